@@ -1,0 +1,42 @@
+# The two commands of the README, and what developers use between them. Everything is set up on first use.
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test lint fast bench fuzz clean
+
+demo: $(VENV)/.demo
+	@exec $(BIN)/realtime demo
+
+test: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest -n 2
+
+# The tests that need no lint and no second process: for the minute between two edits.
+fast: $(VENV)/.dev
+	$(BIN)/pytest -x -q tests/core tests/transports tests/protocols
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/mypy
+
+# Ratios to bare aiohttp; takes about a quarter of an hour. `make bench ARGS="--quick websocket-echo"` for less.
+bench: $(VENV)/.dev
+	$(BIN)/python -m benchmarks $(ARGS)
+
+# 100,000 generated inputs; takes a few minutes. `make fuzz ARGS="--seed 2"` for others, "--seed 2 --only 4711" for one.
+fuzz: $(VENV)/.dev
+	$(BIN)/python -m tests.fuzz $(ARGS)
+
+$(VENV)/.demo: pyproject.toml
+	@VENV=$(VENV) sh .ci/setup ""
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml .ci/setup .ci/boxes
+	@VENV=$(VENV) sh .ci/setup "[dev]"
+	@touch $@ $(VENV)/.demo
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*

@@ -1,0 +1,263 @@
+"""Sessions of the native protocol (docs/protocol.md): a WebSocket, or a parked long poll with sends beside it.
+
+The generator takes every message the moment it comes, so what it has received it has taken; it acks at a quarter of its
+window, or after a second. It keeps to the server's window, and any frame that is not in order is a failure.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+from urllib.parse import quote
+
+from .bare import BasePeer
+from .load import Failed, Tally
+from .messages import Messages
+from .wire import CLOSE, TEXT, HttpConnection, WebSocketConnection, client_frame, handshake, http_request, server_frame
+
+__all__ = ["NativeLongPolling", "NativeWebSocket"]
+
+# What this end announces (§5).
+WINDOW = (256, 1_048_576)
+ACK_DELAY = 1.0  # seconds, on a WebSocket (§6)
+
+
+def _open_object(transport: str) -> str:
+    members = {"nonce": secrets.token_urlsafe(16), "gen": 1, "window": WINDOW, "transports": [transport]}
+    return json.dumps(members, separators=(",", ":"))
+
+
+def _batch_frame(text: bytes) -> bytes:
+    """A frame of plain ASCII as it lies in a batch (§3)."""
+    return b'"' + text + b'"'
+
+
+class NativePeer(BasePeer):
+    """The sending half's window and the receiving half's acks (§6)."""
+
+    def __init__(self, tally: Tally, messages: Messages, first: int) -> None:
+        super().__init__(tally, messages, first)
+        self._sid = ""
+        self._acked = 0  # the server has received so many of ours
+        self._taken = 0  # and its application has taken so many
+        self._most = 0  # how many messages of this size fit the server's window
+        self._waiting = 0  # messages to send, as soon as the window allows
+        self._quarter = max(1, min(WINDOW[0] // 4, WINDOW[1] // 4 // messages.size))
+
+    def post(self, count: int) -> None:
+        """See load.Peer."""
+        self._waiting += count
+        self._go_on()
+
+    def _go_on(self) -> None:
+        raise NotImplementedError
+
+    def _allowed(self) -> int:
+        """How many of the waiting messages the window allows now; they wait no longer. One larger than the window goes
+        when all before it was taken."""
+        outstanding = self.sent - self._taken
+        count = min(self._waiting, max(self._most - outstanding, 0 if outstanding else 1))
+        self._waiting -= count
+        return count
+
+    def _read_opened(self, text: str) -> None:
+        """`o` (§5)."""
+        members = json.loads(text)
+        self._sid = members["sid"]
+        most, size = members["window"]
+        self._most = min(most, size // self._messages.size)
+        self._read_acks(*members["ack"])
+
+    def _read_acks(self, received: int, taken: int) -> None:
+        """An ack, from wherever it came."""
+        if not taken <= received <= self.sent:
+            raise Failed(f"the server acknowledged {received},{taken} where {self.sent} messages were sent")
+        self._acked = max(self._acked, received)
+        self._taken = max(self._taken, taken)
+        if self._waiting:
+            self._go_on()
+
+
+class NativeWebSocket(NativePeer):
+    """The session on a WebSocket."""
+
+    def __init__(self, port: int, name: str, messages: Messages, tally: Tally, first: int = 0) -> None:
+        super().__init__(tally, messages, first)
+        self._port = port
+        self._frames = messages.laid(client_frame, b"m")
+        self._announced = 0
+        self._since = 0.0  # when the oldest that was not announced came
+        self._timer: asyncio.TimerHandle | None = None
+        self._loop = asyncio.get_running_loop()
+        self._connection = WebSocketConnection(
+            handshake(f"/realtime/{name}/v1/websocket?open={quote(_open_object('websocket'))}", port),
+            messages.laid(server_frame, b"m"),
+            self._first,
+            opened=lambda: None,  # `o` says so
+            delivered=self._come,
+            other=self._other,
+            failed=self._failed,
+        )
+
+    async def open(self, *, speaks: bool = True) -> None:
+        """See load.Peer."""
+        await self._connection.connect(self._port)
+        await self._opened
+
+    def _go_on(self) -> None:
+        count = self._allowed()
+        if count:
+            frames = self._next(self._frames, count)
+            if self.received - self._announced >= self._quarter:
+                frames.insert(0, self._ack())
+            self._connection.write(b"".join(frames))
+
+    def _come(self, count: int) -> None:
+        if self.received == self._announced:
+            self._since = self._loop.time()
+        self._take(count)
+        # What was sent in reply may have carried the ack.
+        behind = self.received - self._announced
+        if behind >= self._quarter:
+            self._connection.write(self._ack())
+        elif behind and self._timer is None:
+            self._timer = self._loop.call_at(self._since + ACK_DELAY, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        if self._leaving or self.received == self._announced:
+            return
+        if self._loop.time() >= self._since + ACK_DELAY:
+            self._connection.write(self._ack())
+        else:
+            self._timer = self._loop.call_at(self._since + ACK_DELAY, self._tick)
+
+    def _ack(self) -> bytes:
+        self._announced = self.received
+        return client_frame(b"a%d,%d" % (self.received, self.received))
+
+    def _other(self, opcode: int, payload: bytes) -> None:
+        if opcode == CLOSE and self._leaving:
+            self._connection.write(client_frame(payload[:2], CLOSE))
+            return
+        text = payload.decode()
+        kind = text[:1] if opcode == TEXT else ""
+        if kind == "a":
+            received, taken = text[1:].split(",")[:2]
+            self._read_acks(int(received), int(taken))
+        elif kind == "o" and not self._sid:
+            self._read_opened(text[1:])
+            self._connection.write(client_frame(b"a0,0"))  # confirms the sid, at once (§5)
+            self._welcome()
+        elif kind == "p":
+            self._connection.write(self._ack() + client_frame(b"q" + payload[1:65]))
+        elif kind == "m":
+            raise Failed(f"message {self.received + 1} of a session is not the one expected: {text[:80]}")
+        elif kind != "x" or not self._leaving:
+            raise Failed(f"a frame of opcode {opcode} came that does not belong here: {text[:80]}")
+
+    async def leave(self) -> None:
+        """See load.Peer."""
+        self._leaving = True
+        self.sent += 1  # a close is numbered, and acked
+        self._connection.write(client_frame(b"c1000,"))
+        await self._connection.closed
+
+    async def abort(self) -> None:
+        """See load.Peer."""
+        self._leaving = True
+        if self._timer is not None:
+            self._timer.cancel()
+        await self._connection.abort()
+
+
+class NativeLongPolling(NativePeer):
+    """The session by long polls, with at most one send under way beside them; one connection for each of the two."""
+
+    def __init__(self, port: int, name: str, messages: Messages, tally: Tally, first: int = 0) -> None:
+        super().__init__(tally, messages, first)
+        endpoint = f"/realtime/{name}/v1"
+        self._port = port
+        self._open = _open_object("long_polling")
+        self._gen = 1
+        self._poll = http_request("POST", f"{endpoint}/long_polling", port)
+        self._send = http_request("POST", f"{endpoint}/send", port)
+        self._frames = messages.laid(_batch_frame, b"m")
+        self._polls = HttpConnection(answered=self._polled, failed=self._failed)
+        self._uplink: HttpConnection | None = None
+        self._sending = False
+
+    async def open(self, *, speaks: bool = True) -> None:
+        """See load.Peer."""
+        await self._polls.connect(self._port)
+        self._polls.write(self._poll(json.dumps(["o" + self._open]).encode()))
+        await self._opened
+        if speaks:
+            self._uplink = HttpConnection(answered=self._answered, failed=self._failed)
+            await self._uplink.connect(self._port)
+
+    def _polled(self, status: int, body: bytes) -> None:
+        head, *frames = self._read(status, body)
+        acks: tuple[int, int] | None = None
+        if head[:1] == "o" and not self._sid:
+            self._read_opened(head[1:])
+            self._welcome()
+        elif head[:1] == "r":
+            received, taken = head[1:].split(",")[:2]
+            acks = int(received), int(taken)
+        else:
+            raise Failed(f"a poll was answered by {head[:80]}")
+        texts = self._messages.texts
+        for number, frame in enumerate(frames, self._first + self.received):
+            if frame[:1] != "m" or frame[1:].encode() != texts[number % len(texts)]:
+                raise Failed(f"message {self.received + 1} of a session is not the one expected: {frame[:80]}")
+        self._gen += 1
+        self._polls.write(self._attach(self.received + len(frames)))
+        if acks is not None:
+            self._read_acks(*acks)
+        if frames:
+            self._take(len(frames))
+
+    def _attach(self, taken: int) -> bytes:
+        head = f'["r{self._sid},{self._gen},{taken},{taken},{self._acked + 1}"]'
+        return self._poll(head.encode())
+
+    def _go_on(self) -> None:
+        if self._sending or not self._sid:
+            return
+        first = self._acked + 1
+        count = self._allowed()
+        if count:
+            assert self._uplink is not None
+            self._sending = True
+            head = f'["u{self._sid},{self.received},{self.received},{first}"'.encode()
+            self._uplink.write(self._send(b",".join((head, *self._next(self._frames, count))) + b"]"))
+
+    def _answered(self, status: int, body: bytes) -> None:
+        (frame,) = self._read(status, body)
+        if frame[:1] != "a":
+            raise Failed(f"a send was answered by {frame[:80]}")
+        received, taken = frame[1:].split(",")[:2]
+        if int(received) != self.sent:
+            raise Failed(f"a send of messages up to {self.sent} was acknowledged up to {received}")
+        self._sending = False
+        self._read_acks(int(received), int(taken))
+
+    @staticmethod
+    def _read(status: int, body: bytes) -> list[str]:
+        if status != 200:
+            raise Failed(f"a request was answered {status}: {body[:200]!r}")
+        frames: list[str] = json.loads(body)
+        return frames
+
+    async def leave(self) -> None:
+        """See load.Peer. The session itself is left to expire."""
+        await self.abort()
+
+    async def abort(self) -> None:
+        """See load.Peer."""
+        self._leaving = True
+        await self._polls.abort()
+        if self._uplink is not None:
+            await self._uplink.abort()

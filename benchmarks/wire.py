@@ -1,0 +1,223 @@
+"""The generator's wires: a WebSocket client (RFC 6455) and a keep-alive HTTP/1.1 client, no more than a load needs.
+
+Both call back synchronously from data_received. Knows nothing of sessions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from struct import Struct
+from typing import cast
+
+__all__ = [
+    "CLOSE",
+    "PING",
+    "PONG",
+    "TEXT",
+    "HttpConnection",
+    "WebSocketConnection",
+    "client_frame",
+    "handshake",
+    "http_request",
+    "server_frame",
+]
+
+TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
+
+_two = Struct("!H")
+_eight = Struct("!Q")
+
+# A mask of zeros leaves the payload as it is and costs a server the same work as any other.
+MASK = bytes(4)
+
+
+def _frame(payload: bytes, opcode: int, masked: int, mask: bytes) -> bytes:
+    size = len(payload)
+    if size < 126:
+        head = bytes((0x80 | opcode, masked | size))
+    elif size < 65_536:
+        head = bytes((0x80 | opcode, masked | 126)) + _two.pack(size)
+    else:
+        head = bytes((0x80 | opcode, masked | 127)) + _eight.pack(size)
+    return head + mask + payload
+
+
+def client_frame(payload: bytes, opcode: int = TEXT) -> bytes:
+    """A whole masked frame, as a client sends it (RFC 6455 §5.2)."""
+    return _frame(payload, opcode, 0x80, MASK)
+
+
+def server_frame(payload: bytes) -> bytes:
+    """A whole unmasked text frame, as a server sends it."""
+    return _frame(payload, TEXT, 0, b"")
+
+
+def handshake(path: str, port: int) -> bytes:
+    """The request that opens a WebSocket (RFC 6455 §4.1), with a key that is nobody's secret."""
+    return (
+        f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    ).encode()
+
+
+def http_request(method: str, path: str, port: int) -> Callable[[bytes], bytes]:
+    """Makes the requests of one kind from their bodies, with no more headers than they need."""
+    head = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n".encode()
+    if method == "GET":
+        return lambda body: head + b"\r\n"
+    head += b"Content-Type: text/plain;charset=UTF-8\r\nContent-Length: "
+    return lambda body: b"%b%d\r\n\r\n%b" % (head, len(body), body)
+
+
+class Connection(asyncio.Protocol):
+    """What both have in common: one TCP connection, whose end is always reported as a failure."""
+
+    def __init__(self, failed: Callable[[Exception], None]) -> None:
+        self._failed = failed
+        self._transport: asyncio.Transport | None = None
+        self._rest = b""
+        self.write: Callable[[bytes], None] = self._too_early  # the transport's own, once there is one
+        self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def _too_early(self, data: bytes) -> None:
+        raise ConnectionError("not connected yet")
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """asyncio.Protocol: connected."""
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's are none by inheritance
+        self.write = self._transport.write
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """asyncio.Protocol: the connection has ended."""
+        if not self.closed.done():
+            self.closed.set_result(None)
+        self._failed(exc or ConnectionError("the server closed the connection"))
+
+    def data_received(self, data: bytes) -> None:
+        """asyncio.Protocol: bytes have come."""
+        try:
+            self._receive(data)
+        except Exception as error:
+            self._failed(error)
+
+    def _receive(self, data: bytes) -> None:
+        raise NotImplementedError
+
+    async def connect(self, port: int) -> None:
+        """Connects to a server on this machine. Raises OSError."""
+        await asyncio.get_running_loop().create_connection(lambda: self, "127.0.0.1", port)
+
+    async def abort(self) -> None:
+        """Cuts the connection and waits until it is gone."""
+        if self._transport is not None:
+            self._transport.abort()
+            await self.closed
+
+
+class WebSocketConnection(Connection):
+    """A WebSocket whose incoming text is mostly known beforehand.
+
+    `expected` is the cycle of whole frames to come and `index` the place of the next; those are compared as they lie in
+    the buffer and counted by `delivered(n)`. Every other frame is parsed and goes to `other(opcode, payload)`.
+    """
+
+    def __init__(
+        self,
+        request: bytes,
+        expected: list[bytes],
+        index: int,
+        *,
+        opened: Callable[[], None],
+        delivered: Callable[[int], None],
+        other: Callable[[int, bytes], None],
+        failed: Callable[[Exception], None],
+    ) -> None:
+        super().__init__(failed)
+        self._request = request
+        self._expected = expected
+        self._index = index
+        self._upgraded = False
+        self._opened = opened
+        self._delivered = delivered
+        self._other = other
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """asyncio.Protocol: connected. Sends the handshake."""
+        super().connection_made(transport)
+        self.write(self._request)
+
+    def _receive(self, data: bytes) -> None:
+        if self._rest:
+            data = self._rest + data
+        position = 0
+        if not self._upgraded:
+            position = data.find(b"\r\n\r\n") + 4
+            if position < 4:
+                self._rest = data
+                return
+            if not data.startswith(b"HTTP/1.1 101 "):
+                raise ConnectionError(f"the handshake was refused: {data[:200]!r}")
+            self._upgraded = True
+            self._opened()
+        expected, index, count, end = self._expected, self._index, 0, len(data)
+        while position < end:
+            frame = expected[index]
+            if data.startswith(frame, position):
+                position += len(frame)
+                index += 1
+                if index == len(expected):
+                    index = 0
+                count += 1
+                continue
+            start, stop = self._payload(data, position)
+            if stop > end:
+                break
+            self._other(data[position] & 15, data[start:stop])
+            position = stop
+        self._rest = data[position:]
+        self._index = index
+        if count:
+            self._delivered(count)
+
+    @staticmethod
+    def _payload(data: bytes, position: int) -> tuple[int, int]:
+        """Where the payload of the frame at `position` starts and stops; past the end while that is unknown."""
+        if len(data) < position + 2:
+            return len(data), len(data) + 1
+        size = data[position + 1]
+        if size < 126:
+            start = position + 2
+        elif size == 126:
+            start = position + 4
+            size = int.from_bytes(data[position + 2 : start])
+        else:
+            start = position + 10
+            size = int.from_bytes(data[position + 2 : start])
+        return start, start + size if start <= len(data) else len(data) + 1
+
+
+class HttpConnection(Connection):
+    """Requests one after the other on one connection; `answered(status, body)` for each."""
+
+    def __init__(self, *, answered: Callable[[int, bytes], None], failed: Callable[[Exception], None]) -> None:
+        super().__init__(failed)
+        self._answered = answered
+
+    def _receive(self, data: bytes) -> None:
+        if self._rest:
+            data = self._rest + data
+            self._rest = b""
+        end = data.find(b"\r\n\r\n") + 4
+        if end < 4:
+            self._rest = data
+            return
+        head = data[:end].lower()
+        at = head.find(b"\r\ncontent-length:")
+        size = int(head[at + 17 : head.index(b"\r\n", at + 2)]) if at >= 0 else 0
+        if len(data) < end + size:
+            self._rest = data
+            return
+        if len(data) > end + size:
+            raise ConnectionError(f"more than one answer has come: {data[end + size :][:200]!r}")
+        self._answered(int(head[9:12]), data[end:])

@@ -1,0 +1,55 @@
+"""Realtime sessions for aiohttp that survive any change of transport.
+
+rt = realtime.Server()
+
+@rt.endpoint("/chat")
+async def chat(session: realtime.Session) -> None:
+    await session.join("lobby")
+    async for message in session:
+        await rt.room("lobby").send(message)
+
+realtime.setup(app, rt, prefix="/realtime")
+"""
+
+from .client import ClientSession, connect
+from .core.config import Config
+from .core.errors import (
+    BrokerError,
+    LocalProtocolError,
+    NegotiationError,
+    RealtimeError,
+    Refusal,
+    RemoteProtocolError,
+    SendBufferFull,
+    SessionClosed,
+    Unauthorized,
+)
+from .core.lifecycle import State
+from .hub import Room
+from .server import Server
+from .session import Session, SessionRequest
+from .web.plugin import get_server, setup
+
+__all__ = [
+    "BrokerError",
+    "ClientSession",
+    "Config",
+    "LocalProtocolError",
+    "NegotiationError",
+    "RealtimeError",
+    "Refusal",
+    "RemoteProtocolError",
+    "Room",
+    "SendBufferFull",
+    "Server",
+    "Session",
+    "SessionClosed",
+    "SessionRequest",
+    "State",
+    "Unauthorized",
+    "connect",
+    "get_server",
+    "setup",
+]
+
+__version__ = "0.1.0"

@@ -1,0 +1,143 @@
+"""The Python client: realtime.connect()."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Generator, Mapping, Sequence
+from typing import Any
+
+import aiohttp
+from yarl import URL
+
+from ..clock import Clock
+from ..core.config import Config
+from ..core.errors import LocalProtocolError
+from .drivers import DRIVERS
+from .session import ClientSession, Settings
+
+__all__ = ["ClientSession", "connect"]
+
+
+class connect:  # noqa: N801 # used like a function, as in websockets
+    """Opens a session at an endpoint's URL, such as "http://localhost:8080/realtime/chat".
+
+        async with realtime.connect(url) as session: ...     # closes it at the end
+        session = await realtime.connect(url)                # close it yourself
+        async for session in realtime.connect(url): ...      # a new session whenever one is lost
+
+    `transports` names the allowed ones, most wanted first (default: websocket, xhr_streaming, sse,
+    long_polling, polling). `headers` go
+    with every request. `auth` is any JSON for the server's authorize hook, or a callable, plain or async, that returns
+    it: asked whenever a session is opened, and when the server no longer takes what it had. It never travels in a URL.
+    A server shows cookies to its application only with an Origin header. `http` is an
+    aiohttp.ClientSession to use (else one is made and closed). `upgrade=False` stays on the transport that opened
+    first. Timeouts in seconds: `open_timeout` for opening as a whole, `attach_timeout` for one attempt, `post_timeout`
+    for an uplink request, `close_timeout` for close(). `max_size`, `max_queue` and `max_queue_size` bound what is
+    received, `max_outbox` and `max_outbox_size` what waits to be acknowledged.
+
+    Opening raises NegotiationError when no transport gets through; a wrong argument raises TypeError or
+    LocalProtocolError.
+    """
+
+    def __init__(
+        self,
+        url: str | URL,
+        *,
+        transports: Sequence[str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        auth: Any = None,
+        http: aiohttp.ClientSession | None = None,
+        upgrade: bool = True,
+        race_delay: float = 0.25,
+        open_timeout: float = 30.0,
+        attach_timeout: float = 5.0,
+        post_timeout: float = 10.0,
+        close_timeout: float = 10.0,
+        backoff: tuple[float, float] = (0.1, 10.0),
+        upgrade_interval: tuple[float, float] = (5.0, 300.0),
+        max_size: int = 1_048_576,
+        max_queue: int = 256,
+        max_queue_size: int = 1_048_576,
+        max_outbox: int = 1024,
+        max_outbox_size: int = 4_194_304,
+        clock: Clock | None = None,
+    ) -> None:
+        names = tuple(transports) if transports is not None else Settings.transports
+        if isinstance(transports, str) or not names or len(set(names)) != len(names):
+            raise LocalProtocolError(f"transports is a sequence of different names, not {transports!r}")
+        for name in names:
+            if name not in DRIVERS:
+                raise LocalProtocolError(f"this client has no transport {name!r}; it has {', '.join(DRIVERS)}")
+        self._settings = Settings(
+            url=_http_url(url),
+            transports=names,
+            headers=dict(headers or {}),
+            auth=auth,
+            http=http,
+            upgrade=upgrade,
+            race_delay=race_delay,
+            open_timeout=open_timeout,
+            attach_timeout=attach_timeout,
+            post_timeout=post_timeout,
+            backoff=backoff,
+            upgrade_interval=upgrade_interval,
+        )
+        self._config = Config(
+            max_size=max_size,
+            max_queue=max_queue,
+            max_queue_size=max_queue_size,
+            max_outbox=max_outbox,
+            max_outbox_size=max_outbox_size,
+            close_timeout=close_timeout,
+        )
+        self._clock = clock
+        self._session: ClientSession | None = None
+
+    async def _open(self) -> ClientSession:
+        session = ClientSession(self._settings, self._config, self._clock)
+        await session.open()
+        return session
+
+    def __await__(self) -> Generator[Any, None, ClientSession]:
+        return self._open().__await__()
+
+    async def __aenter__(self) -> ClientSession:
+        self._session = await self._open()
+        return self._session
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        assert self._session is not None
+        await self._session.close()
+
+    async def __aiter__(self) -> AsyncIterator[ClientSession]:
+        """Sessions, one after the other. The first failure to open is raised; later ones are tried again, with a
+        growing, jittered back-off. A session that closed with 1012 is reopened after a pause, too."""
+        least, most = self._settings.backoff
+        failures = 0
+        opened = False
+        while True:
+            try:
+                session = await self._open()
+            except Exception:
+                if not opened:
+                    raise
+                failures += 1
+            else:
+                opened, failures = True, 0
+                try:
+                    yield session
+                finally:
+                    await session.close()
+                if session.close_code == 1012:
+                    await asyncio.sleep(session.return_delay * random.random())
+            if failures:
+                await asyncio.sleep(min(least * 2.0 ** min(failures, 60), most) * (0.5 + random.random() / 2))
+
+
+def _http_url(url: str | URL) -> URL:
+    url = URL(url)
+    scheme = {"ws": "http", "wss": "https"}.get(url.scheme, url.scheme)
+    if scheme not in ("http", "https") or not url.host:
+        raise LocalProtocolError(f"an endpoint's URL looks like http://host/realtime/chat, not {str(url)!r}")
+    return url.with_scheme(scheme).with_fragment(None)

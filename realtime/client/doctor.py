@@ -1,0 +1,154 @@
+"""What gets through to an endpoint from where this program stands, and what stands in the way of the rest.
+
+examine() tries every transport, each alone with a session of its own, and returns an Examination: plain data, for a
+program to read and for `realtime doctor` to print. How each transport is tried is in probes.py (over probing.py), what
+to do about what was found in remedies.py. Nothing here needs help from the application: an endpoint's handler sees a
+session come, say nothing and close with 1000.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+from yarl import URL
+
+from ..core.errors import LocalProtocolError
+from ..transports import TRANSPORTS
+from .findings import Finding
+from .probes import PROBES
+from .probing import Place, Probe, reach
+from .remedies import remedies
+
+__all__ = ["Examination", "examine"]
+
+# No step of a probe (a handshake, an answer) is waited for longer than this, in seconds.
+LONGEST_STEP = 5.0
+# How much of the time for a whole examination is kept for its end: so many seconds, but no more than this share.
+RESERVE = 1.5
+SHARE = 0.25
+
+
+@dataclass(frozen=True, kw_only=True)
+class Examination:
+    """What was found at an endpoint. Times in seconds."""
+
+    url: str
+    proxy: str | None  # the HTTP proxy in between, if this side was told of one
+    realtime: bool  # whether anything there answered in the native protocol
+    findings: tuple[Finding, ...]  # one for each transport that was tried, best first
+    order: tuple[str, ...]  # the transports to use here, best first
+    advice: tuple[str, ...]  # what the operators of the server and of what stands before it should set
+    seconds: float  # how long the examination took
+
+    @property
+    def through(self) -> bool:
+        """Whether at least one transport got through."""
+        return any(finding.through for finding in self.findings)
+
+
+async def examine(
+    url: str | URL,
+    *,
+    transports: Sequence[str] = tuple(TRANSPORTS),
+    timeout: float = 20.0,
+    patience: float = 3.0,
+    headers: Mapping[str, str] | None = None,
+    auth: Any = None,
+    proxy: str | URL | None = None,
+    http: Callable[[], aiohttp.ClientSession] | None = None,
+) -> Examination:
+    """Tries `transports` at an endpoint's URL, side by side, in `timeout` seconds at the most.
+
+    Each one that carries is then left idle for `patience` seconds (less, if the time is short), to see whether idle
+    connections are cut. `headers` and `auth` are those of realtime.connect(). `proxy` is the URL of an HTTP forward
+    proxy; without it HTTP_PROXY, HTTPS_PROXY and NO_PROXY of the environment hold. `http` makes the aiohttp clients,
+    one for each transport.
+
+    What fails is a finding, not an error. A wrong argument raises LocalProtocolError.
+    """
+    target = _endpoint(url)
+    via = _proxy(target, proxy)
+    for name in transports:
+        if name not in PROBES:
+            raise LocalProtocolError(f"there is no transport {name!r}; there are {', '.join(PROBES)}")
+    if not timeout > 0 or not patience >= 0:
+        raise LocalProtocolError("timeout is above 0 seconds, and patience is not negative")
+    loop = asyncio.get_running_loop()
+    started = loop.time()
+    reserve = min(RESERVE, timeout * SHARE)
+    place = Place(
+        url=target,
+        headers=dict(headers or {}),
+        auth=auth,
+        proxy=URL(proxy) if proxy is not None else None,
+        http=http or (lambda: aiohttp.ClientSession(trust_env=True)),
+        step=min(LONGEST_STEP, timeout / 4),
+        patience=patience,
+        goodbye=reserve / 2,
+        deadline=started + timeout - reserve,
+    )
+    findings = [Finding(name) for name in transports]
+    await reach(place)
+    probes = [Probe(place, finding) for finding in findings]
+    tasks = [loop.create_task(probe.run(PROBES[probe.finding.transport])) for probe in probes]
+    try:
+        await asyncio.wait(tasks, timeout=place.deadline - loop.time())
+    finally:
+        for task in tasks:
+            task.cancel()  # what has not ended by now says goodbye
+        await asyncio.gather(*tasks, return_exceptions=True)
+    for task, probe in zip(tasks, probes, strict=True):
+        if task.cancelled():
+            probe.time_is_up()
+        else:
+            task.result()
+    return Examination(
+        url=str(target),
+        proxy=via,
+        realtime=place.realtime,
+        findings=tuple(findings),
+        order=_order(findings),
+        advice=remedies(findings, place),
+        seconds=loop.time() - started,
+    )
+
+
+def _order(findings: Sequence[Finding]) -> tuple[str, ...]:
+    """What works as it should in the usual order, then what works with a delay, then what is cut when idle."""
+    rank = {"ok": 0, "lagged": 1, "cut": 2}
+    through = [finding for finding in findings if finding.through]
+    usual = list(TRANSPORTS)
+    through.sort(key=lambda finding: (rank.get(finding.state, 0), usual.index(finding.transport)))
+    return tuple(finding.transport for finding in through)
+
+
+def _endpoint(url: str | URL) -> URL:
+    try:
+        target = URL(url)
+        scheme = {"ws": "http", "wss": "https"}.get(target.scheme, target.scheme)
+        if scheme in ("http", "https") and target.host:
+            return target.with_scheme(scheme).with_fragment(None)
+    except ValueError:
+        pass
+    raise LocalProtocolError(f"an endpoint's URL looks like http://host/realtime/chat, not {str(url)!r}")
+
+
+def _proxy(target: URL, proxy: str | URL | None) -> str | None:
+    """The forward proxy that requests will take, without its password."""
+    if proxy is None:
+        named = urllib.request.getproxies().get(target.scheme)
+        if not named or urllib.request.proxy_bypass(target.host or ""):
+            return None
+        proxy = named
+    try:
+        url = URL(proxy)
+        if url.scheme == "http" and url.host:
+            return str(url.with_user(None))
+    except ValueError:
+        pass
+    raise LocalProtocolError(f"a proxy's URL looks like http://host:3128, not {str(proxy)!r}")

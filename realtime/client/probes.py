@@ -1,0 +1,406 @@
+"""How each transport is tried: open, measure, leave idle, see whether it still lives.
+
+A probe raises Blocked where it can't go on, and settles what it found beside that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import secrets
+from collections.abc import Callable, Coroutine
+from contextlib import AbstractAsyncContextManager, suppress
+from functools import partial
+from statistics import median
+from typing import Any
+
+import aiohttp
+from aiohttp import WSMsgType
+
+from ..core.errors import RemoteProtocolError
+from ..transports import TRANSPORTS, Frame
+from ..transports.batch import join, quote
+from .findings import Blocked
+from .probing import FAILURES, MOST, PINGS, Probe, blocked_by, judge
+
+__all__ = ["PROBES"]
+
+# A piece of a stream that comes so much later than the answer to what provoked it is held back, in seconds.
+LAG = 0.1
+NUDGES = 3
+
+
+# -- WebSocket -----------------------------------------------------------------------------------------------------
+
+
+async def probe_websocket(probe: Probe) -> None:
+    """Opens a WebSocket, pings, leaves it idle, pings again."""
+    place, finding, loop = probe.place, probe.finding, probe.loop
+    hello = probe.hello()
+    url = place.address("websocket")
+    started = loop.time()
+    try:
+        async with asyncio.timeout(place.step):
+            ws = await probe.http.ws_connect(
+                url if place.auth is not None else url.update_query(open=hello[1:]),
+                timeout=aiohttp.ClientWSTimeout(ws_close=1.0),
+                max_msg_size=0,
+                **probe.options(),
+            )
+    except aiohttp.WSServerHandshakeError as error:
+        raise await _no_handshake(probe, error) from None
+    except TimeoutError:
+        raise Blocked("hung", "the handshake was never answered") from None
+    async with ws:
+        talk = WebSocketTalk(probe, ws)
+        if place.auth is not None:
+            await ws.send_str(hello)
+        await talk.read(lambda frame: probe.opened is not None, place.step, "opens, and nothing comes")
+        finding.first_byte = loop.time() - started
+        await ws.send_str("a0,0")
+        finding.round_trip = median([await talk.ping() for _ in range(PINGS)])
+        finding.through = True
+        since = loop.time()
+        try:
+            await talk.idle()
+            await talk.ping()
+        except Blocked as blocked:
+            if blocked.state == "ended":
+                raise
+            finding.cut_after = loop.time() - since
+            how = "goes mute" if blocked.state == "mute" else "is cut"
+            probe.settle("cut", f"gets through, and {how} after {finding.cut_after:.1f} s without data")
+        else:
+            with suppress(*FAILURES):  # the goodbye; no matter if it comes too late
+                await ws.send_str("c1000,")
+                probe.closed = True
+
+
+class WebSocketTalk:
+    """Reads a WebSocket, one frame at a time."""
+
+    def __init__(self, probe: Probe, ws: aiohttp.ClientWebSocketResponse) -> None:
+        self._probe = probe
+        self._ws = ws
+
+    async def read(self, wanted: Callable[[Frame], bool], limit: float, mute: str) -> None:
+        """Reads until the wanted frame comes. Raises Blocked: mute, cut, or what an `x` says."""
+        try:
+            async with asyncio.timeout(limit):
+                while True:
+                    message = await self._ws.receive()
+                    if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
+                        raise Blocked("cut", f"opens, and is cut at once (close code {self._ws.close_code or 1006})")
+                    self._probe.take(message.data)
+                    if message.data[:1] == "p":
+                        await self._ws.send_str("q" + message.data[1:])
+                    if wanted(message.data):
+                        return
+        except TimeoutError:
+            raise Blocked("mute", mute) from None
+
+    async def ping(self) -> float:
+        """One ping; how long its pong took."""
+        word = secrets.token_hex(4)
+        started = self._probe.loop.time()
+        try:
+            await self._ws.send_str("p" + word)
+        except FAILURES:
+            raise Blocked("cut", "opens, and is cut at once") from None
+        await self.read(lambda frame: frame == "q" + word, self._probe.place.step, "opens, and pings are not answered")
+        return self._probe.loop.time() - started
+
+    async def idle(self) -> None:
+        """Says nothing for a while, but for the answers to the server's pings."""
+        limit = self._probe.idle_until() - self._probe.loop.time()
+        try:
+            await self.read(lambda frame: False, limit, "")
+        except Blocked as blocked:
+            if blocked.state != "mute":
+                raise
+
+
+async def _no_handshake(probe: Probe, error: aiohttp.WSServerHandshakeError) -> Blocked:
+    """Why a handshake was answered with something else: asks again, to read the answer's body."""
+    options = probe.options()
+    options["headers"] |= {
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": base64.b64encode(secrets.token_bytes(16)).decode(),
+    }
+    refused = Blocked("refused", f"the handshake is answered with HTTP {error.status}", status=error.status)
+    if error.status == 101:
+        return Blocked("altered", f"the handshake's answer is wrong: {error.message}", status=101)
+    try:
+        async with probe.http.get(
+            probe.place.address("websocket"),
+            timeout=aiohttp.ClientTimeout(total=probe.place.step),
+            allow_redirects=False,
+            **options,
+        ) as response:
+            if response.status == 101:
+                return refused  # the second time it went well
+            for frame in judge(response, await response.content.read(MOST)):
+                probe.take(frame, response.status)
+    except Blocked as blocked:
+        if blocked.code == 4400:
+            return Blocked("stripped", "the server got the handshake without its Upgrade header", status=error.status)
+        return blocked
+    except FAILURES:
+        pass
+    return refused
+
+
+# -- streams -------------------------------------------------------------------------------------------------------
+
+
+class Stream:
+    """One long response, read by a task of its own."""
+
+    def __init__(self, probe: Probe) -> None:
+        self._probe = probe
+        self.begun = False  # its head has come
+        self.first_at: float | None = None  # its first byte
+        self.last_at = probe.loop.time()  # its last byte
+        self.frames: list[tuple[float, Frame]] = []
+        self.blocked: Blocked | None = None
+        self.over = False
+        self._taken = 0
+        self._news = asyncio.Event()
+
+    async def read(self, hello: str) -> None:
+        """Reads until the response ends, and keeps why."""
+        probe = self._probe
+        try:
+            async with self._begin(hello) as response:
+                self.begun = True
+                self._news.set()
+                decoder = TRANSPORTS[probe.finding.transport].decoder(MOST, MOST)
+                if response.status != 200:
+                    self.frames += [(probe.loop.time(), f) for f in judge(response, await response.content.read(MOST))]
+                    self._take(response.status)
+                seen = b""
+                async for chunk in response.content.iter_any():
+                    self.last_at = probe.loop.time()
+                    self.first_at = self.first_at or self.last_at
+                    seen = seen or chunk
+                    self.frames += [(self.last_at, frame) for frame in decoder.feed(chunk)]
+                    self._take(response.status)
+                    self._news.set()
+                if probe.opened is None:
+                    judge(response, seen)
+        except Blocked as blocked:
+            self.blocked = blocked
+        except FAILURES as error:
+            self.blocked = blocked_by(error)
+        except (RemoteProtocolError, ValueError) as error:
+            self.blocked = Blocked("altered", f"what came makes no sense: {error}")
+        finally:
+            self.over = True
+            self._news.set()
+
+    def _take(self, status: int) -> None:
+        while self.frames and self._taken < len(self.frames):
+            self._taken += 1
+            self._probe.take(self.frames[self._taken - 1][1], status)
+
+    def _begin(self, hello: str) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+        probe, name = self._probe, self._probe.finding.transport
+        url, options = probe.place.address(name), probe.options()
+        options |= {"timeout": aiohttp.ClientTimeout(total=None), "allow_redirects": False}
+        if TRANSPORTS[name].method == "GET":
+            return probe.http.get(url.update_query(frame=hello), **options)
+        options["headers"]["Content-Type"] = "text/plain;charset=UTF-8"
+        return probe.http.post(url, data=join([quote(hello)]), **options)
+
+    def acked(self, after: int) -> float:
+        """When the ack came that nudge() had asked for, among the frames after so many; 0 while it has not."""
+        return next((when for when, frame in self.frames[after:] if self._probe.is_nudged(frame)), 0.0)
+
+    def pinged(self, before: int) -> bool:
+        """Whether more pings came than so many."""
+        return self.pings > before
+
+    @property
+    def pings(self) -> int:
+        """How many pings came."""
+        return sum(1 for _, frame in self.frames if frame[:1] == "p")
+
+    async def until(self, happened: Callable[[], object], limit: float) -> bool:
+        """Waits until something has happened, or the stream is over; whether it happened in `limit` seconds."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(limit):
+                while not happened() and not self.over:
+                    self._news.clear()
+                    await self._news.wait()
+        return bool(happened())
+
+
+async def probe_stream(probe: Probe) -> None:
+    """Opens a stream, sees when its pieces come, leaves it idle, sees whether pieces still come."""
+    if probe.place.auth is not None and TRANSPORTS[probe.finding.transport].method == "GET":
+        raise Blocked("skipped", "not tried: it opens by its URL, where auth data must not stand")
+    stream = Stream(probe)
+    started = probe.loop.time()
+    reader = probe.loop.create_task(stream.read(probe.hello()))
+    try:
+        if not await stream.until(lambda: probe.opened is not None, probe.place.late + 0.5):
+            raise stream.blocked or await _held(probe, stream)
+        assert stream.first_at is not None
+        probe.finding.first_byte = stream.first_at - started
+        await probe.measure_sends()
+        await _measure_lag(probe, stream)
+        if probe.finding.through:
+            await _leave_idle(probe, stream)
+    finally:
+        if not reader.done():
+            await probe.goodbye()  # while somebody reads what it brings
+            reader.cancel()
+        with suppress(asyncio.CancelledError):
+            await reader
+
+
+async def _held(probe: Probe, stream: Stream) -> Blocked:
+    """Why a stream says nothing: takes its session over by a poll, so that it ends, and sees what comes then."""
+    waited = probe.place.late + 0.5
+    for name in ("polling", "long_polling"):
+        try:
+            await probe.request(name, [probe.hello()])
+            break
+        except Blocked as blocked:
+            if blocked.state != "policy":
+                break
+    if probe.opened is not None:
+        await stream.until(lambda: stream.first_at is not None, probe.place.late)
+        if stream.first_at is not None:
+            return Blocked("buffered", f"nothing of the stream came in {waited:.1f} s, and all of it when it ended")
+    if stream.begun:
+        return Blocked("mute", "the answer begins, and nothing of the stream comes")
+    return Blocked("hung", "the request was never answered")
+
+
+async def _measure_lag(probe: Probe, stream: Stream) -> None:
+    """Provokes a few pieces, and sees how much later they come than the answer to what provoked them."""
+    lags = []
+    for _ in range(NUDGES):
+        seen = len(stream.frames)
+        answered = await probe.nudge()
+        if answered is None:
+            break
+        if not await stream.until(partial(stream.acked, seen), max(1.0, probe.place.late)):
+            if stream.blocked is not None or stream.over:
+                raise stream.blocked or Blocked("cut", "opens, and ends at once")
+            raise Blocked("buffered", "the beginning of the stream comes, and what follows is held back")
+        lags.append(max(0.0, stream.acked(seen) - answered))
+    probe.finding.through = True
+    if lags:
+        probe.finding.lag = median(lags)
+        if min(lags) >= LAG:
+            probe.settle("lagged", f"gets through, {probe.finding.lag:.2g} s late")
+
+
+async def _leave_idle(probe: Probe, stream: Stream) -> None:
+    finding, loop = probe.finding, probe.loop
+    until = probe.idle_until()
+    answered = 0
+    while not stream.over and loop.time() < until:
+        if stream.pings > answered:  # a server takes a client for gone that does not answer
+            answered = stream.pings
+            await probe.request("send", [f"u{probe.sid},0,0,{probe.sent + 1}"])
+        await stream.until(partial(stream.pinged, answered), until - loop.time())
+    if stream.over:
+        if stream.blocked is not None and stream.blocked.state == "ended":
+            raise stream.blocked
+        if stream.frames and str(stream.frames[-1][1]).startswith("e"):
+            finding.notes.append(f"the server ended the stream on purpose ({str(stream.frames[-1][1])[1:]})")
+            return
+        finding.cut_after = loop.time() - stream.last_at
+        probe.settle("cut", f"gets through, and is cut after {finding.cut_after:.1f} s without data")
+        return
+    silent_since, seen = stream.last_at, len(stream.frames)
+    if await probe.nudge() is None:
+        return
+    if not await stream.until(partial(stream.acked, seen), max(1.0, probe.place.late)):
+        finding.cut_after = loop.time() - silent_since
+        probe.settle("cut", f"gets through, and goes mute within {finding.cut_after:.1f} s without data")
+
+
+# -- polls ---------------------------------------------------------------------------------------------------------
+
+
+async def probe_polling(probe: Probe) -> None:
+    """Opens by a poll, and polls a few times more."""
+    await _open_by_poll(probe)
+    times = []
+    for _ in range(PINGS):
+        started = probe.loop.time()
+        await probe.request("polling", [probe.hello()])
+        times.append(probe.loop.time() - started)
+    probe.finding.round_trip = median(times)
+    probe.finding.through = True
+
+
+async def probe_long_polling(probe: Probe) -> None:
+    """Opens by a poll, holds one, and sees whether it is cut, and whether its answer comes when it should."""
+    finding, loop = probe.finding, probe.loop
+    await _open_by_poll(probe)
+    await probe.measure_sends()
+    finding.through = True
+    until = probe.idle_until()
+    while True:
+        since = loop.time()
+        poll = loop.create_task(_poll(probe))
+        try:
+            await asyncio.wait({poll}, timeout=until - since)
+            answered = None if poll.done() else await probe.nudge()
+            await asyncio.wait({poll}, timeout=max(1.0, probe.place.late) if answered else 0)
+            if not poll.done():
+                if answered is not None:
+                    finding.through = False
+                    raise Blocked("mute", "a held request is never answered")
+                return
+        finally:
+            if not poll.done():
+                poll.cancel()
+                await asyncio.wait({poll})
+        error = poll.exception()
+        if isinstance(error, Blocked):
+            if error.state in ("ended", "astray", "policy"):
+                finding.through = error.state == "ended"
+                raise error
+            finding.status = error.status
+            finding.cut_after = loop.time() - since
+            probe.settle("cut", f"gets through, and a held request is cut after {finding.cut_after:.1f} s")
+            return
+        if answered is not None:
+            finding.lag = max(0.0, poll.result() - answered)
+            if finding.lag >= max(LAG, 5 * (finding.round_trip or 0)):
+                probe.settle("lagged", f"gets through, {finding.lag:.2g} s late")
+            return
+        if loop.time() >= until:
+            return
+
+
+async def _poll(probe: Probe) -> float:
+    """One held poll; when it was answered."""
+    await probe.request("long_polling", [probe.hello()], probe.place.patience + 2 * probe.place.step)
+    return probe.loop.time()
+
+
+async def _open_by_poll(probe: Probe) -> None:
+    started = probe.loop.time()
+    await probe.request(probe.finding.transport, [probe.hello()])
+    probe.finding.first_byte = probe.loop.time() - started
+    if probe.opened is None:
+        raise Blocked("altered", "the answer does not open a session")
+
+
+PROBES: dict[str, Callable[[Probe], Coroutine[Any, Any, None]]] = {
+    "websocket": probe_websocket,
+    "sse": probe_stream,
+    "xhr_streaming": probe_stream,
+    "multipart": probe_stream,
+    "long_polling": probe_long_polling,
+    "polling": probe_polling,
+}

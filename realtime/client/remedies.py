@@ -1,0 +1,100 @@
+"""What to do about what an examination found: sentences for whoever runs the server, or what stands before it.
+
+Pure text; docs/deployment.md has the whole configurations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .findings import Finding
+from .probing import Place
+
+__all__ = ["remedies"]
+
+STRIPPED = (
+    "Something in between removes the Upgrade header of WebSocket handshakes. nginx needs proxy_http_version 1.1,"
+    " proxy_set_header Upgrade $http_upgrade and proxy_set_header Connection $connection_upgrade; haproxy passes it"
+    " unless a rule deletes it (http-request del-header Upgrade). A forward proxy passes WebSockets only over https."
+)
+REFUSED = (
+    "Something in between answers {names} with HTTP {status}; the server never saw it. Allow it there (haproxy: look"
+    " for http-request deny; firewalls: WebSocket or unknown traffic), or serve over https, where it can't be told."
+)
+BUFFERED = (
+    "Streams are held back until they end. nginx obeys the server's X-Accel-Buffering: no, unless proxy_ignore_headers"
+    " says otherwise: set proxy_buffering off and proxy_http_version 1.1. haproxy: remove http-response wait-for-body."
+    " Proxies that scan or compress answers have to let text/event-stream pass."
+)
+LAGGED = (
+    "Small pieces of streams are held back for {lag:.2g} s. haproxy needs option http-no-delay; nginx tcp_nodelay on."
+)
+CUT = (
+    "Idle connections are cut after {after:.1f} s ({names}). Raise the limit (nginx: proxy_read_timeout; haproxy:"
+    " timeout client, timeout server and timeout tunnel), or set ping_interval below it{now}."
+)
+KILLED = "WebSockets are opened and cut at once: look for a firewall or antivirus that inspects traffic, or use https."
+SILENT = (
+    "{names}: something in between takes the request and lets no answer through. Look for inspection of what it does"
+    " not know, or use https."
+)
+ASTRAY = (
+    "Requests of one session reach different servers or worker processes. Let the proxy send them to the same one"
+    " (haproxy: balance source or stick-table; nginx: ip_hash or hash), or run one process."
+)
+ALTERED = "Something in between changes requests: {what}. Look for rewriting of paths, queries or bodies."
+POLICY = (
+    "The server itself refuses {names} ({what}). That is its own decision and says nothing about the network: another"
+    " setting of the server, not of the proxy, would change it."
+)
+FOREIGN = (
+    "Nothing at this address speaks the protocol of realtime: check the path (the prefix of setup() and the endpoint's"
+    " own, such as /realtime/chat), and that the proxy passes everything below it."
+)
+PROXY_AUTH = "The forward proxy wants a user name and password: --proxy http://user:password@host:port."
+
+
+def remedies(findings: Sequence[Finding], place: Place) -> tuple[str, ...]:
+    """Each piece of advice once, the most helpful first."""
+    advice: list[str] = []
+
+    def found(*states: str, through: bool | None = None) -> list[Finding]:
+        return [f for f in findings if f.state in states and (through is None or f.through is through)]
+
+    if any(finding.status == 407 for finding in findings):
+        advice.append(PROXY_AUTH)
+    elif not place.realtime and found("foreign", "refused"):
+        advice.append(FOREIGN)
+    if found("stripped"):
+        advice.append(STRIPPED)
+    if place.realtime:
+        by_status: dict[int | None, list[Finding]] = {}
+        for finding in found("refused", "foreign"):
+            by_status.setdefault(finding.status, []).append(finding)
+        advice += [REFUSED.format(names=_names(group), status=status) for status, group in by_status.items()]
+    if found("buffered"):
+        advice.append(BUFFERED)
+    if lagged := found("lagged"):
+        advice.append(LAGGED.format(lag=max(finding.lag or 0.0 for finding in lagged)))
+    if cut := found("cut", through=True):
+        after = min(finding.cut_after or 0.0 for finding in cut)
+        interval = place.ping_interval
+        now = f" (it is {interval:g} s)" if interval is not None else " (there are no pings now)"
+        advice.append(CUT.format(after=after, names=_names(cut), now=now))
+    if found("cut", through=False):
+        advice.append(KILLED)
+    if silent := found("mute", "hung"):
+        advice.append(SILENT.format(names=_names(silent)))
+    if found("astray"):
+        advice.append(ASTRAY)
+    if altered := found("altered"):
+        advice.append(ALTERED.format(what=altered[0].what))
+    by_code: dict[int | None, list[Finding]] = {}
+    for finding in found("policy"):
+        by_code.setdefault(finding.code, []).append(finding)
+    advice += [POLICY.format(names=_names(group), what=group[0].what) for group in by_code.values()]
+    return tuple(advice)
+
+
+def _names(findings: Sequence[Finding]) -> str:
+    return ", ".join(finding.transport for finding in findings)

@@ -1,0 +1,335 @@
+"""The client's end of a session: which carrier is the newest, what an open, attach or uplink batch says, and when
+a client without contact gives up (DESIGN rules 3-8).
+
+Which transport to try, and when to try again, is the shell's to choose (client/).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from .carrier import Carrier, Part, Shape
+from .config import INITIAL_WINDOW, Config
+from .errors import LocalProtocolError
+from .frames import Outgoing, Window
+from .lifecycle import Event, State
+from .machine import ACK_DELAY, FOREVER, Listener, SessionMachine
+
+__all__ = ["Attach", "ClientMachine", "Uplink"]
+
+
+class Attach(NamedTuple):
+    """What a carrier says first. `sid` is empty for an open."""
+
+    sid: str
+    gen: int
+    received: int
+    taken: int
+    first: int
+
+
+class Uplink(NamedTuple):
+    """One uplink batch: what its head says, and the numbered items behind it."""
+
+    sid: str
+    received: int
+    taken: int
+    first: int
+    items: list[Outgoing]
+    going: int | None  # the answer to the server's go-away, if it is due
+
+
+class ClientMachine(SessionMachine):
+    """The client's end. The shell calls start() for each carrier, and tells what became of it."""
+
+    __slots__ = ("confirm", "final_ack", "going_due", "opening", "server", "uplink_out")
+
+    def __init__(self, config: Config, listener: Listener, now: float) -> None:
+        super().__init__(config, INITIAL_WINDOW, listener, now)
+        self.confirm = False  # the server does not know yet that `o` has arrived
+        self.uplink_out: Uplink | None = None
+        self.going_due = False  # the server drains and waits for our last number
+        self.final_ack = False  # the server's `c` came and its ack could not be written on a duplex carrier
+        self.opening: set[Carrier] = set()  # carriers that started with an open
+        # What the server announced; ours until it does. Its max_batch_size is the payload that fits the body it takes,
+        # whatever has to be escaped: a sixth.
+        self.server: Config = config
+
+    # -- carriers --------------------------------------------------------------------------------------------------
+
+    def reserve(self) -> int:
+        """A gen for a carrier that may be started later, beside one that is wanted more: see start()."""
+        self.gen += 1
+        return self.gen
+
+    def start(self, carrier: Carrier, now: float, *, gen: int | None = None) -> Attach:
+        """Makes `carrier` the newest and returns what it has to say first.
+
+        The one before goes on being read until it ends. With a `gen` that was reserved before the newest one started,
+        the carrier runs beside that, and never takes over.
+        """
+        if self.outcome is not None:
+            raise LocalProtocolError("the session has ended; no carrier can be started")
+        if gen is not None:
+            carrier.gen = gen
+            self.opening.add(carrier)
+            return Attach(self.sid, gen, 0, 0, 1)
+        self.gen += 1
+        received, taken = self.inbox.ack()
+        carrier.gen = self.gen
+        carrier.since = carrier.heard = now
+        carrier.send_cursor = self.outbox.acked + 1
+        carrier.receive_cursor = received + 1
+        self.carrier = carrier
+        if self.sid:
+            self.inbox.announced(received, taken)
+        else:
+            self.opening.add(carrier)
+        self.listener.dirty()
+        return Attach(self.sid, self.gen, received, taken, carrier.send_cursor)
+
+    def opened(self, carrier: Carrier, sid: str, window: Window, received: int, taken: int, now: float) -> bool:
+        """`o` came. Returns False when it names another session: the carrier must be dropped, with all on it."""
+        if not self.sid:
+            self.sid = sid
+            self.outbox.window = window
+            if carrier is not self.carrier and self.state is State.CONNECTING:
+                self._move(Event.ATTACH)  # opened by a carrier beside the newest one
+        elif sid != self.sid:
+            self.lost(carrier, now)
+            return False
+        self.confirm = True  # each time: what confirmed another carrier's `o` may have been lost
+        self._joined(carrier, received, taken, now)
+        return True
+
+    def attached(self, carrier: Carrier, received: int, taken: int, now: float) -> None:
+        """`r` came."""
+        self._joined(carrier, received, taken, now)
+
+    def _joined(self, carrier: Carrier, received: int, taken: int, now: float) -> None:
+        carrier.attached = True
+        self.acknowledged(received, taken, now)
+        if self.outcome is None and carrier is self.carrier:
+            before = self.state
+            self._move(Event.ATTACH)
+            if self.state is before:
+                self.listener.changed(before, before)
+            self.wake_by(self.deadline())
+            self.listener.dirty()
+
+    def lost(self, carrier: Carrier, now: float) -> None:
+        """A carrier ended: cut, refused, superseded or given up. Only the newest one's end detaches."""
+        carrier.over = True
+        self.opening.discard(carrier)
+        if self.carrier is carrier:
+            self.carrier = None
+            if self.state in (State.OPEN, State.DRAINING, State.CLOSING):
+                self._move(Event.DETACH)
+            self.wake_by(self.deadline())
+
+    def refused(self, carrier: Carrier, code: int, received: int | None, reason: str, now: float) -> None:
+        """`x` of scope session came: the session is over.
+
+        A late refusal of an open is ignored: this client has its session by another carrier. An `x` that covers
+        our own close is its ack, whatever its code.
+        """
+        if carrier in self.opening and self.sid and not carrier.attached:
+            self.lost(carrier, now)
+            return
+        outbox = self.outbox
+        if received is not None and received <= outbox.last:
+            outbox.acknowledge(max(received, outbox.taken), outbox.taken)
+        if self.closing is not None and outbox.closed_cleanly:
+            self.end(*self.closing, now, clean=True)
+        else:
+            self.end(code, reason, now)
+
+    def pinged(self, carrier: Carrier, payload: str) -> None:
+        """`p` came. On a stream it is answered by an uplink batch, which has the acks it asks for."""
+        if carrier.codec.shape is Shape.STREAM:
+            self.confirm = True
+            self.listener.dirty()
+        else:
+            super().pinged(carrier, payload)
+
+    # -- draining --------------------------------------------------------------------------------------------------
+
+    def going_away(self, now: float) -> None:
+        """`g` came: nothing new gets a number, and the server is told the highest one in use."""
+        if self.state in (State.CLOSING, State.CLOSED):
+            return
+        self.outbox.held = True
+        self.going_due = True
+        if self.state is not State.DRAINING:
+            self._move(Event.DRAIN)
+        self.listener.dirty()
+
+    # -- writing ---------------------------------------------------------------------------------------------------
+
+    def flush(self, now: float) -> None:
+        """Writes what may go on the newest carrier, if it is a duplex one."""
+        carrier = self.carrier
+        if carrier is None or self.outcome is not None or carrier.codec.shape is not Shape.DUPLEX:
+            return
+        self.flush_duplex(carrier, now)
+        if carrier.over or not carrier.attached or not carrier.link.writable:
+            return
+        if self.confirm:
+            self.confirm = False
+            carrier.write([self._announce(carrier)])
+        if self.going_due and max(carrier.send_cursor, self.outbox.acked + 1) > self.outbox.last:
+            self.going_due = False
+            carrier.write([carrier.codec.go_away(self.outbox.last)])
+        self.wake_by(self._ack_at())
+
+    @property
+    def uplink_wanted(self) -> bool:
+        """Whether uplink goes by requests: there is a sid and no duplex carrier has taken over."""
+        carrier = self.carrier
+        return bool(self.sid) and not (carrier is not None and carrier.codec.shape is Shape.DUPLEX and carrier.attached)
+
+    def uplink(self, now: float, *, force: bool = False) -> Uplink | None:
+        """The next uplink batch, or None when there is nothing to say or one is in flight.
+
+        `force` makes one in any case. Give it to uplink_answered() or uplink_lost().
+        """
+        if self.outcome is not None or self.uplink_out is not None or not self.uplink_wanted:
+            return None
+        first = self.outbox.acked + 1
+        _, items = self.outbox.peek(first, *self._batch())
+        due = self.inbox.due(now, self._ack_delay()) and self.inbox.news
+        if not (items or due or self.confirm or force or self.going_due):
+            return None
+        going = None
+        if self.going_due and first + len(items) > self.outbox.last:
+            going = self.outbox.last
+        self.confirm = False
+        batch = self.uplink_out = Uplink(self.sid, *self.inbox.ack(), first, items, going)
+        return batch
+
+    def poll_items(self, carrier: Carrier) -> list[Outgoing]:
+        """What a poll may bring along, behind its open or attach, while no uplink batch is in flight."""
+        if self.uplink_out is not None:
+            return []
+        _, items = self.outbox.peek(carrier.send_cursor, *self._batch())
+        carrier.send_cursor += len(items)
+        self.confirm = False
+        return items
+
+    def _batch(self) -> tuple[int, int]:
+        # One frame is the head, and one may be a go-away.
+        config, server = self.config, self.server
+        return max(1, min(config.max_batch, server.max_batch) - 2), min(config.max_batch_size, server.max_batch_size)
+
+    def uplink_answered(self, batch: Uplink, now: float) -> None:
+        """The answer to `batch` has come, whatever it says: its acks have arrived."""
+        if self.uplink_out is batch:
+            self.uplink_out = None
+        self.contact = now
+        self.inbox.announced(batch.received, batch.taken)
+        if batch.going is not None:
+            self.going_due = False
+        self.listener.dirty()
+
+    def uplink_lost(self, batch: Uplink) -> None:
+        """`batch` was not answered: its messages and acks are due again, though they may have arrived."""
+        if self.uplink_out is batch:
+            self.uplink_out = None
+            self.inbox.unannounced()
+            self.listener.dirty()
+
+    # -- ending ----------------------------------------------------------------------------------------------------
+
+    def end(self, code: int, reason: str, now: float, *, clean: bool = False) -> None:
+        """See SessionMachine.end()."""
+        if self.outcome is None:
+            # Unless the ack goes with the farewell; the end of our own close owes none.
+            self.final_ack = clean and not self.outbox.closed_cleanly
+        super().end(code, reason, now, clean=clean)
+
+    def _farewell(self, carrier: Carrier) -> None:
+        """Acks the server's close where it can be read in order; says an abrupt end; else leaves it to the shell."""
+        assert self.outcome is not None
+        code, reason, clean = self.outcome
+        if carrier.codec.shape is Shape.DUPLEX and carrier.attached and not carrier.over:
+            part: Part = (
+                self._announce(carrier) if clean else carrier.codec.abrupt(code, "session", self.inbox.received, reason)
+            )
+            carrier.finish([part])
+            self.final_ack = False
+        else:
+            carrier.finish([])
+
+    # -- time ------------------------------------------------------------------------------------------------------
+
+    def deadline(self) -> float:
+        """When expire() has something to do next."""
+        if self.outcome is not None:
+            return FOREVER
+        when = min(self.close_deadline, self._gives_up_at())
+        carrier = self.carrier
+        if carrier is None:
+            return when
+        when = min(when, self._ack_at())
+        interval = self._ping_after()
+        if carrier.codec.shape is Shape.STREAM and carrier.attached and not carrier.over:
+            return min(when, carrier.heard + self.server.silence)
+        if carrier.codec.shape is Shape.DUPLEX and carrier.attached and interval is not None:
+            when = min(when, carrier.heard + (self.server.silence if carrier.pinged else interval))
+        return when
+
+    def expire(self, now: float) -> None:
+        """Does what is due by `now`: acks, pings, silence, giving up."""
+        if self.outcome is not None:
+            return
+        if now >= self.close_deadline:
+            self.end(4412, "the close was not acknowledged in time", now)
+            return
+        if now >= self._gives_up_at():
+            self.end(4411, "no contact with the server", now)
+            return
+        carrier = self.carrier
+        interval = self._ping_after()
+        if (
+            carrier is not None
+            and carrier.codec.shape is Shape.STREAM
+            and carrier.attached
+            and not carrier.over
+            and now >= carrier.heard + self.server.silence
+        ):
+            self.lost(carrier, now)
+            carrier.link.abort()
+        elif (
+            carrier is not None
+            and carrier.codec.shape is Shape.DUPLEX
+            and carrier.attached
+            and interval is not None
+            and now >= carrier.heard + interval
+        ):
+            if now >= carrier.heard + self.server.silence:
+                self.lost(carrier, now)
+                carrier.link.abort()
+            elif not carrier.pinged:
+                carrier.pinged = True
+                if carrier.link.writable:
+                    carrier.write([carrier.codec.ping()])
+        self.listener.dirty()
+
+    def _ack_delay(self) -> float:
+        carrier = self.carrier
+        if carrier is not None and carrier.codec.shape is Shape.DUPLEX:
+            return ACK_DELAY
+        return self.server.hold / 2
+
+    def _ping_after(self) -> float | None:
+        """The silence after which this side pings: later than the server, whose ping is then on its way."""
+        interval = self.server.ping_interval
+        if interval is None:
+            return None
+        return min(interval + (self.server.ping_timeout or 0.0) / 2, self.server.silence)
+
+    def _gives_up_at(self) -> float:
+        # Where there are no pings, a silent carrier is no sign of a lost server.
+        if self.carrier is not None and self.carrier.attached and self.server.ping_interval is None:
+            return FOREVER
+        return self.contact + self.server.lifetime

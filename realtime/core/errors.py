@@ -1,0 +1,168 @@
+"""The errors of realtime. Exceptions hold data; `__str__` writes the sentence.
+
+Exception
+└── RealtimeError
+    ├── SessionClosed(code, reason)          the session has ended
+    ├── SendBufferFull(messages, size)       send_nowait found no room
+    ├── LocalProtocolError                   this side asked for something the protocol forbids
+    ├── RemoteProtocolError(close_code, http_status)   the peer broke the protocol
+    ├── Refusal(code, scope, received, reason)         a request that is answered by an `x` frame
+    │   └── Unauthorized(reason, status)         raised by an authorize hook
+    ├── NegotiationError(attempts)           no transport got through, or none is allowed
+    └── BrokerError                          the broker cannot be reached or answered nonsense
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+__all__ = [
+    "BrokerError",
+    "LocalProtocolError",
+    "NegotiationError",
+    "RealtimeError",
+    "Refusal",
+    "RemoteProtocolError",
+    "SendBufferFull",
+    "SessionClosed",
+    "Unauthorized",
+    "http_status",
+]
+
+# Only codes whose HTTP status is not 410 (the session is over): docs/protocol.md §9.
+_HTTP_STATUS = {
+    1002: 400,
+    1003: 400,
+    1007: 400,
+    1009: 413,
+    4400: 400,
+    4401: 401,
+    4403: 403,
+    4404: 404,
+    4405: 405,
+    4406: 404,
+    4409: 409,
+    4413: 413,
+    4429: 429,
+    4503: 503,
+}
+
+
+def http_status(code: int, scope: str = "session") -> int:
+    """The HTTP status that goes with an `x` frame of this close code and scope (docs/protocol.md §9)."""
+    if code == 4408 and scope == "carrier":
+        return 408
+    if scope == "session" and code >= 3000 and code != 4404:
+        return 410  # an application's own code, or the end of a session that was
+    return _HTTP_STATUS.get(code, 410)
+
+
+class RealtimeError(Exception):
+    """The root of every error that realtime raises on purpose."""
+
+
+class SessionClosed(RealtimeError):
+    """The session has ended. `code` and `reason` say why; 1000 and 1001 are ordinary ends."""
+
+    def __init__(self, code: int, reason: str = "") -> None:
+        super().__init__(code, reason)
+        self.code = code
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"the session was closed with {self.code}" + (f" ({self.reason})" if self.reason else "")
+
+
+class SendBufferFull(RealtimeError):
+    """`send_nowait` found no room: the peer has not acknowledged enough of what was sent before."""
+
+    def __init__(self, messages: int, size: int) -> None:
+        super().__init__(messages, size)
+        self.messages = messages
+        self.size = size
+
+    def __str__(self) -> str:
+        return (
+            f"{self.messages} messages ({self.size} bytes) wait for the peer; await session.send() instead,"
+            " or raise max_outbox or max_outbox_size"
+        )
+
+
+class LocalProtocolError(RealtimeError):
+    """This side asked for something the protocol or the session's state forbids."""
+
+
+class RemoteProtocolError(RealtimeError):
+    """The peer broke the protocol. Ends its session with `close_code`; over HTTP also `http_status`."""
+
+    def __init__(self, close_code: int, reason: str) -> None:
+        super().__init__(close_code, reason)
+        self.close_code = close_code
+        self.reason = reason
+
+    @property
+    def http_status(self) -> int:
+        """The HTTP status to answer with, where the peer's request was HTTP."""
+        return http_status(self.close_code, "carrier" if self.close_code >= 4000 else "session")
+
+    def __str__(self) -> str:
+        return f"{self.reason} (close code {self.close_code})"
+
+
+class Refusal(RealtimeError):
+    """A request that cannot be served, and the `x` frame that says so.
+
+    `scope` is "session" when the session is over or unknown, "carrier" when only this request or
+    connection is refused. `received` is the highest client message number received, if it is told. `retry_after` is
+    after how many seconds to try again, where that is known.
+    """
+
+    def __init__(
+        self,
+        code: int,
+        reason: str,
+        *,
+        scope: str = "carrier",
+        received: int | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(code, reason)
+        self.code = code
+        self.reason = reason
+        self.scope = scope
+        self.received = received
+        self.retry_after = retry_after
+
+    @property
+    def http_status(self) -> int:
+        """The HTTP status to answer with, where the request was HTTP."""
+        return http_status(self.code, self.scope)
+
+    def __str__(self) -> str:
+        return f"refused with {self.code}: {self.reason}"
+
+
+class Unauthorized(Refusal):
+    """What an authorize hook raises: this client may not come in. `status` is 401 (who are you?) or 403 (not you)."""
+
+    def __init__(self, reason: str = "not authorised", *, status: int = 401) -> None:
+        if status not in (401, 403):
+            raise ValueError(f"status is 401 or 403, not {status}")
+        super().__init__(4000 + status, reason)
+
+
+class NegotiationError(RealtimeError):
+    """No transport could open a session. `attempts` maps each transport tried to what happened to it."""
+
+    def __init__(self, message: str, attempts: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.attempts = dict(attempts or {})
+
+    def __str__(self) -> str:
+        tried = "; ".join(f"{name}: {what}" for name, what in self.attempts.items())
+        return f"{self.message} ({tried})" if tried else self.message
+
+
+class BrokerError(RealtimeError):
+    """The broker cannot be reached, or answered something that makes no sense."""

@@ -1,0 +1,88 @@
+"""The vocabulary of the core: what a session's numbered streams are made of.
+
+Knows nothing of letters, JSON or carriers: how an item looks on a wire is a protocol's and a transport's affair.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple, TypeAlias
+
+from .errors import LocalProtocolError
+
+__all__ = ["BINARY", "CLOSE", "DROPPED", "TEXT", "Dropped", "Outgoing", "Window", "payload_size"]
+
+# The kinds of numbered items (docs/protocol.md §3).
+TEXT = "m"
+BINARY = "b"
+DROPPED = "d"
+CLOSE = "c"
+
+Payload: TypeAlias = str | bytes
+
+
+class Window(NamedTuple):
+    """A receive window: how many messages, and how many payload bytes, may be above *taken*."""
+
+    messages: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """Stands in the stream where the sender dropped `count` messages by its slow-consumer policy."""
+
+    count: int
+
+
+def payload_size(text: str) -> int:
+    """The UTF-8 size of `text` in bytes. Raises UnicodeEncodeError for lone surrogates."""
+    return len(text) if text.isascii() else len(text.encode())
+
+
+class Outgoing:
+    """One thing to send: a message, a note of drops, or a close.
+
+    One Outgoing is shared by the outboxes of all its receivers, and with it what was encoded: `encoded` maps
+    the key of a codec to the finished bytes (encode once).
+    """
+
+    __slots__ = ("code", "data", "encoded", "kind", "size")
+
+    def __init__(self, kind: str, data: Payload, size: int, code: int = 0) -> None:
+        self.kind = kind
+        self.data = data
+        self.size = size
+        self.code = code  # a close's code, or the count of a note of drops
+        self.encoded: dict[str, bytes | str] = {}
+
+    @classmethod
+    def message(cls, data: str | bytes | bytearray | memoryview) -> Outgoing:
+        """A text (str) or binary (bytes-like) message.
+
+        Raises LocalProtocolError for text with lone surrogates and TypeError for anything else.
+        """
+        if isinstance(data, str):
+            try:
+                return cls(TEXT, data, len(data) if data.isascii() else len(data.encode()))
+            except UnicodeEncodeError as error:
+                raise LocalProtocolError(
+                    f"text must be Unicode scalar values, and there is a lone surrogate at index {error.start}"
+                ) from None
+        if isinstance(data, bytes | bytearray | memoryview):
+            data = bytes(data)
+            return cls(BINARY, data, len(data))
+        raise TypeError(f"a message is str or bytes, not {type(data).__name__}")
+
+    @classmethod
+    def dropped(cls, count: int) -> Outgoing:
+        """A note that `count` messages were dropped here."""
+        return cls(DROPPED, "", 0, count)
+
+    @classmethod
+    def close(cls, code: int, reason: str) -> Outgoing:
+        """The clean end of a stream."""
+        return cls(CLOSE, reason, 0, code)
+
+    def __repr__(self) -> str:
+        return f"<Outgoing {self.kind} {self.size} bytes>"

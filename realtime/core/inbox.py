@@ -1,0 +1,203 @@
+"""What one end has received and its application has not taken yet, and which acks are owed for it.
+
+Pure data; time is passed in. The sender's window bounds it, so a receiver never stops reading.
+
+Where a session's rate is limited (a Meter), what came too fast is given to the application all the same, but counts as
+taken only from the moment at which it is within the rate: so the window makes the sender wait, and nothing else does.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TypeAlias
+
+from .errors import RemoteProtocolError
+from .frames import Dropped, Window
+from .rates import Meter
+
+__all__ = ["Inbox", "Received"]
+
+Received: TypeAlias = str | bytes | Dropped
+
+
+class Inbox:
+    """One direction's receiving half."""
+
+    __slots__ = (
+        "_announced_received",
+        "_announced_taken",
+        "_bytes",
+        "_early",
+        "_items",
+        "_meter",
+        "_quarter_bytes",
+        "_quarter_messages",
+        "_received_bytes",
+        "_received_since",
+        "_sizes",
+        "_taken_bytes",
+        "_taken_since",
+        "_within",
+        "notes",
+        "received",
+        "taken",
+        "total",
+        "window",
+    )
+
+    def __init__(self, window: Window, meter: Meter | None = None) -> None:
+        self.window = window  # what this side announced
+        self._meter = meter
+        self._within: deque[float] = deque()  # with a meter: from when on each of _sizes is within the rate
+        self._early = 0  # of these, the application has so many already
+        self.received = 0
+        self.taken = 0
+        self.notes = 0  # of the received, those that were no messages: notes of drops, a close
+        self.total = 0  # payload bytes ever received
+        self._items: deque[Received] = deque()
+        self._sizes: deque[int] = deque()  # of what does not count as taken
+        self._bytes = 0
+        self._quarter_messages = max(1, window.messages // 4)
+        self._quarter_bytes = max(1, window.size // 4)
+        # What the peer surely knows, and what has come on top of it.
+        self._announced_received = 0
+        self._announced_taken = 0
+        self._received_bytes = 0
+        self._taken_bytes = 0
+        self._received_since: float | None = None
+        self._taken_since: float | None = None
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    @property
+    def size(self) -> int:
+        """Payload bytes that do not count as taken."""
+        return self._bytes
+
+    @property
+    def messages(self) -> int:
+        """How many messages were ever received."""
+        return self.received - self.notes
+
+    def put(self, item: Received, size: int, now: float) -> None:
+        """Takes in the next numbered item. Raises RemoteProtocolError when it exceeds the window or the rate."""
+        outstanding = self.received - self.taken
+        if outstanding >= self.window.messages or (outstanding and self._bytes + size > self.window.size):
+            raise RemoteProtocolError(
+                1002,
+                f"the receive window ({self.window.messages} messages, {self.window.size} bytes) was exceeded",
+            )
+        if self._meter is not None:
+            self._within.append(self._meter.charge(size, now))
+        self._items.append(item)
+        self._sizes.append(size)
+        self._bytes += size
+        self.count(size, now)
+
+    def count(self, size: int, now: float) -> None:
+        """Counts one more as received without keeping it (a close, which takes no room)."""
+        self.received += 1
+        self.total += size
+        self._received_bytes += size
+        if self._received_since is None:
+            self._received_since = now
+
+    def take(self, now: float) -> Received:
+        """The oldest item, which counts as taken from here, or once it is within the rate. Raises IndexError when
+        there is none."""
+        item = self._items.popleft()
+        if self._within:
+            self.release(now)
+            if self._early or self._within[0] > now:
+                self._early += 1
+                return item
+            self._within.popleft()
+        self._count_taken(now)
+        return item
+
+    def release(self, now: float) -> None:
+        """What the application has counts as taken as soon as it is within the rate."""
+        while self._early and self._within[0] <= now:
+            self._early -= 1
+            self._count_taken(self._within.popleft())
+
+    def _count_taken(self, when: float) -> None:
+        size = self._sizes.popleft()
+        self._bytes -= size
+        self._taken_bytes += size
+        self.taken += 1
+        if self._taken_since is None:
+            self._taken_since = when
+
+    def discard(self, now: float) -> None:
+        """Takes everything and forgets it, at any rate: the application has called close."""
+        self._items.clear()
+        self._within.clear()
+        self._early = 0
+        while self._sizes:
+            self._count_taken(now)
+
+    def ack(self) -> tuple[int, int]:
+        """The acks to write now. Says nothing of whether they will arrive: see announced()."""
+        return self.received, self.taken
+
+    def announced(self, received: int, taken: int) -> None:
+        """The peer knows this ack, or will: it was written on the current ordered carrier, or its POST was
+        answered (rule 3)."""
+        self._announced_received = max(self._announced_received, received)
+        self._announced_taken = max(self._announced_taken, taken)
+        if received >= self.received:
+            self._received_bytes = 0
+            self._received_since = None
+        if taken >= self.taken:
+            self._taken_bytes = 0
+            self._taken_since = None
+
+    def unannounced(self) -> None:
+        """An ack may not have arrived after all: whatever there is to tell is due again."""
+        if self.received:
+            self._announced_received = self._announced_taken = -1
+
+    @property
+    def news(self) -> bool:
+        """Whether there is anything the peer was not told."""
+        return self._announced_received < self.received or self._announced_taken < self.taken
+
+    def due(self, now: float, delay: float) -> bool:
+        """Whether an ack should go on its own now (rule 3): a quarter of a window, or `delay` seconds."""
+        self.release(now)
+        return self._much() or now >= self.due_at(delay)
+
+    def due_at(self, delay: float) -> float:
+        """When an ack is due by time; minus infinity when it is due already, infinity when nothing waits."""
+        if self._announced_received < 0 or self._much():
+            return float("-inf")
+        oldest = float("inf")
+        if self._received_since is not None:
+            oldest = self._received_since
+        if self._taken_since is not None and self._taken_since < oldest:
+            oldest = self._taken_since
+        return self._released_at(oldest + delay, delay) if self._early else oldest + delay
+
+    def _released_at(self, when: float, delay: float) -> float:
+        """due_at(), or earlier if by then enough of what the application has will count as taken."""
+        when = min(when, self._within[0] + delay)
+        messages = self.taken - self._announced_taken
+        size = self._taken_bytes
+        for at, item, _ in zip(self._within, self._sizes, range(self._early), strict=False):
+            if at >= when:
+                break
+            messages += 1
+            size += item
+            if messages >= self._quarter_messages or size >= self._quarter_bytes:
+                return at
+        return when
+
+    def _much(self) -> bool:
+        return (
+            self.received - self._announced_received >= self._quarter_messages
+            or self.taken - self._announced_taken >= self._quarter_messages
+            or self._received_bytes >= self._quarter_bytes
+            or self._taken_bytes >= self._quarter_bytes
+        )

@@ -1,0 +1,119 @@
+"""Which transports a client is offered, in which order, and why: policy, abilities, and evidence.
+
+Pure: everything known goes in, a ranked list comes out in which every transport has a verdict and a reason. Reasons are
+codes with details, worded when somebody asks. docs/negotiation.md has the table of cases.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from ipaddress import ip_address, ip_network
+from typing import NamedTuple
+
+from .health import Failure, Health
+
+__all__ = ["Choice", "Evidence", "negotiate", "network_of"]
+
+REASONS = {
+    "taken": "carries the session",
+    "offered": "allowed here, and the client can run it",
+    "unsaid": "allowed here; the client did not say what it can run",
+    "reported": "the client says it failed {ago} ago: {how}",
+    "remembered": "failed {ago} ago for a client of this network: {how}",
+    "http_1_0": "the request came as HTTP/1.0: what is in between knows no upgrade",
+    "not_named": "the client does not name it",
+    "not_allowed": "not in this endpoint's transports=(…)",
+    "unknown": "this server knows no such transport",
+}
+
+# Verdicts, best first. "demoted" is allowed and may be tried, later; "refused" may not.
+VERDICTS = ("taken", "offered", "demoted", "refused")
+
+
+class Choice(NamedTuple):
+    """One transport in the ranked list."""
+
+    name: str
+    verdict: str  # one of VERDICTS
+    code: str  # of REASONS
+    how: str = ""  # of a failure
+    ago: float = 0.0  # seconds since a failure
+    timing: float | None = None  # seconds from the start of an attempt to its success, once tried
+
+    @property
+    def reason(self) -> str:
+        """The reason in words."""
+        return REASONS[self.code].format(how=self.how, ago=_span(self.ago))
+
+    def as_dict(self) -> dict[str, str | float]:
+        """What the client is told."""
+        told: dict[str, str | float] = {"name": self.name, "verdict": self.verdict, "reason": self.reason}
+        if self.timing is not None:
+            told["timing"] = round(self.timing, 4)
+        return told
+
+
+class Evidence(NamedTuple):
+    """What is known besides policy and abilities."""
+
+    http_version: tuple[int, int] = (1, 1)
+    # What the client says has failed lately, and how; `at` is in the server's time.
+    reported: Mapping[str, Failure] = {}
+    # What the server remembers of other clients of the same network.
+    remembered: Health | None = None
+    timings: Mapping[str, float] = {}
+
+
+def negotiate(
+    policy: Sequence[str],
+    known: Sequence[str],
+    client: Sequence[str],
+    taken: str,
+    evidence: Evidence,
+    now: float,
+) -> list[Choice]:
+    """All transports, best first: by verdict, and within a verdict by the policy's order.
+
+    `known` are the server's transports, `client` what the client can run (empty: it did not say), `taken` the one that
+    carries the answer ("" for none). A refusal by policy is never evidence against a transport: it is not recorded.
+    """
+    choices = [_judge(name, client, taken, evidence, now) for name in policy]
+    choices.sort(key=lambda choice: VERDICTS.index(choice.verdict))
+    for name in dict.fromkeys((*known, *client)):
+        if name not in policy:
+            choices.append(Choice(name, "refused", "not_allowed" if name in known else "unknown"))
+    return choices
+
+
+def _judge(name: str, client: Sequence[str], taken: str, evidence: Evidence, now: float) -> Choice:
+    timing = evidence.timings.get(name)
+    if name == taken:
+        return Choice(name, "taken", "taken", timing=timing)
+    if client and name not in client:
+        return Choice(name, "refused", "not_named")
+    if name == "websocket" and evidence.http_version < (1, 1):
+        return Choice(name, "demoted", "http_1_0")
+    failure = evidence.reported.get(name)
+    if failure is not None:
+        return Choice(name, "demoted", "reported", failure.how, now - failure.at, timing)
+    remembered = evidence.remembered
+    if remembered is not None and not remembered.is_well(name, now):
+        failure = remembered.failure(name, now)
+        assert failure is not None
+        return Choice(name, "demoted", "remembered", failure.how, now - failure.at, timing)
+    return Choice(name, "offered", "offered" if client else "unsaid", timing=timing)
+
+
+def network_of(address: str | None) -> str:
+    """The network an address belongs to, for what is remembered: IPv4 /24, IPv6 /48, "" for anything else."""
+    try:
+        ip = ip_address((address or "").partition("%")[0])
+    except ValueError:
+        return ""
+    return str(ip_network((ip, 24 if ip.version == 4 else 48), strict=False))
+
+
+def _span(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min"

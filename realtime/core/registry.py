@@ -1,0 +1,157 @@
+"""Who is here: sessions by sid, openings by nonce, tombstones of the ended, and how many there may be (rules 5, 8).
+
+Pure: ids are made elsewhere, time is passed in. Knows machines, not handlers.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import NamedTuple
+
+from .config import Config
+from .errors import Refusal
+from .rates import AddressBuckets
+from .server_machine import ServerMachine
+
+__all__ = ["Registry", "Tombstone"]
+
+# Seconds after which to try again where nobody knows when a session will end.
+RETRY_AFTER = 10.0
+
+
+class Tombstone(NamedTuple):
+    """What is remembered of an ended session."""
+
+    code: int
+    reason: str
+    received: int
+    expires: float
+    nonce: str
+    binding: object
+    used: bool
+
+    def refusal(self) -> Refusal:
+        """What a request for the ended session is told."""
+        return Refusal(self.code, self.reason, scope="session", received=self.received)
+
+
+class Registry:
+    """All sessions of one server."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.sessions: dict[str, ServerMachine] = {}
+        self.tombstones: OrderedDict[str, Tombstone] = OrderedDict()
+        self._nonces: dict[str, str] = {}  # nonce → sid, of sessions and tombstones
+        self._identities: dict[str, int] = {}
+        self._addresses: dict[str, int] = {}
+        rate = config.opens_per_second_per_address
+        self._opens = None if rate is None else AddressBuckets(rate)
+
+    def __len__(self) -> int:
+        return len(self.sessions)
+
+    def opened(self, nonce: str, binding: object, now: float) -> ServerMachine | None:
+        """The session that this nonce has opened, or None if it opens a new one.
+
+        Raises Refusal when the nonce may not open (again): bound to something else, used, or ended.
+        """
+        self.forget(now)
+        sid = self._nonces.get(nonce)
+        if sid is None:
+            return None
+        machine = self.sessions.get(sid)
+        if machine is not None:
+            if machine.binding == binding and not machine.used:
+                return machine
+        else:
+            tombstone = self.tombstones[sid]
+            if tombstone.expires <= now:  # behind one that lives longer: endpoints differ
+                return None
+            if tombstone.binding == binding and not tombstone.used:
+                raise tombstone.refusal()
+        raise Refusal(4409, "this nonce has opened a session already; open with a new nonce")
+
+    def check_rate(self, address: str, now: float) -> None:
+        """Counts an attempt to open. Raises Refusal when this address makes too many."""
+        if self._opens is not None and address:
+            wait = self._opens.take(address, now)
+            if wait:
+                reason = f"too many opens from {address} (opens_per_second_per_address); try again in {wait:.1f} s"
+                raise Refusal(4429, reason, retry_after=wait)
+
+    def check_room(self, identity: str | None, address: str = "") -> None:
+        """Raises Refusal when there may be no further session, at all, of this identity or from this address."""
+        limit = self.config.max_sessions
+        if limit is not None and len(self.sessions) >= limit:
+            reason = f"the server has its {limit} sessions (max_sessions); try again later"
+            raise Refusal(4429, reason, retry_after=RETRY_AFTER)
+        limit = self.config.max_sessions_per_identity
+        if limit is not None and identity is not None and self._identities.get(identity, 0) >= limit:
+            reason = f"this identity has its {limit} sessions (max_sessions_per_identity); close one first"
+            raise Refusal(4429, reason, retry_after=RETRY_AFTER)
+        limit = self.config.max_sessions_per_address
+        if limit is not None and address and self._addresses.get(address, 0) >= limit:
+            reason = f"{address} has its {limit} sessions (max_sessions_per_address); close one first"
+            raise Refusal(4429, reason, retry_after=RETRY_AFTER)
+
+    def add(self, machine: ServerMachine) -> None:
+        """Takes in a new session."""
+        self.sessions[machine.sid] = machine
+        if machine.nonce:
+            self._nonces[machine.nonce] = machine.sid
+        if machine.identity is not None:
+            _count(self._identities, machine.identity, 1)
+        if machine.address:
+            _count(self._addresses, machine.address, 1)
+
+    def find(self, sid: str, now: float) -> ServerMachine:
+        """The session of this sid. Raises Refusal, from its tombstone if there is one."""
+        machine = self.sessions.get(sid)
+        if machine is not None:
+            return machine
+        self.forget(now)
+        tombstone = self.tombstones.get(sid)
+        if tombstone is not None and tombstone.expires > now:
+            raise tombstone.refusal()
+        raise Refusal(4404, "no such session: it never was, or ended too long ago", scope="session")
+
+    def bury(self, machine: ServerMachine, now: float) -> None:
+        """Replaces an ended session by its tombstone."""
+        if self.sessions.pop(machine.sid, None) is None:
+            return
+        if machine.identity is not None:
+            _count(self._identities, machine.identity, -1)
+        if machine.address:
+            _count(self._addresses, machine.address, -1)
+        assert machine.outcome is not None
+        self.tombstones[machine.sid] = Tombstone(
+            machine.outcome.code,
+            machine.outcome.reason,
+            machine.inbox.received,
+            now + machine.config.lifetime,
+            machine.nonce,
+            machine.binding,
+            machine.used,
+        )
+        self.forget(now)
+
+    def forget(self, now: float) -> None:
+        """Drops tombstones that are over, and the oldest where there are too many."""
+        tombstones = self.tombstones
+        while tombstones:
+            sid, oldest = next(iter(tombstones.items()))
+            if oldest.expires > now and len(tombstones) <= self.config.max_tombstones:
+                break
+            del tombstones[sid]
+            if self._nonces.get(oldest.nonce) == sid:  # and not of a later session
+                del self._nonces[oldest.nonce]
+
+
+def _count(counts: dict[str, int], key: str, change: int) -> None:
+    """Counts, and keeps nothing that is 0."""
+    count = counts.get(key, 0) + change
+    if count:
+        counts[key] = count
+    else:
+        del counts[key]

@@ -1,0 +1,114 @@
+"""Rooms: who is in them, and one send to all of them.
+
+Knows receivers only by one method, not sessions or carriers. In memory, for one process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Protocol
+
+from .core.frames import Outgoing
+
+__all__ = ["Hub", "Receiver", "Room"]
+
+
+class Receiver(Protocol):
+    """What can be in a room."""
+
+    def offer(self, item: Outgoing) -> None:
+        """Takes a message for sending, or drops or closes by its own policy. Never waits, never raises."""
+
+
+class Room:
+    """A named set of receivers. It exists for as long as somebody is in it or holds it."""
+
+    __slots__ = ("_hub", "name")
+
+    def __init__(self, hub: Hub, name: str) -> None:
+        self._hub = hub
+        self.name = name
+
+    async def send(
+        self, message: str | bytes | bytearray | memoryview, *, skip: Receiver | Iterable[Receiver] = ()
+    ) -> int:
+        """Sends a message to everyone in the room but `skip`; returns to how many.
+
+        Never waits for a member: one that is full drops or is closed by its endpoint's `on_full`. The message is
+        encoded once for all. Raises TypeError or LocalProtocolError for what is not a message.
+        """
+        item = Outgoing.message(message)
+        skipped = frozenset(skip) if isinstance(skip, Iterable) else frozenset((skip,))
+        # A member may leave while it is offered the message, so the room is copied.
+        members = [member for member in self._hub.members(self.name) if member not in skipped]
+        for member in members:
+            member.offer(item)
+        return len(members)
+
+    def __len__(self) -> int:
+        return len(self._hub.members(self.name))
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __iter__(self) -> Iterator[Receiver]:
+        return iter(tuple(self._hub.members(self.name)))
+
+    def __contains__(self, member: object) -> bool:
+        return member in self._hub.members(self.name)
+
+    def __repr__(self) -> str:
+        return f"<Room {self.name!r} with {len(self)}>"
+
+
+class Hub:
+    """All rooms of one server. Both mappings hold only what is in use."""
+
+    def __init__(self) -> None:
+        self._rooms: dict[str, dict[Receiver, None]] = {}  # dict for its order: members by time of joining
+        self._joined: dict[Receiver, set[str]] = {}
+
+    def room(self, name: str) -> Room:
+        """The room of this name."""
+        return Room(self, name)
+
+    def members(self, name: str) -> dict[Receiver, None]:
+        """Who is in a room; not to be kept or changed."""
+        return self._rooms.get(name, {})
+
+    def counts(self) -> tuple[int, int]:
+        """How many rooms there are, and how many places in them are taken."""
+        sizes = [len(members) for members in tuple(self._rooms.values())]
+        return len(sizes), sum(sizes)
+
+    def rooms_of(self, receiver: Receiver) -> frozenset[str]:
+        """The names of the rooms a receiver is in."""
+        return frozenset(self._joined.get(receiver, ()))
+
+    def join(self, receiver: Receiver, name: str) -> bool:
+        """Puts a receiver into a room; False if it was there."""
+        members = self._rooms.setdefault(name, {})
+        if receiver in members:
+            return False
+        members[receiver] = None
+        self._joined.setdefault(receiver, set()).add(name)
+        return True
+
+    def leave(self, receiver: Receiver, name: str) -> bool:
+        """Takes a receiver out of a room; False if it was not there."""
+        members = self._rooms.get(name)
+        if members is None or receiver not in members:
+            return False
+        del members[receiver]
+        if not members:
+            del self._rooms[name]
+        joined = self._joined[receiver]
+        joined.discard(name)
+        if not joined:
+            del self._joined[receiver]
+        return True
+
+    def leave_all(self, receiver: Receiver) -> None:
+        """Takes a receiver out of every room."""
+        for name in tuple(self._joined.get(receiver, ())):
+            self.leave(receiver, name)

@@ -1,0 +1,526 @@
+"""The server: endpoints, sessions and their handlers, one sweep for all deadlines, one flush a turn, and every end.
+
+Knows machines and asyncio, and no aiohttp: web/ brings it carriers. A handler is one task per session.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+from .clock import Clock, SystemClock, Timer
+from .core.config import Config
+from .core.deadlines import Deadlines
+from .core.errors import LocalProtocolError, Refusal, SessionClosed
+from .core.frames import Window
+from .core.health import Failure, Memory
+from .core.lifecycle import State
+from .core.machine import check_close_code
+from .core.negotiation import Choice, Evidence, negotiate, network_of
+from .core.observer import Observer, Result
+from .core.registry import Registry
+from .core.server_machine import ServerMachine
+from .hub import Hub, Room
+from .session import Endpoint, Handler, Session, SessionRequest
+from .transports import TRANSPORTS
+
+__all__ = ["Authorize", "Server"]
+
+log = logging.getLogger("realtime.server")
+negotiation_log = logging.getLogger("realtime.negotiation")
+session_log = logging.getLogger("realtime.session")
+
+Authorize = Callable[[SessionRequest], Awaitable[str | None]]
+H = TypeVar("H", bound=Handler)
+A = TypeVar("A", bound=Authorize)
+
+# Deadlines this close together are served by one wake-up, so that idle sessions cost little.
+GRAIN = 0.05
+# What failed for a network: demoted for 30 s at first, 10 min at most; so many networks are remembered.
+MEMORY = (30.0, 600.0, 4096)
+# A WebSocket that lived so long, in seconds, got through; one that was cut before did not.
+GOOD_LIFE = 10.0
+
+# Settings that count or keep things for all endpoints together.
+SERVER_SETTINGS = frozenset(
+    (
+        "authorize_ttl",
+        "max_sessions",
+        "max_sessions_per_address",
+        "max_sessions_per_identity",
+        "max_tombstones",
+        "opens_per_second_per_address",
+    )
+)
+
+
+class Server:
+    """Sessions for an aiohttp application: see realtime.setup().
+
+    Keyword arguments are the settings of Config (docs/configuration.md); endpoints may override them.
+
+    `allowed_origins` lists the origins other than its own host from which browsers may connect, such as
+    "https://example.org", or is "*" for any. `trusted_proxies` lists the addresses and networks whose forwarded headers
+    are believed, such as "127.0.0.1" or "10.0.0.0/8" ("unix": whoever connects over a Unix socket). `shutdown_timeout`
+    bounds the application's shutdown, in seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        allowed_origins: tuple[str, ...] | str = (),
+        trusted_proxies: tuple[str, ...] | str = (),
+        shutdown_timeout: float = 3.0,
+        clock: Clock | None = None,
+        **settings: Any,
+    ) -> None:
+        self.config = _configure(Config(), settings)
+        self.allowed_origins = (allowed_origins,) if isinstance(allowed_origins, str) else tuple(allowed_origins)
+        self.trusted_proxies = (trusted_proxies,) if isinstance(trusted_proxies, str) else tuple(trusted_proxies)
+        self.shutdown_timeout = shutdown_timeout
+        self.clock: Clock = clock or SystemClock()
+        self.endpoints: dict[str, Endpoint] = {}
+        self.closing = False  # shutting down: nothing new is taken
+        self.draining = False  # no new sessions
+        self.worker = secrets.token_urlsafe(3)  # part of every sid: who owns it
+        self.hub = Hub()
+        self.on_shutdown: list[Callable[[], None]] = []  # web/ ends what no session holds
+        self._memory = Memory(*MEMORY)
+        self._authorize: Authorize | None = None
+        self._observer: Observer | None = None
+        self._registry = Registry(self.config)
+        self._sessions: dict[str, Session] = {}
+        self._tasks: dict[Session, asyncio.Task[None]] = {}
+        self._dirty: list[Session] = []
+        self._deadlines = Deadlines()
+        self._timer: Timer | None = None
+        self._timer_at = float("inf")
+
+    # -- what applications use -------------------------------------------------------------------------------------
+
+    def endpoint(self, path: str, **settings: Any) -> Callable[[H], H]:
+        """Registers a handler for sessions at `path`, below the prefix given to setup().
+
+        Keyword arguments override the server's settings for this endpoint. Raises LocalProtocolError for a path that
+        is taken, does not start with "/" or ends with one, and for a setting out of bounds; TypeError for an unknown
+        setting.
+        """
+        if not path.startswith("/") or path.endswith("/") or "{" in path:
+            raise LocalProtocolError(f'an endpoint\'s path starts with "/" and does not end with one: {path!r}')
+        if path in self.endpoints:
+            raise LocalProtocolError(f"there is an endpoint at {path!r} already")
+        for name in SERVER_SETTINGS & settings.keys():
+            raise TypeError(f"{name} is a setting of the whole server: give it to realtime.Server()")
+        config = _configure(self.config, settings)
+
+        def register(handler: H) -> H:
+            self.endpoints[path] = Endpoint(path, handler, config)
+            return handler
+
+        return register
+
+    def authorize(self, hook: A) -> A:
+        """Registers the coroutine that says who a client is, asked for every request that opens or names a session.
+
+        It gets the SessionRequest, with `auth` as the client gave it when it opened (or renewed it since), and returns
+        the identity (a string, or None for nobody in particular) or raises realtime.Unauthorized. Later requests of
+        another identity are refused. A request with the Cookie and Authorization that its session was last authorised
+        with, less than authorize_ttl seconds ago, is not asked about; one with neither always is. Cookies are hidden
+        from it where any site could have made a browser send them (docs/protocol.md §9). Should it raise anything else,
+        that is logged, and the client is told to come back later.
+        """
+        self._authorize = hook
+        return hook
+
+    async def close_identity(self, identity: str, code: int = 4401, reason: str = "") -> int:
+        """Ends all sessions of an identity in this process, at once; returns how many there were.
+
+        What was not delivered is lost, and the client is told `code` and `reason`. Clients may open again unless the
+        authorize hook refuses them. Raises LocalProtocolError for a code that applications may not use.
+        """
+        check_close_code(code)
+        if not isinstance(identity, str):
+            raise TypeError(f"an identity is a str, not {type(identity).__name__}")
+        sessions = [session for session in self.sessions if session.identity == identity]
+        now = self.clock.now()
+        for session in sessions:
+            session._machine.end(code, reason or "the identity was withdrawn", now)
+        return len(sessions)
+
+    def room(self, name: str) -> Room:
+        """The room of this name: `await rt.room("lobby").send("hello")`."""
+        return self.hub.room(name)
+
+    @property
+    def sessions(self) -> Iterator[Session]:
+        """The sessions that have not ended."""
+        return iter(tuple(self._sessions.values()))
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def __bool__(self) -> bool:
+        return True
+
+    async def drain(self, *, timeout: float = 30.0, delay: float = 5.0) -> None:
+        """Ends all sessions without losing a message, and takes no new ones.
+
+        Each client is asked to stop sending and to come back after a random part of `delay` seconds; when all it sent
+        was received and taken by the handler, and the handler waits for more, its session closes with 1012. After
+        `timeout` seconds what is left is closed regardless.
+        """
+        self.draining = True
+        for session in self.sessions:
+            session._machine.drain(delay)
+            session.quiet()
+        await self._wait_for_sessions(timeout)
+        for session in self.sessions:
+            session._machine.close(1012, "the server restarts", self.clock.now())
+        await self._wait_for_sessions(min(timeout, 1.0))
+        self._end_all(1012, "the server restarts")
+
+    # -- what metrics use ------------------------------------------------------------------------------------------
+
+    def observe(self, observer: Observer) -> None:
+        """Tells `observer` from now on what happens, also to the sessions there are.
+
+        Raises LocalProtocolError when there is an observer already.
+        """
+        if self._observer is not None:
+            raise LocalProtocolError("this server is observed already: one realtime.metrics.Metrics() for each server")
+        self._observer = observer
+        for session in self.sessions:
+            session._machine.observer = observer
+
+    def refused(self, code: int) -> None:
+        """A request or a WebSocket is answered with a refusal (docs/protocol.md §9)."""
+        if self._observer is not None:
+            self._observer.refused(code)
+
+    # -- what web/ uses: sessions ----------------------------------------------------------------------------------
+
+    def check_rate(self, address: str) -> None:
+        """Counts an attempt to open from this address. Raises Refusal (4429) when it makes too many."""
+        self._registry.check_rate(address, self.clock.now())
+
+    async def admit(self, session: Session, request: SessionRequest) -> None:
+        """Sees to it that this request may name this session. Raises Refusal: see identify(), and 4403 when it is
+        somebody else's; and what the session ended with, if it did in the meantime."""
+        if self._authorize is not None and not self._still_authorized(session, request):
+            if await self.identify(request) != session.identity:
+                raise Refusal(4403, "the session belongs to another identity")
+            if session.closed:
+                raise session._machine.refusal()
+            self.authorized(session, request)
+
+    def _still_authorized(self, session: Session, request: SessionRequest) -> bool:
+        if session._authorized is None:
+            return False
+        credentials, when = session._authorized
+        # Who shows nothing can't be told from anybody else who knows the sid.
+        return (
+            credentials != b""
+            and credentials == request.credentials
+            and self.clock.now() < when + self.config.authorize_ttl
+        )
+
+    def authorized(self, session: Session, request: SessionRequest) -> None:
+        """The application has said that this request is by the session's client."""
+        if self._authorize is not None:
+            session._authorized = request.credentials, self.clock.now()
+
+    async def reauthorize(self, session: Session, request: SessionRequest) -> None:
+        """The session's client, admitted already, has brought the fresh auth data in `request`.
+
+        Ends the session (4401, 4403) when the application refuses them, or finds somebody else. Raises Refusal (4503)
+        when it cannot tell.
+        """
+        try:
+            if self._authorize is not None and await self.identify(request) != session.identity:
+                raise Refusal(4403, "the fresh auth data are another identity's")
+        except Refusal as refusal:
+            if refusal.code not in (4401, 4403):
+                raise
+            session._machine.end(refusal.code, refusal.reason, self.clock.now())
+            return
+        self.authorized(session, request)
+        session.request.auth = request.auth
+
+    async def identify(self, request: SessionRequest) -> str | None:
+        """Asks the application who the client is. Raises Refusal: 4401, 4403 when it refuses, 4503 when it fails."""
+        if self._authorize is None:
+            return None
+        try:
+            identity = await self._authorize(request)
+            if identity is not None and not isinstance(identity, str):
+                raise TypeError(f"authorize returns a str or None, not {type(identity).__name__}")
+        except Refusal:
+            raise
+        except Exception as error:
+            log.error("the authorize hook raised; to refuse a client, raise realtime.Unauthorized", exc_info=error)
+            raise Refusal(4503, "the server cannot authorise anybody now; come back later") from None
+        return identity
+
+    def negotiate(
+        self,
+        endpoint: Endpoint,
+        request: SessionRequest,
+        transports: Sequence[str] = (),
+        failed: Mapping[str, tuple[str, float]] | None = None,
+        tried: Mapping[str, float] | None = None,
+        taken: str = "",
+    ) -> list[Choice]:
+        """The ranked list for a client: which transports it is offered, and why."""
+        now = self.clock.now()
+        evidence = Evidence(
+            http_version=request.http_version,
+            reported={name: Failure(1, now - ago, how) for name, (how, ago) in (failed or {}).items()},
+            remembered=self._memory.of(network_of(request.remote)),
+            timings=tried or {},
+        )
+        return negotiate(endpoint.config.transports, tuple(TRANSPORTS), transports, taken, evidence, now)
+
+    def note_failure(self, remote: str | None, transport: str, how: str) -> None:
+        """A transport did not get through for a client at this address."""
+        self._memory.failed(network_of(remote), transport, how, self.clock.now())
+
+    def note_end(self, sid: str, transport: str, since: float) -> None:
+        """The connection under a session's newest carrier is gone, without a word."""
+        session = self._sessions.get(sid)
+        if session is None:
+            return
+        lived = self.clock.now() - since
+        if lived >= GOOD_LIFE:
+            self._memory.worked(network_of(session.request.remote), transport)
+        elif not session.closed and session._machine.closing is None and not self.closing:
+            self.note_failure(session.request.remote, transport, f"cut after {lived:.1f} s")
+
+    def decided(self, session: Session, choices: Sequence[Choice], failed: Mapping[str, tuple[str, float]]) -> None:
+        """A new session's transports are settled: shown to the handler, logged, and what failed is remembered."""
+        session._choices = tuple(choices)
+        for name, (how, ago) in failed.items():
+            if name in TRANSPORTS and ago < MEMORY[0]:
+                self.note_failure(session.request.remote, name, how)
+        negotiation_log.info(
+            "session %s at %s: %s",
+            session.id,
+            session.path,
+            "; ".join(f"{choice.name} {choice.verdict} ({choice.reason})" for choice in choices),
+        )
+
+    def open(
+        self,
+        endpoint: Endpoint,
+        *,
+        nonce: str,
+        binding: object,
+        window: Window,
+        identity: str | None,
+        request: SessionRequest,
+        address: str = "",
+    ) -> Session:
+        """The session that this nonce opens, new or as before. Raises Refusal.
+
+        A new one's handler starts in the next turn of the event loop: attach a carrier first.
+        """
+        now = self.clock.now()
+        machine = self._registry.opened(nonce, binding, now)
+        if machine is not None:
+            return self._sessions[machine.sid]
+        if self.closing or self.draining:
+            raise Refusal(4503, "the server is shutting down; come back later")
+        self._registry.check_room(identity, address)
+        session = Session(self, endpoint, self.hub, request)
+        sid = f"{self.worker}.{secrets.token_urlsafe(18)}"
+        session._machine = machine = ServerMachine(
+            endpoint.config,
+            window,
+            session,
+            now,
+            sid=sid,
+            nonce=nonce,
+            binding=binding,
+            identity=identity,
+            address=address,
+        )
+        self._registry.add(machine)
+        self._sessions[sid] = session
+        machine.wake_by(now + endpoint.config.open_timeout)  # also if no carrier ever attaches
+        if self._observer is not None:
+            machine.observer = self._observer
+            self._observer.opened(machine, request.transport)
+        self._tasks[session] = asyncio.get_running_loop().create_task(
+            self._handle(endpoint, session), name=f"realtime handler {endpoint.path}"
+        )
+        session_log.debug("= session %s opened at %s", sid, endpoint.path)
+        return session
+
+    async def route(self, sid: str) -> Session:
+        """The session of this sid. Raises Refusal when it is unknown or has ended."""
+        self._registry.find(sid, self.clock.now())
+        return self._sessions[sid]
+
+    async def _handle(self, endpoint: Endpoint, session: Session) -> None:
+        machine = session._machine
+        started = self.clock.now()
+        result = Result.RETURNED
+        try:
+            await endpoint.handler(session)
+        except SessionClosed as error:
+            # The handler met the end of its own session: nothing to report.
+            if not session.closed and machine.closing is None:
+                result = Result.RAISED
+                self._handler_failed(session, error)
+        except asyncio.CancelledError:
+            result = Result.CANCELLED
+            if not session.closed:
+                machine.close(1011, "the handler was cancelled", self.clock.now())
+                raise
+        except Exception as error:
+            result = Result.RAISED
+            self._handler_failed(session, error)
+        finally:
+            machine.close(1000, "", self.clock.now())
+            if self._observer is not None:
+                self._observer.handled(self.clock.now() - started, result)
+            self.hub.leave_all(session)
+            self._tasks.pop(session, None)
+
+    def _handler_failed(self, session: Session, error: BaseException) -> None:
+        session_log.error("the handler of session %s raised", session.id, exc_info=error)
+        session._machine.close(1011, "the handler failed", self.clock.now())
+
+    # -- what sessions use (session.Runtime) -----------------------------------------------------------------------
+
+    def mark_dirty(self, session: Session) -> None:
+        """Flush the session once in this turn of the event loop."""
+        if not self._dirty:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._dirty.append(session)
+
+    def _flush(self) -> None:
+        dirty, self._dirty = self._dirty, []
+        observer = self._observer
+        started = 0.0 if observer is None else time.perf_counter()
+        now = self.clock.now()
+        for session in dirty:
+            if session._woken:
+                # Its handler runs next: what it answers goes along, which saves a poll.
+                session._woken = False
+                self.mark_dirty(session)
+                continue
+            session._dirty = False
+            try:
+                session._machine.flush(now)
+            except Exception:  # the others' turn must come
+                log.exception("session %s could not be flushed", session.id)
+                session._machine.end(1011, "the server failed", now)
+        if observer is not None:
+            observer.flushed(time.perf_counter() - started)
+
+    def wake_session(self, session: Session, when: float) -> None:
+        """Look at the session at `when`."""
+        self._deadlines.schedule(session._machine, when)
+        if when < self._timer_at:
+            self._set_timer(when)
+
+    def _set_timer(self, when: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = when
+        self._timer = self.clock.call_at(when, self._sweep)
+
+    def _sweep(self) -> None:
+        self._timer, self._timer_at = None, float("inf")
+        now = self.clock.now()
+        try:
+            self._deadlines.run(now)
+        finally:
+            when = self._deadlines.next()
+            if when < self._timer_at and when < float("inf"):
+                self._set_timer(max(when, now + GRAIN))
+
+    def session_ended(self, session: Session) -> None:
+        """A session is over: bury it, and give its handler close_timeout to notice."""
+        machine = session._machine
+        now = self.clock.now()
+        assert machine.outcome is not None
+        session_log.debug("= session %s ended with %d %s", machine.sid, machine.outcome.code, machine.outcome.reason)
+        self._registry.bury(machine, now)
+        self._sessions.pop(machine.sid, None)
+        if self._observer is not None:
+            self._observer.ended(machine)
+        self._deadlines.forget(machine)
+        self.hub.leave_all(session)
+        task = self._tasks.get(session)
+        if task is not None:
+            patience = self.clock.call_at(now + machine.config.close_timeout, task.cancel)
+            task.add_done_callback(lambda _: patience.cancel())
+
+    # -- the end ---------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """The application starts (again)."""
+        self.closing = self.draining = False
+
+    async def shutdown(self) -> None:
+        """Ends every session with 1001, within shutdown_timeout whatever the clients do."""
+        self.closing = True
+        for stop in self.on_shutdown:
+            stop()
+        now = self.clock.now()
+        for session in self.sessions:
+            session._machine.close(1001, "the server is going away", now)
+        self._flush()
+        # Whoever listens on a live connection acknowledges at once; who is between two polls can't any more.
+        await self._wait_for_sessions(self.shutdown_timeout / 3, duplex_only=True)
+        self._end_all(1001, "the server is going away")
+        tasks = set(self._tasks.values()) - {asyncio.current_task()}
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=self.shutdown_timeout / 3)
+            for _ in range(2):  # a handler may catch the first
+                for task in late:
+                    task.cancel()
+                if late:
+                    _, late = await asyncio.wait(late, timeout=self.shutdown_timeout / 6)
+            for task in late:
+                log.warning("%s ignores cancellation and is left behind", task.get_name())
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer, self._timer_at = None, float("inf")
+
+    def _end_all(self, code: int, reason: str) -> None:
+        now = self.clock.now()
+        for session in self.sessions:
+            session._machine.end(code, reason, now)
+
+    async def _wait_for_sessions(self, timeout: float, *, duplex_only: bool = False) -> None:
+        waiters = [
+            asyncio.ensure_future(session.wait_closed())
+            for session in self.sessions
+            if not duplex_only or (session._machine.state is not State.CLOSED and session._machine.carrier is not None)
+        ]
+        if waiters:
+            _, pending = await asyncio.wait(waiters, timeout=timeout)
+            for waiter in pending:
+                waiter.cancel()
+
+    def __repr__(self) -> str:
+        return f"<Server with {len(self.endpoints)} endpoints, {len(self)} sessions>"
+
+
+def _configure(base: Config, settings: dict[str, Any]) -> Config:
+    names = {field.name for field in dataclasses.fields(Config)}
+    for name in settings:
+        if name not in names:
+            raise TypeError(f"there is no setting {name!r}; settings are {', '.join(sorted(names))}")
+    config = dataclasses.replace(base, **settings)
+    for name in config.transports:
+        if name not in TRANSPORTS:
+            raise LocalProtocolError(f"transports: there is no {name!r}; there are {', '.join(TRANSPORTS)}")
+    return config

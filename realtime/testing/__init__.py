@@ -1,0 +1,63 @@
+"""Help for testing applications: a server for the test, a clock that it moves, and a proxy that misbehaves on demand.
+
+The pytest plugin with the fixture `realtime_client` is `pytest_realtime`.
+"""
+
+from __future__ import annotations
+
+from .clock import VirtualClock
+from .fault_proxy import (
+    Answer,
+    BlackHole,
+    Cut,
+    DelayRequest,
+    DropRequest,
+    DropResponse,
+    Fault,
+    FaultProxy,
+    HangWebSocket,
+    Headers,
+    HoldResponse,
+    KillWebSocket,
+    Lag,
+    ProxiedRequest,
+    ProxyEvent,
+    RefuseWebSocket,
+    ReorderRequests,
+    RepeatRequest,
+    ResetWebSocket,
+    Rule,
+    StripUpgrade,
+    TruncateRequest,
+    TruncateResponse,
+)
+from .serving import Clients, serve
+
+__all__ = [
+    "Answer",
+    "BlackHole",
+    "Clients",
+    "Cut",
+    "DelayRequest",
+    "DropRequest",
+    "DropResponse",
+    "Fault",
+    "FaultProxy",
+    "HangWebSocket",
+    "Headers",
+    "HoldResponse",
+    "KillWebSocket",
+    "Lag",
+    "ProxiedRequest",
+    "ProxyEvent",
+    "RefuseWebSocket",
+    "ReorderRequests",
+    "RepeatRequest",
+    "ResetWebSocket",
+    "Rule",
+    "StripUpgrade",
+    "TruncateRequest",
+    "TruncateResponse",
+    "VirtualClock",
+    "serve",
+]

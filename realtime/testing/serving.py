@@ -1,0 +1,93 @@
+"""An application under test on a free port, and sessions with it that are closed in the end.
+
+For any test framework; the pytest fixture over it is in pytest_realtime.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from aiohttp import web
+
+from ..client import ClientSession, connect
+from ..server import Server
+from ..web.plugin import setup
+
+if TYPE_CHECKING:
+    from aiohttp.test_utils import BaseTestServer, TestServer
+
+__all__ = ["Clients", "UnderTest", "serve"]
+
+# An application; a server that no application has yet (it is set up below /realtime); one of aiohttp's that runs.
+UnderTest: TypeAlias = "web.Application | Server | BaseTestServer"
+
+
+@contextlib.asynccontextmanager
+async def serve(app: web.Application | Server, *, shutdown_timeout: float = 3.0) -> AsyncIterator[TestServer]:
+    """Serves an application on a free port of this machine:
+
+        async with realtime.testing.serve(app) as server:
+            async with realtime.connect(server.make_url("/realtime/chat")) as session: ...
+
+    A realtime.Server may be given instead of an application, and is set up below /realtime. In the end sessions are
+    closed as in any shutdown, and handlers get `shutdown_timeout` seconds.
+    """
+    from aiohttp.test_utils import TestServer  # not needed by who only wants a clock
+
+    server = TestServer(_application(app))
+    await server.start_server(shutdown_timeout=shutdown_timeout)
+    try:
+        yield server
+    finally:
+        await server.close()
+
+
+def _application(app: web.Application | Server) -> web.Application:
+    if isinstance(app, web.Application):
+        return app
+    application = web.Application()
+    setup(application, app)
+    return application
+
+
+class Clients:
+    """Opens sessions with applications under test, and closes everything at the end of the `async with`.
+
+    async with realtime.testing.Clients() as client:
+        session = await client(app, "/realtime/chat", transports=["polling"])
+    """
+
+    def __init__(self) -> None:
+        self._stack = contextlib.AsyncExitStack()
+        self._sessions: list[ClientSession] = []
+        # By identity, with the object itself so that its id stays its own.
+        self._servers: dict[int, tuple[object, TestServer]] = {}
+
+    async def __call__(self, app: UnderTest, path: str, **options: Any) -> ClientSession:
+        """A session at `path`, which has the prefix in front and may end with a query.
+
+        The application is started with its first session, on a free port, and shared by all its sessions. `options`
+        are those of realtime.connect(). Raises what that raises.
+        """
+        session = await connect((await self.server(app)).make_url(path), **options)
+        self._sessions.append(session)
+        return session
+
+    async def server(self, app: UnderTest) -> BaseTestServer:
+        """The running server of an application, started if it was not: `.make_url(path)` gives its addresses."""
+        if not isinstance(app, (web.Application, Server)):
+            await app.start_server()  # does nothing when it runs
+            return app
+        if id(app) not in self._servers:
+            self._servers[id(app)] = (app, await self._stack.enter_async_context(serve(app)))
+        return self._servers[id(app)][1]
+
+    async def __aenter__(self) -> Clients:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        async with self._stack:
+            await asyncio.gather(*(session.close() for session in self._sessions))

@@ -1,0 +1,127 @@
+"""Batches: one JSON array of frames on one line (docs/protocol.md §3). What all HTTP transports lay in their framing.
+
+Knows JSON and nothing of what the frames say.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from ..core.carrier import Part
+from ..core.errors import RemoteProtocolError
+from .base import Frame
+
+__all__ = ["BatchDecoder", "BatchLines", "LinesDecoder", "decode_batch", "join", "quote"]
+
+_encode = json.JSONEncoder(ensure_ascii=False).encode
+
+
+def quote(frame: Frame) -> bytes:
+    """One frame as a JSON string in UTF-8."""
+    assert isinstance(frame, str), "binary travels as base64 where the carrier is text"
+    return _encode(frame).encode()
+
+
+def join(parts: Sequence[Part]) -> bytes:
+    """A batch from frames that quote() made."""
+    return b"[" + b",".join(parts) + b"]"  # type: ignore[arg-type] # quote() makes bytes only
+
+
+def decode_batch(line: bytes, max_frames: int) -> list[Frame]:
+    """The frames of one batch.
+
+    Raises RemoteProtocolError: 4400 for what is no array of strings, 4413 for more than `max_frames`.
+    """
+    try:
+        frames = json.loads(line.decode())
+    except UnicodeDecodeError as error:
+        raise RemoteProtocolError(4400, f"the batch is not UTF-8: {error.reason} at byte {error.start}") from None
+    except ValueError as error:
+        raise RemoteProtocolError(4400, f"the batch is not JSON: {error}") from None
+    except RecursionError:
+        raise RemoteProtocolError(4400, "the batch is not a JSON array of strings") from None
+    if not isinstance(frames, list) or not all(type(frame) is str for frame in frames):
+        raise RemoteProtocolError(4400, "a batch is a JSON array of strings")
+    if len(frames) > max_frames:
+        raise RemoteProtocolError(4413, f"a batch of {len(frames)} frames is above max_batch={max_frames}; split it")
+    return frames
+
+
+def _too_large(max_bytes: int) -> RemoteProtocolError:
+    return RemoteProtocolError(4413, f"a batch of more than {max_bytes} bytes is above the limit; split it")
+
+
+class BatchDecoder:
+    """Batches as lines: a `single` one for the body of a poll or send, one after the other on streams."""
+
+    def __init__(self, max_frames: int, max_bytes: int, *, single: bool = False) -> None:
+        self._max_frames = max_frames
+        self._max_bytes = max_bytes
+        self._single = single
+        self._complete = False  # a line feed has come
+        self._chunks: list[bytes] = []
+        self._size = 0
+
+    def feed(self, data: bytes) -> list[Frame]:
+        """The frames of the batches that `data` completes. Raises RemoteProtocolError (4400, 4413)."""
+        frames: list[Frame] = []
+        *lines, rest = data.split(b"\n")
+        for line in lines:
+            self._add(line)
+            self._complete = True
+            frames += self._batch()
+        self._add(rest)
+        return frames
+
+    def end(self) -> list[Frame]:
+        """The frames of the last batch, which needs no line feed. Raises RemoteProtocolError if it was cut."""
+        return self._batch()
+
+    def _add(self, chunk: bytes) -> None:
+        if chunk and self._single and self._complete:
+            raise RemoteProtocolError(4400, "a body is one batch on one line; nothing comes behind its line feed")
+        self._size += len(chunk)
+        if self._size > self._max_bytes:
+            raise _too_large(self._max_bytes)
+        if chunk:
+            self._chunks.append(chunk)
+
+    def _batch(self) -> list[Frame]:
+        line = b"".join(self._chunks)
+        self._chunks.clear()
+        self._size = 0
+        return self.line(line)
+
+    def line(self, line: bytes) -> list[Frame]:
+        """The frames of one line; an empty one says nothing."""
+        return decode_batch(line, self._max_frames) if line.strip() else []
+
+
+class LinesDecoder(BatchDecoder):
+    """Batches on a stream. What stands behind the last line feed was cut off and counts for nothing."""
+
+    def end(self) -> list[Frame]:
+        """Nothing: a stream's batches are complete when their line is."""
+        return []
+
+
+class BatchLines:
+    """A batch that the framing around it may have spread over lines."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._lines: list[bytes] = []
+        self._size = 0
+
+    def add(self, line: bytes) -> None:
+        """One more line. Raises RemoteProtocolError (4413)."""
+        self._size += len(line) + 1
+        if self._size > self._max_bytes + 1:
+            raise _too_large(self._max_bytes)
+        self._lines.append(line)
+
+    def take(self) -> bytes:
+        """What was added since the last call."""
+        lines, self._lines, self._size = self._lines, [], 0
+        return b"\n".join(lines)

@@ -1,0 +1,220 @@
+"""Carriers over aiohttp: the Links of a WebSocket, of one long response and of a poll's answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+from aiohttp import web
+
+from ..core.carrier import Part
+from ..protocols.native import clip
+from ..transports.websocket import FIN_CLOSE, frame_header
+
+__all__ = ["PollLink", "StreamLink", "WebSocketLink"]
+
+# Above this many bytes in the transport's buffer nothing more is written until it has drained.
+HIGH_WATER = 65_536
+# How long a peer may take for its half of the closing handshake, in seconds.
+CLOSE_PATIENCE = 2.0
+
+
+class WebSocketLink:
+    """Writes finished WebSocket frames straight to the connection of a prepared WebSocketResponse.
+
+    aiohttp's own writer frames each message anew for each receiver; these are framed once for all. Compression must be
+    off. aiohttp reads and answers pings. The closing handshake is done here, because what a carrier brings still counts
+    while it is being closed, and aiohttp's own discards it: make the response with autoclose=False.
+    """
+
+    def __init__(self, request: web.Request, ws: web.WebSocketResponse, drained: Callable[[], None]) -> None:
+        self._request = request
+        self._ws = ws
+        self._drained = drained
+        self._blocked = False
+        self._closing = False
+        self._patience: asyncio.TimerHandle | None = None
+        self._draining: asyncio.Task[None] | None = None
+
+    @property
+    def writable(self) -> bool:
+        """False while the connection has more than 64 KiB to send, or is closing."""
+        return not self._blocked and not self._closing
+
+    def write(self, buffers: Sequence[Part]) -> None:
+        """Writes WebSocket frames. A dead connection swallows them; the reading side reports it."""
+        transport = self._request.transport
+        if transport is None or self._closing or transport.is_closing():
+            return
+        for buffer in buffers:
+            assert isinstance(buffer, bytes)
+            transport.write(buffer)
+        if transport.get_write_buffer_size() > HIGH_WATER and not self._blocked:
+            self._blocked = True
+            self._draining = asyncio.get_running_loop().create_task(self._drain())
+
+    async def _drain(self) -> None:
+        try:
+            await self._request.writer.drain()
+        except ConnectionError:
+            return  # the reading side reports the loss
+        self._blocked = False
+        self._drained()
+
+    def listen(self) -> None:
+        """Goes on reading while the application shuts down.
+
+        aiohttp discards what comes on any connection from just before on_shutdown: acknowledgements and the closing
+        handshake would be waited for in vain.
+        """
+        with suppress(AttributeError):
+            self._request.protocol._close = False
+
+    def close(self, code: int, reason: str) -> None:
+        """Starts the closing handshake (RFC 6455 §7.1.2); a peer that does not take part is cut off."""
+        if self._closing:
+            return
+        payload = _sendable(code).to_bytes(2, "big") + clip(reason).encode()
+        self.write([frame_header(FIN_CLOSE, len(payload)) + payload])
+        self._closing = True
+        self._patience = asyncio.get_running_loop().call_later(CLOSE_PATIENCE, self.abort)
+
+    def abort(self) -> None:
+        """Cuts the connection."""
+        transport = self._request.transport
+        if transport is not None:
+            transport.abort()
+
+    async def finished(self) -> None:
+        """Reading has ended: ends what is left over. A peer that closed first is answered."""
+        if self._draining is not None:
+            self._draining.cancel()
+        if self._patience is not None:
+            self._patience.cancel()
+        transport = self._request.transport
+        if self._closing:
+            if transport is not None:
+                transport.close()
+            return
+        try:
+            async with asyncio.timeout(CLOSE_PATIENCE):
+                await self._ws.close()
+        except (TimeoutError, ConnectionError):
+            self.abort()
+
+
+def _sendable(code: int) -> int:
+    """The close code as it may be in a close frame (RFC 6455 §7.4): some are reserved, and a peer may name any."""
+    return code if code < 1004 or 1006 < code < 1015 or code >= 3000 else 1000
+
+
+def _is_gone(request: web.Request) -> bool:
+    transport = request.transport
+    return transport is None or transport.is_closing()
+
+
+class StreamLink:
+    """The body of one long response. What is written before it has started waits for its start.
+
+    Chunks are framed here and written straight to the connection, one for each flush, so that nothing is held back or
+    coalesced by a writer in between.
+    """
+
+    def __init__(self, request: web.Request, drained: Callable[[], None]) -> None:
+        self._request = request
+        self._drained = drained
+        self._early: list[Part] | None = []
+        self._chunked = False
+        self._blocked = False
+        self._draining: asyncio.Task[None] | None = None
+        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    @property
+    def writable(self) -> bool:
+        """False before the start, while the connection has more than 64 KiB to send, and after the end."""
+        return self._early is None and not self._blocked and not self.ended.done()
+
+    @property
+    def gone(self) -> bool:
+        """Whether the connection has closed."""
+        return _is_gone(self._request)
+
+    def start(self, *, chunked: bool) -> None:
+        """The response's head and prelude are written: what waited goes."""
+        early, self._early = self._early, None
+        self._chunked = chunked
+        if early:
+            self.write(early)
+        self._drained()
+
+    def write(self, buffers: Sequence[Part]) -> None:
+        """Writes pieces of the body. A dead connection swallows them."""
+        if self._early is not None:
+            self._early += buffers
+            return
+        transport = self._request.transport
+        if transport is None or transport.is_closing():
+            self.abort()
+            return
+        for buffer in buffers:
+            assert isinstance(buffer, bytes)
+            transport.write(b"%x\r\n%b\r\n" % (len(buffer), buffer) if self._chunked else buffer)
+        if transport.get_write_buffer_size() > HIGH_WATER and not self._blocked:
+            self._blocked = True
+            self._draining = asyncio.get_running_loop().create_task(self._drain())
+
+    async def _drain(self) -> None:
+        try:
+            await self._request.writer.drain()
+        except ConnectionError:
+            self.abort()
+            return
+        self._blocked = False
+        self._drained()
+
+    def close(self, code: int, reason: str) -> None:
+        """Ends the response behind what was written."""
+        if not self.ended.done():
+            self.ended.set_result(None)
+
+    def abort(self) -> None:
+        """Cuts the connection."""
+        self.close(1006, "")
+        transport = self._request.transport
+        if transport is not None:
+            transport.abort()
+
+    def finished(self) -> None:
+        """The response is over."""
+        if self._draining is not None:
+            self._draining.cancel()
+
+
+class PollLink:
+    """The answer to one poll: one write, then the end."""
+
+    writable = True
+
+    def __init__(self, request: web.Request) -> None:
+        self._request = request
+        self.answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._body = b""
+
+    @property
+    def gone(self) -> bool:
+        """Whether the connection has closed."""
+        return _is_gone(self._request)
+
+    def write(self, buffers: Sequence[Part]) -> None:
+        """Takes the body."""
+        self._body = b"".join(buffers)  # type: ignore[arg-type] # batches are bytes
+
+    def close(self, code: int, reason: str) -> None:
+        """Lets the answer go."""
+        if not self.answer.done():
+            self.answer.set_result(self._body)
+
+    def abort(self) -> None:
+        """A poll's silence is its client's affair: the answer is nothing."""
+        self.close(4408, "")

@@ -1,0 +1,753 @@
+"""The native protocol over aiohttp: from a request to a carrier, every refusal readable (docs/protocol.md §2, §9)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from aiohttp import ClientPayloadError, HttpVersion11, StreamReader, WebSocketError, WSMsgType, web
+from aiohttp.http_exceptions import HttpProcessingError
+
+from ..core.carrier import Carrier, Link, Part, Shape
+from ..core.config import INITIAL_WINDOW, Config
+from ..core.errors import Refusal, RemoteProtocolError
+from ..core.server_machine import ServerMachine
+from ..protocols.native import (
+    RENEWED,
+    VERSION,
+    NativeCodec,
+    Open,
+    Renewal,
+    RequestHead,
+    feed_server,
+    is_text,
+    opened_frame,
+    parse_head,
+    parse_open,
+    parse_renewal,
+    refusal_frame,
+)
+from ..server import Server
+from ..session import Endpoint, Session, SessionRequest
+from ..transports import TRANSPORTS, Facts, Frame, Transport
+from ..transports.batch import decode_batch
+from .forwarded import Origin, Proxies, address_key
+from .links import CLOSE_PATIENCE, PollLink, StreamLink, WebSocketLink
+from .origins import Admission, check_origins, cors_headers, judge
+from .watch import Watch
+
+__all__ = ["NativeRoutes"]
+
+CODECS = {name: NativeCodec(transport) for name, transport in TRANSPORTS.items()}
+POLL_CODEC = CODECS["long_polling"]  # its framing is that of every POST's answer
+# A frame that is no message (an open with auth data) may be so many bytes larger than max_size.
+HEAD_SIZE = 65_536
+# What an open may bring before the client knows max_batch: a head, the initial window, and one to spare.
+LEAST_BATCH = INITIAL_WINDOW.messages + 2
+# The first characters that must not be ignored in front of the head of a WebSocket.
+HEADS_AND_NUMBERED = ("o", "r", "u", "m", "b", "c", "d", "")
+# What reading a body may raise.
+BROKEN_BODY = (ClientPayloadError, web.RequestPayloadError, HttpProcessingError, ConnectionError)
+NEGOTIATE_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+# How long a stream that was only probed goes on.
+PROBE_SECONDS = 5.0
+# How long a body that was refused is still read, in seconds.
+LINGER = 1.0
+# Also on answers that have no body.
+SAFE = {"Cache-Control": "no-store, no-transform", "X-Content-Type-Options": "nosniff"}
+# How long a body that nobody asked for is read on, so that its connection can be used again (as aiohttp would).
+PATIENCE = 10.0
+# How long the peer of a stream that has ended may take to read the rest, in seconds.
+END_PATIENCE = 10.0
+
+
+class NativeRoutes:
+    """Serves `<endpoint>/v1/<transport>` for all endpoints of a server."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._origins = check_origins(server.allowed_origins)
+        self._proxies = Proxies(server.trusted_proxies)
+        self._reading: set[asyncio.Timeout] = set()
+        self._links: set[WebSocketLink] = set()
+        self._probes: set[StreamLink] = set()
+        self._silent: set[WebSocketLink] = set()  # of these, the ones that no session has taken up
+        self._watch = Watch(server.clock)
+        server.on_shutdown.append(self._stop)
+
+    async def explain(self, request: web.Request) -> web.StreamResponse:
+        """`GET <endpoint>/negotiate`: which transports this request would be offered, and why."""
+        try:
+            endpoint = self._admit(request, "negotiate")
+        except Refusal as refusal:
+            return _answer(request, refusal.http_status, [refusal_frame(refusal)])
+        if request.method == "OPTIONS":
+            return web.Response(status=204, headers=_preflight(request))
+        named = [name for name in request.query.get("transports", "").split(",") if name][:32]
+        choices = self._server.negotiate(endpoint, self._facts(request, "", None), named)
+        if "json" not in request.headers.get("Accept", "") and "text/html" in request.headers.get("Accept", ""):
+            lines = [f"{choice.name:<14} {choice.verdict:<8}  {choice.reason}" for choice in choices]
+            return web.Response(text="\n".join(lines) + "\n", headers=NEGOTIATE_HEADERS)
+        told = {"endpoint": endpoint.path, "version": VERSION, "transports": [choice.as_dict() for choice in choices]}
+        response = web.json_response(told, headers=NEGOTIATE_HEADERS)
+        response.headers.update(cors_headers(request.headers))
+        return response
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Any request below an endpoint."""
+        response = await self._serve(request)
+        transport = request.transport
+        if transport is None or transport.is_closing():
+            return response
+        if not (request.content.is_eof() or isinstance(response, web.WebSocketResponse)):
+            await self._read_on(request, response)
+        return response
+
+    async def _serve(self, request: web.Request) -> web.StreamResponse:
+        name = request.match_info["transport"]
+        try:
+            endpoint = self._admit(request, name)
+        except Refusal as refusal:
+            self._server.refused(refusal.code)
+            return await self._refuse(request, name, refusal)
+        if request.method == "OPTIONS":
+            return web.Response(status=204, headers=_preflight(request))
+        if name == "websocket":
+            return await self._websocket(request, endpoint)
+        try:
+            if name == "send":
+                return await self._send(request, endpoint)
+            if TRANSPORTS[name].shape is Shape.STREAM:
+                return await self._stream(request, endpoint, name)
+            return await self._poll(request, endpoint, name)
+        except Unreadable as unreadable:
+            self._server.refused(unreadable.refusal.code)
+            return await _last_answer(request, unreadable.refusal)
+        except Refusal as refusal:
+            self._server.refused(refusal.code)
+            return _refused(request, refusal)
+        except RemoteProtocolError as error:
+            self._server.refused(error.close_code)
+            return _answer(request, error.http_status, [refusal_frame(Refusal(error.close_code, error.reason))])
+
+    def _admit(self, request: web.Request, name: str) -> Endpoint:
+        """The endpoint, if this request may go there at all. Raises Refusal."""
+        path = "/" + request.match_info["endpoint"]
+        endpoint = self._server.endpoints.get(path)
+        host = self._origin(request).host
+        if judge(request.headers, host, self._origins) is Admission.REFUSED:
+            page = request.headers.get("Origin") or "this page"
+            raise Refusal(
+                4403, f"{page[:64]} is another origin than {host[:64] or 'this server'}, and not in allowed_origins"
+            )
+        if endpoint is None:
+            raise Refusal(4406, f"there is no endpoint {path}")
+        if name == "negotiate":
+            if request.method not in ("GET", "HEAD", "OPTIONS"):
+                raise Refusal(4405, f"negotiate takes GET, not {request.method}")
+            return endpoint
+        if request.match_info["version"] != str(VERSION):
+            raise Refusal(4406, f"protocol version {request.match_info['version']}: this server speaks {VERSION}")
+        if name != "send" and name not in endpoint.config.transports:
+            known = "not in this endpoint's transports" if name in TRANSPORTS else "no transport of this server"
+            raise Refusal(4406, f"{name[:32]} is {known}; there are {', '.join(endpoint.config.transports)}")
+        method = "POST" if name == "send" else TRANSPORTS[name].method
+        if request.method not in (method, "OPTIONS"):
+            raise Refusal(4405, f"{name} takes {method}, not {request.method}")
+        return endpoint
+
+    async def _refuse(self, request: web.Request, name: str, refusal: Refusal) -> web.StreamResponse:
+        ws = web.WebSocketResponse(compress=False, autoclose=False)
+        # Only a forbidden origin is refused before the upgrade: the page must learn nothing more.
+        if name == "websocket" and refusal.code != 4403 and _can_upgrade(request, ws):
+            with contextlib.suppress(ConnectionError):
+                await ws.prepare(request)
+                link = WebSocketLink(request, ws, lambda: None)
+                _refuse_websocket(link, refusal)
+                await self._pump(request, ws, None, None)
+                await link.finished()
+            return ws
+        transport = TRANSPORTS.get(name)
+        if transport is not None and _reads_only_success(request, transport) and refusal.code != 4403:
+            return await self._refuse_stream(request, name, refusal)
+        headers = {"Allow": "POST" if transport is None else transport.method} if refusal.code == 4405 else {}
+        return _refused(request, refusal, headers, cors=refusal.code != 4403)
+
+    def _origin(self, request: web.Request) -> Origin:
+        return self._proxies.origin(
+            request.remote,
+            request.headers.get("Host", ""),  # request.host makes one up, from the server's own address
+            request.scheme,
+            request.headers,
+        )
+
+    def _facts(self, request: web.Request, transport: str, auth: Any) -> SessionRequest:
+        """What the application is shown of a request: from behind trusted proxies, and without the cookies that any
+        site could have made a browser send."""
+        origin = self._origin(request)
+        raw_headers = request.raw_headers
+        if judge(request.headers, origin.host, self._origins) is Admission.ANONYMOUS:
+            raw_headers = tuple(header for header in raw_headers if header[0].lower() != b"cookie")
+        return SessionRequest(
+            method=request.method,
+            path=request.path,
+            query_string=request.query_string,
+            http_version=(request.version.major, request.version.minor),
+            scheme=origin.scheme,
+            host=origin.host,
+            remote=origin.remote,
+            raw_headers=raw_headers,
+            transport=transport,
+            auth=auth,
+        )
+
+    # -- polls and sends -------------------------------------------------------------------------------------------
+
+    async def _poll(self, request: web.Request, endpoint: Endpoint, name: str) -> web.Response:
+        head, frames = await self._read(request, endpoint)
+        link = PollLink(request)
+        carrier = Carrier(CODECS[name], link, self._server.clock.now())
+        if isinstance(head, RequestHead) and head.gen == 0:
+            raise RemoteProtocolError(4400, "u is for send; a poll starts with o or r")
+        session = await self._take_up(request, endpoint, carrier, head, _renewal(frames))
+        machine = session._machine
+        newest = machine.carrier is carrier
+        try:
+            status = await self._feed(request, session, carrier, frames)
+        except BaseException:
+            machine.lost(carrier, self._server.clock.now())
+            raise
+        if not newest and not carrier.over:
+            machine.retire(carrier)
+        self._watch.add(link)
+        try:
+            body = await link.answer
+        finally:
+            self._watch.discard(link)
+            if not carrier.over:  # cancelled, or its connection is gone
+                machine.lost(carrier, self._server.clock.now())
+        return _respond(request, status, body)
+
+    # -- streams -----------------------------------------------------------------------------------------------------
+
+    async def _stream(self, request: web.Request, endpoint: Endpoint, name: str) -> web.StreamResponse:
+        transport = TRANSPORTS[name]
+        machine: ServerMachine | None = None
+
+        def drained() -> None:
+            if machine is not None:
+                machine.listener.dirty()
+
+        link = StreamLink(request, drained)
+        carrier = Carrier(CODECS[name], link, self._server.clock.now())
+        try:
+            first, frames = await self._stream_frames(request, endpoint, transport.method)
+            if first[:1] == "p":
+                return await self._probed(request, carrier, link, str(first))
+            head = parse_head(first)
+            if isinstance(head, RequestHead) and head.gen == 0:
+                raise RemoteProtocolError(4400, "u is for send; a stream starts with o, r or p")
+            session = await self._take_up(request, endpoint, carrier, head, _renewal(frames))
+            machine = session._machine
+            newest = machine.carrier is carrier
+            if await self._feed(request, session, carrier, frames) != 200:
+                raise machine.refusal()
+        except (Refusal, RemoteProtocolError) as error:
+            if machine is not None:
+                machine.lost(carrier, self._server.clock.now())
+            if not _reads_only_success(request, transport):
+                raise
+            refusal = error if isinstance(error, Refusal) else Refusal(error.close_code, error.reason)
+            self._server.refused(refusal.code)
+            return await self._refuse_stream(request, name, refusal)
+        if not newest and not carrier.over:
+            if transport.method == "GET":
+                return web.Response(status=204, headers=SAFE | cors_headers(request.headers))  # stops EventSource
+            machine.retire(carrier)
+        self._watch.add(link)
+        try:
+            return await self._run_stream(request, carrier, link)
+        finally:
+            machine.lost(carrier, self._server.clock.now())
+            self._watch.discard(link)
+            link.finished()
+
+    async def _refuse_stream(self, request: web.Request, name: str, refusal: Refusal) -> web.StreamResponse:
+        """A stream that says why there is none."""
+        link = StreamLink(request, lambda: None)
+        carrier = Carrier(CODECS[name], link, self._server.clock.now())
+        carrier.finish([CODECS[name].text(refusal_frame(refusal))])
+        return await self._run_stream(request, carrier, link)
+
+    async def _stream_frames(self, request: web.Request, endpoint: Endpoint, method: str) -> tuple[Frame, list[Frame]]:
+        """The first frame, in the URL or in the body, and the others. Raises RemoteProtocolError and Unreadable."""
+        if method == "GET":
+            return request.query.get("frame", ""), []
+        return await self._frames(request, endpoint)
+
+    async def _probed(self, request: web.Request, carrier: Carrier, link: StreamLink, ping: str) -> web.StreamResponse:
+        """Answers a probe: `q`, and then nothing for a while, so that something that holds streams back holds it."""
+        payload = ping[1:65]
+        carrier.write([carrier.codec.pong(payload if is_text(payload) else "")])
+        clock = self._server.clock
+        timer = clock.call_at(clock.now() + PROBE_SECONDS, lambda: link.close(1000, ""))
+        self._probes.add(link)
+        self._watch.add(link)  # whoever has seen the `q` leaves at once
+        try:
+            return await self._run_stream(request, carrier, link)
+        finally:
+            timer.cancel()
+            self._probes.discard(link)
+            self._watch.discard(link)
+            link.finished()
+
+    async def _run_stream(self, request: web.Request, carrier: Carrier, link: StreamLink) -> web.StreamResponse:
+        """Sends the response until it ends."""
+        transport = TRANSPORTS[carrier.codec.name]
+        head = transport.head(Facts((request.version.major, request.version.minor)))
+        response = web.StreamResponse(
+            status=head.status, headers={**dict(head.headers), **cors_headers(request.headers)}
+        )
+        chunked = request.version >= HttpVersion11
+        if request.version == HttpVersion11:
+            response.enable_chunked_encoding()  # for what claims to be later aiohttp does so by itself
+        elif not chunked:
+            response.force_close()  # the end of the connection is the end of the body
+        with contextlib.suppress(ConnectionError):  # whose peer is gone: the caller reports the loss
+            await response.prepare(request)
+            await response.write(head.prelude)
+            link.start(chunked=chunked)
+            await link.ended
+            try:
+                async with asyncio.timeout(CLOSE_PATIENCE if self._server.closing else END_PATIENCE):
+                    await response.write_eof(transport.tail())
+            except TimeoutError:
+                link.abort()
+        return response
+
+    async def _send(self, request: web.Request, endpoint: Endpoint) -> web.Response:
+        head, frames = await self._read(request, endpoint)
+        if isinstance(head, Open) or head.gen:
+            raise RemoteProtocolError(4400, "a send starts with u<sid>,<received>,<taken>,<first>")
+        session = await self._find(request, endpoint, head.sid, _renewal(frames))
+        machine = session._machine
+        now = self._server.clock.now()
+        carrier = Carrier(POLL_CODEC, PollLink(request), now)
+        status = 200
+        answer: list[Part] = []
+        try:
+            if machine.uplink(carrier, head.received, head.taken, head.first, now):
+                status = await self._feed(request, session, carrier, frames, answer)
+        except RemoteProtocolError as absurd:
+            status = absurd.http_status
+            machine.fail(absurd, now)
+        if machine.outcome is not None:
+            answer.clear()  # whatever was said before the end, the answer is the end
+        answer.insert(0, machine.uplink_answer(carrier))
+        return _respond(request, status, POLL_CODEC.transport.wrap(answer)[0])
+
+    async def _read(self, request: web.Request, endpoint: Endpoint) -> tuple[Open | RequestHead, list[Frame]]:
+        """The head and the other frames of a POST. Raises RemoteProtocolError (4400, 4413) and Unreadable."""
+        first, frames = await self._frames(request, endpoint)
+        return parse_head(first), frames
+
+    async def _frames(self, request: web.Request, endpoint: Endpoint) -> tuple[Frame, list[Frame]]:
+        """The first and the other frames of a POST. Raises RemoteProtocolError (4400, 4413) and Unreadable."""
+        config = endpoint.config
+        if request.content_length is not None and request.content_length > config.max_body:
+            raise RemoteProtocolError(4413, f"the body is above {config.max_body} bytes; split the batch")
+        content = request.content
+        try:
+            if content.is_eof():  # a short body that came with its head needs no time limit, nor a loop
+                body = content.read_nowait()
+                if len(body) > config.max_body:
+                    raise RemoteProtocolError(4413, f"the body is above {config.max_body} bytes; split it")
+            else:
+                body = await self._body(content, config)
+        except TimeoutError:
+            if self._server.closing:
+                raise Unreadable(Refusal(4503, "the server is shutting down; come back later")) from None
+            late = f"the body took longer than request_timeout={config.request_timeout:g}"
+            raise Unreadable(Refusal(4408, late)) from None
+        except BROKEN_BODY as error:
+            raise Unreadable(Refusal(4400, f"the body cannot be read: {error}")) from None
+        frames = decode_batch(body, max(config.max_batch, LEAST_BATCH))
+        if not frames:
+            raise RemoteProtocolError(4400, "an empty batch; one starts with o, r or u")
+        return frames[0], frames[1:]
+
+    async def _body(self, content: StreamReader, config: Config) -> bytes:
+        """A body as it comes. Raises RemoteProtocolError (4413), TimeoutError, and BROKEN_BODY."""
+        body = bytearray()
+        async with asyncio.timeout(config.request_timeout) as timeout:
+            self._reading.add(timeout)
+            try:
+                async for chunk in content.iter_any():
+                    body += chunk
+                    if len(body) > config.max_body:
+                        raise RemoteProtocolError(4413, f"the body is above {config.max_body} bytes; split it")
+            finally:
+                self._reading.discard(timeout)
+        return bytes(body)
+
+    async def _read_on(self, request: web.Request, response: web.StreamResponse) -> None:
+        """Answers, and reads what nobody asked for. aiohttp would too, and log what cannot be decoded as an error."""
+        with contextlib.suppress(ConnectionError):
+            await response.prepare(request)
+            await response.write_eof()
+        try:
+            async with asyncio.timeout(0 if self._server.closing else PATIENCE) as timeout:
+                self._reading.add(timeout)
+                try:
+                    async for _ in request.content.iter_any():
+                        pass
+                finally:
+                    self._reading.discard(timeout)
+        except (TimeoutError, *BROKEN_BODY):
+            request.protocol.force_close()
+
+    # -- WebSocket -------------------------------------------------------------------------------------------------
+
+    async def _websocket(self, request: web.Request, endpoint: Endpoint) -> web.StreamResponse:
+        config = endpoint.config
+        ws = web.WebSocketResponse(compress=False, autoclose=False, max_msg_size=config.max_size + HEAD_SIZE)
+        if not _can_upgrade(request, ws):
+            if request.headers.get("Sec-WebSocket-Key"):
+                self._server.note_failure(request.remote, "websocket", "a proxy took the Upgrade header out")
+            refusal = Refusal(4400, "a WebSocket handshake is expected here: the Upgrade header is missing or wrong")
+            self._server.refused(refusal.code)
+            return _answer(request, refusal.http_status, [refusal_frame(refusal)])
+        try:
+            await ws.prepare(request)
+        except ConnectionError:
+            return ws  # the peer has left in the meantime
+        carrier: Carrier | None = None
+        session: Session | None = None
+        machine: ServerMachine | None = None
+
+        def drained() -> None:
+            if machine is not None:
+                machine.listener.dirty()
+
+        link = WebSocketLink(request, ws, drained)
+        self._links.add(link)
+        head: Open | RequestHead | None = None
+        try:
+            self._silent.add(link)
+            try:
+                async with asyncio.timeout(config.open_timeout):
+                    head = await self._first(request, ws, link)
+            finally:
+                self._silent.discard(link)
+            if head is not None:
+                carrier = Carrier(CODECS["websocket"], link, self._server.clock.now())
+                session = await self._take_up(request, endpoint, carrier, head)
+                machine = session._machine
+                if machine.carrier is not carrier and not carrier.over:
+                    machine.retire(carrier)
+        except TimeoutError:
+            self._server.refused(4408)
+            _refuse_websocket(link, Refusal(4408, f"no open or attach within open_timeout={config.open_timeout:g}"))
+        except Refusal as refusal:
+            self._server.refused(refusal.code)
+            _refuse_websocket(link, refusal)
+        except RemoteProtocolError as error:
+            self._server.refused(error.close_code)
+            _refuse_websocket(link, Refusal(error.close_code, error.reason))
+        try:
+            await self._pump(request, ws, session, carrier)
+        finally:
+            if machine is not None and carrier is not None:
+                if machine.carrier is carrier:
+                    self._server.note_end(machine.sid, "websocket", carrier.since)
+                machine.lost(carrier, self._server.clock.now())
+            try:
+                await link.finished()
+            finally:
+                self._links.discard(link)
+        return ws
+
+    async def _first(
+        self, request: web.Request, ws: web.WebSocketResponse, link: WebSocketLink
+    ) -> Open | RequestHead | None:
+        """The open in the URL, or else the first frame behind any probes; None when the peer leaves.
+
+        Raises RemoteProtocolError (4400).
+        """
+        text = request.query.get("open")
+        if text is not None:
+            return parse_open(text)
+        while True:
+            message = await ws.receive()
+            if message.type is not WSMsgType.TEXT and message.type is not WSMsgType.BINARY:
+                return None
+            frame = message.data
+            if isinstance(frame, str) and frame[:1] not in HEADS_AND_NUMBERED:
+                if frame[0] == "p" and link.writable:
+                    link.write([CODECS["websocket"].pong(frame[1:65])])
+                continue  # unnumbered frames that say nothing here, or that nobody knows yet
+            head = parse_head(frame)
+            if isinstance(head, RequestHead) and head.gen == 0:
+                raise RemoteProtocolError(4400, "a WebSocket starts with o (open) or r (attach)")
+            return head
+
+    async def _pump(
+        self, request: web.Request, ws: web.WebSocketResponse, session: Session | None, carrier: Carrier | None
+    ) -> None:
+        """Reads until the connection ends. Without a session what comes is only read, for the closing handshake."""
+        now = self._server.clock.now
+        async for message in ws:
+            if session is None or carrier is None:
+                continue
+            machine = session._machine
+            if message.type is WSMsgType.ERROR:
+                # aiohttp has closed with these itself: what the peer sent can never succeed, on no carrier.
+                if isinstance(message.data, WebSocketError) and message.data.code in (1007, 1009):
+                    reason = "text that is not UTF-8" if message.data.code == 1007 else "a message above max_size"
+                    machine.end(message.data.code, reason, now())
+                break
+            try:
+                renewal = feed_server(machine, carrier, message.data, now())
+                if renewal is not None:
+                    await self._renew(request, session, carrier, renewal)
+            except RemoteProtocolError as error:
+                machine.fail(error, now())
+                if not carrier.over:
+                    _refuse_websocket(carrier.link, machine.refusal())
+            except Refusal as refusal:
+                if not carrier.over:
+                    machine.lost(carrier, now())
+                    _refuse_websocket(carrier.link, refusal)
+
+    # -- both ------------------------------------------------------------------------------------------------------
+
+    async def _take_up(
+        self,
+        request: web.Request,
+        endpoint: Endpoint,
+        carrier: Carrier,
+        head: Open | RequestHead,
+        renewal: Renewal | None = None,
+    ) -> Session:
+        """Opens or attaches a carrier. Raises Refusal and RemoteProtocolError."""
+        server = self._server
+        if isinstance(head, RequestHead):
+            session = await self._find(request, endpoint, head.sid, renewal)
+            machine = session._machine
+            now = server.clock.now()
+            try:
+                machine.attach(carrier, head.gen, head.received, head.taken, head.first, now)
+            except RemoteProtocolError as error:
+                machine.fail(error, now)
+                raise machine.refusal() from None
+            except Refusal:
+                # A request whose acks completed a clean close has done well: _feed() answers it, with 200.
+                if machine.outcome is None or carrier.codec.shape is Shape.DUPLEX:
+                    raise
+            return session
+        facts = self._facts(request, carrier.codec.name, head.auth)
+        address = address_key(facts.remote)
+        server.check_rate(address)
+        identity = await server.identify(facts)
+        known = len(server)
+        session = server.open(
+            endpoint,
+            nonce=head.nonce,
+            binding=(endpoint.path, request.headers.get("Origin"), identity),
+            window=head.window,
+            identity=identity,
+            request=facts,
+            address=address,
+        )
+        server.authorized(session, facts)
+        machine = session._machine
+        choices = server.negotiate(endpoint, facts, head.transports, head.failed, head.tried, carrier.codec.name)
+        if len(server) > known:
+            server.decided(session, choices, head.failed)
+        codec = CODECS[carrier.codec.name]
+
+        def opened(received: int, taken: int) -> Part:
+            transports = [choice.as_dict() for choice in choices]
+            return codec.text(opened_frame(machine, codec.name, transports, received, taken))
+
+        carrier.head = opened
+        machine.open(carrier, head.gen, server.clock.now())
+        return session
+
+    async def _find(
+        self, request: web.Request, endpoint: Endpoint, sid: str, renewal: Renewal | None = None
+    ) -> Session:
+        """The session that a request names, if the request may. Raises Refusal.
+
+        Whose auth data have expired may bring fresh ones along; if these are refused nothing has changed, since
+        anybody who knows the sid can send some.
+        """
+        session = await self._server.route(sid)
+        if session.path != endpoint.path:
+            raise Refusal(4404, f"no such session at {endpoint.path}", scope="session")
+        facts = self._facts(request, request.match_info["transport"], session.request.auth)
+        try:
+            await self._server.admit(session, facts)
+        except Refusal as refusal:
+            if renewal is None or refusal.code != 4401:
+                raise
+            facts = facts.renewed(renewal.auth)
+            await self._server.admit(session, facts)
+            session.request.auth = renewal.auth
+        return session
+
+    async def _feed(
+        self,
+        request: web.Request,
+        session: Session,
+        carrier: Carrier,
+        frames: Sequence[Frame],
+        answer: list[Part] | None = None,
+    ) -> int:
+        """Feeds what came behind the head of a batch, and returns the HTTP status to answer with: a broken frame, and
+        fresh auth data that are refused, end the session.
+
+        `answer` takes what is to be said to it in the answer to a send, which is no carrier. Raises Refusal.
+        """
+        machine = session._machine
+        try:
+            for frame in frames:
+                if machine.outcome is not None:
+                    break
+                renewal = feed_server(machine, carrier, frame, self._server.clock.now())
+                if renewal is not None:
+                    await self._renew(request, session, carrier, renewal, answer)
+                    if machine.outcome is not None:
+                        return machine.refusal().http_status
+        except RemoteProtocolError as error:
+            machine.fail(error, self._server.clock.now())
+            return error.http_status
+        finally:
+            if machine.outcome is not None and not carrier.over:
+                refusal = machine.refusal()
+                carrier.finish([carrier.codec.abrupt(refusal.code, "session", refusal.received, refusal.reason)])
+        return 200
+
+    async def _renew(
+        self,
+        request: web.Request,
+        session: Session,
+        carrier: Carrier,
+        renewal: Renewal,
+        answer: list[Part] | None = None,
+    ) -> None:
+        """Asks the application about fresh auth data, and tells the client. Raises Refusal (4503).
+
+        What comes behind them waits: it is the client's with the fresh data, or nobody's.
+        """
+        facts = self._facts(request, request.match_info["transport"], renewal.auth)
+        await self._server.reauthorize(session, facts)
+        if session.closed:
+            return
+        renewed = CODECS[carrier.codec.name].text(RENEWED)
+        if answer is not None:
+            answer.append(renewed)
+        elif carrier.codec.shape is not Shape.POLL:  # the answer to a poll says so by being no refusal
+            carrier.write([renewed])
+
+    def _stop(self) -> None:
+        """Shutting down: nobody is waited for who has not said which session it wants."""
+        loop = asyncio.get_running_loop()
+        for timeout in self._reading:
+            if not timeout.expired():
+                timeout.reschedule(loop.time())
+        for link in self._links:
+            link.listen()
+        for probe in tuple(self._probes):
+            probe.close(1001, "")
+        for link in tuple(self._silent):
+            self._server.refused(4503)
+            _refuse_websocket(link, Refusal(4503, "the server is shutting down; come back later"))
+
+
+def _renewal(frames: Sequence[Frame]) -> Renewal | None:
+    """The fresh auth data directly behind the head of a batch. Raises RemoteProtocolError."""
+    return parse_renewal(frames[0]) if frames else None
+
+
+def _reads_only_success(request: web.Request, transport: Transport) -> bool:
+    """Whether what reads this stream can only read a successful answer, so that it gets one, with the refusal in it
+    (docs/protocol.md §9)."""
+    return transport.shape is Shape.STREAM and transport.method == request.method == "GET"
+
+
+class Unreadable(Exception):
+    """The rest of a body will not come, or makes no sense: the connection ends behind the refusal."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal)
+        self.refusal = refusal
+
+
+async def _last_answer(request: web.Request, refusal: Refusal) -> web.Response:
+    """Answers here and now, and closes. aiohttp itself would read on for ten seconds, and log what it meets there."""
+    response = _answer(request, refusal.http_status, [refusal_frame(refusal)])
+    response.force_close()
+    with contextlib.suppress(TimeoutError, *BROKEN_BODY):
+        await response.prepare(request)
+        await response.write_eof()
+        # Closing upon what was not read would reset the connection, and the answer might be lost.
+        async with asyncio.timeout(0 if refusal.code == 4503 else LINGER):
+            async for _ in request.content.iter_any():
+                pass
+    request.protocol.force_close()
+    return response
+
+
+def _can_upgrade(request: web.Request, ws: web.WebSocketResponse) -> bool:
+    """Whether this is a handshake of RFC 6455."""
+    try:
+        return request.method == "GET" and ws.can_prepare(request).ok
+    except ValueError:
+        return False  # aiohttp stumbles over a Sec-WebSocket-Key that is not ASCII
+
+
+def _refuse_websocket(link: Link, refusal: Refusal) -> None:
+    link.write([CODECS["websocket"].text(refusal_frame(refusal))])
+    link.close(refusal.code, refusal.reason)
+
+
+def _preflight(request: web.Request) -> dict[str, str]:
+    headers = SAFE | cors_headers(request.headers)
+    headers["Access-Control-Allow-Methods"] = "OPTIONS, GET, POST"
+    headers["Access-Control-Max-Age"] = "3600"
+    asked = request.headers.get("Access-Control-Request-Headers")
+    if asked and asked.isascii():
+        headers["Access-Control-Allow-Headers"] = asked
+    return headers
+
+
+def _refused(
+    request: web.Request, refusal: Refusal, headers: dict[str, str] | None = None, *, cors: bool = True
+) -> web.Response:
+    headers = dict(headers or {})
+    if refusal.retry_after is not None:
+        headers["Retry-After"] = str(math.ceil(refusal.retry_after))
+    return _answer(request, refusal.http_status, [refusal_frame(refusal)], headers, cors=cors)
+
+
+def _answer(
+    request: web.Request, status: int, frames: list[str], headers: dict[str, str] | None = None, *, cors: bool = True
+) -> web.Response:
+    body = POLL_CODEC.wrap([POLL_CODEC.text(frame) for frame in frames])[0]
+    return _respond(request, status, body, headers, cors=cors)
+
+
+def _respond(
+    request: web.Request, status: int, body: Part, headers: dict[str, str] | None = None, *, cors: bool = True
+) -> web.Response:
+    head = POLL_CODEC.transport.head(Facts((request.version.major, request.version.minor)))
+    response = web.Response(status=status, body=body, headers=dict(head.headers))
+    if cors:
+        response.headers.update(cors_headers(request.headers))
+    if headers:
+        response.headers.update(headers)
+    return response

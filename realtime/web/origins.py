@@ -1,0 +1,100 @@
+"""Which pages may connect: those of the same host, and those the server allows (DESIGN §9).
+
+A browser says where a page comes from by Origin, else Sec-Fetch-Site, else Referer; that is compared with the host the
+request asked for. What any site could have brought about must not live on ambient credentials: such a request is
+*anonymous*, and the application sees it without its cookies.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from ..core.errors import LocalProtocolError
+
+__all__ = ["Admission", "check_origins", "cors_headers", "judge"]
+
+ANY = "*"
+NULL = "null"  # files, sandboxed frames, and whatever else has no origin of its own
+_PORTS = {"http": "80", "https": "443", "ws": "80", "wss": "443"}
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(?:[a-z0-9._~-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
+
+
+class Admission(enum.Enum):
+    """How a request may come in."""
+
+    KNOWN = "known"  # from the same host, or from an origin that the server names
+    ANONYMOUS = "anonymous"  # from anywhere: any page, or no browser at all
+    REFUSED = "refused"
+
+
+def check_origins(allowed: tuple[str, ...] | str) -> frozenset[str]:
+    """The setting allowed_origins, as judge() wants it. Raises LocalProtocolError for what no browser would send."""
+    if isinstance(allowed, str):
+        allowed = (allowed,)
+    origins = set()
+    for origin in allowed:
+        text = str(origin).lower()
+        if text not in (ANY, NULL) and not _ORIGIN.fullmatch(text):
+            raise LocalProtocolError(
+                f'allowed_origins: {origin!r} is no origin; one looks like "https://example.org", without a path'
+                ' ("*" allows any, "null" those that have none)'
+            )
+        scheme, _, authority = text.partition("://")
+        if authority.endswith(f":{_PORTS.get(scheme)}"):  # browsers leave out what goes without saying
+            text = text.rpartition(":")[0]
+        origins.add(text)
+    return frozenset(origins)
+
+
+def judge(headers: Mapping[str, str], host: str, allowed: frozenset[str]) -> Admission:
+    """Whether a request for `host` may come in, and how."""
+    elsewhere = Admission.ANONYMOUS if ANY in allowed else Admission.REFUSED
+    origin = headers.get("Origin")
+    if origin is None:
+        site = headers.get("Sec-Fetch-Site")
+        if site is not None:
+            return Admission.KNOWN if site in ("same-origin", "none") else elsewhere
+        referer = headers.get("Referer")
+        if referer is None:
+            return Admission.ANONYMOUS
+        try:
+            parts = urlsplit(referer)
+        except ValueError:
+            return elsewhere
+        origin = f"{parts.scheme}://{parts.netloc}"
+    if origin == NULL:
+        return Admission.ANONYMOUS if NULL in allowed else elsewhere
+    if (origin in allowed and origin != ANY) or _same_host(origin, host):
+        return Admission.KNOWN
+    return elsewhere
+
+
+def _same_host(origin: str, host: str) -> bool:
+    scheme, _, authority = origin.partition("://")
+    default = _PORTS.get(scheme)
+    # A proxy that ends TLS leaves a Host without port, so the port that goes without saying is the origin's.
+    return bool(authority) and _with_port(authority, default) == _with_port(host, default)
+
+
+def _with_port(authority: str, default: str | None) -> str:
+    authority = authority.lower()
+    name, colon, port = authority.rpartition(":")
+    if colon and port.isdigit():
+        return f"{name}:{port}"
+    return f"{authority}:{default}"
+
+
+def cors_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """What lets a page of an allowed origin read the answer, with credentials (a balancer's cookie may be among them;
+    what the application sees of them judge() says)."""
+    origin = headers.get("Origin")
+    if origin is None or not origin.isascii():
+        return {}
+    return {
+        "Access-Control-Allow-Origin": origin,
+        "Access-Control-Allow-Credentials": "true",
+        "Vary": "Origin",
+    }

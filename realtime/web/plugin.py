@@ -1,0 +1,65 @@
+"""The aiohttp plugin: setup() hangs a Server into an application, and nothing more."""
+
+from __future__ import annotations
+
+import re
+
+from aiohttp import web
+
+from ..core.errors import LocalProtocolError
+from ..server import Server
+from .native import NativeRoutes
+
+__all__ = ["get_server", "setup"]
+
+# aiohttp never matches a quoted part of a path with variables.
+PREFIX = re.compile(r"(/[A-Za-z0-9._~!$&'()*+,;=:@-]+)*")
+SERVERS: web.AppKey[dict[str, Server]] = web.AppKey("realtime servers", dict)
+
+
+def setup(app: web.Application, server: Server, *, prefix: str = "/realtime") -> Server:
+    """Serves the endpoints of `server` below `prefix` of an application or sub-application; returns the server.
+
+    Endpoints may be registered before or after. Several servers may be set up in one application, each with a prefix
+    of its own. Sessions end when the application shuts down. Raises LocalProtocolError for a prefix that is taken, does
+    not start with "/" or ends with one, or would be quoted in a URL.
+    """
+    if not PREFIX.fullmatch(prefix):
+        raise LocalProtocolError(
+            f'a prefix is empty, or starts with "/" and does not end with one, and needs no quoting: {prefix!r}'
+        )
+    if SERVERS not in app:
+        app[SERVERS] = {}
+    servers = app[SERVERS]
+    if prefix in servers:
+        raise LocalProtocolError(f"there is a realtime server at prefix {prefix!r} already")
+    servers[prefix] = server
+    # `.+` takes the longest endpoint path; what follows is always /v<version>/<transport>. (The slash stays outside:
+    # a pattern has to start with one, and the prefix may be empty.)
+    routes = NativeRoutes(server)
+    app.router.add_route("*", prefix + r"/{endpoint:.+}/v{version:[0-9]+}/{transport:[^/]+}", routes.handle)
+    app.router.add_route("*", prefix + r"/{endpoint:.+}/negotiate", routes.explain)
+
+    async def start(app: web.Application) -> None:
+        server.start()
+
+    async def stop(app: web.Application) -> None:
+        await server.shutdown()
+
+    app.on_startup.append(start)
+    # Not on_cleanup: that comes after the connections, too late for a close to be read.
+    app.on_shutdown.append(stop)
+    return server
+
+
+def get_server(where: web.Request | web.Application, *, prefix: str = "/realtime") -> Server:
+    """The server that setup() hung under `prefix`, found from a request (also in a sub-application) or an application.
+
+    Raises LocalProtocolError when there is none.
+    """
+    servers = where.config_dict.get(SERVERS) if isinstance(where, web.Request) else where.get(SERVERS)
+    if servers is None or prefix not in servers:
+        raise LocalProtocolError(
+            f"no realtime server at prefix {prefix!r}: call realtime.setup(app, rt, prefix={prefix!r}) first"
+        )
+    return servers[prefix]

@@ -1,0 +1,110 @@
+"""The command line as a subprocess: what a test says to it, and the lines it waits for."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from asyncio.subprocess import PIPE, Process
+from pathlib import Path
+from typing import IO
+
+ROOT = Path(__file__).parents[2]
+COMMAND = (sys.executable, "-W", "error", "-m", "realtime")
+# As installed, whichever copy of the package is being tested.
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDEVMODE": "", "COVERAGE_PROCESS_START": ""}
+# So long any one thing may take, in seconds: far more than it does.
+PATIENCE = 20.0
+
+
+class Program:
+    """`realtime` with some arguments, killed at the end of the `async with` if it has not ended."""
+
+    def __init__(
+        self, *arguments: object, stdin: IO[bytes] | None = None, stdout: IO[bytes] | None = None, bare: bool = False
+    ) -> None:
+        self._command = (*(() if bare else COMMAND), *map(str, arguments))
+        self._stdin = PIPE if stdin is None else stdin
+        self._stdout = PIPE if stdout is None else stdout
+        self.process: Process
+
+    async def __aenter__(self) -> Program:
+        self.process = await asyncio.create_subprocess_exec(
+            *self._command, stdin=self._stdin, stdout=self._stdout, stderr=PIPE, env=ENVIRONMENT
+        )
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        if self.process.returncode is None:
+            self.process.kill()
+        # Not communicate(): it would wait for a pipe that the test itself holds.
+        if self.process.stdin is not None:
+            self.process.stdin.close()
+        for stream in (self.process.stdout, self.process.stderr):
+            if stream is not None:
+                await asyncio.wait_for(stream.read(), PATIENCE)
+        await self.process.wait()
+
+    def say(self, text: str | bytes) -> None:
+        """Writes to its standard input."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(text if isinstance(text, bytes) else text.encode())
+
+    def end_input(self) -> None:
+        """Closes its standard input."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+
+    async def line(self) -> str:
+        """The next line of its standard output."""
+        assert self.process.stdout is not None
+        return await self._line(self.process.stdout)
+
+    async def note(self) -> str:
+        """The next line of its standard error."""
+        assert self.process.stderr is not None
+        return await self._line(self.process.stderr)
+
+    async def line_with(self, text: str) -> str:
+        """The next line of its standard output in which there is `text`."""
+        while text not in (line := await self.line()):
+            assert line, f"the output ended without {text!r}"
+        return line
+
+    async def _line(self, stream: asyncio.StreamReader) -> str:
+        async with asyncio.timeout(PATIENCE):
+            return (await stream.readline()).decode().removesuffix("\n")
+
+    def interrupt(self, number: int = signal.SIGINT) -> None:
+        """Sends a signal: Ctrl-C, if no other."""
+        self.process.send_signal(number)
+
+    async def ended(self) -> int:
+        """Waits for its end; returns the exit code."""
+        async with asyncio.timeout(PATIENCE):
+            return await self.process.wait()
+
+    async def rest(self) -> tuple[str, str]:
+        """What is left of its standard output and error, up to their ends."""
+        out, err = await self.rest_bytes()
+        return out.decode(), err.decode()
+
+    async def rest_bytes(self) -> tuple[bytes, bytes]:
+        """The same as bytes."""
+        streams = [stream for stream in (self.process.stdout, self.process.stderr) if stream is not None]
+        async with asyncio.timeout(PATIENCE):
+            *out, err = await asyncio.gather(*(stream.read() for stream in streams))
+        return b"".join(out), err
+
+
+async def run(*arguments: object, given: bytes = b"", until: str = "") -> tuple[int, str, str]:
+    """Runs it with `given` as standard input, which ends when `until` has come back: exit code, output, error."""
+    async with Program(*arguments) as program:
+        program.say(given)
+        lines: list[str] = []
+        while until and until not in "".join(lines):
+            lines.append(f"{await program.line()}\n")
+        program.end_input()
+        out, err = await program.rest()
+        return await program.ended(), "".join(lines) + out, err

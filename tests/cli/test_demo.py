@@ -1,0 +1,125 @@
+"""`realtime demo` as a person meets it: where it says it is, what is there, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from contextlib import AsyncExitStack
+
+import aiohttp
+import pytest
+from yarl import URL
+
+import realtime
+from realtime.cli.demo_app import make_app
+from realtime.testing import Clients
+
+from .program import Program, run
+
+TRANSPORTS = ("websocket", "long_polling", "polling")
+
+
+async def test_it_says_where_it_is_and_what_is_there() -> None:
+    async with Program("demo", "--port", 0) as demo:
+        welcome = await demo.line()
+        url = URL(welcome.split()[0])
+        assert welcome == f"{url} is the demo of realtime {realtime.__version__}. Ctrl-C ends it."
+        assert (url.host, url.path) == ("127.0.0.1", "/")
+        assert await demo.line() == ""
+        for path, what in (("echo", "back"), ("chat", "everyone"), ("ticker", "second")):
+            line = await demo.line()
+            assert f" connect {url}realtime/{path} " in line
+            assert what in line
+        async with aiohttp.ClientSession() as http, http.get(url) as response:
+            assert response.status == 200
+            text = await response.text()
+        assert f"{url}realtime/echo" in text
+        assert "<" not in text
+
+
+async def test_a_browser_gets_a_page() -> None:
+    async with Clients() as clients:
+        url = (await clients.server(make_app())).make_url("/")
+        headers = {"Accept": "text/html,*/*;q=0.8"}
+        async with aiohttp.ClientSession() as http, http.get(url, headers=headers) as response:
+            assert response.content_type == "text/html"
+            assert "default-src 'none'" in response.headers["Content-Security-Policy"]
+            text = await response.text()
+        assert f"<b>{url}realtime/chat</b>" in text
+        assert "$" not in text
+        # What the request says is escaped.
+        headers["Host"] = '"><script>'
+        async with aiohttp.ClientSession() as http, http.get(url, headers=headers) as response:
+            assert "<script>" not in await response.text()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_a_signal_ends_it_at_once_and_quietly_whoever_is_connected(number: int) -> None:
+    async with Program("demo", "--port", 0) as demo, AsyncExitStack() as stack:
+        url = f"{(await demo.line()).split()[0]}realtime/chat"
+        clients = {}
+        for name in TRANSPORTS:
+            client = await stack.enter_async_context(Program("connect", "--transport", name, url))
+            assert "Welcome" in await client.line()
+            clients[name] = client
+        started = asyncio.get_running_loop().time()
+        demo.interrupt(number)
+        assert await demo.ended() == 0
+        # Polls are held for 20 s and sessions kept for 120.
+        assert asyncio.get_running_loop().time() - started < 5
+        out, err = await demo.rest()
+        assert err == ""
+        assert len(out.splitlines()) == 5
+        assert await clients["websocket"].ended() == 0
+        _, err = await clients["websocket"].rest()
+        assert err.splitlines()[-1] == "realtime: the session ended with 1001 (the server is going away)"
+
+
+async def test_a_port_that_is_taken(demo: str) -> None:
+    port = URL(demo).port
+    code, out, err = await run("demo", "--port", port)
+    assert (code, out) == (1, "")
+    assert err == (
+        f"realtime: port {port} of 127.0.0.1 is taken;"
+        " end what listens there, or choose another with --port (0: any free one)\n"
+    )
+
+
+async def test_an_address_that_is_not_here() -> None:
+    code, out, err = await run("demo", "--host", "192.0.2.1", "--port", 0)
+    assert (code, out) == (1, "")
+    assert err.startswith("realtime: cannot listen on 192.0.2.1 port 0: ")
+    assert len(err.splitlines()) == 1
+
+
+async def test_only_the_transports_asked_for_are_offered() -> None:
+    async with Clients() as clients:
+        app = make_app(["polling", "long_polling"])
+        session = await clients(app, "/realtime/echo")
+        assert session.transport == "long_polling"
+        assert session.attempts["websocket"].startswith("refused with 4406")
+        allowed = {
+            choice["name"]: choice["verdict"] for choice in session.negotiation if choice["verdict"] != "refused"
+        }
+        assert allowed == {"long_polling": "taken", "polling": "offered"}
+
+
+async def test_the_ticker_ticks(demo: str) -> None:
+    async with Program("connect", f"{demo}/ticker") as client:
+        first, second = [(await client.line()).split() for _ in range(2)]
+        assert int(second[0]) == int(first[0]) + 1
+        assert len(first[1].split(":")) == 3
+
+
+async def test_the_ticker_drops_lines_for_who_is_slow_and_says_so() -> None:
+    async with Clients() as clients:
+        app = make_app(tick=0.001)
+        slow = await clients(app, "/realtime/ticker", max_queue=16)
+        quick = await clients(app, "/realtime/ticker")
+        # The slow one's window and outbox have room for 16 lines each.
+        for _ in range(50):
+            await quick.receive()
+        count = 0
+        while not slow.dropped:
+            before, count = count, int(str(await slow.receive()).split()[0])
+            assert count > before

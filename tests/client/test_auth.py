@@ -1,0 +1,169 @@
+"""The client's auth data: asked for when it opens, renewed before they expire, and after they have."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+import realtime
+from realtime.testing import FaultProxy
+
+from ..web.place import Place, eventually, serving
+
+TRANSPORTS = ("websocket", "sse", "xhr_streaming", "multipart", "long_polling", "polling")
+each_transport = pytest.mark.parametrize("transport", TRANSPORTS)
+
+
+class Tokens:
+    """An authorize hook that takes tokens."""
+
+    def __init__(self, rt: realtime.Server) -> None:
+        self.valid = {"one": "ada", "two": "ada", "other": "bob"}
+        rt.authorize(self.hook)
+
+    async def hook(self, request: realtime.SessionRequest) -> str:
+        """Whose token it is."""
+        if request.auth not in self.valid:
+            raise realtime.Unauthorized(f"the token {request.auth} has expired")
+        return self.valid[request.auth]
+
+
+class Issuer:
+    """Gives out one token after the other, and "two" for ever."""
+
+    def __init__(self, *tokens: Any) -> None:
+        self.tokens = list(tokens)
+
+    def __call__(self) -> Any:
+        return self.tokens[0] if self.tokens[0] == "two" else self.tokens.pop(0)
+
+    async def later(self) -> Any:
+        """The same, after a turn of the event loop."""
+        await asyncio.sleep(0)
+        return self()
+
+
+@asynccontextmanager
+async def guarded() -> AsyncIterator[tuple[Place, Tokens]]:
+    """A place that wants tokens."""
+    async with serving() as place:
+        yield place, Tokens(place.rt)
+
+
+def connect(place: Place, transport: str, auth: Any) -> realtime.connect:
+    """A client that stays on this transport, where that can open a session with auth data."""
+    # Two of them can't open with auth data: these would be in a URL.
+    names = ["long_polling", transport] if transport in ("sse", "multipart") else [transport]
+    return realtime.connect(place.url("/echo"), auth=auth, transports=names, backoff=(0.01, 0.05), upgrade=False)
+
+
+@asynccontextmanager
+async def connected(place: Place, transport: str, auth: Any) -> AsyncIterator[realtime.ClientSession]:
+    """A session on this transport."""
+    async with asyncio.timeout(20), connect(place, transport, auth) as session:
+        if session.transport != transport:
+            await session.switch(transport)
+        yield session
+
+
+@each_transport
+async def test_a_callable_is_asked_when_a_session_opens(transport: str) -> None:
+    async with guarded() as (place, _):
+        issuer = Issuer("one", "two")
+        for auth, token in ((issuer, "one"), (issuer.later, "two")):
+            async with connected(place, transport, auth):
+                assert [session.request.auth for session in place.rt.sessions] == [token]
+        assert issuer.tokens == ["two"]
+
+
+async def test_a_callable_that_raises_opens_nothing() -> None:
+    async with guarded() as (place, _):
+        with pytest.raises(IndexError):
+            await connect(place, "websocket", Issuer())
+
+
+@each_transport
+async def test_fresh_auth_data_before_the_old_expire(transport: str) -> None:
+    async with guarded() as (place, tokens), connected(place, transport, "one") as client:
+        await client.send("hello")
+        await client.reauthorize("two")
+        [session] = place.rt.sessions
+        assert (session.request.auth, session.identity) == ("two", "ada")
+        del tokens.valid["one"]
+        await client.send("again")
+        assert [await client.receive() for _ in range(2)] == ["hello", "again"]
+
+
+@each_transport
+@pytest.mark.parametrize(("token", "code"), [("wrong", 4401), ("other", 4403)])
+async def test_fresh_auth_data_that_are_refused_end_the_session(transport: str, token: str, code: int) -> None:
+    async with guarded() as (place, _), connected(place, transport, "one") as client:
+        with pytest.raises(realtime.SessionClosed) as caught:
+            await client.reauthorize(token)
+        assert caught.value.code == client.close_code == code
+        assert len(place.rt) == 0
+        with pytest.raises(realtime.SessionClosed):
+            await client.reauthorize("one")
+
+
+async def test_auth_data_that_are_no_json() -> None:
+    async with guarded() as (place, _), connected(place, "websocket", "one") as client:
+        with pytest.raises(TypeError):
+            await client.reauthorize({1, 2})
+        await client.reauthorize("two")
+
+
+@each_transport
+async def test_expired_auth_data_are_renewed_once(transport: str) -> None:
+    async with guarded() as (place, tokens):
+        issuer = Issuer("one", "two")
+        async with connected(place, transport, issuer) as client:
+            await client.send("hello")
+            assert await client.receive() == "hello"
+            [session] = place.rt.sessions
+            del tokens.valid["one"]
+            if transport == "websocket":  # the others make requests all the time
+                carrier = session._machine.carrier
+                assert carrier is not None
+                carrier.link.abort()
+            await client.send("again")
+            assert await client.receive() == "again"
+            assert (session.request.auth, issuer.tokens) == ("two", ["two"])
+
+
+@each_transport
+@pytest.mark.parametrize("auth", ["one", Issuer("one", "wrong"), Issuer("one")], ids=["fixed", "wrong", "raises"])
+async def test_a_client_that_has_no_better_gives_up(transport: str, auth: Any) -> None:
+    if isinstance(auth, Issuer):
+        auth = Issuer(*auth.tokens)
+    async with guarded() as (place, tokens), connected(place, transport, auth) as client:
+        [session] = place.rt.sessions
+        tokens.valid.clear()
+        carrier = session._machine.carrier
+        if transport == "websocket":
+            assert carrier is not None
+            carrier.link.abort()
+        await client.send("hello")
+        async with asyncio.timeout(5):
+            await client.wait_closed()
+        assert client.close_code == 4401
+        assert "expired" in str(client.close_reason)
+        assert client.unacknowledged == ["hello"]
+
+
+async def test_a_lost_connection_delays_fresh_auth_data() -> None:
+    async with guarded() as (place, _):
+        async with FaultProxy("127.0.0.1", place.port) as proxy:
+            url = f"{proxy.url}/realtime/echo"
+            async with realtime.connect(url, auth="one", transports=["websocket"], backoff=(0.01, 0.05)) as client:
+                [session] = place.rt.sessions
+                carrier = session._machine.carrier
+                assert carrier is not None
+                carrier.link.abort()
+                await asyncio.wait_for(client.reauthorize("two"), 10)
+                assert session.request.auth == "two"
+        await eventually(lambda: len(place.rt) == 0)

@@ -1,0 +1,64 @@
+"""A carrier: two cursors, and an end that comes once."""
+
+from __future__ import annotations
+
+from realtime.core.carrier import Capabilities, Shape
+
+from .fakes import duplex, poll
+
+
+def test_a_new_carrier() -> None:
+    carrier, link = duplex(5.0)
+    assert (carrier.send_cursor, carrier.receive_cursor, carrier.gen) == (1, 1, 0)
+    assert carrier.since == carrier.heard == carrier.spoke == carrier.asked == 5.0
+    assert carrier.written == 0
+    assert not any((carrier.pinged, carrier.attached, carrier.deaf, carrier.over))
+    assert link.writes == []
+
+
+def test_parts_of_one_write_are_wrapped_together() -> None:
+    carrier, link = duplex()
+    carrier.write(["a", "b"])
+    carrier.write(["c"])
+    assert link.writes == [["a", "b"], ["c"]]
+    assert carrier.written == 3
+
+
+def test_finish_writes_the_last_parts_and_closes_once() -> None:
+    carrier, link = poll()
+    carrier.finish(["r0,0"], 1000, "done")
+    assert carrier.over
+    assert link.said == ["r0,0"]
+    assert link.closed == (1000, "done")
+    carrier.finish(["more"], 1002)
+    carrier.write(["and more"])
+    assert link.said == []
+    assert (link.closed, link.closes) == ((1000, "done"), 1)
+
+
+def test_finish_without_parts_writes_nothing() -> None:
+    carrier, link = duplex()
+    carrier.finish([])
+    assert link.writes == []
+    assert link.closed == (1000, "")
+
+
+def test_nothing_is_written_on_a_lost_carrier() -> None:
+    carrier, link = duplex()
+    carrier.over = True
+    carrier.write(["a"])
+    carrier.finish(["b"])
+    assert (link.writes, link.closed) == ([], None)
+
+
+def test_repr_shows_cursors_and_the_end() -> None:
+    carrier, _ = duplex(name="websocket")
+    carrier.gen, carrier.send_cursor = 3, 7
+    assert repr(carrier) == "<Carrier websocket gen=3 send=7 receive=1>"
+    carrier.over = True
+    assert repr(carrier) == "<Carrier websocket gen=3 send=7 receive=1 over>"
+
+
+def test_the_native_protocols_capabilities_are_the_defaults() -> None:
+    assert Capabilities() == Capabilities(acks=True, binary=True, heartbeat="ask", second_attach="supersede")
+    assert {shape.value for shape in Shape} == {"duplex", "stream", "poll"}

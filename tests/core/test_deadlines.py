@@ -1,0 +1,128 @@
+"""One heap of deadlines for all sessions."""
+
+from __future__ import annotations
+
+from realtime.core.deadlines import FOREVER, RETRY, STALE, Deadlines
+
+
+class Sleeper:
+    """Wants to be expired at `due`, and then as `plan` says."""
+
+    def __init__(self, due: float, *plan: float) -> None:
+        self.wake_at = FOREVER
+        self.due = due
+        self.plan = list(plan)
+        self.expired: list[float] = []
+
+    def deadline(self) -> float:
+        """When it wants to be looked at."""
+        return self.due
+
+    def expire(self, now: float) -> None:
+        """Is looked at."""
+        self.expired.append(now)
+        self.due = self.plan.pop(0) if self.plan else FOREVER
+
+
+def test_nothing_is_due_where_nobody_sleeps() -> None:
+    deadlines = Deadlines()
+    assert deadlines.next() == FOREVER
+    deadlines.run(1e9)
+    assert len(deadlines) == 0
+
+
+def test_the_earliest_of_all_is_next() -> None:
+    deadlines = Deadlines()
+    a, b = Sleeper(5.0), Sleeper(3.0)
+    assert deadlines.schedule(a, 5.0)
+    assert deadlines.schedule(b, 3.0)
+    assert not deadlines.schedule(Sleeper(9.0), 9.0)
+    assert deadlines.next() == 3.0
+    deadlines.run(4.0)
+    assert (a.expired, b.expired) == ([], [4.0])
+    assert deadlines.next() == 5.0
+
+
+def test_what_is_due_exactly_now_is_run() -> None:
+    deadlines = Deadlines()
+    a, b = Sleeper(3.0), Sleeper(3.0)
+    deadlines.schedule(a, 3.0)
+    deadlines.schedule(b, 3.0)
+    deadlines.run(3.0)
+    assert a.expired == b.expired == [3.0]
+
+
+def test_an_earlier_wish_replaces_a_later_one_and_not_the_other_way_round() -> None:
+    deadlines = Deadlines()
+    sleeper = Sleeper(5.0)
+    deadlines.schedule(sleeper, 5.0)
+    assert not deadlines.schedule(sleeper, 7.0)
+    assert not deadlines.schedule(sleeper, 5.0)
+    assert deadlines.schedule(sleeper, 2.0)
+    deadlines.run(3.0)
+    deadlines.run(10.0)  # the entry of 5.0 is stale
+    assert sleeper.expired == [3.0]
+    assert len(deadlines) == 0
+
+
+def test_who_wants_to_be_woken_again_is_scheduled_anew() -> None:
+    deadlines = Deadlines()
+    sleeper = Sleeper(1.0, 4.0)
+    deadlines.schedule(sleeper, 1.0)
+    deadlines.run(1.0)
+    assert (sleeper.wake_at, deadlines.next()) == (4.0, 4.0)
+    deadlines.run(4.0)
+    assert (sleeper.wake_at, deadlines.next()) == (FOREVER, FOREVER)
+    assert sleeper.expired == [1.0, 4.0]
+
+
+def test_who_cannot_do_what_is_due_is_looked_at_again_after_a_while() -> None:
+    deadlines = Deadlines()
+    sleeper = Sleeper(1.0, 0.5, 1.0)
+    deadlines.schedule(sleeper, 1.0)
+    deadlines.run(1.0)
+    assert sleeper.expired == [1.0]
+    assert deadlines.next() == 1.0 + RETRY
+
+
+def test_who_asks_for_the_past_while_it_is_expired_does_not_hold_the_sweep() -> None:
+    deadlines = Deadlines()
+
+    class Impatient(Sleeper):
+        def expire(self, now: float) -> None:
+            super().expire(now)
+            deadlines.schedule(self, now - 1)
+
+    sleeper = Impatient(1.0, 9.0)
+    deadlines.schedule(sleeper, 1.0)
+    deadlines.run(2.0)
+    assert sleeper.expired == [2.0]
+    assert deadlines.next() == 9.0
+
+
+def test_who_is_forgotten_is_neither_looked_at_nor_kept() -> None:
+    deadlines = Deadlines()
+    kept = [Sleeper(50.0) for _ in range(10)]
+    for sleeper in kept:
+        deadlines.schedule(sleeper, 50.0)
+    forgotten = [Sleeper(FOREVER) for _ in range(10_000)]
+    for sleeper in forgotten:
+        deadlines.schedule(sleeper, 40.0)
+        deadlines.forget(sleeper)
+        assert not deadlines.schedule(sleeper, 1.0)
+        assert len(deadlines) <= STALE + 1
+    deadlines.run(60.0)
+    assert not any(sleeper.expired for sleeper in forgotten)
+    assert all(sleeper.expired == [60.0] for sleeper in kept)
+
+
+def test_wishes_of_the_few_do_not_pile_up() -> None:
+    deadlines = Deadlines()
+    sleepers = [Sleeper(120.0, *[120.0] * 1000) for _ in range(3)]
+    for turn in range(1000):
+        for sleeper in sleepers:
+            deadlines.schedule(sleeper, -FOREVER)  # an ack is due at once
+        deadlines.run(turn / 20)
+        assert len(deadlines) <= STALE + 1
+        assert deadlines.next() == 120.0
+    assert all(len(sleeper.expired) == 1000 for sleeper in sleepers)

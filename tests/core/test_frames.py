@@ -1,0 +1,54 @@
+"""Messages are text or bytes, sizes are payload bytes (docs/protocol.md §1, §3)."""
+
+from __future__ import annotations
+
+import pytest
+
+from realtime.core.errors import LocalProtocolError
+from realtime.core.frames import BINARY, CLOSE, DROPPED, TEXT, Outgoing, payload_size
+
+TEXTS = [("", 0), ("hello", 5), ("é", 2), ("e\u0301", 3), ("\u2028", 3), ("\0", 1), ("😀", 4), ("\U0010ffff", 4)]
+
+
+@pytest.mark.parametrize(("text", "size"), TEXTS)
+def test_the_size_of_text_is_that_of_its_utf8(text: str, size: int) -> None:
+    message = Outgoing.message(text)
+    assert (message.kind, message.data, message.size, message.code) == (TEXT, text, size, 0)
+    assert payload_size(text) == size
+
+
+def test_text_with_a_lone_surrogate_is_refused_where_it_was_written() -> None:
+    with pytest.raises(LocalProtocolError, match="lone surrogate at index 2"):
+        Outgoing.message("ab\ud800")
+    with pytest.raises(UnicodeEncodeError):
+        payload_size("\udfff")
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+def test_bytes_of_any_kind_are_copied_into_the_message(kind: type) -> None:
+    source = bytearray(b"\x00\xff")
+    message = Outgoing.message(kind(source))
+    source[0] = 7
+    assert (message.kind, message.data, message.size) == (BINARY, b"\x00\xff", 2)
+    assert type(message.data) is bytes
+
+
+def test_a_wide_memoryview_counts_its_bytes() -> None:
+    assert Outgoing.message(memoryview(bytes(8)).cast("I")).size == 8
+
+
+@pytest.mark.parametrize("data", [None, 1, True, ["a"], {"a": 1}])
+def test_anything_else_is_a_type_error(data: object) -> None:
+    with pytest.raises(TypeError, match="str or bytes, not " + type(data).__name__):
+        Outgoing.message(data)  # type: ignore[arg-type] # that is what is tested
+
+
+def test_notes_and_closes_have_size_0() -> None:
+    note = Outgoing.dropped(3)
+    assert (note.kind, note.size, note.code) == (DROPPED, 0, 3)
+    close = Outgoing.close(1000, "a reason")
+    assert (close.kind, close.size, close.code, close.data) == (CLOSE, 0, 1000, "a reason")
+
+
+def test_repr_shows_no_payload() -> None:
+    assert repr(Outgoing.message("secret")) == "<Outgoing m 6 bytes>"

@@ -1,0 +1,325 @@
+"""The receiving half: the window, and which acks are owed (docs/protocol.md §6; DESIGN rules 2, 3)."""
+
+from __future__ import annotations
+
+import pytest
+
+from realtime.core.config import Config
+from realtime.core.errors import RemoteProtocolError
+from realtime.core.frames import Dropped, Window
+from realtime.core.inbox import Inbox
+from realtime.core.rates import Meter
+
+NEVER = float("inf")
+NOW = float("-inf")  # due already
+DELAY = 1.0
+WINDOW = Window(16, 1600)
+
+
+def inbox(*sizes: int, window: Window = WINDOW, now: float = 0.0) -> Inbox:
+    """An inbox that has received messages of these sizes."""
+    box = Inbox(window)
+    for number, size in enumerate(sizes, 1):
+        box.put(f"message {number}", size, now)
+    return box
+
+
+def test_first_in_first_out() -> None:
+    box = Inbox(Window(16, 1600))
+    for item in ("text", b"bytes", Dropped(3)):
+        box.put(item, 4, 0.0)
+    assert (len(box), box.size, box.received, box.taken) == (3, 12, 3, 0)
+    assert box.take(0.0) == "text"
+    assert (len(box), box.size, box.ack()) == (2, 8, (3, 1))
+    assert box.take(0.0) == b"bytes"
+    assert box.take(0.0) == Dropped(3)
+    with pytest.raises(IndexError):
+        box.take(0.0)
+    assert box.ack() == (3, 3)
+
+
+# -- the window ------------------------------------------------------------------------------------------------------
+
+
+def test_the_window_exceeded_by_count() -> None:
+    box = inbox(0, 0, window=Window(2, 100))
+    with pytest.raises(RemoteProtocolError, match="2 messages, 100 bytes") as caught:
+        box.put("one more", 0, 0.0)
+    assert caught.value.close_code == 1002
+    assert box.received == 2
+    box.take(0.0)
+    box.put("now it fits", 0, 0.0)
+
+
+def test_the_window_exceeded_by_bytes() -> None:
+    box = inbox(60, 40, window=Window(10, 100))
+    with pytest.raises(RemoteProtocolError):
+        box.put("one byte more", 1, 0.0)
+    box.put("none", 0, 0.0)
+    box.take(0.0)
+    box.put("now it fits", 60, 0.0)
+
+
+def test_a_message_larger_than_the_window_may_come_when_all_before_it_was_taken() -> None:
+    box = inbox(101, window=Window(10, 100))
+    assert box.size == 101
+    with pytest.raises(RemoteProtocolError):
+        box.put("beside it", 1, 0.0)
+    box.take(0.0)
+    box.put("and again", 1000, 0.0)
+    assert box.received == 2
+
+
+def test_an_oversize_message_behind_an_empty_one_exceeds_the_window() -> None:
+    box = inbox(0, window=Window(10, 100))
+    with pytest.raises(RemoteProtocolError):
+        box.put("too much", 101, 0.0)
+
+
+def test_a_close_is_counted_without_room() -> None:
+    box = inbox(1, 1, window=Window(2, 2))
+    box.count(0, 0.0)
+    assert (box.received, len(box)) == (3, 2)
+
+
+def test_discard_counts_everything_as_taken() -> None:
+    box = inbox(5, 6)
+    box.discard(3.0)
+    assert (len(box), box.size, box.ack()) == (0, 0, (2, 2))
+    box.discard(4.0)
+    assert box.ack() == (2, 2)
+
+
+# -- acks ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_new_inbox_owes_nothing() -> None:
+    box = inbox()
+    assert not box.news
+    assert box.due_at(DELAY) == NEVER
+    assert not box.due(1e9, DELAY)
+
+
+def test_an_ack_is_due_some_time_after_the_oldest_received() -> None:
+    box = inbox(1, now=10.0)
+    box.put("later", 1, 10.7)
+    assert box.news
+    assert box.due_at(DELAY) == 11.0
+    assert not box.due(10.9, DELAY)
+    assert box.due(11.0, DELAY)
+
+
+def test_taking_is_news_of_its_own() -> None:
+    box = inbox(1, 1, now=10.0)
+    box.announced(2, 0)
+    assert not box.news
+    assert box.due_at(DELAY) == NEVER
+    box.take(20.0)
+    box.take(20.5)
+    assert box.news
+    assert box.due_at(DELAY) == 21.0
+
+
+def test_the_older_of_received_and_taken_decides() -> None:
+    box = inbox(1, now=10.0)
+    box.announced(1, 0)
+    box.take(12.0)
+    box.put("next", 1, 13.0)
+    assert box.due_at(DELAY) == 13.0
+    box = inbox(1, now=10.0)
+    box.take(12.0)
+    assert box.due_at(DELAY) == 11.0
+
+
+@pytest.mark.parametrize(("count", "due"), [(3, False), (4, True)])
+def test_a_quarter_of_the_window_received(count: int, due: bool) -> None:
+    assert inbox(*[0] * count).due(0.0, DELAY) is due
+
+
+@pytest.mark.parametrize(("size", "due"), [(399, False), (400, True)])
+def test_a_quarter_of_the_window_in_bytes(size: int, due: bool) -> None:
+    box = inbox(size)
+    assert box.due(0.0, DELAY) is due
+    assert (box.due_at(DELAY) == NOW) is due
+    box.announced(1, 0)
+    assert not box.due(0.0, DELAY)
+    box.take(0.0)
+    assert box.due(0.0, DELAY) is due
+
+
+def test_a_quarter_of_the_window_taken() -> None:
+    box = inbox(0, 0, 0, 0)
+    box.announced(4, 0)
+    for _ in range(3):
+        box.take(0.0)
+    assert not box.due(0.0, DELAY)
+    box.take(0.0)
+    assert box.due(0.0, DELAY)
+    box.announced(4, 4)
+    assert not box.news
+    assert not box.due(1e9, DELAY)
+
+
+def test_an_ack_of_less_leaves_the_rest_due() -> None:
+    box = inbox(1, 1, now=10.0)
+    box.announced(1, 0)
+    assert box.news
+    assert box.due_at(DELAY) == 11.0
+
+
+def test_an_ack_from_before_the_last_was_taken_leaves_that_due() -> None:
+    box = inbox(1, 1, now=10.0)
+    box.take(11.0)
+    box.take(12.0)
+    box.announced(2, 1)
+    assert box.news
+    assert box.due_at(DELAY) == 12.0  # it was the first of the two that started the clock
+
+
+def test_an_older_ack_takes_nothing_back() -> None:
+    box = inbox(1, 1)
+    box.announced(2, 0)
+    box.announced(1, 0)
+    assert not box.news
+
+
+def test_what_may_be_lost_is_due_again_at_once() -> None:
+    box = inbox(1)
+    box.announced(1, 0)
+    box.unannounced()
+    assert box.news
+    assert box.due_at(DELAY) == NOW
+    assert box.due(0.0, DELAY)
+    box.announced(1, 0)
+    assert not box.news
+    assert box.due_at(DELAY) == NEVER
+
+
+def test_where_nothing_was_received_no_ack_can_be_lost() -> None:
+    box = inbox()
+    box.unannounced()
+    assert not box.news
+    assert box.due_at(DELAY) == NEVER
+
+
+# -- counters --------------------------------------------------------------------------------------------------------
+
+
+def test_payload_is_added_up_and_what_is_noted_is_no_message() -> None:
+    box = inbox(3, 0, 4)
+    box.take(0.0)
+    assert (box.messages, box.total) == (3, 7)
+    box.count(0, 0.0)
+    box.notes += 1
+    assert (box.received, box.messages, box.total) == (4, 3, 7)
+
+
+# -- rates -----------------------------------------------------------------------------------------------------------
+
+
+def metered(rate: float = 1.0, *, messages: int = 16, burst: float = 1.0, **settings: float) -> Inbox:
+    """An inbox for one message a second."""
+    config = Config(max_message_rate=rate, rate_burst=burst, **settings)  # type: ignore[arg-type] # rates are numbers
+    return Inbox(Window(messages, 1600), Meter.of(config, 0.0))
+
+
+def test_what_came_too_fast_is_given_at_once_and_counts_as_taken_later() -> None:
+    box = metered()
+    for number in range(4):
+        box.put(f"message {number}", 10, 0.0)
+    assert [box.take(0.0) for _ in range(4)] == [f"message {number}" for number in range(4)]
+    assert (len(box), box.size, box.ack()) == (0, 30, (4, 1))
+    for now, taken in ((0.5, 1), (1.0, 2), (2.9, 3), (3.0, 4)):
+        box.release(now)
+        assert box.ack() == (4, taken)
+    assert box.size == 0
+
+
+def test_a_slow_application_is_not_held_back_twice() -> None:
+    box = metered()
+    for number in range(4):
+        box.put(str(number), 10, 0.0)
+    assert box.take(10.0) == "0"
+    assert box.take(10.0) == "1"
+    assert box.ack() == (4, 2)
+    box.put("late", 10, 10.0)
+    assert [box.take(10.0) for _ in range(3)] == ["2", "3", "late"]
+    assert box.ack() == (5, 5)
+
+
+def test_the_window_holds_for_what_is_withheld() -> None:
+    box = metered()
+    for number in range(16):
+        box.put(str(number), 1, 0.0)
+        box.take(0.0)
+    assert box.ack() == (16, 1)
+    box.put("one more", 1, 0.0)
+    with pytest.raises(RemoteProtocolError, match="window"):
+        box.put("and another", 1, 0.0)
+
+
+def test_the_rate_may_close() -> None:
+    box = Inbox(Window(16, 1600), Meter.of(Config(max_message_rate=1, rate_burst=1, on_rate="close"), 0.0))
+    box.put("one", 1, 0.0)
+    with pytest.raises(RemoteProtocolError) as caught:
+        box.put("two", 1, 0.0)
+    assert (caught.value.close_code, box.received) == (1008, 1)
+
+
+def test_discarding_asks_for_no_rate() -> None:
+    box = metered()
+    for number in range(4):
+        box.put(str(number), 10, 0.0)
+    box.take(0.0)
+    box.take(0.0)
+    box.discard(0.0)
+    assert (len(box), box.size, box.ack()) == (0, 0, (4, 4))
+    box.put("more", 10, 0.0)
+    box.discard(0.0)
+    assert box.ack() == (5, 5)
+
+
+def test_the_ack_of_what_is_withheld_is_due_a_delay_after_it_counts() -> None:
+    box = metered()
+    box.put("one", 1, 0.0)
+    box.put("two", 1, 0.0)
+    box.take(0.0)
+    box.take(0.0)
+    box.announced(*box.ack())
+    assert not box.news
+    assert box.due_at(DELAY) == 2.0
+    assert not box.due(1.5, DELAY)
+    assert box.ack() == (2, 2)
+    assert box.due_at(DELAY) == 2.0
+    assert box.due(2.0, DELAY)
+
+
+def test_the_ack_of_what_is_withheld_is_due_when_it_is_a_quarter_of_the_window() -> None:
+    box = metered(4.0, burst=0.25)
+    for number in range(9):
+        box.put(str(number), 1, 0.0)
+        box.take(0.0)
+    box.announced(*box.ack())
+    assert box.ack() == (9, 1)
+    assert box.due_at(60.0) == 1.0  # four messages, a quarter of a second each
+    assert box.due_at(0.5) == 0.75
+    assert not box.due(0.99, 60.0)
+    assert box.due(1.0, 60.0)
+
+
+def test_the_ack_of_what_is_withheld_is_due_when_it_is_a_quarter_of_the_bytes() -> None:
+    box = metered(1.0)
+    for size in (1, 250, 200, 10):
+        box.put("message", size, 0.0)
+        box.take(0.0)
+    box.announced(*box.ack())
+    assert box.due_at(60.0) == 2.0
+
+
+def test_few_that_are_withheld_wait_for_the_delay() -> None:
+    box = metered(1.0)
+    for _ in range(3):
+        box.put("message", 1, 0.0)
+        box.take(0.0)
+    box.announced(*box.ack())
+    assert box.due_at(60.0) == 61.0

@@ -1,0 +1,405 @@
+"""Does the simulation see? Each rule of the protocol is taken away in turn, and some history must break a promise.
+
+A mutation that survives means that the simulated world never needed that rule, and so proves nothing about it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import pytest
+
+from realtime.core.carrier import Carrier, Part, Shape
+from realtime.core.client_machine import ClientMachine, Uplink
+from realtime.core.errors import RemoteProtocolError
+from realtime.core.frames import CLOSE, Outgoing
+from realtime.core.inbox import Inbox
+from realtime.core.lifecycle import State
+from realtime.core.machine import FOREVER, SessionMachine
+from realtime.core.outbox import Outbox
+from realtime.core.registry import Registry
+from realtime.core.server_machine import ServerMachine
+
+from . import test_interleavings as scenes
+from .simulation import Change, brim, bulk, hurry, leave, play, upgrade
+
+SEEDS = 600
+
+Patch: TypeAlias = pytest.MonkeyPatch
+Mutation: TypeAlias = Callable[[Patch], None]
+# With the conditions under which it shows soonest, where those of all histories are too mixed.
+MUTATIONS: list[tuple[Mutation, Change | None]] = []
+
+
+def mutation(mutate: Mutation) -> Mutation:
+    MUTATIONS.append((mutate, None))
+    return mutate
+
+
+def mutation_under(change: Change) -> Callable[[Mutation], Mutation]:
+    def register(mutate: Mutation) -> Mutation:
+        MUTATIONS.append((mutate, change))
+        return mutate
+
+    return register
+
+
+# -- numbering and replay ----------------------------------------------------------------------------------------------
+
+
+@mutation
+def duplicates_are_delivered(patch: Patch) -> None:
+    def is_next(self: SessionMachine, carrier: Carrier) -> bool:
+        if carrier.deaf or self.outcome is not None:
+            return False
+        carrier.receive_cursor += 1
+        return True
+
+    patch.setattr(SessionMachine, "_is_next", is_next)
+
+
+@mutation
+def no_renumbering(patch: Patch) -> None:
+    def numbered(self: SessionMachine, carrier: Carrier, first: int, items: list[Outgoing]) -> list[Part]:
+        return [carrier.codec.item(item) for item in items]
+
+    patch.setattr(SessionMachine, "numbered", numbered)
+
+
+@mutation
+def the_clients_cursor_is_read_from_the_session(patch: Patch) -> None:
+    original = ClientMachine.attached
+
+    def attached(self: ClientMachine, carrier: Carrier, received: int, taken: int, now: float) -> None:
+        carrier.receive_cursor = self.inbox.received + 1
+        original(self, carrier, received, taken, now)
+
+    patch.setattr(ClientMachine, "attached", attached)
+
+
+@mutation_under(hurry)
+def the_servers_cursor_is_read_from_the_session(patch: Patch) -> None:
+    original = ServerMachine._take_up
+
+    def take_up(self: ServerMachine, carrier: Carrier, gen: int, received: int, first: int, now: float) -> bool:
+        return original(self, carrier, gen, self.outbox.acked, first, now)
+
+    patch.setattr(ServerMachine, "_take_up", take_up)
+
+
+@mutation
+def the_uplink_cursor_is_read_from_the_session(patch: Patch) -> None:
+    original = ServerMachine.uplink
+
+    def uplink(self: ServerMachine, carrier: Carrier, received: int, taken: int, first: int, now: float) -> bool:
+        return original(self, carrier, received, taken, self.inbox.received + 1, now)
+
+    patch.setattr(ServerMachine, "uplink", uplink)
+
+
+@mutation
+def written_counts_as_acked(patch: Patch) -> None:
+    original = SessionMachine._commit
+
+    def commit(self: SessionMachine, carrier: Carrier, first: int, items: list[Outgoing], now: float) -> None:
+        original(self, carrier, first, items, now)
+        if self.outcome is None and items:
+            self.outbox.acknowledge(carrier.send_cursor - 1, self.outbox.taken)
+
+    patch.setattr(SessionMachine, "_commit", commit)
+
+
+@mutation
+def nothing_is_replayed(patch: Patch) -> None:
+    original = Outbox.peek
+
+    def peek(self: Outbox, cursor: int, max_items: int, max_bytes: int) -> tuple[int, list[Outgoing]]:
+        return original(self, self.last + 1, max_items, max_bytes)
+
+    patch.setattr(Outbox, "peek", peek)
+
+
+# -- windows and acks --------------------------------------------------------------------------------------------------
+
+
+@mutation
+def received_counts_as_taken(patch: Patch) -> None:
+    patch.setattr(Inbox, "ack", lambda self: (self.received, self.received))
+
+
+@mutation
+def the_window_is_ignored(patch: Patch) -> None:
+    patch.setattr(Outbox, "_may", lambda self, item: True)
+
+
+@mutation_under(bulk)
+def no_message_above_the_window(patch: Patch) -> None:
+    def may(self: Outbox, item: Outgoing) -> bool:
+        return item.kind == CLOSE or (
+            not self.held
+            and self.last - self.taken < self.window.messages
+            and self._in_flight + item.size <= self.window.size
+        )
+
+    patch.setattr(Outbox, "_may", may)
+
+
+@mutation_under(brim)
+def a_close_needs_window(patch: Patch) -> None:
+    original = Outbox._may
+
+    def may(self: Outbox, item: Outgoing) -> bool:
+        return original(self, item) and self.last - self.taken < self.window.messages
+
+    patch.setattr(Outbox, "_may", may)
+
+
+@mutation_under(hurry)
+def the_latest_ack_wins(patch: Patch) -> None:
+    told: dict[int, tuple[Outbox, int]] = {}
+    acknowledge, may = Outbox.acknowledge, Outbox._may
+
+    def latest(self: Outbox, received: int, taken: int) -> bool:
+        told[id(self)] = self, taken
+        return acknowledge(self, received, taken)
+
+    def with_latest(self: Outbox, item: Outgoing) -> bool:
+        taken = told.get(id(self), (self, 0))[1]
+        return may(self, item) and (item.kind == CLOSE or self.last - taken < self.window.messages)
+
+    patch.setattr(Outbox, "acknowledge", latest)
+    patch.setattr(Outbox, "_may", with_latest)
+
+
+@mutation_under(bulk)
+def what_was_taken_is_not_told_by_time(patch: Patch) -> None:
+    original = Inbox.take
+
+    def take(self: Inbox, now: float) -> object:
+        since = self._taken_since
+        item = original(self, now)
+        self._taken_since = since
+        return item
+
+    patch.setattr(Inbox, "take", take)
+
+
+@mutation_under(upgrade)
+def an_ack_in_the_answer_to_a_send_counts(patch: Patch) -> None:
+    original = ServerMachine.uplink_answer
+
+    def uplink_answer(self: ServerMachine, carrier: Carrier) -> Part:
+        self.inbox.announced(*self.inbox.ack())
+        return original(self, carrier)
+
+    patch.setattr(ServerMachine, "uplink_answer", uplink_answer)
+
+
+def an_ack_in_a_lost_send_counts(patch: Patch) -> None:
+    original = ClientMachine.uplink
+
+    def uplink(self: ClientMachine, now: float, *, force: bool = False) -> Uplink | None:
+        batch = original(self, now, force=force)
+        if batch is not None:
+            self.inbox.announced(batch.received, batch.taken)
+        return batch
+
+    patch.setattr(ClientMachine, "uplink", uplink)
+    patch.setattr(Inbox, "unannounced", lambda self: None)
+
+
+@mutation
+def the_content_of_a_lost_send_is_not_due_again(patch: Patch) -> None:
+    patch.setattr(ClientMachine, "uplink_lost", lambda self, batch: None)
+
+
+# -- carriers ----------------------------------------------------------------------------------------------------------
+
+
+@mutation
+def generations_are_ignored(patch: Patch) -> None:
+    original = ServerMachine._take_up
+
+    def take_up(self: ServerMachine, carrier: Carrier, gen: int, received: int, first: int, now: float) -> bool:
+        return original(self, carrier, max(gen, self.gen), received, first, now)
+
+    patch.setattr(ServerMachine, "_take_up", take_up)
+
+
+@mutation
+def the_end_of_any_carrier_detaches(patch: Patch) -> None:
+    original = ClientMachine.lost
+
+    def lost(self: ClientMachine, carrier: Carrier, now: float) -> None:
+        original(self, self.carrier or carrier, now)
+
+    patch.setattr(ClientMachine, "lost", lost)
+
+
+@mutation
+def silence_is_not_noticed(patch: Patch) -> None:
+    patch.setattr(ServerMachine, "_watch", lambda self, carrier, now: None)
+    patch.setattr(ClientMachine, "_ping_after", lambda self: None)
+
+
+@mutation
+def one_of_three_messages_is_not_written(patch: Patch) -> None:
+    original = Outbox.peek
+    count = [0]
+
+    def peek(self: Outbox, cursor: int, max_items: int, max_bytes: int) -> tuple[int, list[Outgoing]]:
+        first, items = original(self, cursor, max_items, max_bytes)
+        count[0] += len(items)
+        return first, items[1:] if count[0] % 3 == 2 else items
+
+    patch.setattr(Outbox, "peek", peek)
+
+
+# -- opening and ending ------------------------------------------------------------------------------------------------
+
+
+@mutation
+def every_open_is_a_new_session(patch: Patch) -> None:
+    patch.setattr(Registry, "opened", lambda self, nonce, binding, now: None)
+
+
+@mutation
+def the_sid_is_only_used_by_naming_it(patch: Patch) -> None:
+    original = ClientMachine.flush
+
+    def flush(self: ClientMachine, now: float) -> None:
+        self.confirm = False
+        original(self, now)
+
+    patch.setattr(ClientMachine, "flush", flush)
+    patch.setattr(ServerMachine, "use", lambda self: None)
+
+
+@mutation_under(brim)
+def no_tombstones(patch: Patch) -> None:
+    def bury(self: Registry, machine: ServerMachine, now: float) -> None:
+        self.sessions.pop(machine.sid, None)
+        self._nonces.pop(machine.nonce, None)
+
+    patch.setattr(Registry, "bury", bury)
+
+
+@mutation
+def a_tombstone_does_not_say_what_was_received(patch: Patch) -> None:
+    original = ClientMachine.refused
+
+    def refused(
+        self: ClientMachine, carrier: Carrier, code: int, received: int | None, reason: str, now: float
+    ) -> None:
+        original(self, carrier, code, None, reason, now)
+
+    patch.setattr(ClientMachine, "refused", refused)
+
+
+@mutation
+def a_close_is_not_numbered(patch: Patch) -> None:
+    def peer_closed(self: SessionMachine, carrier: Carrier, code: int, reason: str, now: float) -> None:
+        self.end(code, reason, now, clean=True)
+
+    patch.setattr(SessionMachine, "peer_closed", peer_closed)
+
+
+@mutation
+def a_close_is_believed_when_it_is_written(patch: Patch) -> None:
+    original = SessionMachine._commit
+
+    def commit(self: SessionMachine, carrier: Carrier, first: int, items: list[Outgoing], now: float) -> None:
+        original(self, carrier, first, items, now)
+        if self.outcome is None and self.closing is not None and items and items[-1].kind == CLOSE:
+            self.end(*self.closing, now, clean=True)
+
+    patch.setattr(SessionMachine, "_commit", commit)
+
+
+@mutation_under(brim)
+def who_has_closed_keeps_its_inbox(patch: Patch) -> None:
+    patch.setattr(Inbox, "discard", lambda self, now: None)
+
+
+@mutation
+def a_close_keeps_its_code_when_nobody_acked(patch: Patch) -> None:
+    original = SessionMachine.end
+
+    def end(self: SessionMachine, code: int, reason: str, now: float, *, clean: bool = False) -> None:
+        if code in (4410, 4412) and self.closing is not None:
+            original(self, *self.closing, now, clean=True)
+        else:
+            original(self, code, reason, now, clean=clean)
+
+    patch.setattr(ServerMachine, "end", end)
+
+
+@mutation_under(upgrade)
+def the_final_ack_is_forgotten(patch: Patch) -> None:
+    original = SessionMachine.end
+
+    def end(self: ClientMachine, code: int, reason: str, now: float, *, clean: bool = False) -> None:
+        original(self, code, reason, now, clean=clean)
+        self.final_ack = False
+
+    patch.setattr(ClientMachine, "end", end)
+
+
+@mutation
+def drops_are_not_told(patch: Patch) -> None:
+    def make_room(self: Outbox, size: int) -> bool:
+        while not self.has_room(size) and self._waiting:
+            self._bytes -= self._waiting.popleft().size
+            self.dropped += 1
+        return self.has_room(size)
+
+    patch.setattr(Outbox, "make_room", make_room)
+
+
+@mutation_under(leave)
+def a_drain_is_not_told_again(patch: Patch) -> None:
+    original = ServerMachine._take_up
+
+    def take_up(self: ServerMachine, carrier: Carrier, gen: int, received: int, first: int, now: float) -> bool:
+        if self.state is not State.DRAINING or carrier.codec.shape is Shape.POLL:
+            return original(self, carrier, gen, received, first, now)
+        self.state = State.OPEN
+        newest = original(self, carrier, gen, received, first, now)
+        self.state = State.DRAINING
+        return newest
+
+    patch.setattr(ServerMachine, "_take_up", take_up)
+    patch.setattr(ServerMachine, "_going_at", lambda self: FOREVER)
+
+
+@pytest.mark.parametrize(("mutate", "change"), MUTATIONS, ids=lambda value: getattr(value, "__name__", ""))
+def test_a_mutation_is_found(mutate: Mutation, change: Change | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    mutate(monkeypatch)
+    for seed in range(SEEDS):
+        try:
+            play(seed, change)
+        except (AssertionError, RemoteProtocolError, IndexError) as found:
+            print(f"{mutate.__name__}: seed {seed}: {found}")  # noqa: T201
+            return
+    pytest.fail(f"{SEEDS} histories without {mutate.__name__}, and nothing was missed")
+
+
+@pytest.mark.parametrize(
+    ("mutate", "scene"),
+    [
+        # Only a matter of time: the next poll says it all again, and a sender waits longer than it has to.
+        (an_ack_in_a_lost_send_counts, scenes.test_the_acks_of_a_lost_send_are_due_again),
+        # Seldom in the histories.
+        (an_ack_in_the_answer_to_a_send_counts, scenes.test_an_ack_in_a_lost_answer_is_told_on_the_websocket),
+        (the_latest_ack_wins, scenes.test_a_late_ack_arrives_last),
+        (the_servers_cursor_is_read_from_the_session, scenes.test_an_attach_that_arrives_after_newer_acks),
+    ],
+    ids=lambda value: value.__name__,
+)
+def test_a_mutation_is_found_by_its_scene(
+    mutate: Mutation, scene: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mutate(monkeypatch)
+    with pytest.raises(AssertionError):
+        scene()

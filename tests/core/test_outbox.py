@@ -1,0 +1,372 @@
+"""The sending half: numbers, windows, replay, drops (docs/protocol.md §1, §4, §6; DESIGN rules 1-3, 8)."""
+
+from __future__ import annotations
+
+import pytest
+
+from realtime.core.errors import RemoteProtocolError
+from realtime.core.frames import Outgoing, Window
+from realtime.core.outbox import Outbox
+
+from .fakes import contents, texts
+
+WIDE = Window(1000, 1_000_000)
+ALL = 1000, 1_000_000  # limits of a batch that are never reached
+
+
+def outbox(
+    *items: str, window: Window = WIDE, max_messages: int = 100, max_bytes: int = 10_000, sent: int = 0
+) -> Outbox:
+    """An outbox with `items`, the first `sent` of which have been numbered."""
+    box = Outbox(window, max_messages, max_bytes)
+    for item in texts(*items):
+        box.append(item)
+    if sent:
+        box.peek(1, sent, 1_000_000)
+    return box
+
+
+def give(box: Outbox, cursor: int, max_items: int = 1000, max_bytes: int = 1_000_000) -> tuple[int, list[str]]:
+    """What peek gives, in words."""
+    first, items = box.peek(cursor, max_items, max_bytes)
+    return first, contents(items)
+
+
+# -- numbering and replay --------------------------------------------------------------------------------------------
+
+
+def test_numbers_are_given_at_the_first_peek_and_kept() -> None:
+    box = outbox("a", "b", "c")
+    assert (box.last, box.unnumbered, len(box), box.size, box.appended) == (0, 3, 3, 3, 3)
+    assert give(box, 1, max_items=2) == (1, ["ma", "mb"])
+    assert (box.last, box.unnumbered, len(box)) == (2, 1, 3)
+    assert give(box, 3) == (3, ["mc"])
+    assert give(box, 4) == (4, [])
+
+
+def test_a_peek_without_a_commit_loses_nothing() -> None:
+    box = outbox("a", "b")
+    assert give(box, 1) == give(box, 1) == (1, ["ma", "mb"])
+
+
+def test_replay_goes_on_into_what_is_new() -> None:
+    box = outbox("a", "b", "c", sent=2)
+    assert give(box, 2) == (2, ["mb", "mc"])
+
+
+def test_what_was_acked_elsewhere_is_not_replayed_and_the_carrier_must_renumber() -> None:
+    box = outbox("a", "b", "c", sent=3)
+    box.acknowledge(2, 0)
+    assert give(box, 1) == (3, ["mc"])
+    assert give(box, 4) == (4, [])
+
+
+def test_an_empty_outbox_has_nothing_for_anyone() -> None:
+    box = outbox()
+    assert not box.pending(1)
+    assert give(box, 1) == (1, [])
+
+
+def test_a_carrier_that_has_everything_has_nothing_pending() -> None:
+    box = outbox("a", sent=1)
+    assert box.pending(1)
+    assert not box.pending(2)
+
+
+@pytest.mark.parametrize(("limit", "expected"), [(1, ["ma"]), (2, ["ma", "mb"]), (4, ["ma", "mb", "mc", "md"])])
+def test_a_batch_has_at_most_so_many_items_replayed_and_new_alike(limit: int, expected: list[str]) -> None:
+    box = outbox("a", "b", "c", "d", sent=3)
+    assert give(box, 1, max_items=limit) == (1, expected)
+    assert box.last == max(3, limit)
+
+
+def test_a_batch_has_at_most_so_many_bytes_but_one_item_at_least() -> None:
+    box = outbox("aaaa", "bbbb", "c", "dddd")
+    assert give(box, 1, max_bytes=3) == (1, ["maaaa"])
+    assert give(box, 1, max_bytes=8) == (1, ["maaaa", "mbbbb"])
+    assert give(box, 2, max_bytes=3) == (2, ["mbbbb"])
+    assert give(box, 3, max_bytes=4) == (3, ["mc"])
+    assert box.unnumbered == 1
+    assert give(box, 3, max_bytes=5) == (3, ["mc", "mdddd"])
+    assert give(box, 1, max_bytes=5) == (1, ["maaaa"])  # a replay is cut in the same way
+    assert give(box, 1, max_bytes=4, max_items=4) == (1, ["maaaa"])
+
+
+def test_a_replay_that_fills_a_batch_numbers_nothing_new() -> None:
+    box = outbox("aa", "b", sent=1)
+    assert give(box, 1, max_bytes=2) == (1, ["maa"])
+    assert box.last == 1
+
+
+# -- acks ------------------------------------------------------------------------------------------------------------
+
+
+def test_received_frees_the_replay_and_taken_moves_the_window() -> None:
+    box = outbox("aaa", "bb", "c", window=Window(2, 1000))
+    assert give(box, 1) == (1, ["maaa", "mbb"])
+    assert box.acknowledge(2, 0)
+    assert (box.size, len(box), box.acked, box.taken) == (1, 1, 2, 0)
+    assert not box.pending(3)
+    assert box.acknowledge(2, 1)
+    assert box.pending(3)
+    assert give(box, 3) == (3, ["mc"])
+
+
+def test_acks_in_any_order_the_highest_of_each_counts() -> None:
+    box = outbox("a", "b", "c", "d", sent=4)
+    assert box.acknowledge(4, 1)
+    assert box.acknowledge(3, 3)  # older in one, newer in the other
+    assert (box.acked, box.taken) == (4, 3)
+    assert not box.acknowledge(2, 2)
+    assert not box.acknowledge(4, 3)
+    assert (box.acked, box.taken) == (4, 3)
+
+
+@pytest.mark.parametrize(("received", "taken"), [(3, 0), (3, 3), (2, 3), (0, 1), (1, 2), (2**53 - 1, 0)])
+def test_an_absurd_ack_raises_and_changes_nothing(received: int, taken: int) -> None:
+    box = outbox("a", "b", "c", sent=2)
+    with pytest.raises(RemoteProtocolError, match="2 is the highest number sent") as caught:
+        box.acknowledge(received, taken)
+    assert caught.value.close_code == 1002
+    assert (box.acked, box.taken, len(box)) == (0, 0, 3)
+
+
+# -- the peer's window -----------------------------------------------------------------------------------------------
+
+
+def test_the_window_by_count() -> None:
+    box = outbox("a", "b", "c", window=Window(2, 1000))
+    assert give(box, 1) == (1, ["ma", "mb"])
+    box.acknowledge(2, 2)
+    assert give(box, 3) == (3, ["mc"])
+
+
+def test_the_window_by_bytes() -> None:
+    box = outbox("aaaa", "bbbb", "c", window=Window(10, 9))
+    assert give(box, 1) == (1, ["maaaa", "mbbbb", "mc"])
+    box = outbox("aaaa", "bbbb", "c", window=Window(10, 7))
+    assert give(box, 1) == (1, ["maaaa"])  # no overtaking: c would fit
+    box.acknowledge(1, 0)
+    assert not box.pending(2)  # received and not taken still counts
+    box.acknowledge(1, 1)
+    assert give(box, 2) == (2, ["mbbbb", "mc"])
+
+
+def test_a_message_larger_than_the_window_goes_alone() -> None:
+    box = outbox("a", "x" * 50, "b", window=Window(10, 7))
+    assert give(box, 1) == (1, ["ma"])
+    box.acknowledge(1, 0)
+    assert not box.pending(2)
+    box.acknowledge(1, 1)
+    assert give(box, 2) == (2, ["m" + "x" * 50])
+    assert not box.pending(3)  # and nothing beside it
+    box.acknowledge(2, 2)
+    assert give(box, 3) == (3, ["mb"])
+
+
+def test_a_close_needs_no_window() -> None:
+    box = outbox("a", window=Window(1, 1))
+    box.append(Outgoing.close(1000, ""))
+    assert give(box, 1) == (1, ["ma", "c1000"])
+    assert box.close_number == 2
+
+
+def test_a_close_waits_behind_what_the_window_holds_back() -> None:
+    box = outbox("a", "b", window=Window(1, 1))
+    box.append(Outgoing.close(1000, ""))
+    assert give(box, 1) == (1, ["ma"])
+    assert box.close_number is None
+    box.acknowledge(1, 1)
+    assert give(box, 2) == (2, ["mb", "c1000"])
+
+
+def test_a_note_counts_as_a_message_of_no_bytes() -> None:
+    box = outbox("a", window=Window(2, 1))
+    box.append(Outgoing.dropped(5))
+    box.append(Outgoing.dropped(6))
+    assert give(box, 1) == (1, ["ma", "d5"])
+
+
+def test_nothing_new_is_numbered_while_the_peer_drains_but_replay_goes_on() -> None:
+    box = outbox("a", "b", sent=1)
+    box.held = True
+    assert give(box, 1) == (1, ["ma"])
+    assert not box.pending(2)
+    box.held = False
+    assert give(box, 2) == (2, ["mb"])
+
+
+# -- closing ---------------------------------------------------------------------------------------------------------
+
+
+def test_closed_cleanly_when_the_close_is_acked() -> None:
+    box = outbox("a")
+    assert not box.closed_cleanly
+    box.append(Outgoing.close(1000, ""))
+    box.peek(1, *ALL)
+    assert not box.closed_cleanly
+    box.acknowledge(1, 1)
+    assert not box.closed_cleanly
+    box.acknowledge(2, 1)
+    assert box.closed_cleanly
+
+
+def test_unacknowledged_lists_messages_only_oldest_first() -> None:
+    box = outbox("a", "b", sent=2)
+    box.append(Outgoing.message(b"c"))
+    box.append(Outgoing.dropped(2))
+    box.append(Outgoing.close(1000, "why"))
+    box.acknowledge(1, 0)
+    assert box.unacknowledged() == ["b", b"c"]
+
+
+# -- room, and drops -------------------------------------------------------------------------------------------------
+
+
+def test_room_by_count_and_by_bytes() -> None:
+    box = outbox("aaa", max_messages=2, max_bytes=5)
+    assert box.has_room(2)
+    assert not box.has_room(3)
+    box.append(*texts("b"))
+    assert not box.has_room(0)
+
+
+def test_an_empty_outbox_takes_a_message_of_any_size() -> None:
+    box = outbox(max_bytes=5)
+    assert box.has_room(6)
+    box.append(*texts("x" * 6))
+    assert not box.has_room(0)
+
+
+def test_half_full_by_count_or_by_bytes() -> None:
+    assert not outbox("a", max_messages=3).half_full
+    assert outbox("a", "b", max_messages=3).half_full
+    assert not outbox("aa", max_bytes=5).half_full
+    assert outbox("aaa", max_bytes=5).half_full
+    box = outbox("a", "b", max_messages=4, sent=2)
+    assert box.half_full
+    box.acknowledge(1, 0)
+    assert not box.half_full
+
+
+def test_what_was_sent_and_not_acked_takes_room() -> None:
+    box = outbox("a", "b", sent=2, max_messages=2)
+    assert not box.has_room(1)
+    box.acknowledge(1, 0)
+    assert box.has_room(1)
+
+
+def test_make_room_does_nothing_where_there_is_room() -> None:
+    box = outbox("a")
+    assert box.make_room(1)
+    assert (box.dropped, box.unacknowledged()) == (0, ["a"])
+
+
+def test_the_oldest_unnumbered_are_dropped_and_noted() -> None:
+    box = outbox("a", "b", "c", "d", max_messages=4, sent=1)
+    assert box.make_room(1)  # the note takes the place of the first, so a second must go
+    assert box.dropped == 2
+    box.append(*texts("e"))
+    assert give(box, 1) == (1, ["ma", "d2", "md", "me"])
+
+
+def test_runs_of_drops_merge_into_one_note() -> None:
+    box = outbox("a", "b", "c", max_messages=3)
+    for new in texts("d", "e", "f"):
+        assert box.make_room(1)
+        box.append(new)
+    assert box.dropped == 4
+    assert len(box) == 3
+    assert give(box, 1) == (1, ["d4", "me", "mf"])
+
+
+def test_as_many_are_dropped_as_the_bytes_need() -> None:
+    box = outbox("aa", "bb", "cc", "dd", max_bytes=8)
+    assert box.make_room(5)
+    assert (box.dropped, box.size) == (3, 2)
+    assert give(box, 1) == (1, ["d3", "mdd"])
+
+
+def test_numbered_messages_are_never_dropped() -> None:
+    box = outbox("a", "b", sent=2, max_messages=2)
+    assert not box.make_room(1)
+    box.drop_new()
+    box.drop_new()
+    assert (box.dropped, len(box)) == (2, 3)
+    assert give(box, 1) == (1, ["ma", "mb", "d2"])
+
+
+def test_a_note_alone_cannot_make_room() -> None:
+    box = outbox("a", max_messages=1)
+    assert not box.make_room(1)
+    box.drop_new()
+    assert box.dropped == 2
+    assert give(box, 1) == (1, ["d2"])
+
+
+def test_a_note_that_was_numbered_stays_and_a_new_run_gets_its_own() -> None:
+    box = outbox("a", max_messages=1)
+    box.make_room(1)
+    box.drop_new()
+    box.peek(1, *ALL)
+    box.drop_new()
+    assert give(box, 1) == (1, ["d2", "d1"])
+    assert box.size == 0
+
+
+def test_a_drop_behind_messages_is_noted_behind_them() -> None:
+    box = outbox("a")
+    box.drop_new()
+    assert give(box, 1) == (1, ["ma", "d1"])
+
+
+def test_a_note_behind_messages_is_merged_when_its_turn_comes() -> None:
+    box = Outbox(WIDE, 3, 10_000)
+    for item in (*texts("a"), Outgoing.dropped(3), *texts("b")):
+        box.append(item)
+    assert box.make_room(1)  # "a" makes a note, which swallows the other
+    assert (box.dropped, give(box, 1)) == (1, (1, ["d4", "mb"]))
+
+
+def test_a_note_behind_messages_keeps_its_count_when_room_is_made() -> None:
+    box = outbox("a", "b", max_messages=4)
+    box.drop_new()
+    box.drop_new()
+    box.append(*texts("c"))
+    assert not box.has_room(1)
+    assert box.make_room(1)
+    assert box.dropped == 4
+    _, items = box.peek(1, *ALL)
+    assert sum(item.code for item in items) == 4  # in one note or two
+    assert contents(items)[-1] == "mc"
+    box = outbox("a", max_messages=3)
+    box.drop_new()
+    box.append(*texts("b"))
+    assert box.make_room(1)
+    assert box.dropped == 2
+    assert give(box, 1) == (1, ["d2", "mb"])
+
+
+# -- counters --------------------------------------------------------------------------------------------------------
+
+
+def test_messages_are_counted_when_they_are_first_handed_out_and_replays_apart() -> None:
+    box = outbox("one", "two", "three")
+    assert (box.messages, box.total, box.replayed) == (0, 0, 0)
+    give(box, 1, max_items=2)
+    assert (box.messages, box.total, box.replayed) == (2, 6, 0)
+    give(box, 2)  # "two" again, and "three"
+    assert (box.messages, box.total, box.replayed) == (3, 11, 1)
+    give(box, 1, max_items=2)
+    assert (box.messages, box.total, box.replayed) == (3, 11, 3)
+    box.acknowledge(3, 3)
+    give(box, 4)
+    assert (box.messages, box.total, box.replayed) == (3, 11, 3)
+
+
+def test_notes_and_closes_are_no_messages_but_an_empty_message_is_one() -> None:
+    box = outbox("")
+    box.append(Outgoing.dropped(3))
+    box.append(Outgoing.close(1000, "bye"))
+    give(box, 1)
+    assert (box.last, box.messages, box.notes, box.total) == (3, 1, 2, 0)

@@ -1,0 +1,85 @@
+"""What docs/deployment.md promises of its configurations, beside that everything gets through (test_diagnosis)."""
+
+from __future__ import annotations
+
+import io
+import re
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+import realtime
+from realtime.core.config import Config
+from realtime.testing import serve
+
+from .boxes import BOXES as CONFIGURATIONS
+from .boxes import standing
+
+BOXES = ["nginx as documented", "haproxy as documented", "caddy as documented"]
+# Longer than any pause that a server with default settings makes.
+PINGS = (Config().ping_interval or 0.0) + (Config().ping_timeout or 0.0)
+
+
+@pytest.mark.parametrize("name", BOXES)
+async def test_what_the_server_is_told_of_the_client(name: str, tmp_path: Path) -> None:
+    """The host with its port, by which origins are compared, and who asked how."""
+    told: list[realtime.SessionRequest] = []
+    rt = realtime.Server()
+
+    @rt.endpoint("/watch")
+    async def watch(session: realtime.Session) -> None:
+        told.append(session.request)
+
+    async with serve(rt) as server:
+        assert server.port is not None
+        async with standing(name, server.port, tmp_path) as url:
+            for transport in ("websocket", "xhr_streaming", "long_polling"):
+                origin = {"Origin": url}
+                async with realtime.connect(f"{url}/realtime/watch", transports=[transport], headers=origin):
+                    pass
+    assert len(told) == 3
+    for request in told:
+        assert request.headers["Host"] == url.removeprefix("http://")
+        assert request.headers["X-Forwarded-For"] == "127.0.0.1"
+        assert request.headers["X-Forwarded-Proto"] == "http"
+
+
+@pytest.mark.parametrize("name", BOXES)
+async def test_the_largest_message_fits(name: str, tmp_path: Path) -> None:
+    """A message of max_size, each character escaped to six."""
+    rt = realtime.Server()
+
+    @rt.endpoint("/size")
+    async def size(session: realtime.Session) -> None:
+        async for message in session:
+            await session.send(f"{len(message)}")
+
+    async with serve(rt) as server:
+        assert server.port is not None
+        async with standing(name, server.port, tmp_path) as url:
+            for transport in ("websocket", "sse", "polling"):
+                async with realtime.connect(f"{url}/realtime/size", transports=[transport]) as session:
+                    await session.send("\0" * Config().max_size)
+                    assert await session.receive() == str(Config().max_size)
+            too_large = io.BytesIO(b"x" * (Config().max_body + 1))
+            async with (
+                aiohttp.ClientSession() as http,
+                http.post(f"{url}/realtime/size/v1/send", data=too_large) as no,
+            ):
+                assert no.status == 413
+                assert "4413" in await no.text(), "the server itself should say it"
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("nginx as documented", ["proxy_read_timeout", "proxy_send_timeout"]),
+        ("haproxy as documented", ["timeout client", "timeout server", "timeout tunnel"]),
+    ],
+)
+def test_time_outs_outlast_the_pings(name: str, settings: list[str]) -> None:
+    config = CONFIGURATIONS[name].config()
+    for setting in settings:
+        (seconds,) = re.findall(rf"{setting} (\d+)s", config)
+        assert int(seconds) > PINGS

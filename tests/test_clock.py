@@ -1,0 +1,68 @@
+"""The real clock: it moves with time, and its calls come from the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import runpy
+import time
+
+import pytest
+
+from realtime import clock as clock_module
+from realtime.clock import Clock, SystemClock
+
+
+def test_system_clock_is_a_clock() -> None:
+    clock: Clock = SystemClock()
+    assert clock.now() <= clock.now()
+
+
+@pytest.mark.skipif(not hasattr(time, "CLOCK_BOOTTIME"), reason="the system has no CLOCK_BOOTTIME")
+def test_time_asleep_counts() -> None:
+    before = time.clock_gettime(time.CLOCK_BOOTTIME)
+    now = SystemClock().now()
+    assert before <= now <= time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def test_without_boottime_it_is_monotonic(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(time, "CLOCK_BOOTTIME", raising=False)
+    # A second copy of the module, so that nobody else's SystemClock changes.
+    copy = runpy.run_path(str(clock_module.__file__))
+    before = time.monotonic()
+    now = copy["SystemClock"]().now()
+    assert before <= now <= time.monotonic()
+
+
+async def test_call_at_calls_when_due_and_not_before() -> None:
+    clock = SystemClock()
+    called = asyncio.get_running_loop().create_future()
+    start = clock.now()
+    clock.call_at(start + 0.02, lambda: called.set_result(clock.now()))
+    assert not called.done()
+    # The loop's clock and ours are two clocks: allow for their resolution.
+    assert await called - start >= 0.02 - 0.001
+
+
+async def test_a_time_that_has_passed_is_called_soon_but_not_at_once() -> None:
+    clock = SystemClock()
+    called = asyncio.Event()
+    clock.call_at(clock.now() - 100, called.set)
+    assert not called.is_set()
+    async with asyncio.timeout(1):
+        await called.wait()
+
+
+async def test_a_cancelled_call_is_not_made() -> None:
+    clock = SystemClock()
+    calls: list[str] = []
+    done = asyncio.Event()
+    clock.call_at(clock.now() + 0.001, lambda: calls.append("cancelled")).cancel()
+    clock.call_at(clock.now() + 0.002, done.set)
+    async with asyncio.timeout(1):
+        await done.wait()
+    assert calls == []
+
+
+def test_without_a_loop_call_at_raises() -> None:
+    with pytest.raises(RuntimeError, match="no running event loop"):
+        SystemClock().call_at(0, lambda: None)

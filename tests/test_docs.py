@@ -1,0 +1,40 @@
+"""What the documents say about the code is compared with the code."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from realtime.core.lifecycle import diagram
+
+DOCS = Path(__file__).parent.parent / "docs"
+
+
+def test_the_state_diagram_is_the_table() -> None:
+    text = (DOCS / "architecture.md").read_text(encoding="utf-8")
+    drawn = text.partition("<!-- lifecycle -->\n```mermaid\n")[2].partition("\n```\n<!-- /lifecycle -->")[0]
+    assert drawn == diagram()
+
+
+def test_the_map_of_the_house_names_every_module_of_the_core() -> None:
+    text = (DOCS / "architecture.md").read_text(encoding="utf-8")
+    core = DOCS.parent / "realtime" / "core"
+    named = {path.stem for path in core.glob("*.py") if f"core/{path.stem}`" in text}
+    assert named == {path.stem for path in core.glob("*.py")} - {"__init__", "errors", "config"}
+
+
+def test_links_between_documents_lead_somewhere() -> None:
+    root = DOCS.parent
+    for document in [*DOCS.glob("*.md"), root / "README.md"]:
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text(encoding="utf-8")):
+            assert (document.parent / target).exists(), f"{document.name} links to {target}"
+
+
+def test_what_the_security_page_points_to_is_there() -> None:
+    root = DOCS.parent
+    text = (DOCS / "security.md").read_text(encoding="utf-8")
+    files = set(re.findall(r"`(tests/[a-z_/]+\.py)", text))
+    names = set(re.findall(r"\b(test_[a-z0-9_]+)`", text))
+    sources = "".join((root / file).read_text(encoding="utf-8") for file in files)
+    assert names
+    assert {name for name in names if f"def {name}(" not in sources} == set()

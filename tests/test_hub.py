@@ -1,0 +1,225 @@
+"""Rooms: who hears, in which order, at which cost, and that nothing is kept of what is over."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from realtime import LocalProtocolError
+from realtime.core.frames import Outgoing
+from realtime.hub import Hub
+from realtime.transports import TRANSPORTS, Frame
+
+from .web.place import Place, eventually, serving
+
+
+@pytest.fixture
+async def place() -> AsyncIterator[Place]:
+    async with serving() as place:
+        yield place
+
+
+class Ear:
+    """A receiver that keeps what it is offered."""
+
+    def __init__(self) -> None:
+        self.heard: list[Outgoing] = []
+
+    def offer(self, item: Outgoing) -> None:
+        self.heard.append(item)
+
+    @property
+    def texts(self) -> list[str | bytes]:
+        return [item.data for item in self.heard]
+
+
+# -- without sockets ---------------------------------------------------------------------------------------------------
+
+
+async def test_everybody_in_the_room_is_offered_the_same_object() -> None:
+    hub = Hub()
+    ears = [Ear() for _ in range(3)]
+    for ear in ears:
+        assert hub.join(ear, "room")
+    stranger = Ear()
+    hub.join(stranger, "elsewhere")
+    assert await hub.room("room").send("hello") == 3
+    assert [ear.texts for ear in ears] == [["hello"]] * 3
+    assert len({id(ear.heard[0]) for ear in ears}) == 1
+    assert stranger.texts == []
+
+
+async def test_skip_takes_one_or_many_or_a_room() -> None:
+    hub = Hub()
+    one, two, three = Ear(), Ear(), Ear()
+    for ear in (one, two, three):
+        hub.join(ear, "room")
+    hub.join(three, "muted")
+    room = hub.room("room")
+    assert await room.send("a", skip=one) == 2
+    assert await room.send("b", skip=(one, two)) == 1
+    assert await room.send("c", skip=hub.room("muted")) == 2
+    assert await room.send("d", skip=Ear()) == 3
+    assert await room.send("e", skip=[one, two, three]) == 0
+    assert [ear.texts for ear in (one, two, three)] == [["c", "d"], ["a", "c", "d"], ["a", "b", "d"]]
+
+
+async def test_what_is_no_message_raises_even_in_an_empty_room() -> None:
+    room = Hub().room("room")
+    with pytest.raises(TypeError, match="a message is str or bytes, not int"):
+        await room.send(1)  # type: ignore[arg-type]
+    with pytest.raises(LocalProtocolError, match="lone surrogate"):
+        await room.send("\ud800")
+
+
+def test_joining_and_leaving_is_idempotent_and_leaves_no_trace() -> None:
+    hub = Hub()
+    ear = Ear()
+    assert not hub.leave(ear, "room")
+    assert hub.join(ear, "room")
+    assert not hub.join(ear, "room")
+    assert hub.join(ear, "other")
+    assert hub.rooms_of(ear) == {"room", "other"}
+    assert hub.leave(ear, "room")
+    assert not hub.leave(ear, "room")
+    assert hub.rooms_of(ear) == {"other"}
+    hub.leave_all(ear)
+    hub.leave_all(ear)
+    assert hub.rooms_of(ear) == frozenset()
+    assert (hub._rooms, hub._joined) == ({}, {})
+
+
+def test_looking_at_a_room_does_not_make_it() -> None:
+    hub = Hub()
+    room = hub.room("nobody")
+    assert (len(room), list(room), Ear() in room, bool(room)) == (0, [], False, True)
+    assert hub._rooms == {}
+    assert repr(room) == "<Room 'nobody' with 0>"
+
+
+async def test_members_may_leave_while_a_message_is_offered() -> None:
+    hub = Hub()
+
+    class Leaver(Ear):
+        def offer(self, item: Outgoing) -> None:
+            super().offer(item)
+            hub.leave_all(self)
+
+    ears = [Leaver() for _ in range(3)]
+    for ear in ears:
+        hub.join(ear, "room")
+    room = hub.room("room")
+    assert list(room) == ears  # by time of joining
+    assert await room.send("once") == 3
+    assert await room.send("again") == 0
+    assert hub._rooms == {}
+
+
+# -- with sessions -----------------------------------------------------------------------------------------------------
+
+
+async def test_all_transports_hear_a_room_in_order(place: Place) -> None:
+    pairs = [await place.parked(name) for name in TRANSPORTS for _ in range(2)]
+    for _, session in pairs:
+        await session.join("lobby")
+    room = place.rt.room("lobby")
+    for number in range(20):
+        assert await room.send(f"text {number}") == len(pairs)
+        await room.send(bytes([number]))
+    expected = [part for number in range(20) for part in (f"mtext {number}", bytes([number]))]
+    for peer, _ in pairs:
+        assert await peer.take(40) == expected
+    sender = pairs[0][1]
+    assert await room.send("but you", skip=sender) == len(pairs) - 1
+    assert await room.send("all") == len(pairs)
+    assert await pairs[0][0].news() == "mall"
+    for peer, _ in pairs[1:]:
+        assert await peer.take(2) == ["mbut you", "mall"]
+
+
+async def test_a_broadcast_is_encoded_once_for_each_kind_of_carrier(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pairs = [await place.parked(name) for name in TRANSPORTS for _ in range(5)]
+    encoded: list[tuple[str, Frame]] = []
+    for name in TRANSPORTS:
+        transport = TRANSPORTS[name]
+        original = type(transport).frame
+
+        def frame(self: object, frame: Frame, name: str = name, original: object = original) -> object:
+            if isinstance(frame, bytes) or frame[:1] in ("m", "b"):
+                encoded.append((name, frame))
+            return original(self, frame)  # type: ignore[operator]
+
+        monkeypatch.setattr(type(transport), "frame", frame)
+    for _, session in pairs:
+        await session.join("lobby")
+    items: list[Outgoing] = []
+    original_message = Outgoing.message
+
+    def message(data: str | bytes) -> Outgoing:
+        items.append(original_message(data))
+        return items[-1]
+
+    monkeypatch.setattr(Outgoing, "message", message)
+    await place.rt.room("lobby").send("hello")
+    await place.rt.room("lobby").send(b"\x00")
+    for peer, _ in pairs:
+        assert await peer.take(2) == ["mhello", b"\x00"]
+    # Two kinds: WebSocket frames, and JSON strings for every kind of poll.
+    assert len(items) == 2
+    assert [sorted(item.encoded) for item in items] == [["native server batch", "native server duplex"]] * 2
+    assert sorted(frame for _, frame in encoded if isinstance(frame, str)) == ["bAA==", "mhello", "mhello"]
+    assert [frame for _, frame in encoded if isinstance(frame, bytes)] == [b"\x00"]
+
+
+async def test_members_that_end_leave_all_their_rooms(place: Place) -> None:
+    for name in TRANSPORTS:
+        peer, session = await place.parked(name)
+        await session.join("a")
+        await session.join("b")
+        assert place.rt.hub.rooms_of(session) == {"a", "b"}
+        await peer.send("x1000,session,,")
+        await eventually(lambda session=session: session.closed)  # type: ignore[misc]
+        assert place.rt.hub.rooms_of(session) == frozenset()
+        assert await place.rt.room("a").send("anybody?") == 0
+    assert (place.rt.hub._rooms, place.rt.hub._joined) == ({}, {})
+
+
+async def test_a_member_whose_handler_has_returned_is_out(place: Place) -> None:
+    @place.rt.endpoint("/brief")
+    async def brief(session: object) -> None:
+        await session.join("lobby")  # type: ignore[attr-defined]
+
+    peer = place.websocket("/brief")
+    peer.acking = False
+    await peer.open()
+    assert await peer.end() == (1000, "c")
+    assert len(place.rt) == 1  # its close is not acknowledged yet
+    assert await place.rt.room("lobby").send("anybody?") == 0
+
+
+@pytest.mark.parametrize("policy", ["wait", "drop_oldest", "close"])
+async def test_a_room_never_waits_for_a_slow_member(policy: str) -> None:
+    async with serving(on_full=policy, max_outbox=4) as place:
+        slow_peer, slow = await place.parked("long_polling")
+        quick_peer, quick = await place.parked("long_polling")
+        for session in (slow, quick):
+            await session.join("lobby")
+        room = place.rt.room("lobby")
+        for number in range(12):
+            # send() has no turn of the event loop to give away: stepping it by hand would show one.
+            sending = room.send(str(number))
+            with pytest.raises(StopIteration) as caught:
+                sending.send(None)
+            assert caught.value.value == (2 if policy != "close" or number < 5 else 1)
+            assert await quick_peer.news() == f"m{number}"
+            await quick_peer.confirm()  # type: ignore[attr-defined]
+        assert not quick.closed
+        if policy == "close":
+            assert await slow_peer.end() == (1008, "x")
+        else:
+            # Nobody can wait here, so "wait" drops as well.
+            assert await slow_peer.take(4) == ["d9", "m9", "m10", "m11"]
+        assert not slow_peer.unread

@@ -1,0 +1,253 @@
+"""Holds the line of docs/architecture.md: who may import whom, read from the sources with `ast`.
+
+Every import counts: those under `if TYPE_CHECKING` and inside functions too.
+
+    web  client  cluster  metrics  testing  cli      may know aiohttp
+    server  hub  session  brokers  clock             may know asyncio
+    ---------------------------------------------------- pure below
+    protocols -> transports -> core
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = "realtime"
+
+# All that pure modules need of the standard library: nothing that does I/O, keeps time, draws lots or logs.
+PURE = {
+    "__future__",
+    "abc",
+    "base64",
+    "binascii",
+    "bisect",
+    "collections",
+    "dataclasses",
+    "enum",
+    "ipaddress",
+    "functools",
+    "heapq",
+    "itertools",
+    "json",
+    "math",
+    "operator",
+    "re",
+    "string",
+    "struct",
+    "typing",
+}
+# Modules loaded by name would escape this test. These two load none of ours.
+BY_NAME = {"importlib", "runpy", "pkgutil"}
+HARMLESS = ("importlib.metadata", "importlib.resources")
+
+CORE = {"core"}
+TRANSPORTS = CORE | {"transports"}
+PROTOCOLS = TRANSPORTS | {"protocols"}
+MIDDLE = PROTOCOLS | {"brokers", "clock", "hub", "server", "session"}
+CLIENT = (MIDDLE - {"server"}) | {"client"}
+WEB = MIDDLE | {"web"}
+ALL = WEB | CLIENT | {"cluster", "metrics", "testing"}
+
+ASYNC_LIBRARIES = {"multidict", "redis"}
+HTTP_LIBRARIES = {"aiohttp", "multidict", "yarl"}
+
+# layer -> (layers of ours it may import, third-party libraries, whether only PURE of the standard library)
+LAYERS: dict[str, tuple[set[str], set[str], bool]] = {
+    "core": (CORE, set(), True),
+    "transports": (TRANSPORTS, set(), True),
+    "protocols": (PROTOCOLS, set(), True),
+    "brokers": (MIDDLE, ASYNC_LIBRARIES, False),
+    "clock": (MIDDLE, ASYNC_LIBRARIES, False),
+    "hub": (MIDDLE, ASYNC_LIBRARIES, False),
+    "server": (MIDDLE, ASYNC_LIBRARIES, False),
+    "session": (MIDDLE, ASYNC_LIBRARIES, False),
+    "client": (CLIENT, HTTP_LIBRARIES, False),
+    "web": (WEB, HTTP_LIBRARIES, False),
+    "cluster": (WEB | {"cluster"}, HTTP_LIBRARIES | ASYNC_LIBRARIES, False),
+    "metrics": (WEB | {"metrics"}, HTTP_LIBRARIES | {"prometheus_client"}, False),
+    "testing": (ALL, HTTP_LIBRARIES, False),
+    "cli": (ALL | {"", "cli"}, HTTP_LIBRARIES | {"uvloop"}, False),
+    "__main__": (ALL | {"", "cli"}, HTTP_LIBRARIES | {"uvloop"}, False),
+    "": (ALL - {"metrics", "testing"}, set(), False),  # the package itself: the public names and nothing else
+}
+
+
+def imports(module: str, source: str, *, package: bool = False) -> Iterator[tuple[int, str]]:
+    """The absolute names that `source` imports, each with its line. `package`: it is an __init__.py."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield node.lineno, alias.name
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                parts = module.split(".")
+                up = node.level - 1 if package else node.level
+                parts = parts[: len(parts) - up]
+                base = ".".join([*parts, base] if base else parts)
+            for alias in node.names:
+                yield node.lineno, f"{base}.{alias.name}"
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "__import__":
+            yield node.lineno, "importlib"
+
+
+def layer_of(name: str) -> str:
+    """The layer of an absolute name of ours; "" for what the package itself offers."""
+    _, _, rest = name.partition(".")
+    first = rest.partition(".")[0]
+    return first if first in LAYERS else ""
+
+
+def violations(module: str, source: str, *, package: bool = False) -> list[str]:
+    """What `source` imports against the rules, a sentence each."""
+    first = [*module.split("."), ""][1]
+    if first not in LAYERS:
+        return [f"{module}: no rule for {first!r}; give it a place in LAYERS"]
+    ours, libraries, pure = LAYERS[first]
+    wrong = []
+    for line, name in imports(module, source, package=package):
+        top = name.partition(".")[0]
+        if top == PACKAGE:
+            layer = layer_of(name)
+            if layer not in ours:
+                wrong.append(f"{module}:{line}: {first or 'the package'} must not import {name}")
+        elif top in BY_NAME and not name.startswith(HARMLESS):
+            wrong.append(f"{module}:{line}: imports by name ({top}) escape this test")
+        elif top in sys.stdlib_module_names:
+            if pure and top not in PURE:
+                wrong.append(f"{module}:{line}: {first} is pure and must not import {name}")
+        elif top not in libraries:
+            wrong.append(f"{module}:{line}: {first or 'the package'} must not import {name}")
+    return wrong
+
+
+def modules() -> list[tuple[str, Path]]:
+    """Every module of the package, by name."""
+    found = []
+    for path in sorted((ROOT / PACKAGE).rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        found.append((".".join(parts[:-1] if parts[-1] == "__init__" else parts), path))
+    return found
+
+
+MODULES = modules()
+
+
+@pytest.mark.parametrize(("module", "path"), MODULES, ids=[module for module, _ in MODULES])
+def test_the_line_holds(module: str, path: Path) -> None:
+    assert violations(module, path.read_text("utf-8"), package=path.name == "__init__.py") == []
+
+
+def test_there_is_something_to_read() -> None:
+    names = {module for module, _ in MODULES}
+    assert {"realtime", "realtime.core.machine", "realtime.protocols.native", "realtime.web.native"} <= names
+
+
+# -- the checker checked ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("realtime.core.x", "import asyncio"),
+        ("realtime.core.x", "import aiohttp"),
+        ("realtime.core.x", "import time"),
+        ("realtime.core.x", "from time import monotonic"),
+        ("realtime.core.x", "import json, random"),
+        ("realtime.core.x", "import secrets as s"),
+        ("realtime.core.x", "import logging"),
+        ("realtime.core.x", "import socket, threading"),
+        ("realtime.core.x", "import concurrent.futures"),
+        ("realtime.core.x", "import urllib.request"),
+        ("realtime.core.x", "def f():\n    import os"),
+        ("realtime.core.x", "if TYPE_CHECKING:\n    from aiohttp import web"),
+        ("realtime.core.x", "try:\n    import uvloop\nexcept ImportError:\n    pass"),
+        ("realtime.core.x", "import importlib"),
+        ("realtime.core.x", "from importlib import resources"),
+        ("realtime.web.x", "from importlib import import_module"),
+        ("realtime.core.x", "__import__('asyncio')"),
+        ("realtime.core.x", "from ..transports import Frame"),
+        ("realtime.core.x", "from .. import transports"),
+        ("realtime.core.x", "from ..transports.base import Frame"),
+        ("realtime.core.x", "from realtime.protocols import native"),
+        ("realtime.core.x", "import realtime.session"),
+        ("realtime.core.x", "from .. import Session"),
+        ("realtime.core.x", "import realtime"),
+        ("realtime.core.x", "from ... import anything"),
+        ("realtime.transports.x", "from ..protocols.native import Open"),
+        ("realtime.transports.x", "import select"),
+        ("realtime.protocols.x", "from ..session import Session"),
+        ("realtime.protocols.layers.x", "from ...hub import Room"),
+        ("realtime.protocols.layers.x", "import asyncio"),
+        ("realtime.session", "import aiohttp"),
+        ("realtime.session", "from aiohttp import web"),
+        ("realtime.session", "from .web import plugin"),
+        ("realtime.server", "from .client import connect"),
+        ("realtime.server", "from .cluster import x"),
+        ("realtime.hub", "from .testing import VirtualClock"),
+        ("realtime.clock", "from .cli import main"),
+        ("realtime.brokers.redis", "from ..web.native import NativeRoutes"),
+        ("realtime.brokers.redis", "def f():\n    import aiohttp"),
+        ("realtime.session", "from . import Server"),
+        ("realtime.client.x", "from ..server import Server"),
+        ("realtime.client.x", "from ..web import native"),
+        ("realtime.client.x", "from .. import web"),
+        ("realtime.client.x", "import requests"),
+        ("realtime.web.x", "from ..client import connect"),
+        ("realtime.web.x", "from realtime.client.session import ClientSession"),
+        ("realtime.web.x", "from ..testing import FaultProxy"),
+        ("realtime.cluster.x", "from ..client import connect"),
+        ("realtime.testing.x", "from ..cli import main"),
+        ("realtime.server", "from .metrics import Metrics"),
+        ("realtime.metrics.x", "from ..client import connect"),
+        ("realtime", "from .metrics import Metrics"),
+        ("realtime.novelty", "import json"),
+    ],
+)
+def test_a_violation_is_found(module: str, source: str) -> None:
+    assert violations(module, source)
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("realtime.core.x", "from __future__ import annotations\nimport json\nfrom collections.abc import Mapping"),
+        ("realtime.core.x", "from .frames import Outgoing\nfrom . import errors\nfrom realtime.core import config"),
+        ("realtime.transports.x", "from ..core.carrier import Part\nfrom .base import Frame"),
+        ("realtime.protocols.native", "from ..core.errors import Refusal\nfrom ..transports import Frame"),
+        (
+            "realtime.session",
+            "import asyncio, logging\nif TYPE_CHECKING:\n    from .hub import Hub",
+        ),
+        ("realtime.brokers.redis", "def f():\n    import redis.asyncio"),
+        ("realtime.client.x", "import aiohttp\nfrom yarl import URL\nfrom ..session import BaseSession"),
+        ("realtime.web.x", "from aiohttp import web\nfrom ..server import Server"),
+        ("realtime.testing.x", "import aiohttp\nfrom ..clock import Clock\nfrom ..client import connect"),
+        ("realtime.cli.x", "import realtime\nfrom .. import Server\nfrom ..testing import FaultProxy"),
+        ("realtime.cli.x", "from importlib import metadata, resources\nimport importlib.resources"),
+        ("realtime.__main__", "from .cli import main"),
+        ("realtime", "from .server import Server\nfrom .web.plugin import setup"),
+    ],
+)
+def test_what_is_allowed_is_not_found(module: str, source: str) -> None:
+    assert violations(module, source, package=module == "realtime") == []
+
+
+def test_relative_imports_of_a_package_start_in_it() -> None:
+    source = "from .base import Frame\nfrom ..core import errors"
+    assert [name for _, name in imports("realtime.transports", source, package=True)] == [
+        "realtime.transports.base.Frame",
+        "realtime.core.errors",
+    ]
+
+
+def test_a_violation_says_where() -> None:
+    assert violations("realtime.core.x", "\n\nimport time") == [
+        "realtime.core.x:3: core is pure and must not import time"
+    ]

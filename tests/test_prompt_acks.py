@@ -1,0 +1,92 @@
+"""Acknowledgements that somebody waits for come at once, not after their delay. The clocks stand still: what waits for
+a delay waits for ever.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+import realtime
+from realtime.testing import Clients, VirtualClock
+
+TRANSPORTS = ("websocket", "long_polling")
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[Clients]:
+    async with Clients() as clients:
+        yield clients
+
+
+def still(**settings: Any) -> realtime.Server:
+    """A server whose clock does not move."""
+    return realtime.Server(clock=VirtualClock(), **settings)
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_flush_at_once_behind_send(client: Clients, transport: str) -> None:
+    rt = still()
+
+    @rt.endpoint("/sink")
+    async def sink(session: realtime.Session) -> None:
+        async for _ in session:
+            pass
+
+    session = await client(rt, "/realtime/sink", transports=[transport], clock=VirtualClock())
+    async with asyncio.timeout(20):
+        for count in (1, 1000):  # the second is several windows
+            for number in range(count):
+                await session.send(str(number))
+            await session.flush()
+            assert session.unacknowledged == []
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_an_outbox_smaller_than_a_quarter_of_the_peers_window(client: Clients, transport: str) -> None:
+    rt = still(max_outbox=3)
+
+    @rt.endpoint("/source")
+    async def source(session: realtime.Session) -> None:
+        for number in range(100):
+            await session.send(str(number))
+
+    session = await client(rt, "/realtime/source", transports=[transport], clock=VirtualClock())
+    async with asyncio.timeout(20):
+        assert [message async for message in session] == [str(number) for number in range(100)]
+
+
+async def test_a_room_drops_nothing_of_who_keeps_up(client: Clients) -> None:
+    rt = still(max_outbox=4, on_full="drop_oldest")
+
+    @rt.endpoint("/room")
+    async def member(session: realtime.Session) -> None:
+        await session.join("room")
+        async for message in session:
+            await rt.room("room").send(message)
+
+    session = await client(rt, "/realtime/room", transports=["websocket"], clock=VirtualClock())
+    async with asyncio.timeout(20):
+        for number in range(100):
+            await session.send(str(number))
+            assert await session.receive() == str(number)
+    assert session.dropped == 0
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_a_close_tells_what_had_arrived(client: Clients, transport: str) -> None:
+    rt = still()
+
+    @rt.endpoint("/enough")
+    async def enough(session: realtime.Session) -> None:
+        await session.receive()
+
+    session = await client(rt, "/realtime/enough", transports=[transport], clock=VirtualClock())
+    await session.send("hello")
+    async with asyncio.timeout(20):
+        await session.wait_closed()
+    assert session.close_code == 1000
+    assert session.unacknowledged == []

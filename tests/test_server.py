@@ -1,0 +1,141 @@
+"""The server: its hook, its counts, and that one session's misfortune is nobody else's."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+import realtime
+from realtime.testing import VirtualClock
+
+from .web.peer import HttpPeer, WebSocketPeer
+from .web.place import Place, errors, eventually, serving
+
+
+@pytest.fixture(params=["websocket", "long_polling", "polling"])
+def transport(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+async def place() -> AsyncIterator[Place]:
+    async with serving() as place:
+        yield place
+
+
+async def failed(request: realtime.SessionRequest) -> str:
+    raise RuntimeError("the database of users is away")
+
+
+async def nonsense(request: realtime.SessionRequest) -> Any:
+    return 42
+
+
+@pytest.mark.parametrize("hook", [failed, nonsense])
+async def test_an_authorize_hook_that_fails_is_logged_and_answered(
+    transport: str, place: Place, hook: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    place.rt.authorize(hook)
+    peer = place.peer(transport)
+    if isinstance(peer, HttpPeer):
+        answer = await peer.post(transport, ["o" + json.dumps(peer.open_object())])
+        assert answer.refusal == (503, 4503, "carrier")
+        assert "database" not in answer.frames[0]
+    else:
+        assert isinstance(peer, WebSocketPeer)
+        with pytest.raises(AssertionError, match="x4503,carrier,,the server cannot authorise"):
+            await peer.open()
+        assert await peer.closed() == 4503
+    assert len(place.rt) == 0
+    (record,) = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert (record.name, record.exc_info is not None) == ("realtime.server", True)
+
+
+def test_authorize_and_endpoint_return_what_they_decorate() -> None:
+    rt = realtime.Server()
+
+    async def handler(session: realtime.Session) -> None: ...
+
+    assert rt.authorize(nonsense) is nonsense
+    assert rt.endpoint("/x")(handler) is handler
+
+
+async def test_sessions_are_counted_and_listed(transport: str, place: Place) -> None:
+    assert (len(place.rt), bool(place.rt), list(place.rt.sessions)) == (0, True, [])
+    _, one = await place.parked(transport)
+    peer, two = await place.parked(transport)
+    assert list(place.rt.sessions) == [one, two]
+    for _session in place.rt.sessions:
+        await peer.send("x1000,session,,")  # they may end while they are listed
+    await eventually(lambda: list(place.rt.sessions) == [one])
+
+
+async def test_a_session_that_cannot_be_flushed_ends_alone(place: Place, caplog: pytest.LogCaptureFixture) -> None:
+    peers = [await place.parked("websocket") for _ in range(3)]
+    broken = peers[1][1]
+
+    def peek(*args: object) -> None:
+        raise RuntimeError("a fault of ours")
+
+    class Faulty:
+        def __init__(self, outbox: Any) -> None:
+            self.outbox = outbox
+
+        def __getattr__(self, name: str) -> Any:
+            return peek if name == "peek" else getattr(self.outbox, name)
+
+    broken._machine.outbox = Faulty(broken._machine.outbox)  # type: ignore[assignment]
+    for _, session in peers:
+        session.send_nowait("hello")
+    assert await peers[0][0].news() == "mhello"
+    assert await peers[2][0].news() == "mhello"
+    assert await peers[1][0].end() == (1011, "x")
+    assert errors(caplog.records) == [f"session {broken.id} could not be flushed"]
+
+
+async def test_a_fault_in_the_sweep_does_not_stop_it() -> None:
+    clock = VirtualClock()
+    async with serving(clock=clock) as place:
+        _, broken = await place.parked("polling")
+        _, fine = await place.parked("polling")
+        await eventually(lambda: fine._machine.used)
+        original = broken._machine.listener.changed
+
+        def changed(before: realtime.State, after: realtime.State) -> None:
+            raise RuntimeError("a fault of ours")
+
+        broken.changed = changed  # type: ignore[method-assign]
+        for _ in range(4):
+            with suppress(RuntimeError):  # the clock's owner hears of it
+                place.tick(60)
+        place.tick(1)
+        assert fine.close_code == 4410
+        broken.changed = original  # type: ignore[method-assign]
+
+
+async def test_tombstones_are_bounded() -> None:
+    async with serving(max_tombstones=2) as place:
+        sids = []
+        for _ in range(4):
+            peer, _ = await place.parked("polling")
+            await peer.send("c1000,")
+            sids.append(peer.sid)
+        late = place.polls("/park")
+        answers = []
+        for sid in sids:
+            late.sid = sid
+            answers.append((await late.post("send", [late.uplink_frame()])).status)
+        assert answers == [404, 404, 410, 410]
+        assert len(place.rt._registry._nonces) == 2
+
+
+async def test_sids_name_their_worker_and_cannot_be_guessed(place: Place) -> None:
+    sids = [(await place.parked("polling"))[1].id for _ in range(20)]
+    assert len({sid.split(".")[1] for sid in sids}) == 20
+    assert {sid.split(".")[0] for sid in sids} == {place.rt.worker}
+    assert all(len(sid.split(".")[1]) == 24 for sid in sids)  # 144 random bits

@@ -1,0 +1,83 @@
+"""serve() and Clients: an application on a free port, and everything closed in the end."""
+
+from __future__ import annotations
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+import realtime
+from realtime.testing import Clients, serve
+
+
+def make_server() -> realtime.Server:
+    rt = realtime.Server()
+
+    @rt.endpoint("/echo")
+    async def echo(session: realtime.Session) -> None:
+        async for message in session:
+            await session.send(message)
+
+    return rt
+
+
+def make_app(rt: realtime.Server, prefix: str = "/realtime") -> web.Application:
+    app = web.Application()
+    realtime.setup(app, rt, prefix=prefix)
+    return app
+
+
+async def test_serving_an_application() -> None:
+    rt = make_server()
+    async with serve(make_app(rt, "/here")) as server:
+        async with realtime.connect(server.make_url("/here/echo")) as session:
+            await session.send("hello")
+            assert await session.receive() == "hello"
+        left = await realtime.connect(server.make_url("/here/echo"))
+    assert len(rt) == 0
+    await left.wait_closed()
+    assert left.close_code == 1001
+    await left.close()
+
+
+async def test_serving_a_server_without_an_application() -> None:
+    async with serve(make_server()) as server, realtime.connect(server.make_url("/realtime/echo")) as session:
+        await session.send(b"hello")
+        assert await session.receive() == b"hello"
+
+
+async def test_clients_share_the_application_and_are_closed() -> None:
+    rt = make_server()
+    app = make_app(rt)
+    async with Clients() as client:
+        one = await client(app, "/realtime/echo", transports=["polling"])
+        two = await client(app, "/realtime/echo?from=two")
+        assert (await client.server(app)).port == one.settings.url.port == two.settings.url.port
+        assert {session.request.query.get("from") for session in rt.sessions} == {None, "two"}
+        other = await client(make_server(), "/realtime/echo")
+        assert other.settings.url.port != one.settings.url.port
+    assert {session.close_code for session in (one, two, other)} == {1000}
+    assert len(rt) == 0
+
+
+async def test_a_server_that_is_there_already_is_the_callers() -> None:
+    rt = make_server()
+    async with TestServer(make_app(rt)) as server:
+        async with Clients() as client:
+            await client(server, "/realtime/echo")
+        assert len(rt) == 0
+        assert not server.closed
+        async with realtime.connect(server.make_url("/realtime/echo")):
+            assert len(rt) == 1
+
+
+async def test_everything_is_closed_when_the_test_fails() -> None:
+    rt = make_server()
+    with pytest.raises(ZeroDivisionError):
+        async with Clients() as client:
+            await client(rt, "/realtime/echo")
+            raise ZeroDivisionError
+    assert len(rt) == 0
+    with pytest.raises(realtime.NegotiationError):
+        async with Clients() as client:
+            await client(rt, "/realtime/nowhere")
