@@ -18,37 +18,39 @@ export function Health(origin) {
   }
 }
 
-Health.prototype._store = function () {
-  try {
-    localStorage.setItem(this._key, JSON.stringify(this._failures));
-  } catch (error) {
-    // Full, or forbidden.
+Health.prototype = {
+  _store: function () {
+    try {
+      localStorage.setItem(this._key, JSON.stringify(this._failures));
+    } catch (error) {
+      // Full, or forbidden.
+    }
+  },
+
+  _failed: function (name, how, now) {
+    var failure = this._failure(name, now);
+    this._failures[name] = [failure ? failure[0] + 1 : 1, now, how];
+    this._store();
+  },
+
+  /** Forgets the failures of one transport, or of all when the network has changed. */
+  _forget: function (name) {
+    if (name && !this._failures[name]) return;
+    if (name) delete this._failures[name];
+    else this._failures = {};
+    this._store();
+  },
+
+  /** The failure that is remembered of a transport. */
+  _failure: function (name, now) {
+    var failure = this._failures[name];
+    // What lies in the future was written by another clock.
+    return failure && failure[1] <= now && now - failure[1] < MOST * failure[0] ? failure : null;
+  },
+
+  /** When a transport is worth another try. */
+  _retryAt: function (name, now) {
+    var failure = this._failure(name, now);
+    return failure ? failure[1] + Math.min(LEAST * Math.pow(2, failure[0] - 1), MOST) : 0;
   }
-};
-
-Health.prototype._failed = function (name, how, now) {
-  var failure = this._failure(name, now);
-  this._failures[name] = [failure ? failure[0] + 1 : 1, now, how];
-  this._store();
-};
-
-/** Forgets the failures of one transport, or of all when the network has changed. */
-Health.prototype._forget = function (name) {
-  if (name && !this._failures[name]) return;
-  if (name) delete this._failures[name];
-  else this._failures = {};
-  this._store();
-};
-
-/** The failure that is remembered of a transport. */
-Health.prototype._failure = function (name, now) {
-  var failure = this._failures[name];
-  // What lies in the future was written by another clock.
-  return failure && failure[1] <= now && now - failure[1] < MOST * failure[0] ? failure : null;
-};
-
-/** When a transport is worth another try. */
-Health.prototype._retryAt = function (name, now) {
-  var failure = this._failure(name, now);
-  return failure ? failure[1] + Math.min(LEAST * Math.pow(2, failure[0] - 1), MOST) : 0;
 };

@@ -164,6 +164,7 @@ var prototype = {
 
   _transportIs: function (name, reason) {
     this.transport = name;
+    this._progress();
     if (!this.readyState) {
       this._opens = 0;
       this.readyState = 1;
@@ -181,16 +182,16 @@ var prototype = {
     this._tell("state", { state: state });
   },
 
-  _negotiated: function (list) {
-    this.negotiation = list;
-  },
-
   _progress: function () {
-    this.bufferedAmount = this._driver ? this._driver._buffered() : 0;
+    if (this._driver) this.bufferedAmount = this._driver._buffered(); // or it is being made
   },
 
   _acked: function (count) {
     this.unacknowledged.splice(0, count);
+  },
+
+  _negotiated: function (table) {
+    this.negotiation = table;
   },
 
   _message: function (data) {

@@ -34,7 +34,7 @@ export var htmlfile = {
       // Its end: the body never ends before. An empty frame has loaded before it was given its address.
       if (frame.src) carrier.end("cut");
     };
-    frame.src = url + "?frame=" + encodeURIComponent(first) + "&callback=" + callback.name;
+    frame.src = carrier.address(url, first) + "&callback=" + callback.name;
     return { stop: stop };
   },
   post: submit

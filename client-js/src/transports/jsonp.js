@@ -26,7 +26,7 @@ export var jsonp = {
         carrier.end("no script of the protocol came");
       }, 100);
     };
-    script.src = url + "?frame=" + encodeURIComponent(first) + "&callback=" + callback.name;
+    script.src = carrier.address(url, first) + "&callback=" + callback.name;
     document.getElementsByTagName("head")[0].appendChild(script);
     return { stop: stop };
   },

@@ -7,7 +7,7 @@ export var multipart = {
   kind: STREAM,
   usable: hasHttp,
   open: function (carrier, url, first) {
-    return request(carrier, url + "?frame=" + encodeURIComponent(first), null, parts(carrier));
+    return request(carrier, carrier.address(url, first), null, parts(carrier));
   },
   post: post
 };

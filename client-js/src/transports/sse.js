@@ -9,7 +9,7 @@ export var sse = {
     return typeof EventSource !== "undefined";
   },
   open: function (carrier, url, first) {
-    var source = new EventSource(url + "?frame=" + encodeURIComponent(first), { withCredentials: carrier.credentials });
+    var source = new EventSource(carrier.address(url, first), { withCredentials: carrier.credentials });
     source.onmessage = function (event) {
       carrier.batch(event.data);
     };
