@@ -169,7 +169,9 @@ async def test_a_broadcast_is_encoded_once_for_each_kind_of_carrier(
         assert await peer.take(2) == ["mhello", b"\x00"]
     # Two kinds: WebSocket frames, and JSON strings for every kind of poll.
     assert len(items) == 2
-    assert [sorted(item.encoded) for item in items] == [["native server batch", "native server duplex"]] * 2
+    assert [sorted(item.encoded) for item in items] == [
+        ["native server json", "native server message", "native server script"]
+    ] * 2
     assert sorted(frame for _, frame in encoded if isinstance(frame, str)) == ["bAA==", "mhello", "mhello"]
     assert [frame for _, frame in encoded if isinstance(frame, bytes)] == [b"\x00"]
 

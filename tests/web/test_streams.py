@@ -311,14 +311,14 @@ async def test_a_broken_frame_in_the_request_ends_the_session(place: Place) -> N
 
 @ALL
 async def test_recycling(transport: str) -> None:
-    async with serving(max_stream_size=1024) as place, RawStream(place, transport) as raw:
+    async with serving(max_stream_size=4096) as place, RawStream(place, transport) as raw:
         session = await attached(place, raw, gen=1)
         changes: list[str] = []
         session.on_change(changes.append)
         received = 0
         for gen in (2, 3):
-            session.send_nowait("x" * 1100)
-            assert await raw.frames() == ["m" + "x" * 1100]
+            session.send_nowait("x" * 4200)
+            assert await raw.frames() == ["m" + "x" * 4200]
             received += 1
             assert await raw.chunks() == [flush(transport, "erecycled"), *TAILS[transport]]
             assert session.state == "open"
@@ -334,9 +334,9 @@ async def test_recycling(transport: str) -> None:
 @ALL
 async def test_a_recycled_client_that_does_not_come_back_is_detached_and_then_gone(transport: str) -> None:
     clock = VirtualClock()
-    async with serving(max_stream_size=1024, clock=clock) as place, RawStream(place, transport) as raw:
+    async with serving(max_stream_size=4096, clock=clock) as place, RawStream(place, transport) as raw:
         session = await attached(place, raw)
-        session.send_nowait("x" * 1100)
+        session.send_nowait("x" * 4200)
         await raw.frames()
         await raw.chunks()
         place.tick(19)
