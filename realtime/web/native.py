@@ -65,7 +65,6 @@ HEADS_AND_NUMBERED = ("o", "r", "u", "m", "b", "c", "d", "")
 BROKEN_BODY = (ClientPayloadError, web.RequestPayloadError, HttpProcessingError, ConnectionError)
 # Where auth data stand in a URL.
 NO_AUTH_HERE = "auth data do not belong in a URL, which is logged: send them by POST, a form, or a WebSocket's frame"
-POLLS = [name for name, transport in TRANSPORTS.items() if transport.shape is Shape.POLL]
 NEGOTIATE_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 # How long a stream that was only probed goes on.
 PROBE_SECONDS = 5.0
@@ -165,7 +164,7 @@ class NativeRoutes:
             # Three bytes for one is the worst that percent-encoding does.
             body = await self._whole_body(request, config, 3 * config.max_body + HEAD_SIZE)
             return reply_to_fields(FORMS["long_polling" if name == "send" else name], body)
-        return PLAIN if name not in POLLS else Reply(CODECS[name])
+        return Reply(CODECS[name]) if name in FORMS else PLAIN
 
     def _admit(self, request: web.Request, name: str) -> Endpoint:
         """The endpoint, if this request may go there at all. Raises Refusal."""

@@ -19,7 +19,7 @@ import aiohttp
 from aiohttp import WSMsgType
 from yarl import URL
 
-__all__ = ["PEERS", "Answer", "Cut", "HttpPeer", "Peer", "StreamPeer", "WebSocketPeer", "batch"]
+__all__ = ["PEERS", "Answer", "Cut", "HttpPeer", "Peer", "StreamPeer", "WebSocketPeer", "batch", "batch_of"]
 
 TIMEOUT = 5.0
 NUMBERED = ("m", "b", "d", "c")
@@ -271,6 +271,12 @@ class HttpPeer(Peer):
             await self.confirm()
         return self.opened
 
+    async def open_by_poll(self, **changes: Any) -> dict[str, Any]:
+        """Opens where auth data do not stand in a URL."""
+        self._keep(await HttpPeer.post(self, "polling", ["o" + json.dumps(self.open_object(**changes))]))
+        self.unread.popleft()
+        return self.opened
+
     async def refused(self, *frames: str) -> Answer:
         """The answer to a carrier that begins like this and is refused."""
         return await self.post(self.transport, batch(*frames))
@@ -400,6 +406,13 @@ class GetStreamPeer(StreamPeer):
         url = f"{self.url}/v1/{self.transport}?frame={quote(frames[0], safe='', errors='surrogatepass')}{self.more}"
         return await self.http.get(URL(url, encoded=True), headers=self.headers)
 
+    async def open(self, **changes: Any) -> dict[str, Any]:
+        if self.auth is None:
+            return await super().open(**changes)
+        await self.open_by_poll(**changes)
+        await self.resume()
+        return self.opened
+
 
 class SsePeer(GetStreamPeer):
     """Over server-sent events."""
@@ -425,6 +438,9 @@ class JsonpPeer(HttpPeer):
 
     transport = "jsonp"
     scripts = False
+
+    async def open(self, **changes: Any) -> dict[str, Any]:
+        return await (super().open(**changes) if self.auth is None else self.open_by_poll(**changes))
 
     async def post(self, where: str, body: bytes | Sequence[str], **options: Any) -> Answer:
         if where != "jsonp" and not self.scripts:

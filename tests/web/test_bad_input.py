@@ -200,7 +200,8 @@ async def test_a_bad_open_in_the_url(place: Place, text: str) -> None:
 
 
 async def test_unknown_members_of_an_open_and_odd_auth_are_no_error(transport: str, place: Place) -> None:
-    peer = place.peer(transport, auth=["\ud800", 10**30, None])
+    auth = None if transport in GETS else ["\ud800", 10**30, None]  # which does not go in a URL
+    peer = place.peer(transport, auth=auth)
     await peer.open(unknown={"a": 1}, transports=["smoke_signals", transport, transport])
     await peer.echo("hello")
     verdicts = {choice["name"]: choice["verdict"] for choice in peer.opened["transports"]}
