@@ -91,7 +91,9 @@ class Bundle:
         if name not in FILES:
             return _sentence(404, f"there is no such file; there are {', '.join(FILES)}")
         try:
-            file = self._files.get(name) or await asyncio.get_running_loop().run_in_executor(None, self._file, name)
+            if name not in self._files:
+                await asyncio.get_running_loop().run_in_executor(None, self._file, name)
+            file = self._files[name]
         except OSError:
             return _sentence(
                 503, f"{FILES[name][0]} is not there: build the JavaScript client first (client-js), or use a release"

@@ -42,10 +42,7 @@ def unescaped(literal: bytes) -> str:
     return "".join(units).encode("utf-16", "surrogatepass").decode("utf-16")
 
 
-TEXTS = st.text(st.characters(exclude_categories=("Cs",)))
-
-
-@given(st.lists(TEXTS, min_size=1))
+@given(st.lists(st.text(), min_size=1))
 @example(["</script>", "<!--", "-->", "]]>", "&lt;", "'\"\\/", "\u2028\u2029\ufeff\x7f\0", "+ADw-script+AD4-", "😀"])
 def test_what_goes_in_comes_out_and_is_harmless(frames: list[str]) -> None:
     literal = join([quote(frame) for frame in frames])

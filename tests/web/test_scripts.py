@@ -108,7 +108,6 @@ async def test_a_session_by_scripts_alone(place: Place) -> None:
 
 async def test_a_script_poll_is_held_and_superseded(place: Place) -> None:
     session = await parked(place)
-    assert (await get(place, "jsonp", frame=f"r{session.id},2,0,0,1", callback="take")).frames == ["r0,0"]
     held = asyncio.create_task(get(place, "jsonp", frame=f"r{session.id},3,0,0,1", callback="take"))
     await eventually(lambda: session._machine.carrier is not None and session._machine.gen == 3)
     assert not held.done()
@@ -172,7 +171,7 @@ async def test_wrong_addresses_are_told_to_a_script() -> None:
         assert (await get(place, "jsonp", frame=open_frame(), callback="a b")).status == 400
 
 
-NO_NAMES = ("", "a b", "alert(1)", "a%00", "%ff", "%zz", "é", "a;b", "<script>", "x" * 65, "a&callback=b")
+NO_NAMES = ("", "a%20b", "a+b", "alert(1)", "a%00", "%ff", "%zz", "%C3%A9", "a;b", "<script>", "x" * 65, "a&callback=b")
 
 
 @pytest.mark.parametrize("path", ["jsonp", "htmlfile", "send"])
@@ -199,8 +198,7 @@ async def test_a_send_by_get_without_a_name_is_the_wrong_method(place: Place) ->
 
 async def test_a_stale_iframe_gets_nothing(place: Place) -> None:
     session = await parked(place)
-    answer = await get(place, "htmlfile", frame=f"r{session.id},1,0,0,1", callback="take")
-    assert answer.status in (200, 204)
+    await session.send("news")
     await get(place, "jsonp", frame=f"r{session.id},9,0,0,1", callback="take")
     answer = await get(place, "htmlfile", frame=f"r{session.id},2,0,0,1", callback="take")
     assert (answer.status, answer.text) == (204, "")
