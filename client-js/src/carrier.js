@@ -43,7 +43,7 @@ Carrier.prototype.ready = function () {
 
 /** Frames have come. */
 Carrier.prototype.frames = function (frames) {
-  if (!this._over) this._driver._frames(this, frames);
+  if (!this._over) this._driver._receive(this, frames);
 };
 
 /** A batch has come, as text. `where` is for the reason if it is none. */
@@ -65,5 +65,5 @@ Carrier.prototype.end = function (how) {
 
 /** What a poll brings up behind its first frame. */
 Carrier.prototype.messages = function () {
-  return this._driver._pollMessages(this);
+  return this._driver._messages(this);
 };

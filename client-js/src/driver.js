@@ -1,7 +1,7 @@
 /**
  * Keeps a carrier under a session: opens, falls back, upgrades and resumes.
  *
- * Whatever is due by time or by state is done in one place, _turn(), which may be called at any moment and sets one
+ * Whatever is due by time or by state is done in one place, turn(), which may be called at any moment and sets one
  * timer for what comes next. So a page that slept, or whose timers are slow, catches up by itself.
  */
 import { Carrier } from "./carrier.js";
@@ -20,571 +20,573 @@ var ROUNDS = 2; // how often each transport is tried before opening is given up
 var held = {}; // origin -> how many sessions of this page hold a request
 
 /**
- * Drives one session at the endpoint `base`. `owner` hears: _transportIs(name, reason), _stateIs(state),
- * _message(data), _drops(count), _acked(count), _progress(), _negotiated(table),
- * _closed(code, reason, clean, delay).
+ * Drives one session at the endpoint with the address `url`. `owner` hears: _transportIs(name, reason),
+ * _stateIs(state), _message(data), _drops(count), _acked(count), _progress(), _negotiated(table) and
+ * _closed(code, reason, clean, delay); the last is when it is over.
  */
-export function Driver(owner, base, transports, options) {
-  this._owner = owner;
-  this._options = options;
-  this._base = base + "/v1/";
-  this._origin = /^\w+:\/\/[^\/]*/.exec(base)[0];
-  this._cross = typeof location !== "undefined" && location.protocol + "//" + location.host !== this._origin;
-  this._machine = new Machine(this, random());
-  this._choice = new Choice(transports, this._origin, this._cross);
-  this._uplink = new Uplink(this);
-  this._carrier = null; // the newest: poll after poll, it is null in between
-  this._old = null; // the one before, read until the newest is attached
-  this._beside = null; // a probe, or a second way of opening
-  this._current = null; // the transport that carries, or did last
-  this._goesOn = false; // with that one: the next poll, a recycled stream
-  this._startAt = this._pause = 0;
-  this._graceAt = this._upgradeAt = this._closeAt = this._checkAt = Infinity;
-  this._fails = this._superseded = 0; // in a row
-  this._delay = 0; // the wish of a server that goes away: come back within so many seconds
-  this._contact = clock();
-  this._authorise();
-}
+export function drive(owner, url, transports, options) {
+  var base = url + "/v1/";
+  var origin = /^\w+:\/\/[^\/]*/.exec(url)[0];
+  var cross = typeof location !== "undefined" && location.protocol + "//" + location.host !== origin;
+  var newest = null; // the carrier that was started last; between two polls there is none
+  var old = null; // the one before, read until the newest is attached
+  var beside = null; // a probe, or a second way of opening
+  var current = null; // the transport that carries, or did last
+  var goesOn = false; // with that one: the next poll, a recycled stream
+  var startAt = 0, pause = 0; // when to start the next carrier; between plain polls
+  var graceAt = Infinity, upgradeAt = Infinity, closeAt = Infinity, checkAt = Infinity, dueAt = Infinity;
+  var fails = 0, superseded = 0; // in a row
+  var delay = 0; // the wish of a server that goes away: come back within so many seconds
+  var contact = clock();
+  var state = "connecting";
+  var why = ""; // the reason for the last change of transport
+  var parked, holding, raced, renewed, asking, authData, turning, again, timer;
 
-Driver.prototype = {
+  // What carriers, the uplink, the machine and the page call.
+  var driver = {
+    _base: base,
+    _cross: cross,
+    _options: options,
+    _send: send,
+    _close: close,
+    _buffered: buffered,
+    _park: park,
+    _unpark: unpark,
+    _leave: leave,
+    _check: check,
+    _turn: turn,
+    _stop: stop,
+    _ackDelay: ackDelay,
+    _poster: poster,
+    _messages: pollMessages,
+    _receive: receive,
+    _ended: ended,
+    _opened: opened,
+    _attached: attached,
+    _refused: refused,
+    _drains: drains,
+    _hasEnded: hasEnded
+  };
+  var machine = (driver._machine = new Machine(driver, owner, random()));
+  var choice = new Choice(transports, origin, cross);
+  var uplink = new Uplink(driver);
+
+  authorise();
+  return driver;
+
   // -- what the application asks -------------------------------------------------------------------------------------
 
-  _send: function (data, size) {
-    this._machine._send(data, size);
-    if (this._carries()) this._flush();
+  function send(data, size) {
+    machine._send(data, size);
+    if (carries()) flush();
     else {
-      if (this._current && this._current.kind === POLL && this._goesOn) this._startAt = 0; // no pause: there is news
-      this._turn();
+      if (current && current.kind === POLL && goesOn) startAt = 0; // no pause: there is news
+      turn();
     }
-  },
+  }
 
-  _close: function (code, reason) {
-    this._machine._close(code, reason);
-    this._closeAt = clock() + this._lifetime();
-    this._set("closing");
-    this._turn();
-  },
+  function close(code, reason) {
+    machine._close(code, reason);
+    closeAt = clock() + lifetime();
+    set("closing");
+    turn();
+  }
 
   /** Bytes that were not handed to the network. */
-  _buffered: function () {
-    return this._carries() ? this._machine._waits + this._carrier._link.waiting() : this._machine._owed;
-  },
-
-  _maxSize: function () {
-    return this._machine._server ? this._machine._server.max_size : Infinity;
-  },
+  function buffered() {
+    return carries() ? machine._waits + newest._link.waiting() : machine._owed;
+  }
 
   // -- what happens to the page --------------------------------------------------------------------------------------
 
   /** The page is put away, and may come back: nothing is said, and nothing is kept open. */
-  _park: function () {
-    this._parked = true;
-    this._drop();
-  },
+  function park() {
+    parked = true;
+    drop();
+  }
 
-  _unpark: function () {
-    this._parked = false;
-    this._startAt = this._fails = 0;
-    this._turn();
-  },
+  function unpark() {
+    parked = false;
+    startAt = fails = 0;
+    turn();
+  }
 
   /** The page goes for good: the session is closed, by a beacon where no WebSocket can. */
-  _leave: function () {
-    var machine = this._machine, frames;
-    if (machine._over || this._parked) return;
+  function leave() {
+    var frames;
+    if (machine._over || parked) return;
     if (!machine._closing) machine._close(1001, "");
-    if (this._carries()) {
-      this._flush();
-      if (machine._unsent()) this._write(["x1001,session,,"]);
+    if (carries()) {
+      flush();
+      if (machine._unsent()) write(["x1001,session,,"]);
     } else if (machine._sid && typeof navigator !== "undefined" && navigator.sendBeacon) {
       frames = [machine._head()].concat(machine._batch(machine._acked + 1));
       if (machine._unsent() || JSON.stringify(frames).length > 6e4) frames = [frames[0], "x1001,session,,"];
-      navigator.sendBeacon(this._base + "send", JSON.stringify(frames));
+      navigator.sendBeacon(base + "send", JSON.stringify(frames));
     }
     machine._end(1001, "the page was left", false);
-  },
+  }
 
   /** The page has slept, or the network is `another`: what seems to live may be dead. */
-  _check: function (another) {
-    var carrier = this._carrier;
-    this._fails = 0;
+  function check(another) {
+    var carrier = newest;
+    fails = 0;
     if (another) {
-      this._choice._health._forget();
-      this._upgradeAt = Math.min(this._upgradeAt, clock());
+      choice._health._forget();
+      upgradeAt = Math.min(upgradeAt, clock());
     }
-    if (this._carries()) {
-      this._write(["p"]);
-      this._checkAt = clock() + this._patience();
-    } else if (!carrier) this._startAt = Math.min(this._startAt, clock());
-    else if (carrier._attached || carrier.kind === HELD) this._start(carrier._transport); // costs little, and tells
-    this._turn();
-  },
+    if (carries()) {
+      write(["p"]);
+      checkAt = clock() + patience();
+    } else if (!carrier) startAt = Math.min(startAt, clock());
+    else if (carrier._attached || carrier.kind === HELD) start(carrier._transport); // costs little, and tells
+    turn();
+  }
 
   // -- times, in milliseconds ----------------------------------------------------------------------------------------
 
-  _patience: function () {
-    return this._options.attachTimeout || 5000;
-  },
+  function patience() {
+    return options.attachTimeout || 5000;
+  }
 
   /** After how long a server that has nothing to say pings. */
-  _interval: function () {
-    var server = this._machine._server;
+  function interval() {
+    var server = machine._server;
     return server && server.ping_interval ? server.ping_interval * 1000 : Infinity;
-  },
+  }
 
   /** How long a carrier may be mute. */
-  _silence: function () {
-    var server = this._machine._server;
-    return server && server.ping_timeout ? this._interval() + server.ping_timeout * 1000 : Infinity;
-  },
+  function silence() {
+    var server = machine._server;
+    return server && server.ping_timeout ? interval() + server.ping_timeout * 1000 : Infinity;
+  }
 
   /** How long a session outlives the last contact. */
-  _lifetime: function () {
-    var server = this._machine._server, silence = this._silence();
-    return server ? server.resume_window * 1000 + (silence < Infinity ? silence : 0) : 120000;
-  },
+  function lifetime() {
+    return machine._server ? machine._server.resume_window * 1000 + (silence() < Infinity ? silence() : 0) : 120000;
+  }
 
   /** How long an ack may wait for something to ride on. */
-  _ackDelay: function (kind) {
-    return kind === DUPLEX ? 1000 : Math.min(this._interval(), HOLD) / 2;
-  },
+  function ackDelay(kind) {
+    return kind === DUPLEX ? 1000 : Math.min(interval(), HOLD) / 2;
+  }
 
   // -- starting and stopping carriers --------------------------------------------------------------------------------
 
   /** Makes `transport` carry the session from now on. */
-  _start: function (transport) {
-    var machine = this._machine, opens = !machine._sid;
+  function start(transport) {
+    var opens = !machine._sid;
     // A session is opened by a poll where there is one, so that the stream can be judged against a POST.
-    if (opens && transport.kind === STREAM) transport = this._choice._opener() || transport;
+    if (opens && transport.kind === STREAM) transport = choice._opener() || transport;
     // A WebSocket leaves the lower gen to the poll that may open beside it, and so is the one that stays.
     if (opens && transport.kind === DUPLEX) machine._gen++;
-    this._stop(this._old);
-    this._old = this._carrier;
-    this._carrier = new Carrier(this, transport);
-    this._goesOn = false;
+    stop(old);
+    old = newest;
+    newest = new Carrier(driver, transport);
+    goesOn = false;
     machine._gen++;
-    this._run(this._carrier, machine._gen);
-  },
+    run(newest, machine._gen);
+  }
 
   /** Starts a carrier: with an open or an attach of this gen, or, without one, as a probe. */
-  _run: function (carrier, gen) {
-    var machine = this._machine, kind = carrier.kind;
+  function run(carrier, gen) {
+    var kind = carrier.kind;
     carrier._opens = !machine._sid;
     carrier._probes = !gen;
     carrier._gen = gen;
-    carrier._limit = this._patience();
+    carrier._limit = patience();
     if (kind === HELD && !carrier._opens) {
-      carrier._limit = Math.max(carrier._limit, Math.min(this._silence(), 2 * Math.min(this._interval(), HOLD)));
+      carrier._limit = Math.max(carrier._limit, Math.min(silence(), 2 * Math.min(interval(), HOLD)));
     }
-    carrier.secret = carrier._opens && this._auth !== undefined;
+    carrier.secret = carrier._opens && authData !== undefined;
     carrier._judged = kind !== STREAM || carrier._opens;
-    this._hold(kind === STREAM || kind === HELD);
+    hold(kind === STREAM || kind === HELD);
     try {
       carrier._link = carrier._transport.open(
         carrier,
-        this._base + carrier._transport.name,
-        gen ? machine._hello(carrier, this._choice._history(), this._auth) : "p"
+        base + carrier._transport.name,
+        gen ? machine._hello(carrier, choice._history(), authData) : "p"
       );
     } catch (error) {
       carrier.end(error.message || "it can't be started");
     }
-  },
+  }
 
   /** Keeps the page's account of held requests. */
-  _hold: function (holds) {
-    if (holds !== !!this._holds) held[this._origin] = (held[this._origin] || 0) + (holds ? 1 : -1);
-    this._holds = holds;
-  },
+  function hold(holds) {
+    if (holds !== !!holding) held[origin] = (held[origin] || 0) + (holds ? 1 : -1);
+    holding = holds;
+  }
 
-  _isCrowded: function () {
-    return !this._holds && held[this._origin] >= MOST_HELD;
-  },
+  function isCrowded() {
+    return !holding && held[origin] >= MOST_HELD;
+  }
 
   /** Lets go of a carrier, whatever it might still bring. */
-  _stop: function (carrier) {
+  function stop(carrier) {
     if (!carrier || carrier._over) return;
     carrier._over = true;
     if (carrier._link) carrier._link.stop();
-  },
+  }
 
   /** Lets go of everything that is under way. */
-  _drop: function () {
-    clearTimeout(this._timer);
-    this._stop(this._carrier);
-    this._stop(this._old);
-    this._stop(this._beside);
-    this._uplink._stop();
-    this._carrier = this._old = this._beside = null;
-    this._hold(false);
-  },
+  function drop() {
+    clearTimeout(timer);
+    stop(newest);
+    stop(old);
+    stop(beside);
+    uplink._stop();
+    newest = old = beside = null;
+    hold(false);
+  }
 
   // -- writing -------------------------------------------------------------------------------------------------------
 
   /** Whether messages go up on a duplex carrier. */
-  _carries: function () {
-    return this._carrier && this._carrier.kind === DUPLEX && this._carrier._attached;
-  },
+  function carries() {
+    return newest && newest.kind === DUPLEX && newest._attached;
+  }
 
   /** Writes frames on the newest carrier, a duplex one. */
-  _write: function (frames) {
+  function write(frames) {
     try {
-      if (frames.length) this._carrier._link.write(frames);
+      if (frames.length) newest._link.write(frames);
     } catch (error) {
-      this._carrier.end(error.message);
+      newest.end(error.message);
     }
-  },
+  }
 
-  _flush: function () {
-    if (this._carrier._ready) this._write(this._machine._flush(this._carrier, clock()));
-    this._owner._progress();
-  },
+  function flush() {
+    if (newest._ready) write(machine._flush(newest, clock()));
+    owner._progress();
+  }
 
   /** How frames go up by requests, with the transport in use. Undefined where there are WebSockets only. */
-  _poster: function () {
-    var list = this._choice._list, post = this._current && this._current.post, i;
+  function poster() {
+    var list = choice._list, post = current && current.post, i;
     for (i = 0; !post && i < list.length; i++) post = list[i].post;
     return post;
-  },
+  }
 
   /** What a poll brings up: everything beside a plain one, the first messages with an open. */
-  _pollMessages: function (carrier) {
+  function pollMessages(carrier) {
     var frames = [];
-    if (!this._uplink._batch && (carrier.kind === POLL || carrier._opens)) frames = this._machine._batch(carrier._up);
+    if (!uplink._batch && (carrier.kind === POLL || carrier._opens)) frames = machine._batch(carrier._up);
     carrier._brings = frames.length > 0;
     return frames;
-  },
+  }
 
   // -- what carriers tell --------------------------------------------------------------------------------------------
 
   /** Frames have come on a carrier, or in the answer to an uplink batch. */
-  _frames: function (carrier, frames) {
-    var machine = this._machine, now = clock(), plain = carrier.kind === DUPLEX, i, frame, type, answers;
-    carrier._heard = this._contact = now;
+  function receive(carrier, frames) {
+    var now = clock(), plain = carrier.kind === DUPLEX, i, frame, type, answers;
+    carrier._heard = contact = now;
     carrier._pinged = false;
-    if (carrier === this._carrier) this._checkAt = Infinity;
+    if (carrier === newest) checkAt = Infinity;
     for (i = 0; i < frames.length && !carrier._over && !machine._over; i++) {
       frame = frames[i];
       type = typeof frame === "string" ? frame.charAt(0) : "b";
       plain = plain && (type === "m" || type === "b");
       if (type === "e") carrier._last = frame.slice(1);
-      else if (type === "q" && carrier._probes) this._gotThrough(carrier);
+      else if (type === "q" && carrier._probes) gotThrough(carrier);
       else {
         try {
           answers = machine._receive(carrier, frame, now);
-          if (answers && carrier === this._carrier) this._write(answers);
+          if (answers && carrier === newest) write(answers);
         } catch (code) {
-          this._fail(code);
+          fail(code);
         }
       }
     }
     if (carrier._last && carrier.kind < HELD) carrier.end(""); // the others tell of their end themselves
-    else if (!plain || machine._ackDue(1000) < this._dueAt) this._turn();
-  },
+    else if (!plain || machine._ackDue(1000) < dueAt) turn();
+  }
 
   /** The server broke the protocol, by a code: it is told, and the session ends. */
-  _fail: function (code) {
-    var machine = this._machine, frame;
+  function fail(code) {
+    var frame;
     if (typeof code !== "number") throw code;
     frame = "x" + code + ",session," + machine._received + ",";
-    if (this._carries()) this._write([frame]);
-    else if (machine._sid) this._uplink._say([machine._head(), frame]);
+    if (carries()) write([frame]);
+    else if (machine._sid) uplink._say([machine._head(), frame]);
     machine._end(code, "the server broke the protocol", false);
-  },
+  }
 
   /** The machine: `o` came on a carrier. */
-  _opened: function (carrier, server) {
-    this._choice._rank(server.transports);
-    this._pause = server.poll_interval[0] * 1000;
-    if (!this._current) this._moved(carrier);
-    this._attached(carrier);
-  },
+  function opened(carrier, server) {
+    choice._rank(server.transports);
+    pause = server.poll_interval[0] * 1000;
+    owner._maxSize = server.max_size;
+    if (!current) moved(carrier);
+    attached(carrier);
+  }
 
   /** The machine: the session is taken up on a carrier. */
-  _attached: function (carrier) {
+  function attached(carrier) {
     if (carrier._attached) return;
     carrier._attached = true;
-    if (carrier !== this._carrier) return;
-    this._choice._gotThrough(carrier._transport.name, (clock() - carrier._since) / 1000);
-    this._fails = 0;
-    this._renewed = false;
-    this._graceAt = Infinity;
-    this._stop(this._old);
-    this._old = null;
-    this._moved(carrier);
-    this._set(this._machine._closing ? "closing" : this._machine._held ? "draining" : "open");
-  },
+    if (carrier !== newest) return;
+    choice._gotThrough(carrier._transport.name, (clock() - carrier._since) / 1000);
+    fails = 0;
+    renewed = false;
+    graceAt = Infinity;
+    stop(old);
+    old = null;
+    moved(carrier);
+    set(machine._closing ? "closing" : machine._held ? "draining" : "open");
+  }
 
-  _moved: function (carrier) {
-    if (this._current === carrier._transport) return;
-    this._current = carrier._transport;
-    this._upgradeAt = Math.min(this._upgradeAt, clock() + 1000);
-    this._owner._negotiated(this._choice._table(this._current.name));
-    this._owner._transportIs(this._current.name, this._why || "");
-  },
+  function moved(carrier) {
+    if (current === carrier._transport) return;
+    current = carrier._transport;
+    upgradeAt = Math.min(upgradeAt, clock() + 1000);
+    owner._negotiated(choice._table(current.name));
+    owner._transportIs(current.name, why || "");
+  }
 
   /** A probe was answered: what it tries is better than what is in use. */
-  _gotThrough: function (probe) {
-    this._beside = null;
-    this._why = "it got through";
+  function gotThrough(probe) {
+    beside = null;
+    why = "it got through";
     if (probe.kind === DUPLEX) {
-      this._old = this._carrier;
-      this._carrier = probe;
-      this._goesOn = probe._probes = false;
+      old = newest;
+      newest = probe;
+      goesOn = probe._probes = false;
       probe._since = clock();
-      probe._gen = ++this._machine._gen;
-      this._hold(false);
-      this._write([this._machine._hello(probe)]);
+      probe._gen = ++machine._gen;
+      hold(false);
+      write([machine._hello(probe)]);
     } else {
-      this._stop(probe);
-      this._start(probe._transport);
+      stop(probe);
+      start(probe._transport);
     }
-  },
+  }
 
   /** The machine: a request was refused, and the session goes on. Code 0: what it brought is no matter. */
-  _refused: function (carrier, code, reason) {
-    var name = carrier._transport.name, renews = code === 4401 && typeof this._options.auth === "function" && !this._renewed;
+  function refused(carrier, code, reason) {
+    var name = carrier._transport.name, renews = code === 4401 && typeof options.auth === "function" && !renewed;
     if (!code) carrier._last = "superseded";
-    else if (code === 4406 && name) this._choice._ruledOut[name] = reason; // policy is no evidence
-    else if (renews) this._renewed = this._asking = true;
+    else if (code === 4406 && name) choice._ruledOut[name] = reason; // policy is no evidence
+    else if (renews) renewed = asking = true;
     else if (code !== 4408 && code !== 4429 && code !== 4503) {
-      this._machine._end(code, reason, false);
+      machine._end(code, reason, false);
       return;
     }
     carrier._refusal = code;
     carrier.end(reason);
-    if (renews) this._authorise();
-  },
+    if (renews) authorise();
+  }
 
   /** A carrier has ended; `how` in words, or "" for a poll that was answered. The one place where they end. */
-  _ended: function (carrier, how) {
+  function ended(carrier, how) {
     var now = clock();
     if (carrier._over) return;
-    this._stop(carrier);
-    if (carrier === this._old) this._old = null;
-    else if (carrier === this._beside) {
-      this._beside = null;
-      if (carrier._probes || carrier._opens) this._judge(carrier, how);
+    stop(carrier);
+    if (carrier === old) old = null;
+    else if (carrier === beside) {
+      beside = null;
+      if (carrier._probes || carrier._opens) judge(carrier, how);
       // HTTP has opened the session. If the WebSocket has reached the server as well it is the better one.
-      if (carrier._attached && this._carrier && !this._carrier._attached) this._graceAt = now + (carrier._last ? GRACE : 0);
-    } else if (carrier === this._carrier) {
-      this._carrier = null;
-      this._startAt = now;
-      if (now - carrier._since > GOOD_LIFE) this._superseded = 0;
+      if (carrier._attached && newest && !newest._attached) graceAt = now + (carrier._last ? GRACE : 0);
+    } else if (carrier === newest) {
+      newest = null;
+      startAt = now;
+      if (now - carrier._since > GOOD_LIFE) superseded = 0;
       if (carrier._last === "superseded") {
-        this._startAt += Math.min(300 * Math.pow(2, Math.min(this._superseded++, 5)), this._lifetime() / 3);
-      } else if (carrier._last || (!how && carrier._attached)) this._goOn(carrier, now);
-      else this._lost(carrier, how || "it ended without a word", now);
+        startAt += Math.min(300 * Math.pow(2, Math.min(superseded++, 5)), lifetime() / 3);
+      } else if (carrier._last || (!how && carrier._attached)) goOn(carrier, now);
+      else lost(carrier, how || "it ended without a word", now);
     }
-    if (!this._goesOn) this._owner._negotiated(this._choice._table(this._current && this._current.name));
-    this._turn();
-  },
+    if (!goesOn) owner._negotiated(choice._table(current && current.name));
+    turn();
+  }
 
   /** A poll was answered, or a stream recycled: the next one follows. */
-  _goOn: function (carrier, now) {
-    var bounds = this._machine._server.poll_interval;
-    this._goesOn = !(carrier._opens && carrier.kind >= HELD); // or it was only to open
+  function goOn(carrier, now) {
+    var bounds = machine._server.poll_interval;
+    goesOn = !(carrier._opens && carrier.kind >= HELD); // or it was only to open
     if (carrier.kind !== POLL) return;
-    if (carrier._brings || this._machine._received > carrier._from) this._pause = bounds[0] * 1000;
-    else this._pause = Math.min(this._pause * 2, bounds[1] * 1000);
-    if (this._goesOn && !this._machine._unsent()) this._startAt = now + this._pause;
-  },
+    if (carrier._brings || machine._received > carrier._from) pause = bounds[0] * 1000;
+    else pause = Math.min(pause * 2, bounds[1] * 1000);
+    if (goesOn && !machine._unsent()) startAt = now + pause;
+  }
 
   /** The newest carrier was lost. */
-  _lost: function (carrier, how, now) {
-    var machine = this._machine, rounds = this._choice._list.length;
+  function lost(carrier, how, now) {
+    var rounds = choice._list.length;
     machine._unannounced();
-    this._goesOn = false;
-    this._why = carrier._transport.name + ": " + how;
-    this._judge(carrier, how);
-    if (carrier._refusal !== 4406) this._fails++;
-    if (carrier._refusal === 4429 || carrier._refusal === 4503) this._fails = Math.max(this._fails, 5);
+    goesOn = false;
+    why = carrier._transport.name + ": " + how;
+    judge(carrier, how);
+    if (carrier._refusal !== 4406) fails++;
+    if (carrier._refusal === 4429 || carrier._refusal === 4503) fails = Math.max(fails, 5);
     // The first attempt after a good carrier is made at once, and so is each transport's first to open.
-    if (this._fails > (machine._sid ? 1 : rounds)) this._startAt = now + backOff(this._fails - 2);
+    if (fails > (machine._sid ? 1 : rounds)) startAt = now + backOff(fails - 2);
     if (machine._sid) {
-      if (!machine._closing) this._set("detached");
-      if (now - this._contact > this._lifetime()) machine._end(4411, "no contact with the server", false);
-    } else if (this._beside) {
-      this._carrier = this._beside; // it opens as well, and is under way
-      this._beside = null;
-    } else if (this._fails >= ROUNDS * rounds || !this._choice._next()) {
-      machine._end(4411, "no transport got through: " + this._why, false);
+      if (!machine._closing) set("detached");
+      if (now - contact > lifetime()) machine._end(4411, "no contact with the server", false);
+    } else if (beside) {
+      newest = beside; // it opens as well, and is under way
+      beside = null;
+    } else if (fails >= ROUNDS * rounds || !choice._next()) {
+      machine._end(4411, "no transport got through: " + why, false);
     }
-  },
+  }
 
   /** What the end of a carrier says about its transport. */
-  _judge: function (carrier, how) {
+  function judge(carrier, how) {
     if (carrier._refusal || (carrier._attached && carrier.kind >= HELD && !how)) return;
-    if (carrier._attached && clock() - carrier._since > GOOD_LIFE) this._choice._health._forget(carrier._transport.name);
-    else this._choice._failed(carrier._transport, how, carrier._isHeld);
-  },
+    if (carrier._attached && clock() - carrier._since > GOOD_LIFE) choice._health._forget(carrier._transport.name);
+    else choice._failed(carrier._transport, how, carrier._isHeld);
+  }
 
   // -- drawing to an end ---------------------------------------------------------------------------------------------
 
-  _set: function (state) {
-    if (state !== this._state) {
-      this._state = state;
-      this._owner._stateIs(state);
-    }
-  },
+  function set(next) {
+    if (next !== state) owner._stateIs((state = next));
+  }
 
   /** The machine: the server goes away. */
-  _drains: function (delay) {
-    this._delay = delay;
-    if (!this._machine._closing) this._set("draining");
-  },
-
-  _message: function (data) {
-    this._owner._message(data);
-  },
-
-  _drops: function (count) {
-    this._owner._drops(count);
-  },
-
-  _acked: function (count) {
-    this._owner._acked(count);
-  },
+  function drains(seconds) {
+    delay = seconds;
+    if (!machine._closing) set("draining");
+  }
 
   /** The machine: the session has ended. `ackDue`: the server waits for the ack of its close. */
-  _hasEnded: function (code, reason, clean, ackDue) {
-    if (ackDue && this._carries()) this._write(["a" + this._machine._acks()]);
-    else if (ackDue) this._uplink._acknowledgeClose(4);
-    this._drop();
-    this._owner._closed(code, reason, clean, this._delay);
-  },
+  function hasEnded(code, reason, clean, ackDue) {
+    if (ackDue && carries()) write(["a" + machine._acks()]);
+    else if (ackDue) uplink._acknowledgeClose(4);
+    drop();
+    owner._closed(code, reason, clean, delay);
+  }
 
   // -- the one place where time passes -------------------------------------------------------------------------------
 
-  _turn: function () {
+  function turn() {
     // Whatever happens on the way may call again: that is another round, not another level.
-    this._again = true;
-    if (this._turning) return;
-    this._turning = true;
-    while (this._again) {
-      this._again = false;
-      if (!this._machine._over && !this._parked) this._round(clock());
+    again = true;
+    if (turning) return;
+    turning = true;
+    while (again) {
+      again = false;
+      if (!machine._over && !parked) round(clock());
     }
-    this._turning = false;
-  },
+    turning = false;
+  }
 
   /** Whether it is time; if not, the timer is set for it. */
-  _due: function (when, now) {
-    if (when > now) this._dueAt = Math.min(this._dueAt, when);
+  function due(when, now) {
+    if (when > now) dueAt = Math.min(dueAt, when);
     return when <= now;
-  },
+  }
 
-  _round: function (now) {
-    var self = this, machine = this._machine, slept = now - this._dueAt > GOOD_LIFE, carrier, kind, batch, transport;
-    clearTimeout(this._timer);
-    this._dueAt = Infinity;
+  function round(now) {
+    var slept = now - dueAt > GOOD_LIFE, kind, transport;
+    clearTimeout(timer);
+    dueAt = Infinity;
     if (slept) {
-      this._check();
+      check();
       return;
     }
 
-    if (!this._carrier && !this._asking && !(machine._closing && this._uplink._batch) && this._due(this._startAt, now)) {
-      transport = this._goesOn ? this._current : this._choice._next(this._isCrowded());
+    if (!newest && !asking && !(machine._closing && uplink._batch) && due(startAt, now)) {
+      transport = goesOn ? current : choice._next(isCrowded());
       if (!transport) machine._end(4411, "there is no transport that this browser can run here", false);
-      else this._start(transport);
+      else start(transport);
     }
-    this._watch(now);
-    this._tryBetter(now);
+    watch(now);
+    tryBetter(now);
 
-    carrier = this._carrier;
-    batch = this._uplink._batch;
-    if (batch && this._due(batch._since + (this._options.postTimeout || 10000), now)) batch.end("no answer in time");
-    if (carrier && carrier.kind === DUPLEX) this._flush();
-    kind = carrier ? carrier.kind : this._goesOn ? this._current.kind : DUPLEX;
-    this._uplink._turn(now, kind, carrier && carrier._brings, toJudge(carrier) || toJudge(this._beside));
-    if (this._due(this._closeAt, now)) machine._end(4412, "the close was not acknowledged in time", false);
+    if (uplink._batch && due(uplink._batch._since + (options.postTimeout || 10000), now)) uplink._batch.end("no answer in time");
+    if (newest && newest.kind === DUPLEX) flush();
+    kind = newest ? newest.kind : goesOn ? current.kind : DUPLEX;
+    uplink._turn(now, kind, newest && newest._brings, toJudge(newest) || toJudge(beside));
+    if (due(closeAt, now)) machine._end(4412, "the close was not acknowledged in time", false);
     if (machine._over) return;
 
-    if (!this._uplink._batch && carrier) {
-      this._due(this._uplink._at, now);
-      this._due(machine._ackDue(this._ackDelay(kind)), now);
+    if (!uplink._batch && newest) {
+      due(uplink._at, now);
+      due(machine._ackDue(ackDelay(kind)), now);
     }
-    this._owner._progress();
-    if (this._dueAt < Infinity) {
-      this._timer = setTimeout(function () {
-        self._turn();
-      }, Math.min(this._dueAt - now, 2e9));
-    }
-  },
+    owner._progress();
+    if (dueAt < Infinity) timer = setTimeout(turn, Math.min(dueAt - now, 2e9));
+  }
 
   /** The carriers that were started: those that are late, mute, or held back. */
-  _watch: function (now) {
-    var carrier = this._carrier, beside = this._beside, opener, heard = carrier && carrier._heard;
-    if (beside && this._due(beside._verdictAt, now)) this._isHeld(beside);
-    else if (beside && this._due(beside._since + beside._limit, now)) beside.end("no answer in time");
+  function watch(now) {
+    var carrier = newest, opener;
+    if (beside && due(beside._verdictAt, now)) isHeldBack(beside);
+    else if (beside && due(beside._since + beside._limit, now)) beside.end("no answer in time");
     if (!carrier) return;
     if (!carrier._attached) {
-      if (this._due(carrier._since + carrier._limit, now)) carrier.end("no answer in time");
-      else if (this._due(carrier._verdictAt, now)) this._isHeld(carrier);
-      else if (this._due(this._graceAt, now)) carrier.end("no answer while HTTP had one");
-      else if (carrier._opens && carrier.kind === DUPLEX && !this._raced && this._due(carrier._since + (this._options.raceDelay || 250), now)) {
+      if (due(carrier._since + carrier._limit, now)) carrier.end("no answer in time");
+      else if (due(carrier._verdictAt, now)) isHeldBack(carrier);
+      else if (due(graceAt, now)) carrier.end("no answer while HTTP had one");
+      else if (carrier._opens && carrier.kind === DUPLEX && !raced && due(carrier._since + (options.raceDelay || 250), now)) {
         // A good network pays nothing for this. On a bad one the session is open while the WebSocket still hangs.
-        this._raced = true;
-        opener = this._choice._opener();
+        raced = true;
+        opener = choice._opener();
         if (opener) {
-          this._beside = new Carrier(this, opener);
-          this._run(this._beside, carrier._gen - 1);
+          beside = new Carrier(driver, opener);
+          run(beside, carrier._gen - 1);
         }
       }
     } else if (carrier.kind < HELD) {
-      if (this._due(heard + this._silence(), now)) carrier.end("it went silent");
-      else if (this._due(this._checkAt, now)) carrier.end("it did not answer");
-      else if (carrier.kind === DUPLEX && !carrier._pinged && this._due((2 * heard + this._interval() + this._silence()) / 2, now)) {
+      if (due(carrier._heard + silence(), now)) carrier.end("it went silent");
+      else if (due(checkAt, now)) carrier.end("it did not answer");
+      else if (carrier.kind === DUPLEX && !carrier._pinged && due((2 * carrier._heard + interval() + silence()) / 2, now)) {
         carrier._pinged = true; // later than the server, whose ping would then be on its way
-        this._write(["p"]);
+        write(["p"]);
       }
     }
-  },
+  }
 
   /** While a lesser transport carries the session in peace, tries the better ones beside it. */
-  _tryBetter: function (now) {
-    var carrier = this._carrier, better;
-    if (this._state !== "open" || this._beside || this._options.upgrade === false) return;
-    if (carrier && !(carrier._transport === this._current && (carrier._attached || carrier.kind >= HELD))) return;
-    if (!this._due(this._upgradeAt, now)) return;
-    better = this._choice._better(this._current, this._isCrowded());
-    this._upgradeAt = Math.max(better.at, now + 1000) + Math.random() * 500;
-    if (better.at > now) this._due(this._upgradeAt, now);
-    else if (better.transport.kind >= HELD) this._start(better.transport);
+  function tryBetter(now) {
+    var carrier = newest, better;
+    if (state !== "open" || beside || options.upgrade === false) return;
+    if (carrier && !(carrier._transport === current && (carrier._attached || carrier.kind >= HELD))) return;
+    if (!due(upgradeAt, now)) return;
+    better = choice._better(current, isCrowded());
+    upgradeAt = Math.max(better.at, now + 1000) + Math.random() * 500;
+    if (better.at > now) due(upgradeAt, now);
+    else if (better.transport.kind >= HELD) start(better.transport);
     else {
-      this._beside = new Carrier(this, better.transport);
-      this._run(this._beside);
+      beside = new Carrier(driver, better.transport);
+      run(beside);
     }
-  },
+  }
 
-  _isHeld: function (carrier) {
+  function isHeldBack(carrier) {
     carrier._isHeld = true;
     carrier.end("held back by something in between");
-  },
+  }
 
   // -- auth data -----------------------------------------------------------------------------------------------------
 
   /** Asks the application for auth data: before the session opens, and once when the server takes them no longer. */
-  _authorise: function () {
-    var self = this, auth = this._options.auth;
-    this._asking = true; // meanwhile nothing is started
+  function authorise() {
+    var auth = options.auth;
+    asking = true; // meanwhile nothing is started
     if (typeof auth === "function") auth = auth();
     if (auth && typeof auth.then === "function") {
       auth.then(got, function (error) {
-        self._machine._end(4401, "options.auth: " + error, false);
+        machine._end(4401, "options.auth: " + error, false);
       });
     } else got(auth);
 
     function got(value) {
-      self._auth = value;
-      if (self._machine._sid) self._uplink._say([self._machine._head(), "t" + JSON.stringify(value)], ready);
+      authData = value;
+      if (machine._sid) uplink._say([machine._head(), "t" + JSON.stringify(value)], ready);
       else ready();
     }
     function ready() {
-      self._asking = false;
-      self._turn();
+      asking = false;
+      turn();
     }
   }
-};
+}
 
 /** A stream that is still to be judged: by a POST, and by what comes on it until that is answered, and some time more. */
 function toJudge(carrier) {

@@ -16,10 +16,11 @@ var WINDOW = [256, 1048576]; // what we take before we have acked it: messages, 
 var INITIAL_WINDOW = [16, 65536]; // what any server takes before its `o` says more
 
 /**
- * `owner` hears, synchronously: _message(data), _drops(count), _opened(carrier, server), _attached(carrier),
- * _refused(carrier, code, reason), _acked(count), _drains(delay), _drops(count), _hasEnded(code, reason, clean, ackDue).
+ * `driver` hears, synchronously: _opened(carrier, server), _attached(carrier), _refused(carrier, code, reason),
+ * _drains(delay), _hasEnded(code, reason, clean, ackDue); `owner`: _message(data), _drops(count), _acked(count).
  */
-export function Machine(owner, nonce) {
+export function Machine(driver, owner, nonce) {
+  this._driver = driver;
   this._owner = owner;
   this._nonce = nonce;
   this._sid = "";
@@ -199,7 +200,7 @@ Machine.prototype = {
    * Throws the close code of a broken protocol.
    */
   _receive: function (carrier, frame, now) {
-    var owner = this._owner, fields, data;
+    var driver = this._driver, fields, data;
     if (typeof frame !== "string") {
       if (this._isNext(carrier, frame.byteLength, now)) this._deliver(frame);
       return;
@@ -212,7 +213,7 @@ Machine.prototype = {
         if (this._isNext(carrier, data.length, now)) this._deliver(data);
         break;
       case "d":
-        if (this._isNext(carrier, 0, now) && !this._closing) owner._drops(data);
+        if (this._isNext(carrier, 0, now) && !this._closing) this._owner._drops(data);
         break;
       case "c":
         if (this._isNext(carrier, 0, now)) this._end(data, fields[1], true, true);
@@ -232,15 +233,15 @@ Machine.prototype = {
         break;
       case "r":
         this._acknowledge(data, fields[1]);
-        if (!this._over) owner._attached(carrier);
+        if (!this._over) driver._attached(carrier);
         break;
       case "g":
         this._held = !this._closing;
         this._going = true;
-        owner._drains(data);
+        driver._drains(data);
         break;
       case "x":
-        if (fields[1] === "carrier") owner._refused(carrier, data, fields[3]);
+        if (fields[1] === "carrier") driver._refused(carrier, data, fields[3]);
         else this._refuse(carrier, data, fields[2], fields[3]);
     }
   },
@@ -251,7 +252,7 @@ Machine.prototype = {
 
   _open: function (carrier, server) {
     if (this._sid && server.sid !== this._sid) {
-      this._owner._refused(carrier, 0, "it opened another session");
+      this._driver._refused(carrier, 0, "it opened another session");
       return;
     }
     if (!this._sid) {
@@ -261,13 +262,13 @@ Machine.prototype = {
     }
     this._confirm = true;
     this._acknowledge(server.ack[0], server.ack[1]);
-    if (!this._over) this._owner._opened(carrier, server);
+    if (!this._over) this._driver._opened(carrier, server);
   },
 
   /** The session is over, or there never was one. What the server had received is taken from it first. */
   _refuse: function (carrier, code, received, reason) {
     if (this._sid && carrier._opens && !carrier._attached) {
-      this._owner._refused(carrier, 0, reason); // late: this session was opened by another carrier
+      this._driver._refused(carrier, 0, reason); // late: this session was opened by another carrier
       return;
     }
     if (received > this._acked && received <= this._last) this._acknowledge(received, this._taken);
@@ -278,7 +279,7 @@ Machine.prototype = {
   _end: function (code, reason, clean, ackDue) {
     if (this._over) return;
     this._over = true;
-    this._owner._hasEnded(code, reason, clean, ackDue);
+    this._driver._hasEnded(code, reason, clean, ackDue);
   }
 };
 

@@ -2,7 +2,7 @@
  * The object that applications hold: a drop-in for the browser's WebSocket that keeps its session across networks,
  * transports and proxies. It tells the page's events to the driver, and the driver's to the page.
  */
-import { Driver } from "./driver.js";
+import { drive } from "./driver.js";
 import { scalars, utf8Length } from "./frames.js";
 import { watch } from "./lifecycle.js";
 
@@ -91,8 +91,8 @@ var prototype = {
       if (this.bufferedAmount + size > (this._options.maxBuffered || MAX_BUFFERED)) {
         throw new Error("Realtime: more than options.maxBuffered bytes would wait to be sent");
       }
-      if (size > this._driver._maxSize()) {
-        throw new Error("Realtime: the server takes messages of " + this._driver._maxSize() + " bytes at most");
+      if (size > this._maxSize) {
+        throw new Error("Realtime: the server takes messages of " + this._maxSize + " bytes at most");
       }
     }
     this.unacknowledged.push(isBinary ? data.buffer : data);
@@ -125,6 +125,7 @@ var prototype = {
     this.state = "connecting";
     this.transport = "";
     this.bufferedAmount = 0;
+    this._maxSize = Infinity; // until the server has said
     this.negotiation = [];
     this.unacknowledged = []; // what was sent and is not known to have been received, oldest first
   },
@@ -138,7 +139,7 @@ var prototype = {
 
   _open: function () {
     this._reset();
-    this._driver = new Driver(this, this.url, this._transports, this._options);
+    this._driver = drive(this, this.url, this._transports, this._options);
   },
 
   /** Tells the listeners. What they throw is the page's to report, and stops nobody else. */
