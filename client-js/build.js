@@ -1,4 +1,4 @@
-// Makes dist/ from src/: `npm run build`. The same source gives the same bytes, so check.js can compare.
+// Makes dist/ from src/: `npm run build`. The same source gives the same bytes, so test/shipped.test.js can compare.
 //
 //   realtime.js    for <script>: one global, Realtime, with every transport; ES3 to the last token
 //   realtime.mjs   for bundlers: they keep only what is imported
@@ -81,7 +81,8 @@ export async function build(into = DIST, source = SOURCE) {
   return sizes(into);
 }
 
-function options(format, file, banner, map, nameCache) {
+/** How terser makes a bundle small. */
+export function options(format, file, banner, map, nameCache) {
   const script = format === "iife";
   return {
     ecma: 5,
@@ -92,6 +93,8 @@ function options(format, file, banner, map, nameCache) {
     compress: {
       passes: 3,
       keep_fargs: false,
+      hoist_funs: script,
+      hoist_vars: script,
       pure_getters: true, // no getter in the source does anything
       // A bundler drops statements, not halves of them.
       sequences: script,
@@ -99,7 +102,7 @@ function options(format, file, banner, map, nameCache) {
     },
     mangle: { properties: { regex: /^_/, reserved: ["__esModule"] } },
     format: { ascii_only: true, preamble: banner, comments: false, preserve_annotations: true },
-    sourceMap: { content: map, filename: file, url: file + ".map", includeSources: true }
+    sourceMap: map && { content: map, filename: file, url: file + ".map", includeSources: true }
   };
 }
 

@@ -3,6 +3,10 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
+import { FakeRequest } from "./browser.js";
+import { parseBatch } from "../src/frames.js";
+import { multipart } from "../src/transports/multipart.js";
+import { xhr_streaming } from "../src/transports/xhr_streaming.js";
 import { runBatches, runFrames } from "./vectors.js";
 
 function vectors(name) {
@@ -22,3 +26,51 @@ test("batches.json", () => {
   assert.deepEqual(failures, []);
   assert.ok(count > 10, "too few");
 });
+
+/** What a stream makes of a body that comes in these pieces: its frames, and how it ended. */
+function read(transport, pieces) {
+  const carrier = new Recorder();
+  let request;
+  globalThis.XMLHttpRequest = class extends FakeRequest {
+    constructor() {
+      super();
+      request = this;
+    }
+  };
+  transport.open(carrier, "http://a.example/v1/" + transport.name, "rs1,1,0,0,1");
+  for (const piece of pieces) request.grow(piece);
+  request.finish();
+  return carrier;
+}
+
+class Recorder {
+  found = [];
+  ends = [];
+  batch(text, where) {
+    if (this.ends.length) return;
+    try {
+      this.found.push(...parseBatch(text));
+    } catch {
+      this.end(`${where} is no batch`);
+    }
+  }
+  end(how) {
+    this.ends.push(how);
+  }
+}
+
+// Events are read by the browser itself.
+for (const transport of [xhr_streaming, multipart]) {
+  test(`streams.json: ${transport.name}, whole, in halves and by characters`, () => {
+    for (const vector of vectors("streams")) {
+      const body = vector.base64 === undefined ? vector.body : Buffer.from(vector.base64, "base64").toString();
+      if (vector.transport !== transport.name) continue;
+      if (body.includes("\ufffd")) continue; // not UTF-8: the browser decodes
+      for (const pieces of [[body], [body.slice(0, 2100), body.slice(2100)], [...body]]) {
+        const { found, ends } = read(transport, pieces);
+        assert.match(ends[0], vector.error ? /no batch/ : /^(cut|no answer)$/, vector.name);
+        if (!vector.error) assert.deepEqual(found, vector.frames, vector.name);
+      }
+    }
+  });
+}
