@@ -10,7 +10,7 @@ import { after, test } from "node:test";
 import vm from "node:vm";
 import { parse } from "acorn";
 import { build as esbuild } from "esbuild";
-import { rollup } from "rollup";
+import { rollup } from "@rollup/wasm-node";
 import { minify } from "terser";
 import { BUDGET, build, DIST, gzipped, manifest, options, ROOT, sizes, tree, verdict } from "../build.js";
 
