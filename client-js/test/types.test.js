@@ -24,7 +24,7 @@ const program = ts.createProgram([declarations], { lib: ["lib.es2015.d.ts", "lib
 const checker = program.getTypeChecker();
 const exported = checker.getExportsOfModule(checker.getSymbolAtLocation(program.getSourceFile(declarations)));
 
-function members(symbol, type) {
+function members(type) {
   return type
     .getProperties()
     .map((property) => property.name)
@@ -59,7 +59,7 @@ test("the module exports what the types name, and nothing else", () => {
 const Class = exported.find((symbol) => symbol.name === "Realtime");
 
 test("a session has the members that the types name, and no others", () => {
-  const typed = members(Class, checker.getDeclaredTypeOfSymbol(Class));
+  const typed = members(checker.getDeclaredTypeOfSymbol(Class));
   for (const Realtime of [source.Realtime, source.default]) {
     const session = new Realtime("http://realtime.example/", { transports: source.all });
     try {
@@ -72,12 +72,13 @@ test("a session has the members that the types name, and no others", () => {
 });
 
 test("so has the class", () => {
-  const typed = members(Class, checker.getTypeOfSymbol(Class));
+  const typed = members(checker.getTypeOfSymbol(Class));
   for (const Realtime of [source.Realtime, source.default]) assert.deepEqual(visible(Realtime), typed);
 });
 
-test("so has a transport", () => {
+test("a transport has what the types name; the rest is between it and the session", () => {
   const Transport = exported.find((symbol) => symbol.name === "Transport");
-  const typed = members(Transport, checker.getDeclaredTypeOfSymbol(Transport));
-  for (const transport of source.all) assert.deepEqual(visible(transport), typed);
+  for (const name of members(checker.getDeclaredTypeOfSymbol(Transport))) {
+    for (const transport of source.all) assert.equal(typeof transport[name], "string", name);
+  }
 });

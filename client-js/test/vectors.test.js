@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
+import vm from "node:vm";
 import { FakeRequest } from "./browser.js";
 import { parseBatch } from "../src/frames.js";
 import { multipart } from "../src/transports/multipart.js";
@@ -46,6 +47,9 @@ function read(transport, pieces) {
 class Recorder {
   found = [];
   ends = [];
+  address(first) {
+    return `http://a.example/v1/stream?frame=${encodeURIComponent(first)}`;
+  }
   batch(text, where) {
     if (this.ends.length) return;
     try {
@@ -74,3 +78,31 @@ for (const transport of [xhr_streaming, multipart]) {
     }
   });
 }
+
+/** Runs the scripts of an answer where a call-back named `name` waits; returns the frames that it was given. */
+function execute(scripts, name) {
+  const frames = [];
+  const window = { frames };
+  const take = (batch) => frames.push(...parseBatch(batch));
+  window.parent = window;
+  name.split(".").reduce((owner, part, i, parts) => (owner[part] = i < parts.length - 1 ? {} : take), window);
+  vm.createContext(window);
+  for (const script of scripts) vm.runInContext(script, window);
+  return frames;
+}
+
+function blocks(html) {
+  return [...html.matchAll(/<script>(.*?)<\/script>/gs)].map((match) => match[1]);
+}
+
+test("scripts.json: what the server has the page run", () => {
+  let count = 0;
+  for (const { name, from, transport, callback, body, frames } of vectors("scripts")) {
+    if (from === "client" || !transport) continue;
+    const run = () => execute(transport === "jsonp" ? [body] : blocks(body), callback);
+    if (frames) assert.deepEqual(run(), frames, name);
+    else assert.throws(run, { name: "SyntaxError" }, name); // nobody is called: the transport finds that out
+    count++;
+  }
+  assert.ok(count > 5, "too few");
+});

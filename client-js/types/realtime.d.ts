@@ -28,7 +28,7 @@ export interface Options {
   maxBuffered?: number;
   /** Milliseconds that a WebSocket is ahead when a session is opened by two transports at once. 250 unless told. */
   raceDelay?: number;
-  /** Milliseconds until a transport that says nothing is given up. 10,000 unless told. */
+  /** Milliseconds until a transport that says nothing is given up. 5,000 unless told. */
   attachTimeout?: number;
   /** Milliseconds until a POST that is not answered is made again. 10,000 unless told. */
   postTimeout?: number;
@@ -144,8 +144,6 @@ export class Realtime {
   readonly negotiation: readonly Verdict[];
   /** What the server has not acknowledged yet, oldest first. */
   readonly unacknowledged: (string | ArrayBuffer)[];
-  /** The session's id at the server, a secret; "" before the session is open. */
-  readonly id: string;
 
   onopen: ((this: Realtime, event: OpenEvent) => void) | null;
   onmessage: ((this: Realtime, event: MessageEvent) => void) | null;

@@ -76,5 +76,5 @@ if (session.readyState === Realtime.OPEN && session.readyState === session.OPEN)
 const constants: [0, 1, 2, 3] = [All.CONNECTING, All.OPEN, All.CLOSING, All.CLOSED];
 for (const { name, verdict, reason, timing = 0 } of session.negotiation) console.log(name, verdict, reason, timing + 1);
 const waiting: (string | ArrayBuffer)[] = session.unacknowledged;
-console.log(session.transport, session.state, session.id.length, session.bufferedAmount + 1, constants, waiting);
+console.log(session.transport, session.state, session.bufferedAmount + 1, constants, waiting);
 console.log(session.protocol, session.extensions, session instanceof Realtime);
