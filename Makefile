@@ -2,7 +2,7 @@
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint fast bench fuzz clean
+.PHONY: demo test lint fast client bench fuzz clean
 
 demo: $(VENV)/.demo
 	@exec $(BIN)/realtime demo
@@ -22,6 +22,11 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff format .
 	$(BIN)/mypy
 
+# Builds client-js/dist from client-js/src, and prints the sizes.
+client:
+	@sh .ci/node
+	@cd client-js && npm run --silent build
+
 # Ratios to bare aiohttp; takes about a quarter of an hour. `make bench ARGS="--quick websocket-echo"` for less.
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks $(ARGS)
@@ -34,9 +39,9 @@ $(VENV)/.demo: pyproject.toml
 	@VENV=$(VENV) sh .ci/setup ""
 	@touch $@
 
-$(VENV)/.dev: pyproject.toml .ci/setup .ci/boxes
+$(VENV)/.dev: pyproject.toml .ci/setup .ci/boxes .ci/node client-js/package-lock.json
 	@VENV=$(VENV) sh .ci/setup "[dev]"
 	@touch $@ $(VENV)/.demo
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*
+	rm -rf $(VENV) client-js/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*

@@ -1,0 +1,149 @@
+// Makes dist/ from src/: `npm run build`. The same source gives the same bytes, so test/shipped.test.js can compare.
+//
+//   realtime.js    for <script>: one global, Realtime, with every transport; ES3 to the last token
+//   realtime.mjs   for bundlers: they keep only what is imported
+//   realtime.cjs   the same for require()
+//
+// Private members begin with "_" and are shortened; no other name is touched.
+
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { dirname, join, relative } from "node:path";
+import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
+import { build as esbuild } from "esbuild";
+import { rollup } from "@rollup/wasm-node";
+import { minify } from "terser";
+
+export const ROOT = dirname(fileURLToPath(import.meta.url));
+export const SOURCE = join(ROOT, "src");
+export const DIST = join(ROOT, "dist");
+
+/** What may be shipped, in bytes after gzip -9. The only place with these numbers; a build that exceeds one fails. */
+export const BUDGET = {
+  "dist/realtime.js, all transports": 8000,
+  "Realtime, websocket and long_polling in a bundle": 4500
+};
+
+const BUNDLES = [
+  { file: "realtime.js", entry: "legacy.js", format: "iife" },
+  { file: "realtime.mjs", entry: "index.js", format: "es" },
+  { file: "realtime.cjs", entry: "index.js", format: "cjs" }
+];
+
+export async function manifest() {
+  return JSON.parse(await readFile(join(ROOT, "package.json"), "utf8"));
+}
+
+/** One entry point as one plain script, before it is made small. */
+export async function bundle(input, format, extra = {}) {
+  const bundled = await rollup({
+    input,
+    onwarn(warning) {
+      throw new Error(`${warning.code}: ${warning.message}`);
+    }
+  });
+  const { output } = await bundled.generate({
+    format,
+    name: format === "iife" ? "Realtime" : undefined,
+    exports: format === "es" ? undefined : format === "iife" ? "default" : "named",
+    generatedCode: "es5",
+    freeze: false,
+    esModule: false,
+    externalLiveBindings: false,
+    strict: false,
+    // What `esModule` would write needs Object.defineProperty.
+    intro: format === "cjs" ? "exports.__esModule = true;" : "",
+    sourcemap: true,
+    // Paths in the maps are relative to the package, wherever it is built.
+    sourcemapPathTransform: (path, map) => "../src/" + relative(dirname(input), join(dirname(map), path)),
+    ...extra
+  });
+  await bundled.close();
+  return output[0];
+}
+
+/** Builds everything into the directory `into`; returns the sizes by the names of BUDGET. */
+export async function build(into = DIST, source = SOURCE) {
+  const { name, version, license } = await manifest();
+  const banner = `/*! ${name} ${version} | ${license} */`;
+  const names = {}; // private members have the same short names in all bundles
+  await mkdir(into, { recursive: true });
+  for (const { file, entry, format } of BUNDLES) {
+    const chunk = await bundle(join(source, entry), format, { file: join(into, file) });
+    delete names.vars; // variables are each bundle's own
+    const { code, map } = await minify({ [file]: chunk.code }, options(format, file, banner, chunk.map, names));
+    await writeFile(join(into, file), code + "\n");
+    await writeFile(join(into, file + ".map"), map + "\n");
+  }
+  const types = await readFile(join(ROOT, "types", "realtime.d.ts"));
+  await writeFile(join(into, "realtime.d.ts"), types); // what `import` sees
+  await writeFile(join(into, "realtime.d.cts"), types); // what `require` sees
+  return sizes(into);
+}
+
+/** How terser makes a bundle small. */
+export function options(format, file, banner, map, nameCache) {
+  const script = format === "iife";
+  return {
+    ecma: 5,
+    ie8: true,
+    module: format === "es",
+    toplevel: !script, // in a script the top level is the page's
+    nameCache,
+    compress: {
+      passes: 3,
+      keep_fargs: false,
+      hoist_funs: script,
+      hoist_vars: script,
+      pure_getters: true, // no getter in the source does anything
+      // A bundler drops statements, not halves of them.
+      sequences: script,
+      join_vars: script
+    },
+    mangle: { properties: { regex: /^_/, reserved: ["__esModule"] } },
+    format: { ascii_only: true, preamble: banner, comments: false, preserve_annotations: true },
+    sourceMap: map && { content: map, filename: file, url: file + ".map", includeSources: true }
+  };
+}
+
+/** What a page downloads, in bytes after gzip -9. */
+export async function sizes(dist = DIST) {
+  const all = await readFile(join(dist, "realtime.js"));
+  const two = await tree(`export { Realtime, websocket, long_polling } from './realtime.mjs'`, dist);
+  const [first, second] = Object.keys(BUDGET);
+  return { [first]: gzipped(all), [second]: gzipped(two) };
+}
+
+/** `code` bundled and minified as an application would do it. */
+export async function tree(code, dist = DIST) {
+  const { outputFiles } = await esbuild({
+    stdin: { contents: code, resolveDir: dist, loader: "js" },
+    bundle: true,
+    minify: true,
+    format: "esm",
+    write: false,
+    legalComments: "none"
+  });
+  return outputFiles[0].text;
+}
+
+export function gzipped(text) {
+  return gzipSync(text, { level: 9 }).length;
+}
+
+/** The sizes in words, and whether all are within the budget. */
+export function verdict(found) {
+  let fits = true;
+  const lines = Object.keys(BUDGET).map((what) => {
+    const within = found[what] <= BUDGET[what];
+    fits = fits && within;
+    return `${found[what]} of ${BUDGET[what]} bytes gzipped: ${what}${within ? "" : " -- TOO BIG"}`;
+  });
+  return { fits, text: lines.join("\n") };
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const { fits, text } = verdict(await build());
+  console.log(text);
+  process.exitCode = fits ? 0 : 1;
+}

@@ -1,0 +1,184 @@
+// The types of aiohttp-realtime, written by hand; test/types.test.js compares them with the source.
+// The build copies this file to dist/, once for `import` and once for `require`.
+
+/** What JSON can say. */
+export type Json = string | number | boolean | null | readonly Json[] | { readonly [member: string]: Json | undefined };
+
+export type TransportName =
+  "websocket" | "sse" | "xhr_streaming" | "multipart" | "htmlfile" | "long_polling" | "polling" | "jsonp";
+
+/** A way for frames to travel. Its inside is private: pass it to `Options.transports`. */
+export interface Transport {
+  readonly name: TransportName;
+}
+
+export interface Options {
+  /**
+   * What may be used, most wanted first. Names are known to the default export only, which has all transports;
+   * the named `Realtime` takes the objects that this module exports.
+   */
+  transports?: readonly (TransportName | Transport)[];
+  /** Passed to the server's `authorize`; a function is asked whenever fresh data are needed. */
+  auth?: Json | (() => Json | PromiseLike<Json>);
+  /** Open a new session when this one has ended and could not be resumed. */
+  reopen?: boolean;
+  /** Move to a better transport when one gets through. */
+  upgrade?: boolean;
+  /** Bytes that may wait to be acknowledged; `send()` throws above it. 16 MiB unless told. */
+  maxBuffered?: number;
+  /** Milliseconds that a WebSocket is ahead when a session is opened by two transports at once. 250 unless told. */
+  raceDelay?: number;
+  /** Milliseconds until a transport that says nothing is given up. 5,000 unless told. */
+  attachTimeout?: number;
+  /** Milliseconds until a POST that is not answered is made again. 10,000 unless told. */
+  postTimeout?: number;
+  /** Send cookies to other origins. True unless told. */
+  credentials?: boolean;
+}
+
+export type Data = string | ArrayBuffer | ArrayBufferView;
+
+/** Where the session stands, in more words than `readyState`. */
+export type State = "connecting" | "open" | "detached" | "draining" | "closing" | "closed";
+
+/** Why a transport was taken, or not. */
+export interface Verdict {
+  readonly name: string;
+  readonly verdict: string;
+  readonly reason: string;
+  /** Seconds it took, where it was tried. */
+  readonly timing?: number;
+}
+
+export interface OpenEvent {
+  readonly type: "open";
+  readonly target: Realtime;
+}
+
+export interface MessageEvent {
+  readonly type: "message";
+  readonly target: Realtime;
+  /** Binary messages are what `binaryType` says. */
+  readonly data: string | ArrayBuffer | Blob;
+}
+
+export interface ErrorEvent {
+  readonly type: "error";
+  readonly target: Realtime;
+}
+
+export interface CloseEvent {
+  readonly type: "close";
+  readonly target: Realtime;
+  readonly code: number;
+  readonly reason: string;
+  /** Both sides have everything that was sent. */
+  readonly wasClean: boolean;
+  /** What the server did not acknowledge, oldest first. */
+  readonly unacknowledged: (string | ArrayBuffer)[];
+  /** A new session is about to be opened. */
+  readonly reopening: boolean;
+}
+
+export interface TransportEvent {
+  readonly type: "transport";
+  readonly target: Realtime;
+  readonly transport: TransportName;
+  readonly reason: string;
+}
+
+export interface StateEvent {
+  readonly type: "state";
+  readonly target: Realtime;
+  readonly state: State;
+}
+
+/** The server dropped messages because this client was too slow. */
+export interface DroppedEvent {
+  readonly type: "dropped";
+  readonly target: Realtime;
+  readonly count: number;
+}
+
+export interface EventMap {
+  open: OpenEvent;
+  message: MessageEvent;
+  error: ErrorEvent;
+  close: CloseEvent;
+  transport: TransportEvent;
+  state: StateEvent;
+  dropped: DroppedEvent;
+}
+
+export type Listener<E> = ((this: Realtime, event: E) => void) | { handleEvent(event: E): void };
+
+/** A session with an aiohttp server, in the shape of the browser's `WebSocket`. */
+export class Realtime {
+  /**
+   * @param url An endpoint: `http:`, `https:`, `ws:`, `wss:`, or relative to the page.
+   * @throws {SyntaxError} If the URL or the options make no sense.
+   */
+  constructor(url: string | URL, options?: Options);
+
+  static readonly CONNECTING: 0;
+  static readonly OPEN: 1;
+  static readonly CLOSING: 2;
+  static readonly CLOSED: 3;
+  readonly CONNECTING: 0;
+  readonly OPEN: 1;
+  readonly CLOSING: 2;
+  readonly CLOSED: 3;
+
+  readonly url: string;
+  readonly readyState: 0 | 1 | 2 | 3;
+  /** Bytes that were sent and not acknowledged. */
+  readonly bufferedAmount: number;
+  readonly protocol: "";
+  readonly extensions: "";
+  binaryType: "blob" | "arraybuffer";
+
+  /** The transport in use; "" before the first. */
+  readonly transport: TransportName | "";
+  readonly state: State;
+  /** Every transport that the server knows, best first, and why it is used or not. */
+  readonly negotiation: readonly Verdict[];
+  /** What the server has not acknowledged yet, oldest first. */
+  readonly unacknowledged: (string | ArrayBuffer)[];
+
+  onopen: ((this: Realtime, event: OpenEvent) => void) | null;
+  onmessage: ((this: Realtime, event: MessageEvent) => void) | null;
+  onerror: ((this: Realtime, event: ErrorEvent) => void) | null;
+  onclose: ((this: Realtime, event: CloseEvent) => void) | null;
+  ontransport: ((this: Realtime, event: TransportEvent) => void) | null;
+  onstate: ((this: Realtime, event: StateEvent) => void) | null;
+  ondropped: ((this: Realtime, event: DroppedEvent) => void) | null;
+
+  /**
+   * Sends a message. Before the session is open, and while it has no connection, the message waits.
+   * @throws {Error} If more than `maxBuffered` bytes would wait.
+   */
+  send(data: Data): void;
+  /** Ends the session when everything was delivered. Codes: 1000 and 3000 to 4999. */
+  close(code?: number, reason?: string): void;
+  addEventListener<T extends keyof EventMap>(
+    type: T,
+    listener: Listener<EventMap[T]> | null,
+    options?: { once?: boolean }
+  ): void;
+  removeEventListener<T extends keyof EventMap>(type: T, listener: Listener<EventMap[T]> | null): void;
+}
+
+export const websocket: Transport;
+export const sse: Transport;
+export const xhr_streaming: Transport;
+export const multipart: Transport;
+export const htmlfile: Transport;
+export const long_polling: Transport;
+export const polling: Transport;
+export const jsonp: Transport;
+/** All of them. */
+export const all: readonly Transport[];
+
+/** `Realtime` with all transports. */
+declare const RealtimeWithAll: typeof Realtime;
+export default RealtimeWithAll;

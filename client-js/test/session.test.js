@@ -1,0 +1,220 @@
+// A session in a browser that is none (browser.js), from the source and from what is shipped.
+
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { bundle, DIST, SOURCE } from "../build.js";
+import { Browser } from "./browser.js";
+
+const { code: source } = await bundle(join(SOURCE, "legacy.js"), "iife");
+const scripts = { source, shipped: readFileSync(join(DIST, "realtime.js"), "utf8") };
+
+/** The server's `o`, with every transport offered. */
+function opened(fields = {}) {
+  return (
+    "o" +
+    JSON.stringify({
+      sid: "s1",
+      ack: [0, 0],
+      window: [256, 1048576],
+      max_size: 1048576,
+      max_batch: [1024, 6356992],
+      ping_interval: 20,
+      ping_timeout: 20,
+      resume_window: 120,
+      poll_interval: [0.1, 5],
+      transport: "websocket",
+      transports: [],
+      ...fields
+    })
+  );
+}
+
+function types(session) {
+  return session.log.map((event) => event.type);
+}
+
+function messages(session) {
+  return session.log.filter((event) => event.type === "message").map((event) => event.data);
+}
+
+for (const [which, code] of Object.entries(scripts)) {
+  const both = (name, run) => test(`${which}: ${name}`, run);
+
+  both("opens over a WebSocket, talks, and closes cleanly", () => {
+    const page = new Browser(code);
+    const session = page.connect("/chat", { transports: ["websocket", "long_polling"] });
+    assert.equal(session.url, "http://app.example/chat");
+    assert.equal(session.readyState, 0);
+    const socket = page.socket;
+    assert.match(socket.url, /^ws:\/\/app\.example\/chat\/v1\/websocket\?open=%7B/);
+    session.send("early");
+    socket.accept();
+    socket.say(opened());
+    assert.equal(session.readyState, 1);
+    assert.equal(session.transport, "websocket");
+    assert.ok(socket.sent.includes("a0,0"), "the sid is confirmed at once");
+    assert.ok(socket.sent.includes("mearly"));
+    assert.deepEqual([...session.unacknowledged], ["early"]);
+    socket.say("a1,1", "mhello", "mworld");
+    assert.deepEqual(messages(session), ["hello", "world"]);
+    assert.deepEqual([...session.unacknowledged], []);
+    session.close(3001, "enough");
+    assert.equal(session.readyState, 2);
+    assert.ok(socket.sent.includes("c3001,enough"));
+    socket.say("a2,2", "x3001,session,2,");
+    assert.equal(session.readyState, 3);
+    const { code: closed, reason, wasClean } = session.log.find((event) => event.type === "close");
+    assert.deepEqual([closed, reason, wasClean], [3001, "enough", true]);
+    assert.ok(!types(session).includes("error"));
+    assert.equal(page.timers.size, 0, "no timer is left");
+  });
+
+  both("binary messages arrive as binaryType says", () => {
+    const page = new Browser(code);
+    const session = page.connect("/chat", { transports: ["websocket"] });
+    page.socket.accept();
+    page.socket.say(opened());
+    session.binaryType = "arraybuffer";
+    page.socket.say(new Uint8Array([1, 2]).buffer);
+    session.binaryType = "blob";
+    page.socket.say("bAAH/");
+    const [buffer, blob] = messages(session);
+    assert.deepEqual([...new Uint8Array(buffer)], [1, 2]);
+    assert.ok(blob instanceof Blob);
+    assert.equal(blob.size, 3);
+  });
+
+  both("a WebSocket that hangs is overtaken by a poll", () => {
+    const page = new Browser(code);
+    const session = page.connect("/chat", { transports: ["websocket", "long_polling"] });
+    page.advance(240);
+    assert.equal(page.requests.length, 0);
+    page.advance(20);
+    assert.match(page.request("/v1/long_polling").sent[0], /^o\{/);
+    page.request("/v1/long_polling").answer(200, [opened({ transport: "long_polling" })]);
+    page.advance(1000);
+    assert.equal(session.readyState, 1);
+    assert.equal(session.transport, "long_polling");
+    assert.match(page.request("/v1/long_polling").sent[0], /^rs1,\d+,0,0,1$/);
+  });
+
+  both("a WebSocket that is refused leaves the session to polls, which take its messages along", () => {
+    const page = new Browser(code);
+    const session = page.connect("/chat", { transports: ["websocket", "long_polling"], upgrade: false });
+    session.send("early");
+    page.socket.end();
+    page.advance(0);
+    const open = page.request("/v1/long_polling");
+    assert.ok(open.sent.includes("mearly"));
+    open.answer(200, [opened({ ack: [1, 1], transport: "long_polling" })]);
+    page.advance(0);
+    assert.match(page.request("/v1/long_polling").sent[0], /^rs1,\d+,0,0,2$/);
+    page.request("/v1/long_polling").answer(200, ["r1,1", "mhello"]);
+    assert.deepEqual(messages(session), ["hello"]);
+    assert.deepEqual([...session.unacknowledged], []);
+  });
+
+  both("an answer that is cut counts for nothing, and is asked for again", () => {
+    const page = new Browser(code);
+    const session = page.connect("/chat", { transports: ["long_polling"] });
+    page.request("/v1/long_polling").answer(200, [opened({ transport: "long_polling" })]);
+    page.advance(0);
+    page.request("/v1/long_polling").answer(200, ["r0,0", "mone"]);
+    page.advance(0);
+    const poll = page.request("/v1/long_polling");
+    poll.grow('["r0,0","mtwo","mthr');
+    poll.finish();
+    assert.deepEqual(messages(session), ["one"]);
+    page.advance(10000);
+    assert.match(page.request("/v1/long_polling").sent[0], /^rs1,\d+,1,1,1$/);
+    page.request("/v1/long_polling").answer(200, ["r0,0", "mtwo", "mthree"]);
+    assert.deepEqual(messages(session), ["one", "two", "three"]);
+  });
+
+  both("a session outlives its WebSocket, and nothing is lost or doubled", () => {
+    const page = new Browser(code);
+    const session = page.connect("/chat", { transports: ["websocket"] });
+    const first = page.socket;
+    first.accept();
+    first.say(opened(), "mone");
+    session.send("lost?");
+    first.end();
+    assert.equal(session.state, "detached");
+    assert.equal(session.readyState, 1);
+    page.advance(1000);
+    page.socket.accept();
+    assert.match(page.socket.sent[0], /^rs1,\d+,1,1,1$/);
+    page.socket.say("r0,0");
+    assert.equal(session.state, "open");
+    assert.ok(page.socket.sent.includes("mlost?"));
+    page.socket.say("a1,1", "mtwo");
+    assert.deepEqual(messages(session), ["one", "two"]);
+    assert.deepEqual([...session.unacknowledged], []);
+  });
+
+  both("JSONP asks by scripts, and leaves nothing behind", () => {
+    const page = new Browser(code, { without: ["WebSocket", "EventSource", "XMLHttpRequest"] });
+    const session = page.connect("/chat", { transports: ["jsonp"] });
+    assert.match(page.script.src, /^http:\/\/app\.example\/chat\/v1\/jsonp\?frame=o%7B.*&callback=\w+$/);
+    page.script.answer([opened({ transport: "jsonp" })]);
+    page.advance(0);
+    assert.equal(session.readyState, 1);
+    page.request("/v1/send").answer(200, ["a0,0"]); // it confirms the sid
+    page.script.answer(["r0,0", "mhello"]);
+    page.advance(0);
+    assert.deepEqual(messages(session), ["hello"]);
+    session.send("up");
+    page.advance(0);
+    assert.match(page.request("/v1/send").sent[0], /^us1,/);
+    page.request("/v1/send").answer(200, ["a1,1"]);
+    assert.deepEqual([...session.unacknowledged], []);
+    session.close();
+    page.advance(0);
+    page.request("/v1/send").answer(200, ["x1000,session,2,"]);
+    assert.equal(session.readyState, 3);
+    page.advance(120000);
+    assert.deepEqual(page.leftovers, ["Realtime"]);
+    assert.equal(page.window.document.head.children.length, 0);
+    assert.equal(page.window.document.body.children.length, 0);
+    assert.equal(page.timers.size, 0);
+  });
+
+  both("a second copy of the script leaves the sessions of the first alone", () => {
+    const page = new Browser(code);
+    const session = page.connect("/chat", { transports: ["websocket"] });
+    page.run(code);
+    page.socket.accept();
+    page.socket.say(opened(), "mhello");
+    assert.deepEqual(messages(session), ["hello"]);
+  });
+
+  both("the server's close ends the session, and says what it never took", () => {
+    const page = new Browser(code);
+    const session = page.connect("/chat", { transports: ["websocket"] });
+    page.socket.accept();
+    page.socket.say(opened());
+    session.send("in time");
+    session.send("too late");
+    page.socket.say("a1,1", "x1011,session,1,the handler raised");
+    const close = session.log.find((event) => event.type === "close");
+    assert.equal(close.code, 1011);
+    assert.equal(close.reason, "the handler raised");
+    assert.equal(close.wasClean, false);
+    assert.equal(close.reopening, false);
+    assert.deepEqual([...close.unacknowledged], ["too late"]);
+  });
+}
+
+test("wrong uses throw a sentence", () => {
+  const page = new Browser(source, { without: ["EventSource"] });
+  assert.throws(() => page.connect("/chat?room=1"), /query/);
+  assert.throws(() => page.connect("/chat", { transports: ["flash"] }), /no transport flash/);
+  assert.throws(() => page.connect("/chat", { transports: [] }), /empty/);
+  assert.throws(() => page.run("Realtime('/chat')"), /new/);
+  const session = page.connect("/chat", { maxBuffered: 10 });
+  assert.throws(() => session.send("12345678901"), /maxBuffered/);
+  assert.throws(() => session.send(new Blob(["no"])), /Blob/);
+  assert.throws(() => session.close(999), /close code/);
+});

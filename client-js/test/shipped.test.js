@@ -1,0 +1,238 @@
+// The gates that dist/ passes: it is what the source builds, small enough, ES3, and leaves the page alone.
+
+import assert from "node:assert/strict";
+import { execFileSync, spawnSync } from "node:child_process";
+import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import vm from "node:vm";
+import { parse } from "acorn";
+import { build as esbuild } from "esbuild";
+import { rollup } from "@rollup/wasm-node";
+import { minify } from "terser";
+import { BUDGET, build, DIST, gzipped, manifest, options, ROOT, sizes, tree, verdict } from "../build.js";
+
+const temporary = mkdtempSync(join(tmpdir(), "realtime-"));
+after(() => rmSync(temporary, { recursive: true }));
+
+const shipped = (file) => readFileSync(join(DIST, file), "utf8");
+
+test("dist/ is what the source builds", async () => {
+  await build(temporary);
+  assert.deepEqual(readdirSync(DIST).sort(), readdirSync(temporary).sort());
+  for (const file of readdirSync(DIST)) {
+    assert.ok(shipped(file) === readFileSync(join(temporary, file), "utf8"), `${file} is stale: npm run build`);
+  }
+});
+
+test("the sizes are within the budget", async (t) => {
+  const { fits, text } = verdict(await sizes());
+  t.diagnostic(text);
+  assert.ok(fits, text);
+});
+
+for (const file of ["realtime.js", "realtime.cjs"]) {
+  test(`${file} is ES3, reserved words and all`, () => {
+    parse(shipped(file), { ecmaVersion: 3, allowReserved: "never" });
+    assert.match(shipped(file), /^[\x00-\x7f]*$/);
+  });
+}
+
+test("realtime.mjs is ES3 but for its exports", () => {
+  const { body } = parse(shipped("realtime.mjs"), { ecmaVersion: 6, sourceType: "module" });
+  const rest = body.filter((node) => node.type !== "ExportNamedDeclaration");
+  assert.equal(body.length - rest.length, 1);
+  assert.equal(body[body.length - 1].type, "ExportNamedDeclaration");
+  const code = rest.map((node) => shipped("realtime.mjs").slice(node.start, node.end)).join("");
+  parse(code, { ecmaVersion: 3, allowReserved: "never" });
+});
+
+test("each file names its version, licence and map, and maps to the source", async () => {
+  const { name, version, license } = await manifest();
+  for (const file of ["realtime.js", "realtime.mjs", "realtime.cjs"]) {
+    assert.ok(shipped(file).startsWith(`/*! ${name} ${version} | ${license} */\n`));
+    assert.ok(shipped(file).endsWith(`\n//# sourceMappingURL=${file}.map\n`));
+    const map = JSON.parse(shipped(file + ".map"));
+    assert.equal(map.file, file);
+    map.sources.forEach((source, i) => {
+      assert.match(source, /^\.\.\/src\//);
+      assert.equal(map.sourcesContent[i], readFileSync(join(DIST, source), "utf8"));
+    });
+  }
+});
+
+// What an ES3 engine lacks. JSON stays: pages for IE 7 bring their own.
+const PRELUDE = `
+  (function (missing) {
+    for (var owner in missing) {
+      var target = owner === "Array#" ? Array.prototype : owner === "String#" ? String.prototype
+        : owner === "Function#" ? Function.prototype : owner === "Date#" ? Date.prototype
+        : owner === "Array" ? Array : owner === "Date" ? Date : Object;
+      for (var i = 0; i < missing[owner].length; i++) delete target[missing[owner][i]];
+    }
+    if ([].indexOf || "".trim || print.bind || Object.keys || Date.now) throw "the prelude does not delete";
+  })({
+    "Array#": ["every", "filter", "forEach", "indexOf", "lastIndexOf", "map", "reduce", "reduceRight", "some"],
+    "String#": ["trim"],
+    "Function#": ["bind"],
+    "Date#": ["toISOString", "toJSON"],
+    "Array": ["isArray"],
+    "Date": ["now"],
+    "Object": ["create", "defineProperties", "defineProperty", "freeze", "getOwnPropertyDescriptor",
+      "getOwnPropertyNames", "getPrototypeOf", "isExtensible", "isFrozen", "isSealed", "keys", "preventExtensions", "seal"]
+  });
+`;
+
+const mujs = spawnSync("mujs", ["--version"]).error ? "mujs is not installed (Debian: apt-get install mujs)" : false;
+
+function runInMujs(code) {
+  const script = join(temporary, "script.js");
+  writeFileSync(script, PRELUDE + code);
+  return execFileSync("mujs", [script], { encoding: "utf8" });
+}
+
+test("an ES3 engine loads realtime.js", { skip: mujs }, () => {
+  const code = 'var window = this, location = { protocol: "http:", host: "a.example", href: "http://a.example/" };';
+  const said = runInMujs(`${code}\n${shipped("realtime.js")}\nprint(typeof Realtime, Realtime.OPEN, Realtime.CLOSED);`);
+  assert.equal(said, "function 1 3\n");
+});
+
+test("an ES3 engine reads frames with the decoder, made small as it is shipped", { skip: mujs }, async () => {
+  const bundled = await rollup({ input: join(ROOT, "test", "vectors.js") });
+  const { output } = await bundled.generate({ format: "cjs", generatedCode: "es5", strict: false, esModule: false });
+  const { code } = await minify(output[0].code, options("iife", "vectors.js", "", null, {}));
+  // Not opens and batches: those are JSON, which is the engine's business.
+  const cases = ["frames", "attaches", "refusals"].map((name) => {
+    return JSON.parse(readFileSync(join(ROOT, "..", "tests", "vectors", `${name}.json`), "utf8"));
+  });
+  const said = runInMujs(`var exports = {};
+    ${code}
+    var result = exports.runFrames(${ascii(JSON.stringify(cases.flat()))}), i;
+    for (i = 0; i < result.failures.length; i++) print(result.failures[i]);
+    print(result.count > 100);`);
+  assert.equal(said, "true\n");
+});
+
+function ascii(json) {
+  return json.replace(/[\x7f-\uffff]/g, (c) => "\\u" + c.charCodeAt(0).toString(16).padStart(4, "0"));
+}
+
+/** Everything reachable from the global object by its names: `Array.prototype.map` and so on, with what is there. */
+function inventory(context) {
+  return vm.runInContext(
+    `(function () {
+      var found = new Map(), describe = Object.getOwnPropertyDescriptor, names = Object.getOwnPropertyNames;
+      (function visit(path, object, depth) {
+        names(object).concat(Object.getOwnPropertySymbols(object)).forEach(function (name) {
+          var property = describe(object, name), where = path + "." + String(name), value = property.value;
+          found.set(where, value || property.get);
+          if (depth && value && /^(object|function)$/.test(typeof value) && value !== object) visit(where, value, depth - 1);
+        });
+      })("", globalThis, 3);
+      return found;
+    })()`,
+    context
+  );
+}
+
+test("a page gets one global, Realtime, and nothing of its own is changed", () => {
+  const context = vm.createContext({ setTimeout, clearTimeout });
+  vm.runInContext("var window = this, self = this;", context);
+  const before = inventory(context);
+  vm.runInContext(shipped("realtime.js"), context);
+  const changed = new Set();
+  for (const [where, what] of inventory(context)) {
+    if (!before.has(where) || before.get(where) !== what) changed.add(where.split(".")[1]);
+    if (before.has(where)) before.delete(where);
+  }
+  assert.deepEqual([...changed], ["Realtime"]);
+  assert.deepEqual([...before.keys()], [], "these are gone");
+});
+
+test("the script may be loaded twice", () => {
+  const context = vm.createContext({ setTimeout, clearTimeout });
+  vm.runInContext("var window = this, self = this;", context);
+  for (let i = 0; i < 2; i++) {
+    vm.runInContext(shipped("realtime.js"), context);
+    assert.equal(vm.runInContext("typeof Realtime + Realtime.OPEN", context), "function1");
+  }
+});
+
+const NAMES = [
+  "Realtime",
+  "websocket",
+  "sse",
+  "xhr_streaming",
+  "multipart",
+  "htmlfile",
+  "long_polling",
+  "polling",
+  "jsonp"
+];
+
+test("import and require give the same names, without a page too", async () => {
+  const imported = await import("aiohttp-realtime");
+  const required = createRequire(import.meta.url)("aiohttp-realtime");
+  assert.deepEqual(Object.keys(imported).sort(), [...NAMES, "all", "default"].sort());
+  assert.deepEqual(Object.keys(required).sort(), [...NAMES, "__esModule", "all", "default"].sort());
+  for (const name of NAMES) assert.equal(typeof imported[name], typeof required[name]);
+  assert.equal(createRequire(import.meta.url)("aiohttp-realtime/package.json").name, "aiohttp-realtime");
+});
+
+const TRANSPORTS = NAMES.slice(1);
+
+async function withRollup(code) {
+  const entry = join(temporary, "entry.mjs");
+  writeFileSync(entry, code.replace("./realtime.mjs", join(DIST, "realtime.mjs")));
+  const bundled = await rollup({ input: entry });
+  return (await bundled.generate({ format: "es" })).output[0].code;
+}
+
+for (const [bundler, make] of [
+  ["esbuild", tree],
+  ["rollup", withRollup]
+]) {
+  test(`${bundler} drops the transports that nobody imports`, async () => {
+    for (const wanted of [[], ["websocket", "long_polling"], ["sse"], ["jsonp"], TRANSPORTS]) {
+      const code = await make(`export { ${["Realtime", ...wanted]} } from "./realtime.mjs";`);
+      const kept = TRANSPORTS.filter((name) => code.includes(`name:"${name}"`));
+      assert.deepEqual(
+        kept,
+        TRANSPORTS.filter((name) => wanted.includes(name))
+      );
+    }
+    assert.equal((await make('import "./realtime.mjs";')).trim(), "");
+  });
+}
+
+test("npm packs what package.json names, and the licence", async () => {
+  const { exports, main, module, types, unpkg, jsdelivr } = await manifest();
+  const named = [main, module, types, unpkg, jsdelivr, ...leaves(exports)].map((path) => path.replace("./", ""));
+  const [{ files }] = JSON.parse(execFileSync("npm", ["pack", "--dry-run", "--json"], { cwd: ROOT, encoding: "utf8" }));
+  const packed = files.map((file) => file.path);
+  for (const path of [...named, "LICENSE", "README.md"]) assert.ok(packed.includes(path), path);
+  for (const path of packed) assert.match(path, /^(dist\/|package\.json$|README\.md$|LICENSE$)/);
+});
+
+function leaves(tree) {
+  return typeof tree === "string" ? [tree] : Object.values(tree).flatMap(leaves);
+}
+
+test("the bundler's example builds, from the package as it is published, within its budget", async (t) => {
+  const example = join(ROOT, "examples", "bundler");
+  const { outputFiles, metafile } = await esbuild({
+    entryPoints: [join(example, "chat.js")],
+    bundle: true,
+    minify: true,
+    write: false,
+    metafile: true
+  });
+  const inputs = Object.keys(metafile.inputs).map((path) => path.split("/").slice(-2).join("/"));
+  assert.deepEqual(inputs.sort(), ["bundler/chat.js", "dist/realtime.mjs"]);
+  const budget = Object.values(BUDGET)[1] + gzipped(readFileSync(join(example, "chat.js")));
+  const size = gzipped(outputFiles[0].text);
+  t.diagnostic(`${size} bytes gzipped`);
+  assert.ok(size <= budget, `${size} bytes gzipped`);
+});

@@ -1,0 +1,80 @@
+// Right uses: all of this compiles.
+
+import All, {
+  all,
+  htmlfile,
+  jsonp,
+  long_polling,
+  multipart,
+  polling,
+  Realtime,
+  sse,
+  websocket,
+  xhr_streaming,
+  type CloseEvent,
+  type Options,
+  type Transport
+} from "aiohttp-realtime";
+
+const options: Options = {
+  transports: ["websocket", long_polling],
+  auth: { token: "secret", rights: [1, null, true] },
+  reopen: true,
+  upgrade: false,
+  maxBuffered: 1024,
+  raceDelay: 0,
+  attachTimeout: 5000,
+  postTimeout: 5000,
+  credentials: false
+};
+
+const session = new Realtime("/realtime/chat", { transports: [websocket, long_polling] });
+const whole: Realtime = new All(new URL("wss://example.org/realtime/chat"), options);
+const every: readonly Transport[] = [websocket, sse, xhr_streaming, multipart, htmlfile, long_polling, polling, jsonp];
+new All("/realtime/chat");
+new Realtime("/realtime/chat", { transports: all });
+new Realtime("/realtime/chat", { transports: every, auth: "token" });
+new Realtime("/realtime/chat", { transports: every, auth: () => ({ token: "secret" }) });
+new Realtime("/realtime/chat", { transports: every, auth: () => Promise.resolve(["secret"]) });
+new Realtime("/realtime/chat", { transports: every, auth: async () => null });
+
+session.onopen = () => session.send("hello");
+session.onmessage = function (event) {
+  if (typeof event.data === "string") this.send(event.data.toUpperCase());
+  else if (event.data instanceof ArrayBuffer) this.send(event.data.slice(1));
+  else event.data.arrayBuffer().then((buffer) => event.target.send(buffer));
+};
+session.onclose = ({ code, reason, wasClean, reopening, unacknowledged }) => {
+  const text: string = `${code.toFixed()} ${reason.trim()} ${wasClean === reopening}`;
+  for (const message of unacknowledged) whole.send(message);
+  return text;
+};
+session.onerror = null;
+session.ontransport = (event) => event.transport === "websocket" && event.reason.trim();
+session.onstate = (event) => event.state === "detached";
+session.ondropped = (event) => event.count + 1;
+
+session.send(new ArrayBuffer(1));
+session.send(new Uint8Array(2));
+session.send(new DataView(new ArrayBuffer(1)));
+session.binaryType = "blob";
+session.close();
+session.close(1000);
+session.close(3001, "enough");
+
+const listener = (event: CloseEvent): void => console.log(event.code);
+session.addEventListener("close", listener);
+session.addEventListener("close", listener, { once: true });
+session.removeEventListener("close", listener);
+session.addEventListener("message", { handleEvent: (event) => console.log(event.data) });
+session.addEventListener("dropped", (event) => event.count);
+session.addEventListener("transport", function () {
+  this.close();
+});
+
+if (session.readyState === Realtime.OPEN && session.readyState === session.OPEN) session.url.trim();
+const constants: [0, 1, 2, 3] = [All.CONNECTING, All.OPEN, All.CLOSING, All.CLOSED];
+for (const { name, verdict, reason, timing = 0 } of session.negotiation) console.log(name, verdict, reason, timing + 1);
+const waiting: (string | ArrayBuffer)[] = session.unacknowledged;
+console.log(session.transport, session.state, session.bufferedAmount + 1, constants, waiting);
+console.log(session.protocol, session.extensions, session instanceof Realtime);

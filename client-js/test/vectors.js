@@ -1,0 +1,122 @@
+/**
+ * Runs tests/vectors against the decoders. Written like src/, since mujs runs it too (shipped.test.js).
+ *
+ * Returns what went wrong, in sentences, and counts what was tried.
+ */
+import { parse, parseBatch, toBase64 } from "../src/frames.js";
+
+/** What `parse` made of a frame, in the words of the vectors. */
+var MEANINGS = {
+  m: function (fields) {
+    return { kind: "text", text: fields[0] };
+  },
+  b: function (fields) {
+    return { kind: "binary", base64: toBase64(fields[0]) };
+  },
+  d: function (fields) {
+    return { kind: "dropped", count: fields[0] };
+  },
+  c: function (fields) {
+    return { kind: "close", code: fields[0], reason: fields[1] };
+  },
+  a: function (fields) {
+    return { kind: "ack", received: fields[0], taken: fields[1] };
+  },
+  r: function (fields) {
+    return { kind: "attached", received: fields[0], taken: fields[1] };
+  },
+  n: function (fields) {
+    return { kind: "number", number: fields[0] };
+  },
+  p: function (fields) {
+    return { kind: "ping", payload: fields[0] };
+  },
+  q: function (fields) {
+    return { kind: "pong", payload: fields[0] };
+  },
+  e: function (fields) {
+    return { kind: "end", reason: fields[0] };
+  },
+  g: function (fields) {
+    return { kind: "go_away", delay: fields[0] };
+  },
+  x: function (fields) {
+    return {
+      kind: "refusal",
+      code: fields[0],
+      scope: fields[1],
+      received: fields[2] < 0 ? null : fields[2],
+      reason: fields[3]
+    };
+  },
+  o: function (fields) {
+    var meaning = { kind: "opened" },
+      member;
+    for (member in fields[0]) meaning[member] = fields[0][member];
+    return meaning;
+  }
+};
+
+/** Whether `found` says all that `wanted` says; it may say more (an `o` may have members of the future). */
+function says(found, wanted) {
+  var member;
+  if (typeof wanted !== "object" || wanted === null) return found === wanted;
+  if (typeof found !== "object" || found === null) return false;
+  if ((wanted.length || 0) !== (found.length || 0)) return false;
+  for (member in wanted) if (!says(found[member], wanted[member])) return false;
+  return true;
+}
+
+function readFrame(vector) {
+  var meaning = MEANINGS[vector.frame.charAt(0)];
+  var fields = parse(vector.frame);
+  return meaning ? meaning(fields) : { kind: "ignored" };
+}
+
+/** `read` must return what the vector means, or throw. */
+function attempt(vector, read, wanted) {
+  var found;
+  try {
+    found = read(vector);
+  } catch (thrown) {
+    if (wanted !== undefined) return vector.name + ": refused (" + thrown + ")";
+    // A broken batch is a broken carrier, whatever the code; a broken frame ends the session with its code.
+    return vector.frame === undefined || thrown === vector.error ? "" : vector.name + ": refused with " + thrown;
+  }
+  if (wanted === undefined) return vector.name + ": taken for " + JSON.stringify(found);
+  return says(found, wanted) ? "" : vector.name + ": taken for " + JSON.stringify(found);
+}
+
+/** Frames that a server may send. What arrives as a binary message has no encoding to read. */
+export function runFrames(vectors) {
+  return run(vectors, function (vector) {
+    return vector.from === "client" || vector.frame === undefined ? null : attempt(vector, readFrame, vector.means);
+  });
+}
+
+/** Bodies. Bytes that are not UTF-8 and limits are not this side's concern: the browser decodes, the server limits. */
+export function runBatches(vectors) {
+  return run(vectors, function (vector) {
+    if (vector.body === undefined || vector.error === 4413) return null;
+    return attempt(
+      vector,
+      function () {
+        return parseBatch(vector.body);
+      },
+      vector.frames
+    );
+  });
+}
+
+function run(vectors, judge) {
+  var failures = [],
+    count = 0,
+    i,
+    failure;
+  for (i = 0; i < vectors.length; i++) {
+    failure = judge(vectors[i]);
+    if (failure !== null) count++;
+    if (failure) failures.push(failure);
+  }
+  return { count: count, failures: failures };
+}

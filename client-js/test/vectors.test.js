@@ -1,0 +1,108 @@
+// The wire format, from the vectors that the Python side reads too.
+
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { test } from "node:test";
+import vm from "node:vm";
+import { FakeRequest } from "./browser.js";
+import { parseBatch } from "../src/frames.js";
+import { multipart } from "../src/transports/multipart.js";
+import { xhr_streaming } from "../src/transports/xhr_streaming.js";
+import { runBatches, runFrames } from "./vectors.js";
+
+function vectors(name) {
+  return JSON.parse(readFileSync(new URL(`../../tests/vectors/${name}.json`, import.meta.url), "utf8"));
+}
+
+for (const name of ["frames", "opens", "attaches", "refusals"]) {
+  test(`${name}.json`, () => {
+    const { count, failures } = runFrames(vectors(name));
+    assert.deepEqual(failures, []);
+    assert.ok(count > 10, "too few");
+  });
+}
+
+test("batches.json", () => {
+  const { count, failures } = runBatches(vectors("batches"));
+  assert.deepEqual(failures, []);
+  assert.ok(count > 10, "too few");
+});
+
+/** What a stream makes of a body that comes in these pieces: its frames, and how it ended. */
+function read(transport, pieces) {
+  const carrier = new Recorder();
+  let request;
+  globalThis.XMLHttpRequest = class extends FakeRequest {
+    constructor() {
+      super();
+      request = this;
+    }
+  };
+  transport.open(carrier, "http://a.example/v1/" + transport.name, "rs1,1,0,0,1");
+  for (const piece of pieces) request.grow(piece);
+  request.finish();
+  return carrier;
+}
+
+class Recorder {
+  found = [];
+  ends = [];
+  address(first) {
+    return `http://a.example/v1/stream?frame=${encodeURIComponent(first)}`;
+  }
+  batch(text, where) {
+    if (this.ends.length) return;
+    try {
+      this.found.push(...parseBatch(text));
+    } catch {
+      this.end(`${where} is no batch`);
+    }
+  }
+  end(how) {
+    this.ends.push(how);
+  }
+}
+
+// Events are read by the browser itself.
+for (const transport of [xhr_streaming, multipart]) {
+  test(`streams.json: ${transport.name}, whole, in halves and by characters`, () => {
+    for (const vector of vectors("streams")) {
+      const body = vector.base64 === undefined ? vector.body : Buffer.from(vector.base64, "base64").toString();
+      if (vector.transport !== transport.name) continue;
+      if (body.includes("\ufffd")) continue; // not UTF-8: the browser decodes
+      for (const pieces of [[body], [body.slice(0, 2100), body.slice(2100)], [...body]]) {
+        const { found, ends } = read(transport, pieces);
+        assert.match(ends[0], vector.error ? /no batch/ : /^(cut|no answer)$/, vector.name);
+        if (!vector.error) assert.deepEqual(found, vector.frames, vector.name);
+      }
+    }
+  });
+}
+
+/** Runs the scripts of an answer where a call-back named `name` waits; returns the frames that it was given. */
+function execute(scripts, name) {
+  const frames = [];
+  const window = { frames };
+  const take = (batch) => frames.push(...parseBatch(batch));
+  window.parent = window;
+  name.split(".").reduce((owner, part, i, parts) => (owner[part] = i < parts.length - 1 ? {} : take), window);
+  vm.createContext(window);
+  for (const script of scripts) vm.runInContext(script, window);
+  return frames;
+}
+
+function blocks(html) {
+  return [...html.matchAll(/<script>(.*?)<\/script>/gs)].map((match) => match[1]);
+}
+
+test("scripts.json: what the server has the page run", () => {
+  let count = 0;
+  for (const { name, from, transport, callback, body, frames } of vectors("scripts")) {
+    if (from === "client" || !transport) continue;
+    const run = () => execute(transport === "jsonp" ? [body] : blocks(body), callback);
+    if (frames) assert.deepEqual(run(), frames, name);
+    else assert.throws(run, { name: "SyntaxError" }, name); // nobody is called: the transport finds that out
+    count++;
+  }
+  assert.ok(count > 5, "too few");
+});
