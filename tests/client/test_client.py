@@ -69,7 +69,7 @@ async def test_echo(transport: str) -> None:
         assert session.state == "open"
         assert session.unacknowledged == []
         verdicts = {choice["name"]: choice["verdict"] for choice in session.negotiation}
-        assert verdicts == {name: "taken" if name == transport else "refused" for name in ALL}
+        assert verdicts == {name: "taken" if name == transport else "refused" for name in realtime.Config().transports}
     assert session.closed
     assert (session.close_code, session.close_reason) == (1000, "")
     with pytest.raises(realtime.SessionClosed):
@@ -117,6 +117,12 @@ async def test_the_handler_raises(transport: str, caplog: pytest.LogCaptureFixtu
         assert "secret" not in str(session.close_reason)
     assert caplog.text.count("Traceback") == 1
     assert "LookupError: a secret of the server" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["htmlfile", "jsonp"])
+def test_what_only_browsers_run(name: str) -> None:
+    with pytest.raises(realtime.LocalProtocolError, match=f"only browsers run {name}"):
+        realtime.connect("http://127.0.0.1:9/", transports=["websocket", name])
 
 
 async def test_nobody_there() -> None:

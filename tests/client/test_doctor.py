@@ -14,6 +14,7 @@ from yarl import URL
 
 import realtime
 from realtime.client.doctor import Examination, examine
+from realtime.client.drivers import BROWSERS_ONLY
 from realtime.client.findings import STATES, Finding
 from realtime.client.probes import PROBES
 from realtime.client.probing import Place
@@ -83,7 +84,7 @@ async def test_all_is_well() -> None:
     async with echo() as (rt, _, url):
         found = await examine(url, patience=0.1)
         assert states(found) == {}
-        assert found.order == tuple(TRANSPORTS)
+        assert found.order == tuple(PROBES)
         assert found.advice == ()
         assert found.realtime
         assert found.through
@@ -249,7 +250,7 @@ async def test_applications_see_no_message() -> None:
     async with serve(rt) as server:
         found = await examine(server.make_url("/realtime/watch"), patience=0.1)
         assert states(found) == {}
-    assert seen == [(1000, 0)] * len(TRANSPORTS)
+    assert seen == [(1000, 0)] * len(PROBES)
 
 
 async def test_a_path_where_nothing_is() -> None:
@@ -348,8 +349,14 @@ async def test_wrong_arguments(url: str, options: dict[str, Any]) -> None:
         await examine(url, **options)
 
 
-def test_there_is_a_probe_for_each_transport() -> None:
-    assert list(PROBES) == list(TRANSPORTS)
+def test_there_is_a_probe_for_each_transport_that_no_page_is_needed_for() -> None:
+    assert list(PROBES) == [name for name in TRANSPORTS if name not in BROWSERS_ONLY]
+
+
+@pytest.mark.parametrize("name", sorted(BROWSERS_ONLY))
+async def test_what_only_browsers_run_is_not_tried(name: str) -> None:
+    with pytest.raises(realtime.LocalProtocolError, match=f"only browsers run {name}"):
+        await examine("http://127.0.0.1:9/", transports=[name])
 
 
 @pytest.mark.parametrize("state", STATES)

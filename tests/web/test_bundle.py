@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import tomllib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 from aiohttp import web
 
 import realtime
-from realtime.web import plugin
+from realtime.web import bundle, plugin
 from realtime.web.bundle import Bundle
 
 from .place import Place, serving
@@ -192,3 +193,11 @@ async def test_the_address_for_templates(dist: Path) -> None:
 def test_without_a_folder_the_files_are_those_of_the_package_or_of_the_checkout() -> None:
     folder = Bundle().folder
     assert folder.parts[-2:] in (("client-js", "dist"), ("realtime", "static"))
+
+
+def test_wheels_have_the_files_where_the_server_looks_for_them() -> None:
+    root = Path(__file__).parents[2]
+    wheel = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    assert "client-js/dist" in wheel["only-include"]
+    assert root / wheel["sources"]["client-js/dist"] == bundle.PACKAGED
+    assert root / "client-js" / "dist" == bundle.BUILT
