@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 import realtime
-from realtime.cli.chat import Chat
+from realtime.demo.chat import Chat
 from realtime.testing import Clients
 
 from .program import Program
