@@ -63,6 +63,7 @@ class Asked:
         app.cleanup_ctx.append(self._life)
         app.on_shutdown.append(self._stop)
         app.router.add_get("/demo/config", self._config)
+        app.router.add_get("/demo/probe", self._probe)
         app.router.add_post("/demo/race", self._changing(self._new_race))
         app.router.add_get("/demo/race/{token}", self._counts)
         app.router.add_post("/demo/race/{token}/leave", self._changing(self._leave_race))
@@ -121,6 +122,15 @@ class Asked:
                 "plug": self._proxies is not None,
             }
         )
+
+    async def _probe(self, request: web.Request) -> web.Response:
+        """Whether the page reaches a lane's port. The connection ends, so that every lane begins with none."""
+        response = web.Response(status=204, headers=HEADERS)
+        origin = request.headers.get("Origin", "")
+        if origin.lower() in self._origins:
+            response.headers["Access-Control-Allow-Origin"] = origin
+        response.force_close()
+        return response
 
     # -- the race ------------------------------------------------------------------------------------------------------
 

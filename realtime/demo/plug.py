@@ -116,7 +116,14 @@ class Panel:
         if self.child is None:
             raise OSError("this panel has no server process of its own")
         async with self._restarting:
-            await self.child.restart()
+            # As where nothing listens: connections are refused meanwhile, not answered by the proxy.
+            self.proxy.cut(rst=True)
+            self.proxy.unplug(refuse=True)
+            try:
+                await self.child.restart()
+            finally:
+                if self._cut is None:
+                    self.proxy.plug()
 
     def tidy(self) -> None:
         """The proxy's log grows without a bound."""

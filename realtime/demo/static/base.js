@@ -91,7 +91,7 @@ var Demo = (function () {
       done(yes);
     }
     xhr.onreadystatechange = function () {
-      if (xhr.readyState === 4) end(xhr.status === 200);
+      if (xhr.readyState === 4) end(xhr.status === 200 || xhr.status === 204);
     };
     timer = setTimeout(function () {
       end(false);

@@ -3,12 +3,12 @@ Demo.fair = (function () {
   "use strict";
   var byId = Demo.byId, el = Demo.el, say = Demo.say;
   var COLUMNS = [
-    ["open", "Open", "ms"],
-    ["p50", "Round trip, p50", "ms"],
-    ["p95", "Round trip, p95", "ms"],
-    ["rate", "Messages per second", ""],
-    ["requests", "Requests per message", ""],
-    ["bytes", "Bytes per message", ""]
+    ["open", "Open", "ms", "open, ms"],
+    ["p50", "Round trip, p50", "ms", "p50, ms"],
+    ["p95", "Round trip, p95", "ms", "p95, ms"],
+    ["rate", "Messages per second", "", "messages/s"],
+    ["requests", "Requests per message", "", "requests/msg"],
+    ["bytes", "Bytes per message", "", "bytes/msg"]
   ];
   var INKS = {
     websocket: "#0b7a5b", sse: "#2563c9", xhr_streaming: "#0a7791", multipart: "#6b4fc4", htmlfile: "#a03d92",
@@ -126,10 +126,13 @@ Demo.fair = (function () {
     say("fair-caption", title());
     for (i = 0; i < results.rows.length; i++) {
       row = results.rows[i];
-      cells = [el("th", { scope: "row", "class": "t-" + row.name, text: Demo.NAMES[row.name] })];
-      for (k = 0; k < COLUMNS.length; k++) cells.push(el("td", { text: Demo.figure(row.figures[COLUMNS[k][0]]) }));
-      body.appendChild(el("tr", {}, cells));
-      if (row.why) body.appendChild(el("tr", {}, [el("td", { colspan: 7, "class": "words quiet", text: Demo.NAMES[row.name] + ": " + row.why })]));
+      cells = [el("th", { scope: "row", role: "rowheader", "class": "t-" + row.name, text: Demo.NAMES[row.name] })];
+      for (k = 0; k < COLUMNS.length; k++) {
+        // On a phone rows are blocks: roles keep them rows, labels say what is what.
+        cells.push(el("td", { role: "cell", "data-label": COLUMNS[k][3], text: Demo.figure(row.figures[COLUMNS[k][0]]) }));
+      }
+      body.appendChild(el("tr", { role: "row" }, cells));
+      if (row.why) body.appendChild(el("tr", { role: "row" }, [el("td", { role: "cell", colspan: 7, "class": "words quiet", text: Demo.NAMES[row.name] + ": " + row.why })]));
     }
     for (k = 0; k < COLUMNS.length; k++) {
       chart = el("div", { "class": "chart" }, [el("h4", { text: COLUMNS[k][1] + (COLUMNS[k][2] ? ", " + COLUMNS[k][2] : "") })]);

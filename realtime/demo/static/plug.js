@@ -46,6 +46,7 @@ Demo.plug = (function () {
 
   function draw() {
     var names = ["lost", "repeated", "reordered"], i, sum, figure;
+    say("counts-caption", "Session " + sessions + ": the server counts what goes up, the page what comes down");
     say("up-sent", String(number));
     say("up-received", up ? String(up.received) : "—");
     say("down-sent", down.last ? String(down.last) : "—");
@@ -95,9 +96,10 @@ Demo.plug = (function () {
     for (i = 0; i < pieces.length; i++) {
       from = Math.max(0, 1000 - ((now - pieces[i].from) / BAND) * 1000);
       to = i + 1 < pieces.length ? 1000 - ((now - pieces[i + 1].from) / BAND) * 1000 : 1000;
-      if (to <= 0 || !pieces[i].name) continue;
-      part = Demo.svg("rect", { x: from, y: 0, width: Math.max(to - from, 1), height: 10 });
-      part.setAttribute("class", "t-" + pieces[i].name);
+      if (to <= 0) continue;
+      // Where nothing carries there is a thin line.
+      part = Demo.svg("rect", { x: from, y: pieces[i].name ? 0 : 4.5, width: Math.max(to - from, 1), height: pieces[i].name ? 10 : 1 });
+      part.setAttribute("class", pieces[i].name ? "t-" + pieces[i].name : "gap");
       picture.appendChild(part);
     }
     Demo.clear(byId("band"));
@@ -149,6 +151,7 @@ Demo.plug = (function () {
     }
     enable(through);
     press([]);
+    acted({});
     session = new Realtime(url, { reopen: true });
     session.onopen = function () {
       tell("plain", sessions > 1 ? "A new session is open" : "The session is open");
@@ -264,11 +267,25 @@ Demo.plug = (function () {
     }
   }
 
+  /** Says how often each fault has acted. */
+  function acted(counts) {
+    for (var i = 0, all = buttons(), name, mark; i < all.length; i++) {
+      name = all[i].getAttribute("data-fault");
+      if (!name) continue;
+      mark = all[i].querySelector(".acted");
+      if (!mark) all[i].appendChild((mark = el("span", { "class": "acted" })));
+      say(mark, counts[name] ? "has acted " + (counts[name] === 1 ? "once" : counts[name] + " times") : "");
+    }
+  }
+
   /** Keeps the panel, and finds out whether it was given up. */
   function look() {
     if (!panel) return;
     Demo.ask("GET", "/demo/plug/" + panel.token, function (problem, told) {
-      if (told) press(told.faults);
+      if (told) {
+        press(told.faults);
+        acted(told.fired);
+      }
     });
   }
 
@@ -286,6 +303,7 @@ Demo.plug = (function () {
       if (problem) say("plug-status", "That did not work: " + problem + ".");
       else {
         press(told.faults);
+        acted(told.fired);
         if (once === "restart") {
           say("plug-status", "");
           tell("plain", "The server process is new: number " + told.pid + ", start " + told.starts);

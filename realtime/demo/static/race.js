@@ -104,7 +104,7 @@ Demo.race = (function () {
       }
       for (i = 0; i < names.length; i++) ask(i);
       function ask(index) {
-        Demo.probe(Demo.at(config.lanes[index]) + race.paths[names[index]] + "/negotiate", function (yes) {
+        Demo.probe(Demo.at(config.lanes[index]) + "/demo/probe", function (yes) {
           if (yes) reached++;
           if (--left) return;
           place.inTurn = reached < names.length;

@@ -4,7 +4,7 @@
   var byId = Demo.byId, el = Demo.el, say = Demo.say;
   var PATIENCE = 12000;
   var WATCHED = 4000; // an upgrade comes soon, or not for a while
-  var session = null, watching, config;
+  var session = null, watching, config, server, drawn = [];
 
   function address() {
     return location.protocol + "//" + location.host + config.prefix + "/echo";
@@ -15,8 +15,14 @@
   function negotiate() {
     var began = Demo.now(), path = [];
     stop();
+    Demo.show("why-result", false);
     byId("why-start").disabled = true;
     say("why-status", "Negotiating…");
+    server = {};
+    Demo.ask("GET", config.prefix + "/echo/negotiate?transports=" + config.transports.join(","), function (problem, told) {
+      for (var i = 0; told && i < told.transports.length; i++) server[told.transports[i].name] = told.transports[i];
+      if (path.length) draw(path);
+    });
     session = new Realtime(address(), { reopen: false });
     session.ontransport = function (event) {
       path.push({ name: event.transport, after: Demo.now() - began, reason: event.reason });
@@ -50,7 +56,12 @@
   }
 
   function draw(path) {
-    var table = session.negotiation, ladder = byId("ladder"), slowest = 0, words = [], i;
+    var table = session ? session.negotiation : drawn, ladder = byId("ladder"), slowest = 0, words = [], i;
+    drawn = table;
+    for (i = 0; i < table.length; i++) {
+      // A session that opened at once has its own transport's time from the page.
+      if (table[i].verdict === "taken" && !table[i].timing && path.length === 1) table[i].timing = path[0].after / 1000;
+    }
     for (i = 0; i < table.length; i++) slowest = Math.max(slowest, table[i].timing || 0);
     Demo.clear(ladder);
     for (i = 0; i < table.length; i++) ladder.appendChild(rung(table[i], slowest));
@@ -63,10 +74,13 @@
   }
 
   function rung(row, slowest) {
-    var parts = [el("h3", { text: Demo.NAMES[row.name] || row.name }), el("span", { "class": "tag", text: row.verdict })], bar;
+    var parts = [el("h3", { text: Demo.NAMES[row.name] || row.name }), el("span", { "class": "tag", text: row.verdict })], told = server[row.name], bar;
     var reason = row.reason || (row.verdict === "taken" ? "carries the session" : "");
     if (row.timing) reason += (reason ? "; " : "") + "got through in " + Demo.figure(row.timing * 1000) + " ms";
     parts.push(el("p", { text: reason || "not tried" }));
+    if (told && row.verdict !== "taken" && (told.verdict !== row.verdict || told.reason !== row.reason)) {
+      parts.push(el("p", { text: "Asked without that history the server says: " + told.verdict + (told.reason ? ", " + told.reason : "") }));
+    }
     if (row.timing) {
       bar = el("i");
       bar.style.width = (100 * row.timing) / slowest + "%";
@@ -83,9 +97,14 @@
     Demo.clear(body);
     for (i = 0; i < config.transports.length; i++) {
       name = config.transports[i];
-      cells = [el("td", { text: "—" }), el("td", { text: "—" }), el("td", { text: "—" }), el("td", { "class": "words quiet", text: "" })];
+      cells = [
+        el("td", { role: "cell", "data-label": "got through", text: "—" }),
+        el("td", { role: "cell", "data-label": "open, ms", text: "—" }),
+        el("td", { role: "cell", "data-label": "echo, ms", text: "—" }),
+        el("td", { role: "cell", "class": "words quiet", text: "" })
+      ];
       rows[name] = cells;
-      body.appendChild(el("tr", { id: "doctor-" + name }, [el("th", { scope: "row", "class": "t-" + name, text: Demo.NAMES[name] })].concat(cells)));
+      body.appendChild(el("tr", { role: "row", id: "doctor-" + name }, [el("th", { scope: "row", role: "rowheader", "class": "t-" + name, text: Demo.NAMES[name] })].concat(cells)));
     }
     Demo.show("doctor", true);
     step(0);
