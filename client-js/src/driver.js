@@ -145,8 +145,12 @@ export function drive(owner, url, transports, options) {
 
   // -- times, in milliseconds ----------------------------------------------------------------------------------------
 
+  function setting(name, missing) {
+    return options[name] === undefined ? missing : options[name];
+  }
+
   function patience() {
-    return options.attachTimeout || 5000;
+    return setting("attachTimeout", 5000);
   }
 
   /** After how long a server that has nothing to say pings. */
@@ -299,7 +303,8 @@ export function drive(owner, url, transports, options) {
         }
       }
     }
-    if (carrier._last && carrier.kind < HELD) carrier.end(""); // the others tell of their end themselves
+    if (carrier.kind >= HELD) return; // they tell of their end themselves, at once
+    if (carrier._last) carrier.end("");
     else if (!plain || machine._ackDue(1000) < dueAt) turn();
   }
 
@@ -417,6 +422,7 @@ export function drive(owner, url, transports, options) {
     var rounds = choice._list.length;
     machine._unannounced();
     goesOn = false;
+    graceAt = Infinity;
     why = carrier._transport.name + ": " + how;
     judge(carrier, how);
     if (carrier._refusal !== 4406) fails++;
@@ -498,7 +504,7 @@ export function drive(owner, url, transports, options) {
     watch(now);
     tryBetter(now);
 
-    if (uplink._batch && due(uplink._batch._since + (options.postTimeout || 10000), now)) uplink._batch.end("no answer in time");
+    if (uplink._batch && due(uplink._batch._since + setting("postTimeout", 10000), now)) uplink._batch.end("no answer in time");
     if (newest && newest.kind === DUPLEX) flush();
     kind = newest ? newest.kind : goesOn ? current.kind : DUPLEX;
     uplink._turn(now, kind, newest && newest._brings, toJudge(newest) || toJudge(beside));
@@ -523,7 +529,7 @@ export function drive(owner, url, transports, options) {
       if (due(carrier._since + carrier._limit, now)) carrier.end("no answer in time");
       else if (due(carrier._verdictAt, now)) isHeldBack(carrier);
       else if (due(graceAt, now)) carrier.end("no answer while HTTP had one");
-      else if (carrier._opens && carrier.kind === DUPLEX && !raced && due(carrier._since + (options.raceDelay || 250), now)) {
+      else if (carrier._opens && carrier.kind === DUPLEX && !raced && due(carrier._since + setting("raceDelay", 250), now)) {
         // A good network pays nothing for this. On a bad one the session is open while the WebSocket still hangs.
         raced = true;
         opener = choice._opener();

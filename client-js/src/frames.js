@@ -6,6 +6,7 @@
 
 var PROTOCOL_ERROR = 1002;
 var INVALID_TEXT = 1007;
+var MOST = 9007199254740991;
 var SURROGATES = /[\ud800-\udbff][\udc00-\udfff]|[\ud800-\udfff]/g;
 var ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
@@ -57,7 +58,7 @@ export function fromBase64(text) {
 }
 
 function number(text) {
-  if (!/^(0|[1-9]\d{0,15})$/.test(text) || +text > 9007199254740991) throw PROTOCOL_ERROR;
+  if (!/^(0|[1-9]\d{0,15})$/.test(text) || +text > MOST) throw PROTOCOL_ERROR;
   return +text;
 }
 
@@ -65,24 +66,32 @@ function need(condition) {
   if (!condition) throw PROTOCOL_ERROR;
 }
 
+function isCount(value, least) {
+  return typeof value === "number" && value % 1 === 0 && value >= least && value <= MOST;
+}
+
 function isPair(value, least) {
-  return value && value[0] >= least && value[1] >= least && value.length === 2;
+  return value && isCount(value[0], least) && isCount(value[1], least) && value.length === 2;
+}
+
+function isTime(value) {
+  return typeof value === "number" && value > 0;
 }
 
 /** Checks what the server's `o` says: only what is known to be sound reaches the machine. */
 function opened(json) {
-  var server, names, i;
+  var server, names, pauses, i;
   try {
     server = JSON.parse(json);
   } catch (error) {
     throw PROTOCOL_ERROR;
   }
   need(server && /^[\w.-]+$/.test(server.sid) && typeof server.sid === "string");
-  need(isPair(server.ack, 0) && isPair(server.window, 1) && isPair(server.max_batch, 1) && server.max_size >= 1);
-  need(isPair(server.poll_interval, 0) && server.poll_interval[0] > 0);
-  need(server.poll_interval[1] >= server.poll_interval[0] && server.resume_window > 0);
-  need(server.ping_interval === null || server.ping_interval > 0);
-  need(server.ping_timeout === null || server.ping_timeout > 0);
+  need(isPair(server.ack, 0) && isPair(server.window, 1) && isPair(server.max_batch, 1) && isCount(server.max_size, 1));
+  pauses = server.poll_interval;
+  need(pauses && isTime(pauses[0]) && isTime(pauses[1]) && pauses[0] <= pauses[1] && isTime(server.resume_window));
+  need(server.ping_interval === null || isTime(server.ping_interval));
+  need(server.ping_timeout === null || isTime(server.ping_timeout));
   names = server.transports;
   need(names && typeof names === "object" && typeof server.transport === "string");
   for (i = 0; i < names.length; i++) need(names[i] && names[i].name);
@@ -103,7 +112,7 @@ export function mayCloseWith(code) {
 export function parse(frame) {
   var type = frame.charAt(0), rest = frame.slice(1), code;
   var fields = /[acdnrx]/.test(type) && rest.split(",");
-  if (/[\ud800-\udfff]/.test(rest) && rest !== scalars(rest)) throw INVALID_TEXT;
+  if (/[\ud800-\udfff]/.test(frame) && frame !== scalars(frame)) throw INVALID_TEXT;
   switch (type) {
     case "":
       throw PROTOCOL_ERROR;
@@ -137,7 +146,7 @@ export function parse(frame) {
 /** A batch as its frames. Throws for what is none: the carrier is broken, and somebody else has answered. */
 export function parseBatch(text) {
   var frames = JSON.parse(text), i;
-  if (typeof frames !== "object" || frames.length === undefined) throw PROTOCOL_ERROR;
+  if (/\n\s*\S/.test(text) || frames.length === undefined || typeof frames !== "object") throw PROTOCOL_ERROR;
   for (i = 0; i < frames.length; i++) if (typeof frames[i] !== "string") throw PROTOCOL_ERROR;
   return frames;
 }

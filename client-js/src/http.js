@@ -71,6 +71,11 @@ export function request(asker, url, body, grown) {
   };
 }
 
+/** One poll: the answer is a batch. */
+export function poll(carrier, url, first) {
+  return request(carrier, url, JSON.stringify([first].concat(carrier.messages())));
+}
+
 /** Sends frames up: the way of all transports but those that live without CORS. */
 export function post(asker, url, frames) {
   return request(asker, url, JSON.stringify(frames));
