@@ -25,7 +25,6 @@ var held = {}; // origin -> how many sessions of this page hold a request
  * _closed(code, reason, clean, delay); the last is when it is over.
  */
 export function drive(owner, url, transports, options) {
-  var base = url + "/v1/";
   var origin = /^\w+:\/\/[^\/]*/.exec(url)[0];
   var cross = typeof location !== "undefined" && location.protocol + "//" + location.host !== origin;
   var newest = null; // the carrier that was started last; between two polls there is none
@@ -44,7 +43,7 @@ export function drive(owner, url, transports, options) {
 
   // What carriers, the uplink, the machine and the page call.
   var driver = {
-    _base: base,
+    _address: address,
     _cross: cross,
     _options: options,
     _send: send,
@@ -73,6 +72,11 @@ export function drive(owner, url, transports, options) {
 
   authorise();
   return driver;
+
+  /** The address of a transport, or of "send". The endpoint's query, which is the application's, stays. */
+  function address(name) {
+    return url.replace(/\/?(\?|$)/, "/v1/" + name + "$1");
+  }
 
   // -- what the application asks -------------------------------------------------------------------------------------
 
@@ -122,7 +126,7 @@ export function drive(owner, url, transports, options) {
     } else if (machine._sid && typeof navigator !== "undefined" && navigator.sendBeacon) {
       frames = [machine._head()].concat(machine._batch(machine._acked + 1));
       if (machine._unsent() || JSON.stringify(frames).length > 6e4) frames = [frames[0], "x1001,session,,"];
-      navigator.sendBeacon(base + "send", JSON.stringify(frames));
+      navigator.sendBeacon(address("send"), JSON.stringify(frames));
     }
     machine._end(1001, "the page was left", false);
   }
@@ -208,7 +212,7 @@ export function drive(owner, url, transports, options) {
     try {
       carrier._link = carrier._transport.open(
         carrier,
-        base + carrier._transport.name,
+        address(carrier._transport.name),
         gen ? machine._hello(carrier, choice._history(), authData) : "p"
       );
     } catch (error) {
