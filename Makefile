@@ -34,7 +34,7 @@ $(VENV)/.demo: pyproject.toml
 	@VENV=$(VENV) sh .ci/setup ""
 	@touch $@
 
-$(VENV)/.dev: pyproject.toml .ci/setup .ci/boxes
+$(VENV)/.dev: pyproject.toml .ci/setup .ci/boxes .ci/browsers tests/browsers/lab/package.json
 	@VENV=$(VENV) sh .ci/setup "[dev]"
 	@touch $@ $(VENV)/.demo
 
