@@ -103,17 +103,10 @@ class Firefox(Engine):
         self._profile = Path(tempfile.mkdtemp(prefix="realtime-firefox-"))
         lines = (f'user_pref("{name}", {_js(value)});\n' for name, value in PREFERENCES.items())
         (self._profile / "user.js").write_text("".join(lines), "utf-8")
-        command: list[str | Path] = [
-            "firefox-esr",
-            "--headless",
-            "--no-remote",
-            "--remote-debugging-port=0",
-            "--profile",
-            self._profile,
-        ]
+        options = ["--headless", "--no-remote", "--remote-debugging-port=0"]
         self._program = await Program.start(
             "firefox",
-            [*command, "about:blank"],
+            ["firefox-esr", *options, "--profile", self._profile, "about:blank"],
             env={"HOME": str(self._profile), "MOZ_HEADLESS": "1", "MOZ_CRASHREPORTER_DISABLE": "1"},
         )
         found = await self._program.wait_for(r"WebDriver BiDi listening on (ws://\S+)", 60.0)

@@ -36,6 +36,8 @@ class LinePage(Page):
         return None if text is None else json.loads(text)
 
     async def screenshot(self, path: Path) -> None:
+        if not self._engine.pictures:
+            await super().screenshot(path)
         await self._engine.command("screenshot", self.number, path=str(path))
 
 

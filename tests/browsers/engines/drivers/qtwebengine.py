@@ -21,7 +21,7 @@ class Page(QWebEnginePage):
     """A page that tells its console."""
 
     def __init__(self, number: int, profile: QWebEngineProfile) -> None:
-        super().__init__(profile)
+        super().__init__(profile, None)  # of one argument it would be the parent
         self.number = number
 
     def javaScriptConsoleMessage(self, level: int, message: str, line: int, source: str) -> None:  # noqa: N802 # Qt's
@@ -48,9 +48,6 @@ class Driver(Lines):
         view.load(QUrl(url))
 
     def do_evaluate(self, page: int, script: str) -> object:
-        program = (
-            "(function(){try{return JSON.stringify({v:eval(%s)})}catch(e){return JSON.stringify({e:String(e)})}})()"
-        )
         self.pages[page][1].runJavaScript(EVALUATE % json.dumps(script), partial(self._evaluated, self.number))
         return self.LATER
 

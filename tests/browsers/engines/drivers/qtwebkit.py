@@ -43,9 +43,6 @@ class Driver(Lines):
         view.load(QUrl(url))
 
     def do_evaluate(self, page: int, script: str) -> str:
-        program = (
-            "(function(){try{return JSON.stringify({v:eval(%s)})}catch(e){return JSON.stringify({e:String(e)})}})()"
-        )
         answer = json.loads(self.views[page].page().mainFrame().evaluateJavaScript(EVALUATE % json.dumps(script)))
         if "e" in answer:
             raise RuntimeError(answer["e"])
