@@ -2,7 +2,7 @@
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint fast bench fuzz clean
+.PHONY: demo test lint fast bench fuzz matrix clean
 
 demo: $(VENV)/.demo
 	@exec $(BIN)/realtime demo
@@ -29,6 +29,10 @@ bench: $(VENV)/.dev
 # 100,000 generated inputs; takes a few minutes. `make fuzz ARGS="--seed 2"` for others, "--seed 2 --only 4711" for one.
 fuzz: $(VENV)/.dev
 	$(BIN)/python -m tests.fuzz $(ARGS)
+
+# Every browser engine under every fault; takes about ten minutes, and writes docs/browsers.md.
+matrix: $(VENV)/.dev
+	$(BIN)/python -m tests.browsers.matrix --write $(ARGS)
 
 $(VENV)/.demo: pyproject.toml
 	@VENV=$(VENV) sh .ci/setup ""

@@ -80,28 +80,33 @@ class Harness:
     _reports: dict[str, asyncio.Future[Any]] = field(default_factory=dict)
     _numbers: Any = field(default_factory=itertools.count)
 
-    def address(
-        self, token: str, transport: str, scenarios: Sequence[str], same: str | None = None, cross: str | None = None
-    ) -> str:
-        """The page's address. `same` and `cross` are bases of endpoints other than the harness's own."""
+    def address(self, token: str, transport: str, scenarios: Sequence[str], pages: str | None = None) -> str:
+        """The page's address. `pages` is another way to the port of the pages, such as a proxy."""
+        pages = pages or self.pages
         query = {
             "token": token,
             "transport": transport,
             "scenarios": ",".join(scenarios),
-            "same": same or f"{self.pages}/realtime",
-            "cross": cross or f"{self.other}/realtime",
+            "same": f"{pages}/realtime",
+            "cross": f"{self.other}/realtime",
         }
-        return f"{self.pages}/run.html?{urlencode(query)}"
+        return f"{pages}/run.html?{urlencode(query)}"
 
     async def run(
-        self, engine: Engine, transport: str, scenarios: Sequence[str], *, timeout: float = 60.0, **bases: str
+        self,
+        engine: Engine,
+        transport: str,
+        scenarios: Sequence[str],
+        *,
+        timeout: float = 60.0,
+        pages: str | None = None,
     ) -> Report:
         """Runs scenarios one after another in a fresh page. An empty `transport` leaves the choice to the client.
 
         Raises Failure when there is no report within `timeout` seconds.
         """
         token = f"{os.getpid()}-{next(self._numbers)}"
-        address = self.address(token, transport, scenarios, **bases)
+        address = self.address(token, transport, scenarios, pages)
         async with engine.open(address) as page:
             return await self.report(token, page, timeout)
 
@@ -185,16 +190,12 @@ async def _up(stack: contextlib.AsyncExitStack, app: web.Application) -> str:
 
 
 def _file(path: Path, kind: str) -> Any:
-    async def handle(request: web.Request) -> web.Response:
-        if not path.exists():
-            raise web.HTTPNotFound(text=f"{path.name} has not been built")
-        return web.Response(text=path.read_text("utf-8"), content_type=kind, charset="utf-8")
-
-    return handle
+    # Read once: nothing changes while tests run.
+    return _text(path.read_text("utf-8") if path.exists() else "", kind)
 
 
 def _text(text: str, kind: str) -> Any:
     async def handle(request: web.Request) -> web.Response:
-        return web.Response(text=text, content_type=kind)
+        return web.Response(text=text, content_type=kind, charset="utf-8")
 
     return handle

@@ -32,7 +32,7 @@ async def test_all_scenarios(engine: Engine, transport: str, harness: Harness) -
     if not can(engine.name, transport):
         pytest.skip(GAPS[engine.name, transport])
     scenarios = [name for name in SCENARIOS if (engine.name, name) not in NOT_EMULATED]
-    report = await harness.run(engine, transport, scenarios, timeout=100)
+    report = await harness.run(engine, transport, scenarios, timeout=60)
     problems = [f"{outcome.scenario}: {outcome.problem}" for outcome in report.outcomes if not outcome.ok]
     assert problems == [], "\n".join(report.log[-60:])
     assert [outcome.scenario for outcome in report.outcomes] == scenarios
