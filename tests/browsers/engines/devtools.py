@@ -60,7 +60,8 @@ class DevToolsPage(Page):
         elif method == "Log.entryAdded":
             entry = params["entry"]
             # A failed request is the engine's note, not an error of the page's.
-            kind = "network" if entry["source"] == "network" else entry["level"]
+            network = entry["source"] == "network" or entry["text"].startswith("WebSocket connection to")
+            kind = "network" if network else entry["level"]
             self.note(kind, f"{entry['text']} ({entry.get('url')})")
         elif method == "Inspector.targetCrashed":
             self.note("error", "the page crashed")

@@ -46,8 +46,13 @@ class FirefoxPage(Page):
 
     def take(self, entry: dict[str, Any]) -> None:
         """A line of the log."""
+        text = str(entry.get("text"))
+        # A failed request is the engine's note, not an error of the page's.
+        network = text.startswith(("Firefox can\u2019t establish", "The connection to", "Cross-Origin Request Blocked"))
         where = (entry.get("stackTrace") or {}).get("callFrames") or [{}]
-        self.note(entry["level"], f"{entry.get('text')} ({where[0].get('url')}:{where[0].get('lineNumber')})")
+        self.note(
+            "network" if network else entry["level"], f"{text} ({where[0].get('url')}:{where[0].get('lineNumber')})"
+        )
 
     async def evaluate(self, script: str) -> Any:
         answer = await self._rpc.call(

@@ -27,6 +27,7 @@ from realtime.testing import (
     Rule,
 )
 
+from ..abilities import ONLY
 from ..engines import Engine
 from ..harness import Failure, Harness
 
@@ -35,7 +36,7 @@ __all__ = ["FAULTS", "SETTINGS", "Cell", "Trouble", "run_cell"]
 # As short as a server would have them at the least: a black hole is found after two seconds.
 SETTINGS: dict[str, Any] = {"ping_interval": 1.0, "ping_timeout": 1.0, "resume_window": 60.0}
 # Of one cell, in seconds.
-TIMEOUT = 60.0
+TIMEOUT = 30.0
 STREAMS = ("sse", "xhr_streaming", "multipart", "htmlfile")
 # How long the server is gone, in seconds: that is the fault itself, and no wait for an event.
 GONE = 1.5
@@ -124,8 +125,9 @@ async def _troubled(harness: Harness, trouble: Trouble) -> AsyncIterator[tuple[F
                     await extra
 
 
-async def run_cell(engine: Engine, fault: str, harness: Harness, transport: str = "") -> Cell:
-    """One engine under one fault, over the transports given or those that the client wants."""
+async def run_cell(engine: Engine, fault: str, harness: Harness) -> Cell:
+    """One engine under one fault, over whatever transport the client takes (but for the engines in ONLY)."""
+    transport, _ = ONLY.get(engine.name, ("", ""))
     async with _troubled(harness, FAULTS[fault]) as (proxy, _):
         try:
             # The page too comes through the proxy, so that all is of one origin, as it is with most sites.
