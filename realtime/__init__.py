@@ -28,7 +28,7 @@ from .core.lifecycle import State
 from .hub import Room
 from .server import Server
 from .session import Session, SessionRequest
-from .web.plugin import get_server, setup
+from .web.plugin import client_url, get_server, setup
 
 __all__ = [
     "BrokerError",
@@ -47,6 +47,7 @@ __all__ = [
     "SessionRequest",
     "State",
     "Unauthorized",
+    "client_url",
     "connect",
     "get_server",
     "setup",

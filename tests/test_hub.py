@@ -167,10 +167,12 @@ async def test_a_broadcast_is_encoded_once_for_each_kind_of_carrier(
     await place.rt.room("lobby").send(b"\x00")
     for peer, _ in pairs:
         assert await peer.take(2) == ["mhello", b"\x00"]
-    # Two kinds: WebSocket frames, and JSON strings for every kind of poll.
+    # Three kinds: WebSocket frames, JSON strings for every kind of batch, and those in scripts.
     assert len(items) == 2
-    assert [sorted(item.encoded) for item in items] == [["native server batch", "native server duplex"]] * 2
-    assert sorted(frame for _, frame in encoded if isinstance(frame, str)) == ["bAA==", "mhello", "mhello"]
+    assert [sorted(item.encoded) for item in items] == [
+        ["native server json", "native server message", "native server script"]
+    ] * 2
+    assert sorted(frame for _, frame in encoded if isinstance(frame, str)) == ["bAA=="] * 2 + ["mhello"] * 3
     assert [frame for _, frame in encoded if isinstance(frame, bytes)] == [b"\x00"]
 
 

@@ -21,6 +21,7 @@ NAMES = {
     "SessionRequest",
     "State",
     "Unauthorized",
+    "client_url",
     "connect",
     "get_server",
     "setup",

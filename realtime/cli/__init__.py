@@ -17,6 +17,7 @@ import aiohttp
 import realtime
 
 from ..client.drivers import DRIVERS
+from ..client.probes import PROBES
 from ..core.errors import LocalProtocolError
 from ..transports import TRANSPORTS
 from . import connect, demo, doctor
@@ -34,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return doctor.run(
                 doctor.Options(
                     url=options.url,
-                    transports=options.transport or tuple(TRANSPORTS),
+                    transports=options.transport or tuple(PROBES),
                     headers=_headers(options),
                     auth=options.auth,
                     proxy=options.proxy,
@@ -99,8 +100,8 @@ def _add_doctor(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--transport",
         action="append",
-        choices=tuple(TRANSPORTS),
-        help="try this transport only; repeat it for several",
+        choices=tuple(PROBES),
+        help="try this transport only; repeat it for several (htmlfile and jsonp are run by browsers only)",
     )
     parser.add_argument(
         "--timeout", type=_some_seconds, default=20.0, metavar="SECONDS", help="for all of it (default: 20)"

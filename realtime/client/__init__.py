@@ -13,7 +13,7 @@ from yarl import URL
 from ..clock import Clock
 from ..core.config import Config
 from ..core.errors import LocalProtocolError
-from .drivers import DRIVERS
+from .drivers import BROWSERS_ONLY, DRIVERS
 from .session import ClientSession, Settings
 
 __all__ = ["ClientSession", "connect"]
@@ -67,6 +67,10 @@ class connect:  # noqa: N801 # used like a function, as in websockets
         if isinstance(transports, str) or not names or len(set(names)) != len(names):
             raise LocalProtocolError(f"transports is a sequence of different names, not {transports!r}")
         for name in names:
+            if name in BROWSERS_ONLY:
+                raise LocalProtocolError(
+                    f"only browsers run {name}: it needs a page to call; this client has {', '.join(DRIVERS)}"
+                )
             if name not in DRIVERS:
                 raise LocalProtocolError(f"this client has no transport {name!r}; it has {', '.join(DRIVERS)}")
         self._settings = Settings(

@@ -19,6 +19,7 @@ from yarl import URL
 
 from ..core.errors import LocalProtocolError
 from ..transports import TRANSPORTS
+from .drivers import BROWSERS_ONLY
 from .findings import Finding
 from .probes import PROBES
 from .probing import Place, Probe, reach
@@ -54,7 +55,7 @@ class Examination:
 async def examine(
     url: str | URL,
     *,
-    transports: Sequence[str] = tuple(TRANSPORTS),
+    transports: Sequence[str] = tuple(PROBES),
     timeout: float = 20.0,
     patience: float = 3.0,
     headers: Mapping[str, str] | None = None,
@@ -74,6 +75,10 @@ async def examine(
     target = _endpoint(url)
     via = _proxy(target, proxy)
     for name in transports:
+        if name in BROWSERS_ONLY:
+            raise LocalProtocolError(
+                f"only browsers run {name}, so nothing can be said of it from here; there are {', '.join(PROBES)}"
+            )
         if name not in PROBES:
             raise LocalProtocolError(f"there is no transport {name!r}; there are {', '.join(PROBES)}")
     if not timeout > 0 or not patience >= 0:

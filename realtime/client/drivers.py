@@ -25,11 +25,22 @@ from .links import PollLink, StreamLink, WebSocketLink
 from .session import ClientSession
 from .supervisor import Fate
 
-__all__ = ["DRIVERS", "acknowledge_close", "open_beside", "post", "probe_stream", "probe_websocket", "renew"]
+__all__ = [
+    "BROWSERS_ONLY",
+    "DRIVERS",
+    "acknowledge_close",
+    "open_beside",
+    "post",
+    "probe_stream",
+    "probe_websocket",
+    "renew",
+]
 
 WEBSOCKET = NativeCodec(WebSocketMessages(), "client")
 POLLS = {name: NativeCodec(TRANSPORTS[name], "client") for name in ("long_polling", "polling")}
 STREAMS = {name: NativeCodec(TRANSPORTS[name], "client") for name in ("xhr_streaming", "sse", "multipart")}
+# What needs a page: an iframe to fill, a function to call.
+BROWSERS_ONLY = frozenset({"htmlfile", "jsonp"})
 POST = POLLS["long_polling"]  # batches look alike on all of them
 
 FAILURES = (aiohttp.ClientError, TimeoutError, OSError)

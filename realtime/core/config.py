@@ -29,7 +29,16 @@ HOLD_WITHOUT_PINGS = 25.0
 class Config:
     """Settings of a server, or of one endpoint. Times in seconds, sizes in bytes of payload."""
 
-    transports: tuple[str, ...] = ("websocket", "sse", "xhr_streaming", "multipart", "long_polling", "polling")
+    transports: tuple[str, ...] = (
+        "websocket",
+        "sse",
+        "xhr_streaming",
+        "multipart",
+        "htmlfile",
+        "long_polling",
+        "polling",
+        "jsonp",
+    )
     max_size: int = 1_048_576
     max_queue: int = 256
     max_queue_size: int = 1_048_576
@@ -61,7 +70,7 @@ class Config:
         for name in ("max_size", "max_outbox", "max_outbox_size", "max_batch_size"):
             self._check(name, getattr(self, name) >= 1, "must be at least 1")
         # A stream brings more than its head before it is recycled.
-        self._check("max_stream_size", self.max_stream_size >= 1024, "must be at least 1024")
+        self._check("max_stream_size", self.max_stream_size >= 4096, "must be at least 4096")
         # A head, a message and the answer to a go-away.
         self._check("max_batch", self.max_batch >= 3, "must be at least 3")
         self._check("max_queue", self.max_queue >= INITIAL_WINDOW.messages, "must be at least 16")

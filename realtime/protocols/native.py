@@ -77,7 +77,7 @@ class NativeCodec:
         self.shape = transport.shape
         self.held = transport.held
         # Transports that lay frames alike share what was encoded.
-        self.key = f"native {kind} {'duplex' if transport.shape is Shape.DUPLEX else 'batch'}"
+        self.key = f"native {kind} {transport.lays}"
         self.wrap = transport.wrap
 
     def item(self, item: Outgoing) -> Part:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from .base import Decoder, Facts, Frame, Head, Transport
+from .form import Form
+from .htmlfile import HtmlFile
+from .jsonp import Jsonp
 from .long_polling import LongPolling
 from .multipart import Multipart
 from .polling import Polling
@@ -14,8 +17,11 @@ __all__ = [
     "TRANSPORTS",
     "Decoder",
     "Facts",
+    "Form",
     "Frame",
     "Head",
+    "HtmlFile",
+    "Jsonp",
     "LongPolling",
     "Multipart",
     "Polling",
@@ -29,5 +35,14 @@ __all__ = [
 # The server's transports by name, best first.
 TRANSPORTS: dict[str, Transport] = {
     transport.name: transport
-    for transport in (WebSocket(), ServerSentEvents(), XhrStreaming(), Multipart(), LongPolling(), Polling())
+    for transport in (
+        WebSocket(),
+        ServerSentEvents(),
+        XhrStreaming(),
+        Multipart(),
+        HtmlFile(),
+        LongPolling(),
+        Polling(),
+        Jsonp(),
+    )
 }

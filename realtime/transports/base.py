@@ -1,9 +1,9 @@
 """What a transport is: how a batch of frames lies on a carrier. Pure; nothing here knows what a frame means.
 
-A transport is a small object with five members besides its name and shape: `head` (status and headers, from the facts
-of the request), `frame` (one frame as it lies in a batch; cached per message), `wrap` (the frames of one flush as
-buffers; where a protocol needs chunk boundaries, one buffer is one chunk), `tail` (what ends the carrier) and `decoder`
-(is fed bytes, gives frames).
+A transport is a small object with five members besides its name, its shape and its way to lay frames: `head` (status
+and headers, from the facts of the request), `frame` (one frame as it lies in a batch; cached per message), `wrap` (the
+frames of one flush as buffers; where a protocol needs chunk boundaries, one buffer is one chunk), `tail` (what ends the
+carrier) and `decoder` (is fed bytes, gives frames).
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ class Facts(NamedTuple):
     """What a transport may have to know of the request."""
 
     http_version: tuple[int, int] = (1, 1)
+    # The function of the page that takes what comes, where the answer is a script.
+    callback: str = ""
 
 
 class Head(NamedTuple):
@@ -60,6 +62,10 @@ class Transport(Protocol):
     @property
     def held(self) -> bool:
         """Whether the server keeps a poll until it has news."""
+
+    @property
+    def lays(self) -> str:
+        """How frame() lays a frame. Transports that say the same share what was encoded."""
 
     def head(self, facts: Facts) -> Head: ...
 

@@ -24,6 +24,7 @@ class LongPolling:
     method = "POST"
     shape = Shape.POLL
     held = True
+    lays = "json"
 
     def head(self, facts: Facts) -> Head:
         """The answer's status and headers."""

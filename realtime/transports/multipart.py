@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from ..core.carrier import Part, Shape
 from .base import Facts, Frame, Head
 from .batch import BatchLines, LinesDecoder, join, quote
-from .xhr_streaming import STREAM_HEADERS
+from .xhr_streaming import PADDING, STREAM_HEADERS
 
 __all__ = ["Multipart"]
 
@@ -26,11 +26,13 @@ class Multipart:
     method = "GET"
     shape = Shape.STREAM
     held = False
+    lays = "json"
 
     def head(self, facts: Facts) -> Head:
-        """The answer's status and headers, and the first boundary."""
+        """The answer's status and headers, a preamble as padding (RFC 2046 §5.1.1), and the first boundary."""
         content_type = f'multipart/x-mixed-replace; boundary="{BOUNDARY}"'
-        return Head(200, (("Content-Type", content_type), *STREAM_HEADERS), _DELIMITER + b"\r\n")
+        prelude = b" " * PADDING + b"\r\n" + _DELIMITER + b"\r\n"
+        return Head(200, (("Content-Type", content_type), *STREAM_HEADERS), prelude)
 
     def frame(self, frame: Frame) -> bytes:
         """One frame, as it lies in a batch."""

@@ -51,6 +51,7 @@ class WebSocketMessages:
     method = "GET"
     shape = Shape.DUPLEX
     held = False
+    lays = "message"
 
     def head(self, facts: Facts) -> Head:
         """The handshake's answer; a WebSocket library adds the headers of RFC 6455 §4.2.2."""

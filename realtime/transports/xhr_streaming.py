@@ -11,7 +11,7 @@ from ..core.carrier import Part, Shape
 from .base import Facts, Frame, Head
 from .batch import LinesDecoder, join, quote
 
-__all__ = ["STREAM_HEADERS", "XhrStreaming"]
+__all__ = ["PADDING", "STREAM_HEADERS", "XhrStreaming"]
 
 # Nothing between the two ends may keep, change or hold back what streams: no-transform stops compressing proxies,
 # X-Accel-Buffering stops nginx, nosniff lets Chromium show text before its end.
@@ -32,6 +32,7 @@ class XhrStreaming:
     method = "POST"
     shape = Shape.STREAM
     held = False
+    lays = "json"
 
     def head(self, facts: Facts) -> Head:
         """The answer's status and headers, and a line of padding."""

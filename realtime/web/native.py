@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -34,15 +33,28 @@ from ..server import Server
 from ..session import Endpoint, Session, SessionRequest
 from ..transports import TRANSPORTS, Facts, Frame, Transport
 from ..transports.batch import decode_batch
+from ..transports.form import parse_fields
 from .forwarded import Origin, Proxies, address_key
 from .links import CLOSE_PATIENCE, PollLink, StreamLink, WebSocketLink
-from .origins import Admission, check_origins, cors_headers, judge
+from .origins import Admission, asker, check_origins, cors_headers, judge
+from .replies import (
+    CODECS,
+    FORMS,
+    PLAIN,
+    SAFE,
+    Misasked,
+    Reply,
+    answer,
+    is_form,
+    query_of,
+    refused,
+    reply_to_fields,
+    respond,
+)
 from .watch import Watch
 
 __all__ = ["NativeRoutes"]
 
-CODECS = {name: NativeCodec(transport) for name, transport in TRANSPORTS.items()}
-POLL_CODEC = CODECS["long_polling"]  # its framing is that of every POST's answer
 # A frame that is no message (an open with auth data) may be so many bytes larger than max_size.
 HEAD_SIZE = 65_536
 # What an open may bring before the client knows max_batch: a head, the initial window, and one to spare.
@@ -51,13 +63,13 @@ LEAST_BATCH = INITIAL_WINDOW.messages + 2
 HEADS_AND_NUMBERED = ("o", "r", "u", "m", "b", "c", "d", "")
 # What reading a body may raise.
 BROKEN_BODY = (ClientPayloadError, web.RequestPayloadError, HttpProcessingError, ConnectionError)
+# Where auth data stand in a URL.
+NO_AUTH_HERE = "auth data do not belong in a URL, which is logged: send them by POST, a form, or a WebSocket's frame"
 NEGOTIATE_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 # How long a stream that was only probed goes on.
 PROBE_SECONDS = 5.0
 # How long a body that was refused is still read, in seconds.
 LINGER = 1.0
-# Also on answers that have no body.
-SAFE = {"Cache-Control": "no-store, no-transform", "X-Content-Type-Options": "nosniff"}
 # How long a body that nobody asked for is read on, so that its connection can be used again (as aiohttp would).
 PATIENCE = 10.0
 # How long the peer of a stream that has ended may take to read the rest, in seconds.
@@ -83,7 +95,7 @@ class NativeRoutes:
         try:
             endpoint = self._admit(request, "negotiate")
         except Refusal as refusal:
-            return _answer(request, refusal.http_status, [refusal_frame(refusal)])
+            return answer(request, refusal.http_status, [refusal_frame(refusal)])
         if request.method == "OPTIONS":
             return web.Response(status=204, headers=_preflight(request))
         named = [name for name in request.query.get("transports", "").split(",") if name][:32]
@@ -108,30 +120,51 @@ class NativeRoutes:
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
         name = request.match_info["transport"]
+        reply = PLAIN
         try:
-            endpoint = self._admit(request, name)
-        except Refusal as refusal:
-            self._server.refused(refusal.code)
-            return await self._refuse(request, name, refusal)
-        if request.method == "OPTIONS":
-            return web.Response(status=204, headers=_preflight(request))
-        if name == "websocket":
-            return await self._websocket(request, endpoint)
-        try:
+            try:
+                endpoint = self._admit(request, name)
+            except Refusal as refusal:
+                self._server.refused(refusal.code)
+                if refusal.code != 4403:  # who must learn nothing is not asked how
+                    reply = await self._reply(request, name, self._server.config)
+                return await self._refuse(request, name, refusal, reply)
+            if request.method == "OPTIONS":
+                return web.Response(status=204, headers=_preflight(request))
+            if name == "websocket":
+                return await self._websocket(request, endpoint)
+            reply = await self._reply(request, name, endpoint.config)
             if name == "send":
-                return await self._send(request, endpoint)
+                return await self._send(request, endpoint, reply)
             if TRANSPORTS[name].shape is Shape.STREAM:
-                return await self._stream(request, endpoint, name)
-            return await self._poll(request, endpoint, name)
+                return await self._stream(request, endpoint, name, reply)
+            return await self._poll(request, endpoint, reply)
+        except Misasked as misasked:
+            self._server.refused(4400)
+            return web.Response(status=400, text=f"{misasked}\n", headers=SAFE)
         except Unreadable as unreadable:
             self._server.refused(unreadable.refusal.code)
             return await _last_answer(request, unreadable.refusal)
         except Refusal as refusal:
             self._server.refused(refusal.code)
-            return _refused(request, refusal)
+            return refused(request, refusal, reply=reply)
         except RemoteProtocolError as error:
             self._server.refused(error.close_code)
-            return _answer(request, error.http_status, [refusal_frame(Refusal(error.close_code, error.reason))])
+            frame = refusal_frame(Refusal(error.close_code, error.reason))
+            return answer(request, error.http_status, [frame], reply=reply)
+
+    async def _reply(self, request: web.Request, name: str, config: Config) -> Reply:
+        """How this request wants to be answered. Raises Misasked, RemoteProtocolError (4413) and Unreadable."""
+        if request.method == "GET" and name == "send":
+            if "callback" in request.query:
+                return reply_to_fields(CODECS["jsonp"], query_of(request))
+        elif request.method == "GET" and name in ("htmlfile", "jsonp"):
+            return reply_to_fields(CODECS[name], query_of(request))
+        elif request.method == "POST" and is_form(request) and (name == "send" or name in FORMS):
+            # Three bytes for one is the worst that percent-encoding does.
+            body = await self._whole_body(request, config, 3 * config.max_body + HEAD_SIZE)
+            return reply_to_fields(FORMS["long_polling" if name == "send" else name], body)
+        return Reply(CODECS[name]) if name in FORMS else PLAIN
 
     def _admit(self, request: web.Request, name: str) -> Endpoint:
         """The endpoint, if this request may go there at all. Raises Refusal."""
@@ -155,11 +188,13 @@ class NativeRoutes:
             known = "not in this endpoint's transports" if name in TRANSPORTS else "no transport of this server"
             raise Refusal(4406, f"{name[:32]} is {known}; there are {', '.join(endpoint.config.transports)}")
         method = "POST" if name == "send" else TRANSPORTS[name].method
-        if request.method not in (method, "OPTIONS"):
+        scripted = name == "send" and request.method == "GET" and "callback" in request.query
+        if request.method not in (method, "OPTIONS") and not scripted:
             raise Refusal(4405, f"{name} takes {method}, not {request.method}")
         return endpoint
 
-    async def _refuse(self, request: web.Request, name: str, refusal: Refusal) -> web.StreamResponse:
+    async def _refuse(self, request: web.Request, name: str, refusal: Refusal, reply: Reply) -> web.StreamResponse:
+        """The answer to a request that is not admitted."""
         ws = web.WebSocketResponse(compress=False, autoclose=False)
         # Only a forbidden origin is refused before the upgrade: the page must learn nothing more.
         if name == "websocket" and refusal.code != 4403 and _can_upgrade(request, ws):
@@ -172,9 +207,9 @@ class NativeRoutes:
             return ws
         transport = TRANSPORTS.get(name)
         if transport is not None and _reads_only_success(request, transport) and refusal.code != 4403:
-            return await self._refuse_stream(request, name, refusal)
+            return await self._refuse_stream(request, name, refusal, reply)
         headers = {"Allow": "POST" if transport is None else transport.method} if refusal.code == 4405 else {}
-        return _refused(request, refusal, headers, cors=refusal.code != 4403)
+        return refused(request, refusal, headers, cors=refusal.code != 4403, reply=reply)
 
     def _origin(self, request: web.Request) -> Origin:
         return self._proxies.origin(
@@ -206,10 +241,10 @@ class NativeRoutes:
 
     # -- polls and sends -------------------------------------------------------------------------------------------
 
-    async def _poll(self, request: web.Request, endpoint: Endpoint, name: str) -> web.Response:
-        head, frames = await self._read(request, endpoint)
+    async def _poll(self, request: web.Request, endpoint: Endpoint, reply: Reply) -> web.Response:
+        head, frames = await self._read(request, endpoint, reply)
         link = PollLink(request)
-        carrier = Carrier(CODECS[name], link, self._server.clock.now())
+        carrier = Carrier(reply.codec, link, self._server.clock.now())
         if isinstance(head, RequestHead) and head.gen == 0:
             raise RemoteProtocolError(4400, "u is for send; a poll starts with o or r")
         session = await self._take_up(request, endpoint, carrier, head, _renewal(frames))
@@ -229,11 +264,11 @@ class NativeRoutes:
             self._watch.discard(link)
             if not carrier.over:  # cancelled, or its connection is gone
                 machine.lost(carrier, self._server.clock.now())
-        return _respond(request, status, body)
+        return respond(request, status, body, reply=reply)
 
     # -- streams -----------------------------------------------------------------------------------------------------
 
-    async def _stream(self, request: web.Request, endpoint: Endpoint, name: str) -> web.StreamResponse:
+    async def _stream(self, request: web.Request, endpoint: Endpoint, name: str, reply: Reply) -> web.StreamResponse:
         transport = TRANSPORTS[name]
         machine: ServerMachine | None = None
 
@@ -244,10 +279,10 @@ class NativeRoutes:
         link = StreamLink(request, drained)
         carrier = Carrier(CODECS[name], link, self._server.clock.now())
         try:
-            first, frames = await self._stream_frames(request, endpoint, transport.method)
+            first, frames = await self._frames(request, endpoint, reply)
             if first[:1] == "p":
-                return await self._probed(request, carrier, link, str(first))
-            head = parse_head(first)
+                return await self._probed(request, carrier, link, str(first), reply)
+            head = _head(request, first)
             if isinstance(head, RequestHead) and head.gen == 0:
                 raise RemoteProtocolError(4400, "u is for send; a stream starts with o, r or p")
             session = await self._take_up(request, endpoint, carrier, head, _renewal(frames))
@@ -262,33 +297,31 @@ class NativeRoutes:
                 raise
             refusal = error if isinstance(error, Refusal) else Refusal(error.close_code, error.reason)
             self._server.refused(refusal.code)
-            return await self._refuse_stream(request, name, refusal)
+            return await self._refuse_stream(request, name, refusal, reply)
         if not newest and not carrier.over:
             if transport.method == "GET":
                 return web.Response(status=204, headers=SAFE | cors_headers(request.headers))  # stops EventSource
             machine.retire(carrier)
         self._watch.add(link)
         try:
-            return await self._run_stream(request, carrier, link)
+            return await self._run_stream(request, carrier, link, reply)
         finally:
             machine.lost(carrier, self._server.clock.now())
             self._watch.discard(link)
             link.finished()
 
-    async def _refuse_stream(self, request: web.Request, name: str, refusal: Refusal) -> web.StreamResponse:
+    async def _refuse_stream(
+        self, request: web.Request, name: str, refusal: Refusal, reply: Reply
+    ) -> web.StreamResponse:
         """A stream that says why there is none."""
         link = StreamLink(request, lambda: None)
         carrier = Carrier(CODECS[name], link, self._server.clock.now())
         carrier.finish([CODECS[name].text(refusal_frame(refusal))])
-        return await self._run_stream(request, carrier, link)
+        return await self._run_stream(request, carrier, link, reply)
 
-    async def _stream_frames(self, request: web.Request, endpoint: Endpoint, method: str) -> tuple[Frame, list[Frame]]:
-        """The first frame, in the URL or in the body, and the others. Raises RemoteProtocolError and Unreadable."""
-        if method == "GET":
-            return request.query.get("frame", ""), []
-        return await self._frames(request, endpoint)
-
-    async def _probed(self, request: web.Request, carrier: Carrier, link: StreamLink, ping: str) -> web.StreamResponse:
+    async def _probed(
+        self, request: web.Request, carrier: Carrier, link: StreamLink, ping: str, reply: Reply
+    ) -> web.StreamResponse:
         """Answers a probe: `q`, and then nothing for a while, so that something that holds streams back holds it."""
         payload = ping[1:65]
         carrier.write([carrier.codec.pong(payload if is_text(payload) else "")])
@@ -297,17 +330,19 @@ class NativeRoutes:
         self._probes.add(link)
         self._watch.add(link)  # whoever has seen the `q` leaves at once
         try:
-            return await self._run_stream(request, carrier, link)
+            return await self._run_stream(request, carrier, link, reply)
         finally:
             timer.cancel()
             self._probes.discard(link)
             self._watch.discard(link)
             link.finished()
 
-    async def _run_stream(self, request: web.Request, carrier: Carrier, link: StreamLink) -> web.StreamResponse:
+    async def _run_stream(
+        self, request: web.Request, carrier: Carrier, link: StreamLink, reply: Reply
+    ) -> web.StreamResponse:
         """Sends the response until it ends."""
         transport = TRANSPORTS[carrier.codec.name]
-        head = transport.head(Facts((request.version.major, request.version.minor)))
+        head = transport.head(Facts((request.version.major, request.version.minor), reply.callback))
         response = web.StreamResponse(
             status=head.status, headers={**dict(head.headers), **cors_headers(request.headers)}
         )
@@ -328,45 +363,66 @@ class NativeRoutes:
                 link.abort()
         return response
 
-    async def _send(self, request: web.Request, endpoint: Endpoint) -> web.Response:
-        head, frames = await self._read(request, endpoint)
+    async def _send(self, request: web.Request, endpoint: Endpoint, reply: Reply) -> web.Response:
+        head, frames = await self._read(request, endpoint, reply)
         if isinstance(head, Open) or head.gen:
             raise RemoteProtocolError(4400, "a send starts with u<sid>,<received>,<taken>,<first>")
+        if request.method == "GET" and any(frame[:1] == "t" for frame in frames):
+            raise RemoteProtocolError(4400, NO_AUTH_HERE)
         session = await self._find(request, endpoint, head.sid, _renewal(frames))
         machine = session._machine
         now = self._server.clock.now()
-        carrier = Carrier(POLL_CODEC, PollLink(request), now)
+        carrier = Carrier(reply.codec, PollLink(request), now)
         status = 200
-        answer: list[Part] = []
+        parts: list[Part] = []
         try:
             if machine.uplink(carrier, head.received, head.taken, head.first, now):
-                status = await self._feed(request, session, carrier, frames, answer)
+                status = await self._feed(request, session, carrier, frames, parts)
         except RemoteProtocolError as absurd:
             status = absurd.http_status
             machine.fail(absurd, now)
         if machine.outcome is not None:
-            answer.clear()  # whatever was said before the end, the answer is the end
-        answer.insert(0, machine.uplink_answer(carrier))
-        return _respond(request, status, POLL_CODEC.transport.wrap(answer)[0])
+            parts.clear()  # whatever was said before the end, the answer is the end
+        parts.insert(0, machine.uplink_answer(carrier))
+        return respond(request, status, reply.codec.wrap(parts)[0], reply=reply)
 
-    async def _read(self, request: web.Request, endpoint: Endpoint) -> tuple[Open | RequestHead, list[Frame]]:
-        """The head and the other frames of a POST. Raises RemoteProtocolError (4400, 4413) and Unreadable."""
-        first, frames = await self._frames(request, endpoint)
-        return parse_head(first), frames
+    async def _read(
+        self, request: web.Request, endpoint: Endpoint, reply: Reply
+    ) -> tuple[Open | RequestHead, list[Frame]]:
+        """The head and the other frames of a batch. Raises RemoteProtocolError (4400, 4413) and Unreadable."""
+        first, frames = await self._frames(request, endpoint, reply)
+        return _head(request, first), frames
 
-    async def _frames(self, request: web.Request, endpoint: Endpoint) -> tuple[Frame, list[Frame]]:
-        """The first and the other frames of a POST. Raises RemoteProtocolError (4400, 4413) and Unreadable."""
+    async def _frames(self, request: web.Request, endpoint: Endpoint, reply: Reply) -> tuple[Frame, list[Frame]]:
+        """The first and the other frames that a request brings, wherever it has them.
+
+        Raises RemoteProtocolError (4400, 4413) and Unreadable.
+        """
         config = endpoint.config
-        if request.content_length is not None and request.content_length > config.max_body:
-            raise RemoteProtocolError(4413, f"the body is above {config.max_body} bytes; split the batch")
+        if request.method == "GET" and request.match_info["transport"] != "send":
+            return request.query.get("frame", ""), []
+        if reply.callback:
+            (batch,) = parse_fields(reply.fields, "batch")
+            if batch is None:
+                raise RemoteProtocolError(4400, "the field batch is missing")
+            if len(batch) > config.max_body:
+                raise RemoteProtocolError(4413, f"the batch is above {config.max_body} bytes; split it")
+        else:
+            batch = await self._whole_body(request, config, config.max_body)
+        frames = decode_batch(batch, max(config.max_batch, LEAST_BATCH))
+        if not frames:
+            raise RemoteProtocolError(4400, "an empty batch; one starts with o, r or u")
+        return frames[0], frames[1:]
+
+    async def _whole_body(self, request: web.Request, config: Config, limit: int) -> bytes:
+        """The body, of at most so many bytes. Raises RemoteProtocolError (4413) and Unreadable."""
+        if request.content_length is not None and request.content_length > limit:
+            raise _too_large(limit)
         content = request.content
         try:
-            if content.is_eof():  # a short body that came with its head needs no time limit, nor a loop
-                body = content.read_nowait()
-                if len(body) > config.max_body:
-                    raise RemoteProtocolError(4413, f"the body is above {config.max_body} bytes; split it")
-            else:
-                body = await self._body(content, config)
+            if not content.is_eof():
+                return await self._body(content, config, limit)
+            body = content.read_nowait()  # a short body that came with its head needs no time limit, nor a loop
         except TimeoutError:
             if self._server.closing:
                 raise Unreadable(Refusal(4503, "the server is shutting down; come back later")) from None
@@ -374,12 +430,11 @@ class NativeRoutes:
             raise Unreadable(Refusal(4408, late)) from None
         except BROKEN_BODY as error:
             raise Unreadable(Refusal(4400, f"the body cannot be read: {error}")) from None
-        frames = decode_batch(body, max(config.max_batch, LEAST_BATCH))
-        if not frames:
-            raise RemoteProtocolError(4400, "an empty batch; one starts with o, r or u")
-        return frames[0], frames[1:]
+        if len(body) > limit:
+            raise _too_large(limit)
+        return body
 
-    async def _body(self, content: StreamReader, config: Config) -> bytes:
+    async def _body(self, content: StreamReader, config: Config, limit: int) -> bytes:
         """A body as it comes. Raises RemoteProtocolError (4413), TimeoutError, and BROKEN_BODY."""
         body = bytearray()
         async with asyncio.timeout(config.request_timeout) as timeout:
@@ -387,8 +442,8 @@ class NativeRoutes:
             try:
                 async for chunk in content.iter_any():
                     body += chunk
-                    if len(body) > config.max_body:
-                        raise RemoteProtocolError(4413, f"the body is above {config.max_body} bytes; split it")
+                    if len(body) > limit:
+                        raise _too_large(limit)
             finally:
                 self._reading.discard(timeout)
         return bytes(body)
@@ -419,7 +474,7 @@ class NativeRoutes:
                 self._server.note_failure(request.remote, "websocket", "a proxy took the Upgrade header out")
             refusal = Refusal(4400, "a WebSocket handshake is expected here: the Upgrade header is missing or wrong")
             self._server.refused(refusal.code)
-            return _answer(request, refusal.http_status, [refusal_frame(refusal)])
+            return answer(request, refusal.http_status, [refusal_frame(refusal)])
         try:
             await ws.prepare(request)
         except ConnectionError:
@@ -479,7 +534,9 @@ class NativeRoutes:
         """
         text = request.query.get("open")
         if text is not None:
-            return parse_open(text)
+            head: Open | RequestHead = parse_open(text)
+            _check_url(head)
+            return head
         while True:
             message = await ws.receive()
             if message.type is not WSMsgType.TEXT and message.type is not WSMsgType.BINARY:
@@ -556,7 +613,7 @@ class NativeRoutes:
         session = server.open(
             endpoint,
             nonce=head.nonce,
-            binding=(endpoint.path, request.headers.get("Origin"), identity),
+            binding=(endpoint.path, asker(request.headers, self._origin(request).host), identity),
             window=head.window,
             identity=identity,
             request=facts,
@@ -567,7 +624,8 @@ class NativeRoutes:
         choices = server.negotiate(endpoint, facts, head.transports, head.failed, head.tried, carrier.codec.name)
         if len(server) > known:
             server.decided(session, choices, head.failed)
-        codec = CODECS[carrier.codec.name]
+        codec = carrier.codec
+        assert isinstance(codec, NativeCodec)
 
         def opened(received: int, taken: int) -> Part:
             transports = [choice.as_dict() for choice in choices]
@@ -647,7 +705,8 @@ class NativeRoutes:
         await self._server.reauthorize(session, facts)
         if session.closed:
             return
-        renewed = CODECS[carrier.codec.name].text(RENEWED)
+        assert isinstance(carrier.codec, NativeCodec)
+        renewed = carrier.codec.text(RENEWED)
         if answer is not None:
             answer.append(renewed)
         elif carrier.codec.shape is not Shape.POLL:  # the answer to a poll says so by being no refusal
@@ -673,6 +732,24 @@ def _renewal(frames: Sequence[Frame]) -> Renewal | None:
     return parse_renewal(frames[0]) if frames else None
 
 
+def _head(request: web.Request, first: Frame) -> Open | RequestHead:
+    """The head of a request, of which nothing secret stood in a URL. Raises RemoteProtocolError (4400)."""
+    head = parse_head(first)
+    if request.method == "GET":
+        _check_url(head)
+    return head
+
+
+def _check_url(head: Open | RequestHead) -> None:
+    """URLs are logged. Raises RemoteProtocolError (4400) for auth data in one."""
+    if isinstance(head, Open) and head.auth is not None:
+        raise RemoteProtocolError(4400, NO_AUTH_HERE)
+
+
+def _too_large(limit: int) -> RemoteProtocolError:
+    return RemoteProtocolError(4413, f"the body is above {limit} bytes; split the batch")
+
+
 def _reads_only_success(request: web.Request, transport: Transport) -> bool:
     """Whether what reads this stream can only read a successful answer, so that it gets one, with the refusal in it
     (docs/protocol.md §9)."""
@@ -689,7 +766,7 @@ class Unreadable(Exception):
 
 async def _last_answer(request: web.Request, refusal: Refusal) -> web.Response:
     """Answers here and now, and closes. aiohttp itself would read on for ten seconds, and log what it meets there."""
-    response = _answer(request, refusal.http_status, [refusal_frame(refusal)])
+    response = answer(request, refusal.http_status, [refusal_frame(refusal)])
     response.force_close()
     with contextlib.suppress(TimeoutError, *BROKEN_BODY):
         await response.prepare(request)
@@ -723,31 +800,3 @@ def _preflight(request: web.Request) -> dict[str, str]:
     if asked and asked.isascii():
         headers["Access-Control-Allow-Headers"] = asked
     return headers
-
-
-def _refused(
-    request: web.Request, refusal: Refusal, headers: dict[str, str] | None = None, *, cors: bool = True
-) -> web.Response:
-    headers = dict(headers or {})
-    if refusal.retry_after is not None:
-        headers["Retry-After"] = str(math.ceil(refusal.retry_after))
-    return _answer(request, refusal.http_status, [refusal_frame(refusal)], headers, cors=cors)
-
-
-def _answer(
-    request: web.Request, status: int, frames: list[str], headers: dict[str, str] | None = None, *, cors: bool = True
-) -> web.Response:
-    body = POLL_CODEC.wrap([POLL_CODEC.text(frame) for frame in frames])[0]
-    return _respond(request, status, body, headers, cors=cors)
-
-
-def _respond(
-    request: web.Request, status: int, body: Part, headers: dict[str, str] | None = None, *, cors: bool = True
-) -> web.Response:
-    head = POLL_CODEC.transport.head(Facts((request.version.major, request.version.minor)))
-    response = web.Response(status=status, body=body, headers=dict(head.headers))
-    if cors:
-        response.headers.update(cors_headers(request.headers))
-    if headers:
-        response.headers.update(headers)
-    return response

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from ..core.errors import LocalProtocolError
 
-__all__ = ["Admission", "check_origins", "cors_headers", "judge"]
+__all__ = ["Admission", "asker", "check_origins", "cors_headers", "judge"]
 
 ANY = "*"
 NULL = "null"  # files, sandboxed frames, and whatever else has no origin of its own
@@ -55,21 +55,46 @@ def judge(headers: Mapping[str, str], host: str, allowed: frozenset[str]) -> Adm
     origin = headers.get("Origin")
     if origin is None:
         site = headers.get("Sec-Fetch-Site")
-        if site is not None:
-            return Admission.KNOWN if site in ("same-origin", "none") else elsewhere
+        if site in ("same-origin", "none"):
+            return Admission.KNOWN
         referer = headers.get("Referer")
         if referer is None:
-            return Admission.ANONYMOUS
-        try:
-            parts = urlsplit(referer)
-        except ValueError:
-            return elsewhere
-        origin = f"{parts.scheme}://{parts.netloc}"
+            return Admission.ANONYMOUS if site is None else elsewhere
+        origin = _origin_of(referer)
+        if site is not None:
+            # It says that the page is another's, and not whose: a script tag or an iframe of an allowed page has only
+            # its Referer to show. No page can make a browser send the Referer of another origin.
+            return Admission.KNOWN if origin in allowed and origin not in (ANY, NULL) else elsewhere
     if origin == NULL:
         return Admission.ANONYMOUS if NULL in allowed else elsewhere
     if (origin in allowed and origin != ANY) or _same_host(origin, host):
         return Admission.KNOWN
     return elsewhere
+
+
+def asker(headers: Mapping[str, str], host: str) -> str | None:
+    """Whose page asks: "" for one of `host` itself, else its origin; None where nothing is said.
+
+    The same for all requests of a page, whichever of them a browser gives an Origin.
+    """
+    origin = headers.get("Origin")
+    if origin is None:
+        if headers.get("Sec-Fetch-Site") in ("same-origin", "none"):
+            return ""
+        referer = headers.get("Referer")
+        if referer is None:
+            return None
+        origin = _origin_of(referer)
+    return "" if _same_host(origin, host) else origin
+
+
+def _origin_of(referer: str) -> str:
+    """The origin of a URL."""
+    try:
+        parts = urlsplit(referer)
+    except ValueError:
+        return "://"  # nobody's
+    return f"{parts.scheme}://{parts.netloc}"
 
 
 def _same_host(origin: str, host: str) -> bool:

@@ -8,13 +8,18 @@ from aiohttp import web
 
 from ..core.errors import LocalProtocolError
 from ..server import Server
+from .bundle import Bundle
 from .native import NativeRoutes
 
-__all__ = ["get_server", "setup"]
+__all__ = ["client_url", "get_server", "setup"]
 
 # aiohttp never matches a quoted part of a path with variables.
 PREFIX = re.compile(r"(/[A-Za-z0-9._~!$&'()*+,;=:@-]+)*")
 SERVERS: web.AppKey[dict[str, Server]] = web.AppKey("realtime servers", dict)
+# By prefix: the route of the JavaScript client, which knows where sub-applications hang.
+SCRIPTS: web.AppKey[dict[str, web.AbstractResource]] = web.AppKey("realtime scripts", dict)
+BUNDLE = Bundle()  # one for all: the files are the same
+FILE = r"{file:client(?:-[0-9a-f]+)?\.m?js|realtime(?:-[0-9a-f]+)?\.m?js\.map}"
 
 
 def setup(app: web.Application, server: Server, *, prefix: str = "/realtime") -> Server:
@@ -39,6 +44,9 @@ def setup(app: web.Application, server: Server, *, prefix: str = "/realtime") ->
     routes = NativeRoutes(server)
     app.router.add_route("*", prefix + r"/{endpoint:.+}/v{version:[0-9]+}/{transport:[^/]+}", routes.handle)
     app.router.add_route("*", prefix + r"/{endpoint:.+}/negotiate", routes.explain)
+    scripts = app.router.add_resource(f"{prefix}/{FILE}")
+    scripts.add_route("*", BUNDLE.serve)
+    app.setdefault(SCRIPTS, {})[prefix] = scripts
 
     async def start(app: web.Application) -> None:
         server.start()
@@ -50,6 +58,25 @@ def setup(app: web.Application, server: Server, *, prefix: str = "/realtime") ->
     # Not on_cleanup: that comes after the connections, too late for a close to be read.
     app.on_shutdown.append(stop)
     return server
+
+
+def client_url(where: web.Request | web.Application, name: str = "client.js", *, prefix: str = "/realtime") -> str:
+    """The path of the JavaScript client for a page: a name that holds a hash of the content, which browsers may keep
+    for ever. `name` is "client.js" (for a script tag: it defines Realtime) or "client.mjs" (a module).
+
+    Found from a request (also in a sub-application) or an application. A path that a proxy puts in front is not known
+    here. Where the files are missing, as in a checkout that was not built, it is the plain name, which says so to
+    whoever loads it. Raises LocalProtocolError when there is no server at `prefix`, or no such file.
+    """
+    get_server(where, prefix=prefix)
+    scripts = where.config_dict[SCRIPTS] if isinstance(where, web.Request) else where[SCRIPTS]
+    if name not in ("client.js", "client.mjs"):
+        raise LocalProtocolError(f"the JavaScript client is client.js or client.mjs, not {name!r}")
+    try:
+        file = BUNDLE.hashed(name)
+    except OSError:
+        file = name
+    return str(scripts[prefix].url_for(file=file))
 
 
 def get_server(where: web.Request | web.Application, *, prefix: str = "/realtime") -> Server:

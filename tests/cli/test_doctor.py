@@ -22,7 +22,10 @@ async def test_a_table(demo: str) -> None:
     assert lines[2].split() == ["transport", "through", "first", "byte", "round", "trip", "what", "happened"]
     assert [line.split()[:2] for line in lines[3:9]] == [[name, "yes"] for name in NAMES]
     assert all(line.endswith(" ms") for line in lines[3:9])
-    assert lines[10:] == [f"Use, best first: {', '.join(NAMES)}"]
+    assert lines[10:] == [
+        f"Use, best first: {', '.join(NAMES)}",
+        "Not tried: htmlfile, jsonp, which only browsers run.",
+    ]
 
 
 async def test_advice() -> None:

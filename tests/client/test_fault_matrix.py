@@ -167,7 +167,7 @@ async def test_streams_recycled_every_8_kilobytes(transport: str) -> None:
 @pytest.mark.parametrize("end", ["fin", "rst"])
 async def test_streams_held_whole_and_truncated(transport: str, end: End) -> None:
     """Every third comes when it is complete, without its end."""
-    async with soak_server(COUNT, max_stream_size=1024) as soak:
+    async with soak_server(COUNT, max_stream_size=4096) as soak:
         rule = soak.proxy.add(TruncateResponse(match=streams, every=3, keep=-40, end=end))
         server, client, _ = await soak.run(transports=[transport])
         assert_exactly_once(server, client, COUNT)

@@ -38,7 +38,7 @@ NAN = float("nan")
         ("max_outbox", 0, 1),
         ("max_outbox_size", -1, 1),
         ("max_batch_size", 0, 1),
-        ("max_stream_size", 1023, 1024),
+        ("max_stream_size", 4095, 4096),
         ("max_batch", 2, 3),
         ("max_queue", 15, 16),
         ("max_queue_size", 65_535, 65_536),

@@ -607,11 +607,11 @@ def test_the_gap_of_a_streams_request_is_innocent_too() -> None:
 
 
 def test_a_stream_is_recycled_when_it_has_brought_enough() -> None:
-    machine, diary, carrier, link = streaming(max_stream_size=1024)
-    machine.send(Outgoing.message("x" * 1000))
+    machine, diary, carrier, link = streaming(max_stream_size=4096)
+    machine.send(Outgoing.message("x" * 4000))
     machine.flush(1.0)
     assert link.closes == 0
-    machine.send(Outgoing.message("y" * 30))
+    machine.send(Outgoing.message("y" * 100))
     machine.flush(2.0)
     assert link.said[2:] == ["erecycled"]
     assert (link.closed, carrier.over, machine.carrier) == ((1000, "recycled"), True, None)
@@ -621,8 +621,8 @@ def test_a_stream_is_recycled_when_it_has_brought_enough() -> None:
 
 
 def test_what_is_sent_after_a_recycling_waits_for_the_next_stream() -> None:
-    machine, diary, _, _ = streaming(max_stream_size=1024)
-    machine.send(Outgoing.message("x" * 1024))
+    machine, diary, _, _ = streaming(max_stream_size=4096)
+    machine.send(Outgoing.message("x" * 4096))
     machine.flush(1.0)
     machine.send(Outgoing.message("b"))
     machine.flush(1.0)
@@ -638,8 +638,8 @@ def test_what_is_sent_after_a_recycling_waits_for_the_next_stream() -> None:
     [({}, 10.0), ({"ping_timeout": None}, 20.0), ({"ping_interval": None, "ping_timeout": None}, 25.0)],
 )
 def test_the_grace_after_a_recycling(settings: dict[str, Any], grace: float) -> None:
-    machine, _, _, _ = streaming(max_stream_size=1024, **settings)
-    machine.send(Outgoing.message("x" * 1024))
+    machine, _, _, _ = streaming(max_stream_size=4096, **settings)
+    machine.send(Outgoing.message("x" * 4096))
     machine.flush(3.0)
     assert machine.deadline() == 3.0 + grace
     machine.expire(3.0 + grace - 0.1)
@@ -650,8 +650,8 @@ def test_the_grace_after_a_recycling(settings: dict[str, Any], grace: float) -> 
 
 
 def test_a_stream_whose_reader_is_behind_is_recycled_when_it_has_caught_up_and_gets_nothing_more() -> None:
-    machine, _, _, link = streaming(max_stream_size=1024)
-    machine.send(Outgoing.message("x" * 1024))
+    machine, _, _, link = streaming(max_stream_size=4096)
+    machine.send(Outgoing.message("x" * 4096))
     write = link.write
 
     def fill(buffers: Any) -> None:
@@ -670,7 +670,7 @@ def test_a_stream_whose_reader_is_behind_is_recycled_when_it_has_caught_up_and_g
 
 
 def test_a_stream_that_cannot_be_written_yet_is_not_recycled_for_its_head() -> None:
-    machine, _ = server(max_stream_size=1024)
+    machine, _ = server(max_stream_size=4096)
     carrier, link = stream()
     link.writable = False
     carrier.head = lambda received, taken: "o" + "x" * 2000
@@ -680,10 +680,10 @@ def test_a_stream_that_cannot_be_written_yet_is_not_recycled_for_its_head() -> N
 
 
 def test_where_a_commit_counts_as_an_ack_a_stream_may_end_by_it() -> None:
-    machine, _ = server(max_stream_size=1024)
+    machine, _ = server(max_stream_size=4096)
     carrier, link = stream(capabilities=Capabilities(acks=False))
     machine.attach(carrier, 1, 0, 0, 1, 0.0)
-    machine.close(1000, "x" * 1024, 0.0)
+    machine.close(1000, "x" * 4096, 0.0)
     machine.flush(0.0)
     assert machine.outcome is not None
     assert machine.outcome.clean

@@ -9,13 +9,26 @@ from urllib.parse import quote
 
 from .dice import Dice
 
-__all__ = ["PREFIXES", "handshake", "post", "request", "strange_path", "url"]
+__all__ = ["FORM", "PREFIXES", "form", "handshake", "post", "request", "script", "strange_path", "url"]
 
 PREFIXES = ("/realtime", "/open")
+FORM = "Content-Type: application/x-www-form-urlencoded"
 METHODS = ("POST", "POST", "POST", "GET", "GET", "OPTIONS", "HEAD", "PUT", "DELETE", "PATCH", "TRACE", "get", "P\x00ST")
 VERSIONS = ("HTTP/1.1",) * 16 + ("HTTP/1.0", "HTTP/1.0", "HTTP/0.9", "HTTP/2.0", "HTTP/1.9", "HTTP", "")
-NAMES = ("websocket", "sse", "xhr_streaming", "multipart", "long_polling", "polling", "send")
-STRANGE_NAMES = ("", "jsonp", "Send", "send%20", "%00", "%ff", "%ED%A0%80", "%2e%2e", "😀", "x" * 3000, "<script>")
+NAMES = ("websocket", "sse", "xhr_streaming", "multipart", "htmlfile", "long_polling", "polling", "jsonp", "send")
+CALLBACKS = ("take",) * 8 + (
+    "_rt.calls.$7",
+    "",
+    "a b",
+    "alert(1)",
+    "</script>",
+    "é",
+    "x" * 65,
+    "a.",
+    "\0",
+    "take&callback=take",
+)
+STRANGE_NAMES = ("", "Jsonp", "Send", "send%20", "%00", "%ff", "%ED%A0%80", "%2e%2e", "😀", "x" * 3000, "<script>")
 ENDPOINTS = ("/echo", "/echo", "/echo", "/park", "/few", "/moody")
 STRANGE_ENDPOINTS = ("/nowhere", "//echo", "/echo/../park", "/%65cho", "/echo%2F", "/e{x}", "/<script>", "/%0d%0aX:1")
 VERSIONS_OF_OURS = ("v1",) * 20 + ("v2", "v0", "v01", "v" + "9" * 5000, "v٣", "v", "V1")
@@ -141,6 +154,26 @@ def handshake(dice: Dice, path: str) -> bytes:
 def query(name: str, text: str) -> str:
     """A frame in a URL."""
     return f"?{name}=" + quote(text.encode("utf-8", "surrogatepass"), safe="")
+
+
+def form(dice: Dice, batch: bytes) -> bytes:
+    """A form with this batch, seldom spoilt; also good for a query."""
+    encoded = quote(batch, safe="") if dice.chance(0.8) else batch.decode("utf-8", "replace").replace(" ", "+")
+    fields = ["batch=" + encoded, "callback=" + dice.choice(CALLBACKS)]
+    if dice.chance(0.1):
+        fields.append(dice.choice(("", "x", "batch=", "callback=", "%", "=&=", "&" * 40)))
+    if dice.chance(0.1):
+        fields.reverse()
+    body = "&".join(fields).encode()
+    return dice.mutated(body) if dice.chance(0.1) else body
+
+
+def script(dice: Dice, path: str, name: str, text: str) -> bytes:
+    """What a script tag or an iframe asks: a frame, or a batch for `send`."""
+    said = query("batch" if name == "send" else "frame", text)
+    if dice.chance(0.95):
+        said += "&callback=" + quote(dice.choice(CALLBACKS), safe="&=")
+    return _bytes(dice, "GET", path + said, _headers(dice), b"")
 
 
 def open_query(dice: Dice, members: object) -> str:

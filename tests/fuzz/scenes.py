@@ -120,13 +120,19 @@ async def _strangers(stage: Stage) -> None:
     for _ in range(dice.choice((1, 1, 2, 4))):
         body = frames.batch(dice, [_head(dice, dice.name()), *_tail(dice, "w.s")])
         path = stage.url(dice.choice(http.NAMES)) if dice.chance(0.7) else http.strange_path(dice)
-        match dice.randrange(6):
+        match dice.randrange(8):
+            case 6:
+                said.append(http.post(dice, stage.url(dice.choice(POSTS)), http.form(dice, body), http.FORM))
+            case 7:
+                name = dice.choice(SCRIPTS)
+                text = body.decode("utf-8", "replace") if name == "send" else _head(dice, dice.name())
+                said.append(http.script(dice, stage.url(name), name, text))
             case 0:
                 said.append(http.request(dice, path, body))
             case 1:
                 said.append(http.handshake(dice, path))
             case 2:
-                name = dice.choice(("sse", "multipart"))
+                name = dice.choice(("sse", "multipart", "htmlfile"))
                 text = _head(dice, dice.name()) if dice.chance(0.7) else dice.text()
                 said.append(http.request(dice, stage.url(name) + http.query("frame", text), b""))
             case 3:
@@ -183,7 +189,20 @@ async def _session(stage: Stage) -> None:
     last = b""
     for _ in range(dice.choice((1, 2, 4, 8))):
         connection = await stage.connect()
-        match dice.randrange(12):
+        match dice.randrange(14):
+            case 12:
+                name = dice.choice(POSTS)
+                gen += 1
+                top = frames.uplink(dice, sid) if name == "send" else frames.attach(dice, sid, gen)
+                body = http.form(dice, frames.batch(dice, [top, *_tail(dice, sid)]))
+                await connection.say(http.post(dice, stage.url(name), body, http.FORM))
+            case 13:
+                name = dice.choice(SCRIPTS)
+                gen += 1
+                text = frames.attach(dice, sid, gen)
+                if name == "send":
+                    text = frames.batch(dice, [frames.uplink(dice, sid), *_tail(dice, sid)]).decode("utf-8", "replace")
+                await connection.say(http.script(dice, stage.url(name), name, text))
             case 0 | 1 | 2 | 3:
                 name = dice.choice(POSTS)
                 gen += dice.choice((1, 1, 1, 0))
@@ -193,7 +212,7 @@ async def _session(stage: Stage) -> None:
             case 4:
                 gen += 1
                 text = frames.attach(dice, sid, gen)
-                name = dice.choice(("sse", "multipart"))
+                name = dice.choice(("sse", "multipart", "htmlfile"))
                 await connection.say(http.request(dice, stage.url(name) + http.query("frame", text), b""))
             case 5 | 6:
                 gen += 1
@@ -230,5 +249,6 @@ def _tail(dice: Dice, sid: str) -> list[str]:
     return [frames.client_frame(dice, sid) for _ in range(dice.choice((0, 1, 1, 2, 4, 16)))]
 
 
+SCRIPTS = ("htmlfile", "jsonp", "send")
 INPUTS: list[Callable[[Stage], Awaitable[None]]] = [_strangers, _websockets, _session]
 WEIGHTS = (3, 2, 5)

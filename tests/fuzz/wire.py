@@ -23,6 +23,10 @@ FRAME = re.compile(
 # What aiohttp answers by itself: no HTTP, no such address, a body or a head that is too large, an Expect unheard of.
 AIOHTTP = (400, 404, 405, 413, 414, 417, 431)
 STREAMS = {"text/event-stream; charset=utf-8": "sse", 'multipart/x-mixed-replace; boundary="realtime"': "multipart"}
+STREAMS["text/html; charset=utf-8"] = "htmlfile"  # and the answers to forms, which look like it
+SENTENCE = re.compile(
+    rb"(callback must name a function|more than 32 fields|callback comes twice|the percent-enc)[ -~]*\n"
+)
 LIMIT = 10_000_000
 SECRET = "healthy"  # what the sessions beside say
 
@@ -123,10 +127,17 @@ def _ours(status: int, content_type: str, body: bytes, whole: bool) -> None:
     if status in (204,):
         return
     stream = STREAMS.get(content_type)
+    if content_type == "application/javascript; charset=utf-8" and body:
+        _script(status, body)
+        return
+    if status == 400 and SENTENCE.fullmatch(body):
+        return
     if stream is None and content_type != "text/plain; charset=utf-8":
         raise Finding(f"Content-Type {content_type!r}")
     if stream is None and body[:1] == b" ":
         stream = "xhr_streaming"
+    if stream == "htmlfile" and not body.startswith(b"<!DOCTYPE html>"[: len(body)]):
+        raise Finding(f"not a document of ours: {body[:80]!r}")
     if stream is not None:
         if status != 200:
             raise Finding(f"a stream with status {status}")
@@ -148,6 +159,15 @@ def _ours(status: int, content_type: str, body: bytes, whole: bool) -> None:
     code, scope = last[1:].split(",")[:2]
     if http_status(int(code), scope) != status:
         raise Finding(f"{status} with {last[:80]!r}")
+
+
+def _script(status: int, body: bytes) -> None:
+    """A JSONP answer."""
+    if status != 200 or not body.isascii():
+        raise Finding(f"a script with status {status}: {body[:80]!r}")
+    decoder = TRANSPORTS["jsonp"].decoder(LIMIT, LIMIT)
+    for frame in decoder.feed(body) + decoder.end():
+        _frame(frame)
 
 
 def _frame(frame: str | bytes) -> None:
@@ -192,5 +212,5 @@ def _websocket(said: bytes) -> None:
 
 def sid_of(said: bytes) -> str:
     """The sid in an answer to an open, whatever carried it; empty without one."""
-    found = re.search(rb'\\?"sid\\?": ?\\?"([A-Za-z0-9_.-]+)', said)
+    found = re.search(rb'\\*"sid\\*": ?\\*"([A-Za-z0-9_.-]+)', said)
     return found[1].decode() if found else ""

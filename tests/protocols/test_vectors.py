@@ -12,7 +12,7 @@ import pytest
 from realtime.core.carrier import Carrier, Shape
 from realtime.core.client_machine import Attach, ClientMachine, Uplink
 from realtime.core.config import Config
-from realtime.core.errors import Refusal, RemoteProtocolError
+from realtime.core.errors import LocalProtocolError, Refusal, RemoteProtocolError
 from realtime.core.frames import Outgoing, Window
 from realtime.core.server_machine import ServerMachine
 from realtime.protocols.native import (
@@ -30,8 +30,10 @@ from realtime.protocols.native import (
     refusal_frame,
     uplink_frames,
 )
-from realtime.transports import TRANSPORTS, Facts, Frame, LongPolling, WebSocketMessages
+from realtime.transports import TRANSPORTS, Facts, Form, Frame, LongPolling, Transport, WebSocketMessages
 from realtime.transports.batch import BatchDecoder
+from realtime.transports.form import parse_fields
+from realtime.transports.script import check_callback
 
 from ..core.fakes import Diary, FakeCodec, FakeLink
 
@@ -52,8 +54,8 @@ def vectors(name: str, *, canonical: bool = False) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("vector", chosen, ids=[vector["name"] for vector in chosen])
 
 
-FILES = ["frames.json", "batches.json", "streams.json", "opens.json", "attaches.json", "refusals.json"]
-MEMBERS = {"name", "from", "canonical", "http", "transport", "max_frames", "max_bytes"}
+FILES = ["frames.json", "batches.json", "streams.json", "scripts.json", "opens.json", "attaches.json", "refusals.json"]
+MEMBERS = {"name", "from", "canonical", "http", "transport", "callback", "max_frames", "max_bytes"}
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -63,7 +65,7 @@ def test_the_files_are_as_their_readme_says(name: str) -> None:
     for vector in load(name):
         assert vector["from"] in ("client", "server", "both")
         wire = {"frame", "binary", "body", "base64"} & set(vector)
-        meaning = {"means", "frames", "error"} & set(vector)
+        meaning = {"means", "frames", "fields", "error"} & set(vector)
         assert len(wire) == len(meaning) == 1, vector["name"]
         assert set(vector) <= MEMBERS | wire | meaning
         assert not (vector.get("canonical") and "error" in vector)
@@ -406,7 +408,7 @@ def test_streams_are_read(vector: dict[str, Any], size: int) -> None:
 @vectors("streams.json", canonical=True)
 def test_streams_are_written(vector: dict[str, Any]) -> None:
     transport = TRANSPORTS[vector["transport"]]
-    body = transport.head(Facts()).prelude
+    body = transport.head(Facts(callback=vector.get("callback", ""))).prelude
     decoder = transport.decoder(1000, 1_000_000)
     decoder.feed(body)
     # A batch ends where a piece of the body, read on its own, brings frames.
@@ -418,3 +420,33 @@ def test_streams_are_written(vector: dict[str, Any]) -> None:
                 assert isinstance(piece, bytes)
                 body += piece
     assert body + transport.tail() == stream_body(vector)
+
+
+# -- scripts -----------------------------------------------------------------------------------------------------------
+
+SCRIPTED: dict[str, Transport] = {"jsonp": TRANSPORTS["jsonp"], "form": Form(LongPolling())}
+
+
+@vectors("scripts.json")
+def test_scripts_and_forms_are_read(vector: dict[str, Any]) -> None:
+    def read() -> object:
+        if vector["from"] == "server":
+            decoder = SCRIPTED[vector["transport"]].decoder(1000, 1_000_000)
+            return decoder.feed(stream_body(vector)) + decoder.end()
+        batch, callback = (value or b"" for value in parse_fields(stream_body(vector), "batch", "callback"))
+        return {"batch": batch.decode(), "callback": check_callback(callback.decode())}
+
+    if "error" in vector:
+        with pytest.raises((RemoteProtocolError, LocalProtocolError)):
+            read()
+    else:
+        assert read() == vector.get("frames", vector.get("fields"))
+
+
+@vectors("scripts.json", canonical=True)
+def test_scripts_are_written(vector: dict[str, Any]) -> None:
+    transport = SCRIPTED[vector["transport"]]
+    (batch,) = transport.wrap([transport.frame(frame) for frame in vector["frames"]])
+    assert isinstance(batch, bytes)
+    body = transport.head(Facts(callback=vector["callback"])).prelude + batch + transport.tail()
+    assert body == stream_body(vector)

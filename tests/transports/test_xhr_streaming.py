@@ -4,69 +4,25 @@ from __future__ import annotations
 
 import pytest
 
-from realtime.core.carrier import Part, Shape
+from realtime.core.carrier import Shape
 from realtime.core.errors import RemoteProtocolError
 from realtime.transports.base import Facts, Frame
 from realtime.transports.xhr_streaming import XhrStreaming
 
+from .streams import PIECES, AnyStream, read_stream
+
 TRANSPORT = XhrStreaming()
 
 
-def body(*batches: list[str]) -> bytes:
-    """What a server writes for these batches, flush by flush, behind its prelude."""
-    pieces = [
-        b"".join(map(part_bytes, TRANSPORT.wrap([TRANSPORT.frame(frame) for frame in batch]))) for batch in batches
-    ]
-    return TRANSPORT.head(Facts()).prelude + b"".join(pieces)
-
-
-def part_bytes(part: Part) -> bytes:
-    """A piece of a body."""
-    assert isinstance(part, bytes)
-    return part
-
-
-def read(data: bytes, size: int = 1 << 20, max_frames: int = 100, max_bytes: int = 10_000) -> list[Frame]:
+def read(data: bytes, size: int = 1 << 20, max_bytes: int = 10_000) -> list[Frame]:
     """What a client reads of a body that comes in pieces of `size` bytes."""
-    decoder = TRANSPORT.decoder(max_frames, max_bytes)
-    frames: list[Frame] = []
-    for start in range(0, len(data), size):
-        frames += decoder.feed(data[start : start + size])
-    return frames + decoder.end()
+    return read_stream(TRANSPORT, data, size, max_bytes=max_bytes)
 
 
-PIECES = pytest.mark.parametrize("size", [1, 2, 7, 1 << 20])
-BATCHES = [["r1,0", 'mhe said "hi" \\ \n'], ["p"], ["m😀é\u2028\0", "bAAH/"], ["erecycled"]]
+class TestXhrStreaming(AnyStream):
+    """What all streams have in common."""
 
-
-@PIECES
-def test_what_is_laid_is_read(size: int) -> None:
-    assert read(body(*BATCHES), size) == [frame for batch in BATCHES for frame in batch]
-
-
-@PIECES
-def test_wherever_it_is_cut_whole_batches_count_and_no_part_of_one(size: int) -> None:
-    data = body(*BATCHES)
-    ends = [len(body(*BATCHES[: count + 1])) for count in range(len(BATCHES))]
-    for cut in range(len(body()), len(data)):
-        whole = [frame for end, batch in zip(ends, BATCHES, strict=True) if end <= cut for frame in batch]
-        assert read(data[:cut], size) == whole, cut
-
-
-def test_one_flush_is_one_piece() -> None:
-    assert len(TRANSPORT.wrap([TRANSPORT.frame("m1"), TRANSPORT.frame("m2")])) == 1
-
-
-@PIECES
-def test_limits(size: int) -> None:
-    assert read(body(["p", "p"]), size, max_frames=2) == ["p", "p"]
-    with pytest.raises(RemoteProtocolError) as caught:
-        read(body(["p", "p", "p"]), size, max_frames=2)
-    assert caught.value.close_code == 4413
-    assert read(body(["m" + "x" * 2995]), size, max_bytes=3100)  # more than the prelude
-    with pytest.raises(RemoteProtocolError) as caught:
-        read(body(["m" + "x" * 4000]), size, max_bytes=3100)
-    assert caught.value.close_code == 4413
+    transport = TRANSPORT
 
 
 def test_what_it_is() -> None:

@@ -6,10 +6,12 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from realtime.transports import TRANSPORTS
+
 from .place import Place, errors, serving
 
 
-@pytest.fixture(params=["websocket", "sse", "xhr_streaming", "multipart", "long_polling", "polling"])
+@pytest.fixture(params=list(TRANSPORTS))
 def transport(request: pytest.FixtureRequest) -> str:
     """Each transport by name."""
     name: str = request.param

@@ -19,7 +19,7 @@ import aiohttp
 from aiohttp import WSMsgType
 from yarl import URL
 
-__all__ = ["PEERS", "Answer", "Cut", "HttpPeer", "Peer", "StreamPeer", "WebSocketPeer", "batch"]
+__all__ = ["PEERS", "Answer", "Cut", "HttpPeer", "Peer", "StreamPeer", "WebSocketPeer", "batch", "batch_of"]
 
 TIMEOUT = 5.0
 NUMBERED = ("m", "b", "d", "c")
@@ -49,6 +49,16 @@ class Answer(NamedTuple):
 def batch(*frames: str) -> bytes:
     """The body of a POST."""
     return json.dumps(frames).encode()
+
+
+def batch_of(line: str) -> str:
+    """The batch in a line of a stream or in a script, if it is one."""
+    line = line.strip()
+    for before, after in (("<script>r(", ")</script>"), ("/**/take(", ");")):
+        if line.startswith(before) and line.endswith(after):
+            literal = line.removeprefix(before).removesuffix(after)
+            return str(json.loads(literal))  # our literals are JSON strings, too
+    return line.removeprefix("data: ")
 
 
 class Peer:
@@ -261,6 +271,12 @@ class HttpPeer(Peer):
             await self.confirm()
         return self.opened
 
+    async def open_by_poll(self, **changes: Any) -> dict[str, Any]:
+        """Opens where auth data do not stand in a URL."""
+        self._keep(await HttpPeer.post(self, "polling", ["o" + json.dumps(self.open_object(**changes))]))
+        self.unread.popleft()
+        return self.opened
+
     async def refused(self, *frames: str) -> Answer:
         """The answer to a carrier that begins like this and is refused."""
         return await self.post(self.transport, batch(*frames))
@@ -330,7 +346,7 @@ class StreamPeer(HttpPeer):
     async def refused(self, *frames: str) -> Answer:
         async with await self.request(*frames) as response:
             lines = (await response.text()).splitlines()
-        batches = [line.removeprefix("data: ") for line in lines if "[" in line[:7]]
+        batches = [text for text in map(batch_of, lines) if text[:1] == "["]
         return Answer(response.status, [frame for line in batches for frame in json.loads(line)])
 
     async def open(self, **changes: Any) -> dict[str, Any]:
@@ -364,8 +380,8 @@ class StreamPeer(HttpPeer):
         """Reads one more batch."""
         assert self.response is not None
         while line := await self.response.content.readline():
-            text = line.decode().removeprefix("data: ")
-            if text[0] == "[":
+            text = batch_of(line.decode())
+            if text[:1] == "[":
                 return self._keep(Answer(200, json.loads(text)))
         raise Cut(None)
 
@@ -383,10 +399,19 @@ class XhrStreamingPeer(StreamPeer):
 class GetStreamPeer(StreamPeer):
     """Over a stream that begins with a GET."""
 
+    more = ""  # what else the query says
+
     async def request(self, *frames: str) -> aiohttp.ClientResponse:
         # Of what follows the head nothing can be said in a URL.
-        url = f"{self.url}/v1/{self.transport}?frame={quote(frames[0], safe='', errors='surrogatepass')}"
+        url = f"{self.url}/v1/{self.transport}?frame={quote(frames[0], safe='', errors='surrogatepass')}{self.more}"
         return await self.http.get(URL(url, encoded=True), headers=self.headers)
+
+    async def open(self, **changes: Any) -> dict[str, Any]:
+        if self.auth is None:
+            return await super().open(**changes)
+        await self.open_by_poll(**changes)
+        await self.resume()
+        return self.opened
 
 
 class SsePeer(GetStreamPeer):
@@ -401,7 +426,44 @@ class MultipartPeer(GetStreamPeer):
     transport = "multipart"
 
 
+class HtmlFilePeer(GetStreamPeer):
+    """Over a document in an iframe."""
+
+    transport = "htmlfile"
+    more = "&callback=take"
+
+
+class JsonpPeer(HttpPeer):
+    """Over script tags, which can say one frame each. Its sends are POSTs, or script tags too."""
+
+    transport = "jsonp"
+    scripts = False
+
+    async def open(self, **changes: Any) -> dict[str, Any]:
+        return await (super().open(**changes) if self.auth is None else self.open_by_poll(**changes))
+
+    async def post(self, where: str, body: bytes | Sequence[str], **options: Any) -> Answer:
+        if where != "jsonp" and not self.scripts:
+            return await super().post(where, body, **options)
+        frames = json.loads(body) if isinstance(body, bytes) else body
+        said = frames[0] if where == "jsonp" else json.dumps(frames)
+        name = "frame" if where == "jsonp" else "batch"
+        url = f"{self.url}/v1/{where}?callback=take&{name}={quote(said, safe='', errors='surrogatepass')}"
+        async with self.http.get(URL(url, encoded=True), headers=self.headers, **options) as response:
+            text = await response.text()
+        return Answer(response.status, json.loads(batch_of(text)))
+
+
 PEERS: dict[str, type[Peer]] = {
     peer.transport: peer
-    for peer in (WebSocketPeer, XhrStreamingPeer, SsePeer, MultipartPeer, LongPollingPeer, PollingPeer)
+    for peer in (
+        WebSocketPeer,
+        XhrStreamingPeer,
+        SsePeer,
+        MultipartPeer,
+        HtmlFilePeer,
+        LongPollingPeer,
+        PollingPeer,
+        JsonpPeer,
+    )
 }

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import quote
 
-from .peer import batch
+from .peer import batch, batch_of
 from .place import Place
 
 __all__ = ["RawStream", "open_frame"]
@@ -63,6 +63,8 @@ class RawStream:
             headers += f"Content-Length: {len(body)}\r\n"
         elif frames:
             target += "?frame=" + quote(frames[0], safe="")
+        if self.transport == "htmlfile":
+            target += ("&" if "?" in target else "?") + "callback=take"
         head = f"{method} {target} HTTP/{version}\r\nHost: 127.0.0.1:{self.place.port}\r\n{headers}\r\n"
         self.writer.write(head.encode() + body)
         async with asyncio.timeout(TIMEOUT):
@@ -96,8 +98,8 @@ class RawStream:
 
 def frames_of(chunk: bytes) -> list[str]:
     """The frames of one flush."""
-    for line in chunk.decode().splitlines():
-        text = line.removeprefix("data: ")
+    for line in chunk.decode().split("\n"):
+        text = batch_of(line)
         if text.startswith("["):
             frames: list[str] = json.loads(text)
             return frames

@@ -24,9 +24,9 @@ from .place import Place, eventually, serving
 
 pytestmark = pytest.mark.usefixtures("quiet_log")
 
-ALL = ("websocket", "sse", "xhr_streaming", "multipart", "long_polling", "polling")
+ALL = tuple(TRANSPORTS)
 every = pytest.mark.parametrize("transport", ALL)
-GETS = ("sse", "multipart")
+GETS = ("sse", "multipart", "htmlfile", "jsonp")
 FRIEND = "https://friend.example"
 
 
@@ -63,7 +63,7 @@ async def request(
     """An HTTP request with these frames, at /park."""
     url = f"{place.url('/park')}/v1/{transport}"
     if transport in GETS:
-        async with place.http.get(f"{url}?frame={quote(frames[0])}", headers=headers) as response:
+        async with place.http.get(f"{url}?callback=take&frame={quote(frames[0])}", headers=headers) as response:
             yield response
     else:
         async with place.http.post(url, data=batch(*frames), headers=headers) as response:
@@ -72,7 +72,7 @@ async def request(
 
 async def first(transport: str, response: aiohttp.ClientResponse) -> str:
     """The first frame of a response."""
-    if response.status != 200:
+    if response.status != 200 or (transport == "jsonp" and "script" not in response.headers["Content-Type"]):
         transport = "long_polling"
     decoder = TRANSPORTS.get(transport, TRANSPORTS["polling"]).decoder(1 << 20, 1 << 20)
     frames: list[Frame] = []
@@ -253,7 +253,7 @@ async def test_every_other_refusal_can_be_read_by_an_event_source(transport: str
     async with serving(transports=("websocket", "polling")) as place:
         answer = await knock(place, transport, opening())
         assert answer.refusal == (200, 4406, "carrier")
-        url = f"{place.url('/nowhere')}/v1/{transport}"
+        url = f"{place.url('/nowhere')}/v1/{transport}?callback=take"
         async with place.http.get(url) as response:
             assert response.status == 200
             assert (await first(transport, response)).startswith("x4406,carrier,")
@@ -539,7 +539,7 @@ async def test_refused_auth_data_end_the_session() -> None:
 @every
 async def test_fresh_auth_data_over_http(transport: str) -> None:
     async with guarded() as (place, guard):
-        session = await opened(place, transport, auth="ada")
+        session = await opened(place, "polling" if transport in GETS else transport, auth="ada")
         send = HttpPeer(place.http, place.url("/park"))
         send.sid = session.id
         assert (await send.send('t"ada"', "mone")).frames == ["a1,0", "t"]
@@ -547,6 +547,56 @@ async def test_fresh_auth_data_over_http(transport: str) -> None:
             async with asyncio.timeout(5):
                 assert (await attach(place, transport, session, 't"ada"')).frame == "r1,0"
             assert len(guard.seen) == 5  # the open, and two requests with fresh data each
+
+
+@pytest.mark.parametrize("transport", ["websocket", *GETS])
+async def test_auth_data_do_not_stand_in_a_url(transport: str) -> None:
+    async with guarded() as (place, guard):
+        if transport == "websocket":
+            url = f"{place.url('/park')}/v1/websocket?open={quote(opening(auth='ada')[1:])}"
+            async with place.http.ws_connect(url) as ws:
+                told = (await ws.receive()).data
+                assert (await ws.receive()).data == 4400
+        else:
+            told = (await knock(place, transport, opening(auth="ada"))).frame
+        assert told.startswith("x4400,carrier,,auth data do not belong in a URL")
+        assert not guard.seen
+        assert len(place.rt) == 0
+        if transport != "websocket":
+            await opened(place, transport, Authorization="ada")
+
+
+async def test_fresh_auth_data_do_not_stand_in_a_url() -> None:
+    async with guarded() as (place, _):
+        session = await opened(place, "polling", auth="ada")
+        said = quote(json.dumps([f"u{session.id},0,0,1", "mone", 't"ada"']))
+        async with place.http.get(f"{place.url('/park')}/v1/send?callback=take&batch={said}") as response:
+            assert "x4400,carrier,,auth data do not belong" in await response.text()
+        assert (session.closed, session._machine.inbox.received) == (False, 0)
+
+
+@pytest.mark.parametrize("transport", ["htmlfile", "jsonp"])
+async def test_the_tags_of_a_page(transport: str) -> None:
+    """A script or an iframe has no Origin to show."""
+    async with serving(allowed_origins=(FRIEND,)) as place:
+        for site in ({}, {"Sec_Fetch_Site": "cross-site"}):
+            assert (await knock(place, transport, opening(), Referer=f"{FRIEND}/page", **site)).frame[0] == "o"
+            refused = await knock(place, transport, opening(), Referer="https://evil.example/page", **site)
+            assert (refused.status, refused.frame[:12]) == (403, "x4403,carrie")
+        hidden = await knock(place, transport, opening(), Sec_Fetch_Site="cross-site")
+        assert hidden.status == 403
+
+
+async def test_a_page_may_open_again_by_a_request_without_an_origin(place: Place) -> None:
+    frame = opening()
+    await knock(place, "polling", frame, Origin=place.base)
+    for transport, headers in (
+        ("jsonp", {"Referer": f"{place.base}/page"}),
+        ("sse", {"Sec_Fetch_Site": "same-origin"}),
+    ):
+        assert (await knock(place, transport, frame, **headers)).frame[0] == "o"
+    assert (await knock(place, "polling", frame)).refusal == (409, 4409, "carrier")
+    assert len(place.rt) == 1
 
 
 async def test_fresh_auth_data_let_in_whose_old_ones_have_expired() -> None:

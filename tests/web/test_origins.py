@@ -8,7 +8,7 @@ import pytest
 from multidict import CIMultiDict
 
 from realtime.core.errors import LocalProtocolError
-from realtime.web.origins import Admission, check_origins, cors_headers, judge
+from realtime.web.origins import Admission, asker, check_origins, cors_headers, judge
 
 KNOWN, ANONYMOUS, REFUSED = Admission.KNOWN, Admission.ANONYMOUS, Admission.REFUSED
 FRIEND = "https://friend.example"
@@ -65,6 +65,19 @@ TABLE: list[tuple[dict[str, str], str, tuple[str, ...], Admission]] = [
     ({"Sec-Fetch-Site": "cross-site"}, HOST, (FRIEND,), REFUSED),  # nobody knows which
     ({"Sec-Fetch-Site": "cross-site"}, HOST, ("*",), ANONYMOUS),
     ({"Sec-Fetch-Site": ""}, HOST, (), REFUSED),
+    # … and then a Referer can name an allowed page: a script tag, an iframe
+    ({"Sec-Fetch-Site": "cross-site", "Referer": FRIEND + "/page"}, HOST, (FRIEND,), KNOWN),
+    ({"Sec-Fetch-Site": "same-site", "Referer": FRIEND + "/"}, HOST, (FRIEND,), KNOWN),
+    ({"Sec-Fetch-Site": "cross-site", "Referer": FRIEND + "/page"}, HOST, (FRIEND, "*"), KNOWN),
+    ({"Sec-Fetch-Site": "cross-site", "Referer": FRIEND + "/page"}, HOST, ("*",), ANONYMOUS),
+    ({"Sec-Fetch-Site": "cross-site", "Referer": FRIEND + ".evil/"}, HOST, (FRIEND,), REFUSED),
+    ({"Sec-Fetch-Site": "cross-site", "Referer": "https://evil.example/" + FRIEND}, HOST, (FRIEND,), REFUSED),
+    ({"Sec-Fetch-Site": "cross-site", "Referer": "http://[broken"}, HOST, (FRIEND,), REFUSED),
+    ({"Sec-Fetch-Site": "cross-site", "Referer": "null"}, HOST, ("null",), REFUSED),
+    ({"Sec-Fetch-Site": "cross-site", "Referer": "*"}, HOST, ("*",), ANONYMOUS),
+    ({"Origin": "https://evil.example", "Referer": FRIEND + "/"}, HOST, (FRIEND,), REFUSED),
+    ({"Origin": "null", "Referer": FRIEND + "/"}, HOST, (FRIEND,), REFUSED),
+    ({"Sec-Fetch-Site": "same-origin", "Referer": "https://evil.example/"}, HOST, (), KNOWN),
     # Referer
     ({"Referer": "http://chat.example/page?a=b"}, HOST, (), KNOWN),
     ({"Referer": "http://chat.example"}, HOST, (), KNOWN),
@@ -116,3 +129,23 @@ def test_cors_headers() -> None:
         "Access-Control-Allow-Credentials": "true",
         "Vary": "Origin",
     }
+
+
+@pytest.mark.parametrize(
+    ("headers", "page"),
+    [
+        ({}, None),
+        ({"Sec-Fetch-Site": "same-origin"}, ""),
+        ({"Sec-Fetch-Site": "none"}, ""),
+        ({"Origin": "http://chat.example"}, ""),
+        ({"Origin": "https://chat.example", "Sec-Fetch-Site": "same-origin"}, ""),
+        ({"Referer": "http://chat.example/page"}, ""),
+        ({"Origin": FRIEND}, FRIEND),
+        ({"Sec-Fetch-Site": "cross-site", "Referer": FRIEND + "/page"}, FRIEND),
+        ({"Sec-Fetch-Site": "cross-site"}, None),
+        ({"Origin": "null"}, "null"),
+        ({"Referer": "http://[broken"}, "://"),
+    ],
+)
+def test_all_requests_of_a_page_have_the_same_asker(headers: dict[str, str], page: str | None) -> None:
+    assert asker(CIMultiDict(headers), HOST) == page

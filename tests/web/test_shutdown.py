@@ -42,7 +42,7 @@ async def test_clients_are_told_1001(transport: str) -> None:
     async with serving(shutdown_timeout=TIMEOUT) as place:
         peer, session = await place.parked(transport)
         ending = asyncio.create_task(peer.end())
-        if transport == "long_polling":
+        if transport in ("long_polling", "jsonp"):
             await eventually(lambda: session._machine.carrier is not None)
         async with bounded(0.2):  # nothing has to be waited for
             await place.rt.shutdown()

@@ -10,6 +10,8 @@ import pytest
 
 import realtime
 from realtime.testing import VirtualClock
+from realtime.transports import TRANSPORTS, Facts
+from realtime.transports.script import join, quote
 from realtime.web import native
 
 from .peer import HttpPeer, StreamPeer
@@ -18,20 +20,27 @@ from .raw import RawStream, frames_of, open_frame
 
 pytestmark = pytest.mark.usefixtures("quiet_log")
 
-STREAMS = ("sse", "xhr_streaming", "multipart")
+STREAMS = ("sse", "xhr_streaming", "multipart", "htmlfile")
 ALL = pytest.mark.parametrize("transport", STREAMS)
 TYPES = {
     "sse": "text/event-stream; charset=utf-8",
     "xhr_streaming": "text/plain; charset=utf-8",
     "multipart": 'multipart/x-mixed-replace; boundary="realtime"',
+    "htmlfile": "text/html; charset=utf-8",
 }
 PRELUDES = {
     "sse": b":" + b" " * 2048 + b"\n\n",
     "xhr_streaming": b" " * 2048 + b"\n",
-    "multipart": b"--realtime\r\n",
+    "multipart": b" " * 2048 + b"\r\n--realtime\r\n",
+    "htmlfile": TRANSPORTS["htmlfile"].head(Facts(callback="take")).prelude,
 }
-ENDS = {"sse": b"]\n\n", "xhr_streaming": b'"]\n', "multipart": b"--realtime\r\n"}  # of a flush
-TAILS = {"sse": [], "xhr_streaming": [], "multipart": [b"--realtime--\r\n"]}
+ENDS = {
+    "sse": b"]\n\n",
+    "xhr_streaming": b'"]\n',
+    "multipart": b"--realtime\r\n",
+    "htmlfile": b"</script>\r\n",
+}  # of a flush
+TAILS = {"sse": [], "xhr_streaming": [], "multipart": [b"--realtime--\r\n"], "htmlfile": [b"</body></html>\r\n"]}
 
 
 # More than what lies in buffers between two sockets.
@@ -52,6 +61,7 @@ def flush(transport: str, *frames: str) -> bytes:
         "multipart": b"Content-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n\r\n" % len(body)
         + body
         + b"\r\n--realtime\r\n",
+        "htmlfile": b"<script>r(" + join([quote(frame) for frame in frames]) + b")</script>\r\n",
     }[transport]
 
 
@@ -215,7 +225,7 @@ async def test_a_refusal_is_readable(transport: str, place: Place, frame: str, s
         assert said.startswith(told)
 
 
-@pytest.mark.parametrize("transport", ["sse", "multipart"])
+@pytest.mark.parametrize("transport", ["sse", "multipart", "htmlfile"])
 async def test_a_get_without_a_frame(transport: str, place: Place) -> None:
     async with RawStream(place, transport) as raw:
         await raw.start()
@@ -311,14 +321,14 @@ async def test_a_broken_frame_in_the_request_ends_the_session(place: Place) -> N
 
 @ALL
 async def test_recycling(transport: str) -> None:
-    async with serving(max_stream_size=1024) as place, RawStream(place, transport) as raw:
+    async with serving(max_stream_size=4096) as place, RawStream(place, transport) as raw:
         session = await attached(place, raw, gen=1)
         changes: list[str] = []
         session.on_change(changes.append)
         received = 0
         for gen in (2, 3):
-            session.send_nowait("x" * 1100)
-            assert await raw.frames() == ["m" + "x" * 1100]
+            session.send_nowait("x" * 4200)
+            assert await raw.frames() == ["m" + "x" * 4200]
             received += 1
             assert await raw.chunks() == [flush(transport, "erecycled"), *TAILS[transport]]
             assert session.state == "open"
@@ -334,9 +344,9 @@ async def test_recycling(transport: str) -> None:
 @ALL
 async def test_a_recycled_client_that_does_not_come_back_is_detached_and_then_gone(transport: str) -> None:
     clock = VirtualClock()
-    async with serving(max_stream_size=1024, clock=clock) as place, RawStream(place, transport) as raw:
+    async with serving(max_stream_size=4096, clock=clock) as place, RawStream(place, transport) as raw:
         session = await attached(place, raw)
-        session.send_nowait("x" * 1100)
+        session.send_nowait("x" * 4200)
         await raw.frames()
         await raw.chunks()
         place.tick(19)

@@ -1,0 +1,143 @@
+/**
+ * What the frames of the native protocol say, read and written (docs/protocol.md §3, §5, §8, §9).
+ *
+ * Pure, and strict: `parse` throws the close code that a malformed frame ends its session with.
+ */
+
+var PROTOCOL_ERROR = 1002;
+var INVALID_TEXT = 1007;
+var SURROGATES = /[\ud800-\udbff][\udc00-\udfff]|[\ud800-\udfff]/g;
+var ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+/** The text with U+FFFD for each lone surrogate: only Unicode scalar values travel. */
+export function scalars(text) {
+  return text.replace(SURROGATES, function (found) {
+    return found.length > 1 ? found : "\ufffd";
+  });
+}
+
+/** The bytes of a text of scalar values in UTF-8. */
+export function utf8Length(text) {
+  var length = text.length, i, code;
+  for (i = text.length; i--; ) {
+    code = text.charCodeAt(i);
+    // Each half of a surrogate pair counts two of its four bytes.
+    if (code > 127) length += code > 2047 && (code < 55296 || code > 57343) ? 2 : 1;
+  }
+  return length;
+}
+
+export function toBase64(bytes) {
+  var text = "", length = bytes.length, i, group;
+  for (i = 0; i < length; i += 3) {
+    group = (bytes[i] << 16) | (bytes[i + 1] << 8) | bytes[i + 2]; // what is missing counts as 0
+    text +=
+      ALPHABET.charAt(group >> 18) +
+      ALPHABET.charAt((group >> 12) & 63) +
+      (i + 1 < length ? ALPHABET.charAt((group >> 6) & 63) : "=") +
+      (i + 2 < length ? ALPHABET.charAt(group & 63) : "=");
+  }
+  return text;
+}
+
+/** The bytes, in an array of numbers. */
+export function fromBase64(text) {
+  var padding = /=?=?$/.exec(text)[0].length, bytes = [], i, k, group, sextet;
+  if (text.length % 4) throw INVALID_TEXT;
+  for (i = 0; i < text.length; i += 4) {
+    for (group = k = 0; k < 4; k++) {
+      sextet = i + k < text.length - padding ? ALPHABET.indexOf(text.charAt(i + k)) : 0;
+      if (sextet < 0) throw INVALID_TEXT;
+      group = (group << 6) | sextet;
+    }
+    bytes.push(group >> 16, (group >> 8) & 255, group & 255);
+  }
+  bytes.length -= padding;
+  return bytes;
+}
+
+function number(text) {
+  if (!/^(0|[1-9]\d{0,15})$/.test(text) || +text > 9007199254740991) throw PROTOCOL_ERROR;
+  return +text;
+}
+
+function need(condition) {
+  if (!condition) throw PROTOCOL_ERROR;
+}
+
+function isPair(value, least) {
+  return value && value[0] >= least && value[1] >= least && value.length === 2;
+}
+
+/** Checks what the server's `o` says: only what is known to be sound reaches the machine. */
+function opened(json) {
+  var server, names, i;
+  try {
+    server = JSON.parse(json);
+  } catch (error) {
+    throw PROTOCOL_ERROR;
+  }
+  need(server && /^[\w.-]+$/.test(server.sid) && typeof server.sid === "string");
+  need(isPair(server.ack, 0) && isPair(server.window, 1) && isPair(server.max_batch, 1) && server.max_size >= 1);
+  need(isPair(server.poll_interval, 0) && server.poll_interval[0] > 0);
+  need(server.poll_interval[1] >= server.poll_interval[0] && server.resume_window > 0);
+  need(server.ping_interval === null || server.ping_interval > 0);
+  need(server.ping_timeout === null || server.ping_timeout > 0);
+  names = server.transports;
+  need(names && typeof names === "object" && typeof server.transport === "string");
+  for (i = 0; i < names.length; i++) need(names[i] && names[i].name);
+  return server;
+}
+
+/** Whether a clean close may have this code. */
+export function mayCloseWith(code) {
+  return (code >= 3000 && code < 5000) || /^10(0[018]|1[123])$/.test(code);
+}
+
+/**
+ * The fields of a server's frame, as an array.
+ *
+ * Their meaning is the frame's: text; bytes; numbers; [code, reason]; [code, scope, received, reason]; the opening's
+ * object; whatever stands behind an `e`, `p` or `q`. Unknown frames have none.
+ */
+export function parse(frame) {
+  var type = frame.charAt(0), rest = frame.slice(1), code;
+  var fields = /[acdnrx]/.test(type) && rest.split(",");
+  if (/[\ud800-\udfff]/.test(rest) && rest !== scalars(rest)) throw INVALID_TEXT;
+  switch (type) {
+    case "":
+      throw PROTOCOL_ERROR;
+    case "b":
+      return [fromBase64(rest)];
+    case "a":
+    case "r":
+      return [number(fields[0]), number(fields[1])];
+    case "n":
+    case "d":
+      return [number(fields[0])];
+    case "c":
+      code = number(fields[0]);
+      need(mayCloseWith(code));
+      return [code, fields.slice(1).join(",")];
+    case "x":
+      code = number(fields[0]);
+      need(code > 999 && code < 5000 && /^(session|carrier)$/.test(fields[1]) && fields.length > 3);
+      return [code, fields[1], fields[2] ? number(fields[2]) : -1, fields.slice(3).join(",")];
+    case "g":
+      need(/^(0|[1-9]\d*)(\.\d+)?$/.test(rest));
+      return [+rest];
+    case "o":
+      return [opened(rest)];
+    case "p":
+      return [scalars(rest.slice(0, 64))];
+  }
+  return [rest];
+}
+
+/** A batch as its frames. Throws for what is none: the carrier is broken, and somebody else has answered. */
+export function parseBatch(text) {
+  var frames = JSON.parse(text), i;
+  if (typeof frames !== "object" || frames.length === undefined) throw PROTOCOL_ERROR;
+  for (i = 0; i < frames.length; i++) if (typeof frames[i] !== "string") throw PROTOCOL_ERROR;
+  return frames;
+}

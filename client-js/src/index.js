@@ -1,0 +1,10 @@
+/**
+ * The module: the default export has all transports; `Realtime` has those that it is given in `options.transports`,
+ * so that a bundler leaves out the rest.
+ */
+import { all } from "./all.js";
+import { define } from "./realtime.js";
+
+export * from "./all.js";
+export var Realtime = /*#__PURE__*/ define([]);
+export default /*#__PURE__*/ define(all);

@@ -1,0 +1,5 @@
+/** The script for pages without a bundler: the global `Realtime`, with all transports. */
+import { all } from "./all.js";
+import { define } from "./realtime.js";
+
+export default define(all);

@@ -1,0 +1,44 @@
+/**
+ * What happens to a page: it goes offline and comes back, is put away, frozen, shown again, or left for good.
+ *
+ * A page that may come back (back-forward cache) lets go of its connections and says nothing; only one that goes for
+ * good closes its session.
+ */
+
+/** Tells `session` what happens to the page. Returns a function that ends this. */
+export function watch(session) {
+  var watched = [];
+  function on(target, type, listener) {
+    if (!target || !target.addEventListener) return;
+    target.addEventListener(type, listener, false);
+    watched.push([target, type, listener]);
+  }
+  var page = typeof window !== "undefined" ? window : null;
+  var doc = page && page.document;
+  function park() {
+    session._driver._park();
+  }
+  function unpark() {
+    session._driver._unpark();
+  }
+  on(page, "online", function () {
+    session._driver._check(true);
+  });
+  on(page, "pagehide", function (event) {
+    if (event.persisted) park();
+    else session._driver._leave();
+  });
+  on(page, "pageshow", function (event) {
+    if (event.persisted) unpark();
+  });
+  on(doc, "freeze", park);
+  on(doc, "resume", unpark);
+  // A hidden page's timers are slow: what they have missed is done when it is seen again.
+  on(doc, "visibilitychange", function () {
+    if (!doc.hidden) session._driver._turn();
+  });
+  return function () {
+    var entry;
+    while ((entry = watched.pop())) entry[0].removeEventListener(entry[1], entry[2], false);
+  };
+}

@@ -1,0 +1,84 @@
+/**
+ * What only a document has: call-backs for scripts and frames, hidden frames, and forms.
+ *
+ * Used by the transports that live without CORS. A frame or script of another origin reaches the page by postMessage,
+ * where it has it; a call-back is known by its name, which nobody can guess.
+ */
+import { random } from "./random.js";
+
+export function hasDocument() {
+  return typeof document !== "undefined";
+}
+
+/** A call-back that scripts and frames find by its `name`, until `forget` is called. It is given a batch as text. */
+export function listen(callback) {
+  var name = "_rt" + random();
+  function heard(event) {
+    if (typeof event.data === "string" && event.data.indexOf(name) === 0) callback(event.data.slice(name.length));
+  }
+  window[name] = callback;
+  if (window.addEventListener) window.addEventListener("message", heard, false);
+  else if (window.attachEvent) window.attachEvent("onmessage", heard);
+  return {
+    name: name,
+    call: callback,
+    forget: function () {
+      // Whatever comes late finds nothing to do, and nothing to complain about.
+      window[name] = function () {};
+      setTimeout(function () {
+        try {
+          delete window[name];
+        } catch (error) {
+          window[name] = undefined; // Internet Explorer before 9
+        }
+      }, 60000);
+      if (window.removeEventListener) window.removeEventListener("message", heard, false);
+      else if (window.detachEvent) window.detachEvent("onmessage", heard);
+    }
+  };
+}
+
+/** A hidden element with `html` in it. Frames with a name have to be made this way for old Internet Explorer. */
+export function hidden(html, owner) {
+  var element = (owner || document).createElement("div");
+  element.style.display = "none";
+  element.innerHTML = html;
+  ((owner || document).body || document.documentElement).appendChild(element);
+  return element;
+}
+
+/** Removes what hidden() made. A frame that is loading would go on spinning otherwise. */
+export function remove(element) {
+  if (element.parentNode) element.parentNode.removeChild(element);
+}
+
+/** Sends frames up by a form in a hidden frame, whose answer calls back. See http.js for who asks. */
+export function submit(asker, url, frames) {
+  var over;
+  var callback = listen(function (batch) {
+    asker.batch(batch, "the form");
+    finish("");
+  });
+  var element = hidden(
+    '<iframe name="' + callback.name + '"></iframe><form method="POST" accept-charset="UTF-8" target="' + callback.name +
+      '"><input name="batch"><input name="callback" value="' + callback.name + '"></form>'
+  );
+  var form = element.lastChild;
+  function finish(how) {
+    if (over) return;
+    over = true;
+    callback.forget();
+    setTimeout(function () {
+      remove(element); // not while its script runs
+    }, 0);
+    if (how !== null) asker.end(how);
+  }
+  form.action = url;
+  form.firstChild.value = JSON.stringify(frames);
+  form.submit();
+  return {
+    stop: function () {
+      finish(null);
+    }
+  };
+}

@@ -1,0 +1,232 @@
+/**
+ * The object that applications hold: a drop-in for the browser's WebSocket that keeps its session across networks,
+ * transports and proxies. It tells the page's events to the driver, and the driver's to the page.
+ */
+import { Driver } from "./driver.js";
+import { scalars, utf8Length } from "./frames.js";
+import { watch } from "./lifecycle.js";
+
+var MAX_BUFFERED = 16777216;
+var hasBuffers = typeof ArrayBuffer !== "undefined";
+var STATES = { connecting: 0, open: 1, detached: 1, draining: 1, closing: 2, closed: 3 };
+var CONSTANTS = { CONNECTING: 0, OPEN: 1, CLOSING: 2, CLOSED: 3 };
+// After these a new session may do better (options.reopen): the server went, or the session was forgotten.
+var REOPENS = /^(100[16]|101[123]|44(04|08|1[01]))$/;
+
+function rethrow(error) {
+  setTimeout(function () {
+    throw error;
+  }, 0);
+}
+
+/** The address of an endpoint, absolute and of HTTP. Relative ones are the page's. */
+function resolve(url) {
+  var anchor;
+  url = String(url).replace(/^ws/i, "http");
+  if (!/^https?:\/\//i.test(url)) {
+    if (typeof document === "undefined") url = new URL(url, location.href).href;
+    else {
+      anchor = document.createElement("a");
+      anchor.href = url;
+      url = anchor.href;
+    }
+  }
+  if (/[?#]/.test(url)) throw new Error("Realtime: no query or fragment in the URL; options.auth is for what the server is to know");
+  return url.replace(/\/$/, "");
+}
+
+/** Makes the class whose `options.transports` may name the `known` transports, and has them all where it is missing. */
+export function define(known) {
+  function Realtime(url, options) {
+    var names, transports = [], i, k;
+    if (!(this instanceof Realtime)) throw new TypeError("Realtime: use new");
+    this._options = options = options || {};
+    this.url = resolve(url);
+    names = options.transports || known;
+    for (i = 0; i < names.length; i++) {
+      for (k = 0; k < known.length && known[k].name !== names[i]; k++);
+      transports[i] = names[i].open ? names[i] : known[k];
+      if (!transports[i]) throw new Error("Realtime: there is no transport " + names[i] + " here; the names are in the documentation");
+    }
+    if (!transports.length) throw new Error("Realtime: options.transports is empty");
+    this._transports = transports;
+    this._listeners = {};
+    this._opens = 0; // attempts to open, since one has succeeded
+    this.binaryType = typeof Blob === "undefined" ? "arraybuffer" : "blob";
+    this._unwatch = watch(this);
+    this._open();
+  }
+  for (var name in CONSTANTS) Realtime[name] = CONSTANTS[name];
+  Realtime.prototype = prototype;
+  return Realtime;
+}
+
+var prototype = {
+  CONNECTING: 0,
+  OPEN: 1,
+  CLOSING: 2,
+  CLOSED: 3,
+  protocol: "",
+  extensions: "",
+  onopen: null,
+  onmessage: null,
+  onclose: null,
+  onerror: null,
+  ontransport: null,
+  onstate: null,
+  ondropped: null,
+
+  /** Sends a text, an ArrayBuffer or a view of one. It is buffered until it can go, and goes exactly once. */
+  send: function (data) {
+    var isBinary = hasBuffers && (data instanceof ArrayBuffer || (data && data.buffer instanceof ArrayBuffer)), size;
+    if (!isBinary) {
+      if (typeof Blob !== "undefined" && data instanceof Blob) {
+        throw new TypeError("Realtime: a Blob can't be sent; send what its arrayBuffer() gives");
+      }
+      data = scalars(String(data));
+    } else if (data.buffer) data = new Uint8Array(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+    else data = new Uint8Array(new Uint8Array(data)); // a copy: the application may go on with its own
+    size = isBinary ? data.length : utf8Length(data);
+    if (this.readyState < 2) {
+      if (this.bufferedAmount + size > (this._options.maxBuffered || MAX_BUFFERED)) {
+        throw new Error("Realtime: more than options.maxBuffered bytes would wait to be sent");
+      }
+      if (size > this._driver._maxSize()) {
+        throw new Error("Realtime: the server takes messages of " + this._driver._maxSize() + " bytes at most");
+      }
+    }
+    this.unacknowledged.push(isBinary ? data.buffer : data);
+    if (this.readyState < 2) this._driver._send(data, size);
+  },
+
+  /** Closes the session behind everything that was sent. */
+  close: function (code, reason) {
+    if (code === undefined) code = 1000;
+    if (code !== 1000 && !(code >= 3000 && code < 5000)) throw new Error("Realtime: a close code is 1000 or one from 3000 to 4999");
+    if (this.readyState < 2) this._driver._close(code, reason === undefined ? "" : String(reason));
+    else this._cease();
+  },
+
+  addEventListener: function (type, listener, options) {
+    this.removeEventListener(type, listener);
+    (this._listeners[type] = this._listeners[type] || []).push([listener, options && options.once]);
+  },
+
+  removeEventListener: function (type, listener) {
+    var kept = [], all = this._listeners[type] || [], i;
+    for (i = 0; i < all.length; i++) if (all[i][0] !== listener) kept.push(all[i]);
+    this._listeners[type] = kept; // a new list: one that is being walked stays as it is
+  },
+
+  // -- from here on for the driver, and for ourselves -------------------------------------------------------------------
+
+  _reset: function () {
+    this.readyState = 0;
+    this.state = "connecting";
+    this.transport = "";
+    this.bufferedAmount = 0;
+    this.negotiation = [];
+    this.unacknowledged = []; // what was sent and is not known to have been received, oldest first
+  },
+
+  /** Gives up reopening. */
+  _cease: function () {
+    clearTimeout(this._reopening);
+    this._given = true;
+    this._unwatch();
+  },
+
+  _open: function () {
+    this._reset();
+    this._driver = new Driver(this, this.url, this._transports, this._options);
+  },
+
+  /** Tells the listeners. What they throw is the page's to report, and stops nobody else. */
+  _tell: function (type, event) {
+    var listeners = [], all = this._listeners[type] || [], i;
+    event = event || {};
+    event.type = type;
+    event.target = event.currentTarget = this;
+    if (typeof this["on" + type] === "function") listeners.push(this["on" + type]);
+    for (i = 0; i < all.length; i++) {
+      listeners.push(all[i][0]);
+      if (all[i][1]) this.removeEventListener(type, all[i][0]);
+    }
+    for (i = 0; i < listeners.length; i++) {
+      try {
+        if (typeof listeners[i] === "function") listeners[i].call(this, event);
+        else listeners[i].handleEvent(event);
+      } catch (error) {
+        rethrow(error);
+      }
+    }
+  },
+
+  _transportIs: function (name, reason) {
+    this.transport = name;
+    this._progress();
+    if (!this.readyState) {
+      this._opens = 0;
+      this.readyState = 1;
+      this.state = "open";
+      this._tell("open");
+      this._tell("state", { state: "open" });
+    }
+    this._tell("transport", { transport: name, reason: reason });
+  },
+
+  _stateIs: function (state) {
+    if (state === this.state || this.readyState > 2) return;
+    this.state = state;
+    this.readyState = STATES[state];
+    this._tell("state", { state: state });
+  },
+
+  _progress: function () {
+    if (this._driver) this.bufferedAmount = this._driver._buffered(); // or it is being made
+  },
+
+  _acked: function (count) {
+    this.unacknowledged.splice(0, count);
+  },
+
+  _negotiated: function (table) {
+    this.negotiation = table;
+  },
+
+  _message: function (data) {
+    if (typeof data !== "string" && hasBuffers) {
+      if (!(data instanceof ArrayBuffer)) data = new Uint8Array(data).buffer;
+      if (this.binaryType === "blob") data = new Blob([data]);
+    }
+    this._tell("message", { data: data });
+  },
+
+  _drops: function (count) {
+    this._tell("dropped", { count: count });
+  },
+
+  _closed: function (code, reason, wasClean, delay) {
+    var self = this, opened = this.readyState > 0, wait;
+    var reopens = !!this._options.reopen && this.readyState < 2 && REOPENS.test(code);
+    this.readyState = 3;
+    this.state = "closed";
+    this._reopening = null;
+    if (!opened || !wasClean) this._tell("error");
+    this._tell("close", {
+      code: code,
+      reason: reason,
+      wasClean: wasClean,
+      unacknowledged: this.unacknowledged,
+      reopening: reopens
+    });
+    this._tell("state", { state: "closed" });
+    if (reopens && this.readyState === 3 && !this._given) {
+      wait = Math.min(500 * Math.pow(2, this._opens++), 30000) * (0.5 + Math.random() / 2) + delay * 1000 * Math.random();
+      this._reopening = setTimeout(function () {
+        self._open();
+        self._tell("state", { state: "connecting" });
+      }, wait);
+    } else this._unwatch();
+  }
+};

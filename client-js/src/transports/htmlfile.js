@@ -1,0 +1,41 @@
+/** An endless document in a hidden frame: each script block in it hands over a batch. For engines with nothing better. */
+import { STREAM } from "../machine.js";
+import { hasDocument, hidden, listen, remove, submit } from "../page.js";
+
+export var htmlfile = {
+  name: "htmlfile",
+  kind: STREAM,
+  usable: hasDocument,
+  open: function (carrier, url, first) {
+    var callback = listen(function (batch) {
+      carrier.batch(batch);
+    });
+    var owner, element, frame;
+    if (typeof ActiveXObject !== "undefined" && !carrier.cross) {
+      // In a document of its own the frame neither clicks nor spins (Internet Explorer).
+      owner = new ActiveXObject("htmlfile");
+      owner.open();
+      owner.write("<html><body></body></html>");
+      owner.close();
+      owner.parentWindow[callback.name] = callback.call;
+    }
+    element = hidden("<iframe></iframe>", owner);
+    frame = element.firstChild;
+    function stop() {
+      callback.forget();
+      frame.onload = null;
+      frame.src = "about:blank";
+      setTimeout(function () {
+        remove(element); // not while its script runs
+        owner = null;
+      }, 0);
+    }
+    frame.onload = function () {
+      // Its end: the body never ends before. An empty frame has loaded before it was given its address.
+      if (frame.src) carrier.end("cut");
+    };
+    frame.src = carrier.address(url, first) + "&callback=" + callback.name;
+    return { stop: stop };
+  },
+  post: submit
+};

@@ -1,0 +1,34 @@
+/** Script tags, each held by the server like a long poll: for engines and places without any CORS. */
+import { HELD } from "../machine.js";
+import { hasDocument, listen, remove, submit } from "../page.js";
+
+export var jsonp = {
+  name: "jsonp",
+  kind: HELD,
+  usable: hasDocument,
+  open: function (carrier, url, first) {
+    // Auth data must not stand in a URL.
+    if (carrier.secret) return submit(carrier, url.replace(/jsonp$/, "long_polling"), [first]);
+    var script = document.createElement("script");
+    var callback = listen(function (batch) {
+      carrier.batch(batch);
+      stop();
+      carrier.end("");
+    });
+    function stop() {
+      // A script that is still on its way calls back when it comes, and finds nothing to do.
+      callback.forget();
+      remove(script);
+    }
+    script.onload = script.onerror = script.onreadystatechange = function () {
+      // It may have loaded and not run yet (Internet Explorer before 9).
+      if (script.readyState !== "loading") setTimeout(function () {
+        carrier.end("no script of the protocol came");
+      }, 100);
+    };
+    script.src = carrier.address(url, first) + "&callback=" + callback.name;
+    document.getElementsByTagName("head")[0].appendChild(script);
+    return { stop: stop };
+  },
+  post: submit
+};

@@ -1,0 +1,28 @@
+/** Server-sent events (HTML standard, §9.2): each event's data is a batch. */
+import { STREAM } from "../machine.js";
+import { post } from "../http.js";
+
+export var sse = {
+  name: "sse",
+  kind: STREAM,
+  usable: function () {
+    return typeof EventSource !== "undefined";
+  },
+  open: function (carrier, url, first) {
+    var source = new EventSource(carrier.address(url, first), { withCredentials: carrier.credentials });
+    source.onmessage = function (event) {
+      carrier.batch(event.data);
+    };
+    // It would come again by itself with the same URL; the driver knows better what to do next.
+    source.onerror = function () {
+      source.close();
+      carrier.end("cut");
+    };
+    return {
+      stop: function () {
+        source.close();
+      }
+    };
+  },
+  post: post
+};

@@ -1,0 +1,43 @@
+/** RFC 6455: frames both ways, one a message, binary as it is. */
+import { DUPLEX } from "../machine.js";
+
+export var websocket = {
+  name: "websocket",
+  kind: DUPLEX,
+  usable: function () {
+    return typeof WebSocket !== "undefined";
+  },
+  open: function (carrier, url, first) {
+    // An open rides in the URL and saves a round trip, unless there are auth data in it: URLs are logged.
+    var inUrl = first.charAt(0) === "o" && !carrier.secret;
+    var socket = new WebSocket(url.replace(/^http/, "ws") + (inUrl ? "?open=" + encodeURIComponent(first.slice(1)) : ""));
+    carrier.binary = typeof ArrayBuffer !== "undefined" && "binaryType" in socket;
+    socket.binaryType = "arraybuffer";
+    socket.onopen = function () {
+      if (!inUrl) socket.send(first);
+      carrier.ready();
+    };
+    socket.onmessage = function (event) {
+      carrier.frames([event.data]);
+    };
+    // What went wrong is told here alone: `onerror` says nothing, and does not always come.
+    socket.onclose = function (event) {
+      carrier.end("closed with " + event.code);
+    };
+    return {
+      write: function (frames) {
+        for (var i = 0; i < frames.length; i++) socket.send(frames[i]);
+      },
+      waiting: function () {
+        return socket.bufferedAmount;
+      },
+      stop: function () {
+        // Closing one that is not open yet would put a warning into the page's console.
+        if (socket.readyState) socket.close();
+        else socket.onopen = function () {
+          socket.close();
+        };
+      }
+    };
+  }
+};

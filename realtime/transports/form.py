@@ -1,0 +1,89 @@
+"""Polls and sends that an HTML form makes: fields up, and down a document that calls a function of the page.
+
+Not a transport of its own: any POST may come as a form (docs/protocol.md §3.3), and is answered accordingly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..core.carrier import Part
+from ..core.errors import RemoteProtocolError
+from .base import Facts, Frame, Head, Transport
+from .script import ScriptStreamDecoder, document, join, quote
+
+__all__ = ["CONTENT_TYPE", "Form", "parse_fields"]
+
+CONTENT_TYPE = "application/x-www-form-urlencoded"
+# More fields than anybody's form has.
+MAX_FIELDS = 32
+
+
+class Form:
+    """A transport that polls, when a form makes its requests: the same in everything but its answers' framing."""
+
+    lays = "script"
+
+    def __init__(self, transport: Transport) -> None:
+        self.name = transport.name
+        self.method = transport.method
+        self.shape = transport.shape
+        self.held = transport.held
+
+    def head(self, facts: Facts) -> Head:
+        """The answer's status and headers, and the function that delivers."""
+        return Head(
+            200,
+            (
+                ("Content-Type", "text/html; charset=utf-8"),
+                ("Cache-Control", "no-store, no-transform"),
+                ("X-Content-Type-Options", "nosniff"),
+            ),
+            document(facts.callback),
+        )
+
+    def frame(self, frame: Frame) -> bytes:
+        """One frame, as it lies in a batch."""
+        return quote(frame)
+
+    def wrap(self, parts: Sequence[Part]) -> Sequence[Part]:
+        """One script block."""
+        return [b"<script>r(" + join(parts) + b")</script>\r\n"]
+
+    def tail(self) -> bytes:
+        """The end of the document."""
+        return b"</body></html>\r\n"
+
+    def decoder(self, max_frames: int, max_bytes: int) -> ScriptStreamDecoder:
+        """Decodes the answer."""
+        return ScriptStreamDecoder(max_frames, max_bytes)
+
+
+def parse_fields(text: bytes, *names: str) -> list[bytes | None]:
+    """The values of these fields of a form or query, decoded (WHATWG URL §5.1); None for one that is missing.
+
+    Other fields say nothing. Raises RemoteProtocolError (4400) for a field that comes twice, for more than 32 fields,
+    and for a percent sign without two hexadecimal digits behind it.
+    """
+    if text.count(b"&") >= MAX_FIELDS:
+        raise RemoteProtocolError(4400, f"more than {MAX_FIELDS} fields")
+    found: dict[bytes, bytes] = {}
+    wanted = [name.encode() for name in names]
+    for field in text.split(b"&"):
+        name, _, value = field.partition(b"=")
+        if name in found:
+            raise RemoteProtocolError(4400, f"{name.decode()} comes twice")
+        if name in wanted:
+            found[name] = value
+    return [_decoded(name, found.get(name.encode())) for name in names]
+
+
+def _decoded(name: str, value: bytes | None) -> bytes | None:
+    """Percent-decoded, in a time that does not depend on how much is encoded."""
+    if value is None:
+        return None
+    python = value.replace(b"+", b" ").replace(b"\\", b"\\\\").replace(b"%", b"\\x")
+    try:
+        return python.decode("unicode_escape").encode("latin-1")
+    except UnicodeDecodeError:
+        raise RemoteProtocolError(4400, f"the percent-encoding of {name} is broken") from None

@@ -1,0 +1,133 @@
+"""Whole answers: in which framing a request wants its answer, and how that becomes an HTTP response.
+
+A POST is answered by a batch with an HTTP status. What a script tag or a form asks cannot see a status, and takes its
+batch by a function of the page (docs/protocol.md §3.2): it is answered 200, whatever the answer says.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from aiohttp import web
+
+from ..core.carrier import Part, Shape
+from ..core.errors import LocalProtocolError, Refusal, RemoteProtocolError
+from ..protocols.native import NativeCodec, refusal_frame
+from ..transports import TRANSPORTS, Facts, Form
+from ..transports.form import CONTENT_TYPE, parse_fields
+from ..transports.script import check_callback
+from .origins import cors_headers
+
+__all__ = [
+    "CODECS",
+    "FORMS",
+    "PLAIN",
+    "SAFE",
+    "Misasked",
+    "Reply",
+    "answer",
+    "is_form",
+    "query_of",
+    "refused",
+    "reply_to_fields",
+    "respond",
+]
+
+CODECS = {name: NativeCodec(transport) for name, transport in TRANSPORTS.items()}
+# The polls that a form can make.
+FORMS = {
+    name: NativeCodec(Form(transport))
+    for name, transport in TRANSPORTS.items()
+    if transport.shape is Shape.POLL and transport.method == "POST"
+}
+# Also on answers that have no body.
+SAFE = {"Cache-Control": "no-store, no-transform", "X-Content-Type-Options": "nosniff"}
+
+
+class Reply(NamedTuple):
+    """How one request is answered."""
+
+    codec: NativeCodec
+    callback: str = ""  # the page's function, if the answer is a script
+    fields: bytes = b""  # the query or form that named it
+
+
+# The framing of every other POST's answer is that of a long poll.
+PLAIN = Reply(CODECS["long_polling"])
+
+
+class Misasked(Exception):
+    """The page's function is not named, or by no name: nothing can be told to it, so a person gets a sentence."""
+
+
+def is_form(request: web.Request) -> bool:
+    """Whether an HTML form made this request."""
+    return request.headers.get("Content-Type", "").partition(";")[0].strip().lower() == CONTENT_TYPE
+
+
+def query_of(request: web.Request) -> bytes:
+    """The query as it came."""
+    return request.raw_path.partition("#")[0].partition("?")[2].encode("utf-8", "surrogateescape")
+
+
+def reply_to_fields(codec: NativeCodec, fields: bytes) -> Reply:
+    """The reply that a query or form wants. Raises Misasked."""
+    try:
+        (callback,) = parse_fields(fields, "callback")
+        return Reply(codec, check_callback((callback or b"").decode("ascii", "replace")), fields)
+    except (RemoteProtocolError, LocalProtocolError) as error:
+        hint = " A batch that is no form is sent as text/plain." if codec.transport.method == "POST" else ""
+        raise Misasked(f"{getattr(error, 'reason', error)}.{hint}") from None
+
+
+def refused(
+    request: web.Request,
+    refusal: Refusal,
+    headers: dict[str, str] | None = None,
+    *,
+    cors: bool = True,
+    reply: Reply = PLAIN,
+) -> web.Response:
+    """The answer that says why not."""
+    headers = dict(headers or {})
+    if refusal.retry_after is not None:
+        headers["Retry-After"] = str(math.ceil(refusal.retry_after))
+    return answer(request, refusal.http_status, [refusal_frame(refusal)], headers, cors=cors, reply=reply)
+
+
+def answer(
+    request: web.Request,
+    status: int,
+    frames: list[str],
+    headers: dict[str, str] | None = None,
+    *,
+    cors: bool = True,
+    reply: Reply = PLAIN,
+) -> web.Response:
+    """An answer of these frames."""
+    body = reply.codec.wrap([reply.codec.text(frame) for frame in frames])[0]
+    return respond(request, status, body, headers, cors=cors, reply=reply)
+
+
+def respond(
+    request: web.Request,
+    status: int,
+    body: Part,
+    headers: dict[str, str] | None = None,
+    *,
+    cors: bool = True,
+    reply: Reply = PLAIN,
+) -> web.Response:
+    """An answer of this batch."""
+    transport = reply.codec.transport
+    head = transport.head(Facts((request.version.major, request.version.minor), reply.callback))
+    if reply.callback:
+        assert isinstance(body, bytes)
+        status, body = head.status, head.prelude + body + transport.tail()
+    response = web.Response(status=status, body=body, headers=dict(head.headers))
+    if cors:
+        response.headers.update(cors_headers(request.headers))
+    if headers:
+        response.headers.update(headers)
+    return response

@@ -1,0 +1,194 @@
+"""The JavaScript client as files: names, caching, compression, other origins, and what is there when nothing is."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+import realtime
+from realtime.web import plugin
+from realtime.web.bundle import Bundle
+
+from .place import Place, serving
+
+pytestmark = pytest.mark.usefixtures("quiet_log")
+
+CONTENT = {
+    "client.js": b"var Realtime = 1;\n//# sourceMappingURL=realtime.js.map\n" + b"// padding\n" * 100,
+    "client.mjs": b"export const Realtime = 1;\n//# sourceMappingURL=realtime.mjs.map\n",
+    "realtime.js.map": json.dumps({"version": 3}).encode(),
+    "realtime.mjs.map": json.dumps({"version": 3, "file": "realtime.mjs"}).encode(),
+}
+TYPES = {".js": "text/javascript; charset=utf-8", ".mjs": "text/javascript; charset=utf-8"}
+NAMES = pytest.mark.parametrize("name", CONTENT)
+FOREVER = "public, max-age=31536000, immutable"
+
+
+@pytest.fixture
+def dist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder in place of the real one."""
+    for name, content in CONTENT.items():
+        (tmp_path / name.replace("client", "realtime")).write_bytes(content)
+    monkeypatch.setattr(plugin, "BUNDLE", Bundle(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+async def place(dist: Path) -> AsyncIterator[Place]:
+    """A server that has these files."""
+    async with serving() as place:
+        yield place
+
+
+async def get(place: Place, path: str, method: str = "GET", **headers: str) -> tuple[aiohttp.ClientResponse, bytes]:
+    """The answer, as it came."""
+    told = {"Accept-Encoding": "identity"} | {name.replace("_", "-"): value for name, value in headers.items()}
+    async with (
+        aiohttp.ClientSession(auto_decompress=False) as http,
+        http.request(method, place.base + path, headers=told) as response,
+    ):
+        return response, await response.read()
+
+
+def hashed(name: str) -> str:
+    """The name that holds the hash."""
+    stem, dot, rest = name.partition(".")
+    return f"{stem}-{hashlib.sha256(CONTENT[name]).hexdigest()[:16]}{dot}{rest}"
+
+
+@NAMES
+async def test_the_files(place: Place, name: str) -> None:
+    response, body = await get(place, f"/realtime/{name}")
+    assert (response.status, body) == (200, CONTENT[name])
+    headers = response.headers
+    assert headers["Content-Type"] == TYPES.get(Path(name).suffix, "application/json; charset=utf-8")
+    assert headers["Cache-Control"] == "no-cache"
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Access-Control-Allow-Origin"] == "*"
+    assert headers["Cross-Origin-Resource-Policy"] == "cross-origin"
+    assert headers["Vary"] == "Accept-Encoding"
+    assert "Content-Encoding" not in headers
+    tag = headers["ETag"]
+    for asked in (tag, f"W/{tag}", f'"x", {tag}', "*"):
+        response, body = await get(place, f"/realtime/{name}", If_None_Match=asked)
+        assert (response.status, body, response.headers["ETag"]) == (304, b"", tag)
+        assert response.headers["Cache-Control"] == "no-cache"
+    response, _ = await get(place, f"/realtime/{name}", If_None_Match='"x"')
+    assert response.status == 200
+
+
+@NAMES
+async def test_a_name_with_the_hash_is_for_ever(place: Place, name: str) -> None:
+    response, body = await get(place, f"/realtime/{hashed(name)}")
+    assert (response.status, body, response.headers["Cache-Control"]) == (200, CONTENT[name], FOREVER)
+    stem, dot, rest = name.partition(".")
+    for wrong in (f"{stem}-{'0' * 16}{dot}{rest}",):
+        response, body = await get(place, f"/realtime/{wrong}")
+        assert response.status == 404
+        assert name.encode() in body
+        assert "immutable" not in response.headers["Cache-Control"]
+
+
+@pytest.mark.parametrize(
+    "name", ["client-.js", "client-abc.js", f"client-{'A' * 16}.js", "client.js.map", "realtime.js"]
+)
+async def test_other_names_are_no_files(place: Place, name: str) -> None:
+    response, _ = await get(place, f"/realtime/{name}")
+    assert response.status == 404
+
+
+async def test_head_and_other_methods(place: Place) -> None:
+    response, body = await get(place, "/realtime/client.js", "HEAD")
+    assert (response.status, body) == (200, b"")
+    assert int(response.headers["Content-Length"]) == len(CONTENT["client.js"])
+    for method in ("POST", "PUT", "DELETE", "OPTIONS"):
+        response, _ = await get(place, "/realtime/client.js", method)
+        assert (response.status, response.headers["Allow"]) == (405, "GET, HEAD")
+
+
+@pytest.mark.parametrize(
+    ("accepted", "packed"),
+    [
+        ("gzip", True),
+        ("GZIP", True),
+        ("br, gzip;q=0.5", True),
+        ("*", True),
+        ("x-gzip", True),
+        ("gzip;q=0", False),
+        ("gzip; q=0.0, *", False),
+        ("*;q=0", False),
+        ("br", False),
+        ("", False),
+        ("gzip;q=x", False),
+        ("gzip;level=1", True),
+    ],
+)
+async def test_compression(place: Place, accepted: str, packed: bool) -> None:
+    plain, _ = await get(place, "/realtime/client.js")
+    response, body = await get(place, "/realtime/client.js", Accept_Encoding=accepted)
+    assert ("gzip" in response.headers.get("Content-Encoding", "")) is packed
+    assert (gzip.decompress(body) if packed else body) == CONTENT["client.js"]
+    assert (response.headers["ETag"] != plain.headers["ETag"]) is packed
+    again, _ = await get(place, "/realtime/client.js", Accept_Encoding=accepted, If_None_Match=response.headers["ETag"])
+    assert again.status == 304
+
+
+async def test_any_origin_may_load_them(place: Place) -> None:
+    response, _ = await get(place, "/realtime/client.js", Origin="https://elsewhere.example")
+    assert (response.status, response.headers["Access-Control-Allow-Origin"]) == (200, "*")
+
+
+def empty(folder: Path) -> None:
+    """Takes the files away."""
+    for file in folder.iterdir():
+        file.unlink()
+
+
+@NAMES
+async def test_files_that_are_missing(dist: Path, name: str) -> None:
+    empty(dist)
+    async with serving() as place:
+        for asked in (name, hashed(name)):
+            response, body = await get(place, f"/realtime/{asked}")
+            assert response.status == 503
+            assert b"build the JavaScript client first" in body
+        assert realtime.client_url(place.app) == "/realtime/client.js"
+
+
+async def test_the_address_for_templates(dist: Path) -> None:
+    inner = web.Application()
+    rt, other = realtime.Server(), realtime.Server()
+    realtime.setup(inner, rt)
+    realtime.setup(inner, other, prefix="/other")
+    seen: list[str] = []
+
+    async def page(request: web.Request) -> web.Response:
+        seen.append(realtime.client_url(request))
+        seen.append(realtime.client_url(request, "client.mjs", prefix="/other"))
+        return web.Response()
+
+    inner.router.add_get("/page", page)
+    async with serving(prepare=lambda place: place.app.add_subapp("/inner", inner)) as place:
+        assert realtime.client_url(place.app) == f"/realtime/{hashed('client.js')}"
+        response, _ = await get(place, "/inner/page")
+        assert response.status == 200
+        assert seen == [f"/inner/realtime/{hashed('client.js')}", f"/inner/other/{hashed('client.mjs')}"]
+        for url in seen:
+            response, _ = await get(place, url)
+            assert (response.status, response.headers["Cache-Control"]) == (200, FOREVER)
+        with pytest.raises(realtime.LocalProtocolError, match=r"setup\(app"):
+            realtime.client_url(place.app, prefix="/elsewhere")
+        with pytest.raises(realtime.LocalProtocolError, match=r"client\.css"):
+            realtime.client_url(place.app, "client.css")
+
+
+def test_without_a_folder_the_files_are_those_of_the_package_or_of_the_checkout() -> None:
+    folder = Bundle().folder
+    assert folder.parts[-2:] in (("client-js", "dist"), ("realtime", "static"))
