@@ -9,7 +9,7 @@ from .engines import ENGINES
 
 __all__ = ["GAPS", "LESS", "ONLY", "TRANSPORTS", "can", "leaves_out"]
 
-TRANSPORTS = ("websocket", "sse", "xhr_streaming", "multipart", "long_polling", "polling")
+TRANSPORTS = ("websocket", "sse", "xhr_streaming", "multipart", "htmlfile", "long_polling", "polling", "jsonp")
 
 _NO_PARTS = "the client opens nothing by multipart here: XMLHttpRequest does not show the parts of a body that grows"
 

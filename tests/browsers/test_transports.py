@@ -29,7 +29,7 @@ async def test_all_scenarios(engine: Engine, transport: str, harness: Harness) -
     if not can(engine.name, transport):
         pytest.skip(GAPS[engine.name, transport])
     scenarios = [name for name in SCENARIOS if not leaves_out(engine.name, transport, name)]
-    report = await harness.run(engine, transport, scenarios, timeout=60)
+    report = await harness.run(engine, transport, scenarios, timeout=45)
     problems = [f"{outcome.scenario}: {outcome.problem}" for outcome in report.outcomes if not outcome.ok]
     assert problems == [], "\n".join(report.log[-60:])
     assert [outcome.scenario for outcome in report.outcomes] == scenarios
