@@ -23,6 +23,8 @@ GAPS: dict[tuple[str, str], str] = {
     ("htmlunit", "sse"): "Internet Explorer has no EventSource",
     ("htmlunit", "xhr_streaming"): "HtmlUnit hands over a body when it is complete",
     ("htmlunit", "multipart"): "Internet Explorer shows no multipart/x-mixed-replace",
+    ("htmlunit", "htmlfile"): "HtmlUnit hands over a body when it is complete",
+    ("htmlunit", "jsonp"): "no report in HtmlUnit, which makes one request at a time; not looked into further",
 }
 
 _SLOW = "HtmlUnit takes minutes for it"
