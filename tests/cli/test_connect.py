@@ -15,6 +15,7 @@ import realtime
 from realtime.cli import main
 from realtime.testing import FaultProxy, serve
 
+from ..patience import within
 from .program import COMMAND, Program, run
 
 TRANSPORTS = ("websocket", "long_polling", "polling")
@@ -117,7 +118,7 @@ async def test_ctrl_c_ends_it_at_once_and_its_session_too(transport: str) -> Non
         program.interrupt()
         assert await program.ended() == 130
         assert await program.rest() == ("", f"realtime: connected over {transport}\n")
-        async with asyncio.timeout(20):
+        async with within():
             assert await ended == 1000
 
 
@@ -132,7 +133,7 @@ async def test_ctrl_c_while_connecting() -> None:
     server = await asyncio.start_server(never, "127.0.0.1", 0)
     host, port = server.sockets[0].getsockname()
     async with Program("connect", f"http://{host}:{port}/realtime/echo") as program:
-        async with asyncio.timeout(20):
+        async with within():
             await arrived.wait()
         program.interrupt(signal.SIGTERM)
         assert await program.ended() == 143
