@@ -296,20 +296,20 @@ async def test_sending_after_the_end_raises(transport: str, place: Place) -> Non
 # -- flush -------------------------------------------------------------------------------------------------------------
 
 
-async def test_flush_returns_when_all_is_acknowledged(transport: str, place: Place) -> None:
-    peer, session = await place.parked(transport)
-    await session.flush()  # nothing to wait for
-    await session.send("one")
-    session.send_nowait("two")
-    flushes = [asyncio.create_task(session.flush()) for _ in range(3)]
-    await turns()
-    assert not any(flush.done() for flush in flushes)
-    reading = pump(peer)
-    async with asyncio.timeout(0.9):  # not after an ack's delay of a second
-        await asyncio.gather(*flushes)
-    assert session.unacknowledged == []
-    await session.close()
-    assert await reading == ["mone", "mtwo", "c1000,"]
+async def test_flush_returns_when_all_is_acknowledged(transport: str) -> None:
+    async with serving(clock=VirtualClock()) as place:  # it stands still: no ack's delay of a second is ever over
+        peer, session = await place.parked(transport)
+        await session.flush()  # nothing to wait for
+        await session.send("one")
+        session.send_nowait("two")
+        flushes = [asyncio.create_task(session.flush()) for _ in range(3)]
+        await turns()
+        assert not any(flush.done() for flush in flushes)
+        reading = pump(peer)
+        await arrives(asyncio.gather(*flushes), "the acknowledgements that flush() waits for")
+        assert session.unacknowledged == []
+        await session.close()
+        assert await reading == ["mone", "mtwo", "c1000,"]
 
 
 async def test_flush_asks_for_the_acknowledgement_behind_each_part(place: Place) -> None:

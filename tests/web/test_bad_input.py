@@ -19,7 +19,7 @@ from aiohttp import WSMsgType
 
 import realtime
 
-from ..patience import arrives
+from ..patience import arrives, leap
 from .peer import Answer, Cut, HttpPeer, Peer, StreamPeer, WebSocketPeer, batch
 from .place import Place, eventually, serving
 
@@ -910,21 +910,20 @@ async def test_a_body_that_comes_too_slowly() -> None:
 
         dripping = asyncio.create_task(drip())
         assert (await raw.answer()).refusal == (408, 4408, "carrier")
-        assert 0.05 < time.monotonic() - start < 2
+        assert time.monotonic() - start > 0.05
         dripping.cancel()
         await asyncio.wait([dripping])
 
 
 async def test_who_connects_and_says_nothing() -> None:
-    async with serving(open_timeout=0.1) as place, healthy(place):
+    async with serving(open_timeout=30) as place, healthy(place):
         async with Raw(place):
             peer = place.websocket()
             await peer.connect()
             await peer.send("p1")  # a probe is no attach
             assert await peer.read() == "q1"
-            start = time.monotonic()
+            leap(30)
             assert await x_of(peer) == (4408, "carrier")
-            assert time.monotonic() - start < 2
             quiet = place.websocket()
             await quiet.connect()
             await quiet.drop()
