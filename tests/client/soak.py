@@ -18,6 +18,8 @@ from aiohttp import web
 import realtime
 from realtime.testing import FaultProxy
 
+from ..patience import Broken
+
 __all__ = ["Report", "Soak", "soak_server"]
 
 # Short, so that a black hole is found in a fraction of a second; the resume window outlasts every fault.
@@ -82,6 +84,7 @@ class Soak:
         self.proxy = proxy
         self.count = count
         self.reports: list[Report] = []  # one per session, of the server's side
+        self.left: list[realtime.ClientSession] = []  # closed in the end, if the test has not
         self.done = asyncio.Event()
         self.url = f"{proxy.url}/realtime/soak"
 
@@ -119,7 +122,8 @@ class Soak:
         assert session.close_code is not None
         report.closed = (session.close_code, session.close_reason or "")
         await self.done.wait()
-        assert len(self.reports) == 1, "the client opened more than one session"
+        if len(self.reports) != 1:
+            raise Broken("the client opened more than one session")
         return self.reports[0], report, session
 
 
@@ -138,15 +142,20 @@ async def soak_server(count: int, *, random: Random | None = None, **settings: A
         async with FaultProxy("127.0.0.1", port, random=random) as proxy:
             soak = Soak(server, port, proxy, count)
             server.endpoint("/soak")(soak.handle)
-            yield soak
-            proxy.clear()
+            try:
+                yield soak
+            finally:
+                proxy.clear()
+                for session in soak.left:
+                    await session.close()
     finally:
         await runner.cleanup()
     assert len(server) == 0
 
 
 def assert_exactly_once(server: Report, client: Report, count: int) -> None:
-    """Sent is received, in order, on both sides, and both saw the clean close."""
-    assert (server.wrong, client.wrong) == ([], [])
-    assert (server.received, client.received) == (count, count)
-    assert server.closed == client.closed == (1000, "")
+    """Sent is received, in order, on both sides, and both saw the clean close. Whatever the machine does."""
+    if (server.wrong, client.wrong) != ([], []) or (server.received, client.received) != (count, count):
+        raise Broken(f"of {count} messages: {server=}, {client=}")
+    if not server.closed == client.closed == (1000, ""):
+        raise Broken(f"not closed cleanly: {server=}, {client=}")

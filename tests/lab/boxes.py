@@ -17,11 +17,11 @@ from pathlib import Path
 
 import pytest
 
+from ..patience import within
+
 __all__ = ["BOXES", "Box", "documented", "standing"]
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "deployment.md"
-# How long a box may take to listen, in seconds. It takes a twentieth.
-PATIENCE = 10.0
 
 NGINX = """
 daemon off;
@@ -184,14 +184,15 @@ async def standing(name: str, upstream: int, directory: Path) -> AsyncIterator[s
         try:
             await asyncio.wait_for(process.wait(), 2.0)
         except TimeoutError:
-            process.kill()
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
             await process.wait()
         await complaints
 
 
 async def _listening(port: int, process: asyncio.subprocess.Process, complaints: asyncio.Task[bytes]) -> None:
     """Waits until something listens; there is no event for that."""
-    async with asyncio.timeout(PATIENCE):
+    async with within("that the box listens"):
         while True:
             try:
                 _, writer = await asyncio.open_connection("127.0.0.1", port)
