@@ -209,9 +209,9 @@ async def test_auth_data_stay_out_of_the_url() -> None:
     async with serving(server) as url:
         port = int(url.split(":")[2].split("/")[0])
         async with FaultProxy("127.0.0.1", port) as proxy:
-            async with realtime.connect(f"{proxy.url}/realtime/echo", auth="a secret") as session:
+            async with realtime.connect(f"{proxy.url}/realtime/echo", auth="a secret", race_delay=60.0) as session:
                 assert session.transport == "websocket"
-            async with realtime.connect(f"{proxy.url}/realtime/echo"):
+            async with realtime.connect(f"{proxy.url}/realtime/echo", race_delay=60.0):
                 pass
             targets = [event.request.target for event in proxy.log if event.kind == "request" and event.request]
         assert "open=" not in targets[0]
