@@ -18,7 +18,7 @@ from aiohttp import web
 import realtime
 from realtime.testing import FaultProxy
 
-from ..patience import Broken
+from ..patience import Broken, Pauses, eventually
 
 __all__ = ["Report", "Soak", "soak_server"]
 
@@ -109,7 +109,8 @@ class Soak:
         """One client's session from open to close: the server's report, the client's, and the session."""
         options = {"attach_timeout": 1.0, "post_timeout": 1.0, "backoff": (0.01, 0.1), **options}
         report = Report()
-        async with realtime.connect(self.url, **options) as session:
+        async with contextlib.AsyncExitStack() as stack:
+            session, pauses = await self._open(stack, options)
             extra = asyncio.ensure_future(meanwhile(session)) if meanwhile else None
             try:
                 await exchange(session, self.count, report)
@@ -122,9 +123,27 @@ class Soak:
         assert session.close_code is not None
         report.closed = (session.close_code, session.close_reason or "")
         await self.done.wait()
+        if pauses:  # those that came too late may have left sessions behind
+            await eventually(lambda: all(report.closed for report in self.reports if report.received))
+            self.reports = [report for report in self.reports if report.received]
         if len(self.reports) != 1:
             raise Broken("the client opened more than one session")
         return self.reports[0], report, session
+
+    async def _open(
+        self, stack: contextlib.AsyncExitStack, options: dict[str, Any]
+    ) -> tuple[realtime.ClientSession, int]:
+        """A session, closed by the stack, and how many attempts to open it a pause of the machine made too late."""
+        number = 0
+        while True:
+            pauses = Pauses()
+            try:
+                with pauses:
+                    return await stack.enter_async_context(realtime.connect(self.url, **options)), number
+            except realtime.NegotiationError:
+                if number == 6 or not pauses.any:
+                    raise
+            number += 1
 
 
 @contextlib.asynccontextmanager
