@@ -89,6 +89,7 @@ async def test_long_run_over_changing_transports_and_faults() -> None:
         assert moves.count(True) >= 5
 
 
+@steady
 async def test_a_client_comes_home_to_the_websocket() -> None:
     """A WebSocket that is refused at first and let through later: the session upgrades by itself."""
     async with soak_server(1) as soak:
