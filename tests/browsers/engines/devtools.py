@@ -6,6 +6,7 @@ in a single process, is started for each page anew.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import contextlib
 import re
@@ -179,13 +180,8 @@ class Chromium64(Chromium):
     async def open(self, url: str) -> AsyncIterator[DevToolsPage]:
         try:
             rpc = await self._start()
-            (target,) = (
-                info["targetId"]
-                for info in (await rpc.call("Target.getTargets"))["targetInfos"]
-                if info["type"] == "page"
-            )
             assert self._program is not None
-            address = await self._address(target)
+            address = await self._address(await self._first_page(rpc))
             own = await Rpc.connect(address, self._program)
             page = DirectPage(own)
             own.on_event = lambda event: page.take(event["method"], event["params"])
@@ -198,6 +194,15 @@ class Chromium64(Chromium):
                 await own.close()
         finally:
             await self.stop()
+
+    async def _first_page(self, rpc: Rpc) -> str:
+        """The page it starts with, which comes some time after the browser answers."""
+        async with asyncio.timeout(30):
+            while True:
+                for info in (await rpc.call("Target.getTargets"))["targetInfos"]:
+                    if info["type"] == "page":
+                        return str(info["targetId"])
+                await asyncio.sleep(0.02)
 
     async def _address(self, target: str) -> str:
         """The page's own socket: this one does not know how to share the browser's."""

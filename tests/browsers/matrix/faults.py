@@ -36,7 +36,7 @@ __all__ = ["FAULTS", "SETTINGS", "Cell", "Trouble", "run_cell"]
 # As short as a server would have them at the least: a black hole is found after two seconds.
 SETTINGS: dict[str, Any] = {"ping_interval": 1.0, "ping_timeout": 1.0, "resume_window": 60.0}
 # Of one cell, in seconds.
-TIMEOUT = 30.0
+TIMEOUT = 90.0
 STREAMS = ("sse", "xhr_streaming", "multipart", "htmlfile")
 # How long the server is gone, in seconds: that is the fault itself, and no wait for an event.
 GONE = 1.5
