@@ -6,6 +6,7 @@
  */
 import { Carrier } from "./carrier.js";
 import { Choice } from "./choice.js";
+import { toBatch } from "./frames.js";
 import { DUPLEX, HELD, Machine, POLL, STREAM } from "./machine.js";
 import { random } from "./random.js";
 import { backOff, clock } from "./time.js";
@@ -25,7 +26,6 @@ var held = {}; // origin -> how many sessions of this page hold a request
  * _closed(code, reason, clean, delay); the last is when it is over.
  */
 export function drive(owner, url, transports, options) {
-  var base = url + "/v1/";
   var origin = /^\w+:\/\/[^\/]*/.exec(url)[0];
   var cross = typeof location !== "undefined" && location.protocol + "//" + location.host !== origin;
   var newest = null; // the carrier that was started last; between two polls there is none
@@ -44,7 +44,7 @@ export function drive(owner, url, transports, options) {
 
   // What carriers, the uplink, the machine and the page call.
   var driver = {
-    _base: base,
+    _address: address,
     _cross: cross,
     _options: options,
     _send: send,
@@ -73,6 +73,11 @@ export function drive(owner, url, transports, options) {
 
   authorise();
   return driver;
+
+  /** The address of a transport, or of "send". The endpoint's query, which is the application's, stays. */
+  function address(name) {
+    return url.replace(/\/?(\?|$)/, "/v1/" + name + "$1");
+  }
 
   // -- what the application asks -------------------------------------------------------------------------------------
 
@@ -113,7 +118,7 @@ export function drive(owner, url, transports, options) {
 
   /** The page goes for good: the session is closed, by a beacon where no WebSocket can. */
   function leave() {
-    var frames;
+    var frames, body;
     if (machine._over || parked) return;
     if (!machine._closing) machine._close(1001, "");
     if (carries()) {
@@ -121,8 +126,9 @@ export function drive(owner, url, transports, options) {
       if (machine._unsent()) write(["x1001,session,,"]);
     } else if (machine._sid && typeof navigator !== "undefined" && navigator.sendBeacon) {
       frames = [machine._head()].concat(machine._batch(machine._acked + 1));
-      if (machine._unsent() || JSON.stringify(frames).length > 6e4) frames = [frames[0], "x1001,session,,"];
-      navigator.sendBeacon(base + "send", JSON.stringify(frames));
+      body = toBatch(frames);
+      if (machine._unsent() || body.length > 6e4) body = toBatch([frames[0], "x1001,session,,"]);
+      navigator.sendBeacon(address("send"), body);
     }
     machine._end(1001, "the page was left", false);
   }
@@ -145,8 +151,12 @@ export function drive(owner, url, transports, options) {
 
   // -- times, in milliseconds ----------------------------------------------------------------------------------------
 
+  function setting(name, missing) {
+    return options[name] === undefined ? missing : options[name];
+  }
+
   function patience() {
-    return options.attachTimeout || 5000;
+    return setting("attachTimeout", 5000);
   }
 
   /** After how long a server that has nothing to say pings. */
@@ -204,7 +214,7 @@ export function drive(owner, url, transports, options) {
     try {
       carrier._link = carrier._transport.open(
         carrier,
-        base + carrier._transport.name,
+        address(carrier._transport.name),
         gen ? machine._hello(carrier, choice._history(), authData) : "p"
       );
     } catch (error) {
@@ -299,7 +309,8 @@ export function drive(owner, url, transports, options) {
         }
       }
     }
-    if (carrier._last && carrier.kind < HELD) carrier.end(""); // the others tell of their end themselves
+    if (carrier.kind >= HELD) return; // they tell of their end themselves, at once
+    if (carrier._last) carrier.end("");
     else if (!plain || machine._ackDue(1000) < dueAt) turn();
   }
 
@@ -417,6 +428,7 @@ export function drive(owner, url, transports, options) {
     var rounds = choice._list.length;
     machine._unannounced();
     goesOn = false;
+    graceAt = Infinity;
     why = carrier._transport.name + ": " + how;
     judge(carrier, how);
     if (carrier._refusal !== 4406) fails++;
@@ -498,7 +510,7 @@ export function drive(owner, url, transports, options) {
     watch(now);
     tryBetter(now);
 
-    if (uplink._batch && due(uplink._batch._since + (options.postTimeout || 10000), now)) uplink._batch.end("no answer in time");
+    if (uplink._batch && due(uplink._batch._since + setting("postTimeout", 10000), now)) uplink._batch.end("no answer in time");
     if (newest && newest.kind === DUPLEX) flush();
     kind = newest ? newest.kind : goesOn ? current.kind : DUPLEX;
     uplink._turn(now, kind, newest && newest._brings, toJudge(newest) || toJudge(beside));
@@ -523,7 +535,7 @@ export function drive(owner, url, transports, options) {
       if (due(carrier._since + carrier._limit, now)) carrier.end("no answer in time");
       else if (due(carrier._verdictAt, now)) isHeldBack(carrier);
       else if (due(graceAt, now)) carrier.end("no answer while HTTP had one");
-      else if (carrier._opens && carrier.kind === DUPLEX && !raced && due(carrier._since + (options.raceDelay || 250), now)) {
+      else if (carrier._opens && carrier.kind === DUPLEX && !raced && due(carrier._since + setting("raceDelay", 250), now)) {
         // A good network pays nothing for this. On a bad one the session is open while the WebSocket still hangs.
         raced = true;
         opener = choice._opener();

@@ -6,7 +6,10 @@
 
 var PROTOCOL_ERROR = 1002;
 var INVALID_TEXT = 1007;
+var MOST = 9007199254740991;
 var SURROGATES = /[\ud800-\udbff][\udc00-\udfff]|[\ud800-\udfff]/g;
+// All combining marks and whatever has another composed form, and their neighbours. Latin, CJK and kana stay as they are.
+var COMPOSING = /[\u0300-\u036f\u0374-\u0387\u0483-\u0489\u0591-\u302f\u3099\u309a\ua66f-\uabff\ud800-\udfff\uf900-\uffff]/g;
 var ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 /** The text with U+FFFD for each lone surrogate: only Unicode scalar values travel. */
@@ -57,7 +60,7 @@ export function fromBase64(text) {
 }
 
 function number(text) {
-  if (!/^(0|[1-9]\d{0,15})$/.test(text) || +text > 9007199254740991) throw PROTOCOL_ERROR;
+  if (!/^(0|[1-9]\d{0,15})$/.test(text) || +text > MOST) throw PROTOCOL_ERROR;
   return +text;
 }
 
@@ -65,24 +68,32 @@ function need(condition) {
   if (!condition) throw PROTOCOL_ERROR;
 }
 
+function isCount(value, least) {
+  return typeof value === "number" && value % 1 === 0 && value >= least && value <= MOST;
+}
+
 function isPair(value, least) {
-  return value && value[0] >= least && value[1] >= least && value.length === 2;
+  return value && isCount(value[0], least) && isCount(value[1], least) && value.length === 2;
+}
+
+function isTime(value) {
+  return typeof value === "number" && value > 0;
 }
 
 /** Checks what the server's `o` says: only what is known to be sound reaches the machine. */
 function opened(json) {
-  var server, names, i;
+  var server, names, pauses, i;
   try {
     server = JSON.parse(json);
   } catch (error) {
     throw PROTOCOL_ERROR;
   }
   need(server && /^[\w.-]+$/.test(server.sid) && typeof server.sid === "string");
-  need(isPair(server.ack, 0) && isPair(server.window, 1) && isPair(server.max_batch, 1) && server.max_size >= 1);
-  need(isPair(server.poll_interval, 0) && server.poll_interval[0] > 0);
-  need(server.poll_interval[1] >= server.poll_interval[0] && server.resume_window > 0);
-  need(server.ping_interval === null || server.ping_interval > 0);
-  need(server.ping_timeout === null || server.ping_timeout > 0);
+  need(isPair(server.ack, 0) && isPair(server.window, 1) && isPair(server.max_batch, 1) && isCount(server.max_size, 1));
+  pauses = server.poll_interval;
+  need(pauses && isTime(pauses[0]) && isTime(pauses[1]) && pauses[0] <= pauses[1] && isTime(server.resume_window));
+  need(server.ping_interval === null || isTime(server.ping_interval));
+  need(server.ping_timeout === null || isTime(server.ping_timeout));
   names = server.transports;
   need(names && typeof names === "object" && typeof server.transport === "string");
   for (i = 0; i < names.length; i++) need(names[i] && names[i].name);
@@ -103,7 +114,7 @@ export function mayCloseWith(code) {
 export function parse(frame) {
   var type = frame.charAt(0), rest = frame.slice(1), code;
   var fields = /[acdnrx]/.test(type) && rest.split(",");
-  if (/[\ud800-\udfff]/.test(rest) && rest !== scalars(rest)) throw INVALID_TEXT;
+  if (/[\ud800-\udfff]/.test(frame) && frame !== scalars(frame)) throw INVALID_TEXT;
   switch (type) {
     case "":
       throw PROTOCOL_ERROR;
@@ -134,10 +145,19 @@ export function parse(frame) {
   return [rest];
 }
 
+/**
+ * Frames as a batch. Characters that may change in company are escaped: old WebKit composes what it sends (NFC).
+ */
+export function toBatch(frames) {
+  return JSON.stringify(frames).replace(COMPOSING, function (character) {
+    return "\\u" + ("000" + character.charCodeAt(0).toString(16)).slice(-4);
+  });
+}
+
 /** A batch as its frames. Throws for what is none: the carrier is broken, and somebody else has answered. */
 export function parseBatch(text) {
   var frames = JSON.parse(text), i;
-  if (typeof frames !== "object" || frames.length === undefined) throw PROTOCOL_ERROR;
+  if (/\n\s*\S/.test(text) || frames.length === undefined || typeof frames !== "object") throw PROTOCOL_ERROR;
   for (i = 0; i < frames.length; i++) if (typeof frames[i] !== "string") throw PROTOCOL_ERROR;
   return frames;
 }

@@ -31,8 +31,7 @@ function resolve(url) {
       url = anchor.href;
     }
   }
-  if (/[?#]/.test(url)) throw new Error("Realtime: no query or fragment in the URL; options.auth is for what the server is to know");
-  return url.replace(/\/$/, "");
+  return url.replace(/#.*/, "");
 }
 
 /** Makes the class whose `options.transports` may name the `known` transports, and has them all where it is missing. */

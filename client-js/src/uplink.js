@@ -46,7 +46,7 @@ Uplink.prototype = {
       driver._stop(asker);
       if (done && !driver._machine._over) done(how);
     };
-    if (post) asker._link = post(asker, driver._base + "send", frames);
+    if (post) asker._link = post(asker, driver._address("send"), frames);
     return asker;
   },
 
