@@ -62,7 +62,7 @@ Demo.Lane = (function () {
         changed(self);
       };
       session.onclose = function (event) {
-        if (self.session === session) self.over(self.whyNot(session) || "ended: " + Demo.ending(event), changed);
+        if (self.session === session) self.over(self.whyNot(session) || self.ending(event), changed);
       };
       changed(this);
     },
@@ -74,6 +74,11 @@ Demo.Lane = (function () {
         if (row.name === this.name && row.verdict === "refused") return row.reason;
       }
       return "";
+    },
+
+    ending: function (event) {
+      if (this.opened !== null) return "ended: " + Demo.ending(event);
+      return "did not get through: " + event.reason.replace(/^no transport got through: \w+: /, "");
     },
 
     over: function (why, changed) {

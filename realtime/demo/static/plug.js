@@ -13,7 +13,7 @@ Demo.plug = (function () {
     repeat_posts: "Repeat POSTs"
   };
   var ONCE = { cut: "Cut everything for five seconds", restart: "Restart the server", mend: "Mend everything" };
-  var session = null, panel = null, paused = false, timers = [], up, down, number, pieces, began, sessions, lastCode;
+  var session = null, panel = null, paused = false, timers = [], up, down, number, pieces, began, sessions, troubled = false;
 
   // -- counting ---------------------------------------------------------------------------------------------------------
 
@@ -282,6 +282,9 @@ Demo.plug = (function () {
   function look() {
     if (!panel) return;
     Demo.ask("GET", "/demo/plug/" + panel.token, function (problem, told) {
+      if (problem) say("plug-status", "The network of this panel: " + problem + ".");
+      else if (troubled) say("plug-status", "");
+      troubled = !!problem;
       if (told) {
         press(told.faults);
         acted(told.fired);
