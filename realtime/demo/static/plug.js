@@ -118,6 +118,7 @@ Demo.plug = (function () {
         return;
       }
       panel = given;
+      remember(given.token);
       Demo.probe(Demo.at(given.port) + given.path + "/negotiate", function (yes) {
         if (panel !== given) return;
         if (!yes) leave();
@@ -248,7 +249,20 @@ Demo.plug = (function () {
 
   function leave() {
     if (panel) Demo.ask("POST", "/demo/plug/" + panel.token + "/leave", function () {});
+    if (panel) remember("");
     panel = null;
+  }
+
+  /** Remembers the panel for this tab: who loads the page anew gives the old one back. */
+  function remember(token) {
+    var old = "";
+    try {
+      old = sessionStorage.getItem("realtime demo panel") || "";
+      sessionStorage.setItem("realtime demo panel", token);
+    } catch (error) {
+      old = ""; // storage is forbidden here: the panel is given up when it has been idle
+    }
+    return old;
   }
 
   function buttons() {
@@ -330,7 +344,9 @@ Demo.plug = (function () {
   }
 
   Demo.whenReady(function () {
-    for (var i = 0, all = buttons(); i < all.length; i++) listen(all[i]);
+    var i, all = buttons(), old = remember("");
+    for (i = 0; i < all.length; i++) listen(all[i]);
+    if (old) Demo.ask("POST", "/demo/plug/" + old + "/leave", function () {});
     byId("plug-start").onclick = start;
     byId("plug-pause").onclick = pause;
     byId("plug-end").onclick = end;
