@@ -7,7 +7,7 @@ import contextlib
 import os
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from aiohttp import web
 
@@ -118,7 +118,7 @@ async def _bind_somewhere(host: str, port: int) -> list[socket.socket]:
 
 def _origins(host: str, port: int) -> tuple[str, ...]:
     """Where the page may have come from: this demo, by every name of it that is known."""
-    names = {f"[{host}]" if ":" in host else host}
+    names = {_in_url(host)}
     if host in WILDCARDS or host == "localhost" or host.startswith("127.") or host == "::1":
         names |= set(LOOPBACK)
     if host in WILDCARDS:
@@ -127,6 +127,18 @@ def _origins(host: str, port: int) -> tuple[str, ...]:
             name = socket.gethostname()
             names.add(name)
             for _, _, _, _, address in socket.getaddrinfo(name, None, type=socket.SOCK_STREAM):
-                text = str(address[0])
-                names.add(f"[{text}]" if ":" in text else text)
+                names.add(_in_url(str(address[0])))
+        names |= {_in_url(address) for address in _outgoing()}
     return tuple(sorted(f"http://{name.lower()}:{port}" for name in names if "%" not in name))
+
+
+def _in_url(address: str) -> str:
+    return f"[{address}]" if ":" in address else address
+
+
+def _outgoing() -> Iterator[str]:
+    """This machine's own addresses towards the rest of the world. Nothing is sent: a datagram socket only looks up."""
+    for family, elsewhere in ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1")):
+        with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as one:
+            one.connect((elsewhere, 9))
+            yield str(one.getsockname()[0])

@@ -133,7 +133,7 @@ async def test_every_lane_connects(engine: Engine, tmp_path: Path) -> None:
 async def _picture(visitor: Visit, path: Path) -> None:
     page = visitor.page
     assert isinstance(page, DevToolsPage)
-    await page.call("Emulation.setDeviceMetricsOverride", width=1280, height=840, deviceScaleFactor=1, mobile=False)
+    await page.call("Emulation.setDeviceMetricsOverride", width=1280, height=870, deviceScaleFactor=1, mobile=False)
     points = "document.querySelector('#lane-jsonp polyline').getAttribute('points').split(' ').length"
     await visitor.until(f"{points} >= 60")
     look = "document.documentElement.style"

@@ -7,6 +7,7 @@ Demo.Lane = (function () {
 
   function Lane(name) {
     this.name = name;
+    this.phase = 0; // which part of the pause between messages it waits first, so that lanes don't send all at once
     this.reset();
   }
 
@@ -111,9 +112,9 @@ Demo.Lane = (function () {
 
     /** Tells the server what it is to send. */
     order: function () {
-      var down = this.settings.direction === "down";
+      var down = this.settings.direction === "down", pause = 1000 / this.settings.rate;
       this.session.send("d" + JSON.stringify({ rate: down ? this.settings.rate : 0, size: this.settings.size }));
-      this.since = Demo.now();
+      this.since = (Math.ceil(Demo.now() / pause) + this.phase) * pause;
       this.sent = 0;
     },
 

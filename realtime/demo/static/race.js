@@ -135,7 +135,7 @@ Demo.race = (function () {
   }
 
   function pump() {
-    for (var i = 0, now = Demo.now(); i < lanes.length; i++) lanes[i].send(now);
+    for (var i = 0; i < lanes.length; i++) lanes[i].send(Demo.now());
   }
 
   function start() {
@@ -149,7 +149,7 @@ Demo.race = (function () {
         stop("It could not start: " + problem + ".");
         return;
       }
-      sending = setInterval(pump, 20);
+      sending = setInterval(pump, 10);
       counting = setInterval(function () {
         count(lanes, function (problem) {
           if (problem && running) stop("It was stopped: " + problem + ".");
@@ -210,6 +210,7 @@ Demo.race = (function () {
     config = found;
     for (i = 0; i < config.transports.length; i++) {
       lanes.push(new Demo.Lane(config.transports[i]));
+      lanes[i].phase = i / config.transports.length;
       build(lanes[i]);
     }
     byId("race-form").onsubmit = function () {
