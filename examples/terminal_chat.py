@@ -49,7 +49,7 @@ async def chat(url: str, lines: Lines) -> None:
         saying = asyncio.create_task(say(session, lines))
         async for message in session:
             print(message, flush=True)
-        await session.wait_closed()
+        await session.close()  # it has ended: this lets go of its connections, too
         saying.cancel()
         for line in session.unacknowledged:
             print(f"* perhaps not received: {line!s}", flush=True)

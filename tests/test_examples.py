@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,8 @@ from aiohttp import ClientSession, CookieJar, web
 
 import realtime
 from realtime.testing import Clients, serve
+
+from .patience import eventually, within
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -41,13 +43,6 @@ def load(name: str) -> Any:
 async def client() -> AsyncIterator[Clients]:
     async with Clients() as clients:
         yield clients
-
-
-async def until(condition: Callable[[], object]) -> None:
-    """Waits until something is so that tells nobody."""
-    async with asyncio.timeout(20):
-        while not condition():  # noqa: ASYNC110 # what is watched has no event
-            await asyncio.sleep(0.01)
 
 
 def test_every_example_is_listed() -> None:
@@ -101,7 +96,7 @@ async def test_ticker_tells_a_slow_reader_what_it_missed(client: Clients, capsys
     ticker = load("ticker")
     app = ticker.make_app(pause=3600)
     session = await client(app, "/realtime/ticker", max_queue=16)
-    await until(lambda: len(ticker.ticks))
+    await eventually(lambda: len(ticker.ticks))
     for number in range(2, 1002):  # far more than both ends keep, in one turn of the loop
         await ticker.ticks.send(f"tick {number}")
     await ticker.rt.drain(delay=0)
@@ -183,7 +178,7 @@ async def test_terminal_chat_as_a_program(client: Clients) -> None:
     assert program.stdin is not None
     assert program.stdout is not None
     try:
-        async with asyncio.timeout(60):
+        async with within():
             assert await grace.receive() == "* Ada has joined"
             assert (await program.stdout.readline()).startswith(b"* connected over ")
             assert await program.stdout.readline() == b"* Ada has joined\n"
@@ -213,7 +208,7 @@ async def test_terminal_chat_says_what_may_be_lost(client: Clients, capsys: pyte
         nonlocal sessions
         sessions += 1
         if sessions == 1:  # takes nothing, until its window is full
-            await until(lambda: len(session._machine.inbox) == 16)
+            await eventually(lambda: len(session._machine.inbox) == 16)
             await session.close(1013, "later")
         else:
             await session.send(f"again: {await session.receive()!s}")
@@ -222,9 +217,9 @@ async def test_terminal_chat_says_what_may_be_lost(client: Clients, capsys: pyte
     for number in range(20):
         lines.put_nowait(f"line {number}")
     chat = asyncio.create_task(example.chat(str((await client.server(rt)).make_url("/realtime/chat")), lines))
-    await until(lambda: sessions == 2)
+    await eventually(lambda: sessions == 2)
     lines.put_nowait("hello")
-    async with asyncio.timeout(20):
+    async with within():
         await chat
     said = capsys.readouterr().out.splitlines()
     closed = said.index("* closed with 1013 later")
@@ -239,7 +234,7 @@ async def test_upload(client: Clients, tmp_path: Path, size: int) -> None:
     path = tmp_path / "file"
     path.write_bytes(random.Random(size).randbytes(size))
     url = str((await client.server(example.make_app())).make_url("/realtime/upload"))
-    async with asyncio.timeout(60):
+    async with within():
         assert await example.run(url, path) == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
@@ -262,16 +257,16 @@ async def test_upload_waits_for_a_slow_server(client: Clients, tmp_path: Path) -
 
     @rt.endpoint("/upload", max_queue=16, max_queue_size=16 * example.PIECE)
     async def lazy(session: realtime.Session) -> None:
-        await until(lambda: len(session._machine.inbox) >= 16)
+        await eventually(lambda: len(session._machine.inbox) >= 16)
         await taking.wait()
         await example.upload(session)
 
     url = str((await client.server(rt)).make_url("/realtime/upload"))
     running = asyncio.create_task(example.run(url, path))
-    await until(lambda: pieces > 16)
+    await eventually(lambda: pieces > 16)
     assert pieces < 50
     taking.set()
-    async with asyncio.timeout(60):
+    async with within():
         assert await running == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
@@ -349,7 +344,7 @@ async def test_the_readme(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
         # The client prints for as long as it is connected: until the first message is printed.
         code = code.replace("        print(message)", "        print(message)\n        break")
         exec(f"async def talk():\n{textwrap.indent(code, '    ')}", names)
-        async with asyncio.timeout(20):
+        async with within():
             await names["talk"]()
     assert capsys.readouterr().out == "hello\n"
     apps.clear()
@@ -357,7 +352,7 @@ async def test_the_readme(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     exec(plugin, names)
     names["make_app"] = lambda: apps[0]
     exec(fixture, names)
-    async with Clients() as clients, asyncio.timeout(20):
+    async with Clients() as clients, within():
         await names["test_chat"](clients)
 
 

@@ -6,6 +6,7 @@
  */
 import { Carrier } from "./carrier.js";
 import { Choice } from "./choice.js";
+import { toBatch } from "./frames.js";
 import { DUPLEX, HELD, Machine, POLL, STREAM } from "./machine.js";
 import { random } from "./random.js";
 import { backOff, clock } from "./time.js";
@@ -117,7 +118,7 @@ export function drive(owner, url, transports, options) {
 
   /** The page goes for good: the session is closed, by a beacon where no WebSocket can. */
   function leave() {
-    var frames;
+    var frames, body;
     if (machine._over || parked) return;
     if (!machine._closing) machine._close(1001, "");
     if (carries()) {
@@ -125,8 +126,9 @@ export function drive(owner, url, transports, options) {
       if (machine._unsent()) write(["x1001,session,,"]);
     } else if (machine._sid && typeof navigator !== "undefined" && navigator.sendBeacon) {
       frames = [machine._head()].concat(machine._batch(machine._acked + 1));
-      if (machine._unsent() || JSON.stringify(frames).length > 6e4) frames = [frames[0], "x1001,session,,"];
-      navigator.sendBeacon(address("send"), JSON.stringify(frames));
+      body = toBatch(frames);
+      if (machine._unsent() || body.length > 6e4) body = toBatch([frames[0], "x1001,session,,"]);
+      navigator.sendBeacon(address("send"), body);
     }
     machine._end(1001, "the page was left", false);
   }

@@ -5,6 +5,8 @@
  * Whoever asks is told by two calls: batch(text, where) with a batch, and end(how) once, with "" for a whole answer.
  */
 
+import { toBatch } from "./frames.js";
+
 /** Whether this engine can ask an address of this, or another (`cross`), origin and read the answer. */
 export function hasHttp(cross) {
   return (
@@ -73,10 +75,10 @@ export function request(asker, url, body, grown) {
 
 /** One poll: the answer is a batch. */
 export function poll(carrier, url, first) {
-  return request(carrier, url, JSON.stringify([first].concat(carrier.messages())));
+  return request(carrier, url, toBatch([first].concat(carrier.messages())));
 }
 
 /** Sends frames up: the way of all transports but those that live without CORS. */
 export function post(asker, url, frames) {
-  return request(asker, url, JSON.stringify(frames));
+  return request(asker, url, toBatch(frames));
 }
