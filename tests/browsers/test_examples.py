@@ -48,7 +48,8 @@ async def chromium() -> AsyncIterator[Engine]:
 
 
 async def shows(page: Page, expression: str) -> None:
-    """Waits until an expression is true in the page."""
+    """Waits until a page is there, and an expression is true in it."""
+    expression = f"location.protocol === 'http:' && document.readyState === 'complete' && ({expression})"
     async with within(f"until the page says: {expression}"):
         while not await page.evaluate(expression):  # noqa: ASYNC110 # the page tells nobody
             await asyncio.sleep(0.02)
@@ -102,7 +103,7 @@ async def test_upload(chromium: Engine) -> None:
     size = 3_000_001
     content = bytes(index % 251 for index in range(size))
     async with serve(load("upload").make_app()) as server, chromium.open(str(server.make_url("/"))) as page:
-        await shows(page, "document.readyState === 'complete'")
+        await shows(page, "true")
         # A page may not fill in a file's name, but it may hand over a file.
         await page.evaluate(
             f"""(() => {{
@@ -128,7 +129,7 @@ async def test_sign_out_everywhere(chromium: Engine) -> None:
             for window in (page, elsewhere):
                 await shows(window, "document.forms.length === 1")
                 await fill(window, "form", user="ada", password="lovelace")
-                await shows(window, "document.readyState === 'complete' && document.getElementById('note') !== null")
+                await shows(window, "document.getElementById('note') !== null")
             await fill(page, "#note", text="milk")
             for window in (page, elsewhere):
                 await shows(window, "document.getElementById('notes').textContent === 'milk'")
