@@ -11,10 +11,12 @@ __all__ = ["GAPS", "LESS", "ONLY", "TRANSPORTS", "can", "leaves_out"]
 
 TRANSPORTS = ("websocket", "sse", "xhr_streaming", "multipart", "htmlfile", "long_polling", "polling", "jsonp")
 
-_NO_PARTS = "the client opens nothing by multipart here: XMLHttpRequest does not show the parts of a body that grows"
+_IN_WEBKIT = "WebKit ends every request for multipart/x-mixed-replace that is not a frame's or an image's; in a frame "
+_LATE_PARTS = _IN_WEBKIT + "a part has loaded only when the next one begins, so that each message waits for another"
+_NO_PARTS = _IN_WEBKIT + "this one shows the body as one text, boundaries and all"
 
 GAPS: dict[tuple[str, str], str] = {
-    ("webkitgtk", "multipart"): _NO_PARTS,
+    ("webkitgtk", "multipart"): _LATE_PARTS,
     ("qtwebkit", "multipart"): _NO_PARTS,
     ("phantomjs2", "multipart"): _NO_PARTS,
     ("phantomjs1", "websocket"): "speaks hixie-76, a draft of 2010 that no server of today answers",
