@@ -581,13 +581,18 @@ export function drive(owner, url, transports, options) {
   function authorise() {
     var auth = options.auth;
     asking = true; // meanwhile nothing is started
-    if (typeof auth === "function") auth = auth();
-    if (auth && typeof auth.then === "function") {
-      auth.then(got, function (error) {
-        machine._end(4401, "options.auth: " + error, false);
-      });
-    } else got(auth);
+    try {
+      if (typeof auth === "function") auth = auth();
+    } catch (error) {
+      failed(error);
+      return;
+    }
+    if (auth && typeof auth.then === "function") auth.then(got, failed);
+    else got(auth);
 
+    function failed(error) {
+      machine._end(4401, "options.auth: " + error, false);
+    }
     function got(value) {
       authData = value;
       if (machine._sid) uplink._say([machine._head(), "t" + JSON.stringify(value)], ready);

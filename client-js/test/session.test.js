@@ -206,9 +206,22 @@ for (const [which, code] of Object.entries(scripts)) {
   });
 }
 
+test("the endpoint's query goes with every request, its fragment with none", () => {
+  const started = {
+    websocket: (page) => page.socket.url,
+    sse: (page) => page.stream.url,
+    long_polling: (page) => page.request("/v1/long_polling").url,
+    jsonp: (page) => page.script.src
+  };
+  for (const [name, url] of Object.entries(started)) {
+    const page = new Browser(source);
+    page.connect("/chat/?room=a%26b#top", { transports: [name] });
+    assert.match(url(page), new RegExp(`^(http|ws)://app\\.example/chat/v1/${name}\\?room=a%26b(&[^#]*)?$`));
+  }
+});
+
 test("wrong uses throw a sentence", () => {
   const page = new Browser(source, { without: ["EventSource"] });
-  assert.throws(() => page.connect("/chat?room=1"), /query/);
   assert.throws(() => page.connect("/chat", { transports: ["flash"] }), /no transport flash/);
   assert.throws(() => page.connect("/chat", { transports: [] }), /empty/);
   assert.throws(() => page.run("Realtime('/chat')"), /new/);
