@@ -62,10 +62,11 @@ class Steered:
         await self.do("steered.send(%s, %s, %s)", name, first, last)
         await self.came(name, last)
 
-    async def came(self, name: str, last: int) -> None:
-        """Waits until the echo of every message to this one has come, each once and in order."""
-        await self.until("steered.of(%s, 'message').length >= %s", name, last)
-        assert await self.do("steered.of(%s, 'message')", name) == words(name, 1, last)
+    async def came(self, name: str, last: int, word: str = "") -> None:
+        """Waits until the echo of every message to this one has come, once and in order. `word`: or of others."""
+        word = word or name
+        await self.until("steered.heard(%s, %s).length >= %s", name, word, last)
+        assert await self.do("steered.heard(%s, %s)", name, word) == words(word, 1, last)
 
     async def acknowledged(self, name: str) -> None:
         """Waits until nothing is unacknowledged."""

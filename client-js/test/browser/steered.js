@@ -50,6 +50,18 @@ var steered = (function () {
         return found;
     }
 
+    // The messages that begin with a word.
+    function heard(name, word) {
+        var all = of(name, "message");
+        var found = [];
+        for (var i = 0; i < all.length; i++) {
+            if (all[i].indexOf(word + " ") === 0) {
+                found.push(all[i]);
+            }
+        }
+        return found;
+    }
+
     // The last event of one type with all its fields, or null.
     function last(name, type) {
         for (var i = told[name].length; i--;) {
@@ -73,5 +85,7 @@ var steered = (function () {
         return true;
     }
 
-    return { sessions: sessions, told: told, answered: answered, open: open, send: send, of: of, last: last, ask: ask };
+    return {
+        sessions: sessions, told: told, answered: answered, open: open, send: send, of: of, heard: heard, last: last, ask: ask
+    };
 })();
