@@ -63,6 +63,11 @@ Carrier.prototype.batch = function (text, where) {
   this.frames(frames);
 };
 
+/** A part of an answer has come that says nothing yet. */
+Carrier.prototype.alive = function () {
+  this._heard = clock();
+};
+
 /** It has ended; `how` in words, or "" for a poll that was answered whole. */
 Carrier.prototype.end = function (how) {
   this._driver._ended(this, how);

@@ -205,6 +205,7 @@ export function drive(owner, url, transports, options) {
     carrier._probes = !gen;
     carrier._gen = gen;
     carrier._limit = patience();
+    if (kind >= HELD) carrier._limit *= Math.pow(2, Math.min(fails, 4)); // it may be the network that is slow
     if (kind === HELD && !carrier._opens) {
       carrier._limit = Math.max(carrier._limit, Math.min(silence(), 2 * Math.min(interval(), HOLD)));
     }
@@ -494,7 +495,7 @@ export function drive(owner, url, transports, options) {
   }
 
   function round(now) {
-    var slept = now - dueAt > GOOD_LIFE, kind, transport;
+    var slept = now - dueAt > GOOD_LIFE, kind, batch, transport;
     clearTimeout(timer);
     dueAt = Infinity;
     if (slept) {
@@ -507,13 +508,14 @@ export function drive(owner, url, transports, options) {
       if (!transport) machine._end(4411, "there is no transport that this browser can run here", false);
       else start(transport);
     }
-    watch(now);
     tryBetter(now);
+    watch(now);
 
-    if (uplink._batch && due(uplink._batch._since + setting("postTimeout", 10000), now)) uplink._batch.end("no answer in time");
     if (newest && newest.kind === DUPLEX) flush();
     kind = newest ? newest.kind : goesOn ? current.kind : DUPLEX;
     uplink._turn(now, kind, newest && newest._brings, toJudge(newest) || toJudge(beside));
+    batch = uplink._batch;
+    if (batch && due(batch._heard + uplink._patience(setting("postTimeout", 10000)), now)) batch.end("no answer in time");
     if (due(closeAt, now)) machine._end(4412, "the close was not acknowledged in time", false);
     if (machine._over) return;
 
@@ -528,11 +530,8 @@ export function drive(owner, url, transports, options) {
   /** The carriers that were started: those that are late, mute, or held back. */
   function watch(now) {
     var carrier = newest, opener;
-    if (beside && due(beside._verdictAt, now)) isHeldBack(beside);
-    else if (beside && due(beside._since + beside._limit, now)) beside.end("no answer in time");
-    if (!carrier) return;
-    if (!carrier._attached) {
-      if (due(carrier._since + carrier._limit, now)) carrier.end("no answer in time");
+    if (carrier && !carrier._attached) {
+      if (due(carrier._heard + carrier._limit, now)) carrier.end("no answer in time");
       else if (due(carrier._verdictAt, now)) isHeldBack(carrier);
       else if (due(graceAt, now)) carrier.end("no answer while HTTP had one");
       else if (carrier._opens && carrier.kind === DUPLEX && !raced && due(carrier._since + setting("raceDelay", 250), now)) {
@@ -544,7 +543,7 @@ export function drive(owner, url, transports, options) {
           run(beside, carrier._gen - 1);
         }
       }
-    } else if (carrier.kind < HELD) {
+    } else if (carrier && carrier.kind < HELD) {
       if (due(carrier._heard + silence(), now)) carrier.end("it went silent");
       else if (due(checkAt, now)) carrier.end("it did not answer");
       else if (carrier.kind === DUPLEX && !carrier._pinged && due((2 * carrier._heard + interval() + silence()) / 2, now)) {
@@ -552,6 +551,8 @@ export function drive(owner, url, transports, options) {
         write(["p"]);
       }
     }
+    if (beside && due(beside._verdictAt, now)) isHeldBack(beside);
+    else if (beside && due(beside._heard + beside._limit, now)) beside.end("no answer in time");
   }
 
   /** While a lesser transport carries the session in peace, tries the better ones beside it. */

@@ -2,7 +2,8 @@
  * HTTP requests: XMLHttpRequest, which every engine has, and XDomainRequest for other origins in Internet Explorer 8
  * and 9.
  *
- * Whoever asks is told by two calls: batch(text, where) with a batch, and end(how) once, with "" for a whole answer.
+ * Whoever asks is told: alive() when something comes, batch(text, where) with a batch, and end(how) once, with "" for a
+ * whole answer.
  */
 
 import { toBatch } from "./frames.js";
@@ -31,6 +32,7 @@ export function request(asker, url, body, grown) {
     } catch (error) {
       // Internet Explorer before 10 lets nobody read before the end.
     }
+    if (!complete) asker.alive();
     if (grown && status === 200) grown(text);
     // What was cut may look complete: it is believed only if it parses.
     else if (complete && status && status !== 204) asker.batch(text, "HTTP " + status);

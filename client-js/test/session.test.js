@@ -206,6 +206,28 @@ for (const [which, code] of Object.entries(scripts)) {
   });
 }
 
+test("a POST that is slow is given twice the time after each failure, and an answer that grows is waited for", () => {
+  const page = new Browser(source);
+  const session = page.connect("/chat", { transports: ["long_polling"], postTimeout: 1000, attachTimeout: 1000 });
+  page.advance(900);
+  page.request("/v1/long_polling").grow(" "); // something comes: it is alive
+  page.advance(900);
+  page.request("/v1/long_polling").answer(200, [opened({ transport: "long_polling" })]);
+  page.advance(0);
+  assert.equal(session.readyState, 1);
+  session.send("large");
+  const lives = [];
+  for (let i = 0; i < 3; i++) {
+    const began = page.now, post = page.request("/v1/send");
+    while (!post.aborted) page.advance(100);
+    lives.push(Math.round((page.now - began) / 1000));
+    while (!page.pending("/v1/send").length) page.advance(50);
+  }
+  assert.deepEqual(lives, [1, 2, 4]);
+  page.request("/v1/send").answer(200, ["a1,1"]);
+  assert.deepEqual([...session.unacknowledged], []);
+});
+
 test("the endpoint's query goes with every request, its fragment with none", () => {
   const started = {
     websocket: (page) => page.socket.url,
