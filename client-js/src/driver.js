@@ -442,9 +442,8 @@ export function drive(owner, url, transports, options) {
     } else if (beside) {
       newest = beside; // it opens as well, and is under way
       beside = null;
-    } else if (fails >= ROUNDS * rounds || !choice._next()) {
-      machine._end(4411, "no transport got through: " + why, false);
-    }
+    } else if (!choice._next() && carrier._refusal) machine._end(carrier._refusal, how, false); // as after a wrong address
+    else if (fails >= ROUNDS * rounds) machine._end(4411, "no transport got through: " + why, false);
   }
 
   /** What the end of a carrier says about its transport. */

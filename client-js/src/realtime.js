@@ -39,6 +39,7 @@ export function define(known) {
   function Realtime(url, options) {
     var names, transports = [], i, k;
     if (!(this instanceof Realtime)) throw new TypeError("Realtime: use new");
+    if (typeof options === "string" || (options && options.push)) throw new TypeError("Realtime: there are no sub-protocols");
     this._options = options = options || {};
     this.url = resolve(url);
     names = options.transports || known;

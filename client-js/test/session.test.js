@@ -207,6 +207,22 @@ test("a POST that is slow is given twice the time after each failure, and an ans
   assert.deepEqual([...session.unacknowledged], []);
 });
 
+test("a wrong address is told as such, at once", () => {
+  const page = new Browser(source);
+  const session = page.connect("/chat", { transports: ["websocket", "long_polling"], reopen: true });
+  page.socket.accept();
+  page.socket.say("x4406,carrier,,there is no endpoint here");
+  page.advance(0);
+  page.request("/v1/long_polling").answer(404, ["x4406,carrier,,there is no endpoint here"]);
+  page.advance(0);
+  const close = session.log.find((event) => event.type === "close");
+  assert.equal(close.code, 4406);
+  assert.equal(close.reason, "there is no endpoint here");
+  assert.equal(close.reopening, false);
+  page.advance(120000);
+  assert.equal(page.requests.filter((one) => !one.done).length, 0);
+});
+
 test("the endpoint's query goes with every request, its fragment with none", () => {
   const started = {
     websocket: (page) => page.socket.url,
@@ -226,6 +242,7 @@ test("wrong uses throw a sentence", () => {
   assert.throws(() => page.connect("/chat", { transports: ["flash"] }), /no transport flash/);
   assert.throws(() => page.connect("/chat", { transports: [] }), /empty/);
   assert.throws(() => page.run("Realtime('/chat')"), /new/);
+  for (const protocols of ["chat", ["chat"]]) assert.throws(() => page.connect("/chat", protocols), /sub-protocols/);
   const session = page.connect("/chat", { maxBuffered: 10 });
   assert.throws(() => session.send("12345678901"), /maxBuffered/);
   assert.throws(() => session.send(new Blob(["no"])), /Blob/);

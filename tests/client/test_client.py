@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import aiohttp
@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 
 import realtime
-from realtime.testing import FaultProxy, VirtualClock
+from realtime.testing import FaultProxy, VirtualClock, serve
 
 from ..patience import eventually
 
@@ -390,6 +390,48 @@ async def test_a_silent_server_is_noticed_by_the_clock() -> None:
             assert (session.close_code, session.unacknowledged) == (4411, ["into the void"])
             closing = asyncio.ensure_future(session.close())
             await closing
+
+
+async def test_plain_polls_keep_their_pauses() -> None:
+    """Between two polls that bring nothing the pause doubles, up to the server's longest; what is sent goes at once."""
+    polls = 0
+
+    @web.middleware
+    async def count(
+        request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        nonlocal polls
+        polls += request.path.endswith("/polling")
+        return await handler(request)
+
+    clock = VirtualClock()
+    app = web.Application(middlewares=[count])
+    realtime.setup(app, echo_server(poll_interval=(1.0, 4.0)))
+    async with serve(app) as served:
+        url = served.make_url("/realtime/echo")
+        # The other session is there for the time that its messages take: so long nothing happens to the first.
+        async with (
+            realtime.connect(url, transports=["websocket"]) as other,
+            realtime.connect(url, transports=["polling"], clock=clock) as session,
+        ):
+
+            async def rest() -> int:
+                for _ in range(50):
+                    await other.send("")
+                    await other.receive()
+                return polls
+
+            quiet = await rest()
+            assert quiet == 2  # the open, and a first poll; after it the pause is twice the least
+            for pause in (2.0, 4.0, 4.0):
+                clock.advance(pause / 2)
+                assert await rest() == quiet
+                clock.advance(pause / 2)
+                quiet += 1
+                await eventually(lambda: polls == quiet)  # noqa: B023 # it is called here
+                assert await rest() == quiet
+            await session.send("at once")
+            assert await session.receive() == "at once"
 
 
 async def test_drops_are_told() -> None:
