@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from .engines import ENGINES
 
-__all__ = ["GAPS", "LESS", "ONLY", "TRANSPORTS", "can", "leaves_out"]
+__all__ = ["GAPS", "LESS", "MOCKED", "ONLY", "TRANSPORTS", "can", "leaves_out"]
 
 TRANSPORTS = ("websocket", "sse", "xhr_streaming", "multipart", "htmlfile", "long_polling", "polling", "jsonp")
 
@@ -26,7 +26,10 @@ GAPS: dict[tuple[str, str], str] = {
     ("htmlunit", "xhr_streaming"): "HtmlUnit hands over a body when it is complete",
     ("htmlunit", "multipart"): "Internet Explorer shows no multipart/x-mixed-replace",
     ("htmlunit", "htmlfile"): "HtmlUnit hands over a body when it is complete",
-    ("htmlunit", "jsonp"): "no report in HtmlUnit, which makes one request at a time; not looked into further",
+    ("htmlunit", "jsonp"): (
+        "in HtmlUnit the page stands still while a script is on its way, and the server holds each; it runs where none "
+        "is held for long (test_scripts_that_are_not_held_long)"
+    ),
 }
 
 _SLOW = "HtmlUnit takes minutes for it"
@@ -42,6 +45,16 @@ LESS: dict[tuple[str, str, str], str] = {
 # Engines whose client is told what to use in the matrix, and why.
 ONLY: dict[str, tuple[str, str]] = {
     "htmlunit": ("polling", "HtmlUnit makes one request at a time, so that a held poll holds up what is to be sent"),
+}
+
+# What no engine here has, and client-js/test/old.test.js plays in a browser that is none.
+MOCKED: dict[str, str] = {
+    "XDomainRequest (Internet Explorer 8 and 9, other origins)": (
+        "tested against mocks: no status, onprogress, onload, onerror, a text that throws when it is read too early"
+    ),
+    "ActiveX htmlfile (Internet Explorer)": "tested against mocks: the document, its window, its frame",
+    "htmlfile, JSONP and forms of another origin, by postMessage": "tested against mocks, attachEvent too",
+    "localStorage that is missing or throws, no crypto, no typed arrays": "tested against mocks",
 }
 
 
