@@ -594,9 +594,16 @@ export function drive(owner, url, transports, options) {
       machine._end(4401, "options.auth: " + error, false);
     }
     function got(value) {
+      var asker;
       authData = value;
-      if (machine._sid) uplink._say([machine._head(), "t" + JSON.stringify(value)], ready);
-      else ready();
+      if (!machine._sid) {
+        ready();
+        return;
+      }
+      asker = uplink._say([machine._head(), "t" + (JSON.stringify(value) || null)], ready);
+      setTimeout(function () {
+        asker.end("no answer in time");
+      }, setting("postTimeout", 10000));
     }
     function ready() {
       asking = false;

@@ -110,14 +110,18 @@ var prototype = {
   },
 
   addEventListener: function (type, listener, options) {
-    this.removeEventListener(type, listener);
-    (this._listeners[type] = this._listeners[type] || []).push([listener, options && options.once]);
+    var all = this._listeners[type] || [], i;
+    for (i = 0; i < all.length; i++) if (all[i][0] === listener) return;
+    this._listeners[type] = all.concat([[listener, options && options.once]]);
   },
 
   removeEventListener: function (type, listener) {
     var kept = [], all = this._listeners[type] || [], i;
-    for (i = 0; i < all.length; i++) if (all[i][0] !== listener) kept.push(all[i]);
-    this._listeners[type] = kept; // a new list: one that is being walked stays as it is
+    for (i = 0; i < all.length; i++) {
+      if (all[i][0] !== listener) kept.push(all[i]);
+      else all[i][0] = null; // nor is it called where the old list is being walked
+    }
+    this._listeners[type] = kept;
   },
 
   // -- from here on for the driver, and for ourselves -------------------------------------------------------------------
@@ -147,19 +151,16 @@ var prototype = {
 
   /** Tells the listeners. What they throw is the page's to report, and stops nobody else. */
   _tell: function (type, event) {
-    var listeners = [], all = this._listeners[type] || [], i;
+    var all = [[this["on" + type]]].concat(this._listeners[type] || []), i, listener;
     event = event || {};
     event.type = type;
     event.target = event.currentTarget = this;
-    if (typeof this["on" + type] === "function") listeners.push(this["on" + type]);
     for (i = 0; i < all.length; i++) {
-      listeners.push(all[i][0]);
-      if (all[i][1]) this.removeEventListener(type, all[i][0]);
-    }
-    for (i = 0; i < listeners.length; i++) {
+      listener = all[i][0];
+      if (all[i][1]) this.removeEventListener(type, listener);
       try {
-        if (typeof listeners[i] === "function") listeners[i].call(this, event);
-        else listeners[i].handleEvent(event);
+        if (typeof listener === "function") listener.call(this, event);
+        else if (listener) listener.handleEvent(event);
       } catch (error) {
         rethrow(error);
       }

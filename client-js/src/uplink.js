@@ -52,6 +52,7 @@ Uplink.prototype = {
       if (done && !driver._machine._over) done(how);
     };
     if (post) asker._link = post(asker, driver._address("send"), frames);
+    else asker.end("no answer"); // there are WebSockets only
     return asker;
   },
 

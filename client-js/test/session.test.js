@@ -5,31 +5,10 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { bundle, DIST, SOURCE } from "../build.js";
-import { Browser } from "./browser.js";
+import { Browser, opened } from "./browser.js";
 
 const { code: source } = await bundle(join(SOURCE, "legacy.js"), "iife");
 const scripts = { source, shipped: readFileSync(join(DIST, "realtime.js"), "utf8") };
-
-/** The server's `o`, with every transport offered. */
-function opened(fields = {}) {
-  return (
-    "o" +
-    JSON.stringify({
-      sid: "s1",
-      ack: [0, 0],
-      window: [256, 1048576],
-      max_size: 1048576,
-      max_batch: [1024, 6356992],
-      ping_interval: 20,
-      ping_timeout: 20,
-      resume_window: 120,
-      poll_interval: [0.1, 5],
-      transport: "websocket",
-      transports: [],
-      ...fields
-    })
-  );
-}
 
 function types(session) {
   return session.log.map((event) => event.type);

@@ -169,6 +169,7 @@ async def serving(client: Path = CLIENT, **settings: Any) -> AsyncIterator[Harne
         harness = Harness("", "", server, log)
         app.router.add_route("*", "/report", harness.take)
         app.router.add_get("/run.html", _file(SCENARIOS / "run.html", "text/html"))
+        app.router.add_get("/steered.html", _file(SCENARIOS / "steered.html", "text/html"))
         app.router.add_get("/blank.html", _text("<!DOCTYPE html><title>blank</title>", "text/html"))
         app.router.add_get("/favicon.ico", _text("", "image/x-icon"))
         app.router.add_get("/realtime.js", _file(client, "text/javascript"))

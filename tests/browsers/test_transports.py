@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from .abilities import GAPS, LESS, TRANSPORTS, can, leaves_out
-from .engines import ENGINES, Engine
-from .harness import Harness
+from .engines import ENGINES, Engine, wanted
+from .harness import Harness, serving
 
 SCENARIOS = (
     "echo",
@@ -33,6 +33,16 @@ async def test_all_scenarios(engine: Engine, transport: str, harness: Harness) -
     assert problems == [], "\n".join(report.log[-60:])
     assert [outcome.scenario for outcome in report.outcomes] == scenarios
     assert {outcome.transport for outcome in report.outcomes} - {None} == {transport}
+    assert report.errors == []
+
+
+@pytest.mark.asyncio(loop_scope="session")
+@pytest.mark.parametrize("engine", [name for name in ("htmlunit",) if name in wanted()], indirect=True)
+async def test_scripts_that_are_not_held_long(engine: Engine) -> None:
+    """Internet Explorer's JSONP, as far as its emulation goes (abilities.py)."""
+    async with serving(ping_interval=0.3, ping_timeout=10.0) as harness:
+        report = await harness.run(engine, "jsonp", ["echo"], timeout=100)
+    assert [(outcome.ok, outcome.transport) for outcome in report.outcomes] == [(True, "jsonp")], report.log
     assert report.errors == []
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from pathlib import Path
 
-from ..abilities import GAPS, ONLY
+from ..abilities import GAPS, MOCKED, ONLY
 from ..engines import ENGINES
 from .faults import FAULTS, Cell
 
@@ -23,6 +23,8 @@ def render(cells: list[Cell], versions: dict[str, str], date: datetime.date) -> 
     lines += ["", "| engine | cannot run | because |", "|---|---|---|"]
     lines += [f"| {engine} | {what} | {reason} |" for (engine, what), reason in GAPS.items() if engine in versions]
     lines += [f"| {name} | all but {ONLY[name][0]} here | {ONLY[name][1]} |" for name in versions if name in ONLY]
+    lines += ["", "| tested against mocks, for want of the real thing | how |", "|---|---|"]
+    lines += [f"| {what} | {how} |" for what, how in MOCKED.items()]
     found = {(cell.engine, cell.fault): cell for cell in cells}
     lines += ["", "| fault | " + " | ".join(versions) + " |", "|---|" + "---|" * len(versions)]
     for fault, trouble in FAULTS.items():
