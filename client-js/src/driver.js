@@ -330,8 +330,8 @@ export function drive(owner, url, transports, options) {
     choice._rank(server.transports);
     pause = server.poll_interval[0] * 1000;
     owner._maxSize = server.max_size;
-    if (!current) moved(carrier);
     attached(carrier);
+    if (!current) moved(carrier); // opened by a poll beside the newest
   }
 
   /** The machine: the session is taken up on a carrier. */
