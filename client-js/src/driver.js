@@ -16,7 +16,7 @@ var GRACE = 500; // for a WebSocket that has reached the server, when HTTP was f
 var GOOD_LIFE = 10000; // a carrier that lived so long was a good one: its end is no evidence
 var MOST_HELD = 3; // requests held open in one page for one origin: browsers allow six connections, old ones fewer
 var HOLD = 25000; // how long a poll is held where there are no pings
-var ROUNDS = 2; // how often each transport is tried before opening is given up
+var ROUNDS = 2, LEAST_TRIES = 6; // how often each transport is tried before opening is given up, and all together
 
 var held = {}; // origin -> how many sessions of this page hold a request
 
@@ -443,7 +443,7 @@ export function drive(owner, url, transports, options) {
       newest = beside; // it opens as well, and is under way
       beside = null;
     } else if (!choice._next() && carrier._refusal) machine._end(carrier._refusal, how, false); // as after a wrong address
-    else if (fails >= ROUNDS * rounds) machine._end(4411, "no transport got through: " + why, false);
+    else if (fails >= Math.max(ROUNDS * rounds, LEAST_TRIES)) machine._end(4411, "no transport got through: " + why, false);
   }
 
   /** What the end of a carrier says about its transport. */

@@ -58,6 +58,7 @@ export function define(known) {
   }
   for (var name in CONSTANTS) Realtime[name] = CONSTANTS[name];
   Realtime.prototype = prototype;
+  prototype.constructor = Realtime;
   return Realtime;
 }
 
