@@ -77,6 +77,7 @@ class EngineMachine(ServerMachine):
         self.options = options
         self.text_only = text_only  # the client that opened it takes no bytes
         self.used = True  # nobody opens it a second time
+        self.absent_at = FOREVER  # between two polls it is not absent
         self.posting = False  # a POST is being read
         self.upgrade = Upgrade(possible=bool(options.upgrades))
         self.trial: Carrier | None = None  # the WebSocket that is tried
