@@ -54,6 +54,7 @@ TURN = 256
 FORM_SIZE = 4096
 # What stands for a packet that cannot be read where an upgrade is tried.
 NONSENSE = Packet("")
+OCTETS = "application/octet-stream"
 # Digits of the number of a JSONP client.
 MAX_INDEX = 16
 
@@ -242,7 +243,7 @@ class EngineRoutes(Door):
         index = request.query.get("j")
         if index is not None:
             return _whole(request, jsonp(index, body), "text/javascript; charset=utf-8", headers)
-        kind = "application/octet-stream" if is_binary(body) else "text/plain; charset=UTF-8"
+        kind = OCTETS if is_binary(body) else "text/plain; charset=UTF-8"
         return _whole(request, body, kind, headers)
 
     async def _post(self, request: web.Request, machine: EngineMachine) -> web.Response:
@@ -274,7 +275,8 @@ class EngineRoutes(Door):
                 body = unwrap_form(body)
                 if len(body) > limit:
                     raise RemoteProtocolError(4413, f"the payload is above {limit} bytes")
-            binary = request.content_type == "application/octet-stream"
+            # aiohttp takes what says nothing of itself for bytes; it is text.
+            binary = request.headers.get("Content-Type", "").partition(";")[0].strip().lower() == OCTETS
             await self._feed(request, machine, split(machine.version, body, binary=binary))
         except RemoteProtocolError as error:
             if error.close_code < 4000:
