@@ -112,9 +112,7 @@ def test_bytes_are_taken_whole_or_not_at_all(body: bytes) -> None:
     refused(3, body, binary=True)
 
 
-@given(
-    st.lists(st.text(st.characters(exclude_characters="\x1e", exclude_categories=("Cs",))) | st.binary(), min_size=1)
-)
+@given(st.lists(st.text().map(lambda text: text.replace("\x1e", "")) | st.binary(), min_size=1))
 def test_what_goes_out_in_version_4_comes_in(data: list[str | bytes]) -> None:
     packets = [message(4, item, text_only=True) for item in data]
     assert split(4, join([str(packet) for packet in packets])) == [Packet("4", item) for item in data]
