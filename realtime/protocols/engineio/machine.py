@@ -329,7 +329,8 @@ class EngineMachine(ServerMachine):
             return
         parts = [] if carrier.head is None else [carrier.head(0, 0)]
         parts += self._take_control(carrier)
-        first, items = self.outbox.peek(carrier.send_cursor, self.config.max_batch, self.config.max_batch_size)
+        most = min(self.config.max_batch, self.options.max_packets - len(parts))
+        first, items = self.outbox.peek(carrier.send_cursor, most, self.config.max_batch_size)
         parts += self.numbered(carrier, first, items)
         if not any(parts):
             parts.append(self._packet(carrier, packets.NOOP))

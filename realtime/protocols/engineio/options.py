@@ -32,6 +32,7 @@ class EngineIO:
     ping_interval: float = 25.0
     ping_timeout: float = 20.0
     max_payload: int = 1_000_000  # of a POST's body, and of one message over WebSocket
+    max_packets: int = 16  # in the answer to one poll: python-engineio's client refuses more
     transports: tuple[str, ...] = TRANSPORTS
     allow_upgrades: bool = True
     upgrade_timeout: float = 10.0
@@ -45,6 +46,7 @@ class EngineIO:
         for name in ("ping_interval", "ping_timeout", "upgrade_timeout"):
             self._check(name, 0.001 <= getattr(self, name) <= 86_400, "must be from 0.001 to 86400 seconds")
         self._check("max_payload", self.max_payload >= 1, "must be at least 1")
+        self._check("max_packets", self.max_packets >= 4, "must be at least 4")  # a head, two heartbeats, a message
         for name, known in (("transports", TRANSPORTS), ("versions", VERSIONS)):
             value = getattr(self, name)
             fine = isinstance(value, tuple) and len(value) > 0 and set(value) <= {*known}

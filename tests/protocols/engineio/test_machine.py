@@ -161,13 +161,23 @@ def test_a_poll_waits_for_news() -> None:
     assert game.machine.outbox.acked == 3
 
 
-def test_a_thousand_messages_take_as_many_polls_as_batches() -> None:
-    game = Game(config=Config(max_batch=400))
+def test_a_burst_takes_as_many_polls_as_batches() -> None:
+    game = Game(config=Config(max_batch=400), options=EngineIO(max_packets=1000))
     game.begin()
     for number in range(1000):
         game.send(str(number))
     got = [packet for _ in range(3) for packet in game.polled().split("\x1e")]
     assert got == [f"4{number}" for number in range(1000)]
+
+
+def test_no_answer_has_more_packets_than_clients_take() -> None:
+    game = Game()
+    for number in range(100):
+        game.machine.send(Outgoing.message(str(number)))
+    _, link = game.begin()
+    assert len(said(link).split("\x1e")) == 16
+    game.machine.expire(10)
+    assert game.polled(10).split("\x1e") == ["2", *(f"4{number}" for number in range(15, 30))]
 
 
 def test_a_note_of_drops_says_nothing() -> None:

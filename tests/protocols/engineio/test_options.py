@@ -46,6 +46,7 @@ def test_what_polling_upgrades_to() -> None:
         {"ping_timeout": 0.0001},
         {"upgrade_timeout": -1},
         {"max_payload": 0},
+        {"max_packets": 3},
         {"transports": ()},
         {"transports": ("polling", "flashsocket")},
         {"transports": ["polling"]},
