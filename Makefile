@@ -39,7 +39,7 @@ $(VENV)/.demo: pyproject.toml
 	@VENV=$(VENV) sh .ci/setup ""
 	@touch $@
 
-$(VENV)/.dev: pyproject.toml .ci/setup .ci/boxes .ci/node .ci/compat client-js/package-lock.json $(wildcard tests/compat/*/node/package-lock.json)
+$(VENV)/.dev: pyproject.toml .ci/setup .ci/boxes .ci/node .ci/clients client-js/package-lock.json $(wildcard tests/compat/*/package-lock.json)
 	@VENV=$(VENV) sh .ci/setup "[dev]"
 	@touch $@ $(VENV)/.demo
 

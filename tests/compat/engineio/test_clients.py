@@ -1,6 +1,6 @@
 """The Engine.IO clients that people have: engine.io-client 6 (EIO=4) and 3 (EIO=3) in Node, python-engineio's.
 
-`make test` installs the former (`.ci/compat`). Where there is no Node, or no installed packages, theirs are skipped.
+`make test` installs the former (`.ci/clients`). Where there is no Node, or no installed packages, theirs are skipped.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ import realtime
 
 from ...web.place import Place, serving
 
-NODE = Path(__file__).parent / "node"
+NODE = Path(__file__).parent
 LIMIT = 60.0  # seconds, for what takes one
 
 needs_node = pytest.mark.skipif(
     shutil.which("node") is None or not (NODE / "node_modules").is_dir(),
-    reason="needs Node 18 and the packages of tests/compat/engineio/node: sh .ci/compat",
+    reason="needs Node 18 and the packages of this folder: sh .ci/clients",
 )
 VERSIONS = pytest.mark.parametrize("version", [4, 3])
 TRANSPORTS = pytest.mark.parametrize(
