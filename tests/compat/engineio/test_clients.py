@@ -20,6 +20,8 @@ import pytest
 from aiohttp import web
 
 import realtime
+from realtime.protocols.engineio.machine import EngineMachine
+from realtime.protocols.engineio.upgrade import Event
 
 from ...web.place import Place, serving
 
@@ -186,6 +188,29 @@ async def test_where_websockets_are_cut_polling_goes_on(version: int) -> None:
         told = await node(place, version, ["polling", "websocket"], send=MESSAGES)
         assert told["received"] == MESSAGES
         assert (told["transport"], told["upgrades"], told["errors"]) == ("polling", 0, [])
+
+
+@needs_node
+@VERSIONS
+async def test_an_upgrade_that_dies_after_the_probe(version: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client has paused its polls and does not take them up again: its heartbeat ends the session, at both ends."""
+    step = EngineMachine._tried
+    cut: list[EngineMachine] = []
+
+    def tried(machine: EngineMachine, event: Event, now: float) -> None:
+        step(machine, event, now)
+        if event is Event.PROBE and machine.trial is not None:
+            cut.append(machine)
+            machine.trial.link.abort()
+
+    monkeypatch.setattr(EngineMachine, "_tried", tried)
+    numbers = [str(number) for number in range(50)]
+    async with engine(ping_interval=0.5, ping_timeout=1.0) as (place, seen):
+        told = await node(place, version, ["polling", "websocket"], send=numbers, upgraded=True)
+        assert cut
+        assert told["closed"]
+        assert told["received"] == numbers[: len(told["received"])]
+        await eventually(lambda: seen[0].closed)
 
 
 # -- python-engineio -------------------------------------------------------------------------------------------------
