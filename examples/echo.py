@@ -1,4 +1,6 @@
-"""Says everything back. Start it, then from another terminal:
+"""Says everything back.
+
+python examples/echo.py
 
 echo hello | realtime connect http://127.0.0.1:8080/realtime/echo
 """

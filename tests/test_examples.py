@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import hashlib
 import importlib.util
+import os
+import random
 import re
+import shutil
+import subprocess
+import sys
 import textwrap
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import web
+from aiohttp import ClientSession, CookieJar, web
 
+import realtime
 from realtime.testing import Clients, serve
+
+from .patience import eventually, within
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -35,8 +45,21 @@ async def client() -> AsyncIterator[Clients]:
         yield clients
 
 
-def test_every_example_has_a_test() -> None:
-    assert {path.stem for path in (ROOT / "examples").glob("*.py")} == {"echo", "chat"}
+def test_every_example_is_listed() -> None:
+    examples = {path.name for path in (ROOT / "examples").iterdir() if path.suffix in (".py", ".html")}
+    listed = re.findall(r"^\| \[`([^`]+)`\]\(([^)]+)\)", (ROOT / "examples" / "README.md").read_text("utf-8"), re.M)
+    assert all(name == link for name, link in listed)
+    assert sorted(name for name, _ in listed) == sorted(examples)
+
+
+def test_every_example_has_a_test_and_says_how_to_run_it() -> None:
+    tests = Path(__file__).read_text("utf-8")
+    for path in (ROOT / "examples").glob("*.py"):
+        assert f'load("{path.stem}")' in tests, f"{path.name} has no test"
+        assert f"python examples/{path.name}" in (load(path.stem).__doc__ or ""), f"{path.name}: how is it run?"
+
+
+# -- the servers -----------------------------------------------------------------------------------------------------
 
 
 async def test_echo(client: Clients) -> None:
@@ -57,6 +80,254 @@ async def test_chat(client: Clients) -> None:
     assert await ada.receive() == "* Grace has left"
 
 
+async def test_chat_has_rooms(client: Clients) -> None:
+    app = load("chat").make_app()
+    ada = await client(app, "/realtime/chat?name=Ada")
+    alan = await client(app, "/realtime/chat?name=Al%0Aan%07&room=attic")
+    assert await ada.receive() == "* Ada has joined"
+    assert await alan.receive() == "* Al an has joined"
+    await alan.send("nobody\nhears\x1b[2J this")
+    assert await alan.receive() == "Al an: nobody hears [2J this"
+    await ada.send("nor this")
+    assert await ada.receive() == "Ada: nor this"
+
+
+async def test_ticker_tells_a_slow_reader_what_it_missed(client: Clients, capsys: pytest.CaptureFixture[str]) -> None:
+    ticker = load("ticker")
+    app = ticker.make_app(pause=3600)
+    session = await client(app, "/realtime/ticker", max_queue=16)
+    await eventually(lambda: len(ticker.ticks))
+    for number in range(2, 1002):  # far more than both ends keep, in one turn of the loop
+        await ticker.ticks.send(f"tick {number}")
+    await ticker.rt.drain(delay=0)
+    await ticker.read(session, pause=0)
+    lines = capsys.readouterr().out.splitlines()
+    missed = sum(int(found[1]) for line in lines if (found := re.fullmatch(r"\((\d+) lines missed\)", line)))
+    numbers = [int(line.removeprefix("tick ")) for line in lines if line.startswith("tick ")]
+    assert numbers == sorted(numbers)
+    assert numbers[-1] == 1001  # what is dropped is old
+    assert missed > 900
+    assert len(numbers) + missed >= 1000  # the first tick may have come before the reader
+
+
+async def test_existing_app(client: Clients) -> None:
+    example = load("existing_app")
+    app = example.make_app()
+    server = await client.server(app)
+    origin = {"Origin": str(server.make_url("/")).rstrip("/")}  # as a browser says it: cookies count
+    with pytest.raises(realtime.NegotiationError, match="sign in first"):
+        await client(app, "/realtime/notes", headers=origin)
+
+    @contextlib.asynccontextmanager
+    async def signed_in(user: str, password: str) -> AsyncIterator[ClientSession]:
+        async with ClientSession(cookie_jar=CookieJar(unsafe=True)) as http:  # unsafe: the host is a number here
+            form = {"user": user, "password": password}
+            async with http.post(server.make_url("/login"), data=form) as response:
+                assert response.status == 200
+                assert f"You are {user}" in await response.text()
+            yield http
+
+    async with ClientSession() as stranger:
+        for form in ({"user": "ada", "password": "hopper"}, {"user": "bob", "password": ""}, {}):
+            async with stranger.post(server.make_url("/login"), data=form) as response:
+                assert response.status == 403
+
+    async with signed_in("ada", "lovelace") as ada, signed_in("grace", "hopper") as grace:
+        first = await client(app, "/realtime/notes", headers=origin, http=ada)
+        second = await client(app, "/realtime/notes", headers=origin, http=ada, transports=["long_polling"])
+        other = await client(app, "/realtime/notes", headers=origin, http=grace)
+        await first.send("to myself")
+        assert await first.receive() == await second.receive() == "to myself"
+        async with ada.post(server.make_url("/logout")) as response:
+            assert "Sign in" in await response.text()
+        for session in (first, second):
+            await session.wait_closed()
+            assert (session.close_code, session.close_reason) == (4401, "signed out")
+        await other.send("still here")
+        assert await other.receive() == "still here"
+        with pytest.raises(realtime.NegotiationError, match="sign in first"):
+            await client(app, "/realtime/notes", headers=origin, http=ada)
+
+
+async def test_existing_app_has_a_limit_for_each_user(client: Clients) -> None:
+    example = load("existing_app")
+    app = example.make_app()
+    example.SIGNED_IN["a-cookie"] = "ada"
+    headers = {"Origin": str((await client.server(app)).make_url("/")).rstrip("/"), "Cookie": "login=a-cookie"}
+    for _ in range(10):
+        await client(app, "/realtime/notes", headers=headers, transports=["polling"])
+    with pytest.raises(realtime.NegotiationError, match="4429"):
+        await client(app, "/realtime/notes", headers=headers, open_timeout=1)
+
+
+# -- the Python clients ----------------------------------------------------------------------------------------------
+
+
+async def test_terminal_chat_as_a_program(client: Clients) -> None:
+    app = load("chat").make_app()
+    grace = await client(app, "/realtime/chat?name=Grace")
+    assert await grace.receive() == "* Grace has joined"
+    program = await asyncio.create_subprocess_exec(
+        sys.executable,
+        ROOT / "examples" / "terminal_chat.py",
+        str((await client.server(app)).make_url("/realtime/chat?name=Ada")),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert program.stdin is not None
+    assert program.stdout is not None
+    try:
+        async with within():
+            assert await grace.receive() == "* Ada has joined"
+            assert (await program.stdout.readline()).startswith(b"* connected over ")
+            assert await program.stdout.readline() == b"* Ada has joined\n"
+            program.stdin.write("grüß dich\r\n".encode())
+            assert await grace.receive() == "Ada: grüß dich"
+            assert await program.stdout.readline() == "Ada: grüß dich\n".encode()
+            await grace.send("hello")
+            assert await program.stdout.readline() == b"Grace: hello\n"
+            program.stdin.close()
+            assert await grace.receive() == "Grace: hello"
+            assert await grace.receive() == "* Ada has left"
+            assert await program.stdout.read() == b"* closed with 1000 \n"
+            assert await program.wait() == 0
+    finally:
+        if program.returncode is None:
+            program.kill()
+            await program.wait()
+
+
+async def test_terminal_chat_says_what_may_be_lost(client: Clients, capsys: pytest.CaptureFixture[str]) -> None:
+    example = load("terminal_chat")
+    rt = realtime.Server()
+    sessions = 0
+
+    @rt.endpoint("/chat", max_queue=16)
+    async def restless(session: realtime.Session) -> None:
+        nonlocal sessions
+        sessions += 1
+        if sessions == 1:  # takes nothing, until its window is full
+            await eventually(lambda: len(session._machine.inbox) == 16)
+            await session.close(1013, "later")
+        else:
+            await session.send(f"again: {await session.receive()!s}")
+
+    lines: asyncio.Queue[str | None] = asyncio.Queue()
+    for number in range(20):
+        lines.put_nowait(f"line {number}")
+    chat = asyncio.create_task(example.chat(str((await client.server(rt)).make_url("/realtime/chat")), lines))
+    await eventually(lambda: sessions == 2)
+    lines.put_nowait("hello")
+    async with within():
+        await chat
+    said = capsys.readouterr().out.splitlines()
+    closed = said.index("* closed with 1013 later")
+    assert said[closed - 4 : closed] == [f"* perhaps not received: line {number}" for number in range(16, 20)]
+    assert said[closed + 1].startswith("* connected over ")
+    assert said[closed + 2 :] == ["again: hello", "* closed with 1000 "]
+
+
+@pytest.mark.parametrize("size", [0, 1, 65_536, 3_000_001])
+async def test_upload(client: Clients, tmp_path: Path, size: int) -> None:
+    example = load("upload")
+    path = tmp_path / "file"
+    path.write_bytes(random.Random(size).randbytes(size))
+    url = str((await client.server(example.make_app())).make_url("/realtime/upload"))
+    async with within():
+        assert await example.run(url, path) == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+async def test_upload_waits_for_a_slow_server(client: Clients, tmp_path: Path) -> None:
+    """Back-pressure: of a file that nobody takes, only the window and the client's buffer are read."""
+    example = load("upload")
+    path = tmp_path / "file"
+    path.write_bytes(bytes(100 * example.PIECE))
+    pieces = 0
+
+    def counted(path: Path) -> Iterator[bytes]:
+        nonlocal pieces
+        for piece in original(path):
+            pieces += 1
+            yield piece
+
+    original, example.pieces = example.pieces, counted
+    rt = realtime.Server()
+    taking = asyncio.Event()
+
+    @rt.endpoint("/upload", max_queue=16, max_queue_size=16 * example.PIECE)
+    async def lazy(session: realtime.Session) -> None:
+        await eventually(lambda: len(session._machine.inbox) >= 16)
+        await taking.wait()
+        await example.upload(session)
+
+    url = str((await client.server(rt)).make_url("/realtime/upload"))
+    running = asyncio.create_task(example.run(url, path))
+    await eventually(lambda: pieces > 16)
+    assert pieces < 50
+    taking.set()
+    async with within():
+        assert await running == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+async def test_upload_refuses_text(client: Clients) -> None:
+    session = await client(load("upload").make_app(), "/realtime/upload")
+    await session.send('{"size": 10}')
+    await session.send("no bytes")
+    await session.wait_closed()
+    assert session.close_code == 4000
+
+
+# -- the pages -------------------------------------------------------------------------------------------------------
+
+PAGES = {"chat": "/", "legacy": "/legacy", "existing_app": "/", "upload": "/"}
+
+
+async def page(client: Clients, name: str) -> str:
+    """A page as it is served."""
+    example = load("chat" if name == "legacy" else name)
+    server = await client.server(example.make_app())
+    headers = {}
+    if name == "existing_app":
+        example.SIGNED_IN["a-cookie"] = "<ada>"
+        headers["Cookie"] = "login=a-cookie"
+    async with ClientSession() as http, http.get(server.make_url(PAGES[name]), headers=headers) as response:
+        assert response.status == 200
+        assert response.content_type == "text/html"
+        text = await response.text()
+    (script,) = re.findall(r'<script[^>]* src="([^"]+)"', text)
+    async with ClientSession() as http, http.get(server.make_url(script)) as response:
+        assert response.status == 200
+        assert "Realtime" in await response.text()
+    return text
+
+
+@pytest.mark.parametrize("name", PAGES)
+async def test_a_page_is_served_with_the_client(client: Clients, name: str) -> None:
+    text = await page(client, name)
+    assert "<ada>" not in text
+    assert text.lower().startswith("<!doctype html")
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="needs Node")
+@pytest.mark.parametrize("name", PAGES)
+async def test_the_script_of_a_page_is_in_order(client: Clients, tmp_path: Path, name: str) -> None:
+    (script,) = re.findall(r"<script(?: type=[^>]*)?>\n(.*?)</script>", await page(client, name), re.DOTALL)
+    path = tmp_path / "script.js"
+    path.write_text(script, "utf-8")
+    check: list[str | Path] = ["node", "--check", path]
+    if name == "legacy":  # ECMAScript 3 to the last token
+        acorn = ROOT / "client-js" / "node_modules" / "acorn" / "bin" / "acorn"
+        if not acorn.exists():
+            pytest.skip("needs the packages of client-js: sh .ci/node")
+        check = ["node", acorn, "--ecma3", "--silent", path]
+    done = await asyncio.to_thread(subprocess.run, check, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+# -- the README ------------------------------------------------------------------------------------------------------
+
+
 def blocks(language: str) -> list[str]:
     """The code blocks of the README in a language."""
     return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
@@ -73,7 +344,7 @@ async def test_the_readme(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
         # The client prints for as long as it is connected: until the first message is printed.
         code = code.replace("        print(message)", "        print(message)\n        break")
         exec(f"async def talk():\n{textwrap.indent(code, '    ')}", names)
-        async with asyncio.timeout(20):
+        async with within():
             await names["talk"]()
     assert capsys.readouterr().out == "hello\n"
     apps.clear()
@@ -81,7 +352,7 @@ async def test_the_readme(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     exec(plugin, names)
     names["make_app"] = lambda: apps[0]
     exec(fixture, names)
-    async with Clients() as clients, asyncio.timeout(20):
+    async with Clients() as clients, within():
         await names["test_chat"](clients)
 
 

@@ -2,7 +2,7 @@
 
 Every import counts: those under `if TYPE_CHECKING` and inside functions too.
 
-    web  client  cluster  metrics  testing  cli      may know aiohttp
+    web  client  cluster  metrics  testing  demo  cli      may know aiohttp
     server  hub  session  brokers  clock             may know asyncio
     ---------------------------------------------------- pure below
     protocols -> transports -> core
@@ -72,8 +72,9 @@ LAYERS: dict[str, tuple[set[str], set[str], bool]] = {
     "cluster": (WEB | {"cluster"}, HTTP_LIBRARIES | ASYNC_LIBRARIES, False),
     "metrics": (WEB | {"metrics"}, HTTP_LIBRARIES | {"prometheus_client"}, False),
     "testing": (ALL, HTTP_LIBRARIES, False),
-    "cli": (ALL | {"", "cli"}, HTTP_LIBRARIES | {"uvloop"}, False),
-    "__main__": (ALL | {"", "cli"}, HTTP_LIBRARIES | {"uvloop"}, False),
+    "demo": (ALL | {"", "demo"}, HTTP_LIBRARIES, False),
+    "cli": (ALL | {"", "cli", "demo"}, HTTP_LIBRARIES | {"uvloop"}, False),
+    "__main__": (ALL | {"", "cli", "demo"}, HTTP_LIBRARIES | {"uvloop"}, False),
     "": (ALL - {"metrics", "testing"}, set(), False),  # the package itself: the public names and nothing else
 }
 
@@ -204,6 +205,8 @@ def test_there_is_something_to_read() -> None:
         ("realtime.web.x", "from ..testing import FaultProxy"),
         ("realtime.cluster.x", "from ..client import connect"),
         ("realtime.testing.x", "from ..cli import main"),
+        ("realtime.testing.x", "from ..demo import Demo"),
+        ("realtime.demo.x", "from ..cli import main"),
         ("realtime.server", "from .metrics import Metrics"),
         ("realtime.metrics.x", "from ..client import connect"),
         ("realtime", "from .metrics import Metrics"),

@@ -24,7 +24,7 @@ export interface Options {
   reopen?: boolean;
   /** Move to a better transport when one gets through. */
   upgrade?: boolean;
-  /** Bytes that may wait to be acknowledged; `send()` throws above it. 16 MiB unless told. */
+  /** Bytes that may wait, as `bufferedAmount` counts them; `send()` throws above it. 16 MiB unless told. */
   maxBuffered?: number;
   /** Milliseconds that a WebSocket is ahead when a session is opened by two transports at once. 250 unless told. */
   raceDelay?: number;
@@ -116,7 +116,7 @@ export type Listener<E> = ((this: Realtime, event: E) => void) | { handleEvent(e
 export class Realtime {
   /**
    * @param url An endpoint: `http:`, `https:`, `ws:`, `wss:`, or relative to the page.
-   * @throws {SyntaxError} If the URL or the options make no sense.
+   * @throws {Error} If `options.transports` is empty, or names what is not there.
    */
   constructor(url: string | URL, options?: Options);
 
@@ -131,7 +131,7 @@ export class Realtime {
 
   readonly url: string;
   readonly readyState: 0 | 1 | 2 | 3;
-  /** Bytes that were sent and not acknowledged. */
+  /** Bytes that wait here: not handed to a WebSocket yet, or, over HTTP, not acknowledged yet. */
   readonly bufferedAmount: number;
   readonly protocol: "";
   readonly extensions: "";

@@ -31,8 +31,7 @@ function resolve(url) {
       url = anchor.href;
     }
   }
-  if (/[?#]/.test(url)) throw new Error("Realtime: no query or fragment in the URL; options.auth is for what the server is to know");
-  return url.replace(/\/$/, "");
+  return url.replace(/#.*/, "");
 }
 
 /** Makes the class whose `options.transports` may name the `known` transports, and has them all where it is missing. */
@@ -40,6 +39,7 @@ export function define(known) {
   function Realtime(url, options) {
     var names, transports = [], i, k;
     if (!(this instanceof Realtime)) throw new TypeError("Realtime: use new");
+    if (typeof options === "string" || (options && options.push)) throw new TypeError("Realtime: there are no sub-protocols");
     this._options = options = options || {};
     this.url = resolve(url);
     names = options.transports || known;
@@ -78,14 +78,14 @@ var prototype = {
 
   /** Sends a text, an ArrayBuffer or a view of one. It is buffered until it can go, and goes exactly once. */
   send: function (data) {
-    var isBinary = hasBuffers && (data instanceof ArrayBuffer || (data && data.buffer instanceof ArrayBuffer)), size;
+    var buffer = (data && data.buffer) || data, size;
+    var isBinary = hasBuffers && {}.toString.call(buffer) === "[object ArrayBuffer]"; // of whatever frame's
     if (!isBinary) {
       if (typeof Blob !== "undefined" && data instanceof Blob) {
         throw new TypeError("Realtime: a Blob can't be sent; send what its arrayBuffer() gives");
       }
       data = scalars(String(data));
-    } else if (data.buffer) data = new Uint8Array(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
-    else data = new Uint8Array(new Uint8Array(data)); // a copy: the application may go on with its own
+    } else data = new Uint8Array(new Uint8Array(buffer, data.byteOffset || 0, data.byteLength)); // a copy, as it is now
     size = isBinary ? data.length : utf8Length(data);
     if (this.readyState < 2) {
       if (this.bufferedAmount + size > (this._options.maxBuffered || MAX_BUFFERED)) {
@@ -102,20 +102,26 @@ var prototype = {
   /** Closes the session behind everything that was sent. */
   close: function (code, reason) {
     if (code === undefined) code = 1000;
+    reason = reason === undefined ? "" : scalars(String(reason));
+    if (utf8Length(reason) > 123) throw new Error("Realtime: the reason of a close is at most 123 bytes long");
     if (code !== 1000 && !(code >= 3000 && code < 5000)) throw new Error("Realtime: a close code is 1000 or one from 3000 to 4999");
-    if (this.readyState < 2) this._driver._close(code, reason === undefined ? "" : String(reason));
+    if (this.readyState < 2) this._driver._close(code, reason);
     else this._cease();
   },
 
   addEventListener: function (type, listener, options) {
-    this.removeEventListener(type, listener);
-    (this._listeners[type] = this._listeners[type] || []).push([listener, options && options.once]);
+    var all = this._listeners[type] || [], i;
+    for (i = 0; i < all.length; i++) if (all[i][0] === listener) return;
+    this._listeners[type] = all.concat([[listener, options && options.once]]);
   },
 
   removeEventListener: function (type, listener) {
     var kept = [], all = this._listeners[type] || [], i;
-    for (i = 0; i < all.length; i++) if (all[i][0] !== listener) kept.push(all[i]);
-    this._listeners[type] = kept; // a new list: one that is being walked stays as it is
+    for (i = 0; i < all.length; i++) {
+      if (all[i][0] !== listener) kept.push(all[i]);
+      else all[i][0] = null; // nor is it called where the old list is being walked
+    }
+    this._listeners[type] = kept;
   },
 
   // -- from here on for the driver, and for ourselves -------------------------------------------------------------------
@@ -138,25 +144,23 @@ var prototype = {
   },
 
   _open: function () {
+    this._driver = null;
     this._reset();
     this._driver = drive(this, this.url, this._transports, this._options);
   },
 
   /** Tells the listeners. What they throw is the page's to report, and stops nobody else. */
   _tell: function (type, event) {
-    var listeners = [], all = this._listeners[type] || [], i;
+    var all = [[this["on" + type]]].concat(this._listeners[type] || []), i, listener;
     event = event || {};
     event.type = type;
     event.target = event.currentTarget = this;
-    if (typeof this["on" + type] === "function") listeners.push(this["on" + type]);
     for (i = 0; i < all.length; i++) {
-      listeners.push(all[i][0]);
-      if (all[i][1]) this.removeEventListener(type, all[i][0]);
-    }
-    for (i = 0; i < listeners.length; i++) {
+      listener = all[i][0];
+      if (all[i][1]) this.removeEventListener(type, listener);
       try {
-        if (typeof listeners[i] === "function") listeners[i].call(this, event);
-        else listeners[i].handleEvent(event);
+        if (typeof listener === "function") listener.call(this, event);
+        else if (listener) listener.handleEvent(event);
       } catch (error) {
         rethrow(error);
       }
@@ -197,7 +201,7 @@ var prototype = {
 
   _message: function (data) {
     if (typeof data !== "string" && hasBuffers) {
-      if (!(data instanceof ArrayBuffer)) data = new Uint8Array(data).buffer;
+      if (data.push) data = new Uint8Array(data).buffer; // it came as base64
       if (this.binaryType === "blob") data = new Blob([data]);
     }
     this._tell("message", { data: data });
@@ -209,6 +213,13 @@ var prototype = {
 
   _closed: function (code, reason, wasClean, delay) {
     var self = this, opened = this.readyState > 0, wait;
+    if (!this._driver) {
+      // It failed at once. Whoever asked for it has had no time to listen yet.
+      setTimeout(function () {
+        self._closed(code, reason, wasClean, delay);
+      }, 0);
+      return;
+    }
     var reopens = !!this._options.reopen && this.readyState < 2 && REOPENS.test(code);
     this.readyState = 3;
     this.state = "closed";

@@ -9,6 +9,27 @@
  */
 import vm from "node:vm";
 
+/** The server's `o`, with every transport offered. */
+export function opened(fields = {}) {
+  return (
+    "o" +
+    JSON.stringify({
+      sid: "s1",
+      ack: [0, 0],
+      window: [256, 1048576],
+      max_size: 1048576,
+      max_batch: [1024, 6356992],
+      ping_interval: 20,
+      ping_timeout: 20,
+      resume_window: 120,
+      poll_interval: [0.1, 5],
+      transport: "websocket",
+      transports: [],
+      ...fields
+    })
+  );
+}
+
 export class Browser {
   /** `code` is a script; `without` names what this browser has not. */
   constructor(code, { without = [], href = "http://app.example/page" } = {}) {
@@ -22,8 +43,8 @@ export class Browser {
     this.beacons = [];
     this.listeners = {};
     const window = (this.window = this.#globals(href));
-    for (const name of without) delete window[name];
     vm.createContext(window);
+    for (const name of without) vm.runInContext(`delete globalThis.${name}`, window); // also what the language brings
     vm.runInContext("var window = this, self = this;", window);
     window.Date = this.#date();
     this.before = Object.keys(window);
@@ -83,6 +104,17 @@ export class Browser {
     for (const listener of this.listeners[type] || []) listener({ type, ...event });
   }
 
+  /** An event of the document. */
+  document(type) {
+    for (const listener of this.window.document.listeners[type] || []) listener({ type });
+  }
+
+  /** The machine sleeps: time has passed, no timer has fired, and then those that are due do. */
+  sleep(milliseconds) {
+    this.now += milliseconds;
+    this.advance(0);
+  }
+
   /** What the script has left in the global object. */
   get leftovers() {
     return Object.keys(this.window).filter((name) => !this.before.includes(name));
@@ -134,6 +166,7 @@ export class Browser {
       URL,
       Promise,
       console,
+      crypto: { getRandomValues: (array) => crypto.getRandomValues(array) },
       XMLHttpRequest,
       WebSocket,
       EventSource,

@@ -5,31 +5,10 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { bundle, DIST, SOURCE } from "../build.js";
-import { Browser } from "./browser.js";
+import { Browser, opened } from "./browser.js";
 
 const { code: source } = await bundle(join(SOURCE, "legacy.js"), "iife");
 const scripts = { source, shipped: readFileSync(join(DIST, "realtime.js"), "utf8") };
-
-/** The server's `o`, with every transport offered. */
-function opened(fields = {}) {
-  return (
-    "o" +
-    JSON.stringify({
-      sid: "s1",
-      ack: [0, 0],
-      window: [256, 1048576],
-      max_size: 1048576,
-      max_batch: [1024, 6356992],
-      ping_interval: 20,
-      ping_timeout: 20,
-      resume_window: 120,
-      poll_interval: [0.1, 5],
-      transport: "websocket",
-      transports: [],
-      ...fields
-    })
-  );
-}
 
 function types(session) {
   return session.log.map((event) => event.type);
@@ -206,12 +185,64 @@ for (const [which, code] of Object.entries(scripts)) {
   });
 }
 
+test("a POST that is slow is given twice the time after each failure, and an answer that grows is waited for", () => {
+  const page = new Browser(source);
+  const session = page.connect("/chat", { transports: ["long_polling"], postTimeout: 1000, attachTimeout: 1000 });
+  page.advance(900);
+  page.request("/v1/long_polling").grow(" "); // something comes: it is alive
+  page.advance(900);
+  page.request("/v1/long_polling").answer(200, [opened({ transport: "long_polling" })]);
+  page.advance(0);
+  assert.equal(session.readyState, 1);
+  session.send("large");
+  const lives = [];
+  for (let i = 0; i < 3; i++) {
+    const began = page.now, post = page.request("/v1/send");
+    while (!post.aborted) page.advance(100);
+    lives.push(Math.round((page.now - began) / 1000));
+    while (!page.pending("/v1/send").length) page.advance(50);
+  }
+  assert.deepEqual(lives, [1, 2, 4]);
+  page.request("/v1/send").answer(200, ["a1,1"]);
+  assert.deepEqual([...session.unacknowledged], []);
+});
+
+test("a wrong address is told as such, at once", () => {
+  const page = new Browser(source);
+  const session = page.connect("/chat", { transports: ["websocket", "long_polling"], reopen: true });
+  page.socket.accept();
+  page.socket.say("x4406,carrier,,there is no endpoint here");
+  page.advance(0);
+  page.request("/v1/long_polling").answer(404, ["x4406,carrier,,there is no endpoint here"]);
+  page.advance(0);
+  const close = session.log.find((event) => event.type === "close");
+  assert.equal(close.code, 4406);
+  assert.equal(close.reason, "there is no endpoint here");
+  assert.equal(close.reopening, false);
+  page.advance(120000);
+  assert.equal(page.requests.filter((one) => !one.done).length, 0);
+});
+
+test("the endpoint's query goes with every request, its fragment with none", () => {
+  const started = {
+    websocket: (page) => page.socket.url,
+    sse: (page) => page.stream.url,
+    long_polling: (page) => page.request("/v1/long_polling").url,
+    jsonp: (page) => page.script.src
+  };
+  for (const [name, url] of Object.entries(started)) {
+    const page = new Browser(source);
+    page.connect("/chat/?room=a%26b#top", { transports: [name] });
+    assert.match(url(page), new RegExp(`^(http|ws)://app\\.example/chat/v1/${name}\\?room=a%26b(&[^#]*)?$`));
+  }
+});
+
 test("wrong uses throw a sentence", () => {
   const page = new Browser(source, { without: ["EventSource"] });
-  assert.throws(() => page.connect("/chat?room=1"), /query/);
   assert.throws(() => page.connect("/chat", { transports: ["flash"] }), /no transport flash/);
   assert.throws(() => page.connect("/chat", { transports: [] }), /empty/);
   assert.throws(() => page.run("Realtime('/chat')"), /new/);
+  for (const protocols of ["chat", ["chat"]]) assert.throws(() => page.connect("/chat", protocols), /sub-protocols/);
   const session = page.connect("/chat", { maxBuffered: 10 });
   assert.throws(() => session.send("12345678901"), /maxBuffered/);
   assert.throws(() => session.send(new Blob(["no"])), /Blob/);

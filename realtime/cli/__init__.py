@@ -69,7 +69,11 @@ def _parser() -> argparse.ArgumentParser:
     version = f"realtime {realtime.__version__} (aiohttp {aiohttp.__version__}, Python {platform.python_version()})"
     parser.add_argument("--version", action="version", version=version)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    _add_demo(commands.add_parser("demo", help="serve an echo, a chat and a ticker to try things with"))
+    _add_demo(
+        commands.add_parser(
+            "demo", help="serve the transport comparison page, and an echo, a chat and a ticker to try things with"
+        )
+    )
     _add_connect(
         commands.add_parser(
             "connect",

@@ -10,18 +10,14 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from aiohttp import web
-
 import realtime
 
-from .demo_app import ENDPOINTS, make_app
+from ..demo import ENDPOINTS, Demo
 from .signals import signals
 from .stdio import note
 
 __all__ = ["run"]
 
-# What handlers and connections get to end by themselves, in seconds, once the sessions have ended.
-PATIENCE = 1.0
 WILDCARDS = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
@@ -44,22 +40,15 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 async def _main(host: str, port: int, transports: Sequence[str]) -> int:
     with signals() as asked:
-        app = make_app(transports)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=PATIENCE)
-        await runner.setup()
         try:
-            try:
-                await web.TCPSite(runner, host, port).start()
-            except OSError as error:
-                note(_refusal(host, port, error))
-                return 1
-            _welcome(host, runner.addresses[0][1])
-            await asked
-            # While it still listens, so that clients can acknowledge the close.
-            await realtime.get_server(app).shutdown()
-            return 0
-        finally:
-            await runner.cleanup()
+            async with Demo(host, port, transports) as demo:
+                _welcome(host, demo.port)
+                await asked
+                await demo.end_sessions()
+        except OSError as error:
+            note(_refusal(host, port, error))
+            return 1
+        return 0
 
 
 def _refusal(host: str, port: int, error: OSError) -> str:

@@ -392,7 +392,8 @@ async def drive_polls(session: ClientSession, name: str) -> Fate:
         opening = not attach.sid
         items: list[Outgoing] = [] if codec.held and not opening else machine.poll_items(carrier)
         parts = [codec.text(_hello(session, attach)), *map(codec.item, items)]
-        if machine.going_due and not codec.held and machine.outbox.last < carrier.send_cursor:
+        going = machine.going_due and not codec.held and machine.outbox.last < carrier.send_cursor
+        if going:
             parts.append(codec.go_away(machine.outbox.last))
         patience = session.settings.attach_timeout
         if codec.held and not opening:
@@ -405,6 +406,8 @@ async def drive_polls(session: ClientSession, name: str) -> Fate:
         except BaseException:
             machine.lost(carrier, session.clock.now())
             raise
+        if going:
+            machine.going_due = False
         received = machine.inbox.received
         fate = session.feed(carrier, frames)
         carrier.over = True
@@ -416,7 +419,7 @@ async def drive_polls(session: ClientSession, name: str) -> Fate:
             session.supervisor.got_through(name, now)
         if not codec.held and not opening:
             least, most = machine.server.poll_interval
-            pause = least if items or machine.inbox.received > received else min(pause * 2, most)
+            pause = least if items or machine.inbox.received > received else min(max(pause, least) * 2, most)
             await session.poll_pause(pause)
         if not session.supervisor.drives():
             return Fate(name, "replaced", began, superseded=True)

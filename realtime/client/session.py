@@ -323,15 +323,18 @@ class ClientSession(BaseSession[ClientMachine]):
     async def poll_pause(self, seconds: float) -> None:
         """Waits between two plain polls, or less if there is something to send."""
         machine = self._machine
-        if not machine.outbox.pending(machine.outbox.acked + 1):
-            self._poll_news.clear()
-            sleeper = asyncio.ensure_future(self.sleep(seconds))
-            news = asyncio.ensure_future(self._poll_news.wait())
-            try:
-                await asyncio.wait({sleeper, news}, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                sleeper.cancel()
-                news.cancel()
+        sleeper = asyncio.ensure_future(self.sleep(seconds))
+        try:
+            while not (sleeper.done() or machine.going_due or machine.outbox.pending(machine.outbox.acked + 1)):
+                # Whatever happens to the session is news, and most of it is no reason to poll.
+                self._poll_news.clear()
+                news = asyncio.ensure_future(self._poll_news.wait())
+                try:
+                    await asyncio.wait({sleeper, news}, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    news.cancel()
+        finally:
+            sleeper.cancel()
 
     def spawn(self, coroutine: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
         """Starts a task that ends with the session."""

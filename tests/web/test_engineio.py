@@ -103,7 +103,7 @@ class Engine:
 
     async def parked(self, session: realtime.Session) -> None:
         """Waits until a poll is parked."""
-        await eventually(lambda: session._machine.carrier is not None, LIMIT)
+        await eventually(lambda: session._machine.carrier is not None)
 
 
 class Socket:
@@ -302,7 +302,7 @@ async def test_a_handler_that_is_behind_holds_the_answer_to_a_post() -> None:
         sent = asyncio.ensure_future(e.post(sid, "\x1e".join(["4x"] * 16), path="/hold"))
         machine = session._machine
         assert isinstance(machine, EngineMachine)
-        await eventually(lambda: machine._thirsty, LIMIT)
+        await eventually(lambda: machine._thirsty)
         assert not sent.done()
         await session.receive()
         assert await sent == (200, b"ok")
@@ -316,7 +316,7 @@ async def test_a_handler_that_is_behind_stops_a_websocket() -> None:
             await ws.send(f"4{number}")
         machine = session._machine
         assert isinstance(machine, EngineMachine)
-        await eventually(lambda: machine._thirsty, LIMIT)
+        await eventually(lambda: machine._thirsty)
         assert machine.inbox.received == 16
         async with asyncio.timeout(LIMIT):
             assert [await session.receive() for _ in range(40)] == [str(number) for number in range(40)]
@@ -409,7 +409,7 @@ async def test_a_websocket_packet_that_is_wrong_ends_the_session(packet: str) ->
         session = await e.session()
         await ws.send(packet)
         await ws.ended()
-        await eventually(lambda: session.closed, LIMIT)
+        await eventually(lambda: session.closed)
         assert session.close_code == 1002
 
 
@@ -419,7 +419,7 @@ async def test_a_websocket_message_above_max_payload() -> None:
         session = await e.session()
         await ws.send("4" * 200)
         await ws.ended()
-        await eventually(lambda: session.closed, LIMIT)
+        await eventually(lambda: session.closed)
         assert session.close_code == 1009
 
 
@@ -452,7 +452,7 @@ async def test_two_posts_at_once() -> None:
                 return answer.status
 
         slow = asyncio.ensure_future(first())
-        await eventually(lambda: machine.posting, LIMIT)
+        await eventually(lambda: machine.posting)
         assert (await e.post(sid, "4c", path="/hold"))[0] == 400
         more.set()
         assert await slow == 400
@@ -479,9 +479,9 @@ async def test_a_cancelled_poll_is_noticed_without_another() -> None:
         await e.parked(session)
         link: Any = session._machine.carrier
         poll.cancel()
-        await eventually(lambda: link.link.gone, LIMIT)
+        await eventually(lambda: link.link.gone)
         clock.advance(1)
-        await eventually(lambda: session.closed, LIMIT)
+        await eventually(lambda: session.closed)
         assert session.close_code == 1006
 
 
@@ -501,7 +501,7 @@ async def test_heartbeats_of_version_4() -> None:
             assert await e.post(sid, "3", path="/hold") == (200, b"ok")
         clock.advance(0.31)
         clock.advance(0.2)
-        await eventually(lambda: session.closed, LIMIT)
+        await eventually(lambda: session.closed)
         assert session.close_code == 4410
         assert error(await e.get(sid, path="/hold")) == GONE
 
@@ -548,7 +548,7 @@ async def test_the_client_closes_a_websocket(how: str) -> None:
             transport = ws.ws._response.connection.transport  # type: ignore[union-attr] # it is open
             assert transport is not None
             transport.abort()
-        await eventually(lambda: session.closed, LIMIT)
+        await eventually(lambda: session.closed)
         assert session.close_code == {"packet": 1000, "frame": 1001, "cut": 1006}[how]
 
 
@@ -658,7 +658,7 @@ async def test_an_upgrade_that_dies_after_the_probe(how: str) -> None:
         else:
             await ws.send("?" if how == "rubbish" else "4no")
             await ws.ended()
-        await eventually(lambda: machine.trial is None, LIMIT)
+        await eventually(lambda: machine.trial is None)
         assert await e.get(sid, path="/hold") == (200, b"4a")
         poll = asyncio.ensure_future(e.get(sid, path="/hold"))
         await e.parked(session)
@@ -778,8 +778,8 @@ async def test_a_post_that_is_cut(body: bytes, caplog: pytest.LogCaptureFixture)
         _, writer = await asyncio.open_connection("127.0.0.1", e.place.port)
         target = e.url("/hold", "polling", 4, sid=sid).removeprefix(e.place.base)
         writer.write(f"POST {target} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n".encode() + body)
-        await eventually(lambda: machine.posting, LIMIT)
+        await eventually(lambda: machine.posting)
         writer.close()
-        await eventually(lambda: session.closed, LIMIT)
+        await eventually(lambda: session.closed)
         assert session.close_code == 1006
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []

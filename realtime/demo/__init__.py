@@ -1,0 +1,17 @@
+"""The transport comparison demo: what `realtime demo` serves, page and all.
+
+Demo          listens: on its port, and on one for each lane of the race
+make_app()    the application: endpoints, the page, and what the page asks for
+meter         bytes, counted at the server's sockets
+race          a visitor's lanes
+plug          a visitor's panel whose network can be broken
+verify        what is lost, repeated or reordered, told by numbers
+child         the process of a panel that can be killed
+"""
+
+from __future__ import annotations
+
+from .app import ENDPOINTS, make_app
+from .serving import Demo
+
+__all__ = ["ENDPOINTS", "Demo", "make_app"]

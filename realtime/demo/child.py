@@ -1,0 +1,73 @@
+"""A server in a process of its own (worker.py), so that it can be killed: the process, from its parent's side."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+__all__ = ["ADDRESS", "Child"]
+
+ADDRESS = "127.0.0.1"
+START_PATIENCE = 60.0
+
+
+class Child:
+    """One process after another, on the same port."""
+
+    def __init__(self, origins: Sequence[str]) -> None:
+        self._origins = tuple(origins)
+        self._process: asyncio.subprocess.Process | None = None
+        self.port = 0
+        self.starts = 0
+
+    @property
+    def pid(self) -> int | None:
+        """Its number, while it runs."""
+        return None if self._process is None or self._process.returncode is not None else self._process.pid
+
+    async def start(self) -> None:
+        """Starts it; again on the same port. Raises OSError if it does not come up."""
+        package = str(Path(__file__).parents[2])
+        path = os.pathsep.join([package, *filter(None, [os.environ.get("PYTHONPATH")])])
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            f"{__package__}.worker",
+            str(self.port),
+            *self._origins,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": path},
+            start_new_session=True,  # a Ctrl-C is the parent's
+        )
+        self._process = process
+        assert process.stdout is not None
+        try:
+            async with asyncio.timeout(START_PATIENCE):
+                line = await process.stdout.readline()
+        except TimeoutError:
+            line = b""
+        if not line.strip().isdigit():
+            await self.kill()
+            raise OSError("the server process does not start")
+        self.port = int(line)
+        self.starts += 1
+
+    async def kill(self) -> None:
+        """Kills it: no farewell, no clean-up."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+        if process.stdin is not None:
+            process.stdin.close()
+
+    async def restart(self) -> None:
+        """Kills it and starts it again on the same port. Raises OSError."""
+        await self.kill()
+        await self.start()

@@ -1,0 +1,54 @@
+"""The process of a panel that can be killed: `python -m realtime.demo.worker PORT ORIGIN...`.
+
+It says its port in one line, and ends with its standard input: when its parent does, however that ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import sys
+import threading
+from collections.abc import Sequence
+
+from aiohttp import web
+
+from ..server import Server
+from ..web.plugin import setup
+from .child import ADDRESS
+from .verify import SETTINGS, verify
+
+__all__ = ["main"]
+
+
+async def _serve(port: int, origins: Sequence[str]) -> None:
+    server = Server(allowed_origins=tuple(origins))
+    server.endpoint("/plug", **SETTINGS)(verify)
+    app = web.Application()
+    setup(app, server)
+    listener = socket.create_server((ADDRESS, port))
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
+    await runner.setup()
+    await web.SockSite(runner, listener).start()
+    os.write(1, f"{listener.getsockname()[1]}\n".encode())
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+
+    def wait() -> None:
+        while os.read(0, 4096):
+            pass
+        loop.call_soon_threadsafe(ended.set)
+
+    threading.Thread(target=wait, daemon=True).start()
+    await ended.wait()
+    await runner.cleanup()
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Serves until standard input ends."""
+    asyncio.run(_serve(int(arguments[0]), arguments[1:]))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

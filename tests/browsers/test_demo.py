@@ -1,0 +1,286 @@
+"""The comparison demo in real browsers: every lane connects, every plug is pulled, nothing is lost or complained of.
+
+The whole walk is for the current Chromium; other engines race, pull one plug and have their server killed. With
+REALTIME_PICTURES=1 the picture of the README is made anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from realtime.demo import Demo
+from realtime.demo import page as demo_page
+from realtime.demo.plug import FAULTS
+
+from .abilities import TRANSPORTS, can
+from .engines import Engine, Page
+from .engines.devtools import DevToolsPage
+from .harness import CLIENT, ROOT
+
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="session"),
+    pytest.mark.skipif(not CLIENT.exists(), reason="client-js/dist/realtime.js has not been built"),
+]
+
+PATIENCE = 60.0
+PICTURE = ROOT / "docs" / "demo.png"
+SHOWN = ("chromium", "firefox", "webkitgtk", "qtwebkit", "phantomjs2", "chromium64")
+# Their drivers look into pages by eval(), which the demo's policy forbids.
+BY_EVAL = ("qtwebkit", "phantomjs2")
+
+
+class Visit:
+    """A page of the demo, and a hand that clicks."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+
+    async def value(self, expression: str) -> Any:
+        """What an expression is in the page, by way of JSON, which all engines share."""
+        return json.loads(await self.page.evaluate(f"JSON.stringify({expression})") or "null")
+
+    async def until(self, expression: str) -> None:
+        """Waits until an expression is true in the page."""
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while True:
+                    if await self.value(f"!!({expression})"):
+                        return
+                    await asyncio.sleep(0.1)
+        except TimeoutError:
+            story = await self.value("document.getElementById('main').innerText")
+            raise AssertionError(f"never true: {expression}\n{story}\n{await self.page.console()}") from None
+
+    async def click(self, selector: str) -> None:
+        """Clicks, as soon as that can be clicked."""
+        await self.until(f"document.querySelector({selector!r}) && !document.querySelector({selector!r}).disabled")
+        await self.page.evaluate(f"document.querySelector({selector!r}).click()")
+
+    async def choose(self, selector: str, value: str) -> None:
+        """Chooses an option, as a visitor would have before anything runs."""
+        await self.page.evaluate(f"document.querySelector({selector!r}).value = {value!r}")
+
+    async def text(self, selector: str) -> str:
+        """The text of an element."""
+        text: str = await self.value(f"document.querySelector({selector!r}).textContent")
+        return text
+
+    async def account(self) -> dict[str, str]:
+        """The panel's counts."""
+        ids = [f"{way}-{what}" for way in ("up", "down") for what in ("lost", "repeated", "reordered")]
+        return {name: await self.text(f"#{name}") for name in ids}
+
+
+@contextlib.asynccontextmanager
+async def visit(engine: Engine) -> AsyncIterator[Visit]:
+    """A demo of its own, and its page; in the end nothing may have been complained of."""
+    if engine.name not in SHOWN:
+        pytest.skip(f"the demo is not made for {engine.name}")
+    with pytest.MonkeyPatch.context() as patch:
+        if engine.name in BY_EVAL:
+            strict = demo_page.policy
+            patch.setattr(
+                demo_page,
+                "policy",
+                lambda host, ports: strict(host, ports).replace("script-src", "script-src 'unsafe-eval'"),
+            )
+        async with Demo() as demo:
+            async with engine.open(f"http://127.0.0.1:{demo.port}/") as page:
+                visitor = Visit(page)
+                await visitor.until("document.getElementById('lane-jsonp')")
+                yield visitor
+                assert await page.errors() == []
+            await demo.end_sessions()
+
+
+def figure(name: str, index: int) -> str:
+    """One of a lane's six figures, as an expression."""
+    return f"document.querySelectorAll('#lane-{name} dd')[{index}].textContent"
+
+
+async def test_every_lane_connects(engine: Engine, tmp_path: Path) -> None:
+    async with visit(engine) as visitor:
+        assert await visitor.value(figure("websocket", 0)) == "—"  # nothing was measured
+        await visitor.click("#race-start")
+        able = [name for name in TRANSPORTS if can(engine.name, name)]
+        for name in able:
+            for index in range(6):
+                await visitor.until(f"{figure(name, index)} !== '—'")
+        await visitor.until(f"document.querySelectorAll('.lane.open').length === {len(able)}")
+        await visitor.until(
+            "/^[0-9] of 8 lanes are open, each on its own port/.test("
+            "document.getElementById('race-status').textContent)"
+        )
+        for name in TRANSPORTS:
+            if name not in able:
+                await visitor.until(
+                    f"/did not get through|run it/.test(document.querySelector('#lane-{name} .state').textContent)"
+                )
+        if engine.name == "chromium":
+            await _picture(visitor, PICTURE if os.environ.get("REALTIME_PICTURES") else tmp_path / "demo.png")
+        await visitor.click("#race-stop")
+        await visitor.until("document.querySelectorAll('.lane.open').length === 0")
+
+
+async def _picture(visitor: Visit, path: Path) -> None:
+    page = visitor.page
+    assert isinstance(page, DevToolsPage)
+    await page.call("Emulation.setDeviceMetricsOverride", width=1280, height=870, deviceScaleFactor=1, mobile=False)
+    points = "document.querySelector('#lane-jsonp polyline').getAttribute('points').split(' ').length"
+    await visitor.until(f"{points} >= 60")
+    look = "document.documentElement.style"
+    await page.evaluate(f"{look}.scrollBehavior = 'auto'; {look}.overflow = 'hidden'")
+    await page.evaluate("scrollTo(0, document.getElementById('race').offsetTop - 70)")
+    await visitor.until("window.pageYOffset > 0")
+    await page.screenshot(path)
+    assert 20_000 < len(await asyncio.to_thread(path.read_bytes)) < 200_000
+    # Readable on a phone: nothing is wider than the screen.
+    await page.call("Emulation.setDeviceMetricsOverride", width=360, height=740, deviceScaleFactor=1, mobile=True)
+    await visitor.until("document.documentElement.scrollWidth <= 360")
+
+
+async def test_one_plug_is_pulled_and_the_server_is_killed(engine: Engine) -> None:
+    async with visit(engine) as visitor:
+        await _open_panel(visitor)
+        await visitor.click("[data-fault=block_websocket]")
+        await _moves_on(visitor, away_from="WebSocket")
+        await _restart(visitor)
+        await _settle(visitor)
+
+
+async def test_every_plug_is_pulled(engine: Engine) -> None:
+    if engine.name != "chromium":
+        pytest.skip("one plug is pulled there, by another test")
+    async with visit(engine) as visitor:
+        await _open_panel(visitor)
+        for fault in FAULTS:
+            await visitor.until(f"Demo.plug.session().transport && document.querySelector('[data-fault={fault}]')")
+            await visitor.click(f"[data-fault={fault}]")
+            await visitor.until(
+                f"document.querySelector('[data-fault={fault}]').getAttribute('aria-pressed') === 'true'"
+            )
+            await _moves_on(visitor, away_from="WebSocket")
+            await visitor.until(f"/has acted/.test(document.querySelector('[data-fault={fault}]').textContent)")
+            await _moves_on(visitor)
+            await visitor.click(f"[data-fault={fault}]")
+            await visitor.click("[data-once=mend]")
+            await visitor.until("Demo.plug.session().transport === 'websocket'")
+            await _moves_on(visitor)
+        await visitor.click("[data-once=cut]")
+        await visitor.until("Demo.plug.session().state === 'detached'")
+        await visitor.until("Demo.plug.session().state === 'open'")
+        await _moves_on(visitor)
+        await _restart(visitor)
+        await _settle(visitor)
+
+
+async def _open_panel(visitor: Visit) -> None:
+    await visitor.click("#plug-start")
+    await _moves_on(visitor)
+
+
+async def _moves_on(visitor: Visit, away_from: str = "") -> None:
+    """Messages go on, both ways, and none is lost, repeated or reordered."""
+    if away_from:
+        await visitor.until(f"!/^(—|{away_from})$/.test(document.getElementById('plug-transport').textContent)")
+    for name in ("up-received", "down-received"):
+        before = await visitor.text(f"#{name}")
+        start = int(before) if before.isdigit() else 0
+        await visitor.until(f"parseInt(document.getElementById('{name}').textContent, 10) > {start + 5}")
+    assert set((await visitor.account()).values()) == {"0"}
+
+
+async def _restart(visitor: Visit) -> None:
+    """The server process is killed: the page is told by a code, reopens, and lists what was never acknowledged."""
+    await visitor.click("#plug-restart")
+    await visitor.until("/Session 2:/.test(document.getElementById('counts-caption').textContent)")
+    await visitor.until("Demo.plug.session().state === 'open'")
+    assert "The session ended with 4404" in await visitor.text("#story")
+    await visitor.until("/The server process is new/.test(document.getElementById('story').textContent)")
+    # Messages were sent while it was dead.
+    assert (await visitor.text("#unacked-list")).replace(", ", "").isdigit()
+    await visitor.until("parseInt(document.getElementById('up-received').textContent, 10) > 3")
+
+
+async def _settle(visitor: Visit) -> None:
+    """When sending pauses, everything has arrived."""
+    await visitor.click("#plug-pause")
+    ids = ("up-sent", "up-received", "down-sent", "down-received")
+    up_sent, up_received, down_sent, down_received = (f"document.getElementById('{name}').textContent" for name in ids)
+    await visitor.until(f"{up_sent} === {up_received} && {down_sent} === {down_received}")
+    assert set((await visitor.account()).values()) == {"0"}
+    await visitor.click("#plug-end")
+
+
+async def test_the_fair_comparison_ends_in_a_table_to_take_away(engine: Engine) -> None:
+    if engine.name != "chromium":
+        pytest.skip("compared in one engine")
+    async with visit(engine) as visitor:
+        await visitor.choose("#fair-seconds", "3")
+        await visitor.click("#fair-start")
+        for name in ("SSE", "Multipart", "Long-polling", "JSONP"):
+            await visitor.until(f"/^({name}|Done)/.test(document.getElementById('fair-status').textContent)")
+        await visitor.until("/^Done: 8/.test(document.getElementById('fair-status').textContent)")
+        head, *rows = (await visitor.value("Demo.fair.csv()")).splitlines()
+        assert head.startswith("transport,open_ms,p50_ms,")
+        assert [row.split(",")[0] for row in rows] == list(TRANSPORTS)
+        figures = {row.split(",")[0]: [float(cell) for cell in row.split(",")[1:7]] for row in rows}
+        # A WebSocket needs no request for a message, and the fewest bytes.
+        assert figures["websocket"][4] == 0
+        assert min(figures, key=lambda name: figures[name][5]) == "websocket"
+        markdown = await visitor.value("Demo.fair.markdown()")
+        assert markdown.count("\n|") == 10
+        assert await visitor.value("document.querySelectorAll('#charts .chart').length") == 6
+
+
+async def test_why_the_doctor_and_the_chat(engine: Engine) -> None:
+    if engine.name != "chromium":
+        pytest.skip("looked at in one engine")
+    async with visit(engine) as visitor:
+        await visitor.click("#why-start")
+        await visitor.until("document.querySelectorAll('.rung').length === 8")
+        assert await visitor.value("document.querySelectorAll('.rung.taken').length") == 1
+        assert "WebSocket after" in await visitor.text("#why-verdict")
+        await visitor.click("#doctor-start")
+        await visitor.until("/8 of 8/.test(document.getElementById('doctor-status').textContent)")
+        for number, text in ((1, "hello from the one"), (2, "hello from the other")):
+            await visitor.click(f"#pane{number} form button")
+            await visitor.until(
+                f"/In the room, over/.test(document.querySelector('#pane{number} .status').textContent)"
+            )
+            await visitor.page.evaluate(f"document.getElementById('pane{number}-text').value = {text!r}")
+            await visitor.click(f"#pane{number} .say button")
+        for number in (1, 2):
+            await visitor.until(
+                f"/hello from the other/.test(document.querySelector('#pane{number} .said').textContent)"
+            )
+        assert "over Long-polling" in await visitor.text("#pane2 .status")
+        await visitor.click("#pane2 form button")
+        await visitor.until("/Grace [0-9]+ has left/.test(document.querySelector('#pane1 .said').textContent)")
+
+
+async def test_where_the_lanes_ports_are_out_of_reach_they_run_in_turn(engine: Engine) -> None:
+    if engine.name != "chromium":
+        pytest.skip("needs DevTools")
+    async with visit(engine) as visitor:
+        page = visitor.page
+        assert isinstance(page, DevToolsPage)
+        lanes = await visitor.value(
+            "(function (x) { x.open('GET', '/demo/config', false); x.send();"
+            " return JSON.parse(x.responseText).lanes; })(new XMLHttpRequest())"
+        )
+        await page.call("Network.enable")
+        await page.call("Network.setBlockedURLs", urls=[f"*127.0.0.1:{port}*" for port in lanes])
+        await visitor.click("#race-start")
+        await visitor.until("/run in turn/.test(document.getElementById('race-status').textContent)")
+        for name in ("websocket", "sse"):
+            await visitor.until(f"{figure(name, 5)} !== '—'")
+        await visitor.click("#race-stop")

@@ -1,0 +1,181 @@
+"""The pages of the examples, in a browser of today: what a person does there, and what they see."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import importlib.util
+import json
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from aiohttp import web
+
+import realtime
+from realtime.testing import serve
+
+from ..patience import within
+from .engines import ENGINES, Engine, EngineError, Page, wanted
+
+ROOT = Path(__file__).parents[2]
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+def load(name: str) -> Any:
+    """An example as a fresh module."""
+    spec = importlib.util.spec_from_file_location(f"example_{name}", ROOT / "examples" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def chromium() -> AsyncIterator[Engine]:
+    if "chromium" not in wanted():
+        pytest.skip("REALTIME_ENGINES names others")
+    engine = ENGINES["chromium"]()
+    reason = engine.missing()
+    if reason is not None:
+        pytest.fail(reason, pytrace=False)
+    yield engine
+    await engine.stop()
+
+
+async def shows(page: Page, expression: str) -> None:
+    """Waits until a page is there, and an expression is true in it."""
+    expression = f"location.protocol === 'http:' && document.readyState === 'complete' && ({expression})"
+
+    async def holds() -> bool:
+        try:
+            return bool(await page.evaluate(expression))
+        except EngineError as error:
+            if "navigated" not in str(error) and "context" not in str(error):
+                raise
+            return False  # asked between one page and the next
+
+    async with within(f"until the page says: {expression}"):
+        while not await holds():  # noqa: ASYNC110 # the page tells nobody
+            await asyncio.sleep(0.02)
+
+
+async def fill(page: Page, form: str, **fields: str) -> None:
+    """Types into a form, and submits it."""
+    for name, value in fields.items():
+        await page.evaluate(f'document.querySelector("{form}").elements.{name}.value = {json.dumps(value)}')
+    await page.evaluate(f'void setTimeout(() => document.querySelector("{form}").requestSubmit())')
+
+
+def line(text: str) -> str:
+    """Whether a line is there, and nowhere a second time."""
+    return (
+        f"[...document.querySelectorAll('#log > *')].filter((e) => e.textContent === {json.dumps(text)}).length === 1"
+    )
+
+
+async def test_chat_between_today_and_2011(chromium: Engine) -> None:
+    example = load("chat")
+    async with (
+        serve(example.make_app()) as server,
+        chromium.open(str(server.make_url("/"))) as page,
+        chromium.open(str(server.make_url("/legacy"))) as old,
+    ):
+        await shows(old, "/open over (?!nothing)/.test(document.getElementById('status').firstChild.nodeValue)")
+        await fill(page, "#enter", name="Ada")
+        await shows(page, line("* Ada has joined"))
+        await shows(old, line("* Ada has joined"))
+        await shows(page, "/^open over (?!nothing)/.test(document.getElementById('status').textContent)")
+        await fill(page, "#say", text="<b>hello</b>")
+        await shows(old, line("Ada: <b>hello</b>"))
+        await old.evaluate("document.getElementById('text').value = 'good day'")
+        await old.evaluate("document.querySelector('input[type=submit]').click()")
+        await shows(page, "/guest\\d+: good day/.test(document.getElementById('log').textContent)")
+        # A session that the server ends is reopened, and said so.
+        for session in example.rt.sessions:
+            if session.request.query["name"] == "Ada":
+                await session.close(1013, "a break")
+        await shows(page, line("* closed with 1013 a break: opening a new session"))
+        await shows(old, "/Ada has left/.test(document.getElementById('log').textContent)")
+        await shows(page, line("* Ada has joined").replace("=== 1", "=== 2"))
+        await page.evaluate("document.getElementById('leave').click()")
+        await shows(page, line("* closed with 1000 "))
+        await shows(page, "!document.getElementById('enter').hidden")
+        assert await page.errors() == await old.errors() == []
+
+
+async def test_the_legacy_page_joins_in_every_engine(engine: Engine) -> None:
+    """Seen from the room, since not every engine lets us look into its pages."""
+    async with (
+        serve(load("chat").make_app()) as server,
+        realtime.connect(server.make_url("/realtime/chat?name=Ada")) as ada,
+        within(f"until {engine.name} has joined"),
+    ):
+        assert await ada.receive() == "* Ada has joined"
+        async with engine.open(str(server.make_url("/legacy"))):
+            assert re.fullmatch(r"\* guest\d+ has joined", str(await ada.receive()))
+
+
+async def test_upload(chromium: Engine) -> None:
+    size = 3_000_001
+    content = bytes(index % 251 for index in range(size))
+    async with serve(load("upload").make_app()) as server, chromium.open(str(server.make_url("/"))) as page:
+        await shows(page, "true")
+        # A page may not fill in a file's name, but it may hand over a file.
+        await page.evaluate(
+            f"""(() => {{
+                const content = new Uint8Array({size}).map((_, index) => index % 251);
+                const transfer = new DataTransfer();
+                transfer.items.add(new File([content], "file"));
+                const input = document.getElementById("file");
+                input.files = transfer.files;
+                input.dispatchEvent(new Event("change"));
+            }})()"""
+        )
+        result = f"SHA-256: {hashlib.sha256(content).hexdigest()}"
+        await shows(page, f"document.getElementById('result').textContent === {json.dumps(result)}")
+        assert await page.evaluate("document.getElementById('progress').value") == size
+        assert await page.errors() == []
+
+
+async def test_sign_out_everywhere(chromium: Engine) -> None:
+    app: web.Application = load("existing_app").make_app()
+    async with serve(app) as server:
+        url = str(server.make_url("/"))
+        async with chromium.open(url) as page, chromium.open(url) as elsewhere:  # each in a profile of its own
+            for window in (page, elsewhere):
+                await shows(window, "document.forms.length === 1")
+                await fill(window, "form", user="ada", password="lovelace")
+                await shows(window, "document.getElementById('note') !== null")
+            await fill(page, "#note", text="milk")
+            for window in (page, elsewhere):
+                await shows(window, "document.getElementById('notes').textContent === 'milk'")
+            await fill(page, "form[action='/logout']")
+            for window in (page, elsewhere):
+                await shows(window, "document.forms.length === 1 && document.forms[0].elements.password !== undefined")
+
+
+async def test_the_readme(chromium: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its first two blocks: five lines in the application, and five in the page."""
+    readme = (ROOT / "README.md").read_text("utf-8")
+    (plugin, *_), (html,) = (
+        re.findall(rf"^```{language}\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL) for language in ("python", "html")
+    )
+    apps: list[web.Application] = []
+    monkeypatch.setattr(web, "run_app", apps.append)
+    exec(plugin, {})
+    (app,) = apps
+
+    async def page(request: web.Request) -> web.Response:
+        return web.Response(text=f"<!doctype html>{html}", content_type="text/html")
+
+    app.router.add_get("/", page)
+    async with serve(app) as server, chromium.open(str(server.make_url("/"))) as opened, within():
+        while "hello" not in [message.text for message in await opened.console()]:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+        assert await opened.errors() == []
