@@ -26,6 +26,7 @@ from .core.errors import (
 )
 from .core.lifecycle import State
 from .hub import Room
+from .protocols.engineio.options import EngineIO
 from .server import Server
 from .session import Session, SessionRequest
 from .web.plugin import client_url, get_server, setup
@@ -34,6 +35,7 @@ __all__ = [
     "BrokerError",
     "ClientSession",
     "Config",
+    "EngineIO",
     "LocalProtocolError",
     "NegotiationError",
     "RealtimeError",

@@ -26,6 +26,7 @@ from .core.observer import Observer, Result
 from .core.registry import Registry
 from .core.server_machine import ServerMachine
 from .hub import Hub, Room
+from .protocols.engineio.options import EngineIO
 from .session import Endpoint, Handler, Session, SessionRequest
 from .transports import TRANSPORTS
 
@@ -90,6 +91,7 @@ class Server:
         self.worker = secrets.token_urlsafe(3)  # part of every sid: who owns it
         self.hub = Hub()
         self.on_shutdown: list[Callable[[], None]] = []  # web/ ends what no session holds
+        self.on_endpoint: list[Callable[[Endpoint], None]] = []  # web/ gives an endpoint routes of its own
         self._memory = Memory(*MEMORY)
         self._authorize: Authorize | None = None
         self._observer: Observer | None = None
@@ -103,12 +105,13 @@ class Server:
 
     # -- what applications use -------------------------------------------------------------------------------------
 
-    def endpoint(self, path: str, **settings: Any) -> Callable[[H], H]:
+    def endpoint(self, path: str, *, engineio: EngineIO | str | None = None, **settings: Any) -> Callable[[H], H]:
         """Registers a handler for sessions at `path`, below the prefix given to setup().
 
-        Keyword arguments override the server's settings for this endpoint. Raises LocalProtocolError for a path that
-        is taken, does not start with "/" or ends with one, and for a setting out of bounds; TypeError for an unknown
-        setting.
+        `engineio` lets Engine.IO clients in as well, at a path of its own from the application's root: "/engine.io", or
+        EngineIO(path=…) with more options. Other keyword arguments override the server's settings for this endpoint.
+        Raises LocalProtocolError for a path that is taken, does not start with "/" or ends with one, and for a setting
+        out of bounds; TypeError for an unknown setting.
         """
         if not path.startswith("/") or path.endswith("/") or "{" in path:
             raise LocalProtocolError(f'an endpoint\'s path starts with "/" and does not end with one: {path!r}')
@@ -117,9 +120,15 @@ class Server:
         for name in SERVER_SETTINGS & settings.keys():
             raise TypeError(f"{name} is a setting of the whole server: give it to realtime.Server()")
         config = _configure(self.config, settings)
+        options = None if engineio is None else EngineIO.of(engineio)
+        for other in self.endpoints.values():
+            if options is not None and other.engineio is not None and other.engineio.route == options.route:
+                raise LocalProtocolError(f"there is an Engine.IO endpoint at {options.route!r} already")
 
         def register(handler: H) -> H:
-            self.endpoints[path] = Endpoint(path, handler, config)
+            self.endpoints[path] = endpoint = Endpoint(path, handler, config, options)
+            for added in self.on_endpoint:
+                added(endpoint)
             return handler
 
         return register
@@ -323,8 +332,11 @@ class Server:
         identity: str | None,
         request: SessionRequest,
         address: str = "",
+        kind: Callable[..., ServerMachine] = ServerMachine,
     ) -> Session:
         """The session that this nonce opens, new or as before. Raises Refusal.
+
+        `kind` makes its machine, for protocols that need one of their own.
 
         A new one's handler starts in the next turn of the event loop: attach a carrier first.
         """
@@ -337,7 +349,7 @@ class Server:
         self._registry.check_room(identity, address)
         session = Session(self, endpoint, self.hub, request)
         sid = f"{self.worker}.{secrets.token_urlsafe(18)}"
-        session._machine = machine = ServerMachine(
+        session._machine = machine = kind(
             endpoint.config,
             window,
             session,

@@ -43,6 +43,13 @@ def test_the_settings_of_endpoints() -> None:
     assert list(documented) == list(fields)
 
 
+def test_the_options_for_engineio() -> None:
+    fields = {field.name: field.default for field in dataclasses.fields(realtime.EngineIO)}
+    documented = rows(section("EngineIO"))
+    assert documented == fields
+    assert list(documented) == list(fields)
+
+
 def test_the_settings_of_the_whole_server_have_a_table_of_their_own() -> None:
     _, _, whole = section("Config").partition("only `realtime.Server(...)` takes them")
     assert set(rows(whole)) == SERVER_SETTINGS

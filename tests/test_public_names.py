@@ -8,6 +8,7 @@ NAMES = {
     "BrokerError",
     "ClientSession",
     "Config",
+    "EngineIO",
     "LocalProtocolError",
     "NegotiationError",
     "RealtimeError",

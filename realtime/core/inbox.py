@@ -80,6 +80,12 @@ class Inbox:
         """How many messages were ever received."""
         return self.received - self.notes
 
+    @property
+    def releases_at(self) -> float:
+        """When something that the application has already will count as taken, for being within the rate; infinity
+        when nothing waits for that."""
+        return self._within[0] if self._early else float("inf")
+
     def put(self, item: Received, size: int, now: float) -> None:
         """Takes in the next numbered item. Raises RemoteProtocolError when it exceeds the window or the rate."""
         outstanding = self.received - self.taken

@@ -116,6 +116,10 @@ class SessionMachine:
         if self.closing is not None:
             raise SessionClosed(*self.closing)
 
+    def unfit(self, item: Outgoing) -> str:
+        """Why the wire protocol can't carry this message now; empty when it can."""
+        return ""
+
     def send(self, item: Outgoing) -> None:
         """Queues a message. Whether there is room is asked before, by the session."""
         self.outbox.append(item)

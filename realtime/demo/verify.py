@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+from typing import Any
 
 from ..core.errors import SessionClosed
 from ..session import Session
@@ -15,7 +16,7 @@ from ..session import Session
 __all__ = ["SETTINGS", "Count", "verify"]
 
 # Of the endpoint: short enough that a silent network is found out while somebody watches.
-SETTINGS = {"ping_interval": 4.0, "ping_timeout": 4.0, "max_size": 4096, "max_message_rate": 200.0}
+SETTINGS: dict[str, Any] = {"ping_interval": 4.0, "ping_timeout": 4.0, "max_size": 4096, "max_message_rate": 200.0}
 PACES = (0.02, 5.0)  # seconds between messages
 MOST_MISSING = 10_000
 

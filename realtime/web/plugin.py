@@ -9,6 +9,7 @@ from aiohttp import web
 from ..core.errors import LocalProtocolError
 from ..server import Server
 from .bundle import Bundle
+from .engineio import EngineRoutes
 from .native import NativeRoutes
 
 __all__ = ["client_url", "get_server", "setup"]
@@ -44,6 +45,7 @@ def setup(app: web.Application, server: Server, *, prefix: str = "/realtime") ->
     routes = NativeRoutes(server)
     app.router.add_route("*", prefix + r"/{endpoint:.+}/v{version:[0-9]+}/{transport:[^/]+}", routes.handle)
     app.router.add_route("*", prefix + r"/{endpoint:.+}/negotiate", routes.explain)
+    EngineRoutes(server, app.router)
     scripts = app.router.add_resource(f"{prefix}/{FILE}")
     scripts.add_route("*", BUNDLE.serve)
     app.setdefault(SCRIPTS, {})[prefix] = scripts

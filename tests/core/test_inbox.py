@@ -323,3 +323,18 @@ def test_few_that_are_withheld_wait_for_the_delay() -> None:
         box.take(0.0)
     box.announced(*box.ack())
     assert box.due_at(60.0) == 61.0
+
+
+def test_when_more_counts_as_taken() -> None:
+    box = metered(1.0)
+    box.put("message", 1, 0.0)
+    assert box.releases_at == NEVER
+    for _ in range(3):
+        box.put("message", 1, 0.0)
+    for _ in range(4):
+        box.take(0.0)
+    assert box.releases_at > 0
+    box.release(box.releases_at)
+    assert box.taken > 0
+    box.release(1000.0)
+    assert box.releases_at == NEVER

@@ -524,6 +524,11 @@ def test_a_draining_session_is_quiet_when_its_inbox_is_empty() -> None:
     assert diary.read() == ["quiet"]
 
 
+def test_every_message_is_fit_to_be_sent() -> None:
+    machine, _, _, _ = attached()
+    assert [machine.unfit(item) for item in (*texts("a"), Outgoing.message(b"b"))] == ["", ""]
+
+
 def test_only_an_earlier_wake_is_asked_for() -> None:
     machine, diary, _, _ = attached()
     machine.wake_at = 10.0

@@ -1,0 +1,11 @@
+"""Engine.IO, versions 4 and 3, for the clients of others (docs/compatibility.md).
+
+The protocol documents are `docs/engine.io-protocol` of `socketio/socket.io`. Pure, like every protocol:
+
+    options    what an endpoint says of it
+    packets    one packet, as it lies on a WebSocket or in a payload
+    payloads   several packets in one HTTP body, and the wrapping of JSONP
+    codec      how a session's items become packets on each kind of carrier
+    upgrade    the probe: two live carriers, as a table
+    machine    a session without numbers and acks on the wire: heartbeats, polls, the upgrade, every end
+"""

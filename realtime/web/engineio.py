@@ -1,0 +1,419 @@
+"""Engine.IO over aiohttp: from a request to a carrier of an EngineMachine, at the path its clients ask for.
+
+What is refused gets the protocol's own error, `{"code":n,"message":"…"}`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import json
+import math
+from collections.abc import Sequence
+
+from aiohttp import WebSocketError, WSMsgType, web
+
+from ..core.carrier import Carrier
+from ..core.errors import Refusal, RemoteProtocolError
+from ..protocols.engineio.codec import Codec, codec
+from ..protocols.engineio.machine import BOUNDLESS, EngineMachine
+from ..protocols.engineio.options import POLLING, WEBSOCKET, EngineIO
+from ..protocols.engineio.packets import Packet, decode
+from ..protocols.engineio.payloads import is_binary, jsonp, split, unwrap_form
+from ..server import Server
+from ..session import Endpoint, Session, SessionRequest
+from .door import Door, Unreadable, can_upgrade, preflight
+from .forwarded import address_key
+from .links import PollLink, WebSocketLink
+from .origins import cors_headers
+from .replies import SAFE
+from .watch import Watch
+
+__all__ = ["EngineRoutes"]
+
+# The protocol's errors.
+UNKNOWN_TRANSPORT = 0
+UNKNOWN_SID = 1
+BAD_METHOD = 2
+BAD_REQUEST = 3
+FORBIDDEN = 4
+BAD_VERSION = 5
+MESSAGES = (
+    "Transport unknown",
+    "Session ID unknown",
+    "Bad handshake method",
+    "Bad request",
+    "Forbidden",
+    "Unsupported protocol version",
+)
+# Refusals that say something of their own; all others are bad requests.
+TOLD = (4401, 4403, 4408, 4413, 4429, 4503)
+# So many packets of one POST are fed before others have their turn.
+TURN = 256
+# What a form may bring beside its field, in bytes.
+FORM_SIZE = 4096
+# What stands for a packet that cannot be read where an upgrade is tried.
+NONSENSE = Packet("")
+OCTETS = "application/octet-stream"
+# Digits of the number of a JSONP client.
+MAX_INDEX = 16
+
+
+class Misuse(Exception):
+    """A request that the protocol has an error for."""
+
+    def __init__(self, code: int, message: str = "", status: int = 400, retry_after: float | None = None) -> None:
+        super().__init__(code)
+        self.code = code
+        self.message = message or MESSAGES[code]
+        self.status = status
+        self.retry_after = retry_after
+
+    @classmethod
+    def of(cls, refusal: Refusal) -> Misuse:
+        """A refusal, in the protocol's terms."""
+        if refusal.scope == "session":
+            return cls(UNKNOWN_SID)
+        if refusal.code in TOLD:
+            return cls(FORBIDDEN, f"Forbidden: {refusal.reason}", refusal.http_status, refusal.retry_after)
+        return cls(BAD_REQUEST)
+
+
+class EnginePoll(PollLink):
+    """The answer to a poll, which is only written while its peer is there to take it."""
+
+    @property
+    def writable(self) -> bool:  # type: ignore[override] # read only, as in core.carrier.Link
+        """False once the connection has closed."""
+        return not self.gone
+
+
+class EngineRoutes(Door):
+    """Serves the Engine.IO clients of all endpoints of a server that have a path for them."""
+
+    def __init__(self, server: Server, router: web.UrlDispatcher) -> None:
+        super().__init__(server)
+        self._router = router
+        self._links: set[WebSocketLink] = set()
+        self._watch = Watch(server.clock)
+        server.on_shutdown.append(self._stop)
+        server.on_endpoint.append(self.add)
+        for endpoint in server.endpoints.values():
+            self.add(endpoint)
+
+    def add(self, endpoint: Endpoint) -> None:
+        """Routes for an endpoint, if it has a path for such clients."""
+        options = endpoint.engineio
+        if options is None:
+            return
+
+        async def handle(request: web.Request) -> web.StreamResponse:
+            return await self._handle(request, endpoint, options)
+
+        for path in (options.route, f"{options.route}/"):
+            self._router.add_route("*", path, handle)
+
+    async def _handle(self, request: web.Request, endpoint: Endpoint, options: EngineIO) -> web.StreamResponse:
+        try:
+            response = await self._serve(request, endpoint, options)
+        except Misuse as misuse:
+            response = _answer(request, misuse)
+        except Unreadable as unreadable:
+            self._server.refused(unreadable.refusal.code)
+            response = _answer(request, Misuse.of(unreadable.refusal))
+            response.force_close()
+        except RemoteProtocolError as error:
+            self._server.refused(error.close_code)
+            status = 413 if error.close_code in (1009, 4413) else 400
+            response = _answer(request, Misuse(BAD_REQUEST, status=status))
+        transport = request.transport
+        if transport is None or transport.is_closing():
+            return response
+        if not (request.content.is_eof() or isinstance(response, web.WebSocketResponse)):
+            await self._read_on(request, response)
+        return response
+
+    async def _serve(self, request: web.Request, endpoint: Endpoint, options: EngineIO) -> web.StreamResponse:
+        try:
+            self._check_page(request)
+        except Refusal as refusal:
+            self._server.refused(refusal.code)
+            response = _answer(request, Misuse(FORBIDDEN, status=403))
+            for name in cors_headers(request.headers):  # the page must learn nothing more
+                response.headers.popall(name, None)
+            return response
+        if request.method == "OPTIONS":
+            return web.Response(status=204, headers=preflight(request))
+        try:
+            transport = request.query.get("transport", "")
+            if transport not in options.transports:
+                raise Misuse(UNKNOWN_TRANSPORT)
+            if request.query.get("EIO") not in [str(version) for version in options.versions]:
+                raise Misuse(BAD_VERSION)
+            if "j" in request.query and not _is_index(request.query["j"]):
+                raise Misuse(BAD_REQUEST)
+            if transport == WEBSOCKET and not can_upgrade(request, web.WebSocketResponse()):
+                raise Misuse(BAD_REQUEST)
+            sid = request.query.get("sid", "")
+            if not sid:
+                return await self._open(request, endpoint, options, transport)
+            session, machine = await self._find(request, endpoint, sid)
+            if transport == WEBSOCKET:
+                return await self._try(request, session, machine)
+            machine.check_polling(self._server.clock.now())
+            if request.method == "GET":
+                return await self._poll(request, machine)
+            if request.method == "POST":
+                return await self._post(request, machine)
+            raise Misuse(BAD_REQUEST)
+        except Refusal as refusal:
+            self._server.refused(refusal.code)
+            raise Misuse.of(refusal) from None
+
+    # -- sessions ----------------------------------------------------------------------------------------------------
+
+    async def _open(
+        self, request: web.Request, endpoint: Endpoint, options: EngineIO, transport: str
+    ) -> web.StreamResponse:
+        """A handshake. Raises Misuse and Refusal."""
+        if request.method != "GET":
+            raise Misuse(BAD_METHOD)
+        server = self._server
+        version = int(request.query["EIO"])
+        base64 = bool(request.query.get("b64")) or "j" in request.query
+        facts = self._facts(request, transport, None)
+        address = address_key(facts.remote)
+        server.check_rate(address)
+        identity = await server.identify(facts)
+        session = server.open(
+            endpoint,
+            nonce="",
+            binding=None,
+            window=BOUNDLESS,
+            identity=identity,
+            request=facts,
+            address=address,
+            kind=functools.partial(EngineMachine, version=version, options=options, text_only=base64),
+        )
+        server.authorized(session, facts)
+        machine = session._machine
+        assert isinstance(machine, EngineMachine)
+        headers = {}
+        if options.cookie is not None:
+            headers["Set-Cookie"] = f"{options.cookie}={session.id}; {options.cookie_attributes}"
+        if transport == POLLING:
+            return await self._answer_poll(request, machine, headers, opening=True)
+        return await self._websocket(request, session, machine, headers, opening=True)
+
+    async def _find(self, request: web.Request, endpoint: Endpoint, sid: str) -> tuple[Session, EngineMachine]:
+        """The session that a request names, if the request may. Raises Refusal and Misuse."""
+        session = await self._server.route(sid)
+        machine = session._machine
+        if session.path != endpoint.path or not isinstance(machine, EngineMachine):
+            raise Misuse(UNKNOWN_SID)
+        if request.query["EIO"] != str(machine.version):
+            raise Misuse(BAD_REQUEST)
+        facts: SessionRequest = self._facts(request, request.query["transport"], None)
+        await self._server.admit(session, facts)
+        return session, machine
+
+    # -- long-polling ------------------------------------------------------------------------------------------------
+
+    async def _poll(self, request: web.Request, machine: EngineMachine) -> web.Response:
+        return await self._answer_poll(request, machine, {}, opening=False)
+
+    async def _answer_poll(
+        self, request: web.Request, machine: EngineMachine, headers: dict[str, str], *, opening: bool
+    ) -> web.Response:
+        """Parks a poll until there is something to answer. Raises Refusal when it may not."""
+        now = self._server.clock.now
+        link = EnginePoll(request)
+        carrier = Carrier(_codec(machine, POLLING, "j" in request.query), link, now())
+        if opening:
+            machine.begin(carrier, now())
+        else:
+            machine.poll(carrier, now())
+        self._watch.add(link)
+        try:
+            body = await link.answer
+        finally:
+            self._watch.discard(link)
+            if not carrier.over:  # cancelled, or its connection is gone
+                machine.lost(carrier, now(), reason="the poll was cut")
+        index = request.query.get("j")
+        if index is not None:
+            return _whole(request, jsonp(index, body), "text/javascript; charset=utf-8", headers)
+        kind = OCTETS if is_binary(body) else "text/plain; charset=UTF-8"
+        return _whole(request, body, kind, headers)
+
+    async def _post(self, request: web.Request, machine: EngineMachine) -> web.Response:
+        """Takes what a POST brings; it is answered when the application has room for more."""
+        now = self._server.clock.now
+        if machine.posting:
+            machine.end(1002, "two POSTs at once", now())
+            raise machine.refusal()
+        machine.posting = True
+        try:
+            await self._take_in(request, machine)
+        finally:
+            machine.posting = False
+        # Not text/plain: an iframe, which is what posts for JSONP, would offer that as a download.
+        return _whole(request, b"ok", "text/html; charset=utf-8", {})
+
+    async def _take_in(self, request: web.Request, machine: EngineMachine) -> None:
+        now = self._server.clock.now
+        limit = machine.options.max_payload
+        form = "j" in request.query
+        try:
+            body = await self._whole_body(request, machine.config, 3 * limit + FORM_SIZE if form else limit)
+        except Unreadable:
+            machine.end(1006, "a POST was cut", now())
+            raise
+        machine.check_polling(now())
+        try:
+            if form:
+                body = unwrap_form(body)
+                if len(body) > limit:
+                    raise RemoteProtocolError(4413, f"the payload is above {limit} bytes")
+            # aiohttp takes what says nothing of itself for bytes; it is text.
+            binary = request.headers.get("Content-Type", "").partition(";")[0].strip().lower() == OCTETS
+            await self._feed(request, machine, split(machine.version, body, binary=binary))
+        except RemoteProtocolError as error:
+            if error.close_code < 4000:
+                machine.fail(error, now())
+            raise
+
+    async def _feed(self, request: web.Request, machine: EngineMachine, packets: Sequence[Packet]) -> None:
+        """Feeds a payload, as fast as the application takes it. Raises Refusal when the session ends meanwhile, and
+        RemoteProtocolError."""
+        now = self._server.clock.now
+        carrier = Carrier(_codec(machine, POLLING, False), EnginePoll(request), now())
+        for count, packet in enumerate(packets, 1):
+            machine.feed(carrier, packet, now())
+            if machine.outcome is not None and machine.outcome.clean:
+                return  # by this very packet: what is behind it says nothing
+            if machine.full:
+                await _room(machine)
+            elif count % TURN == 0:
+                await asyncio.sleep(0)
+            else:
+                continue
+            machine.check_polling(now())
+
+    # -- WebSocket ---------------------------------------------------------------------------------------------------
+
+    async def _try(self, request: web.Request, session: Session, machine: EngineMachine) -> web.StreamResponse:
+        """A WebSocket that names a session: to upgrade it."""
+        return await self._websocket(request, session, machine, {}, opening=False)
+
+    async def _websocket(
+        self,
+        request: web.Request,
+        session: Session,
+        machine: EngineMachine,
+        headers: dict[str, str],
+        *,
+        opening: bool,
+    ) -> web.StreamResponse:
+        now = self._server.clock.now
+        ws = web.WebSocketResponse(compress=False, autoclose=False, max_msg_size=machine.options.max_payload + 1)
+        ws.headers.update(headers)
+        link = WebSocketLink(request, ws, machine.listener.dirty)
+        carrier = Carrier(_codec(machine, WEBSOCKET, bool(request.query.get("b64"))), link, now())
+        code, reason = 1006, "the connection was lost"
+        self._links.add(link)
+        try:
+            await ws.prepare(request)
+            if opening:
+                machine.begin(carrier, now())
+            elif not machine.connect(carrier, now()):
+                carrier.finish([], 1000, "another connection carries this session")
+            code, reason = await self._pump(ws, machine, carrier)
+        except ConnectionError:
+            pass  # the peer has left in the meantime
+        finally:
+            if opening and not machine.gen:
+                machine.end(code, reason, now())
+            machine.lost(carrier, now(), code, reason)
+            try:
+                await link.finished()
+            finally:
+                self._links.discard(link)
+        return ws
+
+    async def _pump(self, ws: web.WebSocketResponse, machine: EngineMachine, carrier: Carrier) -> tuple[int, str]:
+        """Reads until the connection ends, and returns how. What comes once the carrier is over is only read, for the
+        closing handshake."""
+        now = self._server.clock.now
+        while True:
+            message = await ws.receive()
+            if message.type is WSMsgType.CLOSE:
+                # Without a code (RFC 6455 §7.1.5) it is an ordinary end as well.
+                return (message.data if message.data in (1000, 1001) else 1000), "the client closed the WebSocket"
+            if message.type is WSMsgType.ERROR:
+                if isinstance(message.data, WebSocketError):
+                    return int(message.data.code), str(message.data)
+                break
+            if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
+                break
+            if carrier.over:
+                continue
+            try:
+                machine.feed(carrier, decode(machine.version, message.data), now())
+            except RemoteProtocolError as error:
+                if machine.trial is carrier:
+                    machine.feed(carrier, NONSENSE, now())
+                else:
+                    machine.fail(error, now())
+            if machine.full and machine.carrier is carrier:
+                await _room(machine)
+        return 1006, "the connection was lost"
+
+    def _stop(self) -> None:
+        """Shutting down: no body is waited for, nor a WebSocket that is only tried."""
+        self._stop_reading()
+        for link in tuple(self._links):
+            link.listen()
+        for session in self._server.sessions:
+            machine = session._machine
+            if isinstance(machine, EngineMachine) and machine.trial is not None:
+                trial = machine.trial
+                machine.lost(trial, self._server.clock.now())
+                trial.link.close(1001, "")
+
+
+async def _room(machine: EngineMachine) -> None:
+    """Waits until the application has room for more, or the session has ended."""
+    while machine.full:
+        room: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        machine.when_room(functools.partial(_set, room))
+        await room
+
+
+def _set(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+def _codec(machine: EngineMachine, transport: str, base64: bool) -> Codec:
+    """Whether a client takes bytes it says when it opens, and again for each WebSocket."""
+    return codec(machine.version, transport, base64=base64 or (transport == POLLING and machine.text_only))
+
+
+def _is_index(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= MAX_INDEX
+
+
+def _whole(request: web.Request, body: bytes, kind: str, headers: dict[str, str]) -> web.Response:
+    """An answer that says 200."""
+    answered = {"Content-Type": kind} | SAFE | cors_headers(request.headers) | headers
+    return web.Response(body=body, headers=answered)
+
+
+def _answer(request: web.Request, misuse: Misuse) -> web.Response:
+    """An error of the protocol."""
+    headers = {"Content-Type": "application/json"} | SAFE | cors_headers(request.headers)
+    if misuse.retry_after is not None:
+        headers["Retry-After"] = str(math.ceil(misuse.retry_after))
+    told = json.dumps({"code": misuse.code, "message": misuse.message}, separators=(",", ":"))
+    return web.Response(status=misuse.status, text=told, headers=headers)
