@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Sequence
-from typing import Any
 
-from aiohttp import ClientPayloadError, HttpVersion11, StreamReader, WebSocketError, WSMsgType, web
-from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp import HttpVersion11, WebSocketError, WSMsgType, web
 
 from ..core.carrier import Carrier, Link, Part, Shape
 from ..core.config import INITIAL_WINDOW, Config
@@ -30,13 +28,14 @@ from ..protocols.native import (
     refusal_frame,
 )
 from ..server import Server
-from ..session import Endpoint, Session, SessionRequest
+from ..session import Endpoint, Session
 from ..transports import TRANSPORTS, Facts, Frame, Transport
 from ..transports.batch import decode_batch
 from ..transports.form import parse_fields
-from .forwarded import Origin, Proxies, address_key
+from .door import BROKEN_BODY, Door, Unreadable, can_upgrade, preflight
+from .forwarded import address_key
 from .links import CLOSE_PATIENCE, PollLink, StreamLink, WebSocketLink
-from .origins import Admission, asker, check_origins, cors_headers, judge
+from .origins import asker, cors_headers
 from .replies import (
     CODECS,
     FORMS,
@@ -61,8 +60,6 @@ HEAD_SIZE = 65_536
 LEAST_BATCH = INITIAL_WINDOW.messages + 2
 # The first characters that must not be ignored in front of the head of a WebSocket.
 HEADS_AND_NUMBERED = ("o", "r", "u", "m", "b", "c", "d", "")
-# What reading a body may raise.
-BROKEN_BODY = (ClientPayloadError, web.RequestPayloadError, HttpProcessingError, ConnectionError)
 # Where auth data stand in a URL.
 NO_AUTH_HERE = "auth data do not belong in a URL, which is logged: send them by POST, a form, or a WebSocket's frame"
 NEGOTIATE_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
@@ -70,20 +67,15 @@ NEGOTIATE_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nos
 PROBE_SECONDS = 5.0
 # How long a body that was refused is still read, in seconds.
 LINGER = 1.0
-# How long a body that nobody asked for is read on, so that its connection can be used again (as aiohttp would).
-PATIENCE = 10.0
 # How long the peer of a stream that has ended may take to read the rest, in seconds.
 END_PATIENCE = 10.0
 
 
-class NativeRoutes:
+class NativeRoutes(Door):
     """Serves `<endpoint>/v1/<transport>` for all endpoints of a server."""
 
     def __init__(self, server: Server) -> None:
-        self._server = server
-        self._origins = check_origins(server.allowed_origins)
-        self._proxies = Proxies(server.trusted_proxies)
-        self._reading: set[asyncio.Timeout] = set()
+        super().__init__(server)
         self._links: set[WebSocketLink] = set()
         self._probes: set[StreamLink] = set()
         self._silent: set[WebSocketLink] = set()  # of these, the ones that no session has taken up
@@ -97,7 +89,7 @@ class NativeRoutes:
         except Refusal as refusal:
             return answer(request, refusal.http_status, [refusal_frame(refusal)])
         if request.method == "OPTIONS":
-            return web.Response(status=204, headers=_preflight(request))
+            return web.Response(status=204, headers=preflight(request))
         named = [name for name in request.query.get("transports", "").split(",") if name][:32]
         choices = self._server.negotiate(endpoint, self._facts(request, "", None), named)
         if "json" not in request.headers.get("Accept", "") and "text/html" in request.headers.get("Accept", ""):
@@ -130,7 +122,7 @@ class NativeRoutes:
                     reply = await self._reply(request, name, self._server.config)
                 return await self._refuse(request, name, refusal, reply)
             if request.method == "OPTIONS":
-                return web.Response(status=204, headers=_preflight(request))
+                return web.Response(status=204, headers=preflight(request))
             if name == "websocket":
                 return await self._websocket(request, endpoint)
             reply = await self._reply(request, name, endpoint.config)
@@ -170,12 +162,7 @@ class NativeRoutes:
         """The endpoint, if this request may go there at all. Raises Refusal."""
         path = "/" + request.match_info["endpoint"]
         endpoint = self._server.endpoints.get(path)
-        host = self._origin(request).host
-        if judge(request.headers, host, self._origins) is Admission.REFUSED:
-            page = request.headers.get("Origin") or "this page"
-            raise Refusal(
-                4403, f"{page[:64]} is another origin than {host[:64] or 'this server'}, and not in allowed_origins"
-            )
+        self._check_page(request)
         if endpoint is None:
             raise Refusal(4406, f"there is no endpoint {path}")
         if name == "negotiate":
@@ -197,7 +184,7 @@ class NativeRoutes:
         """The answer to a request that is not admitted."""
         ws = web.WebSocketResponse(compress=False, autoclose=False)
         # Only a forbidden origin is refused before the upgrade: the page must learn nothing more.
-        if name == "websocket" and refusal.code != 4403 and _can_upgrade(request, ws):
+        if name == "websocket" and refusal.code != 4403 and can_upgrade(request, ws):
             with contextlib.suppress(ConnectionError):
                 await ws.prepare(request)
                 link = WebSocketLink(request, ws, lambda: None)
@@ -210,34 +197,6 @@ class NativeRoutes:
             return await self._refuse_stream(request, name, refusal, reply)
         headers = {"Allow": "POST" if transport is None else transport.method} if refusal.code == 4405 else {}
         return refused(request, refusal, headers, cors=refusal.code != 4403, reply=reply)
-
-    def _origin(self, request: web.Request) -> Origin:
-        return self._proxies.origin(
-            request.remote,
-            request.headers.get("Host", ""),  # request.host makes one up, from the server's own address
-            request.scheme,
-            request.headers,
-        )
-
-    def _facts(self, request: web.Request, transport: str, auth: Any) -> SessionRequest:
-        """What the application is shown of a request: from behind trusted proxies, and without the cookies that any
-        site could have made a browser send."""
-        origin = self._origin(request)
-        raw_headers = request.raw_headers
-        if judge(request.headers, origin.host, self._origins) is Admission.ANONYMOUS:
-            raw_headers = tuple(header for header in raw_headers if header[0].lower() != b"cookie")
-        return SessionRequest(
-            method=request.method,
-            path=request.path,
-            query_string=request.query_string,
-            http_version=(request.version.major, request.version.minor),
-            scheme=origin.scheme,
-            host=origin.host,
-            remote=origin.remote,
-            raw_headers=raw_headers,
-            transport=transport,
-            auth=auth,
-        )
 
     # -- polls and sends -------------------------------------------------------------------------------------------
 
@@ -414,62 +373,12 @@ class NativeRoutes:
             raise RemoteProtocolError(4400, "an empty batch; one starts with o, r or u")
         return frames[0], frames[1:]
 
-    async def _whole_body(self, request: web.Request, config: Config, limit: int) -> bytes:
-        """The body, of at most so many bytes. Raises RemoteProtocolError (4413) and Unreadable."""
-        if request.content_length is not None and request.content_length > limit:
-            raise _too_large(limit)
-        content = request.content
-        try:
-            if not content.is_eof():
-                return await self._body(content, config, limit)
-            body = content.read_nowait()  # a short body that came with its head needs no time limit, nor a loop
-        except TimeoutError:
-            if self._server.closing:
-                raise Unreadable(Refusal(4503, "the server is shutting down; come back later")) from None
-            late = f"the body took longer than request_timeout={config.request_timeout:g}"
-            raise Unreadable(Refusal(4408, late)) from None
-        except BROKEN_BODY as error:
-            raise Unreadable(Refusal(4400, f"the body cannot be read: {error}")) from None
-        if len(body) > limit:
-            raise _too_large(limit)
-        return body
-
-    async def _body(self, content: StreamReader, config: Config, limit: int) -> bytes:
-        """A body as it comes. Raises RemoteProtocolError (4413), TimeoutError, and BROKEN_BODY."""
-        body = bytearray()
-        async with asyncio.timeout(config.request_timeout) as timeout:
-            self._reading.add(timeout)
-            try:
-                async for chunk in content.iter_any():
-                    body += chunk
-                    if len(body) > limit:
-                        raise _too_large(limit)
-            finally:
-                self._reading.discard(timeout)
-        return bytes(body)
-
-    async def _read_on(self, request: web.Request, response: web.StreamResponse) -> None:
-        """Answers, and reads what nobody asked for. aiohttp would too, and log what cannot be decoded as an error."""
-        with contextlib.suppress(ConnectionError):
-            await response.prepare(request)
-            await response.write_eof()
-        try:
-            async with asyncio.timeout(0 if self._server.closing else PATIENCE) as timeout:
-                self._reading.add(timeout)
-                try:
-                    async for _ in request.content.iter_any():
-                        pass
-                finally:
-                    self._reading.discard(timeout)
-        except (TimeoutError, *BROKEN_BODY):
-            request.protocol.force_close()
-
     # -- WebSocket -------------------------------------------------------------------------------------------------
 
     async def _websocket(self, request: web.Request, endpoint: Endpoint) -> web.StreamResponse:
         config = endpoint.config
         ws = web.WebSocketResponse(compress=False, autoclose=False, max_msg_size=config.max_size + HEAD_SIZE)
-        if not _can_upgrade(request, ws):
+        if not can_upgrade(request, ws):
             if request.headers.get("Sec-WebSocket-Key"):
                 self._server.note_failure(request.remote, "websocket", "a proxy took the Upgrade header out")
             refusal = Refusal(4400, "a WebSocket handshake is expected here: the Upgrade header is missing or wrong")
@@ -714,10 +623,7 @@ class NativeRoutes:
 
     def _stop(self) -> None:
         """Shutting down: nobody is waited for who has not said which session it wants."""
-        loop = asyncio.get_running_loop()
-        for timeout in self._reading:
-            if not timeout.expired():
-                timeout.reschedule(loop.time())
+        self._stop_reading()
         for link in self._links:
             link.listen()
         for probe in tuple(self._probes):
@@ -746,22 +652,10 @@ def _check_url(head: Open | RequestHead) -> None:
         raise RemoteProtocolError(4400, NO_AUTH_HERE)
 
 
-def _too_large(limit: int) -> RemoteProtocolError:
-    return RemoteProtocolError(4413, f"the body is above {limit} bytes; split the batch")
-
-
 def _reads_only_success(request: web.Request, transport: Transport) -> bool:
     """Whether what reads this stream can only read a successful answer, so that it gets one, with the refusal in it
     (docs/protocol.md §9)."""
     return transport.shape is Shape.STREAM and transport.method == request.method == "GET"
-
-
-class Unreadable(Exception):
-    """The rest of a body will not come, or makes no sense: the connection ends behind the refusal."""
-
-    def __init__(self, refusal: Refusal) -> None:
-        super().__init__(refusal)
-        self.refusal = refusal
 
 
 async def _last_answer(request: web.Request, refusal: Refusal) -> web.Response:
@@ -779,24 +673,6 @@ async def _last_answer(request: web.Request, refusal: Refusal) -> web.Response:
     return response
 
 
-def _can_upgrade(request: web.Request, ws: web.WebSocketResponse) -> bool:
-    """Whether this is a handshake of RFC 6455."""
-    try:
-        return request.method == "GET" and ws.can_prepare(request).ok
-    except ValueError:
-        return False  # aiohttp stumbles over a Sec-WebSocket-Key that is not ASCII
-
-
 def _refuse_websocket(link: Link, refusal: Refusal) -> None:
     link.write([CODECS["websocket"].text(refusal_frame(refusal))])
     link.close(refusal.code, refusal.reason)
-
-
-def _preflight(request: web.Request) -> dict[str, str]:
-    headers = SAFE | cors_headers(request.headers)
-    headers["Access-Control-Allow-Methods"] = "OPTIONS, GET, POST"
-    headers["Access-Control-Max-Age"] = "3600"
-    asked = request.headers.get("Access-Control-Request-Headers")
-    if asked and asked.isascii():
-        headers["Access-Control-Allow-Headers"] = asked
-    return headers
