@@ -26,6 +26,7 @@ from .core.errors import (
 )
 from .core.lifecycle import State
 from .hub import Room
+from .protocols.sockjs import SockJS
 from .server import Server
 from .session import Session, SessionRequest
 from .web.plugin import client_url, get_server, setup
@@ -45,6 +46,7 @@ __all__ = [
     "Session",
     "SessionClosed",
     "SessionRequest",
+    "SockJS",
     "State",
     "Unauthorized",
     "client_url",

@@ -26,6 +26,7 @@ from .core.observer import Observer, Result
 from .core.registry import Registry
 from .core.server_machine import ServerMachine
 from .hub import Hub, Room
+from .protocols.sockjs import SockJS
 from .session import Endpoint, Handler, Session, SessionRequest
 from .transports import TRANSPORTS
 
@@ -103,12 +104,15 @@ class Server:
 
     # -- what applications use -------------------------------------------------------------------------------------
 
-    def endpoint(self, path: str, **settings: Any) -> Callable[[H], H]:
+    def endpoint(
+        self, path: str, *, sockjs: SockJS | bool = False, raw: bool = True, **settings: Any
+    ) -> Callable[[H], H]:
         """Registers a handler for sessions at `path`, below the prefix given to setup().
 
-        Keyword arguments override the server's settings for this endpoint. Raises LocalProtocolError for a path that
-        is taken, does not start with "/" or ends with one, and for a setting out of bounds; TypeError for an unknown
-        setting.
+        `sockjs` lets SockJS clients in as well: True, or SockJS(…) with its options. Unless `raw` is False, so are
+        plain WebSocket clients, where `transports` has "websocket". Other keyword arguments override the server's
+        settings for this endpoint. Raises LocalProtocolError for a path that is taken, does not start with "/" or ends
+        with one, and for a setting out of bounds; TypeError for an unknown setting.
         """
         if not path.startswith("/") or path.endswith("/") or "{" in path:
             raise LocalProtocolError(f'an endpoint\'s path starts with "/" and does not end with one: {path!r}')
@@ -117,9 +121,10 @@ class Server:
         for name in SERVER_SETTINGS & settings.keys():
             raise TypeError(f"{name} is a setting of the whole server: give it to realtime.Server()")
         config = _configure(self.config, settings)
+        options = SockJS() if sockjs is True else sockjs or None
 
         def register(handler: H) -> H:
-            self.endpoints[path] = Endpoint(path, handler, config)
+            self.endpoints[path] = Endpoint(path, handler, config, sockjs=options, raw=raw)
             return handler
 
         return register
@@ -323,8 +328,11 @@ class Server:
         identity: str | None,
         request: SessionRequest,
         address: str = "",
+        kind: Callable[..., ServerMachine] = ServerMachine,
     ) -> Session:
         """The session that this nonce opens, new or as before. Raises Refusal.
+
+        `kind` makes its machine, for protocols that need one of their own.
 
         A new one's handler starts in the next turn of the event loop: attach a carrier first.
         """
@@ -337,7 +345,7 @@ class Server:
         self._registry.check_room(identity, address)
         session = Session(self, endpoint, self.hub, request)
         sid = f"{self.worker}.{secrets.token_urlsafe(18)}"
-        session._machine = machine = ServerMachine(
+        session._machine = machine = kind(
             endpoint.config,
             window,
             session,
@@ -364,6 +372,14 @@ class Server:
         """The session of this sid. Raises Refusal when it is unknown or has ended."""
         self._registry.find(sid, self.clock.now())
         return self._sessions[sid]
+
+    async def claimed(self, name: str) -> Session | None:
+        """The session for which its client chose this name, as its nonce; None if the name is free.
+
+        Raises Refusal when that session has ended not long ago. Who finds the name free claims it by open().
+        """
+        machine = self._registry.claimed(name, self.clock.now())
+        return None if machine is None else self._sessions[machine.sid]
 
     async def _handle(self, endpoint: Endpoint, session: Session) -> None:
         machine = session._machine

@@ -21,12 +21,13 @@ from multidict import CIMultiDict, CIMultiDictProxy, MultiDict, MultiDictProxy
 
 from .clock import Clock
 from .core.config import Config, OnFull
-from .core.errors import SendBufferFull, SessionClosed
+from .core.errors import LocalProtocolError, SendBufferFull, SessionClosed
 from .core.frames import Dropped, Outgoing
 from .core.lifecycle import State
 from .core.machine import SessionMachine, check_close_code
 from .core.negotiation import Choice
 from .core.server_machine import ServerMachine
+from .protocols.sockjs import SockJS
 
 if TYPE_CHECKING:
     from .hub import Hub
@@ -299,17 +300,27 @@ class BaseSession(Generic[M]):
         except SessionClosed:
             raise StopAsyncIteration from None
 
+    async def wait_for_room(self, size: int) -> bool:
+        """For protocols without windows: waits until the inbox takes a message of `size` bytes. False when none will
+        be taken any more."""
+        machine = self._machine
+        while machine.outcome is None and machine.closing is None:
+            if machine.inbox.has_room(size):
+                return True
+            await self._progress.wait(self._progress.add())
+        return False
+
     # -- sending ---------------------------------------------------------------------------------------------------
 
     async def send(self, message: Message) -> None:
         """Queues a message; returns when it is buffered. flush() tells when it is acknowledged.
 
         While there is no room it waits, or drops or closes, by `on_full`. Raises SessionClosed when the session has
-        ended or is closing, LocalProtocolError for text with lone surrogates, TypeError for other than str and bytes.
+        ended or is closing, LocalProtocolError for text with lone surrogates and for what the client's protocol can't
+        carry, TypeError for other than str and bytes.
         """
-        item = Outgoing.message(message)
+        item = self._outgoing(message)
         machine = self._machine
-        machine.check_open()
         if not self._has_room(item.size):
             if self._on_full != "wait":
                 self.offer(item)
@@ -331,22 +342,36 @@ class BaseSession(Generic[M]):
             return
         self._put(item)
 
+    def _outgoing(self, message: Message) -> Outgoing:
+        """A message that may be sent. Raises as send() does."""
+        item = Outgoing.message(message)
+        self._machine.check_open()
+        unfit = self._machine.unfit(item)
+        if unfit:
+            raise LocalProtocolError(unfit)
+        return item
+
     def _has_room(self, size: int) -> bool:
         return not self._senders and self._machine.outbox.has_room(size)
 
     def send_nowait(self, message: Message) -> None:
         """Queues a message at once. Raises SendBufferFull when there is no room; else like send()."""
-        item = Outgoing.message(message)
+        item = self._outgoing(message)
         machine = self._machine
-        machine.check_open()
         if not self._has_room(item.size):
             raise SendBufferFull(len(machine.outbox), machine.outbox.size)
         self._put(item)
 
     def offer(self, item: Outgoing) -> None:
-        """Takes a message that nobody waits for (a room's): a full outbox drops, or closes with 1008."""
+        """Takes a message that nobody waits for (a room's): a full outbox drops, or closes with 1008.
+
+        What the client's protocol can't carry is skipped, and counted as dropped.
+        """
         machine = self._machine
         if machine.outcome is not None or machine.closing is not None:
+            return
+        if machine.unfit(item):
+            machine.outbox.dropped += 1
             return
         if machine.outbox.has_room(item.size):
             self._put(item)
@@ -430,7 +455,7 @@ class BaseSession(Generic[M]):
             self._receivers.wake_first(len(self._machine.inbox))
 
     def acknowledged(self) -> None:
-        """The outbox shrank, or the peer has received more."""
+        """The outbox shrank, or the peer has received more, or the inbox may have room."""
         self._progress.wake()
 
     def dirty(self) -> None:
@@ -477,6 +502,8 @@ class Endpoint:
     path: str
     handler: Handler
     config: Config
+    sockjs: SockJS | None = None  # how it serves SockJS clients, if it does
+    raw: bool = True  # whether it takes plain WebSocket clients
 
 
 class Session(BaseSession[ServerMachine]):

@@ -19,6 +19,7 @@ NAMES = {
     "Session",
     "SessionClosed",
     "SessionRequest",
+    "SockJS",
     "State",
     "Unauthorized",
     "client_url",

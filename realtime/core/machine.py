@@ -38,7 +38,7 @@ class Listener(Protocol):
         """The inbox has something."""
 
     def acknowledged(self) -> None:
-        """The outbox shrank, or the peer has received more."""
+        """The outbox shrank, or the peer has received more; without windows, the inbox may have room again."""
 
     def dirty(self) -> None:
         """There may be something to write: flush() before long."""
@@ -115,6 +115,10 @@ class SessionMachine:
             raise SessionClosed(self.outcome.code, self.outcome.reason)
         if self.closing is not None:
             raise SessionClosed(*self.closing)
+
+    def unfit(self, item: Outgoing) -> str:
+        """Why the wire protocol can't carry this message now; empty when it can."""
+        return ""
 
     def send(self, item: Outgoing) -> None:
         """Queues a message. Whether there is room is asked before, by the session."""

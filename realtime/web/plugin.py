@@ -10,6 +10,9 @@ from ..core.errors import LocalProtocolError
 from ..server import Server
 from .bundle import Bundle
 from .native import NativeRoutes
+from .paths import EndpointPaths
+from .raw import RawRoutes
+from .sockjs import SockJSRoutes
 
 __all__ = ["client_url", "get_server", "setup"]
 
@@ -44,6 +47,8 @@ def setup(app: web.Application, server: Server, *, prefix: str = "/realtime") ->
     routes = NativeRoutes(server)
     app.router.add_route("*", prefix + r"/{endpoint:.+}/v{version:[0-9]+}/{transport:[^/]+}", routes.handle)
     app.router.add_route("*", prefix + r"/{endpoint:.+}/negotiate", routes.explain)
+    raw = RawRoutes(server)
+    app.router.register_resource(EndpointPaths(prefix, server, raw, SockJSRoutes(server, raw)))
     scripts = app.router.add_resource(f"{prefix}/{FILE}")
     scripts.add_route("*", BUNDLE.serve)
     app.setdefault(SCRIPTS, {})[prefix] = scripts

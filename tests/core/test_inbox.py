@@ -323,3 +323,26 @@ def test_few_that_are_withheld_wait_for_the_delay() -> None:
         box.take(0.0)
     box.announced(*box.ack())
     assert box.due_at(60.0) == 61.0
+
+
+def test_when_something_counts_as_taken_later() -> None:
+    box = Inbox(Window(16, 1600), Meter.of(Config(max_message_rate=1, rate_burst=1), 0.0))
+    assert box.releases_at == float("inf")
+    for _ in range(2):
+        box.put("x", 1, 0.0)
+    box.take(0.0)
+    assert box.releases_at == float("inf")  # the first was within the rate
+    box.take(0.0)
+    assert box.releases_at == 1.0
+    box.release(1.0)
+    assert box.releases_at == float("inf")
+
+
+def test_room() -> None:
+    box = Inbox(Window(2, 100))
+    assert box.has_room(1000)
+    box.put("x", 60, 0.0)
+    assert box.has_room(40)
+    assert not box.has_room(41)
+    box.put("x", 1, 0.0)
+    assert not box.has_room(0)
