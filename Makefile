@@ -2,7 +2,7 @@
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint fast client bench fuzz clean
+.PHONY: demo test lint fast client bench fuzz matrix clean
 
 demo: $(VENV)/.demo
 	@exec $(BIN)/realtime demo
@@ -35,11 +35,15 @@ bench: $(VENV)/.dev
 fuzz: $(VENV)/.dev
 	$(BIN)/python -m tests.fuzz $(ARGS)
 
+# Every browser engine under every fault; takes about ten minutes, and writes docs/browsers.md.
+matrix: $(VENV)/.dev
+	$(BIN)/python -m tests.browsers.matrix --write $(ARGS)
+
 $(VENV)/.demo: pyproject.toml
 	@VENV=$(VENV) sh .ci/setup ""
 	@touch $@
 
-$(VENV)/.dev: pyproject.toml .ci/setup .ci/boxes .ci/node client-js/package-lock.json
+$(VENV)/.dev: pyproject.toml .ci/setup .ci/boxes .ci/node .ci/browsers client-js/package-lock.json tests/browsers/lab/package.json
 	@VENV=$(VENV) sh .ci/setup "[dev]"
 	@touch $@ $(VENV)/.demo
 

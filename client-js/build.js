@@ -20,8 +20,8 @@ export const DIST = join(ROOT, "dist");
 
 /** What may be shipped, in bytes after gzip -9. The only place with these numbers; a build that exceeds one fails. */
 export const BUDGET = {
-  "dist/realtime.js, all transports": 10800,
-  "Realtime, websocket and long_polling in a bundle": 9800
+  "dist/realtime.js, all transports": 10900,
+  "Realtime, websocket and long_polling in a bundle": 9900
 };
 
 const BUNDLES = [

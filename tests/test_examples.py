@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib.util
 import re
 import textwrap
@@ -14,6 +13,8 @@ import pytest
 from aiohttp import web
 
 from realtime.testing import Clients, serve
+
+from .patience import within
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -73,7 +74,7 @@ async def test_the_readme(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
         # The client prints for as long as it is connected: until the first message is printed.
         code = code.replace("        print(message)", "        print(message)\n        break")
         exec(f"async def talk():\n{textwrap.indent(code, '    ')}", names)
-        async with asyncio.timeout(20):
+        async with within():
             await names["talk"]()
     assert capsys.readouterr().out == "hello\n"
     apps.clear()
@@ -81,7 +82,7 @@ async def test_the_readme(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     exec(plugin, names)
     names["make_app"] = lambda: apps[0]
     exec(fixture, names)
-    async with Clients() as clients, asyncio.timeout(20):
+    async with Clients() as clients, within():
         await names["test_chat"](clients)
 
 

@@ -13,6 +13,7 @@ import realtime
 from realtime import LocalProtocolError, SendBufferFull, Session, SessionClosed
 from realtime.testing import VirtualClock
 
+from .patience import arrives
 from .web.peer import HttpPeer, Peer, WebSocketPeer
 from .web.place import Place, errors, eventually, serving
 
@@ -295,20 +296,20 @@ async def test_sending_after_the_end_raises(transport: str, place: Place) -> Non
 # -- flush -------------------------------------------------------------------------------------------------------------
 
 
-async def test_flush_returns_when_all_is_acknowledged(transport: str, place: Place) -> None:
-    peer, session = await place.parked(transport)
-    await session.flush()  # nothing to wait for
-    await session.send("one")
-    session.send_nowait("two")
-    flushes = [asyncio.create_task(session.flush()) for _ in range(3)]
-    await turns()
-    assert not any(flush.done() for flush in flushes)
-    reading = pump(peer)
-    async with asyncio.timeout(0.9):  # not after an ack's delay of a second
-        await asyncio.gather(*flushes)
-    assert session.unacknowledged == []
-    await session.close()
-    assert await reading == ["mone", "mtwo", "c1000,"]
+async def test_flush_returns_when_all_is_acknowledged(transport: str) -> None:
+    async with serving(clock=VirtualClock()) as place:  # it stands still: no ack's delay of a second is ever over
+        peer, session = await place.parked(transport)
+        await session.flush()  # nothing to wait for
+        await session.send("one")
+        session.send_nowait("two")
+        flushes = [asyncio.create_task(session.flush()) for _ in range(3)]
+        await turns()
+        assert not any(flush.done() for flush in flushes)
+        reading = pump(peer)
+        await arrives(asyncio.gather(*flushes), "the acknowledgements that flush() waits for")
+        assert session.unacknowledged == []
+        await session.close()
+        assert await reading == ["mone", "mtwo", "c1000,"]
 
 
 async def test_flush_asks_for_the_acknowledgement_behind_each_part(place: Place) -> None:
@@ -470,7 +471,7 @@ async def test_close_from_outside_ends_a_handler_that_iterates(transport: str, p
     await eventually(lambda: session._machine.inbox.taken == 1)
     await peer.drop()
     closing = asyncio.create_task(session.close(3000))  # nobody is there to acknowledge it
-    assert await asyncio.wait_for(ended.get(), 5) == ["one"]
+    assert await arrives(ended.get()) == ["one"]
     assert not session.closed
     closing.cancel()
     await asyncio.wait([closing])
@@ -484,7 +485,7 @@ async def test_close_releases_a_sender_that_waits_for_room() -> None:
         await turns()
         closing = asyncio.create_task(session.close(3000))
         with pytest.raises(SessionClosed):
-            await asyncio.wait_for(sending, 5)
+            await arrives(sending)
         closing.cancel()
         await asyncio.wait([closing])
 
@@ -660,7 +661,7 @@ async def test_a_handler_may_close_and_go_on(transport: str, place: Place) -> No
     reading = pump(peer)
     await peer.send("mnow")
     assert await reading == ["c3333,"]
-    await asyncio.wait_for(done.wait(), 5)
+    await arrives(done.wait())
 
 
 # -- facts -------------------------------------------------------------------------------------------------------------

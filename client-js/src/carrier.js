@@ -2,6 +2,11 @@
 import { parseBatch } from "./frames.js";
 import { clock } from "./time.js";
 
+/** The address with one parameter more. */
+export function query(url, name, value) {
+  return url + (url.indexOf("?") < 0 ? "?" : "&") + name + "=" + encodeURIComponent(value);
+}
+
 /**
  * A transport is an object of five members:
  *
@@ -32,7 +37,7 @@ export function Carrier(driver, transport) {
 /** The address of a GET whose first frame rides in the URL. Throws where that must not be: URLs are logged. */
 Carrier.prototype.address = function (url, first) {
   if (this.secret) throw new Error("auth data must not stand in a URL");
-  return url + "?frame=" + encodeURIComponent(first);
+  return query(url, "frame", first);
 };
 
 /** A duplex one can be written on. */
@@ -56,6 +61,11 @@ Carrier.prototype.batch = function (text, where) {
     return;
   }
   this.frames(frames);
+};
+
+/** A part of an answer has come that says nothing yet. */
+Carrier.prototype.alive = function () {
+  this._heard = clock();
 };
 
 /** It has ended; `how` in words, or "" for a poll that was answered whole. */

@@ -74,7 +74,7 @@ Choice.prototype = {
   _failed: function (transport, how, isHeld) {
     for (var i = 0; i < this._list.length; i++) {
       if (this._list[i] === transport || (isHeld && this._list[i].kind === STREAM)) {
-        this._streak[this._list[i].name] = true;
+        if (!isHeld) this._streak[this._list[i].name] = true;
         this._health._failed(this._list[i].name, how, clock());
       }
     }
@@ -82,9 +82,11 @@ Choice.prototype = {
 
   /** A carrier of this transport has begun to carry. */
   _gotThrough: function (name, seconds) {
+    var count = this._streak[name] ? 2 : 0, failed;
     this._timings[name] = this._timings[name] || seconds;
-    // What failed together with the transport that works now was the network.
-    if (this._streak[name]) for (name in this._streak) this._health._forget(name);
+    for (failed in this._streak) count++;
+    // Several that failed in a row may have met a network that was gone: they are tried again soon.
+    if (count > 1) for (failed in this._streak) this._health._forget(failed);
     this._streak = {};
   },
 

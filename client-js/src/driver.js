@@ -6,6 +6,7 @@
  */
 import { Carrier } from "./carrier.js";
 import { Choice } from "./choice.js";
+import { toBatch } from "./frames.js";
 import { DUPLEX, HELD, Machine, POLL, STREAM } from "./machine.js";
 import { random } from "./random.js";
 import { backOff, clock } from "./time.js";
@@ -25,7 +26,6 @@ var held = {}; // origin -> how many sessions of this page hold a request
  * _closed(code, reason, clean, delay); the last is when it is over.
  */
 export function drive(owner, url, transports, options) {
-  var base = url + "/v1/";
   var origin = /^\w+:\/\/[^\/]*/.exec(url)[0];
   var cross = typeof location !== "undefined" && location.protocol + "//" + location.host !== origin;
   var newest = null; // the carrier that was started last; between two polls there is none
@@ -44,7 +44,7 @@ export function drive(owner, url, transports, options) {
 
   // What carriers, the uplink, the machine and the page call.
   var driver = {
-    _base: base,
+    _address: address,
     _cross: cross,
     _options: options,
     _send: send,
@@ -73,6 +73,11 @@ export function drive(owner, url, transports, options) {
 
   authorise();
   return driver;
+
+  /** The address of a transport, or of "send". The endpoint's query, which is the application's, stays. */
+  function address(name) {
+    return url.replace(/\/?(\?|$)/, "/v1/" + name + "$1");
+  }
 
   // -- what the application asks -------------------------------------------------------------------------------------
 
@@ -113,7 +118,7 @@ export function drive(owner, url, transports, options) {
 
   /** The page goes for good: the session is closed, by a beacon where no WebSocket can. */
   function leave() {
-    var frames;
+    var frames, body;
     if (machine._over || parked) return;
     if (!machine._closing) machine._close(1001, "");
     if (carries()) {
@@ -121,8 +126,9 @@ export function drive(owner, url, transports, options) {
       if (machine._unsent()) write(["x1001,session,,"]);
     } else if (machine._sid && typeof navigator !== "undefined" && navigator.sendBeacon) {
       frames = [machine._head()].concat(machine._batch(machine._acked + 1));
-      if (machine._unsent() || JSON.stringify(frames).length > 6e4) frames = [frames[0], "x1001,session,,"];
-      navigator.sendBeacon(base + "send", JSON.stringify(frames));
+      body = toBatch(frames);
+      if (machine._unsent() || body.length > 6e4) body = toBatch([frames[0], "x1001,session,,"]);
+      navigator.sendBeacon(address("send"), body);
     }
     machine._end(1001, "the page was left", false);
   }
@@ -199,6 +205,7 @@ export function drive(owner, url, transports, options) {
     carrier._probes = !gen;
     carrier._gen = gen;
     carrier._limit = patience();
+    if (kind >= HELD) carrier._limit *= Math.pow(2, Math.min(fails, 4)); // it may be the network that is slow
     if (kind === HELD && !carrier._opens) {
       carrier._limit = Math.max(carrier._limit, Math.min(silence(), 2 * Math.min(interval(), HOLD)));
     }
@@ -208,7 +215,7 @@ export function drive(owner, url, transports, options) {
     try {
       carrier._link = carrier._transport.open(
         carrier,
-        base + carrier._transport.name,
+        address(carrier._transport.name),
         gen ? machine._hello(carrier, choice._history(), authData) : "p"
       );
     } catch (error) {
@@ -488,7 +495,7 @@ export function drive(owner, url, transports, options) {
   }
 
   function round(now) {
-    var slept = now - dueAt > GOOD_LIFE, kind, transport;
+    var slept = now - dueAt > GOOD_LIFE, kind, batch, transport;
     clearTimeout(timer);
     dueAt = Infinity;
     if (slept) {
@@ -501,13 +508,14 @@ export function drive(owner, url, transports, options) {
       if (!transport) machine._end(4411, "there is no transport that this browser can run here", false);
       else start(transport);
     }
-    watch(now);
     tryBetter(now);
+    watch(now);
 
-    if (uplink._batch && due(uplink._batch._since + setting("postTimeout", 10000), now)) uplink._batch.end("no answer in time");
     if (newest && newest.kind === DUPLEX) flush();
     kind = newest ? newest.kind : goesOn ? current.kind : DUPLEX;
     uplink._turn(now, kind, newest && newest._brings, toJudge(newest) || toJudge(beside));
+    batch = uplink._batch;
+    if (batch && due(batch._heard + uplink._patience(setting("postTimeout", 10000)), now)) batch.end("no answer in time");
     if (due(closeAt, now)) machine._end(4412, "the close was not acknowledged in time", false);
     if (machine._over) return;
 
@@ -522,11 +530,8 @@ export function drive(owner, url, transports, options) {
   /** The carriers that were started: those that are late, mute, or held back. */
   function watch(now) {
     var carrier = newest, opener;
-    if (beside && due(beside._verdictAt, now)) isHeldBack(beside);
-    else if (beside && due(beside._since + beside._limit, now)) beside.end("no answer in time");
-    if (!carrier) return;
-    if (!carrier._attached) {
-      if (due(carrier._since + carrier._limit, now)) carrier.end("no answer in time");
+    if (carrier && !carrier._attached) {
+      if (due(carrier._heard + carrier._limit, now)) carrier.end("no answer in time");
       else if (due(carrier._verdictAt, now)) isHeldBack(carrier);
       else if (due(graceAt, now)) carrier.end("no answer while HTTP had one");
       else if (carrier._opens && carrier.kind === DUPLEX && !raced && due(carrier._since + setting("raceDelay", 250), now)) {
@@ -538,7 +543,7 @@ export function drive(owner, url, transports, options) {
           run(beside, carrier._gen - 1);
         }
       }
-    } else if (carrier.kind < HELD) {
+    } else if (carrier && carrier.kind < HELD) {
       if (due(carrier._heard + silence(), now)) carrier.end("it went silent");
       else if (due(checkAt, now)) carrier.end("it did not answer");
       else if (carrier.kind === DUPLEX && !carrier._pinged && due((2 * carrier._heard + interval() + silence()) / 2, now)) {
@@ -546,6 +551,8 @@ export function drive(owner, url, transports, options) {
         write(["p"]);
       }
     }
+    if (beside && due(beside._verdictAt, now)) isHeldBack(beside);
+    else if (beside && due(beside._heard + beside._limit, now)) beside.end("no answer in time");
   }
 
   /** While a lesser transport carries the session in peace, tries the better ones beside it. */
@@ -575,13 +582,18 @@ export function drive(owner, url, transports, options) {
   function authorise() {
     var auth = options.auth;
     asking = true; // meanwhile nothing is started
-    if (typeof auth === "function") auth = auth();
-    if (auth && typeof auth.then === "function") {
-      auth.then(got, function (error) {
-        machine._end(4401, "options.auth: " + error, false);
-      });
-    } else got(auth);
+    try {
+      if (typeof auth === "function") auth = auth();
+    } catch (error) {
+      failed(error);
+      return;
+    }
+    if (auth && typeof auth.then === "function") auth.then(got, failed);
+    else got(auth);
 
+    function failed(error) {
+      machine._end(4401, "options.auth: " + error, false);
+    }
     function got(value) {
       authData = value;
       if (machine._sid) uplink._say([machine._head(), "t" + JSON.stringify(value)], ready);

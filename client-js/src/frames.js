@@ -8,6 +8,8 @@ var PROTOCOL_ERROR = 1002;
 var INVALID_TEXT = 1007;
 var MOST = 9007199254740991;
 var SURROGATES = /[\ud800-\udbff][\udc00-\udfff]|[\ud800-\udfff]/g;
+// All combining marks and whatever has another composed form, and their neighbours. Latin, CJK and kana stay as they are.
+var COMPOSING = /[\u0300-\u036f\u0374-\u0387\u0483-\u0489\u0591-\u302f\u3099\u309a\ua66f-\uabff\ud800-\udfff\uf900-\uffff]/g;
 var ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 /** The text with U+FFFD for each lone surrogate: only Unicode scalar values travel. */
@@ -141,6 +143,15 @@ export function parse(frame) {
       return [scalars(rest.slice(0, 64))];
   }
   return [rest];
+}
+
+/**
+ * Frames as a batch. Characters that may change in company are escaped: old WebKit composes what it sends (NFC).
+ */
+export function toBatch(frames) {
+  return JSON.stringify(frames).replace(COMPOSING, function (character) {
+    return "\\u" + ("000" + character.charCodeAt(0).toString(16)).slice(-4);
+  });
 }
 
 /** A batch as its frames. Throws for what is none: the carrier is broken, and somebody else has answered. */

@@ -2,8 +2,11 @@
  * HTTP requests: XMLHttpRequest, which every engine has, and XDomainRequest for other origins in Internet Explorer 8
  * and 9.
  *
- * Whoever asks is told by two calls: batch(text, where) with a batch, and end(how) once, with "" for a whole answer.
+ * Whoever asks is told: alive() when something comes, batch(text, where) with a batch, and end(how) once, with "" for a
+ * whole answer.
  */
+
+import { toBatch } from "./frames.js";
 
 /** Whether this engine can ask an address of this, or another (`cross`), origin and read the answer. */
 export function hasHttp(cross) {
@@ -29,6 +32,7 @@ export function request(asker, url, body, grown) {
     } catch (error) {
       // Internet Explorer before 10 lets nobody read before the end.
     }
+    if (!complete) asker.alive();
     if (grown && status === 200) grown(text);
     // What was cut may look complete: it is believed only if it parses.
     else if (complete && status && status !== 204) asker.batch(text, "HTTP " + status);
@@ -73,10 +77,10 @@ export function request(asker, url, body, grown) {
 
 /** One poll: the answer is a batch. */
 export function poll(carrier, url, first) {
-  return request(carrier, url, JSON.stringify([first].concat(carrier.messages())));
+  return request(carrier, url, toBatch([first].concat(carrier.messages())));
 }
 
 /** Sends frames up: the way of all transports but those that live without CORS. */
 export function post(asker, url, frames) {
-  return request(asker, url, JSON.stringify(frames));
+  return request(asker, url, toBatch(frames));
 }

@@ -103,7 +103,7 @@ Machine.prototype = {
 
   /** An ack in a request that was not answered is due again. */
   _unannounced: function () {
-    this._announced = Math.min(this._announced, this._received - 1);
+    this._announced = Math.max(0, Math.min(this._announced, this._received - 1));
     this._newsSince = 0;
   },
 

@@ -4,6 +4,7 @@
  * Used by the transports that live without CORS. A frame or script of another origin reaches the page by postMessage,
  * where it has it; a call-back is known by its name, which nobody can guess.
  */
+import { toBatch } from "./frames.js";
 import { random } from "./random.js";
 
 export function hasDocument() {
@@ -61,7 +62,7 @@ export function submit(asker, url, frames) {
   });
   var element = hidden(
     '<iframe name="' + callback.name + '"></iframe><form method="POST" accept-charset="UTF-8" target="' + callback.name +
-      '"><input name="batch"><input name="callback" value="' + callback.name + '"></form>'
+      '"><textarea name="batch"></textarea><input name="callback" value="' + callback.name + '"></form>'
   );
   var form = element.lastChild;
   function finish(how) {
@@ -74,7 +75,7 @@ export function submit(asker, url, frames) {
     if (how !== null) asker.end(how);
   }
   form.action = url;
-  form.firstChild.value = JSON.stringify(frames);
+  form.firstChild.value = toBatch(frames);
   form.submit();
   return {
     stop: function () {

@@ -31,8 +31,7 @@ function resolve(url) {
       url = anchor.href;
     }
   }
-  if (/[?#]/.test(url)) throw new Error("Realtime: no query or fragment in the URL; options.auth is for what the server is to know");
-  return url.replace(/\/$/, "");
+  return url.replace(/#.*/, "");
 }
 
 /** Makes the class whose `options.transports` may name the `known` transports, and has them all where it is missing. */
@@ -78,14 +77,14 @@ var prototype = {
 
   /** Sends a text, an ArrayBuffer or a view of one. It is buffered until it can go, and goes exactly once. */
   send: function (data) {
-    var isBinary = hasBuffers && (data instanceof ArrayBuffer || (data && data.buffer instanceof ArrayBuffer)), size;
+    var buffer = (data && data.buffer) || data, size;
+    var isBinary = hasBuffers && {}.toString.call(buffer) === "[object ArrayBuffer]"; // of whatever frame's
     if (!isBinary) {
       if (typeof Blob !== "undefined" && data instanceof Blob) {
         throw new TypeError("Realtime: a Blob can't be sent; send what its arrayBuffer() gives");
       }
       data = scalars(String(data));
-    } else if (data.buffer) data = new Uint8Array(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
-    else data = new Uint8Array(new Uint8Array(data)); // a copy: the application may go on with its own
+    } else data = new Uint8Array(new Uint8Array(buffer, data.byteOffset || 0, data.byteLength)); // a copy, as it is now
     size = isBinary ? data.length : utf8Length(data);
     if (this.readyState < 2) {
       if (this.bufferedAmount + size > (this._options.maxBuffered || MAX_BUFFERED)) {
@@ -102,8 +101,10 @@ var prototype = {
   /** Closes the session behind everything that was sent. */
   close: function (code, reason) {
     if (code === undefined) code = 1000;
+    reason = reason === undefined ? "" : scalars(String(reason));
+    if (utf8Length(reason) > 123) throw new Error("Realtime: the reason of a close is at most 123 bytes long");
     if (code !== 1000 && !(code >= 3000 && code < 5000)) throw new Error("Realtime: a close code is 1000 or one from 3000 to 4999");
-    if (this.readyState < 2) this._driver._close(code, reason === undefined ? "" : String(reason));
+    if (this.readyState < 2) this._driver._close(code, reason);
     else this._cease();
   },
 
@@ -138,6 +139,7 @@ var prototype = {
   },
 
   _open: function () {
+    this._driver = null;
     this._reset();
     this._driver = drive(this, this.url, this._transports, this._options);
   },
@@ -197,7 +199,7 @@ var prototype = {
 
   _message: function (data) {
     if (typeof data !== "string" && hasBuffers) {
-      if (!(data instanceof ArrayBuffer)) data = new Uint8Array(data).buffer;
+      if (data.push) data = new Uint8Array(data).buffer; // it came as base64
       if (this.binaryType === "blob") data = new Blob([data]);
     }
     this._tell("message", { data: data });
@@ -209,6 +211,13 @@ var prototype = {
 
   _closed: function (code, reason, wasClean, delay) {
     var self = this, opened = this.readyState > 0, wait;
+    if (!this._driver) {
+      // It failed at once. Whoever asked for it has had no time to listen yet.
+      setTimeout(function () {
+        self._closed(code, reason, wasClean, delay);
+      }, 0);
+      return;
+    }
     var reopens = !!this._options.reopen && this.readyState < 2 && REOPENS.test(code);
     this.readyState = 3;
     this.state = "closed";

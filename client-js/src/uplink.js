@@ -38,6 +38,11 @@ Uplink.prototype = {
     });
   },
 
+  /** How long the batch may take: twice as long after each failure, as it may be the network that is slow. */
+  _patience: function (least) {
+    return least * Math.pow(2, Math.min(this._fails, 4));
+  },
+
   /** Makes one request of these frames. `done` hears how it went, "" for well; not when the session has ended. */
   _say: function (frames, done) {
     var driver = this._driver, asker = new Carrier(driver, { kind: POLL }), post = driver._poster();
@@ -46,7 +51,7 @@ Uplink.prototype = {
       driver._stop(asker);
       if (done && !driver._machine._over) done(how);
     };
-    if (post) asker._link = post(asker, driver._base + "send", frames);
+    if (post) asker._link = post(asker, driver._address("send"), frames);
     return asker;
   },
 

@@ -206,9 +206,44 @@ for (const [which, code] of Object.entries(scripts)) {
   });
 }
 
+test("a POST that is slow is given twice the time after each failure, and an answer that grows is waited for", () => {
+  const page = new Browser(source);
+  const session = page.connect("/chat", { transports: ["long_polling"], postTimeout: 1000, attachTimeout: 1000 });
+  page.advance(900);
+  page.request("/v1/long_polling").grow(" "); // something comes: it is alive
+  page.advance(900);
+  page.request("/v1/long_polling").answer(200, [opened({ transport: "long_polling" })]);
+  page.advance(0);
+  assert.equal(session.readyState, 1);
+  session.send("large");
+  const lives = [];
+  for (let i = 0; i < 3; i++) {
+    const began = page.now, post = page.request("/v1/send");
+    while (!post.aborted) page.advance(100);
+    lives.push(Math.round((page.now - began) / 1000));
+    while (!page.pending("/v1/send").length) page.advance(50);
+  }
+  assert.deepEqual(lives, [1, 2, 4]);
+  page.request("/v1/send").answer(200, ["a1,1"]);
+  assert.deepEqual([...session.unacknowledged], []);
+});
+
+test("the endpoint's query goes with every request, its fragment with none", () => {
+  const started = {
+    websocket: (page) => page.socket.url,
+    sse: (page) => page.stream.url,
+    long_polling: (page) => page.request("/v1/long_polling").url,
+    jsonp: (page) => page.script.src
+  };
+  for (const [name, url] of Object.entries(started)) {
+    const page = new Browser(source);
+    page.connect("/chat/?room=a%26b#top", { transports: [name] });
+    assert.match(url(page), new RegExp(`^(http|ws)://app\\.example/chat/v1/${name}\\?room=a%26b(&[^#]*)?$`));
+  }
+});
+
 test("wrong uses throw a sentence", () => {
   const page = new Browser(source, { without: ["EventSource"] });
-  assert.throws(() => page.connect("/chat?room=1"), /query/);
   assert.throws(() => page.connect("/chat", { transports: ["flash"] }), /no transport flash/);
   assert.throws(() => page.connect("/chat", { transports: [] }), /empty/);
   assert.throws(() => page.run("Realtime('/chat')"), /new/);

@@ -28,6 +28,8 @@ __all__ = ["PROBES"]
 # A piece of a stream that comes so much later than the answer to what provoked it is held back, in seconds.
 LAG = 0.1
 NUDGES = 3
+# A wait is cut into so many.
+PARTS = 8
 
 
 # -- WebSocket -----------------------------------------------------------------------------------------------------
@@ -228,12 +230,17 @@ class Stream:
         return sum(1 for _, frame in self.frames if frame[:1] == "p")
 
     async def until(self, happened: Callable[[], object], limit: float) -> bool:
-        """Waits until something has happened, or the stream is over; whether it happened in `limit` seconds."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(limit):
-                while not happened() and not self.over:
-                    self._news.clear()
-                    await self._news.wait()
+        """Waits until something has happened, or the stream is over; whether it happened in `limit` seconds.
+
+        They are waited for in parts: a pause of this process uses up one of them, and is not blamed on the network.
+        """
+        for _ in range(PARTS):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(limit / PARTS):
+                    while not happened() and not self.over:
+                        self._news.clear()
+                        await self._news.wait()
+                    break
         return bool(happened())
 
 

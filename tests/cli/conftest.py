@@ -8,11 +8,21 @@ from collections.abc import Iterator
 
 import pytest
 
-from .program import COMMAND, ENVIRONMENT, PATIENCE
+from ..patience import PATIENCE
+from .program import COMMAND, ENVIRONMENT
+
+
+@pytest.fixture(scope="session", autouse=True)
+def heed_interrupts() -> None:
+    """Ctrl-C reaches our subprocesses: a shell that starts the tests in the background (`&`) has them ignore SIGINT,
+    and they would inherit that.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
-def demo() -> Iterator[str]:
+def demo(heed_interrupts: None) -> Iterator[str]:
     """The URL of a running `realtime demo`, up to and with the prefix."""
     command = [*COMMAND, "demo", "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, env=ENVIRONMENT, text=True) as process:

@@ -10,12 +10,12 @@ from asyncio.subprocess import PIPE, Process
 from pathlib import Path
 from typing import IO
 
+from ..patience import arrives, within
+
 ROOT = Path(__file__).parents[2]
 COMMAND = (sys.executable, "-W", "error", "-m", "realtime")
 # As installed, whichever copy of the package is being tested.
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDEVMODE": "", "COVERAGE_PROCESS_START": ""}
-# So long any one thing may take, in seconds: far more than it does.
-PATIENCE = 20.0
 
 
 class Program:
@@ -43,7 +43,7 @@ class Program:
             self.process.stdin.close()
         for stream in (self.process.stdout, self.process.stderr):
             if stream is not None:
-                await asyncio.wait_for(stream.read(), PATIENCE)
+                await arrives(stream.read(), "the end of its output, after it was killed")
         await self.process.wait()
 
     def say(self, text: str | bytes) -> None:
@@ -73,7 +73,7 @@ class Program:
         return line
 
     async def _line(self, stream: asyncio.StreamReader) -> str:
-        async with asyncio.timeout(PATIENCE):
+        async with within(f"a line of {self._command[-4:]}"):
             return (await stream.readline()).decode().removesuffix("\n")
 
     def interrupt(self, number: int = signal.SIGINT) -> None:
@@ -82,7 +82,7 @@ class Program:
 
     async def ended(self) -> int:
         """Waits for its end; returns the exit code."""
-        async with asyncio.timeout(PATIENCE):
+        async with within(f"the end of {self._command[-4:]}"):
             return await self.process.wait()
 
     async def rest(self) -> tuple[str, str]:
@@ -93,7 +93,7 @@ class Program:
     async def rest_bytes(self) -> tuple[bytes, bytes]:
         """The same as bytes."""
         streams = [stream for stream in (self.process.stdout, self.process.stderr) if stream is not None]
-        async with asyncio.timeout(PATIENCE):
+        async with within(f"the end of what {self._command[-4:]} says"):
             *out, err = await asyncio.gather(*(stream.read() for stream in streams))
         return b"".join(out), err
 

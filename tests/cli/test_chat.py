@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -11,6 +10,7 @@ import realtime
 from realtime.cli.chat import Chat
 from realtime.testing import Clients
 
+from ..patience import within
 from .program import Program
 
 
@@ -24,7 +24,7 @@ class Guest:
         await self.session.send(text)
 
     async def hear(self) -> str:
-        async with asyncio.timeout(20):
+        async with within():
             return str(await self.session.receive())
 
     async def ask(self, text: str | bytes) -> str:

@@ -66,7 +66,7 @@ async def test_a_signal_ends_it_at_once_and_quietly_whoever_is_connected(number:
         demo.interrupt(number)
         assert await demo.ended() == 0
         # Polls are held for 20 s and sessions kept for 120.
-        assert asyncio.get_running_loop().time() - started < 5
+        assert asyncio.get_running_loop().time() - started < 15
         out, err = await demo.rest()
         assert err == ""
         assert len(out.splitlines()) == 5

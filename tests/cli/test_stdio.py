@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from realtime.cli.pipe import describe
@@ -26,6 +26,7 @@ def pipe() -> Iterator[tuple[int, int]]:
             continue
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a pause is not our slowness
 @given(st.lists(st.binary(max_size=12).filter(lambda line: b"\n" not in line)), st.lists(st.integers(1, 9)))
 def test_lines_are_the_same_however_they_are_cut(lines: list[bytes], cuts: list[int]) -> None:
     data = b"".join(line + b"\n" for line in lines)

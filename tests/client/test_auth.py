@@ -12,6 +12,7 @@ import pytest
 import realtime
 from realtime.testing import FaultProxy
 
+from ..patience import arrives, within
 from ..web.place import Place, eventually, serving
 
 TRANSPORTS = ("websocket", "sse", "xhr_streaming", "multipart", "long_polling", "polling")
@@ -64,7 +65,7 @@ def connect(place: Place, transport: str, auth: Any) -> realtime.connect:
 @asynccontextmanager
 async def connected(place: Place, transport: str, auth: Any) -> AsyncIterator[realtime.ClientSession]:
     """A session on this transport."""
-    async with asyncio.timeout(20), connect(place, transport, auth) as session:
+    async with within(), connect(place, transport, auth) as session:
         if session.transport != transport:
             await session.switch(transport)
         yield session
@@ -148,7 +149,7 @@ async def test_a_client_that_has_no_better_gives_up(transport: str, auth: Any) -
             assert carrier is not None
             carrier.link.abort()
         await client.send("hello")
-        async with asyncio.timeout(5):
+        async with within():
             await client.wait_closed()
         assert client.close_code == 4401
         assert "expired" in str(client.close_reason)
@@ -164,6 +165,6 @@ async def test_a_lost_connection_delays_fresh_auth_data() -> None:
                 carrier = session._machine.carrier
                 assert carrier is not None
                 carrier.link.abort()
-                await asyncio.wait_for(client.reauthorize("two"), 10)
+                await arrives(client.reauthorize("two"))
                 assert session.request.auth == "two"
         await eventually(lambda: len(place.rt) == 0)

@@ -14,6 +14,8 @@ from aiohttp import web
 import realtime
 from realtime.testing import FaultProxy, VirtualClock
 
+from ..patience import eventually
+
 TRANSPORTS = ["websocket", "xhr_streaming", "sse", "long_polling", "polling"]  # what is tried by default
 ALL = [*TRANSPORTS, "multipart"]
 each_transport = pytest.mark.parametrize("transport", ALL)
@@ -56,6 +58,16 @@ async def state_becomes(session: realtime.ClientSession, wanted: Callable[[], bo
             await news.wait()
     finally:
         undo()
+
+
+async def passes(clock: VirtualClock, until: Callable[[], object]) -> None:
+    """Lets time pass on a clock, with some turns of the event loop for every half second, until a condition holds."""
+
+    def holds() -> bool:
+        clock.advance(0.5)
+        return bool(until())
+
+    await eventually(holds)
 
 
 @each_transport
@@ -203,9 +215,9 @@ async def test_auth_data_stay_out_of_the_url() -> None:
     async with serving(server) as url:
         port = int(url.split(":")[2].split("/")[0])
         async with FaultProxy("127.0.0.1", port) as proxy:
-            async with realtime.connect(f"{proxy.url}/realtime/echo", auth="a secret") as session:
+            async with realtime.connect(f"{proxy.url}/realtime/echo", auth="a secret", race_delay=60.0) as session:
                 assert session.transport == "websocket"
-            async with realtime.connect(f"{proxy.url}/realtime/echo"):
+            async with realtime.connect(f"{proxy.url}/realtime/echo", race_delay=60.0):
                 pass
             targets = [event.request.target for event in proxy.log if event.kind == "request" and event.request]
         assert "open=" not in targets[0]
@@ -235,7 +247,8 @@ async def test_a_transport_the_endpoint_does_not_allow() -> None:
 async def test_a_session_that_expires_lists_what_was_never_acknowledged(transport: str) -> None:
     """The cable is cut for longer than the resume window: both sides are told, with a code, and the client can list
     what it sent that the server never said it had."""
-    server = realtime.Server(ping_interval=0.1, ping_timeout=0.1, resume_window=0.3, poll_interval=(0.01, 0.02))
+    clock = VirtualClock()
+    server = realtime.Server(clock=clock)
     ended: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
 
     @server.endpoint("/sink")
@@ -248,24 +261,20 @@ async def test_a_session_that_expires_lists_what_was_never_acknowledged(transpor
         port = int(url.split(":")[2].split("/")[0])
         async with FaultProxy("127.0.0.1", port) as proxy:
             session = await realtime.connect(
-                f"{proxy.url}/realtime/sink",
-                transports=[transport],
-                attach_timeout=0.1,
-                post_timeout=0.1,
-                backoff=(0.01, 0.05),
+                f"{proxy.url}/realtime/sink", transports=[transport], clock=clock, backoff=(0.01, 0.05)
             )
             await session.send("arrives")
             await session.flush()
             proxy.unplug()
             await session.send("never")
             await session.send(b"ever")
-            await session.wait_closed()
+            await passes(clock, lambda: session.closed)
             assert session.close_code in (4410, 4411)
             assert session.unacknowledged == ["never", b"ever"]
             with pytest.raises(realtime.SessionClosed):
                 await session.flush()
-            if transport != "polling":  # whose clients count as present for 90 s
-                assert await ended == 4410
+            await passes(clock, ended.done)
+            assert await ended == 4410
             await session.close()
 
 
@@ -367,9 +376,7 @@ async def test_a_silent_server_is_noticed_by_the_clock() -> None:
     async with serving(echo_server()) as url:
         port = int(url.split(":")[2].split("/")[0])
         async with FaultProxy("127.0.0.1", port) as proxy:
-            session = await realtime.connect(
-                f"{proxy.url}/realtime/echo", transports=["websocket"], clock=clock, attach_timeout=0.05
-            )
+            session = await realtime.connect(f"{proxy.url}/realtime/echo", transports=["websocket"], clock=clock)
             proxy.unplug()
             await session.send("into the void")
             clock.advance(29.9)

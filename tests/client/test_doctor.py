@@ -16,8 +16,8 @@ import realtime
 from realtime.client.doctor import Examination, examine
 from realtime.client.drivers import BROWSERS_ONLY
 from realtime.client.findings import STATES, Finding
-from realtime.client.probes import PROBES
-from realtime.client.probing import Place
+from realtime.client.probes import PROBES, Stream
+from realtime.client.probing import Place, Probe
 from realtime.client.remedies import remedies
 from realtime.testing import (
     Answer,
@@ -39,6 +39,8 @@ from realtime.testing import (
     serve,
 )
 from realtime.transports import TRANSPORTS
+
+from ..patience import arrives, leap, steady
 
 STREAMS = ("sse", "xhr_streaming", "multipart")
 
@@ -80,6 +82,7 @@ def polls(request: ProxiedRequest) -> bool:
     return "/v1/long_polling" in request.target
 
 
+@steady
 async def test_all_is_well() -> None:
     async with echo() as (rt, _, url):
         found = await examine(url, patience=0.1)
@@ -106,6 +109,7 @@ async def test_all_is_well() -> None:
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Fault) else None,
 )
+@steady
 async def test_what_happens_to_websockets(fault: Fault, state: str, word: str) -> None:
     async with echo() as (_, proxy, url):
         rule = proxy.add(fault)
@@ -132,6 +136,7 @@ async def test_what_happens_to_websockets(fault: Fault, state: str, word: str) -
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Fault) else None,
 )
+@steady
 async def test_what_happens_to_streams(fault: Fault, state: str) -> None:
     async with echo() as (_, proxy, url):
         proxy.add(fault)
@@ -142,6 +147,7 @@ async def test_what_happens_to_streams(fault: Fault, state: str) -> None:
 
 
 @pytest.mark.parametrize("transport", ["websocket", *STREAMS])
+@steady
 async def test_idle_connections_that_are_cut(transport: str) -> None:
     async with echo() as (_, proxy, url):
         proxy.add(Cut(after_idle=0.5))
@@ -152,6 +158,7 @@ async def test_idle_connections_that_are_cut(transport: str) -> None:
         assert 0.4 < finding.cut_after < 1.5
 
 
+@steady
 async def test_held_polls_that_are_cut() -> None:
     async with echo() as (_, proxy, url):
         proxy.add(Cut(match=polls, after_seconds=0.5, skip=1))
@@ -160,6 +167,7 @@ async def test_held_polls_that_are_cut() -> None:
         assert (finding.state, finding.through) == ("cut", True)
 
 
+@steady
 async def test_held_polls_that_are_never_answered() -> None:
     async with echo() as (_, proxy, url):
         proxy.add(DropResponse(match=polls, skip=1, end="hang"))
@@ -168,6 +176,7 @@ async def test_held_polls_that_are_never_answered() -> None:
         assert not found.through
 
 
+@steady
 async def test_pings_of_the_server_are_answered_while_idle() -> None:
     """A server that pings often takes nobody for gone, and nothing is called idle that is not."""
     async with echo(ping_interval=0.2, ping_timeout=0.2) as (rt, _, url):
@@ -176,6 +185,7 @@ async def test_pings_of_the_server_are_answered_while_idle() -> None:
         assert len(rt) == 0
 
 
+@steady
 async def test_policy_is_no_evidence() -> None:
     async with echo(transports=("websocket", "long_polling")) as (_, _, url):
         found = await examine(url, patience=0.1)
@@ -185,6 +195,7 @@ async def test_policy_is_no_evidence() -> None:
         assert "says nothing about the network" in advice
 
 
+@steady
 async def test_a_server_that_lets_nobody_in() -> None:
     async with echo() as (rt, _, url):
 
@@ -204,6 +215,7 @@ async def test_a_server_that_lets_nobody_in() -> None:
         assert len(rt) == 0
 
 
+@steady
 async def test_an_endpoint_whose_handler_returns_or_talks_at_once() -> None:
     rt = realtime.Server()
 
@@ -224,6 +236,7 @@ async def test_an_endpoint_whose_handler_returns_or_talks_at_once() -> None:
         assert len(rt) == 0
 
 
+@steady
 async def test_a_small_window_is_not_exceeded() -> None:
     """A handler that never receives, with the smallest window there is."""
     rt = realtime.Server(max_queue=16, max_queue_size=65_536, max_batch=18)
@@ -237,6 +250,7 @@ async def test_a_small_window_is_not_exceeded() -> None:
         assert states(found) == {}
 
 
+@steady
 async def test_applications_see_no_message() -> None:
     seen: list[object] = []
     rt = realtime.Server()
@@ -253,6 +267,7 @@ async def test_applications_see_no_message() -> None:
     assert seen == [(1000, 0)] * len(PROBES)
 
 
+@steady
 async def test_a_path_where_nothing_is() -> None:
     async with echo() as (_, proxy, _):
         found = await examine(f"{proxy.url}/elsewhere", patience=0.1)
@@ -264,6 +279,7 @@ async def test_a_path_where_nothing_is() -> None:
         assert "there is no endpoint" in found.advice[0]
 
 
+@steady
 async def test_a_server_that_is_something_else() -> None:
     async def page(request: web.Request) -> web.Response:
         return web.Response(text="[]" if request.method == "POST" else "<html>", headers={"Server": "other/1"})
@@ -276,13 +292,15 @@ async def test_a_server_that_is_something_else() -> None:
         assert "other/1" in found.findings[0].what
 
 
+@steady
 async def test_nobody_listens(unused_tcp_port: int) -> None:
     found = await examine(f"http://127.0.0.1:{unused_tcp_port}/realtime/echo")
     assert set(states(found).values()) == {"unreachable"}
     assert "refused" in found.findings[0].what
-    assert found.seconds < 2
+    assert found.seconds < 10
 
 
+@steady
 async def test_a_black_hole_takes_no_longer_than_the_time_out() -> None:
     async with echo() as (_, proxy, url):
         proxy.add(BlackHole())
@@ -292,6 +310,7 @@ async def test_a_black_hole_takes_no_longer_than_the_time_out() -> None:
         assert found.seconds < 3.5
 
 
+@steady
 async def test_answers_that_take_too_long_for_everything() -> None:
     """Each answer comes in time, all of them together do not: what was seen counts."""
     async with echo() as (_, proxy, url):
@@ -301,6 +320,7 @@ async def test_answers_that_take_too_long_for_everything() -> None:
         assert {finding.transport: finding.state for finding in found.findings}["websocket"] == "ok"
 
 
+@steady
 async def test_bodies_that_are_cut_on_the_way() -> None:
     async with echo() as (_, proxy, url):
         proxy.add(TruncateRequest())
@@ -308,6 +328,7 @@ async def test_bodies_that_are_cut_on_the_way() -> None:
         assert not found.through
 
 
+@steady
 async def test_two_servers_that_do_not_know_each_others_sessions() -> None:
     """What several workers without stickiness look like."""
     async with echo() as (_, _, one), echo() as (_, _, other):
@@ -349,6 +370,34 @@ async def test_wrong_arguments(url: str, options: dict[str, Any]) -> None:
         await examine(url, **options)
 
 
+def nowhere() -> Place:
+    """A place that no request is made from."""
+    return Place(
+        url=URL("http://localhost/"),
+        headers={},
+        auth=None,
+        proxy=None,
+        http=aiohttp.ClientSession,
+        step=1.0,
+        patience=1.0,
+        goodbye=1.0,
+        deadline=1.0,
+        realtime=True,
+    )
+
+
+async def test_a_pause_of_this_process_is_not_blamed_on_the_network() -> None:
+    stream = Stream(Probe(nowhere(), Finding("sse")))
+    come: list[str] = []
+    waiting = asyncio.create_task(stream.until(lambda: come, 40.0))
+    await asyncio.sleep(0)
+    leap(60)  # as if the process had been stopped
+    await asyncio.sleep(0.01)
+    come.append("what lay in the socket all the time")
+    stream._news.set()
+    assert await arrives(waiting)
+
+
 def test_there_is_a_probe_for_each_transport_that_no_page_is_needed_for() -> None:
     assert list(PROBES) == [name for name in TRANSPORTS if name not in BROWSERS_ONLY]
 
@@ -362,18 +411,6 @@ async def test_what_only_browsers_run_is_not_tried(name: str) -> None:
 @pytest.mark.parametrize("state", STATES)
 def test_every_state_is_advised_on_in_whole_sentences(state: str) -> None:
     finding = Finding("sse", state=state, what="something", status=403, code=4406, lag=0.2, cut_after=1.0)
-    place = Place(
-        url=URL("http://localhost/"),
-        headers={},
-        auth=None,
-        proxy=None,
-        http=aiohttp.ClientSession,
-        step=1.0,
-        patience=1.0,
-        goodbye=1.0,
-        deadline=1.0,
-        realtime=True,
-    )
-    for advice in remedies([finding], place):
+    for advice in remedies([finding], nowhere()):
         assert advice.endswith((".", ").", "port."))
         assert "{" not in advice

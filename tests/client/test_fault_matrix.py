@@ -28,6 +28,7 @@ from realtime.testing import (
 )
 from realtime.testing.fault_proxy.faults import End
 
+from ..patience import steady
 from .soak import assert_exactly_once, soak_server
 
 COUNT = 2000
@@ -154,6 +155,7 @@ async def test_one_transport_under_one_fault(transport: str, faults: list[Fault]
 
 
 @pytest.mark.parametrize("transport", STREAMS)
+@steady
 async def test_streams_recycled_every_8_kilobytes(transport: str) -> None:
     async with soak_server(COUNT, max_stream_size=8192) as soak:
         begun = soak.proxy.add(Lag(seconds=0.0, match=streams))

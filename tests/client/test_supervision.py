@@ -21,6 +21,7 @@ from realtime.testing import (
     StripUpgrade,
 )
 
+from ..patience import steady
 from .soak import Soak, assert_exactly_once, soak_server
 
 
@@ -46,6 +47,7 @@ NO_WEBSOCKET: dict[str, list[Fault]] = {
 
 
 @pytest.mark.parametrize("faults", NO_WEBSOCKET.values(), ids=NO_WEBSOCKET.keys())
+@steady
 async def test_without_websocket_http_carries_one_session(faults: list[Fault]) -> None:
     """Whatever happens to the WebSocket, the session comes by HTTP: one session, nothing lost, and it says why."""
     async with soak_server(200) as soak:
@@ -58,6 +60,7 @@ async def test_without_websocket_http_carries_one_session(faults: list[Fault]) -
         assert any(rule.fired for rule in rules)
 
 
+@steady
 async def test_a_good_network_is_asked_once() -> None:
     """Where the WebSocket works, nothing else is tried."""
     async with soak_server(10) as soak:
@@ -68,6 +71,7 @@ async def test_a_good_network_is_asked_once() -> None:
         assert (session.transport, dict(session.attempts)) == ("websocket", {})
 
 
+@steady
 async def test_a_websocket_that_is_only_slow_still_wins() -> None:
     """HTTP starts beside it, with a lower generation: the server prefers the WebSocket when it arrives."""
     async with soak_server(50) as soak:
@@ -78,6 +82,7 @@ async def test_a_websocket_that_is_only_slow_still_wins() -> None:
 
 
 @pytest.mark.parametrize("stream", ["xhr_streaming", "sse", "multipart"])
+@steady
 async def test_a_held_stream_moves_the_session_to_long_polling(stream: str) -> None:
     async with soak_server(2000) as soak:
         held = soak.proxy.add(HoldResponse(match=streams))
@@ -88,6 +93,7 @@ async def test_a_held_stream_moves_the_session_to_long_polling(stream: str) -> N
         assert "held back" in session.attempts[stream]
 
 
+@steady
 async def test_what_holds_one_stream_holds_them_all() -> None:
     async with soak_server(10) as soak:
         held = soak.proxy.add(HoldResponse(match=streams))
@@ -112,9 +118,12 @@ async def carried_by(session: realtime.ClientSession, transport: str) -> None:
 
 async def parked(soak: Soak, **options: object) -> realtime.ClientSession:
     """A session that exchanges nothing."""
-    return await realtime.connect(soak.url, **{"attach_timeout": 1.0, **options})  # type: ignore[arg-type] # options
+    session = await realtime.connect(soak.url, **{"attach_timeout": 1.0, **options})  # type: ignore[arg-type] # options
+    soak.left.append(session)
+    return session
 
 
+@steady
 async def test_a_websocket_that_dies_early_again_and_again_is_tried_ever_more_seldom() -> None:
     async with soak_server(1) as soak:
         killed = soak.proxy.add(KillWebSocket(after_frames=1))
@@ -129,6 +138,7 @@ async def test_a_websocket_that_dies_early_again_and_again_is_tried_ever_more_se
         await session.close()
 
 
+@steady
 async def test_another_network_is_another_chance() -> None:
     """What failed in the old network says nothing about the new one."""
     async with soak_server(1) as soak:
@@ -141,6 +151,7 @@ async def test_another_network_is_another_chance() -> None:
         await session.close()
 
 
+@steady
 async def test_a_poll_upgrades_to_a_stream_when_no_websocket_gets_through() -> None:
     async with soak_server(1) as soak:
         soak.proxy.add(RefuseWebSocket())
@@ -154,6 +165,7 @@ async def test_a_poll_upgrades_to_a_stream_when_no_websocket_gets_through() -> N
         await session.close()
 
 
+@steady
 async def test_policy_is_no_evidence() -> None:
     """A transport that the endpoint refuses is not tried again, and not told as a failure of the network."""
     async with soak_server(10, transports=("long_polling", "polling")) as soak:

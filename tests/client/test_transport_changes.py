@@ -10,6 +10,7 @@ import pytest
 import realtime
 from realtime.testing import DropResponse, KillWebSocket, RefuseWebSocket, RepeatRequest
 
+from ..patience import steady
 from .soak import assert_exactly_once, soak_server
 
 ALL = ["websocket", "xhr_streaming", "sse", "multipart", "long_polling", "polling"]
@@ -46,6 +47,7 @@ async def received(session: realtime.ClientSession, number: int) -> None:
     ],
     ids="-".join,
 )
+@steady
 async def test_long_run_over_changing_transports(route: list[str]) -> None:
     count, every = 6000, 300
     changes: list[str] = []
@@ -57,7 +59,7 @@ async def test_long_run_over_changing_transports(route: list[str]) -> None:
             changes.append(transport)
 
     async with soak_server(count) as soak:
-        server, client, _ = await soak.run(transports=ALL, upgrade=False, meanwhile=move)
+        server, client, _ = await soak.run(transports=ALL, upgrade=False, meanwhile=move, attach_timeout=30.0)
         assert_exactly_once(server, client, count)
         assert len(changes) >= 10
 
@@ -87,6 +89,7 @@ async def test_long_run_over_changing_transports_and_faults() -> None:
         assert moves.count(True) >= 5
 
 
+@steady
 async def test_a_client_comes_home_to_the_websocket() -> None:
     """A WebSocket that is refused at first and let through later: the session upgrades by itself."""
     async with soak_server(1) as soak:

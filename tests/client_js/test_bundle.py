@@ -25,7 +25,7 @@ needs_node = pytest.mark.skipif(
 
 def npm(script: str) -> None:
     """Runs a script of package.json; what it says is in the report if it fails."""
-    done = subprocess.run(["npm", "run", "--silent", script], cwd=CLIENT, capture_output=True, text=True, timeout=110)
+    done = subprocess.run(["npm", "run", "--silent", script], cwd=CLIENT, capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

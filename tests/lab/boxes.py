@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import re
 import shutil
 import socket
@@ -17,11 +18,11 @@ from pathlib import Path
 
 import pytest
 
+from ..patience import within
+
 __all__ = ["BOXES", "Box", "documented", "standing"]
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "deployment.md"
-# How long a box may take to listen, in seconds. It takes a twentieth.
-PATIENCE = 10.0
 
 NGINX = """
 daemon off;
@@ -153,10 +154,12 @@ def _find(program: str) -> str:
 
 
 def _free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
+    """A port for a box, which binds it later: one that the system gives to nobody who asks for any, as tests do."""
+    while True:
+        port = random.SystemRandom().randrange(20_000, 32_000)
+        with socket.socket() as sock, contextlib.suppress(OSError):
+            sock.bind(("127.0.0.1", port))
+            return port
 
 
 @contextlib.asynccontextmanager
@@ -184,14 +187,15 @@ async def standing(name: str, upstream: int, directory: Path) -> AsyncIterator[s
         try:
             await asyncio.wait_for(process.wait(), 2.0)
         except TimeoutError:
-            process.kill()
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
             await process.wait()
         await complaints
 
 
 async def _listening(port: int, process: asyncio.subprocess.Process, complaints: asyncio.Task[bytes]) -> None:
     """Waits until something listens; there is no event for that."""
-    async with asyncio.timeout(PATIENCE):
+    async with within("that the box listens"):
         while True:
             try:
                 _, writer = await asyncio.open_connection("127.0.0.1", port)

@@ -12,6 +12,7 @@ from aiohttp.test_utils import TestServer
 import realtime
 from realtime.testing import serve
 
+from ..patience import Pauses
 from .boxes import standing
 
 __all__: list[str] = []
@@ -28,8 +29,10 @@ async def server() -> AsyncIterator[TestServer]:
             await session.send(message)
 
     async with serve(rt) as running:
-        yield running
-        assert all(session.state != "open" for session in rt.sessions), "somebody left a session open"
+        with Pauses() as pauses:
+            yield running
+        # In a pause a goodbye may come too late for who said it.
+        assert pauses.any or all(session.state != "open" for session in rt.sessions), "somebody left a session open"
 
 
 @pytest.fixture

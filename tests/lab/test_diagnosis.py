@@ -8,6 +8,7 @@ import pytest
 
 from realtime.client.doctor import Examination, examine
 
+from ..patience import steady
 from .boxes import BOXES
 from .expected import ALL, EXPECTED, PATIENCE, through
 
@@ -33,6 +34,7 @@ def test_every_box_is_expected_to_do_something() -> None:
 
 
 @pytest.mark.parametrize("name", EXPECTED)
+@steady
 async def test_diagnosis(name: str, box: Put) -> None:
     found = await examine(await box(name), patience=PATIENCE.get(name, 0.2))
     assert states(found) == EXPECTED[name], [finding.what for finding in found.findings]
@@ -51,6 +53,7 @@ async def test_diagnosis(name: str, box: Put) -> None:
             assert 0 < finding.round_trip < 1
 
 
+@steady
 async def test_what_is_cut_is_timed_and_comes_last(box: Put) -> None:
     found = await examine(await box("nginx that cuts after 1 s"), patience=1.6)
     for finding in found.findings:
@@ -61,6 +64,7 @@ async def test_what_is_cut_is_timed_and_comes_last(box: Put) -> None:
     assert "ping_interval below it (it is 20 s)" in " ".join(found.advice)
 
 
+@steady
 async def test_a_lag_is_measured_and_what_has_none_comes_first(box: Put) -> None:
     found = await examine(await box("haproxy as it comes"), patience=0)
     lags = {finding.transport: finding.lag for finding in found.findings if finding.state == "lagged"}

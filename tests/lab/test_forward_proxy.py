@@ -16,11 +16,13 @@ import realtime
 from realtime.client.doctor import examine
 
 from ..client.soak import assert_exactly_once, soak_server
+from ..patience import steady
 from .expected import ALL, STREAMS
 from .forward import ForwardProxy
 from .test_diagnosis import states
 
 
+@steady
 async def test_a_proxy_that_ends_hop_by_hop_headers(server: TestServer) -> None:
     async with ForwardProxy() as proxy:
         found = await examine(server.make_url("/realtime/echo"), proxy=proxy.url, patience=0.2)
@@ -31,6 +33,7 @@ async def test_a_proxy_that_ends_hop_by_hop_headers(server: TestServer) -> None:
         assert len(proxy.requests) > 20
 
 
+@steady
 async def test_a_proxy_that_scans_answers(server: TestServer) -> None:
     async with ForwardProxy(scans=True) as proxy:
         found = await examine(server.make_url("/realtime/echo"), proxy=proxy.url, patience=0.2)
@@ -38,6 +41,7 @@ async def test_a_proxy_that_scans_answers(server: TestServer) -> None:
         assert found.order == ("long_polling", "polling")
 
 
+@steady
 async def test_a_proxy_that_wants_a_password(server: TestServer) -> None:
     url = server.make_url("/realtime/echo")
     async with ForwardProxy(password="me:secret") as proxy:
@@ -51,6 +55,7 @@ async def test_a_proxy_that_wants_a_password(server: TestServer) -> None:
         assert "secret" not in found.proxy
 
 
+@steady
 async def test_the_environment_names_a_proxy(server: TestServer, monkeypatch: pytest.MonkeyPatch) -> None:
     async with ForwardProxy() as proxy:
         monkeypatch.setenv("http_proxy", proxy.url)
@@ -67,6 +72,7 @@ async def test_the_environment_names_a_proxy(server: TestServer, monkeypatch: py
         assert len(proxy.requests) == seen
 
 
+@steady
 async def test_nobody_listens_where_the_proxy_should_be(server: TestServer, unused_tcp_port: int) -> None:
     proxy = f"http://127.0.0.1:{unused_tcp_port}"
     found = await examine(server.make_url("/realtime/echo"), proxy=proxy, patience=0)
@@ -74,6 +80,7 @@ async def test_nobody_listens_where_the_proxy_should_be(server: TestServer, unus
     assert "cannot connect to the forward proxy" in found.findings[0].what
 
 
+@steady
 async def test_everything_gets_through_by_connect(tmp_path: Path) -> None:
     """Over https a forward proxy only sees bytes."""
     openssl = shutil.which("openssl")

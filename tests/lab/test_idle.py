@@ -12,6 +12,7 @@ import realtime
 from realtime.client.doctor import examine
 from realtime.testing import serve
 
+from ..patience import steady
 from .boxes import standing
 
 CUTS = 2
@@ -48,6 +49,7 @@ async def test_idle_sessions_outlive_being_cut(name: str, box: Callable[[str], A
 
 
 @pytest.mark.parametrize("name", ["nginx that cuts after 1 s", "haproxy that cuts after 1 s"])
+@steady
 async def test_pings_below_the_limit_keep_carriers_alive(name: str, tmp_path: Path) -> None:
     """What the doctor advises: ping_interval below the limit. See test_soak for what happens under load."""
     rt = realtime.Server(ping_interval=0.5)

@@ -38,10 +38,12 @@ from realtime.testing import (
 )
 from realtime.testing.fault_proxy import faults as all_faults
 
+from ..patience import leap, within
+
 T = TypeVar("T")
 
 MUTE = 0.1
-"""Seconds of silence that we take for silence for ever."""
+"""Seconds of silence that we take for silence for ever: what should come is not expected by it."""
 
 
 class Backend:
@@ -117,7 +119,7 @@ class Backend:
             self._news.notify_all()
 
     async def until(self, predicate: Callable[[], bool]) -> None:
-        async with asyncio.timeout(5), self._news:
+        async with within(), self._news:
             await self._news.wait_for(predicate)
 
     async def saw(self, *bodies: bytes) -> None:
@@ -173,26 +175,26 @@ class Raw:
         self.send("\r\n".join(("GET /ws HTTP/1.1", "Host: x", *upgrade, "", "")).encode())
 
     async def head(self) -> str:
-        async with asyncio.timeout(5):
+        async with within():
             return (await self.reader.readuntil(b"\r\n\r\n")).decode()
 
     async def response(self) -> tuple[int, bytes]:
         """Status and body of a response with a Content-Length."""
         head = await self.head()
         length = next(int(line[15:]) for line in head.lower().split("\r\n") if line.startswith("content-length:"))
-        async with asyncio.timeout(5):
+        async with within():
             return int(head[9:12]), await self.reader.readexactly(length)
 
     async def frame(self) -> bytes:
         """The payload of a small WebSocket frame from the server."""
-        async with asyncio.timeout(5):
+        async with within():
             _, length = await self.reader.readexactly(2)
             return await self.reader.readexactly(length)
 
     async def end(self) -> tuple[bytes, str]:
         """What still comes, and how the connection ends."""
         got = bytearray()
-        async with asyncio.timeout(5):
+        async with within():
             try:
                 while data := await self.reader.read(65536):
                     got += data
@@ -313,7 +315,7 @@ async def test_a_client_that_leaves_is_noticed_while_its_request_is_held(
     raw.request("/held")
     await backend.until(lambda: bool(backend.seen))
     raw.writer.close()
-    async with asyncio.timeout(5):
+    async with within():
         await proxy.wait_logged("closed")
 
 
@@ -389,7 +391,7 @@ async def test_heads_on_the_way_and_trailers_are_passed_on(proxy: FaultProxy, co
     async with scripted(proxy, answer, "none"):
         raw = await connect()
         raw.request()
-        async with asyncio.timeout(5):
+        async with within():
             assert await raw.reader.readexactly(len(answer)) == answer
         assert await raw.is_mute()
 
@@ -413,7 +415,7 @@ async def test_a_client_that_resets_its_websocket_resets_the_server(
     sock = raw.writer.get_extra_info("socket")
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     raw.writer.transport.abort()
-    async with asyncio.timeout(5):
+    async with within():
         assert await backend.websockets_closed.get() == 1006
 
 
@@ -682,7 +684,7 @@ async def test_a_client_may_leave_what_is_held(proxy: FaultProxy, connect: Conne
     raw.request("/stream")
     await rule.wait_fired()
     raw.writer.close()
-    async with asyncio.timeout(5):
+    async with within():
         await proxy.wait_logged("closed")
 
 
@@ -711,29 +713,32 @@ async def test_cut_after_seconds_finds_a_held_request(
 
 
 async def test_cut_after_seconds_spares_what_is_complete(proxy: FaultProxy, connect: Connect) -> None:
-    rule = proxy.add(Cut(after_seconds=0.05))
+    rule = proxy.add(Cut(after_seconds=30, times=1))
     raw = await connect()
-    raw.request()
-    await raw.response()
-    await asyncio.sleep(0.1)
+    for _ in range(2):  # when the second one is answered, the first one is complete for the proxy, too
+        raw.request()
+        await raw.response()
+    leap(31)
     raw.request()
     assert await raw.response() == (200, b"empty")
-    assert (rule.armed, rule.fired) == (2, 0)
+    assert (rule.armed, rule.fired) == (1, 0)
 
 
 async def test_cut_when_idle(proxy: FaultProxy, connect: Connect) -> None:
-    rule = proxy.add(Cut(after_idle=0.2))
+    rule = proxy.add(Cut(after_idle=40))
     raw = await connect()
     raw.handshake()
     await raw.head()
     await raw.frame()
-    async with elapsed(0.4):
-        for _ in range(4):
-            await asyncio.sleep(0.05)
-            raw.send(frame(b"a"))
-            await raw.frame()
-        assert rule.fired == 0
-        assert await raw.end() == (b"", "fin")
+    for _ in range(4):
+        leap(20)
+        raw.send(frame(b"a"))
+        await raw.frame()
+    leap(20)
+    assert await raw.is_mute()
+    assert rule.fired == 0
+    leap(20)
+    assert await raw.end() == (b"", "fin")
 
 
 @pytest.mark.parametrize("end", ["fin", "rst"])
@@ -847,13 +852,13 @@ async def test_truncate_request(proxy: FaultProxy, connect: Connect, backend: Ba
     assert await raw.response() == (200, b"1234")  # short enough
     raw.request(method="POST", body=b"123456")
     assert await raw.end() == (b"", end)
-    async with asyncio.timeout(5):
+    async with within():
         await backend.broken_bodies.get()
     assert [body for _, body in backend.seen] == [b"1234"]
 
 
 async def test_repeat_at_once(proxy: FaultProxy, connect: Connect, backend: Backend) -> None:
-    rule = proxy.add(RepeatRequest())
+    rule = proxy.add(RepeatRequest(patience=60))
     raw = await connect()
     raw.request(method="GET")
     await raw.response()
@@ -865,7 +870,7 @@ async def test_repeat_at_once(proxy: FaultProxy, connect: Connect, backend: Back
 
 
 async def test_repeat_chunked_and_expected(proxy: FaultProxy, client: aiohttp.ClientSession, backend: Backend) -> None:
-    proxy.add(RepeatRequest())
+    proxy.add(RepeatRequest(patience=60))
     async with client.post("/echo", data=parts(b"a", b"b"), expect100=True) as response:
         assert await response.read() == b"ab"
     await backend.saw(b"ab", b"ab")
@@ -882,29 +887,34 @@ async def test_repeat_after_more_requests(proxy: FaultProxy, connect: Connect, b
 
 
 async def test_repeat_after_seconds(proxy: FaultProxy, connect: Connect, backend: Backend) -> None:
-    rule = proxy.add(RepeatRequest(after_seconds=0.1, times=1))
+    rule = proxy.add(RepeatRequest(after_seconds=40, times=1))
     raw = await connect()
-    async with elapsed(0.1):
-        raw.request(method="POST", body=b"again")
-        assert await raw.response() == (200, b"again")
-        assert len(backend.seen) == 1
-        await rule.wait_fired()
+    raw.request(method="POST", body=b"again")
+    assert await raw.response() == (200, b"again")
+    leap(20)
+    assert await raw.is_mute()
+    assert len(backend.seen) == 1
+    leap(20)
+    await rule.wait_fired()
     await backend.saw(b"again", b"again")
 
 
 async def test_a_copy_that_is_not_answered_does_not_hold_the_client_for_ever(
     proxy: FaultProxy, connect: Connect, backend: Backend
 ) -> None:
-    proxy.add(RepeatRequest(method=None, patience=0.05))
+    rule = proxy.add(RepeatRequest(method=None, patience=0.05))
     raw = await connect()
     raw.request("/held")
     await backend.until(lambda: len(backend.seen) == 1)
     backend.gate.set()
-    await raw.head()
+    backend.gate.clear()  # for the copy
+    assert await raw.response() == (200, b"late")
+    await backend.until(lambda: len(backend.seen) == 2)
+    assert rule.fired == 0
 
 
 async def test_reorder_two_posts(proxy: FaultProxy, connect: Connect, backend: Backend) -> None:
-    rule = proxy.add(ReorderRequests(times=1))
+    rule = proxy.add(ReorderRequests(times=1, max_hold=60))
     first, other, second = await connect(), await connect(), await connect()
     first.request(method="POST", body=b"1")
     await rule.wait_armed()
@@ -923,7 +933,7 @@ async def test_reorder_two_posts(proxy: FaultProxy, connect: Connect, backend: B
 async def test_a_request_may_be_overtaken_before_it_is_complete(
     proxy: FaultProxy, connect: Connect, backend: Backend
 ) -> None:
-    rule = proxy.add(ReorderRequests(times=1))
+    rule = proxy.add(ReorderRequests(times=1, max_hold=60))
     first, second = await connect(), await connect()
     first.send(b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n1")
     await rule.wait_armed()
@@ -954,7 +964,7 @@ async def test_a_held_request_that_is_cut_is_forgotten(proxy: FaultProxy, connec
 async def test_a_client_may_leave_before_its_request_is_complete(
     proxy: FaultProxy, connect: Connect, backend: Backend
 ) -> None:
-    proxy.add(RepeatRequest())
+    proxy.add(RepeatRequest(patience=60))
     raw = await connect()
     raw.send(b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n1")
     raw.writer.write_eof()
@@ -974,7 +984,7 @@ async def test_reorder_gives_up(proxy: FaultProxy, connect: Connect, backend: Ba
 async def test_an_abandoned_request_arrives_after_its_repetition(
     proxy: FaultProxy, connect: Connect, backend: Backend
 ) -> None:
-    rule = proxy.add(ReorderRequests(times=1))
+    rule = proxy.add(ReorderRequests(times=1, max_hold=60))
     raw = await connect()
     raw.request(method="POST", body=b"1")
     await rule.wait_armed()
@@ -1042,12 +1052,13 @@ async def test_unplug_and_refuse(proxy: FaultProxy, connect: Connect) -> None:
 
 
 async def test_an_unplugged_server_hears_no_copies(proxy: FaultProxy, connect: Connect, backend: Backend) -> None:
-    proxy.add(RepeatRequest(after_seconds=0.01))
+    proxy.add(RepeatRequest(after_seconds=30))
     raw = await connect()
     raw.request(method="POST", body=b"1")
     await raw.response()
     proxy.unplug()
-    async with asyncio.timeout(5):
+    leap(30)
+    async with within():
         await proxy.wait_logged("copy")
     assert proxy.log[-1].detail == "lost"
     await backend.saw(b"1")
@@ -1076,11 +1087,11 @@ async def test_closing_ends_everything_promptly(backend: Backend) -> None:
                 raw.request(f"/echo?{query}", "POST", b"x")
             else:
                 raw.request(f"/stream?{query}")
-        async with asyncio.timeout(5):
+        async with within():
             await asyncio.gather(*(rule.wait_armed() for rule in rules))
         loop = asyncio.get_running_loop()
         start = loop.time()
-    assert loop.time() - start < 1
+    assert loop.time() - start < 30  # what the rules wait for takes twice as long, or for ever
     assert proxy.connections == 0
     for raw in raws:
         await raw.end()
@@ -1152,7 +1163,7 @@ def test_nonsense_is_refused(wrong: dict[str, int]) -> None:
 
 
 async def test_faults_add_up_and_are_removed(proxy: FaultProxy, connect: Connect, backend: Backend) -> None:
-    repeat = proxy.add(RepeatRequest())
+    repeat = proxy.add(RepeatRequest(patience=60))
     drop = proxy.add(DropResponse())
     raw = await connect()
     raw.request(method="POST", body=b"x")

@@ -24,7 +24,7 @@ async def echo(session):
 {mark}
 async def test_it(realtime_client):
     first = await realtime_client(rt, "/realtime/echo", transports=["polling"])
-    second = await realtime_client(rt, "/realtime/echo")
+    second = await realtime_client(rt, "/realtime/echo", transports=["websocket"])
     await first.send("hello")
     assert await first.receive() == "hello"
     assert (first.transport, second.transport) == ("polling", "websocket")
@@ -47,7 +47,7 @@ def run(folder: Path, *arguments: str, before: str = "") -> tuple[int, str]:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
     )
     return done.returncode, done.stdout + done.stderr
 

@@ -19,9 +19,10 @@ import aiohttp
 from aiohttp import WSMsgType
 from yarl import URL
 
+from ..patience import within
+
 __all__ = ["PEERS", "Answer", "Cut", "HttpPeer", "Peer", "StreamPeer", "WebSocketPeer", "batch", "batch_of"]
 
-TIMEOUT = 5.0
 NUMBERED = ("m", "b", "d", "c")
 
 
@@ -141,7 +142,7 @@ class Peer:
 
     async def news(self) -> str | bytes:
         """The next frame that is no ack, attach, open, renumbering, ping or pong."""
-        async with asyncio.timeout(TIMEOUT):
+        async with within():
             while True:
                 frame = await self.read()
                 if isinstance(frame, bytes) or frame[:1] not in ("a", "r", "o", "n", "p", "q"):
@@ -185,7 +186,7 @@ class WebSocketPeer(Peer):
         else:
             await self.connect()
             await self.ws.send_str("o" + text)
-        async with asyncio.timeout(TIMEOUT):
+        async with within():
             frame = await self.read()
         assert isinstance(frame, str)
         assert frame[0] == "o", frame
@@ -198,7 +199,7 @@ class WebSocketPeer(Peer):
         await self.ws.send_str(self.attach_frame())
         for sent in self.sent[self.acked :]:
             await (self.ws.send_str(sent) if isinstance(sent, str) else self.ws.send_bytes(sent))
-        async with asyncio.timeout(TIMEOUT):
+        async with within():
             frame = await self.read()
         if isinstance(frame, str) and frame[0] != "r":
             self.unread.appendleft(frame)
@@ -229,7 +230,7 @@ class WebSocketPeer(Peer):
     async def closed(self) -> int | None:
         """Reads to the end of the WebSocket and returns its close code."""
         try:
-            async with asyncio.timeout(TIMEOUT):
+            async with within():
                 while True:
                     await self.read()
         except Cut as cut:
@@ -362,7 +363,7 @@ class StreamPeer(HttpPeer):
         self.response = await self.request(*frames)
         if self.response.status != 200:
             raise AssertionError(json.loads(await self.response.text()))
-        async with asyncio.timeout(TIMEOUT):
+        async with within():
             await self._line()
         self.unread.popleft()
         if self.acking:

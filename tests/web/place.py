@@ -16,18 +16,10 @@ import realtime
 from realtime.clock import Clock
 from realtime.testing import VirtualClock
 
+from ..patience import eventually, within
 from .peer import PEERS, HttpPeer, Peer, WebSocketPeer
 
 __all__ = ["Place", "eventually", "serving"]
-
-
-async def eventually(condition: Callable[[], object], timeout: float = 5.0) -> None:
-    """Lets the event loop turn until `condition` holds. For what tells nobody that it happened."""
-    async with asyncio.timeout(timeout):
-        while True:
-            if condition():
-                return
-            await asyncio.sleep(0)
 
 
 class Place:
@@ -85,7 +77,7 @@ class Place:
         """A client at /park, and its session."""
         peer = self.peer(transport, "/park", **options)
         await peer.open()
-        async with asyncio.timeout(5):
+        async with within():
             return peer, await self.sessions.get()
 
     def tick(self, seconds: float) -> None:
@@ -143,7 +135,7 @@ async def serving(
         await place.http.close()
         await place.stop()
     before.add(asyncio.current_task())  # type: ignore[arg-type] # there is one
-    await eventually(lambda: not (asyncio.all_tasks() - before), 1.0)
+    await eventually(lambda: not (asyncio.all_tasks() - before))
     place.assert_clean()
 
 

@@ -11,12 +11,11 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import quote
 
+from ..patience import within
 from .peer import batch, batch_of
 from .place import Place
 
 __all__ = ["RawStream", "open_frame"]
-
-TIMEOUT = 5.0
 
 
 def open_frame(gen: int = 1, **changes: Any) -> str:
@@ -67,14 +66,14 @@ class RawStream:
             target += ("&" if "?" in target else "?") + "callback=take"
         head = f"{method} {target} HTTP/{version}\r\nHost: 127.0.0.1:{self.place.port}\r\n{headers}\r\n"
         self.writer.write(head.encode() + body)
-        async with asyncio.timeout(TIMEOUT):
+        async with within():
             lines = (await self.reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
         self.status = int(lines[0].split(" ")[1])
         self.headers = dict(line.split(": ", 1) for line in lines[1:-2])
 
     async def chunk(self) -> bytes:
         """The next chunk of the body; b"" for its complete end."""
-        async with asyncio.timeout(TIMEOUT):
+        async with within():
             size = int((await self.reader.readuntil(b"\r\n")).strip(), 16)
             data = await self.reader.readexactly(size + 2)
         assert data[size:] == b"\r\n"

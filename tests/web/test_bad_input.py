@@ -19,6 +19,7 @@ from aiohttp import WSMsgType
 
 import realtime
 
+from ..patience import arrives, leap
 from .peer import Answer, Cut, HttpPeer, Peer, StreamPeer, WebSocketPeer, batch
 from .place import Place, eventually, serving
 
@@ -71,7 +72,7 @@ async def x_of(peer: WebSocketPeer) -> tuple[int, str]:
     """The `x` on a WebSocket, which then closes with the same code."""
     frame = ""
     while frame[:1] != "x":
-        frame = str(await asyncio.wait_for(peer.read(), 5))
+        frame = str(await arrives(peer.read()))
     code, scope, _, _ = frame[1:].split(",", 3)
     assert await peer.closed() == int(code)
     return int(code), scope
@@ -829,9 +830,9 @@ class Raw:
 
     async def answer(self) -> Answer:
         """One answer with a Content-Length."""
-        head = await asyncio.wait_for(self.reader.readuntil(b"\r\n\r\n"), 5)
+        head = await arrives(self.reader.readuntil(b"\r\n\r\n"))
         size = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
-        body = await asyncio.wait_for(self.reader.readexactly(size), 5)
+        body = await arrives(self.reader.readexactly(size))
         return Answer(int(head.split()[1]), json.loads(body) if body[:1] == b"[" else [body.decode()])
 
 
@@ -882,10 +883,10 @@ async def test_garbage_behind_a_request(place: Place) -> None:
         body = batch(peer.uplink_frame(), "mone")
         await raw.post("send", body + b"\x00garbage \r\n\r\n", f"Content-Length: {len(body)}")
         assert (await raw.answer()).status in (200, 400)
-        await asyncio.wait_for(raw.reader.read(), 5)
+        await arrives(raw.reader.read())
     async with Raw(place) as raw:
         raw.writer.write(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc")  # TLS
-        assert (await asyncio.wait_for(raw.reader.read(), 5)).startswith(b"HTTP/1.")
+        assert (await arrives(raw.reader.read())).startswith(b"HTTP/1.")
 
 
 async def test_requests_in_a_row_on_one_connection(place: Place) -> None:
@@ -911,21 +912,20 @@ async def test_a_body_that_comes_too_slowly() -> None:
 
         dripping = asyncio.create_task(drip())
         assert (await raw.answer()).refusal == (408, 4408, "carrier")
-        assert 0.05 < time.monotonic() - start < 2
+        assert time.monotonic() - start > 0.05
         dripping.cancel()
         await asyncio.wait([dripping])
 
 
 async def test_who_connects_and_says_nothing() -> None:
-    async with serving(open_timeout=0.1) as place, healthy(place):
+    async with serving(open_timeout=30) as place, healthy(place):
         async with Raw(place):
             peer = place.websocket()
             await peer.connect()
             await peer.send("p1")  # a probe is no attach
             assert await peer.read() == "q1"
-            start = time.monotonic()
+            leap(30)
             assert await x_of(peer) == (4408, "carrier")
-            assert time.monotonic() - start < 2
             quiet = place.websocket()
             await quiet.connect()
             await quiet.drop()

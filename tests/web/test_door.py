@@ -19,6 +19,7 @@ import realtime
 from realtime.testing import VirtualClock
 from realtime.transports import TRANSPORTS, Frame
 
+from ..patience import arrives, within
 from .peer import HttpPeer, WebSocketPeer, batch
 from .place import Place, eventually, serving
 
@@ -86,7 +87,7 @@ async def first(transport: str, response: aiohttp.ClientResponse) -> str:
 async def knock(place: Place, transport: str, *frames: str, **headers: str) -> Answer:
     """Says `frames` at /park, and leaves when it has heard something."""
     told = {name.replace("_", "-"): value for name, value in headers.items()}
-    async with asyncio.timeout(5):
+    async with within():
         if transport != "websocket":
             async with request(place, transport, list(frames), told) as response:
                 return Answer(response.status, await first(transport, response), response.headers)
@@ -108,7 +109,7 @@ async def opened(place: Place, transport: str, auth: Any = None, **headers: str)
     """A session that was opened there, and waits for its client."""
     answer = await knock(place, transport, opening(auth=auth) if auth is not None else opening(), **headers)
     assert answer.frame[:1] == "o", answer
-    async with asyncio.timeout(5):
+    async with within():
         return await place.sessions.get()
 
 
@@ -423,15 +424,15 @@ async def test_a_fast_client_waits_for_its_window_on_a_websocket() -> None:
         assert session._machine.inbox.ack() == (16, 2)  # the application has them all, two count
         await peer.send("phow far?")
         acks = []
-        while (frame := await asyncio.wait_for(peer.read(), 5)) != "qhow far?":  # pings are answered all the same
+        while (frame := await arrives(peer.read())) != "qhow far?":  # pings are answered all the same
             acks.append(frame)
         assert acks[-1] == "a16,2"
         place.tick(1.5)  # three more, the first of them a second ago
-        assert await asyncio.wait_for(peer.read(), 5) == "a16,5"
+        assert await arrives(peer.read()) == "a16,5"
         place.tick(1.5)
-        assert await asyncio.wait_for(peer.read(), 5) == "a16,8"
+        assert await arrives(peer.read()) == "a16,8"
         place.tick(10.0)
-        await asyncio.wait_for(session.flush(), 5)
+        await arrives(session.flush())
         assert session._machine.inbox.ack() == (16, 16)
         await peer.send("mmore", "c1000,")
         assert await session.receive() == "more"
@@ -501,7 +502,7 @@ async def test_bytes_have_a_rate_too() -> None:
 
 async def told(ws: aiohttp.ClientWebSocketResponse, letter: str) -> str:
     """The next frame of this kind."""
-    async with asyncio.timeout(5):
+    async with within():
         while True:
             message = await ws.receive()
             assert message.type is WSMsgType.TEXT, message
@@ -544,7 +545,7 @@ async def test_fresh_auth_data_over_http(transport: str) -> None:
         send.sid = session.id
         assert (await send.send('t"ada"', "mone")).frames == ["a1,0", "t"]
         if transport not in ("websocket", *GETS):
-            async with asyncio.timeout(5):
+            async with within():
                 assert (await attach(place, transport, session, 't"ada"')).frame == "r1,0"
             assert len(guard.seen) == 5  # the open, and two requests with fresh data each
 
@@ -636,7 +637,7 @@ async def test_auth_data_that_are_no_json_end_the_session() -> None:
         for transport in ("websocket", "polling"):
             peer, session = await place.parked(transport)
             await peer.send("m", "t{")
-            await asyncio.wait_for(session.wait_closed(), 5)
+            await arrives(session.wait_closed())
             assert session.close_code == 1002
 
 

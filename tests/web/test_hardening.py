@@ -11,6 +11,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 import realtime
 
+from ..patience import arrives, bounded
 from .place import Place, serving
 
 pytestmark = pytest.mark.usefixtures("quiet_log")
@@ -23,9 +24,9 @@ async def ask(place: Place, first: str, *headers: str, body: bytes = b"") -> tup
     reader, writer = await asyncio.open_connection("127.0.0.1", place.port)
     try:
         writer.write("\r\n".join([first, *headers, "", ""]).encode() + body)
-        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+        head = await arrives(reader.readuntil(b"\r\n\r\n"))
         size = head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]
-        rest = await asyncio.wait_for(reader.readexactly(int(size)) if size else reader.read(100_000), 5)
+        rest = await arrives(reader.readexactly(int(size)) if size else reader.read(100_000))
     finally:
         writer.close()
     return int(head.split()[1]), head.decode(), rest
@@ -60,8 +61,8 @@ async def test_the_rest_of_a_body_that_nobody_reads_is_not_waited_for_at_shutdow
     async with serving() as place:
         reader, writer = await asyncio.open_connection("127.0.0.1", place.port)
         writer.write(b"POST /realtime/nowhere/v1/send HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\nabc")
-        assert (await asyncio.wait_for(reader.readline(), 5)).split()[1] == b"404"
-        async with asyncio.timeout(2):
+        assert (await arrives(reader.readline())).split()[1] == b"404"
+        async with bounded(5):  # and not native.PATIENCE
             await place.stop()
         writer.close()
 

@@ -13,6 +13,7 @@ import realtime
 from realtime import SendBufferFull, SessionClosed
 from realtime.testing import VirtualClock
 
+from ..patience import arrives
 from .peer import Cut, Peer, WebSocketPeer
 from .place import Place, eventually, serving
 
@@ -63,7 +64,7 @@ async def test_wait(transport: str) -> None:
         kept = len(session._machine.outbox)
         assert kept < 200
         for number in range(200 - kept):
-            await asyncio.wait_for(session.send(str(number)), 1)
+            await arrives(session.send(str(number)), "room for one more")
         with pytest.raises(SendBufferFull):
             session.send_nowait("too much")
         waiting = [asyncio.create_task(session.send(f"waits {number}")) for number in range(3)]

@@ -14,6 +14,7 @@ from realtime.transports import TRANSPORTS, Facts
 from realtime.transports.script import join, quote
 from realtime.web import native
 
+from ..patience import within
 from .peer import HttpPeer, StreamPeer
 from .place import Place, eventually, serving
 from .raw import RawStream, frames_of, open_frame
@@ -70,7 +71,7 @@ async def attached(place: Place, raw: RawStream, **changes: Any) -> realtime.Ses
     await raw.start(open_frame(**changes))
     assert raw.status == 200
     await raw.frames()
-    async with asyncio.timeout(5):
+    async with within():
         session = await place.sessions.get()
     await send(place, session)
     return session
@@ -123,7 +124,7 @@ async def test_http_1_0_gets_the_body_unchunked_to_the_end_of_the_connection(tra
         assert "Transfer-Encoding" not in raw.headers
         assert "Content-Length" not in raw.headers
         assert raw.headers.get("Connection", "close") == "close"
-        async with asyncio.timeout(5):
+        async with within():
             assert await raw.reader.readexactly(len(PRELUDES[transport])) == PRELUDES[transport]
             session = await place.sessions.get()
             opened = await raw.reader.readuntil(ENDS[transport])
@@ -215,7 +216,7 @@ async def test_a_refusal_is_readable(transport: str, place: Place, frame: str, s
         await raw.start(frame)
         if transport == "xhr_streaming":
             assert raw.status == status
-            async with asyncio.timeout(5):
+            async with within():
                 (said,) = json.loads(await raw.reader.readexactly(int(raw.headers["Content-Length"])))
         else:
             assert (raw.status, raw.headers["Content-Type"]) == (200, TYPES[transport])
@@ -470,7 +471,7 @@ async def test_a_client_that_never_reads_is_bounded_and_disturbs_nobody(transpor
         assert buffered < 65_536 + 2 * 50_000
         raw.writer.transport.resume_reading()  # type: ignore[attr-defined] # of asyncio.ReadTransport
         received = 0
-        async with asyncio.timeout(5):
+        async with within():
             while received < 400:
                 received += len(await raw.frames())
                 await send(place, session, received=received)

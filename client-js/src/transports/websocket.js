@@ -1,4 +1,5 @@
 /** RFC 6455: frames both ways, one a message, binary as it is. */
+import { query } from "../carrier.js";
 import { DUPLEX } from "../machine.js";
 
 export var websocket = {
@@ -10,7 +11,7 @@ export var websocket = {
   open: function (carrier, url, first) {
     // An open rides in the URL and saves a round trip, unless there are auth data in it: URLs are logged.
     var inUrl = first.charAt(0) === "o" && !carrier.secret;
-    var socket = new WebSocket(url.replace(/^http/, "ws") + (inUrl ? "?open=" + encodeURIComponent(first.slice(1)) : ""));
+    var socket = new WebSocket((inUrl ? query(url, "open", first.slice(1)) : url).replace(/^http/, "ws"));
     carrier.binary = typeof ArrayBuffer !== "undefined" && "binaryType" in socket;
     socket.binaryType = "arraybuffer";
     socket.onopen = function () {

@@ -1,4 +1,5 @@
 /** One long answer to a POST, read as it grows: each line is a batch. */
+import { toBatch } from "../frames.js";
 import { STREAM } from "../machine.js";
 import { hasHttp, post, request } from "../http.js";
 
@@ -7,7 +8,7 @@ export var xhr_streaming = {
   kind: STREAM,
   usable: hasHttp,
   open: function (carrier, url, first) {
-    return request(carrier, url, JSON.stringify([first]), lines(carrier));
+    return request(carrier, url, toBatch([first]), lines(carrier));
   },
   post: post
 };

@@ -1,0 +1,80 @@
+"""Every engine starts, loads a page, reports, tells its version, and lets us see an error that nobody caught."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from .engines import CannotError, Engine, EngineError, MuJS, wanted
+from .harness import SCENARIOS, Harness
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def test_version(engine: Engine, record_property: pytest.FixtureRequest) -> None:
+    version = await engine.version()
+    record_property("version", f"{engine.name}: {version}")  # type: ignore[operator] # a function, says pytest
+    print(f"{engine.name}: {version}")  # noqa: T201 # for the log
+    assert any(character.isdigit() for character in version)
+
+
+async def test_a_page_reports(engine: Engine, harness: Harness) -> None:
+    """Without the client: a scenario that does not exist is reported as such."""
+    report = await harness.run(engine, "", ["nonsense"], timeout=20)
+    assert not report.ok
+    assert [outcome.problem for outcome in report.outcomes] == ["there is no such scenario"]
+
+
+async def test_an_uncaught_error_is_seen(engine: Engine, harness: Harness) -> None:
+    report = await harness.run(engine, "", ["uncaught"], timeout=20)
+    assert report.ok
+    assert any("nobody catches this" in error for error in report.errors), report.errors
+
+
+async def test_each_page_is_in_a_fresh_profile(engine: Engine, harness: Harness) -> None:
+    for _ in range(2):
+        report = await harness.run(engine, "", ["fresh"], timeout=20)
+        assert report.ok, report.outcomes
+
+
+async def test_a_page_is_asked(engine: Engine, harness: Harness) -> None:
+    async with engine.open(harness.address("asked", "", ["fresh"])) as page:
+        await harness.report("asked", page, 20)
+        assert await page.evaluate("1 + 1") == 2
+        assert await page.evaluate("['a', null]") == ["a", None]
+        assert await page.evaluate("document.title") == "realtime: scenarios"
+
+
+async def test_a_picture(engine: Engine, harness: Harness, tmp_path: Path) -> None:
+    async with engine.open(harness.address("picture", "", ["fresh"])) as page:
+        await harness.report("picture", page, 20)
+        path = tmp_path / "page.png"
+        if not engine.pictures:
+            with pytest.raises(CannotError):
+                await page.screenshot(path)
+            return
+        await page.screenshot(path)
+        assert path.read_bytes().startswith(b"\x89PNG")
+
+
+async def test_an_engine_that_was_stopped_starts_again(engine: Engine, harness: Harness) -> None:
+    await engine.stop()
+    assert (await harness.run(engine, "", ["fresh"], timeout=30)).ok
+
+
+@pytest.mark.skipif("mujs" not in wanted() and len(wanted()) < 10, reason="REALTIME_ENGINES names others")
+async def test_mujs_without_es5(tmp_path: Path) -> None:
+    mujs = MuJS()
+    reason = mujs.missing()
+    assert reason is None, reason
+    script = tmp_path / "script.js"
+    script.write_text("print(typeof JSON, typeof [].map, typeof ''.trim, typeof [].slice)", "utf-8")
+    assert await mujs.run(script) == "undefined undefined undefined function\n"
+    assert await mujs.run(script, es3=False) == "object function function function\n"
+    script.write_text("[].forEach(print)", "utf-8")
+    with pytest.raises(EngineError, match="undefined"):
+        await mujs.run(script)
+    # The scenarios themselves are for every engine.
+    script.write_text("var location = {search: ''}, window = {};", "utf-8")
+    await mujs.run(script, SCENARIOS / "run.js", *sorted(SCENARIOS.glob("[!r]*.js")))
