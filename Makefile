@@ -43,7 +43,7 @@ $(VENV)/.demo: pyproject.toml
 	@VENV=$(VENV) sh .ci/setup ""
 	@touch $@
 
-$(VENV)/.dev: pyproject.toml .ci/setup .ci/boxes .ci/node .ci/browsers client-js/package-lock.json tests/browsers/lab/package.json
+$(VENV)/.dev: pyproject.toml .ci/setup .ci/boxes .ci/node .ci/clients .ci/browsers client-js/package-lock.json tests/browsers/lab/package.json
 	@VENV=$(VENV) sh .ci/setup "[dev]"
 	@touch $@ $(VENV)/.demo
 

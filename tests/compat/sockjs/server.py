@@ -41,6 +41,12 @@ def make_server(client_url: str = CLIENT) -> realtime.Server:
             size = int(float(message)) if message else 0
             await session.send("x" * 2 ** (size if 0 < size < 19 else 1))
 
+    @rt.endpoint("/bulk", sockjs=usual)
+    async def bulk(session: realtime.Session) -> None:
+        for number in range(1000):
+            await session.send(str(number))
+        await session.wait_closed()
+
     @rt.endpoint("/ticker", sockjs=usual)
     async def ticker(session: realtime.Session) -> None:
         while True:
