@@ -42,13 +42,14 @@ def setup(app: web.Application, server: Server, *, prefix: str = "/realtime") ->
     if prefix in servers:
         raise LocalProtocolError(f"there is a realtime server at prefix {prefix!r} already")
     servers[prefix] = server
+    routes = NativeRoutes(server)
+    raw = RawRoutes(server)
+    # First, since the session in a SockJS URL may be named like a version.
+    app.router.register_resource(EndpointPaths(prefix, server, raw, SockJSRoutes(server, raw)))
     # `.+` takes the longest endpoint path; what follows is always /v<version>/<transport>. (The slash stays outside:
     # a pattern has to start with one, and the prefix may be empty.)
-    routes = NativeRoutes(server)
     app.router.add_route("*", prefix + r"/{endpoint:.+}/v{version:[0-9]+}/{transport:[^/]+}", routes.handle)
     app.router.add_route("*", prefix + r"/{endpoint:.+}/negotiate", routes.explain)
-    raw = RawRoutes(server)
-    app.router.register_resource(EndpointPaths(prefix, server, raw, SockJSRoutes(server, raw)))
     scripts = app.router.add_resource(f"{prefix}/{FILE}")
     scripts.add_route("*", BUNDLE.serve)
     app.setdefault(SCRIPTS, {})[prefix] = scripts

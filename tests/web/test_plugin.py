@@ -121,9 +121,9 @@ def test_misspelt_options_raise_and_name_the_setting() -> None:
     ],
 )
 def test_a_setting_of_the_server_is_none_of_an_endpoint(name: str) -> None:
-    setting: dict[str, Any] = {name: 3}
+    settings: dict[str, Any] = {name: 3}
     with pytest.raises(TypeError, match=f"{name} is a setting of the whole server"):
-        realtime.Server().endpoint("/chat", **setting)
+        realtime.Server().endpoint("/chat", **settings)
 
 
 def test_wrong_values_raise_and_name_the_setting() -> None:

@@ -85,7 +85,7 @@ async def test_clients_that_do_not_take_part() -> None:
         half_reader, half_writer = await asyncio.open_connection("127.0.0.1", place.port)
         half_writer.write(b"POST /realtime/ec")
         await eventually(lambda: len(place.rt) == 3 and place.rt._registry.sessions[held.sid].carrier is not None)
-        (routes,) = [stop.__self__ for stop in place.rt.on_shutdown]  # type: ignore[attr-defined]
+        routes = place.rt.on_shutdown[0].__self__  # type: ignore[attr-defined] # a bound method
         await eventually(lambda: routes._reading and routes._silent)
         silent_end = asyncio.create_task(silent.end())
         await stop(place)
@@ -174,7 +174,7 @@ async def test_a_body_whose_time_is_just_up() -> None:
         _, session = await place.parked("polling")
         _, writer = await asyncio.open_connection("127.0.0.1", place.port)
         writer.write(b"POST /realtime/echo/v1/send HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n\r\n[")
-        (routes,) = [stop.__self__ for stop in place.rt.on_shutdown]  # type: ignore[attr-defined]
+        routes = place.rt.on_shutdown[0].__self__  # type: ignore[attr-defined] # a bound method
         await eventually(lambda: routes._reading)
         (timeout,) = routes._reading
         timeout.reschedule(asyncio.get_running_loop().time())
