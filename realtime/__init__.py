@@ -27,6 +27,7 @@ from .core.errors import (
 from .core.lifecycle import State
 from .hub import Room
 from .protocols.engineio.options import EngineIO
+from .protocols.sockjs import SockJS
 from .server import Server
 from .session import Session, SessionRequest
 from .web.plugin import client_url, get_server, setup
@@ -47,6 +48,7 @@ __all__ = [
     "Session",
     "SessionClosed",
     "SessionRequest",
+    "SockJS",
     "State",
     "Unauthorized",
     "client_url",

@@ -27,6 +27,7 @@ from .core.registry import Registry
 from .core.server_machine import ServerMachine
 from .hub import Hub, Room
 from .protocols.engineio.options import EngineIO
+from .protocols.sockjs import SockJS
 from .session import Endpoint, Handler, Session, SessionRequest
 from .transports import TRANSPORTS
 
@@ -105,13 +106,22 @@ class Server:
 
     # -- what applications use -------------------------------------------------------------------------------------
 
-    def endpoint(self, path: str, *, engineio: EngineIO | str | None = None, **settings: Any) -> Callable[[H], H]:
+    def endpoint(
+        self,
+        path: str,
+        *,
+        sockjs: SockJS | bool = False,
+        engineio: EngineIO | str | None = None,
+        raw: bool = True,
+        **settings: Any,
+    ) -> Callable[[H], H]:
         """Registers a handler for sessions at `path`, below the prefix given to setup().
 
-        `engineio` lets Engine.IO clients in as well, at a path of its own from the application's root: "/engine.io", or
-        EngineIO(path=…) with more options. Other keyword arguments override the server's settings for this endpoint.
-        Raises LocalProtocolError for a path that is taken, does not start with "/" or ends with one, and for a setting
-        out of bounds; TypeError for an unknown setting.
+        `sockjs` lets SockJS clients in as well: True, or SockJS(…) with its options. `engineio` lets in those of
+        Engine.IO, at a path of its own from the application's root: "/engine.io", or EngineIO(path=…, …).
+        Unless `raw` is False, plain WebSocket clients come in too, where `transports` has "websocket". Other keyword
+        arguments override the server's settings for this endpoint. Raises LocalProtocolError for a path that is taken,
+        does not start with "/" or ends with one, and for a setting out of bounds; TypeError for an unknown setting.
         """
         if not path.startswith("/") or path.endswith("/") or "{" in path:
             raise LocalProtocolError(f'an endpoint\'s path starts with "/" and does not end with one: {path!r}')
@@ -120,13 +130,15 @@ class Server:
         for name in SERVER_SETTINGS & settings.keys():
             raise TypeError(f"{name} is a setting of the whole server: give it to realtime.Server()")
         config = _configure(self.config, settings)
-        options = None if engineio is None else EngineIO.of(engineio)
+        sockjs_options = SockJS() if sockjs is True else sockjs or None
+        engineio_options = None if engineio is None else EngineIO.of(engineio)
         for other in self.endpoints.values():
-            if options is not None and other.engineio is not None and other.engineio.route == options.route:
-                raise LocalProtocolError(f"there is an Engine.IO endpoint at {options.route!r} already")
+            if engineio_options and other.engineio and other.engineio.route == engineio_options.route:
+                raise LocalProtocolError(f"there is an Engine.IO endpoint at {engineio_options.route!r} already")
 
         def register(handler: H) -> H:
-            self.endpoints[path] = endpoint = Endpoint(path, handler, config, options)
+            endpoint = Endpoint(path, handler, config, sockjs=sockjs_options, engineio=engineio_options, raw=raw)
+            self.endpoints[path] = endpoint
             for added in self.on_endpoint:
                 added(endpoint)
             return handler
@@ -376,6 +388,14 @@ class Server:
         """The session of this sid. Raises Refusal when it is unknown or has ended."""
         self._registry.find(sid, self.clock.now())
         return self._sessions[sid]
+
+    async def claimed(self, name: str) -> Session | None:
+        """The session for which its client chose this name, as its nonce; None if the name is free.
+
+        Raises Refusal when that session has ended not long ago. Who finds the name free claims it by open().
+        """
+        machine = self._registry.claimed(name, self.clock.now())
+        return None if machine is None else self._sessions[machine.sid]
 
     async def _handle(self, endpoint: Endpoint, session: Session) -> None:
         machine = session._machine

@@ -28,6 +28,7 @@ from .core.machine import SessionMachine, check_close_code
 from .core.negotiation import Choice
 from .core.server_machine import ServerMachine
 from .protocols.engineio.options import EngineIO
+from .protocols.sockjs import SockJS
 
 if TYPE_CHECKING:
     from .hub import Hub
@@ -300,6 +301,16 @@ class BaseSession(Generic[M]):
         except SessionClosed:
             raise StopAsyncIteration from None
 
+    async def wait_for_room(self, size: int) -> bool:
+        """For protocols without windows: waits until the inbox takes a message of `size` bytes. False when none will
+        be taken any more."""
+        machine = self._machine
+        while machine.outcome is None and machine.closing is None:
+            if machine.inbox.has_room(size):
+                return True
+            await self._progress.wait(self._progress.add())
+        return False
+
     # -- sending ---------------------------------------------------------------------------------------------------
 
     async def send(self, message: Message) -> None:
@@ -445,7 +456,7 @@ class BaseSession(Generic[M]):
             self._receivers.wake_first(len(self._machine.inbox))
 
     def acknowledged(self) -> None:
-        """The outbox shrank, or the peer has received more."""
+        """The outbox shrank, or the peer has received more, or the inbox may have room."""
         self._progress.wake()
 
     def dirty(self) -> None:
@@ -492,7 +503,9 @@ class Endpoint:
     path: str
     handler: Handler
     config: Config
+    sockjs: SockJS | None = None  # how it serves SockJS clients, if it does
     engineio: EngineIO | None = None  # how it serves Engine.IO clients, if it does
+    raw: bool = True  # whether it takes plain WebSocket clients
 
 
 class Session(BaseSession[ServerMachine]):

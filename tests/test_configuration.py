@@ -62,6 +62,11 @@ def test_keyword_arguments(name: str, function: object) -> None:
     assert list(documented) == list(keywords(function))
 
 
+def test_the_options_of_sockjs() -> None:
+    fields = {field.name: field.default for field in dataclasses.fields(realtime.SockJS)}
+    assert rows(section("SockJS")) == fields
+
+
 def test_drain() -> None:
     arguments = ", ".join(f"{name}={default}" for name, default in keywords(realtime.Server.drain).items())
     assert f"`rt.drain({arguments})`" in PAGE

@@ -53,7 +53,7 @@ def test_options() -> None:
     ],
 )
 def test_defaults(option: str, expression: str, file: str) -> None:
-    (found,) = re.findall(expression, SOURCE[file])
+    (found,) = set(re.findall(expression, SOURCE[file]))
     assert {names(row[0])[0]: row[1] for row in rows("options")}[option] == f"`{found}`"
 
 

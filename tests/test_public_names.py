@@ -20,6 +20,7 @@ NAMES = {
     "Session",
     "SessionClosed",
     "SessionRequest",
+    "SockJS",
     "State",
     "Unauthorized",
     "client_url",

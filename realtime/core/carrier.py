@@ -31,6 +31,8 @@ class Shape(enum.Enum):
 class Capabilities:
     """What a wire protocol can do. The core asks these, never for a protocol's name."""
 
+    # What people call it.
+    protocol: str = "the native protocol"
     # The peer acknowledges what it received. Where it cannot, a commit counts as the ack.
     acks: bool = True
     # Binary messages can be carried.

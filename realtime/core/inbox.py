@@ -80,6 +80,11 @@ class Inbox:
         """How many messages were ever received."""
         return self.received - self.notes
 
+    def has_room(self, size: int) -> bool:
+        """Whether a message of `size` bytes is within the window. When nothing else waits, one of any size is."""
+        outstanding = self.received - self.taken
+        return not outstanding or (outstanding < self.window.messages and self._bytes + size <= self.window.size)
+
     @property
     def releases_at(self) -> float:
         """When something that the application has already will count as taken, for being within the rate; infinity
@@ -88,8 +93,7 @@ class Inbox:
 
     def put(self, item: Received, size: int, now: float) -> None:
         """Takes in the next numbered item. Raises RemoteProtocolError when it exceeds the window or the rate."""
-        outstanding = self.received - self.taken
-        if outstanding >= self.window.messages or (outstanding and self._bytes + size > self.window.size):
+        if not self.has_room(size):
             raise RemoteProtocolError(
                 1002,
                 f"the receive window ({self.window.messages} messages, {self.window.size} bytes) was exceeded",

@@ -38,7 +38,7 @@ class Listener(Protocol):
         """The inbox has something."""
 
     def acknowledged(self) -> None:
-        """The outbox shrank, or the peer has received more."""
+        """The outbox shrank, or the peer has received more; without windows, the inbox may have room again."""
 
     def dirty(self) -> None:
         """There may be something to write: flush() before long."""

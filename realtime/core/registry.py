@@ -72,6 +72,20 @@ class Registry:
                 raise tombstone.refusal()
         raise Refusal(4409, "this nonce has opened a session already; open with a new nonce")
 
+    def claimed(self, name: str, now: float) -> ServerMachine | None:
+        """The session whose client chose this name for it (which then is its nonce); None if the name is free.
+
+        Raises Refusal, from its tombstone, when that session has ended not long ago.
+        """
+        self.forget(now)
+        sid = self._nonces.get(name)
+        if sid is None:
+            return None
+        machine = self.sessions.get(sid)
+        if machine is None and self.tombstones[sid].expires > now:
+            raise self.tombstones[sid].refusal()
+        return machine
+
     def check_rate(self, address: str, now: float) -> None:
         """Counts an attempt to open. Raises Refusal when this address makes too many."""
         if self._opens is not None and address:
@@ -125,15 +139,18 @@ class Registry:
         if machine.address:
             _count(self._addresses, machine.address, -1)
         assert machine.outcome is not None
-        self.tombstones[machine.sid] = Tombstone(
-            machine.outcome.code,
-            machine.outcome.reason,
-            machine.inbox.received,
-            now + machine.config.lifetime,
-            machine.nonce,
-            machine.binding,
-            machine.used,
-        )
+        if machine.remembered > 0:
+            self.tombstones[machine.sid] = Tombstone(
+                machine.outcome.code,
+                machine.outcome.reason,
+                machine.inbox.received,
+                now + machine.remembered,
+                machine.nonce,
+                machine.binding,
+                machine.used,
+            )
+        elif self._nonces.get(machine.nonce) == machine.sid:
+            del self._nonces[machine.nonce]
         self.forget(now)
 
     def forget(self, now: float) -> None:

@@ -59,6 +59,11 @@ class ServerMachine(SessionMachine):
         self.transport = ""  # of the newest carrier there was
         self.observer: Observer | None = None
 
+    @property
+    def remembered(self) -> float:
+        """For how many seconds after its end requests that name it are told of it."""
+        return self.config.lifetime
+
     # -- carriers --------------------------------------------------------------------------------------------------
 
     def use(self) -> None:

@@ -12,7 +12,16 @@ from struct import Struct
 from ..core.carrier import Part, Shape
 from .base import Facts, Frame, Head
 
-__all__ = ["FIN_CLOSE", "WebSocket", "WebSocketMessages", "frame_header"]
+__all__ = [
+    "FIN_BINARY",
+    "FIN_CLOSE",
+    "FIN_PING",
+    "FIN_PONG",
+    "FIN_TEXT",
+    "WebSocket",
+    "WebSocketMessages",
+    "frame_header",
+]
 
 _short = Struct("!BB").pack
 _medium = Struct("!BBH").pack
@@ -21,6 +30,8 @@ _long = Struct("!BBQ").pack
 FIN_TEXT = 0x81
 FIN_BINARY = 0x82
 FIN_CLOSE = 0x88
+FIN_PING = 0x89
+FIN_PONG = 0x8A
 
 
 def frame_header(first: int, size: int) -> bytes:

@@ -17,6 +17,7 @@ from ..core.errors import Refusal, RemoteProtocolError
 from ..server import Server
 from ..session import SessionRequest
 from .forwarded import Origin, Proxies
+from .links import CLOSE_PATIENCE
 from .origins import Admission, check_origins, cors_headers, judge
 from .replies import SAFE
 
@@ -26,6 +27,7 @@ __all__ = ["BROKEN_BODY", "Door", "Unreadable", "can_upgrade", "preflight"]
 BROKEN_BODY = (ClientPayloadError, web.RequestPayloadError, HttpProcessingError, ConnectionError)
 # How long a body that nobody asked for is read on, so that its connection can be used again (as aiohttp would).
 PATIENCE = 10.0
+END_PATIENCE = 10.0
 
 
 class Unreadable(Exception):
@@ -131,6 +133,10 @@ class Door:
                     self._reading.discard(timeout)
         except (TimeoutError, *BROKEN_BODY):
             request.protocol.force_close()
+
+    def _patience(self) -> float:
+        """How long the peer of a stream that has ended may take to read the rest, in seconds."""
+        return CLOSE_PATIENCE if self._server.closing else END_PATIENCE
 
     def _stop_reading(self) -> None:
         """Shutting down: no body is waited for."""

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from ..core.carrier import Part
 from ..protocols.native import clip
 from ..transports.websocket import FIN_CLOSE, frame_header
 
-__all__ = ["PollLink", "StreamLink", "WebSocketLink"]
+__all__ = ["HeldLink", "PollLink", "StreamLink", "WebSocketLink", "run_stream"]
 
 # Above this many bytes in the transport's buffer nothing more is written until it has drained.
 HIGH_WATER = 65_536
@@ -218,3 +218,41 @@ class PollLink:
     def abort(self) -> None:
         """A poll's silence is its client's affair: the answer is nothing."""
         self.close(4408, "")
+
+
+class HeldLink(PollLink):
+    """The answer to a poll for which a write counts as an arrival: nothing is written when nobody is there."""
+
+    @property
+    def writable(self) -> bool:  # type: ignore[override] # which PollLink always is
+        """False once the connection has closed."""
+        return not self.gone
+
+
+async def run_stream(
+    request: web.Request,
+    link: StreamLink,
+    headers: Mapping[str, str],
+    *,
+    prelude: bytes,
+    tail: bytes,
+    patience: Callable[[], float],
+) -> web.StreamResponse:
+    """Sends the response of a stream until it ends; `patience` says how long its peer may then take for the rest."""
+    response = web.StreamResponse(headers=headers)
+    chunked = request.version >= HttpVersion11
+    if request.version == HttpVersion11:
+        response.enable_chunked_encoding()  # for what claims to be later aiohttp does so by itself
+    elif not chunked:
+        response.force_close()  # the end of the connection is the end of the body
+    with suppress(ConnectionError):  # whose peer is gone: the caller reports the loss
+        await response.prepare(request)
+        await response.write(prelude)
+        link.start(chunked=chunked)
+        await link.ended
+        try:
+            async with asyncio.timeout(patience()):
+                await response.write_eof(tail)
+        except TimeoutError:
+            link.abort()
+    return response

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Sequence
 
-from aiohttp import HttpVersion11, WebSocketError, WSMsgType, web
+from aiohttp import WebSocketError, WSMsgType, web
 
 from ..core.carrier import Carrier, Link, Part, Shape
 from ..core.config import INITIAL_WINDOW, Config
@@ -34,7 +34,7 @@ from ..transports.batch import decode_batch
 from ..transports.form import parse_fields
 from .door import BROKEN_BODY, Door, Unreadable, can_upgrade, preflight
 from .forwarded import address_key
-from .links import CLOSE_PATIENCE, PollLink, StreamLink, WebSocketLink
+from .links import PollLink, StreamLink, WebSocketLink, run_stream
 from .origins import asker, cors_headers
 from .replies import (
     CODECS,
@@ -67,8 +67,6 @@ NEGOTIATE_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nos
 PROBE_SECONDS = 5.0
 # How long a body that was refused is still read, in seconds.
 LINGER = 1.0
-# How long the peer of a stream that has ended may take to read the rest, in seconds.
-END_PATIENCE = 10.0
 
 
 class NativeRoutes(Door):
@@ -302,25 +300,14 @@ class NativeRoutes(Door):
         """Sends the response until it ends."""
         transport = TRANSPORTS[carrier.codec.name]
         head = transport.head(Facts((request.version.major, request.version.minor), reply.callback))
-        response = web.StreamResponse(
-            status=head.status, headers={**dict(head.headers), **cors_headers(request.headers)}
+        return await run_stream(
+            request,
+            link,
+            {**dict(head.headers), **cors_headers(request.headers)},
+            prelude=head.prelude,
+            tail=transport.tail(),
+            patience=self._patience,
         )
-        chunked = request.version >= HttpVersion11
-        if request.version == HttpVersion11:
-            response.enable_chunked_encoding()  # for what claims to be later aiohttp does so by itself
-        elif not chunked:
-            response.force_close()  # the end of the connection is the end of the body
-        with contextlib.suppress(ConnectionError):  # whose peer is gone: the caller reports the loss
-            await response.prepare(request)
-            await response.write(head.prelude)
-            link.start(chunked=chunked)
-            await link.ended
-            try:
-                async with asyncio.timeout(CLOSE_PATIENCE if self._server.closing else END_PATIENCE):
-                    await response.write_eof(transport.tail())
-            except TimeoutError:
-                link.abort()
-        return response
 
     async def _send(self, request: web.Request, endpoint: Endpoint, reply: Reply) -> web.Response:
         head, frames = await self._read(request, endpoint, reply)

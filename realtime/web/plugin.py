@@ -11,6 +11,9 @@ from ..server import Server
 from .bundle import Bundle
 from .engineio import EngineRoutes
 from .native import NativeRoutes
+from .paths import EndpointPaths
+from .raw import RawRoutes
+from .sockjs import SockJSRoutes
 
 __all__ = ["client_url", "get_server", "setup"]
 
@@ -40,9 +43,12 @@ def setup(app: web.Application, server: Server, *, prefix: str = "/realtime") ->
     if prefix in servers:
         raise LocalProtocolError(f"there is a realtime server at prefix {prefix!r} already")
     servers[prefix] = server
+    routes = NativeRoutes(server)
+    raw = RawRoutes(server)
+    # First, since the session in a SockJS URL may be named like a version.
+    app.router.register_resource(EndpointPaths(prefix, server, raw, SockJSRoutes(server, raw)))
     # `.+` takes the longest endpoint path; what follows is always /v<version>/<transport>. (The slash stays outside:
     # a pattern has to start with one, and the prefix may be empty.)
-    routes = NativeRoutes(server)
     app.router.add_route("*", prefix + r"/{endpoint:.+}/v{version:[0-9]+}/{transport:[^/]+}", routes.handle)
     app.router.add_route("*", prefix + r"/{endpoint:.+}/negotiate", routes.explain)
     EngineRoutes(server, app.router)

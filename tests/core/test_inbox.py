@@ -338,3 +338,13 @@ def test_when_more_counts_as_taken() -> None:
     assert box.taken > 0
     box.release(1000.0)
     assert box.releases_at == NEVER
+
+
+def test_room() -> None:
+    box = Inbox(Window(2, 100))
+    assert box.has_room(1000)
+    box.put("x", 60, 0.0)
+    assert box.has_room(40)
+    assert not box.has_room(41)
+    box.put("x", 1, 0.0)
+    assert not box.has_room(0)

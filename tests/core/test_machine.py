@@ -548,3 +548,8 @@ def test_repr() -> None:
     assert repr(machine) == "<Machine (no sid) open gen=0 in=1,0 out=0/1>"
     machine.sid = "s1"
     assert repr(machine).startswith("<Machine s1 open")
+
+
+def test_every_message_fits_where_nothing_else_is_declared() -> None:
+    machine, _, _, _ = attached()
+    assert machine.unfit(Outgoing.message(b"x")) == ""

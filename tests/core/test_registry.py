@@ -243,3 +243,40 @@ def test_opens_per_second_per_address() -> None:
     free = registry()
     for _ in range(1000):
         free.check_rate("a", 0.0)
+
+
+# -- names that clients choose ---------------------------------------------------------------------------------------
+
+
+def test_a_name_is_claimed_by_the_session_that_was_opened_under_it() -> None:
+    one = machine("s1", "chosen")
+    known = registry(one)
+    assert known.claimed("chosen", 0.0) is one
+    assert known.claimed("another", 0.0) is None
+
+
+def test_a_name_is_free_again_when_the_tombstone_is_over() -> None:
+    one = machine("s1", "chosen")
+    known = registry(one, machine("s2", config=dataclasses.replace(CONFIG, resume_window=1000)))
+    other = known.sessions["s2"]
+    other.end(1000, "", 0.0)
+    known.bury(other, 0.0)
+    one.end(3000, "bye", 0.0)
+    known.bury(one, 0.0)
+    with pytest.raises(Refusal) as refused:
+        known.claimed("chosen", LIFETIME - 1)
+    assert refused.value.code == 3000
+    assert known.claimed("chosen", LIFETIME) is None
+
+
+def test_a_session_that_is_not_remembered_leaves_its_name_at_once() -> None:
+    class Forgotten(ServerMachine):
+        remembered = 0.0
+
+    for nonce in ("chosen", ""):
+        one = Forgotten(CONFIG, Window(16, 65_536), Diary(), 0.0, sid="s1", nonce=nonce)
+        known = registry(one)
+        one.end(1000, "", 0.0)
+        known.bury(one, 0.0)
+        assert not known.tombstones
+        assert known.claimed(nonce, 0.0) is None

@@ -1029,3 +1029,8 @@ def test_an_observer_hears_of_changes_in_the_order_of_the_endpoints_transports()
         (Cause.LATE, "unheard-of", "websocket", False),
     ]
     assert machine.transport == "unheard-of"
+
+
+def test_how_long_an_end_is_remembered() -> None:
+    machine, _ = server()
+    assert machine.remembered == machine.config.lifetime

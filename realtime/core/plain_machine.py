@@ -1,0 +1,257 @@
+"""The server's end of a session whose protocol neither numbers nor acknowledges (`Capabilities.acks` is False).
+
+One carrier at a time, and no resuming: what was written counts as delivered, and a carrier that is cut ends the
+session. Between two polls, and between two streams, a client has `resume_window` to come again. Without windows in the
+protocol, whoever feeds messages asks `inbox.has_room` first, and stops reading meanwhile.
+"""
+
+from __future__ import annotations
+
+from .carrier import Capabilities, Carrier, Shape
+from .config import Config
+from .errors import Refusal, RemoteProtocolError
+from .frames import BINARY, Dropped, Outgoing, Window
+from .lifecycle import Event, State
+from .machine import FOREVER, Listener
+from .server_machine import ServerMachine
+
+__all__ = ["INTERRUPTED", "NO_WINDOW", "PlainMachine"]
+
+# The code of a session whose carrier was cut: no close was exchanged.
+INTERRUPTED = 1006
+# What a peer that announces no window is taken to take.
+NO_WINDOW = Window(2**53, 2**53)
+
+
+class PlainMachine(ServerMachine):
+    """The server's end. Its codecs give empty parts for what their protocol has no words for."""
+
+    __slots__ = ("capabilities",)
+
+    def __init__(
+        self,
+        config: Config,
+        peer_window: Window,
+        listener: Listener,
+        now: float,
+        *,
+        capabilities: Capabilities,
+        sid: str,
+        nonce: str = "",
+        binding: object = None,
+        identity: str | None = None,
+        address: str = "",
+    ) -> None:
+        super().__init__(
+            config,
+            peer_window,
+            listener,
+            now,
+            sid=sid,
+            nonce=nonce,
+            binding=binding,
+            identity=identity,
+            address=address,
+        )
+        self.capabilities = capabilities
+
+    def unfit(self, item: Outgoing) -> str:
+        """Why the wire protocol can't carry this message; empty when it can."""
+        if item.kind != BINARY or self.capabilities.binary:
+            return ""
+        return f"{self.capabilities.protocol} carries text only: send a str to this client, such as base64"
+
+    @property
+    def remembered(self) -> float:
+        """Who comes back in time is told how the session ended. A session without a name nobody can ask for."""
+        assert self.outcome is not None
+        return self.config.resume_window if self.nonce and self.outcome.code != 4410 else 0.0
+
+    # -- carriers --------------------------------------------------------------------------------------------------
+
+    def take_up(self, carrier: Carrier, now: float) -> None:
+        """Takes up a carrier; the session's first is told so.
+
+        Raises Refusal when the session has ended, and when another carrier carries it (4409).
+        """
+        if self.outcome is not None:
+            raise self.refusal()
+        if self.carrier is not None:
+            raise Refusal(4409, "another connection is still open")
+        gen = self.gen + 1
+        if self.observer is not None:
+            self._observe(self.observer, carrier.codec.name, gen, now)
+        first, self.gen, carrier.gen = not self.gen, gen, gen
+        self.use()
+        self.contact = carrier.heard = carrier.spoke = carrier.asked = now
+        carrier.send_cursor = self.outbox.acked + 1
+        carrier.attached = True
+        self.carrier = carrier
+        self.transport = carrier.codec.name
+        before = self.state
+        self._move(Event.ATTACH)
+        if before is self.state:
+            self.listener.changed(before, before)
+        if first:
+            carrier.write([carrier.codec.attached(0, 0)])
+            if carrier.codec.shape is Shape.POLL:
+                self._let_go(carrier, now)
+        self.wake_by(self.deadline())
+        self.listener.dirty()
+
+    def _let_go(self, carrier: Carrier, now: float) -> None:
+        """Ends a carrier behind what it has brought; its client comes again."""
+        carrier.finish([])
+        self.carrier = None
+        self.absent_at = now + self.config.resume_window  # from then on it counts as gone, and the session ends
+        self.wake_by(self.absent_at)
+
+    def lost(self, carrier: Carrier, now: float) -> None:
+        """The connection under a carrier is gone. What of the last messages has arrived nobody knows."""
+        carrier.over = True
+        if self.carrier is carrier:
+            self.end(INTERRUPTED, "the connection was interrupted", now)
+
+    def peer_left(self, carrier: Carrier, code: int, reason: str, now: float) -> None:
+        """The peer has closed the connection, and said so."""
+        if self.carrier is carrier:
+            self.end(code, reason, now, clean=True)
+
+    # -- receiving -------------------------------------------------------------------------------------------------
+
+    def heard(self, carrier: Carrier, now: float) -> None:
+        """A sign of life came on a carrier."""
+        self.contact = carrier.heard = now
+
+    def receive(self, data: str | bytes, size: int, now: float) -> None:
+        """A message came. `size` is its payload in bytes. Raises RemoteProtocolError when it is too large."""
+        if self.outcome is not None:
+            return
+        if size > self.config.max_size:
+            raise RemoteProtocolError(1009, f"a message of {size} bytes is above max_size={self.config.max_size}")
+        self._receive(data, size, now)
+
+    def take(self, now: float) -> str | bytes | Dropped:
+        """The oldest message received. Raises IndexError when there is none."""
+        item = self.inbox.take(now)
+        self.inbox.announced(*self.inbox.ack())  # there is nobody to tell
+        if self.outcome is None:
+            self.wake_by(self._ack_at())
+            self.listener.acknowledged()
+            if self.state is State.DRAINING and not self.inbox:
+                self.listener.quiet()
+        return item
+
+    def ask_for_acks(self) -> None:
+        """Nobody to ask. What waits is written as soon as the carrier takes it."""
+        self.listener.dirty()
+
+    def _ack_at(self) -> float:
+        """Nothing is acknowledged, but there may be room again."""
+        return self.inbox.releases_at
+
+    # -- writing ---------------------------------------------------------------------------------------------------
+
+    def flush(self, now: float) -> None:
+        """Writes what is due on the session's carrier."""
+        carrier = self.carrier
+        if carrier is None or self.outcome is not None:
+            return
+        codec, outbox, config = carrier.codec, self.outbox, self.config
+        while not carrier.over and carrier.link.writable and not self._worn_out(carrier):
+            most = config.max_batch
+            if self.closing is not None and codec.shape is Shape.POLL:
+                most = max(1, min(most, len(outbox) - 1))  # the close has an answer to itself
+            first, items = outbox.peek(carrier.send_cursor, most, config.max_batch_size)
+            if not items:
+                return
+            parts = [part for part in map(codec.item, items) if part]
+            if parts:
+                carrier.spoke = now
+                carrier.write(parts)
+            self._commit(carrier, first, items, now)  # which may end the session: its close counts as acknowledged
+            if parts and codec.shape is Shape.POLL and self.carrier is carrier:
+                self._let_go(carrier, now)
+        if self.carrier is carrier and self._worn_out(carrier):
+            self._let_go(carrier, now)
+
+    # -- draining --------------------------------------------------------------------------------------------------
+
+    def drain(self, delay: float) -> None:
+        """The client cannot be asked to stop: the session is closed when its handler waits for more."""
+        if self.state in (State.CONNECTING, State.OPEN):
+            self._move(Event.DRAIN)
+
+    @property
+    def drained(self) -> bool:
+        """Whether the handler has taken all there is."""
+        return self.state is State.DRAINING and not len(self.inbox)
+
+    # -- ending ----------------------------------------------------------------------------------------------------
+
+    def _farewell(self, carrier: Carrier) -> None:
+        assert self.outcome is not None
+        code, reason, clean = self.outcome
+        # A clean end is our own close, which was written, or the peer's.
+        carrier.finish([] if clean else [carrier.codec.abrupt(code, "session", None, reason)], code, reason)
+
+    # -- time ------------------------------------------------------------------------------------------------------
+
+    def deadline(self) -> float:
+        """When expire() has something to do next."""
+        if self.outcome is not None:
+            return FOREVER
+        when = min(self.close_deadline, self.inbox.releases_at)
+        carrier = self.carrier
+        if carrier is None:
+            return min(when, self.absent_at)
+        if carrier.codec.shape is Shape.POLL:
+            return min(when, carrier.since + self.config.hold)
+        return min(when, self._due_at(carrier), self._silent_at(carrier))
+
+    def _due_at(self, carrier: Carrier) -> float:
+        """When the carrier wants a heartbeat."""
+        interval = self.config.ping_interval
+        if interval is None or not carrier.link.writable:
+            return FOREVER
+        if carrier.codec.capabilities.heartbeat == "ask":
+            return self._quiet(carrier) + interval
+        return carrier.spoke + interval
+
+    def _silent_at(self, carrier: Carrier) -> float:
+        """When the carrier counts as dead: it has not said a word, or has not taken one."""
+        if carrier.codec.capabilities.heartbeat == "ask":
+            return carrier.heard + self.config.silence
+        return FOREVER if carrier.link.writable else carrier.spoke + self.config.silence
+
+    def _heard(self, carrier: Carrier) -> float:
+        return carrier.heard
+
+    def expire(self, now: float) -> None:
+        """Does what is due by `now`: heartbeats, silence, and every kind of end."""
+        if self.outcome is not None:
+            return
+        if self.inbox.releases_at <= now:
+            self.inbox.release(now)
+            self.listener.acknowledged()
+        if now >= self.close_deadline:
+            self.end(4412, "the close was not taken in time", now)
+            return
+        carrier = self.carrier
+        if carrier is None:
+            if now >= self.absent_at:
+                self.end(4410, "the client did not come back in time", now)
+        elif carrier.codec.shape is Shape.POLL:
+            if now >= carrier.since + self.config.hold and carrier.link.writable:
+                carrier.write([carrier.codec.ping()])
+                self._let_go(carrier, now)
+        else:
+            if not self.inbox.has_room(1):
+                carrier.heard = now  # nothing is read meanwhile
+            if now >= self._silent_at(carrier):
+                self.lost(carrier, now)
+                carrier.link.abort()
+            elif now >= self._due_at(carrier):
+                carrier.spoke = carrier.asked = now
+                carrier.write([carrier.codec.ping()])
+            self.flush(now)

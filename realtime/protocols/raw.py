@@ -1,0 +1,72 @@
+"""No protocol at all: each message is a WebSocket message, text or binary, and closes are WebSocket's own.
+
+For clients of any library (`websocat`, twenty lines of anything). Pure. A session lives as long as its one connection;
+what it is, is in core/plain_machine.
+"""
+
+from __future__ import annotations
+
+from ..core.carrier import Capabilities, Part, Shape
+from ..core.frames import BINARY, TEXT, Outgoing
+from ..transports.websocket import FIN_PING, WebSocket, frame_header
+
+__all__ = ["CODEC", "RawCodec"]
+
+PING = frame_header(FIN_PING, 0)
+
+
+class RawCodec:
+    """See core.carrier.Codec. What has no words is an empty part."""
+
+    name = "websocket"
+    shape = Shape.DUPLEX
+    held = False
+    capabilities = Capabilities(acks=False, second_attach="refuse", protocol="a bare WebSocket")
+
+    def __init__(self) -> None:
+        self._transport = WebSocket()
+        self.wrap = self._transport.wrap
+
+    def item(self, item: Outgoing) -> Part:
+        """A message as it is, made once for all receivers. A close is the link's; a note of drops is not told."""
+        if item.kind not in (TEXT, BINARY):
+            return b""
+        part = item.encoded.get("raw")
+        if part is None:
+            part = item.encoded["raw"] = self._transport.frame(item.data)
+        return part
+
+    def number(self, number: int) -> Part:
+        """Nothing is numbered."""
+        return b""
+
+    def ack(self, received: int, taken: int) -> Part:
+        """Nothing is acknowledged."""
+        return b""
+
+    def attached(self, received: int, taken: int) -> Part:
+        """The handshake has said it."""
+        return b""
+
+    def ping(self) -> Part:
+        """WebSocket's own (RFC 6455 §5.5.2)."""
+        return PING
+
+    def pong(self, payload: str) -> Part:
+        """The link answers pings."""
+        return b""
+
+    def end_of_carrier(self, reason: str) -> Part:
+        """The closing handshake says it."""
+        return b""
+
+    def abrupt(self, code: int, scope: str, received: int | None, reason: str) -> Part:
+        """The closing handshake says it."""
+        return b""
+
+    def go_away(self, value: float) -> Part:
+        """Clients cannot be asked to stop."""
+        return b""
+
+
+CODEC = RawCodec()

@@ -1,0 +1,276 @@
+"""SockJS 0.3.3: its frames, its bodies and its options, from the protocol document in sockjs/sockjs-protocol.
+
+Pure. The frames of the server are `o`, `h`, `a[…]` and `c[code,"reason"]`; clients send arrays of strings. How frames
+lie on a transport is in transports/sockjs; what a session without numbers and acks is, in core/plain_machine.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from collections.abc import Sequence
+
+from ..core.carrier import Capabilities, Part, Shape
+from ..core.config import Config
+from ..core.errors import LocalProtocolError, RemoteProtocolError
+from ..core.frames import CLOSE, TEXT, Outgoing
+from ..core.plain_machine import INTERRUPTED
+from ..transports.sockjs import FRAMINGS, HEARTBEAT, Framing
+from .native import clip
+
+__all__ = [
+    "BROKEN",
+    "CAPABILITIES",
+    "CODECS",
+    "EMPTY",
+    "OPEN",
+    "SockJS",
+    "SockJSCodec",
+    "check_callback",
+    "close_frame",
+    "iframe_page",
+    "parse_body",
+    "parse_form",
+    "parse_frame",
+    "quote",
+]
+
+OPEN = b"o"
+# The document's own words, which clients and suites look for.
+EMPTY = "Payload expected."
+BROKEN = "Broken JSON encoding."
+NO_CALLBACK = '"callback" parameter required'
+BAD_CALLBACK = 'invalid "callback" parameter'
+
+CAPABILITIES = Capabilities(acks=False, binary=False, heartbeat="tell", second_attach="refuse", protocol="SockJS")
+# A WebSocket's pings are answered.
+ASKS = dataclasses.replace(CAPABILITIES, heartbeat="ask")
+
+_CALLBACK = re.compile(r"[a-zA-Z0-9\-_.]{1,32}")
+# JSON allows these as they are; some browsers change or lose them (section "JSON Unicode Encoding").
+_MANGLED = re.compile("[\x7f\u200c-\u200f\u2028-\u202f\u2060-\u206f\ufff0-\uffff]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_encode = json.JSONEncoder(ensure_ascii=False).encode
+_URL = re.compile(r"""(?:https?:/)?/[^\s"'<>&\\]+""")
+_IFRAME = """<!DOCTYPE html>
+<html>
+<head>
+  <meta http-equiv="X-UA-Compatible" content="IE=edge" />
+  <meta http-equiv="Content-Type" content="text/html; charset=UTF-8" />
+  <script src="{}"></script>
+  <script>
+    document.domain = document.domain;
+    SockJS.bootstrap_iframe();
+  </script>
+</head>
+<body>
+  <h2>Don't panic!</h2>
+  <p>This is a SockJS hidden iframe. It's used for cross domain magic.</p>
+</body>
+</html>"""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class SockJS:
+    """The options of SockJS at one endpoint: `@rt.endpoint("/chat", sockjs=realtime.SockJS(cookie_needed=True))`.
+
+    `heartbeat_delay` and `disconnect_delay` are in seconds, `response_limit` in bytes with all framing. `client_url` is
+    the script that the iframe page loads. Raises TypeError for a misspelt option, LocalProtocolError for one out of
+    bounds.
+    """
+
+    websocket: bool = True
+    cookie_needed: bool = False
+    heartbeat_delay: float = 25.0
+    disconnect_delay: float = 5.0
+    response_limit: int = 131_072
+    client_url: str = "https://cdn.jsdelivr.net/npm/sockjs-client@1.6.1/dist/sockjs.min.js"
+
+    def __post_init__(self) -> None:
+        for name in ("heartbeat_delay", "disconnect_delay"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise LocalProtocolError(f"{name}={getattr(self, name)!r}: must be above 0 seconds, and finite")
+        if self.response_limit < 4096:
+            raise LocalProtocolError(f"response_limit={self.response_limit!r}: must be at least 4096")
+        if not _URL.fullmatch(self.client_url):
+            raise LocalProtocolError(
+                f'client_url={self.client_url!r}: must start with "/", "http://" or "https://" and need no quoting'
+            )
+
+    def settings(self, config: Config) -> Config:
+        """The settings of a session, from those of its endpoint."""
+        return dataclasses.replace(
+            config,
+            ping_interval=self.heartbeat_delay,
+            resume_window=self.disconnect_delay,
+            max_stream_size=self.response_limit,
+            max_batch_size=min(config.max_batch_size, self.response_limit),
+        )
+
+
+# -- frames out ----------------------------------------------------------------------------------------------------
+
+
+class Message(bytes):
+    """A message as a string of JSON, to be joined with others; `alone` is the finished frame that carries no other."""
+
+    alone: bytes
+
+
+def quote(text: str) -> bytes:
+    """A message as a string of JSON, in which every character arrives as it is."""
+    return _MANGLED.sub(lambda found: f"\\u{ord(found[0]):04x}", _encode(text)).encode()
+
+
+def close_frame(code: int, reason: str) -> bytes:
+    """`c`. A connection that was cut is told as the document says it."""
+    if code == INTERRUPTED:
+        code, reason = 1002, "Connection interrupted"
+    return b"c[%d,%b]" % (code, quote(clip(reason)))
+
+
+class SockJSCodec:
+    """SockJS on one of its transports. See core.carrier.Codec."""
+
+    held = True
+
+    def __init__(self, framing: Framing) -> None:
+        self.framing = framing
+        self.name = framing.name
+        self.shape = framing.shape
+        self.capabilities = ASKS if framing.shape is Shape.DUPLEX else CAPABILITIES
+        self._key = f"sockjs {framing.path}"
+
+    def item(self, item: Outgoing) -> Part:
+        """A message, made once for all receivers on carriers of this kind; a close; nothing for a note of drops."""
+        if item.kind == TEXT:
+            part = item.encoded.get(self._key)
+            if part is None:
+                part = item.encoded[self._key] = Message(quote(str(item.data)))
+                part.alone = self.framing.lay(b"a[%b]" % part)
+            return part
+        return close_frame(item.code, str(item.data)) if item.kind == CLOSE else b""
+
+    def number(self, number: int) -> Part:
+        """Nothing is numbered."""
+        return b""
+
+    def ack(self, received: int, taken: int) -> Part:
+        """Nothing is acknowledged."""
+        return b""
+
+    def attached(self, received: int, taken: int) -> Part:
+        """`o`."""
+        return OPEN
+
+    def ping(self) -> Part:
+        """`h`."""
+        return HEARTBEAT
+
+    def pong(self, payload: str) -> Part:
+        """Clients do not ask."""
+        return b""
+
+    def end_of_carrier(self, reason: str) -> Part:
+        """The end speaks for itself."""
+        return b""
+
+    def abrupt(self, code: int, scope: str, received: int | None, reason: str) -> Part:
+        """`c`."""
+        return close_frame(code, reason)
+
+    def go_away(self, value: float) -> Part:
+        """Clients cannot be asked to stop."""
+        return b""
+
+    def wrap(self, parts: Sequence[Part]) -> Sequence[Part]:
+        """A buffer a frame; messages that follow one another share one."""
+        frames: list[Part] = []
+        messages: list[Message] = []
+        for part in parts:
+            if isinstance(part, Message):
+                messages.append(part)
+                continue
+            self._gather(messages, frames)
+            if part:
+                assert isinstance(part, bytes)
+                frames.append(self.framing.lay(part))
+        self._gather(messages, frames)
+        return frames
+
+    def _gather(self, messages: list[Message], frames: list[Part]) -> None:
+        if len(messages) == 1:
+            frames.append(messages[0].alone)
+        elif messages:
+            frames.append(self.framing.lay(b"a[%b]" % b",".join(messages)))
+        messages.clear()
+
+
+# By the last part of their URLs.
+CODECS = {path: SockJSCodec(framing) for path, framing in FRAMINGS.items()}
+
+
+# -- what comes ----------------------------------------------------------------------------------------------------
+
+
+def _broken(what: str) -> RemoteProtocolError:
+    return RemoteProtocolError(1002, what)
+
+
+def _decode(text: str | bytes) -> object:
+    """JSON. Raises RemoteProtocolError."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        raise _broken(BROKEN) from None
+
+
+def _messages(value: object) -> list[str]:
+    """The strings of an array. Raises RemoteProtocolError."""
+    if not isinstance(value, list):
+        raise _broken(EMPTY)
+    if not all(isinstance(message, str) for message in value):
+        raise _broken(BROKEN)  # SockJS carries strings: anything else would arrive as something else
+    # A lone surrogate is no character; browsers' own WebSockets replace it likewise.
+    return [message if message.isascii() else _SURROGATE.sub("\ufffd", message) for message in value]
+
+
+def parse_body(body: bytes) -> list[str]:
+    """The messages of an `xhr_send`. Raises RemoteProtocolError, whose reason is the document's text."""
+    if not body:
+        raise _broken(EMPTY)
+    return _messages(_decode(body))
+
+
+def parse_form(fields: Sequence[tuple[str, str]]) -> list[str]:
+    """The messages of a `jsonp_send` by a form. Raises RemoteProtocolError."""
+    data = dict(fields).get("d")
+    if not data:
+        raise _broken(EMPTY)
+    return _messages(_decode(data))
+
+
+def parse_frame(data: str | bytes) -> list[str]:
+    """The messages of a WebSocket message: an array of strings, or one string; none when it is empty.
+
+    Raises RemoteProtocolError.
+    """
+    if not data:
+        return []
+    value = _decode(data)
+    return _messages([value] if isinstance(value, str) else value)
+
+
+def check_callback(name: str | None) -> str:
+    """The name of a page's function. Raises RemoteProtocolError, whose reason is the document's text."""
+    if not name:
+        raise RemoteProtocolError(1002, NO_CALLBACK)
+    if not _CALLBACK.fullmatch(name):
+        raise RemoteProtocolError(1002, BAD_CALLBACK)
+    return name
+
+
+def iframe_page(options: SockJS) -> bytes:
+    """The page that brings a client into its server's origin."""
+    return _IFRAME.format(options.client_url).encode()

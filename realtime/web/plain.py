@@ -1,0 +1,209 @@
+"""What the routes of protocols without numbers and acks share: opening, WebSockets, and messages that wait for room.
+
+Such a protocol has no windows: back-pressure is the connection's own. A WebSocket is not read on, and a POST not
+answered, until the inbox has taken what came.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+from weakref import WeakKeyDictionary
+
+from aiohttp import WebSocketError, WSMsgType, web
+
+from ..core.carrier import Carrier, Codec
+from ..core.errors import Refusal, RemoteProtocolError
+from ..core.frames import payload_size
+from ..core.plain_machine import NO_WINDOW, PlainMachine
+from ..server import Server
+from ..session import Endpoint, Session, SessionRequest
+from ..transports.websocket import FIN_PONG, frame_header
+from .door import Door, can_upgrade
+from .forwarded import address_key
+from .links import WebSocketLink
+
+__all__ = ["PlainRoutes", "Wire", "machine_of"]
+
+# So many requests of one session may wait for room; a well-behaved client has one.
+MAX_WAITING = 16
+# The peer closed without naming a code (RFC 6455 §7.1.5).
+NO_CODE = 1005
+
+
+class Wire(NamedTuple):
+    """A protocol on a WebSocket."""
+
+    codec: Codec
+    parse: Callable[[str | bytes], Sequence[str | bytes]]  # the messages of one WebSocket message
+    kind: Callable[..., PlainMachine]
+    max_size: int  # of one WebSocket message, in bytes
+
+
+class Turns:
+    """Whose messages go into an inbox next: first come, first served."""
+
+    def __init__(self) -> None:
+        self.lock = asyncio.Lock()
+        self.waiting = 0
+
+
+def machine_of(session: Session) -> PlainMachine:
+    """The machine of a session that was opened here."""
+    machine = session._machine
+    assert isinstance(machine, PlainMachine)
+    return machine
+
+
+class PlainRoutes(Door):
+    """See RawRoutes and SockJSRoutes."""
+
+    def __init__(self, server: Server) -> None:
+        super().__init__(server)
+        self._links: set[WebSocketLink] = set()
+        self._turns: WeakKeyDictionary[Session, Turns] = WeakKeyDictionary()
+        server.on_shutdown.append(self._stop)
+
+    async def _open(
+        self, endpoint: Endpoint, facts: SessionRequest, kind: Callable[..., PlainMachine], name: str = ""
+    ) -> Session:
+        """Opens a session, claiming the name that its client chose for it, if it did. Raises Refusal.
+
+        Whoever had the same name authorised for the same identity at the same time, and was first, has opened it.
+        """
+        server = self._server
+        address = address_key(facts.remote)
+        server.check_rate(address)
+        identity = await server.identify(facts)
+        if name:
+            session = await server.claimed(name)
+            if session is not None:
+                if session.identity != identity:
+                    raise Refusal(4403, "the session belongs to another identity")
+                return session
+        session = server.open(
+            endpoint,
+            nonce=name,
+            binding=None,
+            window=NO_WINDOW,
+            identity=identity,
+            request=facts,
+            address=address,
+            kind=kind,
+        )
+        server.authorized(session, facts)
+        return session
+
+    async def _feed(self, session: Session, messages: Sequence[str | bytes]) -> bool:
+        """Gives messages to a session, waiting for room; False when it takes no more.
+
+        Raises RemoteProtocolError for one that is too large or too fast, and Refusal when too many wait.
+        """
+        turns = self._turns.get(session)
+        if turns is None:
+            turns = self._turns[session] = Turns()
+        if turns.waiting >= MAX_WAITING:
+            raise Refusal(4429, "too many requests wait for room in this session; send one after another")
+        machine = machine_of(session)
+        turns.waiting += 1
+        try:
+            async with turns.lock:
+                for message in messages:
+                    size = payload_size(message) if isinstance(message, str) else len(message)
+                    if not await session.wait_for_room(size):
+                        return False
+                    machine.receive(message, size, self._server.clock.now())
+        finally:
+            turns.waiting -= 1
+        return True
+
+    async def _websocket(
+        self, request: web.Request, endpoint: Endpoint, wire: Wire, facts: SessionRequest
+    ) -> web.StreamResponse | None:
+        """A WebSocket that is a session of its own; None for a request that cannot become one."""
+        ws = web.WebSocketResponse(compress=False, autoclose=False, autoping=False, max_msg_size=wire.max_size)
+        if not can_upgrade(request, ws):
+            if request.headers.get("Sec-WebSocket-Key"):
+                self._server.note_failure(facts.remote, "websocket", "a proxy took the Upgrade header out")
+            return None
+        try:
+            await ws.prepare(request)
+        except ConnectionError:
+            return ws  # the peer has left in the meantime
+        session: Session | None = None
+
+        def drained() -> None:
+            if session is not None:
+                session.dirty()
+
+        now = self._server.clock.now
+        link = WebSocketLink(request, ws, drained)
+        carrier = Carrier(wire.codec, link, now())
+        self._links.add(link)
+        try:
+            session = await self._open(endpoint, facts, wire.kind)
+            machine_of(session).take_up(carrier, now())
+        except Refusal as refusal:
+            self._server.refused(refusal.code)
+            carrier.finish(
+                [wire.codec.abrupt(refusal.code, "carrier", None, refusal.reason)], refusal.code, refusal.reason
+            )
+        try:
+            await self._pump(ws, link, session, carrier, wire.parse)
+        finally:
+            if session is not None:
+                machine_of(session).lost(carrier, now())
+            try:
+                await link.finished()
+            finally:
+                self._links.discard(link)
+        return ws
+
+    async def _pump(
+        self,
+        ws: web.WebSocketResponse,
+        link: WebSocketLink,
+        session: Session | None,
+        carrier: Carrier,
+        parse: Callable[[str | bytes], Sequence[str | bytes]],
+    ) -> None:
+        """Reads until the connection ends. Without a session what comes is only read, for the closing handshake."""
+        now = self._server.clock.now
+        while True:
+            message = await ws.receive()
+            machine = None if session is None else machine_of(session)
+            if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
+                if session is not None and machine is not None and machine.outcome is None:
+                    machine.heard(carrier, now())
+                    try:
+                        messages = parse(message.data)
+                    except RemoteProtocolError as error:
+                        carrier.finish([], error.close_code, error.reason)  # who speaks nonsense is not spoken to
+                        machine.fail(error, now())
+                        continue
+                    try:
+                        await self._feed(session, messages)
+                    except RemoteProtocolError as error:
+                        machine.fail(error, now())
+            elif message.type is WSMsgType.PING or message.type is WSMsgType.PONG:
+                if machine is not None:
+                    machine.heard(carrier, now())
+                if message.type is WSMsgType.PING and link.writable:  # not to a peer that does not read
+                    link.write([frame_header(FIN_PONG, len(message.data)) + message.data])
+            else:
+                if machine is not None and message.type is WSMsgType.CLOSE:
+                    machine.peer_left(carrier, message.data or NO_CODE, message.extra or "", now())
+                elif machine is not None and isinstance(message.data, WebSocketError):
+                    machine.end(message.data.code, _REASONS.get(message.data.code, "no WebSocket frame"), now())
+                return
+
+    def _stop(self) -> None:
+        """Shutting down: closing handshakes are still read, bodies are not."""
+        self._stop_reading()
+        for link in self._links:
+            link.listen()
+
+
+# aiohttp has closed with these itself.
+_REASONS = {1007: "text that is not UTF-8", 1009: "a message above max_size"}

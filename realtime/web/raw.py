@@ -1,0 +1,45 @@
+"""Plain WebSocket clients over aiohttp, at an endpoint's own URL: messages as they are (protocols/raw)."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from aiohttp import web
+
+from ..core.errors import Refusal
+from ..core.plain_machine import PlainMachine
+from ..protocols.raw import CODEC
+from ..session import Endpoint
+from .plain import PlainRoutes, Wire
+from .replies import SAFE
+
+__all__ = ["RawRoutes"]
+
+KIND = partial(PlainMachine, capabilities=CODEC.capabilities)
+
+
+def _as_it_is(data: str | bytes) -> tuple[str | bytes]:
+    return (data,)
+
+
+class RawRoutes(PlainRoutes):
+    """Serves `<endpoint>` to WebSocket clients of any kind."""
+
+    def takes(self, endpoint: Endpoint) -> bool:
+        """Whether this endpoint has such clients."""
+        return endpoint.raw and "websocket" in endpoint.config.transports
+
+    async def handle(self, request: web.Request, endpoint: Endpoint) -> web.StreamResponse:
+        """A handshake, or what should have been one."""
+        try:
+            self._check_page(request)
+        except Refusal as refusal:
+            self._server.refused(refusal.code)
+            return web.Response(status=refusal.http_status, text=f"{refusal.reason}\n", headers=SAFE)
+        # aiohttp counts a message of just the limit as too large.
+        wire = Wire(CODEC, _as_it_is, KIND, endpoint.config.max_size + 1)
+        response = await self._websocket(request, endpoint, wire, self._facts(request, "websocket", None))
+        if response is None:
+            self._server.refused(4400)
+            return web.Response(status=400, text="Not a valid websocket request\n", headers=SAFE)
+        return response

@@ -1,0 +1,358 @@
+"""SockJS 0.3.3 over aiohttp: its URLs, headers and statuses, from the protocol document in sockjs/sockjs-protocol.
+
+Refusals are readable: a receiver that may not come in gets `c[code,"reason"]`, in whatever framing it asked for. Only a
+page of a forbidden origin gets a 403 and nothing else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+from email.utils import formatdate
+from functools import partial
+from time import time
+from urllib.parse import parse_qsl, urlsplit
+
+from aiohttp import web
+
+from ..core.carrier import Carrier, Shape
+from ..core.errors import Refusal, RemoteProtocolError
+from ..core.plain_machine import INTERRUPTED, PlainMachine
+from ..protocols.sockjs import (
+    CAPABILITIES,
+    CODECS,
+    SockJS,
+    SockJSCodec,
+    check_callback,
+    iframe_page,
+    parse_body,
+    parse_form,
+    parse_frame,
+)
+from ..server import Server
+from ..session import Endpoint, Session, SessionRequest
+from ..transports.sockjs import NOT_CACHED
+from .door import Unreadable
+from .links import HeldLink, StreamLink, run_stream
+from .origins import ANY, NULL
+from .plain import PlainRoutes, Wire, machine_of
+from .raw import RawRoutes
+from .replies import is_form
+from .watch import Watch
+
+__all__ = ["SockJSRoutes"]
+
+YEAR = 31_536_000
+TEXT = {"Content-Type": "text/plain; charset=UTF-8", "X-Content-Type-Options": "nosniff"}
+SENDS = {"xhr_send": "xhr", "jsonp_send": "jsonp"}  # and the receivers that they go with
+# Which transports of the house a SockJS client's stand for: Config.transports allows them by the same names.
+IFRAME = re.compile(r"/iframe[0-9\-.a-z_]*\.html")
+SESSION = re.compile(r"/([^/.]+)/([^/.]+)/([a-z_]+)")
+# What may stand in a cookie (RFC 6265 §4.1.1), so that nothing else is given back.
+COOKIE = re.compile(r"[!#-+\--:<-\[\]-~]{1,256}")
+
+
+class SockJSRoutes(PlainRoutes):
+    """Serves what is below an endpoint to SockJS clients."""
+
+    def __init__(self, server: Server, raw: RawRoutes) -> None:
+        super().__init__(server)
+        self._raw = raw
+        self._watch = Watch(server.clock)
+
+    def knows(self, endpoint: Endpoint, options: SockJS, rest: str) -> bool:
+        """Whether there is anything at this path below an endpoint."""
+        if rest in ("", "/", "/info") or IFRAME.fullmatch(rest):
+            return True
+        if rest == "/websocket":
+            return options.websocket and self._raw.takes(endpoint)
+        found = SESSION.fullmatch(rest)
+        if found is None:
+            return False
+        path = SENDS.get(found[3], found[3])
+        return (
+            path in CODECS
+            and CODECS[path].name in endpoint.config.transports
+            and (options.websocket or path != "websocket")
+        )
+
+    async def handle(self, request: web.Request, endpoint: Endpoint, rest: str) -> web.StreamResponse:
+        """Any request that knows() knows."""
+        assert endpoint.sockjs is not None
+        try:
+            response = await self._serve(request, endpoint, endpoint.sockjs, rest)
+        except Unreadable as unreadable:
+            self._server.refused(unreadable.refusal.code)
+            response = _text(unreadable.refusal.http_status, unreadable.refusal.reason)
+            response.force_close()
+            return response
+        except Refusal as refusal:
+            self._server.refused(refusal.code)
+            response = _text(refusal.http_status, refusal.reason)
+            if refusal.code != 4403:
+                response.headers.update(_cors(request))
+        transport = request.transport
+        if transport is None or transport.is_closing():
+            return response
+        if not (request.content.is_eof() or isinstance(response, web.WebSocketResponse)):
+            await self._read_on(request, response)
+        return response
+
+    async def _serve(self, request: web.Request, endpoint: Endpoint, options: SockJS, rest: str) -> web.StreamResponse:
+        method = request.method
+        if rest in ("", "/"):
+            return _text(200, "Welcome to SockJS!") if method in ("GET", "HEAD") else _not_allowed("GET")
+        if IFRAME.fullmatch(rest):
+            return self._iframe(request, options) if method in ("GET", "HEAD") else _not_allowed("GET")
+        if rest == "/websocket":
+            return await self._raw.handle(request, endpoint) if method == "GET" else _not_allowed("GET")
+        if rest == "/info":
+            if method not in ("GET", "OPTIONS"):
+                return _not_allowed("OPTIONS, GET")
+            self._check_page(request)
+            return (
+                _preflight(request, "OPTIONS, GET") if method == "OPTIONS" else self._info(request, endpoint, options)
+            )
+        found = SESSION.fullmatch(rest)
+        assert found is not None
+        return await self._session_url(request, endpoint, options, found[2], found[3])
+
+    async def _session_url(
+        self, request: web.Request, endpoint: Endpoint, options: SockJS, session: str, path: str
+    ) -> web.StreamResponse:
+        """`/<server>/<session>/<path>`. The server's name is for balancers, and means nothing here."""
+        method = "POST" if path in SENDS else CODECS[path].framing.method
+        allowed = f"OPTIONS, {method}" if path.startswith("xhr") else method
+        if request.method == "OPTIONS" and allowed != method:
+            self._check_page(request)
+            return _preflight(request, allowed)
+        if request.method != method:
+            return _not_allowed(allowed)
+        self._check_page(request)
+        facts = self._facts(request, CODECS[SENDS.get(path, path)].name, None)
+        if path == "websocket":
+            kind = partial(_machine, options)
+            wire = Wire(CODECS[path], parse_frame, kind, endpoint.config.max_body)
+            return await self._websocket(request, endpoint, wire, facts) or _text(400, "Not a valid websocket request")
+        headers = _cors(request)
+        if options.cookie_needed:
+            headers["Set-Cookie"] = _cookie(request, facts.scheme)
+        name = f"sockjs {endpoint.path} {session}"
+        try:
+            if path in SENDS:
+                return await self._send(request, endpoint, name, facts, path, headers)
+            return await self._receive(request, endpoint, options, name, facts, CODECS[path], headers)
+        except RemoteProtocolError as error:
+            # The document wants 500 for what it has words for.
+            self._server.refused(4400)
+            response = _text(413 if error.close_code in (1009, 4413) else 500, error.reason)
+            response.headers.update(headers)
+            return response
+
+    # -- receiving -------------------------------------------------------------------------------------------------
+
+    async def _receive(
+        self,
+        request: web.Request,
+        endpoint: Endpoint,
+        options: SockJS,
+        name: str,
+        facts: SessionRequest,
+        codec: SockJSCodec,
+        headers: dict[str, str],
+    ) -> web.StreamResponse:
+        """A poll or a stream. Raises RemoteProtocolError when its page's function is not named."""
+        framing = codec.framing
+        callback = check_callback(request.query.get("c", request.query.get("callback"))) if framing.scripted else ""
+        session: Session | None = None
+
+        def drained() -> None:
+            if session is not None:
+                session.dirty()
+
+        now = self._server.clock.now
+        link = HeldLink(request) if codec.shape is Shape.POLL else StreamLink(request, drained)
+        carrier = Carrier(codec, link, now())
+        try:
+            session = await self._session(endpoint, options, name, facts)
+            machine = machine_of(session)
+            before = machine.carrier
+            if before is not None and isinstance(before.link, HeldLink | StreamLink) and before.link.gone:
+                machine.lost(before, now())  # nobody has looked yet
+                before.link.abort()
+            machine.take_up(carrier, now())
+        except Refusal as refusal:
+            session = None
+            code, reason = refusal.code, refusal.reason
+            if code == 4409:
+                code, reason = 2010, "Another connection still open"
+            if refusal.scope != "session":
+                self._server.refused(refusal.code)
+            carrier.finish([codec.abrupt(code, "carrier", None, reason)])
+        head = framing.head(callback)
+        headers = {**dict(head.headers), **headers}
+        self._watch.add(link)
+        try:
+            if isinstance(link, StreamLink):
+                return await run_stream(
+                    request, link, headers, prelude=head.prelude, tail=framing.tail(), patience=self._patience
+                )
+            body = await link.answer
+            return web.Response(body=head.prelude + body + framing.tail(), headers=headers)
+        finally:
+            self._watch.discard(link)
+            if session is not None:
+                machine_of(session).lost(carrier, now())
+            if isinstance(link, StreamLink):
+                link.finished()
+
+    async def _session(self, endpoint: Endpoint, options: SockJS, name: str, facts: SessionRequest) -> Session:
+        """The session of this name: the one there is, or a new one. Raises Refusal."""
+        session = await self._server.claimed(name)
+        if session is None:
+            return await self._open(endpoint, facts, partial(_machine, options), name)
+        await self._server.admit(session, facts)
+        return session
+
+    # -- sending ---------------------------------------------------------------------------------------------------
+
+    async def _send(
+        self,
+        request: web.Request,
+        endpoint: Endpoint,
+        name: str,
+        facts: SessionRequest,
+        path: str,
+        headers: dict[str, str],
+    ) -> web.Response:
+        """Messages by POST. Raises RemoteProtocolError, Refusal and Unreadable."""
+        config = endpoint.config
+        form = path == "jsonp_send" and is_form(request)
+        taken = False
+        try:
+            session = await self._server.claimed(name)
+            if session is not None:
+                await self._server.admit(session, facts)
+                # Three bytes for one is the worst that percent-encoding does.
+                body = await self._whole_body(request, config, 3 * config.max_body if form else config.max_body)
+                messages = parse_form(_fields(body)) if form else parse_body(body)
+                try:
+                    await self._feed(session, messages)
+                except RemoteProtocolError as error:
+                    machine_of(session).fail(error, self._server.clock.now())
+                    raise
+                outcome = machine_of(session).outcome
+                taken = outcome is None or outcome.clean
+        except Refusal as refusal:
+            if refusal.scope != "session":
+                raise
+            taken = refusal.code != INTERRUPTED  # we have closed it; what comes across that is discarded
+        if not taken:
+            response = _text(404, "session not found")
+        elif path == "xhr_send":
+            response = web.Response(status=204, headers=TEXT)  # Firefox took an answer without a type for XML
+        else:
+            response = web.Response(body=b"ok", headers=TEXT)  # Konqueror did strange things on 204
+        response.headers.update(headers)
+        response.headers[NOT_CACHED[0]] = NOT_CACHED[1]
+        return response
+
+    # -- what is no session ----------------------------------------------------------------------------------------
+
+    def _facts(self, request: web.Request, transport: str, auth: object) -> SessionRequest:
+        """What the application is shown. Behind our own iframe page is a page that nobody knows: where any may connect,
+        its requests come without cookies, as if it had asked itself."""
+        facts = super()._facts(request, transport, auth)
+        if ANY in self._origins and _is_framed(request):
+            facts.raw_headers = tuple(header for header in facts.raw_headers if header[0].lower() != b"cookie")
+        return facts
+
+    def _info(self, request: web.Request, endpoint: Endpoint, options: SockJS) -> web.Response:
+        """What the client is told before it begins; it also measures how long that takes."""
+        told = {
+            "websocket": self.knows(endpoint, options, "/0/0/websocket"),
+            "cookie_needed": options.cookie_needed,
+            "origins": ["*:*"],
+            "entropy": secrets.randbits(32),
+        }
+        response = web.json_response(told, headers={NOT_CACHED[0]: NOT_CACHED[1], "X-Content-Type-Options": "nosniff"})
+        response.headers["Content-Type"] = "application/json; charset=UTF-8"
+        response.headers.update(_cors(request))
+        return response
+
+    def _iframe(self, request: web.Request, options: SockJS) -> web.Response:
+        """The page that brings a client into our origin. It speaks for whoever frames it: only allowed pages may."""
+        page = iframe_page(options)
+        etag = f'"{hashlib.sha256(page).hexdigest()[:32]}"'
+        headers = _cacheable() | {"ETag": etag, "Referrer-Policy": "same-origin", "X-Content-Type-Options": "nosniff"}
+        if ANY not in self._origins:
+            ancestors = " ".join(("'self'", *sorted(self._origins - {NULL})))
+            headers["Content-Security-Policy"] = f"frame-ancestors {ancestors}"
+        if etag in request.headers.get("If-None-Match", ""):
+            return web.Response(status=304, headers=headers)
+        return web.Response(body=page, headers=headers | {"Content-Type": "text/html; charset=UTF-8"})
+
+
+def _machine(options: SockJS, config: object, *arguments: object, **named: object) -> PlainMachine:
+    """The machine of a session with these options."""
+    return PlainMachine(options.settings(config), *arguments, capabilities=CAPABILITIES, **named)  # type: ignore[arg-type]
+
+
+def _is_framed(request: web.Request) -> bool:
+    """Whether an iframe page asks. (Its Referrer-Policy says that it has to show itself.)"""
+    try:
+        path = urlsplit(request.headers.get("Referer", "")).path
+    except ValueError:
+        return False
+    return IFRAME.fullmatch(path, path.rfind("/")) is not None if path else False
+
+
+def _fields(body: bytes) -> list[tuple[str, str]]:
+    try:
+        return parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=16)
+    except ValueError:
+        return []
+
+
+def _text(status: int, text: str) -> web.Response:
+    return web.Response(status=status, body=f"{text}\n".encode(), headers=TEXT)
+
+
+def _not_allowed(methods: str) -> web.Response:
+    """405, without a type and a body."""
+    return web.Response(status=405, headers={"Allow": methods})
+
+
+def _cacheable() -> dict[str, str]:
+    return {"Cache-Control": f"public, max-age={YEAR}", "Expires": formatdate(time() + YEAR, usegmt=True)}
+
+
+def _cors(request: web.Request) -> dict[str, str]:
+    """Who was let in may read the answer: a page of a named origin with credentials, anybody else without."""
+    headers = {"Vary": "Origin"}
+    origin = request.headers.get("Origin")
+    if origin is None:
+        headers["Access-Control-Allow-Origin"] = "*"
+    elif origin.isascii():
+        headers["Access-Control-Allow-Origin"] = origin
+        headers["Access-Control-Allow-Credentials"] = "true"
+    asked = request.headers.get("Access-Control-Request-Headers")
+    if asked and asked.isascii():
+        headers["Access-Control-Allow-Headers"] = asked
+    return headers
+
+
+def _preflight(request: web.Request, methods: str) -> web.Response:
+    headers = _cors(request) | _cacheable()
+    headers["Access-Control-Allow-Methods"] = methods
+    headers["Access-Control-Max-Age"] = str(YEAR)
+    return web.Response(status=204, headers=headers)
+
+
+def _cookie(request: web.Request, scheme: str) -> str:
+    """JSESSIONID, for balancers: the one that came, or a first one that they replace."""
+    value = request.cookies.get("JSESSIONID", "")
+    cookie = f"JSESSIONID={value if COOKIE.fullmatch(value) else 'dummy'}; path=/"
+    # Pages of other sites get it back only so, and only over TLS.
+    return cookie + "; Secure; SameSite=None" if scheme == "https" else cookie

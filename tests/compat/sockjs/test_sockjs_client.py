@@ -1,0 +1,119 @@
+"""SockJS's own client, from npm, in Node and in Chromium, over every transport that it can run there.
+
+Each scenario of scenarios.js sends and counts; nothing may be missing, changed, or there twice. Pages are of the
+server's own origin, and of another: the iframe transports are for those.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from aiohttp import web
+
+from tests.browsers.engines.devtools import Chromium
+from tests.compat.sockjs.server import make_app
+from tests.patience import within
+
+HERE = Path(__file__).parent
+CLIENT = HERE / "node_modules" / "sockjs-client" / "dist"
+SCENARIOS = ("echo", "burst", "long", "pingpong", "close", "bulk")
+NODE = ("websocket", "xhr-streaming", "eventsource", "xhr-polling")
+# With whether the page is of the server's own origin.
+CHROMIUM = (
+    ("websocket", True),
+    ("websocket", False),
+    ("xhr-streaming", True),
+    ("xhr-streaming", False),
+    ("eventsource", True),
+    ("eventsource", False),
+    ("iframe-eventsource", False),
+    ("htmlfile", True),
+    ("iframe-htmlfile", False),
+    ("xhr-polling", True),
+    ("xhr-polling", False),
+    ("iframe-xhr-polling", False),
+    ("jsonp-polling", True),
+    ("jsonp-polling", False),
+)
+
+pytestmark = pytest.mark.skipif(
+    shutil.which("node") is None or not CLIENT.exists(), reason="needs Node and sockjs-client: run `sh .ci/clients`"
+)
+
+
+@asynccontextmanager
+async def serving() -> AsyncIterator[int]:
+    """The server of the suites, with a page that runs a scenario; its port."""
+    app = make_app(client_url="/client/sockjs.js")
+
+    async def page(request: web.Request) -> web.FileResponse:
+        return web.FileResponse(HERE / request.path.strip("/"))
+
+    app.router.add_get("/page.html", page)
+    app.router.add_get("/scenarios.js", page)
+    app.router.add_static("/client", CLIENT)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    try:
+        yield runner.addresses[0][1]
+    finally:
+        await runner.cleanup()
+
+
+def check(told: dict[str, Any], transport: str, scenario: str) -> None:
+    """What a client told: everything came, once and in order, and the close is the one that was asked for."""
+    assert told["transport"] == transport, told
+    assert told["opened"] == 1, told
+    assert told["wrong"] is None, told
+    assert told["received"] == told["expected"], told
+    ended = (3000, "Go away!") if scenario == "close" else (3999, "done")
+    assert (told["code"], told["reason"]) == ended, told
+
+
+@pytest.mark.parametrize("transport", NODE)
+async def test_in_node(transport: str, caplog: pytest.LogCaptureFixture) -> None:
+    async with serving() as port, within(f"sockjs-client over {transport}"):
+        for scenario in SCENARIOS:
+            arguments = (HERE / "node.js", f"http://127.0.0.1:{port}", transport, scenario)
+            client = await asyncio.create_subprocess_exec("node", *arguments, stdout=asyncio.subprocess.PIPE)
+            try:
+                printed, _ = await client.communicate()
+            finally:
+                if client.returncode is None:
+                    client.kill()
+            check(json.loads(printed), transport, scenario)
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+@pytest.mark.parametrize(
+    ("transport", "same"), CHROMIUM, ids=lambda part: {True: "same", False: "cross"}.get(part, part)
+)
+async def test_in_chromium(transport: str, same: bool, caplog: pytest.LogCaptureFixture) -> None:
+    engine = Chromium()
+    if engine.missing():
+        pytest.skip(str(engine.missing()))
+    try:
+        async with serving() as port:
+            for scenario in SCENARIOS:
+                base = f"http://127.0.0.1:{port}"
+                host = base if same else f"http://localhost:{port}"
+                asked = urlencode({"base": base, "transport": transport, "scenario": scenario})
+                async with within(f"{scenario} over {transport}"), engine.open(f"{host}/page.html?{asked}") as page:
+                    while (told := await page.evaluate("window.told || null")) is None:  # noqa: ASYNC110 # it cannot call
+                        await asyncio.sleep(0.02)
+                    check(told, transport, scenario)
+                    assert await page.errors() == []
+    finally:
+        await engine.stop()
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []

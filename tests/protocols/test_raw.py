@@ -1,0 +1,33 @@
+"""Plain WebSocket messages."""
+
+from __future__ import annotations
+
+from realtime.core.carrier import Shape
+from realtime.core.frames import Outgoing
+from realtime.protocols.raw import CODEC
+
+
+def test_messages_are_websocket_messages_made_once() -> None:
+    text, binary = Outgoing.message("hé"), Outgoing.message(b"\x00\xff")
+    assert CODEC.item(text) == b"\x81\x03h\xc3\xa9"
+    assert CODEC.item(binary) == b"\x82\x02\x00\xff"
+    assert CODEC.item(text) is CODEC.item(text)
+    assert CODEC.wrap([CODEC.item(text), CODEC.item(binary)]) == [b"\x81\x03h\xc3\xa9\x82\x02\x00\xff"]
+
+
+def test_everything_else_is_websockets_own_affair() -> None:
+    assert CODEC.item(Outgoing.close(3000, "bye")) == CODEC.item(Outgoing.dropped(2)) == b""
+    assert CODEC.ping() == b"\x89\x00"
+    words = [
+        CODEC.number(1),
+        CODEC.ack(1, 1),
+        CODEC.attached(0, 0),
+        CODEC.pong("x"),
+        CODEC.end_of_carrier("recycled"),
+        CODEC.abrupt(1011, "session", None, "no"),
+        CODEC.go_away(1.0),
+    ]
+    assert set(words) == {b""}
+    assert CODEC.shape is Shape.DUPLEX
+    assert not CODEC.capabilities.acks
+    assert CODEC.capabilities.binary

@@ -1,0 +1,83 @@
+"""Which URLs below a prefix are an endpoint's, and which stay the application's."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import aiohttp
+from aiohttp import web
+
+import realtime
+
+
+async def echo(session: realtime.Session) -> None:
+    """Answers."""
+    async for message in session:
+        await session.send(message)
+
+
+@asynccontextmanager
+async def running(app: web.Application) -> AsyncIterator[tuple[aiohttp.ClientSession, str]]:
+    """A client, and the address of the application."""
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    async with aiohttp.ClientSession() as http:
+        yield http, f"http://127.0.0.1:{runner.addresses[0][1]}"
+    await runner.cleanup()
+
+
+async def test_in_a_sub_application() -> None:
+    inner, outer = web.Application(), web.Application()
+    rt = realtime.setup(inner, realtime.Server(shutdown_timeout=0.3))
+    outer.add_subapp("/site", inner)
+    rt.endpoint("/chat", sockjs=True)(echo)  # also after setup()
+    async with running(outer) as (http, base):
+        chat = f"{base}/site/realtime/chat"
+        assert await (await http.get(chat)).text() == "Welcome to SockJS!\n"
+        assert await (await http.post(chat + "/0/a/xhr")).text() == "o\n"
+        async with http.ws_connect(chat) as ws:
+            await ws.send_str("x")
+            assert await ws.receive_str(timeout=30) == "x"
+        assert (await http.get(f"{base}/realtime/chat")).status == 404
+
+
+async def test_what_is_no_endpoints_stays_the_applications() -> None:
+    async def page(request: web.Request) -> web.Response:
+        return web.Response(text=request.path)
+
+    app = web.Application()
+    rt = realtime.setup(app, realtime.Server(shutdown_timeout=0.3), prefix="")
+    rt.endpoint("/chat")(echo)
+    rt.endpoint("/sock", sockjs=True)(echo)
+    app.router.add_get("/{rest:.*}", page)
+    async with running(app) as (http, base):
+        for path in ("/", "/chat", "/chat/", "/chat/info", "/chat/0/a/xhr", "/sock/a", "/sock/0/a/other", "/other"):
+            assert await (await http.get(base + path)).text() == path
+        assert await (await http.get(base + "/sock/")).text() == "Welcome to SockJS!\n"
+
+
+async def test_the_longest_endpoint_counts() -> None:
+    app = web.Application()
+    rt = realtime.setup(app, realtime.Server(shutdown_timeout=0.3))
+    rt.endpoint("/a", sockjs=True)(echo)
+    rt.endpoint("/a/b", sockjs=True)(echo)
+    async with running(app) as (http, base):
+        for path in ("/a", "/a/b"):
+            assert (await http.get(f"{base}/realtime{path}/info")).status == 200
+        # A session of /a that is named like a version is no native request, and one of /a/b is none of /a.
+        assert await (await http.post(f"{base}/realtime/a/0/v1/xhr")).text() == "o\n"
+        assert {session.path for session in rt.sessions} == {"/a"}
+        assert (await http.post(f"{base}/realtime/a/b/v1/xhr")).status == 404
+
+
+def test_what_aiohttp_asks_of_a_resource() -> None:
+    app = web.Application()
+    realtime.setup(app, realtime.Server())
+    (resource,) = [one for one in app.router.resources() if type(one).__name__ == "EndpointPaths"]
+    assert resource.canonical == "/realtime/{endpoint}"
+    assert str(resource.url_for(endpoint="chat")) == "/realtime/chat"
+    assert resource.get_info() == {"formatter": "/realtime/{endpoint}"}
+    assert resource.raw_match("/realtime/{endpoint}")
+    assert len(resource) == len(list(resource)) == 2
