@@ -75,6 +75,7 @@ async def test_mujs_without_es5(tmp_path: Path) -> None:
     script.write_text("[].forEach(print)", "utf-8")
     with pytest.raises(EngineError, match="undefined"):
         await mujs.run(script)
-    # The scenarios themselves are for every engine.
+    # The scenarios themselves are for every engine, but for those that need the browser's own WebSocket of today.
+    scenarios = sorted(path for path in SCENARIOS.glob("[!r]*.js") if path.name != "alike.js")
     script.write_text("var location = {search: ''}, window = {};", "utf-8")
-    await mujs.run(script, SCENARIOS / "run.js", *sorted(SCENARIOS.glob("[!r]*.js")))
+    await mujs.run(script, SCENARIOS / "run.js", *scenarios)
