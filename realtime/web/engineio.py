@@ -118,12 +118,7 @@ class EngineRoutes(PlainRoutes):
             self._server.refused(error.close_code)
             status = 413 if error.close_code in (1009, 4413) else 400
             response = _answer(request, Misuse(BAD_REQUEST, status=status))
-        transport = request.transport
-        if transport is None or transport.is_closing():
-            return response
-        if not (request.content.is_eof() or isinstance(response, web.WebSocketResponse)):
-            await self._read_on(request, response)
-        return response
+        return await self._finished(request, response)
 
     async def _serve(self, request: web.Request, endpoint: Endpoint, options: EngineIO) -> web.StreamResponse:
         try:
