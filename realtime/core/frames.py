@@ -35,9 +35,9 @@ class Dropped:
     count: int
 
 
-def payload_size(text: str) -> int:
-    """The UTF-8 size of `text` in bytes. Raises UnicodeEncodeError for lone surrogates."""
-    return len(text) if text.isascii() else len(text.encode())
+def payload_size(data: str | bytes) -> int:
+    """The size of a message in bytes, text in UTF-8. Raises UnicodeEncodeError for lone surrogates."""
+    return len(data) if isinstance(data, bytes) or data.isascii() else len(data.encode())
 
 
 class Outgoing:

@@ -2,7 +2,7 @@
 
 One carrier at a time, and no resuming: what was written counts as delivered, and a carrier that is cut ends the
 session. Between two polls, and between two streams, a client has `resume_window` to come again. Without windows in the
-protocol, whoever feeds messages asks `inbox.has_room` first, and stops reading meanwhile.
+protocol, whoever feeds messages asks `inbox.has_room` first, and stops reading meanwhile: so long it is `waiting`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ NO_WINDOW = Window(2**53, 2**53)
 class PlainMachine(ServerMachine):
     """The server's end. Its codecs give empty parts for what their protocol has no words for."""
 
-    __slots__ = ("capabilities",)
+    __slots__ = ("capabilities", "waiting")
 
     def __init__(
         self,
@@ -54,6 +54,7 @@ class PlainMachine(ServerMachine):
             address=address,
         )
         self.capabilities = capabilities
+        self.waiting = 0  # how many wait for room in the inbox: the peer's silence is our doing
 
     def unfit(self, item: Outgoing) -> str:
         """Why the wire protocol can't carry this message; empty when it can."""
@@ -78,6 +79,10 @@ class PlainMachine(ServerMachine):
             raise self.refusal()
         if self.carrier is not None:
             raise Refusal(4409, "another connection is still open")
+        self._carry(carrier, now)
+
+    def _carry(self, carrier: Carrier, now: float) -> None:
+        """The carrier is the session's from here."""
         gen = self.gen + 1
         if self.observer is not None:
             self._observe(self.observer, carrier.codec.name, gen, now)
@@ -93,11 +98,15 @@ class PlainMachine(ServerMachine):
         if before is self.state:
             self.listener.changed(before, before)
         if first:
-            carrier.write([carrier.codec.attached(0, 0)])
-            if carrier.codec.shape is Shape.POLL:
-                self._let_go(carrier, now)
+            self._greet(carrier, now)
         self.wake_by(self.deadline())
         self.listener.dirty()
+
+    def _greet(self, carrier: Carrier, now: float) -> None:
+        """The session's first carrier says that there is one now."""
+        carrier.write([carrier.codec.attached(0, 0)])
+        if carrier.codec.shape is Shape.POLL:
+            self._let_go(carrier, now)
 
     def _let_go(self, carrier: Carrier, now: float) -> None:
         """Ends a carrier behind what it has brought; its client comes again."""
@@ -106,16 +115,24 @@ class PlainMachine(ServerMachine):
         self.absent_at = now + self.config.resume_window  # from then on it counts as gone, and the session ends
         self.wake_by(self.absent_at)
 
-    def lost(self, carrier: Carrier, now: float) -> None:
+    def lost(self, carrier: Carrier, now: float, reason: str = "the connection was interrupted") -> None:
         """The connection under a carrier is gone. What of the last messages has arrived nobody knows."""
         carrier.over = True
         if self.carrier is carrier:
-            self.end(INTERRUPTED, "the connection was interrupted", now)
+            self.end(INTERRUPTED, reason, now)
 
     def peer_left(self, carrier: Carrier, code: int, reason: str, now: float) -> None:
         """The peer has closed the connection, and said so."""
         if self.carrier is carrier:
             self.end(code, reason, now, clean=True)
+
+    def attach(self, carrier: Carrier, gen: int, received: int, taken: int, first: int, now: float) -> bool:
+        """No carrier of another protocol takes up this session. Raises Refusal."""
+        raise Refusal(4404, "no such session: it never was, or ended too long ago", scope="session")
+
+    def uplink(self, carrier: Carrier, received: int, taken: int, first: int, now: float) -> bool:
+        """Nothing comes by another protocol. Raises Refusal."""
+        raise Refusal(4404, "no such session: it never was, or ended too long ago", scope="session")
 
     # -- receiving -------------------------------------------------------------------------------------------------
 
@@ -149,6 +166,12 @@ class PlainMachine(ServerMachine):
     def _ack_at(self) -> float:
         """Nothing is acknowledged, but there may be room again."""
         return self.inbox.releases_at
+
+    def _release(self, now: float) -> None:
+        """There is room where the rate has let something through."""
+        if self.inbox.releases_at <= now:
+            self.inbox.release(now)
+            self.listener.acknowledged()
 
     # -- writing ---------------------------------------------------------------------------------------------------
 
@@ -231,9 +254,7 @@ class PlainMachine(ServerMachine):
         """Does what is due by `now`: heartbeats, silence, and every kind of end."""
         if self.outcome is not None:
             return
-        if self.inbox.releases_at <= now:
-            self.inbox.release(now)
-            self.listener.acknowledged()
+        self._release(now)
         if now >= self.close_deadline:
             self.end(4412, "the close was not taken in time", now)
             return
@@ -246,7 +267,7 @@ class PlainMachine(ServerMachine):
                 carrier.write([carrier.codec.ping()])
                 self._let_go(carrier, now)
         else:
-            if not self.inbox.has_room(1):
+            if self.waiting:
                 carrier.heard = now  # nothing is read meanwhile
             if now >= self._silent_at(carrier):
                 self.lost(carrier, now)

@@ -18,7 +18,7 @@ from ..server import Server
 from ..session import SessionRequest
 from .forwarded import Origin, Proxies
 from .links import CLOSE_PATIENCE
-from .origins import Admission, check_origins, cors_headers, judge
+from .origins import Admission, asked_headers, check_origins, cors_headers, judge
 from .replies import SAFE
 
 __all__ = ["BROKEN_BODY", "Door", "Unreadable", "can_upgrade", "preflight"]
@@ -118,6 +118,15 @@ class Door:
                 self._reading.discard(timeout)
         return bytes(body)
 
+    async def _finished(self, request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
+        """The response, ready to be returned to aiohttp: what is left of the request's body was read."""
+        transport = request.transport
+        if transport is None or transport.is_closing():
+            return response
+        if not (request.content.is_eof() or isinstance(response, web.WebSocketResponse)):
+            await self._read_on(request, response)
+        return response
+
     async def _read_on(self, request: web.Request, response: web.StreamResponse) -> None:
         """Answers, and reads what nobody asked for. aiohttp would too, and log what cannot be decoded as an error."""
         with contextlib.suppress(ConnectionError):
@@ -163,7 +172,4 @@ def preflight(request: web.Request) -> dict[str, str]:
     headers = SAFE | cors_headers(request.headers)
     headers["Access-Control-Allow-Methods"] = "OPTIONS, GET, POST"
     headers["Access-Control-Max-Age"] = "3600"
-    asked = request.headers.get("Access-Control-Request-Headers")
-    if asked and asked.isascii():
-        headers["Access-Control-Allow-Headers"] = asked
-    return headers
+    return headers | asked_headers(request.headers)

@@ -11,21 +11,22 @@ import json
 import math
 from collections.abc import Sequence
 
-from aiohttp import WebSocketError, WSMsgType, web
+from aiohttp import web
 
 from ..core.carrier import Carrier
 from ..core.errors import Refusal, RemoteProtocolError
+from ..core.frames import payload_size
 from ..protocols.engineio.codec import Codec, codec
-from ..protocols.engineio.machine import BOUNDLESS, EngineMachine
+from ..protocols.engineio.machine import EngineMachine
 from ..protocols.engineio.options import POLLING, WEBSOCKET, EngineIO
-from ..protocols.engineio.packets import Packet, decode
+from ..protocols.engineio.packets import MESSAGE, Packet, decode
 from ..protocols.engineio.payloads import is_binary, jsonp, split, unwrap_form
 from ..server import Server
 from ..session import Endpoint, Session, SessionRequest
-from .door import Door, Unreadable, can_upgrade, preflight
-from .forwarded import address_key
-from .links import PollLink, WebSocketLink
+from .door import Unreadable, can_upgrade, preflight
+from .links import HeldLink, WebSocketLink
 from .origins import cors_headers
+from .plain import PlainRoutes, wait_for_room
 from .replies import SAFE
 from .watch import Watch
 
@@ -54,6 +55,8 @@ TURN = 256
 FORM_SIZE = 4096
 # What stands for a packet that cannot be read where an upgrade is tried.
 NONSENSE = Packet("")
+# A POST is answered when there is room for another like this.
+ANY = Packet(MESSAGE, "x")
 OCTETS = "application/octet-stream"
 # Digits of the number of a JSONP client.
 MAX_INDEX = 16
@@ -79,24 +82,13 @@ class Misuse(Exception):
         return cls(BAD_REQUEST)
 
 
-class EnginePoll(PollLink):
-    """The answer to a poll, which is only written while its peer is there to take it."""
-
-    @property
-    def writable(self) -> bool:  # type: ignore[override] # read only, as in core.carrier.Link
-        """False once the connection has closed."""
-        return not self.gone
-
-
-class EngineRoutes(Door):
+class EngineRoutes(PlainRoutes):
     """Serves the Engine.IO clients of all endpoints of a server that have a path for them."""
 
     def __init__(self, server: Server, router: web.UrlDispatcher) -> None:
         super().__init__(server)
         self._router = router
-        self._links: set[WebSocketLink] = set()
         self._watch = Watch(server.clock)
-        server.on_shutdown.append(self._stop)
         server.on_endpoint.append(self.add)
         for endpoint in server.endpoints.values():
             self.add(endpoint)
@@ -126,12 +118,7 @@ class EngineRoutes(Door):
             self._server.refused(error.close_code)
             status = 413 if error.close_code in (1009, 4413) else 400
             response = _answer(request, Misuse(BAD_REQUEST, status=status))
-        transport = request.transport
-        if transport is None or transport.is_closing():
-            return response
-        if not (request.content.is_eof() or isinstance(response, web.WebSocketResponse)):
-            await self._read_on(request, response)
-        return response
+        return await self._finished(request, response)
 
     async def _serve(self, request: web.Request, endpoint: Endpoint, options: EngineIO) -> web.StreamResponse:
         try:
@@ -156,15 +143,15 @@ class EngineRoutes(Door):
                 raise Misuse(BAD_REQUEST)
             sid = request.query.get("sid", "")
             if not sid:
-                return await self._open(request, endpoint, options, transport)
+                return await self._handshake(request, endpoint, options, transport)
             session, machine = await self._find(request, endpoint, sid)
             if transport == WEBSOCKET:
-                return await self._try(request, session, machine)
+                return await self._upgrade(request, session, machine, {}, opening=False)
             machine.check_polling(self._server.clock.now())
             if request.method == "GET":
-                return await self._poll(request, machine)
+                return await self._poll(request, machine, {}, opening=False)
             if request.method == "POST":
-                return await self._post(request, machine)
+                return await self._post(request, session, machine)
             raise Misuse(BAD_REQUEST)
         except Refusal as refusal:
             self._server.refused(refusal.code)
@@ -172,38 +159,24 @@ class EngineRoutes(Door):
 
     # -- sessions ----------------------------------------------------------------------------------------------------
 
-    async def _open(
+    async def _handshake(
         self, request: web.Request, endpoint: Endpoint, options: EngineIO, transport: str
     ) -> web.StreamResponse:
         """A handshake. Raises Misuse and Refusal."""
         if request.method != "GET":
             raise Misuse(BAD_METHOD)
-        server = self._server
         version = int(request.query["EIO"])
         base64 = bool(request.query.get("b64")) or "j" in request.query
-        facts = self._facts(request, transport, None)
-        address = address_key(facts.remote)
-        server.check_rate(address)
-        identity = await server.identify(facts)
-        session = server.open(
-            endpoint,
-            nonce="",
-            binding=None,
-            window=BOUNDLESS,
-            identity=identity,
-            request=facts,
-            address=address,
-            kind=functools.partial(EngineMachine, version=version, options=options, text_only=base64),
-        )
-        server.authorized(session, facts)
+        kind = functools.partial(EngineMachine, version=version, options=options, text_only=base64)
+        session = await self._open(endpoint, self._facts(request, transport, None), kind)
         machine = session._machine
         assert isinstance(machine, EngineMachine)
         headers = {}
         if options.cookie is not None:
             headers["Set-Cookie"] = f"{options.cookie}={session.id}; {options.cookie_attributes}"
         if transport == POLLING:
-            return await self._answer_poll(request, machine, headers, opening=True)
-        return await self._websocket(request, session, machine, headers, opening=True)
+            return await self._poll(request, machine, headers, opening=True)
+        return await self._upgrade(request, session, machine, headers, opening=True)
 
     async def _find(self, request: web.Request, endpoint: Endpoint, sid: str) -> tuple[Session, EngineMachine]:
         """The session that a request names, if the request may. Raises Refusal and Misuse."""
@@ -219,15 +192,12 @@ class EngineRoutes(Door):
 
     # -- long-polling ------------------------------------------------------------------------------------------------
 
-    async def _poll(self, request: web.Request, machine: EngineMachine) -> web.Response:
-        return await self._answer_poll(request, machine, {}, opening=False)
-
-    async def _answer_poll(
+    async def _poll(
         self, request: web.Request, machine: EngineMachine, headers: dict[str, str], *, opening: bool
     ) -> web.Response:
         """Parks a poll until there is something to answer. Raises Refusal when it may not."""
         now = self._server.clock.now
-        link = EnginePoll(request)
+        link = HeldLink(request)
         carrier = Carrier(_codec(machine, POLLING, "j" in request.query), link, now())
         if opening:
             machine.begin(carrier, now())
@@ -246,7 +216,7 @@ class EngineRoutes(Door):
         kind = OCTETS if is_binary(body) else "text/plain; charset=UTF-8"
         return _whole(request, body, kind, headers)
 
-    async def _post(self, request: web.Request, machine: EngineMachine) -> web.Response:
+    async def _post(self, request: web.Request, session: Session, machine: EngineMachine) -> web.Response:
         """Takes what a POST brings; it is answered when the application has room for more."""
         now = self._server.clock.now
         if machine.posting:
@@ -254,13 +224,13 @@ class EngineRoutes(Door):
             raise machine.refusal()
         machine.posting = True
         try:
-            await self._take_in(request, machine)
+            await self._take_in(request, session, machine)
         finally:
             machine.posting = False
         # Not text/plain: an iframe, which is what posts for JSONP, would offer that as a download.
         return _whole(request, b"ok", "text/html; charset=utf-8", {})
 
-    async def _take_in(self, request: web.Request, machine: EngineMachine) -> None:
+    async def _take_in(self, request: web.Request, session: Session, machine: EngineMachine) -> None:
         now = self._server.clock.now
         limit = machine.options.max_payload
         form = "j" in request.query
@@ -277,36 +247,34 @@ class EngineRoutes(Door):
                     raise RemoteProtocolError(4413, f"the payload is above {limit} bytes")
             # aiohttp takes what says nothing of itself for bytes; it is text.
             binary = request.headers.get("Content-Type", "").partition(";")[0].strip().lower() == OCTETS
-            await self._feed(request, machine, split(machine.version, body, binary=binary))
+            await self._feed_payload(request, session, machine, split(machine.version, body, binary=binary))
         except RemoteProtocolError as error:
             if error.close_code < 4000:
                 machine.fail(error, now())
             raise
 
-    async def _feed(self, request: web.Request, machine: EngineMachine, packets: Sequence[Packet]) -> None:
+    async def _feed_payload(
+        self, request: web.Request, session: Session, machine: EngineMachine, packets: Sequence[Packet]
+    ) -> None:
         """Feeds a payload, as fast as the application takes it. Raises Refusal when the session ends meanwhile, and
         RemoteProtocolError."""
         now = self._server.clock.now
-        carrier = Carrier(_codec(machine, POLLING, False), EnginePoll(request), now())
+        carrier = Carrier(_codec(machine, POLLING, False), HeldLink(request), now())
         for count, packet in enumerate(packets, 1):
+            if await _room(session, machine, packet):
+                machine.check_polling(now())
             machine.feed(carrier, packet, now())
             if machine.outcome is not None and machine.outcome.clean:
                 return  # by this very packet: what is behind it says nothing
-            if machine.full:
-                await _room(machine)
-            elif count % TURN == 0:
+            if count % TURN == 0:
                 await asyncio.sleep(0)
-            else:
-                continue
+                machine.check_polling(now())
+        if await _room(session, machine, ANY):
             machine.check_polling(now())
 
     # -- WebSocket ---------------------------------------------------------------------------------------------------
 
-    async def _try(self, request: web.Request, session: Session, machine: EngineMachine) -> web.StreamResponse:
-        """A WebSocket that names a session: to upgrade it."""
-        return await self._websocket(request, session, machine, {}, opening=False)
-
-    async def _websocket(
+    async def _upgrade(
         self,
         request: web.Request,
         session: Session,
@@ -315,65 +283,44 @@ class EngineRoutes(Door):
         *,
         opening: bool,
     ) -> web.StreamResponse:
+        """A WebSocket that opens a session, or that names one and is tried."""
         now = self._server.clock.now
-        ws = web.WebSocketResponse(compress=False, autoclose=False, max_msg_size=machine.options.max_payload + 1)
+        ws = web.WebSocketResponse(
+            compress=False, autoclose=False, autoping=False, max_msg_size=machine.options.max_payload + 1
+        )
         ws.headers.update(headers)
-        link = WebSocketLink(request, ws, machine.listener.dirty)
+        link = WebSocketLink(request, ws, session.dirty)
         carrier = Carrier(_codec(machine, WEBSOCKET, bool(request.query.get("b64"))), link, now())
-        code, reason = 1006, "the connection was lost"
-        self._links.add(link)
+
+        async def take(data: str | bytes) -> None:
+            try:
+                packet = decode(machine.version, data)
+                if machine.trial is not carrier:
+                    await _room(session, machine, packet)
+                machine.feed(carrier, packet, now())
+            except RemoteProtocolError as error:
+                if machine.trial is carrier:
+                    machine.feed(carrier, NONSENSE, now())
+                else:
+                    machine.fail(error, now())
+
         try:
             await ws.prepare(request)
             if opening:
                 machine.begin(carrier, now())
             elif not machine.connect(carrier, now()):
                 carrier.finish([], 1000, "another connection carries this session")
-            code, reason = await self._pump(ws, machine, carrier)
+            await self._read(ws, link, machine, carrier, take)
         except ConnectionError:
             pass  # the peer has left in the meantime
         finally:
             if opening and not machine.gen:
-                machine.end(code, reason, now())
-            machine.lost(carrier, now(), code, reason)
-            try:
-                await link.finished()
-            finally:
-                self._links.discard(link)
+                machine.end(1006, "the connection was lost", now())
         return ws
-
-    async def _pump(self, ws: web.WebSocketResponse, machine: EngineMachine, carrier: Carrier) -> tuple[int, str]:
-        """Reads until the connection ends, and returns how. What comes once the carrier is over is only read, for the
-        closing handshake."""
-        now = self._server.clock.now
-        while True:
-            message = await ws.receive()
-            if message.type is WSMsgType.CLOSE:
-                # Without a code (RFC 6455 §7.1.5) it is an ordinary end as well.
-                return (message.data if message.data in (1000, 1001) else 1000), "the client closed the WebSocket"
-            if message.type is WSMsgType.ERROR:
-                if isinstance(message.data, WebSocketError):
-                    return int(message.data.code), str(message.data)
-                break
-            if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
-                break
-            if carrier.over:
-                continue
-            try:
-                machine.feed(carrier, decode(machine.version, message.data), now())
-            except RemoteProtocolError as error:
-                if machine.trial is carrier:
-                    machine.feed(carrier, NONSENSE, now())
-                else:
-                    machine.fail(error, now())
-            if machine.full and machine.carrier is carrier:
-                await _room(machine)
-        return 1006, "the connection was lost"
 
     def _stop(self) -> None:
         """Shutting down: no body is waited for, nor a WebSocket that is only tried."""
-        self._stop_reading()
-        for link in tuple(self._links):
-            link.listen()
+        super()._stop()
         for session in self._server.sessions:
             machine = session._machine
             if isinstance(machine, EngineMachine) and machine.trial is not None:
@@ -382,17 +329,13 @@ class EngineRoutes(Door):
                 trial.link.close(1001, "")
 
 
-async def _room(machine: EngineMachine) -> None:
-    """Waits until the application has room for more, or the session has ended."""
-    while machine.full:
-        room: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        machine.when_room(functools.partial(_set, room))
-        await room
-
-
-def _set(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
+async def _room(session: Session, machine: EngineMachine, packet: Packet) -> bool:
+    """Waits until there is room for a packet; whether it had to."""
+    size = payload_size(packet.data)
+    if packet.type != MESSAGE or machine.inbox.has_room(size):
+        return False
+    await wait_for_room(session, size)
+    return True
 
 
 def _codec(machine: EngineMachine, transport: str, base64: bool) -> Codec:

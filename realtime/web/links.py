@@ -24,8 +24,8 @@ class WebSocketLink:
     """Writes finished WebSocket frames straight to the connection of a prepared WebSocketResponse.
 
     aiohttp's own writer frames each message anew for each receiver; these are framed once for all. Compression must be
-    off. aiohttp reads and answers pings. The closing handshake is done here, because what a carrier brings still counts
-    while it is being closed, and aiohttp's own discards it: make the response with autoclose=False.
+    off. aiohttp reads, and answers pings unless told not to. The closing handshake is done here, because what a carrier
+    brings still counts while it is being closed, and aiohttp's own discards it: make the response with autoclose=False.
     """
 
     def __init__(self, request: web.Request, ws: web.WebSocketResponse, drained: Callable[[], None]) -> None:

@@ -100,13 +100,7 @@ class NativeRoutes(Door):
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Any request below an endpoint."""
-        response = await self._serve(request)
-        transport = request.transport
-        if transport is None or transport.is_closing():
-            return response
-        if not (request.content.is_eof() or isinstance(response, web.WebSocketResponse)):
-            await self._read_on(request, response)
-        return response
+        return await self._finished(request, await self._serve(request))
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
         name = request.match_info["transport"]

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from ..core.errors import LocalProtocolError
 
-__all__ = ["Admission", "asker", "check_origins", "cors_headers", "judge"]
+__all__ = ["Admission", "asked_headers", "asker", "check_origins", "cors_headers", "judge"]
 
 ANY = "*"
 NULL = "null"  # files, sandboxed frames, and whatever else has no origin of its own
@@ -123,3 +123,9 @@ def cors_headers(headers: Mapping[str, str]) -> dict[str, str]:
         "Access-Control-Allow-Credentials": "true",
         "Vary": "Origin",
     }
+
+
+def asked_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """Lets a page send the headers that its browser asks for."""
+    asked = headers.get("Access-Control-Request-Headers")
+    return {"Access-Control-Allow-Headers": asked} if asked and asked.isascii() else {}

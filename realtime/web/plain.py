@@ -7,7 +7,7 @@ answered, until the inbox has taken what came.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -24,7 +24,7 @@ from .door import Door, can_upgrade
 from .forwarded import address_key
 from .links import WebSocketLink
 
-__all__ = ["PlainRoutes", "Wire", "machine_of"]
+__all__ = ["PlainRoutes", "Wire", "machine_of", "wait_for_room"]
 
 # So many requests of one session may wait for room; a well-behaved client has one.
 MAX_WAITING = 16
@@ -56,8 +56,18 @@ def machine_of(session: Session) -> PlainMachine:
     return machine
 
 
+async def wait_for_room(session: Session, size: int) -> bool:
+    """Waits until the inbox takes a message of `size` bytes. False when none will be taken any more."""
+    machine = machine_of(session)
+    machine.waiting += 1
+    try:
+        return await session.wait_for_room(size)
+    finally:
+        machine.waiting -= 1
+
+
 class PlainRoutes(Door):
-    """See RawRoutes and SockJSRoutes."""
+    """See RawRoutes, SockJSRoutes and EngineRoutes."""
 
     def __init__(self, server: Server) -> None:
         super().__init__(server)
@@ -110,8 +120,8 @@ class PlainRoutes(Door):
         try:
             async with turns.lock:
                 for message in messages:
-                    size = payload_size(message) if isinstance(message, str) else len(message)
-                    if not await session.wait_for_room(size):
+                    size = payload_size(message)
+                    if not await wait_for_room(session, size):
                         return False
                     machine.receive(message, size, self._server.clock.now())
         finally:
@@ -137,10 +147,25 @@ class PlainRoutes(Door):
             if session is not None:
                 session.dirty()
 
+        async def take(data: str | bytes) -> None:
+            assert session is not None
+            machine = machine_of(session)
+            machine.heard(carrier, now())
+            try:
+                messages = wire.parse(data)
+            except RemoteProtocolError as error:
+                carrier.finish([], error.close_code, error.reason)  # who speaks nonsense is not spoken to
+                machine.fail(error, now())
+                return
+            try:
+                await self._feed(session, messages)
+            except RemoteProtocolError as error:
+                machine.fail(error, now())
+
         now = self._server.clock.now
         link = WebSocketLink(request, ws, drained)
         carrier = Carrier(wire.codec, link, now())
-        self._links.add(link)
+        self._links.add(link)  # who comes in may take a while to say
         try:
             session = await self._open(endpoint, facts, wire.kind)
             machine_of(session).take_up(carrier, now())
@@ -149,54 +174,50 @@ class PlainRoutes(Door):
             carrier.finish(
                 [wire.codec.abrupt(refusal.code, "carrier", None, refusal.reason)], refusal.code, refusal.reason
             )
+        await self._read(ws, link, None if session is None else machine_of(session), carrier, take)
+        return ws
+
+    async def _read(
+        self,
+        ws: web.WebSocketResponse,
+        link: WebSocketLink,
+        machine: PlainMachine | None,
+        carrier: Carrier,
+        take: Callable[[str | bytes], Awaitable[None]],
+    ) -> None:
+        """Reads until the connection ends, as fast as `take` takes it, and tells the machine how it did.
+
+        What comes once the carrier is over is only read, for the closing handshake.
+        """
+        now = self._server.clock.now
+        self._links.add(link)
         try:
-            await self._pump(ws, link, session, carrier, wire.parse)
+            while True:
+                message = await ws.receive()
+                if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
+                    if not carrier.over:
+                        await take(message.data)
+                elif message.type is WSMsgType.PING or message.type is WSMsgType.PONG:
+                    if machine is not None:
+                        machine.heard(carrier, now())
+                    if message.type is WSMsgType.PING and link.writable:  # not to a peer that does not read
+                        link.write([frame_header(FIN_PONG, len(message.data)) + message.data])
+                else:
+                    if machine is None or machine.carrier is not carrier:
+                        return
+                    if message.type is WSMsgType.CLOSE:
+                        machine.peer_left(carrier, message.data or NO_CODE, message.extra or "", now())
+                    elif isinstance(message.data, WebSocketError):
+                        carrier.over = True  # aiohttp has closed with this code itself
+                        machine.end(message.data.code, _REASONS.get(message.data.code, "no WebSocket frame"), now())
+                    return
         finally:
-            if session is not None:
-                machine_of(session).lost(carrier, now())
+            if machine is not None:
+                machine.lost(carrier, now())
             try:
                 await link.finished()
             finally:
                 self._links.discard(link)
-        return ws
-
-    async def _pump(
-        self,
-        ws: web.WebSocketResponse,
-        link: WebSocketLink,
-        session: Session | None,
-        carrier: Carrier,
-        parse: Callable[[str | bytes], Sequence[str | bytes]],
-    ) -> None:
-        """Reads until the connection ends. Without a session what comes is only read, for the closing handshake."""
-        now = self._server.clock.now
-        while True:
-            message = await ws.receive()
-            machine = None if session is None else machine_of(session)
-            if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
-                if session is not None and machine is not None and machine.outcome is None:
-                    machine.heard(carrier, now())
-                    try:
-                        messages = parse(message.data)
-                    except RemoteProtocolError as error:
-                        carrier.finish([], error.close_code, error.reason)  # who speaks nonsense is not spoken to
-                        machine.fail(error, now())
-                        continue
-                    try:
-                        await self._feed(session, messages)
-                    except RemoteProtocolError as error:
-                        machine.fail(error, now())
-            elif message.type is WSMsgType.PING or message.type is WSMsgType.PONG:
-                if machine is not None:
-                    machine.heard(carrier, now())
-                if message.type is WSMsgType.PING and link.writable:  # not to a peer that does not read
-                    link.write([frame_header(FIN_PONG, len(message.data)) + message.data])
-            else:
-                if machine is not None and message.type is WSMsgType.CLOSE:
-                    machine.peer_left(carrier, message.data or NO_CODE, message.extra or "", now())
-                elif machine is not None and isinstance(message.data, WebSocketError):
-                    machine.end(message.data.code, _REASONS.get(message.data.code, "no WebSocket frame"), now())
-                return
 
     def _stop(self) -> None:
         """Shutting down: closing handshakes are still read, bodies are not."""
@@ -205,5 +226,4 @@ class PlainRoutes(Door):
             link.listen()
 
 
-# aiohttp has closed with these itself.
 _REASONS = {1007: "text that is not UTF-8", 1009: "a message above max_size"}

@@ -35,7 +35,7 @@ from ..session import Endpoint, Session, SessionRequest
 from ..transports.sockjs import NOT_CACHED
 from .door import Unreadable
 from .links import HeldLink, StreamLink, run_stream
-from .origins import ANY, NULL
+from .origins import ANY, NULL, asked_headers, cors_headers
 from .plain import PlainRoutes, Wire, machine_of
 from .raw import RawRoutes
 from .replies import is_form
@@ -92,12 +92,7 @@ class SockJSRoutes(PlainRoutes):
             response = _text(refusal.http_status, refusal.reason)
             if refusal.code != 4403:
                 response.headers.update(_cors(request))
-        transport = request.transport
-        if transport is None or transport.is_closing():
-            return response
-        if not (request.content.is_eof() or isinstance(response, web.WebSocketResponse)):
-            await self._read_on(request, response)
-        return response
+        return await self._finished(request, response)
 
     async def _serve(self, request: web.Request, endpoint: Endpoint, options: SockJS, rest: str) -> web.StreamResponse:
         method = request.method
@@ -331,16 +326,9 @@ def _cacheable() -> dict[str, str]:
 def _cors(request: web.Request) -> dict[str, str]:
     """Who was let in may read the answer: a page of a named origin with credentials, anybody else without."""
     headers = {"Vary": "Origin"}
-    origin = request.headers.get("Origin")
-    if origin is None:
+    if request.headers.get("Origin") is None:
         headers["Access-Control-Allow-Origin"] = "*"
-    elif origin.isascii():
-        headers["Access-Control-Allow-Origin"] = origin
-        headers["Access-Control-Allow-Credentials"] = "true"
-    asked = request.headers.get("Access-Control-Request-Headers")
-    if asked and asked.isascii():
-        headers["Access-Control-Allow-Headers"] = asked
-    return headers
+    return headers | cors_headers(request.headers) | asked_headers(request.headers)
 
 
 def _preflight(request: web.Request, methods: str) -> web.Response:

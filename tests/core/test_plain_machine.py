@@ -385,8 +385,30 @@ def test_a_peer_that_is_not_read_is_not_silent() -> None:
     machine, _, _, link = opened(duplex, ASK)
     for _ in range(16):
         machine.receive("x", 1, 1.0)
+    machine.waiting = 1  # who brings another
     machine.expire(100.0)
     assert not link.aborted
+    machine.waiting = 0
+    machine.expire(200.0)
+    assert link.aborted
+
+
+def test_a_peer_whose_large_message_waits_is_not_silent() -> None:
+    machine, _, _, link = opened(duplex, ASK)
+    machine.receive("x", 1, 1.0)
+    machine.waiting = 1
+    machine.expire(100.0)
+    assert not link.aborted
+
+
+def test_no_other_protocol_takes_it_up() -> None:
+    machine, _, carrier, _ = opened(poll)
+    with pytest.raises(Refusal) as refusal:
+        machine.attach(carrier, 1, 0, 0, 1, 0.0)
+    assert refusal.value.code == 4404
+    with pytest.raises(Refusal) as refusal:
+        machine.uplink(carrier, 0, 0, 1, 0.0)
+    assert refusal.value.code == 4404
 
 
 def test_no_heartbeats() -> None:

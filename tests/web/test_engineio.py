@@ -302,7 +302,7 @@ async def test_a_handler_that_is_behind_holds_the_answer_to_a_post() -> None:
         sent = asyncio.ensure_future(e.post(sid, "\x1e".join(["4x"] * 16), path="/hold"))
         machine = session._machine
         assert isinstance(machine, EngineMachine)
-        await eventually(lambda: machine._thirsty)
+        await eventually(lambda: machine.waiting)
         assert not sent.done()
         await session.receive()
         assert await sent == (200, b"ok")
@@ -316,7 +316,7 @@ async def test_a_handler_that_is_behind_stops_a_websocket() -> None:
             await ws.send(f"4{number}")
         machine = session._machine
         assert isinstance(machine, EngineMachine)
-        await eventually(lambda: machine._thirsty)
+        await eventually(lambda: machine.waiting)
         assert machine.inbox.received == 16
         async with asyncio.timeout(LIMIT):
             assert [await session.receive() for _ in range(40)] == [str(number) for number in range(40)]

@@ -14,8 +14,9 @@ from realtime.core.frames import Outgoing
 from realtime.core.lifecycle import State
 from realtime.core.machine import FOREVER
 from realtime.core.observer import Cause, Observer
+from realtime.core.plain_machine import NO_WINDOW
 from realtime.protocols.engineio.codec import codec
-from realtime.protocols.engineio.machine import BOUNDLESS, EngineMachine
+from realtime.protocols.engineio.machine import EngineMachine
 from realtime.protocols.engineio.options import EngineIO
 from realtime.protocols.engineio.packets import Packet
 from realtime.protocols.engineio.upgrade import Stage
@@ -31,7 +32,7 @@ class Game:
 
     def __init__(self, version: int = 4, config: Config = SMALL, options: EngineIO = OPTIONS) -> None:
         self.listener = Diary()
-        self.machine = EngineMachine(config, BOUNDLESS, self.listener, 0.0, version=version, options=options, sid="s")
+        self.machine = EngineMachine(config, NO_WINDOW, self.listener, 0.0, version=version, options=options, sid="s")
         self.version = version
 
     def carrier(self, transport: str) -> tuple[Carrier, FakeLink]:
@@ -250,6 +251,7 @@ def test_the_client_closes() -> None:
     link = game.poll()
     game.post("1", "4late")
     assert said(link) == "6"
+    assert game.machine.remembered == SMALL.lifetime
     assert game.machine.outcome == (1000, "", True)
     assert len(game.machine.inbox) == 0
 
@@ -379,12 +381,14 @@ def test_a_websocket_that_takes_no_more() -> None:
     assert frames(link) == [b"2", b"4a"]
 
 
-def test_a_websocket_that_is_closed_by_its_client() -> None:
+@pytest.mark.parametrize(("said_code", "code"), [(1000, 1000), (1001, 1001), (1005, 1000), (4000, 1000)])
+def test_a_websocket_that_is_closed_by_its_client(said_code: int, code: int) -> None:
     game = Game()
     carrier, link = game.begin("websocket")
     frames(link)
-    game.machine.lost(carrier, 0, 1001, "bye")
-    assert game.machine.outcome == (1001, "bye", True)
+    game.machine.peer_left(carrier, said_code, "bye", 0)
+    game.machine.lost(carrier, 0)
+    assert game.machine.outcome == (code, "the client closed the WebSocket", True)
     assert link.said == []
 
 
@@ -512,28 +516,29 @@ def test_reading_stops_while_the_application_is_behind() -> None:
     game = Game()
     game.begin()
     machine = game.machine
-    game.post(*(f"4{number}" for number in range(40)))  # a batch is taken whole
-    assert machine.full
-    called: list[int] = []
-    machine.when_room(lambda: called.append(1))
+    game.post(*(f"4{number}" for number in range(16)))
+    assert not machine.inbox.has_room(1)
+    with pytest.raises(RemoteProtocolError):
+        game.post("4x")  # nobody asked
+    machine.waiting = 1
     machine.expire(10)
     machine.expire(15)  # our doing
+    machine.expire(20)
     assert machine.outcome is None
-    for _ in range(24):
-        machine.take(15)
-    assert not called
-    machine.take(15)
-    assert called == [1]
-    assert not machine.full
-    machine.take(15)
-    assert called == [1]
+    game.listener.read()
+    machine.take(20)
+    assert "acknowledged" in game.listener.read()
+    assert machine.inbox.has_room(1)
+    machine.waiting = 0
+    machine.expire(25)
+    assert machine.outcome == (4410, "the client was silent for longer than ping_timeout", False)
 
 
 def test_bytes_fill_it_as_well() -> None:
     game = Game()
     game.begin()
     game.post(bytes(65_536))
-    assert game.machine.full
+    assert not game.machine.inbox.has_room(1)
 
 
 @pytest.mark.parametrize("how", ["end", "close"])
@@ -541,14 +546,15 @@ def test_nobody_waits_for_room_in_a_session_that_is_over(how: str) -> None:
     game = Game()
     game.begin()
     game.post(*("4a" for _ in range(16)))
-    called: list[int] = []
-    game.machine.when_room(lambda: called.append(1))
+    game.listener.read()
     if how == "end":
         game.machine.end(1001, "", 0)
+        assert "ended" in game.listener.read()
     else:
         game.machine.close(1000, "", 0)
-    assert called == [1]
-    assert not game.machine.full
+        assert "changed" in game.listener.read()
+    game.post("4late")
+    assert len(game.machine.inbox) == (16 if how == "end" else 0)
 
 
 def test_a_rate_gives_room_when_its_time_comes() -> None:
@@ -558,16 +564,15 @@ def test_a_rate_gives_room_when_its_time_comes() -> None:
     game.post(*("4a" for _ in range(16)))
     for _ in range(16):
         game.machine.take(0)
-    assert not game.machine.full
-    game.post(*("4a" for _ in range(4)))
-    assert game.machine.full
-    called: list[int] = []
-    game.machine.when_room(lambda: called.append(1))
+    game.post("4a")
+    assert not game.machine.inbox.has_room(1)
     assert game.machine.deadline() == 1
-    game.machine.expire(3)
-    assert not called
-    game.machine.expire(5)
-    assert called == [1]
+    game.listener.read()
+    game.machine.expire(0.5)
+    assert "acknowledged" not in game.listener.read()
+    game.machine.expire(1)
+    assert "acknowledged" in game.listener.read()
+    assert game.machine.inbox.has_room(1)
 
 
 # -- what is sent ------------------------------------------------------------------------------------------------------
