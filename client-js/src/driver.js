@@ -9,7 +9,7 @@ import { Choice } from "./choice.js";
 import { toBatch } from "./frames.js";
 import { DUPLEX, HELD, Machine, POLL, STREAM } from "./machine.js";
 import { random } from "./random.js";
-import { backOff, clock } from "./time.js";
+import { backOff, clock, doubled } from "./time.js";
 import { Uplink } from "./uplink.js";
 
 var GRACE = 500; // for a WebSocket that has reached the server, when HTTP was faster
@@ -205,7 +205,7 @@ export function drive(owner, url, transports, options) {
     carrier._probes = !gen;
     carrier._gen = gen;
     carrier._limit = patience();
-    if (kind >= HELD) carrier._limit *= Math.pow(2, Math.min(fails, 4)); // it may be the network that is slow
+    if (kind >= HELD) carrier._limit = doubled(carrier._limit, fails, carrier._limit * 16); // it may be the network that is slow
     if (kind === HELD && !carrier._opens) {
       carrier._limit = Math.max(carrier._limit, Math.min(silence(), 2 * Math.min(interval(), HOLD)));
     }
@@ -406,7 +406,7 @@ export function drive(owner, url, transports, options) {
       startAt = now;
       if (now - carrier._since > GOOD_LIFE) superseded = 0;
       if (carrier._last === "superseded") {
-        startAt += Math.min(300 * Math.pow(2, Math.min(superseded++, 5)), lifetime() / 3);
+        startAt += doubled(300, superseded++, Math.min(lifetime() / 3, 10000));
       } else if (carrier._last || (!how && carrier._attached)) goOn(carrier, now);
       else lost(carrier, how || "it ended without a word", now);
     }

@@ -2,14 +2,14 @@
  * What failed lately, and when it is worth another try. Each failure in a row doubles the wait; a success forgets all,
  * and so does time. Kept in the browser's storage, where there is one, so that the next page need not learn it again.
  */
+import { doubled } from "./time.js";
 
 var LEAST = 5000;
 var MOST = 300000;
-var KEY = "realtime:";
 
 /** The memory for one server. `now` is passed in, in milliseconds. */
 export function Health(origin) {
-  this._key = KEY + origin;
+  this._key = "realtime:" + origin;
   this._failures = {}; // name -> [times in a row, when last, how]
   try {
     this._failures = JSON.parse(localStorage.getItem(this._key)) || {};
@@ -51,6 +51,6 @@ Health.prototype = {
   /** When a transport is worth another try. */
   _retryAt: function (name, now) {
     var failure = this._failure(name, now);
-    return failure ? failure[1] + Math.min(LEAST * Math.pow(2, failure[0] - 1), MOST) : 0;
+    return failure ? failure[1] + doubled(LEAST, failure[0] - 1, MOST) : 0;
   }
 };

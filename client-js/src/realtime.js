@@ -5,6 +5,7 @@
 import { drive } from "./driver.js";
 import { scalars, utf8Length } from "./frames.js";
 import { watch } from "./lifecycle.js";
+import { doubled, jittered } from "./time.js";
 
 var MAX_BUFFERED = 16777216;
 var hasBuffers = typeof ArrayBuffer !== "undefined";
@@ -235,7 +236,7 @@ var prototype = {
     });
     this._tell("state", { state: "closed" });
     if (reopens && this.readyState === 3 && !this._given) {
-      wait = Math.min(500 * Math.pow(2, this._opens++), 30000) * (0.5 + Math.random() / 2) + delay * 1000 * Math.random();
+      wait = jittered(doubled(500, this._opens++, 30000)) + delay * 1000 * Math.random();
       this._reopening = setTimeout(function () {
         self._open();
         self._tell("state", { state: "connecting" });

@@ -4,7 +4,7 @@
  */
 import { Carrier } from "./carrier.js";
 import { HELD, POLL, STREAM } from "./machine.js";
-import { backOff, clock } from "./time.js";
+import { backOff, clock, doubled } from "./time.js";
 
 export function Uplink(driver) {
   this._driver = driver;
@@ -40,7 +40,7 @@ Uplink.prototype = {
 
   /** How long the batch may take: twice as long after each failure, as it may be the network that is slow. */
   _patience: function (least) {
-    return least * Math.pow(2, Math.min(this._fails, 4));
+    return doubled(least, this._fails, least * 16);
   },
 
   /** Makes one request of these frames. `done` hears how it went, "" for well; not when the session has ended. */
