@@ -21,8 +21,8 @@ var ROUNDS = 2, LEAST_TRIES = 6; // how often each transport is tried before ope
 var held = {}; // origin -> how many sessions of this page hold a request
 
 /**
- * Drives one session at the endpoint with the address `url`. `owner` hears: _transportIs(name, reason),
- * _stateIs(state), _message(data), _drops(count), _acked(count), _progress(), _negotiated(table) and
+ * Drives one session at the endpoint with the address `url`. `owner`, the application's object, hears:
+ * _transportIs(name, reason), _stateIs(state), _message(data), _tell(type, event), _progress() and
  * _closed(code, reason, clean, delay); the last is when it is over.
  */
 export function drive(owner, url, transports, options) {
@@ -130,7 +130,7 @@ export function drive(owner, url, transports, options) {
       if (machine._unsent() || body.length > 6e4) body = toBatch([frames[0], "x1001,session,,"]);
       navigator.sendBeacon(address("send"), body);
     }
-    machine._end(1001, "the page was left", false);
+    machine._end(1001, "the page was left");
   }
 
   /** The page has slept, or the network is `another`: what seems to live may be dead. */
@@ -322,7 +322,7 @@ export function drive(owner, url, transports, options) {
     frame = "x" + code + ",session," + machine._received + ",";
     if (carries()) write([frame]);
     else if (machine._sid) uplink._say([machine._head(), frame]);
-    machine._end(code, "the server broke the protocol", false);
+    machine._end(code, "the server broke the protocol");
   }
 
   /** The machine: `o` came on a carrier. */
@@ -353,7 +353,7 @@ export function drive(owner, url, transports, options) {
     if (current === carrier._transport) return;
     current = carrier._transport;
     upgradeAt = Math.min(upgradeAt, clock() + 1000);
-    owner._negotiated(choice._table(current.name));
+    owner.negotiation = choice._table(current.name);
     owner._transportIs(current.name, why || "");
   }
 
@@ -382,7 +382,7 @@ export function drive(owner, url, transports, options) {
     else if (code === 4406 && name) choice._ruledOut[name] = reason; // policy is no evidence
     else if (renews) renewed = asking = true;
     else if (code !== 4408 && code !== 4429 && code !== 4503) {
-      machine._end(code, reason, false);
+      machine._end(code, reason);
       return;
     }
     carrier._refusal = code;
@@ -410,7 +410,7 @@ export function drive(owner, url, transports, options) {
       } else if (carrier._last || (!how && carrier._attached)) goOn(carrier, now);
       else lost(carrier, how || "it ended without a word", now);
     }
-    if (!goesOn) owner._negotiated(choice._table(current && current.name));
+    if (!goesOn) owner.negotiation = choice._table(current && current.name);
     turn();
   }
 
@@ -438,12 +438,12 @@ export function drive(owner, url, transports, options) {
     if (fails > (machine._sid ? 1 : rounds)) startAt = now + backOff(fails - 2);
     if (machine._sid) {
       if (!machine._closing) set("detached");
-      if (now - contact > lifetime()) machine._end(4411, "no contact with the server", false);
+      if (now - contact > lifetime()) machine._end(4411, "no contact with the server");
     } else if (beside) {
       newest = beside; // it opens as well, and is under way
       beside = null;
-    } else if (!choice._next() && carrier._refusal) machine._end(carrier._refusal, how, false); // as after a wrong address
-    else if (fails >= Math.max(ROUNDS * rounds, LEAST_TRIES)) machine._end(4411, "no transport got through: " + why, false);
+    } else if (!choice._next() && carrier._refusal) machine._end(carrier._refusal, how); // as after a wrong address
+    else if (fails >= Math.max(ROUNDS * rounds, LEAST_TRIES)) machine._end(4411, "no transport got through: " + why);
   }
 
   /** What the end of a carrier says about its transport. */
@@ -470,7 +470,7 @@ export function drive(owner, url, transports, options) {
     if (ackDue && carries()) write(["a" + machine._acks()]);
     else if (ackDue) uplink._acknowledgeClose(4);
     drop();
-    owner._closed(code, reason, clean, delay);
+    owner._closed(code, reason, !!clean, delay);
   }
 
   // -- the one place where time passes -------------------------------------------------------------------------------
@@ -504,7 +504,7 @@ export function drive(owner, url, transports, options) {
 
     if (!newest && !asking && !(machine._closing && uplink._batch) && due(startAt, now)) {
       transport = goesOn ? current : choice._next(isCrowded());
-      if (!transport) machine._end(4411, "there is no transport that this browser can run here", false);
+      if (!transport) machine._end(4411, "there is no transport that this browser can run here");
       else start(transport);
     }
     tryBetter(now);
@@ -515,7 +515,7 @@ export function drive(owner, url, transports, options) {
     uplink._turn(now, kind, newest && newest._brings, toJudge(newest) || toJudge(beside));
     batch = uplink._batch;
     if (batch && due(batch._heard + uplink._patience(setting("postTimeout", 10000)), now)) batch.end("no answer in time");
-    if (due(closeAt, now)) machine._end(4412, "the close was not acknowledged in time", false);
+    if (due(closeAt, now)) machine._end(4412, "the close was not acknowledged in time");
     if (machine._over) return;
 
     if (!uplink._batch && newest) {
@@ -591,7 +591,7 @@ export function drive(owner, url, transports, options) {
     else got(auth);
 
     function failed(error) {
-      machine._end(4401, "options.auth: " + error, false);
+      machine._end(4401, "options.auth: " + error);
     }
     function got(value) {
       var asker;

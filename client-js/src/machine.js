@@ -17,7 +17,8 @@ var INITIAL_WINDOW = [16, 65536]; // what any server takes before its `o` says m
 
 /**
  * `driver` hears, synchronously: _opened(carrier, server), _attached(carrier), _refused(carrier, code, reason),
- * _drains(delay), _hasEnded(code, reason, clean, ackDue); `owner`: _message(data), _drops(count), _acked(count).
+ * _drains(delay), _hasEnded(code, reason, clean, ackDue); `owner`: _message(data) and _tell(type, event), and
+ * has the list `unacknowledged`.
  */
 export function Machine(driver, owner, nonce) {
   this._driver = driver;
@@ -173,7 +174,7 @@ Machine.prototype = {
       this._out.splice(0, gone);
       this._taken = taken;
     }
-    if (fresh) this._owner._acked(fresh);
+    this._owner.unacknowledged.splice(0, fresh);
     if (this._closing && !this._over && this._acked && this._acked === this._last && !this._unsent()) {
       this._end(this._closing[0], this._closing[1], true);
     }
@@ -213,7 +214,7 @@ Machine.prototype = {
         if (this._isNext(carrier, data.length, now)) this._deliver(data);
         break;
       case "d":
-        if (this._isNext(carrier, 0, now) && !this._closing) this._owner._drops(data);
+        if (this._isNext(carrier, 0, now) && !this._closing) this._owner._tell("dropped", { count: data });
         break;
       case "c":
         if (this._isNext(carrier, 0, now)) this._end(data, fields[1], true, true);
@@ -272,7 +273,7 @@ Machine.prototype = {
       return;
     }
     if (received > this._acked && received <= this._last) this._acknowledge(received, this._taken);
-    this._end(code, reason, false);
+    this._end(code, reason);
   },
 
   /** Ends the session: the one place that does. `ackDue`: the server waits for the ack of its close. */

@@ -57,17 +57,13 @@ export function define(known) {
     this._unwatch = watch(this);
     this._open();
   }
-  for (var name in CONSTANTS) Realtime[name] = CONSTANTS[name];
   Realtime.prototype = prototype;
+  for (var name in CONSTANTS) Realtime[name] = prototype[name] = CONSTANTS[name];
   prototype.constructor = Realtime;
   return Realtime;
 }
 
 var prototype = {
-  CONNECTING: 0,
-  OPEN: 1,
-  CLOSING: 2,
-  CLOSED: 3,
   protocol: "",
   extensions: "",
   onopen: null,
@@ -193,24 +189,12 @@ var prototype = {
     if (this._driver) this.bufferedAmount = this._driver._buffered(); // or it is being made
   },
 
-  _acked: function (count) {
-    this.unacknowledged.splice(0, count);
-  },
-
-  _negotiated: function (table) {
-    this.negotiation = table;
-  },
-
   _message: function (data) {
     if (typeof data !== "string" && hasBuffers) {
       if (data.push) data = new Uint8Array(data).buffer; // it came as base64
       if (this.binaryType === "blob") data = new Blob([data]);
     }
     this._tell("message", { data: data });
-  },
-
-  _drops: function (count) {
-    this._tell("dropped", { count: count });
   },
 
   _closed: function (code, reason, wasClean, delay) {
