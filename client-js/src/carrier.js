@@ -57,7 +57,7 @@ Carrier.prototype.batch = function (text, where) {
   try {
     frames = parseBatch(text);
   } catch (error) {
-    this.end((where || "what came") + " is no batch of the protocol");
+    this.end((where || "what came") + " is no batch");
     return;
   }
   this.frames(frames);

@@ -5,7 +5,7 @@
  * timer for what comes next. So a page that slept, or whose timers are slow, catches up by itself.
  */
 import { Carrier } from "./carrier.js";
-import { Choice } from "./choice.js";
+import { choose } from "./choice.js";
 import { toBatch } from "./frames.js";
 import { DUPLEX, HELD, Machine, POLL, STREAM } from "./machine.js";
 import { random } from "./random.js";
@@ -68,7 +68,7 @@ export function drive(owner, url, transports, options) {
     _hasEnded: hasEnded
   };
   var machine = (driver._machine = new Machine(driver, owner, random()));
-  var choice = new Choice(transports, origin, cross);
+  var choice = choose(transports, origin, cross);
   var uplink = new Uplink(driver);
 
   authorise();
@@ -138,7 +138,7 @@ export function drive(owner, url, transports, options) {
     var carrier = newest;
     fails = 0;
     if (another) {
-      choice._health._forget();
+      choice._forget();
       upgradeAt = Math.min(upgradeAt, clock());
     }
     if (carries()) {
@@ -219,7 +219,7 @@ export function drive(owner, url, transports, options) {
         gen ? machine._hello(carrier, choice._history(), authData) : "p"
       );
     } catch (error) {
-      carrier.end(error.message || "it can't be started");
+      carrier.end(error.message || "this browser can't run it");
     }
   }
 
@@ -408,7 +408,7 @@ export function drive(owner, url, transports, options) {
       if (carrier._last === "superseded") {
         startAt += doubled(300, superseded++, Math.min(lifetime() / 3, 10000));
       } else if (carrier._last || (!how && carrier._attached)) goOn(carrier, now);
-      else lost(carrier, how || "it ended without a word", now);
+      else lost(carrier, how || "cut", now);
     }
     if (!goesOn) owner.negotiation = choice._table(current && current.name);
     turn();
@@ -449,7 +449,7 @@ export function drive(owner, url, transports, options) {
   /** What the end of a carrier says about its transport. */
   function judge(carrier, how) {
     if (carrier._refusal || (carrier._attached && carrier.kind >= HELD && !how)) return;
-    if (carrier._attached && clock() - carrier._since > GOOD_LIFE) choice._health._forget(carrier._transport.name);
+    if (carrier._attached && clock() - carrier._since > GOOD_LIFE) choice._forget(carrier._transport.name);
     else choice._failed(carrier._transport, how, carrier._isHeld);
   }
 
@@ -504,7 +504,7 @@ export function drive(owner, url, transports, options) {
 
     if (!newest && !asking && !(machine._closing && uplink._batch) && due(startAt, now)) {
       transport = goesOn ? current : choice._next(isCrowded());
-      if (!transport) machine._end(4411, "there is no transport that this browser can run here");
+      if (!transport) machine._end(4411, "this browser can't run any transport");
       else start(transport);
     }
     tryBetter(now);
@@ -515,7 +515,7 @@ export function drive(owner, url, transports, options) {
     uplink._turn(now, kind, newest && newest._brings, toJudge(newest) || toJudge(beside));
     batch = uplink._batch;
     if (batch && due(batch._heard + uplink._patience(setting("postTimeout", 10000)), now)) batch.end("no answer in time");
-    if (due(closeAt, now)) machine._end(4412, "the close was not acknowledged in time");
+    if (due(closeAt, now)) machine._end(4412, "the close got no answer in time");
     if (machine._over) return;
 
     if (!uplink._batch && newest) {
@@ -532,7 +532,7 @@ export function drive(owner, url, transports, options) {
     if (carrier && !carrier._attached) {
       if (due(carrier._heard + carrier._limit, now)) carrier.end("no answer in time");
       else if (due(carrier._verdictAt, now)) isHeldBack(carrier);
-      else if (due(graceAt, now)) carrier.end("no answer while HTTP had one");
+      else if (due(graceAt, now)) carrier.end("HTTP had an answer");
       else if (carrier._opens && carrier.kind === DUPLEX && !raced && due(carrier._since + setting("raceDelay", 250), now)) {
         // A good network pays nothing for this. On a bad one the session is open while the WebSocket still hangs.
         raced = true;
@@ -544,7 +544,7 @@ export function drive(owner, url, transports, options) {
       }
     } else if (carrier && carrier.kind < HELD) {
       if (due(carrier._heard + silence(), now)) carrier.end("it went silent");
-      else if (due(checkAt, now)) carrier.end("it did not answer");
+      else if (due(checkAt, now)) carrier.end("no answer in time");
       else if (carrier.kind === DUPLEX && !carrier._pinged && due((2 * carrier._heard + interval() + silence()) / 2, now)) {
         carrier._pinged = true; // later than the server, whose ping would then be on its way
         write(["p"]);
@@ -572,7 +572,7 @@ export function drive(owner, url, transports, options) {
 
   function isHeldBack(carrier) {
     carrier._isHeld = true;
-    carrier.end("held back by something in between");
+    carrier.end("held back on the way");
   }
 
   // -- auth data -----------------------------------------------------------------------------------------------------

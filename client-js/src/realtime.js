@@ -47,7 +47,7 @@ export function define(known) {
     for (i = 0; i < names.length; i++) {
       for (k = 0; k < known.length && known[k].name !== names[i]; k++);
       transports[i] = names[i].open ? names[i] : known[k];
-      if (!transports[i]) throw new Error("Realtime: there is no transport " + names[i] + " here; the names are in the documentation");
+      if (!transports[i]) throw new Error("Realtime: no transport " + names[i] + " here");
     }
     if (!transports.length) throw new Error("Realtime: options.transports is empty");
     this._transports = transports;
@@ -80,17 +80,17 @@ var prototype = {
     var isBinary = hasBuffers && {}.toString.call(buffer) === "[object ArrayBuffer]"; // of whatever frame's
     if (!isBinary) {
       if (typeof Blob !== "undefined" && data instanceof Blob) {
-        throw new TypeError("Realtime: a Blob can't be sent; send what its arrayBuffer() gives");
+        throw new TypeError("Realtime: send a Blob's arrayBuffer()");
       }
       data = scalars(String(data));
     } else data = new Uint8Array(new Uint8Array(buffer, data.byteOffset || 0, data.byteLength)); // a copy, as it is now
     size = isBinary ? data.length : utf8Length(data);
     if (this.readyState < 2) {
       if (this.bufferedAmount + size > (this._options.maxBuffered || MAX_BUFFERED)) {
-        throw new Error("Realtime: more than options.maxBuffered bytes would wait to be sent");
+        throw new Error("Realtime: above options.maxBuffered");
       }
       if (size > this._maxSize) {
-        throw new Error("Realtime: the server takes messages of " + this._maxSize + " bytes at most");
+        throw new Error("Realtime: a message is at most " + this._maxSize + " bytes");
       }
     }
     this.unacknowledged.push(isBinary ? data.buffer : data);
@@ -101,8 +101,8 @@ var prototype = {
   close: function (code, reason) {
     if (code === undefined) code = 1000;
     reason = reason === undefined ? "" : scalars(String(reason));
-    if (utf8Length(reason) > 123) throw new Error("Realtime: the reason of a close is at most 123 bytes long");
-    if (code !== 1000 && !(code >= 3000 && code < 5000)) throw new Error("Realtime: a close code is 1000 or one from 3000 to 4999");
+    if (utf8Length(reason) > 123) throw new Error("Realtime: a reason is at most 123 bytes");
+    if (code !== 1000 && !(code >= 3000 && code < 5000)) throw new Error("Realtime: a close code is 1000 or 3000 to 4999");
     if (this.readyState < 2) this._driver._close(code, reason);
     else this._cease();
   },
