@@ -143,7 +143,7 @@ export function drive(owner, url, transports, options) {
     }
     if (carries()) {
       write(["p"]);
-      checkAt = clock() + patience();
+      checkAt = clock() + patience(0);
     } else if (!carrier) startAt = Math.min(startAt, clock());
     else if (carrier._attached || carrier.kind === HELD) start(carrier._transport); // costs little, and tells
     turn();
@@ -151,12 +151,14 @@ export function drive(owner, url, transports, options) {
 
   // -- times, in milliseconds ----------------------------------------------------------------------------------------
 
-  function setting(name, missing) {
-    return options[name] === undefined ? missing : options[name];
+  /** What the application has set, twice as much after each failure: it may be the network that is slow. */
+  function setting(name, missing, failures) {
+    var time = options[name] === undefined ? missing : options[name];
+    return doubled(time, failures, time * 16);
   }
 
-  function patience() {
-    return setting("attachTimeout", 5000);
+  function patience(failures) {
+    return setting("attachTimeout", 5000, failures);
   }
 
   /** After how long a server that has nothing to say pings. */
@@ -204,8 +206,7 @@ export function drive(owner, url, transports, options) {
     carrier._opens = !machine._sid;
     carrier._probes = !gen;
     carrier._gen = gen;
-    carrier._limit = patience();
-    if (kind >= HELD) carrier._limit = doubled(carrier._limit, fails, carrier._limit * 16); // it may be the network that is slow
+    carrier._limit = patience(kind < HELD ? 0 : fails);
     if (kind === HELD && !carrier._opens) {
       carrier._limit = Math.max(carrier._limit, Math.min(silence(), 2 * Math.min(interval(), HOLD)));
     }
@@ -514,7 +515,7 @@ export function drive(owner, url, transports, options) {
     kind = newest ? newest.kind : goesOn ? current.kind : DUPLEX;
     uplink._turn(now, kind, newest && newest._brings, toJudge(newest) || toJudge(beside));
     batch = uplink._batch;
-    if (batch && due(batch._heard + uplink._patience(setting("postTimeout", 10000)), now)) batch.end("no answer in time");
+    if (batch && due(batch._heard + setting("postTimeout", 10000, uplink._fails), now)) batch.end("no answer in time");
     if (due(closeAt, now)) machine._end(4412, "the close got no answer in time");
     if (machine._over) return;
 
@@ -533,7 +534,7 @@ export function drive(owner, url, transports, options) {
       if (due(carrier._heard + carrier._limit, now)) carrier.end("no answer in time");
       else if (due(carrier._verdictAt, now)) isHeldBack(carrier);
       else if (due(graceAt, now)) carrier.end("HTTP had an answer");
-      else if (carrier._opens && carrier.kind === DUPLEX && !raced && due(carrier._since + setting("raceDelay", 250), now)) {
+      else if (carrier._opens && carrier.kind === DUPLEX && !raced && due(carrier._since + setting("raceDelay", 250, 0), now)) {
         // A good network pays nothing for this. On a bad one the session is open while the WebSocket still hangs.
         raced = true;
         opener = choice._opener();
@@ -603,7 +604,7 @@ export function drive(owner, url, transports, options) {
       asker = uplink._say([machine._head(), "t" + (JSON.stringify(value) || null)], ready);
       setTimeout(function () {
         asker.end("no answer in time");
-      }, setting("postTimeout", 10000));
+      }, setting("postTimeout", 10000, 0));
     }
     function ready() {
       asking = false;

@@ -4,7 +4,7 @@
  */
 import { Carrier } from "./carrier.js";
 import { HELD, POLL, STREAM } from "./machine.js";
-import { backOff, clock, doubled } from "./time.js";
+import { backOff, clock } from "./time.js";
 
 export function Uplink(driver) {
   this._driver = driver;
@@ -38,18 +38,13 @@ Uplink.prototype = {
     });
   },
 
-  /** How long the batch may take: twice as long after each failure, as it may be the network that is slow. */
-  _patience: function (least) {
-    return doubled(least, this._fails, least * 16);
-  },
-
-  /** Makes one request of these frames. `done` hears how it went, "" for well; not when the session has ended. */
+  /** Makes one request of these frames. `done` hears how it went, "" for well. */
   _say: function (frames, done) {
     var driver = this._driver, asker = new Carrier(driver, { kind: POLL }), post = driver._poster();
     asker.end = function (how) {
       if (asker._over) return;
       driver._stop(asker);
-      if (done && !driver._machine._over) done(how);
+      if (done) done(how);
     };
     if (post) asker._link = post(asker, driver._address("send"), frames);
     else asker.end("no answer"); // there are WebSockets only
@@ -58,15 +53,14 @@ Uplink.prototype = {
 
   /** Acks the server's close, which it waits for; up to three times more if nothing comes back. */
   _acknowledgeClose: function (tries) {
-    var self = this, asker = this._say([this._driver._machine._head()]), end = asker.end;
-    asker.end = function (how) {
-      if (how && tries > 1 && !asker._over) {
+    var self = this;
+    this._say([this._driver._machine._head()], function (how) {
+      if (how && tries > 1) {
         setTimeout(function () {
           self._acknowledgeClose(tries - 1);
         }, 1000);
       }
-      end(how);
-    };
+    });
   },
 
   _stop: function () {
