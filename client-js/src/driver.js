@@ -22,7 +22,7 @@ var held = {}; // origin -> how many sessions of this page hold a request
 
 /**
  * Drives one session at the endpoint with the address `url`. `owner`, the application's object, hears:
- * _transportIs(name, reason), _stateIs(state), _message(data), _tell(type, event), _progress() and
+ * _transportIs(name, reason), _stateIs(state), _message(data), _tell(type, event) and
  * _closed(code, reason, clean, delay); the last is when it is over.
  */
 export function drive(owner, url, transports, options) {
@@ -49,7 +49,6 @@ export function drive(owner, url, transports, options) {
     _options: options,
     _send: send,
     _close: close,
-    _buffered: buffered,
     _park: park,
     _unpark: unpark,
     _leave: leave,
@@ -97,9 +96,9 @@ export function drive(owner, url, transports, options) {
     turn();
   }
 
-  /** Bytes that were not handed to the network. */
-  function buffered() {
-    return carries() ? machine._waits + newest._link.waiting() : machine._owed;
+  /** Counts the bytes that were not handed to the network. */
+  function count() {
+    owner.bufferedAmount = carries() ? machine._waits + newest._link.waiting() : machine._owed;
   }
 
   // -- what happens to the page --------------------------------------------------------------------------------------
@@ -270,7 +269,7 @@ export function drive(owner, url, transports, options) {
 
   function flush() {
     if (newest._ready) write(machine._flush(newest, clock()));
-    owner._progress();
+    count();
   }
 
   /** How frames go up by requests, with the transport in use. Undefined where there are WebSockets only. */
@@ -355,6 +354,7 @@ export function drive(owner, url, transports, options) {
     current = carrier._transport;
     upgradeAt = Math.min(upgradeAt, clock() + 1000);
     owner.negotiation = choice._table(current.name);
+    count();
     owner._transportIs(current.name, why || "");
   }
 
@@ -523,7 +523,7 @@ export function drive(owner, url, transports, options) {
       due(uplink._at, now);
       due(machine._ackDue(ackDelay(kind)), now);
     }
-    owner._progress();
+    count();
     if (dueAt < Infinity) timer = setTimeout(turn, Math.min(dueAt - now, 2e9));
   }
 
@@ -531,9 +531,8 @@ export function drive(owner, url, transports, options) {
   function watch(now) {
     var carrier = newest, opener;
     if (carrier && !carrier._attached) {
-      if (due(carrier._heard + carrier._limit, now)) carrier.end("no answer in time");
-      else if (due(carrier._verdictAt, now)) isHeldBack(carrier);
-      else if (due(graceAt, now)) carrier.end("HTTP had an answer");
+      if (isLate(carrier, now)) return;
+      if (due(graceAt, now)) carrier.end("HTTP had an answer");
       else if (carrier._opens && carrier.kind === DUPLEX && !raced && due(carrier._since + setting("raceDelay", 250, 0), now)) {
         // A good network pays nothing for this. On a bad one the session is open while the WebSocket still hangs.
         raced = true;
@@ -551,8 +550,15 @@ export function drive(owner, url, transports, options) {
         write(["p"]);
       }
     }
-    if (beside && due(beside._verdictAt, now)) isHeldBack(beside);
-    else if (beside && due(beside._heard + beside._limit, now)) beside.end("no answer in time");
+    if (beside) isLate(beside, now);
+  }
+
+  /** Ends a carrier whose answer is late, or held back. Returns whether it was. */
+  function isLate(carrier, now) {
+    carrier._isHeld = due(carrier._verdictAt, now);
+    if (carrier._isHeld) carrier.end("held back on the way");
+    else if (due(carrier._heard + carrier._limit, now)) carrier.end("no answer in time");
+    return carrier._over;
   }
 
   /** While a lesser transport carries the session in peace, tries the better ones beside it. */
@@ -569,11 +575,6 @@ export function drive(owner, url, transports, options) {
       beside = new Carrier(driver, better.transport);
       run(beside);
     }
-  }
-
-  function isHeldBack(carrier) {
-    carrier._isHeld = true;
-    carrier.end("held back on the way");
   }
 
   // -- auth data -----------------------------------------------------------------------------------------------------

@@ -104,7 +104,12 @@ var prototype = {
     if (utf8Length(reason) > 123) throw new Error("Realtime: a reason is at most 123 bytes");
     if (code !== 1000 && !(code >= 3000 && code < 5000)) throw new Error("Realtime: a close code is 1000 or 3000 to 4999");
     if (this.readyState < 2) this._driver._close(code, reason);
-    else this._cease();
+    else {
+      // Nor is it opened again.
+      clearTimeout(this._reopening);
+      this._given = true;
+      this._unwatch();
+    }
   },
 
   addEventListener: function (type, listener, options) {
@@ -124,7 +129,8 @@ var prototype = {
 
   // -- from here on for the driver, and for ourselves -------------------------------------------------------------------
 
-  _reset: function () {
+  _open: function () {
+    this._driver = null;
     this.readyState = 0;
     this.state = "connecting";
     this.transport = "";
@@ -132,18 +138,6 @@ var prototype = {
     this._maxSize = Infinity; // until the server has said
     this.negotiation = [];
     this.unacknowledged = []; // what was sent and is not known to have been received, oldest first
-  },
-
-  /** Gives up reopening. */
-  _cease: function () {
-    clearTimeout(this._reopening);
-    this._given = true;
-    this._unwatch();
-  },
-
-  _open: function () {
-    this._driver = null;
-    this._reset();
     this._driver = drive(this, this.url, this._transports, this._options);
   },
 
@@ -167,7 +161,6 @@ var prototype = {
 
   _transportIs: function (name, reason) {
     this.transport = name;
-    this._progress();
     if (!this.readyState) {
       this._opens = 0;
       this.readyState = 1;
@@ -183,10 +176,6 @@ var prototype = {
     this.state = state;
     this.readyState = STATES[state];
     this._tell("state", { state: state });
-  },
-
-  _progress: function () {
-    if (this._driver) this.bufferedAmount = this._driver._buffered(); // or it is being made
   },
 
   _message: function (data) {
