@@ -10,7 +10,7 @@ import { toBatch } from "./frames.js";
 import { DUPLEX, HELD, Machine, POLL, STREAM } from "./machine.js";
 import { random } from "./random.js";
 import { backOff, clock, doubled } from "./time.js";
-import { Uplink } from "./uplink.js";
+import { makeUplink } from "./uplink.js";
 
 var GRACE = 500; // for a WebSocket that has reached the server, when HTTP was faster
 var GOOD_LIFE = 10000; // a carrier that lived so long was a good one: its end is no evidence
@@ -68,7 +68,7 @@ export function drive(owner, url, transports, options) {
   };
   var machine = (driver._machine = new Machine(driver, owner, random()));
   var choice = choose(transports, origin, cross);
-  var uplink = new Uplink(driver);
+  var uplink = makeUplink(driver, machine);
 
   authorise();
   return driver;
@@ -321,7 +321,7 @@ export function drive(owner, url, transports, options) {
     if (typeof code !== "number") throw code;
     frame = "x" + code + ",session," + machine._received + ",";
     if (carries()) write([frame]);
-    else if (machine._sid) uplink._say([machine._head(), frame]);
+    else if (machine._sid) uplink._say([frame]);
     machine._end(code, "the server broke the protocol");
   }
 
@@ -602,7 +602,7 @@ export function drive(owner, url, transports, options) {
         ready();
         return;
       }
-      asker = uplink._say([machine._head(), "t" + (JSON.stringify(value) || null)], ready);
+      asker = uplink._say(["t" + (JSON.stringify(value) || null)], ready);
       setTimeout(function () {
         asker.end("no answer in time");
       }, setting("postTimeout", 10000, 0));
