@@ -10,6 +10,7 @@ var MOST = 9007199254740991;
 var SURROGATES = /[\ud800-\udbff][\udc00-\udfff]|[\ud800-\udfff]/g;
 // All combining marks and whatever has another composed form, and their neighbours. Latin, CJK and kana stay as they are.
 var COMPOSING = /[\u0300-\u0387\u0483-\u0489\u0591-\u302f\u3099\u309a\ua66f-\uabff\ud800-\uffff]/g;
+var CLEAN = /^(10(0[018]|1[123])|[34]\d\d\d)$/; // the codes that a clean close may have
 var ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 /** The text with U+FFFD for each lone surrogate: only Unicode scalar values travel. */
@@ -55,7 +56,7 @@ export function fromBase64(text) {
 }
 
 function number(text) {
-  if (!/^(0|[1-9]\d{0,15})$/.test(text) || +text > MOST) throw PROTOCOL_ERROR;
+  need(/^(0|[1-9]\d{0,15})$/.test(text) && +text <= MOST);
   return +text;
 }
 
@@ -95,11 +96,6 @@ function opened(json) {
   return server;
 }
 
-/** Whether a clean close may have this code. */
-export function mayCloseWith(code) {
-  return (code >= 3000 && code < 5000) || /^10(0[018]|1[123])$/.test(code);
-}
-
 /**
  * The fields of a server's frame, as an array.
  *
@@ -109,7 +105,7 @@ export function mayCloseWith(code) {
 export function parse(frame) {
   var type = frame.charAt(0), rest = frame.slice(1), code;
   var fields = /[acdnrx]/.test(type) && rest.split(",");
-  if (/[\ud800-\udfff]/.test(frame) && frame !== scalars(frame)) throw INVALID_TEXT;
+  if (frame !== scalars(frame)) throw INVALID_TEXT;
   switch (type) {
     case "":
       throw PROTOCOL_ERROR;
@@ -123,7 +119,7 @@ export function parse(frame) {
       return [number(fields[0])];
     case "c":
       code = number(fields[0]);
-      need(mayCloseWith(code));
+      need(CLEAN.test(code));
       return [code, fields.slice(1).join(",")];
     case "x":
       code = number(fields[0]);
@@ -152,7 +148,7 @@ export function toBatch(frames) {
 /** A batch as its frames. Throws for what is none: the carrier is broken, and somebody else has answered. */
 export function parseBatch(text) {
   var frames = JSON.parse(text), i;
-  if (/\n\s*\S/.test(text) || frames.length === undefined || typeof frames !== "object") throw PROTOCOL_ERROR;
-  for (i = 0; i < frames.length; i++) if (typeof frames[i] !== "string") throw PROTOCOL_ERROR;
+  need(!/\n\s*\S/.test(text) && frames.length !== undefined && typeof frames === "object");
+  for (i = 0; i < frames.length; i++) need(typeof frames[i] === "string");
   return frames;
 }

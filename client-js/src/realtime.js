@@ -8,8 +8,6 @@ import { watch } from "./lifecycle.js";
 import { doubled, jittered } from "./time.js";
 
 var MAX_BUFFERED = 16777216;
-var hasBuffers = typeof ArrayBuffer !== "undefined";
-var STATES = { connecting: 0, open: 1, detached: 1, draining: 1, closing: 2, closed: 3 };
 var CONSTANTS = { CONNECTING: 0, OPEN: 1, CLOSING: 2, CLOSED: 3 };
 // After these a new session may do better (options.reopen): the server went, or the session was forgotten.
 var REOPENS = /^(100[16]|101[123]|44(04|08|1[01]))$/;
@@ -77,7 +75,7 @@ var prototype = {
   /** Sends a text, an ArrayBuffer or a view of one. It is buffered until it can go, and goes exactly once. */
   send: function (data) {
     var buffer = (data && data.buffer) || data, size;
-    var isBinary = hasBuffers && {}.toString.call(buffer) === "[object ArrayBuffer]"; // of whatever frame's
+    var isBinary = {}.toString.call(buffer) === "[object ArrayBuffer]"; // of whatever frame's
     if (!isBinary) {
       if (typeof Blob !== "undefined" && data instanceof Blob) {
         throw new TypeError("Realtime: send a Blob's arrayBuffer()");
@@ -174,12 +172,12 @@ var prototype = {
   _stateIs: function (state) {
     if (state === this.state || this.readyState > 2) return;
     this.state = state;
-    this.readyState = STATES[state];
+    this.readyState = state === "closing" ? 2 : 1; // open, detached and draining are one to a WebSocket
     this._tell("state", { state: state });
   },
 
   _message: function (data) {
-    if (typeof data !== "string" && hasBuffers) {
+    if (typeof data !== "string" && typeof ArrayBuffer !== "undefined") {
       if (data.push) data = new Uint8Array(data).buffer; // it came as base64
       if (this.binaryType === "blob") data = new Blob([data]);
     }
