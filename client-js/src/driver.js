@@ -495,7 +495,7 @@ export function drive(owner, url, transports, options) {
   }
 
   function round(now) {
-    var slept = now - dueAt > GOOD_LIFE, kind, batch, transport;
+    var slept = now - dueAt > GOOD_LIFE, kind, batch, judged, transport;
     clearTimeout(timer);
     dueAt = Infinity;
     if (slept) {
@@ -513,7 +513,9 @@ export function drive(owner, url, transports, options) {
 
     if (newest && newest.kind === DUPLEX) flush();
     kind = newest ? newest.kind : goesOn ? current.kind : DUPLEX;
-    uplink._turn(now, kind, newest && newest._brings, toJudge(newest) || toJudge(beside));
+    // A stream is judged by a POST: the newest, or one that is tried beside it.
+    judged = newest && !newest._judged ? newest : beside && !beside._judged && beside;
+    uplink._turn(now, kind, newest && newest._brings, judged);
     batch = uplink._batch;
     if (batch && due(batch._heard + setting("postTimeout", 10000, uplink._fails), now)) batch.end("no answer in time");
     if (due(closeAt, now)) machine._end(4412, "the close got no answer in time");
@@ -612,9 +614,4 @@ export function drive(owner, url, transports, options) {
       turn();
     }
   }
-}
-
-/** A stream that is still to be judged: by a POST, and by what comes on it until that is answered, and some time more. */
-function toJudge(carrier) {
-  return carrier && !carrier._judged ? carrier : null;
 }

@@ -123,7 +123,7 @@ export function parse(frame) {
       return [code, fields.slice(1).join(",")];
     case "x":
       code = number(fields[0]);
-      need(code > 999 && code < 5000 && /^(session|carrier)$/.test(fields[1]) && fields.length > 3);
+      need(/^[1-4]\d\d\d,(session|carrier),[^,]*,/.test(rest));
       return [code, fields[1], fields[2] ? number(fields[2]) : -1, fields.slice(3).join(",")];
     case "g":
       need(/^(0|[1-9]\d*)(\.\d+)?$/.test(rest));

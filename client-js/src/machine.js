@@ -201,17 +201,13 @@ Machine.prototype = {
    * Throws the close code of a broken protocol.
    */
   _receive: function (carrier, frame, now) {
-    var driver = this._driver, fields, data;
-    if (typeof frame !== "string") {
-      if (this._isNext(carrier, frame.byteLength, now)) this._deliver(frame);
-      return;
-    }
-    fields = parse(frame);
-    data = fields[0];
-    switch (frame.charAt(0)) {
+    var driver = this._driver, isText = typeof frame === "string";
+    var fields = isText ? parse(frame) : [frame], data = fields[0], size;
+    switch (isText ? frame.charAt(0) : "b") {
       case "m":
       case "b":
-        if (this._isNext(carrier, data.length, now)) this._deliver(data);
+        size = isText ? data.length : data.byteLength;
+        if (this._isNext(carrier, size, now) && !this._closing) this._owner._message(data);
         break;
       case "d":
         if (this._isNext(carrier, 0, now) && !this._closing) this._owner._tell("dropped", { count: data });
@@ -245,10 +241,6 @@ Machine.prototype = {
         if (fields[1] === "carrier") driver._refused(carrier, data, fields[3]);
         else this._refuse(carrier, data, fields[2], fields[3]);
     }
-  },
-
-  _deliver: function (data) {
-    if (!this._closing) this._owner._message(data);
   },
 
   _open: function (carrier, server) {
