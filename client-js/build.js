@@ -20,8 +20,8 @@ export const DIST = join(ROOT, "dist");
 
 /** What may be shipped, in bytes after gzip -9. The only place with these numbers; a build that exceeds one fails. */
 export const BUDGET = {
-  "dist/realtime.js, all transports": 11000,
-  "Realtime, websocket and long_polling in a bundle": 10000
+  "dist/realtime.js, all transports": 10500,
+  "Realtime, websocket and long_polling in a bundle": 9550
 };
 
 const BUNDLES = [

@@ -7,6 +7,12 @@ export function query(url, name, value) {
   return url + (url.indexOf("?") < 0 ? "?" : "&") + name + "=" + encodeURIComponent(value);
 }
 
+/** The address of a GET whose first frame rides in the URL. Throws where that must not be: URLs are logged. */
+export function address(carrier, url, first) {
+  if (carrier.secret) throw new Error("auth data must not stand in a URL");
+  return query(url, "frame", first);
+}
+
 /**
  * A transport is an object of five members:
  *
@@ -34,46 +40,42 @@ export function Carrier(driver, transport) {
   this.binary = false; // it takes ArrayBuffers
 }
 
-/** The address of a GET whose first frame rides in the URL. Throws where that must not be: URLs are logged. */
-Carrier.prototype.address = function (url, first) {
-  if (this.secret) throw new Error("auth data must not stand in a URL");
-  return query(url, "frame", first);
-};
+Carrier.prototype = {
+  /** A duplex one can be written on. */
+  ready: function () {
+    this._ready = true;
+    this._driver._turn();
+  },
 
-/** A duplex one can be written on. */
-Carrier.prototype.ready = function () {
-  this._ready = true;
-  this._driver._turn();
-};
+  /** Frames have come. */
+  frames: function (frames) {
+    if (!this._over) this._driver._receive(this, frames);
+  },
 
-/** Frames have come. */
-Carrier.prototype.frames = function (frames) {
-  if (!this._over) this._driver._receive(this, frames);
-};
+  /** A batch has come, as text. `where` is for the reason if it is none. */
+  batch: function (text, where) {
+    var frames;
+    try {
+      frames = parseBatch(text);
+    } catch (error) {
+      this.end((where || "what came") + " is no batch");
+      return;
+    }
+    this.frames(frames);
+  },
 
-/** A batch has come, as text. `where` is for the reason if it is none. */
-Carrier.prototype.batch = function (text, where) {
-  var frames;
-  try {
-    frames = parseBatch(text);
-  } catch (error) {
-    this.end((where || "what came") + " is no batch of the protocol");
-    return;
+  /** A part of an answer has come that says nothing yet. */
+  alive: function () {
+    this._heard = clock();
+  },
+
+  /** It has ended; `how` in words, or "" for a poll that was answered whole. */
+  end: function (how) {
+    this._driver._ended(this, how);
+  },
+
+  /** What a poll brings up behind its first frame. */
+  messages: function () {
+    return this._driver._messages(this);
   }
-  this.frames(frames);
-};
-
-/** A part of an answer has come that says nothing yet. */
-Carrier.prototype.alive = function () {
-  this._heard = clock();
-};
-
-/** It has ended; `how` in words, or "" for a poll that was answered whole. */
-Carrier.prototype.end = function (how) {
-  this._driver._ended(this, how);
-};
-
-/** What a poll brings up behind its first frame. */
-Carrier.prototype.messages = function () {
-  return this._driver._messages(this);
 };

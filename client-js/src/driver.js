@@ -5,12 +5,12 @@
  * timer for what comes next. So a page that slept, or whose timers are slow, catches up by itself.
  */
 import { Carrier } from "./carrier.js";
-import { Choice } from "./choice.js";
+import { choose } from "./choice.js";
 import { toBatch } from "./frames.js";
 import { DUPLEX, HELD, Machine, POLL, STREAM } from "./machine.js";
 import { random } from "./random.js";
-import { backOff, clock } from "./time.js";
-import { Uplink } from "./uplink.js";
+import { backOff, clock, doubled } from "./time.js";
+import { makeUplink } from "./uplink.js";
 
 var GRACE = 500; // for a WebSocket that has reached the server, when HTTP was faster
 var GOOD_LIFE = 10000; // a carrier that lived so long was a good one: its end is no evidence
@@ -21,8 +21,8 @@ var ROUNDS = 2, LEAST_TRIES = 6; // how often each transport is tried before ope
 var held = {}; // origin -> how many sessions of this page hold a request
 
 /**
- * Drives one session at the endpoint with the address `url`. `owner` hears: _transportIs(name, reason),
- * _stateIs(state), _message(data), _drops(count), _acked(count), _progress(), _negotiated(table) and
+ * Drives one session at the endpoint with the address `url`. `owner`, the application's object, hears:
+ * _transportIs(name, reason), _stateIs(state), _message(data), _tell(type, event) and
  * _closed(code, reason, clean, delay); the last is when it is over.
  */
 export function drive(owner, url, transports, options) {
@@ -49,7 +49,6 @@ export function drive(owner, url, transports, options) {
     _options: options,
     _send: send,
     _close: close,
-    _buffered: buffered,
     _park: park,
     _unpark: unpark,
     _leave: leave,
@@ -68,8 +67,8 @@ export function drive(owner, url, transports, options) {
     _hasEnded: hasEnded
   };
   var machine = (driver._machine = new Machine(driver, owner, random()));
-  var choice = new Choice(transports, origin, cross);
-  var uplink = new Uplink(driver);
+  var choice = choose(transports, origin, cross);
+  var uplink = makeUplink(driver, machine);
 
   authorise();
   return driver;
@@ -97,9 +96,9 @@ export function drive(owner, url, transports, options) {
     turn();
   }
 
-  /** Bytes that were not handed to the network. */
-  function buffered() {
-    return carries() ? machine._waits + newest._link.waiting() : machine._owed;
+  /** Counts the bytes that were not handed to the network. */
+  function count() {
+    owner.bufferedAmount = carries() ? machine._waits + newest._link.waiting() : machine._owed;
   }
 
   // -- what happens to the page --------------------------------------------------------------------------------------
@@ -130,7 +129,7 @@ export function drive(owner, url, transports, options) {
       if (machine._unsent() || body.length > 6e4) body = toBatch([frames[0], "x1001,session,,"]);
       navigator.sendBeacon(address("send"), body);
     }
-    machine._end(1001, "the page was left", false);
+    machine._end(1001, "the page was left");
   }
 
   /** The page has slept, or the network is `another`: what seems to live may be dead. */
@@ -138,12 +137,12 @@ export function drive(owner, url, transports, options) {
     var carrier = newest;
     fails = 0;
     if (another) {
-      choice._health._forget();
+      choice._forget();
       upgradeAt = Math.min(upgradeAt, clock());
     }
     if (carries()) {
       write(["p"]);
-      checkAt = clock() + patience();
+      checkAt = clock() + patience(0);
     } else if (!carrier) startAt = Math.min(startAt, clock());
     else if (carrier._attached || carrier.kind === HELD) start(carrier._transport); // costs little, and tells
     turn();
@@ -151,12 +150,14 @@ export function drive(owner, url, transports, options) {
 
   // -- times, in milliseconds ----------------------------------------------------------------------------------------
 
-  function setting(name, missing) {
-    return options[name] === undefined ? missing : options[name];
+  /** What the application has set, twice as much after each failure: it may be the network that is slow. */
+  function setting(name, missing, failures) {
+    var time = options[name] === undefined ? missing : options[name];
+    return doubled(time, failures, time * 16);
   }
 
-  function patience() {
-    return setting("attachTimeout", 5000);
+  function patience(failures) {
+    return setting("attachTimeout", 5000, failures);
   }
 
   /** After how long a server that has nothing to say pings. */
@@ -204,8 +205,7 @@ export function drive(owner, url, transports, options) {
     carrier._opens = !machine._sid;
     carrier._probes = !gen;
     carrier._gen = gen;
-    carrier._limit = patience();
-    if (kind >= HELD) carrier._limit *= Math.pow(2, Math.min(fails, 4)); // it may be the network that is slow
+    carrier._limit = patience(kind < HELD ? 0 : fails);
     if (kind === HELD && !carrier._opens) {
       carrier._limit = Math.max(carrier._limit, Math.min(silence(), 2 * Math.min(interval(), HOLD)));
     }
@@ -219,7 +219,7 @@ export function drive(owner, url, transports, options) {
         gen ? machine._hello(carrier, choice._history(), authData) : "p"
       );
     } catch (error) {
-      carrier.end(error.message || "it can't be started");
+      carrier.end(error.message || "this browser can't run it");
     }
   }
 
@@ -269,7 +269,7 @@ export function drive(owner, url, transports, options) {
 
   function flush() {
     if (newest._ready) write(machine._flush(newest, clock()));
-    owner._progress();
+    count();
   }
 
   /** How frames go up by requests, with the transport in use. Undefined where there are WebSockets only. */
@@ -321,8 +321,8 @@ export function drive(owner, url, transports, options) {
     if (typeof code !== "number") throw code;
     frame = "x" + code + ",session," + machine._received + ",";
     if (carries()) write([frame]);
-    else if (machine._sid) uplink._say([machine._head(), frame]);
-    machine._end(code, "the server broke the protocol", false);
+    else if (machine._sid) uplink._say([frame]);
+    machine._end(code, "the server broke the protocol");
   }
 
   /** The machine: `o` came on a carrier. */
@@ -353,7 +353,8 @@ export function drive(owner, url, transports, options) {
     if (current === carrier._transport) return;
     current = carrier._transport;
     upgradeAt = Math.min(upgradeAt, clock() + 1000);
-    owner._negotiated(choice._table(current.name));
+    owner.negotiation = choice._table(current.name);
+    count();
     owner._transportIs(current.name, why || "");
   }
 
@@ -382,7 +383,7 @@ export function drive(owner, url, transports, options) {
     else if (code === 4406 && name) choice._ruledOut[name] = reason; // policy is no evidence
     else if (renews) renewed = asking = true;
     else if (code !== 4408 && code !== 4429 && code !== 4503) {
-      machine._end(code, reason, false);
+      machine._end(code, reason);
       return;
     }
     carrier._refusal = code;
@@ -406,11 +407,11 @@ export function drive(owner, url, transports, options) {
       startAt = now;
       if (now - carrier._since > GOOD_LIFE) superseded = 0;
       if (carrier._last === "superseded") {
-        startAt += Math.min(300 * Math.pow(2, Math.min(superseded++, 5)), lifetime() / 3);
+        startAt += doubled(300, superseded++, Math.min(lifetime() / 3, 10000));
       } else if (carrier._last || (!how && carrier._attached)) goOn(carrier, now);
-      else lost(carrier, how || "it ended without a word", now);
+      else lost(carrier, how || "cut", now);
     }
-    if (!goesOn) owner._negotiated(choice._table(current && current.name));
+    if (!goesOn) owner.negotiation = choice._table(current && current.name);
     turn();
   }
 
@@ -438,18 +439,18 @@ export function drive(owner, url, transports, options) {
     if (fails > (machine._sid ? 1 : rounds)) startAt = now + backOff(fails - 2);
     if (machine._sid) {
       if (!machine._closing) set("detached");
-      if (now - contact > lifetime()) machine._end(4411, "no contact with the server", false);
+      if (now - contact > lifetime()) machine._end(4411, "no contact with the server");
     } else if (beside) {
       newest = beside; // it opens as well, and is under way
       beside = null;
-    } else if (!choice._next() && carrier._refusal) machine._end(carrier._refusal, how, false); // as after a wrong address
-    else if (fails >= Math.max(ROUNDS * rounds, LEAST_TRIES)) machine._end(4411, "no transport got through: " + why, false);
+    } else if (!choice._next() && carrier._refusal) machine._end(carrier._refusal, how); // as after a wrong address
+    else if (fails >= Math.max(ROUNDS * rounds, LEAST_TRIES)) machine._end(4411, "no transport got through: " + why);
   }
 
   /** What the end of a carrier says about its transport. */
   function judge(carrier, how) {
     if (carrier._refusal || (carrier._attached && carrier.kind >= HELD && !how)) return;
-    if (carrier._attached && clock() - carrier._since > GOOD_LIFE) choice._health._forget(carrier._transport.name);
+    if (carrier._attached && clock() - carrier._since > GOOD_LIFE) choice._forget(carrier._transport.name);
     else choice._failed(carrier._transport, how, carrier._isHeld);
   }
 
@@ -470,7 +471,7 @@ export function drive(owner, url, transports, options) {
     if (ackDue && carries()) write(["a" + machine._acks()]);
     else if (ackDue) uplink._acknowledgeClose(4);
     drop();
-    owner._closed(code, reason, clean, delay);
+    owner._closed(code, reason, !!clean, delay);
   }
 
   // -- the one place where time passes -------------------------------------------------------------------------------
@@ -494,7 +495,7 @@ export function drive(owner, url, transports, options) {
   }
 
   function round(now) {
-    var slept = now - dueAt > GOOD_LIFE, kind, batch, transport;
+    var slept = now - dueAt > GOOD_LIFE, kind, batch, judged, transport;
     clearTimeout(timer);
     dueAt = Infinity;
     if (slept) {
@@ -504,7 +505,7 @@ export function drive(owner, url, transports, options) {
 
     if (!newest && !asking && !(machine._closing && uplink._batch) && due(startAt, now)) {
       transport = goesOn ? current : choice._next(isCrowded());
-      if (!transport) machine._end(4411, "there is no transport that this browser can run here", false);
+      if (!transport) machine._end(4411, "this browser can't run any transport");
       else start(transport);
     }
     tryBetter(now);
@@ -512,17 +513,19 @@ export function drive(owner, url, transports, options) {
 
     if (newest && newest.kind === DUPLEX) flush();
     kind = newest ? newest.kind : goesOn ? current.kind : DUPLEX;
-    uplink._turn(now, kind, newest && newest._brings, toJudge(newest) || toJudge(beside));
+    // A stream is judged by a POST: the newest, or one that is tried beside it.
+    judged = newest && !newest._judged ? newest : beside && !beside._judged && beside;
+    uplink._turn(now, kind, newest && newest._brings, judged);
     batch = uplink._batch;
-    if (batch && due(batch._heard + uplink._patience(setting("postTimeout", 10000)), now)) batch.end("no answer in time");
-    if (due(closeAt, now)) machine._end(4412, "the close was not acknowledged in time", false);
+    if (batch && due(batch._heard + setting("postTimeout", 10000, uplink._fails), now)) batch.end("no answer in time");
+    if (due(closeAt, now)) machine._end(4412, "the close got no answer in time");
     if (machine._over) return;
 
     if (!uplink._batch && newest) {
       due(uplink._at, now);
       due(machine._ackDue(ackDelay(kind)), now);
     }
-    owner._progress();
+    count();
     if (dueAt < Infinity) timer = setTimeout(turn, Math.min(dueAt - now, 2e9));
   }
 
@@ -530,10 +533,9 @@ export function drive(owner, url, transports, options) {
   function watch(now) {
     var carrier = newest, opener;
     if (carrier && !carrier._attached) {
-      if (due(carrier._heard + carrier._limit, now)) carrier.end("no answer in time");
-      else if (due(carrier._verdictAt, now)) isHeldBack(carrier);
-      else if (due(graceAt, now)) carrier.end("no answer while HTTP had one");
-      else if (carrier._opens && carrier.kind === DUPLEX && !raced && due(carrier._since + setting("raceDelay", 250), now)) {
+      if (isLate(carrier, now)) return;
+      if (due(graceAt, now)) carrier.end("HTTP had an answer");
+      else if (carrier._opens && carrier.kind === DUPLEX && !raced && due(carrier._since + setting("raceDelay", 250, 0), now)) {
         // A good network pays nothing for this. On a bad one the session is open while the WebSocket still hangs.
         raced = true;
         opener = choice._opener();
@@ -544,14 +546,21 @@ export function drive(owner, url, transports, options) {
       }
     } else if (carrier && carrier.kind < HELD) {
       if (due(carrier._heard + silence(), now)) carrier.end("it went silent");
-      else if (due(checkAt, now)) carrier.end("it did not answer");
+      else if (due(checkAt, now)) carrier.end("no answer in time");
       else if (carrier.kind === DUPLEX && !carrier._pinged && due((2 * carrier._heard + interval() + silence()) / 2, now)) {
         carrier._pinged = true; // later than the server, whose ping would then be on its way
         write(["p"]);
       }
     }
-    if (beside && due(beside._verdictAt, now)) isHeldBack(beside);
-    else if (beside && due(beside._heard + beside._limit, now)) beside.end("no answer in time");
+    if (beside) isLate(beside, now);
+  }
+
+  /** Ends a carrier whose answer is late, or held back. Returns whether it was. */
+  function isLate(carrier, now) {
+    carrier._isHeld = due(carrier._verdictAt, now);
+    if (carrier._isHeld) carrier.end("held back on the way");
+    else if (due(carrier._heard + carrier._limit, now)) carrier.end("no answer in time");
+    return carrier._over;
   }
 
   /** While a lesser transport carries the session in peace, tries the better ones beside it. */
@@ -570,11 +579,6 @@ export function drive(owner, url, transports, options) {
     }
   }
 
-  function isHeldBack(carrier) {
-    carrier._isHeld = true;
-    carrier.end("held back by something in between");
-  }
-
   // -- auth data -----------------------------------------------------------------------------------------------------
 
   /** Asks the application for auth data: before the session opens, and once when the server takes them no longer. */
@@ -591,7 +595,7 @@ export function drive(owner, url, transports, options) {
     else got(auth);
 
     function failed(error) {
-      machine._end(4401, "options.auth: " + error, false);
+      machine._end(4401, "options.auth: " + error);
     }
     function got(value) {
       var asker;
@@ -600,19 +604,14 @@ export function drive(owner, url, transports, options) {
         ready();
         return;
       }
-      asker = uplink._say([machine._head(), "t" + (JSON.stringify(value) || null)], ready);
+      asker = uplink._say(["t" + (JSON.stringify(value) || null)], ready);
       setTimeout(function () {
         asker.end("no answer in time");
-      }, setting("postTimeout", 10000));
+      }, setting("postTimeout", 10000, 0));
     }
     function ready() {
       asking = false;
       turn();
     }
   }
-}
-
-/** A stream that is still to be judged: by a POST, and by what comes on it until that is answered, and some time more. */
-function toJudge(carrier) {
-  return carrier && !carrier._judged ? carrier : null;
 }

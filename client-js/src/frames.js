@@ -9,7 +9,8 @@ var INVALID_TEXT = 1007;
 var MOST = 9007199254740991;
 var SURROGATES = /[\ud800-\udbff][\udc00-\udfff]|[\ud800-\udfff]/g;
 // All combining marks and whatever has another composed form, and their neighbours. Latin, CJK and kana stay as they are.
-var COMPOSING = /[\u0300-\u036f\u0374-\u0387\u0483-\u0489\u0591-\u302f\u3099\u309a\ua66f-\uabff\ud800-\udfff\uf900-\uffff]/g;
+var COMPOSING = /[\u0300-\u0387\u0483-\u0489\u0591-\u302f\u3099\u309a\ua66f-\uabff\ud800-\uffff]/g;
+var CLEAN = /^(10(0[018]|1[123])|[34]\d\d\d)$/; // the codes that a clean close may have
 var ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 /** The text with U+FFFD for each lone surrogate: only Unicode scalar values travel. */
@@ -31,36 +32,31 @@ export function utf8Length(text) {
 }
 
 export function toBase64(bytes) {
-  var text = "", length = bytes.length, i, group;
-  for (i = 0; i < length; i += 3) {
-    group = (bytes[i] << 16) | (bytes[i + 1] << 8) | bytes[i + 2]; // what is missing counts as 0
-    text +=
-      ALPHABET.charAt(group >> 18) +
-      ALPHABET.charAt((group >> 12) & 63) +
-      (i + 1 < length ? ALPHABET.charAt((group >> 6) & 63) : "=") +
-      (i + 2 < length ? ALPHABET.charAt(group & 63) : "=");
+  var text = "", bit, at;
+  for (bit = 0; bit < bytes.length * 8; bit += 6) {
+    at = bit >> 3;
+    // Six bits lie in two bytes at most; one that is missing counts as 0.
+    text += ALPHABET.charAt((((bytes[at] << 8) | bytes[at + 1]) >> (10 - (bit & 7))) & 63);
   }
+  while (text.length % 4) text += "=";
   return text;
 }
 
 /** The bytes, in an array of numbers. */
 export function fromBase64(text) {
-  var padding = /=?=?$/.exec(text)[0].length, bytes = [], i, k, group, sextet;
-  if (text.length % 4) throw INVALID_TEXT;
-  for (i = 0; i < text.length; i += 4) {
-    for (group = k = 0; k < 4; k++) {
-      sextet = i + k < text.length - padding ? ALPHABET.indexOf(text.charAt(i + k)) : 0;
-      if (sextet < 0) throw INVALID_TEXT;
-      group = (group << 6) | sextet;
-    }
-    bytes.push(group >> 16, (group >> 8) & 255, group & 255);
+  var digits = text.replace(/=?=?$/, ""), bytes = [], bits = 0, i, digit;
+  for (i = 0; i < digits.length; i++) {
+    digit = ALPHABET.indexOf(digits.charAt(i));
+    if (digit < 0) throw INVALID_TEXT;
+    bits = (bits << 6) | digit; // those of long ago fall out
+    if (i & 3) bytes.push((bits >> (6 - 2 * (i & 3))) & 255);
   }
-  bytes.length -= padding;
+  if (text.length % 4) throw INVALID_TEXT;
   return bytes;
 }
 
 function number(text) {
-  if (!/^(0|[1-9]\d{0,15})$/.test(text) || +text > MOST) throw PROTOCOL_ERROR;
+  need(/^(0|[1-9]\d{0,15})$/.test(text) && +text <= MOST);
   return +text;
 }
 
@@ -100,11 +96,6 @@ function opened(json) {
   return server;
 }
 
-/** Whether a clean close may have this code. */
-export function mayCloseWith(code) {
-  return (code >= 3000 && code < 5000) || /^10(0[018]|1[123])$/.test(code);
-}
-
 /**
  * The fields of a server's frame, as an array.
  *
@@ -114,7 +105,7 @@ export function mayCloseWith(code) {
 export function parse(frame) {
   var type = frame.charAt(0), rest = frame.slice(1), code;
   var fields = /[acdnrx]/.test(type) && rest.split(",");
-  if (/[\ud800-\udfff]/.test(frame) && frame !== scalars(frame)) throw INVALID_TEXT;
+  if (frame !== scalars(frame)) throw INVALID_TEXT;
   switch (type) {
     case "":
       throw PROTOCOL_ERROR;
@@ -128,11 +119,11 @@ export function parse(frame) {
       return [number(fields[0])];
     case "c":
       code = number(fields[0]);
-      need(mayCloseWith(code));
+      need(CLEAN.test(code));
       return [code, fields.slice(1).join(",")];
     case "x":
       code = number(fields[0]);
-      need(code > 999 && code < 5000 && /^(session|carrier)$/.test(fields[1]) && fields.length > 3);
+      need(/^[1-4]\d\d\d,(session|carrier),[^,]*,/.test(rest));
       return [code, fields[1], fields[2] ? number(fields[2]) : -1, fields.slice(3).join(",")];
     case "g":
       need(/^(0|[1-9]\d*)(\.\d+)?$/.test(rest));
@@ -157,7 +148,7 @@ export function toBatch(frames) {
 /** A batch as its frames. Throws for what is none: the carrier is broken, and somebody else has answered. */
 export function parseBatch(text) {
   var frames = JSON.parse(text), i;
-  if (/\n\s*\S/.test(text) || frames.length === undefined || typeof frames !== "object") throw PROTOCOL_ERROR;
-  for (i = 0; i < frames.length; i++) if (typeof frames[i] !== "string") throw PROTOCOL_ERROR;
+  need(!/\n\s*\S/.test(text) && frames.length !== undefined && typeof frames === "object");
+  for (i = 0; i < frames.length; i++) need(typeof frames[i] === "string");
   return frames;
 }

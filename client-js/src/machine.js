@@ -17,7 +17,8 @@ var INITIAL_WINDOW = [16, 65536]; // what any server takes before its `o` says m
 
 /**
  * `driver` hears, synchronously: _opened(carrier, server), _attached(carrier), _refused(carrier, code, reason),
- * _drains(delay), _hasEnded(code, reason, clean, ackDue); `owner`: _message(data), _drops(count), _acked(count).
+ * _drains(delay), _hasEnded(code, reason, clean, ackDue); `owner`: _message(data) and _tell(type, event), and
+ * has the list `unacknowledged`.
  */
 export function Machine(driver, owner, nonce) {
   this._driver = driver;
@@ -173,7 +174,7 @@ Machine.prototype = {
       this._out.splice(0, gone);
       this._taken = taken;
     }
-    if (fresh) this._owner._acked(fresh);
+    this._owner.unacknowledged.splice(0, fresh);
     if (this._closing && !this._over && this._acked && this._acked === this._last && !this._unsent()) {
       this._end(this._closing[0], this._closing[1], true);
     }
@@ -200,20 +201,16 @@ Machine.prototype = {
    * Throws the close code of a broken protocol.
    */
   _receive: function (carrier, frame, now) {
-    var driver = this._driver, fields, data;
-    if (typeof frame !== "string") {
-      if (this._isNext(carrier, frame.byteLength, now)) this._deliver(frame);
-      return;
-    }
-    fields = parse(frame);
-    data = fields[0];
-    switch (frame.charAt(0)) {
+    var driver = this._driver, isText = typeof frame === "string";
+    var fields = isText ? parse(frame) : [frame], data = fields[0], size;
+    switch (isText ? frame.charAt(0) : "b") {
       case "m":
       case "b":
-        if (this._isNext(carrier, data.length, now)) this._deliver(data);
+        size = isText ? data.length : data.byteLength;
+        if (this._isNext(carrier, size, now) && !this._closing) this._owner._message(data);
         break;
       case "d":
-        if (this._isNext(carrier, 0, now) && !this._closing) this._owner._drops(data);
+        if (this._isNext(carrier, 0, now) && !this._closing) this._owner._tell("dropped", { count: data });
         break;
       case "c":
         if (this._isNext(carrier, 0, now)) this._end(data, fields[1], true, true);
@@ -246,10 +243,6 @@ Machine.prototype = {
     }
   },
 
-  _deliver: function (data) {
-    if (!this._closing) this._owner._message(data);
-  },
-
   _open: function (carrier, server) {
     if (this._sid && server.sid !== this._sid) {
       this._driver._refused(carrier, 0, "it opened another session");
@@ -272,7 +265,7 @@ Machine.prototype = {
       return;
     }
     if (received > this._acked && received <= this._last) this._acknowledge(received, this._taken);
-    this._end(code, reason, false);
+    this._end(code, reason);
   },
 
   /** Ends the session: the one place that does. `ackDue`: the server waits for the ack of its close. */

@@ -5,10 +5,9 @@
 import { drive } from "./driver.js";
 import { scalars, utf8Length } from "./frames.js";
 import { watch } from "./lifecycle.js";
+import { doubled, jittered } from "./time.js";
 
 var MAX_BUFFERED = 16777216;
-var hasBuffers = typeof ArrayBuffer !== "undefined";
-var STATES = { connecting: 0, open: 1, detached: 1, draining: 1, closing: 2, closed: 3 };
 var CONSTANTS = { CONNECTING: 0, OPEN: 1, CLOSING: 2, CLOSED: 3 };
 // After these a new session may do better (options.reopen): the server went, or the session was forgotten.
 var REOPENS = /^(100[16]|101[123]|44(04|08|1[01]))$/;
@@ -46,7 +45,7 @@ export function define(known) {
     for (i = 0; i < names.length; i++) {
       for (k = 0; k < known.length && known[k].name !== names[i]; k++);
       transports[i] = names[i].open ? names[i] : known[k];
-      if (!transports[i]) throw new Error("Realtime: there is no transport " + names[i] + " here; the names are in the documentation");
+      if (!transports[i]) throw new Error("Realtime: no transport " + names[i] + " here");
     }
     if (!transports.length) throw new Error("Realtime: options.transports is empty");
     this._transports = transports;
@@ -56,17 +55,13 @@ export function define(known) {
     this._unwatch = watch(this);
     this._open();
   }
-  for (var name in CONSTANTS) Realtime[name] = CONSTANTS[name];
   Realtime.prototype = prototype;
+  for (var name in CONSTANTS) Realtime[name] = prototype[name] = CONSTANTS[name];
   prototype.constructor = Realtime;
   return Realtime;
 }
 
 var prototype = {
-  CONNECTING: 0,
-  OPEN: 1,
-  CLOSING: 2,
-  CLOSED: 3,
   protocol: "",
   extensions: "",
   onopen: null,
@@ -80,20 +75,20 @@ var prototype = {
   /** Sends a text, an ArrayBuffer or a view of one. It is buffered until it can go, and goes exactly once. */
   send: function (data) {
     var buffer = (data && data.buffer) || data, size;
-    var isBinary = hasBuffers && {}.toString.call(buffer) === "[object ArrayBuffer]"; // of whatever frame's
+    var isBinary = {}.toString.call(buffer) === "[object ArrayBuffer]"; // of whatever frame's
     if (!isBinary) {
       if (typeof Blob !== "undefined" && data instanceof Blob) {
-        throw new TypeError("Realtime: a Blob can't be sent; send what its arrayBuffer() gives");
+        throw new TypeError("Realtime: send a Blob's arrayBuffer()");
       }
       data = scalars(String(data));
     } else data = new Uint8Array(new Uint8Array(buffer, data.byteOffset || 0, data.byteLength)); // a copy, as it is now
     size = isBinary ? data.length : utf8Length(data);
     if (this.readyState < 2) {
       if (this.bufferedAmount + size > (this._options.maxBuffered || MAX_BUFFERED)) {
-        throw new Error("Realtime: more than options.maxBuffered bytes would wait to be sent");
+        throw new Error("Realtime: above options.maxBuffered");
       }
       if (size > this._maxSize) {
-        throw new Error("Realtime: the server takes messages of " + this._maxSize + " bytes at most");
+        throw new Error("Realtime: a message is at most " + this._maxSize + " bytes");
       }
     }
     this.unacknowledged.push(isBinary ? data.buffer : data);
@@ -104,10 +99,15 @@ var prototype = {
   close: function (code, reason) {
     if (code === undefined) code = 1000;
     reason = reason === undefined ? "" : scalars(String(reason));
-    if (utf8Length(reason) > 123) throw new Error("Realtime: the reason of a close is at most 123 bytes long");
-    if (code !== 1000 && !(code >= 3000 && code < 5000)) throw new Error("Realtime: a close code is 1000 or one from 3000 to 4999");
+    if (utf8Length(reason) > 123) throw new Error("Realtime: a reason is at most 123 bytes");
+    if (code !== 1000 && !(code >= 3000 && code < 5000)) throw new Error("Realtime: a close code is 1000 or 3000 to 4999");
     if (this.readyState < 2) this._driver._close(code, reason);
-    else this._cease();
+    else {
+      // Nor is it opened again.
+      clearTimeout(this._reopening);
+      this._given = true;
+      this._unwatch();
+    }
   },
 
   addEventListener: function (type, listener, options) {
@@ -127,7 +127,8 @@ var prototype = {
 
   // -- from here on for the driver, and for ourselves -------------------------------------------------------------------
 
-  _reset: function () {
+  _open: function () {
+    this._driver = null;
     this.readyState = 0;
     this.state = "connecting";
     this.transport = "";
@@ -135,18 +136,6 @@ var prototype = {
     this._maxSize = Infinity; // until the server has said
     this.negotiation = [];
     this.unacknowledged = []; // what was sent and is not known to have been received, oldest first
-  },
-
-  /** Gives up reopening. */
-  _cease: function () {
-    clearTimeout(this._reopening);
-    this._given = true;
-    this._unwatch();
-  },
-
-  _open: function () {
-    this._driver = null;
-    this._reset();
     this._driver = drive(this, this.url, this._transports, this._options);
   },
 
@@ -170,7 +159,6 @@ var prototype = {
 
   _transportIs: function (name, reason) {
     this.transport = name;
-    this._progress();
     if (!this.readyState) {
       this._opens = 0;
       this.readyState = 1;
@@ -184,32 +172,16 @@ var prototype = {
   _stateIs: function (state) {
     if (state === this.state || this.readyState > 2) return;
     this.state = state;
-    this.readyState = STATES[state];
+    this.readyState = state === "closing" ? 2 : 1; // open, detached and draining are one to a WebSocket
     this._tell("state", { state: state });
   },
 
-  _progress: function () {
-    if (this._driver) this.bufferedAmount = this._driver._buffered(); // or it is being made
-  },
-
-  _acked: function (count) {
-    this.unacknowledged.splice(0, count);
-  },
-
-  _negotiated: function (table) {
-    this.negotiation = table;
-  },
-
   _message: function (data) {
-    if (typeof data !== "string" && hasBuffers) {
+    if (typeof data !== "string" && typeof ArrayBuffer !== "undefined") {
       if (data.push) data = new Uint8Array(data).buffer; // it came as base64
       if (this.binaryType === "blob") data = new Blob([data]);
     }
     this._tell("message", { data: data });
-  },
-
-  _drops: function (count) {
-    this._tell("dropped", { count: count });
   },
 
   _closed: function (code, reason, wasClean, delay) {
@@ -235,7 +207,7 @@ var prototype = {
     });
     this._tell("state", { state: "closed" });
     if (reopens && this.readyState === 3 && !this._given) {
-      wait = Math.min(500 * Math.pow(2, this._opens++), 30000) * (0.5 + Math.random() / 2) + delay * 1000 * Math.random();
+      wait = jittered(doubled(500, this._opens++, 30000)) + delay * 1000 * Math.random();
       this._reopening = setTimeout(function () {
         self._open();
         self._tell("state", { state: "connecting" });

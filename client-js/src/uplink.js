@@ -6,72 +6,68 @@ import { Carrier } from "./carrier.js";
 import { HELD, POLL, STREAM } from "./machine.js";
 import { backOff, clock } from "./time.js";
 
-export function Uplink(driver) {
-  this._driver = driver;
-  this._batch = null; // the one in flight
-  this._at = 0; // not before
-  this._fails = 0; // in a row
-}
+export function makeUplink(driver, machine) {
+  var uplink = {
+    _batch: null, // the one in flight
+    _at: 0, // not before
+    _fails: 0, // in a row
+    _turn: turn,
+    _say: say,
+    _acknowledgeClose: acknowledgeClose,
+    _stop: stop
+  };
+  return uplink;
 
-Uplink.prototype = {
   /** Sends the next batch, if there is something to say and none is in flight. `judge`: a stream waits for its test. */
-  _turn: function (now, kind, brings, judge) {
-    var self = this, machine = this._driver._machine, frames = [], batch;
-    if (!machine._sid || this._batch || now < this._at) return;
+  function turn(now, kind, brings, judge) {
+    var frames = [], batch;
+    if (!machine._sid || uplink._batch || now < uplink._at) return;
     // A plain poll brings everything along; nothing goes beside a poll that brings messages.
     if (kind === STREAM || (kind === HELD && !brings)) frames = machine._batch(machine._acked + 1);
     else if (!judge) return;
-    if (!(frames.length || judge || machine._confirm || machine._ackDue(this._driver._ackDelay(kind)) <= now)) return;
+    if (!(frames.length || judge || machine._confirm || machine._ackDue(driver._ackDelay(kind)) <= now)) return;
     if (judge) judge._judged = true;
-    frames.unshift(machine._head());
-    batch = this._batch = this._say(frames, function (how) {
+    batch = uplink._batch = say(frames, function (how) {
       var then = clock();
-      self._batch = null;
+      uplink._batch = null;
       if (how) {
         machine._unannounced();
-        self._at = then + backOff(self._fails++);
+        uplink._at = then + backOff(uplink._fails++);
       } else {
-        self._fails = 0;
+        uplink._fails = 0;
         if (judge) judge._verdictAt = then + 2 * (then - batch._since) + 500;
       }
-      self._driver._turn();
+      driver._turn();
     });
-  },
+  }
 
-  /** How long the batch may take: twice as long after each failure, as it may be the network that is slow. */
-  _patience: function (least) {
-    return least * Math.pow(2, Math.min(this._fails, 4));
-  },
-
-  /** Makes one request of these frames. `done` hears how it went, "" for well; not when the session has ended. */
-  _say: function (frames, done) {
-    var driver = this._driver, asker = new Carrier(driver, { kind: POLL }), post = driver._poster();
+  /** Makes one request of these frames, behind a head. `done` hears how it went, "" for well. */
+  function say(frames, done) {
+    var asker = new Carrier(driver, { kind: POLL }), post = driver._poster();
     asker.end = function (how) {
       if (asker._over) return;
       driver._stop(asker);
-      if (done && !driver._machine._over) done(how);
+      if (done) done(how);
     };
-    if (post) asker._link = post(asker, driver._address("send"), frames);
+    if (post) asker._link = post(asker, driver._address("send"), [machine._head()].concat(frames));
     else asker.end("no answer"); // there are WebSockets only
     return asker;
-  },
+  }
 
   /** Acks the server's close, which it waits for; up to three times more if nothing comes back. */
-  _acknowledgeClose: function (tries) {
-    var self = this, asker = this._say([this._driver._machine._head()]), end = asker.end;
-    asker.end = function (how) {
-      if (how && tries > 1 && !asker._over) {
+  function acknowledgeClose(tries) {
+    say([], function (how) {
+      if (how && tries > 1) {
         setTimeout(function () {
-          self._acknowledgeClose(tries - 1);
+          acknowledgeClose(tries - 1);
         }, 1000);
       }
-      end(how);
-    };
-  },
-
-  _stop: function () {
-    if (this._batch) this._driver._machine._unannounced();
-    this._driver._stop(this._batch);
-    this._batch = null;
+    });
   }
-};
+
+  function stop() {
+    if (uplink._batch) machine._unannounced();
+    driver._stop(uplink._batch);
+    uplink._batch = null;
+  }
+}

@@ -47,9 +47,6 @@ function read(transport, pieces) {
 class Recorder {
   found = [];
   ends = [];
-  address(first) {
-    return `http://a.example/v1/stream?frame=${encodeURIComponent(first)}`;
-  }
   alive() {}
 
   batch(text, where) {

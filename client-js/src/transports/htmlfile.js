@@ -1,4 +1,5 @@
 /** An endless document in a hidden frame: each script block in it hands over a batch. For engines with nothing better. */
+import { address } from "../carrier.js";
 import { STREAM } from "../machine.js";
 import { hasDocument, hidden, listen, remove, submit } from "../page.js";
 
@@ -34,7 +35,7 @@ export var htmlfile = {
       // Its end: the body never ends before. An empty frame has loaded before it was given its address.
       if (frame.src) carrier.end("cut");
     };
-    frame.src = carrier.address(url, first) + "&callback=" + callback.name;
+    frame.src = address(carrier, url, first) + "&callback=" + callback.name;
     return { stop: stop };
   },
   post: submit

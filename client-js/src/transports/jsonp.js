@@ -1,4 +1,5 @@
 /** Script tags, each held by the server like a long poll: for engines and places without any CORS. */
+import { address } from "../carrier.js";
 import { HELD } from "../machine.js";
 import { hasDocument, listen, remove, submit } from "../page.js";
 
@@ -26,7 +27,7 @@ export var jsonp = {
         carrier.end("no script of the protocol came");
       }, 100);
     };
-    script.src = carrier.address(url, first) + "&callback=" + callback.name;
+    script.src = address(carrier, url, first) + "&callback=" + callback.name;
     document.getElementsByTagName("head")[0].appendChild(script);
     return { stop: stop };
   },

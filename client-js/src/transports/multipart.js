@@ -1,4 +1,5 @@
 /** multipart/x-mixed-replace, where a page is shown the body as it grows: each part is a batch. */
+import { address } from "../carrier.js";
 import { STREAM } from "../machine.js";
 import { hasHttp, post, request } from "../http.js";
 
@@ -7,7 +8,7 @@ export var multipart = {
   kind: STREAM,
   usable: hasHttp,
   open: function (carrier, url, first) {
-    return request(carrier, carrier.address(url, first), null, parts(carrier));
+    return request(carrier, address(carrier, url, first), null, parts(carrier));
   },
   post: post
 };

@@ -1,4 +1,5 @@
 /** Server-sent events (HTML standard, §9.2): each event's data is a batch. */
+import { address } from "../carrier.js";
 import { STREAM } from "../machine.js";
 import { post } from "../http.js";
 
@@ -9,7 +10,7 @@ export var sse = {
     return typeof EventSource !== "undefined";
   },
   open: function (carrier, url, first) {
-    var source = new EventSource(carrier.address(url, first), { withCredentials: carrier.credentials });
+    var source = new EventSource(address(carrier, url, first), { withCredentials: carrier.credentials });
     source.onmessage = function (event) {
       carrier.batch(event.data);
     };
