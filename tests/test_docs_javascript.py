@@ -47,9 +47,9 @@ def test_options() -> None:
     ("option", "expression", "file"),
     [
         ("maxBuffered", r"MAX_BUFFERED = (\d+)", "realtime.js"),
-        ("raceDelay", r'setting\("raceDelay", (\d+)\)', "driver.js"),
-        ("attachTimeout", r'setting\("attachTimeout", (\d+)\)', "driver.js"),
-        ("postTimeout", r'setting\("postTimeout", (\d+)\)', "driver.js"),
+        ("raceDelay", r'setting\("raceDelay", (\d+)[,)]', "driver.js"),
+        ("attachTimeout", r'setting\("attachTimeout", (\d+)[,)]', "driver.js"),
+        ("postTimeout", r'setting\("postTimeout", (\d+)[,)]', "driver.js"),
     ],
 )
 def test_defaults(option: str, expression: str, file: str) -> None:

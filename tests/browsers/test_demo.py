@@ -95,10 +95,21 @@ async def visit(engine: Engine) -> AsyncIterator[Visit]:
         async with Demo() as demo:
             async with engine.open(f"http://127.0.0.1:{demo.port}/") as page:
                 visitor = Visit(page)
-                await visitor.until("document.getElementById('lane-jsonp')")
+                await _loaded(visitor)
                 yield visitor
                 assert await page.errors() == []
             await demo.end_sessions()
+
+
+async def _loaded(visitor: Visit) -> None:
+    """Waits for the page's scripts. An old engine may give one of them up when the machine is busy: then once more."""
+    ready = "document.getElementById('lane-jsonp')"
+    try:
+        async with asyncio.timeout(PATIENCE / 2):
+            await visitor.until(ready)
+    except TimeoutError:
+        await visitor.page.evaluate("location.reload()")
+        await visitor.until(ready)
 
 
 def figure(name: str, index: int) -> str:
