@@ -270,7 +270,7 @@ class Server:
             session._machine.end(refusal.code, refusal.reason, self.clock.now())
             return
         self.authorized(session, request)
-        session.request.auth = request.auth
+        session.request.raw_auth = request.raw_auth
 
     async def identify(self, request: SessionRequest) -> str | None:
         """Asks the application who the client is. Raises Refusal: 4401, 4403 when it refuses, 4503 when it fails."""
@@ -388,6 +388,10 @@ class Server:
         """The session of this sid. Raises Refusal when it is unknown or has ended."""
         self._registry.find(sid, self.clock.now())
         return self._sessions[sid]
+
+    def check_sid(self, sid: str) -> None:
+        """Raises the Refusal that a request for this session gets, where it is unknown or has ended."""
+        self._registry.find(sid, self.clock.now())
 
     async def claimed(self, name: str) -> Session | None:
         """The session for which its client chose this name, as its nonce; None if the name is free.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import dataclasses
+import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import cached_property
@@ -58,6 +59,7 @@ class SessionRequest:
         raw_headers: tuple[tuple[bytes, bytes], ...] = (),
         transport: str = "",
         auth: Any = None,
+        raw_auth: bytes | None = None,
     ) -> None:
         self.method = method
         self.path = path
@@ -68,7 +70,8 @@ class SessionRequest:
         self.remote = remote  # the client's address (past trusted_proxies)
         self.raw_headers = raw_headers
         self.transport = transport  # the transport of this request
-        self.auth = auth  # what the client gave as `auth`, at last: any JSON
+        # What the client gave as `auth`, at last: JSON in UTF-8, as it came. Parsed it may be a hundred times as large.
+        self.raw_auth = raw_auth if auth is None else json.dumps(auth).encode()
 
     @cached_property
     def headers(self) -> CIMultiDictProxy[str]:
@@ -79,6 +82,11 @@ class SessionRequest:
         )
 
     @property
+    def auth(self) -> Any:
+        """What the client gave as `auth`, at last: any JSON. Parsed anew each time it is asked for, and not kept."""
+        return None if self.raw_auth is None else json.loads(self.raw_auth.decode("utf-8", "surrogatepass"))
+
+    @property
     def credentials(self) -> bytes:
         """The bytes of Cookie and Authorization: two requests with the same are taken for the same client's."""
         return b"\0".join(
@@ -87,10 +95,10 @@ class SessionRequest:
             if name.lower() in (b"cookie", b"authorization")
         )
 
-    def renewed(self, auth: Any) -> SessionRequest:
+    def renewed(self, raw_auth: bytes) -> SessionRequest:
         """The same request with other auth data."""
         request = copy.copy(self)
-        request.auth = auth
+        request.raw_auth = raw_auth
         return request
 
     @cached_property

@@ -9,7 +9,7 @@ import asyncio
 import functools
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 from aiohttp import web
 
@@ -23,7 +23,8 @@ from ..protocols.engineio.packets import MESSAGE, Packet, decode
 from ..protocols.engineio.payloads import is_binary, jsonp, split, unwrap_form
 from ..server import Server
 from ..session import Endpoint, Session, SessionRequest
-from .door import Unreadable, can_upgrade, preflight
+from .bodies import Unreadable, guard, turn_away
+from .door import can_upgrade, preflight
 from .links import HeldLink, WebSocketLink
 from .origins import cors_headers
 from .plain import PlainRoutes, wait_for_room
@@ -103,7 +104,7 @@ class EngineRoutes(PlainRoutes):
             return await self._handle(request, endpoint, options)
 
         for path in (options.route, f"{options.route}/"):
-            self._router.add_route("*", path, handle)
+            self._router.add_route("*", path, guard(self._server, handle))
 
     async def _handle(self, request: web.Request, endpoint: Endpoint, options: EngineIO) -> web.StreamResponse:
         try:
@@ -113,7 +114,7 @@ class EngineRoutes(PlainRoutes):
         except Unreadable as unreadable:
             self._server.refused(unreadable.refusal.code)
             response = _answer(request, Misuse.of(unreadable.refusal))
-            response.force_close()
+            return await turn_away(request, response, linger=not self._server.closing)
         except RemoteProtocolError as error:
             self._server.refused(error.close_code)
             status = 413 if error.close_code in (1009, 4413) else 400
@@ -247,14 +248,19 @@ class EngineRoutes(PlainRoutes):
                     raise RemoteProtocolError(4413, f"the payload is above {limit} bytes")
             # aiohttp takes what says nothing of itself for bytes; it is text.
             binary = request.headers.get("Content-Type", "").partition(";")[0].strip().lower() == OCTETS
-            await self._feed_payload(request, session, machine, split(machine.version, body, binary=binary))
+            packets = split(machine.version, body, binary=binary)
+            for count, _ in enumerate(packets, 1):  # a payload is taken whole or not at all
+                if count % TURN == 0:
+                    await asyncio.sleep(0)
+                    machine.check_polling(now())
+            await self._feed_payload(request, session, machine, packets)
         except RemoteProtocolError as error:
             if error.close_code < 4000:
                 machine.fail(error, now())
             raise
 
     async def _feed_payload(
-        self, request: web.Request, session: Session, machine: EngineMachine, packets: Sequence[Packet]
+        self, request: web.Request, session: Session, machine: EngineMachine, packets: Iterable[Packet]
     ) -> None:
         """Feeds a payload, as fast as the application takes it. Raises Refusal when the session ends meanwhile, and
         RemoteProtocolError."""

@@ -7,7 +7,7 @@ answered, until the inbox has taken what came.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -36,7 +36,7 @@ class Wire(NamedTuple):
     """A protocol on a WebSocket."""
 
     codec: Codec
-    parse: Callable[[str | bytes], Sequence[str | bytes]]  # the messages of one WebSocket message
+    parse: Callable[[str | bytes], Iterable[str | bytes]]  # the messages of one WebSocket message
     kind: Callable[..., PlainMachine]
     max_size: int  # of one WebSocket message, in bytes
 
@@ -47,6 +47,7 @@ class Turns:
     def __init__(self) -> None:
         self.lock = asyncio.Lock()
         self.waiting = 0
+        self.size = 0  # of the bodies that wait, in bytes
 
 
 def machine_of(session: Session) -> PlainMachine:
@@ -105,18 +106,20 @@ class PlainRoutes(Door):
         server.authorized(session, facts)
         return session
 
-    async def _feed(self, session: Session, messages: Sequence[str | bytes]) -> bool:
+    async def _feed(self, session: Session, messages: Iterable[str | bytes], kept: int = 0) -> bool:
         """Gives messages to a session, waiting for room; False when it takes no more.
 
-        Raises RemoteProtocolError for one that is too large or too fast, and Refusal when too many wait.
+        So long `kept` bytes are kept for them. Raises RemoteProtocolError for one that is too large or too fast, and
+        Refusal when too many wait, or too much.
         """
         turns = self._turns.get(session)
         if turns is None:
             turns = self._turns[session] = Turns()
-        if turns.waiting >= MAX_WAITING:
-            raise Refusal(4429, "too many requests wait for room in this session; send one after another")
         machine = machine_of(session)
+        if turns.waiting >= MAX_WAITING or (turns.waiting and turns.size + kept > machine.config.max_body):
+            raise Refusal(4429, "too many requests wait for room in this session; send one after another")
         turns.waiting += 1
+        turns.size += kept
         try:
             async with turns.lock:
                 for message in messages:
@@ -126,6 +129,7 @@ class PlainRoutes(Door):
                     machine.receive(message, size, self._server.clock.now())
         finally:
             turns.waiting -= 1
+            turns.size -= kept
         return True
 
     async def _websocket(
@@ -221,7 +225,7 @@ class PlainRoutes(Door):
 
     def _stop(self) -> None:
         """Shutting down: closing handshakes are still read, bodies are not."""
-        self._stop_reading()
+        self._bodies.stop()
         for link in self._links:
             link.listen()
 

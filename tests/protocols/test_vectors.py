@@ -262,7 +262,7 @@ def head_means(head: Open | RequestHead) -> dict[str, Any]:
             "gen": head.gen,
             "window": list(head.window),
             "transports": list(head.transports),
-            "auth": head.auth,
+            "auth": None if head.auth is None else json.loads(head.auth),
         }
     fields = {"sid": head.sid, "received": head.received, "taken": head.taken, "first": head.first}
     return {"kind": "attach", "gen": head.gen, **fields} if head.gen else {"kind": "uplink", **fields}

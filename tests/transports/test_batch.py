@@ -127,7 +127,7 @@ def test_a_body_may_not_start_with_a_line_feed() -> None:
 
 def test_too_many_frames() -> None:
     assert decode_batch(b'["p","p"]', 2) == ["p", "p"]
-    with pytest.raises(RemoteProtocolError, match="3 frames is above max_batch=2") as caught:
+    with pytest.raises(RemoteProtocolError, match="more frames than max_batch=2") as caught:
         decode_batch(b'["p","p","p"]', 2)
     assert (caught.value.close_code, caught.value.http_status) == (4413, 413)
 
