@@ -45,6 +45,8 @@ A = TypeVar("A", bound=Authorize)
 GRAIN = 0.05
 # What failed for a network: demoted for 30 s at first, 10 min at most; so many networks are remembered.
 MEMORY = (30.0, 600.0, 4096)
+# The headers of the request that opens a session are kept with it: so many bytes.
+MAX_HEADERS = 32_768
 # A WebSocket that lived so long, in seconds, got through; one that was cut before did not.
 GOOD_LIFE = 10.0
 
@@ -359,6 +361,8 @@ class Server:
         if self.closing or self.draining:
             raise Refusal(4503, "the server is shutting down; come back later")
         self._registry.check_room(identity, address)
+        if request.kept > MAX_HEADERS:
+            raise Refusal(4400, f"the headers are above {MAX_HEADERS} bytes, too much to be kept with the session")
         session = Session(self, endpoint, self.hub, request)
         sid = f"{self.worker}.{secrets.token_urlsafe(18)}"
         session._machine = machine = kind(

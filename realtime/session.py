@@ -13,7 +13,6 @@ import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import cached_property
-from http.cookies import CookieError, SimpleCookie
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar
 from urllib.parse import parse_qsl
@@ -22,6 +21,7 @@ from multidict import CIMultiDict, CIMultiDictProxy, MultiDict, MultiDictProxy
 
 from .clock import Clock
 from .core.config import Config, OnFull
+from .core.cookies import parse_cookies
 from .core.errors import LocalProtocolError, SendBufferFull, SessionClosed
 from .core.frames import Dropped, Outgoing
 from .core.lifecycle import State
@@ -38,6 +38,8 @@ __all__ = ["BaseSession", "Endpoint", "Handler", "Runtime", "Session", "SessionR
 
 log = logging.getLogger("realtime.session")
 
+# What a header takes in memory besides its text, in bytes.
+HEADER = 128
 Message = str | bytes | bytearray | memoryview
 M = TypeVar("M", bound=SessionMachine)
 Handler: TypeAlias = Callable[["Session"], Awaitable[object]]
@@ -82,6 +84,11 @@ class SessionRequest:
         )
 
     @property
+    def kept(self) -> int:
+        """About how many bytes the headers take for as long as they are kept."""
+        return sum(len(name) + len(value) + HEADER for name, value in self.raw_headers)
+
+    @property
     def auth(self) -> Any:
         """What the client gave as `auth`, at last: any JSON. Parsed anew each time it is asked for, and not kept."""
         return None if self.raw_auth is None else json.loads(self.raw_auth.decode("utf-8", "surrogatepass"))
@@ -108,13 +115,8 @@ class SessionRequest:
 
     @cached_property
     def cookies(self) -> MappingProxyType[str, str]:
-        """The request's cookies; those that cannot be parsed are missing."""
-        jar: SimpleCookie = SimpleCookie()
-        try:
-            jar.load(self.headers.get("Cookie", ""))
-        except CookieError:
-            return MappingProxyType({})
-        return MappingProxyType({name: morsel.value for name, morsel in jar.items()})
+        """The request's cookies, as aiohttp's own requests show them; what makes no sense is missing."""
+        return MappingProxyType(parse_cookies(self.headers.get("Cookie", "")))
 
     def __repr__(self) -> str:
         return f"<SessionRequest {self.method} {self.path} over {self.transport}>"
