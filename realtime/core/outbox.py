@@ -36,6 +36,7 @@ class Outbox:
         "close_number",
         "dropped",
         "held",
+        "initial",
         "last",
         "notes",
         "replayed",
@@ -55,6 +56,7 @@ class Outbox:
         self.replayed = 0  # items ever handed to a carrier that another had been handed before
         self.total = 0  # payload bytes of the numbered, each counted once
         self.held = False  # the peer drains: nothing new gets a number
+        self.initial = False  # the window is what any peer takes before it has announced one: nothing goes beyond
         self._max_messages = max_messages
         self._max_bytes = max_bytes
         self._sent: deque[Outgoing] = deque()  # numbers acked+1 … last
@@ -145,7 +147,7 @@ class Outbox:
         if self.held or outstanding >= self._window.messages:
             return False
         # A message larger than the window goes when everything before it has been taken (rule 2).
-        return self._in_flight + item.size <= self._window.size or outstanding == 0
+        return self._in_flight + item.size <= self._window.size or (outstanding == 0 and not self.initial)
 
     def pending(self, cursor: int) -> bool:
         """Whether a carrier whose cursor is `cursor` has something to write now."""
