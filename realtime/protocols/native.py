@@ -50,6 +50,8 @@ MAX_NUMBER = 2**53 - 1
 MAX_REASON = 123  # bytes: what a WebSocket close frame has room for (RFC 6455 §5.5)
 MAX_PING = 64  # characters
 MAX_AUTH = Config().max_auth_size  # bytes, where nothing else is set
+# What the rate of messages does not count twice: numbered frames, and acks until it is seen what they tell.
+NUMBERED_OR_ACK = ("m", "b", "d", "c", "a")
 RENEWED = "t"  # the server's answer to a `t`
 
 _NONCE = re.compile(r"[A-Za-z0-9_-]{22,64}")
@@ -464,6 +466,8 @@ def _feed(machine: SessionMachine, carrier: Carrier, frame: Frame, now: float) -
         machine.message(carrier, frame, len(frame), now)
         return True
     kind = frame[:1]
+    if kind not in NUMBERED_OR_ACK:
+        machine.inbox.other(now)
     if kind == "m":
         text = frame[1:]
         try:
@@ -472,7 +476,8 @@ def _feed(machine: SessionMachine, carrier: Carrier, frame: Frame, now: float) -
             raise RemoteProtocolError(1007, "text with a lone surrogate; replace it by U+FFFD") from None
         machine.message(carrier, text, size, now)
     elif kind == "a":
-        machine.acknowledged(*_pair(frame, "a"), now)
+        if not machine.acknowledged(*_pair(frame, "a"), now):
+            machine.inbox.other(now)
     elif kind == "b":
         try:
             data = binascii.a2b_base64(frame[1:], strict_mode=True)

@@ -162,6 +162,8 @@ class PlainRoutes(Door):
                 machine.fail(error, now())
                 return
             try:
+                if messages == []:
+                    machine.inbox.other(now())
                 await self._feed(session, messages)
             except RemoteProtocolError as error:
                 machine.fail(error, now())
@@ -202,8 +204,8 @@ class PlainRoutes(Door):
                     if not carrier.over:
                         await take(message.data)
                 elif message.type is WSMsgType.PING or message.type is WSMsgType.PONG:
-                    if machine is not None:
-                        machine.heard(carrier, now())
+                    if machine is not None and not self._heard(machine, carrier):
+                        continue
                     if message.type is WSMsgType.PING and link.writable:  # not to a peer that does not read
                         link.write([frame_header(FIN_PONG, len(message.data)) + message.data])
                 else:
@@ -222,6 +224,17 @@ class PlainRoutes(Door):
                 await link.finished()
             finally:
                 self._links.discard(link)
+
+    def _heard(self, machine: PlainMachine, carrier: Carrier) -> bool:
+        """A ping or a pong has come. False when those are too many, which ends the session."""
+        now = self._server.clock.now()
+        machine.heard(carrier, now)
+        try:
+            machine.inbox.other(now)
+        except RemoteProtocolError as error:
+            machine.fail(error, now)
+            return False
+        return True
 
     def _stop(self) -> None:
         """Shutting down: closing handshakes are still read, bodies are not."""
