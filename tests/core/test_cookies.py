@@ -5,7 +5,7 @@ from __future__ import annotations
 import aiohttp
 import pytest
 from aiohttp.test_utils import make_mocked_request
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from realtime.core.cookies import parse_cookies
@@ -66,6 +66,7 @@ def test_cookies(header: str, cookies: dict[str, str]) -> None:
 
 
 @pytest.mark.skipif(not NEW, reason="aiohttp has a parser of its own since 3.13")
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(PIECES), max_size=8).map("".join))
 def test_as_aiohttp_reads_them(header: str) -> None:
     assert parse_cookies(header) == dict(make_mocked_request("GET", "/", {"Cookie": header}).cookies)

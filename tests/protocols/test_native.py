@@ -174,7 +174,8 @@ def test_auth_is_kept_as_it_came(members: str, auth: str | None) -> None:
 def test_how_much_an_open_may_say() -> None:
     members = {"nonce": NONCE, "gen": 1, "window": [1, 1]}
     assert parse_open(json.dumps(members | {"auth": "é" * 499}, ensure_ascii=False), 1000).auth is not None
-    for auth in ("é" * 500, "x" * 999, [{}] * 251):
+    wrong: tuple[Any, ...] = ("é" * 500, "x" * 999, [{}] * 251)
+    for auth in wrong:
         with pytest.raises(RemoteProtocolError, match="max_auth_size=1000") as caught:
             parse_open(json.dumps(members | {"auth": auth}, ensure_ascii=False), 1000)
         assert (caught.value.close_code, caught.value.http_status) == (4413, 413)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 
 import pytest
 
@@ -130,6 +131,33 @@ def test_too_many_frames() -> None:
     with pytest.raises(RemoteProtocolError, match="more frames than max_batch=2") as caught:
         decode_batch(b'["p","p","p"]', 2)
     assert (caught.value.close_code, caught.value.http_status) == (4413, 413)
+
+
+@pytest.mark.parametrize("value", [b"{}", b"[]", b"1.5", b'{"":0}', b"[[[[1]]]]"])
+def test_nothing_else_is_made_of_a_batch(value: bytes) -> None:
+    body = b"[" + value + (b"," + value) * 200_000 + b"]"
+    tracemalloc.start()
+    try:
+        with pytest.raises(RemoteProtocolError, match="array of strings") as caught:
+            decode_batch(body, 1024)
+        assert tracemalloc.get_traced_memory()[1] < len(body) + 100_000  # the text of it
+    finally:
+        tracemalloc.stop()
+    assert caught.value.close_code == 4400
+
+
+@pytest.mark.parametrize("space", [b"", b" \t\r\n"])
+def test_a_batch_with_much_in_it_is_read_frame_by_frame(space: bytes) -> None:
+    frames = ['m{"a":[1,2,3,[[[{}]]]]}' * 3, "", 'm"\\', "é"] * 4
+    body = space.join(b"[%b]" % b",".join(json.dumps(frame).encode() for frame in frames) for _ in range(1))
+    body = space + body.replace(b'","', b'"' + space + b"," + space + b'"') + space
+    assert decode_batch(body, 16) == frames
+    with pytest.raises(RemoteProtocolError, match="more frames than max_batch=15"):
+        decode_batch(body + b"not looked at", 15)
+    for wrong in (body + b"x", body[:-1] + b",]", body.replace(b"[", b"[,", 1), body[:-2]):
+        with pytest.raises(RemoteProtocolError) as caught:
+            decode_batch(wrong, 16)
+        assert caught.value.close_code == 4400
 
 
 @FEEDS
