@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gzip
+import secrets
 import sys
 import time
 import tracemalloc
@@ -58,7 +59,7 @@ def _native() -> Iterator[Door]:
 
 def _sockjs() -> Iterator[Door]:
     for path, codec in CODECS.items():
-        yield Door(f"SockJS {path}", codec.framing.method, f"{PREFIX}/echo/0/session/{path}")
+        yield Door(f"SockJS {path}", codec.framing.method, f"{PREFIX}/echo/0/{{new}}/{path}")
     yield Door("SockJS xhr_send", "POST", f"{PREFIX}/echo/0/taken/xhr_send")
     yield Door("SockJS jsonp_send", "POST", f"{PREFIX}/echo/0/taken/jsonp_send", form=True)
     yield Door("SockJS info", "GET", f"{PREFIX}/echo/info")
@@ -151,7 +152,8 @@ async def ask(port: int, door: Door, lines: list[str], body: bytes) -> tuple[int
 
     What is left of the body when the answer comes is not sent.
     """
-    head = "\r\n".join([f"{door.method} {door.path} HTTP/1.1", "Host: h", *lines, "", ""]).encode()
+    path = door.path.replace("{new}", secrets.token_hex(8))  # a session of its own: a second poll of one is held
+    head = "\r\n".join([f"{door.method} {path} HTTP/1.1", "Host: h", *lines, "", ""]).encode()
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     sent = len(head)
 

@@ -8,7 +8,6 @@ import io
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -53,8 +52,8 @@ async def running() -> AsyncIterator[tuple[int, list[web.Request]]]:
         await runner.cleanup()
 
 
-def _is_cut(request: web.Request) -> bool:
-    return request.transport is None
+async def is_cut(request: web.Request) -> None:
+    await eventually(lambda: request.transport is None)
 
 
 @pytest.mark.parametrize("coding", [*CODINGS, "unheard-of"])
@@ -73,7 +72,7 @@ async def test_no_door_takes_a_compressed_body(coding: str, monkeypatch: pytest.
             assert (door, status) == (door, 415)
             request = requests.pop()
             assert request.content.total_bytes <= WITH_THE_HEAD
-            await eventually(partial(_is_cut, request))
+            await is_cut(request)
         assert not requests
 
 
@@ -138,14 +137,10 @@ async def test_a_form_is_bounded_likewise(place: Place) -> None:
     url = place.url("/echo/v1/send")
     for order in ("callback=f&batch={}", "batch={}&callback=f"):
         fields = order.format(quote(json.dumps([peer.uplink_frame()])[:-1] + ',"') + large + quote('"]'))
-        async with place.http.post(
-            place.url("/echo/v1/send"), data=io.BytesIO(fields.encode()), headers=FORM
-        ) as answer:
+        async with place.http.post(url, data=io.BytesIO(fields.encode()), headers=FORM) as answer:
             assert answer.status == 200, order
         fields = order.format(quote('["usomebody,0,0,1","') + large + quote('"]'))
-        async with place.http.post(
-            place.url("/echo/v1/send"), data=io.BytesIO(fields.encode()), headers=FORM
-        ) as answer:
+        async with place.http.post(url, data=io.BytesIO(fields.encode()), headers=FORM) as answer:
             assert answer.status == 413, order
 
 

@@ -701,3 +701,24 @@ async def test_nobody_in_particular_cannot_be_withdrawn() -> None:
         with pytest.raises(realtime.LocalProtocolError, match="1006"):
             await place.rt.close_identity("ada", 1006)
         assert not session.closed
+
+
+@pytest.mark.parametrize("flood", ["p", "q", "zunknown", "n1", "a0,0"])
+async def test_what_is_no_message_is_counted_too(flood: str) -> None:
+    async with serving(clock=VirtualClock(), **RATE) as place:
+        peer, session = await place.parked("websocket")
+        await peer.send(*[flood] * 40)
+        assert await peer.end() == (1008, "x")
+        assert "max_message_rate" in str(session.close_reason)
+
+
+async def test_what_has_come_before_is_counted_from_the_second_window_on() -> None:
+    async with serving(clock=VirtualClock(), **RATE) as place:
+        peer, session = await place.parked("websocket")
+        await peer.send("mone", "n1", *["mone", "n1"] * 8)
+        assert await session.receive() == "one"
+        await peer.send("p")
+        while (await arrives(peer.read())) != "q":
+            pass
+        await peer.send(*["mone", "n1"] * 20)
+        assert await peer.end() == (1008, "x")
