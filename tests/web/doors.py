@@ -74,8 +74,6 @@ def _engineio() -> Iterator[Door]:
     yield Door("Engine.IO, a form", "POST", "/engine.io?EIO=3&transport=polling&j=0", form=True)
 
 
-# Opens the session that SockJS's sends go to.
-NAMES = Door("", "POST", f"{PREFIX}/echo/0/taken/xhr")
 # How each route is asked, by its pattern.
 DOORS: dict[str, Callable[[], Iterator[Door]]] = {
     PREFIX + "/{endpoint}": _sockjs,
@@ -191,16 +189,28 @@ async def _longest_turn(done: asyncio.Event) -> float:
     return longest
 
 
+async def _named(port: int, door: Door) -> Door:
+    """The same door, behind which there is a session, where it is one for what SockJS sends."""
+    start, send, path = (
+        door.path.rpartition("_send")[0].rpartition("/") if door.path.endswith("_send") else ("", "", "")
+    )
+    if not start:
+        return door
+    name = f"{start.rpartition('/')[0]}/{secrets.token_hex(8)}"
+    await ask(port, Door("", "POST", f"{name}/xhr"), [], b"")
+    return door._replace(path=f"{name}{send}{path}_send")
+
+
 async def _measured(port: int, door: Door, way: str) -> tuple[int, int, float, float]:
     """Status, bytes sent, the longest turn of the loop in seconds, and the peak of memory above before in bytes."""
     lines, body = body_of(door, way)
-    await ask(port, NAMES, [], b"")
+    door = await _named(port, door)
     done = asyncio.Event()
     turns = asyncio.create_task(_longest_turn(done))
     sent, status = await ask(port, door, lines, body)
     done.set()
     turn = await turns
-    await ask(port, NAMES, [], b"")
+    door = await _named(port, door)
     tracemalloc.start()
     try:
         before = tracemalloc.get_traced_memory()[0]
