@@ -59,11 +59,11 @@ def machine_of(session: Session) -> PlainMachine:
 async def wait_for_room(session: Session, size: int) -> bool:
     """Waits until the inbox takes a message of `size` bytes. False when none will be taken any more."""
     machine = machine_of(session)
-    machine.waiting += 1
+    machine.pause(session._now())
     try:
         return await session.wait_for_room(size)
     finally:
-        machine.waiting -= 1
+        machine.resume()
 
 
 class PlainRoutes(Door):
