@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
+import re
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -47,6 +48,9 @@ GRAIN = 0.05
 MEMORY = (30.0, 600.0, 4096)
 # A WebSocket that lived so long, in seconds, got through; one that was cut before did not.
 GOOD_LIFE = 10.0
+
+# RFC 9110 §5.6.2.
+TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 # Settings that count or keep things for all endpoints together.
 SERVER_SETTINGS = frozenset(
@@ -113,15 +117,18 @@ class Server:
         sockjs: SockJS | bool = False,
         engineio: EngineIO | str | None = None,
         raw: bool = True,
+        subprotocols: Sequence[str] = (),
         **settings: Any,
     ) -> Callable[[H], H]:
         """Registers a handler for sessions at `path`, below the prefix given to setup().
 
         `sockjs` lets SockJS clients in as well: True, or SockJS(…) with its options. `engineio` lets in those of
         Engine.IO, at a path of its own from the application's root: "/engine.io", or EngineIO(path=…, …).
-        Unless `raw` is False, plain WebSocket clients come in too, where `transports` has "websocket". Other keyword
-        arguments override the server's settings for this endpoint. Raises LocalProtocolError for a path that is taken,
-        does not start with "/" or ends with one, and for a setting out of bounds; TypeError for an unknown setting.
+        Unless `raw` is False, plain WebSocket clients come in too, where `transports` has "websocket". `subprotocols`
+        names what is spoken with them ("v12.stomp", "mqtt", …; RFC 6455 §1.9), first choice first: of these the first
+        that a client offers is agreed on, and is `session.subprotocol`. Other keyword arguments override the server's
+        settings for this endpoint. Raises LocalProtocolError for a path that is taken, does not start with "/" or ends
+        with one, and for a setting out of bounds; TypeError for an unknown setting.
         """
         if not path.startswith("/") or path.endswith("/") or "{" in path:
             raise LocalProtocolError(f'an endpoint\'s path starts with "/" and does not end with one: {path!r}')
@@ -130,6 +137,9 @@ class Server:
         for name in SERVER_SETTINGS & settings.keys():
             raise TypeError(f"{name} is a setting of the whole server: give it to realtime.Server()")
         config = _configure(self.config, settings)
+        spoken = _check_subprotocols(subprotocols)
+        if spoken and not (raw and "websocket" in config.transports):
+            raise LocalProtocolError("subprotocols are for bare WebSockets, which this endpoint does not take")
         sockjs_options = SockJS() if sockjs is True else sockjs or None
         engineio_options = None if engineio is None else EngineIO.of(engineio)
         for other in self.endpoints.values():
@@ -137,7 +147,15 @@ class Server:
                 raise LocalProtocolError(f"there is an Engine.IO endpoint at {engineio_options.route!r} already")
 
         def register(handler: H) -> H:
-            endpoint = Endpoint(path, handler, config, sockjs=sockjs_options, engineio=engineio_options, raw=raw)
+            endpoint = Endpoint(
+                path,
+                handler,
+                config,
+                sockjs=sockjs_options,
+                engineio=engineio_options,
+                raw=raw,
+                subprotocols=spoken,
+            )
             self.endpoints[path] = endpoint
             for added in self.on_endpoint:
                 added(endpoint)
@@ -544,6 +562,17 @@ class Server:
 
     def __repr__(self) -> str:
         return f"<Server with {len(self.endpoints)} endpoints, {len(self)} sessions>"
+
+
+def _check_subprotocols(names: Any) -> tuple[str, ...]:
+    """Tokens, each once (RFC 6455 §4.1). Raises LocalProtocolError."""
+    listed = isinstance(names, Sequence) and not isinstance(names, str)
+    fine = listed and all(isinstance(name, str) and TOKEN.fullmatch(name) for name in names)
+    if not fine or len(set(names)) != len(names):
+        raise LocalProtocolError(
+            f'subprotocols={names!r}: must be a sequence of different names without spaces, such as ("v12.stomp",)'
+        )
+    return tuple(names)
 
 
 def _configure(base: Config, settings: dict[str, Any]) -> Config:

@@ -21,7 +21,7 @@ from ..protocols.engineio.payloads import is_binary, jsonp, split, unwrap_form
 from ..server import Server
 from ..session import Endpoint, Session, SessionRequest
 from .backlog import Backlog, wait_for_packet
-from .door import Unreadable, can_upgrade, preflight
+from .door import Unreadable, agree, can_upgrade, preflight
 from .links import HeldLink, WebSocketLink
 from .origins import cors_headers
 from .plain import PlainRoutes
@@ -136,7 +136,7 @@ class EngineRoutes(PlainRoutes):
                 raise Misuse(BAD_VERSION)
             if "j" in request.query and not _is_index(request.query["j"]):
                 raise Misuse(BAD_REQUEST)
-            if transport == WEBSOCKET and not can_upgrade(request, web.WebSocketResponse()):
+            if transport == WEBSOCKET and not can_upgrade(agree(request)[0], web.WebSocketResponse()):
                 raise Misuse(BAD_REQUEST)
             sid = request.query.get("sid", "")
             if not sid:
@@ -266,6 +266,7 @@ class EngineRoutes(PlainRoutes):
     ) -> web.StreamResponse:
         """A WebSocket that opens a session, or that names one and is tried."""
         now = self._server.clock.now
+        request, _ = agree(request)
         ws = web.WebSocketResponse(
             compress=False, autoclose=False, autoping=False, max_msg_size=machine.options.max_payload + 1
         )

@@ -32,7 +32,7 @@ from ..session import Endpoint, Session
 from ..transports import TRANSPORTS, Facts, Frame, Transport
 from ..transports.batch import decode_batch
 from ..transports.form import parse_fields
-from .door import BROKEN_BODY, Door, Unreadable, can_upgrade, preflight
+from .door import BROKEN_BODY, Door, Unreadable, agree, can_upgrade, preflight
 from .forwarded import address_key
 from .links import PollLink, StreamLink, WebSocketLink, run_stream
 from .origins import asker, cors_headers
@@ -174,6 +174,7 @@ class NativeRoutes(Door):
 
     async def _refuse(self, request: web.Request, name: str, refusal: Refusal, reply: Reply) -> web.StreamResponse:
         """The answer to a request that is not admitted."""
+        request, _ = agree(request)
         ws = web.WebSocketResponse(compress=False, autoclose=False)
         # Only a forbidden origin is refused before the upgrade: the page must learn nothing more.
         if name == "websocket" and refusal.code != 4403 and can_upgrade(request, ws):
@@ -358,6 +359,7 @@ class NativeRoutes(Door):
 
     async def _websocket(self, request: web.Request, endpoint: Endpoint) -> web.StreamResponse:
         config = endpoint.config
+        request, _ = agree(request)
         ws = web.WebSocketResponse(compress=False, autoclose=False, max_msg_size=config.max_size + HEAD_SIZE)
         if not can_upgrade(request, ws):
             if request.headers.get("Sec-WebSocket-Key"):

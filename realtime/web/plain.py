@@ -20,7 +20,7 @@ from ..core.plain_machine import NO_WINDOW, PlainMachine
 from ..server import Server
 from ..session import Endpoint, Session, SessionRequest
 from ..transports.websocket import FIN_PONG, frame_header
-from .door import Door, can_upgrade
+from .door import Door, agree, can_upgrade
 from .forwarded import address_key
 from .links import WebSocketLink
 
@@ -39,6 +39,7 @@ class Wire(NamedTuple):
     parse: Callable[[str | bytes], Sequence[str | bytes]]  # the messages of one WebSocket message
     kind: Callable[..., PlainMachine]
     max_size: int  # of one WebSocket message, in bytes
+    subprotocols: tuple[str, ...] = ()  # RFC 6455's, which clients may choose among
 
 
 class Turns:
@@ -132,7 +133,14 @@ class PlainRoutes(Door):
         self, request: web.Request, endpoint: Endpoint, wire: Wire, facts: SessionRequest
     ) -> web.StreamResponse | None:
         """A WebSocket that is a session of its own; None for a request that cannot become one."""
-        ws = web.WebSocketResponse(compress=False, autoclose=False, autoping=False, max_msg_size=wire.max_size)
+        request, facts.subprotocol = agree(request, wire.subprotocols)
+        ws = web.WebSocketResponse(
+            compress=False,
+            autoclose=False,
+            autoping=False,
+            max_msg_size=wire.max_size,
+            protocols=() if facts.subprotocol is None else (facts.subprotocol,),
+        )
         if not can_upgrade(request, ws):
             if request.headers.get("Sec-WebSocket-Key"):
                 self._server.note_failure(facts.remote, "websocket", "a proxy took the Upgrade header out")

@@ -37,7 +37,7 @@ class RawRoutes(PlainRoutes):
             self._server.refused(refusal.code)
             return web.Response(status=refusal.http_status, text=f"{refusal.reason}\n", headers=SAFE)
         # aiohttp counts a message of just the limit as too large.
-        wire = Wire(CODEC, _as_it_is, KIND, endpoint.config.max_size + 1)
+        wire = Wire(CODEC, _as_it_is, KIND, endpoint.config.max_size + 1, endpoint.subprotocols)
         response = await self._websocket(request, endpoint, wire, self._facts(request, "websocket", None))
         if response is None:
             self._server.refused(4400)
