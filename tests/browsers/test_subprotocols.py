@@ -14,7 +14,7 @@ import realtime
 
 from ..patience import within
 from ..web.place import Place, serving
-from .engines import Chromium
+from .engines.devtools import Chromium
 
 PAGE = """<!DOCTYPE html><title>a page</title><script>
 function told_by(url, offered) {

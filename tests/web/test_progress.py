@@ -1,9 +1,9 @@
 """Nothing waits for itself: whatever a client sends, and however slow its handler is, both go on to the end.
 
 A request that is answered when there is room may wait for the handler, the handler for room in the outbox, and that for
-the client, which must not be waiting for its answer then. So on every transport of every protocol a client that sends as
-much as it may, of which it takes the answers as they come, plays against a handler that is slow and answers with none,
-one or two messages each. Rooms are small, dice are seeded, and no time-out helps: the clock reaches none of them.
+the client, which must not be waiting for its answer then. So on every transport of every protocol a client that sends
+as much as it may, and takes what comes, plays against a handler that is slow and answers with none, one or two messages
+each. Rooms are small, dice are seeded, and no time-out helps: the clock reaches none of them.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ import random
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
 
 import aiohttp
 import pytest
@@ -29,8 +31,14 @@ from .place import Place, serving
 
 COUNT = 200
 NEVER = 86_400.0  # seconds, of a clock that does not get there
-SMALL = {"max_queue": 16, "max_outbox": 8, "on_full": "wait", "ping_interval": NEVER, "ping_timeout": NEVER}
-PATIENT = {"open_timeout": NEVER, "resume_window": NEVER, "close_timeout": NEVER}
+SMALL: dict[str, Any] = {
+    "max_queue": 16,
+    "max_outbox": 8,
+    "on_full": "wait",
+    "ping_interval": NEVER,
+    "ping_timeout": NEVER,
+}
+PATIENT: dict[str, Any] = {"open_timeout": NEVER, "resume_window": NEVER, "close_timeout": NEVER}
 EXPECTED = [str(number) for number in range(COUNT) for _ in range(number % 3)]
 
 
@@ -243,9 +251,7 @@ async def engineio(game: Game, transport: str, version: int) -> None:
     client = EngineClient(game, version)
     if transport == "websocket":
         ws = await game.place.http.ws_connect(client.url("websocket"))
-        await over_websocket(
-            game, ws, lambda text: [text[1:]] if text[0] == "4" else [], lambda message: f"4{message}"
-        )
+        await over_websocket(game, ws, lambda text: [text[1:]] if text[0] == "4" else [], lambda message: f"4{message}")
         return
     (opened,) = await client.poll()
     sid = json.loads(opened[1:])["sid"]
@@ -294,11 +300,11 @@ async def native(game: Game, transport: str) -> None:
 
 
 CLIENTS: dict[str, Callable[[Game], Awaitable[None]]] = {
-    **{f"native {name}": lambda game, name=name: native(game, name) for name in TRANSPORTS},
-    **{f"sockjs {path}": lambda game, path=path: sockjs(game, path) for path in CODECS},
+    **{f"native {name}": partial(native, transport=name) for name in TRANSPORTS},
+    **{f"sockjs {path}": partial(sockjs, path=path) for path in CODECS},
     "raw": raw,
     **{
-        f"engineio {version} {name}": lambda game, name=name, version=version: engineio(game, name, version)
+        f"engineio {version} {name}": partial(engineio, transport=name, version=version)
         for version in (4, 3)
         for name in ("polling", "websocket", "upgrade")
     },
