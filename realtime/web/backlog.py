@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 
 from ..core.carrier import Carrier
 from ..core.errors import RemoteProtocolError
@@ -33,10 +33,11 @@ ANY = Packet(MESSAGE, "x")
 class Payload:
     """What is left of one POST."""
 
-    def __init__(self, carrier: Carrier, packets: Sequence[Packet]) -> None:
+    def __init__(self, carrier: Carrier, packets: Iterable[Packet], size: int) -> None:
         self.carrier = carrier
-        self.packets = deque(packets)
-        self.size = sum(map(_size, packets))
+        self.packets = iter(packets)
+        self.next = next(self.packets, None)
+        self.size = size  # of its body, which is kept until all of it is in
         self.answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.early = False  # answered before it was in
         self.goodbye = False  # it has ended the session cleanly: what is behind that says nothing
@@ -51,8 +52,8 @@ class Payload:
 class Backlog:
     """The payloads of one session that wait; it stands in `kept` as long as there are any.
 
-    Of POSTs that were answered early less than `max_payload` bytes wait when another is. So it keeps less than twice
-    that, and a client that sends more while it upgrades is answered as usual.
+    No POST is answered early while more than `max_payload` bytes are kept of those that were. So there are never more
+    than twice as many, and a client that sends more while it upgrades is answered as usual.
     """
 
     def __init__(
@@ -63,15 +64,16 @@ class Backlog:
         self._now = now
         self._kept = kept
         self._payloads: deque[Payload] = deque()
-        self._early = 0  # bytes left of those answered early
+        self._early = 0  # bytes of those answered early
         self._task: asyncio.Task[None] | None = None
 
-    async def bring(self, carrier: Carrier, packets: Sequence[Packet]) -> None:
-        """Takes a payload; returns when its POST is to be answered, of which there is one at a time.
+    async def bring(self, carrier: Carrier, packets: Iterable[Packet], size: int) -> None:
+        """Takes a payload, of a body of `size` bytes; returns when its POST is to be answered, of which there is one
+        at a time.
 
         Raises RemoteProtocolError when it makes no sense to the session, and Refusal when that ends meanwhile.
         """
-        payload = Payload(carrier, packets)
+        payload = Payload(carrier, packets, size)
         machine = self._machine
         if self._task is not None or not self._feed(payload) or not _has_room(machine, ANY):
             self._payloads.append(payload)
@@ -87,7 +89,7 @@ class Backlog:
 
     def hurry(self) -> None:
         """Answers the last POST at once if its client upgrades, unless too much waits already."""
-        if self._machine.hurried and self._early < self._machine.options.max_payload and self._payloads:
+        if self._machine.hurried and self._early <= self._machine.options.max_payload and self._payloads:
             last = self._payloads[-1]
             if not last.answered.done():
                 last.early = True
@@ -111,6 +113,7 @@ class Backlog:
                 self._payloads.popleft()
                 if payload.early:
                     self._early -= payload.size
+                    self.hurry()
                 payload.answer()
         finally:
             self._task = None
@@ -123,8 +126,8 @@ class Backlog:
         """Feeds a payload, as fast as the application takes it."""
         try:
             while not self._feed(payload):
-                self.hurry()  # less waits now
-                if not await wait_for_packet(self._session, self._machine, payload.packets[0]):
+                assert payload.next is not None
+                if not await wait_for_packet(self._session, self._machine, payload.next):
                     await asyncio.sleep(0)
             if not payload.answered.done():
                 await wait_for_packet(self._session, self._machine, ANY)
@@ -135,19 +138,17 @@ class Backlog:
     def _feed(self, payload: Payload) -> bool:
         """Feeds what there is room for, and no more than is one turn's; whether that was all. Raises
         RemoteProtocolError."""
-        machine, packets = self._machine, payload.packets
+        machine = self._machine
         for _ in range(TURN):
-            if machine.outcome is not None:
-                packets.clear()
-            if not packets or not _has_room(machine, packets[0]):
-                break
-            packet = packets.popleft()
-            payload.size -= _size(packet)
-            if payload.early:
-                self._early -= _size(packet)
+            packet = payload.next
+            if packet is None or machine.outcome is not None:
+                return True
+            if not _has_room(machine, packet):
+                return False
+            payload.next = next(payload.packets, None)
             machine.feed(payload.carrier, packet, self._now())
             payload.goodbye = machine.outcome is not None and machine.outcome.clean
-        return not packets
+        return payload.next is None
 
 
 async def wait_for_packet(session: Session, machine: EngineMachine, packet: Packet) -> bool:
@@ -161,8 +162,3 @@ async def wait_for_packet(session: Session, machine: EngineMachine, packet: Pack
 def _has_room(machine: EngineMachine, packet: Packet) -> bool:
     """Whether a packet can be fed; one that comes while the session closes is discarded."""
     return packet.type != MESSAGE or machine.closing is not None or machine.inbox.has_room(payload_size(packet.data))
-
-
-def _size(packet: Packet) -> int:
-    """The bytes that a packet counts for."""
-    return payload_size(packet.data) + 1

@@ -247,7 +247,7 @@ class EngineRoutes(PlainRoutes):
             packets = split(machine.version, body, binary=binary)
             carrier = Carrier(_codec(machine, POLLING, False), HeldLink(request), now())
             backlog = self._backlogs.get(session) or Backlog(session, machine, now, self._backlogs)
-            await backlog.bring(carrier, packets)
+            await backlog.bring(carrier, packets, len(body))
         except RemoteProtocolError as error:
             if error.close_code < 4000:
                 machine.fail(error, now())
