@@ -209,7 +209,7 @@ async def test_a_client_that_is_not_read_stays(
     monkeypatch.setattr(EngineMachine, "_say", said)
     numbers = [str(number) for number in range(100)]
     # In version 3 the client gives up a ping_timeout after its first ping, and a third of that is between two signs.
-    beats = {"ping_interval": 0.3, "ping_timeout": 30.0 if version == 4 else 3.0}
+    beats: dict[str, Any] = {"ping_interval": 0.3, "ping_timeout": 30.0 if version == 4 else 3.0}
     wanted = "2" if version == 4 else "6"
     async with engine({"max_queue": 16, "max_outbox": 16}, **beats) as (place, seen):
         upgrades = len(transports) - 1
