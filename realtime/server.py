@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
-import re
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -28,6 +27,7 @@ from .core.registry import Registry
 from .core.server_machine import ServerMachine
 from .hub import Hub, Room
 from .protocols.engineio.options import EngineIO
+from .protocols.raw import check_subprotocols
 from .protocols.sockjs import SockJS
 from .session import Endpoint, Handler, Session, SessionRequest
 from .transports import TRANSPORTS
@@ -48,9 +48,6 @@ GRAIN = 0.05
 MEMORY = (30.0, 600.0, 4096)
 # A WebSocket that lived so long, in seconds, got through; one that was cut before did not.
 GOOD_LIFE = 10.0
-
-# RFC 9110 §5.6.2.
-TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 # Settings that count or keep things for all endpoints together.
 SERVER_SETTINGS = frozenset(
@@ -137,7 +134,7 @@ class Server:
         for name in SERVER_SETTINGS & settings.keys():
             raise TypeError(f"{name} is a setting of the whole server: give it to realtime.Server()")
         config = _configure(self.config, settings)
-        spoken = _check_subprotocols(subprotocols)
+        spoken = check_subprotocols(subprotocols)
         if spoken and not (raw and "websocket" in config.transports):
             raise LocalProtocolError("subprotocols are for bare WebSockets, which this endpoint does not take")
         sockjs_options = SockJS() if sockjs is True else sockjs or None
@@ -562,17 +559,6 @@ class Server:
 
     def __repr__(self) -> str:
         return f"<Server with {len(self.endpoints)} endpoints, {len(self)} sessions>"
-
-
-def _check_subprotocols(names: Any) -> tuple[str, ...]:
-    """Tokens, each once (RFC 6455 §4.1). Raises LocalProtocolError."""
-    listed = isinstance(names, Sequence) and not isinstance(names, str)
-    fine = listed and all(isinstance(name, str) and TOKEN.fullmatch(name) for name in names)
-    if not fine or len(set(names)) != len(names):
-        raise LocalProtocolError(
-            f'subprotocols={names!r}: must be a sequence of different names without spaces, such as ("v12.stomp",)'
-        )
-    return tuple(names)
 
 
 def _configure(base: Config, settings: dict[str, Any]) -> Config:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
 from typing import Any
 
 from aiohttp import ClientPayloadError, StreamReader, web
@@ -22,9 +21,8 @@ from .links import CLOSE_PATIENCE
 from .origins import Admission, asked_headers, check_origins, cors_headers, judge
 from .replies import SAFE
 
-__all__ = ["BROKEN_BODY", "Door", "Unreadable", "agree", "can_upgrade", "preflight"]
+__all__ = ["BROKEN_BODY", "Door", "Unreadable", "can_upgrade", "preflight"]
 
-PROTOCOL = "Sec-WebSocket-Protocol"
 # What reading a body may raise.
 BROKEN_BODY = (ClientPayloadError, web.RequestPayloadError, HttpProcessingError, ConnectionError)
 # How long a body that nobody asked for is read on, so that its connection can be used again (as aiohttp would).
@@ -167,26 +165,6 @@ def can_upgrade(request: web.Request, ws: web.WebSocketResponse) -> bool:
         return request.method == "GET" and ws.can_prepare(request).ok
     except ValueError:
         return False  # aiohttp stumbles over a Sec-WebSocket-Key that is not ASCII
-
-
-def agree(request: web.Request, known: Sequence[str] = ()) -> tuple[web.Request, str | None]:
-    """The sub-protocol for a handshake (RFC 6455 §4.2.2): of those that the client offers the one that is `known`
-    first, if any; and the request to be prepared with it.
-
-    aiohttp would look at one header only, prefer the client's order, and log a warning for each client that offers
-    nothing known, which it is let in without. So what it sees is the choice.
-    """
-    if PROTOCOL not in request.headers:
-        return request, None
-    offered = {name.strip() for header in request.headers.getall(PROTOCOL) for name in header.split(",")}
-    chosen = next((name for name in known if name in offered), None)
-    headers = request.headers.copy()
-    del headers[PROTOCOL]
-    if chosen is not None:
-        headers[PROTOCOL] = chosen
-    with contextlib.suppress(RuntimeError):  # somebody has read a body, which no handshake has
-        request = request.clone(headers=headers)
-    return request, chosen
 
 
 def preflight(request: web.Request) -> dict[str, str]:

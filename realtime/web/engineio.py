@@ -21,11 +21,12 @@ from ..protocols.engineio.payloads import is_binary, jsonp, split, unwrap_form
 from ..server import Server
 from ..session import Endpoint, Session, SessionRequest
 from .backlog import Backlog, wait_for_packet
-from .door import Unreadable, agree, can_upgrade, preflight
+from .door import Unreadable, can_upgrade, preflight
 from .links import HeldLink, WebSocketLink
 from .origins import cors_headers
 from .plain import PlainRoutes
 from .replies import SAFE
+from .subprotocols import agree
 from .watch import Watch
 
 __all__ = ["EngineRoutes"]

@@ -32,7 +32,7 @@ from ..session import Endpoint, Session
 from ..transports import TRANSPORTS, Facts, Frame, Transport
 from ..transports.batch import decode_batch
 from ..transports.form import parse_fields
-from .door import BROKEN_BODY, Door, Unreadable, agree, can_upgrade, preflight
+from .door import BROKEN_BODY, Door, Unreadable, can_upgrade, preflight
 from .forwarded import address_key
 from .links import PollLink, StreamLink, WebSocketLink, run_stream
 from .origins import asker, cors_headers
@@ -50,6 +50,7 @@ from .replies import (
     reply_to_fields,
     respond,
 )
+from .subprotocols import agree
 from .watch import Watch
 
 __all__ = ["NativeRoutes"]

@@ -20,9 +20,10 @@ from ..core.plain_machine import NO_WINDOW, PlainMachine
 from ..server import Server
 from ..session import Endpoint, Session, SessionRequest
 from ..transports.websocket import FIN_PONG, frame_header
-from .door import Door, agree, can_upgrade
+from .door import Door, can_upgrade
 from .forwarded import address_key
 from .links import WebSocketLink
+from .subprotocols import agree
 
 __all__ = ["PlainRoutes", "Wire", "machine_of", "wait_for_room"]
 
