@@ -225,6 +225,11 @@ class Server:
 
     # -- what web/ uses: sessions ----------------------------------------------------------------------------------
 
+    @property
+    def asks(self) -> bool:
+        """Whether the application says who clients are, which may take a while."""
+        return self._authorize is not None
+
     def check_rate(self, address: str) -> None:
         """Counts an attempt to open from this address. Raises Refusal (4429) when it makes too many."""
         self._registry.check_rate(address, self.clock.now())
