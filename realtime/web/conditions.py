@@ -8,7 +8,7 @@ from aiohttp import web
 
 __all__ = ["Precondition", "weigh"]
 
-_TAG = re.compile(r'(W/)?("[^"\x00-\x20\x7f]*")')
+_TAG = re.compile(r'(?:^|,)\s*(W/)?("[^"\x00-\x20\x7f]*")\s*(?=,|$)')
 
 
 class Precondition:
