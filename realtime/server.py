@@ -151,7 +151,9 @@ class Server:
         It gets the SessionRequest, with `auth` as the client gave it when it opened (or renewed it since), and returns
         the identity (a string, or None for nobody in particular) or raises realtime.Unauthorized. Later requests of
         another identity are refused. A request with the Cookie and Authorization that its session was last authorised
-        with, less than authorize_ttl seconds ago, is not asked about; one with neither always is. Cookies are hidden
+        with, less than authorize_ttl seconds ago, is not asked about; one with neither always is. It may take its time: an open
+        that its client repeats meanwhile, with the same auth data, credentials and query, gets the same answer, and one
+        whose client has left when it comes opens nothing. Cookies are hidden
         from it where any site could have made a browser send them (docs/protocol.md §9). Should it raise anything else,
         that is logged, and the client is told to come back later.
         """
