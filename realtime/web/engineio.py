@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from aiohttp import web
 
 from ..core.carrier import Carrier
-from ..core.errors import Refusal, RemoteProtocolError
+from ..core.errors import LocalProtocolError, Refusal, RemoteProtocolError
 from ..core.frames import payload_size
 from ..protocols.engineio.codec import Codec, codec
 from ..protocols.engineio.machine import EngineMachine
@@ -103,10 +103,15 @@ class EngineRoutes(PlainRoutes):
             self.add(endpoint)
 
     def add(self, endpoint: Endpoint) -> None:
-        """Routes for an endpoint, if it has a path for such clients."""
+        """Routes for an endpoint, if it has a path for such clients. Raises LocalProtocolError when it is too late."""
         options = endpoint.engineio
         if options is None:
             return
+        if self._router.frozen:
+            raise LocalProtocolError(
+                f"the endpoint {endpoint.path!r} has engineio=…, and aiohttp takes no new path once the application has"
+                " started: register it before"
+            )
 
         async def handle(request: web.Request) -> web.StreamResponse:
             return await self._handle(request, endpoint, options)

@@ -128,10 +128,10 @@ async def test_the_answer_to_a_ping_has_acks_unless_they_are_announced(place: Pl
 
 
 async def test_transports_need_not_be_named(place: Place) -> None:
-    for changes in ({"transports": []}, {}):
+    for missing in (False, True):
         peer = place.polls()
-        members = peer.open_object(**changes)
-        if not changes:
+        members = peer.open_object(transports=[])
+        if missing:
             del members["transports"]
         answer = await peer.post("long_polling", ["o" + json.dumps(members)])
         told = json.loads(answer.frames[0][1:])["transports"]
