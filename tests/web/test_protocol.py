@@ -51,14 +51,8 @@ async def test_a_close_is_received_and_never_taken(place: Place) -> None:
     peer = place.polls()
     await peer.open()
     assert (await peer.post("send", [f"u{peer.sid},0,0,1", "c1000,"])).frames == ["x1000,session,1,"]
-    peer = place.polls("/park")
-    await peer.open()
-    assert (await peer.poll()).frames == ["r0,0"]
     ws = place.websocket("/park")
-    ws.sid, ws.gen = peer.sid, peer.gen
-    await ws.connect()
-    await ws.ws.send_str(ws.attach_frame())
-    assert await read(ws) == "r0,0"
+    await ws.open()
     await ws.ws.send_str("c1000,")
     assert [await read(ws) for _ in range(3)] == ["a1,0", "x1000,session,1,", 1000]
 
