@@ -19,8 +19,8 @@ parser.add_argument("--seed", type=int, default=1, help="what the runs are made 
 parser.add_argument("--start", type=int, default=0, help="the number of the first run")
 parser.add_argument("--only", type=int, metavar="K", help="one run, by its number, with all that happened in it")
 parser.add_argument("--engine", action="append", choices=list(ENGINES), help="chromium and firefox unless told")
-parser.add_argument("--sessions", type=int, default=4, help="how many a page opens at most")
-parser.add_argument("--together", type=int, default=3, help="how many pages at a time")
+parser.add_argument("--sessions", type=int, default=5, help="how many a page opens at most")
+parser.add_argument("--together", type=int, default=6, help="how many pages at a time")
 options = parser.parse_args()
 
 

@@ -24,7 +24,7 @@ End: TypeAlias = Literal["close", "leave", "drain", "outage"]
 network for longer than the server keeps sessions."""
 
 # Seconds. A session that was cut off while the faults lasted has four times as long to come back, so that none may end.
-SENDING = 3.0
+SENDING = 4.0
 RESUME_WINDOW = 20.0
 SHORT_WINDOW = 2.0
 
@@ -81,29 +81,33 @@ class Plan:
         return f"{self.weather.words}, then {self.end}; {origin}; {sessions}"
 
 
-def make_plan(seed: int, number: int, transports: Sequence[str] = TRANSPORTS, sessions: int = 4) -> Plan:
+def make_plan(seed: int, number: int, transports: Sequence[str] = TRANSPORTS, sessions: int = 5) -> Plan:
     """The plan with this number: `transports` are those that the engine has, `sessions` the most that a page opens."""
     random = Random(f"{seed}/{number}")
     ends: tuple[End, ...] = ("close", "leave", "drain", "outage")
     end = random.choices(ends, (60, 15, 15, 10))[0]
+    weather = make_weather(random, SENDING)
+    names = [f"s{n}" for n in range(random.randint(1, sessions))]
     return Plan(
         seed=seed,
         number=number,
-        sessions=tuple(_session(random, f"s{n}", transports) for n in range(random.randint(1, sessions))),
-        weather=make_weather(random, SENDING),
+        sessions=tuple(_session(random, name, transports, hurried=not weather.distance) for name in names),
+        weather=weather,
         end=end,
         cross=random.random() < 0.4,
         resume_window=SHORT_WINDOW if end == "outage" else RESUME_WINDOW,
     )
 
 
-def _session(random: Random, name: str, transports: Sequence[str]) -> SessionPlan:
+def _session(random: Random, name: str, transports: Sequence[str], *, hurried: bool) -> SessionPlan:
     chosen: tuple[str, ...] = ()
     if random.random() < 0.6:
         chosen = tuple(random.sample(transports, random.randint(1, 3)))
+        if "websocket" not in chosen and random.random() < 0.5:
+            chosen = ("websocket", *chosen[1:])
     options: dict[str, Any] = {}
-    if random.random() < 0.6:  # impatient, so that more happens in the same time; the rest is as applications have it
-        options = {"attachTimeout": 1500, "postTimeout": 1500, "raceDelay": random.choice((50, 250))}
+    if hurried and random.random() < 0.7:  # more happens in the same time; the rest is as applications have it
+        options = {"attachTimeout": 1000, "postTimeout": 1000, "raceDelay": random.choice((50, 250))}
     return SessionPlan(
         name=name,
         transports=chosen,

@@ -70,8 +70,8 @@ async def campaign(
     numbers: Iterable[int],
     *,
     faults: int | None = None,
-    sessions: int = 4,
-    together: int = 3,
+    sessions: int = 5,
+    together: int = 6,
     progress: Callable[[Report, Result], None] | None = None,
 ) -> Report:
     """Carries out the runs of these numbers, `together` at a time, until there were so many `faults`.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 from random import Random
 from typing import Any, Literal
 
@@ -91,6 +92,8 @@ class Weather:
     """All that happens to the network."""
 
     kind: Literal["far", "rough", "foul"]
+    distance: tuple[Spell, ...]
+    """What makes it far away, which is no fault."""
     spells: tuple[Spell, ...]
     blows: tuple[Blow, ...]
     wipes: bool
@@ -105,36 +108,38 @@ class Weather:
     def words(self) -> str:
         """In a few words."""
         if self.fair:
-            return f"far away ({', '.join(spell.words for spell in self.spells)})"
-        return f"{self.kind}: {len(self.spells)} rules, {len(self.blows)} blows"
+            return f"far away ({', '.join(spell.words for spell in self.distance)})"
+        far = ", far away" if self.distance else ""
+        return f"{self.kind}: {len(self.spells)} rules, {len(self.blows)} blows{far}"
 
 
 def make_weather(random: Random, seconds: float) -> Weather:
     """The weather of a run that lasts so many seconds."""
     kind = random.choices(("far", "rough", "foul"), (15, 45, 40))[0]
     if kind == "far":
-        return Weather("far", _distance(random, 3600), (), wipes=False)
-    spells: list[Spell] = list(_distance(random, seconds)) if random.random() < 0.25 else []
-    for _ in range(random.randint(4, 10) if kind == "rough" else random.randint(12, 30)):
+        return Weather("far", _distance(random), (), (), wipes=False)
+    spells: list[Spell] = []
+    for _ in range(random.randint(6, 20) if kind == "rough" else random.randint(30, 80)):
         at = random.uniform(-0.5, seconds * 0.95)
-        until = min(at + random.uniform(0.2, 1.5), seconds)
+        until = min(at + random.uniform(0.3, 2.5), seconds)
         spells.append(Spell(max(at, 0.0), until, random.choice(FAULTS)(random)))
-    blows = [_blow(random, seconds) for _ in range(random.randint(0, 2) if kind == "rough" else random.randint(1, 5))]
+    blows = [_blow(random, seconds) for _ in range(random.randint(1, 3) if kind == "rough" else random.randint(4, 10))]
     return Weather(
         "rough" if kind == "rough" else "foul",
+        _distance(random) if random.random() < 0.25 else (),
         tuple(sorted(spells, key=lambda spell: spell.at)),
         tuple(sorted(blows, key=lambda blow: blow.at)),
         wipes=random.random() < 0.5,
     )
 
 
-def _distance(random: Random, until: float) -> tuple[Spell, ...]:
+def _distance(random: Random) -> tuple[Spell, ...]:
     """A round trip: handshakes of WebSockets take longer than requests, or as long, or not as long."""
     trip = random.choice((0.0, 0.06, 0.15, 0.25, 0.4, 0.6))
     return (
-        Spell(0.0, until, DelayRequest(match=_websockets, seconds=trip * random.uniform(0.9, 1.3))),
-        Spell(0.0, until, DelayRequest(match=_http, seconds=trip * random.uniform(0.9, 1.3))),
-        Spell(0.0, until, Lag(match=is_ours, seconds=trip / 2, direction="both")),
+        Spell(0.0, inf, DelayRequest(match=_websockets, seconds=trip * random.uniform(0.9, 1.3))),
+        Spell(0.0, inf, DelayRequest(match=_http, seconds=trip * random.uniform(0.9, 1.3))),
+        Spell(0.0, inf, Lag(match=is_ours, seconds=trip / 2, direction="both")),
     )
 
 
@@ -148,7 +153,7 @@ def _usual(random: Random, match: Any = None) -> dict[str, Any]:
     """For whom a fault is, and how often."""
     return {
         "match": match or random.choice((is_ours, is_ours, _websockets, _http, _sends, _carriers)),
-        "times": random.choice((1, 1, 2, 3, 6)),
+        "times": random.choice((1, 2, 3, 6, 12)),
         "skip": random.choice((0, 0, 0, 1)),
     }
 
