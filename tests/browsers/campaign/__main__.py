@@ -22,10 +22,15 @@ parser.add_argument("--engine", action="append", choices=list(ENGINES), help="ch
 parser.add_argument("--sessions", type=int, default=5, help="how many a page opens at most")
 parser.add_argument("--together", type=int, default=6, help="how many pages at a time")
 options = parser.parse_args()
+shown = 0  # complaints
 
 
 def progress(report: Report, result: Result) -> None:
     """A violation at once, with all that happened in its run; a line now and then."""
+    global shown
+    for complaint in report.complaints[shown:]:
+        print(f"  VIOLATION logged, beside run {result.plan.number}: {complaint}")
+    shown = len(report.complaints)
     if result.violations or options.only is not None:
         print(result, flush=True)
     elif report.runs % 20 == 0:
@@ -34,9 +39,11 @@ def progress(report: Report, result: Result) -> None:
 
 async def main() -> int:
     """Engine by engine."""
+    global shown
     violations = 0
     for name in options.engine or ["chromium", "firefox"]:
         numbers: Iterable[int] = itertools.count(options.start) if options.only is None else [options.only]
+        shown = 0
         try:
             async with started(ENGINES[name]()) as engine:
                 version = await engine.version()
@@ -52,8 +59,6 @@ async def main() -> int:
         except EngineError as error:
             print(f"{name}: {error}", file=sys.stderr)
             return 1
-        for complaint in report.complaints:
-            print(f"  VIOLATION logged: {complaint}")
         kinds = ", ".join(f"{kind} {count}" for kind, count in sorted(report.faults.items()))
         print(f"{version}: {kinds}")
         print(f"{version}: {report}", flush=True)
