@@ -16,6 +16,8 @@ from .run import Result, carry_out
 
 __all__ = ["Report", "campaign"]
 
+TRIES = 3  # of a run, when the browser itself dies in it
+
 
 @dataclass
 class Report:
@@ -81,13 +83,23 @@ async def campaign(
     report = Report()
     started = time.monotonic()
     waiting = iter(numbers)
+    starting = asyncio.Lock()
     transports = [name for name in TRANSPORTS if can(engine.name, name)]
     complaints = _Complaints(report.complaints)
     logging.getLogger().addHandler(complaints)
 
     async def work() -> None:
         for number in waiting:
-            result = await carry_out(make_plan(seed, number, transports, sessions), engine)
+            plan = make_plan(seed, number, transports, sessions)
+            for attempt in range(TRIES):
+                try:
+                    async with starting:
+                        await engine.version()  # starts it when it is not there, once for all
+                    result = await carry_out(plan, engine)
+                    break
+                except EngineError:
+                    if attempt == TRIES - 1:
+                        raise
             report.add(result)
             report.seconds = time.monotonic() - started
             if progress is not None:

@@ -68,6 +68,7 @@ class Books:
         self._plans = {session.name: session for session in plan.sessions}
         self._tell = tell
         self.began = time.monotonic()
+        self._handlers = 0  # those that have not come back
         self._held: dict[str, list[tuple[realtime.Session, Account]]] = {name: [] for name in self._plans}
 
     async def serve(self, session: realtime.Session) -> None:
@@ -76,6 +77,7 @@ class Books:
         plan = self._plans[name]
         account = Account(opened=True)
         self._held[name].append((session, account))
+        self._handlers += 1
         self._tell(f"server {name}: open over {session.request.transport}")
         session.on_change(lambda event: self._tell(f"server {name}: {event} {session.state} over {session.transport}"))
         sending = asyncio.create_task(self._send(session, plan, account))
@@ -89,6 +91,7 @@ class Books:
             sending.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await sending
+            self._handlers -= 1
 
     async def _send(self, session: realtime.Session, plan: SessionPlan, account: Account) -> None:
         early = plan.early if plan.closer == "server" else None
@@ -125,8 +128,8 @@ class Books:
         )
 
     def all_closed(self) -> bool:
-        """Whether every session has ended."""
-        return all(session.closed for held in self._held.values() for session, _ in held)
+        """Whether every session has ended, and its handler has taken all that came."""
+        return not self._handlers and all(session.closed for held in self._held.values() for session, _ in held)
 
     def sessions(self, name: str) -> list[realtime.Session]:
         """Those that this client has had."""
@@ -194,6 +197,7 @@ class _Run:
             errors = [error for error in await self.page.do("window.pageErrors") if "/v1/jsonp?" not in error]
             self.result.violations += [f"page: {error}" for error in errors]
         except Failure as failure:
+            await self.page.do("true")  # or the browser is gone, and nobody broke a promise
             self.result.violations.append(f"page: {failure}")
         finally:
             watching.cancel()
