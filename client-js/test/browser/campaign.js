@@ -159,7 +159,10 @@ var campaign = (function () {
     function standing() {
         var all = {}, name;
         for (name in accounts) {
-            all[name] = [accounts[name].sent.length, accounts[name].received.length, !!accounts[name].done, !!accounts[name].close];
+            all[name] = [
+                accounts[name].sent.length, accounts[name].received.length, !!accounts[name].done,
+                accounts[name].opened, !!accounts[name].close
+            ];
         }
         return JSON.stringify(all);
     }

@@ -82,9 +82,12 @@ def judge(client: Account, servers: Sequence[Account], around: Circumstances) ->
     """What is wrong with a session, each in a sentence: nothing, in the end. `servers`: each session that the server
     has had with this client."""
     wrong = [f"client: {problem}" for problem in client.problems]
-    if len(servers) > 1:
-        wrong.append(f"the server has opened {len(servers)} sessions for it")
-    server = servers[0] if servers else Account(code=0)
+    server = servers[-1] if servers else Account(code=0)
+    for other in servers[:-1]:
+        # An open that was never answered may have been forgotten when it is made again, after so long an outage.
+        if around.end != "outage" or other.code not in (4408, 4410):
+            wrong.append(f"the server had another session for it, which ended with {other.code}")
+        wrong += _order("server, before", other.received)
     wrong += [f"server: {problem}" for problem in server.problems]
     wrong += _order("client", client.received) + _order("server", server.received)
     if client.code is None:

@@ -87,11 +87,14 @@ def make_plan(seed: int, number: int, transports: Sequence[str] = TRANSPORTS, se
     ends: tuple[End, ...] = ("close", "leave", "drain", "outage")
     end = random.choices(ends, (60, 15, 15, 10))[0]
     weather = make_weather(random, SENDING)
+    # Who is in a hurry meets more in the same time; the rest is as applications have it. It takes long to give up then,
+    # and what is far away needs time.
+    haste = 1.0 if end == "outage" else 0.0 if weather.distance else 0.7
     names = [f"s{n}" for n in range(random.randint(1, sessions))]
     return Plan(
         seed=seed,
         number=number,
-        sessions=tuple(_session(random, name, transports, hurried=not weather.distance) for name in names),
+        sessions=tuple(_session(random, name, transports, haste) for name in names),
         weather=weather,
         end=end,
         cross=random.random() < 0.4,
@@ -99,14 +102,14 @@ def make_plan(seed: int, number: int, transports: Sequence[str] = TRANSPORTS, se
     )
 
 
-def _session(random: Random, name: str, transports: Sequence[str], *, hurried: bool) -> SessionPlan:
+def _session(random: Random, name: str, transports: Sequence[str], haste: float) -> SessionPlan:
     chosen: tuple[str, ...] = ()
     if random.random() < 0.6:
         chosen = tuple(random.sample(transports, random.randint(1, 3)))
         if "websocket" not in chosen and random.random() < 0.5:
             chosen = ("websocket", *chosen[1:])
     options: dict[str, Any] = {}
-    if hurried and random.random() < 0.7:  # more happens in the same time; the rest is as applications have it
+    if random.random() < haste:
         options = {"attachTimeout": 1000, "postTimeout": 1000, "raceDelay": random.choice((50, 250))}
     return SessionPlan(
         name=name,
