@@ -168,8 +168,8 @@ async def serving(client: Path = CLIENT, **settings: Any) -> AsyncIterator[Harne
         realtime.setup(app, server)
         harness = Harness("", "", server, log)
         app.router.add_route("*", "/report", harness.take)
-        for page in sorted(SCENARIOS.glob("*.html")):
-            app.router.add_get(f"/{page.name}", _file(page, "text/html"))
+        app.router.add_get("/run.html", _file(SCENARIOS / "run.html", "text/html"))
+        app.router.add_get("/steered.html", _file(SCENARIOS / "steered.html", "text/html"))
         app.router.add_get("/blank.html", _text("<!DOCTYPE html><title>blank</title>", "text/html"))
         app.router.add_get("/favicon.ico", _text("", "image/x-icon"))
         app.router.add_get("/realtime.js", _file(client, "text/javascript"))

@@ -23,9 +23,9 @@ End: TypeAlias = Literal["close", "leave", "drain", "outage"]
 """How a run ends: each session is closed by one of its ends; the page is left; the server drains; or there is no
 network for longer than the server keeps sessions."""
 
-# Seconds. A session that was cut off while the faults lasted has four times as long to come back, so that none may end.
+# Seconds. A session that was cut off while the faults lasted has seven times as long to come back: none may end.
 SENDING = 4.0
-RESUME_WINDOW = 20.0
+RESUME_WINDOW = 30.0
 SHORT_WINDOW = 2.0
 
 

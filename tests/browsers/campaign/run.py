@@ -22,14 +22,14 @@ from realtime.testing import FaultProxy, Rule
 
 from ..engines import Engine
 from ..harness import Failure, Harness, serving
-from ..steering import Steered
+from ..steering import Steered, steered
 from .ledger import Account, Circumstances, judge, make_message, number_of
 from .plan import CLIENT_CODE, SENDING, SERVER_CODE, Plan, SessionPlan
 from .weather import Blow, Spell, is_ours
 
 __all__ = ["Result", "carry_out"]
 
-PATIENCE = 90.0  # seconds in which whatever has to happen happens, however busy the machine is
+PATIENCE = 75.0  # seconds in which whatever has to happen happens, however busy the machine is
 TICK = 0.1
 
 SETTINGS: dict[str, Any] = {
@@ -181,9 +181,7 @@ class _Run:
             assert address.port is not None
             async with FaultProxy(address.hostname, address.port) as self.proxy:
                 pages = harness.pages if self.plan.cross else self.proxy.url
-                async with engine.open(f"{pages}/campaign.html") as page:
-                    self.page = Steered(page, harness)
-                    await self.page.until("typeof campaign === 'object' && typeof Realtime === 'function'")
+                async with steered(engine, harness, pages) as self.page:
                     yield self
 
     async def play(self) -> None:

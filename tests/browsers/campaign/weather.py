@@ -11,27 +11,8 @@ from math import inf
 from random import Random
 from typing import Any, Literal
 
-from realtime.testing import (
-    Answer,
-    BlackHole,
-    Cut,
-    DelayRequest,
-    DropRequest,
-    DropResponse,
-    Fault,
-    HangWebSocket,
-    HoldResponse,
-    KillWebSocket,
-    Lag,
-    ProxiedRequest,
-    RefuseWebSocket,
-    ReorderRequests,
-    RepeatRequest,
-    ResetWebSocket,
-    StripUpgrade,
-    TruncateRequest,
-    TruncateResponse,
-)
+from realtime.testing import Fault, ProxiedRequest
+from realtime.testing.fault_proxy import faults
 
 __all__ = ["FAULTS", "Blow", "Spell", "Weather", "is_ours", "make_weather"]
 
@@ -137,9 +118,9 @@ def _distance(random: Random) -> tuple[Spell, ...]:
     """A round trip: handshakes of WebSockets take longer than requests, or as long, or not as long."""
     trip = random.choice((0.0, 0.06, 0.15, 0.25, 0.4, 0.6))
     return (
-        Spell(0.0, inf, DelayRequest(match=_websockets, seconds=trip * random.uniform(0.9, 1.3))),
-        Spell(0.0, inf, DelayRequest(match=_http, seconds=trip * random.uniform(0.9, 1.3))),
-        Spell(0.0, inf, Lag(match=is_ours, seconds=trip / 2, direction="both")),
+        Spell(0.0, inf, faults.DelayRequest(match=_websockets, seconds=trip * random.uniform(0.9, 1.3))),
+        Spell(0.0, inf, faults.DelayRequest(match=_http, seconds=trip * random.uniform(0.9, 1.3))),
+        Spell(0.0, inf, faults.Lag(match=is_ours, seconds=trip / 2, direction="both")),
     )
 
 
@@ -171,25 +152,25 @@ def _status(random: Random) -> int:
 
 
 def _refuse_websocket(random: Random) -> Fault:
-    return RefuseWebSocket(**_usual(random, _websockets), status=_status(random))
+    return faults.RefuseWebSocket(**_usual(random, _websockets), status=_status(random))
 
 
 def _strip_upgrade(random: Random) -> Fault:
-    return StripUpgrade(**_usual(random, _websockets))
+    return faults.StripUpgrade(**_usual(random, _websockets))
 
 
 def _hang_websocket(random: Random) -> Fault:
-    return HangWebSocket(**_usual(random, _websockets))
+    return faults.HangWebSocket(**_usual(random, _websockets))
 
 
 def _reset_websocket(random: Random) -> Fault:
-    return ResetWebSocket(**_usual(random, _websockets))
+    return faults.ResetWebSocket(**_usual(random, _websockets))
 
 
 def _kill_websocket(random: Random) -> Fault:
     frames = random.choice((0, 1, 1, 2, 5, 20))
     sent_by: Any = random.choice(("server", "client"))
-    return KillWebSocket(**_usual(random, _websockets), after_frames=frames, sent_by=sent_by, end=_end(random))
+    return faults.KillWebSocket(**_usual(random, _websockets), after_frames=frames, sent_by=sent_by, end=_end(random))
 
 
 def _black_hole(random: Random) -> Fault:
@@ -197,7 +178,7 @@ def _black_hole(random: Random) -> Fault:
         ((None, None), (0, None), (random.randint(1, 5000), None), (None, random.randint(1, 9)))
     )
     direction: Any = random.choice(("to_client", "to_server", "both"))
-    return BlackHole(**_usual(random), direction=direction, after_bytes=size, after_writes=writes)
+    return faults.BlackHole(**_usual(random), direction=direction, after_bytes=size, after_writes=writes)
 
 
 def _cut(random: Random) -> Fault:
@@ -208,18 +189,18 @@ def _cut(random: Random) -> Fault:
             {"after_bytes": random.choice((0, 1, random.randint(2, 8000)))},
         )
     )
-    return Cut(**_usual(random), **limit, end=_end(random))
+    return faults.Cut(**_usual(random), **limit, end=_end(random))
 
 
 def _lag(random: Random) -> Fault:
     direction: Any = random.choice(("to_client", "to_server", "both"))
-    return Lag(**_usual(random), seconds=random.uniform(0.02, 0.5), direction=direction)
+    return faults.Lag(**_usual(random), seconds=random.uniform(0.02, 0.5), direction=direction)
 
 
 def _answer(random: Random) -> Fault:
     """A gateway's page, or a portal's that says all is well."""
     status = random.choice((200, _status(random)))
-    return Answer(
+    return faults.Answer(
         **_usual(random, random.choice((_http, _sends, _carriers))),
         status=status,
         headers=(("Content-Type", "text/html"),),
@@ -228,36 +209,36 @@ def _answer(random: Random) -> Fault:
 
 
 def _drop_request(random: Random) -> Fault:
-    return DropRequest(**_usual(random), end=_hang(random))
+    return faults.DropRequest(**_usual(random), end=_hang(random))
 
 
 def _delay_request(random: Random) -> Fault:
-    return DelayRequest(**_usual(random), seconds=random.uniform(0.05, 1.5))
+    return faults.DelayRequest(**_usual(random), seconds=random.uniform(0.05, 1.5))
 
 
 def _truncate_request(random: Random) -> Fault:
-    return TruncateRequest(**_usual(random, _http), keep=random.choice((-1, 0, 1, 20)), end=_end(random))
+    return faults.TruncateRequest(**_usual(random, _http), keep=random.choice((-1, 0, 1, 20)), end=_end(random))
 
 
 def _repeat_request(random: Random) -> Fault:
     late: dict[str, Any] = random.choice(({}, {"after_requests": 2}, {"after_seconds": random.uniform(0.05, 1.0)}))
-    return RepeatRequest(**_usual(random, _http), **late)
+    return faults.RepeatRequest(**_usual(random, _http), **late)
 
 
 def _reorder_requests(random: Random) -> Fault:
-    return ReorderRequests(**_usual(random, _http), max_hold=1.0)
+    return faults.ReorderRequests(**_usual(random, _http), max_hold=1.0)
 
 
 def _drop_response(random: Random) -> Fault:
-    return DropResponse(**_usual(random), end=_hang(random))
+    return faults.DropResponse(**_usual(random), end=_hang(random))
 
 
 def _hold_response(random: Random) -> Fault:
-    return HoldResponse(**_usual(random), seconds=random.choice((None, random.uniform(0.1, 2.0))))
+    return faults.HoldResponse(**_usual(random), seconds=random.choice((None, random.uniform(0.1, 2.0))))
 
 
 def _truncate_response(random: Random) -> Fault:
-    return TruncateResponse(**_usual(random, _http), keep=random.choice((-1, 0, 1, 20)), end=_end(random))
+    return faults.TruncateResponse(**_usual(random, _http), keep=random.choice((-1, 0, 1, 20)), end=_end(random))
 
 
 FAULTS: tuple[Callable[[Random], Fault], ...] = (
