@@ -148,8 +148,12 @@ class Books:
 
 async def carry_out(plan: Plan, engine: Engine) -> Result:
     """One run in a fresh page. Raises EngineError when the browser itself fails."""
-    async with _Run(plan).up(engine) as run:
-        await run.play()
+    run = _Run(plan)
+    try:
+        async with run.up(engine):
+            await run.play()
+    except Failure as failure:
+        run.result.violations.append(f"page: {failure}")
     return run.result
 
 
@@ -171,7 +175,7 @@ class _Run:
         self.result.story.append((time.monotonic() - self._began, words))
 
     @contextlib.asynccontextmanager
-    async def up(self, engine: Engine) -> AsyncIterator[_Run]:
+    async def up(self, engine: Engine) -> AsyncIterator[None]:
         """The server, the proxy and the page."""
         async with serving(**SETTINGS, resume_window=self.plan.resume_window) as harness:
             self._harness = harness
@@ -182,7 +186,7 @@ class _Run:
             async with FaultProxy(address.hostname, address.port) as self.proxy:
                 pages = harness.pages if self.plan.cross else self.proxy.url
                 async with steered(engine, harness, pages) as self.page:
-                    yield self
+                    yield
 
     async def play(self) -> None:
         """All of it, into the result."""
@@ -194,9 +198,9 @@ class _Run:
             # What is no script where one was asked for is an error of the page's that nobody can catch.
             errors = [error for error in await self.page.do("window.pageErrors") if "/v1/jsonp?" not in error]
             self.result.violations += [f"page: {error}" for error in errors]
-        except Failure as failure:
+        except Failure:
             await self.page.do("true")  # or the browser is gone, and nobody broke a promise
-            self.result.violations.append(f"page: {failure}")
+            raise
         finally:
             watching.cancel()
             with contextlib.suppress(asyncio.CancelledError):
