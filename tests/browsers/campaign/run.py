@@ -29,7 +29,7 @@ from .weather import Blow, Spell, is_ours
 
 __all__ = ["Result", "carry_out"]
 
-PATIENCE = 75.0  # seconds in which whatever has to happen happens, however busy the machine is
+PATIENCE = 60.0  # seconds in which whatever has to happen happens, however busy the machine is
 TICK = 0.1
 
 SETTINGS: dict[str, Any] = {
@@ -280,7 +280,9 @@ class _Run:
             await self._wait(self._known_ended)
             self.proxy.plug()
             self.tell("proxy: plugged")
-        await self._wait(self._at_rest)
+        if not await self._wait(self._at_rest):
+            standing = json.dumps(await self._standing())
+            self.result.violations.append(f"stuck: in the calm not everything came across, or never ended: {standing}")
         self.tell(f"the end: {end}")
         if end == "leave":
             await self.page.do("void campaign.leave()")
@@ -298,14 +300,16 @@ class _Run:
         await self._wait(self._all_ended)
         return dict(json.loads(await self.page.do("campaign.report()")))
 
-    async def _wait(self, condition: Callable[[], Awaitable[bool]]) -> None:
-        """Until it holds, or until nobody believes that it ever will: the accounts then say what is wrong."""
+    async def _wait(self, condition: Callable[[], Awaitable[bool]]) -> bool:
+        """Until it holds, or until nobody believes that it ever will. Whether it does. In the end the accounts say what
+        is wrong."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(PATIENCE):
                 while True:
                     if await condition():
-                        return
+                        return True
                     await asyncio.sleep(TICK)
+        return False
 
     async def _standing(self) -> dict[str, Any]:
         return dict(json.loads(await self.page.do("campaign.standing()")))
@@ -347,7 +351,7 @@ class _Run:
     async def _watch(self) -> None:
         while True:
             self._read_proxy()
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(TICK / 2)
 
     def _read_proxy(self) -> None:
         log = self.proxy.log
