@@ -98,6 +98,7 @@ OUTAGE = Circumstances("outage", fair=False)
             CALM,
         ),
         (LOST, LEFT, OUTAGE),
+        (LOST, replace(LEFT, code=4408), OUTAGE),
         (
             replace(LOST, opened=False, received=[], unacknowledged=[1, 2, 3]),
             replace(LEFT, received=[], code=4408, unacknowledged=[1, 2]),

@@ -138,7 +138,7 @@ def _codes(client: Account, server: Account, around: Circumstances) -> list[str]
         expected.add(SERVER_CODE)
     excused: set[int] = set()
     if around.end == "outage":
-        excused |= LOST
+        excused |= LOST | {4408}
     if not around.fair and not client.opened:
         excused |= {4411, 4408}
     if client.code not in expected | excused:
