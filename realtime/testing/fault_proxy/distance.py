@@ -1,7 +1,7 @@
 """Distance: the time that bytes take on their way, without anything else that a network does to them.
 
-A relay of bytes in front of the proxy's own listener. It knows neither HTTP nor faults, so all that those do lies behind
-the same distance: a cut, too, is seen half a round trip later.
+A relay of bytes in front of the proxy's own listener. It knows neither HTTP nor faults, so all that those do lies
+behind the same distance: a cut, too, is seen half a round trip later.
 """
 
 from __future__ import annotations

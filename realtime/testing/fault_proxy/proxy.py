@@ -27,8 +27,9 @@ class FaultProxy:
             ...  # connect to proxy.url
             await rule.wait_fired()
 
-    With `latency` the server is far away: see `__init__`. All randomness comes from `random`, which only faults with a `chance` and `jitter` need. An exception that a fault's
-    `match` raises ends the connection, and is raised again by `aclose`.
+    With `latency` the server is far away: see `__init__`. All randomness comes from `random`, which only faults with a
+    `chance` and `jitter` need. An exception that a fault's `match` raises ends the connection, and is raised again by
+    `aclose`.
     """
 
     def __init__(
