@@ -31,6 +31,7 @@ __all__ = [
     "acknowledge_close",
     "open_beside",
     "post",
+    "probe_poll",
     "probe_stream",
     "probe_websocket",
     "renew",
@@ -428,6 +429,24 @@ async def open_beside(session: ClientSession, name: str, gen: int) -> Fate | Non
     if carrier.attached:
         session.opened_by(name)
     return fate
+
+
+async def probe_poll(session: ClientSession, name: str) -> Fate | None:
+    """Tries beside the carrier in use whether polls of a transport get through: by one with the gen of the first
+    carrier, which the server takes for late, so that it changes nothing. Returns None if they do, or what went wrong.
+    """
+    machine = session.machine
+    patience = session.supervisor.patience(name)
+    carrier = Carrier(POLLS[name], PollLink(), session.clock.now())
+    if machine.gen <= 1:
+        return None  # there was no carrier before this one
+    late = Attach(machine.sid, 1, *machine.inbox.ack(), machine.outbox.acked + 1)
+    try:
+        frames = await _request(session, name, [POST.text(attach_frame(late))], patience)
+    except (*FAILURES, RemoteProtocolError) as error:
+        return _failed(session, name, error, None, patience)
+    fate = session.feed(carrier, frames)
+    return None if fate is not None and fate.superseded else fate
 
 
 async def drive_polls(session: ClientSession, name: str) -> Fate:

@@ -392,14 +392,14 @@ class Supervisor:
 
     async def _probe(self, name: str) -> Fate | None:
         """Tries a transport beside the current one, and moves to it if it got through."""
-        from .drivers import probe_stream, probe_websocket
+        from .drivers import probe_poll, probe_stream, probe_websocket
 
         if name == "websocket":
             return await probe_websocket(self._session)
-        if is_stream(name):
-            fate = await probe_stream(self._session, name)
-            if fate is not None:
-                return fate
+        probe = probe_stream if is_stream(name) else probe_poll
+        fate = await probe(self._session, name)
+        if fate is not None:
+            return fate
         if self._machine.outcome is None:
             self.drive(name)
         return None
