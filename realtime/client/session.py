@@ -264,7 +264,7 @@ class ClientSession(BaseSession[ClientMachine]):
             return Fate(name, str(error))
         finally:
             if newest and (machine.inbox.received > received or machine.outbox.acked > acked):
-                self.supervisor.delivered()
+                self.supervisor.of_use()
         if machine.sid and not self.opened.is_set():
             self.opened.set()
         if carrier.attached and carrier is machine.carrier and not self.attached.is_set():

@@ -93,6 +93,7 @@ class Supervisor:
         self._nudged = asyncio.Event()  # a driver has ended, or was replaced
         self._news = asyncio.Event()  # for the upgrader: another transport carries, or another network
         self._failed_in_a_row = 0  # forgotten when something was delivered, or after a good life
+        self._failed_at: dict[str, float] = {}  # when, by transport, those did last
         self._superseded_in_a_row = 0
         self._patience = 0.0  # twice what was waited in vain for the last carrier, since one got through
         self._probe_patience: dict[str, float] = {}  # the same for what was tried beside one
@@ -270,12 +271,14 @@ class Supervisor:
             self._session.sender.through()
         self._news.set()
 
-    def delivered(self) -> None:
-        """The newest carrier has brought a message, or word of one that had not been acknowledged: it carries.
+    def of_use(self) -> None:
+        """The newest carrier has brought a message, or word of one that had not been acknowledged, or has lived well: the
+        failures before it are forgotten.
 
         That it could attach says less: something in between may cut every carrier at its first message.
         """
         self._failed_in_a_row = 0
+        self._failed_at.clear()
 
     def patience(self, name: str = "") -> float:
         """How many seconds an attempt to carry may take; or to get through beside the carrier in use, by `name`.
@@ -304,20 +307,25 @@ class Supervisor:
         self._news.set()
 
     def _choose(self, names: tuple[str, ...] | list[str]) -> str:
-        """The most wanted transport that is allowed and well; if none is, the one that will be soonest."""
+        """The most wanted transport that is allowed and well; if none is, the one that will be soonest.
+
+        Those that have not failed since a carrier was of use come first, then the one that failed longest ago: two that
+        fail slowly enough would else be well again in turns, and the third never be tried.
+        """
         now = self._now()
         allowed = [name for name in names if name not in self._not_allowed] or list(names)
-        for name in allowed:
-            if self._health.is_well(name, now):
-                return name
-        return min(allowed, key=lambda name: self._health.retry_at(name, now))
+        well = [name for name in allowed if self._health.is_well(name, now)]
+        if not well:
+            return min(allowed, key=lambda name: self._health.retry_at(name, now))
+        return min(well, key=lambda name: self._failed_at.get(name, -1.0))
 
     def _ended(self, fate: Fate) -> None:
         """Keeps account of a driver's end."""
         now = self._now()
         lived_well = fate.since is not None and now - fate.since >= GOOD_LIFE
         if lived_well:
-            self._superseded_in_a_row = self._failed_in_a_row = 0
+            self._superseded_in_a_row = 0
+            self.of_use()
         if fate.superseded:
             self._superseded_in_a_row += 1
             return
@@ -334,6 +342,7 @@ class Supervisor:
         if lived_well:
             self._health.worked(fate.transport)
             return
+        self._failed_at[fate.transport] = now
         self._health.failed(fate.transport, fate.what, now)
         if fate.held:  # what keeps one stream back keeps them all
             for name in self._settings.transports:

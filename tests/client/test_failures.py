@@ -127,12 +127,12 @@ async def test_the_pauses_grow_and_are_short_again_after_a_delivery_or_a_good_li
             assert pause / 2 <= await fails(brief) <= pause
         assert await fails(lasting) == 0.0
         assert await fails(brief) > 0.0
-        supervisor.delivered()
+        supervisor.of_use()
         assert await fails(brief) == 0.0
         # A carrier that ends on purpose before it brought anything is one that failed, as often as it comes.
         recycled = Fate("websocket", "recycled", since=now, recycled=True)
         assert await fails(recycled) > 0.0
-        supervisor.delivered()
+        supervisor.of_use()
         assert await fails(recycled) == 0.0
 
 
@@ -179,6 +179,27 @@ async def test_sessions_that_end_at_once_are_not_reopened_at_once(caplog: pytest
     assert len(grown) >= 5
     assert grown[4] >= 32.0
     caplog.clear()
+
+
+async def test_every_transport_has_its_turn_however_slowly_the_others_fail() -> None:
+    """Each failure takes longer than its transport is left alone for: the third of three is tried all the same."""
+    async with place() as (_, _, url):
+        clock = VirtualClock(1000.0)
+        names = ["websocket", "sse", "polling"]
+        session = await realtime.connect(url, transports=names, upgrade=False, clock=clock)
+        supervisor = session.supervisor
+        tried = []
+        for _ in range(6):
+            name = supervisor._choose(names)
+            tried.append(name)
+            clock.advance(12.0)
+            supervisor._ended(Fate(name, "no answer in time", waited=12.0))
+        assert sorted(tried[:3]) == sorted(tried[3:]) == sorted(names)
+        supervisor.of_use()
+        clock.advance(300.0)
+        assert supervisor._choose(names) == "websocket"
+        session.machine.end(1000, "", clock.now())
+        await session.close()
 
 
 # -- patience --------------------------------------------------------------------------------------------------------
