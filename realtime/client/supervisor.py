@@ -272,8 +272,9 @@ class Supervisor:
         self._news.set()
 
     def of_use(self) -> None:
-        """The newest carrier has brought a message, or word of one that had not been acknowledged, or has lived well: the
-        failures before it are forgotten.
+        """The newest carrier has brought a message, or word of one that had not been acknowledged, or has lived well.
+
+        So the failures before it are forgotten.
 
         That it could attach says less: something in between may cut every carrier at its first message.
         """
