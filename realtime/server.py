@@ -296,7 +296,7 @@ class Server:
         tried: Mapping[str, float] | None = None,
         taken: str = "",
     ) -> list[Choice]:
-        """The ranked list for a client: which transports it is offered, and why."""
+        """All transports in the order of the policy, each with a verdict for this client, and why."""
         now = self.clock.now()
         evidence = Evidence(
             http_version=request.http_version,

@@ -1,6 +1,6 @@
 """Which transports a client is offered, in which order, and why: policy, abilities, and evidence.
 
-Pure: everything known goes in, a ranked list comes out in which every transport has a verdict and a reason. Reasons are
+Pure: everything known goes in, a list comes out in which every transport has a verdict and a reason. Reasons are
 codes with details, worded when somebody asks. docs/negotiation.md has the table of cases.
 """
 
@@ -26,15 +26,11 @@ REASONS = {
     "unknown": "this server knows no such transport",
 }
 
-# Verdicts, best first. "demoted" is allowed and may be tried, later; "refused" may not.
-VERDICTS = ("taken", "offered", "demoted", "refused")
-
-
 class Choice(NamedTuple):
     """One transport in the ranked list."""
 
     name: str
-    verdict: str  # one of VERDICTS
+    verdict: str  # "taken", "offered", "demoted" (allowed; try it later) or "refused"
     code: str  # of REASONS
     how: str = ""  # of a failure
     ago: float = 0.0  # seconds since a failure
@@ -72,13 +68,14 @@ def negotiate(
     evidence: Evidence,
     now: float,
 ) -> list[Choice]:
-    """All transports, best first: by verdict, and within a verdict by the policy's order.
+    """All transports: the policy's in its order, whatever the verdicts, then what it does not allow.
 
+    The order says what is wanted most, the verdict what is known. A client that took verdicts for wishes would stay
+    for ever with what happened to carry its opening.
     `known` are the server's transports, `client` what the client can run (empty: it did not say), `taken` the one that
     carries the answer ("" for none). A refusal by policy is never evidence against a transport: it is not recorded.
     """
     choices = [_judge(name, client, taken, evidence, now) for name in policy]
-    choices.sort(key=lambda choice: VERDICTS.index(choice.verdict))
     for name in dict.fromkeys((*known, *client)):
         if name not in policy:
             choices.append(Choice(name, "refused", "not_allowed" if name in known else "unknown"))

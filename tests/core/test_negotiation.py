@@ -36,12 +36,12 @@ CASES: dict[str, tuple[tuple[str, ...], tuple[str, ...], str, Evidence, list[str
         Evidence(),
         ["websocket taken", "sse offered", "long_polling offered", "xhr_streaming refused", "polling refused"],
     ),
-    "the same, opened by a poll: what carries comes first": (
+    "the same, opened by a poll: what is wanted more stays in front": (
         ("websocket", "long_polling"),
         ("websocket", "long_polling"),
         "long_polling",
         Evidence(),
-        ["long_polling taken", "websocket offered", "sse refused", "xhr_streaming refused", "polling refused"],
+        ["websocket offered", "long_polling taken", "sse refused", "xhr_streaming refused", "polling refused"],
     ),
     "a client that does not say what it can run": (
         ("websocket", "polling"),
@@ -55,7 +55,7 @@ CASES: dict[str, tuple[tuple[str, ...], tuple[str, ...], str, Evidence, list[str
         ("polling", "long_polling"),
         "long_polling",
         Evidence(),
-        ["long_polling taken", "polling offered", "websocket refused", "sse refused", "xhr_streaming refused"],
+        ["websocket refused", "long_polling taken", "polling offered", "sse refused", "xhr_streaming refused"],
     ),
     "a client that names a transport nobody here knows": (
         ("websocket",),
@@ -76,28 +76,28 @@ CASES: dict[str, tuple[tuple[str, ...], tuple[str, ...], str, Evidence, list[str
         ("websocket", "sse", "long_polling"),
         "long_polling",
         reported(websocket="answered with HTTP 403"),
-        ["long_polling taken", "sse offered", "websocket demoted", "xhr_streaming refused", "polling refused"],
+        ["websocket demoted", "sse offered", "long_polling taken", "xhr_streaming refused", "polling refused"],
     ),
     "others of this network lost their WebSockets": (
         ("websocket", "long_polling"),
         ("websocket", "long_polling"),
         "long_polling",
         Evidence(remembered=remembered(websocket=1)),
-        ["long_polling taken", "websocket demoted", "sse refused", "xhr_streaming refused", "polling refused"],
+        ["websocket demoted", "long_polling taken", "sse refused", "xhr_streaming refused", "polling refused"],
     ),
     "they did, but it is long enough ago for another try": (
         ("websocket", "long_polling"),
         ("websocket", "long_polling"),
         "long_polling",
         Evidence(remembered=Health(5.0, 600.0)),
-        ["long_polling taken", "websocket offered", "sse refused", "xhr_streaming refused", "polling refused"],
+        ["websocket offered", "long_polling taken", "sse refused", "xhr_streaming refused", "polling refused"],
     ),
     "a request that came as HTTP/1.0": (
         ("websocket", "sse", "long_polling"),
         ("websocket", "sse", "long_polling"),
         "long_polling",
         Evidence(http_version=(1, 0)),
-        ["long_polling taken", "sse offered", "websocket demoted", "xhr_streaming refused", "polling refused"],
+        ["websocket demoted", "sse offered", "long_polling taken", "xhr_streaming refused", "polling refused"],
     ),
     "whatever failed before, what carries is taken": (
         ("websocket", "long_polling"),
