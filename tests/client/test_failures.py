@@ -37,6 +37,7 @@ from realtime.testing import (
 )
 
 from ..patience import arrives, eventually, steady, within
+from .test_client import echo_server
 
 ALL = ["websocket", "xhr_streaming", "sse", "multipart", "long_polling", "polling"]
 FAST: dict[str, Any] = {"backoff": (0.01, 0.05)}
@@ -50,13 +51,7 @@ def on(*names: str) -> Callable[[ProxiedRequest], bool]:
 @contextlib.asynccontextmanager
 async def place(**settings: Any) -> AsyncIterator[tuple[realtime.Server, FaultProxy, str]]:
     """A server with /echo behind a proxy, and its URL there."""
-    server = realtime.Server(**settings)
-
-    @server.endpoint("/echo")
-    async def echo(session: realtime.Session) -> None:
-        async for message in session:
-            await session.send(message)
-
+    server = echo_server(**settings)
     async with serve(server) as running:
         assert running.port is not None
         async with FaultProxy("127.0.0.1", running.port) as proxy:

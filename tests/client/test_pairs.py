@@ -5,17 +5,18 @@ and is refused the next. The client's own order says where: `transports`, most w
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from itertools import permutations
 
 import pytest
+from yarl import URL
 
 import realtime
 from realtime.client.supervisor import better_than
-from realtime.testing import Answer, FaultProxy, ProxiedRequest, Rule, serve
+from realtime.testing import Answer, FaultProxy, ProxiedRequest, Rule
 
 from ..patience import steady, within
+from .test_client import echo_server, serving, state_becomes
 
 ALL = ["websocket", "xhr_streaming", "sse", "multipart", "long_polling", "polling"]
 STREAMS = {"xhr_streaming", "sse", "multipart"}
@@ -45,32 +46,9 @@ def refuse(proxy: FaultProxy, *names: str) -> list[Rule]:
 
 async def carried_by(session: realtime.ClientSession, name: str) -> None:
     """Waits until this transport carries the session, and a message has come back over it."""
-    news = asyncio.Event()
-    undo = session.on_change(lambda _: news.set())
-    try:
-        while session.transport != name or session.state != "open":
-            news.clear()
-            await news.wait()
-    finally:
-        undo()
+    await state_becomes(session, lambda: session.transport == name and session.state == "open")
     await session.send(name)
     assert await session.receive() == name
-
-
-@contextlib.asynccontextmanager
-async def server() -> AsyncIterator[int]:
-    """The port of a server with /echo."""
-    rt = realtime.Server()
-
-    @rt.endpoint("/echo")
-    async def echo(session: realtime.Session) -> None:
-        async for message in session:
-            await session.send(message)
-
-    async with serve(rt) as running:
-        assert running.port is not None
-        yield running.port
-        assert len(rt) == 0
 
 
 async def each_pair(check: Callable[[FaultProxy, str, str], Awaitable[None]]) -> None:
@@ -84,7 +62,9 @@ async def each_pair(check: Callable[[FaultProxy, str, str], Awaitable[None]]) ->
             error.add_note(f"of the pair {first}, {second}")
             raise
 
-    async with within("every pair"), server() as port, asyncio.TaskGroup() as group:
+    async with within("every pair"), serving(echo_server()) as url, asyncio.TaskGroup() as group:
+        port = URL(url).port
+        assert port is not None
         for first, second in PAIRS:
             group.create_task(one(port, first, second))
 
