@@ -9,6 +9,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import aiohttp
 import pytest
 from aiohttp import web
 
@@ -29,6 +30,7 @@ from realtime.testing import (
     DropResponse,
     Fault,
     FaultProxy,
+    HangWebSocket,
     KillWebSocket,
     ProxiedRequest,
     Rule,
@@ -195,6 +197,37 @@ async def test_every_transport_has_its_turn_however_slowly_the_others_fail() -> 
         assert supervisor._choose(names) == "websocket"
         session.machine.end(1000, "", clock.now())
         await session.close()
+
+
+async def test_a_handshake_that_is_never_answered_blocks_nothing() -> None:
+    """Neither the next attempt of its session, nor another session of the same HTTP client meanwhile."""
+    async with place() as (_, proxy, url), aiohttp.ClientSession() as http:
+        session = await realtime.connect(url, transports=["websocket"], http=http, attach_timeout=2.0, **FAST)
+        hung = proxy.add(HangWebSocket(times=1))
+        proxy.cut(rst=True)
+        await arrives(hung.wait_fired())
+        async with realtime.connect(url, transports=["websocket"], http=http) as other:
+            await other.send("beside it")
+            assert await arrives(other.receive()) == "beside it"
+        await session.send("after it")
+        assert await arrives(session.receive()) == "after it"
+        await session.close()
+
+
+async def test_a_better_poll_that_is_refused_disturbs_nothing() -> None:
+    """Only what has answered takes over: the poll in use is not given up for one that does not get through."""
+    async with place() as (_, proxy, url):
+        refused = proxy.add(Answer(status=403, match=on("polling")))
+        async with realtime.connect(
+            url, transports=["polling", "long_polling"], upgrade_interval=(0.01, 0.02), **FAST
+        ) as session:
+            await eventually(lambda: session.transport == "long_polling" and session.state == "open")
+            seen: list[str] = []
+            session.on_change(lambda _: seen.append(session.state))
+            await arrives(refused.wait_fired(refused.fired + 3))
+            assert set(seen) <= {"open"}
+            refused.remove()
+            await eventually(lambda: session.transport == "polling" and session.state == "open")
 
 
 # -- patience --------------------------------------------------------------------------------------------------------
