@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import functools
+import inspect
 import logging
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
+from weakref import ReferenceType
 
 from .clock import Clock, SystemClock, Timer
 from .core.config import Config
@@ -103,6 +106,8 @@ class Server:
         self._deadlines = Deadlines()
         self._timer: Timer | None = None
         self._timer_at = float("inf")
+        self._loop: asyncio.AbstractEventLoop | None = None  # in which it was started
+        self.application: ReferenceType[object] | None = None  # that it is set up in, until that shuts down
 
     # -- what applications use -------------------------------------------------------------------------------------
 
@@ -121,7 +126,9 @@ class Server:
         Engine.IO, at a path of its own from the application's root: "/engine.io", or EngineIO(path=…, …).
         Unless `raw` is False, plain WebSocket clients come in too, where `transports` has "websocket". Other keyword
         arguments override the server's settings for this endpoint. Raises LocalProtocolError for a path that is taken,
-        does not start with "/" or ends with one, and for a setting out of bounds; TypeError for an unknown setting.
+        does not start with "/" or ends with one, for a setting out of bounds, and, from the decorator, for an Engine.IO
+        path once the application has started; TypeError for an unknown setting, and for a handler that is no coroutine
+        function.
         """
         if not path.startswith("/") or path.endswith("/") or "{" in path:
             raise LocalProtocolError(f'an endpoint\'s path starts with "/" and does not end with one: {path!r}')
@@ -137,10 +144,11 @@ class Server:
                 raise LocalProtocolError(f"there is an Engine.IO endpoint at {engineio_options.route!r} already")
 
         def register(handler: H) -> H:
+            _check_coroutine(handler, f"the handler of {path!r}")
             endpoint = Endpoint(path, handler, config, sockjs=sockjs_options, engineio=engineio_options, raw=raw)
-            self.endpoints[path] = endpoint
-            for added in self.on_endpoint:
+            for added in self.on_endpoint:  # these may refuse
                 added(endpoint)
+            self.endpoints[path] = endpoint
             return handler
 
         return register
@@ -151,10 +159,14 @@ class Server:
         It gets the SessionRequest, with `auth` as the client gave it when it opened (or renewed it since), and returns
         the identity (a string, or None for nobody in particular) or raises realtime.Unauthorized. Later requests of
         another identity are refused. A request with the Cookie and Authorization that its session was last authorised
-        with, less than authorize_ttl seconds ago, is not asked about; one with neither always is. Cookies are hidden
+        with, less than authorize_ttl seconds ago, is not asked about; one with neither always is. The hook may take its
+        time: an open that its client repeats meanwhile, with the same auth data, credentials, query and address, gets
+        the same answer, and one whose client has left by then opens nothing. Cookies are hidden
         from it where any site could have made a browser send them (docs/protocol.md §9). Should it raise anything else,
-        that is logged, and the client is told to come back later.
+        that is logged, and the client is told to come back later. Raises TypeError for a hook that is no coroutine
+        function.
         """
+        _check_coroutine(hook, "the authorize hook")
         self._authorize = hook
         return hook
 
@@ -224,6 +236,11 @@ class Server:
             self._observer.refused(code)
 
     # -- what web/ uses: sessions ----------------------------------------------------------------------------------
+
+    @property
+    def asks(self) -> bool:
+        """Whether the application says who clients are, which may take a while."""
+        return self._authorize is not None
 
     def check_rate(self, address: str) -> None:
         """Counts an attempt to open from this address. Raises Refusal (4429) when it makes too many."""
@@ -497,8 +514,25 @@ class Server:
     # -- the end ---------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """The application starts (again)."""
+        """The application starts (again). What an event loop has left behind that was closed without a shutdown is
+        forgotten: nobody could go on with it, or end it."""
+        loop = asyncio.get_running_loop()
+        if self._loop is not None and self._loop is not loop and self._loop.is_closed():
+            self._forget()
+        self._loop = loop
         self.closing = self.draining = False
+
+    def _forget(self) -> None:
+        if self._sessions:
+            log.warning("%d sessions of an event loop that was closed before are forgotten", len(self._sessions))
+        for session in self._sessions.values():
+            self.hub.leave_all(session)
+        self._registry = Registry(self.config)
+        self._sessions = {}
+        self._tasks = {}
+        self._dirty = []
+        self._deadlines = Deadlines()
+        self._timer, self._timer_at = None, float("inf")
 
     async def shutdown(self) -> None:
         """Ends every session with 1001, within shutdown_timeout whatever the clients do."""
@@ -544,6 +578,21 @@ class Server:
 
     def __repr__(self) -> str:
         return f"<Server with {len(self.endpoints)} endpoints, {len(self)} sessions>"
+
+
+def _check_coroutine(function: object, what: str) -> None:
+    """Raises TypeError for a plain `def`: it would fail for each session anew, with words that do not help.
+
+    Wrappers made with functools.wraps are known by what they wrap. What has no code of its own (an object that can be
+    called) or cannot say (a lambda) is taken at its word.
+    """
+    while isinstance(function, functools.partial) or hasattr(function, "__wrapped__"):
+        function = function.func if isinstance(function, functools.partial) else function.__wrapped__
+    wrong = inspect.isfunction(function) or inspect.ismethod(function)
+    if wrong and not inspect.iscoroutinefunction(function) and getattr(function, "__name__", "") != "<lambda>":
+        name = getattr(function, "__name__", repr(function))
+        kind = "an async generator" if inspect.isasyncgenfunction(function) else "a plain function"
+        raise TypeError(f"{what} has to be a coroutine function, `async def {name}(…)`: this one is {kind}")
 
 
 def _configure(base: Config, settings: dict[str, Any]) -> Config:

@@ -521,7 +521,7 @@ class Session(BaseSession[ServerMachine]):
 
     @property
     def negotiation(self) -> tuple[Choice, ...]:
-        """Every transport with its verdict and reason, in the order of `transports`: why the session is on the one it is on."""
+        """Every transport with its verdict and reason, in the order of `transports`: why this one carries."""
         current = self.transport
         return tuple(
             choice._replace(verdict="taken", code="taken")

@@ -26,6 +26,7 @@ REASONS = {
     "unknown": "this server knows no such transport",
 }
 
+
 class Choice(NamedTuple):
     """One transport in the ranked list."""
 

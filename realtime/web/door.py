@@ -21,7 +21,7 @@ from .links import CLOSE_PATIENCE
 from .origins import Admission, asked_headers, check_origins, cors_headers, judge
 from .replies import SAFE
 
-__all__ = ["BROKEN_BODY", "Door", "Unreadable", "can_upgrade", "preflight"]
+__all__ = ["BROKEN_BODY", "Door", "Unreadable", "preflight"]
 
 # What reading a body may raise.
 BROKEN_BODY = (ClientPayloadError, web.RequestPayloadError, HttpProcessingError, ConnectionError)
@@ -157,14 +157,6 @@ class Door:
 
 def _too_large(limit: int) -> RemoteProtocolError:
     return RemoteProtocolError(4413, f"the body is above {limit} bytes; split the batch")
-
-
-def can_upgrade(request: web.Request, ws: web.WebSocketResponse) -> bool:
-    """Whether this is a handshake of RFC 6455."""
-    try:
-        return request.method == "GET" and ws.can_prepare(request).ok
-    except ValueError:
-        return False  # aiohttp stumbles over a Sec-WebSocket-Key that is not ASCII
 
 
 def preflight(request: web.Request) -> dict[str, str]:

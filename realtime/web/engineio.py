@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from aiohttp import web
 
 from ..core.carrier import Carrier
-from ..core.errors import Refusal, RemoteProtocolError
+from ..core.errors import LocalProtocolError, Refusal, RemoteProtocolError
 from ..core.frames import payload_size
 from ..protocols.engineio.codec import Codec, codec
 from ..protocols.engineio.machine import EngineMachine
@@ -23,7 +23,8 @@ from ..protocols.engineio.packets import MESSAGE, Packet, decode
 from ..protocols.engineio.payloads import is_binary, jsonp, split, unwrap_form
 from ..server import Server
 from ..session import Endpoint, Session, SessionRequest
-from .door import Unreadable, can_upgrade, preflight
+from .door import Unreadable, preflight
+from .handshake import Gone, Incoming, left_behind, misfit, upgrade
 from .links import HeldLink, WebSocketLink
 from .origins import cors_headers
 from .plain import PlainRoutes, wait_for_room
@@ -65,12 +66,20 @@ MAX_INDEX = 16
 class Misuse(Exception):
     """A request that the protocol has an error for."""
 
-    def __init__(self, code: int, message: str = "", status: int = 400, retry_after: float | None = None) -> None:
+    def __init__(
+        self,
+        code: int,
+        message: str = "",
+        status: int = 400,
+        retry_after: float | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> None:
         super().__init__(code)
         self.code = code
         self.message = message or MESSAGES[code]
         self.status = status
         self.retry_after = retry_after
+        self.headers = headers or {}
 
     @classmethod
     def of(cls, refusal: Refusal) -> Misuse:
@@ -94,10 +103,15 @@ class EngineRoutes(PlainRoutes):
             self.add(endpoint)
 
     def add(self, endpoint: Endpoint) -> None:
-        """Routes for an endpoint, if it has a path for such clients."""
+        """Routes for an endpoint, if it has a path for such clients. Raises LocalProtocolError when it is too late."""
         options = endpoint.engineio
         if options is None:
             return
+        if self._router.frozen:
+            raise LocalProtocolError(
+                f"the endpoint {endpoint.path!r} has engineio=…, and aiohttp takes no new path once the application has"
+                " started: register it before"
+            )
 
         async def handle(request: web.Request) -> web.StreamResponse:
             return await self._handle(request, endpoint, options)
@@ -108,6 +122,8 @@ class EngineRoutes(PlainRoutes):
     async def _handle(self, request: web.Request, endpoint: Endpoint, options: EngineIO) -> web.StreamResponse:
         try:
             response = await self._serve(request, endpoint, options)
+        except Gone:
+            return left_behind()
         except Misuse as misuse:
             response = _answer(request, misuse)
         except Unreadable as unreadable:
@@ -128,6 +144,7 @@ class EngineRoutes(PlainRoutes):
             response = _answer(request, Misuse(FORBIDDEN, status=403))
             for name in cors_headers(request.headers):  # the page must learn nothing more
                 response.headers.popall(name, None)
+            response.headers["Vary"] = "Origin"
             return response
         if request.method == "OPTIONS":
             return web.Response(status=204, headers=preflight(request))
@@ -139,8 +156,9 @@ class EngineRoutes(PlainRoutes):
                 raise Misuse(BAD_VERSION)
             if "j" in request.query and not _is_index(request.query["j"]):
                 raise Misuse(BAD_REQUEST)
-            if transport == WEBSOCKET and not can_upgrade(request, web.WebSocketResponse()):
-                raise Misuse(BAD_REQUEST)
+            wrong = misfit(request, web.WebSocketResponse()) if transport == WEBSOCKET else None
+            if wrong is not None:
+                raise Misuse(BAD_REQUEST, f"Bad request: {wrong.reason}", headers=wrong.headers)
             sid = request.query.get("sid", "")
             if not sid:
                 return await self._handshake(request, endpoint, options, transport)
@@ -162,13 +180,13 @@ class EngineRoutes(PlainRoutes):
     async def _handshake(
         self, request: web.Request, endpoint: Endpoint, options: EngineIO, transport: str
     ) -> web.StreamResponse:
-        """A handshake. Raises Misuse and Refusal."""
+        """A handshake. Raises Misuse, Refusal and Gone."""
         if request.method != "GET":
             raise Misuse(BAD_METHOD)
         version = int(request.query["EIO"])
         base64 = bool(request.query.get("b64")) or "j" in request.query
         kind = functools.partial(EngineMachine, version=version, options=options, text_only=base64)
-        session = await self._open(endpoint, self._facts(request, transport, None), kind)
+        session = await self._open(request, endpoint, self._facts(request, transport, None), kind)
         machine = session._machine
         assert isinstance(machine, EngineMachine)
         headers = {}
@@ -283,7 +301,7 @@ class EngineRoutes(PlainRoutes):
         *,
         opening: bool,
     ) -> web.StreamResponse:
-        """A WebSocket that opens a session, or that names one and is tried."""
+        """A WebSocket that opens a session, or that names one and is tried. Raises Gone."""
         now = self._server.clock.now
         ws = web.WebSocketResponse(
             compress=False, autoclose=False, autoping=False, max_msg_size=machine.options.max_payload + 1
@@ -305,14 +323,12 @@ class EngineRoutes(PlainRoutes):
                     machine.fail(error, now())
 
         try:
-            await ws.prepare(request)
+            await upgrade(request, ws)
             if opening:
                 machine.begin(carrier, now())
             elif not machine.connect(carrier, now()):
                 carrier.finish([], 1000, "another connection carries this session")
-            await self._read(ws, link, machine, carrier, take)
-        except ConnectionError:
-            pass  # the peer has left in the meantime
+            await self._read(Incoming(request, ws), link, machine, carrier, take)
         finally:
             if opening and not machine.gen:
                 machine.end(1006, "the connection was lost", now())
@@ -355,7 +371,7 @@ def _whole(request: web.Request, body: bytes, kind: str, headers: dict[str, str]
 
 def _answer(request: web.Request, misuse: Misuse) -> web.Response:
     """An error of the protocol."""
-    headers = {"Content-Type": "application/json"} | SAFE | cors_headers(request.headers)
+    headers = {"Content-Type": "application/json"} | SAFE | cors_headers(request.headers) | misuse.headers
     if misuse.retry_after is not None:
         headers["Retry-After"] = str(math.ceil(misuse.retry_after))
     told = json.dumps({"code": misuse.code, "message": misuse.message}, separators=(",", ":"))

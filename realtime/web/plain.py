@@ -20,8 +20,9 @@ from ..core.plain_machine import NO_WINDOW, PlainMachine
 from ..server import Server
 from ..session import Endpoint, Session, SessionRequest
 from ..transports.websocket import FIN_PONG, frame_header
-from .door import Door, can_upgrade
+from .door import Door
 from .forwarded import address_key
+from .handshake import Gone, Incoming, Misfit, misfit, still_there, upgrade
 from .links import WebSocketLink
 
 __all__ = ["PlainRoutes", "Wire", "machine_of", "wait_for_room"]
@@ -76,16 +77,23 @@ class PlainRoutes(Door):
         server.on_shutdown.append(self._stop)
 
     async def _open(
-        self, endpoint: Endpoint, facts: SessionRequest, kind: Callable[..., PlainMachine], name: str = ""
+        self,
+        request: web.Request,
+        endpoint: Endpoint,
+        facts: SessionRequest,
+        kind: Callable[..., PlainMachine],
+        name: str = "",
+        incoming: Incoming | None = None,
     ) -> Session:
-        """Opens a session, claiming the name that its client chose for it, if it did. Raises Refusal.
+        """Opens a session, claiming the name that its client chose for it, if it did. Raises Refusal, and Gone when
+        the client has left meanwhile.
 
         Whoever had the same name authorised for the same identity at the same time, and was first, has opened it.
         """
         server = self._server
         address = address_key(facts.remote)
         server.check_rate(address)
-        identity = await server.identify(facts)
+        identity = await still_there(request, incoming if server.asks else None, server.identify(facts))
         if name:
             session = await server.claimed(name)
             if session is not None:
@@ -130,17 +138,16 @@ class PlainRoutes(Door):
 
     async def _websocket(
         self, request: web.Request, endpoint: Endpoint, wire: Wire, facts: SessionRequest
-    ) -> web.StreamResponse | None:
-        """A WebSocket that is a session of its own; None for a request that cannot become one."""
+    ) -> web.StreamResponse | Misfit:
+        """A WebSocket that is a session of its own, or why there is none. Raises Gone."""
         ws = web.WebSocketResponse(compress=False, autoclose=False, autoping=False, max_msg_size=wire.max_size)
-        if not can_upgrade(request, ws):
-            if request.headers.get("Sec-WebSocket-Key"):
+        wrong = misfit(request, ws)
+        if wrong is not None:
+            if wrong.stripped:
                 self._server.note_failure(facts.remote, "websocket", "a proxy took the Upgrade header out")
-            return None
-        try:
-            await ws.prepare(request)
-        except ConnectionError:
-            return ws  # the peer has left in the meantime
+            return wrong
+        await upgrade(request, ws)
+        incoming = Incoming(request, ws)
         session: Session | None = None
 
         def drained() -> None:
@@ -167,19 +174,21 @@ class PlainRoutes(Door):
         carrier = Carrier(wire.codec, link, now())
         self._links.add(link)  # who comes in may take a while to say
         try:
-            session = await self._open(endpoint, facts, wire.kind)
+            session = await self._open(request, endpoint, facts, wire.kind, incoming=incoming)
             machine_of(session).take_up(carrier, now())
+        except Gone:
+            carrier.over = True
         except Refusal as refusal:
             self._server.refused(refusal.code)
             carrier.finish(
                 [wire.codec.abrupt(refusal.code, "carrier", None, refusal.reason)], refusal.code, refusal.reason
             )
-        await self._read(ws, link, None if session is None else machine_of(session), carrier, take)
+        await self._read(incoming, link, None if session is None else machine_of(session), carrier, take)
         return ws
 
     async def _read(
         self,
-        ws: web.WebSocketResponse,
+        incoming: Incoming,
         link: WebSocketLink,
         machine: PlainMachine | None,
         carrier: Carrier,
@@ -193,7 +202,7 @@ class PlainRoutes(Door):
         self._links.add(link)
         try:
             while True:
-                message = await ws.receive()
+                message = await incoming.receive()
                 if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
                     if not carrier.over:
                         await take(message.data)

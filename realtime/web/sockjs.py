@@ -33,7 +33,9 @@ from ..protocols.sockjs import (
 from ..server import Server
 from ..session import Endpoint, Session, SessionRequest
 from ..transports.sockjs import NOT_CACHED
+from .conditions import Precondition, weigh
 from .door import Unreadable
+from .handshake import Gone, Misfit, left_behind
 from .links import HeldLink, StreamLink, run_stream
 from .origins import ANY, NULL, asked_headers, cors_headers
 from .plain import PlainRoutes, Wire, machine_of
@@ -87,11 +89,12 @@ class SockJSRoutes(PlainRoutes):
             response = _text(unreadable.refusal.http_status, unreadable.refusal.reason)
             response.force_close()
             return response
+        except Gone:
+            return left_behind()
         except Refusal as refusal:
             self._server.refused(refusal.code)
             response = _text(refusal.http_status, refusal.reason)
-            if refusal.code != 4403:
-                response.headers.update(_cors(request))
+            response.headers.update(_cors(request) if refusal.code != 4403 else {"Vary": "Origin"})
         return await self._finished(request, response)
 
     async def _serve(self, request: web.Request, endpoint: Endpoint, options: SockJS, rest: str) -> web.StreamResponse:
@@ -129,7 +132,13 @@ class SockJSRoutes(PlainRoutes):
         if path == "websocket":
             kind = partial(_machine, options)
             wire = Wire(CODECS[path], parse_frame, kind, endpoint.config.max_body)
-            return await self._websocket(request, endpoint, wire, facts) or _text(400, "Not a valid websocket request")
+            answered = await self._websocket(request, endpoint, wire, facts)
+            if isinstance(answered, Misfit):
+                self._server.refused(4400)
+                refused = _text(400, f"Not a valid websocket request: {answered.reason}")
+                refused.headers.update(answered.headers)
+                return refused
+            return answered
         headers = _cors(request)
         if options.cookie_needed:
             headers["Set-Cookie"] = _cookie(request, facts.scheme)
@@ -170,7 +179,7 @@ class SockJSRoutes(PlainRoutes):
         link = HeldLink(request) if codec.shape is Shape.POLL else StreamLink(request, drained)
         carrier = Carrier(codec, link, now())
         try:
-            session = await self._session(endpoint, options, name, facts)
+            session = await self._session(request, endpoint, options, name, facts)
             machine = machine_of(session)
             before = machine.carrier
             if before is not None and isinstance(before.link, HeldLink | StreamLink) and before.link.gone:
@@ -202,11 +211,13 @@ class SockJSRoutes(PlainRoutes):
             if isinstance(link, StreamLink):
                 link.finished()
 
-    async def _session(self, endpoint: Endpoint, options: SockJS, name: str, facts: SessionRequest) -> Session:
-        """The session of this name: the one there is, or a new one. Raises Refusal."""
+    async def _session(
+        self, request: web.Request, endpoint: Endpoint, options: SockJS, name: str, facts: SessionRequest
+    ) -> Session:
+        """The session of this name: the one there is, or a new one. Raises Refusal and Gone."""
         session = await self._server.claimed(name)
         if session is None:
-            return await self._open(endpoint, facts, partial(_machine, options), name)
+            return await self._open(request, endpoint, facts, partial(_machine, options), name)
         await self._server.admit(session, facts)
         return session
 
@@ -284,7 +295,10 @@ class SockJSRoutes(PlainRoutes):
         if ANY not in self._origins:
             ancestors = " ".join(("'self'", *sorted(self._origins - {NULL})))
             headers["Content-Security-Policy"] = f"frame-ancestors {ancestors}"
-        if etag in request.headers.get("If-None-Match", ""):
+        condition = weigh(request, etag)
+        if condition is Precondition.FAILED:
+            return _text(412, f"this page has another tag now: {etag}")
+        if condition is Precondition.NOT_MODIFIED:
             return web.Response(status=304, headers=headers)
         return web.Response(body=page, headers=headers | {"Content-Type": "text/html; charset=UTF-8"})
 

@@ -641,6 +641,25 @@ async def test_auth_data_that_are_no_json_end_the_session() -> None:
             assert session.close_code == 1002
 
 
+@pytest.mark.parametrize("where", ["send", "long_polling", "polling", "xhr_streaming", "form", "behind a message"])
+async def test_auth_data_that_are_no_json_end_the_session_directly_behind_a_head_too(where: str) -> None:
+    async with serving() as place:
+        peer, session = await place.parked("polling")
+        assert isinstance(peer, HttpPeer)
+        uplink, attach = f"u{peer.sid},0,0,1", peer.attach_frame()
+        if where == "form":
+            fields = {"callback": "take", "batch": json.dumps([uplink, "t{bad"])}
+            async with place.http.post(place.url("/park/v1/send"), data=fields) as response:
+                assert "x1002,session,0,fresh auth data are" in await response.text()
+        else:
+            posted = where if where in TRANSPORTS else "send"
+            frames = [attach if posted != "send" else uplink, *(["m"] if "message" in where else []), "t{bad"]
+            answer = await peer.post(posted, frames)
+            assert answer.status == 400
+            assert answer.frames[-1].startswith(f"x1002,session,{len(frames) - 2},fresh auth data are")
+        assert session.close_code == 1002
+
+
 async def test_a_hook_that_fails_on_fresh_auth_data_changes_nothing(caplog: pytest.LogCaptureFixture) -> None:
     async with guarded() as (place, guard):
         known = {"Authorization": "ada"}

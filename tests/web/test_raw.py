@@ -172,7 +172,8 @@ async def test_what_is_no_handshake_is_none_of_ours() -> None:
         assert (await place.http.get(place.url("/echo"))).status == 404
         headers = {"Sec-WebSocket-Key": "x", "Upgrade": "websocket"}
         answer = await place.http.get(place.url("/echo"), headers=headers)
-        assert (answer.status, await answer.text()) == (400, "Not a valid websocket request\n")
+        told = "Not a valid websocket request: the Connection header does not say Upgrade\n"
+        assert (answer.status, await answer.text()) == (400, told)
 
 
 @pytest.mark.parametrize("end", [lambda rt: rt.drain(timeout=30), lambda rt: rt.shutdown()], ids=["drain", "shutdown"])

@@ -506,7 +506,10 @@ async def test_what_is_no_handshake() -> None:
     async with place_with() as place:
         for path in ("/said/0/w/websocket", "/said/websocket"):
             status, body, _ = await ask(place, "GET", path)
-            assert (status, body) == (400, "Not a valid websocket request\n")
+            assert (status, body) == (
+                400,
+                "Not a valid websocket request: the Upgrade header is missing or wrong\n",
+            )
 
 
 async def test_bare_websockets_below_and_at_the_endpoint() -> None:
