@@ -22,7 +22,7 @@ from ..protocols.engineio.packets import MESSAGE, Packet
 from ..session import Session
 from .plain import wait_for_room
 
-__all__ = ["Backlog", "wait_for_packet"]
+__all__ = ["TURN", "Backlog", "wait_for_packet"]
 
 # So many packets are fed before others have their turn.
 TURN = 256
@@ -30,7 +30,7 @@ TURN = 256
 ANY = Packet(MESSAGE, "x")
 
 
-class Payload:
+class Post:
     """What is left of one POST."""
 
     def __init__(self, carrier: Carrier, packets: Iterable[Packet], size: int) -> None:
@@ -63,7 +63,7 @@ class Backlog:
         self._machine = machine
         self._now = now
         self._kept = kept
-        self._payloads: deque[Payload] = deque()
+        self._payloads: deque[Post] = deque()
         self._early = 0  # bytes of those answered early
         self._task: asyncio.Task[None] | None = None
 
@@ -73,7 +73,7 @@ class Backlog:
 
         Raises RemoteProtocolError when it makes no sense to the session, and Refusal when that ends meanwhile.
         """
-        payload = Payload(carrier, packets, size)
+        payload = Post(carrier, packets, size)
         machine = self._machine
         if self._task is not None or not self._feed(payload) or not _has_room(machine, ANY):
             self._payloads.append(payload)
@@ -122,7 +122,7 @@ class Backlog:
                 self._machine.end(1011, "the server failed", self._now())
                 self._payloads[-1].answer()
 
-    async def _put(self, payload: Payload) -> None:
+    async def _put(self, payload: Post) -> None:
         """Feeds a payload, as fast as the application takes it."""
         try:
             while not self._feed(payload):
@@ -135,7 +135,7 @@ class Backlog:
             payload.error = error
             self._machine.fail(error, self._now())
 
-    def _feed(self, payload: Payload) -> bool:
+    def _feed(self, payload: Post) -> bool:
         """Feeds what there is room for, and no more than is one turn's; whether that was all. Raises
         RemoteProtocolError."""
         machine = self._machine
