@@ -30,6 +30,7 @@ from .core.registry import Registry
 from .core.server_machine import ServerMachine
 from .hub import Hub, Room
 from .protocols.engineio.options import EngineIO
+from .protocols.raw import check_subprotocols
 from .protocols.sockjs import SockJS
 from .session import Endpoint, Handler, Session, SessionRequest
 from .transports import TRANSPORTS
@@ -118,17 +119,19 @@ class Server:
         sockjs: SockJS | bool = False,
         engineio: EngineIO | str | None = None,
         raw: bool = True,
+        subprotocols: Sequence[str] = (),
         **settings: Any,
     ) -> Callable[[H], H]:
         """Registers a handler for sessions at `path`, below the prefix given to setup().
 
         `sockjs` lets SockJS clients in as well: True, or SockJS(…) with its options. `engineio` lets in those of
         Engine.IO, at a path of its own from the application's root: "/engine.io", or EngineIO(path=…, …).
-        Unless `raw` is False, plain WebSocket clients come in too, where `transports` has "websocket". Other keyword
-        arguments override the server's settings for this endpoint. Raises LocalProtocolError for a path that is taken,
-        does not start with "/" or ends with one, for a setting out of bounds, and, from the decorator, for an Engine.IO
-        path once the application has started; TypeError for an unknown setting, and for a handler that is no coroutine
-        function.
+        Unless `raw` is False, plain WebSocket clients come in too, where `transports` has "websocket". `subprotocols`
+        names what is spoken with them ("v12.stomp", "mqtt", …; RFC 6455 §1.9), first choice first: of these the first
+        that a client offers is agreed on, and is `session.subprotocol`. Other keyword arguments override the server's
+        settings for this endpoint. Raises LocalProtocolError for a path that is taken, does not start with "/" or ends
+        with one, for a setting out of bounds, and, from the decorator, for an Engine.IO path once the application has
+        started; TypeError for an unknown setting, and for a handler that is no coroutine function.
         """
         if not path.startswith("/") or path.endswith("/") or "{" in path:
             raise LocalProtocolError(f'an endpoint\'s path starts with "/" and does not end with one: {path!r}')
@@ -137,6 +140,9 @@ class Server:
         for name in SERVER_SETTINGS & settings.keys():
             raise TypeError(f"{name} is a setting of the whole server: give it to realtime.Server()")
         config = _configure(self.config, settings)
+        spoken = check_subprotocols(subprotocols)
+        if spoken and not (raw and "websocket" in config.transports):
+            raise LocalProtocolError("subprotocols are for bare WebSockets, which this endpoint does not take")
         sockjs_options = SockJS() if sockjs is True else sockjs or None
         engineio_options = None if engineio is None else EngineIO.of(engineio)
         for other in self.endpoints.values():
@@ -145,7 +151,15 @@ class Server:
 
         def register(handler: H) -> H:
             _check_coroutine(handler, f"the handler of {path!r}")
-            endpoint = Endpoint(path, handler, config, sockjs=sockjs_options, engineio=engineio_options, raw=raw)
+            endpoint = Endpoint(
+                path,
+                handler,
+                config,
+                sockjs=sockjs_options,
+                engineio=engineio_options,
+                raw=raw,
+                subprotocols=spoken,
+            )
             for added in self.on_endpoint:  # these may refuse
                 added(endpoint)
             self.endpoints[path] = endpoint

@@ -58,6 +58,7 @@ class SessionRequest:
         raw_headers: tuple[tuple[bytes, bytes], ...] = (),
         transport: str = "",
         auth: Any = None,
+        subprotocol: str | None = None,
     ) -> None:
         self.method = method
         self.path = path
@@ -69,6 +70,7 @@ class SessionRequest:
         self.raw_headers = raw_headers
         self.transport = transport  # the transport of this request
         self.auth = auth  # what the client gave as `auth`, at last: any JSON
+        self.subprotocol = subprotocol  # of a bare WebSocket, what endpoint(subprotocols=…) and its client agreed on
 
     @cached_property
     def headers(self) -> CIMultiDictProxy[str]:
@@ -506,6 +508,7 @@ class Endpoint:
     sockjs: SockJS | None = None  # how it serves SockJS clients, if it does
     engineio: EngineIO | None = None  # how it serves Engine.IO clients, if it does
     raw: bool = True  # whether it takes plain WebSocket clients
+    subprotocols: tuple[str, ...] = ()  # what it speaks with these, first choice first
 
 
 class Session(BaseSession[ServerMachine]):
@@ -536,6 +539,14 @@ class Session(BaseSession[ServerMachine]):
     def path(self) -> str:
         """The path of its endpoint."""
         return self._endpoint.path
+
+    @property
+    def subprotocol(self) -> str | None:
+        """The sub-protocol that was agreed on with a bare WebSocket client (RFC 6455 §1.9), such as "mqtt".
+
+        None where the client offered none of the endpoint's `subprotocols`, and for clients of any other protocol.
+        """
+        return self.request.subprotocol
 
     @property
     def identity(self) -> str | None:

@@ -5,30 +5,29 @@ What is refused gets the protocol's own error, `{"code":n,"message":"…"}`.
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import json
 import math
-from collections.abc import Sequence
 
 from aiohttp import web
 
 from ..core.carrier import Carrier
 from ..core.errors import LocalProtocolError, Refusal, RemoteProtocolError
-from ..core.frames import payload_size
 from ..protocols.engineio.codec import Codec, codec
 from ..protocols.engineio.machine import EngineMachine
 from ..protocols.engineio.options import POLLING, WEBSOCKET, EngineIO
-from ..protocols.engineio.packets import MESSAGE, Packet, decode
+from ..protocols.engineio.packets import Packet, decode
 from ..protocols.engineio.payloads import is_binary, jsonp, split, unwrap_form
 from ..server import Server
 from ..session import Endpoint, Session, SessionRequest
+from .backlog import Backlog, wait_for_packet
 from .door import Unreadable, preflight
 from .handshake import Gone, Incoming, left_behind, misfit, upgrade
 from .links import HeldLink, WebSocketLink
 from .origins import cors_headers
-from .plain import PlainRoutes, wait_for_room
+from .plain import PlainRoutes
 from .replies import SAFE
+from .subprotocols import agree
 from .watch import Watch
 
 __all__ = ["EngineRoutes"]
@@ -50,14 +49,10 @@ MESSAGES = (
 )
 # Refusals that say something of their own; all others are bad requests.
 TOLD = (4401, 4403, 4408, 4413, 4429, 4503)
-# So many packets of one POST are fed before others have their turn.
-TURN = 256
 # What a form may bring beside its field, in bytes.
 FORM_SIZE = 4096
 # What stands for a packet that cannot be read where an upgrade is tried.
 NONSENSE = Packet("")
-# A POST is answered when there is room for another like this.
-ANY = Packet(MESSAGE, "x")
 OCTETS = "application/octet-stream"
 # Digits of the number of a JSONP client.
 MAX_INDEX = 16
@@ -98,6 +93,7 @@ class EngineRoutes(PlainRoutes):
         super().__init__(server)
         self._router = router
         self._watch = Watch(server.clock)
+        self._backlogs: dict[Session, Backlog] = {}
         server.on_endpoint.append(self.add)
         for endpoint in server.endpoints.values():
             self.add(endpoint)
@@ -134,6 +130,8 @@ class EngineRoutes(PlainRoutes):
             self._server.refused(error.close_code)
             status = 413 if error.close_code in (1009, 4413) else 400
             response = _answer(request, Misuse(BAD_REQUEST, status=status))
+            if status == 413:  # of which the protocol's own server says nothing more
+                response = web.Response(status=413, headers=SAFE | cors_headers(request.headers))
         return await self._finished(request, response)
 
     async def _serve(self, request: web.Request, endpoint: Endpoint, options: EngineIO) -> web.StreamResponse:
@@ -156,7 +154,7 @@ class EngineRoutes(PlainRoutes):
                 raise Misuse(BAD_VERSION)
             if "j" in request.query and not _is_index(request.query["j"]):
                 raise Misuse(BAD_REQUEST)
-            wrong = misfit(request, web.WebSocketResponse()) if transport == WEBSOCKET else None
+            wrong = misfit(agree(request)[0], web.WebSocketResponse()) if transport == WEBSOCKET else None
             if wrong is not None:
                 raise Misuse(BAD_REQUEST, f"Bad request: {wrong.reason}", headers=wrong.headers)
             sid = request.query.get("sid", "")
@@ -235,7 +233,7 @@ class EngineRoutes(PlainRoutes):
         return _whole(request, body, kind, headers)
 
     async def _post(self, request: web.Request, session: Session, machine: EngineMachine) -> web.Response:
-        """Takes what a POST brings; it is answered when the application has room for more."""
+        """Takes what a POST brings; it is answered when the application has room for more (see backlog)."""
         now = self._server.clock.now
         if machine.posting:
             machine.end(1002, "two POSTs at once", now())
@@ -265,30 +263,14 @@ class EngineRoutes(PlainRoutes):
                     raise RemoteProtocolError(4413, f"the payload is above {limit} bytes")
             # aiohttp takes what says nothing of itself for bytes; it is text.
             binary = request.headers.get("Content-Type", "").partition(";")[0].strip().lower() == OCTETS
-            await self._feed_payload(request, session, machine, split(machine.version, body, binary=binary))
+            packets = split(machine.version, body, binary=binary)
+            carrier = Carrier(_codec(machine, POLLING, False), HeldLink(request), now())
+            backlog = self._backlogs.get(session) or Backlog(session, machine, now, self._backlogs)
+            await backlog.bring(carrier, packets, len(body))
         except RemoteProtocolError as error:
             if error.close_code < 4000:
                 machine.fail(error, now())
             raise
-
-    async def _feed_payload(
-        self, request: web.Request, session: Session, machine: EngineMachine, packets: Sequence[Packet]
-    ) -> None:
-        """Feeds a payload, as fast as the application takes it. Raises Refusal when the session ends meanwhile, and
-        RemoteProtocolError."""
-        now = self._server.clock.now
-        carrier = Carrier(_codec(machine, POLLING, False), HeldLink(request), now())
-        for count, packet in enumerate(packets, 1):
-            if await _room(session, machine, packet):
-                machine.check_polling(now())
-            machine.feed(carrier, packet, now())
-            if machine.outcome is not None and machine.outcome.clean:
-                return  # by this very packet: what is behind it says nothing
-            if count % TURN == 0:
-                await asyncio.sleep(0)
-                machine.check_polling(now())
-        if await _room(session, machine, ANY):
-            machine.check_polling(now())
 
     # -- WebSocket ---------------------------------------------------------------------------------------------------
 
@@ -303,6 +285,7 @@ class EngineRoutes(PlainRoutes):
     ) -> web.StreamResponse:
         """A WebSocket that opens a session, or that names one and is tried. Raises Gone."""
         now = self._server.clock.now
+        request, _ = agree(request)
         ws = web.WebSocketResponse(
             compress=False, autoclose=False, autoping=False, max_msg_size=machine.options.max_payload + 1
         )
@@ -314,8 +297,12 @@ class EngineRoutes(PlainRoutes):
             try:
                 packet = decode(machine.version, data)
                 if machine.trial is not carrier:
-                    await _room(session, machine, packet)
+                    if session in self._backlogs:
+                        await self._backlogs[session].passed()
+                    await wait_for_packet(session, machine, packet)
                 machine.feed(carrier, packet, now())
+                if session in self._backlogs:
+                    self._backlogs[session].hurry()
             except RemoteProtocolError as error:
                 if machine.trial is carrier:
                     machine.feed(carrier, NONSENSE, now())
@@ -343,15 +330,6 @@ class EngineRoutes(PlainRoutes):
                 trial = machine.trial
                 machine.lost(trial, self._server.clock.now())
                 trial.link.close(1001, "")
-
-
-async def _room(session: Session, machine: EngineMachine, packet: Packet) -> bool:
-    """Waits until there is room for a packet; whether it had to."""
-    size = payload_size(packet.data)
-    if packet.type != MESSAGE or machine.inbox.has_room(size):
-        return False
-    await wait_for_room(session, size)
-    return True
 
 
 def _codec(machine: EngineMachine, transport: str, base64: bool) -> Codec:

@@ -52,6 +52,7 @@ from .replies import (
     reply_to_fields,
     respond,
 )
+from .subprotocols import agree
 from .watch import Watch
 
 __all__ = ["NativeRoutes"]
@@ -180,6 +181,7 @@ class NativeRoutes(Door):
 
     async def _refuse(self, request: web.Request, name: str, refusal: Refusal, reply: Reply) -> web.StreamResponse:
         """The answer to a request that is not admitted."""
+        request, _ = agree(request)
         ws = web.WebSocketResponse(compress=False, autoclose=False)
         # Only a forbidden origin is refused before the upgrade: the page must learn nothing more.
         if name == "websocket" and refusal.code != 4403 and misfit(request, ws) is None:
@@ -362,6 +364,7 @@ class NativeRoutes(Door):
 
     async def _websocket(self, request: web.Request, endpoint: Endpoint) -> web.StreamResponse:
         config = endpoint.config
+        request, _ = agree(request)
         ws = web.WebSocketResponse(compress=False, autoclose=False, max_msg_size=config.max_size + HEAD_SIZE)
         wrong = misfit(request, ws)
         if wrong is not None:

@@ -24,6 +24,7 @@ from .door import Door
 from .forwarded import address_key
 from .handshake import Gone, Incoming, Misfit, misfit, still_there, upgrade
 from .links import WebSocketLink
+from .subprotocols import agree
 
 __all__ = ["PlainRoutes", "Wire", "machine_of", "wait_for_room"]
 
@@ -40,6 +41,7 @@ class Wire(NamedTuple):
     parse: Callable[[str | bytes], Sequence[str | bytes]]  # the messages of one WebSocket message
     kind: Callable[..., PlainMachine]
     max_size: int  # of one WebSocket message, in bytes
+    subprotocols: tuple[str, ...] = ()  # RFC 6455's, which clients may choose among
 
 
 class Turns:
@@ -60,11 +62,11 @@ def machine_of(session: Session) -> PlainMachine:
 async def wait_for_room(session: Session, size: int) -> bool:
     """Waits until the inbox takes a message of `size` bytes. False when none will be taken any more."""
     machine = machine_of(session)
-    machine.waiting += 1
+    machine.pause(session._now())
     try:
         return await session.wait_for_room(size)
     finally:
-        machine.waiting -= 1
+        machine.resume()
 
 
 class PlainRoutes(Door):
@@ -140,7 +142,14 @@ class PlainRoutes(Door):
         self, request: web.Request, endpoint: Endpoint, wire: Wire, facts: SessionRequest
     ) -> web.StreamResponse | Misfit:
         """A WebSocket that is a session of its own, or why there is none. Raises Gone."""
-        ws = web.WebSocketResponse(compress=False, autoclose=False, autoping=False, max_msg_size=wire.max_size)
+        request, facts.subprotocol = agree(request, wire.subprotocols)
+        ws = web.WebSocketResponse(
+            compress=False,
+            autoclose=False,
+            autoping=False,
+            max_msg_size=wire.max_size,
+            protocols=() if facts.subprotocol is None else (facts.subprotocol,),
+        )
         wrong = misfit(request, ws)
         if wrong is not None:
             if wrong.stripped:

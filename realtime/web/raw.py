@@ -40,7 +40,7 @@ class RawRoutes(PlainRoutes):
                 status=refusal.http_status, text=f"{refusal.reason}\n", headers=SAFE | {"Vary": "Origin"}
             )
         # aiohttp counts a message of just the limit as too large.
-        wire = Wire(CODEC, _as_it_is, KIND, endpoint.config.max_size + 1)
+        wire = Wire(CODEC, _as_it_is, KIND, endpoint.config.max_size + 1, endpoint.subprotocols)
         try:
             response = await self._websocket(request, endpoint, wire, self._facts(request, "websocket", None))
         except Gone:
