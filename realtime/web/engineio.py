@@ -136,7 +136,7 @@ class EngineRoutes(PlainRoutes):
 
     async def _serve(self, request: web.Request, endpoint: Endpoint, options: EngineIO) -> web.StreamResponse:
         try:
-            self._check_page(request)
+            self._check_page(request, scripted="j" in request.query)
         except Refusal as refusal:
             self._server.refused(refusal.code)
             response = _answer(request, Misuse(FORBIDDEN, status=403))

@@ -46,9 +46,9 @@ from .replies import (
     Misasked,
     Reply,
     answer,
-    is_form,
     query_of,
     refused,
+    reply_by_script,
     reply_to_fields,
     respond,
 )
@@ -146,22 +146,19 @@ class NativeRoutes(Door):
 
     async def _reply(self, request: web.Request, name: str, config: Config) -> Reply:
         """How this request wants to be answered. Raises Misasked, RemoteProtocolError (4413) and Unreadable."""
-        if request.method == "GET" and name == "send":
-            if "callback" in request.query:
-                return reply_to_fields(CODECS["jsonp"], query_of(request))
-        elif request.method == "GET" and name in ("htmlfile", "jsonp"):
-            return reply_to_fields(CODECS[name], query_of(request))
-        elif request.method == "POST" and is_form(request) and (name == "send" or name in FORMS):
-            # Three bytes for one is the worst that percent-encoding does.
-            body = await self._whole_body(request, config, 3 * config.max_body + HEAD_SIZE)
-            return reply_to_fields(FORMS["long_polling" if name == "send" else name], body)
-        return Reply(CODECS[name]) if name in FORMS else PLAIN
+        codec = reply_by_script(request, name)
+        if codec is None:
+            return Reply(CODECS[name]) if name in FORMS else PLAIN
+        if request.method == "GET":
+            return reply_to_fields(codec, query_of(request))
+        # Three bytes for one is the worst that percent-encoding does.
+        return reply_to_fields(codec, await self._whole_body(request, config, 3 * config.max_body + HEAD_SIZE))
 
     def _admit(self, request: web.Request, name: str) -> Endpoint:
         """The endpoint, if this request may go there at all. Raises Refusal."""
         path = "/" + request.match_info["endpoint"]
         endpoint = self._server.endpoints.get(path)
-        self._check_page(request)
+        self._check_page(request, scripted=reply_by_script(request, name) is not None)
         if endpoint is None:
             raise Refusal(4406, f"there is no endpoint {path}")
         if name == "negotiate":
@@ -369,7 +366,8 @@ class NativeRoutes(Door):
         wrong = misfit(request, ws)
         if wrong is not None:
             if wrong.stripped:
-                self._server.note_failure(request.remote, "websocket", "a proxy took the Upgrade header out")
+                remote = self._origin(request).remote
+                self._server.note_failure(remote, "websocket", "a proxy took the Upgrade header out")
             refusal = Refusal(4400, f"no valid WebSocket handshake: {wrong.reason}")
             self._server.refused(refusal.code)
             return refused(request, refusal, wrong.headers)
@@ -521,7 +519,7 @@ class NativeRoutes(Door):
         machine = session._machine
         choices = server.negotiate(endpoint, facts, head.transports, head.failed, head.tried, carrier.codec.name)
         if len(server) > known:
-            server.decided(session, choices, head.failed)
+            server.decided(session, choices)
         codec = carrier.codec
         assert isinstance(codec, NativeCodec)
 
