@@ -13,7 +13,7 @@ from .config import INITIAL_WINDOW, Config
 from .errors import LocalProtocolError
 from .frames import Outgoing, Window
 from .lifecycle import Event, State
-from .machine import ACK_DELAY, FOREVER, Listener, SessionMachine
+from .machine import ACK_DELAY, FOREVER, Listener, SessionMachine, shown
 
 __all__ = ["Attach", "ClientMachine", "Uplink"]
 
@@ -27,6 +27,9 @@ class Attach(NamedTuple):
     taken: int
     first: int
 
+    def __repr__(self) -> str:
+        return shown(self)
+
 
 class Uplink(NamedTuple):
     """One uplink batch: what its head says, and the numbered items behind it."""
@@ -37,6 +40,9 @@ class Uplink(NamedTuple):
     first: int
     items: list[Outgoing]
     going: int | None  # the answer to the server's go-away, if it is due
+
+    def __repr__(self) -> str:
+        return shown(self)
 
 
 class ClientMachine(SessionMachine):

@@ -17,7 +17,7 @@ from ..core.client_machine import Attach, ClientMachine, Uplink
 from ..core.config import OPEN_SIZE, Config
 from ..core.errors import Refusal, RemoteProtocolError
 from ..core.frames import BINARY, CLOSE, TEXT, Outgoing, Window
-from ..core.machine import SessionMachine, may_close_with
+from ..core.machine import SessionMachine, may_close_with, shown
 from ..core.server_machine import ServerMachine
 from ..transports import Frame, Transport
 
@@ -235,6 +235,9 @@ class Open(NamedTuple):
     failed: Mapping[str, tuple[str, float]] = {}  # transport → how, and how many seconds ago
     tried: Mapping[str, float] = {}  # transport → seconds it took to get through
 
+    def __repr__(self) -> str:
+        return shown(self)
+
 
 class RequestHead(NamedTuple):
     """An attach (`gen` ≥ 1) or the head of an uplink batch (`gen` 0)."""
@@ -244,6 +247,9 @@ class RequestHead(NamedTuple):
     received: int
     taken: int
     first: int
+
+    def __repr__(self) -> str:
+        return shown(self)
 
 
 def _malformed(what: str) -> RemoteProtocolError:
@@ -546,6 +552,9 @@ class Opened(NamedTuple):
     resume_window: float
     poll_interval: tuple[float, float]
     transports: tuple[Mapping[str, Any], ...]
+
+    def __repr__(self) -> str:
+        return shown(self)
 
     @classmethod
     def parse(cls, text: str) -> Opened:

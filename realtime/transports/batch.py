@@ -13,10 +13,20 @@ from ..core.carrier import Part
 from ..core.errors import RemoteProtocolError
 from .base import Frame
 
-__all__ = ["BatchDecoder", "BatchLines", "LinesDecoder", "decode_batch", "first_frame", "join", "quote"]
+__all__ = [
+    "BatchDecoder",
+    "BatchLines",
+    "LinesDecoder",
+    "decode_batch",
+    "decode_body",
+    "first_frame",
+    "join",
+    "quote",
+]
 
 # So many values for each frame that may be are parsed before they are looked at.
 PLENTY = 8
+ONE_LINE = "a body is one batch on one line; nothing comes behind its line feed"
 NO_ARRAY = "a batch is a JSON array of strings"
 _encode = json.JSONEncoder(ensure_ascii=False).encode
 _decode = json.JSONDecoder().raw_decode  # of what begins with a quotation mark: of one string
@@ -134,7 +144,7 @@ class BatchDecoder:
 
     def _add(self, chunk: bytes) -> None:
         if chunk and self._single and self._complete:
-            raise RemoteProtocolError(4400, "a body is one batch on one line; nothing comes behind its line feed")
+            raise RemoteProtocolError(4400, ONE_LINE)
         self._size += len(chunk)
         if self._size > self._max_bytes:
             raise _too_large(self._max_bytes)
@@ -150,6 +160,20 @@ class BatchDecoder:
     def line(self, line: bytes) -> list[Frame]:
         """The frames of one line; an empty one says nothing."""
         return decode_batch(line, self._max_frames) if line.strip() else []
+
+
+def decode_body(body: bytes, max_frames: int, max_bytes: int) -> list[Frame]:
+    """The frames of a whole body, or of the field of a form or query that stands for one.
+
+    Raises RemoteProtocolError (4400, 4413), for all that a BatchDecoder refuses which reads it piece by piece.
+    """
+    line, _, rest = body.partition(b"\n")
+    if len(line) > max_bytes:
+        raise _too_large(max_bytes)
+    frames = decode_batch(line, max_frames) if line.strip() else []
+    if rest.strip(b"\n"):
+        raise RemoteProtocolError(4400, ONE_LINE)
+    return frames
 
 
 class LinesDecoder(BatchDecoder):

@@ -87,7 +87,7 @@ DOORS: dict[str, Callable[[], Iterator[Door]]] = {
 
 def application(**settings: Any) -> web.Application:
     """An application with every door there is."""
-    rt = realtime.Server(shutdown_timeout=0.3, **settings)
+    rt = realtime.Server(shutdown_timeout=0.3, allowed_origins="*", **settings)
 
     @rt.endpoint("/echo", sockjs=True, engineio="/engine.io")
     async def echo(session: realtime.Session) -> None:
@@ -191,11 +191,9 @@ async def _longest_turn(done: asyncio.Event) -> float:
 
 async def _named(port: int, door: Door) -> Door:
     """The same door, behind which there is a session, where it is one for what SockJS sends."""
-    start, send, path = (
-        door.path.rpartition("_send")[0].rpartition("/") if door.path.endswith("_send") else ("", "", "")
-    )
-    if not start:
+    if not door.path.endswith("_send"):
         return door
+    start, send, path = door.path.removesuffix("_send").rpartition("/")
     name = f"{start.rpartition('/')[0]}/{secrets.token_hex(8)}"
     await ask(port, Door("", "POST", f"{name}/xhr"), [], b"")
     return door._replace(path=f"{name}{send}{path}_send")

@@ -130,6 +130,7 @@ async def test_a_body_is_bounded_more_tightly_until_it_has_named_a_session(place
 
 
 async def test_a_form_is_bounded_likewise(place: Place) -> None:
+    headers = FORM | {"Origin": place.base}
     peer = place.polls()
     await peer.open()
     large = quote("m" + " " * 750_000)
@@ -137,10 +138,10 @@ async def test_a_form_is_bounded_likewise(place: Place) -> None:
     url = place.url("/echo/v1/send")
     for order in ("callback=f&batch={}", "batch={}&callback=f"):
         fields = order.format(quote(json.dumps([peer.uplink_frame()])[:-1] + ',"') + large + quote('"]'))
-        async with place.http.post(url, data=io.BytesIO(fields.encode()), headers=FORM) as answer:
+        async with place.http.post(url, data=io.BytesIO(fields.encode()), headers=headers) as answer:
             assert answer.status == 200, order
         fields = order.format(quote('["usomebody,0,0,1","') + large + quote('"]'))
-        async with place.http.post(url, data=io.BytesIO(fields.encode()), headers=FORM) as answer:
+        async with place.http.post(url, data=io.BytesIO(fields.encode()), headers=headers) as answer:
             assert answer.status == 413, order
 
 
@@ -236,7 +237,7 @@ async def test_a_middleware_may_have_read_the_body(middleware: Any, transport: s
         async with place.http.post(f"{name}/xhr") as answer:
             assert await answer.text() == "o\n"
         for path, data in (("xhr_send", b'["a"]'), ("jsonp_send", {"d": '["b"]'})):
-            async with place.http.post(f"{name}/{path}", data=data) as answer:
+            async with place.http.post(f"{name}/{path}", data=data, headers={"Origin": place.base}) as answer:
                 assert answer.status in (200, 204)
         async with place.http.get(f"{place.base}/engine.io?EIO=4&transport=polling") as answer:
             sid = json.loads((await answer.text())[1:])["sid"]
@@ -244,5 +245,6 @@ async def test_a_middleware_may_have_read_the_body(middleware: Any, transport: s
         async with place.http.post(at, data="4hello") as answer:
             assert (answer.status, await answer.text()) == (200, "ok")
         fields = {"callback": "f", "batch": json.dumps([open_frame()])}
-        async with place.http.post(place.url("/echo/v1/polling"), data=fields) as answer:
+        url = place.url("/echo/v1/polling")
+        async with place.http.post(url, data=fields, headers={"Origin": place.base}) as answer:
             assert '"o{' in (await answer.text()).replace("\\", "")
