@@ -1,7 +1,7 @@
 """Rooms: who is in them, and one send to all of them.
 
-Knows receivers by their id and one method, not sessions or carriers. In memory, for one process; what a room may one day
-have to ask elsewhere is awaited, and goes by ids.
+Knows receivers by their id and one method, not sessions or carriers. In memory, for one process; what a room may
+one day have to ask elsewhere is awaited, and goes by ids.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ class Receiver(Protocol):
 class Room:
     """A named set of sessions. It exists for as long as somebody is in it or holds it.
 
-    `send`, `count` and `members` mean the whole room. `len(room)`, `session in room` and iteration, which cannot wait, mean
-    the members in this process.
+    `send`, `count` and `members` mean the whole room. `len(room)`, `session in room` and iteration, which cannot wait,
+    mean the members in this process.
     """
 
     __slots__ = ("_hub", "name")
@@ -44,7 +44,7 @@ class Room:
         *,
         skip: Receiver | str | Iterable[Receiver | str] = (),
     ) -> int:
-        """Sends a message to everyone in the room but `skip` (a session or its id, or some of them); returns to how many.
+        """Sends a message to everyone in the room but `skip` (a session or its id, or several); returns to how many.
 
         Never waits for a member: one that is full drops or is closed by its endpoint's `on_full`. The message is
         encoded once for all. Raises TypeError or LocalProtocolError for what is not a message.

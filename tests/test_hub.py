@@ -85,7 +85,7 @@ async def test_what_may_be_elsewhere_is_awaited_and_goes_by_id() -> None:
     assert (await room.count(), await room.members()) == (0, frozenset())
     for name in ("one", "two"):
         hub.join(Ear(name), "room")
-    assert (await room.count(), await room.members()) == (2, {"one", "two"})
+    assert (await room.count(), await room.members()) == (2, frozenset(("one", "two")))
 
 
 async def test_what_is_no_message_raises_even_in_an_empty_room() -> None:
