@@ -353,7 +353,9 @@ async def test_a_carriage_return_in_a_form(eio: int) -> None:
         text = "4a\rb\r\n\n\rc"
         payload = text if eio == 4 else f"{len(text)}:{text}"
         form = aiohttp.FormData({"d": payload.replace("\n", r"\n").replace("\r", "\r\n")})
-        async with e.place.http.post(e.url("/engine.io/", "polling", eio, sid=sid, j="0"), data=form) as answer:
+        url = e.url("/engine.io/", "polling", eio, sid=sid, j="0")
+        page = {"Referer": e.place.url("/page")}  # what a form cannot but show
+        async with e.place.http.post(url, data=form, headers=page) as answer:
             assert (answer.status, await answer.text()) == (200, "ok")
         assert await e.get(sid, eio=eio) == (200, payload.encode())
 
