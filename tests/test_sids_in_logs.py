@@ -152,7 +152,7 @@ def test_what_holds_a_sid_does_not_show_it() -> None:
         Attach(sid, 1, 2, 3, 4),
         Uplink(sid, 1, 2, 3, [], None),
         RequestHead(sid, 1, 2, 3, 4),
-        Open(nonce, 1, Window(1, 2), ("sse",), {"token": "a secret"}),
+        Open(nonce, 1, Window(1, 2), ("sse",), b'{"token":"a secret"}'),
         opened,
     ]
     for holder in holders:
