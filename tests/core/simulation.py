@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from realtime.core.carrier import Carrier, Part
+from realtime.core.carrier import Carrier, Part, Shape
 from realtime.core.client_machine import Attach, ClientMachine, Uplink
 from realtime.core.config import Config
 from realtime.core.deadlines import Deadlines
@@ -29,6 +29,7 @@ from realtime.core.errors import Refusal
 from realtime.core.frames import Dropped, Outgoing, Window
 from realtime.core.lifecycle import State
 from realtime.core.machine import SessionMachine
+from realtime.core.proof import ATTACH, Key, Proof
 from realtime.core.registry import Registry
 from realtime.core.server_machine import ServerMachine
 from realtime.protocols.native import (
@@ -44,6 +45,8 @@ from realtime.protocols.native import (
     parse_head,
     parse_refusal,
     refusal_frame,
+    ticket_frame,
+    ticket_frames,
     uplink_frames,
 )
 from realtime.transports import TRANSPORTS, Facts, Frame, WebSocketMessages
@@ -57,6 +60,7 @@ INITIAL = Window(4, 200)
 NONCE = "a-nonce-of-the-client-1"
 
 STREAMS = ("xhr_streaming", "sse", "multipart")
+BY_URL = ("sse", "multipart")
 
 Item: TypeAlias = Frame | None  # what travels on a pipe; None is the end
 
@@ -290,6 +294,11 @@ def hurry(conditions: Conditions, rnd: random.Random) -> None:
 # -- the network -----------------------------------------------------------------------------------------------------
 
 
+def rides(item: Item) -> bool:
+    """Whether this takes no room of its own on a WebSocket: tickets, which come behind something else."""
+    return isinstance(item, str) and item[:1] == ATTACH
+
+
 class Pipe:
     """One direction of a WebSocket: ordered, bounded, and possibly mute, held back or dead."""
 
@@ -305,7 +314,7 @@ class Pipe:
 
     @property
     def writable(self) -> bool:
-        return self.dead or len(self.queue) < self.world.conditions.capacity
+        return self.dead or sum(not rides(item) for item in self.queue) < self.world.conditions.capacity
 
     def write(self, item: Item) -> None:
         if not self.dead:
@@ -317,10 +326,11 @@ class Pipe:
         self.queue.clear()
 
     def deliver(self, count: int = 1_000_000) -> list[Item]:
-        """Brings at most `count` frames to the other side, and returns them."""
+        """Brings at most `count` frames to the other side, and what rides with them; returns them all."""
         delivered: list[Item] = []
-        while self.queue and len(delivered) < count:
+        while self.queue and (count > 0 or rides(self.queue[0])):
             delivered.append(self.queue.popleft())
+            count -= not rides(delivered[-1])
             self._sink(delivered[-1])
         self._drained()
         self.world.settle()
@@ -575,8 +585,9 @@ class Session:
         self.crashed = False
         self.ended_at = FOREVER
         self.highest = 0  # the gen of the newest carrier seen
+        self.arrived: list[Open | RequestHead] = []
         self.machine = ServerMachine(
-            server.config, head.window, self, world.now, sid=sid, nonce=head.nonce, binding="anyone"
+            server.config, head.window, self, world.now, sid=sid, nonce=head.nonce, binding="anyone", key=f"K{len(server.all)}"
         )
         self.app = App(world, self.machine, world.conditions.server, f"S{len(server.all)}.")
 
@@ -790,13 +801,21 @@ class Server:
         session = next(session for session in self.all if session.machine is machine)
         if newest != (head.gen >= session.highest):
             raise Violation(f"gen {head.gen} came after {session.highest}; newest: {newest}")
+        session.arrived.append(head)
         session.highest = max(session.highest, head.gen)
         return machine, newest
 
     def _take_up(self, carrier: Carrier, head: Open | RequestHead, name: str) -> tuple[ServerMachine, bool]:
         now = self.world.now
         if isinstance(head, RequestHead):
-            machine = self.registry.find(head.sid, now)
+            proof = Proof(head.proof)
+            if name in BY_URL:
+                proof = Proof(head.proof, ATTACH, head.gen, repr(tuple(head)).encode())
+            machine = self.registry.find(head.sid, now, proof)
+            if not machine.prove(proof):
+                return machine, False
+            if name not in BY_URL and carrier.codec.shape is not Shape.POLL:
+                carrier.tickets = [self.codecs[name].text(ticket_frame(machine, head.gen + 1))]
             return machine, machine.attach(carrier, head.gen, head.received, head.taken, head.first, now)
         found = self.registry.opened(head.nonce, "anyone", now)
         if found is None:
@@ -814,6 +833,7 @@ class Server:
         machine = found
         codec = self.codecs[name]
         carrier.head = lambda received, taken: codec.text(opened_frame(machine, name, [], received, taken))
+        carrier.tickets = [codec.text(ticket_frame(machine, head.gen + 1))]
         return machine, machine.open(carrier, head.gen, now)
 
     def decode(self, name: str, body: bytes) -> list[Frame]:
@@ -846,15 +866,18 @@ class Server:
         parsed = parse_head(head)
         assert isinstance(parsed, RequestHead)
         try:
-            machine = self.registry.find(parsed.sid, now)
+            machine = self.registry.find(parsed.sid, now, Proof(parsed.proof))
+            machine.prove(Proof(parsed.proof))
         except Refusal as refusal:
-            answer = codec.text(refusal_frame(refusal))
+            answer = [codec.text(refusal_frame(refusal))]
         else:
             if machine.uplink(carrier, parsed.received, parsed.taken, parsed.first, now):
                 for frame in frames:
                     feed_server(machine, carrier, frame, now)
-            answer = machine.uplink_answer(carrier)
-        reply(b"".join(part for part in codec.wrap([answer]) if isinstance(part, bytes)))
+            answer = [machine.uplink_answer(carrier)]
+            if machine.outcome is None:
+                answer += map(codec.text, ticket_frames(machine, frames))
+        reply(b"".join(part for part in codec.wrap(answer) if isinstance(part, bytes)))
         return lambda: None
 
     def flush(self) -> None:
@@ -937,7 +960,9 @@ class Stream:
         self.kind = kind
         self.over = False
         self.carrier = Carrier(client.codecs[kind], NoLink(self._closed), world.now)
-        self.hello: Frame = client.hello(client.machine.start(self.carrier, world.now))
+        ticket = Key(client.machine.ticket())
+        attach = client.machine.start(self.carrier, world.now)
+        self.hello: Frame = client.hello(attach._replace(proof=ticket) if kind in BY_URL else attach)
         self.down = Pipe(world, self.receive, self._drained)
         self.copies: list[ServerStream] = []
         self._decoder = TRANSPORTS[kind].decoder(10_000, 1_000_000)
@@ -1257,9 +1282,34 @@ class Client:
             if self.automatic and turn == self._turn and self.machine.outcome is None:
                 rnd, kinds = self.world.rnd, self.world.conditions.kinds
                 same = kind is not None and rnd.random() < (0.9 if self.world.adverse else 1.0)
-                self.start(kind if kind is not None and same else rnd.choice(kinds))
+                chosen = kind if kind is not None and same else rnd.choice(kinds)
+                if chosen in BY_URL and self.machine.sid and not self.machine.ticket():
+                    self.ask(chosen)
+                else:
+                    self.start(chosen)
 
         self.world.at(self.world.now + wait, go_on)
+
+    def ask(self, kind: str) -> None:
+        """Asks for tickets by a send of its own, and starts this carrier when they have come."""
+        world, codec, machine = self.world, self.codecs["long_polling"], self.machine
+        self._turn += 1
+        parts = [*uplink_frames(codec, machine.aside()), codec.text(f"{ATTACH}{machine.gen + 1}")]
+
+        def answered(body: bytes) -> None:
+            for frame in decode_batch(body, 10_000):
+                self.feed(None, Carrier(codec, NoLink(), world.now), frame)
+            self.go_on_soon(0.0, kind)
+
+        request = Request(world, world.server.send, answered, list(codec.wrap(parts)))
+        self.sends.append(request)
+
+        def timeout() -> None:
+            if not request.over:
+                request.abandon()
+                self.go_on_soon(0.0, kind)
+
+        world.at(world.now + POST_TIMEOUT, timeout)
 
     # uplink
 
@@ -1296,7 +1346,7 @@ class Client:
     def _final_ack(self, again: int) -> None:
         """The server's close is acked by a send; up to three more are tried."""
         world, codec, machine = self.world, self.codecs["long_polling"], self.machine
-        batch = Uplink(machine.sid, *machine.inbox.ack(), machine.outbox.acked + 1, [], None)
+        batch = machine.aside()
         request = Request(world, world.server.send, lambda body: None, list(codec.wrap(uplink_frames(codec, batch))))
         self.sends.append(request)
         if again:

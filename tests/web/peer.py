@@ -84,6 +84,8 @@ class Peer:
         self.nonce = secrets.token_urlsafe(18)
         self.gen = 0
         self.sid = ""
+        self.key = ""
+        self.tickets: dict[int, str] = {}  # gen -> what an attach by URL shows
         self.opened: dict[str, Any] = {}
         self.received = 0  # numbered frames that came
         self.sent: list[str | bytes] = []  # the numbered frames that went
@@ -102,7 +104,11 @@ class Peer:
     def attach_frame(self) -> str:
         """The next attach."""
         self.gen += 1
-        return f"r{self.sid},{self.gen},{self.received},{self._taken},{self.acked + 1}"
+        return f"r{self.sid},{self.gen},{self.received},{self._taken},{self.acked + 1},{self.proof()}"
+
+    def proof(self) -> str:
+        """What an attach with this gen shows."""
+        return self.key
 
     @property
     def _taken(self) -> int:
@@ -116,7 +122,10 @@ class Peer:
             self.acked = max(self.acked, int(frame[1:].split(",")[0]))
         elif frame[:1] == "o":
             self.opened = json.loads(frame[1:])
-            self.sid = self.opened["sid"]
+            self.sid, self.key = self.opened["sid"], self.opened["key"]
+        elif frame[:1] == "k":
+            first, *tickets = frame[1:].split(",")
+            self.tickets.update(enumerate(tickets, int(first)))
         elif frame[:1] == "n":
             self.received = int(frame[1:]) - 1
 
@@ -141,11 +150,11 @@ class Peer:
         raise NotImplementedError
 
     async def news(self) -> str | bytes:
-        """The next frame that is no ack, attach, open, renumbering, ping or pong."""
+        """The next frame that is no ack, attach, open, ticket, renumbering, ping or pong."""
         async with within():
             while True:
                 frame = await self.read()
-                if isinstance(frame, bytes) or frame[:1] not in ("a", "r", "o", "n", "p", "q"):
+                if isinstance(frame, bytes) or frame[:1] not in ("a", "r", "o", "k", "n", "p", "q"):
                     return frame
 
     async def take(self, count: int) -> list[str | bytes]:
@@ -261,7 +270,7 @@ class HttpPeer(Peer):
 
     def uplink_frame(self) -> str:
         """The head of the next uplink batch."""
-        return f"u{self.sid},{self.received},{self._taken},{self.acked + 1}"
+        return f"u{self.sid},{self.received},{self._taken},{self.acked + 1},{self.key}"
 
     async def open(self, **changes: Any) -> dict[str, Any]:
         answer = await self.post(self.transport, ["o" + json.dumps(self.open_object(**changes))])
