@@ -311,8 +311,8 @@ class NativeRoutes(Door):
         head, frames = await self._read(request, endpoint, reply)
         if isinstance(head, Open) or head.gen:
             raise RemoteProtocolError(4400, "a send starts with u<sid>,<received>,<taken>,<first>,<key>")
-        if request.method == "GET" and any(frame[:1] == "t" for frame in frames):
-            raise RemoteProtocolError(4400, NO_AUTH_HERE)
+        if request.method == "GET":
+            _check_script(frames)
         proof = _proof(request, head, frames)
         session, due = await self._find(request, endpoint, head.sid, proof, _renewal(frames))
         machine = session._machine
@@ -497,7 +497,7 @@ class NativeRoutes(Door):
                 return session  # what comes so late changes nothing
             machine = session._machine
             now = server.clock.now()
-            if codec.shape is not Shape.POLL and not proof.use:
+            if codec.shape is Shape.DUPLEX:  # which may fail where a URL gets through
                 carrier.tickets = [codec.text(ticket_frame(machine, head.gen + 1))]
             try:
                 machine.attach(carrier, head.gen, head.received, head.taken, head.first, now)
@@ -652,6 +652,15 @@ def _check_url(head: Open | RequestHead) -> None:
     """URLs are logged. Raises RemoteProtocolError (4400) for auth data in one."""
     if isinstance(head, Open) and head.auth is not None:
         raise RemoteProtocolError(4400, NO_AUTH_HERE)
+
+
+def _check_script(frames: Sequence[Frame]) -> None:
+    """What a send by URL may say behind its head. Raises RemoteProtocolError (4400)."""
+    kinds = {frame[:1] for frame in frames}
+    if "t" in kinds:
+        raise RemoteProtocolError(4400, NO_AUTH_HERE)
+    if not kinds & {"m", "b", "d", "c"}:  # its ticket is good for the first of them
+        raise RemoteProtocolError(4400, "a send by URL brings a message; acks go by POST, a form, or with an attach")
 
 
 def _reads_only_success(request: web.Request, transport: Transport) -> bool:

@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from realtime.core.carrier import Carrier, Part, Shape
+from realtime.core.carrier import Carrier, Part
 from realtime.core.client_machine import Attach, ClientMachine, Uplink
 from realtime.core.config import Config
 from realtime.core.deadlines import Deadlines
@@ -587,7 +587,14 @@ class Session:
         self.highest = 0  # the gen of the newest carrier seen
         self.arrived: list[Open | RequestHead] = []
         self.machine = ServerMachine(
-            server.config, head.window, self, world.now, sid=sid, nonce=head.nonce, binding="anyone", key=f"K{len(server.all)}"
+            server.config,
+            head.window,
+            self,
+            world.now,
+            sid=sid,
+            nonce=head.nonce,
+            binding="anyone",
+            key=f"K{len(server.all)}",
         )
         self.app = App(world, self.machine, world.conditions.server, f"S{len(server.all)}.")
 
@@ -814,7 +821,7 @@ class Server:
             machine = self.registry.find(head.sid, now, proof)
             if not machine.prove(proof):
                 return machine, False
-            if name not in BY_URL and carrier.codec.shape is not Shape.POLL:
+            if name == "websocket":
                 carrier.tickets = [self.codecs[name].text(ticket_frame(machine, head.gen + 1))]
             return machine, machine.attach(carrier, head.gen, head.received, head.taken, head.first, now)
         found = self.registry.opened(head.nonce, "anyone", now)

@@ -20,6 +20,7 @@ from aiohttp import WSMsgType
 from yarl import URL
 
 from ..patience import within
+from .proof import GETS
 
 __all__ = ["PEERS", "Answer", "Cut", "HttpPeer", "Peer", "StreamPeer", "WebSocketPeer", "batch", "batch_of"]
 
@@ -298,6 +299,15 @@ class HttpPeer(Peer):
     async def resume(self) -> None:
         """The next poll does it."""
 
+    async def ask(self) -> None:
+        """Asks for tickets, where the next attach wants one and there is none."""
+        if self.transport in GETS and self.gen + 1 not in self.tickets:
+            for frame in (await HttpPeer.post(self, "send", [self.uplink_frame(), f"k{self.gen + 1}"])).frames:
+                self.note(frame)
+
+    def proof(self) -> str:
+        return self.tickets[self.gen] if self.transport in GETS else self.key
+
     async def send(self, *frames: str | bytes) -> Answer:
         texts = [frame if isinstance(frame, str) else "b" + base64.b64encode(frame).decode() for frame in frames]
         head = self.uplink_frame()
@@ -314,6 +324,7 @@ class HttpPeer(Peer):
 
     async def poll(self, *frames: str) -> Answer:
         """One poll, as it is; what it brings is noted, and left to be read."""
+        await self.ask()
         answer = await self.post(self.transport, [self.attach_frame(), *frames])
         self._keep(answer)
         return answer
@@ -364,6 +375,7 @@ class StreamPeer(HttpPeer):
         return self.opened
 
     async def resume(self) -> None:
+        await self.ask()
         await self.start(self.attach_frame())
 
     async def start(self, *frames: str) -> None:
@@ -456,6 +468,12 @@ class JsonpPeer(HttpPeer):
         if where != "jsonp" and not self.scripts:
             return await super().post(where, body, **options)
         frames = json.loads(body) if isinstance(body, bytes) else body
+        if where == "send" and not any(frame[:1] in NUMBERED for frame in frames):
+            return await HttpPeer.post(self, where, frames, **options)
+        if where == "send":
+            asked = await HttpPeer.post(self, where, [frames[0], f"s{self.acked + 1}"])
+            (ticket,) = (frame.split(",")[1] for frame in asked.frames if frame[:1] == "s")
+            frames = [frames[0].replace(self.key, ticket), *frames[1:]]
         said = frames[0] if where == "jsonp" else json.dumps(frames)
         name = "frame" if where == "jsonp" else "batch"
         url = f"{self.url}/v1/{where}?callback=take&{name}={quote(said, safe='', errors='surrogatepass')}"

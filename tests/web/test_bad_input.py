@@ -22,6 +22,7 @@ import realtime
 from ..patience import arrives, leap
 from .peer import Answer, Cut, HttpPeer, Peer, StreamPeer, WebSocketPeer, batch
 from .place import Place, eventually, serving
+from .proof import attach_frame, uplink_frame
 
 pytestmark = pytest.mark.usefixtures("quiet_log")
 
@@ -392,10 +393,10 @@ async def test_a_protocol_error_in_a_poll(transport: str, place: Place, frames: 
 async def test_an_absurd_ack_in_a_head(transport: str, place: Place) -> None:
     peer, session = await place.parked(transport)
     if isinstance(peer, HttpPeer):
-        answer = await peer.post("send", [f"u{peer.sid},5,0,1", "mx"])
+        answer = await peer.post("send", [uplink_frame(session, 5, 0, 1), "mx"])
         assert answer.refusal == (400, 1002, "session")
         peer, session = await place.parked(transport)
-    head = f"r{peer.sid},7,5,0,1"
+    head = attach_frame(session, transport, 7, 5, 0, 1)
     assert await refused(peer, head) == (at_first(transport, 400), 1002, "session")
     assert session.close_code == 1002
 
@@ -403,14 +404,14 @@ async def test_an_absurd_ack_in_a_head(transport: str, place: Place) -> None:
 async def test_a_gap_in_a_post_is_innocent_and_on_a_websocket_an_error(place: Place) -> None:
     peer, session = await place.parked("polling")
     assert isinstance(peer, HttpPeer)
-    assert await peer.post("send", [f"u{peer.sid},0,0,3", "mthree"]) == (200, ["a0,0"])
-    assert (await peer.post("polling", [f"r{peer.sid},5,0,0,3", "mthree"])).frames == ["r0,0"]
+    assert await peer.post("send", [uplink_frame(session, 0, 0, 3), "mthree"]) == (200, ["a0,0"])
+    assert (await peer.post("polling", [attach_frame(session, "polling", 5, 0, 0, 3), "mthree"])).frames == ["r0,0"]
     await peer.send("mone")
     assert await session.receive() == "one"
     jumper = place.websocket("/park")
     jumper.sid = peer.sid
     await jumper.connect()
-    await jumper.send(f"r{peer.sid},9,0,0,5", "mfive")
+    await jumper.send(attach_frame(session, "websocket", 9, 0, 0, 5), "mfive")
     assert await x_of(jumper) == (1002, "session")
 
 
@@ -499,7 +500,7 @@ async def test_further_fields_are_ignored(transport: str, place: Place) -> None:
     assert await session.receive() == "one"
     other = place.peer(transport, "/park")
     other.sid = peer.sid
-    frame = f"r{peer.sid},9,0,0,2,more,and more"
+    frame = attach_frame(session, transport, 9, 0, 0, 2) + ",more,and more"
     if isinstance(other, WebSocketPeer):
         await other.connect()
         await other.send(frame)
@@ -513,7 +514,7 @@ async def test_further_fields_are_ignored(transport: str, place: Place) -> None:
         assert isinstance(other, HttpPeer)
         session.send_nowait("wake")
         assert (await other.post(transport, [frame])).frames == ["r1,1", "mwake"]
-        assert (await other.post("send", [f"u{peer.sid},1,1,2,more"])).frames == ["a1,1"]
+        assert (await other.post("send", [uplink_frame(session, 1, 1, 2) + ",more"])).frames == ["a1,1"]
 
 
 async def test_duplicates_are_dropped(transport: str, place: Place) -> None:
@@ -894,7 +895,7 @@ async def test_requests_in_a_row_on_one_connection(place: Place) -> None:
     await peer.open()
     async with Raw(place) as raw:
         for number in range(3):
-            body = batch(f"u{peer.sid},0,0,{number + 1}", f"m{number}")
+            body = batch(f"u{peer.sid},0,0,{number + 1},{peer.key}", f"m{number}")
             await raw.post("send", body, f"Content-Length: {len(body)}")
         assert [(await raw.answer()).status for _ in range(3)] == [200, 200, 200]
     assert await peer.take(3) == ["m0", "m1", "m2"]
