@@ -58,7 +58,6 @@ RENEWED = "t"  # the server's answer to a `t`
 _NONCE = re.compile(r"[A-Za-z0-9_-]{22,64}")
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _SID = re.compile(r"[A-Za-z0-9_.-]{1,128}")
-_KEY = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _compact = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
@@ -562,7 +561,7 @@ class Opened(NamedTuple):
             raise RemoteProtocolError(1002, f"the server's o cannot be read: {error!r}") from None
         if not _is_sid(opened.sid):
             raise RemoteProtocolError(1002, "the server's o has no proper sid")
-        if not _KEY.fullmatch(opened.key):
+        if not _is_sid(opened.key):
             raise RemoteProtocolError(1002, "the server's o has no proper key")
         sizes = (*opened.window, opened.max_size, *opened.max_batch)
         if not all(map(_is_number, opened.ack)) or not all(_is_number(size) and size >= 1 for size in sizes):

@@ -213,7 +213,7 @@ def test_what_a_server_says_of_itself_is_what_a_client_reads() -> None:
         ({"sid": "a b"}, "proper sid"),
         ({"sid": None}, "proper sid"),
         ({"key": None}, "proper key"),
-        ({"key": "a.b"}, "proper key"),
+        ({"key": "a b"}, "proper key"),
         ({"ack": [0]}, "cannot be read"),
         ({"ack": ["0", 0]}, "wrong numbers"),
         ({"window": [16, 65_536, 1]}, "cannot be read"),

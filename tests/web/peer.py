@@ -19,6 +19,9 @@ import aiohttp
 from aiohttp import WSMsgType
 from yarl import URL
 
+import realtime
+from realtime.core.proof import ATTACH, ticket
+
 from ..patience import within
 from .proof import GETS
 
@@ -114,6 +117,11 @@ class Peer:
     @property
     def _taken(self) -> int:
         return self.received
+
+    def join(self, session: realtime.Session, gen: int) -> None:
+        """Knows what the session's own client knows, which has used the gens up to this one."""
+        self.sid, self.key, self.gen = session.id, session._machine.key, gen
+        self.tickets = {later: ticket(self.key, ATTACH, later) for later in range(gen, gen + 9)}
 
     def note(self, frame: str | bytes) -> None:
         """Keeps the books of a frame that came."""
@@ -306,7 +314,7 @@ class HttpPeer(Peer):
                 self.note(frame)
 
     def proof(self) -> str:
-        return self.tickets[self.gen] if self.transport in GETS else self.key
+        return self.tickets.get(self.gen, "") if self.transport in GETS else self.key
 
     async def send(self, *frames: str | bytes) -> Answer:
         texts = [frame if isinstance(frame, str) else "b" + base64.b64encode(frame).decode() for frame in frames]
@@ -472,8 +480,8 @@ class JsonpPeer(HttpPeer):
             return await HttpPeer.post(self, where, frames, **options)
         if where == "send":
             asked = await HttpPeer.post(self, where, [frames[0], f"s{self.acked + 1}"])
-            (ticket,) = (frame.split(",")[1] for frame in asked.frames if frame[:1] == "s")
-            frames = [frames[0].replace(self.key, ticket), *frames[1:]]
+            (given,) = (frame.split(",")[1] for frame in asked.frames if frame[:1] == "s")
+            frames = [frames[0].replace(self.key, given), *frames[1:]]
         said = frames[0] if where == "jsonp" else json.dumps(frames)
         name = "frame" if where == "jsonp" else "batch"
         url = f"{self.url}/v1/{where}?callback=take&{name}={quote(said, safe='', errors='surrogatepass')}"
