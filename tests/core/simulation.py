@@ -1363,6 +1363,20 @@ class Client:
 # -- the world ---------------------------------------------------------------------------------------------------------
 
 
+def _body(codec: NativeCodec, parts: Sequence[Part]) -> bytes:
+    return b"".join(part for part in codec.wrap(parts) if isinstance(part, bytes))
+
+
+def _picture(machine: ServerMachine) -> tuple[object, ...]:
+    """All that a request could change of a session."""
+    outbox, inbox = machine.outbox, machine.inbox
+    return (
+        (machine.outcome, machine.state, machine.used, machine.gen, machine.transport, machine.carrier),
+        (machine.contact, machine.absent_at, machine.closing, machine.peer_last),
+        (outbox.last, outbox.acked, outbox.taken, inbox.received, inbox.ack(), len(inbox)),
+    )
+
+
 class World:
     """Everything, and time."""
 
@@ -1374,6 +1388,7 @@ class World:
         self.steps = 0
         self.crashed = False
         self.drained = False
+        self.forged = 0
         self._heap: list[tuple[float, int, Callable[[], object]]] = []
         self._sweeps: dict[Deadlines, float] = {}
         self.server = Server(self)
@@ -1478,6 +1493,46 @@ class World:
             client.start(rnd.choice(self.conditions.kinds))
         elif choice < 0.85 and self.conditions.crash:
             self.crash()
+
+    def forge(self, rnd: random.Random) -> None:
+        """Somebody who knows the sid, and all URLs that have arrived, says what was never said: nothing changes."""
+        if self.session is None or self.session.crashed:
+            return
+        machine, server = self.session.machine, self.server
+        gen = machine.gen + rnd.choice((-1, 0, 1, 2))
+        first = machine.inbox.received + rnd.choice((0, 1))
+        shown = Key(rnd.choice(("", "K", "K1", machine.key + "x", machine.key.lower())))
+        head = RequestHead(machine.sid, max(1, gen), machine.outbox.last, 0, first or 1, shown)
+        logged = [head for head in self.session.arrived if isinstance(head, RequestHead) and head.proof != machine.key]
+        name = rnd.choice(("websocket", *STREAMS, "long_polling", "polling", "send"))
+        if name in BY_URL and logged:
+            head = rnd.choice(logged)
+            change = rnd.choice(("gen", "received", "taken", "first"))
+            head = head._replace(**{change: getattr(head, change) + rnd.choice((1, 2, 7))})  # type: ignore[arg-type]
+        elif name in BY_URL:
+            head = head._replace(proof=rnd.choice((machine.key, shown)))
+        before, said = _picture(machine), []
+        attach = attach_frame(Attach(head.sid, head.gen, head.received, head.taken, head.first, head.proof))
+        if name == "send":
+            uplink = Uplink(
+                head.sid, head.received, head.taken, head.first, [Outgoing.message("forged")], None, head.proof
+            )
+            server.send(
+                _body(server.codecs["long_polling"], uplink_frames(server.codecs["long_polling"], uplink)), said.append
+            )
+        elif name in ("long_polling", "polling"):
+            codec = server.codecs[name]
+            server.poll(name, _body(codec, [codec.text(attach), codec.text("mforged")]), said.append)
+        else:
+            down = Pipe(self, lambda item: None, lambda: None)
+            down.mute = True
+            if name == "websocket":
+                ServerSocket(server, down).receive(attach)
+            else:
+                ServerStream(server, name, attach, down)
+        if _picture(machine) != before:
+            raise Violation(f"a forged {name} changed the session: {attach}")
+        self.forged += 1
 
     def cut(self, socket: ClientSocket) -> None:
         """A WebSocket breaks: what was under way is lost, or not; each side notices soon, late or never."""
@@ -1682,9 +1737,12 @@ def play(seed: int, change: Change | None = None) -> World:
     world = World(drawn, seed)
     client = world.client
 
+    forger = random.Random(f"forger of {seed}")
+
     def fault() -> None:
         if world.now < drawn.until:
             world.fault()
+            world.forge(forger)
             world.at(world.now + world.rnd.random() * 2 * drawn.fault_every, fault)
 
     def hasten() -> None:

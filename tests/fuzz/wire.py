@@ -11,7 +11,7 @@ from realtime.core.errors import http_status
 from realtime.transports import TRANSPORTS
 from realtime.transports.batch import decode_batch
 
-__all__ = ["Finding", "judge", "sid_of"]
+__all__ = ["Finding", "judge", "key_of", "sid_of"]
 
 STATUS = re.compile(rb"HTTP/\d\.\d (\d{3}) [^\r\n]*")
 FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+): ?([^\r\n\0]*)")
@@ -212,5 +212,14 @@ def _websocket(said: bytes) -> None:
 
 def sid_of(said: bytes) -> str:
     """The sid in an answer to an open, whatever carried it; empty without one."""
-    found = re.search(rb'\\*"sid\\*": ?\\*"([A-Za-z0-9_.-]+)', said)
+    return _member("sid", said)
+
+
+def key_of(said: bytes) -> str:
+    """The session's key, likewise."""
+    return _member("key", said)
+
+
+def _member(name: str, said: bytes) -> str:
+    found = re.search(rb'\\*"%s\\*": ?\\*"([A-Za-z0-9_.-]+)' % name.encode(), said)
     return found[1].decode() if found else ""
