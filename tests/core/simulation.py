@@ -1501,25 +1501,24 @@ class World:
         machine, server = self.session.machine, self.server
         gen = machine.gen + rnd.choice((-1, 0, 1, 2))
         first = machine.inbox.received + rnd.choice((0, 1))
-        shown = Key(rnd.choice(("", "K", "K1", machine.key + "x", machine.key.lower())))
+        shown = Key(rnd.choice(("", "K", "nobody's", machine.key + "x", machine.key.lower())))
         head = RequestHead(machine.sid, max(1, gen), machine.outbox.last, 0, first or 1, shown)
         logged = [head for head in self.session.arrived if isinstance(head, RequestHead) and head.proof != machine.key]
         name = rnd.choice(("websocket", *STREAMS, "long_polling", "polling", "send"))
         if name in BY_URL and logged:
             head = rnd.choice(logged)
             change = rnd.choice(("gen", "received", "taken", "first"))
-            head = head._replace(**{change: getattr(head, change) + rnd.choice((1, 2, 7))})  # type: ignore[arg-type]
+            head = head._replace(**{change: getattr(head, change) + rnd.choice((1, 2, 7))})
         elif name in BY_URL:
             head = head._replace(proof=rnd.choice((machine.key, shown)))
-        before, said = _picture(machine), []
+        before = _picture(machine)
+        said: list[bytes] = []
         attach = attach_frame(Attach(head.sid, head.gen, head.received, head.taken, head.first, head.proof))
         if name == "send":
-            uplink = Uplink(
-                head.sid, head.received, head.taken, head.first, [Outgoing.message("forged")], None, head.proof
-            )
-            server.send(
-                _body(server.codecs["long_polling"], uplink_frames(server.codecs["long_polling"], uplink)), said.append
-            )
+            codec = server.codecs["long_polling"]
+            forged = [Outgoing.message("forged")]
+            batch = Uplink(head.sid, head.received, head.taken, head.first, forged, None, head.proof)
+            server.send(_body(codec, uplink_frames(codec, batch)), said.append)
         elif name in ("long_polling", "polling"):
             codec = server.codecs[name]
             server.poll(name, _body(codec, [codec.text(attach), codec.text("mforged")]), said.append)
