@@ -2,7 +2,7 @@
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint fast client bench fuzz matrix clean
+.PHONY: demo test lint fast client bench fuzz matrix campaign clean
 
 demo: $(VENV)/.demo
 	@exec $(BIN)/realtime demo
@@ -38,6 +38,11 @@ fuzz: $(VENV)/.dev
 # Every browser engine under every fault; takes about ten minutes, and writes docs/browsers.md.
 matrix: $(VENV)/.dev
 	$(BIN)/python -m tests.browsers.matrix --write $(ARGS)
+
+# Random faults between pages in real browsers and a server; takes some minutes. `make campaign ARGS="--faults 20000"`
+# for more, "--seed 2" for others, "--seed 2 --only 47 --engine firefox" for one run again.
+campaign: $(VENV)/.dev
+	$(BIN)/python -m tests.browsers.campaign $(ARGS)
 
 $(VENV)/.demo: pyproject.toml
 	@VENV=$(VENV) sh .ci/setup ""

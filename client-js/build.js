@@ -93,8 +93,7 @@ export function options(format, file, banner, map, nameCache) {
     compress: {
       passes: 3,
       keep_fargs: false,
-      hoist_funs: script,
-      hoist_vars: script,
+      reduce_funcs: script, // in a module it costs more than it saves
       pure_getters: true, // no getter in the source does anything
       // A bundler drops statements, not halves of them.
       sequences: script,

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import functools
+import inspect
 import logging
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
+from weakref import ReferenceType
 
 from .clock import Clock, SystemClock, Timer
 from .core.config import Config
@@ -28,6 +31,7 @@ from .core.registry import Registry
 from .core.server_machine import ServerMachine
 from .hub import Hub, Room
 from .protocols.engineio.options import EngineIO
+from .protocols.raw import check_subprotocols
 from .protocols.sockjs import SockJS
 from .session import Endpoint, Handler, Session, SessionRequest
 from .transports import TRANSPORTS
@@ -46,6 +50,8 @@ A = TypeVar("A", bound=Authorize)
 GRAIN = 0.05
 # What failed for a network: demoted for 30 s at first, 10 min at most; so many networks are remembered.
 MEMORY = (30.0, 600.0, 4096)
+# So many withdrawals are remembered, for requests that were on their way.
+MOST_WITHDRAWN = 4096
 # A WebSocket that lived so long, in seconds, got through; one that was cut before did not.
 GOOD_LIFE = 10.0
 
@@ -96,6 +102,9 @@ class Server:
         self.on_endpoint: list[Callable[[Endpoint], None]] = []  # web/ gives an endpoint routes of its own
         self._memory = Memory(*MEMORY)
         self._authorize: Authorize | None = None
+        self.withdrawals = 0  # how many there were: a request knows how many it has seen
+        self._withdrawn: dict[str, tuple[int, str]] = {}  # the latest of an identity, and its reason
+        self._all_withdrawn = 0  # of those before this one, not all are remembered
         self._observer: Observer | None = None
         self._registry = Registry(self.config)
         self._sessions: dict[str, Session] = {}
@@ -104,6 +113,8 @@ class Server:
         self._deadlines = Deadlines()
         self._timer: Timer | None = None
         self._timer_at = float("inf")
+        self._loop: asyncio.AbstractEventLoop | None = None  # in which it was started
+        self.application: ReferenceType[object] | None = None  # that it is set up in, until that shuts down
 
     # -- what applications use -------------------------------------------------------------------------------------
 
@@ -114,15 +125,19 @@ class Server:
         sockjs: SockJS | bool = False,
         engineio: EngineIO | str | None = None,
         raw: bool = True,
+        subprotocols: Sequence[str] = (),
         **settings: Any,
     ) -> Callable[[H], H]:
         """Registers a handler for sessions at `path`, below the prefix given to setup().
 
         `sockjs` lets SockJS clients in as well: True, or SockJS(…) with its options. `engineio` lets in those of
         Engine.IO, at a path of its own from the application's root: "/engine.io", or EngineIO(path=…, …).
-        Unless `raw` is False, plain WebSocket clients come in too, where `transports` has "websocket". Other keyword
-        arguments override the server's settings for this endpoint. Raises LocalProtocolError for a path that is taken,
-        does not start with "/" or ends with one, and for a setting out of bounds; TypeError for an unknown setting.
+        Unless `raw` is False, plain WebSocket clients come in too, where `transports` has "websocket". `subprotocols`
+        names what is spoken with them ("v12.stomp", "mqtt", …; RFC 6455 §1.9), first choice first: of these the first
+        that a client offers is agreed on, and is `session.subprotocol`. Other keyword arguments override the server's
+        settings for this endpoint. Raises LocalProtocolError for a path that is taken, does not start with "/" or ends
+        with one, for a setting out of bounds, and, from the decorator, for an Engine.IO path once the application has
+        started; TypeError for an unknown setting, and for a handler that is no coroutine function.
         """
         if not path.startswith("/") or path.endswith("/") or "{" in path:
             raise LocalProtocolError(f'an endpoint\'s path starts with "/" and does not end with one: {path!r}')
@@ -131,6 +146,9 @@ class Server:
         for name in SERVER_SETTINGS & settings.keys():
             raise TypeError(f"{name} is a setting of the whole server: give it to realtime.Server()")
         config = _configure(self.config, settings)
+        spoken = check_subprotocols(subprotocols)
+        if spoken and not (raw and "websocket" in config.transports):
+            raise LocalProtocolError("subprotocols are for bare WebSockets, which this endpoint does not take")
         sockjs_options = SockJS() if sockjs is True else sockjs or None
         engineio_options = None if engineio is None else EngineIO.of(engineio)
         for other in self.endpoints.values():
@@ -138,10 +156,19 @@ class Server:
                 raise LocalProtocolError(f"there is an Engine.IO endpoint at {engineio_options.route!r} already")
 
         def register(handler: H) -> H:
-            endpoint = Endpoint(path, handler, config, sockjs=sockjs_options, engineio=engineio_options, raw=raw)
-            self.endpoints[path] = endpoint
-            for added in self.on_endpoint:
+            _check_coroutine(handler, f"the handler of {path!r}")
+            endpoint = Endpoint(
+                path,
+                handler,
+                config,
+                sockjs=sockjs_options,
+                engineio=engineio_options,
+                raw=raw,
+                subprotocols=spoken,
+            )
+            for added in self.on_endpoint:  # these may refuse
                 added(endpoint)
+            self.endpoints[path] = endpoint
             return handler
 
         return register
@@ -152,27 +179,49 @@ class Server:
         It gets the SessionRequest, with `auth` as the client gave it when it opened (or renewed it since), and returns
         the identity (a string, or None for nobody in particular) or raises realtime.Unauthorized. Later requests of
         another identity are refused. A request with the Cookie and Authorization that its session was last authorised
-        with, less than authorize_ttl seconds ago, is not asked about; one with neither always is. Cookies are hidden
-        from it where any site could have made a browser send them (docs/protocol.md §9). Should it raise anything else,
-        that is logged, and the client is told to come back later.
+        with, less than authorize_ttl seconds ago, is not asked about; one with neither always is. The hook may take its
+        time: an open that its client repeats meanwhile, with the same auth data, credentials, query and address, gets
+        the same answer, and one whose client has left by then opens nothing. Cookies, and what a browser logs in with
+        by itself (Basic and the like), are hidden from it where any site could have made a browser send them
+        (docs/protocol.md §9). Should it raise anything else, that is logged, and the client is told to come back later.
+        Raises TypeError for a hook that is no coroutine function.
         """
+        _check_coroutine(hook, "the authorize hook")
         self._authorize = hook
         return hook
 
     async def close_identity(self, identity: str, code: int = 4401, reason: str = "") -> int:
         """Ends all sessions of an identity in this process, at once; returns how many there were.
 
-        What was not delivered is lost, and the client is told `code` and `reason`. Clients may open again unless the
-        authorize hook refuses them. Raises LocalProtocolError for a code that applications may not use.
+        What was not delivered is lost, and the client is told `code` and `reason`. Opens about which the authorize
+        hook is being asked now are refused (4401) if it says that they are this identity's. Clients may open again
+        unless the hook refuses them. Raises LocalProtocolError for a code that applications may not use.
         """
         check_close_code(code)
         if not isinstance(identity, str):
             raise TypeError(f"an identity is a str, not {type(identity).__name__}")
         sessions = [session for session in self.sessions if session.identity == identity]
         now = self.clock.now()
+        reason = reason or "the identity was withdrawn"
         for session in sessions:
-            session._machine.end(code, reason or "the identity was withdrawn", now)
+            session._machine.end(code, reason, now)
+        self.withdrawals += 1
+        self._withdrawn.pop(identity, None)
+        self._withdrawn[identity] = self.withdrawals, reason
+        if len(self._withdrawn) > MOST_WITHDRAWN:
+            self._all_withdrawn, _ = self._withdrawn.pop(next(iter(self._withdrawn)))
         return len(sessions)
+
+    def _check_withdrawn(self, identity: str | None, request: SessionRequest) -> None:
+        """Raises Refusal when the identity was withdrawn since this request came: what the hook says of it may be
+        older than that."""
+        if identity is None:
+            return
+        when, reason = self._withdrawn.get(identity, (0, ""))
+        if when > request.withdrawals:
+            raise Refusal(4401, reason)
+        if self._all_withdrawn > request.withdrawals:
+            raise Refusal(4503, "too many identities were withdrawn meanwhile; come back later")
 
     def room(self, name: str) -> Room:
         """The room of this name: `await rt.room("lobby").send("hello")`."""
@@ -225,6 +274,11 @@ class Server:
             self._observer.refused(code)
 
     # -- what web/ uses: sessions ----------------------------------------------------------------------------------
+
+    @property
+    def asks(self) -> bool:
+        """Whether the application says who clients are, which may take a while."""
+        return self._authorize is not None
 
     def check_rate(self, address: str) -> None:
         """Counts an attempt to open from this address. Raises Refusal (4429) when it makes too many."""
@@ -297,7 +351,7 @@ class Server:
         tried: Mapping[str, float] | None = None,
         taken: str = "",
     ) -> list[Choice]:
-        """The ranked list for a client: which transports it is offered, and why."""
+        """All transports in the order of the policy, each with a verdict for this client, and why."""
         now = self.clock.now()
         evidence = Evidence(
             http_version=request.http_version,
@@ -322,17 +376,18 @@ class Server:
         elif not session.closed and session._machine.closing is None and not self.closing:
             self.note_failure(session.request.remote, transport, f"cut after {lived:.1f} s")
 
-    def decided(self, session: Session, choices: Sequence[Choice], failed: Mapping[str, tuple[str, float]]) -> None:
-        """A new session's transports are settled: shown to the handler, logged, and what failed is remembered."""
+    def decided(self, session: Session, choices: Sequence[Choice]) -> None:
+        """A new session's transports are settled: shown to the handler, and logged.
+
+        What the client says has failed counts in its own choices. Others of its network are not told: anybody could
+        say so, in any words.
+        """
         session._choices = tuple(choices)
-        for name, (how, ago) in failed.items():
-            if name in TRANSPORTS and ago < MEMORY[0]:
-                self.note_failure(session.request.remote, name, how)
         negotiation_log.info(
             "session %s at %s: %s",
-            session.id,
+            session.label,
             session.path,
-            "; ".join(f"{choice.name} {choice.verdict} ({choice.reason})" for choice in choices),
+            "; ".join(f"{choice.name} {choice.verdict} ({choice.reason_for_others})" for choice in choices),
         )
 
     def open(
@@ -359,6 +414,7 @@ class Server:
             return self._sessions[machine.sid]
         if self.closing or self.draining:
             raise Refusal(4503, "the server is shutting down; come back later")
+        self._check_withdrawn(identity, request)
         self._registry.check_room(identity, address)
         session = Session(self, endpoint, self.hub, request)
         sid = f"{self.worker}.{secrets.token_urlsafe(18)}"
@@ -384,7 +440,7 @@ class Server:
         self._tasks[session] = asyncio.get_running_loop().create_task(
             self._handle(endpoint, session), name=f"realtime handler {endpoint.path}"
         )
-        session_log.debug("= session %s opened at %s", sid, endpoint.path)
+        session_log.debug("= session %s opened at %s", session.label, endpoint.path)
         return session
 
     async def route(self, sid: str, proof: Proof | None = None) -> Session:
@@ -430,7 +486,7 @@ class Server:
             self._tasks.pop(session, None)
 
     def _handler_failed(self, session: Session, error: BaseException) -> None:
-        session_log.error("the handler of session %s raised", session.id, exc_info=error)
+        session_log.error("the handler of session %s raised", session.label, exc_info=error)
         session._machine.close(1011, "the handler failed", self.clock.now())
 
     # -- what sessions use (session.Runtime) -----------------------------------------------------------------------
@@ -456,7 +512,7 @@ class Server:
             try:
                 session._machine.flush(now)
             except Exception:  # the others' turn must come
-                log.exception("session %s could not be flushed", session.id)
+                log.exception("session %s could not be flushed", session.label)
                 session._machine.end(1011, "the server failed", now)
         if observer is not None:
             observer.flushed(time.perf_counter() - started)
@@ -488,7 +544,7 @@ class Server:
         machine = session._machine
         now = self.clock.now()
         assert machine.outcome is not None
-        session_log.debug("= session %s ended with %d %s", machine.sid, machine.outcome.code, machine.outcome.reason)
+        session_log.debug("= session %s ended with %d %s", machine.label, machine.outcome.code, machine.outcome.reason)
         self._registry.bury(machine, now)
         self._sessions.pop(machine.sid, None)
         if self._observer is not None:
@@ -503,8 +559,25 @@ class Server:
     # -- the end ---------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """The application starts (again)."""
+        """The application starts (again). What an event loop has left behind that was closed without a shutdown is
+        forgotten: nobody could go on with it, or end it."""
+        loop = asyncio.get_running_loop()
+        if self._loop is not None and self._loop is not loop and self._loop.is_closed():
+            self._forget()
+        self._loop = loop
         self.closing = self.draining = False
+
+    def _forget(self) -> None:
+        if self._sessions:
+            log.warning("%d sessions of an event loop that was closed before are forgotten", len(self._sessions))
+        for session in self._sessions.values():
+            self.hub.leave_all(session)
+        self._registry = Registry(self.config)
+        self._sessions = {}
+        self._tasks = {}
+        self._dirty = []
+        self._deadlines = Deadlines()
+        self._timer, self._timer_at = None, float("inf")
 
     async def shutdown(self) -> None:
         """Ends every session with 1001, within shutdown_timeout whatever the clients do."""
@@ -550,6 +623,21 @@ class Server:
 
     def __repr__(self) -> str:
         return f"<Server with {len(self.endpoints)} endpoints, {len(self)} sessions>"
+
+
+def _check_coroutine(function: object, what: str) -> None:
+    """Raises TypeError for a plain `def`: it would fail for each session anew, with words that do not help.
+
+    Wrappers made with functools.wraps are known by what they wrap. What has no code of its own (an object that can be
+    called) or cannot say (a lambda) is taken at its word.
+    """
+    while isinstance(function, functools.partial) or hasattr(function, "__wrapped__"):
+        function = function.func if isinstance(function, functools.partial) else function.__wrapped__
+    wrong = inspect.isfunction(function) or inspect.ismethod(function)
+    if wrong and not inspect.iscoroutinefunction(function) and getattr(function, "__name__", "") != "<lambda>":
+        name = getattr(function, "__name__", repr(function))
+        kind = "an async generator" if inspect.isasyncgenfunction(function) else "a plain function"
+        raise TypeError(f"{what} has to be a coroutine function, `async def {name}(…)`: this one is {kind}")
 
 
 def _configure(base: Config, settings: dict[str, Any]) -> Config:

@@ -58,6 +58,7 @@ class SessionRequest:
         raw_headers: tuple[tuple[bytes, bytes], ...] = (),
         transport: str = "",
         auth: Any = None,
+        subprotocol: str | None = None,
     ) -> None:
         self.method = method
         self.path = path
@@ -69,6 +70,8 @@ class SessionRequest:
         self.raw_headers = raw_headers
         self.transport = transport  # the transport of this request
         self.auth = auth  # what the client gave as `auth`, at last: any JSON
+        self.subprotocol = subprotocol  # of a bare WebSocket, what endpoint(subprotocols=…) and its client agreed on
+        self.withdrawals = 0  # how many of the server's there were when it came: see Server.close_identity()
 
     @cached_property
     def headers(self) -> CIMultiDictProxy[str]:
@@ -191,8 +194,15 @@ class BaseSession(Generic[M]):
 
     @property
     def id(self) -> str:
-        """The session's id: a secret between the two ends. Empty at a client that has not opened yet."""
+        """The session's id: a secret between the two ends, for no log (see label). Empty at a client that has not
+        opened yet."""
         return self._machine.sid
+
+    @property
+    def label(self) -> str:
+        """What logs call the session, this library's and best yours too: 12 hexadecimal digits of a hash of its id,
+        the same at both ends, from which nobody finds the id. Empty at a client that has not opened yet."""
+        return self._machine.label
 
     @property
     def state(self) -> State:
@@ -255,7 +265,7 @@ class BaseSession(Generic[M]):
             try:
                 callback(event)
             except Exception:
-                log.exception("an on_change callback of session %s raised", self.id)
+                log.exception("an on_change callback of session %s raised", self.label)
 
     # -- receiving -------------------------------------------------------------------------------------------------
 
@@ -440,7 +450,7 @@ class BaseSession(Generic[M]):
             async with asyncio.timeout(self._machine.config.close_timeout):
                 await self.wait_closed()
         except TimeoutError:
-            log.debug("= session %s: close not acknowledged within close_timeout", self.id)
+            log.debug("= session %s: close not acknowledged within close_timeout", self.label)
 
     async def wait_closed(self) -> None:
         """Waits until the session has ended."""
@@ -470,10 +480,10 @@ class BaseSession(Generic[M]):
         carrier = self._machine.carrier
         if carrier is not None and carrier.attached and carrier.codec.name != self._transport:
             old, self._transport = self._transport, carrier.codec.name
-            log.debug("= session %s: %s -> %s", self.id, old or "(none)", self._transport)
+            log.debug("= session %s: %s -> %s", self.label, old or "(none)", self._transport)
             self._tell("transport")
         if before is not after:
-            log.debug("= session %s is %s", self.id, after)
+            log.debug("= session %s is %s", self.label, after)
             if after is State.CLOSING:  # nothing will be received or sent any more
                 self._receivers.wake()
                 self._progress.wake()
@@ -493,7 +503,7 @@ class BaseSession(Generic[M]):
         self._runtime.wake_session(self, when)
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.id or '(no id)'} {self.state} over {self.transport or 'nothing'}>"
+        return f"<{type(self).__name__} {self.label or '(no id)'} {self.state} over {self.transport or 'nothing'}>"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -506,6 +516,7 @@ class Endpoint:
     sockjs: SockJS | None = None  # how it serves SockJS clients, if it does
     engineio: EngineIO | None = None  # how it serves Engine.IO clients, if it does
     raw: bool = True  # whether it takes plain WebSocket clients
+    subprotocols: tuple[str, ...] = ()  # what it speaks with these, first choice first
 
 
 class Session(BaseSession[ServerMachine]):
@@ -521,7 +532,7 @@ class Session(BaseSession[ServerMachine]):
 
     @property
     def negotiation(self) -> tuple[Choice, ...]:
-        """Every transport with its verdict and reason, best first: why the session is on the one it is on."""
+        """Every transport with its verdict and reason, in the order of `transports`: why this one carries."""
         current = self.transport
         return tuple(
             choice._replace(verdict="taken", code="taken")
@@ -536,6 +547,14 @@ class Session(BaseSession[ServerMachine]):
     def path(self) -> str:
         """The path of its endpoint."""
         return self._endpoint.path
+
+    @property
+    def subprotocol(self) -> str | None:
+        """The sub-protocol that was agreed on with a bare WebSocket client (RFC 6455 §1.9), such as "mqtt".
+
+        None where the client offered none of the endpoint's `subprotocols`, and for clients of any other protocol.
+        """
+        return self.request.subprotocol
 
     @property
     def identity(self) -> str | None:

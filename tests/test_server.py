@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import json
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -10,6 +12,8 @@ from typing import Any
 import pytest
 
 import realtime
+from realtime.core.frames import Window
+from realtime.session import SessionRequest
 from realtime.testing import VirtualClock
 
 from .web.peer import HttpPeer, WebSocketPeer
@@ -56,6 +60,87 @@ async def test_an_authorize_hook_that_fails_is_logged_and_answered(
     assert (record.name, record.exc_info is not None) == ("realtime.server", True)
 
 
+def test_what_is_no_coroutine_function_is_refused_when_it_is_registered() -> None:
+    rt = realtime.Server()
+
+    def plain(argument: Any) -> None: ...
+
+    async def generates(argument: Any) -> Any:
+        yield
+
+    async def proper(argument: Any, more: int = 0) -> None: ...
+
+    @functools.wraps(proper)
+    def wraps(argument: Any) -> Any:
+        return proper(argument)
+
+    class Methods:
+        def plain(self, argument: Any) -> None: ...
+
+        async def proper(self, argument: Any) -> None: ...
+
+        async def __call__(self, argument: Any) -> None: ...
+
+    for wrong in (plain, generates, Methods().plain, functools.partial(plain)):
+        function: Any = wrong
+        with pytest.raises(TypeError, match=r"authorize hook has to be a coroutine function, `async def \w+"):
+            rt.authorize(function)
+        with pytest.raises(TypeError, match="handler of '/x' has to be a coroutine function"):
+            rt.endpoint("/x")(function)
+    assert not rt.endpoints
+    assert not rt.asks
+    fine = (proper, wraps, Methods().proper, Methods(), functools.partial(proper, more=1), lambda a: proper(a))
+    for number, right in enumerate(fine):
+        function = right
+        assert rt.authorize(function) is function
+        assert rt.endpoint(f"/{number}")(function) is function
+
+
+def test_a_loop_that_was_closed_without_a_shutdown_leaves_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    rt = realtime.Server(open_timeout=0.05, resume_window=0.05)
+    ended: list[int | None] = []
+
+    @rt.endpoint("/x")
+    async def handler(session: realtime.Session) -> None:
+        await session.join("room")
+        await session.wait_closed()
+        ended.append(session.close_code)
+
+    def opened(nonce: str) -> realtime.Session:
+        return rt.open(
+            rt.endpoints["/x"],
+            nonce=nonce,
+            binding=None,
+            window=Window(16, 65_536),
+            identity=None,
+            request=SessionRequest(),
+        )
+
+    async def first() -> None:
+        rt.start()
+        opened("a").send_nowait("x")
+        await asyncio.sleep(0)
+        assert (len(rt), len(rt.room("room"))) == (1, 1)
+
+    async def second() -> None:
+        rt.start()
+        assert (len(rt), len(rt.room("room")), rt._tasks) == (0, 0, {})
+        opened("a")
+        await eventually(lambda: ended)  # deadlines run
+        await rt.shutdown()
+
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(first())
+    loop.run_until_complete(task)
+    left = list(rt._tasks.values())
+    loop.close()
+    asyncio.run(second())
+    assert ended == [4408]
+    assert "1 sessions of an event loop that was closed" in caplog.text
+    for lost in left:
+        lost._log_destroy_pending = False  # type: ignore[attr-defined] # as we know
+
+
 def test_authorize_and_endpoint_return_what_they_decorate() -> None:
     rt = realtime.Server()
 
@@ -95,7 +180,7 @@ async def test_a_session_that_cannot_be_flushed_ends_alone(place: Place, caplog:
     assert await peers[0][0].news() == "mhello"
     assert await peers[2][0].news() == "mhello"
     assert await peers[1][0].end() == (1011, "x")
-    assert errors(caplog.records) == [f"session {broken.id} could not be flushed"]
+    assert errors(caplog.records) == [f"session {broken.label} could not be flushed"]
 
 
 async def test_a_fault_in_the_sweep_does_not_stop_it() -> None:

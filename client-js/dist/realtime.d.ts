@@ -140,7 +140,7 @@ export class Realtime {
   /** The transport in use; "" before the first. */
   readonly transport: TransportName | "";
   readonly state: State;
-  /** Every transport that the server knows, best first, and why it is used or not. */
+  /** Every transport that the server knows, most wanted first, and why it is used or not. */
   readonly negotiation: readonly Verdict[];
   /** What the server has not acknowledged yet, oldest first. */
   readonly unacknowledged: (string | ArrayBuffer)[];

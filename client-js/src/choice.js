@@ -34,7 +34,7 @@ export function choose(transports, origin, cross) {
   }
   return choice;
 
-  /** The server has ranked what it knows: its order is taken. */
+  /** The server's list: its order says what is wanted most. What failed is for this client to find out. */
   function rank(known) {
     var ranked = [], i, k, name;
     ranks = known;
@@ -124,7 +124,7 @@ export function choose(transports, origin, cross) {
       }
       rows.push({ name: name, verdict: verdict, reason: ruledOut[name] || reason || "", timing: timings[name] });
     }
-    for (i = 0; i < ranks.length; i++) add(ranks[i].name, ranks[i].reason);
+    for (i = 0; i < ranks.length; i++) add(ranks[i].name, ranks[i].verdict !== "taken" && ranks[i].reason);
     for (i = 0; i < list.length; i++) add(list[i].name);
     for (i in ruledOut) add(i);
     return rows;

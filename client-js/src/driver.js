@@ -35,7 +35,8 @@ export function drive(owner, url, transports, options) {
   var goesOn = false; // with that one: the next poll, a recycled stream
   var startAt = 0, pause = 0; // when to start the next carrier; between plain polls
   var graceAt = Infinity, upgradeAt = Infinity, closeAt = Infinity, checkAt = Infinity, dueAt = Infinity;
-  var fails = 0, superseded = 0; // in a row
+  var fails = 0, superseded = 0, late = 0; // in a row; the last, time-outs of anything since there was contact
+  var began = 0; // since when the transport in use carries without a loss
   var delay = 0; // the wish of a server that goes away: come back within so many seconds
   var contact = clock();
   var state = "connecting";
@@ -150,14 +151,17 @@ export function drive(owner, url, transports, options) {
 
   // -- times, in milliseconds ----------------------------------------------------------------------------------------
 
-  /** What the application has set, twice as much after each failure: it may be the network that is slow. */
-  function setting(name, missing, failures) {
+  /**
+   * What the application has set, twice as much after each time-out, since the network may be slow; but one attempt
+   * never takes more than half of what the session has left to live.
+   */
+  function setting(name, missing, timeouts) {
     var time = options[name] === undefined ? missing : options[name];
-    return doubled(time, failures, time * 16);
+    return doubled(time, timeouts, Math.max(time, Math.min(time * 16, (lifetime() - (clock() - contact)) / 2)));
   }
 
-  function patience(failures) {
-    return setting("attachTimeout", 5000, failures);
+  function patience(timeouts) {
+    return setting("attachTimeout", 5000, timeouts);
   }
 
   /** After how long a server that has nothing to say pings. */
@@ -194,6 +198,7 @@ export function drive(owner, url, transports, options) {
     stop(old);
     old = newest;
     newest = new Carrier(driver, transport);
+    if (!goesOn) began = 0;
     goesOn = false;
     machine._gen++;
     run(newest, machine._gen);
@@ -205,7 +210,7 @@ export function drive(owner, url, transports, options) {
     carrier._opens = !machine._sid;
     carrier._probes = !gen;
     carrier._gen = gen;
-    carrier._limit = patience(kind < HELD ? 0 : fails);
+    carrier._limit = patience(kind < HELD ? 0 : late);
     if (kind === HELD && !carrier._opens) {
       carrier._limit = Math.max(carrier._limit, Math.min(silence(), 2 * Math.min(interval(), HOLD)));
     }
@@ -299,9 +304,10 @@ export function drive(owner, url, transports, options) {
 
   /** Frames have come on a carrier, or in the answer to an uplink batch. */
   function receive(carrier, frames) {
-    var now = clock(), plain = carrier.kind === DUPLEX, i, frame, type, answers;
+    var now = clock(), plain = carrier.kind === DUPLEX, known = delivered(), i, frame, type, answers;
     carrier._heard = contact = now;
     carrier._pinged = false;
+    late = 0;
     if (carrier === newest) checkAt = Infinity;
     for (i = 0; i < frames.length && !carrier._over && !machine._over; i++) {
       frame = frames[i];
@@ -318,9 +324,15 @@ export function drive(owner, url, transports, options) {
         }
       }
     }
+    if (carrier === newest && delivered() > known) fails = 0;
     if (carrier.kind >= HELD) return; // they tell of their end themselves, at once
     if (carrier._last) carrier.end("");
     else if (!plain || machine._ackDue(1000) < dueAt) turn();
+  }
+
+  /** Grows with each message that has got through, up or down. */
+  function delivered() {
+    return machine._received + machine._acked;
   }
 
   /** The server broke the protocol, by a code: it is told, and the session ends. */
@@ -338,6 +350,7 @@ export function drive(owner, url, transports, options) {
     choice._rank(server.transports);
     pause = server.poll_interval[0] * 1000;
     owner._maxSize = server.max_size;
+    fails = 0;
     attached(carrier);
     if (!current) moved(carrier); // opened by a poll beside the newest
   }
@@ -348,7 +361,8 @@ export function drive(owner, url, transports, options) {
     carrier._attached = true;
     if (carrier !== newest) return;
     choice._gotThrough(carrier._transport.name, (clock() - carrier._since) / 1000);
-    fails = 0;
+    // Whoever only attaches is not believed yet: fails stays, and so does the pause, until a message gets through.
+    began = began || clock();
     renewed = false;
     graceAt = Infinity;
     stop(old);
@@ -374,6 +388,7 @@ export function drive(owner, url, transports, options) {
       old = newest;
       newest = probe;
       goesOn = probe._probes = false;
+      began = 0;
       probe._since = clock();
       probe._gen = ++machine._gen;
       hold(false);
@@ -408,8 +423,11 @@ export function drive(owner, url, transports, options) {
     else if (carrier === beside) {
       beside = null;
       if (carrier._probes || carrier._opens) judge(carrier, how);
-      // HTTP has opened the session. If the WebSocket has reached the server as well it is the better one.
-      if (carrier._attached && newest && !newest._attached) graceAt = now + (carrier._last ? GRACE : 0);
+      // HTTP has opened the session. The WebSocket, which is the better one, has as long again: its handshake takes a
+      // round trip more where HTTP has a connection already. And longer, if it has reached the server.
+      if (carrier._attached && newest && !newest._attached) {
+        graceAt = now + Math.max(now - carrier._since, carrier._last ? GRACE : 0);
+      }
     } else if (carrier === newest) {
       newest = null;
       startAt = now;
@@ -441,6 +459,7 @@ export function drive(owner, url, transports, options) {
     graceAt = Infinity;
     why = carrier._transport.name + ": " + how;
     judge(carrier, how);
+    if (began && now - began > GOOD_LIFE) fails = 0;
     if (carrier._refusal !== 4406) fails++;
     if (carrier._refusal === 4429 || carrier._refusal === 4503) fails = Math.max(fails, 5);
     // The first attempt after a good carrier is made at once, and so is each transport's first to open.
@@ -457,7 +476,7 @@ export function drive(owner, url, transports, options) {
 
   /** What the end of a carrier says about its transport. */
   function judge(carrier, how) {
-    if (carrier._refusal || (carrier._attached && carrier.kind >= HELD && !how)) return;
+    if (carrier._last || carrier._refusal || (carrier._attached && carrier.kind >= HELD && !how)) return;
     if (carrier._attached && clock() - carrier._since > GOOD_LIFE) choice._forget(carrier._transport.name);
     else choice._failed(carrier._transport, how, carrier._isHeld);
   }
@@ -477,7 +496,7 @@ export function drive(owner, url, transports, options) {
   /** The machine: the session has ended. `ackDue`: the server waits for the ack of its close. */
   function hasEnded(code, reason, clean, ackDue) {
     if (ackDue && carries()) write(["a" + machine._acks()]);
-    else if (ackDue) uplink._acknowledgeClose(4);
+    else if (ackDue) uplink._acknowledgeClose(4, setting("postTimeout", 10000, 0));
     drop();
     owner._closed(code, reason, !!clean, delay);
   }
@@ -525,7 +544,7 @@ export function drive(owner, url, transports, options) {
     judged = newest && !newest._judged ? newest : beside && !beside._judged && beside;
     uplink._turn(now, kind, newest && newest._brings, judged);
     batch = uplink._batch;
-    if (batch && due(batch._heard + setting("postTimeout", 10000, uplink._fails), now)) batch.end("no answer in time");
+    if (batch && due(batch._heard + setting("postTimeout", 10000, late), now)) expire(batch);
     if (due(closeAt, now)) machine._end(4412, "the close got no answer in time");
     if (machine._over) return;
 
@@ -554,7 +573,7 @@ export function drive(owner, url, transports, options) {
       }
     } else if (carrier && carrier.kind < HELD) {
       if (due(carrier._heard + silence(), now)) carrier.end("it went silent");
-      else if (due(checkAt, now)) carrier.end("no answer in time");
+      else if (due(checkAt, now)) expire(carrier);
       else if (carrier.kind === DUPLEX && !carrier._pinged && due((2 * carrier._heard + interval() + silence()) / 2, now)) {
         carrier._pinged = true; // later than the server, whose ping would then be on its way
         write(["p"]);
@@ -563,11 +582,16 @@ export function drive(owner, url, transports, options) {
     if (beside) isLate(beside, now);
   }
 
+  function expire(carrier) {
+    late++;
+    carrier.end("no answer in time");
+  }
+
   /** Ends a carrier whose answer is late, or held back. Returns whether it was. */
   function isLate(carrier, now) {
     carrier._isHeld = due(carrier._verdictAt, now);
     if (carrier._isHeld) carrier.end("held back on the way");
-    else if (due(carrier._heard + carrier._limit, now)) carrier.end("no answer in time");
+    else if (due(carrier._heard + carrier._limit, now)) expire(carrier);
     return carrier._over;
   }
 
@@ -606,16 +630,12 @@ export function drive(owner, url, transports, options) {
       machine._end(4401, "options.auth: " + error);
     }
     function got(value) {
-      var asker;
       authData = value;
       if (!machine._sid) {
         ready();
         return;
       }
-      asker = uplink._say(["t" + (JSON.stringify(value) || null)], ready);
-      setTimeout(function () {
-        asker.end("no answer in time");
-      }, setting("postTimeout", 10000, 0));
+      uplink._say(["t" + (JSON.stringify(value) || null)], ready, setting("postTimeout", 10000, 0));
     }
     function ready() {
       asking = false;

@@ -247,8 +247,10 @@ Machine.prototype = {
         driver._drains(data);
         break;
       case "x":
-        if (fields[1] === "carrier") driver._refused(carrier, data, fields[3]);
-        else this._refuse(carrier, data, fields[2], fields[3]);
+        // An open that comes late, whatever its scope: another carrier has opened this session.
+        if (this._sid && carrier._opens && !carrier._attached) driver._refused(carrier, 0, fields[3]);
+        else if (fields[1] === "carrier") driver._refused(carrier, data, fields[3]);
+        else this._refuse(data, fields[2], fields[3]);
     }
   },
 
@@ -268,11 +270,7 @@ Machine.prototype = {
   },
 
   /** The session is over, or there never was one. What the server had received is taken from it first. */
-  _refuse: function (carrier, code, received, reason) {
-    if (this._sid && carrier._opens && !carrier._attached) {
-      this._driver._refused(carrier, 0, reason); // late: this session was opened by another carrier
-      return;
-    }
+  _refuse: function (code, received, reason) {
     if (received > this._acked && received <= this._last) this._acknowledge(received, this._taken);
     this._end(code, reason);
   },

@@ -41,11 +41,15 @@ export function makeUplink(driver, machine) {
     });
   }
 
-  /** Makes one request of these frames, behind a head. `done` hears how it went, "" for well. */
-  function say(frames, done) {
-    var asker = new Carrier(driver, { kind: POLL }), post = driver._poster();
+  /** Makes one request of these frames, behind a head. `done` hears how it went, "" for well; late after `limit`. */
+  function say(frames, done, limit) {
+    var asker = new Carrier(driver, { kind: POLL }), post = driver._poster(), timer;
+    if (limit) timer = setTimeout(function () {
+      asker.end("no answer in time");
+    }, limit);
     asker.end = function (how) {
       if (asker._over) return;
+      clearTimeout(timer);
       driver._stop(asker);
       if (done) done(how);
     };
@@ -54,15 +58,15 @@ export function makeUplink(driver, machine) {
     return asker;
   }
 
-  /** Acks the server's close, which it waits for; up to three times more if nothing comes back. */
-  function acknowledgeClose(tries) {
+  /** Acks the server's close, which it waits for; up to three times more if it is refused, or not answered in time. */
+  function acknowledgeClose(tries, limit) {
     say([], function (how) {
       if (how && tries > 1) {
         setTimeout(function () {
-          acknowledgeClose(tries - 1);
+          acknowledgeClose(tries - 1, limit);
         }, 1000);
       }
-    });
+    }, limit);
   }
 
   function stop() {

@@ -48,6 +48,7 @@ export class Browser {
     this.frames = [];
     this.beacons = [];
     this.listeners = {};
+    this.network = null; // network.js, where one answers instead of the test
     const window = (this.window = this.#globals(href));
     vm.createContext(window);
     for (const name of without) vm.runInContext(`delete globalThis.${name}`, window); // also what the language brings
@@ -150,18 +151,21 @@ export class Browser {
       send(body) {
         super.send(body);
         browser.requests.push(this);
+        this.link = browser.network?.request(this, "request");
       }
     }
     class WebSocket extends FakeSocket {
       constructor(url) {
         super(url);
         browser.sockets.push(this);
+        this.link = browser.network?.socket(this);
       }
     }
     class EventSource extends FakeStream {
       constructor(url, options) {
         super(String(new URL(url, href)), options);
         browser.streams.push(this);
+        this.link = browser.network?.request(this, "stream");
       }
     }
     return {
@@ -223,6 +227,7 @@ export class FakeRequest {
   }
   abort() {
     this.done = this.aborted = true;
+    this.link?.stopped();
   }
   /** The frames that went up. */
   get sent() {
@@ -266,9 +271,11 @@ class FakeSocket {
   send(data) {
     if (!this.readyState) throw new Error("InvalidStateError");
     this.sent.push(data);
+    this.link?.sent(data);
   }
   close() {
     this.readyState = 2;
+    this.link?.stopped();
   }
   accept() {
     this.readyState = 1;
@@ -293,6 +300,7 @@ class FakeStream {
   }
   close() {
     this.readyState = 2;
+    this.link?.stopped();
   }
   say(frames) {
     this.readyState = 1;
@@ -354,11 +362,26 @@ class FakeElement {
   appendChild(child) {
     child.parentNode = this;
     this.children.push(child);
-    if (child.tagName === "SCRIPT") this.ownerDocument.browser.scripts.push(child);
-    if (child.tagName === "IFRAME") this.ownerDocument.browser.frames.push(child);
+    const { browser } = this.ownerDocument;
+    if (child.tagName === "SCRIPT") {
+      browser.scripts.push(child);
+      child.link = browser.network?.request(child, "script");
+    }
+    if (child.tagName === "IFRAME") browser.frames.push(child);
     return child;
   }
+  /** An iframe's address, or a script's. */
+  set src(url) {
+    this.source = url;
+    if (this.tagName !== "IFRAME") return;
+    this.link?.stopped();
+    this.link = /^about:/.test(url) ? null : this.ownerDocument.browser.network?.request(this, "frame");
+  }
+  get src() {
+    return this.source;
+  }
   removeChild(child) {
+    child.link?.stopped();
     child.parentNode = null;
     this.children = this.children.filter((one) => one !== child);
     return child;
@@ -389,11 +412,16 @@ class FakeElement {
       browser.window[fields.callback](JSON.stringify(frames));
     };
     browser.requests.push(request);
+    request.link = browser.network?.request(request, "form");
   }
-  /** A script of the server has run: it calls back, and has loaded. */
-  answer(frames) {
+  /** A script of the server runs, in a script tag or an iframe: it calls back. */
+  say(frames) {
     const { browser } = this.ownerDocument;
     browser.window[new URL(this.src).searchParams.get("callback")](JSON.stringify(frames));
+  }
+  /** It has run, and has loaded. */
+  answer(frames) {
+    this.say(frames);
     this.onload?.();
   }
 }

@@ -135,7 +135,7 @@ test("what XDomainRequest brings that is no batch is nothing", () => {
   const page = explorer();
   const session = page.connect(OTHER, { transports: ["long_polling"] });
   foreign(page, "/v1/long_polling").load("<html>log in first</html>");
-  page.advance(5000);
+  page.advance(1000);
   assert.equal(session.readyState, 0);
   foreign(page, "/v1/long_polling").load(JSON.stringify([opened()]));
   page.advance(0);

@@ -15,6 +15,7 @@ from ..core.config import Config
 from ..core.errors import LocalProtocolError
 from .drivers import BROWSERS_ONLY, DRIVERS
 from .session import ClientSession, Settings
+from .supervisor import GOOD_LIFE
 
 __all__ = ["ClientSession", "connect"]
 
@@ -116,7 +117,8 @@ class connect:  # noqa: N801 # used like a function, as in websockets
 
     async def __aiter__(self) -> AsyncIterator[ClientSession]:
         """Sessions, one after the other. The first failure to open is raised; later ones are tried again, with a
-        growing, jittered back-off. A session that closed with 1012 is reopened after a pause, too."""
+        growing, jittered back-off, and so are those that end early without having brought or taken a message. A session
+        that closed with 1012 is reopened after a pause, too."""
         least, most = self._settings.backoff
         failures = 0
         opened = False
@@ -128,11 +130,14 @@ class connect:  # noqa: N801 # used like a function, as in websockets
                     raise
                 failures += 1
             else:
-                opened, failures = True, 0
+                opened, began = True, session.clock.now()
                 try:
                     yield session
                 finally:
                     await session.close()
+                inbox, outbox = session.machine.inbox, session.machine.outbox
+                idle = inbox.received == inbox.notes and not outbox.acked  # a close is no message
+                failures = failures + 1 if idle and session.clock.now() - began < GOOD_LIFE else 0
                 if session.close_code == 1012:
                     await asyncio.sleep(session.return_delay * random.random())
             if failures:

@@ -8,7 +8,7 @@ import asyncio
 import io
 import os
 from collections.abc import Callable, Coroutine, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -32,6 +32,7 @@ __all__ = [
     "acknowledge_close",
     "open_beside",
     "post",
+    "probe_poll",
     "probe_stream",
     "probe_websocket",
     "renew",
@@ -46,8 +47,9 @@ POST = POLLS["long_polling"]  # batches look alike on all of them
 
 FAILURES = (aiohttp.ClientError, TimeoutError, OSError)
 FINAL_ACK_TRIES = 4
-# An answer larger than this is no server of ours. Frames in an answer are bounded by our own window.
-MAX_ANSWER = 1 << 28
+# How many frames a batch from the server may have besides the messages that our window lets through.
+FRAMES_BESIDE = 256
+OVER = "ended with the session"
 
 
 def _hello(session: ClientSession, attach: Attach) -> str:
@@ -70,6 +72,8 @@ def _words(error: BaseException) -> str:
     """A failure in words."""
     if isinstance(error, aiohttp.WSServerHandshakeError):
         return f"the WebSocket handshake was answered with HTTP {error.status}"
+    if isinstance(error, aiohttp.ClientResponseError):  # whose own words have the URL, and that has the sid
+        return f"the answer is no HTTP: {error.message}"
     if isinstance(error, TimeoutError):
         return "no answer in time"
     if isinstance(error, aiohttp.ClientConnectorError) and not isinstance(error, aiohttp.ClientSSLError):
@@ -81,6 +85,29 @@ def _words(error: BaseException) -> str:
     return str(error) or type(error).__name__
 
 
+def _failed(session: ClientSession, name: str, error: BaseException, began: float | None, patience: float) -> Fate:
+    """The fate of an attempt to carry, or of a carrier that began to, which failed with `error`.
+
+    One that has brought more than this end takes ends the session: it would bring the same again and again.
+    """
+    if isinstance(error, RemoteProtocolError) and error.close_code == 1009 and session.machine.sid:
+        session.machine.fail(error, session.clock.now())
+    late = began is None and isinstance(error, TimeoutError)
+    return Fate(name, _words(error), began, waited=patience if late else 0.0)
+
+
+def _stop(timeout: asyncio.Timeout) -> None:
+    """Ends what stands below `timeout` as if its time were up, unless that is ending already."""
+    with suppress(RuntimeError):
+        timeout.reschedule(asyncio.get_running_loop().time())
+
+
+def _decoder(session: ClientSession, codec: NativeCodec) -> Decoder:
+    """What reads batches from the server, and takes none that is larger than the server may make it."""
+    config = session.machine.config
+    return codec.transport.decoder(config.max_queue + FRAMES_BESIDE, config.max_answer)
+
+
 # -- WebSocket -----------------------------------------------------------------------------------------------------
 
 
@@ -89,7 +116,7 @@ async def _connect(session: ClientSession, query: dict[str, str]) -> aiohttp.Cli
     return await session.http.ws_connect(
         url.update_query(query) if query else url,
         headers=session.settings.headers,
-        max_msg_size=0,  # what the server may send is bounded by our window
+        max_msg_size=session.machine.config.max_answer,
         timeout=aiohttp.ClientWSTimeout(ws_close=2.0),
     )
 
@@ -97,9 +124,12 @@ async def _connect(session: ClientSession, query: dict[str, str]) -> aiohttp.Cli
 async def drive_websocket(session: ClientSession, name: str) -> Fate:
     """Opens or attaches over a new WebSocket, and carries until it ends."""
     machine = session.machine
+    if machine.outcome is not None:
+        return Fate(name, OVER)
     link = WebSocketLink(machine.listener.dirty)
     now = session.clock.now()
     carrier = Carrier(WEBSOCKET, link, now)
+    patience = session.supervisor.patience()
     hello = _hello(session, machine.start(carrier, now))
     query = {}
     if hello[0] == "o" and session.auth is None:
@@ -108,10 +138,10 @@ async def drive_websocket(session: ClientSession, name: str) -> Fate:
         link.write([hello])
     try:
         try:
-            async with asyncio.timeout(session.settings.attach_timeout):
+            async with asyncio.timeout(patience):
                 ws = await _connect(session, query)
         except FAILURES as error:
-            return Fate(name, _words(error))
+            return _failed(session, name, error, None, patience)
         return await _carry(session, carrier, link, ws)
     finally:
         machine.lost(carrier, session.clock.now())
@@ -126,12 +156,15 @@ async def _carry(
     writer = loop.create_task(link.run(ws))
     began: float | None = None
     fate: Fate | None = None
+    patience = session.supervisor.patience()
     try:
         try:
-            async with asyncio.timeout(session.settings.attach_timeout) as timeout:
-                link.aborted = lambda: timeout.reschedule(loop.time())
+            async with asyncio.timeout(patience) as timeout:
+                link.aborted = lambda: _stop(timeout)
                 async for message in ws:
                     if message.type is WSMsgType.ERROR:
+                        if began is not None and ws.close_code == 1009:
+                            return _failed(session, name, _too_much(session), began, patience)
                         break
                     fate = session.feed(carrier, [message.data])
                     if fate is not None:
@@ -141,7 +174,9 @@ async def _carry(
                         timeout.reschedule(None)
                         session.supervisor.got_through(name, carrier.since)
         except TimeoutError:
-            return Fate(name, "the connection went silent" if began else "the connection stayed mute", began)
+            if began is not None:
+                return Fate(name, "the connection went silent", began)
+            return Fate(name, "the connection stayed mute", waited=patience)
         if session.closed:
             # What the machine wrote last (the ack of the server's close) has to go out.
             await asyncio.wait({writer}, timeout=2.0)
@@ -160,8 +195,9 @@ async def probe_websocket(session: ClientSession) -> Fate | None:
     Returns None after the upgrade, which goes on in a task of its own, or what went wrong.
     """
     started = session.clock.now()
+    patience = session.supervisor.patience("websocket")
     try:
-        async with asyncio.timeout(session.settings.attach_timeout):
+        async with asyncio.timeout(patience):
             ws = await _connect(session, {})
             try:
                 await ws.send_str("p")
@@ -173,7 +209,7 @@ async def probe_websocket(session: ClientSession) -> Fate | None:
                 session.dispose(ws)
                 raise
     except FAILURES as error:
-        return Fate("websocket", _words(error))
+        return _failed(session, "websocket", error, None, patience)
     machine = session.machine
     if machine.outcome is not None:
         session.dispose(ws)
@@ -191,6 +227,9 @@ def _not_probed(answer: aiohttp.WSMessage) -> Fate:
 
 async def _upgraded(session: ClientSession, ws: aiohttp.ClientWebSocketResponse, started: float) -> Fate:
     machine = session.machine
+    if machine.outcome is not None:
+        session.dispose(ws)
+        return Fate("websocket", OVER)
     link = WebSocketLink(machine.listener.dirty)
     carrier = Carrier(WEBSOCKET, link, started)
     link.write([_hello(session, machine.start(carrier, session.clock.now()))])
@@ -207,13 +246,15 @@ async def _upgraded(session: ClientSession, ws: aiohttp.ClientWebSocketResponse,
 async def drive_stream(session: ClientSession, name: str) -> Fate:
     """Attaches (or opens) by one long response, and reads it until it ends.
 
-    Where polls are allowed the session is opened by one of them, so that the stream can be tested against a POST.
+    Where polls are allowed the session is opened by one of them, so that the stream can be tested against a POST. Where
+    none gets through the stream opens it, and is believed.
     """
-    polls = [poll for poll in session.settings.transports if poll in POLLS]
-    if not session.id and polls:
-        fate = await open_beside(session, polls[0], session.machine.reserve())
+    if not session.id and (poll := session.supervisor.opening_poll()):
+        fate = await open_beside(session, poll, session.machine.reserve())
         if fate is not None:
-            return replace(fate, transport=name)
+            if session.closed or (fate.refusal is not None and fate.refusal.code != 4406):
+                return replace(fate, transport=name)
+            session.supervisor.failed_beside(fate)
     codec = STREAMS[name]
     if codec.transport.method == "GET" and not session.id and session.auth is not None:
         return Fate(name, "not tried: auth data must not stand in a URL")
@@ -224,32 +265,35 @@ async def drive_stream(session: ClientSession, name: str) -> Fate:
         if fate is not None:
             return fate
         ticket = machine.ticket()
+    if machine.outcome is not None:
+        return Fate(name, OVER)
     link = StreamLink()
     now = session.clock.now()
     carrier = Carrier(codec, link, now)
     attach = machine.start(carrier, now)
     hello = _hello(session, attach._replace(proof=Key(ticket)) if ticket else attach)
-    loop = asyncio.get_running_loop()
+    patience = session.supervisor.patience()
     began: float | None = None
     arrived = asyncio.Event()
     held: list[str] = []
     tester: asyncio.Task[None] | None = None
     try:
-        async with asyncio.timeout(session.settings.attach_timeout) as timeout:
-            link.aborted = lambda: timeout.reschedule(loop.time())
+        async with asyncio.timeout(patience) as timeout:
+            link.aborted = lambda: _stop(timeout)
             if session.id:
                 tester = session.spawn(_test_stream(session, arrived, held, link), "stream test")
             async with _begin_stream(session, codec, hello) as response:
                 if response.status == 204:
                     return Fate(name, "ended by the server: superseded", superseded=True)
                 if response.status != 200:
-                    fate = session.feed(carrier, await _batch(response))
+                    fate = session.feed(carrier, await _batch(session, response))
                     return fate or Fate(name, f"HTTP {response.status} without a refusal")
-                decoder = codec.transport.decoder(MAX_ANSWER, MAX_ANSWER)
+                decoder = _decoder(session, codec)
                 async for chunk in response.content.iter_any():
                     fate = session.feed(carrier, decoder.feed(chunk))
                     if began is None and carrier.attached:
                         arrived.set()
+                        held.clear()  # late, but it is here
                         began = session.clock.now()
                         timeout.reschedule(None)
                         session.supervisor.got_through(name, carrier.since)
@@ -261,9 +305,14 @@ async def drive_stream(session: ClientSession, name: str) -> Fate:
     except TimeoutError:
         if held:
             return Fate(name, held[0], held=True)
-        return Fate(name, "the stream went silent" if began else "no data in time: held back, or mute", began)
-    except (*FAILURES, RemoteProtocolError) as error:
-        return Fate(name, _words(error), began)
+        if began is not None:
+            return Fate(name, "the stream went silent", began)
+        return Fate(name, "no data in time: held back, or mute", waited=patience)
+    except RemoteProtocolError as error:
+        large = error.close_code == 4413 and began is not None
+        return _failed(session, name, _too_much(session) if large else error, began, patience)
+    except FAILURES as error:
+        return _failed(session, name, error, began, patience)
     finally:
         link.aborted = None
         if tester is not None:
@@ -319,11 +368,11 @@ async def probe_stream(session: ClientSession, name: str) -> Fate | None:
     """
     codec = STREAMS[name]
     arrived = asyncio.Event()
+    patience = session.supervisor.patience(name)
     tester = asyncio.ensure_future(_beside_a_post(session, arrived))
     try:
-        async with asyncio.timeout(session.settings.attach_timeout), _begin_stream(session, codec, "p") as response:
-            decoder = codec.transport.decoder(MAX_ANSWER, MAX_ANSWER)
-            reading = asyncio.ensure_future(_find_pong(response, decoder, arrived))
+        async with asyncio.timeout(patience), _begin_stream(session, codec, "p") as response:
+            reading = asyncio.ensure_future(_find_pong(session, response, _decoder(session, codec), arrived))
             try:
                 await asyncio.wait({reading, tester}, return_when=asyncio.FIRST_COMPLETED)
                 if reading.done():
@@ -339,15 +388,17 @@ async def probe_stream(session: ClientSession, name: str) -> Fate | None:
             finally:
                 reading.cancel()
     except (*FAILURES, RemoteProtocolError) as error:
-        return Fate(name, _words(error))
+        return _failed(session, name, error, None, patience)
     finally:
         tester.cancel()
 
 
-async def _find_pong(response: aiohttp.ClientResponse, decoder: Decoder, arrived: asyncio.Event) -> Refusal | None:
+async def _find_pong(
+    session: ClientSession, response: aiohttp.ClientResponse, decoder: Decoder, arrived: asyncio.Event
+) -> Refusal | None:
     """Reads a stream until its `q`, which sets `arrived`, or its `x`, or its end."""
     if response.status != 200:
-        (frame, *_) = await _batch(response)
+        (frame, *_) = await _batch(session, response)
         return parse_refusal(str(frame))
     async for chunk in response.content.iter_any():
         for frame in decoder.feed(chunk):
@@ -385,13 +436,16 @@ async def open_beside(session: ClientSession, name: str, gen: int) -> Fate | Non
     Returns None when the session is open, or the poll's fate: `superseded` when the server has that other carrier.
     """
     machine = session.machine
+    if machine.outcome is not None:
+        return Fate(name, OVER)
     now = session.clock.now()
     carrier = Carrier(POLLS[name], PollLink(), now)
     hello = _hello(session, machine.start(carrier, now, gen=gen))
+    patience = session.supervisor.patience()
     try:
-        frames = await _request(session, name, [POST.text(hello)], session.settings.attach_timeout)
+        frames = await _request(session, name, [POST.text(hello)], patience)
     except (*FAILURES, RemoteProtocolError) as error:
-        return Fate(name, _words(error))
+        return _failed(session, name, error, None, patience)
     session.supervisor.timings.setdefault(name, session.clock.now() - now)
     fate = session.feed(carrier, frames)
     carrier.over = True
@@ -400,13 +454,31 @@ async def open_beside(session: ClientSession, name: str, gen: int) -> Fate | Non
     return fate
 
 
+async def probe_poll(session: ClientSession, name: str) -> Fate | None:
+    """Tries beside the carrier in use whether polls of a transport get through: by one with the gen of the first
+    carrier, which the server takes for late, so that it changes nothing. Returns None if they do, or what went wrong.
+    """
+    machine = session.machine
+    patience = session.supervisor.patience(name)
+    carrier = Carrier(POLLS[name], PollLink(), session.clock.now())
+    if machine.gen <= 1:
+        return None  # there was no carrier before this one
+    late = Attach(machine.sid, 1, *machine.inbox.ack(), machine.outbox.acked + 1)
+    try:
+        frames = await _request(session, name, [POST.text(attach_frame(late))], patience)
+    except (*FAILURES, RemoteProtocolError) as error:
+        return _failed(session, name, error, None, patience)
+    fate = session.feed(carrier, frames)
+    return None if fate is not None and fate.superseded else fate
+
+
 async def drive_polls(session: ClientSession, name: str) -> Fate:
     """One poll after the other, until one is lost or another transport takes over."""
     machine = session.machine
     codec = POLLS[name]
     pause = machine.server.poll_interval[0]
     began: float | None = None
-    while True:
+    while machine.outcome is None:
         now = session.clock.now()
         carrier = Carrier(codec, PollLink(), now)
         attach = machine.start(carrier, now)
@@ -416,14 +488,14 @@ async def drive_polls(session: ClientSession, name: str) -> Fate:
         going = machine.going_due and not codec.held and machine.outbox.last < carrier.send_cursor
         if going:
             parts.append(codec.go_away(machine.outbox.last))
-        patience = session.settings.attach_timeout
+        patience = session.supervisor.patience()
         if codec.held and not opening:
             patience = max(patience, min(machine.server.silence, machine.server.hold * 2))
         try:
             frames = await _request(session, name, parts, patience)
         except (*FAILURES, RemoteProtocolError) as error:
             machine.lost(carrier, session.clock.now())
-            return Fate(name, _words(error), began)
+            return _failed(session, name, error, began, patience)
         except BaseException:
             machine.lost(carrier, session.clock.now())
             raise
@@ -444,6 +516,7 @@ async def drive_polls(session: ClientSession, name: str) -> Fate:
             await session.poll_pause(pause)
         if not session.supervisor.drives():
             return Fate(name, "replaced", began, superseded=True)
+    return Fate(name, OVER, began)
 
 
 async def _request(session: ClientSession, name: str, parts: Sequence[Part], patience: float) -> list[Frame]:
@@ -459,15 +532,36 @@ async def _request(session: ClientSession, name: str, parts: Sequence[Part], pat
         timeout=timeout,
         allow_redirects=False,
     ) as response:
-        return await _batch(response)
+        if "Retry-After" in response.headers:
+            session.heed(response.headers["Retry-After"])
+        return await _batch(session, response)
 
 
-async def _batch(response: aiohttp.ClientResponse) -> list[Frame]:
-    """The frames of a whole answer. Raises RemoteProtocolError for one that is no batch."""
-    answer = await response.read()
-    decoder = POST.transport.decoder(MAX_ANSWER, MAX_ANSWER)
+def _too_much(session: ClientSession) -> RemoteProtocolError:
+    config = session.machine.config
+    return RemoteProtocolError(
+        1009,
+        f"the server sends more at once than max_size={config.max_size}, max_queue={config.max_queue} and"
+        f" max_queue_size={config.max_queue_size} of this client take",
+    )
+
+
+async def _batch(session: ClientSession, response: aiohttp.ClientResponse) -> list[Frame]:
+    """The frames of a whole answer, of which no more is read than one can have.
+
+    Raises RemoteProtocolError for one that is no batch, and with 1009 for one that begins as a batch and is too large.
+    """
+    limit = session.machine.config.max_answer
+    answer = bytearray()
+    async for chunk in response.content.iter_any():
+        answer += chunk
+        if len(answer) > limit:
+            if response.status == 200 and answer.startswith(b'["'):
+                raise _too_much(session)
+            raise RemoteProtocolError(4400, f"HTTP {response.status} with more than {limit} bytes")
+    decoder = _decoder(session, POST)
     try:
-        frames = decoder.feed(answer) + decoder.end()
+        frames = decoder.feed(bytes(answer)) + decoder.end()
     except RemoteProtocolError:
         frames = []
     if not frames:
@@ -475,14 +569,14 @@ async def _batch(response: aiohttp.ClientResponse) -> list[Frame]:
     return frames
 
 
-async def post(session: ClientSession, batch: Uplink) -> bool:
-    """Sends one uplink batch; whether it was answered."""
+async def post(session: ClientSession, batch: Uplink) -> str:
+    """Sends one uplink batch. Returns "" once it was answered, else what became of it."""
     machine = session.machine
     try:
         frames = await _request(session, "send", uplink_frames(POST, batch), session.settings.post_timeout)
-    except (*FAILURES, RemoteProtocolError):
+    except (*FAILURES, RemoteProtocolError) as error:
         machine.uplink_lost(batch)
-        return False
+        return _failed(session, "send", error, None, 0.0).what
     except BaseException:
         machine.uplink_lost(batch)
         raise
@@ -492,9 +586,9 @@ async def post(session: ClientSession, batch: Uplink) -> bool:
         if fate.refusal is not None and fate.refusal.code == 4401:
             await session.renew(fate.refusal)
         machine.uplink_lost(batch)  # refused without prejudice to the session: wait, and try again
-        return False
+        return fate.what
     machine.uplink_answered(batch, session.clock.now())
-    return True
+    return ""
 
 
 async def renew(session: ClientSession, frame: str) -> Fate | None:
@@ -530,12 +624,18 @@ async def _aside(session: ClientSession, frame: str) -> Fate | None:
 async def acknowledge_close(session: ClientSession) -> None:
     """Tells the server that its close has arrived, where no WebSocket can (docs/protocol.md §8)."""
     batch = session.machine.aside()
-    for _ in range(FINAL_ACK_TRIES):
+    least, most = session.settings.backoff
+    for attempt in range(FINAL_ACK_TRIES):
+        if attempt:
+            await session.sleep(min(least * 2.0 ** (attempt - 1), most, 2.0))
         try:
-            await _request(session, "send", uplink_frames(POST, batch), min(2.0, session.settings.post_timeout))
+            (frame, *_) = await _request(
+                session, "send", uplink_frames(POST, batch), min(2.0, session.settings.post_timeout)
+            )
         except (*FAILURES, RemoteProtocolError):
             continue
-        return
+        if not (isinstance(frame, str) and frame[:1] == "x" and parse_refusal(frame).scope == "carrier"):
+            return
 
 
 Driver = Callable[[ClientSession, str], Coroutine[Any, Any, Fate]]

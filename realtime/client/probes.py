@@ -46,7 +46,7 @@ async def probe_websocket(probe: Probe) -> None:
             ws = await probe.http.ws_connect(
                 url if place.auth is not None else url.update_query(open=hello[1:]),
                 timeout=aiohttp.ClientWSTimeout(ws_close=1.0),
-                max_msg_size=0,
+                max_msg_size=MOST,
                 **probe.options(),
             )
     except aiohttp.WSServerHandshakeError as error:

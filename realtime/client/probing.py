@@ -22,7 +22,7 @@ from ..core.errors import Refusal, RemoteProtocolError
 from ..core.frames import Window
 from ..protocols.native import Opened, open_frame, parse_refusal
 from ..transports import Frame
-from ..transports.batch import decode_batch, join, quote
+from ..transports.batch import decode_body, join, quote
 from .findings import Blocked, Finding
 
 __all__ = ["FAILURES", "Place", "Probe", "blocked_by", "judge", "reach"]
@@ -236,7 +236,7 @@ class Probe:
 def judge(response: aiohttp.ClientResponse, body: bytes) -> list[Frame]:
     """The frames of an answer. Raises Blocked when it is none of ours."""
     try:
-        frames = decode_batch(body.strip(), MOST)
+        frames = decode_body(body, MOST, MOST)
     except RemoteProtocolError:
         frames = []
     if frames:

@@ -21,7 +21,7 @@ import aiohttp
 from yarl import URL
 
 from ..clock import Clock, SystemClock, Timer
-from ..core.carrier import Carrier, Shape
+from ..core.carrier import Carrier
 from ..core.client_machine import ClientMachine
 from ..core.config import TIMER_GRACE, Config
 from ..core.deadlines import Deadlines
@@ -31,6 +31,7 @@ from ..protocols.native import Opened, feed_client, parse_refusal, renewal_frame
 from ..session import BaseSession, Message
 from ..transports import Frame
 from .supervisor import Fate, Supervisor
+from .uplink import Sender
 
 __all__ = ["ClientSession", "Settings"]
 
@@ -80,9 +81,11 @@ class ClientSession(BaseSession[ClientMachine]):
         self._finishing: asyncio.Task[None] | None = None
         self.opened = asyncio.Event()  # there is a sid, or an end
         self.attached = asyncio.Event()  # the newest carrier carries, for the first time
-        self._uplink_news = asyncio.Event()
+        self.uplink_news = asyncio.Event()  # for who sends by POSTs: there may be something to say
+        self.come_back_at = 0.0  # the server, or what stands before it, wants no requests before that
         self._poll_news = asyncio.Event()
         self.supervisor = Supervisor(self)
+        self.sender = Sender(self)
 
     # -- opening ---------------------------------------------------------------------------------------------------
 
@@ -108,7 +111,7 @@ class ClientSession(BaseSession[ClientMachine]):
             raise NegotiationError(message, self.attempts)
         if self._machine.outcome is None:
             self.spawn(self.supervisor.run(), "supervisor")
-            self.spawn(self._uplink(), "uplink")
+            self.spawn(self.sender.run(), "uplink")
             if self.settings.upgrade:
                 self.spawn(self.supervisor.upgrade(), "upgrade")
 
@@ -140,22 +143,6 @@ class ClientSession(BaseSession[ClientMachine]):
     def network_changed(self) -> None:
         """The application has noticed another network: what failed before is forgotten, and upgrades are tried now."""
         self.supervisor.network_changed()
-
-    async def _uplink(self) -> None:
-        """Sends what goes up by POSTs, one batch at a time."""
-        from .drivers import post
-
-        while self._machine.outcome is None:
-            await self._uplink_news.wait()
-            self._uplink_news.clear()
-            while self._posts() and (batch := self._machine.uplink(self._now())) is not None:
-                if not await post(self, batch):
-                    await self.sleep(self.settings.backoff[0] * (1 + random.random()))
-
-    def _posts(self) -> bool:
-        """Whether messages go up by POSTs: beside a stream or a held poll. Plain polls bring them along."""
-        carrier = self._machine.carrier
-        return carrier is not None and (carrier.codec.shape is Shape.STREAM or carrier.codec.held)
 
     # -- auth data that expire ---------------------------------------------------------------------------------------
 
@@ -244,6 +231,7 @@ class ClientSession(BaseSession[ClientMachine]):
         """Feeds frames from the server; returns the carrier's fate if they end it."""
         machine, now = self._machine, self._now()
         name = carrier.codec.name
+        newest, received, acked = carrier is machine.carrier, machine.inbox.received, machine.outbox.acked
         try:
             for frame in frames:
                 if machine.outcome is not None:
@@ -260,7 +248,7 @@ class ClientSession(BaseSession[ClientMachine]):
                         name,
                         f"ended by the server: {reason}",
                         superseded=reason == "superseded",
-                        recycled=reason == "recycled",
+                        recycled=reason in ("recycled", "idle"),
                     )
                 if kind == "o":
                     self._learn(Opened.parse(str(frame[1:])))
@@ -274,6 +262,9 @@ class ClientSession(BaseSession[ClientMachine]):
         except RemoteProtocolError as error:
             machine.fail(error, now)
             return Fate(name, str(error))
+        finally:
+            if newest and (machine.inbox.received > received or machine.outbox.acked > acked):
+                self.supervisor.of_use()
         if machine.sid and not self.opened.is_set():
             self.opened.set()
         if carrier.attached and carrier is machine.carrier and not self.attached.is_set():
@@ -300,6 +291,11 @@ class ClientSession(BaseSession[ClientMachine]):
             resume_window=opened.resume_window,
             poll_interval=(min(opened.poll_interval[0], LONGEST_PAUSE), min(opened.poll_interval[1], LONGEST_PAUSE)),
         )
+
+    def heed(self, retry_after: str) -> None:
+        """An answer had a Retry-After header (RFC 9110 §10.2.3). One that names a date is not heeded."""
+        if retry_after.isascii() and retry_after.isdigit():
+            self.come_back_at = max(self.come_back_at, self._now() + float(retry_after[:9]))
 
     def dispose(self, ws: aiohttp.ClientWebSocketResponse) -> None:
         """Closes a WebSocket in the background: its peer may take its time, or be gone."""
@@ -347,7 +343,7 @@ class ClientSession(BaseSession[ClientMachine]):
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
             # A bug of ours: a session that went on without this task would only hang.
-            log.error("the task %s of session %s failed", task.get_name(), self.id, exc_info=task.exception())
+            log.error("the task %s of session %s failed", task.get_name(), self.label, exc_info=task.exception())
             self._machine.end(1011, "the client failed", self._now())
 
     # -- sending ---------------------------------------------------------------------------------------------------
@@ -419,7 +415,7 @@ class ClientSession(BaseSession[ClientMachine]):
     def _flush(self) -> None:
         self._dirty = False
         self._machine.flush(self._now())
-        self._uplink_news.set()
+        self.uplink_news.set()
         self._poll_news.set()
 
     def wake_session(self, session: Any, when: float) -> None:
@@ -443,7 +439,7 @@ class ClientSession(BaseSession[ClientMachine]):
         """The session is over: wind up in the background."""
         self.opened.set()
         self.renewed.set()
-        self._uplink_news.set()
+        self.uplink_news.set()
         self._poll_news.set()
         self.supervisor.nudge()
         if self._finishing is None:

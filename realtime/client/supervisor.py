@@ -8,8 +8,10 @@ fraction of a second and not a time-out (the way RFC 8305 treats addresses).
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -32,6 +34,8 @@ GOOD_LIFE = 10.0
 OPENING_ROUNDS = 2
 # How long a WebSocket that has reached the server may take to answer after HTTP has.
 GRACE = 0.5
+# So much of the time that a session has left without contact one attempt may take at the most.
+SHARE = 0.25
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,7 @@ class Fate:
     recycled: bool = False  # ended on purpose, to start again
     held: bool = False  # a stream that something in between keeps back
     refusal: Refusal | None = None
+    waited: float = 0.0  # how long an attempt was waited for in vain; 0 if it failed in another way
 
 
 def is_poll(name: str) -> bool:
@@ -55,6 +60,23 @@ def is_poll(name: str) -> bool:
 def is_stream(name: str) -> bool:
     """Whether a transport is a stream."""
     return TRANSPORTS[name].shape is Shape.STREAM
+
+
+def posts_apart(name: str) -> bool:
+    """Whether what goes up beside a carrier of this transport goes by POSTs of its own."""
+    return is_stream(name) or TRANSPORTS[name].held
+
+
+def better_than(current: str, names: Sequence[str]) -> list[str]:
+    """Those of `names`, most wanted first, that a session carried by `current` would rather have.
+
+    The one in use counts at its own place in the order, whatever opened the session. From one stream to another nothing
+    is won.
+    """
+    if current not in names:
+        return []
+    wanted = names[: names.index(current)]
+    return [name for name in wanted if not (is_stream(name) and is_stream(current))]
 
 
 class Supervisor:
@@ -70,8 +92,11 @@ class Supervisor:
         self._driving = ""  # the transport of the driver
         self._nudged = asyncio.Event()  # a driver has ended, or was replaced
         self._news = asyncio.Event()  # for the upgrader: another transport carries, or another network
-        self._failed_in_a_row = 0
+        self._failed_in_a_row = 0  # forgotten when something was delivered, or after a good life
+        self._failed_at: dict[str, float] = {}  # when, by transport, those did last
         self._superseded_in_a_row = 0
+        self._patience = 0.0  # twice what was waited in vain for the last carrier, since one got through
+        self._probe_patience: dict[str, float] = {}  # the same for what was tried beside one
         self._not_allowed: set[str] = set()
         self.attempts: dict[str, str] = {}  # what happened to each transport that failed last
         self.timings: dict[str, float] = {}  # seconds each took to get through
@@ -84,10 +109,11 @@ class Supervisor:
         polls = [name for name in names if is_poll(name)]
         if names[0] == "websocket" and polls and await self._race(polls[0], [*names[1:]]):
             return
-        for attempt in range(OPENING_ROUNDS):
+        for attempt in itertools.count(1):
+            patience = self._patience
             for name in names:
                 # What the race has shown to fail waits for the second round.
-                if name in self._not_allowed or (attempt == 0 and name in self.attempts and len(names) > 1):
+                if name in self._not_allowed or (attempt == 1 and name in self.attempts and len(names) > 1):
                     continue
                 self.drive(name)
                 if await self._opening():
@@ -96,7 +122,17 @@ class Supervisor:
                 refusal = self._driver.result().refusal
                 if refusal is not None and refusal.code != 4406:
                     return  # the server does not want this client; another transport would not help
+            if attempt >= OPENING_ROUNDS and self._patience == patience:
+                return  # nothing was waited for in vain, so more patience would not help
             await self._session.sleep(self._settings.backoff[0] * random.random())
+
+    def opening_poll(self) -> str | None:
+        """The most wanted of the polls that are allowed and well, if any: what opens a session for a stream."""
+        now = self._now()
+        for name in self._settings.transports:
+            if is_poll(name) and name not in self._not_allowed and self._health.is_well(name, now):
+                return name
+        return None
 
     async def _opening(self) -> bool:
         """Waits until the session is opened (or ended), or the driver has failed."""
@@ -196,7 +232,9 @@ class Supervisor:
                 return
             self._ended(fate)
             if fate.recycled:
-                self.drive(fate.transport)
+                await self._back_off(fate)
+                if self._machine.outcome is None:
+                    self.drive(fate.transport)
                 continue
             if fate.refusal is not None and fate.refusal.code == 4401:
                 await self._session.renew(fate.refusal)
@@ -228,8 +266,41 @@ class Supervisor:
     def got_through(self, name: str, since: float) -> None:
         """A carrier of this transport, started at `since`, begins to carry."""
         self.timings.setdefault(name, self._now() - since)
-        self._failed_in_a_row = 0
+        self._patience = 0.0
+        if not posts_apart(name):
+            self._session.sender.through()
         self._news.set()
+
+    def of_use(self) -> None:
+        """The newest carrier has brought a message, or word of one that had not been acknowledged, or has lived well.
+
+        So the failures before it are forgotten.
+
+        That it could attach says less: something in between may cut every carrier at its first message.
+        """
+        self._failed_in_a_row = 0
+        self._failed_at.clear()
+
+    def patience(self, name: str = "") -> float:
+        """How many seconds an attempt to carry may take; or to get through beside the carrier in use, by `name`.
+
+        Each that was waited for in vain doubles it; other failures say nothing about how slow the way is.
+        """
+        least, machine = self._settings.attach_timeout, self._machine
+        grown = self._probe_patience.get(name, 0.0) if name else self._patience
+        if machine.sid:
+            grown = min(grown, (machine.contact + machine.server.lifetime - self._now()) * SHARE)
+        return max(least, grown)
+
+    def failed_beside(self, fate: Fate) -> None:
+        """Keeps account of an attempt that was made beside what carries, or is to."""
+        self.attempts[fate.transport] = fate.what
+        if fate.waited:
+            self._probe_patience[fate.transport] = 2 * fate.waited
+        if fate.refusal is not None and fate.refusal.code == 4406:
+            self._not_allowed.add(fate.transport)
+        else:
+            self._health.failed(fate.transport, fate.what, self._now())
 
     def nudge(self) -> None:
         """The session has ended."""
@@ -237,33 +308,42 @@ class Supervisor:
         self._news.set()
 
     def _choose(self, names: tuple[str, ...] | list[str]) -> str:
-        """The most wanted transport that is allowed and well; if none is, the one that will be soonest."""
+        """The most wanted transport that is allowed and well; if none is, the one that will be soonest.
+
+        Those that have not failed since a carrier was of use come first, then the one that failed longest ago: two that
+        fail slowly enough would else be well again in turns, and the third never be tried.
+        """
         now = self._now()
         allowed = [name for name in names if name not in self._not_allowed] or list(names)
-        for name in allowed:
-            if self._health.is_well(name, now):
-                return name
-        return min(allowed, key=lambda name: self._health.retry_at(name, now))
+        well = [name for name in allowed if self._health.is_well(name, now)]
+        if not well:
+            return min(allowed, key=lambda name: self._health.retry_at(name, now))
+        return min(well, key=lambda name: self._failed_at.get(name, -1.0))
 
     def _ended(self, fate: Fate) -> None:
         """Keeps account of a driver's end."""
         now = self._now()
-        if fate.since is not None and now - fate.since >= GOOD_LIFE:
+        lived_well = fate.since is not None and now - fate.since >= GOOD_LIFE
+        if lived_well:
             self._superseded_in_a_row = 0
+            self.of_use()
         if fate.superseded:
             self._superseded_in_a_row += 1
             return
         if fate.recycled:
+            self._failed_in_a_row += 1  # unless it has delivered: then the next one comes at once
             return
-        log.debug("! session %s: %s %s", self._session.id, fate.transport, fate.what)
+        self._patience = max(self._patience, 2 * fate.waited)
+        log.debug("! session %s: %s %s", self._session.label, fate.transport, fate.what)
         self.attempts[fate.transport] = fate.what
         if fate.refusal is not None and fate.refusal.code == 4406:
             self._not_allowed.add(fate.transport)  # policy is no evidence
             return
         self._failed_in_a_row += 1
-        if fate.since is not None and now - fate.since >= GOOD_LIFE:
+        if lived_well:
             self._health.worked(fate.transport)
             return
+        self._failed_at[fate.transport] = now
         self._health.failed(fate.transport, fate.what, now)
         if fate.held:  # what keeps one stream back keeps them all
             for name in self._settings.transports:
@@ -306,11 +386,7 @@ class Supervisor:
     async def _try_better(self) -> float | None:
         """Tries the best transport that is better than the current one and due; how long to wait, None for no end."""
         names, current, now = self._settings.transports, self._session.transport, self._now()
-        if current not in names:
-            return None
-        better = [name for name in names[: names.index(current)] if name not in self._not_allowed]
-        if is_stream(current):  # from one stream to another nothing is won
-            better = [name for name in better if not is_stream(name)]
+        better = [name for name in better_than(current, names) if name not in self._not_allowed]
         if not better:
             return None
         if self._session.state is not State.OPEN or self._driving != current:
@@ -319,31 +395,41 @@ class Supervisor:
         if due:
             fate = await self._probe(due[0])
             if fate is not None and self._machine.outcome is None:
-                self._ended_probe(fate)
+                self.failed_beside(fate)
         now = self._now()
         soonest = min(self._health.retry_at(name, now) for name in better)
         return max(soonest - now, self._settings.upgrade_interval[0] / 5)
 
-    def _ended_probe(self, fate: Fate) -> None:
-        self.attempts[fate.transport] = fate.what
-        if fate.refusal is not None and fate.refusal.code == 4406:
-            self._not_allowed.add(fate.transport)
-        else:
-            self._health.failed(fate.transport, fate.what, self._now())
-
     async def _probe(self, name: str) -> Fate | None:
         """Tries a transport beside the current one, and moves to it if it got through."""
-        from .drivers import probe_stream, probe_websocket
+        from .drivers import probe_poll, probe_stream, probe_websocket
 
         if name == "websocket":
             return await probe_websocket(self._session)
-        if is_stream(name):
-            fate = await probe_stream(self._session, name)
-            if fate is not None:
-                return fate
+        probe = probe_stream if is_stream(name) else probe_poll
+        fate = await probe(self._session, name)
+        if fate is not None:
+            return fate
         if self._machine.outcome is None:
             self.drive(name)
         return None
+
+    async def doubt_posts(self, what: str) -> None:
+        """What goes up beside the carrier in use does not get through: moves to a transport that carries it by itself.
+
+        If there is none, or none gets through, all stays as it is.
+        """
+        for name in self._settings.transports:
+            if posts_apart(name) and name not in self._not_allowed:
+                self.attempts[name] = what
+                self._health.failed(name, what, self._now())
+        for name in self._settings.transports:
+            if posts_apart(name) or name in self._not_allowed or not self._health.is_well(name, self._now()):
+                continue
+            fate = await self._probe(name)
+            if fate is None or self._machine.outcome is not None:
+                return
+            self.failed_beside(fate)
 
     async def switch(self, transport: str) -> None:
         """See ClientSession.switch()."""
@@ -376,4 +462,6 @@ class Supervisor:
     def network_changed(self) -> None:
         """See ClientSession.network_changed()."""
         self._health.forget()
+        self._patience = 0.0
+        self._probe_patience.clear()
         self._news.set()

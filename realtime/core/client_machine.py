@@ -14,7 +14,7 @@ from .config import INITIAL_WINDOW, Config
 from .errors import LocalProtocolError
 from .frames import Outgoing, Window
 from .lifecycle import Event, State
-from .machine import ACK_DELAY, FOREVER, Listener, SessionMachine
+from .machine import ACK_DELAY, FOREVER, Listener, SessionMachine, shown
 from .proof import Key
 
 __all__ = ["NO_KEY", "Attach", "ClientMachine", "Uplink"]
@@ -33,6 +33,9 @@ class Attach(NamedTuple):
     first: int
     proof: Key = NO_KEY
 
+    def __repr__(self) -> str:
+        return shown(self)
+
 
 class Uplink(NamedTuple):
     """One uplink batch: what its head says, and the numbered items behind it."""
@@ -44,6 +47,9 @@ class Uplink(NamedTuple):
     items: list[Outgoing]
     going: int | None  # the answer to the server's go-away, if it is due
     proof: Key = NO_KEY
+
+    def __repr__(self) -> str:
+        return shown(self)
 
 
 class ClientMachine(SessionMachine):

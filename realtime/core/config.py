@@ -117,6 +117,12 @@ class Config:
         return 6 * max(self.max_batch_size, self.max_size) + 65_536
 
     @property
+    def max_answer(self) -> int:
+        """At a client: the most bytes that one batch from the server has. What the window lets through, or one message
+        that is larger than it, with every character escaped, the framing of each message, and what else is said."""
+        return 6 * max(self.max_queue_size, self.max_size) + 16 * self.max_queue + 65_536
+
+    @property
     def liveness(self) -> float:
         """ping_interval + ping_timeout, where None counts as 0."""
         return 0.0 if self.ping_interval is None else self.ping_interval + (self.ping_timeout or 0.0)

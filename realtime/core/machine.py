@@ -6,6 +6,7 @@ directly. server_machine and client_machine add what each end does with its carr
 
 from __future__ import annotations
 
+import hashlib
 from typing import NamedTuple, Protocol
 
 from .carrier import Carrier, Part, Shape
@@ -17,10 +18,27 @@ from .lifecycle import Event, State, next_state
 from .outbox import Outbox
 from .rates import Meter
 
-__all__ = ["Ended", "Listener", "SessionMachine", "check_close_code"]
+__all__ = ["Ended", "Listener", "SessionMachine", "check_close_code", "label_of", "shown"]
 
 ACK_DELAY = 1.0  # seconds, on a duplex carrier (rule 3)
 FOREVER = float("inf")
+
+
+# What is never shown: whoever reads one in a log has it.
+SECRETS = frozenset(("auth", "key", "nonce", "proof", "shown", "sid"))
+LABEL_DIGITS = 12
+
+
+def label_of(sid: str) -> str:
+    """What a log calls a session: the beginning of its sid's SHA-256, the same at both ends. Nobody finds the sid by
+    it, which has 144 random bits. Empty where there is no sid."""
+    return hashlib.sha256(sid.encode()).hexdigest()[:LABEL_DIGITS] if sid else ""
+
+
+def shown(value: NamedTuple) -> str:
+    """The repr of a tuple that holds secrets: without them."""
+    fields = (f"{name}={field!r}" for name, field in value._asdict().items() if name not in SECRETS)
+    return f"<{type(value).__name__} {' '.join(fields)}>"
 
 
 class Ended(NamedTuple):
@@ -329,8 +347,13 @@ class SessionMachine:
         if event is not Event.END and self.state is not before:
             self.listener.changed(before, self.state)
 
+    @property
+    def label(self) -> str:
+        """What logs call the session."""
+        return label_of(self.sid)
+
     def __repr__(self) -> str:
         return (
-            f"<{type(self).__name__} {self.sid or '(no sid)'} {self.state} gen={self.gen}"
+            f"<{type(self).__name__} {self.label or '(no sid)'} {self.state} gen={self.gen}"
             f" in={self.inbox.received},{self.inbox.taken} out={self.outbox.acked}/{self.outbox.last}>"
         )

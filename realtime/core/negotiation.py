@@ -1,13 +1,13 @@
 """Which transports a client is offered, in which order, and why: policy, abilities, and evidence.
 
-Pure: everything known goes in, a ranked list comes out in which every transport has a verdict and a reason. Reasons are
+Pure: everything known goes in, a list comes out in which every transport has a verdict and a reason. Reasons are
 codes with details, worded when somebody asks. docs/negotiation.md has the table of cases.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv6Address, ip_address, ip_network
 from typing import NamedTuple
 
 from .health import Failure, Health
@@ -26,15 +26,15 @@ REASONS = {
     "unknown": "this server knows no such transport",
 }
 
-# Verdicts, best first. "demoted" is allowed and may be tried, later; "refused" may not.
-VERDICTS = ("taken", "offered", "demoted", "refused")
+# What stands for a client's words before others.
+OWN_WORDS = "in its own words"
 
 
 class Choice(NamedTuple):
     """One transport in the ranked list."""
 
     name: str
-    verdict: str  # one of VERDICTS
+    verdict: str  # "taken", "offered", "demoted" (allowed; try it later) or "refused"
     code: str  # of REASONS
     how: str = ""  # of a failure
     ago: float = 0.0  # seconds since a failure
@@ -44,6 +44,12 @@ class Choice(NamedTuple):
     def reason(self) -> str:
         """The reason in words."""
         return REASONS[self.code].format(how=self.how, ago=_span(self.ago))
+
+    @property
+    def reason_for_others(self) -> str:
+        """The reason in words, without what the client put into its own: for who is neither that client nor its
+        handler."""
+        return self._replace(how=OWN_WORDS).reason if self.code == "reported" else self.reason
 
     def as_dict(self) -> dict[str, str | float]:
         """What the client is told."""
@@ -72,13 +78,14 @@ def negotiate(
     evidence: Evidence,
     now: float,
 ) -> list[Choice]:
-    """All transports, best first: by verdict, and within a verdict by the policy's order.
+    """All transports: the policy's in its order, whatever the verdicts, then what it does not allow.
 
+    The order says what is wanted most, the verdict what is known. A client that took verdicts for wishes would stay
+    for ever with what happened to carry its opening.
     `known` are the server's transports, `client` what the client can run (empty: it did not say), `taken` the one that
     carries the answer ("" for none). A refusal by policy is never evidence against a transport: it is not recorded.
     """
     choices = [_judge(name, client, taken, evidence, now) for name in policy]
-    choices.sort(key=lambda choice: VERDICTS.index(choice.verdict))
     for name in dict.fromkeys((*known, *client)):
         if name not in policy:
             choices.append(Choice(name, "refused", "not_allowed" if name in known else "unknown"))
@@ -105,11 +112,16 @@ def _judge(name: str, client: Sequence[str], taken: str, evidence: Evidence, now
 
 
 def network_of(address: str | None) -> str:
-    """The network an address belongs to, for what is remembered: IPv4 /24, IPv6 /48, "" for anything else."""
+    """The network an address belongs to, for what is remembered: IPv4 /24, IPv6 /48, "" for anything else.
+
+    An IPv4 address within an IPv6 one (`::ffff:192.0.2.1`) is an IPv4 address.
+    """
     try:
         ip = ip_address((address or "").partition("%")[0])
     except ValueError:
         return ""
+    if isinstance(ip, IPv6Address) and ip.ipv4_mapped is not None:
+        ip = ip.ipv4_mapped
     return str(ip_network((ip, 24 if ip.version == 4 else 48), strict=False))
 
 

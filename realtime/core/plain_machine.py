@@ -136,6 +136,14 @@ class PlainMachine(ServerMachine):
 
     # -- receiving -------------------------------------------------------------------------------------------------
 
+    def pause(self, now: float) -> None:
+        """Somebody waits for room in the inbox: what the peer says next is not read before resume()."""
+        self.waiting += 1
+
+    def resume(self) -> None:
+        """One less waits."""
+        self.waiting -= 1
+
     def heard(self, carrier: Carrier, now: float) -> None:
         """A sign of life came on a carrier."""
         self.contact = carrier.heard = now

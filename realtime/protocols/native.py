@@ -16,7 +16,7 @@ from ..core.carrier import Capabilities, Carrier, Part, Shape
 from ..core.client_machine import NO_KEY, Attach, ClientMachine, Uplink
 from ..core.errors import Refusal, RemoteProtocolError
 from ..core.frames import BINARY, CLOSE, TEXT, Outgoing, Window
-from ..core.machine import SessionMachine, may_close_with
+from ..core.machine import SessionMachine, may_close_with, shown
 from ..core.proof import ATTACH, SEND, Key, ticket
 from ..core.server_machine import ServerMachine
 from ..transports import Frame, Transport
@@ -262,6 +262,9 @@ class Open(NamedTuple):
     failed: Mapping[str, tuple[str, float]] = {}  # transport → how, and how many seconds ago
     tried: Mapping[str, float] = {}  # transport → seconds it took to get through
 
+    def __repr__(self) -> str:
+        return shown(self)
+
 
 class RequestHead(NamedTuple):
     """An attach (`gen` ≥ 1) or the head of an uplink batch (`gen` 0). `proof` is a key or ticket; empty for none."""
@@ -272,6 +275,9 @@ class RequestHead(NamedTuple):
     taken: int
     first: int
     proof: Key = NO_KEY
+
+    def __repr__(self) -> str:
+        return shown(self)
 
 
 def _malformed(what: str) -> RemoteProtocolError:
@@ -538,6 +544,9 @@ class Opened(NamedTuple):
     resume_window: float
     poll_interval: tuple[float, float]
     transports: tuple[Mapping[str, Any], ...]
+
+    def __repr__(self) -> str:
+        return shown(self)
 
     @classmethod
     def parse(cls, text: str) -> Opened:

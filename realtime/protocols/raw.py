@@ -6,12 +6,19 @@ what it is, is in core/plain_machine.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+from typing import Any
+
 from ..core.carrier import Capabilities, Part, Shape
+from ..core.errors import LocalProtocolError
 from ..core.frames import BINARY, TEXT, Outgoing
 from ..transports.websocket import FIN_PING, WebSocket, frame_header
 
-__all__ = ["CODEC", "RawCodec"]
+__all__ = ["CODEC", "RawCodec", "check_subprotocols"]
 
+# RFC 9110 §5.6.2.
+_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 PING = frame_header(FIN_PING, 0)
 
 
@@ -70,3 +77,14 @@ class RawCodec:
 
 
 CODEC = RawCodec()
+
+
+def check_subprotocols(names: Any) -> tuple[str, ...]:
+    """The sub-protocols of an endpoint: tokens, each once (RFC 6455 §4.1). Raises LocalProtocolError."""
+    listed = isinstance(names, Sequence) and not isinstance(names, str)
+    fine = listed and all(isinstance(name, str) and _TOKEN.fullmatch(name) for name in names)
+    if not fine or len(set(names)) != len(names):
+        raise LocalProtocolError(
+            f'subprotocols={names!r}: must be a sequence of different names without spaces, such as ("v12.stomp",)'
+        )
+    return tuple(names)

@@ -53,12 +53,16 @@ _MANGLED = re.compile("[\x7f\u200c-\u200f\u2028-\u202f\u2060-\u206f\ufff0-\uffff
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _encode = json.JSONEncoder(ensure_ascii=False).encode
 _URL = re.compile(r"""(?:https?:/)?/[^\s"'<>&\\]+""")
+# A script from elsewhere runs in our origin, so it has to be the one that was meant (W3C Subresource Integrity).
+_INTEGRITY = re.compile(r"sha(?:256-[A-Za-z0-9+/]{43}=|384-[A-Za-z0-9+/]{64}|512-[A-Za-z0-9+/]{86}==)")
+CLIENT_URL = "https://cdn.jsdelivr.net/npm/sockjs-client@1.6.1/dist/sockjs.min.js"
+CLIENT_INTEGRITY = "sha384-svdnwiXBL+Js+yUneJSRFy24NgGiOfDM/vkQl/vCeVrcbYD6yW8EwPr1FnxTEZsR"
 _IFRAME = """<!DOCTYPE html>
 <html>
 <head>
   <meta http-equiv="X-UA-Compatible" content="IE=edge" />
   <meta http-equiv="Content-Type" content="text/html; charset=UTF-8" />
-  <script src="{}"></script>
+  <script src="{}"{}></script>
   <script>
     document.domain = document.domain;
     SockJS.bootstrap_iframe();
@@ -76,8 +80,10 @@ class SockJS:
     """The options of SockJS at one endpoint: `@rt.endpoint("/chat", sockjs=realtime.SockJS(cookie_needed=True))`.
 
     `heartbeat_delay` and `disconnect_delay` are in seconds, `response_limit` in bytes with all framing. `client_url` is
-    the script that the iframe page loads. Raises TypeError for a misspelt option, LocalProtocolError for one out of
-    bounds.
+    the script that the iframe page loads, and `client_integrity` its hash, as in HTML ("sha384-…", several with spaces
+    between them). The default script has one, and a script of the server's own origin ("/…") needs none; for any
+    other the hash has to be given, or None, which lets whoever serves that URL run what they like in your origin.
+    Raises TypeError for a misspelt option, LocalProtocolError for one out of bounds.
     """
 
     websocket: bool = True
@@ -85,7 +91,8 @@ class SockJS:
     heartbeat_delay: float = 25.0
     disconnect_delay: float = 5.0
     response_limit: int = 131_072
-    client_url: str = "https://cdn.jsdelivr.net/npm/sockjs-client@1.6.1/dist/sockjs.min.js"
+    client_url: str = CLIENT_URL
+    client_integrity: str | None = ""  # not said
 
     def __post_init__(self) -> None:
         for name in ("heartbeat_delay", "disconnect_delay"):
@@ -97,6 +104,28 @@ class SockJS:
             raise LocalProtocolError(
                 f'client_url={self.client_url!r}: must start with "/", "http://" or "https://" and need no quoting'
             )
+        if self.client_integrity:
+            if not all(_INTEGRITY.fullmatch(value) for value in self.client_integrity.split(" ")):
+                raise LocalProtocolError(
+                    f'client_integrity={self.client_integrity!r}: must be like "sha384-…", with the hash in base64'
+                )
+        elif self.client_integrity is not None and not self._is_known:
+            raise LocalProtocolError(
+                f"client_url={self.client_url!r} is a script of another origin: give its hash, client_integrity="
+                '"sha384-…", or client_integrity=None for a script that may change'
+            )
+
+    @property
+    def _is_known(self) -> bool:
+        """Whether the script is the default one, or of the server's own origin."""
+        return self.client_url == CLIENT_URL or not self.client_url.startswith(("//", "http:", "https:"))
+
+    @property
+    def script_integrity(self) -> str | None:
+        """The hash that the iframe page names, if any."""
+        if self.client_integrity != "":
+            return self.client_integrity
+        return CLIENT_INTEGRITY if self.client_url == CLIENT_URL else None
 
     def settings(self, config: Config) -> Config:
         """The settings of a session, from those of its endpoint."""
@@ -273,4 +302,6 @@ def check_callback(name: str | None) -> str:
 
 def iframe_page(options: SockJS) -> bytes:
     """The page that brings a client into its server's origin."""
-    return _IFRAME.format(options.client_url).encode()
+    integrity = options.script_integrity
+    attributes = f' integrity="{integrity}" crossorigin="anonymous"' if integrity else ""
+    return _IFRAME.format(options.client_url, attributes).encode()

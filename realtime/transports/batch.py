@@ -12,7 +12,7 @@ from ..core.carrier import Part
 from ..core.errors import RemoteProtocolError
 from .base import Frame
 
-__all__ = ["BatchDecoder", "BatchLines", "LinesDecoder", "decode_batch", "join", "quote"]
+__all__ = ["BatchDecoder", "BatchLines", "LinesDecoder", "decode_batch", "decode_body", "join", "quote"]
 
 _encode = json.JSONEncoder(ensure_ascii=False).encode
 
@@ -96,6 +96,15 @@ class BatchDecoder:
     def line(self, line: bytes) -> list[Frame]:
         """The frames of one line; an empty one says nothing."""
         return decode_batch(line, self._max_frames) if line.strip() else []
+
+
+def decode_body(body: bytes, max_frames: int, max_bytes: int) -> list[Frame]:
+    """The frames of a whole body, or of the field of a form or query that stands for one.
+
+    Raises RemoteProtocolError (4400, 4413), for all that a BatchDecoder refuses which reads it piece by piece.
+    """
+    decoder = BatchDecoder(max_frames, max_bytes, single=True)
+    return decoder.feed(body) + decoder.end()
 
 
 class LinesDecoder(BatchDecoder):

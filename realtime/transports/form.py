@@ -12,7 +12,7 @@ from ..core.errors import RemoteProtocolError
 from .base import Facts, Frame, Head, Transport
 from .script import ScriptStreamDecoder, document, join, quote
 
-__all__ = ["CONTENT_TYPE", "Form", "parse_fields"]
+__all__ = ["CONTENT_TYPE", "Form", "parse_fields", "parse_text_field"]
 
 CONTENT_TYPE = "application/x-www-form-urlencoded"
 # More fields than anybody's form has.
@@ -76,6 +76,16 @@ def parse_fields(text: bytes, *names: str) -> list[bytes | None]:
         if name in wanted:
             found[name] = value
     return [_decoded(name, found.get(name.encode())) for name in names]
+
+
+def parse_text_field(text: bytes, name: str) -> str | None:
+    """The value of one field that is text; None if it is missing. Raises RemoteProtocolError (4400), see above, and for
+    one that is not UTF-8."""
+    (value,) = parse_fields(text, name)
+    try:
+        return None if value is None else value.decode()
+    except UnicodeDecodeError as error:
+        raise RemoteProtocolError(4400, f"{name} is not UTF-8: {error.reason} at byte {error.start}") from None
 
 
 def _decoded(name: str, value: bytes | None) -> bytes | None:

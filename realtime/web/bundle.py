@@ -15,6 +15,8 @@ from pathlib import Path
 
 from aiohttp import web
 
+from .conditions import Precondition, weigh
+
 __all__ = ["FILES", "Bundle"]
 
 # In a wheel the files lie in the package; in a checkout, where they are built.
@@ -108,7 +110,10 @@ class Bundle:
             body, tag = file.compressed, f'"{file.hash}-gzip"'
             headers["Content-Encoding"] = "gzip"
         headers["ETag"] = tag
-        if _matches(request.headers.get("If-None-Match"), tag):
+        condition = weigh(request, tag)
+        if condition is Precondition.FAILED:
+            return _sentence(412, f"{name} has another tag now: {tag}", ETag=tag, Vary="Accept-Encoding")
+        if condition is Precondition.NOT_MODIFIED:
             for needless in ("Content-Type", "Content-Encoding"):
                 headers.pop(needless, None)
             return web.Response(status=304, headers=headers)
@@ -127,14 +132,6 @@ def _takes_gzip(accepted: str) -> bool:
             weight = 0.0
         weights[coding.strip()] = weight
     return weights.get("gzip", weights.get("x-gzip", weights.get("*", 0.0))) > 0
-
-
-def _matches(header: str | None, tag: str) -> bool:
-    """Whether If-None-Match names this tag (RFC 9110 §13.1.2: compared weakly, since proxies weaken tags)."""
-    if header is None:
-        return False
-    named = [each.strip().removeprefix("W/") for each in header.split(",")]
-    return tag in named or named == ["*"]
 
 
 def _sentence(status: int, text: str, **headers: str) -> web.Response:

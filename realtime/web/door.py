@@ -18,16 +18,26 @@ from ..server import Server
 from ..session import SessionRequest
 from .forwarded import Origin, Proxies
 from .links import CLOSE_PATIENCE
-from .origins import Admission, asked_headers, check_origins, cors_headers, judge
+from .origins import (
+    Admission,
+    asked_headers,
+    check_origins,
+    cors_headers,
+    judge,
+    shows_page,
+    without_ambient,
+)
 from .replies import SAFE
 
-__all__ = ["BROKEN_BODY", "Door", "Unreadable", "can_upgrade", "preflight"]
+__all__ = ["BROKEN_BODY", "Door", "Unreadable", "preflight"]
 
 # What reading a body may raise.
 BROKEN_BODY = (ClientPayloadError, web.RequestPayloadError, HttpProcessingError, ConnectionError)
 # How long a body that nobody asked for is read on, so that its connection can be used again (as aiohttp would).
 PATIENCE = 10.0
 END_PATIENCE = 10.0
+# What a request is told that shows nothing of its page where it has to.
+UNSIGNED = "a script, frame or form shows no page (Origin, Sec-Fetch-Site, Referer) that allowed_origins could let in"
 
 
 class Unreadable(Exception):
@@ -55,23 +65,26 @@ class Door:
             request.headers,
         )
 
-    def _check_page(self, request: web.Request) -> None:
-        """Raises Refusal (4403) for a page of an origin that may not connect."""
+    def _check_page(self, request: web.Request, *, scripted: bool = False) -> None:
+        """Raises Refusal (4403) for a page of an origin that may not connect; where the answer is a script or a
+        document, also for a request that does not show of which page it is."""
         host = self._origin(request).host
-        if judge(request.headers, host, self._origins) is Admission.REFUSED:
+        if judge(request.headers, host, self._origins, scripted=scripted) is Admission.REFUSED:
+            if not shows_page(request.headers):
+                raise Refusal(4403, UNSIGNED)
             page = request.headers.get("Origin") or "this page"
             raise Refusal(
                 4403, f"{page[:64]} is another origin than {host[:64] or 'this server'}, and not in allowed_origins"
             )
 
     def _facts(self, request: web.Request, transport: str, auth: Any) -> SessionRequest:
-        """What the application is shown of a request: from behind trusted proxies, and without the cookies that any
-        site could have made a browser send."""
+        """What the application is shown of a request: from behind trusted proxies, and without the cookies and log-ins
+        that any site could have made a browser send."""
         origin = self._origin(request)
         raw_headers = request.raw_headers
         if judge(request.headers, origin.host, self._origins) is Admission.ANONYMOUS:
-            raw_headers = tuple(header for header in raw_headers if header[0].lower() != b"cookie")
-        return SessionRequest(
+            raw_headers = without_ambient(raw_headers)
+        facts = SessionRequest(
             method=request.method,
             path=request.path,
             query_string=request.query_string,
@@ -83,6 +96,8 @@ class Door:
             transport=transport,
             auth=auth,
         )
+        facts.withdrawals = self._server.withdrawals
+        return facts
 
     async def _whole_body(self, request: web.Request, config: Config, limit: int) -> bytes:
         """The body, of at most so many bytes. Raises RemoteProtocolError (4413) and Unreadable."""
@@ -157,14 +172,6 @@ class Door:
 
 def _too_large(limit: int) -> RemoteProtocolError:
     return RemoteProtocolError(4413, f"the body is above {limit} bytes; split the batch")
-
-
-def can_upgrade(request: web.Request, ws: web.WebSocketResponse) -> bool:
-    """Whether this is a handshake of RFC 6455."""
-    try:
-        return request.method == "GET" and ws.can_prepare(request).ok
-    except ValueError:
-        return False  # aiohttp stumbles over a Sec-WebSocket-Key that is not ASCII
 
 
 def preflight(request: web.Request) -> dict[str, str]:

@@ -5,29 +5,29 @@ What is refused gets the protocol's own error, `{"code":n,"message":"…"}`.
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import json
 import math
-from collections.abc import Sequence
 
 from aiohttp import web
 
 from ..core.carrier import Carrier
-from ..core.errors import Refusal, RemoteProtocolError
-from ..core.frames import payload_size
+from ..core.errors import LocalProtocolError, Refusal, RemoteProtocolError
 from ..protocols.engineio.codec import Codec, codec
 from ..protocols.engineio.machine import EngineMachine
 from ..protocols.engineio.options import POLLING, WEBSOCKET, EngineIO
-from ..protocols.engineio.packets import MESSAGE, Packet, decode
+from ..protocols.engineio.packets import Packet, decode
 from ..protocols.engineio.payloads import is_binary, jsonp, split, unwrap_form
 from ..server import Server
 from ..session import Endpoint, Session, SessionRequest
-from .door import Unreadable, can_upgrade, preflight
+from .backlog import Backlog, wait_for_packet
+from .door import Unreadable, preflight
+from .handshake import Gone, Incoming, left_behind, misfit, upgrade
 from .links import HeldLink, WebSocketLink
 from .origins import cors_headers
-from .plain import PlainRoutes, wait_for_room
+from .plain import PlainRoutes
 from .replies import SAFE
+from .subprotocols import agree
 from .watch import Watch
 
 __all__ = ["EngineRoutes"]
@@ -49,14 +49,10 @@ MESSAGES = (
 )
 # Refusals that say something of their own; all others are bad requests.
 TOLD = (4401, 4403, 4408, 4413, 4429, 4503)
-# So many packets of one POST are fed before others have their turn.
-TURN = 256
 # What a form may bring beside its field, in bytes.
 FORM_SIZE = 4096
 # What stands for a packet that cannot be read where an upgrade is tried.
 NONSENSE = Packet("")
-# A POST is answered when there is room for another like this.
-ANY = Packet(MESSAGE, "x")
 OCTETS = "application/octet-stream"
 # Digits of the number of a JSONP client.
 MAX_INDEX = 16
@@ -65,12 +61,20 @@ MAX_INDEX = 16
 class Misuse(Exception):
     """A request that the protocol has an error for."""
 
-    def __init__(self, code: int, message: str = "", status: int = 400, retry_after: float | None = None) -> None:
+    def __init__(
+        self,
+        code: int,
+        message: str = "",
+        status: int = 400,
+        retry_after: float | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> None:
         super().__init__(code)
         self.code = code
         self.message = message or MESSAGES[code]
         self.status = status
         self.retry_after = retry_after
+        self.headers = headers or {}
 
     @classmethod
     def of(cls, refusal: Refusal) -> Misuse:
@@ -89,15 +93,21 @@ class EngineRoutes(PlainRoutes):
         super().__init__(server)
         self._router = router
         self._watch = Watch(server.clock)
+        self._backlogs: dict[Session, Backlog] = {}
         server.on_endpoint.append(self.add)
         for endpoint in server.endpoints.values():
             self.add(endpoint)
 
     def add(self, endpoint: Endpoint) -> None:
-        """Routes for an endpoint, if it has a path for such clients."""
+        """Routes for an endpoint, if it has a path for such clients. Raises LocalProtocolError when it is too late."""
         options = endpoint.engineio
         if options is None:
             return
+        if self._router.frozen:
+            raise LocalProtocolError(
+                f"the endpoint {endpoint.path!r} has engineio=…, and aiohttp takes no new path once the application has"
+                " started: register it before"
+            )
 
         async def handle(request: web.Request) -> web.StreamResponse:
             return await self._handle(request, endpoint, options)
@@ -108,6 +118,8 @@ class EngineRoutes(PlainRoutes):
     async def _handle(self, request: web.Request, endpoint: Endpoint, options: EngineIO) -> web.StreamResponse:
         try:
             response = await self._serve(request, endpoint, options)
+        except Gone:
+            return left_behind()
         except Misuse as misuse:
             response = _answer(request, misuse)
         except Unreadable as unreadable:
@@ -118,16 +130,19 @@ class EngineRoutes(PlainRoutes):
             self._server.refused(error.close_code)
             status = 413 if error.close_code in (1009, 4413) else 400
             response = _answer(request, Misuse(BAD_REQUEST, status=status))
+            if status == 413:  # of which the protocol's own server says nothing more
+                response = web.Response(status=413, headers=SAFE | cors_headers(request.headers))
         return await self._finished(request, response)
 
     async def _serve(self, request: web.Request, endpoint: Endpoint, options: EngineIO) -> web.StreamResponse:
         try:
-            self._check_page(request)
+            self._check_page(request, scripted="j" in request.query)
         except Refusal as refusal:
             self._server.refused(refusal.code)
             response = _answer(request, Misuse(FORBIDDEN, status=403))
             for name in cors_headers(request.headers):  # the page must learn nothing more
                 response.headers.popall(name, None)
+            response.headers["Vary"] = "Origin"
             return response
         if request.method == "OPTIONS":
             return web.Response(status=204, headers=preflight(request))
@@ -139,8 +154,9 @@ class EngineRoutes(PlainRoutes):
                 raise Misuse(BAD_VERSION)
             if "j" in request.query and not _is_index(request.query["j"]):
                 raise Misuse(BAD_REQUEST)
-            if transport == WEBSOCKET and not can_upgrade(request, web.WebSocketResponse()):
-                raise Misuse(BAD_REQUEST)
+            wrong = misfit(agree(request)[0], web.WebSocketResponse()) if transport == WEBSOCKET else None
+            if wrong is not None:
+                raise Misuse(BAD_REQUEST, f"Bad request: {wrong.reason}", headers=wrong.headers)
             sid = request.query.get("sid", "")
             if not sid:
                 return await self._handshake(request, endpoint, options, transport)
@@ -162,13 +178,13 @@ class EngineRoutes(PlainRoutes):
     async def _handshake(
         self, request: web.Request, endpoint: Endpoint, options: EngineIO, transport: str
     ) -> web.StreamResponse:
-        """A handshake. Raises Misuse and Refusal."""
+        """A handshake. Raises Misuse, Refusal and Gone."""
         if request.method != "GET":
             raise Misuse(BAD_METHOD)
         version = int(request.query["EIO"])
         base64 = bool(request.query.get("b64")) or "j" in request.query
         kind = functools.partial(EngineMachine, version=version, options=options, text_only=base64)
-        session = await self._open(endpoint, self._facts(request, transport, None), kind)
+        session = await self._open(request, endpoint, self._facts(request, transport, None), kind)
         machine = session._machine
         assert isinstance(machine, EngineMachine)
         headers = {}
@@ -217,7 +233,7 @@ class EngineRoutes(PlainRoutes):
         return _whole(request, body, kind, headers)
 
     async def _post(self, request: web.Request, session: Session, machine: EngineMachine) -> web.Response:
-        """Takes what a POST brings; it is answered when the application has room for more."""
+        """Takes what a POST brings; it is answered when the application has room for more (see backlog)."""
         now = self._server.clock.now
         if machine.posting:
             machine.end(1002, "two POSTs at once", now())
@@ -247,30 +263,14 @@ class EngineRoutes(PlainRoutes):
                     raise RemoteProtocolError(4413, f"the payload is above {limit} bytes")
             # aiohttp takes what says nothing of itself for bytes; it is text.
             binary = request.headers.get("Content-Type", "").partition(";")[0].strip().lower() == OCTETS
-            await self._feed_payload(request, session, machine, split(machine.version, body, binary=binary))
+            packets = split(machine.version, body, binary=binary)
+            carrier = Carrier(_codec(machine, POLLING, False), HeldLink(request), now())
+            backlog = self._backlogs.get(session) or Backlog(session, machine, now, self._backlogs)
+            await backlog.bring(carrier, packets, len(body))
         except RemoteProtocolError as error:
             if error.close_code < 4000:
                 machine.fail(error, now())
             raise
-
-    async def _feed_payload(
-        self, request: web.Request, session: Session, machine: EngineMachine, packets: Sequence[Packet]
-    ) -> None:
-        """Feeds a payload, as fast as the application takes it. Raises Refusal when the session ends meanwhile, and
-        RemoteProtocolError."""
-        now = self._server.clock.now
-        carrier = Carrier(_codec(machine, POLLING, False), HeldLink(request), now())
-        for count, packet in enumerate(packets, 1):
-            if await _room(session, machine, packet):
-                machine.check_polling(now())
-            machine.feed(carrier, packet, now())
-            if machine.outcome is not None and machine.outcome.clean:
-                return  # by this very packet: what is behind it says nothing
-            if count % TURN == 0:
-                await asyncio.sleep(0)
-                machine.check_polling(now())
-        if await _room(session, machine, ANY):
-            machine.check_polling(now())
 
     # -- WebSocket ---------------------------------------------------------------------------------------------------
 
@@ -283,8 +283,9 @@ class EngineRoutes(PlainRoutes):
         *,
         opening: bool,
     ) -> web.StreamResponse:
-        """A WebSocket that opens a session, or that names one and is tried."""
+        """A WebSocket that opens a session, or that names one and is tried. Raises Gone."""
         now = self._server.clock.now
+        request, _ = agree(request)
         ws = web.WebSocketResponse(
             compress=False, autoclose=False, autoping=False, max_msg_size=machine.options.max_payload + 1
         )
@@ -296,8 +297,12 @@ class EngineRoutes(PlainRoutes):
             try:
                 packet = decode(machine.version, data)
                 if machine.trial is not carrier:
-                    await _room(session, machine, packet)
+                    if session in self._backlogs:
+                        await self._backlogs[session].passed()
+                    await wait_for_packet(session, machine, packet)
                 machine.feed(carrier, packet, now())
+                if session in self._backlogs:
+                    self._backlogs[session].hurry()
             except RemoteProtocolError as error:
                 if machine.trial is carrier:
                     machine.feed(carrier, NONSENSE, now())
@@ -305,14 +310,12 @@ class EngineRoutes(PlainRoutes):
                     machine.fail(error, now())
 
         try:
-            await ws.prepare(request)
+            await upgrade(request, ws)
             if opening:
                 machine.begin(carrier, now())
             elif not machine.connect(carrier, now()):
                 carrier.finish([], 1000, "another connection carries this session")
-            await self._read(ws, link, machine, carrier, take)
-        except ConnectionError:
-            pass  # the peer has left in the meantime
+            await self._read(Incoming(request, ws), link, machine, carrier, take)
         finally:
             if opening and not machine.gen:
                 machine.end(1006, "the connection was lost", now())
@@ -327,15 +330,6 @@ class EngineRoutes(PlainRoutes):
                 trial = machine.trial
                 machine.lost(trial, self._server.clock.now())
                 trial.link.close(1001, "")
-
-
-async def _room(session: Session, machine: EngineMachine, packet: Packet) -> bool:
-    """Waits until there is room for a packet; whether it had to."""
-    size = payload_size(packet.data)
-    if packet.type != MESSAGE or machine.inbox.has_room(size):
-        return False
-    await wait_for_room(session, size)
-    return True
 
 
 def _codec(machine: EngineMachine, transport: str, base64: bool) -> Codec:
@@ -355,7 +349,7 @@ def _whole(request: web.Request, body: bytes, kind: str, headers: dict[str, str]
 
 def _answer(request: web.Request, misuse: Misuse) -> web.Response:
     """An error of the protocol."""
-    headers = {"Content-Type": "application/json"} | SAFE | cors_headers(request.headers)
+    headers = {"Content-Type": "application/json"} | SAFE | cors_headers(request.headers) | misuse.headers
     if misuse.retry_after is not None:
         headers["Retry-After"] = str(math.ceil(misuse.retry_after))
     told = json.dumps({"code": misuse.code, "message": misuse.message}, separators=(",", ":"))

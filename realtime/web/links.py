@@ -12,7 +12,7 @@ from ..core.carrier import Part
 from ..protocols.native import clip
 from ..transports.websocket import FIN_CLOSE, frame_header
 
-__all__ = ["HeldLink", "PollLink", "StreamLink", "WebSocketLink", "run_stream"]
+__all__ = ["HeldLink", "PollLink", "StreamLink", "WebSocketLink", "is_gone", "run_stream"]
 
 # Above this many bytes in the transport's buffer nothing more is written until it has drained.
 HIGH_WATER = 65_536
@@ -109,7 +109,8 @@ def _sendable(code: int) -> int:
     return code if code < 1004 or 1006 < code < 1015 or code >= 3000 else 1000
 
 
-def _is_gone(request: web.Request) -> bool:
+def is_gone(request: web.Request) -> bool:
+    """Whether the connection under a request has closed."""
     transport = request.transport
     return transport is None or transport.is_closing()
 
@@ -138,7 +139,7 @@ class StreamLink:
     @property
     def gone(self) -> bool:
         """Whether the connection has closed."""
-        return _is_gone(self._request)
+        return is_gone(self._request)
 
     def start(self, *, chunked: bool) -> None:
         """The response's head and prelude are written: what waited goes."""
@@ -204,7 +205,7 @@ class PollLink:
     @property
     def gone(self) -> bool:
         """Whether the connection has closed."""
-        return _is_gone(self._request)
+        return is_gone(self._request)
 
     def write(self, buffers: Sequence[Part]) -> None:
         """Takes the body."""

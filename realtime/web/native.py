@@ -34,11 +34,13 @@ from ..protocols.native import (
 from ..server import Server
 from ..session import Endpoint, Session
 from ..transports import TRANSPORTS, Facts, Frame, Transport
-from ..transports.batch import decode_batch
-from ..transports.form import parse_fields
-from .door import BROKEN_BODY, Door, Unreadable, can_upgrade, preflight
+from ..transports.batch import decode_body
+from ..transports.form import parse_fields, parse_text_field
+from .door import BROKEN_BODY, Door, Unreadable, preflight
 from .forwarded import address_key
+from .handshake import Gone, Incoming, left_behind, misfit, still_there, upgrade
 from .links import PollLink, StreamLink, WebSocketLink, run_stream
+from .openings import Openings
 from .origins import asker, cors_headers
 from .replies import (
     CODECS,
@@ -48,12 +50,13 @@ from .replies import (
     Misasked,
     Reply,
     answer,
-    is_form,
     query_of,
     refused,
+    reply_by_script,
     reply_to_fields,
     respond,
 )
+from .subprotocols import agree
 from .watch import Watch
 
 __all__ = ["NativeRoutes"]
@@ -82,6 +85,7 @@ class NativeRoutes(Door):
         self._probes: set[StreamLink] = set()
         self._silent: set[WebSocketLink] = set()  # of these, the ones that no session has taken up
         self._watch = Watch(server.clock)
+        self._openings = Openings(server)
         server.on_shutdown.append(self._stop)
 
     async def explain(self, request: web.Request) -> web.StreamResponse:
@@ -89,7 +93,8 @@ class NativeRoutes(Door):
         try:
             endpoint = self._admit(request, "negotiate")
         except Refusal as refusal:
-            return answer(request, refusal.http_status, [refusal_frame(refusal)])
+            self._server.refused(refusal.code)
+            return _turned_away(request, "negotiate", refusal)
         if request.method == "OPTIONS":
             return web.Response(status=204, headers=preflight(request))
         named = [name for name in request.query.get("transports", "").split(",") if name][:32]
@@ -127,6 +132,8 @@ class NativeRoutes(Door):
             if TRANSPORTS[name].shape is Shape.STREAM:
                 return await self._stream(request, endpoint, name, reply)
             return await self._poll(request, endpoint, reply)
+        except Gone:
+            return left_behind()
         except Misasked as misasked:
             self._server.refused(4400)
             return web.Response(status=400, text=f"{misasked}\n", headers=SAFE)
@@ -143,22 +150,19 @@ class NativeRoutes(Door):
 
     async def _reply(self, request: web.Request, name: str, config: Config) -> Reply:
         """How this request wants to be answered. Raises Misasked, RemoteProtocolError (4413) and Unreadable."""
-        if request.method == "GET" and name == "send":
-            if "callback" in request.query:
-                return reply_to_fields(CODECS["jsonp"], query_of(request))
-        elif request.method == "GET" and name in ("htmlfile", "jsonp"):
-            return reply_to_fields(CODECS[name], query_of(request))
-        elif request.method == "POST" and is_form(request) and (name == "send" or name in FORMS):
-            # Three bytes for one is the worst that percent-encoding does.
-            body = await self._whole_body(request, config, 3 * config.max_body + HEAD_SIZE)
-            return reply_to_fields(FORMS["long_polling" if name == "send" else name], body)
-        return Reply(CODECS[name]) if name in FORMS else PLAIN
+        codec = reply_by_script(request, name)
+        if codec is None:
+            return Reply(CODECS[name]) if name in FORMS else PLAIN
+        if request.method == "GET":
+            return reply_to_fields(codec, query_of(request))
+        # Three bytes for one is the worst that percent-encoding does.
+        return reply_to_fields(codec, await self._whole_body(request, config, 3 * config.max_body + HEAD_SIZE))
 
     def _admit(self, request: web.Request, name: str) -> Endpoint:
         """The endpoint, if this request may go there at all. Raises Refusal."""
         path = "/" + request.match_info["endpoint"]
         endpoint = self._server.endpoints.get(path)
-        self._check_page(request)
+        self._check_page(request, scripted=reply_by_script(request, name) is not None)
         if endpoint is None:
             raise Refusal(4406, f"there is no endpoint {path}")
         if name == "negotiate":
@@ -178,21 +182,20 @@ class NativeRoutes(Door):
 
     async def _refuse(self, request: web.Request, name: str, refusal: Refusal, reply: Reply) -> web.StreamResponse:
         """The answer to a request that is not admitted."""
+        request, _ = agree(request)
         ws = web.WebSocketResponse(compress=False, autoclose=False)
         # Only a forbidden origin is refused before the upgrade: the page must learn nothing more.
-        if name == "websocket" and refusal.code != 4403 and can_upgrade(request, ws):
-            with contextlib.suppress(ConnectionError):
-                await ws.prepare(request)
-                link = WebSocketLink(request, ws, lambda: None)
-                _refuse_websocket(link, refusal)
-                await self._pump(request, ws, None, None)
-                await link.finished()
+        if name == "websocket" and refusal.code != 4403 and misfit(request, ws) is None:
+            await upgrade(request, ws)
+            link = WebSocketLink(request, ws, lambda: None)
+            _refuse_websocket(link, refusal)
+            await self._pump(request, Incoming(request, ws), None, None)
+            await link.finished()
             return ws
         transport = TRANSPORTS.get(name)
         if transport is not None and _reads_only_success(request, transport) and refusal.code != 4403:
             return await self._refuse_stream(request, name, refusal, reply)
-        headers = {"Allow": "POST" if transport is None else transport.method} if refusal.code == 4405 else {}
-        return refused(request, refusal, headers, cors=refusal.code != 4403, reply=reply)
+        return _turned_away(request, name, refusal, reply)
 
     # -- polls and sends -------------------------------------------------------------------------------------------
 
@@ -347,7 +350,7 @@ class NativeRoutes(Door):
         """
         config = endpoint.config
         if request.method == "GET" and request.match_info["transport"] != "send":
-            return request.query.get("frame", ""), []
+            return parse_text_field(query_of(request), "frame") or "", []
         if reply.callback:
             (batch,) = parse_fields(reply.fields, "batch")
             if batch is None:
@@ -356,7 +359,7 @@ class NativeRoutes(Door):
                 raise RemoteProtocolError(4413, f"the batch is above {config.max_body} bytes; split it")
         else:
             batch = await self._whole_body(request, config, config.max_body)
-        frames = decode_batch(batch, max(config.max_batch, LEAST_BATCH))
+        frames = decode_body(batch, max(config.max_batch, LEAST_BATCH), config.max_body)
         if not frames:
             raise RemoteProtocolError(4400, "an empty batch; one starts with o, r or u")
         return frames[0], frames[1:]
@@ -365,17 +368,18 @@ class NativeRoutes(Door):
 
     async def _websocket(self, request: web.Request, endpoint: Endpoint) -> web.StreamResponse:
         config = endpoint.config
+        request, _ = agree(request)
         ws = web.WebSocketResponse(compress=False, autoclose=False, max_msg_size=config.max_size + HEAD_SIZE)
-        if not can_upgrade(request, ws):
-            if request.headers.get("Sec-WebSocket-Key"):
-                self._server.note_failure(request.remote, "websocket", "a proxy took the Upgrade header out")
-            refusal = Refusal(4400, "a WebSocket handshake is expected here: the Upgrade header is missing or wrong")
+        wrong = misfit(request, ws)
+        if wrong is not None:
+            if wrong.stripped:
+                remote = self._origin(request).remote
+                self._server.note_failure(remote, "websocket", "a proxy took the Upgrade header out")
+            refusal = Refusal(4400, f"no valid WebSocket handshake: {wrong.reason}")
             self._server.refused(refusal.code)
-            return answer(request, refusal.http_status, [refusal_frame(refusal)])
-        try:
-            await ws.prepare(request)
-        except ConnectionError:
-            return ws  # the peer has left in the meantime
+            return refused(request, refusal, wrong.headers)
+        await upgrade(request, ws)
+        incoming = Incoming(request, ws)
         carrier: Carrier | None = None
         session: Session | None = None
         machine: ServerMachine | None = None
@@ -391,15 +395,17 @@ class NativeRoutes(Door):
             self._silent.add(link)
             try:
                 async with asyncio.timeout(config.open_timeout):
-                    head = await self._first(request, ws, link)
+                    head = await self._first(request, incoming, link)
             finally:
                 self._silent.discard(link)
             if head is not None:
                 carrier = Carrier(CODECS["websocket"], link, self._server.clock.now())
-                session = await self._take_up(request, endpoint, carrier, head)
+                session = await self._take_up(request, endpoint, carrier, head, incoming=incoming)
                 machine = session._machine
                 if machine.carrier is not carrier and not carrier.over:
                     machine.retire(carrier)
+        except Gone:
+            carrier = None
         except TimeoutError:
             self._server.refused(4408)
             _refuse_websocket(link, Refusal(4408, f"no open or attach within open_timeout={config.open_timeout:g}"))
@@ -410,7 +416,7 @@ class NativeRoutes(Door):
             self._server.refused(error.close_code)
             _refuse_websocket(link, Refusal(error.close_code, error.reason))
         try:
-            await self._pump(request, ws, session, carrier)
+            await self._pump(request, incoming, session, carrier)
         finally:
             if machine is not None and carrier is not None:
                 if machine.carrier is carrier:
@@ -422,20 +428,18 @@ class NativeRoutes(Door):
                 self._links.discard(link)
         return ws
 
-    async def _first(
-        self, request: web.Request, ws: web.WebSocketResponse, link: WebSocketLink
-    ) -> Open | RequestHead | None:
+    async def _first(self, request: web.Request, incoming: Incoming, link: WebSocketLink) -> Open | RequestHead | None:
         """The open in the URL, or else the first frame behind any probes; None when the peer leaves.
 
         Raises RemoteProtocolError (4400).
         """
-        text = request.query.get("open")
+        text = parse_text_field(query_of(request), "open")
         if text is not None:
             head: Open | RequestHead = parse_open(text)
             _check_url(head)
             return head
         while True:
-            message = await ws.receive()
+            message = await incoming.receive()
             if message.type is not WSMsgType.TEXT and message.type is not WSMsgType.BINARY:
                 return None
             frame = message.data
@@ -449,11 +453,11 @@ class NativeRoutes(Door):
             return head
 
     async def _pump(
-        self, request: web.Request, ws: web.WebSocketResponse, session: Session | None, carrier: Carrier | None
+        self, request: web.Request, incoming: Incoming, session: Session | None, carrier: Carrier | None
     ) -> None:
         """Reads until the connection ends. Without a session what comes is only read, for the closing handshake."""
         now = self._server.clock.now
-        async for message in ws:
+        async for message in incoming:
             if session is None or carrier is None:
                 continue
             machine = session._machine
@@ -485,8 +489,10 @@ class NativeRoutes(Door):
         carrier: Carrier,
         head: Open | RequestHead,
         frames: Sequence[Frame] = (),
+        incoming: Incoming | None = None,
     ) -> Session:
-        """Opens or attaches a carrier; `frames` are those behind the head. Raises Refusal and RemoteProtocolError."""
+        """Opens or attaches a carrier; `frames` are those behind the head. Raises Refusal, RemoteProtocolError, and
+        Gone for an open whose client did not wait for it."""
         server = self._server
         codec = carrier.codec
         assert isinstance(codec, NativeCodec)
@@ -511,8 +517,8 @@ class NativeRoutes(Door):
             return session
         facts = self._facts(request, carrier.codec.name, head.auth)
         address = address_key(facts.remote)
-        server.check_rate(address)
-        identity = await server.identify(facts)
+        asking = self._openings.identify(endpoint.path, head.nonce, facts, address)
+        identity = await still_there(request, incoming if server.asks else None, asking)
         known = len(server)
         session = server.open(
             endpoint,
@@ -527,7 +533,7 @@ class NativeRoutes(Door):
         machine = session._machine
         choices = server.negotiate(endpoint, facts, head.transports, head.failed, head.tried, carrier.codec.name)
         if len(server) > known:
-            server.decided(session, choices, head.failed)
+            server.decided(session, choices)
 
         def opened(received: int, taken: int) -> Part:
             transports = [choice.as_dict() for choice in choices]
@@ -628,8 +634,12 @@ class NativeRoutes(Door):
 
 
 def _renewal(frames: Sequence[Frame]) -> Renewal | None:
-    """The fresh auth data directly behind the head of a batch. Raises RemoteProtocolError."""
-    return parse_renewal(frames[0]) if frames else None
+    """The fresh auth data directly behind the head of a batch. What cannot be read is none: it ends the session when
+    it is fed."""
+    try:
+        return parse_renewal(frames[0]) if frames else None
+    except RemoteProtocolError:
+        return None
 
 
 def _proof(request: web.Request, head: RequestHead, frames: Sequence[Frame]) -> Proof:
@@ -667,6 +677,18 @@ def _reads_only_success(request: web.Request, transport: Transport) -> bool:
     """Whether what reads this stream can only read a successful answer, so that it gets one, with the refusal in it
     (docs/protocol.md §9)."""
     return transport.shape is Shape.STREAM and transport.method == request.method == "GET"
+
+
+def _turned_away(request: web.Request, name: str, refusal: Refusal, reply: Reply = PLAIN) -> web.Response:
+    """The answer to a request that is not admitted. To which method it would be is named (RFC 9110 §15.5.6); a page of
+    a forbidden origin learns nothing, but a cache does, that another may."""
+    headers = {}
+    if refusal.code == 4405:
+        transport = TRANSPORTS.get(name)
+        headers["Allow"] = "GET, HEAD" if name == "negotiate" else "POST" if transport is None else transport.method
+    if refusal.code == 4403:
+        headers["Vary"] = "Origin"
+    return refused(request, refusal, headers, cors=refusal.code != 4403, reply=reply)
 
 
 async def _last_answer(request: web.Request, refusal: Refusal) -> web.Response:

@@ -20,9 +20,11 @@ from ..core.plain_machine import NO_WINDOW, PlainMachine
 from ..server import Server
 from ..session import Endpoint, Session, SessionRequest
 from ..transports.websocket import FIN_PONG, frame_header
-from .door import Door, can_upgrade
+from .door import Door
 from .forwarded import address_key
+from .handshake import Gone, Incoming, Misfit, misfit, still_there, upgrade
 from .links import WebSocketLink
+from .subprotocols import agree
 
 __all__ = ["PlainRoutes", "Wire", "machine_of", "wait_for_room"]
 
@@ -39,6 +41,7 @@ class Wire(NamedTuple):
     parse: Callable[[str | bytes], Sequence[str | bytes]]  # the messages of one WebSocket message
     kind: Callable[..., PlainMachine]
     max_size: int  # of one WebSocket message, in bytes
+    subprotocols: tuple[str, ...] = ()  # RFC 6455's, which clients may choose among
 
 
 class Turns:
@@ -59,11 +62,11 @@ def machine_of(session: Session) -> PlainMachine:
 async def wait_for_room(session: Session, size: int) -> bool:
     """Waits until the inbox takes a message of `size` bytes. False when none will be taken any more."""
     machine = machine_of(session)
-    machine.waiting += 1
+    machine.pause(session._now())
     try:
         return await session.wait_for_room(size)
     finally:
-        machine.waiting -= 1
+        machine.resume()
 
 
 class PlainRoutes(Door):
@@ -76,16 +79,23 @@ class PlainRoutes(Door):
         server.on_shutdown.append(self._stop)
 
     async def _open(
-        self, endpoint: Endpoint, facts: SessionRequest, kind: Callable[..., PlainMachine], name: str = ""
+        self,
+        request: web.Request,
+        endpoint: Endpoint,
+        facts: SessionRequest,
+        kind: Callable[..., PlainMachine],
+        name: str = "",
+        incoming: Incoming | None = None,
     ) -> Session:
-        """Opens a session, claiming the name that its client chose for it, if it did. Raises Refusal.
+        """Opens a session, claiming the name that its client chose for it, if it did. Raises Refusal, and Gone when
+        the client has left meanwhile.
 
         Whoever had the same name authorised for the same identity at the same time, and was first, has opened it.
         """
         server = self._server
         address = address_key(facts.remote)
         server.check_rate(address)
-        identity = await server.identify(facts)
+        identity = await still_there(request, incoming if server.asks else None, server.identify(facts))
         if name:
             session = await server.claimed(name)
             if session is not None:
@@ -130,17 +140,23 @@ class PlainRoutes(Door):
 
     async def _websocket(
         self, request: web.Request, endpoint: Endpoint, wire: Wire, facts: SessionRequest
-    ) -> web.StreamResponse | None:
-        """A WebSocket that is a session of its own; None for a request that cannot become one."""
-        ws = web.WebSocketResponse(compress=False, autoclose=False, autoping=False, max_msg_size=wire.max_size)
-        if not can_upgrade(request, ws):
-            if request.headers.get("Sec-WebSocket-Key"):
+    ) -> web.StreamResponse | Misfit:
+        """A WebSocket that is a session of its own, or why there is none. Raises Gone."""
+        request, facts.subprotocol = agree(request, wire.subprotocols)
+        ws = web.WebSocketResponse(
+            compress=False,
+            autoclose=False,
+            autoping=False,
+            max_msg_size=wire.max_size,
+            protocols=() if facts.subprotocol is None else (facts.subprotocol,),
+        )
+        wrong = misfit(request, ws)
+        if wrong is not None:
+            if wrong.stripped:
                 self._server.note_failure(facts.remote, "websocket", "a proxy took the Upgrade header out")
-            return None
-        try:
-            await ws.prepare(request)
-        except ConnectionError:
-            return ws  # the peer has left in the meantime
+            return wrong
+        await upgrade(request, ws)
+        incoming = Incoming(request, ws)
         session: Session | None = None
 
         def drained() -> None:
@@ -167,19 +183,21 @@ class PlainRoutes(Door):
         carrier = Carrier(wire.codec, link, now())
         self._links.add(link)  # who comes in may take a while to say
         try:
-            session = await self._open(endpoint, facts, wire.kind)
+            session = await self._open(request, endpoint, facts, wire.kind, incoming=incoming)
             machine_of(session).take_up(carrier, now())
+        except Gone:
+            carrier.over = True
         except Refusal as refusal:
             self._server.refused(refusal.code)
             carrier.finish(
                 [wire.codec.abrupt(refusal.code, "carrier", None, refusal.reason)], refusal.code, refusal.reason
             )
-        await self._read(ws, link, None if session is None else machine_of(session), carrier, take)
+        await self._read(incoming, link, None if session is None else machine_of(session), carrier, take)
         return ws
 
     async def _read(
         self,
-        ws: web.WebSocketResponse,
+        incoming: Incoming,
         link: WebSocketLink,
         machine: PlainMachine | None,
         carrier: Carrier,
@@ -193,7 +211,7 @@ class PlainRoutes(Door):
         self._links.add(link)
         try:
             while True:
-                message = await ws.receive()
+                message = await incoming.receive()
                 if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
                     if not carrier.over:
                         await take(message.data)

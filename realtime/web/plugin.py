@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import re
+import weakref
 
 from aiohttp import web
 
@@ -29,10 +31,12 @@ FILE = r"{file:client(?:-[0-9a-f]+)?\.m?js|realtime(?:-[0-9a-f]+)?\.m?js\.map}"
 def setup(app: web.Application, server: Server, *, prefix: str = "/realtime") -> Server:
     """Serves the endpoints of `server` below `prefix` of an application or sub-application; returns the server.
 
-    Endpoints may be registered before or after. Several servers may be set up in one application, each with a prefix
-    of its own. Sessions end when the application shuts down. Raises LocalProtocolError for a prefix that is taken, does
-    not start with "/" or ends with one, or would be quoted in a URL.
+    Endpoints may be registered before or after (those with `engineio` before the application starts). Several servers
+    may be set up in one application, each with a prefix of its own; a server in one application at a time. Sessions
+    end when the application shuts down. Raises LocalProtocolError for a prefix that is taken, does not start with "/"
+    or ends with one, or would be quoted in a URL, and for a server that another application has.
     """
+    _check_free(server, app)
     if not PREFIX.fullmatch(prefix):
         raise LocalProtocolError(
             f'a prefix is empty, or starts with "/" and does not end with one, and needs no quoting: {prefix!r}'
@@ -51,7 +55,7 @@ def setup(app: web.Application, server: Server, *, prefix: str = "/realtime") ->
     # a pattern has to start with one, and the prefix may be empty.)
     app.router.add_route("*", prefix + r"/{endpoint:.+}/v{version:[0-9]+}/{transport:[^/]+}", routes.handle)
     app.router.add_route("*", prefix + r"/{endpoint:.+}/negotiate", routes.explain)
-    EngineRoutes(server, app.router)
+    engine = EngineRoutes(server, app.router)
     scripts = app.router.add_resource(f"{prefix}/{FILE}")
     scripts.add_route("*", BUNDLE.serve)
     app.setdefault(SCRIPTS, {})[prefix] = scripts
@@ -61,11 +65,34 @@ def setup(app: web.Application, server: Server, *, prefix: str = "/realtime") ->
 
     async def stop(app: web.Application) -> None:
         await server.shutdown()
+        server.application = None
+
+    async def forget(app: web.Application) -> None:
+        if engine.add in server.on_endpoint:
+            server.on_endpoint.remove(engine.add)  # this application takes no routes any more; another may
 
     app.on_startup.append(start)
     # Not on_cleanup: that comes after the connections, too late for a close to be read.
     app.on_shutdown.append(stop)
+    app.on_cleanup.append(forget)
+    server.application = weakref.ref(app)
     return server
+
+
+def _check_free(server: Server, app: web.Application) -> None:
+    """Raises LocalProtocolError when another application has this server: the shutdown of either would end the sessions
+    of both. One that nobody has any more counts for nothing."""
+    for look_again in (True, False):
+        home = None if server.application is None else server.application()
+        if home is None or home is app:
+            return
+        del home
+        if look_again:
+            gc.collect()  # applications are made of cycles
+    raise LocalProtocolError(
+        "this Server is set up in another application already: make one realtime.Server() for each application"
+        " (it may be set up again when that one has shut down)"
+    )
 
 
 def client_url(where: web.Request | web.Application, name: str = "client.js", *, prefix: str = "/realtime") -> str:

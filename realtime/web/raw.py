@@ -10,6 +10,7 @@ from ..core.errors import Refusal
 from ..core.plain_machine import PlainMachine
 from ..protocols.raw import CODEC
 from ..session import Endpoint
+from .handshake import Gone, Misfit, left_behind
 from .plain import PlainRoutes, Wire
 from .replies import SAFE
 
@@ -35,11 +36,17 @@ class RawRoutes(PlainRoutes):
             self._check_page(request)
         except Refusal as refusal:
             self._server.refused(refusal.code)
-            return web.Response(status=refusal.http_status, text=f"{refusal.reason}\n", headers=SAFE)
+            return web.Response(
+                status=refusal.http_status, text=f"{refusal.reason}\n", headers=SAFE | {"Vary": "Origin"}
+            )
         # aiohttp counts a message of just the limit as too large.
-        wire = Wire(CODEC, _as_it_is, KIND, endpoint.config.max_size + 1)
-        response = await self._websocket(request, endpoint, wire, self._facts(request, "websocket", None))
-        if response is None:
+        wire = Wire(CODEC, _as_it_is, KIND, endpoint.config.max_size + 1, endpoint.subprotocols)
+        try:
+            response = await self._websocket(request, endpoint, wire, self._facts(request, "websocket", None))
+        except Gone:
+            return left_behind()
+        if isinstance(response, Misfit):
             self._server.refused(4400)
-            return web.Response(status=400, text="Not a valid websocket request\n", headers=SAFE)
+            text = f"Not a valid websocket request: {response.reason}\n"
+            return web.Response(status=400, text=text, headers=SAFE | response.headers)
         return response

@@ -33,9 +33,11 @@ from ..protocols.sockjs import (
 from ..server import Server
 from ..session import Endpoint, Session, SessionRequest
 from ..transports.sockjs import NOT_CACHED
+from .conditions import Precondition, weigh
 from .door import Unreadable
+from .handshake import Gone, Misfit, left_behind
 from .links import HeldLink, StreamLink, run_stream
-from .origins import ANY, NULL, asked_headers, cors_headers
+from .origins import ANY, NULL, asked_headers, cors_headers, without_ambient
 from .plain import PlainRoutes, Wire, machine_of
 from .raw import RawRoutes
 from .replies import is_form
@@ -44,8 +46,12 @@ from .watch import Watch
 __all__ = ["SockJSRoutes"]
 
 YEAR = 31_536_000
-TEXT = {"Content-Type": "text/plain; charset=UTF-8", "X-Content-Type-Options": "nosniff"}
+NOSNIFF = {"X-Content-Type-Options": "nosniff"}
+SAFE = dict([NOT_CACHED]) | NOSNIFF
+TEXT = {"Content-Type": "text/plain; charset=UTF-8"} | SAFE
 SENDS = {"xhr_send": "xhr", "jsonp_send": "jsonp"}  # and the receivers that they go with
+# What script tags, frames and forms ask: any page can read the answers of the former, and send the last.
+SCRIPTED = {path for path, codec in CODECS.items() if codec.framing.scripted} | {"jsonp_send"}
 # Which transports of the house a SockJS client's stand for: Config.transports allows them by the same names.
 IFRAME = re.compile(r"/iframe[0-9\-.a-z_]*\.html")
 SESSION = re.compile(r"/([^/.]+)/([^/.]+)/([a-z_]+)")
@@ -87,11 +93,12 @@ class SockJSRoutes(PlainRoutes):
             response = _text(unreadable.refusal.http_status, unreadable.refusal.reason)
             response.force_close()
             return response
+        except Gone:
+            return left_behind()
         except Refusal as refusal:
             self._server.refused(refusal.code)
             response = _text(refusal.http_status, refusal.reason)
-            if refusal.code != 4403:
-                response.headers.update(_cors(request))
+            response.headers.update(_cors(request) if refusal.code != 4403 else {"Vary": "Origin"})
         return await self._finished(request, response)
 
     async def _serve(self, request: web.Request, endpoint: Endpoint, options: SockJS, rest: str) -> web.StreamResponse:
@@ -99,7 +106,10 @@ class SockJSRoutes(PlainRoutes):
         if rest in ("", "/"):
             return _text(200, "Welcome to SockJS!") if method in ("GET", "HEAD") else _not_allowed("GET")
         if IFRAME.fullmatch(rest):
-            return self._iframe(request, options) if method in ("GET", "HEAD") else _not_allowed("GET")
+            if method not in ("GET", "HEAD"):
+                return _not_allowed("GET")
+            self._check_page(request, scripted=True)
+            return self._iframe(request, options)
         if rest == "/websocket":
             return await self._raw.handle(request, endpoint) if method == "GET" else _not_allowed("GET")
         if rest == "/info":
@@ -124,12 +134,18 @@ class SockJSRoutes(PlainRoutes):
             return _preflight(request, allowed)
         if request.method != method:
             return _not_allowed(allowed)
-        self._check_page(request)
+        self._check_page(request, scripted=path in SCRIPTED)
         facts = self._facts(request, CODECS[SENDS.get(path, path)].name, None)
         if path == "websocket":
             kind = partial(_machine, options)
             wire = Wire(CODECS[path], parse_frame, kind, endpoint.config.max_body)
-            return await self._websocket(request, endpoint, wire, facts) or _text(400, "Not a valid websocket request")
+            answered = await self._websocket(request, endpoint, wire, facts)
+            if isinstance(answered, Misfit):
+                self._server.refused(4400)
+                refused = _text(400, f"Not a valid websocket request: {answered.reason}")
+                refused.headers.update(answered.headers)
+                return refused
+            return answered
         headers = _cors(request)
         if options.cookie_needed:
             headers["Set-Cookie"] = _cookie(request, facts.scheme)
@@ -170,7 +186,7 @@ class SockJSRoutes(PlainRoutes):
         link = HeldLink(request) if codec.shape is Shape.POLL else StreamLink(request, drained)
         carrier = Carrier(codec, link, now())
         try:
-            session = await self._session(endpoint, options, name, facts)
+            session = await self._session(request, endpoint, options, name, facts)
             machine = machine_of(session)
             before = machine.carrier
             if before is not None and isinstance(before.link, HeldLink | StreamLink) and before.link.gone:
@@ -202,11 +218,13 @@ class SockJSRoutes(PlainRoutes):
             if isinstance(link, StreamLink):
                 link.finished()
 
-    async def _session(self, endpoint: Endpoint, options: SockJS, name: str, facts: SessionRequest) -> Session:
-        """The session of this name: the one there is, or a new one. Raises Refusal."""
+    async def _session(
+        self, request: web.Request, endpoint: Endpoint, options: SockJS, name: str, facts: SessionRequest
+    ) -> Session:
+        """The session of this name: the one there is, or a new one. Raises Refusal and Gone."""
         session = await self._server.claimed(name)
         if session is None:
-            return await self._open(endpoint, facts, partial(_machine, options), name)
+            return await self._open(request, endpoint, facts, partial(_machine, options), name)
         await self._server.admit(session, facts)
         return session
 
@@ -250,17 +268,16 @@ class SockJSRoutes(PlainRoutes):
         else:
             response = web.Response(body=b"ok", headers=TEXT)  # Konqueror did strange things on 204
         response.headers.update(headers)
-        response.headers[NOT_CACHED[0]] = NOT_CACHED[1]
         return response
 
     # -- what is no session ----------------------------------------------------------------------------------------
 
     def _facts(self, request: web.Request, transport: str, auth: object) -> SessionRequest:
         """What the application is shown. Behind our own iframe page is a page that nobody knows: where any may connect,
-        its requests come without cookies, as if it had asked itself."""
+        its requests come without cookies and log-ins, as if it had asked itself."""
         facts = super()._facts(request, transport, auth)
         if ANY in self._origins and _is_framed(request):
-            facts.raw_headers = tuple(header for header in facts.raw_headers if header[0].lower() != b"cookie")
+            facts.raw_headers = without_ambient(facts.raw_headers)
         return facts
 
     def _info(self, request: web.Request, endpoint: Endpoint, options: SockJS) -> web.Response:
@@ -271,7 +288,7 @@ class SockJSRoutes(PlainRoutes):
             "origins": ["*:*"],
             "entropy": secrets.randbits(32),
         }
-        response = web.json_response(told, headers={NOT_CACHED[0]: NOT_CACHED[1], "X-Content-Type-Options": "nosniff"})
+        response = web.json_response(told, headers=SAFE)
         response.headers["Content-Type"] = "application/json; charset=UTF-8"
         response.headers.update(_cors(request))
         return response
@@ -280,11 +297,17 @@ class SockJSRoutes(PlainRoutes):
         """The page that brings a client into our origin. It speaks for whoever frames it: only allowed pages may."""
         page = iframe_page(options)
         etag = f'"{hashlib.sha256(page).hexdigest()[:32]}"'
-        headers = _cacheable() | {"ETag": etag, "Referrer-Policy": "same-origin", "X-Content-Type-Options": "nosniff"}
+        headers = _cacheable() | {"ETag": etag, "Referrer-Policy": "same-origin"}
+        # The document wants it kept for a year. It is, and asked about each time: the script that it loads may be
+        # another by then (client_url), and so may be who is allowed to frame it.
+        headers["Cache-Control"] += ", no-cache"
         if ANY not in self._origins:
             ancestors = " ".join(("'self'", *sorted(self._origins - {NULL})))
             headers["Content-Security-Policy"] = f"frame-ancestors {ancestors}"
-        if etag in request.headers.get("If-None-Match", ""):
+        condition = weigh(request, etag)
+        if condition is Precondition.FAILED:
+            return _text(412, f"this page has another tag now: {etag}")
+        if condition is Precondition.NOT_MODIFIED:
             return web.Response(status=304, headers=headers)
         return web.Response(body=page, headers=headers | {"Content-Type": "text/html; charset=UTF-8"})
 
@@ -316,11 +339,11 @@ def _text(status: int, text: str) -> web.Response:
 
 def _not_allowed(methods: str) -> web.Response:
     """405, without a type and a body."""
-    return web.Response(status=405, headers={"Allow": methods})
+    return web.Response(status=405, headers={"Allow": methods} | SAFE)
 
 
 def _cacheable() -> dict[str, str]:
-    return {"Cache-Control": f"public, max-age={YEAR}", "Expires": formatdate(time() + YEAR, usegmt=True)}
+    return {"Cache-Control": f"public, max-age={YEAR}", "Expires": formatdate(time() + YEAR, usegmt=True)} | NOSNIFF
 
 
 def _cors(request: web.Request) -> dict[str, str]:

@@ -177,7 +177,7 @@ async def serving(client: Path = CLIENT, **settings: Any) -> AsyncIterator[Harne
             app.router.add_get(f"/scenarios/{script.name}", _file(script, "text/javascript"))
         harness.pages = await _up(stack, app)
         other = web.Application()
-        realtime.setup(other, make_server(allowed_origins=(harness.pages,), **settings))
+        realtime.setup(other, make_server(**{"allowed_origins": (harness.pages,), **settings}))
         harness.other = await _up(stack, other)
         yield harness
 

@@ -170,9 +170,13 @@ async def test_a_mute_server_is_given_up_in_bounded_time() -> None:
     async with server:
         port = server.sockets[0].getsockname()[1]
         with pytest.raises(realtime.NegotiationError) as caught:
-            await realtime.connect(f"http://127.0.0.1:{port}/x", attach_timeout=0.05)
-        assert set(caught.value.attempts) == set(TRANSPORTS)
-        assert set(caught.value.attempts.values()) == {"no answer in time"}
+            await realtime.connect(f"http://127.0.0.1:{port}/x", attach_timeout=0.05, open_timeout=3.0)
+        assert set(caught.value.attempts) == {*TRANSPORTS, "open_timeout"}
+        assert set(caught.value.attempts.values()) == {
+            "no answer in time",
+            "no data in time: held back, or mute",
+            "3 s passed",
+        }
         with pytest.raises(realtime.NegotiationError) as caught:
             await realtime.connect(f"http://127.0.0.1:{port}/x", attach_timeout=60, open_timeout=0.05)
         assert "0.05 s passed" in str(caught.value)

@@ -94,6 +94,13 @@ def test_a_body_has_room_for_the_largest_message_with_every_character_escaped() 
     assert Config(max_size=1, max_batch_size=100_000).max_body >= 6 * 100_000
 
 
+def test_an_answer_has_room_for_a_full_window_with_every_character_escaped() -> None:
+    for config in (Config(), Config(max_queue=10_000, max_queue_size=65_536, max_size=1), Config(max_size=5_000_000)):
+        each = '"m' + '"' + ","
+        assert config.max_answer >= 6 * config.max_queue_size + len(each) * config.max_queue
+        assert config.max_answer >= 6 * config.max_size + len(each)
+
+
 @pytest.mark.parametrize(
     ("interval", "timeout", "liveness", "silence", "hold"),
     [

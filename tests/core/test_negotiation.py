@@ -36,12 +36,12 @@ CASES: dict[str, tuple[tuple[str, ...], tuple[str, ...], str, Evidence, list[str
         Evidence(),
         ["websocket taken", "sse offered", "long_polling offered", "xhr_streaming refused", "polling refused"],
     ),
-    "the same, opened by a poll: what carries comes first": (
+    "the same, opened by a poll: what is wanted more stays in front": (
         ("websocket", "long_polling"),
         ("websocket", "long_polling"),
         "long_polling",
         Evidence(),
-        ["long_polling taken", "websocket offered", "sse refused", "xhr_streaming refused", "polling refused"],
+        ["websocket offered", "long_polling taken", "sse refused", "xhr_streaming refused", "polling refused"],
     ),
     "a client that does not say what it can run": (
         ("websocket", "polling"),
@@ -55,7 +55,7 @@ CASES: dict[str, tuple[tuple[str, ...], tuple[str, ...], str, Evidence, list[str
         ("polling", "long_polling"),
         "long_polling",
         Evidence(),
-        ["long_polling taken", "polling offered", "websocket refused", "sse refused", "xhr_streaming refused"],
+        ["websocket refused", "long_polling taken", "polling offered", "sse refused", "xhr_streaming refused"],
     ),
     "a client that names a transport nobody here knows": (
         ("websocket",),
@@ -76,28 +76,28 @@ CASES: dict[str, tuple[tuple[str, ...], tuple[str, ...], str, Evidence, list[str
         ("websocket", "sse", "long_polling"),
         "long_polling",
         reported(websocket="answered with HTTP 403"),
-        ["long_polling taken", "sse offered", "websocket demoted", "xhr_streaming refused", "polling refused"],
+        ["websocket demoted", "sse offered", "long_polling taken", "xhr_streaming refused", "polling refused"],
     ),
     "others of this network lost their WebSockets": (
         ("websocket", "long_polling"),
         ("websocket", "long_polling"),
         "long_polling",
         Evidence(remembered=remembered(websocket=1)),
-        ["long_polling taken", "websocket demoted", "sse refused", "xhr_streaming refused", "polling refused"],
+        ["websocket demoted", "long_polling taken", "sse refused", "xhr_streaming refused", "polling refused"],
     ),
     "they did, but it is long enough ago for another try": (
         ("websocket", "long_polling"),
         ("websocket", "long_polling"),
         "long_polling",
         Evidence(remembered=Health(5.0, 600.0)),
-        ["long_polling taken", "websocket offered", "sse refused", "xhr_streaming refused", "polling refused"],
+        ["websocket offered", "long_polling taken", "sse refused", "xhr_streaming refused", "polling refused"],
     ),
     "a request that came as HTTP/1.0": (
         ("websocket", "sse", "long_polling"),
         ("websocket", "sse", "long_polling"),
         "long_polling",
         Evidence(http_version=(1, 0)),
-        ["long_polling taken", "sse offered", "websocket demoted", "xhr_streaming refused", "polling refused"],
+        ["websocket demoted", "sse offered", "long_polling taken", "xhr_streaming refused", "polling refused"],
     ),
     "whatever failed before, what carries is taken": (
         ("websocket", "long_polling"),
@@ -137,7 +137,9 @@ def test_reasons_are_in_words() -> None:
     )
     choices = {choice.name: choice for choice in negotiate(KNOWN, KNOWN, KNOWN[:-1], "long_polling", evidence, NOW)}
     assert choices["websocket"].reason == "the client says it failed 4 s ago: answered with HTTP 403"
+    assert choices["websocket"].reason_for_others == "the client says it failed 4 s ago: in its own words"
     assert choices["sse"].reason == "failed 10 s ago for a client of this network: cut after 0.2 s"
+    assert choices["sse"].reason_for_others == choices["sse"].reason
     assert choices["polling"].reason == "the client does not name it"
     assert choices["xhr_streaming"].reason == "allowed here, and the client can run it"
     assert choices["sse"].as_dict() == {
@@ -155,6 +157,8 @@ def test_reasons_are_in_words() -> None:
     ("address", "network"),
     [
         ("192.0.2.77", "192.0.2.0/24"),
+        ("::ffff:192.0.2.77", "192.0.2.0/24"),
+        ("::FFFF:c000:24d", "192.0.2.0/24"),
         ("2001:db8:1:2::3", "2001:db8:1::/48"),
         ("fe80::1%eth0", "fe80::/48"),
         ("unix", ""),

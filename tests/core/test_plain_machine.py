@@ -385,10 +385,10 @@ def test_a_peer_that_is_not_read_is_not_silent() -> None:
     machine, _, _, link = opened(duplex, ASK)
     for _ in range(16):
         machine.receive("x", 1, 1.0)
-    machine.waiting = 1  # who brings another
+    machine.pause(1.0)  # who brings another
     machine.expire(100.0)
     assert not link.aborted
-    machine.waiting = 0
+    machine.resume()
     machine.expire(200.0)
     assert link.aborted
 
@@ -396,7 +396,7 @@ def test_a_peer_that_is_not_read_is_not_silent() -> None:
 def test_a_peer_whose_large_message_waits_is_not_silent() -> None:
     machine, _, _, link = opened(duplex, ASK)
     machine.receive("x", 1, 1.0)
-    machine.waiting = 1
+    machine.pause(1.0)
     machine.expire(100.0)
     assert not link.aborted
 

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
 from realtime.core.carrier import Shape
+from realtime.core.errors import LocalProtocolError
 from realtime.core.frames import Outgoing
-from realtime.protocols.raw import CODEC
+from realtime.protocols.raw import CODEC, check_subprotocols
+from realtime.server import Server
 
 
 def test_messages_are_websocket_messages_made_once() -> None:
@@ -31,3 +37,16 @@ def test_everything_else_is_websockets_own_affair() -> None:
     assert CODEC.shape is Shape.DUPLEX
     assert not CODEC.capabilities.acks
     assert CODEC.capabilities.binary
+
+
+@pytest.mark.parametrize("names", [(), ("v12.stomp", "v11.stomp", "mqtt"), ["wamp.2.json"]])
+def test_sub_protocols(names: Any) -> None:
+    assert check_subprotocols(names) == tuple(names)
+
+
+@pytest.mark.parametrize("names", ["mqtt", ("",), ("a b",), ("a,b",), ("é",), ("a", "a"), (1,), 5, {"mqtt"}, None])
+def test_sub_protocols_that_are_none(names: Any) -> None:
+    with pytest.raises(LocalProtocolError, match="subprotocols="):
+        check_subprotocols(names)
+    with pytest.raises(LocalProtocolError, match="subprotocols="):
+        Server().endpoint("/x", subprotocols=names)

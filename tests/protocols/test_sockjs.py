@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,8 @@ from realtime.core.config import Config
 from realtime.core.errors import LocalProtocolError, RemoteProtocolError
 from realtime.core.frames import Outgoing
 from realtime.protocols.sockjs import (
+    CLIENT_INTEGRITY,
+    CLIENT_URL,
     CODECS,
     SockJS,
     check_callback,
@@ -21,6 +24,8 @@ from realtime.protocols.sockjs import (
     parse_frame,
     quote,
 )
+
+HASH = "sha384-" + "A" * 64
 
 # -- frames out ----------------------------------------------------------------------------------------------------
 
@@ -158,6 +163,36 @@ def test_the_iframe_page_loads_the_client() -> None:
 
 
 @pytest.mark.parametrize(
+    ("options", "tag"),
+    [
+        ({}, f'<script src="{CLIENT_URL}" integrity="{CLIENT_INTEGRITY}" crossorigin="anonymous"></script>'),
+        ({"client_integrity": None}, f'<script src="{CLIENT_URL}"></script>'),
+        ({"client_url": "/sockjs.js"}, '<script src="/sockjs.js"></script>'),
+        (
+            {"client_url": "/sockjs.js", "client_integrity": HASH},
+            f'<script src="/sockjs.js" integrity="{HASH}" crossorigin="anonymous"></script>',
+        ),
+        (
+            {"client_url": "//cdn.example/s.js", "client_integrity": f"{HASH} sha256-{'A' * 43}="},
+            f'<script src="//cdn.example/s.js" integrity="{HASH} sha256-{"A" * 43}=" crossorigin="anonymous"></script>',
+        ),
+        (
+            {"client_url": "https://cdn.example/s.js", "client_integrity": None},
+            '<script src="https://cdn.example/s.js"></script>',
+        ),
+    ],
+)
+def test_a_script_of_another_origin_is_the_one_that_was_meant(options: dict[str, Any], tag: str) -> None:
+    assert tag in iframe_page(SockJS(**options)).decode()
+
+
+@pytest.mark.parametrize("url", ["//cdn.example/s.js", "http://cdn.example/s.js", "https://cdn.example/s.js"])
+def test_a_script_of_another_origin_needs_a_hash(url: str) -> None:
+    with pytest.raises(LocalProtocolError, match="client_integrity"):
+        SockJS(client_url=url)
+
+
+@pytest.mark.parametrize(
     "options",
     [
         {"heartbeat_delay": 0},
@@ -165,6 +200,10 @@ def test_the_iframe_page_loads_the_client() -> None:
         {"response_limit": 4095},
         {"client_url": "sockjs.js"},
         {"client_url": '/x"><script>'},
+        {"client_integrity": "sha384-abc"},
+        {"client_integrity": "md5-" + "A" * 22},
+        {"client_integrity": '"><script>'},
+        {"client_integrity": f"{HASH}  {HASH}"},
     ],
 )
 def test_options_out_of_bounds(options: dict[str, object]) -> None:

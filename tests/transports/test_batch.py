@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 import pytest
 
 from realtime.core.errors import RemoteProtocolError
 from realtime.transports.base import Frame
-from realtime.transports.batch import BatchDecoder, BatchLines, LinesDecoder, decode_batch, join, quote
+from realtime.transports.batch import BatchDecoder, BatchLines, LinesDecoder, decode_batch, decode_body, join, quote
 
 BATCHES: list[tuple[str, list[Frame]]] = [
     ("[]", []),
@@ -175,6 +176,23 @@ def test_joining() -> None:
     assert join([]) == b"[]"
     assert join([quote("a"), quote("b")]) == b'["a","b"]'
     assert decode_batch(join([quote('m"\n'), quote("p")]), 10) == ['m"\n', "p"]
+
+
+@pytest.mark.parametrize(
+    "body", [b'["m1"]', b'["m1"]\r\n', b"", b"\n", b'["m1",\n"m2"]', b'\n["m1"]', b'["m1"]\n["m2"]', b'["1","2","3"]']
+)
+def test_a_body_in_one_piece_is_read_like_one_that_comes_in_pieces(body: bytes) -> None:
+    def outcome(read: Callable[[], list[Frame]]) -> object:
+        try:
+            return read()
+        except RemoteProtocolError as error:
+            return error.close_code, error.reason
+
+    def bytewise() -> list[Frame]:
+        decoder = BatchDecoder(2, 100, single=True)
+        return [frame for byte in body for frame in decoder.feed(bytes([byte]))] + decoder.end()
+
+    assert outcome(lambda: decode_body(body, 2, 100)) == outcome(bytewise)
 
 
 @FEEDS

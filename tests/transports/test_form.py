@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from realtime.core.carrier import Shape
 from realtime.core.errors import RemoteProtocolError
 from realtime.transports.base import Facts
-from realtime.transports.form import Form, parse_fields
+from realtime.transports.form import Form, parse_fields, parse_text_field
 from realtime.transports.long_polling import LongPolling
 from realtime.transports.polling import Polling
 
@@ -70,6 +70,16 @@ def test_what_is_no_form(body: bytes) -> None:
     with pytest.raises(RemoteProtocolError) as caught:
         parse_fields(body, "batch", "callback")
     assert caught.value.close_code == 4400
+
+
+def test_a_field_that_is_text() -> None:
+    assert parse_text_field(b"frame=o%7B%7D+%c3%a9&x=%ff", "frame") == "o{} é"
+    assert parse_text_field(b"x=1", "frame") is None
+    assert parse_text_field(b"frame", "frame") == ""
+    for broken in (b"frame=%ff", b"frame=%ed%a0%80", b"frame=%", b"frame=1&frame=2"):
+        with pytest.raises(RemoteProtocolError, match="frame") as caught:
+            parse_text_field(broken, "frame")
+        assert caught.value.close_code == 4400
 
 
 def test_encoding_all_of_a_large_body_costs_little() -> None:

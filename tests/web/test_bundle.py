@@ -114,6 +114,51 @@ async def test_head_and_other_methods(place: Place) -> None:
         assert (response.status, response.headers["Allow"]) == (405, "GET, HEAD")
 
 
+CONDITIONS = [
+    ({"If-None-Match": "TAG"}, 304),
+    ({"If-None-Match": "W/TAG"}, 304),
+    ({"If-None-Match": '"a", W/"b,c" ,TAG'}, 304),
+    ({"If-None-Match": "*"}, 304),
+    ({"If-None-Match": " * "}, 304),
+    ({"If-None-Match": '"x"'}, 200),
+    ({"If-None-Match": '"TEXT" , "TEXTx", "xTEXT"'}, 200),
+    ({"If-None-Match": '"a,TEXT,b"'}, 200),
+    ({"If-None-Match": 'xTAG, TAG"y"'}, 200),
+    ({"If-None-Match": "TEXT"}, 200),
+    ({"If-None-Match": ""}, 200),
+    ({"If-Match": "TAG"}, 200),
+    ({"If-Match": '"x", TAG'}, 200),
+    ({"If-Match": "*"}, 200),
+    ({"If-Match": '"x"'}, 412),
+    ({"If-Match": "W/TAG"}, 412),
+    ({"If-Match": ""}, 412),
+    ({"If-Match": '"x"', "If-None-Match": "TAG"}, 412),
+    ({"If-Match": "TAG", "If-None-Match": "TAG"}, 304),
+]
+
+
+def conditions(tag: str, headers: dict[str, str]) -> dict[str, str]:
+    """The headers, with this tag in them."""
+    return {name: value.replace("TAG", tag).replace("TEXT", tag[1:-1][:-1]) for name, value in headers.items()}
+
+
+@pytest.mark.parametrize(("headers", "status"), CONDITIONS)
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("path", ["/realtime/client.js", "/realtime/pages/iframe-1.6.1.html"])
+async def test_conditions(method: str, path: str, headers: dict[str, str], status: int, dist: Path) -> None:
+    def prepare(place: Place) -> None:
+        @place.rt.endpoint("/pages", sockjs=True)
+        async def pages(session: realtime.Session) -> None:
+            raise AssertionError
+
+    async with serving(prepare=prepare) as place:
+        tag = (await get(place, path))[0].headers["ETag"]
+        response, body = await get(place, path, method, **conditions(tag, headers))
+        assert response.status == status
+        if status == 304:
+            assert (body, response.headers["ETag"], "Content-Type" in response.headers) == (b"", tag, False)
+
+
 @pytest.mark.parametrize(
     ("accepted", "packed"),
     [

@@ -52,7 +52,7 @@ class Engine:
     def __init__(self, place: Place, held: asyncio.Queue[realtime.Session]) -> None:
         self.place = place
         self.held = held
-        self.headers: dict[str, str] = {}
+        self.headers = {"Referer": f"{place.base}/page"}  # of a page of the server's own
 
     def url(self, path: str, transport: str, eio: int, **query: str) -> str:
         """Where a request goes."""
@@ -167,7 +167,7 @@ async def test_a_handshake_with_and_without_the_slash(path: str) -> None:
     ],
 )
 async def test_requests_that_make_no_sense(query: str, told: tuple[int, int]) -> None:
-    async with engine() as e, e.place.http.get(f"{e.place.base}/engine.io/?{query}") as answer:
+    async with engine() as e, e.place.http.get(f"{e.place.base}/engine.io/?{query}", headers=e.headers) as answer:
         assert error((answer.status, await answer.read())) == told
         assert answer.headers["Content-Type"].startswith("application/json")
 
@@ -325,7 +325,8 @@ async def test_a_handler_that_is_behind_stops_a_websocket() -> None:
 async def test_jsonp() -> None:
     text = "4\"'\\ \n</script>\u2028\x00"
     async with engine() as e:
-        async with e.place.http.get(e.url("/engine.io/", "polling", 3, j="0")) as answer:
+        page = e.headers
+        async with e.place.http.get(e.url("/engine.io/", "polling", 3, j="0"), headers=page) as answer:
             script = await answer.text()
             assert answer.headers["Content-Type"] == "text/javascript; charset=utf-8"
             assert answer.headers["X-Content-Type-Options"] == "nosniff"
@@ -334,13 +335,29 @@ async def test_jsonp() -> None:
         sid = json.loads(re.sub(r"^\d+:0", "", json.loads(f'"{found[1]}"')))["sid"]
         payload = f"{len(text)}:{text}10:b4AQIDBA=="
         form = aiohttp.FormData({"d": payload.replace("\n", r"\n")})
-        async with e.place.http.post(e.url("/engine.io/", "polling", 3, sid=sid, j="0"), data=form) as answer:
+        url = e.url("/engine.io/", "polling", 3, sid=sid, j="0")
+        async with e.place.http.post(url, data=form, headers=page) as answer:
             assert (answer.status, await answer.text()) == (200, "ok")
         _, body = await e.get(sid, eio=3, j="1")
         script = body.decode("ascii")
         assert script.startswith("___eio[1](")
         assert "<" not in script
         assert json.loads(script[10:-2]) == payload
+
+
+@pytest.mark.parametrize("eio", [4, 3])
+async def test_a_carriage_return_in_a_form(eio: int) -> None:
+    """A browser makes CR LF of it; every LF was escaped by the client."""
+    async with engine() as e:
+        sid = await e.open(eio=eio)
+        text = "4a\rb\r\n\n\rc"
+        payload = text if eio == 4 else f"{len(text)}:{text}"
+        form = aiohttp.FormData({"d": payload.replace("\n", r"\n").replace("\r", "\r\n")})
+        url = e.url("/engine.io/", "polling", eio, sid=sid, j="0")
+        page = {"Referer": e.place.url("/page")}  # what a form cannot but show
+        async with e.place.http.post(url, data=form, headers=page) as answer:
+            assert (answer.status, await answer.text()) == (200, "ok")
+        assert await e.get(sid, eio=eio) == (200, payload.encode())
 
 
 async def test_a_separator_cannot_be_smuggled_into_a_poll() -> None:
@@ -368,10 +385,15 @@ async def test_a_payload_that_is_wrong_ends_the_session(body: bytes) -> None:
 
 
 async def test_a_payload_said_to_be_bytes() -> None:
+    """In version 4 it is text: python-engineio's clients before 4.2 call it so."""
     async with engine() as e:
         sid = await e.open()
-        assert (await e.post(sid, b"4a", kind="application/octet-stream"))[0] == 400
-        assert error(await e.get(sid)) == GONE
+        body = "4é\x1ebAQI=".encode()
+        assert await e.post(sid, body, kind="application/octet-stream") == (200, b"ok")
+        assert await e.get(sid) == (200, body)
+        assert error(await e.post(sid, b"\xff", kind="application/octet-stream")) == (400, 3)
+        sid = await e.open(eio=3)
+        assert error(await e.post(sid, b"2:4a", eio=3, kind="application/octet-stream")) == (400, 3)
 
 
 async def test_a_payload_of_no_kind_is_text() -> None:
@@ -389,8 +411,8 @@ async def test_a_payload_of_no_kind_is_text() -> None:
 async def test_a_payload_that_is_too_large_changes_nothing() -> None:
     async with engine(max_payload=100) as e:
         sid = await e.open()
-        assert (await e.post(sid, b"4" * 101))[0] == 413
-        assert (await e.post(sid, b"d=" + b"4" * 101, j="0"))[0] == 413
+        assert await e.post(sid, b"4" * 101) == (413, b"")
+        assert await e.post(sid, b"d=" + b"4" * 101, j="0") == (413, b"")
         assert await e.post(sid, b"4" * 100) == (200, b"ok")
         assert await e.get(sid) == (200, b"4" * 100)
 
@@ -398,7 +420,7 @@ async def test_a_payload_that_is_too_large_changes_nothing() -> None:
 async def test_a_message_above_max_size_ends_the_session() -> None:
     async with engine({"max_size": 10}) as e:
         sid = await e.open()
-        assert (await e.post(sid, b"4" * 12))[0] == 413
+        assert await e.post(sid, b"4" * 12) == (413, b"")
         assert error(await e.get(sid)) == GONE
 
 

@@ -72,7 +72,9 @@ async def test_the_rest_of_a_body_that_nobody_reads_is_not_waited_for_at_shutdow
 @pytest.mark.parametrize("name", ["sse", "multipart", "htmlfile"])
 async def test_a_stream_for_another_version_of_http(place: Place, version: str, name: str) -> None:
     frame = "o" + OPEN.replace(" ", "").replace('"', "%22")
-    status, _, body = await ask(place, f"GET /realtime/echo/v1/{name}?callback=take&frame={frame} {version}", "Host: h")
+    status, _, body = await ask(
+        place, f"GET /realtime/echo/v1/{name}?callback=take&frame={frame} {version}", "Host: h", "Referer: http://h/"
+    )
     assert status == 200
     assert body
 

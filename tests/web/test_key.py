@@ -65,11 +65,15 @@ async def test_the_sid_alone_sends_nothing(shown: str) -> None:
         said = [bare(session) + shown, "mI am somebody else", "c1000,"]
         assert (await peer.post("send", said)).refusal == (403, 4403, "carrier")
         async with place.http.get(
-            f"{place.url('/park')}/v1/send", params={"callback": "take", "batch": json.dumps(said)}
+            f"{place.url('/park')}/v1/send",
+            params={"callback": "take", "batch": json.dumps(said)},
+            headers={"Referer": place.base},
         ) as response:
             assert "x4403,carrier,," in await response.text()
         form = {"callback": "take", "batch": json.dumps(said)}
-        async with place.http.post(f"{place.url('/park')}/v1/send", data=form) as response:
+        async with place.http.post(
+            f"{place.url('/park')}/v1/send", data=form, headers={"Referer": place.base}
+        ) as response:
             assert "x4403,carrier,," in await response.text()
         await undisturbed(peer, session)
 
@@ -109,7 +113,7 @@ async def test_a_url_in_a_log_is_good_for_itself_alone(transport: str) -> None:
             assert (await knock(place, transport, forged)).frame.startswith("x4403,carrier,,"), forged
         assert session._machine.outbox.acked == 0
         # It can be repeated, as an EventSource does by itself, and brings no new tickets.
-        async with within(), request(place, transport, [logged], {}) as response:
+        async with within(), request(place, transport, [logged], {"Referer": place.base}) as response:
             assert await first(transport, response) == "r1,0"
             response.close()
         # Until a higher gen has come.
@@ -117,7 +121,7 @@ async def test_a_url_in_a_log_is_good_for_itself_alone(transport: str) -> None:
         assert isinstance(peer, HttpPeer)
         await peer.poll()
         before = session._machine.gen
-        async with within(), request(place, transport, [logged], {}) as response:
+        async with within(), request(place, transport, [logged], {"Referer": place.base}) as response:
             assert (response.status, await response.text()) == (204, "") or "esuperseded" in await response.text()
         assert session._machine.gen == before
 
@@ -143,7 +147,9 @@ async def test_a_send_in_a_log_is_good_for_itself_alone() -> None:
 
         async def get(*frames: str) -> str:
             query = {"callback": "take", "batch": json.dumps(frames)}
-            async with place.http.get(f"{place.url('/park')}/v1/send", params=query) as response:
+            async with place.http.get(
+                f"{place.url('/park')}/v1/send", params=query, headers={"Referer": place.base}
+            ) as response:
                 return await response.text()
 
         head = uplink_frame(session, 0, 0, 2, by="GET")

@@ -284,6 +284,38 @@ async def test_an_application_may_start_again_with_the_same_server() -> None:
             await place.talk("websocket", "/realtime/echo")
 
 
+def test_a_server_is_for_one_application() -> None:
+    rt = server()
+    one, two = web.Application(), web.Application()
+    realtime.setup(one, rt)
+    with pytest.raises(realtime.LocalProtocolError, match="another application already"):
+        realtime.setup(two, rt)
+    assert realtime.get_server(one) is rt
+    with pytest.raises(realtime.LocalProtocolError):
+        realtime.get_server(two)
+    del one  # whoever makes an application and drops it may make another
+    realtime.setup(two, rt)
+
+
+async def test_an_engineio_endpoint_that_comes_too_late_is_not_half_there() -> None:
+    rt = server()
+    for _ in range(2):  # also where the server has had another application before
+        app = web.Application()
+        realtime.setup(app, rt)
+        path = f"/before{len(rt.endpoints)}"
+        rt.endpoint(path, engineio=path)(echo)
+        async with running(app) as place:
+            with pytest.raises(realtime.LocalProtocolError, match="before"):
+                rt.endpoint("/late", engineio="/late")(echo)
+            assert "/late" not in rt.endpoints
+            async with place.http.get(f"{place.base}{path}?EIO=4&transport=polling") as answer:
+                assert answer.status == 200
+            async with place.http.get(f"{place.base}/realtime/late/negotiate") as answer:
+                assert answer.status == 404
+    async with running(web.Application()):
+        rt.endpoint("/late")(echo)
+
+
 # -- middlewares -------------------------------------------------------------------------------------------------------
 
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
 import pytest
 from aiohttp import WSMsgType
+from aiohttp.test_utils import make_mocked_request
+from multidict import CIMultiDict
 
 import realtime
 from realtime.testing import VirtualClock
+from realtime.web.subprotocols import agree
 
 from .place import Place, eventually, serving
 
@@ -172,7 +176,8 @@ async def test_what_is_no_handshake_is_none_of_ours() -> None:
         assert (await place.http.get(place.url("/echo"))).status == 404
         headers = {"Sec-WebSocket-Key": "x", "Upgrade": "websocket"}
         answer = await place.http.get(place.url("/echo"), headers=headers)
-        assert (answer.status, await answer.text()) == (400, "Not a valid websocket request\n")
+        told = "Not a valid websocket request: the Connection header does not say Upgrade\n"
+        assert (answer.status, await answer.text()) == (400, told)
 
 
 @pytest.mark.parametrize("end", [lambda rt: rt.drain(timeout=30), lambda rt: rt.shutdown()], ids=["drain", "shutdown"])
@@ -187,3 +192,97 @@ async def test_the_server_goes(end: Callable[[realtime.Server], asyncio.Future[N
         assert message.data in (1001, 1012)
         await ws.close()
         await ending
+
+
+# -- sub-protocols -----------------------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def speaking(*names: str) -> AsyncIterator[Place]:
+    """A place whose /spoken says which sub-protocol it speaks."""
+    rt = realtime.Server(shutdown_timeout=0.3)
+
+    @rt.endpoint("/spoken", subprotocols=names, sockjs=True, engineio="/engine.io")
+    async def spoken(session: realtime.Session) -> None:
+        assert session.subprotocol == session.request.subprotocol
+        await session.send(str(session.subprotocol))
+        await session.wait_closed()
+
+    async with serving(rt) as place:
+        yield place
+
+
+@pytest.mark.usefixtures("quiet_log")
+@pytest.mark.parametrize("path", ["/spoken", "/spoken/websocket"])
+@pytest.mark.parametrize(
+    ("offered", "agreed"),
+    [
+        ("mqtt", "mqtt"),
+        ("v10.stomp, v12.stomp", "v12.stomp"),  # the endpoint prefers it
+        ("wamp.2.json ,\tmqtt", "mqtt"),
+        ("wamp.2.json", None),
+        ("MQTT", None),  # case counts (RFC 6455 §4.1)
+        ("mqt", None),
+        (",", None),
+        ("", None),
+        (None, None),
+    ],
+)
+async def test_a_sub_protocol_is_agreed_on(path: str, offered: str | None, agreed: str | None) -> None:
+    headers = {} if offered is None else {"Sec-WebSocket-Protocol": offered}
+    async with speaking("v12.stomp", "v10.stomp", "mqtt") as place:
+        ws = await connect(place, path, headers=headers)
+        assert ws._response.headers.get("Sec-WebSocket-Protocol") == agreed
+        assert await ws.receive_str(timeout=30) == str(agreed)
+        (session,) = place.rt.sessions
+        assert session.request.headers.get("Sec-WebSocket-Protocol") == offered
+        await ws.close()
+
+
+@pytest.mark.usefixtures("quiet_log")
+async def test_what_a_client_offers_may_stand_in_several_headers() -> None:
+    async with speaking("v12.stomp", "mqtt") as place:
+        headers = CIMultiDict([("Sec-WebSocket-Protocol", "x, mqtt"), ("Sec-WebSocket-Protocol", "v12.stomp")])
+        ws = await connect(place, "/spoken", headers=headers)
+        assert ws._response.headers.getall("Sec-WebSocket-Protocol") == ["v12.stomp"]
+        await ws.close()
+
+
+@pytest.mark.usefixtures("quiet_log")
+async def test_the_client_of_aiohttp_agrees_too() -> None:
+    async with speaking("v12.stomp", "mqtt") as place:
+        ws = await connect(place, "/spoken", protocols=("x", "mqtt"))
+        assert ws.protocol == "mqtt"
+        await ws.close()
+        assert (await connect(place, "/echo", protocols=("mqtt",))).protocol is None  # which names none
+
+
+@pytest.mark.usefixtures("quiet_log")
+@pytest.mark.parametrize("path", ["/spoken/0/0/websocket", "/spoken/v1/websocket", "/engine.io"])
+async def test_sub_protocols_are_for_bare_websockets(path: str) -> None:
+    async with speaking("mqtt") as place:
+        url = place.base + "/engine.io/?EIO=4&transport=websocket" if path == "/engine.io" else place.url(path)
+        opening = '?open={"nonce":"%s","gen":1,"window":[256,65536]}' % ("n" * 24) if "v1" in path else ""
+        ws = await place.http.ws_connect(url + opening, protocols=("mqtt",))
+        assert ws.protocol is None
+        await eventually(lambda: len(place.rt) == 1)
+        (session,) = place.rt.sessions
+        assert session.subprotocol is None
+        await ws.close()
+
+
+def test_an_authorize_hook_sees_the_sub_protocol() -> None:
+    assert realtime.SessionRequest().subprotocol is None
+    assert realtime.SessionRequest(subprotocol="mqtt").renewed({}).subprotocol == "mqtt"
+
+
+@pytest.mark.parametrize("settings", [{"raw": False}, {"transports": ("polling",)}])
+def test_sub_protocols_where_no_bare_websocket_comes_in(settings: dict[str, Any]) -> None:
+    with pytest.raises(realtime.LocalProtocolError, match="bare WebSockets"):
+        realtime.Server().endpoint("/x", subprotocols=("mqtt",), **settings)
+
+
+def test_a_request_that_somebody_has_read_is_left_as_it_is() -> None:
+    request = make_mocked_request("GET", "/", headers={"Sec-WebSocket-Protocol": "a, b"})
+    request._read_bytes = b"a body"
+    assert agree(request, ("b", "a")) == (request, "b")

@@ -33,11 +33,9 @@ export var websocket = {
         return socket.bufferedAmount;
       },
       stop: function () {
-        // Closing one that is not open yet would put a warning into the page's console.
-        if (socket.readyState) socket.close();
-        else socket.onopen = function () {
-          socket.close();
-        };
+        // Also one that is connecting, for a warning in the console: browsers connect one at a time to an address
+        // (RFC 6455 §4.1), so that every later one would wait for it.
+        socket.close();
       }
     };
   }

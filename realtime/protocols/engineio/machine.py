@@ -3,8 +3,9 @@
 What it shares with other protocols without numbers and acks is in core.plain_machine. What is different stands here:
 
 - Between two polls the client is not absent: only a heartbeat it misses tells that it is gone.
-- Heartbeats are the session's, not a carrier's. Version 4: the server pings at every interval, whatever else travels,
-  and is answered within ping_timeout. Version 3: the client pings.
+- Heartbeats are the session's, not a carrier's. Version 4: the server pings at every interval, whatever else travels
+  or waits, and is answered within ping_timeout. Version 3: the client pings. While what it says waits to be read, by
+  us, nobody can answer it: so it is sent packets that say nothing, which it takes for a sign of life.
 - The upgrade has two carriers (upgrade.py).
 """
 
@@ -30,6 +31,8 @@ __all__ = ["EngineMachine"]
 
 # While an upgrade is under way a poll without news is held so long, in seconds: the first is answered at once.
 PROBED_HOLD = 0.1
+# Version 3: so often in each ping_timeout a client that is not read is given a sign of life.
+SIGNS = 3
 
 
 class EngineMachine(PlainMachine):
@@ -73,7 +76,8 @@ class EngineMachine(PlainMachine):
         self.trial_until = FOREVER
         self._control: dict[str, str] = {}  # packets other than messages that wait for a carrier: type → data
         self._last_word = packets.CLOSE  # what the last poll is answered with
-        self._beat_at = FOREVER  # version 4: when the next ping goes
+        # Version 4: when the next ping goes. Version 3, while the client is not read: when the next sign of life goes.
+        self._beat_at = FOREVER
         self._gone_at = FOREVER  # when the peer counts as gone
         self._noop_at = -FOREVER  # while probed: when a poll without news is answered
 
@@ -184,7 +188,20 @@ class EngineMachine(PlainMachine):
             poll.finish([self._packet(poll, packets.NOOP)])
         self._carry(carrier, now)
 
+    @property
+    def hurried(self) -> bool:
+        """Whether a POST is to be answered at once. A client that upgrades has paused its polls and waits for that
+        answer before it says `5`; its payload may wait for the handler, and the handler for a poll."""
+        return self.upgrade.stage is Stage.PROBED or self.transport == WEBSOCKET
+
     # -- what packets say --------------------------------------------------------------------------------------------
+
+    def pause(self, now: float) -> None:
+        """Somebody waits for room in the inbox: what the client says next is not read before resume()."""
+        super().pause(now)
+        if self.version == 3 and self._beat_at == FOREVER:
+            self._beat_at = now + self.options.ping_timeout / SIGNS
+            self.wake_by(self._beat_at)
 
     def feed(self, carrier: Carrier, packet: Packet, now: float) -> None:
         """One packet from the client. Raises RemoteProtocolError (1002) for a heartbeat in the wrong direction, and
@@ -208,8 +225,6 @@ class EngineMachine(PlainMachine):
             if self.version == 3:
                 raise RemoteProtocolError(1002, "a pong: in version 3 the client pings")
             self._gone_at = FOREVER
-            self._beat_at = now + self.options.ping_interval
-            self.wake_by(self._beat_at)
         elif kind == packets.CLOSE:
             self._last_word = packets.NOOP
             self.end(1000, "", now, clean=True)
@@ -315,17 +330,35 @@ class EngineMachine(PlainMachine):
             self.end(4412, "the close was not fetched in time", now)
             return
         if now >= self._beat_at:
-            # A sweep is late by its grain, and by much where the whole process stood still.
-            timeout = self.options.ping_timeout
-            self._gone_at = (self._beat_at if now < self._beat_at + timeout / 2 else now) + timeout
-            self._beat_at = FOREVER
-            self._say(packets.PING)
+            self._beat(now)
         if now >= self._gone_at:
-            if not self.waiting:
+            if not self._is_unread(now):
                 self.end(4410, "the client was silent for longer than ping_timeout", now)
                 return
-            self._alive(now)  # what it says waits to be read, by us
+            self._alive(now)
         if now >= self.trial_until:
             self._tried(Event.OTHER, now)
         self._release(now)
         self.flush(now)
+
+    def _beat(self, now: float) -> None:
+        """A ping, or a sign of life while it is needed."""
+        options = self.options
+        if self.version == 3:
+            self._beat_at = now + options.ping_timeout / SIGNS if self.waiting else FOREVER
+            if self.waiting:
+                self._say(packets.NOOP)
+            return
+        if self._gone_at == FOREVER:
+            # A sweep is late by its grain, and by much where the whole process stood still.
+            timeout = options.ping_timeout
+            self._gone_at = (self._beat_at if now < self._beat_at + timeout / 2 else now) + timeout
+        self._beat_at = now + options.ping_interval
+        self._say(packets.PING)
+
+    def _is_unread(self, now: float) -> bool:
+        """Whether the client's silence is our doing: what it says waits behind messages that wait for room. Where it
+        polls it goes on doing that; who does not is gone, whatever of its messages still waits."""
+        if not self.waiting:
+            return False
+        return self.transport != POLLING or now < self.contact + self.options.ping_interval + self.options.ping_timeout

@@ -45,13 +45,12 @@ def join(packets: Sequence[str]) -> bytes:
 
 
 def split(version: int, body: bytes, *, binary: bool = False) -> list[Packet]:
-    """The packets of a body. `binary`: it is said to be no text, which only version 3 knows.
+    """The packets of a body. `binary`: it is said to be no text, which is true of version 3's only; some clients of
+    version 4 (python-engineio 4.0 and 4.1) say so of theirs, which are text all the same.
 
     Raises RemoteProtocolError (1002).
     """
     if version != 3:
-        if binary:
-            raise _malformed("binary payloads are version 3's")
         return [decode_text(version, text) for text in _text(body).split(SEPARATOR)]
     if not body:
         raise _malformed("an empty payload")
@@ -140,7 +139,11 @@ def jsonp(index: str, body: bytes) -> bytes:
 
 
 def unwrap_form(form: bytes) -> bytes:
-    """The payload in the field `d` of a form, its newlines unescaped. Raises RemoteProtocolError (1002)."""
+    """The payload in the field `d` of a form, its newlines unescaped. Raises RemoteProtocolError (1002).
+
+    A form makes CR LF of every newline (WHATWG HTML, "constructing the entry list"), and of a CR that stands alone.
+    Since the client has escaped every LF, there was a CR and nothing else.
+    """
     try:
         (field,) = parse_fields(form, "d")
     except RemoteProtocolError as error:
@@ -148,5 +151,6 @@ def unwrap_form(form: bytes) -> bytes:
     if field is None:
         raise _malformed("the field d is missing")
     # The client has written \n for a newline, and \\n for \n.
-    text = _NEWLINE.sub(lambda found: found[0] if found[1] else "\n", _text(field))
+    text = _text(field).replace("\r\n", "\r")
+    text = _NEWLINE.sub(lambda found: found[0] if found[1] else "\n", text)
     return text.replace("\\\\n", "\\n").encode()

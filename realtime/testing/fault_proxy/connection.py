@@ -33,9 +33,11 @@ class Connection:
             await reap(serving)
             await link.part(end)
         finally:
-            await reap(serving)
-            await link.release()
-            self._shared.note("closed", link.number)
+            try:
+                await reap(serving)
+            finally:  # also when the proxy ends meanwhile
+                await link.release()
+                self._shared.note("closed", link.number)
 
     async def _serve(self) -> End:
         link = self.link

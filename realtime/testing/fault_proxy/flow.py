@@ -13,6 +13,7 @@ from .link import Link
 from .outlet import Outlet
 from .rule import Rule
 from .shared import Shared
+from .tasks import reap
 from .wire import Piece, Pieces, Wire
 
 Way: TypeAlias = Literal["to_client", "to_server"]
@@ -154,5 +155,5 @@ class Flow:
         """Stop the timers; drop what is late."""
         for timer in self._timers.values():
             timer.cancel()
-        for outlet in self._outlets:
-            await outlet.close()
+        # All at once: whoever waits here may be cancelled.
+        await reap(*(outlet.task for outlet in self._outlets if outlet.task is not None))

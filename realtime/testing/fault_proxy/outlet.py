@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from math import inf
 
-from .tasks import reap
 from .wire import Wire
 
 
@@ -24,14 +23,15 @@ class Outlet:
         self._late = bool(lag or hold)
         self._released = asyncio.Event()
         self._queue: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
-        self._task: asyncio.Task[None] | None = None
+        self.task: asyncio.Task[None] | None = None
+        """Sends what is late. Whoever is done with the outlet reaps it, with those of other outlets at once."""
 
     async def write(self, data: bytes) -> bool:
         """Send a piece, or keep it for later. False if the peer is known to be gone."""
         if not self._late:
             return await self.wire.write(data)
-        if self._task is None:
-            self._task = asyncio.create_task(self._send_late())
+        if self.task is None:
+            self.task = asyncio.create_task(self._send_late())
         self._queue.put_nowait((max(self._loop.time() + self._lag, self._opens), data))
         return True
 
@@ -39,11 +39,6 @@ class Outlet:
         """Wait until everything has gone out in its time; what waits for this goes out now."""
         self._released.set()
         await self._queue.join()
-
-    async def close(self) -> None:
-        """Drop what has not gone out."""
-        if self._task is not None:
-            await reap(self._task)
 
     async def _send_late(self) -> None:
         while True:

@@ -7,6 +7,7 @@ from random import Random
 from types import TracebackType
 
 from .connection import Connection
+from .distance import Distance
 from .faults import End, EventKind, Fault, ProxyEvent
 from .rule import Rule
 from .shared import Shared
@@ -26,17 +27,38 @@ class FaultProxy:
             ...  # connect to proxy.url
             await rule.wait_fired()
 
-    All randomness comes from `random`, which only faults with a `chance` need. An exception that a fault's
-    `match` raises ends the connection, and is raised again by `aclose`.
+    With `latency` the server is far away: see `__init__`. All randomness comes from `random`, which only faults with a
+    `chance` and `jitter` need. An exception that a fault's `match` raises ends the connection, and is raised again by
+    `aclose`.
     """
 
-    def __init__(self, host: str, port: int, *, random: Random | None = None, listen: str = "127.0.0.1") -> None:
-        """A proxy for the server at `host` and `port`, to listen on a free port of address `listen`."""
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        latency: float = 0.0,
+        jitter: float = 0.0,
+        random: Random | None = None,
+        listen: str = "127.0.0.1",
+    ) -> None:
+        """A proxy for the server at `host` and `port`, to listen on a free port of address `listen`.
+
+        `latency` is the round trip to it in seconds: bytes take half of it each way, ends of connections too, and
+        a new connection costs one before its first bytes pass. `jitter` are seconds, too: a round trip takes up to so
+        much longer, by chance. Order is kept, and nothing slows down what is sent: much can be on its way at once.
+
+        Raises ValueError for times below 0, and for jitter without a `random`.
+        """
+        self._distance = Distance(latency, jitter, random)
         self._shared = Shared((host, port), random)
         self._listen = listen
         self._port = 0
+        self._near = 0  # the port behind the distance
         self._refusing = False
         self._listener: asyncio.Server | None = None
+        self._far: asyncio.Server | None = None  # where clients connect, if there is a distance
+        self._relays: set[asyncio.Task[None]] = set()
         self._connections: dict[asyncio.Task[None], Connection] = {}
         self._accepted = 0
 
@@ -46,6 +68,9 @@ class FaultProxy:
         """Listen. Raises OSError if that fails."""
         self._listener = await asyncio.start_server(self._accept, self._listen, 0, limit=READ_SIZE)
         self._port = self._listener.sockets[0].getsockname()[1]
+        if self._distance.any:
+            near, far = self._port, await asyncio.start_server(self._relay, self._listen, 0, limit=READ_SIZE)
+            self._near, self._far, self._port = near, far, far.sockets[0].getsockname()[1]
 
     async def aclose(self) -> None:
         """End every task and connection at once. Raises what a fault's `match` raised."""
@@ -58,9 +83,14 @@ class FaultProxy:
             return
         listener, self._listener = self._listener, None
         listener.close()
+        if self._far is not None:
+            self._far.close()
+        await reap(*self._relays)
         await reap(*self._connections)
         await self._shared.close()
         await listener.wait_closed()
+        if self._far is not None:
+            await self._far.wait_closed()
 
     async def __aenter__(self) -> FaultProxy:
         await self.start()
@@ -163,6 +193,25 @@ class FaultProxy:
         task = asyncio.create_task(connection.run())
         self._connections[task] = connection
         task.add_done_callback(self._ended)
+
+    def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        client = Wire(reader, writer)
+        if self._listener is None:
+            client.abort()
+            return
+        task = asyncio.create_task(self._bring_near(client))
+        self._relays.add(task)
+        task.add_done_callback(self._relays.discard)
+
+    async def _bring_near(self, client: Wire) -> None:
+        try:
+            near = Wire(*await asyncio.open_connection(self._listen, self._near, limit=READ_SIZE))
+            await self._distance.relay(client, near)
+        except OSError:
+            pass  # nobody listens there any more: this proxy is being closed
+        finally:
+            client.abort()
+            await client.closed()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         del self._connections[task]

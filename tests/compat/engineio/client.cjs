@@ -1,8 +1,9 @@
 "use strict";
 /* One session of a real engine.io-client: sends the messages it is given, waits for as many as it is told, closes.
  * node client.cjs '{"version":4,"url":"http://…","path":"/…","transports":["polling"],"send":["a",{"b":"AQ=="}],
- *                   "expect":2,"upgraded":false}'
- * Messages are strings, or {"b": base64}. "upgraded": half of them wait for the upgrade. Prints one line of JSON. */
+ *                   "expect":2,"upgraded":false,"upgrades":0}'
+ * Messages are strings, or {"b": base64}. "upgraded": half of them wait for the upgrade. "upgrades": the end waits for
+ * as many. Prints one line of JSON. */
 const plan = JSON.parse(process.argv[2]);
 const library = require(plan.version === 4 ? "engine.io-client-v6" : "engine.io-client-v3");
 const connect = library.Socket ? (url, options) => new library.Socket(url, options) : library;
@@ -16,7 +17,7 @@ const send = (messages) => messages.forEach((m) => socket.send(unpack(m)));
 const half = plan.upgraded ? plan.send.length >> 1 : plan.send.length;
 
 function check() {
-  if (told.received.length >= plan.expect && (!plan.upgraded || told.upgrades) && !plan.serverCloses) {
+  if (told.received.length >= plan.expect && told.upgrades >= (plan.upgraded ? 1 : plan.upgrades || 0) && !plan.serverCloses) {
     // What comes twice would come now.
     setTimeout(() => { told.transport = socket.transport.name; socket.close(); }, 50);
   }

@@ -23,6 +23,7 @@ import realtime
 from realtime.protocols.engineio.machine import EngineMachine
 from realtime.protocols.engineio.upgrade import Event
 
+from ...patience import steady
 from ...web.place import Place, serving
 
 NODE = Path(__file__).parent
@@ -60,9 +61,11 @@ async def cutter(request: web.Request, handler: Any) -> web.StreamResponse:
 
 
 @asynccontextmanager
-async def engine(*, cut: bool = False, **options: Any) -> AsyncIterator[tuple[Place, list[realtime.Session]]]:
-    """A place with /echo, /burst and /closing for Engine.IO clients, and the sessions it has seen."""
-    rt = realtime.Server(shutdown_timeout=0.3)
+async def engine(
+    settings: dict[str, Any] | None = None, /, *, cut: bool = False, **options: Any
+) -> AsyncIterator[tuple[Place, list[realtime.Session]]]:
+    """A place with /echo, /burst, /closing and /late for Engine.IO clients, and the sessions it has seen."""
+    rt = realtime.Server(shutdown_timeout=0.3, **(settings or {}))
     seen: list[realtime.Session] = []
 
     def at(path: str) -> realtime.EngineIO:
@@ -87,6 +90,14 @@ async def engine(*, cut: bool = False, **options: Any) -> AsyncIterator[tuple[Pl
         async for message in session:
             await session.send(message)
             return
+
+    @rt.endpoint("/engine/late", engineio=at("/eio/late"))
+    async def late(session: realtime.Session) -> None:
+        """Echoes only once the test lets it."""
+        seen.append(session)
+        await session.data.setdefault("go", asyncio.Event()).wait()
+        async for message in session:
+            await session.send(message)
 
     def prepare(place: Place) -> None:
         if cut:
@@ -149,6 +160,65 @@ async def test_messages_that_travel_while_it_upgrades(version: int) -> None:
         for _ in range(5):
             told = await node(place, version, ["polling", "websocket"], send=numbers, upgraded=True)
             assert told["received"] == numbers
+
+
+@needs_node
+@VERSIONS
+@pytest.mark.parametrize("count", [1300, 3000])
+async def test_more_than_there_is_room_for_is_sent_before_the_upgrade(version: int, count: int) -> None:
+    """Its POST is answered although nothing is taken: else the client would not complete its upgrade."""
+    numbers = [str(number) for number in range(count)]
+    async with engine() as (place, _):
+        told = await node(place, version, ["polling", "websocket"], send=numbers, upgrades=1)
+        assert told["received"] == numbers
+        assert (told["first"], told["transport"]) == ("polling", "websocket")
+        assert (told["upgrades"], told["upgradeErrors"], told["errors"]) == (1, 0, [])
+
+
+@needs_node
+@VERSIONS
+async def test_the_upgrade_does_not_wait_for_a_slow_handler(version: int) -> None:
+    numbers = [str(number) for number in range(100)]
+    async with engine({"max_queue": 16, "max_outbox": 16}) as (place, seen):
+        going = asyncio.ensure_future(
+            node(place, version, ["polling", "websocket"], "/eio/late", send=numbers, upgrades=1)
+        )
+        await eventually(lambda: seen and seen[0].transport == "websocket")
+        assert seen[0]._machine.inbox.received == 16
+        seen[0].data["go"].set()
+        told = await going
+        assert told["received"] == numbers
+        assert (told["upgrades"], told["upgradeErrors"], told["errors"]) == (1, 0, [])
+
+
+@needs_node
+@VERSIONS
+@TRANSPORTS
+@steady
+async def test_a_client_that_is_not_read_stays(
+    version: int, transports: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It leaves when nothing came in time: a ping in version 4, anything in version 3."""
+    signs: list[str] = []
+    say = EngineMachine._say
+
+    def said(machine: EngineMachine, kind: str, data: str = "") -> None:
+        signs.append(kind)
+        say(machine, kind, data)
+
+    monkeypatch.setattr(EngineMachine, "_say", said)
+    numbers = [str(number) for number in range(100)]
+    # In version 3 the client gives up a ping_timeout after its first ping, and a third of that is between two signs.
+    beats: dict[str, Any] = {"ping_interval": 0.3, "ping_timeout": 30.0 if version == 4 else 3.0}
+    wanted = "2" if version == 4 else "6"
+    async with engine({"max_queue": 16, "max_outbox": 16}, **beats) as (place, seen):
+        upgrades = len(transports) - 1
+        going = asyncio.ensure_future(node(place, version, transports, "/eio/late", send=numbers, upgrades=upgrades))
+        await eventually(lambda: signs.count(wanted) >= 4)
+        seen[0].data["go"].set()
+        told = await going
+        assert told["received"] == numbers
+        assert (told["upgrades"], told["errors"]) == (upgrades, [])
 
 
 @needs_node

@@ -268,12 +268,72 @@ def test_version_4_pings_whatever_else_travels() -> None:
     game.send("a", 9)
     assert said(link) == "4a"
     link = game.poll(9.5)
-    machine.expire(10.01)
+    machine.expire(10.5)
     assert said(link) == "2"
     assert machine.deadline() == 15
     game.post("3", now=12)
-    assert machine.deadline() == 22
+    assert machine.deadline() == 20.5  # an interval after the ping, however late the answer was read
+    link = game.poll(12)
+    machine.expire(20.5)
+    assert said(link) == "2"
     assert machine.outcome is None
+
+
+@pytest.mark.parametrize("transport", ["polling", "websocket"])
+def test_version_4_pings_on_while_the_client_is_not_read(transport: str) -> None:
+    """A client leaves when it was not pinged for an interval and a timeout, whatever the server waits for."""
+    game = Game()
+    _, link = game.begin(transport)
+    machine = game.machine
+    machine.pause(1)
+    told = len(frames(link)) - 1
+    for now in range(1, 101):
+        if transport == "polling" and machine.carrier is None:
+            link = game.poll(now)
+        machine.expire(now)
+        machine.flush(now)
+        if transport == "polling":
+            told += bool(link.writes) and said(link) == "2"
+        else:
+            told += frames(link) == [b"2"]
+        assert told == now // 10
+    machine.resume()
+    game.post("3", now=101)
+    assert machine.deadline() == 110
+    machine.expire(110)
+    machine.expire(115)
+    assert machine.outcome is not None
+
+
+@pytest.mark.parametrize("transport", ["polling", "websocket"])
+def test_version_3_is_given_signs_of_life_while_it_is_not_read(transport: str) -> None:
+    """Its pings wait to be read, and it leaves when nothing at all came for a timeout since it pinged."""
+    game = Game(3)
+    _, link = game.begin(transport)
+    machine = game.machine
+    link.writes.clear()
+    quiet = 0
+    machine.pause(0)
+    machine.pause(0)
+    machine.resume()
+    for tenth in range(1, 1001):
+        now = tenth / 10
+        if transport == "polling" and machine.carrier is None:
+            link = game.poll(now)
+        machine.expire(now)
+        machine.flush(now)
+        if link.writes:
+            assert frames(link) == [b"6"] if transport == "websocket" else said(link) == "1:6"
+            quiet = tenth
+        assert tenth - quiet < 10 * OPTIONS.ping_timeout / 2
+    assert machine.outcome is None
+    machine.resume()
+    machine.expire(102)
+    machine.expire(104)
+    assert machine.deadline() <= 115  # no more of them: the client's own pings are read
+    machine.expire(115)
+    assert machine.outcome is not None
+    assert machine.outcome.code == 4410
 
 
 def test_a_ping_waits_for_a_poll() -> None:
@@ -509,6 +569,21 @@ def test_a_session_that_closes_in_mid_upgrade() -> None:
     assert game.machine.outcome == (1000, "", True)
 
 
+def test_a_client_that_upgrades_is_in_a_hurry() -> None:
+    game = Game()
+    game.begin()
+    carrier, link = game.connect()
+    assert not game.machine.hurried  # it polls, and need not have an answer
+    game.feed(carrier, "2probe")
+    assert game.machine.hurried
+    game.machine.lost(carrier, 0)
+    assert not game.machine.hurried
+    carrier, link = game.connect()
+    game.feed(carrier, "5")
+    assert frames(link) == []
+    assert game.machine.hurried
+
+
 # -- back-pressure -----------------------------------------------------------------------------------------------------
 
 
@@ -520,8 +595,10 @@ def test_reading_stops_while_the_application_is_behind() -> None:
     assert not machine.inbox.has_room(1)
     with pytest.raises(RemoteProtocolError):
         game.post("4x")  # nobody asked
-    machine.waiting = 1
+    machine.pause(9)
+    game.poll(9)
     machine.expire(10)
+    game.poll(10)
     machine.expire(15)  # our doing
     machine.expire(20)
     assert machine.outcome is None
@@ -529,8 +606,23 @@ def test_reading_stops_while_the_application_is_behind() -> None:
     machine.take(20)
     assert "acknowledged" in game.listener.read()
     assert machine.inbox.has_room(1)
-    machine.waiting = 0
+    machine.resume()
     machine.expire(25)
+    assert machine.outcome == (4410, "the client was silent for longer than ping_timeout", False)
+
+
+@pytest.mark.parametrize("version", [4, 3])
+def test_who_does_not_even_poll_is_gone_though_its_messages_wait(version: int) -> None:
+    """Else it would stay for ever: its handler may wait for a poll to take what it answers."""
+    game = Game(version)
+    game.begin()
+    machine = game.machine
+    machine.pause(0)
+    game.poll(8)
+    for now in range(9, 23):
+        machine.expire(now)
+        assert machine.outcome is None
+    machine.expire(30)
     assert machine.outcome == (4410, "the client was silent for longer than ping_timeout", False)
 
 

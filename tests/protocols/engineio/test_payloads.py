@@ -35,8 +35,9 @@ def test_version_4_is_taken_whole_or_not_at_all(body: bytes) -> None:
     refused(4, body)
 
 
-def test_version_4_has_no_binary_payloads() -> None:
-    refused(4, b"4a", binary=True)
+@pytest.mark.parametrize("body", [b"4a", "4é\x1e2\x1ebAQIDBA==".encode()])
+def test_a_payload_of_version_4_is_text_whatever_its_client_calls_it(body: bytes) -> None:
+    assert split(4, body, binary=True) == split(4, body)
 
 
 def test_version_3_counts_utf_16_units() -> None:
@@ -157,6 +158,17 @@ def test_a_script_says_nothing_but_its_literal() -> None:
 )
 def test_a_form_escapes_its_newlines(written: str, text: str) -> None:
     assert unwrap_form(b"d=" + quote_plus(written).encode()) == text.encode()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["\r", "a\rb", "a\r\nb", "\r\r\n\n\r", "\\\r", "\\r\r\\n\n", "\\n\r\\"],
+)
+def test_a_form_makes_two_of_a_carriage_return(text: str) -> None:
+    area = text.replace("\\n", "\\\n").replace("\n", "\\n")  # what engine.io-client writes into it
+    sent = re.sub("\r\n|\r|\n", "\r\n", area)  # what a browser makes of that when it sends it
+    assert unwrap_form(b"d=" + quote_plus(sent).encode()) == text.encode()
+    assert unwrap_form(b"d=" + quote_plus(area).encode()) == text.encode()  # of one that leaves it as it is
 
 
 @pytest.mark.parametrize("form", [b"", b"e=1", b"d=%zz", b"d=1&d=2", b"d=%ff"])

@@ -1,0 +1,507 @@
+"""What the client makes of failures: when it comes back at once and when later, how patient it is, what it reads, and
+when it says that nothing gets through.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+import realtime
+from realtime.client import drivers
+from realtime.client.drivers import POST, _hello, open_beside
+from realtime.client.links import PollLink
+from realtime.client.session import ClientSession
+from realtime.client.supervisor import Fate
+from realtime.core.carrier import Carrier
+from realtime.core.client_machine import Attach
+from realtime.core.config import Config
+from realtime.core.errors import Refusal
+from realtime.testing import (
+    Answer,
+    BlackHole,
+    Cut,
+    DropResponse,
+    Fault,
+    FaultProxy,
+    HangWebSocket,
+    KillWebSocket,
+    ProxiedRequest,
+    Rule,
+    VirtualClock,
+    serve,
+)
+
+from ..patience import arrives, eventually, steady, within
+from .test_client import echo_server
+
+ALL = ["websocket", "xhr_streaming", "sse", "multipart", "long_polling", "polling"]
+FAST: dict[str, Any] = {"backoff": (0.01, 0.05)}
+
+
+def on(*names: str) -> Callable[[ProxiedRequest], bool]:
+    """Requests of these transports, or "send"."""
+    return lambda request: request.path.rpartition("/")[2] in names
+
+
+@contextlib.asynccontextmanager
+async def place(**settings: Any) -> AsyncIterator[tuple[realtime.Server, FaultProxy, str]]:
+    """A server with /echo behind a proxy, and its URL there."""
+    server = echo_server(**settings)
+    async with serve(server) as running:
+        assert running.port is not None
+        async with FaultProxy("127.0.0.1", running.port) as proxy:
+            yield server, proxy, f"{proxy.url}/realtime/echo"
+
+
+def pauses(session: ClientSession) -> list[float]:
+    """The pauses that the session makes from now on; each takes no time."""
+    made: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        made.append(seconds)
+        await asyncio.sleep(0)
+
+    session.sleep = sleep  # type: ignore[method-assign] # watches
+    return made
+
+
+# -- coming back -----------------------------------------------------------------------------------------------------
+
+
+def cut_behind_the_attach(proxy: FaultProxy, name: str) -> Rule:
+    """Every carrier attaches, and is gone before anything else comes over it."""
+    if name == "websocket":
+        return proxy.add(KillWebSocket(after_frames=1))
+    if name == "polling":
+        return proxy.add(DropResponse(match=on(name), every=2))  # a poll that is answered, and one that is not
+    return proxy.add(Cut(match=on(name), after_idle=0.05))
+
+
+@pytest.mark.parametrize("transport", ALL)
+async def test_a_carrier_that_only_attaches_is_not_started_again_at_once(transport: str) -> None:
+    """Whatever cuts each of them behind its attach: the pauses grow as they do for one that never got through."""
+    async with place() as (_, proxy, url):
+        session = await realtime.connect(url, transports=[transport], upgrade=False, backoff=(0.01, 0.64))
+        try:
+            cutting = cut_behind_the_attach(proxy, transport)
+            proxy.cut()
+            waited = session.supervisor
+            await eventually(lambda: waited._failed_in_a_row > 6)
+            assert not session.closed
+            cutting.remove()
+            await session.send("through at last")
+            assert await arrives(session.receive()) == "through at last"
+            await eventually(lambda: waited._failed_in_a_row == 0)  # something was delivered: all is forgotten
+        finally:
+            await session.close()
+
+
+async def test_the_pauses_grow_and_are_short_again_after_a_delivery_or_a_good_life() -> None:
+    async with place() as (_, _, url), realtime.connect(url, transports=["websocket"]) as session:
+        supervisor = session.supervisor
+        made = pauses(session)
+        now = session.clock.now()
+
+        async def fails(fate: Fate) -> float:
+            made.clear()
+            supervisor._ended(fate)
+            await supervisor._back_off(fate)
+            return made[0] if made else 0.0
+
+        brief = Fate("websocket", "cut", since=now)
+        lasting = Fate("websocket", "cut", since=now - 10.0)
+        assert await fails(brief) == 0.0  # the first one is tried again at once
+        for number in range(12):
+            supervisor.got_through("websocket", now)  # it attached, which says nothing
+            pause = min(0.1 * 2**number, 10.0)
+            assert pause / 2 <= await fails(brief) <= pause
+        assert await fails(lasting) == 0.0
+        assert await fails(brief) > 0.0
+        supervisor.of_use()
+        assert await fails(brief) == 0.0
+        # A carrier that ends on purpose before it brought anything is one that failed, as often as it comes.
+        recycled = Fate("websocket", "recycled", since=now, recycled=True)
+        assert await fails(recycled) > 0.0
+        supervisor.of_use()
+        assert await fails(recycled) == 0.0
+
+
+@pytest.mark.parametrize("transport", ALL)
+async def test_a_message_either_way_is_a_delivery(transport: str) -> None:
+    async with place() as (server, _, url), realtime.connect(url, transports=[transport]) as session:
+        await eventually(lambda: session.state == "open")
+        session.supervisor._failed_in_a_row = 5
+        (there,) = server.sessions
+        await there.send("down")
+        assert await arrives(session.receive()) == "down"
+        await eventually(lambda: session.supervisor._failed_in_a_row == 0)
+
+
+async def test_sessions_that_end_at_once_are_not_reopened_at_once(caplog: pytest.LogCaptureFixture) -> None:
+    """`async for`: a handler that raises before it has said anything is not asked again at once, for ever."""
+    server = realtime.Server()
+    waits: list[float] = []
+
+    @server.endpoint("/broken")
+    async def broken(session: realtime.Session) -> None:
+        raise RuntimeError("always")
+
+    async with serve(server) as running:
+        url = running.make_url("/realtime/broken")
+        sleep = asyncio.sleep
+
+        async def watched(seconds: float, result: object = None) -> object:
+            if seconds:
+                waits.append(seconds)
+            return await sleep(0, result)
+
+        connecting = realtime.connect(url, backoff=(4.0, 64.0))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("realtime.client.asyncio.sleep", watched)
+            seen = 0
+            async for session in connecting:
+                await session.wait_closed()
+                assert session.close_code == 1011
+                seen += 1
+                if seen == 6:
+                    break
+    grown = [wait for wait in waits if wait >= 4.0]
+    assert len(grown) >= 5
+    assert grown[4] >= 32.0
+    caplog.clear()
+
+
+async def test_every_transport_has_its_turn_however_slowly_the_others_fail() -> None:
+    """Each failure takes longer than its transport is left alone for: the third of three is tried all the same."""
+    async with place() as (_, _, url):
+        clock = VirtualClock(1000.0)
+        names = ["websocket", "sse", "polling"]
+        session = await realtime.connect(url, transports=names, upgrade=False, clock=clock)
+        supervisor = session.supervisor
+        tried = []
+        for _ in range(6):
+            name = supervisor._choose(names)
+            tried.append(name)
+            clock.advance(12.0)
+            supervisor._ended(Fate(name, "no answer in time", waited=12.0))
+        assert sorted(tried[:3]) == sorted(tried[3:]) == sorted(names)
+        supervisor.of_use()
+        clock.advance(300.0)
+        assert supervisor._choose(names) == "websocket"
+        session.machine.end(1000, "", clock.now())
+        await session.close()
+
+
+async def test_a_handshake_that_is_never_answered_blocks_nothing() -> None:
+    """Neither the next attempt of its session, nor another session of the same HTTP client meanwhile."""
+    async with place() as (_, proxy, url), aiohttp.ClientSession() as http:
+        session = await realtime.connect(url, transports=["websocket"], http=http, attach_timeout=2.0, **FAST)
+        hung = proxy.add(HangWebSocket(times=1))
+        proxy.cut(rst=True)
+        await arrives(hung.wait_fired())
+        async with realtime.connect(url, transports=["websocket"], http=http) as other:
+            await other.send("beside it")
+            assert await arrives(other.receive()) == "beside it"
+        await session.send("after it")
+        assert await arrives(session.receive()) == "after it"
+        await session.close()
+
+
+async def test_a_better_poll_that_is_refused_disturbs_nothing() -> None:
+    """Only what has answered takes over: the poll in use is not given up for one that does not get through."""
+    async with place() as (_, proxy, url):
+        refused = proxy.add(Answer(status=403, match=on("polling")))
+        async with realtime.connect(
+            url, transports=["polling", "long_polling"], upgrade_interval=(0.01, 0.02), **FAST
+        ) as session:
+            await eventually(lambda: session.transport == "long_polling" and session.state == "open")
+            seen: list[str] = []
+            session.on_change(lambda _: seen.append(session.state))
+            await arrives(refused.wait_fired(refused.fired + 3))
+            assert set(seen) <= {"open"}
+            refused.remove()
+            await eventually(lambda: session.transport == "polling" and session.state == "open")
+
+
+# -- patience --------------------------------------------------------------------------------------------------------
+
+
+async def test_only_what_was_waited_for_in_vain_makes_patient() -> None:
+    async with place(resume_window=20.0, ping_interval=10.0, ping_timeout=10.0) as (_, _, url):
+        clock = VirtualClock(1000.0)
+        session = await realtime.connect(url, transports=["polling"], upgrade=False, clock=clock)
+        try:
+            supervisor = session.supervisor
+            assert supervisor.patience() == 5.0
+            for _ in range(5):
+                supervisor._ended(Fate("polling", "HTTP 502 without a batch of the protocol"))
+            assert supervisor.patience() == 5.0  # quick failures say nothing about how slow the way is
+            supervisor._ended(Fate("polling", "no answer in time", waited=5.0))
+            session.machine.contact = clock.now()
+            assert supervisor.patience() == 10.0
+            supervisor._ended(Fate("polling", "no answer in time", waited=10.0))
+            assert supervisor.patience() == 10.0  # a quarter of the 40 s that are left
+            session.machine.contact -= 16.0
+            assert supervisor.patience() == 6.0
+            session.machine.contact -= 20.0
+            assert supervisor.patience() == 5.0  # never less than was asked for
+            supervisor.got_through("polling", clock.now())
+            assert supervisor.patience() == 5.0
+            # What is tried beside a carrier has its own.
+            supervisor.failed_beside(Fate("websocket", "no answer in time", waited=5.0))
+            session.machine.contact = clock.now()
+            assert (supervisor.patience(), supervisor.patience("websocket")) == (5.0, 10.0)
+            session.network_changed()
+            assert supervisor.patience("websocket") == 5.0
+        finally:
+            session.machine.end(1000, "", clock.now())
+            await session.close()
+
+
+@pytest.mark.parametrize("transports", [["websocket"], ["long_polling"], ["sse"], None], ids=str)
+async def test_a_slow_hook_lets_the_client_in(transports: list[str] | None) -> None:
+    """A hook that takes longer than `attach_timeout`: later attempts are more patient, within `open_timeout`."""
+    asked = 0
+
+    async def slow(request: realtime.SessionRequest) -> str:
+        nonlocal asked
+        asked += 1
+        await asyncio.sleep(0.7)
+        return "somebody"
+
+    async with place() as (server, _, url):
+        server.authorize(slow)
+        session = await arrives(realtime.connect(url, transports=transports, attach_timeout=0.25, open_timeout=40.0))
+        await session.send("in")
+        assert await arrives(session.receive()) == "in"
+        await session.close()
+
+
+# -- what is read ----------------------------------------------------------------------------------------------------
+
+
+@contextlib.asynccontextmanager
+async def hostile(prelude: bytes, headers: dict[str, str]) -> AsyncIterator[tuple[str, list[int]]]:
+    """A server whose every answer goes on for ever; how many bytes of each it got rid of."""
+    sent: list[int] = []
+
+    async def endless(request: web.Request) -> web.StreamResponse:
+        if request.headers.get("Upgrade"):
+            raise web.HTTPForbidden
+        response = web.StreamResponse(headers=headers)
+        await response.prepare(request)
+        number = len(sent)
+        sent.append(0)
+        await response.write(prelude)
+        with contextlib.suppress(ConnectionError):
+            while sent[number] < 400_000_000:
+                await response.write(b"x" * 65536)
+                sent[number] += 65536
+        return response
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", endless)
+    async with serve(app) as running:
+        yield str(running.make_url("/realtime/echo")), sent
+
+
+@pytest.mark.parametrize("transport", ["xhr_streaming", "sse", "multipart", "long_polling", "polling"])
+@pytest.mark.parametrize("prelude", [b'["o', b'data: ["o', b"<html>"], ids=["batch", "event", "page"])
+async def test_an_endless_answer_is_not_read(transport: str, prelude: bytes) -> None:
+    async with hostile(prelude, {"Content-Type": "text/plain"}) as (url, sent):
+        with pytest.raises(realtime.NegotiationError):
+            async with within("an answer that never ends"):
+                await realtime.connect(url, transports=[transport], attach_timeout=60.0, open_timeout=40.0)
+    limit = realtime.client.connect("http://x")._config.max_answer
+    assert limit < 7_000_000
+    assert all(size < limit + 16_000_000 for size in sent)  # what sockets and aiohttp hold of it is counted too
+    assert sum(sent) > 0
+
+
+@pytest.mark.parametrize("transport", ALL)
+async def test_a_message_larger_than_all_that_may_come_ends_the_session(transport: str) -> None:
+    """Not only the carrier: the server would send it again on each."""
+    async with place(max_outbox_size=40_000_000) as (server, _, url):
+        async with realtime.connect(
+            url, transports=[transport], max_size=1000, max_queue_size=65_536, upgrade=False
+        ) as session:
+            await eventually(lambda: session.state == "open")
+            (there,) = server.sessions
+            await there.send("x" * 1_000_000)
+            with pytest.raises(realtime.SessionClosed):
+                await arrives(session.receive())
+        assert session.close_code == 1009
+
+
+# -- ends and beginnings at the wrong moment -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("transport", ALL)
+async def test_no_carrier_is_started_after_the_end(transport: str, caplog: pytest.LogCaptureFixture) -> None:
+    async with place() as (_, _, url):
+        session = await realtime.connect(url, transports=[transport])
+        session.machine.end(4999, "over", session.clock.now())
+        fate = await drivers.DRIVERS[transport](session, transport)
+        assert fate.what == "ended with the session"
+        beside = await open_beside(session, "polling", 7)
+        assert beside is not None
+        assert beside.what == "ended with the session"
+        await session.close()
+        assert session.close_code == 4999
+    assert caplog.records == []
+
+
+async def test_an_upgrade_that_comes_after_the_end(caplog: pytest.LogCaptureFixture) -> None:
+    async with place() as (_, _, url):
+        session = await realtime.connect(url, transports=["websocket", "polling"])
+        ws = await session.http.ws_connect(session.address("websocket"))
+        session.machine.end(4999, "over", session.clock.now())
+        fate = await drivers._upgraded(session, ws, session.clock.now())
+        assert fate.what == "ended with the session"
+        await session.close()
+        assert ws.closed
+    assert caplog.records == []
+
+
+async def test_a_stream_held_back_while_its_time_runs_out(caplog: pytest.LogCaptureFixture) -> None:
+    """What is found out while the attempt is being ended anyway ends nothing else: neither carrier nor session."""
+    async with place() as (_, _, url), realtime.connect(url, transports=["polling"], upgrade=False) as session:
+        loop = asyncio.get_running_loop()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0) as expiring:
+                try:
+                    await loop.create_future()
+                finally:
+                    drivers._stop(expiring)  # expiring
+        drivers._stop(expiring)  # and over
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(None) as running:
+                drivers._stop(running)
+                await loop.create_future()
+        await session.send("alive")
+        assert await arrives(session.receive()) == "alive"
+    assert session.close_code == 1000
+
+
+async def test_the_refusal_of_a_late_open_is_its_carriers_affair() -> None:
+    """Two carriers open one session; one of them is used, the other comes too late, and its refusal says `carrier`."""
+    async with place() as (_, _, url), realtime.connect(url, transports=["websocket"], upgrade=False) as session:
+        await session.send("in use")
+        assert await arrives(session.receive()) == "in use"
+        hello = POST.text(_hello(session, Attach("", 1, 0, 0, 1)))
+        carrier = Carrier(POST, PollLink(), session.clock.now())
+        fate = session.feed(carrier, await drivers._request(session, "long_polling", [hello], 30.0))
+        assert fate is not None
+        assert isinstance(fate.refusal, Refusal)
+        assert (fate.refusal.code, fate.refusal.scope) == (4409, "carrier")
+        assert session.state == "open"
+        await session.send("still in use")
+        assert await arrives(session.receive()) == "still in use"
+    assert session.close_code == 1000
+
+
+# -- sends that do not get through -----------------------------------------------------------------------------------
+
+REFUSALS: dict[str, Answer] = {
+    "a firewall's page": Answer(status=403, match=on("send"), body=b"<h1>Forbidden</h1>"),
+    "nothing there": Answer(status=502, match=on("send")),
+    "our own": Answer(status=400, match=on("send"), body=b'["x4400,carrier,,the batch is empty"]'),
+}
+
+
+@pytest.mark.parametrize("answer", REFUSALS.values(), ids=REFUSALS.keys())
+@pytest.mark.parametrize("transport", ["xhr_streaming", "sse", "multipart", "long_polling"])
+@pytest.mark.parametrize("other", ["websocket", "polling"])
+@steady
+async def test_sends_that_are_refused_move_the_session(transport: str, other: str, answer: Answer) -> None:
+    """To what carries messages up by itself, wherever that stands in the order."""
+    async with place() as (_, proxy, url):
+        async with realtime.connect(url, transports=[transport, other], **FAST) as session:
+            await eventually(lambda: session.transport == transport and session.state == "open")
+            proxy.add(answer)
+            await session.send("up")
+            assert await arrives(session.receive()) == "up"
+            assert session.transport == other
+            assert "does not get through" in session.attempts[transport]
+        assert session.close_code == 1000
+
+
+@pytest.mark.parametrize("transport", ["xhr_streaming", "sse", "multipart", "long_polling"])
+async def test_sends_that_are_refused_are_repeated_ever_more_seldom_and_end_the_session(transport: str) -> None:
+    """Where there is nothing else: the stream is fine, so nobody else would ever say that nothing gets through."""
+    async with place(resume_window=60.0, ping_interval=600.0, ping_timeout=30.0) as (_, proxy, url):
+        clock = VirtualClock(1000.0)
+        session = await realtime.connect(url, transports=[transport], upgrade=False, clock=clock)
+        await eventually(lambda: session.transport == transport and session.state == "open")
+        made: list[float] = []
+
+        async def sleep(seconds: float) -> None:
+            made.append(seconds)
+            clock.advance(seconds)
+            await asyncio.sleep(0)
+
+        session.sleep = sleep  # type: ignore[method-assign] # passes the time
+        session.machine.server = Config(resume_window=60.0, ping_interval=20.0, ping_timeout=20.0)
+        refused = proxy.add(Answer(status=403, match=on("send")))
+        await session.send("up")
+        with pytest.raises(realtime.SessionClosed):
+            await arrives(session.receive())
+        assert session.close_code == 4411
+        assert "403" in (session.close_reason or "")
+        assert session.unacknowledged == ["up"]
+        for number, pause in enumerate(made[:8]):
+            grown = min(0.1 * 2**number, 10.0)
+            assert grown / 2 <= pause <= grown
+        assert refused.fired < 30  # in 100 s, of which the first need not be told
+        await session.close()
+
+
+async def test_retry_after_is_heeded() -> None:
+    async with place() as (_, proxy, url), realtime.connect(url, transports=["sse"], upgrade=False) as session:
+        await eventually(lambda: session.transport == "sse" and session.state == "open")
+        made = pauses(session)
+        proxy.add(Answer(status=503, headers=(("Retry-After", "7"),), match=on("send"), times=1))
+        await session.send("up")
+        assert await arrives(session.receive()) == "up"
+        assert [pause for pause in made if pause > 6.0]
+        session.heed("Fri, 31 Dec 1999 23:59:59 GMT")
+        session.heed("-1")
+        assert session.come_back_at <= session.clock.now() + 7.0
+
+
+# -- the ack of the server's close -----------------------------------------------------------------------------------
+
+UNANSWERED: dict[str, Fault] = {
+    "refused": Answer(status=502, match=on("send"), times=3),
+    "told to come again": Answer(status=503, match=on("send"), times=3, body=b'["x4503,carrier,,later"]'),
+    "cut": DropResponse(match=on("send"), times=3),
+    "mute": BlackHole(match=on("send"), times=2),
+}
+
+
+@pytest.mark.parametrize("fault", UNANSWERED.values(), ids=UNANSWERED.keys())
+@pytest.mark.parametrize("transport", ["sse", "polling"])
+async def test_the_servers_close_is_acknowledged_again(
+    transport: str, fault: Answer | DropResponse | BlackHole
+) -> None:
+    async with place() as (server, proxy, url):
+        session = await realtime.connect(
+            url, transports=[transport], upgrade=False, post_timeout=0.3, backoff=(0.01, 0.05)
+        )
+        await eventually(lambda: session.state == "open")
+        (there,) = server.sessions
+        rule = proxy.add(fault)
+        closing = asyncio.ensure_future(there.close(3001, "enough"))
+        with pytest.raises(realtime.SessionClosed):
+            await arrives(session.receive())
+        await arrives(closing)
+        await arrives(session.close())
+        assert there.close_code == session.close_code == 3001
+        assert rule.fired >= 2

@@ -1,0 +1,56 @@
+"""The end of a fault proxy, at any moment of the ends of its connections: no task and no socket is left."""
+
+from __future__ import annotations
+
+import asyncio
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from realtime.testing import FaultProxy, Lag, serve
+from realtime.testing.fault_proxy.wire import Wire
+
+from ..patience import within
+
+
+async def echo(request: web.Request) -> web.WebSocketResponse:
+    """What comes goes back."""
+    socket = web.WebSocketResponse()
+    await socket.prepare(request)
+    async for message in socket:
+        await socket.send_str(message.data)
+    return socket
+
+
+@pytest.mark.parametrize("rst", [True, False], ids=["rst", "fin"])
+@pytest.mark.parametrize("turns", range(12))
+async def test_nothing_is_left(turns: int, rst: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A WebSocket with both its ways late is cut, and the proxy ends so many turns of the event loop later."""
+    wires: list[Wire] = []
+    make = Wire.__init__
+
+    def remember(wire: Wire, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        make(wire, reader, writer)
+        wires.append(wire)
+
+    monkeypatch.setattr(Wire, "__init__", remember)
+    app = web.Application()
+    app.router.add_get("/", echo)
+    async with within(), serve(app) as server, aiohttp.ClientSession() as http:
+        assert server.port is not None
+        before = asyncio.all_tasks()
+        async with FaultProxy("127.0.0.1", server.port) as proxy:
+            proxy.add(Lag(seconds=0.001, direction="both"))
+            async with http.ws_connect(proxy.url) as socket:
+                await socket.send_str("hello")
+                await socket.receive_str()
+                proxy.cut(rst=rst)
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                await proxy.aclose()
+                left = [task for task in asyncio.all_tasks() - before if "fault_proxy" in repr(task)]
+        assert left == []
+        assert len(wires) == 2
+        for wire in wires:
+            await wire.closed()
