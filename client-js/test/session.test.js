@@ -133,6 +133,31 @@ for (const [which, code] of Object.entries(scripts)) {
     assert.deepEqual([...session.unacknowledged], []);
   });
 
+  both("without a ticket for its URL a stream asks for one first, and shows no key there", () => {
+    const page = new Browser(code, { without: ["WebSocket"] });
+    const session = page.connect("/chat", { transports: ["sse", "long_polling"], upgrade: false });
+    page.request("/v1/long_polling").answer(200, [opened({ transport: "long_polling" })]);
+    page.advance(0);
+    assert.equal(page.streams.length, 0);
+    const asked = page.pending("/v1/send").find(({ sent }) => sent[1] === "k2");
+    assert.deepEqual([...asked.sent], ["us1,0,0,1,key-of-s1", "k2"]);
+    asked.answer(200, ["a0,0", tickets(2)]);
+    page.advance(0);
+    assert.equal(new URL(page.streams.at(-1).url).searchParams.get("frame"), "rs1,2,0,0,1,ticket-2");
+    assert.equal(session.readyState, 1);
+  });
+
+  both("a stream whose question for a ticket is not answered is given up, and tried again", () => {
+    const page = new Browser(code, { without: ["WebSocket"] });
+    const session = page.connect("/chat", { transports: ["sse", "long_polling"], upgrade: false });
+    page.request("/v1/long_polling").answer(200, [opened({ transport: "long_polling" })]);
+    page.advance(0);
+    page.pending("/v1/send").find(({ sent }) => sent[1] === "k2").end?.();
+    page.advance(60000);
+    assert.notEqual(session.readyState, 3);
+    assert.ok(page.pending("").length > 0, "something is under way");
+  });
+
   both("JSONP asks by scripts, and leaves nothing behind", () => {
     const page = new Browser(code, { without: ["WebSocket", "EventSource", "XMLHttpRequest"] });
     const session = page.connect("/chat", { transports: ["jsonp"] });
