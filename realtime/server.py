@@ -50,6 +50,8 @@ A = TypeVar("A", bound=Authorize)
 GRAIN = 0.05
 # What failed for a network: demoted for 30 s at first, 10 min at most; so many networks are remembered.
 MEMORY = (30.0, 600.0, 4096)
+# The headers of the request that opens a session are kept with it: so many bytes.
+MAX_HEADERS = 32_768
 # So many withdrawals are remembered, for requests that were on their way.
 MOST_WITHDRAWN = 4096
 # A WebSocket that lived so long, in seconds, got through; one that was cut before did not.
@@ -325,7 +327,7 @@ class Server:
             session._machine.end(refusal.code, refusal.reason, self.clock.now())
             return
         self.authorized(session, request)
-        session.request.auth = request.auth
+        session.request.raw_auth = request.raw_auth
 
     async def identify(self, request: SessionRequest) -> str | None:
         """Asks the application who the client is. Raises Refusal: 4401, 4403 when it refuses, 4503 when it fails."""
@@ -416,6 +418,8 @@ class Server:
             raise Refusal(4503, "the server is shutting down; come back later")
         self._check_withdrawn(identity, request)
         self._registry.check_room(identity, address)
+        if request.kept > MAX_HEADERS:
+            raise Refusal(4400, f"the headers are above {MAX_HEADERS} bytes, too much to be kept with the session")
         session = Session(self, endpoint, self.hub, request)
         sid = f"{self.worker}.{secrets.token_urlsafe(18)}"
         session._machine = machine = kind(
@@ -450,6 +454,10 @@ class Server:
         """
         self._registry.find(sid, self.clock.now(), proof)
         return self._sessions[sid]
+
+    def check_sid(self, sid: str) -> None:
+        """Raises the Refusal that a request for this session gets, where it is unknown or has ended."""
+        self._registry.find(sid, self.clock.now())
 
     async def claimed(self, name: str) -> Session | None:
         """The session for which its client chose this name, as its nonce; None if the name is free.

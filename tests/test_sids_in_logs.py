@@ -153,7 +153,7 @@ def test_what_holds_a_sid_does_not_show_it() -> None:
         Attach(sid, 1, 2, 3, 4, key),
         Uplink(sid, 1, 2, 3, [], None, key),
         RequestHead(sid, 1, 2, 3, 4, key),
-        Open(nonce, 1, Window(1, 2), ("sse",), {"token": "a secret"}),
+        Open(nonce, 1, Window(1, 2), ("sse",), b'{"token":"a secret"}'),
         opened,
     ]
     for holder in holders:

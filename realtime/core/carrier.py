@@ -111,6 +111,7 @@ class Carrier:
         "gen",
         "head",
         "heard",
+        "ignored",
         "link",
         "over",
         "pinged",
@@ -133,6 +134,7 @@ class Carrier:
         self.spoke = now  # server's stream: when it was last written to
         self.asked = now  # server's stream: when it was last pinged
         self.written = 0  # bytes
+        self.ignored = 0  # numbered frames that changed nothing
         self.pinged = False  # a ping is out, and nothing was heard since
         self.attached = False  # client: its `o` or `r` has come
         # Server: a POST that begins above a gap, so that its numbered frames change nothing. Client: its `o` named

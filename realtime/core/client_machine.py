@@ -59,6 +59,7 @@ class ClientMachine(SessionMachine):
 
     def __init__(self, config: Config, listener: Listener, now: float) -> None:
         super().__init__(config, INITIAL_WINDOW, listener, now)
+        self.outbox.initial = True
         self.confirm = False  # the server does not know yet that `o` has arrived
         self.uplink_out: Uplink | None = None
         self.going_due = False  # the server drains and waits for our last number
@@ -121,6 +122,7 @@ class ClientMachine(SessionMachine):
             self.sid = sid
             self.key = Key(key)
             self.outbox.window = window
+            self.outbox.initial = False
             if carrier is not self.carrier and self.state is State.CONNECTING:
                 self._move(Event.ATTACH)  # opened by a carrier beside the newest one
         elif sid != self.sid:

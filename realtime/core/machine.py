@@ -169,30 +169,40 @@ class SessionMachine:
 
     # -- what frames say ---------------------------------------------------------------------------------------
 
-    def _is_next(self, carrier: Carrier) -> bool:
+    def _is_next(self, carrier: Carrier, now: float) -> bool:
         """Moves the carrier's cursor by one numbered frame; whether that frame is new."""
-        if carrier.deaf or self.outcome is not None:
+        if self.outcome is not None:
+            return False
+        if carrier.deaf:
+            self._ignored(carrier, now)
             return False
         number = carrier.receive_cursor
         carrier.receive_cursor = number + 1
         received = self.inbox.received
         if number <= received:
             self.duplicates += 1
+            self._ignored(carrier, now)
             return False
         if number > received + 1:
             raise RemoteProtocolError(1002, f"number {number} came after {received}: a gap")
         return True
 
+    def _ignored(self, carrier: Carrier, now: float) -> None:
+        """A numbered frame changed nothing. A window of them may have been on its way, on each carrier."""
+        carrier.ignored += 1
+        if carrier.ignored > self.inbox.window.messages:
+            self.inbox.other(now)
+
     def message(self, carrier: Carrier, data: str | bytes, size: int, now: float) -> None:
         """A message came on `carrier`. `size` is its payload in bytes."""
-        if self._is_next(carrier):
+        if self._is_next(carrier, now):
             if size > self.config.max_size:
                 raise RemoteProtocolError(1009, f"a message of {size} bytes is above max_size={self.config.max_size}")
             self._receive(data, size, now)
 
     def drop_note(self, carrier: Carrier, count: int, now: float) -> None:
         """The peer dropped `count` messages at this point of its stream."""
-        if self._is_next(carrier):
+        if self._is_next(carrier, now):
             self._receive(Dropped(count), 0, now)
             self.inbox.notes += 1
 
@@ -206,7 +216,7 @@ class SessionMachine:
 
     def peer_closed(self, carrier: Carrier, code: int, reason: str, now: float) -> None:
         """`c` came: the peer's whole stream is here."""
-        if self._is_next(carrier):
+        if self._is_next(carrier, now):
             self.inbox.count(0, now)
             self.inbox.notes += 1
             self.end(code, reason, now, clean=True)
@@ -215,16 +225,18 @@ class SessionMachine:
         """`n` came: the next numbered frame on `carrier` has this number."""
         carrier.receive_cursor = number
 
-    def acknowledged(self, received: int, taken: int, now: float) -> None:
-        """An ack came, on anything."""
+    def acknowledged(self, received: int, taken: int, now: float) -> bool:
+        """An ack came, on anything; returns whether it told something new."""
         outbox = self.outbox
-        if outbox.acknowledge(received, taken):
+        news = outbox.acknowledge(received, taken)
+        if news:
             if self.closing is not None and outbox.closed_cleanly:
                 self.end(*self.closing, now, clean=True)
-                return
+                return news
             self.listener.acknowledged()
             if outbox.unnumbered:
                 self.listener.dirty()
+        return news
 
     def pinged(self, carrier: Carrier, payload: str) -> None:
         """`p` came: answered with the acks it asks for, and `q`. Dropped while the peer does not read.

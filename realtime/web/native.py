@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 from collections.abc import Sequence
+from functools import partial
 
 from aiohttp import WebSocketError, WSMsgType, web
 
@@ -34,9 +34,10 @@ from ..protocols.native import (
 from ..server import Server
 from ..session import Endpoint, Session
 from ..transports import TRANSPORTS, Facts, Frame, Transport
-from ..transports.batch import decode_body
-from ..transports.form import parse_fields, parse_text_field
-from .door import BROKEN_BODY, Door, Unreadable, preflight
+from ..transports.batch import decode_body, first_frame
+from ..transports.form import begun_field, parse_fields, parse_text_field
+from .bodies import Unreadable, turn_away
+from .door import Door, preflight
 from .forwarded import address_key
 from .handshake import Gone, Incoming, left_behind, misfit, still_there, upgrade
 from .links import PollLink, StreamLink, WebSocketLink, run_stream
@@ -72,8 +73,6 @@ NO_AUTH_HERE = "auth data do not belong in a URL, which is logged: send them by 
 NEGOTIATE_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 # How long a stream that was only probed goes on.
 PROBE_SECONDS = 5.0
-# How long a body that was refused is still read, in seconds.
-LINGER = 1.0
 
 
 class NativeRoutes(Door):
@@ -139,7 +138,9 @@ class NativeRoutes(Door):
             return web.Response(status=400, text=f"{misasked}\n", headers=SAFE)
         except Unreadable as unreadable:
             self._server.refused(unreadable.refusal.code)
-            return await _last_answer(request, unreadable.refusal)
+            why = unreadable.refusal
+            response = answer(request, why.http_status, [refusal_frame(why)])
+            return await turn_away(request, response, linger=not self._server.closing)
         except Refusal as refusal:
             self._server.refused(refusal.code)
             return refused(request, refusal, reply=reply)
@@ -156,7 +157,29 @@ class NativeRoutes(Door):
         if request.method == "GET":
             return reply_to_fields(codec, query_of(request))
         # Three bytes for one is the worst that percent-encoding does.
-        return reply_to_fields(codec, await self._whole_body(request, config, 3 * config.max_body + HEAD_SIZE))
+        least, most = (3 * size + HEAD_SIZE for size in (config.max_open_body, config.max_body))
+        body = await self._whole_body(request, config, least, partial(self._form_limit, least, most))
+        return reply_to_fields(codec, body)
+
+    def _limit(self, least: int, most: int, beginning: bytes) -> int:
+        """How large a batch may be that begins so: `most`, if it names a session that there is. Raises Refusal."""
+        frame = first_frame(beginning)
+        if not isinstance(frame, str) or frame[:1] not in ("r", "u"):
+            return least
+        try:
+            head = parse_head(frame)
+        except RemoteProtocolError:
+            return least
+        assert isinstance(head, RequestHead)
+        self._server.check_sid(head.sid)
+        return most
+
+    def _form_limit(self, least: int, most: int, beginning: bytes) -> int:
+        """The same for a form, whose callback may not be known yet: nothing is refused."""
+        try:
+            return self._limit(least, most, begun_field(beginning, "batch") or b"")
+        except Refusal:
+            return least
 
     def _admit(self, request: web.Request, name: str) -> Endpoint:
         """The endpoint, if this request may go there at all. Raises Refusal."""
@@ -240,7 +263,7 @@ class NativeRoutes(Door):
             first, frames = await self._frames(request, endpoint, reply)
             if first[:1] == "p":
                 return await self._probed(request, carrier, link, str(first), reply)
-            head = _head(request, first)
+            head = _head(request, first, endpoint.config)
             if isinstance(head, RequestHead) and head.gen == 0:
                 raise RemoteProtocolError(4400, "u is for send; a stream starts with o, r or p")
             session = await self._take_up(request, endpoint, carrier, head, frames)
@@ -317,7 +340,7 @@ class NativeRoutes(Door):
         if request.method == "GET":
             _check_script(frames)
         proof = _proof(request, head, frames)
-        session, due = await self._find(request, endpoint, head.sid, proof, _renewal(frames))
+        session, due = await self._find(request, endpoint, head.sid, proof, _renewal(frames, endpoint.config))
         machine = session._machine
         now = self._server.clock.now()
         carrier = Carrier(reply.codec, PollLink(request), now)
@@ -341,7 +364,7 @@ class NativeRoutes(Door):
     ) -> tuple[Open | RequestHead, list[Frame]]:
         """The head and the other frames of a batch. Raises RemoteProtocolError (4400, 4413) and Unreadable."""
         first, frames = await self._frames(request, endpoint, reply)
-        return _head(request, first), frames
+        return _head(request, first, endpoint.config), frames
 
     async def _frames(self, request: web.Request, endpoint: Endpoint, reply: Reply) -> tuple[Frame, list[Frame]]:
         """The first and the other frames that a request brings, wherever it has them.
@@ -358,7 +381,8 @@ class NativeRoutes(Door):
             if len(batch) > config.max_body:
                 raise RemoteProtocolError(4413, f"the batch is above {config.max_body} bytes; split it")
         else:
-            batch = await self._whole_body(request, config, config.max_body)
+            least, most = config.max_open_body, config.max_body
+            batch = await self._whole_body(request, config, least, partial(self._limit, least, most))
         frames = decode_body(batch, max(config.max_batch, LEAST_BATCH), config.max_body)
         if not frames:
             raise RemoteProtocolError(4400, "an empty batch; one starts with o, r or u")
@@ -395,7 +419,7 @@ class NativeRoutes(Door):
             self._silent.add(link)
             try:
                 async with asyncio.timeout(config.open_timeout):
-                    head = await self._first(request, incoming, link)
+                    head = await self._first(request, incoming, link, config.max_auth_size)
             finally:
                 self._silent.discard(link)
             if head is not None:
@@ -428,14 +452,16 @@ class NativeRoutes(Door):
                 self._links.discard(link)
         return ws
 
-    async def _first(self, request: web.Request, incoming: Incoming, link: WebSocketLink) -> Open | RequestHead | None:
+    async def _first(
+        self, request: web.Request, incoming: Incoming, link: WebSocketLink, max_auth: int
+    ) -> Open | RequestHead | None:
         """The open in the URL, or else the first frame behind any probes; None when the peer leaves.
 
         Raises RemoteProtocolError (4400).
         """
         text = parse_text_field(query_of(request), "open")
         if text is not None:
-            head: Open | RequestHead = parse_open(text)
+            head: Open | RequestHead = parse_open(text, max_auth)
             _check_url(head)
             return head
         while True:
@@ -447,7 +473,7 @@ class NativeRoutes(Door):
                 if frame[0] == "p" and link.writable:
                     link.write([CODECS["websocket"].pong(frame[1:65])])
                 continue  # unnumbered frames that say nothing here, or that nobody knows yet
-            head = parse_head(frame)
+            head = parse_head(frame, max_auth)
             if isinstance(head, RequestHead) and head.gen == 0:
                 raise RemoteProtocolError(4400, "a WebSocket starts with o (open) or r (attach)")
             return head
@@ -498,7 +524,7 @@ class NativeRoutes(Door):
         assert isinstance(codec, NativeCodec)
         if isinstance(head, RequestHead):
             proof = _proof(request, head, frames)
-            session, due = await self._find(request, endpoint, head.sid, proof, _renewal(frames))
+            session, due = await self._find(request, endpoint, head.sid, proof, _renewal(frames, endpoint.config))
             if not due:
                 return session  # what comes so late changes nothing
             machine = session._machine
@@ -555,7 +581,7 @@ class NativeRoutes(Door):
         due = session._machine.prove(proof)
         if session.path != endpoint.path:
             raise Refusal(4404, f"no such session at {endpoint.path}", scope="session")
-        facts = self._facts(request, request.match_info["transport"], session.request.auth)
+        facts = self._facts(request, request.match_info["transport"], session.request.raw_auth)
         try:
             await self._server.admit(session, facts)
         except Refusal as refusal:
@@ -563,7 +589,7 @@ class NativeRoutes(Door):
                 raise
             facts = facts.renewed(renewal.auth)
             await self._server.admit(session, facts)
-            session.request.auth = renewal.auth
+            session.request.raw_auth = renewal.auth
         return session, due
 
     async def _feed(
@@ -623,7 +649,7 @@ class NativeRoutes(Door):
 
     def _stop(self) -> None:
         """Shutting down: nobody is waited for who has not said which session it wants."""
-        self._stop_reading()
+        self._bodies.stop()
         for link in self._links:
             link.listen()
         for probe in tuple(self._probes):
@@ -633,11 +659,11 @@ class NativeRoutes(Door):
             _refuse_websocket(link, Refusal(4503, "the server is shutting down; come back later"))
 
 
-def _renewal(frames: Sequence[Frame]) -> Renewal | None:
+def _renewal(frames: Sequence[Frame], config: Config) -> Renewal | None:
     """The fresh auth data directly behind the head of a batch. What cannot be read is none: it ends the session when
     it is fed."""
     try:
-        return parse_renewal(frames[0]) if frames else None
+        return parse_renewal(frames[0], config.max_auth_size) if frames else None
     except RemoteProtocolError:
         return None
 
@@ -650,9 +676,9 @@ def _proof(request: web.Request, head: RequestHead, frames: Sequence[Frame]) -> 
     return Proof(head.proof, ATTACH, head.gen, said) if head.gen else Proof(head.proof, SEND, head.first, said)
 
 
-def _head(request: web.Request, first: Frame) -> Open | RequestHead:
+def _head(request: web.Request, first: Frame, config: Config) -> Open | RequestHead:
     """The head of a request, of which nothing secret stood in a URL. Raises RemoteProtocolError (4400)."""
-    head = parse_head(first)
+    head = parse_head(first, config.max_auth_size)
     if request.method == "GET":
         _check_url(head)
     return head
@@ -689,21 +715,6 @@ def _turned_away(request: web.Request, name: str, refusal: Refusal, reply: Reply
     if refusal.code == 4403:
         headers["Vary"] = "Origin"
     return refused(request, refusal, headers, cors=refusal.code != 4403, reply=reply)
-
-
-async def _last_answer(request: web.Request, refusal: Refusal) -> web.Response:
-    """Answers here and now, and closes. aiohttp itself would read on for ten seconds, and log what it meets there."""
-    response = answer(request, refusal.http_status, [refusal_frame(refusal)])
-    response.force_close()
-    with contextlib.suppress(TimeoutError, *BROKEN_BODY):
-        await response.prepare(request)
-        await response.write_eof()
-        # Closing upon what was not read would reset the connection, and the answer might be lost.
-        async with asyncio.timeout(0 if refusal.code == 4503 else LINGER):
-            async for _ in request.content.iter_any():
-                pass
-    request.protocol.force_close()
-    return response
 
 
 def _refuse_websocket(link: Link, refusal: Refusal) -> None:

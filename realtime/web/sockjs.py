@@ -12,7 +12,7 @@ import secrets
 from email.utils import formatdate
 from functools import partial
 from time import time
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import urlsplit
 
 from aiohttp import web
 
@@ -33,8 +33,8 @@ from ..protocols.sockjs import (
 from ..server import Server
 from ..session import Endpoint, Session, SessionRequest
 from ..transports.sockjs import NOT_CACHED
+from .bodies import Unreadable, turn_away
 from .conditions import Precondition, weigh
-from .door import Unreadable
 from .handshake import Gone, Misfit, left_behind
 from .links import HeldLink, StreamLink, run_stream
 from .origins import ANY, NULL, asked_headers, cors_headers, without_ambient
@@ -91,8 +91,7 @@ class SockJSRoutes(PlainRoutes):
         except Unreadable as unreadable:
             self._server.refused(unreadable.refusal.code)
             response = _text(unreadable.refusal.http_status, unreadable.refusal.reason)
-            response.force_close()
-            return response
+            return await turn_away(request, response, linger=not self._server.closing)
         except Gone:
             return left_behind()
         except Refusal as refusal:
@@ -249,9 +248,11 @@ class SockJSRoutes(PlainRoutes):
                 await self._server.admit(session, facts)
                 # Three bytes for one is the worst that percent-encoding does.
                 body = await self._whole_body(request, config, 3 * config.max_body if form else config.max_body)
-                messages = parse_form(_fields(body)) if form else parse_body(body)
+                size = len(body)
+                messages = parse_form(body) if form else parse_body(body)
+                del body  # what is kept while it waits for room is what the messages are made of
                 try:
-                    await self._feed(session, messages)
+                    await self._feed(session, messages, size)
                 except RemoteProtocolError as error:
                     machine_of(session).fail(error, self._server.clock.now())
                     raise
@@ -272,10 +273,10 @@ class SockJSRoutes(PlainRoutes):
 
     # -- what is no session ----------------------------------------------------------------------------------------
 
-    def _facts(self, request: web.Request, transport: str, auth: object) -> SessionRequest:
+    def _facts(self, request: web.Request, transport: str, raw_auth: bytes | None) -> SessionRequest:
         """What the application is shown. Behind our own iframe page is a page that nobody knows: where any may connect,
         its requests come without cookies and log-ins, as if it had asked itself."""
-        facts = super()._facts(request, transport, auth)
+        facts = super()._facts(request, transport, raw_auth)
         if ANY in self._origins and _is_framed(request):
             facts.raw_headers = without_ambient(facts.raw_headers)
         return facts
@@ -324,13 +325,6 @@ def _is_framed(request: web.Request) -> bool:
     except ValueError:
         return False
     return IFRAME.fullmatch(path, path.rfind("/")) is not None if path else False
-
-
-def _fields(body: bytes) -> list[tuple[str, str]]:
-    try:
-        return parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=16)
-    except ValueError:
-        return []
 
 
 def _text(status: int, text: str) -> web.Response:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from typing import Any
+from urllib.parse import quote as percent
 
 import pytest
 
@@ -15,6 +16,8 @@ from realtime.protocols.sockjs import (
     CLIENT_INTEGRITY,
     CLIENT_URL,
     CODECS,
+    SHORT,
+    Messages,
     SockJS,
     check_callback,
     close_frame,
@@ -102,9 +105,37 @@ def test_what_it_can_do_is_declared() -> None:
     ],
 )
 def test_bodies(body: bytes, messages: list[str]) -> None:
-    assert parse_body(body) == messages
-    assert parse_frame(body.decode()) == messages
-    assert parse_form([("d", body.decode())]) == messages
+    for longer in (body, body[:-1] + b" " * SHORT + b"]"):  # which is not parsed as a whole
+        assert list(parse_body(longer)) == messages
+        assert list(parse_frame(longer)) == list(parse_frame(longer.decode())) == messages
+        assert list(parse_form(b"x=y&d=" + percent(longer).encode())) == messages
+
+
+def test_long_bodies_are_parsed_piece_by_piece() -> None:
+    body = b'[ "" , "a\\"]\\\\" ,"\xc3\xa9" ' + b',"x"' * 1000 + b"\n]\t"
+    messages = parse_body(body)
+    assert isinstance(messages, Messages)
+    assert list(messages) == list(messages) == ["", 'a"]\\', "é", *"x" * 1000]
+    for wrong in (
+        b"1",
+        b'"',
+        b'"x',
+        b"[]",
+        b'"\\x"',
+        b'"\\u12"',
+        b'"\x01"',
+        b'"\xff"',
+        b'"a" "b"',
+        b"",
+        b'"a",',
+        b'"a"][',
+    ):
+        with pytest.raises(RemoteProtocolError, match=r"Broken JSON encoding\."):
+            parse_body(b'["x"' + b',"x"' * 1000 + b"," + wrong + b"]")
+    with pytest.raises(RemoteProtocolError, match=r"Broken JSON encoding\."):
+        parse_body(body + b"x")
+    with pytest.raises(RemoteProtocolError, match=r"Payload expected\."):
+        parse_body(b'{"x":' + body + b"}")
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b'"x"', b"1", b"null"])
@@ -120,11 +151,11 @@ def test_broken(body: bytes) -> None:
 
 
 def test_forms() -> None:
-    for fields in ([], [("d", "")], [("p", "p")]):
+    for form in (b"", b"d=", b"p=p", b"d=[]&d=[]", b"d=%zz", b"&" * 40):
         with pytest.raises(RemoteProtocolError, match=r"Payload expected\."):
-            parse_form(fields)
+            parse_form(form)
     with pytest.raises(RemoteProtocolError, match=r"Broken JSON encoding\."):
-        parse_form([("d", '["x')])
+        parse_form(b'd=["x')
 
 
 def test_websocket_messages() -> None:
