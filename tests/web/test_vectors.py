@@ -1,4 +1,5 @@
-"""The vectors of batches against a running server: what it reads requests with reads as tests/protocols says."""
+"""Vectors of batches and of whole requests against a running server: what it reads requests with reads as
+tests/protocols says."""
 
 from __future__ import annotations
 
@@ -16,7 +17,9 @@ from .place import Place, serving
 
 pytestmark = pytest.mark.usefixtures("quiet_log")
 
-BATCHES: list[dict[str, Any]] = json.loads((Path(__file__).parents[1] / "vectors/batches.json").read_text("ascii"))
+VECTORS = Path(__file__).parents[1] / "vectors"
+BATCHES: list[dict[str, Any]] = json.loads((VECTORS / "batches.json").read_text("ascii"))
+REFUSALS: list[dict[str, Any]] = json.loads((VECTORS / "refusals.json").read_text("ascii"))
 OPEN = '{"nonce":"aaaaaaaaaaaaaaaaaaaaaa","gen":1,"window":[16,65536]}'
 
 
@@ -51,6 +54,19 @@ async def test_a_server_reads_batches_as_the_vectors_say(how: str) -> None:
             assert (("batch" in reason and "empty batch" not in reason) or "a body is one" in reason) is (
                 "error" in vector
             ), (vector["name"], reason)
+
+
+async def test_a_server_reads_no_packed_body_as_the_vectors_say() -> None:
+    packed = [vector for vector in REFUSALS if "coding" in vector]
+    assert len(packed) == 5
+    async with serving() as place:
+        url = place.url("/echo/v1/send")
+        for vector in packed:
+            assert vector["means"] == {"kind": "unread"}
+            body = base64.b64decode(vector["base64"])
+            async with place.http.post(url, data=body, headers={"Content-Encoding": vector["coding"]}) as answer:
+                assert answer.status == vector["http"], vector["name"]
+                assert not (await answer.text()).startswith("[")
 
 
 FIELDS = [
