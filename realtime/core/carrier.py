@@ -119,6 +119,7 @@ class Carrier:
         "send_cursor",
         "since",
         "spoke",
+        "tickets",
         "written",
     )
 
@@ -142,6 +143,8 @@ class Carrier:
         self.over = False  # nothing is written on it any more
         # What the first answer opens with, made from the acks; None for the codec's `attached`.
         self.head: Callable[[int, int], Part] | None = None
+        # Server: the tickets that are handed out behind that, if any.
+        self.tickets: Sequence[Part] = ()
 
     def write(self, parts: Sequence[Part]) -> None:
         """Writes parts, unless the carrier is over."""

@@ -11,12 +11,13 @@ from .frames import Window
 from .lifecycle import Event, State
 from .machine import ACK_DELAY, FOREVER, Listener, SessionMachine
 from .observer import Cause, Observer
+from .proof import ATTACH, Key, Proof, Tickets
 
 __all__ = ["ServerMachine"]
 
 
 class ServerMachine(SessionMachine):
-    """The server's end. `sid`, `nonce` and `binding` are the registry's to choose."""
+    """The server's end. `sid`, `key`, `nonce` and `binding` are the registry's to choose."""
 
     __slots__ = (
         "absent_at",
@@ -26,8 +27,10 @@ class ServerMachine(SessionMachine):
         "drain_delay",
         "going_told",
         "identity",
+        "key",
         "nonce",
         "observer",
+        "tickets",
         "transport",
         "used",
     )
@@ -44,9 +47,12 @@ class ServerMachine(SessionMachine):
         binding: object = None,
         identity: str | None = None,
         address: str = "",
+        key: str = "",
     ) -> None:
         super().__init__(config, peer_window, listener, now)
         self.sid = sid
+        self.key = Key(key)  # what its client proves itself by; empty where the protocol has nothing of the kind
+        self.tickets = Tickets()
         self.nonce = nonce
         self.binding = binding
         self.identity = identity
@@ -69,6 +75,21 @@ class ServerMachine(SessionMachine):
     def use(self) -> None:
         """The client has named the sid, or acknowledged `o`: opening by nonce is over (rule 5)."""
         self.used = True
+
+    def prove(self, proof: Proof) -> bool:
+        """Whether a request that shows this may do what it says; False for one with a ticket that came late: it
+        changes nothing. Raises Refusal (4403) when it shows the wrong thing.
+        """
+        if not proof.fits(self.key):
+            raise proof.refusal()
+        if proof.use == ATTACH:
+            return proof.number >= self.gen and self.tickets.take(proof, self.gen)
+        return not proof.use or self.tickets.take(proof, self.inbox.received + 1)
+
+    @property
+    def out_of_tickets(self) -> bool:
+        """Whether the newest carrier came by the last ticket that was handed out: the next will want another."""
+        return self.gen == self.tickets.used(ATTACH) and self.gen >= self.tickets.handed
 
     def open(self, carrier: Carrier, gen: int, now: float) -> bool:
         """Takes up a carrier that opened this session by its nonce. See attach()."""
@@ -112,7 +133,7 @@ class ServerMachine(SessionMachine):
         if old is not None and old is not carrier:
             self.retire(old)
         if carrier.codec.shape is not Shape.POLL:
-            carrier.write([self._head(carrier)])
+            carrier.write([self._head(carrier), *carrier.tickets])
             if self.state is State.DRAINING:
                 carrier.write([carrier.codec.go_away(self.drain_delay)])
         before = self.state
@@ -258,7 +279,7 @@ class ServerMachine(SessionMachine):
 
     def _answer(self, carrier: Carrier, now: float) -> None:
         """Answers the parked poll, which is then no carrier any more; the client has a while to come again."""
-        parts = [self._head(carrier)]
+        parts = [self._head(carrier), *carrier.tickets]
         first, items = self.outbox.peek(carrier.send_cursor, self.config.max_batch, self.config.max_batch_size)
         parts += self.numbered(carrier, first, items)
         if self.state is State.DRAINING and self.peer_last is None:

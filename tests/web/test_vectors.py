@@ -23,16 +23,22 @@ REFUSALS: list[dict[str, Any]] = json.loads((VECTORS / "refusals.json").read_tex
 OPEN = '{"nonce":"aaaaaaaaaaaaaaaaaaaaaa","gen":1,"window":[16,65536]}'
 
 
+def page_of(place: Place) -> dict[str, str]:
+    """What a script tag or a form of a page of the server's own shows."""
+    return {"Referer": f"{place.base}/page"}
+
+
 async def refusal(place: Place, how: str, body: bytes) -> tuple[int, str]:
     """Code and reason of what such a batch is answered; a send, since nothing that is tried here is one's head."""
     url = place.url("/echo/v1/send")
     field = b"callback=take&batch=" + quote_from_bytes(body, safe="").encode()
-    headers = {"Content-Type": "text/plain"}
+    headers = page_of(place)
     if how == "query":
-        request = place.http.get(URL(f"{url}?{field.decode()}", encoded=True))
+        request = place.http.get(URL(f"{url}?{field.decode()}", encoded=True), headers=headers)
     else:
         if how == "form":
-            body, headers = field, {"Content-Type": "application/x-www-form-urlencoded"}
+            body = field
+        headers["Content-Type"] = "application/x-www-form-urlencoded" if how == "form" else "text/plain"
         request = place.http.post(url, data=body, headers=headers)
     async with request as answer:
         text = await answer.text()
@@ -88,7 +94,7 @@ async def test_a_query_is_read_as_a_form_is(place: Place, transport: str, query:
             assert words in (said := await ws.receive_str())
             assert said.startswith("x4400,carrier,")
     else:
-        async with place.http.get(url) as answer:
+        async with place.http.get(url, headers=page_of(place)) as answer:
             text = await answer.text()
         assert "x4400,carrier," in text
         assert words in text
