@@ -7,7 +7,7 @@
  *   network.fate = (transport) => (transport === "websocket" && page.now < until ? "refuse" : "");
  *   network.cut(() => true);
  */
-import { opened } from "./browser.js";
+import { opened, tickets } from "./browser.js";
 
 const HOLD = 20000; // how long a poll is held, as `o` says
 const CONNECTIONS = 6; // to one host, of HTTP
@@ -459,7 +459,8 @@ class Server {
     session.acknowledge(received);
     if (!session.outcome) session.feedAll(frames, +first);
     const over = session.outcome && [`x${session.outcome[0]},session,${session.number},`];
-    link.answer(200, over || [session.acks()]);
+    const asked = frames.find((frame) => frame[0] === "k");
+    link.answer(200, over || [session.acks(), ...(asked ? [tickets(+asked.slice(1))] : [])]);
     session.flush();
   }
 
