@@ -13,7 +13,7 @@ import logging
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar, Unpack
 from weakref import ReferenceType
 
 from .clock import Clock, SystemClock, Timer
@@ -29,6 +29,17 @@ from .core.observer import Observer, Result
 from .core.proof import Key, Proof
 from .core.registry import Registry
 from .core.server_machine import ServerMachine
+from .core.settings import (
+    EndpointSettings,
+    Rule,
+    ServerSettings,
+    check,
+    flag,
+    names,
+    number,
+    unknown,
+    unknown_transport,
+)
 from .hub import Hub, Room
 from .protocols.engineio.options import EngineIO
 from .protocols.raw import check_subprotocols
@@ -58,22 +69,38 @@ MOST_WITHDRAWN = 4096
 GOOD_LIFE = 10.0
 
 # Settings that count or keep things for all endpoints together.
-SERVER_SETTINGS = frozenset(
-    (
-        "authorize_ttl",
-        "max_sessions",
-        "max_sessions_per_address",
-        "max_sessions_per_identity",
-        "max_tombstones",
-        "opens_per_second_per_address",
-    )
-)
+SERVER_SETTINGS = frozenset(ServerSettings.__annotations__) - frozenset(EndpointSettings.__annotations__)
+_ORIGINS = 'origins such as ("https://example.org",), or one alone, or "*" for any'
+_PROXIES = 'addresses and networks such as ("127.0.0.1", "10.0.0.0/8"), or one alone, or "unix"'
+# What a server takes besides the settings of Config, and what an endpoint does.
+SERVER_RULES = {
+    "allowed_origins": names(_ORIGINS, some=False),
+    "trusted_proxies": names(_PROXIES, some=False),
+    "shutdown_timeout": number(0),
+    "clock": Rule(
+        "what has now() and call_at(), such as realtime.testing.VirtualClock(), or None",
+        lambda value: value is None or (hasattr(value, "now") and hasattr(value, "call_at")),
+        lambda value: True,
+    ),
+}
+ENDPOINT_RULES = {
+    "sockjs": Rule(
+        "True, False or realtime.SockJS(...)", lambda value: isinstance(value, bool | SockJS), lambda _: True
+    ),
+    "engineio": Rule(
+        'a path such as "/engine.io", realtime.EngineIO(...), or None',
+        lambda value: value is None or isinstance(value, str | EngineIO),
+        lambda _: True,
+    ),
+    "raw": flag(),
+}
 
 
 class Server:
     """Sessions for an aiohttp application: see realtime.setup().
 
-    Keyword arguments are the settings of Config (docs/configuration.md); endpoints may override them.
+    Keyword arguments are the settings of Config (docs/configuration.md); endpoints may override them. One that is
+    unknown or has the wrong type raises TypeError, one out of bounds LocalProtocolError.
 
     `allowed_origins` lists the origins other than its own host from which browsers may connect, such as
     "https://example.org", or is "*" for any. `trusted_proxies` lists the addresses and networks whose forwarded headers
@@ -84,15 +111,23 @@ class Server:
     def __init__(
         self,
         *,
-        allowed_origins: tuple[str, ...] | str = (),
-        trusted_proxies: tuple[str, ...] | str = (),
+        allowed_origins: Sequence[str] | str = (),
+        trusted_proxies: Sequence[str] | str = (),
         shutdown_timeout: float = 3.0,
         clock: Clock | None = None,
-        **settings: Any,
+        **settings: Unpack[ServerSettings],
     ) -> None:
-        self.config = _configure(Config(), settings)
-        self.allowed_origins = (allowed_origins,) if isinstance(allowed_origins, str) else tuple(allowed_origins)
-        self.trusted_proxies = (trusted_proxies,) if isinstance(trusted_proxies, str) else tuple(trusted_proxies)
+        self.config = _configure(
+            Config(), settings, "realtime.Server()", (*ServerSettings.__annotations__, *SERVER_RULES)
+        )
+        allowed_origins = (allowed_origins,) if isinstance(allowed_origins, str) else allowed_origins
+        trusted_proxies = (trusted_proxies,) if isinstance(trusted_proxies, str) else trusted_proxies
+        check("allowed_origins", allowed_origins, SERVER_RULES["allowed_origins"])
+        check("trusted_proxies", trusted_proxies, SERVER_RULES["trusted_proxies"])
+        check("shutdown_timeout", shutdown_timeout, SERVER_RULES["shutdown_timeout"])
+        check("clock", clock, SERVER_RULES["clock"])
+        self.allowed_origins = tuple(allowed_origins)
+        self.trusted_proxies = tuple(trusted_proxies)
         self.shutdown_timeout = shutdown_timeout
         self.clock: Clock = clock or SystemClock()
         self.endpoints: dict[str, Endpoint] = {}
@@ -128,7 +163,7 @@ class Server:
         engineio: EngineIO | str | None = None,
         raw: bool = True,
         subprotocols: Sequence[str] = (),
-        **settings: Any,
+        **settings: Unpack[EndpointSettings],
     ) -> Callable[[H], H]:
         """Registers a handler for sessions at `path`, below the prefix given to setup().
 
@@ -139,15 +174,20 @@ class Server:
         that a client offers is agreed on, and is `session.subprotocol`. Other keyword arguments override the server's
         settings for this endpoint. Raises LocalProtocolError for a path that is taken, does not start with "/" or ends
         with one, for a setting out of bounds, and, from the decorator, for an Engine.IO path once the application has
-        started; TypeError for an unknown setting, and for a handler that is no coroutine function.
+        started; TypeError for an unknown setting or a value of the wrong type, and for a handler that is no coroutine
+        function.
         """
         if not path.startswith("/") or path.endswith("/") or "{" in path:
             raise LocalProtocolError(f'an endpoint\'s path starts with "/" and does not end with one: {path!r}')
         if path in self.endpoints:
             raise LocalProtocolError(f"there is an endpoint at {path!r} already")
-        for name in SERVER_SETTINGS & settings.keys():
+        for name in (SERVER_SETTINGS | SERVER_RULES.keys()) & settings.keys():
             raise TypeError(f"{name} is a setting of the whole server: give it to realtime.Server()")
-        config = _configure(self.config, settings)
+        check("sockjs", sockjs, ENDPOINT_RULES["sockjs"])
+        check("engineio", engineio, ENDPOINT_RULES["engineio"])
+        check("raw", raw, ENDPOINT_RULES["raw"])
+        known = (*EndpointSettings.__annotations__, *ENDPOINT_RULES, "subprotocols")
+        config = _configure(self.config, settings, f"the endpoint {path!r}", known)
         spoken = check_subprotocols(subprotocols)
         if spoken and not (raw and "websocket" in config.transports):
             raise LocalProtocolError("subprotocols are for bare WebSockets, which this endpoint does not take")
@@ -648,13 +688,13 @@ def _check_coroutine(function: object, what: str) -> None:
         raise TypeError(f"{what} has to be a coroutine function, `async def {name}(…)`: this one is {kind}")
 
 
-def _configure(base: Config, settings: dict[str, Any]) -> Config:
-    names = {field.name for field in dataclasses.fields(Config)}
+def _configure(base: Config, settings: Mapping[str, object], owner: str, known: Sequence[str]) -> Config:
+    """The settings over those of `base`, which has all of them."""
     for name in settings:
-        if name not in names:
-            raise TypeError(f"there is no setting {name!r}; settings are {', '.join(sorted(names))}")
-    config = dataclasses.replace(base, **settings)
+        if name not in known:
+            raise unknown(name, known, owner)
+    config = dataclasses.replace(base, **settings)  # type: ignore[arg-type] # Config checks the types
     for name in config.transports:
         if name not in TRANSPORTS:
-            raise LocalProtocolError(f"transports: there is no {name!r}; there are {', '.join(TRANSPORTS)}")
+            raise unknown_transport(name, tuple(TRANSPORTS), "this server")
     return config
