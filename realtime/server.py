@@ -19,7 +19,7 @@ from weakref import ReferenceType
 from .clock import Clock, SystemClock, Timer
 from .core.config import Config
 from .core.deadlines import Deadlines
-from .core.errors import LocalProtocolError, Refusal, SessionClosed
+from .core.errors import LocalProtocolError, Refusal, SessionClosed, Unauthorized
 from .core.frames import Window
 from .core.health import Failure, Memory
 from .core.lifecycle import State
@@ -219,7 +219,8 @@ class Server:
         """Registers the coroutine that says who a client is, asked for every request that opens or names a session.
 
         It gets the SessionRequest, with `auth` as the client gave it when it opened (or renewed it since), and returns
-        the identity (a string, or None for nobody in particular) or raises realtime.Unauthorized. Later requests of
+        the identity (a string, or None for nobody in particular) or raises realtime.Unauthorized. While it runs,
+        `request.http` is aiohttp's request. Later requests of
         another identity are refused. A request with the Cookie and Authorization that its session was last authorised
         with, less than authorize_ttl seconds ago, is not asked about; one with neither always is. The hook may take its
         time: an open that its client repeats meanwhile, with the same auth data, credentials, query and address, gets
@@ -373,6 +374,7 @@ class Server:
         """Asks the application who the client is. Raises Refusal: 4401, 4403 when it refuses, 4503 when it fails."""
         if self._authorize is None:
             return None
+        hide = request.show_http()
         try:
             identity = await self._authorize(request)
             if identity is not None and not isinstance(identity, str):
@@ -382,6 +384,8 @@ class Server:
         except Exception as error:
             log.error("the authorize hook raised; to refuse a client, raise realtime.Unauthorized", exc_info=error)
             raise Refusal(4503, "the server cannot authorise anybody now; come back later") from None
+        finally:
+            hide()
         return identity
 
     def negotiate(
@@ -481,9 +485,12 @@ class Server:
         if self._observer is not None:
             machine.observer = self._observer
             self._observer.opened(machine, request.transport)
-        self._tasks[session] = asyncio.get_running_loop().create_task(
+        loop = asyncio.get_running_loop()
+        hide = request.show_http()
+        self._tasks[session] = loop.create_task(
             self._handle(endpoint, session), name=f"realtime handler {endpoint.path}"
         )
+        loop.call_soon(hide)  # comes when the handler first waits
         session_log.debug("= session %s opened at %s", session.label, endpoint.path)
         return session
 
@@ -518,6 +525,8 @@ class Server:
             if not session.closed and machine.closing is None:
                 result = Result.RAISED
                 self._handler_failed(session, error)
+        except Unauthorized as error:
+            machine.close(error.code, error.reason, self.clock.now())
         except asyncio.CancelledError:
             result = Result.CANCELLED
             if not session.closed:

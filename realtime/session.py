@@ -11,6 +11,7 @@ import copy
 import dataclasses
 import json
 import logging
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import cached_property
 from types import MappingProxyType
@@ -22,7 +23,7 @@ from multidict import CIMultiDict, CIMultiDictProxy, MultiDict, MultiDictProxy
 from .clock import Clock
 from .core.config import Config, OnFull
 from .core.cookies import parse_cookies
-from .core.errors import LocalProtocolError, SendBufferFull, SessionClosed
+from .core.errors import LocalProtocolError, SendBufferFull, SessionClosed, Unauthorized
 from .core.frames import Dropped, Outgoing
 from .core.lifecycle import State
 from .core.machine import SessionMachine, check_close_code
@@ -63,6 +64,7 @@ class SessionRequest:
         auth: Any = None,
         raw_auth: bytes | None = None,
         subprotocol: str | None = None,
+        http: Any = None,
     ) -> None:
         self.method = method
         self.path = path
@@ -77,6 +79,43 @@ class SessionRequest:
         self.raw_auth = raw_auth if auth is None else json.dumps(auth).encode()
         self.subprotocol = subprotocol  # of a bare WebSocket, what endpoint(subprotocols=…) and its client agreed on
         self.withdrawals = 0  # how many of the server's there were when it came: see Server.close_identity()
+        self._http = None if http is None else weakref.ref(http)
+        self._shown = 0  # how many may look at `http` now
+
+    @property
+    def http(self) -> Any:
+        """The request as aiohttp has it, a `web.Request`: for `request.http.app`, `config_dict`, what middlewares have
+        stored (`request.http["user"]`), and packages that go by it, such as aiohttp-session (docs/login.md).
+
+        It is there while the authorize hook runs, and for a handler until it first waits for something; it is never
+        kept. To be read, but for its body. Its `remote`, `scheme` and `host` are the connection's, a proxy's perhaps.
+
+        Raises LocalProtocolError later, and where there is none; Unauthorized, of which the client is told, when the
+        request has cookies or a log-in that do not count, since a middleware may have taken them for its user's.
+        """
+        if self._http is None:
+            raise LocalProtocolError("this request did not come by HTTP")
+        http = self._http() if self._shown else None
+        if http is None:
+            raise LocalProtocolError(
+                "the HTTP request is not kept: look at request.http in the authorize hook, or in a handler before it"
+                " first waits for anything"
+            )
+        if http.raw_headers != self.raw_headers:  # what the application is not shown
+            raise Unauthorized("cookies and browsers' log-ins count only beside an Origin that may connect")
+        return http
+
+    def show_http(self) -> Callable[[], None]:
+        """Keeps the request of the web framework, and lets `http` be asked for, until what this returns is called."""
+        kept = [None if self._http is None else self._http()]
+        self._shown += 1
+
+        def hide() -> None:
+            if kept:
+                kept.clear()
+                self._shown -= 1
+
+        return hide
 
     @cached_property
     def headers(self) -> CIMultiDictProxy[str]:
@@ -109,6 +148,7 @@ class SessionRequest:
         """The same request with other auth data."""
         request = copy.copy(self)
         request.raw_auth = raw_auth
+        request._shown = 0
         return request
 
     @cached_property

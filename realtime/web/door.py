@@ -79,6 +79,7 @@ class Door:
             raw_headers=raw_headers,
             transport=transport,
             raw_auth=raw_auth,
+            http=request,
         )
         facts.withdrawals = self._server.withdrawals
         return facts
