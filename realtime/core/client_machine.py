@@ -1,5 +1,5 @@
 """The client's end of a session: which carrier is the newest, what an open, attach or uplink batch says, and when
-a client without contact gives up (DESIGN rules 3-8).
+a client without contact gives up (docs/protocol.md §4 to §8).
 
 Which transport to try, and when to try again, is the shell's to choose (client/).
 """
@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from .carrier import Carrier, Part, Shape
+from .carrier import NumberedCarrier, Part, Shape
 from .config import INITIAL_WINDOW, Config
 from .errors import LocalProtocolError
 from .frames import Outgoing, Window
 from .lifecycle import Event, State
-from .machine import ACK_DELAY, FOREVER, Listener, SessionMachine
+from .machine import FOREVER, Listener
+from .numbering import ACK_DELAY, Numbering
 
 __all__ = ["Attach", "ClientMachine", "Uplink"]
 
@@ -39,7 +40,7 @@ class Uplink(NamedTuple):
     going: int | None  # the answer to the server's go-away, if it is due
 
 
-class ClientMachine(SessionMachine):
+class ClientMachine(Numbering):
     """The client's end. The shell calls start() for each carrier, and tells what became of it."""
 
     __slots__ = ("confirm", "final_ack", "going_due", "opening", "server", "uplink_out")
@@ -50,7 +51,7 @@ class ClientMachine(SessionMachine):
         self.uplink_out: Uplink | None = None
         self.going_due = False  # the server drains and waits for our last number
         self.final_ack = False  # the server's `c` came and its ack could not be written on a duplex carrier
-        self.opening: set[Carrier] = set()  # carriers that started with an open
+        self.opening: set[NumberedCarrier] = set()  # carriers that started with an open
         # What the server announced; ours until it does. Its max_batch_size is the payload that fits the body it takes,
         # whatever has to be escaped: a sixth.
         self.server: Config = config
@@ -62,7 +63,7 @@ class ClientMachine(SessionMachine):
         self.gen += 1
         return self.gen
 
-    def start(self, carrier: Carrier, now: float, *, gen: int | None = None) -> Attach:
+    def start(self, carrier: NumberedCarrier, now: float, *, gen: int | None = None) -> Attach:
         """Makes `carrier` the newest and returns what it has to say first.
 
         The one before goes on being read until it ends. With a `gen` that was reserved before the newest one started,
@@ -81,6 +82,7 @@ class ClientMachine(SessionMachine):
         carrier.send_cursor = self.outbox.acked + 1
         carrier.receive_cursor = received + 1
         self.carrier = carrier
+        self.transport = carrier.codec.name
         if self.sid:
             self.inbox.announced(received, taken)
         else:
@@ -88,7 +90,7 @@ class ClientMachine(SessionMachine):
         self.listener.dirty()
         return Attach(self.sid, self.gen, received, taken, carrier.send_cursor)
 
-    def opened(self, carrier: Carrier, sid: str, window: Window, received: int, taken: int, now: float) -> bool:
+    def opened(self, carrier: NumberedCarrier, sid: str, window: Window, received: int, taken: int, now: float) -> bool:
         """`o` came. Returns False when it names another session: the carrier must be dropped, with all on it."""
         if not self.sid:
             self.sid = sid
@@ -102,11 +104,11 @@ class ClientMachine(SessionMachine):
         self._joined(carrier, received, taken, now)
         return True
 
-    def attached(self, carrier: Carrier, received: int, taken: int, now: float) -> None:
+    def attached(self, carrier: NumberedCarrier, received: int, taken: int, now: float) -> None:
         """`r` came."""
         self._joined(carrier, received, taken, now)
 
-    def _joined(self, carrier: Carrier, received: int, taken: int, now: float) -> None:
+    def _joined(self, carrier: NumberedCarrier, received: int, taken: int, now: float) -> None:
         carrier.attached = True
         self.acknowledged(received, taken, now)
         if self.outcome is None and carrier is self.carrier:
@@ -117,7 +119,7 @@ class ClientMachine(SessionMachine):
             self.wake_by(self.deadline())
             self.listener.dirty()
 
-    def lost(self, carrier: Carrier, now: float) -> None:
+    def lost(self, carrier: NumberedCarrier, now: float) -> None:
         """A carrier ended: cut, refused, superseded or given up. Only the newest one's end detaches."""
         carrier.over = True
         self.opening.discard(carrier)
@@ -127,7 +129,7 @@ class ClientMachine(SessionMachine):
                 self._move(Event.DETACH)
             self.wake_by(self.deadline())
 
-    def refused(self, carrier: Carrier, code: int, received: int | None, reason: str, now: float) -> None:
+    def refused(self, carrier: NumberedCarrier, code: int, received: int | None, reason: str, now: float) -> None:
         """`x` of scope session came: the session is over.
 
         A late refusal of an open is ignored: this client has its session by another carrier. An `x` that covers
@@ -144,7 +146,7 @@ class ClientMachine(SessionMachine):
         else:
             self.end(code, reason, now)
 
-    def pinged(self, carrier: Carrier, payload: str) -> None:
+    def pinged(self, carrier: NumberedCarrier, payload: str) -> None:
         """`p` came. On a stream it is answered by an uplink batch, which has the acks it asks for."""
         if carrier.codec.shape is Shape.STREAM:
             self.confirm = True
@@ -207,7 +209,7 @@ class ClientMachine(SessionMachine):
         batch = self.uplink_out = Uplink(self.sid, *self.inbox.ack(), first, items, going)
         return batch
 
-    def poll_items(self, carrier: Carrier) -> list[Outgoing]:
+    def poll_items(self, carrier: NumberedCarrier) -> list[Outgoing]:
         """What a poll may bring along, behind its open or attach, while no uplink batch is in flight."""
         if self.uplink_out is not None:
             return []
@@ -247,8 +249,10 @@ class ClientMachine(SessionMachine):
             self.final_ack = clean and not self.outbox.closed_cleanly
         super().end(code, reason, now, clean=clean)
 
-    def _farewell(self, carrier: Carrier) -> None:
+    def _farewell(self) -> None:
         """Acks the server's close where it can be read in order; says an abrupt end; else leaves it to the shell."""
+        carrier, self.carrier = self.carrier, None
+        assert carrier is not None
         assert self.outcome is not None
         code, reason, clean = self.outcome
         if carrier.codec.shape is Shape.DUPLEX and carrier.attached and not carrier.over:

@@ -1,4 +1,4 @@
-"""The server's end of a session whose protocol neither numbers nor acknowledges (`Capabilities.acks` is False).
+"""The server's end of a session whose protocol neither numbers nor acknowledges.
 
 One carrier at a time, and no resuming: what was written counts as delivered, and a carrier that is cut ends the
 session. Between two polls, and between two streams, a client has `resume_window` to come again. Without windows in the
@@ -6,6 +6,8 @@ protocol, whoever feeds messages asks `inbox.has_room` first, and stops reading 
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 from .carrier import Capabilities, Carrier, Shape
 from .config import Config
@@ -24,7 +26,7 @@ NO_WINDOW = Window(2**53, 2**53)
 
 
 class PlainMachine(ServerMachine):
-    """The server's end. Its codecs give empty parts for what their protocol has no words for."""
+    """The server's end. See ServerMachine for what else it is made with."""
 
     __slots__ = ("capabilities", "waiting")
 
@@ -36,23 +38,9 @@ class PlainMachine(ServerMachine):
         now: float,
         *,
         capabilities: Capabilities,
-        sid: str,
-        nonce: str = "",
-        binding: object = None,
-        identity: str | None = None,
-        address: str = "",
+        **facts: Any,
     ) -> None:
-        super().__init__(
-            config,
-            peer_window,
-            listener,
-            now,
-            sid=sid,
-            nonce=nonce,
-            binding=binding,
-            identity=identity,
-            address=address,
-        )
+        super().__init__(config, peer_window, listener, now, **facts)
         self.capabilities = capabilities
         self.waiting = 0  # how many wait for room in the inbox: the peer's silence is our doing
 
@@ -84,8 +72,8 @@ class PlainMachine(ServerMachine):
     def _carry(self, carrier: Carrier, now: float) -> None:
         """The carrier is the session's from here."""
         gen = self.gen + 1
-        if self.observer is not None:
-            self._observe(self.observer, carrier.codec.name, gen, now)
+        if self.observers:
+            self._observe(carrier.codec.name, gen, now)
         first, self.gen, carrier.gen = not self.gen, gen, gen
         self.use()
         self.contact = carrier.heard = carrier.spoke = carrier.asked = now
@@ -104,7 +92,8 @@ class PlainMachine(ServerMachine):
 
     def _greet(self, carrier: Carrier, now: float) -> None:
         """The session's first carrier says that there is one now."""
-        carrier.write([carrier.codec.attached(0, 0)])
+        if self.capabilities.greeting:
+            carrier.write([self.capabilities.greeting])
         if carrier.codec.shape is Shape.POLL:
             self._let_go(carrier, now)
 
@@ -125,14 +114,6 @@ class PlainMachine(ServerMachine):
         """The peer has closed the connection, and said so."""
         if self.carrier is carrier:
             self.end(code, reason, now, clean=True)
-
-    def attach(self, carrier: Carrier, gen: int, received: int, taken: int, first: int, now: float) -> bool:
-        """No carrier of another protocol takes up this session. Raises Refusal."""
-        raise Refusal(4404, "no such session: it never was, or ended too long ago", scope="session")
-
-    def uplink(self, carrier: Carrier, received: int, taken: int, first: int, now: float) -> bool:
-        """Nothing comes by another protocol. Raises Refusal."""
-        raise Refusal(4404, "no such session: it never was, or ended too long ago", scope="session")
 
     # -- receiving -------------------------------------------------------------------------------------------------
 
@@ -206,6 +187,12 @@ class PlainMachine(ServerMachine):
         if self.carrier is carrier and self._worn_out(carrier):
             self._let_go(carrier, now)
 
+    def _commit(self, carrier: Carrier, first: int, items: list[Outgoing], now: float) -> None:
+        """Nobody acknowledges: what a carrier was handed counts as received and taken. This may end the session."""
+        super()._commit(carrier, first, items, now)
+        written = carrier.send_cursor - 1
+        self.acknowledged(written, written, now)
+
     # -- draining --------------------------------------------------------------------------------------------------
 
     def drain(self, delay: float) -> None:
@@ -220,7 +207,9 @@ class PlainMachine(ServerMachine):
 
     # -- ending ----------------------------------------------------------------------------------------------------
 
-    def _farewell(self, carrier: Carrier) -> None:
+    def _farewell(self) -> None:
+        carrier, self.carrier = self.carrier, None
+        assert carrier is not None
         assert self.outcome is not None
         code, reason, clean = self.outcome
         # A clean end is our own close, which was written, or the peer's.
@@ -246,7 +235,7 @@ class PlainMachine(ServerMachine):
         if interval is None or not carrier.link.writable:
             return FOREVER
         if carrier.codec.capabilities.heartbeat == "ask":
-            return self._quiet(carrier) + interval
+            return min(carrier.spoke, max(carrier.heard, carrier.asked)) + interval
         return carrier.spoke + interval
 
     def _silent_at(self, carrier: Carrier) -> float:
@@ -254,9 +243,6 @@ class PlainMachine(ServerMachine):
         if carrier.codec.capabilities.heartbeat == "ask":
             return carrier.heard + self.config.silence
         return FOREVER if carrier.link.writable else carrier.spoke + self.config.silence
-
-    def _heard(self, carrier: Carrier) -> float:
-        return carrier.heard
 
     def expire(self, now: float) -> None:
         """Does what is due by `now`: heartbeats, silence, and every kind of end."""

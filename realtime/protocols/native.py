@@ -12,12 +12,13 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, NoReturn, TypeGuard
 
-from ..core.carrier import Capabilities, Carrier, Part, Shape
+from ..core.carrier import Capabilities, NumberedCarrier, Part, Shape
 from ..core.client_machine import Attach, ClientMachine, Uplink
 from ..core.errors import Refusal, RemoteProtocolError
 from ..core.frames import BINARY, CLOSE, TEXT, Outgoing, Window
-from ..core.machine import SessionMachine, may_close_with
-from ..core.server_machine import ServerMachine
+from ..core.machine import may_close_with
+from ..core.numbered_machine import NumberedMachine
+from ..core.numbering import Numbering
 from ..transports import Frame, Transport
 
 __all__ = [
@@ -67,7 +68,7 @@ _parse_json = json.JSONDecoder(parse_constant=_not_json).decode
 
 
 class NativeCodec:
-    """The native protocol on one transport. See core.carrier.Codec."""
+    """The native protocol on one transport. See core.carrier.NumberedCodec."""
 
     capabilities = CAPABILITIES
 
@@ -193,7 +194,7 @@ def uplink_frames(codec: NativeCodec, batch: Uplink) -> list[Part]:
 
 
 def opened_frame(
-    machine: ServerMachine, transport: str, transports: Sequence[Mapping[str, str | float]], received: int, taken: int
+    machine: NumberedMachine, transport: str, transports: Sequence[Mapping[str, str | float]], received: int, taken: int
 ) -> str:
     """The server's `o`."""
     config = machine.config
@@ -363,7 +364,7 @@ def parse_renewal(frame: Frame) -> Renewal | None:
         raise RemoteProtocolError(1002, f"fresh auth data are t<JSON>: {error}") from None
 
 
-def feed_server(machine: ServerMachine, carrier: Carrier, frame: Frame, now: float) -> Renewal | None:
+def feed_server(machine: NumberedMachine, carrier: NumberedCarrier, frame: Frame, now: float) -> Renewal | None:
     """One frame from a client, behind the head. Raises RemoteProtocolError.
 
     Returns the fresh auth data that it brings: only the application can tell what they are worth.
@@ -391,7 +392,7 @@ def feed_server(machine: ServerMachine, carrier: Carrier, frame: Frame, now: flo
     return None
 
 
-def feed_client(machine: ClientMachine, carrier: Carrier, frame: Frame, now: float) -> None:
+def feed_client(machine: ClientMachine, carrier: NumberedCarrier, frame: Frame, now: float) -> None:
     """One frame from the server. Raises RemoteProtocolError."""
     if carrier.deaf:
         return
@@ -413,7 +414,7 @@ def feed_client(machine: ClientMachine, carrier: Carrier, frame: Frame, now: flo
         machine.going_away(now)
 
 
-def _feed(machine: SessionMachine, carrier: Carrier, frame: Frame, now: float) -> bool:
+def _feed(machine: Numbering, carrier: NumberedCarrier, frame: Frame, now: float) -> bool:
     """The frames that mean the same both ways. Returns False for the others."""
     if isinstance(frame, bytes):
         machine.message(carrier, frame, len(frame), now)

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 
 from aiohttp import WebSocketError, WSMsgType, web
 
-from ..core.carrier import Carrier, Link, Part, Shape
+from ..core.carrier import Link, NumberedCarrier, Part, Shape
 from ..core.config import INITIAL_WINDOW, Config
 from ..core.errors import Refusal, RemoteProtocolError
-from ..core.server_machine import ServerMachine
+from ..core.numbered_machine import NumberedMachine
 from ..protocols.native import (
     RENEWED,
     VERSION,
@@ -201,11 +201,11 @@ class NativeRoutes(Door):
     async def _poll(self, request: web.Request, endpoint: Endpoint, reply: Reply) -> web.Response:
         head, frames = await self._read(request, endpoint, reply)
         link = PollLink(request)
-        carrier = Carrier(reply.codec, link, self._server.clock.now())
+        carrier = NumberedCarrier(reply.codec, link, self._server.clock.now())
         if isinstance(head, RequestHead) and head.gen == 0:
             raise RemoteProtocolError(4400, "u is for send; a poll starts with o or r")
         session = await self._take_up(request, endpoint, carrier, head, _renewal(frames))
-        machine = session._machine
+        machine = machine_of(session)
         newest = machine.carrier is carrier
         try:
             status = await self._feed(request, session, carrier, frames)
@@ -227,14 +227,14 @@ class NativeRoutes(Door):
 
     async def _stream(self, request: web.Request, endpoint: Endpoint, name: str, reply: Reply) -> web.StreamResponse:
         transport = TRANSPORTS[name]
-        machine: ServerMachine | None = None
+        machine: NumberedMachine | None = None
 
         def drained() -> None:
             if machine is not None:
                 machine.listener.dirty()
 
         link = StreamLink(request, drained)
-        carrier = Carrier(CODECS[name], link, self._server.clock.now())
+        carrier = NumberedCarrier(CODECS[name], link, self._server.clock.now())
         try:
             first, frames = await self._frames(request, endpoint, reply)
             if first[:1] == "p":
@@ -243,7 +243,7 @@ class NativeRoutes(Door):
             if isinstance(head, RequestHead) and head.gen == 0:
                 raise RemoteProtocolError(4400, "u is for send; a stream starts with o, r or p")
             session = await self._take_up(request, endpoint, carrier, head, _renewal(frames))
-            machine = session._machine
+            machine = machine_of(session)
             newest = machine.carrier is carrier
             if await self._feed(request, session, carrier, frames) != 200:
                 raise machine.refusal()
@@ -272,12 +272,12 @@ class NativeRoutes(Door):
     ) -> web.StreamResponse:
         """A stream that says why there is none."""
         link = StreamLink(request, lambda: None)
-        carrier = Carrier(CODECS[name], link, self._server.clock.now())
+        carrier = NumberedCarrier(CODECS[name], link, self._server.clock.now())
         carrier.finish([CODECS[name].text(refusal_frame(refusal))])
         return await self._run_stream(request, carrier, link, reply)
 
     async def _probed(
-        self, request: web.Request, carrier: Carrier, link: StreamLink, ping: str, reply: Reply
+        self, request: web.Request, carrier: NumberedCarrier, link: StreamLink, ping: str, reply: Reply
     ) -> web.StreamResponse:
         """Answers a probe: `q`, and then nothing for a while, so that something that holds streams back holds it."""
         payload = ping[1:65]
@@ -295,7 +295,7 @@ class NativeRoutes(Door):
             link.finished()
 
     async def _run_stream(
-        self, request: web.Request, carrier: Carrier, link: StreamLink, reply: Reply
+        self, request: web.Request, carrier: NumberedCarrier, link: StreamLink, reply: Reply
     ) -> web.StreamResponse:
         """Sends the response until it ends."""
         transport = TRANSPORTS[carrier.codec.name]
@@ -316,9 +316,9 @@ class NativeRoutes(Door):
         if request.method == "GET" and any(frame[:1] == "t" for frame in frames):
             raise RemoteProtocolError(4400, NO_AUTH_HERE)
         session = await self._find(request, endpoint, head.sid, _renewal(frames))
-        machine = session._machine
+        machine = machine_of(session)
         now = self._server.clock.now()
-        carrier = Carrier(reply.codec, PollLink(request), now)
+        carrier = NumberedCarrier(reply.codec, PollLink(request), now)
         status = 200
         parts: list[Part] = []
         try:
@@ -375,9 +375,9 @@ class NativeRoutes(Door):
             return refused(request, refusal, wrong.headers)
         await upgrade(request, ws)
         incoming = Incoming(request, ws)
-        carrier: Carrier | None = None
+        carrier: NumberedCarrier | None = None
         session: Session | None = None
-        machine: ServerMachine | None = None
+        machine: NumberedMachine | None = None
 
         def drained() -> None:
             if machine is not None:
@@ -394,9 +394,9 @@ class NativeRoutes(Door):
             finally:
                 self._silent.discard(link)
             if head is not None:
-                carrier = Carrier(CODECS["websocket"], link, self._server.clock.now())
+                carrier = NumberedCarrier(CODECS["websocket"], link, self._server.clock.now())
                 session = await self._take_up(request, endpoint, carrier, head, incoming=incoming)
-                machine = session._machine
+                machine = machine_of(session)
                 if machine.carrier is not carrier and not carrier.over:
                     machine.retire(carrier)
         except Gone:
@@ -448,14 +448,14 @@ class NativeRoutes(Door):
             return head
 
     async def _pump(
-        self, request: web.Request, incoming: Incoming, session: Session | None, carrier: Carrier | None
+        self, request: web.Request, incoming: Incoming, session: Session | None, carrier: NumberedCarrier | None
     ) -> None:
         """Reads until the connection ends. Without a session what comes is only read, for the closing handshake."""
         now = self._server.clock.now
+        machine = None if session is None else machine_of(session)
         async for message in incoming:
-            if session is None or carrier is None:
+            if session is None or machine is None or carrier is None:
                 continue
-            machine = session._machine
             if message.type is WSMsgType.ERROR:
                 # aiohttp has closed with these itself: what the peer sent can never succeed, on no carrier.
                 if isinstance(message.data, WebSocketError) and message.data.code in (1007, 1009):
@@ -481,7 +481,7 @@ class NativeRoutes(Door):
         self,
         request: web.Request,
         endpoint: Endpoint,
-        carrier: Carrier,
+        carrier: NumberedCarrier,
         head: Open | RequestHead,
         renewal: Renewal | None = None,
         incoming: Incoming | None = None,
@@ -491,7 +491,7 @@ class NativeRoutes(Door):
         server = self._server
         if isinstance(head, RequestHead):
             session = await self._find(request, endpoint, head.sid, renewal)
-            machine = session._machine
+            machine = machine_of(session)
             now = server.clock.now()
             try:
                 machine.attach(carrier, head.gen, head.received, head.taken, head.first, now)
@@ -518,7 +518,7 @@ class NativeRoutes(Door):
             address=address,
         )
         server.authorized(session, facts)
-        machine = session._machine
+        machine = machine_of(session)
         choices = server.negotiate(endpoint, facts, head.transports, head.failed, head.tried, carrier.codec.name)
         if len(server) > known:
             server.decided(session, choices, head.failed)
@@ -542,7 +542,7 @@ class NativeRoutes(Door):
         anybody who knows the sid can send some.
         """
         session = await self._server.route(sid)
-        if session.path != endpoint.path:
+        if session.path != endpoint.path or not isinstance(session._machine, NumberedMachine):
             raise Refusal(4404, f"no such session at {endpoint.path}", scope="session")
         facts = self._facts(request, request.match_info["transport"], session.request.auth)
         try:
@@ -559,7 +559,7 @@ class NativeRoutes(Door):
         self,
         request: web.Request,
         session: Session,
-        carrier: Carrier,
+        carrier: NumberedCarrier,
         frames: Sequence[Frame],
         answer: list[Part] | None = None,
     ) -> int:
@@ -568,7 +568,7 @@ class NativeRoutes(Door):
 
         `answer` takes what is to be said to it in the answer to a send, which is no carrier. Raises Refusal.
         """
-        machine = session._machine
+        machine = machine_of(session)
         try:
             for frame in frames:
                 if machine.outcome is not None:
@@ -591,7 +591,7 @@ class NativeRoutes(Door):
         self,
         request: web.Request,
         session: Session,
-        carrier: Carrier,
+        carrier: NumberedCarrier,
         renewal: Renewal,
         answer: list[Part] | None = None,
     ) -> None:
@@ -620,6 +620,13 @@ class NativeRoutes(Door):
         for link in tuple(self._silent):
             self._server.refused(4503)
             _refuse_websocket(link, Refusal(4503, "the server is shutting down; come back later"))
+
+
+def machine_of(session: Session) -> NumberedMachine:
+    """The machine of a session that was found or opened here."""
+    machine = session._machine
+    assert isinstance(machine, NumberedMachine)
+    return machine
 
 
 def _renewal(frames: Sequence[Frame]) -> Renewal | None:

@@ -1,6 +1,6 @@
 """A world in memory: the real core at both ends of a network that loses, repeats, delays, reorders, holds and cuts.
 
-What is real: Registry, ServerMachine, ClientMachine, Deadlines and the native codec, with every frame encoded and
+What is real: Registry, NumberedMachine, ClientMachine, Deadlines and the native codec, with every frame encoded and
 decoded again. What is simulated: time, connections and the two applications. The shells between (what web/ and
 client/ do with sockets) are as small as they can be. There is no asyncio here, and no randomness besides the seed's.
 
@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from realtime.core.carrier import Carrier, Part
+from realtime.core.carrier import NumberedCarrier, Part
 from realtime.core.client_machine import Attach, ClientMachine, Uplink
 from realtime.core.config import Config
 from realtime.core.deadlines import Deadlines
@@ -29,6 +29,7 @@ from realtime.core.errors import Refusal
 from realtime.core.frames import Dropped, Outgoing, Window
 from realtime.core.lifecycle import State
 from realtime.core.machine import SessionMachine
+from realtime.core.numbered_machine import NumberedMachine
 from realtime.core.registry import Registry
 from realtime.core.server_machine import ServerMachine
 from realtime.protocols.native import (
@@ -575,7 +576,7 @@ class Session:
         self.crashed = False
         self.ended_at = FOREVER
         self.highest = 0  # the gen of the newest carrier seen
-        self.machine = ServerMachine(
+        self.machine = NumberedMachine(
             server.config, head.window, self, world.now, sid=sid, nonce=head.nonce, binding="anyone"
         )
         self.app = App(world, self.machine, world.conditions.server, f"S{len(server.all)}.")
@@ -693,8 +694,8 @@ class ServerSocket:
     def __init__(self, server: Server, down: Pipe) -> None:
         self.server = server
         self.codec = server.codecs["websocket"]
-        self.carrier = Carrier(self.codec, ServerLink(down), server.world.now)
-        self.machine: ServerMachine | None = None
+        self.carrier = NumberedCarrier(self.codec, ServerLink(down), server.world.now)
+        self.machine: NumberedMachine | None = None
 
     def receive(self, frame: Item) -> None:
         server, now = self.server, self.server.world.now
@@ -732,10 +733,10 @@ class ServerStream:
 
     def __init__(self, server: Server, name: str, frame: Frame, down: Pipe) -> None:
         self.server = server
-        self.machine: ServerMachine | None = None
+        self.machine: NumberedMachine | None = None
         transport = TRANSPORTS[name]
         down.write(transport.head(Facts()).prelude)
-        self.carrier = Carrier(server.codecs[name], PipeLink(down), server.world.now)
+        self.carrier = NumberedCarrier(server.codecs[name], PipeLink(down), server.world.now)
         try:
             self.machine, newest = server.take_up(self.carrier, parse_head(frame), name)
             if not newest:
@@ -756,6 +757,12 @@ class ServerStream:
         """The link takes more."""
         if self.machine is not None and self.machine.carrier is self.carrier:
             self.machine.listener.dirty()
+
+
+def numbered(machine: ServerMachine) -> NumberedMachine:
+    """The machine that a registry knows: there are no others here."""
+    assert isinstance(machine, NumberedMachine)
+    return machine
 
 
 class Server:
@@ -784,7 +791,7 @@ class Server:
         self.all: list[Session] = []
         self.dirty: list[Session] = []
 
-    def take_up(self, carrier: Carrier, head: Open | RequestHead, name: str) -> tuple[ServerMachine, bool]:
+    def take_up(self, carrier: NumberedCarrier, head: Open | RequestHead, name: str) -> tuple[NumberedMachine, bool]:
         """An open or attach. Raises Refusal."""
         machine, newest = self._take_up(carrier, head, name)
         session = next(session for session in self.all if session.machine is machine)
@@ -793,10 +800,10 @@ class Server:
         session.highest = max(session.highest, head.gen)
         return machine, newest
 
-    def _take_up(self, carrier: Carrier, head: Open | RequestHead, name: str) -> tuple[ServerMachine, bool]:
+    def _take_up(self, carrier: NumberedCarrier, head: Open | RequestHead, name: str) -> tuple[NumberedMachine, bool]:
         now = self.world.now
         if isinstance(head, RequestHead):
-            machine = self.registry.find(head.sid, now)
+            machine = numbered(self.registry.find(head.sid, now))
             return machine, machine.attach(carrier, head.gen, head.received, head.taken, head.first, now)
         found = self.registry.opened(head.nonce, "anyone", now)
         if found is None:
@@ -811,7 +818,7 @@ class Server:
             session.app.peer = self.world.client.app
             session.app.start()
             found = session.machine
-        machine = found
+        machine = numbered(found)
         codec = self.codecs[name]
         carrier.head = lambda received, taken: codec.text(opened_frame(machine, name, [], received, taken))
         return machine, machine.open(carrier, head.gen, now)
@@ -823,7 +830,7 @@ class Server:
     def poll(self, name: str, body: bytes, reply: Callable[[bytes], None]) -> Callable[[], None]:
         """A poll. Returns what to call when its connection is gone."""
         world, codec = self.world, self.codecs[name]
-        carrier = Carrier(codec, AnswerLink(reply), world.now)
+        carrier = NumberedCarrier(codec, AnswerLink(reply), world.now)
         head, *frames = self.decode(name, body)
         try:
             machine, newest = self.take_up(carrier, parse_head(head), name)
@@ -841,12 +848,12 @@ class Server:
     def send(self, body: bytes, reply: Callable[[bytes], None]) -> Callable[[], None]:
         """An uplink batch."""
         now, codec = self.world.now, self.codecs["long_polling"]
-        carrier = Carrier(codec, NoLink(), now)
+        carrier = NumberedCarrier(codec, NoLink(), now)
         head, *frames = self.decode("long_polling", body)
         parsed = parse_head(head)
         assert isinstance(parsed, RequestHead)
         try:
-            machine = self.registry.find(parsed.sid, now)
+            machine = numbered(self.registry.find(parsed.sid, now))
         except Refusal as refusal:
             answer = codec.text(refusal_frame(refusal))
         else:
@@ -888,7 +895,7 @@ class ClientSocket:
     def __init__(self, client: Client) -> None:
         world = client.world
         self.client = client
-        self.carrier: Carrier | None = None
+        self.carrier: NumberedCarrier | None = None
         self.over = False
         self.down = Pipe(world, self.receive, self._server_drained)
         self.server: ServerSocket = ServerSocket(world.server, self.down)
@@ -936,7 +943,7 @@ class Stream:
         self.client = client
         self.kind = kind
         self.over = False
-        self.carrier = Carrier(client.codecs[kind], NoLink(self._closed), world.now)
+        self.carrier = NumberedCarrier(client.codecs[kind], NoLink(self._closed), world.now)
         self.hello: Frame = client.hello(client.machine.start(self.carrier, world.now))
         self.down = Pipe(world, self.receive, self._drained)
         self.copies: list[ServerStream] = []
@@ -1021,7 +1028,7 @@ class Poll:
         self.kind = kind
         self.over = False
         codec = client.codecs[kind]
-        self.carrier = Carrier(codec, NoLink(self._closed), world.now)
+        self.carrier = NumberedCarrier(codec, NoLink(self._closed), world.now)
         attach = client.machine.start(self.carrier, world.now)
         parts = [codec.text(client.hello(attach))]
         if world.conditions.poll_brings or kind == "polling":
@@ -1175,7 +1182,7 @@ class Client:
             socket.lost()
             return socket
         self._turn += 1
-        carrier = Carrier(self.codecs["websocket"], socket.link, self.world.now)
+        carrier = NumberedCarrier(self.codecs["websocket"], socket.link, self.world.now)
         attach = self.machine.start(carrier, self.world.now)
         socket.carrier = carrier
         socket.up.write(self.hello(attach))
@@ -1188,7 +1195,7 @@ class Client:
         self.world.settle()
         return socket
 
-    def feed(self, owner: ClientSocket | Stream | Poll | None, carrier: Carrier, frame: Frame) -> None:
+    def feed(self, owner: ClientSocket | Stream | Poll | None, carrier: NumberedCarrier, frame: Frame) -> None:
         """One frame from the server."""
         machine, now = self.machine, self.world.now
         if machine.outcome is not None:
@@ -1224,7 +1231,7 @@ class Client:
             if carrier is machine.carrier and carrier.attached and now > carrier.since + 10:
                 self._backoff = 0.3
 
-    def lost(self, carrier: Carrier) -> None:
+    def lost(self, carrier: NumberedCarrier) -> None:
         """A carrier has ended. If it was the newest, another follows."""
         newest = carrier is self.machine.carrier
         if self.machine.outcome is None:
@@ -1275,7 +1282,7 @@ class Client:
 
     def _post(self, batch: Uplink) -> None:
         world, codec = self.world, self.codecs["long_polling"]
-        carrier = Carrier(codec, NoLink(), world.now)
+        carrier = NumberedCarrier(codec, NoLink(), world.now)
 
         def answered(body: bytes) -> None:
             if self.machine.outcome is None:

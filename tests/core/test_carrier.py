@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from realtime.core.carrier import Capabilities, Shape
+from realtime.core.carrier import Capabilities, Carrier, Shape
 
-from .fakes import duplex, poll
+from .fakes import FakeCodec, FakeLink, duplex, poll
 
 
 def test_a_new_carrier() -> None:
@@ -54,11 +54,18 @@ def test_nothing_is_written_on_a_lost_carrier() -> None:
 def test_repr_shows_cursors_and_the_end() -> None:
     carrier, _ = duplex(name="websocket")
     carrier.gen, carrier.send_cursor = 3, 7
-    assert repr(carrier) == "<Carrier websocket gen=3 send=7 receive=1>"
+    assert repr(carrier) == "<NumberedCarrier websocket gen=3 send=7 receive=1>"
     carrier.over = True
-    assert repr(carrier) == "<Carrier websocket gen=3 send=7 receive=1 over>"
+    assert repr(carrier) == "<NumberedCarrier websocket gen=3 send=7 receive=1 over>"
+
+
+def test_a_carrier_without_numbers_has_one_cursor() -> None:
+    carrier = Carrier(FakeCodec(name="xhr"), FakeLink(), 2.0)
+    assert repr(carrier) == "<Carrier xhr gen=0 send=1>"
+    carrier.finish([])
+    assert repr(carrier) == "<Carrier xhr gen=0 send=1 over>"
 
 
 def test_the_native_protocols_capabilities_are_the_defaults() -> None:
-    assert Capabilities() == Capabilities(acks=True, binary=True, heartbeat="ask", second_attach="supersede")
+    assert Capabilities() == Capabilities(protocol="the native protocol", binary=True, heartbeat="ask", greeting=b"")
     assert {shape.value for shape in Shape} == {"duplex", "stream", "poll"}

@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
-from realtime.core.carrier import Carrier
+from realtime.core.carrier import NumberedCarrier
 from realtime.core.client_machine import Attach, ClientMachine, Uplink
 from realtime.core.config import INITIAL_WINDOW, Config
 from realtime.core.errors import LocalProtocolError, RemoteProtocolError
 from realtime.core.frames import Window
 from realtime.core.lifecycle import State
-from realtime.core.machine import ACK_DELAY, FOREVER
+from realtime.core.machine import FOREVER
+from realtime.core.numbering import ACK_DELAY
 
 from .fakes import WIDE, Diary, FakeLink, contents, duplex, life, poll, stream, texts
 
@@ -25,7 +26,7 @@ def client(**settings: Any) -> tuple[ClientMachine, Diary]:
     return ClientMachine(config, diary, 0.0), diary
 
 
-def opened(now: float = 0.0, **settings: Any) -> tuple[ClientMachine, Diary, Carrier, FakeLink]:
+def opened(now: float = 0.0, **settings: Any) -> tuple[ClientMachine, Diary, NumberedCarrier, FakeLink]:
     """A session open on a duplex carrier, its sid confirmed; what that said is forgotten."""
     machine, diary = client(**settings)
     carrier, link = duplex(now)
@@ -39,7 +40,7 @@ def opened(now: float = 0.0, **settings: Any) -> tuple[ClientMachine, Diary, Car
     return machine, diary, carrier, link
 
 
-def polling(now: float = 0.0, **settings: Any) -> tuple[ClientMachine, Diary, Carrier]:
+def polling(now: float = 0.0, **settings: Any) -> tuple[ClientMachine, Diary, NumberedCarrier]:
     """A session opened by a poll, with a held poll out."""
     machine, diary = client(**settings)
     first, _ = poll(now)
@@ -186,7 +187,7 @@ def test_a_session_that_has_ended_starts_no_carrier() -> None:
 # -- opening twice ---------------------------------------------------------------------------------------------------
 
 
-def raced() -> tuple[ClientMachine, Carrier, Carrier, FakeLink]:
+def raced() -> tuple[ClientMachine, NumberedCarrier, NumberedCarrier, FakeLink]:
     """Two opens are out, WebSocket first; the second, a poll, has been answered with s1."""
     machine, _ = client()
     websocket, link = duplex()
@@ -482,7 +483,7 @@ def test_the_answer_to_go_away_waits_until_all_numbered_has_been_written() -> No
     machine.flush(0.0)
     link.writes.clear()
     following = FakeLink()
-    carrier = Carrier(duplex()[0].codec, following, 0.0)
+    carrier = NumberedCarrier(duplex()[0].codec, following, 0.0)
     machine.start(carrier, 0.0)
     machine.attached(carrier, 0, 0, 0.0)
     machine.going_away(0.0)
@@ -737,7 +738,7 @@ def test_where_there_are_no_pings_a_silent_websocket_is_kept_for_ever() -> None:
     assert machine.outcome.code == 4411
 
 
-def streaming(now: float = 0.0, **settings: Any) -> tuple[ClientMachine, Diary, Carrier, FakeLink]:
+def streaming(now: float = 0.0, **settings: Any) -> tuple[ClientMachine, Diary, NumberedCarrier, FakeLink]:
     """A session open on a stream, its sid confirmed."""
     machine, diary = client(**settings)
     carrier, link = stream(now)

@@ -9,8 +9,8 @@ import pytest
 from realtime.core.config import Config
 from realtime.core.errors import Refusal
 from realtime.core.frames import Window
+from realtime.core.numbered_machine import NumberedMachine
 from realtime.core.registry import RETRY_AFTER, Registry
-from realtime.core.server_machine import ServerMachine
 
 from .fakes import Diary
 
@@ -25,9 +25,9 @@ def machine(
     identity: str | None = None,
     config: Config = CONFIG,
     address: str = "",
-) -> ServerMachine:
+) -> NumberedMachine:
     """A session that nobody has attached to."""
-    return ServerMachine(
+    return NumberedMachine(
         config,
         Window(16, 65_536),
         Diary(),
@@ -40,7 +40,7 @@ def machine(
     )
 
 
-def registry(*machines: ServerMachine, config: Config = CONFIG) -> Registry:
+def registry(*machines: NumberedMachine, config: Config = CONFIG) -> Registry:
     """A registry that knows these."""
     known = Registry(config)
     for one in machines:
@@ -48,7 +48,7 @@ def registry(*machines: ServerMachine, config: Config = CONFIG) -> Registry:
     return known
 
 
-def bury(known: Registry, one: ServerMachine, now: float, code: int = 1000) -> None:
+def bury(known: Registry, one: NumberedMachine, now: float, code: int = 1000) -> None:
     """Ends and buries."""
     one.end(code, "over", now)
     known.bury(one, now)
@@ -270,7 +270,7 @@ def test_a_name_is_free_again_when_the_tombstone_is_over() -> None:
 
 
 def test_a_session_that_is_not_remembered_leaves_its_name_at_once() -> None:
-    class Forgotten(ServerMachine):
+    class Forgotten(NumberedMachine):
         remembered = 0.0
 
     for nonce in ("chosen", ""):

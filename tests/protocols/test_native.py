@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from realtime.core.carrier import Carrier, Shape
+from realtime.core.carrier import Capabilities, NumberedCarrier, Shape
 from realtime.core.client_machine import Attach, ClientMachine, Uplink
 from realtime.core.config import Config
 from realtime.core.errors import Refusal, RemoteProtocolError
 from realtime.core.frames import Dropped, Outgoing, Window
 from realtime.core.lifecycle import State
-from realtime.core.server_machine import ServerMachine
+from realtime.core.numbered_machine import NumberedMachine
 from realtime.protocols.native import (
     NativeCodec,
     Open,
@@ -51,8 +51,7 @@ NONCE = "abcdefghij-_0123456789"
 def test_a_codec_is_its_transports() -> None:
     assert (WEBSOCKET.name, WEBSOCKET.shape, WEBSOCKET.held) == ("websocket", Shape.DUPLEX, False)
     assert (LONG.name, LONG.shape, LONG.held) == ("long_polling", Shape.POLL, True)
-    assert WEBSOCKET.capabilities.acks
-    assert WEBSOCKET.capabilities.second_attach == "supersede"
+    assert WEBSOCKET.capabilities == Capabilities()
 
 
 @pytest.mark.parametrize(
@@ -182,7 +181,7 @@ def test_an_open_that_is_no_object() -> None:
 
 def opened_text(**changes: Any) -> str:
     """The JSON of a server's `o`."""
-    machine = ServerMachine(Config(), Window(16, 65_536), Diary(), 0.0, sid="s1")
+    machine = NumberedMachine(Config(), Window(16, 65_536), Diary(), 0.0, sid="s1")
     members = json.loads(opened_frame(machine, "websocket", [{"name": "websocket"}], 3, 2)[1:])
     return json.dumps(members | changes)
 
@@ -292,11 +291,11 @@ def test_no_refusals(frame: str) -> None:
 # -- frames to a server ----------------------------------------------------------------------------------------------
 
 
-def serving(*messages: str) -> tuple[ServerMachine, Carrier, FakeLink]:
+def serving(*messages: str) -> tuple[NumberedMachine, NumberedCarrier, FakeLink]:
     """A server's session, opened on a WebSocket, that has sent these messages; what was written is forgotten."""
-    machine = ServerMachine(SMALL, WIDE, Diary(), 0.0, sid="s1", nonce=NONCE)
+    machine = NumberedMachine(SMALL, WIDE, Diary(), 0.0, sid="s1", nonce=NONCE)
     link = FakeLink()
-    carrier = Carrier(MESSAGES, link, 0.0)
+    carrier = NumberedCarrier(MESSAGES, link, 0.0)
     carrier.head = lambda received, taken: "o{}"
     machine.open(carrier, 1, 0.0)
     for message in messages:
@@ -457,11 +456,11 @@ def test_a_drain_is_answered_by_the_last_number() -> None:
 # -- frames to a client ----------------------------------------------------------------------------------------------
 
 
-def connecting() -> tuple[ClientMachine, Carrier, FakeLink]:
+def connecting() -> tuple[ClientMachine, NumberedCarrier, FakeLink]:
     """A client's session whose open is out."""
     machine = ClientMachine(SMALL, Diary(), 0.0)
     link = FakeLink()
-    carrier = Carrier(MESSAGES, link, 0.0)
+    carrier = NumberedCarrier(MESSAGES, link, 0.0)
     machine.start(carrier, 0.0)
     return machine, carrier, link
 
@@ -480,7 +479,7 @@ def test_opening_and_one_message_each_way() -> None:
 
 def test_nothing_counts_on_a_carrier_whose_o_names_another_session() -> None:
     machine, carrier, _ = connecting()
-    other = Carrier(MESSAGES, FakeLink(), 0.0)
+    other = NumberedCarrier(MESSAGES, FakeLink(), 0.0)
     machine.start(other, 0.0)
     feed_client(machine, other, "o" + opened_text(ack=[0, 0]), 1.0)
     for frame in ("o" + opened_text(sid="s2"), "mnot ours", "a9,9", "c1000,", "g5", ""):
@@ -492,7 +491,7 @@ def test_nothing_counts_on_a_carrier_whose_o_names_another_session() -> None:
 def test_a_client_attaches_and_drains() -> None:
     machine, carrier, _ = connecting()
     feed_client(machine, carrier, "o" + opened_text(ack=[0, 0]), 0.0)
-    following = Carrier(MESSAGES, FakeLink(), 0.0)
+    following = NumberedCarrier(MESSAGES, FakeLink(), 0.0)
     machine.start(following, 0.0)
     feed_client(machine, following, "r0,0,future", 0.0)
     assert following.attached
@@ -526,7 +525,7 @@ def test_the_servers_close() -> None:
 def test_what_follows_the_o_of_another_session_is_not_ours() -> None:
     machine, carrier, _ = connecting()
     feed_client(machine, carrier, "o" + opened_text(ack=[0, 0]), 0.0)
-    late = Carrier(MESSAGES, FakeLink(), 0.0)
+    late = NumberedCarrier(MESSAGES, FakeLink(), 0.0)
     machine.start(late, 0.0)
     feed_client(machine, late, "o" + opened_text(ack=[0, 0], sid="s2"), 0.0)
     feed_client(machine, late, "mnot for us", 0.0)
