@@ -1,6 +1,7 @@
 """Rooms: who is in them, and one send to all of them.
 
-Knows receivers only by one method, not sessions or carriers. In memory, for one process.
+Knows receivers by their id and one method, not sessions or carriers. In memory, for one process; what a room may
+one day have to ask elsewhere is awaited, and goes by ids.
 """
 
 from __future__ import annotations
@@ -16,12 +17,20 @@ __all__ = ["Hub", "Receiver", "Room"]
 class Receiver(Protocol):
     """What can be in a room."""
 
+    @property
+    def id(self) -> str:
+        """Its name, which no other has."""
+
     def offer(self, item: Outgoing) -> None:
         """Takes a message for sending, or drops or closes by its own policy. Never waits, never raises."""
 
 
 class Room:
-    """A named set of receivers. It exists for as long as somebody is in it or holds it."""
+    """A named set of sessions. It exists for as long as somebody is in it or holds it.
+
+    `send`, `count` and `members` mean the whole room. `len(room)`, `session in room` and iteration, which cannot wait,
+    mean the members in this process.
+    """
 
     __slots__ = ("_hub", "name")
 
@@ -30,31 +39,46 @@ class Room:
         self.name = name
 
     async def send(
-        self, message: str | bytes | bytearray | memoryview, *, skip: Receiver | Iterable[Receiver] = ()
+        self,
+        message: str | bytes | bytearray | memoryview,
+        *,
+        skip: Receiver | str | Iterable[Receiver | str] = (),
     ) -> int:
-        """Sends a message to everyone in the room but `skip`; returns to how many.
+        """Sends a message to everyone in the room but `skip` (a session or its id, or several); returns to how many.
 
         Never waits for a member: one that is full drops or is closed by its endpoint's `on_full`. The message is
         encoded once for all. Raises TypeError or LocalProtocolError for what is not a message.
         """
         item = Outgoing.message(message)
-        skipped = frozenset(skip) if isinstance(skip, Iterable) else frozenset((skip,))
+        some = (skip,) if isinstance(skip, str) or not isinstance(skip, Iterable) else skip
+        skipped = frozenset(one if isinstance(one, str) else one.id for one in some)
         # A member may leave while it is offered the message, so the room is copied.
-        members = [member for member in self._hub.members(self.name) if member not in skipped]
+        members = [member for member in self._hub.members(self.name) if not skipped or member.id not in skipped]
         for member in members:
             member.offer(item)
         return len(members)
 
+    async def count(self) -> int:
+        """How many are in the room."""
+        return len(self)
+
+    async def members(self) -> frozenset[str]:
+        """The ids of the sessions in the room, as `session.id` has them."""
+        return frozenset(member.id for member in self)
+
     def __len__(self) -> int:
+        """How many of the members are in this process."""
         return len(self._hub.members(self.name))
 
     def __bool__(self) -> bool:
         return True
 
     def __iter__(self) -> Iterator[Receiver]:
+        """The members in this process, by time of joining."""
         return iter(tuple(self._hub.members(self.name)))
 
     def __contains__(self, member: object) -> bool:
+        """Whether a session of this process is in the room."""
         return member in self._hub.members(self.name)
 
     def __repr__(self) -> str:

@@ -50,6 +50,10 @@ A = TypeVar("A", bound=Authorize)
 GRAIN = 0.05
 # What failed for a network: demoted for 30 s at first, 10 min at most; so many networks are remembered.
 MEMORY = (30.0, 600.0, 4096)
+# The headers of the request that opens a session are kept with it: so many bytes.
+MAX_HEADERS = 32_768
+# So many withdrawals are remembered, for requests that were on their way.
+MOST_WITHDRAWN = 4096
 # A WebSocket that lived so long, in seconds, got through; one that was cut before did not.
 GOOD_LIFE = 10.0
 
@@ -100,6 +104,9 @@ class Server:
         self.on_endpoint: list[Callable[[Endpoint], None]] = []  # web/ gives an endpoint routes of its own
         self._memory = Memory(*MEMORY)
         self._authorize: Authorize | None = None
+        self.withdrawals = 0  # how many there were: a request knows how many it has seen
+        self._withdrawn: dict[str, tuple[int, str]] = {}  # the latest of an identity, and its reason
+        self._all_withdrawn = 0  # of those before this one, not all are remembered
         self._observers: tuple[Observer, ...] = ()
         self._registry = Registry(self.config)
         self._sessions: dict[str, Session] = {}
@@ -176,10 +183,10 @@ class Server:
         another identity are refused. A request with the Cookie and Authorization that its session was last authorised
         with, less than authorize_ttl seconds ago, is not asked about; one with neither always is. The hook may take its
         time: an open that its client repeats meanwhile, with the same auth data, credentials, query and address, gets
-        the same answer, and one whose client has left by then opens nothing. Cookies are hidden
-        from it where any site could have made a browser send them (docs/protocol.md §9). Should it raise anything else,
-        that is logged, and the client is told to come back later. Raises TypeError for a hook that is no coroutine
-        function.
+        the same answer, and one whose client has left by then opens nothing. Cookies, and what a browser logs in with
+        by itself (Basic and the like), are hidden from it where any site could have made a browser send them
+        (docs/protocol.md §9). Should it raise anything else, that is logged, and the client is told to come back later.
+        Raises TypeError for a hook that is no coroutine function.
         """
         _check_coroutine(hook, "the authorize hook")
         self._authorize = hook
@@ -188,17 +195,35 @@ class Server:
     async def close_identity(self, identity: str, code: int = 4401, reason: str = "") -> int:
         """Ends all sessions of an identity in this process, at once; returns how many there were.
 
-        What was not delivered is lost, and the client is told `code` and `reason`. Clients may open again unless the
-        authorize hook refuses them. Raises LocalProtocolError for a code that applications may not use.
+        What was not delivered is lost, and the client is told `code` and `reason`. Opens about which the authorize
+        hook is being asked now are refused (4401) if it says that they are this identity's. Clients may open again
+        unless the hook refuses them. Raises LocalProtocolError for a code that applications may not use.
         """
         check_close_code(code)
         if not isinstance(identity, str):
             raise TypeError(f"an identity is a str, not {type(identity).__name__}")
         sessions = [session for session in self.sessions if session.identity == identity]
         now = self.clock.now()
+        reason = reason or "the identity was withdrawn"
         for session in sessions:
-            session._machine.end(code, reason or "the identity was withdrawn", now)
+            session._machine.end(code, reason, now)
+        self.withdrawals += 1
+        self._withdrawn.pop(identity, None)
+        self._withdrawn[identity] = self.withdrawals, reason
+        if len(self._withdrawn) > MOST_WITHDRAWN:
+            self._all_withdrawn, _ = self._withdrawn.pop(next(iter(self._withdrawn)))
         return len(sessions)
+
+    def _check_withdrawn(self, identity: str | None, request: SessionRequest) -> None:
+        """Raises Refusal when the identity was withdrawn since this request came: what the hook says of it may be
+        older than that."""
+        if identity is None:
+            return
+        when, reason = self._withdrawn.get(identity, (0, ""))
+        if when > request.withdrawals:
+            raise Refusal(4401, reason)
+        if self._all_withdrawn > request.withdrawals:
+            raise Refusal(4503, "too many identities were withdrawn meanwhile; come back later")
 
     def room(self, name: str) -> Room:
         """The room of this name: `await rt.room("lobby").send("hello")`."""
@@ -308,7 +333,7 @@ class Server:
             session._machine.end(refusal.code, refusal.reason, self.clock.now())
             return
         self.authorized(session, request)
-        session.request.auth = request.auth
+        session.request.raw_auth = request.raw_auth
 
     async def identify(self, request: SessionRequest) -> str | None:
         """Asks the application who the client is. Raises Refusal: 4401, 4403 when it refuses, 4503 when it fails."""
@@ -359,17 +384,18 @@ class Server:
         elif not session.closed and session._machine.closing is None and not self.closing:
             self.note_failure(session.request.remote, transport, f"cut after {lived:.1f} s")
 
-    def decided(self, session: Session, choices: Sequence[Choice], failed: Mapping[str, tuple[str, float]]) -> None:
-        """A new session's transports are settled: shown to the handler, logged, and what failed is remembered."""
+    def decided(self, session: Session, choices: Sequence[Choice]) -> None:
+        """A new session's transports are settled: shown to the handler, and logged.
+
+        What the client says has failed counts in its own choices. Others of its network are not told: anybody could
+        say so, in any words.
+        """
         session._choices = tuple(choices)
-        for name, (how, ago) in failed.items():
-            if name in TRANSPORTS and ago < MEMORY[0]:
-                self.note_failure(session.request.remote, name, how)
         negotiation_log.info(
             "session %s at %s: %s",
-            session.id,
+            session.label,
             session.path,
-            "; ".join(f"{choice.name} {choice.verdict} ({choice.reason})" for choice in choices),
+            "; ".join(f"{choice.name} {choice.verdict} ({choice.reason_for_others})" for choice in choices),
         )
 
     def open(
@@ -396,7 +422,10 @@ class Server:
             return self._sessions[machine.sid]
         if self.closing or self.draining:
             raise Refusal(4503, "the server is shutting down; come back later")
+        self._check_withdrawn(identity, request)
         self._registry.check_room(identity, address)
+        if request.kept > MAX_HEADERS:
+            raise Refusal(4400, f"the headers are above {MAX_HEADERS} bytes, too much to be kept with the session")
         session = Session(self, endpoint, self.hub, request)
         sid = f"{self.worker}.{secrets.token_urlsafe(18)}"
         session._machine = machine = kind(
@@ -419,13 +448,17 @@ class Server:
         self._tasks[session] = asyncio.get_running_loop().create_task(
             self._handle(endpoint, session), name=f"realtime handler {endpoint.path}"
         )
-        session_log.debug("= session %s opened at %s", sid, endpoint.path)
+        session_log.debug("= session %s opened at %s", session.label, endpoint.path)
         return session
 
     async def route(self, sid: str) -> Session:
         """The session of this sid. Raises Refusal when it is unknown or has ended."""
         self._registry.find(sid, self.clock.now())
         return self._sessions[sid]
+
+    def check_sid(self, sid: str) -> None:
+        """Raises the Refusal that a request for this session gets, where it is unknown or has ended."""
+        self._registry.find(sid, self.clock.now())
 
     async def claimed(self, name: str) -> Session | None:
         """The session for which its client chose this name, as its nonce; None if the name is free.
@@ -462,7 +495,7 @@ class Server:
             self._tasks.pop(session, None)
 
     def _handler_failed(self, session: Session, error: BaseException) -> None:
-        session_log.error("the handler of session %s raised", session.id, exc_info=error)
+        session_log.error("the handler of session %s raised", session.label, exc_info=error)
         session._machine.close(1011, "the handler failed", self.clock.now())
 
     # -- what sessions use (session.Runtime) -----------------------------------------------------------------------
@@ -488,7 +521,7 @@ class Server:
             try:
                 session._machine.flush(now)
             except Exception:  # the others' turn must come
-                log.exception("session %s could not be flushed", session.id)
+                log.exception("session %s could not be flushed", session.label)
                 session._machine.end(1011, "the server failed", now)
         for observer in observers:
             observer.flushed(time.perf_counter() - started)
@@ -520,7 +553,7 @@ class Server:
         machine = session._machine
         now = self.clock.now()
         assert machine.outcome is not None
-        session_log.debug("= session %s ended with %d %s", machine.sid, machine.outcome.code, machine.outcome.reason)
+        session_log.debug("= session %s ended with %d %s", machine.label, machine.outcome.code, machine.outcome.reason)
         self._registry.bury(machine, now)
         self._sessions.pop(machine.sid, None)
         for observer in self._observers:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import copy
 import dataclasses
+import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import cached_property
-from http.cookies import CookieError, SimpleCookie
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar
 from urllib.parse import parse_qsl
@@ -21,6 +21,7 @@ from multidict import CIMultiDict, CIMultiDictProxy, MultiDict, MultiDictProxy
 
 from .clock import Clock
 from .core.config import Config, OnFull
+from .core.cookies import parse_cookies
 from .core.errors import LocalProtocolError, SendBufferFull, SessionClosed
 from .core.frames import Dropped, Outgoing
 from .core.lifecycle import State
@@ -37,6 +38,8 @@ __all__ = ["BaseSession", "Endpoint", "Handler", "Runtime", "Session", "SessionR
 
 log = logging.getLogger("realtime.session")
 
+# What a header takes in memory besides its text, in bytes.
+HEADER = 128
 Message = str | bytes | bytearray | memoryview
 M = TypeVar("M", bound=SessionMachine)
 Handler: TypeAlias = Callable[["Session"], Awaitable[object]]
@@ -58,6 +61,7 @@ class SessionRequest:
         raw_headers: tuple[tuple[bytes, bytes], ...] = (),
         transport: str = "",
         auth: Any = None,
+        raw_auth: bytes | None = None,
         subprotocol: str | None = None,
     ) -> None:
         self.method = method
@@ -69,8 +73,10 @@ class SessionRequest:
         self.remote = remote  # the client's address (past trusted_proxies)
         self.raw_headers = raw_headers
         self.transport = transport  # the transport of this request
-        self.auth = auth  # what the client gave as `auth`, at last: any JSON
+        # What the client gave as `auth`, at last: JSON in UTF-8, as it came. Parsed it may be a hundred times as large.
+        self.raw_auth = raw_auth if auth is None else json.dumps(auth).encode()
         self.subprotocol = subprotocol  # of a bare WebSocket, what endpoint(subprotocols=…) and its client agreed on
+        self.withdrawals = 0  # how many of the server's there were when it came: see Server.close_identity()
 
     @cached_property
     def headers(self) -> CIMultiDictProxy[str]:
@@ -81,6 +87,16 @@ class SessionRequest:
         )
 
     @property
+    def kept(self) -> int:
+        """About how many bytes the headers take for as long as they are kept."""
+        return sum(len(name) + len(value) + HEADER for name, value in self.raw_headers)
+
+    @property
+    def auth(self) -> Any:
+        """What the client gave as `auth`, at last: any JSON. Parsed anew each time it is asked for, and not kept."""
+        return None if self.raw_auth is None else json.loads(self.raw_auth.decode("utf-8", "surrogatepass"))
+
+    @property
     def credentials(self) -> bytes:
         """The bytes of Cookie and Authorization: two requests with the same are taken for the same client's."""
         return b"\0".join(
@@ -89,10 +105,10 @@ class SessionRequest:
             if name.lower() in (b"cookie", b"authorization")
         )
 
-    def renewed(self, auth: Any) -> SessionRequest:
+    def renewed(self, raw_auth: bytes) -> SessionRequest:
         """The same request with other auth data."""
         request = copy.copy(self)
-        request.auth = auth
+        request.raw_auth = raw_auth
         return request
 
     @cached_property
@@ -102,13 +118,8 @@ class SessionRequest:
 
     @cached_property
     def cookies(self) -> MappingProxyType[str, str]:
-        """The request's cookies; those that cannot be parsed are missing."""
-        jar: SimpleCookie = SimpleCookie()
-        try:
-            jar.load(self.headers.get("Cookie", ""))
-        except CookieError:
-            return MappingProxyType({})
-        return MappingProxyType({name: morsel.value for name, morsel in jar.items()})
+        """The request's cookies, as aiohttp's own requests show them; what makes no sense is missing."""
+        return MappingProxyType(parse_cookies(self.headers.get("Cookie", "")))
 
     def __repr__(self) -> str:
         return f"<SessionRequest {self.method} {self.path} over {self.transport}>"
@@ -193,8 +204,15 @@ class BaseSession(Generic[M]):
 
     @property
     def id(self) -> str:
-        """The session's id: a secret between the two ends. Empty at a client that has not opened yet."""
+        """The session's id: a secret between the two ends, for no log (see label). Empty at a client that has not
+        opened yet."""
         return self._machine.sid
+
+    @property
+    def label(self) -> str:
+        """What logs call the session, this library's and best yours too: 12 hexadecimal digits of a hash of its id,
+        the same at both ends, from which nobody finds the id. Empty at a client that has not opened yet."""
+        return self._machine.label
 
     @property
     def state(self) -> State:
@@ -257,7 +275,7 @@ class BaseSession(Generic[M]):
             try:
                 callback(event)
             except Exception:
-                log.exception("an on_change callback of session %s raised", self.id)
+                log.exception("an on_change callback of session %s raised", self.label)
 
     # -- receiving -------------------------------------------------------------------------------------------------
 
@@ -442,7 +460,7 @@ class BaseSession(Generic[M]):
             async with asyncio.timeout(self._machine.config.close_timeout):
                 await self.wait_closed()
         except TimeoutError:
-            log.debug("= session %s: close not acknowledged within close_timeout", self.id)
+            log.debug("= session %s: close not acknowledged within close_timeout", self.label)
 
     async def wait_closed(self) -> None:
         """Waits until the session has ended."""
@@ -472,10 +490,10 @@ class BaseSession(Generic[M]):
         carrier = self._machine.carrier
         if carrier is not None and carrier.attached and carrier.codec.name != self._transport:
             old, self._transport = self._transport, carrier.codec.name
-            log.debug("= session %s: %s -> %s", self.id, old or "(none)", self._transport)
+            log.debug("= session %s: %s -> %s", self.label, old or "(none)", self._transport)
             self._tell("transport")
         if before is not after:
-            log.debug("= session %s is %s", self.id, after)
+            log.debug("= session %s is %s", self.label, after)
             if after is State.CLOSING:  # nothing will be received or sent any more
                 self._receivers.wake()
                 self._progress.wake()
@@ -495,7 +513,7 @@ class BaseSession(Generic[M]):
         self._runtime.wake_session(self, when)
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.id or '(no id)'} {self.state} over {self.transport or 'nothing'}>"
+        return f"<{type(self).__name__} {self.label or '(no id)'} {self.state} over {self.transport or 'nothing'}>"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import AsyncIterator
 
 import pytest
@@ -23,7 +24,8 @@ async def place() -> AsyncIterator[Place]:
 class Ear:
     """A receiver that keeps what it is offered."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "") -> None:
+        self.id = name or secrets.token_hex(4)
         self.heard: list[Outgoing] = []
 
     def offer(self, item: Outgoing) -> None:
@@ -63,6 +65,27 @@ async def test_skip_takes_one_or_many_or_a_room() -> None:
     assert await room.send("d", skip=Ear()) == 3
     assert await room.send("e", skip=[one, two, three]) == 0
     assert [ear.texts for ear in (one, two, three)] == [["c", "d"], ["a", "c", "d"], ["a", "b", "d"]]
+
+
+async def test_skip_takes_ids_too() -> None:
+    hub = Hub()
+    one, two, three = Ear("one"), Ear("two"), Ear("three")
+    for ear in (one, two, three):
+        hub.join(ear, "room")
+    room = hub.room("room")
+    assert await room.send("a", skip="one") == 2
+    assert await room.send("b", skip=["one", two, "nobody"]) == 1
+    assert await room.send("c", skip=await room.members()) == 0
+    assert [ear.texts for ear in (one, two, three)] == [[], ["a"], ["a", "b"]]
+
+
+async def test_what_may_be_elsewhere_is_awaited_and_goes_by_id() -> None:
+    hub = Hub()
+    room = hub.room("room")
+    assert (await room.count(), await room.members()) == (0, frozenset())
+    for name in ("one", "two"):
+        hub.join(Ear(name), "room")
+    assert (await room.count(), await room.members()) == (2, frozenset(("one", "two")))
 
 
 async def test_what_is_no_message_raises_even_in_an_empty_room() -> None:

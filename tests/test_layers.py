@@ -32,6 +32,7 @@ PURE = {
     "enum",
     "ipaddress",
     "functools",
+    "hashlib",
     "heapq",
     "itertools",
     "json",

@@ -180,7 +180,7 @@ async def test_a_session_that_cannot_be_flushed_ends_alone(place: Place, caplog:
     assert await peers[0][0].news() == "mhello"
     assert await peers[2][0].news() == "mhello"
     assert await peers[1][0].end() == (1011, "x")
-    assert errors(caplog.records) == [f"session {broken.id} could not be flushed"]
+    assert errors(caplog.records) == [f"session {broken.label} could not be flushed"]
 
 
 async def test_a_fault_in_the_sweep_does_not_stop_it() -> None:

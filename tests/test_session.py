@@ -741,7 +741,7 @@ async def test_on_change_tells_and_its_undo_stops_it(place: Place, caplog: pytes
     assert len(seen) == 3
     assert other == ["state"]
     assert session.closed
-    assert set(errors(caplog.records)) == {f"an on_change callback of session {session.id} raised"}
+    assert set(errors(caplog.records)) == {f"an on_change callback of session {session.label} raised"}
 
 
 async def test_join_and_leave(transport: str, place: Place) -> None:
@@ -765,6 +765,6 @@ async def test_join_and_leave(transport: str, place: Place) -> None:
 
 async def test_representations(place: Place) -> None:
     _, session = await place.parked("polling")
-    assert repr(session) == f"<Session {session.id} open over polling>"
+    assert repr(session) == f"<Session {session.label} open over polling>"
     assert repr(place.rt) == "<Server with 2 endpoints, 1 sessions>"
     assert repr(place.rt.room("x")) == "<Room 'x' with 0>"

@@ -73,8 +73,8 @@ Machine.prototype = {
     var items = [], used = 0, size = 0, i, item;
     for (i = 0; i < this._out.length && items.length < frames; i++) {
       item = this._out[i];
-      // What is larger than the window goes when everything before it has been taken.
-      if (i && !item._isClose && (i >= this._window[0] || used + item._size > this._window[1])) break;
+      // What is larger than the window goes when everything before it has been taken, but for the initial window.
+      if ((i || !this._sid) && !item._isClose && (i >= this._window[0] || used + item._size > this._window[1])) break;
       if (this._held && this._taken + i >= this._last) break;
       used += item._size;
       if (this._taken + i + 1 < first) continue;
@@ -146,7 +146,7 @@ Machine.prototype = {
 
   /** The frames that a request brings up behind its head, from number `first` on. */
   _batch: function (first) {
-    var limits = this._server ? this._server.max_batch : [18, 5e5], frames = [], i;
+    var limits = this._sid ? this._server.max_batch : [18, 5e5], frames = [], i;
     // Escaped, a byte of payload may become six; 64 KiB of a body are for everything else.
     var items = this._peek(first, limits[0] - 2, (limits[1] - 65536) / 6);
     for (i = 0; i < items.length; i++) frames.push(frameOf(items[i]));

@@ -71,6 +71,8 @@ def _words(error: BaseException) -> str:
     """A failure in words."""
     if isinstance(error, aiohttp.WSServerHandshakeError):
         return f"the WebSocket handshake was answered with HTTP {error.status}"
+    if isinstance(error, aiohttp.ClientResponseError):  # whose own words have the URL, and that has the sid
+        return f"the answer is no HTTP: {error.message}"
     if isinstance(error, TimeoutError):
         return "no answer in time"
     if isinstance(error, aiohttp.ClientConnectorError) and not isinstance(error, aiohttp.ClientSSLError):

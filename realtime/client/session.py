@@ -343,7 +343,7 @@ class ClientSession(BaseSession[ClientMachine]):
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
             # A bug of ours: a session that went on without this task would only hang.
-            log.error("the task %s of session %s failed", task.get_name(), self.id, exc_info=task.exception())
+            log.error("the task %s of session %s failed", task.get_name(), self.label, exc_info=task.exception())
             self._machine.end(1011, "the client failed", self._now())
 
     # -- sending ---------------------------------------------------------------------------------------------------

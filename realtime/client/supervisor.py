@@ -334,7 +334,7 @@ class Supervisor:
             self._failed_in_a_row += 1  # unless it has delivered: then the next one comes at once
             return
         self._patience = max(self._patience, 2 * fate.waited)
-        log.debug("! session %s: %s %s", self._session.id, fate.transport, fate.what)
+        log.debug("! session %s: %s %s", self._session.label, fate.transport, fate.what)
         self.attempts[fate.transport] = fate.what
         if fate.refusal is not None and fate.refusal.code == 4406:
             self._not_allowed.add(fate.transport)  # policy is no evidence

@@ -168,13 +168,14 @@ class Carrier:
 class NumberedCarrier(Carrier):
     """A carrier of numbered frames: a cursor for each direction (docs/protocol.md §4)."""
 
-    __slots__ = ("deaf", "head", "pinged", "receive_cursor")
+    __slots__ = ("deaf", "head", "ignored", "pinged", "receive_cursor")
 
     codec: NumberedCodec
 
     def __init__(self, codec: NumberedCodec, link: Link, now: float) -> None:
         super().__init__(codec, link, now)
         self.receive_cursor = 1  # the next numbered frame from the peer has this number
+        self.ignored = 0  # numbered frames that changed nothing
         self.pinged = False  # a ping is out, and nothing was heard since
         # Server: a POST that begins above a gap, so that its numbered frames change nothing. Client: its `o` named
         # another session, so that nothing on it counts.

@@ -13,7 +13,7 @@ from .config import INITIAL_WINDOW, Config
 from .errors import LocalProtocolError
 from .frames import Outgoing, Window
 from .lifecycle import Event, State
-from .machine import FOREVER, Listener
+from .machine import FOREVER, Listener, shown
 from .numbering import ACK_DELAY, Numbering
 
 __all__ = ["Attach", "ClientMachine", "Uplink"]
@@ -28,6 +28,9 @@ class Attach(NamedTuple):
     taken: int
     first: int
 
+    def __repr__(self) -> str:
+        return shown(self)
+
 
 class Uplink(NamedTuple):
     """One uplink batch: what its head says, and the numbered items behind it."""
@@ -39,6 +42,9 @@ class Uplink(NamedTuple):
     items: list[Outgoing]
     going: int | None  # the answer to the server's go-away, if it is due
 
+    def __repr__(self) -> str:
+        return shown(self)
+
 
 class ClientMachine(Numbering):
     """The client's end. The shell calls start() for each carrier, and tells what became of it."""
@@ -47,6 +53,7 @@ class ClientMachine(Numbering):
 
     def __init__(self, config: Config, listener: Listener, now: float) -> None:
         super().__init__(config, INITIAL_WINDOW, listener, now)
+        self.outbox.initial = True
         self.confirm = False  # the server does not know yet that `o` has arrived
         self.uplink_out: Uplink | None = None
         self.going_due = False  # the server drains and waits for our last number
@@ -95,6 +102,7 @@ class ClientMachine(Numbering):
         if not self.sid:
             self.sid = sid
             self.outbox.window = window
+            self.outbox.initial = False
             if carrier is not self.carrier and self.state is State.CONNECTING:
                 self._move(Event.ATTACH)  # opened by a carrier beside the newest one
         elif sid != self.sid:

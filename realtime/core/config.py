@@ -11,13 +11,17 @@ from typing import Literal
 from .errors import LocalProtocolError
 from .frames import Window
 
-__all__ = ["INITIAL_WINDOW", "Config", "OnFull", "OnRate"]
+__all__ = ["INITIAL_WINDOW", "OPEN_SIZE", "Config", "OnFull", "OnRate"]
 
 OnFull = Literal["wait", "drop_oldest", "close"]
 OnRate = Literal["slow", "close"]
 
 # What a client may send before it has seen `o`; no server's window is smaller (docs/protocol.md §6).
 INITIAL_WINDOW = Window(16, 65_536)
+# What an open may say besides its auth data, in characters.
+OPEN_SIZE = 32_768
+# JSON may escape a byte by six.
+ESCAPED = 6
 
 # Carriers that live on timers: hidden pages' timers run about once a minute (docs/protocol.md §7).
 TIMER_GRACE = 90.0
@@ -47,6 +51,7 @@ class Config:
     max_batch: int = 1024
     max_batch_size: int = 262_144
     max_stream_size: int = 1_048_576
+    max_auth_size: int = 16_384
     on_full: OnFull = "wait"
     ping_interval: float | None = 20.0
     ping_timeout: float | None = 20.0
@@ -67,7 +72,7 @@ class Config:
     max_tombstones: int = 100_000
 
     def __post_init__(self) -> None:
-        for name in ("max_size", "max_outbox", "max_outbox_size", "max_batch_size"):
+        for name in ("max_size", "max_outbox", "max_outbox_size", "max_batch_size", "max_auth_size"):
             self._check(name, getattr(self, name) >= 1, "must be at least 1")
         # A stream brings more than its head before it is recycled.
         self._check("max_stream_size", self.max_stream_size >= 4096, "must be at least 4096")
@@ -114,7 +119,13 @@ class Config:
     def max_body(self) -> int:
         """The largest HTTP body taken, in bytes: a message of max_size fits, and max_batch_size of them, with every
         character escaped."""
-        return 6 * max(self.max_batch_size, self.max_size) + 65_536
+        return ESCAPED * max(self.max_batch_size, self.max_size, self.max_auth_size) + 65_536
+
+    @property
+    def max_open_body(self) -> int:
+        """The largest HTTP body taken of who has not named a session, in bytes: an open and the initial window, with
+        every character escaped."""
+        return min(self.max_body, ESCAPED * (OPEN_SIZE + self.max_auth_size + INITIAL_WINDOW.size))
 
     @property
     def max_answer(self) -> int:

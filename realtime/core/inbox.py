@@ -105,6 +105,11 @@ class Inbox:
         self._bytes += size
         self.count(size, now)
 
+    def other(self, now: float) -> None:
+        """Something has come that is no new message. Raises RemoteProtocolError (1008) when that exceeds the rate."""
+        if self._meter is not None:
+            self._meter.charge_other(now)
+
     def count(self, size: int, now: float) -> None:
         """Counts one more as received without keeping it (a close, which takes no room)."""
         self.received += 1

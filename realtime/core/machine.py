@@ -7,6 +7,7 @@ carriers.
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from typing import NamedTuple, Protocol
 
@@ -19,9 +20,35 @@ from .lifecycle import Event, State, next_state
 from .outbox import Outbox
 from .rates import Meter
 
-__all__ = ["FOREVER", "Ended", "Listener", "SessionMachine", "check_close_code", "may_close_with"]
+__all__ = [
+    "FOREVER",
+    "Ended",
+    "Listener",
+    "SessionMachine",
+    "check_close_code",
+    "label_of",
+    "may_close_with",
+    "shown",
+]
 
 FOREVER = float("inf")
+
+
+# What is never shown: whoever reads one in a log has it.
+SECRETS = frozenset(("auth", "nonce", "sid"))
+LABEL_DIGITS = 12
+
+
+def label_of(sid: str) -> str:
+    """What a log calls a session: the beginning of its sid's SHA-256, the same at both ends. Nobody finds the sid by
+    it, which has 144 random bits. Empty where there is no sid."""
+    return hashlib.sha256(sid.encode()).hexdigest()[:LABEL_DIGITS] if sid else ""
+
+
+def shown(value: NamedTuple) -> str:
+    """The repr of a tuple that holds secrets: without them."""
+    fields = (f"{name}={field!r}" for name, field in value._asdict().items() if name not in SECRETS)
+    return f"<{type(value).__name__} {' '.join(fields)}>"
 
 
 class Ended(NamedTuple):
@@ -157,16 +184,18 @@ class SessionMachine(ABC):
             self.listener.readable()
         self.wake_by(self._ack_at())
 
-    def acknowledged(self, received: int, taken: int, now: float) -> None:
-        """An ack came, on anything."""
+    def acknowledged(self, received: int, taken: int, now: float) -> bool:
+        """An ack came, on anything; returns whether it told something new."""
         outbox = self.outbox
-        if outbox.acknowledge(received, taken):
+        news = outbox.acknowledge(received, taken)
+        if news:
             if self.closing is not None and outbox.closed_cleanly:
                 self.end(*self.closing, now, clean=True)
-                return
+                return news
             self.listener.acknowledged()
             if outbox.unnumbered:
                 self.listener.dirty()
+        return news
 
     # -- writing -------------------------------------------------------------------------------------------------
 
@@ -226,8 +255,13 @@ class SessionMachine(ABC):
         if event is not Event.END and self.state is not before:
             self.listener.changed(before, self.state)
 
+    @property
+    def label(self) -> str:
+        """What logs call the session."""
+        return label_of(self.sid)
+
     def __repr__(self) -> str:
         return (
-            f"<{type(self).__name__} {self.sid or '(no sid)'} {self.state} gen={self.gen}"
+            f"<{type(self).__name__} {self.label or '(no sid)'} {self.state} gen={self.gen}"
             f" in={self.inbox.received},{self.inbox.taken} out={self.outbox.acked}/{self.outbox.last}>"
         )

@@ -7,7 +7,7 @@ codes with details, worded when somebody asks. docs/negotiation.md has the table
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv6Address, ip_address, ip_network
 from typing import NamedTuple
 
 from .health import Failure, Health
@@ -26,6 +26,9 @@ REASONS = {
     "unknown": "this server knows no such transport",
 }
 
+# What stands for a client's words before others.
+OWN_WORDS = "in its own words"
+
 
 class Choice(NamedTuple):
     """One transport in the ranked list."""
@@ -41,6 +44,12 @@ class Choice(NamedTuple):
     def reason(self) -> str:
         """The reason in words."""
         return REASONS[self.code].format(how=self.how, ago=_span(self.ago))
+
+    @property
+    def reason_for_others(self) -> str:
+        """The reason in words, without what the client put into its own: for who is neither that client nor its
+        handler."""
+        return self._replace(how=OWN_WORDS).reason if self.code == "reported" else self.reason
 
     def as_dict(self) -> dict[str, str | float]:
         """What the client is told."""
@@ -103,11 +112,16 @@ def _judge(name: str, client: Sequence[str], taken: str, evidence: Evidence, now
 
 
 def network_of(address: str | None) -> str:
-    """The network an address belongs to, for what is remembered: IPv4 /24, IPv6 /48, "" for anything else."""
+    """The network an address belongs to, for what is remembered: IPv4 /24, IPv6 /48, "" for anything else.
+
+    An IPv4 address within an IPv6 one (`::ffff:192.0.2.1`) is an IPv4 address.
+    """
     try:
         ip = ip_address((address or "").partition("%")[0])
     except ValueError:
         return ""
+    if isinstance(ip, IPv6Address) and ip.ipv4_mapped is not None:
+        ip = ip.ipv4_mapped
     return str(ip_network((ip, 24 if ip.version == 4 else 48), strict=False))
 
 

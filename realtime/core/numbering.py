@@ -24,36 +24,46 @@ class Numbering(SessionMachine):
 
     # -- what frames say ---------------------------------------------------------------------------------------
 
-    def _is_next(self, carrier: NumberedCarrier) -> bool:
+    def _is_next(self, carrier: NumberedCarrier, now: float) -> bool:
         """Moves the carrier's cursor by one numbered frame; whether that frame is new."""
-        if carrier.deaf or self.outcome is not None:
+        if self.outcome is not None:
+            return False
+        if carrier.deaf:
+            self._ignored(carrier, now)
             return False
         number = carrier.receive_cursor
         carrier.receive_cursor = number + 1
         received = self.inbox.received
         if number <= received:
             self.duplicates += 1
+            self._ignored(carrier, now)
             return False
         if number > received + 1:
             raise RemoteProtocolError(1002, f"number {number} came after {received}: a gap")
         return True
 
+    def _ignored(self, carrier: NumberedCarrier, now: float) -> None:
+        """A numbered frame changed nothing. A window of them may have been on its way, on each carrier."""
+        carrier.ignored += 1
+        if carrier.ignored > self.inbox.window.messages:
+            self.inbox.other(now)
+
     def message(self, carrier: NumberedCarrier, data: str | bytes, size: int, now: float) -> None:
         """A message came on `carrier`. `size` is its payload in bytes."""
-        if self._is_next(carrier):
+        if self._is_next(carrier, now):
             if size > self.config.max_size:
                 raise RemoteProtocolError(1009, f"a message of {size} bytes is above max_size={self.config.max_size}")
             self._receive(data, size, now)
 
     def drop_note(self, carrier: NumberedCarrier, count: int, now: float) -> None:
         """The peer dropped `count` messages at this point of its stream."""
-        if self._is_next(carrier):
+        if self._is_next(carrier, now):
             self._receive(Dropped(count), 0, now)
             self.inbox.notes += 1
 
     def peer_closed(self, carrier: NumberedCarrier, code: int, reason: str, now: float) -> None:
         """`c` came: the peer's whole stream is here."""
-        if self._is_next(carrier):
+        if self._is_next(carrier, now):
             self.inbox.count(0, now)
             self.inbox.notes += 1
             self.end(code, reason, now, clean=True)

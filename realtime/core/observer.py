@@ -36,7 +36,8 @@ class Result(enum.StrEnum):
 class Observer(Protocol):
     """Whoever counts or traces. All calls are made synchronously: they are quick and never raise.
 
-    What concerns a session is told with its machine first: `machine.sid` says which one it is.
+    What concerns a session is told with its machine first: `machine.label` is what logs call it, and
+    `machine.sid` is a secret.
     """
 
     def opened(self, machine: SessionMachine, transport: str) -> None:

@@ -13,7 +13,10 @@ from itertools import islice
 from .errors import RemoteProtocolError
 from .frames import CLOSE, DROPPED, Outgoing, Window
 
-__all__ = ["Outbox"]
+__all__ = ["MOST_OUTSTANDING", "Outbox"]
+
+# More messages than this are never above *taken*, whatever window the peer announces: their sizes are kept.
+MOST_OUTSTANDING = 65_536
 
 
 class Outbox:
@@ -27,21 +30,22 @@ class Outbox:
         "_sent",
         "_sizes",
         "_waiting",
+        "_window",
         "acked",
         "appended",
         "close_number",
         "dropped",
         "held",
+        "initial",
         "last",
         "notes",
         "replayed",
         "taken",
         "total",
-        "window",
     )
 
     def __init__(self, window: Window, max_messages: int, max_bytes: int) -> None:
-        self.window = window  # the peer's receive window
+        self.window = window
         self.acked = 0  # the peer has received so many
         self.taken = 0  # and its application has taken so many
         self.last = 0  # the highest number given
@@ -52,6 +56,7 @@ class Outbox:
         self.replayed = 0  # items ever handed to a carrier that another had been handed before
         self.total = 0  # payload bytes of the numbered, each counted once
         self.held = False  # the peer drains: nothing new gets a number
+        self.initial = False  # the window is what any peer takes before it has announced one: nothing goes beyond
         self._max_messages = max_messages
         self._max_bytes = max_bytes
         self._sent: deque[Outgoing] = deque()  # numbers acked+1 … last
@@ -62,6 +67,15 @@ class Outbox:
 
     def __len__(self) -> int:
         return len(self._sent) + len(self._waiting)
+
+    @property
+    def window(self) -> Window:
+        """The peer's receive window, as far as it is used."""
+        return self._window
+
+    @window.setter
+    def window(self, window: Window) -> None:
+        self._window = window._replace(messages=min(window.messages, MOST_OUTSTANDING))
 
     @property
     def size(self) -> int:
@@ -130,10 +144,10 @@ class Outbox:
         if item.kind == CLOSE:
             return True
         outstanding = self.last - self.taken
-        if self.held or outstanding >= self.window.messages:
+        if self.held or outstanding >= self._window.messages:
             return False
         # A message larger than the window goes when everything before it has been taken (rule 2).
-        return self._in_flight + item.size <= self.window.size or outstanding == 0
+        return self._in_flight + item.size <= self._window.size or (outstanding == 0 and not self.initial)
 
     def pending(self, cursor: int) -> bool:
         """Whether a carrier whose cursor is `cursor` has something to write now."""

@@ -42,15 +42,22 @@ class Bucket:
 
 
 class Meter:
-    """The rates of one session's messages (settings max_message_rate, max_byte_rate, rate_burst, on_rate)."""
+    """The rates of one session's messages (settings max_message_rate, max_byte_rate, rate_burst, on_rate).
 
-    __slots__ = ("_bytes", "_config", "_messages")
+    What is no new message (a ping, what has come before, what nobody knows) may come as often again. There is no window
+    to slow that down by, so whoever sends more is out.
+    """
+
+    __slots__ = ("_bytes", "_config", "_messages", "_others")
 
     def __init__(self, config: Config, now: float) -> None:
         burst = config.rate_burst
         messages, size = config.max_message_rate, config.max_byte_rate
         self._config = config
         self._messages = None if messages is None else Bucket(messages, max(1.0, messages * burst), now)
+        # A client that is one window ahead may have asked for an ack behind each of its messages.
+        more = max(1.0, (messages or 0.0) * burst) + config.max_queue
+        self._others = None if messages is None else Bucket(messages, more, now)
         self._bytes = None if size is None else Bucket(size, size * burst, now)
 
     @classmethod
@@ -59,6 +66,12 @@ class Meter:
         if config.max_message_rate is None and config.max_byte_rate is None:
             return None
         return cls(config, now)
+
+    def charge_other(self, now: float) -> None:
+        """Something has come that is no new message. Raises RemoteProtocolError (1008) when that is too much."""
+        if self._others is not None and self._others.spend(1, now) > now:
+            rate = self._config.max_message_rate
+            raise RemoteProtocolError(1008, f"too much that is no message (max_message_rate={rate:g})")
 
     def charge(self, size: int, now: float) -> float:
         """A message of `size` payload bytes has come: from when on it is within the rates.

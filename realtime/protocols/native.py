@@ -14,9 +14,10 @@ from typing import Any, NamedTuple, NoReturn, TypeGuard
 
 from ..core.carrier import Capabilities, NumberedCarrier, Part, Shape
 from ..core.client_machine import Attach, ClientMachine, Uplink
+from ..core.config import OPEN_SIZE, Config
 from ..core.errors import Refusal, RemoteProtocolError
 from ..core.frames import BINARY, CLOSE, TEXT, Outgoing, Window
-from ..core.machine import may_close_with
+from ..core.machine import may_close_with, shown
 from ..core.numbered_machine import NumberedMachine
 from ..core.numbering import Numbering
 from ..transports import Frame, Transport
@@ -49,6 +50,9 @@ CAPABILITIES = Capabilities()
 MAX_NUMBER = 2**53 - 1
 MAX_REASON = 123  # bytes: what a WebSocket close frame has room for (RFC 6455 §5.5)
 MAX_PING = 64  # characters
+MAX_AUTH = Config().max_auth_size  # bytes, where nothing else is set
+# What the rate of messages does not count twice: numbered frames, and acks until it is seen what they tell.
+NUMBERED_OR_ACK = ("m", "b", "d", "c", "a")
 RENEWED = "t"  # the server's answer to a `t`
 
 _NONCE = re.compile(r"[A-Za-z0-9_-]{22,64}")
@@ -61,7 +65,10 @@ def _not_json(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-_parse_json = json.JSONDecoder(parse_constant=_not_json).decode
+_decoder = json.JSONDecoder(parse_constant=_not_json)
+_parse_json = _decoder.decode
+_parse_one = _decoder.raw_decode
+_SPACE = re.compile(r"[ \t\r\n]*")
 
 
 # -- frames out ----------------------------------------------------------------------------------------------------
@@ -225,9 +232,12 @@ class Open(NamedTuple):
     gen: int
     window: Window
     transports: tuple[str, ...]
-    auth: Any
+    auth: bytes | None  # JSON, as it came
     failed: Mapping[str, tuple[str, float]] = {}  # transport → how, and how many seconds ago
     tried: Mapping[str, float] = {}  # transport → seconds it took to get through
+
+    def __repr__(self) -> str:
+        return shown(self)
 
 
 class RequestHead(NamedTuple):
@@ -238,6 +248,9 @@ class RequestHead(NamedTuple):
     received: int
     taken: int
     first: int
+
+    def __repr__(self) -> str:
+        return shown(self)
 
 
 def _malformed(what: str) -> RemoteProtocolError:
@@ -253,8 +266,12 @@ def _number(text: str, what: str) -> int:
     raise RemoteProtocolError(1002, f"{what} is not a number: {text[:32]!r}")
 
 
-def parse_open(text: str) -> Open:
-    """The JSON object of a client's `o`. Raises RemoteProtocolError (4400)."""
+def parse_open(text: str, max_auth: int = MAX_AUTH) -> Open:
+    """The JSON object of a client's `o`. Raises RemoteProtocolError (4400, 4413)."""
+    if len(text) > OPEN_SIZE + max_auth:
+        raise RemoteProtocolError(
+            4413, f"the open is above {OPEN_SIZE} characters, and {max_auth} bytes of auth data (max_auth_size)"
+        )
     try:
         members = _parse_json(text)
     except (ValueError, RecursionError) as error:
@@ -274,7 +291,40 @@ def parse_open(text: str) -> Open:
     if len(transports) > 32:
         raise _malformed("open: more than 32 transports")
     failed, tried = _parse_history(members)
-    return Open(nonce, gen, Window(*window), tuple(transports), members.get("auth"), failed, tried)
+    auth = None
+    if members.get("auth") is not None:
+        auth = _as_it_came(_auth_of(text))
+        if len(auth) > max_auth:
+            raise RemoteProtocolError(4413, f"open: auth is above max_auth_size={max_auth} bytes")
+    return Open(nonce, gen, Window(*window), tuple(transports), auth, failed, tried)
+
+
+def _auth_of(text: str) -> str:
+    """The text of the member `auth`, the last of that name, in an object that has one and was parsed before."""
+    found, at = "", text.index("{")
+    while text[at] != "}":
+        key, at = _parse_one(text, _skip(text, at + 1))
+        begin = _skip(text, _skip(text, at) + 1)
+        _, end = _parse_one(text, begin)
+        if key == "auth":
+            found = text[begin:end]
+        at = _skip(text, end)
+    return found
+
+
+def _skip(text: str, at: int) -> int:
+    """Where the white space from here on ends."""
+    found = _SPACE.match(text, at)
+    assert found is not None
+    return found.end()
+
+
+def _as_it_came(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _size(text: str) -> int:
+    return len(text) if text.isascii() else len(_as_it_came(text))
 
 
 def _parse_history(members: dict[str, Any]) -> tuple[dict[str, tuple[str, float]], dict[str, float]]:
@@ -321,12 +371,12 @@ def _is_time(value: object) -> bool:
     return type(value) in (int, float) and 0 < value <= MAX_NUMBER  # type: ignore[operator] # a number
 
 
-def parse_head(frame: Frame) -> Open | RequestHead:
-    """The first frame of a connection or batch: `o`, `r` or `u`. Raises RemoteProtocolError (4400)."""
+def parse_head(frame: Frame, max_auth: int = MAX_AUTH) -> Open | RequestHead:
+    """The first frame of a connection or batch: `o`, `r` or `u`. Raises RemoteProtocolError (4400, 4413)."""
     if not isinstance(frame, str) or frame[:1] not in ("o", "r", "u"):
         raise _malformed("the first frame must be o (open), r (attach) or u (uplink)")
     if frame[0] == "o":
-        return parse_open(frame[1:])
+        return parse_open(frame[1:], max_auth)
     fields = frame[1:].split(",")
     expected = 5 if frame[0] == "r" else 4
     if len(fields) < expected or not _SID.fullmatch(fields[0]):
@@ -351,15 +401,18 @@ def parse_head(frame: Frame) -> Open | RequestHead:
 class Renewal(NamedTuple):
     """Fresh auth data of a session."""
 
-    auth: Any
+    auth: bytes  # JSON, as it came
 
 
-def parse_renewal(frame: Frame) -> Renewal | None:
+def parse_renewal(frame: Frame, max_auth: int = MAX_AUTH) -> Renewal | None:
     """A client's `t`, or None for any other frame. Raises RemoteProtocolError."""
     if not isinstance(frame, str) or frame[:1] != "t":
         return None
+    if _size(frame) - 1 > max_auth:
+        raise RemoteProtocolError(1009, f"fresh auth data are above max_auth_size={max_auth} bytes")
     try:
-        return Renewal(_parse_json(frame[1:]))
+        _parse_json(frame[1:])
+        return Renewal(_as_it_came(frame[1:]))
     except (ValueError, RecursionError) as error:
         raise RemoteProtocolError(1002, f"fresh auth data are t<JSON>: {error}") from None
 
@@ -379,7 +432,7 @@ def feed_server(machine: NumberedMachine, carrier: NumberedCarrier, frame: Frame
         return None
     kind = frame[:1]
     if kind == "t":
-        return parse_renewal(frame)
+        return parse_renewal(frame, machine.config.max_auth_size)
     if kind == "g":
         machine.peer_going(_number(str(frame[1:]), "g"))
     elif kind == "x":
@@ -420,6 +473,8 @@ def _feed(machine: Numbering, carrier: NumberedCarrier, frame: Frame, now: float
         machine.message(carrier, frame, len(frame), now)
         return True
     kind = frame[:1]
+    if kind not in NUMBERED_OR_ACK:
+        machine.inbox.other(now)
     if kind == "m":
         text = frame[1:]
         try:
@@ -428,7 +483,8 @@ def _feed(machine: Numbering, carrier: NumberedCarrier, frame: Frame, now: float
             raise RemoteProtocolError(1007, "text with a lone surrogate; replace it by U+FFFD") from None
         machine.message(carrier, text, size, now)
     elif kind == "a":
-        machine.acknowledged(*_pair(frame, "a"), now)
+        if not machine.acknowledged(*_pair(frame, "a"), now):
+            machine.inbox.other(now)
     elif kind == "b":
         try:
             data = binascii.a2b_base64(frame[1:], strict_mode=True)
@@ -497,6 +553,9 @@ class Opened(NamedTuple):
     resume_window: float
     poll_interval: tuple[float, float]
     transports: tuple[Mapping[str, Any], ...]
+
+    def __repr__(self) -> str:
+        return shown(self)
 
     @classmethod
     def parse(cls, text: str) -> Opened:

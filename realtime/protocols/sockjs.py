@@ -9,13 +9,14 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from ..core.carrier import Capabilities, Part, Shape
 from ..core.config import Config
 from ..core.errors import LocalProtocolError, RemoteProtocolError
 from ..core.frames import CLOSE, TEXT, Outgoing
 from ..core.plain_machine import INTERRUPTED
+from ..transports.form import parse_fields
 from ..transports.sockjs import FRAMINGS, HEARTBEAT, Framing
 from .native import clip
 
@@ -25,6 +26,8 @@ __all__ = [
     "CODECS",
     "EMPTY",
     "OPEN",
+    "SHORT",
+    "Messages",
     "SockJS",
     "SockJSCodec",
     "check_callback",
@@ -52,13 +55,26 @@ _CALLBACK = re.compile(r"[a-zA-Z0-9\-_.]{1,32}")
 _MANGLED = re.compile("[\x7f\u200c-\u200f\u2028-\u202f\u2060-\u206f\ufff0-\uffff]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _encode = json.JSONEncoder(ensure_ascii=False).encode
+# An array longer than this, in bytes, is looked through before anything is made of it: most is made of what is short.
+SHORT = 1024
+# RFC 8259 §7. What was matched is never tried otherwise, so that no list of ways back is kept.
+_QUOTED = rb'"[^"\\\x00-\x1f]*+(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\\x00-\x1f]*+)*+"'
+_STRING = re.compile(_QUOTED)
+_SPACE = rb"[ \t\r\n]*+"
+_ARRAY = re.compile(
+    _SPACE + rb"\[" + _SPACE + rb"(?:" + _QUOTED + _SPACE + rb"(?:," + _SPACE + _QUOTED + _SPACE + rb")*+)?+\]" + _SPACE
+)
 _URL = re.compile(r"""(?:https?:/)?/[^\s"'<>&\\]+""")
+# A script from elsewhere runs in our origin, so it has to be the one that was meant (W3C Subresource Integrity).
+_INTEGRITY = re.compile(r"sha(?:256-[A-Za-z0-9+/]{43}=|384-[A-Za-z0-9+/]{64}|512-[A-Za-z0-9+/]{86}==)")
+CLIENT_URL = "https://cdn.jsdelivr.net/npm/sockjs-client@1.6.1/dist/sockjs.min.js"
+CLIENT_INTEGRITY = "sha384-svdnwiXBL+Js+yUneJSRFy24NgGiOfDM/vkQl/vCeVrcbYD6yW8EwPr1FnxTEZsR"
 _IFRAME = """<!DOCTYPE html>
 <html>
 <head>
   <meta http-equiv="X-UA-Compatible" content="IE=edge" />
   <meta http-equiv="Content-Type" content="text/html; charset=UTF-8" />
-  <script src="{}"></script>
+  <script src="{}"{}></script>
   <script>
     document.domain = document.domain;
     SockJS.bootstrap_iframe();
@@ -76,8 +92,10 @@ class SockJS:
     """The options of SockJS at one endpoint: `@rt.endpoint("/chat", sockjs=realtime.SockJS(cookie_needed=True))`.
 
     `heartbeat_delay` and `disconnect_delay` are in seconds, `response_limit` in bytes with all framing. `client_url` is
-    the script that the iframe page loads. Raises TypeError for a misspelt option, LocalProtocolError for one out of
-    bounds.
+    the script that the iframe page loads, and `client_integrity` its hash, as in HTML ("sha384-…", several with spaces
+    between them). The default script has one, and a script of the server's own origin ("/…") needs none; for any
+    other the hash has to be given, or None, which lets whoever serves that URL run what they like in your origin.
+    Raises TypeError for a misspelt option, LocalProtocolError for one out of bounds.
     """
 
     websocket: bool = True
@@ -85,7 +103,8 @@ class SockJS:
     heartbeat_delay: float = 25.0
     disconnect_delay: float = 5.0
     response_limit: int = 131_072
-    client_url: str = "https://cdn.jsdelivr.net/npm/sockjs-client@1.6.1/dist/sockjs.min.js"
+    client_url: str = CLIENT_URL
+    client_integrity: str | None = ""  # not said
 
     def __post_init__(self) -> None:
         for name in ("heartbeat_delay", "disconnect_delay"):
@@ -97,6 +116,28 @@ class SockJS:
             raise LocalProtocolError(
                 f'client_url={self.client_url!r}: must start with "/", "http://" or "https://" and need no quoting'
             )
+        if self.client_integrity:
+            if not all(_INTEGRITY.fullmatch(value) for value in self.client_integrity.split(" ")):
+                raise LocalProtocolError(
+                    f'client_integrity={self.client_integrity!r}: must be like "sha384-…", with the hash in base64'
+                )
+        elif self.client_integrity is not None and not self._is_known:
+            raise LocalProtocolError(
+                f"client_url={self.client_url!r} is a script of another origin: give its hash, client_integrity="
+                '"sha384-…", or client_integrity=None for a script that may change'
+            )
+
+    @property
+    def _is_known(self) -> bool:
+        """Whether the script is the default one, or of the server's own origin."""
+        return self.client_url == CLIENT_URL or not self.client_url.startswith(("//", "http:", "https:"))
+
+    @property
+    def script_integrity(self) -> str | None:
+        """The hash that the iframe page names, if any."""
+        if self.client_integrity != "":
+            return self.client_integrity
+        return CLIENT_INTEGRITY if self.client_url == CLIENT_URL else None
 
     def settings(self, config: Config) -> Config:
         """The settings of a session, from those of its endpoint."""
@@ -192,10 +233,10 @@ def _broken(what: str) -> RemoteProtocolError:
     return RemoteProtocolError(1002, what)
 
 
-def _decode(text: str | bytes) -> object:
-    """JSON. Raises RemoteProtocolError."""
+def _decode(text: bytes) -> object:
+    """JSON in UTF-8. Raises RemoteProtocolError."""
     try:
-        return json.loads(text)
+        return json.loads(text.decode())
     except (ValueError, RecursionError):
         raise _broken(BROKEN) from None
 
@@ -210,29 +251,57 @@ def _messages(value: object) -> list[str]:
     return [message if message.isascii() else _SURROGATE.sub("\ufffd", message) for message in value]
 
 
-def parse_body(body: bytes) -> list[str]:
+class Messages:
+    """The strings of an array that is too long to be kept in pieces: each is parsed when it is taken."""
+
+    def __init__(self, array: bytes) -> None:
+        """Raises RemoteProtocolError."""
+        if not _ARRAY.fullmatch(array):
+            raise _broken(BROKEN if array.lstrip(b" \t\r\n")[:1] == b"[" else EMPTY)
+        try:
+            array.decode()
+        except UnicodeDecodeError:
+            raise _broken(BROKEN) from None
+        self._array = array
+
+    def __iter__(self) -> Iterator[str]:
+        for found in _STRING.finditer(self._array):
+            yield from _messages([_decode(found[0])])
+
+
+def _parse(array: bytes) -> Iterable[str]:
+    return _messages(_decode(array)) if len(array) <= SHORT else Messages(array)
+
+
+def parse_body(body: bytes) -> Iterable[str]:
     """The messages of an `xhr_send`. Raises RemoteProtocolError, whose reason is the document's text."""
     if not body:
         raise _broken(EMPTY)
-    return _messages(_decode(body))
+    return _parse(body)
 
 
-def parse_form(fields: Sequence[tuple[str, str]]) -> list[str]:
+def parse_form(form: bytes) -> Iterable[str]:
     """The messages of a `jsonp_send` by a form. Raises RemoteProtocolError."""
-    data = dict(fields).get("d")
+    try:
+        (data,) = parse_fields(form, "d")
+    except RemoteProtocolError:
+        data = None
     if not data:
         raise _broken(EMPTY)
-    return _messages(_decode(data))
+    return _parse(data)
 
 
-def parse_frame(data: str | bytes) -> list[str]:
+def parse_frame(data: str | bytes) -> Iterable[str]:
     """The messages of a WebSocket message: an array of strings, or one string; none when it is empty.
 
     Raises RemoteProtocolError.
     """
-    if not data:
+    array = data.encode() if isinstance(data, str) else data
+    if not array:
         return []
-    value = _decode(data)
+    if len(array) > SHORT and array[:1] != b'"':
+        return Messages(array)
+    value = _decode(array)
     return _messages([value] if isinstance(value, str) else value)
 
 
@@ -247,4 +316,6 @@ def check_callback(name: str | None) -> str:
 
 def iframe_page(options: SockJS) -> bytes:
     """The page that brings a client into its server's origin."""
-    return _IFRAME.format(options.client_url).encode()
+    integrity = options.script_integrity
+    attributes = f' integrity="{integrity}" crossorigin="anonymous"' if integrity else ""
+    return _IFRAME.format(options.client_url, attributes).encode()

@@ -6,15 +6,33 @@ Knows JSON and nothing of what the frames say.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 
 from ..core.carrier import Part
 from ..core.errors import RemoteProtocolError
 from .base import Frame
 
-__all__ = ["BatchDecoder", "BatchLines", "LinesDecoder", "decode_batch", "decode_body", "join", "quote"]
+__all__ = [
+    "BatchDecoder",
+    "BatchLines",
+    "LinesDecoder",
+    "decode_batch",
+    "decode_body",
+    "first_frame",
+    "join",
+    "quote",
+]
 
+# So many values for each frame that may be are parsed before they are looked at.
+PLENTY = 8
+ONE_LINE = "a body is one batch on one line; nothing comes behind its line feed"
+NO_ARRAY = "a batch is a JSON array of strings"
 _encode = json.JSONEncoder(ensure_ascii=False).encode
+_decode = json.JSONDecoder().raw_decode  # of what begins with a quotation mark: of one string
+# What stands between the strings of an array, up to the next string or behind the array's end.
+_BEGIN = re.compile(r'[ \t\r\n]*\[[ \t\r\n]*(?:(?=")|(\])[ \t\r\n]*)')
+_NEXT = re.compile(r'[ \t\r\n]*(?:,[ \t\r\n]*(?=")|(\])[ \t\r\n]*)')
 
 
 def quote(frame: Frame) -> bytes:
@@ -34,18 +52,64 @@ def decode_batch(line: bytes, max_frames: int) -> list[Frame]:
     Raises RemoteProtocolError: 4400 for what is no array of strings, 4413 for more than `max_frames`.
     """
     try:
-        frames = json.loads(line.decode())
+        text = line.decode()
     except UnicodeDecodeError as error:
         raise RemoteProtocolError(4400, f"the batch is not UTF-8: {error.reason} at byte {error.start}") from None
+    # JSON has no more values than these, and one. Where they are many, they may be so in the frames, or beside them.
+    if text.count(",") + text.count("[") + text.count("{") > PLENTY * max_frames:
+        return _one_by_one(text, max_frames)
+    try:
+        frames = json.loads(text)
     except ValueError as error:
-        raise RemoteProtocolError(4400, f"the batch is not JSON: {error}") from None
+        raise _not_json(error) from None
     except RecursionError:
-        raise RemoteProtocolError(4400, "the batch is not a JSON array of strings") from None
+        raise RemoteProtocolError(4400, NO_ARRAY) from None
     if not isinstance(frames, list) or not all(type(frame) is str for frame in frames):
-        raise RemoteProtocolError(4400, "a batch is a JSON array of strings")
+        raise RemoteProtocolError(4400, NO_ARRAY)
     if len(frames) > max_frames:
-        raise RemoteProtocolError(4413, f"a batch of {len(frames)} frames is above max_batch={max_frames}; split it")
+        raise _too_many(max_frames)
     return frames
+
+
+def first_frame(beginning: bytes) -> Frame | None:
+    """The first frame of a batch of which only the beginning has come; None where that does not tell."""
+    text = beginning.decode("utf-8", "replace")
+    found = _BEGIN.match(text)
+    if found is None or found[1]:
+        return None
+    try:
+        frame: Frame = _decode(text, found.end())[0]
+    except ValueError:
+        return None
+    return frame
+
+
+def _one_by_one(text: str, max_frames: int) -> list[Frame]:
+    """The same for what might be anything: nothing is made but strings, and no more of them than may be."""
+    frames: list[Frame] = []
+    found = _BEGIN.match(text)
+    while found is not None:
+        if found[1]:
+            if found.end() == len(text):
+                return frames
+            break
+        if len(frames) == max_frames:
+            raise _too_many(max_frames)
+        try:
+            frame, end = _decode(text, found.end())
+        except ValueError as error:
+            raise _not_json(error) from None
+        frames.append(frame)
+        found = _NEXT.match(text, end)
+    raise RemoteProtocolError(4400, NO_ARRAY)
+
+
+def _not_json(error: ValueError) -> RemoteProtocolError:
+    return RemoteProtocolError(4400, f"the batch is not JSON: {error}")
+
+
+def _too_many(max_frames: int) -> RemoteProtocolError:
+    return RemoteProtocolError(4413, f"the batch has more frames than max_batch={max_frames}; split it")
 
 
 def _too_large(max_bytes: int) -> RemoteProtocolError:
@@ -80,7 +144,7 @@ class BatchDecoder:
 
     def _add(self, chunk: bytes) -> None:
         if chunk and self._single and self._complete:
-            raise RemoteProtocolError(4400, "a body is one batch on one line; nothing comes behind its line feed")
+            raise RemoteProtocolError(4400, ONE_LINE)
         self._size += len(chunk)
         if self._size > self._max_bytes:
             raise _too_large(self._max_bytes)
@@ -103,8 +167,13 @@ def decode_body(body: bytes, max_frames: int, max_bytes: int) -> list[Frame]:
 
     Raises RemoteProtocolError (4400, 4413), for all that a BatchDecoder refuses which reads it piece by piece.
     """
-    decoder = BatchDecoder(max_frames, max_bytes, single=True)
-    return decoder.feed(body) + decoder.end()
+    line, _, rest = body.partition(b"\n")
+    if len(line) > max_bytes:
+        raise _too_large(max_bytes)
+    frames = decode_batch(line, max_frames) if line.strip() else []
+    if rest.strip(b"\n"):
+        raise RemoteProtocolError(4400, ONE_LINE)
+    return frames
 
 
 class LinesDecoder(BatchDecoder):

@@ -5,6 +5,7 @@ Not a transport of its own: any POST may come as a form (docs/protocol.md §3.3)
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from ..core.carrier import Part
@@ -12,7 +13,7 @@ from ..core.errors import RemoteProtocolError
 from .base import Facts, Frame, Head, Transport
 from .script import ScriptStreamDecoder, document, join, quote
 
-__all__ = ["CONTENT_TYPE", "Form", "parse_fields", "parse_text_field"]
+__all__ = ["CONTENT_TYPE", "Form", "begun_field", "parse_fields", "parse_text_field"]
 
 CONTENT_TYPE = "application/x-www-form-urlencoded"
 # More fields than anybody's form has.
@@ -76,6 +77,13 @@ def parse_fields(text: bytes, *names: str) -> list[bytes | None]:
         if name in wanted:
             found[name] = value
     return [_decoded(name, found.get(name.encode())) for name in names]
+
+
+def begun_field(beginning: bytes, name: str) -> bytes | None:
+    """How the value of a field begins, decoded, in a form of which only the beginning has come; None where that does
+    not tell."""
+    found = re.search(rb"(?:^|&)%b=([^&%%]*(?:%%[0-9a-fA-F]{2}[^&%%]*)*)" % re.escape(name.encode()), beginning)
+    return None if found is None else _decoded(name, found[1])
 
 
 def parse_text_field(text: bytes, name: str) -> str | None:

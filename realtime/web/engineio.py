@@ -5,6 +5,7 @@ What is refused gets the protocol's own error, `{"code":n,"message":"…"}`.
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import json
 import math
@@ -20,8 +21,9 @@ from ..protocols.engineio.packets import Packet, decode
 from ..protocols.engineio.payloads import is_binary, jsonp, split, unwrap_form
 from ..server import Server
 from ..session import Endpoint, Session, SessionRequest
-from .backlog import Backlog, wait_for_packet
-from .door import Unreadable, preflight
+from .backlog import TURN, Backlog, wait_for_packet
+from .bodies import Unreadable, guard, turn_away
+from .door import preflight
 from .handshake import Gone, Incoming, left_behind, misfit, upgrade
 from .links import HeldLink, WebSocketLink
 from .origins import cors_headers
@@ -113,7 +115,7 @@ class EngineRoutes(PlainRoutes):
             return await self._handle(request, endpoint, options)
 
         for path in (options.route, f"{options.route}/"):
-            self._router.add_route("*", path, handle)
+            self._router.add_route("*", path, guard(self._server, handle))
 
     async def _handle(self, request: web.Request, endpoint: Endpoint, options: EngineIO) -> web.StreamResponse:
         try:
@@ -125,7 +127,7 @@ class EngineRoutes(PlainRoutes):
         except Unreadable as unreadable:
             self._server.refused(unreadable.refusal.code)
             response = _answer(request, Misuse.of(unreadable.refusal))
-            response.force_close()
+            return await turn_away(request, response, linger=not self._server.closing)
         except RemoteProtocolError as error:
             self._server.refused(error.close_code)
             status = 413 if error.close_code in (1009, 4413) else 400
@@ -136,7 +138,7 @@ class EngineRoutes(PlainRoutes):
 
     async def _serve(self, request: web.Request, endpoint: Endpoint, options: EngineIO) -> web.StreamResponse:
         try:
-            self._check_page(request)
+            self._check_page(request, scripted="j" in request.query)
         except Refusal as refusal:
             self._server.refused(refusal.code)
             response = _answer(request, Misuse(FORBIDDEN, status=403))
@@ -264,6 +266,10 @@ class EngineRoutes(PlainRoutes):
             # aiohttp takes what says nothing of itself for bytes; it is text.
             binary = request.headers.get("Content-Type", "").partition(";")[0].strip().lower() == OCTETS
             packets = split(machine.version, body, binary=binary)
+            for count, _ in enumerate(packets, 1):  # a payload is taken whole or not at all
+                if count % TURN == 0:
+                    await asyncio.sleep(0)
+                    machine.check_polling(now())
             carrier = Carrier(_codec(machine, POLLING, False), HeldLink(request), now())
             backlog = self._backlogs.get(session) or Backlog(session, machine, now, self._backlogs)
             await backlog.bring(carrier, packets, len(body))

@@ -60,7 +60,14 @@ class Proxies:
         return parsed is not None and any(parsed in network for network in self._networks)
 
     def origin(self, remote: str | None, host: str, scheme: str, headers: CIMultiDictProxy[str]) -> Origin:
-        """Where the request comes from, given what its connection and Host say."""
+        """Where the request comes from, given what its connection and Host say.
+
+        Who comes over IPv4 has an IPv4 address, also on a listener for both (`::ffff:192.0.2.1`, RFC 4291 §2.5.5.2).
+        """
+        if remote and ":" in remote:
+            parsed = _plain(remote)
+            if isinstance(parsed, IPv4Address):
+                remote = str(parsed)
         if not (self._networks or self._unix) or not self.trusts(remote):
             return Origin(remote, host, scheme)
         passed, hosts, schemes = _lists(headers)

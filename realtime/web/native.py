@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Sequence
+from functools import partial
 
 from aiohttp import WebSocketError, WSMsgType, web
 
@@ -30,9 +30,10 @@ from ..protocols.native import (
 from ..server import Server
 from ..session import Endpoint, Session
 from ..transports import TRANSPORTS, Facts, Frame, Transport
-from ..transports.batch import decode_body
-from ..transports.form import parse_fields, parse_text_field
-from .door import BROKEN_BODY, Door, Unreadable, preflight
+from ..transports.batch import decode_body, first_frame
+from ..transports.form import begun_field, parse_fields, parse_text_field
+from .bodies import Unreadable, turn_away
+from .door import Door, preflight
 from .forwarded import address_key
 from .handshake import Gone, Incoming, left_behind, misfit, still_there, upgrade
 from .links import PollLink, StreamLink, WebSocketLink, run_stream
@@ -46,9 +47,9 @@ from .replies import (
     Misasked,
     Reply,
     answer,
-    is_form,
     query_of,
     refused,
+    reply_by_script,
     reply_to_fields,
     respond,
 )
@@ -68,8 +69,6 @@ NO_AUTH_HERE = "auth data do not belong in a URL, which is logged: send them by 
 NEGOTIATE_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 # How long a stream that was only probed goes on.
 PROBE_SECONDS = 5.0
-# How long a body that was refused is still read, in seconds.
-LINGER = 1.0
 
 
 class NativeRoutes(Door):
@@ -135,7 +134,9 @@ class NativeRoutes(Door):
             return web.Response(status=400, text=f"{misasked}\n", headers=SAFE)
         except Unreadable as unreadable:
             self._server.refused(unreadable.refusal.code)
-            return await _last_answer(request, unreadable.refusal)
+            why = unreadable.refusal
+            response = answer(request, why.http_status, [refusal_frame(why)])
+            return await turn_away(request, response, linger=not self._server.closing)
         except Refusal as refusal:
             self._server.refused(refusal.code)
             return refused(request, refusal, reply=reply)
@@ -146,22 +147,41 @@ class NativeRoutes(Door):
 
     async def _reply(self, request: web.Request, name: str, config: Config) -> Reply:
         """How this request wants to be answered. Raises Misasked, RemoteProtocolError (4413) and Unreadable."""
-        if request.method == "GET" and name == "send":
-            if "callback" in request.query:
-                return reply_to_fields(CODECS["jsonp"], query_of(request))
-        elif request.method == "GET" and name in ("htmlfile", "jsonp"):
-            return reply_to_fields(CODECS[name], query_of(request))
-        elif request.method == "POST" and is_form(request) and (name == "send" or name in FORMS):
-            # Three bytes for one is the worst that percent-encoding does.
-            body = await self._whole_body(request, config, 3 * config.max_body + HEAD_SIZE)
-            return reply_to_fields(FORMS["long_polling" if name == "send" else name], body)
-        return Reply(CODECS[name]) if name in FORMS else PLAIN
+        codec = reply_by_script(request, name)
+        if codec is None:
+            return Reply(CODECS[name]) if name in FORMS else PLAIN
+        if request.method == "GET":
+            return reply_to_fields(codec, query_of(request))
+        # Three bytes for one is the worst that percent-encoding does.
+        least, most = (3 * size + HEAD_SIZE for size in (config.max_open_body, config.max_body))
+        body = await self._whole_body(request, config, least, partial(self._form_limit, least, most))
+        return reply_to_fields(codec, body)
+
+    def _limit(self, least: int, most: int, beginning: bytes) -> int:
+        """How large a batch may be that begins so: `most`, if it names a session that there is. Raises Refusal."""
+        frame = first_frame(beginning)
+        if not isinstance(frame, str) or frame[:1] not in ("r", "u"):
+            return least
+        try:
+            head = parse_head(frame)
+        except RemoteProtocolError:
+            return least
+        assert isinstance(head, RequestHead)
+        self._server.check_sid(head.sid)
+        return most
+
+    def _form_limit(self, least: int, most: int, beginning: bytes) -> int:
+        """The same for a form, whose callback may not be known yet: nothing is refused."""
+        try:
+            return self._limit(least, most, begun_field(beginning, "batch") or b"")
+        except Refusal:
+            return least
 
     def _admit(self, request: web.Request, name: str) -> Endpoint:
         """The endpoint, if this request may go there at all. Raises Refusal."""
         path = "/" + request.match_info["endpoint"]
         endpoint = self._server.endpoints.get(path)
-        self._check_page(request)
+        self._check_page(request, scripted=reply_by_script(request, name) is not None)
         if endpoint is None:
             raise Refusal(4406, f"there is no endpoint {path}")
         if name == "negotiate":
@@ -204,7 +224,7 @@ class NativeRoutes(Door):
         carrier = NumberedCarrier(reply.codec, link, self._server.clock.now())
         if isinstance(head, RequestHead) and head.gen == 0:
             raise RemoteProtocolError(4400, "u is for send; a poll starts with o or r")
-        session = await self._take_up(request, endpoint, carrier, head, _renewal(frames))
+        session = await self._take_up(request, endpoint, carrier, head, _renewal(frames, endpoint.config))
         machine = machine_of(session)
         newest = machine.carrier is carrier
         try:
@@ -239,10 +259,10 @@ class NativeRoutes(Door):
             first, frames = await self._frames(request, endpoint, reply)
             if first[:1] == "p":
                 return await self._probed(request, carrier, link, str(first), reply)
-            head = _head(request, first)
+            head = _head(request, first, endpoint.config)
             if isinstance(head, RequestHead) and head.gen == 0:
                 raise RemoteProtocolError(4400, "u is for send; a stream starts with o, r or p")
-            session = await self._take_up(request, endpoint, carrier, head, _renewal(frames))
+            session = await self._take_up(request, endpoint, carrier, head, _renewal(frames, endpoint.config))
             machine = machine_of(session)
             newest = machine.carrier is carrier
             if await self._feed(request, session, carrier, frames) != 200:
@@ -315,7 +335,7 @@ class NativeRoutes(Door):
             raise RemoteProtocolError(4400, "a send starts with u<sid>,<received>,<taken>,<first>")
         if request.method == "GET" and any(frame[:1] == "t" for frame in frames):
             raise RemoteProtocolError(4400, NO_AUTH_HERE)
-        session = await self._find(request, endpoint, head.sid, _renewal(frames))
+        session = await self._find(request, endpoint, head.sid, _renewal(frames, endpoint.config))
         machine = machine_of(session)
         now = self._server.clock.now()
         carrier = NumberedCarrier(reply.codec, PollLink(request), now)
@@ -337,7 +357,7 @@ class NativeRoutes(Door):
     ) -> tuple[Open | RequestHead, list[Frame]]:
         """The head and the other frames of a batch. Raises RemoteProtocolError (4400, 4413) and Unreadable."""
         first, frames = await self._frames(request, endpoint, reply)
-        return _head(request, first), frames
+        return _head(request, first, endpoint.config), frames
 
     async def _frames(self, request: web.Request, endpoint: Endpoint, reply: Reply) -> tuple[Frame, list[Frame]]:
         """The first and the other frames that a request brings, wherever it has them.
@@ -354,7 +374,8 @@ class NativeRoutes(Door):
             if len(batch) > config.max_body:
                 raise RemoteProtocolError(4413, f"the batch is above {config.max_body} bytes; split it")
         else:
-            batch = await self._whole_body(request, config, config.max_body)
+            least, most = config.max_open_body, config.max_body
+            batch = await self._whole_body(request, config, least, partial(self._limit, least, most))
         frames = decode_body(batch, max(config.max_batch, LEAST_BATCH), config.max_body)
         if not frames:
             raise RemoteProtocolError(4400, "an empty batch; one starts with o, r or u")
@@ -369,7 +390,8 @@ class NativeRoutes(Door):
         wrong = misfit(request, ws)
         if wrong is not None:
             if wrong.stripped:
-                self._server.note_failure(request.remote, "websocket", "a proxy took the Upgrade header out")
+                remote = self._origin(request).remote
+                self._server.note_failure(remote, "websocket", "a proxy took the Upgrade header out")
             refusal = Refusal(4400, f"no valid WebSocket handshake: {wrong.reason}")
             self._server.refused(refusal.code)
             return refused(request, refusal, wrong.headers)
@@ -390,7 +412,7 @@ class NativeRoutes(Door):
             self._silent.add(link)
             try:
                 async with asyncio.timeout(config.open_timeout):
-                    head = await self._first(request, incoming, link)
+                    head = await self._first(request, incoming, link, config.max_auth_size)
             finally:
                 self._silent.discard(link)
             if head is not None:
@@ -423,14 +445,16 @@ class NativeRoutes(Door):
                 self._links.discard(link)
         return ws
 
-    async def _first(self, request: web.Request, incoming: Incoming, link: WebSocketLink) -> Open | RequestHead | None:
+    async def _first(
+        self, request: web.Request, incoming: Incoming, link: WebSocketLink, max_auth: int
+    ) -> Open | RequestHead | None:
         """The open in the URL, or else the first frame behind any probes; None when the peer leaves.
 
         Raises RemoteProtocolError (4400).
         """
         text = parse_text_field(query_of(request), "open")
         if text is not None:
-            head: Open | RequestHead = parse_open(text)
+            head: Open | RequestHead = parse_open(text, max_auth)
             _check_url(head)
             return head
         while True:
@@ -442,7 +466,7 @@ class NativeRoutes(Door):
                 if frame[0] == "p" and link.writable:
                     link.write([CODECS["websocket"].pong(frame[1:65])])
                 continue  # unnumbered frames that say nothing here, or that nobody knows yet
-            head = parse_head(frame)
+            head = parse_head(frame, max_auth)
             if isinstance(head, RequestHead) and head.gen == 0:
                 raise RemoteProtocolError(4400, "a WebSocket starts with o (open) or r (attach)")
             return head
@@ -521,7 +545,7 @@ class NativeRoutes(Door):
         machine = machine_of(session)
         choices = server.negotiate(endpoint, facts, head.transports, head.failed, head.tried, carrier.codec.name)
         if len(server) > known:
-            server.decided(session, choices, head.failed)
+            server.decided(session, choices)
         codec = carrier.codec
         assert isinstance(codec, NativeCodec)
 
@@ -544,7 +568,7 @@ class NativeRoutes(Door):
         session = await self._server.route(sid)
         if session.path != endpoint.path or not isinstance(session._machine, NumberedMachine):
             raise Refusal(4404, f"no such session at {endpoint.path}", scope="session")
-        facts = self._facts(request, request.match_info["transport"], session.request.auth)
+        facts = self._facts(request, request.match_info["transport"], session.request.raw_auth)
         try:
             await self._server.admit(session, facts)
         except Refusal as refusal:
@@ -552,7 +576,7 @@ class NativeRoutes(Door):
                 raise
             facts = facts.renewed(renewal.auth)
             await self._server.admit(session, facts)
-            session.request.auth = renewal.auth
+            session.request.raw_auth = renewal.auth
         return session
 
     async def _feed(
@@ -612,7 +636,7 @@ class NativeRoutes(Door):
 
     def _stop(self) -> None:
         """Shutting down: nobody is waited for who has not said which session it wants."""
-        self._stop_reading()
+        self._bodies.stop()
         for link in self._links:
             link.listen()
         for probe in tuple(self._probes):
@@ -629,18 +653,18 @@ def machine_of(session: Session) -> NumberedMachine:
     return machine
 
 
-def _renewal(frames: Sequence[Frame]) -> Renewal | None:
+def _renewal(frames: Sequence[Frame], config: Config) -> Renewal | None:
     """The fresh auth data directly behind the head of a batch. What cannot be read is none: it ends the session when
     it is fed."""
     try:
-        return parse_renewal(frames[0]) if frames else None
+        return parse_renewal(frames[0], config.max_auth_size) if frames else None
     except RemoteProtocolError:
         return None
 
 
-def _head(request: web.Request, first: Frame) -> Open | RequestHead:
+def _head(request: web.Request, first: Frame, config: Config) -> Open | RequestHead:
     """The head of a request, of which nothing secret stood in a URL. Raises RemoteProtocolError (4400)."""
-    head = parse_head(first)
+    head = parse_head(first, config.max_auth_size)
     if request.method == "GET":
         _check_url(head)
     return head
@@ -668,21 +692,6 @@ def _turned_away(request: web.Request, name: str, refusal: Refusal, reply: Reply
     if refusal.code == 4403:
         headers["Vary"] = "Origin"
     return refused(request, refusal, headers, cors=refusal.code != 4403, reply=reply)
-
-
-async def _last_answer(request: web.Request, refusal: Refusal) -> web.Response:
-    """Answers here and now, and closes. aiohttp itself would read on for ten seconds, and log what it meets there."""
-    response = answer(request, refusal.http_status, [refusal_frame(refusal)])
-    response.force_close()
-    with contextlib.suppress(TimeoutError, *BROKEN_BODY):
-        await response.prepare(request)
-        await response.write_eof()
-        # Closing upon what was not read would reset the connection, and the answer might be lost.
-        async with asyncio.timeout(0 if refusal.code == 4503 else LINGER):
-            async for _ in request.content.iter_any():
-                pass
-    request.protocol.force_close()
-    return response
 
 
 def _refuse_websocket(link: Link, refusal: Refusal) -> None:

@@ -2,7 +2,8 @@
 
 A browser says where a page comes from by Origin, else Sec-Fetch-Site, else Referer; that is compared with the host the
 request asked for. What any site could have brought about must not live on ambient credentials: such a request is
-*anonymous*, and the application sees it without its cookies.
+*anonymous*, and the application sees it without what a browser adds by itself. What any page can read, because the
+answer is a script or a document, is not given to a request that says nothing of its page.
 """
 
 from __future__ import annotations
@@ -14,11 +15,38 @@ from urllib.parse import urlsplit
 
 from ..core.errors import LocalProtocolError
 
-__all__ = ["Admission", "asked_headers", "asker", "check_origins", "cors_headers", "judge"]
+__all__ = [
+    "Admission",
+    "asked_headers",
+    "asker",
+    "check_origins",
+    "cors_headers",
+    "judge",
+    "shows_page",
+    "without_ambient",
+]
 
 ANY = "*"
 NULL = "null"  # files, sandboxed frames, and whatever else has no origin of its own
 _PORTS = {"http": "80", "https": "443", "ws": "80", "wss": "443"}
+# What says where a page comes from, in the order in which it counts.
+SIGNS = ("Origin", "Sec-Fetch-Site", "Referer")
+# What browsers answer by themselves when a server or a proxy asks for it (RFC 9110 §11, and what came before). They
+# never make up any other scheme: a Bearer token was put there by whoever made the request.
+AMBIENT_SCHEMES = frozenset(
+    (
+        b"basic",
+        b"digest",
+        b"hoba",
+        b"kerberos",
+        b"mutual",
+        b"nego2",
+        b"negotiate",
+        b"ntlm",
+        b"scram-sha-1",
+        b"scram-sha-256",
+    )
+)
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(?:[a-z0-9._~-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
 
 
@@ -49,8 +77,9 @@ def check_origins(allowed: tuple[str, ...] | str) -> frozenset[str]:
     return frozenset(origins)
 
 
-def judge(headers: Mapping[str, str], host: str, allowed: frozenset[str]) -> Admission:
-    """Whether a request for `host` may come in, and how."""
+def judge(headers: Mapping[str, str], host: str, allowed: frozenset[str], *, scripted: bool = False) -> Admission:
+    """Whether a request for `host` may come in, and how. `scripted`: the answer is a script or a document, which any
+    page can read or be told, so that a request has to show that its page is an allowed one."""
     elsewhere = Admission.ANONYMOUS if ANY in allowed else Admission.REFUSED
     origin = headers.get("Origin")
     if origin is None:
@@ -59,7 +88,8 @@ def judge(headers: Mapping[str, str], host: str, allowed: frozenset[str]) -> Adm
             return Admission.KNOWN
         referer = headers.get("Referer")
         if referer is None:
-            return Admission.ANONYMOUS if site is None else elsewhere
+            # Over plain http, and with a Referrer-Policy, a script tag of any page shows none of the three.
+            return Admission.ANONYMOUS if site is None and not scripted else elsewhere
         origin = _origin_of(referer)
         if site is not None:
             # It says that the page is another's, and not whose: a script tag or an iframe of an allowed page has only
@@ -70,6 +100,24 @@ def judge(headers: Mapping[str, str], host: str, allowed: frozenset[str]) -> Adm
     if (origin in allowed and origin != ANY) or _same_host(origin, host):
         return Admission.KNOWN
     return elsewhere
+
+
+def shows_page(headers: Mapping[str, str]) -> bool:
+    """Whether a request says anything of the page that made it."""
+    return any(name in headers for name in SIGNS)
+
+
+def without_ambient(raw_headers: tuple[tuple[bytes, bytes], ...]) -> tuple[tuple[bytes, bytes], ...]:
+    """The headers without what a browser adds by itself, whichever page made it send the request: cookies, and the
+    credentials of a log-in that the browser asked for. (What it cannot add, such as a Bearer token, stays.)"""
+    return tuple(header for header in raw_headers if not _is_ambient(*header))
+
+
+def _is_ambient(name: bytes, value: bytes) -> bool:
+    name = name.lower()
+    if name == b"authorization":
+        return not AMBIENT_SCHEMES.isdisjoint(value.lower().split(None, 1)[:1])
+    return name in (b"cookie", b"proxy-authorization")
 
 
 def asker(headers: Mapping[str, str], host: str) -> str | None:

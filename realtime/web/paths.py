@@ -14,6 +14,7 @@ from yarl import URL
 
 from ..server import Server
 from ..session import Endpoint
+from .bodies import guard
 from .raw import RawRoutes
 from .sockjs import SockJSRoutes
 
@@ -30,8 +31,8 @@ class EndpointPaths(AbstractResource):
         self._raw = raw
         self._sockjs = sockjs
         self._routes: list[AbstractRoute] = [
-            ResourceRoute("*", self._handle_raw, self),
-            ResourceRoute("*", self._handle_sockjs, self),
+            ResourceRoute("*", guard(server, self._handle_raw), self),
+            ResourceRoute("*", guard(server, self._handle_sockjs), self),
         ]
 
     async def resolve(self, request: web.Request) -> tuple[UrlMappingMatchInfo | None, set[str]]:

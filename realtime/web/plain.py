@@ -7,7 +7,7 @@ answered, until the inbox has taken what came.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -38,7 +38,7 @@ class Wire(NamedTuple):
     """A protocol on a WebSocket."""
 
     codec: Codec
-    parse: Callable[[str | bytes], Sequence[str | bytes]]  # the messages of one WebSocket message
+    parse: Callable[[str | bytes], Iterable[str | bytes]]  # the messages of one WebSocket message
     kind: Callable[..., PlainMachine]
     max_size: int  # of one WebSocket message, in bytes
     subprotocols: tuple[str, ...] = ()  # RFC 6455's, which clients may choose among
@@ -50,6 +50,7 @@ class Turns:
     def __init__(self) -> None:
         self.lock = asyncio.Lock()
         self.waiting = 0
+        self.size = 0  # of the bodies that wait, in bytes
 
 
 def machine_of(session: Session) -> PlainMachine:
@@ -115,18 +116,20 @@ class PlainRoutes(Door):
         server.authorized(session, facts)
         return session
 
-    async def _feed(self, session: Session, messages: Sequence[str | bytes]) -> bool:
+    async def _feed(self, session: Session, messages: Iterable[str | bytes], kept: int = 0) -> bool:
         """Gives messages to a session, waiting for room; False when it takes no more.
 
-        Raises RemoteProtocolError for one that is too large or too fast, and Refusal when too many wait.
+        So long `kept` bytes are kept for them. Raises RemoteProtocolError for one that is too large or too fast, and
+        Refusal when too many wait, or too much.
         """
         turns = self._turns.get(session)
         if turns is None:
             turns = self._turns[session] = Turns()
-        if turns.waiting >= MAX_WAITING:
-            raise Refusal(4429, "too many requests wait for room in this session; send one after another")
         machine = machine_of(session)
+        if turns.waiting >= MAX_WAITING or (turns.waiting and turns.size + kept > machine.config.max_body):
+            raise Refusal(4429, "too many requests wait for room in this session; send one after another")
         turns.waiting += 1
+        turns.size += kept
         try:
             async with turns.lock:
                 for message in messages:
@@ -136,6 +139,7 @@ class PlainRoutes(Door):
                     machine.receive(message, size, self._server.clock.now())
         finally:
             turns.waiting -= 1
+            turns.size -= kept
         return True
 
     async def _websocket(
@@ -174,6 +178,8 @@ class PlainRoutes(Door):
                 machine.fail(error, now())
                 return
             try:
+                if messages == []:
+                    machine.inbox.other(now())
                 await self._feed(session, messages)
             except RemoteProtocolError as error:
                 machine.fail(error, now())
@@ -216,8 +222,8 @@ class PlainRoutes(Door):
                     if not carrier.over:
                         await take(message.data)
                 elif message.type is WSMsgType.PING or message.type is WSMsgType.PONG:
-                    if machine is not None:
-                        machine.heard(carrier, now())
+                    if machine is not None and not self._heard(machine, carrier):
+                        continue
                     if message.type is WSMsgType.PING and link.writable:  # not to a peer that does not read
                         link.write([frame_header(FIN_PONG, len(message.data)) + message.data])
                 else:
@@ -237,9 +243,20 @@ class PlainRoutes(Door):
             finally:
                 self._links.discard(link)
 
+    def _heard(self, machine: PlainMachine, carrier: Carrier) -> bool:
+        """A ping or a pong has come. False when those are too many, which ends the session."""
+        now = self._server.clock.now()
+        machine.heard(carrier, now)
+        try:
+            machine.inbox.other(now)
+        except RemoteProtocolError as error:
+            machine.fail(error, now)
+            return False
+        return True
+
     def _stop(self) -> None:
         """Shutting down: closing handshakes are still read, bodies are not."""
-        self._stop_reading()
+        self._bodies.stop()
         for link in self._links:
             link.listen()
 

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from ..core.errors import LocalProtocolError
 from ..server import Server
+from .bodies import guard
 from .bundle import Bundle
 from .engineio import EngineRoutes
 from .native import NativeRoutes
@@ -53,11 +54,13 @@ def setup(app: web.Application, server: Server, *, prefix: str = "/realtime") ->
     app.router.register_resource(EndpointPaths(prefix, server, raw, SockJSRoutes(server, raw)))
     # `.+` takes the longest endpoint path; what follows is always /v<version>/<transport>. (The slash stays outside:
     # a pattern has to start with one, and the prefix may be empty.)
-    app.router.add_route("*", prefix + r"/{endpoint:.+}/v{version:[0-9]+}/{transport:[^/]+}", routes.handle)
-    app.router.add_route("*", prefix + r"/{endpoint:.+}/negotiate", routes.explain)
+    app.router.add_route(
+        "*", prefix + r"/{endpoint:.+}/v{version:[0-9]+}/{transport:[^/]+}", guard(server, routes.handle)
+    )
+    app.router.add_route("*", prefix + r"/{endpoint:.+}/negotiate", guard(server, routes.explain))
     engine = EngineRoutes(server, app.router)
     scripts = app.router.add_resource(f"{prefix}/{FILE}")
-    scripts.add_route("*", BUNDLE.serve)
+    scripts.add_route("*", guard(server, BUNDLE.serve))
     app.setdefault(SCRIPTS, {})[prefix] = scripts
 
     async def start(app: web.Application) -> None:

@@ -30,6 +30,7 @@ __all__ = [
     "is_form",
     "query_of",
     "refused",
+    "reply_by_script",
     "reply_to_fields",
     "respond",
 ]
@@ -40,6 +41,10 @@ FORMS = {
     name: NativeCodec(Form(transport))
     for name, transport in TRANSPORTS.items()
     if transport.shape is Shape.POLL and transport.method == "POST"
+}
+# What a GET is answered by a script, by the last part of its URL; a send only where it names a function.
+SCRIPTS = {name: codec for name, codec in CODECS.items() if codec.transport.lays == "script"} | {
+    "send": CODECS["jsonp"]
 }
 # Also on answers that have no body.
 SAFE = {"Cache-Control": "no-store, no-transform", "X-Content-Type-Options": "nosniff"}
@@ -64,6 +69,15 @@ class Misasked(Exception):
 def is_form(request: web.Request) -> bool:
     """Whether an HTML form made this request."""
     return request.headers.get("Content-Type", "").partition(";")[0].strip().lower() == CONTENT_TYPE
+
+
+def reply_by_script(request: web.Request, name: str) -> NativeCodec | None:
+    """The framing of an answer that is a script or a document, if this request gets one: any page can read those."""
+    if request.method == "GET":
+        return SCRIPTS.get(name) if name != "send" or "callback" in request.query else None
+    if request.method == "POST" and is_form(request):
+        return FORMS.get("long_polling" if name == "send" else name)
+    return None
 
 
 def query_of(request: web.Request) -> bytes:

@@ -12,7 +12,7 @@ import secrets
 from email.utils import formatdate
 from functools import partial
 from time import time
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import urlsplit
 
 from aiohttp import web
 
@@ -33,11 +33,11 @@ from ..protocols.sockjs import (
 from ..server import Server
 from ..session import Endpoint, Session, SessionRequest
 from ..transports.sockjs import NOT_CACHED
+from .bodies import Unreadable, turn_away
 from .conditions import Precondition, weigh
-from .door import Unreadable
 from .handshake import Gone, Misfit, left_behind
 from .links import HeldLink, StreamLink, run_stream
-from .origins import ANY, NULL, asked_headers, cors_headers
+from .origins import ANY, NULL, asked_headers, cors_headers, without_ambient
 from .plain import PlainRoutes, Wire, machine_of
 from .raw import RawRoutes
 from .replies import is_form
@@ -46,8 +46,12 @@ from .watch import Watch
 __all__ = ["SockJSRoutes"]
 
 YEAR = 31_536_000
-TEXT = {"Content-Type": "text/plain; charset=UTF-8", "X-Content-Type-Options": "nosniff"}
+NOSNIFF = {"X-Content-Type-Options": "nosniff"}
+SAFE = dict([NOT_CACHED]) | NOSNIFF
+TEXT = {"Content-Type": "text/plain; charset=UTF-8"} | SAFE
 SENDS = {"xhr_send": "xhr", "jsonp_send": "jsonp"}  # and the receivers that they go with
+# What script tags, frames and forms ask: any page can read the answers of the former, and send the last.
+SCRIPTED = {path for path, codec in CODECS.items() if codec.framing.scripted} | {"jsonp_send"}
 # Which transports of the house a SockJS client's stand for: Config.transports allows them by the same names.
 IFRAME = re.compile(r"/iframe[0-9\-.a-z_]*\.html")
 SESSION = re.compile(r"/([^/.]+)/([^/.]+)/([a-z_]+)")
@@ -87,8 +91,7 @@ class SockJSRoutes(PlainRoutes):
         except Unreadable as unreadable:
             self._server.refused(unreadable.refusal.code)
             response = _text(unreadable.refusal.http_status, unreadable.refusal.reason)
-            response.force_close()
-            return response
+            return await turn_away(request, response, linger=not self._server.closing)
         except Gone:
             return left_behind()
         except Refusal as refusal:
@@ -102,7 +105,10 @@ class SockJSRoutes(PlainRoutes):
         if rest in ("", "/"):
             return _text(200, "Welcome to SockJS!") if method in ("GET", "HEAD") else _not_allowed("GET")
         if IFRAME.fullmatch(rest):
-            return self._iframe(request, options) if method in ("GET", "HEAD") else _not_allowed("GET")
+            if method not in ("GET", "HEAD"):
+                return _not_allowed("GET")
+            self._check_page(request, scripted=True)
+            return self._iframe(request, options)
         if rest == "/websocket":
             return await self._raw.handle(request, endpoint) if method == "GET" else _not_allowed("GET")
         if rest == "/info":
@@ -127,7 +133,7 @@ class SockJSRoutes(PlainRoutes):
             return _preflight(request, allowed)
         if request.method != method:
             return _not_allowed(allowed)
-        self._check_page(request)
+        self._check_page(request, scripted=path in SCRIPTED)
         facts = self._facts(request, CODECS[SENDS.get(path, path)].name, None)
         if path == "websocket":
             kind = partial(_machine, options)
@@ -242,9 +248,11 @@ class SockJSRoutes(PlainRoutes):
                 await self._server.admit(session, facts)
                 # Three bytes for one is the worst that percent-encoding does.
                 body = await self._whole_body(request, config, 3 * config.max_body if form else config.max_body)
-                messages = parse_form(_fields(body)) if form else parse_body(body)
+                size = len(body)
+                messages = parse_form(body) if form else parse_body(body)
+                del body  # what is kept while it waits for room is what the messages are made of
                 try:
-                    await self._feed(session, messages)
+                    await self._feed(session, messages, size)
                 except RemoteProtocolError as error:
                     machine_of(session).fail(error, self._server.clock.now())
                     raise
@@ -261,17 +269,16 @@ class SockJSRoutes(PlainRoutes):
         else:
             response = web.Response(body=b"ok", headers=TEXT)  # Konqueror did strange things on 204
         response.headers.update(headers)
-        response.headers[NOT_CACHED[0]] = NOT_CACHED[1]
         return response
 
     # -- what is no session ----------------------------------------------------------------------------------------
 
-    def _facts(self, request: web.Request, transport: str, auth: object) -> SessionRequest:
+    def _facts(self, request: web.Request, transport: str, raw_auth: bytes | None) -> SessionRequest:
         """What the application is shown. Behind our own iframe page is a page that nobody knows: where any may connect,
-        its requests come without cookies, as if it had asked itself."""
-        facts = super()._facts(request, transport, auth)
+        its requests come without cookies and log-ins, as if it had asked itself."""
+        facts = super()._facts(request, transport, raw_auth)
         if ANY in self._origins and _is_framed(request):
-            facts.raw_headers = tuple(header for header in facts.raw_headers if header[0].lower() != b"cookie")
+            facts.raw_headers = without_ambient(facts.raw_headers)
         return facts
 
     def _info(self, request: web.Request, endpoint: Endpoint, options: SockJS) -> web.Response:
@@ -282,7 +289,7 @@ class SockJSRoutes(PlainRoutes):
             "origins": ["*:*"],
             "entropy": secrets.randbits(32),
         }
-        response = web.json_response(told, headers={NOT_CACHED[0]: NOT_CACHED[1], "X-Content-Type-Options": "nosniff"})
+        response = web.json_response(told, headers=SAFE)
         response.headers["Content-Type"] = "application/json; charset=UTF-8"
         response.headers.update(_cors(request))
         return response
@@ -291,7 +298,10 @@ class SockJSRoutes(PlainRoutes):
         """The page that brings a client into our origin. It speaks for whoever frames it: only allowed pages may."""
         page = iframe_page(options)
         etag = f'"{hashlib.sha256(page).hexdigest()[:32]}"'
-        headers = _cacheable() | {"ETag": etag, "Referrer-Policy": "same-origin", "X-Content-Type-Options": "nosniff"}
+        headers = _cacheable() | {"ETag": etag, "Referrer-Policy": "same-origin"}
+        # The document wants it kept for a year. It is, and asked about each time: the script that it loads may be
+        # another by then (client_url), and so may be who is allowed to frame it.
+        headers["Cache-Control"] += ", no-cache"
         if ANY not in self._origins:
             ancestors = " ".join(("'self'", *sorted(self._origins - {NULL})))
             headers["Content-Security-Policy"] = f"frame-ancestors {ancestors}"
@@ -317,24 +327,17 @@ def _is_framed(request: web.Request) -> bool:
     return IFRAME.fullmatch(path, path.rfind("/")) is not None if path else False
 
 
-def _fields(body: bytes) -> list[tuple[str, str]]:
-    try:
-        return parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=16)
-    except ValueError:
-        return []
-
-
 def _text(status: int, text: str) -> web.Response:
     return web.Response(status=status, body=f"{text}\n".encode(), headers=TEXT)
 
 
 def _not_allowed(methods: str) -> web.Response:
     """405, without a type and a body."""
-    return web.Response(status=405, headers={"Allow": methods})
+    return web.Response(status=405, headers={"Allow": methods} | SAFE)
 
 
 def _cacheable() -> dict[str, str]:
-    return {"Cache-Control": f"public, max-age={YEAR}", "Expires": formatdate(time() + YEAR, usegmt=True)}
+    return {"Cache-Control": f"public, max-age={YEAR}", "Expires": formatdate(time() + YEAR, usegmt=True)} | NOSNIFF
 
 
 def _cors(request: web.Request) -> dict[str, str]:

@@ -102,6 +102,18 @@ def test_messages_may_go_right_behind_the_open_within_the_initial_window() -> No
     assert link.said == ["m16", "m17", "m18", "m19", "a0,0"]
 
 
+def test_a_message_larger_than_the_initial_window_waits_for_o() -> None:
+    machine, _ = client()
+    carrier, link = duplex()
+    machine.start(carrier, 0.0)
+    send(machine, "x" * (INITIAL_WINDOW.size + 1), "y")
+    machine.flush(0.0)
+    assert link.said == []
+    machine.opened(carrier, "s1", WIDE, 0, 0, 1.0)
+    machine.flush(1.0)
+    assert [len(str(said)) for said in link.said][:2] == [INITIAL_WINDOW.size + 2, 2]
+
+
 def test_an_attach_says_what_was_received_and_starts_at_the_lowest_not_acked() -> None:
     machine, _, carrier, _ = opened()
     send(machine, "a", "b", "c")

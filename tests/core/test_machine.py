@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from realtime.core.carrier import Carrier
 from realtime.core.errors import LocalProtocolError, RemoteProtocolError, SessionClosed
 from realtime.core.frames import Dropped, Outgoing, Window
 from realtime.core.lifecycle import State
-from realtime.core.machine import FOREVER, SessionMachine, check_close_code
+from realtime.core.machine import FOREVER, SessionMachine, check_close_code, label_of
 
 from .fakes import SMALL, WIDE, Diary, FakeLink, duplex, life, texts
 
@@ -212,4 +214,7 @@ def test_repr() -> None:
     machine.flush(0.0)
     assert repr(machine) == "<Machine (no sid) open gen=0 in=1,0 out=0/1>"
     machine.sid = "s1"
-    assert repr(machine).startswith("<Machine s1 open")
+    assert repr(machine).startswith(f"<Machine {machine.label} open")
+    assert re.fullmatch("[0-9a-f]{12}", machine.label)
+    assert machine.label == label_of("s1") != label_of("s2")
+    assert label_of("") == ""

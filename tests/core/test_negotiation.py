@@ -137,7 +137,9 @@ def test_reasons_are_in_words() -> None:
     )
     choices = {choice.name: choice for choice in negotiate(KNOWN, KNOWN, KNOWN[:-1], "long_polling", evidence, NOW)}
     assert choices["websocket"].reason == "the client says it failed 4 s ago: answered with HTTP 403"
+    assert choices["websocket"].reason_for_others == "the client says it failed 4 s ago: in its own words"
     assert choices["sse"].reason == "failed 10 s ago for a client of this network: cut after 0.2 s"
+    assert choices["sse"].reason_for_others == choices["sse"].reason
     assert choices["polling"].reason == "the client does not name it"
     assert choices["xhr_streaming"].reason == "allowed here, and the client can run it"
     assert choices["sse"].as_dict() == {
@@ -155,6 +157,8 @@ def test_reasons_are_in_words() -> None:
     ("address", "network"),
     [
         ("192.0.2.77", "192.0.2.0/24"),
+        ("::ffff:192.0.2.77", "192.0.2.0/24"),
+        ("::FFFF:c000:24d", "192.0.2.0/24"),
         ("2001:db8:1:2::3", "2001:db8:1::/48"),
         ("fe80::1%eth0", "fe80::/48"),
         ("unix", ""),

@@ -6,7 +6,7 @@ import pytest
 
 from realtime.core.errors import RemoteProtocolError
 from realtime.core.frames import Outgoing, Window
-from realtime.core.outbox import Outbox
+from realtime.core.outbox import MOST_OUTSTANDING, Outbox
 
 from .fakes import contents, texts
 
@@ -370,3 +370,17 @@ def test_notes_and_closes_are_no_messages_but_an_empty_message_is_one() -> None:
     box.append(Outgoing.close(1000, "bye"))
     give(box, 1)
     assert (box.last, box.messages, box.notes, box.total) == (3, 1, 2, 0)
+
+
+def test_of_a_huge_window_so_much_is_used() -> None:
+    box = Outbox(Window(2**53 - 1, 2**53 - 1), 10, 1000)
+    assert box.window == Window(MOST_OUTSTANDING, 2**53 - 1)
+    for number in range(1, MOST_OUTSTANDING + 2):
+        box.append(Outgoing.message("x"))
+        box.peek(number, 1, 100)
+        box.acknowledge(min(number, MOST_OUTSTANDING), 0)
+    assert (box.last, box.unnumbered, len(box._sizes)) == (MOST_OUTSTANDING, 1, MOST_OUTSTANDING)
+    box.acknowledge(MOST_OUTSTANDING, 1)
+    assert box.pending(1)
+    box.window = Window(5, 2**53 - 1)
+    assert box.window == Window(5, 2**53 - 1)

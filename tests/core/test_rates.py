@@ -103,3 +103,20 @@ def test_memory_is_bounded_whoever_comes() -> None:
     assert len(opens) == 10
     assert opens.take("999", 0.0) > 0  # the latest are remembered
     assert opens.take("5", 0.0) == 0.0
+
+
+def test_what_is_no_message_has_its_own_bucket() -> None:
+    config = Config(max_message_rate=2, rate_burst=2, max_queue=16)
+    meter = Meter.of(config, 0.0)
+    assert meter is not None
+    for _ in range(4 + 16):
+        meter.charge_other(0.0)
+    assert meter.charge(1, 0.0) == 0.0
+    with pytest.raises(RemoteProtocolError, match="no message") as caught:
+        meter.charge_other(0.0)
+    assert caught.value.close_code == 1008
+    meter.charge_other(2.0)
+    only = Meter.of(Config(max_byte_rate=1e9), 0.0)
+    assert only is not None
+    for _ in range(1000):
+        only.charge_other(0.0)

@@ -170,7 +170,7 @@ class House:
         assert isinstance(routes, NativeRoutes)
         assert len(routes._links) == 1
         assert not routes._silent
-        assert not routes._reading
+        assert not routes._bodies._reading
 
 
 async def _nowhere(request: web.Request) -> web.Response:

@@ -60,7 +60,7 @@ def strange_path(dice: Dice) -> str:
 def _headers(dice: Dice) -> list[str]:
     """What may stand in any request."""
     if dice.chance(0.5):
-        return ["Host: h"]
+        return ["Host: h", "Referer: http://h/page"] if dice.chance(0.7) else ["Host: h"]
     lines = []
     if dice.chance(0.96):
         lines.append("Host: " + (dice.choice(("", "h:80", "H", "[::1]:1", "h h", "é")) if dice.chance(0.1) else "h"))

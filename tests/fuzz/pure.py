@@ -102,7 +102,7 @@ def _heads(dice: Dice) -> None:
     try:
         parse_open(frame[1:] if dice.chance(0.8) else "[" * 100_000)
     except RemoteProtocolError as error:
-        _says(error, 4400)
+        _says(error, 4400, 4413)
 
 
 def _refusals(dice: Dice) -> None:

@@ -10,6 +10,7 @@ import re
 from realtime.core.errors import http_status
 from realtime.transports import TRANSPORTS
 from realtime.transports.batch import decode_batch
+from realtime.web.bodies import PACKED
 
 __all__ = ["Finding", "judge", "sid_of"]
 
@@ -131,6 +132,8 @@ def _ours(status: int, content_type: str, body: bytes, whole: bool) -> None:
         _script(status, body)
         return
     if status == 400 and SENTENCE.fullmatch(body):
+        return
+    if status == 415 and body in (b"", f"{PACKED}\n".encode()):
         return
     if stream is None and content_type != "text/plain; charset=utf-8":
         raise Finding(f"Content-Type {content_type!r}")

@@ -46,6 +46,30 @@ async def test_what_the_server_is_told_of_the_client(name: str, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("name", BOXES)
+async def test_no_client_says_which_host_is_ours(name: str, tmp_path: Path) -> None:
+    """Its own X-Forwarded-Host and Forwarded do not get through, where the proxy is believed."""
+    told: list[realtime.SessionRequest] = []
+    rt = realtime.Server(trusted_proxies="127.0.0.1")
+
+    @rt.endpoint("/watch")
+    async def watch(session: realtime.Session) -> None:
+        told.append(session.request)
+
+    written = {"X-Forwarded-Host": "evil.example", "Forwarded": "for=6.6.6.6;host=evil.example;proto=https"}
+    async with serve(rt) as server:
+        assert server.port is not None
+        async with standing(name, server.port, tmp_path) as url, aiohttp.ClientSession() as http:
+            asked = f"{url}/realtime/watch/v1/polling"
+            async with http.post(asked, data="[]", headers=written | {"Origin": "http://evil.example"}) as no:
+                assert no.status == 403
+            headers = written | {"Origin": url}
+            async with realtime.connect(f"{url}/realtime/watch", transports=["polling"], headers=headers):
+                pass
+    (request,) = told
+    assert (request.host, request.scheme, request.remote) == (url.removeprefix("http://"), "http", "127.0.0.1")
+
+
+@pytest.mark.parametrize("name", BOXES)
 async def test_the_largest_message_fits(name: str, tmp_path: Path) -> None:
     """A message of max_size, each character escaped to six."""
     rt = realtime.Server()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -138,7 +139,7 @@ def test_an_open_says_auth_only_where_there_is_some() -> None:
     frame = open_frame(NONCE, 1, Window(16, 65_536), ["websocket"])
     assert json.loads(frame[1:]) == {"nonce": NONCE, "gen": 1, "window": [16, 65_536], "transports": ["websocket"]}
     frame = open_frame(NONCE, 1, Window(16, 65_536), [], {"token": "é"})
-    assert parse_open(frame[1:]) == Open(NONCE, 1, Window(16, 65_536), (), {"token": "é"})
+    assert parse_open(frame[1:]) == Open(NONCE, 1, Window(16, 65_536), (), '{"token":"é"}'.encode())
 
 
 @pytest.mark.parametrize(("auth", "error"), [(object(), TypeError), ({1, 2}, TypeError), (float("nan"), ValueError)])
@@ -149,8 +150,52 @@ def test_auth_that_is_no_json(auth: object, error: type[Exception]) -> None:
 
 def test_an_open_nested_too_deeply() -> None:
     with pytest.raises(RemoteProtocolError, match="not JSON") as caught:
-        parse_open('{"auth":' + "[" * 100_000)
+        parse_open('{"auth":' + "[" * 10_000)
     assert caught.value.close_code == 4400
+
+
+@pytest.mark.parametrize(
+    ("members", "auth"),
+    [
+        ('"auth":[1e400, "\\ud800", {} ]', '[1e400, "\\ud800", {} ]'),
+        ('"auth" : 1 , "auth"\n:\t{"auth":[2]} ', '{"auth":[2]}'),
+        ('"a":{"auth":1},"b":"auth","auth":"}"', '"}"'),
+        ('"auth":1,"auth":null', None),
+        ('"\\u0061uth":"\ud800é"', '"\ud800é"'),
+    ],
+)
+def test_auth_is_kept_as_it_came(members: str, auth: str | None) -> None:
+    head = f'{{"nonce":"{NONCE}","gen":1,"window":[1,1],'
+    for text in (head + members + "}", f" {head} {members} }} "):
+        assert parse_open(text).auth == (None if auth is None else auth.encode("utf-8", "surrogatepass"))
+
+
+def test_how_much_an_open_may_say() -> None:
+    members = {"nonce": NONCE, "gen": 1, "window": [1, 1]}
+    assert parse_open(json.dumps(members | {"auth": "é" * 499}, ensure_ascii=False), 1000).auth is not None
+    wrong: tuple[Any, ...] = ("é" * 500, "x" * 999, [{}] * 251)
+    for auth in wrong:
+        with pytest.raises(RemoteProtocolError, match="max_auth_size=1000") as caught:
+            parse_open(json.dumps(members | {"auth": auth}, ensure_ascii=False), 1000)
+        assert (caught.value.close_code, caught.value.http_status) == (4413, 413)
+    parse_open(json.dumps(members | {"other": "x" * 32_000}), 1000)
+    for name in ("other", "auth"):  # not parsed
+        with pytest.raises(RemoteProtocolError, match="the open is above 32768 characters") as caught:
+            parse_open(json.dumps(members | {name: [{}] * 20_000}) + "nonsense", 1000)
+        assert caught.value.close_code == 4413
+
+
+def test_how_much_fresh_auth_data_may_say() -> None:
+    assert parse_renewal('t"' + "é" * 499 + '"', 1000) is not None
+    for text in ('"' + "é" * 500 + '"', "[" * 1001):
+        with pytest.raises(RemoteProtocolError, match="max_auth_size=1000") as caught:
+            parse_renewal("t" + text, 1000)
+        assert (caught.value.close_code, caught.value.http_status) == (1009, 413)
+    machine, carrier, _ = serving()
+    machine.config = replace(machine.config, max_auth_size=10)
+    assert feed_server(machine, carrier, 't"12345678"', 0.0) == Renewal(b'"12345678"')
+    with pytest.raises(RemoteProtocolError, match="max_auth_size=10 "):
+        feed_server(machine, carrier, 't"123456789"', 0.0)
 
 
 @pytest.mark.parametrize(
@@ -554,16 +599,19 @@ def test_codes_a_client_may_not_end_with(frame: str) -> None:
 @pytest.mark.parametrize("auth", [None, True, 0, "a token", {"token": "größe"}, [1, None]])
 def test_fresh_auth_data(auth: Any) -> None:
     frame = renewal_frame(auth)
-    assert parse_renewal(frame) == Renewal(auth)
+    renewal = parse_renewal(frame)
+    assert renewal is not None
+    assert renewal == Renewal(frame[1:].encode())
+    assert json.loads(renewal.auth) == auth
     machine, carrier, _ = serving()
-    assert feed_server(machine, carrier, frame, 3.0) == Renewal(auth)
+    assert feed_server(machine, carrier, frame, 3.0) == renewal
     assert (machine.contact, machine.inbox.received) == (3.0, 0)
 
 
 def test_what_is_no_fresh_auth_data() -> None:
     for frame in ("mt1", b"t1", "", "a0,0"):
         assert parse_renewal(frame) is None
-    for text in ("", "{", "NaN", "[" * 100_000):
+    for text in ("", "{", "NaN", "[" * 10_000):
         with pytest.raises(RemoteProtocolError, match="t<JSON>") as caught:
             parse_renewal("t" + text)
         assert caught.value.close_code == 1002

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Any
+from urllib.parse import quote as percent
 
 import pytest
 
@@ -11,7 +13,11 @@ from realtime.core.config import Config
 from realtime.core.errors import LocalProtocolError, RemoteProtocolError
 from realtime.core.frames import Outgoing
 from realtime.protocols.sockjs import (
+    CLIENT_INTEGRITY,
+    CLIENT_URL,
     CODECS,
+    SHORT,
+    Messages,
     SockJS,
     check_callback,
     close_frame,
@@ -21,6 +27,8 @@ from realtime.protocols.sockjs import (
     parse_frame,
     quote,
 )
+
+HASH = "sha384-" + "A" * 64
 
 # -- frames out ----------------------------------------------------------------------------------------------------
 
@@ -93,9 +101,37 @@ def test_what_it_can_do_is_declared() -> None:
     ],
 )
 def test_bodies(body: bytes, messages: list[str]) -> None:
-    assert parse_body(body) == messages
-    assert parse_frame(body.decode()) == messages
-    assert parse_form([("d", body.decode())]) == messages
+    for longer in (body, body[:-1] + b" " * SHORT + b"]"):  # which is not parsed as a whole
+        assert list(parse_body(longer)) == messages
+        assert list(parse_frame(longer)) == list(parse_frame(longer.decode())) == messages
+        assert list(parse_form(b"x=y&d=" + percent(longer).encode())) == messages
+
+
+def test_long_bodies_are_parsed_piece_by_piece() -> None:
+    body = b'[ "" , "a\\"]\\\\" ,"\xc3\xa9" ' + b',"x"' * 1000 + b"\n]\t"
+    messages = parse_body(body)
+    assert isinstance(messages, Messages)
+    assert list(messages) == list(messages) == ["", 'a"]\\', "é", *"x" * 1000]
+    for wrong in (
+        b"1",
+        b'"',
+        b'"x',
+        b"[]",
+        b'"\\x"',
+        b'"\\u12"',
+        b'"\x01"',
+        b'"\xff"',
+        b'"a" "b"',
+        b"",
+        b'"a",',
+        b'"a"][',
+    ):
+        with pytest.raises(RemoteProtocolError, match=r"Broken JSON encoding\."):
+            parse_body(b'["x"' + b',"x"' * 1000 + b"," + wrong + b"]")
+    with pytest.raises(RemoteProtocolError, match=r"Broken JSON encoding\."):
+        parse_body(body + b"x")
+    with pytest.raises(RemoteProtocolError, match=r"Payload expected\."):
+        parse_body(b'{"x":' + body + b"}")
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b'"x"', b"1", b"null"])
@@ -111,11 +147,11 @@ def test_broken(body: bytes) -> None:
 
 
 def test_forms() -> None:
-    for fields in ([], [("d", "")], [("p", "p")]):
+    for form in (b"", b"d=", b"p=p", b"d=[]&d=[]", b"d=%zz", b"&" * 40):
         with pytest.raises(RemoteProtocolError, match=r"Payload expected\."):
-            parse_form(fields)
+            parse_form(form)
     with pytest.raises(RemoteProtocolError, match=r"Broken JSON encoding\."):
-        parse_form([("d", '["x')])
+        parse_form(b'd=["x')
 
 
 def test_websocket_messages() -> None:
@@ -154,6 +190,36 @@ def test_the_iframe_page_loads_the_client() -> None:
 
 
 @pytest.mark.parametrize(
+    ("options", "tag"),
+    [
+        ({}, f'<script src="{CLIENT_URL}" integrity="{CLIENT_INTEGRITY}" crossorigin="anonymous"></script>'),
+        ({"client_integrity": None}, f'<script src="{CLIENT_URL}"></script>'),
+        ({"client_url": "/sockjs.js"}, '<script src="/sockjs.js"></script>'),
+        (
+            {"client_url": "/sockjs.js", "client_integrity": HASH},
+            f'<script src="/sockjs.js" integrity="{HASH}" crossorigin="anonymous"></script>',
+        ),
+        (
+            {"client_url": "//cdn.example/s.js", "client_integrity": f"{HASH} sha256-{'A' * 43}="},
+            f'<script src="//cdn.example/s.js" integrity="{HASH} sha256-{"A" * 43}=" crossorigin="anonymous"></script>',
+        ),
+        (
+            {"client_url": "https://cdn.example/s.js", "client_integrity": None},
+            '<script src="https://cdn.example/s.js"></script>',
+        ),
+    ],
+)
+def test_a_script_of_another_origin_is_the_one_that_was_meant(options: dict[str, Any], tag: str) -> None:
+    assert tag in iframe_page(SockJS(**options)).decode()
+
+
+@pytest.mark.parametrize("url", ["//cdn.example/s.js", "http://cdn.example/s.js", "https://cdn.example/s.js"])
+def test_a_script_of_another_origin_needs_a_hash(url: str) -> None:
+    with pytest.raises(LocalProtocolError, match="client_integrity"):
+        SockJS(client_url=url)
+
+
+@pytest.mark.parametrize(
     "options",
     [
         {"heartbeat_delay": 0},
@@ -161,6 +227,10 @@ def test_the_iframe_page_loads_the_client() -> None:
         {"response_limit": 4095},
         {"client_url": "sockjs.js"},
         {"client_url": '/x"><script>'},
+        {"client_integrity": "sha384-abc"},
+        {"client_integrity": "md5-" + "A" * 22},
+        {"client_integrity": '"><script>'},
+        {"client_integrity": f"{HASH}  {HASH}"},
     ],
 )
 def test_options_out_of_bounds(options: dict[str, object]) -> None:

@@ -14,6 +14,7 @@ from realtime.core.client_machine import Attach, ClientMachine, Uplink
 from realtime.core.config import Config
 from realtime.core.errors import LocalProtocolError, Refusal, RemoteProtocolError
 from realtime.core.frames import Outgoing, Window
+from realtime.core.inbox import Inbox
 from realtime.core.numbered_machine import NumberedMachine
 from realtime.protocols.native import (
     NativeCodec,
@@ -77,6 +78,7 @@ class Recorder:
     def __init__(self) -> None:
         self.contact = 0.0
         self.used = True
+        self.inbox = Inbox(Window(1, 1))
         self.asked: list[dict[str, Any]] = []
 
     def _note(self, kind: str, **fields: Any) -> None:
@@ -103,9 +105,10 @@ class Recorder:
         """`n`."""
         self._note("number", number=number)
 
-    def acknowledged(self, received: int, taken: int, now: float) -> None:
+    def acknowledged(self, received: int, taken: int, now: float) -> bool:
         """`a`."""
         self._note("ack", received=received, taken=taken)
+        return True
 
     def pinged(self, carrier: NumberedCarrier, payload: str) -> None:
         """`p`."""
@@ -262,7 +265,7 @@ def head_means(head: Open | RequestHead) -> dict[str, Any]:
             "gen": head.gen,
             "window": list(head.window),
             "transports": list(head.transports),
-            "auth": head.auth,
+            "auth": None if head.auth is None else json.loads(head.auth),
         }
     fields = {"sid": head.sid, "received": head.received, "taken": head.taken, "first": head.first}
     return {"kind": "attach", "gen": head.gen, **fields} if head.gen else {"kind": "uplink", **fields}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from collections.abc import Callable
 
 import pytest
@@ -128,9 +129,36 @@ def test_a_body_may_not_start_with_a_line_feed() -> None:
 
 def test_too_many_frames() -> None:
     assert decode_batch(b'["p","p"]', 2) == ["p", "p"]
-    with pytest.raises(RemoteProtocolError, match="3 frames is above max_batch=2") as caught:
+    with pytest.raises(RemoteProtocolError, match="more frames than max_batch=2") as caught:
         decode_batch(b'["p","p","p"]', 2)
     assert (caught.value.close_code, caught.value.http_status) == (4413, 413)
+
+
+@pytest.mark.parametrize("value", [b"{}", b"[]", b"1.5", b'{"":0}', b"[[[[1]]]]"])
+def test_nothing_else_is_made_of_a_batch(value: bytes) -> None:
+    body = b"[" + value + (b"," + value) * 200_000 + b"]"
+    tracemalloc.start()
+    try:
+        with pytest.raises(RemoteProtocolError, match="array of strings") as caught:
+            decode_batch(body, 1024)
+        assert tracemalloc.get_traced_memory()[1] < len(body) + 100_000  # the text of it
+    finally:
+        tracemalloc.stop()
+    assert caught.value.close_code == 4400
+
+
+@pytest.mark.parametrize("space", [b"", b" \t\r\n"])
+def test_a_batch_with_much_in_it_is_read_frame_by_frame(space: bytes) -> None:
+    frames = ['m{"a":[1,2,3,[[[{}]]]]}' * 3, "", 'm"\\', "é"] * 4
+    body = b"[%b]" % b",".join(json.dumps(frame).encode() for frame in frames)
+    body = space + body.replace(b'","', b'"' + space + b"," + space + b'"') + space
+    assert decode_batch(body, 16) == frames
+    with pytest.raises(RemoteProtocolError, match="more frames than max_batch=15"):
+        decode_batch(body + b"not looked at", 15)
+    for wrong in (body + b"x", body.rstrip()[:-1] + b",]", body.replace(b"[", b"[,", 1), body.rstrip()[:-1]):
+        with pytest.raises(RemoteProtocolError) as caught:
+            decode_batch(wrong, 16)
+        assert caught.value.close_code == 4400
 
 
 @FEEDS

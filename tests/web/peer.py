@@ -66,6 +66,7 @@ class Peer:
     """What the peers of all transports share: the open, the numbers, the bookkeeping."""
 
     transport = ""
+    scripted = False  # its requests are those of script tags or iframes
 
     def __init__(
         self,
@@ -78,7 +79,8 @@ class Peer:
     ) -> None:
         self.http = http
         self.url = url
-        self.headers = headers or {}
+        # A browser names the page in any request for a script or a frame (docs/protocol.md §9).
+        self.headers = ({"Referer": f"{URL(url).origin()}/page"} if self.scripted else {}) | (headers or {})
         self.window = window
         self.auth = auth
         self.nonce = secrets.token_urlsafe(18)
@@ -431,6 +433,7 @@ class HtmlFilePeer(GetStreamPeer):
     """Over a document in an iframe."""
 
     transport = "htmlfile"
+    scripted = True
     more = "&callback=take"
 
 
@@ -438,6 +441,7 @@ class JsonpPeer(HttpPeer):
     """Over script tags, which can say one frame each. Its sends are POSTs, or script tags too."""
 
     transport = "jsonp"
+    scripted = True
     scripts = False
 
     async def open(self, **changes: Any) -> dict[str, Any]:

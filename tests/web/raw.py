@@ -64,6 +64,7 @@ class RawStream:
             target += "?frame=" + quote(frames[0], safe="")
         if self.transport == "htmlfile":
             target += ("&" if "?" in target else "?") + "callback=take"
+            headers += f"Referer: {self.place.base}/page\r\n"
         head = f"{method} {target} HTTP/{version}\r\nHost: 127.0.0.1:{self.place.port}\r\n{headers}\r\n"
         self.writer.write(head.encode() + body)
         async with within():

@@ -332,16 +332,11 @@ async def test_too_many_frames(place: Place, where: str) -> None:
 async def test_a_compressed_body(place: Place) -> None:
     peer = place.polls()
     await peer.open()
-    peer.headers["Content-Encoding"] = "gzip"
-    answer = await peer.post("send", gzip.compress(batch(peer.uplink_frame(), "mpacked")))
-    assert answer.status == 200
-    bomb = gzip.compress(b'["' + b"z" * 50_000_000)
-    assert len(bomb) < 60_000
-    assert (await peer.post("send", bomb)).refusal == (413, 4413, "carrier")
-    assert (await peer.post("send", b"\x1f\x8b no gzip at all")).refusal == (400, 4400, "carrier")
-    assert (await peer.post("send", gzip.compress(batch("p"))[:-12])).refusal == (400, 4400, "carrier")
-    del peer.headers["Content-Encoding"]
-    assert await peer.news() == "mpacked"
+    url = place.url("/echo/v1/send")
+    for body in (gzip.compress(batch(peer.uplink_frame(), "mpacked")), b"\x1f\x8b no gzip at all"):
+        async with place.http.post(url, data=body, headers={"Content-Encoding": "gzip"}) as answer:
+            assert answer.status == 415
+    await peer.echo("as it is")
 
 
 # -- frames of a session that exists -----------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from aiohttp import WSMsgType
 from multidict import CIMultiDict, CIMultiDictProxy
 
 import realtime
+from realtime.server import MOST_WITHDRAWN
 from realtime.testing import VirtualClock
 from realtime.transports import TRANSPORTS, Frame
 
@@ -28,6 +29,7 @@ pytestmark = pytest.mark.usefixtures("quiet_log")
 ALL = tuple(TRANSPORTS)
 every = pytest.mark.parametrize("transport", ALL)
 GETS = ("sse", "multipart", "htmlfile", "jsonp")
+TAGS = ("htmlfile", "jsonp")  # of these, what any page can have a script or an iframe ask
 FRIEND = "https://friend.example"
 
 
@@ -85,7 +87,14 @@ async def first(transport: str, response: aiohttp.ClientResponse) -> str:
 
 
 async def knock(place: Place, transport: str, *frames: str, **headers: str) -> Answer:
-    """Says `frames` at /park, and leaves when it has heard something."""
+    """Says `frames` at /park, and leaves when it has heard something. A tag names its page, as browsers do."""
+    if transport in TAGS and not {"Origin", "Referer", "Sec_Fetch_Site", "Sec-Fetch-Site"} & headers.keys():
+        headers["Referer"] = f"{place.base}/page"
+    return await say(place, transport, *frames, **headers)
+
+
+async def say(place: Place, transport: str, *frames: str, **headers: str) -> Answer:
+    """The same with just these headers."""
     told = {name.replace("_", "-"): value for name, value in headers.items()}
     async with within():
         if transport != "websocket":
@@ -184,7 +193,9 @@ ORIGINS = [
 async def test_origins(transport: str, headers: dict[str, str], allowed: tuple[str, ...], who: Any) -> None:
     async with guarded(allowed_origins=allowed) as (place, guard):
         headers = {name: value.replace("HERE", place.base) for name, value in headers.items()}
-        answer = await knock(place, transport, opening(), Cookie="who=ada", **headers)
+        answer = await say(place, transport, opening(), Cookie="who=ada", **headers)
+        if not headers and transport in TAGS and "*" not in allowed:
+            who = ...  # any page can read what these are answered: this one has to show itself
         if who is not ...:
             assert answer.frame[:1] == "o"
             session = await place.sessions.get()
@@ -255,7 +266,7 @@ async def test_every_other_refusal_can_be_read_by_an_event_source(transport: str
         answer = await knock(place, transport, opening())
         assert answer.refusal == (200, 4406, "carrier")
         url = f"{place.url('/nowhere')}/v1/{transport}?callback=take"
-        async with place.http.get(url) as response:
+        async with place.http.get(url, headers={"Referer": place.base}) as response:
             assert response.status == 200
             assert (await first(transport, response)).startswith("x4406,carrier,")
         async with place.http.post(url) as response:
@@ -571,7 +582,8 @@ async def test_fresh_auth_data_do_not_stand_in_a_url() -> None:
     async with guarded() as (place, _):
         session = await opened(place, "polling", auth="ada")
         said = quote(json.dumps([f"u{session.id},0,0,1", "mone", 't"ada"']))
-        async with place.http.get(f"{place.url('/park')}/v1/send?callback=take&batch={said}") as response:
+        url = f"{place.url('/park')}/v1/send?callback=take&batch={said}"
+        async with place.http.get(url, headers={"Referer": place.base}) as response:
             assert "x4400,carrier,,auth data do not belong" in await response.text()
         assert (session.closed, session._machine.inbox.received) == (False, 0)
 
@@ -649,7 +661,8 @@ async def test_auth_data_that_are_no_json_end_the_session_directly_behind_a_head
         uplink, attach = f"u{peer.sid},0,0,1", peer.attach_frame()
         if where == "form":
             fields = {"callback": "take", "batch": json.dumps([uplink, "t{bad"])}
-            async with place.http.post(place.url("/park/v1/send"), data=fields) as response:
+            page = {"Referer": place.base}
+            async with place.http.post(place.url("/park/v1/send"), data=fields, headers=page) as response:
                 assert "x1002,session,0,fresh auth data are" in await response.text()
         else:
             posted = where if where in TRANSPORTS else "send"
@@ -703,6 +716,67 @@ async def test_a_withdrawn_identity_ends_everywhere() -> None:
         assert session.close_reason == "bye"
 
 
+@every
+async def test_who_is_being_asked_about_meanwhile_is_withdrawn_too(transport: str) -> None:
+    """The hook's answer may be older than the withdrawal."""
+    async with serving() as place:
+        asked: list[str] = []
+        answer = asyncio.Event()
+
+        @place.rt.authorize
+        async def slow(request: realtime.SessionRequest) -> str:
+            asked.append(request.headers["X-Name"])
+            await answer.wait()
+            return request.headers["X-Name"]
+
+        opens = [asyncio.create_task(knock(place, transport, opening(), X_Name=name)) for name in ("ada", "bob")]
+        await eventually(lambda: len(asked) == 2)
+        assert await place.rt.close_identity("ada", reason="out") == 0
+        answer.set()
+        async with within():
+            ada, bob = await asyncio.gather(*opens)
+        assert ada.refusal == (status(transport, 401), 4401, "carrier")
+        assert ada.frame == "x4401,carrier,,out"
+        assert bob.frame[:1] == "o"
+        assert [session.identity for session in place.rt.sessions] == ["bob"]
+        assert (await knock(place, transport, opening(), X_Name="ada")).frame[:1] == "o"  # the hook lets her in again
+
+
+@pytest.mark.parametrize("kind", ["raw", "sockjs", "engineio"])
+async def test_who_is_being_asked_about_meanwhile_is_withdrawn_in_every_protocol(kind: str) -> None:
+    asked, answer = asyncio.Event(), asyncio.Event()
+
+    def prepare(place: Place) -> None:
+        @place.rt.endpoint("/all", sockjs=True, engineio="/engine.io")
+        async def everybody(session: realtime.Session) -> None:
+            await session.wait_closed()
+
+        @place.rt.authorize
+        async def slow(request: realtime.SessionRequest) -> str:
+            asked.set()
+            await answer.wait()
+            return "ada"
+
+    async with serving(prepare=prepare) as place, within():
+
+        async def knock() -> str:
+            if kind == "raw":
+                async with place.http.ws_connect(place.url("/all")) as ws:
+                    return str((await ws.receive()).data)
+            engine = f"{place.base}/engine.io/?EIO=4&transport=polling"
+            method, url = ("GET", engine) if kind == "engineio" else ("POST", place.url("/all/0/a/xhr"))
+            async with place.http.request(method, url) as response:
+                return await response.text()
+
+        opened = asyncio.create_task(knock())
+        await asked.wait()
+        await place.rt.close_identity("ada", reason="out")
+        answer.set()
+        told = await opened
+        assert told == "4401" if kind == "raw" else "out" in told
+        assert len(place.rt) == 0
+
+
 async def test_a_handler_notices_the_withdrawal() -> None:
     async with guarded() as (place, _):
         _, session = await place.parked("polling", auth="ada")
@@ -720,3 +794,39 @@ async def test_nobody_in_particular_cannot_be_withdrawn() -> None:
         with pytest.raises(realtime.LocalProtocolError, match="1006"):
             await place.rt.close_identity("ada", 1006)
         assert not session.closed
+
+
+@pytest.mark.parametrize("flood", ["p", "q", "zunknown", "n1", "a0,0"])
+async def test_what_is_no_message_is_counted_too(flood: str) -> None:
+    async with serving(clock=VirtualClock(), **RATE) as place:
+        peer, session = await place.parked("websocket")
+        await peer.send(*[flood] * 40)
+        assert await peer.end() == (1008, "x")
+        assert "max_message_rate" in str(session.close_reason)
+
+
+async def test_what_has_come_before_is_counted_from_the_second_window_on() -> None:
+    async with serving(clock=VirtualClock(), **RATE) as place:
+        peer, session = await place.parked("websocket")
+        await peer.send("mone", "n1", *["mone", "n1"] * 8)
+        assert await session.receive() == "one"
+        await peer.send("p")
+        while (await arrives(peer.read())) != "q":
+            pass
+        await peer.send(*["mone", "n1"] * 20)
+        assert await peer.end() == (1008, "x")
+
+
+async def test_withdrawals_are_remembered_for_requests_on_their_way_and_not_without_a_bound(place: Place) -> None:
+    before = len(place.rt._withdrawn)
+    for number in range(MOST_WITHDRAWN + 1):
+        await place.rt.close_identity(f"user {number}", reason="out")
+    assert len(place.rt._withdrawn) == MOST_WITHDRAWN + before
+    came_before, came_behind = realtime.SessionRequest(), realtime.SessionRequest()
+    came_behind.withdrawals = place.rt.withdrawals
+    for name, code in (("user 0", 4503), ("user 1", 4401), ("another", 4503)):
+        with pytest.raises(realtime.Refusal) as caught:
+            place.rt._check_withdrawn(name, came_before)
+        assert caught.value.code == code
+        place.rt._check_withdrawn(name, came_behind)
+    place.rt._check_withdrawn(None, came_before)

@@ -52,7 +52,7 @@ class Engine:
     def __init__(self, place: Place, held: asyncio.Queue[realtime.Session]) -> None:
         self.place = place
         self.held = held
-        self.headers: dict[str, str] = {}
+        self.headers = {"Referer": f"{place.base}/page"}  # of a page of the server's own
 
     def url(self, path: str, transport: str, eio: int, **query: str) -> str:
         """Where a request goes."""
@@ -167,7 +167,7 @@ async def test_a_handshake_with_and_without_the_slash(path: str) -> None:
     ],
 )
 async def test_requests_that_make_no_sense(query: str, told: tuple[int, int]) -> None:
-    async with engine() as e, e.place.http.get(f"{e.place.base}/engine.io/?{query}") as answer:
+    async with engine() as e, e.place.http.get(f"{e.place.base}/engine.io/?{query}", headers=e.headers) as answer:
         assert error((answer.status, await answer.read())) == told
         assert answer.headers["Content-Type"].startswith("application/json")
 
@@ -325,7 +325,8 @@ async def test_a_handler_that_is_behind_stops_a_websocket() -> None:
 async def test_jsonp() -> None:
     text = "4\"'\\ \n</script>\u2028\x00"
     async with engine() as e:
-        async with e.place.http.get(e.url("/engine.io/", "polling", 3, j="0")) as answer:
+        page = e.headers
+        async with e.place.http.get(e.url("/engine.io/", "polling", 3, j="0"), headers=page) as answer:
             script = await answer.text()
             assert answer.headers["Content-Type"] == "text/javascript; charset=utf-8"
             assert answer.headers["X-Content-Type-Options"] == "nosniff"
@@ -334,7 +335,8 @@ async def test_jsonp() -> None:
         sid = json.loads(re.sub(r"^\d+:0", "", json.loads(f'"{found[1]}"')))["sid"]
         payload = f"{len(text)}:{text}10:b4AQIDBA=="
         form = aiohttp.FormData({"d": payload.replace("\n", r"\n")})
-        async with e.place.http.post(e.url("/engine.io/", "polling", 3, sid=sid, j="0"), data=form) as answer:
+        url = e.url("/engine.io/", "polling", 3, sid=sid, j="0")
+        async with e.place.http.post(url, data=form, headers=page) as answer:
             assert (answer.status, await answer.text()) == (200, "ok")
         _, body = await e.get(sid, eio=3, j="1")
         script = body.decode("ascii")
@@ -351,7 +353,9 @@ async def test_a_carriage_return_in_a_form(eio: int) -> None:
         text = "4a\rb\r\n\n\rc"
         payload = text if eio == 4 else f"{len(text)}:{text}"
         form = aiohttp.FormData({"d": payload.replace("\n", r"\n").replace("\r", "\r\n")})
-        async with e.place.http.post(e.url("/engine.io/", "polling", eio, sid=sid, j="0"), data=form) as answer:
+        url = e.url("/engine.io/", "polling", eio, sid=sid, j="0")
+        page = {"Referer": e.place.url("/page")}  # what a form cannot but show
+        async with e.place.http.post(url, data=form, headers=page) as answer:
             assert (answer.status, await answer.text()) == (200, "ok")
         assert await e.get(sid, eio=eio) == (200, payload.encode())
 

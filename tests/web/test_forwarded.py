@@ -27,6 +27,21 @@ def test_without_headers_it_is_the_connection() -> None:
     assert Origin("a", "b", "c").remote == "a"
 
 
+@pytest.mark.parametrize(
+    ("remote", "plain"),
+    [
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("::FFFF:c000:201", "192.0.2.1"),
+        ("2001:db9::1", "2001:db9::1"),
+        ("::1", "::1"),
+    ],
+)
+def test_an_ipv4_client_has_an_ipv4_address(remote: str, plain: str) -> None:
+    assert origin(remote=remote, trusted=())[0] == plain
+    assert origin(("X-Forwarded-For", remote))[0] == plain
+    assert origin(("X-Forwarded-For", "1.2.3.4"), remote="::ffff:127.0.0.1")[0] == "1.2.3.4"
+
+
 @pytest.mark.parametrize("remote", ["192.0.2.1", "2001:db9::1", "nonsense", "", None])
 def test_nobody_else_is_believed(remote: str | None) -> None:
     headers = [

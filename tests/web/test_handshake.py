@@ -107,6 +107,8 @@ def request_of(method: str, path: str, headers: tuple[str, ...] = (), version: s
     if method == "POST" and not headers:
         body = batch("o" + unquote(opening()))
         headers = (f"Content-Length: {len(body)}",)
+    if "callback=" in path:
+        headers = ("Referer: http://h/page", *headers)  # a tag shows its page
     return "\r\n".join([f"{method} {path} HTTP/{version}", "Host: h", *headers, "", ""]).encode() + body
 
 

@@ -162,7 +162,7 @@ async def test_a_session_never_used_ends(transport: str) -> None:
         assert session.close_code == 4408
         if isinstance(peer, WebSocketPeer):
             assert await peer.closed() == 4408
-        repeat = place.polls("/park")
+        repeat = place.polls("/park", headers=peer.headers)  # the same page asks again
         repeat.nonce, repeat.gen = peer.nonce, 5
         answer = await repeat.post("polling", ["o" + json.dumps(repeat.open_object())])
         assert answer.refusal == (410, 4408, "session")

@@ -136,6 +136,7 @@ async def sockjs(game: Game, path: str) -> None:
     """A client of SockJS: one request that receives after the other, and sends beside it, each when the last was
     answered."""
     http, url = game.place.http, game.url("/000/session")
+    page = {"Referer": game.place.url("/page")}  # what script tags, frames and forms cannot but show
     if path == "websocket":
         ws = await http.ws_connect(f"{url}/websocket")
         await over_websocket(game, ws, lambda text: json.loads(text[1:]) if text[0] == "a" else [], json.dumps)
@@ -145,7 +146,8 @@ async def sockjs(game: Game, path: str) -> None:
 
     async def step() -> None:
         method = CODECS[path].framing.method
-        async with http.request(method, f"{url}/{path}" + ("?c=take" if scripted else "")) as response:
+        callback = "?c=take" if scripted else ""
+        async with http.request(method, f"{url}/{path}{callback}", headers=page) as response:
             assert response.status == 200
             async for line in response.content:
                 opened.set()
@@ -159,7 +161,7 @@ async def sockjs(game: Game, path: str) -> None:
         await opened.wait()
         for batch in game.batches():
             where = "jsonp_send" if path == "jsonp" else "xhr_send"
-            async with http.post(f"{url}/{where}", data=json.dumps(batch)) as response:
+            async with http.post(f"{url}/{where}", data=json.dumps(batch), headers=page) as response:
                 assert response.status in (200, 204)
 
     await asyncio.gather(send(), game.until_complete(step))

@@ -62,10 +62,13 @@ async def get(place: Place, path: str, **query: str) -> Answer:
     return await raw(place, f"{path}?{urlencode(query, errors='surrogatepass')}")
 
 
+PAGE = ("Referer: http://h/page",)  # of a page of the server's own, which a tag or form cannot but show
+
+
 async def raw(place: Place, target: str, method: str = "GET", lines: tuple[str, ...] = (), body: bytes = b"") -> Answer:
-    """A request, byte by byte."""
+    """A request of a page, byte by byte."""
     reader, writer = await asyncio.open_connection("127.0.0.1", place.port)
-    head = [f"{method} /realtime/park/v1/{target} HTTP/1.1", "Host: h", "Connection: close", *lines]
+    head = [f"{method} /realtime/park/v1/{target} HTTP/1.1", "Host: h", "Connection: close", *PAGE, *lines]
     if body:
         head.append(f"Content-Length: {len(body)}")
     writer.write("\r\n".join([*head, "", ""]).encode("utf-8", "surrogateescape") + body)

@@ -86,7 +86,7 @@ async def test_clients_that_do_not_take_part() -> None:
         half_writer.write(b"POST /realtime/ec")
         await eventually(lambda: len(place.rt) == 3 and place.rt._registry.sessions[held.sid].carrier is not None)
         routes = place.rt.on_shutdown[0].__self__  # type: ignore[attr-defined] # a bound method
-        await eventually(lambda: routes._reading and routes._silent)
+        await eventually(lambda: routes._bodies._reading and routes._silent)
         silent_end = asyncio.create_task(silent.end())
         await stop(place)
         assert (await poll).frames[-1] == "c1001,the server is going away"
@@ -175,8 +175,8 @@ async def test_a_body_whose_time_is_just_up() -> None:
         _, writer = await asyncio.open_connection("127.0.0.1", place.port)
         writer.write(b"POST /realtime/echo/v1/send HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n\r\n[")
         routes = place.rt.on_shutdown[0].__self__  # type: ignore[attr-defined] # a bound method
-        await eventually(lambda: routes._reading)
-        (timeout,) = routes._reading
+        await eventually(lambda: routes._bodies._reading)
+        (timeout,) = routes._bodies._reading
         timeout.reschedule(asyncio.get_running_loop().time())
         await eventually(timeout.expired)
         await place.rt.shutdown()

@@ -20,6 +20,8 @@ from .place import Place, eventually, serving
 
 PATIENCE = 30
 NOT_CACHED = "no-store, no-cache, no-transform, must-revalidate, max-age=0"
+# What script tags, frames and forms ask for.
+TAG = re.compile(r"/(?:jsonp|jsonp_send|htmlfile|iframe[^/]*)(?:\?|$)")
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
@@ -49,9 +51,17 @@ async def place_with(options: realtime.SockJS | bool = True, **settings: Any) ->
 async def ask(place: Place, method: str, path: str, body: str | bytes = b"", **headers: str) -> tuple[int, str, Any]:
     """Status, body and headers of an answer. `x_y="…"` is a header X-Y."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
+    if TAG.search(path) and not {"Origin", "Referer"} & named.keys():
+        named["Referer"] = f"{place.base}/page"  # as of a page of the server's own
     url = aiohttp.client.URL(place.url(path), encoded=True)  # type: ignore[attr-defined]
     async with asyncio.timeout(PATIENCE), place.http.request(method, url, data=body, headers=named) as answer:
         return answer.status, await answer.text(), answer.headers
+
+
+def assert_safe(headers: Any) -> None:
+    """No cache keeps this answer, and no browser takes it for something else."""
+    assert "no-store" in headers["Cache-Control"]
+    assert headers["X-Content-Type-Options"] == "nosniff"
 
 
 async def xhr(place: Place, path: str = "/said/000/a", **headers: str) -> str:
@@ -81,6 +91,7 @@ async def test_greeting() -> None:
             status, body, headers = await ask(place, "GET", path)
             assert (status, body) == (200, "Welcome to SockJS!\n")
             assert headers["Content-Type"] == "text/plain; charset=UTF-8"
+            assert_safe(headers)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +101,7 @@ async def test_greeting() -> None:
 async def test_there_is_nothing_else(path: str) -> None:
     async with place_with() as place:
         for method in ("GET", "POST"):
-            assert (await ask(place, method, "/said" + path))[0] == 404
+            assert (await ask(place, method, "/said" + path))[0] == 404  # the application's: none of ours is there
 
 
 async def test_without_sockjs_there_is_none() -> None:
@@ -120,7 +131,9 @@ async def test_iframe_page() -> None:
             status, body, headers = await ask(place, "GET", f"/said/{name}")
             assert status == 200
             assert '<script src="/sockjs.js"></script>' in body
-            assert headers["Cache-Control"] == "public, max-age=31536000"
+            # Kept, as the document wants, and asked about each time.
+            assert headers["Cache-Control"] == "public, max-age=31536000, no-cache"
+            assert headers["X-Content-Type-Options"] == "nosniff"
             assert headers["Content-Security-Policy"] == "frame-ancestors 'self' https://a.example"
             assert headers["Referrer-Policy"] == "same-origin"
             assert "Expires" in headers
@@ -151,6 +164,7 @@ async def test_methods(method: str, path: str, allow: str) -> None:
         status, body, headers = await ask(place, method, "/said" + path)
         assert (status, body, headers["Allow"]) == (405, "", allow)
         assert "Content-Type" not in headers
+        assert_safe(headers)
 
 
 @pytest.mark.parametrize(
@@ -169,8 +183,11 @@ async def test_preflights(path: str, methods: str) -> None:
             assert headers["Access-Control-Allow-Methods"] == methods
             assert headers["Access-Control-Allow-Headers"] == "a, b, c"
             assert headers["Access-Control-Max-Age"] == "31536000"
-            assert "public" in headers["Cache-Control"]
-        assert (await ask(place, "OPTIONS", "/said" + path, Origin="https://evil.example"))[0] == 403
+            assert "public" in headers["Cache-Control"]  # the document wants it kept; nothing of a session is in it
+            assert headers["X-Content-Type-Options"] == "nosniff"
+        status, _, headers = await ask(place, "OPTIONS", "/said" + path, Origin="https://evil.example")
+        assert status == 403
+        assert_safe(headers)
 
 
 # -- polling ---------------------------------------------------------------------------------------------------------
@@ -318,6 +335,7 @@ class Stream:
         stream = cls(*await asyncio.open_connection("127.0.0.1", place.port))
         target = place.prefix + target
         stream.writer.write(f"{method} {target} HTTP/{version}\r\nHost: 127.0.0.1:{place.port}\r\n".encode())
+        stream.writer.write(f"Referer: {place.base}/page\r\n".encode())
         stream.writer.write(b"Content-Length: 0\r\n\r\n" if method == "POST" else b"\r\n")
         async with asyncio.timeout(PATIENCE):
             stream.head = (await stream.reader.readuntil(b"\r\n\r\n")).decode()
@@ -551,7 +569,28 @@ async def test_a_page_of_another_origin(path: str) -> None:
         assert status == 403
         assert "allowed_origins" in body
         assert "Access-Control-Allow-Origin" not in headers
+        assert_safe(headers)
         assert len(place.rt) == 0
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status"),
+    [
+        ("GET", "/0/w/websocket", "", 400),
+        ("POST", "/0/none/xhr_send", '["x"]', 404),
+        ("POST", "/0/a/xhr_send", "", 500),
+        ("POST", "/0/a/xhr_send", "[" * 5000, 500),
+        ("POST", "/0/a/xhr_send", "x" * 600_000, 413),
+        ("GET", "/0/a/jsonp?c=*", "", 500),
+        ("POST", "/0/a/xhr_send", '["x"]', 204),
+    ],
+)
+async def test_answers_that_are_no_frames_are_safe_too(method: str, path: str, body: str, status: int) -> None:
+    async with place_with(max_size=65_536, max_batch_size=65_536) as place:
+        await xhr(place, "/said/0/a")
+        answered, _, headers = await ask(place, method, "/said" + path, body)
+        assert answered == status
+        assert_safe(headers)
 
 
 async def test_an_allowed_page() -> None:
@@ -566,8 +605,41 @@ async def test_cookies_of_requests_through_the_iframe_page_are_hidden_where_any_
     for allowed, cookies in (("*", {}), ("https://a.example", {"user": "ada"})):
         async with place_with(allowed_origins=allowed) as place:
             referer = place.url("/sock/iframe-1.6.1.html")
-            await xhr(place, "/sock/0/a", Cookie="user=ada", Referer=referer, Origin=place.base)
-            assert (await handed(place)).request.cookies == cookies
+            login = {"Cookie": "user=ada", "Authorization": "Basic YTpi", "Referer": referer, "Origin": place.base}
+            await xhr(place, "/sock/0/a", **login)
+            request = (await handed(place)).request
+            assert request.cookies == cookies
+            assert ("Authorization" in request.headers) is (allowed != "*")
+
+
+async def test_who_may_frame_the_iframe_page() -> None:
+    """It speaks in our origin for whoever frames it: browsers see to that by its policy, and old ones show the page."""
+    async with place_with(allowed_origins="https://a.example") as place:
+        for shown, status in (
+            ({"Referer": "https://a.example/page"}, 200),
+            ({"Referer": f"{place.base}/page"}, 200),
+            ({"Referer": "https://a.example/page", "Sec_Fetch_Site": "cross-site"}, 200),
+            ({"Referer": "https://evil.example/page"}, 403),
+            ({"Sec_Fetch_Site": "cross-site", "Referer": "https://evil.example/"}, 403),
+        ):
+            answered, body, headers = await ask(place, "GET", "/said/iframe.html", **shown)
+            assert answered == status
+            if status == 403:
+                assert "<script" not in body
+                assert_safe(headers)
+
+
+async def test_a_change_of_the_iframe_pages_script_reaches_who_has_the_page() -> None:
+    tags: list[str] = []
+    for url in ("/one.js", "/two.js"):
+        async with place_with(realtime.SockJS(client_url=url)) as place:
+            kept = {"If_None_Match": tags[0]} if tags else {}
+            status, body, headers = await ask(place, "GET", "/said/iframe.html", **kept)
+            assert status == 200
+            assert f'src="{url}"' in body
+            assert "no-cache" in headers["Cache-Control"]  # so that it is asked
+            tags.append(headers["ETag"])
+    assert tags[0] != tags[1]
 
 
 async def test_who_may_come_in_is_asked_for_every_request() -> None:

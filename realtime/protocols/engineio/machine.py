@@ -216,7 +216,9 @@ class EngineMachine(PlainMachine):
             self._alive(now)
         if kind == packets.MESSAGE:
             self.receive(packet.data, payload_size(packet.data), now)
-        elif kind == packets.PING:
+            return
+        self.inbox.other(now)
+        if kind == packets.PING:
             if self.version != 3:
                 raise RemoteProtocolError(1002, "a ping: in version 4 the server pings")
             self._say(packets.PONG, str(packet.data))

@@ -1,21 +1,22 @@
 """Several packets in one HTTP body: version 4 separates, version 3 counts; and the two wrappings of JSONP.
 
-Bodies are taken whole or not at all: what is wrong anywhere raises before anything was delivered.
+Bodies are taken whole or not at all: who reads one goes through it once before anything is delivered.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from ...core.errors import RemoteProtocolError
 from ...transports.form import parse_fields
 from .packets import Packet, decode_bytes, decode_text
 
-__all__ = ["SEPARATOR", "is_binary", "join", "join_counted", "jsonp", "split", "unwrap_form"]
+__all__ = ["SEPARATOR", "Payload", "is_binary", "join", "join_counted", "jsonp", "split", "unwrap_form"]
 
 SEPARATOR = "\x1e"
+_SEPARATOR = SEPARATOR.encode()
 # A count has so many digits at most: bodies are not that large.
 MAX_DIGITS = 10
 _COUNT = re.compile(r"([0-9]{1,10}):")
@@ -44,17 +45,41 @@ def join(packets: Sequence[str]) -> bytes:
     return SEPARATOR.join(packets).encode()
 
 
-def split(version: int, body: bytes, *, binary: bool = False) -> list[Packet]:
+class Payload:
+    """The packets of a body, which are made one after the other, each time anew: there may be one for each byte."""
+
+    def __init__(self, read: Callable[[], Iterator[Packet]]) -> None:
+        self._read = read
+
+    def __iter__(self) -> Iterator[Packet]:
+        """Raises RemoteProtocolError (1002) where the first is that makes no sense."""
+        return self._read()
+
+
+def split(version: int, body: bytes, *, binary: bool = False) -> Payload:
     """The packets of a body. `binary`: it is said to be no text, which is true of version 3's only; some clients of
     version 4 (python-engineio 4.0 and 4.1) say so of theirs, which are text all the same.
 
     Raises RemoteProtocolError (1002).
     """
     if version != 3:
-        return [decode_text(version, text) for text in _text(body).split(SEPARATOR)]
+        return Payload(lambda: _split_separated(version, body))
     if not body:
         raise _malformed("an empty payload")
-    return _split_binary(body) if binary else _split_counted(_text(body))
+    if binary:
+        return Payload(lambda: _split_binary(body))
+    text = _text(body)
+    return Payload(lambda: _split_counted(text))
+
+
+def _split_separated(version: int, body: bytes) -> Iterator[Packet]:
+    begin = 0
+    while begin <= len(body):
+        end = body.find(_SEPARATOR, begin)
+        if end < 0:
+            end = len(body)
+        yield decode_text(version, _text(body[begin:end]))
+        begin = end + 1
 
 
 # -- version 3 -------------------------------------------------------------------------------------------------------
@@ -83,12 +108,11 @@ def _binary_part(packet: str | bytes) -> bytes:
     return bytes((kind, *map(int, str(len(data))), _END)) + data
 
 
-def _split_counted(text: str) -> list[Packet]:
+def _split_counted(text: str) -> Iterator[Packet]:
     # Where every character is one unit, text can be cut as it is; else in UTF-16, two bytes a unit.
     wide = not text.isascii() and max(text) > "\uffff"
     source: str | bytes = text.encode("utf-16-le") if wide else text
     scale = 2 if wide else 1
-    packets = []
     at = 0  # in units
     while at * scale < len(source):
         head = source[at * scale : (at + MAX_DIGITS + 1) * scale]
@@ -107,12 +131,10 @@ def _split_counted(text: str) -> list[Packet]:
             except UnicodeDecodeError:
                 raise _malformed("a packet ends within a character") from None
         if part:
-            packets.append(decode_text(3, part))
-    return packets
+            yield decode_text(3, part)
 
 
-def _split_binary(body: bytes) -> list[Packet]:
-    packets = []
+def _split_binary(body: bytes) -> Iterator[Packet]:
     at = 0
     while at < len(body):
         kind = body[at]
@@ -125,8 +147,7 @@ def _split_binary(body: bytes) -> list[Packet]:
         part = body[end + 1 : at]
         if len(part) != size:
             raise _malformed("the payload ends within a packet")
-        packets.append(decode_bytes(part) if kind == _BYTES else decode_text(3, _text(part)))
-    return packets
+        yield decode_bytes(part) if kind == _BYTES else decode_text(3, _text(part))
 
 
 # -- JSONP -----------------------------------------------------------------------------------------------------------

@@ -33,6 +33,7 @@ FLAGS = (
     "--disable-quic",
     "--disable-dev-shm-usage",
     "--remote-debugging-port=0",
+    "--host-resolver-rules=MAP *.test 127.0.0.1",  # hosts that are not the loopback's, for pages (RFC 6761 §6.2)
 )
 
 

@@ -7,6 +7,8 @@ server's own origin, and of another: the iframe transports are for those.
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
 import json
 import logging
 import shutil
@@ -19,6 +21,7 @@ from urllib.parse import urlencode
 import pytest
 from aiohttp import web
 
+from realtime.protocols.sockjs import CLIENT_INTEGRITY, CLIENT_URL
 from tests.browsers.engines.devtools import Chromium
 from tests.compat.sockjs.server import make_app
 from tests.patience import within
@@ -48,6 +51,14 @@ CHROMIUM = (
 pytestmark = pytest.mark.skipif(
     shutil.which("node") is None or not CLIENT.exists(), reason="needs Node and sockjs-client: run `sh .ci/clients`"
 )
+
+
+def test_the_default_script_is_the_published_one() -> None:
+    """The hash in the iframe page is that of the file on npm, which the CDN serves as it is."""
+    script = (CLIENT / "sockjs.min.js").read_bytes()
+    assert "sha384-" + base64.b64encode(hashlib.sha384(script).digest()).decode() == CLIENT_INTEGRITY
+    package = json.loads((CLIENT.parent / "package.json").read_text("utf-8"))
+    assert f"/{package['name']}@{package['version']}/dist/sockjs.min.js" in CLIENT_URL
 
 
 @asynccontextmanager

@@ -12,8 +12,17 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from realtime.core.errors import RemoteProtocolError
+from realtime.protocols.engineio import payloads
 from realtime.protocols.engineio.packets import Packet, message
-from realtime.protocols.engineio.payloads import is_binary, join, join_counted, jsonp, split, unwrap_form
+from realtime.protocols.engineio.payloads import is_binary, join, join_counted, jsonp, unwrap_form
+
+
+def split(version: int, body: bytes, *, binary: bool = False) -> list[Packet]:
+    """The packets of a body, which may be gone through again."""
+    payload = payloads.split(version, body, binary=binary)
+    packets = list(payload)
+    assert list(payload) == packets
+    return packets
 
 
 def refused(version: int, body: bytes, *, binary: bool = False) -> None:

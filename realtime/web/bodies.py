@@ -1,0 +1,180 @@
+"""Request bodies: which are taken, how much of one, and how one that nobody wants is got rid of.
+
+Knows aiohttp and no protocol. Nothing is unpacked: aiohttp unpacks a body that is compressed before anybody has asked
+for it, so a request that says so is answered by guard(), in front of every route, and its connection ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+from aiohttp import ClientPayloadError, StreamReader, web
+from aiohttp.http_exceptions import HttpProcessingError
+
+from ..core.errors import Refusal, RemoteProtocolError
+from ..server import Server
+from .replies import SAFE
+
+__all__ = ["BROKEN_BODY", "Bodies", "Unreadable", "guard", "is_packed", "turn_away"]
+
+# What reading a body may raise.
+BROKEN_BODY = (ClientPayloadError, web.RequestPayloadError, HttpProcessingError, ConnectionError)
+# How long a body that nobody asked for is read on, so that its connection can be used again (as aiohttp would).
+PATIENCE = 10.0
+# Who was turned away has so many looks of so many seconds to read the answer and leave.
+LOOKS = 10
+LOOK = 0.1
+# How much of a body's beginning a judge looks at, in bytes.
+HEAD = 4096
+
+PACKED = "a request body is taken as it is: send it without Content-Encoding"
+
+Handle = Callable[[web.Request], Awaitable[web.StreamResponse]]
+# The limit of a body that begins so, in bytes. May raise Refusal.
+Judge = Callable[[bytes], int]
+
+
+class Unreadable(Exception):
+    """The rest of a body will not come, or makes no sense: the connection ends behind the refusal."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal)
+        self.refusal = refusal
+
+
+def is_packed(request: web.Request) -> bool:
+    """Whether the request says that its body is compressed (RFC 9110 §8.4), in a way known to anybody or not."""
+    codings = ",".join(request.headers.getall("Content-Encoding", ())).split(",")
+    return any(coding.strip().lower() not in ("", "identity") for coding in codings)
+
+
+def guard(server: Server, handle: Handle) -> Handle:
+    """A route's handler, which sees no request with a compressed body."""
+
+    async def guarded(request: web.Request) -> web.StreamResponse:
+        if not is_packed(request):
+            return await handle(request)
+        server.refused(4400)
+        # RFC 9110 §12.5.3: what would be taken.
+        response = web.Response(status=415, text=f"{PACKED}\n", headers={"Accept-Encoding": "identity"} | SAFE)
+        return await turn_away(request, response, linger=not server.closing)
+
+    return guarded
+
+
+async def turn_away(request: web.Request, response: web.StreamResponse, *, linger: bool = True) -> web.StreamResponse:
+    """Answers here and now, and ends the connection. aiohttp itself would read on for ten seconds, unpack what comes,
+    and log what it meets there."""
+    response.force_close()
+    protocol = request.protocol
+    protocol.close()  # from here on what comes is thrown away as bytes, neither parsed nor unpacked
+    with contextlib.suppress(ConnectionError):
+        await response.prepare(request)
+        await response.write_eof()
+        if linger and not request.content.is_eof():
+            await _leaves(request)
+    protocol.force_close()
+    return response
+
+
+async def _leaves(request: web.Request) -> None:
+    """Waits a second at most for the peer to leave: closing upon what was not read resets the connection, and its peer
+    might never see the answer."""
+    for _ in range(LOOKS):
+        transport = request.transport
+        if transport is None or transport.is_closing():
+            return
+        transport.resume_reading()
+        await asyncio.sleep(LOOK)
+
+
+class Bodies:
+    """Reads the bodies of one server's requests, and stops when it shuts down."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._reading: set[asyncio.Timeout] = set()
+
+    async def whole(self, request: web.Request, patience: float, limit: int, judge: Judge | None = None) -> bytes:
+        """The body, of at most `limit` bytes, within `patience` seconds. What a middleware has read is taken from where
+        aiohttp keeps it.
+
+        What is larger is taken all the same if `judge` gives it a higher limit for how it begins. Raises
+        RemoteProtocolError (4413), Unreadable, and what `judge` raises.
+        """
+        content = request.content
+        try:
+            if content.at_eof():
+                body = await request.read()  # nothing more comes: it is what is kept, or empty
+            elif content.is_eof():
+                body = content.read_nowait()  # it came with its head, and needs no time limit
+            else:
+                return await self._coming(request, patience, limit, judge)
+        except TimeoutError:
+            if self._server.closing:
+                raise Unreadable(Refusal(4503, "the server is shutting down; come back later")) from None
+            raise Unreadable(Refusal(4408, f"the body took longer than request_timeout={patience:g}")) from None
+        except BROKEN_BODY as error:
+            raise Unreadable(Refusal(4400, f"the body cannot be read: {error}")) from None
+        if len(body) > limit and judge is not None:
+            limit = judge(body[:HEAD])
+        if len(body) > limit:
+            raise _too_large(limit)
+        return body
+
+    async def _coming(self, request: web.Request, patience: float, limit: int, judge: Judge | None) -> bytes:
+        """A body as it comes. Raises TimeoutError, BROKEN_BODY, and see whole()."""
+        length = request.content_length or 0
+        if judge is None and length > limit:
+            raise _too_large(limit)
+        body = bytearray()
+        async with self._within(patience):
+            async for chunk in request.content.iter_any():
+                body += chunk
+                if max(length, len(body)) > limit and len(body) >= HEAD:
+                    if judge is not None:
+                        limit, judge = judge(bytes(body[:HEAD])), None
+                    if max(length, len(body)) > limit:
+                        raise _too_large(limit)
+                await asyncio.sleep(0)
+        return bytes(body)
+
+    async def read_on(self, request: web.Request, response: web.StreamResponse) -> None:
+        """Answers, and reads what nobody asked for. aiohttp would too, give others no turn while there is more, and log
+        what cannot be decoded as an error."""
+        with contextlib.suppress(ConnectionError):
+            await response.prepare(request)
+            await response.write_eof()
+        try:
+            async with self._within(0 if self._server.closing else PATIENCE):
+                await _throw_away(request.content)
+        except (TimeoutError, *BROKEN_BODY):
+            request.protocol.force_close()
+
+    @contextlib.asynccontextmanager
+    async def _within(self, seconds: float) -> AsyncIterator[None]:
+        """A time limit, which stop() ends."""
+        async with asyncio.timeout(seconds) as timeout:
+            self._reading.add(timeout)
+            try:
+                yield
+            finally:
+                self._reading.discard(timeout)
+
+    def stop(self) -> None:
+        """Shutting down: no body is waited for."""
+        loop = asyncio.get_running_loop()
+        for timeout in self._reading:
+            if not timeout.expired():
+                timeout.reschedule(loop.time())
+
+
+async def _throw_away(content: StreamReader) -> None:
+    async for _ in content.iter_any():
+        await asyncio.sleep(0)  # others, and the time limit, have their turn however much is there
+
+
+def _too_large(limit: int) -> RemoteProtocolError:
+    return RemoteProtocolError(4413, f"the body is above {limit} bytes; split the batch")

@@ -1,0 +1,258 @@
+"""Every door of an application, from its route table, and what one request with a large body costs at each.
+
+    python -m tests.web.doors            # prints the table of docs/security.md
+    python -m tests.web.doors --write    # and writes it there
+
+A route that setup() adds, and that nobody has told here how to ask, raises: a new door has no table without a row.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gzip
+import secrets
+import sys
+import time
+import tracemalloc
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from aiohttp import web
+from aiohttp.compression_utils import HAS_BROTLI, HAS_ZSTD
+
+import realtime
+from realtime.protocols.sockjs import CODECS
+from realtime.transports import TRANSPORTS
+from realtime.transports.form import CONTENT_TYPE
+
+__all__ = ["CODINGS", "DOORS", "Door", "application", "ask", "body_of", "doors_of"]
+
+PAGE = Path(__file__).parents[2] / "docs" / "security.md"
+BEGIN, END = "<!-- doors -->", "<!-- /doors -->"
+PREFIX = "/realtime"
+SIZE = 6_000_000  # bytes of a body as it is, or unpacked
+# The values that take most memory for their length.
+NESTED = b"[" + b"{}," * (SIZE // 3) + b"0]"
+
+
+class Door(NamedTuple):
+    """A way in."""
+
+    name: str
+    method: str
+    path: str
+    form: bool = False
+
+
+def _native() -> Iterator[Door]:
+    for name, transport in TRANSPORTS.items():
+        yield Door(name, transport.method, f"{PREFIX}/echo/v1/{name}")
+    yield Door("send", "POST", f"{PREFIX}/echo/v1/send")
+    yield Door("send by a form", "POST", f"{PREFIX}/echo/v1/send", form=True)
+    yield Door("an unknown endpoint", "POST", f"{PREFIX}/nowhere/v1/send")
+    yield Door("an unknown endpoint, a form", "POST", f"{PREFIX}/nowhere/v1/send", form=True)
+    yield Door("an unknown version", "POST", f"{PREFIX}/echo/v9/send")
+
+
+def _sockjs() -> Iterator[Door]:
+    for path, codec in CODECS.items():
+        yield Door(f"SockJS {path}", codec.framing.method, f"{PREFIX}/echo/0/{{new}}/{path}")
+    yield Door("SockJS xhr_send", "POST", f"{PREFIX}/echo/0/taken/xhr_send")
+    yield Door("SockJS jsonp_send", "POST", f"{PREFIX}/echo/0/taken/jsonp_send", form=True)
+    yield Door("SockJS info", "GET", f"{PREFIX}/echo/info")
+    yield Door("SockJS iframe", "GET", f"{PREFIX}/echo/iframe.html")
+    yield Door("SockJS greeting", "POST", f"{PREFIX}/echo/")
+    yield Door("SockJS raw WebSocket", "GET", f"{PREFIX}/echo/websocket")
+
+
+def _engineio() -> Iterator[Door]:
+    for name in ("polling", "websocket"):
+        yield Door(f"Engine.IO {name}", "POST", f"/engine.io?EIO=4&transport={name}")
+    yield Door("Engine.IO, a form", "POST", "/engine.io?EIO=3&transport=polling&j=0", form=True)
+
+
+# How each route is asked, by its pattern.
+DOORS: dict[str, Callable[[], Iterator[Door]]] = {
+    PREFIX + "/{endpoint}": _sockjs,
+    PREFIX + "/{endpoint}/v{version}/{transport}": _native,
+    PREFIX + "/{endpoint}/negotiate": lambda: iter([Door("negotiate", "GET", f"{PREFIX}/echo/negotiate")]),
+    "/engine.io": _engineio,
+    "/engine.io/": lambda: iter([Door("Engine.IO, a slash", "POST", "/engine.io/?EIO=4&transport=polling")]),
+    PREFIX + "/{file}": lambda: iter([Door("client.js", "POST", f"{PREFIX}/client.js")]),
+}
+
+
+def application(**settings: Any) -> web.Application:
+    """An application with every door there is."""
+    rt = realtime.Server(shutdown_timeout=0.3, allowed_origins="*", **settings)
+
+    @rt.endpoint("/echo", sockjs=True, engineio="/engine.io")
+    async def echo(session: realtime.Session) -> None:
+        async for message in session:
+            await session.send(message)
+
+    app = web.Application()
+    realtime.setup(app, rt, prefix=PREFIX)
+    return app
+
+
+def doors_of(app: web.Application) -> list[Door]:
+    """All of them. Raises KeyError for a route that is not told of here."""
+    return [door for resource in app.router.resources() for door in DOORS[resource.canonical]()]
+
+
+def _brotli(body: bytes) -> bytes:
+    import brotli
+
+    packed: bytes = brotli.compress(body, quality=5)
+    return packed
+
+
+def _zstd(body: bytes) -> bytes:
+    if sys.version_info >= (3, 14):
+        from compression import zstd
+    else:
+        from backports import zstd
+    packed: bytes = zstd.compress(body)
+    return packed
+
+
+CODINGS: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": lambda body: gzip.compress(body, mtime=0),
+    "deflate": zlib.compress,
+    **({"br": _brotli} if HAS_BROTLI else {}),
+    **({"zstd": _zstd} if HAS_ZSTD else {}),
+}
+WAYS = ("plain", "chunked", *CODINGS)
+
+
+def body_of(door: Door, way: str, value: bytes = NESTED) -> tuple[list[str], bytes]:
+    """The headers that tell of a body, and the body as it is sent."""
+    lines = [f"Content-Type: {CONTENT_TYPE if door.form else 'text/plain'}"]
+    body = b"callback=f&d=&batch=" + value if door.form else value
+    if way == "chunked":
+        pieces = [body[at : at + 65_536] for at in range(0, len(body), 65_536)]
+        return [*lines, "Transfer-Encoding: chunked"], b"".join(
+            b"%x\r\n%b\r\n" % (len(piece), piece) for piece in (*pieces, b"")
+        )
+    if way != "plain":
+        body = CODINGS[way](body)
+        lines.append(f"Content-Encoding: {way}")
+    return [*lines, f"Content-Length: {len(body)}"], body
+
+
+async def ask(port: int, door: Door, lines: list[str], body: bytes) -> tuple[int, int]:
+    """One request with what body_of() made, on a connection of its own: how many bytes were sent, and the status of the
+    answer (0: none came).
+
+    What is left of the body when the answer comes is not sent.
+    """
+    path = door.path.replace("{new}", secrets.token_hex(8))  # a session of its own: a second poll of one is held
+    head = "\r\n".join([f"{door.method} {path} HTTP/1.1", "Host: h", *lines, "", ""]).encode()
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    sent = len(head)
+
+    async def send() -> None:
+        nonlocal sent
+        writer.write(head)
+        for at in range(0, len(body), 65_536):
+            piece = body[at : at + 65_536]
+            writer.write(piece)
+            sent += len(piece)
+            await writer.drain()
+
+    sending = asyncio.create_task(send())
+    try:
+        async with asyncio.timeout(30):
+            first = await reader.readline()
+        return sent, int(first.split()[1]) if first else 0
+    except (ConnectionError, TimeoutError):
+        return sent, 0
+    finally:
+        sending.cancel()
+        await asyncio.gather(sending, return_exceptions=True)
+        writer.close()
+
+
+# -- the table ---------------------------------------------------------------------------------------------------------
+
+
+async def _longest_turn(done: asyncio.Event) -> float:
+    longest, at = 0.0, time.perf_counter()
+    while not done.is_set():
+        await asyncio.sleep(0)
+        now = time.perf_counter()
+        longest, at = max(longest, now - at), now
+    return longest
+
+
+async def _named(port: int, door: Door) -> Door:
+    """The same door, behind which there is a session, where it is one for what SockJS sends."""
+    if not door.path.endswith("_send"):
+        return door
+    start, send, path = door.path.removesuffix("_send").rpartition("/")
+    name = f"{start.rpartition('/')[0]}/{secrets.token_hex(8)}"
+    await ask(port, Door("", "POST", f"{name}/xhr"), [], b"")
+    return door._replace(path=f"{name}{send}{path}_send")
+
+
+async def _measured(port: int, door: Door, way: str) -> tuple[int, int, float, float]:
+    """Status, bytes sent, the longest turn of the loop in seconds, and the peak of memory above before in bytes."""
+    lines, body = body_of(door, way)
+    door = await _named(port, door)
+    done = asyncio.Event()
+    turns = asyncio.create_task(_longest_turn(done))
+    sent, status = await ask(port, door, lines, body)
+    done.set()
+    turn = await turns
+    door = await _named(port, door)
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        await ask(port, door, lines, body)
+        peak = tracemalloc.get_traced_memory()[1] - before
+    finally:
+        tracemalloc.stop()
+    return status, sent, turn, peak
+
+
+async def table() -> list[str]:
+    """The rows of all doors."""
+    app = application()
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    port = runner.addresses[0][1]
+    rows = ["| door | " + " | ".join(WAYS) + " |", "|---|" + "---|" * len(WAYS)]
+    try:
+        for door in doors_of(app):
+            cells = []
+            for way in WAYS:
+                status, sent, turn, peak = await _measured(port, door, way)
+                cells.append(f"{status}: {sent:,} B, {turn * 1e3:.0f} ms, {peak / 2**20:.1f} MiB")
+            rows.append(f"| {door.name} | " + " | ".join(cells) + " |")
+            sys.stderr.write(rows[-1] + "\n")
+    finally:
+        await runner.cleanup()
+    return rows
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="python -m tests.web.doors", description=__doc__.partition("\n")[0])
+    parser.add_argument("--write", action="store_true", help=f"writes the table into {PAGE.name}")
+    arguments = parser.parse_args()
+    rows = "\n".join(asyncio.run(table()))
+    if arguments.write:
+        page = PAGE.read_text(encoding="utf-8")
+        before, _, rest = page.partition(BEGIN)
+        PAGE.write_text(f"{before}{BEGIN}\n\n{rows}\n\n{END}{rest.partition(END)[2]}", encoding="utf-8")
+    else:
+        sys.stdout.write(rows + "\n")
+
+
+if __name__ == "__main__":
+    main()
