@@ -96,8 +96,10 @@ class Numbering(SessionMachine):
         """The oldest message received. Raises IndexError when there is none."""
         item = self.inbox.take(now)
         if self.outcome is None:
-            self.wake_by(self._ack_at())
-            if self.inbox.due_at(self._ack_delay()) <= now:
+            due_at = self.inbox.due_at(self._ack_delay())
+            if self.carrier is not None:
+                self.wake_by(due_at)
+            if due_at <= now:
                 self.listener.dirty()
             if self.state is State.DRAINING and not self.inbox:
                 self.listener.quiet()
@@ -142,7 +144,7 @@ class Numbering(SessionMachine):
         if not inbox.news:
             return None
         delay = self._ack_delay()
-        if self.closing is None and not inbox.due(now, delay / 4 if beside else delay):
+        if self.closing is None and now < inbox.due_at(delay / 4 if beside else delay):
             return None
         return self._announce(carrier)
 

@@ -14,7 +14,7 @@ from realtime.core.carrier import NumberedCarrier, Part, Shape
 from realtime.core.client_machine import ClientMachine, Uplink
 from realtime.core.errors import RemoteProtocolError
 from realtime.core.frames import CLOSE, Outgoing
-from realtime.core.inbox import Inbox
+from realtime.core.inbox import AT_ONCE, Inbox
 from realtime.core.lifecycle import State
 from realtime.core.machine import FOREVER, SessionMachine
 from realtime.core.numbered_machine import NumberedMachine
@@ -182,9 +182,11 @@ def what_was_taken_is_not_told_by_time(patch: Patch) -> None:
     original = Inbox.take
 
     def take(self: Inbox, now: float) -> object:
-        since = self._taken_since
+        since, owed_since = self._taken_since, self.owed_since
         item = original(self, now)
         self._taken_since = since
+        if self.owed_since > AT_ONCE:
+            self.owed_since = owed_since
         return item
 
     patch.setattr(Inbox, "take", take)
