@@ -39,6 +39,7 @@ class NativePeer(BasePeer):
     def __init__(self, tally: Tally, messages: Messages, first: int) -> None:
         super().__init__(tally, messages, first)
         self._sid = ""
+        self._key = ""
         self._acked = 0  # the server has received so many of ours
         self._taken = 0  # and its application has taken so many
         self._most = 0  # how many messages of this size fit the server's window
@@ -64,7 +65,7 @@ class NativePeer(BasePeer):
     def _read_opened(self, text: str) -> None:
         """`o` (§5)."""
         members = json.loads(text)
-        self._sid = members["sid"]
+        self._sid, self._key = members["sid"], members["key"]
         most, size = members["window"]
         self._most = min(most, size // self._messages.size)
         self._read_acks(*members["ack"])
@@ -154,7 +155,7 @@ class NativeWebSocket(NativePeer):
             self._connection.write(self._ack() + client_frame(b"q" + payload[1:65]))
         elif kind == "m":
             raise Failed(f"message {self.received + 1} of a session is not the one expected: {text[:80]}")
-        elif kind != "x" or not self._leaving:
+        elif kind != "k" and (kind != "x" or not self._leaving):  # tickets are for carriers by URL
             raise Failed(f"a frame of opcode {opcode} came that does not belong here: {text[:80]}")
 
     async def leave(self) -> None:
@@ -202,6 +203,7 @@ class NativeLongPolling(NativePeer):
         acks: tuple[int, int] | None = None
         if head[:1] == "o" and not self._sid:
             self._read_opened(head[1:])
+            frames = [frame for frame in frames if frame[:1] != "k"]
             self._welcome()
         elif head[:1] == "r":
             received, taken = head[1:].split(",")[:2]
@@ -220,7 +222,7 @@ class NativeLongPolling(NativePeer):
             self._take(len(frames))
 
     def _attach(self, taken: int) -> bytes:
-        head = f'["r{self._sid},{self._gen},{taken},{taken},{self._acked + 1}"]'
+        head = f'["r{self._sid},{self._gen},{taken},{taken},{self._acked + 1},{self._key}"]'
         return self._poll(head.encode())
 
     def _go_on(self) -> None:
@@ -231,7 +233,7 @@ class NativeLongPolling(NativePeer):
         if count:
             assert self._uplink is not None
             self._sending = True
-            head = f'["u{self._sid},{self.received},{self.received},{first}"'.encode()
+            head = f'["u{self._sid},{self.received},{self.received},{first},{self._key}"'.encode()
             self._uplink.write(self._send(b",".join((head, *self._next(self._frames, count))) + b"]"))
 
     def _answered(self, status: int, body: bytes) -> None:

@@ -27,6 +27,7 @@ from .core.machine import check_close_code
 from .core.negotiation import Choice, Evidence, negotiate, network_of
 from .core.numbered_machine import NumberedMachine
 from .core.observer import Observer, Result
+from .core.proof import Key, Proof
 from .core.registry import Registry
 from .core.server_machine import ServerMachine
 from .hub import Hub, Room
@@ -306,7 +307,7 @@ class Server:
         if session._authorized is None:
             return False
         credentials, when = session._authorized
-        # Who shows nothing can't be told from anybody else who knows the sid.
+        # Who shows neither is known by the auth data of the open, and asked about each time.
         return (
             credentials != b""
             and credentials == request.credentials
@@ -439,6 +440,8 @@ class Server:
             identity=identity,
             address=address,
         )
+        if isinstance(machine, NumberedMachine):  # the native protocol's: no other can show a key
+            machine.key = Key(secrets.token_urlsafe(24))
         self._registry.add(machine)
         self._sessions[sid] = session
         machine.wake_by(now + endpoint.config.open_timeout)  # also if no carrier ever attaches
@@ -451,9 +454,12 @@ class Server:
         session_log.debug("= session %s opened at %s", session.label, endpoint.path)
         return session
 
-    async def route(self, sid: str) -> Session:
-        """The session of this sid. Raises Refusal when it is unknown or has ended."""
-        self._registry.find(sid, self.clock.now())
+    async def route(self, sid: str, proof: Proof | None = None) -> Session:
+        """The session of this sid. Raises Refusal when it is unknown or has ended.
+
+        With a `proof`, how a session with a key has ended is told to nobody else.
+        """
+        self._registry.find(sid, self.clock.now(), proof)
         return self._sessions[sid]
 
     def check_sid(self, sid: str) -> None:

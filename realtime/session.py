@@ -204,8 +204,7 @@ class BaseSession(Generic[M]):
 
     @property
     def id(self) -> str:
-        """The session's id: a secret between the two ends, for no log (see label). Empty at a client that has not
-        opened yet."""
+        """The session's id, for no log (see label). Empty at a client that has not opened yet."""
         return self._machine.sid
 
     @property

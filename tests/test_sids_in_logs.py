@@ -14,6 +14,7 @@ import realtime
 from realtime.client.drivers import BROWSERS_ONLY, _words
 from realtime.core.client_machine import Attach, Uplink
 from realtime.core.frames import Window
+from realtime.core.proof import Key
 from realtime.protocols.native import Open, Opened, RequestHead
 from realtime.testing import FaultProxy
 from realtime.transports import TRANSPORTS
@@ -146,17 +147,17 @@ def test_an_answer_that_is_no_http_is_told_without_its_url() -> None:
 
 
 def test_what_holds_a_sid_does_not_show_it() -> None:
-    sid, nonce = "w1.PErPcPmT19pwiaOtYhgkXB", "nonce-nonce-nonce-nonce-22"
-    opened = Opened(sid, (0, 0), Window(1, 2), 1, (1, 1), None, None, 1.0, (0.1, 1.0), ())
+    sid, nonce, key = "w1.PErPcPmT19pwiaOtYhgkXB", "nonce-nonce-nonce-nonce-22", Key("the-key-of-the-session")
+    opened = Opened(sid, key, (0, 0), Window(1, 2), 1, (1, 1), None, None, 1.0, (0.1, 1.0), ())
     holders: list[Any] = [
-        Attach(sid, 1, 2, 3, 4),
-        Uplink(sid, 1, 2, 3, [], None),
-        RequestHead(sid, 1, 2, 3, 4),
+        Attach(sid, 1, 2, 3, 4, key),
+        Uplink(sid, 1, 2, 3, [], None, key),
+        RequestHead(sid, 1, 2, 3, 4, key),
         Open(nonce, 1, Window(1, 2), ("sse",), b'{"token":"a secret"}'),
         opened,
     ]
     for holder in holders:
-        for secret in (sid, "PErP", nonce, "a secret"):
+        for secret in (sid, "PErP", nonce, "a secret", str.__str__(key)):
             assert secret not in repr(holder)
         assert repr(holder).startswith(f"<{type(holder).__name__} ")
     assert repr(holders[0]) == "<Attach gen=1 received=2 taken=3 first=4>"

@@ -217,6 +217,14 @@ export function drive(owner, url, transports, options) {
     carrier.secret = carrier._opens && authData !== undefined;
     carrier._judged = kind !== STREAM || carrier._opens;
     hold(kind === STREAM || kind === HELD);
+    if (gen && machine._sid && !machine._proof(carrier)) {
+      // Its URL wants a ticket, and there is none, which is rare.
+      carrier._link = uplink._say(["k" + gen], function (how) {
+        if (how) carrier.end(how);
+        else run(carrier, gen);
+      })._link;
+      return;
+    }
     try {
       carrier._link = carrier._transport.open(
         carrier,

@@ -84,7 +84,7 @@ function opened(json) {
   } catch (error) {
     throw PROTOCOL_ERROR;
   }
-  need(server && /^[\w.-]+$/.test(server.sid) && typeof server.sid === "string");
+  need(server && /^[\w.-]+,[\w.-]+$/.test([server.sid, server.key]) && typeof server.sid === "string");
   need(isPair(server.ack, 0) && isPair(server.window, 1) && isPair(server.max_batch, 1) && isCount(server.max_size, 1));
   pauses = server.poll_interval;
   need(pauses && isTime(pauses[0]) && isTime(pauses[1]) && pauses[0] <= pauses[1] && isTime(server.resume_window));

@@ -27,6 +27,7 @@ export function Machine(driver, owner, nonce) {
   this._sid = "";
   this._gen = 0;
   this._server = null; // what its `o` said
+  this._tickets = []; // a gen, and what attaches in a URL show, from that gen on
   this._over = false;
   // Up. Everything the server has not taken, oldest first; what it has received has lost its payload, not its size.
   this._out = [];
@@ -108,13 +109,18 @@ Machine.prototype = {
     this._newsSince = 0;
   },
 
+  /** What an attach shows: the key, or in a URL the ticket of its gen. Nothing if that is still to be asked for. */
+  _proof: function (carrier) {
+    return carrier._transport._byUrl ? this._tickets[carrier._gen - this._tickets[0] + 1] : this._server.key;
+  },
+
   /** The first frame of a carrier that has its gen: an attach, or an open with these `fields`. Sets its cursors. */
   _hello: function (carrier, fields, auth) {
     carrier._up = this._acked + 1;
     carrier._down = this._received + 1;
     carrier._from = this._received;
     this._confirm = false; // an attach names the sid
-    if (this._sid) return "r" + [this._sid, carrier._gen, this._acks(), carrier._up];
+    if (this._sid) return "r" + [this._sid, carrier._gen, this._acks(), carrier._up, this._proof(carrier)];
     fields.nonce = this._nonce;
     fields.gen = carrier._gen;
     fields.window = WINDOW;
@@ -156,7 +162,7 @@ Machine.prototype = {
   /** The head of an uplink batch. */
   _head: function () {
     this._confirm = false;
-    return "u" + [this._sid, this._acks(), this._acked + 1];
+    return "u" + [this._sid, this._acks(), this._acked + 1, this._server.key];
   },
 
   /** Acks, on anything that came: the highest of each counts. */
@@ -231,6 +237,9 @@ Machine.prototype = {
       case "r":
         this._acknowledge(data, fields[1]);
         if (!this._over) driver._attached(carrier);
+        break;
+      case "k":
+        this._tickets = data.split(",");
         break;
       case "g":
         this._held = !this._closing;

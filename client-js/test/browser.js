@@ -15,6 +15,7 @@ export function opened(fields = {}) {
     "o" +
     JSON.stringify({
       sid: "s1",
+      key: "key-of-s1",
       ack: [0, 0],
       window: [256, 1048576],
       max_size: 1048576,
@@ -28,6 +29,11 @@ export function opened(fields = {}) {
       ...fields
     })
   );
+}
+
+/** The server's `k`: tickets from this gen on. */
+export function tickets(gen, count = 16) {
+  return `k${gen},` + Array.from({ length: count }, (_, i) => `ticket-${gen + i}`);
 }
 
 export class Browser {

@@ -51,7 +51,7 @@ test("a page that is put away lets go, says nothing, and goes on when it is back
   assert.deepEqual(closes(session), []);
   page.dispatch("pageshow", { persisted: true });
   page.socket.accept();
-  assert.match(page.socket.sent[0], /^rs1,\d+,1,1,1$/);
+  assert.match(page.socket.sent[0], /^rs1,\d+,1,1,1,key-of-s1$/);
   page.socket.say("r0,0", "mtwo");
   assert.ok(page.socket.sent.includes("mwhile away"));
   page.socket.say("a1,1");
@@ -120,7 +120,7 @@ test("a page that is left closes its session by a beacon where it has no WebSock
   const [{ url, body }] = page.beacons;
   assert.equal(url, "http://app.example/chat/v1/send");
   const [head, ...frames] = JSON.parse(body);
-  assert.match(head, /^us1,1,1,1$/);
+  assert.match(head, /^us1,1,1,1,key-of-s1$/);
   assert.deepEqual(frames, ["mlast words", "c1001,"]);
   assert.deepEqual(closes(session), [1001]);
 });

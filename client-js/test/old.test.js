@@ -6,7 +6,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { DIST } from "../build.js";
-import { Browser, opened } from "./browser.js";
+import { Browser, opened, tickets } from "./browser.js";
 
 const code = readFileSync(join(DIST, "realtime.js"), "utf8");
 const OTHER = "http://other.example/chat";
@@ -105,7 +105,7 @@ test("XDomainRequest streams from another origin", () => {
   stream.grow('["mthree"]\n["erecycled"]\n');
   stream.load();
   page.advance(0);
-  assert.match(JSON.parse(foreign(page, "/v1/xhr_streaming").body)[0], /^rs1,\d+,3,3,1$/);
+  assert.match(JSON.parse(foreign(page, "/v1/xhr_streaming").body)[0], /^rs1,\d+,3,3,1,key-of-s1$/);
 });
 
 test("XDomainRequest of Internet Explorer 8 may refuse to be read before its end", () => {
@@ -148,7 +148,7 @@ test("a browser with neither CORS nor XDomainRequest has scripts and frames for 
   const session = page.connect(OTHER);
   page.advance(0);
   assert.match(page.script.src, /^http:\/\/other\.example\/chat\/v1\/jsonp\?frame=o/);
-  page.script.answer([opened({ transport: "jsonp" })]);
+  page.script.answer([opened({ transport: "jsonp" }), tickets(2)]);
   page.advance(0);
   assert.equal(session.readyState, 1);
   const out = Object.fromEntries(session.negotiation.map((one) => [one.name, one.verdict]));
@@ -180,7 +180,7 @@ test("ActiveX htmlfile: the frame is in a document of its own, which finds the c
   const page = explorer();
   withActiveX(page);
   const session = page.connect("/chat", { transports: ["htmlfile", "long_polling"], upgrade: false });
-  page.request("/v1/long_polling").answer(200, [opened({ transport: "long_polling" })]);
+  page.request("/v1/long_polling").answer(200, [opened({ transport: "long_polling" }), tickets(2)]);
   page.advance(0);
   const [own] = page.documents;
   assert.deepEqual([own.steps[0], own.steps.at(-1)], ["open", "close"]);
@@ -206,7 +206,7 @@ test("ActiveX is not for other origins: their frame is in the page, and posts me
   const page = explorer();
   withActiveX(page);
   const session = page.connect(OTHER, { transports: ["htmlfile", "long_polling"], upgrade: false });
-  foreign(page, "/v1/long_polling").load(JSON.stringify([opened({ transport: "long_polling" })]));
+  foreign(page, "/v1/long_polling").load(JSON.stringify([opened({ transport: "long_polling" }), tickets(2)]));
   page.advance(0);
   assert.equal(page.documents.length, 0);
   const frame = page.frames.at(-1);
@@ -231,7 +231,7 @@ test("ActiveX is not for other origins: their frame is in the page, and posts me
 test("jsonp: another origin's scripts and forms", () => {
   const page = explorer();
   const session = page.connect(OTHER, { transports: ["jsonp"] });
-  page.script.answer([opened({ transport: "jsonp" })]);
+  page.script.answer([opened({ transport: "jsonp" }), tickets(2)]);
   page.advance(0);
   session.send("up");
   page.script.answer(["r0,0", "mhello"]);

@@ -5,7 +5,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { bundle, DIST, SOURCE } from "../build.js";
-import { Browser, opened } from "./browser.js";
+import { Browser, opened, tickets } from "./browser.js";
 
 const { code: source } = await bundle(join(SOURCE, "legacy.js"), "iife");
 const scripts = { source, shipped: readFileSync(join(DIST, "realtime.js"), "utf8") };
@@ -76,7 +76,7 @@ for (const [which, code] of Object.entries(scripts)) {
     page.advance(1000);
     assert.equal(session.readyState, 1);
     assert.equal(session.transport, "long_polling");
-    assert.match(page.request("/v1/long_polling").sent[0], /^rs1,\d+,0,0,1$/);
+    assert.match(page.request("/v1/long_polling").sent[0], /^rs1,\d+,0,0,1,key-of-s1$/);
   });
 
   both("a WebSocket that is refused leaves the session to polls, which take its messages along", () => {
@@ -89,7 +89,7 @@ for (const [which, code] of Object.entries(scripts)) {
     assert.ok(open.sent.includes("mearly"));
     open.answer(200, [opened({ ack: [1, 1], transport: "long_polling" })]);
     page.advance(0);
-    assert.match(page.request("/v1/long_polling").sent[0], /^rs1,\d+,0,0,2$/);
+    assert.match(page.request("/v1/long_polling").sent[0], /^rs1,\d+,0,0,2,key-of-s1$/);
     page.request("/v1/long_polling").answer(200, ["r1,1", "mhello"]);
     assert.deepEqual(messages(session), ["hello"]);
     assert.deepEqual([...session.unacknowledged], []);
@@ -107,7 +107,7 @@ for (const [which, code] of Object.entries(scripts)) {
     poll.finish();
     assert.deepEqual(messages(session), ["one"]);
     page.advance(10000);
-    assert.match(page.request("/v1/long_polling").sent[0], /^rs1,\d+,1,1,1$/);
+    assert.match(page.request("/v1/long_polling").sent[0], /^rs1,\d+,1,1,1,key-of-s1$/);
     page.request("/v1/long_polling").answer(200, ["r0,0", "mtwo", "mthree"]);
     assert.deepEqual(messages(session), ["one", "two", "three"]);
   });
@@ -124,7 +124,7 @@ for (const [which, code] of Object.entries(scripts)) {
     assert.equal(session.readyState, 1);
     page.advance(1000);
     page.socket.accept();
-    assert.match(page.socket.sent[0], /^rs1,\d+,1,1,1$/);
+    assert.match(page.socket.sent[0], /^rs1,\d+,1,1,1,key-of-s1$/);
     page.socket.say("r0,0");
     assert.equal(session.state, "open");
     assert.ok(page.socket.sent.includes("mlost?"));
@@ -133,13 +133,41 @@ for (const [which, code] of Object.entries(scripts)) {
     assert.deepEqual([...session.unacknowledged], []);
   });
 
+  both("without a ticket for its URL a stream asks for one first, and shows no key there", () => {
+    const page = new Browser(code, { without: ["WebSocket"] });
+    const session = page.connect("/chat", { transports: ["sse", "long_polling"], upgrade: false });
+    page.request("/v1/long_polling").answer(200, [opened({ transport: "long_polling" })]);
+    page.advance(0);
+    assert.equal(page.streams.length, 0);
+    const asked = page.pending("/v1/send").find(({ sent }) => sent[1] === "k2");
+    assert.deepEqual([...asked.sent], ["us1,0,0,1,key-of-s1", "k2"]);
+    asked.answer(200, ["a0,0", tickets(2)]);
+    page.advance(0);
+    assert.equal(new URL(page.streams.at(-1).url).searchParams.get("frame"), "rs1,2,0,0,1,ticket-2");
+    assert.equal(session.readyState, 1);
+  });
+
+  both("a stream whose question for a ticket is not answered is given up, and tried again", () => {
+    const page = new Browser(code, { without: ["WebSocket"] });
+    const session = page.connect("/chat", { transports: ["sse", "long_polling"], upgrade: false });
+    page.request("/v1/long_polling").answer(200, [opened({ transport: "long_polling" })]);
+    page.advance(0);
+    page.pending("/v1/send").find(({ sent }) => sent[1] === "k2").finish();
+    page.advance(3000);
+    assert.equal(session.readyState, 1);
+    assert.equal(page.streams.length, 0);
+    const next = page.pending("/v1/send").find(({ sent }) => sent[1] === "k3") || page.request("/v1/long_polling");
+    assert.ok(next, "another attempt is under way");
+  });
+
   both("JSONP asks by scripts, and leaves nothing behind", () => {
     const page = new Browser(code, { without: ["WebSocket", "EventSource", "XMLHttpRequest"] });
     const session = page.connect("/chat", { transports: ["jsonp"] });
     assert.match(page.script.src, /^http:\/\/app\.example\/chat\/v1\/jsonp\?frame=o%7B.*&callback=\w+$/);
-    page.script.answer([opened({ transport: "jsonp" })]);
+    page.script.answer([opened({ transport: "jsonp" }), tickets(2)]);
     page.advance(0);
     assert.equal(session.readyState, 1);
+    assert.equal(new URL(page.script.src).searchParams.get("frame"), "rs1,2,0,0,1,ticket-2");
     page.script.answer(["r0,0", "mhello"]); // the next script has confirmed the sid
     page.advance(0);
     assert.deepEqual(messages(session), ["hello"]);

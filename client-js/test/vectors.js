@@ -37,6 +37,11 @@ var MEANINGS = {
   e: function (fields) {
     return { kind: "end", reason: fields[0] };
   },
+  k: function (fields) {
+    var tickets = fields[0].split(","),
+      gen = +tickets.shift();
+    return { kind: "tickets", gen: gen, tickets: tickets };
+  },
   g: function (fields) {
     return { kind: "go_away", delay: fields[0] };
   },

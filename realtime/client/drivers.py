@@ -19,6 +19,7 @@ from ..core.carrier import NumberedCarrier, Part, Shape
 from ..core.client_machine import Attach, Uplink
 from ..core.errors import Refusal, RemoteProtocolError
 from ..core.frames import Outgoing
+from ..core.proof import ATTACH, Key
 from ..protocols.native import NativeCodec, attach_frame, open_frame, parse_refusal, uplink_frames
 from ..transports import TRANSPORTS, Decoder, Frame, WebSocketMessages
 from .links import PollLink, StreamLink, WebSocketLink
@@ -52,7 +53,7 @@ OVER = "ended with the session"
 
 
 def _hello(session: ClientSession, attach: Attach) -> str:
-    """The first frame of a carrier: open or attach."""
+    """The first frame of a carrier: open or attach. (Not of one by URL that attaches: see _ticket().)"""
     if attach.sid:
         return attach_frame(attach)
     settings = session.settings
@@ -258,12 +259,19 @@ async def drive_stream(session: ClientSession, name: str) -> Fate:
     if codec.transport.method == "GET" and not session.id and session.auth is not None:
         return Fate(name, "not tried: auth data must not stand in a URL")
     machine = session.machine
+    ticket = ""
+    if codec.transport.method == "GET" and session.id:
+        fate = await _ask_for_tickets(session, name)
+        if fate is not None:
+            return fate
+        ticket = machine.ticket()
     if machine.outcome is not None:
         return Fate(name, OVER)
     link = StreamLink()
     now = session.clock.now()
     carrier = NumberedCarrier(codec, link, now)
-    hello = _hello(session, machine.start(carrier, now))
+    attach = machine.start(carrier, now)
+    hello = _hello(session, attach._replace(proof=Key(ticket)) if ticket else attach)
     patience = session.supervisor.patience()
     began: float | None = None
     arrived = asyncio.Event()
@@ -312,6 +320,21 @@ async def drive_stream(session: ClientSession, name: str) -> Fate:
         machine.lost(carrier, session.clock.now())
 
 
+async def _ask_for_tickets(session: ClientSession, name: str) -> Fate | None:
+    """Sees to it that there is a ticket for the next carrier, which starts in a URL: nearly always there is."""
+    machine = session.machine
+    while not machine.ticket():
+        asked = machine.tickets
+        fate = await _aside(session, f"{ATTACH}{machine.gen + 1}")
+        if fate is None and machine.outcome is not None:
+            fate = Fate(name, "ended with the session")
+        if fate is None and machine.tickets is asked:
+            fate = Fate(name, "the server gives no ticket for a stream by URL")
+        if fate is not None:
+            return replace(fate, transport=name)
+    return None
+
+
 async def _test_stream(session: ClientSession, arrived: asyncio.Event, held: list[str], link: StreamLink) -> None:
     """A POST beside the stream: when its answer has come and nothing on the stream, something holds the stream back."""
     reason = await _beside_a_post(session, arrived)
@@ -322,11 +345,9 @@ async def _test_stream(session: ClientSession, arrived: asyncio.Event, held: lis
 
 async def _beside_a_post(session: ClientSession, arrived: asyncio.Event) -> str | None:
     """Waits for `arrived`, twice as long as a POST of this session took and half a second; else says why not."""
-    machine = session.machine
     started = session.clock.now()
-    head = Uplink(machine.sid, *machine.inbox.ack(), machine.outbox.acked + 1, [], None)
     try:
-        await _request(session, "send", uplink_frames(POST, head), session.settings.post_timeout)
+        await _request(session, "send", uplink_frames(POST, session.machine.aside()), session.settings.post_timeout)
     except (*FAILURES, RemoteProtocolError):
         return None  # nothing gets through: that says nothing about streams
     took = session.clock.now() - started
@@ -587,12 +608,14 @@ async def renew(session: ClientSession, frame: str) -> Fate | None:
         finally:
             answered.cancel()
         return None if session.renewed.is_set() else driver.result()
-    received, taken = machine.inbox.ack()
-    head = Uplink(machine.sid, received, taken, machine.outbox.acked + 1, [], None)
+    return await _aside(session, frame)
+
+
+async def _aside(session: ClientSession, frame: str) -> Fate | None:
+    """Says one frame by a send of its own, and takes the answer. Returns what went wrong, if anything did."""
+    parts = [*uplink_frames(POST, session.machine.aside()), POST.text(frame)]
     try:
-        frames = await _request(
-            session, "send", [*uplink_frames(POST, head), POST.text(frame)], session.settings.post_timeout
-        )
+        frames = await _request(session, "send", parts, session.settings.post_timeout)
     except (*FAILURES, RemoteProtocolError) as error:
         return Fate("send", _words(error))
     return session.feed(NumberedCarrier(POST, PollLink(), session.clock.now()), frames)
@@ -600,9 +623,7 @@ async def renew(session: ClientSession, frame: str) -> Fate | None:
 
 async def acknowledge_close(session: ClientSession) -> None:
     """Tells the server that its close has arrived, where no WebSocket can (docs/protocol.md §8)."""
-    machine = session.machine
-    received, taken = machine.inbox.ack()
-    batch = Uplink(machine.sid, received, taken, machine.outbox.acked + 1, [], None)
+    batch = session.machine.aside()
     least, most = session.settings.backoff
     for attempt in range(FINAL_ACK_TRIES):
         if attempt:

@@ -314,7 +314,7 @@ async def _leave_idle(probe: Probe, stream: Stream) -> None:
     while not stream.over and loop.time() < until:
         if stream.pings > answered:  # a server takes a client for gone that does not answer
             answered = stream.pings
-            await probe.request("send", [f"u{probe.sid},0,0,{probe.sent + 1}"])
+            await probe.request("send", [probe.head()])
         await stream.until(partial(stream.pinged, answered), until - loop.time())
     if stream.over:
         if stream.blocked is not None and stream.blocked.state == "ended":

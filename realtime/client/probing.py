@@ -143,8 +143,13 @@ class Probe:
         """The next carrier's first frame: an open until there is a sid, then an attach."""
         self._gen += 1
         if self.opened is not None:
-            return f"r{self.sid},{self._gen},0,0,{self.sent + 1}"
+            return f"r{self.sid},{self._gen},0,0,{self.sent + 1},{self.opened.key}"
         return open_frame(self._nonce, self._gen, WINDOW, [self.finding.transport], self.place.auth)
+
+    def head(self, first: int = 0) -> str:
+        """The head of an uplink batch, which begins with the next message, or an earlier one."""
+        assert self.opened is not None
+        return f"u{self.sid},0,0,{first or self.sent + 1},{self.opened.key}"
 
     def take(self, frame: Frame, status: int | None = None) -> None:
         """Reads a frame that came. Raises Blocked for a refusal, or the session's end."""
@@ -171,7 +176,7 @@ class Probe:
         if quarter > min(MOST_NOTES, self.opened.max_batch[0] - 1) or self.sent + quarter > self.opened.window.messages:
             return None
         first, self.sent = self.sent + 1, self.sent + quarter
-        await self.request("send", [f"u{self.sid},0,0,{first}", *["d0"] * quarter])
+        await self.request("send", [self.head(first), *["d0"] * quarter])
         return self.loop.time()
 
     def is_nudged(self, frame: Frame) -> bool:
@@ -209,7 +214,7 @@ class Probe:
         times = []
         for _ in range(PINGS):
             started = self.loop.time()
-            await self.request("send", [f"u{self.sid},0,0,{self.sent + 1}"])
+            await self.request("send", [self.head()])
             times.append(self.loop.time() - started)
         self.finding.round_trip = median(times)
 
@@ -218,7 +223,7 @@ class Probe:
         if self.opened is not None and not self.closed:
             self.closed = True
             with contextlib.suppress(Blocked):
-                await self.request("send", [f"u{self.sid},0,0,{self.sent + 1}", "c1000,"], self.place.goodbye)
+                await self.request("send", [self.head(), "c1000,"], self.place.goodbye)
 
     def idle_until(self) -> float:
         """When leaving the carrier idle ends, by the event loop's clock."""

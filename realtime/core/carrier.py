@@ -168,7 +168,7 @@ class Carrier:
 class NumberedCarrier(Carrier):
     """A carrier of numbered frames: a cursor for each direction (docs/protocol.md §4)."""
 
-    __slots__ = ("deaf", "head", "ignored", "pinged", "receive_cursor")
+    __slots__ = ("deaf", "head", "ignored", "pinged", "receive_cursor", "tickets")
 
     codec: NumberedCodec
 
@@ -182,6 +182,8 @@ class NumberedCarrier(Carrier):
         self.deaf = False
         # What the first answer opens with, made from the acks; None for the codec's `attached`.
         self.head: Callable[[int, int], Part] | None = None
+        # Server: the tickets that are handed out behind that, if any.
+        self.tickets: Sequence[Part] = ()
 
     def _cursors(self) -> str:
         return f"send={self.send_cursor} receive={self.receive_cursor}"

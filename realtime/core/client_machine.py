@@ -6,6 +6,7 @@ Which transport to try, and when to try again, is the shell's to choose (client/
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from .carrier import NumberedCarrier, Part, Shape
@@ -15,18 +16,23 @@ from .frames import Outgoing, Window
 from .lifecycle import Event, State
 from .machine import FOREVER, Listener, shown
 from .numbering import ACK_DELAY, Numbering
+from .proof import Key
 
-__all__ = ["Attach", "ClientMachine", "Uplink"]
+__all__ = ["NO_KEY", "Attach", "ClientMachine", "Uplink"]
+
+NO_KEY = Key("")
 
 
 class Attach(NamedTuple):
-    """What a carrier says first. `sid` is empty for an open."""
+    """What a carrier says first. `sid` is empty for an open. `proof` is the session's key; in a URL a ticket takes its
+    place."""
 
     sid: str
     gen: int
     received: int
     taken: int
     first: int
+    proof: Key = NO_KEY
 
     def __repr__(self) -> str:
         return shown(self)
@@ -41,6 +47,7 @@ class Uplink(NamedTuple):
     first: int
     items: list[Outgoing]
     going: int | None  # the answer to the server's go-away, if it is due
+    proof: Key = NO_KEY
 
     def __repr__(self) -> str:
         return shown(self)
@@ -49,7 +56,7 @@ class Uplink(NamedTuple):
 class ClientMachine(Numbering):
     """The client's end. The shell calls start() for each carrier, and tells what became of it."""
 
-    __slots__ = ("confirm", "final_ack", "going_due", "opening", "server", "uplink_out")
+    __slots__ = ("confirm", "final_ack", "going_due", "key", "opening", "server", "tickets", "uplink_out")
 
     def __init__(self, config: Config, listener: Listener, now: float) -> None:
         super().__init__(config, INITIAL_WINDOW, listener, now)
@@ -59,6 +66,8 @@ class ClientMachine(Numbering):
         self.going_due = False  # the server drains and waits for our last number
         self.final_ack = False  # the server's `c` came and its ack could not be written on a duplex carrier
         self.opening: set[NumberedCarrier] = set()  # carriers that started with an open
+        self.key = NO_KEY  # what `o` said: all but URLs show it
+        self.tickets: tuple[int, tuple[str, ...]] = (0, ())  # a gen, and the tickets from that gen on
         # What the server announced; ours until it does. Its max_batch_size is the payload that fits the body it takes,
         # whatever has to be escaped: a sixth.
         self.server: Config = config
@@ -81,7 +90,7 @@ class ClientMachine(Numbering):
         if gen is not None:
             carrier.gen = gen
             self.opening.add(carrier)
-            return Attach(self.sid, gen, 0, 0, 1)
+            return Attach(self.sid, gen, 0, 0, 1, self.key)
         self.gen += 1
         received, taken = self.inbox.ack()
         carrier.gen = self.gen
@@ -95,12 +104,25 @@ class ClientMachine(Numbering):
         else:
             self.opening.add(carrier)
         self.listener.dirty()
-        return Attach(self.sid, self.gen, received, taken, carrier.send_cursor)
+        return Attach(self.sid, self.gen, received, taken, carrier.send_cursor, self.key)
 
-    def opened(self, carrier: NumberedCarrier, sid: str, window: Window, received: int, taken: int, now: float) -> bool:
+    def hand_out(self, gen: int, tickets: Sequence[str]) -> None:
+        """`k` came: tickets for carriers that start in a URL, from this gen on."""
+        self.tickets = gen, tuple(tickets)
+
+    def ticket(self) -> str:
+        """What the next carrier shows if it starts in a URL; empty where the server has to be asked for one first."""
+        first, tickets = self.tickets
+        place = self.gen + 1 - first
+        return tickets[place] if 0 <= place < len(tickets) else ""
+
+    def opened(
+        self, carrier: NumberedCarrier, sid: str, window: Window, received: int, taken: int, now: float, key: str = ""
+    ) -> bool:
         """`o` came. Returns False when it names another session: the carrier must be dropped, with all on it."""
         if not self.sid:
             self.sid = sid
+            self.key = Key(key)
             self.outbox.window = window
             self.outbox.initial = False
             if carrier is not self.carrier and self.state is State.CONNECTING:
@@ -214,8 +236,12 @@ class ClientMachine(Numbering):
         if self.going_due and first + len(items) > self.outbox.last:
             going = self.outbox.last
         self.confirm = False
-        batch = self.uplink_out = Uplink(self.sid, *self.inbox.ack(), first, items, going)
+        batch = self.uplink_out = Uplink(self.sid, *self.inbox.ack(), first, items, going, self.key)
         return batch
+
+    def aside(self) -> Uplink:
+        """A batch of nothing but acks, to say something behind it beside whatever is in flight."""
+        return Uplink(self.sid, *self.inbox.ack(), self.outbox.acked + 1, [], None, self.key)
 
     def poll_items(self, carrier: NumberedCarrier) -> list[Outgoing]:
         """What a poll may bring along, behind its open or attach, while no uplink batch is in flight."""

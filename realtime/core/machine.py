@@ -35,7 +35,7 @@ FOREVER = float("inf")
 
 
 # What is never shown: whoever reads one in a log has it.
-SECRETS = frozenset(("auth", "nonce", "sid"))
+SECRETS = frozenset(("auth", "key", "nonce", "proof", "shown", "sid"))
 LABEL_DIGITS = 12
 
 

@@ -12,6 +12,7 @@ from .frames import Window
 from .lifecycle import Event, State
 from .machine import FOREVER, Listener
 from .numbering import ACK_DELAY, Numbering
+from .proof import ATTACH, Proof, Tickets
 from .server_machine import ServerMachine
 
 __all__ = ["NumberedMachine"]
@@ -20,15 +21,31 @@ __all__ = ["NumberedMachine"]
 class NumberedMachine(Numbering, ServerMachine):
     """The server's end of a session of the native protocol. See ServerMachine for what it is made with."""
 
-    __slots__ = ("drain_delay", "going_told", "peer_last")
+    __slots__ = ("drain_delay", "going_told", "peer_last", "tickets")
 
     def __init__(self, config: Config, peer_window: Window, listener: Listener, now: float, **facts: Any) -> None:
         super().__init__(config, peer_window, listener, now, **facts)
+        self.tickets = Tickets()
         self.drain_delay = 0.0
         self.going_told = -FOREVER  # when a poll was last answered with `g`
         self.peer_last: int | None = None  # draining: the peer numbers nothing above this
 
     # -- carriers --------------------------------------------------------------------------------------------------
+
+    def prove(self, proof: Proof) -> bool:
+        """Whether a request that shows this may do what it says; False for one with a ticket that came late: it
+        changes nothing. Raises Refusal (4403) when it shows the wrong thing.
+        """
+        if not proof.fits(self.key):
+            raise proof.refusal()
+        if proof.use == ATTACH:
+            return proof.number >= self.gen and self.tickets.take(proof, self.gen)
+        return not proof.use or self.tickets.take(proof, self.inbox.received + 1)
+
+    @property
+    def out_of_tickets(self) -> bool:
+        """Whether the newest carrier came by the last ticket that was handed out: the next will want another."""
+        return self.gen == self.tickets.used(ATTACH) and self.gen >= self.tickets.handed
 
     def open(self, carrier: NumberedCarrier, gen: int, now: float) -> bool:
         """Takes up a carrier that opened this session by its nonce. See attach()."""
@@ -70,7 +87,7 @@ class NumberedMachine(Numbering, ServerMachine):
         if old is not None and old is not carrier:
             self.retire(old)
         if carrier.codec.shape is not Shape.POLL:
-            carrier.write([self._head(carrier)])
+            carrier.write([self._head(carrier), *carrier.tickets])
             if self.state is State.DRAINING:
                 carrier.write([carrier.codec.go_away(self.drain_delay)])
         before = self.state
@@ -184,7 +201,7 @@ class NumberedMachine(Numbering, ServerMachine):
 
     def _answer(self, carrier: NumberedCarrier, now: float) -> None:
         """Answers the parked poll, which is then no carrier any more; the client has a while to come again."""
-        parts = [self._head(carrier)]
+        parts = [self._head(carrier), *carrier.tickets]
         first, items = self.outbox.peek(carrier.send_cursor, self.config.max_batch, self.config.max_batch_size)
         parts += self.numbered(carrier, first, items)
         if self.state is State.DRAINING and self.peer_last is None:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from .config import Config
 from .errors import Refusal
+from .proof import Key, Proof
 from .rates import AddressBuckets
 from .server_machine import ServerMachine
 
@@ -29,6 +30,7 @@ class Tombstone(NamedTuple):
     nonce: str
     binding: object
     used: bool
+    key: Key
 
     def refusal(self) -> Refusal:
         """What a request for the ended session is told."""
@@ -119,14 +121,20 @@ class Registry:
         if machine.address:
             _count(self._addresses, machine.address, 1)
 
-    def find(self, sid: str, now: float) -> ServerMachine:
-        """The session of this sid. Raises Refusal, from its tombstone if there is one."""
+    def find(self, sid: str, now: float, proof: Proof | None = None) -> ServerMachine:
+        """The session of this sid. Raises Refusal, from its tombstone if there is one.
+
+        Where requests have a `proof`, sessions without a key are not for them, and a tombstone is shown only to who
+        could have gone on. (What the proof is worth for a living session, its machine tells.)
+        """
         machine = self.sessions.get(sid)
-        if machine is not None:
+        if machine is not None and (machine.key or proof is None):
             return machine
         self.forget(now)
         tombstone = self.tombstones.get(sid)
-        if tombstone is not None and tombstone.expires > now:
+        if tombstone is not None and tombstone.expires > now and (tombstone.key or proof is None):
+            if proof is not None and not proof.fits(tombstone.key):
+                raise proof.refusal()
             raise tombstone.refusal()
         raise Refusal(4404, "no such session: it never was, or ended too long ago", scope="session")
 
@@ -148,6 +156,7 @@ class Registry:
                 machine.nonce,
                 machine.binding,
                 machine.used,
+                machine.key,
             )
         elif self._nonces.get(machine.nonce) == machine.sid:
             del self._nonces[machine.nonce]

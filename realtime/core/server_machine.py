@@ -13,12 +13,13 @@ from .errors import Refusal
 from .frames import Window
 from .machine import Listener, SessionMachine
 from .observer import Cause, Observer
+from .proof import Key
 
 __all__ = ["ServerMachine"]
 
 
 class ServerMachine(SessionMachine):
-    """The server's end. `sid`, `nonce` and `binding` are the registry's to choose."""
+    """The server's end. `sid`, `key`, `nonce` and `binding` are the registry's to choose."""
 
     __slots__ = (
         "absent_at",
@@ -26,6 +27,7 @@ class ServerMachine(SessionMachine):
         "binding",
         "born",
         "identity",
+        "key",
         "nonce",
         "observers",
         "used",
@@ -43,9 +45,11 @@ class ServerMachine(SessionMachine):
         binding: object = None,
         identity: str | None = None,
         address: str = "",
+        key: str = "",
     ) -> None:
         super().__init__(config, peer_window, listener, now)
         self.sid = sid
+        self.key = Key(key)  # what its client proves itself by; empty where the protocol has nothing of the kind
         self.nonce = nonce
         self.binding = binding
         self.identity = identity

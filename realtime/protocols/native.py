@@ -13,13 +13,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, NoReturn, TypeGuard
 
 from ..core.carrier import Capabilities, NumberedCarrier, Part, Shape
-from ..core.client_machine import Attach, ClientMachine, Uplink
+from ..core.client_machine import NO_KEY, Attach, ClientMachine, Uplink
 from ..core.config import OPEN_SIZE, Config
 from ..core.errors import Refusal, RemoteProtocolError
 from ..core.frames import BINARY, CLOSE, TEXT, Outgoing, Window
 from ..core.machine import may_close_with, shown
 from ..core.numbered_machine import NumberedMachine
 from ..core.numbering import Numbering
+from ..core.proof import ATTACH, SEND, Key, ticket
 from ..transports import Frame, Transport
 
 __all__ = [
@@ -42,6 +43,8 @@ __all__ = [
     "parse_renewal",
     "refusal_frame",
     "renewal_frame",
+    "ticket_frame",
+    "ticket_frames",
     "uplink_frames",
 ]
 
@@ -50,6 +53,8 @@ CAPABILITIES = Capabilities()
 MAX_NUMBER = 2**53 - 1
 MAX_REASON = 123  # bytes: what a WebSocket close frame has room for (RFC 6455 §5.5)
 MAX_PING = 64  # characters
+TICKETS = 4  # handed out unasked: a few attempts may fail before a client has to ask
+MORE_TICKETS = 16  # and when it asks
 MAX_AUTH = Config().max_auth_size  # bytes, where nothing else is set
 # What the rate of messages does not count twice: numbered frames, and acks until it is seen what they tell.
 NUMBERED_OR_ACK = ("m", "b", "d", "c", "a")
@@ -188,16 +193,44 @@ def renewal_frame(auth: Any) -> str:
 
 def attach_frame(attach: Attach) -> str:
     """The client's `r`."""
-    return f"r{attach.sid},{attach.gen},{attach.received},{attach.taken},{attach.first}"
+    return f"r{attach.sid},{attach.gen},{attach.received},{attach.taken},{attach.first},{attach.proof}"
 
 
 def uplink_frames(codec: NativeCodec, batch: Uplink) -> list[Part]:
     """The frames of an uplink batch, its head first."""
-    head = f"u{batch.sid},{batch.received},{batch.taken},{batch.first}"
+    head = f"u{batch.sid},{batch.received},{batch.taken},{batch.first},{batch.proof}"
     parts = [codec.text(head), *map(codec.item, batch.items)]
     if batch.going is not None:
         parts.append(codec.go_away(batch.going))
     return parts
+
+
+def ticket_frame(machine: NumberedMachine, gen: int, count: int = TICKETS) -> str:
+    """The server's `k`: tickets for attaches by URL, from this gen on."""
+    machine.tickets.handed = max(machine.tickets.handed, gen + count - 1)
+    return _tickets(machine.key, ATTACH, gen, count)
+
+
+def ticket_frames(machine: NumberedMachine, frames: Sequence[Frame]) -> list[str]:
+    """The tickets that are due in the answer to a send with these frames, which were fed: those that it asks for, and
+    new ones where the last was used."""
+    asked: dict[str, int] = {}
+    for frame in frames:
+        if isinstance(frame, str) and frame[:1] in (ATTACH, SEND):
+            asked[frame[:1]] = int(frame[1:])
+    found = []
+    if ATTACH in asked:
+        found.append(ticket_frame(machine, asked[ATTACH], MORE_TICKETS))
+    elif machine.out_of_tickets:
+        found.append(ticket_frame(machine, machine.gen + 1))
+    if SEND in asked:
+        found.append(_tickets(machine.key, SEND, asked[SEND], MORE_TICKETS))
+    return found
+
+
+def _tickets(key: str, use: str, number: int, count: int) -> str:
+    number = min(number, MAX_NUMBER)
+    return ",".join((f"{use}{number}", *(ticket(key, use, number + ahead) for ahead in range(count))))
 
 
 def opened_frame(
@@ -208,6 +241,7 @@ def opened_frame(
     return "o" + _compact(
         {
             "sid": machine.sid,
+            "key": machine.key,
             "ack": [received, taken],
             "window": list(config.window),
             "max_size": config.max_size,
@@ -241,13 +275,14 @@ class Open(NamedTuple):
 
 
 class RequestHead(NamedTuple):
-    """An attach (`gen` ≥ 1) or the head of an uplink batch (`gen` 0)."""
+    """An attach (`gen` ≥ 1) or the head of an uplink batch (`gen` 0). `proof` is a key or ticket; empty for none."""
 
     sid: str
     gen: int
     received: int
     taken: int
     first: int
+    proof: Key = NO_KEY
 
     def __repr__(self) -> str:
         return shown(self)
@@ -381,9 +416,9 @@ def parse_head(frame: Frame, max_auth: int = MAX_AUTH) -> Open | RequestHead:
     expected = 5 if frame[0] == "r" else 4
     if len(fields) < expected or not _SID.fullmatch(fields[0]):
         raise _malformed(
-            "attach is r<sid>,<gen>,<received>,<taken>,<first>"
+            "attach is r<sid>,<gen>,<received>,<taken>,<first>,<key>"
             if expected == 5
-            else "an uplink batch starts with u<sid>,<received>,<taken>,<first>"
+            else "an uplink batch starts with u<sid>,<received>,<taken>,<first>,<key>"
         )
     try:
         numbers = [_number(field, "a field of the head") for field in fields[1:expected]]
@@ -392,7 +427,8 @@ def parse_head(frame: Frame, max_auth: int = MAX_AUTH) -> Open | RequestHead:
     gen = numbers.pop(0) if expected == 5 else 0
     if (expected == 5 and gen < 1) or numbers[2] < 1:
         raise _malformed("gen and first count from 1")
-    return RequestHead(fields[0], gen, *numbers)
+    received, taken, first = numbers
+    return RequestHead(fields[0], gen, received, taken, first, Key(*fields[expected : expected + 1]))
 
 
 # -- frames in -------------------------------------------------------------------------------------------------------
@@ -440,6 +476,8 @@ def feed_server(machine: NumberedMachine, carrier: NumberedCarrier, frame: Frame
         if not may_close_with(refusal.code) and refusal.code not in (1002, 1003, 1007, 1009):
             raise RemoteProtocolError(1002, f"a client does not end with {refusal.code}")
         machine.end(refusal.code, refusal.reason, now)
+    elif kind in (ATTACH, SEND):  # whoever answers gives the tickets
+        _number(str(frame[1:]), str(kind))
     elif kind in ("o", "r", "u"):
         raise RemoteProtocolError(1002, f"{kind} can only be the first frame")
     return None
@@ -461,8 +499,11 @@ def feed_client(machine: ClientMachine, carrier: NumberedCarrier, frame: Frame, 
         machine.attached(carrier, *_pair(frame, "r"), now)
     elif kind == "o":
         opened = Opened.parse(frame[1:])
-        if not machine.opened(carrier, opened.sid, opened.window, *opened.ack, now):
+        if not machine.opened(carrier, opened.sid, opened.window, *opened.ack, now, opened.key):
             carrier.deaf = True  # another session's: nothing that follows on it is ours
+    elif kind == ATTACH:
+        first, *tickets = frame[1:].split(",")
+        machine.hand_out(_number(first, kind), tickets)
     elif kind == "g":
         machine.going_away(now)
 
@@ -544,6 +585,7 @@ class Opened(NamedTuple):
     """A server's `o`, as the client reads it."""
 
     sid: str
+    key: Key
     ack: tuple[int, int]
     window: Window
     max_size: int
@@ -564,6 +606,7 @@ class Opened(NamedTuple):
             members = _parse_json(text)
             opened = cls(
                 sid=members["sid"],
+                key=Key(members["key"] if isinstance(members["key"], str) else ""),
                 ack=(members["ack"][0], members["ack"][1]),
                 window=Window(*members["window"]),
                 max_size=members["max_size"],
@@ -578,6 +621,8 @@ class Opened(NamedTuple):
             raise RemoteProtocolError(1002, f"the server's o cannot be read: {error!r}") from None
         if not _is_sid(opened.sid):
             raise RemoteProtocolError(1002, "the server's o has no proper sid")
+        if not _is_sid(opened.key):
+            raise RemoteProtocolError(1002, "the server's o has no proper key")
         sizes = (*opened.window, opened.max_size, *opened.max_batch)
         if not all(map(_is_number, opened.ack)) or not all(_is_number(size) and size >= 1 for size in sizes):
             raise RemoteProtocolError(1002, "the server's o has wrong numbers")

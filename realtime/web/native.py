@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Sequence
 from functools import partial
 
@@ -12,6 +13,7 @@ from ..core.carrier import Link, NumberedCarrier, Part, Shape
 from ..core.config import INITIAL_WINDOW, Config
 from ..core.errors import Refusal, RemoteProtocolError
 from ..core.numbered_machine import NumberedMachine
+from ..core.proof import ATTACH, SEND, Proof
 from ..protocols.native import (
     RENEWED,
     VERSION,
@@ -26,6 +28,8 @@ from ..protocols.native import (
     parse_open,
     parse_renewal,
     refusal_frame,
+    ticket_frame,
+    ticket_frames,
 )
 from ..server import Server
 from ..session import Endpoint, Session
@@ -224,7 +228,7 @@ class NativeRoutes(Door):
         carrier = NumberedCarrier(reply.codec, link, self._server.clock.now())
         if isinstance(head, RequestHead) and head.gen == 0:
             raise RemoteProtocolError(4400, "u is for send; a poll starts with o or r")
-        session = await self._take_up(request, endpoint, carrier, head, _renewal(frames, endpoint.config))
+        session = await self._take_up(request, endpoint, carrier, head, frames)
         machine = machine_of(session)
         newest = machine.carrier is carrier
         try:
@@ -262,7 +266,7 @@ class NativeRoutes(Door):
             head = _head(request, first, endpoint.config)
             if isinstance(head, RequestHead) and head.gen == 0:
                 raise RemoteProtocolError(4400, "u is for send; a stream starts with o, r or p")
-            session = await self._take_up(request, endpoint, carrier, head, _renewal(frames, endpoint.config))
+            session = await self._take_up(request, endpoint, carrier, head, frames)
             machine = machine_of(session)
             newest = machine.carrier is carrier
             if await self._feed(request, session, carrier, frames) != 200:
@@ -332,23 +336,26 @@ class NativeRoutes(Door):
     async def _send(self, request: web.Request, endpoint: Endpoint, reply: Reply) -> web.Response:
         head, frames = await self._read(request, endpoint, reply)
         if isinstance(head, Open) or head.gen:
-            raise RemoteProtocolError(4400, "a send starts with u<sid>,<received>,<taken>,<first>")
-        if request.method == "GET" and any(frame[:1] == "t" for frame in frames):
-            raise RemoteProtocolError(4400, NO_AUTH_HERE)
-        session = await self._find(request, endpoint, head.sid, _renewal(frames, endpoint.config))
+            raise RemoteProtocolError(4400, "a send starts with u<sid>,<received>,<taken>,<first>,<key>")
+        if request.method == "GET":
+            _check_script(frames)
+        proof = _proof(request, head, frames)
+        session, due = await self._find(request, endpoint, head.sid, proof, _renewal(frames, endpoint.config))
         machine = machine_of(session)
         now = self._server.clock.now()
         carrier = NumberedCarrier(reply.codec, PollLink(request), now)
         status = 200
         parts: list[Part] = []
         try:
-            if machine.uplink(carrier, head.received, head.taken, head.first, now):
+            if due and machine.uplink(carrier, head.received, head.taken, head.first, now):
                 status = await self._feed(request, session, carrier, frames, parts)
         except RemoteProtocolError as absurd:
             status = absurd.http_status
             machine.fail(absurd, now)
         if machine.outcome is not None:
             parts.clear()  # whatever was said before the end, the answer is the end
+        elif not proof.use:
+            parts += map(reply.codec.text, ticket_frames(machine, frames))
         parts.insert(0, machine.uplink_answer(carrier))
         return respond(request, status, reply.codec.wrap(parts)[0], reply=reply)
 
@@ -507,16 +514,23 @@ class NativeRoutes(Door):
         endpoint: Endpoint,
         carrier: NumberedCarrier,
         head: Open | RequestHead,
-        renewal: Renewal | None = None,
+        frames: Sequence[Frame] = (),
         incoming: Incoming | None = None,
     ) -> Session:
-        """Opens or attaches a carrier. Raises Refusal, RemoteProtocolError, and Gone for an open whose client did not
-        wait for it."""
+        """Opens or attaches a carrier; `frames` are those behind the head. Raises Refusal, RemoteProtocolError, and
+        Gone for an open whose client did not wait for it."""
         server = self._server
+        codec = carrier.codec
+        assert isinstance(codec, NativeCodec)
         if isinstance(head, RequestHead):
-            session = await self._find(request, endpoint, head.sid, renewal)
+            proof = _proof(request, head, frames)
+            session, due = await self._find(request, endpoint, head.sid, proof, _renewal(frames, endpoint.config))
+            if not due:
+                return session  # what comes so late changes nothing
             machine = machine_of(session)
             now = server.clock.now()
+            if codec.shape is Shape.DUPLEX:  # which may fail where a URL gets through
+                carrier.tickets = [codec.text(ticket_frame(machine, head.gen + 1))]
             try:
                 machine.attach(carrier, head.gen, head.received, head.taken, head.first, now)
             except RemoteProtocolError as error:
@@ -546,27 +560,26 @@ class NativeRoutes(Door):
         choices = server.negotiate(endpoint, facts, head.transports, head.failed, head.tried, carrier.codec.name)
         if len(server) > known:
             server.decided(session, choices)
-        codec = carrier.codec
-        assert isinstance(codec, NativeCodec)
 
         def opened(received: int, taken: int) -> Part:
             transports = [choice.as_dict() for choice in choices]
             return codec.text(opened_frame(machine, codec.name, transports, received, taken))
 
         carrier.head = opened
+        carrier.tickets = [codec.text(ticket_frame(machine, head.gen + 1))]
         machine.open(carrier, head.gen, server.clock.now())
         return session
 
     async def _find(
-        self, request: web.Request, endpoint: Endpoint, sid: str, renewal: Renewal | None = None
-    ) -> Session:
-        """The session that a request names, if the request may. Raises Refusal.
+        self, request: web.Request, endpoint: Endpoint, sid: str, proof: Proof, renewal: Renewal | None
+    ) -> tuple[Session, bool]:
+        """The session that a request names, if the request may, and whether it came in time. Raises Refusal.
 
-        Whose auth data have expired may bring fresh ones along; if these are refused nothing has changed, since
-        anybody who knows the sid can send some.
+        Whose auth data have expired may bring fresh ones along; if these are refused nothing has changed.
         """
-        session = await self._server.route(sid)
-        if session.path != endpoint.path or not isinstance(session._machine, NumberedMachine):
+        session = await self._server.route(sid, proof)
+        due = machine_of(session).prove(proof)
+        if session.path != endpoint.path:
             raise Refusal(4404, f"no such session at {endpoint.path}", scope="session")
         facts = self._facts(request, request.match_info["transport"], session.request.raw_auth)
         try:
@@ -577,7 +590,7 @@ class NativeRoutes(Door):
             facts = facts.renewed(renewal.auth)
             await self._server.admit(session, facts)
             session.request.raw_auth = renewal.auth
-        return session
+        return session, due
 
     async def _feed(
         self,
@@ -662,6 +675,14 @@ def _renewal(frames: Sequence[Frame], config: Config) -> Renewal | None:
         return None
 
 
+def _proof(request: web.Request, head: RequestHead, frames: Sequence[Frame]) -> Proof:
+    """What a request shows: URLs have no keys in them."""
+    if request.method != "GET" or request.match_info["transport"] == "websocket":
+        return Proof(head.proof)
+    said = json.dumps([*head, *frames]).encode()
+    return Proof(head.proof, ATTACH, head.gen, said) if head.gen else Proof(head.proof, SEND, head.first, said)
+
+
 def _head(request: web.Request, first: Frame, config: Config) -> Open | RequestHead:
     """The head of a request, of which nothing secret stood in a URL. Raises RemoteProtocolError (4400)."""
     head = parse_head(first, config.max_auth_size)
@@ -674,6 +695,15 @@ def _check_url(head: Open | RequestHead) -> None:
     """URLs are logged. Raises RemoteProtocolError (4400) for auth data in one."""
     if isinstance(head, Open) and head.auth is not None:
         raise RemoteProtocolError(4400, NO_AUTH_HERE)
+
+
+def _check_script(frames: Sequence[Frame]) -> None:
+    """What a send by URL may say behind its head. Raises RemoteProtocolError (4400)."""
+    kinds = {frame[:1] for frame in frames}
+    if "t" in kinds:
+        raise RemoteProtocolError(4400, NO_AUTH_HERE)
+    if not kinds & {"m", "b", "d", "c"}:  # its ticket is good for the first of them
+        raise RemoteProtocolError(4400, "a send by URL brings a message; acks go by POST, a form, or with an attach")
 
 
 def _reads_only_success(request: web.Request, transport: Transport) -> bool:

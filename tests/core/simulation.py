@@ -30,6 +30,7 @@ from realtime.core.frames import Dropped, Outgoing, Window
 from realtime.core.lifecycle import State
 from realtime.core.machine import SessionMachine
 from realtime.core.numbered_machine import NumberedMachine
+from realtime.core.proof import ATTACH, Key, Proof
 from realtime.core.registry import Registry
 from realtime.core.server_machine import ServerMachine
 from realtime.protocols.native import (
@@ -45,6 +46,8 @@ from realtime.protocols.native import (
     parse_head,
     parse_refusal,
     refusal_frame,
+    ticket_frame,
+    ticket_frames,
     uplink_frames,
 )
 from realtime.transports import TRANSPORTS, Facts, Frame, WebSocketMessages
@@ -58,6 +61,7 @@ INITIAL = Window(4, 200)
 NONCE = "a-nonce-of-the-client-1"
 
 STREAMS = ("xhr_streaming", "sse", "multipart")
+BY_URL = ("sse", "multipart")
 
 Item: TypeAlias = Frame | None  # what travels on a pipe; None is the end
 
@@ -291,6 +295,11 @@ def hurry(conditions: Conditions, rnd: random.Random) -> None:
 # -- the network -----------------------------------------------------------------------------------------------------
 
 
+def rides(item: Item) -> bool:
+    """Whether this takes no room of its own on a WebSocket: tickets, which come behind something else."""
+    return isinstance(item, str) and item[:1] == ATTACH
+
+
 class Pipe:
     """One direction of a WebSocket: ordered, bounded, and possibly mute, held back or dead."""
 
@@ -306,7 +315,7 @@ class Pipe:
 
     @property
     def writable(self) -> bool:
-        return self.dead or len(self.queue) < self.world.conditions.capacity
+        return self.dead or sum(not rides(item) for item in self.queue) < self.world.conditions.capacity
 
     def write(self, item: Item) -> None:
         if not self.dead:
@@ -318,10 +327,11 @@ class Pipe:
         self.queue.clear()
 
     def deliver(self, count: int = 1_000_000) -> list[Item]:
-        """Brings at most `count` frames to the other side, and returns them."""
+        """Brings at most `count` frames to the other side, and what rides with them; returns them all."""
         delivered: list[Item] = []
-        while self.queue and len(delivered) < count:
+        while self.queue and (count > 0 or rides(self.queue[0])):
             delivered.append(self.queue.popleft())
+            count -= not rides(delivered[-1])
             self._sink(delivered[-1])
         self._drained()
         self.world.settle()
@@ -576,8 +586,16 @@ class Session:
         self.crashed = False
         self.ended_at = FOREVER
         self.highest = 0  # the gen of the newest carrier seen
+        self.arrived: list[Open | RequestHead] = []
         self.machine = NumberedMachine(
-            server.config, head.window, self, world.now, sid=sid, nonce=head.nonce, binding="anyone"
+            server.config,
+            head.window,
+            self,
+            world.now,
+            sid=sid,
+            nonce=head.nonce,
+            binding="anyone",
+            key=f"K{len(server.all)}",
         )
         self.app = App(world, self.machine, world.conditions.server, f"S{len(server.all)}.")
 
@@ -797,13 +815,21 @@ class Server:
         session = next(session for session in self.all if session.machine is machine)
         if newest != (head.gen >= session.highest):
             raise Violation(f"gen {head.gen} came after {session.highest}; newest: {newest}")
+        session.arrived.append(head)
         session.highest = max(session.highest, head.gen)
         return machine, newest
 
     def _take_up(self, carrier: NumberedCarrier, head: Open | RequestHead, name: str) -> tuple[NumberedMachine, bool]:
         now = self.world.now
         if isinstance(head, RequestHead):
-            machine = numbered(self.registry.find(head.sid, now))
+            proof = Proof(head.proof)
+            if name in BY_URL:
+                proof = Proof(head.proof, ATTACH, head.gen, repr(tuple(head)).encode())
+            machine = numbered(self.registry.find(head.sid, now, proof))
+            if not machine.prove(proof):
+                return machine, False
+            if name == "websocket":
+                carrier.tickets = [self.codecs[name].text(ticket_frame(machine, head.gen + 1))]
             return machine, machine.attach(carrier, head.gen, head.received, head.taken, head.first, now)
         found = self.registry.opened(head.nonce, "anyone", now)
         if found is None:
@@ -821,6 +847,7 @@ class Server:
         machine = numbered(found)
         codec = self.codecs[name]
         carrier.head = lambda received, taken: codec.text(opened_frame(machine, name, [], received, taken))
+        carrier.tickets = [codec.text(ticket_frame(machine, head.gen + 1))]
         return machine, machine.open(carrier, head.gen, now)
 
     def decode(self, name: str, body: bytes) -> list[Frame]:
@@ -853,15 +880,18 @@ class Server:
         parsed = parse_head(head)
         assert isinstance(parsed, RequestHead)
         try:
-            machine = numbered(self.registry.find(parsed.sid, now))
+            machine = numbered(self.registry.find(parsed.sid, now, Proof(parsed.proof)))
+            machine.prove(Proof(parsed.proof))
         except Refusal as refusal:
-            answer = codec.text(refusal_frame(refusal))
+            answer = [codec.text(refusal_frame(refusal))]
         else:
             if machine.uplink(carrier, parsed.received, parsed.taken, parsed.first, now):
                 for frame in frames:
                     feed_server(machine, carrier, frame, now)
-            answer = machine.uplink_answer(carrier)
-        reply(b"".join(part for part in codec.wrap([answer]) if isinstance(part, bytes)))
+            answer = [machine.uplink_answer(carrier)]
+            if machine.outcome is None:
+                answer += map(codec.text, ticket_frames(machine, frames))
+        reply(b"".join(part for part in codec.wrap(answer) if isinstance(part, bytes)))
         return lambda: None
 
     def flush(self) -> None:
@@ -944,7 +974,9 @@ class Stream:
         self.kind = kind
         self.over = False
         self.carrier = NumberedCarrier(client.codecs[kind], NoLink(self._closed), world.now)
-        self.hello: Frame = client.hello(client.machine.start(self.carrier, world.now))
+        ticket = Key(client.machine.ticket())
+        attach = client.machine.start(self.carrier, world.now)
+        self.hello: Frame = client.hello(attach._replace(proof=ticket) if kind in BY_URL else attach)
         self.down = Pipe(world, self.receive, self._drained)
         self.copies: list[ServerStream] = []
         self._decoder = TRANSPORTS[kind].decoder(10_000, 1_000_000)
@@ -1264,9 +1296,34 @@ class Client:
             if self.automatic and turn == self._turn and self.machine.outcome is None:
                 rnd, kinds = self.world.rnd, self.world.conditions.kinds
                 same = kind is not None and rnd.random() < (0.9 if self.world.adverse else 1.0)
-                self.start(kind if kind is not None and same else rnd.choice(kinds))
+                chosen = kind if kind is not None and same else rnd.choice(kinds)
+                if chosen in BY_URL and self.machine.sid and not self.machine.ticket():
+                    self.ask(chosen)
+                else:
+                    self.start(chosen)
 
         self.world.at(self.world.now + wait, go_on)
+
+    def ask(self, kind: str) -> None:
+        """Asks for tickets by a send of its own, and starts this carrier when they have come."""
+        world, codec, machine = self.world, self.codecs["long_polling"], self.machine
+        self._turn += 1
+        parts = [*uplink_frames(codec, machine.aside()), codec.text(f"{ATTACH}{machine.gen + 1}")]
+
+        def answered(body: bytes) -> None:
+            for frame in decode_batch(body, 10_000):
+                self.feed(None, NumberedCarrier(codec, NoLink(), world.now), frame)
+            self.go_on_soon(0.0, kind)
+
+        request = Request(world, world.server.send, answered, list(codec.wrap(parts)))
+        self.sends.append(request)
+
+        def timeout() -> None:
+            if not request.over:
+                request.abandon()
+                self.go_on_soon(0.0, kind)
+
+        world.at(world.now + POST_TIMEOUT, timeout)
 
     # uplink
 
@@ -1303,7 +1360,7 @@ class Client:
     def _final_ack(self, again: int) -> None:
         """The server's close is acked by a send; up to three more are tried."""
         world, codec, machine = self.world, self.codecs["long_polling"], self.machine
-        batch = Uplink(machine.sid, *machine.inbox.ack(), machine.outbox.acked + 1, [], None)
+        batch = machine.aside()
         request = Request(world, world.server.send, lambda body: None, list(codec.wrap(uplink_frames(codec, batch))))
         self.sends.append(request)
         if again:
@@ -1311,6 +1368,20 @@ class Client:
 
 
 # -- the world ---------------------------------------------------------------------------------------------------------
+
+
+def _body(codec: NativeCodec, parts: Sequence[Part]) -> bytes:
+    return b"".join(part for part in codec.wrap(parts) if isinstance(part, bytes))
+
+
+def _picture(machine: NumberedMachine) -> tuple[object, ...]:
+    """All that a request could change of a session."""
+    outbox, inbox = machine.outbox, machine.inbox
+    return (
+        (machine.outcome, machine.state, machine.used, machine.gen, machine.transport, machine.carrier),
+        (machine.contact, machine.absent_at, machine.closing, machine.peer_last),
+        (outbox.last, outbox.acked, outbox.taken, inbox.received, inbox.ack(), len(inbox)),
+    )
 
 
 class World:
@@ -1324,6 +1395,7 @@ class World:
         self.steps = 0
         self.crashed = False
         self.drained = False
+        self.forged = 0
         self._heap: list[tuple[float, int, Callable[[], object]]] = []
         self._sweeps: dict[Deadlines, float] = {}
         self.server = Server(self)
@@ -1428,6 +1500,45 @@ class World:
             client.start(rnd.choice(self.conditions.kinds))
         elif choice < 0.85 and self.conditions.crash:
             self.crash()
+
+    def forge(self, rnd: random.Random) -> None:
+        """Somebody who knows the sid, and all URLs that have arrived, says what was never said: nothing changes."""
+        if self.session is None or self.session.crashed:
+            return
+        machine, server = self.session.machine, self.server
+        gen = machine.gen + rnd.choice((-1, 0, 1, 2))
+        first = machine.inbox.received + rnd.choice((0, 1))
+        shown = Key(rnd.choice(("", "K", "nobody's", machine.key + "x", machine.key.lower())))
+        head = RequestHead(machine.sid, max(1, gen), machine.outbox.last, 0, first or 1, shown)
+        logged = [head for head in self.session.arrived if isinstance(head, RequestHead) and head.proof != machine.key]
+        name = rnd.choice(("websocket", *STREAMS, "long_polling", "polling", "send"))
+        if name in BY_URL and logged:
+            head = rnd.choice(logged)
+            change = rnd.choice(("gen", "received", "taken", "first"))
+            head = head._replace(**{change: getattr(head, change) + rnd.choice((1, 2, 7))})
+        elif name in BY_URL:
+            head = head._replace(proof=rnd.choice((machine.key, shown)))
+        before = _picture(machine)
+        said: list[bytes] = []
+        attach = attach_frame(Attach(head.sid, head.gen, head.received, head.taken, head.first, head.proof))
+        if name == "send":
+            codec = server.codecs["long_polling"]
+            forged = [Outgoing.message("forged")]
+            batch = Uplink(head.sid, head.received, head.taken, head.first, forged, None, head.proof)
+            server.send(_body(codec, uplink_frames(codec, batch)), said.append)
+        elif name in ("long_polling", "polling"):
+            codec = server.codecs[name]
+            server.poll(name, _body(codec, [codec.text(attach), codec.text("mforged")]), said.append)
+        else:
+            down = Pipe(self, lambda item: None, lambda: None)
+            down.mute = True
+            if name == "websocket":
+                ServerSocket(server, down).receive(attach)
+            else:
+                ServerStream(server, name, attach, down)
+        if _picture(machine) != before:
+            raise Violation(f"a forged {name} changed the session: {attach}")
+        self.forged += 1
 
     def cut(self, socket: ClientSocket) -> None:
         """A WebSocket breaks: what was under way is lost, or not; each side notices soon, late or never."""
@@ -1632,9 +1743,12 @@ def play(seed: int, change: Change | None = None) -> World:
     world = World(drawn, seed)
     client = world.client
 
+    forger = random.Random(f"forger of {seed}")
+
     def fault() -> None:
         if world.now < drawn.until:
             world.fault()
+            world.forge(forger)
             world.at(world.now + world.rnd.random() * 2 * drawn.fault_every, fault)
 
     def hasten() -> None:

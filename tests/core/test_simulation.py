@@ -30,6 +30,11 @@ def test_histories(start: int) -> None:
             raise
 
 
+def test_forged_requests_are_made_in_the_histories() -> None:
+    """What they change, which is nothing, each of them looks at: see World.forge()."""
+    assert sum(play(seed).forged for seed in range(20)) > 100
+
+
 def test_a_history_repeats() -> None:
     """The same seed is the same history, to the last event."""
     first, second = play(7), play(7)

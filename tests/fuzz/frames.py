@@ -6,6 +6,8 @@ import base64
 import json
 from typing import Any
 
+from realtime.core.proof import ATTACH, SEND, ticket
+
 from .dice import Dice
 
 __all__ = ["attach", "batch", "client_frame", "open_members", "opened_members", "server_frame", "uplink"]
@@ -84,15 +86,15 @@ def server_frame(dice: Dice, sid: str) -> str:
     return "g" + dice.choice((dice.digits(), "0.5", "-0.1", "nan"))
 
 
-def attach(dice: Dice, sid: str, gen: int) -> str:
-    """The head of an attach; its numbers are mostly low."""
-    fields = [sid, str(gen), "0", "0", "1"]
+def attach(dice: Dice, sid: str, gen: int, key: str = "", *, url: bool = False) -> str:
+    """The head of an attach; its numbers are mostly low. With a `key` it mostly shows the right thing."""
+    fields = [sid, str(gen), "0", "0", "1", ticket(key, ATTACH, gen) if url else key]
     return "r" + ",".join(_spoilt(dice, fields))
 
 
-def uplink(dice: Dice, sid: str) -> str:
+def uplink(dice: Dice, sid: str, key: str = "", *, url: bool = False) -> str:
     """The head of an uplink batch."""
-    return "u" + ",".join(_spoilt(dice, [sid, "0", "0", "1"]))
+    return "u" + ",".join(_spoilt(dice, [sid, "0", "0", "1", ticket(key, SEND, 1) if url else key]))
 
 
 def _spoilt(dice: Dice, fields: list[str]) -> list[str]:
@@ -125,6 +127,7 @@ def opened_members(dice: Dice, sid: str) -> dict[str, Any]:
     """The object that a server answers an open with."""
     members: dict[str, Any] = {
         "sid": sid,
+        "key": dice.name(),
         "ack": [0, 0],
         "window": [256, 1_048_576],
         "max_size": 1_048_576,

@@ -97,7 +97,7 @@ def _heads(dice: Dice) -> None:
     except RemoteProtocolError as error:
         _says(error, 4400)
     else:
-        numbers = (head.gen, *head.window) if isinstance(head, Open) else head[1:]
+        numbers = (head.gen, *head.window) if isinstance(head, Open) else head[1:5]
         assert all(0 <= number < 2**53 for number in numbers)
     try:
         parse_open(frame[1:] if dice.chance(0.8) else "[" * 100_000)

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from . import frames, http, websocket
 from .dice import Dice
 from .house import House
-from .wire import judge, sid_of
+from .wire import judge, key_of, sid_of
 
 __all__ = ["run"]
 
@@ -183,7 +183,7 @@ async def _session(stage: Stage) -> None:
         f"POST {stage.prefix}{stage.endpoint}/v1/polling HTTP/1.1\r\nHost: h\r\nContent-Length: {len(opening)}\r\n\r\n"
     )
     await connection.say(head.encode() + opening)
-    sid = sid_of(bytes(connection.heard))
+    sid, key = sid_of(bytes(connection.heard)), key_of(bytes(connection.heard))
     assert sid or b" 429 " in connection.heard[:20], bytes(connection.heard)
     gen = 1
     last = b""
@@ -193,43 +193,45 @@ async def _session(stage: Stage) -> None:
             case 12:
                 name = dice.choice(POSTS)
                 gen += 1
-                top = frames.uplink(dice, sid) if name == "send" else frames.attach(dice, sid, gen)
+                top = frames.uplink(dice, sid, key) if name == "send" else frames.attach(dice, sid, gen, key)
                 body = http.form(dice, frames.batch(dice, [top, *_tail(dice, sid)]))
                 await connection.say(http.post(dice, stage.url(name), body, http.FORM))
             case 13:
                 name = dice.choice(SCRIPTS)
                 gen += 1
-                text = frames.attach(dice, sid, gen)
+                text = frames.attach(dice, sid, gen, key, url=True)
                 if name == "send":
-                    text = frames.batch(dice, [frames.uplink(dice, sid), *_tail(dice, sid)]).decode("utf-8", "replace")
+                    text = frames.batch(dice, [frames.uplink(dice, sid, key, url=True), *_tail(dice, sid)]).decode(
+                        "utf-8", "replace"
+                    )
                 await connection.say(http.script(dice, stage.url(name), name, text))
             case 0 | 1 | 2 | 3:
                 name = dice.choice(POSTS)
                 gen += dice.choice((1, 1, 1, 0))
-                top = frames.uplink(dice, sid) if name == "send" else frames.attach(dice, sid, gen)
+                top = frames.uplink(dice, sid, key) if name == "send" else frames.attach(dice, sid, gen, key)
                 last = http.post(dice, stage.url(name), frames.batch(dice, [top, *_tail(dice, sid)]))
                 await connection.say(last)
             case 4:
                 gen += 1
-                text = frames.attach(dice, sid, gen)
+                text = frames.attach(dice, sid, gen, key, url=True)
                 name = dice.choice(("sse", "multipart", "htmlfile"))
                 await connection.say(http.request(dice, stage.url(name) + http.query("frame", text), b""))
             case 5 | 6:
                 gen += 1
                 await connection.say(http.handshake(dice, stage.url("websocket")))
-                await connection.say(websocket.message(frames.attach(dice, sid, gen)), *_messages(dice, sid))
+                await connection.say(websocket.message(frames.attach(dice, sid, gen, key)), *_messages(dice, sid))
             case 7:
                 await connection.say(*dice.cut(last))  # the same request again
             case 8:
                 stage.forget(connection)
             case 9:
-                body = json.dumps([f"u{sid},0,0,1", dice.choice(("c1000,", "x1000,session,,", "m"))]).encode()
+                body = json.dumps([f"u{sid},0,0,1,{key}", dice.choice(("c1000,", "x1000,session,,", "m"))]).encode()
                 await connection.say(http.post(dice, stage.url("send"), body))
             case 10:
                 opening = json.dumps(["o" + json.dumps(frames.open_members(dice, nonce))]).encode()
                 await connection.say(http.post(dice, stage.url("polling"), opening))
             case _:
-                top = frames.attach(dice, sid, gen) if dice.chance(0.5) else frames.uplink(dice, sid)
+                top = frames.attach(dice, sid, gen, key) if dice.chance(0.5) else frames.uplink(dice, sid, key)
                 body = frames.batch(dice, [top, *_tail(dice, sid)])
                 await connection.say(http.request(dice, stage.url(dice.choice(http.NAMES)), body))
 

@@ -12,13 +12,14 @@ from realtime.transports import TRANSPORTS
 from realtime.transports.batch import decode_batch
 from realtime.web.bodies import PACKED
 
-__all__ = ["Finding", "judge", "sid_of"]
+__all__ = ["Finding", "judge", "key_of", "sid_of"]
 
 STATUS = re.compile(rb"HTTP/\d\.\d (\d{3}) [^\r\n]*")
 FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+): ?([^\r\n\0]*)")
 FRAME = re.compile(
     r"""m.* | b[A-Za-z0-9+/]*=* | d\d+ | c\d{4},.* | a\d+,\d+ | n\d+ | p.{0,64} | q.{0,64} | o\{.*\} | r\d+,\d+
-    | x\d{4},(session|carrier),\d*,.* | e(superseded|recycled|idle) | g\d+(\.\d+)? | t""",
+    | x\d{4},(session|carrier),\d*,.* | e(superseded|recycled|idle) | g\d+(\.\d+)? | t
+    | [ks]\d+(,[A-Za-z0-9_-]{22})+""",
     re.VERBOSE | re.DOTALL,
 )
 # What aiohttp answers by itself: no HTTP, no such address, a body or a head that is too large, an Expect unheard of.
@@ -215,5 +216,14 @@ def _websocket(said: bytes) -> None:
 
 def sid_of(said: bytes) -> str:
     """The sid in an answer to an open, whatever carried it; empty without one."""
-    found = re.search(rb'\\*"sid\\*": ?\\*"([A-Za-z0-9_.-]+)', said)
+    return _member("sid", said)
+
+
+def key_of(said: bytes) -> str:
+    """The session's key, likewise."""
+    return _member("key", said)
+
+
+def _member(name: str, said: bytes) -> str:
+    found = re.search(rb'\\*"%s\\*": ?\\*"([A-Za-z0-9_.-]+)' % name.encode(), said)
     return found[1].decode() if found else ""

@@ -15,6 +15,7 @@ from realtime.core.errors import Refusal, RemoteProtocolError
 from realtime.core.frames import Dropped, Outgoing, Window
 from realtime.core.lifecycle import State
 from realtime.core.numbered_machine import NumberedMachine
+from realtime.core.proof import Key
 from realtime.protocols.native import (
     NativeCodec,
     Open,
@@ -122,14 +123,14 @@ def test_reasons_are_short_and_printable(reason: str, clipped: str) -> None:
 
 
 def test_the_frames_of_an_uplink_batch() -> None:
-    batch = Uplink("s1", 3, 2, 7, [Outgoing.message("a"), Outgoing.message(b"b")], None)
-    assert uplink_frames(MESSAGES, batch) == ["us1,3,2,7", "ma", b"b"]
-    assert uplink_frames(LONG, batch) == [b'"us1,3,2,7"', b'"ma"', b'"bYg=="']
-    assert uplink_frames(MESSAGES, batch._replace(items=[], going=6)) == ["us1,3,2,7", "g6"]
+    batch = Uplink("s1", 3, 2, 7, [Outgoing.message("a"), Outgoing.message(b"b")], None, Key("K"))
+    assert uplink_frames(MESSAGES, batch) == ["us1,3,2,7,K", "ma", b"b"]
+    assert uplink_frames(LONG, batch) == [b'"us1,3,2,7,K"', b'"ma"', b'"bYg=="']
+    assert uplink_frames(MESSAGES, batch._replace(items=[], going=6)) == ["us1,3,2,7,K", "g6"]
 
 
 def test_an_attach() -> None:
-    assert attach_frame(Attach("s1", 4, 3, 2, 7)) == "rs1,4,3,2,7"
+    assert attach_frame(Attach("s1", 4, 3, 2, 7, Key("K"))) == "rs1,4,3,2,7,K"
 
 
 # -- opens -----------------------------------------------------------------------------------------------------------
@@ -226,7 +227,7 @@ def test_an_open_that_is_no_object() -> None:
 
 def opened_text(**changes: Any) -> str:
     """The JSON of a server's `o`."""
-    machine = NumberedMachine(Config(), Window(16, 65_536), Diary(), 0.0, sid="s1")
+    machine = NumberedMachine(Config(), Window(16, 65_536), Diary(), 0.0, sid="s1", key="K")
     members = json.loads(opened_frame(machine, "websocket", [{"name": "websocket"}], 3, 2)[1:])
     return json.dumps(members | changes)
 
@@ -236,6 +237,7 @@ def test_what_a_server_says_of_itself_is_what_a_client_reads() -> None:
     opened = Opened.parse(opened_text())
     assert opened == Opened(
         sid="s1",
+        key=Key("K"),
         ack=(3, 2),
         window=config.window,
         max_size=config.max_size,
@@ -254,6 +256,8 @@ def test_what_a_server_says_of_itself_is_what_a_client_reads() -> None:
     [
         ({"sid": "a b"}, "proper sid"),
         ({"sid": None}, "proper sid"),
+        ({"key": None}, "proper key"),
+        ({"key": "a b"}, "proper key"),
         ({"ack": [0]}, "cannot be read"),
         ({"ack": ["0", 0]}, "wrong numbers"),
         ({"window": [16, 65_536, 1]}, "cannot be read"),
@@ -286,8 +290,9 @@ def test_an_endless_time_is_not_json() -> None:
 
 
 def test_heads() -> None:
-    assert parse_head("rs1,4,3,2,7") == RequestHead("s1", 4, 3, 2, 7)
-    assert parse_head("us1,3,2,7") == RequestHead("s1", 0, 3, 2, 7)
+    assert parse_head("rs1,4,3,2,7,K") == RequestHead("s1", 4, 3, 2, 7, Key("K"))
+    assert parse_head("us1,3,2,7,K,more") == RequestHead("s1", 0, 3, 2, 7, Key("K"))
+    assert parse_head("us1,3,2,7") == RequestHead("s1", 0, 3, 2, 7, Key(""))
     assert parse_head(open_frame(NONCE, 1, Window(1, 2), [])) == Open(NONCE, 1, Window(1, 2), (), None)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -126,9 +127,15 @@ class Recorder:
         """`r` of a server."""
         self._note("attached", received=received, taken=taken)
 
-    def opened(self, carrier: NumberedCarrier, sid: str, window: Window, received: int, taken: int, now: float) -> None:
+    def opened(
+        self, carrier: NumberedCarrier, sid: str, window: Window, received: int, taken: int, now: float, key: str
+    ) -> None:
         """`o` of a server."""
-        self._note("opened", sid=sid, window=list(window), ack=[received, taken])
+        self._note("opened", sid=sid, key=key, window=list(window), ack=[received, taken])
+
+    def hand_out(self, gen: int, tickets: Sequence[str]) -> None:
+        """`k` of a server."""
+        self._note("tickets", gen=gen, tickets=list(tickets))
 
     def end(self, code: int, reason: str, now: float) -> None:
         """`x` of a client."""
@@ -165,7 +172,7 @@ def test_frames_are_read(vector: dict[str, Any]) -> None:
             assert caught.value.close_code == vector["error"]
             continue
         means = dict(vector["means"])
-        if means["kind"] in ("ignored", "pong", "end"):  # asks nothing of a machine
+        if means["kind"] in ("ignored", "pong", "end", "wanted"):  # asks nothing of a machine
             assert read(vector, side) == []
         elif means["kind"] == "go_away":
             assert read(vector, side) == [{"kind": "go_away"}]
@@ -267,7 +274,7 @@ def head_means(head: Open | RequestHead) -> dict[str, Any]:
             "transports": list(head.transports),
             "auth": None if head.auth is None else json.loads(head.auth),
         }
-    fields = {"sid": head.sid, "received": head.received, "taken": head.taken, "first": head.first}
+    fields = {"sid": head.sid, "received": head.received, "taken": head.taken, "first": head.first, "proof": head.proof}
     return {"kind": "attach", "gen": head.gen, **fields} if head.gen else {"kind": "uplink", **fields}
 
 
@@ -282,7 +289,7 @@ def test_opens_are_read(vector: dict[str, Any]) -> None:
     if vector["from"] == "client":
         assert head_means(parse_head(vector["frame"])) == means
         return
-    asked = {"kind": "opened", "sid": means["sid"], "window": means["window"], "ack": means["ack"]}
+    asked = {"kind": "opened", **{name: means[name] for name in ("sid", "key", "window", "ack")}}
     assert read(vector, "server") == [asked]
     opened = Opened.parse(vector["frame"][1:])
     for name, value in opened._asdict().items():
@@ -310,7 +317,7 @@ def test_opens_are_written(vector: dict[str, Any]) -> None:
             poll_interval=tuple(means["poll_interval"]),
         )
         assert config.max_body == means["max_batch"][1]
-        machine = NumberedMachine(config, Window(1, 1), Diary(), 0.0, sid=means["sid"])
+        machine = NumberedMachine(config, Window(1, 1), Diary(), 0.0, sid=means["sid"], key=means["key"])
         frame = opened_frame(machine, means["transport"], means["transports"], *means["ack"])
     assert frame[0] == "o"
     assert json.loads(frame[1:]) == json.loads(vector["frame"][1:])

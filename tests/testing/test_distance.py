@@ -123,7 +123,7 @@ async def test_nothing_is_left_when_it_is_closed(backend: Backend) -> None:
         ({"jitter": -1.0, "random": Random(1)}, "0 or more"),
         ({"jitter": 0.1}, "jitter needs a random"),
     ],
-    ids=str,
+    ids=["before it was sent", "never", "jitter below 0", "jitter without chance"],
 )
 def test_nonsense_is_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):

@@ -19,7 +19,11 @@ import aiohttp
 from aiohttp import WSMsgType
 from yarl import URL
 
+import realtime
+from realtime.core.proof import ATTACH, ticket
+
 from ..patience import within
+from .proof import GETS
 
 __all__ = ["PEERS", "Answer", "Cut", "HttpPeer", "Peer", "StreamPeer", "WebSocketPeer", "batch", "batch_of"]
 
@@ -86,6 +90,8 @@ class Peer:
         self.nonce = secrets.token_urlsafe(18)
         self.gen = 0
         self.sid = ""
+        self.key = ""
+        self.tickets: dict[int, str] = {}  # gen -> what an attach by URL shows
         self.opened: dict[str, Any] = {}
         self.received = 0  # numbered frames that came
         self.sent: list[str | bytes] = []  # the numbered frames that went
@@ -104,11 +110,20 @@ class Peer:
     def attach_frame(self) -> str:
         """The next attach."""
         self.gen += 1
-        return f"r{self.sid},{self.gen},{self.received},{self._taken},{self.acked + 1}"
+        return f"r{self.sid},{self.gen},{self.received},{self._taken},{self.acked + 1},{self.proof()}"
+
+    def proof(self) -> str:
+        """What an attach with this gen shows."""
+        return self.key
 
     @property
     def _taken(self) -> int:
         return self.received
+
+    def join(self, session: realtime.Session, gen: int) -> None:
+        """Knows what the session's own client knows, which has used the gens up to this one."""
+        self.sid, self.key, self.gen = session.id, session._machine.key, gen
+        self.tickets = {later: ticket(self.key, ATTACH, later) for later in range(gen, gen + 9)}
 
     def note(self, frame: str | bytes) -> None:
         """Keeps the books of a frame that came."""
@@ -118,7 +133,10 @@ class Peer:
             self.acked = max(self.acked, int(frame[1:].split(",")[0]))
         elif frame[:1] == "o":
             self.opened = json.loads(frame[1:])
-            self.sid = self.opened["sid"]
+            self.sid, self.key = self.opened["sid"], self.opened["key"]
+        elif frame[:1] == "k":
+            first, *tickets = frame[1:].split(",")
+            self.tickets.update(enumerate(tickets, int(first)))
         elif frame[:1] == "n":
             self.received = int(frame[1:]) - 1
 
@@ -143,11 +161,11 @@ class Peer:
         raise NotImplementedError
 
     async def news(self) -> str | bytes:
-        """The next frame that is no ack, attach, open, renumbering, ping or pong."""
+        """The next frame that is no ack, attach, open, ticket, renumbering, ping or pong."""
         async with within():
             while True:
                 frame = await self.read()
-                if isinstance(frame, bytes) or frame[:1] not in ("a", "r", "o", "n", "p", "q"):
+                if isinstance(frame, bytes) or frame[:1] not in ("a", "r", "o", "k", "n", "p", "q"):
                     return frame
 
     async def take(self, count: int) -> list[str | bytes]:
@@ -263,7 +281,7 @@ class HttpPeer(Peer):
 
     def uplink_frame(self) -> str:
         """The head of the next uplink batch."""
-        return f"u{self.sid},{self.received},{self._taken},{self.acked + 1}"
+        return f"u{self.sid},{self.received},{self._taken},{self.acked + 1},{self.key}"
 
     async def open(self, **changes: Any) -> dict[str, Any]:
         answer = await self.post(self.transport, ["o" + json.dumps(self.open_object(**changes))])
@@ -291,6 +309,15 @@ class HttpPeer(Peer):
     async def resume(self) -> None:
         """The next poll does it."""
 
+    async def ask(self) -> None:
+        """Asks for tickets, where the next attach wants one and there is none."""
+        if self.transport in GETS and self.gen + 1 not in self.tickets:
+            for frame in (await HttpPeer.post(self, "send", [self.uplink_frame(), f"k{self.gen + 1}"])).frames:
+                self.note(frame)
+
+    def proof(self) -> str:
+        return self.tickets.get(self.gen, "") if self.transport in GETS else self.key
+
     async def send(self, *frames: str | bytes) -> Answer:
         texts = [frame if isinstance(frame, str) else "b" + base64.b64encode(frame).decode() for frame in frames]
         head = self.uplink_frame()
@@ -307,6 +334,7 @@ class HttpPeer(Peer):
 
     async def poll(self, *frames: str) -> Answer:
         """One poll, as it is; what it brings is noted, and left to be read."""
+        await self.ask()
         answer = await self.post(self.transport, [self.attach_frame(), *frames])
         self._keep(answer)
         return answer
@@ -357,6 +385,7 @@ class StreamPeer(HttpPeer):
         return self.opened
 
     async def resume(self) -> None:
+        await self.ask()
         await self.start(self.attach_frame())
 
     async def start(self, *frames: str) -> None:
@@ -451,6 +480,12 @@ class JsonpPeer(HttpPeer):
         if where != "jsonp" and not self.scripts:
             return await super().post(where, body, **options)
         frames = json.loads(body) if isinstance(body, bytes) else body
+        if where == "send" and not any(frame[:1] in NUMBERED for frame in frames):
+            return await HttpPeer.post(self, where, frames, **options)
+        if where == "send":
+            asked = await HttpPeer.post(self, where, [frames[0], f"s{self.acked + 1}"])
+            (given,) = (frame.split(",")[1] for frame in asked.frames if frame[:1] == "s")
+            frames = [frames[0].replace(self.key, given), *frames[1:]]
         said = frames[0] if where == "jsonp" else json.dumps(frames)
         name = "frame" if where == "jsonp" else "batch"
         url = f"{self.url}/v1/{where}?callback=take&{name}={quote(said, safe='', errors='surrogatepass')}"

@@ -22,6 +22,7 @@ import realtime
 from ..patience import arrives, leap
 from .peer import Answer, Cut, HttpPeer, Peer, StreamPeer, WebSocketPeer, batch
 from .place import Place, eventually, serving
+from .proof import attach_frame, uplink_frame
 
 pytestmark = pytest.mark.usefixtures("quiet_log")
 
@@ -124,19 +125,19 @@ async def test_a_session_that_has_ended(transport: str, place: Place) -> None:
     await peer.send("mone", "mtwo", "c3210,bye")
     await eventually(lambda: session.closed)
     late = place.polls("/park", "polling")
-    late.sid, late.gen = peer.sid, 8
+    late.join(session, 8)
     told = await late.post("polling", [late.attach_frame()])
     assert told == (410, ["x3210,session,3,bye"])
     assert await late.post("send", [late.uplink_frame()]) == told
     again = place.websocket("/park")
-    again.sid, again.gen = peer.sid, 9
+    again.join(session, 9)
     assert await refused(again, again.attach_frame()) == (0, 3210, "session")
 
 
 async def test_a_session_of_another_endpoint(transport: str, place: Place) -> None:
     peer, session = await place.parked(transport)
     thief = place.peer(transport, "/echo")
-    thief.sid, thief.gen = peer.sid, 8
+    thief.join(session, 8)
     assert await refused(thief, thief.attach_frame()) == (at_first(transport, 404), 4404, "session")
     if isinstance(thief, HttpPeer):
         assert (await thief.post("send", [thief.uplink_frame(), "mstolen"])).refusal == (404, 4404, "session")
@@ -256,7 +257,7 @@ async def test_heads_in_the_wrong_place(place: Place) -> None:
     assert (await peer.post("send", ["o" + json.dumps(FINE)])).refusal == (400, 4400, "carrier")
     assert (await peer.post("long_polling", [peer.uplink_frame()])).refusal == (400, 4400, "carrier")
     other = place.websocket()
-    other.sid = peer.sid
+    other.sid, other.key = peer.sid, peer.key
     assert await refused(other, peer.uplink_frame()) == (0, 4400, "carrier")
     assert await refused(other, b"binary") == (0, 4400, "carrier")
     await peer.echo("still here")
@@ -387,10 +388,10 @@ async def test_a_protocol_error_in_a_poll(transport: str, place: Place, frames: 
 async def test_an_absurd_ack_in_a_head(transport: str, place: Place) -> None:
     peer, session = await place.parked(transport)
     if isinstance(peer, HttpPeer):
-        answer = await peer.post("send", [f"u{peer.sid},5,0,1", "mx"])
+        answer = await peer.post("send", [uplink_frame(session, 5, 0, 1), "mx"])
         assert answer.refusal == (400, 1002, "session")
         peer, session = await place.parked(transport)
-    head = f"r{peer.sid},7,5,0,1"
+    head = attach_frame(session, transport, 7, 5, 0, 1)
     assert await refused(peer, head) == (at_first(transport, 400), 1002, "session")
     assert session.close_code == 1002
 
@@ -398,14 +399,14 @@ async def test_an_absurd_ack_in_a_head(transport: str, place: Place) -> None:
 async def test_a_gap_in_a_post_is_innocent_and_on_a_websocket_an_error(place: Place) -> None:
     peer, session = await place.parked("polling")
     assert isinstance(peer, HttpPeer)
-    assert await peer.post("send", [f"u{peer.sid},0,0,3", "mthree"]) == (200, ["a0,0"])
-    assert (await peer.post("polling", [f"r{peer.sid},5,0,0,3", "mthree"])).frames == ["r0,0"]
+    assert await peer.post("send", [uplink_frame(session, 0, 0, 3), "mthree"]) == (200, ["a0,0"])
+    assert (await peer.post("polling", [attach_frame(session, "polling", 5, 0, 0, 3), "mthree"])).frames == ["r0,0"]
     await peer.send("mone")
     assert await session.receive() == "one"
     jumper = place.websocket("/park")
     jumper.sid = peer.sid
     await jumper.connect()
-    await jumper.send(f"r{peer.sid},9,0,0,5", "mfive")
+    await jumper.send(attach_frame(session, "websocket", 9, 0, 0, 5), "mfive")
     assert await x_of(jumper) == (1002, "session")
 
 
@@ -493,8 +494,8 @@ async def test_further_fields_are_ignored(transport: str, place: Place) -> None:
     await peer.send("a0,0,9,x", "n1,what", "mone", "q" * 500)
     assert await session.receive() == "one"
     other = place.peer(transport, "/park")
-    other.sid = peer.sid
-    frame = f"r{peer.sid},9,0,0,2,more,and more"
+    other.sid, other.key = peer.sid, peer.key
+    frame = attach_frame(session, transport, 9, 0, 0, 2) + ",more,and more"
     if isinstance(other, WebSocketPeer):
         await other.connect()
         await other.send(frame)
@@ -508,7 +509,7 @@ async def test_further_fields_are_ignored(transport: str, place: Place) -> None:
         assert isinstance(other, HttpPeer)
         session.send_nowait("wake")
         assert (await other.post(transport, [frame])).frames == ["r1,1", "mwake"]
-        assert (await other.post("send", [f"u{peer.sid},1,1,2,more"])).frames == ["a1,1"]
+        assert (await other.post("send", [uplink_frame(session, 1, 1, 2) + ",more"])).frames[0] == "a1,1"
 
 
 async def test_duplicates_are_dropped(transport: str, place: Place) -> None:
@@ -716,7 +717,7 @@ async def test_another_identity_than_the_sessions(transport: str, place: Place) 
     by_header(place.rt)
     peer, session = await place.parked(transport, headers={"X-Name": "anna"})
     thief = place.peer(transport, "/park", headers={"X-Name": "bert"})
-    thief.sid, thief.gen = peer.sid, 5
+    thief.join(session, 5)
     assert await refused(thief, thief.attach_frame()) == (at_first(transport, 403), 4403, "carrier")
     if isinstance(thief, HttpPeer):
         assert (await thief.post("send", [thief.uplink_frame(), "c1000,"])).refusal == (403, 4403, "carrier")
@@ -737,7 +738,7 @@ async def test_auth_is_there_for_every_request(transport: str, place: Place) -> 
 
 
 async def test_a_session_that_ends_while_its_client_is_authorised(transport: str, place: Place) -> None:
-    peer, session = await place.parked(transport)
+    _, session = await place.parked(transport)
     asked = asyncio.Event()
     answer = asyncio.Event()
 
@@ -747,7 +748,7 @@ async def test_a_session_that_ends_while_its_client_is_authorised(transport: str
         await answer.wait()
 
     late = place.peer(transport, "/park")
-    late.sid, late.gen = peer.sid, 5
+    late.join(session, 5)
     requests = [asyncio.create_task(refused(late, late.attach_frame()))]
     if isinstance(late, HttpPeer):
 
@@ -889,7 +890,7 @@ async def test_requests_in_a_row_on_one_connection(place: Place) -> None:
     await peer.open()
     async with Raw(place) as raw:
         for number in range(3):
-            body = batch(f"u{peer.sid},0,0,{number + 1}", f"m{number}")
+            body = batch(f"u{peer.sid},0,0,{number + 1},{peer.key}", f"m{number}")
             await raw.post("send", body, f"Content-Length: {len(body)}")
         assert [(await raw.answer()).status for _ in range(3)] == [200, 200, 200]
     assert await peer.take(3) == ["m0", "m1", "m2"]

@@ -23,13 +23,13 @@ from realtime.transports import TRANSPORTS, Frame
 from ..patience import arrives, within
 from .peer import HttpPeer, WebSocketPeer, batch
 from .place import Place, eventually, serving
+from .proof import GETS, attach_frame, uplink_frame
 
 pytestmark = pytest.mark.usefixtures("quiet_log")
 
 ALL = tuple(TRANSPORTS)
 every = pytest.mark.parametrize("transport", ALL)
-GETS = ("sse", "multipart", "htmlfile", "jsonp")
-TAGS = ("htmlfile", "jsonp")  # of these, what any page can have a script or an iframe ask
+TAGS = ("htmlfile", "jsonp")  # of GETS, what any page can have a script or an iframe ask
 FRIEND = "https://friend.example"
 
 
@@ -126,12 +126,12 @@ async def attach(place: Place, transport: str, session: realtime.Session, *more:
     """Names a session. Something waits for it there, so that nothing is held."""
     await session.send("news")
     gen = session._machine.gen + 1
-    return await knock(place, transport, f"r{session.id},{gen},0,0,1", *more, **headers)
+    return await knock(place, transport, attach_frame(session, transport, gen, 0, 0, 1), *more, **headers)
 
 
 async def uplink(place: Place, session: realtime.Session, *frames: str, **headers: str) -> Answer:
     """Sends a batch."""
-    return await knock(place, "send", f"u{session.id},0,0,1", *frames, **headers)
+    return await knock(place, "send", uplink_frame(session, 0, 0, 1), *frames, **headers)
 
 
 class Guard:
@@ -234,7 +234,9 @@ async def test_a_session_is_named_from_allowed_origins_only() -> None:
     async with guarded() as (place, _):
         session = await opened(place, "polling")
         for transport in (*ALL, "send"):
-            head = f"u{session.id},0,0,1" if transport == "send" else f"r{session.id},7,0,0,1"
+            head = uplink_frame(session, 0, 0, 1)
+            if transport != "send":
+                head = attach_frame(session, transport, 7, 0, 0, 1)
             answer = await knock(place, transport, head, Origin="https://evil.example")
             assert answer.status == 403
         assert not session._machine.used
@@ -553,7 +555,7 @@ async def test_fresh_auth_data_over_http(transport: str) -> None:
     async with guarded() as (place, guard):
         session = await opened(place, "polling" if transport in GETS else transport, auth="ada")
         send = HttpPeer(place.http, place.url("/park"))
-        send.sid = session.id
+        send.sid, send.key = session.id, session._machine.key
         assert (await send.send('t"ada"', "mone")).frames == ["a1,0", "t"]
         if transport not in ("websocket", *GETS):
             async with within():
@@ -581,7 +583,7 @@ async def test_auth_data_do_not_stand_in_a_url(transport: str) -> None:
 async def test_fresh_auth_data_do_not_stand_in_a_url() -> None:
     async with guarded() as (place, _):
         session = await opened(place, "polling", auth="ada")
-        said = quote(json.dumps([f"u{session.id},0,0,1", "mone", 't"ada"']))
+        said = quote(json.dumps([uplink_frame(session, 0, 0, 1, by="GET"), "mone", 't"ada"']))
         url = f"{place.url('/park')}/v1/send?callback=take&batch={said}"
         async with place.http.get(url, headers={"Referer": place.base}) as response:
             assert "x4400,carrier,,auth data do not belong" in await response.text()
@@ -658,7 +660,7 @@ async def test_auth_data_that_are_no_json_end_the_session_directly_behind_a_head
     async with serving() as place:
         peer, session = await place.parked("polling")
         assert isinstance(peer, HttpPeer)
-        uplink, attach = f"u{peer.sid},0,0,1", peer.attach_frame()
+        uplink, attach = peer.uplink_frame(), peer.attach_frame()
         if where == "form":
             fields = {"callback": "take", "batch": json.dumps([uplink, "t{bad"])}
             page = {"Referer": place.base}

@@ -13,6 +13,7 @@ import realtime
 
 from ..patience import arrives, bounded
 from .place import Place, serving
+from .proof import attach_frame
 
 pytestmark = pytest.mark.usefixtures("quiet_log")
 
@@ -89,8 +90,9 @@ async def test_without_a_host_no_origin_is_the_same(place: Place, header: str) -
 
 
 async def test_answers_without_a_body_are_safe_too(place: Place) -> None:
-    opened = await place.polls().open()
-    stale, newer = (f"r{opened['sid']},{gen},0,0,1" for gen in (1, 9))
+    await place.polls().open()
+    (session,) = place.rt.sessions
+    stale, newer = (attach_frame(session, "sse", gen, 0, 0, 1) for gen in (1, 9))
     status, _, _ = await ask(place, f"GET /realtime/echo/v1/sse?frame={newer} HTTP/1.0", "Host: h")
     assert status == 200
     for request in (f"GET /realtime/echo/v1/sse?frame={stale}", "OPTIONS /realtime/echo/v1/send"):

@@ -95,7 +95,7 @@ async def test_a_dead_client_is_told_to_both_sides_after_the_window(transport: s
         place.tick(1.1)
         assert (session.close_code, session.state) == (4410, State.CLOSED)
         late = place.polls("/park")
-        late.sid, late.gen = peer.sid, 50
+        late.join(session, 50)
         answer = await late.poll()
         assert (answer.status, answer.frames[0][:15]) == (410, "x4410,session,0")
         late.gen = 50
@@ -240,7 +240,7 @@ async def test_a_carrier_that_takes_over_ends_the_one_before(transport: str) -> 
             poll = asyncio.create_task(peer.poll())
             await eventually(lambda: parked_poll(session))
         newer = place.websocket("/park")
-        newer.sid, newer.gen = peer.sid, 10
+        newer.join(session, 10)
         await newer.resume()
         if isinstance(peer, HttpPeer):
             assert await poll == (200, ["r0,0", "esuperseded"])
@@ -250,7 +250,7 @@ async def test_a_carrier_that_takes_over_ends_the_one_before(transport: str) -> 
             assert await peer.closed() == 1000
         assert session.transport == "websocket"
         late = place.polls("/park", "polling")
-        late.sid, late.gen = peer.sid, 3
+        late.join(session, 3)
         answer = await late.poll("mlate, and counted")
         assert answer == (200, ["r1,0", "esuperseded"])
         assert await session.receive() == "late, and counted"
@@ -269,6 +269,7 @@ async def test_an_upgrade_by_probe() -> None:
         assert session.transport == "long_polling"  # nothing has changed
         await session.send("two")
         assert await peer.news() == "mtwo"
+        ws.key = peer.key
         ws.sid, ws.gen, ws.received, ws.acked = peer.sid, peer.gen, peer.received, peer.acked
         await ws.send(ws.attach_frame(), "mthree")
         assert await ws.read() == "r1,0"

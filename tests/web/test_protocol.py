@@ -23,8 +23,10 @@ PAGE = (Path(__file__).parents[2] / "docs/protocol.md").read_text()
 
 
 async def read(peer: WebSocketPeer) -> Any:
-    """What comes next on a WebSocket, as it came; the code when it was closed."""
+    """What comes next on a WebSocket, as it came, but for tickets; the code when it was closed."""
     message = await arrives(peer.ws.receive())
+    while message.type is WSMsgType.TEXT and message.data[0] == "k":
+        message = await arrives(peer.ws.receive())
     return message.data if message.type in (WSMsgType.TEXT, WSMsgType.CLOSE) else message
 
 
@@ -40,6 +42,8 @@ async def test_the_example_over_websocket(place: Place) -> None:
     await peer.connect("?open=" + quote(json.dumps(peer.open_object())))
     assert (await read(peer))[:2] == told[2][2:4] == "o{"
     for line in told[3:]:
+        if line[:3] == "< k":
+            continue  # read() takes them
         if line[0] == ">":
             await peer.ws.send_str(line[2:])
         else:
@@ -50,7 +54,7 @@ async def test_the_example_over_websocket(place: Place) -> None:
 async def test_a_close_is_received_and_never_taken(place: Place) -> None:
     peer = place.polls()
     await peer.open()
-    assert (await peer.post("send", [f"u{peer.sid},0,0,1", "c1000,"])).frames == ["x1000,session,1,"]
+    assert (await peer.post("send", [peer.uplink_frame(), "c1000,"])).frames == ["x1000,session,1,"]
     ws = place.websocket("/park")
     await ws.open()
     await ws.ws.send_str("c1000,")
@@ -61,7 +65,7 @@ async def test_a_websocket_that_was_superseded_is_closed_with_1000_and_its_sessi
     old = place.websocket()
     await old.open()
     new = place.websocket()
-    new.sid, new.gen = old.sid, old.gen
+    new.sid, new.key, new.gen = old.sid, old.key, old.gen
     await new.resume()  # by an attach as the first frame: nothing was probed
     assert [await read(old), await read(old)] == ["esuperseded", 1000]
     await new.echo("still here")
@@ -72,7 +76,7 @@ async def test_the_ack_of_a_close_may_be_repeated(place: Place) -> None:
     assert isinstance(peer, HttpPeer)
     closed = asyncio.create_task(session.close(3000, "bye"))
     assert await peer.news() == "c3000,bye"
-    head = [f"u{peer.sid},1,0,1"]
+    head = [f"u{peer.sid},1,0,1,{peer.key}"]
     first = await peer.post("send", head)
     assert first == Answer(200, ["x3000,session,0,bye"])
     for _ in range(3):
@@ -87,7 +91,7 @@ async def test_a_first_message_above_the_initial_window_may_go_alone() -> None:
         peer = place.polls(transport="polling")
         answer = await peer.post("polling", ["o" + json.dumps(peer.open_object()), large])
         assert answer.status == 200
-        peer.received, peer.sid = 0, json.loads(answer.frames[0][1:])["sid"]
+        peer.note(answer.frames[0])
         while (frames := (await peer.poll()).frames)[-1][:1] != "m":
             assert frames[-1][:1] in "ra"
         assert frames[-1] == large
@@ -114,7 +118,9 @@ async def test_the_answer_to_a_ping_has_acks_unless_they_are_announced(place: Pl
     await peer.ws.send_str("p1")
     assert [await read(peer), await read(peer)] == ["a1,1", "q1"]
     # The answer to a send has them too, and announces nothing: the WebSocket is told again.
-    async with place.http.post(place.url("/echo/v1/send"), data=batch(f"u{peer.sid},1,1,2", "mmore")) as answer:
+    async with place.http.post(
+        place.url("/echo/v1/send"), data=batch(f"u{peer.sid},1,1,2,{peer.key}", "mmore")
+    ) as answer:
         assert (await answer.json(content_type=None))[0][:3] == "a2,"
     assert await read(peer) == "mmore"
     await peer.ws.send_str("p2")

@@ -15,6 +15,7 @@ from realtime.transports.script import document
 
 from .peer import HttpPeer, JsonpPeer
 from .place import Place, eventually, serving
+from .proof import attach_frame, uplink_frame
 from .raw import open_frame
 
 pytestmark = pytest.mark.usefixtures("quiet_log")
@@ -89,7 +90,7 @@ async def post(place: Place, path: str, body: bytes | dict[str, str]) -> Answer:
 
 async def parked(place: Place) -> realtime.Session:
     """A session that was opened by a script."""
-    (opened,) = (await get(place, "jsonp", frame=open_frame(), callback="take")).frames
+    opened, _ = (await get(place, "jsonp", frame=open_frame(), callback="take")).frames
     assert json.loads(opened[1:])["transport"] == "jsonp"
     return await asyncio.wait_for(place.sessions.get(), 5)
 
@@ -111,12 +112,12 @@ async def test_a_session_by_scripts_alone(place: Place) -> None:
 
 async def test_a_script_poll_is_held_and_superseded(place: Place) -> None:
     session = await parked(place)
-    held = asyncio.create_task(get(place, "jsonp", frame=f"r{session.id},3,0,0,1", callback="take"))
+    held = asyncio.create_task(get(place, "jsonp", frame=attach_frame(session, "jsonp", 3, 0, 0, 1), callback="take"))
     await eventually(lambda: session._machine.carrier is not None and session._machine.gen == 3)
     assert not held.done()
     await session.send("news")
     assert (await held).frames == ["r0,0", "mnews"]
-    assert (await get(place, "jsonp", frame=f"r{session.id},2,0,0,1", callback="take")).frames == [
+    assert (await get(place, "jsonp", frame=attach_frame(session, "jsonp", 2, 0, 0, 1), callback="take")).frames == [
         "r0,0",
         "esuperseded",
     ]
@@ -124,7 +125,7 @@ async def test_a_script_poll_is_held_and_superseded(place: Place) -> None:
 
 async def test_sends_by_script(place: Place) -> None:
     session = await parked(place)
-    batch = json.dumps([f"u{session.id},0,0,1", "mone +%&", "mé"])
+    batch = json.dumps([uplink_frame(session, 0, 0, 1, by="GET"), "mone +%&", "mé"])
     for _ in range(2):  # the second is a repetition
         assert (await get(place, "send", batch=batch, callback="take")).frames == ["a2,0"]
     assert [await session.receive(), await session.receive()] == ["one +%&", "é"]
@@ -160,7 +161,7 @@ async def test_refusals_can_be_read_by_a_script(place: Place, path: str, query: 
 
 async def test_a_broken_frame_in_a_script_ends_the_session(place: Place) -> None:
     session = await parked(place)
-    batch = json.dumps([f"u{session.id},0,0,1", "mone", "b!"])
+    batch = json.dumps([uplink_frame(session, 0, 0, 1, by="GET"), "mone", "b!"])
     (told,) = (await get(place, "send", batch=batch, callback="take")).frames
     assert told.startswith("x1007,session,1,")
 
@@ -202,8 +203,8 @@ async def test_a_send_by_get_without_a_name_is_the_wrong_method(place: Place) ->
 async def test_a_stale_iframe_gets_nothing(place: Place) -> None:
     session = await parked(place)
     await session.send("news")
-    await get(place, "jsonp", frame=f"r{session.id},9,0,0,1", callback="take")
-    answer = await get(place, "htmlfile", frame=f"r{session.id},2,0,0,1", callback="take")
+    await get(place, "jsonp", frame=attach_frame(session, "jsonp", 9, 0, 0, 1), callback="take")
+    answer = await get(place, "htmlfile", frame=attach_frame(session, "htmlfile", 2, 0, 0, 1), callback="take")
     assert (answer.status, answer.text) == (204, "")
 
 
@@ -212,15 +213,19 @@ async def test_a_stale_iframe_gets_nothing(place: Place) -> None:
 
 async def test_a_session_by_forms(place: Place) -> None:
     opening = {"batch": json.dumps([open_frame(auth="a secret")]), "callback": "take"}
-    (opened,) = (await post(place, "polling", opening)).frames
+    opened, _ = (await post(place, "polling", opening)).frames
     assert json.loads(opened[1:])["transport"] == "polling"
     session = await asyncio.wait_for(place.sessions.get(), 5)
     assert session.request.auth == "a secret"
     await session.send("down </script> é")
-    batch = json.dumps([f"u{session.id},0,0,1", "mup + % & = é", 't"fresh"'], ensure_ascii=False)
+    batch = json.dumps([uplink_frame(session, 0, 0, 1), "mup + % & = é", 't"fresh"'], ensure_ascii=False)
     assert (await post(place, "send", {"batch": batch, "callback": "take"})).frames == ["a1,0", "t"]
     assert await session.receive() == "up + % & = é"
-    poll = {"batch": json.dumps([f"r{session.id},2,0,0,2", "mmore"]), "callback": "take", "submit": "Go"}
+    poll = {
+        "batch": json.dumps([attach_frame(session, "long_polling", 2, 0, 0, 2), "mmore"]),
+        "callback": "take",
+        "submit": "Go",
+    }
     assert (await post(place, "long_polling", poll)).frames == ["r2,1", "mdown </script> é"]
 
 
@@ -259,7 +264,7 @@ async def test_the_limits_of_a_form() -> None:
     async with serving(max_size=2000, max_batch_size=2000, max_queue=16, max_queue_size=65_536, max_batch=20) as place:
         session = await parked(place)
         limit = place.rt.config.max_body
-        head = f"u{session.id},0,0,1"
+        head = uplink_frame(session, 0, 0, 1)
         room = limit - len(json.dumps([head, "z"]))
         callback = b"&callback=take"
 
@@ -278,7 +283,7 @@ async def test_the_limits_of_a_form() -> None:
 
 async def test_what_is_no_form_is_a_batch(place: Place) -> None:
     session = await parked(place)
-    body = json.dumps([f"u{session.id},0,0,1"]).encode()
+    body = json.dumps([uplink_frame(session, 0, 0, 1)]).encode()
     for kind in ("text/plain", "application/json", "application/x-www-form-urlencodedx", ""):
         answer = await raw(place, "send", "POST", (f"Content-Type: {kind}",), body)
         assert (answer.status, answer.text) == (200, '["a0,0"]')

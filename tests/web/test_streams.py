@@ -17,6 +17,7 @@ from realtime.web import door
 from ..patience import within
 from .peer import HttpPeer, StreamPeer
 from .place import Place, eventually, serving
+from .proof import attach_frame, uplink_frame
 from .raw import RawStream, frames_of, open_frame
 
 pytestmark = pytest.mark.usefixtures("quiet_log")
@@ -80,7 +81,7 @@ async def attached(place: Place, raw: RawStream, **changes: Any) -> realtime.Ses
 async def send(place: Place, session: realtime.Session, *frames: str, received: int = 0, first: int = 1) -> list[str]:
     """One uplink batch."""
     post = HttpPeer(place.http, place.url("/park"))
-    answer = await post.post("send", [f"u{session.id},{received},{received},{first}", *frames])
+    answer = await post.post("send", [uplink_frame(session, received, received, first), *frames])
     assert answer.status == 200, answer
     return answer.frames
 
@@ -103,8 +104,8 @@ async def test_the_head_the_prelude_and_one_chunk_a_flush(transport: str, place:
         }
         assert await raw.chunk() == PRELUDES[transport]
         first = await raw.chunk()
-        (opened,) = frames_of(first)
-        assert first == flush(transport, opened)
+        opened, tickets = frames_of(first)
+        assert first == flush(transport, opened, tickets)
         assert json.loads(opened[1:])["transport"] == transport
         session = await place.sessions.get()
         session.send_nowait("one \u2028 é")
@@ -144,13 +145,13 @@ async def test_an_attach_begins_with_r_and_what_was_not_acked(transport: str, pl
         for text in ("one", "two"):
             session.send_nowait(text)
         assert await raw.frames() == ["mone", "mtwo"]
-        await again.start(f"r{session.id},2,1,1,1")
+        await again.start(attach_frame(session, transport, 2, 1, 1, 1))
         assert await again.chunk() == PRELUDES[transport]
         assert await again.chunk() == flush(transport, "r0,0")
         assert await again.chunk() == flush(transport, "mtwo")
         assert await raw.chunks() == [flush(transport, "esuperseded"), *TAILS[transport]]
         # The same request once more, as an EventSource repeats it by itself: the latest arrival wins.
-        await raw.start(f"r{session.id},2,1,1,1")
+        await raw.start(attach_frame(session, transport, 2, 1, 1, 1))
         assert await raw.chunk() == PRELUDES[transport]
         assert await raw.frames() == ["r0,0"]
         assert await raw.frames() == ["mtwo"]
@@ -191,7 +192,7 @@ async def test_an_attach_whose_ack_was_all_the_close_waited_for_is_answered_200(
         session = await attached(place, raw)
         closing = asyncio.create_task(session.close(3001, "done"))
         assert await raw.frames() == ["c3001,done"]
-        await again.start(f"r{session.id},2,1,1,1")
+        await again.start(attach_frame(session, transport, 2, 1, 1, 1))
         assert again.status == 200
         assert await again.frames() == ["x3001,session,0,done"]
         await again.chunks()
@@ -281,9 +282,9 @@ async def test_a_late_stream(transport: str, place: Place) -> None:
         session = await attached(place, raw, gen=5)
         session.send_nowait("one")
         assert await raw.frames() == ["mone"]
-        await late.start(f"r{session.id},4,1,1,1")
-        assert session._machine.outbox.acked == 1  # what it brought counts
+        await late.start(attach_frame(session, transport, 4, 1, 1, 1))
         if transport == "xhr_streaming":
+            assert session._machine.outbox.acked == 1  # what it brought counts
             assert await late.chunks() == [PRELUDES[transport], flush(transport, "esuperseded")]
         else:
             assert late.status == 204  # which also stops an EventSource
@@ -298,10 +299,12 @@ async def test_messages_in_the_request(place: Place) -> None:
         session = await place.sessions.get()
         assert [await session.receive(), await session.receive()] == ["one", "two"]
     async with RawStream(place, "xhr_streaming") as raw:
-        await raw.start(f"r{session.id},2,0,0,9", "mlate")  # begins above a gap: changes nothing
+        await raw.start(
+            attach_frame(session, "xhr_streaming", 2, 0, 0, 9), "mlate"
+        )  # begins above a gap: changes nothing
         assert await raw.frames() == ["r2,2"]
     async with RawStream(place, "xhr_streaming") as raw:
-        await raw.start(f"r{session.id},3,0,0,3", "mthree", "c1000,")
+        await raw.start(attach_frame(session, "xhr_streaming", 3, 0, 0, 3), "mthree", "c1000,")
         assert await raw.chunk() == PRELUDES["xhr_streaming"]
         assert raw.status == 200
         assert [await raw.frames() for _ in range(2)] == [["r2,2"], ["a4,2", "x1000,session,4,"]]
@@ -310,7 +313,7 @@ async def test_messages_in_the_request(place: Place) -> None:
 async def test_a_broken_frame_in_the_request_ends_the_session(place: Place) -> None:
     async with RawStream(place, "xhr_streaming") as raw, RawStream(place, "xhr_streaming") as again:
         session = await attached(place, raw)
-        await again.start(f"r{session.id},2,0,0,1", "mone", "b!")
+        await again.start(attach_frame(session, "xhr_streaming", 2, 0, 0, 1), "mone", "b!")
         assert again.status == 400
         (said,) = json.loads(await again.reader.readexactly(int(again.headers["Content-Length"])))
         assert said.startswith("x1007,session,1,")
@@ -334,7 +337,7 @@ async def test_recycling(transport: str) -> None:
             assert await raw.chunks() == [flush(transport, "erecycled"), *TAILS[transport]]
             assert session.state == "open"
             session.send_nowait("meanwhile")
-            await raw.start(f"r{session.id},{gen},{received},{received},1")
+            await raw.start(attach_frame(session, transport, gen, received, received, 1))
             assert await raw.chunk() == PRELUDES[transport]
             assert await raw.frames() == ["r0,0"]
             assert await raw.frames() == ["mmeanwhile"]
@@ -366,7 +369,7 @@ async def test_draining(transport: str, place: Place) -> None:
         assert await raw.frames() == ["mlast words"]
         draining = asyncio.create_task(place.rt.drain(delay=2.5))
         assert await raw.frames() == ["g2.5"]
-        await again.start(f"r{session.id},2,1,1,1")
+        await again.start(attach_frame(session, transport, 2, 1, 1, 1))
         assert await again.frames() == ["r0,0"]
         assert await again.frames() == ["g2.5"]
         await send(place, session, "mlate", "g1", received=1)
@@ -516,7 +519,8 @@ async def test_a_session_moves_between_streams_and_polls(transport: str, place: 
     await peer.open()
     await peer.echo("on the stream")
     poll = place.polls("/echo")
-    poll.sid, poll.gen, poll.received, poll.sent, poll.acked = peer.sid, peer.gen, 1, list(peer.sent), peer.acked
+    poll.sid, poll.key, poll.gen, poll.received = peer.sid, peer.key, peer.gen, 1
+    poll.sent, poll.acked = list(peer.sent), peer.acked
     await poll.echo("by polls")
     peer.acking = False
     while await peer.read() != "esuperseded":

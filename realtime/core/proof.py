@@ -1,0 +1,88 @@
+"""What a request shows, beside the sid, to count as its session's client's: the session's key, or in a URL a ticket
+for just this request (docs/protocol.md §5.1).
+
+Pure: keys are drawn elsewhere. A ticket is reckoned from the key and its number, so nobody has to keep any.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+from typing import NamedTuple
+
+from .errors import Refusal
+
+__all__ = ["ATTACH", "SEND", "Key", "Proof", "Tickets", "ticket"]
+
+# What a ticket is for: an attach of this gen, or a send that begins with this message.
+ATTACH = "k"
+SEND = "s"
+
+BYTES = 16  # of a ticket
+
+
+class Key(str):
+    """A session's key: a secret, which shows itself in no repr()."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "<key>"
+
+
+def ticket(key: str, use: str, number: int) -> str:
+    """The ticket that a session hands out for this number: 22 characters A-Z a-z 0-9 - _."""
+    code = hmac.digest(key.encode(), f"{use}{number}".encode(), "sha256")[:BYTES]
+    return base64.urlsafe_b64encode(code).rstrip(b"=").decode()
+
+
+class Proof(NamedTuple):
+    """What one request shows: the key, or, where it names a `use`, the ticket of its number."""
+
+    shown: Key
+    use: str = ""
+    number: int = 0
+    request: bytes = b""  # all that a request with a ticket says: a ticket is good for no other
+
+    def fits(self, key: str) -> bool:
+        """Whether it was made by who knows this key; always False without one. Takes the same time for any guess."""
+        expected = ticket(key, self.use, self.number) if self.use else key
+        return bool(key) and hmac.compare_digest(self.shown.encode("utf-8", "replace"), expected.encode())
+
+    def refusal(self) -> Refusal:
+        """What a request is told that shows the wrong thing, or nothing: nothing about the session."""
+        if self.use:
+            return Refusal(4403, "no ticket for this request: one is good for one gen or first number, said once")
+        return Refusal(4403, "the session's key, which its opening answer has, is missing behind the sid, or wrong")
+
+
+class Tickets:
+    """The tickets of one session: up to which gen they were handed out, and the highest of each use that was used."""
+
+    __slots__ = ("_used", "handed")
+
+    def __init__(self) -> None:
+        self.handed = 0
+        self._used: dict[str, tuple[int, bytes]] = {}
+
+    def used(self, use: str) -> int:
+        """The highest number that was used; 0 for none."""
+        return self._used.get(use, (0, b""))[0]
+
+    def take(self, proof: Proof, least: int) -> bool:
+        """Uses the ticket of a proof that fits; False where one with a higher number was used, or where it is new and
+        below `least`.
+
+        Raises Refusal when it was used for a request that said something else.
+        """
+        number, request = self._used.get(proof.use, (0, b""))
+        said = hashlib.sha256(proof.request).digest()
+        if proof.number == number:
+            if request != said:
+                raise proof.refusal()
+            return True
+        if proof.number < max(number, least):
+            return False
+        self._used[proof.use] = proof.number, said
+        return True
