@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from aiohttp import ClientError, ClientWebSocketResponse
 
 from ..core.carrier import Part
-from ..protocols.native import clip
+from ..core.errors import clip
 
 __all__ = ["PollLink", "StreamLink", "WebSocketLink"]
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, NoReturn, TypeGuard
 from ..core.carrier import Capabilities, NumberedCarrier, Part, Shape
 from ..core.client_machine import NO_KEY, Attach, ClientMachine, Uplink
 from ..core.config import OPEN_SIZE, Config
-from ..core.errors import Refusal, RemoteProtocolError
+from ..core.errors import Refusal, RemoteProtocolError, clip
 from ..core.frames import BINARY, CLOSE, TEXT, Outgoing, Window
 from ..core.machine import may_close_with, shown
 from ..core.numbered_machine import NumberedMachine
@@ -51,7 +51,6 @@ __all__ = [
 VERSION = 1
 CAPABILITIES = Capabilities()
 MAX_NUMBER = 2**53 - 1
-MAX_REASON = 123  # bytes: what a WebSocket close frame has room for (RFC 6455 §5.5)
 MAX_PING = 64  # characters
 TICKETS = 4  # handed out unasked: a few attempts may fail before a client has to ask
 MORE_TICKETS = 16  # and when it asks
@@ -147,12 +146,6 @@ class NativeCodec:
     def text(self, frame: str) -> Part:
         """Any frame already in words."""
         return self.transport.frame(frame)
-
-
-def clip(reason: str) -> str:
-    """A reason of at most 123 bytes, without control characters."""
-    reason = "".join(c if c.isprintable() else " " for c in reason)
-    return reason.encode("utf-8", "replace")[:MAX_REASON].decode("utf-8", "ignore")
 
 
 def refusal_frame(refusal: Refusal) -> str:

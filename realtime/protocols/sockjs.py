@@ -13,12 +13,11 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from ..core.carrier import Capabilities, Part, Shape
 from ..core.config import Config
-from ..core.errors import LocalProtocolError, RemoteProtocolError
+from ..core.errors import LocalProtocolError, RemoteProtocolError, clip
 from ..core.frames import CLOSE, TEXT, Outgoing
 from ..core.plain_machine import INTERRUPTED
 from ..transports.form import parse_fields
 from ..transports.sockjs import FRAMINGS, HEARTBEAT, Framing
-from .native import clip
 
 __all__ = [
     "BROKEN",

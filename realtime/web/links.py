@@ -9,7 +9,7 @@ from contextlib import suppress
 from aiohttp import HttpVersion11, web
 
 from ..core.carrier import Part
-from ..protocols.native import clip
+from ..core.errors import clip
 from ..transports.websocket import FIN_CLOSE, frame_header
 
 __all__ = ["HeldLink", "PollLink", "StreamLink", "WebSocketLink", "is_gone", "run_stream"]

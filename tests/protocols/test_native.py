@@ -23,7 +23,6 @@ from realtime.protocols.native import (
     Renewal,
     RequestHead,
     attach_frame,
-    clip,
     feed_client,
     feed_server,
     open_frame,
@@ -103,23 +102,6 @@ def test_unnumbered_frames() -> None:
 )
 def test_delays_and_last_numbers_are_decimal(value: float, text: str) -> None:
     assert MESSAGES.go_away(value) == text
-
-
-@pytest.mark.parametrize(
-    ("reason", "clipped"),
-    [
-        ("", ""),
-        ("a, b", "a, b"),
-        ("x" * 124, "x" * 123),
-        ("é" * 62, "é" * 61),
-        ("x" * 122 + "😀", "x" * 122),
-        ("tab\tand\r\nnewline", "tab and  newline"),
-        ("\ud800", " "),
-        ("\u2028", " "),
-    ],
-)
-def test_reasons_are_short_and_printable(reason: str, clipped: str) -> None:
-    assert clip(reason) == clipped
 
 
 def test_the_frames_of_an_uplink_batch() -> None:
