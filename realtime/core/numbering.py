@@ -156,7 +156,7 @@ class Numbering(SessionMachine):
     # -- time ------------------------------------------------------------------------------------------------------
 
     def _ack_delay(self) -> float:
-        """How long news may wait for an ack of its own (rule 3)."""
+        """How long news may wait for an ack of its own (docs/protocol.md §6)."""
         carrier = self.carrier
         if carrier is not None and carrier.codec.shape is Shape.DUPLEX:
             return ACK_DELAY

@@ -1,4 +1,4 @@
-"""Who is here, who was, and how many may be (docs/protocol.md §5, §9; DESIGN rules 5, 8)."""
+"""Who is here, who was, and how many may be (docs/protocol.md §5, §9)."""
 
 from __future__ import annotations
 
