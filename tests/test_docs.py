@@ -43,11 +43,8 @@ def test_what_the_security_page_points_to_is_there() -> None:
 def _sources() -> dict[str, str]:
     """The sources of the package, of its tests and of the JavaScript client, by name."""
     root = DOCS.parent
-    paths = [
-        *(root / "realtime").rglob("*.py"),
-        *(root / "tests").rglob("*.py"),
-        *(root / "client-js" / "src").rglob("*.js"),
-    ]
+    wanted = ("realtime/**/*.py", "tests/**/*.py", "client-js/src/**/*.js")
+    paths = [path for pattern in wanted for path in root.glob(pattern) if "node_modules" not in path.parts]
     return {path.relative_to(root).as_posix(): path.read_text(encoding="utf-8") for path in paths}
 
 
