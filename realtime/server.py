@@ -251,7 +251,7 @@ class Server:
         self.draining = True
         for session in self.sessions:
             session._machine.drain(delay)
-            session.quiet()
+            session.may_be_drained()
         await self._wait_for_sessions(timeout)
         for session in self.sessions:
             session._machine.close(1012, "the server restarts", self.clock.now())

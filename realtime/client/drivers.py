@@ -172,7 +172,7 @@ async def _carry(
                     if began is None and carrier.attached:
                         began = session.clock.now()
                         timeout.reschedule(None)
-                        session.supervisor.got_through(name, carrier.since)
+                        session.supervisor.got_through(name, carrier.started)
         except TimeoutError:
             if began is not None:
                 return Fate(name, "the connection went silent", began)
@@ -233,7 +233,7 @@ async def _upgraded(session: ClientSession, ws: aiohttp.ClientWebSocketResponse,
     link = WebSocketLink(machine.listener.dirty)
     carrier = NumberedCarrier(WEBSOCKET, link, started)
     link.write([_hello(session, machine.start(carrier, session.clock.now()))])
-    carrier.since = started  # the probe counts as part of the attempt
+    carrier.started = started  # the probe counts as part of the attempt
     try:
         return await _carry(session, carrier, link, ws)
     finally:
@@ -296,7 +296,7 @@ async def drive_stream(session: ClientSession, name: str) -> Fate:
                         held.clear()  # late, but it is here
                         began = session.clock.now()
                         timeout.reschedule(None)
-                        session.supervisor.got_through(name, carrier.since)
+                        session.supervisor.got_through(name, carrier.started)
                     if fate is not None:
                         return replace(fate, since=began)
                 if began is None:
@@ -448,7 +448,7 @@ async def open_beside(session: ClientSession, name: str, gen: int) -> Fate | Non
         return _failed(session, name, error, None, patience)
     session.supervisor.timings.setdefault(name, session.clock.now() - now)
     fate = session.feed(carrier, frames)
-    carrier.over = True
+    carrier.finished = True
     if carrier.attached:
         session.opened_by(name)
     return fate
@@ -503,7 +503,7 @@ async def drive_polls(session: ClientSession, name: str) -> Fate:
             machine.going_due = False
         received = machine.inbox.received
         fate = session.feed(carrier, frames)
-        carrier.over = True
+        carrier.finished = True
         if fate is not None or machine.carrier is not carrier:
             machine.lost(carrier, session.clock.now())
             return replace(fate, since=began) if fate else Fate(name, "replaced", began, superseded=True)

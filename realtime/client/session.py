@@ -257,7 +257,7 @@ class ClientSession(BaseSession[ClientMachine]):
                 if kind == "g":
                     self.return_delay = _delay(str(frame[1:]))
                 feed_client(machine, carrier, frame, now)
-                if carrier.deaf:
+                if carrier.ignores:
                     return Fate(name, "opened another session than this one")
         except RemoteProtocolError as error:
             machine.fail(error, now)

@@ -1,7 +1,8 @@
 """One live connection or poll, as the session's machine sees it, and the two interfaces it stands on.
 
 A Codec (protocol × transport) says how things look on the wire; a Link is what web/ and client/ implement. Both are
-synchronous: a link buffers, says whether it is writable, and reports data, drained and lost by calling the machine.
+synchronous: a link buffers, says whether it is writable, and reports that it is writable again, or lost, by calling the
+machine.
 What is numbered and acknowledged goes over a NumberedCarrier, whose codec has words for it.
 """
 
@@ -115,16 +116,16 @@ class Carrier:
     """A carrier and its cursor. Which session it carries, and since when, its machine knows."""
 
     __slots__ = (
-        "asked",
         "attached",
         "codec",
+        "finished",
         "gen",
-        "heard",
+        "last_pinged",
+        "last_received",
+        "last_written",
         "link",
-        "over",
         "send_cursor",
-        "since",
-        "spoke",
+        "started",
         "written",
     )
 
@@ -133,17 +134,17 @@ class Carrier:
         self.link = link
         self.gen = 0
         self.send_cursor = 1  # the peer takes the next numbered frame for this number
-        self.since = now  # when it was started
-        self.heard = now  # when the last frame came
-        self.spoke = now  # server's stream: when it was last written to
-        self.asked = now  # server's stream: when it was last pinged
+        self.started = now  # when it was started
+        self.last_received = now  # when the last frame came
+        self.last_written = now  # server's stream: when it was last written to
+        self.last_pinged = now  # server's stream: when it was last pinged
         self.written = 0  # bytes
         self.attached = False  # client: its `o` or `r` has come
-        self.over = False  # nothing is written on it any more
+        self.finished = False  # nothing is written on it any more
 
     def write(self, parts: Sequence[Part]) -> None:
-        """Writes parts, unless the carrier is over."""
-        if not self.over:
+        """Writes parts, unless the carrier is finished."""
+        if not self.finished:
             buffers = self.codec.wrap(parts)
             for buffer in buffers:
                 self.written += len(buffer)
@@ -151,24 +152,24 @@ class Carrier:
 
     def finish(self, parts: Sequence[Part], code: int = 1000, reason: str = "") -> None:
         """Writes the last parts and closes the link, once."""
-        if not self.over:
+        if not self.finished:
             if parts:
                 self.link.write(self.codec.wrap(parts))
-            self.over = True
+            self.finished = True
             self.link.close(code, reason)
 
     def _cursors(self) -> str:
         return f"send={self.send_cursor}"
 
     def __repr__(self) -> str:
-        state = " over" if self.over else ""
+        state = " finished" if self.finished else ""
         return f"<{type(self).__name__} {self.codec.name} gen={self.gen} {self._cursors()}{state}>"
 
 
 class NumberedCarrier(Carrier):
     """A carrier of numbered frames: a cursor for each direction (docs/protocol.md §4)."""
 
-    __slots__ = ("deaf", "head", "ignored", "pinged", "receive_cursor", "tickets")
+    __slots__ = ("greeting", "ignored", "ignores", "pinged", "receive_cursor", "tickets")
 
     codec: NumberedCodec
 
@@ -176,12 +177,12 @@ class NumberedCarrier(Carrier):
         super().__init__(codec, link, now)
         self.receive_cursor = 1  # the next numbered frame from the peer has this number
         self.ignored = 0  # numbered frames that changed nothing
-        self.pinged = False  # a ping is out, and nothing was heard since
+        self.pinged = False  # a ping is out, and nothing was received since
         # Server: a POST that begins above a gap, so that its numbered frames change nothing. Client: its `o` named
         # another session, so that nothing on it counts.
-        self.deaf = False
+        self.ignores = False
         # What the first answer opens with, made from the acks; None for the codec's `attached`.
-        self.head: Callable[[int, int], Part] | None = None
+        self.greeting: Callable[[int, int], Part] | None = None
         # Server: the tickets that are handed out behind that, if any.
         self.tickets: Sequence[Part] = ()
 

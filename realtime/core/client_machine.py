@@ -94,7 +94,7 @@ class ClientMachine(Numbering):
         self.gen += 1
         received, taken = self.inbox.ack()
         carrier.gen = self.gen
-        carrier.since = carrier.heard = now
+        carrier.started = carrier.last_received = now
         carrier.send_cursor = self.outbox.acked + 1
         carrier.receive_cursor = received + 1
         self.carrier = carrier
@@ -151,7 +151,7 @@ class ClientMachine(Numbering):
 
     def lost(self, carrier: NumberedCarrier, now: float) -> None:
         """A carrier ended: cut, refused, superseded or given up. Only the newest one's end detaches."""
-        carrier.over = True
+        carrier.finished = True
         self.opening.discard(carrier)
         if self.carrier is carrier:
             self.carrier = None
@@ -204,7 +204,7 @@ class ClientMachine(Numbering):
         if carrier is None or self.outcome is not None or carrier.codec.shape is not Shape.DUPLEX:
             return
         self.flush_duplex(carrier, now)
-        if carrier.over or not carrier.attached or not carrier.link.writable:
+        if carrier.finished or not carrier.attached or not carrier.link.writable:
             return
         if self.confirm:
             self.confirm = False
@@ -289,7 +289,7 @@ class ClientMachine(Numbering):
         assert carrier is not None
         assert self.outcome is not None
         code, reason, clean = self.outcome
-        if carrier.codec.shape is Shape.DUPLEX and carrier.attached and not carrier.over:
+        if carrier.codec.shape is Shape.DUPLEX and carrier.attached and not carrier.finished:
             part: Part = (
                 self._announce(carrier) if clean else carrier.codec.abrupt(code, "session", self.inbox.received, reason)
             )
@@ -310,10 +310,10 @@ class ClientMachine(Numbering):
             return when
         when = min(when, self._ack_at())
         interval = self._ping_after()
-        if carrier.codec.shape is Shape.STREAM and carrier.attached and not carrier.over:
-            return min(when, carrier.heard + self.server.silence)
+        if carrier.codec.shape is Shape.STREAM and carrier.attached and not carrier.finished:
+            return min(when, carrier.last_received + self.server.silence)
         if carrier.codec.shape is Shape.DUPLEX and carrier.attached and interval is not None:
-            when = min(when, carrier.heard + (self.server.silence if carrier.pinged else interval))
+            when = min(when, carrier.last_received + (self.server.silence if carrier.pinged else interval))
         return when
 
     def expire(self, now: float) -> None:
@@ -332,8 +332,8 @@ class ClientMachine(Numbering):
             carrier is not None
             and carrier.codec.shape is Shape.STREAM
             and carrier.attached
-            and not carrier.over
-            and now >= carrier.heard + self.server.silence
+            and not carrier.finished
+            and now >= carrier.last_received + self.server.silence
         ):
             self.lost(carrier, now)
             carrier.link.abort()
@@ -342,9 +342,9 @@ class ClientMachine(Numbering):
             and carrier.codec.shape is Shape.DUPLEX
             and carrier.attached
             and interval is not None
-            and now >= carrier.heard + interval
+            and now >= carrier.last_received + interval
         ):
-            if now >= carrier.heard + self.server.silence:
+            if now >= carrier.last_received + self.server.silence:
                 self.lost(carrier, now)
                 carrier.link.abort()
             elif not carrier.pinged:

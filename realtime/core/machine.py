@@ -74,7 +74,7 @@ class Listener(Protocol):
     def changed(self, before: State, after: State) -> None:
         """The state moved, or a carrier took over (then both are the same)."""
 
-    def quiet(self) -> None:
+    def may_be_drained(self) -> None:
         """A draining session may have nothing left to do."""
 
     def ended(self) -> None:

@@ -68,26 +68,27 @@ class NumberedMachine(Numbering, ServerMachine):
 
     def _take_up(self, carrier: NumberedCarrier, gen: int, received: int, first: int, now: float) -> bool:
         self.inbox.release(now)
-        self.contact = carrier.heard = now
+        self.contact = carrier.last_received = now
         carrier.gen = gen
         carrier.receive_cursor = first
         carrier.send_cursor = received + 1
         carrier.attached = True
         # The gap of a POST is innocent: it overtook another (docs/protocol.md §4).
-        carrier.deaf = carrier.codec.shape is not Shape.DUPLEX and first > self.inbox.received + 1
+        carrier.ignores = carrier.codec.shape is not Shape.DUPLEX and first > self.inbox.received + 1
         if self.observers:
             self._observe(carrier.codec.name, gen, now)
         if gen < self.gen:
             return False
-        if carrier.head is None and (self.state is State.DETACHED or self.transport not in ("", carrier.codec.name)):
-            carrier.head = carrier.codec.attached  # a poll is not held then: the client is to know that it is back
+        back = self.state is State.DETACHED or self.transport not in ("", carrier.codec.name)
+        if back and carrier.greeting is None:
+            carrier.greeting = carrier.codec.attached  # a poll is not held then: the client is to know that it is back
         old, self.carrier = self.carrier, carrier
         self.gen = gen
         self.transport = carrier.codec.name
         if old is not None and old is not carrier:
             self.retire(old)
         if carrier.codec.shape is not Shape.POLL:
-            carrier.write([self._head(carrier), *carrier.tickets])
+            carrier.write([self._greeting(carrier), *carrier.tickets])
             if self.state is State.DRAINING:
                 carrier.write([carrier.codec.go_away(self.drain_delay)])
         before = self.state
@@ -103,16 +104,16 @@ class NumberedMachine(Numbering, ServerMachine):
         codec = carrier.codec
         parts: list[Part] = []
         if codec.shape is Shape.POLL:
-            parts.append(self._head(carrier))
+            parts.append(self._greeting(carrier))
         parts.append(codec.end_of_carrier("superseded"))
         carrier.finish(parts, reason="superseded")
 
-    def _head(self, carrier: NumberedCarrier) -> Part:
+    def _greeting(self, carrier: NumberedCarrier) -> Part:
         """What an answer opens with: `o` or `r`. Its acks count as announced on the newest carrier only."""
         received, taken = self.inbox.ack()
         if self.carrier is carrier:
             self.inbox.announced(received, taken)
-        return (carrier.head or carrier.codec.attached)(received, taken)
+        return (carrier.greeting or carrier.codec.attached)(received, taken)
 
     def uplink(self, carrier: NumberedCarrier, received: int, taken: int, first: int, now: float) -> bool:
         """An uplink batch names the session: takes its acks and sets its cursor. `carrier` never attaches.
@@ -124,7 +125,7 @@ class NumberedMachine(Numbering, ServerMachine):
         self.contact = now
         carrier.attached = True
         carrier.receive_cursor = first
-        carrier.deaf = first > self.inbox.received + 1
+        carrier.ignores = first > self.inbox.received + 1
         self.acknowledged(received, taken, now)
         if self.outcome is not None:
             return False
@@ -139,7 +140,7 @@ class NumberedMachine(Numbering, ServerMachine):
 
     def lost(self, carrier: NumberedCarrier, now: float) -> None:
         """The connection under a carrier is gone. Detaches the session if it was its newest."""
-        carrier.over = True
+        carrier.finished = True
         if self.carrier is carrier:
             self._detach(now)
 
@@ -159,8 +160,8 @@ class NumberedMachine(Numbering, ServerMachine):
         self.inbox.release(now)
         if carrier.codec.shape is not Shape.POLL:
             self._flush_ordered(carrier, now)
-        elif not carrier.over and (
-            not carrier.codec.held or carrier.head is not None or self._answer_due(carrier, now)
+        elif not carrier.finished and (
+            not carrier.codec.held or carrier.greeting is not None or self._answer_due(carrier, now)
         ):
             self._answer(carrier, now)
 
@@ -169,7 +170,7 @@ class NumberedMachine(Numbering, ServerMachine):
             written = carrier.written
             self.flush_duplex(carrier, now)
             if carrier.written > written:
-                carrier.spoke = now
+                carrier.last_written = now
         if self._worn_out(carrier):
             self._recycle(carrier, now)
         else:
@@ -186,7 +187,7 @@ class NumberedMachine(Numbering, ServerMachine):
         return (
             self.outbox.pending(carrier.send_cursor)
             or self.inbox.due(now, self._ack_delay())
-            or now >= carrier.since + self.config.hold
+            or now >= carrier.started + self.config.hold
             or now >= self._going_at()
         )
 
@@ -201,7 +202,7 @@ class NumberedMachine(Numbering, ServerMachine):
 
     def _answer(self, carrier: NumberedCarrier, now: float) -> None:
         """Answers the parked poll, which is then no carrier any more; the client has a while to come again."""
-        parts = [self._head(carrier), *carrier.tickets]
+        parts = [self._greeting(carrier), *carrier.tickets]
         first, items = self.outbox.peek(carrier.send_cursor, self.config.max_batch, self.config.max_batch_size)
         parts += self.numbered(carrier, first, items)
         if self.state is State.DRAINING and self.peer_last is None:
@@ -222,7 +223,10 @@ class NumberedMachine(Numbering, ServerMachine):
     # -- draining ----------------------------------------------------------------------------------------------------
 
     def drain(self, delay: float) -> None:
-        """Asks the client to stop sending; `delay` spreads its return. quiet() is called when all is done."""
+        """Asks the client to stop sending; `delay` spreads its return.
+
+        Listener.may_be_drained() is called when all is done.
+        """
         if self.state in (State.CLOSED, State.CLOSING, State.DRAINING):
             return
         self.drain_delay = delay
@@ -236,7 +240,7 @@ class NumberedMachine(Numbering, ServerMachine):
         """The client will number nothing above `last`."""
         self.peer_last = last
         if self.drained:
-            self.listener.quiet()
+            self.listener.may_be_drained()
 
     @property
     def drained(self) -> bool:
@@ -261,7 +265,7 @@ class NumberedMachine(Numbering, ServerMachine):
         codec = carrier.codec
         parts: list[Part] = []
         if codec.shape is Shape.POLL:
-            parts.append(self._head(carrier))
+            parts.append(self._greeting(carrier))
         else:
             parts.append(codec.ack(*self.inbox.ack()))
         parts.append(self._abrupt(carrier))
@@ -283,12 +287,12 @@ class NumberedMachine(Numbering, ServerMachine):
             return min(when, self.absent_at + self.config.resume_window)
         when = min(when, self._ack_at())
         if carrier.codec.shape is Shape.POLL:
-            return min(when, carrier.since + self.config.hold, self._going_at())
+            return min(when, carrier.started + self.config.hold, self._going_at())
         interval, silence = self.config.ping_interval, self.config.silence
         if interval is not None and carrier.codec.shape is Shape.STREAM:
-            return min(when, self._quiet(carrier) + interval, self._heard(carrier) + silence)
+            return min(when, self._idle_since(carrier) + interval, self._last_contact(carrier) + silence)
         if interval is not None:
-            when = min(when, carrier.heard + (silence if carrier.pinged else min(interval, silence)))
+            when = min(when, carrier.last_received + (silence if carrier.pinged else min(interval, silence)))
         return when
 
     def expire(self, now: float) -> None:
@@ -312,12 +316,12 @@ class NumberedMachine(Numbering, ServerMachine):
             self._watch(carrier, now)
         self.flush(now)
 
-    def _heard(self, carrier: NumberedCarrier) -> float:
-        return max(carrier.since, self.contact)
+    def _last_contact(self, carrier: NumberedCarrier) -> float:
+        return max(carrier.started, self.contact)
 
-    def _quiet(self, carrier: NumberedCarrier) -> float:
+    def _idle_since(self, carrier: NumberedCarrier) -> float:
         """Since when a stream wants a ping: its client has to hear something, and to be asked for something."""
-        return min(carrier.spoke, max(self._heard(carrier), carrier.asked))
+        return min(carrier.last_written, max(self._last_contact(carrier), carrier.last_pinged))
 
     def _watch(self, carrier: NumberedCarrier, now: float) -> None:
         """Pings a silent peer, and drops its carrier when it stays silent."""
@@ -326,16 +330,16 @@ class NumberedMachine(Numbering, ServerMachine):
             return
         if carrier.codec.shape is Shape.STREAM:
             # The client hears these pings, and answers each by a send: that is what is heard of it.
-            if now >= self._heard(carrier) + self.config.silence:
+            if now >= self._last_contact(carrier) + self.config.silence:
                 self.lost(carrier, now)
                 carrier.link.abort()
-            elif now >= self._quiet(carrier) + interval and carrier.link.writable:
-                carrier.spoke = carrier.asked = now
+            elif now >= self._idle_since(carrier) + interval and carrier.link.writable:
+                carrier.last_written = carrier.last_pinged = now
                 carrier.write([carrier.codec.ping()])
             return
-        if now < carrier.heard + interval:
+        if now < carrier.last_received + interval:
             return
-        if now >= carrier.heard + self.config.silence:
+        if now >= carrier.last_received + self.config.silence:
             self.lost(carrier, now)
             carrier.link.abort()
         elif not carrier.pinged:

@@ -28,7 +28,7 @@ class Numbering(SessionMachine):
         """Moves the carrier's cursor by one numbered frame; whether that frame is new."""
         if self.outcome is not None:
             return False
-        if carrier.deaf:
+        if carrier.ignores:
             self._ignored(carrier, now)
             return False
         number = carrier.receive_cursor
@@ -77,7 +77,7 @@ class Numbering(SessionMachine):
 
         In a batch it needs no pong: the answer to the batch is one, has acks, and is the only thing to write there.
         """
-        if carrier.over or carrier.codec.shape is Shape.POLL or not carrier.link.writable:
+        if carrier.finished or carrier.codec.shape is Shape.POLL or not carrier.link.writable:
             return
         parts: list[Part] = []
         if carrier is self.carrier and self.inbox.news:
@@ -102,14 +102,14 @@ class Numbering(SessionMachine):
             if due_at <= now:
                 self.listener.dirty()
             if self.state is State.DRAINING and not self.inbox:
-                self.listener.quiet()
+                self.listener.may_be_drained()
         return item
 
     # -- writing -------------------------------------------------------------------------------------------------
 
     def flush_duplex(self, carrier: NumberedCarrier, now: float) -> None:
         """Writes all that may go on an ordered carrier: peek, write, commit, while the link takes it."""
-        while not carrier.over and carrier.link.writable:
+        while not carrier.finished and carrier.link.writable:
             first, items = self.outbox.peek(carrier.send_cursor, self.config.max_batch, self.config.max_batch_size)
             parts = self.numbered(carrier, first, items)
             acked = self._ack_part(carrier, bool(items), now)
@@ -121,7 +121,7 @@ class Numbering(SessionMachine):
             self._commit(carrier, first, items, now)
             if not self.outbox.pending(carrier.send_cursor):
                 break
-        if self.asking and not carrier.over and carrier.link.writable:
+        if self.asking and not carrier.finished and carrier.link.writable:
             self.asking = False
             carrier.write([carrier.codec.ping()])
 

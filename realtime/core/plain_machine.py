@@ -76,7 +76,7 @@ class PlainMachine(ServerMachine):
             self._observe(carrier.codec.name, gen, now)
         first, self.gen, carrier.gen = not self.gen, gen, gen
         self.use()
-        self.contact = carrier.heard = carrier.spoke = carrier.asked = now
+        self.contact = carrier.last_received = carrier.last_written = carrier.last_pinged = now
         carrier.send_cursor = self.outbox.acked + 1
         carrier.attached = True
         self.carrier = carrier
@@ -106,7 +106,7 @@ class PlainMachine(ServerMachine):
 
     def lost(self, carrier: Carrier, now: float, reason: str = "the connection was interrupted") -> None:
         """The connection under a carrier is gone. What of the last messages has arrived nobody knows."""
-        carrier.over = True
+        carrier.finished = True
         if self.carrier is carrier:
             self.end(INTERRUPTED, reason, now)
 
@@ -125,9 +125,9 @@ class PlainMachine(ServerMachine):
         """One less waits."""
         self.waiting -= 1
 
-    def heard(self, carrier: Carrier, now: float) -> None:
+    def sign_of_life(self, carrier: Carrier, now: float) -> None:
         """A sign of life came on a carrier."""
-        self.contact = carrier.heard = now
+        self.contact = carrier.last_received = now
 
     def receive(self, data: str | bytes, size: int, now: float) -> None:
         """A message came. `size` is its payload in bytes. Raises RemoteProtocolError when it is too large."""
@@ -145,7 +145,7 @@ class PlainMachine(ServerMachine):
             self.wake_by(self._ack_at())
             self.listener.acknowledged()
             if self.state is State.DRAINING and not self.inbox:
-                self.listener.quiet()
+                self.listener.may_be_drained()
         return item
 
     def ask_for_acks(self) -> None:
@@ -170,7 +170,7 @@ class PlainMachine(ServerMachine):
         if carrier is None or self.outcome is not None:
             return
         codec, outbox, config = carrier.codec, self.outbox, self.config
-        while not carrier.over and carrier.link.writable and not self._worn_out(carrier):
+        while not carrier.finished and carrier.link.writable and not self._worn_out(carrier):
             most = config.max_batch
             if self.closing is not None and codec.shape is Shape.POLL:
                 most = max(1, min(most, len(outbox) - 1))  # the close has an answer to itself
@@ -179,7 +179,7 @@ class PlainMachine(ServerMachine):
                 return
             parts = [part for part in map(codec.item, items) if part]
             if parts:
-                carrier.spoke = now
+                carrier.last_written = now
                 carrier.write(parts)
             self._commit(carrier, first, items, now)  # which may end the session: its close counts as acknowledged
             if parts and codec.shape is Shape.POLL and self.carrier is carrier:
@@ -226,7 +226,7 @@ class PlainMachine(ServerMachine):
         if carrier is None:
             return min(when, self.absent_at)
         if carrier.codec.shape is Shape.POLL:
-            return min(when, carrier.since + self.config.hold)
+            return min(when, carrier.started + self.config.hold)
         return min(when, self._due_at(carrier), self._silent_at(carrier))
 
     def _due_at(self, carrier: Carrier) -> float:
@@ -235,14 +235,14 @@ class PlainMachine(ServerMachine):
         if interval is None or not carrier.link.writable:
             return FOREVER
         if carrier.codec.capabilities.heartbeat == "ask":
-            return min(carrier.spoke, max(carrier.heard, carrier.asked)) + interval
-        return carrier.spoke + interval
+            return min(carrier.last_written, max(carrier.last_received, carrier.last_pinged)) + interval
+        return carrier.last_written + interval
 
     def _silent_at(self, carrier: Carrier) -> float:
         """When the carrier counts as dead: it has not said a word, or has not taken one."""
         if carrier.codec.capabilities.heartbeat == "ask":
-            return carrier.heard + self.config.silence
-        return FOREVER if carrier.link.writable else carrier.spoke + self.config.silence
+            return carrier.last_received + self.config.silence
+        return FOREVER if carrier.link.writable else carrier.last_written + self.config.silence
 
     def expire(self, now: float) -> None:
         """Does what is due by `now`: heartbeats, silence, and every kind of end."""
@@ -257,16 +257,16 @@ class PlainMachine(ServerMachine):
             if now >= self.absent_at:
                 self.end(4410, "the client did not come back in time", now)
         elif carrier.codec.shape is Shape.POLL:
-            if now >= carrier.since + self.config.hold and carrier.link.writable:
+            if now >= carrier.started + self.config.hold and carrier.link.writable:
                 carrier.write([carrier.codec.ping()])
                 self._let_go(carrier, now)
         else:
             if self.waiting:
-                carrier.heard = now  # nothing is read meanwhile
+                carrier.last_received = now  # nothing is read meanwhile
             if now >= self._silent_at(carrier):
                 self.lost(carrier, now)
                 carrier.link.abort()
             elif now >= self._due_at(carrier):
-                carrier.spoke = carrier.asked = now
+                carrier.last_written = carrier.last_pinged = now
                 carrier.write([carrier.codec.ping()])
             self.flush(now)

@@ -451,7 +451,7 @@ def feed_server(machine: NumberedMachine, carrier: NumberedCarrier, frame: Frame
 
     Returns the fresh auth data that it brings: only the application can tell what they are worth.
     """
-    carrier.heard = machine.contact = now
+    carrier.last_received = machine.contact = now
     if carrier.pinged:  # the next ping is due earlier than the end of silence was
         carrier.pinged = False
         machine.wake_by(machine.deadline())
@@ -478,9 +478,9 @@ def feed_server(machine: NumberedMachine, carrier: NumberedCarrier, frame: Frame
 
 def feed_client(machine: ClientMachine, carrier: NumberedCarrier, frame: Frame, now: float) -> None:
     """One frame from the server. Raises RemoteProtocolError."""
-    if carrier.deaf:
+    if carrier.ignores:
         return
-    carrier.heard = machine.contact = now
+    carrier.last_received = machine.contact = now
     if carrier.pinged:  # the next ping is due earlier than the end of silence was
         carrier.pinged = False
         machine.wake_by(machine.deadline())
@@ -493,7 +493,7 @@ def feed_client(machine: ClientMachine, carrier: NumberedCarrier, frame: Frame, 
     elif kind == "o":
         opened = Opened.parse(frame[1:])
         if not machine.opened(carrier, opened.sid, opened.window, *opened.ack, now, opened.key):
-            carrier.deaf = True  # another session's: nothing that follows on it is ours
+            carrier.ignores = True  # another session's: nothing that follows on it is ours
     elif kind == ATTACH:
         first, *tickets = frame[1:].split(",")
         machine.hand_out(_number(first, kind), tickets)

@@ -28,10 +28,10 @@ class WebSocketLink:
     brings still counts while it is being closed, and aiohttp's own discards it: make the response with autoclose=False.
     """
 
-    def __init__(self, request: web.Request, ws: web.WebSocketResponse, drained: Callable[[], None]) -> None:
+    def __init__(self, request: web.Request, ws: web.WebSocketResponse, writable_again: Callable[[], None]) -> None:
         self._request = request
         self._ws = ws
-        self._drained = drained
+        self._writable_again = writable_again
         self._blocked = False
         self._closing = False
         self._patience: asyncio.TimerHandle | None = None
@@ -60,7 +60,7 @@ class WebSocketLink:
         except ConnectionError:
             return  # the reading side reports the loss
         self._blocked = False
-        self._drained()
+        self._writable_again()
 
     def listen(self) -> None:
         """Goes on reading while the application shuts down.
@@ -122,9 +122,9 @@ class StreamLink:
     coalesced by a writer in between.
     """
 
-    def __init__(self, request: web.Request, drained: Callable[[], None]) -> None:
+    def __init__(self, request: web.Request, writable_again: Callable[[], None]) -> None:
         self._request = request
-        self._drained = drained
+        self._writable_again = writable_again
         self._early: list[Part] | None = []
         self._chunked = False
         self._blocked = False
@@ -147,7 +147,7 @@ class StreamLink:
         self._chunked = chunked
         if early:
             self.write(early)
-        self._drained()
+        self._writable_again()
 
     def write(self, buffers: Sequence[Part]) -> None:
         """Writes pieces of the body. A dead connection swallows them."""
@@ -172,7 +172,7 @@ class StreamLink:
             self.abort()
             return
         self._blocked = False
-        self._drained()
+        self._writable_again()
 
     def close(self, code: int, reason: str) -> None:
         """Ends the response behind what was written."""

@@ -236,14 +236,14 @@ class NativeRoutes(Door):
         except BaseException:
             machine.lost(carrier, self._server.clock.now())
             raise
-        if not newest and not carrier.over:
+        if not newest and not carrier.finished:
             machine.retire(carrier)
         self._watch.add(link)
         try:
             body = await link.answer
         finally:
             self._watch.discard(link)
-            if not carrier.over:  # cancelled, or its connection is gone
+            if not carrier.finished:  # cancelled, or its connection is gone
                 machine.lost(carrier, self._server.clock.now())
         return respond(request, status, body, reply=reply)
 
@@ -253,11 +253,11 @@ class NativeRoutes(Door):
         transport = TRANSPORTS[name]
         machine: NumberedMachine | None = None
 
-        def drained() -> None:
+        def writable_again() -> None:
             if machine is not None:
                 machine.listener.dirty()
 
-        link = StreamLink(request, drained)
+        link = StreamLink(request, writable_again)
         carrier = NumberedCarrier(CODECS[name], link, self._server.clock.now())
         try:
             first, frames = await self._frames(request, endpoint, reply)
@@ -279,7 +279,7 @@ class NativeRoutes(Door):
             refusal = error if isinstance(error, Refusal) else Refusal(error.close_code, error.reason)
             self._server.refused(refusal.code)
             return await self._refuse_stream(request, name, refusal, reply)
-        if not newest and not carrier.over:
+        if not newest and not carrier.finished:
             if transport.method == "GET":
                 return web.Response(status=204, headers=SAFE | cors_headers(request.headers))  # stops EventSource
             machine.retire(carrier)
@@ -408,11 +408,11 @@ class NativeRoutes(Door):
         session: Session | None = None
         machine: NumberedMachine | None = None
 
-        def drained() -> None:
+        def writable_again() -> None:
             if machine is not None:
                 machine.listener.dirty()
 
-        link = WebSocketLink(request, ws, drained)
+        link = WebSocketLink(request, ws, writable_again)
         self._links.add(link)
         head: Open | RequestHead | None = None
         try:
@@ -426,7 +426,7 @@ class NativeRoutes(Door):
                 carrier = NumberedCarrier(CODECS["websocket"], link, self._server.clock.now())
                 session = await self._take_up(request, endpoint, carrier, head, incoming=incoming)
                 machine = machine_of(session)
-                if machine.carrier is not carrier and not carrier.over:
+                if machine.carrier is not carrier and not carrier.finished:
                     machine.retire(carrier)
         except Gone:
             carrier = None
@@ -444,7 +444,7 @@ class NativeRoutes(Door):
         finally:
             if machine is not None and carrier is not None:
                 if machine.carrier is carrier:
-                    self._server.note_end(machine.sid, "websocket", carrier.since)
+                    self._server.note_end(machine.sid, "websocket", carrier.started)
                 machine.lost(carrier, self._server.clock.now())
             try:
                 await link.finished()
@@ -499,10 +499,10 @@ class NativeRoutes(Door):
                     await self._renew(request, session, carrier, renewal)
             except RemoteProtocolError as error:
                 machine.fail(error, now())
-                if not carrier.over:
+                if not carrier.finished:
                     _refuse_websocket(carrier.link, machine.refusal())
             except Refusal as refusal:
-                if not carrier.over:
+                if not carrier.finished:
                     machine.lost(carrier, now())
                     _refuse_websocket(carrier.link, refusal)
 
@@ -565,7 +565,7 @@ class NativeRoutes(Door):
             transports = [choice.as_dict() for choice in choices]
             return codec.text(opened_frame(machine, codec.name, transports, received, taken))
 
-        carrier.head = opened
+        carrier.greeting = opened
         carrier.tickets = [codec.text(ticket_frame(machine, head.gen + 1))]
         machine.open(carrier, head.gen, server.clock.now())
         return session
@@ -619,7 +619,7 @@ class NativeRoutes(Door):
             machine.fail(error, self._server.clock.now())
             return error.http_status
         finally:
-            if machine.outcome is not None and not carrier.over:
+            if machine.outcome is not None and not carrier.finished:
                 refusal = machine.refusal()
                 carrier.finish([carrier.codec.abrupt(refusal.code, "session", refusal.received, refusal.reason)])
         return 200

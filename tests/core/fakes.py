@@ -137,9 +137,9 @@ class Diary:
         self.entries.append("changed")
         self.moves.append((before, after))
 
-    def quiet(self) -> None:
+    def may_be_drained(self) -> None:
         """Written down."""
-        self.entries.append("quiet")
+        self.entries.append("may_be_drained")
 
     def ended(self) -> None:
         """Written down."""

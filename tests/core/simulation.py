@@ -303,14 +303,14 @@ def rides(item: Item) -> bool:
 class Pipe:
     """One direction of a WebSocket: ordered, bounded, and possibly mute, held back or dead."""
 
-    def __init__(self, world: World, sink: Callable[[Item], None], drained: Callable[[], None]) -> None:
+    def __init__(self, world: World, sink: Callable[[Item], None], writable_again: Callable[[], None]) -> None:
         self.world = world
         self.queue: deque[Item] = deque()
         self.dead = False
         self.mute = False
         self.held_until = 0.0
         self._sink = sink
-        self._drained = drained
+        self._writable_again = writable_again
         self._busy = False
 
     @property
@@ -333,7 +333,7 @@ class Pipe:
             delivered.append(self.queue.popleft())
             count -= not rides(delivered[-1])
             self._sink(delivered[-1])
-        self._drained()
+        self._writable_again()
         self.world.settle()
         return delivered
 
@@ -611,7 +611,7 @@ class Session:
     def changed(self, before: State, after: State) -> None:
         """Nothing waits for it here."""
 
-    def quiet(self) -> None:
+    def may_be_drained(self) -> None:
         if self.machine.drained:
             self.machine.close(1012, "drained", self.server.world.now)
 
@@ -724,7 +724,7 @@ class ServerSocket:
                 feed_server(self.machine, self.carrier, frame, now)
         elif isinstance(frame, str) and frame[:1] == "p":
             self.carrier.write([self.codec.pong(frame[1:])])
-        elif not self.carrier.over:
+        elif not self.carrier.finished:
             head = parse_head(frame)
             try:
                 self.machine, newest = server.take_up(self.carrier, head, "websocket")
@@ -737,9 +737,9 @@ class ServerSocket:
         """The connection has ended, and the server noticed."""
         if self.machine is not None:
             self.machine.lost(self.carrier, self.server.world.now)
-        self.carrier.over = True
+        self.carrier.finished = True
 
-    def drained(self) -> None:
+    def writable_again(self) -> None:
         """The link takes more."""
         machine = self.machine
         if machine is not None and machine.carrier is self.carrier:
@@ -769,9 +769,9 @@ class ServerStream:
         """The connection has ended, and the server noticed."""
         if self.machine is not None:
             self.machine.lost(self.carrier, self.server.world.now)
-        self.carrier.over = True
+        self.carrier.finished = True
 
-    def drained(self) -> None:
+    def writable_again(self) -> None:
         """The link takes more."""
         if self.machine is not None and self.machine.carrier is self.carrier:
             self.machine.listener.dirty()
@@ -846,7 +846,7 @@ class Server:
             found = session.machine
         machine = numbered(found)
         codec = self.codecs[name]
-        carrier.head = lambda received, taken: codec.text(opened_frame(machine, name, [], received, taken))
+        carrier.greeting = lambda received, taken: codec.text(opened_frame(machine, name, [], received, taken))
         carrier.tickets = [codec.text(ticket_frame(machine, head.gen + 1))]
         return machine, machine.open(carrier, head.gen, now)
 
@@ -905,7 +905,7 @@ class Server:
         for session in self.all:
             if not session.crashed:
                 session.machine.drain(0.5)
-                session.quiet()
+                session.may_be_drained()
 
     def crash(self) -> None:
         """The process dies, and another takes its place."""
@@ -929,15 +929,15 @@ class ClientSocket:
         self.over = False
         self.down = Pipe(world, self.receive, self._server_drained)
         self.server: ServerSocket = ServerSocket(world.server, self.down)
-        self.up = Pipe(world, self.server.receive, self._drained)
+        self.up = Pipe(world, self.server.receive, self._writable_again)
         self.link = PipeLink(self.up, self._closed)
         if world.conditions.blocked:
             self.up.mute = self.down.mute = True
 
     def _server_drained(self) -> None:
-        self.server.drained()
+        self.server.writable_again()
 
-    def _drained(self) -> None:
+    def _writable_again(self) -> None:
         if self.carrier is not None:
             self.client.dirty()
 
@@ -977,7 +977,7 @@ class Stream:
         ticket = Key(client.machine.ticket())
         attach = client.machine.start(self.carrier, world.now)
         self.hello: Frame = client.hello(attach._replace(proof=ticket) if kind in BY_URL else attach)
-        self.down = Pipe(world, self.receive, self._drained)
+        self.down = Pipe(world, self.receive, self._writable_again)
         self.copies: list[ServerStream] = []
         self._decoder = TRANSPORTS[kind].decoder(10_000, 1_000_000)
         self._wired = 0
@@ -1007,9 +1007,9 @@ class Stream:
         self.copies.append(ServerStream(world.server, self.kind, self.hello, down))
         world.settle()
 
-    def _drained(self) -> None:
+    def _writable_again(self) -> None:
         for copy in self.copies[self._wired : self._wired + 1]:
-            copy.drained()
+            copy.writable_again()
 
     def receive(self, item: Item) -> None:
         if self.over:
@@ -1151,7 +1151,7 @@ class Client:
     def changed(self, before: State, after: State) -> None:
         """Nothing waits for it here."""
 
-    def quiet(self) -> None:
+    def may_be_drained(self) -> None:
         """A client never drains by itself."""
 
     def ended(self) -> None:
@@ -1258,9 +1258,9 @@ class Client:
             feed_client(machine, carrier, frame, now)
             if kind == "o":
                 self.world.bind(machine.sid)
-            if carrier.over and owner is not None:
+            if carrier.finished and owner is not None:
                 owner.over = True
-            if carrier is machine.carrier and carrier.attached and now > carrier.since + 10:
+            if carrier is machine.carrier and carrier.attached and now > carrier.started + 10:
                 self._backoff = 0.3
 
     def lost(self, carrier: NumberedCarrier) -> None:

@@ -46,7 +46,7 @@ def polling(now: float = 0.0, **settings: Any) -> tuple[ClientMachine, Diary, Nu
     first, _ = poll(now)
     machine.start(first, now)
     machine.opened(first, "s1", WIDE, 0, 0, now)
-    first.over = True
+    first.finished = True
     held, _ = poll(now)
     machine.start(held, now)
     machine.confirm = False
@@ -68,7 +68,7 @@ def test_the_first_carrier_opens_and_each_one_has_the_next_gen() -> None:
     machine, diary = client()
     first, _ = duplex()
     assert machine.start(first, 1.0) == Attach("", 1, 0, 0, 1)
-    assert (first.gen, first.since, first.heard) == (1, 1.0, 1.0)
+    assert (first.gen, first.started, first.last_received) == (1, 1.0, 1.0)
     assert machine.state is State.CONNECTING
     assert diary.read() == ["dirty"]
     second, _ = poll()
@@ -174,7 +174,7 @@ def test_only_the_newest_carriers_end_detaches() -> None:
     machine.attached(newest, 0, 0, 0.0)
     diary.moves.clear()
     machine.lost(older, 1.0)
-    assert (older.over, machine.state, diary.moves) == (True, State.OPEN, [])
+    assert (older.finished, machine.state, diary.moves) == (True, State.OPEN, [])
     machine.lost(newest, 1.0)
     assert (machine.state, machine.carrier) == (State.DETACHED, None)
     assert diary.moves == [(State.OPEN, State.DETACHED)]
@@ -214,7 +214,7 @@ def test_a_carrier_whose_o_names_another_session_is_dropped() -> None:
     machine, websocket, other, _ = raced()
     assert not machine.opened(websocket, "s2", Window(1, 1), 0, 0, 1.0)
     assert (machine.sid, machine.outbox.window) == ("s1", WIDE)
-    assert websocket.over
+    assert websocket.finished
     assert machine.carrier is other
 
 
@@ -241,7 +241,7 @@ def test_a_late_refusal_of_an_open_is_ignored() -> None:
     machine, websocket, _, _ = raced()
     machine.refused(websocket, 4409, None, "used", 1.0)
     assert machine.outcome is None
-    assert websocket.over
+    assert websocket.finished
 
 
 def test_a_refusal_of_the_only_open_ends_the_session() -> None:
@@ -715,7 +715,7 @@ def test_the_client_pings_later_than_the_server_and_then_drops_the_carrier() -> 
     machine.expire(27.0)
     assert link.said == []
     machine.expire(30.0)
-    assert (link.aborted, carrier.over, machine.state) == (True, True, State.DETACHED)
+    assert (link.aborted, carrier.finished, machine.state) == (True, True, State.DETACHED)
 
 
 def test_a_ping_is_not_written_on_a_link_that_takes_no_more() -> None:
@@ -807,11 +807,11 @@ def test_a_silent_stream_is_dropped_by_its_own_silence_and_never_pinged() -> Non
     machine.contact = 29.0  # answers to sends say nothing about the stream
     machine.expire(29.9)
     assert (link.aborted, link.said) == (False, [])
-    carrier.heard = 10.0
+    carrier.last_received = 10.0
     machine.expire(30.0)
     assert machine.deadline() == 40.0
     machine.expire(40.0)
-    assert (link.aborted, carrier.over, life(machine)) == (True, True, State.DETACHED)
+    assert (link.aborted, carrier.finished, life(machine)) == (True, True, State.DETACHED)
     assert link.writes == []
 
 

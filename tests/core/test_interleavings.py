@@ -431,7 +431,7 @@ def test_nothing_on_a_carrier_of_another_session_counts() -> None:
     for frame in [*frames[:1], "a1,1", "mnot ours"]:
         feed_client(world.client.machine, carrier, frame, world.now)
     assert world.client.machine.inbox.received == 0
-    assert carrier.over
+    assert carrier.finished
 
 
 # -- sends -------------------------------------------------------------------------------------------------------------

@@ -176,7 +176,7 @@ def test_an_end_without_a_carrier_says_goodbye_to_nobody() -> None:
     machine, _, carrier, link = attached()
     machine.carrier = None
     machine.end(4410, "", 0.0)
-    assert not carrier.over
+    assert not carrier.finished
     assert link.writes == []
 
 

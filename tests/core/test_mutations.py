@@ -52,7 +52,7 @@ def mutation_under(change: Change) -> Callable[[Mutation], Mutation]:
 @mutation
 def duplicates_are_delivered(patch: Patch) -> None:
     def is_next(self: Numbering, carrier: NumberedCarrier, now: float) -> bool:
-        if carrier.deaf or self.outcome is not None:
+        if carrier.ignores or self.outcome is not None:
             return False
         carrier.receive_cursor += 1
         return True

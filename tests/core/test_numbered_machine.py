@@ -75,7 +75,7 @@ def answered(machine: NumberedMachine, now: float) -> None:
 def test_an_open_is_answered_by_its_own_head_and_does_not_use_the_sid() -> None:
     machine, diary = server()
     carrier, link = duplex()
-    carrier.head = lambda received, taken: f"o{received},{taken}"
+    carrier.greeting = lambda received, taken: f"o{received},{taken}"
     assert machine.open(carrier, 1, 0.0)
     assert link.said == ["o0,0"]
     assert not machine.used
@@ -126,7 +126,7 @@ def test_a_higher_gen_takes_over_and_the_old_carrier_is_told() -> None:
     assert machine.attach(new, 5, 0, 0, 1, 1.0)
     assert machine.carrier is new
     assert old_link.said == ["esuperseded"]
-    assert (old.over, old_link.closed) == (True, (1000, "superseded"))
+    assert (old.finished, old_link.closed) == (True, (1000, "superseded"))
     assert diary.moves == [(State.OPEN, State.OPEN)]  # told: a carrier took over
     machine.message(old, "still counts", 1, 1.0)
     assert machine.inbox.received == 1
@@ -162,7 +162,7 @@ def test_attaching_the_same_carrier_again_does_not_retire_it() -> None:
     machine, _, carrier, link = opened()
     machine.attach(carrier, 2, 0, 0, 1, 0.0)
     assert link.said == ["r0,0"]
-    assert not carrier.over
+    assert not carrier.finished
 
 
 def test_a_poll_that_is_superseded_is_answered_with_acks_that_are_not_announced() -> None:
@@ -281,7 +281,7 @@ def test_an_uplink_batch_that_ends_the_session_by_its_ack() -> None:
 def test_the_loss_of_the_newest_carrier_detaches() -> None:
     machine, diary, carrier, _ = opened()
     machine.lost(carrier, 5.0)
-    assert carrier.over
+    assert carrier.finished
     assert (machine.state, machine.carrier) == (State.DETACHED, None)
     assert diary.moves == [(State.OPEN, State.DETACHED)]
     assert machine.deadline() == 5.0 + 100.0
@@ -319,7 +319,7 @@ def test_a_held_poll_without_news_waits_until_it_has_been_held_long_enough() -> 
     assert machine.deadline() == 20.0
     machine.expire(20.0)
     assert link.writes == [["r0,0"]]
-    assert (carrier.over, link.closed, machine.carrier) == (True, (1000, ""), None)
+    assert (carrier.finished, link.closed, machine.carrier) == (True, (1000, ""), None)
 
 
 def test_a_held_poll_is_answered_when_there_is_something_to_send() -> None:
@@ -398,11 +398,11 @@ def test_an_answer_renumbers_where_acks_came_by_a_send() -> None:
 def test_a_poll_that_opens_is_never_held() -> None:
     machine, _ = server()
     carrier, link = poll()
-    carrier.head = lambda received, taken: "o"
+    carrier.greeting = lambda received, taken: "o"
     machine.open(carrier, 1, 0.0)
     machine.flush(0.0)
     assert link.said == ["o"]
-    assert carrier.over
+    assert carrier.finished
 
 
 def test_a_plain_poll_is_answered_at_once() -> None:
@@ -415,7 +415,7 @@ def test_a_plain_poll_is_answered_at_once() -> None:
 
 def test_a_poll_whose_connection_is_gone_is_not_answered() -> None:
     machine, _, carrier, link = parked()
-    carrier.over = True
+    carrier.finished = True
     machine.send(Outgoing.message("a"))
     machine.flush(0.0)
     assert link.writes == []
@@ -495,14 +495,14 @@ def test_a_silent_peer_is_pinged_and_then_dropped() -> None:
     assert link.said == []  # one ping is enough
     machine.expire(30.0)
     assert link.aborted
-    assert (carrier.over, machine.state) == (True, State.DETACHED)
+    assert (carrier.finished, machine.state) == (True, State.DETACHED)
     assert machine.deadline() == 30.0 + 100.0
 
 
 def test_any_sign_of_life_starts_the_clock_anew() -> None:
     machine, _, carrier, link = opened()
     machine.expire(20.0)
-    carrier.heard, carrier.pinged = 29.0, False
+    carrier.last_received, carrier.pinged = 29.0, False
     machine.expire(30.0)
     assert not link.aborted
     assert machine.deadline() == 49.0
@@ -549,7 +549,7 @@ def test_a_stream_is_written_flush_by_flush() -> None:
 def test_a_stream_that_opens_begins_with_o() -> None:
     machine, _ = server()
     carrier, link = stream()
-    carrier.head = lambda received, taken: f"o{received},{taken}"
+    carrier.greeting = lambda received, taken: f"o{received},{taken}"
     machine.open(carrier, 1, 0.0)
     machine.flush(0.0)
     assert (link.said, link.closed) == (["o0,0"], None)
@@ -571,7 +571,7 @@ def test_a_stream_that_was_superseded_is_told_and_nothing_else() -> None:
     machine, _, old, link = streaming()
     machine.send(Outgoing.message("a"))
     assert machine.attach(stream()[0], 2, 0, 0, 1, 1.0)
-    assert (link.said, link.closed, old.over) == (["esuperseded"], (1000, "superseded"), True)
+    assert (link.said, link.closed, old.finished) == (["esuperseded"], (1000, "superseded"), True)
     late, late_link = stream()
     assert not machine.attach(late, 1, 0, 0, 1, 2.0)
     machine.retire(late)
@@ -594,7 +594,7 @@ def test_a_stream_is_recycled_when_it_has_brought_enough() -> None:
     machine.send(Outgoing.message("y" * 100))
     machine.flush(2.0)
     assert link.said[2:] == ["erecycled"]
-    assert (link.closed, carrier.over, machine.carrier) == ((1000, "recycled"), True, None)
+    assert (link.closed, carrier.finished, machine.carrier) == ((1000, "recycled"), True, None)
     assert (machine.state, diary.moves) == (State.OPEN, [])
     machine.lost(carrier, 2.5)  # its end changes nothing more
     assert machine.state is State.OPEN
@@ -653,7 +653,7 @@ def test_a_stream_that_cannot_be_written_yet_is_not_recycled_for_its_head() -> N
     machine, _ = server(max_stream_size=4096)
     carrier, link = stream()
     link.writable = False
-    carrier.head = lambda received, taken: "o" + "x" * 2000
+    carrier.greeting = lambda received, taken: "o" + "x" * 2000
     machine.open(carrier, 1, 0.0)
     machine.flush(0.0)
     assert link.closed is None
@@ -680,7 +680,7 @@ def test_a_stream_whose_client_is_silent_is_dropped() -> None:
     machine.expire(29.9)
     assert not link.aborted
     machine.expire(30.0)
-    assert (link.aborted, carrier.over, machine.state) == (True, True, State.DETACHED)
+    assert (link.aborted, carrier.finished, machine.state) == (True, True, State.DETACHED)
     assert machine.deadline() == 130.0
 
 
@@ -811,7 +811,7 @@ def test_a_poll_is_not_told_again_once_the_client_has_answered() -> None:
     machine.flush(0.0)
     assert link.said == ["r0,0", "g7.0"]
     machine.peer_going(0)
-    assert "quiet" in diary.read()
+    assert "may_be_drained" in diary.read()
     following, following_link = poll(1.0)
     machine.attach(following, 2, 0, 0, 1, 1.0)
     machine.flush(3.0)
@@ -865,10 +865,10 @@ def test_drained_when_all_has_come_and_was_taken() -> None:
     machine.message(carrier, "b", 1, 0.0)
     assert not machine.drained  # and nothing is taken
     machine.take(0.0)
-    assert "quiet" not in diary.read()
+    assert "may_be_drained" not in diary.read()
     machine.take(0.0)
     assert machine.drained
-    assert "quiet" in diary.read()
+    assert "may_be_drained" in diary.read()
 
 
 # -- ending ----------------------------------------------------------------------------------------------------------
@@ -894,7 +894,7 @@ def test_a_close_that_is_not_acknowledged_in_time() -> None:
     machine, _, carrier, _ = opened()
     machine.close(1000, "", 0.0)
     machine.flush(0.0)
-    carrier.heard = 129.0
+    carrier.last_received = 129.0
     machine.expire(129.9)
     assert machine.outcome is None
     machine.expire(130.0)

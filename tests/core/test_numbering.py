@@ -118,9 +118,9 @@ def test_renumbering_sets_the_cursor_and_nothing_else() -> None:
     assert (machine.inbox.received, machine.duplicates, late.receive_cursor) == (4, 1, 2)
 
 
-def test_a_deaf_carriers_numbered_frames_change_nothing() -> None:
+def test_a_carrier_may_ignore_numbered_frames() -> None:
     machine, diary, carrier, _ = attached()
-    carrier.deaf = True
+    carrier.ignores = True
     carrier.receive_cursor = 9
     machine.message(carrier, "x", 1, 0.0)
     machine.drop_note(carrier, 1, 0.0)
@@ -250,12 +250,12 @@ def test_a_ping_on_an_older_carrier_announces_nothing() -> None:
     assert machine.inbox.news
 
 
-def test_a_ping_is_dropped_while_the_peer_does_not_read_or_when_the_carrier_is_over() -> None:
+def test_a_ping_is_dropped_while_the_peer_does_not_read_or_when_the_carrier_is_finished() -> None:
     machine, _, carrier, link = attached()
     link.writable = False
     machine.pinged(carrier, "")
     link.writable = True
-    carrier.over = True
+    carrier.finished = True
     machine.pinged(carrier, "")
     assert link.said == []
 
@@ -314,11 +314,11 @@ def test_a_link_that_takes_no_more_is_left_alone() -> None:
     assert link.said == ["ma", "p"]
 
 
-def test_a_carrier_that_is_over_is_not_flushed() -> None:
+def test_a_carrier_that_is_finished_is_not_flushed() -> None:
     machine, _, carrier, link = attached()
     machine.send(Outgoing.message("a"))
     machine.ask_for_acks()
-    carrier.over = True
+    carrier.finished = True
     machine.flush_duplex(carrier, 0.0)
     assert link.writes == []
     assert machine.asking
@@ -447,4 +447,4 @@ def test_a_draining_session_is_quiet_when_its_inbox_is_empty() -> None:
     machine.take(0.0)
     assert diary.read() == []
     machine.take(0.0)
-    assert diary.read() == ["quiet"]
+    assert diary.read() == ["may_be_drained"]

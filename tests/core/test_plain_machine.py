@@ -82,7 +82,7 @@ def test_each_answer_brings_what_waits() -> None:
     machine.flush(0.0)  # nobody is there
     carrier, link = polled(machine, 1.0)
     assert link.said == ["m1", "m2"]
-    assert carrier.over
+    assert carrier.finished
     assert machine.outbox.acked == 2
     _, link = polled(machine, 2.0)
     assert link.said == []
@@ -143,7 +143,7 @@ def test_a_stream_that_has_brought_enough_is_let_go() -> None:
     assert [str(part)[:2] for part in link.said] == ["mx", "my"]
     assert link.closed == (1000, "")
     assert machine.carrier is None
-    assert carrier.over
+    assert carrier.finished
     carrier, link = spoken(stream(2.0))
     machine.take_up(carrier, 2.0)
     machine.flush(2.0)
@@ -292,7 +292,7 @@ def test_draining_waits_for_the_handler_only() -> None:
     assert not machine.drained
     machine.take(1.0)
     assert machine.drained
-    assert "quiet" in diary.read()
+    assert "may_be_drained" in diary.read()
     machine.close(1012, "the server restarts", 2.0)
     assert not machine.drained
 
@@ -367,7 +367,7 @@ def test_a_duplex_peer_is_asked_for_a_sign_of_life() -> None:
     machine, _, carrier, link = opened(duplex, ASK)
     machine.expire(20.0)
     assert link.said == ["p"]
-    machine.heard(carrier, 21.0)
+    machine.sign_of_life(carrier, 21.0)
     assert machine.deadline() == 40.0
     machine.expire(40.0)
     assert link.said == ["p"]

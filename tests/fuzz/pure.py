@@ -280,7 +280,7 @@ def _holds(machine: NumberedMachine | ClientMachine, now: float) -> None:
     assert 0 <= outbox.size <= machine.config.max_outbox_size
     assert (machine.outcome is not None) == (machine.state is State.CLOSED)
     assert machine.outcome is None or machine.carrier is None
-    assert machine.carrier is None or not machine.carrier.over
+    assert machine.carrier is None or not machine.carrier.finished
     assert machine.deadline() == machine.deadline()  # not NaN
     if isinstance(machine, NumberedMachine):
         machine.flush(now)  # as in each turn of the event loop

@@ -328,7 +328,7 @@ def serving(*messages: str) -> tuple[NumberedMachine, NumberedCarrier, FakeLink]
     machine = NumberedMachine(SMALL, WIDE, Diary(), 0.0, sid="s1", nonce=NONCE)
     link = FakeLink()
     carrier = NumberedCarrier(MESSAGES, link, 0.0)
-    carrier.head = lambda received, taken: "o{}"
+    carrier.greeting = lambda received, taken: "o{}"
     machine.open(carrier, 1, 0.0)
     for message in messages:
         machine.send(Outgoing.message(message))
@@ -352,7 +352,7 @@ def test_any_frame_is_a_sign_of_life() -> None:
     for number, frame in enumerate(frames, 1):
         carrier.pinged = True
         feed_server(machine, carrier, frame, float(number))
-        assert (carrier.heard, machine.contact, carrier.pinged) == (number, number, False)
+        assert (carrier.last_received, machine.contact, carrier.pinged) == (number, number, False)
 
 
 def test_an_answered_ping_brings_the_next_one_forward() -> None:
@@ -535,7 +535,7 @@ def test_what_means_nothing_to_a_client_is_ignored() -> None:
     machine, carrier, _ = connecting()
     for frame in ("zx", "us1,0,0,1", "esuperseded", "Mx", "q"):
         feed_client(machine, carrier, frame, 1.0)
-    assert (machine.outcome, machine.state, carrier.heard) == (None, State.CONNECTING, 1.0)
+    assert (machine.outcome, machine.state, carrier.last_received) == (None, State.CONNECTING, 1.0)
 
 
 @pytest.mark.parametrize(("frame", "code"), [("r1,0", 1002), ("r", 1002), ("o{}", 1002), ("a1,1", 1002), ("b=", 1007)])

@@ -151,7 +151,7 @@ def read(vector: dict[str, Any], side: str) -> list[dict[str, Any]]:
         feed_server(cast("NumberedMachine", recorder), carrier, frame, 1.0)
     else:
         feed_client(cast("ClientMachine", recorder), carrier, frame, 1.0)
-    assert (recorder.contact, carrier.heard) == (1.0, 1.0)  # any frame is a sign of life
+    assert (recorder.contact, carrier.last_received) == (1.0, 1.0)  # any frame is a sign of life
     return recorder.asked
 
 

@@ -146,7 +146,7 @@ class EngineMachine(PlainMachine):
 
     def peer_left(self, carrier: Carrier, code: int, reason: str, now: float) -> None:
         """The client has closed the WebSocket, which is an ordinary end with any code, or none."""
-        carrier.over = True
+        carrier.finished = True
         super().peer_left(carrier, code if code == 1001 else 1000, "the client closed the WebSocket", now)
 
     # -- the upgrade -------------------------------------------------------------------------------------------------
