@@ -884,3 +884,30 @@ def test_a_carrier_started_with_a_reserved_gen_runs_beside_the_newest() -> None:
     assert (machine.sid, life(machine), machine.carrier) == ("s1", State.OPEN, websocket)
     assert machine.opened(websocket, "s1", WIDE, 0, 0, 0.1)
     assert life(machine) is State.OPEN
+
+
+# -- keys and tickets ------------------------------------------------------------------------------------------------
+
+
+def test_all_that_a_client_says_shows_its_key_and_no_repr_does() -> None:
+    machine, _ = client()
+    carrier, _ = duplex()
+    assert machine.start(carrier, 0.0).proof == ""
+    machine.opened(carrier, "s1", Window(16, 65_536), 0, 0, 0.0, "secret")
+    attach, aside = machine.start(poll()[0], 1.0), machine.aside()
+    assert (attach.proof, aside.proof) == ("secret", "secret")
+    assert (aside.sid, aside.received, aside.taken, aside.first, aside.items) == ("s1", 0, 0, 1, [])
+    for said in (attach, aside):
+        assert "secret" not in repr(said)
+        assert "s1" not in repr(said)
+
+
+def test_a_ticket_is_for_the_next_gen() -> None:
+    machine, _ = client()
+    assert machine.ticket() == ""
+    machine.hand_out(1, ["one", "two"])
+    assert machine.ticket() == "one"
+    machine.reserve()
+    assert machine.ticket() == "two"
+    machine.reserve()
+    assert machine.ticket() == ""

@@ -415,3 +415,12 @@ def test_the_field_says_what_the_rule_says(limited: bool, steps: list[tuple[str,
         for delay in (0.25, 1.0, 12.5):
             assert box.due_at(delay) == due_by_rule(box, delay)
             assert box.due(now, delay) == (now >= due_by_rule(box, delay))
+
+
+def test_what_is_no_new_message_costs_where_a_rate_is_set() -> None:
+    Inbox(WINDOW).other(0.0)  # without one there is nothing to count
+    box = metered()
+    with pytest.raises(RemoteProtocolError) as caught:
+        for _ in range(1000):
+            box.other(0.0)
+    assert caught.value.close_code == 1008

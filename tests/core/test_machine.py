@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 import pytest
 
@@ -10,7 +11,7 @@ from realtime.core.carrier import Carrier
 from realtime.core.errors import LocalProtocolError, RemoteProtocolError, SessionClosed
 from realtime.core.frames import Dropped, Outgoing, Window
 from realtime.core.lifecycle import State
-from realtime.core.machine import FOREVER, SessionMachine, check_close_code, label_of
+from realtime.core.machine import FOREVER, SessionMachine, check_close_code, label_of, shown
 
 from .fakes import SMALL, WIDE, Diary, FakeLink, duplex, life, texts
 
@@ -218,3 +219,12 @@ def test_repr() -> None:
     assert re.fullmatch("[0-9a-f]{12}", machine.label)
     assert machine.label == label_of("s1") != label_of("s2")
     assert label_of("") == ""
+
+
+def test_what_holds_secrets_is_shown_without_them() -> None:
+    class Head(NamedTuple):
+        sid: str
+        gen: int
+        nonce: str
+
+    assert shown(Head("secret", 3, "another")) == "<Head gen=3>"

@@ -54,3 +54,9 @@ def test_a_ticket_is_good_for_one_request() -> None:
     assert take(5, b"y", 5)
     assert not take(3, b"x")  # a higher one has come
     assert (tickets.used(ATTACH), tickets.used(SEND)) == (5, 2)
+
+
+def test_who_shows_the_wrong_thing_is_told_what_is_wanted() -> None:
+    assert "the session's key" in Proof(Key("no")).refusal().reason
+    assert "no ticket" in Proof(Key("no"), ATTACH, 1).refusal().reason
+    assert Proof(Key("no")).refusal().code == 4403

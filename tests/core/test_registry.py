@@ -10,6 +10,7 @@ from realtime.core.config import Config
 from realtime.core.errors import Refusal
 from realtime.core.frames import Window
 from realtime.core.numbered_machine import NumberedMachine
+from realtime.core.proof import Key, Proof
 from realtime.core.registry import RETRY_AFTER, Registry
 
 from .fakes import Diary
@@ -280,3 +281,25 @@ def test_a_session_that_is_not_remembered_leaves_its_name_at_once() -> None:
         known.bury(one, 0.0)
         assert not known.tombstones
         assert known.claimed(nonce, 0.0) is None
+
+
+# -- who may know ----------------------------------------------------------------------------------------------------
+
+
+def test_a_request_with_a_proof_is_told_of_sessions_with_a_key_and_of_their_end_if_it_fits() -> None:
+    one, keyless = machine("s1"), machine("s2")
+    one.key = Key("secret")
+    known = registry(one, keyless)
+    right, wrong = Proof(Key("secret")), Proof(Key("guessed"))
+    assert known.find("s1", 0.0, right) is one
+    with pytest.raises(Refusal) as caught:
+        known.find("s2", 0.0, right)
+    assert caught.value.code == 4404
+    bury(known, one, 1.0)
+    bury(known, keyless, 1.0)
+    codes = []
+    for sid, proof in (("s1", right), ("s1", wrong), ("s2", right), ("s2", None)):
+        with pytest.raises(Refusal) as caught:
+            known.find(sid, 2.0, proof)
+        codes.append(caught.value.code)
+    assert codes == [1000, 4403, 4404, 1000]

@@ -15,7 +15,7 @@ from realtime.core.errors import Refusal, RemoteProtocolError
 from realtime.core.frames import Dropped, Outgoing, Window
 from realtime.core.lifecycle import State
 from realtime.core.numbered_machine import NumberedMachine
-from realtime.core.proof import Key
+from realtime.core.proof import Key, Proof, ticket
 from realtime.protocols.native import (
     NativeCodec,
     Open,
@@ -33,6 +33,8 @@ from realtime.protocols.native import (
     parse_renewal,
     refusal_frame,
     renewal_frame,
+    ticket_frame,
+    ticket_frames,
     uplink_frames,
 )
 from realtime.transports import LongPolling, Polling, WebSocket, WebSocketMessages
@@ -640,3 +642,67 @@ def test_a_history_that_cannot_be(change: dict[str, Any]) -> None:
     with pytest.raises(RemoteProtocolError) as caught:
         parse_open(json.dumps(members))
     assert caught.value.close_code == 4400
+
+
+# -- keys and tickets ------------------------------------------------------------------------------------------------
+
+
+def tickets(use: str, first: int, count: int) -> str:
+    """A frame of so many tickets of the key "K"."""
+    return ",".join([f"{use}{first}", *(ticket("K", use, number) for number in range(first, first + count))])
+
+
+def test_tickets_are_handed_out() -> None:
+    machine, _, _ = serving()
+    machine.key = Key("K")
+    assert ticket_frame(machine, 2, 3) == tickets("k", 2, 3)
+    assert machine.tickets.handed == 4
+    assert ticket_frame(machine, 1, 2) == tickets("k", 1, 2)
+    assert machine.tickets.handed == 4
+
+
+def test_the_answer_to_a_send_has_the_tickets_it_asks_for() -> None:
+    machine, _, _ = serving()
+    machine.key = Key("K")
+    machine.gen = machine.tickets.handed = 5
+    assert ticket_frames(machine, ["mtext", b"bytes"]) == []
+    attaches, sends = ticket_frames(machine, ["s7", "mtext", "k9"])
+    assert attaches.startswith(tickets("k", 9, 1))
+    assert sends.startswith(tickets("s", 7, 1))
+    assert ticket_frames(machine, [f"s{2**53 - 1}"])[0].startswith(f"s{2**53 - 1},")
+
+
+def test_who_has_used_the_last_ticket_gets_more() -> None:
+    machine, _, _ = serving()
+    machine.key = Key("K")
+    machine.gen = machine.tickets.handed = 5
+    assert machine.prove(Proof(Key(ticket("K", "k", 5)), "k", 5))
+    (more,) = ticket_frames(machine, ["mtext"])
+    assert more.startswith(tickets("k", 6, 1))
+
+
+def test_asking_for_tickets_is_a_frame_with_a_number() -> None:
+    machine, carrier, _ = serving()
+    for frame in ("k3", "s1"):
+        assert feed_server(machine, carrier, frame, 1.0) is None
+    with pytest.raises(RemoteProtocolError, match="k is not a number"):
+        feed_server(machine, carrier, "k", 1.0)
+
+
+def test_a_client_keeps_the_tickets_it_is_given() -> None:
+    machine = ClientMachine(Config(), Diary(), 0.0)
+    carrier = NumberedCarrier(MESSAGES, FakeLink(), 0.0)
+    machine.start(carrier, 0.0)
+    feed_client(machine, carrier, "k2,one,two", 1.0)
+    assert machine.tickets == (2, ("one", "two"))
+    assert machine.ticket() == "one"
+
+
+def test_no_repr_shows_a_secret() -> None:
+    head = parse_head("rs1,2,0,0,1,secret")
+    opening = parse_open(json.dumps({"nonce": NONCE, "gen": 1, "window": [1, 1], "auth": "password"}))
+    opened = Opened.parse(opened_text())
+    for said in (head, opening, opened):
+        for secret in ("s1", "secret", NONCE, "password", "'K'"):
+            assert secret not in repr(said)
+    assert "gen=2" in repr(head)
