@@ -125,8 +125,7 @@ export function choose(transports, origin, cross) {
       rows.push({ name: name, verdict: verdict, reason: ruledOut[name] || reason || "", timing: timings[name] });
     }
     for (i = 0; i < ranks.length; i++) add(ranks[i].name, ranks[i].verdict !== "taken" && ranks[i].reason);
-    for (i = 0; i < list.length; i++) add(list[i].name);
-    for (i in ruledOut) add(i);
+    for (i = 0; i < transports.length; i++) add(transports[i].name);
     return rows;
   }
 }

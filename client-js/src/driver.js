@@ -130,7 +130,7 @@ export function drive(owner, url, transports, options) {
       if (machine._unsent() || body.length > 6e4) body = toBatch([frames[0], "x1001,session,,"]);
       navigator.sendBeacon(address("send"), body);
     }
-    machine._end(1001, "the page was left");
+    machine._end(1001, "");
   }
 
   /** The page has slept, or the network is `another`: what seems to live may be dead. */
@@ -220,9 +220,9 @@ export function drive(owner, url, transports, options) {
     if (gen && machine._sid && !machine._proof(carrier)) {
       // Its URL wants a ticket, and there is none, which is rare.
       carrier._link = uplink._say(["k" + gen], function (how) {
-        if (how) carrier.end(how);
+        if (how || !machine._proof(carrier)) carrier.end(how || "no answer");
         else run(carrier, gen);
-      })._link;
+      }, patience(late))._link;
       return;
     }
     try {
@@ -342,7 +342,7 @@ export function drive(owner, url, transports, options) {
     frame = "x" + code + ",session," + machine._received + ",";
     if (carries()) write([frame]);
     else if (machine._sid) uplink._say([frame]);
-    machine._end(code, "the server broke the protocol");
+    machine._end(code, "protocol error");
   }
 
   /** The machine: `o` came on a carrier. */
@@ -532,7 +532,7 @@ export function drive(owner, url, transports, options) {
 
     if (!newest && !asking && !(machine._closing && uplink._batch) && due(startAt, now)) {
       transport = goesOn ? current : choice._next(isCrowded());
-      if (!transport) machine._end(4411, "this browser can't run any transport");
+      if (!transport) machine._end(4411, "this browser can't run it");
       else start(transport);
     }
     tryBetter(now);
@@ -545,7 +545,7 @@ export function drive(owner, url, transports, options) {
     uplink._turn(now, kind, newest && newest._brings, judged);
     batch = uplink._batch;
     if (batch && due(batch._heard + setting("postTimeout", 10000, late), now)) expire(batch);
-    if (due(closeAt, now)) machine._end(4412, "the close got no answer in time");
+    if (due(closeAt, now)) machine._end(4412, "no answer in time");
     if (machine._over) return;
 
     if (!uplink._batch && newest) {

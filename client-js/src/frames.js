@@ -8,8 +8,8 @@ var PROTOCOL_ERROR = 1002;
 var INVALID_TEXT = 1007;
 var MOST = 9007199254740991;
 var SURROGATES = /[\ud800-\udbff][\udc00-\udfff]|[\ud800-\udfff]/g;
-// All combining marks and whatever has another composed form, and their neighbours. Latin, CJK and kana stay as they are.
-var COMPOSING = /[\u0300-\u0387\u0483-\u0489\u0591-\u302f\u3099\u309a\ua66f-\uabff\ud800-\uffff]/g;
+// All combining marks and whatever has another composed form, with many that have none: Latin and ideographs stay.
+var COMPOSING = /[\u0300-\u30ff\ua000-\uffff]/g;
 var CLEAN = /^(10(0[018]|1[123])|[34]\d\d\d)$/; // the codes that a clean close may have
 var ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
@@ -84,14 +84,14 @@ function opened(json) {
   } catch (error) {
     throw PROTOCOL_ERROR;
   }
-  need(server && /^[\w.-]+,[\w.-]+$/.test([server.sid, server.key]) && typeof server.sid === "string");
+  need(server && /^[\w.-]+,[\w.-]+$/.test([server.sid, server.key]) && server.sid.length); // no number
   need(isPair(server.ack, 0) && isPair(server.window, 1) && isPair(server.max_batch, 1) && isCount(server.max_size, 1));
   pauses = server.poll_interval;
   need(pauses && isTime(pauses[0]) && isTime(pauses[1]) && pauses[0] <= pauses[1] && isTime(server.resume_window));
   need(server.ping_interval === null || isTime(server.ping_interval));
   need(server.ping_timeout === null || isTime(server.ping_timeout));
   names = server.transports;
-  need(names && typeof names === "object" && typeof server.transport === "string");
+  need(names && typeof names === "object");
   for (i = 0; i < names.length; i++) need(names[i] && names[i].name);
   return server;
 }

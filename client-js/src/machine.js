@@ -248,7 +248,7 @@ Machine.prototype = {
         break;
       case "x":
         // An open that comes late, whatever its scope: another carrier has opened this session.
-        if (this._sid && carrier._opens && !carrier._attached) driver._refused(carrier, 0, fields[3]);
+        if (this._sid && carrier._opens && !carrier._attached) driver._refused(carrier, 0);
         else if (fields[1] === "carrier") driver._refused(carrier, data, fields[3]);
         else this._refuse(data, fields[2], fields[3]);
     }
@@ -256,7 +256,7 @@ Machine.prototype = {
 
   _open: function (carrier, server) {
     if (this._sid && server.sid !== this._sid) {
-      this._driver._refused(carrier, 0, "it opened another session");
+      this._driver._refused(carrier, 0); // it opened another session
       return;
     }
     if (!this._sid) {

@@ -12,6 +12,10 @@ var CONSTANTS = { CONNECTING: 0, OPEN: 1, CLOSING: 2, CLOSED: 3 };
 // After these a new session may do better (options.reopen): the server went, or the session was forgotten.
 var REOPENS = /^(100[16]|101[123]|44(04|08|1[01]))$/;
 
+function refuse(why) {
+  throw new Error("Realtime: " + why);
+}
+
 function rethrow(error) {
   setTimeout(function () {
     throw error;
@@ -45,9 +49,9 @@ export function define(known) {
     for (i = 0; i < names.length; i++) {
       for (k = 0; k < known.length && known[k].name !== names[i]; k++);
       transports[i] = names[i].open ? names[i] : known[k];
-      if (!transports[i]) throw new Error("Realtime: no transport " + names[i] + " here");
+      if (!transports[i]) refuse("no transport " + names[i] + " here");
     }
-    if (!transports.length) throw new Error("Realtime: options.transports is empty");
+    if (!transports.length) refuse("options.transports is empty");
     this._transports = transports;
     this._listeners = {};
     this._opens = 0; // attempts to open, since one has succeeded
@@ -85,10 +89,10 @@ var prototype = {
     size = isBinary ? data.length : utf8Length(data);
     if (this.readyState < 2) {
       if (this.bufferedAmount + size > (this._options.maxBuffered || MAX_BUFFERED)) {
-        throw new Error("Realtime: above options.maxBuffered");
+        refuse("above options.maxBuffered");
       }
       if (size > this._maxSize) {
-        throw new Error("Realtime: a message is at most " + this._maxSize + " bytes");
+        refuse("a message is at most " + this._maxSize + " bytes");
       }
     }
     this.unacknowledged.push(isBinary ? data.buffer : data);
@@ -99,8 +103,8 @@ var prototype = {
   close: function (code, reason) {
     if (code === undefined) code = 1000;
     reason = reason === undefined ? "" : scalars(String(reason));
-    if (utf8Length(reason) > 123) throw new Error("Realtime: a reason is at most 123 bytes");
-    if (code !== 1000 && !(code >= 3000 && code < 5000)) throw new Error("Realtime: a close code is 1000 or 3000 to 4999");
+    if (utf8Length(reason) > 123) refuse("a reason is at most 123 bytes");
+    if (code !== 1000 && !(code >= 3000 && code < 5000)) refuse("a close code is 1000 or 3000 to 4999");
     if (this.readyState < 2) this._driver._close(code, reason);
     else {
       // Nor is it opened again.

@@ -13,6 +13,13 @@ const HOLD = 20000; // how long a poll is held, as `o` says
 const CONNECTIONS = 6; // to one host, of HTTP
 const STREAMS = { sse: null, xhr_streaming: lines, multipart: parts, htmlfile: null }; // how a growing body frames them
 
+const BY_URL = ["sse", "multipart", "htmlfile", "jsonp"]; // their attaches show a ticket
+
+/** So many tickets, from that of one gen on. */
+function tickets(gen, count) {
+  return "k" + [gen, ...Array.from({ length: count }, (_, i) => "t" + (gen + i))];
+}
+
 function lines(frames) {
   return JSON.stringify(frames) + "\n";
 }
@@ -378,17 +385,21 @@ class Server {
         transports,
         ...this.options
       });
-      return { session, first, late: !this.attach(session, link, gen, 1), number: 1 };
+      return { session, first, late: !this.attach(session, link, gen, 1), number: 1, more: [tickets(gen + 1, 4)] };
     }
-    const [sid, gen, received, , number] = head.slice(1).split(",");
+    const [sid, gen, received, , number, proof] = head.slice(1).split(",");
     const session = this.sessions.find((one) => one.sid === sid);
     if (!session) return { refusal: "x4404,session,,no such session", status: 404 };
+    // In a URL it is a ticket of this gen, else the key.
+    if (proof !== (BY_URL.includes(link.transport) ? "t" + gen : "key-of-s1")) {
+      return { refusal: "x4403,carrier,,not the key of this session", status: 403 };
+    }
     session.used = true;
     if (session.outcome) return { refusal: `x${session.outcome[0]},session,${session.number},`, status: 410 };
     session.acknowledge(received);
     if (session.outcome) return { refusal: `x${session.outcome[0]},session,${session.number},`, status: 200 };
     const late = !this.attach(session, link, +gen, +received + 1);
-    return { session, first: session.acks("r"), late, number: +number };
+    return { session, first: session.acks("r"), late, number: +number, more: link.transport === "websocket" ? [tickets(+gen + 1, 4)] : [] };
   }
 
   /** Whether this carrier is the newest. */
@@ -413,7 +424,7 @@ class Server {
   // -- WebSocket ---------------------------------------------------------------------------------------------------------
 
   websocket(link, head) {
-    const { session, first, refusal, late, number } = this.take(link, head);
+    const { session, first, refusal, late, number, more } = this.take(link, head);
     if (refusal) {
       link.say([refusal]);
       return link.end();
@@ -424,7 +435,7 @@ class Server {
       return link.end();
     }
     link.carries = true;
-    link.say([first]);
+    link.say([first, ...more]);
     session.flush();
   }
 
@@ -459,12 +470,13 @@ class Server {
     session.acknowledge(received);
     if (!session.outcome) session.feedAll(frames, +first);
     const over = session.outcome && [`x${session.outcome[0]},session,${session.number},`];
-    link.answer(200, over || [session.acks()]);
+    const asked = frames.filter((frame) => frame[0] === "k").map((frame) => tickets(+frame.slice(1), 16));
+    link.answer(200, over || [session.acks(), ...asked]);
     session.flush();
   }
 
   poll(link, head, frames) {
-    const { session, first, refusal, status, late, number } = this.take(link, head);
+    const { session, first, refusal, status, late, number, more } = this.take(link, head);
     if (refusal) return link.answer(status, [refusal]);
     session.feedAll(frames, number);
     const start = head[0] === "o" ? first : session.acks("r");
@@ -473,7 +485,7 @@ class Server {
     else if (head[0] === "o" || link.transport === "polling" || session.detached || session.out.length >= link.cursor) {
       session.link = null;
       session.detached = false;
-      link.answer(200, [start, ...session.next(link)]);
+      link.answer(200, [start, ...more, ...session.next(link)]);
     } else {
       session.held = link;
       this.network.later(HOLD, () => session.held === link && session.answer([session.acks("r")]));

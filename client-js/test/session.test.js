@@ -18,6 +18,12 @@ function messages(session) {
   return session.log.filter((event) => event.type === "message").map((event) => event.data);
 }
 
+/** Whether two frames say the same, one of them perhaps of the page's own kind of bytes. */
+function same(one, other) {
+  if (typeof one === "string" || typeof other === "string") return one === other;
+  return Buffer.from(one).equals(Buffer.from(other));
+}
+
 for (const [which, code] of Object.entries(scripts)) {
   const both = (name, run) => test(`${which}: ${name}`, run);
 
@@ -94,6 +100,43 @@ for (const [which, code] of Object.entries(scripts)) {
     assert.deepEqual(messages(session), ["hello"]);
     assert.deepEqual([...session.unacknowledged], []);
   });
+
+  for (const [kind, fits, waits, frames] of [
+    ["text", "x".repeat(65536), "x".repeat(65537), (text) => ["m" + text]],
+    ["text of two-byte characters", "\u00e9".repeat(32768), "\u00e9".repeat(32769), (text) => ["m" + text]],
+    ["bytes", new Uint8Array(65536), new Uint8Array(65537), (data) => [data, "b" + Buffer.from(data).toString("base64")]]
+  ]) {
+    const said = (sent, data) => sent.some((frame) => frames(data).some((wanted) => same(frame, wanted)));
+
+    both(`over a WebSocket ${kind} above the initial window waits for the server's o`, () => {
+      const open = (data) => {
+        const page = new Browser(code);
+        page.connect("/chat", { transports: ["websocket"] }).send(data);
+        page.socket.accept();
+        return page.socket;
+      };
+      assert.ok(said(open(fits).sent, fits), "what fits goes at once");
+      const socket = open(waits);
+      assert.deepEqual(socket.sent, []);
+      socket.say(opened());
+      assert.ok(said(socket.sent, waits), "and the rest with the window that o names");
+    });
+
+    both(`over polls ${kind} above the initial window waits for the server's o, and what is behind it too`, () => {
+      const page = new Browser(code);
+      const session = page.connect("/chat", { transports: ["websocket", "polling"], upgrade: false });
+      ["first", waits, "last"].forEach((each) => session.send(each));
+      page.socket.end(); // so that the open of the poll takes messages along
+      page.advance(0);
+      assert.deepEqual(page.request("/v1/polling").sent.slice(1), ["mfirst"]);
+      page.request("/v1/polling").answer(200, [opened({ ack: [1, 1], transport: "polling" })]);
+      page.advance(0);
+      const sent = page.requests.flatMap((request) => request.sent);
+      assert.ok(said(sent, waits));
+      assert.equal(sent.filter((frame) => frame === "mfirst").length, 1);
+      assert.ok(sent.includes("mlast"));
+    });
+  }
 
   both("an answer that is cut counts for nothing, and is asked for again", () => {
     const page = new Browser(code);

@@ -45,6 +45,9 @@ var MEANINGS = {
   g: function (fields) {
     return { kind: "go_away", delay: fields[0] };
   },
+  t: function () {
+    return { kind: "renewed" };
+  },
   x: function (fields) {
     return {
       kind: "refusal",

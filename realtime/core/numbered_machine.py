@@ -84,12 +84,8 @@ class NumberedMachine(Numbering, ServerMachine):
 
     def retire(self, carrier: NumberedCarrier) -> None:
         """Ends a carrier that a newer one replaced. It may still be read."""
-        codec = carrier.codec
-        parts: list[Part] = []
-        if codec.shape is Shape.POLL:
-            parts.append(self._greeting(carrier))
-        parts.append(codec.end_of_carrier("superseded"))
-        carrier.finish(parts, reason="superseded")
+        parts = [self._greeting(carrier)] if carrier.codec.shape is Shape.POLL else []
+        carrier.finish([*parts, carrier.codec.end_of_carrier("superseded")], reason="superseded")
 
     def _greeting(self, carrier: NumberedCarrier) -> Part:
         """What an answer opens with: `o` or `r`. Its acks count as announced on the newest carrier only."""
@@ -243,13 +239,8 @@ class NumberedMachine(Numbering, ServerMachine):
         assert carrier is not None
         assert self.outcome is not None
         codec = carrier.codec
-        parts: list[Part] = []
-        if codec.shape is Shape.POLL:
-            parts.append(self._greeting(carrier))
-        else:
-            parts.append(codec.ack(*self.inbox.ack()))
-        parts.append(self._abrupt(carrier))
-        carrier.finish(parts, self.outcome.code, self.outcome.reason)
+        acks = self._greeting(carrier) if codec.shape is Shape.POLL else codec.ack(*self.inbox.ack())
+        carrier.finish([acks, self._abrupt(carrier)], self.outcome.code, self.outcome.reason)
 
     # -- time --------------------------------------------------------------------------------------------------------
 

@@ -28,9 +28,11 @@ __all__ = [
 PLENTY = 8
 ONE_LINE = "a body is one batch on one line; nothing comes behind its line feed"
 NO_ARRAY = "a batch is a JSON array of strings"
+_STRINGS = {str}
 _encode = json.JSONEncoder(ensure_ascii=False).encode
 _decode = json.JSONDecoder().raw_decode  # of what begins with a quotation mark: of one string
-# What stands between the strings of an array, up to the next string or behind the array's end.
+# What stands between the strings of an array; with spaces, up to the next string or behind the array's end.
+_BETWEEN = ',"'
 _BEGIN = re.compile(r'[ \t\r\n]*\[[ \t\r\n]*(?:(?=")|(\])[ \t\r\n]*)')
 _NEXT = re.compile(r'[ \t\r\n]*(?:,[ \t\r\n]*(?=")|(\])[ \t\r\n]*)')
 
@@ -55,8 +57,7 @@ def decode_batch(line: bytes, max_frames: int) -> list[Frame]:
         text = line.decode()
     except UnicodeDecodeError as error:
         raise RemoteProtocolError(4400, f"the batch is not UTF-8: {error.reason} at byte {error.start}") from None
-    # JSON has no more values than these, and one. Where they are many, they may be so in the frames, or beside them.
-    if text.count(",") + text.count("[") + text.count("{") > PLENTY * max_frames:
+    if _may_be_many(text, PLENTY * max_frames):
         return _one_by_one(text, max_frames)
     try:
         frames = json.loads(text)
@@ -64,7 +65,7 @@ def decode_batch(line: bytes, max_frames: int) -> list[Frame]:
         raise _not_json(error) from None
     except RecursionError:
         raise RemoteProtocolError(4400, NO_ARRAY) from None
-    if not isinstance(frames, list) or not all(type(frame) is str for frame in frames):
+    if not isinstance(frames, list) or not set(map(type, frames)) <= _STRINGS:
         raise RemoteProtocolError(4400, NO_ARRAY)
     if len(frames) > max_frames:
         raise _too_many(max_frames)
@@ -84,6 +85,15 @@ def first_frame(beginning: bytes) -> Frame | None:
     return frame
 
 
+def _may_be_many(text: str, most: int) -> bool:
+    """Whether JSON of this text may have more than `most` values. Each takes a character, and has one of three in
+    front, but for the first. Where these are many, they may be so in the frames, or beside them."""
+    if len(text) <= most:
+        return False
+    commas = text.count(",")
+    return commas > most or commas + text.count("[") + text.count("{") > most
+
+
 def _one_by_one(text: str, max_frames: int) -> list[Frame]:
     """The same for what might be anything: nothing is made but strings, and no more of them than may be."""
     frames: list[Frame] = []
@@ -93,13 +103,16 @@ def _one_by_one(text: str, max_frames: int) -> list[Frame]:
             if found.end() == len(text):
                 return frames
             break
-        if len(frames) == max_frames:
-            raise _too_many(max_frames)
-        try:
-            frame, end = _decode(text, found.end())
-        except ValueError as error:
-            raise _not_json(error) from None
-        frames.append(frame)
+        at = found.end()
+        while at:
+            if len(frames) == max_frames:
+                raise _too_many(max_frames)
+            try:
+                frame, end = _decode(text, at)
+            except ValueError as error:
+                raise _not_json(error) from None
+            frames.append(frame)
+            at = end + 1 if text[end : end + 2] == _BETWEEN else 0  # as nearly everybody writes
         found = _NEXT.match(text, end)
     raise RemoteProtocolError(4400, NO_ARRAY)
 

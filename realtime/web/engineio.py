@@ -299,9 +299,17 @@ class EngineRoutes(PlainRoutes):
         link = WebSocketLink(request, ws, session.dirty)
         carrier = Carrier(_codec(machine, WEBSOCKET, bool(request.query.get("b64"))), link, now())
 
+        def read(data: str | bytes) -> Packet:
+            try:
+                return decode(machine.version, data)
+            except RemoteProtocolError:
+                if machine.trial is not carrier:
+                    raise
+                return NONSENSE
+
         async def take(data: str | bytes) -> None:
             try:
-                packet = decode(machine.version, data)
+                packet = read(data)
                 if machine.trial is not carrier:
                     if session in self._backlogs:
                         await self._backlogs[session].passed()
@@ -310,10 +318,7 @@ class EngineRoutes(PlainRoutes):
                 if session in self._backlogs:
                     self._backlogs[session].hurry()
             except RemoteProtocolError as error:
-                if machine.trial is carrier:
-                    machine.feed(carrier, NONSENSE, now())
-                else:
-                    machine.fail(error, now())
+                machine.fail(error, now())
 
         try:
             await upgrade(request, ws)

@@ -111,13 +111,7 @@ class Incoming:
 
     async def receive(self) -> WSMessage:
         """The next message."""
-        return self._ahead.popleft() if self._ahead else await self._next()
-
-    async def _next(self) -> WSMessage:
-        try:
-            return await self._ws.receive()
-        except ConnectionError:  # aiohttp could not answer a ping
-            return WSMessage(WSMsgType.CLOSED, None, None)
+        return self._ahead.popleft() if self._ahead else await self._ws.receive()
 
     @contextlib.asynccontextmanager
     async def reading_ahead(self) -> AsyncIterator[None]:
@@ -132,7 +126,7 @@ class Incoming:
     async def _read_ahead(self) -> None:
         size = 0
         while len(self._ahead) < AHEAD_MESSAGES and size < AHEAD_SIZE and not self._ended:
-            message = await self._next()
+            message = await self._ws.receive()
             self._ahead.append(message)
             self._ended = message.type in ENDS
             if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):

@@ -6,16 +6,18 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
-from aiohttp import HttpVersion11, web
+from aiohttp import HttpVersion11, WSMessage, WSMsgType, web
 
 from ..core.carrier import Part
 from ..core.errors import clip
-from ..transports.websocket import FIN_CLOSE, frame_header
+from ..transports.websocket import FIN_CLOSE, FIN_PONG, frame_header
 
-__all__ = ["HeldLink", "PollLink", "StreamLink", "WebSocketLink", "is_gone", "run_stream"]
+__all__ = ["CONTROL", "HeldLink", "PollLink", "StreamLink", "WebSocketLink", "is_gone", "run_stream"]
 
 # Above this many bytes in the transport's buffer nothing more is written until it has drained.
 HIGH_WATER = 65_536
+# RFC 6455 §5.5: what a WebSocket says besides messages and its end.
+CONTROL = (WSMsgType.PING, WSMsgType.PONG)
 # How long a peer may take for its half of the closing handshake, in seconds.
 CLOSE_PATIENCE = 2.0
 
@@ -24,8 +26,9 @@ class WebSocketLink:
     """Writes finished WebSocket frames straight to the connection of a prepared WebSocketResponse.
 
     aiohttp's own writer frames each message anew for each receiver; these are framed once for all. Compression must be
-    off. aiohttp reads, and answers pings unless told not to. The closing handshake is done here, because what a carrier
-    brings still counts while it is being closed, and aiohttp's own discards it: make the response with autoclose=False.
+    off. The closing handshake is done here, because what a carrier brings still counts while it is being closed, and
+    aiohttp's own discards it: make the response with autoclose=False. Pings are for whoever reads to count, before he
+    has them answered: make it with autoping=False.
     """
 
     def __init__(self, request: web.Request, ws: web.WebSocketResponse, writable_again: Callable[[], None]) -> None:
@@ -61,6 +64,11 @@ class WebSocketLink:
             return  # the reading side reports the loss
         self._blocked = False
         self._writable_again()
+
+    def answer(self, message: WSMessage) -> None:
+        """Answers a ping (RFC 6455 §5.5.3), but not to a peer that does not read; nothing to any other message."""
+        if message.type is WSMsgType.PING and self.writable:
+            self.write([frame_header(FIN_PONG, len(message.data)) + message.data])
 
     def listen(self) -> None:
         """Goes on reading while the application shuts down.

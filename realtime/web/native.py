@@ -40,7 +40,7 @@ from .bodies import Unreadable, turn_away
 from .door import Door, preflight
 from .forwarded import address_key
 from .handshake import Gone, Incoming, left_behind, misfit, still_there, upgrade
-from .links import PollLink, StreamLink, WebSocketLink, run_stream
+from .links import CONTROL, PollLink, StreamLink, WebSocketLink, run_stream
 from .openings import Openings
 from .origins import asker, cors_headers
 from .replies import (
@@ -206,13 +206,13 @@ class NativeRoutes(Door):
     async def _refuse(self, request: web.Request, name: str, refusal: Refusal, reply: Reply) -> web.StreamResponse:
         """The answer to a request that is not admitted."""
         request, _ = agree(request)
-        ws = web.WebSocketResponse(compress=False, autoclose=False)
+        ws = web.WebSocketResponse(compress=False, autoclose=False, autoping=False)
         # Only a forbidden origin is refused before the upgrade: the page must learn nothing more.
         if name == "websocket" and refusal.code != 4403 and misfit(request, ws) is None:
             await upgrade(request, ws)
             link = WebSocketLink(request, ws, lambda: None)
             _refuse_websocket(link, refusal)
-            await self._pump(request, Incoming(request, ws), None, None)
+            await self._pump(request, Incoming(request, ws), link, None, None)
             await link.finished()
             return ws
         transport = TRANSPORTS.get(name)
@@ -393,7 +393,9 @@ class NativeRoutes(Door):
     async def _websocket(self, request: web.Request, endpoint: Endpoint) -> web.StreamResponse:
         config = endpoint.config
         request, _ = agree(request)
-        ws = web.WebSocketResponse(compress=False, autoclose=False, max_msg_size=config.max_size + HEAD_SIZE)
+        ws = web.WebSocketResponse(
+            compress=False, autoclose=False, autoping=False, max_msg_size=config.max_size + HEAD_SIZE
+        )
         wrong = misfit(request, ws)
         if wrong is not None:
             if wrong.stripped:
@@ -440,7 +442,7 @@ class NativeRoutes(Door):
             self._server.refused(error.close_code)
             _refuse_websocket(link, Refusal(error.close_code, error.reason))
         try:
-            await self._pump(request, incoming, session, carrier)
+            await self._pump(request, incoming, link, session, carrier)
         finally:
             if machine is not None and carrier is not None:
                 if machine.carrier is carrier:
@@ -466,6 +468,9 @@ class NativeRoutes(Door):
             return head
         while True:
             message = await incoming.receive()
+            if message.type in CONTROL:
+                link.answer(message)
+                continue
             if message.type is not WSMsgType.TEXT and message.type is not WSMsgType.BINARY:
                 return None
             frame = message.data
@@ -479,7 +484,12 @@ class NativeRoutes(Door):
             return head
 
     async def _pump(
-        self, request: web.Request, incoming: Incoming, session: Session | None, carrier: NumberedCarrier | None
+        self,
+        request: web.Request,
+        incoming: Incoming,
+        link: WebSocketLink,
+        session: Session | None,
+        carrier: NumberedCarrier | None,
     ) -> None:
         """Reads until the connection ends. Without a session what comes is only read, for the closing handshake."""
         now = self._server.clock.now
@@ -494,6 +504,10 @@ class NativeRoutes(Door):
                     machine.end(message.data.code, reason, now())
                 break
             try:
+                if message.type in CONTROL:  # no sign of life: whatever stands in between may have sent it
+                    machine.inbox.other(now())
+                    link.answer(message)
+                    continue
                 renewal = feed_server(machine, carrier, message.data, now())
                 if renewal is not None:
                     await self._renew(request, session, carrier, renewal)

@@ -19,11 +19,10 @@ from ..core.frames import payload_size
 from ..core.plain_machine import NO_WINDOW, PlainMachine
 from ..server import Server
 from ..session import Endpoint, Session, SessionRequest
-from ..transports.websocket import FIN_PONG, frame_header
 from .door import Door
 from .forwarded import address_key
 from .handshake import Gone, Incoming, Misfit, misfit, still_there, upgrade
-from .links import WebSocketLink
+from .links import CONTROL, WebSocketLink
 from .subprotocols import agree
 
 __all__ = ["PlainRoutes", "Wire", "machine_of", "wait_for_room"]
@@ -117,7 +116,7 @@ class PlainRoutes(Door):
         return session
 
     async def _feed(self, session: Session, messages: Iterable[str | bytes], kept: int = 0) -> bool:
-        """Gives messages to a session, waiting for room; False when it takes no more.
+        """Gives messages to a session, waiting for room; False when it takes no more. None at all are counted as well.
 
         So long `kept` bytes are kept for them. Raises RemoteProtocolError for one that is too large or too fast, and
         Refusal when too many wait, or too much.
@@ -132,11 +131,14 @@ class PlainRoutes(Door):
         turns.size += kept
         try:
             async with turns.lock:
+                size = -1
                 for message in messages:
                     size = payload_size(message)
                     if not await wait_for_room(session, size):
                         return False
                     machine.receive(message, size, self._server.clock.now())
+                if size < 0:
+                    machine.inbox.other(self._server.clock.now())
         finally:
             turns.waiting -= 1
             turns.size -= kept
@@ -178,8 +180,6 @@ class PlainRoutes(Door):
                 machine.fail(error, now())
                 return
             try:
-                if messages == []:
-                    machine.inbox.other(now())
                 await self._feed(session, messages)
             except RemoteProtocolError as error:
                 machine.fail(error, now())
@@ -221,11 +221,9 @@ class PlainRoutes(Door):
                 if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
                     if not carrier.finished:
                         await take(message.data)
-                elif message.type is WSMsgType.PING or message.type is WSMsgType.PONG:
-                    if machine is not None and not self._heard(machine, carrier):
-                        continue
-                    if message.type is WSMsgType.PING and link.writable:  # not to a peer that does not read
-                        link.write([frame_header(FIN_PONG, len(message.data)) + message.data])
+                elif message.type in CONTROL:
+                    if machine is None or self._heard(machine, carrier):
+                        link.answer(message)
                 else:
                     if machine is None or machine.carrier is not carrier:
                         return

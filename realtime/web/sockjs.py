@@ -156,7 +156,7 @@ class SockJSRoutes(PlainRoutes):
         except RemoteProtocolError as error:
             # The document wants 500 for what it has words for.
             self._server.refused(4400)
-            response = _text(413 if error.close_code in (1009, 4413) else 500, error.reason)
+            response = _text(500 if error.close_code == 1002 else error.http_status, error.reason)
             response.headers.update(headers)
             return response
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import tracemalloc
 from collections.abc import Callable
 
@@ -145,6 +146,32 @@ def test_nothing_else_is_made_of_a_batch(value: bytes) -> None:
     finally:
         tracemalloc.stop()
     assert caught.value.close_code == 4400
+
+
+def calls(run: Callable[[], object]) -> int:
+    """How many functions are called meanwhile."""
+    count = 0
+
+    def profile(frame: object, event: str, argument: object) -> None:
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    before = sys.getprofile()
+    sys.setprofile(profile)
+    try:
+        run()
+    finally:
+        sys.setprofile(before)
+    return count
+
+
+def test_what_a_batch_costs_does_not_go_by_its_frames_unless_much_may_be_in_it() -> None:
+    small = join([quote(f"m{number}") for number in range(1000)])
+    assert calls(lambda: decode_batch(small, 1024)) < 40
+    full = join([quote(f'm{{"number":{number},"list":[1,2,3,4,5,6,7,8]}}') for number in range(1000)])
+    assert calls(lambda: decode_batch(full, 1024)) < 3100  # three for each frame, which is read by itself
+    alone = join([quote("m" + ",[{" * 100_000)])
+    assert calls(lambda: decode_batch(alone, 1024)) < 40
 
 
 @pytest.mark.parametrize("space", [b"", b" \t\r\n"])

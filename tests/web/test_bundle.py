@@ -152,8 +152,9 @@ async def test_conditions(method: str, path: str, headers: dict[str, str], statu
             raise AssertionError
 
     async with serving(prepare=prepare) as place:
-        tag = (await get(place, path))[0].headers["ETag"]
-        response, body = await get(place, path, method, **conditions(tag, headers))
+        page = {"Referer": place.url("/page")}  # an iframe shows whose it is
+        tag = (await get(place, path, **page))[0].headers["ETag"]
+        response, body = await get(place, path, method, **page, **conditions(tag, headers))
         assert response.status == status
         if status == 304:
             assert (body, response.headers["ETag"], "Content-Type" in response.headers) == (b"", tag, False)

@@ -798,27 +798,6 @@ async def test_nobody_in_particular_cannot_be_withdrawn() -> None:
         assert not session.closed
 
 
-@pytest.mark.parametrize("flood", ["p", "q", "zunknown", "n1", "a0,0"])
-async def test_what_is_no_message_is_counted_too(flood: str) -> None:
-    async with serving(clock=VirtualClock(), **RATE) as place:
-        peer, session = await place.parked("websocket")
-        await peer.send(*[flood] * 40)
-        assert await peer.end() == (1008, "x")
-        assert "max_message_rate" in str(session.close_reason)
-
-
-async def test_what_has_come_before_is_counted_from_the_second_window_on() -> None:
-    async with serving(clock=VirtualClock(), **RATE) as place:
-        peer, session = await place.parked("websocket")
-        await peer.send("mone", "n1", *["mone", "n1"] * 8)
-        assert await session.receive() == "one"
-        await peer.send("p")
-        while (await arrives(peer.read())) != "q":
-            pass
-        await peer.send(*["mone", "n1"] * 20)
-        assert await peer.end() == (1008, "x")
-
-
 async def test_withdrawals_are_remembered_for_requests_on_their_way_and_not_without_a_bound(place: Place) -> None:
     before = len(place.rt._withdrawn)
     for number in range(MOST_WITHDRAWN + 1):

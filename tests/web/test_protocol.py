@@ -152,7 +152,8 @@ async def test_transports_need_not_be_named(place: Place) -> None:
     ],
 )
 async def test_without_a_function_to_call(place: Place, method: str, target: str, status: int) -> None:
-    async with place.http.request(method, f"{place.base}/realtime/{target}") as answer:
+    page = {"Referer": f"{place.base}/page"}  # a script shows whose it is
+    async with place.http.request(method, f"{place.base}/realtime/{target}", headers=page) as answer:
         assert answer.status == status
         assert ("Allow" in answer.headers) is (status == 405)
         text = await answer.text()

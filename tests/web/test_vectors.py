@@ -1,4 +1,5 @@
-"""The vectors of batches against a running server: what it reads requests with reads as tests/protocols says."""
+"""Vectors of batches and of whole requests against a running server: what it reads requests with reads as
+tests/protocols says."""
 
 from __future__ import annotations
 
@@ -16,20 +17,28 @@ from .place import Place, serving
 
 pytestmark = pytest.mark.usefixtures("quiet_log")
 
-BATCHES: list[dict[str, Any]] = json.loads((Path(__file__).parents[1] / "vectors/batches.json").read_text("ascii"))
+VECTORS = Path(__file__).parents[1] / "vectors"
+BATCHES: list[dict[str, Any]] = json.loads((VECTORS / "batches.json").read_text("ascii"))
+REFUSALS: list[dict[str, Any]] = json.loads((VECTORS / "refusals.json").read_text("ascii"))
 OPEN = '{"nonce":"aaaaaaaaaaaaaaaaaaaaaa","gen":1,"window":[16,65536]}'
+
+
+def page_of(place: Place) -> dict[str, str]:
+    """What a script tag or a form of a page of the server's own shows."""
+    return {"Referer": f"{place.base}/page"}
 
 
 async def refusal(place: Place, how: str, body: bytes) -> tuple[int, str]:
     """Code and reason of what such a batch is answered; a send, since nothing that is tried here is one's head."""
     url = place.url("/echo/v1/send")
     field = b"callback=take&batch=" + quote_from_bytes(body, safe="").encode()
-    headers = {"Content-Type": "text/plain"}
+    headers = page_of(place)
     if how == "query":
-        request = place.http.get(URL(f"{url}?{field.decode()}", encoded=True))
+        request = place.http.get(URL(f"{url}?{field.decode()}", encoded=True), headers=headers)
     else:
         if how == "form":
-            body, headers = field, {"Content-Type": "application/x-www-form-urlencoded"}
+            body = field
+        headers["Content-Type"] = "application/x-www-form-urlencoded" if how == "form" else "text/plain"
         request = place.http.post(url, data=body, headers=headers)
     async with request as answer:
         text = await answer.text()
@@ -53,6 +62,19 @@ async def test_a_server_reads_batches_as_the_vectors_say(how: str) -> None:
             ), (vector["name"], reason)
 
 
+async def test_a_server_reads_no_packed_body_as_the_vectors_say() -> None:
+    packed = [vector for vector in REFUSALS if "coding" in vector]
+    assert len(packed) == 5
+    async with serving() as place:
+        url = place.url("/echo/v1/send")
+        for vector in packed:
+            assert vector["means"] == {"kind": "unread"}
+            body = base64.b64decode(vector["base64"])
+            async with place.http.post(url, data=body, headers={"Content-Encoding": vector["coding"]}) as answer:
+                assert answer.status == vector["http"], vector["name"]
+                assert not (await answer.text()).startswith("[")
+
+
 FIELDS = [
     ("sse", "frame=oOPEN&frame=oOPEN", "frame comes twice"),
     ("sse", "frame=o%7", "the percent-encoding of frame is broken"),
@@ -72,7 +94,7 @@ async def test_a_query_is_read_as_a_form_is(place: Place, transport: str, query:
             assert words in (said := await ws.receive_str())
             assert said.startswith("x4400,carrier,")
     else:
-        async with place.http.get(url) as answer:
+        async with place.http.get(url, headers=page_of(place)) as answer:
             text = await answer.text()
         assert "x4400,carrier," in text
         assert words in text

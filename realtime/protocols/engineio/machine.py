@@ -204,10 +204,11 @@ class EngineMachine(PlainMachine):
 
     def feed(self, carrier: Carrier, packet: Packet, now: float) -> None:
         """One packet from the client. Raises RemoteProtocolError (1002) for a heartbeat in the wrong direction, and
-        whatever receive() raises."""
+        whatever receive() and inbox.other() raise."""
         if self.outcome is not None:
             return
         if carrier is self.trial:
+            self.inbox.other(now)
             self._feed_trial(packet, now)
             return
         self.contact = now
