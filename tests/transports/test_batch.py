@@ -308,3 +308,5 @@ def test_a_body_that_is_refused(body: bytes, max_frames: int, max_bytes: int, co
 
 def test_where_no_frame_may_be_there_is_none() -> None:
     assert decode_batch(b"[]", 0) == []
+    with pytest.raises(RemoteProtocolError):
+        decode_batch(b"[] []", 0)
