@@ -47,7 +47,7 @@ Handler: TypeAlias = Callable[["Session"], Awaitable[object]]
 
 
 class SessionRequest:
-    """The facts of the request that opened a session. Kept raw, parsed when asked."""
+    """The facts of a request that opens a session or goes on with one. Kept raw, parsed when asked."""
 
     def __init__(
         self,
@@ -66,14 +66,14 @@ class SessionRequest:
         subprotocol: str | None = None,
         http: Any = None,
     ) -> None:
-        self.method = method
-        self.path = path
-        self.query_string = query_string
-        self.http_version = http_version
-        self.scheme = scheme
+        self.method = method  # "GET" and so on
+        self.path = path  # of the URL, decoded, without the query
+        self.query_string = query_string  # decoded, without the question mark
+        self.http_version = http_version  # such as (1, 1)
+        self.scheme = scheme  # "http" or "https" (past trusted_proxies)
         self.host = host  # the host that was asked for, with its port if it was named
         self.remote = remote  # the client's address (past trusted_proxies)
-        self.raw_headers = raw_headers
+        self.raw_headers = raw_headers  # as they came, but for cookies and log-ins that do not count
         self.transport = transport  # the transport of this request
         # What the client gave as `auth`, at last: JSON in UTF-8, as it came. Parsed it may be a hundred times as large.
         self.raw_auth = raw_auth if auth is None else json.dumps(auth).encode()
@@ -342,7 +342,7 @@ class BaseSession(Generic[M]):
                 machine.check_open()
             waiter = receivers.add()
             if machine.state is State.DRAINING:
-                self.quiet()
+                self.may_be_drained()
             try:
                 await receivers.wait(waiter)
             except asyncio.CancelledError:
@@ -538,7 +538,7 @@ class BaseSession(Generic[M]):
                 self._progress.wake()
             self._tell("state")
 
-    def quiet(self) -> None:
+    def may_be_drained(self) -> None:
         """A draining session may have nothing left to do."""
 
     def ended(self) -> None:
@@ -577,7 +577,7 @@ class Session(BaseSession[ServerMachine]):
         self._endpoint = endpoint
         self._choices: tuple[Choice, ...] = ()
         self._authorized: tuple[bytes, float] | None = None  # for which credentials, and when
-        self.request = request
+        self.request = request  # what opened it
 
     @property
     def negotiation(self) -> tuple[Choice, ...]:
@@ -622,7 +622,7 @@ class Session(BaseSession[ServerMachine]):
         """Leaves a room. Leaving one it is not in is harmless. A session that ends leaves all its rooms."""
         self._hub.leave(self, room)
 
-    def quiet(self) -> None:
+    def may_be_drained(self) -> None:
         """Drained: everything is here, and the handler has come back for more. Now the close can go out."""
         if self._machine.drained and self._receivers:
             self._machine.close(1012, "the server restarts", self._now())

@@ -21,7 +21,7 @@ import aiohttp
 from yarl import URL
 
 from ..clock import Clock, SystemClock, Timer
-from ..core.carrier import Carrier
+from ..core.carrier import NumberedCarrier
 from ..core.client_machine import ClientMachine
 from ..core.config import TIMER_GRACE, Config
 from ..core.deadlines import Deadlines
@@ -227,7 +227,7 @@ class ClientSession(BaseSession[ClientMachine]):
         url = self.settings.url
         return url.with_path(f"{url.path.rstrip('/')}/v1/{transport}").with_query(url.query)
 
-    def feed(self, carrier: Carrier, frames: Sequence[Frame]) -> Fate | None:
+    def feed(self, carrier: NumberedCarrier, frames: Sequence[Frame]) -> Fate | None:
         """Feeds frames from the server; returns the carrier's fate if they end it."""
         machine, now = self._machine, self._now()
         name = carrier.codec.name
@@ -257,7 +257,7 @@ class ClientSession(BaseSession[ClientMachine]):
                 if kind == "g":
                     self.return_delay = _delay(str(frame[1:]))
                 feed_client(machine, carrier, frame, now)
-                if carrier.deaf:
+                if carrier.ignores:
                     return Fate(name, "opened another session than this one")
         except RemoteProtocolError as error:
             machine.fail(error, now)
@@ -356,19 +356,19 @@ class ClientSession(BaseSession[ClientMachine]):
             )
 
     async def send(self, message: Message) -> None:
-        """Like BaseSession.send(); raises LocalProtocolError also for a message above the server's max_size."""
+        """As at the server; raises LocalProtocolError also for a message above the server's max_size."""
         self._check_size(message)
         await super().send(message)
 
     def send_nowait(self, message: Message) -> None:
-        """Like BaseSession.send_nowait(); raises LocalProtocolError also for one above the server's max_size."""
+        """As at the server; raises LocalProtocolError also for one above the server's max_size."""
         self._check_size(message)
         super().send_nowait(message)
 
     # -- the end ---------------------------------------------------------------------------------------------------
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
-        """Closes the session cleanly: see BaseSession.close(). Then lets go of every connection and task."""
+        """Closes the session cleanly: as at the server. Then lets go of every connection and task."""
         await super().close(code, reason)
         if self._machine.outcome is None:
             self._machine.end(4412, "the close was not acknowledged in time", self._now())

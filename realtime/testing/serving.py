@@ -58,7 +58,7 @@ class Clients:
     """Opens sessions with applications under test, and closes everything at the end of the `async with`.
 
     async with realtime.testing.Clients() as client:
-        session = await client(app, "/realtime/chat", transports=["polling"])
+        session = await client(app, "/realtime/chat", transports="polling")
     """
 
     def __init__(self) -> None:

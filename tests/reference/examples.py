@@ -224,11 +224,12 @@ clock.advance(61.0)  # a minute goes by at once
 assert clock.now() == 61.0
 """,
     "realtime.testing.FaultProxy": """
-async with realtime.testing.FaultProxy(host, port, latency=0.01, jitter=0.005) as proxy:
+from random import Random
+
+async with realtime.testing.FaultProxy(host, port, latency=0.01, jitter=0.005, random=Random(1)) as proxy:
     async with realtime.connect(f"{proxy.url}/realtime/echo") as session:
         await session.send("hello from far away")
-        await proxy.unplug()
-        await proxy.plug()
+        proxy.cut()  # the session goes on over another connection
         assert await session.receive() == "hello from far away"
 """,
     "realtime.testing.Rule": """

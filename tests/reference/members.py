@@ -8,31 +8,30 @@ import inspect
 import re
 import textwrap
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any, NamedTuple
 
 __all__ = ["INTERNAL", "Member", "members", "signature"]
 
 # What the parts of realtime need of each other, and no application: not promised, so not on the page.
-INTERNAL: dict[str, frozenset[str]] = {
-    "BaseSession": frozenset(
-        "acknowledged changed dirty ended may_be_drained offer readable wait_for_room wake".split()
-    ),
-    "ClientSession": frozenset(
-        "address attached auth check_open clock come_back_at dispose driver feed heed http machine mark_dirty nonce open"
-        " opened opened_by poll_pause renew renewed return_delay sender session_ended settings sleep spawn supervisor"
-        " uplink_news wake_session".split()
-    ),
-    "Config": frozenset("hold lifetime liveness max_answer max_body max_open_body silence window".split()),
-    "EngineIO": frozenset("of route upgrades".split()),
-    "Rule": frozenset("answered fire forget overtaken take".split()),
-    "Server": frozenset(
-        "admit application asks authorized check_rate check_sid claimed clock closing config decided draining endpoints"
-        " hub identify mark_dirty negotiate note_end note_failure observe on_endpoint on_shutdown open reauthorize"
-        " refused route session_ended shutdown start wake_session withdrawals worker".split()
-    ),
-    "Session": frozenset({"may_be_drained"}),
-    "SessionRequest": frozenset("credentials kept raw_auth renewed show_http withdrawals".split()),
-    "SockJS": frozenset("settings".split()),
+_INTERNAL = """
+BaseSession: acknowledged changed dirty ended may_be_drained offer readable wait_for_room wake
+ClientSession: address attached auth check_open clock come_back_at dispose driver feed heed http machine mark_dirty
+    nonce open opened opened_by poll_pause renew renewed return_delay sender session_ended settings sleep spawn
+    supervisor uplink_news wake_session
+Config: hold lifetime liveness max_answer max_body max_open_body silence window
+EngineIO: of route upgrades
+ProxiedRequest: head head_alone
+Rule: answered fire forget overtaken take
+Server: admit application asks authorized check_rate check_sid claimed clock closing config decided draining endpoints
+    hub identify mark_dirty negotiate note_end note_failure observe on_endpoint on_shutdown open reauthorize refused
+    route session_ended shutdown start wake_session withdrawals worker
+Session: may_be_drained
+SessionRequest: credentials kept raw_auth renewed show_http withdrawals
+SockJS: settings
+"""
+INTERNAL = {
+    name: frozenset(listed.split()) for name, listed in re.findall(r"^(\w+): ((?:.|\n +)+)", _INTERNAL, re.MULTILINE)
 }
 # What a type is called that only the sources name.
 SPELT = {
@@ -41,6 +40,7 @@ SPELT = {
     "UnderTest": "web.Application | Server | TestServer",
     "OnFull": 'Literal["wait", "drop_oldest", "close"]',
     "OnRate": 'Literal["slow", "close"]',
+    "EventKind": 'Literal["opened", "request", "answered", "fault", "copy", "bad", "closed"]',
     "Match": "Callable[[ProxiedRequest], bool]",
     "Direction": 'Literal["to_client", "to_server", "both"]',
     "EndOrHang": 'Literal["fin", "rst", "hang"]',
@@ -62,7 +62,7 @@ def members(cls: type) -> list[Member]:
     """All that a class offers, in the order of its sources, the class's own first."""
     found: dict[str, Member] = {}
     for owner in cls.__mro__:
-        if owner.__module__.startswith("realtime") or owner.__module__ == "pytest_realtime":
+        if owner.__module__.startswith("realtime"):
             for member in _own(owner):
                 if not any(member.name in INTERNAL.get(each.__name__, ()) for each in cls.__mro__):
                     found.setdefault(member.name, member)
@@ -75,7 +75,7 @@ def signature(callable_: Any) -> str:
         found = inspect.signature(callable_)
     except ValueError:  # an exception without a constructor of its own
         return "(message: str)"
-    parameters = [each for each in found.parameters.values() if each.name != "self"]
+    parameters = [each for each in found.parameters.values() if each.name not in ("self", "unknown")]
     result = inspect.Signature.empty if inspect.isclass(callable_) else found.return_annotation
     return _spelt(str(found.replace(parameters=parameters, return_annotation=result)).replace("'", '"'), quoted=True)
 
@@ -113,12 +113,11 @@ def _is_public(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
 
 def _function(node: ast.FunctionDef | ast.AsyncFunctionDef, cls: type) -> Member:
     doc = inspect.cleandoc(ast.get_docstring(node) or "")
-    result = "" if node.returns is None else f" -> {_spelt(ast.unparse(node.returns))}"
-    if any(ast.unparse(each).rpartition(".")[2] in ("property", "cached_property") for each in node.decorator_list):
-        return Member(node.name, f"{node.name}:{result.removeprefix(' ->')}", doc, cls)
-    node.args.args = [each for each in node.args.args if each.arg not in ("self", "cls")]
+    if isinstance(vars(cls)[node.name], property | cached_property):
+        result = "Any" if node.returns is None else _spelt(ast.unparse(node.returns))
+        return Member(node.name, f"{node.name}: {result}", doc, cls)
     kind = "async " if isinstance(node, ast.AsyncFunctionDef) else ""
-    return Member(node.name, f"{kind}{node.name}({_spelt(ast.unparse(node.args))}){result}", doc, cls)
+    return Member(node.name, f"{kind}{node.name}{signature(vars(cls)[node.name])}", doc, cls)
 
 
 def _assigned(init: ast.FunctionDef, cls: type, lines: list[str]) -> Iterator[Member]:
@@ -159,8 +158,14 @@ def _doc_behind(body: list[ast.stmt], place: int) -> str:
 
 
 def _comment(lines: list[str], node: ast.stmt) -> str:
-    """The comment behind a statement, or above it."""
-    assert node.end_lineno is not None and node.end_col_offset is not None
+    """The comment behind a statement, or above it, as a sentence."""
+    said = _said(lines, node)
+    return said and said[0].upper() + said[1:] + "."
+
+
+def _said(lines: list[str], node: ast.stmt) -> str:
+    assert node.end_lineno is not None
+    assert node.end_col_offset is not None
     behind = lines[node.end_lineno - 1].encode()[node.end_col_offset :].decode().strip()
     if behind.startswith("# ") and "noqa" not in behind:
         return behind[2:]

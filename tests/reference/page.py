@@ -17,7 +17,7 @@ PATH = Path(__file__).parents[2] / "docs" / "python.md"
 WIDTH = 110
 TITLES = {
     "realtime": "What applications use, on both ends.",
-    "realtime.testing": "Help for tests. The pytest fixture `realtime_client` is a `Clients` that is closed after the test.",
+    "realtime.testing": "Help for tests. The pytest fixture `realtime_client` is a `Clients`, closed after the test.",
     "realtime.metrics": "Metrics for Prometheus ([metrics](metrics.md)): `pip install 'aiohttp-realtime[metrics]'`.",
 }
 # Settings have tables of their own.
@@ -31,11 +31,11 @@ INTRODUCTION = """\
 
 Every public name of `realtime`, `realtime.testing` and `realtime.metrics`. Made from the docstrings, by
 `make reference`: a test fails when this page is older than they are. What is not on this page, or begins with an
-underscore, is no part of the interface and may change at any time. Times are in seconds and sizes in bytes, where nothing else
-is said. A wrong setting is told by an error that names it ([configuration](configuration.md)).
+underscore, is no part of the interface and may change at any time. Times are in seconds and sizes in bytes, where
+nothing else is said. A wrong setting is told by an error that names it ([configuration](configuration.md)).
 
-The examples are run by the tests. Each goes on from here, in `python -m asyncio` for instance, where `await` can be written
-anywhere:
+The examples are run by the tests. Each goes on from here, in `python -m asyncio` for instance, where `await` can be
+written anywhere:
 
 ```python
 {prelude}
@@ -78,6 +78,9 @@ def _entry(name: str, thing: Any, shown: dict[type, str]) -> str:
         kind = "class " if inspect.isclass(thing) and short != "connect" else ""
         parts.append(f"```python\n{kind}{_wrapped(name + signature(thing))}\n```\n")
     parts.append(_prose(inspect.getdoc(thing) or "") + "\n")
+    made = vars(thing).get("__init__") if inspect.isclass(thing) else None
+    if made is not None and made.__doc__:
+        parts.append(_prose(inspect.getdoc(made) or "") + "\n")
     if short in TABLES:
         parts.append(f"[What each is, and what happens at the limit]({TABLES[short]}).\n")
     elif inspect.isclass(thing):
@@ -111,7 +114,8 @@ def _behind(doc: str) -> str:
 
 
 def _prose(doc: str) -> str:
-    """A docstring as Markdown: what stands further in is code."""
+    """A docstring as Markdown: what stands further in is code, and a page beside this one a link."""
+    doc = re.sub(r"\bdocs/([a-z-]+)\.md", r"[\1](\1.md)", doc)
     paragraphs = []
     for paragraph in doc.split("\n\n"):
         if paragraph.startswith("    "):
