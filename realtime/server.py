@@ -133,14 +133,14 @@ class Server:
         self.clock: Clock = clock or SystemClock()
         self.endpoints: dict[str, Endpoint] = {}
         self.closing = False  # shutting down: nothing new is taken
-        self.draining = False  # no new sessions
-        self.worker = secrets.token_urlsafe(3)  # part of every sid: who owns it
+        self._draining = False  # no new sessions
+        self._worker = secrets.token_urlsafe(3)  # part of every sid: who owns it
         self.hub = Hub()
         self.on_shutdown: list[Callable[[], None]] = []  # web/ ends what no session holds
         self.on_endpoint: list[Callable[[Endpoint], None]] = []  # web/ gives an endpoint routes of its own
         self._memory = Memory(*MEMORY)
         self._authorize: Authorize | None = None
-        self.withdrawals = 0  # how many there were: a request knows how many it has seen
+        self._withdrawals = 0  # how many there were: a request knows how many it has seen
         self._withdrawn: dict[str, tuple[int, str]] = {}  # the latest of an identity, and its reason
         self._all_withdrawn = 0  # of those before this one, not all are remembered
         self._observers: tuple[Observer, ...] = ()
@@ -152,7 +152,7 @@ class Server:
         self._timer: Timer | None = None
         self._timer_at = float("inf")
         self._loop: asyncio.AbstractEventLoop | None = None  # in which it was started
-        self.application: ReferenceType[object] | None = None  # that it is set up in, until that shuts down
+        self._application: ReferenceType[object] | None = None  # that it is set up in, until that shuts down
 
     # -- what applications use -------------------------------------------------------------------------------------
 
@@ -250,9 +250,9 @@ class Server:
         reason = reason or "the identity was withdrawn"
         for session in sessions:
             session._machine.end(code, reason, now)
-        self.withdrawals += 1
+        self._withdrawals += 1
         self._withdrawn.pop(identity, None)
-        self._withdrawn[identity] = self.withdrawals, reason
+        self._withdrawn[identity] = self._withdrawals, reason
         if len(self._withdrawn) > MOST_WITHDRAWN:
             self._all_withdrawn, _ = self._withdrawn.pop(next(iter(self._withdrawn)))
         return len(sessions)
@@ -263,9 +263,9 @@ class Server:
         if identity is None:
             return
         when, reason = self._withdrawn.get(identity, (0, ""))
-        if when > request.withdrawals:
+        if when > request._withdrawals:
             raise Refusal(4401, reason)
-        if self._all_withdrawn > request.withdrawals:
+        if self._all_withdrawn > request._withdrawals:
             raise Refusal(4503, "too many identities were withdrawn meanwhile; come back later")
 
     def room(self, name: str) -> Room:
@@ -290,7 +290,7 @@ class Server:
         was received and taken by the handler, and the handler waits for more, its session closes with 1012. After
         `timeout` seconds what is left is closed regardless.
         """
-        self.draining = True
+        self._draining = True
         for session in self.sessions:
             session._machine.drain(delay)
             session.may_be_drained()
@@ -352,14 +352,14 @@ class Server:
         # Who shows neither is known by the auth data of the open, and asked about each time.
         return (
             credentials != b""
-            and credentials == request.credentials
+            and credentials == request._credentials
             and self.clock.now() < when + self.config.authorize_ttl
         )
 
     def authorized(self, session: Session, request: SessionRequest) -> None:
         """The application has said that this request is by the session's client."""
         if self._authorize is not None:
-            session._authorized = request.credentials, self.clock.now()
+            session._authorized = request._credentials, self.clock.now()
 
     async def reauthorize(self, session: Session, request: SessionRequest) -> None:
         """The session's client, admitted already, has brought the fresh auth data in `request`.
@@ -376,13 +376,13 @@ class Server:
             session._machine.end(refusal.code, refusal.reason, self.clock.now())
             return
         self.authorized(session, request)
-        session.request.raw_auth = request.raw_auth
+        session.request._raw_auth = request._raw_auth
 
     async def identify(self, request: SessionRequest) -> str | None:
         """Asks the application who the client is. Raises Refusal: 4401, 4403 when it refuses, 4503 when it fails."""
         if self._authorize is None:
             return None
-        hide = request.show_http()
+        hide = request._show_http()
         try:
             identity = await self._authorize(request)
             if identity is not None and not isinstance(identity, str):
@@ -466,14 +466,14 @@ class Server:
         machine = self._registry.opened(nonce, binding, now)
         if machine is not None:
             return self._sessions[machine.sid]
-        if self.closing or self.draining:
+        if self.closing or self._draining:
             raise Refusal(4503, "the server is shutting down; come back later")
         self._check_withdrawn(identity, request)
         self._registry.check_room(identity, address)
-        if request.kept > MAX_HEADERS:
+        if request._kept > MAX_HEADERS:
             raise Refusal(4400, f"the headers are above {MAX_HEADERS} bytes, too much to be kept with the session")
         session = Session(self, endpoint, self.hub, request)
-        sid = f"{self.worker}.{secrets.token_urlsafe(18)}"
+        sid = f"{self._worker}.{secrets.token_urlsafe(18)}"
         session._machine = machine = kind(
             endpoint.config,
             window,
@@ -494,7 +494,7 @@ class Server:
         for observer in self._observers:
             observer.opened(machine, request.transport)
         loop = asyncio.get_running_loop()
-        hide = request.show_http()
+        hide = request._show_http()
         self._tasks[session] = loop.create_task(
             self._handle(endpoint, session), name=f"realtime handler {endpoint.path}"
         )
@@ -632,7 +632,7 @@ class Server:
         if self._loop is not None and self._loop is not loop and self._loop.is_closed():
             self._forget()
         self._loop = loop
-        self.closing = self.draining = False
+        self.closing = self._draining = False
 
     def _forget(self) -> None:
         if self._sessions:

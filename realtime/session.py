@@ -76,9 +76,9 @@ class SessionRequest:
         self.raw_headers = raw_headers  # as they came, but for cookies and log-ins that do not count
         self.transport = transport  # the transport of this request
         # What the client gave as `auth`, at last: JSON in UTF-8, as it came. Parsed it may be a hundred times as large.
-        self.raw_auth = raw_auth if auth is None else json.dumps(auth).encode()
+        self._raw_auth = raw_auth if auth is None else json.dumps(auth).encode()
         self.subprotocol = subprotocol  # of a bare WebSocket, what endpoint(subprotocols=…) and its client agreed on
-        self.withdrawals = 0  # how many of the server's there were when it came: see Server.close_identity()
+        self._withdrawals = 0  # how many of the server's there were when it came: see Server.close_identity()
         self._http = None if http is None else weakref.ref(http)
         self._shown = 0  # how many may look at `http` now
 
@@ -105,7 +105,7 @@ class SessionRequest:
             raise Unauthorized("cookies and browsers' log-ins count only beside an Origin that may connect")
         return http
 
-    def show_http(self) -> Callable[[], None]:
+    def _show_http(self) -> Callable[[], None]:
         """Keeps the request of the web framework, and lets `http` be asked for, until what this returns is called."""
         kept = [None if self._http is None else self._http()]
         self._shown += 1
@@ -126,17 +126,17 @@ class SessionRequest:
         )
 
     @property
-    def kept(self) -> int:
+    def _kept(self) -> int:
         """About how many bytes the headers take for as long as they are kept."""
         return sum(len(name) + len(value) + HEADER for name, value in self.raw_headers)
 
     @property
     def auth(self) -> Any:
         """What the client gave as `auth`, at last: any JSON. Parsed anew each time it is asked for, and not kept."""
-        return None if self.raw_auth is None else json.loads(self.raw_auth.decode("utf-8", "surrogatepass"))
+        return None if self._raw_auth is None else json.loads(self._raw_auth.decode("utf-8", "surrogatepass"))
 
     @property
-    def credentials(self) -> bytes:
+    def _credentials(self) -> bytes:
         """The bytes of Cookie and Authorization: two requests with the same are taken for the same client's."""
         return b"\0".join(
             b"%b=%b" % (name.lower(), value)
@@ -144,10 +144,10 @@ class SessionRequest:
             if name.lower() in (b"cookie", b"authorization")
         )
 
-    def renewed(self, raw_auth: bytes) -> SessionRequest:
+    def _renewed(self, raw_auth: bytes) -> SessionRequest:
         """The same request with other auth data."""
         request = copy.copy(self)
-        request.raw_auth = raw_auth
+        request._raw_auth = raw_auth
         request._shown = 0
         return request
 

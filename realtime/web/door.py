@@ -81,7 +81,7 @@ class Door:
             raw_auth=raw_auth,
             http=request,
         )
-        facts.withdrawals = self._server.withdrawals
+        facts._withdrawals = self._server._withdrawals
         return facts
 
     async def _whole_body(self, request: web.Request, config: Config, limit: int, judge: Judge | None = None) -> bytes:

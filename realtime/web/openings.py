@@ -68,7 +68,7 @@ def _alike(one: SessionRequest, other: SessionRequest) -> bool:
     try:
         return (
             one.remote == other.remote
-            and one.credentials == other.credentials
+            and one._credentials == other._credentials
             and one.auth == other.auth
             and _query(one) == _query(other)
         )

@@ -23,11 +23,10 @@ Config: hold lifetime liveness max_answer max_body max_open_body silence window
 EngineIO: of route upgrades
 ProxiedRequest: head head_alone
 Rule: answered fire forget overtaken take
-Server: admit application asks authorized check_rate check_sid claimed clock closing config decided draining endpoints
+Server: admit asks authorized check_rate check_sid claimed clock closing config decided endpoints
     hub identify mark_dirty negotiate note_end note_failure observe on_endpoint on_shutdown open reauthorize refused
-    route session_ended shutdown start wake_session withdrawals worker
+    route session_ended shutdown start wake_session
 Session: may_be_drained
-SessionRequest: credentials kept raw_auth renewed show_http withdrawals
 SockJS: settings
 """
 INTERNAL = {

@@ -232,11 +232,11 @@ def test_hiding_twice_is_harmless() -> None:
 
     http = Http()
     request = realtime.SessionRequest(http=http)
-    hide, other = request.show_http(), request.show_http()
+    hide, other = request._show_http(), request._show_http()
     hide()
     hide()
     assert request.http is http
-    assert request.renewed(b"1").show_http() is not None
+    assert request._renewed(b"1")._show_http() is not None
     other()
     with pytest.raises(realtime.LocalProtocolError, match="not kept"):
         request.http  # noqa: B018 # asking raises
