@@ -463,7 +463,7 @@ async def probe_poll(session: ClientSession, name: str) -> Fate | None:
     carrier = NumberedCarrier(POLLS[name], PollLink(), session.clock.now())
     if machine.gen <= 1:
         return None  # there was no carrier before this one
-    late = Attach(machine.sid, 1, *machine.inbox.ack(), machine.outbox.acked + 1)
+    late = Attach(machine.sid, 1, *machine.inbox.ack(), machine.outbox.acked + 1, machine.key)
     try:
         frames = await _request(session, name, [POST.text(attach_frame(late))], patience)
     except (*FAILURES, RemoteProtocolError) as error:
