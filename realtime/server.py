@@ -32,15 +32,16 @@ from .core.registry import Registry
 from .core.server_machine import ServerMachine
 from .core.settings import (
     EndpointSettings,
-    Rule,
     ServerSettings,
     check,
     flag,
+    instance,
     names,
     number,
     unknown,
     unknown_transport,
 )
+from .core.settings import clock as clock_rule
 from .hub import Hub, Room
 from .protocols.engineio.options import EngineIO
 from .protocols.raw import check_subprotocols
@@ -78,21 +79,11 @@ SERVER_RULES = {
     "allowed_origins": names(_ORIGINS, some=False),
     "trusted_proxies": names(_PROXIES, some=False),
     "shutdown_timeout": number(0),
-    "clock": Rule(
-        "what has now() and call_at(), such as realtime.testing.VirtualClock(), or None",
-        lambda value: value is None or (hasattr(value, "now") and hasattr(value, "call_at")),
-        lambda value: True,
-    ),
+    "clock": clock_rule(),
 }
 ENDPOINT_RULES = {
-    "sockjs": Rule(
-        "True, False or realtime.SockJS(...)", lambda value: isinstance(value, bool | SockJS), lambda _: True
-    ),
-    "engineio": Rule(
-        'a path such as "/engine.io", realtime.EngineIO(...), or None',
-        lambda value: value is None or isinstance(value, str | EngineIO),
-        lambda _: True,
-    ),
+    "sockjs": instance("True, False or realtime.SockJS(...)", bool, SockJS),
+    "engineio": instance('a path such as "/engine.io", or realtime.EngineIO(...)', str, EngineIO).or_none("none"),
     "raw": flag(),
 }
 

@@ -31,7 +31,7 @@ def test_every_public_name_is_on_the_page(name: str) -> None:
 
 
 def test_the_page_is_what_the_docstrings_say() -> None:
-    assert page() == PAGE, "docs/python.md is older than the docstrings: make reference"
+    assert page().splitlines() == PAGE.splitlines(), "docs/python.md is older than the docstrings: make reference"
 
 
 @pytest.mark.parametrize("name", CLASSES)

@@ -9,7 +9,8 @@ import aiohttp
 
 from ..clock import Clock
 from ..core.errors import LocalProtocolError
-from ..core.settings import Rule, check, flag, names, number, pair, unknown, unknown_transport
+from ..core.settings import Rule, check, flag, instance, names, number, pair, unknown, unknown_transport
+from ..core.settings import clock as clock_rule
 
 __all__ = ["ConnectSettings", "Nothing", "check_settings", "check_transports", "check_unknown"]
 
@@ -55,11 +56,7 @@ RULES = {
         ),
         lambda _: True,
     ),
-    "http": Rule(
-        "an aiohttp.ClientSession, or None",
-        lambda value: value is None or isinstance(value, aiohttp.ClientSession),
-        lambda _: True,
-    ),
+    "http": instance("an aiohttp.ClientSession", aiohttp.ClientSession).or_none("one of its own"),
     "upgrade": flag(),
     "race_delay": number(0),
     "open_timeout": number(0, above=True),
@@ -67,11 +64,7 @@ RULES = {
     "post_timeout": number(0, above=True),
     "backoff": pair(0),
     "upgrade_interval": pair(0),
-    "clock": Rule(
-        "what has now() and call_at(), such as realtime.testing.VirtualClock(), or None",
-        lambda value: value is None or (hasattr(value, "now") and hasattr(value, "call_at")),
-        lambda _: True,
-    ),
+    "clock": clock_rule(),
 }
 
 

@@ -21,7 +21,9 @@ __all__ = [
     "Rule",
     "ServerSettings",
     "check",
+    "clock",
     "flag",
+    "instance",
     "names",
     "number",
     "one_of",
@@ -139,9 +141,21 @@ def text(what: str, pattern: re.Pattern[str] | None = None) -> Rule:
     )
 
 
+def instance(what: str, *kinds: type) -> Rule:
+    """What is one of some types."""
+    return Rule(what, lambda value: isinstance(value, kinds), lambda value: True)
+
+
 def flag() -> Rule:
     """Yes or no."""
-    return Rule("True or False", lambda value: isinstance(value, bool), lambda value: True)
+    return instance("True or False", bool)
+
+
+def clock() -> Rule:
+    """What tells the time, or None for the system's clock."""
+    takes = "what has now() and call_at(), such as realtime.testing.VirtualClock()"
+    rule = Rule(takes, lambda value: hasattr(value, "now") and hasattr(value, "call_at"), lambda value: True)
+    return rule.or_none("the system's")
 
 
 def names(what: str, *, some: bool = True) -> Rule:

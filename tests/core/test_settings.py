@@ -12,7 +12,9 @@ from realtime.core.errors import LocalProtocolError
 from realtime.core.settings import (
     Rule,
     check,
+    clock,
     flag,
+    instance,
     names,
     number,
     one_of,
@@ -23,6 +25,13 @@ from realtime.core.settings import (
     unknown_transport,
     whole,
 )
+
+
+class Ticking:
+    """What could tell the time."""
+
+    now = call_at = None
+
 
 INF, NAN = float("inf"), float("nan")
 
@@ -40,6 +49,8 @@ RULES: list[tuple[Rule, list[Any], list[Any], list[Any]]] = [
         [(1,), 1, "12", (1, "2"), {1, 2}],
     ),
     (one_of("wait", "close"), ["wait"], ["Wait", ""], [None, 1]),
+    (instance("a path or bytes", str, bytes).or_none("none"), ["/a", b"a", None], [], [1]),
+    (clock(), [Ticking(), None], [], ["now", 12.0]),
     (flag(), [True, False], [], [0, 1, None, "yes"]),
     (names("names"), [("a",), ["a", "b"]], [(), ("a", "a"), ("",)], ["a", None, ("a", 1), {"a"}, b"a"]),
     (names("names", some=False), [(), ("a",)], [["a", "a"]], [None]),

@@ -120,7 +120,7 @@ def _prose(doc: str) -> str:
     for paragraph in doc.split("\n\n"):
         if paragraph.startswith("    "):
             code = inspect.cleandoc("\n" + paragraph)
-            paragraphs.append(f"```python\n{code}\n```")
+            paragraphs.append(f"```text\n{code}\n```")
         else:
             paragraphs.append(paragraph)
     return "\n\n".join(paragraphs)
