@@ -19,7 +19,7 @@ OWN = ("open", "frame", "batch", "callback")
 PASSING = frozenset(
     b"accept accept-encoding accept-language cache-control connection content-length content-type expect keep-alive"
     b" last-event-id origin pragma priority referer sec-gpc sec-websocket-extensions sec-websocket-key"
-    b" sec-websocket-version te transfer-encoding upgrade upgrade-insecure-requests"
+    b" sec-websocket-version te transfer-encoding upgrade upgrade-insecure-requests via"
     b" cf-ray traceparent tracestate x-amzn-trace-id x-cloud-trace-context x-correlation-id x-request-id"
     b" x-request-start".split()
 )
