@@ -20,7 +20,7 @@ from realtime.client.links import PollLink
 from realtime.client.session import ClientSession
 from realtime.client.supervisor import Fate
 from realtime.core.carrier import NumberedCarrier
-from realtime.core.client_machine import Attach
+from realtime.core.client_machine import NO_KEY, Attach
 from realtime.core.config import Config
 from realtime.core.errors import Refusal
 from realtime.testing import (
@@ -395,7 +395,7 @@ async def test_the_refusal_of_a_late_open_is_its_carriers_affair() -> None:
     async with place() as (_, _, url), realtime.connect(url, transports=["websocket"], upgrade=False) as session:
         await session.send("in use")
         assert await arrives(session.receive()) == "in use"
-        hello = POST.text(_hello(session, Attach("", 1, 0, 0, 1)))
+        hello = POST.text(_hello(session, Attach("", 1, 0, 0, 1, NO_KEY)))
         carrier = NumberedCarrier(POST, PollLink(), session.clock.now())
         fate = session.feed(carrier, await drivers._request(session, "long_polling", [hello], 30.0))
         assert fate is not None
