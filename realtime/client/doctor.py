@@ -21,6 +21,7 @@ from ..core.errors import LocalProtocolError
 from ..transports import TRANSPORTS
 from .drivers import BROWSERS_ONLY
 from .findings import Finding
+from .handshake import no_redirects
 from .probes import PROBES
 from .probing import Place, Probe, reach
 from .remedies import remedies
@@ -91,7 +92,7 @@ async def examine(
         headers=dict(headers or {}),
         auth=auth,
         proxy=URL(proxy) if proxy is not None else None,
-        http=http or (lambda: aiohttp.ClientSession(trust_env=True)),
+        http=http or (lambda: aiohttp.ClientSession(trust_env=True, trace_configs=[no_redirects()])),
         step=min(LONGEST_STEP, timeout / 4),
         patience=patience,
         goodbye=reserve / 2,

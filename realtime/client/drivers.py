@@ -22,6 +22,7 @@ from ..core.frames import Outgoing
 from ..core.proof import ATTACH, Key
 from ..protocols.native import NativeCodec, attach_frame, open_frame, parse_refusal, uplink_frames
 from ..transports import TRANSPORTS, Decoder, Frame, WebSocketMessages
+from .handshake import connect_websocket, messages
 from .links import PollLink, StreamLink, WebSocketLink
 from .session import ClientSession
 from .supervisor import Fate
@@ -113,7 +114,8 @@ def _decoder(session: ClientSession, codec: NativeCodec) -> Decoder:
 
 async def _connect(session: ClientSession, query: dict[str, str]) -> aiohttp.ClientWebSocketResponse:
     url = session.address("websocket")
-    return await session.http.ws_connect(
+    return await connect_websocket(
+        session.http,
         url.update_query(query) if query else url,
         headers=session.settings.headers,
         max_msg_size=session.machine.config.max_answer,
@@ -161,7 +163,7 @@ async def _carry(
         try:
             async with asyncio.timeout(patience) as timeout:
                 link.aborted = lambda: _stop(timeout)
-                async for message in ws:
+                async for message in messages(ws):
                     if message.type is WSMsgType.ERROR:
                         if began is not None and ws.close_code == 1009:
                             return _failed(session, name, _too_much(session), began, patience)

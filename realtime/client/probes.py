@@ -21,6 +21,7 @@ from ..core.errors import RemoteProtocolError
 from ..transports import TRANSPORTS, Frame
 from ..transports.batch import join, quote
 from .findings import Blocked
+from .handshake import connect_websocket
 from .probing import FAILURES, MOST, PINGS, Probe, blocked_by, judge
 
 __all__ = ["PROBES"]
@@ -43,7 +44,8 @@ async def probe_websocket(probe: Probe) -> None:
     started = loop.time()
     try:
         async with asyncio.timeout(place.step):
-            ws = await probe.http.ws_connect(
+            ws = await connect_websocket(
+                probe.http,
                 url if place.auth is not None else url.update_query(open=hello[1:]),
                 timeout=aiohttp.ClientWSTimeout(ws_close=1.0),
                 max_msg_size=MOST,

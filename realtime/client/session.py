@@ -30,6 +30,7 @@ from ..core.frames import Outgoing
 from ..protocols.native import Opened, feed_client, parse_refusal, renewal_frame
 from ..session import BaseSession, Message
 from ..transports import Frame
+from .handshake import no_redirects
 from .supervisor import Fate, Supervisor
 from .uplink import Sender
 
@@ -92,7 +93,7 @@ class ClientSession(BaseSession[ClientMachine]):
     async def open(self) -> None:
         """Opens the session. Raises NegotiationError when no transport gets through, or none is allowed in."""
         if self._http is None:
-            self._http = aiohttp.ClientSession()
+            self._http = aiohttp.ClientSession(trace_configs=[no_redirects()])
         try:
             async with asyncio.timeout(self.settings.open_timeout):
                 self.auth = await self._ask_for_auth()

@@ -23,7 +23,7 @@ Config: hold lifetime liveness max_answer max_body max_open_body silence window
 EngineIO: of route upgrades
 ProxiedRequest: head head_alone
 Rule: answered fire forget overtaken take
-Server: admit asks authorized check_rate check_sid claimed clock closing config decided endpoints
+Server: admit asks authorized check_rate check_sid check_withdrawn claimed clock closing config decided endpoints
     hub identify mark_dirty negotiate note_end note_failure observe on_endpoint on_shutdown open reauthorize refused
     route session_ended shutdown start wake_session
 Session: may_be_drained
