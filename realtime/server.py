@@ -25,6 +25,7 @@ from .core.health import Failure, Memory
 from .core.lifecycle import State
 from .core.machine import check_close_code
 from .core.negotiation import Choice, Evidence, negotiate, network_of
+from .core.numbered_machine import NumberedMachine
 from .core.observer import Observer, Result
 from .core.proof import Key, Proof
 from .core.registry import Registry
@@ -107,7 +108,7 @@ class Server:
         self.withdrawals = 0  # how many there were: a request knows how many it has seen
         self._withdrawn: dict[str, tuple[int, str]] = {}  # the latest of an identity, and its reason
         self._all_withdrawn = 0  # of those before this one, not all are remembered
-        self._observer: Observer | None = None
+        self._observers: tuple[Observer, ...] = ()
         self._registry = Registry(self.config)
         self._sessions: dict[str, Session] = {}
         self._tasks: dict[Session, asyncio.Task[None]] = {}
@@ -250,7 +251,7 @@ class Server:
         self.draining = True
         for session in self.sessions:
             session._machine.drain(delay)
-            session.quiet()
+            session.may_be_drained()
         await self._wait_for_sessions(timeout)
         for session in self.sessions:
             session._machine.close(1012, "the server restarts", self.clock.now())
@@ -259,21 +260,27 @@ class Server:
 
     # -- what metrics use ------------------------------------------------------------------------------------------
 
-    def observe(self, observer: Observer) -> None:
-        """Tells `observer` from now on what happens, also to the sessions there are.
-
-        Raises LocalProtocolError when there is an observer already.
+    def observe(self, observer: Observer) -> Callable[[], None]:
+        """Tells `observer` (core.observer) from now on what happens, also to the sessions there are; returns how to
+        stop that. A server may have several: each is told everything, in the order in which they came.
         """
-        if self._observer is not None:
-            raise LocalProtocolError("this server is observed already: one realtime.metrics.Metrics() for each server")
-        self._observer = observer
+
+        def stop() -> None:
+            self._set_observers(tuple(other for other in self._observers if other is not observer))
+
+        stop()  # whoever is there already is told once
+        self._set_observers((*self._observers, observer))
+        return stop
+
+    def _set_observers(self, observers: tuple[Observer, ...]) -> None:
+        self._observers = observers
         for session in self.sessions:
-            session._machine.observer = observer
+            session._machine.observers = observers
 
     def refused(self, code: int) -> None:
         """A request or a WebSocket is answered with a refusal (docs/protocol.md §9)."""
-        if self._observer is not None:
-            self._observer.refused(code)
+        for observer in self._observers:
+            observer.refused(code)
 
     # -- what web/ uses: sessions ----------------------------------------------------------------------------------
 
@@ -402,7 +409,7 @@ class Server:
         identity: str | None,
         request: SessionRequest,
         address: str = "",
-        kind: Callable[..., ServerMachine] = ServerMachine,
+        kind: Callable[..., ServerMachine] = NumberedMachine,
     ) -> Session:
         """The session that this nonce opens, new or as before. Raises Refusal.
 
@@ -433,14 +440,14 @@ class Server:
             identity=identity,
             address=address,
         )
-        if kind is ServerMachine:  # the native protocol's: no other can show a key
+        if isinstance(machine, NumberedMachine):  # the native protocol's: no other can show a key
             machine.key = Key(secrets.token_urlsafe(24))
         self._registry.add(machine)
         self._sessions[sid] = session
         machine.wake_by(now + endpoint.config.open_timeout)  # also if no carrier ever attaches
-        if self._observer is not None:
-            machine.observer = self._observer
-            self._observer.opened(machine, request.transport)
+        machine.observers = self._observers
+        for observer in self._observers:
+            observer.opened(machine, request.transport)
         self._tasks[session] = asyncio.get_running_loop().create_task(
             self._handle(endpoint, session), name=f"realtime handler {endpoint.path}"
         )
@@ -488,8 +495,8 @@ class Server:
             self._handler_failed(session, error)
         finally:
             machine.close(1000, "", self.clock.now())
-            if self._observer is not None:
-                self._observer.handled(self.clock.now() - started, result)
+            for observer in self._observers:
+                observer.handled(machine, self.clock.now() - started, result)
             self.hub.leave_all(session)
             self._tasks.pop(session, None)
 
@@ -507,8 +514,8 @@ class Server:
 
     def _flush(self) -> None:
         dirty, self._dirty = self._dirty, []
-        observer = self._observer
-        started = 0.0 if observer is None else time.perf_counter()
+        observers = self._observers
+        started = time.perf_counter() if observers else 0.0
         now = self.clock.now()
         for session in dirty:
             if session._woken:
@@ -522,7 +529,7 @@ class Server:
             except Exception:  # the others' turn must come
                 log.exception("session %s could not be flushed", session.label)
                 session._machine.end(1011, "the server failed", now)
-        if observer is not None:
+        for observer in observers:
             observer.flushed(time.perf_counter() - started)
 
     def wake_session(self, session: Session, when: float) -> None:
@@ -555,8 +562,8 @@ class Server:
         session_log.debug("= session %s ended with %d %s", machine.label, machine.outcome.code, machine.outcome.reason)
         self._registry.bury(machine, now)
         self._sessions.pop(machine.sid, None)
-        if self._observer is not None:
-            self._observer.ended(machine)
+        for observer in self._observers:
+            observer.ended(machine)
         self._deadlines.forget(machine)
         self.hub.leave_all(session)
         task = self._tasks.get(session)

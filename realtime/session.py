@@ -302,7 +302,7 @@ class BaseSession(Generic[M]):
                 machine.check_open()
             waiter = receivers.add()
             if machine.state is State.DRAINING:
-                self.quiet()
+                self.may_be_drained()
             try:
                 await receivers.wait(waiter)
             except asyncio.CancelledError:
@@ -498,7 +498,7 @@ class BaseSession(Generic[M]):
                 self._progress.wake()
             self._tell("state")
 
-    def quiet(self) -> None:
+    def may_be_drained(self) -> None:
         """A draining session may have nothing left to do."""
 
     def ended(self) -> None:
@@ -582,7 +582,7 @@ class Session(BaseSession[ServerMachine]):
         """Leaves a room. Leaving one it is not in is harmless. A session that ends leaves all its rooms."""
         self._hub.leave(self, room)
 
-    def quiet(self) -> None:
+    def may_be_drained(self) -> None:
         """Drained: everything is here, and the handler has come back for more. Now the close can go out."""
         if self._machine.drained and self._receivers:
             self._machine.close(1012, "the server restarts", self._now())

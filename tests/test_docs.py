@@ -38,3 +38,30 @@ def test_what_the_security_page_points_to_is_there() -> None:
     sources = "".join((root / file).read_text(encoding="utf-8") for file in files)
     assert names
     assert {name for name in names if f"def {name}(" not in sources} == set()
+
+
+def _sources() -> dict[str, str]:
+    """The sources of the package, of its tests and of the JavaScript client, by name."""
+    root = DOCS.parent
+    wanted = ("realtime/**/*.py", "tests/**/*.py", "client-js/src/**/*.js")
+    paths = [path for pattern in wanted for path in root.glob(pattern) if "node_modules" not in path.parts]
+    return {path.relative_to(root).as_posix(): path.read_text(encoding="utf-8") for path in paths}
+
+
+def test_comments_refer_to_documents_that_are_here() -> None:
+    elsewhere = re.compile(r"\bDES" + r"IGN\b|\(rules? \d|\brules \d")
+    found = [name for name, text in _sources().items() if elsewhere.search(text)]
+    assert found == []
+
+
+def test_sections_that_comments_name_are_there() -> None:
+    text = (DOCS / "protocol.md").read_text(encoding="utf-8")
+    sections = set(re.findall(r"^#{2,3} (\d+(?:\.\d+)?)\.? ", text, re.MULTILINE))
+    named = {
+        (section, name)
+        for name, source in _sources().items()
+        for sections_named in re.findall(r"docs/protocol\.md\s+((?:§[\d.]*\d(?:, | to | and )?)+)", source)
+        for section in re.findall(r"\d+(?:\.\d+)?", sections_named)
+    }
+    assert len(named) > 50
+    assert {(section, name) for section, name in named if section not in sections} == set()

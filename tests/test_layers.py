@@ -152,6 +152,45 @@ def test_there_is_something_to_read() -> None:
     assert {"realtime", "realtime.core.machine", "realtime.protocols.native", "realtime.web.native"} <= names
 
 
+# -- circles ---------------------------------------------------------------------------------------------------------
+
+
+def circles(graph: dict[str, set[str]]) -> set[str]:
+    """The modules that import themselves, by way of others."""
+    found = set()
+    for module in graph:
+        reached, ahead = set(), list(graph[module])
+        while ahead:
+            name = ahead.pop()
+            if name not in reached:
+                reached.add(name)
+                ahead += graph[name]
+        if module in reached:
+            found.add(module)
+    return found
+
+
+def graph_of(layer: str) -> dict[str, set[str]]:
+    """Which modules of a layer import which others of it."""
+    prefix = f"{PACKAGE}.{layer}."
+    mine = {module: path for module, path in MODULES if module.startswith(prefix)}
+    graph: dict[str, set[str]] = {}
+    for module, path in mine.items():
+        names = {name for _, name in imports(module, path.read_text("utf-8"), package=path.name == "__init__.py")}
+        graph[module] = {other for other in mine if any(f"{name}.".startswith(f"{other}.") for name in names)}
+    return graph
+
+
+@pytest.mark.parametrize("layer", ["core", "transports", "protocols"])
+def test_no_module_imports_itself_by_way_of_others(layer: str) -> None:
+    assert circles(graph_of(layer)) == set()
+
+
+def test_a_circle_is_found() -> None:
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"a"}}) == {"b", "c"}
+    assert "realtime.core.machine" in graph_of("core")["realtime.core.observer"]
+
+
 # -- the checker checked ---------------------------------------------------------------------------------------------
 
 

@@ -24,8 +24,8 @@ from realtime import metrics
 from realtime.client.drivers import DRIVERS
 from realtime.core.config import Config
 from realtime.core.errors import http_status
+from realtime.core.numbered_machine import NumberedMachine
 from realtime.core.observer import Cause, Result
-from realtime.core.server_machine import ServerMachine
 from realtime.metrics.families import CATALOGUE
 from realtime.metrics.tally import (
     END_CODES,
@@ -345,7 +345,7 @@ async def test_refusals_of_those_who_say_nothing() -> None:
         scraped = await scrape(place)
         assert scraped.of("realtime_refusals_total", code="4408") == 1
     async with measured() as place:
-        tally = place.rt._observer
+        (tally,) = place.rt._observers
         assert isinstance(tally, Tally)
         ws = await place.http.ws_connect(place.url("/echo") + "/v1/websocket")
         await place.stop()
@@ -418,7 +418,7 @@ def test_a_histogram_includes_its_bounds() -> None:
 
 
 def test_an_ended_session_is_counted_on() -> None:
-    machine = ServerMachine(Config(), WIDE, Diary(), 0.0, sid="s")
+    machine = NumberedMachine(Config(), WIDE, Diary(), 0.0, sid="s")
     tally = Tally()
     tally.opened(machine, "websocket")
     machine.duplicates, machine.outbox.dropped = 3, 2
@@ -434,17 +434,17 @@ def test_an_ended_session_is_counted_on() -> None:
 
 
 def test_a_late_carrier_changes_no_transport() -> None:
-    tally = Tally()
-    tally.attached(Cause.LATE, "websocket", "polling", False)
-    tally.attached(Cause.UPGRADE, "polling", "websocket", False)
-    tally.attached(Cause.REPEATED, "websocket", "websocket", False)
+    tally, machine = Tally(), NumberedMachine(Config(), WIDE, Diary(), 0.0, sid="s")
+    tally.attached(machine, Cause.LATE, "websocket", "polling", False)
+    tally.attached(machine, Cause.UPGRADE, "polling", "websocket", False)
+    tally.attached(machine, Cause.REPEATED, "websocket", "websocket", False)
     assert tally.changes == {("polling", "websocket", "moved"): 1}
     assert tally.attaches[("polling", "late")] == 1
 
 
 def test_a_handler_is_counted_by_its_result() -> None:
     tally = Tally()
-    tally.handled(5.0, Result.RAISED)
+    tally.handled(NumberedMachine(Config(), WIDE, Diary(), 0.0, sid="s"), 5.0, Result.RAISED)
     assert sum(tally.handlers[Result.RAISED].counts) == 1
     assert tally.handlers[Result.RAISED].total == 5.0
 
@@ -506,15 +506,22 @@ async def test_open_metrics_and_a_path_and_registry_of_ones_own() -> None:
     assert {family.name for family in families} == {name.removesuffix("_total") for name in CATALOGUE}
 
 
-def test_a_server_is_observed_once_and_a_registry_has_one_server() -> None:
+def test_a_registry_has_one_server() -> None:
     one, two, registry = realtime.Server(), realtime.Server(), CollectorRegistry()
     metrics.Metrics(one, registry=registry)
-    with pytest.raises(ValueError, match="Duplicated timeseries"):
-        metrics.Metrics(two, registry=registry)
-    spare = CollectorRegistry()
-    with pytest.raises(realtime.LocalProtocolError, match="observed already"):
-        metrics.Metrics(one, registry=spare)
-    metrics.Metrics(two, registry=spare)  # neither failure left anything behind
+    for server in (one, two):
+        with pytest.raises(ValueError, match="Duplicated timeseries"):
+            metrics.Metrics(server, registry=registry)
+    assert (len(one._observers), len(two._observers)) == (1, 0)  # the failure left nothing behind
+
+
+async def test_a_server_may_have_several_metrics() -> None:
+    async with measured() as place:
+        other = metrics.Metrics(place.rt)
+        async with realtime.connect(place.url("/echo"), transports=["websocket"]):
+            pass
+        assert other.registry.get_sample_value("realtime_opens_total", {"transport": "websocket"}) == 1
+        assert (await scrape(place)).of("realtime_opens_total", transport="websocket") == 1
 
 
 def test_a_path_starts_with_a_slash_and_is_checked_first() -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import aiohttp
 from aiohttp import WSMsgType
 
-from ..core.carrier import Carrier, Part, Shape
+from ..core.carrier import NumberedCarrier, Part, Shape
 from ..core.client_machine import Attach, Uplink
 from ..core.errors import Refusal, RemoteProtocolError
 from ..core.frames import Outgoing
@@ -128,7 +128,7 @@ async def drive_websocket(session: ClientSession, name: str) -> Fate:
         return Fate(name, OVER)
     link = WebSocketLink(machine.listener.dirty)
     now = session.clock.now()
-    carrier = Carrier(WEBSOCKET, link, now)
+    carrier = NumberedCarrier(WEBSOCKET, link, now)
     patience = session.supervisor.patience()
     hello = _hello(session, machine.start(carrier, now))
     query = {}
@@ -148,7 +148,7 @@ async def drive_websocket(session: ClientSession, name: str) -> Fate:
 
 
 async def _carry(
-    session: ClientSession, carrier: Carrier, link: WebSocketLink, ws: aiohttp.ClientWebSocketResponse
+    session: ClientSession, carrier: NumberedCarrier, link: WebSocketLink, ws: aiohttp.ClientWebSocketResponse
 ) -> Fate:
     """Reads and writes an attached (or attaching) WebSocket until it ends."""
     name = carrier.codec.name
@@ -172,7 +172,7 @@ async def _carry(
                     if began is None and carrier.attached:
                         began = session.clock.now()
                         timeout.reschedule(None)
-                        session.supervisor.got_through(name, carrier.since)
+                        session.supervisor.got_through(name, carrier.started)
         except TimeoutError:
             if began is not None:
                 return Fate(name, "the connection went silent", began)
@@ -231,9 +231,9 @@ async def _upgraded(session: ClientSession, ws: aiohttp.ClientWebSocketResponse,
         session.dispose(ws)
         return Fate("websocket", OVER)
     link = WebSocketLink(machine.listener.dirty)
-    carrier = Carrier(WEBSOCKET, link, started)
+    carrier = NumberedCarrier(WEBSOCKET, link, started)
     link.write([_hello(session, machine.start(carrier, session.clock.now()))])
-    carrier.since = started  # the probe counts as part of the attempt
+    carrier.started = started  # the probe counts as part of the attempt
     try:
         return await _carry(session, carrier, link, ws)
     finally:
@@ -269,7 +269,7 @@ async def drive_stream(session: ClientSession, name: str) -> Fate:
         return Fate(name, OVER)
     link = StreamLink()
     now = session.clock.now()
-    carrier = Carrier(codec, link, now)
+    carrier = NumberedCarrier(codec, link, now)
     attach = machine.start(carrier, now)
     hello = _hello(session, attach._replace(proof=Key(ticket)) if ticket else attach)
     patience = session.supervisor.patience()
@@ -296,7 +296,7 @@ async def drive_stream(session: ClientSession, name: str) -> Fate:
                         held.clear()  # late, but it is here
                         began = session.clock.now()
                         timeout.reschedule(None)
-                        session.supervisor.got_through(name, carrier.since)
+                        session.supervisor.got_through(name, carrier.started)
                     if fate is not None:
                         return replace(fate, since=began)
                 if began is None:
@@ -439,7 +439,7 @@ async def open_beside(session: ClientSession, name: str, gen: int) -> Fate | Non
     if machine.outcome is not None:
         return Fate(name, OVER)
     now = session.clock.now()
-    carrier = Carrier(POLLS[name], PollLink(), now)
+    carrier = NumberedCarrier(POLLS[name], PollLink(), now)
     hello = _hello(session, machine.start(carrier, now, gen=gen))
     patience = session.supervisor.patience()
     try:
@@ -448,7 +448,7 @@ async def open_beside(session: ClientSession, name: str, gen: int) -> Fate | Non
         return _failed(session, name, error, None, patience)
     session.supervisor.timings.setdefault(name, session.clock.now() - now)
     fate = session.feed(carrier, frames)
-    carrier.over = True
+    carrier.finished = True
     if carrier.attached:
         session.opened_by(name)
     return fate
@@ -460,7 +460,7 @@ async def probe_poll(session: ClientSession, name: str) -> Fate | None:
     """
     machine = session.machine
     patience = session.supervisor.patience(name)
-    carrier = Carrier(POLLS[name], PollLink(), session.clock.now())
+    carrier = NumberedCarrier(POLLS[name], PollLink(), session.clock.now())
     if machine.gen <= 1:
         return None  # there was no carrier before this one
     late = Attach(machine.sid, 1, *machine.inbox.ack(), machine.outbox.acked + 1)
@@ -480,7 +480,7 @@ async def drive_polls(session: ClientSession, name: str) -> Fate:
     began: float | None = None
     while machine.outcome is None:
         now = session.clock.now()
-        carrier = Carrier(codec, PollLink(), now)
+        carrier = NumberedCarrier(codec, PollLink(), now)
         attach = machine.start(carrier, now)
         opening = not attach.sid
         items: list[Outgoing] = [] if codec.held and not opening else machine.poll_items(carrier)
@@ -503,7 +503,7 @@ async def drive_polls(session: ClientSession, name: str) -> Fate:
             machine.going_due = False
         received = machine.inbox.received
         fate = session.feed(carrier, frames)
-        carrier.over = True
+        carrier.finished = True
         if fate is not None or machine.carrier is not carrier:
             machine.lost(carrier, session.clock.now())
             return replace(fate, since=began) if fate else Fate(name, "replaced", began, superseded=True)
@@ -580,7 +580,7 @@ async def post(session: ClientSession, batch: Uplink) -> str:
     except BaseException:
         machine.uplink_lost(batch)
         raise
-    carrier = Carrier(POST, PollLink(), session.clock.now())
+    carrier = NumberedCarrier(POST, PollLink(), session.clock.now())
     fate = session.feed(carrier, frames)
     if fate is not None and not session.closed:
         if fate.refusal is not None and fate.refusal.code == 4401:
@@ -618,7 +618,7 @@ async def _aside(session: ClientSession, frame: str) -> Fate | None:
         frames = await _request(session, "send", parts, session.settings.post_timeout)
     except (*FAILURES, RemoteProtocolError) as error:
         return Fate("send", _words(error))
-    return session.feed(Carrier(POST, PollLink(), session.clock.now()), frames)
+    return session.feed(NumberedCarrier(POST, PollLink(), session.clock.now()), frames)
 
 
 async def acknowledge_close(session: ClientSession) -> None:

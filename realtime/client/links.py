@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from aiohttp import ClientError, ClientWebSocketResponse
 
 from ..core.carrier import Part
-from ..protocols.native import clip
+from ..core.errors import clip
 
 __all__ = ["PollLink", "StreamLink", "WebSocketLink"]
 
@@ -17,8 +17,8 @@ __all__ = ["PollLink", "StreamLink", "WebSocketLink"]
 class WebSocketLink:
     """Queues frames and writes them from a task of its own, since aiohttp's client writes by awaiting."""
 
-    def __init__(self, drained: Callable[[], None]) -> None:
-        self._drained = drained
+    def __init__(self, writable_again: Callable[[], None]) -> None:
+        self._writable_again = writable_again
         self._queue: deque[Part] = deque()
         self._news = asyncio.Event()
         self._closing: tuple[int, str] | None = None
@@ -61,7 +61,7 @@ class WebSocketLink:
                     await ws.close(code=code, message=clip(reason).encode())
                     return
                 self._news.clear()
-                self._drained()
+                self._writable_again()
                 await self._news.wait()
         except (ClientError, ConnectionError):
             return

@@ -61,7 +61,7 @@ class Place:
 
     @property
     def late(self) -> float:
-        """After how many seconds what should have come at once is late (DESIGN: twice a round trip, and a half)."""
+        """After how many seconds what should have come at once is late (docs/protocol.md §7)."""
         return min(self.step, 0.5 + 2 * (self.distance or self.step))
 
 

@@ -21,7 +21,7 @@ import aiohttp
 from yarl import URL
 
 from ..clock import Clock, SystemClock, Timer
-from ..core.carrier import Carrier
+from ..core.carrier import NumberedCarrier
 from ..core.client_machine import ClientMachine
 from ..core.config import TIMER_GRACE, Config
 from ..core.deadlines import Deadlines
@@ -227,7 +227,7 @@ class ClientSession(BaseSession[ClientMachine]):
         url = self.settings.url
         return url.with_path(f"{url.path.rstrip('/')}/v1/{transport}").with_query(url.query)
 
-    def feed(self, carrier: Carrier, frames: Sequence[Frame]) -> Fate | None:
+    def feed(self, carrier: NumberedCarrier, frames: Sequence[Frame]) -> Fate | None:
         """Feeds frames from the server; returns the carrier's fate if they end it."""
         machine, now = self._machine, self._now()
         name = carrier.codec.name
@@ -257,7 +257,7 @@ class ClientSession(BaseSession[ClientMachine]):
                 if kind == "g":
                     self.return_delay = _delay(str(frame[1:]))
                 feed_client(machine, carrier, frame, now)
-                if carrier.deaf:
+                if carrier.ignores:
                     return Fate(name, "opened another session than this one")
         except RemoteProtocolError as error:
             machine.fail(error, now)

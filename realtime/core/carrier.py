@@ -1,7 +1,9 @@
 """One live connection or poll, as the session's machine sees it, and the two interfaces it stands on.
 
 A Codec (protocol × transport) says how things look on the wire; a Link is what web/ and client/ implement. Both are
-synchronous: a link buffers, says whether it is writable, and reports data, drained and lost by calling the machine.
+synchronous: a link buffers, says whether it is writable, and reports that it is writable again, or lost, by calling the
+machine.
+What is numbered and acknowledged goes over a NumberedCarrier, whose codec has words for it.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from typing import Literal, Protocol, TypeAlias
 
 from .frames import Outgoing
 
-__all__ = ["Capabilities", "Carrier", "Codec", "Link", "Part", "Shape"]
+__all__ = ["Capabilities", "Carrier", "Codec", "Link", "NumberedCarrier", "NumberedCodec", "Part", "Shape"]
 
 # One frame as it lies on a carrier: bytes ready to be written, or text where the library below frames it.
 Part: TypeAlias = bytes | str
@@ -29,22 +31,20 @@ class Shape(enum.Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
-    """What a wire protocol can do. The core asks these, never for a protocol's name."""
+    """What a wire protocol can do, and how. The core asks these, never for a protocol's name."""
 
     # What people call it.
     protocol: str = "the native protocol"
-    # The peer acknowledges what it received. Where it cannot, a commit counts as the ack.
-    acks: bool = True
     # Binary messages can be carried.
     binary: bool = True
     # "ask": a silent peer is pinged and must answer. "tell": heartbeats go out and nothing comes back.
     heartbeat: Literal["ask", "tell"] = "ask"
-    # What becomes of a second carrier of the same session: it takes over, or is refused.
-    second_attach: Literal["supersede", "refuse"] = "supersede"
+    # What a session's first carrier opens with, where that is always the same; empty for nothing.
+    greeting: Part = b""
 
 
 class Codec(Protocol):
-    """How a session's frames look on one kind of carrier."""
+    """How a session's frames look on one kind of carrier. What has no words is an empty part."""
 
     @property
     def name(self) -> str:
@@ -54,33 +54,45 @@ class Codec(Protocol):
     def shape(self) -> Shape: ...
 
     @property
-    def held(self) -> bool:
-        """Whether a poll without news is held."""
-
-    @property
     def capabilities(self) -> Capabilities: ...
 
     def item(self, item: Outgoing) -> Part:
-        """A numbered item; encoded once for all its receivers."""
+        """A message, a note of drops or a close; encoded once for all its receivers."""
 
-    def number(self, number: int) -> Part: ...
+    def ping(self) -> Part:
+        """A heartbeat."""
 
-    def ack(self, received: int, taken: int) -> Part: ...
-
-    def attached(self, received: int, taken: int) -> Part: ...
-
-    def ping(self) -> Part: ...
-
-    def pong(self, payload: str) -> Part: ...
-
-    def end_of_carrier(self, reason: str) -> Part: ...
-
-    def abrupt(self, code: int, scope: str, received: int | None, reason: str) -> Part: ...
-
-    def go_away(self, value: float) -> Part: ...
+    def abrupt(self, code: int, scope: str, received: int | None, reason: str) -> Part:
+        """The end of the session, or of the carrier (`scope`), without an exchange of closes."""
 
     def wrap(self, parts: Sequence[Part]) -> Sequence[Part]:
         """Lays the parts of one flush on the carrier: the buffers to write."""
+
+
+class NumberedCodec(Codec, Protocol):
+    """A codec of a protocol with numbers and acks (docs/protocol.md §4, §6)."""
+
+    @property
+    def held(self) -> bool:
+        """Whether a poll without news is held."""
+
+    def number(self, number: int) -> Part:
+        """The number of the next numbered frame."""
+
+    def ack(self, received: int, taken: int) -> Part:
+        """What has been received, and what the application has taken."""
+
+    def attached(self, received: int, taken: int) -> Part:
+        """The answer to an attach, with the acks."""
+
+    def pong(self, payload: str) -> Part:
+        """The answer to a ping."""
+
+    def end_of_carrier(self, reason: str) -> Part:
+        """The end of this carrier, and not of the session."""
+
+    def go_away(self, value: float) -> Part:
+        """A drain: the delay, or the highest number in use."""
 
 
 class Link(Protocol):
@@ -101,25 +113,19 @@ class Link(Protocol):
 
 
 class Carrier:
-    """A carrier and its two cursors. Which session it carries, and since when, its machine knows."""
+    """A carrier and its cursor. Which session it carries, and since when, its machine knows."""
 
     __slots__ = (
-        "asked",
         "attached",
         "codec",
-        "deaf",
+        "finished",
         "gen",
-        "head",
-        "heard",
-        "ignored",
+        "last_pinged",
+        "last_received",
+        "last_written",
         "link",
-        "over",
-        "pinged",
-        "receive_cursor",
         "send_cursor",
-        "since",
-        "spoke",
-        "tickets",
+        "started",
         "written",
     )
 
@@ -128,27 +134,17 @@ class Carrier:
         self.link = link
         self.gen = 0
         self.send_cursor = 1  # the peer takes the next numbered frame for this number
-        self.receive_cursor = 1  # the next numbered frame from the peer has this number
-        self.since = now  # when it was started
-        self.heard = now  # when the last frame came
-        self.spoke = now  # server's stream: when it was last written to
-        self.asked = now  # server's stream: when it was last pinged
+        self.started = now  # when it was started
+        self.last_received = now  # when the last frame came
+        self.last_written = now  # server's stream: when it was last written to
+        self.last_pinged = now  # server's stream: when it was last pinged
         self.written = 0  # bytes
-        self.ignored = 0  # numbered frames that changed nothing
-        self.pinged = False  # a ping is out, and nothing was heard since
         self.attached = False  # client: its `o` or `r` has come
-        # Server: a POST that begins above a gap, so that its numbered frames change nothing. Client: its `o` named
-        # another session, so that nothing on it counts.
-        self.deaf = False
-        self.over = False  # nothing is written on it any more
-        # What the first answer opens with, made from the acks; None for the codec's `attached`.
-        self.head: Callable[[int, int], Part] | None = None
-        # Server: the tickets that are handed out behind that, if any.
-        self.tickets: Sequence[Part] = ()
+        self.finished = False  # nothing is written on it any more
 
     def write(self, parts: Sequence[Part]) -> None:
-        """Writes parts, unless the carrier is over."""
-        if not self.over:
+        """Writes parts, unless the carrier is finished."""
+        if not self.finished:
             buffers = self.codec.wrap(parts)
             for buffer in buffers:
                 self.written += len(buffer)
@@ -156,14 +152,39 @@ class Carrier:
 
     def finish(self, parts: Sequence[Part], code: int = 1000, reason: str = "") -> None:
         """Writes the last parts and closes the link, once."""
-        if not self.over:
+        if not self.finished:
             if parts:
                 self.link.write(self.codec.wrap(parts))
-            self.over = True
+            self.finished = True
             self.link.close(code, reason)
 
+    def _cursors(self) -> str:
+        return f"send={self.send_cursor}"
+
     def __repr__(self) -> str:
-        state = " over" if self.over else ""
-        return (
-            f"<Carrier {self.codec.name} gen={self.gen} send={self.send_cursor} receive={self.receive_cursor}{state}>"
-        )
+        state = " finished" if self.finished else ""
+        return f"<{type(self).__name__} {self.codec.name} gen={self.gen} {self._cursors()}{state}>"
+
+
+class NumberedCarrier(Carrier):
+    """A carrier of numbered frames: a cursor for each direction (docs/protocol.md §4)."""
+
+    __slots__ = ("greeting", "ignored", "ignores", "pinged", "receive_cursor", "tickets")
+
+    codec: NumberedCodec
+
+    def __init__(self, codec: NumberedCodec, link: Link, now: float) -> None:
+        super().__init__(codec, link, now)
+        self.receive_cursor = 1  # the next numbered frame from the peer has this number
+        self.ignored = 0  # numbered frames that changed nothing
+        self.pinged = False  # a ping is out, and nothing was received since
+        # Server: a POST that begins above a gap, so that its numbered frames change nothing. Client: its `o` named
+        # another session, so that nothing on it counts.
+        self.ignores = False
+        # What the first answer opens with, made from the acks; None for the codec's `attached`.
+        self.greeting: Callable[[int, int], Part] | None = None
+        # Server: the tickets that are handed out behind that, if any.
+        self.tickets: Sequence[Part] = ()
+
+    def _cursors(self) -> str:
+        return f"send={self.send_cursor} receive={self.receive_cursor}"

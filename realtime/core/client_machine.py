@@ -1,5 +1,5 @@
 """The client's end of a session: which carrier is the newest, what an open, attach or uplink batch says, and when
-a client without contact gives up (DESIGN rules 3-8).
+a client without contact gives up (docs/protocol.md §4 to §8).
 
 Which transport to try, and when to try again, is the shell's to choose (client/).
 """
@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from .carrier import Carrier, Part, Shape
+from .carrier import NumberedCarrier, Part, Shape
 from .config import INITIAL_WINDOW, Config
 from .errors import LocalProtocolError
 from .frames import Outgoing, Window
 from .lifecycle import Event, State
-from .machine import ACK_DELAY, FOREVER, Listener, SessionMachine, shown
+from .machine import FOREVER, Listener, shown
+from .numbering import ACK_DELAY, Numbering
 from .proof import Key
 
 __all__ = ["NO_KEY", "Attach", "ClientMachine", "Uplink"]
@@ -52,7 +53,7 @@ class Uplink(NamedTuple):
         return shown(self)
 
 
-class ClientMachine(SessionMachine):
+class ClientMachine(Numbering):
     """The client's end. The shell calls start() for each carrier, and tells what became of it."""
 
     __slots__ = ("confirm", "final_ack", "going_due", "key", "opening", "server", "tickets", "uplink_out")
@@ -64,7 +65,7 @@ class ClientMachine(SessionMachine):
         self.uplink_out: Uplink | None = None
         self.going_due = False  # the server drains and waits for our last number
         self.final_ack = False  # the server's `c` came and its ack could not be written on a duplex carrier
-        self.opening: set[Carrier] = set()  # carriers that started with an open
+        self.opening: set[NumberedCarrier] = set()  # carriers that started with an open
         self.key = NO_KEY  # what `o` said: all but URLs show it
         self.tickets: tuple[int, tuple[str, ...]] = (0, ())  # a gen, and the tickets from that gen on
         # What the server announced; ours until it does. Its max_batch_size is the payload that fits the body it takes,
@@ -78,7 +79,7 @@ class ClientMachine(SessionMachine):
         self.gen += 1
         return self.gen
 
-    def start(self, carrier: Carrier, now: float, *, gen: int | None = None) -> Attach:
+    def start(self, carrier: NumberedCarrier, now: float, *, gen: int | None = None) -> Attach:
         """Makes `carrier` the newest and returns what it has to say first.
 
         The one before goes on being read until it ends. With a `gen` that was reserved before the newest one started,
@@ -93,10 +94,11 @@ class ClientMachine(SessionMachine):
         self.gen += 1
         received, taken = self.inbox.ack()
         carrier.gen = self.gen
-        carrier.since = carrier.heard = now
+        carrier.started = carrier.last_received = now
         carrier.send_cursor = self.outbox.acked + 1
         carrier.receive_cursor = received + 1
         self.carrier = carrier
+        self.transport = carrier.codec.name
         if self.sid:
             self.inbox.announced(received, taken)
         else:
@@ -115,7 +117,7 @@ class ClientMachine(SessionMachine):
         return tickets[place] if 0 <= place < len(tickets) else ""
 
     def opened(
-        self, carrier: Carrier, sid: str, window: Window, received: int, taken: int, now: float, key: str = ""
+        self, carrier: NumberedCarrier, sid: str, window: Window, received: int, taken: int, now: float, key: str = ""
     ) -> bool:
         """`o` came. Returns False when it names another session: the carrier must be dropped, with all on it."""
         if not self.sid:
@@ -132,11 +134,11 @@ class ClientMachine(SessionMachine):
         self._joined(carrier, received, taken, now)
         return True
 
-    def attached(self, carrier: Carrier, received: int, taken: int, now: float) -> None:
+    def attached(self, carrier: NumberedCarrier, received: int, taken: int, now: float) -> None:
         """`r` came."""
         self._joined(carrier, received, taken, now)
 
-    def _joined(self, carrier: Carrier, received: int, taken: int, now: float) -> None:
+    def _joined(self, carrier: NumberedCarrier, received: int, taken: int, now: float) -> None:
         carrier.attached = True
         self.acknowledged(received, taken, now)
         if self.outcome is None and carrier is self.carrier:
@@ -147,9 +149,9 @@ class ClientMachine(SessionMachine):
             self.wake_by(self.deadline())
             self.listener.dirty()
 
-    def lost(self, carrier: Carrier, now: float) -> None:
+    def lost(self, carrier: NumberedCarrier, now: float) -> None:
         """A carrier ended: cut, refused, superseded or given up. Only the newest one's end detaches."""
-        carrier.over = True
+        carrier.finished = True
         self.opening.discard(carrier)
         if self.carrier is carrier:
             self.carrier = None
@@ -157,7 +159,7 @@ class ClientMachine(SessionMachine):
                 self._move(Event.DETACH)
             self.wake_by(self.deadline())
 
-    def refused(self, carrier: Carrier, code: int, received: int | None, reason: str, now: float) -> None:
+    def refused(self, carrier: NumberedCarrier, code: int, received: int | None, reason: str, now: float) -> None:
         """`x` of scope session came: the session is over.
 
         A late refusal of an open is ignored: this client has its session by another carrier. An `x` that covers
@@ -174,7 +176,7 @@ class ClientMachine(SessionMachine):
         else:
             self.end(code, reason, now)
 
-    def pinged(self, carrier: Carrier, payload: str) -> None:
+    def pinged(self, carrier: NumberedCarrier, payload: str) -> None:
         """`p` came. On a stream it is answered by an uplink batch, which has the acks it asks for."""
         if carrier.codec.shape is Shape.STREAM:
             self.confirm = True
@@ -202,7 +204,7 @@ class ClientMachine(SessionMachine):
         if carrier is None or self.outcome is not None or carrier.codec.shape is not Shape.DUPLEX:
             return
         self.flush_duplex(carrier, now)
-        if carrier.over or not carrier.attached or not carrier.link.writable:
+        if carrier.finished or not carrier.attached or not carrier.link.writable:
             return
         if self.confirm:
             self.confirm = False
@@ -241,7 +243,7 @@ class ClientMachine(SessionMachine):
         """A batch of nothing but acks, to say something behind it beside whatever is in flight."""
         return Uplink(self.sid, *self.inbox.ack(), self.outbox.acked + 1, [], None, self.key)
 
-    def poll_items(self, carrier: Carrier) -> list[Outgoing]:
+    def poll_items(self, carrier: NumberedCarrier) -> list[Outgoing]:
         """What a poll may bring along, behind its open or attach, while no uplink batch is in flight."""
         if self.uplink_out is not None:
             return []
@@ -281,11 +283,13 @@ class ClientMachine(SessionMachine):
             self.final_ack = clean and not self.outbox.closed_cleanly
         super().end(code, reason, now, clean=clean)
 
-    def _farewell(self, carrier: Carrier) -> None:
+    def _farewell(self) -> None:
         """Acks the server's close where it can be read in order; says an abrupt end; else leaves it to the shell."""
+        carrier, self.carrier = self.carrier, None
+        assert carrier is not None
         assert self.outcome is not None
         code, reason, clean = self.outcome
-        if carrier.codec.shape is Shape.DUPLEX and carrier.attached and not carrier.over:
+        if carrier.codec.shape is Shape.DUPLEX and carrier.attached and not carrier.finished:
             part: Part = (
                 self._announce(carrier) if clean else carrier.codec.abrupt(code, "session", self.inbox.received, reason)
             )
@@ -306,10 +310,10 @@ class ClientMachine(SessionMachine):
             return when
         when = min(when, self._ack_at())
         interval = self._ping_after()
-        if carrier.codec.shape is Shape.STREAM and carrier.attached and not carrier.over:
-            return min(when, carrier.heard + self.server.silence)
+        if carrier.codec.shape is Shape.STREAM and carrier.attached and not carrier.finished:
+            return min(when, carrier.last_received + self.server.silence)
         if carrier.codec.shape is Shape.DUPLEX and carrier.attached and interval is not None:
-            when = min(when, carrier.heard + (self.server.silence if carrier.pinged else interval))
+            when = min(when, carrier.last_received + (self.server.silence if carrier.pinged else interval))
         return when
 
     def expire(self, now: float) -> None:
@@ -328,8 +332,8 @@ class ClientMachine(SessionMachine):
             carrier is not None
             and carrier.codec.shape is Shape.STREAM
             and carrier.attached
-            and not carrier.over
-            and now >= carrier.heard + self.server.silence
+            and not carrier.finished
+            and now >= carrier.last_received + self.server.silence
         ):
             self.lost(carrier, now)
             carrier.link.abort()
@@ -338,9 +342,9 @@ class ClientMachine(SessionMachine):
             and carrier.codec.shape is Shape.DUPLEX
             and carrier.attached
             and interval is not None
-            and now >= carrier.heard + interval
+            and now >= carrier.last_received + interval
         ):
-            if now >= carrier.heard + self.server.silence:
+            if now >= carrier.last_received + self.server.silence:
                 self.lost(carrier, now)
                 carrier.link.abort()
             elif not carrier.pinged:

@@ -26,8 +26,11 @@ __all__ = [
     "SendBufferFull",
     "SessionClosed",
     "Unauthorized",
+    "clip",
     "http_status",
 ]
+
+MAX_REASON = 123  # bytes: what a WebSocket close frame has room for (RFC 6455 §5.5)
 
 # Only codes whose HTTP status is not 410 (the session is over): docs/protocol.md §9.
 _HTTP_STATUS = {
@@ -166,3 +169,9 @@ class NegotiationError(RealtimeError):
 
 class BrokerError(RealtimeError):
     """The broker cannot be reached, or answered something that makes no sense."""
+
+
+def clip(reason: str) -> str:
+    """A reason of at most 123 bytes, without control characters."""
+    reason = "".join(c if c.isprintable() else " " for c in reason)
+    return reason.encode("utf-8", "replace")[:MAX_REASON].decode("utf-8", "ignore")

@@ -47,13 +47,14 @@ class Outgoing:
     the key of a codec to the finished bytes (encode once).
     """
 
-    __slots__ = ("code", "data", "encoded", "kind", "size")
+    __slots__ = ("behind", "code", "data", "encoded", "kind", "size")
 
     def __init__(self, kind: str, data: Payload, size: int, code: int = 0) -> None:
         self.kind = kind
         self.data = data
         self.size = size
         self.code = code  # a close's code, or the count of a note of drops
+        self.behind = 0  # of a group: how many of it follow
         self.encoded: dict[str, bytes | str] = {}
 
     @classmethod
@@ -73,6 +74,16 @@ class Outgoing:
             data = bytes(data)
             return cls(BINARY, data, len(data))
         raise TypeError(f"a message is str or bytes, not {type(data).__name__}")
+
+    @classmethod
+    def group(cls, *contents: str | bytes | bytearray | memoryview) -> list[Outgoing]:
+        """Messages that are nothing without each other, such as an event and the bytes in it: an outbox that drops one
+        drops them all. Raises as message() does.
+        """
+        items = [cls.message(data) for data in contents]
+        for behind, item in enumerate(reversed(items)):
+            item.behind = behind
+        return items
 
     @classmethod
     def dropped(cls, count: int) -> Outgoing:

@@ -19,6 +19,9 @@ __all__ = ["Inbox", "Received"]
 
 Received: TypeAlias = str | bytes | Dropped
 
+NEVER = float("inf")
+AT_ONCE = float("-inf")
+
 
 class Inbox:
     """One direction's receiving half."""
@@ -39,6 +42,7 @@ class Inbox:
         "_taken_since",
         "_within",
         "notes",
+        "owed_since",
         "received",
         "taken",
         "total",
@@ -66,6 +70,9 @@ class Inbox:
         self._taken_bytes = 0
         self._received_since: float | None = None
         self._taken_since: float | None = None
+        # Since when the oldest news waits: minus infinity when its ack is due at once, infinity when there is none. Set
+        # when something becomes news, and anew when an ack is announced.
+        self.owed_since = NEVER
 
     def __len__(self) -> int:
         return len(self._items)
@@ -89,7 +96,7 @@ class Inbox:
     def releases_at(self) -> float:
         """When something that the application has already will count as taken, for being within the rate; infinity
         when nothing waits for that."""
-        return self._within[0] if self._early else float("inf")
+        return self._within[0] if self._early else NEVER
 
     def put(self, item: Received, size: int, now: float) -> None:
         """Takes in the next numbered item. Raises RemoteProtocolError when it exceeds the window or the rate."""
@@ -117,6 +124,13 @@ class Inbox:
         self._received_bytes += size
         if self._received_since is None:
             self._received_since = now
+            if now < self.owed_since:
+                self.owed_since = now
+        if (
+            self.received - self._announced_received >= self._quarter_messages
+            or self._received_bytes >= self._quarter_bytes
+        ):
+            self.owed_since = AT_ONCE
 
     def take(self, now: float) -> Received:
         """The oldest item, which counts as taken from here, or once it is within the rate. Raises IndexError when
@@ -144,6 +158,10 @@ class Inbox:
         self.taken += 1
         if self._taken_since is None:
             self._taken_since = when
+            if when < self.owed_since:
+                self.owed_since = when
+        if self.taken - self._announced_taken >= self._quarter_messages or self._taken_bytes >= self._quarter_bytes:
+            self.owed_since = AT_ONCE
 
     def discard(self, now: float) -> None:
         """Takes everything and forgets it, at any rate: the application has called close."""
@@ -159,7 +177,7 @@ class Inbox:
 
     def announced(self, received: int, taken: int) -> None:
         """The peer knows this ack, or will: it was written on the current ordered carrier, or its POST was
-        answered (rule 3)."""
+        answered (docs/protocol.md §6)."""
         self._announced_received = max(self._announced_received, received)
         self._announced_taken = max(self._announced_taken, taken)
         if received >= self.received:
@@ -168,11 +186,25 @@ class Inbox:
         if taken >= self.taken:
             self._taken_bytes = 0
             self._taken_since = None
+        self.owed_since = self._oldest()
+
+    def _oldest(self) -> float:
+        """What `owed_since` is, found from scratch."""
+        if (
+            self.received - self._announced_received >= self._quarter_messages
+            or self.taken - self._announced_taken >= self._quarter_messages
+            or self._received_bytes >= self._quarter_bytes
+            or self._taken_bytes >= self._quarter_bytes
+        ):
+            return AT_ONCE
+        received = NEVER if self._received_since is None else self._received_since
+        return received if self._taken_since is None else min(received, self._taken_since)
 
     def unannounced(self) -> None:
         """An ack may not have arrived after all: whatever there is to tell is due again."""
         if self.received:
             self._announced_received = self._announced_taken = -1
+            self.owed_since = AT_ONCE
 
     @property
     def news(self) -> bool:
@@ -180,20 +212,14 @@ class Inbox:
         return self._announced_received < self.received or self._announced_taken < self.taken
 
     def due(self, now: float, delay: float) -> bool:
-        """Whether an ack should go on its own now (rule 3): a quarter of a window, or `delay` seconds."""
+        """Whether an ack should go on its own now (docs/protocol.md §6): a quarter of a window, or `delay` seconds."""
         self.release(now)
-        return self._much() or now >= self.due_at(delay)
+        return now >= self.due_at(delay)
 
     def due_at(self, delay: float) -> float:
         """When an ack is due by time; minus infinity when it is due already, infinity when nothing waits."""
-        if self._announced_received < 0 or self._much():
-            return float("-inf")
-        oldest = float("inf")
-        if self._received_since is not None:
-            oldest = self._received_since
-        if self._taken_since is not None and self._taken_since < oldest:
-            oldest = self._taken_since
-        return self._released_at(oldest + delay, delay) if self._early else oldest + delay
+        when = self.owed_since + delay
+        return self._released_at(when, delay) if self._early else when
 
     def _released_at(self, when: float, delay: float) -> float:
         """due_at(), or earlier if by then enough of what the application has will count as taken."""
@@ -208,11 +234,3 @@ class Inbox:
             if messages >= self._quarter_messages or size >= self._quarter_bytes:
                 return at
         return when
-
-    def _much(self) -> bool:
-        return (
-            self.received - self._announced_received >= self._quarter_messages
-            or self.taken - self._announced_taken >= self._quarter_messages
-            or self._received_bytes >= self._quarter_bytes
-            or self._taken_bytes >= self._quarter_bytes
-        )

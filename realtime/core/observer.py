@@ -1,15 +1,14 @@
-"""What a server tells of itself to whoever counts: the Observer, and the words it is told in.
+"""What a server tells of itself to whoever counts or traces: the Observer, and the words it is told in.
 
-A server has none unless metrics are used; then nothing is called, counted or timed for it.
+A server has none unless Server.observe() is given one; then nothing is called, counted or timed for it.
 """
 
 from __future__ import annotations
 
 import enum
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from .server_machine import ServerMachine
+from .machine import SessionMachine
 
 __all__ = ["Cause", "Observer", "Result"]
 
@@ -35,18 +34,22 @@ class Result(enum.StrEnum):
 
 
 class Observer(Protocol):
-    """Whoever counts. All calls are made synchronously: they are quick and never raise."""
+    """Whoever counts or traces. All calls are made synchronously: they are quick and never raise.
 
-    def opened(self, machine: ServerMachine, transport: str) -> None:
+    What concerns a session is told with its machine first: `machine.label` is what logs call it, and
+    `machine.sid` is a secret.
+    """
+
+    def opened(self, machine: SessionMachine, transport: str) -> None:
         """A new session, by a request of this transport."""
 
-    def attached(self, cause: Cause, before: str, after: str, lost: bool) -> None:
-        """A carrier of transport `after` came to a session, whose newest was of `before` ("" for none).
+    def attached(self, machine: SessionMachine, cause: Cause, before: str, after: str, lost: bool) -> None:
+        """A carrier of transport `after` came to the session, whose newest was of `before` ("" for none).
 
         `lost`: that one was known to be gone, and no next poll could be expected any more.
         """
 
-    def ended(self, machine: ServerMachine) -> None:
+    def ended(self, machine: SessionMachine) -> None:
         """The session has ended. Its counters move no more."""
 
     def refused(self, code: int) -> None:
@@ -55,5 +58,5 @@ class Observer(Protocol):
     def flushed(self, seconds: float) -> None:
         """What was due in one turn of the event loop was written, in so many seconds."""
 
-    def handled(self, seconds: float, result: Result) -> None:
-        """A handler is done, so many seconds after it started."""
+    def handled(self, machine: SessionMachine, seconds: float, result: Result) -> None:
+        """The session's handler is done, so many seconds after it started."""

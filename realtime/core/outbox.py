@@ -8,6 +8,7 @@ Pure data; knows nothing of carriers, time or encodings.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from itertools import islice
 
 from .errors import RemoteProtocolError
@@ -23,6 +24,7 @@ class Outbox:
     """One direction's sending half. Numbers are from 1; `acked` and `taken` are the highest the peer told."""
 
     __slots__ = (
+        "_begun",
         "_bytes",
         "_in_flight",
         "_max_bytes",
@@ -63,6 +65,7 @@ class Outbox:
         self._sizes: deque[int] = deque()  # of numbers taken+1 … last
         self._in_flight = 0  # the sum of _sizes
         self._waiting: deque[Outgoing] = deque()  # not numbered yet
+        self._begun = 0  # of these, the first so many belong to a group whose first message has a number
         self._bytes = 0  # payload kept in _sent and _waiting
 
     def __len__(self) -> int:
@@ -92,10 +95,11 @@ class Outbox:
         """How many messages ever got a number, which is when a carrier is first handed them."""
         return self.last - self.notes
 
-    def has_room(self, size: int) -> bool:
-        """Whether a message of `size` bytes may be appended. An empty outbox takes a message of any size."""
+    def has_room(self, size: int, messages: int = 1) -> bool:
+        """Whether a message of `size` bytes may be appended, or a group of so many messages and bytes. An empty outbox
+        takes one of any size."""
         kept = len(self._sent) + len(self._waiting)
-        return kept < self._max_messages and (self._bytes + size <= self._max_bytes or kept == 0)
+        return not kept or (kept + messages <= self._max_messages and self._bytes + size <= self._max_bytes)
 
     @property
     def half_full(self) -> bool:
@@ -109,36 +113,47 @@ class Outbox:
         self._bytes += item.size
         self.appended += 1
 
-    def make_room(self, size: int) -> bool:
-        """Drops the oldest unnumbered messages until `size` bytes fit, leaving a note of how many.
+    def append_group(self, items: Sequence[Outgoing]) -> None:
+        """Queues the messages of an Outgoing.group(), of which a peer gets all or none as long as the session lives."""
+        for item in items:
+            self.append(item)
 
-        Returns False when numbered messages alone leave no room; the caller then drops the new message
-        (`drop_new`). Notes are never dropped: adjacent ones become one.
+    def make_room(self, size: int, messages: int = 1) -> bool:
+        """Drops the oldest unnumbered messages until a message of `size` bytes fits, or a group of so many messages and
+        bytes, leaving a note of how many. A group is dropped as a whole, or not at all once a part of it has a number.
+
+        Returns False when what may not be dropped leaves no room; the caller then drops what is new (`drop_new`).
+        Notes are never dropped: adjacent ones become one.
         """
-        while not self.has_room(size):
-            waiting = self._waiting
-            noted = bool(waiting) and waiting[0].kind == DROPPED
-            if len(waiting) == noted:
+        waiting, at = self._waiting, self._begun
+        while not self.has_room(size, messages):
+            noted = len(waiting) > at and waiting[at].kind == DROPPED
+            if len(waiting) == at + noted:
                 return False
-            count = waiting.popleft().code if noted else 0
-            oldest = waiting.popleft()
-            if oldest.kind == DROPPED:
-                count += oldest.code
+            count = self._remove(at).code if noted else 0
+            if waiting[at].kind == DROPPED:
+                count += self._remove(at).code
             else:
-                count += 1
-                self.dropped += 1
-                self._bytes -= oldest.size
-            waiting.appendleft(Outgoing.dropped(count))
+                for _ in range(waiting[at].behind + 1):
+                    self._bytes -= self._remove(at).size
+                    self.dropped += 1
+                    count += 1
+            waiting.insert(at, Outgoing.dropped(count))
         return True
 
-    def drop_new(self) -> None:
-        """Notes that a message was dropped at the end of the queue instead of being appended."""
-        self.dropped += 1
+    def _remove(self, at: int) -> Outgoing:
+        item = self._waiting[at]
+        del self._waiting[at]
+        return item
+
+    def drop_new(self, messages: int = 1) -> None:
+        """Notes that a message, or a group of so many, was dropped at the end of the queue and not appended."""
+        self.dropped += messages
         waiting = self._waiting
         if waiting and waiting[-1].kind == DROPPED:
-            waiting[-1] = Outgoing.dropped(waiting[-1].code + 1)
+            waiting[-1] = Outgoing.dropped(waiting[-1].code + messages)
         else:
-            self.append(Outgoing.dropped(1))
+            self.append(Outgoing.dropped(messages))
 
     def _may(self, item: Outgoing) -> bool:
         if item.kind == CLOSE:
@@ -146,7 +161,7 @@ class Outbox:
         outstanding = self.last - self.taken
         if self.held or outstanding >= self._window.messages:
             return False
-        # A message larger than the window goes when everything before it has been taken (rule 2).
+        # A message larger than the window goes when everything before it has been taken (docs/protocol.md §6).
         return self._in_flight + item.size <= self._window.size or (outstanding == 0 and not self.initial)
 
     def pending(self, cursor: int) -> bool:
@@ -178,6 +193,7 @@ class Outbox:
             if (items and size + item.size > max_bytes) or not self._may(item):
                 break
             waiting.popleft()
+            self._begun = item.behind
             self.last += 1
             self._sent.append(item)
             self._sizes.append(item.size)

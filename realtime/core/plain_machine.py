@@ -1,4 +1,4 @@
-"""The server's end of a session whose protocol neither numbers nor acknowledges (`Capabilities.acks` is False).
+"""The server's end of a session whose protocol neither numbers nor acknowledges.
 
 One carrier at a time, and no resuming: what was written counts as delivered, and a carrier that is cut ends the
 session. Between two polls, and between two streams, a client has `resume_window` to come again. Without windows in the
@@ -6,6 +6,8 @@ protocol, whoever feeds messages asks `inbox.has_room` first, and stops reading 
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 from .carrier import Capabilities, Carrier, Shape
 from .config import Config
@@ -24,7 +26,7 @@ NO_WINDOW = Window(2**53, 2**53)
 
 
 class PlainMachine(ServerMachine):
-    """The server's end. Its codecs give empty parts for what their protocol has no words for."""
+    """The server's end. See ServerMachine for what else it is made with."""
 
     __slots__ = ("capabilities", "waiting")
 
@@ -36,23 +38,9 @@ class PlainMachine(ServerMachine):
         now: float,
         *,
         capabilities: Capabilities,
-        sid: str,
-        nonce: str = "",
-        binding: object = None,
-        identity: str | None = None,
-        address: str = "",
+        **facts: Any,
     ) -> None:
-        super().__init__(
-            config,
-            peer_window,
-            listener,
-            now,
-            sid=sid,
-            nonce=nonce,
-            binding=binding,
-            identity=identity,
-            address=address,
-        )
+        super().__init__(config, peer_window, listener, now, **facts)
         self.capabilities = capabilities
         self.waiting = 0  # how many wait for room in the inbox: the peer's silence is our doing
 
@@ -84,11 +72,11 @@ class PlainMachine(ServerMachine):
     def _carry(self, carrier: Carrier, now: float) -> None:
         """The carrier is the session's from here."""
         gen = self.gen + 1
-        if self.observer is not None:
-            self._observe(self.observer, carrier.codec.name, gen, now)
+        if self.observers:
+            self._observe(carrier.codec.name, gen, now)
         first, self.gen, carrier.gen = not self.gen, gen, gen
         self.use()
-        self.contact = carrier.heard = carrier.spoke = carrier.asked = now
+        self.contact = carrier.last_received = carrier.last_written = carrier.last_pinged = now
         carrier.send_cursor = self.outbox.acked + 1
         carrier.attached = True
         self.carrier = carrier
@@ -104,7 +92,8 @@ class PlainMachine(ServerMachine):
 
     def _greet(self, carrier: Carrier, now: float) -> None:
         """The session's first carrier says that there is one now."""
-        carrier.write([carrier.codec.attached(0, 0)])
+        if self.capabilities.greeting:
+            carrier.write([self.capabilities.greeting])
         if carrier.codec.shape is Shape.POLL:
             self._let_go(carrier, now)
 
@@ -117,7 +106,7 @@ class PlainMachine(ServerMachine):
 
     def lost(self, carrier: Carrier, now: float, reason: str = "the connection was interrupted") -> None:
         """The connection under a carrier is gone. What of the last messages has arrived nobody knows."""
-        carrier.over = True
+        carrier.finished = True
         if self.carrier is carrier:
             self.end(INTERRUPTED, reason, now)
 
@@ -125,14 +114,6 @@ class PlainMachine(ServerMachine):
         """The peer has closed the connection, and said so."""
         if self.carrier is carrier:
             self.end(code, reason, now, clean=True)
-
-    def attach(self, carrier: Carrier, gen: int, received: int, taken: int, first: int, now: float) -> bool:
-        """No carrier of another protocol takes up this session. Raises Refusal."""
-        raise Refusal(4404, "no such session: it never was, or ended too long ago", scope="session")
-
-    def uplink(self, carrier: Carrier, received: int, taken: int, first: int, now: float) -> bool:
-        """Nothing comes by another protocol. Raises Refusal."""
-        raise Refusal(4404, "no such session: it never was, or ended too long ago", scope="session")
 
     # -- receiving -------------------------------------------------------------------------------------------------
 
@@ -144,9 +125,9 @@ class PlainMachine(ServerMachine):
         """One less waits."""
         self.waiting -= 1
 
-    def heard(self, carrier: Carrier, now: float) -> None:
+    def sign_of_life(self, carrier: Carrier, now: float) -> None:
         """A sign of life came on a carrier."""
-        self.contact = carrier.heard = now
+        self.contact = carrier.last_received = now
 
     def receive(self, data: str | bytes, size: int, now: float) -> None:
         """A message came. `size` is its payload in bytes. Raises RemoteProtocolError when it is too large."""
@@ -164,7 +145,7 @@ class PlainMachine(ServerMachine):
             self.wake_by(self._ack_at())
             self.listener.acknowledged()
             if self.state is State.DRAINING and not self.inbox:
-                self.listener.quiet()
+                self.listener.may_be_drained()
         return item
 
     def ask_for_acks(self) -> None:
@@ -189,7 +170,7 @@ class PlainMachine(ServerMachine):
         if carrier is None or self.outcome is not None:
             return
         codec, outbox, config = carrier.codec, self.outbox, self.config
-        while not carrier.over and carrier.link.writable and not self._worn_out(carrier):
+        while not carrier.finished and carrier.link.writable and not self._worn_out(carrier):
             most = config.max_batch
             if self.closing is not None and codec.shape is Shape.POLL:
                 most = max(1, min(most, len(outbox) - 1))  # the close has an answer to itself
@@ -198,13 +179,19 @@ class PlainMachine(ServerMachine):
                 return
             parts = [part for part in map(codec.item, items) if part]
             if parts:
-                carrier.spoke = now
+                carrier.last_written = now
                 carrier.write(parts)
             self._commit(carrier, first, items, now)  # which may end the session: its close counts as acknowledged
             if parts and codec.shape is Shape.POLL and self.carrier is carrier:
                 self._let_go(carrier, now)
         if self.carrier is carrier and self._worn_out(carrier):
             self._let_go(carrier, now)
+
+    def _commit(self, carrier: Carrier, first: int, items: list[Outgoing], now: float) -> None:
+        """Nobody acknowledges: what a carrier was handed counts as received and taken. This may end the session."""
+        super()._commit(carrier, first, items, now)
+        written = carrier.send_cursor - 1
+        self.acknowledged(written, written, now)
 
     # -- draining --------------------------------------------------------------------------------------------------
 
@@ -220,7 +207,9 @@ class PlainMachine(ServerMachine):
 
     # -- ending ----------------------------------------------------------------------------------------------------
 
-    def _farewell(self, carrier: Carrier) -> None:
+    def _farewell(self) -> None:
+        carrier, self.carrier = self.carrier, None
+        assert carrier is not None
         assert self.outcome is not None
         code, reason, clean = self.outcome
         # A clean end is our own close, which was written, or the peer's.
@@ -237,7 +226,7 @@ class PlainMachine(ServerMachine):
         if carrier is None:
             return min(when, self.absent_at)
         if carrier.codec.shape is Shape.POLL:
-            return min(when, carrier.since + self.config.hold)
+            return min(when, carrier.started + self.config.hold)
         return min(when, self._due_at(carrier), self._silent_at(carrier))
 
     def _due_at(self, carrier: Carrier) -> float:
@@ -246,17 +235,14 @@ class PlainMachine(ServerMachine):
         if interval is None or not carrier.link.writable:
             return FOREVER
         if carrier.codec.capabilities.heartbeat == "ask":
-            return self._quiet(carrier) + interval
-        return carrier.spoke + interval
+            return min(carrier.last_written, max(carrier.last_received, carrier.last_pinged)) + interval
+        return carrier.last_written + interval
 
     def _silent_at(self, carrier: Carrier) -> float:
         """When the carrier counts as dead: it has not said a word, or has not taken one."""
         if carrier.codec.capabilities.heartbeat == "ask":
-            return carrier.heard + self.config.silence
-        return FOREVER if carrier.link.writable else carrier.spoke + self.config.silence
-
-    def _heard(self, carrier: Carrier) -> float:
-        return carrier.heard
+            return carrier.last_received + self.config.silence
+        return FOREVER if carrier.link.writable else carrier.last_written + self.config.silence
 
     def expire(self, now: float) -> None:
         """Does what is due by `now`: heartbeats, silence, and every kind of end."""
@@ -271,16 +257,16 @@ class PlainMachine(ServerMachine):
             if now >= self.absent_at:
                 self.end(4410, "the client did not come back in time", now)
         elif carrier.codec.shape is Shape.POLL:
-            if now >= carrier.since + self.config.hold and carrier.link.writable:
+            if now >= carrier.started + self.config.hold and carrier.link.writable:
                 carrier.write([carrier.codec.ping()])
                 self._let_go(carrier, now)
         else:
             if self.waiting:
-                carrier.heard = now  # nothing is read meanwhile
+                carrier.last_received = now  # nothing is read meanwhile
             if now >= self._silent_at(carrier):
                 self.lost(carrier, now)
                 carrier.link.abort()
             elif now >= self._due_at(carrier):
-                carrier.spoke = carrier.asked = now
+                carrier.last_written = carrier.last_pinged = now
                 carrier.write([carrier.codec.ping()])
             self.flush(now)

@@ -1,4 +1,5 @@
-"""Who is here: sessions by sid, openings by nonce, tombstones of the ended, and how many there may be (rules 5, 8).
+"""Who is here: sessions by sid, openings by nonce, tombstones of the ended, and how many there may be
+(docs/protocol.md §5, §9).
 
 Pure: ids are made elsewhere, time is passed in. Knows machines, not handlers.
 """

@@ -1,17 +1,19 @@
-"""The server's end of a session: carriers attach by generation, polls are answered, silence is noticed, and a session
-nobody comes back to expires (DESIGN rules 4, 5, 8, 10).
+"""What every server's end of a session has: whose it is, who observes it, and what latecomers are told.
+
+numbered_machine and plain_machine are its two kinds: with and without numbers and acks on the wire.
 """
 
 from __future__ import annotations
 
-from .carrier import Carrier, Part, Shape
-from .config import TIMER_GRACE, Config
+from abc import abstractmethod
+
+from .carrier import Carrier, Shape
+from .config import Config
 from .errors import Refusal
 from .frames import Window
-from .lifecycle import Event, State
-from .machine import ACK_DELAY, FOREVER, Listener, SessionMachine
+from .machine import Listener, SessionMachine
 from .observer import Cause, Observer
-from .proof import ATTACH, Key, Proof, Tickets
+from .proof import Key
 
 __all__ = ["ServerMachine"]
 
@@ -24,14 +26,10 @@ class ServerMachine(SessionMachine):
         "address",
         "binding",
         "born",
-        "drain_delay",
-        "going_told",
         "identity",
         "key",
         "nonce",
-        "observer",
-        "tickets",
-        "transport",
+        "observers",
         "used",
     )
 
@@ -52,7 +50,6 @@ class ServerMachine(SessionMachine):
         super().__init__(config, peer_window, listener, now)
         self.sid = sid
         self.key = Key(key)  # what its client proves itself by; empty where the protocol has nothing of the kind
-        self.tickets = Tickets()
         self.nonce = nonce
         self.binding = binding
         self.identity = identity
@@ -60,10 +57,7 @@ class ServerMachine(SessionMachine):
         self.born = now  # when it was last opened: open_timeout counts from here
         self.used = False  # the client has shown that it knows the sid
         self.absent_at = now  # without a carrier: when it counts, or will count, as detached
-        self.drain_delay = 0.0
-        self.going_told = -FOREVER  # when a poll was last answered with `g`
-        self.transport = ""  # of the newest carrier there was
-        self.observer: Observer | None = None
+        self.observers: tuple[Observer, ...] = ()
 
     @property
     def remembered(self) -> float:
@@ -73,78 +67,10 @@ class ServerMachine(SessionMachine):
     # -- carriers --------------------------------------------------------------------------------------------------
 
     def use(self) -> None:
-        """The client has named the sid, or acknowledged `o`: opening by nonce is over (rule 5)."""
+        """The client has named the sid, or acknowledged `o`: opening by nonce is over (docs/protocol.md §5)."""
         self.used = True
 
-    def prove(self, proof: Proof) -> bool:
-        """Whether a request that shows this may do what it says; False for one with a ticket that came late: it
-        changes nothing. Raises Refusal (4403) when it shows the wrong thing.
-        """
-        if not proof.fits(self.key):
-            raise proof.refusal()
-        if proof.use == ATTACH:
-            return proof.number >= self.gen and self.tickets.take(proof, self.gen)
-        return not proof.use or self.tickets.take(proof, self.inbox.received + 1)
-
-    @property
-    def out_of_tickets(self) -> bool:
-        """Whether the newest carrier came by the last ticket that was handed out: the next will want another."""
-        return self.gen == self.tickets.used(ATTACH) and self.gen >= self.tickets.handed
-
-    def open(self, carrier: Carrier, gen: int, now: float) -> bool:
-        """Takes up a carrier that opened this session by its nonce. See attach()."""
-        self.born = now
-        self.wake_by(now + self.config.open_timeout)
-        return self._take_up(carrier, gen, 0, 1, now)
-
-    def attach(self, carrier: Carrier, gen: int, received: int, taken: int, first: int, now: float) -> bool:
-        """Takes up a carrier that named the sid.
-
-        Returns whether it is now the session's carrier. If not it came late, is only to be read, and is to be
-        given to retire() after what it brought. Raises RemoteProtocolError for absurd acks, and Refusal when its
-        acks were all the session waited for to end, or when the protocol knows no second carrier.
-        """
-        self.use()
-        self.acknowledged(received, taken, now)
-        if self.outcome is not None:
-            raise self.refusal()
-        if self.carrier is not None and carrier.codec.capabilities.second_attach == "refuse":
-            raise Refusal(4409, "another connection is still open")
-        return self._take_up(carrier, gen, received, first, now)
-
-    def _take_up(self, carrier: Carrier, gen: int, received: int, first: int, now: float) -> bool:
-        self.inbox.release(now)
-        self.contact = carrier.heard = now
-        carrier.gen = gen
-        carrier.receive_cursor = first
-        carrier.send_cursor = received + 1
-        carrier.attached = True
-        # The gap of a POST is innocent: it overtook another (rule 7).
-        carrier.deaf = carrier.codec.shape is not Shape.DUPLEX and first > self.inbox.received + 1
-        if self.observer is not None:
-            self._observe(self.observer, carrier.codec.name, gen, now)
-        if gen < self.gen:
-            return False
-        if carrier.head is None and (self.state is State.DETACHED or self.transport not in ("", carrier.codec.name)):
-            carrier.head = carrier.codec.attached  # a poll is not held then: the client is to know that it is back
-        old, self.carrier = self.carrier, carrier
-        self.gen = gen
-        self.transport = carrier.codec.name
-        if old is not None and old is not carrier:
-            self.retire(old)
-        if carrier.codec.shape is not Shape.POLL:
-            carrier.write([self._head(carrier), *carrier.tickets])
-            if self.state is State.DRAINING:
-                carrier.write([carrier.codec.go_away(self.drain_delay)])
-        before = self.state
-        self._move(Event.ATTACH)
-        if before is self.state:
-            self.listener.changed(before, before)
-        self.wake_by(self.deadline())
-        self.listener.dirty()
-        return True
-
-    def _observe(self, observer: Observer, name: str, gen: int, now: float) -> None:
+    def _observe(self, name: str, gen: int, now: float) -> None:
         """Tells of a carrier of transport `name`, before it takes over (or not, when it is late)."""
         before = self.transport
         lost = self.gen > 0 and self.carrier is None and now >= self.absent_at
@@ -160,89 +86,13 @@ class ServerMachine(SessionMachine):
             cause = Cause.REPEATED
         else:
             cause = Cause.NEXT if self.carrier is None and not lost else Cause.RESUME
-        observer.attached(cause, before, name, lost)
+        for observer in self.observers:
+            observer.attached(self, cause, before, name, lost)
 
     def _rank(self, name: str) -> int:
         """The place of a transport in the endpoint's list, best first."""
         transports = self.config.transports
         return transports.index(name) if name in transports else len(transports)
-
-    def retire(self, carrier: Carrier) -> None:
-        """Ends a carrier that a newer one replaced. It may still be read."""
-        codec = carrier.codec
-        parts: list[Part] = []
-        if codec.shape is Shape.POLL:
-            parts.append(self._head(carrier))
-        parts.append(codec.end_of_carrier("superseded"))
-        carrier.finish(parts, reason="superseded")
-
-    def _head(self, carrier: Carrier) -> Part:
-        """What an answer opens with: `o` or `r`. Its acks count as announced on the newest carrier only."""
-        received, taken = self.inbox.ack()
-        if self.carrier is carrier:
-            self.inbox.announced(received, taken)
-        return (carrier.head or carrier.codec.attached)(received, taken)
-
-    def uplink(self, carrier: Carrier, received: int, taken: int, first: int, now: float) -> bool:
-        """An uplink batch names the session: takes its acks and sets its cursor. `carrier` never attaches.
-
-        Returns whether its frames are to be fed. Raises RemoteProtocolError for absurd acks.
-        """
-        self.use()
-        self.inbox.release(now)
-        self.contact = now
-        carrier.attached = True
-        carrier.receive_cursor = first
-        carrier.deaf = first > self.inbox.received + 1
-        self.acknowledged(received, taken, now)
-        if self.outcome is not None:
-            return False
-        self.listener.dirty()
-        return True
-
-    def uplink_answer(self, carrier: Carrier) -> Part:
-        """The answer to an uplink batch. Its ack never counts as announced (rule 3)."""
-        if self.outcome is not None:
-            return self._abrupt(carrier)
-        return carrier.codec.ack(*self.inbox.ack())
-
-    def lost(self, carrier: Carrier, now: float) -> None:
-        """The connection under a carrier is gone. Detaches the session if it was its newest."""
-        carrier.over = True
-        if self.carrier is carrier:
-            self._detach(now)
-
-    def _detach(self, now: float) -> None:
-        self.carrier = None
-        self.absent_at = now
-        self._move(Event.DETACH)
-        self.wake_by(self.deadline())
-
-    # -- writing -----------------------------------------------------------------------------------------------------
-
-    def flush(self, now: float) -> None:
-        """Writes what is due on the session's carrier."""
-        carrier = self.carrier
-        if carrier is None or self.outcome is not None:
-            return
-        self.inbox.release(now)
-        if carrier.codec.shape is not Shape.POLL:
-            self._flush_ordered(carrier, now)
-        elif not carrier.over and (
-            not carrier.codec.held or carrier.head is not None or self._answer_due(carrier, now)
-        ):
-            self._answer(carrier, now)
-
-    def _flush_ordered(self, carrier: Carrier, now: float) -> None:
-        if not self._worn_out(carrier):
-            written = carrier.written
-            self.flush_duplex(carrier, now)
-            if carrier.written > written:
-                carrier.spoke = now
-        if self.carrier is carrier and self._worn_out(carrier):
-            self._recycle(carrier, now)
-        else:
-            self.wake_by(self._ack_at())
 
     def _worn_out(self, carrier: Carrier) -> bool:
         """Whether a stream has brought enough. One that still has much to send goes on until its reader has that: it
@@ -253,79 +103,16 @@ class ServerMachine(SessionMachine):
             and carrier.link.writable
         )
 
-    def _recycle(self, carrier: Carrier, now: float) -> None:
-        """Ends a stream that has grown large (its reader keeps all of it); the client comes again at once."""
-        carrier.finish([carrier.codec.end_of_carrier("recycled")], reason="recycled")
-        self.carrier = None
-        self.absent_at = now + (self.config.ping_timeout or self.config.hold)
-        self.wake_by(self.deadline())
-
-    def _answer_due(self, carrier: Carrier, now: float) -> bool:
-        return (
-            self.outbox.pending(carrier.send_cursor)
-            or self.inbox.due(now, self._ack_delay())
-            or now >= carrier.since + self.config.hold
-            or now >= self._going_at()
-        )
-
-    def _going_at(self) -> float:
-        """When a held poll is answered to tell of the drain, again and again until the client has answered.
-
-        Not each poll at once: a client with much to finish would poll as fast as the network lets it.
-        """
-        if self.state is not State.DRAINING or self.peer_last is not None:
-            return FOREVER
-        return self.going_told + ACK_DELAY
-
-    def _answer(self, carrier: Carrier, now: float) -> None:
-        """Answers the parked poll, which is then no carrier any more; the client has a while to come again."""
-        parts = [self._head(carrier), *carrier.tickets]
-        first, items = self.outbox.peek(carrier.send_cursor, self.config.max_batch, self.config.max_batch_size)
-        parts += self.numbered(carrier, first, items)
-        if self.state is State.DRAINING and self.peer_last is None:
-            parts.append(carrier.codec.go_away(self.drain_delay))
-            self.going_told = now
-        carrier.finish(parts)
-        self._commit(carrier, first, items, now)
-        if self.carrier is carrier:  # the commit may have ended the session, where it counts as an ack
-            self.carrier = None
-            self.absent_at = now + self._grace(carrier)
-            self.wake_by(self.deadline())
-
-    def _grace(self, carrier: Carrier) -> float:
-        """How long after an answer the next poll may take before its client counts as gone."""
-        if carrier.codec.held:
-            return self.config.ping_timeout or self.config.hold
-        return max(TIMER_GRACE, self.config.liveness)
-
     # -- draining ----------------------------------------------------------------------------------------------------
 
+    @abstractmethod
     def drain(self, delay: float) -> None:
-        """Asks the client to stop sending; `delay` spreads its return. quiet() is called when all is done."""
-        if self.state in (State.CLOSED, State.CLOSING, State.DRAINING):
-            return
-        self.drain_delay = delay
-        self._move(Event.DRAIN)
-        carrier = self.carrier
-        if carrier is not None and carrier.codec.shape is not Shape.POLL:
-            carrier.write([carrier.codec.go_away(delay)])
-        self.listener.dirty()
-
-    def peer_going(self, last: int) -> None:
-        """The client will number nothing above `last`."""
-        self.peer_last = last
-        if self.drained:
-            self.listener.quiet()
+        """Nothing more is to come, and what is here is to be taken. `delay` spreads the client's return."""
 
     @property
+    @abstractmethod
     def drained(self) -> bool:
-        """Whether a draining session has received all there is and its inbox is empty."""
-        return (
-            self.state is State.DRAINING
-            and self.peer_last is not None
-            and self.inbox.received >= self.peer_last
-            and not len(self.inbox)
-        )
+        """Whether a draining session has nothing left to do."""
 
     # -- ending ------------------------------------------------------------------------------------------------------
 
@@ -333,94 +120,3 @@ class ServerMachine(SessionMachine):
         """What a request for this ended session is told."""
         assert self.outcome is not None
         return Refusal(self.outcome.code, self.outcome.reason, scope="session", received=self.inbox.received)
-
-    def _abrupt(self, carrier: Carrier) -> Part:
-        assert self.outcome is not None
-        return carrier.codec.abrupt(self.outcome.code, "session", self.inbox.received, self.outcome.reason)
-
-    def _farewell(self, carrier: Carrier) -> None:
-        assert self.outcome is not None
-        codec = carrier.codec
-        parts: list[Part] = []
-        if codec.shape is Shape.POLL:
-            parts.append(self._head(carrier))
-        elif codec.capabilities.acks:
-            parts.append(codec.ack(*self.inbox.ack()))
-        parts.append(self._abrupt(carrier))
-        carrier.finish(parts, self.outcome.code, self.outcome.reason)
-
-    # -- time --------------------------------------------------------------------------------------------------------
-
-    def deadline(self) -> float:
-        """When expire() has something to do next."""
-        if self.outcome is not None:
-            return FOREVER
-        when = self.close_deadline
-        if not self.used:
-            when = min(when, self.born + self.config.open_timeout)
-        carrier = self.carrier
-        if carrier is None:
-            if self.state is State.OPEN:
-                when = min(when, self.absent_at)
-            return min(when, self.absent_at + self.config.resume_window)
-        when = min(when, self._ack_at())
-        if carrier.codec.shape is Shape.POLL:
-            return min(when, carrier.since + self.config.hold, self._going_at())
-        interval, silence = self.config.ping_interval, self.config.silence
-        if interval is not None and carrier.codec.shape is Shape.STREAM:
-            return min(when, self._quiet(carrier) + interval, self._heard(carrier) + silence)
-        if interval is not None:
-            when = min(when, carrier.heard + (silence if carrier.pinged else min(interval, silence)))
-        return when
-
-    def expire(self, now: float) -> None:
-        """Does what is due by `now`: acks, pings, polls to answer, silence, and every kind of end."""
-        if self.outcome is not None:
-            return
-        if not self.used and now >= self.born + self.config.open_timeout:
-            self.end(4408, "the session was opened and never used", now)
-            return
-        if now >= self.close_deadline:
-            self.end(4412, "the close was not acknowledged in time", now)
-            return
-        carrier = self.carrier
-        if carrier is None:
-            if now >= self.absent_at + self.config.resume_window:
-                self.end(4410, "no carrier came within the resume window", now)
-            elif now >= self.absent_at and self.state is State.OPEN:
-                self._move(Event.DETACH)
-            return
-        if carrier.codec.shape is not Shape.POLL:
-            self._watch(carrier, now)
-        self.flush(now)
-
-    def _heard(self, carrier: Carrier) -> float:
-        return max(carrier.since, self.contact)
-
-    def _quiet(self, carrier: Carrier) -> float:
-        """Since when a stream wants a ping: its client has to hear something, and to be asked for something."""
-        return min(carrier.spoke, max(self._heard(carrier), carrier.asked))
-
-    def _watch(self, carrier: Carrier, now: float) -> None:
-        """Pings a silent peer, and drops its carrier when it stays silent."""
-        interval = self.config.ping_interval
-        if interval is None:
-            return
-        if carrier.codec.shape is Shape.STREAM:
-            # The client hears these pings, and answers each by a send: that is what is heard of it.
-            if now >= self._heard(carrier) + self.config.silence:
-                self.lost(carrier, now)
-                carrier.link.abort()
-            elif now >= self._quiet(carrier) + interval and carrier.link.writable:
-                carrier.spoke = carrier.asked = now
-                carrier.write([carrier.codec.ping()])
-            return
-        if now < carrier.heard + interval:
-            return
-        if now >= carrier.heard + self.config.silence:
-            self.lost(carrier, now)
-            carrier.link.abort()
-        elif not carrier.pinged:
-            carrier.pinged = True
-            if carrier.link.writable:
-                carrier.write([carrier.codec.ping()])

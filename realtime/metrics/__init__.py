@@ -33,8 +33,8 @@ def setup(
     """Counts what happens at `server` from now on, and answers GET `path` of `app` with it; returns the Metrics.
 
     `registry` is taken instead of a new one, and shown as a whole. The application need not be the server's own: one
-    that listens on an inner port keeps the figures private. Raises ImportError without prometheus-client,
-    LocalProtocolError when the server has metrics already, ValueError for a path that does not start with "/".
+    that listens on an inner port keeps the figures private. Raises ImportError without prometheus-client, ValueError
+    for a path that does not start with "/" and for a registry that has the metrics of a server already.
     """
     if not path.startswith("/"):
         raise ValueError(f'a path starts with "/": {path!r}')

@@ -21,8 +21,7 @@ class Metrics(Collector):
     """Counts what happens at a server from now on, and shows it in a registry (docs/metrics.md).
 
     `registry` is where it is registered, prometheus_client.REGISTRY for instance; None for one of its own, which
-    `.registry` is in any case. Raises LocalProtocolError when the server has metrics already, and ValueError when the
-    registry has those of another server.
+    `.registry` is in any case. Raises ValueError when the registry has the metrics of a server already.
     """
 
     def __init__(self, server: Server, *, registry: CollectorRegistry | None = None) -> None:
@@ -30,11 +29,7 @@ class Metrics(Collector):
         self._hub = server.hub
         self._tally = Tally(session._machine for session in server.sessions)
         self.registry.register(self)
-        try:
-            server.observe(self._tally)
-        except BaseException:
-            self.registry.unregister(self)
-            raise
+        server.observe(self._tally)
 
     def describe(self) -> Iterator[Metric]:
         """The metrics there are: what a registry asks for when it takes this in."""

@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from threading import Lock
 
 from ..core.config import OnFull
+from ..core.machine import SessionMachine
 from ..core.observer import Cause, Result
-from ..core.server_machine import ServerMachine
 from ..transports import TRANSPORTS
 
 __all__ = ["END_CODES", "POLICIES", "REFUSAL_CODES", "Histogram", "Sums", "Tally", "code_label", "transport_label"]
@@ -70,7 +70,7 @@ class Sums:
         self.duplicates = 0
         self.drops: Counter[str] = Counter()  # by policy
 
-    def add(self, machine: ServerMachine) -> None:
+    def add(self, machine: SessionMachine) -> None:
         """Adds what one session has counted so far."""
         inbox, outbox = machine.inbox, machine.outbox
         self.messages_in += inbox.messages
@@ -94,7 +94,7 @@ class Sums:
 class Tally:
     """The Observer (core.observer) of one server."""
 
-    def __init__(self, live: Iterable[ServerMachine] = ()) -> None:
+    def __init__(self, live: Iterable[SessionMachine] = ()) -> None:
         self.opens: Counter[str] = Counter()  # by transport
         self.attaches: Counter[tuple[str, str]] = Counter()  # by transport and cause
         self.changes: Counter[tuple[str, str, str]] = Counter()  # by the transports before and after, and reason
@@ -107,20 +107,20 @@ class Tally:
         self._live = set(live)
         self._gone = Sums()
 
-    def opened(self, machine: ServerMachine, transport: str) -> None:
+    def opened(self, machine: SessionMachine, transport: str) -> None:
         """Counts an open."""
         self.opens[transport_label(transport)] += 1
         with self._lock:
             self._live.add(machine)
 
-    def attached(self, cause: Cause, before: str, after: str, lost: bool) -> None:
+    def attached(self, machine: SessionMachine, cause: Cause, before: str, after: str, lost: bool) -> None:
         """Counts a carrier, and the change of transport if it is one."""
         label = transport_label(after)
         self.attaches[label, cause.value] += 1
         if before and before != after and cause is not Cause.LATE:
             self.changes[transport_label(before), label, "lost" if lost else "moved"] += 1
 
-    def ended(self, machine: ServerMachine) -> None:
+    def ended(self, machine: SessionMachine) -> None:
         """Counts the end, and keeps what the session has counted."""
         assert machine.outcome is not None
         with self._lock:
@@ -136,7 +136,7 @@ class Tally:
         """Counts a flush."""
         self.flushes.observe(seconds)
 
-    def handled(self, seconds: float, result: Result) -> None:
+    def handled(self, machine: SessionMachine, seconds: float, result: Result) -> None:
         """Counts a handler."""
         self.handlers[result].observe(seconds)
 

@@ -12,14 +12,15 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, NoReturn, TypeGuard
 
-from ..core.carrier import Capabilities, Carrier, Part, Shape
+from ..core.carrier import Capabilities, NumberedCarrier, Part, Shape
 from ..core.client_machine import NO_KEY, Attach, ClientMachine, Uplink
 from ..core.config import OPEN_SIZE, Config
-from ..core.errors import Refusal, RemoteProtocolError
+from ..core.errors import Refusal, RemoteProtocolError, clip
 from ..core.frames import BINARY, CLOSE, TEXT, Outgoing, Window
-from ..core.machine import SessionMachine, may_close_with, shown
+from ..core.machine import may_close_with, shown
+from ..core.numbered_machine import NumberedMachine
+from ..core.numbering import Numbering
 from ..core.proof import ATTACH, SEND, Key, ticket
-from ..core.server_machine import ServerMachine
 from ..transports import Frame, Transport
 
 __all__ = [
@@ -50,7 +51,6 @@ __all__ = [
 VERSION = 1
 CAPABILITIES = Capabilities()
 MAX_NUMBER = 2**53 - 1
-MAX_REASON = 123  # bytes: what a WebSocket close frame has room for (RFC 6455 §5.5)
 MAX_PING = 64  # characters
 TICKETS = 4  # handed out unasked: a few attempts may fail before a client has to ask
 MORE_TICKETS = 16  # and when it asks
@@ -79,7 +79,7 @@ _SPACE = re.compile(r"[ \t\r\n]*")
 
 
 class NativeCodec:
-    """The native protocol on one transport. See core.carrier.Codec."""
+    """The native protocol on one transport. See core.carrier.NumberedCodec."""
 
     capabilities = CAPABILITIES
 
@@ -148,12 +148,6 @@ class NativeCodec:
         return self.transport.frame(frame)
 
 
-def clip(reason: str) -> str:
-    """A reason of at most 123 bytes, without control characters."""
-    reason = "".join(c if c.isprintable() else " " for c in reason)
-    return reason.encode("utf-8", "replace")[:MAX_REASON].decode("utf-8", "ignore")
-
-
 def refusal_frame(refusal: Refusal) -> str:
     """The `x` that tells of a refusal."""
     received = "" if refusal.received is None else refusal.received
@@ -204,13 +198,13 @@ def uplink_frames(codec: NativeCodec, batch: Uplink) -> list[Part]:
     return parts
 
 
-def ticket_frame(machine: ServerMachine, gen: int, count: int = TICKETS) -> str:
+def ticket_frame(machine: NumberedMachine, gen: int, count: int = TICKETS) -> str:
     """The server's `k`: tickets for attaches by URL, from this gen on."""
     machine.tickets.handed = max(machine.tickets.handed, gen + count - 1)
     return _tickets(machine.key, ATTACH, gen, count)
 
 
-def ticket_frames(machine: ServerMachine, frames: Sequence[Frame]) -> list[str]:
+def ticket_frames(machine: NumberedMachine, frames: Sequence[Frame]) -> list[str]:
     """The tickets that are due in the answer to a send with these frames, which were fed: those that it asks for, and
     new ones where the last was used."""
     asked: dict[str, int] = {}
@@ -233,7 +227,7 @@ def _tickets(key: str, use: str, number: int, count: int) -> str:
 
 
 def opened_frame(
-    machine: ServerMachine, transport: str, transports: Sequence[Mapping[str, str | float]], received: int, taken: int
+    machine: NumberedMachine, transport: str, transports: Sequence[Mapping[str, str | float]], received: int, taken: int
 ) -> str:
     """The server's `o`."""
     config = machine.config
@@ -452,12 +446,12 @@ def parse_renewal(frame: Frame, max_auth: int = MAX_AUTH) -> Renewal | None:
         raise RemoteProtocolError(1002, f"fresh auth data are t<JSON>: {error}") from None
 
 
-def feed_server(machine: ServerMachine, carrier: Carrier, frame: Frame, now: float) -> Renewal | None:
+def feed_server(machine: NumberedMachine, carrier: NumberedCarrier, frame: Frame, now: float) -> Renewal | None:
     """One frame from a client, behind the head. Raises RemoteProtocolError.
 
     Returns the fresh auth data that it brings: only the application can tell what they are worth.
     """
-    carrier.heard = machine.contact = now
+    carrier.last_received = machine.contact = now
     if carrier.pinged:  # the next ping is due earlier than the end of silence was
         carrier.pinged = False
         machine.wake_by(machine.deadline())
@@ -482,11 +476,11 @@ def feed_server(machine: ServerMachine, carrier: Carrier, frame: Frame, now: flo
     return None
 
 
-def feed_client(machine: ClientMachine, carrier: Carrier, frame: Frame, now: float) -> None:
+def feed_client(machine: ClientMachine, carrier: NumberedCarrier, frame: Frame, now: float) -> None:
     """One frame from the server. Raises RemoteProtocolError."""
-    if carrier.deaf:
+    if carrier.ignores:
         return
-    carrier.heard = machine.contact = now
+    carrier.last_received = machine.contact = now
     if carrier.pinged:  # the next ping is due earlier than the end of silence was
         carrier.pinged = False
         machine.wake_by(machine.deadline())
@@ -499,7 +493,7 @@ def feed_client(machine: ClientMachine, carrier: Carrier, frame: Frame, now: flo
     elif kind == "o":
         opened = Opened.parse(frame[1:])
         if not machine.opened(carrier, opened.sid, opened.window, *opened.ack, now, opened.key):
-            carrier.deaf = True  # another session's: nothing that follows on it is ours
+            carrier.ignores = True  # another session's: nothing that follows on it is ours
     elif kind == ATTACH:
         first, *tickets = frame[1:].split(",")
         machine.hand_out(_number(first, kind), tickets)
@@ -507,7 +501,7 @@ def feed_client(machine: ClientMachine, carrier: Carrier, frame: Frame, now: flo
         machine.going_away(now)
 
 
-def _feed(machine: SessionMachine, carrier: Carrier, frame: Frame, now: float) -> bool:
+def _feed(machine: Numbering, carrier: NumberedCarrier, frame: Frame, now: float) -> bool:
     """The frames that mean the same both ways. Returns False for the others."""
     if isinstance(frame, bytes):
         machine.message(carrier, frame, len(frame), now)

@@ -27,8 +27,7 @@ class RawCodec:
 
     name = "websocket"
     shape = Shape.DUPLEX
-    held = False
-    capabilities = Capabilities(acks=False, second_attach="refuse", protocol="a bare WebSocket")
+    capabilities = Capabilities(protocol="a bare WebSocket")
 
     def __init__(self) -> None:
         self._transport = WebSocket()
@@ -43,36 +42,12 @@ class RawCodec:
             part = item.encoded["raw"] = self._transport.frame(item.data)
         return part
 
-    def number(self, number: int) -> Part:
-        """Nothing is numbered."""
-        return b""
-
-    def ack(self, received: int, taken: int) -> Part:
-        """Nothing is acknowledged."""
-        return b""
-
-    def attached(self, received: int, taken: int) -> Part:
-        """The handshake has said it."""
-        return b""
-
     def ping(self) -> Part:
         """WebSocket's own (RFC 6455 §5.5.2)."""
         return PING
 
-    def pong(self, payload: str) -> Part:
-        """The link answers pings."""
-        return b""
-
-    def end_of_carrier(self, reason: str) -> Part:
-        """The closing handshake says it."""
-        return b""
-
     def abrupt(self, code: int, scope: str, received: int | None, reason: str) -> Part:
         """The closing handshake says it."""
-        return b""
-
-    def go_away(self, value: float) -> Part:
-        """Clients cannot be asked to stop."""
         return b""
 
 

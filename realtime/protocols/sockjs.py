@@ -13,12 +13,11 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from ..core.carrier import Capabilities, Part, Shape
 from ..core.config import Config
-from ..core.errors import LocalProtocolError, RemoteProtocolError
+from ..core.errors import LocalProtocolError, RemoteProtocolError, clip
 from ..core.frames import CLOSE, TEXT, Outgoing
 from ..core.plain_machine import INTERRUPTED
 from ..transports.form import parse_fields
 from ..transports.sockjs import FRAMINGS, HEARTBEAT, Framing
-from .native import clip
 
 __all__ = [
     "BROKEN",
@@ -46,7 +45,7 @@ BROKEN = "Broken JSON encoding."
 NO_CALLBACK = '"callback" parameter required'
 BAD_CALLBACK = 'invalid "callback" parameter'
 
-CAPABILITIES = Capabilities(acks=False, binary=False, heartbeat="tell", second_attach="refuse", protocol="SockJS")
+CAPABILITIES = Capabilities(binary=False, heartbeat="tell", protocol="SockJS", greeting=OPEN)
 # A WebSocket's pings are answered.
 ASKS = dataclasses.replace(CAPABILITIES, heartbeat="ask")
 
@@ -174,8 +173,6 @@ def close_frame(code: int, reason: str) -> bytes:
 class SockJSCodec:
     """SockJS on one of its transports. See core.carrier.Codec."""
 
-    held = True
-
     def __init__(self, framing: Framing) -> None:
         self.framing = framing
         self.name = framing.name
@@ -193,37 +190,13 @@ class SockJSCodec:
             return part
         return close_frame(item.code, str(item.data)) if item.kind == CLOSE else b""
 
-    def number(self, number: int) -> Part:
-        """Nothing is numbered."""
-        return b""
-
-    def ack(self, received: int, taken: int) -> Part:
-        """Nothing is acknowledged."""
-        return b""
-
-    def attached(self, received: int, taken: int) -> Part:
-        """`o`."""
-        return OPEN
-
     def ping(self) -> Part:
         """`h`."""
         return HEARTBEAT
 
-    def pong(self, payload: str) -> Part:
-        """Clients do not ask."""
-        return b""
-
-    def end_of_carrier(self, reason: str) -> Part:
-        """The end speaks for itself."""
-        return b""
-
     def abrupt(self, code: int, scope: str, received: int | None, reason: str) -> Part:
         """`c`."""
         return close_frame(code, reason)
-
-    def go_away(self, value: float) -> Part:
-        """Clients cannot be asked to stop."""
-        return b""
 
     def wrap(self, parts: Sequence[Part]) -> Sequence[Part]:
         """A buffer a frame; messages that follow one another share one."""

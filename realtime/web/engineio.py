@@ -226,7 +226,7 @@ class EngineRoutes(PlainRoutes):
             body = await link.answer
         finally:
             self._watch.discard(link)
-            if not carrier.over:  # cancelled, or its connection is gone
+            if not carrier.finished:  # cancelled, or its connection is gone
                 machine.lost(carrier, now(), reason="the poll was cut")
         index = request.query.get("j")
         if index is not None:

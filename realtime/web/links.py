@@ -9,7 +9,7 @@ from contextlib import suppress
 from aiohttp import HttpVersion11, WSMessage, WSMsgType, web
 
 from ..core.carrier import Part
-from ..protocols.native import clip
+from ..core.errors import clip
 from ..transports.websocket import FIN_CLOSE, FIN_PONG, frame_header
 
 __all__ = ["CONTROL", "HeldLink", "PollLink", "StreamLink", "WebSocketLink", "is_gone", "run_stream"]
@@ -31,10 +31,10 @@ class WebSocketLink:
     has them answered: make it with autoping=False.
     """
 
-    def __init__(self, request: web.Request, ws: web.WebSocketResponse, drained: Callable[[], None]) -> None:
+    def __init__(self, request: web.Request, ws: web.WebSocketResponse, writable_again: Callable[[], None]) -> None:
         self._request = request
         self._ws = ws
-        self._drained = drained
+        self._writable_again = writable_again
         self._blocked = False
         self._closing = False
         self._patience: asyncio.TimerHandle | None = None
@@ -63,7 +63,7 @@ class WebSocketLink:
         except ConnectionError:
             return  # the reading side reports the loss
         self._blocked = False
-        self._drained()
+        self._writable_again()
 
     def answer(self, message: WSMessage) -> None:
         """Answers a ping (RFC 6455 §5.5.3), but not to a peer that does not read; nothing to any other message."""
@@ -130,9 +130,9 @@ class StreamLink:
     coalesced by a writer in between.
     """
 
-    def __init__(self, request: web.Request, drained: Callable[[], None]) -> None:
+    def __init__(self, request: web.Request, writable_again: Callable[[], None]) -> None:
         self._request = request
-        self._drained = drained
+        self._writable_again = writable_again
         self._early: list[Part] | None = []
         self._chunked = False
         self._blocked = False
@@ -155,7 +155,7 @@ class StreamLink:
         self._chunked = chunked
         if early:
             self.write(early)
-        self._drained()
+        self._writable_again()
 
     def write(self, buffers: Sequence[Part]) -> None:
         """Writes pieces of the body. A dead connection swallows them."""
@@ -180,7 +180,7 @@ class StreamLink:
             self.abort()
             return
         self._blocked = False
-        self._drained()
+        self._writable_again()
 
     def close(self, code: int, reason: str) -> None:
         """Ends the response behind what was written."""

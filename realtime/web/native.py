@@ -9,11 +9,11 @@ from functools import partial
 
 from aiohttp import WebSocketError, WSMsgType, web
 
-from ..core.carrier import Carrier, Link, Part, Shape
+from ..core.carrier import Link, NumberedCarrier, Part, Shape
 from ..core.config import INITIAL_WINDOW, Config
 from ..core.errors import Refusal, RemoteProtocolError
+from ..core.numbered_machine import NumberedMachine
 from ..core.proof import ATTACH, SEND, Proof
-from ..core.server_machine import ServerMachine
 from ..protocols.native import (
     RENEWED,
     VERSION,
@@ -225,25 +225,25 @@ class NativeRoutes(Door):
     async def _poll(self, request: web.Request, endpoint: Endpoint, reply: Reply) -> web.Response:
         head, frames = await self._read(request, endpoint, reply)
         link = PollLink(request)
-        carrier = Carrier(reply.codec, link, self._server.clock.now())
+        carrier = NumberedCarrier(reply.codec, link, self._server.clock.now())
         if isinstance(head, RequestHead) and head.gen == 0:
             raise RemoteProtocolError(4400, "u is for send; a poll starts with o or r")
         session = await self._take_up(request, endpoint, carrier, head, frames)
-        machine = session._machine
+        machine = machine_of(session)
         newest = machine.carrier is carrier
         try:
             status = await self._feed(request, session, carrier, frames)
         except BaseException:
             machine.lost(carrier, self._server.clock.now())
             raise
-        if not newest and not carrier.over:
+        if not newest and not carrier.finished:
             machine.retire(carrier)
         self._watch.add(link)
         try:
             body = await link.answer
         finally:
             self._watch.discard(link)
-            if not carrier.over:  # cancelled, or its connection is gone
+            if not carrier.finished:  # cancelled, or its connection is gone
                 machine.lost(carrier, self._server.clock.now())
         return respond(request, status, body, reply=reply)
 
@@ -251,14 +251,14 @@ class NativeRoutes(Door):
 
     async def _stream(self, request: web.Request, endpoint: Endpoint, name: str, reply: Reply) -> web.StreamResponse:
         transport = TRANSPORTS[name]
-        machine: ServerMachine | None = None
+        machine: NumberedMachine | None = None
 
-        def drained() -> None:
+        def writable_again() -> None:
             if machine is not None:
                 machine.listener.dirty()
 
-        link = StreamLink(request, drained)
-        carrier = Carrier(CODECS[name], link, self._server.clock.now())
+        link = StreamLink(request, writable_again)
+        carrier = NumberedCarrier(CODECS[name], link, self._server.clock.now())
         try:
             first, frames = await self._frames(request, endpoint, reply)
             if first[:1] == "p":
@@ -267,7 +267,7 @@ class NativeRoutes(Door):
             if isinstance(head, RequestHead) and head.gen == 0:
                 raise RemoteProtocolError(4400, "u is for send; a stream starts with o, r or p")
             session = await self._take_up(request, endpoint, carrier, head, frames)
-            machine = session._machine
+            machine = machine_of(session)
             newest = machine.carrier is carrier
             if await self._feed(request, session, carrier, frames) != 200:
                 raise machine.refusal()
@@ -279,7 +279,7 @@ class NativeRoutes(Door):
             refusal = error if isinstance(error, Refusal) else Refusal(error.close_code, error.reason)
             self._server.refused(refusal.code)
             return await self._refuse_stream(request, name, refusal, reply)
-        if not newest and not carrier.over:
+        if not newest and not carrier.finished:
             if transport.method == "GET":
                 return web.Response(status=204, headers=SAFE | cors_headers(request.headers))  # stops EventSource
             machine.retire(carrier)
@@ -296,12 +296,12 @@ class NativeRoutes(Door):
     ) -> web.StreamResponse:
         """A stream that says why there is none."""
         link = StreamLink(request, lambda: None)
-        carrier = Carrier(CODECS[name], link, self._server.clock.now())
+        carrier = NumberedCarrier(CODECS[name], link, self._server.clock.now())
         carrier.finish([CODECS[name].text(refusal_frame(refusal))])
         return await self._run_stream(request, carrier, link, reply)
 
     async def _probed(
-        self, request: web.Request, carrier: Carrier, link: StreamLink, ping: str, reply: Reply
+        self, request: web.Request, carrier: NumberedCarrier, link: StreamLink, ping: str, reply: Reply
     ) -> web.StreamResponse:
         """Answers a probe: `q`, and then nothing for a while, so that something that holds streams back holds it."""
         payload = ping[1:65]
@@ -319,7 +319,7 @@ class NativeRoutes(Door):
             link.finished()
 
     async def _run_stream(
-        self, request: web.Request, carrier: Carrier, link: StreamLink, reply: Reply
+        self, request: web.Request, carrier: NumberedCarrier, link: StreamLink, reply: Reply
     ) -> web.StreamResponse:
         """Sends the response until it ends."""
         transport = TRANSPORTS[carrier.codec.name]
@@ -341,9 +341,9 @@ class NativeRoutes(Door):
             _check_script(frames)
         proof = _proof(request, head, frames)
         session, due = await self._find(request, endpoint, head.sid, proof, _renewal(frames, endpoint.config))
-        machine = session._machine
+        machine = machine_of(session)
         now = self._server.clock.now()
-        carrier = Carrier(reply.codec, PollLink(request), now)
+        carrier = NumberedCarrier(reply.codec, PollLink(request), now)
         status = 200
         parts: list[Part] = []
         try:
@@ -406,15 +406,15 @@ class NativeRoutes(Door):
             return refused(request, refusal, wrong.headers)
         await upgrade(request, ws)
         incoming = Incoming(request, ws)
-        carrier: Carrier | None = None
+        carrier: NumberedCarrier | None = None
         session: Session | None = None
-        machine: ServerMachine | None = None
+        machine: NumberedMachine | None = None
 
-        def drained() -> None:
+        def writable_again() -> None:
             if machine is not None:
                 machine.listener.dirty()
 
-        link = WebSocketLink(request, ws, drained)
+        link = WebSocketLink(request, ws, writable_again)
         self._links.add(link)
         head: Open | RequestHead | None = None
         try:
@@ -425,10 +425,10 @@ class NativeRoutes(Door):
             finally:
                 self._silent.discard(link)
             if head is not None:
-                carrier = Carrier(CODECS["websocket"], link, self._server.clock.now())
+                carrier = NumberedCarrier(CODECS["websocket"], link, self._server.clock.now())
                 session = await self._take_up(request, endpoint, carrier, head, incoming=incoming)
-                machine = session._machine
-                if machine.carrier is not carrier and not carrier.over:
+                machine = machine_of(session)
+                if machine.carrier is not carrier and not carrier.finished:
                     machine.retire(carrier)
         except Gone:
             carrier = None
@@ -446,7 +446,7 @@ class NativeRoutes(Door):
         finally:
             if machine is not None and carrier is not None:
                 if machine.carrier is carrier:
-                    self._server.note_end(machine.sid, "websocket", carrier.since)
+                    self._server.note_end(machine.sid, "websocket", carrier.started)
                 machine.lost(carrier, self._server.clock.now())
             try:
                 await link.finished()
@@ -489,14 +489,14 @@ class NativeRoutes(Door):
         incoming: Incoming,
         link: WebSocketLink,
         session: Session | None,
-        carrier: Carrier | None,
+        carrier: NumberedCarrier | None,
     ) -> None:
         """Reads until the connection ends. Without a session what comes is only read, for the closing handshake."""
         now = self._server.clock.now
+        machine = None if session is None else machine_of(session)
         async for message in incoming:
-            if session is None or carrier is None:
+            if session is None or machine is None or carrier is None:
                 continue
-            machine = session._machine
             if message.type is WSMsgType.ERROR:
                 # aiohttp has closed with these itself: what the peer sent can never succeed, on no carrier.
                 if isinstance(message.data, WebSocketError) and message.data.code in (1007, 1009):
@@ -513,10 +513,10 @@ class NativeRoutes(Door):
                     await self._renew(request, session, carrier, renewal)
             except RemoteProtocolError as error:
                 machine.fail(error, now())
-                if not carrier.over:
+                if not carrier.finished:
                     _refuse_websocket(carrier.link, machine.refusal())
             except Refusal as refusal:
-                if not carrier.over:
+                if not carrier.finished:
                     machine.lost(carrier, now())
                     _refuse_websocket(carrier.link, refusal)
 
@@ -526,7 +526,7 @@ class NativeRoutes(Door):
         self,
         request: web.Request,
         endpoint: Endpoint,
-        carrier: Carrier,
+        carrier: NumberedCarrier,
         head: Open | RequestHead,
         frames: Sequence[Frame] = (),
         incoming: Incoming | None = None,
@@ -541,7 +541,7 @@ class NativeRoutes(Door):
             session, due = await self._find(request, endpoint, head.sid, proof, _renewal(frames, endpoint.config))
             if not due:
                 return session  # what comes so late changes nothing
-            machine = session._machine
+            machine = machine_of(session)
             now = server.clock.now()
             if codec.shape is Shape.DUPLEX:  # which may fail where a URL gets through
                 carrier.tickets = [codec.text(ticket_frame(machine, head.gen + 1))]
@@ -570,7 +570,7 @@ class NativeRoutes(Door):
             address=address,
         )
         server.authorized(session, facts)
-        machine = session._machine
+        machine = machine_of(session)
         choices = server.negotiate(endpoint, facts, head.transports, head.failed, head.tried, carrier.codec.name)
         if len(server) > known:
             server.decided(session, choices)
@@ -579,7 +579,7 @@ class NativeRoutes(Door):
             transports = [choice.as_dict() for choice in choices]
             return codec.text(opened_frame(machine, codec.name, transports, received, taken))
 
-        carrier.head = opened
+        carrier.greeting = opened
         carrier.tickets = [codec.text(ticket_frame(machine, head.gen + 1))]
         machine.open(carrier, head.gen, server.clock.now())
         return session
@@ -592,7 +592,7 @@ class NativeRoutes(Door):
         Whose auth data have expired may bring fresh ones along; if these are refused nothing has changed.
         """
         session = await self._server.route(sid, proof)
-        due = session._machine.prove(proof)
+        due = machine_of(session).prove(proof)
         if session.path != endpoint.path:
             raise Refusal(4404, f"no such session at {endpoint.path}", scope="session")
         facts = self._facts(request, request.match_info["transport"], session.request.raw_auth)
@@ -610,7 +610,7 @@ class NativeRoutes(Door):
         self,
         request: web.Request,
         session: Session,
-        carrier: Carrier,
+        carrier: NumberedCarrier,
         frames: Sequence[Frame],
         answer: list[Part] | None = None,
     ) -> int:
@@ -619,7 +619,7 @@ class NativeRoutes(Door):
 
         `answer` takes what is to be said to it in the answer to a send, which is no carrier. Raises Refusal.
         """
-        machine = session._machine
+        machine = machine_of(session)
         try:
             for frame in frames:
                 if machine.outcome is not None:
@@ -633,7 +633,7 @@ class NativeRoutes(Door):
             machine.fail(error, self._server.clock.now())
             return error.http_status
         finally:
-            if machine.outcome is not None and not carrier.over:
+            if machine.outcome is not None and not carrier.finished:
                 refusal = machine.refusal()
                 carrier.finish([carrier.codec.abrupt(refusal.code, "session", refusal.received, refusal.reason)])
         return 200
@@ -642,7 +642,7 @@ class NativeRoutes(Door):
         self,
         request: web.Request,
         session: Session,
-        carrier: Carrier,
+        carrier: NumberedCarrier,
         renewal: Renewal,
         answer: list[Part] | None = None,
     ) -> None:
@@ -671,6 +671,13 @@ class NativeRoutes(Door):
         for link in tuple(self._silent):
             self._server.refused(4503)
             _refuse_websocket(link, Refusal(4503, "the server is shutting down; come back later"))
+
+
+def machine_of(session: Session) -> NumberedMachine:
+    """The machine of a session that was found or opened here."""
+    machine = session._machine
+    assert isinstance(machine, NumberedMachine)
+    return machine
 
 
 def _renewal(frames: Sequence[Frame], config: Config) -> Renewal | None:

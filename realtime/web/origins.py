@@ -1,4 +1,4 @@
-"""Which pages may connect: those of the same host, and those the server allows (DESIGN §9).
+"""Which pages may connect: those of the same host, and those the server allows (docs/protocol.md §9).
 
 A browser says where a page comes from by Origin, else Sec-Fetch-Site, else Referer; that is compared with the host the
 request asked for. What any site could have brought about must not live on ambient credentials: such a request is

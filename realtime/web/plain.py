@@ -165,14 +165,14 @@ class PlainRoutes(Door):
         incoming = Incoming(request, ws)
         session: Session | None = None
 
-        def drained() -> None:
+        def writable_again() -> None:
             if session is not None:
                 session.dirty()
 
         async def take(data: str | bytes) -> None:
             assert session is not None
             machine = machine_of(session)
-            machine.heard(carrier, now())
+            machine.sign_of_life(carrier, now())
             try:
                 messages = wire.parse(data)
             except RemoteProtocolError as error:
@@ -185,14 +185,14 @@ class PlainRoutes(Door):
                 machine.fail(error, now())
 
         now = self._server.clock.now
-        link = WebSocketLink(request, ws, drained)
+        link = WebSocketLink(request, ws, writable_again)
         carrier = Carrier(wire.codec, link, now())
         self._links.add(link)  # who comes in may take a while to say
         try:
             session = await self._open(request, endpoint, facts, wire.kind, incoming=incoming)
             machine_of(session).take_up(carrier, now())
         except Gone:
-            carrier.over = True
+            carrier.finished = True
         except Refusal as refusal:
             self._server.refused(refusal.code)
             carrier.finish(
@@ -219,7 +219,7 @@ class PlainRoutes(Door):
             while True:
                 message = await incoming.receive()
                 if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
-                    if not carrier.over:
+                    if not carrier.finished:
                         await take(message.data)
                 elif message.type in CONTROL:
                     if machine is None or self._heard(machine, carrier):
@@ -230,7 +230,7 @@ class PlainRoutes(Door):
                     if message.type is WSMsgType.CLOSE:
                         machine.peer_left(carrier, message.data or NO_CODE, message.extra or "", now())
                     elif isinstance(message.data, WebSocketError):
-                        carrier.over = True  # aiohttp has closed with this code itself
+                        carrier.finished = True  # aiohttp has closed with this code itself
                         machine.end(message.data.code, _REASONS.get(message.data.code, "no WebSocket frame"), now())
                     return
         finally:
@@ -244,7 +244,7 @@ class PlainRoutes(Door):
     def _heard(self, machine: PlainMachine, carrier: Carrier) -> bool:
         """A ping or a pong has come. False when those are too many, which ends the session."""
         now = self._server.clock.now()
-        machine.heard(carrier, now)
+        machine.sign_of_life(carrier, now)
         try:
             machine.inbox.other(now)
         except RemoteProtocolError as error:

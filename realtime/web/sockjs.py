@@ -177,12 +177,12 @@ class SockJSRoutes(PlainRoutes):
         callback = check_callback(request.query.get("c", request.query.get("callback"))) if framing.scripted else ""
         session: Session | None = None
 
-        def drained() -> None:
+        def writable_again() -> None:
             if session is not None:
                 session.dirty()
 
         now = self._server.clock.now
-        link = HeldLink(request) if codec.shape is Shape.POLL else StreamLink(request, drained)
+        link = HeldLink(request) if codec.shape is Shape.POLL else StreamLink(request, writable_again)
         carrier = Carrier(codec, link, now())
         try:
             session = await self._session(request, endpoint, options, name, facts)

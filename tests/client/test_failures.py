@@ -19,7 +19,7 @@ from realtime.client.drivers import POST, _hello, open_beside
 from realtime.client.links import PollLink
 from realtime.client.session import ClientSession
 from realtime.client.supervisor import Fate
-from realtime.core.carrier import Carrier
+from realtime.core.carrier import NumberedCarrier
 from realtime.core.client_machine import Attach
 from realtime.core.config import Config
 from realtime.core.errors import Refusal
@@ -396,7 +396,7 @@ async def test_the_refusal_of_a_late_open_is_its_carriers_affair() -> None:
         await session.send("in use")
         assert await arrives(session.receive()) == "in use"
         hello = POST.text(_hello(session, Attach("", 1, 0, 0, 1)))
-        carrier = Carrier(POST, PollLink(), session.clock.now())
+        carrier = NumberedCarrier(POST, PollLink(), session.clock.now())
         fate = session.feed(carrier, await drivers._request(session, "long_polling", [hello], 30.0))
         assert fate is not None
         assert isinstance(fate.refusal, Refusal)

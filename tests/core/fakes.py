@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from realtime.core.carrier import Capabilities, Carrier, Part, Shape
+from realtime.core.carrier import Capabilities, NumberedCarrier, Part, Shape
 from realtime.core.config import Config
 from realtime.core.frames import CLOSE, DROPPED, Outgoing, Window
 from realtime.core.lifecycle import State
@@ -137,9 +137,9 @@ class Diary:
         self.entries.append("changed")
         self.moves.append((before, after))
 
-    def quiet(self) -> None:
+    def may_be_drained(self) -> None:
         """Written down."""
-        self.entries.append("quiet")
+        self.entries.append("may_be_drained")
 
     def ended(self) -> None:
         """Written down."""
@@ -160,22 +160,22 @@ def life(machine: SessionMachine) -> State:
     return machine.state
 
 
-def duplex(now: float = 0.0, **options: Any) -> tuple[Carrier, FakeLink]:
+def duplex(now: float = 0.0, **options: Any) -> tuple[NumberedCarrier, FakeLink]:
     """An ordered carrier and its link."""
     link = FakeLink()
-    return Carrier(FakeCodec(Shape.DUPLEX, **options), link, now), link
+    return NumberedCarrier(FakeCodec(Shape.DUPLEX, **options), link, now), link
 
 
-def poll(now: float = 0.0, *, held: bool = True, **options: Any) -> tuple[Carrier, FakeLink]:
+def poll(now: float = 0.0, *, held: bool = True, **options: Any) -> tuple[NumberedCarrier, FakeLink]:
     """A poll, long or plain, and its link."""
     link = FakeLink()
-    return Carrier(FakeCodec(Shape.POLL, held=held, **options), link, now), link
+    return NumberedCarrier(FakeCodec(Shape.POLL, held=held, **options), link, now), link
 
 
-def stream(now: float = 0.0, **options: Any) -> tuple[Carrier, FakeLink]:
+def stream(now: float = 0.0, **options: Any) -> tuple[NumberedCarrier, FakeLink]:
     """One long response, and its link."""
     link = FakeLink()
-    return Carrier(FakeCodec(Shape.STREAM, **options), link, now), link
+    return NumberedCarrier(FakeCodec(Shape.STREAM, **options), link, now), link
 
 
 def texts(*contents: str) -> list[Outgoing]:

@@ -1,6 +1,6 @@
 """A world in memory: the real core at both ends of a network that loses, repeats, delays, reorders, holds and cuts.
 
-What is real: Registry, ServerMachine, ClientMachine, Deadlines and the native codec, with every frame encoded and
+What is real: Registry, NumberedMachine, ClientMachine, Deadlines and the native codec, with every frame encoded and
 decoded again. What is simulated: time, connections and the two applications. The shells between (what web/ and
 client/ do with sockets) are as small as they can be. There is no asyncio here, and no randomness besides the seed's.
 
@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from realtime.core.carrier import Carrier, Part
+from realtime.core.carrier import NumberedCarrier, Part
 from realtime.core.client_machine import Attach, ClientMachine, Uplink
 from realtime.core.config import Config
 from realtime.core.deadlines import Deadlines
@@ -29,6 +29,7 @@ from realtime.core.errors import Refusal
 from realtime.core.frames import Dropped, Outgoing, Window
 from realtime.core.lifecycle import State
 from realtime.core.machine import SessionMachine
+from realtime.core.numbered_machine import NumberedMachine
 from realtime.core.proof import ATTACH, Key, Proof
 from realtime.core.registry import Registry
 from realtime.core.server_machine import ServerMachine
@@ -302,14 +303,14 @@ def rides(item: Item) -> bool:
 class Pipe:
     """One direction of a WebSocket: ordered, bounded, and possibly mute, held back or dead."""
 
-    def __init__(self, world: World, sink: Callable[[Item], None], drained: Callable[[], None]) -> None:
+    def __init__(self, world: World, sink: Callable[[Item], None], writable_again: Callable[[], None]) -> None:
         self.world = world
         self.queue: deque[Item] = deque()
         self.dead = False
         self.mute = False
         self.held_until = 0.0
         self._sink = sink
-        self._drained = drained
+        self._writable_again = writable_again
         self._busy = False
 
     @property
@@ -332,7 +333,7 @@ class Pipe:
             delivered.append(self.queue.popleft())
             count -= not rides(delivered[-1])
             self._sink(delivered[-1])
-        self._drained()
+        self._writable_again()
         self.world.settle()
         return delivered
 
@@ -586,7 +587,7 @@ class Session:
         self.ended_at = FOREVER
         self.highest = 0  # the gen of the newest carrier seen
         self.arrived: list[Open | RequestHead] = []
-        self.machine = ServerMachine(
+        self.machine = NumberedMachine(
             server.config,
             head.window,
             self,
@@ -610,7 +611,7 @@ class Session:
     def changed(self, before: State, after: State) -> None:
         """Nothing waits for it here."""
 
-    def quiet(self) -> None:
+    def may_be_drained(self) -> None:
         if self.machine.drained:
             self.machine.close(1012, "drained", self.server.world.now)
 
@@ -711,8 +712,8 @@ class ServerSocket:
     def __init__(self, server: Server, down: Pipe) -> None:
         self.server = server
         self.codec = server.codecs["websocket"]
-        self.carrier = Carrier(self.codec, ServerLink(down), server.world.now)
-        self.machine: ServerMachine | None = None
+        self.carrier = NumberedCarrier(self.codec, ServerLink(down), server.world.now)
+        self.machine: NumberedMachine | None = None
 
     def receive(self, frame: Item) -> None:
         server, now = self.server, self.server.world.now
@@ -723,7 +724,7 @@ class ServerSocket:
                 feed_server(self.machine, self.carrier, frame, now)
         elif isinstance(frame, str) and frame[:1] == "p":
             self.carrier.write([self.codec.pong(frame[1:])])
-        elif not self.carrier.over:
+        elif not self.carrier.finished:
             head = parse_head(frame)
             try:
                 self.machine, newest = server.take_up(self.carrier, head, "websocket")
@@ -736,9 +737,9 @@ class ServerSocket:
         """The connection has ended, and the server noticed."""
         if self.machine is not None:
             self.machine.lost(self.carrier, self.server.world.now)
-        self.carrier.over = True
+        self.carrier.finished = True
 
-    def drained(self) -> None:
+    def writable_again(self) -> None:
         """The link takes more."""
         machine = self.machine
         if machine is not None and machine.carrier is self.carrier:
@@ -750,10 +751,10 @@ class ServerStream:
 
     def __init__(self, server: Server, name: str, frame: Frame, down: Pipe) -> None:
         self.server = server
-        self.machine: ServerMachine | None = None
+        self.machine: NumberedMachine | None = None
         transport = TRANSPORTS[name]
         down.write(transport.head(Facts()).prelude)
-        self.carrier = Carrier(server.codecs[name], PipeLink(down), server.world.now)
+        self.carrier = NumberedCarrier(server.codecs[name], PipeLink(down), server.world.now)
         try:
             self.machine, newest = server.take_up(self.carrier, parse_head(frame), name)
             if not newest:
@@ -768,12 +769,18 @@ class ServerStream:
         """The connection has ended, and the server noticed."""
         if self.machine is not None:
             self.machine.lost(self.carrier, self.server.world.now)
-        self.carrier.over = True
+        self.carrier.finished = True
 
-    def drained(self) -> None:
+    def writable_again(self) -> None:
         """The link takes more."""
         if self.machine is not None and self.machine.carrier is self.carrier:
             self.machine.listener.dirty()
+
+
+def numbered(machine: ServerMachine) -> NumberedMachine:
+    """The machine that a registry knows: there are no others here."""
+    assert isinstance(machine, NumberedMachine)
+    return machine
 
 
 class Server:
@@ -802,7 +809,7 @@ class Server:
         self.all: list[Session] = []
         self.dirty: list[Session] = []
 
-    def take_up(self, carrier: Carrier, head: Open | RequestHead, name: str) -> tuple[ServerMachine, bool]:
+    def take_up(self, carrier: NumberedCarrier, head: Open | RequestHead, name: str) -> tuple[NumberedMachine, bool]:
         """An open or attach. Raises Refusal."""
         machine, newest = self._take_up(carrier, head, name)
         session = next(session for session in self.all if session.machine is machine)
@@ -812,13 +819,13 @@ class Server:
         session.highest = max(session.highest, head.gen)
         return machine, newest
 
-    def _take_up(self, carrier: Carrier, head: Open | RequestHead, name: str) -> tuple[ServerMachine, bool]:
+    def _take_up(self, carrier: NumberedCarrier, head: Open | RequestHead, name: str) -> tuple[NumberedMachine, bool]:
         now = self.world.now
         if isinstance(head, RequestHead):
             proof = Proof(head.proof)
             if name in BY_URL:
                 proof = Proof(head.proof, ATTACH, head.gen, repr(tuple(head)).encode())
-            machine = self.registry.find(head.sid, now, proof)
+            machine = numbered(self.registry.find(head.sid, now, proof))
             if not machine.prove(proof):
                 return machine, False
             if name == "websocket":
@@ -837,9 +844,9 @@ class Server:
             session.app.peer = self.world.client.app
             session.app.start()
             found = session.machine
-        machine = found
+        machine = numbered(found)
         codec = self.codecs[name]
-        carrier.head = lambda received, taken: codec.text(opened_frame(machine, name, [], received, taken))
+        carrier.greeting = lambda received, taken: codec.text(opened_frame(machine, name, [], received, taken))
         carrier.tickets = [codec.text(ticket_frame(machine, head.gen + 1))]
         return machine, machine.open(carrier, head.gen, now)
 
@@ -850,7 +857,7 @@ class Server:
     def poll(self, name: str, body: bytes, reply: Callable[[bytes], None]) -> Callable[[], None]:
         """A poll. Returns what to call when its connection is gone."""
         world, codec = self.world, self.codecs[name]
-        carrier = Carrier(codec, AnswerLink(reply), world.now)
+        carrier = NumberedCarrier(codec, AnswerLink(reply), world.now)
         head, *frames = self.decode(name, body)
         try:
             machine, newest = self.take_up(carrier, parse_head(head), name)
@@ -868,12 +875,12 @@ class Server:
     def send(self, body: bytes, reply: Callable[[bytes], None]) -> Callable[[], None]:
         """An uplink batch."""
         now, codec = self.world.now, self.codecs["long_polling"]
-        carrier = Carrier(codec, NoLink(), now)
+        carrier = NumberedCarrier(codec, NoLink(), now)
         head, *frames = self.decode("long_polling", body)
         parsed = parse_head(head)
         assert isinstance(parsed, RequestHead)
         try:
-            machine = self.registry.find(parsed.sid, now, Proof(parsed.proof))
+            machine = numbered(self.registry.find(parsed.sid, now, Proof(parsed.proof)))
             machine.prove(Proof(parsed.proof))
         except Refusal as refusal:
             answer = [codec.text(refusal_frame(refusal))]
@@ -898,7 +905,7 @@ class Server:
         for session in self.all:
             if not session.crashed:
                 session.machine.drain(0.5)
-                session.quiet()
+                session.may_be_drained()
 
     def crash(self) -> None:
         """The process dies, and another takes its place."""
@@ -918,19 +925,19 @@ class ClientSocket:
     def __init__(self, client: Client) -> None:
         world = client.world
         self.client = client
-        self.carrier: Carrier | None = None
+        self.carrier: NumberedCarrier | None = None
         self.over = False
         self.down = Pipe(world, self.receive, self._server_drained)
         self.server: ServerSocket = ServerSocket(world.server, self.down)
-        self.up = Pipe(world, self.server.receive, self._drained)
+        self.up = Pipe(world, self.server.receive, self._writable_again)
         self.link = PipeLink(self.up, self._closed)
         if world.conditions.blocked:
             self.up.mute = self.down.mute = True
 
     def _server_drained(self) -> None:
-        self.server.drained()
+        self.server.writable_again()
 
-    def _drained(self) -> None:
+    def _writable_again(self) -> None:
         if self.carrier is not None:
             self.client.dirty()
 
@@ -966,11 +973,11 @@ class Stream:
         self.client = client
         self.kind = kind
         self.over = False
-        self.carrier = Carrier(client.codecs[kind], NoLink(self._closed), world.now)
+        self.carrier = NumberedCarrier(client.codecs[kind], NoLink(self._closed), world.now)
         ticket = Key(client.machine.ticket())
         attach = client.machine.start(self.carrier, world.now)
         self.hello: Frame = client.hello(attach._replace(proof=ticket) if kind in BY_URL else attach)
-        self.down = Pipe(world, self.receive, self._drained)
+        self.down = Pipe(world, self.receive, self._writable_again)
         self.copies: list[ServerStream] = []
         self._decoder = TRANSPORTS[kind].decoder(10_000, 1_000_000)
         self._wired = 0
@@ -1000,9 +1007,9 @@ class Stream:
         self.copies.append(ServerStream(world.server, self.kind, self.hello, down))
         world.settle()
 
-    def _drained(self) -> None:
+    def _writable_again(self) -> None:
         for copy in self.copies[self._wired : self._wired + 1]:
-            copy.drained()
+            copy.writable_again()
 
     def receive(self, item: Item) -> None:
         if self.over:
@@ -1053,7 +1060,7 @@ class Poll:
         self.kind = kind
         self.over = False
         codec = client.codecs[kind]
-        self.carrier = Carrier(codec, NoLink(self._closed), world.now)
+        self.carrier = NumberedCarrier(codec, NoLink(self._closed), world.now)
         attach = client.machine.start(self.carrier, world.now)
         parts = [codec.text(client.hello(attach))]
         if world.conditions.poll_brings or kind == "polling":
@@ -1144,7 +1151,7 @@ class Client:
     def changed(self, before: State, after: State) -> None:
         """Nothing waits for it here."""
 
-    def quiet(self) -> None:
+    def may_be_drained(self) -> None:
         """A client never drains by itself."""
 
     def ended(self) -> None:
@@ -1207,7 +1214,7 @@ class Client:
             socket.lost()
             return socket
         self._turn += 1
-        carrier = Carrier(self.codecs["websocket"], socket.link, self.world.now)
+        carrier = NumberedCarrier(self.codecs["websocket"], socket.link, self.world.now)
         attach = self.machine.start(carrier, self.world.now)
         socket.carrier = carrier
         socket.up.write(self.hello(attach))
@@ -1220,7 +1227,7 @@ class Client:
         self.world.settle()
         return socket
 
-    def feed(self, owner: ClientSocket | Stream | Poll | None, carrier: Carrier, frame: Frame) -> None:
+    def feed(self, owner: ClientSocket | Stream | Poll | None, carrier: NumberedCarrier, frame: Frame) -> None:
         """One frame from the server."""
         machine, now = self.machine, self.world.now
         if machine.outcome is not None:
@@ -1251,12 +1258,12 @@ class Client:
             feed_client(machine, carrier, frame, now)
             if kind == "o":
                 self.world.bind(machine.sid)
-            if carrier.over and owner is not None:
+            if carrier.finished and owner is not None:
                 owner.over = True
-            if carrier is machine.carrier and carrier.attached and now > carrier.since + 10:
+            if carrier is machine.carrier and carrier.attached and now > carrier.started + 10:
                 self._backoff = 0.3
 
-    def lost(self, carrier: Carrier) -> None:
+    def lost(self, carrier: NumberedCarrier) -> None:
         """A carrier has ended. If it was the newest, another follows."""
         newest = carrier is self.machine.carrier
         if self.machine.outcome is None:
@@ -1305,7 +1312,7 @@ class Client:
 
         def answered(body: bytes) -> None:
             for frame in decode_batch(body, 10_000):
-                self.feed(None, Carrier(codec, NoLink(), world.now), frame)
+                self.feed(None, NumberedCarrier(codec, NoLink(), world.now), frame)
             self.go_on_soon(0.0, kind)
 
         request = Request(world, world.server.send, answered, list(codec.wrap(parts)))
@@ -1332,7 +1339,7 @@ class Client:
 
     def _post(self, batch: Uplink) -> None:
         world, codec = self.world, self.codecs["long_polling"]
-        carrier = Carrier(codec, NoLink(), world.now)
+        carrier = NumberedCarrier(codec, NoLink(), world.now)
 
         def answered(body: bytes) -> None:
             if self.machine.outcome is None:
@@ -1367,7 +1374,7 @@ def _body(codec: NativeCodec, parts: Sequence[Part]) -> bytes:
     return b"".join(part for part in codec.wrap(parts) if isinstance(part, bytes))
 
 
-def _picture(machine: ServerMachine) -> tuple[object, ...]:
+def _picture(machine: NumberedMachine) -> tuple[object, ...]:
     """All that a request could change of a session."""
     outbox, inbox = machine.outbox, machine.inbox
     return (

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from realtime.core.carrier import Capabilities, Shape
+from realtime.core.carrier import Capabilities, Carrier, Shape
 
-from .fakes import duplex, poll
+from .fakes import FakeCodec, FakeLink, duplex, poll
 
 
 def test_a_new_carrier() -> None:
     carrier, link = duplex(5.0)
     assert (carrier.send_cursor, carrier.receive_cursor, carrier.gen) == (1, 1, 0)
-    assert carrier.since == carrier.heard == carrier.spoke == carrier.asked == 5.0
+    assert carrier.started == carrier.last_received == carrier.last_written == carrier.last_pinged == 5.0
     assert carrier.written == 0
-    assert not any((carrier.pinged, carrier.attached, carrier.deaf, carrier.over))
+    assert not any((carrier.pinged, carrier.attached, carrier.ignores, carrier.finished))
     assert link.writes == []
 
 
@@ -27,7 +27,7 @@ def test_parts_of_one_write_are_wrapped_together() -> None:
 def test_finish_writes_the_last_parts_and_closes_once() -> None:
     carrier, link = poll()
     carrier.finish(["r0,0"], 1000, "done")
-    assert carrier.over
+    assert carrier.finished
     assert link.said == ["r0,0"]
     assert link.closed == (1000, "done")
     carrier.finish(["more"], 1002)
@@ -45,7 +45,7 @@ def test_finish_without_parts_writes_nothing() -> None:
 
 def test_nothing_is_written_on_a_lost_carrier() -> None:
     carrier, link = duplex()
-    carrier.over = True
+    carrier.finished = True
     carrier.write(["a"])
     carrier.finish(["b"])
     assert (link.writes, link.closed) == ([], None)
@@ -54,11 +54,18 @@ def test_nothing_is_written_on_a_lost_carrier() -> None:
 def test_repr_shows_cursors_and_the_end() -> None:
     carrier, _ = duplex(name="websocket")
     carrier.gen, carrier.send_cursor = 3, 7
-    assert repr(carrier) == "<Carrier websocket gen=3 send=7 receive=1>"
-    carrier.over = True
-    assert repr(carrier) == "<Carrier websocket gen=3 send=7 receive=1 over>"
+    assert repr(carrier) == "<NumberedCarrier websocket gen=3 send=7 receive=1>"
+    carrier.finished = True
+    assert repr(carrier) == "<NumberedCarrier websocket gen=3 send=7 receive=1 finished>"
+
+
+def test_a_carrier_without_numbers_has_one_cursor() -> None:
+    carrier = Carrier(FakeCodec(name="xhr"), FakeLink(), 2.0)
+    assert repr(carrier) == "<Carrier xhr gen=0 send=1>"
+    carrier.finish([])
+    assert repr(carrier) == "<Carrier xhr gen=0 send=1 finished>"
 
 
 def test_the_native_protocols_capabilities_are_the_defaults() -> None:
-    assert Capabilities() == Capabilities(acks=True, binary=True, heartbeat="ask", second_attach="supersede")
+    assert Capabilities() == Capabilities(protocol="the native protocol", binary=True, heartbeat="ask", greeting=b"")
     assert {shape.value for shape in Shape} == {"duplex", "stream", "poll"}

@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
-from realtime.core.carrier import Carrier
+from realtime.core.carrier import NumberedCarrier
 from realtime.core.client_machine import Attach, ClientMachine, Uplink
 from realtime.core.config import INITIAL_WINDOW, Config
 from realtime.core.errors import LocalProtocolError, RemoteProtocolError
 from realtime.core.frames import Window
 from realtime.core.lifecycle import State
-from realtime.core.machine import ACK_DELAY, FOREVER
+from realtime.core.machine import FOREVER
+from realtime.core.numbering import ACK_DELAY
 
 from .fakes import WIDE, Diary, FakeLink, contents, duplex, life, poll, stream, texts
 
@@ -25,7 +26,7 @@ def client(**settings: Any) -> tuple[ClientMachine, Diary]:
     return ClientMachine(config, diary, 0.0), diary
 
 
-def opened(now: float = 0.0, **settings: Any) -> tuple[ClientMachine, Diary, Carrier, FakeLink]:
+def opened(now: float = 0.0, **settings: Any) -> tuple[ClientMachine, Diary, NumberedCarrier, FakeLink]:
     """A session open on a duplex carrier, its sid confirmed; what that said is forgotten."""
     machine, diary = client(**settings)
     carrier, link = duplex(now)
@@ -39,13 +40,13 @@ def opened(now: float = 0.0, **settings: Any) -> tuple[ClientMachine, Diary, Car
     return machine, diary, carrier, link
 
 
-def polling(now: float = 0.0, **settings: Any) -> tuple[ClientMachine, Diary, Carrier]:
+def polling(now: float = 0.0, **settings: Any) -> tuple[ClientMachine, Diary, NumberedCarrier]:
     """A session opened by a poll, with a held poll out."""
     machine, diary = client(**settings)
     first, _ = poll(now)
     machine.start(first, now)
     machine.opened(first, "s1", WIDE, 0, 0, now)
-    first.over = True
+    first.finished = True
     held, _ = poll(now)
     machine.start(held, now)
     machine.confirm = False
@@ -67,7 +68,7 @@ def test_the_first_carrier_opens_and_each_one_has_the_next_gen() -> None:
     machine, diary = client()
     first, _ = duplex()
     assert machine.start(first, 1.0) == Attach("", 1, 0, 0, 1)
-    assert (first.gen, first.since, first.heard) == (1, 1.0, 1.0)
+    assert (first.gen, first.started, first.last_received) == (1, 1.0, 1.0)
     assert machine.state is State.CONNECTING
     assert diary.read() == ["dirty"]
     second, _ = poll()
@@ -173,7 +174,7 @@ def test_only_the_newest_carriers_end_detaches() -> None:
     machine.attached(newest, 0, 0, 0.0)
     diary.moves.clear()
     machine.lost(older, 1.0)
-    assert (older.over, machine.state, diary.moves) == (True, State.OPEN, [])
+    assert (older.finished, machine.state, diary.moves) == (True, State.OPEN, [])
     machine.lost(newest, 1.0)
     assert (machine.state, machine.carrier) == (State.DETACHED, None)
     assert diary.moves == [(State.OPEN, State.DETACHED)]
@@ -198,7 +199,7 @@ def test_a_session_that_has_ended_starts_no_carrier() -> None:
 # -- opening twice ---------------------------------------------------------------------------------------------------
 
 
-def raced() -> tuple[ClientMachine, Carrier, Carrier, FakeLink]:
+def raced() -> tuple[ClientMachine, NumberedCarrier, NumberedCarrier, FakeLink]:
     """Two opens are out, WebSocket first; the second, a poll, has been answered with s1."""
     machine, _ = client()
     websocket, link = duplex()
@@ -213,7 +214,7 @@ def test_a_carrier_whose_o_names_another_session_is_dropped() -> None:
     machine, websocket, other, _ = raced()
     assert not machine.opened(websocket, "s2", Window(1, 1), 0, 0, 1.0)
     assert (machine.sid, machine.outbox.window) == ("s1", WIDE)
-    assert websocket.over
+    assert websocket.finished
     assert machine.carrier is other
 
 
@@ -240,7 +241,7 @@ def test_a_late_refusal_of_an_open_is_ignored() -> None:
     machine, websocket, _, _ = raced()
     machine.refused(websocket, 4409, None, "used", 1.0)
     assert machine.outcome is None
-    assert websocket.over
+    assert websocket.finished
 
 
 def test_a_refusal_of_the_only_open_ends_the_session() -> None:
@@ -494,7 +495,7 @@ def test_the_answer_to_go_away_waits_until_all_numbered_has_been_written() -> No
     machine.flush(0.0)
     link.writes.clear()
     following = FakeLink()
-    carrier = Carrier(duplex()[0].codec, following, 0.0)
+    carrier = NumberedCarrier(duplex()[0].codec, following, 0.0)
     machine.start(carrier, 0.0)
     machine.attached(carrier, 0, 0, 0.0)
     machine.going_away(0.0)
@@ -714,7 +715,7 @@ def test_the_client_pings_later_than_the_server_and_then_drops_the_carrier() -> 
     machine.expire(27.0)
     assert link.said == []
     machine.expire(30.0)
-    assert (link.aborted, carrier.over, machine.state) == (True, True, State.DETACHED)
+    assert (link.aborted, carrier.finished, machine.state) == (True, True, State.DETACHED)
 
 
 def test_a_ping_is_not_written_on_a_link_that_takes_no_more() -> None:
@@ -749,7 +750,7 @@ def test_where_there_are_no_pings_a_silent_websocket_is_kept_for_ever() -> None:
     assert machine.outcome.code == 4411
 
 
-def streaming(now: float = 0.0, **settings: Any) -> tuple[ClientMachine, Diary, Carrier, FakeLink]:
+def streaming(now: float = 0.0, **settings: Any) -> tuple[ClientMachine, Diary, NumberedCarrier, FakeLink]:
     """A session open on a stream, its sid confirmed."""
     machine, diary = client(**settings)
     carrier, link = stream(now)
@@ -806,11 +807,11 @@ def test_a_silent_stream_is_dropped_by_its_own_silence_and_never_pinged() -> Non
     machine.contact = 29.0  # answers to sends say nothing about the stream
     machine.expire(29.9)
     assert (link.aborted, link.said) == (False, [])
-    carrier.heard = 10.0
+    carrier.last_received = 10.0
     machine.expire(30.0)
     assert machine.deadline() == 40.0
     machine.expire(40.0)
-    assert (link.aborted, carrier.over, life(machine)) == (True, True, State.DETACHED)
+    assert (link.aborted, carrier.finished, life(machine)) == (True, True, State.DETACHED)
     assert link.writes == []
 
 
@@ -883,3 +884,30 @@ def test_a_carrier_started_with_a_reserved_gen_runs_beside_the_newest() -> None:
     assert (machine.sid, life(machine), machine.carrier) == ("s1", State.OPEN, websocket)
     assert machine.opened(websocket, "s1", WIDE, 0, 0, 0.1)
     assert life(machine) is State.OPEN
+
+
+# -- keys and tickets ------------------------------------------------------------------------------------------------
+
+
+def test_all_that_a_client_says_shows_its_key_and_no_repr_does() -> None:
+    machine, _ = client()
+    carrier, _ = duplex()
+    assert machine.start(carrier, 0.0).proof == ""
+    machine.opened(carrier, "s1", Window(16, 65_536), 0, 0, 0.0, "secret")
+    attach, aside = machine.start(poll()[0], 1.0), machine.aside()
+    assert (attach.proof, aside.proof) == ("secret", "secret")
+    assert (aside.sid, aside.received, aside.taken, aside.first, aside.items) == ("s1", 0, 0, 1, [])
+    for said in (attach, aside):
+        assert "secret" not in repr(said)
+        assert "s1" not in repr(said)
+
+
+def test_a_ticket_is_for_the_next_gen() -> None:
+    machine, _ = client()
+    assert machine.ticket() == ""
+    machine.hand_out(1, ["one", "two"])
+    assert machine.ticket() == "one"
+    machine.reserve()
+    assert machine.ticket() == "two"
+    machine.reserve()
+    assert machine.ticket() == ""

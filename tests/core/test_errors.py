@@ -15,6 +15,7 @@ from realtime.core.errors import (
     SendBufferFull,
     SessionClosed,
     Unauthorized,
+    clip,
     http_status,
 )
 
@@ -118,3 +119,20 @@ def test_negotiation_error_tells_what_was_tried() -> None:
     error = NegotiationError("no session", {"websocket": "cut", "polling": "HTTP 502"})
     assert str(error) == "no session (websocket: cut; polling: HTTP 502)"
     assert error.attempts == {"websocket": "cut", "polling": "HTTP 502"}
+
+
+@pytest.mark.parametrize(
+    ("reason", "clipped"),
+    [
+        ("", ""),
+        ("a, b", "a, b"),
+        ("x" * 124, "x" * 123),
+        ("é" * 62, "é" * 61),
+        ("x" * 122 + "😀", "x" * 122),
+        ("tab\tand\r\nnewline", "tab and  newline"),
+        ("\ud800", " "),
+        ("\u2028", " "),
+    ],
+)
+def test_reasons_are_short_and_printable(reason: str, clipped: str) -> None:
+    assert clip(reason) == clipped

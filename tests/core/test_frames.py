@@ -52,3 +52,11 @@ def test_notes_and_closes_have_size_0() -> None:
 
 def test_repr_shows_no_payload() -> None:
     assert repr(Outgoing.message("secret")) == "<Outgoing m 6 bytes>"
+
+
+def test_each_message_of_a_group_knows_how_many_follow() -> None:
+    group = Outgoing.group("event", b"one", bytearray(b"two"))
+    assert [(item.kind, item.behind) for item in group] == [("m", 2), ("b", 1), ("b", 0)]
+    assert Outgoing.message("alone").behind == 0
+    with pytest.raises(TypeError, match="str or bytes"):
+        Outgoing.group("event", 5)  # type: ignore[arg-type]

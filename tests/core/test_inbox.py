@@ -1,8 +1,11 @@
-"""The receiving half: the window, and which acks are owed (docs/protocol.md §6; DESIGN rules 2, 3)."""
+"""The receiving half: the window, and which acks are owed (docs/protocol.md §6)."""
 
 from __future__ import annotations
 
+import hypothesis
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from realtime.core.config import Config
 from realtime.core.errors import RemoteProtocolError
@@ -348,3 +351,76 @@ def test_room() -> None:
     assert not box.has_room(41)
     box.put("x", 1, 0.0)
     assert not box.has_room(0)
+
+
+# -- the field and the rule ------------------------------------------------------------------------------------------
+
+
+def due_by_rule(box: Inbox, delay: float) -> float:
+    """due_at() by the words of docs/protocol.md §6, reckoned from everything there is at each call."""
+    unannounced = box._announced_received < 0
+    received, taken = box.received - box._announced_received, box.taken - box._announced_taken
+    quarter = max(1, box.window.messages // 4), max(1, box.window.size // 4)
+    if unannounced or max(received, taken) >= quarter[0] or max(box._received_bytes, box._taken_bytes) >= quarter[1]:
+        return NOW
+    when = min((since for since in (box._received_since, box._taken_since) if since is not None), default=NEVER) + delay
+    withheld = list(zip(box._within, box._sizes, strict=False))[: box._early]
+    if withheld:
+        when = min(when, withheld[0][0] + delay)
+    size = box._taken_bytes
+    for number, (at, item) in enumerate(withheld, taken + 1):
+        size += item
+        if at < when and (number >= quarter[0] or size >= quarter[1]):
+            return at
+    return when
+
+
+@given(
+    st.booleans(),
+    st.lists(
+        st.tuples(
+            st.sampled_from(("put", "put", "count", "take", "take", "announce", "late", "lose", "release", "discard")),
+            st.integers(0, 60),
+            st.sampled_from((0.0, 0.0, 0.1, 0.5, 3.0)),
+        ),
+        max_size=60,
+    ),
+)
+@hypothesis.settings(deadline=None)
+def test_the_field_says_what_the_rule_says(limited: bool, steps: list[tuple[str, int, float]]) -> None:
+    now = 0.0
+    meter = Meter.of(Config(max_message_rate=2.0, rate_burst=0.5), now) if limited else None
+    box = Inbox(Window(16, 400), meter)
+    acks = [box.ack()]  # of which any may turn out to have arrived
+    for what, size, passed in steps:
+        now += passed
+        match what:
+            case "put" if box.has_room(size):
+                box.put("x" * size, size, now)
+            case "count":
+                box.count(size, now)
+            case "take" if len(box):
+                box.take(now)
+            case "announce":
+                box.announced(*box.ack())
+            case "late":
+                box.announced(*acks[size % len(acks)])
+            case "lose":
+                box.unannounced()
+            case "release":
+                box.release(now)
+            case "discard":
+                box.discard(now)
+        acks.append(box.ack())
+        for delay in (0.25, 1.0, 12.5):
+            assert box.due_at(delay) == due_by_rule(box, delay)
+            assert box.due(now, delay) == (now >= due_by_rule(box, delay))
+
+
+def test_what_is_no_new_message_costs_where_a_rate_is_set() -> None:
+    Inbox(WINDOW).other(0.0)  # without one there is nothing to count
+    box = metered()
+    with pytest.raises(RemoteProtocolError) as caught:
+        for _ in range(1000):
+            box.other(0.0)
+    assert caught.value.close_code == 1008

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import pytest
 
-from realtime.core.carrier import Carrier
+from realtime.core.carrier import NumberedCarrier
 from realtime.core.deadlines import Deadlines
 from realtime.core.frames import Dropped, Outgoing, Window
 from realtime.core.lifecycle import State
 from realtime.core.machine import Ended
-from realtime.core.server_machine import ServerMachine
+from realtime.core.numbered_machine import NumberedMachine
 from realtime.protocols.native import feed_client
 from realtime.transports import Frame
 from realtime.transports.batch import decode_batch
@@ -431,7 +431,7 @@ def test_nothing_on_a_carrier_of_another_session_counts() -> None:
     for frame in [*frames[:1], "a1,1", "mnot ours"]:
         feed_client(world.client.machine, carrier, frame, world.now)
     assert world.client.machine.inbox.received == 0
-    assert carrier.over
+    assert carrier.finished
 
 
 # -- sends -------------------------------------------------------------------------------------------------------------
@@ -890,8 +890,8 @@ def test_silence_is_told_by_the_sweep() -> None:
     world.run(3)
     assert list(socket.down.queue)[-1] == "p"
     world.run(5)
-    machine: ServerMachine = session.machine
-    carrier: Carrier | None = machine.carrier
+    machine: NumberedMachine = session.machine
+    carrier: NumberedCarrier | None = machine.carrier
     assert carrier is None
     assert machine.state is State.DETACHED
     assert world.client.machine.carrier is None

@@ -10,16 +10,17 @@ from typing import TypeAlias
 
 import pytest
 
-from realtime.core.carrier import Carrier, Part, Shape
+from realtime.core.carrier import NumberedCarrier, Part, Shape
 from realtime.core.client_machine import ClientMachine, Uplink
 from realtime.core.errors import RemoteProtocolError
 from realtime.core.frames import CLOSE, Outgoing
-from realtime.core.inbox import Inbox
+from realtime.core.inbox import AT_ONCE, Inbox
 from realtime.core.lifecycle import State
 from realtime.core.machine import FOREVER, SessionMachine
+from realtime.core.numbered_machine import NumberedMachine
+from realtime.core.numbering import Numbering
 from realtime.core.outbox import Outbox
 from realtime.core.registry import Registry
-from realtime.core.server_machine import ServerMachine
 
 from . import test_interleavings as scenes
 from .simulation import Change, brim, bulk, hurry, leave, play, upgrade
@@ -50,28 +51,28 @@ def mutation_under(change: Change) -> Callable[[Mutation], Mutation]:
 
 @mutation
 def duplicates_are_delivered(patch: Patch) -> None:
-    def is_next(self: SessionMachine, carrier: Carrier, now: float) -> bool:
-        if carrier.deaf or self.outcome is not None:
+    def is_next(self: Numbering, carrier: NumberedCarrier, now: float) -> bool:
+        if carrier.ignores or self.outcome is not None:
             return False
         carrier.receive_cursor += 1
         return True
 
-    patch.setattr(SessionMachine, "_is_next", is_next)
+    patch.setattr(Numbering, "_is_next", is_next)
 
 
 @mutation
 def no_renumbering(patch: Patch) -> None:
-    def numbered(self: SessionMachine, carrier: Carrier, first: int, items: list[Outgoing]) -> list[Part]:
+    def numbered(self: Numbering, carrier: NumberedCarrier, first: int, items: list[Outgoing]) -> list[Part]:
         return [carrier.codec.item(item) for item in items]
 
-    patch.setattr(SessionMachine, "numbered", numbered)
+    patch.setattr(Numbering, "numbered", numbered)
 
 
 @mutation
 def the_clients_cursor_is_read_from_the_session(patch: Patch) -> None:
     original = ClientMachine.attached
 
-    def attached(self: ClientMachine, carrier: Carrier, received: int, taken: int, now: float) -> None:
+    def attached(self: ClientMachine, carrier: NumberedCarrier, received: int, taken: int, now: float) -> None:
         carrier.receive_cursor = self.inbox.received + 1
         original(self, carrier, received, taken, now)
 
@@ -80,29 +81,33 @@ def the_clients_cursor_is_read_from_the_session(patch: Patch) -> None:
 
 @mutation_under(hurry)
 def the_servers_cursor_is_read_from_the_session(patch: Patch) -> None:
-    original = ServerMachine._take_up
+    original = NumberedMachine._take_up
 
-    def take_up(self: ServerMachine, carrier: Carrier, gen: int, received: int, first: int, now: float) -> bool:
+    def take_up(
+        self: NumberedMachine, carrier: NumberedCarrier, gen: int, received: int, first: int, now: float
+    ) -> bool:
         return original(self, carrier, gen, self.outbox.acked, first, now)
 
-    patch.setattr(ServerMachine, "_take_up", take_up)
+    patch.setattr(NumberedMachine, "_take_up", take_up)
 
 
 @mutation
 def the_uplink_cursor_is_read_from_the_session(patch: Patch) -> None:
-    original = ServerMachine.uplink
+    original = NumberedMachine.uplink
 
-    def uplink(self: ServerMachine, carrier: Carrier, received: int, taken: int, first: int, now: float) -> bool:
+    def uplink(
+        self: NumberedMachine, carrier: NumberedCarrier, received: int, taken: int, first: int, now: float
+    ) -> bool:
         return original(self, carrier, received, taken, self.inbox.received + 1, now)
 
-    patch.setattr(ServerMachine, "uplink", uplink)
+    patch.setattr(NumberedMachine, "uplink", uplink)
 
 
 @mutation
 def written_counts_as_acked(patch: Patch) -> None:
     original = SessionMachine._commit
 
-    def commit(self: SessionMachine, carrier: Carrier, first: int, items: list[Outgoing], now: float) -> None:
+    def commit(self: SessionMachine, carrier: NumberedCarrier, first: int, items: list[Outgoing], now: float) -> None:
         original(self, carrier, first, items, now)
         if self.outcome is None and items:
             self.outbox.acknowledge(carrier.send_cursor - 1, self.outbox.taken)
@@ -177,9 +182,11 @@ def what_was_taken_is_not_told_by_time(patch: Patch) -> None:
     original = Inbox.take
 
     def take(self: Inbox, now: float) -> object:
-        since = self._taken_since
+        since, owed_since = self._taken_since, self.owed_since
         item = original(self, now)
         self._taken_since = since
+        if self.owed_since > AT_ONCE:
+            self.owed_since = owed_since
         return item
 
     patch.setattr(Inbox, "take", take)
@@ -187,13 +194,13 @@ def what_was_taken_is_not_told_by_time(patch: Patch) -> None:
 
 @mutation_under(upgrade)
 def an_ack_in_the_answer_to_a_send_counts(patch: Patch) -> None:
-    original = ServerMachine.uplink_answer
+    original = NumberedMachine.uplink_answer
 
-    def uplink_answer(self: ServerMachine, carrier: Carrier) -> Part:
+    def uplink_answer(self: NumberedMachine, carrier: NumberedCarrier) -> Part:
         self.inbox.announced(*self.inbox.ack())
         return original(self, carrier)
 
-    patch.setattr(ServerMachine, "uplink_answer", uplink_answer)
+    patch.setattr(NumberedMachine, "uplink_answer", uplink_answer)
 
 
 def an_ack_in_a_lost_send_counts(patch: Patch) -> None:
@@ -219,19 +226,21 @@ def the_content_of_a_lost_send_is_not_due_again(patch: Patch) -> None:
 
 @mutation
 def generations_are_ignored(patch: Patch) -> None:
-    original = ServerMachine._take_up
+    original = NumberedMachine._take_up
 
-    def take_up(self: ServerMachine, carrier: Carrier, gen: int, received: int, first: int, now: float) -> bool:
+    def take_up(
+        self: NumberedMachine, carrier: NumberedCarrier, gen: int, received: int, first: int, now: float
+    ) -> bool:
         return original(self, carrier, max(gen, self.gen), received, first, now)
 
-    patch.setattr(ServerMachine, "_take_up", take_up)
+    patch.setattr(NumberedMachine, "_take_up", take_up)
 
 
 @mutation
 def the_end_of_any_carrier_detaches(patch: Patch) -> None:
     original = ClientMachine.lost
 
-    def lost(self: ClientMachine, carrier: Carrier, now: float) -> None:
+    def lost(self: ClientMachine, carrier: NumberedCarrier, now: float) -> None:
         original(self, self.carrier or carrier, now)
 
     patch.setattr(ClientMachine, "lost", lost)
@@ -239,7 +248,7 @@ def the_end_of_any_carrier_detaches(patch: Patch) -> None:
 
 @mutation
 def silence_is_not_noticed(patch: Patch) -> None:
-    patch.setattr(ServerMachine, "_watch", lambda self, carrier, now: None)
+    patch.setattr(NumberedMachine, "_watch", lambda self, carrier, now: None)
     patch.setattr(ClientMachine, "_ping_after", lambda self: None)
 
 
@@ -273,12 +282,12 @@ def the_sid_is_only_used_by_naming_it(patch: Patch) -> None:
         original(self, now)
 
     patch.setattr(ClientMachine, "flush", flush)
-    patch.setattr(ServerMachine, "use", lambda self: None)
+    patch.setattr(NumberedMachine, "use", lambda self: None)
 
 
 @mutation_under(brim)
 def no_tombstones(patch: Patch) -> None:
-    def bury(self: Registry, machine: ServerMachine, now: float) -> None:
+    def bury(self: Registry, machine: NumberedMachine, now: float) -> None:
         self.sessions.pop(machine.sid, None)
         self._nonces.pop(machine.nonce, None)
 
@@ -290,7 +299,7 @@ def a_tombstone_does_not_say_what_was_received(patch: Patch) -> None:
     original = ClientMachine.refused
 
     def refused(
-        self: ClientMachine, carrier: Carrier, code: int, received: int | None, reason: str, now: float
+        self: ClientMachine, carrier: NumberedCarrier, code: int, received: int | None, reason: str, now: float
     ) -> None:
         original(self, carrier, code, None, reason, now)
 
@@ -299,17 +308,17 @@ def a_tombstone_does_not_say_what_was_received(patch: Patch) -> None:
 
 @mutation
 def a_close_is_not_numbered(patch: Patch) -> None:
-    def peer_closed(self: SessionMachine, carrier: Carrier, code: int, reason: str, now: float) -> None:
+    def peer_closed(self: Numbering, carrier: NumberedCarrier, code: int, reason: str, now: float) -> None:
         self.end(code, reason, now, clean=True)
 
-    patch.setattr(SessionMachine, "peer_closed", peer_closed)
+    patch.setattr(Numbering, "peer_closed", peer_closed)
 
 
 @mutation
 def a_close_is_believed_when_it_is_written(patch: Patch) -> None:
     original = SessionMachine._commit
 
-    def commit(self: SessionMachine, carrier: Carrier, first: int, items: list[Outgoing], now: float) -> None:
+    def commit(self: SessionMachine, carrier: NumberedCarrier, first: int, items: list[Outgoing], now: float) -> None:
         original(self, carrier, first, items, now)
         if self.outcome is None and self.closing is not None and items and items[-1].kind == CLOSE:
             self.end(*self.closing, now, clean=True)
@@ -332,7 +341,7 @@ def a_close_keeps_its_code_when_nobody_acked(patch: Patch) -> None:
         else:
             original(self, code, reason, now, clean=clean)
 
-    patch.setattr(ServerMachine, "end", end)
+    patch.setattr(NumberedMachine, "end", end)
 
 
 @mutation_under(upgrade)
@@ -359,9 +368,11 @@ def drops_are_not_told(patch: Patch) -> None:
 
 @mutation_under(leave)
 def a_drain_is_not_told_again(patch: Patch) -> None:
-    original = ServerMachine._take_up
+    original = NumberedMachine._take_up
 
-    def take_up(self: ServerMachine, carrier: Carrier, gen: int, received: int, first: int, now: float) -> bool:
+    def take_up(
+        self: NumberedMachine, carrier: NumberedCarrier, gen: int, received: int, first: int, now: float
+    ) -> bool:
         if self.state is not State.DRAINING or carrier.codec.shape is Shape.POLL:
             return original(self, carrier, gen, received, first, now)
         self.state = State.OPEN
@@ -369,8 +380,8 @@ def a_drain_is_not_told_again(patch: Patch) -> None:
         self.state = State.DRAINING
         return newest
 
-    patch.setattr(ServerMachine, "_take_up", take_up)
-    patch.setattr(ServerMachine, "_going_at", lambda self: FOREVER)
+    patch.setattr(NumberedMachine, "_take_up", take_up)
+    patch.setattr(NumberedMachine, "_going_at", lambda self: FOREVER)
 
 
 @pytest.mark.parametrize(("mutate", "change"), MUTATIONS, ids=lambda value: getattr(value, "__name__", ""))

@@ -1,8 +1,10 @@
-"""The sending half: numbers, windows, replay, drops (docs/protocol.md §1, §4, §6; DESIGN rules 1-3, 8)."""
+"""The sending half: numbers, windows, replay, drops (docs/protocol.md §1, §4, §6)."""
 
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from realtime.core.errors import RemoteProtocolError
 from realtime.core.frames import Outgoing, Window
@@ -384,3 +386,120 @@ def test_of_a_huge_window_so_much_is_used() -> None:
     assert box.pending(1)
     box.window = Window(5, 2**53 - 1)
     assert box.window == Window(5, 2**53 - 1)
+
+
+# -- groups ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_group_is_numbered_like_any_messages() -> None:
+    box = outbox("a")
+    box.append_group(Outgoing.group("event", b"one", b"two"))
+    box.append(Outgoing.message("z"))
+    assert (len(box), box.unnumbered, box.appended, box.size) == (5, 5, 5, 13)
+    assert give(box, 1) == (1, ["ma", "mevent", "bb'one'", "bb'two'", "mz"])
+    assert (box.last, box.messages, box.dropped) == (5, 5, 0)
+
+
+def test_room_for_a_group() -> None:
+    box = outbox("a", max_messages=4, max_bytes=10)
+    assert box.has_room(9, 3)
+    assert not box.has_room(9, 4)
+    assert not box.has_room(10, 3)
+    assert outbox(max_messages=2, max_bytes=1).has_room(100, 3)  # an empty outbox takes it
+
+
+def test_a_group_is_dropped_whole() -> None:
+    box = outbox(max_messages=4)
+    box.append_group(Outgoing.group("event", b"one", b"two"))
+    box.append(Outgoing.message("z"))
+    assert box.make_room(1)
+    assert give(box, 1) == (1, ["d3", "mz"])
+    assert (box.dropped, box.size) == (3, 1)
+
+
+def test_a_group_that_is_shared_may_go_to_one_and_be_dropped_for_another() -> None:
+    group = Outgoing.group("event", b"one")
+    quick, slow = outbox(), outbox(max_messages=2)
+    for box in (quick, slow):
+        box.append_group(group)
+    assert slow.make_room(1)
+    slow.append(Outgoing.message("z"))
+    assert give(quick, 1) == (1, ["mevent", "bb'one'"])
+    assert give(slow, 1) == (1, ["d2", "mz"])
+
+
+def test_the_rest_of_a_group_that_has_begun_is_kept_and_what_is_behind_it_dropped() -> None:
+    box = outbox(max_messages=5)
+    box.append_group(Outgoing.group("event", b"one", b"two"))
+    assert give(box, 1, max_items=1) == (1, ["mevent"])
+    box.append_group(Outgoing.group("next", b"three"))
+    assert box.make_room(1)
+    box.append(Outgoing.message("z"))
+    assert give(box, 2) == (2, ["bb'one'", "bb'two'", "d2", "mz"])
+    assert box.dropped == 2
+
+
+def test_runs_of_drops_behind_a_group_that_has_begun_merge_into_one_note() -> None:
+    box = outbox(max_messages=4)
+    box.append_group(Outgoing.group("event", b"one"))
+    assert give(box, 1, max_items=1) == (1, ["mevent"])
+    for content in ("a", "b", "c", "d"):
+        assert box.make_room(1)
+        box.append(Outgoing.message(content))
+    assert give(box, 2) == (2, ["bb'one'", "d3", "md"])
+
+
+def test_a_group_that_has_begun_leaves_no_room_and_the_new_group_is_noted() -> None:
+    box = outbox(max_messages=3)
+    box.append_group(Outgoing.group("event", b"one", b"two"))
+    give(box, 1, max_items=2)
+    assert not box.make_room(5, 2)
+    box.drop_new(2)
+    box.drop_new()
+    assert give(box, 3) == (3, ["bb'two'", "d3"])
+    assert box.dropped == 3
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(("send", "offer", "peek", "ack")), st.integers(1, 4), st.integers(0, 3)), max_size=60
+    ),
+    st.integers(1, 8),
+    st.integers(1, 40),
+)
+@settings(deadline=None)
+def test_nobody_gets_a_part_of_a_group(steps: list[tuple[str, int, int]], most: int, size: int) -> None:
+    box = Outbox(Window(6, 30), most, size)
+    got: list[Outgoing] = []
+    offered = 0
+    for what, count, length in steps:
+        group = Outgoing.group(*(f"{offered + number}".ljust(length, ".") for number in range(count)))
+        total = sum(item.size for item in group)
+        if what == "send" and box.has_room(total, count):
+            offered += count
+            box.append_group(group)
+        elif what == "offer":
+            offered += count
+            if box.make_room(total, count):
+                box.append_group(group)
+            else:
+                box.drop_new(count)
+        elif what == "peek":
+            got += box.peek(len(got) + 1, count, 1000)[1]
+        else:
+            box.acknowledge(box.last, box.last)
+    while box.unnumbered:
+        box.acknowledge(box.last, box.last)
+        got += box.peek(len(got) + 1, 100, 1000)[1]
+    expected = missing = 0
+    for item in got:
+        if item.kind == "d":
+            assert not missing  # never inside a group
+            expected += item.code
+        else:
+            assert str(item.data).rstrip(".") == str(expected)
+            assert not missing or item.behind == missing - 1
+            missing = item.behind
+            expected += 1
+    assert (expected, missing, len(got)) == (offered, 0, box.last)
+    assert box.dropped == sum(item.code for item in got if item.kind == "d")

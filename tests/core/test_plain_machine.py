@@ -17,17 +17,13 @@ from realtime.metrics.tally import Tally
 
 from .fakes import Diary, FakeCodec, FakeLink, duplex, life, poll, stream, texts
 
-TELL = Capabilities(acks=False, binary=False, heartbeat="tell", second_attach="refuse", protocol="Plain")
-ASK = Capabilities(acks=False)
+TELL = Capabilities(binary=False, heartbeat="tell", protocol="Plain", greeting="o")
+ASK = Capabilities(greeting="o")
 SETTINGS = {"max_queue": 16, "ping_interval": 20.0, "ping_timeout": 10.0, "resume_window": 5.0}
 
 
 class Codec(FakeCodec):
-    """Says `o` where the native protocol says `r`, and nothing of drops."""
-
-    def attached(self, received: int, taken: int) -> str:
-        """o."""
-        return "o"
+    """Says nothing of drops."""
 
     def item(self, item: Outgoing) -> str:
         """m, b or c; nothing for a note of drops."""
@@ -44,7 +40,7 @@ def plain(name: str = "chosen", capabilities: Capabilities = TELL, **settings: A
 def spoken(pair: tuple[Carrier, FakeLink], capabilities: Capabilities = TELL) -> tuple[Carrier, FakeLink]:
     """A carrier on which this protocol is spoken."""
     carrier, link = pair
-    carrier.codec = Codec(carrier.codec.shape, held=True, capabilities=capabilities, name=carrier.codec.name)
+    carrier.codec = Codec(carrier.codec.shape, capabilities=capabilities, name=carrier.codec.name)
     return carrier, link
 
 
@@ -86,7 +82,7 @@ def test_each_answer_brings_what_waits() -> None:
     machine.flush(0.0)  # nobody is there
     carrier, link = polled(machine, 1.0)
     assert link.said == ["m1", "m2"]
-    assert carrier.over
+    assert carrier.finished
     assert machine.outbox.acked == 2
     _, link = polled(machine, 2.0)
     assert link.said == []
@@ -147,7 +143,7 @@ def test_a_stream_that_has_brought_enough_is_let_go() -> None:
     assert [str(part)[:2] for part in link.said] == ["mx", "my"]
     assert link.closed == (1000, "")
     assert machine.carrier is None
-    assert carrier.over
+    assert carrier.finished
     carrier, link = spoken(stream(2.0))
     machine.take_up(carrier, 2.0)
     machine.flush(2.0)
@@ -157,7 +153,7 @@ def test_a_stream_that_has_brought_enough_is_let_go() -> None:
 def test_metrics_see_carriers() -> None:
     tally = Tally()
     machine, _ = plain()
-    machine.observer = tally
+    machine.observers = (tally,)
     machine.take_up(spoken(poll())[0], 0.0)
     machine.take_up(spoken(poll())[0], 1.0)
     assert {cause for _, cause in tally.attaches} == {"open", "next"}
@@ -296,7 +292,7 @@ def test_draining_waits_for_the_handler_only() -> None:
     assert not machine.drained
     machine.take(1.0)
     assert machine.drained
-    assert "quiet" in diary.read()
+    assert "may_be_drained" in diary.read()
     machine.close(1012, "the server restarts", 2.0)
     assert not machine.drained
 
@@ -371,7 +367,7 @@ def test_a_duplex_peer_is_asked_for_a_sign_of_life() -> None:
     machine, _, carrier, link = opened(duplex, ASK)
     machine.expire(20.0)
     assert link.said == ["p"]
-    machine.heard(carrier, 21.0)
+    machine.sign_of_life(carrier, 21.0)
     assert machine.deadline() == 40.0
     machine.expire(40.0)
     assert link.said == ["p"]
@@ -401,18 +397,16 @@ def test_a_peer_whose_large_message_waits_is_not_silent() -> None:
     assert not link.aborted
 
 
-def test_no_other_protocol_takes_it_up() -> None:
-    machine, _, carrier, _ = opened(poll)
-    with pytest.raises(Refusal) as refusal:
-        machine.attach(carrier, 1, 0, 0, 1, 0.0)
-    assert refusal.value.code == 4404
-    with pytest.raises(Refusal) as refusal:
-        machine.uplink(carrier, 0, 0, 1, 0.0)
-    assert refusal.value.code == 4404
-
-
 def test_no_heartbeats() -> None:
     machine, _, _, link = opened(ping_interval=None)
     assert machine.deadline() == FOREVER
     machine.expire(1000.0)
     assert link.said == []
+
+
+def test_a_protocol_whose_sessions_open_without_a_word() -> None:
+    machine, _ = plain(capabilities=Capabilities())
+    carrier, link = spoken(duplex(), Capabilities())
+    machine.take_up(carrier, 0.0)
+    assert link.writes == []
+    assert machine.carrier is carrier

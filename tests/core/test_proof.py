@@ -6,13 +6,8 @@ import json
 
 import pytest
 
-from realtime.core.config import Config
 from realtime.core.errors import Refusal
-from realtime.core.frames import Window
 from realtime.core.proof import ATTACH, SEND, Key, Proof, Tickets, ticket
-from realtime.core.server_machine import ServerMachine
-
-from .fakes import Diary
 
 KEY = Key("a-key")
 
@@ -61,24 +56,7 @@ def test_a_ticket_is_good_for_one_request() -> None:
     assert (tickets.used(ATTACH), tickets.used(SEND)) == (5, 2)
 
 
-def test_a_machine_says_who_may() -> None:
-    machine = ServerMachine(Config(), Window(16, 65_536), Diary(), 0.0, sid="s1", key=KEY)
-    machine.gen = 4
-
-    def by_url(use: str, number: int, said: bytes = b"x") -> bool:
-        return machine.prove(Proof(Key(ticket(KEY, use, number)), use, number, said))
-
-    assert machine.prove(Proof(KEY))
-    with pytest.raises(Refusal, match="the session's key"):
-        machine.prove(Proof(Key("no")))
-    assert not by_url(ATTACH, 3)
-    assert by_url(ATTACH, 4)
-    assert by_url(SEND, 1)
-    assert machine.out_of_tickets
-    machine.tickets.handed = 5
-    assert not machine.out_of_tickets
-    machine.gen = 5  # another carrier came, by its key
-    assert not by_url(ATTACH, 4)
-    keyless = ServerMachine(Config(), Window(16, 65_536), Diary(), 0.0, sid="s2")
-    with pytest.raises(Refusal):
-        keyless.prove(Proof(Key("")))
+def test_who_shows_the_wrong_thing_is_told_what_is_wanted() -> None:
+    assert "the session's key" in Proof(Key("no")).refusal().reason
+    assert "no ticket" in Proof(Key("no"), ATTACH, 1).refusal().reason
+    assert Proof(Key("no")).refusal().code == 4403

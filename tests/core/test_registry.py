@@ -1,4 +1,4 @@
-"""Who is here, who was, and how many may be (docs/protocol.md §5, §9; DESIGN rules 5, 8)."""
+"""Who is here, who was, and how many may be (docs/protocol.md §5, §9)."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import pytest
 from realtime.core.config import Config
 from realtime.core.errors import Refusal
 from realtime.core.frames import Window
+from realtime.core.numbered_machine import NumberedMachine
+from realtime.core.proof import Key, Proof
 from realtime.core.registry import RETRY_AFTER, Registry
-from realtime.core.server_machine import ServerMachine
 
 from .fakes import Diary
 
@@ -25,9 +26,9 @@ def machine(
     identity: str | None = None,
     config: Config = CONFIG,
     address: str = "",
-) -> ServerMachine:
+) -> NumberedMachine:
     """A session that nobody has attached to."""
-    return ServerMachine(
+    return NumberedMachine(
         config,
         Window(16, 65_536),
         Diary(),
@@ -40,7 +41,7 @@ def machine(
     )
 
 
-def registry(*machines: ServerMachine, config: Config = CONFIG) -> Registry:
+def registry(*machines: NumberedMachine, config: Config = CONFIG) -> Registry:
     """A registry that knows these."""
     known = Registry(config)
     for one in machines:
@@ -48,7 +49,7 @@ def registry(*machines: ServerMachine, config: Config = CONFIG) -> Registry:
     return known
 
 
-def bury(known: Registry, one: ServerMachine, now: float, code: int = 1000) -> None:
+def bury(known: Registry, one: NumberedMachine, now: float, code: int = 1000) -> None:
     """Ends and buries."""
     one.end(code, "over", now)
     known.bury(one, now)
@@ -270,7 +271,7 @@ def test_a_name_is_free_again_when_the_tombstone_is_over() -> None:
 
 
 def test_a_session_that_is_not_remembered_leaves_its_name_at_once() -> None:
-    class Forgotten(ServerMachine):
+    class Forgotten(NumberedMachine):
         remembered = 0.0
 
     for nonce in ("chosen", ""):
@@ -280,3 +281,25 @@ def test_a_session_that_is_not_remembered_leaves_its_name_at_once() -> None:
         known.bury(one, 0.0)
         assert not known.tombstones
         assert known.claimed(nonce, 0.0) is None
+
+
+# -- who may know ----------------------------------------------------------------------------------------------------
+
+
+def test_a_request_with_a_proof_is_told_of_sessions_with_a_key_and_of_their_end_if_it_fits() -> None:
+    one, keyless = machine("s1"), machine("s2")
+    one.key = Key("secret")
+    known = registry(one, keyless)
+    right, wrong = Proof(Key("secret")), Proof(Key("guessed"))
+    assert known.find("s1", 0.0, right) is one
+    with pytest.raises(Refusal) as caught:
+        known.find("s2", 0.0, right)
+    assert caught.value.code == 4404
+    bury(known, one, 1.0)
+    bury(known, keyless, 1.0)
+    codes = []
+    for sid, proof in (("s1", right), ("s1", wrong), ("s2", right), ("s2", None)):
+        with pytest.raises(Refusal) as caught:
+            known.find(sid, 2.0, proof)
+        codes.append(caught.value.code)
+    assert codes == [1000, 4403, 4404, 1000]

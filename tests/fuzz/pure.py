@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 
-from realtime.core.carrier import Carrier, Part
+from realtime.core.carrier import NumberedCarrier, Part
 from realtime.core.client_machine import ClientMachine
 from realtime.core.config import Config
 from realtime.core.deadlines import Deadlines
@@ -16,7 +16,7 @@ from realtime.core.errors import Refusal, RemoteProtocolError
 from realtime.core.frames import Outgoing, Window
 from realtime.core.lifecycle import State
 from realtime.core.machine import SessionMachine
-from realtime.core.server_machine import ServerMachine
+from realtime.core.numbered_machine import NumberedMachine
 from realtime.protocols.native import (
     NativeCodec,
     Open,
@@ -142,7 +142,7 @@ def _says(error: RemoteProtocolError, *codes: int) -> int:
 class _Meter(Diary):
     """Wakes its machine in time."""
 
-    machine: ServerMachine | ClientMachine
+    machine: NumberedMachine | ClientMachine
 
     def __init__(self) -> None:
         super().__init__()
@@ -155,7 +155,7 @@ class _Meter(Diary):
 def _server_machine(dice: Dice) -> None:
     meter = _Meter()
     window = Window(dice.choice((1, 2, 16)), dice.choice((1, 10, 65_536)))
-    machine = ServerMachine(SMALL, window, meter, 0.0, sid="w.s", nonce="n")
+    machine = NumberedMachine(SMALL, window, meter, 0.0, sid="w.s", nonce="n")
     meter.machine = machine
     now = 0.0
     carriers = [_carrier(dice, CODECS, now)]
@@ -235,10 +235,10 @@ def _client_machine(dice: Dice) -> None:
         _holds(machine, now)
 
 
-def _carrier(dice: Dice, codecs: list[NativeCodec], now: float) -> Carrier:
+def _carrier(dice: Dice, codecs: list[NativeCodec], now: float) -> NumberedCarrier:
     link = _Link()
     link.writable = dice.chance(0.9)
-    return Carrier(dice.choice(codecs), link, now)
+    return NumberedCarrier(dice.choice(codecs), link, now)
 
 
 class _Link(FakeLink):
@@ -259,7 +259,7 @@ def _application(dice: Dice, machine: SessionMachine, now: float) -> None:
     match dice.randrange(8):
         case 0:
             machine.close(1000, "done", now)
-        case 1 if isinstance(machine, ServerMachine):
+        case 1 if isinstance(machine, NumberedMachine):
             machine.drain(5.0)
         case 2:
             machine.ask_for_acks()
@@ -269,7 +269,7 @@ def _application(dice: Dice, machine: SessionMachine, now: float) -> None:
             machine.take(now)
 
 
-def _holds(machine: ServerMachine | ClientMachine, now: float) -> None:
+def _holds(machine: NumberedMachine | ClientMachine, now: float) -> None:
     """What is true of a machine at any time."""
     inbox, outbox = machine.inbox, machine.outbox
     assert 0 <= inbox.taken <= inbox.received
@@ -280,9 +280,9 @@ def _holds(machine: ServerMachine | ClientMachine, now: float) -> None:
     assert 0 <= outbox.size <= machine.config.max_outbox_size
     assert (machine.outcome is not None) == (machine.state is State.CLOSED)
     assert machine.outcome is None or machine.carrier is None
-    assert machine.carrier is None or not machine.carrier.over
+    assert machine.carrier is None or not machine.carrier.finished
     assert machine.deadline() == machine.deadline()  # not NaN
-    if isinstance(machine, ServerMachine):
+    if isinstance(machine, NumberedMachine):
         machine.flush(now)  # as in each turn of the event loop
         assert machine.outcome is not None or machine.wake_at <= max(now, machine.deadline())
 

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from realtime.core.carrier import Carrier, Shape
+from realtime.core.carrier import Capabilities, NumberedCarrier, Shape
 from realtime.core.client_machine import Attach, ClientMachine, Uplink
 from realtime.core.config import Config
 from realtime.core.errors import Refusal, RemoteProtocolError
 from realtime.core.frames import Dropped, Outgoing, Window
 from realtime.core.lifecycle import State
-from realtime.core.proof import Key
-from realtime.core.server_machine import ServerMachine
+from realtime.core.numbered_machine import NumberedMachine
+from realtime.core.proof import Key, Proof, ticket
 from realtime.protocols.native import (
     NativeCodec,
     Open,
@@ -23,7 +23,6 @@ from realtime.protocols.native import (
     Renewal,
     RequestHead,
     attach_frame,
-    clip,
     feed_client,
     feed_server,
     open_frame,
@@ -34,6 +33,8 @@ from realtime.protocols.native import (
     parse_renewal,
     refusal_frame,
     renewal_frame,
+    ticket_frame,
+    ticket_frames,
     uplink_frames,
 )
 from realtime.transports import LongPolling, Polling, WebSocket, WebSocketMessages
@@ -53,8 +54,7 @@ NONCE = "abcdefghij-_0123456789"
 def test_a_codec_is_its_transports() -> None:
     assert (WEBSOCKET.name, WEBSOCKET.shape, WEBSOCKET.held) == ("websocket", Shape.DUPLEX, False)
     assert (LONG.name, LONG.shape, LONG.held) == ("long_polling", Shape.POLL, True)
-    assert WEBSOCKET.capabilities.acks
-    assert WEBSOCKET.capabilities.second_attach == "supersede"
+    assert WEBSOCKET.capabilities == Capabilities()
 
 
 @pytest.mark.parametrize(
@@ -104,23 +104,6 @@ def test_unnumbered_frames() -> None:
 )
 def test_delays_and_last_numbers_are_decimal(value: float, text: str) -> None:
     assert MESSAGES.go_away(value) == text
-
-
-@pytest.mark.parametrize(
-    ("reason", "clipped"),
-    [
-        ("", ""),
-        ("a, b", "a, b"),
-        ("x" * 124, "x" * 123),
-        ("é" * 62, "é" * 61),
-        ("x" * 122 + "😀", "x" * 122),
-        ("tab\tand\r\nnewline", "tab and  newline"),
-        ("\ud800", " "),
-        ("\u2028", " "),
-    ],
-)
-def test_reasons_are_short_and_printable(reason: str, clipped: str) -> None:
-    assert clip(reason) == clipped
 
 
 def test_the_frames_of_an_uplink_batch() -> None:
@@ -228,7 +211,7 @@ def test_an_open_that_is_no_object() -> None:
 
 def opened_text(**changes: Any) -> str:
     """The JSON of a server's `o`."""
-    machine = ServerMachine(Config(), Window(16, 65_536), Diary(), 0.0, sid="s1", key="K")
+    machine = NumberedMachine(Config(), Window(16, 65_536), Diary(), 0.0, sid="s1", key="K")
     members = json.loads(opened_frame(machine, "websocket", [{"name": "websocket"}], 3, 2)[1:])
     return json.dumps(members | changes)
 
@@ -342,12 +325,12 @@ def test_no_refusals(frame: str) -> None:
 # -- frames to a server ----------------------------------------------------------------------------------------------
 
 
-def serving(*messages: str) -> tuple[ServerMachine, Carrier, FakeLink]:
+def serving(*messages: str) -> tuple[NumberedMachine, NumberedCarrier, FakeLink]:
     """A server's session, opened on a WebSocket, that has sent these messages; what was written is forgotten."""
-    machine = ServerMachine(SMALL, WIDE, Diary(), 0.0, sid="s1", nonce=NONCE)
+    machine = NumberedMachine(SMALL, WIDE, Diary(), 0.0, sid="s1", nonce=NONCE)
     link = FakeLink()
-    carrier = Carrier(MESSAGES, link, 0.0)
-    carrier.head = lambda received, taken: "o{}"
+    carrier = NumberedCarrier(MESSAGES, link, 0.0)
+    carrier.greeting = lambda received, taken: "o{}"
     machine.open(carrier, 1, 0.0)
     for message in messages:
         machine.send(Outgoing.message(message))
@@ -371,7 +354,7 @@ def test_any_frame_is_a_sign_of_life() -> None:
     for number, frame in enumerate(frames, 1):
         carrier.pinged = True
         feed_server(machine, carrier, frame, float(number))
-        assert (carrier.heard, machine.contact, carrier.pinged) == (number, number, False)
+        assert (carrier.last_received, machine.contact, carrier.pinged) == (number, number, False)
 
 
 def test_an_answered_ping_brings_the_next_one_forward() -> None:
@@ -507,11 +490,11 @@ def test_a_drain_is_answered_by_the_last_number() -> None:
 # -- frames to a client ----------------------------------------------------------------------------------------------
 
 
-def connecting() -> tuple[ClientMachine, Carrier, FakeLink]:
+def connecting() -> tuple[ClientMachine, NumberedCarrier, FakeLink]:
     """A client's session whose open is out."""
     machine = ClientMachine(SMALL, Diary(), 0.0)
     link = FakeLink()
-    carrier = Carrier(MESSAGES, link, 0.0)
+    carrier = NumberedCarrier(MESSAGES, link, 0.0)
     machine.start(carrier, 0.0)
     return machine, carrier, link
 
@@ -530,7 +513,7 @@ def test_opening_and_one_message_each_way() -> None:
 
 def test_nothing_counts_on_a_carrier_whose_o_names_another_session() -> None:
     machine, carrier, _ = connecting()
-    other = Carrier(MESSAGES, FakeLink(), 0.0)
+    other = NumberedCarrier(MESSAGES, FakeLink(), 0.0)
     machine.start(other, 0.0)
     feed_client(machine, other, "o" + opened_text(ack=[0, 0]), 1.0)
     for frame in ("o" + opened_text(sid="s2"), "mnot ours", "a9,9", "c1000,", "g5", ""):
@@ -542,7 +525,7 @@ def test_nothing_counts_on_a_carrier_whose_o_names_another_session() -> None:
 def test_a_client_attaches_and_drains() -> None:
     machine, carrier, _ = connecting()
     feed_client(machine, carrier, "o" + opened_text(ack=[0, 0]), 0.0)
-    following = Carrier(MESSAGES, FakeLink(), 0.0)
+    following = NumberedCarrier(MESSAGES, FakeLink(), 0.0)
     machine.start(following, 0.0)
     feed_client(machine, following, "r0,0,future", 0.0)
     assert following.attached
@@ -554,7 +537,7 @@ def test_what_means_nothing_to_a_client_is_ignored() -> None:
     machine, carrier, _ = connecting()
     for frame in ("zx", "us1,0,0,1", "esuperseded", "Mx", "q"):
         feed_client(machine, carrier, frame, 1.0)
-    assert (machine.outcome, machine.state, carrier.heard) == (None, State.CONNECTING, 1.0)
+    assert (machine.outcome, machine.state, carrier.last_received) == (None, State.CONNECTING, 1.0)
 
 
 @pytest.mark.parametrize(("frame", "code"), [("r1,0", 1002), ("r", 1002), ("o{}", 1002), ("a1,1", 1002), ("b=", 1007)])
@@ -576,7 +559,7 @@ def test_the_servers_close() -> None:
 def test_what_follows_the_o_of_another_session_is_not_ours() -> None:
     machine, carrier, _ = connecting()
     feed_client(machine, carrier, "o" + opened_text(ack=[0, 0]), 0.0)
-    late = Carrier(MESSAGES, FakeLink(), 0.0)
+    late = NumberedCarrier(MESSAGES, FakeLink(), 0.0)
     machine.start(late, 0.0)
     feed_client(machine, late, "o" + opened_text(ack=[0, 0], sid="s2"), 0.0)
     feed_client(machine, late, "mnot for us", 0.0)
@@ -659,3 +642,67 @@ def test_a_history_that_cannot_be(change: dict[str, Any]) -> None:
     with pytest.raises(RemoteProtocolError) as caught:
         parse_open(json.dumps(members))
     assert caught.value.close_code == 4400
+
+
+# -- keys and tickets ------------------------------------------------------------------------------------------------
+
+
+def tickets(use: str, first: int, count: int) -> str:
+    """A frame of so many tickets of the key "K"."""
+    return ",".join([f"{use}{first}", *(ticket("K", use, number) for number in range(first, first + count))])
+
+
+def test_tickets_are_handed_out() -> None:
+    machine, _, _ = serving()
+    machine.key = Key("K")
+    assert ticket_frame(machine, 2, 3) == tickets("k", 2, 3)
+    assert machine.tickets.handed == 4
+    assert ticket_frame(machine, 1, 2) == tickets("k", 1, 2)
+    assert machine.tickets.handed == 4
+
+
+def test_the_answer_to_a_send_has_the_tickets_it_asks_for() -> None:
+    machine, _, _ = serving()
+    machine.key = Key("K")
+    machine.gen = machine.tickets.handed = 5
+    assert ticket_frames(machine, ["mtext", b"bytes"]) == []
+    attaches, sends = ticket_frames(machine, ["s7", "mtext", "k9"])
+    assert attaches.startswith(tickets("k", 9, 1))
+    assert sends.startswith(tickets("s", 7, 1))
+    assert ticket_frames(machine, [f"s{2**53 - 1}"])[0].startswith(f"s{2**53 - 1},")
+
+
+def test_who_has_used_the_last_ticket_gets_more() -> None:
+    machine, _, _ = serving()
+    machine.key = Key("K")
+    machine.gen = machine.tickets.handed = 5
+    assert machine.prove(Proof(Key(ticket("K", "k", 5)), "k", 5))
+    (more,) = ticket_frames(machine, ["mtext"])
+    assert more.startswith(tickets("k", 6, 1))
+
+
+def test_asking_for_tickets_is_a_frame_with_a_number() -> None:
+    machine, carrier, _ = serving()
+    for frame in ("k3", "s1"):
+        assert feed_server(machine, carrier, frame, 1.0) is None
+    with pytest.raises(RemoteProtocolError, match="k is not a number"):
+        feed_server(machine, carrier, "k", 1.0)
+
+
+def test_a_client_keeps_the_tickets_it_is_given() -> None:
+    machine = ClientMachine(Config(), Diary(), 0.0)
+    carrier = NumberedCarrier(MESSAGES, FakeLink(), 0.0)
+    machine.start(carrier, 0.0)
+    feed_client(machine, carrier, "k2,one,two", 1.0)
+    assert machine.tickets == (2, ("one", "two"))
+    assert machine.ticket() == "one"
+
+
+def test_no_repr_shows_a_secret() -> None:
+    head = parse_head("rs1,2,0,0,1,secret")
+    opening = parse_open(json.dumps({"nonce": NONCE, "gen": 1, "window": [1, 1], "auth": "password"}))
+    opened = Opened.parse(opened_text())
+    for said in (head, opening, opened):
+        for secret in ("s1", "secret", NONCE, "password", "'K'"):
+            assert secret not in repr(said)
+    assert "gen=2" in repr(head)

@@ -10,13 +10,13 @@ from typing import Any, cast
 
 import pytest
 
-from realtime.core.carrier import Carrier, Shape
+from realtime.core.carrier import NumberedCarrier, Shape
 from realtime.core.client_machine import Attach, ClientMachine, Uplink
 from realtime.core.config import Config
 from realtime.core.errors import LocalProtocolError, Refusal, RemoteProtocolError
 from realtime.core.frames import Outgoing, Window
 from realtime.core.inbox import Inbox
-from realtime.core.server_machine import ServerMachine
+from realtime.core.numbered_machine import NumberedMachine
 from realtime.protocols.native import (
     NativeCodec,
     Open,
@@ -103,7 +103,7 @@ class Recorder:
     def _note(self, kind: str, **fields: Any) -> None:
         self.asked.append({"kind": kind, **fields})
 
-    def message(self, carrier: Carrier, data: str | bytes, size: int, now: float) -> None:
+    def message(self, carrier: NumberedCarrier, data: str | bytes, size: int, now: float) -> None:
         """`m` or `b`."""
         if isinstance(data, str):
             assert size == len(data.encode())
@@ -112,15 +112,15 @@ class Recorder:
             assert size == len(data)
             self._note("binary", base64=base64.b64encode(data).decode())
 
-    def drop_note(self, carrier: Carrier, count: int, now: float) -> None:
+    def drop_note(self, carrier: NumberedCarrier, count: int, now: float) -> None:
         """`d`."""
         self._note("dropped", count=count)
 
-    def peer_closed(self, carrier: Carrier, code: int, reason: str, now: float) -> None:
+    def peer_closed(self, carrier: NumberedCarrier, code: int, reason: str, now: float) -> None:
         """`c`."""
         self._note("close", code=code, reason=reason)
 
-    def renumber(self, carrier: Carrier, number: int) -> None:
+    def renumber(self, carrier: NumberedCarrier, number: int) -> None:
         """`n`."""
         self._note("number", number=number)
 
@@ -129,7 +129,7 @@ class Recorder:
         self._note("ack", received=received, taken=taken)
         return True
 
-    def pinged(self, carrier: Carrier, payload: str) -> None:
+    def pinged(self, carrier: NumberedCarrier, payload: str) -> None:
         """`p`."""
         self._note("ping", payload=payload)
 
@@ -141,12 +141,12 @@ class Recorder:
         """`g` of a server; the delay is read by whoever waits for it."""
         self._note("go_away")
 
-    def attached(self, carrier: Carrier, received: int, taken: int, now: float) -> None:
+    def attached(self, carrier: NumberedCarrier, received: int, taken: int, now: float) -> None:
         """`r` of a server."""
         self._note("attached", received=received, taken=taken)
 
     def opened(
-        self, carrier: Carrier, sid: str, window: Window, received: int, taken: int, now: float, key: str
+        self, carrier: NumberedCarrier, sid: str, window: Window, received: int, taken: int, now: float, key: str
     ) -> None:
         """`o` of a server."""
         self._note("opened", sid=sid, key=key, window=list(window), ack=[received, taken])
@@ -164,14 +164,14 @@ def read(vector: dict[str, Any], side: str) -> list[dict[str, Any]]:
     """What one frame from `side` asks of a machine."""
     frame: Frame = base64.b64decode(vector["binary"]) if "binary" in vector else vector["frame"]
     recorder = Recorder(vector.get("max_auth", MAX_AUTH))
-    carrier = Carrier(FakeCodec(Shape.DUPLEX), FakeLink(), 0.0)
+    carrier = NumberedCarrier(FakeCodec(Shape.DUPLEX), FakeLink(), 0.0)
     if side == "client":
-        renewal = feed_server(cast("ServerMachine", recorder), carrier, frame, 1.0)
+        renewal = feed_server(cast("NumberedMachine", recorder), carrier, frame, 1.0)
         if renewal is not None:
             recorder.asked.append({"kind": "renewal", "auth": json.loads(renewal.auth)})
     else:
         feed_client(cast("ClientMachine", recorder), carrier, frame, 1.0)
-    assert (recorder.contact, carrier.heard) == (1.0, 1.0)  # any frame is a sign of life
+    assert (recorder.contact, carrier.last_received) == (1.0, 1.0)  # any frame is a sign of life
     return recorder.asked
 
 
@@ -342,7 +342,7 @@ def test_opens_are_written(vector: dict[str, Any]) -> None:
             poll_interval=tuple(means["poll_interval"]),
         )
         assert config.max_body == means["max_batch"][1]
-        machine = ServerMachine(config, Window(1, 1), Diary(), 0.0, sid=means["sid"], key=means["key"])
+        machine = NumberedMachine(config, Window(1, 1), Diary(), 0.0, sid=means["sid"], key=means["key"])
         frame = opened_frame(machine, means["transport"], means["transports"], *means["ack"])
     assert frame[0] == "o"
     assert json.loads(frame[1:]) == json.loads(vector["frame"][1:])

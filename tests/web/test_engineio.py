@@ -805,3 +805,19 @@ async def test_a_post_that_is_cut(body: bytes, caplog: pytest.LogCaptureFixture)
         await eventually(lambda: session.closed)
         assert session.close_code == 1006
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+async def test_a_session_is_no_native_clients() -> None:
+    async with engine() as place:
+        sid = await place.open(path="/hold")
+        session = await place.session()
+        polls, websocket = place.place.polls("/hold", "polling"), place.place.websocket("/hold")
+        polls.sid = websocket.sid = sid
+        polls.gen = websocket.gen = 8
+        for name, frame in (("polling", polls.attach_frame()), ("send", polls.uplink_frame())):
+            assert (await polls.post(name, [frame, "mstolen"])).refusal == (404, 4404, "session")
+        ws = await websocket.connect()
+        await ws.send_str(websocket.attach_frame())
+        assert str(await websocket.read()).startswith("x4404,session,")
+        assert not session.closed
+        assert session._machine.inbox.received == 0

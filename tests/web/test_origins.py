@@ -1,4 +1,4 @@
-"""Which pages may connect: the table of DESIGN §9, and what the setting takes."""
+"""Which pages may connect: docs/protocol.md §9, and what the setting takes."""
 
 from __future__ import annotations
 

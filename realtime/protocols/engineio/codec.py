@@ -13,7 +13,7 @@ from .payloads import join, join_counted
 
 __all__ = ["CODECS", "Codec", "codec"]
 
-CAPABILITIES = Capabilities(acks=False, second_attach="refuse")
+CAPABILITIES = Capabilities(protocol="Engine.IO")
 _FRAMES = WebSocket()
 
 
@@ -21,7 +21,6 @@ class Codec:
     """One version on one transport. `text_only`: bytes travel as base64."""
 
     capabilities = CAPABILITIES
-    held = True
 
     def __init__(self, version: int, transport: str, *, text_only: bool) -> None:
         self.version = version
@@ -63,39 +62,13 @@ class Codec:
             return [join_counted(parts)]
         return [join(parts)]  # type: ignore[arg-type] # version 4 polls in text
 
-    # What the native protocol says on its carriers and this one can't: the machine never asks for it.
-
-    def number(self, number: int) -> Part:
-        """Nothing has a number on the wire."""
-        return ""
-
-    def ack(self, received: int, taken: int) -> Part:
-        """There are no acks."""
-        return ""
-
-    def attached(self, received: int, taken: int) -> Part:
-        """Nothing is said when a poll or an upgrade takes up its session."""
-        return ""
-
     def ping(self) -> Part:
         """The ping of version 4."""
         return self.packet(packets.PING)
 
-    def pong(self, payload: str) -> Part:
-        """The pong of version 3."""
-        return self.packet(packets.PONG, payload)
-
-    def end_of_carrier(self, reason: str) -> Part:
-        """A poll ends without news."""
-        return self.packet(packets.NOOP)
-
     def abrupt(self, code: int, scope: str, received: int | None, reason: str) -> Part:
         """Every end looks the same."""
         return self.packet(packets.CLOSE)
-
-    def go_away(self, value: float) -> Part:
-        """Nobody can be asked to come back later."""
-        return ""
 
 
 CODECS = {

@@ -42,6 +42,7 @@ class EngineMachine(PlainMachine):
         "_beat_at",
         "_control",
         "_gone_at",
+        "_greeted",
         "_last_word",
         "_noop_at",
         "options",
@@ -75,6 +76,7 @@ class EngineMachine(PlainMachine):
         self.trial: Carrier | None = None  # the WebSocket that is tried
         self.trial_until = FOREVER
         self._control: dict[str, str] = {}  # packets other than messages that wait for a carrier: type → data
+        self._greeted = False  # the handshake has been said
         self._last_word = packets.CLOSE  # what the last poll is answered with
         # Version 4: when the next ping goes. Version 3, while the client is not read: when the next sign of life goes.
         self._beat_at = FOREVER
@@ -102,11 +104,10 @@ class EngineMachine(PlainMachine):
             self._beat_at = now + interval
         self._carry(carrier, now)
 
-    def _opened(self, received: int, taken: int) -> Part:
+    def _handshake(self, carrier: Carrier) -> Part:
         """The handshake ("Handshake"); intervals are milliseconds."""
+        self._greeted = True
         options = self.options
-        carrier = self.carrier
-        assert carrier is not None
         polling = carrier.codec.shape is Shape.POLL
         members = {
             "sid": self.sid,
@@ -134,10 +135,8 @@ class EngineMachine(PlainMachine):
             raise Refusal(4400, "this session does not go over polls")
 
     def _greet(self, carrier: Carrier, now: float) -> None:
-        if carrier.codec.shape is Shape.POLL:
-            carrier.head = self._opened  # goes with what the handler sends at once
-        else:
-            carrier.write([self._opened(0, 0)])
+        if carrier.codec.shape is not Shape.POLL:  # in a poll it goes with what the handler sends at once
+            carrier.write([self._handshake(carrier)])
 
     def lost(self, carrier: Carrier, now: float, reason: str = "the connection was lost") -> None:
         """The connection under a carrier is gone, which ends the session unless it was only tried."""
@@ -147,7 +146,7 @@ class EngineMachine(PlainMachine):
 
     def peer_left(self, carrier: Carrier, code: int, reason: str, now: float) -> None:
         """The client has closed the WebSocket, which is an ordinary end with any code, or none."""
-        carrier.over = True
+        carrier.finished = True
         super().peer_left(carrier, code if code == 1001 else 1000, "the client closed the WebSocket", now)
 
     # -- the upgrade -------------------------------------------------------------------------------------------------
@@ -274,7 +273,7 @@ class EngineMachine(PlainMachine):
 
     def _answer_due(self, carrier: Carrier, now: float) -> bool:
         return (
-            carrier.head is not None
+            not self._greeted
             or bool(self._control)
             or self.outbox.pending(carrier.send_cursor)
             or (self.upgrade.stage is Stage.PROBED and now >= self._noop_at)
@@ -285,11 +284,11 @@ class EngineMachine(PlainMachine):
         if not carrier.link.writable:
             self.lost(carrier, now)  # its peer has left: what would be written would be lost
             return
-        parts = [] if carrier.head is None else [carrier.head(0, 0)]
+        parts = [] if self._greeted else [self._handshake(carrier)]
         parts += self._take_control(carrier)
         most = min(self.config.max_batch, self.options.max_packets - len(parts))
         first, items = self.outbox.peek(carrier.send_cursor, most, self.config.max_batch_size)
-        parts += self.numbered(carrier, first, items)
+        parts += map(carrier.codec.item, items)
         if not any(parts):
             parts.append(self._packet(carrier, packets.NOOP))
         carrier.finish(parts)
@@ -307,7 +306,9 @@ class EngineMachine(PlainMachine):
         if trial is not None:
             trial.finish([], code, reason)
 
-    def _farewell(self, carrier: Carrier) -> None:
+    def _farewell(self) -> None:
+        carrier, self.carrier = self.carrier, None
+        assert carrier is not None
         assert self.outcome is not None
         parts: list[Part] = []
         if self.outbox.close_number is None:  # else that was said already

@@ -755,27 +755,15 @@ def test_draining_waits_for_the_application_only() -> None:
     assert said(link) == "1"
 
 
-# -- other protocols ---------------------------------------------------------------------------------------------------
-
-
-def test_no_other_protocol_takes_it_up() -> None:
-    game = Game()
-    game.begin()
-    carrier, _ = game.carrier("polling")
-    with pytest.raises(Refusal) as refusal:
-        game.machine.attach(carrier, 1, 0, 0, 1, 0)
-    assert refusal.value.code == 4404
-    with pytest.raises(Refusal) as refusal:
-        game.machine.uplink(carrier, 0, 0, 1, 0)
-    assert refusal.value.code == 4404
+# -- observers ------------------------------------------------------------------------------------------------------
 
 
 def test_an_observer_is_told_of_the_upgrade() -> None:
     seen: list[tuple[Cause, str, str]] = []
     observer = Mock(spec=Observer)
-    observer.attached = lambda cause, before, after, lost: seen.append((cause, before, after))
+    observer.attached = lambda _, cause, before, after, lost: seen.append((cause, before, after))
     game = Game()
-    game.machine.observer = observer
+    game.machine.observers = (observer,)
     game.begin()
     game.poll()
     carrier, _ = game.connect()

@@ -1,0 +1,348 @@
+"""The server's end where the wire has numbers and acks: carriers attach by generation, polls are answered, silence is
+noticed, and a session nobody comes back to expires (docs/protocol.md §4 to §8).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .carrier import NumberedCarrier, Part, Shape
+from .config import TIMER_GRACE, Config
+from .frames import Window
+from .lifecycle import Event, State
+from .machine import FOREVER, Listener
+from .numbering import ACK_DELAY, Numbering
+from .proof import ATTACH, Proof, Tickets
+from .server_machine import ServerMachine
+
+__all__ = ["NumberedMachine"]
+
+
+class NumberedMachine(Numbering, ServerMachine):
+    """The server's end of a session of the native protocol. See ServerMachine for what it is made with."""
+
+    __slots__ = ("drain_delay", "going_told", "peer_last", "tickets")
+
+    def __init__(self, config: Config, peer_window: Window, listener: Listener, now: float, **facts: Any) -> None:
+        super().__init__(config, peer_window, listener, now, **facts)
+        self.tickets = Tickets()
+        self.drain_delay = 0.0
+        self.going_told = -FOREVER  # when a poll was last answered with `g`
+        self.peer_last: int | None = None  # draining: the peer numbers nothing above this
+
+    # -- carriers --------------------------------------------------------------------------------------------------
+
+    def prove(self, proof: Proof) -> bool:
+        """Whether a request that shows this may do what it says; False for one with a ticket that came late: it
+        changes nothing. Raises Refusal (4403) when it shows the wrong thing.
+        """
+        if not proof.fits(self.key):
+            raise proof.refusal()
+        if proof.use == ATTACH:
+            return proof.number >= self.gen and self.tickets.take(proof, self.gen)
+        return not proof.use or self.tickets.take(proof, self.inbox.received + 1)
+
+    @property
+    def out_of_tickets(self) -> bool:
+        """Whether the newest carrier came by the last ticket that was handed out: the next will want another."""
+        return self.gen == self.tickets.used(ATTACH) and self.gen >= self.tickets.handed
+
+    def open(self, carrier: NumberedCarrier, gen: int, now: float) -> bool:
+        """Takes up a carrier that opened this session by its nonce. See attach()."""
+        self.born = now
+        self.wake_by(now + self.config.open_timeout)
+        return self._take_up(carrier, gen, 0, 1, now)
+
+    def attach(self, carrier: NumberedCarrier, gen: int, received: int, taken: int, first: int, now: float) -> bool:
+        """Takes up a carrier that named the sid.
+
+        Returns whether it is now the session's carrier. If not it came late, is only to be read, and is to be
+        given to retire() after what it brought. Raises RemoteProtocolError for absurd acks, and Refusal when its
+        acks were all the session waited for to end.
+        """
+        self.use()
+        self.acknowledged(received, taken, now)
+        if self.outcome is not None:
+            raise self.refusal()
+        return self._take_up(carrier, gen, received, first, now)
+
+    def _take_up(self, carrier: NumberedCarrier, gen: int, received: int, first: int, now: float) -> bool:
+        self.inbox.release(now)
+        self.contact = carrier.last_received = now
+        carrier.gen = gen
+        carrier.receive_cursor = first
+        carrier.send_cursor = received + 1
+        carrier.attached = True
+        # The gap of a POST is innocent: it overtook another (docs/protocol.md §4).
+        carrier.ignores = carrier.codec.shape is not Shape.DUPLEX and first > self.inbox.received + 1
+        if self.observers:
+            self._observe(carrier.codec.name, gen, now)
+        if gen < self.gen:
+            return False
+        back = self.state is State.DETACHED or self.transport not in ("", carrier.codec.name)
+        if back and carrier.greeting is None:
+            carrier.greeting = carrier.codec.attached  # a poll is not held then: the client is to know that it is back
+        old, self.carrier = self.carrier, carrier
+        self.gen = gen
+        self.transport = carrier.codec.name
+        if old is not None and old is not carrier:
+            self.retire(old)
+        if carrier.codec.shape is not Shape.POLL:
+            carrier.write([self._greeting(carrier), *carrier.tickets])
+            if self.state is State.DRAINING:
+                carrier.write([carrier.codec.go_away(self.drain_delay)])
+        before = self.state
+        self._move(Event.ATTACH)
+        if before is self.state:
+            self.listener.changed(before, before)
+        self.wake_by(self.deadline())
+        self.listener.dirty()
+        return True
+
+    def retire(self, carrier: NumberedCarrier) -> None:
+        """Ends a carrier that a newer one replaced. It may still be read."""
+        codec = carrier.codec
+        parts: list[Part] = []
+        if codec.shape is Shape.POLL:
+            parts.append(self._greeting(carrier))
+        parts.append(codec.end_of_carrier("superseded"))
+        carrier.finish(parts, reason="superseded")
+
+    def _greeting(self, carrier: NumberedCarrier) -> Part:
+        """What an answer opens with: `o` or `r`. Its acks count as announced on the newest carrier only."""
+        received, taken = self.inbox.ack()
+        if self.carrier is carrier:
+            self.inbox.announced(received, taken)
+        return (carrier.greeting or carrier.codec.attached)(received, taken)
+
+    def uplink(self, carrier: NumberedCarrier, received: int, taken: int, first: int, now: float) -> bool:
+        """An uplink batch names the session: takes its acks and sets its cursor. `carrier` never attaches.
+
+        Returns whether its frames are to be fed. Raises RemoteProtocolError for absurd acks.
+        """
+        self.use()
+        self.inbox.release(now)
+        self.contact = now
+        carrier.attached = True
+        carrier.receive_cursor = first
+        carrier.ignores = first > self.inbox.received + 1
+        self.acknowledged(received, taken, now)
+        if self.outcome is not None:
+            return False
+        self.listener.dirty()
+        return True
+
+    def uplink_answer(self, carrier: NumberedCarrier) -> Part:
+        """The answer to an uplink batch. Its ack never counts as announced (docs/protocol.md §6)."""
+        if self.outcome is not None:
+            return self._abrupt(carrier)
+        return carrier.codec.ack(*self.inbox.ack())
+
+    def lost(self, carrier: NumberedCarrier, now: float) -> None:
+        """The connection under a carrier is gone. Detaches the session if it was its newest."""
+        carrier.finished = True
+        if self.carrier is carrier:
+            self._detach(now)
+
+    def _detach(self, now: float) -> None:
+        self.carrier = None
+        self.absent_at = now
+        self._move(Event.DETACH)
+        self.wake_by(self.deadline())
+
+    # -- writing -----------------------------------------------------------------------------------------------------
+
+    def flush(self, now: float) -> None:
+        """Writes what is due on the session's carrier."""
+        carrier = self.carrier
+        if carrier is None or self.outcome is not None:
+            return
+        self.inbox.release(now)
+        if carrier.codec.shape is not Shape.POLL:
+            self._flush_ordered(carrier, now)
+        elif not carrier.finished and (
+            not carrier.codec.held or carrier.greeting is not None or self._answer_due(carrier, now)
+        ):
+            self._answer(carrier, now)
+
+    def _flush_ordered(self, carrier: NumberedCarrier, now: float) -> None:
+        if not self._worn_out(carrier):
+            written = carrier.written
+            self.flush_duplex(carrier, now)
+            if carrier.written > written:
+                carrier.last_written = now
+        if self._worn_out(carrier):
+            self._recycle(carrier, now)
+        else:
+            self.wake_by(self._ack_at())
+
+    def _recycle(self, carrier: NumberedCarrier, now: float) -> None:
+        """Ends a stream that has grown large (its reader keeps all of it); the client comes again at once."""
+        carrier.finish([carrier.codec.end_of_carrier("recycled")], reason="recycled")
+        self.carrier = None
+        self.absent_at = now + (self.config.ping_timeout or self.config.hold)
+        self.wake_by(self.deadline())
+
+    def _answer_due(self, carrier: NumberedCarrier, now: float) -> bool:
+        return (
+            self.outbox.pending(carrier.send_cursor)
+            or self.inbox.due(now, self._ack_delay())
+            or now >= carrier.started + self.config.hold
+            or now >= self._going_at()
+        )
+
+    def _going_at(self) -> float:
+        """When a held poll is answered to tell of the drain, again and again until the client has answered.
+
+        Not each poll at once: a client with much to finish would poll as fast as the network lets it.
+        """
+        if self.state is not State.DRAINING or self.peer_last is not None:
+            return FOREVER
+        return self.going_told + ACK_DELAY
+
+    def _answer(self, carrier: NumberedCarrier, now: float) -> None:
+        """Answers the parked poll, which is then no carrier any more; the client has a while to come again."""
+        parts = [self._greeting(carrier), *carrier.tickets]
+        first, items = self.outbox.peek(carrier.send_cursor, self.config.max_batch, self.config.max_batch_size)
+        parts += self.numbered(carrier, first, items)
+        if self.state is State.DRAINING and self.peer_last is None:
+            parts.append(carrier.codec.go_away(self.drain_delay))
+            self.going_told = now
+        carrier.finish(parts)
+        self._commit(carrier, first, items, now)
+        self.carrier = None
+        self.absent_at = now + self._grace(carrier)
+        self.wake_by(self.deadline())
+
+    def _grace(self, carrier: NumberedCarrier) -> float:
+        """How long after an answer the next poll may take before its client counts as gone."""
+        if carrier.codec.held:
+            return self.config.ping_timeout or self.config.hold
+        return max(TIMER_GRACE, self.config.liveness)
+
+    # -- draining ----------------------------------------------------------------------------------------------------
+
+    def drain(self, delay: float) -> None:
+        """Asks the client to stop sending; `delay` spreads its return.
+
+        Listener.may_be_drained() is called when all is done.
+        """
+        if self.state in (State.CLOSED, State.CLOSING, State.DRAINING):
+            return
+        self.drain_delay = delay
+        self._move(Event.DRAIN)
+        carrier = self.carrier
+        if carrier is not None and carrier.codec.shape is not Shape.POLL:
+            carrier.write([carrier.codec.go_away(delay)])
+        self.listener.dirty()
+
+    def peer_going(self, last: int) -> None:
+        """The client will number nothing above `last`."""
+        self.peer_last = last
+        if self.drained:
+            self.listener.may_be_drained()
+
+    @property
+    def drained(self) -> bool:
+        """Whether a draining session has received all there is and its inbox is empty."""
+        return (
+            self.state is State.DRAINING
+            and self.peer_last is not None
+            and self.inbox.received >= self.peer_last
+            and not len(self.inbox)
+        )
+
+    # -- ending ------------------------------------------------------------------------------------------------------
+
+    def _abrupt(self, carrier: NumberedCarrier) -> Part:
+        assert self.outcome is not None
+        return carrier.codec.abrupt(self.outcome.code, "session", self.inbox.received, self.outcome.reason)
+
+    def _farewell(self) -> None:
+        carrier, self.carrier = self.carrier, None
+        assert carrier is not None
+        assert self.outcome is not None
+        codec = carrier.codec
+        parts: list[Part] = []
+        if codec.shape is Shape.POLL:
+            parts.append(self._greeting(carrier))
+        else:
+            parts.append(codec.ack(*self.inbox.ack()))
+        parts.append(self._abrupt(carrier))
+        carrier.finish(parts, self.outcome.code, self.outcome.reason)
+
+    # -- time --------------------------------------------------------------------------------------------------------
+
+    def deadline(self) -> float:
+        """When expire() has something to do next."""
+        if self.outcome is not None:
+            return FOREVER
+        when = self.close_deadline
+        if not self.used:
+            when = min(when, self.born + self.config.open_timeout)
+        carrier = self.carrier
+        if carrier is None:
+            if self.state is State.OPEN:
+                when = min(when, self.absent_at)
+            return min(when, self.absent_at + self.config.resume_window)
+        when = min(when, self._ack_at())
+        if carrier.codec.shape is Shape.POLL:
+            return min(when, carrier.started + self.config.hold, self._going_at())
+        interval, silence = self.config.ping_interval, self.config.silence
+        if interval is not None and carrier.codec.shape is Shape.STREAM:
+            return min(when, self._idle_since(carrier) + interval, self._last_contact(carrier) + silence)
+        if interval is not None:
+            when = min(when, carrier.last_received + (silence if carrier.pinged else min(interval, silence)))
+        return when
+
+    def expire(self, now: float) -> None:
+        """Does what is due by `now`: acks, pings, polls to answer, silence, and every kind of end."""
+        if self.outcome is not None:
+            return
+        if not self.used and now >= self.born + self.config.open_timeout:
+            self.end(4408, "the session was opened and never used", now)
+            return
+        if now >= self.close_deadline:
+            self.end(4412, "the close was not acknowledged in time", now)
+            return
+        carrier = self.carrier
+        if carrier is None:
+            if now >= self.absent_at + self.config.resume_window:
+                self.end(4410, "no carrier came within the resume window", now)
+            elif now >= self.absent_at and self.state is State.OPEN:
+                self._move(Event.DETACH)
+            return
+        if carrier.codec.shape is not Shape.POLL:
+            self._watch(carrier, now)
+        self.flush(now)
+
+    def _last_contact(self, carrier: NumberedCarrier) -> float:
+        return max(carrier.started, self.contact)
+
+    def _idle_since(self, carrier: NumberedCarrier) -> float:
+        """Since when a stream wants a ping: its client has to hear something, and to be asked for something."""
+        return min(carrier.last_written, max(self._last_contact(carrier), carrier.last_pinged))
+
+    def _watch(self, carrier: NumberedCarrier, now: float) -> None:
+        """Pings a silent peer, and drops its carrier when it stays silent."""
+        interval = self.config.ping_interval
+        if interval is None:
+            return
+        if carrier.codec.shape is Shape.STREAM:
+            # The client hears these pings, and answers each by a send: that is what is heard of it.
+            if now >= self._last_contact(carrier) + self.config.silence:
+                self.lost(carrier, now)
+                carrier.link.abort()
+            elif now >= self._idle_since(carrier) + interval and carrier.link.writable:
+                carrier.last_written = carrier.last_pinged = now
+                carrier.write([carrier.codec.ping()])
+            return
+        if now < carrier.last_received + interval:
+            return
+        if now >= carrier.last_received + self.config.silence:
+            self.lost(carrier, now)
+            carrier.link.abort()
+        elif not carrier.pinged:
+            carrier.pinged = True
+            if carrier.link.writable:
+                carrier.write([carrier.codec.ping()])

@@ -1,0 +1,167 @@
+"""What both ends of a session share where the wire has numbers and acks: numbered frames in and out, and which acks go
+when (docs/protocol.md §4, §6). NumberedMachine and ClientMachine mix it in.
+"""
+
+from __future__ import annotations
+
+from .carrier import NumberedCarrier, Part, Shape
+from .errors import RemoteProtocolError
+from .frames import Dropped, Outgoing
+from .lifecycle import State
+from .machine import FOREVER, SessionMachine
+
+__all__ = ["ACK_DELAY", "Numbering"]
+
+ACK_DELAY = 1.0  # seconds, on a duplex carrier (docs/protocol.md §6)
+
+
+class Numbering(SessionMachine):
+    """A machine's numbered half."""
+
+    __slots__ = ()
+
+    carrier: NumberedCarrier | None
+
+    # -- what frames say ---------------------------------------------------------------------------------------
+
+    def _is_next(self, carrier: NumberedCarrier, now: float) -> bool:
+        """Moves the carrier's cursor by one numbered frame; whether that frame is new."""
+        if self.outcome is not None:
+            return False
+        if carrier.ignores:
+            self._ignored(carrier, now)
+            return False
+        number = carrier.receive_cursor
+        carrier.receive_cursor = number + 1
+        received = self.inbox.received
+        if number <= received:
+            self.duplicates += 1
+            self._ignored(carrier, now)
+            return False
+        if number > received + 1:
+            raise RemoteProtocolError(1002, f"number {number} came after {received}: a gap")
+        return True
+
+    def _ignored(self, carrier: NumberedCarrier, now: float) -> None:
+        """A numbered frame changed nothing. A window of them may have been on its way, on each carrier."""
+        carrier.ignored += 1
+        if carrier.ignored > self.inbox.window.messages:
+            self.inbox.other(now)
+
+    def message(self, carrier: NumberedCarrier, data: str | bytes, size: int, now: float) -> None:
+        """A message came on `carrier`. `size` is its payload in bytes."""
+        if self._is_next(carrier, now):
+            if size > self.config.max_size:
+                raise RemoteProtocolError(1009, f"a message of {size} bytes is above max_size={self.config.max_size}")
+            self._receive(data, size, now)
+
+    def drop_note(self, carrier: NumberedCarrier, count: int, now: float) -> None:
+        """The peer dropped `count` messages at this point of its stream."""
+        if self._is_next(carrier, now):
+            self._receive(Dropped(count), 0, now)
+            self.inbox.notes += 1
+
+    def peer_closed(self, carrier: NumberedCarrier, code: int, reason: str, now: float) -> None:
+        """`c` came: the peer's whole stream is here."""
+        if self._is_next(carrier, now):
+            self.inbox.count(0, now)
+            self.inbox.notes += 1
+            self.end(code, reason, now, clean=True)
+
+    def renumber(self, carrier: NumberedCarrier, number: int) -> None:
+        """`n` came: the next numbered frame on `carrier` has this number."""
+        carrier.receive_cursor = number
+
+    def pinged(self, carrier: NumberedCarrier, payload: str) -> None:
+        """`p` came: answered with the acks it asks for, and `q`. Dropped while the peer does not read.
+
+        In a batch it needs no pong: the answer to the batch is one, has acks, and is the only thing to write there.
+        """
+        if carrier.finished or carrier.codec.shape is Shape.POLL or not carrier.link.writable:
+            return
+        parts: list[Part] = []
+        if carrier is self.carrier and self.inbox.news:
+            parts.append(self._announce(carrier))
+        parts.append(carrier.codec.pong(payload))
+        carrier.write(parts)
+
+    def ask_for_acks(self) -> None:
+        """Puts a ping behind what is sent next, so that its ack comes without the usual delay."""
+        self.asking = True
+        self.listener.dirty()
+
+    # -- the application's side ------------------------------------------------------------------------------
+
+    def take(self, now: float) -> str | bytes | Dropped:
+        """The oldest message received. Raises IndexError when there is none."""
+        item = self.inbox.take(now)
+        if self.outcome is None:
+            due_at = self.inbox.due_at(self._ack_delay())
+            if self.carrier is not None:
+                self.wake_by(due_at)
+            if due_at <= now:
+                self.listener.dirty()
+            if self.state is State.DRAINING and not self.inbox:
+                self.listener.may_be_drained()
+        return item
+
+    # -- writing -------------------------------------------------------------------------------------------------
+
+    def flush_duplex(self, carrier: NumberedCarrier, now: float) -> None:
+        """Writes all that may go on an ordered carrier: peek, write, commit, while the link takes it."""
+        while not carrier.finished and carrier.link.writable:
+            first, items = self.outbox.peek(carrier.send_cursor, self.config.max_batch, self.config.max_batch_size)
+            parts = self.numbered(carrier, first, items)
+            acked = self._ack_part(carrier, bool(items), now)
+            if acked is not None:
+                parts.insert(0, acked)
+            if not parts:
+                break
+            carrier.write(parts)
+            self._commit(carrier, first, items, now)
+            if not self.outbox.pending(carrier.send_cursor):
+                break
+        if self.asking and not carrier.finished and carrier.link.writable:
+            self.asking = False
+            carrier.write([carrier.codec.ping()])
+
+    def numbered(self, carrier: NumberedCarrier, first: int, items: list[Outgoing]) -> list[Part]:
+        """The parts for peeked items, with the renumbering that the carrier's cursor needs."""
+        codec = carrier.codec
+        parts: list[Part] = []
+        if items:
+            if first != carrier.send_cursor:
+                parts.append(codec.number(first))
+            parts += [codec.item(item) for item in items]
+        return parts
+
+    def _ack_part(self, carrier: NumberedCarrier, beside: bool, now: float) -> Part | None:
+        """The ack to write on `carrier` now, if one is due. News rides on what is written when it is not
+        brand-new: an ack in front of every echo would cost more than it frees. A close always brings it along, so that
+        the peer can tell what did not arrive."""
+        inbox = self.inbox
+        inbox.release(now)
+        if not inbox.news:
+            return None
+        delay = self._ack_delay()
+        if self.closing is None and now < inbox.due_at(delay / 4 if beside else delay):
+            return None
+        return self._announce(carrier)
+
+    def _announce(self, carrier: NumberedCarrier) -> Part:
+        received, taken = self.inbox.ack()
+        self.inbox.announced(received, taken)
+        return carrier.codec.ack(received, taken)
+
+    # -- time ------------------------------------------------------------------------------------------------------
+
+    def _ack_delay(self) -> float:
+        """How long news may wait for an ack of its own (docs/protocol.md §6)."""
+        carrier = self.carrier
+        if carrier is not None and carrier.codec.shape is Shape.DUPLEX:
+            return ACK_DELAY
+        return self.config.hold / 2
+
+    def _ack_at(self) -> float:
+        """When an ack is due by time, where there is a carrier to write it on."""
+        return FOREVER if self.carrier is None else self.inbox.due_at(self._ack_delay())

@@ -1,0 +1,104 @@
+"""Whoever counts or traces: each observer of a server is told everything, of which session, until it stops."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import realtime
+from realtime.core.machine import SessionMachine
+from realtime.core.observer import Cause, Result
+
+from .web.place import eventually, serving
+
+
+class Tracer:
+    """An Observer that writes down what it is told, and of whom."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, str]] = []  # what, and the sid
+
+    def of(self, sid: str) -> list[str]:
+        """What was told of one session."""
+        return [what for what, whose in self.told if whose == sid]
+
+    def opened(self, machine: SessionMachine, transport: str) -> None:
+        """Written down."""
+        self.told.append((f"opened {transport}", machine.sid))
+
+    def attached(self, machine: SessionMachine, cause: Cause, before: str, after: str, lost: bool) -> None:
+        """Written down."""
+        self.told.append((f"attached {cause} {after}", machine.sid))
+
+    def ended(self, machine: SessionMachine) -> None:
+        """Written down."""
+        assert machine.outcome is not None
+        self.told.append((f"ended {machine.outcome.code}", machine.sid))
+
+    def refused(self, code: int) -> None:
+        """Written down."""
+        self.told.append((f"refused {code}", ""))
+
+    def flushed(self, seconds: float) -> None:
+        """Written down."""
+        assert seconds >= 0
+        self.told.append(("flushed", ""))
+
+    def handled(self, machine: SessionMachine, seconds: float, result: Result) -> None:
+        """Written down."""
+        assert seconds >= 0
+        self.told.append((f"handled {result}", machine.sid))
+
+
+LIFE = ["opened websocket", "attached open websocket", "ended 1000", "handled returned"]
+
+
+async def one_session(place: Any) -> str:
+    """A session from its beginning to its end, on a WebSocket; its sid."""
+    async with realtime.connect(place.url("/echo"), transports=["websocket"]) as session:
+        await session.send("x")
+        assert await session.receive() == "x"
+        sid: str = session.id
+    await eventually(lambda: not place.rt._tasks)
+    return sid
+
+
+async def test_each_observer_is_told_everything_and_of_which_session() -> None:
+    async with serving() as place:
+        one, two = Tracer(), Tracer()
+        place.rt.observe(one)
+        place.rt.observe(two)
+        sids = [await one_session(place) for _ in range(2)]
+        place.rt.refused(4404)
+        assert one.told == two.told
+        assert [one.of(sid) for sid in sids] == [LIFE, LIFE]
+        assert one.of("").count("refused 4404") == 1
+        assert "flushed" in one.of("")
+
+
+async def test_an_observer_that_stops_is_told_nothing_more_and_the_others_are() -> None:
+    async with serving() as place:
+        one, two = Tracer(), Tracer()
+        stop = place.rt.observe(one)
+        place.rt.observe(two)
+        await one_session(place)
+        before = list(one.told)
+        stop()
+        stop()  # harmless
+        sid = await one_session(place)
+        assert one.told == before
+        assert two.of(sid) == LIFE
+
+
+async def test_the_sessions_there_are_get_a_new_observer_and_lose_one_that_stops() -> None:
+    async with serving() as place:
+        _, session = await place.parked("websocket")
+        machine = session._machine
+        tracer = Tracer()
+        stop = place.rt.observe(tracer)
+        assert machine.observers == (tracer,)
+        stop()
+        assert not machine.observers
+        place.rt.observe(tracer)
+        place.rt.observe(tracer)  # told once all the same
+        machine.end(1000, "", place.rt.clock.now())
+        assert tracer.of(session.id) == ["ended 1000"]
