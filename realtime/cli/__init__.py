@@ -16,8 +16,8 @@ import aiohttp
 
 import realtime
 
+from ..client.doctor import PROBES
 from ..client.drivers import DRIVERS
-from ..client.probes import PROBES
 from ..core.errors import LocalProtocolError
 from ..transports import TRANSPORTS
 from . import connect, demo, doctor

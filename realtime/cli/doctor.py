@@ -10,10 +10,8 @@ from dataclasses import asdict, dataclass
 from textwrap import wrap
 from typing import Any
 
-from ..client.doctor import Examination, examine
+from ..client.doctor import PROBES, STATES, Examination, Finding, examine
 from ..client.drivers import BROWSERS_ONLY
-from ..client.findings import STATES, Finding
-from ..client.probes import PROBES
 from .signals import signals
 from .stdio import harmless, note
 

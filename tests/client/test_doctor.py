@@ -13,12 +13,11 @@ from aiohttp import web
 from yarl import URL
 
 import realtime
-from realtime.client.doctor import Examination, examine
+from realtime.client.doctor import PROBES, STATES, Examination, Finding, examine
+from realtime.client.doctor.probes import Stream
+from realtime.client.doctor.probing import Probe, Target
+from realtime.client.doctor.remedies import remedies
 from realtime.client.drivers import BROWSERS_ONLY
-from realtime.client.findings import STATES, Finding
-from realtime.client.probes import PROBES, Stream
-from realtime.client.probing import Place, Probe
-from realtime.client.remedies import remedies
 from realtime.testing import (
     Answer,
     BlackHole,
@@ -370,9 +369,9 @@ async def test_wrong_arguments(url: str, options: dict[str, Any]) -> None:
         await examine(url, **options)
 
 
-def nowhere() -> Place:
-    """A place that no request is made from."""
-    return Place(
+def nowhere() -> Target:
+    """A target that no request is made from."""
+    return Target(
         url=URL("http://localhost/"),
         headers={},
         auth=None,

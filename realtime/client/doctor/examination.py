@@ -1,4 +1,4 @@
-"""What gets through to an endpoint from where this program stands, and what stands in the way of the rest.
+"""The examination of an endpoint, transport by transport.
 
 examine() tries every transport, each alone with a session of its own, and returns an Examination: plain data, for a
 program to read and for `realtime doctor` to print. How each transport is tried is in probes.py (over probing.py), what
@@ -17,12 +17,12 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
-from ..core.errors import LocalProtocolError
-from ..transports import TRANSPORTS
-from .drivers import BROWSERS_ONLY
+from ...core.errors import LocalProtocolError
+from ...transports import TRANSPORTS
+from ..drivers import BROWSERS_ONLY
 from .findings import Finding
 from .probes import PROBES
-from .probing import Place, Probe, reach
+from .probing import Probe, Target, reach
 from .remedies import remedies
 
 __all__ = ["Examination", "examine"]
@@ -72,8 +72,8 @@ async def examine(
 
     What fails is a finding, not an error. A wrong argument raises LocalProtocolError.
     """
-    target = _endpoint(url)
-    via = _proxy(target, proxy)
+    address = _endpoint(url)
+    via = _proxy(address, proxy)
     for name in transports:
         if name in BROWSERS_ONLY:
             raise LocalProtocolError(
@@ -86,8 +86,8 @@ async def examine(
     loop = asyncio.get_running_loop()
     started = loop.time()
     reserve = min(RESERVE, timeout * SHARE)
-    place = Place(
-        url=target,
+    target = Target(
+        url=address,
         headers=dict(headers or {}),
         auth=auth,
         proxy=URL(proxy) if proxy is not None else None,
@@ -98,11 +98,11 @@ async def examine(
         deadline=started + timeout - reserve,
     )
     findings = [Finding(name) for name in transports]
-    await reach(place)
-    probes = [Probe(place, finding) for finding in findings]
+    await reach(target)
+    probes = [Probe(target, finding) for finding in findings]
     tasks = [loop.create_task(probe.run(PROBES[probe.finding.transport])) for probe in probes]
     try:
-        await asyncio.wait(tasks, timeout=place.deadline - loop.time())
+        await asyncio.wait(tasks, timeout=target.deadline - loop.time())
     finally:
         for task in tasks:
             task.cancel()  # what has not ended by now says goodbye
@@ -113,12 +113,12 @@ async def examine(
         else:
             task.result()
     return Examination(
-        url=str(target),
+        url=str(address),
         proxy=via,
-        realtime=place.realtime,
+        realtime=target.realtime,
         findings=tuple(findings),
         order=_order(findings),
-        advice=remedies(findings, place),
+        advice=remedies(findings, target),
         seconds=loop.time() - started,
     )
 

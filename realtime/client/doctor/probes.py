@@ -17,9 +17,9 @@ from typing import Any
 import aiohttp
 from aiohttp import WSMsgType
 
-from ..core.errors import RemoteProtocolError
-from ..transports import TRANSPORTS, Frame
-from ..transports.batch import join, quote
+from ...core.errors import RemoteProtocolError
+from ...transports import TRANSPORTS, Frame
+from ...transports.batch import join, quote
 from .findings import Blocked
 from .probing import FAILURES, MOST, PINGS, Probe, blocked_by, judge
 
@@ -37,14 +37,14 @@ PARTS = 8
 
 async def probe_websocket(probe: Probe) -> None:
     """Opens a WebSocket, pings, leaves it idle, pings again."""
-    place, finding, loop = probe.place, probe.finding, probe.loop
+    target, finding, loop = probe.target, probe.finding, probe.loop
     hello = probe.hello()
-    url = place.address("websocket")
+    url = target.address("websocket")
     started = loop.time()
     try:
-        async with asyncio.timeout(place.step):
+        async with asyncio.timeout(target.step):
             ws = await probe.http.ws_connect(
-                url if place.auth is not None else url.update_query(open=hello[1:]),
+                url if target.auth is not None else url.update_query(open=hello[1:]),
                 timeout=aiohttp.ClientWSTimeout(ws_close=1.0),
                 max_msg_size=MOST,
                 **probe.options(),
@@ -55,9 +55,9 @@ async def probe_websocket(probe: Probe) -> None:
         raise Blocked("hung", "the handshake was never answered") from None
     async with ws:
         talk = WebSocketTalk(probe, ws)
-        if place.auth is not None:
+        if target.auth is not None:
             await ws.send_str(hello)
-        await talk.read(lambda frame: probe.opened is not None, place.step, "opens, and nothing comes")
+        await talk.read(lambda frame: probe.opened is not None, target.step, "opens, and nothing comes")
         finding.first_byte = loop.time() - started
         await ws.send_str("a0,0")
         finding.round_trip = median([await talk.ping() for _ in range(PINGS)])
@@ -109,7 +109,7 @@ class WebSocketTalk:
             await self._ws.send_str("p" + word)
         except FAILURES:
             raise Blocked("cut", "opens, and is cut at once") from None
-        await self.read(lambda frame: frame == "q" + word, self._probe.place.step, "opens, and pings are not answered")
+        await self.read(lambda frame: frame == "q" + word, self._probe.target.step, "opens, and pings are not answered")
         return self._probe.loop.time() - started
 
     async def idle(self) -> None:
@@ -136,8 +136,8 @@ async def _no_handshake(probe: Probe, error: aiohttp.WSServerHandshakeError) -> 
         return Blocked("altered", f"the handshake's answer is wrong: {error.message}", status=101)
     try:
         async with probe.http.get(
-            probe.place.address("websocket"),
-            timeout=aiohttp.ClientTimeout(total=probe.place.step),
+            probe.target.address("websocket"),
+            timeout=aiohttp.ClientTimeout(total=probe.target.step),
             allow_redirects=False,
             **options,
         ) as response:
@@ -209,7 +209,7 @@ class Stream:
 
     def _begin(self, hello: str) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
         probe, name = self._probe, self._probe.finding.transport
-        url, options = probe.place.address(name), probe.options()
+        url, options = probe.target.address(name), probe.options()
         options |= {"timeout": aiohttp.ClientTimeout(total=None), "allow_redirects": False}
         if TRANSPORTS[name].method == "GET":
             return probe.http.get(url.update_query(frame=hello), **options)
@@ -246,13 +246,13 @@ class Stream:
 
 async def probe_stream(probe: Probe) -> None:
     """Opens a stream, sees when its pieces come, leaves it idle, sees whether pieces still come."""
-    if probe.place.auth is not None and TRANSPORTS[probe.finding.transport].method == "GET":
+    if probe.target.auth is not None and TRANSPORTS[probe.finding.transport].method == "GET":
         raise Blocked("skipped", "not tried: it opens by its URL, where auth data must not stand")
     stream = Stream(probe)
     started = probe.loop.time()
     reader = probe.loop.create_task(stream.read(probe.hello()))
     try:
-        if not await stream.until(lambda: probe.opened is not None, probe.place.late + 0.5):
+        if not await stream.until(lambda: probe.opened is not None, probe.target.late + 0.5):
             raise stream.blocked or await _held(probe, stream)
         assert stream.first_at is not None
         probe.finding.first_byte = stream.first_at - started
@@ -270,7 +270,7 @@ async def probe_stream(probe: Probe) -> None:
 
 async def _held(probe: Probe, stream: Stream) -> Blocked:
     """Why a stream says nothing: takes its session over by a poll, so that it ends, and sees what comes then."""
-    waited = probe.place.late + 0.5
+    waited = probe.target.late + 0.5
     for name in ("polling", "long_polling"):
         try:
             await probe.request(name, [probe.hello()])
@@ -279,7 +279,7 @@ async def _held(probe: Probe, stream: Stream) -> Blocked:
             if blocked.state != "policy":
                 break
     if probe.opened is not None:
-        await stream.until(lambda: stream.first_at is not None, probe.place.late)
+        await stream.until(lambda: stream.first_at is not None, probe.target.late)
         if stream.first_at is not None:
             return Blocked("buffered", f"nothing of the stream came in {waited:.1f} s, and all of it when it ended")
     if stream.begun:
@@ -295,7 +295,7 @@ async def _measure_lag(probe: Probe, stream: Stream) -> None:
         answered = await probe.nudge()
         if answered is None:
             break
-        if not await stream.until(partial(stream.acked, seen), max(1.0, probe.place.late)):
+        if not await stream.until(partial(stream.acked, seen), max(1.0, probe.target.late)):
             if stream.blocked is not None or stream.over:
                 raise stream.blocked or Blocked("cut", "opens, and ends at once")
             raise Blocked("buffered", "the beginning of the stream comes, and what follows is held back")
@@ -328,7 +328,7 @@ async def _leave_idle(probe: Probe, stream: Stream) -> None:
     silent_since, seen = stream.last_at, len(stream.frames)
     if await probe.nudge() is None:
         return
-    if not await stream.until(partial(stream.acked, seen), max(1.0, probe.place.late)):
+    if not await stream.until(partial(stream.acked, seen), max(1.0, probe.target.late)):
         finding.cut_after = loop.time() - silent_since
         probe.settle("cut", f"gets through, and goes mute within {finding.cut_after:.1f} s without data")
 
@@ -361,7 +361,7 @@ async def probe_long_polling(probe: Probe) -> None:
         try:
             await asyncio.wait({poll}, timeout=until - since)
             answered = None if poll.done() else await probe.nudge()
-            await asyncio.wait({poll}, timeout=max(1.0, probe.place.late) if answered else 0)
+            await asyncio.wait({poll}, timeout=max(1.0, probe.target.late) if answered else 0)
             if not poll.done():
                 if answered is not None:
                     finding.through = False
@@ -391,7 +391,7 @@ async def probe_long_polling(probe: Probe) -> None:
 
 async def _poll(probe: Probe) -> float:
     """One held poll; when it was answered."""
-    await probe.request("long_polling", [probe.hello()], probe.place.patience + 2 * probe.place.step)
+    await probe.request("long_polling", [probe.hello()], probe.target.patience + 2 * probe.target.step)
     return probe.loop.time()
 
 
