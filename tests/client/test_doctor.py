@@ -13,11 +13,11 @@ from aiohttp import web
 from yarl import URL
 
 import realtime
-from realtime.client.doctor import PROBES, STATES, Examination, Finding, examine
+from realtime.client.doctor import STATES, Examination, Finding, examine
 from realtime.client.doctor.probes import Stream
 from realtime.client.doctor.probing import Probe, Target
 from realtime.client.doctor.remedies import remedies
-from realtime.client.drivers import BROWSERS_ONLY
+from realtime.client.wire import browsers_only, own_transports
 from realtime.testing import (
     Answer,
     BlackHole,
@@ -37,7 +37,6 @@ from realtime.testing import (
     TruncateRequest,
     serve,
 )
-from realtime.transports import TRANSPORTS
 
 from ..patience import arrives, leap, steady
 
@@ -86,7 +85,7 @@ async def test_all_is_well() -> None:
     async with echo() as (rt, _, url):
         found = await examine(url, patience=0.1)
         assert states(found) == {}
-        assert found.order == tuple(PROBES)
+        assert found.order == own_transports()
         assert found.advice == ()
         assert found.realtime
         assert found.through
@@ -263,7 +262,7 @@ async def test_applications_see_no_message() -> None:
     async with serve(rt) as server:
         found = await examine(server.make_url("/realtime/watch"), patience=0.1)
         assert states(found) == {}
-    assert seen == [(1000, 0)] * len(PROBES)
+    assert seen == [(1000, 0)] * len(own_transports())
 
 
 @steady
@@ -397,11 +396,7 @@ async def test_a_pause_of_this_process_is_not_blamed_on_the_network() -> None:
     assert await arrives(waiting)
 
 
-def test_there_is_a_probe_for_each_transport_that_no_page_is_needed_for() -> None:
-    assert list(PROBES) == [name for name in TRANSPORTS if name not in BROWSERS_ONLY]
-
-
-@pytest.mark.parametrize("name", sorted(BROWSERS_ONLY))
+@pytest.mark.parametrize("name", browsers_only())
 async def test_what_only_browsers_run_is_not_tried(name: str) -> None:
     with pytest.raises(realtime.LocalProtocolError, match=f"only browsers run {name}"):
         await examine("http://127.0.0.1:9/", transports=[name])

@@ -9,6 +9,5 @@ from __future__ import annotations
 
 from .examination import Examination, examine
 from .findings import STATES, Finding
-from .probes import PROBES
 
-__all__ = ["PROBES", "STATES", "Examination", "Finding", "examine"]
+__all__ = ["STATES", "Examination", "Finding", "examine"]

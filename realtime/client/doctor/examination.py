@@ -19,9 +19,9 @@ from yarl import URL
 
 from ...core.errors import LocalProtocolError
 from ...transports import TRANSPORTS
-from ..drivers import BROWSERS_ONLY
+from ..wire import browsers_only, endpoint_url, own_transports
 from .findings import Finding
-from .probes import PROBES
+from .probes import probe_of
 from .probing import Probe, Target, reach
 from .remedies import remedies
 
@@ -55,7 +55,7 @@ class Examination:
 async def examine(
     url: str | URL,
     *,
-    transports: Sequence[str] = tuple(PROBES),
+    transports: Sequence[str] | None = None,
     timeout: float = 20.0,
     patience: float = 3.0,
     headers: Mapping[str, str] | None = None,
@@ -63,7 +63,8 @@ async def examine(
     proxy: str | URL | None = None,
     http: Callable[[], aiohttp.ClientSession] | None = None,
 ) -> Examination:
-    """Tries `transports` at an endpoint's URL, side by side, in `timeout` seconds at the most.
+    """Tries transports at an endpoint's URL, side by side, in `timeout` seconds at the most; all that need no browser,
+    if they are not named.
 
     Each one that carries is then left idle for `patience` seconds (less, if the time is short), to see whether idle
     connections are cut. `headers` and `auth` are those of realtime.connect(). `proxy` is the URL of an HTTP forward
@@ -72,15 +73,17 @@ async def examine(
 
     What fails is a finding, not an error. A wrong argument raises LocalProtocolError.
     """
-    address = _endpoint(url)
+    address = endpoint_url(url)
+    mine = own_transports()
+    transports = mine if transports is None else transports
     via = _proxy(address, proxy)
     for name in transports:
-        if name in BROWSERS_ONLY:
+        if name in browsers_only():
             raise LocalProtocolError(
-                f"only browsers run {name}, so nothing can be said of it from here; there are {', '.join(PROBES)}"
+                f"only browsers run {name}, so nothing can be said of it from here; there are {', '.join(mine)}"
             )
-        if name not in PROBES:
-            raise LocalProtocolError(f"there is no transport {name!r}; there are {', '.join(PROBES)}")
+        if name not in mine:
+            raise LocalProtocolError(f"there is no transport {name!r}; there are {', '.join(mine)}")
     if not timeout > 0 or not patience >= 0:
         raise LocalProtocolError("timeout is above 0 seconds, and patience is not negative")
     loop = asyncio.get_running_loop()
@@ -100,7 +103,7 @@ async def examine(
     findings = [Finding(name) for name in transports]
     await reach(target)
     probes = [Probe(target, finding) for finding in findings]
-    tasks = [loop.create_task(probe.run(PROBES[probe.finding.transport])) for probe in probes]
+    tasks = [loop.create_task(probe.run(probe_of(probe.finding.transport))) for probe in probes]
     try:
         await asyncio.wait(tasks, timeout=target.deadline - loop.time())
     finally:
@@ -130,17 +133,6 @@ def _order(findings: Sequence[Finding]) -> tuple[str, ...]:
     usual = list(TRANSPORTS)
     through.sort(key=lambda finding: (rank.get(finding.state, 0), usual.index(finding.transport)))
     return tuple(finding.transport for finding in through)
-
-
-def _endpoint(url: str | URL) -> URL:
-    try:
-        target = URL(url)
-        scheme = {"ws": "http", "wss": "https"}.get(target.scheme, target.scheme)
-        if scheme in ("http", "https") and target.host:
-            return target.with_scheme(scheme).with_fragment(None)
-    except ValueError:
-        pass
-    raise LocalProtocolError(f"an endpoint's URL looks like http://host/realtime/chat, not {str(url)!r}")
 
 
 def _proxy(target: URL, proxy: str | URL | None) -> str | None:

@@ -17,13 +17,14 @@ from typing import Any
 import aiohttp
 from aiohttp import WSMsgType
 
+from ...core.carrier import Shape
 from ...core.errors import RemoteProtocolError
 from ...transports import TRANSPORTS, Frame
-from ...transports.batch import join, quote
+from ..wire import FAILURES, begin_stream, has_shape, needs_url, own_transports
 from .findings import Blocked
-from .probing import FAILURES, MOST, PINGS, Probe, blocked_by, judge
+from .probing import MOST, PINGS, Probe, blocked_by, judge
 
-__all__ = ["PROBES"]
+__all__ = ["probe_of"]
 
 # A piece of a stream that comes so much later than the answer to what provoked it is held back, in seconds.
 LAG = 0.1
@@ -39,7 +40,7 @@ async def probe_websocket(probe: Probe) -> None:
     """Opens a WebSocket, pings, leaves it idle, pings again."""
     target, finding, loop = probe.target, probe.finding, probe.loop
     hello = probe.hello()
-    url = target.address("websocket")
+    url = target.address(finding.transport)
     started = loop.time()
     try:
         async with asyncio.timeout(target.step):
@@ -136,7 +137,7 @@ async def _no_handshake(probe: Probe, error: aiohttp.WSServerHandshakeError) -> 
         return Blocked("altered", f"the handshake's answer is wrong: {error.message}", status=101)
     try:
         async with probe.http.get(
-            probe.target.address("websocket"),
+            probe.target.address(probe.finding.transport),
             timeout=aiohttp.ClientTimeout(total=probe.target.step),
             allow_redirects=False,
             **options,
@@ -208,13 +209,8 @@ class Stream:
             self._probe.take(self.frames[self._taken - 1][1], status)
 
     def _begin(self, hello: str) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
-        probe, name = self._probe, self._probe.finding.transport
-        url, options = probe.target.address(name), probe.options()
-        options |= {"timeout": aiohttp.ClientTimeout(total=None), "allow_redirects": False}
-        if TRANSPORTS[name].method == "GET":
-            return probe.http.get(url.update_query(frame=hello), **options)
-        options["headers"]["Content-Type"] = "text/plain;charset=UTF-8"
-        return probe.http.post(url, data=join([quote(hello)]), **options)
+        probe, target = self._probe, self._probe.target
+        return begin_stream(probe.http, target.url, probe.finding.transport, hello, target.headers, target.proxy)
 
     def acked(self, after: int) -> float:
         """When the ack came that nudge() had asked for, among the frames after so many; 0 while it has not."""
@@ -246,7 +242,7 @@ class Stream:
 
 async def probe_stream(probe: Probe) -> None:
     """Opens a stream, sees when its pieces come, leaves it idle, sees whether pieces still come."""
-    if probe.target.auth is not None and TRANSPORTS[probe.finding.transport].method == "GET":
+    if probe.target.auth is not None and needs_url(probe.finding.transport):
         raise Blocked("skipped", "not tried: it opens by its URL, where auth data must not stand")
     stream = Stream(probe)
     started = probe.loop.time()
@@ -271,7 +267,8 @@ async def probe_stream(probe: Probe) -> None:
 async def _held(probe: Probe, stream: Stream) -> Blocked:
     """Why a stream says nothing: takes its session over by a poll, so that it ends, and sees what comes then."""
     waited = probe.target.late + 0.5
-    for name in ("polling", "long_polling"):
+    polls = [name for name in own_transports() if has_shape(name, Shape.POLL)]
+    for name in sorted(polls, key=lambda name: TRANSPORTS[name].held):  # one that is answered at once, if there is one
         try:
             await probe.request(name, [probe.hello()])
             break
@@ -342,7 +339,7 @@ async def probe_polling(probe: Probe) -> None:
     times = []
     for _ in range(PINGS):
         started = probe.loop.time()
-        await probe.request("polling", [probe.hello()])
+        await probe.request(probe.finding.transport, [probe.hello()])
         times.append(probe.loop.time() - started)
     probe.finding.round_trip = median(times)
     probe.finding.through = True
@@ -391,7 +388,7 @@ async def probe_long_polling(probe: Probe) -> None:
 
 async def _poll(probe: Probe) -> float:
     """One held poll; when it was answered."""
-    await probe.request("long_polling", [probe.hello()], probe.target.patience + 2 * probe.target.step)
+    await probe.request(probe.finding.transport, [probe.hello()], probe.target.patience + 2 * probe.target.step)
     return probe.loop.time()
 
 
@@ -403,11 +400,11 @@ async def _open_by_poll(probe: Probe) -> None:
         raise Blocked("altered", "the answer does not open a session")
 
 
-PROBES: dict[str, Callable[[Probe], Coroutine[Any, Any, None]]] = {
-    "websocket": probe_websocket,
-    "sse": probe_stream,
-    "xhr_streaming": probe_stream,
-    "multipart": probe_stream,
-    "long_polling": probe_long_polling,
-    "polling": probe_polling,
-}
+def probe_of(name: str) -> Callable[[Probe], Coroutine[Any, Any, None]]:
+    """How a transport is tried."""
+    shape = TRANSPORTS[name].shape
+    if shape is Shape.DUPLEX:
+        return probe_websocket
+    if shape is Shape.STREAM:
+        return probe_stream
+    return probe_long_polling if TRANSPORTS[name].held else probe_polling

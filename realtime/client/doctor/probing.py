@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,11 +22,11 @@ from ...core.frames import Window
 from ...protocols.native import Opened, open_frame, parse_refusal
 from ...transports import Frame
 from ...transports.batch import decode_body, join, quote
+from ..wire import BATCH, FAILURES, address, connect_error
 from .findings import Blocked, Finding
 
-__all__ = ["FAILURES", "Probe", "Target", "blocked_by", "judge", "reach"]
+__all__ = ["Probe", "Target", "blocked_by", "judge", "reach"]
 
-FAILURES = (aiohttp.ClientError, OSError, TimeoutError)
 # Refusals that the server makes by its own decision (docs/protocol.md §9).
 POLICY = (4401, 4403, 4406, 4409, 4429, 4503)
 # An answer is read up to here; a server of ours would not say more to a probe.
@@ -57,7 +56,7 @@ class Target:
 
     def address(self, name: str) -> URL:
         """The URL of a transport, or of "send"."""
-        return self.url.with_path(f"{self.url.path.rstrip('/')}/v1/{name}").with_query(self.url.query)
+        return address(self.url, name)
 
     @property
     def late(self) -> float:
@@ -192,7 +191,7 @@ class Probe:
     async def request(self, name: str, frames: Sequence[str], patience: float | None = None) -> list[Frame]:
         """One POST; the frames of the answer, each taken. Raises Blocked."""
         options = self.options()
-        options["headers"]["Content-Type"] = "text/plain;charset=UTF-8"
+        options["headers"] |= BATCH
         try:
             async with self.http.post(
                 self.target.address(name),
@@ -274,9 +273,7 @@ def blocked_by(error: BaseException) -> Blocked:
         return Blocked("unreachable", f"no TLS connection: {error.strerror or error}")
     if isinstance(error, aiohttp.ClientConnectorError):
         which = "the forward proxy" if isinstance(error, aiohttp.ClientProxyConnectionError) else "the server"
-        cause = error.os_error
-        why = os.strerror(cause.errno) if cause.errno and cause.errno > 0 else cause.strerror or str(cause)
-        return Blocked("unreachable", f"cannot connect to {which}, {error.host} port {error.port}: {why}")
+        return Blocked("unreachable", f"cannot connect to {which}, {connect_error(error)}")
     if isinstance(error, aiohttp.ConnectionTimeoutError):
         return Blocked("unreachable", "no connection in time")
     if isinstance(error, TimeoutError):
