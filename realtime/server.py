@@ -494,11 +494,13 @@ class Server:
             result = Result.RAISED
             self._handler_failed(session, error)
         finally:
-            machine.close(1000, "", self.clock.now())
-            for observer in self._observers:
-                observer.handled(machine, self.clock.now() - started, result)
-            self.hub.leave_all(session)
-            self._tasks.pop(session, None)
+            # Unless it was forgotten with its event loop, and what is left of it is collected now.
+            if session in self._tasks:
+                machine.close(1000, "", self.clock.now())
+                for observer in self._observers:
+                    observer.handled(machine, self.clock.now() - started, result)
+                self.hub.leave_all(session)
+                del self._tasks[session]
 
     def _handler_failed(self, session: Session, error: BaseException) -> None:
         session_log.error("the handler of session %s raised", session.label, exc_info=error)

@@ -15,7 +15,7 @@ from .errors import LocalProtocolError
 from .frames import Outgoing, Window
 from .lifecycle import Event, State
 from .machine import FOREVER, Listener, shown
-from .numbering import ACK_DELAY, Numbering
+from .numbering import Numbering
 from .proof import Key
 
 __all__ = ["NO_KEY", "Attach", "ClientMachine", "Uplink"]
@@ -326,38 +326,19 @@ class ClientMachine(Numbering):
         if now >= self._gives_up_at():
             self.end(4411, "no contact with the server", now)
             return
-        carrier = self.carrier
-        interval = self._ping_after()
-        if (
-            carrier is not None
-            and carrier.codec.shape is Shape.STREAM
-            and carrier.attached
-            and not carrier.finished
-            and now >= carrier.last_received + self.server.silence
-        ):
-            self.lost(carrier, now)
-            carrier.link.abort()
-        elif (
-            carrier is not None
-            and carrier.codec.shape is Shape.DUPLEX
-            and carrier.attached
-            and interval is not None
-            and now >= carrier.last_received + interval
-        ):
-            if now >= carrier.last_received + self.server.silence:
-                self.lost(carrier, now)
-                carrier.link.abort()
-            elif not carrier.pinged:
-                carrier.pinged = True
-                if carrier.link.writable:
-                    carrier.write([carrier.codec.ping()])
+        carrier, silence = self.carrier, self.server.silence
+        if carrier is not None and carrier.attached:
+            if carrier.codec.shape is Shape.DUPLEX:
+                self._ping_or_drop(carrier, self._ping_after(), silence, now)
+            elif (
+                carrier.codec.shape is Shape.STREAM and not carrier.finished and now >= carrier.last_received + silence
+            ):
+                self._drop(carrier, now)
         self.listener.dirty()
 
-    def _ack_delay(self) -> float:
-        carrier = self.carrier
-        if carrier is not None and carrier.codec.shape is Shape.DUPLEX:
-            return ACK_DELAY
-        return self.server.hold / 2
+    @property
+    def _hold(self) -> float:
+        return self.server.hold
 
     def _ping_after(self) -> float | None:
         """The silence after which this side pings: later than the server, whose ping is then on its way."""

@@ -12,7 +12,6 @@ from .frames import Window
 from .lifecycle import Event, State
 from .machine import FOREVER, Listener
 from .numbering import ACK_DELAY, Numbering
-from .proof import ATTACH, Proof, Tickets
 from .server_machine import ServerMachine
 
 __all__ = ["NumberedMachine"]
@@ -21,31 +20,15 @@ __all__ = ["NumberedMachine"]
 class NumberedMachine(Numbering, ServerMachine):
     """The server's end of a session of the native protocol. See ServerMachine for what it is made with."""
 
-    __slots__ = ("drain_delay", "going_told", "peer_last", "tickets")
+    __slots__ = ("drain_delay", "going_told", "peer_last")
 
     def __init__(self, config: Config, peer_window: Window, listener: Listener, now: float, **facts: Any) -> None:
         super().__init__(config, peer_window, listener, now, **facts)
-        self.tickets = Tickets()
         self.drain_delay = 0.0
         self.going_told = -FOREVER  # when a poll was last answered with `g`
         self.peer_last: int | None = None  # draining: the peer numbers nothing above this
 
     # -- carriers --------------------------------------------------------------------------------------------------
-
-    def prove(self, proof: Proof) -> bool:
-        """Whether a request that shows this may do what it says; False for one with a ticket that came late: it
-        changes nothing. Raises Refusal (4403) when it shows the wrong thing.
-        """
-        if not proof.fits(self.key):
-            raise proof.refusal()
-        if proof.use == ATTACH:
-            return proof.number >= self.gen and self.tickets.take(proof, self.gen)
-        return not proof.use or self.tickets.take(proof, self.inbox.received + 1)
-
-    @property
-    def out_of_tickets(self) -> bool:
-        """Whether the newest carrier came by the last ticket that was handed out: the next will want another."""
-        return self.gen == self.tickets.used(ATTACH) and self.gen >= self.tickets.handed
 
     def open(self, carrier: NumberedCarrier, gen: int, now: float) -> bool:
         """Takes up a carrier that opened this session by its nonce. See attach()."""
@@ -101,12 +84,8 @@ class NumberedMachine(Numbering, ServerMachine):
 
     def retire(self, carrier: NumberedCarrier) -> None:
         """Ends a carrier that a newer one replaced. It may still be read."""
-        codec = carrier.codec
-        parts: list[Part] = []
-        if codec.shape is Shape.POLL:
-            parts.append(self._greeting(carrier))
-        parts.append(codec.end_of_carrier("superseded"))
-        carrier.finish(parts, reason="superseded")
+        parts = [self._greeting(carrier)] if carrier.codec.shape is Shape.POLL else []
+        carrier.finish([*parts, carrier.codec.end_of_carrier("superseded")], reason="superseded")
 
     def _greeting(self, carrier: NumberedCarrier) -> Part:
         """What an answer opens with: `o` or `r`. Its acks count as announced on the newest carrier only."""
@@ -142,13 +121,10 @@ class NumberedMachine(Numbering, ServerMachine):
         """The connection under a carrier is gone. Detaches the session if it was its newest."""
         carrier.finished = True
         if self.carrier is carrier:
-            self._detach(now)
-
-    def _detach(self, now: float) -> None:
-        self.carrier = None
-        self.absent_at = now
-        self._move(Event.DETACH)
-        self.wake_by(self.deadline())
+            self.carrier = None
+            self.absent_at = now
+            self._move(Event.DETACH)
+            self.wake_by(self.deadline())
 
     # -- writing -----------------------------------------------------------------------------------------------------
 
@@ -263,13 +239,8 @@ class NumberedMachine(Numbering, ServerMachine):
         assert carrier is not None
         assert self.outcome is not None
         codec = carrier.codec
-        parts: list[Part] = []
-        if codec.shape is Shape.POLL:
-            parts.append(self._greeting(carrier))
-        else:
-            parts.append(codec.ack(*self.inbox.ack()))
-        parts.append(self._abrupt(carrier))
-        carrier.finish(parts, self.outcome.code, self.outcome.reason)
+        acks = self._greeting(carrier) if codec.shape is Shape.POLL else codec.ack(*self.inbox.ack())
+        carrier.finish([acks, self._abrupt(carrier)], self.outcome.code, self.outcome.reason)
 
     # -- time --------------------------------------------------------------------------------------------------------
 
@@ -331,18 +302,13 @@ class NumberedMachine(Numbering, ServerMachine):
         if carrier.codec.shape is Shape.STREAM:
             # The client hears these pings, and answers each by a send: that is what is heard of it.
             if now >= self._last_contact(carrier) + self.config.silence:
-                self.lost(carrier, now)
-                carrier.link.abort()
+                self._drop(carrier, now)
             elif now >= self._idle_since(carrier) + interval and carrier.link.writable:
                 carrier.last_written = carrier.last_pinged = now
                 carrier.write([carrier.codec.ping()])
-            return
-        if now < carrier.last_received + interval:
-            return
-        if now >= carrier.last_received + self.config.silence:
-            self.lost(carrier, now)
-            carrier.link.abort()
-        elif not carrier.pinged:
-            carrier.pinged = True
-            if carrier.link.writable:
-                carrier.write([carrier.codec.ping()])
+        else:
+            self._ping_or_drop(carrier, interval, self.config.silence, now)
+
+    @property
+    def _hold(self) -> float:
+        return self.config.hold

@@ -4,6 +4,8 @@ when (docs/protocol.md §4, §6). NumberedMachine and ClientMachine mix it in.
 
 from __future__ import annotations
 
+from abc import abstractmethod
+
 from .carrier import NumberedCarrier, Part, Shape
 from .errors import RemoteProtocolError
 from .frames import Dropped, Outgoing
@@ -153,14 +155,42 @@ class Numbering(SessionMachine):
         self.inbox.announced(received, taken)
         return carrier.codec.ack(received, taken)
 
+    # -- silence ---------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def lost(self, carrier: NumberedCarrier, now: float) -> None:
+        """The connection under a carrier is gone."""
+
+    def _drop(self, carrier: NumberedCarrier, now: float) -> None:
+        """The peer has been silent for too long."""
+        self.lost(carrier, now)
+        carrier.link.abort()
+
+    def _ping_or_drop(self, carrier: NumberedCarrier, interval: float | None, silence: float, now: float) -> None:
+        """On a duplex carrier pings a peer that has been silent for `interval`, once, and drops the carrier when it has
+        been for `silence` (docs/protocol.md §7)."""
+        if interval is None or now < carrier.last_received + interval:
+            return
+        if now >= carrier.last_received + silence:
+            self._drop(carrier, now)
+        elif not carrier.pinged:
+            carrier.pinged = True
+            if carrier.link.writable:
+                carrier.write([carrier.codec.ping()])
+
     # -- time ------------------------------------------------------------------------------------------------------
+
+    @property
+    @abstractmethod
+    def _hold(self) -> float:
+        """How long the server holds a poll, in seconds."""
 
     def _ack_delay(self) -> float:
         """How long news may wait for an ack of its own (docs/protocol.md §6)."""
         carrier = self.carrier
         if carrier is not None and carrier.codec.shape is Shape.DUPLEX:
             return ACK_DELAY
-        return self.config.hold / 2
+        return self._hold / 2
 
     def _ack_at(self) -> float:
         """When an ack is due by time, where there is a carrier to write it on."""

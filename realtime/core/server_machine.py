@@ -1,4 +1,5 @@
-"""What every server's end of a session has: whose it is, who observes it, and what latecomers are told.
+"""What every server's end of a session has: whose it is, who may go on with it, who observes it, and what latecomers
+are told.
 
 numbered_machine and plain_machine are its two kinds: with and without numbers and acks on the wire.
 """
@@ -13,7 +14,7 @@ from .errors import Refusal
 from .frames import Window
 from .machine import Listener, SessionMachine
 from .observer import Cause, Observer
-from .proof import Key
+from .proof import ATTACH, Key, Proof, Tickets
 
 __all__ = ["ServerMachine"]
 
@@ -30,6 +31,7 @@ class ServerMachine(SessionMachine):
         "key",
         "nonce",
         "observers",
+        "tickets",
         "used",
     )
 
@@ -57,12 +59,30 @@ class ServerMachine(SessionMachine):
         self.born = now  # when it was last opened: open_timeout counts from here
         self.used = False  # the client has shown that it knows the sid
         self.absent_at = now  # without a carrier: when it counts, or will count, as detached
+        self.tickets = Tickets()
         self.observers: tuple[Observer, ...] = ()
 
     @property
     def remembered(self) -> float:
         """For how many seconds after its end requests that name it are told of it."""
         return self.config.lifetime
+
+    # -- who may ---------------------------------------------------------------------------------------------------
+
+    def prove(self, proof: Proof) -> bool:
+        """Whether a request that shows this may do what it says; False for one with a ticket that came late: it
+        changes nothing. Raises Refusal (4403) when it shows the wrong thing.
+        """
+        if not proof.fits(self.key):
+            raise proof.refusal()
+        if proof.use == ATTACH:
+            return proof.number >= self.gen and self.tickets.take(proof, self.gen)
+        return not proof.use or self.tickets.take(proof, self.inbox.received + 1)
+
+    @property
+    def out_of_tickets(self) -> bool:
+        """Whether the newest carrier came by the last ticket that was handed out: the next will want another."""
+        return self.gen == self.tickets.used(ATTACH) and self.gen >= self.tickets.handed
 
     # -- carriers --------------------------------------------------------------------------------------------------
 

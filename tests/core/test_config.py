@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from realtime.core.config import HOLD_WITHOUT_PINGS, INITIAL_WINDOW, Config
+from realtime.core.config import ESCAPED, HOLD_WITHOUT_PINGS, INITIAL_WINDOW, OPEN_SIZE, Config
 from realtime.core.errors import LocalProtocolError
 from realtime.core.frames import Window
 
@@ -118,3 +118,11 @@ def test_sums_of_times(
     assert config.silence == silence
     assert config.hold == hold
     assert config.lifetime == 100 + liveness
+
+
+def test_who_has_not_named_a_session_may_send_an_open_and_the_initial_window() -> None:
+    config = Config()
+    room = ESCAPED * (OPEN_SIZE + config.max_auth_size + INITIAL_WINDOW.size)
+    assert config.max_open_body == min(config.max_body, room)
+    small = Config(max_size=1, max_batch_size=1, max_auth_size=2)
+    assert small.max_open_body == small.max_body < room

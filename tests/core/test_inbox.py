@@ -424,3 +424,11 @@ def test_what_is_no_new_message_costs_where_a_rate_is_set() -> None:
         for _ in range(1000):
             box.other(0.0)
     assert caught.value.close_code == 1008
+
+
+def test_an_ack_of_a_few_leaves_a_quarter_due_at_once() -> None:
+    box = inbox(*[0] * 5)
+    box.announced(1, 0)
+    assert box.due_at(DELAY) == NOW
+    box.announced(2, 0)
+    assert box.due_at(DELAY) == DELAY

@@ -16,7 +16,6 @@ from realtime.core.machine import FOREVER
 from realtime.core.numbered_machine import NumberedMachine
 from realtime.core.numbering import ACK_DELAY
 from realtime.core.observer import Cause, Observer
-from realtime.core.proof import ATTACH, SEND, Key, Proof, ticket
 
 from .fakes import WIDE, Diary, FakeLink, duplex, life, poll, stream, texts
 
@@ -911,29 +910,3 @@ def test_observers_are_told_before_a_carrier_takes_over() -> None:
         call(machine, Cause.OPEN, "", "websocket", False),
         call(machine, Cause.DOWNGRADE, "websocket", "polling", False),
     ]
-
-
-# -- who may ---------------------------------------------------------------------------------------------------------
-
-
-def test_a_machine_says_who_may() -> None:
-    machine = NumberedMachine(Config(), WIDE, Diary(), 0.0, sid="s1", key="secret")
-    machine.gen = 4
-
-    def by_url(use: str, number: int, said: bytes = b"x") -> bool:
-        return machine.prove(Proof(Key(ticket("secret", use, number)), use, number, said))
-
-    assert machine.prove(Proof(Key("secret")))
-    with pytest.raises(Refusal, match="the session's key"):
-        machine.prove(Proof(Key("no")))
-    assert not by_url(ATTACH, 3)
-    assert by_url(ATTACH, 4)
-    assert by_url(SEND, 1)
-    assert machine.out_of_tickets
-    machine.tickets.handed = 5
-    assert not machine.out_of_tickets
-    machine.gen = 5  # another carrier came, by its key
-    assert not by_url(ATTACH, 4)
-    keyless = NumberedMachine(Config(), WIDE, Diary(), 0.0, sid="s2")
-    with pytest.raises(Refusal):
-        keyless.prove(Proof(Key("")))

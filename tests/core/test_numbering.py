@@ -28,6 +28,14 @@ class Machine(Numbering):
         assert carrier is not None
         carrier.finish(["goodbye"])
 
+    @property
+    def _hold(self) -> float:
+        return self.config.hold
+
+    def lost(self, carrier: NumberedCarrier, now: float) -> None:
+        """Nothing is done about it."""
+        carrier.finished = True
+
     def flush(self, now: float) -> None: ...
 
     def deadline(self) -> float:
@@ -448,3 +456,39 @@ def test_a_draining_session_is_quiet_when_its_inbox_is_empty() -> None:
     assert diary.read() == []
     machine.take(0.0)
     assert diary.read() == ["may_be_drained"]
+
+
+def test_numbered_frames_that_change_nothing_cost_beyond_a_window_of_them() -> None:
+    machine, _, carrier, _ = attached(config=dataclasses.replace(SMALL, max_message_rate=1.0, rate_burst=1.0))
+    carrier.ignores = True
+    for _ in range(SMALL.max_queue):
+        machine.message(carrier, "x", 1, 0.0)
+    with pytest.raises(RemoteProtocolError) as caught:
+        for _ in range(1000):
+            machine.message(carrier, "x", 1, 0.0)
+    assert caught.value.close_code == 1008
+    assert carrier.ignored > SMALL.max_queue
+
+
+def test_taking_without_a_carrier_asks_for_no_wake() -> None:
+    machine, diary, carrier, _ = attached()
+    machine.message(carrier, "a", 1, 0.0)
+    machine.carrier = None
+    diary.woken.clear()
+    assert machine.take(1.0) == "a"
+    assert diary.woken == []
+
+
+def test_a_silent_peer_is_pinged_once_and_dropped_later() -> None:
+    machine, _, carrier, link = attached()
+    machine._ping_or_drop(carrier, None, 30.0, 1000.0)
+    machine._ping_or_drop(carrier, 20.0, 30.0, 19.0)
+    assert link.said == []
+    machine._ping_or_drop(carrier, 20.0, 30.0, 20.0)
+    machine._ping_or_drop(carrier, 20.0, 30.0, 29.0)
+    assert link.said == ["p"]
+    carrier.pinged, link.writable = False, False
+    machine._ping_or_drop(carrier, 20.0, 30.0, 29.0)
+    assert link.said == []
+    machine._ping_or_drop(carrier, 20.0, 30.0, 30.0)
+    assert (link.aborted, carrier.finished) == (True, True)

@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 
 from realtime.core.config import Config
+from realtime.core.errors import Refusal
 from realtime.core.frames import Outgoing
 from realtime.core.machine import SessionMachine
 from realtime.core.numbered_machine import NumberedMachine
 from realtime.core.observer import Cause, Result
+from realtime.core.proof import ATTACH, SEND, Key, Proof, ticket
 from realtime.core.server_machine import ServerMachine
 
 from .fakes import WIDE, Diary, duplex, poll, stream
@@ -151,3 +153,29 @@ def test_each_observer_is_told() -> None:
 def test_how_long_an_end_is_remembered() -> None:
     machine = server()
     assert machine.remembered == machine.config.lifetime
+
+
+# -- who may ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_machine_says_who_may() -> None:
+    machine = NumberedMachine(Config(), WIDE, Diary(), 0.0, sid="s1", key="secret")
+    machine.gen = 4
+
+    def by_url(use: str, number: int, said: bytes = b"x") -> bool:
+        return machine.prove(Proof(Key(ticket("secret", use, number)), use, number, said))
+
+    assert machine.prove(Proof(Key("secret")))
+    with pytest.raises(Refusal, match="the session's key"):
+        machine.prove(Proof(Key("no")))
+    assert not by_url(ATTACH, 3)
+    assert by_url(ATTACH, 4)
+    assert by_url(SEND, 1)
+    assert machine.out_of_tickets
+    machine.tickets.handed = 5
+    assert not machine.out_of_tickets
+    machine.gen = 5  # another carrier came, by its key
+    assert not by_url(ATTACH, 4)
+    keyless = NumberedMachine(Config(), WIDE, Diary(), 0.0, sid="s2")
+    with pytest.raises(Refusal):
+        keyless.prove(Proof(Key("")))

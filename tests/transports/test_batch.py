@@ -11,7 +11,16 @@ import pytest
 
 from realtime.core.errors import RemoteProtocolError
 from realtime.transports.base import Frame
-from realtime.transports.batch import BatchDecoder, BatchLines, LinesDecoder, decode_batch, decode_body, join, quote
+from realtime.transports.batch import (
+    BatchDecoder,
+    BatchLines,
+    LinesDecoder,
+    decode_batch,
+    decode_body,
+    first_frame,
+    join,
+    quote,
+)
 
 BATCHES: list[tuple[str, list[Frame]]] = [
     ("[]", []),
@@ -267,3 +276,37 @@ def test_lines_are_gathered_up_to_a_limit_and_taken_once() -> None:
     with pytest.raises(RemoteProtocolError, match="more than 5 bytes") as caught:
         lines.add(b"")
     assert caught.value.close_code == 4413
+
+
+@pytest.mark.parametrize(
+    ("beginning", "frame"),
+    [
+        (b'["rs1,1,0,0,1","mhel', "rs1,1,0,0,1"),
+        (b' [ "o{}"', "o{}"),
+        (b'["rs1,1', None),
+        (b"[]", None),
+        (b"nothing", None),
+    ],
+)
+def test_the_first_frame_of_what_has_begun(beginning: bytes, frame: str | None) -> None:
+    assert first_frame(beginning) == frame
+
+
+@pytest.mark.parametrize(
+    ("body", "max_frames", "max_bytes", "code"),
+    [
+        (b"[" * 5000, 10_000, 10_000, 4400),  # deeper than a parser goes
+        (b'["' + b"," * 10_000, 1, 20_000, 4400),  # a string without an end, where much may be in it
+        (b'["12345"]', 5, 8, 4413),
+    ],
+)
+def test_a_body_that_is_refused(body: bytes, max_frames: int, max_bytes: int, code: int) -> None:
+    with pytest.raises(RemoteProtocolError) as caught:
+        decode_body(body, max_frames, max_bytes)
+    assert caught.value.close_code == code
+
+
+def test_where_no_frame_may_be_there_is_none() -> None:
+    assert decode_batch(b"[]", 0) == []
+    with pytest.raises(RemoteProtocolError):
+        decode_batch(b"[] []", 0)

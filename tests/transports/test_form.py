@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from realtime.core.carrier import Shape
 from realtime.core.errors import RemoteProtocolError
 from realtime.transports.base import Facts
-from realtime.transports.form import Form, parse_fields, parse_text_field
+from realtime.transports.form import Form, begun_field, parse_fields, parse_text_field
 from realtime.transports.long_polling import LongPolling
 from realtime.transports.polling import Polling
 
@@ -86,3 +86,16 @@ def test_encoding_all_of_a_large_body_costs_little() -> None:
     started = time.process_time()
     parse_fields(b"batch=" + b"%41" * 3_000_000, "batch")
     assert time.process_time() - started < 2
+
+
+@pytest.mark.parametrize(
+    ("beginning", "value"),
+    [
+        (b"batch=%5B%22rs1", b'["rs1'),
+        (b"callback=f&batch=%5B%22rs1%2", b'["rs1'),
+        (b"callback=f&bat", None),
+        (b"mybatch=x", None),
+    ],
+)
+def test_how_a_field_begins(beginning: bytes, value: bytes | None) -> None:
+    assert begun_field(beginning, "batch") == value
