@@ -223,7 +223,7 @@ async def test_a_carrier_that_is_lost_and_replaced_by_another_transport() -> Non
         scraped = await scrape(place)
         assert scraped.of("realtime_sessions", transport="websocket", state="detached") == 1
         polls = place.polls("/park", "polling")
-        polls.sid, polls.gen = peer.sid, peer.gen
+        polls.join(session, peer.gen)
         await polls.poll()
         scraped = await scrape(place)
     labels = {"from": "websocket", "to": "polling", "reason": "lost"}
@@ -317,7 +317,7 @@ async def test_refusals_by_code() -> None:
         await http.post(base + "/v1/polling", data=b"not JSON")  # 4400
         await http.get(base + "/v1/sse?frame=nonsense")  # 4400, in a stream
         await http.post(base + "/v1/polling", data=b'["rnobody,1,0,0,1"]')  # 4404
-        await http.post(base + "/v1/send", data=b" " * 100_000)  # 4413
+        await http.post(base + "/v1/send", data=b'["o' + b" " * 100_000 + b'"]')  # 4413
         async with http.ws_connect(base + "/v1/websocket") as ws:
             await ws.send_str("rnobody,1,0,0,1")  # 4404
             assert (await ws.receive_str()).startswith("x4404,")

@@ -208,15 +208,14 @@ async def test_a_fault_in_the_sweep_does_not_stop_it() -> None:
 
 async def test_tombstones_are_bounded() -> None:
     async with serving(max_tombstones=2) as place:
-        sids = []
+        ended = []
         for _ in range(4):
             peer, _ = await place.parked("polling")
             await peer.send("c1000,")
-            sids.append(peer.sid)
+            ended.append((peer.sid, peer.key))
         late = place.polls("/park")
         answers = []
-        for sid in sids:
-            late.sid = sid
+        for late.sid, late.key in ended:
             answers.append((await late.post("send", [late.uplink_frame()])).status)
         assert answers == [404, 404, 410, 410]
         assert len(place.rt._registry._nonces) == 2

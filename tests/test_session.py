@@ -318,6 +318,7 @@ async def test_flush_asks_for_the_acknowledgement_behind_each_part(place: Place)
     for number in range(3):
         await session.send(str(number))
     flush = asyncio.create_task(session.flush())
+    assert str(await peer.read())[:1] == "k"
     assert [await peer.read() for _ in range(3)] == ["m0", "m1", "p"]
     await peer.send("a2,2", "q")
     assert [await peer.read() for _ in range(2)] == ["m2", "p"]
@@ -729,7 +730,8 @@ async def test_on_change_tells_and_its_undo_stops_it(place: Place, caplog: pytes
     undo_other()
     undo_other()  # harmless
     polling = HttpPeer(place.http, peer.url)
-    polling.transport, polling.sid, polling.gen = "polling", peer.sid, peer.gen
+    polling.transport = "polling"
+    polling.join(session, peer.gen)
     await polling.poll()
     assert session.transport == "polling"
     assert [event for event, _ in seen[1:]] == ["state", "transport"] or [event for event, _ in seen[1:]] == [
