@@ -183,10 +183,11 @@ class Server:
         the identity (a string, or None for nobody in particular) or raises realtime.Unauthorized. Later requests of
         another identity are refused. A request with the Cookie and Authorization that its session was last authorised
         with, less than authorize_ttl seconds ago, is not asked about; one with neither always is. The hook may take its
-        time: an open that its client repeats meanwhile, with the same auth data, credentials, query and address, gets
-        the same answer, and one whose client has left by then opens nothing. Cookies, and what a browser logs in with
-        by itself (Basic and the like), are hidden from it where any site could have made a browser send them
-        (docs/protocol.md §9). Should it raise anything else, that is logged, and the client is told to come back later.
+        time: an open that its client repeats meanwhile, with the same auth data, headers (but for those that change
+        from one request to the next), page, query and address, gets the same answer, and one whose client has left by
+        then opens nothing. Cookies, and what a browser logs in with by itself (Basic and the like), are hidden from it
+        where any site could have made a browser send them (docs/protocol.md §9). Should it raise anything else, that
+        is logged, and the client is told to come back later.
         Raises TypeError for a hook that is no coroutine function.
         """
         _check_coroutine(hook, "the authorize hook")
@@ -215,7 +216,7 @@ class Server:
             self._all_withdrawn, _ = self._withdrawn.pop(next(iter(self._withdrawn)))
         return len(sessions)
 
-    def _check_withdrawn(self, identity: str | None, request: SessionRequest) -> None:
+    def check_withdrawn(self, identity: str | None, request: SessionRequest) -> None:
         """Raises Refusal when the identity was withdrawn since this request came: what the hook says of it may be
         older than that."""
         if identity is None:
@@ -419,11 +420,11 @@ class Server:
         """
         now = self.clock.now()
         machine = self._registry.opened(nonce, binding, now)
+        self.check_withdrawn(identity, request)
         if machine is not None:
             return self._sessions[machine.sid]
         if self.closing or self.draining:
             raise Refusal(4503, "the server is shutting down; come back later")
-        self._check_withdrawn(identity, request)
         self._registry.check_room(identity, address)
         if request.kept > MAX_HEADERS:
             raise Refusal(4400, f"the headers are above {MAX_HEADERS} bytes, too much to be kept with the session")
@@ -462,9 +463,12 @@ class Server:
         self._registry.find(sid, self.clock.now(), proof)
         return self._sessions[sid]
 
-    def check_sid(self, sid: str) -> None:
-        """Raises the Refusal that a request for this session gets, where it is unknown or has ended."""
-        self._registry.find(sid, self.clock.now())
+    def check_key(self, sid: str, proof: Proof) -> None:
+        """Raises the Refusal that a request for this session gets which shows this, where it is unknown or has ended,
+        and where that is not its key."""
+        machine = self._registry.find(sid, self.clock.now(), proof)
+        if not proof.fits(machine.key):
+            raise proof.refusal()
 
     async def claimed(self, name: str) -> Session | None:
         """The session for which its client chose this name, as its nonce; None if the name is free.

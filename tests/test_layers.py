@@ -3,7 +3,7 @@
 Every import counts: those under `if TYPE_CHECKING` and inside functions too.
 
     web  client  cluster  metrics  testing  demo  cli      may know aiohttp
-    server  hub  session  brokers  clock             may know asyncio
+    server  hub  session  brokers  clock  pace       may know asyncio
     ---------------------------------------------------- pure below
     protocols -> transports -> core
 """
@@ -51,7 +51,7 @@ HARMLESS = ("importlib.metadata", "importlib.resources")
 CORE = {"core"}
 TRANSPORTS = CORE | {"transports"}
 PROTOCOLS = TRANSPORTS | {"protocols"}
-MIDDLE = PROTOCOLS | {"brokers", "clock", "hub", "server", "session"}
+MIDDLE = PROTOCOLS | {"brokers", "clock", "hub", "pace", "server", "session"}
 CLIENT = (MIDDLE - {"server"}) | {"client"}
 WEB = MIDDLE | {"web"}
 ALL = WEB | CLIENT | {"cluster", "metrics", "testing"}
@@ -67,6 +67,7 @@ LAYERS: dict[str, tuple[set[str], set[str], bool]] = {
     "brokers": (MIDDLE, ASYNC_LIBRARIES, False),
     "clock": (MIDDLE, ASYNC_LIBRARIES, False),
     "hub": (MIDDLE, ASYNC_LIBRARIES, False),
+    "pace": (MIDDLE, ASYNC_LIBRARIES, False),
     "server": (MIDDLE, ASYNC_LIBRARIES, False),
     "session": (MIDDLE, ASYNC_LIBRARIES, False),
     "client": (CLIENT, HTTP_LIBRARIES, False),

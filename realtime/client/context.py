@@ -22,6 +22,7 @@ from ..core.errors import RemoteProtocolError, SessionClosed
 from ..protocols.native import Opened, feed_client, parse_refusal
 from ..transports import Frame
 from .ends import SESSION_ENDED, CarrierEnd
+from .handshake import no_redirects
 from .ledger import Ledger
 from .settings import Settings
 
@@ -65,7 +66,7 @@ class Context:
     def http(self) -> aiohttp.ClientSession:
         """The HTTP client."""
         if self._http is None:
-            self._http = aiohttp.ClientSession()
+            self._http = aiohttp.ClientSession(trace_configs=[no_redirects()])
         return self._http
 
     def drives(self) -> bool:

@@ -495,8 +495,8 @@ def feed_client(machine: ClientMachine, carrier: NumberedCarrier, frame: Frame, 
         if not machine.opened(carrier, opened.sid, opened.window, *opened.ack, now, opened.key):
             carrier.ignores = True  # another session's: nothing that follows on it is ours
     elif kind == ATTACH:
-        first, *tickets = frame[1:].split(",")
-        machine.hand_out(_number(first, kind), tickets)
+        first, *tickets = frame[1:].split(",", MORE_TICKETS + 1)
+        machine.hand_out(_number(first, kind), tickets[:MORE_TICKETS])
     elif kind == "g":
         machine.going_away(now)
 
@@ -595,6 +595,8 @@ class Opened(NamedTuple):
     @classmethod
     def parse(cls, text: str) -> Opened:
         """Raises RemoteProtocolError (1002) for anything a server would not say."""
+        if len(text) > OPEN_SIZE:  # parsed, it may be a hundred times as large
+            raise RemoteProtocolError(1002, f"the server's o is above {OPEN_SIZE} characters")
         try:
             members = _parse_json(text)
             opened = cls(

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from aiohttp import HttpVersion11, WSMessage, WSMsgType, web
 
+from ..pace import Pace
 from .links import is_gone
 
 __all__ = ["Gone", "Incoming", "Misfit", "left_behind", "misfit", "still_there", "upgrade"]
@@ -101,6 +102,7 @@ class Incoming:
     def __init__(self, request: web.Request, ws: web.WebSocketResponse) -> None:
         self._request = request
         self._ws = ws
+        self._pace = Pace(request.transport)
         self._ahead: deque[WSMessage] = deque()
         self._ended = False
 
@@ -111,6 +113,7 @@ class Incoming:
 
     async def receive(self) -> WSMessage:
         """The next message."""
+        await self._pace.step()
         return self._ahead.popleft() if self._ahead else await self._ws.receive()
 
     @contextlib.asynccontextmanager

@@ -51,6 +51,7 @@ from .replies import (
     Misasked,
     Reply,
     answer,
+    in_words,
     query_of,
     refused,
     reply_by_script,
@@ -135,7 +136,7 @@ class NativeRoutes(Door):
             return left_behind()
         except Misasked as misasked:
             self._server.refused(4400)
-            return web.Response(status=400, text=f"{misasked}\n", headers=SAFE)
+            return in_words(400, str(misasked), SAFE)
         except Unreadable as unreadable:
             self._server.refused(unreadable.refusal.code)
             why = unreadable.refusal
@@ -162,7 +163,8 @@ class NativeRoutes(Door):
         return reply_to_fields(codec, body)
 
     def _limit(self, least: int, most: int, beginning: bytes) -> int:
-        """How large a batch may be that begins so: `most`, if it names a session that there is. Raises Refusal."""
+        """How large a batch may be that begins so: `most`, if it names a session that there is, and has its key. Raises
+        Refusal."""
         frame = first_frame(beginning)
         if not isinstance(frame, str) or frame[:1] not in ("r", "u"):
             return least
@@ -171,7 +173,7 @@ class NativeRoutes(Door):
         except RemoteProtocolError:
             return least
         assert isinstance(head, RequestHead)
-        self._server.check_sid(head.sid)
+        self._server.check_key(head.sid, Proof(head.proof))
         return most
 
     def _form_limit(self, least: int, most: int, beginning: bytes) -> int:

@@ -8,11 +8,22 @@ from typing import NamedTuple
 from ..core.errors import Refusal
 from ..server import Server
 from ..session import SessionRequest
+from .origins import asker
 
 __all__ = ["Openings"]
 
 # What the protocol itself puts into a query: it differs from one attempt to the next.
 OWN = ("open", "frame", "batch", "callback")
+# So do headers that say what is asked for and how, and those that proxies write anew for each request. (Of which page a
+# request is, asker() says: browsers show that one way or another.) By any other the application may know its client.
+PASSING = frozenset(
+    b"accept accept-encoding accept-language cache-control connection content-length content-type expect keep-alive"
+    b" last-event-id origin pragma priority referer sec-gpc sec-websocket-extensions sec-websocket-key"
+    b" sec-websocket-version te transfer-encoding upgrade upgrade-insecure-requests via"
+    b" cf-ray traceparent tracestate x-amzn-trace-id x-cloud-trace-context x-correlation-id x-request-id"
+    b" x-request-start".split()
+)
+PASSING_KINDS = (b"sec-ch-", b"sec-fetch-", b"x-b3-")
 
 
 class Asked(NamedTuple):
@@ -35,8 +46,8 @@ class Openings:
     async def identify(self, path: str, nonce: str, facts: SessionRequest, address: str) -> str | None:
         """Who opens a session at the endpoint `path`: see Server.check_rate() and Server.identify(). Raises Refusal.
 
-        A client that finds the answer late opens again by the same nonce; when it shows the same credentials, auth
-        data, query and address, it gets the answer to the question that was asked already.
+        A client that finds the answer late opens again by the same nonce; when it shows the same of all that the
+        application could know it by, it gets the answer to the question that was asked already, as old as that is.
         """
         key = path, nonce
         while (first := self._asked.get(key)) is not None and _alike(first.facts, facts):
@@ -45,6 +56,7 @@ class Openings:
                 answer = first.answer.result()
                 if isinstance(answer, Refusal):
                     raise answer
+                facts.withdrawals = first.facts.withdrawals
                 return answer
         self._server.check_rate(address)
         if first is not None:  # another's question, by a nonce that only one client should know
@@ -65,15 +77,18 @@ class Openings:
 
 def _alike(one: SessionRequest, other: SessionRequest) -> bool:
     """Whether the application would be asked the same again."""
-    try:
-        return (
-            one.remote == other.remote
-            and one.credentials == other.credentials
-            and one.auth == other.auth
-            and _query(one) == _query(other)
-        )
-    except RecursionError:  # auth data may be nested deeply
-        return False
+    return _shown(one) == _shown(other)
+
+
+def _shown(request: SessionRequest) -> tuple[object, ...]:
+    """All that an application could know the client of this request by."""
+    headers = sorted(
+        (name.lower(), value)
+        for name, value in request.raw_headers
+        if name.lower() not in PASSING and not name.lower().startswith(PASSING_KINDS)
+    )
+    page = asker(request.headers, request.host)
+    return request.remote, request.scheme, request.host, page, request.raw_auth, headers, _query(request)
 
 
 def _query(request: SessionRequest) -> list[tuple[str, str]]:

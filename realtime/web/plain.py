@@ -101,6 +101,7 @@ class PlainRoutes(Door):
             if session is not None:
                 if session.identity != identity:
                     raise Refusal(4403, "the session belongs to another identity")
+                server.check_withdrawn(identity, facts)
                 return session
         session = server.open(
             endpoint,

@@ -12,7 +12,7 @@ from ..protocols.raw import CODEC
 from ..session import Endpoint
 from .handshake import Gone, Misfit, left_behind
 from .plain import PlainRoutes, Wire
-from .replies import SAFE
+from .replies import SAFE, in_words
 
 __all__ = ["RawRoutes"]
 
@@ -36,9 +36,7 @@ class RawRoutes(PlainRoutes):
             self._check_page(request)
         except Refusal as refusal:
             self._server.refused(refusal.code)
-            return web.Response(
-                status=refusal.http_status, text=f"{refusal.reason}\n", headers=SAFE | {"Vary": "Origin"}
-            )
+            return in_words(refusal.http_status, refusal.reason, SAFE | {"Vary": "Origin"})
         # aiohttp counts a message of just the limit as too large.
         wire = Wire(CODEC, _as_it_is, KIND, endpoint.config.max_size + 1, endpoint.subprotocols)
         try:
@@ -47,6 +45,5 @@ class RawRoutes(PlainRoutes):
             return left_behind()
         if isinstance(response, Misfit):
             self._server.refused(4400)
-            text = f"Not a valid websocket request: {response.reason}\n"
-            return web.Response(status=400, text=text, headers=SAFE | response.headers)
+            return in_words(400, f"Not a valid websocket request: {response.reason}", SAFE | response.headers)
         return response

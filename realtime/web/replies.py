@@ -27,6 +27,7 @@ __all__ = [
     "Misasked",
     "Reply",
     "answer",
+    "in_words",
     "is_form",
     "query_of",
     "refused",
@@ -78,6 +79,12 @@ def reply_by_script(request: web.Request, name: str) -> NativeCodec | None:
     if request.method == "POST" and is_form(request):
         return FORMS.get("long_polling" if name == "send" else name)
     return None
+
+
+def in_words(status: int, text: str, headers: dict[str, str]) -> web.Response:
+    """A sentence for a person. It may repeat something that is not UTF-8, as aiohttp passes on what headers hold."""
+    body = f"{text}\n".encode("utf-8", "replace")
+    return web.Response(status=status, body=body, headers={"Content-Type": "text/plain; charset=utf-8"} | headers)
 
 
 def query_of(request: web.Request) -> bytes:

@@ -40,7 +40,7 @@ from .links import HeldLink, StreamLink, run_stream
 from .origins import ANY, NULL, asked_headers, cors_headers, without_ambient
 from .plain import PlainRoutes, Wire, machine_of
 from .raw import RawRoutes
-from .replies import is_form
+from .replies import in_words, is_form
 from .watch import Watch
 
 __all__ = ["SockJSRoutes"]
@@ -328,7 +328,7 @@ def _is_framed(request: web.Request) -> bool:
 
 
 def _text(status: int, text: str) -> web.Response:
-    return web.Response(status=status, body=f"{text}\n".encode(), headers=TEXT)
+    return in_words(status, text, TEXT)
 
 
 def _not_allowed(methods: str) -> web.Response:

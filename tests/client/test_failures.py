@@ -17,6 +17,7 @@ from aiohttp import web
 import realtime
 from realtime.client import ClientSession
 from realtime.client.drivers import drive, open_beside, probe
+from realtime.client.drivers.polls import probe_polls
 from realtime.client.drivers.timeouts import expire
 from realtime.client.ends import CarrierEnd
 from realtime.client.exchange import POST, hello, request
@@ -507,3 +508,64 @@ async def test_the_servers_close_is_acknowledged_again(
         await arrives(session.close())
         assert there.close_code == session.close_code == 3001
         assert rule.fired >= 2
+
+
+# -- servers that mean harm --------------------------------------------------------------------------------------------
+
+
+@contextlib.asynccontextmanager
+async def answering(handle: Callable[[web.Request], Any]) -> AsyncIterator[str]:
+    """A server that answers everything by itself, and the URL of its endpoint."""
+    app = web.Application()
+    app.router.add_route("*", "/{rest:.*}", handle)
+    async with serve(app) as running:
+        yield f"http://127.0.0.1:{running.port}/echo"
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("whose", ["ours", "the application's"])
+async def test_a_handshake_is_not_redirected(status: int, whose: str) -> None:
+    """What a client shows is for the server that it was told of."""
+    heard: list[object] = []
+
+    async def elsewhere(request: web.Request) -> web.WebSocketResponse:
+        if whose == "ours":
+            heard.append(request.headers)
+        ws = web.WebSocketResponse()
+        await ws.prepare(request)
+        heard.extend([message.data async for message in ws])
+        return ws
+
+    async with answering(elsewhere) as other, aiohttp.ClientSession() as http:
+        asked: list[str] = []
+
+        async def here(request: web.Request) -> web.Response:
+            asked.append(request.path)
+            return web.Response(status=status, headers={"Location": f"{other}/v1/websocket"})
+
+        async with answering(here) as url:
+            with pytest.raises(realtime.NegotiationError) as caught:
+                async with realtime.connect(
+                    url,
+                    transports=["websocket"],
+                    headers={"X-Api-Key": "secret"},
+                    auth={"token": "secret"},
+                    http=http if whose == "the application's" else None,
+                    open_timeout=0.5,
+                    **FAST,
+                ):
+                    pass
+            assert f"HTTP {status}" in caught.value.attempts["websocket"]
+            assert set(asked) == {"/echo/v1/websocket"}
+    assert heard == []
+
+
+async def test_a_held_poll_is_probed_with_the_sessions_key() -> None:
+    async with (
+        place() as (_, _, url),
+        realtime.connect(url, transports=["polling"], upgrade=False, **FAST) as session,
+    ):
+        await session.send("one")
+        assert await session.receive() == "one"
+        await eventually(lambda: session._machine.gen > 1)
+        assert await arrives(probe_polls(session._context, "long_polling")) is None

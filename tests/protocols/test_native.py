@@ -257,6 +257,8 @@ def test_what_a_server_says_of_itself_is_what_a_client_reads() -> None:
         ({"poll_interval": [2, 1]}, "poll_interval"),
         ({"transports": ["websocket"]}, "no objects"),
         ({"transports": 5}, "cannot be read"),
+        ({"transports": [{}] * 20_000}, "above 32768 characters"),
+        ({"more": "x" * 32_768}, "above 32768 characters"),
     ],
 )
 def test_what_no_server_would_say(change: dict[str, Any], match: str) -> None:
@@ -497,6 +499,14 @@ def connecting() -> tuple[ClientMachine, NumberedCarrier, FakeLink]:
     carrier = NumberedCarrier(MESSAGES, link, 0.0)
     machine.start(carrier, 0.0)
     return machine, carrier, link
+
+
+def test_of_tickets_no_more_are_kept_than_a_server_hands_out() -> None:
+    machine, carrier, _ = connecting()
+    feed_client(machine, carrier, "k7" + ",T" * 100_000, 1.0)
+    assert machine.tickets == (7, tuple("T" * 16))
+    feed_client(machine, carrier, "k8,A,B", 1.0)
+    assert machine.tickets == (8, tuple("AB"))
 
 
 def test_opening_and_one_message_each_way() -> None:

@@ -807,7 +807,7 @@ async def test_withdrawals_are_remembered_for_requests_on_their_way_and_not_with
     came_behind.withdrawals = place.rt.withdrawals
     for name, code in (("user 0", 4503), ("user 1", 4401), ("another", 4503)):
         with pytest.raises(realtime.Refusal) as caught:
-            place.rt._check_withdrawn(name, came_before)
+            place.rt.check_withdrawn(name, came_before)
         assert caught.value.code == code
-        place.rt._check_withdrawn(name, came_behind)
-    place.rt._check_withdrawn(None, came_before)
+        place.rt.check_withdrawn(name, came_behind)
+    place.rt.check_withdrawn(None, came_before)

@@ -282,7 +282,20 @@ async def test_who_comes_again_gets_the_answer_to_the_first_question() -> None:
         other.close()
 
 
-FACTS: dict[str, Any] = {"remote": "1.2.3.4", "raw_headers": ((b"Cookie", b"a=1"),), "query_string": "x=1&open=a"}
+COOKIE = (b"Cookie", b"a=1")
+API_KEY = (b"X-Api-Key", b"1")
+PAGE = (b"Origin", b"https://a.example")
+FACTS: dict[str, Any] = {
+    "remote": "1.2.3.4",
+    "host": "h",
+    "raw_headers": (COOKIE, API_KEY, PAGE),
+    "query_string": "x=1&open=a",
+}
+
+
+def with_headers(*headers: tuple[bytes, bytes]) -> dict[str, Any]:
+    """What is changed in a request that has these headers."""
+    return {"raw_headers": headers}
 
 
 @pytest.mark.parametrize(
@@ -293,8 +306,24 @@ FACTS: dict[str, Any] = {"remote": "1.2.3.4", "raw_headers": ((b"Cookie", b"a=1"
         ({"query_string": "x=2&open=a"}, False),
         ({"remote": "1.2.3.5"}, False),
         ({"auth": {"token": 1}}, False),
-        ({"raw_headers": ((b"Cookie", b"a=2"),)}, False),
-        ({"raw_headers": ()}, False),
+        ({"host": "other"}, False),
+        ({"scheme": "https"}, False),
+        (with_headers((b"Cookie", b"a=2"), API_KEY, PAGE), False),
+        (with_headers(), False),
+        (with_headers(COOKIE, (b"X-Api-Key", b"2"), PAGE), False),
+        (with_headers(COOKIE, API_KEY, PAGE, (b"X-Tenant", b"2")), False),
+        (with_headers(COOKIE, API_KEY, (b"Sec-WebSocket-Protocol", b"token-2"), PAGE), False),
+        (with_headers(COOKIE, API_KEY, (b"Origin", b"https://b.example")), False),
+        (with_headers(COOKIE, API_KEY), False),
+        (with_headers(PAGE, (b"x-api-key", b"1"), COOKIE), True),
+        (with_headers(COOKIE, API_KEY, (b"Referer", b"https://a.example/page")), True),
+        (
+            with_headers(
+                *((name, b"2") for name in (b"Accept", b"Content-Length", b"Sec-WebSocket-Key", b"X-Request-Id")),
+                *(COOKIE, API_KEY, PAGE, (b"Upgrade", b"websocket"), (b"Sec-Fetch-Mode", b"cors")),
+            ),
+            True,
+        ),
     ],
 )
 async def test_only_who_shows_the_same_is_not_asked_about(change: dict[str, Any], same: bool) -> None:
@@ -308,6 +337,57 @@ async def test_only_who_shows_the_same_is_not_asked_about(change: dict[str, Any]
     assert set(await arrives(asyncio.gather(one, other))) == {"ada"}
     assert hook.asked == (1 if same else 2)
     assert not len(openings)
+
+
+async def test_who_comes_again_behind_a_withdrawal_gets_no_older_answer() -> None:
+    """The question was asked before the identity was withdrawn, whoever gets the answer."""
+    async with doors() as (place, started):
+        hook = Hook(place.rt)
+        peer = HttpPeer(place.http, place.url("/all"))
+        peer.transport = "polling"
+        first = asyncio.create_task(peer.post("polling", ["o" + json.dumps(peer.open_object())]))
+        await eventually(lambda: hook.asked)
+        await place.rt.close_identity("ada", reason="out")
+        again = asyncio.create_task(peer.post("polling", ["o" + json.dumps(peer.open_object())]))
+        assert (await ask(place, request_of("GET", "/realtime/all/negotiate")))[0] == 200  # it has arrived by then
+        hook.answers.set()
+        answers = await arrives(asyncio.gather(first, again))
+        assert [answer.frames for answer in answers] == [["x4401,carrier,,out"]] * 2
+        assert (hook.asked, started) == (1, [])
+
+
+@pytest.mark.parametrize("kind", ["native", "sockjs"])
+async def test_an_answer_older_than_a_withdrawal_is_none_to_a_newer_session_either(kind: str) -> None:
+    """Who was asked about before the withdrawal does not come in by the nonce (or name) of who was let in behind it."""
+    async with doors() as (place, started):
+        answers: list[asyncio.Event] = []
+
+        @place.rt.authorize
+        async def hook(request: SessionRequest) -> str:
+            answers.append(asyncio.Event())
+            await answers[-1].wait()
+            return "ada"
+
+        nonce = secrets.token_urlsafe(18)
+
+        async def knock(token: str) -> str:
+            path = f"v1/polling?token={token}" if kind == "native" else f"0/name/xhr?token={token}"
+            body = batch("o" + unquote(opening(nonce))) if kind == "native" else b""
+            async with place.http.post(f"{place.url('/all')}/{path}", data=body) as response:
+                return await response.text()
+
+        old = asyncio.create_task(knock("old"))
+        await eventually(lambda: len(answers) == 1)
+        await place.rt.close_identity("ada", reason="out")
+        new = asyncio.create_task(knock("new"))
+        await eventually(lambda: len(answers) == 2)
+        answers[1].set()
+        assert (await arrives(new))[:3] == ('["o' if kind == "native" else "o\n")
+        answers[0].set()
+        assert "4401" in await arrives(old)
+        await eventually(lambda: len(started) == 1)
+        for session in started:
+            session._machine.end(1000, "", place.rt.clock.now())
 
 
 async def test_a_refusal_is_everybodys() -> None:

@@ -10,6 +10,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 import realtime
+from realtime.transports import TRANSPORTS
 
 from ..patience import arrives, bounded
 from .place import Place, serving
@@ -116,3 +117,47 @@ async def test_the_server_header_can_be_taken_away() -> None:
             response = await client.post(f"/realtime/echo/v1/{name}", data="[]")
             assert response.status in (404, 405)
             assert "Server" not in response.headers
+
+
+DOORS = (
+    "/realtime/all",
+    "/realtime/all/websocket",
+    "/realtime/all/info",
+    "/realtime/all/iframe.html",
+    "/realtime/all/0/a/websocket",
+    "/realtime/all/0/b/eventsource",
+    "/realtime/all/0/c/jsonp?c=take",
+    "/realtime/all/negotiate",
+    *(f"/realtime/all/v1/{name}?callback=take" for name in TRANSPORTS),
+    "/realtime/all/v1/send?callback=take",
+    "/engine.io/?EIO=4&transport=polling",
+    "/engine.io/?EIO=4&transport=websocket",
+    "/realtime/nowhere/v1/sse",
+)
+NO_TEXT = {
+    "origin": (b"Host: h", b"Origin: http://\xff\xfe.example"),
+    "host": (b"Host: \xff", b"Origin: http://h"),
+    "referer": (b"Host: h", b"Referer: http://\xff/"),
+    "version": (b"Host: h", b"Origin: http://h", b"Sec-WebSocket-Version: \xff", b"Sec-WebSocket-Key: \xff"),
+    "protocol": (b"Host: h", b"Origin: http://evil", b"Sec-WebSocket-Protocol: \xff"),
+}
+
+
+@pytest.mark.parametrize("what", list(NO_TEXT))
+async def test_what_is_no_text_in_a_header_is_refused_in_words(what: str) -> None:
+    """A refusal may repeat what a header says, which need not be UTF-8."""
+    rt = realtime.Server(shutdown_timeout=0.3)
+
+    @rt.endpoint("/all", sockjs=True, engineio="/engine.io")
+    async def everything(session: realtime.Session) -> None:
+        await session.wait_closed()
+
+    async with serving(rt) as place:
+        for path in DOORS:
+            for upgraded in ((), (b"Upgrade: websocket", b"Connection: Upgrade")):
+                reader, writer = await asyncio.open_connection("127.0.0.1", place.port)
+                writer.write(b"\r\n".join((b"GET %b HTTP/1.1" % path.encode(), *NO_TEXT[what], *upgraded, b"", b"")))
+                status = int((await arrives(reader.readline())).split()[1])
+                writer.close()
+                # SockJS greets anybody, and a stream tells its refusal in an answer that says 200.
+                assert status in (200, 204, 400, 403, 404, 405), (path, upgraded)

@@ -231,3 +231,24 @@ async def test_the_key_is_nowhere_to_be_read(caplog: pytest.LogCaptureFixture) -
             assert key not in caplog.text
         keys = {tombstone.key for tombstone in place.rt._registry.tombstones.values()}
         assert len(keys) == len(TRANSPORTS)
+
+
+@pytest.mark.parametrize("ended", [False, True])
+async def test_a_large_batch_without_the_key_is_told_nothing_more_than_a_small_one(ended: bool) -> None:
+    """How large a body may be depends on whether its head names a session; whoever asks learns nothing by that."""
+    async with serving() as place:
+        peer, session = await place.parked("polling")
+        assert isinstance(peer, HttpPeer)
+        if ended:
+            session._machine.end(4001, "private", place.rt.clock.now())
+        large = ["m" + "x" * 100_000] * 9
+        assert sum(map(len, large)) > session._machine.config.max_open_body
+        heads = {"send": bare(session), "polling": bare(session, 50), "xhr_streaming": bare(session, 51)}
+        for name, head in heads.items():
+            for shown in ("", ",x"):
+                answers = [await peer.post(name, [head + shown, *frames]) for frames in ([], large)]
+                assert [answer.refusal for answer in answers] == [(403, 4403, "carrier")] * 2
+                assert answers[0].frames == answers[1].frames
+        if ended:
+            answer = await peer.post("send", [uplink_frame(session, 0, 0, 1), *large])
+            assert answer.frames == ["x4001,session,0,private"]

@@ -19,6 +19,7 @@ from yarl import URL
 
 from ...core.errors import LocalProtocolError
 from ...transports import TRANSPORTS
+from ..handshake import no_redirects
 from ..wire import browsers_only, endpoint_url, own_transports
 from .findings import Finding
 from .probes import probe_of
@@ -94,7 +95,7 @@ async def examine(
         headers=dict(headers or {}),
         auth=auth,
         proxy=URL(proxy) if proxy is not None else None,
-        http=http or (lambda: aiohttp.ClientSession(trust_env=True)),
+        http=http or (lambda: aiohttp.ClientSession(trust_env=True, trace_configs=[no_redirects()])),
         step=min(LONGEST_STEP, timeout / 4),
         patience=patience,
         goodbye=reserve / 2,

@@ -20,6 +20,7 @@ from aiohttp import WSMsgType
 from ...core.carrier import Shape
 from ...core.errors import RemoteProtocolError
 from ...transports import TRANSPORTS, Frame
+from ..handshake import connect_websocket
 from ..wire import FAILURES, begin_stream, has_shape, needs_url, own_transports
 from .findings import Blocked
 from .probing import MOST, PINGS, Probe, blocked_by, judge
@@ -44,7 +45,8 @@ async def probe_websocket(probe: Probe) -> None:
     started = loop.time()
     try:
         async with asyncio.timeout(target.step):
-            ws = await probe.http.ws_connect(
+            ws = await connect_websocket(
+                probe.http,
                 url if target.auth is not None else url.update_query(open=hello[1:]),
                 timeout=aiohttp.ClientWSTimeout(ws_close=1.0),
                 max_msg_size=MOST,

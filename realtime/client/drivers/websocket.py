@@ -16,6 +16,7 @@ from ...protocols.native import parse_refusal
 from ..context import Context
 from ..ends import SESSION_ENDED, CarrierEnd
 from ..exchange import failed, hello, too_much
+from ..handshake import connect_websocket, messages
 from ..links import WebSocketLink
 from ..wire import FAILURES, address, codec
 from .timeouts import expire
@@ -25,7 +26,8 @@ __all__ = ["drive_websocket", "probe_websocket"]
 
 async def _connect(context: Context, name: str, query: dict[str, str]) -> aiohttp.ClientWebSocketResponse:
     url = address(context.settings.url, name)
-    return await context.http.ws_connect(
+    return await connect_websocket(
+        context.http,
         url.update_query(query) if query else url,
         headers=context.settings.headers,
         max_msg_size=context.machine.config.max_answer,
@@ -73,7 +75,7 @@ async def _carry(
         try:
             async with asyncio.timeout(patience) as timeout:
                 link.aborted = lambda: expire(timeout)
-                async for message in ws:
+                async for message in messages(ws):
                     if message.type is WSMsgType.ERROR:
                         if began is not None and ws.close_code == 1009:
                             return failed(context, name, too_much(context), began, patience)
