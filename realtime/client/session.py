@@ -63,7 +63,9 @@ class ClientSession(BaseSession[ClientMachine]):
             message = f"no session at {settings.url}"
             if outcome is not None:
                 message += f": closed with {outcome.code} ({outcome.reason})"
-            raise NegotiationError(message, self.attempts)
+            tried = self.attempts
+            wanted = [*(name for name in settings.transports if name in tried), *tried]  # most wanted first
+            raise NegotiationError(message, {name: tried[name] for name in wanted})
         if self._machine.outcome is None:
             context.spawn(self._supervisor.run(), "supervisor")
             context.spawn(self._sender.run(), "uplink")

@@ -32,7 +32,7 @@ class Attach(NamedTuple):
     received: int
     taken: int
     first: int
-    proof: Key = NO_KEY
+    proof: Key
 
     def __repr__(self) -> str:
         return shown(self)
@@ -47,7 +47,7 @@ class Uplink(NamedTuple):
     first: int
     items: list[Outgoing]
     going: int | None  # the answer to the server's go-away, if it is due
-    proof: Key = NO_KEY
+    proof: Key
 
     def __repr__(self) -> str:
         return shown(self)

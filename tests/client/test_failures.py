@@ -23,7 +23,7 @@ from realtime.client.ends import CarrierEnd
 from realtime.client.exchange import POST, hello, request
 from realtime.client.links import PollLink
 from realtime.core.carrier import NumberedCarrier
-from realtime.core.client_machine import Attach
+from realtime.core.client_machine import NO_KEY, Attach
 from realtime.core.config import Config
 from realtime.core.errors import Refusal
 from realtime.testing import (
@@ -398,7 +398,7 @@ async def test_the_refusal_of_a_late_open_is_its_carriers_affair() -> None:
     async with place() as (_, _, url), realtime.connect(url, transports=["websocket"], upgrade=False) as session:
         await session.send("in use")
         assert await arrives(session.receive()) == "in use"
-        first = POST.text(hello(session._context, Attach("", 1, 0, 0, 1)))
+        first = POST.text(hello(session._context, Attach("", 1, 0, 0, 1, NO_KEY)))
         carrier = NumberedCarrier(POST, PollLink(), session._now())
         end = session._context.feed(carrier, await request(session._context, "long_polling", [first], 30.0))
         assert end is not None

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from realtime.core.carrier import NumberedCarrier
-from realtime.core.client_machine import Attach, ClientMachine, Uplink
+from realtime.core.client_machine import NO_KEY, Attach, ClientMachine, Uplink
 from realtime.core.config import INITIAL_WINDOW, Config
 from realtime.core.errors import LocalProtocolError, RemoteProtocolError
 from realtime.core.frames import Window
@@ -67,12 +67,12 @@ def send(machine: ClientMachine, *messages: str) -> None:
 def test_the_first_carrier_opens_and_each_one_has_the_next_gen() -> None:
     machine, diary = client()
     first, _ = duplex()
-    assert machine.start(first, 1.0) == Attach("", 1, 0, 0, 1)
+    assert machine.start(first, 1.0) == Attach("", 1, 0, 0, 1, NO_KEY)
     assert (first.gen, first.started, first.last_received) == (1, 1.0, 1.0)
     assert machine.state is State.CONNECTING
     assert diary.read() == ["dirty"]
     second, _ = poll()
-    assert machine.start(second, 2.0) == Attach("", 2, 0, 0, 1)
+    assert machine.start(second, 2.0) == Attach("", 2, 0, 0, 1, NO_KEY)
     assert machine.carrier is second
 
 
@@ -123,7 +123,7 @@ def test_an_attach_says_what_was_received_and_starts_at_the_lowest_not_acked() -
     machine.message(carrier, "y", 1, 0.0)
     machine.take(0.0)
     following, link = duplex()
-    assert machine.start(following, 1.0) == Attach("s1", 2, 2, 1, 2)
+    assert machine.start(following, 1.0) == Attach("s1", 2, 2, 1, 2, NO_KEY)
     assert (following.send_cursor, following.receive_cursor) == (2, 3)
     assert not machine.inbox.news
     machine.flush(1.0)
@@ -393,7 +393,7 @@ def test_the_sid_is_confirmed_by_a_batch_that_says_nothing_else() -> None:
     machine.start(first, 0.0)
     machine.opened(first, "s1", WIDE, 0, 0, 0.0)
     batch = machine.uplink(0.0)
-    assert batch == Uplink("s1", 0, 0, 1, [], None)
+    assert batch == Uplink("s1", 0, 0, 1, [], None, NO_KEY)
     machine.uplink_answered(batch, 0.0)
     assert machine.uplink(0.0) is None
     assert machine.uplink(0.0, force=True) == batch
@@ -779,7 +779,7 @@ def test_a_ping_on_a_stream_is_answered_by_a_batch_with_the_acks() -> None:
     assert machine.uplink(1.0) is None  # the ack has time
     machine.pinged(carrier, "")
     assert diary.read()[-1] == "dirty"
-    assert machine.uplink(1.0) == Uplink("s1", 1, 0, 1, [], None)
+    assert machine.uplink(1.0) == Uplink("s1", 1, 0, 1, [], None, NO_KEY)
     assert machine.uplink(1.0) is None
     assert link.writes == []
 
@@ -878,7 +878,7 @@ def test_a_carrier_started_with_a_reserved_gen_runs_beside_the_newest() -> None:
     websocket, _ = duplex()
     assert machine.start(websocket, 0.0).gen == gen + 1
     beside, _ = poll()
-    assert machine.start(beside, 0.0, gen=gen) == Attach("", gen, 0, 0, 1)
+    assert machine.start(beside, 0.0, gen=gen) == Attach("", gen, 0, 0, 1, NO_KEY)
     assert machine.carrier is websocket
     machine.opened(beside, "s1", WIDE, 0, 0, 0.0)
     assert (machine.sid, life(machine), machine.carrier) == ("s1", State.OPEN, websocket)

@@ -36,6 +36,7 @@ SETTINGS: dict[str, Any] = {
     "ping_interval": 1.0,
     "ping_timeout": 1.0,
     "poll_interval": (0.05, 0.5),
+    "open_timeout": 30.0,  # a browser has few connections: those that hang hold up the first word of another session
     "close_timeout": 60.0,  # a slow handler takes what has come, and is not cancelled
     "allowed_origins": "*",
 }
