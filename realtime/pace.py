@@ -20,7 +20,7 @@ class Pace:
 
     __slots__ = ("_count", "_transport")
 
-    def __init__(self, transport: asyncio.BaseTransport | None) -> None:
+    def __init__(self, transport: asyncio.Transport | None) -> None:
         self._transport = transport
         self._count = 0
 
@@ -30,7 +30,7 @@ class Pace:
         if self._count % TURN:
             return
         transport = self._transport
-        if not isinstance(transport, asyncio.ReadTransport) or transport.is_closing() or not transport.is_reading():
+        if transport is None or transport.is_closing() or not transport.is_reading():
             await asyncio.sleep(0)
             return
         transport.pause_reading()

@@ -17,7 +17,7 @@ SOME = 10 * TURN
 TINY = WSMessage(WSMsgType.TEXT, "p", "")
 
 
-class Wire(asyncio.ReadTransport):
+class Wire(asyncio.Transport):
     """A connection, whether it is read, and how often it was not."""
 
     def __init__(self) -> None:

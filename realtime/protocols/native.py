@@ -415,8 +415,8 @@ def parse_head(frame: Frame, max_auth: int = MAX_AUTH) -> Open | RequestHead:
         )
     try:
         numbers = [_number(field, "a field of the head") for field in fields[1:expected]]
-    except RemoteProtocolError as error:
-        raise _malformed(error.reason) from None
+    except RemoteProtocolError:  # which is not repeated: where a field is missing it is the key
+        raise _malformed("a field of the head is not a number, or is missing") from None
     gen = numbers.pop(0) if expected == 5 else 0
     if (expected == 5 and gen < 1) or numbers[2] < 1:
         raise _malformed("gen and first count from 1")

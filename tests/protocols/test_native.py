@@ -291,7 +291,7 @@ def test_heads() -> None:
         ("rs1,4,3,2", "attach is r<sid>"),
         ("us1,4,3", "starts with u<sid>"),
         ("r,4,3,2,7", "attach is"),
-        ("rs1,4,3,2,x", "a field of the head is not a number: 'x'"),
+        ("rs1,4,3,2,x", "a field of the head is not a number, or is missing"),
         ("rs1,0,0,0,1", "count from 1"),
         ("us1,0,0,0", "count from 1"),
     ],

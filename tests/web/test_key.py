@@ -252,3 +252,17 @@ async def test_a_large_batch_without_the_key_is_told_nothing_more_than_a_small_o
         if ended:
             answer = await peer.post("send", [uplink_frame(session, 0, 0, 1), *large])
             assert answer.frames == ["x4001,session,0,private"]
+
+
+async def test_a_head_without_one_of_its_fields_is_refused_without_repeating_the_key() -> None:
+    """Whoever makes a client logs what it is told."""
+    async with serving() as place:
+        peer, session = await place.parked("polling")
+        assert isinstance(peer, HttpPeer)
+        key = session._machine.key
+        for name, head in (("send", f"u{session.id},0,0,{key}"), ("polling", f"r{session.id},7,0,0,{key}")):
+            answer = await peer.post(name, [head])
+            assert answer.refusal == (400, 4400, "carrier")
+            assert key not in answer.frames[0]
+            assert session.id not in answer.frames[0]
+        assert not session.closed
