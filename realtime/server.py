@@ -219,8 +219,8 @@ class Server:
         repeats meanwhile, with the same auth data, headers (but for those that change from one request to the next),
         page, query and address, gets the same answer, and one whose client has left by then opens nothing. Cookies, and
         what a browser logs in with by itself (Basic and the like), are hidden from it where any site could have made a
-        browser send them (docs/protocol.md §9). Should it raise anything else, that is logged, and the client is told to
-        come back later.
+        browser send them (docs/protocol.md §9). Should it raise anything else, that is logged, and the client is told
+        to come back later.
         Raises TypeError for a hook that is no coroutine function.
         """
         _check_coroutine(hook, "the authorize hook")

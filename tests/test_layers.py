@@ -188,6 +188,42 @@ def test_no_module_imports_itself_by_way_of_others(layer: str) -> None:
     assert circles(graph_of(layer)) == set()
 
 
+def whole_graph() -> dict[str, set[str]]:
+    """Which modules import which others. What is imported from a package's __init__.py is imported from that."""
+    known = dict(MODULES)
+    graph: dict[str, set[str]] = {}
+    for module, path in MODULES:
+        graph[module] = set()
+        for _, name in imports(module, path.read_text("utf-8"), package=path.name == "__init__.py"):
+            while name and name not in known:
+                name = name.rpartition(".")[0]
+            if name and name != module:
+                graph[module].add(name)
+    return graph
+
+
+def test_nothing_in_the_package_imports_itself_by_way_of_others() -> None:
+    graph = whole_graph()
+    assert "realtime.client.drivers.streams" in graph["realtime.client.drivers"]
+    assert circles(graph) == set()
+
+
+def hidden_imports(source: str) -> list[int]:
+    """The lines of imports inside functions."""
+    functions = [n for n in ast.walk(ast.parse(source)) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
+    inside = {n.lineno for f in functions for n in ast.walk(f) if isinstance(n, ast.Import | ast.ImportFrom)}
+    return sorted(inside)
+
+
+def test_the_client_hides_no_import_in_a_function() -> None:
+    """Where a circle would stay unseen until it is run."""
+    assert hidden_imports(
+        "import a\ndef f():\n    def g():\n        from . import b\nasync def h():\n    import c"
+    ) == [4, 6]
+    mine = [(name, path) for name, path in MODULES if f"{name}.".startswith("realtime.client.")]
+    assert {name: lines for name, path in mine if (lines := hidden_imports(path.read_text("utf-8")))} == {}
+
+
 def test_a_circle_is_found() -> None:
     assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"a"}}) == {"b", "c"}
     assert "realtime.core.machine" in graph_of("core")["realtime.core.observer"]

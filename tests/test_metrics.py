@@ -21,7 +21,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 import realtime
 from realtime import metrics
-from realtime.client.drivers import DRIVERS
+from realtime.client.wire import own_transports
 from realtime.core.config import Config
 from realtime.core.errors import http_status
 from realtime.core.numbered_machine import NumberedMachine
@@ -44,7 +44,7 @@ from .core.fakes import WIDE, Diary
 from .web.place import Place, eventually, serving
 
 DOCS = Path(__file__).parent.parent / "docs"
-each_transport = pytest.mark.parametrize("transport", list(DRIVERS))
+each_transport = pytest.mark.parametrize("transport", own_transports())
 
 
 class Scrape(dict[tuple[str, frozenset[tuple[str, str]]], float]):
@@ -150,16 +150,16 @@ async def test_counters_never_fall_while_sessions_come_and_go() -> None:
                         await session.send("hello")
                         await session.receive()
 
-        lives = [asyncio.create_task(live(transport)) for transport in DRIVERS]
+        lives = [asyncio.create_task(live(transport)) for transport in own_transports()]
         while not all(task.done() for task in lives):
             scrapes.append(await scrape(place))
         await asyncio.gather(*lives)
         scrapes.append(await scrape(place))
     for before, after in pairwise(scrapes):
         assert_no_counter_fell(before, after)
-    assert scrapes[-1].of("realtime_messages_total", direction="in") == 15 * len(DRIVERS)
-    assert scrapes[-1].of("realtime_message_bytes_total", direction="out") == 75 * len(DRIVERS)
-    assert scrapes[-1].of("realtime_ends_total", code="1000") == 6 * len(DRIVERS)
+    assert scrapes[-1].of("realtime_messages_total", direction="in") == 15 * len(own_transports())
+    assert scrapes[-1].of("realtime_message_bytes_total", direction="out") == 75 * len(own_transports())
+    assert scrapes[-1].of("realtime_ends_total", code="1000") == 6 * len(own_transports())
 
 
 async def test_changes_of_transport() -> None:

@@ -11,7 +11,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 import realtime
-from realtime.client.drivers import BROWSERS_ONLY, _words
+from realtime.client.wire import own_transports, words
 from realtime.core.client_machine import Attach, Uplink
 from realtime.core.frames import Window
 from realtime.core.proof import Key
@@ -22,7 +22,7 @@ from realtime.transports import TRANSPORTS
 from .patience import eventually, within
 from .web.place import Place, serving
 
-OURS = [name for name in TRANSPORTS if name not in BROWSERS_ONLY]
+OURS = list(own_transports())
 
 
 def told(caplog: pytest.LogCaptureFixture) -> str:
@@ -143,7 +143,7 @@ def test_an_answer_that_is_no_http_is_told_without_its_url() -> None:
     asked = aiohttp.RequestInfo(url, "GET", CIMultiDictProxy(CIMultiDict()), url)
     error = aiohttp.ClientResponseError(asked, (), status=400, message="Bad status line")
     assert "secret" in str(error)
-    assert _words(error) == "the answer is no HTTP: Bad status line"
+    assert words(error) == "the answer is no HTTP: Bad status line"
 
 
 def test_what_holds_a_sid_does_not_show_it() -> None:

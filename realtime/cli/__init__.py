@@ -16,8 +16,7 @@ import aiohttp
 
 import realtime
 
-from ..client.drivers import DRIVERS
-from ..client.probes import PROBES
+from ..client.wire import own_transports
 from ..core.errors import LocalProtocolError
 from ..transports import TRANSPORTS
 from . import connect, demo, doctor
@@ -35,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return doctor.run(
                 doctor.Options(
                     url=options.url,
-                    transports=options.transport or tuple(PROBES),
+                    transports=options.transport or own_transports(),
                     headers=_headers(options),
                     auth=options.auth,
                     proxy=options.proxy,
@@ -104,7 +103,7 @@ def _add_doctor(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--transport",
         action="append",
-        choices=tuple(PROBES),
+        choices=own_transports(),
         help="try this transport only; repeat it for several (htmlfile and jsonp are run by browsers only)",
     )
     parser.add_argument(
@@ -147,7 +146,7 @@ def _add_connect(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--transport",
         action="append",
-        choices=tuple(DRIVERS),
+        choices=own_transports(),
         help="use this transport only; repeat it to allow several, the most wanted first",
     )
     parser.add_argument(

@@ -60,26 +60,22 @@ async def _main(options: Options) -> int:
             await _either(work, asked)
             if not work.done():
                 work.cancel()
-                if session.machine.carrier is not None:  # there may be somebody to say goodbye to
+                if session._machine.carrier is not None:  # there may be somebody to say goodbye to
                     await asyncio.wait({asyncio.ensure_future(session.close())}, timeout=GOODBYE)
                 _leave(asked.result())
             return work.result()
 
 
 async def _open(options: Options, http: aiohttp.ClientSession) -> realtime.ClientSession:
-    try:
-        opening = realtime.connect(
-            options.url,
-            transports=options.transports,
-            headers=options.headers,
-            auth=options.auth,
-            upgrade=options.upgrade,
-            http=http,
-            close_timeout=CLOSE_TIMEOUT,
-        )
-    except ValueError as error:
-        raise realtime.LocalProtocolError(f"{options.url!r} is no URL: {error}") from None
-    return await opening
+    return await realtime.connect(
+        options.url,
+        transports=options.transports,
+        headers=options.headers,
+        auth=options.auth,
+        upgrade=options.upgrade,
+        http=http,
+        close_timeout=CLOSE_TIMEOUT,
+    )
 
 
 async def _work(session: realtime.ClientSession, options: Options) -> int:

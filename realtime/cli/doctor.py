@@ -10,10 +10,8 @@ from dataclasses import asdict, dataclass
 from textwrap import wrap
 from typing import Any
 
-from ..client.doctor import Examination, examine
-from ..client.drivers import BROWSERS_ONLY
-from ..client.findings import STATES, Finding
-from ..client.probes import PROBES
+from ..client.doctor import STATES, Examination, Finding, examine
+from ..client.wire import browsers_only, own_transports
 from .signals import signals
 from .stdio import harmless, note
 
@@ -94,8 +92,8 @@ def _report(found: Examination) -> Iterator[str]:
         yield "The server answers, but no transport gets through."
     else:
         yield "No transport gets through, and nothing there answered in the protocol of realtime."
-    if set(PROBES) <= {finding.transport for finding in found.findings}:
-        yield f"Not tried: {', '.join(sorted(BROWSERS_ONLY))}, which only browsers run."
+    if set(own_transports()) <= {finding.transport for finding in found.findings}:
+        yield f"Not tried: {', '.join(browsers_only())}, which only browsers run."
     for advice in found.advice:
         yield ""
         yield from wrap(harmless(advice), WIDTH, initial_indent="- ", subsequent_indent="  ", break_on_hyphens=False)

@@ -33,7 +33,7 @@ class Pipe:
         self._target = target
         self._binary = binary
         self._linger = linger
-        self._max_size = session.machine.server.max_size
+        self._max_size = session._machine.server.max_size
         self._quiet = QUIET
         self._heard = 0.0  # when the last message was written out, or everything was acknowledged
         self._writing = False

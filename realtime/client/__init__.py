@@ -12,11 +12,11 @@ from yarl import URL
 
 from ..clock import Clock
 from ..core.config import Config
-from ..core.errors import LocalProtocolError
-from .drivers import BROWSERS_ONLY, DRIVERS
+from .ledger import GOOD_LIFE
 from .options import Nothing, check_settings, check_transports, check_unknown
-from .session import ClientSession, Settings
-from .supervisor import GOOD_LIFE
+from .session import ClientSession
+from .settings import Settings
+from .wire import browsers_only, endpoint_url, own_transports
 
 __all__ = ["ClientSession", "connect"]
 
@@ -66,7 +66,9 @@ class connect:  # noqa: N801 # used like a function, as in websockets
         **unknown: Unpack[Nothing],
     ) -> None:
         check_unknown(unknown)
-        names = Settings.transports if transports is None else check_transports(transports, DRIVERS, BROWSERS_ONLY)
+        names = Settings.transports
+        if transports is not None:
+            names = check_transports(transports, own_transports(), browsers_only())
         settings: dict[str, Any] = {
             "headers": headers,
             "auth": auth,
@@ -81,7 +83,7 @@ class connect:  # noqa: N801 # used like a function, as in websockets
         }
         check_settings({**settings, "clock": clock})
         settings["headers"] = dict(headers or {})
-        self._settings = Settings(url=_http_url(url), transports=names, **settings)
+        self._settings = Settings(url=endpoint_url(url), transports=names, **settings)
         self._config = Config(
             max_size=max_size,
             max_queue=max_queue,
@@ -95,7 +97,7 @@ class connect:  # noqa: N801 # used like a function, as in websockets
 
     async def _open(self) -> ClientSession:
         session = ClientSession(self._settings, self._config, self._clock)
-        await session.open()
+        await session._open()
         return session
 
     def __await__(self) -> Generator[Any, None, ClientSession]:
@@ -124,23 +126,15 @@ class connect:  # noqa: N801 # used like a function, as in websockets
                     raise
                 failures += 1
             else:
-                opened, began = True, session.clock.now()
+                opened, began = True, session._now()
                 try:
                     yield session
                 finally:
                     await session.close()
-                inbox, outbox = session.machine.inbox, session.machine.outbox
+                inbox, outbox = session._machine.inbox, session._machine.outbox
                 idle = inbox.received == inbox.notes and not outbox.acked  # a close is no message
-                failures = failures + 1 if idle and session.clock.now() - began < GOOD_LIFE else 0
+                failures = failures + 1 if idle and session._now() - began < GOOD_LIFE else 0
                 if session.close_code == 1012:
-                    await asyncio.sleep(session.return_delay * random.random())
+                    await asyncio.sleep(session._context.return_delay * random.random())
             if failures:
                 await asyncio.sleep(min(least * 2.0 ** min(failures, 60), most) * (0.5 + random.random() / 2))
-
-
-def _http_url(url: str | URL) -> URL:
-    url = URL(url)
-    scheme = {"ws": "http", "wss": "https"}.get(url.scheme, url.scheme)
-    if scheme not in ("http", "https") or not url.host:
-        raise LocalProtocolError(f"an endpoint's URL looks like http://host/realtime/chat, not {str(url)!r}")
-    return url.with_scheme(scheme).with_fragment(None)

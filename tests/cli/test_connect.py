@@ -372,7 +372,7 @@ async def test_staying_on_the_first_transport(demo: str) -> None:
         (["demo", "--transports", "polling,pigeon"], "there is no transport 'pigeon'; there are websocket, "),
         (["connect"], "required: URL"),
         (["connect", "localhost"], "an endpoint's URL looks like http://host/realtime/chat, not 'localhost'"),
-        (["connect", "http://[::1/"], "'http://[::1/' is no URL: "),
+        (["connect", "http://[::1/"], "an endpoint's URL looks like http://host/realtime/chat, not 'http://[::1/'"),
         (["connect", "--transport", "pigeon", "http://x/"], "invalid choice: 'pigeon'"),
         (["connect", *(["--transport", "polling"] * 2), "http://x/"], "different names of transports"),
         (["connect", "--header", "none", "http://x/"], "a header looks like 'Name: value', not 'none'"),

@@ -13,12 +13,11 @@ from aiohttp import web
 from yarl import URL
 
 import realtime
-from realtime.client.doctor import Examination, examine
-from realtime.client.drivers import BROWSERS_ONLY
-from realtime.client.findings import STATES, Finding
-from realtime.client.probes import PROBES, Stream
-from realtime.client.probing import Place, Probe
-from realtime.client.remedies import remedies
+from realtime.client.doctor import STATES, Examination, Finding, examine
+from realtime.client.doctor.probes import Stream
+from realtime.client.doctor.probing import Probe, Target
+from realtime.client.doctor.remedies import remedies
+from realtime.client.wire import browsers_only, own_transports
 from realtime.testing import (
     Answer,
     BlackHole,
@@ -38,7 +37,6 @@ from realtime.testing import (
     TruncateRequest,
     serve,
 )
-from realtime.transports import TRANSPORTS
 
 from ..patience import arrives, leap, steady
 
@@ -87,7 +85,7 @@ async def test_all_is_well() -> None:
     async with echo() as (rt, _, url):
         found = await examine(url, patience=0.1)
         assert states(found) == {}
-        assert found.order == tuple(PROBES)
+        assert found.order == own_transports()
         assert found.advice == ()
         assert found.realtime
         assert found.through
@@ -264,7 +262,7 @@ async def test_applications_see_no_message() -> None:
     async with serve(rt) as server:
         found = await examine(server.make_url("/realtime/watch"), patience=0.1)
         assert states(found) == {}
-    assert seen == [(1000, 0)] * len(PROBES)
+    assert seen == [(1000, 0)] * len(own_transports())
 
 
 @steady
@@ -370,9 +368,9 @@ async def test_wrong_arguments(url: str, options: dict[str, Any]) -> None:
         await examine(url, **options)
 
 
-def nowhere() -> Place:
-    """A place that no request is made from."""
-    return Place(
+def nowhere() -> Target:
+    """A target that no request is made from."""
+    return Target(
         url=URL("http://localhost/"),
         headers={},
         auth=None,
@@ -398,11 +396,7 @@ async def test_a_pause_of_this_process_is_not_blamed_on_the_network() -> None:
     assert await arrives(waiting)
 
 
-def test_there_is_a_probe_for_each_transport_that_no_page_is_needed_for() -> None:
-    assert list(PROBES) == [name for name in TRANSPORTS if name not in BROWSERS_ONLY]
-
-
-@pytest.mark.parametrize("name", sorted(BROWSERS_ONLY))
+@pytest.mark.parametrize("name", browsers_only())
 async def test_what_only_browsers_run_is_not_tried(name: str) -> None:
     with pytest.raises(realtime.LocalProtocolError, match=f"only browsers run {name}"):
         await examine("http://127.0.0.1:9/", transports=[name])

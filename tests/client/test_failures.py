@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -14,11 +15,13 @@ import pytest
 from aiohttp import web
 
 import realtime
-from realtime.client import drivers
-from realtime.client.drivers import POST, _hello, open_beside
+from realtime.client import ClientSession
+from realtime.client.drivers import drive, open_beside, probe
+from realtime.client.drivers.polls import probe_polls
+from realtime.client.drivers.timeouts import expire
+from realtime.client.ends import CarrierEnd
+from realtime.client.exchange import POST, hello, request
 from realtime.client.links import PollLink
-from realtime.client.session import ClientSession
-from realtime.client.supervisor import Fate
 from realtime.core.carrier import NumberedCarrier
 from realtime.core.client_machine import NO_KEY, Attach
 from realtime.core.config import Config
@@ -68,7 +71,7 @@ def pauses(session: ClientSession) -> list[float]:
         made.append(seconds)
         await asyncio.sleep(0)
 
-    session.sleep = sleep  # type: ignore[method-assign] # watches
+    session._context.sleep = sleep  # type: ignore[method-assign] # watches
     return made
 
 
@@ -92,56 +95,53 @@ async def test_a_carrier_that_only_attaches_is_not_started_again_at_once(transpo
         try:
             cutting = cut_behind_the_attach(proxy, transport)
             proxy.cut()
-            waited = session.supervisor
-            await eventually(lambda: waited._failed_in_a_row > 6)
+            ledger = session._context.ledger
+            await eventually(lambda: ledger.failed_in_a_row > 6)
             assert not session.closed
             cutting.remove()
             await session.send("through at last")
             assert await arrives(session.receive()) == "through at last"
-            await eventually(lambda: waited._failed_in_a_row == 0)  # something was delivered: all is forgotten
+            await eventually(lambda: ledger.failed_in_a_row == 0)  # something was delivered: all is forgotten
         finally:
             await session.close()
 
 
 async def test_the_pauses_grow_and_are_short_again_after_a_delivery_or_a_good_life() -> None:
     async with place() as (_, _, url), realtime.connect(url, transports=["websocket"]) as session:
-        supervisor = session.supervisor
-        made = pauses(session)
-        now = session.clock.now()
+        ledger = session._context.ledger
+        now = session._now()
 
-        async def fails(fate: Fate) -> float:
-            made.clear()
-            supervisor._ended(fate)
-            await supervisor._back_off(fate)
-            return made[0] if made else 0.0
+        def fails(end: CarrierEnd) -> float:
+            ledger.ended(end)
+            return ledger.pause(end)
 
-        brief = Fate("websocket", "cut", since=now)
-        lasting = Fate("websocket", "cut", since=now - 10.0)
-        assert await fails(brief) == 0.0  # the first one is tried again at once
+        brief = CarrierEnd("websocket", "cut", since=now)
+        lasting = CarrierEnd("websocket", "cut", since=now - 10.0)
+        assert fails(brief) == 0.0  # the first one is tried again at once
         for number in range(12):
-            supervisor.got_through("websocket", now)  # it attached, which says nothing
+            ledger.got_through("websocket", now)  # it attached, which says nothing
             pause = min(0.1 * 2**number, 10.0)
-            assert pause / 2 <= await fails(brief) <= pause
-        assert await fails(lasting) == 0.0
-        assert await fails(brief) > 0.0
-        supervisor.of_use()
-        assert await fails(brief) == 0.0
+            assert pause / 2 <= fails(brief) <= pause
+        assert fails(lasting) == 0.0
+        assert fails(brief) > 0.0
+        ledger.of_use()
+        assert fails(brief) == 0.0
         # A carrier that ends on purpose before it brought anything is one that failed, as often as it comes.
-        recycled = Fate("websocket", "recycled", since=now, recycled=True)
-        assert await fails(recycled) > 0.0
-        supervisor.of_use()
-        assert await fails(recycled) == 0.0
+        recycled = CarrierEnd("websocket", "recycled", since=now, recycled=True)
+        assert fails(recycled) > 0.0
+        ledger.of_use()
+        assert fails(recycled) == 0.0
 
 
 @pytest.mark.parametrize("transport", ALL)
 async def test_a_message_either_way_is_a_delivery(transport: str) -> None:
     async with place() as (server, _, url), realtime.connect(url, transports=[transport]) as session:
         await eventually(lambda: session.state == "open")
-        session.supervisor._failed_in_a_row = 5
+        session._context.ledger.failed_in_a_row = 5
         (there,) = server.sessions
         await there.send("down")
         assert await arrives(session.receive()) == "down"
-        await eventually(lambda: session.supervisor._failed_in_a_row == 0)
+        await eventually(lambda: session._context.ledger.failed_in_a_row == 0)
 
 
 async def test_sessions_that_end_at_once_are_not_reopened_at_once(caplog: pytest.LogCaptureFixture) -> None:
@@ -184,18 +184,18 @@ async def test_every_transport_has_its_turn_however_slowly_the_others_fail() -> 
         clock = VirtualClock(1000.0)
         names = ["websocket", "sse", "polling"]
         session = await realtime.connect(url, transports=names, upgrade=False, clock=clock)
-        supervisor = session.supervisor
+        ledger = session._context.ledger
         tried = []
         for _ in range(6):
-            name = supervisor._choose(names)
+            name = ledger.choose(names)
             tried.append(name)
             clock.advance(12.0)
-            supervisor._ended(Fate(name, "no answer in time", waited=12.0))
+            ledger.ended(CarrierEnd(name, "no answer in time", waited=12.0))
         assert sorted(tried[:3]) == sorted(tried[3:]) == sorted(names)
-        supervisor.of_use()
+        ledger.of_use()
         clock.advance(300.0)
-        assert supervisor._choose(names) == "websocket"
-        session.machine.end(1000, "", clock.now())
+        assert ledger.choose(names) == "websocket"
+        session._machine.end(1000, "", clock.now())
         await session.close()
 
 
@@ -238,30 +238,30 @@ async def test_only_what_was_waited_for_in_vain_makes_patient() -> None:
         clock = VirtualClock(1000.0)
         session = await realtime.connect(url, transports=["polling"], upgrade=False, clock=clock)
         try:
-            supervisor = session.supervisor
-            assert supervisor.patience() == 5.0
+            ledger = session._context.ledger
+            assert ledger.patience() == 5.0
             for _ in range(5):
-                supervisor._ended(Fate("polling", "HTTP 502 without a batch of the protocol"))
-            assert supervisor.patience() == 5.0  # quick failures say nothing about how slow the way is
-            supervisor._ended(Fate("polling", "no answer in time", waited=5.0))
-            session.machine.contact = clock.now()
-            assert supervisor.patience() == 10.0
-            supervisor._ended(Fate("polling", "no answer in time", waited=10.0))
-            assert supervisor.patience() == 10.0  # a quarter of the 40 s that are left
-            session.machine.contact -= 16.0
-            assert supervisor.patience() == 6.0
-            session.machine.contact -= 20.0
-            assert supervisor.patience() == 5.0  # never less than was asked for
-            supervisor.got_through("polling", clock.now())
-            assert supervisor.patience() == 5.0
+                ledger.ended(CarrierEnd("polling", "HTTP 502 without a batch of the protocol"))
+            assert ledger.patience() == 5.0  # quick failures say nothing about how slow the way is
+            ledger.ended(CarrierEnd("polling", "no answer in time", waited=5.0))
+            session._machine.contact = clock.now()
+            assert ledger.patience() == 10.0
+            ledger.ended(CarrierEnd("polling", "no answer in time", waited=10.0))
+            assert ledger.patience() == 10.0  # a quarter of the 40 s that are left
+            session._machine.contact -= 16.0
+            assert ledger.patience() == 6.0
+            session._machine.contact -= 20.0
+            assert ledger.patience() == 5.0  # never less than was asked for
+            ledger.got_through("polling", clock.now())
+            assert ledger.patience() == 5.0
             # What is tried beside a carrier has its own.
-            supervisor.failed_beside(Fate("websocket", "no answer in time", waited=5.0))
-            session.machine.contact = clock.now()
-            assert (supervisor.patience(), supervisor.patience("websocket")) == (5.0, 10.0)
+            ledger.failed_beside(CarrierEnd("websocket", "no answer in time", waited=5.0))
+            session._machine.contact = clock.now()
+            assert (ledger.patience(), ledger.patience("websocket")) == (5.0, 10.0)
             session.network_changed()
-            assert supervisor.patience("websocket") == 5.0
+            assert ledger.patience("websocket") == 5.0
         finally:
-            session.machine.end(1000, "", clock.now())
+            session._machine.end(1000, "", clock.now())
             await session.close()
 
 
@@ -347,10 +347,10 @@ async def test_a_message_larger_than_all_that_may_come_ends_the_session(transpor
 async def test_no_carrier_is_started_after_the_end(transport: str, caplog: pytest.LogCaptureFixture) -> None:
     async with place() as (_, _, url):
         session = await realtime.connect(url, transports=[transport])
-        session.machine.end(4999, "over", session.clock.now())
-        fate = await drivers.DRIVERS[transport](session, transport)
-        assert fate.what == "ended with the session"
-        beside = await open_beside(session, "polling", 7)
+        session._machine.end(4999, "over", session._now())
+        end = await drive(session._context, transport)
+        assert end.what == "ended with the session"
+        beside = await open_beside(session._context, "polling", 7)
         assert beside is not None
         assert beside.what == "ended with the session"
         await session.close()
@@ -361,10 +361,13 @@ async def test_no_carrier_is_started_after_the_end(transport: str, caplog: pytes
 async def test_an_upgrade_that_comes_after_the_end(caplog: pytest.LogCaptureFixture) -> None:
     async with place() as (_, _, url):
         session = await realtime.connect(url, transports=["websocket", "polling"])
-        ws = await session.http.ws_connect(session.address("websocket"))
-        session.machine.end(4999, "over", session.clock.now())
-        fate = await drivers._upgraded(session, ws, session.clock.now())
-        assert fate.what == "ended with the session"
+        await eventually(lambda: session.state == "open")
+        found = await probe(session._context, "websocket")
+        assert isinstance(found, functools.partial)
+        session._machine.end(4999, "over", session._now())
+        end = await found()
+        ws = found.args[2]
+        assert end.what == "ended with the session"
         await session.close()
         assert ws.closed
     assert caplog.records == []
@@ -379,11 +382,11 @@ async def test_a_stream_held_back_while_its_time_runs_out(caplog: pytest.LogCapt
                 try:
                     await loop.create_future()
                 finally:
-                    drivers._stop(expiring)  # expiring
-        drivers._stop(expiring)  # and over
+                    expire(expiring)  # expiring
+        expire(expiring)  # and over
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(None) as running:
-                drivers._stop(running)
+                expire(running)
                 await loop.create_future()
         await session.send("alive")
         assert await arrives(session.receive()) == "alive"
@@ -395,12 +398,12 @@ async def test_the_refusal_of_a_late_open_is_its_carriers_affair() -> None:
     async with place() as (_, _, url), realtime.connect(url, transports=["websocket"], upgrade=False) as session:
         await session.send("in use")
         assert await arrives(session.receive()) == "in use"
-        hello = POST.text(_hello(session, Attach("", 1, 0, 0, 1, NO_KEY)))
-        carrier = NumberedCarrier(POST, PollLink(), session.clock.now())
-        fate = session.feed(carrier, await drivers._request(session, "long_polling", [hello], 30.0))
-        assert fate is not None
-        assert isinstance(fate.refusal, Refusal)
-        assert (fate.refusal.code, fate.refusal.scope) == (4409, "carrier")
+        first = POST.text(hello(session._context, Attach("", 1, 0, 0, 1, NO_KEY)))
+        carrier = NumberedCarrier(POST, PollLink(), session._now())
+        end = session._context.feed(carrier, await request(session._context, "long_polling", [first], 30.0))
+        assert end is not None
+        assert isinstance(end.refusal, Refusal)
+        assert (end.refusal.code, end.refusal.scope) == (4409, "carrier")
         assert session.state == "open"
         await session.send("still in use")
         assert await arrives(session.receive()) == "still in use"
@@ -447,8 +450,8 @@ async def test_sends_that_are_refused_are_repeated_ever_more_seldom_and_end_the_
             clock.advance(seconds)
             await asyncio.sleep(0)
 
-        session.sleep = sleep  # type: ignore[method-assign] # passes the time
-        session.machine.server = Config(resume_window=60.0, ping_interval=20.0, ping_timeout=20.0)
+        session._context.sleep = sleep  # type: ignore[method-assign] # passes the time
+        session._machine.server = Config(resume_window=60.0, ping_interval=20.0, ping_timeout=20.0)
         refused = proxy.add(Answer(status=403, match=on("send")))
         await session.send("up")
         with pytest.raises(realtime.SessionClosed):
@@ -471,9 +474,9 @@ async def test_retry_after_is_heeded() -> None:
         await session.send("up")
         assert await arrives(session.receive()) == "up"
         assert [pause for pause in made if pause > 6.0]
-        session.heed("Fri, 31 Dec 1999 23:59:59 GMT")
-        session.heed("-1")
-        assert session.come_back_at <= session.clock.now() + 7.0
+        session._context.heed("Fri, 31 Dec 1999 23:59:59 GMT")
+        session._context.heed("-1")
+        assert session._context.come_back_at <= session._now() + 7.0
 
 
 # -- the ack of the server's close -----------------------------------------------------------------------------------
@@ -565,4 +568,4 @@ async def test_a_held_poll_is_probed_with_the_sessions_key() -> None:
         await session.send("one")
         assert await session.receive() == "one"
         await eventually(lambda: session._machine.gen > 1)
-        assert await arrives(drivers.probe_poll(session, "long_polling")) is None
+        assert await arrives(probe_polls(session._context, "long_polling")) is None

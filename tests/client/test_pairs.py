@@ -12,7 +12,7 @@ import pytest
 from yarl import URL
 
 import realtime
-from realtime.client.supervisor import better_than
+from realtime.client.ledger import better_than
 from realtime.testing import Answer, FaultProxy, ProxiedRequest, Rule
 
 from ..patience import steady, within

@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 
 import realtime
-from realtime.client.drivers import DRIVERS
+from realtime.client.wire import own_transports
 from realtime.demo.meter import Account, Meter
 from realtime.transports import TRANSPORTS
 
@@ -48,7 +48,7 @@ async def test_lanes_are_reached_by_the_pages_own_origin_and_no_other(page: Page
                 assert response.status == (200 if admitted else 403)
 
 
-@pytest.mark.parametrize("name", list(DRIVERS))
+@pytest.mark.parametrize("name", own_transports())
 async def test_a_lane_echoes_and_what_it_costs_is_counted(page: Page, name: str) -> None:
     _, race = await page.post("/demo/race")
     port = page.demo.lanes[list(TRANSPORTS).index(name)]

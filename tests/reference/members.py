@@ -16,14 +16,11 @@ __all__ = ["INTERNAL", "Member", "members", "signature"]
 # What the parts of realtime need of each other, and no application: not promised, so not on the page.
 _INTERNAL = """
 BaseSession: acknowledged changed dirty ended may_be_drained offer readable wait_for_room wake
-ClientSession: address attached auth check_open clock come_back_at dispose driver feed heed http machine mark_dirty
-    nonce open opened opened_by poll_pause renew renewed return_delay sender session_ended settings sleep spawn
-    supervisor uplink_news wake_session
 Config: hold lifetime liveness max_answer max_body max_open_body silence window
 EngineIO: of route upgrades
 ProxiedRequest: head head_alone
 Rule: answered fire forget overtaken take
-Server: admit asks authorized check_rate check_sid check_withdrawn claimed clock closing config decided endpoints
+Server: admit asks authorized check_rate check_withdrawn claimed clock closing config decided endpoints
     hub identify mark_dirty negotiate note_end note_failure observe on_endpoint on_shutdown open reauthorize refused
     route session_ended shutdown start wake_session
 Session: may_be_drained

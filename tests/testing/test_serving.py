@@ -52,10 +52,10 @@ async def test_clients_share_the_application_and_are_closed() -> None:
     async with Clients() as client:
         one = await client(app, "/realtime/echo", transports=["polling"])
         two = await client(app, "/realtime/echo?from=two")
-        assert (await client.server(app)).port == one.settings.url.port == two.settings.url.port
+        assert (await client.server(app)).port == one._context.settings.url.port == two._context.settings.url.port
         assert {session.request.query.get("from") for session in rt.sessions} == {None, "two"}
         other = await client(make_server(), "/realtime/echo")
-        assert other.settings.url.port != one.settings.url.port
+        assert other._context.settings.url.port != one._context.settings.url.port
     assert {session.close_code for session in (one, two, other)} == {1000}
     assert len(rt) == 0
 

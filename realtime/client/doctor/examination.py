@@ -1,4 +1,4 @@
-"""What gets through to an endpoint from where this program stands, and what stands in the way of the rest.
+"""The examination of an endpoint, transport by transport.
 
 examine() tries every transport, each alone with a session of its own, and returns an Examination: plain data, for a
 program to read and for `realtime doctor` to print. How each transport is tried is in probes.py (over probing.py), what
@@ -17,13 +17,13 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
-from ..core.errors import LocalProtocolError
-from ..transports import TRANSPORTS
-from .drivers import BROWSERS_ONLY
+from ...core.errors import LocalProtocolError
+from ...transports import TRANSPORTS
+from ..handshake import no_redirects
+from ..wire import browsers_only, endpoint_url, own_transports
 from .findings import Finding
-from .handshake import no_redirects
-from .probes import PROBES
-from .probing import Place, Probe, reach
+from .probes import probe_of
+from .probing import Probe, Target, reach
 from .remedies import remedies
 
 __all__ = ["Examination", "examine"]
@@ -56,7 +56,7 @@ class Examination:
 async def examine(
     url: str | URL,
     *,
-    transports: Sequence[str] = tuple(PROBES),
+    transports: Sequence[str] | None = None,
     timeout: float = 20.0,
     patience: float = 3.0,
     headers: Mapping[str, str] | None = None,
@@ -64,7 +64,8 @@ async def examine(
     proxy: str | URL | None = None,
     http: Callable[[], aiohttp.ClientSession] | None = None,
 ) -> Examination:
-    """Tries `transports` at an endpoint's URL, side by side, in `timeout` seconds at the most.
+    """Tries transports at an endpoint's URL, side by side, in `timeout` seconds at the most; all that need no browser,
+    if they are not named.
 
     Each one that carries is then left idle for `patience` seconds (less, if the time is short), to see whether idle
     connections are cut. `headers` and `auth` are those of realtime.connect(). `proxy` is the URL of an HTTP forward
@@ -73,22 +74,24 @@ async def examine(
 
     What fails is a finding, not an error. A wrong argument raises LocalProtocolError.
     """
-    target = _endpoint(url)
-    via = _proxy(target, proxy)
+    address = endpoint_url(url)
+    mine = own_transports()
+    transports = mine if transports is None else transports
+    via = _proxy(address, proxy)
     for name in transports:
-        if name in BROWSERS_ONLY:
+        if name in browsers_only():
             raise LocalProtocolError(
-                f"only browsers run {name}, so nothing can be said of it from here; there are {', '.join(PROBES)}"
+                f"only browsers run {name}, so nothing can be said of it from here; there are {', '.join(mine)}"
             )
-        if name not in PROBES:
-            raise LocalProtocolError(f"there is no transport {name!r}; there are {', '.join(PROBES)}")
+        if name not in mine:
+            raise LocalProtocolError(f"there is no transport {name!r}; there are {', '.join(mine)}")
     if not timeout > 0 or not patience >= 0:
         raise LocalProtocolError("timeout is above 0 seconds, and patience is not negative")
     loop = asyncio.get_running_loop()
     started = loop.time()
     reserve = min(RESERVE, timeout * SHARE)
-    place = Place(
-        url=target,
+    target = Target(
+        url=address,
         headers=dict(headers or {}),
         auth=auth,
         proxy=URL(proxy) if proxy is not None else None,
@@ -99,11 +102,11 @@ async def examine(
         deadline=started + timeout - reserve,
     )
     findings = [Finding(name) for name in transports]
-    await reach(place)
-    probes = [Probe(place, finding) for finding in findings]
-    tasks = [loop.create_task(probe.run(PROBES[probe.finding.transport])) for probe in probes]
+    await reach(target)
+    probes = [Probe(target, finding) for finding in findings]
+    tasks = [loop.create_task(probe.run(probe_of(probe.finding.transport))) for probe in probes]
     try:
-        await asyncio.wait(tasks, timeout=place.deadline - loop.time())
+        await asyncio.wait(tasks, timeout=target.deadline - loop.time())
     finally:
         for task in tasks:
             task.cancel()  # what has not ended by now says goodbye
@@ -114,12 +117,12 @@ async def examine(
         else:
             task.result()
     return Examination(
-        url=str(target),
+        url=str(address),
         proxy=via,
-        realtime=place.realtime,
+        realtime=target.realtime,
         findings=tuple(findings),
         order=_order(findings),
-        advice=remedies(findings, place),
+        advice=remedies(findings, target),
         seconds=loop.time() - started,
     )
 
@@ -131,17 +134,6 @@ def _order(findings: Sequence[Finding]) -> tuple[str, ...]:
     usual = list(TRANSPORTS)
     through.sort(key=lambda finding: (rank.get(finding.state, 0), usual.index(finding.transport)))
     return tuple(finding.transport for finding in through)
-
-
-def _endpoint(url: str | URL) -> URL:
-    try:
-        target = URL(url)
-        scheme = {"ws": "http", "wss": "https"}.get(target.scheme, target.scheme)
-        if scheme in ("http", "https") and target.host:
-            return target.with_scheme(scheme).with_fragment(None)
-    except ValueError:
-        pass
-    raise LocalProtocolError(f"an endpoint's URL looks like http://host/realtime/chat, not {str(url)!r}")
 
 
 def _proxy(target: URL, proxy: str | URL | None) -> str | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .findings import Finding
-from .probing import Place
+from .probing import Target
 
 __all__ = ["remedies"]
 
@@ -54,7 +54,7 @@ FOREIGN = (
 PROXY_AUTH = "The forward proxy wants a user name and password: --proxy http://user:password@host:port."
 
 
-def remedies(findings: Sequence[Finding], place: Place) -> tuple[str, ...]:
+def remedies(findings: Sequence[Finding], target: Target) -> tuple[str, ...]:
     """Each piece of advice once, the most helpful first."""
     advice: list[str] = []
 
@@ -63,11 +63,11 @@ def remedies(findings: Sequence[Finding], place: Place) -> tuple[str, ...]:
 
     if any(finding.status == 407 for finding in findings):
         advice.append(PROXY_AUTH)
-    elif not place.realtime and found("foreign", "refused"):
+    elif not target.realtime and found("foreign", "refused"):
         advice.append(FOREIGN)
     if found("stripped"):
         advice.append(STRIPPED)
-    if place.realtime:
+    if target.realtime:
         by_status: dict[int | None, list[Finding]] = {}
         for finding in found("refused", "foreign"):
             by_status.setdefault(finding.status, []).append(finding)
@@ -78,7 +78,7 @@ def remedies(findings: Sequence[Finding], place: Place) -> tuple[str, ...]:
         advice.append(LAGGED.format(lag=max(finding.lag or 0.0 for finding in lagged)))
     if cut := found("cut", through=True):
         after = min(finding.cut_after or 0.0 for finding in cut)
-        interval = place.ping_interval
+        interval = target.ping_interval
         now = f" (it is {interval:g} s)" if interval is not None else " (there are no pings now)"
         advice.append(CUT.format(after=after, names=_names(cut), now=now))
     if found("cut", through=False):

@@ -17,14 +17,15 @@ from typing import Any
 import aiohttp
 from aiohttp import WSMsgType
 
-from ..core.errors import RemoteProtocolError
-from ..transports import TRANSPORTS, Frame
-from ..transports.batch import join, quote
+from ...core.carrier import Shape
+from ...core.errors import RemoteProtocolError
+from ...transports import TRANSPORTS, Frame
+from ..handshake import connect_websocket
+from ..wire import FAILURES, begin_stream, has_shape, needs_url, own_transports
 from .findings import Blocked
-from .handshake import connect_websocket
-from .probing import FAILURES, MOST, PINGS, Probe, blocked_by, judge
+from .probing import MOST, PINGS, Probe, blocked_by, judge
 
-__all__ = ["PROBES"]
+__all__ = ["probe_of"]
 
 # A piece of a stream that comes so much later than the answer to what provoked it is held back, in seconds.
 LAG = 0.1
@@ -38,15 +39,15 @@ PARTS = 8
 
 async def probe_websocket(probe: Probe) -> None:
     """Opens a WebSocket, pings, leaves it idle, pings again."""
-    place, finding, loop = probe.place, probe.finding, probe.loop
+    target, finding, loop = probe.target, probe.finding, probe.loop
     hello = probe.hello()
-    url = place.address("websocket")
+    url = target.address(finding.transport)
     started = loop.time()
     try:
-        async with asyncio.timeout(place.step):
+        async with asyncio.timeout(target.step):
             ws = await connect_websocket(
                 probe.http,
-                url if place.auth is not None else url.update_query(open=hello[1:]),
+                url if target.auth is not None else url.update_query(open=hello[1:]),
                 timeout=aiohttp.ClientWSTimeout(ws_close=1.0),
                 max_msg_size=MOST,
                 **probe.options(),
@@ -57,9 +58,9 @@ async def probe_websocket(probe: Probe) -> None:
         raise Blocked("hung", "the handshake was never answered") from None
     async with ws:
         talk = WebSocketTalk(probe, ws)
-        if place.auth is not None:
+        if target.auth is not None:
             await ws.send_str(hello)
-        await talk.read(lambda frame: probe.opened is not None, place.step, "opens, and nothing comes")
+        await talk.read(lambda frame: probe.opened is not None, target.step, "opens, and nothing comes")
         finding.first_byte = loop.time() - started
         await ws.send_str("a0,0")
         finding.round_trip = median([await talk.ping() for _ in range(PINGS)])
@@ -111,7 +112,7 @@ class WebSocketTalk:
             await self._ws.send_str("p" + word)
         except FAILURES:
             raise Blocked("cut", "opens, and is cut at once") from None
-        await self.read(lambda frame: frame == "q" + word, self._probe.place.step, "opens, and pings are not answered")
+        await self.read(lambda frame: frame == "q" + word, self._probe.target.step, "opens, and pings are not answered")
         return self._probe.loop.time() - started
 
     async def idle(self) -> None:
@@ -138,8 +139,8 @@ async def _no_handshake(probe: Probe, error: aiohttp.WSServerHandshakeError) -> 
         return Blocked("altered", f"the handshake's answer is wrong: {error.message}", status=101)
     try:
         async with probe.http.get(
-            probe.place.address("websocket"),
-            timeout=aiohttp.ClientTimeout(total=probe.place.step),
+            probe.target.address(probe.finding.transport),
+            timeout=aiohttp.ClientTimeout(total=probe.target.step),
             allow_redirects=False,
             **options,
         ) as response:
@@ -210,13 +211,8 @@ class Stream:
             self._probe.take(self.frames[self._taken - 1][1], status)
 
     def _begin(self, hello: str) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
-        probe, name = self._probe, self._probe.finding.transport
-        url, options = probe.place.address(name), probe.options()
-        options |= {"timeout": aiohttp.ClientTimeout(total=None), "allow_redirects": False}
-        if TRANSPORTS[name].method == "GET":
-            return probe.http.get(url.update_query(frame=hello), **options)
-        options["headers"]["Content-Type"] = "text/plain;charset=UTF-8"
-        return probe.http.post(url, data=join([quote(hello)]), **options)
+        probe, target = self._probe, self._probe.target
+        return begin_stream(probe.http, target.url, probe.finding.transport, hello, target.headers, target.proxy)
 
     def acked(self, after: int) -> float:
         """When the ack came that nudge() had asked for, among the frames after so many; 0 while it has not."""
@@ -248,13 +244,13 @@ class Stream:
 
 async def probe_stream(probe: Probe) -> None:
     """Opens a stream, sees when its pieces come, leaves it idle, sees whether pieces still come."""
-    if probe.place.auth is not None and TRANSPORTS[probe.finding.transport].method == "GET":
+    if probe.target.auth is not None and needs_url(probe.finding.transport):
         raise Blocked("skipped", "not tried: it opens by its URL, where auth data must not stand")
     stream = Stream(probe)
     started = probe.loop.time()
     reader = probe.loop.create_task(stream.read(probe.hello()))
     try:
-        if not await stream.until(lambda: probe.opened is not None, probe.place.late + 0.5):
+        if not await stream.until(lambda: probe.opened is not None, probe.target.late + 0.5):
             raise stream.blocked or await _held(probe, stream)
         assert stream.first_at is not None
         probe.finding.first_byte = stream.first_at - started
@@ -272,8 +268,9 @@ async def probe_stream(probe: Probe) -> None:
 
 async def _held(probe: Probe, stream: Stream) -> Blocked:
     """Why a stream says nothing: takes its session over by a poll, so that it ends, and sees what comes then."""
-    waited = probe.place.late + 0.5
-    for name in ("polling", "long_polling"):
+    waited = probe.target.late + 0.5
+    polls = [name for name in own_transports() if has_shape(name, Shape.POLL)]
+    for name in sorted(polls, key=lambda name: TRANSPORTS[name].held):  # one that is answered at once, if there is one
         try:
             await probe.request(name, [probe.hello()])
             break
@@ -281,7 +278,7 @@ async def _held(probe: Probe, stream: Stream) -> Blocked:
             if blocked.state != "policy":
                 break
     if probe.opened is not None:
-        await stream.until(lambda: stream.first_at is not None, probe.place.late)
+        await stream.until(lambda: stream.first_at is not None, probe.target.late)
         if stream.first_at is not None:
             return Blocked("buffered", f"nothing of the stream came in {waited:.1f} s, and all of it when it ended")
     if stream.begun:
@@ -297,7 +294,7 @@ async def _measure_lag(probe: Probe, stream: Stream) -> None:
         answered = await probe.nudge()
         if answered is None:
             break
-        if not await stream.until(partial(stream.acked, seen), max(1.0, probe.place.late)):
+        if not await stream.until(partial(stream.acked, seen), max(1.0, probe.target.late)):
             if stream.blocked is not None or stream.over:
                 raise stream.blocked or Blocked("cut", "opens, and ends at once")
             raise Blocked("buffered", "the beginning of the stream comes, and what follows is held back")
@@ -330,7 +327,7 @@ async def _leave_idle(probe: Probe, stream: Stream) -> None:
     silent_since, seen = stream.last_at, len(stream.frames)
     if await probe.nudge() is None:
         return
-    if not await stream.until(partial(stream.acked, seen), max(1.0, probe.place.late)):
+    if not await stream.until(partial(stream.acked, seen), max(1.0, probe.target.late)):
         finding.cut_after = loop.time() - silent_since
         probe.settle("cut", f"gets through, and goes mute within {finding.cut_after:.1f} s without data")
 
@@ -344,7 +341,7 @@ async def probe_polling(probe: Probe) -> None:
     times = []
     for _ in range(PINGS):
         started = probe.loop.time()
-        await probe.request("polling", [probe.hello()])
+        await probe.request(probe.finding.transport, [probe.hello()])
         times.append(probe.loop.time() - started)
     probe.finding.round_trip = median(times)
     probe.finding.through = True
@@ -363,7 +360,7 @@ async def probe_long_polling(probe: Probe) -> None:
         try:
             await asyncio.wait({poll}, timeout=until - since)
             answered = None if poll.done() else await probe.nudge()
-            await asyncio.wait({poll}, timeout=max(1.0, probe.place.late) if answered else 0)
+            await asyncio.wait({poll}, timeout=max(1.0, probe.target.late) if answered else 0)
             if not poll.done():
                 if answered is not None:
                     finding.through = False
@@ -393,7 +390,7 @@ async def probe_long_polling(probe: Probe) -> None:
 
 async def _poll(probe: Probe) -> float:
     """One held poll; when it was answered."""
-    await probe.request("long_polling", [probe.hello()], probe.place.patience + 2 * probe.place.step)
+    await probe.request(probe.finding.transport, [probe.hello()], probe.target.patience + 2 * probe.target.step)
     return probe.loop.time()
 
 
@@ -405,11 +402,11 @@ async def _open_by_poll(probe: Probe) -> None:
         raise Blocked("altered", "the answer does not open a session")
 
 
-PROBES: dict[str, Callable[[Probe], Coroutine[Any, Any, None]]] = {
-    "websocket": probe_websocket,
-    "sse": probe_stream,
-    "xhr_streaming": probe_stream,
-    "multipart": probe_stream,
-    "long_polling": probe_long_polling,
-    "polling": probe_polling,
-}
+def probe_of(name: str) -> Callable[[Probe], Coroutine[Any, Any, None]]:
+    """How a transport is tried."""
+    shape = TRANSPORTS[name].shape
+    if shape is Shape.DUPLEX:
+        return probe_websocket
+    if shape is Shape.STREAM:
+        return probe_stream
+    return probe_long_polling if TRANSPORTS[name].held else probe_polling

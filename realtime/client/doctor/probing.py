@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,16 +17,16 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
-from ..core.errors import Refusal, RemoteProtocolError
-from ..core.frames import Window
-from ..protocols.native import Opened, open_frame, parse_refusal
-from ..transports import Frame
-from ..transports.batch import decode_body, join, quote
+from ...core.errors import Refusal, RemoteProtocolError
+from ...core.frames import Window
+from ...protocols.native import Opened, open_frame, parse_refusal
+from ...transports import Frame
+from ...transports.batch import decode_body, join, quote
+from ..wire import BATCH, FAILURES, address, connect_error
 from .findings import Blocked, Finding
 
-__all__ = ["FAILURES", "Place", "Probe", "blocked_by", "judge", "reach"]
+__all__ = ["Probe", "Target", "blocked_by", "judge", "reach"]
 
-FAILURES = (aiohttp.ClientError, OSError, TimeoutError)
 # Refusals that the server makes by its own decision (docs/protocol.md §9).
 POLICY = (4401, 4403, 4406, 4409, 4429, 4503)
 # An answer is read up to here; a server of ours would not say more to a probe.
@@ -39,8 +38,8 @@ WINDOW = Window(256, 1_048_576)
 
 
 @dataclass
-class Place:
-    """Where the probes stand, and what they have learnt together."""
+class Target:
+    """What is probed and how, and what the probes have learnt together."""
 
     url: URL
     headers: Mapping[str, str]
@@ -57,7 +56,7 @@ class Place:
 
     def address(self, name: str) -> URL:
         """The URL of a transport, or of "send"."""
-        return self.url.with_path(f"{self.url.path.rstrip('/')}/v1/{name}").with_query(self.url.query)
+        return address(self.url, name)
 
     @property
     def late(self) -> float:
@@ -65,18 +64,18 @@ class Place:
         return min(self.step, 0.5 + 2 * (self.distance or self.step))
 
 
-async def reach(place: Place) -> None:
+async def reach(target: Target) -> None:
     """Asks something that needs no session, to learn how far the server is, and whether it is one of ours."""
     loop = asyncio.get_running_loop()
     started = loop.time()
-    async with place.http() as http:
-        probe = Probe(place, Finding("send"), http)
+    async with target.http() as http:
+        probe = Probe(target, Finding("send"), http)
         try:
             await probe.request("send", [])
         except Blocked as blocked:
             if blocked.code is None:
                 return  # the probes will say what it is
-    place.distance = loop.time() - started
+    target.distance = loop.time() - started
 
 
 Run = Callable[["Probe"], Awaitable[None]]
@@ -85,8 +84,8 @@ Run = Callable[["Probe"], Awaitable[None]]
 class Probe:
     """One transport's session, from open to close."""
 
-    def __init__(self, place: Place, finding: Finding, http: aiohttp.ClientSession | None = None) -> None:
-        self.place = place
+    def __init__(self, target: Target, finding: Finding, http: aiohttp.ClientSession | None = None) -> None:
+        self.target = target
         self.finding = finding
         self.loop = asyncio.get_running_loop()
         self._http = http
@@ -99,7 +98,7 @@ class Probe:
     async def run(self, probe: Run) -> None:
         """Probes, and closes the session whatever happened. Never raises for what the network does."""
         finding = self.finding
-        async with self.place.http() as self._http:
+        async with self.target.http() as self._http:
             try:
                 await probe(self)
                 if finding.state == "hung":
@@ -144,7 +143,7 @@ class Probe:
         self._gen += 1
         if self.opened is not None:
             return f"r{self.sid},{self._gen},0,0,{self.sent + 1},{self.opened.key}"
-        return open_frame(self._nonce, self._gen, WINDOW, [self.finding.transport], self.place.auth)
+        return open_frame(self._nonce, self._gen, WINDOW, [self.finding.transport], self.target.auth)
 
     def head(self, first: int = 0) -> str:
         """The head of an uplink batch, which begins with the next message, or an earlier one."""
@@ -157,10 +156,10 @@ class Probe:
             return
         if frame[:1] == "o" and self.opened is None:
             self.opened = Opened.parse(frame[1:])
-            self.place.realtime = True
-            self.place.ping_interval = self.opened.ping_interval
+            self.target.realtime = True
+            self.target.ping_interval = self.opened.ping_interval
         elif frame[:1] == "x":
-            self.place.realtime = True
+            self.target.realtime = True
             self.closed = self.closed or frame.split(",")[1:2] == ["session"]
             raise _refused(parse_refusal(frame), status)
 
@@ -187,17 +186,17 @@ class Probe:
 
     def options(self) -> dict[str, Any]:
         """What every request has."""
-        return {"headers": dict(self.place.headers), "proxy": self.place.proxy}
+        return {"headers": dict(self.target.headers), "proxy": self.target.proxy}
 
     async def request(self, name: str, frames: Sequence[str], patience: float | None = None) -> list[Frame]:
         """One POST; the frames of the answer, each taken. Raises Blocked."""
         options = self.options()
-        options["headers"]["Content-Type"] = "text/plain;charset=UTF-8"
+        options["headers"] |= BATCH
         try:
             async with self.http.post(
-                self.place.address(name),
+                self.target.address(name),
                 data=join([quote(frame) for frame in frames]),
-                timeout=aiohttp.ClientTimeout(total=patience or self.place.step),
+                timeout=aiohttp.ClientTimeout(total=patience or self.target.step),
                 allow_redirects=False,
                 **options,
             ) as response:
@@ -223,11 +222,11 @@ class Probe:
         if self.opened is not None and not self.closed:
             self.closed = True
             with contextlib.suppress(Blocked):
-                await self.request("send", [self.head(), "c1000,"], self.place.goodbye)
+                await self.request("send", [self.head(), "c1000,"], self.target.goodbye)
 
     def idle_until(self) -> float:
         """When leaving the carrier idle ends, by the event loop's clock."""
-        return min(self.loop.time() + self.place.patience, self.place.deadline)
+        return min(self.loop.time() + self.target.patience, self.target.deadline)
 
 
 # -- what answers and failures mean ----------------------------------------------------------------------------------
@@ -274,9 +273,7 @@ def blocked_by(error: BaseException) -> Blocked:
         return Blocked("unreachable", f"no TLS connection: {error.strerror or error}")
     if isinstance(error, aiohttp.ClientConnectorError):
         which = "the forward proxy" if isinstance(error, aiohttp.ClientProxyConnectionError) else "the server"
-        cause = error.os_error
-        why = os.strerror(cause.errno) if cause.errno and cause.errno > 0 else cause.strerror or str(cause)
-        return Blocked("unreachable", f"cannot connect to {which}, {error.host} port {error.port}: {why}")
+        return Blocked("unreachable", f"cannot connect to {which}, {connect_error(error)}")
     if isinstance(error, aiohttp.ConnectionTimeoutError):
         return Blocked("unreachable", "no connection in time")
     if isinstance(error, TimeoutError):

@@ -1,0 +1,96 @@
+"""Auth data that expire: asking the application for others, and bringing them to the server."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from contextlib import suppress
+from typing import Any
+
+from ..core.carrier import Shape
+from ..core.errors import Refusal, SessionClosed
+from ..protocols.native import renewal_frame
+from .context import Context
+from .ends import CarrierEnd
+from .exchange import send_aside
+
+__all__ = ["Authorization"]
+
+log = logging.getLogger("realtime.session")
+
+
+class Authorization:
+    """What a session shows the server, from its opening to its end."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._auth = context.settings.auth
+        self._renewing = asyncio.Lock()
+        self._asking: asyncio.Task[None] | None = None  # a renewal, for all whose requests were refused meanwhile
+
+    async def ask(self) -> Any:
+        """The auth data to give the server now."""
+        auth = self._auth
+        if callable(auth):
+            auth = auth()
+            if inspect.isawaitable(auth):
+                auth = await auth
+        return auth
+
+    async def reauthorize(self, auth: Any) -> None:
+        """See ClientSession.reauthorize()."""
+        context, machine = self._context, self._context.machine
+        frame = renewal_frame(auth)
+        async with self._renewing:
+            context.check_open()
+            context.auth = auth
+            attempts = 0
+            while (end := await self._bring(frame)) is not None:
+                context.check_open()
+                if end.refusal is not None and end.refusal.code in (4401, 4403):
+                    machine.end(end.refusal.code, end.refusal.reason, context.clock.now())
+                    break
+                attempts += 1
+                await context.sleep(context.settings.pause(attempts))
+            context.check_open()
+
+    async def renew(self, refusal: Refusal) -> None:
+        """The server no longer takes the auth data it has: asks for others, once, or gives up."""
+        if self._asking is None or self._asking.done():
+            self._asking = self._context.spawn(self._ask_again(refusal), "renewal")
+        await asyncio.wait({self._asking})
+
+    async def _ask_again(self, refusal: Refusal) -> None:
+        machine, now = self._context.machine, self._context.clock.now
+        reason = f"no longer authorised: {refusal.reason}"
+        if not callable(self._auth):
+            reason += "; to go on, give connect() a callable as auth, or call reauthorize() in time"
+            machine.end(4401, reason, now())
+            return
+        try:
+            auth = await self.ask()
+        except Exception as error:
+            log.error("auth=%r raised", self._auth, exc_info=error)
+            machine.end(4401, f"{reason}; and auth() raised {error!r}", now())
+            return
+        with suppress(SessionClosed):
+            await self.reauthorize(auth)
+
+    async def _bring(self, frame: str) -> CarrierEnd | None:
+        """Brings fresh auth data (a `t`): on the WebSocket if there is one, else by a send of their own.
+
+        Returns None once the server has taken them, or has ended the session; else what came in between.
+        """
+        context = self._context
+        carrier, driver = context.machine.carrier, context.driver
+        context.renewed.clear()
+        if carrier is not None and driver is not None and carrier.codec.shape is Shape.DUPLEX and carrier.attached:
+            carrier.write([frame])
+            answered = asyncio.ensure_future(context.renewed.wait())
+            try:
+                await asyncio.wait({answered, driver}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                answered.cancel()
+            return None if context.renewed.is_set() else driver.result()
+        return await send_aside(context, frame)

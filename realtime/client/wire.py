@@ -1,0 +1,148 @@
+"""What every request of a client to an endpoint has in common, a session's as well as the doctor's: its address, how a
+stream begins, and what a failure means in words.
+
+Which transports this client runs is not written here: all of TRANSPORTS, but those that need a page.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
+
+import aiohttp
+from yarl import URL
+
+from ..core.carrier import Shape
+from ..core.errors import LocalProtocolError, RemoteProtocolError
+from ..protocols.native import NativeCodec
+from ..transports import TRANSPORTS, Transport, WebSocketMessages
+from ..transports.batch import join, quote
+
+__all__ = [
+    "BATCH",
+    "FAILURES",
+    "address",
+    "begin_stream",
+    "browsers_only",
+    "codec",
+    "connect_error",
+    "endpoint_url",
+    "has_shape",
+    "needs_url",
+    "own_transports",
+    "posts_apart",
+    "words",
+]
+
+# What aiohttp raises where the network fails.
+FAILURES = (aiohttp.ClientError, TimeoutError, OSError)
+# The headers of a request whose body is a batch.
+BATCH = {"Content-Type": "text/plain;charset=UTF-8"}
+
+
+# -- transports ------------------------------------------------------------------------------------------------------
+
+
+def own_transports() -> tuple[str, ...]:
+    """The names of the transports that this client runs, in the order of TRANSPORTS."""
+    return tuple(name for name, transport in TRANSPORTS.items() if not _is_script(transport))
+
+
+def browsers_only() -> tuple[str, ...]:
+    """The names of the transports whose answers are scripts: they need a page that runs them."""
+    return tuple(name for name, transport in TRANSPORTS.items() if _is_script(transport))
+
+
+def _is_script(transport: Transport) -> bool:
+    return transport.lays == "script"
+
+
+def codec(name: str) -> NativeCodec:
+    """How frames lie on a carrier of this transport, at the client."""
+    transport = TRANSPORTS[name]
+    # A WebSocket library frames what it sends, so the server's framing is not for the client.
+    return NativeCodec(WebSocketMessages() if transport.shape is Shape.DUPLEX else transport, "client")
+
+
+def has_shape(name: str, shape: Shape) -> bool:
+    """Whether carriers of a transport have this shape."""
+    return TRANSPORTS[name].shape is shape
+
+
+def posts_apart(name: str) -> bool:
+    """Whether what goes up beside a carrier of this transport goes by POSTs of its own."""
+    return has_shape(name, Shape.STREAM) or TRANSPORTS[name].held
+
+
+def needs_url(name: str) -> bool:
+    """Whether the first frame of a stream of this transport can only stand in the URL."""
+    return TRANSPORTS[name].method == "GET"
+
+
+# -- requests --------------------------------------------------------------------------------------------------------
+
+
+def endpoint_url(url: str | URL) -> URL:
+    """An endpoint's URL with a scheme for HTTP. Raises LocalProtocolError for what is none."""
+    try:
+        parsed = URL(url)
+        scheme = {"ws": "http", "wss": "https"}.get(parsed.scheme, parsed.scheme)
+        if scheme in ("http", "https") and parsed.host:
+            return parsed.with_scheme(scheme).with_fragment(None)
+    except ValueError:
+        pass
+    raise LocalProtocolError(f"an endpoint's URL looks like http://host/realtime/chat, not {str(url)!r}")
+
+
+def address(endpoint: URL, name: str) -> URL:
+    """The URL of a transport of an endpoint, or of "send"."""
+    return endpoint.with_path(f"{endpoint.path.rstrip('/')}/v1/{name}").with_query(endpoint.query)
+
+
+def begin_stream(
+    http: aiohttp.ClientSession,
+    endpoint: URL,
+    name: str,
+    first: str,
+    headers: Mapping[str, str],
+    proxy: URL | None = None,
+) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+    """The request of a stream: its first frame in the body, or in the URL where it can only be there."""
+    url, timeout = address(endpoint, name), aiohttp.ClientTimeout(total=None)
+    if needs_url(name):
+        url = url.update_query(frame=first)
+        return http.get(url, headers=headers, timeout=timeout, allow_redirects=False, proxy=proxy)
+    return http.post(
+        url,
+        data=join([quote(first)]),
+        headers={**headers, **BATCH},
+        timeout=timeout,
+        allow_redirects=False,
+        proxy=proxy,
+    )
+
+
+# -- failures --------------------------------------------------------------------------------------------------------
+
+
+def words(error: BaseException) -> str:
+    """A failure in words."""
+    if isinstance(error, aiohttp.WSServerHandshakeError):
+        return f"the WebSocket handshake was answered with HTTP {error.status}"
+    if isinstance(error, aiohttp.ClientResponseError):  # whose own words have the URL, and that has the sid
+        return f"the answer is no HTTP: {error.message}"
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    if isinstance(error, aiohttp.ClientConnectorError) and not isinstance(error, aiohttp.ClientSSLError):
+        return f"cannot connect to {connect_error(error)}"
+    if isinstance(error, RemoteProtocolError):
+        return error.reason
+    return str(error) or type(error).__name__
+
+
+def connect_error(error: aiohttp.ClientConnectorError) -> str:
+    """Where no connection could be made to, and why."""
+    cause = error.os_error
+    why = os.strerror(cause.errno) if cause.errno and cause.errno > 0 else cause.strerror or str(cause)
+    return f"{error.host} port {error.port}: {why}"
