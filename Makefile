@@ -2,7 +2,7 @@
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint fast client bench fuzz matrix campaign clean
+.PHONY: demo test lint fast client reference bench fuzz matrix campaign clean
 
 demo: $(VENV)/.demo
 	@exec $(BIN)/realtime demo
@@ -26,6 +26,10 @@ lint: $(VENV)/.dev
 client:
 	@sh .ci/node
 	@cd client-js && npm run --silent build
+
+# Writes docs/python.md from the docstrings.
+reference: $(VENV)/.dev
+	$(BIN)/python -m tests.reference --write
 
 # Ratios to bare aiohttp; takes about a quarter of an hour. `make bench ARGS="--quick websocket-echo"` for less.
 bench: $(VENV)/.dev

@@ -36,7 +36,7 @@ class Room:
 
     def __init__(self, hub: Hub, name: str) -> None:
         self._hub = hub
-        self.name = name
+        self.name = name  # as it was asked for
 
     async def send(
         self,

@@ -13,13 +13,13 @@ import logging
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar, Unpack
 from weakref import ReferenceType
 
 from .clock import Clock, SystemClock, Timer
 from .core.config import Config
 from .core.deadlines import Deadlines
-from .core.errors import LocalProtocolError, Refusal, SessionClosed
+from .core.errors import LocalProtocolError, Refusal, SessionClosed, Unauthorized
 from .core.frames import Window
 from .core.health import Failure, Memory
 from .core.lifecycle import State
@@ -30,6 +30,18 @@ from .core.observer import Observer, Result
 from .core.proof import Key, Proof
 from .core.registry import Registry
 from .core.server_machine import ServerMachine
+from .core.settings import (
+    EndpointSettings,
+    ServerSettings,
+    check,
+    flag,
+    instance,
+    names,
+    number,
+    unknown,
+    unknown_transport,
+)
+from .core.settings import clock as clock_rule
 from .hub import Hub, Room
 from .protocols.engineio.options import EngineIO
 from .protocols.raw import check_subprotocols
@@ -59,22 +71,28 @@ MOST_WITHDRAWN = 4096
 GOOD_LIFE = 10.0
 
 # Settings that count or keep things for all endpoints together.
-SERVER_SETTINGS = frozenset(
-    (
-        "authorize_ttl",
-        "max_sessions",
-        "max_sessions_per_address",
-        "max_sessions_per_identity",
-        "max_tombstones",
-        "opens_per_second_per_address",
-    )
-)
+SERVER_SETTINGS = frozenset(ServerSettings.__annotations__) - frozenset(EndpointSettings.__annotations__)
+_ORIGINS = 'origins such as ("https://example.org",), or one alone, or "*" for any'
+_PROXIES = 'addresses and networks such as ("127.0.0.1", "10.0.0.0/8"), or one alone, or "unix"'
+# What a server takes besides the settings of Config, and what an endpoint does.
+SERVER_RULES = {
+    "allowed_origins": names(_ORIGINS, some=False),
+    "trusted_proxies": names(_PROXIES, some=False),
+    "shutdown_timeout": number(0),
+    "clock": clock_rule(),
+}
+ENDPOINT_RULES = {
+    "sockjs": instance("True, False or realtime.SockJS(...)", bool, SockJS),
+    "engineio": instance('a path such as "/engine.io", or realtime.EngineIO(...)', str, EngineIO).or_none("none"),
+    "raw": flag(),
+}
 
 
 class Server:
     """Sessions for an aiohttp application: see realtime.setup().
 
-    Keyword arguments are the settings of Config (docs/configuration.md); endpoints may override them.
+    Keyword arguments are the settings of Config (docs/configuration.md); endpoints may override them. One that is
+    unknown or has the wrong type raises TypeError, one out of bounds LocalProtocolError.
 
     `allowed_origins` lists the origins other than its own host from which browsers may connect, such as
     "https://example.org", or is "*" for any. `trusted_proxies` lists the addresses and networks whose forwarded headers
@@ -85,27 +103,35 @@ class Server:
     def __init__(
         self,
         *,
-        allowed_origins: tuple[str, ...] | str = (),
-        trusted_proxies: tuple[str, ...] | str = (),
+        allowed_origins: Sequence[str] | str = (),
+        trusted_proxies: Sequence[str] | str = (),
         shutdown_timeout: float = 3.0,
         clock: Clock | None = None,
-        **settings: Any,
+        **settings: Unpack[ServerSettings],
     ) -> None:
-        self.config = _configure(Config(), settings)
-        self.allowed_origins = (allowed_origins,) if isinstance(allowed_origins, str) else tuple(allowed_origins)
-        self.trusted_proxies = (trusted_proxies,) if isinstance(trusted_proxies, str) else tuple(trusted_proxies)
+        self.config = _configure(
+            Config(), settings, "realtime.Server()", (*ServerSettings.__annotations__, *SERVER_RULES)
+        )
+        allowed_origins = (allowed_origins,) if isinstance(allowed_origins, str) else allowed_origins
+        trusted_proxies = (trusted_proxies,) if isinstance(trusted_proxies, str) else trusted_proxies
+        check("allowed_origins", allowed_origins, SERVER_RULES["allowed_origins"])
+        check("trusted_proxies", trusted_proxies, SERVER_RULES["trusted_proxies"])
+        check("shutdown_timeout", shutdown_timeout, SERVER_RULES["shutdown_timeout"])
+        check("clock", clock, SERVER_RULES["clock"])
+        self.allowed_origins: tuple[str, ...] = tuple(allowed_origins)
+        self.trusted_proxies: tuple[str, ...] = tuple(trusted_proxies)
         self.shutdown_timeout = shutdown_timeout
         self.clock: Clock = clock or SystemClock()
         self.endpoints: dict[str, Endpoint] = {}
         self.closing = False  # shutting down: nothing new is taken
-        self.draining = False  # no new sessions
-        self.worker = secrets.token_urlsafe(3)  # part of every sid: who owns it
+        self._draining = False  # no new sessions
+        self._worker = secrets.token_urlsafe(3)  # part of every sid: who owns it
         self.hub = Hub()
         self.on_shutdown: list[Callable[[], None]] = []  # web/ ends what no session holds
         self.on_endpoint: list[Callable[[Endpoint], None]] = []  # web/ gives an endpoint routes of its own
         self._memory = Memory(*MEMORY)
         self._authorize: Authorize | None = None
-        self.withdrawals = 0  # how many there were: a request knows how many it has seen
+        self._withdrawals = 0  # how many there were: a request knows how many it has seen
         self._withdrawn: dict[str, tuple[int, str]] = {}  # the latest of an identity, and its reason
         self._all_withdrawn = 0  # of those before this one, not all are remembered
         self._observers: tuple[Observer, ...] = ()
@@ -117,7 +143,7 @@ class Server:
         self._timer: Timer | None = None
         self._timer_at = float("inf")
         self._loop: asyncio.AbstractEventLoop | None = None  # in which it was started
-        self.application: ReferenceType[object] | None = None  # that it is set up in, until that shuts down
+        self._application: ReferenceType[object] | None = None  # that it is set up in, until that shuts down
 
     # -- what applications use -------------------------------------------------------------------------------------
 
@@ -129,7 +155,7 @@ class Server:
         engineio: EngineIO | str | None = None,
         raw: bool = True,
         subprotocols: Sequence[str] = (),
-        **settings: Any,
+        **settings: Unpack[EndpointSettings],
     ) -> Callable[[H], H]:
         """Registers a handler for sessions at `path`, below the prefix given to setup().
 
@@ -140,15 +166,20 @@ class Server:
         that a client offers is agreed on, and is `session.subprotocol`. Other keyword arguments override the server's
         settings for this endpoint. Raises LocalProtocolError for a path that is taken, does not start with "/" or ends
         with one, for a setting out of bounds, and, from the decorator, for an Engine.IO path once the application has
-        started; TypeError for an unknown setting, and for a handler that is no coroutine function.
+        started; TypeError for an unknown setting or a value of the wrong type, and for a handler that is no coroutine
+        function.
         """
         if not path.startswith("/") or path.endswith("/") or "{" in path:
             raise LocalProtocolError(f'an endpoint\'s path starts with "/" and does not end with one: {path!r}')
         if path in self.endpoints:
             raise LocalProtocolError(f"there is an endpoint at {path!r} already")
-        for name in SERVER_SETTINGS & settings.keys():
+        for name in (SERVER_SETTINGS | SERVER_RULES.keys()) & settings.keys():
             raise TypeError(f"{name} is a setting of the whole server: give it to realtime.Server()")
-        config = _configure(self.config, settings)
+        check("sockjs", sockjs, ENDPOINT_RULES["sockjs"])
+        check("engineio", engineio, ENDPOINT_RULES["engineio"])
+        check("raw", raw, ENDPOINT_RULES["raw"])
+        known = (*EndpointSettings.__annotations__, *ENDPOINT_RULES, "subprotocols")
+        config = _configure(self.config, settings, f"the endpoint {path!r}", known)
         spoken = check_subprotocols(subprotocols)
         if spoken and not (raw and "websocket" in config.transports):
             raise LocalProtocolError("subprotocols are for bare WebSockets, which this endpoint does not take")
@@ -180,14 +211,16 @@ class Server:
         """Registers the coroutine that says who a client is, asked for every request that opens or names a session.
 
         It gets the SessionRequest, with `auth` as the client gave it when it opened (or renewed it since), and returns
-        the identity (a string, or None for nobody in particular) or raises realtime.Unauthorized. Later requests of
-        another identity are refused. A request with the Cookie and Authorization that its session was last authorised
-        with, less than authorize_ttl seconds ago, is not asked about; one with neither always is. The hook may take its
-        time: an open that its client repeats meanwhile, with the same auth data, headers (but for those that change
-        from one request to the next), page, query and address, gets the same answer, and one whose client has left by
-        then opens nothing. Cookies, and what a browser logs in with by itself (Basic and the like), are hidden from it
-        where any site could have made a browser send them (docs/protocol.md §9). Should it raise anything else, that
-        is logged, and the client is told to come back later.
+        the identity (a string, or None for nobody in particular) or raises realtime.Unauthorized. While it runs,
+        `request.http` is aiohttp's request. Later requests of another identity are refused.
+
+        A request with the Cookie and Authorization that its session was last authorised with, less than authorize_ttl
+        seconds ago, is not asked about; one with neither always is. The hook may take its time: an open that its client
+        repeats meanwhile, with the same auth data, headers (but for those that change from one request to the next),
+        page, query and address, gets the same answer, and one whose client has left by then opens nothing. Cookies, and
+        what a browser logs in with by itself (Basic and the like), are hidden from it where any site could have made a
+        browser send them (docs/protocol.md §9). Should it raise anything else, that is logged, and the client is told
+        to come back later.
         Raises TypeError for a hook that is no coroutine function.
         """
         _check_coroutine(hook, "the authorize hook")
@@ -209,9 +242,9 @@ class Server:
         reason = reason or "the identity was withdrawn"
         for session in sessions:
             session._machine.end(code, reason, now)
-        self.withdrawals += 1
+        self._withdrawals += 1
         self._withdrawn.pop(identity, None)
-        self._withdrawn[identity] = self.withdrawals, reason
+        self._withdrawn[identity] = self._withdrawals, reason
         if len(self._withdrawn) > MOST_WITHDRAWN:
             self._all_withdrawn, _ = self._withdrawn.pop(next(iter(self._withdrawn)))
         return len(sessions)
@@ -222,9 +255,9 @@ class Server:
         if identity is None:
             return
         when, reason = self._withdrawn.get(identity, (0, ""))
-        if when > request.withdrawals:
+        if when > request._withdrawals:
             raise Refusal(4401, reason)
-        if self._all_withdrawn > request.withdrawals:
+        if self._all_withdrawn > request._withdrawals:
             raise Refusal(4503, "too many identities were withdrawn meanwhile; come back later")
 
     def room(self, name: str) -> Room:
@@ -249,7 +282,7 @@ class Server:
         was received and taken by the handler, and the handler waits for more, its session closes with 1012. After
         `timeout` seconds what is left is closed regardless.
         """
-        self.draining = True
+        self._draining = True
         for session in self.sessions:
             session._machine.drain(delay)
             session.may_be_drained()
@@ -311,14 +344,14 @@ class Server:
         # Who shows neither is known by the auth data of the open, and asked about each time.
         return (
             credentials != b""
-            and credentials == request.credentials
+            and credentials == request._credentials
             and self.clock.now() < when + self.config.authorize_ttl
         )
 
     def authorized(self, session: Session, request: SessionRequest) -> None:
         """The application has said that this request is by the session's client."""
         if self._authorize is not None:
-            session._authorized = request.credentials, self.clock.now()
+            session._authorized = request._credentials, self.clock.now()
 
     async def reauthorize(self, session: Session, request: SessionRequest) -> None:
         """The session's client, admitted already, has brought the fresh auth data in `request`.
@@ -335,12 +368,13 @@ class Server:
             session._machine.end(refusal.code, refusal.reason, self.clock.now())
             return
         self.authorized(session, request)
-        session.request.raw_auth = request.raw_auth
+        session.request._raw_auth = request._raw_auth
 
     async def identify(self, request: SessionRequest) -> str | None:
         """Asks the application who the client is. Raises Refusal: 4401, 4403 when it refuses, 4503 when it fails."""
         if self._authorize is None:
             return None
+        hide = request._show_http()
         try:
             identity = await self._authorize(request)
             if identity is not None and not isinstance(identity, str):
@@ -350,6 +384,8 @@ class Server:
         except Exception as error:
             log.error("the authorize hook raised; to refuse a client, raise realtime.Unauthorized", exc_info=error)
             raise Refusal(4503, "the server cannot authorise anybody now; come back later") from None
+        finally:
+            hide()
         return identity
 
     def negotiate(
@@ -423,13 +459,13 @@ class Server:
         self.check_withdrawn(identity, request)
         if machine is not None:
             return self._sessions[machine.sid]
-        if self.closing or self.draining:
+        if self.closing or self._draining:
             raise Refusal(4503, "the server is shutting down; come back later")
         self._registry.check_room(identity, address)
-        if request.kept > MAX_HEADERS:
+        if request._kept > MAX_HEADERS:
             raise Refusal(4400, f"the headers are above {MAX_HEADERS} bytes, too much to be kept with the session")
         session = Session(self, endpoint, self.hub, request)
-        sid = f"{self.worker}.{secrets.token_urlsafe(18)}"
+        sid = f"{self._worker}.{secrets.token_urlsafe(18)}"
         session._machine = machine = kind(
             endpoint.config,
             window,
@@ -449,9 +485,12 @@ class Server:
         machine.observers = self._observers
         for observer in self._observers:
             observer.opened(machine, request.transport)
-        self._tasks[session] = asyncio.get_running_loop().create_task(
+        loop = asyncio.get_running_loop()
+        hide = request._show_http()
+        self._tasks[session] = loop.create_task(
             self._handle(endpoint, session), name=f"realtime handler {endpoint.path}"
         )
+        loop.call_soon(hide)  # comes when the handler first waits
         session_log.debug("= session %s opened at %s", session.label, endpoint.path)
         return session
 
@@ -489,6 +528,8 @@ class Server:
             if not session.closed and machine.closing is None:
                 result = Result.RAISED
                 self._handler_failed(session, error)
+        except Unauthorized as error:
+            machine.close(error.code, error.reason, self.clock.now())
         except asyncio.CancelledError:
             result = Result.CANCELLED
             if not session.closed:
@@ -586,7 +627,7 @@ class Server:
         if self._loop is not None and self._loop is not loop and self._loop.is_closed():
             self._forget()
         self._loop = loop
-        self.closing = self.draining = False
+        self.closing = self._draining = False
 
     def _forget(self) -> None:
         if self._sessions:
@@ -661,13 +702,13 @@ def _check_coroutine(function: object, what: str) -> None:
         raise TypeError(f"{what} has to be a coroutine function, `async def {name}(…)`: this one is {kind}")
 
 
-def _configure(base: Config, settings: dict[str, Any]) -> Config:
-    names = {field.name for field in dataclasses.fields(Config)}
+def _configure(base: Config, settings: Mapping[str, object], owner: str, known: Sequence[str]) -> Config:
+    """The settings over those of `base`, which has all of them."""
     for name in settings:
-        if name not in names:
-            raise TypeError(f"there is no setting {name!r}; settings are {', '.join(sorted(names))}")
-    config = dataclasses.replace(base, **settings)
+        if name not in known:
+            raise unknown(name, known, owner)
+    config = dataclasses.replace(base, **settings)  # type: ignore[arg-type] # Config checks the types
     for name in config.transports:
         if name not in TRANSPORTS:
-            raise LocalProtocolError(f"transports: there is no {name!r}; there are {', '.join(TRANSPORTS)}")
+            raise unknown_transport(name, tuple(TRANSPORTS), "this server")
     return config

@@ -11,6 +11,7 @@ import copy
 import dataclasses
 import json
 import logging
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import cached_property
 from types import MappingProxyType
@@ -22,7 +23,7 @@ from multidict import CIMultiDict, CIMultiDictProxy, MultiDict, MultiDictProxy
 from .clock import Clock
 from .core.config import Config, OnFull
 from .core.cookies import parse_cookies
-from .core.errors import LocalProtocolError, SendBufferFull, SessionClosed
+from .core.errors import LocalProtocolError, SendBufferFull, SessionClosed, Unauthorized
 from .core.frames import Dropped, Outgoing
 from .core.lifecycle import State
 from .core.machine import SessionMachine, check_close_code
@@ -46,7 +47,7 @@ Handler: TypeAlias = Callable[["Session"], Awaitable[object]]
 
 
 class SessionRequest:
-    """The facts of the request that opened a session. Kept raw, parsed when asked."""
+    """The facts of a request that opens a session or goes on with one. Kept raw, parsed when asked."""
 
     def __init__(
         self,
@@ -63,20 +64,58 @@ class SessionRequest:
         auth: Any = None,
         raw_auth: bytes | None = None,
         subprotocol: str | None = None,
+        http: Any = None,
     ) -> None:
-        self.method = method
-        self.path = path
-        self.query_string = query_string
-        self.http_version = http_version
-        self.scheme = scheme
+        self.method = method  # "GET" and so on
+        self.path = path  # of the URL, decoded, without the query
+        self.query_string = query_string  # decoded, without the question mark
+        self.http_version = http_version  # such as (1, 1)
+        self.scheme = scheme  # "http" or "https" (past trusted_proxies)
         self.host = host  # the host that was asked for, with its port if it was named
         self.remote = remote  # the client's address (past trusted_proxies)
-        self.raw_headers = raw_headers
+        self.raw_headers = raw_headers  # as they came, but for cookies and log-ins that do not count
         self.transport = transport  # the transport of this request
         # What the client gave as `auth`, at last: JSON in UTF-8, as it came. Parsed it may be a hundred times as large.
-        self.raw_auth = raw_auth if auth is None else json.dumps(auth).encode()
+        self._raw_auth = raw_auth if auth is None else json.dumps(auth).encode()
         self.subprotocol = subprotocol  # of a bare WebSocket, what endpoint(subprotocols=…) and its client agreed on
-        self.withdrawals = 0  # how many of the server's there were when it came: see Server.close_identity()
+        self._withdrawals = 0  # how many of the server's there were when it came: see Server.close_identity()
+        self._http = None if http is None else weakref.ref(http)
+        self._shown = 0  # how many may look at `http` now
+
+    @property
+    def http(self) -> Any:
+        """The request as aiohttp has it, a `web.Request`: for `request.http.app`, `config_dict`, what middlewares have
+        stored (`request.http["user"]`), and packages that go by it, such as aiohttp-session (docs/login.md).
+
+        It is there while the authorize hook runs, and for a handler until it first waits for something; it is never
+        kept. To be read, but for its body. Its `remote`, `scheme` and `host` are the connection's, a proxy's perhaps.
+
+        Raises LocalProtocolError later, and where there is none; Unauthorized, of which the client is told, when the
+        request has cookies or a log-in that do not count, since a middleware may have taken them for its user's.
+        """
+        if self._http is None:
+            raise LocalProtocolError("this request did not come by HTTP")
+        http = self._http() if self._shown else None
+        if http is None:
+            raise LocalProtocolError(
+                "the HTTP request is not kept: look at request.http in the authorize hook, or in a handler before it"
+                " first waits for anything"
+            )
+        if http.raw_headers != self.raw_headers:  # what the application is not shown
+            raise Unauthorized("cookies and browsers' log-ins count only beside an Origin that may connect")
+        return http
+
+    def _show_http(self) -> Callable[[], None]:
+        """Keeps the request of the web framework, and lets `http` be asked for, until what this returns is called."""
+        kept = [None if self._http is None else self._http()]
+        self._shown += 1
+
+        def hide() -> None:
+            if kept:
+                kept.clear()
+                self._shown -= 1
+
+        return hide
 
     @cached_property
     def headers(self) -> CIMultiDictProxy[str]:
@@ -87,17 +126,17 @@ class SessionRequest:
         )
 
     @property
-    def kept(self) -> int:
+    def _kept(self) -> int:
         """About how many bytes the headers take for as long as they are kept."""
         return sum(len(name) + len(value) + HEADER for name, value in self.raw_headers)
 
     @property
     def auth(self) -> Any:
         """What the client gave as `auth`, at last: any JSON. Parsed anew each time it is asked for, and not kept."""
-        return None if self.raw_auth is None else json.loads(self.raw_auth.decode("utf-8", "surrogatepass"))
+        return None if self._raw_auth is None else json.loads(self._raw_auth.decode("utf-8", "surrogatepass"))
 
     @property
-    def credentials(self) -> bytes:
+    def _credentials(self) -> bytes:
         """The bytes of Cookie and Authorization: two requests with the same are taken for the same client's."""
         return b"\0".join(
             b"%b=%b" % (name.lower(), value)
@@ -105,10 +144,11 @@ class SessionRequest:
             if name.lower() in (b"cookie", b"authorization")
         )
 
-    def renewed(self, raw_auth: bytes) -> SessionRequest:
+    def _renewed(self, raw_auth: bytes) -> SessionRequest:
         """The same request with other auth data."""
         request = copy.copy(self)
-        request.raw_auth = raw_auth
+        request._raw_auth = raw_auth
+        request._shown = 0
         return request
 
     @cached_property
@@ -537,7 +577,7 @@ class Session(BaseSession[ServerMachine]):
         self._endpoint = endpoint
         self._choices: tuple[Choice, ...] = ()
         self._authorized: tuple[bytes, float] | None = None  # for which credentials, and when
-        self.request = request
+        self.request = request  # what opened it
 
     @property
     def negotiation(self) -> tuple[Choice, ...]:

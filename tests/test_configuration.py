@@ -74,7 +74,7 @@ def test_drain() -> None:
 
 def test_wrong_settings_raise_what_the_page_says() -> None:
     with pytest.raises(TypeError, match="ping_intervall"):
-        realtime.Server(ping_intervall=1)
+        realtime.Server(ping_intervall=1)  # type: ignore[call-arg]
     with pytest.raises(TypeError, match="ping_intervall"):
         realtime.connect("http://localhost/", ping_intervall=1)  # type: ignore[call-arg]
     with pytest.raises(realtime.LocalProtocolError, match="ping_interval"):

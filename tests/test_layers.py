@@ -29,6 +29,7 @@ PURE = {
     "bisect",
     "collections",
     "dataclasses",
+    "difflib",
     "enum",
     "ipaddress",
     "functools",

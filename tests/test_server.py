@@ -224,5 +224,5 @@ async def test_tombstones_are_bounded() -> None:
 async def test_sids_name_their_worker_and_cannot_be_guessed(place: Place) -> None:
     sids = [(await place.parked("polling"))[1].id for _ in range(20)]
     assert len({sid.split(".")[1] for sid in sids}) == 20
-    assert {sid.split(".")[0] for sid in sids} == {place.rt.worker}
+    assert {sid.split(".")[0] for sid in sids} == {place.rt._worker}
     assert all(len(sid.split(".")[1]) == 24 for sid in sids)  # 144 random bits

@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator, Generator, Mapping, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import aiohttp
 from yarl import URL
 
 from ..clock import Clock
 from ..core.config import Config
-from ..core.errors import LocalProtocolError
 from .ledger import GOOD_LIFE
+from .options import Nothing, check_settings, check_transports, check_unknown
 from .session import ClientSession
 from .settings import Settings
 from .wire import browsers_only, endpoint_url, own_transports
@@ -28,25 +28,24 @@ class connect:  # noqa: N801 # used like a function, as in websockets
         session = await realtime.connect(url)                # close it yourself
         async for session in realtime.connect(url): ...      # a new session whenever one is lost
 
-    `transports` names the allowed ones, most wanted first (default: websocket, xhr_streaming, sse,
-    long_polling, polling). `headers` go
-    with every request. `auth` is any JSON for the server's authorize hook, or a callable, plain or async, that returns
-    it: asked whenever a session is opened, and when the server no longer takes what it had. It never travels in a URL.
-    A server shows cookies to its application only with an Origin header. `http` is an
-    aiohttp.ClientSession to use (else one is made and closed). `upgrade=False` stays on the transport that opened
+    `transports` names the allowed ones, most wanted first, or one alone (default: websocket, xhr_streaming, sse,
+    long_polling, polling). `headers` go with every request. `auth` is any JSON for the server's authorize hook, or a
+    callable, plain or async, that returns it: asked whenever a session is opened, and when the server no longer takes
+    what it had. It never travels in a URL. A server shows cookies to its application only with an Origin header. `http`
+    is an aiohttp.ClientSession to use (else one is made and closed). `upgrade=False` stays on the transport that opened
     first. Timeouts in seconds: `open_timeout` for opening as a whole, `attach_timeout` for one attempt, `post_timeout`
     for an uplink request, `close_timeout` for close(). `max_size`, `max_queue` and `max_queue_size` bound what is
     received, `max_outbox` and `max_outbox_size` what waits to be acknowledged.
 
-    Opening raises NegotiationError when no transport gets through; a wrong argument raises TypeError or
-    LocalProtocolError.
+    Opening raises NegotiationError when no transport gets through. An unknown argument or one of the wrong type raises
+    TypeError, one out of bounds LocalProtocolError.
     """
 
     def __init__(
         self,
         url: str | URL,
         *,
-        transports: Sequence[str] | None = None,
+        transports: str | Sequence[str] | None = None,
         headers: Mapping[str, str] | None = None,
         auth: Any = None,
         http: aiohttp.ClientSession | None = None,
@@ -64,31 +63,27 @@ class connect:  # noqa: N801 # used like a function, as in websockets
         max_outbox: int = 1024,
         max_outbox_size: int = 4_194_304,
         clock: Clock | None = None,
+        **unknown: Unpack[Nothing],
     ) -> None:
-        names = tuple(transports) if transports is not None else Settings.transports
-        if isinstance(transports, str) or not names or len(set(names)) != len(names):
-            raise LocalProtocolError(f"transports is a sequence of different names, not {transports!r}")
-        for name in names:
-            if name in browsers_only():
-                raise LocalProtocolError(
-                    f"only browsers run {name}: it needs a page to call; this client has {', '.join(own_transports())}"
-                )
-            if name not in own_transports():
-                raise LocalProtocolError(f"this client has no transport {name!r}; it has {', '.join(own_transports())}")
-        self._settings = Settings(
-            url=endpoint_url(url),
-            transports=names,
-            headers=dict(headers or {}),
-            auth=auth,
-            http=http,
-            upgrade=upgrade,
-            race_delay=race_delay,
-            open_timeout=open_timeout,
-            attach_timeout=attach_timeout,
-            post_timeout=post_timeout,
-            backoff=backoff,
-            upgrade_interval=upgrade_interval,
-        )
+        check_unknown(unknown)
+        names = Settings.transports
+        if transports is not None:
+            names = check_transports(transports, own_transports(), browsers_only())
+        settings: dict[str, Any] = {
+            "headers": headers,
+            "auth": auth,
+            "http": http,
+            "upgrade": upgrade,
+            "race_delay": race_delay,
+            "open_timeout": open_timeout,
+            "attach_timeout": attach_timeout,
+            "post_timeout": post_timeout,
+            "backoff": backoff,
+            "upgrade_interval": upgrade_interval,
+        }
+        check_settings({**settings, "clock": clock})
+        settings["headers"] = dict(headers or {})
+        self._settings = Settings(url=endpoint_url(url), transports=names, **settings)
         self._config = Config(
             max_size=max_size,
             max_queue=max_queue,

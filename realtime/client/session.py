@@ -129,19 +129,19 @@ class ClientSession(BaseSession[ClientMachine]):
             )
 
     async def send(self, message: Message) -> None:
-        """Like BaseSession.send(); raises LocalProtocolError also for a message above the server's max_size."""
+        """As at the server; raises LocalProtocolError also for a message above the server's max_size."""
         self._check_size(message)
         await super().send(message)
 
     def send_nowait(self, message: Message) -> None:
-        """Like BaseSession.send_nowait(); raises LocalProtocolError also for one above the server's max_size."""
+        """As at the server; raises LocalProtocolError also for one above the server's max_size."""
         self._check_size(message)
         super().send_nowait(message)
 
     # -- the end ---------------------------------------------------------------------------------------------------
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
-        """Closes the session cleanly: see BaseSession.close(). Then lets go of every connection and task."""
+        """Closes the session cleanly: as at the server. Then lets go of every connection and task."""
         await super().close(code, reason)
         if self._machine.outcome is None:
             self._machine.end(4412, "the close was not acknowledged in time", self._now())

@@ -6,15 +6,13 @@ Pure data: checked when made, so that a wrong value fails where it was written.
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
+from typing import Any
 
 from .errors import LocalProtocolError
 from .frames import Window
+from .settings import OnFull, OnRate, Rule, check, names, number, one_of, pair, whole
 
-__all__ = ["INITIAL_WINDOW", "OPEN_SIZE", "Config", "OnFull", "OnRate"]
-
-OnFull = Literal["wait", "drop_oldest", "close"]
-OnRate = Literal["slow", "close"]
+__all__ = ["INITIAL_WINDOW", "OPEN_SIZE", "RULES", "Config", "OnFull", "OnRate"]
 
 # What a client may send before it has seen `o`; no server's window is smaller (docs/protocol.md §6).
 INITIAL_WINDOW = Window(16, 65_536)
@@ -28,10 +26,49 @@ TIMER_GRACE = 90.0
 # How long a poll is held where there are no pings.
 HOLD_WITHOUT_PINGS = 25.0
 
+# What each setting takes, in the order of Config.
+RULES: dict[str, Rule] = {
+    "transports": names('different names of transports, such as ("websocket", "polling"), or one alone'),
+    "max_size": whole(1),
+    "max_queue": whole(INITIAL_WINDOW.messages),
+    "max_queue_size": whole(INITIAL_WINDOW.size),
+    "max_outbox": whole(1),
+    "max_outbox_size": whole(1),
+    "max_batch": whole(3),  # a head, a message and the answer to a go-away
+    "max_batch_size": whole(1),
+    "max_stream_size": whole(4096),  # a stream brings more than its head before it is recycled
+    "max_auth_size": whole(1),
+    "on_full": one_of("wait", "drop_oldest", "close"),
+    "ping_interval": number(0, above=True).or_none("no pings"),
+    "ping_timeout": number(0, above=True).or_none("no pings that have to be answered"),
+    "resume_window": number(0, above=True),
+    "open_timeout": number(0, above=True),
+    "close_timeout": number(0, above=True),
+    "request_timeout": number(0, above=True),
+    "poll_interval": pair(0, TIMER_GRACE / 2, above=True),
+    "max_message_rate": number(0, above=True, unit="messages a second").or_none("no limit"),
+    "max_byte_rate": number(0, above=True, unit="bytes a second").or_none("no limit"),
+    "rate_burst": number(0, above=True),
+    "on_rate": one_of("slow", "close"),
+    "max_sessions": whole(1).or_none("no limit"),
+    "max_sessions_per_identity": whole(1).or_none("no limit"),
+    "max_sessions_per_address": whole(1).or_none("no limit"),
+    "opens_per_second_per_address": number(0, above=True, unit="opens a second").or_none("no limit"),
+    "authorize_ttl": number(0),
+    "max_tombstones": whole(0),
+}
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Config:
-    """Settings of a server, or of one endpoint. Times in seconds, sizes in bytes of payload."""
+    """Settings of a server, or of one endpoint (docs/configuration.md). Times in seconds, sizes in bytes of payload.
+
+    Raises TypeError for an unknown setting or a value of the wrong type, LocalProtocolError for one out of bounds.
+    """
 
     transports: tuple[str, ...] = (
         "websocket",
@@ -72,43 +109,18 @@ class Config:
     max_tombstones: int = 100_000
 
     def __post_init__(self) -> None:
-        for name in ("max_size", "max_outbox", "max_outbox_size", "max_batch_size", "max_auth_size"):
-            self._check(name, getattr(self, name) >= 1, "must be at least 1")
-        # A stream brings more than its head before it is recycled.
-        self._check("max_stream_size", self.max_stream_size >= 4096, "must be at least 4096")
-        # A head, a message and the answer to a go-away.
-        self._check("max_batch", self.max_batch >= 3, "must be at least 3")
-        self._check("max_queue", self.max_queue >= INITIAL_WINDOW.messages, "must be at least 16")
-        self._check("max_queue_size", self.max_queue_size >= INITIAL_WINDOW.size, "must be at least 65536")
-        for name in ("resume_window", "open_timeout", "close_timeout", "request_timeout"):
-            self._check(name, 0 < getattr(self, name) < float("inf"), "must be above 0 seconds, and finite")
-        for name in ("ping_interval", "ping_timeout"):
-            value = getattr(self, name)
-            fine = value is None or 0 < value < float("inf")
-            self._check(name, fine, "must be above 0 seconds and finite, or None for no pings")
-        for name in ("max_sessions", "max_sessions_per_identity", "max_sessions_per_address"):
-            value = getattr(self, name)
-            self._check(name, value is None or value >= 1, "must be at least 1, or None for no limit")
-        self._check("max_tombstones", self.max_tombstones >= 0, "must not be negative")
-        for name in ("max_message_rate", "max_byte_rate", "opens_per_second_per_address"):
-            value = getattr(self, name)
-            fine = value is None or 0 < value < float("inf")
-            self._check(name, fine, "must be above 0 a second and finite, or None for no limit")
-        self._check("rate_burst", 0 < self.rate_burst < float("inf"), "must be above 0 seconds, and finite")
-        self._check("on_rate", self.on_rate in ("slow", "close"), "is slow or close")
-        if self.on_rate == "close" and self.max_byte_rate is not None:
-            fine = self.max_byte_rate * self.rate_burst >= self.max_size
-            self._check("max_byte_rate", fine, "with on_rate='close', rate_burst seconds of it must let max_size pass")
-        self._check("authorize_ttl", 0 <= self.authorize_ttl < float("inf"), "must be 0 seconds or more, and finite")
-        self._check("on_full", self.on_full in ("wait", "drop_oldest", "close"), "is wait, drop_oldest or close")
-        least, most = self.poll_interval
-        self._check("poll_interval", 0 < least <= most, "must be (least, most) with 0 < least <= most")
-        self._check("poll_interval", most <= TIMER_GRACE / 2, "must not exceed 45 seconds")
-        self._check("transports", len(self.transports) > 0, "must name at least one transport")
-
-    def _check(self, name: str, fine: bool, what: str) -> None:
-        if not fine:
-            raise LocalProtocolError(f"{name}={getattr(self, name)!r}: {what}")
+        # One name alone is a tuple of one; lists, as JSON and TOML have them, become tuples.
+        transports: Any = self.transports
+        object.__setattr__(self, "transports", (transports,) if isinstance(transports, str) else _tuple(transports))
+        object.__setattr__(self, "poll_interval", _tuple(self.poll_interval))
+        for name, rule in RULES.items():
+            check(name, getattr(self, name), rule)
+        rate = self.max_byte_rate
+        if self.on_rate == "close" and rate is not None and rate * self.rate_burst < self.max_size:
+            raise LocalProtocolError(
+                f"max_byte_rate={rate!r}: takes so much, with on_rate='close', that rate_burst seconds of it let"
+                " max_size pass"
+            )
 
     @property
     def window(self) -> Window:

@@ -77,7 +77,10 @@ class SessionClosed(RealtimeError):
 
 
 class SendBufferFull(RealtimeError):
-    """`send_nowait` found no room: the peer has not acknowledged enough of what was sent before."""
+    """`send_nowait` found no room: the peer has not acknowledged enough of what was sent before.
+
+    So many `messages`, of `size` bytes together, wait for it.
+    """
 
     def __init__(self, messages: int, size: int) -> None:
         super().__init__(messages, size)
@@ -92,11 +95,11 @@ class SendBufferFull(RealtimeError):
 
 
 class LocalProtocolError(RealtimeError):
-    """This side asked for something the protocol or the session's state forbids."""
+    """This side asked for something that the protocol, the session's state or the bounds of a setting forbid."""
 
 
 class RemoteProtocolError(RealtimeError):
-    """The peer broke the protocol. Ends its session with `close_code`; over HTTP also `http_status`."""
+    """The peer broke the protocol, as `reason` says. Ends its session with `close_code`; HTTP gets `http_status`."""
 
     def __init__(self, close_code: int, reason: str) -> None:
         super().__init__(close_code, reason)
@@ -113,7 +116,7 @@ class RemoteProtocolError(RealtimeError):
 
 
 class Refusal(RealtimeError):
-    """A request that cannot be served, and the `x` frame that says so.
+    """A request that cannot be served, and the `x` frame that says so, with `code` and `reason` (docs/protocol.md §9).
 
     `scope` is "session" when the session is over or unknown, "carrier" when only this request or
     connection is refused. `received` is the highest client message number received, if it is told. `retry_after` is
@@ -146,7 +149,10 @@ class Refusal(RealtimeError):
 
 
 class Unauthorized(Refusal):
-    """What an authorize hook raises: this client may not come in. `status` is 401 (who are you?) or 403 (not you)."""
+    """What an authorize hook raises: this client may not come in. `status` is 401 (who are you?) or 403 (not you).
+
+    A handler that raises it closes its session with 4401 or 4403. Raises ValueError for another status.
+    """
 
     def __init__(self, reason: str = "not authorised", *, status: int = 401) -> None:
         if status not in (401, 403):
@@ -155,7 +161,8 @@ class Unauthorized(Refusal):
 
 
 class NegotiationError(RealtimeError):
-    """No transport could open a session. `attempts` maps each transport tried to what happened to it."""
+    """No transport could open a session, as `message` says. `attempts` maps each transport that was tried to what
+    happened to it, in words."""
 
     def __init__(self, message: str, attempts: Mapping[str, str] | None = None) -> None:
         super().__init__(message)

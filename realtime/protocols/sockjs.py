@@ -16,6 +16,7 @@ from ..core.config import Config
 from ..core.errors import LocalProtocolError, RemoteProtocolError, clip
 from ..core.frames import CLOSE, TEXT, Outgoing
 from ..core.plain_machine import INTERRUPTED
+from ..core.settings import check, flag, number, text, whole
 from ..transports.form import parse_fields
 from ..transports.sockjs import FRAMINGS, HEARTBEAT, Framing
 
@@ -68,6 +69,15 @@ _URL = re.compile(r"""(?:https?:/)?/[^\s"'<>&\\]+""")
 _INTEGRITY = re.compile(r"sha(?:256-[A-Za-z0-9+/]{43}=|384-[A-Za-z0-9+/]{64}|512-[A-Za-z0-9+/]{86}==)")
 CLIENT_URL = "https://cdn.jsdelivr.net/npm/sockjs-client@1.6.1/dist/sockjs.min.js"
 CLIENT_INTEGRITY = "sha384-svdnwiXBL+Js+yUneJSRFy24NgGiOfDM/vkQl/vCeVrcbYD6yW8EwPr1FnxTEZsR"
+_RULES = {
+    "websocket": flag(),
+    "cookie_needed": flag(),
+    "heartbeat_delay": number(0, above=True),
+    "disconnect_delay": number(0, above=True),
+    "response_limit": whole(4096),
+    "client_url": text("a URL or a path"),
+    "client_integrity": text('hashes such as "sha384-…", "" for the right ones').or_none("none"),
+}
 _IFRAME = """<!DOCTYPE html>
 <html>
 <head>
@@ -106,11 +116,8 @@ class SockJS:
     client_integrity: str | None = ""  # not said
 
     def __post_init__(self) -> None:
-        for name in ("heartbeat_delay", "disconnect_delay"):
-            if not 0 < getattr(self, name) < float("inf"):
-                raise LocalProtocolError(f"{name}={getattr(self, name)!r}: must be above 0 seconds, and finite")
-        if self.response_limit < 4096:
-            raise LocalProtocolError(f"response_limit={self.response_limit!r}: must be at least 4096")
+        for name, rule in _RULES.items():
+            check(name, getattr(self, name), rule)
         if not _URL.fullmatch(self.client_url):
             raise LocalProtocolError(
                 f'client_url={self.client_url!r}: must start with "/", "http://" or "https://" and need no quoting'

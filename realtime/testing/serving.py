@@ -8,11 +8,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, Unpack
 
 from aiohttp import web
 
 from ..client import ClientSession, connect
+from ..client.options import ConnectSettings
 from ..server import Server
 from ..web.plugin import setup
 
@@ -57,7 +58,7 @@ class Clients:
     """Opens sessions with applications under test, and closes everything at the end of the `async with`.
 
     async with realtime.testing.Clients() as client:
-        session = await client(app, "/realtime/chat", transports=["polling"])
+        session = await client(app, "/realtime/chat", transports="polling")
     """
 
     def __init__(self) -> None:
@@ -66,7 +67,7 @@ class Clients:
         # By identity, with the object itself so that its id stays its own.
         self._servers: dict[int, tuple[object, TestServer]] = {}
 
-    async def __call__(self, app: UnderTest, path: str, **options: Any) -> ClientSession:
+    async def __call__(self, app: UnderTest, path: str, **options: Unpack[ConnectSettings]) -> ClientSession:
         """A session at `path`, which has the prefix in front and may end with a query.
 
         The application is started with its first session, on a free port, and shared by all its sessions. `options`

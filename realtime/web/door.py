@@ -79,8 +79,9 @@ class Door:
             raw_headers=raw_headers,
             transport=transport,
             raw_auth=raw_auth,
+            http=request,
         )
-        facts.withdrawals = self._server.withdrawals
+        facts._withdrawals = self._server._withdrawals
         return facts
 
     async def _whole_body(self, request: web.Request, config: Config, limit: int, judge: Judge | None = None) -> bytes:

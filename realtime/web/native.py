@@ -597,15 +597,15 @@ class NativeRoutes(Door):
         due = machine_of(session).prove(proof)
         if session.path != endpoint.path:
             raise Refusal(4404, f"no such session at {endpoint.path}", scope="session")
-        facts = self._facts(request, request.match_info["transport"], session.request.raw_auth)
+        facts = self._facts(request, request.match_info["transport"], session.request._raw_auth)
         try:
             await self._server.admit(session, facts)
         except Refusal as refusal:
             if renewal is None or refusal.code != 4401:
                 raise
-            facts = facts.renewed(renewal.auth)
+            facts = facts._renewed(renewal.auth)
             await self._server.admit(session, facts)
-            session.request.raw_auth = renewal.auth
+            session.request._raw_auth = renewal.auth
         return session, due
 
     async def _feed(

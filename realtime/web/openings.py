@@ -56,7 +56,7 @@ class Openings:
                 answer = first.answer.result()
                 if isinstance(answer, Refusal):
                     raise answer
-                facts.withdrawals = first.facts.withdrawals
+                facts._withdrawals = first.facts._withdrawals
                 return answer
         self._server.check_rate(address)
         if first is not None:  # another's question, by a nonce that only one client should know
@@ -88,7 +88,7 @@ def _shown(request: SessionRequest) -> tuple[object, ...]:
         if name.lower() not in PASSING and not name.lower().startswith(PASSING_KINDS)
     )
     page = asker(request.headers, request.host)
-    return request.remote, request.scheme, request.host, page, request.raw_auth, headers, _query(request)
+    return request.remote, request.scheme, request.host, page, request._raw_auth, headers, _query(request)
 
 
 def _query(request: SessionRequest) -> list[tuple[str, str]]:

@@ -68,7 +68,7 @@ def setup(app: web.Application, server: Server, *, prefix: str = "/realtime") ->
 
     async def stop(app: web.Application) -> None:
         await server.shutdown()
-        server.application = None
+        server._application = None
 
     async def forget(app: web.Application) -> None:
         if engine.add in server.on_endpoint:
@@ -78,7 +78,7 @@ def setup(app: web.Application, server: Server, *, prefix: str = "/realtime") ->
     # Not on_cleanup: that comes after the connections, too late for a close to be read.
     app.on_shutdown.append(stop)
     app.on_cleanup.append(forget)
-    server.application = weakref.ref(app)
+    server._application = weakref.ref(app)
     return server
 
 
@@ -86,7 +86,7 @@ def _check_free(server: Server, app: web.Application) -> None:
     """Raises LocalProtocolError when another application has this server: the shutdown of either would end the sessions
     of both. One that nobody has any more counts for nothing."""
     for look_again in (True, False):
-        home = None if server.application is None else server.application()
+        home = None if server._application is None else server._application()
         if home is None or home is app:
             return
         del home

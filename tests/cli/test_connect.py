@@ -374,7 +374,7 @@ async def test_staying_on_the_first_transport(demo: str) -> None:
         (["connect", "localhost"], "an endpoint's URL looks like http://host/realtime/chat, not 'localhost'"),
         (["connect", "http://[::1/"], "an endpoint's URL looks like http://host/realtime/chat, not 'http://[::1/'"),
         (["connect", "--transport", "pigeon", "http://x/"], "invalid choice: 'pigeon'"),
-        (["connect", *(["--transport", "polling"] * 2), "http://x/"], "a sequence of different names"),
+        (["connect", *(["--transport", "polling"] * 2), "http://x/"], "different names of transports"),
         (["connect", "--header", "none", "http://x/"], "a header looks like 'Name: value', not 'none'"),
         (["connect", "--header", "a: b\nc: d", "http://x/"], "a header looks like 'Name: value'"),
         (["connect", "--header", "a: 1", "--header", "A: 2", "http://x/"], "A is given twice"),

@@ -133,7 +133,7 @@ async def test_the_handler_raises(transport: str, caplog: pytest.LogCaptureFixtu
 
 @pytest.mark.parametrize("name", ["htmlfile", "jsonp"])
 def test_what_only_browsers_run(name: str) -> None:
-    with pytest.raises(realtime.LocalProtocolError, match=f"only browsers run {name}"):
+    with pytest.raises(realtime.LocalProtocolError, match=f"only browsers run .?{name}"):
         realtime.connect("http://127.0.0.1:9/", transports=["websocket", name])
 
 
@@ -332,8 +332,8 @@ async def test_sizes_and_kinds_are_checked_where_the_mistake_is() -> None:
     ("arguments", "message"),
     [
         ({"transports": ["carrier_pigeon"]}, "no transport 'carrier_pigeon'"),
-        ({"transports": []}, "transports is a sequence"),
-        ({"transports": "websocket"}, "transports is a sequence"),
+        ({"transports": []}, r"transports=\[\]: takes different names"),
+        ({"transports": "websockets"}, "no transport 'websockets'; did you mean 'websocket'"),
         ({"transports": ["polling", "polling"]}, "different names"),
         ({"max_queue": 3}, "max_queue=3"),
     ],

@@ -150,7 +150,7 @@ async def test_auth_data_are_bounded(place: Place) -> None:
     peer, session = await place.parked("polling", auth=fits)
     assert isinstance(peer, HttpPeer)
     assert session.request.auth == fits
-    assert session.request.raw_auth == json.dumps(fits).encode()
+    assert session.request._raw_auth == json.dumps(fits).encode()
     assert (await peer.send("t" + json.dumps("y" * 16_383))).refusal[:2] == (413, 1009)
     other = place.polls()
     assert (await other.refused(open_frame(auth=[{}] * 5000))).refusal == (413, 4413, "carrier")

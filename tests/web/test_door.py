@@ -804,7 +804,7 @@ async def test_withdrawals_are_remembered_for_requests_on_their_way_and_not_with
         await place.rt.close_identity(f"user {number}", reason="out")
     assert len(place.rt._withdrawn) == MOST_WITHDRAWN + before
     came_before, came_behind = realtime.SessionRequest(), realtime.SessionRequest()
-    came_behind.withdrawals = place.rt.withdrawals
+    came_behind._withdrawals = place.rt._withdrawals
     for name, code in (("user 0", 4503), ("user 1", 4401), ("another", 4503)):
         with pytest.raises(realtime.Refusal) as caught:
             place.rt.check_withdrawn(name, came_before)

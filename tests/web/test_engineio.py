@@ -242,7 +242,7 @@ async def test_paths_are_taken_once() -> None:
     with pytest.raises(realtime.LocalProtocolError, match=r"/engine\.io"):
         rt.endpoint("/b", engineio="/engine.io/")
     with pytest.raises(TypeError):
-        rt.endpoint("/c", engine_io="/x")
+        rt.endpoint("/c", engine_io="/x")  # type: ignore[call-arg]
 
 
 async def _nothing(session: realtime.Session) -> None:

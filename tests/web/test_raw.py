@@ -273,7 +273,7 @@ async def test_sub_protocols_are_for_bare_websockets(path: str) -> None:
 
 def test_an_authorize_hook_sees_the_sub_protocol() -> None:
     assert realtime.SessionRequest().subprotocol is None
-    assert realtime.SessionRequest(subprotocol="mqtt").renewed(b"{}").subprotocol == "mqtt"
+    assert realtime.SessionRequest(subprotocol="mqtt")._renewed(b"{}").subprotocol == "mqtt"
 
 
 @pytest.mark.parametrize("settings", [{"raw": False}, {"transports": ("polling",)}])

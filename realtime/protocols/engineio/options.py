@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from typing import Any
 
-from ...core.errors import LocalProtocolError
+from ...core.settings import Rule, check, flag, number, text, whole
 
 __all__ = ["TRANSPORTS", "EngineIO"]
 
@@ -19,13 +20,37 @@ _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 6265 §4.1.1
 _ATTRIBUTES = re.compile(r"[\x20-\x7e]*")
 
 
+def _some_of(known: tuple[Any, ...]) -> Rule:
+    """A tuple of some of what is known."""
+
+    def fits(value: Any) -> bool:
+        return len(value) > 0 and all(one in known for one in value)
+
+    return Rule(f"some of {known}, or one alone", lambda value: isinstance(value, tuple), fits)
+
+
+_RULES = {
+    "path": text('a path that starts with "/", names something, and needs no quoting', _PATH),
+    "ping_interval": number(0.001, 86_400),
+    "ping_timeout": number(0.001, 86_400),
+    "max_payload": whole(1),
+    "max_packets": whole(4),  # a head, two heartbeats, a message
+    "transports": _some_of(TRANSPORTS),
+    "allow_upgrades": flag(),
+    "upgrade_timeout": number(0.001, 86_400),
+    "versions": _some_of(VERSIONS),
+    "cookie": text("the name of a cookie", _TOKEN).or_none("none"),
+    "cookie_attributes": text("ASCII", _ATTRIBUTES),
+}
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class EngineIO:
     """How an endpoint serves Engine.IO clients: `rt.endpoint("/chat", engineio=realtime.EngineIO(path="/engine.io"))`.
 
     `path` is where clients ask, from the root of the application that setup() is given, whatever the prefix; with and
     without a slash at its end. Times in seconds, to the millisecond; sizes in bytes. Raises TypeError for an unknown
-    option and LocalProtocolError for a value out of bounds.
+    option or a value of the wrong type, and LocalProtocolError for one out of bounds.
     """
 
     path: str = "/engine.io/"
@@ -41,23 +66,12 @@ class EngineIO:
     cookie_attributes: str = "Path=/; HttpOnly; SameSite=Lax"
 
     def __post_init__(self) -> None:
-        fine = _PATH.fullmatch(str(self.path)) is not None
-        self._check("path", fine, 'starts with "/", names something, and needs no quoting')
-        for name in ("ping_interval", "ping_timeout", "upgrade_timeout"):
-            self._check(name, 0.001 <= getattr(self, name) <= 86_400, "must be from 0.001 to 86400 seconds")
-        self._check("max_payload", self.max_payload >= 1, "must be at least 1")
-        self._check("max_packets", self.max_packets >= 4, "must be at least 4")  # a head, two heartbeats, a message
-        for name, known in (("transports", TRANSPORTS), ("versions", VERSIONS)):
-            value = getattr(self, name)
-            fine = isinstance(value, tuple) and len(value) > 0 and set(value) <= {*known}
-            self._check(name, fine, f"must be a tuple of some of {known}")
-        fine = self.cookie is None or _TOKEN.fullmatch(self.cookie) is not None
-        self._check("cookie", fine, "must be the name of a cookie, or None for none")
-        self._check("cookie_attributes", _ATTRIBUTES.fullmatch(self.cookie_attributes) is not None, "must be ASCII")
-
-    def _check(self, name: str, fine: bool, what: str) -> None:
-        if not fine:
-            raise LocalProtocolError(f"engineio: {name}={getattr(self, name)!r}: {what}")
+        for name in ("transports", "versions"):  # lists, as JSON and TOML have them, and one alone, become tuples
+            value: Any = getattr(self, name)
+            alone = isinstance(value, (str, int))
+            object.__setattr__(self, name, (value,) if alone else tuple(value) if isinstance(value, list) else value)
+        for name, rule in _RULES.items():
+            check(f"engineio: {name}", getattr(self, name), rule)
 
     @classmethod
     def of(cls, value: EngineIO | str) -> EngineIO:

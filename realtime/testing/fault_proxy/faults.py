@@ -66,6 +66,7 @@ class RefuseWebSocket(WebSocketFault):
     """The proxy answers the handshake itself, with an HTTP error. The server never sees it."""
 
     status: int = 403
+    """Of the answer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +95,9 @@ class KillWebSocket(WebSocketFault):
     after_frames: int = 1
     """0: as soon as the handshake has been answered."""
     sent_by: Literal["server", "client"] = "server"
+    """Whose frames are counted."""
     end: End = "fin"
+    """How: in good order, or by a reset."""
 
 
 # Whole connections
@@ -114,8 +117,11 @@ class BlackHole(Fault):
     """
 
     direction: Direction = "both"
+    """What is thrown away."""
     after_bytes: int | None = None
+    """So many bytes of body or WebSocket pass before that."""
     after_writes: int | None = None
+    """So many writes pass before that."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,6 +138,7 @@ class Cut(Fault):
     after_bytes: int | None = None
     """Bytes of the response's body (framing of chunks included), or from the server on a WebSocket."""
     end: End = "fin"
+    """How: in good order, or by a reset."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,8 +158,11 @@ class Answer(Fault):
     """The proxy answers the request itself and closes the connection. The server never sees it."""
 
     status: int = 503
+    """Of the answer."""
     headers: tuple[tuple[str, str], ...] = ()
+    """Beside those of the body's length and the connection."""
     body: bytes = b""
+    """All of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,6 +170,7 @@ class DropRequest(Fault):
     """The request never reaches the server."""
 
     end: EndOrHang = "fin"
+    """What its client sees: a connection that ends, in good order or by a reset, or nothing at all."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,7 +188,9 @@ class TruncateRequest(Fault):
     """
 
     keep: int = -1
+    """Bytes of the body that pass; -1: all but the last."""
     end: End = "fin"
+    """How both connections end: in good order, or by a reset."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -236,6 +249,7 @@ class DropResponse(Fault):
     """The response is lost after the server has acted: when its head has arrived at the proxy."""
 
     end: EndOrHang = "fin"
+    """What its client sees: a connection that ends, in good order or by a reset, or nothing at all."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -254,7 +268,9 @@ class TruncateResponse(Fault):
     """
 
     keep: int = -1
+    """Bytes of the body that pass; -1: all but the last."""
     end: End = "fin"
+    """How both connections end: in good order, or by a reset."""
 
 
 # What became of it
@@ -273,5 +289,8 @@ class ProxyEvent:
     connection: int = 0
     """Number of the client's connection, from 1."""
     request: ProxiedRequest | None = None
+    """What it is about, unless it is a connection."""
     fault: Fault | None = None
+    """Which one, where it is about one."""
     detail: str = ""
+    """In words, for who reads the log."""

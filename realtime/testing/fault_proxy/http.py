@@ -55,16 +55,19 @@ class ProxiedRequest:
     """A request as the proxy sees it: all that a fault's `match` may look at."""
 
     method: str
+    """GET, POST and so on."""
     path: str
     """Without the query, as sent (percent-encoded)."""
     query: str
     """Without the question mark; empty if there is none."""
     headers: Headers
+    """All of them, in order."""
     connection: int
     """Number of the client's connection, from 1."""
     target: str
     """Path and query as sent."""
     version: str
+    """HTTP/1.1 or HTTP/1.0."""
 
     @property
     def is_websocket(self) -> bool:

@@ -45,7 +45,7 @@ class Rule:
     def __init__(self, fault: Fault, random: Random | None, remove: Callable[[Rule], None]) -> None:
         if 0 < fault.chance < 1 and random is None:
             raise ValueError("a chance needs FaultProxy(..., random=Random(seed))")
-        self.fault = fault
+        self.fault = fault  # what was added
         self._random = random
         self._remove = remove
         self._matched = 0

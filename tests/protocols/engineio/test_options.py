@@ -49,7 +49,6 @@ def test_what_polling_upgrades_to() -> None:
         {"max_packets": 3},
         {"transports": ()},
         {"transports": ("polling", "flashsocket")},
-        {"transports": ["polling"]},
         {"versions": (2,)},
         {"cookie": "a b"},
         {"cookie": ""},
@@ -59,6 +58,19 @@ def test_what_polling_upgrades_to() -> None:
 )
 def test_values_out_of_bounds(wrong: dict[str, Any]) -> None:
     with pytest.raises(LocalProtocolError, match=next(iter(wrong))):
+        EngineIO(**wrong)
+
+
+def test_one_alone_and_a_list_are_tuples() -> None:
+    assert EngineIO(transports="polling").transports == ("polling",)  # type: ignore[arg-type]
+    assert EngineIO(versions=4).versions == (4,)  # type: ignore[arg-type]
+    assert EngineIO(transports=["websocket"]).transports == ("websocket",)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("wrong", [{"transports": 3.5}, {"path": 1}, {"max_payload": "1 MB"}, {"cookie": 1}], ids=str)
+def test_values_of_the_wrong_type(wrong: dict[str, Any]) -> None:
+    ((name, value),) = wrong.items()
+    with pytest.raises(TypeError, match=f"^engineio: {name}={value!r}: takes .*, not {type(value).__name__}$"):
         EngineIO(**wrong)
 
 

@@ -1,0 +1,92 @@
+"""What settings take, and what is said of others."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from realtime.core.errors import LocalProtocolError
+from realtime.core.settings import (
+    Rule,
+    check,
+    clock,
+    flag,
+    instance,
+    names,
+    number,
+    one_of,
+    pair,
+    shown,
+    text,
+    unknown,
+    unknown_transport,
+    whole,
+)
+
+
+class Ticking:
+    """What could tell the time."""
+
+    now = call_at = None
+
+
+INF, NAN = float("inf"), float("nan")
+
+RULES: list[tuple[Rule, list[Any], list[Any], list[Any]]] = [
+    # a rule, what it takes, what is out of bounds, what has the wrong type
+    (whole(3), [3, 10**9], [2, -1], [True, 3.0, "3", None]),
+    (number(), [0, 0.5, 10**9], [-0.1, INF, NAN, -INF], [False, "1", None, 1j]),
+    (number(0, above=True), [0.001, 1], [0, INF, NAN], ["1 s"]),
+    (number(0.001, 86_400), [0.001, 86_400], [0, 86_401, NAN], [None]),
+    (number().or_none("no limit"), [None, 1], [-1], ["none", True]),
+    (
+        pair(0, 45, above=True),
+        [(1, 1), [0.1, 45]],
+        [(0, 1), (2, 1), (1, 46), (1, NAN)],
+        [(1,), 1, "12", (1, "2"), {1, 2}],
+    ),
+    (one_of("wait", "close"), ["wait"], ["Wait", ""], [None, 1]),
+    (instance("a path or bytes", str, bytes).or_none("none"), ["/a", b"a", None], [], [1]),
+    (clock(), [Ticking(), None], [], ["now", 12.0]),
+    (flag(), [True, False], [], [0, 1, None, "yes"]),
+    (names("names"), [("a",), ["a", "b"]], [(), ("a", "a"), ("",)], ["a", None, ("a", 1), {"a"}, b"a"]),
+    (names("names", some=False), [(), ("a",)], [["a", "a"]], [None]),
+    (text("text"), ["", "a"], [], [b"a", None]),
+    (text("digits", re.compile("[0-9]+")), ["1"], ["", "1a"], [1]),
+]
+
+
+@pytest.mark.parametrize(
+    ("rule", "right", "out_of_bounds", "wrong_type"), RULES, ids=[rule.takes for rule, *_ in RULES]
+)
+def test_a_rule(rule: Rule, right: list[Any], out_of_bounds: list[Any], wrong_type: list[Any]) -> None:
+    for value in right:
+        check("it", value, rule)
+    for value in out_of_bounds:
+        with pytest.raises(LocalProtocolError, match=f"^it={re.escape(repr(value))}: takes {re.escape(rule.takes)}$"):
+            check("it", value, rule)
+    for value in wrong_type:
+        kind = "None" if value is None else type(value).__name__
+        expected = f"^it={re.escape(repr(value))}: takes {re.escape(rule.takes)}, not {kind}$"
+        with pytest.raises(TypeError, match=expected):
+            check("it", value, rule)
+
+
+def test_an_error_shows_the_beginning_of_a_long_value() -> None:
+    assert shown("a" * 78) == f"'{'a' * 78}'"
+    assert shown("a" * 1000) == f"'{'a' * 79}…"
+
+
+@pytest.mark.parametrize("error", [unknown, unknown_transport])
+def test_an_unknown_name_is_told_the_nearest_and_all(error: Callable[..., Exception]) -> None:
+    known = ("websocket", "polling")
+    said = str(error("websockets", known, "this server"))
+    assert "this server" in said
+    assert "'websockets'; did you mean 'websocket'?" in said
+    assert said.endswith("websocket, polling.")
+    said = str(error("smoke", known, "this server"))
+    assert "did you mean" not in said
+    assert "'smoke'. It" in said

@@ -1,0 +1,292 @@
+"""An example for every public name, in the order of the page. All of them run, each in a place of its own.
+
+They are what a reader types in: short, with an `assert` where a value is to be seen.
+"""
+
+from __future__ import annotations
+
+__all__ = ["EXAMPLES", "PRELUDE"]
+
+PRELUDE = """
+import asyncio
+
+from aiohttp import web
+
+import realtime
+import realtime.metrics
+import realtime.testing
+
+rt = realtime.Server()
+
+
+@rt.endpoint("/echo")
+async def echo(session: realtime.Session) -> None:
+    await session.join("everybody")
+    async for message in session:
+        await session.send(message)
+
+
+app = web.Application()
+realtime.setup(app, rt)
+"""
+
+
+def _fault(fault: str) -> str:
+    """A fault, and a session that comes through it."""
+    return f"""
+async with realtime.testing.FaultProxy(host, port) as proxy:
+    rule = proxy.add(realtime.testing.{fault})
+    async with realtime.connect(f"{{proxy.url}}/realtime/echo", attach_timeout=0.5) as session:
+        await session.send("hello")
+        assert await session.receive() == "hello"
+"""
+
+
+EXAMPLES: dict[str, str] = {
+    "realtime.Server": """
+rt = realtime.Server(max_size=65_536, allowed_origins=["https://example.org"])
+
+
+@rt.authorize
+async def who(request: realtime.SessionRequest) -> str | None:
+    return request.cookies.get("user")
+
+
+@rt.endpoint("/ticker", on_full="drop_oldest", max_outbox=16)
+async def ticker(session: realtime.Session) -> None:
+    while True:
+        await session.send("tick")
+        await asyncio.sleep(1.0)
+""",
+    "realtime.setup": """
+another = web.Application()
+realtime.setup(another, realtime.Server(), prefix="/live")
+""",
+    "realtime.get_server": """
+assert realtime.get_server(app) is rt  # or get_server(request)
+""",
+    "realtime.client_url": """
+script = f'<script src="{realtime.client_url(app)}"></script>'  # or client_url(request)
+""",
+    "realtime.Session": """
+@rt.endpoint("/greeting")
+async def greeting(session: realtime.Session) -> None:
+    await session.send(f"hello over {session.transport}")
+    name = await session.receive()
+    await session.close(4000, f"bye, {name}")
+
+
+async with realtime.connect(f"{base}/greeting", transports="polling") as client:
+    assert await client.receive() == "hello over polling"
+    await client.send("Ada")
+    await client.wait_closed()
+    assert (client.close_code, client.close_reason) == (4000, "bye, Ada")
+""",
+    "realtime.SessionRequest": """
+@rt.authorize
+async def who(request: realtime.SessionRequest) -> str:
+    assert request.http.app is app  # aiohttp's own request, while this runs
+    if request.auth != {"token": "secret"}:
+        raise realtime.Unauthorized(f"no token from {request.remote}")
+    return "ada"
+
+
+async with realtime.connect(f"{base}/echo", auth={"token": "secret"}) as session:
+    await session.send("I am in")
+""",
+    "realtime.Room": """
+room = rt.room("everybody")
+async with realtime.connect(f"{base}/echo") as ada, realtime.connect(f"{base}/echo") as grace:
+    await ada.send("are you there?")  # who is answered has joined
+    await grace.send("yes")
+    assert [await ada.receive(), await grace.receive()] == ["are you there?", "yes"]
+    assert len(room) == 2
+    assert await room.send("hello, all", skip=[member for member in room if member.id == ada.id]) == 1
+    assert await grace.receive() == "hello, all"
+""",
+    "realtime.connect": """
+async with realtime.connect(f"{base}/echo", transports=["websocket", "polling"], open_timeout=5) as session:
+    await session.send("hello")
+    async for message in session:
+        assert message == "hello"
+        break
+""",
+    "realtime.ClientSession": """
+session = await realtime.connect(f"{base}/echo", transports=["polling", "websocket"], upgrade=False)
+await session.send("hello")
+await session.switch("websocket")
+await session.flush()  # the server has it
+assert await session.receive() == "hello"
+await session.close()
+""",
+    "realtime.State": """
+async with realtime.connect(f"{base}/echo") as session:
+    session.on_change(lambda event: event == "state" and print(session.state))
+    assert session.state is realtime.State.OPEN
+assert session.state == "closed"
+""",
+    "realtime.Config": """
+config = realtime.Config(ping_interval=30, transports=("websocket", "polling"))
+assert rt.endpoint("/quick", ping_interval=5)  # an endpoint takes the same, over what its server was given
+""",
+    "realtime.SockJS": """
+@rt.endpoint("/sock", sockjs=realtime.SockJS(heartbeat_delay=10))
+async def sock(session: realtime.Session) -> None:
+    await session.send("hello, SockJS client")
+""",
+    "realtime.EngineIO": """
+rt = realtime.Server()
+
+
+@rt.endpoint("/chat", engineio=realtime.EngineIO(path="/engine.io", cookie="io"))
+async def chat(session: realtime.Session) -> None:
+    await session.send("hello, Engine.IO client")
+""",
+    "realtime.RealtimeError": """
+try:
+    async with realtime.connect(f"{base}/nowhere", open_timeout=2) as session:
+        await session.send("hello")
+except realtime.RealtimeError as error:
+    print(f"it did not work: {error}")
+""",
+    "realtime.SessionClosed": """
+session = await realtime.connect(f"{base}/echo")
+await session.close(4000, "done")
+try:
+    await session.receive()
+except realtime.SessionClosed as closed:
+    assert (closed.code, closed.reason) == (4000, "done")
+""",
+    "realtime.SendBufferFull": """
+async with realtime.connect(f"{base}/echo", max_outbox=1) as session:
+    session.send_nowait("first")
+    try:
+        session.send_nowait("second")
+    except realtime.SendBufferFull:
+        await session.send("second")  # waits for room
+""",
+    "realtime.LocalProtocolError": """
+try:
+    realtime.Server(max_queue=3)
+except realtime.LocalProtocolError as error:
+    assert str(error) == "max_queue=3: takes a whole number of at least 16"
+""",
+    "realtime.RemoteProtocolError": """
+error = realtime.RemoteProtocolError(1009, "the message is too large")  # as a session ends with
+assert (error.close_code, error.http_status) == (1009, 413)
+""",
+    "realtime.NegotiationError": """
+try:
+    await realtime.connect(f"{base}/nowhere", transports="polling", open_timeout=2)
+except realtime.NegotiationError as error:
+    assert "polling" in error.attempts
+""",
+    "realtime.Refusal": """
+@rt.authorize
+async def who(request: realtime.SessionRequest) -> str:
+    raise realtime.Refusal(4429, "too many from your company", retry_after=60)  # or Unauthorized
+""",
+    "realtime.Unauthorized": """
+@rt.authorize
+async def who(request: realtime.SessionRequest) -> str:
+    raise realtime.Unauthorized("members only", status=403)
+
+
+try:
+    await realtime.connect(f"{base}/echo", open_timeout=2)
+except realtime.NegotiationError as error:
+    assert "members only" in str(error)
+""",
+    "realtime.BrokerError": """
+assert issubclass(realtime.BrokerError, realtime.RealtimeError)
+""",
+    "realtime.testing.serve": """
+async with realtime.testing.serve(realtime.Server()) as server:
+    assert server.make_url("/realtime").scheme == "http"
+""",
+    "realtime.testing.Clients": """
+rt = realtime.Server()
+
+
+@rt.endpoint("/hello")
+async def hello(session: realtime.Session) -> None:
+    await session.send("hello")
+
+
+async with realtime.testing.Clients() as client:
+    session = await client(rt, "/realtime/hello", transports="polling")
+    assert await session.receive() == "hello"
+""",
+    "realtime.testing.VirtualClock": """
+clock = realtime.testing.VirtualClock()
+rt = realtime.Server(clock=clock, resume_window=60)
+clock.advance(61.0)  # a minute goes by at once
+assert clock.now() == 61.0
+""",
+    "realtime.testing.FaultProxy": """
+from random import Random
+
+async with realtime.testing.FaultProxy(host, port, latency=0.01, jitter=0.005, random=Random(1)) as proxy:
+    async with realtime.connect(f"{proxy.url}/realtime/echo") as session:
+        await session.send("hello from far away")
+        proxy.cut()  # the session goes on over another connection
+        assert await session.receive() == "hello from far away"
+""",
+    "realtime.testing.Rule": """
+async with realtime.testing.FaultProxy(host, port) as proxy:
+    rule = proxy.add(realtime.testing.StripUpgrade(times=1))
+    async with realtime.connect(f"{proxy.url}/realtime/echo"):
+        await rule.wait_fired()
+    assert rule.fired == 1
+    rule.remove()
+""",
+    "realtime.testing.ProxyEvent": """
+async with realtime.testing.FaultProxy(host, port) as proxy:
+    async with realtime.connect(f"{proxy.url}/realtime/echo"):
+        print(*proxy.log, sep="\\n")  # ProxyEvents
+""",
+    "realtime.testing.ProxiedRequest": """
+def posts(request: realtime.testing.ProxiedRequest) -> bool:
+    return request.method == "POST" and request.path.startswith("/realtime/")
+
+
+fault = realtime.testing.DropResponse(match=posts, times=1)
+""",
+    "realtime.testing.Headers": """
+headers = realtime.testing.Headers([("Connection", "keep-alive, Upgrade")])
+assert headers["connection"] == "keep-alive, Upgrade"
+assert headers.has_token("Connection", "upgrade")
+""",
+    "realtime.testing.Fault": """
+# Of the POSTs the first passes, and of the others each third is lost, twice in all.
+fault = realtime.testing.DropRequest(match=lambda request: request.method == "POST", skip=1, every=3, times=2)
+""",
+    "realtime.testing.RefuseWebSocket": _fault("RefuseWebSocket(status=403)"),
+    "realtime.testing.StripUpgrade": _fault("StripUpgrade()"),
+    "realtime.testing.HangWebSocket": _fault("HangWebSocket()"),
+    "realtime.testing.ResetWebSocket": _fault("ResetWebSocket()"),
+    "realtime.testing.KillWebSocket": _fault("KillWebSocket(after_frames=2, times=1)"),
+    "realtime.testing.BlackHole": _fault('BlackHole(direction="to_client", after_bytes=0, times=1)'),
+    "realtime.testing.Cut": _fault("Cut(after_bytes=100, times=1)"),
+    "realtime.testing.Lag": _fault("Lag(seconds=0.01)"),
+    "realtime.testing.DelayRequest": _fault("DelayRequest(seconds=0.05, times=1)"),
+    "realtime.testing.DropRequest": _fault('DropRequest(end="rst", times=1)'),
+    "realtime.testing.TruncateRequest": _fault("TruncateRequest(keep=10, times=1)"),
+    "realtime.testing.RepeatRequest": _fault("RepeatRequest(times=1)"),
+    "realtime.testing.ReorderRequests": _fault("ReorderRequests(max_hold=0.2, times=1)"),
+    "realtime.testing.HoldResponse": _fault("HoldResponse(seconds=0.05, times=1)"),
+    "realtime.testing.DropResponse": _fault("DropResponse(times=1)"),
+    "realtime.testing.TruncateResponse": _fault("TruncateResponse(keep=10, times=1)"),
+    "realtime.testing.Answer": _fault('Answer(status=503, headers=(("Retry-After", "0"),), times=1)'),
+    "realtime.metrics.setup": """
+inner = web.Application()  # on a port of its own, say
+metrics = realtime.metrics.setup(inner, rt)
+""",
+    "realtime.metrics.Metrics": """
+from prometheus_client import CollectorRegistry
+
+registry = CollectorRegistry()  # or prometheus_client.REGISTRY
+realtime.metrics.Metrics(rt, registry=registry)
+assert registry.get_sample_value("realtime_sessions_current") is None  # no sessions yet
+""",
+}
