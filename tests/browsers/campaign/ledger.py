@@ -84,8 +84,9 @@ def judge(client: Account, servers: Sequence[Account], around: Circumstances) ->
     wrong = [f"client: {problem}" for problem in client.problems]
     server = servers[-1] if servers else Account(code=0)
     for other in servers[:-1]:
-        # An open that was never answered may have been forgotten when it is made again, after so long an outage.
-        if around.end != "outage" or other.code not in (4408, 4410):
+        # An open that was never answered may have been forgotten when it is made again, after so long an outage: unused,
+        # detached, or closed by its handler without an answer.
+        if around.end != "outage" or other.code not in (4408, 4410, 4412):
             wrong.append(f"the server had another session for it, which ended with {other.code}")
         wrong += _order("server, before", other.received)
     wrong += [f"server: {problem}" for problem in server.problems]
