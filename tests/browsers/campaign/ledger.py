@@ -84,7 +84,7 @@ def judge(client: Account, servers: Sequence[Account], around: Circumstances) ->
     wrong = [f"client: {problem}" for problem in client.problems]
     server = servers[-1] if servers else Account(code=0)
     for other in servers[:-1]:
-        # An open that was never answered may have been forgotten when it is made again, after so long an outage: unused,
+        # An open without an answer may have been forgotten when it is made again, after so long an outage: unused,
         # detached, or closed by its handler without an answer.
         if around.end != "outage" or other.code not in (4408, 4410, 4412):
             wrong.append(f"the server had another session for it, which ended with {other.code}")
