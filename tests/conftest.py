@@ -15,3 +15,10 @@ def unused_tcp_port() -> Iterator[int]:
         held.bind(("127.0.0.1", 0))
         port: int = held.getsockname()[1]
         yield port
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Names are the same in every process, or several of them can't share the tests out."""
+    for item in items:
+        if " at 0x" in item.nodeid:
+            raise pytest.UsageError(f"{item.nodeid}: an address in a test's name; give its parameters ids")

@@ -93,7 +93,7 @@ def test_mypy_has_to_find_each_wrong_use() -> None:
         (lambda: realtime.SockJS(heartbeat_delay=0), "^heartbeat_delay=0: takes a number"),
         (lambda: realtime.EngineIO(max_packets=1), "^engineio: max_packets=1: takes a whole number of at least 4"),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else "use",
 )
 def test_what_is_out_of_bounds(use: Callable[[], object], said: str) -> None:
     with pytest.raises(realtime.LocalProtocolError, match=said):

@@ -409,7 +409,7 @@ class Server {
     if (gen < session.gen) return false;
     const before = session.transports[session.transports.length - 1];
     if (before !== link.transport) session.transports.push(link.transport);
-    session.detached = before !== link.transport || !session.carried;
+    session.detached = before !== link.transport || !session.carried || session.held !== null;
     session.carried = true;
     session.gen = gen;
     if (session.held) session.answer([session.acks("r"), "esuperseded"]);

@@ -62,7 +62,9 @@ class NumberedMachine(Numbering, ServerMachine):
             self._observe(carrier.codec.name, gen, now)
         if gen < self.gen:
             return False
-        back = self.state is State.DETACHED or self.transport not in ("", carrier.codec.name)
+        # Whoever comes anew while the carrier before is still here has lost that one, whatever we believe.
+        lost = self.state is State.DETACHED or (self.carrier is not None and gen > self.gen)
+        back = lost or self.transport not in ("", carrier.codec.name)
         if back and carrier.greeting is None:
             carrier.greeting = carrier.codec.attached  # a poll is not held then: the client is to know that it is back
         old, self.carrier = self.carrier, carrier

@@ -348,6 +348,18 @@ def test_the_first_long_poll_after_another_transport_or_after_an_absence_is_not_
     assert link.said == ["r0,0"]
 
 
+def test_a_poll_that_comes_while_an_older_one_is_held_is_not_held() -> None:
+    machine, _, _, old = parked()
+    again, link = poll(1.0)
+    machine.attach(again, 1, 0, 0, 1, 1.0)  # the same request, repeated on the way
+    machine.flush(1.0)
+    assert (old.said[-1:], link.writes) == (["esuperseded"], [])
+    anew, link = poll(2.0)
+    machine.attach(anew, 2, 0, 0, 1, 2.0)  # its client has given the one before up
+    machine.flush(2.0)
+    assert link.said == ["r0,0"]
+
+
 def test_a_held_poll_is_answered_when_an_ack_is_due() -> None:
     machine, _, carrier, link = parked()
     machine.message(carrier, "x", 1, 2.0)
