@@ -95,7 +95,7 @@ def test_whether_a_page_is_needed_shows_in_the_framing() -> None:
     assert set(TRANSPORTS) == {*own_transports(), *browsers_only()}
     assert {toy.name for toy in TOYS} <= set(own_transports())
     assert browsers_only() == ("htmlfile", "jsonp", "page_toy")
-    with pytest.raises(realtime.LocalProtocolError, match="only browsers run page_toy"):
+    with pytest.raises(realtime.LocalProtocolError, match="only browsers run 'page_toy'"):
         realtime.connect("http://localhost/", transports=["page_toy"])
 
 
