@@ -23,14 +23,14 @@ from ..server import Server
 from ..session import Endpoint, Session, SessionRequest
 from .backlog import TURN, Backlog, wait_for_packet
 from .bodies import Unreadable, guard, turn_away
-from .door import preflight
 from .handshake import Gone, Incoming, left_behind, misfit, upgrade
 from .links import HeldLink, WebSocketLink
 from .origins import cors_headers
 from .plain import PlainRoutes
 from .replies import SAFE
+from .routes import preflight
 from .subprotocols import agree
-from .watch import Watch
+from .watch import DisconnectWatch
 
 __all__ = ["EngineRoutes"]
 
@@ -60,7 +60,7 @@ OCTETS = "application/octet-stream"
 MAX_INDEX = 16
 
 
-class Misuse(Exception):
+class EngineIOError(Exception):
     """A request that the protocol has an error for."""
 
     def __init__(
@@ -79,7 +79,7 @@ class Misuse(Exception):
         self.headers = headers or {}
 
     @classmethod
-    def of(cls, refusal: Refusal) -> Misuse:
+    def of(cls, refusal: Refusal) -> EngineIOError:
         """A refusal, in the protocol's terms."""
         if refusal.scope == "session":
             return cls(UNKNOWN_SID)
@@ -94,7 +94,7 @@ class EngineRoutes(PlainRoutes):
     def __init__(self, server: Server, router: web.UrlDispatcher) -> None:
         super().__init__(server)
         self._router = router
-        self._watch = Watch(server.clock)
+        self._watch = DisconnectWatch(server.clock)
         self._backlogs: dict[Session, Backlog] = {}
         server.on_endpoint.append(self.add)
         for endpoint in server.endpoints.values():
@@ -122,16 +122,16 @@ class EngineRoutes(PlainRoutes):
             response = await self._serve(request, endpoint, options)
         except Gone:
             return left_behind()
-        except Misuse as misuse:
-            response = _answer(request, misuse)
+        except EngineIOError as error:
+            response = _answer(request, error)
         except Unreadable as unreadable:
             self._server.refused(unreadable.refusal.code)
-            response = _answer(request, Misuse.of(unreadable.refusal))
+            response = _answer(request, EngineIOError.of(unreadable.refusal))
             return await turn_away(request, response, linger=not self._server.closing)
         except RemoteProtocolError as error:
             self._server.refused(error.close_code)
             status = 413 if error.close_code in (1009, 4413) else 400
-            response = _answer(request, Misuse(BAD_REQUEST, status=status))
+            response = _answer(request, EngineIOError(BAD_REQUEST, status=status))
             if status == 413:  # of which the protocol's own server says nothing more
                 response = web.Response(status=413, headers=SAFE | cors_headers(request.headers))
         return await self._finished(request, response)
@@ -141,7 +141,7 @@ class EngineRoutes(PlainRoutes):
             self._check_page(request, scripted="j" in request.query)
         except Refusal as refusal:
             self._server.refused(refusal.code)
-            response = _answer(request, Misuse(FORBIDDEN, status=403))
+            response = _answer(request, EngineIOError(FORBIDDEN, status=403))
             for name in cors_headers(request.headers):  # the page must learn nothing more
                 response.headers.popall(name, None)
             response.headers["Vary"] = "Origin"
@@ -151,14 +151,14 @@ class EngineRoutes(PlainRoutes):
         try:
             transport = request.query.get("transport", "")
             if transport not in options.transports:
-                raise Misuse(UNKNOWN_TRANSPORT)
+                raise EngineIOError(UNKNOWN_TRANSPORT)
             if request.query.get("EIO") not in [str(version) for version in options.versions]:
-                raise Misuse(BAD_VERSION)
+                raise EngineIOError(BAD_VERSION)
             if "j" in request.query and not _is_index(request.query["j"]):
-                raise Misuse(BAD_REQUEST)
+                raise EngineIOError(BAD_REQUEST)
             wrong = misfit(agree(request)[0], web.WebSocketResponse()) if transport == WEBSOCKET else None
             if wrong is not None:
-                raise Misuse(BAD_REQUEST, f"Bad request: {wrong.reason}", headers=wrong.headers)
+                raise EngineIOError(BAD_REQUEST, f"Bad request: {wrong.reason}", headers=wrong.headers)
             sid = request.query.get("sid", "")
             if not sid:
                 return await self._handshake(request, endpoint, options, transport)
@@ -170,19 +170,19 @@ class EngineRoutes(PlainRoutes):
                 return await self._poll(request, machine, {}, opening=False)
             if request.method == "POST":
                 return await self._post(request, session, machine)
-            raise Misuse(BAD_REQUEST)
+            raise EngineIOError(BAD_REQUEST)
         except Refusal as refusal:
             self._server.refused(refusal.code)
-            raise Misuse.of(refusal) from None
+            raise EngineIOError.of(refusal) from None
 
     # -- sessions ----------------------------------------------------------------------------------------------------
 
     async def _handshake(
         self, request: web.Request, endpoint: Endpoint, options: EngineIO, transport: str
     ) -> web.StreamResponse:
-        """A handshake. Raises Misuse, Refusal and Gone."""
+        """A handshake. Raises EngineIOError, Refusal and Gone."""
         if request.method != "GET":
-            raise Misuse(BAD_METHOD)
+            raise EngineIOError(BAD_METHOD)
         version = int(request.query["EIO"])
         base64 = bool(request.query.get("b64")) or "j" in request.query
         kind = functools.partial(EngineMachine, version=version, options=options, text_only=base64)
@@ -197,13 +197,13 @@ class EngineRoutes(PlainRoutes):
         return await self._upgrade(request, session, machine, headers, opening=True)
 
     async def _find(self, request: web.Request, endpoint: Endpoint, sid: str) -> tuple[Session, EngineMachine]:
-        """The session that a request names, if the request may. Raises Refusal and Misuse."""
+        """The session that a request names, if the request may. Raises Refusal and EngineIOError."""
         session = await self._server.route(sid)
         machine = session._machine
         if session.path != endpoint.path or not isinstance(machine, EngineMachine):
-            raise Misuse(UNKNOWN_SID)
+            raise EngineIOError(UNKNOWN_SID)
         if request.query["EIO"] != str(machine.version):
-            raise Misuse(BAD_REQUEST)
+            raise EngineIOError(BAD_REQUEST)
         facts: SessionRequest = self._facts(request, request.query["transport"], None)
         await self._server.admit(session, facts)
         return session, machine
@@ -358,10 +358,10 @@ def _whole(request: web.Request, body: bytes, kind: str, headers: dict[str, str]
     return web.Response(body=body, headers=answered)
 
 
-def _answer(request: web.Request, misuse: Misuse) -> web.Response:
+def _answer(request: web.Request, error: EngineIOError) -> web.Response:
     """An error of the protocol."""
-    headers = {"Content-Type": "application/json"} | SAFE | cors_headers(request.headers) | misuse.headers
-    if misuse.retry_after is not None:
-        headers["Retry-After"] = str(math.ceil(misuse.retry_after))
-    told = json.dumps({"code": misuse.code, "message": misuse.message}, separators=(",", ":"))
-    return web.Response(status=misuse.status, text=told, headers=headers)
+    headers = {"Content-Type": "application/json"} | SAFE | cors_headers(request.headers) | error.headers
+    if error.retry_after is not None:
+        headers["Retry-After"] = str(math.ceil(error.retry_after))
+    told = json.dumps({"code": error.code, "message": error.message}, separators=(",", ":"))
+    return web.Response(status=error.status, text=told, headers=headers)

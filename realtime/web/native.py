@@ -37,7 +37,6 @@ from ..transports import TRANSPORTS, Facts, Frame, Transport
 from ..transports.batch import decode_body, first_frame
 from ..transports.form import begun_field, parse_fields, parse_text_field
 from .bodies import Unreadable, turn_away
-from .door import Door, preflight
 from .forwarded import address_key
 from .handshake import Gone, Incoming, left_behind, misfit, still_there, upgrade
 from .links import CONTROL, PollLink, StreamLink, WebSocketLink, run_stream
@@ -48,7 +47,7 @@ from .replies import (
     FORMS,
     PLAIN,
     SAFE,
-    Misasked,
+    BadCallback,
     Reply,
     answer,
     in_words,
@@ -58,8 +57,9 @@ from .replies import (
     reply_to_fields,
     respond,
 )
+from .routes import Routes, preflight
 from .subprotocols import agree
-from .watch import Watch
+from .watch import DisconnectWatch
 
 __all__ = ["NativeRoutes"]
 
@@ -76,7 +76,7 @@ NEGOTIATE_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nos
 PROBE_SECONDS = 5.0
 
 
-class NativeRoutes(Door):
+class NativeRoutes(Routes):
     """Serves `<endpoint>/v1/<transport>` for all endpoints of a server."""
 
     def __init__(self, server: Server) -> None:
@@ -84,7 +84,7 @@ class NativeRoutes(Door):
         self._links: set[WebSocketLink] = set()
         self._probes: set[StreamLink] = set()
         self._silent: set[WebSocketLink] = set()  # of these, the ones that no session has taken up
-        self._watch = Watch(server.clock)
+        self._watch = DisconnectWatch(server.clock)
         self._openings = Openings(server)
         server.on_shutdown.append(self._stop)
 
@@ -134,9 +134,9 @@ class NativeRoutes(Door):
             return await self._poll(request, endpoint, reply)
         except Gone:
             return left_behind()
-        except Misasked as misasked:
+        except BadCallback as bad_callback:
             self._server.refused(4400)
-            return in_words(400, str(misasked), SAFE)
+            return in_words(400, str(bad_callback), SAFE)
         except Unreadable as unreadable:
             self._server.refused(unreadable.refusal.code)
             why = unreadable.refusal
@@ -151,7 +151,7 @@ class NativeRoutes(Door):
             return answer(request, error.http_status, [frame], reply=reply)
 
     async def _reply(self, request: web.Request, name: str, config: Config) -> Reply:
-        """How this request wants to be answered. Raises Misasked, RemoteProtocolError (4413) and Unreadable."""
+        """How this request wants to be answered. Raises BadCallback, RemoteProtocolError (4413) and Unreadable."""
         codec = reply_by_script(request, name)
         if codec is None:
             return Reply(CODECS[name]) if name in FORMS else PLAIN

@@ -19,10 +19,10 @@ from ..core.frames import payload_size
 from ..core.plain_machine import NO_WINDOW, PlainMachine
 from ..server import Server
 from ..session import Endpoint, Session, SessionRequest
-from .door import Door
 from .forwarded import address_key
 from .handshake import Gone, Incoming, Misfit, misfit, still_there, upgrade
 from .links import CONTROL, WebSocketLink
+from .routes import Routes
 from .subprotocols import agree
 
 __all__ = ["PlainRoutes", "Wire", "machine_of", "wait_for_room"]
@@ -69,7 +69,7 @@ async def wait_for_room(session: Session, size: int) -> bool:
         machine.resume()
 
 
-class PlainRoutes(Door):
+class PlainRoutes(Routes):
     """See RawRoutes, SockJSRoutes and EngineRoutes."""
 
     def __init__(self, server: Server) -> None:

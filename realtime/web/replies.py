@@ -24,7 +24,7 @@ __all__ = [
     "FORMS",
     "PLAIN",
     "SAFE",
-    "Misasked",
+    "BadCallback",
     "Reply",
     "answer",
     "in_words",
@@ -63,7 +63,7 @@ class Reply(NamedTuple):
 PLAIN = Reply(CODECS["long_polling"])
 
 
-class Misasked(Exception):
+class BadCallback(Exception):
     """The page's function is not named, or by no name: nothing can be told to it, so a person gets a sentence."""
 
 
@@ -93,13 +93,13 @@ def query_of(request: web.Request) -> bytes:
 
 
 def reply_to_fields(codec: NativeCodec, fields: bytes) -> Reply:
-    """The reply that a query or form wants. Raises Misasked."""
+    """The reply that a query or form wants. Raises BadCallback."""
     try:
         (callback,) = parse_fields(fields, "callback")
         return Reply(codec, check_callback((callback or b"").decode("ascii", "replace")), fields)
     except (RemoteProtocolError, LocalProtocolError) as error:
         hint = " A batch that is no form is sent as text/plain." if codec.transport.method == "POST" else ""
-        raise Misasked(f"{getattr(error, 'reason', error)}.{hint}") from None
+        raise BadCallback(f"{getattr(error, 'reason', error)}.{hint}") from None
 
 
 def refused(

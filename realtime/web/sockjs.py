@@ -41,7 +41,7 @@ from .origins import ANY, NULL, asked_headers, cors_headers, without_ambient
 from .plain import PlainRoutes, Wire, machine_of
 from .raw import RawRoutes
 from .replies import in_words, is_form
-from .watch import Watch
+from .watch import DisconnectWatch
 
 __all__ = ["SockJSRoutes"]
 
@@ -65,7 +65,7 @@ class SockJSRoutes(PlainRoutes):
     def __init__(self, server: Server, raw: RawRoutes) -> None:
         super().__init__(server)
         self._raw = raw
-        self._watch = Watch(server.clock)
+        self._watch = DisconnectWatch(server.clock)
 
     def knows(self, endpoint: Endpoint, options: SockJS, rest: str) -> bool:
         """Whether there is anything at this path below an endpoint."""

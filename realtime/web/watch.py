@@ -10,7 +10,7 @@ from typing import Protocol
 
 from ..clock import Clock
 
-__all__ = ["Held", "Watch"]
+__all__ = ["DisconnectWatch", "Held"]
 
 # Seconds between two looks.
 INTERVAL = 1.0
@@ -27,7 +27,7 @@ class Held(Protocol):
         """Ends it; its handler goes on."""
 
 
-class Watch:
+class DisconnectWatch:
     """The links to look after, from add() to discard()."""
 
     def __init__(self, clock: Clock) -> None:

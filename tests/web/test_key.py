@@ -16,7 +16,7 @@ from ..patience import within
 from .peer import GetStreamPeer, HttpPeer, Peer
 from .place import Place, serving
 from .proof import GETS, attach_frame, uplink_frame
-from .test_door import first, knock, request
+from .test_routes import first, knock, request
 
 pytestmark = pytest.mark.usefixtures("quiet_log")
 

@@ -25,14 +25,14 @@ from .origins import (
 )
 from .replies import SAFE
 
-__all__ = ["Door", "preflight"]
+__all__ = ["Routes", "preflight"]
 
 END_PATIENCE = 10.0
 # What a request is told that shows nothing of its page where it has to.
 UNSIGNED = "a script, frame or form shows no page (Origin, Sec-Fetch-Site, Referer) that allowed_origins could let in"
 
 
-class Door:
+class Routes:
     """The routes of one protocol, as far as they are everybody's."""
 
     def __init__(self, server: Server) -> None:
