@@ -12,7 +12,7 @@ import realtime
 from realtime.testing import VirtualClock
 from realtime.transports import TRANSPORTS, Facts
 from realtime.transports.script import join, quote
-from realtime.web import door
+from realtime.web import routes
 
 from ..patience import within
 from .peer import HttpPeer, StreamPeer
@@ -487,7 +487,7 @@ async def test_a_client_that_never_reads_is_bounded_and_disturbs_nobody(transpor
 async def test_a_stream_that_has_ended_does_not_wait_for_ever_for_its_reader(
     transport: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(door, "END_PATIENCE", 0.05)
+    monkeypatch.setattr(routes, "END_PATIENCE", 0.05)
     async with serving(**VAST) as place, RawStream(place, transport) as raw:
         session = await attached(place, raw, window=[100_000, 1 << 40])
         raw.writer.transport.pause_reading()  # type: ignore[attr-defined] # of asyncio.ReadTransport
