@@ -19,14 +19,23 @@ __all__ = ["make_app", "make_server"]
 CLIENT = "https://cdn.jsdelivr.net/npm/sockjs-client@1.6.1/dist/sockjs.min.js"
 
 
-def make_server(client_url: str = CLIENT) -> realtime.Server:
-    """The endpoints, for pages of any origin."""
+def make_server(client_url: str = CLIENT, client_integrity: str | None = None) -> realtime.Server:
+    """The endpoints, for pages of any origin. The protocol's suite wants the iframe page to the letter, which has no
+    `integrity`: hence None."""
     rt = realtime.Server(allowed_origins="*", shutdown_timeout=0.5)
-    usual = realtime.SockJS(client_url=client_url)
+    usual = realtime.SockJS(client_url=client_url, client_integrity=client_integrity)
 
-    @rt.endpoint("/echo", sockjs=realtime.SockJS(response_limit=4096, client_url=client_url))
-    @rt.endpoint("/disabled_websocket_echo", sockjs=realtime.SockJS(websocket=False, client_url=client_url))
-    @rt.endpoint("/cookie_needed_echo", sockjs=realtime.SockJS(cookie_needed=True, client_url=client_url))
+    @rt.endpoint(
+        "/echo", sockjs=realtime.SockJS(response_limit=4096, client_url=client_url, client_integrity=client_integrity)
+    )
+    @rt.endpoint(
+        "/disabled_websocket_echo",
+        sockjs=realtime.SockJS(websocket=False, client_url=client_url, client_integrity=client_integrity),
+    )
+    @rt.endpoint(
+        "/cookie_needed_echo",
+        sockjs=realtime.SockJS(cookie_needed=True, client_url=client_url, client_integrity=client_integrity),
+    )
     async def echo(session: realtime.Session) -> None:
         async for message in session:
             await session.send(message)
