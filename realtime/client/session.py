@@ -85,7 +85,7 @@ class ClientSession(BaseSession[ClientMachine]):
 
     @property
     def negotiation(self) -> Sequence[Mapping[str, str]]:
-        """The server's list of transports, best first, each with its verdict and reason; empty before it has come."""
+        """The server's transports, most wanted first, each with its verdict and reason; empty before it has come."""
         return self._context.negotiation
 
     @property
