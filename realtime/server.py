@@ -17,6 +17,7 @@ from typing import TypeVar, Unpack
 from weakref import ReferenceType
 
 from .clock import Clock, SystemClock, Timer
+from .core.addresses import network_of
 from .core.config import Config
 from .core.deadlines import Deadlines
 from .core.errors import LocalProtocolError, Refusal, SessionClosed, Unauthorized
@@ -24,7 +25,7 @@ from .core.frames import Window
 from .core.health import Failure, Memory
 from .core.lifecycle import State
 from .core.machine import check_close_code
-from .core.negotiation import Choice, Evidence, negotiate, network_of
+from .core.negotiation import Choice, Evidence, negotiate
 from .core.numbered_machine import NumberedMachine
 from .core.observer import Observer, Result
 from .core.proof import Key, Proof
@@ -248,6 +249,10 @@ class Server:
         if len(self._withdrawn) > MOST_WITHDRAWN:
             self._all_withdrawn, _ = self._withdrawn.pop(next(iter(self._withdrawn)))
         return len(sessions)
+
+    def arrived(self, request: SessionRequest) -> None:
+        """A request to open a session has come: identities that were withdrawn before are no affair of it."""
+        request._withdrawals = self._withdrawals
 
     def check_withdrawn(self, identity: str | None, request: SessionRequest) -> None:
         """Raises Refusal when the identity was withdrawn since this request came: what the hook says of it may be

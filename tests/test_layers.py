@@ -3,6 +3,7 @@
 Every import counts: those under `if TYPE_CHECKING` and inside functions too.
 
     web  client  cluster  metrics  testing  demo  cli      may know aiohttp
+    gates                                            may know asyncio
     server  hub  session  brokers  clock  pace       may know asyncio
     ---------------------------------------------------- pure below
     protocols -> transports -> core
@@ -54,7 +55,8 @@ TRANSPORTS = CORE | {"transports"}
 PROTOCOLS = TRANSPORTS | {"protocols"}
 MIDDLE = PROTOCOLS | {"brokers", "clock", "hub", "pace", "server", "session"}
 CLIENT = (MIDDLE - {"server"}) | {"client"}
-WEB = MIDDLE | {"web"}
+GATES = MIDDLE | {"gates"}
+WEB = GATES | {"web"}
 ALL = WEB | CLIENT | {"cluster", "metrics", "testing"}
 
 ASYNC_LIBRARIES = {"multidict", "redis"}
@@ -71,6 +73,7 @@ LAYERS: dict[str, tuple[set[str], set[str], bool]] = {
     "pace": (MIDDLE, ASYNC_LIBRARIES, False),
     "server": (MIDDLE, ASYNC_LIBRARIES, False),
     "session": (MIDDLE, ASYNC_LIBRARIES, False),
+    "gates": (GATES, ASYNC_LIBRARIES, False),
     "client": (CLIENT, HTTP_LIBRARIES, False),
     "web": (WEB, HTTP_LIBRARIES, False),
     "cluster": (WEB | {"cluster"}, HTTP_LIBRARIES | ASYNC_LIBRARIES, False),

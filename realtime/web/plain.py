@@ -13,14 +13,15 @@ from weakref import WeakKeyDictionary
 
 from aiohttp import WebSocketError, WSMsgType, web
 
+from ..core.addresses import address_key
 from ..core.carrier import Carrier, Codec
 from ..core.errors import Refusal, RemoteProtocolError
 from ..core.frames import payload_size
 from ..core.plain_machine import NO_WINDOW, PlainMachine
+from ..gates.base import Gone
 from ..server import Server
 from ..session import Endpoint, Session, SessionRequest
-from .forwarded import address_key
-from .handshake import Gone, Incoming, Misfit, misfit, still_there, upgrade
+from .handshake import Incoming, Misfit, misfit, still_there, upgrade
 from .links import CONTROL, WebSocketLink
 from .routes import Routes
 from .subprotocols import agree
@@ -95,6 +96,7 @@ class PlainRoutes(Routes):
         server = self._server
         address = address_key(facts.remote)
         server.check_rate(address)
+        server.arrived(facts)
         identity = await still_there(request, incoming if server.asks else None, server.identify(facts))
         if name:
             session = await server.claimed(name)
