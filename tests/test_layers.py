@@ -3,7 +3,8 @@
 Every import counts: those under `if TYPE_CHECKING` and inside functions too.
 
     web  client  cluster  metrics  testing  demo  cli      may know aiohttp
-    server  hub  session  brokers  clock  pace       may know asyncio
+    server  sessions  hub  brokers  …                may know asyncio, as do
+    base_session  listener  runtime  clock  …        (both ends of a session)
     ---------------------------------------------------- pure below
     protocols -> transports -> core
 """
@@ -52,8 +53,11 @@ HARMLESS = ("importlib.metadata", "importlib.resources")
 CORE = {"core"}
 TRANSPORTS = CORE | {"transports"}
 PROTOCOLS = TRANSPORTS | {"protocols"}
-MIDDLE = PROTOCOLS | {"brokers", "clock", "hub", "pace", "server", "session"}
-CLIENT = (MIDDLE - {"server"}) | {"client"}
+# What runs a session, at either end.
+BOTH_ENDS = PROTOCOLS | {"base_session", "clock", "listener", "pace", "runtime", "waiters"}
+SERVERS = {"admission", "endpoint", "handlers", "hub", "networks", "request", "server", "session", "sessions"}
+MIDDLE = BOTH_ENDS | SERVERS | {"brokers"}
+CLIENT = BOTH_ENDS | {"client"}
 WEB = MIDDLE | {"web"}
 ALL = WEB | CLIENT | {"cluster", "metrics", "testing"}
 
@@ -66,11 +70,8 @@ LAYERS: dict[str, tuple[set[str], set[str], bool]] = {
     "transports": (TRANSPORTS, set(), True),
     "protocols": (PROTOCOLS, set(), True),
     "brokers": (MIDDLE, ASYNC_LIBRARIES, False),
-    "clock": (MIDDLE, ASYNC_LIBRARIES, False),
-    "hub": (MIDDLE, ASYNC_LIBRARIES, False),
-    "pace": (MIDDLE, ASYNC_LIBRARIES, False),
-    "server": (MIDDLE, ASYNC_LIBRARIES, False),
-    "session": (MIDDLE, ASYNC_LIBRARIES, False),
+    **dict.fromkeys(BOTH_ENDS - PROTOCOLS, (BOTH_ENDS, ASYNC_LIBRARIES, False)),
+    **dict.fromkeys(SERVERS, (MIDDLE, ASYNC_LIBRARIES, False)),
     "client": (CLIENT, HTTP_LIBRARIES, False),
     "web": (WEB, HTTP_LIBRARIES, False),
     "cluster": (WEB | {"cluster"}, HTTP_LIBRARIES | ASYNC_LIBRARIES, False),
@@ -271,11 +272,14 @@ def test_a_circle_is_found() -> None:
         ("realtime.server", "from .client import connect"),
         ("realtime.server", "from .cluster import x"),
         ("realtime.hub", "from .testing import VirtualClock"),
+        ("realtime.runtime", "from .server import Server"),
+        ("realtime.base_session", "from .session import Session"),
         ("realtime.clock", "from .cli import main"),
         ("realtime.brokers.redis", "from ..web.native import NativeRoutes"),
         ("realtime.brokers.redis", "def f():\n    import aiohttp"),
         ("realtime.session", "from . import Server"),
         ("realtime.client.x", "from ..server import Server"),
+        ("realtime.client.x", "from ..sessions import Sessions"),
         ("realtime.client.x", "from ..web import native"),
         ("realtime.client.x", "from .. import web"),
         ("realtime.client.x", "import requests"),
@@ -305,10 +309,10 @@ def test_a_violation_is_found(module: str, source: str) -> None:
         ("realtime.protocols.native", "from ..core.errors import Refusal\nfrom ..transports import Frame"),
         (
             "realtime.session",
-            "import asyncio, logging\nif TYPE_CHECKING:\n    from .hub import Hub",
+            "import asyncio, logging\nif TYPE_CHECKING:\n    from .hub import Hub\nfrom .runtime import Runtime",
         ),
         ("realtime.brokers.redis", "def f():\n    import redis.asyncio"),
-        ("realtime.client.x", "import aiohttp\nfrom yarl import URL\nfrom ..session import BaseSession"),
+        ("realtime.client.x", "import aiohttp\nfrom yarl import URL\nfrom ..base_session import BaseSession"),
         ("realtime.web.x", "from aiohttp import web\nfrom ..server import Server"),
         ("realtime.testing.x", "import aiohttp\nfrom ..clock import Clock\nfrom ..client import connect"),
         ("realtime.cli.x", "import realtime\nfrom .. import Server\nfrom ..testing import FaultProxy"),

@@ -14,6 +14,7 @@ from ..core.config import INITIAL_WINDOW, Config
 from ..core.errors import Refusal, RemoteProtocolError
 from ..core.numbered_machine import NumberedMachine
 from ..core.proof import ATTACH, SEND, Proof
+from ..endpoint import Endpoint
 from ..protocols.native import (
     RENEWED,
     VERSION,
@@ -32,7 +33,7 @@ from ..protocols.native import (
     ticket_frames,
 )
 from ..server import Server
-from ..session import Endpoint, Session
+from ..session import Session
 from ..transports import TRANSPORTS, Facts, Frame, Transport
 from ..transports.batch import decode_body, first_frame
 from ..transports.form import begun_field, parse_fields, parse_text_field
@@ -561,8 +562,7 @@ class NativeRoutes(Routes):
         address = address_key(facts.remote)
         asking = self._openings.identify(endpoint.path, head.nonce, facts, address)
         identity = await still_there(request, incoming if server.asks else None, asking)
-        known = len(server)
-        session = server.open(
+        session = await server.open(
             endpoint,
             nonce=head.nonce,
             binding=(endpoint.path, asker(request.headers, self._origin(request).host), identity),
@@ -574,8 +574,7 @@ class NativeRoutes(Routes):
         server.authorized(session, facts)
         machine = machine_of(session)
         choices = server.negotiate(endpoint, facts, head.transports, head.failed, head.tried, carrier.codec.name)
-        if len(server) > known:
-            server.decided(session, choices)
+        server.decided(session, choices)
 
         def opened(received: int, taken: int) -> Part:
             transports = [choice.as_dict() for choice in choices]

@@ -9,8 +9,8 @@ from aiohttp import web
 
 from ..core.config import Config
 from ..core.errors import Refusal
+from ..request import SessionRequest
 from ..server import Server
-from ..session import SessionRequest
 from .bodies import Bodies, Judge
 from .forwarded import Origin, Proxies
 from .links import CLOSE_PATIENCE
@@ -81,7 +81,7 @@ class Routes:
             raw_auth=raw_auth,
             http=request,
         )
-        facts._withdrawals = self._server._withdrawals
+        self._server.came(facts)
         return facts
 
     async def _whole_body(self, request: web.Request, config: Config, limit: int, judge: Judge | None = None) -> bytes:
