@@ -173,22 +173,6 @@ def circles(graph: dict[str, set[str]]) -> set[str]:
     return found
 
 
-def graph_of(layer: str) -> dict[str, set[str]]:
-    """Which modules of a layer import which others of it."""
-    prefix = f"{PACKAGE}.{layer}."
-    mine = {module: path for module, path in MODULES if module.startswith(prefix)}
-    graph: dict[str, set[str]] = {}
-    for module, path in mine.items():
-        names = {name for _, name in imports(module, path.read_text("utf-8"), package=path.name == "__init__.py")}
-        graph[module] = {other for other in mine if any(f"{name}.".startswith(f"{other}.") for name in names)}
-    return graph
-
-
-@pytest.mark.parametrize("layer", ["core", "transports", "protocols"])
-def test_no_module_imports_itself_by_way_of_others(layer: str) -> None:
-    assert circles(graph_of(layer)) == set()
-
-
 def whole_graph() -> dict[str, set[str]]:
     """Which modules import which others. What is imported from a package's __init__.py is imported from that."""
     known = dict(MODULES)
@@ -227,7 +211,7 @@ def test_the_client_hides_no_import_in_a_function() -> None:
 
 def test_a_circle_is_found() -> None:
     assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"a"}}) == {"b", "c"}
-    assert "realtime.core.machine" in graph_of("core")["realtime.core.observer"]
+    assert "realtime.core.machine" in whole_graph()["realtime.core.observer"]
 
 
 # -- the checker checked ---------------------------------------------------------------------------------------------
