@@ -64,8 +64,8 @@ class Admission:
         if len(self._withdrawn) > MOST_WITHDRAWN:
             self._all_withdrawn, _ = self._withdrawn.pop(next(iter(self._withdrawn)))
 
-    def came(self, request: SessionRequest) -> None:
-        """This request has come: what is withdrawn from now on is withdrawn from it."""
+    def arrived(self, request: SessionRequest) -> None:
+        """A request to open a session has come: identities that were withdrawn before are no affair of it."""
         request._withdrawals = self._withdrawals
 
     def check_withdrawn(self, identity: str | None, request: SessionRequest) -> None:

@@ -6,8 +6,9 @@ import logging
 from collections.abc import Mapping, Sequence
 
 from .clock import Clock
+from .core.addresses import network_of
 from .core.health import Failure, Memory
-from .core.negotiation import Choice, Evidence, negotiate, network_of
+from .core.negotiation import Choice, Evidence, negotiate
 from .endpoint import Endpoint
 from .request import SessionRequest
 from .session import Session

@@ -100,7 +100,7 @@ class Server:
         self.claimed = self._sessions.claimed
         self.route = self._sessions.route
         self.check_key = self._sessions.check_key
-        self.came = self._admission.came
+        self.arrived = self._admission.arrived
         self.check_rate = self._admission.check_rate
         self.check_withdrawn = self._admission.check_withdrawn
         self.identify = self._admission.identify

@@ -3,8 +3,9 @@
 Every import counts: those under `if TYPE_CHECKING` and inside functions too.
 
     web  client  cluster  metrics  testing  demo  cli      may know aiohttp
-    server  sessions  hub  brokers  …                may know asyncio, as do
-    base_session  listener  runtime  clock  …        (both ends of a session)
+    gates                                            may know asyncio
+    server  sessions  hub  brokers  …                may know asyncio
+    base_session  listener  runtime  clock  …        may know asyncio: both ends of a session
     ---------------------------------------------------- pure below
     protocols -> transports -> core
 """
@@ -58,7 +59,8 @@ BOTH_ENDS = PROTOCOLS | {"base_session", "clock", "listener", "pace", "runtime",
 SERVERS = {"admission", "endpoint", "handlers", "hub", "networks", "request", "server", "session", "sessions"}
 MIDDLE = BOTH_ENDS | SERVERS | {"brokers"}
 CLIENT = BOTH_ENDS | {"client"}
-WEB = MIDDLE | {"web"}
+GATES = MIDDLE | {"gates"}
+WEB = GATES | {"web"}
 ALL = WEB | CLIENT | {"cluster", "metrics", "testing"}
 
 ASYNC_LIBRARIES = {"multidict", "redis"}
@@ -72,6 +74,7 @@ LAYERS: dict[str, tuple[set[str], set[str], bool]] = {
     "brokers": (MIDDLE, ASYNC_LIBRARIES, False),
     **dict.fromkeys(BOTH_ENDS - PROTOCOLS, (BOTH_ENDS, ASYNC_LIBRARIES, False)),
     **dict.fromkeys(SERVERS, (MIDDLE, ASYNC_LIBRARIES, False)),
+    "gates": (GATES, ASYNC_LIBRARIES, False),
     "client": (CLIENT, HTTP_LIBRARIES, False),
     "web": (WEB, HTTP_LIBRARIES, False),
     "cluster": (WEB | {"cluster"}, HTTP_LIBRARIES | ASYNC_LIBRARIES, False),

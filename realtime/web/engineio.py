@@ -15,6 +15,7 @@ from aiohttp import web
 from ..core.carrier import Carrier
 from ..core.errors import LocalProtocolError, Refusal, RemoteProtocolError
 from ..endpoint import Endpoint
+from ..gates.base import Gone
 from ..protocols.engineio.codec import Codec, codec
 from ..protocols.engineio.machine import EngineMachine
 from ..protocols.engineio.options import POLLING, WEBSOCKET, EngineIO
@@ -25,7 +26,7 @@ from ..server import Server
 from ..session import Session
 from .backlog import TURN, Backlog, wait_for_packet
 from .bodies import Unreadable, guard, turn_away
-from .handshake import Gone, Incoming, left_behind, misfit, upgrade
+from .handshake import Incoming, left_behind, misfit, upgrade
 from .links import HeldLink, WebSocketLink
 from .origins import cors_headers
 from .plain import PlainRoutes

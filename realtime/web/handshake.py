@@ -15,10 +15,11 @@ from typing import Any, NamedTuple, TypeVar
 
 from aiohttp import HttpVersion11, WSMessage, WSMsgType, web
 
+from ..gates.base import Gone
 from ..pace import Pace
 from .links import is_gone
 
-__all__ = ["Gone", "Incoming", "Misfit", "left_behind", "misfit", "still_there", "upgrade"]
+__all__ = ["Incoming", "Misfit", "left_behind", "misfit", "still_there", "upgrade"]
 
 # What is named to whoever speaks another version (RFC 6455 §4.4). aiohttp takes 7 and 8 as well, which frame alike.
 VERSIONS = ("13", "8", "7")
@@ -31,10 +32,6 @@ ENDS = (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR)
 CLIENT_LEFT = 499
 
 T = TypeVar("T")
-
-
-class Gone(Exception):
-    """Whoever asked has left in the meantime: there is nobody to open for, nor to answer."""
 
 
 class Misfit(NamedTuple):

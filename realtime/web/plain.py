@@ -13,16 +13,17 @@ from weakref import WeakKeyDictionary
 
 from aiohttp import WebSocketError, WSMsgType, web
 
+from ..core.addresses import address_key
 from ..core.carrier import Carrier, Codec
 from ..core.errors import Refusal, RemoteProtocolError
 from ..core.frames import payload_size
 from ..core.plain_machine import NO_WINDOW, PlainMachine
 from ..endpoint import Endpoint
+from ..gates.base import Gone
 from ..request import SessionRequest
 from ..server import Server
 from ..session import Session
-from .forwarded import address_key
-from .handshake import Gone, Incoming, Misfit, misfit, still_there, upgrade
+from .handshake import Incoming, Misfit, misfit, still_there, upgrade
 from .links import CONTROL, WebSocketLink
 from .routes import Routes
 from .subprotocols import agree
@@ -97,6 +98,7 @@ class PlainRoutes(Routes):
         server = self._server
         address = address_key(facts.remote)
         server.check_rate(address)
+        server.arrived(facts)
         identity = await still_there(request, incoming if server.asks else None, server.identify(facts))
         session = await server.open(
             endpoint,

@@ -68,7 +68,7 @@ class Routes:
         raw_headers = request.raw_headers
         if judge(request.headers, origin.host, self._origins) is Admission.ANONYMOUS:
             raw_headers = without_ambient(raw_headers)
-        facts = SessionRequest(
+        return SessionRequest(
             method=request.method,
             path=request.path,
             query_string=request.query_string,
@@ -81,8 +81,6 @@ class Routes:
             raw_auth=raw_auth,
             http=request,
         )
-        self._server.came(facts)
-        return facts
 
     async def _whole_body(self, request: web.Request, config: Config, limit: int, judge: Judge | None = None) -> bytes:
         """The body, of at most so many bytes. Raises RemoteProtocolError (4413) and Unreadable; see Bodies.whole()."""

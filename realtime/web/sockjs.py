@@ -20,6 +20,7 @@ from ..core.carrier import Carrier, Shape
 from ..core.errors import Refusal, RemoteProtocolError
 from ..core.plain_machine import INTERRUPTED, PlainMachine
 from ..endpoint import Endpoint
+from ..gates.base import Gone
 from ..protocols.sockjs import (
     CAPABILITIES,
     CODECS,
@@ -37,7 +38,7 @@ from ..session import Session
 from ..transports.sockjs import NOT_CACHED
 from .bodies import Unreadable, turn_away
 from .conditions import Precondition, weigh
-from .handshake import Gone, Misfit, left_behind
+from .handshake import Misfit, left_behind
 from .links import HeldLink, StreamLink, run_stream
 from .origins import ANY, NULL, asked_headers, cors_headers, without_ambient
 from .plain import PlainRoutes, Wire, machine_of

@@ -19,9 +19,9 @@ Config: hold lifetime liveness max_answer max_body max_open_body silence window
 EngineIO: of route upgrades
 ProxiedRequest: head head_alone
 Rule: answered fire forget overtaken take
-Server: admit asks authorized came check_key check_rate check_withdrawn claimed clock closing config decided endpoints
-    hub identify negotiate note_end note_failure observe on_endpoint on_shutdown open reauthorize refused route shutdown
-    start
+Server: admit arrived asks authorized check_key check_rate check_withdrawn claimed clock closing config decided
+    endpoints hub identify negotiate note_end note_failure observe on_endpoint on_shutdown open reauthorize refused
+    route shutdown start
 SockJS: settings
 """
 INTERNAL = {
