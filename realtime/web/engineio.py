@@ -14,14 +14,16 @@ from aiohttp import web
 
 from ..core.carrier import Carrier
 from ..core.errors import LocalProtocolError, Refusal, RemoteProtocolError
+from ..endpoint import Endpoint
 from ..gates.base import Gone
 from ..protocols.engineio.codec import Codec, codec
 from ..protocols.engineio.machine import EngineMachine
 from ..protocols.engineio.options import POLLING, WEBSOCKET, EngineIO
 from ..protocols.engineio.packets import Packet, decode
 from ..protocols.engineio.payloads import is_binary, jsonp, split, unwrap_form
+from ..request import SessionRequest
 from ..server import Server
-from ..session import Endpoint, Session, SessionRequest
+from ..session import Session
 from .backlog import TURN, Backlog, wait_for_packet
 from .bodies import Unreadable, guard, turn_away
 from .handshake import Incoming, left_behind, misfit, upgrade
@@ -297,7 +299,7 @@ class EngineRoutes(PlainRoutes):
             compress=False, autoclose=False, autoping=False, max_msg_size=machine.options.max_payload + 1
         )
         ws.headers.update(headers)
-        link = WebSocketLink(request, ws, session.dirty)
+        link = WebSocketLink(request, ws, session._listener.dirty)
         carrier = Carrier(_codec(machine, WEBSOCKET, bool(request.query.get("b64"))), link, now())
 
         def read(data: str | bytes) -> Packet:

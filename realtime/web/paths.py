@@ -12,8 +12,8 @@ from aiohttp import web
 from aiohttp.web_urldispatcher import AbstractResource, AbstractRoute, ResourceRoute, UrlMappingMatchInfo
 from yarl import URL
 
+from ..endpoint import Endpoint
 from ..server import Server
-from ..session import Endpoint
 from .bodies import guard
 from .raw import RawRoutes
 from .sockjs import SockJSRoutes

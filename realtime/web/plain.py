@@ -18,9 +18,11 @@ from ..core.carrier import Carrier, Codec
 from ..core.errors import Refusal, RemoteProtocolError
 from ..core.frames import payload_size
 from ..core.plain_machine import NO_WINDOW, PlainMachine
+from ..endpoint import Endpoint
 from ..gates.base import Gone
+from ..request import SessionRequest
 from ..server import Server
-from ..session import Endpoint, Session, SessionRequest
+from ..session import Session
 from .handshake import Incoming, Misfit, misfit, still_there, upgrade
 from .links import CONTROL, WebSocketLink
 from .routes import Routes
@@ -65,7 +67,7 @@ async def wait_for_room(session: Session, size: int) -> bool:
     machine = machine_of(session)
     machine.pause(session._now())
     try:
-        return await session.wait_for_room(size)
+        return await session._wait_for_room(size)
     finally:
         machine.resume()
 
@@ -98,14 +100,7 @@ class PlainRoutes(Routes):
         server.check_rate(address)
         server.arrived(facts)
         identity = await still_there(request, incoming if server.asks else None, server.identify(facts))
-        if name:
-            session = await server.claimed(name)
-            if session is not None:
-                if session.identity != identity:
-                    raise Refusal(4403, "the session belongs to another identity")
-                server.check_withdrawn(identity, facts)
-                return session
-        session = server.open(
+        session = await server.open(
             endpoint,
             nonce=name,
             binding=None,
@@ -115,6 +110,8 @@ class PlainRoutes(Routes):
             address=address,
             kind=kind,
         )
+        if session.identity != identity:
+            raise Refusal(4403, "the session belongs to another identity")
         server.authorized(session, facts)
         return session
 
@@ -170,7 +167,7 @@ class PlainRoutes(Routes):
 
         def writable_again() -> None:
             if session is not None:
-                session.dirty()
+                session._listener.dirty()
 
         async def take(data: str | bytes) -> None:
             assert session is not None

@@ -8,9 +8,9 @@ from aiohttp import web
 
 from ..core.errors import Refusal
 from ..core.plain_machine import PlainMachine
+from ..endpoint import Endpoint
 from ..gates.base import Gone
 from ..protocols.raw import CODEC
-from ..session import Endpoint
 from .handshake import Misfit, left_behind
 from .plain import PlainRoutes, Wire
 from .replies import SAFE, in_words

@@ -9,8 +9,8 @@ from aiohttp import web
 
 from ..core.config import Config
 from ..core.errors import Refusal
+from ..request import SessionRequest
 from ..server import Server
-from ..session import SessionRequest
 from .bodies import Bodies, Judge
 from .forwarded import Origin, Proxies
 from .links import CLOSE_PATIENCE

@@ -19,6 +19,7 @@ from aiohttp import web
 from ..core.carrier import Carrier, Shape
 from ..core.errors import Refusal, RemoteProtocolError
 from ..core.plain_machine import INTERRUPTED, PlainMachine
+from ..endpoint import Endpoint
 from ..gates.base import Gone
 from ..protocols.sockjs import (
     CAPABILITIES,
@@ -31,8 +32,9 @@ from ..protocols.sockjs import (
     parse_form,
     parse_frame,
 )
+from ..request import SessionRequest
 from ..server import Server
-from ..session import Endpoint, Session, SessionRequest
+from ..session import Session
 from ..transports.sockjs import NOT_CACHED
 from .bodies import Unreadable, turn_away
 from .conditions import Precondition, weigh
@@ -180,7 +182,7 @@ class SockJSRoutes(PlainRoutes):
 
         def writable_again() -> None:
             if session is not None:
-                session.dirty()
+                session._listener.dirty()
 
         now = self._server.clock.now
         link = HeldLink(request) if codec.shape is Shape.POLL else StreamLink(request, writable_again)
