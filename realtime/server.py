@@ -17,14 +17,16 @@ from typing import TypeVar, Unpack
 from weakref import ReferenceType
 
 from .clock import Clock, SystemClock, Timer
+from .core.addresses import network_of
 from .core.config import Config
 from .core.deadlines import Deadlines
+from .core.dialects import Dialect
 from .core.errors import LocalProtocolError, Refusal, SessionClosed, Unauthorized
 from .core.frames import Window
 from .core.health import Failure, Memory
 from .core.lifecycle import State
 from .core.machine import check_close_code
-from .core.negotiation import Choice, Evidence, negotiate, network_of
+from .core.negotiation import Choice, Evidence, negotiate
 from .core.numbered_machine import NumberedMachine
 from .core.observer import Observer, Result
 from .core.proof import Key, Proof
@@ -34,8 +36,6 @@ from .core.settings import (
     EndpointSettings,
     ServerSettings,
     check,
-    flag,
-    instance,
     names,
     number,
     unknown,
@@ -43,9 +43,8 @@ from .core.settings import (
 )
 from .core.settings import clock as clock_rule
 from .hub import Hub, Room
-from .protocols.engineio.options import EngineIO
-from .protocols.raw import check_subprotocols
-from .protocols.sockjs import SockJS
+from .protocols.dialects import RULES as ENDPOINT_RULES
+from .protocols.dialects import EngineIO, SockJS, check_routes, dialects_of
 from .session import Endpoint, Handler, Session, SessionRequest
 from .transports import TRANSPORTS
 
@@ -74,17 +73,12 @@ GOOD_LIFE = 10.0
 SERVER_SETTINGS = frozenset(ServerSettings.__annotations__) - frozenset(EndpointSettings.__annotations__)
 _ORIGINS = 'origins such as ("https://example.org",), or one alone, or "*" for any'
 _PROXIES = 'addresses and networks such as ("127.0.0.1", "10.0.0.0/8"), or one alone, or "unix"'
-# What a server takes besides the settings of Config, and what an endpoint does.
+# What a server takes besides the settings of Config.
 SERVER_RULES = {
     "allowed_origins": names(_ORIGINS, some=False),
     "trusted_proxies": names(_PROXIES, some=False),
     "shutdown_timeout": number(0),
     "clock": clock_rule(),
-}
-ENDPOINT_RULES = {
-    "sockjs": instance("True, False or realtime.SockJS(...)", bool, SockJS),
-    "engineio": instance('a path such as "/engine.io", or realtime.EngineIO(...)', str, EngineIO).or_none("none"),
-    "raw": flag(),
 }
 
 
@@ -155,6 +149,7 @@ class Server:
         engineio: EngineIO | str | None = None,
         raw: bool = True,
         subprotocols: Sequence[str] = (),
+        dialects: Sequence[Dialect] = (),
         **settings: Unpack[EndpointSettings],
     ) -> Callable[[H], H]:
         """Registers a handler for sessions at `path`, below the prefix given to setup().
@@ -163,11 +158,12 @@ class Server:
         Engine.IO, at a path of its own from the application's root: "/engine.io", or EngineIO(path=…, …).
         Unless `raw` is False, plain WebSocket clients come in too, where `transports` has "websocket". `subprotocols`
         names what is spoken with them ("v12.stomp", "mqtt", …; RFC 6455 §1.9), first choice first: of these the first
-        that a client offers is agreed on, and is `session.subprotocol`. Other keyword arguments override the server's
-        settings for this endpoint. Raises LocalProtocolError for a path that is taken, does not start with "/" or ends
-        with one, for a setting out of bounds, and, from the decorator, for an Engine.IO path once the application has
-        started; TypeError for an unknown setting or a value of the wrong type, and for a handler that is no coroutine
-        function.
+        that a client offers is agreed on, and is `session.subprotocol`. `dialects` are the options of other protocols
+        (realtime/web/dialects.py), at most one of each type. Other keyword arguments override the server's settings for
+        this endpoint. Raises LocalProtocolError for a path that is taken, does not start with "/" or ends with one, for
+        a setting out of bounds, and, from the decorator, for an Engine.IO path once the application has started, and
+        for a dialect that has no routes; TypeError for an unknown setting or a value of the wrong type, and for a
+        handler that is no coroutine function.
         """
         if not path.startswith("/") or path.endswith("/") or "{" in path:
             raise LocalProtocolError(f'an endpoint\'s path starts with "/" and does not end with one: {path!r}')
@@ -175,31 +171,16 @@ class Server:
             raise LocalProtocolError(f"there is an endpoint at {path!r} already")
         for name in (SERVER_SETTINGS | SERVER_RULES.keys()) & settings.keys():
             raise TypeError(f"{name} is a setting of the whole server: give it to realtime.Server()")
-        check("sockjs", sockjs, ENDPOINT_RULES["sockjs"])
-        check("engineio", engineio, ENDPOINT_RULES["engineio"])
-        check("raw", raw, ENDPOINT_RULES["raw"])
         known = (*EndpointSettings.__annotations__, *ENDPOINT_RULES, "subprotocols")
         config = _configure(self.config, settings, f"the endpoint {path!r}", known)
-        spoken = check_subprotocols(subprotocols)
-        if spoken and not (raw and "websocket" in config.transports):
-            raise LocalProtocolError("subprotocols are for bare WebSockets, which this endpoint does not take")
-        sockjs_options = SockJS() if sockjs is True else sockjs or None
-        engineio_options = None if engineio is None else EngineIO.of(engineio)
-        for other in self.endpoints.values():
-            if engineio_options and other.engineio and other.engineio.route == engineio_options.route:
-                raise LocalProtocolError(f"there is an Engine.IO endpoint at {engineio_options.route!r} already")
+        spoken = dialects_of(
+            config, sockjs=sockjs, engineio=engineio, raw=raw, subprotocols=subprotocols, dialects=dialects
+        )
+        check_routes(spoken, {other.path: other.dialects for other in self.endpoints.values()})
 
         def register(handler: H) -> H:
             _check_coroutine(handler, f"the handler of {path!r}")
-            endpoint = Endpoint(
-                path,
-                handler,
-                config,
-                sockjs=sockjs_options,
-                engineio=engineio_options,
-                raw=raw,
-                subprotocols=spoken,
-            )
+            endpoint = Endpoint(path, handler, config, spoken)
             for added in self.on_endpoint:  # these may refuse
                 added(endpoint)
             self.endpoints[path] = endpoint
@@ -248,6 +229,10 @@ class Server:
         if len(self._withdrawn) > MOST_WITHDRAWN:
             self._all_withdrawn, _ = self._withdrawn.pop(next(iter(self._withdrawn)))
         return len(sessions)
+
+    def arrived(self, request: SessionRequest) -> None:
+        """A request to open a session has come: identities that were withdrawn before are no affair of it."""
+        request._withdrawals = self._withdrawals
 
     def check_withdrawn(self, identity: str | None, request: SessionRequest) -> None:
         """Raises Refusal when the identity was withdrawn since this request came: what the hook says of it may be

@@ -23,14 +23,13 @@ from multidict import CIMultiDict, CIMultiDictProxy, MultiDict, MultiDictProxy
 from .clock import Clock
 from .core.config import Config, OnFull
 from .core.cookies import parse_cookies
+from .core.dialects import Dialect
 from .core.errors import LocalProtocolError, SendBufferFull, SessionClosed, Unauthorized
 from .core.frames import Dropped, Outgoing
 from .core.lifecycle import State
 from .core.machine import SessionMachine, check_close_code
 from .core.negotiation import Choice
 from .core.server_machine import ServerMachine
-from .protocols.engineio.options import EngineIO
-from .protocols.sockjs import SockJS
 
 if TYPE_CHECKING:
     from .hub import Hub
@@ -562,10 +561,7 @@ class Endpoint:
     path: str
     handler: Handler
     config: Config
-    sockjs: SockJS | None = None  # how it serves SockJS clients, if it does
-    engineio: EngineIO | None = None  # how it serves Engine.IO clients, if it does
-    raw: bool = True  # whether it takes plain WebSocket clients
-    subprotocols: tuple[str, ...] = ()  # what it speaks with these, first choice first
+    dialects: tuple[Dialect, ...] = ()  # what it speaks beside the native protocol, each of another type
 
 
 class Session(BaseSession[ServerMachine]):

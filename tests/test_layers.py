@@ -3,7 +3,7 @@
 Every import counts: those under `if TYPE_CHECKING` and inside functions too.
 
     web  client  cluster  metrics  testing  demo  cli      may know aiohttp
-    server  hub  session  brokers  clock  pace       may know asyncio
+    gates  server  hub  session  brokers  clock  pace      may know asyncio
     ---------------------------------------------------- pure below
     protocols -> transports -> core
 """
@@ -54,7 +54,8 @@ TRANSPORTS = CORE | {"transports"}
 PROTOCOLS = TRANSPORTS | {"protocols"}
 MIDDLE = PROTOCOLS | {"brokers", "clock", "hub", "pace", "server", "session"}
 CLIENT = (MIDDLE - {"server"}) | {"client"}
-WEB = MIDDLE | {"web"}
+GATES = MIDDLE | {"gates"}
+WEB = GATES | {"web"}
 ALL = WEB | CLIENT | {"cluster", "metrics", "testing"}
 
 ASYNC_LIBRARIES = {"multidict", "redis"}
@@ -71,6 +72,7 @@ LAYERS: dict[str, tuple[set[str], set[str], bool]] = {
     "pace": (MIDDLE, ASYNC_LIBRARIES, False),
     "server": (MIDDLE, ASYNC_LIBRARIES, False),
     "session": (MIDDLE, ASYNC_LIBRARIES, False),
+    "gates": (GATES, set(), False),
     "client": (CLIENT, HTTP_LIBRARIES, False),
     "web": (WEB, HTTP_LIBRARIES, False),
     "cluster": (WEB | {"cluster"}, HTTP_LIBRARIES | ASYNC_LIBRARIES, False),
@@ -275,6 +277,14 @@ def test_a_circle_is_found() -> None:
         ("realtime.brokers.redis", "from ..web.native import NativeRoutes"),
         ("realtime.brokers.redis", "def f():\n    import aiohttp"),
         ("realtime.session", "from . import Server"),
+        ("realtime.server", "from .gates.native import NativeGate"),
+        ("realtime.session", "from .gates import base"),
+        ("realtime.gates.x", "import aiohttp"),
+        ("realtime.gates.x", "from aiohttp import web"),
+        ("realtime.gates.x", "from yarl import URL"),
+        ("realtime.gates.x", "from ..web.links import WebSocketLink"),
+        ("realtime.gates.x", "from ..client import connect"),
+        ("realtime.client.x", "from ..gates.base import Connection"),
         ("realtime.client.x", "from ..server import Server"),
         ("realtime.client.x", "from ..web import native"),
         ("realtime.client.x", "from .. import web"),
@@ -309,7 +319,8 @@ def test_a_violation_is_found(module: str, source: str) -> None:
         ),
         ("realtime.brokers.redis", "def f():\n    import redis.asyncio"),
         ("realtime.client.x", "import aiohttp\nfrom yarl import URL\nfrom ..session import BaseSession"),
-        ("realtime.web.x", "from aiohttp import web\nfrom ..server import Server"),
+        ("realtime.gates.x", "import asyncio\nfrom ..server import Server\nfrom ..protocols.raw import CODEC"),
+        ("realtime.web.x", "from aiohttp import web\nfrom ..server import Server\nfrom ..gates.plain import PlainGate"),
         ("realtime.testing.x", "import aiohttp\nfrom ..clock import Clock\nfrom ..client import connect"),
         ("realtime.cli.x", "import realtime\nfrom .. import Server\nfrom ..testing import FaultProxy"),
         ("realtime.cli.x", "from importlib import metadata, resources\nimport importlib.resources"),

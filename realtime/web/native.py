@@ -9,11 +9,14 @@ from functools import partial
 
 from aiohttp import WebSocketError, WSMsgType, web
 
+from ..core.addresses import address_key
 from ..core.carrier import Link, NumberedCarrier, Part, Shape
 from ..core.config import INITIAL_WINDOW, Config
 from ..core.errors import Refusal, RemoteProtocolError
 from ..core.numbered_machine import NumberedMachine
 from ..core.proof import ATTACH, SEND, Proof
+from ..gates.base import Gone
+from ..gates.requests import Unreadable
 from ..protocols.native import (
     RENEWED,
     VERSION,
@@ -36,9 +39,8 @@ from ..session import Endpoint, Session
 from ..transports import TRANSPORTS, Facts, Frame, Transport
 from ..transports.batch import decode_body, first_frame
 from ..transports.form import begun_field, parse_fields, parse_text_field
-from .bodies import Unreadable, turn_away
-from .forwarded import address_key
-from .handshake import Gone, Incoming, left_behind, misfit, still_there, upgrade
+from .bodies import turn_away
+from .handshake import Incoming, left_behind, misfit, still_there, upgrade
 from .links import CONTROL, PollLink, StreamLink, WebSocketLink, run_stream
 from .openings import Openings
 from .origins import asker, cors_headers

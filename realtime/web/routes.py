@@ -5,12 +5,16 @@ Knows no protocol: what it refuses it raises.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from typing import Generic, TypeVar
+
 from aiohttp import web
 
 from ..core.config import Config
+from ..core.dialects import Dialect
 from ..core.errors import Refusal
 from ..server import Server
-from ..session import SessionRequest
+from ..session import Endpoint, SessionRequest
 from .bodies import Bodies, Judge
 from .forwarded import Origin, Proxies
 from .links import CLOSE_PATIENCE
@@ -25,11 +29,12 @@ from .origins import (
 )
 from .replies import SAFE
 
-__all__ = ["Routes", "preflight"]
+__all__ = ["DialectRoutes", "Routes", "preflight"]
 
 END_PATIENCE = 10.0
 # What a request is told that shows nothing of its page where it has to.
 UNSIGNED = "a script, frame or form shows no page (Origin, Sec-Fetch-Site, Referer) that allowed_origins could let in"
+D = TypeVar("D", bound=Dialect)
 
 
 class Routes:
@@ -100,6 +105,19 @@ class Routes:
     def _patience(self) -> float:
         """How long the peer of a stream that has ended may take to read the rest, in seconds."""
         return CLOSE_PATIENCE if self._server.closing else END_PATIENCE
+
+
+class DialectRoutes(Routes, ABC, Generic[D]):
+    """The routes of one dialect, made once for each server with it alone; `options` are the endpoint's."""
+
+    @abstractmethod
+    def takes(self, request: web.Request, endpoint: Endpoint, options: D, rest: str) -> bool:
+        """Whether this request is in this dialect; `rest` is what follows the endpoint's path in its URL. Not asked
+        where the dialect has a path of its own."""
+
+    @abstractmethod
+    async def handle(self, request: web.Request, endpoint: Endpoint, options: D, rest: str) -> web.StreamResponse:
+        """Serves a request. Raises nothing: what is refused is answered."""
 
 
 def preflight(request: web.Request) -> dict[str, str]:

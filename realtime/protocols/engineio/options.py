@@ -6,6 +6,7 @@ import dataclasses
 import re
 from typing import Any
 
+from ...core.dialects import Dialect
 from ...core.settings import Rule, check, flag, number, text, whole
 
 __all__ = ["TRANSPORTS", "EngineIO"]
@@ -45,7 +46,7 @@ _RULES = {
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class EngineIO:
+class EngineIO(Dialect):
     """How an endpoint serves Engine.IO clients: `rt.endpoint("/chat", engineio=realtime.EngineIO(path="/engine.io"))`.
 
     `path` is where clients ask, from the root of the application that setup() is given, whatever the prefix; with and
@@ -85,5 +86,5 @@ class EngineIO:
 
     @property
     def route(self) -> str:
-        """The path without the slash at its end."""
+        """The path from the application's root, without the slash at its end."""
         return self.path.rstrip("/")
