@@ -3,7 +3,8 @@
 Every import counts: those under `if TYPE_CHECKING` and inside functions too.
 
     web  client  cluster  metrics  testing  demo  cli      may know aiohttp
-    gates  server  hub  session  brokers  clock  pace      may know asyncio
+    gates                                            may know asyncio
+    server  hub  session  brokers  clock  pace       may know asyncio
     ---------------------------------------------------- pure below
     protocols -> transports -> core
 """
@@ -72,7 +73,7 @@ LAYERS: dict[str, tuple[set[str], set[str], bool]] = {
     "pace": (MIDDLE, ASYNC_LIBRARIES, False),
     "server": (MIDDLE, ASYNC_LIBRARIES, False),
     "session": (MIDDLE, ASYNC_LIBRARIES, False),
-    "gates": (GATES, set(), False),
+    "gates": (GATES, ASYNC_LIBRARIES, False),
     "client": (CLIENT, HTTP_LIBRARIES, False),
     "web": (WEB, HTTP_LIBRARIES, False),
     "cluster": (WEB | {"cluster"}, HTTP_LIBRARIES | ASYNC_LIBRARIES, False),

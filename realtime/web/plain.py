@@ -5,18 +5,17 @@ From a request to a gate, which knows what is to be done with it, and back.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TypeVar
 
 from aiohttp import web
 
 from ..core.dialects import Dialect
-from ..gates.base import Connection, Wait
+from ..gates.base import Connection
 from ..gates.plain import PlainGate
 from ..gates.plain_connection import OneSession, Wire
 from ..server import Server
 from ..session import Endpoint, SessionRequest
-from .handshake import Incoming, Misfit, misfit, still_there, upgrade
+from .handshake import Incoming, Misfit, misfit, upgrade
 from .links import WebSocketLink
 from .routes import DialectRoutes
 from .subprotocols import agree
@@ -34,11 +33,6 @@ class PlainRoutes(DialectRoutes[D]):
         super().__init__(server)
         self._links: set[WebSocketLink] = set()
         server.on_shutdown.append(self._stop)
-
-    def _wait(self, request: web.Request, incoming: Incoming | None = None) -> Wait:
-        """Waits for the application while the client does. `incoming` reads its connection, where that is a WebSocket
-        already."""
-        return partial(still_there, request, incoming if self._server.asks else None)
 
     async def _websocket(
         self, request: web.Request, endpoint: Endpoint, gate: PlainGate, wire: Wire, facts: SessionRequest

@@ -6,6 +6,7 @@ Knows no protocol: what it refuses it raises.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from functools import partial
 from typing import Generic, TypeVar
 
 from aiohttp import web
@@ -13,10 +14,12 @@ from aiohttp import web
 from ..core.config import Config
 from ..core.dialects import Dialect
 from ..core.errors import Refusal
+from ..gates.base import Wait
 from ..server import Server
 from ..session import Endpoint, SessionRequest
 from .bodies import Bodies, Judge
 from .forwarded import Origin, Proxies
+from .handshake import Incoming, still_there
 from .links import CLOSE_PATIENCE
 from .origins import (
     Admission,
@@ -73,7 +76,7 @@ class Routes:
         raw_headers = request.raw_headers
         if judge(request.headers, origin.host, self._origins) is Admission.ANONYMOUS:
             raw_headers = without_ambient(raw_headers)
-        facts = SessionRequest(
+        return SessionRequest(
             method=request.method,
             path=request.path,
             query_string=request.query_string,
@@ -86,12 +89,15 @@ class Routes:
             raw_auth=raw_auth,
             http=request,
         )
-        facts._withdrawals = self._server._withdrawals
-        return facts
 
     async def _whole_body(self, request: web.Request, config: Config, limit: int, judge: Judge | None = None) -> bytes:
         """The body, of at most so many bytes. Raises RemoteProtocolError (4413) and Unreadable; see Bodies.whole()."""
         return await self._bodies.whole(request, config.request_timeout, limit, judge)
+
+    def _wait(self, request: web.Request, incoming: Incoming | None = None) -> Wait:
+        """Waits for the application, together with the client of this request. `incoming` reads its connection, where
+        that is a WebSocket already."""
+        return partial(still_there, request, incoming if self._server.asks else None)
 
     async def _finished(self, request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
         """The response, ready to be returned to aiohttp: what is left of the request's body was read."""

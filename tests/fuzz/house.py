@@ -168,8 +168,8 @@ class House:
         assert len(server._deadlines) <= 2 + STALE, len(server._deadlines)
         routes = server.on_shutdown[0].__self__  # type: ignore[attr-defined] # a bound method
         assert isinstance(routes, NativeRoutes)
-        assert len(routes._links) == 1
-        assert not routes._silent
+        assert len(routes._sockets) == 1
+        assert not any(connection.silent for connection in routes._sockets.values())
         assert not routes._bodies._reading
 
 

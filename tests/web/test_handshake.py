@@ -17,8 +17,8 @@ from aiohttp import WSMsgType, web
 
 import realtime
 from realtime.core.errors import Refusal
+from realtime.gates.openings import Openings
 from realtime.session import SessionRequest
-from realtime.web.openings import Openings
 
 from ..patience import arrives, eventually
 from .peer import HttpPeer, batch
