@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 from typing import Any
 
@@ -88,3 +89,14 @@ class EngineIO(Dialect):
     def route(self) -> str:
         """The path from the application's root, without the slash at its end."""
         return self.path.rstrip("/")
+
+    def handshake(self, sid: str, *, polling: bool) -> str:
+        """What the server says of a session that has been opened ("Handshake"); intervals are milliseconds."""
+        members = {
+            "sid": sid,
+            "upgrades": list(self.upgrades) if polling else [],
+            "pingInterval": round(self.ping_interval * 1000),
+            "pingTimeout": round(self.ping_timeout * 1000),
+            "maxPayload": self.max_payload,
+        }
+        return json.dumps(members, separators=(",", ":"))
