@@ -11,12 +11,14 @@ from collections.abc import Callable, Iterable
 from weakref import WeakKeyDictionary
 
 from ..core.addresses import address_key
-from ..core.errors import Refusal
+from ..core.carrier import Carrier
+from ..core.errors import Refusal, RemoteProtocolError
 from ..core.frames import payload_size
-from ..core.plain_machine import NO_WINDOW, PlainMachine
+from ..core.plain_machine import INTERRUPTED, NO_WINDOW, PlainMachine
 from ..server import Server
 from ..session import Endpoint, Session, SessionRequest
 from .base import Wait, wait
+from .requests import Held, Read
 
 __all__ = ["PlainGate", "machine_of", "wait_for_room"]
 
@@ -95,6 +97,68 @@ class PlainGate:
         )
         server.authorized(session, request)
         return session
+
+    async def take_up(
+        self,
+        request: SessionRequest,
+        endpoint: Endpoint,
+        kind: Callable[..., PlainMachine],
+        name: str,
+        carrier: Carrier,
+        wait: Wait = wait,
+    ) -> Session:
+        """A poll or a stream takes up the session of this name, the one there is or a new one. Whoever serves the
+        request calls lost() when it has ended. Raises Refusal: 4409 where another connection carries it; and Gone."""
+        session = await self.server.claimed(name)
+        if session is None:
+            session = await self.open(request, endpoint, kind, wait, name)
+        else:
+            await self.server.admit(session, request)
+        machine = machine_of(session)
+        before = machine.carrier
+        if before is not None and isinstance(before.link, Held) and before.link.gone:
+            machine.lost(before, self.now())  # nobody has looked yet
+            before.link.abort()
+        machine.take_up(carrier, self.now())
+        return session
+
+    def lost(self, session: Session, carrier: Carrier) -> None:
+        """The connection under a carrier is gone, or its answer has ended. Harmless when that was known."""
+        machine_of(session).lost(carrier, self.now())
+
+    async def send(
+        self,
+        request: SessionRequest,
+        name: str,
+        read: Read,
+        limit: int,
+        parse: Callable[[bytes], Iterable[str | bytes]],
+    ) -> bool:
+        """Messages in a body of at most `limit` bytes, for the session of this name; it is to be answered when this
+        returns. False where that session is gone, or never was.
+
+        Nothing is read before its client may send. Raises RemoteProtocolError, Refusal and Unreadable.
+        """
+        try:
+            session = await self.server.claimed(name)
+            if session is None:
+                return False
+            await self.server.admit(session, request)
+            body = await read(limit)
+            size = len(body)
+            messages = parse(body)
+            del body  # what is kept while it waits for room is what the messages are made of
+            machine = machine_of(session)
+            try:
+                await self.feed(session, messages, size)
+            except RemoteProtocolError as error:
+                machine.fail(error, self.now())
+                raise
+            return machine.outcome is None or machine.outcome.clean
+        except Refusal as refusal:
+            if refusal.scope != "session":
+                raise
+            return refusal.code != INTERRUPTED  # we have closed it; what comes across that is discarded
 
     async def feed(self, session: Session, messages: Iterable[str | bytes], kept: int = 0) -> bool:
         """Gives messages to a session, waiting for room; False when it takes no more. None at all are counted as well.

@@ -213,7 +213,7 @@ class SockJSRoutes(PlainRoutes[SockJS]):
         """Messages by POST. Raises RemoteProtocolError, Refusal and Unreadable."""
         form = path == "jsonp_send" and is_form(request)
         read = partial(self._whole_body, request, endpoint.config)
-        if not await self._gate.send(facts, endpoint, name, read, form=form):
+        if not await self._gate.bring(facts, endpoint, name, read, form=form):
             response = _text(404, "session not found")
         elif path == "xhr_send":
             response = web.Response(status=204, headers=TEXT)  # Firefox took an answer without a type for XML

@@ -55,7 +55,7 @@ def test_any_dialect_can_be_given_as_it_is() -> None:
     ids=str,
 )
 def test_each_is_given_once(given: dict[str, Any]) -> None:
-    with pytest.raises(LocalProtocolError, match="^dialects=.*: takes options of protocols, one of each"):
+    with pytest.raises(LocalProtocolError, match=r"^dialects=.*: takes options of protocols, one of each"):
         spoken(**given)
 
 
