@@ -28,8 +28,9 @@ from .core.lifecycle import State
 from .hub import Room
 from .protocols.engineio.options import EngineIO
 from .protocols.sockjs.options import SockJS
+from .request import SessionRequest
 from .server import Server
-from .session import Session, SessionRequest
+from .session import Session
 from .web.plugin import client_url, get_server, setup
 
 __all__ = [

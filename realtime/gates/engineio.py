@@ -11,14 +11,16 @@ import functools
 from ..core.carrier import Carrier, Link
 from ..core.errors import RemoteProtocolError
 from ..core.plain_machine import PlainMachine
+from ..endpoint import Endpoint
 from ..protocols.engineio.codec import Codec, codec
 from ..protocols.engineio.machine import EngineMachine
 from ..protocols.engineio.options import POLLING, WEBSOCKET, EngineIO
 from ..protocols.engineio.packets import Packet, decode
 from ..protocols.engineio.payloads import split, unwrap_form
 from ..protocols.engineio.requests import BAD_METHOD, BAD_REQUEST, UNKNOWN_SID, Asked, EngineIOError
+from ..request import SessionRequest
 from ..server import Server
-from ..session import Endpoint, Session, SessionRequest
+from ..session import Session
 from .backlog import TURN, Backlog, wait_for_packet
 from .base import Wait, wait
 from .plain import PlainGate

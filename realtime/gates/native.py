@@ -17,6 +17,7 @@ from ..core.config import Config
 from ..core.errors import Refusal, RemoteProtocolError
 from ..core.numbered_machine import NumberedMachine
 from ..core.proof import ATTACH, SEND, Proof
+from ..endpoint import Endpoint
 from ..protocols.native import (
     RENEWED,
     NativeCodec,
@@ -32,8 +33,9 @@ from ..protocols.native import (
     ticket_frame,
     ticket_frames,
 )
+from ..request import SessionRequest
 from ..server import Server
-from ..session import Endpoint, Session, SessionRequest
+from ..session import Session
 from ..transports import Frame
 from .base import Wait, wait
 from .openings import Openings
@@ -214,8 +216,7 @@ class NativeGate:
         server.arrived(request)
         address = address_key(request.remote)
         identity = await wait(self._openings.identify(endpoint.path, head.nonce, request, address))
-        known = len(server)
-        session = server.open(
+        session = await server.open(
             endpoint,
             nonce=head.nonce,
             binding=(endpoint.path, asker(request.headers, request.host), identity),
@@ -227,8 +228,7 @@ class NativeGate:
         server.authorized(session, request)
         machine = machine_of(session)
         choices = server.negotiate(endpoint, request, head.transports, head.failed, head.tried, codec.name)
-        if len(server) > known:
-            server.decided(session, choices)
+        server.decided(session, choices)
 
         def opened(received: int, taken: int) -> Part:
             transports = [choice.as_dict() for choice in choices]

@@ -8,8 +8,10 @@ from ..clock import Timer
 from ..core.carrier import Link, NumberedCarrier
 from ..core.errors import Refusal, RemoteProtocolError
 from ..core.numbered_machine import NumberedMachine
+from ..endpoint import Endpoint
 from ..protocols.native import NativeCodec, Open, Renewal, RequestHead, feed_server, parse_head, parse_open
-from ..session import Endpoint, Session, SessionRequest
+from ..request import SessionRequest
+from ..session import Session
 from .base import Gone, Wait, wait
 from .native import NativeGate, check_url, machine_of, tell
 

@@ -6,8 +6,8 @@ import asyncio
 from typing import NamedTuple
 
 from ..core.errors import Refusal
+from ..request import SessionRequest
 from ..server import Server
-from ..session import SessionRequest
 from .origins import asker
 
 __all__ = ["Openings"]

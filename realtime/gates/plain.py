@@ -15,8 +15,10 @@ from ..core.carrier import Carrier
 from ..core.errors import Refusal, RemoteProtocolError
 from ..core.frames import payload_size
 from ..core.plain_machine import INTERRUPTED, NO_WINDOW, PlainMachine
+from ..endpoint import Endpoint
+from ..request import SessionRequest
 from ..server import Server
-from ..session import Endpoint, Session, SessionRequest
+from ..session import Session
 from .base import Wait, wait
 from .requests import Held, Read
 
@@ -47,7 +49,7 @@ async def wait_for_room(session: Session, size: int) -> bool:
     machine = machine_of(session)
     machine.pause(session._now())
     try:
-        return await session.wait_for_room(size)
+        return await session._wait_for_room(size)
     finally:
         machine.resume()
 
@@ -78,14 +80,7 @@ class PlainGate:
         server.check_rate(address)
         server.arrived(request)
         identity = await wait(server.identify(request))
-        if name:
-            session = await server.claimed(name)
-            if session is not None:
-                if session.identity != identity:
-                    raise Refusal(4403, "the session belongs to another identity")
-                server.check_withdrawn(identity, request)
-                return session
-        session = server.open(
+        session = await server.open(
             endpoint,
             nonce=name,
             binding=None,
@@ -95,6 +90,8 @@ class PlainGate:
             address=address,
             kind=kind,
         )
+        if session.identity != identity:
+            raise Refusal(4403, "the session belongs to another identity")
         server.authorized(session, request)
         return session
 

@@ -9,7 +9,9 @@ from typing import NamedTuple
 from ..core.carrier import Carrier, Codec, Link
 from ..core.errors import Refusal, RemoteProtocolError
 from ..core.plain_machine import PlainMachine
-from ..session import Endpoint, Session, SessionRequest
+from ..endpoint import Endpoint
+from ..request import SessionRequest
+from ..session import Session
 from .base import Gone, Wait, wait
 from .plain import PlainGate, machine_of
 

@@ -7,10 +7,12 @@ from functools import partial
 from ..core.carrier import Carrier
 from ..core.errors import Refusal
 from ..core.plain_machine import PlainMachine
+from ..endpoint import Endpoint
 from ..protocols.sockjs.bodies import parse_body, parse_form, parse_frame
 from ..protocols.sockjs.codec import CAPABILITIES, CODECS
 from ..protocols.sockjs.options import SockJS
-from ..session import Endpoint, Session, SessionRequest
+from ..request import SessionRequest
+from ..session import Session
 from .base import Wait, wait
 from .plain import PlainGate
 from .plain_connection import Wire

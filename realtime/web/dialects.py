@@ -13,11 +13,11 @@ from aiohttp import web
 
 from ..core.dialects import Dialect
 from ..core.errors import LocalProtocolError
+from ..endpoint import Endpoint
 from ..protocols.engineio.options import EngineIO
 from ..protocols.raw import Raw
 from ..protocols.sockjs.options import SockJS
 from ..server import Server
-from ..session import Endpoint
 from .bodies import Handle, guard
 from .engineio import EngineRoutes
 from .raw import RawRoutes

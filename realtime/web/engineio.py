@@ -12,6 +12,7 @@ from functools import partial
 from aiohttp import web
 
 from ..core.errors import Refusal, RemoteProtocolError
+from ..endpoint import Endpoint
 from ..gates.base import Gone
 from ..gates.engineio import EngineGate, Visit
 from ..gates.requests import Unreadable
@@ -19,7 +20,6 @@ from ..protocols.engineio.options import WEBSOCKET, EngineIO
 from ..protocols.engineio.payloads import is_binary, jsonp
 from ..protocols.engineio.requests import BAD_REQUEST, FORBIDDEN, Asked, EngineIOError
 from ..server import Server
-from ..session import Endpoint
 from .bodies import turn_away
 from .handshake import Incoming, left_behind, misfit, upgrade
 from .links import HeldLink, WebSocketLink

@@ -9,13 +9,13 @@ from aiohttp import web
 from ..core.carrier import NumberedCarrier, Shape
 from ..core.config import INITIAL_WINDOW, Config
 from ..core.errors import Refusal, RemoteProtocolError
+from ..endpoint import Endpoint
 from ..gates.base import Gone, Ignoring
 from ..gates.native import Begun, NativeGate, is_probe, tell
 from ..gates.native_connection import NativeConnection
 from ..gates.requests import Unreadable
 from ..protocols.native import VERSION, refusal_frame
 from ..server import Server
-from ..session import Endpoint
 from ..transports import TRANSPORTS, Facts, Frame, Transport
 from ..transports.batch import decode_body, first_frame
 from ..transports.form import begun_field, parse_fields, parse_text_field

@@ -13,8 +13,8 @@ from aiohttp.web_urldispatcher import AbstractResource, AbstractRoute, ResourceR
 from yarl import URL
 
 from ..core.dialects import Dialect
+from ..endpoint import Endpoint
 from ..server import Server
-from ..session import Endpoint
 from .dialects import Dialects
 
 __all__ = ["EndpointPaths"]

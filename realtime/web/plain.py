@@ -10,11 +10,12 @@ from typing import TypeVar
 from aiohttp import web
 
 from ..core.dialects import Dialect
+from ..endpoint import Endpoint
 from ..gates.base import Connection
 from ..gates.plain import PlainGate
 from ..gates.plain_connection import OneSession, Wire
+from ..request import SessionRequest
 from ..server import Server
-from ..session import Endpoint, SessionRequest
 from .handshake import Incoming, Misfit, misfit, upgrade
 from .links import WebSocketLink
 from .routes import DialectRoutes

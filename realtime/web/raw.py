@@ -8,12 +8,12 @@ from aiohttp import web
 
 from ..core.errors import Refusal
 from ..core.plain_machine import PlainMachine
+from ..endpoint import Endpoint
 from ..gates.base import Gone
 from ..gates.plain import PlainGate
 from ..gates.plain_connection import Wire
 from ..protocols.raw import CODEC, Raw
 from ..server import Server
-from ..session import Endpoint
 from .handshake import Misfit, left_behind, wants_websocket
 from .plain import PlainRoutes
 from .replies import SAFE, in_words

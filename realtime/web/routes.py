@@ -14,9 +14,10 @@ from aiohttp import web
 from ..core.config import Config
 from ..core.dialects import Dialect
 from ..core.errors import Refusal
+from ..endpoint import Endpoint
 from ..gates.base import Wait
+from ..request import SessionRequest
 from ..server import Server
-from ..session import Endpoint, SessionRequest
 from .bodies import Bodies, Judge
 from .forwarded import Origin, Proxies
 from .handshake import Incoming, still_there

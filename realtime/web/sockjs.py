@@ -18,6 +18,7 @@ from aiohttp import web
 
 from ..core.carrier import Carrier, Shape
 from ..core.errors import Refusal, RemoteProtocolError
+from ..endpoint import Endpoint
 from ..gates.base import Gone
 from ..gates.requests import Unreadable
 from ..gates.sockjs import SockJSGate
@@ -26,8 +27,9 @@ from ..protocols.sockjs.bodies import check_callback
 from ..protocols.sockjs.codec import CODECS, SockJSCodec
 from ..protocols.sockjs.framings import NOT_CACHED
 from ..protocols.sockjs.options import SockJS, iframe_page
+from ..request import SessionRequest
 from ..server import Server
-from ..session import Endpoint, Session, SessionRequest
+from ..session import Session
 from .bodies import turn_away
 from .conditions import Precondition, weigh
 from .handshake import Misfit, left_behind
@@ -177,7 +179,7 @@ class SockJSRoutes(PlainRoutes[SockJS]):
 
         def writable_again() -> None:
             if session is not None:
-                session.dirty()
+                session._listener.dirty()
 
         link = HeldLink(request) if codec.shape is Shape.POLL else StreamLink(request, writable_again)
         carrier = Carrier(codec, link, self._server.clock.now())

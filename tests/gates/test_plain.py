@@ -12,6 +12,7 @@ import realtime
 from realtime import EngineIO, SessionRequest, SockJS
 from realtime.core.carrier import Carrier, Part
 from realtime.core.errors import Refusal, RemoteProtocolError
+from realtime.endpoint import Endpoint
 from realtime.gates.base import Gone
 from realtime.gates.engineio import EngineGate, Visit
 from realtime.gates.plain import PlainGate, machine_of
@@ -21,7 +22,6 @@ from realtime.gates.sockjs import SockJSGate
 from realtime.metrics.tally import Tally
 from realtime.protocols.engineio.requests import BAD_METHOD, BAD_REQUEST, UNKNOWN_SID, Asked, EngineIOError
 from realtime.protocols.sockjs.codec import CODECS
-from realtime.session import Endpoint
 from realtime.testing import VirtualClock
 
 from ..patience import arrives, eventually, within

@@ -8,12 +8,12 @@ from aiohttp import web
 
 from realtime.core.carrier import Carrier
 from realtime.core.errors import Refusal, RemoteProtocolError
+from realtime.endpoint import Endpoint
 from realtime.gates.base import Gone
 from realtime.gates.plain import PlainGate
 from realtime.gates.plain_connection import Wire
 from realtime.gates.requests import Unreadable
 from realtime.server import Server
-from realtime.session import Endpoint
 from realtime.web.bodies import turn_away
 from realtime.web.handshake import Misfit, left_behind
 from realtime.web.links import HeldLink
