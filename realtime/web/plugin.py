@@ -30,11 +30,11 @@ FILE = r"{file:client(?:-[0-9a-f]+)?\.m?js|realtime(?:-[0-9a-f]+)?\.m?js\.map}"
 def setup(app: web.Application, server: Server, *, prefix: str = "/realtime") -> Server:
     """Serves the endpoints of `server` below `prefix` of an application or sub-application; returns the server.
 
-    Endpoints may be registered before or after (those with a path of their own from the application's root,
-    before it starts). Several servers may be set up in one application, each with a prefix of its own; a server in
-    one application at a time. Sessions end when the application shuts down. Raises LocalProtocolError for a prefix that
-    is taken, does not start with "/" or ends with one, or would be quoted in a URL, for a server that another
-    application has, and for an endpoint with a dialect that has no routes.
+    Endpoints may be registered before or after (those with a path of their own from the application's root, before it
+    starts). Several servers may be set up in one application, each with a prefix of its own; a server in one
+    application at a time. Sessions end when the application shuts down. Raises LocalProtocolError for a prefix that is
+    taken, does not start with "/" or ends with one, or would be quoted in a URL, for a server that another application
+    has, and for an endpoint with a dialect that has no routes.
     """
     _check_free(server, app)
     if not PREFIX.fullmatch(prefix):
