@@ -23,6 +23,7 @@ from ..transports.form import begun_field, parse_fields, parse_text_field
 from .bodies import Unreadable, turn_away
 from .handshake import Incoming, left_behind, misfit, still_there, upgrade
 from .links import PollLink, StreamLink, WebSocketLink, run_stream
+from .negotiate import explained, named
 from .origins import cors_headers
 from .replies import (
     CODECS,
@@ -50,7 +51,6 @@ __all__ = ["NativeRoutes"]
 HEAD_SIZE = 65_536
 # What an open may bring before the client knows max_batch: a head, the initial window, and one to spare.
 LEAST_BATCH = INITIAL_WINDOW.messages + 2
-NEGOTIATE_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 # How long a stream that was only probed goes on.
 PROBE_SECONDS = 5.0
 
@@ -77,15 +77,8 @@ class NativeRoutes(Routes):
             return _turned_away(request, "negotiate", refusal)
         if request.method == "OPTIONS":
             return web.Response(status=204, headers=preflight(request))
-        named = [name for name in request.query.get("transports", "").split(",") if name][:32]
-        choices = self._server.negotiate(endpoint, self._facts(request, "", None), named)
-        if "json" not in request.headers.get("Accept", "") and "text/html" in request.headers.get("Accept", ""):
-            lines = [f"{choice.name:<14} {choice.verdict:<8}  {choice.reason}" for choice in choices]
-            return web.Response(text="\n".join(lines) + "\n", headers=NEGOTIATE_HEADERS)
-        told = {"endpoint": endpoint.path, "version": VERSION, "transports": [choice.as_dict() for choice in choices]}
-        response = web.json_response(told, headers=NEGOTIATE_HEADERS)
-        response.headers.update(cors_headers(request.headers))
-        return response
+        choices = self._server.negotiate(endpoint, self._facts(request, "", None), named(request))
+        return explained(request, endpoint, choices)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Any request below an endpoint."""
@@ -163,25 +156,8 @@ class NativeRoutes(Routes):
 
     def _admit(self, request: web.Request, name: str) -> Endpoint:
         """The endpoint, if this request may go there at all. Raises Refusal."""
-        path = "/" + request.match_info["endpoint"]
-        endpoint = self._server.endpoints.get(path)
         self._check_page(request, scripted=reply_by_script(request, name) is not None)
-        if endpoint is None:
-            raise Refusal(4406, f"there is no endpoint {path}")
-        if name == "negotiate":
-            if request.method not in ("GET", "HEAD", "OPTIONS"):
-                raise Refusal(4405, f"negotiate takes GET, not {request.method}")
-            return endpoint
-        if request.match_info["version"] != str(VERSION):
-            raise Refusal(4406, f"protocol version {request.match_info['version']}: this server speaks {VERSION}")
-        if name != "send" and name not in endpoint.config.transports:
-            known = "not in this endpoint's transports" if name in TRANSPORTS else "no transport of this server"
-            raise Refusal(4406, f"{name[:32]} is {known}; there are {', '.join(endpoint.config.transports)}")
-        method = "POST" if name == "send" else TRANSPORTS[name].method
-        scripted = name == "send" and request.method == "GET" and "callback" in request.query
-        if request.method not in (method, "OPTIONS") and not scripted:
-            raise Refusal(4405, f"{name} takes {method}, not {request.method}")
-        return endpoint
+        return _asked(self._server, request, name)
 
     async def _refuse(self, request: web.Request, name: str, refusal: Refusal, reply: Reply) -> web.StreamResponse:
         """The answer to a request that is not admitted."""
@@ -381,6 +357,28 @@ class NativeRoutes(Routes):
             link.listen()
             if connection.silent:
                 connection.refuse(Refusal(4503, "the server is shutting down; come back later"))
+
+
+def _asked(server: Server, request: web.Request, name: str) -> Endpoint:
+    """The endpoint that a request names, if it is one that is served there. Raises Refusal (4405, 4406)."""
+    path = "/" + request.match_info["endpoint"]
+    endpoint = server.endpoints.get(path)
+    if endpoint is None:
+        raise Refusal(4406, f"there is no endpoint {path}")
+    if name == "negotiate":
+        if request.method not in ("GET", "HEAD", "OPTIONS"):
+            raise Refusal(4405, f"negotiate takes GET, not {request.method}")
+        return endpoint
+    if request.match_info["version"] != str(VERSION):
+        raise Refusal(4406, f"protocol version {request.match_info['version']}: this server speaks {VERSION}")
+    if name != "send" and name not in endpoint.config.transports:
+        known = "not in this endpoint's transports" if name in TRANSPORTS else "no transport of this server"
+        raise Refusal(4406, f"{name[:32]} is {known}; there are {', '.join(endpoint.config.transports)}")
+    method = "POST" if name == "send" else TRANSPORTS[name].method
+    scripted = name == "send" and request.method == "GET" and "callback" in request.query
+    if request.method not in (method, "OPTIONS") and not scripted:
+        raise Refusal(4405, f"{name} takes {method}, not {request.method}")
+    return endpoint
 
 
 def _reads_only_success(request: web.Request, transport: Transport) -> bool:
