@@ -27,7 +27,7 @@ from .core.errors import (
 from .core.lifecycle import State
 from .hub import Room
 from .protocols.engineio.options import EngineIO
-from .protocols.sockjs import SockJS
+from .protocols.sockjs.options import SockJS
 from .request import SessionRequest
 from .server import Server
 from .session import Session

@@ -9,23 +9,17 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TypeAlias
 
 from .core.config import Config
-from .core.settings import EndpointSettings, flag, instance, unknown, unknown_transport
-from .protocols.engineio.options import EngineIO
-from .protocols.sockjs import SockJS
+from .core.dialects import Dialect
+from .core.settings import EndpointSettings, unknown, unknown_transport
+from .protocols.dialects import RULES
 from .session import Session
 from .transports import TRANSPORTS
 
-__all__ = ["ENDPOINT_RULES", "ENDPOINT_SETTINGS", "Endpoint", "Handler", "check_coroutine", "configure"]
+__all__ = ["ENDPOINT_SETTINGS", "Endpoint", "Handler", "check_coroutine", "configure"]
 
 Handler: TypeAlias = Callable[[Session], Awaitable[object]]
 
-# What an endpoint takes besides the settings of Config.
-ENDPOINT_RULES = {
-    "sockjs": instance("True, False or realtime.SockJS(...)", bool, SockJS),
-    "engineio": instance('a path such as "/engine.io", or realtime.EngineIO(...)', str, EngineIO).or_none("none"),
-    "raw": flag(),
-}
-ENDPOINT_SETTINGS = (*EndpointSettings.__annotations__, *ENDPOINT_RULES, "subprotocols")
+ENDPOINT_SETTINGS = (*EndpointSettings.__annotations__, *RULES, "subprotocols")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -35,10 +29,7 @@ class Endpoint:
     path: str
     handler: Handler
     config: Config
-    sockjs: SockJS | None = None  # how it serves SockJS clients, if it does
-    engineio: EngineIO | None = None  # how it serves Engine.IO clients, if it does
-    raw: bool = True  # whether it takes plain WebSocket clients
-    subprotocols: tuple[str, ...] = ()  # what it speaks with these, first choice first
+    dialects: tuple[Dialect, ...] = ()  # what it speaks beside the native protocol, each of another type
 
 
 def configure(base: Config, settings: Mapping[str, object], owner: str, known: Sequence[str]) -> Config:

@@ -14,17 +14,16 @@ from weakref import ReferenceType
 from .admission import Admission, Authorize
 from .clock import Clock, SystemClock
 from .core.config import Config
+from .core.dialects import Dialect
 from .core.errors import LocalProtocolError
 from .core.machine import check_close_code
 from .core.observer import Observer
 from .core.settings import EndpointSettings, ServerSettings, check, names, number
 from .core.settings import clock as clock_rule
-from .endpoint import ENDPOINT_RULES, ENDPOINT_SETTINGS, Endpoint, Handler, check_coroutine, configure
+from .endpoint import ENDPOINT_SETTINGS, Endpoint, Handler, check_coroutine, configure
 from .hub import Room
 from .networks import Networks
-from .protocols.engineio.options import EngineIO
-from .protocols.raw import check_subprotocols
-from .protocols.sockjs import SockJS
+from .protocols.dialects import EngineIO, SockJS, check_routes, dialects_of
 from .runtime import Runtime
 from .session import Session
 from .sessions import Sessions
@@ -121,6 +120,7 @@ class Server:
         engineio: EngineIO | str | None = None,
         raw: bool = True,
         subprotocols: Sequence[str] = (),
+        dialects: Sequence[Dialect] = (),
         **settings: Unpack[EndpointSettings],
     ) -> Callable[[H], H]:
         """Registers a handler for sessions at `path`, below the prefix given to setup().
@@ -129,11 +129,12 @@ class Server:
         Engine.IO, at a path of its own from the application's root: "/engine.io", or EngineIO(path=…, …).
         Unless `raw` is False, plain WebSocket clients come in too, where `transports` has "websocket". `subprotocols`
         names what is spoken with them ("v12.stomp", "mqtt", …; RFC 6455 §1.9), first choice first: of these the first
-        that a client offers is agreed on, and is `session.subprotocol`. Other keyword arguments override the server's
-        settings for this endpoint. Raises LocalProtocolError for a path that is taken, does not start with "/" or ends
-        with one, for a setting out of bounds, and, from the decorator, for an Engine.IO path once the application has
-        started; TypeError for an unknown setting or a value of the wrong type, and for a handler that is no coroutine
-        function.
+        that a client offers is agreed on, and is `session.subprotocol`. `dialects` are the options of other protocols
+        (realtime/web/dialects.py), at most one of each type. Other keyword arguments override the server's settings for
+        this endpoint. Raises LocalProtocolError for a path that is taken, does not start with "/" or ends with one, for
+        a setting out of bounds, and, from the decorator, for an Engine.IO path once the application has started, and
+        for a dialect that has no routes; TypeError for an unknown setting or a value of the wrong type, and for a
+        handler that is no coroutine function.
         """
         if not path.startswith("/") or path.endswith("/") or "{" in path:
             raise LocalProtocolError(f'an endpoint\'s path starts with "/" and does not end with one: {path!r}')
@@ -141,30 +142,15 @@ class Server:
             raise LocalProtocolError(f"there is an endpoint at {path!r} already")
         for name in (SERVER_SETTINGS | SERVER_RULES.keys()) & settings.keys():
             raise TypeError(f"{name} is a setting of the whole server: give it to realtime.Server()")
-        check("sockjs", sockjs, ENDPOINT_RULES["sockjs"])
-        check("engineio", engineio, ENDPOINT_RULES["engineio"])
-        check("raw", raw, ENDPOINT_RULES["raw"])
         config = configure(self.config, settings, f"the endpoint {path!r}", ENDPOINT_SETTINGS)
-        spoken = check_subprotocols(subprotocols)
-        if spoken and not (raw and "websocket" in config.transports):
-            raise LocalProtocolError("subprotocols are for bare WebSockets, which this endpoint does not take")
-        sockjs_options = SockJS() if sockjs is True else sockjs or None
-        engineio_options = None if engineio is None else EngineIO.of(engineio)
-        for other in self.endpoints.values():
-            if engineio_options and other.engineio and other.engineio.route == engineio_options.route:
-                raise LocalProtocolError(f"there is an Engine.IO endpoint at {engineio_options.route!r} already")
+        spoken = dialects_of(
+            config, sockjs=sockjs, engineio=engineio, raw=raw, subprotocols=subprotocols, dialects=dialects
+        )
+        check_routes(spoken, {other.path: other.dialects for other in self.endpoints.values()})
 
         def register(handler: H) -> H:
             check_coroutine(handler, f"the handler of {path!r}")
-            endpoint = Endpoint(
-                path,
-                handler,
-                config,
-                sockjs=sockjs_options,
-                engineio=engineio_options,
-                raw=raw,
-                subprotocols=spoken,
-            )
+            endpoint = Endpoint(path, handler, config, spoken)
             for added in self.on_endpoint:  # these may refuse
                 added(endpoint)
             self.endpoints[path] = endpoint

@@ -290,7 +290,7 @@ class NativeGate:
             machine.fail(error, self._now())
             return error.http_status
         finally:
-            if machine.outcome is not None and not carrier.finished:
+            if answer is None and machine.outcome is not None and not carrier.finished:
                 refusal = machine.refusal()
                 carrier.finish([carrier.codec.abrupt(refusal.code, "session", refusal.received, refusal.reason)])
         return 200

@@ -45,7 +45,7 @@ class NativeConnection:
         self._now = gate.server.clock.now
         self._patience: Timer | None = None
         self.carrier = NumberedCarrier(codec, link, self._now())
-        self._session: Session | None = None
+        self.session: Session | None = None  # as soon as it is known
         self._machine: NumberedMachine | None = None
         self.silent = True  # nothing was said yet that a session could come of
 
@@ -111,13 +111,13 @@ class NativeConnection:
         except RemoteProtocolError as error:
             self.refuse(Refusal(error.close_code, error.reason))
         else:
-            self._session = session
+            self.session = session
             self._machine = machine = machine_of(session)
             if machine.carrier is not carrier and not carrier.finished:
                 machine.retire(carrier)
 
     async def _renew(self, renewal: Renewal) -> None:
-        session, machine, carrier = self._session, self._machine, self.carrier
+        session, machine, carrier = self.session, self._machine, self.carrier
         assert session is not None
         assert machine is not None
         try:

@@ -19,7 +19,7 @@ from ..gates.base import Gone
 from ..pace import Pace
 from .links import is_gone
 
-__all__ = ["Incoming", "Misfit", "left_behind", "misfit", "still_there", "upgrade"]
+__all__ = ["Incoming", "Misfit", "left_behind", "misfit", "still_there", "upgrade", "wants_websocket"]
 
 # What is named to whoever speaks another version (RFC 6455 §4.4). aiohttp takes 7 and 8 as well, which frame alike.
 VERSIONS = ("13", "8", "7")
@@ -40,6 +40,11 @@ class Misfit(NamedTuple):
     reason: str
     headers: dict[str, str]  # of the answer that says so
     stripped: bool = False  # on its way something took out what makes it a handshake
+
+
+def wants_websocket(request: web.Request) -> bool:
+    """Whether this is a handshake, or was one before a proxy changed it."""
+    return request.headers.get("Upgrade", "").lower() == "websocket" or "Sec-WebSocket-Key" in request.headers
 
 
 def misfit(request: web.Request, ws: web.WebSocketResponse) -> Misfit | None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
 from functools import partial
-from typing import Any, TypeVar
 
 from aiohttp import web
 
@@ -12,16 +10,17 @@ from ..core.carrier import NumberedCarrier, Shape
 from ..core.config import INITIAL_WINDOW, Config
 from ..core.errors import Refusal, RemoteProtocolError
 from ..endpoint import Endpoint
-from ..gates.base import Gone, Ignoring, Wait
+from ..gates.base import Gone, Ignoring
 from ..gates.native import Begun, NativeGate, is_probe, tell
 from ..gates.native_connection import NativeConnection
+from ..gates.requests import Unreadable
 from ..protocols.native import VERSION, refusal_frame
 from ..server import Server
 from ..transports import TRANSPORTS, Facts, Frame, Transport
 from ..transports.batch import decode_body, first_frame
 from ..transports.form import begun_field, parse_fields, parse_text_field
-from .bodies import Unreadable, turn_away
-from .handshake import Incoming, left_behind, misfit, still_there, upgrade
+from .bodies import turn_away
+from .handshake import Incoming, left_behind, misfit, upgrade
 from .links import PollLink, StreamLink, WebSocketLink, run_stream
 from .negotiate import explained, named
 from .origins import cors_headers
@@ -53,8 +52,6 @@ HEAD_SIZE = 65_536
 LEAST_BATCH = INITIAL_WINDOW.messages + 2
 # How long a stream that was only probed goes on.
 PROBE_SECONDS = 5.0
-
-T = TypeVar("T")
 
 
 class NativeRoutes(Routes):
@@ -338,15 +335,6 @@ class NativeRoutes(Routes):
         tell(NumberedCarrier(CODECS["websocket"], link, self._server.clock.now()), refusal)
         await read(Incoming(request, ws), link, Ignoring())
         return ws
-
-    def _wait(self, request: web.Request, incoming: Incoming | None = None) -> Wait:
-        """Waits for the application, together with the client of this request."""
-        ahead = incoming if self._server.asks else None
-
-        async def together(asking: Coroutine[Any, Any, T], /) -> T:
-            return await still_there(request, ahead, asking)
-
-        return together
 
     def _stop(self) -> None:
         """Shutting down: nobody is waited for who has not said which session it wants."""
