@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from realtime.demo import Demo
+from realtime.demo import Demo, plug
 from realtime.demo import page as demo_page
 from realtime.demo.plug import FAULTS
 
@@ -35,6 +35,8 @@ PICTURE = ROOT / "docs" / "demo.png"
 SHOWN = ("chromium", "firefox", "webkitgtk", "qtwebkit", "phantomjs2", "chromium64")
 # Their drivers look into pages by eval(), which the demo's policy forbids.
 BY_EVAL = ("qtwebkit", "phantomjs2")
+# A page that is told so tries a WebSocket again at once.
+ANOTHER_NETWORK = "dispatchEvent(new Event('online'))"
 
 
 class Visit:
@@ -167,9 +169,10 @@ async def test_one_plug_is_pulled_and_the_server_is_killed(engine: Engine) -> No
         await _settle(visitor)
 
 
-async def test_every_plug_is_pulled(engine: Engine) -> None:
+async def test_every_plug_is_pulled(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     if engine.name != "chromium":
         pytest.skip("one plug is pulled there, by another test")
+    monkeypatch.setattr(plug, "CUT_SECONDS", 1.0)
     async with visit(engine) as visitor:
         await _open_panel(visitor)
         for fault in FAULTS:
@@ -179,11 +182,12 @@ async def test_every_plug_is_pulled(engine: Engine) -> None:
                 f"document.querySelector('[data-fault={fault}]').getAttribute('aria-pressed') === 'true'"
             )
             await _moves_on(visitor, away_from="WebSocket")
+            await visitor.page.evaluate(ANOTHER_NETWORK)
             await visitor.until(f"/has acted/.test(document.querySelector('[data-fault={fault}]').textContent)")
             await _moves_on(visitor)
             await visitor.click(f"[data-fault={fault}]")
             await visitor.click("[data-once=mend]")
-            await visitor.page.evaluate("dispatchEvent(new Event('online'))")  # so a WebSocket is tried again at once
+            await visitor.page.evaluate(ANOTHER_NETWORK)
             await visitor.until("Demo.plug.session().transport === 'websocket'")
             await _moves_on(visitor)
         await visitor.click("[data-once=cut]")
@@ -203,9 +207,10 @@ async def _moves_on(visitor: Visit, away_from: str = "") -> None:
     """Messages go on, both ways, and none is lost, repeated or reordered."""
     if away_from:
         await visitor.until(f"!/^(—|{away_from})$/.test(document.getElementById('plug-transport').textContent)")
-    for name in ("up-received", "down-received"):
-        before = await visitor.text(f"#{name}")
-        start = int(before) if before.isdigit() else 0
+    counts = ("up-received", "down-received")
+    before = {name: await visitor.text(f"#{name}") for name in counts}
+    for name in counts:
+        start = int(before[name]) if before[name].isdigit() else 0
         await visitor.until(f"parseInt(document.getElementById('{name}').textContent, 10) > {start + 5}")
     assert set((await visitor.account()).values()) == {"0"}
 
