@@ -187,7 +187,6 @@ async def test_every_plug_is_pulled(engine: Engine, monkeypatch: pytest.MonkeyPa
             await _moves_on(visitor)
             await visitor.click(f"[data-fault={fault}]")
             await visitor.click("[data-once=mend]")
-            await visitor.page.evaluate(ANOTHER_NETWORK)
             await visitor.until("Demo.plug.session().transport === 'websocket'")
             await _moves_on(visitor)
         await visitor.click("[data-once=cut]")
