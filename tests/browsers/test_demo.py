@@ -30,11 +30,16 @@ pytestmark = [
     pytest.mark.skipif(not CLIENT.exists(), reason="client-js/dist/realtime.js has not been built"),
 ]
 
-PATIENCE = 60.0
+PATIENCE = 120.0  # for what takes a moment where nothing else runs
 PICTURE = ROOT / "docs" / "demo.png"
 SHOWN = ("chromium", "firefox", "webkitgtk", "qtwebkit", "phantomjs2", "chromium64")
 # Their drivers look into pages by eval(), which the demo's policy forbids.
 BY_EVAL = ("qtwebkit", "phantomjs2")
+# The state of the panel's session.
+PANEL = (
+    "Demo.plug.session() && [Demo.plug.session().state, Demo.plug.session().transport,"
+    " Demo.plug.session().unacknowledged.length]"
+)
 # A page that is told so tries a WebSocket again at once.
 ANOTHER_NETWORK = "dispatchEvent(new Event('online'))"
 
@@ -59,7 +64,8 @@ class Visit:
                     await asyncio.sleep(0.1)
         except TimeoutError:
             story = await self.value("document.getElementById('main').innerText")
-            raise AssertionError(f"never true: {expression}\n{story}\n{await self.page.console()}") from None
+            session = await self.value(PANEL)
+            raise AssertionError(f"never true: {expression}\n{session}\n{story}\n{await self.page.console()}") from None
 
     async def click(self, selector: str) -> None:
         """Clicks, as soon as that can be clicked."""
