@@ -22,7 +22,7 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 
-from realtime.protocols.sockjs import CLIENT_INTEGRITY, CLIENT_URL
+from realtime.protocols.sockjs.options import CLIENT_INTEGRITY, CLIENT_URL
 from tests.browsers.engines.devtools import Chromium
 from tests.compat.sockjs.server import make_app
 from tests.patience import within
