@@ -154,7 +154,7 @@ async def _picture(visitor: Visit, path: Path) -> None:
     assert isinstance(page, DevToolsPage)
     await page.call("Emulation.setDeviceMetricsOverride", width=1280, height=870, deviceScaleFactor=1, mobile=False)
     points = "document.querySelector('#lane-jsonp polyline').getAttribute('points').split(' ').length"
-    await visitor.until(f"{points} >= 60")
+    await visitor.until(f"{points} >= {60 if path == PICTURE else 10}")
     look = "document.documentElement.style"
     await page.evaluate(f"{look}.scrollBehavior = 'auto'; {look}.overflow = 'hidden'")
     await page.evaluate("scrollTo(0, document.getElementById('race').offsetTop - 70)")
