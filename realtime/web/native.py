@@ -37,6 +37,7 @@ from .replies import (
     reply_by_script,
     reply_to_fields,
     respond,
+    turned_away,
 )
 from .routes import Routes, preflight
 from .subprotocols import agree
@@ -49,7 +50,6 @@ __all__ = ["NativeRoutes"]
 HEAD_SIZE = 65_536
 # What an open may bring before the client knows max_batch: a head, the initial window, and one to spare.
 LEAST_BATCH = INITIAL_WINDOW.messages + 2
-NEGOTIATE_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 # How long a stream that was only probed goes on.
 PROBE_SECONDS = 5.0
 
@@ -64,25 +64,6 @@ class NativeRoutes(Routes):
         self._probes: set[StreamLink] = set()
         self._watch = DisconnectWatch(server.clock)
         server.on_shutdown.append(self._stop)
-
-    async def explain(self, request: web.Request) -> web.StreamResponse:
-        """`GET <endpoint>/negotiate`: which transports this request would be offered, and why."""
-        try:
-            endpoint = self._admit(request, "negotiate")
-        except Refusal as refusal:
-            self._server.refused(refusal.code)
-            return _turned_away(request, "negotiate", refusal)
-        if request.method == "OPTIONS":
-            return web.Response(status=204, headers=preflight(request))
-        named = [name for name in request.query.get("transports", "").split(",") if name][:32]
-        choices = self._server.negotiate(endpoint, self._facts(request, "", None), named)
-        if "json" not in request.headers.get("Accept", "") and "text/html" in request.headers.get("Accept", ""):
-            lines = [f"{choice.name:<14} {choice.verdict:<8}  {choice.reason}" for choice in choices]
-            return web.Response(text="\n".join(lines) + "\n", headers=NEGOTIATE_HEADERS)
-        told = {"endpoint": endpoint.path, "version": VERSION, "transports": [choice.as_dict() for choice in choices]}
-        response = web.json_response(told, headers=NEGOTIATE_HEADERS)
-        response.headers.update(cors_headers(request.headers))
-        return response
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Any request below an endpoint."""
@@ -160,15 +141,7 @@ class NativeRoutes(Routes):
 
     def _admit(self, request: web.Request, name: str) -> Endpoint:
         """The endpoint, if this request may go there at all. Raises Refusal."""
-        path = "/" + request.match_info["endpoint"]
-        endpoint = self._server.endpoints.get(path)
-        self._check_page(request, scripted=reply_by_script(request, name) is not None)
-        if endpoint is None:
-            raise Refusal(4406, f"there is no endpoint {path}")
-        if name == "negotiate":
-            if request.method not in ("GET", "HEAD", "OPTIONS"):
-                raise Refusal(4405, f"negotiate takes GET, not {request.method}")
-            return endpoint
+        endpoint = self._endpoint(request, scripted=reply_by_script(request, name) is not None)
         if request.match_info["version"] != str(VERSION):
             raise Refusal(4406, f"protocol version {request.match_info['version']}: this server speaks {VERSION}")
         if name != "send" and name not in endpoint.config.transports:
@@ -192,7 +165,8 @@ class NativeRoutes(Routes):
         transport = TRANSPORTS.get(name)
         if transport is not None and _reads_only_success(request, transport) and refusal.code != 4403:
             return await self._refuse_stream(request, name, refusal, reply)
-        return _turned_away(request, name, refusal, reply)
+        method = "POST" if transport is None else transport.method
+        return turned_away(request, refusal, method, reply)
 
     # -- polls and sends -------------------------------------------------------------------------------------------
 
@@ -375,15 +349,3 @@ def _reads_only_success(request: web.Request, transport: Transport) -> bool:
     """Whether what reads this stream can only read a successful answer, so that it gets one, with the refusal in it
     (docs/protocol.md §9)."""
     return transport.shape is Shape.STREAM and transport.method == request.method == "GET"
-
-
-def _turned_away(request: web.Request, name: str, refusal: Refusal, reply: Reply = PLAIN) -> web.Response:
-    """The answer to a request that is not admitted. To which method it would be is named (RFC 9110 §15.5.6); a page of
-    a forbidden origin learns nothing, but a cache does, that another may."""
-    headers = {}
-    if refusal.code == 4405:
-        transport = TRANSPORTS.get(name)
-        headers["Allow"] = "GET, HEAD" if name == "negotiate" else "POST" if transport is None else transport.method
-    if refusal.code == 4403:
-        headers["Vary"] = "Origin"
-    return refused(request, refusal, headers, cors=refusal.code != 4403, reply=reply)

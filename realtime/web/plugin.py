@@ -14,6 +14,7 @@ from .bodies import guard
 from .bundle import Bundle
 from .dialects import Dialects
 from .native import NativeRoutes
+from .negotiate import NegotiateRoutes
 from .paths import EndpointPaths
 
 __all__ = ["client_url", "get_server", "setup"]
@@ -56,7 +57,7 @@ def setup(app: web.Application, server: Server, *, prefix: str = "/realtime") ->
     app.router.add_route(
         "*", prefix + r"/{endpoint:.+}/v{version:[0-9]+}/{transport:[^/]+}", guard(server, routes.handle)
     )
-    app.router.add_route("*", prefix + r"/{endpoint:.+}/negotiate", guard(server, routes.explain))
+    app.router.add_route("*", prefix + r"/{endpoint:.+}/negotiate", guard(server, NegotiateRoutes(server).handle))
     dialects.mount(app.router)
     scripts = app.router.add_resource(f"{prefix}/{FILE}")
     scripts.add_route("*", guard(server, BUNDLE.serve))

@@ -70,6 +70,16 @@ class Routes:
                 4403, f"{page[:64]} is another origin than {host[:64] or 'this server'}, and not in allowed_origins"
             )
 
+    def _endpoint(self, request: web.Request, *, scripted: bool = False) -> Endpoint:
+        """The endpoint that a request's URL names, for a page that may connect. Raises Refusal: 4403, as
+        _check_page(), and 4406."""
+        self._check_page(request, scripted=scripted)
+        path = "/" + request.match_info["endpoint"]
+        endpoint = self._server.endpoints.get(path)
+        if endpoint is None:
+            raise Refusal(4406, f"there is no endpoint {path}")
+        return endpoint
+
     def _facts(self, request: web.Request, transport: str, raw_auth: bytes | None) -> SessionRequest:
         """What the application is shown of a request: from behind trusted proxies, and without the cookies and log-ins
         that any site could have made a browser send."""
