@@ -96,7 +96,7 @@ class Supervision:
         self.is_open = False  # there is a session
         self.is_over = False
         # What the server announced: see opened().
-        self.lifetime = FOREVER
+        self.lifetime = rules.open_timeout
         self.held = 0.0
         self.poll_interval = (0.0, 0.0)
         # Carriers.
