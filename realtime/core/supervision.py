@@ -29,7 +29,7 @@ from typing import TypeAlias
 
 from .choice import DUPLEX, FOREVER, HELD, POLL, STREAM, Choice, Rules
 
-__all__ = ["GOOD_LIFE", "Action", "Started", "Supervision"]
+__all__ = ["GOOD_LIFE", "OPEN_TIMED_OUT", "Action", "Started", "Supervision"]
 
 # A carrier that lived so long, in seconds, was a good one: its end is no evidence against its transport.
 GOOD_LIFE = 10.0
@@ -55,6 +55,8 @@ LATER_COUNTS = 5
 LATER = (4408, 4429, 4503)
 NOT_HERE = 4406
 UNAUTHORISED = 4401
+# What is said where opening ended with open_timeout.
+OPEN_TIMED_OUT = "no transport got through in time"
 
 Action: TypeAlias = tuple[str | int, ...]
 
@@ -152,7 +154,7 @@ class Supervision:
     def _watch(self, now: float) -> None:
         """What was started and is late, or held back; opening as a whole; a life that has become a good one."""
         if not self.is_open and self._due(self._open_by, now):
-            self._end(4411, "no transport got through in time")
+            self._end(4411, OPEN_TIMED_OUT)
         for carrier in (self.newest, self.beside):
             if carrier is None or carrier.attached or self.is_over:
                 continue
@@ -216,6 +218,7 @@ class Supervision:
         if kind == HELD and role == "carry" and not opens:
             limit = max(limit, self.held)
         carrier = Started(self._count, name, kind, role, opens, now, limit, now + limit)
+        self._due(carrier.late_at, now)
         self._actions.append(("start", carrier.id, name, role))
         if kind == STREAM and not opens:
             self._actions.append(("test", carrier.id))

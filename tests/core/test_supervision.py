@@ -101,6 +101,9 @@ class World:
         if supervision.is_open:
             assert "open" not in [role for _, role in self.alive.values()] or not supervision.newest or connecting
         assert supervision.deadline() > self.now, "a busy loop"
+        for carrier in (supervision.newest, supervision.beside):
+            if carrier is not None and not carrier.attached:
+                assert supervision.deadline() <= carrier.late_at, "a carrier that may be late for ever"
         assert supervision.turn(self.now) == [], "a turn that was not finished"
         if self.alive:
             self.idle_since = self.now
