@@ -163,7 +163,9 @@ class Supervision:
             elif carrier is self.newest and self._due(self._grace_at, now):
                 self._give_up(carrier, now, "no answer while HTTP had one")
             elif self._due(carrier.late_at, now):
-                self._give_up(carrier, now, "no answer in time", late=True)
+                mute = carrier.kind == STREAM
+                how = "no data in time: held back, or mute" if mute else "no answer in time"
+                self._give_up(carrier, now, how, late=True)
         if self._began is not None and self.choice.in_trouble and self._due(self._began + GOOD_LIFE, now):
             self._of_use(now)
 

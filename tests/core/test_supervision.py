@@ -102,7 +102,7 @@ class World:
             assert "open" not in [role for _, role in self.alive.values()] or not supervision.newest or connecting
         assert supervision.deadline() > self.now, "a busy loop"
         for carrier in (supervision.newest, supervision.beside):
-            if carrier is not None and not carrier.attached:
+            if carrier is not None and not carrier.attached and not self.ended:
                 assert supervision.deadline() <= carrier.late_at, "a carrier that may be late for ever"
         assert supervision.turn(self.now) == [], "a turn that was not finished"
         if self.alive:
