@@ -12,7 +12,8 @@ import pytest
 from yarl import URL
 
 import realtime
-from realtime.client.ledger import better_than
+from realtime.client.wire import kind_of
+from realtime.core.choice import Choice, Rules
 from realtime.testing import Answer, FaultProxy, ProxiedRequest, Rule
 
 from ..patience import steady, within
@@ -78,7 +79,8 @@ async def test_opened_on_one_and_another_is_allowed_later() -> None:
             await carried_by(session, on)
             refused.remove()
             await carried_by(session, OPENED_ON[later, on])
-            assert better_than(session.transport, [later, on]) == []  # and there it stays
+            choice = session._context.policy.choice
+            assert choice.better(session.transport, in_doubt=False) == []  # and there it stays
         assert session.close_code == 1000
 
     await each_pair(check)
@@ -118,4 +120,5 @@ ORDER = ["websocket", "xhr_streaming", "sse", "long_polling", "polling"]
     ],
 )
 def test_what_is_better(current: str, better: list[str]) -> None:
-    assert better_than(current, ORDER) == better
+    choice = Choice([(name, kind_of(name)) for name in ORDER], Rules())
+    assert choice.better(current, in_doubt=False) == better
