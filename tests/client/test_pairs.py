@@ -8,12 +8,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from itertools import permutations
 
-import pytest
 from yarl import URL
 
 import realtime
-from realtime.client.wire import kind_of
-from realtime.core.choice import Choice, Rules
 from realtime.testing import Answer, FaultProxy, ProxiedRequest, Rule
 
 from ..patience import steady, within
@@ -103,22 +100,3 @@ async def test_lost_on_one_and_refused_the_next() -> None:
         assert session.close_code == 1000
 
     await each_pair(check)
-
-
-ORDER = ["websocket", "xhr_streaming", "sse", "long_polling", "polling"]
-
-
-@pytest.mark.parametrize(
-    ("current", "better"),
-    [
-        ("websocket", []),
-        ("xhr_streaming", ["websocket"]),
-        ("sse", ["websocket"]),
-        ("long_polling", ["websocket", "xhr_streaming", "sse"]),
-        ("polling", ["websocket", "xhr_streaming", "sse", "long_polling"]),
-        ("multipart", []),  # not among them
-    ],
-)
-def test_what_is_better(current: str, better: list[str]) -> None:
-    choice = Choice([(name, kind_of(name)) for name in ORDER], Rules())
-    assert choice.better(current, in_doubt=False) == better

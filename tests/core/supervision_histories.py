@@ -99,7 +99,7 @@ def told(action: Action) -> list[Any]:
 
 def play(history: dict[str, Any]) -> list[dict[str, Any]]:
     """Plays the events of one vector; the steps as the policy makes them."""
-    rules = {
+    rules: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in history.get("rules", {}).items()
     }
     transports = [(name, kind) for name, kind in history["transports"]]

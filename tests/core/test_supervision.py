@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from realtime.core.choice import DUPLEX, FOREVER, HELD, POLL, STREAM, Choice, Rules
+from realtime.core.choice import DUPLEX, FOREVER, HELD, POLL, STREAM, Rules
 from realtime.core.supervision import LONGEST, Supervision
 
 from .supervision_histories import ALL, SERVER, VECTORS, play, text
@@ -292,11 +292,48 @@ def test_what_is_known_of_the_transports() -> None:
     assert supervision.current == "polling"
 
 
-def test_the_order() -> None:
-    choice = Choice(ALL, Rules())
-    choice.rank(["polling", "teleportation", "websocket"])
-    assert choice.allowed() == ["polling", "websocket"]
-    choice.rank(["teleportation"])  # a list of nothing this client can run is no order
-    assert choice.allowed() == ["polling", "websocket"]
-    assert choice.better("sse", in_doubt=False) == []
-    assert not choice.in_trouble
+def on_websocket() -> Supervision:
+    """A session that a WebSocket carries."""
+    supervision = Supervision(ALL, Rules(), lambda: 0.5, 0.0)
+    supervision.turn(0.0)
+    supervision.opened(0.1, *SERVER)
+    supervision.attached(0.1, 1)
+    assert supervision.turn(0.1) == []
+    return supervision
+
+
+def test_the_application_wants_another_transport() -> None:
+    supervision = on_websocket()
+    supervision.switch(1.0, "polling")
+    assert supervision.turn(1.0) == [("start", 2, "polling", "carry")]
+    supervision.attached(1.1, 2)
+    supervision.answered(1.1, 2, news=False)
+    assert supervision.turn(1.1) == [("stop", 1)]
+    supervision.switch(1.2, "long_polling")  # between two polls: not the next of those
+    assert supervision.turn(1.2) == [("start", 3, "long_polling", "carry")]
+    supervision.switch(1.3, "websocket")
+    supervision.switch(1.4, "websocket")
+    assert supervision.turn(1.4) == [
+        ("start", 4, "websocket", "probe"),
+        ("stop", 4),
+        ("start", 5, "websocket", "probe"),
+    ]
+    supervision.proven(1.5, 3)  # no probe
+    supervision.proven(1.5, 5)
+    assert supervision.turn(1.5) == [("take", 5)]
+    supervision.over(2.0)
+    supervision.switch(2.0, "polling")
+    assert supervision.turn(2.0) == []
+
+
+def test_the_answer_that_opened_the_session_was_cut() -> None:
+    """Of the poll beside a WebSocket: there is a session all the same, and the WebSocket has its grace."""
+    supervision = Supervision(ALL, Rules(), lambda: 0.5, 0.0)
+    supervision.turn(0.0)
+    assert supervision.turn(0.25) == [("start", 2, "long_polling", "open")]
+    supervision.opened(0.35, *SERVER)
+    supervision.attached(0.35, 2)
+    supervision.lost(0.35, 2, "cut")
+    assert supervision.turn(0.35) == []
+    assert supervision.deadline() == pytest.approx(0.45)
+    assert supervision.turn(0.46)[0] == ("stop", 1)
