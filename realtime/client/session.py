@@ -104,7 +104,8 @@ class ClientSession(BaseSession[ClientMachine]):
         await self._supervisor.switch(transport)
 
     def network_changed(self) -> None:
-        """The application has noticed another network: what failed before is forgotten, and upgrades are tried now."""
+        """The application has noticed another network: what failed before is forgotten, upgrades are tried now, and the
+        connection in use, which may be dead, is started anew beside itself."""
         self._supervisor.network_changed()
 
     async def reauthorize(self, auth: Any) -> None:
