@@ -10,16 +10,17 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..base_session import BaseSession, Message
 from ..clock import Clock, SystemClock
 from ..core.carrier import Shape
 from ..core.client_machine import ClientMachine
 from ..core.config import Config
 from ..core.errors import LocalProtocolError, NegotiationError
 from ..core.frames import Outgoing
-from ..session import BaseSession, Message
+from ..listener import SessionListener
+from ..runtime import Runtime
 from .authorization import Authorization
 from .context import Context
-from .runtime import ClientRuntime
 from .settings import Settings
 from .supervisor import Supervisor
 from .uplink import Sender, acknowledge_close
@@ -32,11 +33,12 @@ class ClientSession(BaseSession[ClientMachine]):
     """A session at the client: see realtime.connect()."""
 
     def __init__(self, settings: Settings, config: Config, clock: Clock | None = None) -> None:
-        runtime = ClientRuntime(clock or SystemClock(), self._flushed, self._over)
-        super().__init__(runtime, config.on_full)
-        self._run_by = runtime
-        self._machine = ClientMachine(config, self, self._now())
-        self._context = Context(settings, self._machine, runtime.clock, self._opened_by)
+        self._runtime = Runtime(clock or SystemClock(), "client")
+        self._runtime.on_flush = (self._flushed,)
+        listener = SessionListener[ClientMachine](self._runtime, self._over)
+        super().__init__(listener, config.on_full)
+        self._bind(ClientMachine(config, listener, self._now()))
+        self._context = Context(settings, self._machine, self._runtime.clock, self._opened_by)
         self._authorization = Authorization(self._context)
         self._supervisor = Supervisor(self, self._context, self._authorization)
         self._sender = Sender(self._context, self._authorization)
@@ -70,8 +72,8 @@ class ClientSession(BaseSession[ClientMachine]):
 
     def _opened_by(self, transport: str) -> None:
         """A poll has opened the session beside a carrier that has not attached yet."""
-        if not self._transport:
-            self._transport = transport
+        if not self._listener.transport:
+            self._listener.transport = transport
 
     async def _abandon(self) -> None:
         self._machine.end(4411, "given up by the application", self._now())
@@ -163,15 +165,15 @@ class ClientSession(BaseSession[ClientMachine]):
             duplex = [name for name in context.settings.transports if has_shape(name, Shape.DUPLEX)]
             await context.wait_for(duplex, min(2.0, machine.config.close_timeout))
         await context.close()
-        self._run_by.close()
+        self._runtime.stop()
 
-    # -- the runtime's calls -----------------------------------------------------------------------------------------
+    # -- what the runtime and the machine tell ------------------------------------------------------------------------
 
-    def _flushed(self) -> None:
+    def _flushed(self, seconds: float) -> None:
         self._context.flushed()
         self._supervisor.flushed()
 
-    def _over(self) -> None:
+    def _over(self, machine: ClientMachine) -> None:
         """The session is over: winds up in the background."""
         self._context.session_ended()
         self._supervisor.session_ended()
