@@ -68,7 +68,7 @@ class ClientSession(BaseSession[ClientMachine]):
             wanted = [*(name for name in settings.transports if name in tried), *tried]  # most wanted first
             raise NegotiationError(message, {name: tried[name] for name in wanted})
         if self._machine.outcome is None:
-            context.spawn(self._sender.run(), "uplink")
+            self._sender.start()
 
     def _opened_by(self, transport: str) -> None:
         """A poll has opened the session beside a carrier that has not attached yet."""
@@ -106,9 +106,10 @@ class ClientSession(BaseSession[ClientMachine]):
         await self._supervisor.switch(transport)
 
     def network_changed(self) -> None:
-        """The application has noticed another network: what failed before is forgotten, upgrades are tried now, and the
-        connection in use, which may be dead, is started anew beside itself."""
+        """The application has noticed another network: what failed before is forgotten, upgrades are tried now, and
+        what is under way on connections that may be dead is begun anew."""
         self._supervisor.network_changed()
+        self._sender.network_changed()
 
     async def reauthorize(self, auth: Any) -> None:
         """Gives the server fresh auth data for this session, before those it has expire.

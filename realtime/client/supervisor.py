@@ -110,19 +110,21 @@ class Supervisor:
         carrying.task = self._context.spawn(self._drive(carrying), name)
 
     def _do_test(self, number: int) -> None:
-        carrying = self._under_way[number]
+        carrying = self._under_way[number]  # started just now
         carrying.tester = self._context.spawn(post_beside(self._context, carrying), "stream test")
 
     def _do_stop(self, number: int) -> None:
         carrying = self._under_way.pop(number, None)
         if carrying is not None:
+            log.debug("- session %s: lets go of %s", self._machine.label, carrying.name)
             carrying.let_go()
             self._context.renewal_news.set()
 
     def _do_take(self, number: int) -> None:
-        carrying = self._under_way[number]
-        carrying.role = "carry"
-        carrying.taken.set()
+        carrying = self._under_way.get(number)
+        if carrying is not None:  # else it has ended meanwhile
+            carrying.role = "carry"
+            carrying.taken.set()
 
     def _do_renew(self, reason: str) -> None:
         self._context.spawn(self._renew(self._unauthorised or Refusal(4401, reason)), "renewal")

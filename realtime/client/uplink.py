@@ -6,6 +6,7 @@ What is done when they do not get through is the policy's to choose.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 from ..core.carrier import NumberedCarrier, Shape
@@ -32,9 +33,20 @@ class Sender:
         self._machine = context.machine
         self._policy = context.policy
         self._authorization = authorization
+        self._task: asyncio.Task[None] | None = None
 
-    async def run(self) -> None:
+    def start(self) -> None:
         """Sends whatever there is to say until the session is over."""
+        self._task = self._context.spawn(self._run(), "uplink")
+
+    def network_changed(self) -> None:
+        """What is under way may never be answered: it is repeated at once. Numbers make that safe."""
+        if self._task is not None:
+            self._task.cancel()
+            self.start()
+            self._context.uplink_news.set()
+
+    async def _run(self) -> None:
         context, machine, policy = self._context, self._machine, self._policy
         while machine.outcome is None:
             await context.uplink_news.wait()
@@ -53,31 +65,29 @@ class Sender:
         return carrier is not None and (carrier.codec.shape is Shape.STREAM or carrier.codec.held)
 
     async def _post(self, batch: Uplink) -> CarrierEnd | None:
-        """Sends one uplink batch. Returns None once it was answered, else what became of it."""
+        """Sends one uplink batch. Returns None once it was answered, else what became of it: it is due again."""
         context, machine = self._context, self._machine
         end: CarrierEnd | None
         try:
-            parts = uplink_frames(POST, batch)
-            frames, wait = await request(context, "send", parts, context.settings.post_timeout)
-            end = waiting(context.feed(NumberedCarrier(POST, PollLink(), context.clock.now()), frames), wait)
-        except LOST as error:
-            machine.uplink_lost(batch)
-            return failed(context, "send", error)
+            try:
+                parts = uplink_frames(POST, batch)
+                frames, wait = await request(context, "send", parts, context.settings.post_timeout)
+                end = waiting(context.feed(NumberedCarrier(POST, PollLink(), context.clock.now()), frames), wait)
+            except LOST as error:
+                return failed(context, "send", error)
+            if end is None or machine.outcome is not None:
+                machine.uplink_answered(batch, context.clock.now())
+                return None
+            # Refused without prejudice to the session: wait, and try again.
+            if end.refusal is not None and end.refusal.code == 4401:
+                await self._authorization.renew(end.refusal)
+            return end
         except Exception as error:
             # A bug of ours: this batch is lost, and no more than that.
             log.error("a send of session %s failed", machine.label, exc_info=error)
-            machine.uplink_lost(batch)
             return CarrierEnd("send", f"this client failed: {error!r}")
-        except BaseException:
-            machine.uplink_lost(batch)
-            raise
-        if end is not None and machine.outcome is None:
-            if end.refusal is not None and end.refusal.code == 4401:
-                await self._authorization.renew(end.refusal)
-            machine.uplink_lost(batch)  # refused without prejudice to the session: wait, and try again
-            return end
-        machine.uplink_answered(batch, context.clock.now())
-        return None
+        finally:
+            machine.uplink_lost(batch)  # unless it was answered
 
 
 async def acknowledge_close(context: Context) -> None:

@@ -15,7 +15,8 @@ come, and does what turn() says, in order. An action is a short tuple:
     ("end", code, reason)            the session ends, or can't be opened
 
 Every event has the time first, in seconds of any clock that does not go back. What it says of a carrier that was
-stopped, or has ended, is ignored. A poll is a carrier like any other: each is started, and ends with its answer.
+stopped, or has ended, is ignored, and so is an action for a carrier that has ended before it is done. A poll is a
+carrier like any other: each is started, and ends with its answer.
 
 What stays with the shell and its machine: frames, acks, pings and silence, and giving up a session that has had no
 contact for as long as its server would keep it (4411).

@@ -459,6 +459,23 @@ async def test_retry_after_is_heeded() -> None:
         assert [pause for pause in made if pause > 6.0]
 
 
+@pytest.mark.parametrize("transport", ["xhr_streaming", "sse", "long_polling"])
+async def test_another_network_begins_anew_what_is_under_way(transport: str) -> None:
+    """The carrier and the POST are on connections that are dead, and nothing tells: no time-out is waited for."""
+    never: dict[str, Any] = {"post_timeout": 900.0, "attach_timeout": 900.0}
+    async with place(ping_interval=600.0) as (_, proxy, url):
+        async with realtime.connect(url, transports=[transport], upgrade=False, **never) as session:
+            await eventually(lambda: session.transport == transport and session.state == "open")
+            proxy.unplug()
+            await session.send("one")
+            await eventually(lambda: session._machine.uplink_out is not None)
+            proxy.plug()
+            session.network_changed()
+            assert await arrives(session.receive()) == "one"
+            assert session.transport == transport
+        assert session.close_code == 1000
+
+
 @pytest.mark.parametrize(
     ("said", "seconds"),
     [("7", 7.0), ("", 0.0), ("Fri, 31 Dec 1999 23:59:59 GMT", 0.0), ("-1", 0.0), ("9" * 400, 999999999.0)],
