@@ -135,14 +135,10 @@ class NumberedMachine(Numbering, ServerMachine):
         carrier = self.carrier
         if carrier is None or self.outcome is not None:
             return
-        inbox = self.inbox
-        if inbox.metered:
-            inbox.release(now)
+        if self.inbox.metered:
+            self.inbox.release(now)
         if carrier.codec.shape is Shape.DUPLEX:
-            owed = inbox.owed_since
             self.flush_ordered(carrier, now)
-            if inbox.owed_since != owed or inbox.metered:
-                self.wake_by(self._ack_at())
         elif carrier.codec.shape is Shape.STREAM:
             self._flush_stream(carrier, now)
         elif not carrier.finished and (
@@ -158,8 +154,6 @@ class NumberedMachine(Numbering, ServerMachine):
                 carrier.last_written = now
         if self._worn_out(carrier):
             self._recycle(carrier, now)
-        else:
-            self.wake_by(self._ack_at())
 
     def _recycle(self, carrier: NumberedCarrier, now: float) -> None:
         """Ends a stream that has grown large (its reader keeps all of it); the client comes again at once."""
