@@ -131,7 +131,7 @@ class SessionMachine(ABC):
         self.closing: tuple[int, str] | None = None
         self.close_deadline = FOREVER
         self.outcome: Ended | None = None
-        self.contact = now  # when the peer was last heard, on any carrier
+        self.contact = now  # when something was last received, on any carrier
         self.wake_at = FOREVER  # when the sweep will look: kept by Deadlines
         self.duplicates = 0  # numbered frames that had come before
 

@@ -66,7 +66,8 @@ class NumberedMachine(Numbering, ServerMachine):
         lost = self.state is State.DETACHED or (self.carrier is not None and gen > self.gen)
         back = lost or self.transport not in ("", carrier.codec.name)
         if back and carrier.greeting is None:
-            carrier.greeting = carrier.codec.attached  # a poll is not held then: the client is to know that it is back
+            # With a greeting a poll is not held: its client is told at once that it is back.
+            carrier.greeting = carrier.codec.attach_answer
         old, self.carrier = self.carrier, carrier
         self.gen = gen
         self.transport = carrier.codec.name
@@ -94,7 +95,7 @@ class NumberedMachine(Numbering, ServerMachine):
         received, taken = self.inbox.ack()
         if self.carrier is carrier:
             self.inbox.announced(received, taken)
-        return (carrier.greeting or carrier.codec.attached)(received, taken)
+        return (carrier.greeting or carrier.codec.attach_answer)(received, taken)
 
     def uplink(self, carrier: NumberedCarrier, received: int, taken: int, first: int, now: float) -> bool:
         """An uplink batch names the session: takes its acks and sets its cursor. `carrier` never attaches.
