@@ -44,7 +44,7 @@ class Capabilities:
 
 
 class Codec(Protocol):
-    """How a session's frames look on one kind of carrier. What has no words is an empty part."""
+    """How a session's frames look on one kind of carrier. What the protocol cannot express is an empty part."""
 
     @property
     def name(self) -> str:
@@ -113,7 +113,7 @@ class Link(Protocol):
 
 
 class Carrier:
-    """A carrier and its cursor. Which session it carries, and since when, its machine knows."""
+    """A carrier and its cursor. The machine knows which session it carries."""
 
     __slots__ = (
         "attached",

@@ -73,7 +73,7 @@ class Outbox:
 
     @property
     def window(self) -> Window:
-        """The peer's receive window, as far as it is used."""
+        """The peer's receive window, of at most MOST_OUTSTANDING messages."""
         return self._window
 
     @window.setter
@@ -108,7 +108,8 @@ class Outbox:
         return 2 * kept >= self._max_messages or 2 * self._bytes >= self._max_bytes
 
     def append(self, item: Outgoing) -> None:
-        """Queues one item. Asking has_room first is the caller's affair: closes and drop notes always go in."""
+        """Queues one item. It does not check has_room, so closes and drop notes always go in; for messages the caller
+        checks."""
         self._waiting.append(item)
         self._bytes += item.size
         self.appended += 1

@@ -36,7 +36,7 @@ NONSENSE = Packet("")
 
 
 class EngineGate(PlainGate):
-    """What every request of an Engine.IO client goes through, whoever brings it."""
+    """The order of steps for every Engine.IO request, independent of the HTTP library."""
 
     def __init__(self, server: Server) -> None:
         super().__init__(server)
@@ -45,7 +45,7 @@ class EngineGate(PlainGate):
     async def enter(
         self, request: SessionRequest, endpoint: Endpoint, options: EngineIO, query: EngineQuery, wait: Wait = wait
     ) -> Visit:
-        """A request that may come in, of a session that there is, or of one that it opens.
+        """Admits a request, and finds the session that it names or opens the one that it asks for.
 
         Raises Refusal and EngineIOError, and Gone for an open whose client did not wait for it.
         """
@@ -76,7 +76,7 @@ class EngineGate(PlainGate):
         return Visit(self, query, session, machine)
 
     def stop(self) -> None:
-        """Shutting down: nobody waits for a WebSocket that is only tried."""
+        """Ends the WebSockets that are still being tried as an upgrade: the server shuts down."""
         for session in self.server.sessions:
             machine = session._machine
             if isinstance(machine, EngineMachine) and machine.trial is not None:

@@ -1,4 +1,4 @@
-"""Opens that the application is being asked about: one that comes again meanwhile is asked about, and counted, once."""
+"""Opens for which the authorize hook is running. An open that is repeated meanwhile asks and counts only once."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ PASSING_KINDS = (b"sec-ch-", b"sec-fetch-", b"x-b3-")
 
 
 class PendingOpen(NamedTuple):
-    """An open, and what the application will say of it. Cancelled when it was not told."""
+    """An open, and a future for the application's answer, which is cancelled if there is none."""
 
     facts: SessionRequest
     answer: asyncio.Future[str | Refusal | None]
 
 
 class Openings:
-    """By nonce."""
+    """The pending opens, by endpoint and nonce."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
@@ -44,7 +44,8 @@ class Openings:
         return len(self._pending)
 
     async def identify(self, path: str, nonce: str, facts: SessionRequest, address: str) -> str | None:
-        """Who opens a session at the endpoint `path`: see Server.check_rate() and Server.identify(). Raises Refusal.
+        """The identity of the client that opens a session at the endpoint `path`: see Server.check_rate() and
+        Server.identify(). Raises Refusal.
 
         A client that finds the answer late opens again by the same nonce; when it shows the same of all that the
         application could know it by, it gets the answer to the question that was asked already, as old as that is.

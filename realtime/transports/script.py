@@ -113,7 +113,7 @@ class ScriptBlocks:
 
 
 class ScriptDecoder(BatchDecoder):
-    """The one batch of an answer that is a script. Anything else in it is somebody else's."""
+    """Decodes the one batch of an answer that is a script. Raises RemoteProtocolError (4400) for any other script."""
 
     def __init__(self, max_frames: int, max_bytes: int) -> None:
         super().__init__(max_frames, max_bytes, single=True)

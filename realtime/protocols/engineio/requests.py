@@ -79,7 +79,8 @@ class EngineQuery(NamedTuple):
 
     @classmethod
     def of(cls, query: Mapping[str, str], options: EngineIO) -> EngineQuery:
-        """What the parameters of a URL say. Raises EngineIOError for what this endpoint has not, or nobody."""
+        """What the parameters of a URL say. Raises EngineIOError for a transport or version that this endpoint lacks,
+        and for a bad number."""
         transport = query.get("transport", "")
         if transport not in options.transports:
             raise EngineIOError(UNKNOWN_TRANSPORT)
