@@ -136,18 +136,25 @@ class NumberedMachine(Numbering, ServerMachine):
         carrier = self.carrier
         if carrier is None or self.outcome is not None:
             return
-        self.inbox.release(now)
-        if carrier.codec.shape is not Shape.POLL:
-            self._flush_ordered(carrier, now)
+        inbox = self.inbox
+        if inbox.metered:
+            inbox.release(now)
+        if carrier.codec.shape is Shape.DUPLEX:
+            owed = inbox.owed_since
+            self.flush_ordered(carrier, now)
+            if inbox.owed_since != owed or inbox.metered:
+                self.wake_by(self._ack_at())
+        elif carrier.codec.shape is Shape.STREAM:
+            self._flush_stream(carrier, now)
         elif not carrier.finished and (
             not carrier.codec.held or carrier.greeting is not None or self._answer_due(carrier, now)
         ):
             self._answer(carrier, now)
 
-    def _flush_ordered(self, carrier: NumberedCarrier, now: float) -> None:
+    def _flush_stream(self, carrier: NumberedCarrier, now: float) -> None:
         if not self._worn_out(carrier):
             written = carrier.written
-            self.flush_duplex(carrier, now)
+            self.flush_ordered(carrier, now)
             if carrier.written > written:
                 carrier.last_written = now
         if self._worn_out(carrier):
@@ -156,8 +163,7 @@ class NumberedMachine(Numbering, ServerMachine):
             self.wake_by(self._ack_at())
 
     def _recycle(self, carrier: NumberedCarrier, now: float) -> None:
-        """Ends a stream that has grown large, since browsers keep all of it in memory. The client opens the next at
-        once."""
+        """Ends a stream that has grown large (browsers keep all of it). The client opens the next at once."""
         carrier.finish([carrier.codec.end_of_carrier("recycled")], reason="recycled")
         self.carrier = None
         self.absent_at = now + (self.config.ping_timeout or self.config.hold)
@@ -295,8 +301,7 @@ class NumberedMachine(Numbering, ServerMachine):
         return max(carrier.started, self.contact)
 
     def _idle_since(self, carrier: NumberedCarrier) -> float:
-        """The time from which the next ping of a stream is counted: the last write, or the last sign of its client or
-        ping."""
+        """When a stream was last written to, or its client last seen or pinged: its next ping is counted from then."""
         return min(carrier.last_written, max(self._last_contact(carrier), carrier.last_pinged))
 
     def _watch(self, carrier: NumberedCarrier, now: float) -> None:
