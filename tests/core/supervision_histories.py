@@ -110,7 +110,7 @@ def play(history: dict[str, Any]) -> list[dict[str, Any]]:
             happen(supervision, step["at"], step["event"])
         actions = [told(action) for action in supervision.turn(step["at"])]
         found = {"at": step["at"], "event": step["event"], "actions": actions}
-        if step["event"][:1] == ["post_failed"]:
+        if step["event"][:1] in (["post_failed"], ["online"]):
             found["post_at"] = round(supervision.post_at, 6)
         deadline = supervision.deadline()
         found["deadline"] = None if deadline > FAR else round(deadline, 6)
