@@ -69,7 +69,7 @@ class Started:
     id: int
     name: str  # of its transport
     kind: int
-    role: str  # "carry" of the newest, "old" of the one before, "open" or "probe" of the one beside
+    role: str  # "carry" of the newest and the one before, "open" or "probe" of the one beside
     opens: bool  # it started when there was no session yet
     since: float
     limit: float  # how many seconds it may take
@@ -231,8 +231,6 @@ class Supervision:
         """Makes `carrier` the newest; the one before goes on until that is attached."""
         self._stop(self.old)
         self.old, self.newest = self.newest, carrier
-        if self.old is not None:
-            self.old.role = "old"
         self._grace_at = FOREVER
 
     def _stop(self, carrier: Started | None) -> None:
@@ -288,13 +286,12 @@ class Supervision:
     def attached(self, now: float, ident: int) -> None:
         """A carrier has taken up the session (its `o` or `r` has come)."""
         carrier = self._find(ident)
-        if carrier is None or carrier.attached:
+        if carrier is None:
             return
         carrier.attached = True
         self._got_through(carrier, now)
         if carrier is self.newest:
             self._late.pop("", None)
-            self._grace_at = FOREVER
             self._renewed = False
             if self._began is None:
                 self._began = now
@@ -352,7 +349,7 @@ class Supervision:
         self._goes_on = "" if carrier.opens else carrier.name  # one that opens was only to open
         if carrier.kind == POLL and self._goes_on:
             least, most = self.poll_interval
-            self._pause = least if news else min(max(self._pause, least) * 2, most)
+            self._pause = least if news else min(self._pause * 2, most)
             self._start_at += self._pause
 
     def superseded(self, now: float, ident: int) -> None:
@@ -497,7 +494,6 @@ class Supervision:
         """The shell has let go of every carrier, and wants to start afresh (a page that was put away)."""
         self.newest = self.old = self.beside = self._began = None
         self._goes_on = ""
-        self._grace_at = FOREVER
         self.fails = 0
         self._start_at = now
 
@@ -518,7 +514,7 @@ class Supervision:
     def _failed(self, carrier: Started, now: float, how: str, *, late: bool = False, held: bool = False) -> None:
         """A carrier that has left its place has failed."""
         carries = carrier.role == "carry"
-        if carries and self._lived_well(carrier, now):
+        if self._lived_well(carrier, now):
             self._of_use(now)
             self.choice.attempts[carrier.name] = how
             self.choice.health.worked(carrier.name)
@@ -531,10 +527,11 @@ class Supervision:
         self._began = None
         self.fails += 1
         self._back_off(now)
-        if self._promote() or self.is_open or self.rules.insists or late:
+        promoted = self._promote()
+        if self.is_open or self.rules.insists or late:
             return
         self._opening_failed += 1
-        if self._opening_failed >= ROUNDS * len(self.choice.allowed()):
+        if not promoted and self._opening_failed >= ROUNDS * len(self.choice.allowed()):
             self._end(4411, f"no transport got through: {carrier.name}: {how}")
 
     def _grant(self, now: float, seconds: float) -> None:
