@@ -17,8 +17,9 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from realtime.core.attempts import Action
 from realtime.core.choice import DUPLEX, FOREVER, HELD, POLL, STREAM, Rules
-from realtime.core.supervision import Action, Supervision
+from realtime.core.supervision import Supervision
 
 __all__ = ["History", "Step", "histories", "play", "text"]
 
