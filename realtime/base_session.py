@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
+from threading import get_ident
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from .core.config import OnFull
@@ -16,6 +17,7 @@ from .core.frames import Dropped, Outgoing
 from .core.lifecycle import State
 from .core.machine import SessionMachine, check_close_code
 from .listener import SessionListener
+from .loops import foreign, gives_way, running_loop
 
 __all__ = ["BaseSession", "Message"]
 
@@ -23,6 +25,9 @@ log = logging.getLogger("realtime.session")
 
 Message: TypeAlias = str | bytes | bytearray | memoryview
 M = TypeVar("M", bound=SessionMachine)
+
+# Who goes on with a session that is over, though cancelled for that, waits so many seconds for each answer.
+STUBBORN = 1.0
 
 
 class BaseSession(Generic[M]):
@@ -35,6 +40,10 @@ class BaseSession(Generic[M]):
         self._now = listener.runtime.clock.now
         self._on_full = on_full
         self._machine: M
+        self._loop = asyncio.get_running_loop()
+        self._running = self._loop.is_running
+        self._thread = get_ident()
+        self._stubborn = False  # its handler was cancelled after the end, and has not ended yet
         self._sending: asyncio.Lock | None = None  # held by who waits for room
         self._senders = 0  # who waits for room, or for the lock
         self._data: dict[Any, Any] | None = None
@@ -113,32 +122,38 @@ class BaseSession(Generic[M]):
         Raises SessionClosed when the session has ended and all that was received has been taken, or when this side
         has called close(). Cancelling it loses nothing.
         """
+        if get_ident() != self._thread or not self._running():
+            self._check_loop()
         machine = self._machine
         receivers = self._receivers
         woken = False
-        while True:
-            # Who calls while others wait, woken or not, comes after them.
-            if machine.inbox and (woken or not receivers):
-                item = machine.take(self._now())
-                if receivers:
-                    receivers.wake_first(len(machine.inbox))
-                if type(item) is not Dropped:
-                    return item  # type: ignore[return-value] # str or bytes is what is left
-                self.dropped += item.count
-                self._listener.tell("dropped")
-                continue
-            if not machine.inbox:
-                machine.check_open()
-            waiter = receivers.add()
-            if machine.state is State.DRAINING:
-                self._listener.may_be_drained()
-            try:
-                await receivers.wait(waiter)
-            except asyncio.CancelledError:
-                receivers.wake_first(len(machine.inbox))  # it may have been woken: the message is the next one's
-                raise
-            woken = True
-            self._listener.woken = False
+        try:
+            while True:
+                # Who calls while others wait, woken or not, comes after them.
+                if machine.inbox and (woken or not receivers):
+                    item = machine.take(self._now())
+                    if receivers:
+                        receivers.wake_first(len(machine.inbox))
+                    if type(item) is not Dropped:
+                        return item  # type: ignore[return-value] # str or bytes is what is left
+                    self.dropped += item.count
+                    self._listener.tell("dropped")
+                    continue
+                if not machine.inbox:
+                    machine.check_open()
+                waiter = receivers.add()
+                if machine.state is State.DRAINING:
+                    self._listener.may_be_drained()
+                try:
+                    await receivers.wait(waiter)
+                except asyncio.CancelledError:
+                    receivers.wake_first(len(machine.inbox))  # it may have been woken: the message is the next one's
+                    raise
+                woken = True
+                self._listener.woken = False
+        except SessionClosed:
+            await self._give_way()
+            raise
 
     def __aiter__(self) -> AsyncIterator[str | bytes]:
         return self
@@ -149,16 +164,6 @@ class BaseSession(Generic[M]):
         except SessionClosed:
             raise StopAsyncIteration from None
 
-    async def _wait_for_room(self, size: int) -> bool:
-        """For protocols without windows: waits until the inbox takes a message of `size` bytes. False when none will
-        be taken any more."""
-        machine = self._machine
-        while machine.outcome is None and machine.closing is None:
-            if machine.inbox.has_room(size):
-                return True
-            await self._progress.wait(self._progress.add())
-        return False
-
     # -- sending ---------------------------------------------------------------------------------------------------
 
     async def send(self, message: Message) -> None:
@@ -168,31 +173,41 @@ class BaseSession(Generic[M]):
         ended or is closing, LocalProtocolError for text with lone surrogates and for what the client's protocol can't
         carry, TypeError for other than str and bytes.
         """
-        item = self._outgoing(message)
-        machine = self._machine
-        if not self._has_room(item.size):
-            if self._on_full != "wait":
+        try:
+            item = self._outgoing(message)
+            if self._has_room(item.size):
+                self._put(item)
+            elif self._on_full == "wait":
+                await self._wait_and_put(item)
+            else:
+                await asyncio.sleep(0)  # or who sends for ever, and never waits, would give no others their turn
                 self._offer(item)
-                machine.check_open()
-                return
-            if self._sending is None:
-                self._sending = asyncio.Lock()
-            self._senders += 1
-            try:
-                async with self._sending:  # first come, first served
-                    while not machine.outbox.has_room(item.size):
-                        machine.check_open()
-                        self._ask_for_room()
-                        await self._progress.wait(self._progress.add())
+                self._machine.check_open()
+        except Exception:
+            await self._give_way()
+            raise
+
+    async def _wait_and_put(self, item: Outgoing) -> None:
+        """Queues a message as soon as there is room. Raises SessionClosed."""
+        machine = self._machine
+        if self._sending is None:
+            self._sending = asyncio.Lock()
+        self._senders += 1
+        try:
+            async with self._sending:  # first come, first served
+                while not machine.outbox.has_room(item.size):
                     machine.check_open()
-                    self._put(item)
-            finally:
-                self._senders -= 1
-            return
-        self._put(item)
+                    self._ask_for_room()
+                    await self._progress.wait(self._progress.add())
+                machine.check_open()
+                self._put(item)
+        finally:
+            self._senders -= 1
 
     def _outgoing(self, message: Message) -> Outgoing:
         """A message that may be sent. Raises as send() does."""
+        if get_ident() != self._thread or not self._running():
+            self._check_loop()
         item = Outgoing.message(message)
         self._machine.check_open()
         unfit = self._machine.unfit(item)
@@ -249,11 +264,15 @@ class BaseSession(Generic[M]):
             self._asked = max(outbox.last, outbox.acked + 1)
             self._machine.ask_for_acks()
 
+    @gives_way
     async def flush(self) -> None:
         """Waits until everything sent so far is acknowledged by the peer.
 
         Raises SessionClosed when the session ends before that.
         """
+        self._check_loop()
+        if self._machine.outcome is not None:
+            await self._give_way()
         outbox = self._machine.outbox
         target = outbox.appended
         # First until a carrier was handed all of it (or the policy dropped it), then until that is acked.
@@ -275,6 +294,7 @@ class BaseSession(Generic[M]):
 
     # -- closing ---------------------------------------------------------------------------------------------------
 
+    @gives_way
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """Closes the session cleanly: the peer gets all that was sent, then the close.
 
@@ -283,6 +303,7 @@ class BaseSession(Generic[M]):
         Raises LocalProtocolError for a code that applications may not use.
         """
         check_close_code(code)
+        self._check_loop()
         self._machine.close(code, reason, self._now())
         try:
             async with asyncio.timeout(self._machine.config.close_timeout):
@@ -292,8 +313,22 @@ class BaseSession(Generic[M]):
 
     async def wait_closed(self) -> None:
         """Waits until the session has ended."""
+        self._check_loop()
+        if self._machine.outcome is not None:
+            await self._give_way()
         while self._machine.outcome is None:
             await self._wait_for_progress()
+
+    def _check_loop(self) -> None:
+        """Raises LocalProtocolError in another event loop, or thread, than the session's own. (Where each call counts
+        the thread is compared first: asking for the running loop costs twice as much.)"""
+        if running_loop() is not self._loop:
+            raise foreign("this session")
+        self._thread = get_ident()
+
+    async def _give_way(self) -> None:
+        """Before the end is told: whoever asks again and again must not stop all others, nor escape being cancelled."""
+        await asyncio.sleep(STUBBORN if self._stubborn else 0)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.label or '(no id)'} {self.state} over {self.transport or 'nothing'}>"
