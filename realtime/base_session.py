@@ -13,11 +13,11 @@ from typing import Any, Generic, TypeAlias, TypeVar
 
 from .core.config import OnFull
 from .core.errors import LocalProtocolError, SendBufferFull, SessionClosed
-from .core.frames import Dropped, Outgoing
+from .core.frames import TEXT, Dropped, Outgoing
 from .core.lifecycle import State
 from .core.machine import SessionMachine, check_close_code
 from .listener import SessionListener
-from .loops import foreign, gives_way, running_loop
+from .loops import LoopBound, gives_way
 
 __all__ = ["BaseSession", "Message"]
 
@@ -30,19 +30,17 @@ M = TypeVar("M", bound=SessionMachine)
 STUBBORN = 1.0
 
 
-class BaseSession(Generic[M]):
+class BaseSession(LoopBound, Generic[M]):
     """A session, as its application sees it on either end. Made by realtime, not by applications."""
 
     def __init__(self, listener: SessionListener[M], on_full: OnFull) -> None:
+        super().__init__()
         self._listener = listener
         self._receivers = listener.receivers
         self._progress = listener.progress
         self._now = listener.runtime.clock.now
         self._on_full = on_full
         self._machine: M
-        self._loop = asyncio.get_running_loop()
-        self._running = self._loop.is_running
-        self._thread = get_ident()
         self._stubborn = False  # its handler was cancelled after the end, and has not ended yet
         self._sending: asyncio.Lock | None = None  # held by who waits for room
         self._senders = 0  # who waits for room, or for the lock
@@ -63,8 +61,8 @@ class BaseSession(Generic[M]):
 
     @property
     def label(self) -> str:
-        """What logs call the session, this library's and best yours too: 12 hexadecimal digits of a hash of its id,
-        the same at both ends, from which nobody finds the id. Empty at a client that has not opened yet."""
+        """What logs call the session, this library's and best yours too: 12 hexadecimal digits of a hash of its id, the
+        same at both ends. The id cannot be computed from it. Empty at a client that has not opened yet."""
         return self._machine.label
 
     @property
@@ -130,25 +128,29 @@ class BaseSession(Generic[M]):
         try:
             while True:
                 # Who calls while others wait, woken or not, comes after them.
-                if machine.inbox and (woken or not receivers):
+                if machine.inbox.items and (woken or not receivers.futures):
                     item = machine.take(self._now())
-                    if receivers:
-                        receivers.wake_first(len(machine.inbox))
+                    if receivers.futures:
+                        receivers.wake_first(len(machine.inbox.items))
                     if type(item) is not Dropped:
                         return item  # type: ignore[return-value] # str or bytes is what is left
                     self.dropped += item.count
                     self._listener.tell("dropped")
                     continue
-                if not machine.inbox:
+                if not machine.inbox.items and (machine.outcome is not None or machine.closing is not None):
                     machine.check_open()
                 waiter = receivers.add()
                 if machine.state is State.DRAINING:
                     self._listener.may_be_drained()
                 try:
-                    await receivers.wait(waiter)
+                    await waiter
                 except asyncio.CancelledError:
-                    receivers.wake_first(len(machine.inbox))  # it may have been woken: the message is the next one's
+                    receivers.leave(waiter)
+                    receivers.wake_first(
+                        len(machine.inbox.items)
+                    )  # it may have been woken: the message is the next one's
                     raise
+                receivers.leave(waiter)
                 woken = True
                 self._listener.woken = False
         except SessionClosed:
@@ -175,11 +177,12 @@ class BaseSession(Generic[M]):
         """
         try:
             item = self._outgoing(message)
-            if self._has_room(item.size):
-                self._put(item)
-            elif self._on_full == "wait":
+            half_full = None if self._senders else self._machine.offer(item)
+            if half_full:
+                self._ask_for_room()
+            elif half_full is None and self._on_full == "wait":
                 await self._wait_and_put(item)
-            else:
+            elif half_full is None:
                 await asyncio.sleep(0)  # or who sends for ever, and never waits, would give no others their turn
                 self._offer(item)
                 self._machine.check_open()
@@ -190,8 +193,7 @@ class BaseSession(Generic[M]):
     async def _wait_and_put(self, item: Outgoing) -> None:
         """Queues a message as soon as there is room. Raises SessionClosed."""
         machine = self._machine
-        if self._sending is None:
-            self._sending = asyncio.Lock()
+        self._sending = self._sending or asyncio.Lock()
         self._senders += 1
         try:
             async with self._sending:  # first come, first served
@@ -200,7 +202,8 @@ class BaseSession(Generic[M]):
                     self._ask_for_room()
                     await self._progress.wait(self._progress.add())
                 machine.check_open()
-                self._put(item)
+                if machine.send(item):
+                    self._ask_for_room()
         finally:
             self._senders -= 1
 
@@ -208,37 +211,44 @@ class BaseSession(Generic[M]):
         """A message that may be sent. Raises as send() does."""
         if get_ident() != self._thread or not self._running():
             self._check_loop()
-        item = Outgoing.message(message)
-        self._machine.check_open()
-        unfit = self._machine.unfit(item)
-        if unfit:
-            raise LocalProtocolError(unfit)
+        if type(message) is str and message.isascii():  # as it usually is
+            item = Outgoing(TEXT, message, len(message))
+        else:
+            item = Outgoing.message(message)
+        machine = self._machine
+        if machine.outcome is not None or machine.closing is not None:
+            machine.check_open()
+        if machine.selective:
+            unfit = machine.unfit(item)
+            if unfit:
+                raise LocalProtocolError(unfit)
         return item
-
-    def _has_room(self, size: int) -> bool:
-        return not self._senders and self._machine.outbox.has_room(size)
 
     def send_nowait(self, message: Message) -> None:
         """Queues a message at once. Raises SendBufferFull when there is no room; else like send()."""
         item = self._outgoing(message)
         machine = self._machine
-        if not self._has_room(item.size):
+        half_full = None if self._senders else machine.offer(item)
+        if half_full is None:
             raise SendBufferFull(len(machine.outbox), machine.outbox.size)
-        self._put(item)
+        if half_full:
+            self._ask_for_room()
 
     def _offer(self, item: Outgoing) -> None:
-        """Takes a message that nobody waits for (a room's): a full outbox drops, or closes with 1008.
+        """Queues a room's message, without waiting: a full outbox drops a message, or closes with 1008 (`on_full`).
 
         What the client's protocol can't carry is skipped, and counted as dropped.
         """
         machine = self._machine
         if machine.outcome is not None or machine.closing is not None:
             return
-        if machine.unfit(item):
+        if machine.selective and machine.unfit(item):
             machine.outbox.dropped += 1
             return
-        if machine.outbox.has_room(item.size):
-            self._put(item)
+        half_full = machine.offer(item)
+        if half_full is not None:
+            if half_full:
+                self._ask_for_room()
         elif self._on_full == "close":
             machine.outbox.dropped += 1
             machine.end(1008, "too slow: the outbox was full (on_full='close')", self._now())
@@ -248,13 +258,6 @@ class BaseSession(Generic[M]):
                 machine.send(item)
             else:
                 machine.outbox.drop_new()
-
-    def _put(self, item: Outgoing) -> None:
-        """Queues a message for which there is room."""
-        machine = self._machine
-        machine.send(item)
-        if machine.outbox.half_full:
-            self._ask_for_room()
 
     def _ask_for_room(self) -> None:
         """A peer need not acknowledge before a quarter of its window has come, which may be more than the outbox
@@ -318,13 +321,6 @@ class BaseSession(Generic[M]):
             await self._give_way()
         while self._machine.outcome is None:
             await self._wait_for_progress()
-
-    def _check_loop(self) -> None:
-        """Raises LocalProtocolError in another event loop, or thread, than the session's own. (Where each call counts
-        the thread is compared first: asking for the running loop costs twice as much.)"""
-        if running_loop() is not self._loop:
-            raise foreign("this session")
-        self._thread = get_ident()
 
     async def _give_way(self) -> None:
         """Before the end is told: whoever asks again and again must not stop all others, nor escape being cancelled."""

@@ -9,11 +9,12 @@ import asyncio
 import functools
 from asyncio import _get_running_loop as running_loop
 from collections.abc import Callable, Coroutine
+from threading import get_ident
 from typing import Any, ParamSpec, TypeVar
 
 from .core.errors import LocalProtocolError
 
-__all__ = ["begin", "foreign", "gives_way", "running_loop"]
+__all__ = ["LoopBound", "begin", "foreign", "gives_way", "running_loop"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -27,6 +28,25 @@ def foreign(what: str) -> LocalProtocolError:
         " asyncio.run_coroutine_threadsafe(session.send(message), loop), with the loop that its handler runs in, or"
         " loop.call_soon_threadsafe(session.send_nowait, message)"
     )
+
+
+class LoopBound:
+    """What is used in the event loop alone that it was made in.
+
+    Where each call counts, call _check_loop() only if `get_ident() != self._thread or not self._running()`, which costs
+    half as much as asking for the running loop.
+    """
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._running = self._loop.is_running
+        self._thread = get_ident()
+
+    def _check_loop(self) -> None:
+        """Raises LocalProtocolError in any other event loop, or thread."""
+        if running_loop() is not self._loop:
+            raise foreign("this session")
+        self._thread = get_ident()
 
 
 def begin(coroutine: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:

@@ -87,7 +87,7 @@ def setup(app: web.Application, server: Server, *, prefix: str = "/realtime") ->
 
 def _check_free(server: Server, app: web.Application) -> None:
     """Raises LocalProtocolError when another application has this server: the shutdown of either would end the sessions
-    of both. One that nobody has any more counts for nothing."""
+    of both. An application that was garbage-collected does not count."""
     if server._abandoned:  # whatever has served it will neither go on nor shut down
         server._application = None
         server.on_shutdown.clear()
