@@ -18,7 +18,7 @@ from .core.dialects import Dialect
 from .core.errors import LocalProtocolError
 from .core.machine import check_close_code
 from .core.observer import Observer
-from .core.settings import EndpointSettings, ServerSettings, check, names, number
+from .core.settings import EndpointSettings, ServerSettings, check, names, number, shown
 from .core.settings import clock as clock_rule
 from .endpoint import ENDPOINT_SETTINGS, Endpoint, Handler, check_coroutine, configure
 from .hub import Room
@@ -132,24 +132,31 @@ class Server:
         that a client offers is agreed on, and is `session.subprotocol`. `dialects` are the options of other protocols
         (realtime/web/dialects.py), at most one of each type. Other keyword arguments override the server's settings for
         this endpoint. Raises LocalProtocolError for a path that is taken, does not start with "/" or ends with one, for
-        a setting out of bounds, and, from the decorator, for an Engine.IO path once the application has started, and
-        for a dialect that has no routes; TypeError for an unknown setting or a value of the wrong type, and for a
+        a setting out of bounds, and, from the decorator, for an Engine.IO path that another server of the application
+        has or once the application has started, and for a dialect that has no routes; TypeError for an unknown setting or a value of the wrong type, and for a
         handler that is no coroutine function.
         """
+        if not isinstance(path, str):
+            raise TypeError(f'endpoint() takes a path first, @rt.endpoint("/chat"), not {shown(path)}')
         if not path.startswith("/") or path.endswith("/") or "{" in path:
             raise LocalProtocolError(f'an endpoint\'s path starts with "/" and does not end with one: {path!r}')
-        if path in self.endpoints:
-            raise LocalProtocolError(f"there is an endpoint at {path!r} already")
         for name in (SERVER_SETTINGS | SERVER_RULES.keys()) & settings.keys():
             raise TypeError(f"{name} is a setting of the whole server: give it to realtime.Server()")
         config = configure(self.config, settings, f"the endpoint {path!r}", ENDPOINT_SETTINGS)
         spoken = dialects_of(
             config, sockjs=sockjs, engineio=engineio, raw=raw, subprotocols=subprotocols, dialects=dialects
         )
-        check_routes(spoken, {other.path: other.dialects for other in self.endpoints.values()})
+
+        def check_free() -> None:
+            if path in self.endpoints:
+                raise LocalProtocolError(f"there is an endpoint at {path!r} already: give this one another path")
+            check_routes(spoken, {other.path: other.dialects for other in self.endpoints.values()})
+
+        check_free()
 
         def register(handler: H) -> H:
             check_coroutine(handler, f"the handler of {path!r}")
+            check_free()  # another may have come since
             endpoint = Endpoint(path, handler, config, spoken)
             for added in self.on_endpoint:  # these may refuse
                 added(endpoint)
