@@ -23,6 +23,7 @@ from .core.settings import clock as clock_rule
 from .endpoint import ENDPOINT_SETTINGS, Endpoint, Handler, check_coroutine, configure
 from .hub import Room
 from .networks import Networks
+from .notices import Notices
 from .protocols.dialects import EngineIO, SockJS, check_routes, dialects_of
 from .runtime import Runtime
 from .session import Session
@@ -89,7 +90,8 @@ class Server:
         self.on_endpoint: list[Callable[[Endpoint], None]] = []  # web/ gives an endpoint routes of its own
         self._runtime = Runtime(self.clock, "server", GRAIN)
         self._admission = Admission(self.config, self.clock)
-        self._sessions = Sessions(self.config, self._runtime, self._admission)
+        self.notices = Notices(self.clock.now)  # what is said once in the log, by web/ as well
+        self._sessions = Sessions(self.config, self._runtime, self._admission, self.notices)
         self._networks = Networks(self.clock)
         self._loop: asyncio.AbstractEventLoop | None = None  # in which it was started
         self._application: ReferenceType[object] | None = None  # that it is set up in, until that shuts down
@@ -270,6 +272,7 @@ class Server:
             self._admission.reset()
             self._runtime.reset()
         self._loop = loop
+        self._sessions.started()
         self.closing = self._sessions.refusing = False
 
     async def shutdown(self) -> None:

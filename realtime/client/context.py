@@ -10,6 +10,7 @@ import logging
 import secrets
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import aiohttp
@@ -25,6 +26,7 @@ from .ends import SESSION_ENDED, CarrierEnd
 from .handshake import no_redirects
 from .ledger import Ledger
 from .settings import Settings
+from .wire import with_origin
 
 __all__ = ["Context"]
 
@@ -68,6 +70,12 @@ class Context:
         if self._http is None:
             self._http = aiohttp.ClientSession(trace_configs=[no_redirects()])
         return self._http
+
+    @cached_property
+    def headers(self) -> dict[str, str]:
+        """What is said with every request: the same with all of a session, whatever cookies come meanwhile, since an
+        open that is repeated has to come from the same page."""
+        return with_origin(self.http, self.settings.url, self.settings.headers)
 
     def drives(self) -> bool:
         """Whether the calling task still is the one that carries the session."""

@@ -48,7 +48,7 @@ async def request(context: Context, name: str, parts: Sequence[Part], patience: 
         address(context.settings.url, name),
         # As bytes, aiohttp warns of large ones; where warnings are errors, that ends the session.
         data=io.BytesIO(body),
-        headers={**BATCH, **context.settings.headers},
+        headers={**BATCH, **context.headers},
         timeout=aiohttp.ClientTimeout(total=patience),
         allow_redirects=False,
     ) as response:

@@ -32,6 +32,7 @@ __all__ = [
     "needs_url",
     "own_transports",
     "posts_apart",
+    "with_origin",
     "words",
 ]
 
@@ -98,6 +99,16 @@ def endpoint_url(url: str | URL) -> URL:
 def address(endpoint: URL, name: str) -> URL:
     """The URL of a transport of an endpoint, or of "send"."""
     return endpoint.with_path(f"{endpoint.path.rstrip('/')}/v1/{name}").with_query(endpoint.query)
+
+
+def with_origin(http: aiohttp.ClientSession, endpoint: URL, headers: Mapping[str, str]) -> dict[str, str]:
+    """The headers, with the endpoint's own origin where there are cookies for it, or a log-in, and no Origin is given:
+    no server shows these to its application without (docs/protocol.md §9)."""
+    given = {name.lower() for name in headers}
+    shows = not given.isdisjoint(("cookie", "authorization")) or http.auth is not None or endpoint.user is not None
+    if "origin" in given or not (shows or http.cookie_jar.filter_cookies(endpoint)):
+        return dict(headers)
+    return {**headers, "Origin": str(endpoint.origin())}
 
 
 def begin_stream(

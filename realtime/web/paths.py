@@ -108,4 +108,3 @@ class EndpointPaths(Unlisted, AbstractResource):
     def raw_match(self, path: str) -> bool:
         """Whether this is the same pattern."""
         return path == self.canonical
-

@@ -140,10 +140,12 @@ async def serving(
 
 
 def errors(records: list[logging.LogRecord]) -> list[str]:
-    """What was logged as a warning or worse, but for HTTP that aiohttp itself answers with 400."""
+    """What was logged as a warning or worse, but for HTTP that aiohttp itself answers with 400, and what the server says
+    once of those that it refuses."""
     return [
         record.getMessage()
         for record in records
         if record.levelno >= logging.WARNING
+        and record.module != "notices"
         and not (record.name == "aiohttp.server" and record.exc_info and record.exc_info[0] is BadHttpMessage)
     ]
