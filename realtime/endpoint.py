@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from types import FunctionType, MethodType
 from typing import Any, TypeAlias
 
 from .core.config import Config
@@ -56,8 +57,7 @@ def check_coroutine(function: object, what: str) -> None:
         function = function.func if isinstance(function, functools.partial) else function.__wrapped__
     wrong = _no_coroutine_function(function)
     if wrong is not None:
-        name = getattr(function, "__name__", "")
-        name = name if name.isidentifier() else "name"
+        name = getattr(function, "__name__", "__call__")
         raise TypeError(f"{what} has to be a coroutine function, `async def {name}(…)`: this one is {wrong}")
 
 
@@ -70,9 +70,9 @@ def _no_coroutine_function(function: object) -> str | None:
     if inspect.isclass(function):
         # Awaitable objects may be made by a class; no other class gives anything to await.
         return None if hasattr(function, "__await__") else "a class: give an object of it, which has an async __call__"
-    its_own = inspect.isfunction(function) or inspect.ismethod(function)
+    its_own = isinstance(function, (FunctionType, MethodType))
     code: Any = function if its_own else type(function).__call__
-    if not (inspect.isfunction(code) or inspect.ismethod(code)) or _says_coroutine(function) or _says_coroutine(code):
+    if not isinstance(code, (FunctionType, MethodType)) or _says_coroutine(function) or _says_coroutine(code):
         return None
     if its_own and getattr(function, "__name__", "") == "<lambda>":
         return None

@@ -53,7 +53,7 @@ class SessionRequest:
         self.host = host  # the host that was asked for, with its port if it was named
         self.remote = remote  # the client's address (past trusted_proxies)
         self.raw_headers = raw_headers  # as they came, but for cookies and log-ins that do not count
-        # Whether there were cookies, or a browser's log-in, that are not shown: no Origin that may connect stood beside.
+        # Whether cookies or a browser's log-in came that are not shown, without an Origin that may connect beside them.
         self.cookies_hidden = False
         self.transport = transport  # the transport of this request
         # What the client gave as `auth`, at last: JSON in UTF-8, as it came. Parsed it may be a hundred times as large.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar, Unpack
+from typing import Any, TypeVar, Unpack
 from weakref import ReferenceType
 
 from .admission import Admission, Authorize
@@ -36,6 +36,9 @@ A = TypeVar("A", bound=Authorize)
 
 # Deadlines this close together are served by one wake-up, so that idle sessions cost little.
 GRAIN = 0.05
+
+# The default of what has to be given, where its absence has to be told in words of its own.
+NOT_GIVEN: Any = None
 
 # Settings that count or keep things for all endpoints together.
 SERVER_SETTINGS = frozenset(ServerSettings.__annotations__) - frozenset(EndpointSettings.__annotations__)
@@ -135,13 +138,18 @@ class Server:
         (realtime/web/dialects.py), at most one of each type. Other keyword arguments override the server's settings for
         this endpoint. Raises LocalProtocolError for a path that is taken, does not start with "/" or ends with one, for
         a setting out of bounds, and, from the decorator, for an Engine.IO path that another server of the application
-        has or once the application has started, and for a dialect that has no routes; TypeError for an unknown setting or a value of the wrong type, and for a
-        handler that is no coroutine function.
+        has or once the application has started, and for a dialect that has no routes; TypeError for an unknown setting
+        or a value of the wrong type, and for a handler that is no coroutine function.
         """
         if not isinstance(path, str):
-            raise TypeError(f'endpoint() takes a path first, @rt.endpoint("/chat"), not {shown(path)}')
+            called = " (it has to be called)" if callable(path) else f", not {shown(path)}"
+            raise TypeError(f'@rt.endpoint takes the path of the endpoint: @rt.endpoint("/chat"){called}')
         if not path.startswith("/") or path.endswith("/") or "{" in path:
-            raise LocalProtocolError(f'an endpoint\'s path starts with "/" and does not end with one: {path!r}')
+            right = "/" + path.translate({ord("{"): None, ord("}"): None}).strip("/")
+            raise LocalProtocolError(
+                f'an endpoint\'s path starts with "/", does not end with one, and has no variables: "{right}",'
+                f" not {path!r}"
+            )
         for name in (SERVER_SETTINGS | SERVER_RULES.keys()) & settings.keys():
             raise TypeError(f"{name} is a setting of the whole server: give it to realtime.Server()")
         config = configure(self.config, settings, f"the endpoint {path!r}", ENDPOINT_SETTINGS)
@@ -167,7 +175,7 @@ class Server:
 
         return register
 
-    def authorize(self, hook: A) -> A:
+    def authorize(self, hook: A = NOT_GIVEN) -> A:
         """Registers the coroutine that says who a client is, asked for every request that opens or names a session.
 
         It gets the SessionRequest, with `auth` as the client gave it when it opened (or renewed it since), and returns
@@ -183,6 +191,8 @@ class Server:
         to come back later.
         Raises TypeError for a hook that is no coroutine function.
         """
+        if hook is NOT_GIVEN:
+            raise TypeError("@rt.authorize stands above the hook as it is, without a call: leave out the parentheses")
         check_coroutine(hook, "the authorize hook")
         self._admission.hook = hook
         return hook

@@ -99,8 +99,7 @@ def test_what_is_no_coroutine_function_is_refused_when_it_is_registered() -> Non
     assert not rt.endpoints
     assert not rt.asks
     fine = (proper, wraps, Methods().proper, Methods(), functools.partial(proper, more=1), lambda a: proper(a))
-    fine += (AsyncMock(), functools.partial(Methods()))
-    for number, right in enumerate(fine):
+    for number, right in enumerate((*fine, AsyncMock(), functools.partial(Methods()))):
         function = right
         assert rt.authorize(function) is function
         assert rt.endpoint(f"/{number}")(function) is function

@@ -15,7 +15,7 @@ from ..transports import Decoder, Frame
 from .context import Context
 from .ends import CarrierEnd
 from .links import PollLink
-from .wire import BATCH, FAILURES, address, codec, words
+from .wire import BATCH, FAILURES, NOT_FOUND, address, codec, words
 
 __all__ = ["LOST", "POST", "batch_of", "decoder_of", "failed", "hello", "request", "send_aside", "too_much"]
 
@@ -76,6 +76,8 @@ async def batch_of(context: Context, response: aiohttp.ClientResponse) -> list[F
     except RemoteProtocolError:
         frames = []
     if not frames:
+        if response.status == 404:
+            raise RemoteProtocolError(4400, NOT_FOUND)
         raise RemoteProtocolError(4400, f"HTTP {response.status} without a batch of the protocol")
     return frames
 

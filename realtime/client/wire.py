@@ -22,6 +22,7 @@ from ..transports.batch import join, quote
 __all__ = [
     "BATCH",
     "FAILURES",
+    "NOT_FOUND",
     "address",
     "begin_stream",
     "browsers_only",
@@ -38,6 +39,8 @@ __all__ = [
 
 # What aiohttp raises where the network fails.
 FAILURES = (aiohttp.ClientError, TimeoutError, OSError)
+# What a 404 means that is not in the protocol: the application answers, and nothing of ours is there.
+NOT_FOUND = "HTTP 404, and not in the protocol: is setup() called with this prefix?"
 # The headers of a request whose body is a batch.
 BATCH = {"Content-Type": "text/plain;charset=UTF-8"}
 
@@ -140,6 +143,8 @@ def begin_stream(
 def words(error: BaseException) -> str:
     """A failure in words."""
     if isinstance(error, aiohttp.WSServerHandshakeError):
+        if error.status == 404:
+            return NOT_FOUND
         return f"the WebSocket handshake was answered with HTTP {error.status}"
     if isinstance(error, aiohttp.ClientResponseError):  # whose own words have the URL, and that has the sid
         return f"the answer is no HTTP: {error.message}"

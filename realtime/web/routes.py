@@ -81,8 +81,8 @@ class Routes:
             self._server.notices.warn(
                 (page, host),
                 "a page of %r is refused, since it asks for another host, %r. If it may connect, name it:"
-                " realtime.Server(allowed_origins=[%r]). If that host is the page's own, a proxy hides it: let the proxy"
-                " pass on the Host header, or X-Forwarded-Host from an address in trusted_proxies",
+                " realtime.Server(allowed_origins=[%r]). If that host is the page's own, a proxy hides it: let the"
+                " proxy pass on the Host header, or X-Forwarded-Host from an address in trusted_proxies",
                 page,
                 host,
                 page,
@@ -102,7 +102,7 @@ class Routes:
         path = "/" + request.match_info["endpoint"]
         endpoint = self._server.endpoints.get(path)
         if endpoint is None:
-            raise Refusal(4406, f"there is no endpoint {path}")
+            raise Refusal(4406, f"there is no endpoint {path}: is that the path given to @rt.endpoint()?")
         return endpoint
 
     def _facts(self, request: web.Request, transport: str, raw_auth: bytes | None) -> SessionRequest:

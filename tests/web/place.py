@@ -140,8 +140,8 @@ async def serving(
 
 
 def errors(records: list[logging.LogRecord]) -> list[str]:
-    """What was logged as a warning or worse, but for HTTP that aiohttp itself answers with 400, and what the server says
-    once of those that it refuses."""
+    """What was logged as a warning or worse, but for HTTP that aiohttp itself answers with 400, and what the server
+    says once of those that it refuses."""
     return [
         record.getMessage()
         for record in records

@@ -10,7 +10,7 @@ import pytest
 
 import realtime
 from realtime.core.errors import Refusal
-from realtime.core.proof import Proof
+from realtime.core.proof import Key, Proof
 from realtime.notices import MOST, PAUSE, Notices
 from realtime.testing import Clients
 
@@ -116,7 +116,7 @@ async def test_what_is_no_sid_of_any_process_is_just_unknown(
     own = f"{place.rt._sessions._worker}.{'x' * 24}"
     for named in (sid, own):
         with pytest.raises(Refusal, match="no such session: it never was, or ended too long ago"):
-            await place.rt.route(named, Proof("key"))
+            await place.rt.route(named, Proof(Key("key")))
     assert warnings(caplog) == []
 
 

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
-import aiohttp_cors  # type: ignore[import-untyped]
+import aiohttp_cors
 import pytest
 from aiohttp import web
 
@@ -393,7 +393,7 @@ def test_engineio_paths_are_one_for_all_servers_of_an_application() -> None:
     wanted = "another server's endpoint '/a' has '/e' already, for its clients of EngineIO: give this one another path"
     with pytest.raises(LocalProtocolError, match=wanted):
         realtime.setup(app, second, prefix="/2")
-    assert second.on_shutdown == second.on_endpoint == []
+    assert (second.on_shutdown, second.on_endpoint) == ([], [])
     with pytest.raises(LocalProtocolError, match="no realtime server at prefix '/2'"):
         realtime.get_server(app, prefix="/2")
     realtime.setup(app, third, prefix="/3")
@@ -417,6 +417,7 @@ def test_what_is_taken_between_endpoint_and_its_decorator_is_refused() -> None:
 
 async def test_what_treats_all_routes_alike_leaves_ours_alone() -> None:
     """The way of aiohttp-cors' own documentation, with the real package."""
+
     async def page(request: web.Request) -> web.Response:
         return web.Response(text="the page")
 
@@ -425,7 +426,8 @@ async def test_what_treats_all_routes_alike_leaves_ours_alone() -> None:
     app = web.Application()
     app.router.add_get("/page", page)
     realtime.setup(app, rt)
-    cors = aiohttp_cors.setup(app, defaults={"*": aiohttp_cors.ResourceOptions(allow_credentials=True, allow_headers="*")})
+    options: Any = aiohttp_cors.ResourceOptions
+    cors = aiohttp_cors.setup(app, defaults={"*": options(allow_credentials=True, allow_headers="*")})
     for route in list(app.router.routes()):
         cors.add(route)
     assert {route.resource.canonical for route in app.router.routes() if route.resource} == {"/page"}
