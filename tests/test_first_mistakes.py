@@ -53,7 +53,7 @@ ANYTHING = "§"
 
 
 class Mistake(NamedTuple):
-    """What is done, what is raised (or logged: then its level), and the whole sentence, with ANYTHING for what differs."""
+    """What is done, what is raised (or logged: then its level), and the sentence, with ANYTHING for what may differ."""
 
     name: str
     make: Callable[[Beginner], Any]

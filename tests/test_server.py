@@ -89,7 +89,7 @@ def test_what_is_no_coroutine_function_is_refused_when_it_is_registered() -> Non
         async def __call__(self, argument: Any) -> Any:
             yield
 
-    wrongs = (plain, generates, Methods().plain, functools.partial(plain), Plain(), Generates(), Methods, None, 3)
+    wrongs = (plain, generates, Methods().plain, functools.partial(plain), Plain(), Generates(), Methods, 3)
     for wrong in wrongs:
         function: Any = wrong
         with pytest.raises(TypeError, match=r"authorize hook has to be a coroutine function, `async def \w+"):
