@@ -19,11 +19,11 @@ from aiohttp.http_exceptions import BadHttpMessage
 
 import realtime
 from realtime.testing import VirtualClock
-from realtime.web.native import NativeRoutes
 from tests.web.peer import PEERS, Peer
 from tests.web.place import eventually
 
 from ..patience import within
+from ..web.place import native_routes
 from .http import PREFIXES
 from .wire import SECRET
 
@@ -166,8 +166,7 @@ class House:
         assert not server.hub._rooms
         assert not server.hub._joined
         assert len(server._runtime._deadlines) <= 2 + STALE, len(server._runtime._deadlines)
-        routes = server.on_shutdown[0].__self__  # type: ignore[attr-defined] # a bound method
-        assert isinstance(routes, NativeRoutes)
+        routes = native_routes(server)
         assert len(routes._sockets) == 1
         assert not any(connection.silent for connection in routes._sockets.values())
         assert not routes._bodies._reading
