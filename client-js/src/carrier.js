@@ -18,7 +18,7 @@ export function address(carrier, url, first) {
  *
  *   name             what the protocol calls it
  *   kind             DUPLEX, STREAM, HELD or POLL (machine.js)
- *   _byUrl           true where its first frame stands in the URL
+ *   byUrl           true where its first frame stands in the URL
  *   usable(cross)    whether this engine can run it, to another origin if `cross`
  *   open(carrier, url, first)   starts it with its first frame. Returns {stop}, duplex ones {write, waiting, stop} too
  *   post(asker, url, frames)    how frames go up beside it; see http.js

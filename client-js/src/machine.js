@@ -111,7 +111,7 @@ Machine.prototype = {
 
   /** What an attach shows: the key, or in a URL the ticket of its gen. Nothing if that is still to be asked for. */
   _proof: function (carrier) {
-    return carrier._transport._byUrl ? this._tickets[carrier._gen - this._tickets[0] + 1] : this._server.key;
+    return carrier._transport.byUrl ? this._tickets[carrier._gen - this._tickets[0] + 1] : this._server.key;
   },
 
   /** The first frame of a carrier that has its gen: an attach, or an open with these `fields`. Sets its cursors. */

@@ -6,7 +6,7 @@ import { hasDocument, hidden, listen, remove, submit } from "../page.js";
 export var htmlfile = {
   name: "htmlfile",
   kind: STREAM,
-  _byUrl: true,
+  byUrl: true,
   usable: hasDocument,
   open: function (carrier, url, first) {
     var callback = listen(function (batch) {

@@ -6,7 +6,7 @@ import { hasDocument, listen, remove, submit } from "../page.js";
 export var jsonp = {
   name: "jsonp",
   kind: HELD,
-  _byUrl: true,
+  byUrl: true,
   usable: hasDocument,
   open: function (carrier, url, first) {
     // Auth data must not stand in a URL.

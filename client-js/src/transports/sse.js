@@ -6,7 +6,7 @@ import { post } from "../http.js";
 export var sse = {
   name: "sse",
   kind: STREAM,
-  _byUrl: true,
+  byUrl: true,
   usable: function () {
     return typeof EventSource !== "undefined";
   },
