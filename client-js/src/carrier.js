@@ -36,7 +36,7 @@ export function Carrier(driver, transport) {
   this._last = ""; // the reason of its `e`
   this.kind = transport.kind;
   this.cross = driver._cross;
-  this.credentials = driver._options.credentials !== false;
+  this.credentials = driver._options.credentials;
   this.secret = false; // its first frame has auth data, which must not stand in a URL
   this.binary = false; // it takes ArrayBuffers
 }

@@ -4,7 +4,7 @@
  * Pure: it knows no page, no network and no clock. The driver (driver.js) hands it what carriers bring and asks what
  * may go up. The application takes each message as it comes, so "received" and "taken" are one number here.
  */
-import { parse, toBase64 } from "./frames.js";
+import { parse, toBase64, toJson } from "./frames.js";
 
 /** What a carrier is: both ways at once, one long answer, a poll that is held, a poll that is answered at once. */
 export var DUPLEX = 0;
@@ -125,7 +125,7 @@ Machine.prototype = {
     fields.gen = carrier._gen;
     fields.window = WINDOW;
     fields.auth = auth; // left out where it is undefined
-    return "o" + JSON.stringify(fields);
+    return "o" + toJson(fields);
   },
 
   /** What may be written on a duplex carrier now, as frames. */

@@ -108,7 +108,7 @@ test("an ES3 engine reads frames with the decoder, made small as it is shipped",
   const cases = ["frames", "attaches", "refusals"].map((name) => {
     return JSON.parse(readFileSync(join(ROOT, "..", "tests", "vectors", `${name}.json`), "utf8"));
   });
-  const said = runInMujs(`var exports = {};
+  const said = runInMujs(`var window = this, exports = {};
     ${code}
     var result = exports.runFrames(${ascii(JSON.stringify(cases.flat()))}), i;
     for (i = 0; i < result.failures.length; i++) print(result.failures[i]);

@@ -2,6 +2,7 @@
 import { address } from "../carrier.js";
 import { STREAM } from "../machine.js";
 import { hasDocument, hidden, listen, remove, submit } from "../page.js";
+import { root } from "../root.js";
 
 export var htmlfile = {
   name: "htmlfile",
@@ -13,7 +14,7 @@ export var htmlfile = {
       carrier.batch(batch);
     });
     var owner, element, frame;
-    if (typeof ActiveXObject !== "undefined" && !carrier.cross) {
+    if (root.ActiveXObject && !carrier.cross) {
       // In a document of its own the frame neither clicks nor spins (Internet Explorer).
       owner = new ActiveXObject("htmlfile");
       owner.open();

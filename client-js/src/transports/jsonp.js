@@ -25,7 +25,7 @@ export var jsonp = {
     script.onload = script.onerror = script.onreadystatechange = function () {
       // It may have loaded and not run yet (Internet Explorer before 9).
       if (script.readyState !== "loading") setTimeout(function () {
-        carrier.end("no script of the protocol came");
+        carrier.end("no answer");
       }, 100);
     };
     script.src = address(carrier, url, first) + "&callback=" + callback.name;
