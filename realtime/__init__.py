@@ -27,9 +27,10 @@ from .core.errors import (
 from .core.lifecycle import State
 from .hub import Room
 from .protocols.engineio.options import EngineIO
-from .protocols.sockjs import SockJS
+from .protocols.sockjs.options import SockJS
+from .request import SessionRequest
 from .server import Server
-from .session import Session, SessionRequest
+from .session import Session
 from .web.plugin import client_url, get_server, setup
 
 __all__ = [

@@ -21,7 +21,7 @@ class Receiver(Protocol):
     def id(self) -> str:
         """Its name, which no other has."""
 
-    def offer(self, item: Outgoing) -> None:
+    def _offer(self, item: Outgoing) -> None:
         """Takes a message for sending, or drops or closes by its own policy. Never waits, never raises."""
 
 
@@ -55,7 +55,7 @@ class Room:
         # A member may leave while it is offered the message, so the room is copied.
         members = [member for member in self._hub.members(self.name) if not skipped or member.id not in skipped]
         for member in members:
-            member.offer(item)
+            member._offer(item)
         return len(members)
 
     async def count(self) -> int:

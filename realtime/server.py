@@ -1,90 +1,51 @@
-"""The server: endpoints, sessions and their handlers, one sweep for all deadlines, one flush a turn, and every end.
+"""The server: what applications call, and the parts that do it, in one place.
 
-Knows machines and asyncio, and no aiohttp: web/ brings it carriers. A handler is one task per session.
+`endpoint` is what is served, `sessions` who is here, `admission` who may, `networks` what gets through where, `runtime`
+what flushes and keeps deadlines. Knows no aiohttp: web/ brings it requests, and carriers.
 """
 
 from __future__ import annotations
 
 import asyncio
-import dataclasses
-import functools
-import inspect
-import logging
-import secrets
-import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar, Unpack
 from weakref import ReferenceType
 
-from .clock import Clock, SystemClock, Timer
+from .admission import Admission, Authorize
+from .clock import Clock, SystemClock
 from .core.config import Config
-from .core.deadlines import Deadlines
-from .core.errors import LocalProtocolError, Refusal, SessionClosed, Unauthorized
-from .core.frames import Window
-from .core.health import Failure, Memory
-from .core.lifecycle import State
+from .core.dialects import Dialect
+from .core.errors import LocalProtocolError
 from .core.machine import check_close_code
-from .core.negotiation import Choice, Evidence, negotiate, network_of
-from .core.numbered_machine import NumberedMachine
-from .core.observer import Observer, Result
-from .core.proof import Key, Proof
-from .core.registry import Registry
-from .core.server_machine import ServerMachine
-from .core.settings import (
-    EndpointSettings,
-    ServerSettings,
-    check,
-    flag,
-    instance,
-    names,
-    number,
-    unknown,
-    unknown_transport,
-)
+from .core.observer import Observer
+from .core.settings import EndpointSettings, ServerSettings, check, names, number
 from .core.settings import clock as clock_rule
-from .hub import Hub, Room
-from .protocols.engineio.options import EngineIO
-from .protocols.raw import check_subprotocols
-from .protocols.sockjs import SockJS
-from .session import Endpoint, Handler, Session, SessionRequest
-from .transports import TRANSPORTS
+from .endpoint import ENDPOINT_SETTINGS, Endpoint, Handler, check_coroutine, configure
+from .hub import Room
+from .networks import Networks
+from .protocols.dialects import EngineIO, SockJS, check_routes, dialects_of
+from .runtime import Runtime
+from .session import Session
+from .sessions import Sessions
 
-__all__ = ["Authorize", "Server"]
+__all__ = ["Server"]
 
-log = logging.getLogger("realtime.server")
-negotiation_log = logging.getLogger("realtime.negotiation")
-session_log = logging.getLogger("realtime.session")
-
-Authorize = Callable[[SessionRequest], Awaitable[str | None]]
 H = TypeVar("H", bound=Handler)
 A = TypeVar("A", bound=Authorize)
 
 # Deadlines this close together are served by one wake-up, so that idle sessions cost little.
 GRAIN = 0.05
-# What failed for a network: demoted for 30 s at first, 10 min at most; so many networks are remembered.
-MEMORY = (30.0, 600.0, 4096)
-# The headers of the request that opens a session are kept with it: so many bytes.
-MAX_HEADERS = 32_768
-# So many withdrawals are remembered, for requests that were on their way.
-MOST_WITHDRAWN = 4096
-# A WebSocket that lived so long, in seconds, got through; one that was cut before did not.
-GOOD_LIFE = 10.0
 
 # Settings that count or keep things for all endpoints together.
 SERVER_SETTINGS = frozenset(ServerSettings.__annotations__) - frozenset(EndpointSettings.__annotations__)
 _ORIGINS = 'origins such as ("https://example.org",), or one alone, or "*" for any'
 _PROXIES = 'addresses and networks such as ("127.0.0.1", "10.0.0.0/8"), or one alone, or "unix"'
-# What a server takes besides the settings of Config, and what an endpoint does.
+# What a server takes besides the settings of Config.
 SERVER_RULES = {
     "allowed_origins": names(_ORIGINS, some=False),
     "trusted_proxies": names(_PROXIES, some=False),
     "shutdown_timeout": number(0),
     "clock": clock_rule(),
-}
-ENDPOINT_RULES = {
-    "sockjs": instance("True, False or realtime.SockJS(...)", bool, SockJS),
-    "engineio": instance('a path such as "/engine.io", or realtime.EngineIO(...)', str, EngineIO).or_none("none"),
-    "raw": flag(),
 }
 
 
@@ -109,7 +70,7 @@ class Server:
         clock: Clock | None = None,
         **settings: Unpack[ServerSettings],
     ) -> None:
-        self.config = _configure(
+        self.config = configure(
             Config(), settings, "realtime.Server()", (*ServerSettings.__annotations__, *SERVER_RULES)
         )
         allowed_origins = (allowed_origins,) if isinstance(allowed_origins, str) else allowed_origins
@@ -124,26 +85,30 @@ class Server:
         self.clock: Clock = clock or SystemClock()
         self.endpoints: dict[str, Endpoint] = {}
         self.closing = False  # shutting down: nothing new is taken
-        self._draining = False  # no new sessions
-        self._worker = secrets.token_urlsafe(3)  # part of every sid: who owns it
-        self.hub = Hub()
         self.on_shutdown: list[Callable[[], None]] = []  # web/ ends what no session holds
         self.on_endpoint: list[Callable[[Endpoint], None]] = []  # web/ gives an endpoint routes of its own
-        self._memory = Memory(*MEMORY)
-        self._authorize: Authorize | None = None
-        self._withdrawals = 0  # how many there were: a request knows how many it has seen
-        self._withdrawn: dict[str, tuple[int, str]] = {}  # the latest of an identity, and its reason
-        self._all_withdrawn = 0  # of those before this one, not all are remembered
-        self._observers: tuple[Observer, ...] = ()
-        self._registry = Registry(self.config)
-        self._sessions: dict[str, Session] = {}
-        self._tasks: dict[Session, asyncio.Task[None]] = {}
-        self._dirty: list[Session] = []
-        self._deadlines = Deadlines()
-        self._timer: Timer | None = None
-        self._timer_at = float("inf")
+        self._runtime = Runtime(self.clock, "server", GRAIN)
+        self._admission = Admission(self.config, self.clock)
+        self._sessions = Sessions(self.config, self._runtime, self._admission)
+        self._networks = Networks(self.clock)
         self._loop: asyncio.AbstractEventLoop | None = None  # in which it was started
         self._application: ReferenceType[object] | None = None  # that it is set up in, until that shuts down
+        # What web/ asks of the parts, and whoever else brings requests.
+        self.hub = self._sessions.hub
+        self.open = self._sessions.open
+        self.claimed = self._sessions.claimed
+        self.route = self._sessions.route
+        self.check_key = self._sessions.check_key
+        self.arrived = self._admission.arrived
+        self.check_rate = self._admission.check_rate
+        self.check_withdrawn = self._admission.check_withdrawn
+        self.identify = self._admission.identify
+        self.admit = self._admission.admit
+        self.authorized = self._admission.authorized
+        self.reauthorize = self._admission.reauthorize
+        self.negotiate = self._networks.negotiate
+        self.decided = self._networks.decided
+        self.note_failure = self._networks.note_failure
 
     # -- what applications use -------------------------------------------------------------------------------------
 
@@ -155,6 +120,7 @@ class Server:
         engineio: EngineIO | str | None = None,
         raw: bool = True,
         subprotocols: Sequence[str] = (),
+        dialects: Sequence[Dialect] = (),
         **settings: Unpack[EndpointSettings],
     ) -> Callable[[H], H]:
         """Registers a handler for sessions at `path`, below the prefix given to setup().
@@ -163,11 +129,12 @@ class Server:
         Engine.IO, at a path of its own from the application's root: "/engine.io", or EngineIO(path=…, …).
         Unless `raw` is False, plain WebSocket clients come in too, where `transports` has "websocket". `subprotocols`
         names what is spoken with them ("v12.stomp", "mqtt", …; RFC 6455 §1.9), first choice first: of these the first
-        that a client offers is agreed on, and is `session.subprotocol`. Other keyword arguments override the server's
-        settings for this endpoint. Raises LocalProtocolError for a path that is taken, does not start with "/" or ends
-        with one, for a setting out of bounds, and, from the decorator, for an Engine.IO path once the application has
-        started; TypeError for an unknown setting or a value of the wrong type, and for a handler that is no coroutine
-        function.
+        that a client offers is agreed on, and is `session.subprotocol`. `dialects` are the options of other protocols
+        (realtime/web/dialects.py), at most one of each type. Other keyword arguments override the server's settings for
+        this endpoint. Raises LocalProtocolError for a path that is taken, does not start with "/" or ends with one, for
+        a setting out of bounds, and, from the decorator, for an Engine.IO path once the application has started, and
+        for a dialect that has no routes; TypeError for an unknown setting or a value of the wrong type, and for a
+        handler that is no coroutine function.
         """
         if not path.startswith("/") or path.endswith("/") or "{" in path:
             raise LocalProtocolError(f'an endpoint\'s path starts with "/" and does not end with one: {path!r}')
@@ -175,31 +142,15 @@ class Server:
             raise LocalProtocolError(f"there is an endpoint at {path!r} already")
         for name in (SERVER_SETTINGS | SERVER_RULES.keys()) & settings.keys():
             raise TypeError(f"{name} is a setting of the whole server: give it to realtime.Server()")
-        check("sockjs", sockjs, ENDPOINT_RULES["sockjs"])
-        check("engineio", engineio, ENDPOINT_RULES["engineio"])
-        check("raw", raw, ENDPOINT_RULES["raw"])
-        known = (*EndpointSettings.__annotations__, *ENDPOINT_RULES, "subprotocols")
-        config = _configure(self.config, settings, f"the endpoint {path!r}", known)
-        spoken = check_subprotocols(subprotocols)
-        if spoken and not (raw and "websocket" in config.transports):
-            raise LocalProtocolError("subprotocols are for bare WebSockets, which this endpoint does not take")
-        sockjs_options = SockJS() if sockjs is True else sockjs or None
-        engineio_options = None if engineio is None else EngineIO.of(engineio)
-        for other in self.endpoints.values():
-            if engineio_options and other.engineio and other.engineio.route == engineio_options.route:
-                raise LocalProtocolError(f"there is an Engine.IO endpoint at {engineio_options.route!r} already")
+        config = configure(self.config, settings, f"the endpoint {path!r}", ENDPOINT_SETTINGS)
+        spoken = dialects_of(
+            config, sockjs=sockjs, engineio=engineio, raw=raw, subprotocols=subprotocols, dialects=dialects
+        )
+        check_routes(spoken, {other.path: other.dialects for other in self.endpoints.values()})
 
         def register(handler: H) -> H:
-            _check_coroutine(handler, f"the handler of {path!r}")
-            endpoint = Endpoint(
-                path,
-                handler,
-                config,
-                sockjs=sockjs_options,
-                engineio=engineio_options,
-                raw=raw,
-                subprotocols=spoken,
-            )
+            check_coroutine(handler, f"the handler of {path!r}")
+            endpoint = Endpoint(path, handler, config, spoken)
             for added in self.on_endpoint:  # these may refuse
                 added(endpoint)
             self.endpoints[path] = endpoint
@@ -223,8 +174,8 @@ class Server:
         to come back later.
         Raises TypeError for a hook that is no coroutine function.
         """
-        _check_coroutine(hook, "the authorize hook")
-        self._authorize = hook
+        check_coroutine(hook, "the authorize hook")
+        self._admission.hook = hook
         return hook
 
     async def close_identity(self, identity: str, code: int = 4401, reason: str = "") -> int:
@@ -237,28 +188,10 @@ class Server:
         check_close_code(code)
         if not isinstance(identity, str):
             raise TypeError(f"an identity is a str, not {type(identity).__name__}")
-        sessions = [session for session in self.sessions if session.identity == identity]
-        now = self.clock.now()
         reason = reason or "the identity was withdrawn"
-        for session in sessions:
-            session._machine.end(code, reason, now)
-        self._withdrawals += 1
-        self._withdrawn.pop(identity, None)
-        self._withdrawn[identity] = self._withdrawals, reason
-        if len(self._withdrawn) > MOST_WITHDRAWN:
-            self._all_withdrawn, _ = self._withdrawn.pop(next(iter(self._withdrawn)))
-        return len(sessions)
-
-    def check_withdrawn(self, identity: str | None, request: SessionRequest) -> None:
-        """Raises Refusal when the identity was withdrawn since this request came: what the hook says of it may be
-        older than that."""
-        if identity is None:
-            return
-        when, reason = self._withdrawn.get(identity, (0, ""))
-        if when > request._withdrawals:
-            raise Refusal(4401, reason)
-        if self._all_withdrawn > request._withdrawals:
-            raise Refusal(4503, "too many identities were withdrawn meanwhile; come back later")
+        ended = self._sessions.end(code, reason, identity=identity)
+        self._admission.withdraw(identity, reason)
+        return ended
 
     def room(self, name: str) -> Room:
         """The room of this name: `await rt.room("lobby").send("hello")`."""
@@ -267,7 +200,7 @@ class Server:
     @property
     def sessions(self) -> Iterator[Session]:
         """The sessions that have not ended."""
-        return iter(tuple(self._sessions.values()))
+        return iter(self._sessions)
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -282,17 +215,14 @@ class Server:
         was received and taken by the handler, and the handler waits for more, its session closes with 1012. After
         `timeout` seconds what is left is closed regardless.
         """
-        self._draining = True
-        for session in self.sessions:
-            session._machine.drain(delay)
-            session.may_be_drained()
-        await self._wait_for_sessions(timeout)
-        for session in self.sessions:
-            session._machine.close(1012, "the server restarts", self.clock.now())
-        await self._wait_for_sessions(min(timeout, 1.0))
-        self._end_all(1012, "the server restarts")
+        self._sessions.refusing = True
+        self._sessions.drain(delay)
+        await self._sessions.wait(timeout)
+        self._sessions.close(1012, "the server restarts")
+        await self._sessions.wait(min(timeout, 1.0))
+        self._sessions.end(1012, "the server restarts")
 
-    # -- what metrics use ------------------------------------------------------------------------------------------
+    # -- what metrics, and web/, use -------------------------------------------------------------------------------
 
     def observe(self, observer: Observer) -> Callable[[], None]:
         """Tells `observer` (core.observer) from now on what happens, also to the sessions there are; returns how to
@@ -300,323 +230,27 @@ class Server:
         """
 
         def stop() -> None:
-            self._set_observers(tuple(other for other in self._observers if other is not observer))
+            self._sessions.observe(tuple(other for other in self._sessions.observers if other is not observer))
 
         stop()  # whoever is there already is told once
-        self._set_observers((*self._observers, observer))
+        self._sessions.observe((*self._sessions.observers, observer))
         return stop
-
-    def _set_observers(self, observers: tuple[Observer, ...]) -> None:
-        self._observers = observers
-        for session in self.sessions:
-            session._machine.observers = observers
 
     def refused(self, code: int) -> None:
         """A request or a WebSocket is answered with a refusal (docs/protocol.md §9)."""
-        for observer in self._observers:
+        for observer in self._sessions.observers:
             observer.refused(code)
-
-    # -- what web/ uses: sessions ----------------------------------------------------------------------------------
 
     @property
     def asks(self) -> bool:
         """Whether the application says who clients are, which may take a while."""
-        return self._authorize is not None
-
-    def check_rate(self, address: str) -> None:
-        """Counts an attempt to open from this address. Raises Refusal (4429) when it makes too many."""
-        self._registry.check_rate(address, self.clock.now())
-
-    async def admit(self, session: Session, request: SessionRequest) -> None:
-        """Sees to it that this request may name this session. Raises Refusal: see identify(), and 4403 when it is
-        somebody else's; and what the session ended with, if it did in the meantime."""
-        if self._authorize is not None and not self._still_authorized(session, request):
-            if await self.identify(request) != session.identity:
-                raise Refusal(4403, "the session belongs to another identity")
-            if session.closed:
-                raise session._machine.refusal()
-            self.authorized(session, request)
-
-    def _still_authorized(self, session: Session, request: SessionRequest) -> bool:
-        if session._authorized is None:
-            return False
-        credentials, when = session._authorized
-        # Who shows neither is known by the auth data of the open, and asked about each time.
-        return (
-            credentials != b""
-            and credentials == request._credentials
-            and self.clock.now() < when + self.config.authorize_ttl
-        )
-
-    def authorized(self, session: Session, request: SessionRequest) -> None:
-        """The application has said that this request is by the session's client."""
-        if self._authorize is not None:
-            session._authorized = request._credentials, self.clock.now()
-
-    async def reauthorize(self, session: Session, request: SessionRequest) -> None:
-        """The session's client, admitted already, has brought the fresh auth data in `request`.
-
-        Ends the session (4401, 4403) when the application refuses them, or finds somebody else. Raises Refusal (4503)
-        when it cannot tell.
-        """
-        try:
-            if self._authorize is not None and await self.identify(request) != session.identity:
-                raise Refusal(4403, "the fresh auth data are another identity's")
-        except Refusal as refusal:
-            if refusal.code not in (4401, 4403):
-                raise
-            session._machine.end(refusal.code, refusal.reason, self.clock.now())
-            return
-        self.authorized(session, request)
-        session.request._raw_auth = request._raw_auth
-
-    async def identify(self, request: SessionRequest) -> str | None:
-        """Asks the application who the client is. Raises Refusal: 4401, 4403 when it refuses, 4503 when it fails."""
-        if self._authorize is None:
-            return None
-        hide = request._show_http()
-        try:
-            identity = await self._authorize(request)
-            if identity is not None and not isinstance(identity, str):
-                raise TypeError(f"authorize returns a str or None, not {type(identity).__name__}")
-        except Refusal:
-            raise
-        except Exception as error:
-            log.error("the authorize hook raised; to refuse a client, raise realtime.Unauthorized", exc_info=error)
-            raise Refusal(4503, "the server cannot authorise anybody now; come back later") from None
-        finally:
-            hide()
-        return identity
-
-    def negotiate(
-        self,
-        endpoint: Endpoint,
-        request: SessionRequest,
-        transports: Sequence[str] = (),
-        failed: Mapping[str, tuple[str, float]] | None = None,
-        tried: Mapping[str, float] | None = None,
-        taken: str = "",
-    ) -> list[Choice]:
-        """All transports in the order of the policy, each with a verdict for this client, and why."""
-        now = self.clock.now()
-        evidence = Evidence(
-            http_version=request.http_version,
-            reported={name: Failure(1, now - ago, how) for name, (how, ago) in (failed or {}).items()},
-            remembered=self._memory.of(network_of(request.remote)),
-            timings=tried or {},
-        )
-        return negotiate(endpoint.config.transports, tuple(TRANSPORTS), transports, taken, evidence, now)
-
-    def note_failure(self, remote: str | None, transport: str, how: str) -> None:
-        """A transport did not get through for a client at this address."""
-        self._memory.failed(network_of(remote), transport, how, self.clock.now())
+        return self._admission.hook is not None
 
     def note_end(self, sid: str, transport: str, since: float) -> None:
-        """The connection under a session's newest carrier is gone, without a word."""
+        """The connection under a session's newest carrier, which began at `since`, is gone, without a word."""
         session = self._sessions.get(sid)
-        if session is None:
-            return
-        lived = self.clock.now() - since
-        if lived >= GOOD_LIFE:
-            self._memory.worked(network_of(session.request.remote), transport)
-        elif not session.closed and session._machine.closing is None and not self.closing:
-            self.note_failure(session.request.remote, transport, f"cut after {lived:.1f} s")
-
-    def decided(self, session: Session, choices: Sequence[Choice]) -> None:
-        """A new session's transports are settled: shown to the handler, and logged.
-
-        What the client says has failed counts in its own choices. Others of its network are not told: anybody could
-        say so, in any words.
-        """
-        session._choices = tuple(choices)
-        negotiation_log.info(
-            "session %s at %s: %s",
-            session.label,
-            session.path,
-            "; ".join(f"{choice.name} {choice.verdict} ({choice.reason_for_others})" for choice in choices),
-        )
-
-    def open(
-        self,
-        endpoint: Endpoint,
-        *,
-        nonce: str,
-        binding: object,
-        window: Window,
-        identity: str | None,
-        request: SessionRequest,
-        address: str = "",
-        kind: Callable[..., ServerMachine] = NumberedMachine,
-    ) -> Session:
-        """The session that this nonce opens, new or as before. Raises Refusal.
-
-        `kind` makes its machine, for protocols that need one of their own.
-
-        A new one's handler starts in the next turn of the event loop: attach a carrier first.
-        """
-        now = self.clock.now()
-        machine = self._registry.opened(nonce, binding, now)
-        self.check_withdrawn(identity, request)
-        if machine is not None:
-            return self._sessions[machine.sid]
-        if self.closing or self._draining:
-            raise Refusal(4503, "the server is shutting down; come back later")
-        self._registry.check_room(identity, address)
-        if request._kept > MAX_HEADERS:
-            raise Refusal(4400, f"the headers are above {MAX_HEADERS} bytes, too much to be kept with the session")
-        session = Session(self, endpoint, self.hub, request)
-        sid = f"{self._worker}.{secrets.token_urlsafe(18)}"
-        session._machine = machine = kind(
-            endpoint.config,
-            window,
-            session,
-            now,
-            sid=sid,
-            nonce=nonce,
-            binding=binding,
-            identity=identity,
-            address=address,
-        )
-        if isinstance(machine, NumberedMachine):  # the native protocol's: no other can show a key
-            machine.key = Key(secrets.token_urlsafe(24))
-        self._registry.add(machine)
-        self._sessions[sid] = session
-        machine.wake_by(now + endpoint.config.open_timeout)  # also if no carrier ever attaches
-        machine.observers = self._observers
-        for observer in self._observers:
-            observer.opened(machine, request.transport)
-        loop = asyncio.get_running_loop()
-        hide = request._show_http()
-        self._tasks[session] = loop.create_task(
-            self._handle(endpoint, session), name=f"realtime handler {endpoint.path}"
-        )
-        loop.call_soon(hide)  # comes when the handler first waits
-        session_log.debug("= session %s opened at %s", session.label, endpoint.path)
-        return session
-
-    async def route(self, sid: str, proof: Proof | None = None) -> Session:
-        """The session of this sid. Raises Refusal when it is unknown or has ended.
-
-        With a `proof`, how a session with a key has ended is told to nobody else.
-        """
-        self._registry.find(sid, self.clock.now(), proof)
-        return self._sessions[sid]
-
-    def check_key(self, sid: str, proof: Proof) -> None:
-        """Raises the Refusal that a request for this session gets which shows this, where it is unknown or has ended,
-        and where that is not its key."""
-        machine = self._registry.find(sid, self.clock.now(), proof)
-        if not proof.fits(machine.key):
-            raise proof.refusal()
-
-    async def claimed(self, name: str) -> Session | None:
-        """The session for which its client chose this name, as its nonce; None if the name is free.
-
-        Raises Refusal when that session has ended not long ago. Who finds the name free claims it by open().
-        """
-        machine = self._registry.claimed(name, self.clock.now())
-        return None if machine is None else self._sessions[machine.sid]
-
-    async def _handle(self, endpoint: Endpoint, session: Session) -> None:
-        machine = session._machine
-        started = self.clock.now()
-        result = Result.RETURNED
-        try:
-            await endpoint.handler(session)
-        except SessionClosed as error:
-            # The handler met the end of its own session: nothing to report.
-            if not session.closed and machine.closing is None:
-                result = Result.RAISED
-                self._handler_failed(session, error)
-        except Unauthorized as error:
-            machine.close(error.code, error.reason, self.clock.now())
-        except asyncio.CancelledError:
-            result = Result.CANCELLED
-            if not session.closed:
-                machine.close(1011, "the handler was cancelled", self.clock.now())
-                raise
-        except Exception as error:
-            result = Result.RAISED
-            self._handler_failed(session, error)
-        finally:
-            # Unless it was forgotten with its event loop, and what is left of it is collected now.
-            if session in self._tasks:
-                machine.close(1000, "", self.clock.now())
-                for observer in self._observers:
-                    observer.handled(machine, self.clock.now() - started, result)
-                self.hub.leave_all(session)
-                del self._tasks[session]
-
-    def _handler_failed(self, session: Session, error: BaseException) -> None:
-        session_log.error("the handler of session %s raised", session.label, exc_info=error)
-        session._machine.close(1011, "the handler failed", self.clock.now())
-
-    # -- what sessions use (session.Runtime) -----------------------------------------------------------------------
-
-    def mark_dirty(self, session: Session) -> None:
-        """Flush the session once in this turn of the event loop."""
-        if not self._dirty:
-            asyncio.get_running_loop().call_soon(self._flush)
-        self._dirty.append(session)
-
-    def _flush(self) -> None:
-        dirty, self._dirty = self._dirty, []
-        observers = self._observers
-        started = time.perf_counter() if observers else 0.0
-        now = self.clock.now()
-        for session in dirty:
-            if session._woken:
-                # Its handler runs next: what it answers goes along, which saves a poll.
-                session._woken = False
-                self.mark_dirty(session)
-                continue
-            session._dirty = False
-            try:
-                session._machine.flush(now)
-            except Exception:  # the others' turn must come
-                log.exception("session %s could not be flushed", session.label)
-                session._machine.end(1011, "the server failed", now)
-        for observer in observers:
-            observer.flushed(time.perf_counter() - started)
-
-    def wake_session(self, session: Session, when: float) -> None:
-        """Look at the session at `when`."""
-        self._deadlines.schedule(session._machine, when)
-        if when < self._timer_at:
-            self._set_timer(when)
-
-    def _set_timer(self, when: float) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer_at = when
-        self._timer = self.clock.call_at(when, self._sweep)
-
-    def _sweep(self) -> None:
-        self._timer, self._timer_at = None, float("inf")
-        now = self.clock.now()
-        try:
-            self._deadlines.run(now)
-        finally:
-            when = self._deadlines.next()
-            if when < self._timer_at and when < float("inf"):
-                self._set_timer(max(when, now + GRAIN))
-
-    def session_ended(self, session: Session) -> None:
-        """A session is over: bury it, and give its handler close_timeout to notice."""
-        machine = session._machine
-        now = self.clock.now()
-        assert machine.outcome is not None
-        session_log.debug("= session %s ended with %d %s", machine.label, machine.outcome.code, machine.outcome.reason)
-        self._registry.bury(machine, now)
-        self._sessions.pop(machine.sid, None)
-        for observer in self._observers:
-            observer.ended(machine)
-        self._deadlines.forget(machine)
-        self.hub.leave_all(session)
-        task = self._tasks.get(session)
-        if task is not None:
-            patience = self.clock.call_at(now + machine.config.close_timeout, task.cancel)
-            task.add_done_callback(lambda _: patience.cancel())
+        if session is not None:
+            self._networks.note_end(session, transport, since)
 
     # -- the end ---------------------------------------------------------------------------------------------------
 
@@ -625,90 +259,24 @@ class Server:
         forgotten: nobody could go on with it, or end it."""
         loop = asyncio.get_running_loop()
         if self._loop is not None and self._loop is not loop and self._loop.is_closed():
-            self._forget()
+            self._sessions.reset()
+            self._admission.reset()
+            self._runtime.reset()
         self._loop = loop
-        self.closing = self._draining = False
-
-    def _forget(self) -> None:
-        if self._sessions:
-            log.warning("%d sessions of an event loop that was closed before are forgotten", len(self._sessions))
-        for session in self._sessions.values():
-            self.hub.leave_all(session)
-        self._registry = Registry(self.config)
-        self._sessions = {}
-        self._tasks = {}
-        self._dirty = []
-        self._deadlines = Deadlines()
-        self._timer, self._timer_at = None, float("inf")
+        self.closing = self._sessions.refusing = False
 
     async def shutdown(self) -> None:
         """Ends every session with 1001, within shutdown_timeout whatever the clients do."""
-        self.closing = True
+        self.closing = self._sessions.refusing = True
         for stop in self.on_shutdown:
             stop()
-        now = self.clock.now()
-        for session in self.sessions:
-            session._machine.close(1001, "the server is going away", now)
-        self._flush()
+        self._sessions.close(1001, "the server is going away")
+        self._runtime.flush()
         # Whoever listens on a live connection acknowledges at once; who is between two polls can't any more.
-        await self._wait_for_sessions(self.shutdown_timeout / 3, duplex_only=True)
-        self._end_all(1001, "the server is going away")
-        tasks = set(self._tasks.values()) - {asyncio.current_task()}
-        if tasks:
-            _, late = await asyncio.wait(tasks, timeout=self.shutdown_timeout / 3)
-            for _ in range(2):  # a handler may catch the first
-                for task in late:
-                    task.cancel()
-                if late:
-                    _, late = await asyncio.wait(late, timeout=self.shutdown_timeout / 6)
-            for task in late:
-                log.warning("%s ignores cancellation and is left behind", task.get_name())
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer, self._timer_at = None, float("inf")
-
-    def _end_all(self, code: int, reason: str) -> None:
-        now = self.clock.now()
-        for session in self.sessions:
-            session._machine.end(code, reason, now)
-
-    async def _wait_for_sessions(self, timeout: float, *, duplex_only: bool = False) -> None:
-        waiters = [
-            asyncio.ensure_future(session.wait_closed())
-            for session in self.sessions
-            if not duplex_only or (session._machine.state is not State.CLOSED and session._machine.carrier is not None)
-        ]
-        if waiters:
-            _, pending = await asyncio.wait(waiters, timeout=timeout)
-            for waiter in pending:
-                waiter.cancel()
+        await self._sessions.wait(self.shutdown_timeout / 3, duplex_only=True)
+        self._sessions.end(1001, "the server is going away")
+        await self._sessions.handlers.stop(self.shutdown_timeout / 3)
+        self._runtime.stop()
 
     def __repr__(self) -> str:
         return f"<Server with {len(self.endpoints)} endpoints, {len(self)} sessions>"
-
-
-def _check_coroutine(function: object, what: str) -> None:
-    """Raises TypeError for a plain `def`: it would fail for each session anew, with words that do not help.
-
-    Wrappers made with functools.wraps are known by what they wrap. What has no code of its own (an object that can be
-    called) or cannot say (a lambda) is taken at its word.
-    """
-    while isinstance(function, functools.partial) or hasattr(function, "__wrapped__"):
-        function = function.func if isinstance(function, functools.partial) else function.__wrapped__
-    wrong = inspect.isfunction(function) or inspect.ismethod(function)
-    if wrong and not inspect.iscoroutinefunction(function) and getattr(function, "__name__", "") != "<lambda>":
-        name = getattr(function, "__name__", repr(function))
-        kind = "an async generator" if inspect.isasyncgenfunction(function) else "a plain function"
-        raise TypeError(f"{what} has to be a coroutine function, `async def {name}(…)`: this one is {kind}")
-
-
-def _configure(base: Config, settings: Mapping[str, object], owner: str, known: Sequence[str]) -> Config:
-    """The settings over those of `base`, which has all of them."""
-    for name in settings:
-        if name not in known:
-            raise unknown(name, known, owner)
-    config = dataclasses.replace(base, **settings)  # type: ignore[arg-type] # Config checks the types
-    for name in config.transports:
-        if name not in TRANSPORTS:
-            raise unknown_transport(name, tuple(TRANSPORTS), "this server")
-    return config

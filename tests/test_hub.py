@@ -28,7 +28,7 @@ class Ear:
         self.id = name or secrets.token_hex(4)
         self.heard: list[Outgoing] = []
 
-    def offer(self, item: Outgoing) -> None:
+    def _offer(self, item: Outgoing) -> None:
         self.heard.append(item)
 
     @property
@@ -125,8 +125,8 @@ async def test_members_may_leave_while_a_message_is_offered() -> None:
     hub = Hub()
 
     class Leaver(Ear):
-        def offer(self, item: Outgoing) -> None:
-            super().offer(item)
+        def _offer(self, item: Outgoing) -> None:
+            super()._offer(item)
             hub.leave_all(self)
 
     ears = [Leaver() for _ in range(3)]

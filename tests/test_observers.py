@@ -58,7 +58,7 @@ async def one_session(place: Any) -> str:
         await session.send("x")
         assert await session.receive() == "x"
         sid: str = session.id
-    await eventually(lambda: not place.rt._tasks)
+    await eventually(lambda: not place.rt._sessions.handlers.tasks)
     return sid
 
 

@@ -13,7 +13,7 @@ import pytest
 
 import realtime
 from realtime.core.frames import Window
-from realtime.session import SessionRequest
+from realtime.request import SessionRequest
 from realtime.testing import VirtualClock
 
 from .web.peer import HttpPeer, WebSocketPeer
@@ -106,8 +106,8 @@ def test_a_loop_that_was_closed_without_a_shutdown_leaves_nothing(caplog: pytest
         await session.wait_closed()
         ended.append(session.close_code)
 
-    def opened(nonce: str) -> realtime.Session:
-        return rt.open(
+    async def opened(nonce: str) -> realtime.Session:
+        return await rt.open(
             rt.endpoints["/x"],
             nonce=nonce,
             binding=None,
@@ -118,21 +118,21 @@ def test_a_loop_that_was_closed_without_a_shutdown_leaves_nothing(caplog: pytest
 
     async def first() -> None:
         rt.start()
-        opened("a").send_nowait("x")
+        (await opened("a")).send_nowait("x")
         await asyncio.sleep(0)
         assert (len(rt), len(rt.room("room"))) == (1, 1)
 
     async def second() -> None:
         rt.start()
-        assert (len(rt), len(rt.room("room")), rt._tasks) == (0, 0, {})
-        opened("a")
+        assert (len(rt), len(rt.room("room")), rt._sessions.handlers.tasks) == (0, 0, {})
+        await opened("a")
         await eventually(lambda: ended)  # deadlines run
         await rt.shutdown()
 
     loop = asyncio.new_event_loop()
     task = loop.create_task(first())
     loop.run_until_complete(task)
-    left = list(rt._tasks.values())
+    left = list(rt._sessions.handlers.tasks.values())
     loop.close()
     asyncio.run(second())
     assert ended == [4408]
@@ -192,18 +192,18 @@ async def test_a_fault_in_the_sweep_does_not_stop_it() -> None:
         _, broken = await place.parked("polling")
         _, fine = await place.parked("polling")
         await eventually(lambda: fine._machine.used)
-        original = broken._machine.listener.changed
+        original = broken._listener.changed
 
         def changed(before: realtime.State, after: realtime.State) -> None:
             raise RuntimeError("a fault of ours")
 
-        broken.changed = changed  # type: ignore[method-assign]
+        broken._listener.changed = changed  # type: ignore[method-assign]
         for _ in range(4):
             with suppress(RuntimeError):  # the clock's owner hears of it
                 place.tick(60)
         place.tick(1)
         assert fine.close_code == 4410
-        broken.changed = original  # type: ignore[method-assign]
+        broken._listener.changed = original  # type: ignore[method-assign]
 
 
 async def test_tombstones_are_bounded() -> None:
@@ -218,11 +218,11 @@ async def test_tombstones_are_bounded() -> None:
         for late.sid, late.key in ended:
             answers.append((await late.post("send", [late.uplink_frame()])).status)
         assert answers == [404, 404, 410, 410]
-        assert len(place.rt._registry._nonces) == 2
+        assert len(place.rt._sessions.registry._nonces) == 2
 
 
 async def test_sids_name_their_worker_and_cannot_be_guessed(place: Place) -> None:
     sids = [(await place.parked("polling"))[1].id for _ in range(20)]
     assert len({sid.split(".")[1] for sid in sids}) == 20
-    assert {sid.split(".")[0] for sid in sids} == {place.rt._worker}
+    assert {sid.split(".")[0] for sid in sids} == {place.rt._sessions._worker}
     assert all(len(sid.split(".")[1]) == 24 for sid in sids)  # 144 random bits

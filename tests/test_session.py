@@ -115,14 +115,14 @@ async def test_a_burst_goes_to_all_receivers_and_to_one_that_came_late(place: Pl
     peer, session = await place.parked("polling")
     early = asyncio.create_task(session.receive())
     await turns()
-    original = session._machine.listener.readable
+    original = session._listener.readable
     late: list[asyncio.Task[str | bytes]] = []
 
     def readable() -> None:
         original()
         late.append(asyncio.create_task(session.receive()))
 
-    session.readable = readable  # type: ignore[method-assign] # receivers that come while one is woken
+    session._listener.readable = readable  # type: ignore[method-assign] # receivers that come while one is woken
     await peer.send("m1", "m2", "m3", "m4")
     assert await early == "1"
     assert [await task for task in late[:3]] == ["2", "3", "4"]
@@ -137,13 +137,13 @@ async def test_cancelling_a_receiver_loses_nothing(place: Place, turns_before: i
     first = asyncio.create_task(session.receive())
     second = asyncio.create_task(session.receive())
     await turns()
-    original = session.readable
+    original = session._listener.readable
 
     def readable() -> None:  # the cancellation and the message cross
         original()
         first.cancel()
 
-    session.readable = readable  # type: ignore[method-assign]
+    session._listener.readable = readable  # type: ignore[method-assign]
     await peer.send("mprecious")
     assert await second == "precious"
     assert first.cancelled()
@@ -153,7 +153,7 @@ async def test_cancelling_a_receiver_loses_nothing(place: Place, turns_before: i
     third.cancel()
     await asyncio.wait([third])
     assert not session._receivers
-    session.readable = original  # type: ignore[method-assign]
+    session._listener.readable = original  # type: ignore[method-assign]
     await peer.send("mmore")
     assert await session.receive() == "more"
 
@@ -583,7 +583,7 @@ async def test_the_end_of_its_session_may_leave_a_handler(
     peer = place.peer(transport, "/talk")
     await peer.open()
     await peer.send("c1000,")
-    await eventually(lambda: not place.rt._tasks)
+    await eventually(lambda: not place.rt._sessions.handlers.tasks)
     assert errors(caplog.records) == []
 
 
@@ -621,12 +621,12 @@ async def test_a_handler_that_ignores_the_end_is_cancelled_after_close_timeout(t
         await peer.open()
         await peer.send("c1000,")
         await eventually(lambda: len(place.rt) == 0)
-        (task,) = place.rt._tasks.values()
+        (task,) = place.rt._sessions.handlers.tasks.values()
         place.tick(6.9)
         await turns()
         assert not task.done()
         place.tick(0.2)
-        await eventually(lambda: not place.rt._tasks)
+        await eventually(lambda: not place.rt._sessions.handlers.tasks)
         assert cancelled.is_set()
 
 
@@ -636,14 +636,14 @@ async def test_a_handler_that_ends_in_time_leaves_no_timer() -> None:
         peer = place.peer("polling")
         await peer.open()
         await peer.send("c1000,")
-        await eventually(lambda: not place.rt._tasks)
+        await eventually(lambda: not place.rt._sessions.handlers.tasks)
         place.tick(4)  # the sweep's entry for open_timeout
         assert clock.next_deadline() is None
 
 
 async def test_a_handler_that_is_cancelled_ends_its_session(place: Place) -> None:
     peer, session = await place.parked("long_polling")
-    place.rt._tasks[session].cancel()
+    place.rt._sessions.handlers.tasks[session].cancel()
     assert await pump(peer) == ["c1011,the handler was cancelled"]
 
 

@@ -36,6 +36,8 @@ def endpoints(rt: realtime.Server) -> None:
     async def raw(session: realtime.Session) -> None:
         await chat(session)
 
+    rt.endpoint("/all", raw=False, dialects=[realtime.SockJS(), realtime.EngineIO(path="/f")])(raw)
+
 
 def connections() -> list[realtime.connect]:
     """Clients, each told something else in the right way."""

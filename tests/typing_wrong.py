@@ -40,6 +40,7 @@ def wrong_uses() -> list[tuple[Callable[[], object], str]]:
         (lambda: rt.endpoint("/x", raw="no"), "raw='no': takes True or False"),  # type: ignore[arg-type]
         (lambda: rt.endpoint("/x", sockjs="/s"), "sockjs='/s': takes True, False or"),  # type: ignore[arg-type]
         (lambda: rt.endpoint("/x", engineio=True), "engineio=True: takes a path"),  # type: ignore[arg-type]
+        (lambda: rt.endpoint("/x", dialects=realtime.SockJS()), r"dialects=SockJS\("),  # type: ignore[arg-type]
         (lambda: rt.endpoint("/x", max_outbox="16"), "max_outbox='16': takes a whole"),  # type: ignore[arg-type]
         (lambda: realtime.connect(URL, race_delay="1"), "race_delay='1': takes a number"),  # type: ignore[arg-type]
         (lambda: realtime.connect(URL, transports=1), "transports=1: takes different"),  # type: ignore[arg-type]

@@ -12,7 +12,7 @@ from yarl import URL
 
 from ..clock import Clock
 from ..core.config import Config
-from .ledger import GOOD_LIFE
+from ..core.supervision import GOOD_LIFE
 from .options import Nothing, check_settings, check_transports, check_unknown
 from .session import ClientSession
 from .settings import Settings

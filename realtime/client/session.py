@@ -1,8 +1,7 @@
 """The client's session, as its application holds it: what the server's has, too, and choosing transports.
 
-One task supervises: it drives a transport until that ends, then the next, with a back-off. While HTTP carries the
-session another task tries to upgrade it to a better transport, and another sends what goes up by POSTs. What they all
-stand on is the session's Context.
+The supervisor keeps a carrier under it, as the policy says; another task sends what goes up by POSTs. What they stand
+on is the session's Context.
 """
 
 from __future__ import annotations
@@ -11,16 +10,17 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..base_session import BaseSession, Message
 from ..clock import Clock, SystemClock
 from ..core.carrier import Shape
 from ..core.client_machine import ClientMachine
 from ..core.config import Config
 from ..core.errors import LocalProtocolError, NegotiationError
 from ..core.frames import Outgoing
-from ..session import BaseSession, Message
+from ..listener import SessionListener
+from ..runtime import Runtime
 from .authorization import Authorization
 from .context import Context
-from .runtime import ClientRuntime
 from .settings import Settings
 from .supervisor import Supervisor
 from .uplink import Sender, acknowledge_close
@@ -33,14 +33,15 @@ class ClientSession(BaseSession[ClientMachine]):
     """A session at the client: see realtime.connect()."""
 
     def __init__(self, settings: Settings, config: Config, clock: Clock | None = None) -> None:
-        runtime = ClientRuntime(clock or SystemClock(), self._flushed, self._over)
-        super().__init__(runtime, config.on_full)
-        self._run_by = runtime
-        self._machine = ClientMachine(config, self, self._now())
-        self._context = Context(settings, self._machine, runtime.clock, self._opened_by)
+        self._runtime = Runtime(clock or SystemClock(), "client")
+        self._runtime.on_flush = (self._flushed,)
+        listener = SessionListener[ClientMachine](self._runtime, self._over)
+        super().__init__(listener, config.on_full)
+        self._bind(ClientMachine(config, listener, self._now()))
+        self._context = Context(settings, self._machine, self._runtime.clock, self._opened_by)
         self._authorization = Authorization(self._context)
         self._supervisor = Supervisor(self, self._context, self._authorization)
-        self._sender = Sender(self._context, self._supervisor, self._authorization)
+        self._sender = Sender(self._context, self._authorization)
         self._finishing: asyncio.Task[None] | None = None
 
     # -- opening ---------------------------------------------------------------------------------------------------
@@ -51,9 +52,9 @@ class ClientSession(BaseSession[ClientMachine]):
         try:
             async with asyncio.timeout(settings.open_timeout):
                 context.auth = await self._authorization.ask()
-                await self._supervisor.open()
+            await self._supervisor.open()
         except TimeoutError:
-            context.ledger.attempts.setdefault("open_timeout", f"{settings.open_timeout:g} s passed")
+            context.policy.choice.attempts.setdefault("open_timeout", f"{settings.open_timeout:g} s passed")
         except BaseException:
             await self._abandon()
             raise
@@ -67,15 +68,12 @@ class ClientSession(BaseSession[ClientMachine]):
             wanted = [*(name for name in settings.transports if name in tried), *tried]  # most wanted first
             raise NegotiationError(message, {name: tried[name] for name in wanted})
         if self._machine.outcome is None:
-            context.spawn(self._supervisor.run(), "supervisor")
-            context.spawn(self._sender.run(), "uplink")
-            if settings.upgrade:
-                context.spawn(self._supervisor.upgrade(), "upgrade")
+            self._sender.start()
 
     def _opened_by(self, transport: str) -> None:
         """A poll has opened the session beside a carrier that has not attached yet."""
-        if not self._transport:
-            self._transport = transport
+        if not self._listener.transport:
+            self._listener.transport = transport
 
     async def _abandon(self) -> None:
         self._machine.end(4411, "given up by the application", self._now())
@@ -91,12 +89,12 @@ class ClientSession(BaseSession[ClientMachine]):
     @property
     def attempts(self) -> Mapping[str, str]:
         """What happened to each transport that failed last, in words."""
-        return self._context.ledger.attempts
+        return self._context.policy.choice.attempts
 
     @property
     def timings(self) -> Mapping[str, float]:
         """How many seconds each transport took to get through, the first time it did."""
-        return self._context.ledger.timings
+        return self._context.policy.choice.timings
 
     async def switch(self, transport: str) -> None:
         """Moves the session to another of its transports now, without losing, repeating or reordering a message.
@@ -108,8 +106,10 @@ class ClientSession(BaseSession[ClientMachine]):
         await self._supervisor.switch(transport)
 
     def network_changed(self) -> None:
-        """The application has noticed another network: what failed before is forgotten, and upgrades are tried now."""
+        """The application has noticed another network: what failed before is forgotten, upgrades are tried now, and
+        what is under way on connections that may be dead is begun anew."""
         self._supervisor.network_changed()
+        self._sender.network_changed()
 
     async def reauthorize(self, auth: Any) -> None:
         """Gives the server fresh auth data for this session, before those it has expire.
@@ -166,14 +166,15 @@ class ClientSession(BaseSession[ClientMachine]):
             duplex = [name for name in context.settings.transports if has_shape(name, Shape.DUPLEX)]
             await context.wait_for(duplex, min(2.0, machine.config.close_timeout))
         await context.close()
-        self._run_by.close()
+        self._runtime.stop()
 
-    # -- the runtime's calls -----------------------------------------------------------------------------------------
+    # -- what the runtime and the machine tell ------------------------------------------------------------------------
 
-    def _flushed(self) -> None:
+    def _flushed(self, seconds: float) -> None:
         self._context.flushed()
+        self._supervisor.flushed()
 
-    def _over(self) -> None:
+    def _over(self, machine: ClientMachine) -> None:
         """The session is over: winds up in the background."""
         self._context.session_ended()
         self._supervisor.session_ended()

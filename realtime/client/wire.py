@@ -14,6 +14,7 @@ import aiohttp
 from yarl import URL
 
 from ..core.carrier import Shape
+from ..core.choice import DUPLEX, HELD, POLL, STREAM
 from ..core.errors import LocalProtocolError, RemoteProtocolError
 from ..protocols.native import NativeCodec
 from ..transports import TRANSPORTS, Transport, WebSocketMessages
@@ -29,9 +30,9 @@ __all__ = [
     "connect_error",
     "endpoint_url",
     "has_shape",
+    "kind_of",
     "needs_url",
     "own_transports",
-    "posts_apart",
     "words",
 ]
 
@@ -70,9 +71,10 @@ def has_shape(name: str, shape: Shape) -> bool:
     return TRANSPORTS[name].shape is shape
 
 
-def posts_apart(name: str) -> bool:
-    """Whether what goes up beside a carrier of this transport goes by POSTs of its own."""
-    return has_shape(name, Shape.STREAM) or TRANSPORTS[name].held
+def kind_of(name: str) -> int:
+    """What the policy takes carriers of a transport for."""
+    transport = TRANSPORTS[name]
+    return {Shape.DUPLEX: DUPLEX, Shape.STREAM: STREAM, Shape.POLL: HELD if transport.held else POLL}[transport.shape]
 
 
 def needs_url(name: str) -> bool:

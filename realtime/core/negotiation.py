@@ -7,12 +7,11 @@ codes with details, worded when somebody asks. docs/negotiation.md has the table
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from ipaddress import IPv6Address, ip_address, ip_network
 from typing import NamedTuple
 
 from .health import Failure, Health
 
-__all__ = ["Choice", "Evidence", "negotiate", "network_of"]
+__all__ = ["Choice", "Evidence", "negotiate"]
 
 REASONS = {
     "taken": "carries the session",
@@ -109,20 +108,6 @@ def _judge(name: str, client: Sequence[str], taken: str, evidence: Evidence, now
         assert failure is not None
         return Choice(name, "demoted", "remembered", failure.how, now - failure.at, timing)
     return Choice(name, "offered", "offered" if client else "unsaid", timing=timing)
-
-
-def network_of(address: str | None) -> str:
-    """The network an address belongs to, for what is remembered: IPv4 /24, IPv6 /48, "" for anything else.
-
-    An IPv4 address within an IPv6 one (`::ffff:192.0.2.1`) is an IPv4 address.
-    """
-    try:
-        ip = ip_address((address or "").partition("%")[0])
-    except ValueError:
-        return ""
-    if isinstance(ip, IPv6Address) and ip.ipv4_mapped is not None:
-        ip = ip.ipv4_mapped
-    return str(ip_network((ip, 24 if ip.version == 4 else 48), strict=False))
 
 
 def _span(seconds: float) -> str:

@@ -12,7 +12,6 @@ from typing import NamedTuple
 from .config import Config
 from .errors import Refusal
 from .proof import Key, Proof
-from .rates import AddressBuckets
 from .server_machine import ServerMachine
 
 __all__ = ["Registry", "Tombstone"]
@@ -48,8 +47,6 @@ class Registry:
         self._nonces: dict[str, str] = {}  # nonce → sid, of sessions and tombstones
         self._identities: dict[str, int] = {}
         self._addresses: dict[str, int] = {}
-        rate = config.opens_per_second_per_address
-        self._opens = None if rate is None else AddressBuckets(rate)
 
     def __len__(self) -> int:
         return len(self.sessions)
@@ -57,7 +54,8 @@ class Registry:
     def opened(self, nonce: str, binding: object, now: float) -> ServerMachine | None:
         """The session that this nonce has opened, or None if it opens a new one.
 
-        Raises Refusal when the nonce may not open (again): bound to something else, used, or ended.
+        Raises Refusal when the nonce may not open (again): bound to something else, used, or ended. One that is bound
+        to nothing is a name that its client chose: whoever comes by it finds the session, or how it ended.
         """
         self.forget(now)
         sid = self._nonces.get(nonce)
@@ -65,37 +63,15 @@ class Registry:
             return None
         machine = self.sessions.get(sid)
         if machine is not None:
-            if machine.binding == binding and not machine.used:
+            if machine.binding == binding and (binding is None or not machine.used):
                 return machine
         else:
             tombstone = self.tombstones[sid]
             if tombstone.expires <= now:  # behind one that lives longer: endpoints differ
                 return None
-            if tombstone.binding == binding and not tombstone.used:
+            if tombstone.binding == binding and (binding is None or not tombstone.used):
                 raise tombstone.refusal()
         raise Refusal(4409, "this nonce has opened a session already; open with a new nonce")
-
-    def claimed(self, name: str, now: float) -> ServerMachine | None:
-        """The session whose client chose this name for it (which then is its nonce); None if the name is free.
-
-        Raises Refusal, from its tombstone, when that session has ended not long ago.
-        """
-        self.forget(now)
-        sid = self._nonces.get(name)
-        if sid is None:
-            return None
-        machine = self.sessions.get(sid)
-        if machine is None and self.tombstones[sid].expires > now:
-            raise self.tombstones[sid].refusal()
-        return machine
-
-    def check_rate(self, address: str, now: float) -> None:
-        """Counts an attempt to open. Raises Refusal when this address makes too many."""
-        if self._opens is not None and address:
-            wait = self._opens.take(address, now)
-            if wait:
-                reason = f"too many opens from {address} (opens_per_second_per_address); try again in {wait:.1f} s"
-                raise Refusal(4429, reason, retry_after=wait)
 
     def check_room(self, identity: str | None, address: str = "") -> None:
         """Raises Refusal when there may be no further session, at all, of this identity or from this address."""

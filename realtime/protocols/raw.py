@@ -6,16 +6,18 @@ what it is, is in core/plain_machine.
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Sequence
 from typing import Any
 
 from ..core.carrier import Capabilities, Part, Shape
+from ..core.dialects import Dialect
 from ..core.errors import LocalProtocolError
 from ..core.frames import BINARY, TEXT, Outgoing
 from ..transports.websocket import FIN_PING, WebSocket, frame_header
 
-__all__ = ["CODEC", "RawCodec", "check_subprotocols"]
+__all__ = ["CODEC", "Raw", "RawCodec"]
 
 # RFC 9110 §5.6.2.
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
@@ -54,12 +56,21 @@ class RawCodec:
 CODEC = RawCodec()
 
 
-def check_subprotocols(names: Any) -> tuple[str, ...]:
-    """The sub-protocols of an endpoint: tokens, each once (RFC 6455 §4.1). Raises LocalProtocolError."""
-    listed = isinstance(names, Sequence) and not isinstance(names, str)
-    fine = listed and all(isinstance(name, str) and _TOKEN.fullmatch(name) for name in names)
-    if not fine or len(set(names)) != len(names):
-        raise LocalProtocolError(
-            f'subprotocols={names!r}: must be a sequence of different names without spaces, such as ("v12.stomp",)'
-        )
-    return tuple(names)
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Raw(Dialect):
+    """An endpoint takes bare WebSockets, and speaks one of these sub-protocols with them, first choice first.
+
+    Sub-protocols are tokens, each once (RFC 6455 §4.1). Raises LocalProtocolError for anything else.
+    """
+
+    subprotocols: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        names: Any = self.subprotocols
+        listed = isinstance(names, Sequence) and not isinstance(names, str)
+        fine = listed and all(isinstance(name, str) and _TOKEN.fullmatch(name) for name in names)
+        if not fine or len(set(names)) != len(names):
+            raise LocalProtocolError(
+                f'subprotocols={names!r}: must be a sequence of different names without spaces, such as ("v12.stomp",)'
+            )
+        object.__setattr__(self, "subprotocols", tuple(names))

@@ -14,10 +14,11 @@ from aiohttp import ClientPayloadError, StreamReader, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from ..core.errors import Refusal, RemoteProtocolError
+from ..gates.requests import Unreadable
 from ..server import Server
 from .replies import SAFE
 
-__all__ = ["BROKEN_BODY", "Bodies", "Unreadable", "guard", "is_packed", "turn_away"]
+__all__ = ["BROKEN_BODY", "Bodies", "Handle", "guard", "is_packed", "turn_away"]
 
 # What reading a body may raise.
 BROKEN_BODY = (ClientPayloadError, web.RequestPayloadError, HttpProcessingError, ConnectionError)
@@ -34,14 +35,6 @@ PACKED = "a request body is taken as it is: send it without Content-Encoding"
 Handle = Callable[[web.Request], Awaitable[web.StreamResponse]]
 # The limit of a body that begins so, in bytes. May raise Refusal.
 Judge = Callable[[bytes], int]
-
-
-class Unreadable(Exception):
-    """The rest of a body will not come, or makes no sense: the connection ends behind the refusal."""
-
-    def __init__(self, refusal: Refusal) -> None:
-        super().__init__(refusal)
-        self.refusal = refusal
 
 
 def is_packed(request: web.Request) -> bool:

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_network
 from typing import NamedTuple
 
 from multidict import CIMultiDict, CIMultiDictProxy
 
+from ..core.addresses import parse_address
 from ..core.errors import LocalProtocolError
 
-__all__ = ["Origin", "Proxies", "address_key"]
+__all__ = ["Origin", "Proxies"]
 
 UNIX = "unix"
 # name=value of RFC 7239 §4, and the commas between elements.
@@ -56,7 +57,7 @@ class Proxies:
         """Whether what this peer says of others is believed."""
         if not address:
             return self._unix
-        parsed = _plain(address)
+        parsed = parse_address(address)
         return parsed is not None and any(parsed in network for network in self._networks)
 
     def origin(self, remote: str | None, host: str, scheme: str, headers: CIMultiDictProxy[str]) -> Origin:
@@ -65,7 +66,7 @@ class Proxies:
         Who comes over IPv4 has an IPv4 address, also on a listener for both (`::ffff:192.0.2.1`, RFC 4291 §2.5.5.2).
         """
         if remote and ":" in remote:
-            parsed = _plain(remote)
+            parsed = parse_address(remote)
             if isinstance(parsed, IPv4Address):
                 remote = str(parsed)
         if not (self._networks or self._unix) or not self.trusts(remote):
@@ -88,26 +89,6 @@ class Proxies:
         return Origin(remote, host, scheme)
 
 
-def address_key(address: str | None) -> str:
-    """What limits per address count: an IPv4 address, or the /64 that one IPv6 client has to itself. Empty for none."""
-    parsed = None if not address else _plain(address)
-    if parsed is None:
-        return ""
-    if isinstance(parsed, IPv6Address):
-        return str(ip_network((int(parsed) >> 64 << 64, 64)))
-    return str(parsed)
-
-
-def _plain(address: str) -> IPv4Address | IPv6Address | None:
-    try:
-        parsed = ip_address(address.partition("%")[0])
-    except ValueError:
-        return None
-    if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is not None:
-        return parsed.ipv4_mapped
-    return parsed
-
-
 def _address(text: str) -> str | None:
     """The address in an element of a list: as it is, or with a port, or in brackets."""
     text = text.strip()
@@ -119,7 +100,7 @@ def _address(text: str) -> str | None:
         fine = _PORT.fullmatch(":" + port)
     else:
         fine = True
-    parsed = _plain(text) if fine else None
+    parsed = parse_address(text) if fine else None
     return None if parsed is None else str(parsed)
 
 

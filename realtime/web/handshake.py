@@ -15,10 +15,11 @@ from typing import Any, NamedTuple, TypeVar
 
 from aiohttp import HttpVersion11, WSMessage, WSMsgType, web
 
+from ..gates.base import Gone
 from ..pace import Pace
 from .links import is_gone
 
-__all__ = ["Gone", "Incoming", "Misfit", "left_behind", "misfit", "still_there", "upgrade"]
+__all__ = ["Incoming", "Misfit", "left_behind", "misfit", "still_there", "upgrade", "wants_websocket"]
 
 # What is named to whoever speaks another version (RFC 6455 §4.4). aiohttp takes 7 and 8 as well, which frame alike.
 VERSIONS = ("13", "8", "7")
@@ -33,16 +34,17 @@ CLIENT_LEFT = 499
 T = TypeVar("T")
 
 
-class Gone(Exception):
-    """Whoever asked has left in the meantime: there is nobody to open for, nor to answer."""
-
-
 class Misfit(NamedTuple):
     """Why a request cannot become a WebSocket."""
 
     reason: str
     headers: dict[str, str]  # of the answer that says so
     stripped: bool = False  # on its way something took out what makes it a handshake
+
+
+def wants_websocket(request: web.Request) -> bool:
+    """Whether this is a handshake, or was one before a proxy changed it."""
+    return request.headers.get("Upgrade", "").lower() == "websocket" or "Sec-WebSocket-Key" in request.headers
 
 
 def misfit(request: web.Request, ws: web.WebSocketResponse) -> Misfit | None:

@@ -11,14 +11,13 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Mapping
-from urllib.parse import urlsplit
 
 from ..core.errors import LocalProtocolError
+from ..gates.origins import DEFAULT_PORTS, origin_of, same_host
 
 __all__ = [
     "Admission",
     "asked_headers",
-    "asker",
     "check_origins",
     "cors_headers",
     "judge",
@@ -28,7 +27,6 @@ __all__ = [
 
 ANY = "*"
 NULL = "null"  # files, sandboxed frames, and whatever else has no origin of its own
-_PORTS = {"http": "80", "https": "443", "ws": "80", "wss": "443"}
 # What says where a page comes from, in the order in which it counts.
 SIGNS = ("Origin", "Sec-Fetch-Site", "Referer")
 # What browsers answer by themselves when a server or a proxy asks for it (RFC 9110 §11, and what came before). They
@@ -71,7 +69,7 @@ def check_origins(allowed: tuple[str, ...] | str) -> frozenset[str]:
                 ' ("*" allows any, "null" those that have none)'
             )
         scheme, _, authority = text.partition("://")
-        if authority.endswith(f":{_PORTS.get(scheme)}"):  # browsers leave out what goes without saying
+        if authority.endswith(f":{DEFAULT_PORTS.get(scheme)}"):  # browsers leave out what goes without saying
             text = text.rpartition(":")[0]
         origins.add(text)
     return frozenset(origins)
@@ -90,14 +88,14 @@ def judge(headers: Mapping[str, str], host: str, allowed: frozenset[str], *, scr
         if referer is None:
             # Over plain http, and with a Referrer-Policy, a script tag of any page shows none of the three.
             return Admission.ANONYMOUS if site is None and not scripted else elsewhere
-        origin = _origin_of(referer)
+        origin = origin_of(referer)
         if site is not None:
             # It says that the page is another's, and not whose: a script tag or an iframe of an allowed page has only
             # its Referer to show. No page can make a browser send the Referer of another origin.
             return Admission.KNOWN if origin in allowed and origin not in (ANY, NULL) else elsewhere
     if origin == NULL:
         return Admission.ANONYMOUS if NULL in allowed else elsewhere
-    if (origin in allowed and origin != ANY) or _same_host(origin, host):
+    if (origin in allowed and origin != ANY) or same_host(origin, host):
         return Admission.KNOWN
     return elsewhere
 
@@ -118,46 +116,6 @@ def _is_ambient(name: bytes, value: bytes) -> bool:
     if name == b"authorization":
         return not AMBIENT_SCHEMES.isdisjoint(value.lower().split(None, 1)[:1])
     return name in (b"cookie", b"proxy-authorization")
-
-
-def asker(headers: Mapping[str, str], host: str) -> str | None:
-    """Whose page asks: "" for one of `host` itself, else its origin; None where nothing is said.
-
-    The same for all requests of a page, whichever of them a browser gives an Origin.
-    """
-    origin = headers.get("Origin")
-    if origin is None:
-        if headers.get("Sec-Fetch-Site") in ("same-origin", "none"):
-            return ""
-        referer = headers.get("Referer")
-        if referer is None:
-            return None
-        origin = _origin_of(referer)
-    return "" if _same_host(origin, host) else origin
-
-
-def _origin_of(referer: str) -> str:
-    """The origin of a URL."""
-    try:
-        parts = urlsplit(referer)
-    except ValueError:
-        return "://"  # nobody's
-    return f"{parts.scheme}://{parts.netloc}"
-
-
-def _same_host(origin: str, host: str) -> bool:
-    scheme, _, authority = origin.partition("://")
-    default = _PORTS.get(scheme)
-    # A proxy that ends TLS leaves a Host without port, so the port that goes without saying is the origin's.
-    return bool(authority) and _with_port(authority, default) == _with_port(host, default)
-
-
-def _with_port(authority: str, default: str | None) -> str:
-    authority = authority.lower()
-    name, colon, port = authority.rpartition(":")
-    if colon and port.isdigit():
-        return f"{name}:{port}"
-    return f"{authority}:{default}"
 
 
 def cors_headers(headers: Mapping[str, str]) -> dict[str, str]:

@@ -12,28 +12,25 @@ from aiohttp import web
 from aiohttp.web_urldispatcher import AbstractResource, AbstractRoute, ResourceRoute, UrlMappingMatchInfo
 from yarl import URL
 
+from ..core.dialects import Dialect
+from ..endpoint import Endpoint
 from ..server import Server
-from ..session import Endpoint
-from .bodies import guard
-from .raw import RawRoutes
-from .sockjs import SockJSRoutes
+from .dialects import Dialects
 
 __all__ = ["EndpointPaths"]
 
 
 class EndpointPaths(AbstractResource):
-    """`<endpoint>` and, where it serves SockJS, what is below it."""
+    """`<endpoint>`, and what is below it, where the endpoint speaks what such a request is in."""
 
-    def __init__(self, prefix: str, server: Server, raw: RawRoutes, sockjs: SockJSRoutes) -> None:
+    def __init__(self, prefix: str, server: Server, dialects: Dialects) -> None:
         super().__init__()
         self._prefix = prefix
         self._server = server
-        self._raw = raw
-        self._sockjs = sockjs
-        self._routes: list[AbstractRoute] = [
-            ResourceRoute("*", guard(server, self._handle_raw), self),
-            ResourceRoute("*", guard(server, self._handle_sockjs), self),
-        ]
+        self._dialects = dialects
+        self._routes: dict[type[Dialect], AbstractRoute] = {
+            kind: ResourceRoute("*", dialects.handler(kind), self) for kind in dialects
+        }
 
     async def resolve(self, request: web.Request) -> tuple[UrlMappingMatchInfo | None, set[str]]:
         """Whose request this is, if it is one of ours."""
@@ -42,12 +39,10 @@ class EndpointPaths(AbstractResource):
         if found is None:
             return None, set()
         endpoint, rest = found
-        names = {"endpoint": endpoint.path, "rest": rest}
-        if not rest and _wants_websocket(request) and self._raw.takes(endpoint):
-            return UrlMappingMatchInfo(names, self._routes[0]), set()
-        if endpoint.sockjs is not None and self._sockjs.knows(endpoint, endpoint.sockjs, rest):
-            return UrlMappingMatchInfo(names, self._routes[1]), set()
-        return None, set()
+        options = self._dialects.find(request, endpoint, rest)
+        if options is None:
+            return None, set()
+        return UrlMappingMatchInfo({"endpoint": endpoint.path, "rest": rest}, self._routes[type(options)]), set()
 
     def _find(self, path: str) -> tuple[Endpoint, str] | None:
         """The endpoint with the longest path, and what follows it."""
@@ -58,13 +53,6 @@ class EndpointPaths(AbstractResource):
                 return endpoint, path[end:]
             end = path.rfind("/", 0, end)
         return None
-
-    async def _handle_raw(self, request: web.Request) -> web.StreamResponse:
-        return await self._raw.handle(request, self._server.endpoints[request.match_info["endpoint"]])
-
-    async def _handle_sockjs(self, request: web.Request) -> web.StreamResponse:
-        endpoint = self._server.endpoints[request.match_info["endpoint"]]
-        return await self._sockjs.handle(request, endpoint, request.match_info["rest"])
 
     # -- what aiohttp asks of a resource ---------------------------------------------------------------------------
 
@@ -93,9 +81,4 @@ class EndpointPaths(AbstractResource):
         return len(self._routes)
 
     def __iter__(self) -> Iterator[AbstractRoute]:
-        return iter(self._routes)
-
-
-def _wants_websocket(request: web.Request) -> bool:
-    """Whether this is a handshake, or was one before a proxy changed it."""
-    return request.headers.get("Upgrade", "").lower() == "websocket" or "Sec-WebSocket-Key" in request.headers
+        return iter(self._routes.values())

@@ -12,11 +12,10 @@ from ..core.errors import LocalProtocolError
 from ..server import Server
 from .bodies import guard
 from .bundle import Bundle
-from .engineio import EngineRoutes
+from .dialects import Dialects
 from .native import NativeRoutes
+from .negotiate import NegotiateRoutes
 from .paths import EndpointPaths
-from .raw import RawRoutes
-from .sockjs import SockJSRoutes
 
 __all__ = ["client_url", "get_server", "setup"]
 
@@ -32,10 +31,11 @@ FILE = r"{file:client(?:-[0-9a-f]+)?\.m?js|realtime(?:-[0-9a-f]+)?\.m?js\.map}"
 def setup(app: web.Application, server: Server, *, prefix: str = "/realtime") -> Server:
     """Serves the endpoints of `server` below `prefix` of an application or sub-application; returns the server.
 
-    Endpoints may be registered before or after (those with `engineio` before the application starts). Several servers
-    may be set up in one application, each with a prefix of its own; a server in one application at a time. Sessions
-    end when the application shuts down. Raises LocalProtocolError for a prefix that is taken, does not start with "/"
-    or ends with one, or would be quoted in a URL, and for a server that another application has.
+    Endpoints may be registered before or after (those with a path of their own from the application's root, before it
+    starts). Several servers may be set up in one application, each with a prefix of its own; a server in one
+    application at a time. Sessions end when the application shuts down. Raises LocalProtocolError for a prefix that is
+    taken, does not start with "/" or ends with one, or would be quoted in a URL, for a server that another application
+    has, and for an endpoint with a dialect that has no routes.
     """
     _check_free(server, app)
     if not PREFIX.fullmatch(prefix):
@@ -47,18 +47,18 @@ def setup(app: web.Application, server: Server, *, prefix: str = "/realtime") ->
     servers = app[SERVERS]
     if prefix in servers:
         raise LocalProtocolError(f"there is a realtime server at prefix {prefix!r} already")
-    servers[prefix] = server
     routes = NativeRoutes(server)
-    raw = RawRoutes(server)
-    # First, since the session in a SockJS URL may be named like a version.
-    app.router.register_resource(EndpointPaths(prefix, server, raw, SockJSRoutes(server, raw)))
+    dialects = Dialects(server)
+    servers[prefix] = server
+    # First, since what a dialect has in its URLs may look like a version.
+    app.router.register_resource(EndpointPaths(prefix, server, dialects))
     # `.+` takes the longest endpoint path; what follows is always /v<version>/<transport>. (The slash stays outside:
     # a pattern has to start with one, and the prefix may be empty.)
     app.router.add_route(
         "*", prefix + r"/{endpoint:.+}/v{version:[0-9]+}/{transport:[^/]+}", guard(server, routes.handle)
     )
-    app.router.add_route("*", prefix + r"/{endpoint:.+}/negotiate", guard(server, routes.explain))
-    engine = EngineRoutes(server, app.router)
+    app.router.add_route("*", prefix + r"/{endpoint:.+}/negotiate", guard(server, NegotiateRoutes(server).handle))
+    dialects.mount(app.router)
     scripts = app.router.add_resource(f"{prefix}/{FILE}")
     scripts.add_route("*", guard(server, BUNDLE.serve))
     app.setdefault(SCRIPTS, {})[prefix] = scripts
@@ -71,8 +71,7 @@ def setup(app: web.Application, server: Server, *, prefix: str = "/realtime") ->
         server._application = None
 
     async def forget(app: web.Application) -> None:
-        if engine.add in server.on_endpoint:
-            server.on_endpoint.remove(engine.add)  # this application takes no routes any more; another may
+        dialects.dismount()
 
     app.on_startup.append(start)
     # Not on_cleanup: that comes after the connections, too late for a close to be read.

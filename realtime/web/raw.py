@@ -8,10 +8,14 @@ from aiohttp import web
 
 from ..core.errors import Refusal
 from ..core.plain_machine import PlainMachine
-from ..protocols.raw import CODEC
-from ..session import Endpoint
-from .handshake import Gone, Misfit, left_behind
-from .plain import PlainRoutes, Wire
+from ..endpoint import Endpoint
+from ..gates.base import Gone
+from ..gates.plain import PlainGate
+from ..gates.plain_connection import Wire
+from ..protocols.raw import CODEC, Raw
+from ..server import Server
+from .handshake import Misfit, left_behind, wants_websocket
+from .plain import PlainRoutes
 from .replies import SAFE, in_words
 
 __all__ = ["RawRoutes"]
@@ -23,14 +27,18 @@ def _as_it_is(data: str | bytes) -> tuple[str | bytes]:
     return (data,)
 
 
-class RawRoutes(PlainRoutes):
+class RawRoutes(PlainRoutes[Raw]):
     """Serves `<endpoint>` to WebSocket clients of any kind."""
 
-    def takes(self, endpoint: Endpoint) -> bool:
-        """Whether this endpoint has such clients."""
-        return endpoint.raw and "websocket" in endpoint.config.transports
+    def __init__(self, server: Server) -> None:
+        super().__init__(server)
+        self._gate = PlainGate(server)
 
-    async def handle(self, request: web.Request, endpoint: Endpoint) -> web.StreamResponse:
+    def takes(self, request: web.Request, endpoint: Endpoint, options: Raw, rest: str) -> bool:
+        """A handshake at the endpoint's own URL, or what was one before a proxy changed it."""
+        return not rest and wants_websocket(request) and "websocket" in endpoint.config.transports
+
+    async def handle(self, request: web.Request, endpoint: Endpoint, options: Raw, rest: str) -> web.StreamResponse:
         """A handshake, or what should have been one."""
         try:
             self._check_page(request)
@@ -38,9 +46,10 @@ class RawRoutes(PlainRoutes):
             self._server.refused(refusal.code)
             return in_words(refusal.http_status, refusal.reason, SAFE | {"Vary": "Origin"})
         # aiohttp counts a message of just the limit as too large.
-        wire = Wire(CODEC, _as_it_is, KIND, endpoint.config.max_size + 1, endpoint.subprotocols)
+        wire = Wire(CODEC, _as_it_is, KIND, endpoint.config.max_size + 1, options.subprotocols)
+        facts = self._facts(request, "websocket", None)
         try:
-            response = await self._websocket(request, endpoint, wire, self._facts(request, "websocket", None))
+            response = await self._websocket(request, endpoint, self._gate, wire, facts)
         except Gone:
             return left_behind()
         if isinstance(response, Misfit):

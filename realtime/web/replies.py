@@ -34,6 +34,7 @@ __all__ = [
     "reply_by_script",
     "reply_to_fields",
     "respond",
+    "turned_away",
 ]
 
 CODECS = {name: NativeCodec(transport) for name, transport in TRANSPORTS.items()}
@@ -115,6 +116,17 @@ def refused(
     if refusal.retry_after is not None:
         headers["Retry-After"] = str(math.ceil(refusal.retry_after))
     return answer(request, refusal.http_status, [refusal_frame(refusal)], headers, cors=cors, reply=reply)
+
+
+def turned_away(request: web.Request, refusal: Refusal, allow: str, reply: Reply = PLAIN) -> web.Response:
+    """The answer to a request that may not come in, or not by its method: `allow` says by which (RFC 9110 §15.5.6). A
+    page of a forbidden origin learns nothing, but a cache does, that another may."""
+    headers = {}
+    if refusal.code == 4405:
+        headers["Allow"] = allow
+    if refusal.code == 4403:
+        headers["Vary"] = "Origin"
+    return refused(request, refusal, headers, cors=refusal.code != 4403, reply=reply)
 
 
 def answer(

@@ -5,14 +5,22 @@ Knows no protocol: what it refuses it raises.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from functools import partial
+from typing import Generic, TypeVar
+
 from aiohttp import web
 
 from ..core.config import Config
+from ..core.dialects import Dialect
 from ..core.errors import Refusal
+from ..endpoint import Endpoint
+from ..gates.base import Wait
+from ..request import SessionRequest
 from ..server import Server
-from ..session import SessionRequest
 from .bodies import Bodies, Judge
 from .forwarded import Origin, Proxies
+from .handshake import Incoming, still_there
 from .links import CLOSE_PATIENCE
 from .origins import (
     Admission,
@@ -25,11 +33,12 @@ from .origins import (
 )
 from .replies import SAFE
 
-__all__ = ["Routes", "preflight"]
+__all__ = ["DialectRoutes", "Routes", "preflight"]
 
 END_PATIENCE = 10.0
 # What a request is told that shows nothing of its page where it has to.
 UNSIGNED = "a script, frame or form shows no page (Origin, Sec-Fetch-Site, Referer) that allowed_origins could let in"
+D = TypeVar("D", bound=Dialect)
 
 
 class Routes:
@@ -61,6 +70,16 @@ class Routes:
                 4403, f"{page[:64]} is another origin than {host[:64] or 'this server'}, and not in allowed_origins"
             )
 
+    def _endpoint(self, request: web.Request, *, scripted: bool = False) -> Endpoint:
+        """The endpoint that a request's URL names, for a page that may connect. Raises Refusal: 4403, as
+        _check_page(), and 4406."""
+        self._check_page(request, scripted=scripted)
+        path = "/" + request.match_info["endpoint"]
+        endpoint = self._server.endpoints.get(path)
+        if endpoint is None:
+            raise Refusal(4406, f"there is no endpoint {path}")
+        return endpoint
+
     def _facts(self, request: web.Request, transport: str, raw_auth: bytes | None) -> SessionRequest:
         """What the application is shown of a request: from behind trusted proxies, and without the cookies and log-ins
         that any site could have made a browser send."""
@@ -68,7 +87,7 @@ class Routes:
         raw_headers = request.raw_headers
         if judge(request.headers, origin.host, self._origins) is Admission.ANONYMOUS:
             raw_headers = without_ambient(raw_headers)
-        facts = SessionRequest(
+        return SessionRequest(
             method=request.method,
             path=request.path,
             query_string=request.query_string,
@@ -81,12 +100,15 @@ class Routes:
             raw_auth=raw_auth,
             http=request,
         )
-        facts._withdrawals = self._server._withdrawals
-        return facts
 
     async def _whole_body(self, request: web.Request, config: Config, limit: int, judge: Judge | None = None) -> bytes:
         """The body, of at most so many bytes. Raises RemoteProtocolError (4413) and Unreadable; see Bodies.whole()."""
         return await self._bodies.whole(request, config.request_timeout, limit, judge)
+
+    def _wait(self, request: web.Request, incoming: Incoming | None = None) -> Wait:
+        """Waits for the application, together with the client of this request. `incoming` reads its connection, where
+        that is a WebSocket already."""
+        return partial(still_there, request, incoming if self._server.asks else None)
 
     async def _finished(self, request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
         """The response, ready to be returned to aiohttp: what is left of the request's body was read."""
@@ -100,6 +122,19 @@ class Routes:
     def _patience(self) -> float:
         """How long the peer of a stream that has ended may take to read the rest, in seconds."""
         return CLOSE_PATIENCE if self._server.closing else END_PATIENCE
+
+
+class DialectRoutes(Routes, ABC, Generic[D]):
+    """The routes of one dialect, made once for each server with it alone; `options` are the endpoint's."""
+
+    @abstractmethod
+    def takes(self, request: web.Request, endpoint: Endpoint, options: D, rest: str) -> bool:
+        """Whether this request is in this dialect; `rest` is what follows the endpoint's path in its URL. Not asked
+        where the dialect has a path of its own."""
+
+    @abstractmethod
+    async def handle(self, request: web.Request, endpoint: Endpoint, options: D, rest: str) -> web.StreamResponse:
+        """Serves a request. Raises nothing: what is refused is answered."""
 
 
 def preflight(request: web.Request) -> dict[str, str]:

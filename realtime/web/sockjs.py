@@ -18,27 +18,24 @@ from aiohttp import web
 
 from ..core.carrier import Carrier, Shape
 from ..core.errors import Refusal, RemoteProtocolError
-from ..core.plain_machine import INTERRUPTED, PlainMachine
-from ..protocols.sockjs import (
-    CAPABILITIES,
-    CODECS,
-    SockJS,
-    SockJSCodec,
-    check_callback,
-    iframe_page,
-    parse_body,
-    parse_form,
-    parse_frame,
-)
+from ..endpoint import Endpoint
+from ..gates.base import Gone
+from ..gates.requests import Unreadable
+from ..gates.sockjs import SockJSGate
+from ..protocols.raw import Raw
+from ..protocols.sockjs.bodies import check_callback
+from ..protocols.sockjs.codec import CODECS, SockJSCodec
+from ..protocols.sockjs.framings import NOT_CACHED
+from ..protocols.sockjs.options import SockJS, iframe_page
+from ..request import SessionRequest
 from ..server import Server
-from ..session import Endpoint, Session, SessionRequest
-from ..transports.sockjs import NOT_CACHED
-from .bodies import Unreadable, turn_away
+from ..session import Session
+from .bodies import turn_away
 from .conditions import Precondition, weigh
-from .handshake import Gone, Misfit, left_behind
+from .handshake import Misfit, left_behind
 from .links import HeldLink, StreamLink, run_stream
 from .origins import ANY, NULL, asked_headers, cors_headers, without_ambient
-from .plain import PlainRoutes, Wire, machine_of
+from .plain import PlainRoutes
 from .raw import RawRoutes
 from .replies import in_words, is_form
 from .watch import DisconnectWatch
@@ -59,20 +56,24 @@ SESSION = re.compile(r"/([^/.]+)/([^/.]+)/([a-z_]+)")
 COOKIE = re.compile(r"[!#-+\--:<-\[\]-~]{1,256}")
 
 
-class SockJSRoutes(PlainRoutes):
+class SockJSRoutes(PlainRoutes[SockJS]):
     """Serves what is below an endpoint to SockJS clients."""
 
-    def __init__(self, server: Server, raw: RawRoutes) -> None:
+    def __init__(self, server: Server) -> None:
         super().__init__(server)
-        self._raw = raw
+        self._gate = SockJSGate(server)
+        self._raw = RawRoutes(server)
         self._watch = DisconnectWatch(server.clock)
 
-    def knows(self, endpoint: Endpoint, options: SockJS, rest: str) -> bool:
+    def takes(self, request: web.Request, endpoint: Endpoint, options: SockJS, rest: str) -> bool:
         """Whether there is anything at this path below an endpoint."""
+        return self._knows(endpoint, options, rest)
+
+    def _knows(self, endpoint: Endpoint, options: SockJS, rest: str) -> bool:
         if rest in ("", "/", "/info") or IFRAME.fullmatch(rest):
             return True
         if rest == "/websocket":
-            return options.websocket and self._raw.takes(endpoint)
+            return options.websocket and _raw(endpoint) is not None and "websocket" in endpoint.config.transports
         found = SESSION.fullmatch(rest)
         if found is None:
             return False
@@ -83,11 +84,10 @@ class SockJSRoutes(PlainRoutes):
             and (options.websocket or path != "websocket")
         )
 
-    async def handle(self, request: web.Request, endpoint: Endpoint, rest: str) -> web.StreamResponse:
-        """Any request that knows() knows."""
-        assert endpoint.sockjs is not None
+    async def handle(self, request: web.Request, endpoint: Endpoint, options: SockJS, rest: str) -> web.StreamResponse:
+        """Any request that is taken."""
         try:
-            response = await self._serve(request, endpoint, endpoint.sockjs, rest)
+            response = await self._serve(request, endpoint, options, rest)
         except Unreadable as unreadable:
             self._server.refused(unreadable.refusal.code)
             response = _text(unreadable.refusal.http_status, unreadable.refusal.reason)
@@ -110,7 +110,9 @@ class SockJSRoutes(PlainRoutes):
             self._check_page(request, scripted=True)
             return self._iframe(request, options)
         if rest == "/websocket":
-            return await self._raw.handle(request, endpoint) if method == "GET" else _not_allowed("GET")
+            bare = _raw(endpoint)
+            assert bare is not None
+            return await self._raw.handle(request, endpoint, bare, "") if method == "GET" else _not_allowed("GET")
         if rest == "/info":
             if method not in ("GET", "OPTIONS"):
                 return _not_allowed("OPTIONS, GET")
@@ -136,9 +138,8 @@ class SockJSRoutes(PlainRoutes):
         self._check_page(request, scripted=path in SCRIPTED)
         facts = self._facts(request, CODECS[SENDS.get(path, path)].name, None)
         if path == "websocket":
-            kind = partial(_machine, options)
-            wire = Wire(CODECS[path], parse_frame, kind, endpoint.config.max_body)
-            answered = await self._websocket(request, endpoint, wire, facts)
+            wire = self._gate.wire(endpoint, options)
+            answered = await self._websocket(request, endpoint, self._gate, wire, facts)
             if isinstance(answered, Misfit):
                 self._server.refused(4400)
                 refused = _text(400, f"Not a valid websocket request: {answered.reason}")
@@ -148,11 +149,10 @@ class SockJSRoutes(PlainRoutes):
         headers = _cors(request)
         if options.cookie_needed:
             headers["Set-Cookie"] = _cookie(request, facts.scheme)
-        name = f"sockjs {endpoint.path} {session}"
         try:
             if path in SENDS:
-                return await self._send(request, endpoint, name, facts, path, headers)
-            return await self._receive(request, endpoint, options, name, facts, CODECS[path], headers)
+                return await self._send(request, endpoint, session, facts, path, headers)
+            return await self._receive(request, endpoint, options, session, facts, CODECS[path], headers)
         except RemoteProtocolError as error:
             # The document wants 500 for what it has words for.
             self._server.refused(4400)
@@ -179,27 +179,11 @@ class SockJSRoutes(PlainRoutes):
 
         def writable_again() -> None:
             if session is not None:
-                session.dirty()
+                session._listener.dirty()
 
-        now = self._server.clock.now
         link = HeldLink(request) if codec.shape is Shape.POLL else StreamLink(request, writable_again)
-        carrier = Carrier(codec, link, now())
-        try:
-            session = await self._session(request, endpoint, options, name, facts)
-            machine = machine_of(session)
-            before = machine.carrier
-            if before is not None and isinstance(before.link, HeldLink | StreamLink) and before.link.gone:
-                machine.lost(before, now())  # nobody has looked yet
-                before.link.abort()
-            machine.take_up(carrier, now())
-        except Refusal as refusal:
-            session = None
-            code, reason = refusal.code, refusal.reason
-            if code == 4409:
-                code, reason = 2010, "Another connection still open"
-            if refusal.scope != "session":
-                self._server.refused(refusal.code)
-            carrier.finish([codec.abrupt(code, "carrier", None, reason)])
+        carrier = Carrier(codec, link, self._server.clock.now())
+        session = await self._gate.receive(facts, endpoint, options, name, carrier, self._wait(request))
         head = framing.head(callback)
         headers = {**dict(head.headers), **headers}
         self._watch.add(link)
@@ -213,19 +197,9 @@ class SockJSRoutes(PlainRoutes):
         finally:
             self._watch.discard(link)
             if session is not None:
-                machine_of(session).lost(carrier, now())
+                self._gate.lost(session, carrier)
             if isinstance(link, StreamLink):
                 link.finished()
-
-    async def _session(
-        self, request: web.Request, endpoint: Endpoint, options: SockJS, name: str, facts: SessionRequest
-    ) -> Session:
-        """The session of this name: the one there is, or a new one. Raises Refusal and Gone."""
-        session = await self._server.claimed(name)
-        if session is None:
-            return await self._open(request, endpoint, facts, partial(_machine, options), name)
-        await self._server.admit(session, facts)
-        return session
 
     # -- sending ---------------------------------------------------------------------------------------------------
 
@@ -239,30 +213,9 @@ class SockJSRoutes(PlainRoutes):
         headers: dict[str, str],
     ) -> web.Response:
         """Messages by POST. Raises RemoteProtocolError, Refusal and Unreadable."""
-        config = endpoint.config
         form = path == "jsonp_send" and is_form(request)
-        taken = False
-        try:
-            session = await self._server.claimed(name)
-            if session is not None:
-                await self._server.admit(session, facts)
-                # Three bytes for one is the worst that percent-encoding does.
-                body = await self._whole_body(request, config, 3 * config.max_body if form else config.max_body)
-                size = len(body)
-                messages = parse_form(body) if form else parse_body(body)
-                del body  # what is kept while it waits for room is what the messages are made of
-                try:
-                    await self._feed(session, messages, size)
-                except RemoteProtocolError as error:
-                    machine_of(session).fail(error, self._server.clock.now())
-                    raise
-                outcome = machine_of(session).outcome
-                taken = outcome is None or outcome.clean
-        except Refusal as refusal:
-            if refusal.scope != "session":
-                raise
-            taken = refusal.code != INTERRUPTED  # we have closed it; what comes across that is discarded
-        if not taken:
+        read = partial(self._whole_body, request, endpoint.config)
+        if not await self._gate.bring(facts, endpoint, name, read, form=form):
             response = _text(404, "session not found")
         elif path == "xhr_send":
             response = web.Response(status=204, headers=TEXT)  # Firefox took an answer without a type for XML
@@ -284,7 +237,7 @@ class SockJSRoutes(PlainRoutes):
     def _info(self, request: web.Request, endpoint: Endpoint, options: SockJS) -> web.Response:
         """What the client is told before it begins; it also measures how long that takes."""
         told = {
-            "websocket": self.knows(endpoint, options, "/0/0/websocket"),
+            "websocket": self._knows(endpoint, options, "/0/0/websocket"),
             "cookie_needed": options.cookie_needed,
             "origins": ["*:*"],
             "entropy": secrets.randbits(32),
@@ -313,9 +266,9 @@ class SockJSRoutes(PlainRoutes):
         return web.Response(body=page, headers=headers | {"Content-Type": "text/html; charset=UTF-8"})
 
 
-def _machine(options: SockJS, config: object, *arguments: object, **named: object) -> PlainMachine:
-    """The machine of a session with these options."""
-    return PlainMachine(options.settings(config), *arguments, capabilities=CAPABILITIES, **named)  # type: ignore[arg-type]
+def _raw(endpoint: Endpoint) -> Raw | None:
+    """How an endpoint takes bare WebSockets, if it does: below it they have a URL of their own."""
+    return next((one for one in endpoint.dialects if isinstance(one, Raw)), None)
 
 
 def _is_framed(request: web.Request) -> bool:

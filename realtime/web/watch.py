@@ -6,25 +6,13 @@ connection does. One look a second serves them all. Knows no sessions: what it f
 
 from __future__ import annotations
 
-from typing import Protocol
-
 from ..clock import Clock
+from ..gates.requests import Held
 
-__all__ = ["DisconnectWatch", "Held"]
+__all__ = ["DisconnectWatch"]
 
 # Seconds between two looks.
 INTERVAL = 1.0
-
-
-class Held(Protocol):
-    """The link of an answer that has not ended."""
-
-    @property
-    def gone(self) -> bool:
-        """Whether its connection has closed."""
-
-    def abort(self) -> None:
-        """Ends it; its handler goes on."""
 
 
 class DisconnectWatch:

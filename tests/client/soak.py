@@ -147,11 +147,17 @@ class Soak:
 
 
 @contextlib.asynccontextmanager
-async def soak_server(count: int, *, random: Random | None = None, **settings: Any) -> AsyncIterator[Soak]:
-    """Starts the server and the proxy."""
+async def soak_server(
+    count: int,
+    *,
+    random: Random | None = None,
+    setup: Callable[[web.Application, realtime.Server], object] = realtime.setup,
+    **settings: Any,
+) -> AsyncIterator[Soak]:
+    """Starts the server, which `setup` puts into an application, and the proxy."""
     server = realtime.Server(**{**TIMING, **settings})
     app = web.Application()
-    realtime.setup(app, server)
+    setup(app, server)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)

@@ -19,19 +19,20 @@ ALL = ["websocket", "xhr_streaming", "sse", "multipart", "long_polling", "pollin
 async def received(session: realtime.ClientSession, number: int) -> None:
     """Waits until the session's client has received so many messages."""
     news = asyncio.Event()
-    receive = session._machine.listener.readable
+    listener = session._listener
+    receive = listener.readable
 
     def readable() -> None:
         receive()
         news.set()
 
-    session.readable = readable  # type: ignore[method-assign] # watches, and calls what it replaces
+    listener.readable = readable  # type: ignore[method-assign] # watches, and calls what it replaces
     try:
         while session._machine.inbox.received < number:
             news.clear()
             await news.wait()
     finally:
-        del session.readable
+        del listener.readable
 
 
 @pytest.mark.parametrize(

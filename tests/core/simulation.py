@@ -1,12 +1,16 @@
 """A world in memory: the real core at both ends of a network that loses, repeats, delays, reorders, holds and cuts.
 
-What is real: Registry, NumberedMachine, ClientMachine, Deadlines and the native codec, with every frame encoded and
-decoded again. What is simulated: time, connections and the two applications. The shells between (what web/ and
-client/ do with sockets) are as small as they can be. There is no asyncio here, and no randomness besides the seed's.
+What is real: the server with its gate, sessions and machines; the client's machine; the native codec, with every frame
+encoded and decoded again. What is simulated: time, connections and the two applications. The shell of the client
+(what client/ does with sockets) is as small as it can be. No event loop runs here, and of the server's random sids and
+keys nothing depends on what they are.
 
 Two ways to use it: World.run() lets an automatic network of some Conditions deliver, and its adversary interfere. With
 `automatic=False` nothing moves until a test delivers it: requests by arrive() and answer(), WebSocket frames by
 Pipe.deliver().
+
+Its client chooses carriers by chance, which meets more than any policy would; supervised.py has one with the policy
+that ships.
 
 After every step World.check() holds both ends to the invariants; World.verdict() judges how it ended.
 """
@@ -17,10 +21,12 @@ import dataclasses
 import heapq
 import random
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar, cast
 
+import realtime
+from realtime.clock import Timer
 from realtime.core.carrier import NumberedCarrier, Part
 from realtime.core.client_machine import Attach, ClientMachine, Uplink
 from realtime.core.config import Config
@@ -30,9 +36,11 @@ from realtime.core.frames import Dropped, Outgoing, Window
 from realtime.core.lifecycle import State
 from realtime.core.machine import SessionMachine
 from realtime.core.numbered_machine import NumberedMachine
-from realtime.core.proof import ATTACH, Key, Proof
+from realtime.core.proof import ATTACH, Key
 from realtime.core.registry import Registry
-from realtime.core.server_machine import ServerMachine
+from realtime.endpoint import Endpoint
+from realtime.gates.native import Begun, NativeGate, tell
+from realtime.gates.native_connection import NativeConnection
 from realtime.protocols.native import (
     NativeCodec,
     Open,
@@ -40,16 +48,13 @@ from realtime.protocols.native import (
     RequestHead,
     attach_frame,
     feed_client,
-    feed_server,
     open_frame,
-    opened_frame,
     parse_head,
     parse_refusal,
     refusal_frame,
-    ticket_frame,
-    ticket_frames,
     uplink_frames,
 )
+from realtime.runtime import Flushable
 from realtime.transports import TRANSPORTS, Facts, Frame, WebSocketMessages
 from realtime.transports.batch import decode_batch
 
@@ -64,6 +69,7 @@ STREAMS = ("xhr_streaming", "sse", "multipart")
 BY_URL = ("sse", "multipart")
 
 Item: TypeAlias = Frame | None  # what travels on a pipe; None is the end
+T = TypeVar("T")
 
 
 class Violation(AssertionError):
@@ -574,42 +580,39 @@ class App:
             self.world.at(now + habits.pace * rnd.uniform(0.5, 2), self._turn)
 
 
-# -- the server's shell ------------------------------------------------------------------------------------------------
+# -- the server ------------------------------------------------------------------------------------------------------
 
 
 class Session:
-    """A session at the server: the machine's listener, and its application."""
+    """A session of the server's, with its application and what is known of it. Listens beside its own listener."""
 
-    def __init__(self, server: Server, head: Open, sid: str) -> None:
+    def __init__(self, server: Server, session: realtime.Session) -> None:
         world = server.world
+        machine = session._machine
+        assert isinstance(machine, NumberedMachine)
         self.server = server
+        self.machine = machine
         self.crashed = False
         self.ended_at = FOREVER
         self.highest = 0  # the gen of the newest carrier seen
         self.arrived: list[Open | RequestHead] = []
-        self.machine = NumberedMachine(
-            server.config,
-            head.window,
-            self,
-            world.now,
-            sid=sid,
-            nonce=head.nonce,
-            binding="anyone",
-            key=f"K{len(server.all)}",
-        )
-        self.app = App(world, self.machine, world.conditions.server, f"S{len(server.all)}.")
+        self.app = App(world, machine, world.conditions.server, f"S{len(server.all)}.")
+        self._own = machine.listener
+        machine.listener = self
 
     def readable(self) -> None:
+        self._own.readable()
         self.app.readable()
 
     def acknowledged(self) -> None:
-        """Nothing waits for it here."""
+        self._own.acknowledged()
 
     def dirty(self) -> None:
-        self.server.dirty.append(self)
+        if not self.crashed:
+            self._own.dirty()
 
     def changed(self, before: State, after: State) -> None:
-        """Nothing waits for it here."""
+        self._own.changed(before, after)
 
     def may_be_drained(self) -> None:
         if self.machine.drained:
@@ -618,12 +621,11 @@ class Session:
     def ended(self) -> None:
         self.ended_at = self.server.world.now
         if not self.crashed:
-            self.server.registry.bury(self.machine, self.server.world.now)
+            self._own.ended()
 
     def wake(self, when: float) -> None:
         if not self.crashed:
-            self.server.deadlines.schedule(self.machine, when)
-            self.server.world.sweep_by(self.server.deadlines)
+            self._own.wake(when)
 
 
 class NoLink:
@@ -711,39 +713,31 @@ class ServerSocket:
 
     def __init__(self, server: Server, down: Pipe) -> None:
         self.server = server
-        self.codec = server.codecs["websocket"]
-        self.carrier = NumberedCarrier(self.codec, ServerLink(down), server.world.now)
-        self.machine: NumberedMachine | None = None
+        self._connection = NativeConnection(
+            server.gate, server.facts("websocket"), server.endpoint, server.codecs["websocket"], ServerLink(down)
+        )
+        self.carrier = self._connection.carrier
 
     def receive(self, frame: Item) -> None:
-        server, now = self.server, self.server.world.now
+        connection = self._connection
         if frame is None:
             self.gone()
-        elif self.machine is not None:
-            if self.machine.outcome is None:
-                feed_server(self.machine, self.carrier, frame, now)
-        elif isinstance(frame, str) and frame[:1] == "p":
-            self.carrier.write([self.codec.pong(frame[1:])])
-        elif not self.carrier.finished:
-            head = parse_head(frame)
-            try:
-                self.machine, newest = server.take_up(self.carrier, head, "websocket")
-                if not newest:
-                    self.machine.retire(self.carrier)
-            except Refusal as refusal:
-                self.carrier.finish([self.codec.text(refusal_frame(refusal))], refusal.code)
+            return
+        silent = connection.silent
+        taking = connection.message(frame)
+        if taking is not None:
+            at_once(taking)
+        if silent and connection.session is not None:
+            newest = connection.session._machine.carrier is self.carrier
+            self.server.took_up(connection.session, parse_head(frame), newest)
 
     def gone(self) -> None:
         """The connection has ended, and the server noticed."""
-        if self.machine is not None:
-            self.machine.lost(self.carrier, self.server.world.now)
-        self.carrier.finished = True
+        self._connection.lost()
 
     def writable_again(self) -> None:
         """The link takes more."""
-        machine = self.machine
-        if machine is not None and machine.carrier is self.carrier:
-            machine.listener.dirty()
+        self._connection.writable_again()
 
 
 class ServerStream:
@@ -751,40 +745,62 @@ class ServerStream:
 
     def __init__(self, server: Server, name: str, frame: Frame, down: Pipe) -> None:
         self.server = server
-        self.machine: NumberedMachine | None = None
         transport = TRANSPORTS[name]
         down.write(transport.head(Facts()).prelude)
         self.carrier = NumberedCarrier(server.codecs[name], PipeLink(down), server.world.now)
-        try:
-            self.machine, newest = server.take_up(self.carrier, parse_head(frame), name)
-            if not newest:
-                if transport.method == "GET":
-                    self.carrier.finish([])  # 204
-                else:
-                    self.machine.retire(self.carrier)
-        except Refusal as refusal:
-            self.carrier.finish([server.codecs[name].text(refusal_frame(refusal))])
+        self._begun = server.begin(name, self.carrier, [frame])
+        if self._begun is not None and self._begun.superseded and transport.method == "GET":
+            self.carrier.finish([])  # 204
 
     def gone(self) -> None:
         """The connection has ended, and the server noticed."""
-        if self.machine is not None:
-            self.machine.lost(self.carrier, self.server.world.now)
+        if self._begun is not None:
+            self.server.gate.lost(self._begun.session, self.carrier)
         self.carrier.finished = True
 
     def writable_again(self) -> None:
         """The link takes more."""
-        if self.machine is not None and self.machine.carrier is self.carrier:
-            self.machine.listener.dirty()
+        if self._begun is not None:
+            self.server.gate.writable_again(self._begun.session)
 
 
-def numbered(machine: ServerMachine) -> NumberedMachine:
-    """The machine that a registry knows: there are no others here."""
-    assert isinstance(machine, NumberedMachine)
-    return machine
+class WorldClock:
+    """A server's clock (realtime.clock.Clock), until its process dies."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.stopped = False
+
+    def now(self) -> float:
+        return self._world.now
+
+    def call_at(self, when: float, callback: Callable[[], object]) -> Timer:
+        timer = WorldTimer()
+        self._world.at(when, lambda: None if self.stopped or timer.cancelled else callback())
+        return timer
+
+
+class WorldTimer:
+    """See realtime.clock.Timer."""
+
+    cancelled = False
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+
+def at_once(steps: Awaitable[T]) -> T:
+    """What a coroutine returns that has nothing to wait for."""
+    try:
+        steps.__await__().__next__()
+    except StopIteration as returned:
+        return cast("T", returned.value)
+    raise Violation("it waits, and nothing here would go on with it")
 
 
 class Server:
-    """All that the server does with requests."""
+    """A process with a realtime.Server, as it is: its gate, its sessions, its registry. What is not there is asyncio:
+    marked sessions are flushed when the world settles, and handlers are the world's applications."""
 
     def __init__(self, world: World) -> None:
         conditions = world.conditions
@@ -804,51 +820,68 @@ class Server:
             open_timeout=conditions.open_timeout,
         )
         self.codecs = {name: NativeCodec(transport) for name, transport in TRANSPORTS.items()}
-        self.registry = Registry(self.config)
-        self.deadlines = Deadlines()
         self.all: list[Session] = []
-        self.dirty: list[Session] = []
+        self.dirty: list[Flushable] = []
+        self._begin()
 
-    def take_up(self, carrier: NumberedCarrier, head: Open | RequestHead, name: str) -> tuple[NumberedMachine, bool]:
-        """An open or attach. Raises Refusal."""
-        machine, newest = self._take_up(carrier, head, name)
-        session = next(session for session in self.all if session.machine is machine)
-        if newest != (head.gen >= session.highest):
-            raise Violation(f"gen {head.gen} came after {session.highest}; newest: {newest}")
-        session.arrived.append(head)
-        session.highest = max(session.highest, head.gen)
-        return machine, newest
+    def _begin(self) -> None:
+        """A process starts, and knows nothing."""
+        self.clock = WorldClock(self.world)
+        server = realtime.Server(clock=self.clock)
+        server._runtime.mark = self.dirty.append  # type: ignore[method-assign, assignment]
+        server._sessions.registry = Registry(self.config)
+        server._sessions.handlers = self  # type: ignore[assignment]
+        self.endpoint = Endpoint("/world", _handler, self.config)
+        self.gate = NativeGate(server)
 
-    def _take_up(self, carrier: NumberedCarrier, head: Open | RequestHead, name: str) -> tuple[NumberedMachine, bool]:
-        now = self.world.now
-        if isinstance(head, RequestHead):
-            proof = Proof(head.proof)
-            if name in BY_URL:
-                proof = Proof(head.proof, ATTACH, head.gen, repr(tuple(head)).encode())
-            machine = numbered(self.registry.find(head.sid, now, proof))
-            if not machine.prove(proof):
-                return machine, False
-            if name == "websocket":
-                carrier.tickets = [self.codecs[name].text(ticket_frame(machine, head.gen + 1))]
-            return machine, machine.attach(carrier, head.gen, head.received, head.taken, head.first, now)
-        found = self.registry.opened(head.nonce, "anyone", now)
-        if found is None:
-            self.registry.check_room(None)
-            for other in self.all:
-                remembered = other.ended_at + self.config.lifetime
-                if not other.crashed and head.nonce == other.machine.nonce and now < remembered:
-                    raise Violation("two sessions for one nonce")
-            session = Session(self, head, f"sid-{len(self.all)}")
-            self.all.append(session)
-            self.registry.add(session.machine)
-            session.app.peer = self.world.client.app
-            session.app.start()
-            found = session.machine
-        machine = numbered(found)
-        codec = self.codecs[name]
-        carrier.greeting = lambda received, taken: codec.text(opened_frame(machine, name, [], received, taken))
-        carrier.tickets = [codec.text(ticket_frame(machine, head.gen + 1))]
-        return machine, machine.open(carrier, head.gen, now)
+    @property
+    def registry(self) -> Registry:
+        return self.gate.server._sessions.registry
+
+    # in the place of realtime.handlers.Handlers
+
+    def start(self, session: realtime.Session, handler: object) -> None:
+        """A session was opened."""
+        machine = session._machine
+        for other in self.all:
+            remembered = other.ended_at + self.config.lifetime
+            if not other.crashed and machine.nonce == other.machine.nonce and self.world.now < remembered:
+                raise Violation("two sessions for one nonce")
+        opened = Session(self, session)
+        opened.machine.key = Key(f"K{len(self.all)}")
+        self.all.append(opened)
+        opened.app.peer = self.world.client.app
+        opened.app.start()
+
+    def ended(self, session: realtime.Session) -> None:
+        """A session has ended: its application finds out by itself."""
+
+    # requests
+
+    def facts(self, name: str) -> realtime.SessionRequest:
+        """What the gate is told of a request for this transport, or of a send."""
+        return realtime.SessionRequest(method="GET" if name in ("websocket", *BY_URL) else "POST", transport=name)
+
+    def took_up(self, session: realtime.Session, head: Open | RequestHead, newest: bool) -> None:
+        """An open or attach has come in."""
+        ours = self.of(session)
+        if ours.machine.outcome is None and newest != (head.gen >= ours.highest):
+            raise Violation(f"gen {head.gen} came after {ours.highest}; newest: {newest}")
+        ours.arrived.append(head)
+        ours.highest = max(ours.highest, head.gen)
+
+    def of(self, session: realtime.Session) -> Session:
+        return next(ours for ours in self.all if ours.machine is session._machine)
+
+    def begin(self, name: str, carrier: NumberedCarrier, frames: list[Frame]) -> Begun | None:
+        """A poll or a stream; None when it was refused, and told."""
+        try:
+            begun = at_once(self.gate.begin(self.facts(name), self.endpoint, carrier, frames))
+        except Refusal as refusal:
+            tell(carrier, refusal)
+            return None
+        self.took_up(begun.session, parse_head(frames[0]), not begun.superseded)
+        return begun
 
     def decode(self, name: str, body: bytes) -> list[Frame]:
         decoder = TRANSPORTS[name].decoder(self.config.max_batch, self.config.max_body)
@@ -856,50 +889,31 @@ class Server:
 
     def poll(self, name: str, body: bytes, reply: Callable[[bytes], None]) -> Callable[[], None]:
         """A poll. Returns what to call when its connection is gone."""
-        world, codec = self.world, self.codecs[name]
-        carrier = NumberedCarrier(codec, AnswerLink(reply), world.now)
-        head, *frames = self.decode(name, body)
-        try:
-            machine, newest = self.take_up(carrier, parse_head(head), name)
-            for frame in frames:
-                feed_server(machine, carrier, frame, world.now)
-            if machine.outcome is not None:
-                raise machine.refusal()
-            if not newest:
-                machine.retire(carrier)
-        except Refusal as refusal:
-            carrier.finish([codec.text(refusal_frame(refusal))])
-            return lambda: None
-        return lambda: machine.lost(carrier, world.now)
+        carrier = NumberedCarrier(self.codecs[name], AnswerLink(reply), self.world.now)
+        gate = self.gate
+        begun = self.begin(name, carrier, self.decode(name, body))
+        return lambda: None if begun is None else gate.lost(begun.session, carrier)
 
     def send(self, body: bytes, reply: Callable[[bytes], None]) -> Callable[[], None]:
         """An uplink batch."""
-        now, codec = self.world.now, self.codecs["long_polling"]
-        carrier = NumberedCarrier(codec, NoLink(), now)
-        head, *frames = self.decode("long_polling", body)
-        parsed = parse_head(head)
-        assert isinstance(parsed, RequestHead)
+        codec = self.codecs["long_polling"]
+        carrier = NumberedCarrier(codec, NoLink(), self.world.now)
+        frames = self.decode("long_polling", body)
         try:
-            machine = numbered(self.registry.find(parsed.sid, now, Proof(parsed.proof)))
-            machine.prove(Proof(parsed.proof))
+            _, answer = at_once(self.gate.send(self.facts("send"), self.endpoint, carrier, frames))
         except Refusal as refusal:
             answer = [codec.text(refusal_frame(refusal))]
-        else:
-            if machine.uplink(carrier, parsed.received, parsed.taken, parsed.first, now):
-                for frame in frames:
-                    feed_server(machine, carrier, frame, now)
-            answer = [machine.uplink_answer(carrier)]
-            if machine.outcome is None:
-                answer += map(codec.text, ticket_frames(machine, frames))
         reply(b"".join(part for part in codec.wrap(answer) if isinstance(part, bytes)))
         return lambda: None
 
     def flush(self) -> None:
+        """See realtime.runtime.Runtime.flush(), which would report what goes wrong, and go on."""
         while self.dirty:
-            dirty, self.dirty = self.dirty, []
-            for session in dict.fromkeys(dirty):
-                if not session.crashed:
-                    session.machine.flush(self.world.now)
+            dirty = self.dirty[:]
+            self.dirty.clear()
+            for listener in dirty:
+                listener.marked = False
+                listener.machine.flush(self.world.now)
 
     def drain(self) -> None:
         for session in self.all:
@@ -911,9 +925,13 @@ class Server:
         """The process dies, and another takes its place."""
         for session in self.all:
             session.crashed = True
-        self.registry = Registry(self.config)
-        self.deadlines = Deadlines()
+        self.clock.stopped = True
         self.dirty.clear()
+        self._begin()
+
+
+async def _handler(session: object) -> None:
+    """Never called: the applications of the world are."""
 
 
 # -- the client's shell ------------------------------------------------------------------------------------------------
@@ -975,7 +993,7 @@ class Stream:
         self.over = False
         self.carrier = NumberedCarrier(client.codecs[kind], NoLink(self._closed), world.now)
         ticket = Key(client.machine.ticket())
-        attach = client.machine.start(self.carrier, world.now)
+        attach = client.begin(self.carrier)
         self.hello: Frame = client.hello(attach._replace(proof=ticket) if kind in BY_URL else attach)
         self.down = Pipe(world, self.receive, self._writable_again)
         self.copies: list[ServerStream] = []
@@ -1061,9 +1079,9 @@ class Poll:
         self.over = False
         codec = client.codecs[kind]
         self.carrier = NumberedCarrier(codec, NoLink(self._closed), world.now)
-        attach = client.machine.start(self.carrier, world.now)
+        attach = client.begin(self.carrier)
         parts = [codec.text(client.hello(attach))]
-        if world.conditions.poll_brings or kind == "polling":
+        if client.brings(kind):
             parts += [codec.item(item) for item in client.machine.poll_items(self.carrier)]
         self.request = Request(
             world, lambda body, reply: world.server.poll(kind, body, reply), self._answered, list(codec.wrap(parts))
@@ -1171,6 +1189,14 @@ class Client:
             return attach_frame(attach)
         return open_frame(NONCE, attach.gen, self.config.window, ["websocket", "long_polling"])
 
+    def begin(self, carrier: NumberedCarrier) -> Attach:
+        """Gives the session to a carrier."""
+        return self.machine.start(carrier, self.world.now)
+
+    def brings(self, kind: str) -> bool:
+        """Whether messages go up with a poll."""
+        return self.world.conditions.poll_brings or kind == "polling"
+
     def start(self, kind: str) -> ClientSocket | Stream | Poll:
         """Starts a carrier; those before are read until they end."""
         self._turn += 1
@@ -1215,7 +1241,7 @@ class Client:
             return socket
         self._turn += 1
         carrier = NumberedCarrier(self.codecs["websocket"], socket.link, self.world.now)
-        attach = self.machine.start(carrier, self.world.now)
+        attach = self.begin(carrier)
         socket.carrier = carrier
         socket.up.write(self.hello(attach))
 
@@ -1387,7 +1413,14 @@ def _picture(machine: NumberedMachine) -> tuple[object, ...]:
 class World:
     """Everything, and time."""
 
-    def __init__(self, conditions: Conditions, seed: int = 0, *, automatic: bool = True) -> None:
+    def __init__(
+        self,
+        conditions: Conditions,
+        seed: int = 0,
+        *,
+        automatic: bool = True,
+        client: Callable[[World], Client] | None = None,
+    ) -> None:
         self.conditions = conditions
         self.rnd = random.Random(seed)
         self.automatic = automatic
@@ -1399,7 +1432,7 @@ class World:
         self._heap: list[tuple[float, int, Callable[[], object]]] = []
         self._sweeps: dict[Deadlines, float] = {}
         self.server = Server(self)
-        self.client = Client(self)
+        self.client = (client or Client)(self)
         self.session: Session | None = None  # the one whose sid the client has
         self.bound = FOREVER  # since when
 
@@ -1427,7 +1460,7 @@ class World:
     def _sweep(self, deadlines: Deadlines, when: float) -> None:
         if self._sweeps.get(deadlines) == when:
             del self._sweeps[deadlines]
-            if deadlines in (self.server.deadlines, self.client.deadlines):
+            if deadlines is self.client.deadlines:
                 deadlines.run(self.now)
                 if deadlines.next() < FOREVER:
                     self.sweep_by(deadlines)
@@ -1732,16 +1765,15 @@ class World:
 Change: TypeAlias = Callable[[Conditions, random.Random], None]
 
 
-def play(seed: int, change: Change | None = None) -> World:
-    """One history, from its seed to its verdict. `change` makes its conditions special."""
+def play(seed: int, change: Change | None = None, client: Callable[[World], Client] | None = None) -> World:
+    """One history, from its seed to its verdict. `change` makes its conditions special; `client`: another one."""
     rnd = random.Random(seed)
     drawn = draw_conditions(rnd)
     if change is not None:
         change(drawn, rnd)
     else:
         add_streams(drawn, random.Random(f"streams of {seed}"))
-    world = World(drawn, seed)
-    client = world.client
+    world = World(drawn, seed, client=client)
 
     forger = random.Random(f"forger of {seed}")
 
@@ -1757,14 +1789,14 @@ def play(seed: int, change: Change | None = None) -> World:
             habits.think, habits.bite = min(habits.think, 0.1), 99
 
     world.at(drawn.until + 3, hasten)
-    world.at(0.0, lambda: client.start(world.rnd.choice(drawn.kinds)))
+    world.at(0.0, lambda: world.client.start(world.rnd.choice(drawn.kinds)))
     if drawn.until:
         world.at(drawn.begin, fault)
     if drawn.drain_at < FOREVER:
         world.at(drawn.drain_at, world.drain)
     world.run(drawn.until + 10, lambda: world.over)
     draining = [session.machine for session in world.server.all if session.machine.state is State.DRAINING]
-    if draining and drawn.healthy and client.machine.outcome is None:
+    if draining and drawn.healthy and world.client.machine.outcome is None:
         world.run(world.now + 20, lambda: world.over)
         if any(machine.state is State.DRAINING and machine.used for machine in draining):
             raise Violation(f"a drain does not come to its end: {draining}")

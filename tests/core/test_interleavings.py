@@ -22,6 +22,11 @@ from realtime.transports.batch import decode_batch
 from .simulation import STREAMS, Client, ClientSocket, Conditions, Poll, Request, Session, Stream, World
 
 
+def sid(world: World) -> str:
+    """Of the first session that was opened."""
+    return world.server.all[0].machine.sid
+
+
 def scene(**conditions: object) -> World:
     """A world where nothing moves by itself."""
     return World(Conditions(**conditions), automatic=False)  # type: ignore[arg-type]
@@ -144,7 +149,7 @@ def test_a_post_in_flight_while_the_websocket_starts_numbering() -> None:
     socket = probed(world)  # attaches from 1; its link is full with the attach
     exchange(post)
     send(world, world.client, 1)
-    assert socket.up.deliver(1) == ["rsid-0,2,0,0,1,K0"]
+    assert socket.up.deliver(1) == [f"r{sid(world)},2,0,0,1,K0"]
     assert socket.up.deliver() == ["n4", "mC3"]
     ends_well(world, 4, 0)
 
@@ -269,7 +274,7 @@ def test_what_an_older_attach_brings_still_counts() -> None:
     send(world, world.client, 2)
     world.client.machine.uplink_out = None
     late = world.client.poll()
-    assert late.request.frames == ["rsid-0,2,0,0,1,K0", "mC0", "mC1"]
+    assert late.request.frames == [f"r{sid(world)},2,0,0,1,K0", "mC0", "mC1"]
     socket = world.client.websocket()
     socket.up.deliver(1)
     late.request.arrive()
@@ -423,7 +428,7 @@ def test_nothing_on_a_carrier_of_another_session_counts() -> None:
     ghost = world.server.all[1]
     send(world, ghost, 1)
     frames = stray.request.answer()
-    assert str(frames[0]).startswith('o{"sid":"sid-1"')
+    assert str(frames[0]).startswith(f'o{{"sid":"{ghost.machine.sid}"')
     assert world.client.machine.inbox.received == 0
     socket = world.client.websocket()  # and on a WebSocket, where more follows
     carrier = socket.carrier
@@ -445,7 +450,7 @@ def test_a_lost_reply() -> None:
     world.client.sends[-1].arrive()
     world.run(world.now + 4)
     again = world.client.sends[-1]
-    assert again.frames == ["usid-0,0,0,1,K0", "mC0", "mC1"]
+    assert again.frames == [f"u{sid(world)},0,0,1,K0", "mC0", "mC1"]
     exchange(again)
     assert session.machine.duplicates == 2
     ends_well(world, 2, 0)
@@ -463,10 +468,10 @@ def test_the_acks_of_a_lost_send_are_due_again() -> None:
     world.client.app.take()
     world.settle()
     lost = world.client.sends[-1]
-    assert lost.frames == ["usid-0,2,2,1,K0"]
+    assert lost.frames == [f"u{sid(world)},2,2,1,K0"]
     world.run(world.now + 4)
     assert world.client.sends[-1] is not lost
-    assert world.client.sends[-1].frames == ["usid-0,2,2,1,K0"]
+    assert world.client.sends[-1].frames == [f"u{sid(world)},2,2,1,K0"]
     ends_well(world, 0, 2)
 
 
@@ -494,7 +499,7 @@ def test_two_posts_overtake_each_other() -> None:
     assert second is not first
     exchange(second)
     third = world.client.sends[-1]
-    assert third.frames == ["usid-0,0,0,2,K0", "mC1"]
+    assert third.frames == [f"u{sid(world)},0,0,2,K0", "mC1"]
     exchange(third)
     first.arrive()
     assert session.machine.inbox.received == 2
@@ -507,9 +512,9 @@ def test_a_post_that_begins_above_a_gap_changes_nothing() -> None:
     world = scene()
     session = opened(world)
     bodies: list[bytes] = []
-    world.server.send(b'["usid-0,0,0,3,K0","mthree"]', bodies.append)
+    world.server.send(f'["u{sid(world)},0,0,3,K0","mthree"]'.encode(), bodies.append)
     assert bodies == [b'["a0,0"]']
-    world.server.poll("polling", b'["rsid-0,2,0,0,3,K0","mthree"]', bodies.append)
+    world.server.poll("polling", f'["r{sid(world)},2,0,0,3,K0","mthree"]'.encode(), bodies.append)
     world.settle()
     assert bodies[1:] == [b'["r0,0"]']
     assert session.machine.inbox.received == 0
@@ -528,7 +533,7 @@ def test_a_late_ack_arrives_last() -> None:
     world.client.app.take()
     world.run(world.now + 4)
     new = world.client.sends[-1]
-    assert (old.frames, new.frames) == (["usid-0,2,0,1,K0"], ["usid-0,2,2,1,K0"])
+    assert (old.frames, new.frames) == ([f"u{sid(world)},2,0,1,K0"], [f"u{sid(world)},2,2,1,K0"])
     back = world.client.poll()
     back.request.arrive()
     assert back.request.answered  # it was away, and is to know that it is back
@@ -547,8 +552,8 @@ def test_a_ping_in_a_batch_is_answered_by_the_answer() -> None:
     world = scene()
     opened(world)
     bodies: list[bytes] = []
-    world.server.send(b'["usid-0,0,0,1,K0","pare you there"]', bodies.append)
-    world.server.poll("polling", b'["rsid-0,2,0,0,1,K0","pare you there"]', bodies.append)
+    world.server.send(f'["u{sid(world)},0,0,1,K0","pare you there"]'.encode(), bodies.append)
+    world.server.poll("polling", f'["r{sid(world)},2,0,0,1,K0","pare you there"]'.encode(), bodies.append)
     world.settle()
     assert bodies == [b'["a0,0"]', b'["r0,0"]']
 
@@ -836,7 +841,7 @@ def test_drain_of_a_held_poll() -> None:
     world.settle()
     assert poll.request.answer() == ["r0,0", "g0.5"]
     answer = world.client.sends[-1]
-    assert answer.frames == ["usid-0,0,0,1,K0", "g0"]
+    assert answer.frames == [f"u{sid(world)},0,0,1,K0", "g0"]
     poll = world.client.poll()
     poll.request.arrive()
     assert not poll.request.answered  # told once a second, not as fast as polls come

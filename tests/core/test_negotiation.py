@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from realtime.core.health import Failure, Health
-from realtime.core.negotiation import Choice, Evidence, negotiate, network_of
+from realtime.core.negotiation import Choice, Evidence, negotiate
 
 KNOWN = ("websocket", "sse", "xhr_streaming", "long_polling", "polling")
 NOW = 1000.0
@@ -151,19 +151,3 @@ def test_reasons_are_in_words() -> None:
     assert choices["websocket"].as_dict().keys() == {"name", "verdict", "reason"}
     old = negotiate(("sse",), KNOWN, (), "", Evidence(reported={"sse": Failure(1, NOW - 600, "cut")}), NOW)
     assert old[0].reason == "the client says it failed 10 min ago: cut"
-
-
-@pytest.mark.parametrize(
-    ("address", "network"),
-    [
-        ("192.0.2.77", "192.0.2.0/24"),
-        ("::ffff:192.0.2.77", "192.0.2.0/24"),
-        ("::FFFF:c000:24d", "192.0.2.0/24"),
-        ("2001:db8:1:2::3", "2001:db8:1::/48"),
-        ("fe80::1%eth0", "fe80::/48"),
-        ("unix", ""),
-        (None, ""),
-    ],
-)
-def test_networks(address: str | None, network: str) -> None:
-    assert network_of(address) == network

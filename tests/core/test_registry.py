@@ -231,33 +231,23 @@ def test_max_sessions_per_address() -> None:
     assert not known._addresses
 
 
-def test_opens_per_second_per_address() -> None:
-    known = registry(config=dataclasses.replace(CONFIG, opens_per_second_per_address=0.1))
-    known.check_rate("a", 0.0)
-    with pytest.raises(Refusal, match=r"opens_per_second_per_address.* again in 9.0 s") as caught:
-        known.check_rate("a", 1.0)
-    assert (caught.value.code, caught.value.retry_after) == (4429, 9.0)
-    known.check_rate("b", 1.0)
-    known.check_rate("", 1.0)
-    known.check_rate("", 1.0)
-    known.check_rate("a", 10.0)
-    free = registry()
-    for _ in range(1000):
-        free.check_rate("a", 0.0)
-
-
 # -- names that clients choose ---------------------------------------------------------------------------------------
 
 
 def test_a_name_is_claimed_by_the_session_that_was_opened_under_it() -> None:
-    one = machine("s1", "chosen")
-    known = registry(one)
-    assert known.claimed("chosen", 0.0) is one
-    assert known.claimed("another", 0.0) is None
+    one = machine("s1", "chosen", binding=None)
+    known = registry(one, machine("s2", "not chosen"))
+    for _ in range(2):
+        assert known.opened("chosen", None, 0.0) is one
+        one.use()  # whoever names it has opened it
+    with pytest.raises(Refusal, match="has opened a session already"):
+        known.opened("not chosen", None, 0.0)
+    assert known.opened("another", None, 0.0) is None
 
 
 def test_a_name_is_free_again_when_the_tombstone_is_over() -> None:
-    one = machine("s1", "chosen")
+    one = machine("s1", "chosen", binding=None)
+    one.use()
     known = registry(one, machine("s2", config=dataclasses.replace(CONFIG, resume_window=1000)))
     other = known.sessions["s2"]
     other.end(1000, "", 0.0)
@@ -265,9 +255,9 @@ def test_a_name_is_free_again_when_the_tombstone_is_over() -> None:
     one.end(3000, "bye", 0.0)
     known.bury(one, 0.0)
     with pytest.raises(Refusal) as refused:
-        known.claimed("chosen", LIFETIME - 1)
+        known.opened("chosen", None, LIFETIME - 1)
     assert refused.value.code == 3000
-    assert known.claimed("chosen", LIFETIME) is None
+    assert known.opened("chosen", None, LIFETIME) is None
 
 
 def test_a_session_that_is_not_remembered_leaves_its_name_at_once() -> None:
@@ -280,7 +270,7 @@ def test_a_session_that_is_not_remembered_leaves_its_name_at_once() -> None:
         one.end(1000, "", 0.0)
         known.bury(one, 0.0)
         assert not known.tombstones
-        assert known.claimed(nonce, 0.0) is None
+        assert known.opened(nonce, None, 0.0) is None
 
 
 # -- who may know ----------------------------------------------------------------------------------------------------

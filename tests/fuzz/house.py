@@ -155,21 +155,21 @@ class House:
         ]
 
     def _empty(self, server: realtime.Server) -> None:
-        registry = server._registry
-        assert len(registry.sessions) == len(server._tasks) == len(server._sessions) == 2
+        registry = server._sessions.registry
+        assert len(registry.sessions) == len(server._sessions.handlers.tasks) == len(server._sessions) == 2
         assert len(registry.tombstones) <= SETTINGS["max_tombstones"]
         registry.forget(self.clock.now())
         assert not registry.tombstones
         assert len(registry._nonces) == 2
         assert not registry._identities
-        assert not server._dirty
+        assert not server._runtime._dirty
         assert not server.hub._rooms
         assert not server.hub._joined
-        assert len(server._deadlines) <= 2 + STALE, len(server._deadlines)
+        assert len(server._runtime._deadlines) <= 2 + STALE, len(server._runtime._deadlines)
         routes = server.on_shutdown[0].__self__  # type: ignore[attr-defined] # a bound method
         assert isinstance(routes, NativeRoutes)
-        assert len(routes._links) == 1
-        assert not routes._silent
+        assert len(routes._sockets) == 1
+        assert not any(connection.silent for connection in routes._sockets.values())
         assert not routes._bodies._reading
 
 

@@ -9,7 +9,7 @@ import pytest
 from realtime.core.carrier import Shape
 from realtime.core.errors import LocalProtocolError
 from realtime.core.frames import Outgoing
-from realtime.protocols.raw import CODEC, check_subprotocols
+from realtime.protocols.raw import CODEC, Raw
 from realtime.server import Server
 
 
@@ -32,12 +32,12 @@ def test_everything_else_is_websockets_own_affair() -> None:
 
 @pytest.mark.parametrize("names", [(), ("v12.stomp", "v11.stomp", "mqtt"), ["wamp.2.json"]])
 def test_sub_protocols(names: Any) -> None:
-    assert check_subprotocols(names) == tuple(names)
+    assert Raw(subprotocols=names).subprotocols == tuple(names)
 
 
 @pytest.mark.parametrize("names", ["mqtt", ("",), ("a b",), ("a,b",), ("é",), ("a", "a"), (1,), 5, {"mqtt"}, None])
 def test_sub_protocols_that_are_none(names: Any) -> None:
     with pytest.raises(LocalProtocolError, match="subprotocols="):
-        check_subprotocols(names)
+        Raw(subprotocols=names)
     with pytest.raises(LocalProtocolError, match="subprotocols="):
         Server().endpoint("/x", subprotocols=names)

@@ -15,15 +15,13 @@ __all__ = ["INTERNAL", "Member", "members", "signature"]
 
 # What the parts of realtime need of each other, and no application: not promised, so not on the page.
 _INTERNAL = """
-BaseSession: acknowledged changed dirty ended may_be_drained offer readable wait_for_room wake
 Config: hold lifetime liveness max_answer max_body max_open_body silence window
 EngineIO: of route upgrades
 ProxiedRequest: head head_alone
 Rule: answered fire forget overtaken take
-Server: admit asks authorized check_rate check_withdrawn claimed clock closing config decided endpoints
-    hub identify mark_dirty negotiate note_end note_failure observe on_endpoint on_shutdown open reauthorize refused
-    route session_ended shutdown start wake_session
-Session: may_be_drained
+Server: admit arrived asks authorized check_key check_rate check_withdrawn claimed clock closing config decided
+    endpoints hub identify negotiate note_end note_failure observe on_endpoint on_shutdown open reauthorize refused
+    route shutdown start
 SockJS: settings
 """
 INTERNAL = {

@@ -27,7 +27,7 @@ from aiohttp.compression_utils import HAS_BROTLI, HAS_ZSTD
 
 import realtime
 from realtime import EngineIO
-from realtime.protocols.sockjs import CODECS
+from realtime.protocols.sockjs.codec import CODECS
 from realtime.transports import TRANSPORTS
 from realtime.transports.form import CONTENT_TYPE
 

@@ -93,9 +93,9 @@ class Place:
         """Nothing is left of any session."""
         rt = self.rt
         assert len(rt) == 0
-        assert not rt._tasks
-        assert not rt._registry.sessions
-        assert not rt._registry._identities
+        assert not rt._sessions.handlers.tasks
+        assert not rt._sessions.registry.sessions
+        assert not rt._sessions.registry._identities
         assert not rt.hub._rooms
         assert not rt.hub._joined
         assert not self.loop_errors

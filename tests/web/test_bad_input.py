@@ -709,8 +709,7 @@ async def test_who_is_not_authorised(transport: str, place: Place, name: str, ht
     peer = place.peer(transport, headers={"X-Name": name})
     assert await refused(peer, "o" + json.dumps(FINE)) == (at_first(transport, http), code, "carrier")
     assert len(place.rt) == 1
-    del place.rt._authorize
-    place.rt._authorize = None
+    place.rt._admission.hook = None
 
 
 async def test_another_identity_than_the_sessions(transport: str, place: Place) -> None:
@@ -723,7 +722,7 @@ async def test_another_identity_than_the_sessions(transport: str, place: Place) 
         assert (await thief.post("send", [thief.uplink_frame(), "c1000,"])).refusal == (403, 4403, "carrier")
     await peer.send("mstill mine")
     assert await session.receive() == "still mine"
-    place.rt._authorize = None
+    place.rt._admission.hook = None
 
 
 async def test_auth_is_there_for_every_request(transport: str, place: Place) -> None:
@@ -734,7 +733,7 @@ async def test_auth_is_there_for_every_request(transport: str, place: Place) -> 
     await peer.resume()
     await peer.echo("again")
     assert [session.identity for session in place.rt.sessions] == [None, "anna"]
-    place.rt._authorize = None
+    place.rt._admission.hook = None
 
 
 async def test_a_session_that_ends_while_its_client_is_authorised(transport: str, place: Place) -> None:
@@ -761,7 +760,7 @@ async def test_a_session_that_ends_while_its_client_is_authorised(transport: str
     answer.set()
     told = [(at_first(transport, 410), 3003, "session"), (status(transport, 410), 3003, "session")]
     assert [await request for request in requests] == told[: len(requests)]
-    place.rt._authorize = None
+    place.rt._admission.hook = None
 
 
 async def test_a_nonce_opens_once_and_for_one(transport: str, place: Place) -> None:
@@ -795,7 +794,7 @@ async def test_too_many_sessions(transport: str) -> None:
         assert await refused(third, frame) == (at_first(transport, 429), 4429, "carrier")
         await anna.send("c1000,")
         await eventually(lambda: len(place.rt) == 2)
-        assert place.rt._registry._identities == {"bert": 1}
+        assert place.rt._sessions.registry._identities == {"bert": 1}
         await second.open()
         await second.echo("now")
 

@@ -8,7 +8,7 @@ import pytest
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from realtime.core.errors import LocalProtocolError
-from realtime.web.forwarded import Origin, Proxies, address_key
+from realtime.web.forwarded import Origin, Proxies
 
 TRUSTED = ("127.0.0.1", "10.0.0.0/8", "::1", "2001:db8::/32")
 
@@ -146,19 +146,3 @@ def test_unix_sockets() -> None:
 def test_what_is_no_address_raises(name: Any) -> None:
     with pytest.raises(LocalProtocolError, match=r"^trusted_proxies: "):
         Proxies((name,))
-
-
-@pytest.mark.parametrize(
-    ("address", "key"),
-    [
-        (None, ""),
-        ("", ""),
-        ("somewhere", ""),
-        ("1.2.3.4", "1.2.3.4"),
-        ("::ffff:1.2.3.4", "1.2.3.4"),
-        ("2001:db8:1:2:3::4", "2001:db8:1:2::/64"),
-        ("fe80::1%eth0", "fe80::/64"),
-    ],
-)
-def test_what_limits_per_address_count(address: str | None, key: str) -> None:
-    assert address_key(address) == key

@@ -17,8 +17,8 @@ from aiohttp import WSMsgType, web
 
 import realtime
 from realtime.core.errors import Refusal
-from realtime.session import SessionRequest
-from realtime.web.openings import Openings
+from realtime.gates.openings import Openings
+from realtime.request import SessionRequest
 
 from ..patience import arrives, eventually
 from .peer import HttpPeer, batch
@@ -147,7 +147,7 @@ async def test_whoever_leaves_in_the_handshake_leaves_no_trace(door: str, how: s
                     client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         assert (await ask(place, request_of("GET", "/realtime/all/negotiate")))[0] == 200
         await unconnected(place)
-        await eventually(lambda: not place.rt._tasks)
+        await eventually(lambda: not place.rt._sessions.handlers.tasks)
 
 
 @every_websocket
@@ -162,7 +162,7 @@ async def test_a_handshake_that_cannot_be_answered(door: str, monkeypatch: pytes
         status, _, body = await ask(place, request_of("GET", WEBSOCKETS[door], HANDSHAKE))
         assert status == 499
         assert "Error" not in body
-        await eventually(lambda: not place.rt._tasks)
+        await eventually(lambda: not place.rt._sessions.handlers.tasks)
 
 
 async def test_whoever_leaves_behind_a_ping_leaves_no_trace() -> None:

@@ -227,9 +227,9 @@ async def test_the_key_is_nowhere_to_be_read(caplog: pytest.LogCaptureFixture) -
             assert key not in repr((session, machine, machine.key, peer.sid))
             await peer.send("mx", "c1000,")
             await session.wait_closed()
-            assert key not in repr(place.rt._registry.tombstones)
+            assert key not in repr(place.rt._sessions.registry.tombstones)
             assert key not in caplog.text
-        keys = {tombstone.key for tombstone in place.rt._registry.tombstones.values()}
+        keys = {tombstone.key for tombstone in place.rt._sessions.registry.tombstones.values()}
         assert len(keys) == len(TRANSPORTS)
 
 

@@ -8,7 +8,8 @@ import pytest
 from multidict import CIMultiDict
 
 from realtime.core.errors import LocalProtocolError
-from realtime.web.origins import Admission, asker, check_origins, cors_headers, judge
+from realtime.gates.origins import asker
+from realtime.web.origins import Admission, check_origins, cors_headers, judge
 
 KNOWN, ANONYMOUS, REFUSED = Admission.KNOWN, Admission.ANONYMOUS, Admission.REFUSED
 FRIEND = "https://friend.example"

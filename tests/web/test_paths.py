@@ -9,6 +9,7 @@ import aiohttp
 from aiohttp import web
 
 import realtime
+from realtime.web.dialects import ROUTES
 
 
 async def echo(session: realtime.Session) -> None:
@@ -80,4 +81,4 @@ def test_what_aiohttp_asks_of_a_resource() -> None:
     assert str(resource.url_for(endpoint="chat")) == "/realtime/chat"
     assert resource.get_info() == {"formatter": "/realtime/{endpoint}"}
     assert resource.raw_match("/realtime/{endpoint}")
-    assert len(resource) == len(list(resource)) == 2
+    assert len(resource) == len(list(resource)) == len(ROUTES)

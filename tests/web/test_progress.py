@@ -22,7 +22,7 @@ import pytest
 from aiohttp import WSMsgType
 
 import realtime
-from realtime.protocols.sockjs import CODECS
+from realtime.protocols.sockjs.codec import CODECS
 from realtime.testing import VirtualClock
 from realtime.transports import TRANSPORTS
 

@@ -16,7 +16,7 @@ from aiohttp import WSMsgType
 from multidict import CIMultiDict, CIMultiDictProxy
 
 import realtime
-from realtime.server import MOST_WITHDRAWN
+from realtime.admission import MOST_WITHDRAWN
 from realtime.testing import VirtualClock
 from realtime.transports import TRANSPORTS, Frame
 
@@ -400,10 +400,10 @@ async def test_sessions_per_address(transport: str) -> None:
         other = await opened(place, transport, X_Forwarded_For="1.2.3.5")
         session._machine.end(1000, "", place.rt.clock.now())
         again = await opened(place, transport, X_Forwarded_For="1.2.3.4")
-        assert place.rt._registry._addresses == {"1.2.3.4": 1, "1.2.3.5": 1}
+        assert place.rt._sessions.registry._addresses == {"1.2.3.4": 1, "1.2.3.5": 1}
         for one in (other, again):
             one._machine.end(1000, "", place.rt.clock.now())
-        assert place.rt._registry._addresses == {}
+        assert place.rt._sessions.registry._addresses == {}
 
 
 @every
@@ -799,12 +799,12 @@ async def test_nobody_in_particular_cannot_be_withdrawn() -> None:
 
 
 async def test_withdrawals_are_remembered_for_requests_on_their_way_and_not_without_a_bound(place: Place) -> None:
-    before = len(place.rt._withdrawn)
+    before = len(place.rt._admission._withdrawn)
     for number in range(MOST_WITHDRAWN + 1):
         await place.rt.close_identity(f"user {number}", reason="out")
-    assert len(place.rt._withdrawn) == MOST_WITHDRAWN + before
+    assert len(place.rt._admission._withdrawn) == MOST_WITHDRAWN + before
     came_before, came_behind = realtime.SessionRequest(), realtime.SessionRequest()
-    came_behind._withdrawals = place.rt._withdrawals
+    came_behind._withdrawals = place.rt._admission._withdrawals
     for name, code in (("user 0", 4503), ("user 1", 4401), ("another", 4503)):
         with pytest.raises(realtime.Refusal) as caught:
             place.rt.check_withdrawn(name, came_before)

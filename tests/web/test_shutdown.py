@@ -84,9 +84,11 @@ async def test_clients_that_do_not_take_part() -> None:
         idle_reader, idle_writer = await asyncio.open_connection("127.0.0.1", place.port)
         half_reader, half_writer = await asyncio.open_connection("127.0.0.1", place.port)
         half_writer.write(b"POST /realtime/ec")
-        await eventually(lambda: len(place.rt) == 3 and place.rt._registry.sessions[held.sid].carrier is not None)
+        await eventually(
+            lambda: len(place.rt) == 3 and place.rt._sessions.registry.sessions[held.sid].carrier is not None
+        )
         routes = place.rt.on_shutdown[0].__self__  # type: ignore[attr-defined] # a bound method
-        await eventually(lambda: routes._bodies._reading and routes._silent)
+        await eventually(lambda: routes._bodies._reading and any(c.silent for c in routes._sockets.values()))
         silent_end = asyncio.create_task(silent.end())
         await stop(place)
         assert (await poll).frames[-1] == "c1001,the server is going away"
@@ -124,7 +126,7 @@ async def test_handlers_that_do_not_take_part(caplog: pytest.LogCaptureFixture) 
             await place.polls(path).open()
         await stop(place)
         assert sorted(fates) == ["cancelled", "swallowed"]
-        assert not place.rt._tasks
+        assert not place.rt._sessions.handlers.tasks
         assert errors(caplog.records) == []
 
 
@@ -147,7 +149,7 @@ async def test_a_handler_that_can_not_be_cancelled_is_named_and_left(caplog: pyt
         finally:
             release.set()
         assert errors(caplog.records) == ["realtime handler /immortal ignores cancellation and is left behind"]
-        await eventually(lambda: not place.rt._tasks)
+        await eventually(lambda: not place.rt._sessions.handlers.tasks)
 
 
 @pytest.mark.usefixtures("quiet_log")

@@ -19,8 +19,8 @@ from yarl import URL
 
 import realtime
 from realtime.core.carrier import Shape
+from realtime.protocols.sockjs.framings import FRAMINGS
 from realtime.transports import TRANSPORTS
-from realtime.transports.sockjs import FRAMINGS
 from realtime.web.origins import AMBIENT_SCHEMES, without_ambient
 
 from ..patience import within

@@ -14,6 +14,7 @@ import pytest
 from aiohttp import WSMsgType
 
 import realtime
+from realtime.sessions import Sessions
 from realtime.testing import VirtualClock
 
 from .place import Place, eventually, serving
@@ -302,6 +303,35 @@ async def test_one_name_opens_one_session_however_many_ask_at_once() -> None:
         for poll in polls:
             poll.cancel()
         await asyncio.wait(polls)
+
+
+async def test_of_two_identities_that_find_a_name_free_at_once_one_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = asyncio.Event()
+    asking = 0
+    claim = Sessions.claim
+
+    async def slow(sessions: Sessions, nonce: str, binding: object) -> realtime.Session | None:
+        nonlocal asking
+        found = await claim(sessions, nonce, binding)
+        asking += 1
+        await told.wait()
+        return found
+
+    monkeypatch.setattr(Sessions, "claim", slow)
+    async with place_with() as place:
+
+        @place.rt.authorize
+        async def who(request: realtime.SessionRequest) -> str | None:
+            return request.headers["X-Name"]
+
+        names = ("ada", "eve")
+        asks = [asyncio.create_task(ask(place, "POST", "/sock/000/a/xhr", X_Name=name)) for name in names]
+        await eventually(lambda: asking == 2)
+        told.set()
+        answers = {name: (await each)[:2] for name, each in zip(names, asks, strict=True)}
+        (session,) = place.rt.sessions
+        assert answers.pop(str(session.identity)) == (200, "o\n")
+        assert list(answers.values()) == [(200, 'c[4403,"the session belongs to another identity"]\n')]
 
 
 async def test_a_burst_waits_for_room() -> None:

@@ -2,10 +2,12 @@
 
 The protocol documents are `docs/engine.io-protocol` of `socketio/socket.io`. Pure, like every protocol:
 
-    options    what an endpoint says of it
+    options    what an endpoint says of it, and the handshake says of that
+    requests   what clients say in their URLs, and the errors that they are told
     packets    one packet, as it lies on a WebSocket or in a payload
     payloads   several packets in one HTTP body, and the wrapping of JSONP
     codec      how a session's items become packets on each kind of carrier
     upgrade    the probe: two live carriers, as a table
-    machine    a session without numbers and acks on the wire: heartbeats, polls, the upgrade, every end
+    heartbeat  who is heard when, in both versions
+    machine    a session without numbers and acks on the wire: polls, the upgrade, every end
 """

@@ -3,15 +3,12 @@
 What it shares with other protocols without numbers and acks is in core.plain_machine. What is different stands here:
 
 - Between two polls the client is not absent: only a heartbeat it misses tells that it is gone.
-- Heartbeats are the session's, not a carrier's. Version 4: the server pings at every interval, whatever else travels
-  or waits, and is answered within ping_timeout. Version 3: the client pings. While what it says waits to be read, by
-  us, nobody can answer it: so it is sent packets that say nothing, which it takes for a sign of life.
+- Heartbeats are the session's, not a carrier's (heartbeat.py).
 - The upgrade has two carriers (upgrade.py).
 """
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from ...core.carrier import Carrier, Part, Shape
@@ -22,27 +19,25 @@ from ...core.machine import FOREVER, Listener
 from ...core.plain_machine import PlainMachine
 from . import packets
 from .codec import CAPABILITIES, Codec
+from .heartbeat import Heartbeat
 from .options import POLLING, WEBSOCKET, EngineIO
 from .packets import Packet
 from .payloads import SEPARATOR
-from .upgrade import Act, Event, Stage, Upgrade
+from .upgrade import Act, Event, Stage, Upgrade, event_of
 
 __all__ = ["EngineMachine"]
 
 # While an upgrade is under way a poll without news is held so long, in seconds: the first is answered at once.
 PROBED_HOLD = 0.1
-# Version 3: so often in each ping_timeout a client that is not read is given a sign of life.
-SIGNS = 3
 
 
 class EngineMachine(PlainMachine):
     """The server's end of one Engine.IO session."""
 
     __slots__ = (
-        "_beat_at",
         "_control",
-        "_gone_at",
         "_greeted",
+        "_heartbeat",
         "_last_word",
         "_noop_at",
         "options",
@@ -78,9 +73,7 @@ class EngineMachine(PlainMachine):
         self._control: dict[str, str] = {}  # packets other than messages that wait for a carrier: type → data
         self._greeted = False  # the handshake has been said
         self._last_word = packets.CLOSE  # what the last poll is answered with
-        # Version 4: when the next ping goes. Version 3, while the client is not read: when the next sign of life goes.
-        self._beat_at = FOREVER
-        self._gone_at = FOREVER  # when the peer counts as gone
+        self._heartbeat = Heartbeat(version, options.ping_interval, options.ping_timeout)
         self._noop_at = -FOREVER  # while probed: when a poll without news is answered
 
     @property
@@ -97,26 +90,14 @@ class EngineMachine(PlainMachine):
             return
         if carrier.codec.shape is not Shape.POLL:
             self.upgrade = Upgrade(possible=False)
-        interval, timeout = self.options.ping_interval, self.options.ping_timeout
-        if self.version == 3:
-            self._gone_at = now + interval + timeout
-        else:
-            self._beat_at = now + interval
+        self._heartbeat.start(now)
         self._carry(carrier, now)
 
     def _handshake(self, carrier: Carrier) -> Part:
-        """The handshake ("Handshake"); intervals are milliseconds."""
+        """The handshake."""
         self._greeted = True
-        options = self.options
-        polling = carrier.codec.shape is Shape.POLL
-        members = {
-            "sid": self.sid,
-            "upgrades": list(options.upgrades) if polling else [],
-            "pingInterval": round(options.ping_interval * 1000),
-            "pingTimeout": round(options.ping_timeout * 1000),
-            "maxPayload": options.max_payload,
-        }
-        return self._packet(carrier, packets.OPEN, json.dumps(members, separators=(",", ":")))
+        said = self.options.handshake(self.sid, polling=carrier.codec.shape is Shape.POLL)
+        return _packet(carrier, packets.OPEN, said)
 
     def poll(self, carrier: Carrier, now: float) -> None:
         """A poll has come. Raises Refusal when it may not: two at once end the session."""
@@ -161,20 +142,12 @@ class EngineMachine(PlainMachine):
         self.wake_by(self.trial_until)
         return True
 
-    def _feed_trial(self, packet: Packet, now: float) -> None:
-        if packet == (packets.PING, "probe"):
-            self._tried(Event.PROBE, now)
-        elif packet.type == packets.UPGRADE:
-            self._tried(Event.UPGRADE, now)
-        else:
-            self._tried(Event.OTHER, now)
-
     def _tried(self, event: Event, now: float) -> None:
         carrier = self.trial
         assert carrier is not None
         act = self.upgrade.step(event)
         if act is Act.ANSWER:
-            carrier.write([self._packet(carrier, packets.PONG, "probe")])
+            carrier.write([_packet(carrier, packets.PONG, "probe")])
             self._noop_at = now
             self.flush(now)
             return
@@ -184,7 +157,7 @@ class EngineMachine(PlainMachine):
             return
         poll = self.carrier
         if poll is not None:
-            poll.finish([self._packet(poll, packets.NOOP)])
+            poll.finish([_packet(poll, packets.NOOP)])
         self._carry(carrier, now)
 
     @property
@@ -198,9 +171,7 @@ class EngineMachine(PlainMachine):
     def pause(self, now: float) -> None:
         """Somebody waits for room in the inbox: what the client says next is not read before resume()."""
         super().pause(now)
-        if self.version == 3 and self._beat_at == FOREVER:
-            self._beat_at = now + self.options.ping_timeout / SIGNS
-            self.wake_by(self._beat_at)
+        self.wake_by(self._heartbeat.unread(now))
 
     def feed(self, carrier: Carrier, packet: Packet, now: float) -> None:
         """One packet from the client. Raises RemoteProtocolError (1002) for a heartbeat in the wrong direction, and
@@ -209,12 +180,11 @@ class EngineMachine(PlainMachine):
             return
         if carrier is self.trial:
             self.inbox.other(now)
-            self._feed_trial(packet, now)
+            self._tried(event_of(packet), now)
             return
         self.contact = now
         kind = packet.type
-        if self._gone_at < FOREVER:
-            self._alive(now)
+        self._heartbeat.heard(now)
         if kind == packets.MESSAGE:
             self.receive(packet.data, payload_size(packet.data), now)
             return
@@ -226,15 +196,10 @@ class EngineMachine(PlainMachine):
         elif kind == packets.PONG:
             if self.version == 3:
                 raise RemoteProtocolError(1002, "a pong: in version 3 the client pings")
-            self._gone_at = FOREVER
+            self._heartbeat.answered()
         elif kind == packets.CLOSE:
             self._last_word = packets.NOOP
             self.end(1000, "", now, clean=True)
-
-    def _alive(self, now: float) -> None:
-        """The peer was heard."""
-        interval, timeout = self.options.ping_interval, self.options.ping_timeout
-        self._gone_at = now + timeout + (interval if self.version == 3 else 0.0)
 
     # -- writing -----------------------------------------------------------------------------------------------------
 
@@ -248,11 +213,6 @@ class EngineMachine(PlainMachine):
         """A packet that is no message goes with the next flush; one of each kind is enough."""
         self._control[kind] = data
         self.listener.dirty()
-
-    def _packet(self, carrier: Carrier, kind: str, data: str = "") -> Part:
-        codec = carrier.codec
-        assert isinstance(codec, Codec)
-        return codec.packet(kind, data)
 
     def flush(self, now: float) -> None:
         """Writes what is due on the session's carrier."""
@@ -269,7 +229,7 @@ class EngineMachine(PlainMachine):
 
     def _take_control(self, carrier: Carrier) -> list[Part]:
         control, self._control = self._control, {}
-        return [self._packet(carrier, kind, data) for kind, data in control.items()]
+        return [_packet(carrier, kind, data) for kind, data in control.items()]
 
     def _answer_due(self, carrier: Carrier, now: float) -> bool:
         return (
@@ -290,7 +250,7 @@ class EngineMachine(PlainMachine):
         first, items = self.outbox.peek(carrier.send_cursor, most, self.config.max_batch_size)
         parts += map(carrier.codec.item, items)
         if not any(parts):
-            parts.append(self._packet(carrier, packets.NOOP))
+            parts.append(_packet(carrier, packets.NOOP))
         carrier.finish(parts)
         self._noop_at = now + PROBED_HOLD
         self._commit(carrier, first, items, now)
@@ -312,7 +272,7 @@ class EngineMachine(PlainMachine):
         assert self.outcome is not None
         parts: list[Part] = []
         if self.outbox.close_number is None:  # else that was said already
-            parts.append(self._packet(carrier, self._last_word))
+            parts.append(_packet(carrier, self._last_word))
         carrier.finish(parts, self.outcome.code, self.outcome.reason)
 
     # -- time --------------------------------------------------------------------------------------------------------
@@ -321,7 +281,13 @@ class EngineMachine(PlainMachine):
         """When expire() has something to do next."""
         if self.outcome is not None:
             return FOREVER
-        when = min(self.close_deadline, self.inbox.releases_at, self._beat_at, self._gone_at, self.trial_until)
+        when = min(
+            self.close_deadline,
+            self.inbox.releases_at,
+            self._heartbeat.beat_at,
+            self._heartbeat.gone_at,
+            self.trial_until,
+        )
         if self.carrier is not None and self.upgrade.stage is Stage.PROBED:
             when = min(when, self._noop_at)
         return when
@@ -333,32 +299,20 @@ class EngineMachine(PlainMachine):
         if now >= self.close_deadline:
             self.end(4412, "the close was not fetched in time", now)
             return
-        if now >= self._beat_at:
-            self._beat(now)
-        if now >= self._gone_at:
+        heartbeat = self._heartbeat
+        if now >= heartbeat.beat_at:
+            packet = heartbeat.beat(now, unread=bool(self.waiting))
+            if packet:
+                self._say(packet)
+        if now >= heartbeat.gone_at:
             if not self._is_unread(now):
                 self.end(4410, "the client was silent for longer than ping_timeout", now)
                 return
-            self._alive(now)
+            heartbeat.heard(now)
         if now >= self.trial_until:
             self._tried(Event.OTHER, now)
         self._release(now)
         self.flush(now)
-
-    def _beat(self, now: float) -> None:
-        """A ping, or a sign of life while it is needed."""
-        options = self.options
-        if self.version == 3:
-            self._beat_at = now + options.ping_timeout / SIGNS if self.waiting else FOREVER
-            if self.waiting:
-                self._say(packets.NOOP)
-            return
-        if self._gone_at == FOREVER:
-            # A sweep is late by its grain, and by much where the whole process stood still.
-            timeout = options.ping_timeout
-            self._gone_at = (self._beat_at if now < self._beat_at + timeout / 2 else now) + timeout
-        self._beat_at = now + options.ping_interval
-        self._say(packets.PING)
 
     def _is_unread(self, now: float) -> bool:
         """Whether the client's silence is our doing: what it says waits behind messages that wait for room. Where it
@@ -366,3 +320,10 @@ class EngineMachine(PlainMachine):
         if not self.waiting:
             return False
         return self.transport != POLLING or now < self.contact + self.options.ping_interval + self.options.ping_timeout
+
+
+def _packet(carrier: Carrier, kind: str, data: str = "") -> Part:
+    """A packet as it lies on this carrier."""
+    codec = carrier.codec
+    assert isinstance(codec, Codec)
+    return codec.packet(kind, data)

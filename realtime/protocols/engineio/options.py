@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 from typing import Any
 
+from ...core.dialects import Dialect
 from ...core.settings import Rule, check, flag, number, text, whole
 
 __all__ = ["TRANSPORTS", "EngineIO"]
@@ -45,7 +47,7 @@ _RULES = {
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class EngineIO:
+class EngineIO(Dialect):
     """How an endpoint serves Engine.IO clients: `rt.endpoint("/chat", engineio=realtime.EngineIO(path="/engine.io"))`.
 
     `path` is where clients ask, from the root of the application that setup() is given, whatever the prefix; with and
@@ -85,5 +87,16 @@ class EngineIO:
 
     @property
     def route(self) -> str:
-        """The path without the slash at its end."""
+        """The path from the application's root, without the slash at its end."""
         return self.path.rstrip("/")
+
+    def handshake(self, sid: str, *, polling: bool) -> str:
+        """What the server says of a session that has been opened ("Handshake"); intervals are milliseconds."""
+        members = {
+            "sid": sid,
+            "upgrades": list(self.upgrades) if polling else [],
+            "pingInterval": round(self.ping_interval * 1000),
+            "pingTimeout": round(self.ping_timeout * 1000),
+            "maxPayload": self.max_payload,
+        }
+        return json.dumps(members, separators=(",", ":"))

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import enum
 
-__all__ = ["TRANSITIONS", "Act", "Event", "Stage", "Upgrade"]
+from . import packets
+from .packets import Packet
+
+__all__ = ["TRANSITIONS", "Act", "Event", "Stage", "Upgrade", "event_of"]
 
 
 class Stage(enum.Enum):
@@ -55,6 +58,13 @@ TRANSITIONS: dict[tuple[Stage, Event], tuple[Stage, Act]] = {
     (Stage.PROBED, Event.LOST): (Stage.POLLING, Act.DROP),
     (Stage.DONE, Event.CONNECT): (Stage.DONE, Act.REFUSE),
 }
+
+
+def event_of(packet: Packet) -> Event:
+    """What a packet on the WebSocket that is tried means."""
+    if packet == (packets.PING, "probe"):
+        return Event.PROBE
+    return Event.UPGRADE if packet.type == packets.UPGRADE else Event.OTHER
 
 
 class Upgrade:

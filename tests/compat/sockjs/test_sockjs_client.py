@@ -21,7 +21,7 @@ from urllib.parse import urlencode
 import pytest
 from aiohttp import web
 
-from realtime.protocols.sockjs import CLIENT_INTEGRITY, CLIENT_URL
+from realtime.protocols.sockjs.options import CLIENT_INTEGRITY, CLIENT_URL
 from tests.browsers.engines.devtools import Chromium
 from tests.compat.sockjs.server import make_app
 from tests.patience import within

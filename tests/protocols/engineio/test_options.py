@@ -77,3 +77,12 @@ def test_values_of_the_wrong_type(wrong: dict[str, Any]) -> None:
 def test_a_misspelt_option() -> None:
     with pytest.raises(TypeError, match="ping_intervall"):
         EngineIO(ping_intervall=1)  # type: ignore[call-arg]
+
+
+def test_the_handshake_says_what_may_be_upgraded_to_and_times_in_milliseconds() -> None:
+    options = EngineIO(ping_interval=0.3, ping_timeout=20, max_payload=1000)
+    assert options.handshake("abc", polling=True) == (
+        '{"sid":"abc","upgrades":["websocket"],"pingInterval":300,"pingTimeout":20000,"maxPayload":1000}'
+    )
+    assert '"upgrades":[]' in options.handshake("abc", polling=False)
+    assert '"upgrades":[]' in EngineIO(allow_upgrades=False).handshake("abc", polling=True)

@@ -6,7 +6,8 @@ import itertools
 
 import pytest
 
-from realtime.protocols.engineio.upgrade import TRANSITIONS, Act, Event, Stage, Upgrade
+from realtime.protocols.engineio.packets import Packet
+from realtime.protocols.engineio.upgrade import TRANSITIONS, Act, Event, Stage, Upgrade, event_of
 
 PATHS = [
     ((Event.CONNECT, Event.PROBE, Event.UPGRADE), (Act.TRY, Act.ANSWER, Act.SWITCH), Stage.DONE),
@@ -43,3 +44,17 @@ def test_the_table_is_complete_where_a_websocket_is_tried() -> None:
 def test_only_one_that_is_tried_carries() -> None:
     for (stage, _), (after, act) in TRANSITIONS.items():
         assert (act is Act.SWITCH) == (after is Stage.DONE and stage is not Stage.DONE)
+
+
+@pytest.mark.parametrize(
+    ("packet", "event"),
+    [
+        (Packet("2", "probe"), Event.PROBE),
+        (Packet("2"), Event.OTHER),
+        (Packet("5"), Event.UPGRADE),
+        (Packet("4", "probe"), Event.OTHER),
+        (Packet(""), Event.OTHER),
+    ],
+)
+def test_what_a_packet_on_the_tried_websocket_means(packet: Packet, event: Event) -> None:
+    assert event_of(packet) is event

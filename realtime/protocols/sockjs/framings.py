@@ -10,9 +10,9 @@ import json
 import re
 from typing import Protocol
 
-from ..core.carrier import Shape
-from .base import Head
-from .websocket import FIN_PING, FIN_TEXT, frame_header
+from ...core.carrier import Shape
+from ...transports.base import Head
+from ...transports.websocket import FIN_PING, FIN_TEXT, frame_header
 
 __all__ = ["FRAMINGS", "HEARTBEAT", "NOT_CACHED", "EventSource", "Framing", "HtmlFile", "Jsonp", "WebSocket", "Xhr"]
 

@@ -6,8 +6,8 @@ import asyncio
 from typing import NamedTuple
 
 from ..core.errors import Refusal
+from ..request import SessionRequest
 from ..server import Server
-from ..session import SessionRequest
 from .origins import asker
 
 __all__ = ["Openings"]
@@ -49,6 +49,9 @@ class Openings:
         A client that finds the answer late opens again by the same nonce; when it shows the same of all that the
         application could know it by, it gets the answer to the question that was asked already, as old as that is.
         """
+        if not self._server.asks:
+            self._server.check_rate(address)
+            return None
         key = path, nonce
         while (first := self._asked.get(key)) is not None and _alike(first.facts, facts):
             await asyncio.wait([first.answer])

@@ -8,8 +8,8 @@ import re
 import pytest
 
 from realtime.core.carrier import Shape
+from realtime.protocols.sockjs.framings import FRAMINGS, NOT_CACHED
 from realtime.transports import TRANSPORTS
-from realtime.transports.sockjs import FRAMINGS, NOT_CACHED
 
 NASTY = 'a["\\"\\\\</script><!-- & \u2028\u2029 %41 é"]'.encode()
 

@@ -1,0 +1,299 @@
+"""The part of a session that server and client share: `async for`, receive, send, flush and close over its machine.
+
+What an application calls, it calls here; what the machine calls is the session's listener. Knows no aiohttp.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Generic, TypeAlias, TypeVar
+
+from .core.config import OnFull
+from .core.errors import LocalProtocolError, SendBufferFull, SessionClosed
+from .core.frames import Dropped, Outgoing
+from .core.lifecycle import State
+from .core.machine import SessionMachine, check_close_code
+from .listener import SessionListener
+
+__all__ = ["BaseSession", "Message"]
+
+log = logging.getLogger("realtime.session")
+
+Message: TypeAlias = str | bytes | bytearray | memoryview
+M = TypeVar("M", bound=SessionMachine)
+
+
+class BaseSession(Generic[M]):
+    """A session, as its application sees it on either end. Made by realtime, not by applications."""
+
+    def __init__(self, listener: SessionListener[M], on_full: OnFull) -> None:
+        self._listener = listener
+        self._receivers = listener.receivers
+        self._progress = listener.progress
+        self._now = listener.runtime.clock.now
+        self._on_full = on_full
+        self._machine: M
+        self._sending: asyncio.Lock | None = None  # held by who waits for room
+        self._senders = 0  # who waits for room, or for the lock
+        self._data: dict[Any, Any] | None = None
+        self._asked = 0  # the ack of this number was asked for, to make room
+        self.dropped = 0  # messages the peer told it had dropped
+
+    def _bind(self, machine: M) -> None:
+        """The session's machine, which was made with its listener: once, before anything else."""
+        self._machine = self._listener.machine = machine
+
+    # -- facts -----------------------------------------------------------------------------------------------------
+
+    @property
+    def id(self) -> str:
+        """The session's id, for no log (see label). Empty at a client that has not opened yet."""
+        return self._machine.sid
+
+    @property
+    def label(self) -> str:
+        """What logs call the session, this library's and best yours too: 12 hexadecimal digits of a hash of its id,
+        the same at both ends, from which nobody finds the id. Empty at a client that has not opened yet."""
+        return self._machine.label
+
+    @property
+    def state(self) -> State:
+        """connecting, open, detached, draining, closing or closed."""
+        return self._machine.state
+
+    @property
+    def transport(self) -> str:
+        """The name of the transport that carries the session now, or did last; empty before the first."""
+        return self._listener.transport
+
+    @property
+    def closed(self) -> bool:
+        """Whether the session has ended."""
+        return self._machine.outcome is not None
+
+    @property
+    def close_code(self) -> int | None:
+        """The code the session ended with, or None while it has not."""
+        outcome = self._machine.outcome
+        return None if outcome is None else outcome.code
+
+    @property
+    def close_reason(self) -> str | None:
+        """The reason the session ended with, or None while it has not."""
+        outcome = self._machine.outcome
+        return None if outcome is None else outcome.reason
+
+    @property
+    def data(self) -> dict[Any, Any]:
+        """A dictionary for the application's own use."""
+        if self._data is None:
+            self._data = {}
+        return self._data
+
+    @property
+    def unacknowledged(self) -> list[str | bytes]:
+        """What was sent and never acknowledged by the peer, oldest first. Some of it may have arrived."""
+        return self._machine.outbox.unacknowledged()
+
+    def on_change(self, callback: Callable[[str], object]) -> Callable[[], None]:
+        """Calls `callback(event)` when the session's state or transport changes; returns its own undo.
+
+        `event` is "state", "transport" or "dropped". The callback is plain, quick, and called from within the event
+        loop; what it raises is logged.
+        """
+        return self._listener.on_change(callback)
+
+    # -- receiving -------------------------------------------------------------------------------------------------
+
+    async def receive(self) -> str | bytes:
+        """The next message: str for text, bytes for binary.
+
+        Raises SessionClosed when the session has ended and all that was received has been taken, or when this side
+        has called close(). Cancelling it loses nothing.
+        """
+        machine = self._machine
+        receivers = self._receivers
+        woken = False
+        while True:
+            # Who calls while others wait, woken or not, comes after them.
+            if machine.inbox and (woken or not receivers):
+                item = machine.take(self._now())
+                if receivers:
+                    receivers.wake_first(len(machine.inbox))
+                if type(item) is not Dropped:
+                    return item  # type: ignore[return-value] # str or bytes is what is left
+                self.dropped += item.count
+                self._listener.tell("dropped")
+                continue
+            if not machine.inbox:
+                machine.check_open()
+            waiter = receivers.add()
+            if machine.state is State.DRAINING:
+                self._listener.may_be_drained()
+            try:
+                await receivers.wait(waiter)
+            except asyncio.CancelledError:
+                receivers.wake_first(len(machine.inbox))  # it may have been woken: the message is the next one's
+                raise
+            woken = True
+            self._listener.woken = False
+
+    def __aiter__(self) -> AsyncIterator[str | bytes]:
+        return self
+
+    async def __anext__(self) -> str | bytes:
+        try:
+            return await self.receive()
+        except SessionClosed:
+            raise StopAsyncIteration from None
+
+    async def _wait_for_room(self, size: int) -> bool:
+        """For protocols without windows: waits until the inbox takes a message of `size` bytes. False when none will
+        be taken any more."""
+        machine = self._machine
+        while machine.outcome is None and machine.closing is None:
+            if machine.inbox.has_room(size):
+                return True
+            await self._progress.wait(self._progress.add())
+        return False
+
+    # -- sending ---------------------------------------------------------------------------------------------------
+
+    async def send(self, message: Message) -> None:
+        """Queues a message; returns when it is buffered. flush() tells when it is acknowledged.
+
+        While there is no room it waits, or drops or closes, by `on_full`. Raises SessionClosed when the session has
+        ended or is closing, LocalProtocolError for text with lone surrogates and for what the client's protocol can't
+        carry, TypeError for other than str and bytes.
+        """
+        item = self._outgoing(message)
+        machine = self._machine
+        if not self._has_room(item.size):
+            if self._on_full != "wait":
+                self._offer(item)
+                machine.check_open()
+                return
+            if self._sending is None:
+                self._sending = asyncio.Lock()
+            self._senders += 1
+            try:
+                async with self._sending:  # first come, first served
+                    while not machine.outbox.has_room(item.size):
+                        machine.check_open()
+                        self._ask_for_room()
+                        await self._progress.wait(self._progress.add())
+                    machine.check_open()
+                    self._put(item)
+            finally:
+                self._senders -= 1
+            return
+        self._put(item)
+
+    def _outgoing(self, message: Message) -> Outgoing:
+        """A message that may be sent. Raises as send() does."""
+        item = Outgoing.message(message)
+        self._machine.check_open()
+        unfit = self._machine.unfit(item)
+        if unfit:
+            raise LocalProtocolError(unfit)
+        return item
+
+    def _has_room(self, size: int) -> bool:
+        return not self._senders and self._machine.outbox.has_room(size)
+
+    def send_nowait(self, message: Message) -> None:
+        """Queues a message at once. Raises SendBufferFull when there is no room; else like send()."""
+        item = self._outgoing(message)
+        machine = self._machine
+        if not self._has_room(item.size):
+            raise SendBufferFull(len(machine.outbox), machine.outbox.size)
+        self._put(item)
+
+    def _offer(self, item: Outgoing) -> None:
+        """Takes a message that nobody waits for (a room's): a full outbox drops, or closes with 1008.
+
+        What the client's protocol can't carry is skipped, and counted as dropped.
+        """
+        machine = self._machine
+        if machine.outcome is not None or machine.closing is not None:
+            return
+        if machine.unfit(item):
+            machine.outbox.dropped += 1
+            return
+        if machine.outbox.has_room(item.size):
+            self._put(item)
+        elif self._on_full == "close":
+            machine.outbox.dropped += 1
+            machine.end(1008, "too slow: the outbox was full (on_full='close')", self._now())
+        else:
+            self._ask_for_room()
+            if machine.outbox.make_room(item.size):
+                machine.send(item)
+            else:
+                machine.outbox.drop_new()
+
+    def _put(self, item: Outgoing) -> None:
+        """Queues a message for which there is room."""
+        machine = self._machine
+        machine.send(item)
+        if machine.outbox.half_full:
+            self._ask_for_room()
+
+    def _ask_for_room(self) -> None:
+        """A peer need not acknowledge before a quarter of its window has come, which may be more than the outbox
+        holds: so it is asked, once for each time that it has answered."""
+        outbox = self._machine.outbox
+        if outbox.acked >= self._asked:
+            self._asked = max(outbox.last, outbox.acked + 1)
+            self._machine.ask_for_acks()
+
+    async def flush(self) -> None:
+        """Waits until everything sent so far is acknowledged by the peer.
+
+        Raises SessionClosed when the session ends before that.
+        """
+        outbox = self._machine.outbox
+        target = outbox.appended
+        # First until a carrier was handed all of it (or the policy dropped it), then until that is acked.
+        # A ping goes behind each part that is written, or the last part's ack would wait for its delay.
+        while outbox.appended - outbox.unnumbered < target:
+            self._machine.ask_for_acks()
+            await self._wait_for_progress()
+        number = outbox.last
+        if outbox.acked < number:
+            self._machine.ask_for_acks()
+        while outbox.acked < number:
+            await self._wait_for_progress()
+
+    async def _wait_for_progress(self) -> None:
+        machine = self._machine
+        if machine.outcome is not None:
+            raise SessionClosed(machine.outcome.code, machine.outcome.reason)
+        await self._progress.wait(self._progress.add())
+
+    # -- closing ---------------------------------------------------------------------------------------------------
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        """Closes the session cleanly: the peer gets all that was sent, then the close.
+
+        Returns when the peer has acknowledged it, or after close_timeout seconds, when the session goes on closing in
+        the background. What arrives from now on is discarded. Closing twice is harmless.
+        Raises LocalProtocolError for a code that applications may not use.
+        """
+        check_close_code(code)
+        self._machine.close(code, reason, self._now())
+        try:
+            async with asyncio.timeout(self._machine.config.close_timeout):
+                await self.wait_closed()
+        except TimeoutError:
+            log.debug("= session %s: close not acknowledged within close_timeout", self.label)
+
+    async def wait_closed(self) -> None:
+        """Waits until the session has ended."""
+        while self._machine.outcome is None:
+            await self._wait_for_progress()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.label or '(no id)'} {self.state} over {self.transport or 'nothing'}>"

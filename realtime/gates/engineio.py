@@ -1,0 +1,213 @@
+"""Engine.IO's gate: requests with what their URLs say become polls, POSTs and WebSockets of an EngineMachine.
+
+Nothing here knows HTTP but for its methods: what is refused is raised, and told by whoever serves the request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+
+from ..core.carrier import Carrier, Link
+from ..core.errors import RemoteProtocolError
+from ..core.plain_machine import PlainMachine
+from ..endpoint import Endpoint
+from ..protocols.engineio.codec import Codec, codec
+from ..protocols.engineio.machine import EngineMachine
+from ..protocols.engineio.options import POLLING, WEBSOCKET, EngineIO
+from ..protocols.engineio.packets import Packet, decode
+from ..protocols.engineio.payloads import split, unwrap_form
+from ..protocols.engineio.requests import BAD_METHOD, BAD_REQUEST, UNKNOWN_SID, Asked, EngineIOError
+from ..request import SessionRequest
+from ..server import Server
+from ..session import Session
+from .backlog import TURN, Backlog, wait_for_packet
+from .base import Wait, wait
+from .plain import PlainGate
+from .plain_connection import PlainConnection
+from .requests import Read, Unreadable
+
+__all__ = ["EngineConnection", "EngineGate", "Visit"]
+
+# What a form may bring beside its field, in bytes.
+FORM_SIZE = 4096
+# What stands for a packet that cannot be read where an upgrade is tried.
+NONSENSE = Packet("")
+
+
+class EngineGate(PlainGate):
+    """What every request of an Engine.IO client goes through, whoever brings it."""
+
+    def __init__(self, server: Server) -> None:
+        super().__init__(server)
+        self.backlogs: dict[Session, Backlog] = {}
+
+    async def enter(
+        self, request: SessionRequest, endpoint: Endpoint, options: EngineIO, asked: Asked, wait: Wait = wait
+    ) -> Visit:
+        """A request that may come in, of a session that there is, or of one that it opens.
+
+        Raises Refusal and EngineIOError, and Gone for an open whose client did not wait for it.
+        """
+        if not asked.sid:
+            if request.method != "GET":
+                raise EngineIOError(BAD_METHOD)
+            kind = functools.partial(
+                EngineMachine,
+                version=asked.version,
+                options=options,
+                text_only=asked.base64 or asked.jsonp is not None,
+            )
+            session = await self.open(request, endpoint, kind, wait)
+            machine = session._machine
+            assert isinstance(machine, EngineMachine)
+            return Visit(self, asked, session, machine)
+        session = await self.server.route(asked.sid)
+        machine = session._machine
+        if session.path != endpoint.path or not isinstance(machine, EngineMachine):
+            raise EngineIOError(UNKNOWN_SID)
+        if asked.version != machine.version:
+            raise EngineIOError(BAD_REQUEST)
+        await self.server.admit(session, request)
+        if asked.transport == POLLING:
+            machine.check_polling(self.now())
+            if request.method not in ("GET", "POST"):
+                raise EngineIOError(BAD_REQUEST)
+        return Visit(self, asked, session, machine)
+
+    def stop(self) -> None:
+        """Shutting down: nobody waits for a WebSocket that is only tried."""
+        for session in self.server.sessions:
+            machine = session._machine
+            if isinstance(machine, EngineMachine) and machine.trial is not None:
+                trial = machine.trial
+                machine.lost(trial, self.now())
+                trial.link.close(1001, "")
+
+
+class Visit:
+    """A request that came in, and its session."""
+
+    def __init__(self, gate: EngineGate, asked: Asked, session: Session, machine: EngineMachine) -> None:
+        self.gate = gate
+        self.asked = asked
+        self.session = session
+        self.machine = machine
+        self.opening = not asked.sid
+
+    def codec(self, transport: str) -> Codec:
+        """Whether a client takes bytes it says when it opens, and again for each WebSocket."""
+        machine, asked = self.machine, self.asked
+        polled = machine.text_only or asked.jsonp is not None
+        return codec(machine.version, transport, base64=polled if transport == POLLING else asked.base64)
+
+    # -- long-polling ------------------------------------------------------------------------------------------------
+
+    def poll(self, link: Link) -> Carrier:
+        """Parks a poll until there is something to answer; then cut() is harmless. Raises Refusal when it may not."""
+        now = self.gate.now()
+        carrier = Carrier(self.codec(POLLING), link, now)
+        if self.opening:
+            self.machine.begin(carrier, now)
+        else:
+            self.machine.poll(carrier, now)
+        return carrier
+
+    def cut(self, carrier: Carrier) -> None:
+        """A poll has ended, or its connection is gone."""
+        if not carrier.finished:
+            self.machine.lost(carrier, self.gate.now(), reason="the poll was cut")
+
+    async def post(self, link: Link, read: Read, *, binary: bool) -> None:
+        """Takes what a POST brings; it is to be answered when this returns: the application has room for more (see
+        backlog). `binary`: the body is said to be bytes. Raises RemoteProtocolError, Refusal and Unreadable."""
+        machine = self.machine
+        if machine.posting:
+            machine.end(1002, "two POSTs at once", self.gate.now())
+            raise machine.refusal()
+        machine.posting = True
+        try:
+            body = await self._body(read)
+            await self._take_in(Carrier(self.codec(POLLING), link, self.gate.now()), body, binary)
+        except RemoteProtocolError as error:
+            if error.close_code < 4000:
+                machine.fail(error, self.gate.now())
+            raise
+        finally:
+            machine.posting = False
+
+    async def _body(self, read: Read) -> bytes:
+        machine, form = self.machine, self.asked.jsonp is not None
+        limit = machine.options.max_payload
+        try:
+            # Three bytes for one is the worst that percent-encoding does.
+            body = await read(3 * limit + FORM_SIZE if form else limit)
+        except Unreadable:
+            machine.end(1006, "a POST was cut", self.gate.now())
+            raise
+        machine.check_polling(self.gate.now())
+        if form:
+            body = unwrap_form(body)
+            if len(body) > limit:
+                raise RemoteProtocolError(4413, f"the payload is above {limit} bytes")
+        return body
+
+    async def _take_in(self, carrier: Carrier, body: bytes, binary: bool) -> None:
+        machine, gate = self.machine, self.gate
+        packets = split(machine.version, body, binary=binary)
+        for count, _ in enumerate(packets, 1):  # a payload is taken whole or not at all
+            if count % TURN == 0:
+                await asyncio.sleep(0)
+                machine.check_polling(gate.now())
+        backlog = gate.backlogs.get(self.session) or Backlog(self.session, machine, gate.now, gate.backlogs)
+        await backlog.bring(carrier, packets, len(body))
+
+    # -- WebSocket ---------------------------------------------------------------------------------------------------
+
+    def connection(self, link: Link) -> EngineConnection:
+        """A WebSocket that opens the session, or that names it and is tried."""
+        return EngineConnection(self, link)
+
+    def left(self) -> None:
+        """The request has ended. A session that it has opened, and not begun, ends with it."""
+        if self.opening and not self.machine.gen:
+            self.machine.end(1006, "the connection was lost", self.gate.now())
+
+
+class EngineConnection(PlainConnection):
+    """See gates.base.Connection."""
+
+    def __init__(self, visit: Visit, link: Link) -> None:
+        super().__init__(visit.gate, visit.codec(WEBSOCKET), link, visit.machine)
+        self._visit = visit
+
+    def connected(self) -> None:
+        """The connection stands: it opens the session, or is tried."""
+        machine, carrier, now = self._visit.machine, self.carrier, self._now()
+        if self._visit.opening:
+            machine.begin(carrier, now)
+        elif not machine.connect(carrier, now):
+            carrier.finish([], 1000, "another connection carries this session")
+
+    async def _take(self, _: PlainMachine, data: str | bytes) -> None:
+        machine, session, backlogs = self._visit.machine, self._visit.session, self._visit.gate.backlogs
+        try:
+            packet = self._read(data)
+            if machine.trial is not self.carrier:
+                if session in backlogs:
+                    await backlogs[session].passed()
+                await wait_for_packet(session, machine, packet)
+            machine.feed(self.carrier, packet, self._now())
+            if session in backlogs:
+                backlogs[session].hurry()
+        except RemoteProtocolError as error:
+            machine.fail(error, self._now())
+
+    def _read(self, data: str | bytes) -> Packet:
+        machine = self._visit.machine
+        try:
+            return decode(machine.version, data)
+        except RemoteProtocolError:
+            if machine.trial is not self.carrier:
+                raise
+            return NONSENSE

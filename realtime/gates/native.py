@@ -1,0 +1,370 @@
+"""The native protocol's gate: what a client said first and a carrier in, a session out, and frames fed to it.
+
+Every order of steps of docs/protocol.md §3 to §9 that takes a client, a session and a carrier stands here, and in
+nothing that knows a socket: a carrier may be aiohttp's, another library's, or another worker's. What a gate asks of it
+is a Link, and the facts of its request.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from ..core.addresses import address_key
+from ..core.carrier import NumberedCarrier, Part, Shape
+from ..core.config import Config
+from ..core.errors import Refusal, RemoteProtocolError
+from ..core.numbered_machine import NumberedMachine
+from ..core.proof import ATTACH, SEND, Proof
+from ..endpoint import Endpoint
+from ..protocols.native import (
+    RENEWED,
+    NativeCodec,
+    Open,
+    Renewal,
+    RequestHead,
+    feed_server,
+    is_text,
+    opened_frame,
+    parse_head,
+    parse_renewal,
+    refusal_frame,
+    ticket_frame,
+    ticket_frames,
+)
+from ..request import SessionRequest
+from ..server import Server
+from ..session import Session
+from ..transports import Frame
+from .base import Wait, wait
+from .openings import Openings
+from .origins import asker
+
+__all__ = ["Begun", "NativeGate", "check_url", "is_probe", "machine_of", "tell"]
+
+# Where auth data stand in a URL.
+NO_AUTH_HERE = "auth data do not belong in a URL, which is logged: send them by POST, a form, or a WebSocket's frame"
+
+
+class Begun(NamedTuple):
+    """A request has opened a session, or attached to one."""
+
+    session: Session
+    superseded: bool  # a newer carrier was there: what this one brought counts, and nothing is to be written on it
+    status: int  # to answer with, where its client reads one
+
+
+def machine_of(session: Session) -> NumberedMachine:
+    """The machine of a session that was found or opened here."""
+    machine = session._machine
+    assert isinstance(machine, NumberedMachine)
+    return machine
+
+
+def is_probe(frame: Frame) -> bool:
+    """Whether this, the first frame of a stream, only asks whether streams get through."""
+    return frame[:1] == "p"
+
+
+class NativeGate:
+    """What every carrier of the native protocol goes through, whoever brings its bytes."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self._now = server.clock.now
+        self._openings = Openings(server)
+
+    # -- requests --------------------------------------------------------------------------------------------------
+
+    async def begin(
+        self,
+        request: SessionRequest,
+        endpoint: Endpoint,
+        carrier: NumberedCarrier,
+        frames: Sequence[Frame],
+        wait: Wait = wait,
+    ) -> Begun:
+        """A poll or a stream: opens a session or attaches to one, and feeds what came behind the head.
+
+        Whoever serves the request calls lost() when its connection is gone, and in any case when it has ended. Of a
+        carrier that is superseded a POST is told so here; a GET that reads an event stream is best answered with 204.
+        Raises Refusal, RemoteProtocolError, and Gone for an open whose client did not wait for it.
+        """
+        head = self._head(request, endpoint, frames)
+        if isinstance(head, RequestHead) and head.gen == 0:
+            starts = "poll starts with o or r" if carrier.codec.shape is Shape.POLL else "stream starts with o, r or p"
+            raise RemoteProtocolError(4400, f"u is for send; a {starts}")
+        session = await self.take_up(request, endpoint, carrier, head, frames[1:], wait)
+        machine = machine_of(session)
+        newest = machine.carrier is carrier
+        try:
+            status = await self._feed(request, session, carrier, frames[1:])
+            if status != 200 and carrier.codec.shape is Shape.STREAM:
+                raise machine.refusal()
+        except BaseException:
+            self.lost(session, carrier)
+            raise
+        superseded = not newest and not carrier.finished
+        if superseded and not (carrier.codec.shape is Shape.STREAM and request.method == "GET"):
+            machine.retire(carrier)
+        return Begun(session, superseded, status)
+
+    async def send(
+        self, request: SessionRequest, endpoint: Endpoint, carrier: NumberedCarrier, frames: Sequence[Frame]
+    ) -> tuple[int, list[Part]]:
+        """An uplink batch: the HTTP status and the parts of its answer. `carrier` never attaches.
+
+        Raises Refusal and RemoteProtocolError.
+        """
+        head = self._head(request, endpoint, frames)
+        behind = frames[1:]
+        if isinstance(head, Open) or head.gen:
+            raise RemoteProtocolError(4400, "a send starts with u<sid>,<received>,<taken>,<first>,<key>")
+        if request.method == "GET":
+            _check_script(behind)
+        proof = _proof(request, head, behind)
+        session, due = await self._find(request, endpoint, head.sid, proof, _renewal(behind, endpoint.config))
+        machine = machine_of(session)
+        now = self._now()
+        status = 200
+        parts: list[Part] = []
+        try:
+            if due and machine.uplink(carrier, head.received, head.taken, head.first, now):
+                status = await self._feed(request, session, carrier, behind, parts)
+        except RemoteProtocolError as absurd:
+            status = absurd.http_status
+            machine.fail(absurd, now)
+        if machine.outcome is not None:
+            parts.clear()  # whatever was said before the end, the answer is the end
+        elif not proof.use:
+            codec = carrier.codec
+            assert isinstance(codec, NativeCodec)
+            parts += map(codec.text, ticket_frames(machine, behind))
+        parts.insert(0, machine.uplink_answer(carrier))
+        return status, parts
+
+    def lost(self, session: Session, carrier: NumberedCarrier) -> None:
+        """The connection under a carrier is gone, or its answer has ended. Harmless when that was known."""
+        machine_of(session).lost(carrier, self._now())
+
+    def writable_again(self, session: Session) -> None:
+        """A link of this session, which was not writable, is."""
+        machine_of(session).listener.dirty()
+
+    def check_key(self, frame: Frame) -> None:
+        """Whether this, an `r` or `u`, names a session that there is, and has its key: only then is its batch as large
+        as the session allows. Raises Refusal, and RemoteProtocolError for what cannot be read."""
+        head = parse_head(frame)
+        assert isinstance(head, RequestHead)
+        self.server.check_key(head.sid, Proof(head.proof))
+
+    def _head(self, request: SessionRequest, endpoint: Endpoint, frames: Sequence[Frame]) -> Open | RequestHead:
+        """The head of a request, of which nothing secret stood in a URL. Raises RemoteProtocolError (4400, 4413)."""
+        head = parse_head(frames[0], endpoint.config.max_auth_size)
+        if request.method == "GET":
+            check_url(head)
+        return head
+
+    # -- opening and attaching -------------------------------------------------------------------------------------
+
+    async def take_up(
+        self,
+        request: SessionRequest,
+        endpoint: Endpoint,
+        carrier: NumberedCarrier,
+        head: Open | RequestHead,
+        frames: Sequence[Frame],
+        wait: Wait,
+    ) -> Session:
+        """Opens or attaches a carrier, of a head that was parsed; `frames` are those behind it, for their proof and
+        their auth data. Raises as begin() does."""
+        codec = carrier.codec
+        assert isinstance(codec, NativeCodec)
+        if isinstance(head, Open):
+            return await self._open(request, endpoint, carrier, codec, head, wait)
+        proof = _proof(request, head, frames)
+        session, due = await self._find(request, endpoint, head.sid, proof, _renewal(frames, endpoint.config))
+        if not due:
+            return session  # what comes so late changes nothing
+        machine = machine_of(session)
+        now = self._now()
+        if codec.shape is Shape.DUPLEX:  # which may fail where a URL gets through
+            carrier.tickets = [codec.text(ticket_frame(machine, head.gen + 1))]
+        try:
+            machine.attach(carrier, head.gen, head.received, head.taken, head.first, now)
+        except RemoteProtocolError as error:
+            machine.fail(error, now)
+            raise machine.refusal() from None
+        except Refusal:
+            # A request whose acks completed a clean close has done well: _feed() answers it, with 200.
+            if machine.outcome is None or codec.shape is Shape.DUPLEX:
+                raise
+        return session
+
+    async def _open(
+        self,
+        request: SessionRequest,
+        endpoint: Endpoint,
+        carrier: NumberedCarrier,
+        codec: NativeCodec,
+        head: Open,
+        wait: Wait,
+    ) -> Session:
+        server = self.server
+        request._raw_auth = head.auth
+        server.arrived(request)
+        address = address_key(request.remote)
+        identity = await wait(self._openings.identify(endpoint.path, head.nonce, request, address))
+        session = await server.open(
+            endpoint,
+            nonce=head.nonce,
+            binding=(endpoint.path, asker(request.headers, request.host), identity),
+            window=head.window,
+            identity=identity,
+            request=request,
+            address=address,
+        )
+        server.authorized(session, request)
+        machine = machine_of(session)
+        choices = server.negotiate(endpoint, request, head.transports, head.failed, head.tried, codec.name)
+        server.decided(session, choices)
+
+        def opened(received: int, taken: int) -> Part:
+            transports = [choice.as_dict() for choice in choices]
+            return codec.text(opened_frame(machine, codec.name, transports, received, taken))
+
+        carrier.greeting = opened
+        carrier.tickets = [codec.text(ticket_frame(machine, head.gen + 1))]
+        machine.open(carrier, head.gen, self._now())
+        return session
+
+    async def _find(
+        self, request: SessionRequest, endpoint: Endpoint, sid: str, proof: Proof, renewal: Renewal | None
+    ) -> tuple[Session, bool]:
+        """The session that a request names, if the request may, and whether it came in time. Raises Refusal.
+
+        Whose auth data have expired may bring fresh ones along; if these are refused nothing has changed.
+        """
+        session = await self.server.route(sid, proof)
+        due = machine_of(session).prove(proof)
+        if session.path != endpoint.path:
+            raise Refusal(4404, f"no such session at {endpoint.path}", scope="session")
+        request._raw_auth = session.request._raw_auth
+        try:
+            await self.server.admit(session, request)
+        except Refusal as refusal:
+            if renewal is None or refusal.code != 4401:
+                raise
+            request._raw_auth = renewal.auth
+            await self.server.admit(session, request)
+            session.request._raw_auth = renewal.auth
+        return session, due
+
+    # -- what comes behind -----------------------------------------------------------------------------------------
+
+    async def _feed(
+        self,
+        request: SessionRequest,
+        session: Session,
+        carrier: NumberedCarrier,
+        frames: Sequence[Frame],
+        answer: list[Part] | None = None,
+    ) -> int:
+        """Feeds what came behind the head of a batch, and returns the HTTP status to answer with: a broken frame, and
+        fresh auth data that are refused, end the session.
+
+        `answer` takes what is to be said to it in the answer to a send, which is no carrier. Raises Refusal.
+        """
+        machine = machine_of(session)
+        try:
+            for frame in frames:
+                if machine.outcome is not None:
+                    break
+                renewal = feed_server(machine, carrier, frame, self._now())
+                if renewal is not None:
+                    await self.renew(request, session, carrier, renewal, answer)
+                    if machine.outcome is not None:
+                        return machine.refusal().http_status
+        except RemoteProtocolError as error:
+            machine.fail(error, self._now())
+            return error.http_status
+        finally:
+            if answer is None and machine.outcome is not None and not carrier.finished:
+                refusal = machine.refusal()
+                carrier.finish([carrier.codec.abrupt(refusal.code, "session", refusal.received, refusal.reason)])
+        return 200
+
+    async def renew(
+        self,
+        request: SessionRequest,
+        session: Session,
+        carrier: NumberedCarrier,
+        renewal: Renewal,
+        answer: list[Part] | None = None,
+    ) -> None:
+        """Asks the application about fresh auth data, and tells the client. Raises Refusal (4503).
+
+        What comes behind them waits: it is the client's with the fresh data, or nobody's.
+        """
+        await self.server.reauthorize(session, request._renewed(renewal.auth))
+        if session.closed:
+            return
+        assert isinstance(carrier.codec, NativeCodec)
+        renewed = carrier.codec.text(RENEWED)
+        if answer is not None:
+            answer.append(renewed)
+        elif carrier.codec.shape is not Shape.POLL:  # the answer to a poll says so by being no refusal
+            carrier.write([renewed])
+
+    # -- refusing --------------------------------------------------------------------------------------------------
+
+    def probed(self, carrier: NumberedCarrier, frame: Frame) -> None:
+        """Answers a probe, on a connection that carries nothing yet."""
+        payload = frame[1:65]
+        carrier.write([carrier.codec.pong(payload if isinstance(payload, str) and is_text(payload) else "")])
+
+    def refuse(self, carrier: NumberedCarrier, refusal: Refusal) -> None:
+        """Says on a connection or stream why it carries nothing, or no more, and ends it. It is counted, once."""
+        if not carrier.finished:
+            self.server.refused(refusal.code)
+            tell(carrier, refusal)
+
+
+def tell(carrier: NumberedCarrier, refusal: Refusal) -> None:
+    """The refusal, as the last that is written on a carrier."""
+    codec = carrier.codec
+    assert isinstance(codec, NativeCodec)
+    carrier.finish([codec.text(refusal_frame(refusal))], refusal.code, refusal.reason)
+
+
+def _renewal(frames: Sequence[Frame], config: Config) -> Renewal | None:
+    """The fresh auth data directly behind the head of a batch. What cannot be read is none: it ends the session when
+    it is fed."""
+    try:
+        return parse_renewal(frames[0], config.max_auth_size) if frames else None
+    except RemoteProtocolError:
+        return None
+
+
+def _proof(request: SessionRequest, head: RequestHead, frames: Sequence[Frame]) -> Proof:
+    """What a request shows: URLs have no keys in them."""
+    if request.method != "GET" or request.transport == "websocket":
+        return Proof(head.proof)
+    said = json.dumps([*head, *frames]).encode()
+    return Proof(head.proof, ATTACH, head.gen, said) if head.gen else Proof(head.proof, SEND, head.first, said)
+
+
+def check_url(head: Open | RequestHead) -> None:
+    """URLs are logged. Raises RemoteProtocolError (4400) for auth data in one."""
+    if isinstance(head, Open) and head.auth is not None:
+        raise RemoteProtocolError(4400, NO_AUTH_HERE)
+
+
+def _check_script(frames: Sequence[Frame]) -> None:
+    """What a send by URL may say behind its head. Raises RemoteProtocolError (4400)."""
+    kinds = {frame[:1] for frame in frames}
+    if "t" in kinds:
+        raise RemoteProtocolError(4400, NO_AUTH_HERE)
+    if not kinds & {"m", "b", "d", "c"}:  # its ticket is good for the first of them
+        raise RemoteProtocolError(4400, "a send by URL brings a message; acks go by POST, a form, or with an attach")

@@ -1,0 +1,177 @@
+"""The native protocol on one connection that carries frames both ways, from its first frame to its last."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+
+from ..clock import Timer
+from ..core.carrier import Link, NumberedCarrier
+from ..core.errors import Refusal, RemoteProtocolError
+from ..core.numbered_machine import NumberedMachine
+from ..endpoint import Endpoint
+from ..protocols.native import NativeCodec, Open, Renewal, RequestHead, feed_server, parse_head, parse_open
+from ..request import SessionRequest
+from ..session import Session
+from .base import Gone, Wait, wait
+from .native import NativeGate, check_url, machine_of, tell
+
+__all__ = ["NativeConnection"]
+
+# The first characters that must not be ignored in front of the head.
+HEADS_AND_NUMBERED = ("o", "r", "u", "m", "b", "c", "d", "")
+
+
+class NativeConnection:
+    """See gates.base.Connection. What comes first opens a session or names one, unless `opening`, from the URL, did.
+
+    Until then it is `silent`, for open_timeout at most.
+    """
+
+    def __init__(
+        self,
+        gate: NativeGate,
+        request: SessionRequest,
+        endpoint: Endpoint,
+        codec: NativeCodec,
+        link: Link,
+        wait: Wait = wait,
+        opening: str | None = None,
+    ) -> None:
+        self._gate = gate
+        self._request = request
+        self._endpoint = endpoint
+        self._wait = wait
+        self._opening = opening
+        self._now = gate.server.clock.now
+        self._patience: Timer | None = None
+        self.carrier = NumberedCarrier(codec, link, self._now())
+        self.session: Session | None = None  # as soon as it is known
+        self._machine: NumberedMachine | None = None
+        self.silent = True  # nothing was said yet that a session could come of
+
+    def connected(self) -> Awaitable[None] | None:
+        """Takes the open that stood in the URL."""
+        if self._opening is None:
+            timeout = self._endpoint.config.open_timeout
+            late = Refusal(4408, f"no open or attach within open_timeout={timeout:g}")
+            self._patience = self._gate.server.clock.call_at(self._now() + timeout, lambda: self.refuse(late))
+            return None
+        try:
+            head = parse_open(self._opening, self._endpoint.config.max_auth_size)
+            check_url(head)
+        except RemoteProtocolError as error:
+            self.refuse(Refusal(error.close_code, error.reason))
+            return None
+        return self._begin(head)
+
+    def message(self, data: str | bytes) -> Awaitable[None] | None:
+        """One frame."""
+        machine = self._machine
+        if machine is None:
+            return self._first(data) if self.silent else None
+        carrier = self.carrier
+        try:
+            renewal = feed_server(machine, carrier, data, self._now())
+        except RemoteProtocolError as error:
+            self._failed(machine, error)
+            return None
+        return None if renewal is None else self._renew(renewal)
+
+    def _first(self, frame: str | bytes) -> Awaitable[None] | None:
+        """A frame before there is a session: its head, behind any probes."""
+        if isinstance(frame, str) and frame[:1] not in HEADS_AND_NUMBERED:
+            if frame[0] == "p" and self.carrier.link.writable:
+                self._gate.probed(self.carrier, frame)
+            return None  # unnumbered frames that say nothing here, or that nobody knows yet
+        try:
+            head = parse_head(frame, self._endpoint.config.max_auth_size)
+            if isinstance(head, RequestHead) and head.gen == 0:
+                raise RemoteProtocolError(4400, "a WebSocket starts with o (open) or r (attach)")
+        except RemoteProtocolError as error:
+            self.refuse(Refusal(error.close_code, error.reason))
+            return None
+        return self._begin(head)
+
+    def _spoken(self) -> None:
+        self.silent = False
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+
+    async def _begin(self, head: Open | RequestHead) -> None:
+        self._spoken()
+        carrier = self.carrier
+        carrier.started = carrier.last_received = self._now()
+        try:
+            session = await self._gate.take_up(self._request, self._endpoint, carrier, head, (), self._wait)
+        except Gone:
+            carrier.finished = True
+        except Refusal as refusal:
+            self.refuse(refusal)
+        except RemoteProtocolError as error:
+            self.refuse(Refusal(error.close_code, error.reason))
+        else:
+            self.session = session
+            self._machine = machine = machine_of(session)
+            if machine.carrier is not carrier and not carrier.finished:
+                machine.retire(carrier)
+
+    async def _renew(self, renewal: Renewal) -> None:
+        session, machine, carrier = self.session, self._machine, self.carrier
+        assert session is not None
+        assert machine is not None
+        try:
+            await self._gate.renew(self._request, session, carrier, renewal)
+        except RemoteProtocolError as error:
+            self._failed(machine, error)
+        except Refusal as refusal:
+            if not carrier.finished:
+                tell(carrier, refusal)
+                machine.lost(carrier, self._now())
+
+    def _failed(self, machine: NumberedMachine, error: RemoteProtocolError) -> None:
+        machine.fail(error, self._now())
+        if not self.carrier.finished:
+            tell(self.carrier, machine.refusal())
+
+    def control(self) -> bool:
+        """A ping or a pong has come, which is no sign of life: whatever stands in between may have sent it. Whether a
+        ping is to be answered."""
+        machine = self._machine
+        if machine is None:
+            return not self.carrier.finished
+        try:
+            machine.inbox.other(self._now())
+        except RemoteProtocolError as error:
+            self._failed(machine, error)
+            return False
+        return True
+
+    def closed(self, code: int, reason: str) -> None:
+        """The peer closes the connection: the session goes on."""
+
+    def failed(self, code: int) -> None:
+        """The connection was closed with this code, for what the peer sent."""
+        machine = self._machine
+        if machine is not None and code in (1007, 1009):  # which can never succeed, on no carrier
+            machine.end(code, "text that is not UTF-8" if code == 1007 else "a message above max_size", self._now())
+
+    def writable_again(self) -> None:
+        """The link takes more."""
+        if self._machine is not None:
+            self._machine.listener.dirty()
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Says why the connection carries nothing, and ends it."""
+        self._spoken()
+        self._gate.refuse(self.carrier, refusal)
+
+    def lost(self) -> None:
+        """The connection has ended."""
+        self._spoken()
+        machine, carrier = self._machine, self.carrier
+        if machine is not None:
+            if machine.carrier is carrier:
+                self._gate.server.note_end(machine.sid, carrier.codec.name, carrier.started)
+            machine.lost(carrier, self._now())
+        carrier.finished = True

@@ -1,0 +1,187 @@
+"""The gate of protocols without numbers and acks: a session is opened, and messages are fed to it as there is room.
+
+Such a protocol has no windows: back-pressure is the connection's own. A WebSocket is not read on, and a POST not
+answered, until the inbox has taken what came.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from weakref import WeakKeyDictionary
+
+from ..core.addresses import address_key
+from ..core.carrier import Carrier
+from ..core.errors import Refusal, RemoteProtocolError
+from ..core.frames import payload_size
+from ..core.plain_machine import INTERRUPTED, NO_WINDOW, PlainMachine
+from ..endpoint import Endpoint
+from ..request import SessionRequest
+from ..server import Server
+from ..session import Session
+from .base import Wait, wait
+from .requests import Held, Read
+
+__all__ = ["PlainGate", "machine_of", "wait_for_room"]
+
+# So many requests of one session may wait for room; a well-behaved client has one.
+MAX_WAITING = 16
+
+
+class Turns:
+    """Whose messages go into an inbox next: first come, first served."""
+
+    def __init__(self) -> None:
+        self.lock = asyncio.Lock()
+        self.waiting = 0
+        self.size = 0  # of the bodies that wait, in bytes
+
+
+def machine_of(session: Session) -> PlainMachine:
+    """The machine of a session that was opened here."""
+    machine = session._machine
+    assert isinstance(machine, PlainMachine)
+    return machine
+
+
+async def wait_for_room(session: Session, size: int) -> bool:
+    """Waits until the inbox takes a message of `size` bytes. False when none will be taken any more."""
+    machine = machine_of(session)
+    machine.pause(session._now())
+    try:
+        return await session._wait_for_room(size)
+    finally:
+        machine.resume()
+
+
+class PlainGate:
+    """What every carrier of such a protocol goes through, whoever brings its bytes."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.now = server.clock.now
+        self._turns: WeakKeyDictionary[Session, Turns] = WeakKeyDictionary()
+
+    async def open(
+        self,
+        request: SessionRequest,
+        endpoint: Endpoint,
+        kind: Callable[..., PlainMachine],
+        wait: Wait = wait,
+        name: str = "",
+    ) -> Session:
+        """Opens a session, claiming the name that its client chose for it, if it did. Raises Refusal, and Gone when
+        the client has left meanwhile.
+
+        Whoever had the same name authorised for the same identity at the same time, and was first, has opened it.
+        """
+        server = self.server
+        address = address_key(request.remote)
+        server.check_rate(address)
+        server.arrived(request)
+        identity = await wait(server.identify(request))
+        session = await server.open(
+            endpoint,
+            nonce=name,
+            binding=None,
+            window=NO_WINDOW,
+            identity=identity,
+            request=request,
+            address=address,
+            kind=kind,
+        )
+        if session.identity != identity:
+            raise Refusal(4403, "the session belongs to another identity")
+        server.authorized(session, request)
+        return session
+
+    async def take_up(
+        self,
+        request: SessionRequest,
+        endpoint: Endpoint,
+        kind: Callable[..., PlainMachine],
+        name: str,
+        carrier: Carrier,
+        wait: Wait = wait,
+    ) -> Session:
+        """A poll or a stream takes up the session of this name, the one there is or a new one. Whoever serves the
+        request calls lost() when it has ended. Raises Refusal: 4409 where another connection carries it; and Gone."""
+        session = await self.server.claimed(name)
+        if session is None:
+            session = await self.open(request, endpoint, kind, wait, name)
+        else:
+            await self.server.admit(session, request)
+        machine = machine_of(session)
+        before = machine.carrier
+        if before is not None and isinstance(before.link, Held) and before.link.gone:
+            machine.lost(before, self.now())  # nobody has looked yet
+            before.link.abort()
+        machine.take_up(carrier, self.now())
+        return session
+
+    def lost(self, session: Session, carrier: Carrier) -> None:
+        """The connection under a carrier is gone, or its answer has ended. Harmless when that was known."""
+        machine_of(session).lost(carrier, self.now())
+
+    async def send(
+        self,
+        request: SessionRequest,
+        name: str,
+        read: Read,
+        limit: int,
+        parse: Callable[[bytes], Iterable[str | bytes]],
+    ) -> bool:
+        """Messages in a body of at most `limit` bytes, for the session of this name; it is to be answered when this
+        returns. False where that session is gone, or never was.
+
+        Nothing is read before its client may send. Raises RemoteProtocolError, Refusal and Unreadable.
+        """
+        try:
+            session = await self.server.claimed(name)
+            if session is None:
+                return False
+            await self.server.admit(session, request)
+            body = await read(limit)
+            size = len(body)
+            messages = parse(body)
+            del body  # what is kept while it waits for room is what the messages are made of
+            machine = machine_of(session)
+            try:
+                await self.feed(session, messages, size)
+            except RemoteProtocolError as error:
+                machine.fail(error, self.now())
+                raise
+            return machine.outcome is None or machine.outcome.clean
+        except Refusal as refusal:
+            if refusal.scope != "session":
+                raise
+            return refusal.code != INTERRUPTED  # we have closed it; what comes across that is discarded
+
+    async def feed(self, session: Session, messages: Iterable[str | bytes], kept: int = 0) -> bool:
+        """Gives messages to a session, waiting for room; False when it takes no more. None at all are counted as well.
+
+        So long `kept` bytes are kept for them. Raises RemoteProtocolError for one that is too large or too fast, and
+        Refusal when too many wait, or too much.
+        """
+        turns = self._turns.get(session)
+        if turns is None:
+            turns = self._turns[session] = Turns()
+        machine = machine_of(session)
+        if turns.waiting >= MAX_WAITING or (turns.waiting and turns.size + kept > machine.config.max_body):
+            raise Refusal(4429, "too many requests wait for room in this session; send one after another")
+        turns.waiting += 1
+        turns.size += kept
+        try:
+            async with turns.lock:
+                size = -1
+                for message in messages:
+                    size = payload_size(message)
+                    if not await wait_for_room(session, size):
+                        return False
+                    machine.receive(message, size, self.now())
+                if size < 0:
+                    machine.inbox.other(self.now())
+        finally:
+            turns.waiting -= 1
+            turns.size -= kept
+        return True

@@ -1,0 +1,105 @@
+"""What a machine tells of its session, and who waits to hear of it: the machine's side of a session.
+
+The application's side, on top of this, is base_session. asyncio begins here: a machine calls synchronously, and what
+waits for it waits on futures.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from .core.lifecycle import State
+from .core.machine import SessionMachine
+from .runtime import Runtime
+from .waiters import Waiters
+
+__all__ = ["SessionListener"]
+
+log = logging.getLogger("realtime.session")
+
+M = TypeVar("M", bound=SessionMachine)
+
+
+class SessionListener(Generic[M]):
+    """See core.machine.Listener. `ended` is called with the machine when the session is over, after all others."""
+
+    machine: M  # which can only be made when there is somebody to listen
+
+    def __init__(self, runtime: Runtime, ended: Callable[[M], object]) -> None:
+        self.runtime = runtime
+        self.receivers = Waiters()  # for the inbox
+        self.progress = Waiters()  # for acks, or the end
+        self.transport = ""  # of the newest carrier that has attached
+        self.marked = False  # for a flush
+        self.woken = False  # a receiver was woken and has not run yet
+        self._callbacks: list[Callable[[str], object]] | None = None
+        self._ended = ended
+
+    def readable(self) -> None:
+        """The inbox has something."""
+        if self.receivers:
+            self.woken = True
+            self.receivers.wake_first(len(self.machine.inbox))
+
+    def acknowledged(self) -> None:
+        """The outbox shrank, or the peer has received more, or the inbox may have room."""
+        self.progress.wake()
+
+    def dirty(self) -> None:
+        """There may be something to write."""
+        if not self.marked:
+            self.marked = True
+            self.runtime.mark(self)
+
+    def changed(self, before: State, after: State) -> None:
+        """The state moved, or a carrier took over."""
+        machine = self.machine
+        carrier = machine.carrier
+        if carrier is not None and carrier.attached and carrier.codec.name != self.transport:
+            old, self.transport = self.transport, carrier.codec.name
+            log.debug("= session %s: %s -> %s", machine.label, old or "(none)", self.transport)
+            self.tell("transport")
+        if before is not after:
+            log.debug("= session %s is %s", machine.label, after)
+            if after is State.CLOSING:  # nothing will be received or sent any more
+                self.receivers.wake()
+                self.progress.wake()
+            self.tell("state")
+
+    def may_be_drained(self) -> None:
+        """A draining session may have nothing left to do. (A client's never drains.)"""
+
+    def ended(self) -> None:
+        """The session has ended: whatever waits finds out."""
+        self.receivers.wake()
+        self.progress.wake()
+        self._ended(self.machine)
+
+    def wake(self, when: float) -> None:
+        """expire() wants to be called at `when`."""
+        self.runtime.wake(self.machine, when)
+
+    # -- on_change -----------------------------------------------------------------------------------------------------
+
+    def on_change(self, callback: Callable[[str], object]) -> Callable[[], None]:
+        """See BaseSession.on_change()."""
+        if self._callbacks is None:
+            self._callbacks = []
+        callbacks = self._callbacks
+        callbacks.append(callback)
+
+        def undo() -> None:
+            if callback in callbacks:
+                callbacks.remove(callback)
+
+        return undo
+
+    def tell(self, event: str) -> None:
+        """Calls whoever wants to know; what they raise is logged."""
+        for callback in tuple(self._callbacks or ()):
+            try:
+                callback(event)
+            except Exception:
+                log.exception("an on_change callback of session %s raised", self.machine.label)

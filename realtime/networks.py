@@ -1,0 +1,81 @@
+"""Which transports get through where: what failed lately for clients of which network, and what a client is offered."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+
+from .clock import Clock
+from .core.addresses import network_of
+from .core.health import Failure, Memory
+from .core.negotiation import Choice, Evidence, negotiate
+from .endpoint import Endpoint
+from .request import SessionRequest
+from .session import Session
+from .transports import TRANSPORTS
+
+__all__ = ["Networks"]
+
+log = logging.getLogger("realtime.negotiation")
+
+# What failed for a network: demoted for 30 s at first, 10 min at most; so many networks are remembered.
+MEMORY = (30.0, 600.0, 4096)
+# A WebSocket that lived so long, in seconds, got through; one that was cut before did not.
+GOOD_LIFE = 10.0
+
+
+class Networks:
+    """What a server remembers of networks."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._memory = Memory(*MEMORY)
+
+    def negotiate(
+        self,
+        endpoint: Endpoint,
+        request: SessionRequest,
+        transports: Sequence[str] = (),
+        failed: Mapping[str, tuple[str, float]] | None = None,
+        tried: Mapping[str, float] | None = None,
+        taken: str = "",
+    ) -> list[Choice]:
+        """All transports in the order of the policy, each with a verdict for this client, and why."""
+        now = self._clock.now()
+        evidence = Evidence(
+            http_version=request.http_version,
+            reported={name: Failure(1, now - ago, how) for name, (how, ago) in (failed or {}).items()},
+            remembered=self._memory.of(network_of(request.remote)),
+            timings=tried or {},
+        )
+        return negotiate(endpoint.config.transports, tuple(TRANSPORTS), transports, taken, evidence, now)
+
+    def decided(self, session: Session, choices: Sequence[Choice]) -> None:
+        """A new session's transports are settled: shown to the handler, and logged. The first time counts, since an
+        open may come again.
+
+        What the client says has failed counts in its own choices. Others of its network are not told: anybody could
+        say so, in any words.
+        """
+        if session._choices:
+            return
+        session._choices = tuple(choices)
+        log.info(
+            "session %s at %s: %s",
+            session.label,
+            session.path,
+            "; ".join(f"{choice.name} {choice.verdict} ({choice.reason_for_others})" for choice in choices),
+        )
+
+    def note_failure(self, remote: str | None, transport: str, how: str) -> None:
+        """A transport did not get through for a client at this address."""
+        self._memory.failed(network_of(remote), transport, how, self._clock.now())
+
+    def note_end(self, session: Session, transport: str, since: float) -> None:
+        """The connection under a session's newest carrier, which began at `since`, is gone, without a word."""
+        lived = self._clock.now() - since
+        remote = session.request.remote
+        if lived >= GOOD_LIFE:
+            self._memory.worked(network_of(remote), transport)
+        elif not session.closed and session._machine.closing is None:
+            self.note_failure(remote, transport, f"cut after {lived:.1f} s")

@@ -1,0 +1,66 @@
+"""What an endpoint speaks beside the native protocol, as applications say it: `sockjs=`, `engineio=`, `raw=` and
+`subprotocols=` stand for the options of the dialects that everybody has; `dialects=` takes any.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from ..core.config import Config
+from ..core.dialects import Dialect
+from ..core.errors import LocalProtocolError
+from ..core.settings import Rule, check, flag, instance
+from .engineio.options import EngineIO
+from .raw import Raw
+from .sockjs.options import SockJS
+
+__all__ = ["RULES", "EngineIO", "SockJS", "check_routes", "dialects_of"]
+
+RULES = {
+    "sockjs": instance("True, False or realtime.SockJS(...)", bool, SockJS),
+    "engineio": instance('a path such as "/engine.io", or realtime.EngineIO(...)', str, EngineIO).or_none("none"),
+    "raw": flag(),
+    "dialects": Rule(
+        "options of protocols, one of each",
+        lambda value: isinstance(value, (tuple, list)) and all(isinstance(one, Dialect) for one in value),
+        lambda value: len({type(one) for one in value}) == len(value),
+    ),
+}
+
+
+def dialects_of(
+    config: Config,
+    *,
+    sockjs: SockJS | bool,
+    engineio: EngineIO | str | None,
+    raw: bool,
+    subprotocols: Sequence[str],
+    dialects: Sequence[Dialect],
+) -> tuple[Dialect, ...]:
+    """What an endpoint speaks, in the order in which a request is offered to them. See Server.endpoint().
+
+    Raises TypeError for a value of the wrong type, LocalProtocolError for one that makes no sense.
+    """
+    given = {"sockjs": sockjs, "engineio": engineio, "raw": raw, "dialects": dialects}
+    for name, rule in RULES.items():
+        check(name, given[name], rule)
+    bare = Raw(subprotocols=subprotocols)
+    if bare.subprotocols and not (raw and "websocket" in config.transports):
+        raise LocalProtocolError("subprotocols are for bare WebSockets, which this endpoint does not take")
+    chosen: list[Dialect] = [bare] if raw else []
+    if sockjs:
+        chosen.append(SockJS() if sockjs is True else sockjs)
+    if engineio is not None:
+        chosen.append(EngineIO.of(engineio))
+    chosen += dialects
+    check("dialects", chosen, RULES["dialects"])  # what has a name of its own is given once
+    return tuple(chosen)
+
+
+def check_routes(dialects: Sequence[Dialect], taken: Mapping[str, Sequence[Dialect]]) -> None:
+    """Raises LocalProtocolError where a dialect wants a path of its own that has been `taken` by one of the endpoints
+    at these paths."""
+    for dialect in dialects:
+        for path, others in taken.items():
+            if dialect.route and any(dialect.route == other.route for other in others):
+                raise LocalProtocolError(f"there is something at {dialect.route!r} already, of the endpoint {path!r}")

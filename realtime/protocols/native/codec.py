@@ -1,0 +1,85 @@
+"""What each frame of a session looks like on each kind of carrier."""
+
+from __future__ import annotations
+
+import binascii
+
+from ...core.carrier import Capabilities, Part, Shape
+from ...core.errors import Refusal, clip
+from ...core.frames import BINARY, CLOSE, TEXT, Outgoing
+from ...transports import Frame, Transport
+from .refusals import refusal_frame
+
+__all__ = ["NativeCodec"]
+
+CAPABILITIES = Capabilities()
+
+
+class NativeCodec:
+    """The native protocol on one transport. See core.carrier.NumberedCodec."""
+
+    capabilities = CAPABILITIES
+
+    def __init__(self, transport: Transport, kind: str = "server") -> None:
+        self.transport = transport
+        self.name = transport.name
+        self.shape = transport.shape
+        self.held = transport.held
+        # Transports that lay frames alike share what was encoded.
+        self.key = f"native {kind} {transport.lays}"
+        self.wrap = transport.wrap
+
+    def item(self, item: Outgoing) -> Part:
+        """A numbered item; made once for all receivers on carriers of this kind."""
+        part = item.encoded.get(self.key)
+        if part is None:
+            part = item.encoded[self.key] = self.transport.frame(self._text(item))
+        return part
+
+    def _text(self, item: Outgoing) -> Frame:
+        if item.kind == TEXT:
+            return f"m{item.data!s}"
+        if item.kind == BINARY:
+            assert isinstance(item.data, bytes)
+            if self.shape is Shape.DUPLEX:
+                return item.data
+            return "b" + binascii.b2a_base64(item.data, newline=False).decode()
+        if item.kind == CLOSE:
+            return f"c{item.code},{clip(str(item.data))}"
+        return f"d{item.code}"
+
+    def number(self, number: int) -> Part:
+        """`n`: the next numbered frame here has this number."""
+        return self.transport.frame(f"n{number}")
+
+    def ack(self, received: int, taken: int) -> Part:
+        """`a`."""
+        return self.transport.frame(f"a{received},{taken}")
+
+    def attached(self, received: int, taken: int) -> Part:
+        """`r`, as the server says it."""
+        return self.transport.frame(f"r{received},{taken}")
+
+    def ping(self) -> Part:
+        """`p`."""
+        return self.transport.frame("p")
+
+    def pong(self, payload: str) -> Part:
+        """`q`, with what the ping carried."""
+        return self.transport.frame("q" + payload)
+
+    def end_of_carrier(self, reason: str) -> Part:
+        """`e`."""
+        return self.transport.frame("e" + reason)
+
+    def abrupt(self, code: int, scope: str, received: int | None, reason: str) -> Part:
+        """`x`."""
+        return self.transport.frame(refusal_frame(Refusal(code, reason, scope=scope, received=received)))
+
+    def go_away(self, value: float) -> Part:
+        """`g`. A delay has milliseconds: never an exponent, which is no decimal number."""
+        return self.transport.frame(f"g{round(value, 3)}")
+
+    def text(self, frame: str) -> Part:
+        """Any frame already in words."""
+        return self.transport.frame(frame)

@@ -1,0 +1,70 @@
+"""The first frame of a connection or batch: which session it is for, and how far that is (docs/protocol.md §5)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from ...core.carrier import Part
+from ...core.client_machine import NO_KEY, Attach, Uplink
+from ...core.errors import RemoteProtocolError
+from ...core.machine import shown
+from ...core.proof import Key
+from ...transports import Frame
+from .codec import NativeCodec
+from .opens import MAX_AUTH, Open, parse_open
+from .values import SID, malformed, parse_number
+
+__all__ = ["RequestHead", "attach_frame", "parse_head", "uplink_frames"]
+
+
+class RequestHead(NamedTuple):
+    """An attach (`gen` ≥ 1) or the head of an uplink batch (`gen` 0). `proof` is a key or ticket; empty for none."""
+
+    sid: str
+    gen: int
+    received: int
+    taken: int
+    first: int
+    proof: Key = NO_KEY
+
+    def __repr__(self) -> str:
+        return shown(self)
+
+
+def parse_head(frame: Frame, max_auth: int = MAX_AUTH) -> Open | RequestHead:
+    """The first frame of a connection or batch: `o`, `r` or `u`. Raises RemoteProtocolError (4400, 4413)."""
+    if not isinstance(frame, str) or frame[:1] not in ("o", "r", "u"):
+        raise malformed("the first frame must be o (open), r (attach) or u (uplink)")
+    if frame[0] == "o":
+        return parse_open(frame[1:], max_auth)
+    fields = frame[1:].split(",")
+    expected = 5 if frame[0] == "r" else 4
+    if len(fields) < expected or not SID.fullmatch(fields[0]):
+        raise malformed(
+            "attach is r<sid>,<gen>,<received>,<taken>,<first>,<key>"
+            if expected == 5
+            else "an uplink batch starts with u<sid>,<received>,<taken>,<first>,<key>"
+        )
+    try:
+        numbers = [parse_number(field, "a field of the head") for field in fields[1:expected]]
+    except RemoteProtocolError:  # which is not repeated: where a field is missing it is the key
+        raise malformed("a field of the head is not a number, or is missing") from None
+    gen = numbers.pop(0) if expected == 5 else 0
+    if (expected == 5 and gen < 1) or numbers[2] < 1:
+        raise malformed("gen and first count from 1")
+    received, taken, first = numbers
+    return RequestHead(fields[0], gen, received, taken, first, Key(*fields[expected : expected + 1]))
+
+
+def attach_frame(attach: Attach) -> str:
+    """The client's `r`."""
+    return f"r{attach.sid},{attach.gen},{attach.received},{attach.taken},{attach.first},{attach.proof}"
+
+
+def uplink_frames(codec: NativeCodec, batch: Uplink) -> list[Part]:
+    """The frames of an uplink batch, its head first."""
+    head = f"u{batch.sid},{batch.received},{batch.taken},{batch.first},{batch.proof}"
+    parts = [codec.text(head), *map(codec.item, batch.items)]
+    if batch.going is not None:
+        parts.append(codec.go_away(batch.going))
+    return parts

@@ -1,0 +1,235 @@
+"""How a session is opened: the client's `o`, and the server's (docs/protocol.md §5)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from ...core.config import OPEN_SIZE, Config
+from ...core.errors import RemoteProtocolError, clip
+from ...core.frames import Window
+from ...core.machine import shown
+from ...core.numbered_machine import NumberedMachine
+from ...core.proof import Key
+from .values import (
+    NAME,
+    as_it_came,
+    compact,
+    is_number,
+    is_sid,
+    is_span,
+    is_text,
+    is_time,
+    malformed,
+    parse_json,
+    parse_one,
+)
+
+__all__ = ["MAX_AUTH", "Open", "Opened", "open_frame", "opened_frame", "parse_open"]
+
+MAX_AUTH = Config().max_auth_size  # bytes, where nothing else is set
+
+_NONCE = re.compile(r"[A-Za-z0-9_-]{22,64}")
+_SPACE = re.compile(r"[ \t\r\n]*")
+
+
+# -- the client's ------------------------------------------------------------------------------------------------------
+
+
+class Open(NamedTuple):
+    """A client's open."""
+
+    nonce: str
+    gen: int
+    window: Window
+    transports: tuple[str, ...]
+    auth: bytes | None  # JSON, as it came
+    failed: Mapping[str, tuple[str, float]] = {}  # transport → how, and how many seconds ago
+    tried: Mapping[str, float] = {}  # transport → seconds it took to get through
+
+    def __repr__(self) -> str:
+        return shown(self)
+
+
+def open_frame(
+    nonce: str,
+    gen: int,
+    window: Window,
+    transports: Sequence[str],
+    auth: Any = None,
+    failed: Mapping[str, tuple[str, float]] | None = None,
+    tried: Mapping[str, float] | None = None,
+) -> str:
+    """The client's `o`. Raises TypeError or ValueError when `auth` is not JSON."""
+    members: dict[str, Any] = {
+        "nonce": nonce,
+        "gen": gen,
+        "window": list(window),
+        "transports": list(transports),
+    }
+    if auth is not None:
+        members["auth"] = auth
+    if failed:
+        members["failed"] = {name: [clip(how), round(ago, 1)] for name, (how, ago) in failed.items()}
+    if tried:
+        members["tried"] = {name: round(took, 4) for name, took in tried.items()}
+    return "o" + compact(members)
+
+
+def parse_open(text: str, max_auth: int = MAX_AUTH) -> Open:
+    """The JSON object of a client's `o`. Raises RemoteProtocolError (4400, 4413)."""
+    if len(text) > OPEN_SIZE + max_auth:
+        raise RemoteProtocolError(
+            4413, f"the open is above {OPEN_SIZE} characters, and {max_auth} bytes of auth data (max_auth_size)"
+        )
+    try:
+        members = parse_json(text)
+    except (ValueError, RecursionError) as error:
+        raise malformed(f"the open is not JSON: {error}") from None
+    if not isinstance(members, dict):
+        raise malformed("the open is not a JSON object")
+    nonce, gen, window = members.get("nonce"), members.get("gen"), members.get("window")
+    transports = members.get("transports", [])
+    if not isinstance(nonce, str) or not _NONCE.fullmatch(nonce):
+        raise malformed("open: nonce is 22 to 64 characters of A-Z a-z 0-9 - _")
+    if not is_number(gen) or not gen:
+        raise malformed("open: gen is a number from 1")
+    if not isinstance(window, list) or len(window) != 2 or not all(is_number(n) and n >= 1 for n in window):
+        raise malformed("open: window is [messages, bytes], both from 1")
+    if not isinstance(transports, list) or not all(isinstance(n, str) and NAME.fullmatch(n) for n in transports):
+        raise malformed("open: transports is an array of names, of 1 to 64 characters A-Z a-z 0-9 - _ each")
+    if len(transports) > 32:
+        raise malformed("open: more than 32 transports")
+    failed, tried = _parse_history(members)
+    auth = None
+    if members.get("auth") is not None:
+        auth = as_it_came(_auth_of(text))
+        if len(auth) > max_auth:
+            raise RemoteProtocolError(4413, f"open: auth is above max_auth_size={max_auth} bytes")
+    return Open(nonce, gen, Window(*window), tuple(transports), auth, failed, tried)
+
+
+def _auth_of(text: str) -> str:
+    """The text of the member `auth`, the last of that name, in an object that has one and was parsed before."""
+    found, at = "", text.index("{")
+    while text[at] != "}":
+        key, at = parse_one(text, _skip(text, at + 1))
+        begin = _skip(text, _skip(text, at) + 1)
+        _, end = parse_one(text, begin)
+        if key == "auth":
+            found = text[begin:end]
+        at = _skip(text, end)
+    return found
+
+
+def _skip(text: str, at: int) -> int:
+    """Where the white space from here on ends."""
+    found = _SPACE.match(text, at)
+    assert found is not None
+    return found.end()
+
+
+def _parse_history(members: dict[str, Any]) -> tuple[dict[str, tuple[str, float]], dict[str, float]]:
+    """What the client says of earlier attempts: `failed` and `tried`. Raises RemoteProtocolError (4400)."""
+    failed, tried = members.get("failed", {}), members.get("tried", {})
+    if not isinstance(failed, dict) or not isinstance(tried, dict) or len(failed) > 32 or len(tried) > 32:
+        raise malformed("open: failed and tried are objects of at most 32 transports")
+    history: dict[str, tuple[str, float]] = {}
+    for name, entry in failed.items():
+        if (
+            not NAME.fullmatch(name)
+            or not isinstance(entry, list)
+            or len(entry) != 2
+            or not is_text(entry[0])
+            or not is_span(entry[1])
+        ):
+            raise malformed("open: failed maps the name of a transport to [how, seconds ago]")
+        history[name] = (clip(entry[0]), float(entry[1]))
+    if not all(NAME.fullmatch(name) and is_span(took) for name, took in tried.items()):
+        raise malformed("open: tried maps the name of a transport to seconds")
+    return history, {name: float(took) for name, took in tried.items()}
+
+
+# -- the server's ------------------------------------------------------------------------------------------------------
+
+
+def opened_frame(
+    machine: NumberedMachine, transport: str, transports: Sequence[Mapping[str, str | float]], received: int, taken: int
+) -> str:
+    """The server's `o`."""
+    config = machine.config
+    return "o" + compact(
+        {
+            "sid": machine.sid,
+            "key": machine.key,
+            "ack": [received, taken],
+            "window": list(config.window),
+            "max_size": config.max_size,
+            "max_batch": [config.max_batch, config.max_body],
+            "ping_interval": config.ping_interval,
+            "ping_timeout": config.ping_timeout,
+            "resume_window": config.resume_window,
+            "poll_interval": list(config.poll_interval),
+            "transport": transport,
+            "transports": list(transports),
+        }
+    )
+
+
+class Opened(NamedTuple):
+    """A server's `o`, as the client reads it."""
+
+    sid: str
+    key: Key
+    ack: tuple[int, int]
+    window: Window
+    max_size: int
+    max_batch: tuple[int, int]
+    ping_interval: float | None
+    ping_timeout: float | None
+    resume_window: float
+    poll_interval: tuple[float, float]
+    transports: tuple[Mapping[str, Any], ...]
+
+    def __repr__(self) -> str:
+        return shown(self)
+
+    @classmethod
+    def parse(cls, text: str) -> Opened:
+        """Raises RemoteProtocolError (1002) for anything a server would not say."""
+        if len(text) > OPEN_SIZE:  # parsed, it may be a hundred times as large
+            raise RemoteProtocolError(1002, f"the server's o is above {OPEN_SIZE} characters")
+        try:
+            members = parse_json(text)
+            opened = cls(
+                sid=members["sid"],
+                key=Key(members["key"] if isinstance(members["key"], str) else ""),
+                ack=(members["ack"][0], members["ack"][1]),
+                window=Window(*members["window"]),
+                max_size=members["max_size"],
+                max_batch=(members["max_batch"][0], members["max_batch"][1]),
+                ping_interval=members["ping_interval"],
+                ping_timeout=members["ping_timeout"],
+                resume_window=members["resume_window"],
+                poll_interval=(members["poll_interval"][0], members["poll_interval"][1]),
+                transports=tuple(members["transports"]),
+            )
+        except (ValueError, RecursionError, KeyError, TypeError, IndexError) as error:
+            raise RemoteProtocolError(1002, f"the server's o cannot be read: {error!r}") from None
+        if not is_sid(opened.sid):
+            raise RemoteProtocolError(1002, "the server's o has no proper sid")
+        if not is_sid(opened.key):
+            raise RemoteProtocolError(1002, "the server's o has no proper key")
+        sizes = (*opened.window, opened.max_size, *opened.max_batch)
+        if not all(map(is_number, opened.ack)) or not all(is_number(size) and size >= 1 for size in sizes):
+            raise RemoteProtocolError(1002, "the server's o has wrong numbers")
+        times = (opened.ping_interval, opened.ping_timeout)
+        if not all(time is None or is_time(time) for time in times) or not is_time(opened.resume_window):
+            raise RemoteProtocolError(1002, "the server's o has wrong times")
+        least, most = opened.poll_interval
+        if not is_time(least) or not is_time(most) or least > most:
+            raise RemoteProtocolError(1002, "the server's o has a wrong poll_interval")
+        if not all(isinstance(transport, dict) for transport in opened.transports):
+            raise RemoteProtocolError(1002, "the server's o has transports that are no objects")
+        return opened

@@ -1,0 +1,43 @@
+"""The tickets that a server hands out, for requests that can show only a URL: `k` and `s` (docs/protocol.md §9)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ...core.numbered_machine import NumberedMachine
+from ...core.proof import ATTACH, SEND, ticket
+from ...transports import Frame
+from .values import MAX_NUMBER
+
+__all__ = ["MORE_TICKETS", "ticket_frame", "ticket_frames"]
+
+TICKETS = 4  # handed out unasked: a few attempts may fail before a client has to ask
+MORE_TICKETS = 16  # and when it asks
+
+
+def ticket_frame(machine: NumberedMachine, gen: int, count: int = TICKETS) -> str:
+    """The server's `k`: tickets for attaches by URL, from this gen on."""
+    machine.tickets.handed = max(machine.tickets.handed, gen + count - 1)
+    return _tickets(machine.key, ATTACH, gen, count)
+
+
+def ticket_frames(machine: NumberedMachine, frames: Sequence[Frame]) -> list[str]:
+    """The tickets that are due in the answer to a send with these frames, which were fed: those that it asks for, and
+    new ones where the last was used."""
+    asked: dict[str, int] = {}
+    for frame in frames:
+        if isinstance(frame, str) and frame[:1] in (ATTACH, SEND):
+            asked[frame[:1]] = int(frame[1:])
+    found = []
+    if ATTACH in asked:
+        found.append(ticket_frame(machine, asked[ATTACH], MORE_TICKETS))
+    elif machine.out_of_tickets:
+        found.append(ticket_frame(machine, machine.gen + 1))
+    if SEND in asked:
+        found.append(_tickets(machine.key, SEND, asked[SEND], MORE_TICKETS))
+    return found
+
+
+def _tickets(key: str, use: str, number: int, count: int) -> str:
+    number = min(number, MAX_NUMBER)
+    return ",".join((f"{use}{number}", *(ticket(key, use, number + ahead) for ahead in range(count))))

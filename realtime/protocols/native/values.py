@@ -1,0 +1,80 @@
+"""The values that frames are made of: numbers, texts, times and JSON, and what is none (docs/protocol.md §3)."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import NoReturn, TypeGuard
+
+from ...core.errors import RemoteProtocolError
+
+__all__ = [
+    "MAX_NUMBER",
+    "NAME",
+    "SID",
+    "as_it_came",
+    "compact",
+    "is_number",
+    "is_sid",
+    "is_span",
+    "is_text",
+    "is_time",
+    "malformed",
+    "parse_json",
+    "parse_number",
+    "parse_one",
+]
+
+MAX_NUMBER = 2**53 - 1
+NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+SID = re.compile(r"[A-Za-z0-9_.-]{1,128}")
+compact = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+
+
+def _not_json(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+_decoder = json.JSONDecoder(parse_constant=_not_json)
+parse_json = _decoder.decode
+parse_one = _decoder.raw_decode
+
+
+def malformed(what: str) -> RemoteProtocolError:
+    return RemoteProtocolError(4400, what)
+
+
+def parse_number(text: str, what: str) -> int:
+    """A decimal number without sign or leading zeros, at most 2**53 - 1."""
+    if text.isascii() and text.isdigit() and len(text) <= 16 and (text[0] != "0" or text == "0"):
+        number = int(text)
+        if number <= MAX_NUMBER:
+            return number
+    raise RemoteProtocolError(1002, f"{what} is not a number: {text[:32]!r}")
+
+
+def is_text(value: object) -> bool:
+    """Whether this is a string of Unicode scalar values."""
+    return isinstance(value, str) and value.encode("utf-8", "replace").decode() == value
+
+
+def is_number(value: object) -> TypeGuard[int]:
+    return type(value) is int and 0 <= value <= MAX_NUMBER
+
+
+def is_sid(value: object) -> bool:
+    return isinstance(value, str) and SID.fullmatch(value) is not None
+
+
+def is_span(value: object) -> bool:
+    """Whether this is a finite number of seconds, 0 or more."""
+    return type(value) in (int, float) and 0 <= value < 1e9  # type: ignore[operator] # a number
+
+
+def is_time(value: object) -> bool:
+    """Whether this is a number of seconds above 0 that can be reckoned with."""
+    return type(value) in (int, float) and 0 < value <= MAX_NUMBER  # type: ignore[operator] # a number
+
+
+def as_it_came(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")

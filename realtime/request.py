@@ -1,0 +1,144 @@
+"""The facts of a request, as the application is shown them: to say who its client is, and for as long as its session.
+
+Kept raw, parsed when asked. Knows no aiohttp: the framework's own request is only passed through, and never kept.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import weakref
+from collections.abc import Callable
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any
+from urllib.parse import parse_qsl
+
+from multidict import CIMultiDict, CIMultiDictProxy, MultiDict, MultiDictProxy
+
+from .core.cookies import parse_cookies
+from .core.errors import LocalProtocolError, Unauthorized
+
+__all__ = ["SessionRequest"]
+
+# What a header takes in memory besides its text, in bytes.
+HEADER = 128
+
+
+class SessionRequest:
+    """The facts of a request that opens a session or goes on with one. Kept raw, parsed when asked."""
+
+    def __init__(
+        self,
+        *,
+        method: str = "GET",
+        path: str = "/",
+        query_string: str = "",
+        http_version: tuple[int, int] = (1, 1),
+        scheme: str = "http",
+        host: str = "",
+        remote: str | None = None,
+        raw_headers: tuple[tuple[bytes, bytes], ...] = (),
+        transport: str = "",
+        auth: Any = None,
+        raw_auth: bytes | None = None,
+        subprotocol: str | None = None,
+        http: Any = None,
+    ) -> None:
+        self.method = method  # "GET" and so on
+        self.path = path  # of the URL, decoded, without the query
+        self.query_string = query_string  # decoded, without the question mark
+        self.http_version = http_version  # such as (1, 1)
+        self.scheme = scheme  # "http" or "https" (past trusted_proxies)
+        self.host = host  # the host that was asked for, with its port if it was named
+        self.remote = remote  # the client's address (past trusted_proxies)
+        self.raw_headers = raw_headers  # as they came, but for cookies and log-ins that do not count
+        self.transport = transport  # the transport of this request
+        # What the client gave as `auth`, at last: JSON in UTF-8, as it came. Parsed it may be a hundred times as large.
+        self._raw_auth = raw_auth if auth is None else json.dumps(auth).encode()
+        self.subprotocol = subprotocol  # of a bare WebSocket, what endpoint(subprotocols=…) and its client agreed on
+        self._withdrawals = 0  # how many of the server's there were when it came: see Server.close_identity()
+        self._http = None if http is None else weakref.ref(http)
+        self._shown = 0  # how many may look at `http` now
+
+    @property
+    def http(self) -> Any:
+        """The request as aiohttp has it, a `web.Request`: for `request.http.app`, `config_dict`, what middlewares have
+        stored (`request.http["user"]`), and packages that go by it, such as aiohttp-session (docs/login.md).
+
+        It is there while the authorize hook runs, and for a handler until it first waits for something; it is never
+        kept. To be read, but for its body. Its `remote`, `scheme` and `host` are the connection's, a proxy's perhaps.
+
+        Raises LocalProtocolError later, and where there is none; Unauthorized, of which the client is told, when the
+        request has cookies or a log-in that do not count, since a middleware may have taken them for its user's.
+        """
+        if self._http is None:
+            raise LocalProtocolError("this request did not come by HTTP")
+        http = self._http() if self._shown else None
+        if http is None:
+            raise LocalProtocolError(
+                "the HTTP request is not kept: look at request.http in the authorize hook, or in a handler before it"
+                " first waits for anything"
+            )
+        if http.raw_headers != self.raw_headers:  # what the application is not shown
+            raise Unauthorized("cookies and browsers' log-ins count only beside an Origin that may connect")
+        return http
+
+    def _show_http(self) -> Callable[[], None]:
+        """Keeps the request of the web framework, and lets `http` be asked for, until what this returns is called."""
+        kept = [None if self._http is None else self._http()]
+        self._shown += 1
+
+        def hide() -> None:
+            if kept:
+                kept.clear()
+                self._shown -= 1
+
+        return hide
+
+    @cached_property
+    def headers(self) -> CIMultiDictProxy[str]:
+        """The request's headers, case-insensitive."""
+        decode = "utf-8", "surrogateescape"
+        return CIMultiDictProxy(
+            CIMultiDict((name.decode(*decode), value.decode(*decode)) for name, value in self.raw_headers)
+        )
+
+    @property
+    def _kept(self) -> int:
+        """About how many bytes the headers take for as long as they are kept."""
+        return sum(len(name) + len(value) + HEADER for name, value in self.raw_headers)
+
+    @property
+    def auth(self) -> Any:
+        """What the client gave as `auth`, at last: any JSON. Parsed anew each time it is asked for, and not kept."""
+        return None if self._raw_auth is None else json.loads(self._raw_auth.decode("utf-8", "surrogatepass"))
+
+    @property
+    def _credentials(self) -> bytes:
+        """The bytes of Cookie and Authorization: two requests with the same are taken for the same client's."""
+        return b"\0".join(
+            b"%b=%b" % (name.lower(), value)
+            for name, value in self.raw_headers
+            if name.lower() in (b"cookie", b"authorization")
+        )
+
+    def _renewed(self, raw_auth: bytes) -> SessionRequest:
+        """The same request with other auth data."""
+        request = copy.copy(self)
+        request._raw_auth = raw_auth
+        request._shown = 0
+        return request
+
+    @cached_property
+    def query(self) -> MultiDictProxy[str]:
+        """The parsed query string of the request, the protocol's own parameters included."""
+        return MultiDictProxy(MultiDict(parse_qsl(self.query_string, keep_blank_values=True)))
+
+    @cached_property
+    def cookies(self) -> MappingProxyType[str, str]:
+        """The request's cookies, as aiohttp's own requests show them; what makes no sense is missing."""
+        return MappingProxyType(parse_cookies(self.headers.get("Cookie", "")))
+
+    def __repr__(self) -> str:
+        return f"<SessionRequest {self.method} {self.path} over {self.transport}>"

@@ -1,0 +1,123 @@
+"""What runs sessions, at a server and at a client: whatever has something to write is flushed once in a turn of the
+event loop, and one timer serves the deadlines of all.
+
+Knows machines and asyncio; who a session is for, and what becomes of one that has ended, it does not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from .clock import Clock, Timer
+from .core.deadlines import Deadlines, Expiring
+from .core.machine import SessionMachine
+
+__all__ = ["Flushable", "Runtime"]
+
+log = logging.getLogger("realtime.server")
+
+FOREVER = float("inf")
+
+
+class Flushable(Protocol):
+    """A session, as far as it is run."""
+
+    marked: bool  # it is to be flushed
+    woken: bool  # who receives from it was woken, and has not run yet
+
+    @property
+    def machine(self) -> SessionMachine:
+        """What is flushed."""
+
+
+class Runtime:
+    """Runs the sessions of one server, or the one of a client. `side` is whose fault it is when a flush fails.
+
+    Deadlines that come less than `grain` seconds after a wake-up wait that long, and are served by one.
+    """
+
+    def __init__(self, clock: Clock, side: str, grain: float = 0.0) -> None:
+        self.clock = clock
+        self.on_flush: tuple[Callable[[float], object], ...] = ()  # told when all is written, and how long it took
+        self._side = side
+        self._grain = grain
+        self._dirty: list[Flushable] = []
+        self._deadlines = Deadlines()
+        self._timer: Timer | None = None
+        self._timer_at = FOREVER
+
+    # -- writing -------------------------------------------------------------------------------------------------------
+
+    def mark(self, session: Flushable) -> None:
+        """Flush the session once in this turn of the event loop. It is not marked already."""
+        if not self._dirty:
+            asyncio.get_running_loop().call_soon(self.flush)
+        self._dirty.append(session)
+
+    def flush(self) -> None:
+        """Writes what is due, of every session that was marked."""
+        dirty, self._dirty = self._dirty, []
+        told = self.on_flush
+        started = time.perf_counter() if told else 0.0
+        now = self.clock.now()
+        for session in dirty:
+            if session.woken:
+                # Its application runs next: what it answers goes along, which saves a poll.
+                session.woken = False
+                self.mark(session)
+                continue
+            session.marked = False
+            machine = session.machine
+            try:
+                machine.flush(now)
+            except Exception:  # the others' turn must come
+                log.exception("session %s could not be flushed", machine.label)
+                machine.end(1011, f"the {self._side} failed", now)
+        for tell in told:
+            tell(time.perf_counter() - started)
+
+    # -- deadlines -----------------------------------------------------------------------------------------------------
+
+    def wake(self, machine: Expiring, when: float) -> None:
+        """Look at the machine at `when`."""
+        self._deadlines.schedule(machine, when)
+        if when < self._timer_at:
+            self._set_timer(when)
+
+    def forget(self, machine: Expiring) -> None:
+        """Never look at the machine again."""
+        self._deadlines.forget(machine)
+
+    def _set_timer(self, when: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = when
+        self._timer = self.clock.call_at(when, self._sweep)
+
+    def _sweep(self) -> None:
+        self._timer, self._timer_at = None, FOREVER
+        now = self.clock.now()
+        try:
+            self._deadlines.run(now)
+        finally:
+            when = self._deadlines.next()
+            if when < self._timer_at and when < FOREVER:
+                self._set_timer(max(when, now + self._grain))
+
+    # -- the end -------------------------------------------------------------------------------------------------------
+
+    def stop(self) -> None:
+        """Nothing is to be looked at any more, unless something asks for it."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer, self._timer_at = None, FOREVER
+
+    def reset(self) -> None:
+        """Begins anew, in another event loop: what an earlier one has left behind will never run."""
+        self._dirty = []
+        self._deadlines = Deadlines()
+        self._timer, self._timer_at = None, FOREVER

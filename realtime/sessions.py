@@ -1,0 +1,246 @@
+"""The sessions of a server: how one is opened and found, whom it is told to, and how they end, one or all.
+
+What may one day have to ask another worker is awaited (claim, route); what is created, is created without waiting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Callable, Iterator
+
+from .admission import Admission
+from .core.config import Config
+from .core.errors import Refusal
+from .core.frames import Window
+from .core.lifecycle import State
+from .core.numbered_machine import NumberedMachine
+from .core.observer import Observer, Result
+from .core.proof import Key, Proof
+from .core.registry import Registry
+from .core.server_machine import ServerMachine
+from .endpoint import Endpoint
+from .handlers import Handlers
+from .hub import Hub
+from .request import SessionRequest
+from .runtime import Runtime
+from .session import ServerListener, Session
+
+__all__ = ["Sessions"]
+
+log = logging.getLogger("realtime.server")
+session_log = logging.getLogger("realtime.session")
+
+# The headers of the request that opens a session are kept with it: so many bytes.
+MAX_HEADERS = 32_768
+
+
+class Sessions:
+    """All sessions of one server in this process."""
+
+    def __init__(self, config: Config, runtime: Runtime, admission: Admission) -> None:
+        self.hub = Hub()
+        self.handlers = Handlers(runtime.clock, self._handled)
+        self.registry = Registry(config)
+        self.observers: tuple[Observer, ...] = ()
+        self.refusing = False  # no new ones are taken
+        self._config = config
+        self._runtime = runtime
+        self._now = runtime.clock.now
+        self._admission = admission
+        self._worker = secrets.token_urlsafe(3)  # part of every sid: who owns it
+        self._by_sid: dict[str, Session] = {}
+
+    def __len__(self) -> int:
+        return len(self._by_sid)
+
+    def __iter__(self) -> Iterator[Session]:
+        """Those that have not ended; they may end meanwhile."""
+        return iter(tuple(self._by_sid.values()))
+
+    def get(self, sid: str) -> Session | None:
+        """The session of this sid, if there is one."""
+        return self._by_sid.get(sid)
+
+    # -- opening -------------------------------------------------------------------------------------------------------
+
+    async def open(
+        self,
+        endpoint: Endpoint,
+        *,
+        nonce: str,
+        binding: object,
+        window: Window,
+        identity: str | None,
+        request: SessionRequest,
+        address: str = "",
+        kind: Callable[..., ServerMachine] = NumberedMachine,
+    ) -> Session:
+        """The session that this nonce opens, new or as before. Raises Refusal.
+
+        `binding` is what an open by the same nonce has to come with; without one, the nonce is a name that the client
+        chose for its session, and whoever comes by it finds that: compare the identity. `kind` makes the machine, for
+        protocols that need one of their own.
+
+        A new one's handler starts in the next turn of the event loop: attach a carrier first.
+        """
+        session = await self.claim(nonce, binding)
+        self._admission.check_withdrawn(identity, request)
+        if session is None:
+            session = self._create(endpoint, nonce, binding, window, identity, request, address, kind)
+        return session
+
+    def _create(
+        self,
+        endpoint: Endpoint,
+        nonce: str,
+        binding: object,
+        window: Window,
+        identity: str | None,
+        request: SessionRequest,
+        address: str,
+        kind: Callable[..., ServerMachine],
+    ) -> Session:
+        """A new session, for a nonce that was found free. Nothing waits in here: of two opens that found it free at
+        once, the second gets the session of the first. Raises Refusal."""
+        session = self._opened(nonce, binding)
+        if session is not None:
+            return session
+        if self.refusing:
+            raise Refusal(4503, "the server is shutting down; come back later")
+        self.registry.check_room(identity, address)
+        if request._kept > MAX_HEADERS:
+            raise Refusal(4400, f"the headers are above {MAX_HEADERS} bytes, too much to be kept with the session")
+        now = self._now()
+        listener = ServerListener(self._runtime, self._ended)
+        machine = kind(
+            endpoint.config,
+            window,
+            listener,
+            now,
+            sid=f"{self._worker}.{secrets.token_urlsafe(18)}",
+            nonce=nonce,
+            binding=binding,
+            identity=identity,
+            address=address,
+        )
+        if isinstance(machine, NumberedMachine):  # the native protocol's: no other can show a key
+            machine.key = Key(secrets.token_urlsafe(24))
+        session = Session(listener, endpoint.path, endpoint.config.on_full, self.hub, request)
+        session._bind(machine)
+        self.registry.add(machine)
+        self._by_sid[machine.sid] = session
+        machine.wake_by(now + endpoint.config.open_timeout)  # also if no carrier ever attaches
+        machine.observers = self.observers
+        for observer in self.observers:
+            observer.opened(machine, request.transport)
+        self.handlers.start(session, endpoint.handler)
+        session_log.debug("= session %s opened at %s", session.label, endpoint.path)
+        return session
+
+    async def claim(self, nonce: str, binding: object) -> Session | None:
+        """The session that this nonce has opened; None when it is free, and a session may be opened by it here.
+
+        Raises Refusal when the nonce may not open (again). Awaited, since who knows that may be elsewhere one day.
+        """
+        return self._opened(nonce, binding)
+
+    async def claimed(self, name: str) -> Session | None:
+        """The session for which its client chose this name, as its nonce; None if the name is free, and stays so.
+
+        Raises Refusal when that session has ended not long ago.
+        """
+        return self._opened(name, None)
+
+    def _opened(self, nonce: str, binding: object) -> Session | None:
+        machine = self.registry.opened(nonce, binding, self._now())
+        return None if machine is None else self._by_sid[machine.sid]
+
+    # -- finding -------------------------------------------------------------------------------------------------------
+
+    async def route(self, sid: str, proof: Proof | None = None) -> Session:
+        """The session of this sid. Raises Refusal when it is unknown or has ended.
+
+        With a `proof`, how a session with a key has ended is told to nobody else.
+        """
+        self.registry.find(sid, self._now(), proof)
+        return self._by_sid[sid]
+
+    def check_key(self, sid: str, proof: Proof) -> None:
+        """Raises the Refusal that a request for this session gets which shows this, where it is unknown or has ended,
+        and where that is not its key."""
+        machine = self.registry.find(sid, self._now(), proof)
+        if not proof.fits(machine.key):
+            raise proof.refusal()
+
+    # -- observing -----------------------------------------------------------------------------------------------------
+
+    def observe(self, observers: tuple[Observer, ...]) -> None:
+        """Tells these, and nobody else, what happens from now on."""
+        self.observers = observers
+        self._runtime.on_flush = tuple(observer.flushed for observer in observers)
+        for session in self:
+            session._machine.observers = observers
+
+    def _handled(self, session: Session, seconds: float, result: Result) -> None:
+        for observer in self.observers:
+            observer.handled(session._machine, seconds, result)
+        self.hub.leave_all(session)
+
+    # -- ending --------------------------------------------------------------------------------------------------------
+
+    def _ended(self, machine: ServerMachine) -> None:
+        """A session is over: bury it, and give its handler close_timeout to notice."""
+        outcome = machine.outcome
+        assert outcome is not None
+        session_log.debug("= session %s ended with %d %s", machine.label, outcome.code, outcome.reason)
+        session = self._by_sid.pop(machine.sid)
+        self.registry.bury(machine, self._now())
+        for observer in self.observers:
+            observer.ended(machine)
+        self._runtime.forget(machine)
+        self.hub.leave_all(session)
+        self.handlers.ended(session)
+
+    def end(self, code: int, reason: str, *, identity: str | None = None) -> int:
+        """Ends all at once, or all of an identity; returns how many there were."""
+        ending = [session for session in self if identity is None or session.identity == identity]
+        now = self._now()
+        for session in ending:
+            session._machine.end(code, reason, now)
+        return len(ending)
+
+    def close(self, code: int, reason: str) -> None:
+        """Closes all, as their handlers could."""
+        now = self._now()
+        for session in self:
+            session._machine.close(code, reason, now)
+
+    def drain(self, delay: float) -> None:
+        """Asks all clients to stop sending, and to come back after a random part of `delay` seconds."""
+        for session in self:
+            session._machine.drain(delay)
+            session._listener.may_be_drained()
+
+    async def wait(self, timeout: float, *, duplex_only: bool = False) -> None:
+        """Waits for so long until all have ended, or all that a live connection carries."""
+        waiters = [
+            asyncio.ensure_future(session.wait_closed())
+            for session in self
+            if not duplex_only or (session._machine.state is not State.CLOSED and session._machine.carrier is not None)
+        ]
+        if waiters:
+            _, pending = await asyncio.wait(waiters, timeout=timeout)
+            for waiter in pending:
+                waiter.cancel()
+
+    def reset(self) -> None:
+        """Begins anew, in another event loop: nobody could go on with what an earlier one has left, or end it."""
+        if self._by_sid:
+            log.warning("%d sessions of an event loop that was closed before are forgotten", len(self._by_sid))
+        for session in self:
+            self.hub.leave_all(session)
+        self.registry = Registry(self._config)
+        self._by_sid = {}
+        self.handlers.reset()

@@ -1,0 +1,50 @@
+"""WebSockets over aiohttp, whichever protocol they speak: the one place where they are prepared, and read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from aiohttp import WebSocketError, WSMsgType, web
+
+from ..gates.base import Connection
+from .handshake import Incoming
+from .links import CONTROL, WebSocketLink
+
+__all__ = ["prepare", "read"]
+
+# The peer closed without naming a code (RFC 6455 §7.1.5).
+NO_CODE = 1005
+
+
+def prepare(max_size: int, subprotocols: Sequence[str] = ()) -> web.WebSocketResponse:
+    """A response for messages of at most `max_size` bytes, whose control frames WebSocketLink answers."""
+    return web.WebSocketResponse(
+        compress=False, autoclose=False, autoping=False, max_msg_size=max_size, protocols=subprotocols
+    )
+
+
+async def read(incoming: Incoming, link: WebSocketLink, connection: Connection) -> None:
+    """Reads until the connection ends, as fast as its messages are taken; then it is told, and the link ends."""
+    try:
+        beginning = connection.connected()
+        if beginning is not None:
+            await beginning
+        while True:
+            message = await incoming.receive()
+            kind = message.type
+            if kind is WSMsgType.TEXT or kind is WSMsgType.BINARY:
+                taking = connection.message(message.data)
+                if taking is not None:
+                    await taking
+            elif kind in CONTROL:
+                if connection.control():
+                    link.answer(message)
+            else:
+                if kind is WSMsgType.CLOSE:
+                    connection.closed(message.data or NO_CODE, message.extra or "")
+                elif isinstance(message.data, WebSocketError):  # aiohttp has closed with this code itself
+                    connection.failed(message.data.code)
+                return
+    finally:
+        connection.lost()
+        await link.finished()

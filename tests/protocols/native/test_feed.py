@@ -1,0 +1,278 @@
+"""Frames in, with real machines behind them (docs/protocol.md §3-§9)."""
+
+from __future__ import annotations
+
+import pytest
+
+from realtime.core.carrier import NumberedCarrier
+from realtime.core.client_machine import ClientMachine
+from realtime.core.config import Config
+from realtime.core.errors import RemoteProtocolError
+from realtime.core.frames import Dropped, Outgoing
+from realtime.core.lifecycle import State
+from realtime.protocols.native import Renewal, feed_client, feed_server
+
+from ...core.fakes import SMALL, Diary, FakeLink
+from .ends import MESSAGES, connecting, opened_text, serving
+
+
+def test_messages_to_a_server() -> None:
+    machine, carrier, _ = serving()
+    frames: tuple[str | bytes, ...] = ("mh\u00e9😀", "bAAf/", b"\xff", "d3", "m")
+    for frame in frames:
+        feed_server(machine, carrier, frame, 5.0)
+    assert machine.inbox.size == 7 + 3 + 1
+    assert [machine.take(5.0) for _ in range(5)] == ["h\u00e9😀", b"\0\x07\xff", b"\xff", Dropped(3), ""]
+
+
+def test_any_frame_is_a_sign_of_life() -> None:
+    machine, carrier, _ = serving()
+    frames: tuple[str | bytes, ...] = ("q", "zunknown", "a0,0", b"", "p")
+    for number, frame in enumerate(frames, 1):
+        carrier.pinged = True
+        feed_server(machine, carrier, frame, float(number))
+        assert (carrier.last_received, machine.contact, carrier.pinged) == (number, number, False)
+
+
+def test_an_answered_ping_brings_the_next_one_forward() -> None:
+    """Not only at the end of the silence that the first ping had begun."""
+    machine, carrier, _ = serving()
+    carrier.pinged = True
+    feed_server(machine, carrier, "q", 1.0)
+    assert isinstance(machine.listener, Diary)
+    assert machine.listener.woken[-1] == machine.deadline()
+    peer, theirs, _ = connecting()
+    theirs.pinged = True
+    feed_client(peer, theirs, "q", 1.0)
+    assert isinstance(peer.listener, Diary)
+    assert peer.listener.woken[-1] == peer.deadline()
+
+
+def test_unknown_unnumbered_frames_move_no_cursor() -> None:
+    machine, carrier, _ = serving()
+    for frame in ("zx", "Mx", "\0", "😀", "eidle", "qx"):
+        feed_server(machine, carrier, frame, 0.0)
+    assert (carrier.receive_cursor, machine.inbox.received, machine.outcome) == (1, 0, None)
+
+
+def test_only_an_ack_behind_the_o_uses_the_sid() -> None:
+    machine, carrier, _ = serving()
+    others: tuple[str | bytes, ...] = ("mhello", b"a0,0", "p", "zx")
+    for frame in others:
+        feed_server(machine, carrier, frame, 0.0)
+        assert not machine.used
+    feed_server(machine, carrier, "a0,0", 0.0)
+    assert machine.used
+    feed_server(machine, carrier, "a0,0", 0.0)
+    feed_server(machine, carrier, "mhello", 0.0)
+
+
+def test_acks_pings_and_renumbering() -> None:
+    machine, carrier, link = serving("a", "b")
+    feed_server(machine, carrier, "a2,1,future", 0.0)
+    assert (machine.outbox.acked, machine.outbox.taken) == (2, 1)
+    feed_server(machine, carrier, "p" + "é" * 65, 0.0)
+    assert link.said == ["q" + "é" * 64]
+    feed_server(machine, carrier, "n1,future", 0.0)
+    feed_server(machine, carrier, "mone", 0.0)
+    assert machine.inbox.received == 1
+    feed_server(machine, carrier, "n3", 0.0)
+    with pytest.raises(RemoteProtocolError, match="gap"):
+        feed_server(machine, carrier, "mthree", 0.0)
+
+
+@pytest.mark.parametrize(
+    ("frame", "code"),
+    [
+        ("a1,0", 1002),  # nothing was sent
+        ("a0,1", 1002),
+        ("a0", 1002),
+        ("m\ud83d", 1007),
+        ("p\ud83d", 1007),
+        ("bQQ", 1007),
+        ("b\u00e9", 1007),
+        ("n01", 1002),
+        ("n9007199254740992", 1002),  # 2**53
+        ("n" + "9" * 5000, 1002),
+        ("n\u0661", 1002),
+        ("d-1", 1002),
+        ("c999,", 1002),
+        ("c1006,", 1002),
+        ("gsoon", 1002),
+        ("x1000", 1002),
+        ("", 1002),
+        ("o{}", 1002),
+        ("rs1,2,0,0,1", 1002),
+        ("us1,0,0,1", 1002),
+        ("m" + "x" * (SMALL.max_size + 1), 1009),
+        ("m" + "é" * (SMALL.max_size // 2 + 1), 1009),
+    ],
+    ids=lambda value: repr(value)[:24],
+)
+def test_what_ends_a_session(frame: str, code: int) -> None:
+    machine, carrier, _ = serving()
+    with pytest.raises(RemoteProtocolError) as caught:
+        feed_server(machine, carrier, frame, 0.0)
+    assert caught.value.close_code == code
+
+
+def test_exceeding_the_window_ends_a_session() -> None:
+    machine, carrier, _ = serving()
+    for _ in range(16):
+        feed_server(machine, carrier, "m", 0.0)
+    feed_server(machine, carrier, "a0,0", 0.0)  # a receiver never stops reading
+    with pytest.raises(RemoteProtocolError, match="window"):
+        feed_server(machine, carrier, "m", 0.0)
+
+
+def test_a_clean_close_is_answered_on_the_spot() -> None:
+    machine, carrier, link = serving()
+    feed_server(machine, carrier, "mlast", 0.0)
+    feed_server(machine, carrier, "c3000,one, two", 0.0)
+    assert machine.outcome == (3000, "one, two", True)
+    assert link.said == ["a2,0", "x3000,session,2,one, two"]
+
+
+def test_an_abrupt_end_by_the_client() -> None:
+    machine, carrier, _ = serving("a")
+    feed_server(machine, carrier, "x1002,session,0,a gap", 0.0)
+    assert machine.outcome == (1002, "a gap", False)
+    assert machine.outbox.unacknowledged() == ["a"]
+
+
+@pytest.mark.parametrize("code", [4411, 3000, 1002, 1003, 1007, 1009, 1011])
+def test_codes_a_client_ends_with(code: int) -> None:
+    machine, carrier, _ = serving()
+    feed_server(machine, carrier, f"x{code},session,,", 0.0)
+    assert machine.outcome == (code, "", False)
+
+
+@pytest.mark.parametrize("code", [1004, 1005, 1006, 1010, 1015, 2999])
+def test_codes_a_client_does_not_end_with(code: int) -> None:
+    machine, carrier, _ = serving()
+    with pytest.raises(RemoteProtocolError, match=f"does not end with {code}"):
+        feed_server(machine, carrier, f"x{code},session,,", 0.0)
+
+
+def test_a_drain_is_answered_by_the_last_number() -> None:
+    machine, carrier, _ = serving()
+    machine.drain(5.0)
+    feed_server(machine, carrier, "g1", 0.0)
+    assert not machine.drained
+    feed_server(machine, carrier, "mlast", 0.0)
+    machine.take(0.0)
+    assert machine.drained
+
+
+def test_of_tickets_no_more_are_kept_than_a_server_hands_out() -> None:
+    machine, carrier, _ = connecting()
+    feed_client(machine, carrier, "k7" + ",T" * 100_000, 1.0)
+    assert machine.tickets == (7, tuple("T" * 16))
+    feed_client(machine, carrier, "k8,A,B", 1.0)
+    assert machine.tickets == (8, tuple("AB"))
+
+
+def test_opening_and_one_message_each_way() -> None:
+    machine, carrier, link = connecting()
+    feed_client(machine, carrier, "o" + opened_text(ack=[0, 0]), 1.0)
+    machine.send(Outgoing.message("hello"))
+    machine.flush(1.0)
+    assert link.said == ["mhello", "a0,0"]
+    feed_client(machine, carrier, "a1,1", 2.0)
+    feed_client(machine, carrier, "mhello back", 2.0)
+    assert machine.take(2.0) == "hello back"
+    assert (machine.sid, machine.state, machine.outbox.taken, machine.contact) == ("s1", State.OPEN, 1, 2.0)
+
+
+def test_nothing_counts_on_a_carrier_whose_o_names_another_session() -> None:
+    machine, carrier, _ = connecting()
+    other = NumberedCarrier(MESSAGES, FakeLink(), 0.0)
+    machine.start(other, 0.0)
+    feed_client(machine, other, "o" + opened_text(ack=[0, 0]), 1.0)
+    for frame in ("o" + opened_text(sid="s2"), "mnot ours", "a9,9", "c1000,", "g5", ""):
+        feed_client(machine, carrier, frame, 2.0)
+    assert (machine.sid, machine.inbox.received, machine.state) == ("s1", 0, State.OPEN)
+    assert machine.carrier is other
+
+
+def test_a_client_attaches_and_drains() -> None:
+    machine, carrier, _ = connecting()
+    feed_client(machine, carrier, "o" + opened_text(ack=[0, 0]), 0.0)
+    following = NumberedCarrier(MESSAGES, FakeLink(), 0.0)
+    machine.start(following, 0.0)
+    feed_client(machine, following, "r0,0,future", 0.0)
+    assert following.attached
+    feed_client(machine, following, "g30", 0.0)
+    assert machine.state is State.DRAINING
+
+
+def test_what_means_nothing_to_a_client_is_ignored() -> None:
+    machine, carrier, _ = connecting()
+    for frame in ("zx", "us1,0,0,1", "esuperseded", "Mx", "q"):
+        feed_client(machine, carrier, frame, 1.0)
+    assert (machine.outcome, machine.state, carrier.last_received) == (None, State.CONNECTING, 1.0)
+
+
+@pytest.mark.parametrize(("frame", "code"), [("r1,0", 1002), ("r", 1002), ("o{}", 1002), ("a1,1", 1002), ("b=", 1007)])
+def test_what_ends_a_session_at_the_client(frame: str, code: int) -> None:
+    machine, carrier, _ = connecting()
+    with pytest.raises(RemoteProtocolError) as caught:
+        feed_client(machine, carrier, frame, 0.0)
+    assert caught.value.close_code == code
+
+
+def test_the_servers_close() -> None:
+    machine, carrier, link = connecting()
+    feed_client(machine, carrier, "o" + opened_text(ack=[0, 0]), 0.0)
+    feed_client(machine, carrier, "c1012,restart", 0.0)
+    assert machine.outcome == (1012, "restart", True)
+    assert link.said == ["a1,0"]
+
+
+def test_what_follows_the_o_of_another_session_is_not_ours() -> None:
+    machine, carrier, _ = connecting()
+    feed_client(machine, carrier, "o" + opened_text(ack=[0, 0]), 0.0)
+    late = NumberedCarrier(MESSAGES, FakeLink(), 0.0)
+    machine.start(late, 0.0)
+    feed_client(machine, late, "o" + opened_text(ack=[0, 0], sid="s2"), 0.0)
+    feed_client(machine, late, "mnot for us", 0.0)
+    assert (machine.sid, machine.inbox.received) == ("s1", 0)
+
+
+@pytest.mark.parametrize("frame", ["x1000,session,,", "x4000,session,1,", "x1009,session,,too large"])
+def test_codes_a_client_may_end_with(frame: str) -> None:
+    machine, carrier, _ = serving("a")
+    feed_server(machine, carrier, frame, 0.0)
+    assert machine.outcome is not None
+    assert machine.outcome.code == int(frame[1:5])
+
+
+@pytest.mark.parametrize("frame", ["x1005,session,,", "x1011x,session,,", "x2999,session,,", "c1002,", "c1006,"])
+def test_codes_a_client_may_not_end_with(frame: str) -> None:
+    machine, carrier, _ = serving("a")
+    with pytest.raises(RemoteProtocolError) as caught:
+        feed_server(machine, carrier, frame, 0.0)
+    assert caught.value.close_code == 1002
+
+
+def test_asking_for_tickets_is_a_frame_with_a_number() -> None:
+    machine, carrier, _ = serving()
+    for frame in ("k3", "s1"):
+        assert feed_server(machine, carrier, frame, 1.0) is None
+    with pytest.raises(RemoteProtocolError, match="k is not a number"):
+        feed_server(machine, carrier, "k", 1.0)
+
+
+def test_a_client_keeps_the_tickets_it_is_given() -> None:
+    machine = ClientMachine(Config(), Diary(), 0.0)
+    carrier = NumberedCarrier(MESSAGES, FakeLink(), 0.0)
+    machine.start(carrier, 0.0)
+    feed_client(machine, carrier, "k2,one,two", 1.0)
+    assert machine.tickets == (2, ("one", "two"))
+    assert machine.ticket() == "one"
+
+
+def test_fresh_auth_data_are_handed_to_whoever_can_judge_them() -> None:
+    machine, carrier, _ = serving()
+    assert feed_server(machine, carrier, "t[1]", 3.0) == Renewal(b"[1]")
+    assert (machine.contact, machine.inbox.received, machine.outcome) == (3.0, 0, None)

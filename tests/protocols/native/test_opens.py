@@ -1,0 +1,191 @@
+"""Opens of both ends: what may stand in them, and what each error says."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from realtime.core.config import Config
+from realtime.core.errors import RemoteProtocolError
+from realtime.core.frames import Window
+from realtime.core.proof import Key
+from realtime.protocols.native import Open, Opened, open_frame, parse_open
+
+from .ends import NONCE, opened_text
+
+
+def test_an_open_says_auth_only_where_there_is_some() -> None:
+    frame = open_frame(NONCE, 1, Window(16, 65_536), ["websocket"])
+    assert json.loads(frame[1:]) == {"nonce": NONCE, "gen": 1, "window": [16, 65_536], "transports": ["websocket"]}
+    frame = open_frame(NONCE, 1, Window(16, 65_536), [], {"token": "é"})
+    assert parse_open(frame[1:]) == Open(NONCE, 1, Window(16, 65_536), (), '{"token":"é"}'.encode())
+
+
+@pytest.mark.parametrize(("auth", "error"), [(object(), TypeError), ({1, 2}, TypeError), (float("nan"), ValueError)])
+def test_auth_that_is_no_json(auth: object, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        open_frame(NONCE, 1, Window(1, 1), [], auth)
+
+
+def test_an_open_nested_too_deeply() -> None:
+    with pytest.raises(RemoteProtocolError, match="not JSON") as caught:
+        parse_open('{"auth":' + "[" * 10_000)
+    assert caught.value.close_code == 4400
+
+
+@pytest.mark.parametrize(
+    ("members", "auth"),
+    [
+        ('"auth":[1e400, "\\ud800", {} ]', '[1e400, "\\ud800", {} ]'),
+        ('"auth" : 1 , "auth"\n:\t{"auth":[2]} ', '{"auth":[2]}'),
+        ('"a":{"auth":1},"b":"auth","auth":"}"', '"}"'),
+        ('"auth":1,"auth":null', None),
+        ('"\\u0061uth":"\ud800é"', '"\ud800é"'),
+    ],
+)
+def test_auth_is_kept_as_it_came(members: str, auth: str | None) -> None:
+    head = f'{{"nonce":"{NONCE}","gen":1,"window":[1,1],'
+    for text in (head + members + "}", f" {head} {members} }} "):
+        assert parse_open(text).auth == (None if auth is None else auth.encode("utf-8", "surrogatepass"))
+
+
+def test_how_much_an_open_may_say() -> None:
+    members = {"nonce": NONCE, "gen": 1, "window": [1, 1]}
+    assert parse_open(json.dumps(members | {"auth": "é" * 499}, ensure_ascii=False), 1000).auth is not None
+    wrong: tuple[Any, ...] = ("é" * 500, "x" * 999, [{}] * 251)
+    for auth in wrong:
+        with pytest.raises(RemoteProtocolError, match="max_auth_size=1000") as caught:
+            parse_open(json.dumps(members | {"auth": auth}, ensure_ascii=False), 1000)
+        assert (caught.value.close_code, caught.value.http_status) == (4413, 413)
+    parse_open(json.dumps(members | {"other": "x" * 32_000}), 1000)
+    for name in ("other", "auth"):  # not parsed
+        with pytest.raises(RemoteProtocolError, match="the open is above 32768 characters") as caught:
+            parse_open(json.dumps(members | {name: [{}] * 20_000}) + "nonsense", 1000)
+        assert caught.value.close_code == 4413
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"nonce": "short"}, "nonce"),
+        ({"gen": True}, "gen"),
+        ({"gen": 2**53}, "gen"),
+        ({"window": [1]}, "window"),
+        ({"window": [1, 0]}, "window"),
+        ({"transports": "websocket"}, "array of names"),
+        ({"transports": ["\udfff"]}, "array of names"),
+        ({"transports": ["t"] * 33}, "more than 32"),
+    ],
+)
+def test_an_open_says_which_member_is_wrong(change: dict[str, Any], match: str) -> None:
+    members = {"nonce": NONCE, "gen": 1, "window": [16, 65_536]}
+    parse_open(json.dumps(members))
+    with pytest.raises(RemoteProtocolError, match=match) as caught:
+        parse_open(json.dumps(members | change))
+    assert (caught.value.close_code, caught.value.http_status) == (4400, 400)
+
+
+def test_an_open_that_is_no_object() -> None:
+    with pytest.raises(RemoteProtocolError, match="not a JSON object"):
+        parse_open("[]")
+
+
+def test_an_open_tells_what_failed_and_what_it_took() -> None:
+    frame = open_frame(
+        NONCE, 1, Window(16, 65_536), ["websocket"], None, {"websocket": ("refused", 4.04)}, {"polling": 0.01234567}
+    )
+    members = json.loads(frame[1:])
+    assert (members["failed"], members["tried"]) == ({"websocket": ["refused", 4.0]}, {"polling": 0.0123})
+    opened = parse_open(frame[1:])
+    assert (opened.failed, opened.tried) == ({"websocket": ("refused", 4.0)}, {"polling": 0.0123})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"failed": []},
+        {"failed": {str(n): ["how", 1] for n in range(33)}},
+        {"failed": {"web socket": ["how", 1]}},
+        {"failed": {"websocket": "refused"}},
+        {"failed": {"websocket": ["refused"]}},
+        {"failed": {"websocket": [1, 1]}},
+        {"failed": {"websocket": ["refused", -1]}},
+        {"failed": {"websocket": ["refused", True]}},
+        {"failed": {"websocket": ["\ud800", 1]}},
+        {"tried": 5},
+        {"tried": {"websocket": "1"}},
+        {"tried": {"": 1}},
+        {"tried": {"websocket": 1e12}},
+    ],
+)
+def test_a_history_that_cannot_be(change: dict[str, Any]) -> None:
+    members = {"nonce": NONCE, "gen": 1, "window": [16, 65_536], **change}
+    with pytest.raises(RemoteProtocolError) as caught:
+        parse_open(json.dumps(members))
+    assert caught.value.close_code == 4400
+
+
+def test_what_a_server_says_of_itself_is_what_a_client_reads() -> None:
+    config = Config()
+    opened = Opened.parse(opened_text())
+    assert opened == Opened(
+        sid="s1",
+        key=Key("K"),
+        ack=(3, 2),
+        window=config.window,
+        max_size=config.max_size,
+        max_batch=(config.max_batch, config.max_body),
+        ping_interval=20,
+        ping_timeout=20,
+        resume_window=120,
+        poll_interval=config.poll_interval,
+        transports=({"name": "websocket"},),
+    )
+    assert Opened.parse(opened_text(ping_interval=None, ping_timeout=None)).ping_interval is None
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"sid": "a b"}, "proper sid"),
+        ({"sid": None}, "proper sid"),
+        ({"key": None}, "proper key"),
+        ({"key": "a b"}, "proper key"),
+        ({"ack": [0]}, "cannot be read"),
+        ({"ack": ["0", 0]}, "wrong numbers"),
+        ({"window": [16, 65_536, 1]}, "cannot be read"),
+        ({"window": [0, 65_536]}, "wrong numbers"),
+        ({"max_size": 0}, "wrong numbers"),
+        ({"max_batch": [1.5, 1]}, "wrong numbers"),
+        ({"ping_interval": 0}, "wrong times"),
+        ({"ping_timeout": "20"}, "wrong times"),
+        ({"resume_window": None}, "wrong times"),
+        ({"resume_window": 10**400}, "wrong times"),
+        ({"poll_interval": [0, 1]}, "poll_interval"),
+        ({"poll_interval": [1, "2"]}, "poll_interval"),
+        ({"poll_interval": [2, 1]}, "poll_interval"),
+        ({"transports": ["websocket"]}, "no objects"),
+        ({"transports": 5}, "cannot be read"),
+        ({"transports": [{}] * 20_000}, "above 32768 characters"),
+        ({"more": "x" * 32_768}, "above 32768 characters"),
+    ],
+)
+def test_what_no_server_would_say(change: dict[str, Any], match: str) -> None:
+    with pytest.raises(RemoteProtocolError, match=match) as caught:
+        Opened.parse(opened_text(**change))
+    assert caught.value.close_code == 1002
+
+
+def test_an_endless_time_is_not_json() -> None:
+    with pytest.raises(RemoteProtocolError, match="cannot be read"):
+        Opened.parse(opened_text().replace('"resume_window": 120.0', '"resume_window": Infinity'))
+
+
+def test_no_repr_shows_a_secret() -> None:
+    opening = parse_open(json.dumps({"nonce": NONCE, "gen": 1, "window": [1, 1], "auth": "password"}))
+    opened = Opened.parse(opened_text())
+    for said in (opening, opened):
+        for secret in ("s1", NONCE, "password", "'K'"):
+            assert secret not in repr(said)
