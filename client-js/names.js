@@ -53,7 +53,17 @@ const names = {};
 const found = (from, text) => [...new Set(text.match(new RegExp(MARKS, "g")))].filter((mark) => mark.charCodeAt() >> 13 === from >> 13);
 // Variables of the script alone: a bundler gives those of the module names of its own.
 const sets = [found(VARIABLE, script), found(MEMBER, script + two)];
-sets.forEach((set, which) => set.sort().forEach((mark, i) => (names[mark] = POOLS[which].flat()[i])));
+// It goes on from where the last search has ended.
+const before = JSON.parse(await readFile(join(ROOT, "names.json"), "utf8"));
+sets.forEach((set, which) => {
+  const list = [before.variables, before.members][which], given = new Set();
+  for (const mark of set.sort()) {
+    const name = list[mark.charCodeAt() - [VARIABLE, MEMBER][which]];
+    if (name && !given.has(name)) given.add((names[mark] = name));
+  }
+  const rest = POOLS[which].flat().filter((name) => !given.has(name));
+  for (const mark of set) names[mark] ??= rest.shift();
+});
 const texts = [script, two].map((text) => text.split(MARKS));
 const size = () => texts.reduce((sum, parts) => sum + gzipped(parts.map((part, i) => (i & 1 ? names[part] : part)).join("")), 0);
 
@@ -61,18 +71,18 @@ const random = dice(1);
 let best = size();
 console.log("before:", best, texts.map((parts) => gzipped(parts.map((part, i) => (i & 1 ? names[part] : part)).join(""))));
 for (let step = 1; step <= STEPS; step++) {
-  const which = random(2), set = sets[which], one = set[random(set.length)], before = names[one];
+  const which = random(2), set = sets[which], one = set[random(set.length)], old = names[one];
   // Another's name of the same length, or one that nobody has.
-  const all = POOLS[which][before.length - 1], name = random(4) ? names[set[random(set.length)]] : all[random(all.length)];
-  if (name.length !== before.length) continue;
+  const all = POOLS[which][old.length - 1], name = random(4) ? names[set[random(set.length)]] : all[random(all.length)];
+  if (name.length !== old.length) continue;
   const other = set.find((mark) => names[mark] === name);
   if (other === one) continue;
   names[one] = name;
-  if (other) names[other] = before;
+  if (other) names[other] = old;
   const found = size();
   if (found <= best) best = found;
   else {
-    names[one] = before;
+    names[one] = old;
     if (other) names[other] = name;
   }
   if (step % 5000 === 0) console.log(`${step}: ${best}`);

@@ -8,7 +8,10 @@ export function makeEvent(type, fields, target) {
   try {
     event = new (root[{ message: "MessageEvent", close: "CloseEvent" }[type]] || Event)(type);
     // Nobody has dispatched it, so that its own say nothing.
-    for (name in fields) Object.defineProperty(event, name, { value: fields[name] });
+    for (name in fields) {
+      Object.defineProperty(event, name, { value: fields[name] });
+      if (event[name] !== fields[name]) throw name; // old WebKit
+    }
     return event;
   } catch (error) {
     fields.type = type; // an engine before 2015

@@ -43,9 +43,13 @@ export function utf8Length(text) {
   return length;
 }
 
-/** Whatever has typed arrays has this; a call takes so many arguments. */
+/** Whatever has typed arrays has btoa. By pieces, which engines put together faster. */
 export function toBase64(bytes) {
-  for (var text = "", at = 0; at < bytes.length; at += 8190) text += btoa(String.fromCharCode.apply(null, bytes.subarray(at, at + 8190)));
+  for (var text = "", at = 0, piece; at < bytes.length; text += btoa(piece)) {
+    piece = "";
+    do piece += String.fromCharCode(bytes[at++]);
+    while (at % 8190 && at < bytes.length);
+  }
   return text;
 }
 
