@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeAlias, TypeVar
 
 from .core.config import OnFull
 from .core.errors import LocalProtocolError, SendBufferFull, SessionClosed
-from .core.frames import Dropped, Outgoing
+from .core.frames import TEXT, Dropped, Outgoing
 from .core.lifecycle import State
 from .core.machine import SessionMachine, check_close_code
 from .listener import SessionListener
@@ -118,25 +118,27 @@ class BaseSession(Generic[M]):
         woken = False
         while True:
             # Who calls while others wait, woken or not, comes after them.
-            if machine.inbox and (woken or not receivers):
+            if machine.inbox.items and (woken or not receivers.futures):
                 item = machine.take(self._now())
-                if receivers:
-                    receivers.wake_first(len(machine.inbox))
+                if receivers.futures:
+                    receivers.wake_first(len(machine.inbox.items))
                 if type(item) is not Dropped:
                     return item  # type: ignore[return-value] # str or bytes is what is left
                 self.dropped += item.count
                 self._listener.tell("dropped")
                 continue
-            if not machine.inbox:
+            if not machine.inbox.items and (machine.outcome is not None or machine.closing is not None):
                 machine.check_open()
             waiter = receivers.add()
             if machine.state is State.DRAINING:
                 self._listener.may_be_drained()
             try:
-                await receivers.wait(waiter)
+                await waiter
             except asyncio.CancelledError:
-                receivers.wake_first(len(machine.inbox))  # it may have been woken: the message is the next one's
+                receivers.leave(waiter)
+                receivers.wake_first(len(machine.inbox.items))  # it may have been woken: the message is the next one's
                 raise
+            receivers.leave(waiter)
             woken = True
             self._listener.woken = False
 
@@ -170,7 +172,8 @@ class BaseSession(Generic[M]):
         """
         item = self._outgoing(message)
         machine = self._machine
-        if not self._has_room(item.size):
+        half_full = None if self._senders else machine.offer(item)
+        if half_full is None:
             if self._on_full != "wait":
                 self._offer(item)
                 machine.check_open()
@@ -185,31 +188,37 @@ class BaseSession(Generic[M]):
                         self._ask_for_room()
                         await self._progress.wait(self._progress.add())
                     machine.check_open()
-                    self._put(item)
+                    if machine.send(item):
+                        self._ask_for_room()
             finally:
                 self._senders -= 1
-            return
-        self._put(item)
+        elif half_full:
+            self._ask_for_room()
 
     def _outgoing(self, message: Message) -> Outgoing:
         """A message that may be sent. Raises as send() does."""
-        item = Outgoing.message(message)
-        self._machine.check_open()
-        unfit = self._machine.unfit(item)
-        if unfit:
-            raise LocalProtocolError(unfit)
+        if type(message) is str and message.isascii():  # as it usually is
+            item = Outgoing(TEXT, message, len(message))
+        else:
+            item = Outgoing.message(message)
+        machine = self._machine
+        if machine.outcome is not None or machine.closing is not None:
+            machine.check_open()
+        if machine.selective:
+            unfit = machine.unfit(item)
+            if unfit:
+                raise LocalProtocolError(unfit)
         return item
-
-    def _has_room(self, size: int) -> bool:
-        return not self._senders and self._machine.outbox.has_room(size)
 
     def send_nowait(self, message: Message) -> None:
         """Queues a message at once. Raises SendBufferFull when there is no room; else like send()."""
         item = self._outgoing(message)
         machine = self._machine
-        if not self._has_room(item.size):
+        half_full = None if self._senders else machine.offer(item)
+        if half_full is None:
             raise SendBufferFull(len(machine.outbox), machine.outbox.size)
-        self._put(item)
+        if half_full:
+            self._ask_for_room()
 
     def _offer(self, item: Outgoing) -> None:
         """Takes a message that nobody waits for (a room's): a full outbox drops, or closes with 1008.
@@ -219,11 +228,13 @@ class BaseSession(Generic[M]):
         machine = self._machine
         if machine.outcome is not None or machine.closing is not None:
             return
-        if machine.unfit(item):
+        if machine.selective and machine.unfit(item):
             machine.outbox.dropped += 1
             return
-        if machine.outbox.has_room(item.size):
-            self._put(item)
+        half_full = machine.offer(item)
+        if half_full is not None:
+            if half_full:
+                self._ask_for_room()
         elif self._on_full == "close":
             machine.outbox.dropped += 1
             machine.end(1008, "too slow: the outbox was full (on_full='close')", self._now())
@@ -233,13 +244,6 @@ class BaseSession(Generic[M]):
                 machine.send(item)
             else:
                 machine.outbox.drop_new()
-
-    def _put(self, item: Outgoing) -> None:
-        """Queues a message for which there is room."""
-        machine = self._machine
-        machine.send(item)
-        if machine.outbox.half_full:
-            self._ask_for_room()
 
     def _ask_for_room(self) -> None:
         """A peer need not acknowledge before a quarter of its window has come, which may be more than the outbox

@@ -39,9 +39,13 @@ class SessionListener(Generic[M]):
 
     def readable(self) -> None:
         """The inbox has something."""
-        if self.receivers:
+        waiting = self.receivers.futures
+        if waiting:
             self.woken = True
-            self.receivers.wake_first(len(self.machine.inbox))
+            if len(waiting) > 1:
+                self.receivers.wake_first(len(self.machine.inbox.items))
+            elif not waiting[0].done():
+                waiting[0].set_result(None)
 
     def acknowledged(self) -> None:
         """The outbox shrank, or the peer has received more, or the inbox may have room."""
@@ -51,7 +55,11 @@ class SessionListener(Generic[M]):
         """There may be something to write."""
         if not self.marked:
             self.marked = True
-            self.runtime.mark(self)
+            dirty = self.runtime.dirty
+            if dirty:
+                dirty.append(self)
+            else:
+                self.runtime.mark(self)
 
     def changed(self, before: State, after: State) -> None:
         """The state moved, or a carrier took over."""

@@ -45,7 +45,7 @@ class Runtime:
         self.on_flush: tuple[Callable[[float], object], ...] = ()  # told when all is written, and how long it took
         self._side = side
         self._grain = grain
-        self._dirty: list[Flushable] = []
+        self.dirty: list[Flushable] = []  # what is marked
         self._deadlines = Deadlines()
         self._timer: Timer | None = None
         self._timer_at = FOREVER
@@ -53,14 +53,17 @@ class Runtime:
     # -- writing -------------------------------------------------------------------------------------------------------
 
     def mark(self, session: Flushable) -> None:
-        """Flush the session once in this turn of the event loop. It is not marked already."""
-        if not self._dirty:
+        """Flush the session once in this turn of the event loop. It is not marked already.
+
+        Where `dirty` has others, whoever marks may put it there without a call.
+        """
+        if not self.dirty:
             asyncio.get_running_loop().call_soon(self.flush)
-        self._dirty.append(session)
+        self.dirty.append(session)
 
     def flush(self) -> None:
         """Writes what is due, of every session that was marked."""
-        dirty, self._dirty = self._dirty, []
+        dirty, self.dirty = self.dirty, []
         told = self.on_flush
         started = time.perf_counter() if told else 0.0
         now = self.clock.now()
@@ -118,6 +121,6 @@ class Runtime:
 
     def reset(self) -> None:
         """Begins anew, in another event loop: what an earlier one has left behind will never run."""
-        self._dirty = []
+        self.dirty = []
         self._deadlines = Deadlines()
         self._timer, self._timer_at = None, FOREVER

@@ -73,6 +73,10 @@ class NumberedCodec(Codec, Protocol):
     """A codec of a protocol with numbers and acks (docs/protocol.md §4, §6)."""
 
     @property
+    def key(self) -> str:
+        """Under which `Outgoing.encoded` has what item() has made."""
+
+    @property
     def held(self) -> bool:
         """Whether a poll without news is held."""
 

@@ -144,14 +144,25 @@ class SessionMachine(ABC):
         if self.closing is not None:
             raise SessionClosed(*self.closing)
 
+    # Whether there are messages that the wire protocol can't carry: see unfit().
+    selective = False
+
     def unfit(self, item: Outgoing) -> str:
         """Why the wire protocol can't carry this message now; empty when it can."""
         return ""
 
-    def send(self, item: Outgoing) -> None:
-        """Queues a message. Whether there is room is asked before, by the session."""
-        self.outbox.append(item)
+    def send(self, item: Outgoing) -> bool:
+        """Queues a message. Whether there is room is asked before, by the session. See Outbox.append()."""
+        half_full = self.outbox.append(item)
         self.listener.dirty()
+        return half_full
+
+    def offer(self, item: Outgoing) -> bool | None:
+        """Queues a message, if there is room for it. See Outbox.offer()."""
+        half_full = self.outbox.offer(item)
+        if half_full is not None:
+            self.listener.dirty()
+        return half_full
 
     @abstractmethod
     def take(self, now: float) -> str | bytes | Dropped:
@@ -177,12 +188,15 @@ class SessionMachine(ABC):
     # -- what comes --------------------------------------------------------------------------------------------
 
     def _receive(self, data: str | bytes | Dropped, size: int, now: float) -> None:
-        self.inbox.put(data, size, now)
+        inbox = self.inbox
+        owed = inbox.owed_since
+        inbox.put(data, size, now)
         if self.closing is not None:
-            self.inbox.discard(now)
+            inbox.discard(now)
         else:
             self.listener.readable()
-        self.wake_by(self._ack_at())
+        if inbox.owed_since != owed or inbox.metered:
+            self.wake_by(self._ack_at())
 
     def acknowledged(self, received: int, taken: int, now: float) -> bool:
         """An ack came, on anything; returns whether it told something new."""

@@ -135,18 +135,25 @@ class NumberedMachine(Numbering, ServerMachine):
         carrier = self.carrier
         if carrier is None or self.outcome is not None:
             return
-        self.inbox.release(now)
-        if carrier.codec.shape is not Shape.POLL:
-            self._flush_ordered(carrier, now)
+        inbox = self.inbox
+        if inbox.metered:
+            inbox.release(now)
+        if carrier.codec.shape is Shape.DUPLEX:
+            owed = inbox.owed_since
+            self.flush_ordered(carrier, now)
+            if inbox.owed_since != owed or inbox.metered:
+                self.wake_by(self._ack_at())
+        elif carrier.codec.shape is Shape.STREAM:
+            self._flush_stream(carrier, now)
         elif not carrier.finished and (
             not carrier.codec.held or carrier.greeting is not None or self._answer_due(carrier, now)
         ):
             self._answer(carrier, now)
 
-    def _flush_ordered(self, carrier: NumberedCarrier, now: float) -> None:
+    def _flush_stream(self, carrier: NumberedCarrier, now: float) -> None:
         if not self._worn_out(carrier):
             written = carrier.written
-            self.flush_duplex(carrier, now)
+            self.flush_ordered(carrier, now)
             if carrier.written > written:
                 carrier.last_written = now
         if self._worn_out(carrier):

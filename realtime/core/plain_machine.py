@@ -44,6 +44,8 @@ class PlainMachine(ServerMachine):
         self.capabilities = capabilities
         self.waiting = 0  # how many wait for room in the inbox: the peer's silence is our doing
 
+    selective = True
+
     def unfit(self, item: Outgoing) -> str:
         """Why the wire protocol can't carry this message; empty when it can."""
         if item.kind != BINARY or self.capabilities.binary:
@@ -144,7 +146,7 @@ class PlainMachine(ServerMachine):
         if self.outcome is None:
             self.wake_by(self._ack_at())
             self.listener.acknowledged()
-            if self.state is State.DRAINING and not self.inbox:
+            if self.state is State.DRAINING and not self.inbox.items:
                 self.listener.may_be_drained()
         return item
 

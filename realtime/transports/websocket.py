@@ -92,7 +92,8 @@ class WebSocket(WebSocketMessages):
         """A whole unmasked WebSocket frame."""
         if isinstance(frame, str):
             payload = frame.encode()
-            return frame_header(FIN_TEXT, len(payload)) + payload
+            size = len(payload)
+            return (_short(FIN_TEXT, size) if size < 126 else frame_header(FIN_TEXT, size)) + payload
         return frame_header(FIN_BINARY, len(frame)) + frame
 
     def wrap(self, parts: Sequence[Part]) -> Sequence[Part]:

@@ -35,15 +35,10 @@ class WebSocketLink:
         self._request = request
         self._ws = ws
         self._writable_again = writable_again
-        self._blocked = False
+        self.writable = True  # unless the connection has more than 64 KiB to send, or is closing
         self._closing = False
         self._patience: asyncio.TimerHandle | None = None
         self._draining: asyncio.Task[None] | None = None
-
-    @property
-    def writable(self) -> bool:
-        """False while the connection has more than 64 KiB to send, or is closing."""
-        return not self._blocked and not self._closing
 
     def write(self, buffers: Sequence[Part]) -> None:
         """Writes WebSocket frames. A dead connection swallows them; the reading side reports it."""
@@ -53,8 +48,8 @@ class WebSocketLink:
         for buffer in buffers:
             assert isinstance(buffer, bytes)
             transport.write(buffer)
-        if transport.get_write_buffer_size() > HIGH_WATER and not self._blocked:
-            self._blocked = True
+        if transport.get_write_buffer_size() > HIGH_WATER and self.writable:
+            self.writable = False
             self._draining = asyncio.get_running_loop().create_task(self._drain())
 
     async def _drain(self) -> None:
@@ -62,7 +57,7 @@ class WebSocketLink:
             await self._request.writer.drain()
         except ConnectionError:
             return  # the reading side reports the loss
-        self._blocked = False
+        self.writable = not self._closing
         self._writable_again()
 
     def answer(self, message: WSMessage) -> None:
@@ -86,6 +81,7 @@ class WebSocketLink:
         payload = _sendable(code).to_bytes(2, "big") + clip(reason).encode()
         self.write([frame_header(FIN_CLOSE, len(payload)) + payload])
         self._closing = True
+        self.writable = False
         self._patience = asyncio.get_running_loop().call_later(CLOSE_PATIENCE, self.abort)
 
     def abort(self) -> None:

@@ -43,7 +43,7 @@ async def test_lines_are_messages(demo: str) -> None:
 @pytest.mark.parametrize("transport", TRANSPORTS)
 async def test_raw_bytes_come_back_the_same(demo: str, transport: str) -> None:
     data = random.Random(transport).randbytes(1_000_000)
-    async with Program("connect", "--binary", "--transport", transport, f"{demo}/echo") as program:
+    async with Program("connect", "--binary", "--linger", 0, "--transport", transport, f"{demo}/echo") as program:
         program.say(data)
         assert program.process.stdout is not None
         assert await arrives(program.process.stdout.readexactly(len(data))) == data

@@ -191,12 +191,12 @@ async def test_a_slow_hook_lets_the_client_in(transports: list[str] | None) -> N
     async def slow(request: realtime.SessionRequest) -> str:
         nonlocal asked
         asked += 1
-        await asyncio.sleep(0.7)
+        await asyncio.sleep(0.25)
         return "somebody"
 
     async with place() as (server, _, url):
         server.authorize(slow)
-        session = await arrives(realtime.connect(url, transports=transports, attach_timeout=0.25, open_timeout=40.0))
+        session = await arrives(realtime.connect(url, transports=transports, attach_timeout=0.1, open_timeout=40.0))
         await session.send("in")
         assert await arrives(session.receive()) == "in"
         await session.close()

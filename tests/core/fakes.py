@@ -63,6 +63,7 @@ class FakeCodec:
         name: str = "fake",
     ) -> None:
         self.name = name
+        self.key = f"fake {id(self)}"
         self.shape = shape
         self.held = held
         self.capabilities = capabilities or Capabilities()

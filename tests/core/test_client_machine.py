@@ -221,7 +221,7 @@ def test_a_carrier_whose_o_names_another_session_is_dropped() -> None:
 def test_ones_own_repeated_open_is_taken_for_its_acks() -> None:
     machine, websocket, _, link = raced()
     send(machine, "a")
-    machine.flush_duplex(websocket, 0.0)
+    machine.flush_ordered(websocket, 0.0)
     assert machine.opened(websocket, "s1", Window(1, 1), 1, 0, 1.0)
     assert (machine.outbox.acked, machine.outbox.window, websocket.attached) == (1, WIDE, True)
     assert link.said == ["ma"]

@@ -358,8 +358,8 @@ def the_final_ack_is_forgotten(patch: Patch) -> None:
 @mutation
 def drops_are_not_told(patch: Patch) -> None:
     def make_room(self: Outbox, size: int) -> bool:
-        while not self.has_room(size) and self._waiting:
-            self._bytes -= self._waiting.popleft().size
+        while not self.has_room(size) and self.waiting:
+            self._bytes -= self.waiting.popleft().size
             self.dropped += 1
         return self.has_room(size)
 

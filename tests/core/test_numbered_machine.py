@@ -485,10 +485,10 @@ def test_a_flush_without_a_carrier_writes_nothing() -> None:
     assert link.writes == []
 
 
-def test_a_flush_asks_to_be_woken_for_the_ack() -> None:
+def test_the_first_news_asks_to_be_woken_for_its_ack() -> None:
     machine, diary, carrier, _ = opened()
-    machine.inbox.put("x", 1, 5.0)
-    machine.flush(5.0)
+    machine.message(carrier, "x", 1, 5.0)
+    machine.message(carrier, "y", 1, 5.5)
     assert diary.woken == [5.0 + ACK_DELAY]
     assert machine.deadline() == 5.0 + ACK_DELAY
     assert carrier.codec.shape is Shape.DUPLEX

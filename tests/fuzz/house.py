@@ -162,7 +162,7 @@ class House:
         assert not registry.tombstones
         assert len(registry._nonces) == 2
         assert not registry._identities
-        assert not server._runtime._dirty
+        assert not server._runtime.dirty
         assert not server.hub._rooms
         assert not server.hub._joined
         assert len(server._runtime._deadlines) <= 2 + STALE, len(server._runtime._deadlines)

@@ -175,7 +175,7 @@ async def test_headers_that_are_kept_are_bounded(place: Place, transport: str) -
 
 
 async def test_sockjs_bodies_that_wait_for_room_are_bounded_in_sum() -> None:
-    settings: dict[str, Any] = {"max_size": 100_000, "max_batch_size": 1000, "max_queue": 16}
+    settings: dict[str, Any] = {"max_size": 100_000, "max_batch_size": 1000, "max_queue": 16, "close_timeout": 0.05}
     rt = realtime.Server(**settings)
     handed: asyncio.Queue[realtime.Session] = asyncio.Queue()
 

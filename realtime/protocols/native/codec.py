@@ -33,12 +33,11 @@ class NativeCodec:
         """A numbered item; made once for all receivers on carriers of this kind."""
         part = item.encoded.get(self.key)
         if part is None:
-            part = item.encoded[self.key] = self.transport.frame(self._text(item))
+            frame = f"m{item.data!s}" if item.kind == TEXT else self._text(item)
+            part = item.encoded[self.key] = self.transport.frame(frame)
         return part
 
     def _text(self, item: Outgoing) -> Frame:
-        if item.kind == TEXT:
-            return f"m{item.data!s}"
         if item.kind == BINARY:
             assert isinstance(item.data, bytes)
             if self.shape is Shape.DUPLEX:
