@@ -54,8 +54,8 @@ class BaseSession(Generic[M]):
 
     @property
     def label(self) -> str:
-        """What logs call the session, this library's and best yours too: 12 hexadecimal digits of a hash of its id,
-        the same at both ends, from which nobody finds the id. Empty at a client that has not opened yet."""
+        """What logs call the session, this library's and best yours too: 12 hexadecimal digits of a hash of its id, the
+        same at both ends. The id cannot be computed from it. Empty at a client that has not opened yet."""
         return self._machine.label
 
     @property
@@ -221,7 +221,7 @@ class BaseSession(Generic[M]):
             self._ask_for_room()
 
     def _offer(self, item: Outgoing) -> None:
-        """Takes a message that nobody waits for (a room's): a full outbox drops, or closes with 1008.
+        """Queues a room's message, without waiting: a full outbox drops a message, or closes with 1008 (`on_full`).
 
         What the client's protocol can't carry is skipped, and counted as dropped.
         """

@@ -33,7 +33,7 @@ class Endpoint:
 
 
 def configure(base: Config, settings: Mapping[str, object], owner: str, known: Sequence[str]) -> Config:
-    """The settings over those of `base`, which has all of them. Raises TypeError and LocalProtocolError, which name the
+    """A Config with these settings in place of those of `base`. Raises TypeError and LocalProtocolError, which name the
     setting, and `owner`, whose settings are the `known`."""
     for name in settings:
         if name not in known:

@@ -26,7 +26,7 @@ class Receiver(Protocol):
 
 
 class Room:
-    """A named set of sessions. It exists for as long as somebody is in it or holds it.
+    """A named set of sessions. It exists while a session is in it, or the application holds it.
 
     `send`, `count` and `members` mean the whole room. `len(room)`, `session in room` and iteration, which cannot wait,
     mean the members in this process.

@@ -1,4 +1,4 @@
-"""What a machine tells of its session, and who waits to hear of it: the machine's side of a session.
+"""The machine's side of a session: what a machine reports, and the coroutines that wait for it.
 
 The application's side, on top of this, is base_session. asyncio begins here: a machine calls synchronously, and what
 waits for it waits on futures.
@@ -105,7 +105,7 @@ class SessionListener(Generic[M]):
         return undo
 
     def tell(self, event: str) -> None:
-        """Calls whoever wants to know; what they raise is logged."""
+        """Calls the on_change callbacks. An exception in one is logged."""
         for callback in tuple(self._callbacks or ()):
             try:
                 callback(event)

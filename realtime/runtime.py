@@ -24,7 +24,7 @@ FOREVER = float("inf")
 
 
 class Flushable(Protocol):
-    """A session, as far as it is run."""
+    """What the runtime needs of a session."""
 
     marked: bool  # it is to be flushed
     woken: bool  # who receives from it was woken, and has not run yet
@@ -35,7 +35,8 @@ class Flushable(Protocol):
 
 
 class Runtime:
-    """Runs the sessions of one server, or the one of a client. `side` is whose fault it is when a flush fails.
+    """Runs the sessions of one server, or the one of a client. `side` ("server" or "client") is named in the close
+    reason when a flush fails.
 
     Deadlines that come less than `grain` seconds after a wake-up wait that long, and are served by one.
     """
@@ -114,7 +115,7 @@ class Runtime:
     # -- the end -------------------------------------------------------------------------------------------------------
 
     def stop(self) -> None:
-        """Nothing is to be looked at any more, unless something asks for it."""
+        """Cancels the timer. A later wake() sets it again."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer, self._timer_at = None, FOREVER

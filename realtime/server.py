@@ -243,7 +243,7 @@ class Server:
 
     @property
     def asks(self) -> bool:
-        """Whether the application says who clients are, which may take a while."""
+        """Whether there is an authorize hook, which may take its time."""
         return self._admission.hook is not None
 
     def note_end(self, sid: str, transport: str, since: float) -> None:

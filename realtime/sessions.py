@@ -1,4 +1,4 @@
-"""The sessions of a server: how one is opened and found, whom it is told to, and how they end, one or all.
+"""The sessions of a server: opened, found, observed and ended.
 
 What may one day have to ask another worker is awaited (claim, route); what is created, is created without waiting.
 """
@@ -177,7 +177,7 @@ class Sessions:
     # -- observing -----------------------------------------------------------------------------------------------------
 
     def observe(self, observers: tuple[Observer, ...]) -> None:
-        """Tells these, and nobody else, what happens from now on."""
+        """Replaces the observers: from now on exactly these are told."""
         self.observers = observers
         self._runtime.on_flush = tuple(observer.flushed for observer in observers)
         for session in self:
@@ -236,7 +236,7 @@ class Sessions:
                 waiter.cancel()
 
     def reset(self) -> None:
-        """Begins anew, in another event loop: nobody could go on with what an earlier one has left, or end it."""
+        """Forgets all sessions of an earlier event loop, in which nothing can run any more."""
         if self._by_sid:
             log.warning("%d sessions of an event loop that was closed before are forgotten", len(self._by_sid))
         for session in self:

@@ -1,4 +1,4 @@
-"""Whoever waits for the next time something happens: asyncio's futures, first come, first served."""
+"""Waiting for the next time something happens, on asyncio's futures: first come, first served."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["Waiters"]
 
 
 class Waiters:
-    """Whoever waits for the next time something happens, each on a future of its own."""
+    """The coroutines that wait for the next time something happens, each on a future of its own."""
 
     __slots__ = ("futures",)
 

@@ -56,7 +56,7 @@ def browsers_only() -> tuple[str, ...]:
 
 
 def _is_script(transport: Transport) -> bool:
-    return transport.lays == "script"
+    return transport.framing == "script"
 
 
 def codec(name: str) -> NativeCodec:

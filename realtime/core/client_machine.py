@@ -134,7 +134,7 @@ class ClientMachine(Numbering):
         self._joined(carrier, received, taken, now)
         return True
 
-    def attached(self, carrier: NumberedCarrier, received: int, taken: int, now: float) -> None:
+    def attach_answered(self, carrier: NumberedCarrier, received: int, taken: int, now: float) -> None:
         """`r` came."""
         self._joined(carrier, received, taken, now)
 

@@ -60,7 +60,8 @@ class Ended(NamedTuple):
 
 
 class Listener(Protocol):
-    """Whoever holds the machine. All calls are made synchronously, from inside the machine's methods."""
+    """The session object that a machine tells what happens. Calls are synchronous, from inside the machine's
+    methods."""
 
     def readable(self) -> None:
         """The inbox has something."""
@@ -131,7 +132,7 @@ class SessionMachine(ABC):
         self.closing: tuple[int, str] | None = None
         self.close_deadline = FOREVER
         self.outcome: Ended | None = None
-        self.contact = now  # when the peer was last heard, on any carrier
+        self.contact = now  # when something was last received, on any carrier
         self.wake_at = FOREVER  # when the sweep will look: kept by Deadlines
         self.duplicates = 0  # numbered frames that had come before
 
@@ -170,7 +171,7 @@ class SessionMachine(ABC):
 
     @abstractmethod
     def ask_for_acks(self) -> None:
-        """The application waits for an acknowledgement: it is to come without the usual delay."""
+        """Asks the peer to acknowledge at once, without the usual delay: the application waits for that."""
 
     def close(self, code: int, reason: str, now: float) -> None:
         """Ends this side's stream with a clean close. What arrives from now on is discarded. Idempotent."""
@@ -218,7 +219,7 @@ class SessionMachine(ABC):
         """Writes what is due on the session's carrier."""
 
     def _commit(self, carrier: Carrier, first: int, items: list[Outgoing], now: float) -> None:
-        """These items, numbered from `first`, have been handed to the carrier."""
+        """Moves the carrier's cursor behind these items, numbered from `first`, which were written on it."""
         if items:
             carrier.send_cursor = first + len(items)
 
@@ -242,7 +243,7 @@ class SessionMachine(ABC):
 
     @abstractmethod
     def _farewell(self) -> None:
-        """Tells the peer on the newest carrier that the session has ended. From here it has none."""
+        """Tells the peer on the newest carrier that the session has ended, and lets go of that carrier."""
 
     # -- time and state --------------------------------------------------------------------------------------------
 
@@ -256,7 +257,7 @@ class SessionMachine(ABC):
 
     @abstractmethod
     def _ack_at(self) -> float:
-        """When what was received or taken has something to be done about it: an ack, or a peer that waits for room."""
+        """When the next ack is due, or the next look at a peer that waits for room."""
 
     def wake_by(self, when: float) -> None:
         """Makes sure that expire() is called by `when`."""

@@ -132,6 +132,7 @@ class Numbering(SessionMachine):
         link, codec, outbox, inbox = carrier.link, carrier.codec, self.outbox, self.inbox
         most, most_bytes = self.config.max_batch, self.config.max_batch_size
         delay = ACK_DELAY if codec.shape is Shape.DUPLEX else self._ack_delay()
+        known = inbox.owed_since
         while link.writable and not carrier.finished:
             cursor = carrier.send_cursor
             first, items = outbox.peek(cursor, most, most_bytes)
@@ -162,6 +163,8 @@ class Numbering(SessionMachine):
         if self.asking and not carrier.finished and link.writable:
             self.asking = False
             carrier.write([codec.ping()])
+        if inbox.owed_since != known or inbox.metered:
+            self.wake_by(self._ack_at())
 
     def numbered(self, carrier: NumberedCarrier, first: int, items: list[Outgoing]) -> list[Part]:
         """The parts for peeked items, with the renumbering that the carrier's cursor needs."""

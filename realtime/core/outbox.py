@@ -73,7 +73,7 @@ class Outbox:
 
     @property
     def window(self) -> Window:
-        """The peer's receive window, as far as it is used."""
+        """The peer's receive window, of at most MOST_OUTSTANDING messages."""
         return self._window
 
     @window.setter
@@ -112,7 +112,7 @@ class Outbox:
         return 2 * kept + 2 >= self._max_messages or 2 * size >= self._max_bytes
 
     def append(self, item: Outgoing) -> bool:
-        """Queues one item. Asking has_room first is the caller's affair: closes and drop notes always go in.
+        """Queues one item. It does not check has_room, so closes and drop notes always go in.
 
         Returns whether half of the room is taken now: time to ask for an ack, or it may come too late.
         """

@@ -29,7 +29,7 @@ MAX_WAITING = 16
 
 
 class Turns:
-    """Whose messages go into an inbox next: first come, first served."""
+    """The order in which waiting requests put messages into an inbox: first come, first served."""
 
     def __init__(self) -> None:
         self.lock = asyncio.Lock()
@@ -55,7 +55,7 @@ async def wait_for_room(session: Session, size: int) -> bool:
 
 
 class PlainGate:
-    """What every carrier of such a protocol goes through, whoever brings its bytes."""
+    """The order of steps for every carrier of such a protocol, independent of the HTTP library."""
 
     def __init__(self, server: Server) -> None:
         self.server = server

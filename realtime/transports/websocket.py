@@ -62,7 +62,7 @@ class WebSocketMessages:
     method = "GET"
     shape = Shape.DUPLEX
     held = False
-    lays = "message"
+    framing = "message"
 
     def head(self, facts: Facts) -> Head:
         """The handshake's answer; a WebSocket library adds the headers of RFC 6455 §4.2.2."""

@@ -93,7 +93,7 @@ async def upgrade(request: web.Request, ws: web.WebSocketResponse) -> None:
 
 
 def left_behind() -> web.Response:
-    """What aiohttp is given for a request whose client is gone. It notices by itself, and says nothing."""
+    """The response for a request whose client is gone. aiohttp notices that the connection is closed."""
     return web.Response(status=CLIENT_LEFT, reason="Client Left")
 
 

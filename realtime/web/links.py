@@ -221,12 +221,12 @@ class PollLink:
             self.answer.set_result(self._body)
 
     def abort(self) -> None:
-        """A poll's silence is its client's affair: the answer is nothing."""
+        """Ends the poll with an empty answer; the client notices silence by itself."""
         self.close(4408, "")
 
 
 class HeldLink(PollLink):
-    """The answer to a poll for which a write counts as an arrival: nothing is written when nobody is there."""
+    """The answer to a poll where a write counts as an arrival: it is not writable once the client has gone."""
 
     @property
     def writable(self) -> bool:  # type: ignore[override] # which PollLink always is

@@ -33,7 +33,7 @@ class EndpointPaths(AbstractResource):
         }
 
     async def resolve(self, request: web.Request) -> tuple[UrlMappingMatchInfo | None, set[str]]:
-        """Whose request this is, if it is one of ours."""
+        """Finds the endpoint and dialect of a request; none where the path is not ours."""
         path = request.rel_url.path_safe
         found = self._find(path[len(self._prefix) :]) if path.startswith(self._prefix) else None
         if found is None:
@@ -70,7 +70,7 @@ class EndpointPaths(AbstractResource):
         self._prefix = prefix + self._prefix
 
     def get_info(self) -> Any:
-        """For whoever lists routes."""
+        """What aiohttp shows of this resource in a list of routes."""
         return {"formatter": self.canonical}
 
     def raw_match(self, path: str) -> bool:

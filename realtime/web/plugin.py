@@ -83,7 +83,7 @@ def setup(app: web.Application, server: Server, *, prefix: str = "/realtime") ->
 
 def _check_free(server: Server, app: web.Application) -> None:
     """Raises LocalProtocolError when another application has this server: the shutdown of either would end the sessions
-    of both. One that nobody has any more counts for nothing."""
+    of both. An application that was garbage-collected does not count."""
     for look_again in (True, False):
         home = None if server._application is None else server._application()
         if home is None or home is app:

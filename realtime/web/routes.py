@@ -42,7 +42,7 @@ D = TypeVar("D", bound=Dialect)
 
 
 class Routes:
-    """The routes of one protocol, as far as they are everybody's."""
+    """The part of its routes that every protocol shares."""
 
     def __init__(self, server: Server) -> None:
         self._server = server

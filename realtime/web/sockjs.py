@@ -294,7 +294,7 @@ def _cacheable() -> dict[str, str]:
 
 
 def _cors(request: web.Request) -> dict[str, str]:
-    """Who was let in may read the answer: a page of a named origin with credentials, anybody else without."""
+    """CORS headers for an admitted request: a page of a named origin may use credentials, any other may not."""
     headers = {"Vary": "Origin"}
     if request.headers.get("Origin") is None:
         headers["Access-Control-Allow-Origin"] = "*"

@@ -84,7 +84,7 @@ class FakeCodec:
         """a."""
         return f"a{received},{taken}"
 
-    def attached(self, received: int, taken: int) -> Part:
+    def attach_answer(self, received: int, taken: int) -> Part:
         """r."""
         return f"r{received},{taken}"
 

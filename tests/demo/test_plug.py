@@ -12,8 +12,8 @@ from aiohttp import web
 
 import realtime
 from realtime.demo import plug
-from realtime.demo.asked import is_local
 from realtime.demo.plug import FAULTS
+from realtime.demo.routes import is_local
 from realtime.demo.visitors import Visitors
 from realtime.testing import VirtualClock
 

@@ -119,7 +119,7 @@ async def test_the_server_header_can_be_taken_away() -> None:
             assert "Server" not in response.headers
 
 
-DOORS = (
+CASES = (
     "/realtime/all",
     "/realtime/all/websocket",
     "/realtime/all/info",
@@ -153,7 +153,7 @@ async def test_what_is_no_text_in_a_header_is_refused_in_words(what: str) -> Non
         await session.wait_closed()
 
     async with serving(rt) as place:
-        for path in DOORS:
+        for path in CASES:
             for name, upgraded in (("once", ()), ("upgraded", (b"Upgrade: websocket", b"Connection: Upgrade"))):
                 reader, writer = await asyncio.open_connection("127.0.0.1", place.port)
                 # A SockJS session of its own: the second poll of one would be held.

@@ -588,7 +588,7 @@ async def test_bytes_are_refused_and_skipped_in_rooms() -> None:
         assert session._machine.outbox.dropped == 1
 
 
-# -- the door --------------------------------------------------------------------------------------------------------
+# -- admission -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("path", ["/info", "/0/a/xhr_streaming", "/0/a/xhr", "/0/a/xhr_send", "/0/a/jsonp?c=x"])

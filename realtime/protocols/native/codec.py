@@ -26,7 +26,7 @@ class NativeCodec:
         self.shape = transport.shape
         self.held = transport.held
         # Transports that lay frames alike share what was encoded.
-        self.key = f"native {kind} {transport.lays}"
+        self.key = f"native {kind} {transport.framing}"
         self.wrap = transport.wrap
 
     def item(self, item: Outgoing) -> Part:
@@ -55,7 +55,7 @@ class NativeCodec:
         """`a`."""
         return self.transport.frame(f"a{received},{taken}")
 
-    def attached(self, received: int, taken: int) -> Part:
+    def attach_answer(self, received: int, taken: int) -> Part:
         """`r`, as the server says it."""
         return self.transport.frame(f"r{received},{taken}")
 

@@ -75,7 +75,7 @@ def feed_client(machine: ClientMachine, carrier: NumberedCarrier, frame: Frame, 
     assert isinstance(frame, str)
     kind = frame[:1]
     if kind == "r":
-        machine.attached(carrier, *_pair(frame, "r"), now)
+        machine.attach_answered(carrier, *_pair(frame, "r"), now)
     elif kind == "o":
         opened = Opened.parse(frame[1:])
         if not machine.opened(carrier, opened.sid, opened.window, *opened.ack, now, opened.key):
