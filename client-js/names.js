@@ -67,7 +67,7 @@ sets.forEach((set, which) => {
 const texts = [script, two].map((text) => text.split(MARKS));
 const size = () => texts.reduce((sum, parts) => sum + gzipped(parts.map((part, i) => (i & 1 ? names[part] : part)).join("")), 0);
 
-const random = dice(1);
+const random = dice(+process.argv[3] || 1);
 let best = size();
 console.log("before:", best, texts.map((parts) => gzipped(parts.map((part, i) => (i & 1 ? names[part] : part)).join(""))));
 for (let step = 1; step <= STEPS; step++) {

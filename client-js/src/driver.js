@@ -4,9 +4,11 @@
  * Whatever is due by time or by state is done in one place, turn(), which may be called at any moment and sets one
  * timer for what comes next. So a page that slept, or whose timers are slow, catches up by itself.
  */
+import { askFor } from "./auth.js";
 import { Carrier } from "./carrier.js";
 import { CANNOT, choose } from "./choice.js";
-import { toBatch, toJson } from "./frames.js";
+import { toBatch } from "./frames.js";
+import { HOLD, interval, lifetime, silence } from "./limits.js";
 import { DUPLEX, HELD, Machine, POLL, STREAM } from "./machine.js";
 import { random } from "./random.js";
 import { backOff, clock, doubled } from "./time.js";
@@ -16,7 +18,6 @@ import { root } from "./root.js";
 var GRACE = 500; // for a WebSocket that has reached the server, when HTTP was faster
 var GOOD_LIFE = 10000; // a carrier that lived so long was a good one: its end is no evidence
 var MOST_HELD = 3; // requests held open in one page for one origin: browsers allow six connections, old ones fewer
-var HOLD = 25000; // how long a poll is held where there are no pings
 var ROUNDS = 2, LEAST_TRIES = 6; // how often each transport is tried before opening is given up, and all together
 
 var held = {}; // origin -> how many sessions of this page hold a request
@@ -101,7 +102,7 @@ export function drive(owner, url, transports, options) {
       }, 0);
     }
     machine._close(code, reason);
-    closeAt = clock() + lifetime();
+    closeAt = clock() + lifetime(machine._server);
     set("closing");
     turn();
   }
@@ -167,33 +168,16 @@ export function drive(owner, url, transports, options) {
    */
   function setting(name, timeouts) {
     var time = options[name];
-    return doubled(time, timeouts, Math.max(time, Math.min(time * 16, (lifetime() - (clock() - contact)) / 2)));
+    return doubled(time, timeouts, Math.max(time, Math.min(time * 16, (lifetime(machine._server) - (clock() - contact)) / 2)));
   }
 
   function patience(timeouts) {
     return setting("attachTimeout", timeouts);
   }
 
-  /** After how long a server that has nothing to say pings. */
-  function interval() {
-    var server = machine._server;
-    return server && server.ping_interval ? server.ping_interval * 1000 : Infinity;
-  }
-
-  /** How long a carrier may be mute. */
-  function silence() {
-    var server = machine._server;
-    return server && server.ping_timeout ? interval() + server.ping_timeout * 1000 : Infinity;
-  }
-
-  /** How long a session outlives the last contact. */
-  function lifetime() {
-    return machine._server ? machine._server.resume_window * 1000 + (silence() < Infinity ? silence() : 0) : 120000;
-  }
-
   /** How long an ack may wait for something to ride on. */
   function ackDelay(kind) {
-    return kind === DUPLEX ? 1000 : Math.min(interval(), HOLD) / 2;
+    return kind === DUPLEX ? 1000 : Math.min(interval(machine._server), HOLD) / 2;
   }
 
   // -- starting and stopping carriers --------------------------------------------------------------------------------
@@ -222,7 +206,7 @@ export function drive(owner, url, transports, options) {
     carrier._gen = gen;
     carrier._limit = patience(kind < HELD ? 0 : late);
     if (kind === HELD && !carrier._opens) {
-      carrier._limit = Math.max(carrier._limit, Math.min(silence(), 2 * Math.min(interval(), HOLD)));
+      carrier._limit = Math.max(carrier._limit, Math.min(silence(machine._server), 2 * Math.min(interval(machine._server), HOLD)));
     }
     carrier.secret = carrier._opens && authData !== undefined;
     carrier._judged = kind !== STREAM || carrier._opens;
@@ -447,7 +431,7 @@ export function drive(owner, url, transports, options) {
       startAt = now;
       if (now - carrier._since > GOOD_LIFE) superseded = 0;
       if (carrier._last === "superseded") {
-        startAt += doubled(300, superseded++, Math.min(lifetime() / 3, 10000));
+        startAt += doubled(300, superseded++, Math.min(lifetime(machine._server) / 3, 10000));
       } else if (carrier._last || (!how && carrier._attached)) goOn(carrier, now);
       else lost(carrier, how || "cut", now);
     }
@@ -480,7 +464,7 @@ export function drive(owner, url, transports, options) {
     if (fails > (machine._sid ? 1 : rounds)) startAt = now + backOff(fails - 2);
     if (machine._sid) {
       if (!machine._closing) set("detached");
-      if (now - contact > lifetime()) machine._end(4411, "no contact");
+      if (now - contact > lifetime(machine._server)) machine._end(4411, "no contact");
     } else if (beside) {
       newest = beside; // it opens as well, and is under way
       beside = null;
@@ -593,9 +577,9 @@ export function drive(owner, url, transports, options) {
         }
       }
     } else if (carrier && carrier.kind < HELD) {
-      if (due(carrier._heard + silence(), now)) carrier.end("silent");
+      if (due(carrier._heard + silence(machine._server), now)) carrier.end("silent");
       else if (due(checkAt, now)) expire(carrier);
-      else if (carrier.kind === DUPLEX && !carrier._pinged && due((2 * carrier._heard + interval() + silence()) / 2, now)) {
+      else if (carrier.kind === DUPLEX && !carrier._pinged && due((2 * carrier._heard + interval(machine._server) + silence(machine._server)) / 2, now)) {
         carrier._pinged = true; // later than the server, whose ping would then be on its way
         write(["p"]);
       }
@@ -636,32 +620,18 @@ export function drive(owner, url, transports, options) {
 
   /** Asks the application for auth data: before the session opens, and once when the server takes them no longer. */
   function authorise() {
-    var auth = options.auth;
     asking = true;
-    try {
-      if (typeof auth === "function") auth = auth();
-    } catch (error) {
-      failed(error);
-      return;
-    }
-    if (auth && typeof auth.then === "function") auth.then(got, failed);
-    else got(auth);
-
-    function failed(error) {
-      machine._end(4401, "options.auth: " + error);
-    }
-    function got(value) {
-      var frame;
-      try {
-        frame = "t" + (toJson(value) || null);
-      } catch (error) {
-        failed(error);
-        return;
+    askFor(
+      options.auth,
+      function (value, json) {
+        authData = value;
+        if (machine._sid) uplink._say(["t" + (json || null)], ready, setting("postTimeout", 0));
+        else ready();
+      },
+      function (error) {
+        machine._end(4401, "options.auth: " + error);
       }
-      authData = value;
-      if (machine._sid) uplink._say([frame], ready, setting("postTimeout", 0));
-      else ready();
-    }
+    );
     function ready() {
       asking = false;
       turn();
