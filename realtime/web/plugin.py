@@ -47,6 +47,7 @@ def setup(app: web.Application, server: Server, *, prefix: str = "/realtime") ->
     servers = app[SERVERS]
     if prefix in servers:
         raise LocalProtocolError(f"there is a realtime server at prefix {prefix!r} already")
+    others = tuple(server.on_shutdown)
     routes = NativeRoutes(server)
     dialects = Dialects(server)
     servers[prefix] = server
@@ -70,8 +71,11 @@ def setup(app: web.Application, server: Server, *, prefix: str = "/realtime") ->
         await server.shutdown()
         server._application = None
 
+    ours = [stop for stop in server.on_shutdown if stop not in others]
+
     async def forget(app: web.Application) -> None:
         dialects.dismount()
+        server.on_shutdown[:] = [stop for stop in server.on_shutdown if stop not in ours]
 
     app.on_startup.append(start)
     # Not on_cleanup: that comes after the connections, too late for a close to be read.
@@ -84,6 +88,10 @@ def setup(app: web.Application, server: Server, *, prefix: str = "/realtime") ->
 def _check_free(server: Server, app: web.Application) -> None:
     """Raises LocalProtocolError when another application has this server: the shutdown of either would end the sessions
     of both. An application that was garbage-collected does not count."""
+    if server._abandoned:  # whatever has served it will neither go on nor shut down
+        server._application = None
+        server.on_shutdown.clear()
+        server.on_endpoint.clear()
     for look_again in (True, False):
         home = None if server._application is None else server._application()
         if home is None or home is app:
