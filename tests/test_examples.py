@@ -1,4 +1,4 @@
-"""Every example runs: those in examples/, and those of the README."""
+"""Every example in examples/ runs. (Those of the README: tests/test_readme.py.)"""
 
 from __future__ import annotations
 
@@ -12,21 +12,19 @@ import re
 import shutil
 import subprocess
 import sys
-import textwrap
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import ClientSession, CookieJar, web
+from aiohttp import ClientSession, CookieJar
 
 import realtime
-from realtime.testing import Clients, serve
+from realtime.testing import Clients
 
 from .patience import eventually, within
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def load(name: str) -> Any:
@@ -323,42 +321,3 @@ async def test_the_script_of_a_page_is_in_order(client: Clients, tmp_path: Path,
         check = ["node", acorn, "--ecma3", "--silent", path]
     done = await asyncio.to_thread(subprocess.run, check, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
-
-
-# -- the README ------------------------------------------------------------------------------------------------------
-
-
-def blocks(language: str) -> list[str]:
-    """The code blocks of the README in a language."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
-
-
-async def test_the_readme(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    plugin, python_client, fixture = blocks("python")
-    apps: list[web.Application] = []
-    monkeypatch.setattr(web, "run_app", apps.append)
-    names: dict[str, Any] = {}
-    exec(plugin, names)
-    async with serve(apps[0]) as server:
-        code = python_client.replace("http://localhost:8080", str(server.make_url("/")).rstrip("/"))
-        # The client prints for as long as it is connected: until the first message is printed.
-        code = code.replace("        print(message)", "        print(message)\n        break")
-        exec(f"async def talk():\n{textwrap.indent(code, '    ')}", names)
-        async with within():
-            await names["talk"]()
-    assert capsys.readouterr().out == "hello\n"
-    apps.clear()
-    names = {}
-    exec(plugin, names)
-    names["make_app"] = lambda: apps[0]
-    exec(fixture, names)
-    async with Clients() as clients, within():
-        await names["test_chat"](clients)
-
-
-def test_the_commands_of_the_readme_are_the_targets_of_make() -> None:
-    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    commands = re.findall(r"^make (\w+)", README, re.MULTILINE)
-    assert commands == ["demo", "test"]
-    for command in commands:
-        assert re.search(rf"^{command}:", makefile, re.MULTILINE)

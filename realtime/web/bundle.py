@@ -77,6 +77,10 @@ class Bundle:
             file = self._files[name] = File((self.folder / FILES[name][0]).read_bytes())
         return file
 
+    def _there(self, name: str) -> bool:
+        """Whether there is such a file."""
+        return (self.folder / FILES[name][0]).is_file()
+
     def hashed(self, name: str) -> str:
         """The name that holds the hash of the content. Raises OSError when there is no such file."""
         stem, dot, rest = name.partition(".")
@@ -97,6 +101,8 @@ class Bundle:
                 await asyncio.get_running_loop().run_in_executor(None, self._file, name)
             file = self._files[name]
         except OSError:
+            if name.endswith(".map") and self._there("client.js"):
+                return _sentence(404, f"{name} is not installed: source maps come with the client's package for npm")
             return _sentence(
                 503, f"{FILES[name][0]} is not there: build the JavaScript client first (client-js), or use a release"
             )

@@ -160,22 +160,31 @@ async def test_sign_out_everywhere(chromium: Engine) -> None:
                 await shows(window, "document.forms.length === 1 && document.forms[0].elements.password !== undefined")
 
 
-async def test_the_readme(chromium: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its first two blocks: five lines in the application, and five in the page."""
+async def test_the_readme(chromium: Engine) -> None:
+    """Its application and its page: what is said in the one window stands in both."""
     readme = (ROOT / "README.md").read_text("utf-8")
     (plugin, *_), (html,) = (
         re.findall(rf"^```{language}\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL) for language in ("python", "html")
     )
-    apps: list[web.Application] = []
-    monkeypatch.setattr(web, "run_app", apps.append)
-    exec(plugin, {})
-    (app,) = apps
+    names: dict[str, Any] = {"__name__": "app"}
+    exec(plugin, names)
 
     async def page(request: web.Request) -> web.Response:
-        return web.Response(text=f"<!doctype html>{html}", content_type="text/html")
+        return web.Response(text=html, content_type="text/html")
 
-    app.router.add_get("/", page)
-    async with serve(app) as server, chromium.open(str(server.make_url("/"))) as opened, within():
-        while "hello" not in [message.text for message in await opened.console()]:  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
-        assert await opened.errors() == []
+    names["page"] = page
+    async with serve(names["make_app"]()) as server:
+        url = str(server.make_url("/"))
+        async with chromium.open(url) as one, chromium.open(url) as other, within():
+            for window in (one, other):
+                await shows(window, "window.session && session.readyState === 1")
+            await shows(one, "true")
+            while len(list(names["rt"].room("lobby"))) < 2:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+            await one.evaluate(
+                "(() => { const field = document.getElementById('text'); field.value = 'hello';"
+                " field.dispatchEvent(new Event('change')); })()"
+            )
+            for window in (one, other):
+                await shows(window, "document.getElementById('log').textContent === 'hello\\n'")
+                assert await window.errors() == []
