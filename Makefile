@@ -2,7 +2,7 @@
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint fast client reference bench fuzz matrix campaign clean
+.PHONY: demo test lint fast floor client reference bench fuzz matrix campaign clean
 
 demo: $(VENV)/.demo
 	@exec $(BIN)/realtime demo
@@ -18,6 +18,10 @@ test: $(VENV)/.dev
 # The tests that need no lint and no second process: for the minute between two edits.
 fast: $(VENV)/.dev
 	$(BIN)/pytest -x -q tests/core tests/transports tests/protocols
+
+# The oldest aiohttp that is allowed, and other Pythons that are installed: a minute each.
+floor:
+	@sh .ci/floor
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check --fix .

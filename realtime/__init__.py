@@ -11,6 +11,8 @@ async def chat(session: realtime.Session) -> None:
 realtime.setup(app, rt, prefix="/realtime")
 """
 
+from typing import TYPE_CHECKING
+
 from .client import ClientSession, connect
 from .core.config import Config
 from .core.errors import (
@@ -26,6 +28,7 @@ from .core.errors import (
 )
 from .core.lifecycle import State
 from .hub import Room
+from .namesake import missing as _missing
 from .protocols.engineio.options import EngineIO
 from .protocols.sockjs.options import SockJS
 from .request import SessionRequest
@@ -59,3 +62,8 @@ __all__ = [
 ]
 
 __version__ = "0.1.0"
+
+if not TYPE_CHECKING:  # a type checker would take it for a promise that every name is there
+
+    def __getattr__(name: str) -> object:
+        raise _missing(name)

@@ -90,9 +90,14 @@ LAYERS: dict[str, tuple[set[str], set[str], bool]] = {
     "metrics": (WEB | {"metrics"}, HTTP_LIBRARIES | {"prometheus_client"}, False),
     "testing": (ALL, HTTP_LIBRARIES, False),
     "demo": (ALL | {"", "demo"}, HTTP_LIBRARIES, False),
-    "cli": (ALL | {"", "cli", "demo"}, HTTP_LIBRARIES | {"uvloop"}, False),
-    "__main__": (ALL | {"", "cli", "demo"}, HTTP_LIBRARIES | {"uvloop"}, False),
-    "": (ALL - {"metrics", "testing"}, set(), False),  # the package itself: the public names and nothing else
+    "namesake": (set(), set(), False),
+    "cli": (ALL | {"", "cli", "demo", "namesake"}, HTTP_LIBRARIES | {"uvloop"}, False),
+    "__main__": (ALL | {"", "cli", "demo", "namesake"}, HTTP_LIBRARIES | {"uvloop"}, False),
+    "": (
+        ALL - {"metrics", "testing"} | {"namesake"},
+        set(),
+        False,
+    ),  # the package itself: the public names and nothing else
 }
 
 

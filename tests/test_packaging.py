@@ -50,7 +50,16 @@ def test_the_source_archive_can_run_the_tests() -> None:
         assert (root / name).is_file(), name
     assert list(root.rglob("node_modules")) == []
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_docs.py", "tests/core/test_frames.py"],
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "tests/test_docs.py",
+            "tests/core/test_frames.py",
+        ],
         cwd=root,
         env={**os.environ, "PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,
@@ -63,7 +72,9 @@ def test_the_source_archive_can_run_the_tests() -> None:
 
 def test_every_test_of_the_checkout_is_in_the_source_archive() -> None:
     def tests(root: Path) -> set[str]:
-        return {path.relative_to(root).as_posix() for path in root.rglob("tests/**/test_*.py") if ".lab" not in path.parts}
+        return {
+            path.relative_to(root).as_posix() for path in root.rglob("tests/**/test_*.py") if ".lab" not in path.parts
+        }
 
     assert tests(ROOT) <= tests(unpacked())
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from ..client.doctor import STATES, Examination, Finding, examine
 from ..client.wire import browsers_only, own_transports
+from ..namesake import clash
 from .signals import signals
 from .stdio import harmless, note
 
@@ -40,6 +41,9 @@ def run(options: Options) -> int:
 
 
 async def _main(options: Options) -> int:
+    said = clash()
+    if said is not None:
+        note(said)
     with signals() as asked:
         examination = asyncio.ensure_future(
             examine(
