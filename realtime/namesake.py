@@ -12,17 +12,47 @@ from importlib.metadata import PackageNotFoundError, version
 __all__ = ["THEIRS", "clash", "foreign", "missing"]
 
 # Names of their versions 1 and 2. A name that both have is ours, and never asked for here.
-THEIRS = frozenset(  # noqa: SIM905: forty words are read more easily than forty literals
-    """
-    AsyncRealtimeChannel AsyncRealtimeClient AsyncRealtimePresence SyncRealtimeChannel SyncRealtimeClient
-    SyncRealtimePresence RealtimeClient Channel Socket AuthorizationError NotConnectedError RealtimeHTTPError
-    ChannelEvents ChannelStates PostgresChangesCallback PostgresChangesColumn PostgresChangesData PostgresChangesMessage
-    PostgresChangesPayload PostgresRowChange PresenceEvents PresenceOpts RawPresenceDiff RawPresenceState
-    RealtimeAcknowledgementStatus RealtimeChannelBroadcastConfig RealtimeChannelConfig RealtimeChannelOptions
-    RealtimeChannelPresenceConfig RealtimePostgresChangesListenEvent RealtimePresenceJoinPayload
-    RealtimePresenceLeavePayload RealtimePresenceListenEvents RealtimePresenceState RealtimeSubscribeStates
-    http_endpoint_url PHOENIX_CHANNEL DEFAULT_HEARTBEAT_INTERVAL
-    """.split()
+THEIRS = frozenset(
+    {
+        "AsyncRealtimeChannel",
+        "AsyncRealtimeClient",
+        "AsyncRealtimePresence",
+        "AuthorizationError",
+        "Channel",
+        "ChannelEvents",
+        "ChannelStates",
+        "DEFAULT_HEARTBEAT_INTERVAL",
+        "NotConnectedError",
+        "PHOENIX_CHANNEL",
+        "PostgresChangesCallback",
+        "PostgresChangesColumn",
+        "PostgresChangesData",
+        "PostgresChangesMessage",
+        "PostgresChangesPayload",
+        "PostgresRowChange",
+        "PresenceEvents",
+        "PresenceOpts",
+        "RawPresenceDiff",
+        "RawPresenceState",
+        "RealtimeAcknowledgementStatus",
+        "RealtimeChannelBroadcastConfig",
+        "RealtimeChannelConfig",
+        "RealtimeChannelOptions",
+        "RealtimeChannelPresenceConfig",
+        "RealtimeClient",
+        "RealtimeHTTPError",
+        "RealtimePostgresChangesListenEvent",
+        "RealtimePresenceJoinPayload",
+        "RealtimePresenceLeavePayload",
+        "RealtimePresenceListenEvents",
+        "RealtimePresenceState",
+        "RealtimeSubscribeStates",
+        "Socket",
+        "SyncRealtimeChannel",
+        "SyncRealtimeClient",
+        "SyncRealtimePresence",
+        "http_endpoint_url",
+    }
 )
 ADVICE = (
     "give each a virtual environment of its own; to repair this one:"

@@ -11,7 +11,7 @@ from aiohttp import web
 from ..core.errors import LocalProtocolError
 from ..core.settings import shown
 from ..server import Server
-from . import resources
+from . import resources, workers
 from .bodies import guard
 from .bundle import Bundle
 from .dialects import Dialects, Owners
@@ -72,6 +72,7 @@ def setup(app: web.Application, server: Server, *, prefix: str = "/realtime") ->
 
     async def start(app: web.Application) -> None:
         server.start()
+        workers.warn()
 
     async def stop(app: web.Application) -> None:
         await server.shutdown()
