@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 from aiohttp import ClientSession, CookieJar
+from redis.asyncio import Redis
 
 import realtime
 from realtime.testing import Clients
@@ -156,6 +157,46 @@ async def test_existing_app_has_a_limit_for_each_user(client: Clients) -> None:
         await client(app, "/realtime/notes", headers=headers, transports=["polling"])
     with pytest.raises(realtime.NegotiationError, match="4429"):
         await client(app, "/realtime/notes", headers=headers, open_timeout=1)
+
+
+async def test_push(client: Clients) -> None:
+    example = load("push")
+    app = example.make_app(pause=3600)
+    server = await client.server(app)
+    ada = await client(app, "/realtime/news")
+    await eventually(lambda: len(example.rt.room("readers")))
+    async with ClientSession() as http, http.post(server.make_url("/news"), data="the build is green") as response:
+        assert response.status == 202
+    assert await ada.receive() == "the build is green"  # the clock ticked before
+
+
+async def test_push_from_the_background(client: Clients) -> None:
+    ada = await client(load("push").make_app(pause=0.01), "/realtime/news")
+    assert re.fullmatch(r"it is \d\d:\d\d:\d\d", str(await ada.receive()))
+
+
+@pytest.fixture
+async def redis_address(tmp_path: Path) -> AsyncIterator[str]:
+    """A Redis of the test's own, at a socket in its folder."""
+    path = tmp_path / "redis"
+    command = ["redis-server", "--port", "0", "--unixsocket", path, "--save", "", "--dir", tmp_path]
+    process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.DEVNULL)
+    try:
+        await eventually(path.exists)
+        yield f"unix://{path}"
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+@pytest.mark.skipif(shutil.which("redis-server") is None, reason="needs redis-server: sh .ci/boxes")
+async def test_redis_feed(redis_address: str, client: Clients) -> None:
+    ada = await client(load("redis_feed").make_app(redis_address), "/realtime/news")
+    async with Redis.from_url(redis_address) as redis, within():
+        while await redis.publish("news", "too early") == 0:  # noqa: ASYNC110 until the example has subscribed
+            await asyncio.sleep(0.01)
+        await redis.publish("news", "the build is green")
+    assert [await ada.receive(), await ada.receive()] == ["too early", "the build is green"]
 
 
 # -- the Python clients ----------------------------------------------------------------------------------------------
