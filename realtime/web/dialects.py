@@ -6,6 +6,7 @@ path of its own, for which aiohttp takes routes only until the application start
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any
 
@@ -77,6 +78,10 @@ class Dialects:
         """The application has ended, and takes no routes any more; another may."""
         if self.add in self._server.on_endpoint:
             self._server.on_endpoint.remove(self.add)
+
+    async def ended(self) -> None:
+        """The end of a shutdown: waits a little for the WebSockets that aiohttp does not wait for."""
+        await asyncio.gather(*(routes.ended() for routes in self._routes.values()))
 
     def add(self, endpoint: Endpoint) -> None:
         """An endpoint is registered. Raises LocalProtocolError for a dialect without routes, and when one with a path

@@ -12,12 +12,25 @@ from ..core.carrier import Part
 from ..core.errors import clip
 from ..transports.websocket import FIN_CLOSE, FIN_PONG, frame_header
 
-__all__ = ["CONTROL", "HeldLink", "PollLink", "StreamLink", "WebSocketLink", "is_gone", "run_stream"]
+__all__ = [
+    "CONTROL",
+    "NO_CODE",
+    "HeldLink",
+    "PollLink",
+    "StreamLink",
+    "WebSocketLink",
+    "close_frame",
+    "is_gone",
+    "pong_frame",
+    "run_stream",
+]
 
 # Above this many bytes in the transport's buffer nothing more is written until it has drained.
 HIGH_WATER = 65_536
 # RFC 6455 §5.5: what a WebSocket says besides messages and its end.
 CONTROL = (WSMsgType.PING, WSMsgType.PONG)
+# The peer closed without naming a code (RFC 6455 §7.1.5).
+NO_CODE = 1005
 # How long a peer may take for its half of the closing handshake, in seconds.
 CLOSE_PATIENCE = 2.0
 
@@ -39,6 +52,11 @@ class WebSocketLink:
         self._closing = False
         self._patience: asyncio.TimerHandle | None = None
         self._draining: asyncio.Task[None] | None = None
+
+    @property
+    def transport(self) -> asyncio.Transport | None:
+        """asyncio's end of the connection, while there is one."""
+        return self._request.transport
 
     @property
     def writable(self) -> bool:
@@ -68,7 +86,7 @@ class WebSocketLink:
     def answer(self, message: WSMessage) -> None:
         """Answers a ping (RFC 6455 §5.5.3), but not to a peer that does not read; nothing to any other message."""
         if message.type is WSMsgType.PING and self.writable:
-            self.write([frame_header(FIN_PONG, len(message.data)) + message.data])
+            self.write([pong_frame(message.data)])
 
     def listen(self) -> None:
         """Goes on reading while the application shuts down.
@@ -83,8 +101,7 @@ class WebSocketLink:
         """Starts the closing handshake (RFC 6455 §7.1.2); a peer that does not take part is cut off."""
         if self._closing:
             return
-        payload = _sendable(code).to_bytes(2, "big") + clip(reason).encode()
-        self.write([frame_header(FIN_CLOSE, len(payload)) + payload])
+        self.write([close_frame(code, reason)])
         self._closing = True
         self._patience = asyncio.get_running_loop().call_later(CLOSE_PATIENCE, self.abort)
 
@@ -112,9 +129,16 @@ class WebSocketLink:
             self.abort()
 
 
-def _sendable(code: int) -> int:
-    """The close code as it may be in a close frame (RFC 6455 §7.4): some are reserved, and a peer may name any."""
-    return code if code < 1004 or 1006 < code < 1015 or code >= 3000 else 1000
+def close_frame(code: int, reason: str) -> bytes:
+    """A close frame. Some codes may not be in one (RFC 6455 §7.4), and a peer may name any: these become 1000."""
+    sendable = code if code < 1004 or 1006 < code < 1015 or code >= 3000 else 1000
+    payload = sendable.to_bytes(2, "big") + clip(reason).encode()
+    return frame_header(FIN_CLOSE, len(payload)) + payload
+
+
+def pong_frame(payload: bytes) -> bytes:
+    """The answer to a ping (RFC 6455 §5.5.3)."""
+    return frame_header(FIN_PONG, len(payload)) + payload
 
 
 def is_gone(request: web.Request) -> bool:

@@ -6,7 +6,7 @@ from functools import partial
 
 from aiohttp import web
 
-from ..core.carrier import NumberedCarrier, Shape
+from ..core.carrier import Link, NumberedCarrier, Shape
 from ..core.config import INITIAL_WINDOW, Config
 from ..core.errors import Refusal, RemoteProtocolError
 from ..endpoint import Endpoint
@@ -20,8 +20,8 @@ from ..transports import TRANSPORTS, Facts, Frame, Transport
 from ..transports.batch import decode_body, first_frame
 from ..transports.form import begun_field, parse_fields, parse_text_field
 from .bodies import turn_away
-from .handshake import Incoming, left_behind, misfit, upgrade
-from .links import PollLink, StreamLink, WebSocketLink, run_stream
+from .handshake import Reading, left_behind, misfit, upgrade
+from .links import PollLink, StreamLink, run_stream
 from .origins import cors_headers
 from .replies import (
     CODECS,
@@ -40,9 +40,9 @@ from .replies import (
     turned_away,
 )
 from .routes import Routes, preflight
+from .sockets import prepare
 from .subprotocols import agree
 from .watch import DisconnectWatch
-from .websocket import prepare, read
 
 __all__ = ["NativeRoutes"]
 
@@ -60,7 +60,6 @@ class NativeRoutes(Routes):
     def __init__(self, server: Server) -> None:
         super().__init__(server)
         self._gate = NativeGate(server)
-        self._sockets: dict[WebSocketLink, NativeConnection] = {}
         self._probes: set[StreamLink] = set()
         self._watch = DisconnectWatch(server.clock)
         server.on_shutdown.append(self._stop)
@@ -158,7 +157,7 @@ class NativeRoutes(Routes):
         # Only a forbidden origin is refused before the upgrade: the page must learn nothing more.
         if name == "websocket" and refusal.code != 4403:
             request, _ = agree(request)
-            ws = prepare(HEAD_SIZE)
+            ws = prepare(request, HEAD_SIZE)
             if misfit(request, ws) is None:
                 await upgrade(request, ws)
                 return await self._refused_websocket(request, ws, refusal)
@@ -292,7 +291,7 @@ class NativeRoutes(Routes):
     async def _websocket(self, request: web.Request, endpoint: Endpoint) -> web.StreamResponse:
         config = endpoint.config
         request, _ = agree(request)
-        ws = prepare(config.max_size + HEAD_SIZE)
+        ws = prepare(request, config.max_size + HEAD_SIZE)
         wrong = misfit(request, ws)
         if wrong is not None:
             if wrong.stripped:
@@ -302,36 +301,30 @@ class NativeRoutes(Routes):
             self._server.refused(refusal.code)
             return refused(request, refusal, wrong.headers)
         await upgrade(request, ws)
-        incoming = Incoming(request, ws)
         try:
             text = parse_text_field(query_of(request), "open")
         except RemoteProtocolError as error:
             self._server.refused(error.close_code)
             return await self._refused_websocket(request, ws, Refusal(error.close_code, error.reason))
-        link = WebSocketLink(request, ws, lambda: connection.writable_again())
-        connection = NativeConnection(
-            self._gate,
-            self._facts(request, "websocket", None),
-            endpoint,
-            CODECS["websocket"],
-            link,
-            self._wait(request, incoming),
-            text,
-        )
-        self._sockets[link] = connection
-        try:
-            await read(incoming, link, connection)
-        finally:
-            del self._sockets[link]
+        facts = self._facts(request, "websocket", None)
+
+        def connect(link: Link, reading: Reading) -> NativeConnection:
+            wait = self._wait(request, reading)
+            return NativeConnection(self._gate, facts, endpoint, CODECS["websocket"], link, wait, text)
+
+        await self._sockets.serve(request, ws, connect)
         return ws
 
     async def _refused_websocket(
         self, request: web.Request, ws: web.WebSocketResponse, refusal: Refusal
     ) -> web.StreamResponse:
         """A WebSocket that says why there is none."""
-        link = WebSocketLink(request, ws, lambda: None)
-        tell(NumberedCarrier(CODECS["websocket"], link, self._server.clock.now()), refusal)
-        await read(Incoming(request, ws), link, Ignoring())
+
+        def connect(link: Link, reading: Reading) -> Ignoring:
+            tell(NumberedCarrier(CODECS["websocket"], link, self._server.clock.now()), refusal)
+            return Ignoring()
+
+        await self._sockets.serve(request, ws, connect)
         return ws
 
     def _stop(self) -> None:
@@ -339,9 +332,9 @@ class NativeRoutes(Routes):
         self._bodies.stop()
         for probe in tuple(self._probes):
             probe.close(1001, "")
-        for link, connection in tuple(self._sockets.items()):
-            link.listen()
-            if connection.silent:
+        self._sockets.listen()
+        for connection in tuple(self._sockets.served.values()):
+            if isinstance(connection, NativeConnection) and connection.silent:
                 connection.refuse(Refusal(4503, "the server is shutting down; come back later"))
 
 

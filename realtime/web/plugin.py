@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import re
 import weakref
@@ -68,6 +69,7 @@ def setup(app: web.Application, server: Server, *, prefix: str = "/realtime") ->
 
     async def stop(app: web.Application) -> None:
         await server.shutdown()
+        await asyncio.gather(routes.ended(), dialects.ended())
         server._application = None
 
     async def forget(app: web.Application) -> None:
