@@ -15,6 +15,8 @@ from aiohttp.http_exceptions import BadHttpMessage
 import realtime
 from realtime.clock import Clock
 from realtime.testing import VirtualClock
+from realtime.web.lean import LeanLink
+from realtime.web.links import WebSocketLink
 
 from ..patience import eventually, within
 from .peer import PEERS, HttpPeer, Peer, WebSocketPeer
@@ -79,6 +81,12 @@ class Place:
         await peer.open()
         async with within():
             return peer, await self.sessions.get()
+
+    @property
+    def links(self) -> list[LeanLink | WebSocketLink]:
+        """Those of all WebSockets that are served."""
+        routes: list[Any] = [stop.__self__ for stop in self.rt.on_shutdown]  # type: ignore[attr-defined] # bound methods
+        return [link for each in routes for link in each._sockets.served]
 
     def tick(self, seconds: float) -> None:
         """Moves the virtual clock."""

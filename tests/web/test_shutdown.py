@@ -88,7 +88,7 @@ async def test_clients_that_do_not_take_part() -> None:
             lambda: len(place.rt) == 3 and place.rt._sessions.registry.sessions[held.sid].carrier is not None
         )
         routes = place.rt.on_shutdown[0].__self__  # type: ignore[attr-defined] # a bound method
-        await eventually(lambda: routes._bodies._reading and any(c.silent for c in routes._sockets.values()))
+        await eventually(lambda: routes._bodies._reading and any(c.silent for c in routes._sockets.served.values()))
         silent_end = asyncio.create_task(silent.end())
         await stop(place)
         assert (await poll).frames[-1] == "c1001,the server is going away"
