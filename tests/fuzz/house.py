@@ -18,6 +18,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import BadHttpMessage
 
 import realtime
+from realtime.gates.native_connection import NativeConnection
 from realtime.testing import VirtualClock
 from realtime.web.native import NativeRoutes
 from tests.web.peer import PEERS, Peer
@@ -168,8 +169,9 @@ class House:
         assert len(server._runtime._deadlines) <= 2 + STALE, len(server._runtime._deadlines)
         routes = server.on_shutdown[0].__self__  # type: ignore[attr-defined] # a bound method
         assert isinstance(routes, NativeRoutes)
-        assert len(routes._sockets) == 1
-        assert not any(connection.silent for connection in routes._sockets.values())
+        (connection,) = routes._sockets.served.values()
+        assert isinstance(connection, NativeConnection)
+        assert not connection.silent
         assert not routes._bodies._reading
 
 

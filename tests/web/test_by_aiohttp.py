@@ -16,6 +16,8 @@ from .test_raw import *  # noqa: F403
 from .test_shutdown import *  # noqa: F403
 from .test_slow_consumers import *  # noqa: F403
 
+pytestmark = []  # type: ignore[assignment] # not the modules' own
+
 
 @pytest.fixture(params=["websocket"])
 def transport(request: pytest.FixtureRequest) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from aiohttp import WSMsgType, web
+from aiohttp.http import WebSocketReader
 
 from realtime.pace import TURN
 from realtime.transports.websocket import frame_header
@@ -117,7 +118,7 @@ def conversation(seed: int) -> list[bytes]:
 def ends(data: bytes) -> bool:
     """Whether these bytes end a connection, rather than its peer."""
     probe = lean.Probe()
-    reader = lean.WebSocketReader(probe, MAX_SIZE, compress=False, decode_text=True)
+    reader = WebSocketReader(probe, MAX_SIZE, compress=False, decode_text=True)
     failed, _ = reader.feed_data(data)
     return failed or any(isinstance(seen, tuple) and seen[0] is WSMsgType.CLOSE for seen in probe.seen)
 
@@ -225,18 +226,22 @@ async def test_connections_are_taken_over_unless_there_is_a_reason(
 
 
 def test_an_aiohttp_that_is_another_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Changed(lean.WebSocketReader):  # type: ignore[misc, valid-type]
-        pass
+    def known(answer: Callable[[bytes], tuple[bool, bytes]], module: str = "reader_c") -> str | None:
+        class Changed(WebSocketReader):
+            __module__ = module
 
-    for feed_data, said in (
-        (lambda self, data: (False, b""), "its WebSocketReader says something else"),
-        (lambda self, data: 1 / 0, "its WebSocketReader raises ZeroDivisionError"),
-    ):
-        Changed.__module__, Changed.feed_data = "reader_c", feed_data
+            def feed_data(self, data: bytes | bytearray | memoryview) -> tuple[bool, bytes]:
+                return answer(bytes(data))
+
         monkeypatch.setattr(lean, "WebSocketReader", Changed)
-        assert lean._known() == said
-    Changed.__module__ = "reader_py"
-    assert lean._known() == "its WebSocketReader is not compiled"
+        return lean._known()
+
+    def fail(data: bytes) -> tuple[bool, bytes]:
+        raise ZeroDivisionError
+
+    assert known(lambda data: (False, b"")) == "its WebSocketReader says something else"
+    assert known(fail) == "its WebSocketReader raises ZeroDivisionError"
+    assert known(fail, "reader_py") == "its WebSocketReader is not compiled"
     monkeypatch.setattr(lean, "HANDED_OVER", ("_nothing",))
     assert lean._known() == "its RequestHandler has no _nothing"
 
@@ -244,14 +249,10 @@ def test_an_aiohttp_that_is_another_is_noticed(monkeypatch: pytest.MonkeyPatch) 
 # -- what is let go --------------------------------------------------------------------------------------------------
 
 
-def remember(request: web.Request, seen: list[Any]) -> None:
-    seen.append(weakref.ref(request))
-
-
 def remembering(seen: list[Any]) -> Callable[[WebSockets], None]:
     def prepare(served: WebSockets) -> None:
         async def signal(request: web.Request, response: web.StreamResponse) -> None:
-            remember(request, seen)
+            seen.append(weakref.ref(request))
 
         served.app.on_response_prepare.append(signal)
 
@@ -340,8 +341,11 @@ async def test_many_tiny_messages_leave_others_their_turn(either: WebSockets) ->
 async def test_nothing_more_is_read_while_a_message_is_not_taken(either: WebSockets) -> None:
     taken = asyncio.Event()
 
+    async def until_taken() -> None:
+        await taken.wait()
+
     def wait() -> Awaitable[None] | None:
-        return None if taken.is_set() else asyncio.ensure_future(taken.wait())  # type: ignore[return-value]
+        return None if taken.is_set() else until_taken()
 
     def prepare(recorder: Recorder) -> None:
         recorder.echoing = False
@@ -365,8 +369,11 @@ async def test_nothing_more_is_read_while_a_message_is_not_taken(either: WebSock
 async def test_what_came_before_the_end_is_taken_though_it_had_to_wait(either: WebSockets) -> None:
     taken = asyncio.Event()
 
+    async def until_taken() -> None:
+        await taken.wait()
+
     def wait() -> Awaitable[None] | None:
-        return None if taken.is_set() else asyncio.ensure_future(taken.wait())  # type: ignore[return-value]
+        return None if taken.is_set() else until_taken()
 
     def prepare(recorder: Recorder) -> None:
         recorder.taking = wait
@@ -407,8 +414,8 @@ async def test_whoever_leaves_while_something_is_asked_is_known_to_be_gone(serve
     answered.set()
     await arrives(recorder.over.wait())
     assert found == [True]
-    end = {"close": [("closed", 1005, "")], "nonsense": [("failed", 1002)], "end": []}[how]
-    assert recorder.told == ["connected", *end, "lost"]
+    ends: dict[str, list[Any]] = {"close": [("closed", 1005, "")], "nonsense": [("failed", 1002)], "end": []}
+    assert recorder.told == ["connected", *ends[how], "lost"]
     writer.close()
 
 
