@@ -120,6 +120,7 @@ class OneSession(PlainConnection):
             carrier.finish(last, refusal.code, refusal.reason)
         else:
             self._session, self._machine = session, machine_of(session)
+        self._wait = wait  # the other may keep what it waits with
 
     async def _take(self, machine: PlainMachine, data: str | bytes) -> None:
         machine.sign_of_life(self.carrier, self._now())

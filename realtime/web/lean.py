@@ -34,7 +34,15 @@ __all__ = ["LeanLink", "LeanResponse", "take_over", "unfit"]
 PIECE = 4096
 TEXT, BINARY, PING = WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.PING
 # What is asked of aiohttp's protocol object, beside what is public.
-HANDED_OVER = ("_message_tail", "_force_close", "_manager", "_parser", "_reading_paused", "_buffer_paused")
+HANDED_OVER = (
+    "_message_tail",
+    "_force_close",
+    "_manager",
+    "_parser",
+    "_reading_paused",
+    "_buffer_paused",
+    "_task_handler",
+)
 NOBODY = Ignoring()
 
 
@@ -376,6 +384,8 @@ async def take_over(
     transport.set_protocol(link)  # type: ignore[arg-type] # which is all that its transport asks for
     transport.set_write_buffer_limits(high=HIGH_WATER)
     kept = any(app.middlewares for app in request.match_info.apps)
+    if not kept:
+        protocol._task_handler = None  # which ends, and would be kept where the application is shown the request
     try:
         connection = connect(link, link)
         keeper.taken(link, connection)
