@@ -72,9 +72,9 @@ async def test_a_recipe(name: str, transport: str, caplog: pytest.LogCaptureFixt
         # Without an Origin any site could have made a browser send the cookie.
         peer = PEERS["polling"](http, f"{origin}/realtime/chat")
         assert isinstance(peer, HttpPeer)
-        answer = await peer.post("polling", ["o" + json.dumps(peer.open_object())])
-        assert answer.refusal == (401, 4401, "carrier")
-        assert "count only beside an Origin" in answer.frames[0]
+        refused = await peer.post("polling", ["o" + json.dumps(peer.open_object())])
+        assert refused.refusal == (401, 4401, "carrier")
+        assert "count only beside an Origin" in refused.frames[0]
     assert errors(caplog.records) == []
 
 
