@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from .clock import Clock
 from .core.config import Config
-from .core.errors import Refusal
+from .core.errors import Refusal, leaves_of
 from .core.rates import AddressBuckets
 from .request import SessionRequest
 from .session import Session
@@ -95,7 +95,13 @@ class Admission:
         except Refusal:
             raise
         except Exception as error:
-            log.error("the authorize hook raised; to refuse a client, raise realtime.Unauthorized", exc_info=error)
+            # What asyncio.TaskGroup raises holds what its tasks have raised, of which a refusal is an answer.
+            refusal = next((leaf for leaf in leaves_of(error) if isinstance(leaf, Refusal)), None)
+            rest = error.split(Refusal)[1] if isinstance(error, ExceptionGroup) else error
+            if rest is not None:
+                log.error("the authorize hook raised; to refuse a client, raise realtime.Unauthorized", exc_info=rest)
+            if refusal is not None:
+                raise refusal from None
             raise Refusal(4503, "the server cannot authorise anybody now; come back later") from None
         finally:
             hide()

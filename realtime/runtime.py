@@ -15,6 +15,7 @@ from typing import Protocol
 from .clock import Clock, Timer
 from .core.deadlines import Deadlines, Expiring
 from .core.machine import SessionMachine
+from .loops import foreign, running_loop
 
 __all__ = ["Flushable", "Runtime"]
 
@@ -44,12 +45,18 @@ class Runtime:
     def __init__(self, clock: Clock, side: str, grain: float = 0.0) -> None:
         self.clock = clock
         self.on_flush: tuple[Callable[[float], object], ...] = ()  # told when all is written, and how long it took
+        self.loop: asyncio.AbstractEventLoop | None = None  # that it is bound to
         self._side = side
         self._grain = grain
         self.dirty: list[Flushable] = []  # what is marked
         self._deadlines = Deadlines()
         self._timer: Timer | None = None
         self._timer_at = FOREVER
+
+    def check(self) -> None:
+        """Raises LocalProtocolError in another event loop, or thread, than the one it is bound to."""
+        if self.loop is not None and running_loop() is not self.loop:
+            raise foreign(f"this {self._side}")
 
     # -- writing -------------------------------------------------------------------------------------------------------
 

@@ -22,6 +22,7 @@ from .core.settings import EndpointSettings, ServerSettings, check, names, numbe
 from .core.settings import clock as clock_rule
 from .endpoint import ENDPOINT_SETTINGS, Endpoint, Handler, check_coroutine, configure
 from .hub import Room
+from .loops import gives_way
 from .networks import Networks
 from .notices import Notices
 from .protocols.dialects import EngineIO, SockJS, check_routes, dialects_of
@@ -96,7 +97,6 @@ class Server:
         self.notices = Notices(self.clock.now)  # what is said once in the log, by web/ as well
         self._sessions = Sessions(self.config, self._runtime, self._admission, self.notices)
         self._networks = Networks(self.clock)
-        self._loop: asyncio.AbstractEventLoop | None = None  # in which it was started
         self._application: ReferenceType[object] | None = None  # that it is set up in, until that shuts down
         # What web/ asks of the parts, and whoever else brings requests.
         self.hub = self._sessions.hub
@@ -197,6 +197,7 @@ class Server:
         self._admission.hook = hook
         return hook
 
+    @gives_way
     async def close_identity(self, identity: str, code: int = 4401, reason: str = "") -> int:
         """Ends all sessions of an identity in this process, at once; returns how many there were.
 
@@ -205,12 +206,19 @@ class Server:
         unless the hook refuses them. Raises LocalProtocolError for a code that applications may not use.
         """
         check_close_code(code)
+        self._runtime.check()
         if not isinstance(identity, str):
             raise TypeError(f"an identity is a str, not {type(identity).__name__}")
         reason = reason or "the identity was withdrawn"
         ended = self._sessions.end(code, reason, identity=identity)
         self._admission.withdraw(identity, reason)
         return ended
+
+    @property
+    def _abandoned(self) -> bool:
+        """Whether the event loop that it was started in has been closed, without a shutdown."""
+        loop = self._runtime.loop
+        return loop is not None and loop.is_closed()
 
     def room(self, name: str) -> Room:
         """The room of this name: `await rt.room("lobby").send("hello")`."""
@@ -234,6 +242,7 @@ class Server:
         was received and taken by the handler, and the handler waits for more, its session closes with 1012. After
         `timeout` seconds what is left is closed regardless.
         """
+        self._runtime.check()
         self._sessions.refusing = True
         self._sessions.drain(delay)
         await self._sessions.wait(timeout)
@@ -274,19 +283,24 @@ class Server:
     # -- the end ---------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """The application starts (again). What an event loop has left behind that was closed without a shutdown is
-        forgotten: nobody could go on with it, or end it."""
-        loop = asyncio.get_running_loop()
-        if self._loop is not None and self._loop is not loop and self._loop.is_closed():
+        """The application starts (again). What another event loop has left behind that runs no more, and was not shut
+        down, is forgotten: nobody could go on with it, or end it. Raises LocalProtocolError while that loop runs."""
+        loop, before = asyncio.get_running_loop(), self._runtime.loop
+        if before is not None and before is not loop:
+            if before.is_running():
+                raise LocalProtocolError(
+                    "this Server runs in another event loop already: make one realtime.Server() for each"
+                )
             self._sessions.reset()
             self._admission.reset()
             self._runtime.reset()
-        self._loop = loop
+        self._runtime.loop = loop
         self._sessions.started()
         self.closing = self._sessions.refusing = False
 
     async def shutdown(self) -> None:
         """Ends every session with 1001, within shutdown_timeout whatever the clients do."""
+        self._runtime.check()
         self.closing = self._sessions.refusing = True
         for stop in self.on_shutdown:
             stop()
@@ -297,6 +311,7 @@ class Server:
         self._sessions.end(1001, "the server is going away")
         await self._sessions.handlers.stop(self.shutdown_timeout / 3)
         self._runtime.stop()
+        self._runtime.loop = None  # it may start again, in any
 
     def __repr__(self) -> str:
         return f"<Server with {len(self.endpoints)} endpoints, {len(self)} sessions>"

@@ -11,6 +11,7 @@ from .core.negotiation import Choice
 from .core.server_machine import ServerMachine
 from .hub import Hub
 from .listener import SessionListener
+from .loops import gives_way
 from .request import SessionRequest
 
 __all__ = ["ServerListener", "Session"]
@@ -67,14 +68,18 @@ class Session(BaseSession[ServerMachine]):
         """Who the client is, as the application's authorisation said; None where it said nobody."""
         return self._machine.identity
 
+    @gives_way
     async def join(self, room: str) -> None:
         """Enters a room: its messages are sent to this session. Joining twice is harmless.
 
         Raises SessionClosed when the session has ended.
         """
+        self._check_loop()
         self._machine.check_open()
         self._hub.join(self, room)
 
+    @gives_way
     async def leave(self, room: str) -> None:
         """Leaves a room. Leaving one it is not in is harmless. A session that ends leaves all its rooms."""
+        self._check_loop()
         self._hub.leave(self, room)

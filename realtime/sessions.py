@@ -48,7 +48,7 @@ class Sessions:
     """All sessions of one server in this process."""
 
     def __init__(self, config: Config, runtime: Runtime, admission: Admission, notices: Notices) -> None:
-        self.hub = Hub()
+        self.hub = Hub(runtime.check)
         self.handlers = Handlers(runtime.clock, self._handled)
         self.registry = Registry(config)
         self.observers: tuple[Observer, ...] = ()

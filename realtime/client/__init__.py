@@ -11,8 +11,8 @@ import aiohttp
 from yarl import URL
 
 from ..clock import Clock
+from ..core.attempts import GOOD_LIFE
 from ..core.config import Config
-from ..core.supervision import GOOD_LIFE
 from .options import Nothing, check_settings, check_transports, check_unknown
 from .session import ClientSession
 from .settings import Settings

@@ -23,6 +23,7 @@ from ..core.client_machine import ClientMachine
 from ..core.config import TIMER_GRACE
 from ..core.errors import RemoteProtocolError, SessionClosed
 from ..core.supervision import Supervision
+from ..loops import begin
 from ..protocols.native import Opened, feed_client, parse_refusal
 from ..transports import Frame
 from .ends import SESSION_ENDED, CarrierEnd
@@ -196,7 +197,7 @@ class Context:
 
     def spawn(self, coroutine: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
         """Starts a task that ends with the session."""
-        task = asyncio.get_running_loop().create_task(coroutine, name=f"realtime client {name}")
+        task = begin(coroutine, f"realtime client {name}")
         self._tasks.add(task)
         task.add_done_callback(self._task_done)
         return task

@@ -18,6 +18,7 @@ from ..core.config import Config
 from ..core.errors import LocalProtocolError, NegotiationError
 from ..core.frames import Outgoing
 from ..listener import SessionListener
+from ..loops import begin, gives_way
 from ..runtime import Runtime
 from .authorization import Authorization
 from .context import Context
@@ -96,6 +97,7 @@ class ClientSession(BaseSession[ClientMachine]):
         """How many seconds each transport took to get through, the first time it did."""
         return self._context.policy.choice.timings
 
+    @gives_way
     async def switch(self, transport: str) -> None:
         """Moves the session to another of its transports now, without losing, repeating or reordering a message.
 
@@ -103,39 +105,42 @@ class ClientSession(BaseSession[ClientMachine]):
         again later, unless connect() was told `upgrade=False`. Raises NegotiationError when the transport does not get
         through (the session then stays where it was, or comes back there), and SessionClosed when the session ends.
         """
+        self._check_loop()
         await self._supervisor.switch(transport)
 
     def network_changed(self) -> None:
         """The application has noticed another network: what failed before is forgotten, upgrades are tried now, and
         what is under way on connections that may be dead is begun anew."""
+        self._check_loop()
         self._supervisor.network_changed()
         self._sender.network_changed()
 
+    @gives_way
     async def reauthorize(self, auth: Any) -> None:
         """Gives the server fresh auth data for this session, before those it has expire.
 
         Returns when the server has taken them. Raises SessionClosed when it refuses them, or finds them to be another
         identity's, which ends the session (4401, 4403); TypeError or ValueError for what is no JSON.
         """
+        self._check_loop()
         await self._authorization.reauthorize(auth)
 
     # -- sending ---------------------------------------------------------------------------------------------------
 
-    def _check_size(self, message: Message) -> None:
-        size = Outgoing.message(message).size
-        if self._machine.sid and size > self._machine.server.max_size:
+    def _outgoing(self, message: Message) -> Outgoing:
+        item = super()._outgoing(message)
+        if self._machine.sid and item.size > self._machine.server.max_size:
             raise LocalProtocolError(
-                f"a message of {size} bytes is above the server's max_size={self._machine.server.max_size}"
+                f"a message of {item.size} bytes is above the server's max_size={self._machine.server.max_size}"
             )
+        return item
 
     async def send(self, message: Message) -> None:
         """As at the server; raises LocalProtocolError also for a message above the server's max_size."""
-        self._check_size(message)
         await super().send(message)
 
     def send_nowait(self, message: Message) -> None:
         """As at the server; raises LocalProtocolError also for one above the server's max_size."""
-        self._check_size(message)
         super().send_nowait(message)
 
     # -- the end ---------------------------------------------------------------------------------------------------
@@ -182,5 +187,5 @@ class ClientSession(BaseSession[ClientMachine]):
 
     def _wind_up_once(self) -> asyncio.Task[None]:
         if self._finishing is None:
-            self._finishing = asyncio.get_running_loop().create_task(self._wind_up())
+            self._finishing = begin(self._wind_up(), "realtime client end")
         return self._finishing

@@ -28,6 +28,7 @@ __all__ = [
     "Unauthorized",
     "clip",
     "http_status",
+    "leaves_of",
 ]
 
 MAX_REASON = 123  # bytes: what a WebSocket close frame has room for (RFC 6455 §5.5)
@@ -179,6 +180,13 @@ class NegotiationError(RealtimeError):
 
 class BrokerError(RealtimeError):
     """The broker cannot be reached, or answered something that makes no sense."""
+
+
+def leaves_of(error: BaseException) -> list[BaseException]:
+    """What an exception group holds, in order, however deep (PEP 654); of any other exception itself."""
+    if not isinstance(error, BaseExceptionGroup):
+        return [error]
+    return [leaf for inner in error.exceptions for leaf in leaves_of(inner)]
 
 
 def clip(reason: str) -> str:

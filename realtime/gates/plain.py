@@ -49,7 +49,11 @@ async def wait_for_room(session: Session, size: int) -> bool:
     machine = machine_of(session)
     machine.pause(session._now())
     try:
-        return await session._wait_for_room(size)
+        while machine.outcome is None and machine.closing is None:
+            if machine.inbox.has_room(size):
+                return True
+            await session._progress.wait(session._progress.add())
+        return False
     finally:
         machine.resume()
 

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, TypeVar
 from aiohttp import HttpVersion11, WSMessage, WSMsgType, web
 
 from ..gates.base import Gone
+from ..loops import begin
 from ..pace import Pace
 from .links import is_gone
 
@@ -121,7 +122,7 @@ class Incoming:
     @contextlib.asynccontextmanager
     async def reading_ahead(self) -> AsyncIterator[None]:
         """Reads while something else is awaited, and keeps a little of what comes."""
-        task = asyncio.get_running_loop().create_task(self._read_ahead(), name="realtime reads ahead")
+        task = begin(self._read_ahead(), "realtime reads ahead")
         try:
             yield
         finally:

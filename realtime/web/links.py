@@ -10,6 +10,7 @@ from aiohttp import HttpVersion11, WSMessage, WSMsgType, web
 
 from ..core.carrier import Part
 from ..core.errors import clip
+from ..loops import begin
 from ..transports.websocket import FIN_CLOSE, FIN_PONG, frame_header
 
 __all__ = ["CONTROL", "HeldLink", "PollLink", "StreamLink", "WebSocketLink", "is_gone", "run_stream"]
@@ -50,7 +51,7 @@ class WebSocketLink:
             transport.write(buffer)
         if transport.get_write_buffer_size() > HIGH_WATER and self.writable:
             self.writable = False
-            self._draining = asyncio.get_running_loop().create_task(self._drain())
+            self._draining = begin(self._drain(), "realtime drains")
 
     async def _drain(self) -> None:
         try:
@@ -167,7 +168,7 @@ class StreamLink:
             transport.write(b"%x\r\n%b\r\n" % (len(buffer), buffer) if self._chunked else buffer)
         if transport.get_write_buffer_size() > HIGH_WATER and not self._blocked:
             self._blocked = True
-            self._draining = asyncio.get_running_loop().create_task(self._drain())
+            self._draining = begin(self._drain(), "realtime drains")
 
     async def _drain(self) -> None:
         try:

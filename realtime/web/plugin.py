@@ -56,6 +56,7 @@ def setup(app: web.Application, server: Server, *, prefix: str = "/realtime") ->
         raise LocalProtocolError(f"there is a realtime server at prefix {prefix!r} already")
     owners = app.setdefault(OWNERS, {})
     check(server, owners)
+    others = tuple(server.on_shutdown)
     routes = NativeRoutes(server)
     dialects = Dialects(server, owners)
     servers[prefix] = server
@@ -78,8 +79,11 @@ def setup(app: web.Application, server: Server, *, prefix: str = "/realtime") ->
         await server.shutdown()
         server._application = None
 
+    ours = [stop for stop in server.on_shutdown if stop not in others]
+
     async def forget(app: web.Application) -> None:
         dialects.dismount()
+        server.on_shutdown[:] = [stop for stop in server.on_shutdown if stop not in ours]
 
     app.on_startup.append(start)
     # Not on_cleanup: that comes after the connections, too late for a close to be read.
@@ -104,6 +108,10 @@ def _check_kinds(app: object, server: object, prefix: object) -> None:
 def _check_free(server: Server, app: web.Application) -> None:
     """Raises LocalProtocolError when another application has this server: the shutdown of either would end the sessions
     of both. An application that was garbage-collected does not count."""
+    if server._abandoned:  # whatever has served it will neither go on nor shut down
+        server._application = None
+        server.on_shutdown.clear()
+        server.on_endpoint.clear()
     for look_again in (True, False):
         home = None if server._application is None else server._application()
         if home is None or home is app:
