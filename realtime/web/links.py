@@ -13,7 +13,7 @@ from ..core.errors import clip
 from ..loops import begin
 from ..transports.websocket import FIN_CLOSE, FIN_PONG, frame_header
 
-__all__ = ["CONTROL", "HeldLink", "PollLink", "StreamLink", "WebSocketLink", "is_gone", "run_stream"]
+__all__ = ["CONTROL", "HeldLink", "PollLink", "StreamLink", "WebSocketLink", "is_gone", "keep_reading", "run_stream"]
 
 # Above this many bytes in the transport's buffer nothing more is written until it has drained.
 HIGH_WATER = 65_536
@@ -67,13 +67,8 @@ class WebSocketLink:
             self.write([frame_header(FIN_PONG, len(message.data)) + message.data])
 
     def listen(self) -> None:
-        """Goes on reading while the application shuts down.
-
-        aiohttp discards what comes on any connection from just before on_shutdown: acknowledgements and the closing
-        handshake would be waited for in vain.
-        """
-        with suppress(AttributeError):
-            self._request.protocol._close = False
+        """Goes on reading while the application shuts down: acknowledgements, and the closing handshake."""
+        keep_reading(self._request.protocol)
 
     def close(self, code: int, reason: str) -> None:
         """Starts the closing handshake (RFC 6455 §7.1.2); a peer that does not take part is cut off."""
@@ -107,6 +102,13 @@ class WebSocketLink:
                 await self._ws.close()
         except (TimeoutError, ConnectionError):
             self.abort()
+
+
+def keep_reading(protocol: object) -> None:
+    """Has a connection on which a request is under way go on while the application shuts down: from just before
+    on_shutdown aiohttp discards what comes on any, and ends each with the answer that is under way."""
+    with suppress(AttributeError):
+        protocol._close = False  # type: ignore[attr-defined] # of a RequestHandler
 
 
 def _sendable(code: int) -> int:

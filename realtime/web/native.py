@@ -21,6 +21,7 @@ from ..transports.batch import decode_body, first_frame
 from ..transports.form import begun_field, parse_fields, parse_text_field
 from .bodies import turn_away
 from .handshake import Incoming, left_behind, misfit, upgrade
+from .lingering import Lingering
 from .links import PollLink, StreamLink, WebSocketLink, run_stream
 from .origins import cors_headers
 from .replies import (
@@ -63,10 +64,12 @@ class NativeRoutes(Routes):
         self._sockets: dict[WebSocketLink, NativeConnection] = {}
         self._probes: set[StreamLink] = set()
         self._watch = DisconnectWatch(server.clock)
+        self.lingering = Lingering()
         server.on_shutdown.append(self._stop)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Any request below an endpoint."""
+        self.lingering.note(request)
         return await self._finished(request, await self._serve(request))
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
@@ -181,6 +184,7 @@ class NativeRoutes(Routes):
             body = await link.answer
         finally:
             self._watch.discard(link)
+            begun.session._polled = request.transport if carrier.codec.held else None
             if not carrier.finished:  # cancelled, or its connection is gone
                 self._gate.lost(begun.session, carrier)
         return respond(request, begun.status, body, reply=reply)

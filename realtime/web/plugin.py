@@ -76,7 +76,9 @@ def setup(app: web.Application, server: Server, *, prefix: str = "/realtime") ->
         server.start()
 
     async def stop(app: web.Application) -> None:
+        await routes.lingering.go_on()
         await server.shutdown()
+        await routes.lingering.stop()
         server._application = None
 
     ours = [stop for stop in server.on_shutdown if stop not in others]
