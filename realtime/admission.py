@@ -89,7 +89,9 @@ class Admission:
         try:
             identity = await self.hook(request)
             if identity is not None and not isinstance(identity, str):
-                raise TypeError(f"authorize returns a str or None, not {type(identity).__name__}")
+                raise TypeError(
+                    f"authorize returns an identity, such as a user's id as str, or None, not {type(identity).__name__}"
+                )
         except Refusal:
             raise
         except Exception as error:

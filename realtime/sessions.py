@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import re
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -23,6 +25,7 @@ from .core.server_machine import ServerMachine
 from .endpoint import Endpoint
 from .handlers import Handlers
 from .hub import Hub
+from .notices import Notices
 from .request import SessionRequest
 from .runtime import Runtime
 from .session import ServerListener, Session
@@ -32,6 +35,11 @@ __all__ = ["Sessions"]
 log = logging.getLogger("realtime.server")
 session_log = logging.getLogger("realtime.session")
 
+# <worker>.<token>
+SID = re.compile(r"([A-Za-z0-9_-]{4})\.[A-Za-z0-9_-]{24}")
+# What is told to requests for sessions of other processes, in 123 bytes at most.
+ASTRAY = "opened by another process: one before a restart, or one of several, which has to get all its requests"
+
 # The headers of the request that opens a session are kept with it: so many bytes.
 MAX_HEADERS = 32_768
 
@@ -39,7 +47,7 @@ MAX_HEADERS = 32_768
 class Sessions:
     """All sessions of one server in this process."""
 
-    def __init__(self, config: Config, runtime: Runtime, admission: Admission) -> None:
+    def __init__(self, config: Config, runtime: Runtime, admission: Admission, notices: Notices) -> None:
         self.hub = Hub(runtime.check)
         self.handlers = Handlers(runtime.clock, self._handled)
         self.registry = Registry(config)
@@ -49,10 +57,19 @@ class Sessions:
         self._runtime = runtime
         self._now = runtime.clock.now
         self._admission = admission
-        self._worker = secrets.token_urlsafe(3)  # part of every sid: who owns it
+        self._notices = notices
+        self._worker = ""  # part of every sid: who owns it
+        self._process = 0
+        self.started()
         self._by_sid: dict[str, Session] = {}
         self._untold: set[str] = set()  # sessions that ended while their client was between two polls, at shutdown
         self._told = asyncio.Event()  # there are none
+
+    def started(self) -> None:
+        """The application starts. Processes that were forked meanwhile are workers of their own."""
+        if self._process != os.getpid():
+            self._process = os.getpid()
+            self._worker = secrets.token_urlsafe(3)
 
     def __len__(self) -> int:
         return len(self._by_sid)
@@ -175,6 +192,24 @@ class Sessions:
         machine = self._find(sid, proof)
         if not proof.fits(machine.key):
             raise proof.refusal()
+
+    def _find(self, sid: str, proof: Proof | None) -> ServerMachine:
+        try:
+            return self.registry.find(sid, self._now(), proof)
+        except Refusal as refusal:
+            worker = SID.fullmatch(sid)
+            if refusal.code != 4404 or worker is None or worker[1] == self._worker:
+                raise
+        self._notices.warn(
+            "astray",
+            "a request names a session that another process has opened (its sid begins with %s, those of this process"
+            " with %s). After a restart that is to be expected. If it goes on, several processes are serving: each"
+            " keeps its own sessions, so let the proxy send all requests of a client to the same one"
+            " (docs/deployment.md), or run one",
+            worker[1],
+            self._worker,
+        )
+        raise Refusal(4404, ASTRAY, scope="session")
 
     # -- observing -----------------------------------------------------------------------------------------------------
 

@@ -54,7 +54,18 @@ TRANSPORTS = CORE | {"transports"}
 PROTOCOLS = TRANSPORTS | {"protocols"}
 # What runs a session, at either end.
 BOTH_ENDS = PROTOCOLS | {"base_session", "clock", "listener", "loops", "pace", "runtime", "waiters"}
-SERVERS = {"admission", "endpoint", "handlers", "hub", "networks", "request", "server", "session", "sessions"}
+SERVERS = {
+    "admission",
+    "endpoint",
+    "handlers",
+    "hub",
+    "networks",
+    "notices",
+    "request",
+    "server",
+    "session",
+    "sessions",
+}
 MIDDLE = BOTH_ENDS | SERVERS | {"brokers"}
 CLIENT = BOTH_ENDS | {"client"}
 GATES = MIDDLE | {"gates"}

@@ -11,6 +11,7 @@ import random
 import secrets
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Any, Concatenate, Literal, ParamSpec
 
 import aiohttp
@@ -28,7 +29,7 @@ from ..transports import Frame
 from .ends import SESSION_ENDED, CarrierEnd
 from .handshake import no_redirects
 from .settings import Settings
-from .wire import kind_of
+from .wire import kind_of, with_origin
 
 __all__ = ["Context"]
 
@@ -90,6 +91,12 @@ class Context:
         if self._http is None:
             self._http = aiohttp.ClientSession(trace_configs=[no_redirects()])
         return self._http
+
+    @cached_property
+    def headers(self) -> dict[str, str]:
+        """What is said with every request: the same with all of a session, whatever cookies come meanwhile, since an
+        open that is repeated has to come from the same page."""
+        return with_origin(self.http, self.settings.url, self.settings.headers)
 
     def check_open(self) -> None:
         """Raises SessionClosed when the session has ended."""

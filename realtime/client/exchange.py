@@ -17,7 +17,7 @@ from ..transports import Decoder, Frame
 from .context import Context
 from .ends import CarrierEnd
 from .links import PollLink
-from .wire import BATCH, FAILURES, address, codec, words
+from .wire import BATCH, FAILURES, NOT_FOUND, address, codec, words
 
 __all__ = [
     "LOST",
@@ -87,7 +87,7 @@ async def request(
         address(context.settings.url, name),
         # As bytes, aiohttp warns of large ones; where warnings are errors, that would be a failure.
         data=io.BytesIO(body),
-        headers={**BATCH, **context.settings.headers},
+        headers={**BATCH, **context.headers},
         timeout=aiohttp.ClientTimeout(total=patience),
         allow_redirects=False,
     ) as response:
@@ -118,6 +118,8 @@ async def batch_of(
     except RemoteProtocolError:
         frames = []
     if not frames:
+        if response.status == 404:
+            raise NoBatch(NOT_FOUND, wait)
         raise NoBatch(f"HTTP {response.status} without a batch of the protocol", wait)
     return Answer(frames, wait)
 

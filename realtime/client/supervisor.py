@@ -12,10 +12,10 @@ from collections.abc import Callable
 from typing import Protocol
 
 from ..clock import Timer
+from ..core.attempts import OPEN_TIMED_OUT
 from ..core.carrier import Shape
 from ..core.errors import LocalProtocolError, NegotiationError, Refusal
 from ..core.lifecycle import State
-from ..core.supervision import OPEN_TIMED_OUT
 from .authorization import Authorization
 from .carrying import Carrying
 from .context import Context

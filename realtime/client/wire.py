@@ -23,6 +23,7 @@ from ..transports.batch import join, quote
 __all__ = [
     "BATCH",
     "FAILURES",
+    "NOT_FOUND",
     "address",
     "begin_stream",
     "browsers_only",
@@ -33,11 +34,14 @@ __all__ = [
     "kind_of",
     "needs_url",
     "own_transports",
+    "with_origin",
     "words",
 ]
 
 # What aiohttp raises where the network fails.
 FAILURES = (aiohttp.ClientError, TimeoutError, OSError)
+# What a 404 means that is not in the protocol: the application answers, and nothing of ours is there.
+NOT_FOUND = "HTTP 404, and not in the protocol: is setup() called with this prefix?"
 # The headers of a request whose body is a batch.
 BATCH = {"Content-Type": "text/plain;charset=UTF-8"}
 
@@ -102,6 +106,16 @@ def address(endpoint: URL, name: str) -> URL:
     return endpoint.with_path(f"{endpoint.path.rstrip('/')}/v1/{name}").with_query(endpoint.query)
 
 
+def with_origin(http: aiohttp.ClientSession, endpoint: URL, headers: Mapping[str, str]) -> dict[str, str]:
+    """The headers, with the endpoint's own origin where there are cookies for it, or a log-in, and no Origin is given:
+    no server shows these to its application without (docs/protocol.md §9)."""
+    given = {name.lower() for name in headers}
+    shows = not given.isdisjoint(("cookie", "authorization")) or http.auth is not None or endpoint.user is not None
+    if "origin" in given or not (shows or http.cookie_jar.filter_cookies(endpoint)):
+        return dict(headers)
+    return {**headers, "Origin": str(endpoint.origin())}
+
+
 def begin_stream(
     http: aiohttp.ClientSession,
     endpoint: URL,
@@ -131,6 +145,8 @@ def begin_stream(
 def words(error: BaseException) -> str:
     """A failure in words."""
     if isinstance(error, aiohttp.WSServerHandshakeError):
+        if error.status == 404:
+            return NOT_FOUND
         return f"the WebSocket handshake was answered with HTTP {error.status}"
     if isinstance(error, aiohttp.ClientResponseError):  # whose own words have the URL, and that has the sid
         return f"the answer is no HTTP: {error.message}"

@@ -1,5 +1,5 @@
 """Which transports there are for a client's session, what is known of each, and which one is to be tried next: what the
-application has set, the server's word, and what was seen to fail. `client-js/src/choice.js` is its twin.
+application has set, the server's word, and what was seen to fail. Its twin stands in `client-js/src/supervision.js`.
 
 Pure: times are passed in, in seconds.
 """

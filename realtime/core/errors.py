@@ -171,7 +171,10 @@ class NegotiationError(RealtimeError):
         self.attempts = dict(attempts or {})
 
     def __str__(self) -> str:
-        tried = "; ".join(f"{name}: {what}" for name, what in self.attempts.items())
+        groups: dict[str, list[str]] = {}  # names of one reason stand together, where the first of them does
+        for name, what in self.attempts.items():
+            groups.setdefault(what, []).append(name)
+        tried = "; ".join(f"{', '.join(names)}: {what}" for what, names in groups.items())
         return f"{self.message} ({tried})" if tried else self.message
 
 

@@ -13,6 +13,7 @@ from typing import TypeAlias
 
 from .errors import RemoteProtocolError
 from .frames import Dropped, Window
+from .queues import EMPTY
 from .rates import Meter
 
 __all__ = ["AT_ONCE", "NEVER", "Inbox", "Received"]
@@ -54,14 +55,14 @@ class Inbox:
         self.window = window  # what this side announced
         self.metered = meter is not None
         self._meter = meter
-        self._within: deque[float] = deque()  # with a meter: from when on each of _sizes is within the rate
+        self._within: deque[float] = EMPTY  # with a meter: from when on each of _sizes is within the rate
         self._early = 0  # of these, the application has so many already
         self.received = 0
         self.taken = 0
         self.notes = 0  # of the received, those that were no messages: notes of drops, a close
         self.total = 0  # payload bytes ever received
-        self.items: deque[Received] = deque()  # not taken by the application
-        self._sizes: deque[int] = deque()  # of what does not count as taken
+        self.items: deque[Received] = EMPTY  # not taken by the application
+        self._sizes: deque[int] = EMPTY  # of what does not count as taken
         self._bytes = 0
         self._quarter_messages = max(1, window.messages // 4)
         self._quarter_bytes = max(1, window.size // 4)
@@ -108,6 +109,8 @@ class Inbox:
                 1002,
                 f"the receive window ({self.window.messages} messages, {self.window.size} bytes) was exceeded",
             )
+        if self._sizes is EMPTY:
+            self.items, self._sizes, self._within = deque(), deque(), deque() if self.metered else EMPTY
         if self._meter is not None:
             self._within.append(self._meter.charge(size, now))
         self.items.append(item)
@@ -200,6 +203,11 @@ class Inbox:
         self._early = 0
         while self._sizes:
             self._count_taken(now)
+
+    def rest(self) -> None:
+        """Nothing has come for a while: what is empty takes no room."""
+        if not self._sizes:
+            self.items = self._sizes = self._within = EMPTY
 
     def ack(self) -> tuple[int, int]:
         """The acks to write now. Says nothing of whether they will arrive: see announced()."""

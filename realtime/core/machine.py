@@ -259,6 +259,11 @@ class SessionMachine(ABC):
     def _ack_at(self) -> float:
         """When the next ack is due, or the next look at a peer that waits for room."""
 
+    def _rest(self) -> None:
+        """Nothing much happens: what is empty takes no room."""
+        self.inbox.rest()
+        self.outbox.rest()
+
     def wake_by(self, when: float) -> None:
         """Makes sure that expire() is called by `when`."""
         if when < self.wake_at:

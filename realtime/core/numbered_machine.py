@@ -290,6 +290,7 @@ class NumberedMachine(Numbering, ServerMachine):
         if carrier.codec.shape is not Shape.POLL:
             self._watch(carrier, now)
         self.flush(now)
+        self._rest()
 
     def _last_contact(self, carrier: NumberedCarrier) -> float:
         return max(carrier.started, self.contact)

@@ -13,6 +13,7 @@ from itertools import islice
 
 from .errors import RemoteProtocolError
 from .frames import CLOSE, DROPPED, Outgoing, Window
+from .queues import EMPTY
 
 __all__ = ["MOST_OUTSTANDING", "Outbox"]
 
@@ -61,10 +62,10 @@ class Outbox:
         self.initial = False  # the window is what any peer takes before it has announced one: nothing goes beyond
         self._max_messages = max_messages
         self._max_bytes = max_bytes
-        self._sent: deque[Outgoing] = deque()  # numbers acked+1 … last
-        self._sizes: deque[int] = deque()  # of numbers taken+1 … last
+        self._sent: deque[Outgoing] = EMPTY  # numbers acked+1 … last
+        self._sizes: deque[int] = EMPTY  # of numbers taken+1 … last
         self._in_flight = 0  # the sum of _sizes
-        self.waiting: deque[Outgoing] = deque()  # not numbered yet
+        self.waiting: deque[Outgoing] = EMPTY  # not numbered yet
         self._begun = 0  # of these, the first so many belong to a group whose first message has a number
         self._bytes = 0  # payload kept in _sent and _waiting
 
@@ -106,6 +107,8 @@ class Outbox:
         kept, size = len(self._sent) + len(self.waiting), self._bytes + item.size
         if kept and (kept >= self._max_messages or size > self._max_bytes):
             return None
+        if self.waiting is EMPTY:
+            self.waiting = deque()
         self.waiting.append(item)
         self.appended += 1
         self._bytes = size
@@ -116,6 +119,8 @@ class Outbox:
 
         Returns whether half of the room is taken now: time to ask for an ack, or it may come too late.
         """
+        if self.waiting is EMPTY:
+            self.waiting = deque()
         self.waiting.append(item)
         self.appended += 1
         self._bytes = kept = self._bytes + item.size
@@ -196,6 +201,8 @@ class Outbox:
             self.replayed += len(items)
         replayed = size
         waiting = self.waiting
+        if waiting and self._sizes is EMPTY:
+            self._sent, self._sizes = deque(), deque()
         while waiting and len(items) < max_items:
             item = waiting[0]
             if items and size + item.size > max_bytes:
@@ -241,6 +248,13 @@ class Outbox:
             self.taken += 1
             news = True
         return news
+
+    def rest(self) -> None:
+        """Nothing has been sent for a while: what is empty takes no room."""
+        if not self._sizes:
+            self._sent = self._sizes = EMPTY
+        if not self.waiting:
+            self.waiting = EMPTY
 
     @property
     def closed_cleanly(self) -> bool:

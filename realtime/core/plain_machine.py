@@ -274,3 +274,4 @@ class PlainMachine(ServerMachine):
                 carrier.last_written = carrier.last_pinged = now
                 carrier.write([carrier.codec.ping()])
             self.flush(now)
+            self._rest()

@@ -32,6 +32,7 @@ from ..protocols.native import (
     refusal_frame,
     ticket_frame,
     ticket_frames,
+    verdicts,
 )
 from ..request import SessionRequest
 from ..server import Server
@@ -231,8 +232,7 @@ class NativeGate:
         server.decided(session, choices)
 
         def opened(received: int, taken: int) -> Part:
-            transports = [choice.as_dict() for choice in choices]
-            return codec.text(opened_frame(machine, codec.name, transports, received, taken))
+            return codec.text(opened_frame(machine, codec.name, verdicts(choices), received, taken))
 
         carrier.greeting = opened
         carrier.tickets = [codec.text(ticket_frame(machine, head.gen + 1))]

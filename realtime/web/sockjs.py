@@ -34,7 +34,7 @@ from .bodies import turn_away
 from .conditions import Precondition, weigh
 from .handshake import Misfit, left_behind
 from .links import HeldLink, StreamLink, run_stream
-from .origins import ANY, NULL, asked_headers, cors_headers, without_ambient
+from .origins import ANY, NULL, asked_headers, cors_headers
 from .plain import PlainRoutes
 from .raw import RawRoutes
 from .replies import in_words, is_form
@@ -231,7 +231,7 @@ class SockJSRoutes(PlainRoutes[SockJS]):
         its requests come without cookies and log-ins, as if it had asked itself."""
         facts = super()._facts(request, transport, raw_auth)
         if ANY in self._origins and _is_framed(request):
-            facts.raw_headers = without_ambient(facts.raw_headers)
+            self._hide(facts)
         return facts
 
     def _info(self, request: web.Request, endpoint: Endpoint, options: SockJS) -> web.Response:

@@ -17,8 +17,9 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from realtime.core.attempts import Action
 from realtime.core.choice import DUPLEX, FOREVER, HELD, POLL, STREAM, Rules
-from realtime.core.supervision import Action, Supervision
+from realtime.core.supervision import Supervision
 
 __all__ = ["History", "Step", "histories", "play", "text"]
 
@@ -110,7 +111,7 @@ def play(history: dict[str, Any]) -> list[dict[str, Any]]:
             happen(supervision, step["at"], step["event"])
         actions = [told(action) for action in supervision.turn(step["at"])]
         found = {"at": step["at"], "event": step["event"], "actions": actions}
-        if step["event"][:1] == ["post_failed"]:
+        if step["event"][:1] in (["post_failed"], ["online"]):
             found["post_at"] = round(supervision.post_at, 6)
         deadline = supervision.deadline()
         found["deadline"] = None if deadline > FAR else round(deadline, 6)
@@ -164,6 +165,7 @@ def histories() -> Iterator[History]:
     yield from upgrades()
     yield from sends()
     yield from networks()
+    yield from details()
     yield from pairs()
 
 
@@ -979,6 +981,368 @@ def networks() -> Iterator[History]:
             (60.0, "", ""),
             (70.0, "waits no", "start 2 websocket carry"),
         ],
+    )
+
+
+def details() -> Iterator[History]:
+    """What is easily forgotten."""
+    yield History(
+        "what is told of a carrier that is unknown, or was one before, is ignored",
+        (WS, LONG),
+        [
+            *opened_by_websocket(),
+            *[
+                (2.0, words, "")
+                for words in (
+                    *("attached 9", "alive 9", "tested 9 0.1", "proven 9", "answered 9 news", "superseded 9"),
+                    *("recycled 9", "lost 9 cut", "refused 9 4403 no", "proven 1"),
+                )
+            ],
+            (3.0, "online same", "start 2 websocket carry"),
+            (3.1, "refused 1 4403 no", ""),
+            (3.2, "online same", ""),
+            (3.3, "attached 2", ""),
+            (3.4, "online same", "start 3 websocket carry"),
+            (3.5, "superseded 2", ""),
+            (3.6, "attached 3", ""),
+        ],
+    )
+    yield History(
+        "a part of an answer is a sign of life of polls only",
+        (WS,),
+        [(0.0, "", "start 1 websocket carry"), (0.3, "", ""), (4.0, "alive 1", ""), (5.01, "", "stop 1")],
+    )
+    yield History(
+        "a poll that took the place of a WebSocket counts as an attempt to open",
+        (WS, LONG),
+        [
+            (0.0, "", "start 1 websocket carry"),
+            (0.26, "", "start 2 long_polling open"),
+            (0.3, "lost 1 reset", ""),
+            (0.4, "lost 2 reset", ""),
+            (0.5, "", "start 3 websocket carry"),
+            (0.6, "lost 3 reset", "start 4 long_polling carry"),
+            (0.7, "lost 4 reset", "end 4411"),
+        ],
+    )
+    yield History(
+        "it takes the place of one that is refused, too",
+        (WS, LONG),
+        [
+            (0.0, "", "start 1 websocket carry"),
+            (0.26, "", "start 2 long_polling open"),
+            (0.3, "refused 1 4406 not here", ""),
+            (0.4, "opened", ""),
+            (0.4, "attached 2", ""),
+            (0.4, "answered 2 nothing", "start 3 long_polling carry"),
+        ],
+    )
+    yield History(
+        "a slow poll grants the WebSocket as much as it took itself",
+        (WS, LONG),
+        [
+            (0.0, "", "start 1 websocket carry"),
+            (0.26, "", "start 2 long_polling open"),
+            (1.26, "opened", ""),
+            (1.26, "attached 2", ""),
+            (1.26, "superseded 2", ""),
+            (2.2, "", ""),
+            (2.27, "", "stop 1; start 3 long_polling carry"),
+        ],
+    )
+    yield History(
+        "the answer that opened the session was cut",
+        (WS, LONG),
+        [
+            (0.0, "", "start 1 websocket carry"),
+            (0.26, "", "start 2 long_polling open"),
+            (0.36, "opened", ""),
+            (0.36, "attached 2", ""),
+            (0.36, "lost 2 cut", ""),
+            (0.47, "", "stop 1; start 3 long_polling carry"),
+        ],
+    )
+    yield History(
+        "a probe goes on while polls come and go",
+        (WS, LONG),
+        [
+            (0.0, "", "start 1 websocket carry"),
+            (0.01, "lost 1 HTTP 403", "start 2 long_polling carry"),
+            (0.1, "opened", ""),
+            (0.1, "attached 2", ""),
+            (0.1, "calm", ""),
+            (0.1, "answered 2 nothing", "start 3 long_polling carry"),
+            (1.11, "", ""),
+            (5.02, "", "start 4 websocket probe"),
+            (5.1, "attached 3", ""),
+            (5.1, "answered 3 news", "start 5 long_polling carry"),
+            (5.2, "proven 4", "take 4"),
+            (5.3, "attached 4", "stop 5"),
+        ],
+        jitter=0.0,
+    )
+    yield History(
+        "the patience of probes is their own, and is short again once one is proven",
+        (WS, LONG),
+        [
+            (0.0, "", "start 1 websocket carry"),
+            (0.01, "lost 1 HTTP 403", "start 2 long_polling carry"),
+            (0.1, "opened", ""),
+            (0.1, "attached 2", ""),
+            (0.1, "calm", ""),
+            (0.1, "answered 2 nothing", "start 3 long_polling carry"),
+            (1.11, "", ""),
+            (5.02, "", "start 4 websocket probe"),
+            (10.03, "", "stop 4"),
+            (20.04, "", "start 5 websocket probe"),
+            (30.0, "", ""),
+            (30.02, "proven 5", "take 5"),
+            (30.1, "attached 5", "stop 3"),
+            (31.0, "lost 5 cut", "start 6 long_polling carry"),
+            (31.1, "attached 6", ""),
+            (31.1, "answered 6 nothing", "start 7 long_polling carry"),
+            (41.2, "", ""),
+            (51.01, "", "start 8 websocket probe"),
+            (56.02, "", "stop 8"),
+        ],
+        jitter=0.0,
+    )
+    yield History(
+        "a WebSocket that was proven between two polls is what comes back after it",
+        (WS, PLAIN),
+        [
+            (0.0, "", "start 1 websocket carry"),
+            (0.01, "lost 1 HTTP 403", "start 2 polling carry"),
+            (0.1, "opened", ""),
+            (0.1, "attached 2", ""),
+            (0.1, "calm", ""),
+            (0.1, "answered 2 nothing", "start 3 polling carry"),
+            (0.2, "attached 3", ""),
+            (0.2, "answered 3 nothing", ""),
+            (1.11, "", ""),
+            (2.21, "", "start 4 polling carry"),
+            (2.3, "attached 4", ""),
+            (2.3, "answered 4 nothing", ""),
+            (5.02, "", "start 5 websocket probe"),
+            (5.1, "proven 5", "take 5"),
+            (5.2, "attached 5", ""),
+            (25.0, "lost 5 cut", "start 6 websocket carry"),
+        ],
+        jitter=0.0,
+    )
+    yield History(
+        "a held poll that was superseded is followed after a pause",
+        (LONG,),
+        [
+            (0.0, "", "start 1 long_polling carry"),
+            (0.1, "opened", ""),
+            (0.1, "attached 1", ""),
+            (0.1, "answered 1 nothing", "start 2 long_polling carry"),
+            (0.2, "superseded 2", ""),
+            (0.51, "", "start 3 long_polling carry"),
+        ],
+    )
+    yield History(
+        "a stream that was recycled goes on, though another transport is wanted more and well again",
+        (WS, SSE),
+        [
+            *opened_by_websocket(),
+            (1.0, "lost 1 cut", "start 2 sse carry; test 2"),
+            (1.1, "attached 2", ""),
+            (2.0, "delivered down", ""),
+            (2.2, "calm no", ""),
+            (7.0, "recycled 2", "start 3 sse carry; test 3"),
+            (7.1, "attached 3", ""),
+            (7.2, "recycled 3", ""),
+            (7.21, "news", ""),
+            (7.28, "", "start 4 sse carry; test 4"),
+        ],
+    )
+    yield History(
+        "a carrier in use may be told that its auth data have expired",
+        (WS, LONG),
+        [
+            *opened_by_websocket(),
+            (5.0, "refused 1 4401 expired", "renew"),
+            (6.0, "renewed", "start 2 websocket carry"),
+            (6.1, "refused 2 4401 expired", "end 4401"),
+        ],
+    )
+    yield History(
+        "come back later: longer each time, but not after a third of a session's life",
+        (WS,),
+        [
+            *opened_by_websocket(),
+            (1.0, "lost 1 cut", "start 2 websocket carry"),
+            (1.1, "refused 2 4503 later", ""),
+            (1.71, "", "start 3 websocket carry"),
+            (1.8, "refused 3 4503 later", ""),
+            (3.01, "", "start 4 websocket carry"),
+            (3.1, "refused 4 4503 later after 86400", ""),
+            (56.0, "", ""),
+            (56.5, "", "start 5 websocket carry"),
+        ],
+    )
+    yield History(
+        "of a probe as well",
+        (WS, LONG),
+        [
+            (0.0, "", "start 1 websocket carry"),
+            (0.01, "lost 1 HTTP 403", "start 2 long_polling carry"),
+            (0.1, "opened", ""),
+            (0.1, "attached 2", ""),
+            (0.1, "calm", ""),
+            (0.1, "answered 2 nothing", "start 3 long_polling carry"),
+            (1.11, "", ""),
+            (5.02, "", "start 4 websocket probe"),
+            (5.1, "refused 4 4503 later after 20", ""),
+            (6.1, "", ""),
+            (25.0, "", ""),
+            (25.11, "", "start 5 websocket probe"),
+        ],
+        jitter=0.0,
+    )
+    yield History(
+        "something to send ends no other pause",
+        (PLAIN,),
+        [
+            (0.0, "", "start 1 polling carry"),
+            (0.1, "opened", ""),
+            (0.1, "attached 1", ""),
+            (0.1, "answered 1 nothing", "start 2 polling carry"),
+            (0.2, "lost 2 cut", "start 3 polling carry"),
+            (0.3, "lost 3 cut", ""),
+            (0.31, "news", ""),
+            (0.38, "", "start 4 polling carry"),
+        ],
+    )
+    start: list[Step] = [
+        (0.0, "", "start 1 sse carry"),
+        (0.1, "opened", ""),
+        (0.1, "attached 1", ""),
+        (0.1, "calm", ""),
+    ]
+    failing: list[Step] = [(at, "post_failed HTTP 403", "") for at in (1.2, 1.3, 1.5, 1.9, 2.7)]
+    yield History(
+        "sends that do not get through move the session also where it wants no upgrade",
+        (SSE, WS),
+        [*start, *failing, (4.0, "post_failed HTTP 403", "start 2 websocket probe")],
+        {"upgrade": False},
+    )
+    yield History(
+        "and after a way up was found they are counted from the beginning",
+        (SSE, WS),
+        [
+            *start,
+            *failing,
+            (4.0, "post_failed HTTP 403", "start 2 websocket probe"),
+            (4.1, "proven 2", "take 2"),
+            (4.2, "attached 2", "stop 1"),
+            (5.3, "", ""),
+            (9.8, "", "start 3 sse probe; test 3"),
+            (9.9, "proven 3", "stop 3; start 4 sse carry; test 4"),
+            (10.0, "attached 4", "stop 2"),
+            *[(at + 10.0, words, then) for at, words, then in failing],
+        ],
+    )
+    yield History(
+        "nobody looks for another way up once a send has got through",
+        (SSE, WS),
+        [
+            *start,
+            *failing,
+            (4.0, "post_failed HTTP 403", "start 2 websocket probe"),
+            (4.1, "lost 2 reset", ""),
+            (4.2, "post_answered", ""),
+            (5.3, "", ""),
+            (30.0, "", ""),
+        ],
+    )
+    yield History(
+        "a send heeds Retry-After; back online it does not",
+        (SSE,),
+        [
+            *start,
+            (1.2, "post_failed HTTP 503 after 7", ""),
+            (2.0, "online same", "start 2 sse carry; test 2"),
+            (2.1, "attached 2", "stop 1"),
+            (2.2, "post_failed HTTP 503", ""),
+            (2.3, "online same", "start 3 sse carry; test 3"),
+            (2.4, "post_failed HTTP 503", ""),
+        ],
+    )
+    yield History(
+        "back online, failures and patience begin anew",
+        (PLAIN,),
+        [
+            (0.0, "", "start 1 polling carry"),
+            (0.1, "opened", ""),
+            (0.1, "attached 1", ""),
+            (0.1, "answered 1 nothing", "start 2 polling carry"),
+            (5.11, "", "stop 2; start 3 polling carry"),
+            (15.12, "", "stop 3"),
+            (15.13, "online another", "start 4 polling carry"),
+            (20.14, "", "stop 4; start 5 polling carry"),
+        ],
+    )
+    yield History(
+        "what has just been started is not started anew",
+        (WS, LONG),
+        [
+            *opened_by_websocket(),
+            (1.0, "lost 1 cut", "start 2 long_polling carry"),
+            (1.1, "lost 2 cut", ""),
+            (1.2, "", "start 3 websocket carry"),
+            (1.3, "online another", ""),
+            (1.4, "lost 3 reset", "start 4 long_polling carry"),
+            (1.5, "online another", "start 5 long_polling carry"),
+        ],
+    )
+    yield History(
+        "nor what is to open the session",
+        (LONG,),
+        [(0.0, "", "start 1 long_polling carry"), (0.1, "online another", ""), (5.01, "", "stop 1")],
+    )
+    yield History(
+        "a page that was put away between two polls starts with what it wants most",
+        (WS, PLAIN),
+        [
+            (0.0, "", "start 1 websocket carry"),
+            (0.01, "lost 1 HTTP 403", "start 2 polling carry"),
+            (0.1, "opened", ""),
+            (0.1, "attached 2", ""),
+            (0.1, "answered 2 nothing", "start 3 polling carry"),
+            (0.2, "delivered down", ""),
+            (0.2, "attached 3", ""),
+            (0.2, "answered 3 nothing", ""),
+            (0.3, "waits", ""),
+            (0.3, "dropped", ""),
+            (60.0, "waits no", "start 4 websocket carry"),
+            (60.1, "lost 4 reset", "start 5 polling carry"),
+        ],
+    )
+    yield History(
+        "a good life clears a transport",
+        (WS, LONG),
+        [
+            *opened_by_websocket(),
+            (1.0, "lost 1 cut", "start 2 long_polling carry"),
+            (1.1, "attached 2", ""),
+            (1.1, "answered 2 nothing", "start 3 long_polling carry"),
+            (2.11, "", ""),
+            (6.01, "", "start 4 websocket probe"),
+            (6.2, "proven 4", "take 4"),
+            (6.3, "attached 4", "stop 3"),
+            (30.0, "lost 4 cut", "start 5 websocket carry"),
+            (30.1, "attached 5", ""),
+            (30.2, "lost 5 cut", ""),
+            (30.28, "", "start 6 long_polling carry"),
+            (30.3, "attached 6", ""),
+            (30.3, "answered 6 nothing", "start 7 long_polling carry"),
+            (31.31, "", ""),
+            (35.21, "", "start 8 websocket probe"),
+        ],
+        jitter=0.0,
     )
 
 

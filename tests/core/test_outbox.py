@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from realtime.core.errors import RemoteProtocolError
 from realtime.core.frames import Outgoing, Window
 from realtime.core.outbox import MOST_OUTSTANDING, Outbox
+from realtime.core.queues import EMPTY
 
 from .fakes import contents, texts
 
@@ -518,3 +519,20 @@ def test_nobody_gets_a_part_of_a_group(steps: list[tuple[str, int, int]], most: 
             expected += 1
     assert (expected, missing, len(got)) == (offered, 0, box.last)
     assert box.dropped == sum(item.code for item in got if item.kind == "d")
+
+
+def test_an_outbox_that_rests_takes_no_room_and_goes_on() -> None:
+    box = outbox()
+    for number in range(1, 3):
+        (item,) = texts("x")
+        box.rest()
+        assert box.waiting is EMPTY
+        box.append(item)
+        box.rest()
+        assert give(box, number) == (number, ["mx"])
+        box.rest()
+        assert box._sent is not EMPTY  # it may have to be sent again
+        box.acknowledge(number, number)
+        box.rest()
+        assert [queue is EMPTY for queue in (box.waiting, box._sent, box._sizes)] == [True] * 3
+    assert not EMPTY

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from realtime.core.attempts import LONGEST
 from realtime.core.choice import DUPLEX, FOREVER, HELD, POLL, STREAM, Rules
-from realtime.core.supervision import LONGEST, Supervision
+from realtime.core.supervision import Supervision
 
 from .supervision_histories import ALL, SERVER, VECTORS, play, text
 

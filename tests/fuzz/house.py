@@ -19,11 +19,11 @@ from aiohttp.http_exceptions import BadHttpMessage
 
 import realtime
 from realtime.testing import VirtualClock
-from realtime.web.native import NativeRoutes
 from tests.web.peer import PEERS, Peer
 from tests.web.place import eventually
 
 from ..patience import within
+from ..web.place import native_routes
 from .http import PREFIXES
 from .wire import SECRET
 
@@ -71,7 +71,7 @@ class Memory(NamedTuple):
 
 class Complaints(logging.Handler):
     """What was logged as a warning or worse, but for what aiohttp says of HTTP that it answers with 400 by itself, and
-    of sub-protocols that nobody offers."""
+    of sub-protocols that nobody offers; and for what a server says once, of pages and sids that are not its own."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -80,7 +80,8 @@ class Complaints(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         error = record.exc_info[0] if record.exc_info else None
         no_http = record.name == "aiohttp.server" and error is not None and issubclass(error, BadHttpMessage)
-        if not no_http and record.name != "aiohttp.websocket":
+        notice = record.module == "notices" and record.levelno == logging.WARNING
+        if not no_http and not notice and record.name != "aiohttp.websocket":
             self.heard.append(f"{record.name}: {record.getMessage()} {record.exc_info and record.exc_info[1]!r}")
 
 
@@ -166,8 +167,7 @@ class House:
         assert not server.hub._rooms
         assert not server.hub._joined
         assert len(server._runtime._deadlines) <= 2 + STALE, len(server._runtime._deadlines)
-        routes = server.on_shutdown[0].__self__  # type: ignore[attr-defined] # a bound method
-        assert isinstance(routes, NativeRoutes)
+        routes = native_routes(server)
         assert len(routes._sockets) == 1
         assert not any(connection.silent for connection in routes._sockets.values())
         assert not routes._bodies._reading

@@ -343,7 +343,7 @@ def test_opens_are_written(vector: dict[str, Any]) -> None:
         )
         assert config.max_body == means["max_batch"][1]
         machine = NumberedMachine(config, Window(1, 1), Diary(), 0.0, sid=means["sid"], key=means["key"])
-        frame = opened_frame(machine, means["transport"], means["transports"], *means["ack"])
+        frame = opened_frame(machine, means["transport"], json.dumps(means["transports"]), *means["ack"])
     assert frame[0] == "o"
     assert json.loads(frame[1:]) == json.loads(vector["frame"][1:])
 

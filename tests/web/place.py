@@ -15,11 +15,12 @@ from aiohttp.http_exceptions import BadHttpMessage
 import realtime
 from realtime.clock import Clock
 from realtime.testing import VirtualClock
+from realtime.web.native import NativeRoutes
 
 from ..patience import eventually, within
 from .peer import PEERS, HttpPeer, Peer, WebSocketPeer
 
-__all__ = ["Place", "eventually", "serving"]
+__all__ = ["Place", "eventually", "native_routes", "serving"]
 
 
 class Place:
@@ -140,10 +141,18 @@ async def serving(
 
 
 def errors(records: list[logging.LogRecord]) -> list[str]:
-    """What was logged as a warning or worse, but for HTTP that aiohttp itself answers with 400."""
+    """What was logged as a warning or worse, but for HTTP that aiohttp itself answers with 400, and what the server
+    says once of those that it refuses."""
     return [
         record.getMessage()
         for record in records
         if record.levelno >= logging.WARNING
+        and record.module != "notices"
         and not (record.name == "aiohttp.server" and record.exc_info and record.exc_info[0] is BadHttpMessage)
     ]
+
+
+def native_routes(rt: realtime.Server) -> NativeRoutes:
+    """The routes of the native protocol that were set up for a server."""
+    (routes,) = (owner for stop in rt.on_shutdown if isinstance(owner := getattr(stop, "__self__", None), NativeRoutes))
+    return routes

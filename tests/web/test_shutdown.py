@@ -11,7 +11,7 @@ from realtime import Session
 
 from ..patience import arrives, bounded, leap
 from .peer import Cut, HttpPeer, Peer, WebSocketPeer
-from .place import Place, errors, eventually, serving
+from .place import Place, errors, eventually, native_routes, serving
 
 TIMEOUT = 0.6
 
@@ -87,7 +87,7 @@ async def test_clients_that_do_not_take_part() -> None:
         await eventually(
             lambda: len(place.rt) == 3 and place.rt._sessions.registry.sessions[held.sid].carrier is not None
         )
-        routes = place.rt.on_shutdown[0].__self__  # type: ignore[attr-defined] # a bound method
+        routes = native_routes(place.rt)
         await eventually(lambda: routes._bodies._reading and any(c.silent for c in routes._sockets.values()))
         silent_end = asyncio.create_task(silent.end())
         await stop(place)
@@ -176,7 +176,7 @@ async def test_a_body_whose_time_is_just_up() -> None:
         _, session = await place.parked("polling")
         _, writer = await asyncio.open_connection("127.0.0.1", place.port)
         writer.write(b"POST /realtime/echo/v1/send HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n\r\n[")
-        routes = place.rt.on_shutdown[0].__self__  # type: ignore[attr-defined] # a bound method
+        routes = native_routes(place.rt)
         await eventually(lambda: routes._bodies._reading)
         (timeout,) = routes._bodies._reading
         timeout.reschedule(asyncio.get_running_loop().time())

@@ -280,14 +280,9 @@ async def test_the_python_client_keeps_its_token_and_says_an_origin_for_a_log_in
     async with house() as (place, seen):
         url = place.url("/park")
         for transport in ("websocket", "sse", "xhr_streaming", "long_polling", "polling"):
-            for value, origin, kept in (
-                ("Bearer abc", {}, True),
-                ("Basic YTpi", {}, False),
-                ("Basic YTpi", {"Origin": place.base}, True),
-            ):
-                headers = {"Authorization": value} | origin
-                async with within(), realtime.connect(url, transports=[transport], headers=headers):
-                    assert (seen[-1].get("Authorization") == value) is kept
+            for value in ("Bearer abc", "Basic YTpi"):
+                async with within(), realtime.connect(url, transports=[transport], headers={"Authorization": value}):
+                    assert (seen[-1]["Authorization"], seen[-1]["Origin"]) == (value, place.base)
 
 
 async def test_who_logs_in_by_basic_without_an_origin_is_told_so_by_the_hook() -> None:

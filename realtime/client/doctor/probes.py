@@ -212,7 +212,7 @@ class Stream:
 
     def _begin(self, hello: str) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
         probe, target = self._probe, self._probe.target
-        return begin_stream(probe.http, target.url, probe.finding.transport, hello, target.headers, target.proxy)
+        return begin_stream(probe.http, target.url, probe.finding.transport, hello, probe.headers, target.proxy)
 
     def acked(self, after: int) -> float:
         """When the ack came that nudge() had asked for, among the frames after so many; 0 while it has not."""

@@ -71,8 +71,7 @@ async def drive_stream(context: Context, carrying: Carrying) -> CarrierEnd:
 
 
 def _begin(context: Context, name: str, first: str) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
-    settings = context.settings
-    return begin_stream(context.http, settings.url, name, first, settings.headers)
+    return begin_stream(context.http, context.settings.url, name, first, context.headers)
 
 
 async def _ask_for_tickets(context: Context, name: str) -> CarrierEnd | None:

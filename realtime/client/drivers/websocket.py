@@ -28,7 +28,7 @@ async def _connect(context: Context, name: str, query: dict[str, str]) -> aiohtt
     return await connect_websocket(
         context.http,
         url.update_query(query) if query else url,
-        headers=context.settings.headers,
+        headers=context.headers,
         max_msg_size=context.machine.config.max_answer,
         timeout=aiohttp.ClientWSTimeout(ws_close=FAREWELL),
     )
