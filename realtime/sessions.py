@@ -197,6 +197,9 @@ class Sessions:
         try:
             return self.registry.find(sid, self._now(), proof)
         except Refusal as refusal:
+            self._untold.discard(sid)
+            if not self._untold:
+                self._told.set()
             worker = SID.fullmatch(sid)
             if refusal.code != 4404 or worker is None or worker[1] == self._worker:
                 raise
@@ -284,16 +287,6 @@ class Sessions:
                 async with asyncio.timeout(timeout):
                     await self._told.wait()
         self._untold.clear()
-
-    def _find(self, sid: str, proof: Proof | None) -> ServerMachine:
-        """See registry.find()."""
-        try:
-            return self.registry.find(sid, self._now(), proof)
-        except Refusal:
-            self._untold.discard(sid)
-            if not self._untold:
-                self._told.set()
-            raise
 
     def reset(self) -> None:
         """Forgets all sessions of an earlier event loop, in which nothing can run any more."""
