@@ -38,8 +38,8 @@ class LoopBound:
     """
 
     def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._running = self._loop.is_running
+        self._loop = running_loop()  # None where somebody else drives the coroutines
+        self._running: Callable[[], bool] = bool if self._loop is None else self._loop.is_running
         self._thread = get_ident()
 
     def _check_loop(self) -> None:
