@@ -7,11 +7,13 @@ BIN := $(VENV)/bin
 demo: $(VENV)/.demo
 	@exec $(BIN)/realtime demo
 
+# Three processes on two cores: much of the time a test waits, as tests/lanes.py knows. Types are checked beside them.
 test: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	$(BIN)/pytest -n 2
+	@$(BIN)/mypy >$(VENV)/.types 2>&1 & types=$$!; \
+		$(BIN)/pytest -n 3; tests=$$?; \
+		wait $$types || { tests=1; cat $(VENV)/.types; }; exit $$tests
 
 # The tests that need no lint and no second process: for the minute between two edits.
 fast: $(VENV)/.dev

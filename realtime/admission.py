@@ -1,4 +1,4 @@
-"""Who may come in: what the application says of a request's client, for how long that holds, whom it has put out since,
+"""Admission: what the authorize hook says of a request's client, how long that holds, which identities were withdrawn,
 and how often an address may open.
 
 Raises Refusal for everybody else. Knows sessions, and nothing of how requests come.
@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from .clock import Clock
 from .core.config import Config
-from .core.errors import Refusal
+from .core.errors import Refusal, leaves_of
 from .core.rates import AddressBuckets
 from .request import SessionRequest
 from .session import Session
@@ -41,7 +41,7 @@ class Admission:
         self.reset()
 
     def reset(self) -> None:
-        """Begins anew: nobody has opened anything."""
+        """Forgets how often each address has opened."""
         rate = self._config.opens_per_second_per_address
         self._opens = None if rate is None else AddressBuckets(rate)
 
@@ -65,12 +65,12 @@ class Admission:
             self._all_withdrawn, _ = self._withdrawn.pop(next(iter(self._withdrawn)))
 
     def arrived(self, request: SessionRequest) -> None:
-        """A request to open a session has come: identities that were withdrawn before are no affair of it."""
+        """Marks a request to open a session: only identities that are withdrawn from now on are refused to it."""
         request._withdrawals = self._withdrawals
 
     def check_withdrawn(self, identity: str | None, request: SessionRequest) -> None:
-        """Raises Refusal when the identity was withdrawn since this request came: what the hook says of it may be
-        older than that."""
+        """Raises Refusal when the identity was withdrawn after this request came: the hook's answer may be older than
+        the withdrawal."""
         if identity is None:
             return
         when, reason = self._withdrawn.get(identity, (0, ""))
@@ -89,19 +89,27 @@ class Admission:
         try:
             identity = await self.hook(request)
             if identity is not None and not isinstance(identity, str):
-                raise TypeError(f"authorize returns a str or None, not {type(identity).__name__}")
+                raise TypeError(
+                    f"authorize returns an identity, such as a user's id as str, or None, not {type(identity).__name__}"
+                )
         except Refusal:
             raise
         except Exception as error:
-            log.error("the authorize hook raised; to refuse a client, raise realtime.Unauthorized", exc_info=error)
+            # What asyncio.TaskGroup raises holds what its tasks have raised, of which a refusal is an answer.
+            refusal = next((leaf for leaf in leaves_of(error) if isinstance(leaf, Refusal)), None)
+            rest = error.split(Refusal)[1] if isinstance(error, ExceptionGroup) else error
+            if rest is not None:
+                log.error("the authorize hook raised; to refuse a client, raise realtime.Unauthorized", exc_info=rest)
+            if refusal is not None:
+                raise refusal from None
             raise Refusal(4503, "the server cannot authorise anybody now; come back later") from None
         finally:
             hide()
         return identity
 
     async def admit(self, session: Session, request: SessionRequest) -> None:
-        """Sees to it that this request may name this session. Raises Refusal: see identify(), and 4403 when it is
-        somebody else's; and what the session ended with, if it did in the meantime."""
+        """Checks that this request may name this session. Raises Refusal: as identify() does, 4403 when the session is
+        another identity's, and the session's own end if it ended meanwhile."""
         if self.hook is not None and not self._still_authorized(session, request):
             if await self.identify(request) != session.identity:
                 raise Refusal(4403, "the session belongs to another identity")

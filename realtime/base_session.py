@@ -8,14 +8,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
+from threading import get_ident
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from .core.config import OnFull
 from .core.errors import LocalProtocolError, SendBufferFull, SessionClosed
-from .core.frames import Dropped, Outgoing
+from .core.frames import TEXT, Dropped, Outgoing
 from .core.lifecycle import State
 from .core.machine import SessionMachine, check_close_code
 from .listener import SessionListener
+from .loops import LoopBound, gives_way
 
 __all__ = ["BaseSession", "Message"]
 
@@ -24,17 +26,22 @@ log = logging.getLogger("realtime.session")
 Message: TypeAlias = str | bytes | bytearray | memoryview
 M = TypeVar("M", bound=SessionMachine)
 
+# Who goes on with a session that is over, though cancelled for that, waits so many seconds for each answer.
+STUBBORN = 1.0
 
-class BaseSession(Generic[M]):
+
+class BaseSession(LoopBound, Generic[M]):
     """A session, as its application sees it on either end. Made by realtime, not by applications."""
 
     def __init__(self, listener: SessionListener[M], on_full: OnFull) -> None:
+        super().__init__()
         self._listener = listener
         self._receivers = listener.receivers
         self._progress = listener.progress
         self._now = listener.runtime.clock.now
         self._on_full = on_full
         self._machine: M
+        self._stubborn = False  # its handler was cancelled after the end, and has not ended yet
         self._sending: asyncio.Lock | None = None  # held by who waits for room
         self._senders = 0  # who waits for room, or for the lock
         self._data: dict[Any, Any] | None = None
@@ -54,8 +61,8 @@ class BaseSession(Generic[M]):
 
     @property
     def label(self) -> str:
-        """What logs call the session, this library's and best yours too: 12 hexadecimal digits of a hash of its id,
-        the same at both ends, from which nobody finds the id. Empty at a client that has not opened yet."""
+        """What logs call the session, this library's and best yours too: 12 hexadecimal digits of a hash of its id, the
+        same at both ends. The id cannot be computed from it. Empty at a client that has not opened yet."""
         return self._machine.label
 
     @property
@@ -113,32 +120,42 @@ class BaseSession(Generic[M]):
         Raises SessionClosed when the session has ended and all that was received has been taken, or when this side
         has called close(). Cancelling it loses nothing.
         """
+        if get_ident() != self._thread or not self._running():
+            self._check_loop()
         machine = self._machine
         receivers = self._receivers
         woken = False
-        while True:
-            # Who calls while others wait, woken or not, comes after them.
-            if machine.inbox and (woken or not receivers):
-                item = machine.take(self._now())
-                if receivers:
-                    receivers.wake_first(len(machine.inbox))
-                if type(item) is not Dropped:
-                    return item  # type: ignore[return-value] # str or bytes is what is left
-                self.dropped += item.count
-                self._listener.tell("dropped")
-                continue
-            if not machine.inbox:
-                machine.check_open()
-            waiter = receivers.add()
-            if machine.state is State.DRAINING:
-                self._listener.may_be_drained()
-            try:
-                await receivers.wait(waiter)
-            except asyncio.CancelledError:
-                receivers.wake_first(len(machine.inbox))  # it may have been woken: the message is the next one's
-                raise
-            woken = True
-            self._listener.woken = False
+        try:
+            while True:
+                # Who calls while others wait, woken or not, comes after them.
+                if machine.inbox.items and (woken or not receivers.futures):
+                    item = machine.take(self._now())
+                    if receivers.futures:
+                        receivers.wake_first(len(machine.inbox.items))
+                    if type(item) is not Dropped:
+                        return item  # type: ignore[return-value] # str or bytes is what is left
+                    self.dropped += item.count
+                    self._listener.tell("dropped")
+                    continue
+                if not machine.inbox.items and (machine.outcome is not None or machine.closing is not None):
+                    machine.check_open()
+                waiter = receivers.add()
+                if machine.state is State.DRAINING:
+                    self._listener.may_be_drained()
+                try:
+                    await waiter
+                except asyncio.CancelledError:
+                    receivers.leave(waiter)
+                    receivers.wake_first(
+                        len(machine.inbox.items)
+                    )  # it may have been woken: the message is the next one's
+                    raise
+                receivers.leave(waiter)
+                woken = True
+                self._listener.woken = False
+        except SessionClosed:
+            await self._give_way()
+            raise
 
     def __aiter__(self) -> AsyncIterator[str | bytes]:
         return self
@@ -149,16 +166,6 @@ class BaseSession(Generic[M]):
         except SessionClosed:
             raise StopAsyncIteration from None
 
-    async def _wait_for_room(self, size: int) -> bool:
-        """For protocols without windows: waits until the inbox takes a message of `size` bytes. False when none will
-        be taken any more."""
-        machine = self._machine
-        while machine.outcome is None and machine.closing is None:
-            if machine.inbox.has_room(size):
-                return True
-            await self._progress.wait(self._progress.add())
-        return False
-
     # -- sending ---------------------------------------------------------------------------------------------------
 
     async def send(self, message: Message) -> None:
@@ -168,62 +175,80 @@ class BaseSession(Generic[M]):
         ended or is closing, LocalProtocolError for text with lone surrogates and for what the client's protocol can't
         carry, TypeError for other than str and bytes.
         """
-        item = self._outgoing(message)
-        machine = self._machine
-        if not self._has_room(item.size):
-            if self._on_full != "wait":
+        try:
+            item = self._outgoing(message)
+            half_full = None if self._senders else self._machine.offer(item)
+            if half_full:
+                self._ask_for_room()
+            elif half_full is None and self._on_full == "wait":
+                await self._wait_and_put(item)
+            elif half_full is None:
+                await asyncio.sleep(0)  # or who sends for ever, and never waits, would give no others their turn
                 self._offer(item)
-                machine.check_open()
-                return
-            if self._sending is None:
-                self._sending = asyncio.Lock()
-            self._senders += 1
-            try:
-                async with self._sending:  # first come, first served
-                    while not machine.outbox.has_room(item.size):
-                        machine.check_open()
-                        self._ask_for_room()
-                        await self._progress.wait(self._progress.add())
+                self._machine.check_open()
+        except Exception:
+            await self._give_way()
+            raise
+
+    async def _wait_and_put(self, item: Outgoing) -> None:
+        """Queues a message as soon as there is room. Raises SessionClosed."""
+        machine = self._machine
+        self._sending = self._sending or asyncio.Lock()
+        self._senders += 1
+        try:
+            async with self._sending:  # first come, first served
+                while not machine.outbox.has_room(item.size):
                     machine.check_open()
-                    self._put(item)
-            finally:
-                self._senders -= 1
-            return
-        self._put(item)
+                    self._ask_for_room()
+                    await self._progress.wait(self._progress.add())
+                machine.check_open()
+                if machine.send(item):
+                    self._ask_for_room()
+        finally:
+            self._senders -= 1
 
     def _outgoing(self, message: Message) -> Outgoing:
         """A message that may be sent. Raises as send() does."""
-        item = Outgoing.message(message)
-        self._machine.check_open()
-        unfit = self._machine.unfit(item)
-        if unfit:
-            raise LocalProtocolError(unfit)
+        if get_ident() != self._thread or not self._running():
+            self._check_loop()
+        if type(message) is str and message.isascii():  # as it usually is
+            item = Outgoing(TEXT, message, len(message))
+        else:
+            item = Outgoing.message(message)
+        machine = self._machine
+        if machine.outcome is not None or machine.closing is not None:
+            machine.check_open()
+        if machine.selective:
+            unfit = machine.unfit(item)
+            if unfit:
+                raise LocalProtocolError(unfit)
         return item
-
-    def _has_room(self, size: int) -> bool:
-        return not self._senders and self._machine.outbox.has_room(size)
 
     def send_nowait(self, message: Message) -> None:
         """Queues a message at once. Raises SendBufferFull when there is no room; else like send()."""
         item = self._outgoing(message)
         machine = self._machine
-        if not self._has_room(item.size):
+        half_full = None if self._senders else machine.offer(item)
+        if half_full is None:
             raise SendBufferFull(len(machine.outbox), machine.outbox.size)
-        self._put(item)
+        if half_full:
+            self._ask_for_room()
 
     def _offer(self, item: Outgoing) -> None:
-        """Takes a message that nobody waits for (a room's): a full outbox drops, or closes with 1008.
+        """Queues a room's message, without waiting: a full outbox drops a message, or closes with 1008 (`on_full`).
 
         What the client's protocol can't carry is skipped, and counted as dropped.
         """
         machine = self._machine
         if machine.outcome is not None or machine.closing is not None:
             return
-        if machine.unfit(item):
+        if machine.selective and machine.unfit(item):
             machine.outbox.dropped += 1
             return
-        if machine.outbox.has_room(item.size):
-            self._put(item)
+        half_full = machine.offer(item)
+        if half_full is not None:
+            if half_full:
+                self._ask_for_room()
         elif self._on_full == "close":
             machine.outbox.dropped += 1
             machine.end(1008, "too slow: the outbox was full (on_full='close')", self._now())
@@ -234,13 +259,6 @@ class BaseSession(Generic[M]):
             else:
                 machine.outbox.drop_new()
 
-    def _put(self, item: Outgoing) -> None:
-        """Queues a message for which there is room."""
-        machine = self._machine
-        machine.send(item)
-        if machine.outbox.half_full:
-            self._ask_for_room()
-
     def _ask_for_room(self) -> None:
         """A peer need not acknowledge before a quarter of its window has come, which may be more than the outbox
         holds: so it is asked, once for each time that it has answered."""
@@ -249,11 +267,15 @@ class BaseSession(Generic[M]):
             self._asked = max(outbox.last, outbox.acked + 1)
             self._machine.ask_for_acks()
 
+    @gives_way
     async def flush(self) -> None:
         """Waits until everything sent so far is acknowledged by the peer.
 
         Raises SessionClosed when the session ends before that.
         """
+        self._check_loop()
+        if self._machine.outcome is not None:
+            await self._give_way()
         outbox = self._machine.outbox
         target = outbox.appended
         # First until a carrier was handed all of it (or the policy dropped it), then until that is acked.
@@ -275,6 +297,7 @@ class BaseSession(Generic[M]):
 
     # -- closing ---------------------------------------------------------------------------------------------------
 
+    @gives_way
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """Closes the session cleanly: the peer gets all that was sent, then the close.
 
@@ -283,6 +306,7 @@ class BaseSession(Generic[M]):
         Raises LocalProtocolError for a code that applications may not use.
         """
         check_close_code(code)
+        self._check_loop()
         self._machine.close(code, reason, self._now())
         try:
             async with asyncio.timeout(self._machine.config.close_timeout):
@@ -292,8 +316,15 @@ class BaseSession(Generic[M]):
 
     async def wait_closed(self) -> None:
         """Waits until the session has ended."""
+        self._check_loop()
+        if self._machine.outcome is not None:
+            await self._give_way()
         while self._machine.outcome is None:
             await self._wait_for_progress()
+
+    async def _give_way(self) -> None:
+        """Before the end is told: whoever asks again and again must not stop all others, nor escape being cancelled."""
+        await asyncio.sleep(STUBBORN if self._stubborn else 0)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.label or '(no id)'} {self.state} over {self.transport or 'nothing'}>"

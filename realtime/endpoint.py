@@ -6,7 +6,8 @@ import dataclasses
 import functools
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TypeAlias
+from types import FunctionType, MethodType
+from typing import Any, TypeAlias
 
 from .core.config import Config
 from .core.dialects import Dialect
@@ -33,7 +34,7 @@ class Endpoint:
 
 
 def configure(base: Config, settings: Mapping[str, object], owner: str, known: Sequence[str]) -> Config:
-    """The settings over those of `base`, which has all of them. Raises TypeError and LocalProtocolError, which name the
+    """A Config with these settings in place of those of `base`. Raises TypeError and LocalProtocolError, which name the
     setting, and `owner`, whose settings are the `known`."""
     for name in settings:
         if name not in known:
@@ -46,15 +47,45 @@ def configure(base: Config, settings: Mapping[str, object], owner: str, known: S
 
 
 def check_coroutine(function: object, what: str) -> None:
-    """Raises TypeError for a plain `def`: it would fail for each session anew, with words that do not help.
+    """Raises TypeError for what is no coroutine function, such as a plain `def`: it would fail for each session anew,
+    with words that do not help.
 
-    Wrappers made with functools.wraps are known by what they wrap. What has no code of its own (an object that can be
-    called) or cannot say (a lambda) is taken at its word.
+    Wrappers made with functools.wraps are known by what they wrap; an object that can be called by its __call__. What
+    has no Python code of its own, or cannot say (a lambda), is taken at its word.
     """
     while isinstance(function, functools.partial) or hasattr(function, "__wrapped__"):
         function = function.func if isinstance(function, functools.partial) else function.__wrapped__
-    wrong = inspect.isfunction(function) or inspect.ismethod(function)
-    if wrong and not inspect.iscoroutinefunction(function) and getattr(function, "__name__", "") != "<lambda>":
-        name = getattr(function, "__name__", repr(function))
-        kind = "an async generator" if inspect.isasyncgenfunction(function) else "a plain function"
-        raise TypeError(f"{what} has to be a coroutine function, `async def {name}(…)`: this one is {kind}")
+    wrong = _no_coroutine_function(function)
+    if wrong is not None:
+        name = getattr(function, "__name__", "__call__")
+        raise TypeError(f"{what} has to be a coroutine function, `async def {name}(…)`: this one is {wrong}")
+
+
+def _no_coroutine_function(function: object) -> str | None:
+    """What this is instead of a coroutine function; None for one, or for what cannot be told from one."""
+    if inspect.iscoroutine(function):
+        return "a coroutine already: leave out the call behind its name"
+    if not callable(function):
+        return f"{_article(function)}, which cannot be called"
+    if inspect.isclass(function):
+        # Awaitable objects may be made by a class; no other class gives anything to await.
+        return None if hasattr(function, "__await__") else "a class: give an object of it, which has an async __call__"
+    its_own = isinstance(function, (FunctionType, MethodType))
+    code: Any = function if its_own else type(function).__call__
+    if not isinstance(code, (FunctionType, MethodType)) or _says_coroutine(function) or _says_coroutine(code):
+        return None
+    if its_own and getattr(function, "__name__", "") == "<lambda>":
+        return None
+    kind = "an async generator (it has a yield)" if inspect.isasyncgenfunction(code) else "a plain function"
+    return kind if its_own else f"{_article(function)}, whose __call__ is {kind}"
+
+
+def _says_coroutine(function: object) -> bool:
+    """Whether calling it gives a coroutine, by what it says: marked (inspect.markcoroutinefunction), or by its code,
+    which objects that stand in for a function show, too."""
+    flags = getattr(getattr(function, "__code__", None), "co_flags", 0)
+    return inspect.iscoroutinefunction(function) or bool(flags & inspect.CO_COROUTINE)
+
+
+def _article(thing: object) -> str:
+    return f"an object of {type(thing).__name__}"

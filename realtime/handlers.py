@@ -7,9 +7,10 @@ import logging
 from collections.abc import Callable
 
 from .clock import Clock
-from .core.errors import SessionClosed, Unauthorized
+from .core.errors import SessionClosed, Unauthorized, leaves_of
 from .core.observer import Result
 from .endpoint import Handler
+from .loops import begin
 from .session import Session
 
 __all__ = ["Handlers"]
@@ -29,10 +30,9 @@ class Handlers:
     def start(self, session: Session, handler: Handler) -> None:
         """Starts a new session's handler, which runs in the next turn of the event loop and may look at the HTTP
         request until it first waits."""
-        loop = asyncio.get_running_loop()
         hide = session.request._show_http()
-        self.tasks[session] = loop.create_task(self._run(session, handler), name=f"realtime handler {session.path}")
-        loop.call_soon(hide)  # comes when the handler first waits
+        self.tasks[session] = begin(self._run(session, handler), f"realtime handler {session.path}")
+        asyncio.get_running_loop().call_soon(hide)  # comes when the handler first waits
 
     async def _run(self, session: Session, handler: Handler) -> None:
         machine = session._machine
@@ -40,38 +40,55 @@ class Handlers:
         result = Result.RETURNED
         try:
             await handler(session)
-        except SessionClosed as error:
-            # The handler met the end of its own session: nothing to report.
-            if not session.closed and machine.closing is None:
-                result = Result.RAISED
-                self._failed(session, error)
-        except Unauthorized as error:
-            machine.close(error.code, error.reason, self._clock.now())
         except asyncio.CancelledError:
             result = Result.CANCELLED
             if not session.closed:
                 machine.close(1011, "the handler was cancelled", self._clock.now())
                 raise
         except Exception as error:
-            result = Result.RAISED
-            self._failed(session, error)
+            result = self._raised(session, error)
         finally:
             # Unless it was forgotten with its event loop, and what is left of it is collected now.
             if session in self.tasks:
                 machine.close(1000, "", self._clock.now())
                 self._done(session, self._clock.now() - started, result)
+                session._stubborn = False
                 del self.tasks[session]
 
-    def _failed(self, session: Session, error: BaseException) -> None:
-        session_log.error("the handler of session %s raised", session.label, exc_info=error)
-        session._machine.close(1011, "the handler failed", self._clock.now())
+    def _raised(self, session: Session, error: Exception) -> Result:
+        """A handler has raised. Groups, which asyncio.TaskGroup raises, are what is in them."""
+        machine, now = session._machine, self._clock.now()
+        # The end of its own session is nothing to report.
+        over = session.closed or machine.closing is not None
+        rest: BaseException | None = error
+        if over and isinstance(error, BaseExceptionGroup):
+            rest = error.split(SessionClosed)[1]
+        elif over and isinstance(error, SessionClosed):
+            rest = None
+        if rest is None:
+            return Result.RETURNED
+        leaves = leaves_of(rest)
+        refusals = [leaf for leaf in leaves if isinstance(leaf, Unauthorized)]
+        if refusals and all(isinstance(leaf, (Unauthorized, SessionClosed)) for leaf in leaves):
+            machine.close(refusals[0].code, refusals[0].reason, now)
+            return Result.RETURNED
+        session_log.error("the handler of session %s raised", session.label, exc_info=rest)
+        machine.close(1011, "the handler failed", now)
+        return Result.RAISED
 
     def ended(self, session: Session) -> None:
         """The session is over: its handler has close_timeout to notice."""
         task = self.tasks.get(session)
         if task is not None:
-            patience = self._clock.call_at(self._clock.now() + session._machine.config.close_timeout, task.cancel)
+            when = self._clock.now() + session._machine.config.close_timeout
+            patience = self._clock.call_at(when, lambda: self._late(session, task))
             task.add_done_callback(lambda _: patience.cancel())
+
+    def _late(self, session: Session, task: asyncio.Task[None]) -> None:
+        """A handler has not noticed the end in time. One that catches this, too, gets an answer from its session only
+        once in a while from here on."""
+        session._stubborn = True
+        task.cancel()
 
     async def stop(self, timeout: float) -> None:
         """Waits for all handlers but the caller, for `timeout` seconds, and cancels the late; one that goes on

@@ -6,10 +6,11 @@ one day have to ask elsewhere is awaited, and goes by ids.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 from .core.frames import Outgoing
+from .loops import gives_way
 
 __all__ = ["Hub", "Receiver", "Room"]
 
@@ -26,7 +27,7 @@ class Receiver(Protocol):
 
 
 class Room:
-    """A named set of sessions. It exists for as long as somebody is in it or holds it.
+    """A named set of sessions. It exists while a session is in it, or the application holds it.
 
     `send`, `count` and `members` mean the whole room. `len(room)`, `session in room` and iteration, which cannot wait,
     mean the members in this process.
@@ -38,6 +39,7 @@ class Room:
         self._hub = hub
         self.name = name  # as it was asked for
 
+    @gives_way
     async def send(
         self,
         message: str | bytes | bytearray | memoryview,
@@ -47,8 +49,10 @@ class Room:
         """Sends a message to everyone in the room but `skip` (a session or its id, or several); returns to how many.
 
         Never waits for a member: one that is full drops or is closed by its endpoint's `on_full`. The message is
-        encoded once for all. Raises TypeError or LocalProtocolError for what is not a message.
+        encoded once for all. Raises TypeError or LocalProtocolError for what is not a message, and LocalProtocolError
+        in another thread or event loop than the server's.
         """
+        self._hub.check()
         item = Outgoing.message(message)
         some = (skip,) if isinstance(skip, str) or not isinstance(skip, Iterable) else skip
         skipped = frozenset(one if isinstance(one, str) else one.id for one in some)
@@ -60,10 +64,12 @@ class Room:
 
     async def count(self) -> int:
         """How many are in the room."""
+        self._hub.check()
         return len(self)
 
     async def members(self) -> frozenset[str]:
         """The ids of the sessions in the room, as `session.id` has them."""
+        self._hub.check()
         return frozenset(member.id for member in self)
 
     def __len__(self) -> int:
@@ -86,9 +92,11 @@ class Room:
 
 
 class Hub:
-    """All rooms of one server. Both mappings hold only what is in use."""
+    """All rooms of one server. Both mappings hold only what is in use. `check` raises when it is called where the rooms
+    may not be used."""
 
-    def __init__(self) -> None:
+    def __init__(self, check: Callable[[], object] = lambda: None) -> None:
+        self.check = check
         self._rooms: dict[str, dict[Receiver, None]] = {}  # dict for its order: members by time of joining
         self._joined: dict[Receiver, set[str]] = {}
 

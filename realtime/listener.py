@@ -1,4 +1,4 @@
-"""What a machine tells of its session, and who waits to hear of it: the machine's side of a session.
+"""The machine's side of a session: what a machine reports, and the coroutines that wait for it.
 
 The application's side, on top of this, is base_session. asyncio begins here: a machine calls synchronously, and what
 waits for it waits on futures.
@@ -39,9 +39,13 @@ class SessionListener(Generic[M]):
 
     def readable(self) -> None:
         """The inbox has something."""
-        if self.receivers:
+        waiting = self.receivers.futures
+        if waiting:
             self.woken = True
-            self.receivers.wake_first(len(self.machine.inbox))
+            if len(waiting) > 1:
+                self.receivers.wake_first(len(self.machine.inbox.items))
+            elif not waiting[0].done():
+                waiting[0].set_result(None)
 
     def acknowledged(self) -> None:
         """The outbox shrank, or the peer has received more, or the inbox may have room."""
@@ -51,7 +55,11 @@ class SessionListener(Generic[M]):
         """There may be something to write."""
         if not self.marked:
             self.marked = True
-            self.runtime.mark(self)
+            dirty = self.runtime.dirty
+            if dirty:
+                dirty.append(self)
+            else:
+                self.runtime.mark(self)
 
     def changed(self, before: State, after: State) -> None:
         """The state moved, or a carrier took over."""
@@ -97,7 +105,7 @@ class SessionListener(Generic[M]):
         return undo
 
     def tell(self, event: str) -> None:
-        """Calls whoever wants to know; what they raise is logged."""
+        """Calls the on_change callbacks. An exception in one is logged."""
         for callback in tuple(self._callbacks or ()):
             try:
                 callback(event)

@@ -39,7 +39,7 @@ class Networks:
         failed: Mapping[str, tuple[str, float]] | None = None,
         tried: Mapping[str, float] | None = None,
         taken: str = "",
-    ) -> list[Choice]:
+    ) -> tuple[Choice, ...]:
         """All transports in the order of the policy, each with a verdict for this client, and why."""
         now = self._clock.now()
         evidence = Evidence(
@@ -50,7 +50,7 @@ class Networks:
         )
         return negotiate(endpoint.config.transports, tuple(TRANSPORTS), transports, taken, evidence, now)
 
-    def decided(self, session: Session, choices: Sequence[Choice]) -> None:
+    def decided(self, session: Session, choices: tuple[Choice, ...]) -> None:
         """A new session's transports are settled: shown to the handler, and logged. The first time counts, since an
         open may come again.
 
@@ -59,13 +59,14 @@ class Networks:
         """
         if session._choices:
             return
-        session._choices = tuple(choices)
-        log.info(
-            "session %s at %s: %s",
-            session.label,
-            session.path,
-            "; ".join(f"{choice.name} {choice.verdict} ({choice.reason_for_others})" for choice in choices),
-        )
+        session._choices = choices
+        if log.isEnabledFor(logging.INFO):
+            log.info(
+                "session %s at %s: %s",
+                session.label,
+                session.path,
+                "; ".join(f"{choice.name} {choice.verdict} ({choice.reason_for_others})" for choice in choices),
+            )
 
     def note_failure(self, remote: str | None, transport: str, how: str) -> None:
         """A transport did not get through for a client at this address."""

@@ -25,7 +25,7 @@ class Pace:
         self._count = 0
 
     async def step(self) -> None:
-        """One more message. Nothing more is read while others have their turn: it would come faster than it goes."""
+        """Counts one more message, and lets other connections have their turn when enough have been taken."""
         self._count += 1
         if self._count % TURN:
             return

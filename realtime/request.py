@@ -53,6 +53,8 @@ class SessionRequest:
         self.host = host  # the host that was asked for, with its port if it was named
         self.remote = remote  # the client's address (past trusted_proxies)
         self.raw_headers = raw_headers  # as they came, but for cookies and log-ins that do not count
+        # Whether cookies or a browser's log-in came that are not shown, without an Origin that may connect beside them.
+        self.cookies_hidden = False
         self.transport = transport  # the transport of this request
         # What the client gave as `auth`, at last: JSON in UTF-8, as it came. Parsed it may be a hundred times as large.
         self._raw_auth = raw_auth if auth is None else json.dumps(auth).encode()

@@ -15,6 +15,7 @@ from typing import Protocol
 from .clock import Clock, Timer
 from .core.deadlines import Deadlines, Expiring
 from .core.machine import SessionMachine
+from .loops import foreign, running_loop
 
 __all__ = ["Flushable", "Runtime"]
 
@@ -24,7 +25,7 @@ FOREVER = float("inf")
 
 
 class Flushable(Protocol):
-    """A session, as far as it is run."""
+    """What the runtime needs of a session."""
 
     marked: bool  # it is to be flushed
     woken: bool  # who receives from it was woken, and has not run yet
@@ -35,7 +36,8 @@ class Flushable(Protocol):
 
 
 class Runtime:
-    """Runs the sessions of one server, or the one of a client. `side` is whose fault it is when a flush fails.
+    """Runs the sessions of one server, or the one of a client. `side` ("server" or "client") is named in the close
+    reason when a flush fails.
 
     Deadlines that come less than `grain` seconds after a wake-up wait that long, and are served by one.
     """
@@ -43,24 +45,33 @@ class Runtime:
     def __init__(self, clock: Clock, side: str, grain: float = 0.0) -> None:
         self.clock = clock
         self.on_flush: tuple[Callable[[float], object], ...] = ()  # told when all is written, and how long it took
+        self.loop: asyncio.AbstractEventLoop | None = None  # that it is bound to
         self._side = side
         self._grain = grain
-        self._dirty: list[Flushable] = []
+        self.dirty: list[Flushable] = []  # what is marked
         self._deadlines = Deadlines()
         self._timer: Timer | None = None
         self._timer_at = FOREVER
 
+    def check(self) -> None:
+        """Raises LocalProtocolError in another event loop, or thread, than the one it is bound to."""
+        if self.loop is not None and running_loop() is not self.loop:
+            raise foreign(f"this {self._side}")
+
     # -- writing -------------------------------------------------------------------------------------------------------
 
     def mark(self, session: Flushable) -> None:
-        """Flush the session once in this turn of the event loop. It is not marked already."""
-        if not self._dirty:
+        """Flush the session once in this turn of the event loop. It is not marked already.
+
+        Where `dirty` has others, whoever marks may put it there without a call.
+        """
+        if not self.dirty:
             asyncio.get_running_loop().call_soon(self.flush)
-        self._dirty.append(session)
+        self.dirty.append(session)
 
     def flush(self) -> None:
         """Writes what is due, of every session that was marked."""
-        dirty, self._dirty = self._dirty, []
+        dirty, self.dirty = self.dirty, []
         told = self.on_flush
         started = time.perf_counter() if told else 0.0
         now = self.clock.now()
@@ -111,13 +122,13 @@ class Runtime:
     # -- the end -------------------------------------------------------------------------------------------------------
 
     def stop(self) -> None:
-        """Nothing is to be looked at any more, unless something asks for it."""
+        """Cancels the timer. A later wake() sets it again."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer, self._timer_at = None, FOREVER
 
     def reset(self) -> None:
         """Begins anew, in another event loop: what an earlier one has left behind will never run."""
-        self._dirty = []
+        self.dirty = []
         self._deadlines = Deadlines()
         self._timer, self._timer_at = None, FOREVER

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar, Unpack
+from typing import Any, TypeVar, Unpack
 from weakref import ReferenceType
 
 from .admission import Admission, Authorize
@@ -18,11 +18,13 @@ from .core.dialects import Dialect
 from .core.errors import LocalProtocolError
 from .core.machine import check_close_code
 from .core.observer import Observer
-from .core.settings import EndpointSettings, ServerSettings, check, names, number
+from .core.settings import EndpointSettings, ServerSettings, check, names, number, shown
 from .core.settings import clock as clock_rule
 from .endpoint import ENDPOINT_SETTINGS, Endpoint, Handler, check_coroutine, configure
 from .hub import Room
+from .loops import gives_way
 from .networks import Networks
+from .notices import Notices
 from .protocols.dialects import EngineIO, SockJS, check_routes, dialects_of
 from .runtime import Runtime
 from .session import Session
@@ -35,6 +37,9 @@ A = TypeVar("A", bound=Authorize)
 
 # Deadlines this close together are served by one wake-up, so that idle sessions cost little.
 GRAIN = 0.05
+
+# The default of what has to be given, where its absence has to be told in words of its own.
+NOT_GIVEN: Any = None
 
 # Settings that count or keep things for all endpoints together.
 SERVER_SETTINGS = frozenset(ServerSettings.__annotations__) - frozenset(EndpointSettings.__annotations__)
@@ -89,9 +94,9 @@ class Server:
         self.on_endpoint: list[Callable[[Endpoint], None]] = []  # web/ gives an endpoint routes of its own
         self._runtime = Runtime(self.clock, "server", GRAIN)
         self._admission = Admission(self.config, self.clock)
-        self._sessions = Sessions(self.config, self._runtime, self._admission)
+        self.notices = Notices(self.clock.now)  # what is said once in the log, by web/ as well
+        self._sessions = Sessions(self.config, self._runtime, self._admission, self.notices)
         self._networks = Networks(self.clock)
-        self._loop: asyncio.AbstractEventLoop | None = None  # in which it was started
         self._application: ReferenceType[object] | None = None  # that it is set up in, until that shuts down
         # What web/ asks of the parts, and whoever else brings requests.
         self.hub = self._sessions.hub
@@ -132,24 +137,36 @@ class Server:
         that a client offers is agreed on, and is `session.subprotocol`. `dialects` are the options of other protocols
         (realtime/web/dialects.py), at most one of each type. Other keyword arguments override the server's settings for
         this endpoint. Raises LocalProtocolError for a path that is taken, does not start with "/" or ends with one, for
-        a setting out of bounds, and, from the decorator, for an Engine.IO path once the application has started, and
-        for a dialect that has no routes; TypeError for an unknown setting or a value of the wrong type, and for a
-        handler that is no coroutine function.
+        a setting out of bounds, and, from the decorator, for an Engine.IO path that another server of the application
+        has or once the application has started, and for a dialect that has no routes; TypeError for an unknown setting
+        or a value of the wrong type, and for a handler that is no coroutine function.
         """
+        if not isinstance(path, str):
+            called = " (it has to be called)" if callable(path) else f", not {shown(path)}"
+            raise TypeError(f'@rt.endpoint takes the path of the endpoint: @rt.endpoint("/chat"){called}')
         if not path.startswith("/") or path.endswith("/") or "{" in path:
-            raise LocalProtocolError(f'an endpoint\'s path starts with "/" and does not end with one: {path!r}')
-        if path in self.endpoints:
-            raise LocalProtocolError(f"there is an endpoint at {path!r} already")
+            right = "/" + path.translate({ord("{"): None, ord("}"): None}).strip("/")
+            raise LocalProtocolError(
+                f'an endpoint\'s path starts with "/", does not end with one, and has no variables: "{right}",'
+                f" not {path!r}"
+            )
         for name in (SERVER_SETTINGS | SERVER_RULES.keys()) & settings.keys():
             raise TypeError(f"{name} is a setting of the whole server: give it to realtime.Server()")
         config = configure(self.config, settings, f"the endpoint {path!r}", ENDPOINT_SETTINGS)
         spoken = dialects_of(
             config, sockjs=sockjs, engineio=engineio, raw=raw, subprotocols=subprotocols, dialects=dialects
         )
-        check_routes(spoken, {other.path: other.dialects for other in self.endpoints.values()})
+
+        def check_free() -> None:
+            if path in self.endpoints:
+                raise LocalProtocolError(f"there is an endpoint at {path!r} already: give this one another path")
+            check_routes(spoken, {other.path: other.dialects for other in self.endpoints.values()})
+
+        check_free()
 
         def register(handler: H) -> H:
             check_coroutine(handler, f"the handler of {path!r}")
+            check_free()  # another may have come since
             endpoint = Endpoint(path, handler, config, spoken)
             for added in self.on_endpoint:  # these may refuse
                 added(endpoint)
@@ -158,7 +175,7 @@ class Server:
 
         return register
 
-    def authorize(self, hook: A) -> A:
+    def authorize(self, hook: A = NOT_GIVEN) -> A:
         """Registers the coroutine that says who a client is, asked for every request that opens or names a session.
 
         It gets the SessionRequest, with `auth` as the client gave it when it opened (or renewed it since), and returns
@@ -174,10 +191,13 @@ class Server:
         to come back later.
         Raises TypeError for a hook that is no coroutine function.
         """
+        if hook is NOT_GIVEN:
+            raise TypeError("@rt.authorize stands above the hook as it is, without a call: leave out the parentheses")
         check_coroutine(hook, "the authorize hook")
         self._admission.hook = hook
         return hook
 
+    @gives_way
     async def close_identity(self, identity: str, code: int = 4401, reason: str = "") -> int:
         """Ends all sessions of an identity in this process, at once; returns how many there were.
 
@@ -186,12 +206,19 @@ class Server:
         unless the hook refuses them. Raises LocalProtocolError for a code that applications may not use.
         """
         check_close_code(code)
+        self._runtime.check()
         if not isinstance(identity, str):
             raise TypeError(f"an identity is a str, not {type(identity).__name__}")
         reason = reason or "the identity was withdrawn"
         ended = self._sessions.end(code, reason, identity=identity)
         self._admission.withdraw(identity, reason)
         return ended
+
+    @property
+    def _abandoned(self) -> bool:
+        """Whether the event loop that it was started in has been closed, without a shutdown."""
+        loop = self._runtime.loop
+        return loop is not None and loop.is_closed()
 
     def room(self, name: str) -> Room:
         """The room of this name: `await rt.room("lobby").send("hello")`."""
@@ -215,6 +242,7 @@ class Server:
         was received and taken by the handler, and the handler waits for more, its session closes with 1012. After
         `timeout` seconds what is left is closed regardless.
         """
+        self._runtime.check()
         self._sessions.refusing = True
         self._sessions.drain(delay)
         await self._sessions.wait(timeout)
@@ -243,7 +271,7 @@ class Server:
 
     @property
     def asks(self) -> bool:
-        """Whether the application says who clients are, which may take a while."""
+        """Whether there is an authorize hook, which may take its time."""
         return self._admission.hook is not None
 
     def note_end(self, sid: str, transport: str, since: float) -> None:
@@ -255,28 +283,36 @@ class Server:
     # -- the end ---------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """The application starts (again). What an event loop has left behind that was closed without a shutdown is
-        forgotten: nobody could go on with it, or end it."""
-        loop = asyncio.get_running_loop()
-        if self._loop is not None and self._loop is not loop and self._loop.is_closed():
+        """The application starts (again). What another event loop has left behind that runs no more, and was not shut
+        down, is forgotten: nobody could go on with it, or end it. Raises LocalProtocolError while that loop runs."""
+        loop, before = asyncio.get_running_loop(), self._runtime.loop
+        if before is not None and before is not loop:
+            if before.is_running():
+                raise LocalProtocolError(
+                    "this Server runs in another event loop already: make one realtime.Server() for each"
+                )
             self._sessions.reset()
             self._admission.reset()
             self._runtime.reset()
-        self._loop = loop
+        self._runtime.loop = loop
+        self._sessions.started()
         self.closing = self._sessions.refusing = False
 
     async def shutdown(self) -> None:
         """Ends every session with 1001, within shutdown_timeout whatever the clients do."""
+        self._runtime.check()
         self.closing = self._sessions.refusing = True
         for stop in self.on_shutdown:
             stop()
         self._sessions.close(1001, "the server is going away")
         self._runtime.flush()
-        # Whoever listens on a live connection acknowledges at once; who is between two polls can't any more.
-        await self._sessions.wait(self.shutdown_timeout / 3, duplex_only=True)
+        # Whoever listens on a live connection acknowledges at once; who is between two polls comes back.
+        await self._sessions.wait(self.shutdown_timeout / 4, near_only=True)
         self._sessions.end(1001, "the server is going away")
-        await self._sessions.handlers.stop(self.shutdown_timeout / 3)
+        await self._sessions.tell(self.shutdown_timeout / 4)
+        await self._sessions.handlers.stop(self.shutdown_timeout / 4)
         self._runtime.stop()
+        self._runtime.loop = None  # it may start again, in any
 
     def __repr__(self) -> str:
         return f"<Server with {len(self.endpoints)} endpoints, {len(self)} sessions>"

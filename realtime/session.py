@@ -5,12 +5,15 @@ The client's is client/session. Knows no aiohttp.
 
 from __future__ import annotations
 
+import asyncio
+
 from .base_session import BaseSession
 from .core.config import OnFull
 from .core.negotiation import Choice
 from .core.server_machine import ServerMachine
 from .hub import Hub
 from .listener import SessionListener
+from .loops import gives_way
 from .request import SessionRequest
 
 __all__ = ["ServerListener", "Session"]
@@ -32,6 +35,7 @@ class Session(BaseSession[ServerMachine]):
         super().__init__(listener, on_full)
         self._hub = hub
         self._path = path
+        self._polled: asyncio.BaseTransport | None = None  # the connection that the last held poll was answered on
         self._choices: tuple[Choice, ...] = ()
         self._authorized: tuple[bytes, float] | None = None  # for which credentials, and when
         self.request = request  # what opened it
@@ -48,6 +52,14 @@ class Session(BaseSession[ServerMachine]):
             else choice
             for choice in self._choices
         )
+
+    @property
+    def _returning(self) -> bool:
+        """Whether its client is between two polls, on a connection that is open, and has to be told something: it will
+        be back in a moment."""
+        machine, polled = self._machine, self._polled
+        between = machine.carrier is None and polled is not None and not polled.is_closing()
+        return between and machine.outbox.unnumbered > 0
 
     @property
     def path(self) -> str:
@@ -67,14 +79,18 @@ class Session(BaseSession[ServerMachine]):
         """Who the client is, as the application's authorisation said; None where it said nobody."""
         return self._machine.identity
 
+    @gives_way
     async def join(self, room: str) -> None:
         """Enters a room: its messages are sent to this session. Joining twice is harmless.
 
         Raises SessionClosed when the session has ended.
         """
+        self._check_loop()
         self._machine.check_open()
         self._hub.join(self, room)
 
+    @gives_way
     async def leave(self, room: str) -> None:
         """Leaves a room. Leaving one it is not in is harmless. A session that ends leaves all its rooms."""
+        self._check_loop()
         self._hub.leave(self, room)

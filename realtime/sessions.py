@@ -1,4 +1,4 @@
-"""The sessions of a server: how one is opened and found, whom it is told to, and how they end, one or all.
+"""The sessions of a server: opened, found, observed and ended.
 
 What may one day have to ask another worker is awaited (claim, route); what is created, is created without waiting.
 """
@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import re
 import secrets
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 from .admission import Admission
 from .core.config import Config
 from .core.errors import Refusal
 from .core.frames import Window
-from .core.lifecycle import State
 from .core.numbered_machine import NumberedMachine
 from .core.observer import Observer, Result
 from .core.proof import Key, Proof
@@ -23,6 +25,7 @@ from .core.server_machine import ServerMachine
 from .endpoint import Endpoint
 from .handlers import Handlers
 from .hub import Hub
+from .notices import Notices
 from .request import SessionRequest
 from .runtime import Runtime
 from .session import ServerListener, Session
@@ -32,6 +35,11 @@ __all__ = ["Sessions"]
 log = logging.getLogger("realtime.server")
 session_log = logging.getLogger("realtime.session")
 
+# <worker>.<token>
+SID = re.compile(r"([A-Za-z0-9_-]{4})\.[A-Za-z0-9_-]{24}")
+# What is told to requests for sessions of other processes, in 123 bytes at most.
+ASTRAY = "opened by another process: one before a restart, or one of several, which has to get all its requests"
+
 # The headers of the request that opens a session are kept with it: so many bytes.
 MAX_HEADERS = 32_768
 
@@ -39,8 +47,8 @@ MAX_HEADERS = 32_768
 class Sessions:
     """All sessions of one server in this process."""
 
-    def __init__(self, config: Config, runtime: Runtime, admission: Admission) -> None:
-        self.hub = Hub()
+    def __init__(self, config: Config, runtime: Runtime, admission: Admission, notices: Notices) -> None:
+        self.hub = Hub(runtime.check)
         self.handlers = Handlers(runtime.clock, self._handled)
         self.registry = Registry(config)
         self.observers: tuple[Observer, ...] = ()
@@ -49,8 +57,19 @@ class Sessions:
         self._runtime = runtime
         self._now = runtime.clock.now
         self._admission = admission
-        self._worker = secrets.token_urlsafe(3)  # part of every sid: who owns it
+        self._notices = notices
+        self._worker = ""  # part of every sid: who owns it
+        self._process = 0
+        self.started()
         self._by_sid: dict[str, Session] = {}
+        self._untold: set[str] = set()  # sessions that ended while their client was between two polls, at shutdown
+        self._told = asyncio.Event()  # there are none
+
+    def started(self) -> None:
+        """The application starts. Processes that were forked meanwhile are workers of their own."""
+        if self._process != os.getpid():
+            self._process = os.getpid()
+            self._worker = secrets.token_urlsafe(3)
 
     def __len__(self) -> int:
         return len(self._by_sid)
@@ -164,20 +183,42 @@ class Sessions:
 
         With a `proof`, how a session with a key has ended is told to nobody else.
         """
-        self.registry.find(sid, self._now(), proof)
+        self._find(sid, proof)
         return self._by_sid[sid]
 
     def check_key(self, sid: str, proof: Proof) -> None:
         """Raises the Refusal that a request for this session gets which shows this, where it is unknown or has ended,
         and where that is not its key."""
-        machine = self.registry.find(sid, self._now(), proof)
+        machine = self._find(sid, proof)
         if not proof.fits(machine.key):
             raise proof.refusal()
+
+    def _find(self, sid: str, proof: Proof | None) -> ServerMachine:
+        """See registry.find()."""
+        try:
+            return self.registry.find(sid, self._now(), proof)
+        except Refusal as refusal:
+            self._untold.discard(sid)
+            if not self._untold:
+                self._told.set()
+            worker = SID.fullmatch(sid)
+            if refusal.code != 4404 or worker is None or worker[1] == self._worker:
+                raise
+        self._notices.warn(
+            "astray",
+            "a request names a session that another process has opened (its sid begins with %s, those of this process"
+            " with %s). After a restart that is to be expected. If it goes on, several processes are serving: each"
+            " keeps its own sessions, so let the proxy send all requests of a client to the same one"
+            " (docs/deployment.md), or run one",
+            worker[1],
+            self._worker,
+        )
+        raise Refusal(4404, ASTRAY, scope="session")
 
     # -- observing -----------------------------------------------------------------------------------------------------
 
     def observe(self, observers: tuple[Observer, ...]) -> None:
-        """Tells these, and nobody else, what happens from now on."""
+        """Replaces the observers: from now on exactly these are told."""
         self.observers = observers
         self._runtime.on_flush = tuple(observer.flushed for observer in observers)
         for session in self:
@@ -207,6 +248,8 @@ class Sessions:
         """Ends all at once, or all of an identity; returns how many there were."""
         ending = [session for session in self if identity is None or session.identity == identity]
         now = self._now()
+        if self.refusing:
+            self._untold.update(session.id for session in ending if session._returning)
         for session in ending:
             session._machine.end(code, reason, now)
         return len(ending)
@@ -223,20 +266,31 @@ class Sessions:
             session._machine.drain(delay)
             session._listener.may_be_drained()
 
-    async def wait(self, timeout: float, *, duplex_only: bool = False) -> None:
-        """Waits for so long until all have ended, or all that a live connection carries."""
+    async def wait(self, timeout: float, *, near_only: bool = False) -> None:
+        """Waits for so long until all have ended, or all that have a connection: one that carries them, or that their
+        client will poll on in a moment."""
         waiters = [
             asyncio.ensure_future(session.wait_closed())
             for session in self
-            if not duplex_only or (session._machine.state is not State.CLOSED and session._machine.carrier is not None)
+            if not near_only or session._machine.carrier is not None or session._returning
         ]
         if waiters:
             _, pending = await asyncio.wait(waiters, timeout=timeout)
             for waiter in pending:
                 waiter.cancel()
 
+    async def tell(self, timeout: float) -> None:
+        """Waits for so long until the clients that were between two polls when their sessions ended have come back, and
+        were told."""
+        if self._untold:
+            self._told.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(timeout):
+                    await self._told.wait()
+        self._untold.clear()
+
     def reset(self) -> None:
-        """Begins anew, in another event loop: nobody could go on with what an earlier one has left, or end it."""
+        """Forgets all sessions of an earlier event loop, in which nothing can run any more."""
         if self._by_sid:
             log.warning("%d sessions of an event loop that was closed before are forgotten", len(self._by_sid))
         for session in self:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from realtime.web import sockets
+
+if TYPE_CHECKING:
+    from .lanes import Lanes
 
 
 @pytest.fixture
@@ -34,3 +38,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if " at 0x" in item.nodeid:
             raise pytest.UsageError(f"{item.nodeid}: an address in a test's name; give its parameters ids")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Lanes | None:
+    """All the tests are shared out as lanes.py says; some of them as pytest-xdist would."""
+    if config.args_source is not pytest.Config.ArgsSource.TESTPATHS or config.getvalue("dist") != "load":
+        return None
+    from .lanes import Lanes  # which needs pytest-xdist, that not every run has
+
+    return Lanes(config, log)

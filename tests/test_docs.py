@@ -73,3 +73,22 @@ def test_sections_that_comments_name_are_there() -> None:
     }
     assert len(named) > 50
     assert {(section, name) for section, name in named if section not in sections} == set()
+
+
+def test_there_is_one_glossary() -> None:
+    documents = [*DOCS.glob("*.md"), DOCS.parent / "README.md"]
+    lines = {document.name: document.read_text(encoding="utf-8").splitlines() for document in documents}
+    tables = [name for name, text in lines.items() for line in text if re.match(r"\|\s*(word|term)s?\s*\|", line)]
+    assert tables == ["glossary.md"]
+    headings = [name for name, text in lines.items() for line in text if re.match(r"#+ Glossary", line)]
+    assert headings == ["glossary.md"]
+    for name in ("architecture.md", "protocol.md"):
+        assert any("](glossary.md)" in line for line in lines[name]), name
+
+
+def test_the_glossary_says_each_word_once() -> None:
+    text = (DOCS / "glossary.md").read_text(encoding="utf-8")
+    rows = [row.split("|")[1:3] for row in text.splitlines() if row.startswith("| ")][1:]
+    words = [word.strip() for named, _ in rows for word in named.split(",")]
+    assert len(words) == len(set(words)) > 40
+    assert all(meaning.strip() for _, meaning in rows)

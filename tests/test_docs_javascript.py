@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -29,14 +30,16 @@ def names(cell: str) -> list[str]:
 
 def body(kind: str, name: str) -> str:
     """What stands in the braces of an interface or class."""
-    found = re.search(rf"^export (?:declare )?{kind} {name} {{\n(.*?)^}}", TYPES, re.MULTILINE | re.DOTALL)
+    found = re.search(
+        rf"^export (?:declare )?{kind} {name}(?: extends [\w.]+)? {{\n(.*?)^}}", TYPES, re.MULTILINE | re.DOTALL
+    )
     assert found is not None, name
     return re.sub(r"/\*\*.*?\*/", "", found[1], flags=re.DOTALL)
 
 
 def members(kind: str, name: str) -> set[str]:
     """The members of an interface or class, without those of their parts."""
-    return set(re.findall(r"^  (?:readonly )?(\w+)\??[:<(]", body(kind, name), re.MULTILINE))
+    return set(re.findall(r"^  (?:readonly |get )?(\w+)\??[:<(]", body(kind, name), re.MULTILINE))
 
 
 def test_options() -> None:
@@ -44,16 +47,10 @@ def test_options() -> None:
 
 
 @pytest.mark.parametrize(
-    ("option", "expression", "file"),
-    [
-        ("maxBuffered", r"MAX_BUFFERED = (\d+)", "realtime.js"),
-        ("raceDelay", r'setting\("raceDelay", (\d+)[,)]', "driver.js"),
-        ("attachTimeout", r'setting\("attachTimeout", (\d+)[,)]', "driver.js"),
-        ("postTimeout", r'setting\("postTimeout", (\d+)[,)]', "driver.js"),
-    ],
+    "option", ["maxBuffered", "raceDelay", "attachTimeout", "postTimeout", "upgrade", "reopen", "credentials"]
 )
-def test_defaults(option: str, expression: str, file: str) -> None:
-    (found,) = set(re.findall(expression, SOURCE[file]))
+def test_defaults(option: str) -> None:
+    (found,) = re.findall(rf"^  {option}: (\w+)", SOURCE["realtime.js"], re.MULTILINE)
     assert {names(row[0])[0]: row[1] for row in rows("options")}[option] == f"`{found}`"
 
 
@@ -101,3 +98,11 @@ def test_choosing_has_every_transport() -> None:
     choosing = (ROOT / "docs" / "choosing.md").read_text("utf-8")
     table = choosing.partition("## In a sentence each\n\n")[2].partition("\n\n")[0]
     assert re.findall(r"^\| `(\w+)`", table, re.MULTILINE) == list(TRANSPORTS)
+
+
+def test_libraries_are_those_that_are_run() -> None:
+    package = json.loads((ROOT / "tests" / "compat" / "websocket" / "package.json").read_text("utf-8"))
+    helpers = {"graphql", "ws", "yjs"}
+    assert sorted(name for row in rows("libraries") for name in re.findall("`(.*?)`", row[0])) == sorted(
+        set(package["dependencies"]) - helpers
+    )

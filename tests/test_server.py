@@ -8,6 +8,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 
@@ -81,7 +82,15 @@ def test_what_is_no_coroutine_function_is_refused_when_it_is_registered() -> Non
 
         async def __call__(self, argument: Any) -> None: ...
 
-    for wrong in (plain, generates, Methods().plain, functools.partial(plain)):
+    class Plain:
+        def __call__(self, argument: Any) -> None: ...
+
+    class Generates:
+        async def __call__(self, argument: Any) -> Any:
+            yield
+
+    wrongs = (plain, generates, Methods().plain, functools.partial(plain), Plain(), Generates(), Methods, 3)
+    for wrong in wrongs:
         function: Any = wrong
         with pytest.raises(TypeError, match=r"authorize hook has to be a coroutine function, `async def \w+"):
             rt.authorize(function)
@@ -90,7 +99,7 @@ def test_what_is_no_coroutine_function_is_refused_when_it_is_registered() -> Non
     assert not rt.endpoints
     assert not rt.asks
     fine = (proper, wraps, Methods().proper, Methods(), functools.partial(proper, more=1), lambda a: proper(a))
-    for number, right in enumerate(fine):
+    for number, right in enumerate((*fine, AsyncMock(), functools.partial(Methods()))):
         function = right
         assert rt.authorize(function) is function
         assert rt.endpoint(f"/{number}")(function) is function

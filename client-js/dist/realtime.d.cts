@@ -50,24 +50,26 @@ export interface Verdict {
   readonly timing?: number;
 }
 
-export interface OpenEvent {
+// Events are the engine's own where it can make them, and say the same elsewhere.
+
+export interface OpenEvent extends Event {
   readonly type: "open";
   readonly target: Realtime;
 }
 
-export interface MessageEvent {
+export interface MessageEvent extends globalThis.MessageEvent {
   readonly type: "message";
   readonly target: Realtime;
   /** Binary messages are what `binaryType` says. */
   readonly data: string | ArrayBuffer | Blob;
 }
 
-export interface ErrorEvent {
+export interface ErrorEvent extends Event {
   readonly type: "error";
   readonly target: Realtime;
 }
 
-export interface CloseEvent {
+export interface CloseEvent extends globalThis.CloseEvent {
   readonly type: "close";
   readonly target: Realtime;
   readonly code: number;
@@ -76,25 +78,25 @@ export interface CloseEvent {
   readonly wasClean: boolean;
   /** What the server did not acknowledge, oldest first. */
   readonly unacknowledged: (string | ArrayBuffer)[];
-  /** A new session is about to be opened. */
+  /** A new session is about to be opened; what is sent from now on is for that. */
   readonly reopening: boolean;
 }
 
-export interface TransportEvent {
+export interface TransportEvent extends Event {
   readonly type: "transport";
   readonly target: Realtime;
   readonly transport: TransportName;
   readonly reason: string;
 }
 
-export interface StateEvent {
+export interface StateEvent extends Event {
   readonly type: "state";
   readonly target: Realtime;
   readonly state: State;
 }
 
 /** The server dropped messages because this client was too slow. */
-export interface DroppedEvent {
+export interface DroppedEvent extends Event {
   readonly type: "dropped";
   readonly target: Realtime;
   readonly count: number;
@@ -110,15 +112,23 @@ export interface EventMap {
   dropped: DroppedEvent;
 }
 
-export type Listener<E> = ((this: Realtime, event: E) => void) | { handleEvent(event: E): void };
+/** A function for `on...`: written as a method, so that a handler of the DOM's events is one, too. */
+export type Handler<E> = { handle(event: E): void }["handle"];
+export type Listener<E> = { handle(this: Realtime, event: E): void }["handle"] | { handleEvent(event: E): void };
 
-/** A session with an aiohttp server, in the shape of the browser's `WebSocket`. */
+export interface ListenerOptions {
+  once?: boolean;
+  signal?: AbortSignal;
+}
+
+/** A session with an aiohttp server, in the shape of the browser's `WebSocket`, and where that is asked for. */
 export class Realtime {
   /**
    * @param url An endpoint: `http:`, `https:`, `ws:`, `wss:`, or relative to the page.
-   * @throws {Error} If `options.transports` is empty, or names what is not there.
+   * @param options What is below. Sub-protocols, as libraries pass them, are ignored with a warning.
+   * @throws {TypeError} If the address is none, or `options.transports` is empty or names what is not there.
    */
-  constructor(url: string | URL, options?: Options);
+  constructor(url: string | URL, options?: Options | string | readonly string[] | null);
 
   static readonly CONNECTING: 0;
   static readonly OPEN: 1;
@@ -145,17 +155,22 @@ export class Realtime {
   /** What the server has not acknowledged yet, oldest first. */
   readonly unacknowledged: (string | ArrayBuffer)[];
 
-  onopen: ((this: Realtime, event: OpenEvent) => void) | null;
-  onmessage: ((this: Realtime, event: MessageEvent) => void) | null;
-  onerror: ((this: Realtime, event: ErrorEvent) => void) | null;
-  onclose: ((this: Realtime, event: CloseEvent) => void) | null;
-  ontransport: ((this: Realtime, event: TransportEvent) => void) | null;
-  onstate: ((this: Realtime, event: StateEvent) => void) | null;
-  ondropped: ((this: Realtime, event: DroppedEvent) => void) | null;
+  // Where it is read as a WebSocket, it has a WebSocket's handlers.
+  get onopen(): ((this: WebSocket, event: Event) => any) | null;
+  set onopen(handler: Handler<OpenEvent> | null);
+  get onmessage(): ((this: WebSocket, event: globalThis.MessageEvent) => any) | null;
+  set onmessage(handler: Handler<MessageEvent> | null);
+  get onerror(): ((this: WebSocket, event: Event) => any) | null;
+  set onerror(handler: Handler<ErrorEvent> | null);
+  get onclose(): ((this: WebSocket, event: globalThis.CloseEvent) => any) | null;
+  set onclose(handler: Handler<CloseEvent> | null);
+  ontransport: Handler<TransportEvent> | null;
+  onstate: Handler<StateEvent> | null;
+  ondropped: Handler<DroppedEvent> | null;
 
   /**
    * Sends a message. Before the session is open, and while it has no connection, the message waits.
-   * @throws {Error} If more than `maxBuffered` bytes would wait.
+   * @throws {TypeError} If more than `maxBuffered` bytes would wait.
    */
   send(data: Data): void;
   /** Ends the session when everything was delivered. Codes: 1000 and 3000 to 4999. */
@@ -163,9 +178,21 @@ export class Realtime {
   addEventListener<T extends keyof EventMap>(
     type: T,
     listener: Listener<EventMap[T]> | null,
-    options?: { once?: boolean }
+    options?: boolean | ListenerOptions
+  ): void;
+  addEventListener(
+    type: string,
+    listener: EventListenerOrEventListenerObject | null,
+    options?: boolean | AddEventListenerOptions
   ): void;
   removeEventListener<T extends keyof EventMap>(type: T, listener: Listener<EventMap[T]> | null): void;
+  removeEventListener(
+    type: string,
+    listener: EventListenerOrEventListenerObject | null,
+    options?: boolean | EventListenerOptions
+  ): void;
+  /** Tells the listeners of an event that is not ours. Returns false if one of them has prevented its default. */
+  dispatchEvent(event: Event): boolean;
 }
 
 export const websocket: Transport;

@@ -18,7 +18,7 @@ export function address(carrier, url, first) {
  *
  *   name             what the protocol calls it
  *   kind             DUPLEX, STREAM, HELD or POLL (machine.js)
- *   _byUrl           true where its first frame stands in the URL
+ *   byUrl           true where its first frame stands in the URL
  *   usable(cross)    whether this engine can run it, to another origin if `cross`
  *   open(carrier, url, first)   starts it with its first frame. Returns {stop}, duplex ones {write, waiting, stop} too
  *   post(asker, url, frames)    how frames go up beside it; see http.js
@@ -36,7 +36,7 @@ export function Carrier(driver, transport) {
   this._last = ""; // the reason of its `e`
   this.kind = transport.kind;
   this.cross = driver._cross;
-  this.credentials = driver._options.credentials !== false;
+  this.credentials = driver._options.credentials;
   this.secret = false; // its first frame has auth data, which must not stand in a URL
   this.binary = false; // it takes ArrayBuffers
 }

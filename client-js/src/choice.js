@@ -6,12 +6,14 @@ import { remember } from "./health.js";
 import { HELD, STREAM } from "./machine.js";
 import { clock } from "./time.js";
 
+export var CANNOT = "can't run here";
+
 /** `transports`: what the application wants, best first, for an endpoint of `origin`. */
 export function choose(transports, origin, cross) {
   var health = remember(origin);
   var ruledOut = {}; // name -> why it is out of the question
   var timings = {}; // name -> seconds it took to get through
-  var streak = {}; // what failed since a carrier carried last
+  var streak = []; // what failed since a carrier carried last
   var ranks = []; // the server's list
   var list = []; // what can be run, best first
   var choice = {
@@ -30,7 +32,7 @@ export function choose(transports, origin, cross) {
   var i;
   for (i = 0; i < transports.length; i++) {
     if (transports[i].usable(cross)) list.push(transports[i]);
-    else ruledOut[transports[i].name] = "this browser can't run it";
+    else ruledOut[transports[i].name] = CANNOT;
   }
   return choice;
 
@@ -81,7 +83,7 @@ export function choose(transports, origin, cross) {
   function failed(transport, how, isHeld) {
     for (var i = 0; i < list.length; i++) {
       if (list[i] === transport || (isHeld && list[i].kind === STREAM)) {
-        if (!isHeld) streak[list[i].name] = true;
+        if (!isHeld) streak.push(list[i].name);
         health._failed(list[i].name, how);
       }
     }
@@ -89,12 +91,12 @@ export function choose(transports, origin, cross) {
 
   /** A carrier of this transport has begun to carry. */
   function gotThrough(name, seconds) {
-    var count = streak[name] ? 2 : 0, other;
+    var several, i;
     timings[name] = timings[name] || seconds;
-    for (other in streak) count++;
     // Several that failed in a row may have met a network that was gone: they are tried again soon.
-    if (count > 1) for (other in streak) health._forget(other);
-    streak = {};
+    for (i = 0; i < streak.length; i++) several = several || streak[i] === name || streak[i] !== streak[0];
+    while (several && streak.length) health._forget(streak.pop());
+    streak = [];
   }
 
   /** What an open tells the server. */
@@ -111,21 +113,19 @@ export function choose(transports, origin, cross) {
 
   /** Each transport with its verdict, reason and timing; `current` is the name of the one in use. */
   function table(current) {
-    var rows = [], seen = {}, i;
-    function add(name, reason) {
-      var failure = health._failure(name), verdict = "offered";
-      if (seen[name]) return;
+    var rows = [], seen = {}, all = ranks.concat(transports), i, name, failure, verdict;
+    for (i = 0; i < all.length; i++) {
+      name = all[i].name;
+      failure = health._failure(name);
+      verdict = name === current ? "taken" : ruledOut[name] ? "refused" : failure ? "demoted" : "offered";
+      if (!seen[name]) rows.push({
+        name: name,
+        verdict: verdict,
+        reason: ruledOut[name] || (failure && name !== current ? failure[2] : (all[i].verdict !== "taken" && all[i].reason) || ""),
+        timing: timings[name]
+      });
       seen[name] = true;
-      if (name === current) verdict = "taken";
-      else if (ruledOut[name]) verdict = "refused";
-      else if (failure) {
-        verdict = "demoted";
-        reason = failure[2];
-      }
-      rows.push({ name: name, verdict: verdict, reason: ruledOut[name] || reason || "", timing: timings[name] });
     }
-    for (i = 0; i < ranks.length; i++) add(ranks[i].name, ranks[i].verdict !== "taken" && ranks[i].reason);
-    for (i = 0; i < transports.length; i++) add(transports[i].name);
     return rows;
   }
 }

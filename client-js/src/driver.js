@@ -4,18 +4,20 @@
  * Whatever is due by time or by state is done in one place, turn(), which may be called at any moment and sets one
  * timer for what comes next. So a page that slept, or whose timers are slow, catches up by itself.
  */
+import { askFor } from "./auth.js";
 import { Carrier } from "./carrier.js";
-import { choose } from "./choice.js";
+import { CANNOT, choose } from "./choice.js";
 import { toBatch } from "./frames.js";
+import { HOLD, interval, lifetime, silence } from "./limits.js";
 import { DUPLEX, HELD, Machine, POLL, STREAM } from "./machine.js";
 import { random } from "./random.js";
 import { backOff, clock, doubled } from "./time.js";
 import { makeUplink } from "./uplink.js";
+import { root } from "./root.js";
 
 var GRACE = 500; // for a WebSocket that has reached the server, when HTTP was faster
 var GOOD_LIFE = 10000; // a carrier that lived so long was a good one: its end is no evidence
 var MOST_HELD = 3; // requests held open in one page for one origin: browsers allow six connections, old ones fewer
-var HOLD = 25000; // how long a poll is held where there are no pings
 var ROUNDS = 2, LEAST_TRIES = 6; // how often each transport is tried before opening is given up, and all together
 
 var held = {}; // origin -> how many sessions of this page hold a request
@@ -26,8 +28,8 @@ var held = {}; // origin -> how many sessions of this page hold a request
  * _closed(code, reason, clean, delay); the last is when it is over.
  */
 export function drive(owner, url, transports, options) {
-  var origin = /^\w+:\/\/[^\/]*/.exec(url)[0];
-  var cross = typeof location !== "undefined" && location.protocol + "//" + location.host !== origin;
+  var origin = url.replace(/^(\w+:\/\/)([^\/?#]*@)?([^\/?#]*).*/, "$1$3"); // nobody's name and password
+  var cross = root.location && location.protocol + "//" + location.host !== origin;
   var newest = null; // the carrier that was started last; between two polls there is none
   var old = null; // the one before, read until the newest is attached
   var beside = null; // a probe, or a second way of opening
@@ -41,10 +43,12 @@ export function drive(owner, url, transports, options) {
   var contact = clock();
   var state = "connecting";
   var why = ""; // the reason for the last change of transport
-  var parked, holding, raced, renewed, asking, authData, turning, again, timer;
+  var asking = true; // for auth data; meanwhile nothing is started
+  var parked, holding, raced, renewed, authData, turning, again, timer;
 
   // What carriers, the uplink, the machine and the page call.
   var driver = {
+    _start: authorise,
     _address: address,
     _cross: cross,
     _options: options,
@@ -71,7 +75,6 @@ export function drive(owner, url, transports, options) {
   var choice = choose(transports, origin, cross);
   var uplink = makeUplink(driver, machine);
 
-  authorise();
   return driver;
 
   /** The address of a transport, or of "send". The endpoint's query, which is the application's, stays. */
@@ -91,8 +94,15 @@ export function drive(owner, url, transports, options) {
   }
 
   function close(code, reason) {
+    if (!machine._sid && !machine._out.length) {
+      // Nothing was sent, and nothing has come.
+      park();
+      setTimeout(function () {
+        machine._end(code, reason, true);
+      }, 0);
+    }
     machine._close(code, reason);
-    closeAt = clock() + lifetime();
+    closeAt = clock() + lifetime(machine._server);
     set("closing");
     turn();
   }
@@ -124,7 +134,7 @@ export function drive(owner, url, transports, options) {
     if (carries()) {
       flush();
       if (machine._unsent()) write(["x1001,session,,"]);
-    } else if (machine._sid && typeof navigator !== "undefined" && navigator.sendBeacon) {
+    } else if (machine._sid && root.navigator && navigator.sendBeacon) {
       frames = [machine._head()].concat(machine._batch(machine._acked + 1));
       body = toBatch(frames);
       if (machine._unsent() || body.length > 6e4) body = toBatch([frames[0], "x1001,session,,"]);
@@ -140,6 +150,7 @@ export function drive(owner, url, transports, options) {
     if (another) {
       choice._forget();
       upgradeAt = Math.min(upgradeAt, clock());
+      uplink._repeat();
     }
     if (carries()) {
       write(["p"]);
@@ -155,35 +166,18 @@ export function drive(owner, url, transports, options) {
    * What the application has set, twice as much after each time-out, since the network may be slow; but one attempt
    * never takes more than half of what the session has left to live.
    */
-  function setting(name, missing, timeouts) {
-    var time = options[name] === undefined ? missing : options[name];
-    return doubled(time, timeouts, Math.max(time, Math.min(time * 16, (lifetime() - (clock() - contact)) / 2)));
+  function setting(name, timeouts) {
+    var time = options[name];
+    return doubled(time, timeouts, Math.max(time, Math.min(time * 16, (lifetime(machine._server) - (clock() - contact)) / 2)));
   }
 
   function patience(timeouts) {
-    return setting("attachTimeout", 5000, timeouts);
-  }
-
-  /** After how long a server that has nothing to say pings. */
-  function interval() {
-    var server = machine._server;
-    return server && server.ping_interval ? server.ping_interval * 1000 : Infinity;
-  }
-
-  /** How long a carrier may be mute. */
-  function silence() {
-    var server = machine._server;
-    return server && server.ping_timeout ? interval() + server.ping_timeout * 1000 : Infinity;
-  }
-
-  /** How long a session outlives the last contact. */
-  function lifetime() {
-    return machine._server ? machine._server.resume_window * 1000 + (silence() < Infinity ? silence() : 0) : 120000;
+    return setting("attachTimeout", timeouts);
   }
 
   /** How long an ack may wait for something to ride on. */
   function ackDelay(kind) {
-    return kind === DUPLEX ? 1000 : Math.min(interval(), HOLD) / 2;
+    return kind === DUPLEX ? 1000 : Math.min(interval(machine._server), HOLD) / 2;
   }
 
   // -- starting and stopping carriers --------------------------------------------------------------------------------
@@ -212,7 +206,7 @@ export function drive(owner, url, transports, options) {
     carrier._gen = gen;
     carrier._limit = patience(kind < HELD ? 0 : late);
     if (kind === HELD && !carrier._opens) {
-      carrier._limit = Math.max(carrier._limit, Math.min(silence(), 2 * Math.min(interval(), HOLD)));
+      carrier._limit = Math.max(carrier._limit, Math.min(silence(machine._server), 2 * Math.min(interval(machine._server), HOLD)));
     }
     carrier.secret = carrier._opens && authData !== undefined;
     carrier._judged = kind !== STREAM || carrier._opens;
@@ -232,7 +226,7 @@ export function drive(owner, url, transports, options) {
         gen ? machine._hello(carrier, choice._history(), authData) : "p"
       );
     } catch (error) {
-      carrier.end(error.message || "this browser can't run it");
+      carrier.end(error.message || CANNOT);
     }
   }
 
@@ -250,7 +244,11 @@ export function drive(owner, url, transports, options) {
   function stop(carrier) {
     if (!carrier || carrier._over) return;
     carrier._over = true;
-    if (carrier._link) carrier._link.stop();
+    try {
+      if (carrier._link) carrier._link.stop();
+    } catch (error) {
+      // What the page has put in its place can't.
+    }
   }
 
   /** Lets go of everything that is under way. */
@@ -433,7 +431,7 @@ export function drive(owner, url, transports, options) {
       startAt = now;
       if (now - carrier._since > GOOD_LIFE) superseded = 0;
       if (carrier._last === "superseded") {
-        startAt += doubled(300, superseded++, Math.min(lifetime() / 3, 10000));
+        startAt += doubled(300, superseded++, Math.min(lifetime(machine._server) / 3, 10000));
       } else if (carrier._last || (!how && carrier._attached)) goOn(carrier, now);
       else lost(carrier, how || "cut", now);
     }
@@ -466,12 +464,13 @@ export function drive(owner, url, transports, options) {
     if (fails > (machine._sid ? 1 : rounds)) startAt = now + backOff(fails - 2);
     if (machine._sid) {
       if (!machine._closing) set("detached");
-      if (now - contact > lifetime()) machine._end(4411, "no contact with the server");
+      if (now - contact > lifetime(machine._server)) machine._end(4411, "no contact");
     } else if (beside) {
       newest = beside; // it opens as well, and is under way
       beside = null;
     } else if (!choice._next() && carrier._refusal) machine._end(carrier._refusal, how); // as after a wrong address
-    else if (fails >= Math.max(ROUNDS * rounds, LEAST_TRIES)) machine._end(4411, "no transport got through: " + why);
+    // Where HTTP says that there is nothing of this name, nobody else will find it either.
+    else if (fails >= Math.max(ROUNDS * rounds, LEAST_TRIES) || /HTTP 404/.test(how)) machine._end(4411, "no transport got through: " + why);
   }
 
   /** What the end of a carrier says about its transport. */
@@ -496,7 +495,7 @@ export function drive(owner, url, transports, options) {
   /** The machine: the session has ended. `ackDue`: the server waits for the ack of its close. */
   function hasEnded(code, reason, clean, ackDue) {
     if (ackDue && carries()) write(["a" + machine._acks()]);
-    else if (ackDue) uplink._acknowledgeClose(4, setting("postTimeout", 10000, 0));
+    else if (ackDue) uplink._acknowledgeClose(4, setting("postTimeout", 0));
     drop();
     owner._closed(code, reason, !!clean, delay);
   }
@@ -508,11 +507,17 @@ export function drive(owner, url, transports, options) {
     again = true;
     if (turning) return;
     turning = true;
-    while (again) {
-      again = false;
-      if (!machine._over && !parked) round(clock());
+    try {
+      while (again) {
+        again = false;
+        if (!machine._over && !parked) round(clock());
+      }
+    } catch (error) {
+      timer = setTimeout(turn, 1000); // whatever it was, it goes on
+      throw error;
+    } finally {
+      turning = false;
     }
-    turning = false;
   }
 
   /** Whether it is time; if not, the timer is set for it. */
@@ -532,7 +537,7 @@ export function drive(owner, url, transports, options) {
 
     if (!newest && !asking && !(machine._closing && uplink._batch) && due(startAt, now)) {
       transport = goesOn ? current : choice._next(isCrowded());
-      if (!transport) machine._end(4411, "this browser can't run it");
+      if (!transport) machine._end(4411, CANNOT);
       else start(transport);
     }
     tryBetter(now);
@@ -544,7 +549,7 @@ export function drive(owner, url, transports, options) {
     judged = newest && !newest._judged ? newest : beside && !beside._judged && beside;
     uplink._turn(now, kind, newest && newest._brings, judged);
     batch = uplink._batch;
-    if (batch && due(batch._heard + setting("postTimeout", 10000, late), now)) expire(batch);
+    if (batch && due(batch._heard + setting("postTimeout", late), now)) expire(batch);
     if (due(closeAt, now)) machine._end(4412, "no answer in time");
     if (machine._over) return;
 
@@ -561,8 +566,8 @@ export function drive(owner, url, transports, options) {
     var carrier = newest, opener;
     if (carrier && !carrier._attached) {
       if (isLate(carrier, now)) return;
-      if (due(graceAt, now)) carrier.end("HTTP had an answer");
-      else if (carrier._opens && carrier.kind === DUPLEX && !raced && due(carrier._since + setting("raceDelay", 250, 0), now)) {
+      if (due(graceAt, now)) carrier.end("HTTP was faster");
+      else if (carrier._opens && carrier.kind === DUPLEX && !raced && due(carrier._since + setting("raceDelay", 0), now)) {
         // A good network pays nothing for this. On a bad one the session is open while the WebSocket still hangs.
         raced = true;
         opener = choice._opener();
@@ -572,9 +577,9 @@ export function drive(owner, url, transports, options) {
         }
       }
     } else if (carrier && carrier.kind < HELD) {
-      if (due(carrier._heard + silence(), now)) carrier.end("it went silent");
+      if (due(carrier._heard + silence(machine._server), now)) carrier.end("silent");
       else if (due(checkAt, now)) expire(carrier);
-      else if (carrier.kind === DUPLEX && !carrier._pinged && due((2 * carrier._heard + interval() + silence()) / 2, now)) {
+      else if (carrier.kind === DUPLEX && !carrier._pinged && due((2 * carrier._heard + interval(machine._server) + silence(machine._server)) / 2, now)) {
         carrier._pinged = true; // later than the server, whose ping would then be on its way
         write(["p"]);
       }
@@ -590,7 +595,7 @@ export function drive(owner, url, transports, options) {
   /** Ends a carrier whose answer is late, or held back. Returns whether it was. */
   function isLate(carrier, now) {
     carrier._isHeld = due(carrier._verdictAt, now);
-    if (carrier._isHeld) carrier.end("held back on the way");
+    if (carrier._isHeld) carrier.end("held back");
     else if (due(carrier._heard + carrier._limit, now)) expire(carrier);
     return carrier._over;
   }
@@ -598,7 +603,7 @@ export function drive(owner, url, transports, options) {
   /** While a lesser transport carries the session in peace, tries the better ones beside it. */
   function tryBetter(now) {
     var carrier = newest, better;
-    if (state !== "open" || beside || options.upgrade === false) return;
+    if (state !== "open" || beside || !options.upgrade) return;
     if (carrier && !(carrier._transport === current && (carrier._attached || carrier.kind >= HELD))) return;
     if (!due(upgradeAt, now)) return;
     better = choice._better(current, isCrowded());
@@ -615,28 +620,18 @@ export function drive(owner, url, transports, options) {
 
   /** Asks the application for auth data: before the session opens, and once when the server takes them no longer. */
   function authorise() {
-    var auth = options.auth;
-    asking = true; // meanwhile nothing is started
-    try {
-      if (typeof auth === "function") auth = auth();
-    } catch (error) {
-      failed(error);
-      return;
-    }
-    if (auth && typeof auth.then === "function") auth.then(got, failed);
-    else got(auth);
-
-    function failed(error) {
-      machine._end(4401, "options.auth: " + error);
-    }
-    function got(value) {
-      authData = value;
-      if (!machine._sid) {
-        ready();
-        return;
+    asking = true;
+    askFor(
+      options.auth,
+      function (value, json) {
+        authData = value;
+        if (machine._sid) uplink._say(["t" + (json || null)], ready, setting("postTimeout", 0));
+        else ready();
+      },
+      function (error) {
+        machine._end(4401, "options.auth: " + error);
       }
-      uplink._say(["t" + (JSON.stringify(value) || null)], ready, setting("postTimeout", 10000, 0));
-    }
+    );
     function ready() {
       asking = false;
       turn();

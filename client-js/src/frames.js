@@ -3,6 +3,7 @@
  *
  * Pure, and strict: `parse` throws the close code that a malformed frame ends its session with.
  */
+import { root } from "./root.js";
 
 var PROTOCOL_ERROR = 1002;
 var INVALID_TEXT = 1007;
@@ -12,6 +13,17 @@ var SURROGATES = /[\ud800-\udbff][\udc00-\udfff]|[\ud800-\udfff]/g;
 var COMPOSING = /[\u0300-\u30ff\ua000-\uffff]/g;
 var CLEAN = /^(10(0[018]|1[123])|[34]\d\d\d)$/; // the codes that a clean close may have
 var ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+/** JSON, also where arrays have a toJSON of the page's (old Prototype.js), which would make texts of them. */
+export function toJson(value) {
+  var arrays = Array.prototype, own = arrays.toJSON;
+  delete arrays.toJSON;
+  try {
+    return JSON.stringify(value);
+  } finally {
+    if (own) arrays.toJSON = own;
+  }
+}
 
 /** The text with U+FFFD for each lone surrogate: only Unicode scalar values travel. */
 export function scalars(text) {
@@ -31,27 +43,27 @@ export function utf8Length(text) {
   return length;
 }
 
+/** Whatever has typed arrays has btoa. By pieces, which engines put together faster. */
 export function toBase64(bytes) {
-  var text = "", bit, at;
-  for (bit = 0; bit < bytes.length * 8; bit += 6) {
-    at = bit >> 3;
-    // Six bits lie in two bytes at most; one that is missing counts as 0.
-    text += ALPHABET.charAt((((bytes[at] << 8) | bytes[at + 1]) >> (10 - (bit & 7))) & 63);
+  for (var text = "", at = 0, piece; at < bytes.length; text += btoa(piece)) {
+    piece = "";
+    do piece += String.fromCharCode(bytes[at++]);
+    while (at % 8190 && at < bytes.length);
   }
-  while (text.length % 4) text += "=";
   return text;
 }
 
-/** The bytes, in an array of numbers. */
+/** The bytes, in an array of numbers, typed where there are such. */
 export function fromBase64(text) {
-  var digits = text.replace(/=?=?$/, ""), bytes = [], bits = 0, i, digit;
-  for (i = 0; i < digits.length; i++) {
-    digit = ALPHABET.indexOf(digits.charAt(i));
-    if (digit < 0) throw INVALID_TEXT;
-    bits = (bits << 6) | digit; // those of long ago fall out
-    if (i & 3) bytes.push((bits >> (6 - 2 * (i & 3))) & 255);
+  var native = root.atob, bytes = [], bits = 0, i;
+  if (text.length % 4 || !/^[A-Za-z0-9+\/]*=?=?$/.test(text)) throw INVALID_TEXT;
+  text = native ? atob(text) : text.replace(/=/g, "");
+  if (native) bytes = new Uint8Array(text.length);
+  for (i = 0; i < text.length; i++) {
+    bits = native ? text.charCodeAt(i) : (bits << 6) | ALPHABET.indexOf(text.charAt(i)); // those of long ago fall out
+    if (native) bytes[i] = bits;
+    else if (i & 3) bytes.push((bits >> (6 - 2 * (i & 3))) & 255);
   }
-  if (text.length % 4) throw INVALID_TEXT;
   return bytes;
 }
 
@@ -64,35 +76,38 @@ function need(condition) {
   if (!condition) throw PROTOCOL_ERROR;
 }
 
-function isCount(value, least) {
-  return typeof value === "number" && value % 1 === 0 && value >= least && value <= MOST;
-}
-
-function isPair(value, least) {
-  return value && isCount(value[0], least) && isCount(value[1], least) && value.length === 2;
-}
-
-function isTime(value) {
-  return typeof value === "number" && value > 0;
+/** Whether `list` is so many numbers above `least`, whole ones if `whole`. */
+function are(list, count, least, whole) {
+  for (var i = 0; i < count; i++) {
+    if (typeof list[i] !== "number" || !(list[i] > least && list[i] <= MOST) || (whole && list[i] % 1)) return false;
+  }
+  return list.length === count;
 }
 
 /** Checks what the server's `o` says: only what is known to be sound reaches the machine. */
 function opened(json) {
   var server, names, pauses, i;
+  function time(name) {
+    return server[name] === null ? 1 : server[name];
+  }
   try {
     server = JSON.parse(json);
+    names = server.transports;
+    pauses = server.poll_interval;
+    need(
+      /^[\w.-]+,[\w.-]+$/.test([server.sid, server.key]) &&
+        server.sid.length && // no number
+        are(server.ack, 2, -1, 1) &&
+        are([].concat(server.window, server.max_batch, server.max_size), 5, 0, 1) &&
+        server.window.length === 2 &&
+        are([server.resume_window, time("ping_interval"), time("ping_timeout")].concat(pauses), 5, 0) &&
+        pauses[0] <= pauses[1] &&
+        typeof names === "object"
+    );
+    for (i = 0; i < names.length; i++) need(names[i].name);
   } catch (error) {
     throw PROTOCOL_ERROR;
   }
-  need(server && /^[\w.-]+,[\w.-]+$/.test([server.sid, server.key]) && server.sid.length); // no number
-  need(isPair(server.ack, 0) && isPair(server.window, 1) && isPair(server.max_batch, 1) && isCount(server.max_size, 1));
-  pauses = server.poll_interval;
-  need(pauses && isTime(pauses[0]) && isTime(pauses[1]) && pauses[0] <= pauses[1] && isTime(server.resume_window));
-  need(server.ping_interval === null || isTime(server.ping_interval));
-  need(server.ping_timeout === null || isTime(server.ping_timeout));
-  names = server.transports;
-  need(names && typeof names === "object");
-  for (i = 0; i < names.length; i++) need(names[i] && names[i].name);
   return server;
 }
 
@@ -140,8 +155,8 @@ export function parse(frame) {
  * Frames as a batch. Characters that may change in company are escaped: old WebKit composes what it sends (NFC).
  */
 export function toBatch(frames) {
-  return JSON.stringify(frames).replace(COMPOSING, function (character) {
-    return "\\u" + ("000" + character.charCodeAt(0).toString(16)).slice(-4);
+  return toJson(frames).replace(COMPOSING, function (character) {
+    return escape(character).replace("%", "\\");
   });
 }
 

@@ -2,6 +2,7 @@
  * What failed lately, and when it is worth another try. Each failure in a row doubles the wait; a success forgets all,
  * and so does time. Kept in the browser's storage, where there is one, so that the next page need not learn it again.
  */
+import { toJson } from "./frames.js";
 import { clock, doubled } from "./time.js";
 
 var LEAST = 5000;
@@ -46,7 +47,7 @@ export function remember(origin) {
 
   function store() {
     try {
-      localStorage.setItem(key, JSON.stringify(failures));
+      localStorage.setItem(key, toJson(failures));
     } catch (error) {
       // Full, or forbidden.
     }

@@ -1,19 +1,56 @@
 /**
- * HTTP requests: XMLHttpRequest, which every engine has, and XDomainRequest for other origins in Internet Explorer 8
- * and 9.
+ * HTTP requests: XMLHttpRequest, which every page has, fetch where there is none (service workers, extensions, Node), and
+ * XDomainRequest for other origins in Internet Explorer 8 and 9.
  *
  * Whoever asks is told: alive() when something comes, batch(text, where) with a batch, and end(how) once, with "" for a
  * whole answer.
  */
 
 import { toBatch } from "./frames.js";
+import { root } from "./root.js";
 
 /** Whether this engine can ask an address of this, or another (`cross`), origin and read the answer. */
 export function hasHttp(cross) {
-  return (
-    typeof XMLHttpRequest !== "undefined" &&
-    (!cross || "withCredentials" in new XMLHttpRequest() || typeof XDomainRequest !== "undefined")
-  );
+  if (!root.XMLHttpRequest) return root.fetch;
+  return !cross || "withCredentials" in new XMLHttpRequest() || root.XDomainRequest;
+}
+
+/** As much of an XMLHttpRequest as is used here, by fetch. `read` is called as the answer grows, and at its end. */
+function fetched(asker, url, body, read) {
+  var control = new AbortController(), decoder = new TextDecoder();
+  var xhr = { status: 0, responseText: "" };
+  xhr.abort = function () {
+    control.abort();
+  };
+  fetch(url, {
+    method: body ? "POST" : "GET",
+    body: body,
+    credentials: asker.credentials ? "include" : "same-origin",
+    signal: control.signal
+  })
+    .then(function (response) {
+      var reader = response.body.getReader();
+      xhr.status = response.status;
+      function more() {
+        return reader.read().then(function (part) {
+          if (part.done) return;
+          xhr.responseText += decoder.decode(part.value, { stream: true });
+          read();
+          return more();
+        });
+      }
+      return more();
+    })
+    .then(
+      function () {
+        read(true);
+      },
+      function () {
+        xhr.status = 0;
+        read(true);
+      }
+    );
+  return xhr;
 }
 
 /**
@@ -21,7 +58,7 @@ export function hasHttp(cross) {
  * it the answer is one batch. Returns how to stop it.
  */
 export function request(asker, url, body, grown) {
-  var xhr = new XMLHttpRequest(), foreign = asker.cross && !("withCredentials" in xhr), over;
+  var xhr = root.XMLHttpRequest && new XMLHttpRequest(), foreign = xhr && asker.cross && !("withCredentials" in xhr), over;
 
   function read(complete) {
     var text = "", status = 200;
@@ -55,17 +92,19 @@ export function request(asker, url, body, grown) {
     xhr.onerror = xhr.ontimeout = function () {
       finish("no answer");
     };
-  } else {
+  } else if (xhr) {
     xhr.onreadystatechange = function () {
       if (xhr.readyState > 2) read(xhr.readyState > 3);
     };
   }
-  xhr.open(body ? "POST" : "GET", url, true);
-  if (!foreign) {
-    if (asker.cross) xhr.withCredentials = asker.credentials;
-    if (body) xhr.setRequestHeader("Content-Type", "text/plain;charset=UTF-8"); // another type would need a preflight
-  }
-  xhr.send(body);
+  if (xhr) {
+    xhr.open(body ? "POST" : "GET", url, true);
+    if (!foreign) {
+      if (asker.cross) xhr.withCredentials = asker.credentials;
+      if (body) xhr.setRequestHeader("Content-Type", "text/plain;charset=UTF-8"); // another type would need a preflight
+    }
+    xhr.send(body);
+  } else xhr = fetched(asker, url, body, read);
   return {
     stop: function () {
       if (over) return;

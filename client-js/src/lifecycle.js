@@ -4,31 +4,32 @@
  * A page that may come back (back-forward cache) lets go of its connections and says nothing; only one that goes for
  * good closes its session.
  */
+import { root } from "./root.js";
 
 /** Tells `session` what happens to the page. Returns a function that ends this. */
 export function watch(session) {
-  var watched = [];
+  var doc = root.document, ends = [];
   function on(target, type, listener) {
     if (!target || !target.addEventListener) return;
     target.addEventListener(type, listener, false);
-    watched.push([target, type, listener]);
+    ends.push(function () {
+      target.removeEventListener(type, listener, false);
+    });
   }
-  var page = typeof window !== "undefined" ? window : null;
-  var doc = page && page.document;
   function park() {
     session._driver._park();
   }
   function unpark() {
     session._driver._unpark();
   }
-  on(page, "online", function () {
+  on(doc && root, "online", function () {
     session._driver._check(true);
   });
-  on(page, "pagehide", function (event) {
+  on(doc && root, "pagehide", function (event) {
     if (event.persisted) park();
     else session._driver._leave();
   });
-  on(page, "pageshow", function (event) {
+  on(doc && root, "pageshow", function (event) {
     if (event.persisted) unpark();
   });
   on(doc, "freeze", park);
@@ -38,7 +39,6 @@ export function watch(session) {
     if (!doc.hidden) session._driver._turn();
   });
   return function () {
-    var entry;
-    while ((entry = watched.pop())) entry[0].removeEventListener(entry[1], entry[2], false);
+    while (ends.length) ends.pop()();
   };
 }

@@ -4,7 +4,7 @@
  * Pure: it knows no page, no network and no clock. The driver (driver.js) hands it what carriers bring and asks what
  * may go up. The application takes each message as it comes, so "received" and "taken" are one number here.
  */
-import { parse, toBase64 } from "./frames.js";
+import { parse, toBase64, toJson } from "./frames.js";
 
 /** What a carrier is: both ways at once, one long answer, a poll that is held, a poll that is answered at once. */
 export var DUPLEX = 0;
@@ -111,7 +111,7 @@ Machine.prototype = {
 
   /** What an attach shows: the key, or in a URL the ticket of its gen. Nothing if that is still to be asked for. */
   _proof: function (carrier) {
-    return carrier._transport._byUrl ? this._tickets[carrier._gen - this._tickets[0] + 1] : this._server.key;
+    return carrier._transport.byUrl ? this._tickets[carrier._gen - this._tickets[0] + 1] : this._server.key;
   },
 
   /** The first frame of a carrier that has its gen: an attach, or an open with these `fields`. Sets its cursors. */
@@ -125,7 +125,7 @@ Machine.prototype = {
     fields.gen = carrier._gen;
     fields.window = WINDOW;
     fields.auth = auth; // left out where it is undefined
-    return "o" + JSON.stringify(fields);
+    return "o" + toJson(fields);
   },
 
   /** What may be written on a duplex carrier now, as frames. */

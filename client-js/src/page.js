@@ -6,9 +6,10 @@
  */
 import { toBatch } from "./frames.js";
 import { random } from "./random.js";
+import { root } from "./root.js";
 
 export function hasDocument() {
-  return typeof document !== "undefined";
+  return root.document;
 }
 
 /** A call-back that scripts and frames find by its `name`, until `forget` is called. It is given a batch as text. */
@@ -17,9 +18,13 @@ export function listen(callback) {
   function heard(event) {
     if (typeof event.data === "string" && event.data.indexOf(name) === 0) callback(event.data.slice(name.length));
   }
+  /** The browser's word, and that of Internet Explorer before 9. */
+  function hear(word, old) {
+    if (window.addEventListener) window[word + "EventListener"]("message", heard, false);
+    else if (window.attachEvent) window[old + "Event"]("onmessage", heard);
+  }
   window[name] = callback;
-  if (window.addEventListener) window.addEventListener("message", heard, false);
-  else if (window.attachEvent) window.attachEvent("onmessage", heard);
+  hear("add", "attach");
   return {
     name: name,
     call: callback,
@@ -33,18 +38,17 @@ export function listen(callback) {
           window[name] = undefined; // Internet Explorer before 9
         }
       }, 60000);
-      if (window.removeEventListener) window.removeEventListener("message", heard, false);
-      else if (window.detachEvent) window.detachEvent("onmessage", heard);
+      hear("remove", "detach");
     }
   };
 }
 
 /** A hidden element with `html` in it. Frames with a name have to be made this way for old Internet Explorer. */
 export function hidden(html, owner) {
-  var element = (owner || document).createElement("div");
+  var where = owner || document, element = where.createElement("div");
   element.style.display = "none";
   element.innerHTML = html;
-  ((owner || document).body || document.documentElement).appendChild(element);
+  (where.body || where.documentElement).appendChild(element);
   return element;
 }
 

@@ -3,17 +3,33 @@
  * transports and proxies. It tells the page's events to the driver, and the driver's to the page.
  */
 import { drive } from "./driver.js";
+import { makeEvent } from "./events.js";
 import { scalars, utf8Length } from "./frames.js";
 import { watch } from "./lifecycle.js";
 import { doubled, jittered } from "./time.js";
+import { root } from "./root.js";
 
-var MAX_BUFFERED = 16777216;
-var CONSTANTS = { CONNECTING: 0, OPEN: 1, CLOSING: 2, CLOSED: 3 };
+var CONSTANTS = ["CONNECTING", "OPEN", "CLOSING", "CLOSED"];
+var OPTIONS = {
+  transports: 0,
+  auth: undefined,
+  reopen: false,
+  upgrade: true,
+  maxBuffered: 16777216,
+  raceDelay: 250,
+  attachTimeout: 5000,
+  postTimeout: 10000,
+  credentials: true
+};
 // After these a new session may do better (options.reopen): the server went, or the session was forgotten.
 var REOPENS = /^(100[16]|101[123]|44(04|08|1[01]))$/;
 
 function refuse(why) {
-  throw new Error("Realtime: " + why);
+  throw new TypeError("Realtime: " + why);
+}
+
+function warn(what) {
+  if (root.console) console.warn("Realtime: " + what);
 }
 
 function rethrow(error) {
@@ -22,28 +38,37 @@ function rethrow(error) {
   }, 0);
 }
 
+/** What kind of object `value` is, of whatever frame: "[object Blob]". */
+function kindOf(value) {
+  return {}.toString.call(value);
+}
+
 /** The address of an endpoint, absolute and of HTTP. Relative ones are the page's. */
 function resolve(url) {
-  var anchor;
-  url = String(url).replace(/^ws/i, "http");
-  if (!/^https?:\/\//i.test(url)) {
-    if (typeof document === "undefined") url = new URL(url, location.href).href;
-    else {
-      anchor = document.createElement("a");
-      anchor.href = url;
-      url = anchor.href;
-    }
-  }
-  return url.replace(/#.*/, "");
+  var text = String(url).replace(/^\s*ws(?=s?:)/i, "http"), anchor;
+  if (url != null && root.document) {
+    anchor = document.createElement("a");
+    anchor.href = text;
+    text = anchor.href;
+  } else if (url != null) text = new URL(text, root.location && location.href).href;
+  if (!/^https?:\/\/[^\/?#]/i.test(text)) refuse("no address of an endpoint: " + url);
+  return text.replace(/#.*/, "");
 }
 
 /** Makes the class whose `options.transports` may name the `known` transports, and has them all where it is missing. */
 export function define(known) {
+  var warned;
   function Realtime(url, options) {
     var names, transports = [], i, k;
-    if (!(this instanceof Realtime)) throw new TypeError("Realtime: use new");
-    if (typeof options === "string" || (options && options.push)) throw new TypeError("Realtime: there are no sub-protocols");
-    this._options = options = options || {};
+    if (!(this instanceof Realtime)) refuse("use new");
+    if (typeof options === "string" || (options && options.push)) {
+      if (options.length && !warned) warn((warned = "sub-protocols are ignored"));
+      options = null;
+    }
+    options = options || {};
+    this._options = {};
+    for (k in options) if (!(k in OPTIONS)) warn("there is no option " + k);
+    for (k in OPTIONS) this._options[k] = options[k] === undefined ? OPTIONS[k] : options[k];
     this.url = resolve(url);
     names = options.transports || known;
     for (i = 0; i < names.length; i++) {
@@ -51,16 +76,18 @@ export function define(known) {
       transports[i] = names[i].open ? names[i] : known[k];
       if (!transports[i]) refuse("no transport " + names[i] + " here");
     }
-    if (!transports.length) refuse("options.transports is empty");
+    if (!transports.length) refuse("transports is empty");
     this._transports = transports;
-    this._listeners = {};
+    this._listeners = []; // [type, listener, once]
+    this._events = []; // that are to be told, the first of them just now
     this._opens = 0; // attempts to open, since one has succeeded
-    this.binaryType = typeof Blob === "undefined" ? "arraybuffer" : "blob";
+    this.binaryType = root.Blob ? "blob" : "arraybuffer";
+    this._prepare();
     this._unwatch = watch(this);
-    this._open();
+    this._connect();
   }
   Realtime.prototype = prototype;
-  for (var name in CONSTANTS) Realtime[name] = prototype[name] = CONSTANTS[name];
+  for (var i = 0; i < 4; i++) Realtime[CONSTANTS[i]] = prototype[CONSTANTS[i]] = i;
   prototype.constructor = Realtime;
   return Realtime;
 }
@@ -78,80 +105,64 @@ var prototype = {
 
   /** Sends a text, an ArrayBuffer or a view of one. It is buffered until it can go, and goes exactly once. */
   send: function (data) {
-    var buffer = (data && data.buffer) || data, size;
-    var isBinary = {}.toString.call(buffer) === "[object ArrayBuffer]"; // of whatever frame's
+    var buffer = data && data.byteLength >= 0 ? data.buffer || data : data, takes = this.readyState < 2 || this._reopens, size;
+    var isBinary = /ArrayBuffer]/.test(kindOf(buffer)); // a shared one, too
     if (!isBinary) {
-      if (typeof Blob !== "undefined" && data instanceof Blob) {
-        throw new TypeError("Realtime: send a Blob's arrayBuffer()");
-      }
+      if (/(Blob|File)]/.test(kindOf(data))) refuse("send a Blob's arrayBuffer()");
       data = scalars(String(data));
     } else data = new Uint8Array(new Uint8Array(buffer, data.byteOffset || 0, data.byteLength)); // a copy, as it is now
     size = isBinary ? data.length : utf8Length(data);
-    if (this.readyState < 2) {
-      if (this.bufferedAmount + size > (this._options.maxBuffered || MAX_BUFFERED)) {
-        refuse("above options.maxBuffered");
-      }
-      if (size > this._maxSize) {
-        refuse("a message is at most " + this._maxSize + " bytes");
-      }
+    if (takes) {
+      if (this.bufferedAmount + size > this._options.maxBuffered) refuse("above maxBuffered");
+      if (size > this._maxSize) refuse("above max_size, " + this._maxSize);
     }
     this.unacknowledged.push(isBinary ? data.buffer : data);
-    if (this.readyState < 2) this._driver._send(data, size);
+    if (takes) this._driver._send(data, size);
   },
 
   /** Closes the session behind everything that was sent. */
   close: function (code, reason) {
     if (code === undefined) code = 1000;
     reason = reason === undefined ? "" : scalars(String(reason));
-    if (utf8Length(reason) > 123) refuse("a reason is at most 123 bytes");
-    if (code !== 1000 && !(code >= 3000 && code < 5000)) refuse("a close code is 1000 or 3000 to 4999");
+    if (!(code === 1000 || (code >= 3000 && code < 5000)) || utf8Length(reason) > 123) {
+      refuse("a close code is 1000 or 3000 to 4999, a reason up to 123 bytes");
+    }
     if (this.readyState < 2) this._driver._close(code, reason);
     else {
       // Nor is it opened again.
       clearTimeout(this._reopening);
-      this._given = true;
+      this._reopens = false;
       this._unwatch();
     }
   },
 
   addEventListener: function (type, listener, options) {
-    var all = this._listeners[type] || [], i;
-    for (i = 0; i < all.length; i++) if (all[i][0] === listener) return;
-    this._listeners[type] = all.concat([[listener, options && options.once]]);
+    var self = this, all = this._listeners, signal = options && options.signal, i;
+    for (i = 0; i < all.length; i++) if (all[i][0] === type && all[i][1] === listener) return;
+    if (signal) {
+      if (signal.aborted) return;
+      signal.addEventListener("abort", function () {
+        self.removeEventListener(type, listener);
+      });
+    }
+    this._listeners = all.concat([[type, listener, options && options.once]]);
   },
 
   removeEventListener: function (type, listener) {
-    var kept = [], all = this._listeners[type] || [], i;
+    var kept = [], all = this._listeners, i;
     for (i = 0; i < all.length; i++) {
-      if (all[i][0] !== listener) kept.push(all[i]);
-      else all[i][0] = null; // nor is it called where the old list is being walked
+      if (all[i][0] !== type || all[i][1] !== listener) kept.push(all[i]);
+      else all[i][1] = null; // nor is it called where the old list is being walked
     }
-    this._listeners[type] = kept;
-  },
-
-  // -- from here on for the driver, and for ourselves -------------------------------------------------------------------
-
-  _open: function () {
-    this._driver = null;
-    this.readyState = 0;
-    this.state = "connecting";
-    this.transport = "";
-    this.bufferedAmount = 0;
-    this._maxSize = Infinity; // until the server has said
-    this.negotiation = [];
-    this.unacknowledged = []; // what was sent and is not known to have been received, oldest first
-    this._driver = drive(this, this.url, this._transports, this._options);
+    this._listeners = kept;
   },
 
   /** Tells the listeners. What they throw is the page's to report, and stops nobody else. */
-  _tell: function (type, event) {
-    var all = [[this["on" + type]]].concat(this._listeners[type] || []), i, listener;
-    event = event || {};
-    event.type = type;
-    event.target = event.currentTarget = this;
+  dispatchEvent: function (event) {
+    var type = event.type, all = [[type, this["on" + type]]].concat(this._listeners), i, listener;
     for (i = 0; i < all.length; i++) {
-      listener = all[i][0];
-      if (all[i][1]) this.removeEventListener(type, listener);
+      listener = all[i][0] === type && all[i][1];
+      if (all[i][2] && listener) this.removeEventListener(type, listener);
       try {
         if (typeof listener === "function") listener.call(this, event);
         else if (listener) listener.handleEvent(event);
@@ -159,6 +170,34 @@ var prototype = {
         rethrow(error);
       }
     }
+    return !event.defaultPrevented;
+  },
+
+  // -- from here on for the driver, and for ourselves -------------------------------------------------------------------
+
+  /** The next session: what is sent from now on is for it. */
+  _prepare: function () {
+    this.bufferedAmount = 0;
+    this._maxSize = Infinity; // until the server has said
+    this.unacknowledged = []; // what was sent and is not known to have been received, oldest first
+    this._driver = drive(this, this.url, this._transports, this._options);
+  },
+
+  _connect: function () {
+    this.readyState = 0;
+    this.state = "connecting";
+    this.transport = "";
+    this.negotiation = [];
+    this._starts = true;
+    this._driver._start();
+    this._starts = false;
+  },
+
+  /** One event after the other, whatever their listeners do. */
+  _tell: function (type, fields) {
+    var events = this._events;
+    if (events.push(makeEvent(type, fields || {}, this)) > 1) return;
+    for (; events.length; events.shift()) this.dispatchEvent(events[0]);
   },
 
   _transportIs: function (name, reason) {
@@ -168,7 +207,7 @@ var prototype = {
       this.readyState = 1;
       this.state = "open";
       this._tell("open");
-      this._tell("state", { state: "open" });
+      if (this.state === "open") this._tell("state", { state: "open" });
     }
     this._tell("transport", { transport: name, reason: reason });
   },
@@ -181,41 +220,43 @@ var prototype = {
   },
 
   _message: function (data) {
-    if (typeof data !== "string" && typeof ArrayBuffer !== "undefined") {
-      if (data.push) data = new Uint8Array(data).buffer; // it came as base64
+    if (typeof data !== "string" && root.ArrayBuffer) {
+      if (data.length >= 0) data = new Uint8Array(data).buffer; // it came as base64
       if (this.binaryType === "blob") data = new Blob([data]);
     }
     this._tell("message", { data: data });
   },
 
   _closed: function (code, reason, wasClean, delay) {
-    var self = this, opened = this.readyState > 0, wait;
-    if (!this._driver) {
+    var self = this, reopens = this.readyState < 2 && this._options.reopen && REOPENS.test(code);
+    var unacknowledged = this.unacknowledged;
+    if (this.readyState > 2) return;
+    if (this._starts) {
       // It failed at once. Whoever asked for it has had no time to listen yet.
       setTimeout(function () {
         self._closed(code, reason, wasClean, delay);
       }, 0);
       return;
     }
-    var reopens = !!this._options.reopen && this.readyState < 2 && REOPENS.test(code);
     this.readyState = 3;
     this.state = "closed";
-    this._reopening = null;
-    if (!opened || !wasClean) this._tell("error");
+    this._reopens = reopens;
+    if (reopens) {
+      this._prepare();
+      this._reopening = setTimeout(function () {
+        self._connect();
+        self._tell("state", { state: "connecting" });
+      }, jittered(doubled(500, this._opens++, 30000)) + delay * 1000 * Math.random());
+    }
+    if (!wasClean) this._tell("error");
     this._tell("close", {
       code: code,
       reason: reason,
       wasClean: wasClean,
-      unacknowledged: this.unacknowledged,
+      unacknowledged: unacknowledged,
       reopening: reopens
     });
     this._tell("state", { state: "closed" });
-    if (reopens && this.readyState === 3 && !this._given) {
-      wait = jittered(doubled(500, this._opens++, 30000)) + delay * 1000 * Math.random();
-      this._reopening = setTimeout(function () {
-        self._open();
-        self._tell("state", { state: "connecting" });
-      }, wait);
-    } else this._unwatch();
+    if (!this._reopens) this._unwatch();
   }
 };

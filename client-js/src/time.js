@@ -1,8 +1,13 @@
 /** The clock, and how long to wait after failures. All in milliseconds. */
 
-/** The wall clock, which goes on while a page sleeps. */
+var last = 0; // what the clock said
+var skew = 0; // by how much it was set back
+
+/** The wall clock, which goes on while a page sleeps. Where it is set back, this one goes on from where it was. */
 export function clock() {
-  return new Date().getTime();
+  var now = new Date().getTime() + skew;
+  skew += Math.max(last - now, 0);
+  return (last = Math.max(last, now));
 }
 
 /** `least`, doubled so many times, but not above `most`. */

@@ -14,6 +14,7 @@ export function makeUplink(driver, machine) {
     _turn: turn,
     _say: say,
     _acknowledgeClose: acknowledgeClose,
+    _repeat: repeat,
     _stop: stop
   };
   return uplink;
@@ -32,6 +33,7 @@ export function makeUplink(driver, machine) {
       uplink._batch = null;
       if (how) {
         machine._unannounced();
+        if (judge) judge._judged = false; // by the next one
         uplink._at = then + backOff(uplink._fails++);
       } else {
         uplink._fails = 0;
@@ -53,8 +55,14 @@ export function makeUplink(driver, machine) {
       driver._stop(asker);
       if (done) done(how);
     };
-    if (post) asker._link = post(asker, driver._address("send"), [machine._head()].concat(frames));
-    else asker.end("no answer"); // there are WebSockets only
+    try {
+      asker._link = post(asker, driver._address("send"), [machine._head()].concat(frames));
+    } catch (error) {
+      // There are WebSockets only, or the page has put something of its own in the way.
+      setTimeout(function () {
+        asker.end("" + error);
+      }, 0);
+    }
     return asker;
   }
 
@@ -67,6 +75,12 @@ export function makeUplink(driver, machine) {
         }, 1000);
       }
     }, limit);
+  }
+
+  /** Makes the request in flight again, at once: its connection may be dead. */
+  function repeat() {
+    if (uplink._batch) uplink._batch.end("another network");
+    uplink._at = uplink._fails = 0;
   }
 
   function stop() {

@@ -48,6 +48,7 @@ export class Browser {
     this.frames = [];
     this.beacons = [];
     this.listeners = {};
+    this.warnings = [];
     this.network = null; // network.js, where one answers instead of the test
     const window = (this.window = this.#globals(href));
     vm.createContext(window);
@@ -175,7 +176,13 @@ export class Browser {
       Blob,
       URL,
       Promise,
-      console,
+      Event,
+      MessageEvent,
+      CloseEvent: class CloseEvent extends Event {}, // Node has one since 23
+      AbortController,
+      btoa,
+      atob,
+      console: { ...console, warn: (...what) => browser.warnings.push(what.join(" ")) },
       crypto: { getRandomValues: (array) => crypto.getRandomValues(array) },
       XMLHttpRequest,
       WebSocket,

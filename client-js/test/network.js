@@ -11,9 +11,12 @@ import { opened } from "./browser.js";
 
 const HOLD = 20000; // how long a poll is held, as `o` says
 const CONNECTIONS = 6; // to one host, of HTTP
-const STREAMS = { sse: null, xhr_streaming: lines, multipart: parts, htmlfile: null }; // how a growing body frames them
-
-const BY_URL = ["sse", "multipart", "htmlfile", "jsonp"]; // their attaches show a ticket
+/** How a growing body frames them. */
+export const STREAMS = { sse: null, xhr_streaming: lines, multipart: parts, htmlfile: null };
+/** Their attaches show a ticket. */
+export const BY_URL = ["sse", "multipart", "htmlfile", "jsonp"];
+/** How the answer to a poll frames them, where that is no batch. */
+export const POLLS = {};
 
 /** So many tickets, from that of one gen on. */
 function tickets(gen, count) {
@@ -148,7 +151,11 @@ const SOCKET = {
 };
 const SHAPES = {
   request: {
-    answer: (fake, status, frames) => fake.answer(status, frames),
+    answer(fake, status, frames, transport) {
+      if (!POLLS[transport]) return fake.answer(status, frames);
+      fake.grow(POLLS[transport](frames), status);
+      fake.finish();
+    },
     begin: (fake, transport) => fake.grow(transport === "multipart" ? " \r\n--realtime\r\n" : " \n"),
     say: (fake, frames, transport) => fake.grow(STREAMS[transport](frames)),
     end: (fake) => fake.finish(),
@@ -224,7 +231,7 @@ class Link {
   answer(status, frames) {
     this.down(() => {
       this.#leave(true);
-      this.shape.answer(this.fake, status, frames);
+      this.shape.answer(this.fake, status, frames, this.transport);
     });
     this.gone = true;
   }

@@ -12,6 +12,7 @@ import { parse } from "acorn";
 import { build as esbuild } from "esbuild";
 import { rollup } from "@rollup/wasm-node";
 import { minify } from "terser";
+import { all } from "../src/all.js";
 import { BUDGET, build, DIST, gzipped, manifest, options, ROOT, sizes, tree, verdict } from "../build.js";
 
 const temporary = mkdtempSync(join(tmpdir(), "realtime-"));
@@ -107,7 +108,7 @@ test("an ES3 engine reads frames with the decoder, made small as it is shipped",
   const cases = ["frames", "attaches", "refusals"].map((name) => {
     return JSON.parse(readFileSync(join(ROOT, "..", "tests", "vectors", `${name}.json`), "utf8"));
   });
-  const said = runInMujs(`var exports = {};
+  const said = runInMujs(`var window = this, exports = {};
     ${code}
     var result = exports.runFrames(${ascii(JSON.stringify(cases.flat()))}), i;
     for (i = 0; i < result.failures.length; i++) print(result.failures[i]);
@@ -160,17 +161,8 @@ test("the script may be loaded twice", () => {
   }
 });
 
-const NAMES = [
-  "Realtime",
-  "websocket",
-  "sse",
-  "xhr_streaming",
-  "multipart",
-  "htmlfile",
-  "long_polling",
-  "polling",
-  "jsonp"
-];
+const TRANSPORTS = all.map(({ name }) => name);
+const NAMES = ["Realtime", ...TRANSPORTS];
 
 test("import and require give the same names, without a page too", async () => {
   const imported = await import("aiohttp-realtime");
@@ -180,8 +172,6 @@ test("import and require give the same names, without a page too", async () => {
   for (const name of NAMES) assert.equal(typeof imported[name], typeof required[name]);
   assert.equal(createRequire(import.meta.url)("aiohttp-realtime/package.json").name, "aiohttp-realtime");
 });
-
-const TRANSPORTS = NAMES.slice(1);
 
 async function withRollup(code) {
   const entry = join(temporary, "entry.mjs");

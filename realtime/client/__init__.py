@@ -5,20 +5,24 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator, Generator, Mapping, Sequence
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, NoReturn, Unpack
 
 import aiohttp
 from yarl import URL
 
 from ..clock import Clock
+from ..core.attempts import GOOD_LIFE
 from ..core.config import Config
-from .ledger import GOOD_LIFE
 from .options import Nothing, check_settings, check_transports, check_unknown
 from .session import ClientSession
 from .settings import Settings
 from .wire import browsers_only, endpoint_url, own_transports
 
 __all__ = ["ClientSession", "connect"]
+
+
+# What every mistake in opening is told.
+OPENING = "connect() opens a session in `async with connect(url) as session:`, or by `session = await connect(url)`"
 
 
 class connect:  # noqa: N801 # used like a function, as in websockets
@@ -31,7 +35,8 @@ class connect:  # noqa: N801 # used like a function, as in websockets
     `transports` names the allowed ones, most wanted first, or one alone (default: websocket, xhr_streaming, sse,
     long_polling, polling). `headers` go with every request. `auth` is any JSON for the server's authorize hook, or a
     callable, plain or async, that returns it: asked whenever a session is opened, and when the server no longer takes
-    what it had. It never travels in a URL. A server shows cookies to its application only with an Origin header. `http`
+    what it had. It never travels in a URL. Where there are cookies or a log-in for the endpoint, in `headers` or in
+    `http`, its own origin goes along as Origin, without which a server would not show them to its application. `http`
     is an aiohttp.ClientSession to use (else one is made and closed). `upgrade=False` stays on the transport that opened
     first. Timeouts in seconds: `open_timeout` for opening as a whole, `attach_timeout` for one attempt, `post_timeout`
     for an uplink request, `close_timeout` for close(). `max_size`, `max_queue` and `max_queue_size` bound what is
@@ -110,6 +115,23 @@ class connect:  # noqa: N801 # used like a function, as in websockets
     async def __aexit__(self, *exc_info: object) -> None:
         assert self._session is not None
         await self._session.close()
+
+    if not TYPE_CHECKING:  # checkers see that there are none of these
+
+        def __getattr__(self, name: str) -> NoReturn:
+            """What a session has, and no session is open."""
+            if hasattr(ClientSession, name):
+                raise AttributeError(f"{name} is a session's, and none is open yet: {OPENING}")
+            raise AttributeError(f"connect() has no {name!r}")
+
+        def __enter__(self) -> NoReturn:
+            raise TypeError(f"use `async with`, not `with`: {OPENING}")
+
+        def __exit__(self, *exc_info: object) -> None:
+            """Never entered."""
+
+        def __iter__(self) -> NoReturn:
+            raise TypeError(f"use `async for`, not `for`: {OPENING}")
 
     async def __aiter__(self) -> AsyncIterator[ClientSession]:
         """Sessions, one after the other. The first failure to open is raised; later ones are tried again, with a

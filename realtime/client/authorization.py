@@ -59,7 +59,7 @@ class Authorization:
         """The server no longer takes the auth data it has: asks for others, once, or gives up."""
         if self._asking is None or self._asking.done():
             self._asking = self._context.spawn(self._ask_again(refusal), "renewal")
-        await asyncio.wait({self._asking})
+        await asyncio.shield(self._asking)
 
     async def _ask_again(self, refusal: Refusal) -> None:
         machine, now = self._context.machine, self._context.clock.now
@@ -83,14 +83,14 @@ class Authorization:
         Returns None once the server has taken them, or has ended the session; else what came in between.
         """
         context = self._context
-        carrier, driver = context.machine.carrier, context.driver
-        context.renewed.clear()
-        if carrier is not None and driver is not None and carrier.codec.shape is Shape.DUPLEX and carrier.attached:
-            carrier.write([frame])
-            answered = asyncio.ensure_future(context.renewed.wait())
-            try:
-                await asyncio.wait({answered, driver}, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                answered.cancel()
-            return None if context.renewed.is_set() else driver.result()
-        return await send_aside(context, frame)
+        carrier = context.machine.carrier
+        context.renewed = False
+        if carrier is None or carrier.codec.shape is not Shape.DUPLEX or not carrier.attached:
+            return await send_aside(context, frame)
+        carrier.write([frame])
+        while not (context.renewed or carrier.finished or context.machine.outcome is not None):
+            context.renewal_news.clear()
+            await context.renewal_news.wait()
+        if context.renewed or context.machine.outcome is not None:
+            return None
+        return CarrierEnd(carrier.codec.name, "lost before the auth data were taken")

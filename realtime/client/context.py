@@ -1,30 +1,35 @@
-"""What a client's session gives to whatever works for it: its machine, its account of failures, its HTTP client, its
-clock and its tasks. The drivers, the supervisor, the sender of POSTs and the renewal of auth data stand on this, and on
-nothing above it; the session that applications hold is above them all.
+"""What a client's session gives to whatever works for it: its machine, the policy that chooses its carriers, its HTTP
+client, its clock and its tasks. The drivers, the supervisor, the sender of POSTs and the renewal of auth data stand on
+this, and on nothing above it; the session that applications hold is above them all.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import secrets
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from functools import cached_property
+from typing import Any, Concatenate, Literal, ParamSpec
 
 import aiohttp
 
 from ..clock import Clock
 from ..core.carrier import NumberedCarrier
+from ..core.choice import Rules
 from ..core.client_machine import ClientMachine
 from ..core.config import TIMER_GRACE
 from ..core.errors import RemoteProtocolError, SessionClosed
+from ..core.supervision import Supervision
+from ..loops import begin
 from ..protocols.native import Opened, feed_client, parse_refusal
 from ..transports import Frame
 from .ends import SESSION_ENDED, CarrierEnd
 from .handshake import no_redirects
-from .ledger import Ledger
 from .settings import Settings
+from .wire import kind_of, with_origin
 
 __all__ = ["Context"]
 
@@ -32,6 +37,15 @@ log = logging.getLogger("realtime.session")
 
 # No server's clients pause longer between two polls, whatever it says: it takes them for gone after TIMER_GRACE.
 LONGEST_PAUSE = TIMER_GRACE / 2
+
+# What the reason of an `e` means for what comes next (docs/protocol.md §4).
+ENDS: dict[str, Literal["superseded", "recycled"]] = {
+    "superseded": "superseded",
+    "recycled": "recycled",
+    "idle": "recycled",
+}
+
+P = ParamSpec("P")
 
 
 class Context:
@@ -44,19 +58,28 @@ class Context:
         self.machine = machine
         self.clock = clock
         self.opened_by = opened_by
-        self.ledger = Ledger(settings, machine, clock.now)
+        self.policy = Supervision(
+            [(name, kind_of(name)) for name in settings.transports],
+            Rules(
+                attach_timeout=settings.attach_timeout,
+                open_timeout=settings.open_timeout,
+                race_delay=settings.race_delay,
+                backoff=settings.backoff,
+                upgrade_interval=settings.upgrade_interval,
+                upgrade=settings.upgrade,
+            ),
+            random.random,
+            clock.now(),
+        )
+        self.turn_soon: Callable[[], None] = _nothing  # asks the policy what is to be done; the supervisor's
         self.nonce = secrets.token_urlsafe(18)  # makes opening idempotent
         self.auth: Any = None  # what the server is given
-        self.driver: asyncio.Task[CarrierEnd] | None = None  # the task that carries the session, or did last
         self.negotiation: Sequence[Mapping[str, str]] = ()  # the server's ranked list, with reasons
         self.return_delay = 0.0  # a draining server's wish: come back within so many seconds
-        self.come_back_at = 0.0  # the server, or what stands before it, wants no requests before that
         self.opened = asyncio.Event()  # there is a sid, or an end
-        self.attached = asyncio.Event()  # the newest carrier carries, for the first time
-        self.renewed = asyncio.Event()  # the server has taken fresh auth data, or the session is over
-        self.upgrade_news = asyncio.Event()  # another transport carries, or another network
+        self.renewed = False  # the server has taken fresh auth data
+        self.renewal_news = asyncio.Event()  # it has, or a carrier has ended, or the session
         self.uplink_news = asyncio.Event()  # for who sends by POSTs: there may be something to say
-        self._poll_news = asyncio.Event()
         self._http = settings.http
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -69,9 +92,11 @@ class Context:
             self._http = aiohttp.ClientSession(trace_configs=[no_redirects()])
         return self._http
 
-    def drives(self) -> bool:
-        """Whether the calling task still is the one that carries the session."""
-        return self.driver is asyncio.current_task() and self.machine.outcome is None
+    @cached_property
+    def headers(self) -> dict[str, str]:
+        """What is said with every request: the same with all of a session, whatever cookies come meanwhile, since an
+        open that is repeated has to come from the same page."""
+        return with_origin(self.http, self.settings.url, self.settings.headers)
 
     def check_open(self) -> None:
         """Raises SessionClosed when the session has ended."""
@@ -80,6 +105,11 @@ class Context:
             raise SessionClosed(outcome.code, outcome.reason)
 
     # -- what has come, and what has happened --------------------------------------------------------------------------
+
+    def tell(self, event: Callable[Concatenate[float, P], None], *args: P.args, **kwargs: P.kwargs) -> None:
+        """Tells the policy what has happened, and sees to it that it is asked what is to be done."""
+        event(self.clock.now(), *args, **kwargs)
+        self.turn_soon()
 
     def feed(self, carrier: NumberedCarrier, frames: Sequence[Frame]) -> CarrierEnd | None:
         """Feeds frames from the server; returns the carrier's end if that is what they say."""
@@ -98,31 +128,28 @@ class Context:
                     return CarrierEnd(name, f"refused with {refusal.code}: {refusal.reason}", refusal=refusal)
                 if kind == "e":
                     reason = str(frame[1:])
-                    return CarrierEnd(
-                        name,
-                        f"ended by the server: {reason}",
-                        superseded=reason == "superseded",
-                        recycled=reason in ("recycled", "idle"),
-                    )
+                    return CarrierEnd(name, f"ended by the server: {reason}", ENDS.get(reason, "lost"))
                 if kind == "o":
                     self._learn(Opened.parse(str(frame[1:])))
                 if kind == "t":
-                    self.renewed.set()
+                    self.renewed = True
+                    self.renewal_news.set()
                 if kind == "g":
                     self.return_delay = _delay(str(frame[1:]))
                 feed_client(machine, carrier, frame, now)
                 if carrier.ignores:
-                    return CarrierEnd(name, "opened another session than this one")
+                    return CarrierEnd(name, "opened another session than this one", "superseded")
         except RemoteProtocolError as error:
             machine.fail(error, now)
             return CarrierEnd(name, str(error))
         finally:
+            if machine.sid and not self.policy.is_open:
+                server = machine.server
+                held = min(server.silence, server.hold * 2)
+                self.tell(self.policy.opened, server.lifetime, held, server.poll_interval)
+                self.opened.set()
             if newest and (machine.inbox.received > received or machine.outbox.acked > acked):
-                self.ledger.of_use()
-        if machine.sid and not self.opened.is_set():
-            self.opened.set()
-        if carrier.attached and carrier is machine.carrier and not self.attached.is_set():
-            self.attached.set()
+                self.tell(self.policy.delivered, machine.outbox.acked > acked)
         return None
 
     def _learn(self, opened: Opened) -> None:
@@ -141,24 +168,13 @@ class Context:
             poll_interval=(min(opened.poll_interval[0], LONGEST_PAUSE), min(opened.poll_interval[1], LONGEST_PAUSE)),
         )
 
-    def got_through(self, name: str, started: float) -> None:
-        """A carrier of this transport, started at `started`, begins to carry."""
-        self.ledger.got_through(name, started)
-        self.upgrade_news.set()
-
-    def heed(self, retry_after: str) -> None:
-        """An answer had a Retry-After header (RFC 9110 §10.2.3). One that names a date is not heeded."""
-        if retry_after.isascii() and retry_after.isdigit():
-            self.come_back_at = max(self.come_back_at, self.clock.now() + float(retry_after[:9]))
-
     def flushed(self) -> None:
         """Something has happened to the session, so there may be something to say."""
         self.uplink_news.set()
-        self._poll_news.set()
 
     def session_ended(self) -> None:
         """The session is over: whoever waits for it finds out."""
-        for event in (self.opened, self.renewed, self.uplink_news, self._poll_news, self.upgrade_news):
+        for event in (self.opened, self.renewal_news, self.uplink_news):
             event.set()
 
     # -- waiting -----------------------------------------------------------------------------------------------------
@@ -177,38 +193,22 @@ class Context:
         finally:
             timer.cancel()
 
-    async def poll_pause(self, seconds: float) -> None:
-        """Waits between two plain polls, or less if there is something to send."""
-        machine = self.machine
-        sleeper = asyncio.ensure_future(self.sleep(seconds))
-        try:
-            while not (sleeper.done() or machine.going_due or machine.outbox.pending(machine.outbox.acked + 1)):
-                # Whatever happens to the session is news, and most of it is no reason to poll.
-                self._poll_news.clear()
-                news = asyncio.ensure_future(self._poll_news.wait())
-                try:
-                    await asyncio.wait({sleeper, news}, return_when=asyncio.FIRST_COMPLETED)
-                finally:
-                    news.cancel()
-        finally:
-            sleeper.cancel()
-
     # -- tasks -------------------------------------------------------------------------------------------------------
 
     def spawn(self, coroutine: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
         """Starts a task that ends with the session."""
-        task = asyncio.get_running_loop().create_task(coroutine, name=f"realtime client {name}")
+        task = begin(coroutine, f"realtime client {name}")
         self._tasks.add(task)
         task.add_done_callback(self._task_done)
         return task
 
     def _task_done(self, task: asyncio.Task[Any]) -> None:
+        """A helper that fails is a bug of ours, and no reason to end a session that is well."""
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
-            # A bug of ours: a session that went on without this task would only hang.
-            name, label = task.get_name(), self.machine.label
-            log.error("the task %s of session %s failed", name, label, exc_info=task.exception())
-            self.machine.end(1011, "the client failed", self.clock.now())
+            log.error(
+                "the task %s of session %s failed", task.get_name(), self.machine.label, exc_info=task.exception()
+            )
 
     def dispose(self, ws: aiohttp.ClientWebSocketResponse) -> None:
         """Closes a WebSocket in the background: its peer may take its time, or be gone."""
@@ -230,6 +230,10 @@ class Context:
             await asyncio.wait(tasks)
         if self.settings.http is None and self._http is not None:
             await self._http.close()
+
+
+def _nothing() -> None:
+    """Before there is a supervisor."""
 
 
 def _delay(text: str) -> float:

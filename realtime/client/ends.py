@@ -1,8 +1,9 @@
-"""How a driver's carrying ended: for the supervisor to act on, and in words for people."""
+"""How a carrier ended: for the supervisor to tell the policy, and in words for people."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from ..core.errors import Refusal
 
@@ -13,13 +14,13 @@ SESSION_ENDED = "ended with the session"
 
 @dataclass(frozen=True)
 class CarrierEnd:
-    """How a carrier ended, or an attempt to start one. Times in seconds, by the session's clock."""
+    """How a carrier ended, or an attempt to start one."""
 
     transport: str
     what: str  # in words, for people
-    since: float | None = None  # when it began to carry; None if it never did
-    superseded: bool = False
-    recycled: bool = False  # ended on purpose, to start again
-    held: bool = False  # a stream that something in between keeps back
+    # "lost": it failed, or was cut. "superseded": the server has another one. "recycled": ended on purpose, to start
+    # again. "answered": a poll was answered whole. "proven": a probe was answered as it should be.
+    how: Literal["lost", "superseded", "recycled", "answered", "proven"] = "lost"
     refusal: Refusal | None = None
-    waited: float = 0.0  # how long an attempt was waited for in vain; 0 if it failed in another way
+    news: bool = False  # of a poll: it brought a message, or took one along
+    wait: float = 0.0  # so many seconds said a Retry-After

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import NamedTuple
 
 import aiohttp
 
@@ -15,9 +17,22 @@ from ..transports import Decoder, Frame
 from .context import Context
 from .ends import CarrierEnd
 from .links import PollLink
-from .wire import BATCH, FAILURES, address, codec, words
+from .wire import BATCH, FAILURES, NOT_FOUND, address, codec, words
 
-__all__ = ["LOST", "POST", "batch_of", "decoder_of", "failed", "hello", "request", "send_aside", "too_much"]
+__all__ = [
+    "LOST",
+    "POST",
+    "Answer",
+    "NoBatch",
+    "batch_of",
+    "decoder_of",
+    "failed",
+    "hello",
+    "request",
+    "send_aside",
+    "too_much",
+    "waiting",
+]
 
 POST = codec("long_polling")  # batches look alike on all of them
 # What request() raises where the network fails, or something in between answers.
@@ -36,48 +51,83 @@ def hello(context: Context, attach: Attach) -> str:
         context.machine.config.window,
         context.settings.transports,
         context.auth,
-        context.ledger.history(),
-        context.ledger.timings,
+        context.policy.choice.history(context.clock.now()),
+        context.policy.choice.timings,
     )
 
 
-async def request(context: Context, name: str, parts: Sequence[Part], patience: float) -> list[Frame]:
-    """One POST, to be answered in `patience` seconds: the frames of the answer. Raises one of LOST."""
+class Answer(NamedTuple):
+    """What came back: the frames of a batch, and how many seconds a Retry-After said."""
+
+    frames: list[Frame]
+    wait: float
+
+
+class NoBatch(RemoteProtocolError):
+    """An answer that is none of the protocol's."""
+
+    def __init__(self, what: str, wait: float) -> None:
+        super().__init__(4400, what)
+        self.wait = wait
+
+
+async def request(
+    context: Context,
+    name: str,
+    parts: Sequence[Part],
+    patience: float | None = None,
+    alive: Callable[[], None] | None = None,
+) -> Answer:
+    """One POST, to be answered in `patience` seconds, if they are given. Raises one of LOST.
+
+    `alive` hears of each part of the answer.
+    """
     body = b"".join(POST.wrap(parts))  # type: ignore[arg-type] # batches are bytes
     async with context.http.post(
         address(context.settings.url, name),
-        # As bytes, aiohttp warns of large ones; where warnings are errors, that ends the session.
+        # As bytes, aiohttp warns of large ones; where warnings are errors, that would be a failure.
         data=io.BytesIO(body),
-        headers={**BATCH, **context.settings.headers},
+        headers={**BATCH, **context.headers},
         timeout=aiohttp.ClientTimeout(total=patience),
         allow_redirects=False,
     ) as response:
-        if "Retry-After" in response.headers:
-            context.heed(response.headers["Retry-After"])
-        return await batch_of(context, response)
+        return await batch_of(context, response, alive)
 
 
-async def batch_of(context: Context, response: aiohttp.ClientResponse) -> list[Frame]:
+async def batch_of(
+    context: Context, response: aiohttp.ClientResponse, alive: Callable[[], None] | None = None
+) -> Answer:
     """The frames of a whole answer, of which no more is read than one can have.
 
-    Raises RemoteProtocolError for one that is no batch, and with 1009 for one that begins as a batch and is too large.
+    Raises NoBatch for one that is no batch, and RemoteProtocolError(1009) for one that begins as a batch and is too
+    large.
     """
-    limit = context.machine.config.max_answer
+    limit, wait = context.machine.config.max_answer, retry_after(response.headers)
     answer = bytearray()
     async for chunk in response.content.iter_any():
         answer += chunk
+        if alive is not None:
+            alive()
         if len(answer) > limit:
             if response.status == 200 and answer.startswith(b'["'):
                 raise too_much(context)
-            raise RemoteProtocolError(4400, f"HTTP {response.status} with more than {limit} bytes")
+            raise NoBatch(f"HTTP {response.status} with more than {limit} bytes", wait)
     decoder = decoder_of(context, POST)
     try:
         frames = decoder.feed(bytes(answer)) + decoder.end()
     except RemoteProtocolError:
         frames = []
     if not frames:
-        raise RemoteProtocolError(4400, f"HTTP {response.status} without a batch of the protocol")
-    return frames
+        if response.status == 404:
+            raise NoBatch(NOT_FOUND, wait)
+        raise NoBatch(f"HTTP {response.status} without a batch of the protocol", wait)
+    return Answer(frames, wait)
+
+
+def retry_after(headers: Mapping[str, str]) -> float:
+    """The seconds of a Retry-After header (RFC 9110 §10.2.3), 0.0 without one. A date is not heeded."""
+    text = headers.get("Retry-After", "")
+    return float(text[:9]) if text.isascii() and text.isdigit() else 0.0
 
 
 def decoder_of(context: Context, codec: NativeCodec) -> Decoder:
@@ -90,23 +140,30 @@ async def send_aside(context: Context, frame: str) -> CarrierEnd | None:
     """Says one frame by a send of its own, and takes the answer. Returns what went wrong, if anything did."""
     parts = [*uplink_frames(POST, context.machine.aside()), POST.text(frame)]
     try:
-        frames = await request(context, "send", parts, context.settings.post_timeout)
+        frames, wait = await request(context, "send", parts, context.settings.post_timeout)
     except LOST as error:
-        return CarrierEnd("send", words(error))
-    return context.feed(NumberedCarrier(POST, PollLink(), context.clock.now()), frames)
+        return failed(context, "send", error)
+    return waiting(context.feed(NumberedCarrier(POST, PollLink(), context.clock.now()), frames), wait)
 
 
-def failed(
-    context: Context, name: str, error: BaseException, since: float | None = None, patience: float = 0.0
-) -> CarrierEnd:
-    """The end of an attempt to carry, or of a carrier that has carried since then, which failed with `error`.
+def waiting(end: CarrierEnd | None, wait: float) -> CarrierEnd | None:
+    """An end of which the answer said when to come back."""
+    return replace(end, wait=wait) if end is not None and wait else end
+
+
+def failed(context: Context, name: str, error: BaseException) -> CarrierEnd:
+    """The end of a carrier, or of an attempt to start one, which failed with `error`.
 
     One that has brought more than this end takes ends the session: it would bring the same again and again.
     """
     if isinstance(error, RemoteProtocolError) and error.close_code == 1009 and context.machine.sid:
         context.machine.fail(error, context.clock.now())
-    late = since is None and isinstance(error, TimeoutError)
-    return CarrierEnd(name, words(error), since, waited=patience if late else 0.0)
+    wait = 0.0
+    if isinstance(error, NoBatch):
+        wait = error.wait
+    elif isinstance(error, aiohttp.WSServerHandshakeError) and error.headers is not None:
+        wait = retry_after(error.headers)
+    return CarrierEnd(name, words(error), wait=wait)
 
 
 def too_much(context: Context) -> RemoteProtocolError:

@@ -1,8 +1,7 @@
 """The client's session, as its application holds it: what the server's has, too, and choosing transports.
 
-One task supervises: it drives a transport until that ends, then the next, with a back-off. While HTTP carries the
-session another task tries to upgrade it to a better transport, and another sends what goes up by POSTs. What they all
-stand on is the session's Context.
+The supervisor keeps a carrier under it, as the policy says; another task sends what goes up by POSTs. What they stand
+on is the session's Context.
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ from ..core.config import Config
 from ..core.errors import LocalProtocolError, NegotiationError
 from ..core.frames import Outgoing
 from ..listener import SessionListener
+from ..loops import begin, gives_way
 from ..runtime import Runtime
 from .authorization import Authorization
 from .context import Context
@@ -42,7 +42,7 @@ class ClientSession(BaseSession[ClientMachine]):
         self._context = Context(settings, self._machine, self._runtime.clock, self._opened_by)
         self._authorization = Authorization(self._context)
         self._supervisor = Supervisor(self, self._context, self._authorization)
-        self._sender = Sender(self._context, self._supervisor, self._authorization)
+        self._sender = Sender(self._context, self._authorization)
         self._finishing: asyncio.Task[None] | None = None
 
     # -- opening ---------------------------------------------------------------------------------------------------
@@ -53,9 +53,9 @@ class ClientSession(BaseSession[ClientMachine]):
         try:
             async with asyncio.timeout(settings.open_timeout):
                 context.auth = await self._authorization.ask()
-                await self._supervisor.open()
+            await self._supervisor.open()
         except TimeoutError:
-            context.ledger.attempts.setdefault("open_timeout", f"{settings.open_timeout:g} s passed")
+            context.policy.choice.attempts.setdefault("open_timeout", f"{settings.open_timeout:g} s passed")
         except BaseException:
             await self._abandon()
             raise
@@ -69,10 +69,7 @@ class ClientSession(BaseSession[ClientMachine]):
             wanted = [*(name for name in settings.transports if name in tried), *tried]  # most wanted first
             raise NegotiationError(message, {name: tried[name] for name in wanted})
         if self._machine.outcome is None:
-            context.spawn(self._supervisor.run(), "supervisor")
-            context.spawn(self._sender.run(), "uplink")
-            if settings.upgrade:
-                context.spawn(self._supervisor.upgrade(), "upgrade")
+            self._sender.start()
 
     def _opened_by(self, transport: str) -> None:
         """A poll has opened the session beside a carrier that has not attached yet."""
@@ -93,13 +90,14 @@ class ClientSession(BaseSession[ClientMachine]):
     @property
     def attempts(self) -> Mapping[str, str]:
         """What happened to each transport that failed last, in words."""
-        return self._context.ledger.attempts
+        return self._context.policy.choice.attempts
 
     @property
     def timings(self) -> Mapping[str, float]:
         """How many seconds each transport took to get through, the first time it did."""
-        return self._context.ledger.timings
+        return self._context.policy.choice.timings
 
+    @gives_way
     async def switch(self, transport: str) -> None:
         """Moves the session to another of its transports now, without losing, repeating or reordering a message.
 
@@ -107,37 +105,42 @@ class ClientSession(BaseSession[ClientMachine]):
         again later, unless connect() was told `upgrade=False`. Raises NegotiationError when the transport does not get
         through (the session then stays where it was, or comes back there), and SessionClosed when the session ends.
         """
+        self._check_loop()
         await self._supervisor.switch(transport)
 
     def network_changed(self) -> None:
-        """The application has noticed another network: what failed before is forgotten, and upgrades are tried now."""
+        """The application has noticed another network: what failed before is forgotten, upgrades are tried now, and
+        what is under way on connections that may be dead is begun anew."""
+        self._check_loop()
         self._supervisor.network_changed()
+        self._sender.network_changed()
 
+    @gives_way
     async def reauthorize(self, auth: Any) -> None:
         """Gives the server fresh auth data for this session, before those it has expire.
 
         Returns when the server has taken them. Raises SessionClosed when it refuses them, or finds them to be another
         identity's, which ends the session (4401, 4403); TypeError or ValueError for what is no JSON.
         """
+        self._check_loop()
         await self._authorization.reauthorize(auth)
 
     # -- sending ---------------------------------------------------------------------------------------------------
 
-    def _check_size(self, message: Message) -> None:
-        size = Outgoing.message(message).size
-        if self._machine.sid and size > self._machine.server.max_size:
+    def _outgoing(self, message: Message) -> Outgoing:
+        item = super()._outgoing(message)
+        if self._machine.sid and item.size > self._machine.server.max_size:
             raise LocalProtocolError(
-                f"a message of {size} bytes is above the server's max_size={self._machine.server.max_size}"
+                f"a message of {item.size} bytes is above the server's max_size={self._machine.server.max_size}"
             )
+        return item
 
     async def send(self, message: Message) -> None:
         """As at the server; raises LocalProtocolError also for a message above the server's max_size."""
-        self._check_size(message)
         await super().send(message)
 
     def send_nowait(self, message: Message) -> None:
         """As at the server; raises LocalProtocolError also for one above the server's max_size."""
-        self._check_size(message)
         super().send_nowait(message)
 
     # -- the end ---------------------------------------------------------------------------------------------------
@@ -174,6 +177,7 @@ class ClientSession(BaseSession[ClientMachine]):
 
     def _flushed(self, seconds: float) -> None:
         self._context.flushed()
+        self._supervisor.flushed()
 
     def _over(self, machine: ClientMachine) -> None:
         """The session is over: winds up in the background."""
@@ -183,5 +187,5 @@ class ClientSession(BaseSession[ClientMachine]):
 
     def _wind_up_once(self) -> asyncio.Task[None]:
         if self._finishing is None:
-            self._finishing = asyncio.get_running_loop().create_task(self._wind_up())
+            self._finishing = begin(self._wind_up(), "realtime client end")
         return self._finishing

@@ -14,6 +14,7 @@ import aiohttp
 from yarl import URL
 
 from ..core.carrier import Shape
+from ..core.choice import DUPLEX, HELD, POLL, STREAM
 from ..core.errors import LocalProtocolError, RemoteProtocolError
 from ..protocols.native import NativeCodec
 from ..transports import TRANSPORTS, Transport, WebSocketMessages
@@ -22,6 +23,7 @@ from ..transports.batch import join, quote
 __all__ = [
     "BATCH",
     "FAILURES",
+    "NOT_FOUND",
     "address",
     "begin_stream",
     "browsers_only",
@@ -29,14 +31,17 @@ __all__ = [
     "connect_error",
     "endpoint_url",
     "has_shape",
+    "kind_of",
     "needs_url",
     "own_transports",
-    "posts_apart",
+    "with_origin",
     "words",
 ]
 
 # What aiohttp raises where the network fails.
 FAILURES = (aiohttp.ClientError, TimeoutError, OSError)
+# What a 404 means that is not in the protocol: the application answers, and nothing of ours is there.
+NOT_FOUND = "HTTP 404, and not in the protocol: is setup() called with this prefix?"
 # The headers of a request whose body is a batch.
 BATCH = {"Content-Type": "text/plain;charset=UTF-8"}
 
@@ -55,7 +60,7 @@ def browsers_only() -> tuple[str, ...]:
 
 
 def _is_script(transport: Transport) -> bool:
-    return transport.lays == "script"
+    return transport.framing == "script"
 
 
 def codec(name: str) -> NativeCodec:
@@ -70,9 +75,10 @@ def has_shape(name: str, shape: Shape) -> bool:
     return TRANSPORTS[name].shape is shape
 
 
-def posts_apart(name: str) -> bool:
-    """Whether what goes up beside a carrier of this transport goes by POSTs of its own."""
-    return has_shape(name, Shape.STREAM) or TRANSPORTS[name].held
+def kind_of(name: str) -> int:
+    """What the policy takes carriers of a transport for."""
+    transport = TRANSPORTS[name]
+    return {Shape.DUPLEX: DUPLEX, Shape.STREAM: STREAM, Shape.POLL: HELD if transport.held else POLL}[transport.shape]
 
 
 def needs_url(name: str) -> bool:
@@ -98,6 +104,16 @@ def endpoint_url(url: str | URL) -> URL:
 def address(endpoint: URL, name: str) -> URL:
     """The URL of a transport of an endpoint, or of "send"."""
     return endpoint.with_path(f"{endpoint.path.rstrip('/')}/v1/{name}").with_query(endpoint.query)
+
+
+def with_origin(http: aiohttp.ClientSession, endpoint: URL, headers: Mapping[str, str]) -> dict[str, str]:
+    """The headers, with the endpoint's own origin where there are cookies for it, or a log-in, and no Origin is given:
+    no server shows these to its application without (docs/protocol.md §9)."""
+    given = {name.lower() for name in headers}
+    shows = not given.isdisjoint(("cookie", "authorization")) or http.auth is not None or endpoint.user is not None
+    if "origin" in given or not (shows or http.cookie_jar.filter_cookies(endpoint)):
+        return dict(headers)
+    return {**headers, "Origin": str(endpoint.origin())}
 
 
 def begin_stream(
@@ -129,6 +145,8 @@ def begin_stream(
 def words(error: BaseException) -> str:
     """A failure in words."""
     if isinstance(error, aiohttp.WSServerHandshakeError):
+        if error.status == 404:
+            return NOT_FOUND
         return f"the WebSocket handshake was answered with HTTP {error.status}"
     if isinstance(error, aiohttp.ClientResponseError):  # whose own words have the URL, and that has the sid
         return f"the answer is no HTTP: {error.message}"

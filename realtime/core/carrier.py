@@ -44,7 +44,7 @@ class Capabilities:
 
 
 class Codec(Protocol):
-    """How a session's frames look on one kind of carrier. What has no words is an empty part."""
+    """How a session's frames look on one kind of carrier. What the protocol cannot express is an empty part."""
 
     @property
     def name(self) -> str:
@@ -73,6 +73,10 @@ class NumberedCodec(Codec, Protocol):
     """A codec of a protocol with numbers and acks (docs/protocol.md §4, §6)."""
 
     @property
+    def key(self) -> str:
+        """Under which `Outgoing.encoded` has what item() has made."""
+
+    @property
     def held(self) -> bool:
         """Whether a poll without news is held."""
 
@@ -82,7 +86,7 @@ class NumberedCodec(Codec, Protocol):
     def ack(self, received: int, taken: int) -> Part:
         """What has been received, and what the application has taken."""
 
-    def attached(self, received: int, taken: int) -> Part:
+    def attach_answer(self, received: int, taken: int) -> Part:
         """The answer to an attach, with the acks."""
 
     def pong(self, payload: str) -> Part:
@@ -113,7 +117,7 @@ class Link(Protocol):
 
 
 class Carrier:
-    """A carrier and its cursor. Which session it carries, and since when, its machine knows."""
+    """A carrier and its cursor. The machine knows which session it carries."""
 
     __slots__ = (
         "attached",
@@ -181,7 +185,7 @@ class NumberedCarrier(Carrier):
         # Server: a POST that begins above a gap, so that its numbered frames change nothing. Client: its `o` named
         # another session, so that nothing on it counts.
         self.ignores = False
-        # What the first answer opens with, made from the acks; None for the codec's `attached`.
+        # What the first answer opens with, made from the acks; None for the codec's `attach_answer`.
         self.greeting: Callable[[int, int], Part] | None = None
         # Server: the tickets that are handed out behind that, if any.
         self.tickets: Sequence[Part] = ()

@@ -134,7 +134,7 @@ class ClientMachine(Numbering):
         self._joined(carrier, received, taken, now)
         return True
 
-    def attached(self, carrier: NumberedCarrier, received: int, taken: int, now: float) -> None:
+    def attach_answered(self, carrier: NumberedCarrier, received: int, taken: int, now: float) -> None:
         """`r` came."""
         self._joined(carrier, received, taken, now)
 
@@ -203,7 +203,7 @@ class ClientMachine(Numbering):
         carrier = self.carrier
         if carrier is None or self.outcome is not None or carrier.codec.shape is not Shape.DUPLEX:
             return
-        self.flush_duplex(carrier, now)
+        self.flush_ordered(carrier, now)
         if carrier.finished or not carrier.attached or not carrier.link.writable:
             return
         if self.confirm:

@@ -28,6 +28,7 @@ __all__ = [
     "Unauthorized",
     "clip",
     "http_status",
+    "leaves_of",
 ]
 
 MAX_REASON = 123  # bytes: what a WebSocket close frame has room for (RFC 6455 §5.5)
@@ -170,12 +171,22 @@ class NegotiationError(RealtimeError):
         self.attempts = dict(attempts or {})
 
     def __str__(self) -> str:
-        tried = "; ".join(f"{name}: {what}" for name, what in self.attempts.items())
+        groups: dict[str, list[str]] = {}  # names of one reason stand together, where the first of them does
+        for name, what in self.attempts.items():
+            groups.setdefault(what, []).append(name)
+        tried = "; ".join(f"{', '.join(names)}: {what}" for what, names in groups.items())
         return f"{self.message} ({tried})" if tried else self.message
 
 
 class BrokerError(RealtimeError):
     """The broker cannot be reached, or answered something that makes no sense."""
+
+
+def leaves_of(error: BaseException) -> list[BaseException]:
+    """What an exception group holds, in order, however deep (PEP 654); of any other exception itself."""
+    if not isinstance(error, BaseExceptionGroup):
+        return [error]
+    return [leaf for inner in error.exceptions for leaf in leaves_of(inner)]
 
 
 def clip(reason: str) -> str:

@@ -73,7 +73,7 @@ class Outgoing:
         if isinstance(data, bytes | bytearray | memoryview):
             data = bytes(data)
             return cls(BINARY, data, len(data))
-        raise TypeError(f"a message is str or bytes, not {type(data).__name__}")
+        raise TypeError(f"a message is str or bytes, not {type(data).__name__}: json.dumps() makes str of most")
 
     @classmethod
     def group(cls, *contents: str | bytes | bytearray | memoryview) -> list[Outgoing]:

@@ -13,9 +13,10 @@ from typing import TypeAlias
 
 from .errors import RemoteProtocolError
 from .frames import Dropped, Window
+from .queues import EMPTY
 from .rates import Meter
 
-__all__ = ["Inbox", "Received"]
+__all__ = ["AT_ONCE", "NEVER", "Inbox", "Received"]
 
 Received: TypeAlias = str | bytes | Dropped
 
@@ -31,7 +32,6 @@ class Inbox:
         "_announced_taken",
         "_bytes",
         "_early",
-        "_items",
         "_meter",
         "_quarter_bytes",
         "_quarter_messages",
@@ -41,6 +41,8 @@ class Inbox:
         "_taken_bytes",
         "_taken_since",
         "_within",
+        "items",
+        "metered",
         "notes",
         "owed_since",
         "received",
@@ -51,15 +53,16 @@ class Inbox:
 
     def __init__(self, window: Window, meter: Meter | None = None) -> None:
         self.window = window  # what this side announced
+        self.metered = meter is not None
         self._meter = meter
-        self._within: deque[float] = deque()  # with a meter: from when on each of _sizes is within the rate
+        self._within: deque[float] = EMPTY  # with a meter: from when on each of _sizes is within the rate
         self._early = 0  # of these, the application has so many already
         self.received = 0
         self.taken = 0
         self.notes = 0  # of the received, those that were no messages: notes of drops, a close
         self.total = 0  # payload bytes ever received
-        self._items: deque[Received] = deque()
-        self._sizes: deque[int] = deque()  # of what does not count as taken
+        self.items: deque[Received] = EMPTY  # not taken by the application
+        self._sizes: deque[int] = EMPTY  # of what does not count as taken
         self._bytes = 0
         self._quarter_messages = max(1, window.messages // 4)
         self._quarter_bytes = max(1, window.size // 4)
@@ -75,7 +78,7 @@ class Inbox:
         self.owed_since = NEVER
 
     def __len__(self) -> int:
-        return len(self._items)
+        return len(self.items)
 
     @property
     def size(self) -> int:
@@ -100,17 +103,29 @@ class Inbox:
 
     def put(self, item: Received, size: int, now: float) -> None:
         """Takes in the next numbered item. Raises RemoteProtocolError when it exceeds the window or the rate."""
-        if not self.has_room(size):
+        outstanding = self.received - self.taken  # has_room(), without a call
+        if outstanding and (outstanding >= self.window.messages or self._bytes + size > self.window.size):
             raise RemoteProtocolError(
                 1002,
                 f"the receive window ({self.window.messages} messages, {self.window.size} bytes) was exceeded",
             )
+        if self._sizes is EMPTY:
+            self.items, self._sizes, self._within = deque(), deque(), deque() if self.metered else EMPTY
         if self._meter is not None:
             self._within.append(self._meter.charge(size, now))
-        self._items.append(item)
+        self.items.append(item)
         self._sizes.append(size)
         self._bytes += size
-        self.count(size, now)
+        # count(), without a call, unless there is more to it.
+        self.total += size
+        self._received_bytes += size
+        received = self.received = self.received + 1
+        if (
+            self._received_since is None
+            or received - self._announced_received >= self._quarter_messages
+            or self._received_bytes >= self._quarter_bytes
+        ):
+            self._received_news(now)
 
     def other(self, now: float) -> None:
         """Something has come that is no new message. Raises RemoteProtocolError (1008) when that exceeds the rate."""
@@ -122,6 +137,10 @@ class Inbox:
         self.received += 1
         self.total += size
         self._received_bytes += size
+        self._received_news(now)
+
+    def _received_news(self, now: float) -> None:
+        """There may be something to acknowledge: from now on, or at once."""
         if self._received_since is None:
             self._received_since = now
             if now < self.owed_since:
@@ -135,14 +154,24 @@ class Inbox:
     def take(self, now: float) -> Received:
         """The oldest item, which counts as taken from here, or once it is within the rate. Raises IndexError when
         there is none."""
-        item = self._items.popleft()
+        item = self.items.popleft()
         if self._within:
             self.release(now)
             if self._early or self._within[0] > now:
                 self._early += 1
                 return item
             self._within.popleft()
-        self._count_taken(now)
+        # _count_taken(), without a call, unless there is more to it.
+        size = self._sizes.popleft()
+        self._bytes -= size
+        self._taken_bytes += size
+        taken = self.taken = self.taken + 1
+        if (
+            self._taken_since is None
+            or taken - self._announced_taken >= self._quarter_messages
+            or self._taken_bytes >= self._quarter_bytes
+        ):
+            self._taken_news(now)
         return item
 
     def release(self, now: float) -> None:
@@ -156,6 +185,10 @@ class Inbox:
         self._bytes -= size
         self._taken_bytes += size
         self.taken += 1
+        self._taken_news(when)
+
+    def _taken_news(self, when: float) -> None:
+        """See _received_news()."""
         if self._taken_since is None:
             self._taken_since = when
             if when < self.owed_since:
@@ -165,11 +198,16 @@ class Inbox:
 
     def discard(self, now: float) -> None:
         """Takes everything and forgets it, at any rate: the application has called close."""
-        self._items.clear()
+        self.items.clear()
         self._within.clear()
         self._early = 0
         while self._sizes:
             self._count_taken(now)
+
+    def rest(self) -> None:
+        """Nothing has come for a while: what is empty takes no room."""
+        if not self._sizes:
+            self.items = self._sizes = self._within = EMPTY
 
     def ack(self) -> tuple[int, int]:
         """The acks to write now. Says nothing of whether they will arrive: see announced()."""

@@ -60,7 +60,8 @@ class Ended(NamedTuple):
 
 
 class Listener(Protocol):
-    """Whoever holds the machine. All calls are made synchronously, from inside the machine's methods."""
+    """The session object that a machine tells what happens. Calls are synchronous, from inside the machine's
+    methods."""
 
     def readable(self) -> None:
         """The inbox has something."""
@@ -131,7 +132,7 @@ class SessionMachine(ABC):
         self.closing: tuple[int, str] | None = None
         self.close_deadline = FOREVER
         self.outcome: Ended | None = None
-        self.contact = now  # when the peer was last heard, on any carrier
+        self.contact = now  # when something was last received, on any carrier
         self.wake_at = FOREVER  # when the sweep will look: kept by Deadlines
         self.duplicates = 0  # numbered frames that had come before
 
@@ -144,14 +145,25 @@ class SessionMachine(ABC):
         if self.closing is not None:
             raise SessionClosed(*self.closing)
 
+    # Whether there are messages that the wire protocol can't carry: see unfit().
+    selective = False
+
     def unfit(self, item: Outgoing) -> str:
         """Why the wire protocol can't carry this message now; empty when it can."""
         return ""
 
-    def send(self, item: Outgoing) -> None:
-        """Queues a message. Whether there is room is asked before, by the session."""
-        self.outbox.append(item)
+    def send(self, item: Outgoing) -> bool:
+        """Queues a message. Whether there is room is asked before, by the session. See Outbox.append()."""
+        half_full = self.outbox.append(item)
         self.listener.dirty()
+        return half_full
+
+    def offer(self, item: Outgoing) -> bool | None:
+        """Queues a message, if there is room for it. See Outbox.offer()."""
+        half_full = self.outbox.offer(item)
+        if half_full is not None:
+            self.listener.dirty()
+        return half_full
 
     @abstractmethod
     def take(self, now: float) -> str | bytes | Dropped:
@@ -159,7 +171,7 @@ class SessionMachine(ABC):
 
     @abstractmethod
     def ask_for_acks(self) -> None:
-        """The application waits for an acknowledgement: it is to come without the usual delay."""
+        """Asks the peer to acknowledge at once, without the usual delay: the application waits for that."""
 
     def close(self, code: int, reason: str, now: float) -> None:
         """Ends this side's stream with a clean close. What arrives from now on is discarded. Idempotent."""
@@ -177,12 +189,15 @@ class SessionMachine(ABC):
     # -- what comes --------------------------------------------------------------------------------------------
 
     def _receive(self, data: str | bytes | Dropped, size: int, now: float) -> None:
-        self.inbox.put(data, size, now)
+        inbox = self.inbox
+        owed = inbox.owed_since
+        inbox.put(data, size, now)
         if self.closing is not None:
-            self.inbox.discard(now)
+            inbox.discard(now)
         else:
             self.listener.readable()
-        self.wake_by(self._ack_at())
+        if inbox.owed_since != owed or inbox.metered:
+            self.wake_by(self._ack_at())
 
     def acknowledged(self, received: int, taken: int, now: float) -> bool:
         """An ack came, on anything; returns whether it told something new."""
@@ -204,7 +219,7 @@ class SessionMachine(ABC):
         """Writes what is due on the session's carrier."""
 
     def _commit(self, carrier: Carrier, first: int, items: list[Outgoing], now: float) -> None:
-        """These items, numbered from `first`, have been handed to the carrier."""
+        """Moves the carrier's cursor behind these items, numbered from `first`, which were written on it."""
         if items:
             carrier.send_cursor = first + len(items)
 
@@ -228,7 +243,7 @@ class SessionMachine(ABC):
 
     @abstractmethod
     def _farewell(self) -> None:
-        """Tells the peer on the newest carrier that the session has ended. From here it has none."""
+        """Tells the peer on the newest carrier that the session has ended, and lets go of that carrier."""
 
     # -- time and state --------------------------------------------------------------------------------------------
 
@@ -242,7 +257,12 @@ class SessionMachine(ABC):
 
     @abstractmethod
     def _ack_at(self) -> float:
-        """When what was received or taken has something to be done about it: an ack, or a peer that waits for room."""
+        """When the next ack is due, or the next look at a peer that waits for room."""
+
+    def _rest(self) -> None:
+        """Nothing much happens: what is empty takes no room."""
+        self.inbox.rest()
+        self.outbox.rest()
 
     def wake_by(self, when: float) -> None:
         """Makes sure that expire() is called by `when`."""

@@ -7,6 +7,7 @@ codes with details, worded when somebody asks. docs/negotiation.md has the table
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from .health import Failure, Health
@@ -76,19 +77,36 @@ def negotiate(
     taken: str,
     evidence: Evidence,
     now: float,
-) -> list[Choice]:
+) -> tuple[Choice, ...]:
     """All transports: the policy's in its order, whatever the verdicts, then what it does not allow.
 
     The order says what is wanted most, the verdict what is known. A client that took verdicts for wishes would stay
     for ever with what happened to carry its opening.
     `known` are the server's transports, `client` what the client can run (empty: it did not say), `taken` the one that
     carries the answer ("" for none). A refusal by policy is never evidence against a transport: it is not recorded.
+    Where nothing is known against any, all clients of a kind are given the same tuple.
     """
+    if not evidence.reported and evidence.remembered is None and not evidence.timings:
+        old = evidence.http_version < (1, 1)
+        return _without_evidence(tuple(policy), tuple(known), tuple(client), taken, (1, 0) if old else (1, 1))
+    return _judge_all(policy, known, client, taken, evidence, now)
+
+
+@lru_cache(maxsize=128)
+def _without_evidence(
+    policy: tuple[str, ...], known: tuple[str, ...], client: tuple[str, ...], taken: str, http_version: tuple[int, int]
+) -> tuple[Choice, ...]:
+    return _judge_all(policy, known, client, taken, Evidence(http_version), 0.0)
+
+
+def _judge_all(
+    policy: Sequence[str], known: Sequence[str], client: Sequence[str], taken: str, evidence: Evidence, now: float
+) -> tuple[Choice, ...]:
     choices = [_judge(name, client, taken, evidence, now) for name in policy]
     for name in dict.fromkeys((*known, *client)):
         if name not in policy:
             choices.append(Choice(name, "refused", "not_allowed" if name in known else "unknown"))
-    return choices
+    return tuple(choices)
 
 
 def _judge(name: str, client: Sequence[str], taken: str, evidence: Evidence, now: float) -> Choice:

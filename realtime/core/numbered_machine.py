@@ -66,7 +66,8 @@ class NumberedMachine(Numbering, ServerMachine):
         lost = self.state is State.DETACHED or (self.carrier is not None and gen > self.gen)
         back = lost or self.transport not in ("", carrier.codec.name)
         if back and carrier.greeting is None:
-            carrier.greeting = carrier.codec.attached  # a poll is not held then: the client is to know that it is back
+            # With a greeting a poll is not held: its client is told at once that it is back.
+            carrier.greeting = carrier.codec.attach_answer
         old, self.carrier = self.carrier, carrier
         self.gen = gen
         self.transport = carrier.codec.name
@@ -94,7 +95,7 @@ class NumberedMachine(Numbering, ServerMachine):
         received, taken = self.inbox.ack()
         if self.carrier is carrier:
             self.inbox.announced(received, taken)
-        return (carrier.greeting or carrier.codec.attached)(received, taken)
+        return (carrier.greeting or carrier.codec.attach_answer)(received, taken)
 
     def uplink(self, carrier: NumberedCarrier, received: int, taken: int, first: int, now: float) -> bool:
         """An uplink batch names the session: takes its acks and sets its cursor. `carrier` never attaches.
@@ -135,27 +136,28 @@ class NumberedMachine(Numbering, ServerMachine):
         carrier = self.carrier
         if carrier is None or self.outcome is not None:
             return
-        self.inbox.release(now)
-        if carrier.codec.shape is not Shape.POLL:
-            self._flush_ordered(carrier, now)
+        if self.inbox.metered:
+            self.inbox.release(now)
+        if carrier.codec.shape is Shape.DUPLEX:
+            self.flush_ordered(carrier, now)
+        elif carrier.codec.shape is Shape.STREAM:
+            self._flush_stream(carrier, now)
         elif not carrier.finished and (
             not carrier.codec.held or carrier.greeting is not None or self._answer_due(carrier, now)
         ):
             self._answer(carrier, now)
 
-    def _flush_ordered(self, carrier: NumberedCarrier, now: float) -> None:
+    def _flush_stream(self, carrier: NumberedCarrier, now: float) -> None:
         if not self._worn_out(carrier):
             written = carrier.written
-            self.flush_duplex(carrier, now)
+            self.flush_ordered(carrier, now)
             if carrier.written > written:
                 carrier.last_written = now
         if self._worn_out(carrier):
             self._recycle(carrier, now)
-        else:
-            self.wake_by(self._ack_at())
 
     def _recycle(self, carrier: NumberedCarrier, now: float) -> None:
-        """Ends a stream that has grown large (its reader keeps all of it); the client comes again at once."""
+        """Ends a stream that has grown large (browsers keep all of it). The client opens the next at once."""
         carrier.finish([carrier.codec.end_of_carrier("recycled")], reason="recycled")
         self.carrier = None
         self.absent_at = now + (self.config.ping_timeout or self.config.hold)
@@ -170,7 +172,7 @@ class NumberedMachine(Numbering, ServerMachine):
         )
 
     def _going_at(self) -> float:
-        """When a held poll is answered to tell of the drain, again and again until the client has answered.
+        """When a held poll is answered to announce the drain, repeatedly until the client has answered.
 
         Not each poll at once: a client with much to finish would poll as fast as the network lets it.
         """
@@ -179,7 +181,7 @@ class NumberedMachine(Numbering, ServerMachine):
         return self.going_told + ACK_DELAY
 
     def _answer(self, carrier: NumberedCarrier, now: float) -> None:
-        """Answers the parked poll, which is then no carrier any more; the client has a while to come again."""
+        """Answers the held poll, which ends that carrier. From then on the client has the grace time to poll again."""
         parts = [self._greeting(carrier), *carrier.tickets]
         first, items = self.outbox.peek(carrier.send_cursor, self.config.max_batch, self.config.max_batch_size)
         parts += self.numbered(carrier, first, items)
@@ -288,12 +290,13 @@ class NumberedMachine(Numbering, ServerMachine):
         if carrier.codec.shape is not Shape.POLL:
             self._watch(carrier, now)
         self.flush(now)
+        self._rest()
 
     def _last_contact(self, carrier: NumberedCarrier) -> float:
         return max(carrier.started, self.contact)
 
     def _idle_since(self, carrier: NumberedCarrier) -> float:
-        """Since when a stream wants a ping: its client has to hear something, and to be asked for something."""
+        """When a stream was last written to, or its client last seen or pinged: its next ping is counted from then."""
         return min(carrier.last_written, max(self._last_contact(carrier), carrier.last_pinged))
 
     def _watch(self, carrier: NumberedCarrier, now: float) -> None:

@@ -9,6 +9,7 @@ from abc import abstractmethod
 from .carrier import NumberedCarrier, Part, Shape
 from .errors import RemoteProtocolError
 from .frames import Dropped, Outgoing
+from .inbox import AT_ONCE, NEVER
 from .lifecycle import State
 from .machine import FOREVER, SessionMachine
 
@@ -52,10 +53,24 @@ class Numbering(SessionMachine):
 
     def message(self, carrier: NumberedCarrier, data: str | bytes, size: int, now: float) -> None:
         """A message came on `carrier`. `size` is its payload in bytes."""
-        if self._is_next(carrier, now):
+        inbox = self.inbox
+        number = carrier.receive_cursor
+        if number == inbox.received + 1 and self.outcome is None and not carrier.ignores:  # as it usually is
+            carrier.receive_cursor = number + 1
+            new = True
+        else:
+            new = self._is_next(carrier, now)
+        if new:
             if size > self.config.max_size:
                 raise RemoteProtocolError(1009, f"a message of {size} bytes is above max_size={self.config.max_size}")
-            self._receive(data, size, now)
+            owed = inbox.owed_since
+            inbox.put(data, size, now)
+            if self.closing is not None:
+                inbox.discard(now)
+            else:
+                self.listener.readable()
+            if inbox.owed_since != owed or inbox.metered:
+                self.wake_by(self._ack_at())
 
     def drop_note(self, carrier: NumberedCarrier, count: int, now: float) -> None:
         """The peer dropped `count` messages at this point of its stream."""
@@ -96,36 +111,60 @@ class Numbering(SessionMachine):
 
     def take(self, now: float) -> str | bytes | Dropped:
         """The oldest message received. Raises IndexError when there is none."""
-        item = self.inbox.take(now)
+        inbox = self.inbox
+        owed = inbox.owed_since
+        item = inbox.take(now)
         if self.outcome is None:
-            due_at = self.inbox.due_at(self._ack_delay())
-            if self.carrier is not None:
-                self.wake_by(due_at)
-            if due_at <= now:
-                self.listener.dirty()
-            if self.state is State.DRAINING and not self.inbox:
+            if inbox.owed_since != owed or owed == AT_ONCE or inbox.metered:
+                due_at = inbox.due_at(self._ack_delay())
+                if self.carrier is not None:
+                    self.wake_by(due_at)
+                if due_at <= now:
+                    self.listener.dirty()
+            if self.state is State.DRAINING and not inbox.items:
                 self.listener.may_be_drained()
         return item
 
     # -- writing -------------------------------------------------------------------------------------------------
 
-    def flush_duplex(self, carrier: NumberedCarrier, now: float) -> None:
+    def flush_ordered(self, carrier: NumberedCarrier, now: float) -> None:
         """Writes all that may go on an ordered carrier: peek, write, commit, while the link takes it."""
-        while not carrier.finished and carrier.link.writable:
-            first, items = self.outbox.peek(carrier.send_cursor, self.config.max_batch, self.config.max_batch_size)
-            parts = self.numbered(carrier, first, items)
-            acked = self._ack_part(carrier, bool(items), now)
-            if acked is not None:
-                parts.insert(0, acked)
+        link, codec, outbox, inbox = carrier.link, carrier.codec, self.outbox, self.inbox
+        most, most_bytes = self.config.max_batch, self.config.max_batch_size
+        delay = ACK_DELAY if codec.shape is Shape.DUPLEX else self._ack_delay()
+        known = inbox.owed_since
+        while link.writable and not carrier.finished:
+            cursor = carrier.send_cursor
+            first, items = outbox.peek(cursor, most, most_bytes)
+            parts: list[Part] = []
+            owed = inbox.owed_since
+            if inbox.metered or (
+                owed != NEVER and (self.closing is not None or now >= owed + (delay / 4 if items else delay))
+            ):
+                acked = self._ack_part(carrier, bool(items), now)
+                if acked is not None:
+                    parts.append(acked)
+            if first != cursor:
+                parts += self.numbered(carrier, first, items)
+            else:
+                for item in items:
+                    part = item.encoded.get(codec.key)  # as it is for all but the first receiver
+                    parts.append(codec.item(item) if part is None else part)
             if not parts:
                 break
-            carrier.write(parts)
-            self._commit(carrier, first, items, now)
-            if not self.outbox.pending(carrier.send_cursor):
-                break
-        if self.asking and not carrier.finished and carrier.link.writable:
+            buffers = codec.wrap(parts)
+            for buffer in buffers:
+                carrier.written += len(buffer)
+            link.write(buffers)
+            if items:
+                carrier.send_cursor = first + len(items)
+                if not outbox.waiting and carrier.send_cursor > outbox.last:
+                    break
+        if self.asking and not carrier.finished and link.writable:
             self.asking = False
-            carrier.write([carrier.codec.ping()])
+            carrier.write([codec.ping()])
+        if inbox.owed_since != known or inbox.metered:
+            self.wake_by(self._ack_at())
 
     def numbered(self, carrier: NumberedCarrier, first: int, items: list[Outgoing]) -> list[Part]:
         """The parts for peeked items, with the renumbering that the carrier's cursor needs."""
@@ -143,12 +182,11 @@ class Numbering(SessionMachine):
         the peer can tell what did not arrive."""
         inbox = self.inbox
         inbox.release(now)
-        if not inbox.news:
-            return None
-        delay = self._ack_delay()
-        if self.closing is None and now < inbox.due_at(delay / 4 if beside else delay):
-            return None
-        return self._announce(carrier)
+        if self.closing is None:
+            delay = ACK_DELAY if carrier.codec.shape is Shape.DUPLEX else self._ack_delay()
+            if now < inbox.due_at(delay / 4 if beside else delay):
+                return None
+        return self._announce(carrier) if inbox.news else None
 
     def _announce(self, carrier: NumberedCarrier) -> Part:
         received, taken = self.inbox.ack()

@@ -1,4 +1,4 @@
-"""What a server tells of itself to whoever counts or traces: the Observer, and the words it is told in.
+"""The Observer: what a server reports to code that counts or traces, and the enumerations it reports in.
 
 A server has none unless Server.observe() is given one; then nothing is called, counted or timed for it.
 """
@@ -34,7 +34,7 @@ class Result(enum.StrEnum):
 
 
 class Observer(Protocol):
-    """Whoever counts or traces. All calls are made synchronously: they are quick and never raise.
+    """The interface of code that counts or traces. All calls are synchronous; they must be quick and never raise.
 
     What concerns a session is told with its machine first: `machine.label` is what logs call it, and
     `machine.sid` is a secret.

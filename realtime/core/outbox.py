@@ -13,6 +13,7 @@ from itertools import islice
 
 from .errors import RemoteProtocolError
 from .frames import CLOSE, DROPPED, Outgoing, Window
+from .queues import EMPTY
 
 __all__ = ["MOST_OUTSTANDING", "Outbox"]
 
@@ -31,7 +32,6 @@ class Outbox:
         "_max_messages",
         "_sent",
         "_sizes",
-        "_waiting",
         "_window",
         "acked",
         "appended",
@@ -44,6 +44,7 @@ class Outbox:
         "replayed",
         "taken",
         "total",
+        "waiting",
     )
 
     def __init__(self, window: Window, max_messages: int, max_bytes: int) -> None:
@@ -61,19 +62,19 @@ class Outbox:
         self.initial = False  # the window is what any peer takes before it has announced one: nothing goes beyond
         self._max_messages = max_messages
         self._max_bytes = max_bytes
-        self._sent: deque[Outgoing] = deque()  # numbers acked+1 … last
-        self._sizes: deque[int] = deque()  # of numbers taken+1 … last
+        self._sent: deque[Outgoing] = EMPTY  # numbers acked+1 … last
+        self._sizes: deque[int] = EMPTY  # of numbers taken+1 … last
         self._in_flight = 0  # the sum of _sizes
-        self._waiting: deque[Outgoing] = deque()  # not numbered yet
+        self.waiting: deque[Outgoing] = EMPTY  # not numbered yet
         self._begun = 0  # of these, the first so many belong to a group whose first message has a number
         self._bytes = 0  # payload kept in _sent and _waiting
 
     def __len__(self) -> int:
-        return len(self._sent) + len(self._waiting)
+        return len(self._sent) + len(self.waiting)
 
     @property
     def window(self) -> Window:
-        """The peer's receive window, as far as it is used."""
+        """The peer's receive window, of at most MOST_OUTSTANDING messages."""
         return self._window
 
     @window.setter
@@ -88,7 +89,7 @@ class Outbox:
     @property
     def unnumbered(self) -> int:
         """How many items no carrier has been handed yet."""
-        return len(self._waiting)
+        return len(self.waiting)
 
     @property
     def messages(self) -> int:
@@ -98,20 +99,32 @@ class Outbox:
     def has_room(self, size: int, messages: int = 1) -> bool:
         """Whether a message of `size` bytes may be appended, or a group of so many messages and bytes. An empty outbox
         takes one of any size."""
-        kept = len(self._sent) + len(self._waiting)
+        kept = len(self._sent) + len(self.waiting)
         return not kept or (kept + messages <= self._max_messages and self._bytes + size <= self._max_bytes)
 
-    @property
-    def half_full(self) -> bool:
-        """Whether half of the room is taken: time to ask for an ack, or it may come too late."""
-        kept = len(self._sent) + len(self._waiting)
-        return 2 * kept >= self._max_messages or 2 * self._bytes >= self._max_bytes
-
-    def append(self, item: Outgoing) -> None:
-        """Queues one item. Asking has_room first is the caller's affair: closes and drop notes always go in."""
-        self._waiting.append(item)
-        self._bytes += item.size
+    def offer(self, item: Outgoing) -> bool | None:
+        """Queues a message, if there is room for it. None if there is not, or else as append()."""
+        kept, size = len(self._sent) + len(self.waiting), self._bytes + item.size
+        if kept and (kept >= self._max_messages or size > self._max_bytes):
+            return None
+        if self.waiting is EMPTY:
+            self.waiting = deque()
+        self.waiting.append(item)
         self.appended += 1
+        self._bytes = size
+        return 2 * kept + 2 >= self._max_messages or 2 * size >= self._max_bytes
+
+    def append(self, item: Outgoing) -> bool:
+        """Queues one item. It does not check has_room, so closes and drop notes always go in.
+
+        Returns whether half of the room is taken now: time to ask for an ack, or it may come too late.
+        """
+        if self.waiting is EMPTY:
+            self.waiting = deque()
+        self.waiting.append(item)
+        self.appended += 1
+        self._bytes = kept = self._bytes + item.size
+        return 2 * (len(self._sent) + len(self.waiting)) >= self._max_messages or 2 * kept >= self._max_bytes
 
     def append_group(self, items: Sequence[Outgoing]) -> None:
         """Queues the messages of an Outgoing.group(), of which a peer gets all or none as long as the session lives."""
@@ -125,7 +138,7 @@ class Outbox:
         Returns False when what may not be dropped leaves no room; the caller then drops what is new (`drop_new`).
         Notes are never dropped: adjacent ones become one.
         """
-        waiting, at = self._waiting, self._begun
+        waiting, at = self.waiting, self._begun
         while not self.has_room(size, messages):
             noted = len(waiting) > at and waiting[at].kind == DROPPED
             if len(waiting) == at + noted:
@@ -142,14 +155,14 @@ class Outbox:
         return True
 
     def _remove(self, at: int) -> Outgoing:
-        item = self._waiting[at]
-        del self._waiting[at]
+        item = self.waiting[at]
+        del self.waiting[at]
         return item
 
     def drop_new(self, messages: int = 1) -> None:
         """Notes that a message, or a group of so many, was dropped at the end of the queue and not appended."""
         self.dropped += messages
-        waiting = self._waiting
+        waiting = self.waiting
         if waiting and waiting[-1].kind == DROPPED:
             waiting[-1] = Outgoing.dropped(waiting[-1].code + messages)
         else:
@@ -166,7 +179,7 @@ class Outbox:
 
     def pending(self, cursor: int) -> bool:
         """Whether a carrier whose cursor is `cursor` has something to write now."""
-        return max(cursor, self.acked + 1) <= self.last or (bool(self._waiting) and self._may(self._waiting[0]))
+        return max(cursor, self.acked + 1) <= self.last or (bool(self.waiting) and self._may(self.waiting[0]))
 
     def peek(self, cursor: int, max_items: int, max_bytes: int) -> tuple[int, list[Outgoing]]:
         """The next items for a carrier whose cursor is `cursor`, and the number of the first.
@@ -187,10 +200,19 @@ class Outbox:
                 size += item.size
             self.replayed += len(items)
         replayed = size
-        waiting = self._waiting
+        waiting = self.waiting
+        if waiting and self._sizes is EMPTY:
+            self._sent, self._sizes = deque(), deque()
         while waiting and len(items) < max_items:
             item = waiting[0]
-            if (items and size + item.size > max_bytes) or not self._may(item):
+            if items and size + item.size > max_bytes:
+                break
+            # _may(), without a call, as it usually is.
+            if (
+                self.held
+                or self.last - self.taken >= self._window.messages
+                or self._in_flight + item.size > self._window.size
+            ) and not self._may(item):
                 break
             waiting.popleft()
             self._begun = item.behind
@@ -227,6 +249,13 @@ class Outbox:
             news = True
         return news
 
+    def rest(self) -> None:
+        """Nothing has been sent for a while: what is empty takes no room."""
+        if not self._sizes:
+            self._sent = self._sizes = EMPTY
+        if not self.waiting:
+            self.waiting = EMPTY
+
     @property
     def closed_cleanly(self) -> bool:
         """Whether the peer has received our close."""
@@ -234,5 +263,5 @@ class Outbox:
 
     def unacknowledged(self) -> list[str | bytes]:
         """The messages the peer never said it received, oldest first."""
-        kept = (*self._sent, *self._waiting)
+        kept = (*self._sent, *self.waiting)
         return [item.data for item in kept if item.kind not in (CLOSE, DROPPED)]

@@ -44,6 +44,8 @@ class PlainMachine(ServerMachine):
         self.capabilities = capabilities
         self.waiting = 0  # how many wait for room in the inbox: the peer's silence is our doing
 
+    selective = True
+
     def unfit(self, item: Outgoing) -> str:
         """Why the wire protocol can't carry this message; empty when it can."""
         if item.kind != BINARY or self.capabilities.binary:
@@ -52,7 +54,8 @@ class PlainMachine(ServerMachine):
 
     @property
     def remembered(self) -> float:
-        """Who comes back in time is told how the session ended. A session without a name nobody can ask for."""
+        """For how many seconds after its end requests are told how the session ended; none for a session without a
+        name."""
         assert self.outcome is not None
         return self.config.resume_window if self.nonce and self.outcome.code != 4410 else 0.0
 
@@ -91,7 +94,7 @@ class PlainMachine(ServerMachine):
         self.listener.dirty()
 
     def _greet(self, carrier: Carrier, now: float) -> None:
-        """The session's first carrier says that there is one now."""
+        """Writes the protocol's greeting on the session's first carrier."""
         if self.capabilities.greeting:
             carrier.write([self.capabilities.greeting])
         if carrier.codec.shape is Shape.POLL:
@@ -105,7 +108,7 @@ class PlainMachine(ServerMachine):
         self.wake_by(self.absent_at)
 
     def lost(self, carrier: Carrier, now: float, reason: str = "the connection was interrupted") -> None:
-        """The connection under a carrier is gone. What of the last messages has arrived nobody knows."""
+        """The connection under a carrier is gone. How many of the last messages arrived is unknown."""
         carrier.finished = True
         if self.carrier is carrier:
             self.end(INTERRUPTED, reason, now)
@@ -122,7 +125,7 @@ class PlainMachine(ServerMachine):
         self.waiting += 1
 
     def resume(self) -> None:
-        """One less waits."""
+        """One waiting message fewer; see pause()."""
         self.waiting -= 1
 
     def sign_of_life(self, carrier: Carrier, now: float) -> None:
@@ -144,12 +147,12 @@ class PlainMachine(ServerMachine):
         if self.outcome is None:
             self.wake_by(self._ack_at())
             self.listener.acknowledged()
-            if self.state is State.DRAINING and not self.inbox:
+            if self.state is State.DRAINING and not self.inbox.items:
                 self.listener.may_be_drained()
         return item
 
     def ask_for_acks(self) -> None:
-        """Nobody to ask. What waits is written as soon as the carrier takes it."""
+        """Has what waits written soon: this protocol has no acks to ask for."""
         self.listener.dirty()
 
     def _ack_at(self) -> float:
@@ -188,7 +191,8 @@ class PlainMachine(ServerMachine):
             self._let_go(carrier, now)
 
     def _commit(self, carrier: Carrier, first: int, items: list[Outgoing], now: float) -> None:
-        """Nobody acknowledges: what a carrier was handed counts as received and taken. This may end the session."""
+        """Counts what was written on a carrier as received and taken, since this protocol has no acks. May end the
+        session."""
         super()._commit(carrier, first, items, now)
         written = carrier.send_cursor - 1
         self.acknowledged(written, written, now)
@@ -270,3 +274,4 @@ class PlainMachine(ServerMachine):
                 carrier.last_written = carrier.last_pinged = now
                 carrier.write([carrier.codec.ping()])
             self.flush(now)
+            self._rest()

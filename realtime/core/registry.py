@@ -1,4 +1,4 @@
-"""Who is here: sessions by sid, openings by nonce, tombstones of the ended, and how many there may be
+"""The registry of a server: sessions by sid, openings by nonce, tombstones of ended sessions, and limits
 (docs/protocol.md §5, §9).
 
 Pure: ids are made elsewhere, time is passed in. Knows machines, not handlers.

@@ -1,5 +1,4 @@
-"""What every server's end of a session has: whose it is, who may go on with it, who observes it, and what latecomers
-are told.
+"""The server's end of a session, for every protocol: identity, key, observers, and the refusal of late requests.
 
 numbered_machine and plain_machine are its two kinds: with and without numbers and acks on the wire.
 """
@@ -64,7 +63,7 @@ class ServerMachine(SessionMachine):
 
     @property
     def remembered(self) -> float:
-        """For how many seconds after its end requests that name it are told of it."""
+        """For how many seconds after the session's end requests that name it are told how it ended."""
         return self.config.lifetime
 
     # -- who may ---------------------------------------------------------------------------------------------------
@@ -127,7 +126,8 @@ class ServerMachine(SessionMachine):
 
     @abstractmethod
     def drain(self, delay: float) -> None:
-        """Nothing more is to come, and what is here is to be taken. `delay` spreads the client's return."""
+        """Begins a drain: what was received is still taken, then the session closes. `delay` (seconds) spreads the
+        clients' return."""
 
     @property
     @abstractmethod

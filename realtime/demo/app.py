@@ -14,14 +14,14 @@ from ..server import Server
 from ..session import Session
 from ..transports import TRANSPORTS
 from ..web.plugin import setup
-from .asked import Asked
 from .chat import Chat
 from .meter import Meter
 from .page import Pages
 from .plug import Proxies
+from .routes import DemoRoutes
 from .verify import SETTINGS, verify
 
-__all__ = ["ENDPOINTS", "Place", "make_app"]
+__all__ = ["ENDPOINTS", "Listening", "make_app"]
 
 # Path below the prefix, and what a person is told about it.
 ENDPOINTS = {
@@ -35,8 +35,8 @@ PANELS = 6
 
 
 @dataclasses.dataclass(frozen=True)
-class Place:
-    """Where the demo listens, as far as its application has to know."""
+class Listening:
+    """The address and ports that the demo listens on, and what measures them."""
 
     host: str  # the address that ports are bound to
     port: int
@@ -46,16 +46,16 @@ class Place:
 
 
 def make_app(
-    transports: Sequence[str] = tuple(TRANSPORTS), *, tick: float = 1.0, place: Place | None = None
+    transports: Sequence[str] = tuple(TRANSPORTS), *, tick: float = 1.0, listening: Listening | None = None
 ) -> web.Application:
     """The demo's application. `transports` are those offered, best first; `tick` is the ticker's pause in seconds.
 
-    Without a `place` its lanes are the page's own port and nothing is measured at sockets; nor can a plug be pulled.
+    Without `listening` its lanes are the page's own port and nothing is measured at sockets; nor can a plug be pulled.
     """
     server = Server(
         shutdown_timeout=1.0,
         transports=tuple(transports),
-        allowed_origins=place.origins if place is not None else (),
+        allowed_origins=listening.origins if listening is not None else (),
     )
     ticker = server.room("ticker")
 
@@ -93,20 +93,22 @@ def make_app(
     setup(app, server, prefix=PREFIX)
     app.cleanup_ctx.append(run_ticker)
     proxies = (
-        Proxies(_one_address(place.host), (_reachable(place.host), place.port), PANELS) if place is not None else None
+        Proxies(_one_address(listening.host), (_reachable(listening.host), listening.port), PANELS)
+        if listening is not None
+        else None
     )
     lines = [(f"{PREFIX}{path}", what) for path, what in ENDPOINTS.items()]
-    asked = Asked(
+    routes = DemoRoutes(
         server,
         prefix=PREFIX,
-        meter=place.meter if place is not None else Meter(),
-        metered=place is not None,
-        lanes=place.lanes if place is not None else (),
-        origins=place.origins if place is not None else (),
+        meter=listening.meter if listening is not None else Meter(),
+        metered=listening is not None,
+        lanes=listening.lanes if listening is not None else (),
+        origins=listening.origins if listening is not None else (),
         proxies=proxies,
     )
-    asked.hang_into(app)
-    Pages(lines, asked.ports).hang_into(app)
+    routes.hang_into(app)
+    Pages(lines, routes.ports).hang_into(app)
     return app
 
 

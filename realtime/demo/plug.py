@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 from collections.abc import Sequence
 
-from ..testing.fault_proxy import (
+from ..testing import (
     DropResponse,
     Fault,
     FaultProxy,

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from ..transports import TRANSPORTS
 from ..web.plugin import get_server
-from .app import Place, make_app
+from .app import Listening, make_app
 from .meter import Meter
 
 __all__ = ["Demo"]
@@ -64,8 +64,8 @@ class Demo:
             bound += sockets
             lanes.append(sockets[0].getsockname()[1])
         self.lanes = tuple(lanes)
-        place = Place(self._host, self.port, self.lanes, _origins(self._host, self.port), self.meter)
-        self.app = make_app(self._transports, place=place)
+        listening = Listening(self._host, self.port, self.lanes, _origins(self._host, self.port), self.meter)
+        self.app = make_app(self._transports, listening=listening)
         runner = web.AppRunner(self.app, access_log=None, shutdown_timeout=PATIENCE)
         self._stack.push_async_callback(runner.cleanup)
         await runner.setup()

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable
 from ..core.carrier import Carrier
 from ..core.errors import RemoteProtocolError
 from ..core.frames import payload_size
+from ..loops import begin
 from ..protocols.engineio.machine import EngineMachine
 from ..protocols.engineio.packets import MESSAGE, Packet
 from ..session import Session
@@ -79,7 +80,7 @@ class Backlog:
             self._payloads.append(payload)
             if self._task is None:
                 self._kept[self._session] = self
-                self._task = asyncio.get_running_loop().create_task(self._run(), name="realtime backlog")
+                self._task = begin(self._run(), "realtime backlog")
             self.hurry()
             await payload.answered
         if payload.error is not None:

@@ -1,4 +1,4 @@
-"""What a gate asks of whoever brings it a client, and what a connection that carries both ways is given to."""
+"""The interfaces between a gate and the code that brings it clients: Wait, and Connection for carriers of both ways."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 class Gone(Exception):
-    """Whoever asked has left in the meantime: there is nobody to open for, nor to answer."""
+    """The client has left while the application was asked: nothing is opened, and nothing answered."""
 
 
 class Wait(Protocol):
@@ -52,26 +52,26 @@ class Connection(Protocol):
 
 
 class Ignoring:
-    """The Connection of somebody who was refused: what comes is only read, for the closing handshake."""
+    """The Connection of a refused client: messages are read and ignored until the closing handshake is done."""
 
     def connected(self) -> None:
         """Nothing is waited for."""
 
     def message(self, data: str | bytes) -> None:
-        """Means nothing."""
+        """Ignores the message."""
 
     def control(self) -> bool:
         """Pings are not answered."""
         return False
 
     def closed(self, code: int, reason: str) -> None:
-        """It was to be."""
+        """Does nothing: the close is expected."""
 
     def failed(self, code: int) -> None:
-        """So it ends."""
+        """Does nothing: the connection is closed already."""
 
     def writable_again(self) -> None:
-        """Nothing is written."""
+        """Does nothing: nothing waits to be written."""
 
     def lost(self) -> None:
-        """Nobody is told."""
+        """Does nothing: there is no session."""

@@ -18,7 +18,7 @@ from ..protocols.engineio.machine import EngineMachine
 from ..protocols.engineio.options import POLLING, WEBSOCKET, EngineIO
 from ..protocols.engineio.packets import Packet, decode
 from ..protocols.engineio.payloads import split, unwrap_form
-from ..protocols.engineio.requests import BAD_METHOD, BAD_REQUEST, UNKNOWN_SID, Asked, EngineIOError
+from ..protocols.engineio.requests import BAD_METHOD, BAD_REQUEST, UNKNOWN_SID, EngineIOError, EngineQuery
 from ..request import SessionRequest
 from ..server import Server
 from ..session import Session
@@ -37,47 +37,47 @@ NONSENSE = Packet("")
 
 
 class EngineGate(PlainGate):
-    """What every request of an Engine.IO client goes through, whoever brings it."""
+    """The order of steps for every Engine.IO request, independent of the HTTP library."""
 
     def __init__(self, server: Server) -> None:
         super().__init__(server)
         self.backlogs: dict[Session, Backlog] = {}
 
     async def enter(
-        self, request: SessionRequest, endpoint: Endpoint, options: EngineIO, asked: Asked, wait: Wait = wait
+        self, request: SessionRequest, endpoint: Endpoint, options: EngineIO, query: EngineQuery, wait: Wait = wait
     ) -> Visit:
-        """A request that may come in, of a session that there is, or of one that it opens.
+        """Admits a request, and finds the session that it names or opens the one that it asks for.
 
         Raises Refusal and EngineIOError, and Gone for an open whose client did not wait for it.
         """
-        if not asked.sid:
+        if not query.sid:
             if request.method != "GET":
                 raise EngineIOError(BAD_METHOD)
             kind = functools.partial(
                 EngineMachine,
-                version=asked.version,
+                version=query.version,
                 options=options,
-                text_only=asked.base64 or asked.jsonp is not None,
+                text_only=query.base64 or query.jsonp is not None,
             )
             session = await self.open(request, endpoint, kind, wait)
             machine = session._machine
             assert isinstance(machine, EngineMachine)
-            return Visit(self, asked, session, machine)
-        session = await self.server.route(asked.sid)
+            return Visit(self, query, session, machine)
+        session = await self.server.route(query.sid)
         machine = session._machine
         if session.path != endpoint.path or not isinstance(machine, EngineMachine):
             raise EngineIOError(UNKNOWN_SID)
-        if asked.version != machine.version:
+        if query.version != machine.version:
             raise EngineIOError(BAD_REQUEST)
         await self.server.admit(session, request)
-        if asked.transport == POLLING:
+        if query.transport == POLLING:
             machine.check_polling(self.now())
             if request.method not in ("GET", "POST"):
                 raise EngineIOError(BAD_REQUEST)
-        return Visit(self, asked, session, machine)
+        return Visit(self, query, session, machine)
 
     def stop(self) -> None:
-        """Shutting down: nobody waits for a WebSocket that is only tried."""
+        """Ends the WebSockets that are still being tried as an upgrade: the server shuts down."""
         for session in self.server.sessions:
             machine = session._machine
             if isinstance(machine, EngineMachine) and machine.trial is not None:
@@ -89,18 +89,18 @@ class EngineGate(PlainGate):
 class Visit:
     """A request that came in, and its session."""
 
-    def __init__(self, gate: EngineGate, asked: Asked, session: Session, machine: EngineMachine) -> None:
+    def __init__(self, gate: EngineGate, query: EngineQuery, session: Session, machine: EngineMachine) -> None:
         self.gate = gate
-        self.asked = asked
+        self.query = query
         self.session = session
         self.machine = machine
-        self.opening = not asked.sid
+        self.opening = not query.sid
 
     def codec(self, transport: str) -> Codec:
         """Whether a client takes bytes it says when it opens, and again for each WebSocket."""
-        machine, asked = self.machine, self.asked
-        polled = machine.text_only or asked.jsonp is not None
-        return codec(machine.version, transport, base64=polled if transport == POLLING else asked.base64)
+        machine, query = self.machine, self.query
+        polled = machine.text_only or query.jsonp is not None
+        return codec(machine.version, transport, base64=polled if transport == POLLING else query.base64)
 
     # -- long-polling ------------------------------------------------------------------------------------------------
 
@@ -138,7 +138,7 @@ class Visit:
             machine.posting = False
 
     async def _body(self, read: Read) -> bytes:
-        machine, form = self.machine, self.asked.jsonp is not None
+        machine, form = self.machine, self.query.jsonp is not None
         limit = machine.options.max_payload
         try:
             # Three bytes for one is the worst that percent-encoding does.

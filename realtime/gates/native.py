@@ -32,6 +32,7 @@ from ..protocols.native import (
     refusal_frame,
     ticket_frame,
     ticket_frames,
+    verdicts,
 )
 from ..request import SessionRequest
 from ..server import Server
@@ -48,7 +49,7 @@ NO_AUTH_HERE = "auth data do not belong in a URL, which is logged: send them by 
 
 
 class Begun(NamedTuple):
-    """A request has opened a session, or attached to one."""
+    """The result of begin(): the session that a request has opened or attached to."""
 
     session: Session
     superseded: bool  # a newer carrier was there: what this one brought counts, and nothing is to be written on it
@@ -68,7 +69,7 @@ def is_probe(frame: Frame) -> bool:
 
 
 class NativeGate:
-    """What every carrier of the native protocol goes through, whoever brings its bytes."""
+    """The order of steps for every carrier of the native protocol, independent of the HTTP library."""
 
     def __init__(self, server: Server) -> None:
         self.server = server
@@ -153,8 +154,8 @@ class NativeGate:
         machine_of(session).listener.dirty()
 
     def check_key(self, frame: Frame) -> None:
-        """Whether this, an `r` or `u`, names a session that there is, and has its key: only then is its batch as large
-        as the session allows. Raises Refusal, and RemoteProtocolError for what cannot be read."""
+        """Checks that this head (`r` or `u`) names a living session and has its key: only then may its batch be as
+        large as the session allows. Raises Refusal, and RemoteProtocolError for what cannot be read."""
         head = parse_head(frame)
         assert isinstance(head, RequestHead)
         self.server.check_key(head.sid, Proof(head.proof))
@@ -231,8 +232,7 @@ class NativeGate:
         server.decided(session, choices)
 
         def opened(received: int, taken: int) -> Part:
-            transports = [choice.as_dict() for choice in choices]
-            return codec.text(opened_frame(machine, codec.name, transports, received, taken))
+            return codec.text(opened_frame(machine, codec.name, verdicts(choices), received, taken))
 
         carrier.greeting = opened
         carrier.tickets = [codec.text(ticket_frame(machine, head.gen + 1))]
@@ -303,9 +303,9 @@ class NativeGate:
         renewal: Renewal,
         answer: list[Part] | None = None,
     ) -> None:
-        """Asks the application about fresh auth data, and tells the client. Raises Refusal (4503).
+        """Asks the application about fresh auth data, and tells the client the result. Raises Refusal (4503).
 
-        What comes behind them waits: it is the client's with the fresh data, or nobody's.
+        Frames behind them wait for the answer, and are fed only if the fresh data are accepted.
         """
         await self.server.reauthorize(session, request._renewed(renewal.auth))
         if session.closed:

@@ -22,7 +22,7 @@ HEADS_AND_NUMBERED = ("o", "r", "u", "m", "b", "c", "d", "")
 
 
 class NativeConnection:
-    """See gates.base.Connection. What comes first opens a session or names one, unless `opening`, from the URL, did.
+    """See gates.base.Connection. The first frame opens a session or names one, unless the URL did (`opening`).
 
     Until then it is `silent`, for open_timeout at most.
     """

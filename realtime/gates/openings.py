@@ -1,4 +1,4 @@
-"""Opens that the application is being asked about: one that comes again meanwhile is asked about, and counted, once."""
+"""Opens for which the authorize hook is running. An open that is repeated meanwhile asks and counts only once."""
 
 from __future__ import annotations
 
@@ -26,25 +26,26 @@ PASSING = frozenset(
 PASSING_KINDS = (b"sec-ch-", b"sec-fetch-", b"x-b3-")
 
 
-class Asked(NamedTuple):
-    """An open, and what the application will say of it. Cancelled when it was not told."""
+class PendingOpen(NamedTuple):
+    """An open, and a future for the application's answer, which is cancelled if there is none."""
 
     facts: SessionRequest
     answer: asyncio.Future[str | Refusal | None]
 
 
 class Openings:
-    """By nonce."""
+    """The pending opens, by endpoint and nonce."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
-        self._asked: dict[tuple[str, str], Asked] = {}
+        self._pending: dict[tuple[str, str], PendingOpen] = {}
 
     def __len__(self) -> int:
-        return len(self._asked)
+        return len(self._pending)
 
     async def identify(self, path: str, nonce: str, facts: SessionRequest, address: str) -> str | None:
-        """Who opens a session at the endpoint `path`: see Server.check_rate() and Server.identify(). Raises Refusal.
+        """The identity of the client that opens a session at the endpoint `path`: see Server.check_rate() and
+        Server.identify(). Raises Refusal.
 
         A client that finds the answer late opens again by the same nonce; when it shows the same of all that the
         application could know it by, it gets the answer to the question that was asked already, as old as that is.
@@ -53,7 +54,7 @@ class Openings:
             self._server.check_rate(address)
             return None
         key = path, nonce
-        while (first := self._asked.get(key)) is not None and _alike(first.facts, facts):
+        while (first := self._pending.get(key)) is not None and _alike(first.facts, facts):
             await asyncio.wait([first.answer])
             if not first.answer.cancelled():
                 answer = first.answer.result()
@@ -64,18 +65,18 @@ class Openings:
         self._server.check_rate(address)
         if first is not None:  # another's question, by a nonce that only one client should know
             return await self._server.identify(facts)
-        asked = self._asked[key] = Asked(facts, asyncio.get_running_loop().create_future())
+        pending = self._pending[key] = PendingOpen(facts, asyncio.get_running_loop().create_future())
         try:
             identity = await self._server.identify(facts)
         except Refusal as refusal:
-            asked.answer.set_result(refusal)
+            pending.answer.set_result(refusal)
             raise
         else:
-            asked.answer.set_result(identity)
+            pending.answer.set_result(identity)
             return identity
         finally:
-            asked.answer.cancel()  # nothing, if it was told
-            del self._asked[key]
+            pending.answer.cancel()  # nothing, if it was told
+            del self._pending[key]
 
 
 def _alike(one: SessionRequest, other: SessionRequest) -> bool:

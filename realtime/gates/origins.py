@@ -1,4 +1,5 @@
-"""Whose page a request comes from, by what browsers say of it (docs/protocol.md §9). Who may come in, web/ decides."""
+"""The page that a request comes from, by the headers that browsers set (docs/protocol.md §9). Who may come in, web/
+decides."""
 
 from __future__ import annotations
 

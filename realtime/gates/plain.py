@@ -30,7 +30,7 @@ MAX_WAITING = 16
 
 
 class Turns:
-    """Whose messages go into an inbox next: first come, first served."""
+    """The order in which waiting requests put messages into an inbox: first come, first served."""
 
     def __init__(self) -> None:
         self.lock = asyncio.Lock()
@@ -50,13 +50,17 @@ async def wait_for_room(session: Session, size: int) -> bool:
     machine = machine_of(session)
     machine.pause(session._now())
     try:
-        return await session._wait_for_room(size)
+        while machine.outcome is None and machine.closing is None:
+            if machine.inbox.has_room(size):
+                return True
+            await session._progress.wait(session._progress.add())
+        return False
     finally:
         machine.resume()
 
 
 class PlainGate:
-    """What every carrier of such a protocol goes through, whoever brings its bytes."""
+    """The order of steps for every carrier of such a protocol, independent of the HTTP library."""
 
     def __init__(self, server: Server) -> None:
         self.server = server

@@ -1,4 +1,4 @@
-"""What a gate asks of whoever brings it a request: its body, and whether anybody still waits for its answer."""
+"""The interfaces of requests for a gate: reading a body, and whether the client still waits for the answer."""
 
 from __future__ import annotations
 
@@ -34,4 +34,4 @@ class Held(Protocol):
         """Whether its connection has closed."""
 
     def abort(self) -> None:
-        """Ends it; whoever serves it goes on."""
+        """Ends the answer. The code that serves the request goes on."""

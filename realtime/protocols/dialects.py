@@ -14,7 +14,7 @@ from .engineio.options import EngineIO
 from .raw import Raw
 from .sockjs.options import SockJS
 
-__all__ = ["RULES", "EngineIO", "SockJS", "check_routes", "dialects_of"]
+__all__ = ["RULES", "EngineIO", "SockJS", "check_routes", "dialects_of", "route_taken"]
 
 RULES = {
     "sockjs": instance("True, False or realtime.SockJS(...)", bool, SockJS),
@@ -63,4 +63,11 @@ def check_routes(dialects: Sequence[Dialect], taken: Mapping[str, Sequence[Diale
     for dialect in dialects:
         for path, others in taken.items():
             if dialect.route and any(dialect.route == other.route for other in others):
-                raise LocalProtocolError(f"there is something at {dialect.route!r} already, of the endpoint {path!r}")
+                raise route_taken(dialect, f"the endpoint {path!r}")
+
+
+def route_taken(dialect: Dialect, by: str) -> LocalProtocolError:
+    """The error for a path of its own that a dialect cannot have."""
+    return LocalProtocolError(
+        f"{by} has {dialect.route!r} already, for its clients of {type(dialect).__name__}: give this one another path"
+    )

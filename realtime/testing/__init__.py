@@ -6,7 +6,7 @@ The pytest plugin with the fixture `realtime_client` is `pytest_realtime`.
 from __future__ import annotations
 
 from .clock import VirtualClock
-from .fault_proxy import (
+from .fault_proxy.faults import (
     Answer,
     BlackHole,
     Cut,
@@ -14,23 +14,22 @@ from .fault_proxy import (
     DropRequest,
     DropResponse,
     Fault,
-    FaultProxy,
     HangWebSocket,
-    Headers,
     HoldResponse,
     KillWebSocket,
     Lag,
-    ProxiedRequest,
     ProxyEvent,
     RefuseWebSocket,
     ReorderRequests,
     RepeatRequest,
     ResetWebSocket,
-    Rule,
     StripUpgrade,
     TruncateRequest,
     TruncateResponse,
 )
+from .fault_proxy.http import Headers, ProxiedRequest
+from .fault_proxy.proxy import FaultProxy
+from .fault_proxy.rule import Rule
 from .serving import Clients, serve
 
 __all__ = [

@@ -1,6 +1,6 @@
 """What a transport is: how a batch of frames lies on a carrier. Pure; nothing here knows what a frame means.
 
-A transport is a small object with five members besides its name, its shape and its way to lay frames: `head` (status
+A transport is a small object with five members besides its name, its shape and its framing: `head` (status
 and headers, from the facts of the request), `frame` (one frame as it lies in a batch; cached per message), `wrap` (the
 frames of one flush as buffers; where a protocol needs chunk boundaries, one buffer is one chunk), `tail` (what ends the
 carrier) and `decoder` (is fed bytes, gives frames).
@@ -64,8 +64,8 @@ class Transport(Protocol):
         """Whether the server keeps a poll until it has news."""
 
     @property
-    def lays(self) -> str:
-        """How frame() lays a frame. Transports that say the same share what was encoded."""
+    def framing(self) -> str:
+        """The encoding that frame() uses, such as "json". Transports with the same framing share encoded frames."""
 
     def head(self, facts: Facts) -> Head: ...
 

@@ -95,7 +95,7 @@ def _may_be_many(text: str, most: int) -> bool:
 
 
 def _one_by_one(text: str, max_frames: int) -> list[Frame]:
-    """The same for what might be anything: nothing is made but strings, and no more of them than may be."""
+    """The same for untrusted input: it creates only strings, and at most the allowed number of them."""
     frames: list[Frame] = []
     found = _BEGIN.match(text)
     while found is not None:

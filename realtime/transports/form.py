@@ -6,12 +6,10 @@ Not a transport of its own: any POST may come as a form (docs/protocol.md §3.3)
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 
-from ..core.carrier import Part
 from ..core.errors import RemoteProtocolError
-from .base import Facts, Frame, Head, Transport
-from .script import ScriptStreamDecoder, document, join, quote
+from .base import Facts, Head, Transport
+from .script import ScriptBlocks, document
 
 __all__ = ["CONTENT_TYPE", "Form", "begun_field", "parse_fields", "parse_text_field"]
 
@@ -20,10 +18,8 @@ CONTENT_TYPE = "application/x-www-form-urlencoded"
 MAX_FIELDS = 32
 
 
-class Form:
+class Form(ScriptBlocks):
     """A transport that polls, when a form makes its requests: the same in everything but its answers' framing."""
-
-    lays = "script"
 
     def __init__(self, transport: Transport) -> None:
         self.name = transport.name
@@ -42,22 +38,6 @@ class Form:
             ),
             document(facts.callback),
         )
-
-    def frame(self, frame: Frame) -> bytes:
-        """One frame, as it lies in a batch."""
-        return quote(frame)
-
-    def wrap(self, parts: Sequence[Part]) -> Sequence[Part]:
-        """One script block."""
-        return [b"<script>r(" + join(parts) + b")</script>\r\n"]
-
-    def tail(self) -> bytes:
-        """The end of the document."""
-        return b"</body></html>\r\n"
-
-    def decoder(self, max_frames: int, max_bytes: int) -> ScriptStreamDecoder:
-        """Decodes the answer."""
-        return ScriptStreamDecoder(max_frames, max_bytes)
 
 
 def parse_fields(text: bytes, *names: str) -> list[bytes | None]:

@@ -21,7 +21,7 @@ class Jsonp:
     method = "GET"
     shape = Shape.POLL
     held = True
-    lays = "script"
+    framing = "script"
 
     def head(self, facts: Facts) -> Head:
         """The answer's status and headers, and the beginning of the call. (The comment in front keeps the answer from

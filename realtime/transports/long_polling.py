@@ -24,7 +24,7 @@ class LongPolling:
     method = "POST"
     shape = Shape.POLL
     held = True
-    lays = "json"
+    framing = "json"
 
     def head(self, facts: Facts) -> Head:
         """The answer's status and headers."""

@@ -26,7 +26,7 @@ class Multipart:
     method = "GET"
     shape = Shape.STREAM
     held = False
-    lays = "json"
+    framing = "json"
 
     def head(self, facts: Facts) -> Head:
         """The answer's status and headers, a preamble as padding (RFC 2046 §5.1.1), and the first boundary."""

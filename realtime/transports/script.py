@@ -15,7 +15,17 @@ from ..core.errors import LocalProtocolError, RemoteProtocolError
 from .base import Frame
 from .batch import BatchDecoder, LinesDecoder, decode_batch
 
-__all__ = ["JSONP", "SCRIPT", "ScriptDecoder", "ScriptStreamDecoder", "check_callback", "document", "join", "quote"]
+__all__ = [
+    "JSONP",
+    "SCRIPT",
+    "ScriptBlocks",
+    "ScriptDecoder",
+    "ScriptStreamDecoder",
+    "check_callback",
+    "document",
+    "join",
+    "quote",
+]
 
 MAX_CALLBACK = 64
 _CALLBACK = re.compile(r"[A-Za-z_$][A-Za-z0-9_$]*(?:\.[A-Za-z_$][A-Za-z0-9_$]*)*")
@@ -80,8 +90,30 @@ class ScriptStreamDecoder(LinesDecoder):
         return _frames(found[1], self._max_frames) if found else []
 
 
+class ScriptBlocks:
+    """The part of a transport that every document of script blocks has: one block for each batch."""
+
+    framing = "script"
+
+    def frame(self, frame: Frame) -> bytes:
+        """One frame, as it lies in a batch."""
+        return quote(frame)
+
+    def wrap(self, parts: Sequence[Part]) -> Sequence[Part]:
+        """One script block."""
+        return [b"<script>r(" + join(parts) + b")</script>\r\n"]
+
+    def tail(self) -> bytes:
+        """The end of the document."""
+        return b"</body></html>\r\n"
+
+    def decoder(self, max_frames: int, max_bytes: int) -> ScriptStreamDecoder:
+        """Decodes the document as it grows. A block without its line end counts for nothing."""
+        return ScriptStreamDecoder(max_frames, max_bytes)
+
+
 class ScriptDecoder(BatchDecoder):
-    """The one batch of an answer that is a script. Anything else in it is somebody else's."""
+    """Decodes the one batch of an answer that is a script. Raises RemoteProtocolError (4400) for any other script."""
 
     def __init__(self, max_frames: int, max_bytes: int) -> None:
         super().__init__(max_frames, max_bytes, single=True)

@@ -23,7 +23,7 @@ class ServerSentEvents:
     method = "GET"
     shape = Shape.STREAM
     held = False
-    lays = "json"
+    framing = "json"
 
     def head(self, facts: Facts) -> Head:
         """The answer's status and headers, and a comment as padding."""

@@ -62,7 +62,7 @@ class WebSocketMessages:
     method = "GET"
     shape = Shape.DUPLEX
     held = False
-    lays = "message"
+    framing = "message"
 
     def head(self, facts: Facts) -> Head:
         """The handshake's answer; a WebSocket library adds the headers of RFC 6455 §4.2.2."""
@@ -92,7 +92,8 @@ class WebSocket(WebSocketMessages):
         """A whole unmasked WebSocket frame."""
         if isinstance(frame, str):
             payload = frame.encode()
-            return frame_header(FIN_TEXT, len(payload)) + payload
+            size = len(payload)
+            return (_short(FIN_TEXT, size) if size < 126 else frame_header(FIN_TEXT, size)) + payload
         return frame_header(FIN_BINARY, len(frame)) + frame
 
     def wrap(self, parts: Sequence[Part]) -> Sequence[Part]:

@@ -32,7 +32,7 @@ class XhrStreaming:
     method = "POST"
     shape = Shape.STREAM
     held = False
-    lays = "json"
+    framing = "json"
 
     def head(self, facts: Facts) -> Head:
         """The answer's status and headers, and a line of padding."""

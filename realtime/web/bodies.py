@@ -1,4 +1,4 @@
-"""Request bodies: which are taken, how much of one, and how one that nobody wants is got rid of.
+"""Request bodies: which are accepted, their size limits, and how an unwanted one is discarded.
 
 Knows aiohttp and no protocol. Nothing is unpacked: aiohttp unpacks a body that is compressed before anybody has asked
 for it, so a request that says so is answered by guard(), in front of every route, and its connection ends.
@@ -31,6 +31,8 @@ LOOK = 0.1
 HEAD = 4096
 
 PACKED = "a request body is taken as it is: send it without Content-Encoding"
+
+TAKEN = "a middleware has taken the body from request.content, which keeps nothing: have it await request.read()"
 
 Handle = Callable[[web.Request], Awaitable[web.StreamResponse]]
 # The limit of a body that begins so, in bytes. May raise Refusal.
@@ -101,6 +103,8 @@ class Bodies:
         try:
             if content.at_eof():
                 body = await request.read()  # nothing more comes: it is what is kept, or empty
+                if not body and (request.content_length or request.content.total_bytes):
+                    raise Unreadable(Refusal(4400, TAKEN))
             elif content.is_eof():
                 body = content.read_nowait()  # it came with its head, and needs no time limit
             else:
@@ -135,8 +139,8 @@ class Bodies:
         return bytes(body)
 
     async def read_on(self, request: web.Request, response: web.StreamResponse) -> None:
-        """Answers, and reads what nobody asked for. aiohttp would too, give others no turn while there is more, and log
-        what cannot be decoded as an error."""
+        """Sends the answer, and discards the rest of the body. aiohttp would discard it too, but without giving
+        others a turn, and would log what cannot be decoded as an error."""
         with contextlib.suppress(ConnectionError):
             await response.prepare(request)
             await response.write_eof()

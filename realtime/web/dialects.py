@@ -8,24 +8,26 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeAlias
 
 from aiohttp import web
 
 from ..core.dialects import Dialect
 from ..core.errors import LocalProtocolError
 from ..endpoint import Endpoint
+from ..protocols.dialects import route_taken
 from ..protocols.engineio.options import EngineIO
 from ..protocols.raw import Raw
 from ..protocols.sockjs.options import SockJS
 from ..server import Server
+from . import resources
 from .bodies import Handle, guard
 from .engineio import EngineRoutes
 from .raw import RawRoutes
 from .routes import DialectRoutes
 from .sockjs import SockJSRoutes
 
-__all__ = ["ROUTES", "Dialects"]
+__all__ = ["ROUTES", "Dialects", "Owners", "check"]
 
 ROUTES: dict[type[Dialect], type[DialectRoutes[Any]]] = {
     Raw: RawRoutes,
@@ -34,16 +36,19 @@ ROUTES: dict[type[Dialect], type[DialectRoutes[Any]]] = {
 }
 
 
+# Of an application: whose the paths are that dialects have for themselves.
+Owners: TypeAlias = dict[str, tuple[Server, Endpoint]]
+
+
 class Dialects:
     """The routes of all dialects, for one server."""
 
-    def __init__(self, server: Server) -> None:
-        """Raises LocalProtocolError when an endpoint of the server speaks what has no routes."""
+    def __init__(self, server: Server, owners: Owners) -> None:
+        """`owners` are those of the application; what endpoints there are check() has found good."""
         self._server = server
-        self._routes = {kind: routes(server) for kind, routes in ROUTES.items()}
+        self._owners = owners
         self._router: web.UrlDispatcher | None = None
-        for endpoint in server.endpoints.values():
-            self._check(endpoint)
+        self._routes = {kind: routes(server) for kind, routes in ROUTES.items()}
 
     def __iter__(self) -> Iterator[type[Dialect]]:
         return iter(self._routes)
@@ -85,9 +90,9 @@ class Dialects:
 
     def add(self, endpoint: Endpoint) -> None:
         """An endpoint is registered. Raises LocalProtocolError for a dialect without routes, and when one with a path
-        of its own comes too late."""
-        self._check(endpoint)
-        own = [options for options in endpoint.dialects if options.route]
+        of its own comes too late, or another server's has it."""
+        _check(endpoint, self._server, self._owners)
+        own = [options for options in endpoint.dialects if options.route and options.route not in self._owners]
         assert self._router is not None
         for options in own:
             if self._router.frozen:
@@ -96,9 +101,10 @@ class Dialects:
                     " the application has started: register it before"
                 )
         for options in own:
+            self._owners[options.route] = self._server, endpoint
             handle = guard(self._server, self._own(endpoint, options))
             for path in (options.route, f"{options.route}/"):
-                self._router.add_route("*", path, handle)
+                resources.add(self._router, path, handle)
 
     def _own(self, endpoint: Endpoint, options: Dialect) -> Handle:
         async def handle(request: web.Request) -> web.StreamResponse:
@@ -106,10 +112,22 @@ class Dialects:
 
         return handle
 
-    def _check(self, endpoint: Endpoint) -> None:
-        for options in endpoint.dialects:
-            if type(options) not in self._routes:
-                raise LocalProtocolError(
-                    f"the endpoint {endpoint.path!r} speaks {type(options).__name__}, which has no routes: name them in"
-                    " realtime.web.dialects.ROUTES"
-                )
+
+def check(server: Server, owners: Owners) -> None:
+    """Raises LocalProtocolError when an endpoint of the server speaks what has no routes, or has a path of its own that
+    another server's has."""
+    for endpoint in server.endpoints.values():
+        _check(endpoint, server, owners)
+
+
+def _check(endpoint: Endpoint, server: Server, owners: Owners) -> None:
+    for options in endpoint.dialects:
+        if type(options) not in ROUTES:
+            raise LocalProtocolError(
+                f"the endpoint {endpoint.path!r} speaks {type(options).__name__}, which has no routes: name them in"
+                " realtime.web.dialects.ROUTES"
+            )
+        other, owner = owners.get(options.route, (server, endpoint))
+        if (other, owner.path) != (server, endpoint.path):
+            whose = "another server's endpoint" if other is not server else "the endpoint"
+            raise route_taken(options, f"{whose} {owner.path!r}")

@@ -18,7 +18,7 @@ from ..gates.engineio import EngineGate, Visit
 from ..gates.requests import Unreadable
 from ..protocols.engineio.options import WEBSOCKET, EngineIO
 from ..protocols.engineio.payloads import is_binary, jsonp
-from ..protocols.engineio.requests import BAD_REQUEST, FORBIDDEN, Asked, EngineIOError
+from ..protocols.engineio.requests import BAD_REQUEST, FORBIDDEN, EngineIOError, EngineQuery
 from ..server import Server
 from .bodies import turn_away
 from .handshake import left_behind, misfit, upgrade
@@ -83,16 +83,16 @@ class EngineRoutes(PlainRoutes[EngineIO]):
         if request.method == "OPTIONS":
             return web.Response(status=204, headers=preflight(request))
         try:
-            asked = Asked.of(request.query, options)
-            wrong = misfit(agree(request)[0], web.WebSocketResponse()) if asked.transport == WEBSOCKET else None
+            query = EngineQuery.of(request.query, options)
+            wrong = misfit(agree(request)[0], web.WebSocketResponse()) if query.transport == WEBSOCKET else None
             if wrong is not None:
                 raise EngineIOError(BAD_REQUEST, f"Bad request: {wrong.reason}", headers=wrong.headers)
-            facts = self._facts(request, asked.transport, None)
-            visit = await self._gate.enter(facts, endpoint, options, asked, self._wait(request))
+            facts = self._facts(request, query.transport, None)
+            visit = await self._gate.enter(facts, endpoint, options, query, self._wait(request))
             headers = {}
             if visit.opening and options.cookie is not None:
                 headers["Set-Cookie"] = f"{options.cookie}={visit.session.id}; {options.cookie_attributes}"
-            if asked.transport == WEBSOCKET:
+            if query.transport == WEBSOCKET:
                 return await self._connection(request, visit, headers)
             return await (self._poll if request.method == "GET" else self._post)(request, visit, headers)
         except Refusal as refusal:
@@ -109,7 +109,7 @@ class EngineRoutes(PlainRoutes[EngineIO]):
         finally:
             self._watch.discard(link)
             visit.cut(carrier)
-        index = visit.asked.jsonp
+        index = visit.query.jsonp
         if index is not None:
             return _whole(request, jsonp(index, body), "text/javascript; charset=utf-8", headers)
         kind = OCTETS if is_binary(body) else "text/plain; charset=UTF-8"

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 from aiohttp import HttpVersion11, WSMessage, WSMsgType, web
 
 from ..gates.base import Gone
+from ..loops import begin
 from ..pace import Pace
 from .links import is_gone
 
@@ -104,7 +105,7 @@ async def upgrade(request: web.Request, ws: web.WebSocketResponse) -> None:
 
 
 def left_behind() -> web.Response:
-    """What aiohttp is given for a request whose client is gone. It notices by itself, and says nothing."""
+    """The response for a request whose client is gone. aiohttp notices that the connection is closed."""
     return web.Response(status=CLIENT_LEFT, reason="Client Left")
 
 
@@ -143,7 +144,7 @@ class Incoming:
     @contextlib.asynccontextmanager
     async def reading_ahead(self) -> AsyncIterator[None]:
         """Reads while something else is awaited, and keeps a little of what comes."""
-        task = asyncio.get_running_loop().create_task(self._read_ahead(), name="realtime reads ahead")
+        task = begin(self._read_ahead(), "realtime reads ahead")
         try:
             yield
         finally:

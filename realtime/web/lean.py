@@ -19,6 +19,7 @@ from aiohttp.web_protocol import RequestHandler
 
 from ..core.carrier import Link, Part
 from ..gates.base import Connection, Gone, Ignoring
+from ..loops import begin
 from ..pace import TURN
 from .handshake import AHEAD_MESSAGES, AHEAD_SIZE, Reading
 from .links import CLOSE_PATIENCE, CONTROL, HIGH_WATER, NO_CODE, close_frame, pong_frame
@@ -289,7 +290,7 @@ class LeanLink(WebSocketDataQueue):
 
     def _wait_for(self, waiting: Awaitable[None]) -> None:
         self._behind = behind = Behind()
-        behind.task = self._loop.create_task(self._wait(waiting), name="realtime WebSocket", context=self._context)
+        behind.task = begin(self._wait(waiting), "realtime WebSocket", self._context)
 
     async def _wait(self, waiting: Awaitable[None] | None) -> None:
         """Waits, and takes what has come meanwhile, until there is nothing to wait for."""

@@ -10,6 +10,7 @@ from aiohttp import HttpVersion11, WSMessage, WSMsgType, web
 
 from ..core.carrier import Part
 from ..core.errors import clip
+from ..loops import begin
 from ..transports.websocket import FIN_CLOSE, FIN_PONG, frame_header
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "WebSocketLink",
     "close_frame",
     "is_gone",
+    "keep_reading",
     "pong_frame",
     "run_stream",
 ]
@@ -48,7 +50,7 @@ class WebSocketLink:
         self._request = request
         self._ws = ws
         self._writable_again = writable_again
-        self._blocked = False
+        self.writable = True  # unless the connection has more than 64 KiB to send, or is closing
         self._closing = False
         self._patience: asyncio.TimerHandle | None = None
         self._draining: asyncio.Task[None] | None = None
@@ -58,11 +60,6 @@ class WebSocketLink:
         """asyncio's end of the connection, while there is one."""
         return self._request.transport
 
-    @property
-    def writable(self) -> bool:
-        """False while the connection has more than 64 KiB to send, or is closing."""
-        return not self._blocked and not self._closing
-
     def write(self, buffers: Sequence[Part]) -> None:
         """Writes WebSocket frames. A dead connection swallows them; the reading side reports it."""
         transport = self._request.transport
@@ -71,16 +68,16 @@ class WebSocketLink:
         for buffer in buffers:
             assert isinstance(buffer, bytes)
             transport.write(buffer)
-        if transport.get_write_buffer_size() > HIGH_WATER and not self._blocked:
-            self._blocked = True
-            self._draining = asyncio.get_running_loop().create_task(self._drain())
+        if transport.get_write_buffer_size() > HIGH_WATER and self.writable:
+            self.writable = False
+            self._draining = begin(self._drain(), "realtime drains")
 
     async def _drain(self) -> None:
         try:
             await self._request.writer.drain()
         except ConnectionError:
             return  # the reading side reports the loss
-        self._blocked = False
+        self.writable = not self._closing
         self._writable_again()
 
     def answer(self, message: WSMessage) -> None:
@@ -89,13 +86,8 @@ class WebSocketLink:
             self.write([pong_frame(message.data)])
 
     def listen(self) -> None:
-        """Goes on reading while the application shuts down.
-
-        aiohttp discards what comes on any connection from just before on_shutdown: acknowledgements and the closing
-        handshake would be waited for in vain.
-        """
-        with suppress(AttributeError):
-            self._request.protocol._close = False
+        """Goes on reading while the application shuts down: acknowledgements, and the closing handshake."""
+        keep_reading(self._request.protocol)
 
     def close(self, code: int, reason: str) -> None:
         """Starts the closing handshake (RFC 6455 §7.1.2); a peer that does not take part is cut off."""
@@ -103,6 +95,7 @@ class WebSocketLink:
             return
         self.write([close_frame(code, reason)])
         self._closing = True
+        self.writable = False
         self._patience = asyncio.get_running_loop().call_later(CLOSE_PATIENCE, self.abort)
 
     def abort(self) -> None:
@@ -139,6 +132,13 @@ def close_frame(code: int, reason: str) -> bytes:
 def pong_frame(payload: bytes) -> bytes:
     """The answer to a ping (RFC 6455 §5.5.3)."""
     return frame_header(FIN_PONG, len(payload)) + payload
+
+
+def keep_reading(protocol: object) -> None:
+    """Has a connection on which a request is under way go on while the application shuts down: from just before
+    on_shutdown aiohttp discards what comes on any, and ends each with the answer that is under way."""
+    with suppress(AttributeError):
+        protocol._close = False  # type: ignore[attr-defined] # of a RequestHandler
 
 
 def is_gone(request: web.Request) -> bool:
@@ -195,7 +195,7 @@ class StreamLink:
             transport.write(b"%x\r\n%b\r\n" % (len(buffer), buffer) if self._chunked else buffer)
         if transport.get_write_buffer_size() > HIGH_WATER and not self._blocked:
             self._blocked = True
-            self._draining = asyncio.get_running_loop().create_task(self._drain())
+            self._draining = begin(self._drain(), "realtime drains")
 
     async def _drain(self) -> None:
         try:
@@ -249,12 +249,12 @@ class PollLink:
             self.answer.set_result(self._body)
 
     def abort(self) -> None:
-        """A poll's silence is its client's affair: the answer is nothing."""
+        """Ends the poll with an empty answer; the client notices silence by itself."""
         self.close(4408, "")
 
 
 class HeldLink(PollLink):
-    """The answer to a poll for which a write counts as an arrival: nothing is written when nobody is there."""
+    """The answer to a poll where a write counts as an arrival: it is not writable once the client has gone."""
 
     @property
     def writable(self) -> bool:  # type: ignore[override] # which PollLink always is

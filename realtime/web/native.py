@@ -21,6 +21,7 @@ from ..transports.batch import decode_body, first_frame
 from ..transports.form import begun_field, parse_fields, parse_text_field
 from .bodies import turn_away
 from .handshake import Reading, left_behind, misfit, upgrade
+from .lingering import Lingering
 from .links import PollLink, StreamLink, run_stream
 from .origins import cors_headers
 from .replies import (
@@ -62,10 +63,13 @@ class NativeRoutes(Routes):
         self._gate = NativeGate(server)
         self._probes: set[StreamLink] = set()
         self._watch = DisconnectWatch(server.clock)
+        self.lingering = Lingering()
         server.on_shutdown.append(self._stop)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Any request below an endpoint."""
+        if request.match_info["transport"] != "websocket":
+            self.lingering.note(request)
         return await self._finished(request, await self._serve(request))
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
@@ -120,8 +124,8 @@ class NativeRoutes(Routes):
         return reply_to_fields(codec, body)
 
     def _limit(self, least: int, most: int, beginning: bytes) -> int:
-        """How large a batch may be that begins so: `most`, if it names a session that there is, and has its key. Raises
-        Refusal."""
+        """The size limit of a batch with this beginning: `most` if it names a living session and has its key, else
+        `least`. Raises Refusal."""
         frame = first_frame(beginning)
         if frame is None or frame[:1] not in ("r", "u"):
             return least
@@ -132,7 +136,7 @@ class NativeRoutes(Routes):
         return most
 
     def _form_limit(self, least: int, most: int, beginning: bytes) -> int:
-        """The same for a form, whose callback may not be known yet: nothing is refused."""
+        """The same for a form. It never raises, since the callback that a refusal needs may not be known yet."""
         try:
             return self._limit(least, most, begun_field(beginning, "batch") or b"")
         except Refusal:
@@ -180,6 +184,7 @@ class NativeRoutes(Routes):
             body = await link.answer
         finally:
             self._watch.discard(link)
+            begun.session._polled = request.transport if carrier.codec.held else None
             if not carrier.finished:  # cancelled, or its connection is gone
                 self._gate.lost(begun.session, carrier)
         return respond(request, begun.status, body, reply=reply)
@@ -255,7 +260,8 @@ class NativeRoutes(Routes):
     async def _probed(
         self, request: web.Request, carrier: NumberedCarrier, link: StreamLink, ping: Frame, reply: Reply
     ) -> web.StreamResponse:
-        """Answers a probe, and then says nothing for a while, so that something that holds streams back holds it."""
+        """Answers a probe, then keeps the stream open and silent, so that a proxy that buffers streams holds the answer
+        back."""
         self._gate.probed(carrier, ping)
         clock = self._server.clock
         timer = clock.call_at(clock.now() + PROBE_SECONDS, lambda: link.close(1000, ""))
@@ -328,7 +334,7 @@ class NativeRoutes(Routes):
         return ws
 
     def _stop(self) -> None:
-        """Shutting down: nobody is waited for who has not said which session it wants."""
+        """Ends the connections that have no session yet: the server shuts down."""
         self._bodies.stop()
         for probe in tuple(self._probes):
             probe.close(1001, "")

@@ -19,7 +19,7 @@ MAX_NAMES = 32
 
 
 class NegotiateRoutes(Routes):
-    """For all endpoints of a server."""
+    """Serves `<endpoint>/negotiate` for all endpoints of a server."""
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """JSON; in a browser's window, lines for a person."""

@@ -21,6 +21,7 @@ __all__ = [
     "check_origins",
     "cors_headers",
     "judge",
+    "page_of",
     "shows_page",
     "without_ambient",
 ]
@@ -98,6 +99,14 @@ def judge(headers: Mapping[str, str], host: str, allowed: frozenset[str], *, scr
     if (origin in allowed and origin != ANY) or same_host(origin, host):
         return Admission.KNOWN
     return elsewhere
+
+
+def page_of(headers: Mapping[str, str]) -> str:
+    """The origin that a request shows, of at most 64 characters; empty where it shows none."""
+    origin = headers.get("Origin")
+    if origin is None and "Referer" in headers:
+        origin = origin_of(headers["Referer"])
+    return (origin or "")[:64]
 
 
 def shows_page(headers: Mapping[str, str]) -> bool:

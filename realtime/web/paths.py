@@ -5,7 +5,6 @@ A pattern could not: endpoints come later than setup(), and what is none of thei
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 from aiohttp import web
@@ -15,16 +14,31 @@ from yarl import URL
 from ..core.dialects import Dialect
 from ..endpoint import Endpoint
 from ..server import Server
+from .bodies import guard
 from .dialects import Dialects
+from .handshake import wants_websocket
+from .replies import SAFE, in_words
+from .resources import Unlisted
 
 __all__ = ["EndpointPaths"]
 
+ABOUT = (
+    "The address is right: {path} is an endpoint of realtime. It is no page: connect to it, in a page with"
+    " new Realtime({path!r}), in Python with realtime.connect()."
+)
 
-class EndpointPaths(AbstractResource):
-    """`<endpoint>`, and what is below it, where the endpoint speaks what such a request is in."""
 
-    def __init__(self, prefix: str, server: Server, dialects: Dialects) -> None:
+class EndpointPaths(Unlisted, AbstractResource):
+    """`<endpoint>`, and what is below it, where the endpoint speaks what such a request is in.
+
+    Who looks at an endpoint's own URL with a browser is told what it is, unless the application (whose `router` it is)
+    has something there.
+    """
+
+    def __init__(self, prefix: str, server: Server, dialects: Dialects, router: web.UrlDispatcher) -> None:
         super().__init__()
+        self._router = router
+        self._about = ResourceRoute("GET", guard(server, self._tell), self)
         self._prefix = prefix
         self._server = server
         self._dialects = dialects
@@ -33,16 +47,36 @@ class EndpointPaths(AbstractResource):
         }
 
     async def resolve(self, request: web.Request) -> tuple[UrlMappingMatchInfo | None, set[str]]:
-        """Whose request this is, if it is one of ours."""
+        """Finds the endpoint and dialect of a request; none where the path is not ours."""
         path = request.rel_url.path_safe
         found = self._find(path[len(self._prefix) :]) if path.startswith(self._prefix) else None
         if found is None:
             return None, set()
         endpoint, rest = found
         options = self._dialects.find(request, endpoint, rest)
-        if options is None:
-            return None, set()
-        return UrlMappingMatchInfo({"endpoint": endpoint.path, "rest": rest}, self._routes[type(options)]), set()
+        if options is not None:
+            return UrlMappingMatchInfo({"endpoint": endpoint.path, "rest": rest}, self._routes[type(options)]), set()
+        looked_at = request.method in ("GET", "HEAD") and not wants_websocket(request)
+        if not rest and looked_at and not await self._elsewhere(request):
+            return UrlMappingMatchInfo({"endpoint": endpoint.path, "rest": rest}, self._about), set()
+        return None, set()
+
+    async def _elsewhere(self, request: web.Request) -> bool:
+        """Whether anything else in the application serves this request."""
+        for resource in self._router.resources():
+            if not isinstance(resource, EndpointPaths):
+                found, _ = await resource.resolve(request)
+                if found is not None and found.http_exception is None:
+                    return True
+        return False
+
+    async def _tell(self, request: web.Request) -> web.StreamResponse:
+        """To who asks for an endpoint as for a page: what is here, and how to come in."""
+        endpoint = self._server.endpoints[request.match_info["endpoint"]]
+        upgrades = "websocket" in endpoint.config.transports
+        text = ABOUT.format(path=request.path)
+        headers = {"Upgrade": "websocket", "Connection": "Upgrade"} if upgrades else {}
+        return in_words(426 if upgrades else 400, text, SAFE | headers)
 
     def _find(self, path: str) -> tuple[Endpoint, str] | None:
         """The endpoint with the longest path, and what follows it."""
@@ -70,15 +104,9 @@ class EndpointPaths(AbstractResource):
         self._prefix = prefix + self._prefix
 
     def get_info(self) -> Any:
-        """For whoever lists routes."""
+        """What aiohttp shows of this resource in a list of routes."""
         return {"formatter": self.canonical}
 
     def raw_match(self, path: str) -> bool:
         """Whether this is the same pattern."""
         return path == self.canonical
-
-    def __len__(self) -> int:
-        return len(self._routes)
-
-    def __iter__(self) -> Iterator[AbstractRoute]:
-        return iter(self._routes.values())

@@ -10,10 +10,12 @@ import weakref
 from aiohttp import web
 
 from ..core.errors import LocalProtocolError
+from ..core.settings import shown
 from ..server import Server
+from . import resources
 from .bodies import guard
 from .bundle import Bundle
-from .dialects import Dialects
+from .dialects import Dialects, Owners, check
 from .native import NativeRoutes
 from .negotiate import NegotiateRoutes
 from .paths import EndpointPaths
@@ -25,6 +27,8 @@ PREFIX = re.compile(r"(/[A-Za-z0-9._~!$&'()*+,;=:@-]+)*")
 SERVERS: web.AppKey[dict[str, Server]] = web.AppKey("realtime servers", dict)
 # By prefix: the route of the JavaScript client, which knows where sub-applications hang.
 SCRIPTS: web.AppKey[dict[str, web.AbstractResource]] = web.AppKey("realtime scripts", dict)
+# Whose the paths are, from the application's root, that endpoints have beside the prefixes.
+OWNERS: web.AppKey[Owners] = web.AppKey("realtime owners", dict)
 BUNDLE = Bundle()  # one for all: the files are the same
 FILE = r"{file:client(?:-[0-9a-f]+)?\.m?js|realtime(?:-[0-9a-f]+)?\.m?js\.map}"
 
@@ -36,44 +40,54 @@ def setup(app: web.Application, server: Server, *, prefix: str = "/realtime") ->
     starts). Several servers may be set up in one application, each with a prefix of its own; a server in one
     application at a time. Sessions end when the application shuts down. Raises LocalProtocolError for a prefix that is
     taken, does not start with "/" or ends with one, or would be quoted in a URL, for a server that another application
-    has, and for an endpoint with a dialect that has no routes.
+    has, and for an endpoint with a dialect that has no routes or whose path another server's has; TypeError for
+    anything else than an application and a server.
     """
+    _check_kinds(app, server, prefix)
     _check_free(server, app)
     if not PREFIX.fullmatch(prefix):
         raise LocalProtocolError(
-            f'a prefix is empty, or starts with "/" and does not end with one, and needs no quoting: {prefix!r}'
+            f'a prefix is empty, or starts with "/" and does not end with one, and needs no quoting: "/realtime", not'
+            f" {prefix!r}"
         )
     if SERVERS not in app:
         app[SERVERS] = {}
     servers = app[SERVERS]
     if prefix in servers:
         raise LocalProtocolError(f"there is a realtime server at prefix {prefix!r} already")
+    owners = app.setdefault(OWNERS, {})
+    check(server, owners)
+    others = tuple(server.on_shutdown)
     routes = NativeRoutes(server)
-    dialects = Dialects(server)
+    dialects = Dialects(server, owners)
     servers[prefix] = server
     # First, since what a dialect has in its URLs may look like a version.
-    app.router.register_resource(EndpointPaths(prefix, server, dialects))
+    app.router.register_resource(EndpointPaths(prefix, server, dialects, app.router))
     # `.+` takes the longest endpoint path; what follows is always /v<version>/<transport>. (The slash stays outside:
     # a pattern has to start with one, and the prefix may be empty.)
-    app.router.add_route(
-        "*", prefix + r"/{endpoint:.+}/v{version:[0-9]+}/{transport:[^/]+}", guard(server, routes.handle)
+    resources.add(
+        app.router, prefix + r"/{endpoint:.+}/v{version:[0-9]+}/{transport:[^/]+}", guard(server, routes.handle)
     )
-    app.router.add_route("*", prefix + r"/{endpoint:.+}/negotiate", guard(server, NegotiateRoutes(server).handle))
+    resources.add(app.router, prefix + r"/{endpoint:.+}/negotiate", guard(server, NegotiateRoutes(server).handle))
     dialects.mount(app.router)
-    scripts = app.router.add_resource(f"{prefix}/{FILE}")
-    scripts.add_route("*", guard(server, BUNDLE.serve))
+    scripts = resources.add(app.router, f"{prefix}/{FILE}", guard(server, BUNDLE.serve))
     app.setdefault(SCRIPTS, {})[prefix] = scripts
 
     async def start(app: web.Application) -> None:
         server.start()
 
     async def stop(app: web.Application) -> None:
+        await routes.lingering.go_on()
         await server.shutdown()
         await asyncio.gather(routes.ended(), dialects.ended())
+        await routes.lingering.stop()
         server._application = None
+
+    ours = [stop for stop in server.on_shutdown if stop not in others]
 
     async def forget(app: web.Application) -> None:
         dialects.dismount()
+        server.on_shutdown[:] = [stop for stop in server.on_shutdown if stop not in ours]
 
     app.on_startup.append(start)
     # Not on_cleanup: that comes after the connections, too late for a close to be read.
@@ -83,9 +97,25 @@ def setup(app: web.Application, server: Server, *, prefix: str = "/realtime") ->
     return server
 
 
+def _check_kinds(app: object, server: object, prefix: object) -> None:
+    """Raises TypeError for what can't be meant."""
+    if isinstance(app, Server) and isinstance(server, web.Application):
+        raise TypeError("the application comes first, and the server second: realtime.setup(app, rt)")
+    if not isinstance(app, web.Application):
+        raise TypeError(f"realtime.setup(app, rt) takes an aiohttp.web.Application() first, not {shown(app)}")
+    if not isinstance(server, Server):
+        raise TypeError(f"realtime.setup(app, rt) takes a realtime.Server() second, not {shown(server)}")
+    if not isinstance(prefix, str):
+        raise TypeError(f'prefix={shown(prefix)}: takes a path such as "/realtime"')
+
+
 def _check_free(server: Server, app: web.Application) -> None:
     """Raises LocalProtocolError when another application has this server: the shutdown of either would end the sessions
-    of both. One that nobody has any more counts for nothing."""
+    of both. An application that was garbage-collected does not count."""
+    if server._abandoned:  # whatever has served it will neither go on nor shut down
+        server._application = None
+        server.on_shutdown.clear()
+        server.on_endpoint.clear()
     for look_again in (True, False):
         home = None if server._application is None else server._application()
         if home is None or home is app:

@@ -45,7 +45,7 @@ FORMS = {
     if transport.shape is Shape.POLL and transport.method == "POST"
 }
 # What a GET is answered by a script, by the last part of its URL; a send only where it names a function.
-SCRIPTS = {name: codec for name, codec in CODECS.items() if codec.transport.lays == "script"} | {
+SCRIPTS = {name: codec for name, codec in CODECS.items() if codec.transport.framing == "script"} | {
     "send": CODECS["jsonp"]
 }
 # Also on answers that have no body.

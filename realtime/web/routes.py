@@ -5,6 +5,7 @@ Knows no protocol: what it refuses it raises.
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 from functools import partial
 from typing import Generic, TypeVar
@@ -28,6 +29,7 @@ from .origins import (
     check_origins,
     cors_headers,
     judge,
+    page_of,
     shows_page,
     without_ambient,
 )
@@ -36,6 +38,8 @@ from .sockets import Sockets
 
 __all__ = ["DialectRoutes", "Routes", "preflight"]
 
+log = logging.getLogger("realtime.server")
+
 END_PATIENCE = 10.0
 # What a request is told that shows nothing of its page where it has to.
 UNSIGNED = "a script, frame or form shows no page (Origin, Sec-Fetch-Site, Referer) that allowed_origins could let in"
@@ -43,7 +47,7 @@ D = TypeVar("D", bound=Dialect)
 
 
 class Routes:
-    """The routes of one protocol, as far as they are everybody's."""
+    """The part of its routes that every protocol shares."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
@@ -65,11 +69,32 @@ class Routes:
         document, also for a request that does not show of which page it is."""
         host = self._origin(request).host
         if judge(request.headers, host, self._origins, scripted=scripted) is Admission.REFUSED:
+            self._warn(page_of(request.headers), host[:64])
             if not shows_page(request.headers):
                 raise Refusal(4403, UNSIGNED)
             page = request.headers.get("Origin") or "this page"
             raise Refusal(
                 4403, f"{page[:64]} is another origin than {host[:64] or 'this server'}, and not in allowed_origins"
+            )
+
+    def _warn(self, page: str, host: str) -> None:
+        """Says in the log who was refused, once for each page's origin and each host: the page itself may not know."""
+        if page:
+            self._server.notices.warn(
+                (page, host),
+                "a page of %r is refused, since it asks for another host, %r. If it may connect, name it:"
+                " realtime.Server(allowed_origins=[%r]). If that host is the page's own, a proxy hides it: let the"
+                " proxy pass on the Host header, or X-Forwarded-Host from an address in trusted_proxies",
+                page,
+                host,
+                page,
+            )
+        else:
+            self._server.notices.warn(
+                (page, host),
+                "a page that shows no origin is refused, since it may be of another host than %r. If it may connect,"
+                " name its origin in allowed_origins, and let its Referrer-Policy send that",
+                host,
             )
 
     def _endpoint(self, request: web.Request, *, scripted: bool = False) -> Endpoint:
@@ -79,17 +104,14 @@ class Routes:
         path = "/" + request.match_info["endpoint"]
         endpoint = self._server.endpoints.get(path)
         if endpoint is None:
-            raise Refusal(4406, f"there is no endpoint {path}")
+            raise Refusal(4406, f"there is no endpoint {path}: is that the path given to @rt.endpoint()?")
         return endpoint
 
     def _facts(self, request: web.Request, transport: str, raw_auth: bytes | None) -> SessionRequest:
         """What the application is shown of a request: from behind trusted proxies, and without the cookies and log-ins
         that any site could have made a browser send."""
         origin = self._origin(request)
-        raw_headers = request.raw_headers
-        if judge(request.headers, origin.host, self._origins) is Admission.ANONYMOUS:
-            raw_headers = without_ambient(raw_headers)
-        return SessionRequest(
+        facts = SessionRequest(
             method=request.method,
             path=request.path,
             query_string=request.query_string,
@@ -97,11 +119,27 @@ class Routes:
             scheme=origin.scheme,
             host=origin.host,
             remote=origin.remote,
-            raw_headers=raw_headers,
+            raw_headers=request.raw_headers,
             transport=transport,
             raw_auth=raw_auth,
             http=request,
         )
+        if judge(request.headers, origin.host, self._origins) is Admission.ANONYMOUS:
+            self._hide(facts)
+        return facts
+
+    def _hide(self, facts: SessionRequest) -> None:
+        """Takes out of a request what any site could have made a browser send."""
+        shown = without_ambient(facts.raw_headers)
+        if len(shown) < len(facts.raw_headers):
+            facts.raw_headers, facts.cookies_hidden = shown, True
+            log.debug(
+                "the cookies or log-in of a request from %s (%s) are hidden: it shows no Origin of %r or of those that"
+                " allowed_origins names",
+                facts.remote,
+                facts.transport or "negotiate",
+                facts.host[:64],
+            )
 
     async def _whole_body(self, request: web.Request, config: Config, limit: int, judge: Judge | None = None) -> bytes:
         """The body, of at most so many bytes. Raises RemoteProtocolError (4413) and Unreadable; see Bodies.whole()."""

@@ -43,7 +43,7 @@ class Sockets:
     """Serves WebSockets, each by the Connection that is made for it. Shut down by listen(), and then ended()."""
 
     def __init__(self) -> None:
-        self.served: dict[Link, Connection] = {}
+        self.served: dict[LeanLink | WebSocketLink, Connection] = {}
         self._taken: set[LeanLink] = set()  # those of which aiohttp knows nothing
 
     async def serve(self, request: web.Request, ws: web.WebSocketResponse, connect: Connect) -> None:

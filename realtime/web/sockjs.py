@@ -35,7 +35,7 @@ from .bodies import turn_away
 from .conditions import Precondition, weigh
 from .handshake import Misfit, left_behind
 from .links import HeldLink, StreamLink, run_stream
-from .origins import ANY, NULL, asked_headers, cors_headers, without_ambient
+from .origins import ANY, NULL, asked_headers, cors_headers
 from .plain import PlainRoutes
 from .raw import RawRoutes
 from .replies import in_words, is_form
@@ -236,7 +236,7 @@ class SockJSRoutes(PlainRoutes[SockJS]):
         its requests come without cookies and log-ins, as if it had asked itself."""
         facts = super()._facts(request, transport, raw_auth)
         if ANY in self._origins and _is_framed(request):
-            facts.raw_headers = without_ambient(facts.raw_headers)
+            self._hide(facts)
         return facts
 
     def _info(self, request: web.Request, endpoint: Endpoint, options: SockJS) -> web.Response:
@@ -299,7 +299,7 @@ def _cacheable() -> dict[str, str]:
 
 
 def _cors(request: web.Request) -> dict[str, str]:
-    """Who was let in may read the answer: a page of a named origin with credentials, anybody else without."""
+    """CORS headers for an admitted request: a page of a named origin may use credentials, any other may not."""
     headers = {"Vary": "Origin"}
     if request.headers.get("Origin") is None:
         headers["Access-Control-Allow-Origin"] = "*"

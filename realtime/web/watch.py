@@ -33,7 +33,7 @@ class DisconnectWatch:
             self._look_later()
 
     def discard(self, link: Held) -> None:
-        """It has ended."""
+        """Stops looking after `link`, which has ended."""
         self._held.discard(link)
 
     def _look_later(self) -> None:

@@ -98,7 +98,7 @@ class Harness:
         transport: str,
         scenarios: Sequence[str],
         *,
-        timeout: float = 60.0,
+        timeout: float = 120.0,
         pages: str | None = None,
     ) -> Report:
         """Runs scenarios one after another in a fresh page. An empty `transport` leaves the choice to the client.

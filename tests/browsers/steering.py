@@ -18,7 +18,7 @@ from .harness import Failure, Harness
 
 __all__ = ["Endpoint", "Steered", "steered"]
 
-PATIENCE = 60.0  # for what comes sooner or later, on a machine that is busy
+PATIENCE = 120.0  # for what comes sooner or later, on a machine that is busy
 
 
 class Steered:

@@ -63,7 +63,7 @@ async def native() -> AsyncIterator[str]:
 
 async def seen(page: Steered, name: str, kind: str, base: str) -> object:
     await page.do("alike.run(%s, %s, %s)", name, kind, base)
-    return await page.until("alike.results[%s]", f"{name} {kind}", timeout=20)
+    return await page.until("alike.results[%s]", f"{name} {kind}")
 
 
 @pytest.mark.parametrize("engine", CHROMIUM, indirect=True)

@@ -15,9 +15,9 @@ from .campaign.report import campaign
 from .campaign.weather import FAULTS
 from .engines import Engine, wanted
 
-SEED = 312
-# By number: they have every end, and a network that is only far away.
-RUNS = {"chromium": tuple(range(10)), "firefox": (0, 2, 7)}
+SEED = 13  # the first one whose five runs have everything
+# By number.
+RUNS = {"chromium": tuple(range(5)), "firefox": (0, 3)}
 
 
 @pytest.mark.asyncio(loop_scope="session")

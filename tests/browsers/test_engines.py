@@ -21,26 +21,26 @@ async def test_version(engine: Engine, record_property: pytest.FixtureRequest) -
 
 async def test_a_page_reports(engine: Engine, harness: Harness) -> None:
     """Without the client: a scenario that does not exist is reported as such."""
-    report = await harness.run(engine, "", ["nonsense"], timeout=20)
+    report = await harness.run(engine, "", ["nonsense"])
     assert not report.ok
     assert [outcome.problem for outcome in report.outcomes] == ["there is no such scenario"]
 
 
 async def test_an_uncaught_error_is_seen(engine: Engine, harness: Harness) -> None:
-    report = await harness.run(engine, "", ["uncaught"], timeout=20)
+    report = await harness.run(engine, "", ["uncaught"])
     assert report.ok
     assert any("nobody catches this" in error for error in report.errors), report.errors
 
 
 async def test_each_page_is_in_a_fresh_profile(engine: Engine, harness: Harness) -> None:
     for _ in range(2):
-        report = await harness.run(engine, "", ["fresh"], timeout=20)
+        report = await harness.run(engine, "", ["fresh"])
         assert report.ok, report.outcomes
 
 
 async def test_a_page_is_asked(engine: Engine, harness: Harness) -> None:
     async with engine.open(harness.address("asked", "", ["fresh"])) as page:
-        await harness.report("asked", page, 20)
+        await harness.report("asked", page, 120)
         assert await page.evaluate("1 + 1") == 2
         assert await page.evaluate("['a', null]") == ["a", None]
         assert await page.evaluate("document.title") == "realtime: scenarios"
@@ -48,7 +48,7 @@ async def test_a_page_is_asked(engine: Engine, harness: Harness) -> None:
 
 async def test_a_picture(engine: Engine, harness: Harness, tmp_path: Path) -> None:
     async with engine.open(harness.address("picture", "", ["fresh"])) as page:
-        await harness.report("picture", page, 20)
+        await harness.report("picture", page, 120)
         path = tmp_path / "page.png"
         if not engine.pictures:
             with pytest.raises(CannotError):
@@ -60,7 +60,7 @@ async def test_a_picture(engine: Engine, harness: Harness, tmp_path: Path) -> No
 
 async def test_an_engine_that_was_stopped_starts_again(engine: Engine, harness: Harness) -> None:
     await engine.stop()
-    assert (await harness.run(engine, "", ["fresh"], timeout=30)).ok
+    assert (await harness.run(engine, "", ["fresh"])).ok
 
 
 @pytest.mark.skipif("mujs" not in wanted() and len(wanted()) < 10, reason="REALTIME_ENGINES names others")

@@ -41,7 +41,7 @@ async def test_ten_sessions(engine: Engine, transports: list[str] | None, harnes
             assert used.count("polling") >= COUNT - 3
             # The page's own request finds a connection, though every session is up.
             await page.do("steered.ask('/blank.html?own')")
-            await page.until("steered.answered['/blank.html?own'] === 200", timeout=10)
+            await page.until("steered.answered['/blank.html?own'] === 200", timeout=20)
             for name in names:
                 await page.acknowledged(name)
                 assert await page.do("steered.of(%s, 'close')", name) == []

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 CHROMIUM = [name for name in ("chromium",) if name in wanted()]
 WATCHERS = [name for name in ("chromium", "webkitgtk") if name in wanted()]
-PROMPTLY = 5.0  # seconds, on a machine that is busy; a session that was only lost is kept for two minutes
+PROMPTLY = 30.0  # seconds, on a machine that is busy; a session that was only lost is kept for two minutes
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -126,7 +126,7 @@ async def test_a_frozen_page_goes_on_when_it_thaws(
         session.on_change(look)
         await devtools(page).call("Page.setWebLifecycleState", state="frozen")
         # It lets go of its connection, so that nothing piles up in a page that does not read.
-        await asyncio.wait_for(detached.wait(), 30)
+        await asyncio.wait_for(detached.wait(), PROMPTLY)
         for number in range(1, 4):
             await session.send(f"news {number}")
         await devtools(page).call("Page.setWebLifecycleState", state="active")

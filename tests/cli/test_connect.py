@@ -43,7 +43,7 @@ async def test_lines_are_messages(demo: str) -> None:
 @pytest.mark.parametrize("transport", TRANSPORTS)
 async def test_raw_bytes_come_back_the_same(demo: str, transport: str) -> None:
     data = random.Random(transport).randbytes(1_000_000)
-    async with Program("connect", "--binary", "--transport", transport, f"{demo}/echo") as program:
+    async with Program("connect", "--binary", "--linger", 0, "--transport", transport, f"{demo}/echo") as program:
         program.say(data)
         assert program.process.stdout is not None
         assert await arrives(program.process.stdout.readexactly(len(data))) == data
@@ -278,7 +278,7 @@ async def test_nobody_listens(unused_tcp_port: int) -> None:
 async def test_no_endpoint_there(demo: str) -> None:
     code, out, err = await run("connect", demo.removesuffix("realtime"))
     assert (code, out) == (1, "")
-    assert "websocket: the WebSocket handshake was answered with HTTP 404;" in err
+    assert "polling: HTTP 404, and not in the protocol: is setup() called with this prefix?)" in err
     assert "long_polling, polling: HTTP 404 without a batch of the protocol" in err
     assert len(err.splitlines()) == 1
 

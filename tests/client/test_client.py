@@ -155,7 +155,7 @@ async def test_no_realtime_server_there() -> None:
         with pytest.raises(realtime.NegotiationError) as caught:
             await realtime.connect(f"http://127.0.0.1:{runner.addresses[0][1]}/nothing")
         assert "404" in caught.value.attempts["websocket"]
-        assert "HTTP 404 without a batch" in caught.value.attempts["polling"]
+        assert "is setup() called with this prefix?" in caught.value.attempts["polling"]
     finally:
         await runner.cleanup()
 

@@ -14,6 +14,8 @@ from yarl import URL
 
 import realtime
 from realtime.client.doctor import STATES, Examination, Finding, examine
+from realtime.client.doctor.examination import _order
+from realtime.client.doctor.findings import Blocked
 from realtime.client.doctor.probes import Stream
 from realtime.client.doctor.probing import Probe, Target
 from realtime.client.doctor.remedies import remedies
@@ -348,6 +350,26 @@ async def test_two_servers_that_do_not_know_each_others_sessions() -> None:
             found = await examine(server.make_url("/realtime/echo"), transports=["polling"], patience=0.1)
             assert states(found) == {"polling": "astray"}
             assert "different servers" in found.advice[0]
+            assert found.order == ()
+
+
+def test_what_went_astray_elsewhere_is_not_recommended() -> None:
+    """Whoever got through with more than one request was lucky."""
+    findings = [Finding("websocket", through=True, state="cut"), Finding("sse", state="astray")]
+    findings += [Finding(name, through=True, state="ok") for name in ("xhr_streaming", "long_polling", "polling")]
+    assert _order(findings) == ("websocket",)
+    assert _order(findings[2:]) == ("xhr_streaming", "long_polling", "polling")
+
+
+@pytest.mark.parametrize(("state", "through"), [("astray", False), ("ended", True)])
+async def test_who_goes_astray_later_has_not_got_through(state: str, through: bool) -> None:
+    async def run(probe: Probe) -> None:
+        probe.finding.through = True
+        raise Blocked(state, "later")
+
+    probe = Probe(nowhere(), Finding("long_polling"))
+    await probe.run(run)
+    assert (probe.finding.state, probe.finding.through) == (state, through)
 
 
 @pytest.mark.parametrize(

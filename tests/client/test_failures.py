@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -16,11 +15,10 @@ from aiohttp import web
 
 import realtime
 from realtime.client import ClientSession
-from realtime.client.drivers import drive, open_beside, probe
-from realtime.client.drivers.polls import probe_polls
-from realtime.client.drivers.timeouts import expire
+from realtime.client.carrying import Carrying
+from realtime.client.drivers import drive
 from realtime.client.ends import CarrierEnd
-from realtime.client.exchange import POST, hello, request
+from realtime.client.exchange import POST, hello, request, retry_after
 from realtime.client.links import PollLink
 from realtime.core.carrier import NumberedCarrier
 from realtime.core.client_machine import NO_KEY, Attach
@@ -95,53 +93,26 @@ async def test_a_carrier_that_only_attaches_is_not_started_again_at_once(transpo
         try:
             cutting = cut_behind_the_attach(proxy, transport)
             proxy.cut()
-            ledger = session._context.ledger
-            await eventually(lambda: ledger.failed_in_a_row > 6)
+            policy = session._context.policy
+            await eventually(lambda: policy.fails > 6)
             assert not session.closed
             cutting.remove()
             await session.send("through at last")
             assert await arrives(session.receive()) == "through at last"
-            await eventually(lambda: ledger.failed_in_a_row == 0)  # something was delivered: all is forgotten
+            await eventually(lambda: policy.fails == 0)  # something was delivered: all is forgotten
         finally:
             await session.close()
-
-
-async def test_the_pauses_grow_and_are_short_again_after_a_delivery_or_a_good_life() -> None:
-    async with place() as (_, _, url), realtime.connect(url, transports=["websocket"]) as session:
-        ledger = session._context.ledger
-        now = session._now()
-
-        def fails(end: CarrierEnd) -> float:
-            ledger.ended(end)
-            return ledger.pause(end)
-
-        brief = CarrierEnd("websocket", "cut", since=now)
-        lasting = CarrierEnd("websocket", "cut", since=now - 10.0)
-        assert fails(brief) == 0.0  # the first one is tried again at once
-        for number in range(12):
-            ledger.got_through("websocket", now)  # it attached, which says nothing
-            pause = min(0.1 * 2**number, 10.0)
-            assert pause / 2 <= fails(brief) <= pause
-        assert fails(lasting) == 0.0
-        assert fails(brief) > 0.0
-        ledger.of_use()
-        assert fails(brief) == 0.0
-        # A carrier that ends on purpose before it brought anything is one that failed, as often as it comes.
-        recycled = CarrierEnd("websocket", "recycled", since=now, recycled=True)
-        assert fails(recycled) > 0.0
-        ledger.of_use()
-        assert fails(recycled) == 0.0
 
 
 @pytest.mark.parametrize("transport", ALL)
 async def test_a_message_either_way_is_a_delivery(transport: str) -> None:
     async with place() as (server, _, url), realtime.connect(url, transports=[transport]) as session:
         await eventually(lambda: session.state == "open")
-        session._context.ledger.failed_in_a_row = 5
+        session._context.policy.fails = 5
         (there,) = server.sessions
         await there.send("down")
         assert await arrives(session.receive()) == "down"
-        await eventually(lambda: session._context.ledger.failed_in_a_row == 0)
+        await eventually(lambda: session._context.policy.fails == 0)
 
 
 async def test_sessions_that_end_at_once_are_not_reopened_at_once(caplog: pytest.LogCaptureFixture) -> None:
@@ -178,27 +149,6 @@ async def test_sessions_that_end_at_once_are_not_reopened_at_once(caplog: pytest
     caplog.clear()
 
 
-async def test_every_transport_has_its_turn_however_slowly_the_others_fail() -> None:
-    """Each failure takes longer than its transport is left alone for: the third of three is tried all the same."""
-    async with place() as (_, _, url):
-        clock = VirtualClock(1000.0)
-        names = ["websocket", "sse", "polling"]
-        session = await realtime.connect(url, transports=names, upgrade=False, clock=clock)
-        ledger = session._context.ledger
-        tried = []
-        for _ in range(6):
-            name = ledger.choose(names)
-            tried.append(name)
-            clock.advance(12.0)
-            ledger.ended(CarrierEnd(name, "no answer in time", waited=12.0))
-        assert sorted(tried[:3]) == sorted(tried[3:]) == sorted(names)
-        ledger.of_use()
-        clock.advance(300.0)
-        assert ledger.choose(names) == "websocket"
-        session._machine.end(1000, "", clock.now())
-        await session.close()
-
-
 async def test_a_handshake_that_is_never_answered_blocks_nothing() -> None:
     """Neither the next attempt of its session, nor another session of the same HTTP client meanwhile."""
     async with place() as (_, proxy, url), aiohttp.ClientSession() as http:
@@ -233,38 +183,6 @@ async def test_a_better_poll_that_is_refused_disturbs_nothing() -> None:
 # -- patience --------------------------------------------------------------------------------------------------------
 
 
-async def test_only_what_was_waited_for_in_vain_makes_patient() -> None:
-    async with place(resume_window=20.0, ping_interval=10.0, ping_timeout=10.0) as (_, _, url):
-        clock = VirtualClock(1000.0)
-        session = await realtime.connect(url, transports=["polling"], upgrade=False, clock=clock)
-        try:
-            ledger = session._context.ledger
-            assert ledger.patience() == 5.0
-            for _ in range(5):
-                ledger.ended(CarrierEnd("polling", "HTTP 502 without a batch of the protocol"))
-            assert ledger.patience() == 5.0  # quick failures say nothing about how slow the way is
-            ledger.ended(CarrierEnd("polling", "no answer in time", waited=5.0))
-            session._machine.contact = clock.now()
-            assert ledger.patience() == 10.0
-            ledger.ended(CarrierEnd("polling", "no answer in time", waited=10.0))
-            assert ledger.patience() == 10.0  # a quarter of the 40 s that are left
-            session._machine.contact -= 16.0
-            assert ledger.patience() == 6.0
-            session._machine.contact -= 20.0
-            assert ledger.patience() == 5.0  # never less than was asked for
-            ledger.got_through("polling", clock.now())
-            assert ledger.patience() == 5.0
-            # What is tried beside a carrier has its own.
-            ledger.failed_beside(CarrierEnd("websocket", "no answer in time", waited=5.0))
-            session._machine.contact = clock.now()
-            assert (ledger.patience(), ledger.patience("websocket")) == (5.0, 10.0)
-            session.network_changed()
-            assert ledger.patience("websocket") == 5.0
-        finally:
-            session._machine.end(1000, "", clock.now())
-            await session.close()
-
-
 @pytest.mark.parametrize("transports", [["websocket"], ["long_polling"], ["sse"], None], ids=str)
 async def test_a_slow_hook_lets_the_client_in(transports: list[str] | None) -> None:
     """A hook that takes longer than `attach_timeout`: later attempts are more patient, within `open_timeout`."""
@@ -273,12 +191,12 @@ async def test_a_slow_hook_lets_the_client_in(transports: list[str] | None) -> N
     async def slow(request: realtime.SessionRequest) -> str:
         nonlocal asked
         asked += 1
-        await asyncio.sleep(0.7)
+        await asyncio.sleep(0.25)
         return "somebody"
 
     async with place() as (server, _, url):
         server.authorize(slow)
-        session = await arrives(realtime.connect(url, transports=transports, attach_timeout=0.25, open_timeout=40.0))
+        session = await arrives(realtime.connect(url, transports=transports, attach_timeout=0.1, open_timeout=40.0))
         await session.send("in")
         assert await arrives(session.receive()) == "in"
         await session.close()
@@ -343,18 +261,29 @@ async def test_a_message_larger_than_all_that_may_come_ends_the_session(transpor
 # -- ends and beginnings at the wrong moment -------------------------------------------------------------------------
 
 
+def beside(session: ClientSession, name: str, role: str) -> tuple[Carrying, list[CarrierEnd]]:
+    """A carrier that the policy knows nothing of, and how it ended."""
+    ends: list[CarrierEnd] = []
+    carrying = Carrying(session._context, 999, name, role, lambda _, end: ends.append(end))
+    if role == "open":
+        carrying.gen = 7
+    return carrying, ends
+
+
 @pytest.mark.parametrize("transport", ALL)
-async def test_no_carrier_is_started_after_the_end(transport: str, caplog: pytest.LogCaptureFixture) -> None:
-    async with place() as (_, _, url):
+@pytest.mark.parametrize("role", ["carry", "open", "probe"])
+async def test_no_carrier_is_started_after_the_end(transport: str, role: str, caplog: pytest.LogCaptureFixture) -> None:
+    async with place() as (_, proxy, url):
         session = await realtime.connect(url, transports=[transport])
         session._machine.end(4999, "over", session._now())
-        end = await drive(session._context, transport)
-        assert end.what == "ended with the session"
-        beside = await open_beside(session._context, "polling", 7)
-        assert beside is not None
-        assert beside.what == "ended with the session"
+        asked = len(proxy.log)
+        carrying, _ = beside(session, transport, role)
+        assert (await drive(session._context, carrying)).what == "ended with the session"
+        assert carrying.carrier is None
+        session._supervisor.turn_soon()
         await session.close()
         assert session.close_code == 4999
+        assert not [event for event in proxy.log[asked:] if event.kind == "request" and "/send" not in str(event)]
     assert caplog.records == []
 
 
@@ -362,35 +291,87 @@ async def test_an_upgrade_that_comes_after_the_end(caplog: pytest.LogCaptureFixt
     async with place() as (_, _, url):
         session = await realtime.connect(url, transports=["websocket", "polling"])
         await eventually(lambda: session.state == "open")
-        found = await probe(session._context, "websocket")
-        assert isinstance(found, functools.partial)
+        carrying, _ = beside(session, "websocket", "probe")
+        proven = asyncio.Event()
+        carrying.tell_proven = proven.set  # type: ignore[method-assign] # watches
+        driving = asyncio.ensure_future(drive(session._context, carrying))
+        await arrives(proven.wait())
         session._machine.end(4999, "over", session._now())
-        end = await found()
-        ws = found.args[2]
-        assert end.what == "ended with the session"
+        carrying.taken.set()
+        assert (await arrives(driving)).what == "ended with the session"
+        assert carrying.carrier is None
         await session.close()
-        assert ws.closed
     assert caplog.records == []
 
 
-async def test_a_stream_held_back_while_its_time_runs_out(caplog: pytest.LogCaptureFixture) -> None:
-    """What is found out while the attempt is being ended anyway ends nothing else: neither carrier nor session."""
-    async with place() as (_, _, url), realtime.connect(url, transports=["polling"], upgrade=False) as session:
-        loop = asyncio.get_running_loop()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(0) as expiring:
-                try:
-                    await loop.create_future()
-                finally:
-                    expire(expiring)  # expiring
-        expire(expiring)  # and over
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(None) as running:
-                expire(running)
-                await loop.create_future()
+async def fails(*_: object) -> None:
+    """A bug."""
+    raise RuntimeError("a bug of ours")
+
+
+async def test_a_helper_that_fails_ends_no_session(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The POST that tests a stream, here: the log has a traceback, the session what it had."""
+    monkeypatch.setattr("realtime.client.supervisor.post_beside", fails)
+    async with place() as (_, _, url), realtime.connect(url, transports=["sse", "polling"], upgrade=False) as session:
+        await eventually(lambda: session.transport == "sse")
         await session.send("alive")
         assert await arrives(session.receive()) == "alive"
     assert session.close_code == 1000
+    assert {record.getMessage().split(" of session")[0] for record in caplog.records} == {
+        "the task realtime client stream test"
+    }
+    caplog.clear()
+
+
+async def test_a_carrier_whose_task_fails_is_a_carrier_lost(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with place() as (_, proxy, url), realtime.connect(url, transports=["websocket"], **FAST) as session:
+        with monkeypatch.context() as patch:
+            patch.setattr("realtime.client.supervisor.drive", fails)
+            proxy.cut(rst=True)
+            await eventually(lambda: session._context.policy.fails >= 3)
+        assert "a bug of ours" in session.attempts["websocket"]
+        await session.send("alive")
+        assert await arrives(session.receive()) == "alive"
+    assert session.close_code == 1000
+    assert len(caplog.records) >= 2
+    caplog.clear()
+
+
+@pytest.mark.parametrize("transport", ["sse", "long_polling"])
+async def test_a_send_that_fails_in_this_client_is_a_send_that_is_repeated(
+    transport: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with place() as (_, _, url), realtime.connect(url, transports=[transport], upgrade=False, **FAST) as session:
+        await eventually(lambda: session.transport == transport and session.state == "open")
+        with monkeypatch.context() as patch:
+            patch.setattr("realtime.client.uplink.request", fails)
+            await session.send("alive")
+            await eventually(lambda: session._context.policy.posts_failed >= 3)
+        assert await arrives(session.receive()) == "alive"
+    assert session.close_code == 1000
+    assert len(caplog.records) >= 3
+    caplog.clear()
+
+
+async def test_a_stream_that_goes_silent_while_it_ends(caplog: pytest.LogCaptureFixture) -> None:
+    """What the machine finds out about a carrier that is being let go of ends nothing else."""
+    async with place() as (_, _, url), realtime.connect(url, transports=["sse", "polling"], upgrade=False) as session:
+        await eventually(lambda: session.transport == "sse" and session.state == "open")
+        (carrying,) = session._supervisor._under_way.values()
+        assert carrying.carrier is not None
+        link = carrying.carrier.link
+        link.abort()
+        link.abort()
+        carrying.let_go()
+        carrying.finish(CarrierEnd("sse", "too late"))
+        await session.send("alive")
+        assert await arrives(session.receive()) == "alive"
+    assert session.close_code == 1000
+    assert caplog.records == []
 
 
 async def test_the_refusal_of_a_late_open_is_its_carriers_affair() -> None:
@@ -400,7 +381,8 @@ async def test_the_refusal_of_a_late_open_is_its_carriers_affair() -> None:
         assert await arrives(session.receive()) == "in use"
         first = POST.text(hello(session._context, Attach("", 1, 0, 0, 1, NO_KEY)))
         carrier = NumberedCarrier(POST, PollLink(), session._now())
-        end = session._context.feed(carrier, await request(session._context, "long_polling", [first], 30.0))
+        answer = await request(session._context, "long_polling", [first], 30.0)
+        end = session._context.feed(carrier, answer.frames)
         assert end is not None
         assert isinstance(end.refusal, Refusal)
         assert (end.refusal.code, end.refusal.scope) == (4409, "carrier")
@@ -452,6 +434,7 @@ async def test_sends_that_are_refused_are_repeated_ever_more_seldom_and_end_the_
 
         session._context.sleep = sleep  # type: ignore[method-assign] # passes the time
         session._machine.server = Config(resume_window=60.0, ping_interval=20.0, ping_timeout=20.0)
+        session._context.policy.lifetime = session._machine.server.lifetime
         refused = proxy.add(Answer(status=403, match=on("send")))
         await session.send("up")
         with pytest.raises(realtime.SessionClosed):
@@ -474,9 +457,49 @@ async def test_retry_after_is_heeded() -> None:
         await session.send("up")
         assert await arrives(session.receive()) == "up"
         assert [pause for pause in made if pause > 6.0]
-        session._context.heed("Fri, 31 Dec 1999 23:59:59 GMT")
-        session._context.heed("-1")
-        assert session._context.come_back_at <= session._now() + 7.0
+
+
+@pytest.mark.parametrize("transport", ["xhr_streaming", "sse", "long_polling"])
+async def test_another_network_begins_anew_what_is_under_way(transport: str) -> None:
+    """The carrier and the POST are on connections that are dead, and nothing tells: no time-out is waited for."""
+    never: dict[str, Any] = {"post_timeout": 900.0, "attach_timeout": 900.0}
+    async with place(ping_interval=600.0) as (_, proxy, url):
+        async with realtime.connect(url, transports=[transport], upgrade=False, **never) as session:
+            await eventually(lambda: session.transport == transport and session.state == "open")
+            proxy.unplug()
+            await session.send("one")
+            await eventually(lambda: session._machine.uplink_out is not None)
+            proxy.plug()
+            session.network_changed()
+            assert await arrives(session.receive()) == "one"
+            assert session.transport == transport
+        assert session.close_code == 1000
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [("7", 7.0), ("", 0.0), ("Fri, 31 Dec 1999 23:59:59 GMT", 0.0), ("-1", 0.0), ("9" * 400, 999999999.0)],
+)
+def test_what_retry_after_says(said: str, seconds: float) -> None:
+    assert retry_after({"Retry-After": said} if said else {}) == seconds
+
+
+@pytest.mark.parametrize("transport", ALL)
+async def test_retry_after_is_heeded_by_carriers(transport: str) -> None:
+    """Also where the handshake of a WebSocket was answered so."""
+    async with (
+        place() as (_, proxy, url),
+        realtime.connect(url, transports=[transport], upgrade=False, **FAST) as session,
+    ):
+        await eventually(lambda: session.transport == transport and session.state == "open")
+        policy = session._context.policy
+        rule = proxy.add(Answer(status=503, headers=(("Retry-After", "20"),), match=on(transport), times=1))
+        proxy.cut(rst=True)
+        await arrives(rule.wait_fired())
+        await eventually(lambda: policy.newest is None and policy.deadline() > session._now() + 15.0)
+        session.network_changed()
+        await session.send("up")
+        assert await arrives(session.receive()) == "up"
 
 
 # -- the ack of the server's close -----------------------------------------------------------------------------------
@@ -568,4 +591,5 @@ async def test_a_held_poll_is_probed_with_the_sessions_key() -> None:
         await session.send("one")
         assert await session.receive() == "one"
         await eventually(lambda: session._machine.gen > 1)
-        assert await arrives(probe_polls(session._context, "long_polling")) is None
+        carrying, _ = beside(session, "long_polling", "probe")
+        assert (await arrives(drive(session._context, carrying))).how == "proven"

@@ -44,7 +44,8 @@ def websockets(request: ProxiedRequest) -> bool:
     return request.is_websocket
 
 
-# What may happen to every connection of a transport, again and again.
+# What may happen to every connection of a transport, again and again; but what takes a client most of a second to find
+# out happens only some times.
 ON_WEBSOCKET: dict[str, list[Fault]] = {
     "none": [],
     "killed by FIN after 100 frames from the server": [KillWebSocket(after_frames=100)],
@@ -55,12 +56,16 @@ ON_WEBSOCKET: dict[str, list[Fault]] = {
         KillWebSocket(after_frames=300),
     ],
     "cut after 8,000 bytes": [Cut(match=websockets, after_bytes=8000, end="rst")],
-    "black hole to the server after 150 writes": [BlackHole(match=websockets, direction="to_server", after_writes=150)],
-    "black hole to the client after 150 writes": [BlackHole(match=websockets, direction="to_client", after_writes=150)],
-    "black hole both ways after 20,000 bytes": [BlackHole(match=websockets, after_bytes=20_000, times=6)],
+    "black hole to the server after 150 writes": [
+        BlackHole(match=websockets, direction="to_server", after_writes=150, times=4)
+    ],
+    "black hole to the client after 150 writes": [
+        BlackHole(match=websockets, direction="to_client", after_writes=150, times=4)
+    ],
+    "black hole both ways after 20,000 bytes": [BlackHole(match=websockets, after_bytes=20_000, times=4)],
     "refused, every other": [RefuseWebSocket(every=2), KillWebSocket(after_frames=200)],
     "stripped, every other": [StripUpgrade(every=2), KillWebSocket(after_frames=200)],
-    "hung, every third": [HangWebSocket(every=3), KillWebSocket(after_frames=300)],
+    "hung, every third": [HangWebSocket(every=3, times=2), KillWebSocket(after_frames=300)],
     "reset, every other": [ResetWebSocket(every=2), KillWebSocket(after_frames=200)],
     "lag": [Lag(seconds=0.01, match=websockets, direction="both")],
 }
@@ -68,10 +73,10 @@ ON_WEBSOCKET: dict[str, list[Fault]] = {
 ON_POSTS: dict[str, list[Fault]] = {
     "none": [],
     "requests dropped": [DropRequest(match=posts, every=7)],
-    "requests hung": [DropRequest(match=posts, every=23, times=4, end="hang")],
+    "requests hung": [DropRequest(match=posts, every=23, times=2, end="hang")],
     "replies dropped": [DropResponse(match=posts, every=5)],
     "replies dropped by RST": [DropResponse(match=posts, every=5, end="rst")],
-    "replies hung": [DropResponse(match=posts, every=23, times=4, end="hang")],
+    "replies hung": [DropResponse(match=posts, every=23, times=2, end="hang")],
     "every POST repeated": [RepeatRequest()],
     "POSTs repeated two requests later": [RepeatRequest(after_requests=2, every=3)],
     "POSTs overtaking each other": [ReorderRequests(every=3, max_hold=0.05)],

@@ -48,7 +48,7 @@ class Records(XhrStreaming):
     """A stream with a framing of its own."""
 
     name = "records"
-    lays = "records"
+    framing = "records"
 
     def frame(self, frame: Frame) -> bytes:
         return b"\x1e" + super().frame(frame) + b"\n"

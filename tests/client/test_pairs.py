@@ -8,11 +8,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from itertools import permutations
 
-import pytest
 from yarl import URL
 
 import realtime
-from realtime.client.ledger import better_than
 from realtime.testing import Answer, FaultProxy, ProxiedRequest, Rule
 
 from ..patience import steady, within
@@ -78,7 +76,8 @@ async def test_opened_on_one_and_another_is_allowed_later() -> None:
             await carried_by(session, on)
             refused.remove()
             await carried_by(session, OPENED_ON[later, on])
-            assert better_than(session.transport, [later, on]) == []  # and there it stays
+            choice = session._context.policy.choice
+            assert choice.better(session.transport, in_doubt=False) == []  # and there it stays
         assert session.close_code == 1000
 
     await each_pair(check)
@@ -101,21 +100,3 @@ async def test_lost_on_one_and_refused_the_next() -> None:
         assert session.close_code == 1000
 
     await each_pair(check)
-
-
-ORDER = ["websocket", "xhr_streaming", "sse", "long_polling", "polling"]
-
-
-@pytest.mark.parametrize(
-    ("current", "better"),
-    [
-        ("websocket", []),
-        ("xhr_streaming", ["websocket"]),
-        ("sse", ["websocket"]),
-        ("long_polling", ["websocket", "xhr_streaming", "sse"]),
-        ("polling", ["websocket", "xhr_streaming", "sse", "long_polling"]),
-        ("multipart", []),  # not among them
-    ],
-)
-def test_what_is_better(current: str, better: list[str]) -> None:
-    assert better_than(current, ORDER) == better

@@ -172,7 +172,7 @@ async def test_policy_is_no_evidence() -> None:
         server, client, session = await soak.run(upgrade_interval=(0.01, 0.02))
         assert_exactly_once(server, client, 10)
         assert "4406" in session.attempts["websocket"]
-        assert session._context.ledger.history() == {}
+        assert session._context.policy.choice.history(session._now()) == {}
         asked = [event for event in soak.proxy.log if event.kind == "request" and event.request]
         assert sum(event.request.is_websocket for event in asked if event.request) == 1
 

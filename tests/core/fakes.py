@@ -63,6 +63,7 @@ class FakeCodec:
         name: str = "fake",
     ) -> None:
         self.name = name
+        self.key = f"fake {id(self)}"
         self.shape = shape
         self.held = held
         self.capabilities = capabilities or Capabilities()
@@ -83,7 +84,7 @@ class FakeCodec:
         """a."""
         return f"a{received},{taken}"
 
-    def attached(self, received: int, taken: int) -> Part:
+    def attach_answer(self, received: int, taken: int) -> Part:
         """r."""
         return f"r{received},{taken}"
 

@@ -9,6 +9,9 @@ Two ways to use it: World.run() lets an automatic network of some Conditions del
 `automatic=False` nothing moves until a test delivers it: requests by arrive() and answer(), WebSocket frames by
 Pipe.deliver().
 
+Its client chooses carriers by chance, which meets more than any policy would; supervised.py has one with the policy
+that ships.
+
 After every step World.check() holds both ends to the invariants; World.verdict() judges how it ended.
 """
 
@@ -990,7 +993,7 @@ class Stream:
         self.over = False
         self.carrier = NumberedCarrier(client.codecs[kind], NoLink(self._closed), world.now)
         ticket = Key(client.machine.ticket())
-        attach = client.machine.start(self.carrier, world.now)
+        attach = client.begin(self.carrier)
         self.hello: Frame = client.hello(attach._replace(proof=ticket) if kind in BY_URL else attach)
         self.down = Pipe(world, self.receive, self._writable_again)
         self.copies: list[ServerStream] = []
@@ -1076,9 +1079,9 @@ class Poll:
         self.over = False
         codec = client.codecs[kind]
         self.carrier = NumberedCarrier(codec, NoLink(self._closed), world.now)
-        attach = client.machine.start(self.carrier, world.now)
+        attach = client.begin(self.carrier)
         parts = [codec.text(client.hello(attach))]
-        if world.conditions.poll_brings or kind == "polling":
+        if client.brings(kind):
             parts += [codec.item(item) for item in client.machine.poll_items(self.carrier)]
         self.request = Request(
             world, lambda body, reply: world.server.poll(kind, body, reply), self._answered, list(codec.wrap(parts))
@@ -1186,6 +1189,14 @@ class Client:
             return attach_frame(attach)
         return open_frame(NONCE, attach.gen, self.config.window, ["websocket", "long_polling"])
 
+    def begin(self, carrier: NumberedCarrier) -> Attach:
+        """Gives the session to a carrier."""
+        return self.machine.start(carrier, self.world.now)
+
+    def brings(self, kind: str) -> bool:
+        """Whether messages go up with a poll."""
+        return self.world.conditions.poll_brings or kind == "polling"
+
     def start(self, kind: str) -> ClientSocket | Stream | Poll:
         """Starts a carrier; those before are read until they end."""
         self._turn += 1
@@ -1230,7 +1241,7 @@ class Client:
             return socket
         self._turn += 1
         carrier = NumberedCarrier(self.codecs["websocket"], socket.link, self.world.now)
-        attach = self.machine.start(carrier, self.world.now)
+        attach = self.begin(carrier)
         socket.carrier = carrier
         socket.up.write(self.hello(attach))
 
@@ -1402,7 +1413,14 @@ def _picture(machine: NumberedMachine) -> tuple[object, ...]:
 class World:
     """Everything, and time."""
 
-    def __init__(self, conditions: Conditions, seed: int = 0, *, automatic: bool = True) -> None:
+    def __init__(
+        self,
+        conditions: Conditions,
+        seed: int = 0,
+        *,
+        automatic: bool = True,
+        client: Callable[[World], Client] | None = None,
+    ) -> None:
         self.conditions = conditions
         self.rnd = random.Random(seed)
         self.automatic = automatic
@@ -1414,7 +1432,7 @@ class World:
         self._heap: list[tuple[float, int, Callable[[], object]]] = []
         self._sweeps: dict[Deadlines, float] = {}
         self.server = Server(self)
-        self.client = Client(self)
+        self.client = (client or Client)(self)
         self.session: Session | None = None  # the one whose sid the client has
         self.bound = FOREVER  # since when
 
@@ -1747,16 +1765,15 @@ class World:
 Change: TypeAlias = Callable[[Conditions, random.Random], None]
 
 
-def play(seed: int, change: Change | None = None) -> World:
-    """One history, from its seed to its verdict. `change` makes its conditions special."""
+def play(seed: int, change: Change | None = None, client: Callable[[World], Client] | None = None) -> World:
+    """One history, from its seed to its verdict. `change` makes its conditions special; `client`: another one."""
     rnd = random.Random(seed)
     drawn = draw_conditions(rnd)
     if change is not None:
         change(drawn, rnd)
     else:
         add_streams(drawn, random.Random(f"streams of {seed}"))
-    world = World(drawn, seed)
-    client = world.client
+    world = World(drawn, seed, client=client)
 
     forger = random.Random(f"forger of {seed}")
 
@@ -1772,14 +1789,14 @@ def play(seed: int, change: Change | None = None) -> World:
             habits.think, habits.bite = min(habits.think, 0.1), 99
 
     world.at(drawn.until + 3, hasten)
-    world.at(0.0, lambda: client.start(world.rnd.choice(drawn.kinds)))
+    world.at(0.0, lambda: world.client.start(world.rnd.choice(drawn.kinds)))
     if drawn.until:
         world.at(drawn.begin, fault)
     if drawn.drain_at < FOREVER:
         world.at(drawn.drain_at, world.drain)
     world.run(drawn.until + 10, lambda: world.over)
     draining = [session.machine for session in world.server.all if session.machine.state is State.DRAINING]
-    if draining and drawn.healthy and client.machine.outcome is None:
+    if draining and drawn.healthy and world.client.machine.outcome is None:
         world.run(world.now + 20, lambda: world.over)
         if any(machine.state is State.DRAINING and machine.used for machine in draining):
             raise Violation(f"a drain does not come to its end: {draining}")

@@ -135,7 +135,7 @@ def test_cursors_are_set_when_the_request_is_sent() -> None:
     following, _ = duplex()
     machine.start(following, 0.0)
     machine.message(carrier, "x", 1, 0.0)  # the old carrier is read until it ends
-    machine.attached(following, 0, 0, 0.0)
+    machine.attach_answered(following, 0, 0, 0.0)
     machine.message(following, "x", 1, 0.0)
     assert (machine.inbox.received, machine.duplicates) == (1, 1)
 
@@ -144,7 +144,7 @@ def test_a_carrier_that_attaches_in_place_of_another_is_told_as_a_change() -> No
     machine, diary, _, _ = opened()
     following, _ = duplex()
     machine.start(following, 0.0)
-    machine.attached(following, 0, 0, 0.0)
+    machine.attach_answered(following, 0, 0, 0.0)
     assert diary.moves == [(State.OPEN, State.OPEN)]
 
 
@@ -156,7 +156,7 @@ def test_an_attached_on_an_older_carrier_brings_its_acks_and_no_more() -> None:
     machine.start(older, 0.0)
     newest, _ = duplex()
     machine.start(newest, 0.0)
-    machine.attached(older, 1, 0, 0.0)
+    machine.attach_answered(older, 1, 0, 0.0)
     assert machine.outbox.acked == 1
     assert diary.moves == []
 
@@ -164,14 +164,14 @@ def test_an_attached_on_an_older_carrier_brings_its_acks_and_no_more() -> None:
 def test_absurd_acks_in_an_attached() -> None:
     machine, _, carrier, _ = opened()
     with pytest.raises(RemoteProtocolError):
-        machine.attached(carrier, 1, 0, 0.0)
+        machine.attach_answered(carrier, 1, 0, 0.0)
 
 
 def test_only_the_newest_carriers_end_detaches() -> None:
     machine, diary, older, _ = opened()
     newest, _ = duplex()
     machine.start(newest, 0.0)
-    machine.attached(newest, 0, 0, 0.0)
+    machine.attach_answered(newest, 0, 0, 0.0)
     diary.moves.clear()
     machine.lost(older, 1.0)
     assert (older.finished, machine.state, diary.moves) == (True, State.OPEN, [])
@@ -221,7 +221,7 @@ def test_a_carrier_whose_o_names_another_session_is_dropped() -> None:
 def test_ones_own_repeated_open_is_taken_for_its_acks() -> None:
     machine, websocket, _, link = raced()
     send(machine, "a")
-    machine.flush_duplex(websocket, 0.0)
+    machine.flush_ordered(websocket, 0.0)
     assert machine.opened(websocket, "s1", Window(1, 1), 1, 0, 1.0)
     assert (machine.outbox.acked, machine.outbox.window, websocket.attached) == (1, WIDE, True)
     assert link.said == ["ma"]
@@ -310,7 +310,7 @@ def test_uplink_goes_by_requests_only_while_no_duplex_carrier_is_attached() -> N
     websocket, _ = duplex()
     machine.start(websocket, 0.0)
     assert machine.uplink_wanted  # it may never answer
-    machine.attached(websocket, 0, 0, 0.0)
+    machine.attach_answered(websocket, 0, 0, 0.0)
     assert not machine.uplink_wanted
     send(machine, "a")
     assert machine.uplink(0.0) is None
@@ -469,7 +469,7 @@ def test_what_was_numbered_is_sent_again_before_the_answer() -> None:
     machine.going_away(0.0)
     following, link = duplex()
     machine.start(following, 0.0)
-    machine.attached(following, 1, 0, 0.0)
+    machine.attach_answered(following, 1, 0, 0.0)
     assert machine.state is State.DRAINING
     machine.flush(0.0)
     assert link.said == ["n2", "mb", "g2"]
@@ -481,7 +481,7 @@ def test_the_answer_to_go_away_does_not_wait_for_what_was_acked_on_another_carri
     machine.flush(0.0)
     newest, link = duplex()
     machine.start(newest, 0.0)
-    machine.attached(newest, 0, 0, 0.0)
+    machine.attach_answered(newest, 0, 0, 0.0)
     machine.acknowledged(1, 1, 0.0)
     assert older.send_cursor == 2
     machine.going_away(0.0)
@@ -497,7 +497,7 @@ def test_the_answer_to_go_away_waits_until_all_numbered_has_been_written() -> No
     following = FakeLink()
     carrier = NumberedCarrier(duplex()[0].codec, following, 0.0)
     machine.start(carrier, 0.0)
-    machine.attached(carrier, 0, 0, 0.0)
+    machine.attach_answered(carrier, 0, 0, 0.0)
     machine.going_away(0.0)
 
     class Full(list[Any]):

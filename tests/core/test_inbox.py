@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import hypothesis
 import pytest
 from hypothesis import given
@@ -11,6 +13,7 @@ from realtime.core.config import Config
 from realtime.core.errors import RemoteProtocolError
 from realtime.core.frames import Dropped, Window
 from realtime.core.inbox import Inbox
+from realtime.core.queues import EMPTY
 from realtime.core.rates import Meter
 
 NEVER = float("inf")
@@ -432,3 +435,19 @@ def test_an_ack_of_a_few_leaves_a_quarter_due_at_once() -> None:
     assert box.due_at(DELAY) == NOW
     box.announced(2, 0)
     assert box.due_at(DELAY) == DELAY
+
+
+@pytest.mark.parametrize("meter", [None, Meter(dataclasses.replace(Config(), max_message_rate=1), 0.0)])
+def test_an_inbox_that_rests_takes_no_room_and_goes_on(meter: Meter | None) -> None:
+    inbox = Inbox(Window(8, 100), meter)
+    for number in range(2):
+        inbox.put("x", 1, 100.0 * number)
+        inbox.rest()
+        assert inbox.items is not EMPTY  # there is something in it
+        assert inbox.take(100.0 * number) == "x"
+        inbox.rest()
+        assert [queue is EMPTY for queue in (inbox.items, inbox._sizes, inbox._within)] == [True] * 3
+    assert inbox.ack() == (2, 2)
+    with pytest.raises(IndexError):
+        inbox.take(999.0)
+    assert not EMPTY

@@ -70,13 +70,13 @@ def no_renumbering(patch: Patch) -> None:
 
 @mutation
 def the_clients_cursor_is_read_from_the_session(patch: Patch) -> None:
-    original = ClientMachine.attached
+    original = ClientMachine.attach_answered
 
-    def attached(self: ClientMachine, carrier: NumberedCarrier, received: int, taken: int, now: float) -> None:
+    def attach_answered(self: ClientMachine, carrier: NumberedCarrier, received: int, taken: int, now: float) -> None:
         carrier.receive_cursor = self.inbox.received + 1
         original(self, carrier, received, taken, now)
 
-    patch.setattr(ClientMachine, "attached", attached)
+    patch.setattr(ClientMachine, "attach_answered", attach_answered)
 
 
 @mutation_under(hurry)
@@ -358,8 +358,8 @@ def the_final_ack_is_forgotten(patch: Patch) -> None:
 @mutation
 def drops_are_not_told(patch: Patch) -> None:
     def make_room(self: Outbox, size: int) -> bool:
-        while not self.has_room(size) and self._waiting:
-            self._bytes -= self._waiting.popleft().size
+        while not self.has_room(size) and self.waiting:
+            self._bytes -= self.waiting.popleft().size
             self.dropped += 1
         return self.has_room(size)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -109,7 +110,7 @@ CASES: dict[str, tuple[tuple[str, ...], tuple[str, ...], str, Evidence, list[str
 }
 
 
-def verdicts(choices: list[Choice]) -> list[str]:
+def verdicts(choices: Sequence[Choice]) -> list[str]:
     """The ranked list in short."""
     return [f"{choice.name} {choice.verdict}" for choice in choices]
 

@@ -485,10 +485,10 @@ def test_a_flush_without_a_carrier_writes_nothing() -> None:
     assert link.writes == []
 
 
-def test_a_flush_asks_to_be_woken_for_the_ack() -> None:
+def test_the_first_news_asks_to_be_woken_for_its_ack() -> None:
     machine, diary, carrier, _ = opened()
-    machine.inbox.put("x", 1, 5.0)
-    machine.flush(5.0)
+    machine.message(carrier, "x", 1, 5.0)
+    machine.message(carrier, "y", 1, 5.5)
     assert diary.woken == [5.0 + ACK_DELAY]
     assert machine.deadline() == 5.0 + ACK_DELAY
     assert carrier.codec.shape is Shape.DUPLEX
@@ -922,3 +922,14 @@ def test_observers_are_told_before_a_carrier_takes_over() -> None:
         call(machine, Cause.OPEN, "", "websocket", False),
         call(machine, Cause.DOWNGRADE, "websocket", "polling", False),
     ]
+
+
+def test_a_flush_counts_what_has_come_within_the_rate_as_taken() -> None:
+    machine, _, carrier, link = opened(max_message_rate=1, rate_burst=1)
+    for text in ("a", "b"):
+        machine.message(carrier, text, 1, 0.0)
+        machine.take(0.0)
+    assert machine.inbox.taken == 1
+    machine.flush(1.0)
+    assert machine.inbox.taken == 2
+    assert link.said[-1] == "a2,2"

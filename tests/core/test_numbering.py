@@ -162,11 +162,11 @@ def test_an_ack_makes_room_and_lets_more_go() -> None:
     for item in texts("a", "b"):
         machine.send(item)
     assert diary.read() == ["dirty"] * 2
-    machine.flush_duplex(carrier, 0.0)
+    machine.flush_ordered(carrier, 0.0)
     assert link.said == ["ma"]
     machine.acknowledged(1, 1, 0.0)
     assert diary.read() == ["acknowledged", "dirty"]
-    machine.flush_duplex(carrier, 0.0)
+    machine.flush_ordered(carrier, 0.0)
     assert link.said == ["mb"]
     machine.acknowledged(2, 1, 0.0)
     assert diary.read() == ["acknowledged"]  # nothing waits any more
@@ -176,11 +176,11 @@ def test_an_ack_is_written_when_it_is_due_by_time() -> None:
     machine, diary, carrier, link = attached()
     machine.message(carrier, "a", 1, 10.0)
     assert diary.woken == [10.0 + ACK_DELAY]
-    machine.flush_duplex(carrier, 10.9)
+    machine.flush_ordered(carrier, 10.9)
     assert link.said == []
-    machine.flush_duplex(carrier, 11.0)
+    machine.flush_ordered(carrier, 11.0)
     assert link.said == ["a1,0"]
-    machine.flush_duplex(carrier, 20.0)
+    machine.flush_ordered(carrier, 20.0)
     assert link.said == []
 
 
@@ -188,11 +188,11 @@ def test_an_ack_is_due_at_once_after_a_quarter_of_the_window() -> None:
     machine, _, carrier, link = attached()
     for _ in range(4):
         machine.message(carrier, "x", 1, 0.0)
-    machine.flush_duplex(carrier, 0.0)
+    machine.flush_ordered(carrier, 0.0)
     assert link.said == ["a4,0"]
     for _ in range(4):
         machine.take(0.0)
-    machine.flush_duplex(carrier, 0.0)
+    machine.flush_ordered(carrier, 0.0)
     assert link.said == ["a4,4"]
 
 
@@ -214,10 +214,10 @@ def test_an_ack_rides_on_what_is_written_when_it_is_not_brand_new() -> None:
     machine, _, carrier, link = attached()
     machine.message(carrier, "a", 1, 0.0)
     machine.send(Outgoing.message("echo"))
-    machine.flush_duplex(carrier, 0.0)
+    machine.flush_ordered(carrier, 0.0)
     assert link.said == ["mecho"]
     machine.send(Outgoing.message("later"))
-    machine.flush_duplex(carrier, ACK_DELAY / 4)
+    machine.flush_ordered(carrier, ACK_DELAY / 4)
     assert link.said == ["a1,0", "mlater"]
 
 
@@ -282,8 +282,8 @@ def test_asking_for_acks_puts_one_ping_behind_what_is_sent() -> None:
     machine.send(Outgoing.message("a"))
     machine.ask_for_acks()
     assert diary.read() == ["dirty", "dirty"]
-    machine.flush_duplex(carrier, 0.0)
-    machine.flush_duplex(carrier, 0.0)
+    machine.flush_ordered(carrier, 0.0)
+    machine.flush_ordered(carrier, 0.0)
     assert link.said == ["ma", "p"]
 
 
@@ -294,10 +294,10 @@ def test_everything_waiting_goes_in_one_write() -> None:
     machine, _, carrier, link = attached()
     for item in (*texts("a"), Outgoing.message(b"b"), Outgoing.dropped(2)):
         machine.send(item)
-    machine.flush_duplex(carrier, 0.0)
+    machine.flush_ordered(carrier, 0.0)
     assert link.writes == [["ma", "bb'b'", "d2"]]
     assert carrier.send_cursor == 4
-    machine.flush_duplex(carrier, 0.0)
+    machine.flush_ordered(carrier, 0.0)
     assert len(link.writes) == 1
 
 
@@ -305,7 +305,7 @@ def test_batches_are_bounded_and_follow_each_other_while_the_link_takes_them() -
     machine, _, carrier, link = attached(config=dataclasses.replace(SMALL, max_batch=3))
     for item in texts(*"abcd"):
         machine.send(item)
-    machine.flush_duplex(carrier, 0.0)
+    machine.flush_ordered(carrier, 0.0)
     assert link.writes == [["ma", "mb", "mc"], ["md"]]
 
 
@@ -314,11 +314,11 @@ def test_a_link_that_takes_no_more_is_left_alone() -> None:
     machine.send(Outgoing.message("a"))
     machine.ask_for_acks()
     link.writable = False
-    machine.flush_duplex(carrier, 0.0)
+    machine.flush_ordered(carrier, 0.0)
     assert link.said == []
     assert machine.outbox.last == 0  # not even numbered
     link.writable = True
-    machine.flush_duplex(carrier, 0.0)
+    machine.flush_ordered(carrier, 0.0)
     assert link.said == ["ma", "p"]
 
 
@@ -327,7 +327,7 @@ def test_a_carrier_that_is_finished_is_not_flushed() -> None:
     machine.send(Outgoing.message("a"))
     machine.ask_for_acks()
     carrier.finished = True
-    machine.flush_duplex(carrier, 0.0)
+    machine.flush_ordered(carrier, 0.0)
     assert link.writes == []
     assert machine.asking
 
@@ -336,10 +336,10 @@ def test_a_sender_renumbers_where_acks_from_elsewhere_freed_what_lay_between() -
     machine, _, carrier, link = attached()
     for item in texts("a", "b", "c"):
         machine.send(item)
-    machine.flush_duplex(carrier, 0.0)
+    machine.flush_ordered(carrier, 0.0)
     machine.acknowledged(2, 0, 0.0)
     late, late_link = duplex()  # attached with received=0, sent before those acks
-    machine.flush_duplex(late, 0.0)
+    machine.flush_ordered(late, 0.0)
     assert link.said == ["ma", "mb", "mc"]
     assert late_link.said == ["n3", "mc"]
     assert late.send_cursor == 4
@@ -349,7 +349,7 @@ def test_a_close_brings_the_ack_along() -> None:
     machine, _, carrier, link = attached()
     machine.message(carrier, "a", 1, 0.0)
     machine.close(1000, "", 0.0)
-    machine.flush_duplex(carrier, 0.0)
+    machine.flush_ordered(carrier, 0.0)
     assert link.said == ["a1,1", "c1000,"]
 
 
@@ -363,7 +363,7 @@ def test_a_clean_close_is_a_message_and_its_ack_ends_the_session() -> None:
     assert machine.state is State.CLOSING
     assert machine.close_deadline == 5.0 + SMALL.lifetime
     assert diary.woken == [machine.close_deadline]
-    machine.flush_duplex(carrier, 5.0)
+    machine.flush_ordered(carrier, 5.0)
     assert link.said == ["ma", "c3000,enough"]
     machine.acknowledged(1, 1, 5.0)
     assert machine.outcome is None
@@ -392,7 +392,7 @@ def test_a_close_goes_out_although_the_peer_drains() -> None:
     machine.outbox.held = True
     machine.send(Outgoing.message("a"))
     machine.close(1000, "", 0.0)
-    machine.flush_duplex(carrier, 0.0)
+    machine.flush_ordered(carrier, 0.0)
     assert link.said == ["ma", "c1000,"]
 
 
@@ -436,7 +436,7 @@ def test_nothing_numbered_counts_behind_the_end() -> None:
 def test_if_both_close_each_keeps_the_code_that_reached_it_first() -> None:
     machine, _, carrier, _ = attached()
     machine.close(3000, "ours", 0.0)
-    machine.flush_duplex(carrier, 0.0)
+    machine.flush_ordered(carrier, 0.0)
     machine.peer_closed(carrier, 3001, "theirs", 0.0)
     machine.acknowledged(1, 1, 0.0)
     assert machine.outcome == (3001, "theirs", True)
@@ -474,6 +474,7 @@ def test_taking_without_a_carrier_asks_for_no_wake() -> None:
     machine, diary, carrier, _ = attached()
     machine.message(carrier, "a", 1, 0.0)
     machine.carrier = None
+    machine.inbox.announced(1, 0)
     diary.woken.clear()
     assert machine.take(1.0) == "a"
     assert diary.woken == []
@@ -492,3 +493,30 @@ def test_a_silent_peer_is_pinged_once_and_dropped_later() -> None:
     assert link.said == []
     machine._ping_or_drop(carrier, 20.0, 30.0, 30.0)
     assert (link.aborted, carrier.finished) == (True, True)
+
+
+@pytest.mark.parametrize(
+    ("first", "contents", "parts"),
+    [(1, (), []), (1, ("a", "b"), ["ma", "mb"]), (3, (), []), (3, ("a",), ["n3", "ma"])],
+)
+def test_items_are_numbered_anew_where_the_cursor_is_elsewhere(
+    first: int, contents: tuple[str, ...], parts: list[str]
+) -> None:
+    machine, _, carrier, _ = attached()
+    assert machine.numbered(carrier, first, texts(*contents)) == parts
+
+
+def test_what_a_rate_holds_back_is_acknowledged_when_it_counts_as_taken() -> None:
+    config = dataclasses.replace(SMALL, max_message_rate=1, rate_burst=1)
+    machine, _, carrier, link = attached(config=config)
+    machine.flush_ordered(carrier, 0.0)
+    assert link.said == []  # nothing to tell
+    for number in range(2):
+        machine.message(carrier, f"{number}", 1, 0.0)
+        machine.take(0.0)
+    machine.flush_ordered(carrier, 0.5)
+    assert link.said == []
+    machine.flush_ordered(carrier, ACK_DELAY)
+    assert link.said == ["a2,2"]
+    machine.flush_ordered(carrier, 9.0)
+    assert link.said == []

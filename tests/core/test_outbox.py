@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 from realtime.core.errors import RemoteProtocolError
 from realtime.core.frames import Outgoing, Window
 from realtime.core.outbox import MOST_OUTSTANDING, Outbox
+from realtime.core.queues import EMPTY
 
 from .fakes import contents, texts
 
@@ -240,15 +243,28 @@ def test_an_empty_outbox_takes_a_message_of_any_size() -> None:
     assert not box.has_room(0)
 
 
-def test_half_full_by_count_or_by_bytes() -> None:
-    assert not outbox("a", max_messages=3).half_full
-    assert outbox("a", "b", max_messages=3).half_full
-    assert not outbox("aa", max_bytes=5).half_full
-    assert outbox("aaa", max_bytes=5).half_full
+@pytest.mark.parametrize("queue", [Outbox.append, Outbox.offer])
+def test_half_full_by_count_or_by_bytes(queue: Callable[[Outbox, Outgoing], bool | None]) -> None:
+    (item,) = texts("x")
+    assert queue(outbox(max_messages=3), item) is False
+    assert queue(outbox("a", max_messages=3), item) is True
+    assert queue(outbox("a", max_bytes=5), item) is False
+    assert queue(outbox("aa", max_bytes=5), item) is True
     box = outbox("a", "b", max_messages=4, sent=2)
-    assert box.half_full
-    box.acknowledge(1, 0)
-    assert not box.half_full
+    assert queue(box, item) is True
+    box.acknowledge(2, 0)
+    assert queue(outbox("a", "b", "c", max_messages=8), item) is True
+
+
+@pytest.mark.parametrize("messages", range(4))
+@pytest.mark.parametrize("size", [0, 1, 4, 5, 6])
+def test_what_is_offered_is_queued_where_there_is_room(messages: int, size: int) -> None:
+    box = outbox(*("a" * messages), max_messages=3, max_bytes=5)
+    before = (len(box), box.size, box.appended)
+    room = box.has_room(size)
+    offered = box.offer(*texts("x" * size))
+    assert (offered is not None) is room
+    assert (len(box), box.size, box.appended) == ((before[0] + 1, before[1] + size, before[2] + 1) if room else before)
 
 
 def test_what_was_sent_and_not_acked_takes_room() -> None:
@@ -503,3 +519,20 @@ def test_nobody_gets_a_part_of_a_group(steps: list[tuple[str, int, int]], most: 
             expected += 1
     assert (expected, missing, len(got)) == (offered, 0, box.last)
     assert box.dropped == sum(item.code for item in got if item.kind == "d")
+
+
+def test_an_outbox_that_rests_takes_no_room_and_goes_on() -> None:
+    box = outbox()
+    for number in range(1, 3):
+        (item,) = texts("x")
+        box.rest()
+        assert box.waiting is EMPTY
+        box.append(item)
+        box.rest()
+        assert give(box, number) == (number, ["mx"])
+        box.rest()
+        assert box._sent is not EMPTY  # it may have to be sent again
+        box.acknowledge(number, number)
+        box.rest()
+        assert [queue is EMPTY for queue in (box.waiting, box._sent, box._sizes)] == [True] * 3
+    assert not EMPTY

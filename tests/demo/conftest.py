@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from realtime.demo import Demo
-from realtime.demo.asked import HEADER
+from realtime.demo.routes import HEADER
 
 PATIENCE = 60.0
 

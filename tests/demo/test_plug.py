@@ -11,8 +11,9 @@ import pytest
 from aiohttp import web
 
 import realtime
-from realtime.demo.asked import is_local
+from realtime.demo import plug
 from realtime.demo.plug import FAULTS
+from realtime.demo.routes import is_local
 from realtime.demo.visitors import Visitors
 from realtime.testing import VirtualClock
 
@@ -52,7 +53,10 @@ async def panel(page: Page) -> tuple[dict[str, Any], str]:
 
 
 @pytest.mark.parametrize("fault", [*TO_ALL, "cut"])
-async def test_no_fault_loses_repeats_or_reorders_anything(page: Page, fault: str) -> None:
+async def test_no_fault_loses_repeats_or_reorders_anything(
+    page: Page, fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plug, "CUT_SECONDS", 1.0)
     given, url = await panel(page)
     action = f"/demo/plug/{given['token']}/{fault}"
     async with asyncio.timeout(2 * PATIENCE):
@@ -66,7 +70,8 @@ async def test_no_fault_loses_repeats_or_reorders_anything(page: Page, fault: st
         assert counts == {"received": 23, "lost": 0, "repeated": 0, "reordered": 0}
         if fault != "cut":
             assert session.transport != "websocket"
-            while not told["fired"][fault]:  # a WebSocket is tried again after some seconds
+            session.network_changed()  # so a WebSocket is tried again at once
+            while not told["fired"][fault]:
                 await numbered.exchange(1)
                 await asyncio.sleep(0.1)
                 _, told = await page.get(f"/demo/plug/{given['token']}")

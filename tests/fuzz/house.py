@@ -20,11 +20,11 @@ from aiohttp.http_exceptions import BadHttpMessage
 import realtime
 from realtime.gates.native_connection import NativeConnection
 from realtime.testing import VirtualClock
-from realtime.web.native import NativeRoutes
 from tests.web.peer import PEERS, Peer
 from tests.web.place import eventually
 
 from ..patience import within
+from ..web.place import native_routes
 from .http import PREFIXES
 from .wire import SECRET
 
@@ -72,7 +72,7 @@ class Memory(NamedTuple):
 
 class Complaints(logging.Handler):
     """What was logged as a warning or worse, but for what aiohttp says of HTTP that it answers with 400 by itself, and
-    of sub-protocols that nobody offers."""
+    of sub-protocols that nobody offers; and for what a server says once, of pages and sids that are not its own."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -81,7 +81,8 @@ class Complaints(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         error = record.exc_info[0] if record.exc_info else None
         no_http = record.name == "aiohttp.server" and error is not None and issubclass(error, BadHttpMessage)
-        if not no_http and record.name != "aiohttp.websocket":
+        notice = record.module == "notices" and record.levelno == logging.WARNING
+        if not no_http and not notice and record.name != "aiohttp.websocket":
             self.heard.append(f"{record.name}: {record.getMessage()} {record.exc_info and record.exc_info[1]!r}")
 
 
@@ -163,12 +164,11 @@ class House:
         assert not registry.tombstones
         assert len(registry._nonces) == 2
         assert not registry._identities
-        assert not server._runtime._dirty
+        assert not server._runtime.dirty
         assert not server.hub._rooms
         assert not server.hub._joined
         assert len(server._runtime._deadlines) <= 2 + STALE, len(server._runtime._deadlines)
-        routes = server.on_shutdown[0].__self__  # type: ignore[attr-defined] # a bound method
-        assert isinstance(routes, NativeRoutes)
+        routes = native_routes(server)
         (connection,) = routes._sockets.served.values()
         assert isinstance(connection, NativeConnection)
         assert not connection.silent

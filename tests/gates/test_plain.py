@@ -20,7 +20,7 @@ from realtime.gates.plain_connection import OneSession, PlainConnection, Wire
 from realtime.gates.requests import Unreadable
 from realtime.gates.sockjs import SockJSGate
 from realtime.metrics.tally import Tally
-from realtime.protocols.engineio.requests import BAD_METHOD, BAD_REQUEST, UNKNOWN_SID, Asked, EngineIOError
+from realtime.protocols.engineio.requests import BAD_METHOD, BAD_REQUEST, UNKNOWN_SID, EngineIOError, EngineQuery
 from realtime.protocols.sockjs.codec import CODECS
 from realtime.testing import VirtualClock
 
@@ -323,7 +323,7 @@ async def test_posts_wait_for_room_and_only_so_many(house: House) -> None:
 
 async def enter(gate: EngineGate, house: House, method: str = "GET", path: str = "/echo", **query: str) -> Visit:
     """A request of an Engine.IO client."""
-    asked = Asked.of({"EIO": "4", "transport": "polling"} | query, OPTIONS)
+    asked = EngineQuery.of({"EIO": "4", "transport": "polling"} | query, OPTIONS)
     return await gate.enter(facts(method, asked.transport), house.endpoint(path), OPTIONS, asked)
 
 

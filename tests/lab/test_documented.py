@@ -13,8 +13,9 @@ import realtime
 from realtime.core.config import Config
 from realtime.testing import serve
 
+from ..patience import arrives
 from .boxes import BOXES as CONFIGURATIONS
-from .boxes import standing
+from .boxes import Box, standing
 
 BOXES = ["nginx as documented", "haproxy as documented", "caddy as documented"]
 # Longer than any pause that a server with default settings makes.
@@ -107,3 +108,37 @@ def test_time_outs_outlast_the_pings(name: str, settings: list[str]) -> None:
     for setting in settings:
         (seconds,) = re.findall(rf"{setting} (\d+)s", config)
         assert int(seconds) > PINGS
+
+
+@pytest.mark.parametrize("documented", [True, False])
+async def test_error_pages_do_not_hide_why(documented: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of an nginx that makes pages of its own of all errors the documented location gets the server's answers through,
+    so that a client knows at once that its session is gone; without its one line nobody would be told."""
+    name, line = "nginx as documented", "proxy_intercept_errors off;"
+    config = CONFIGURATIONS[name].config()
+    assert config.count(line) == 1
+    pages = "    proxy_intercept_errors on;\n    error_page 400 403 404 409 410 500 503 /error.html;\n"
+    config = config.replace("    location /realtime/", f"{pages}    location /realtime/")
+    config = config if documented else config.replace(line, "")
+    monkeypatch.setitem(CONFIGURATIONS, name, Box("nginx", lambda: config))
+    rt = realtime.Server()
+
+    @rt.endpoint("/watch")
+    async def watch(session: realtime.Session) -> None:
+        await session.wait_closed()
+
+    async with serve(rt) as server, aiohttp.ClientSession() as http:
+        assert server.port is not None
+        async with standing(name, server.port, tmp_path) as url:
+            for transport in ("long_polling", "polling", "xhr_streaming", "send"):
+                head = "unobody,0,0,1,key" if transport == "send" else "rnobody,1,0,0,1,key"
+                async with http.post(f"{url}/realtime/watch/v1/{transport}", json=[head]) as answer:
+                    assert answer.status == 404
+                    assert ("x4404,session,,no such session" in await answer.text()) is documented
+            if documented:  # and a client whose session the server has forgotten
+                session = await realtime.connect(f"{url}/realtime/watch", transports="polling", backoff=(0.01, 0.02))
+                (there,) = rt.sessions
+                there._machine.end(4410, "gone", rt.clock.now())
+                rt._sessions.registry.tombstones.clear()
+                await arrives(session.wait_closed())
+                assert session.close_code == 4404

@@ -79,5 +79,5 @@ def test_a_path_of_its_own_is_taken_once() -> None:
     taken = {"/a": (SockJS(), EngineIO(path="/e/")), "/b": (Raw(),)}
     check_routes((SockJS(), Raw(), Other()), taken)
     check_routes((Other("/f"),), taken)
-    with pytest.raises(LocalProtocolError, match="there is something at '/e' already, of the endpoint '/a'"):
+    with pytest.raises(LocalProtocolError, match="the endpoint '/a' has '/e' already"):
         check_routes((Other("/e"),), taken)

@@ -141,7 +141,7 @@ class Recorder:
         """`g` of a server; the delay is read by whoever waits for it."""
         self._note("go_away")
 
-    def attached(self, carrier: NumberedCarrier, received: int, taken: int, now: float) -> None:
+    def attach_answered(self, carrier: NumberedCarrier, received: int, taken: int, now: float) -> None:
         """`r` of a server."""
         self._note("attached", received=received, taken=taken)
 
@@ -214,7 +214,7 @@ def written(codec: NativeCodec, means: dict[str, Any]) -> object:
         case {"kind": "ack", "received": received, "taken": taken}:
             return codec.ack(received, taken)
         case {"kind": "attached", "received": received, "taken": taken}:
-            return codec.attached(received, taken)
+            return codec.attach_answer(received, taken)
         case {"kind": "number", "number": number}:
             return codec.number(number)
         case {"kind": "ping", "payload": ""}:
@@ -343,7 +343,7 @@ def test_opens_are_written(vector: dict[str, Any]) -> None:
         )
         assert config.max_body == means["max_batch"][1]
         machine = NumberedMachine(config, Window(1, 1), Diary(), 0.0, sid=means["sid"], key=means["key"])
-        frame = opened_frame(machine, means["transport"], means["transports"], *means["ack"])
+        frame = opened_frame(machine, means["transport"], json.dumps(means["transports"]), *means["ack"])
     assert frame[0] == "o"
     assert json.loads(frame[1:]) == json.loads(vector["frame"][1:])
 

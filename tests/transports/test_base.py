@@ -26,15 +26,15 @@ def test_members(transport: Transport) -> None:
     assert transport.method in ("GET", "POST")
     assert isinstance(transport.shape, Shape)
     assert not (transport.held and transport.shape is not Shape.POLL)
-    assert transport.lays in ("message", "json", "script")
+    assert transport.framing in ("message", "json", "script")
     head = transport.head(FACTS)
     assert head.status in (101, 200)
-    assert transport.shape is Shape.STREAM or transport.lays == "script" or head.prelude == transport.tail() == b""
+    assert transport.shape is Shape.STREAM or transport.framing == "script" or head.prelude == transport.tail() == b""
 
 
 @ALL
 def test_transports_that_lay_frames_alike_say_so(transport: Transport) -> None:
-    alike = {other.frame("m<é>") for other in TRANSPORTS.values() if other.lays == transport.lays}
+    alike = {other.frame("m<é>") for other in TRANSPORTS.values() if other.framing == transport.framing}
     assert len(alike) == 1
 
 

@@ -17,11 +17,13 @@ from realtime.clock import Clock
 from realtime.testing import VirtualClock
 from realtime.web.lean import LeanLink
 from realtime.web.links import WebSocketLink
+from realtime.web.native import NativeRoutes
+from realtime.web.routes import Routes
 
 from ..patience import eventually, within
 from .peer import PEERS, HttpPeer, Peer, WebSocketPeer
 
-__all__ = ["Place", "eventually", "serving"]
+__all__ = ["Place", "eventually", "native_routes", "serving"]
 
 
 class Place:
@@ -85,8 +87,8 @@ class Place:
     @property
     def links(self) -> list[LeanLink | WebSocketLink]:
         """Those of all WebSockets that are served."""
-        routes: list[Any] = [stop.__self__ for stop in self.rt.on_shutdown]  # type: ignore[attr-defined] # bound methods
-        return [link for each in routes for link in each._sockets.served]
+        owners: list[Any] = [getattr(stop, "__self__", None) for stop in self.rt.on_shutdown]
+        return [link for owner in owners if isinstance(owner, Routes) for link in owner._sockets.served]
 
     def tick(self, seconds: float) -> None:
         """Moves the virtual clock."""
@@ -148,10 +150,18 @@ async def serving(
 
 
 def errors(records: list[logging.LogRecord]) -> list[str]:
-    """What was logged as a warning or worse, but for HTTP that aiohttp itself answers with 400."""
+    """What was logged as a warning or worse, but for HTTP that aiohttp itself answers with 400, and what the server
+    says once of those that it refuses."""
     return [
         record.getMessage()
         for record in records
         if record.levelno >= logging.WARNING
+        and record.module != "notices"
         and not (record.name == "aiohttp.server" and record.exc_info and record.exc_info[0] is BadHttpMessage)
     ]
+
+
+def native_routes(rt: realtime.Server) -> NativeRoutes:
+    """The routes of the native protocol that were set up for a server."""
+    (routes,) = (owner for stop in rt.on_shutdown if isinstance(owner := getattr(stop, "__self__", None), NativeRoutes))
+    return routes

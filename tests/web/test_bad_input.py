@@ -9,7 +9,7 @@ import asyncio
 import gzip
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -18,6 +18,7 @@ import pytest
 from aiohttp import WSMsgType
 
 import realtime
+from realtime.transports import TRANSPORTS
 from realtime.web.lean import LeanLink
 
 from ..patience import arrives, leap
@@ -36,6 +37,21 @@ SMALL: dict[str, Any] = {
     "max_queue": 16,
     "max_queue_size": 65_536,
 }
+
+
+def over_all(name: str, cases: Mapping[str, Any]) -> pytest.MarkDecorator:
+    """Each case over a WebSocket and a long poll, and two of them over each other transport, not always the same two.
+
+    One reader reads what all of them bring (tests/protocols has its cases), so what can differ is only how it is
+    brought, and what the answer is put into.
+    """
+    labels = list(cases)
+    pairs: list[tuple[str, str]] = []
+    for number, transport in enumerate(TRANSPORTS):
+        two = (labels[2 * number % len(labels)], labels[(2 * number + 1) % len(labels)])
+        pairs += [(transport, label) for label in (labels if transport in ("websocket", "long_polling") else two)]
+    params = [pytest.param(transport, cases[label], id=f"{transport}-{label}") for transport, label in pairs]
+    return pytest.mark.parametrize(("transport", name), params)
 
 
 @pytest.fixture
@@ -186,7 +202,7 @@ BAD_OPENS: dict[str, str] = {
 }
 
 
-@pytest.mark.parametrize("text", BAD_OPENS.values(), ids=BAD_OPENS.keys())
+@over_all("text", BAD_OPENS)
 async def test_a_bad_open(transport: str, place: Place, text: str) -> None:
     peer = place.peer(transport)
     if transport in GETS and len(text) > 6000:
@@ -212,34 +228,34 @@ async def test_unknown_members_of_an_open_and_odd_auth_are_no_error(transport: s
     assert verdicts[transport] == "taken"
 
 
-@pytest.mark.parametrize(
-    "head",
-    [
-        "",
-        "z",
-        "mhello",
-        "a0,0",
-        "p",
-        "r",
-        "r,,,,",
-        "rx,1,0,0",
-        "rx,0,0,0,1",
-        "rx,1,0,0,0",
-        "rx,-1,0,0,1",
-        "rx,01,0,0,1",
-        "rx,1,0,0,x",
-        "rx,+1,0,0,1",
-        "rx,1_0,0,0,1",
-        "rx, 1,0,0,1",
-        "rx,1,٣,0,1",
-        "rx,1,²,0,1",
-        "rx,1,0,0," + "9" * 17,
-        f"rx,1,0,0,{2**53}",
-        "rö,1,0,0,1",
-        "r" + "x" * 129 + ",1,0,0,1",
-        "rx\n,1,0,0,1",
-    ],
+BAD_HEADS = (
+    "",
+    "z",
+    "mhello",
+    "a0,0",
+    "p",
+    "r",
+    "r,,,,",
+    "rx,1,0,0",
+    "rx,0,0,0,1",
+    "rx,1,0,0,0",
+    "rx,-1,0,0,1",
+    "rx,01,0,0,1",
+    "rx,1,0,0,x",
+    "rx,+1,0,0,1",
+    "rx,1_0,0,0,1",
+    "rx, 1,0,0,1",
+    "rx,1,٣,0,1",
+    "rx,1,²,0,1",
+    "rx,1,0,0," + "9" * 17,
+    f"rx,1,0,0,{2**53}",
+    "rö,1,0,0,1",
+    "r" + "x" * 129 + ",1,0,0,1",
+    "rx\n,1,0,0,1",
 )
+
+
+@over_all("head", {f"head {number}": head for number, head in enumerate(BAD_HEADS)})
 async def test_a_bad_head(transport: str, place: Place, head: str) -> None:
     peer = place.peer(transport)
     if head in ("p", "z", "a0,0") and transport == "websocket":
@@ -373,7 +389,7 @@ PROTOCOL_ERRORS: dict[str, tuple[str, ...]] = {
 }
 
 
-@pytest.mark.parametrize("frames", PROTOCOL_ERRORS.values(), ids=PROTOCOL_ERRORS.keys())
+@over_all("frames", PROTOCOL_ERRORS)
 async def test_a_protocol_error_ends_the_session(transport: str, place: Place, frames: tuple[str, ...]) -> None:
     peer, session = await place.parked(transport)
     assert await ends(peer, session, *frames) == (status(transport, 400), 1002, "session")
@@ -430,7 +446,7 @@ INVALID = {
 }
 
 
-@pytest.mark.parametrize("frame", INVALID.values(), ids=INVALID.keys())
+@over_all("frame", INVALID)
 async def test_bad_base64(transport: str, place: Place, frame: str) -> None:
     peer, session = await place.parked(transport)
     assert await ends(peer, session, frame) == (status(transport, 400), 1007, "session")
@@ -481,9 +497,10 @@ async def test_a_message_above_what_aiohttp_takes(place: Place) -> None:
         assert session.close_code == 1009
 
 
-@pytest.mark.parametrize(
-    "frame", ["z", "zanything", "Z1,2,3", "ümlaut", "\x00", " ", "0", "l" * 1000, "e", "h", "\u2028"]
-)
+UNKNOWN = ("z", "zanything", "Z1,2,3", "ümlaut", "\x00", " ", "0", "l" * 1000, "e", "h", "\u2028")
+
+
+@over_all("frame", {f"frame {number}": frame for number, frame in enumerate(UNKNOWN)})
 async def test_unknown_frames_are_ignored(transport: str, place: Place, frame: str) -> None:
     peer, session = await place.parked(transport)
     await peer.send(frame, "mone", frame, "mtwo")
@@ -533,7 +550,7 @@ async def test_an_end_by_the_client(transport: str, place: Place) -> None:
             assert answer.refusal[1:] == (code, "session")
 
 
-@pytest.mark.parametrize("code", [1002, 1004, 1005, 1006, 1015, 1016, 2999])
+@over_all("code", {str(code): code for code in (1002, 1004, 1005, 1006, 1015, 1016, 2999)})
 async def test_a_close_with_a_code_that_no_clean_close_has(transport: str, place: Place, code: int) -> None:
     peer, session = await place.parked(transport)
     assert await ends(peer, session, f"c{code},odd") == (status(transport, 400), 1002, "session")

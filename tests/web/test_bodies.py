@@ -1,4 +1,4 @@
-"""Request bodies at every door: what is compressed is not taken, and of all others no more than is needed."""
+"""Request bodies on every route: what is compressed is not taken, and of all others no more than is needed."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from realtime.core.config import Config
 from realtime.web.bodies import PACKED, Bodies
 
 from ..patience import arrives, eventually, within
-from .doors import CODINGS, application, ask, body_of, doors_of
 from .peer import HttpPeer, batch
 from .place import Place, serving
+from .route_costs import CODINGS, application, ask, body_of, cases_of
 
 pytestmark = pytest.mark.usefixtures("quiet_log")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 # What aiohttp unpacks together with a head, in pieces of 256 KiB, before it stops for whoever should read them.
 WITH_THE_HEAD = 1_048_576
-DOORS = doors_of(application())
+CASES = cases_of(application())
 
 
 @asynccontextmanager
 async def running() -> AsyncIterator[tuple[int, list[web.Request]]]:
-    """An application with every door: its port, and the requests that came."""
+    """An application with every route: its port, and the requests that came."""
     requests: list[web.Request] = []
 
     @web.middleware
@@ -57,19 +57,19 @@ async def is_cut(request: web.Request) -> None:
 
 
 @pytest.mark.parametrize("coding", [*CODINGS, "unheard-of"])
-async def test_no_door_takes_a_compressed_body(coding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_no_route_takes_a_compressed_body(coding: str, monkeypatch: pytest.MonkeyPatch) -> None:
     async def never(*arguments: object) -> bytes:
         raise AssertionError("a body was read")
 
     monkeypatch.setattr(Bodies, "whole", never)
     monkeypatch.setattr(Bodies, "read_on", never)
-    packed = {door.form: body_of(door, coding if coding in CODINGS else "gzip") for door in DOORS}
+    packed = {case.form: body_of(case, coding if coding in CODINGS else "gzip") for case in CASES}
     async with running() as (port, requests):
-        for door in DOORS:
-            lines, body = packed[door.form]
+        for case in CASES:
+            lines, body = packed[case.form]
             lines = [*lines, f"Content-Encoding: {coding}"] if coding not in CODINGS else lines
-            _, status = await ask(port, door, lines, body)
-            assert (door, status) == (door, 415)
+            _, status = await ask(port, case, lines, body)
+            assert (case, status) == (case, 415)
             request = requests.pop()
             assert request.content.total_bytes <= WITH_THE_HEAD
             await is_cut(request)
@@ -175,7 +175,7 @@ async def test_headers_that_are_kept_are_bounded(place: Place, transport: str) -
 
 
 async def test_sockjs_bodies_that_wait_for_room_are_bounded_in_sum() -> None:
-    settings: dict[str, Any] = {"max_size": 100_000, "max_batch_size": 1000, "max_queue": 16}
+    settings: dict[str, Any] = {"max_size": 100_000, "max_batch_size": 1000, "max_queue": 16, "close_timeout": 0.05}
     rt = realtime.Server(**settings)
     handed: asyncio.Queue[realtime.Session] = asyncio.Queue()
 
@@ -248,3 +248,18 @@ async def test_a_middleware_may_have_read_the_body(middleware: Any, transport: s
         url = place.url("/echo/v1/polling")
         async with place.http.post(url, data=fields, headers={"Origin": place.base}) as answer:
             assert '"o{' in (await answer.text()).replace("\\", "")
+
+
+@pytest.mark.usefixtures("quiet_log")
+async def test_a_body_that_a_middleware_has_not_kept_is_refused_in_words() -> None:
+    @web.middleware
+    async def takes(request: web.Request, handler: Handler) -> web.StreamResponse:
+        await request.content.read()
+        return await handler(request)
+
+    async with serving(prepare=lambda place: place.app.middlewares.append(takes)) as place:
+        answer = await place.polls().post("polling", [open_frame()])
+        assert answer.refusal == (400, 4400, "carrier")
+        assert "have it await request.read()" in answer.frames[0]
+        async with place.http.post(place.url("/echo/v1/polling"), data=b"") as empty:
+            assert "an empty batch" in await empty.text()

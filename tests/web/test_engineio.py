@@ -711,7 +711,7 @@ async def test_upgrades_may_be_forbidden() -> None:
         assert await ws.next() is None
 
 
-# -- the door --------------------------------------------------------------------------------------------------------
+# -- admission -------------------------------------------------------------------------------------------------------
 
 
 async def test_pages_of_other_origins() -> None:

@@ -119,7 +119,7 @@ async def test_the_server_header_can_be_taken_away() -> None:
             assert "Server" not in response.headers
 
 
-DOORS = (
+CASES = (
     "/realtime/all",
     "/realtime/all/websocket",
     "/realtime/all/info",
@@ -153,10 +153,12 @@ async def test_what_is_no_text_in_a_header_is_refused_in_words(what: str) -> Non
         await session.wait_closed()
 
     async with serving(rt) as place:
-        for path in DOORS:
-            for upgraded in ((), (b"Upgrade: websocket", b"Connection: Upgrade")):
+        for path in CASES:
+            for name, upgraded in (("once", ()), ("upgraded", (b"Upgrade: websocket", b"Connection: Upgrade"))):
                 reader, writer = await asyncio.open_connection("127.0.0.1", place.port)
-                writer.write(b"\r\n".join((b"GET %b HTTP/1.1" % path.encode(), *NO_TEXT[what], *upgraded, b"", b"")))
+                # A SockJS session of its own: the second poll of one would be held.
+                asked = path.replace("/0/", f"/0/{name}-").encode()
+                writer.write(b"\r\n".join((b"GET %b HTTP/1.1" % asked, *NO_TEXT[what], *upgraded, b"", b"")))
                 status = int((await arrives(reader.readline())).split()[1])
                 writer.close()
                 # SockJS greets anybody, and a stream tells its refusal in an answer that says 200.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import re
 import weakref
 from pathlib import Path
@@ -20,6 +21,7 @@ import realtime
 from realtime.testing import Clients
 
 from ..patience import within
+from .peer import PEERS, HttpPeer
 from .place import Place, errors, serving
 
 PAGE = (Path(__file__).parents[2] / "docs" / "login.md").read_text("utf-8")
@@ -65,9 +67,14 @@ async def test_a_recipe(name: str, transport: str, caplog: pytest.LogCaptureFixt
         session = await open_session({"Origin": origin})
         assert await session.receive() == "hello ada"
         assert session.transport == transport
+        # With cookies for the server the client says by itself whose they are.
+        assert await (await open_session({})).receive() == "hello ada"
         # Without an Origin any site could have made a browser send the cookie.
-        with pytest.raises(realtime.NegotiationError, match="count only beside an Origin"):
-            await open_session({})
+        peer = PEERS["polling"](http, f"{origin}/realtime/chat")
+        assert isinstance(peer, HttpPeer)
+        refused = await peer.post("polling", ["o" + json.dumps(peer.open_object())])
+        assert refused.refusal == (401, 4401, "carrier")
+        assert "count only beside an Origin" in refused.frames[0]
     assert errors(caplog.records) == []
 
 
@@ -170,8 +177,10 @@ async def test_cookies_that_do_not_count_are_not_shown_by_it_either(
             return request.http.cookies.get("login")  # type: ignore[no-any-return] # an aiohttp request's
 
     async with within(), serving(prepare=prepare, allowed_origins=allowed) as place:
-        with pytest.raises(realtime.NegotiationError, match="count only beside an Origin"):
-            await realtime.connect(place.url("/echo"), transports="long_polling", headers=headers)
+        peer = place.polls(headers=headers)
+        answer = await peer.post("long_polling", ["o" + json.dumps(peer.open_object())])
+        assert answer.refusal == (401, 4401, "carrier")
+        assert "count only beside an Origin" in answer.frames[0]
         assert asked == [{}]
         # Who brings none is anonymous and welcome.
         bare = {} if origin is None else {"Origin": origin}
@@ -212,9 +221,10 @@ async def test_a_handler_that_raises_unauthorized_closes_with_its_code(caplog: p
         async def cookies(session: realtime.Session) -> None:
             session.request.http  # noqa: B018 # asking raises
 
-    async with within(), serving(prepare=prepare) as place:
+    headers = COOKIES | {"Origin": "https://elsewhere.example"}
+    async with within(), serving(prepare=prepare, allowed_origins="*") as place:
         for path, code, reason in (("/members", 4403, "members only"), ("/cookies", 4401, "cookies and browsers' log")):
-            session = await realtime.connect(place.url(path), transports="websocket", headers=COOKIES)
+            session = await realtime.connect(place.url(path), transports="websocket", headers=headers)
             await session.wait_closed()
             assert session.close_code == code
             assert str(session.close_reason).startswith(reason)

@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import aiohttp
+import pytest
 from aiohttp import web
 
 import realtime
-from realtime.web.dialects import ROUTES
 
 
 async def echo(session: realtime.Session) -> None:
@@ -81,4 +81,48 @@ def test_what_aiohttp_asks_of_a_resource() -> None:
     assert str(resource.url_for(endpoint="chat")) == "/realtime/chat"
     assert resource.get_info() == {"formatter": "/realtime/{endpoint}"}
     assert resource.raw_match("/realtime/{endpoint}")
-    assert len(resource) == len(list(resource)) == len(ROUTES)
+    assert (len(resource), list(resource), bool(resource)) == (0, [], True)
+
+
+@pytest.mark.parametrize("transports", [("websocket", "polling"), ("polling",)])
+async def test_a_browser_at_an_endpoint_is_told_that_the_address_is_right(transports: tuple[str, ...]) -> None:
+    rt = realtime.Server()
+    rt.endpoint("/chat", transports=transports)(echo)
+    app = web.Application()
+    realtime.setup(app, rt)
+    async with running(app) as (http, base):
+        for method in ("GET", "HEAD"):
+            async with http.request(method, f"{base}/realtime/chat", headers={"Accept": "text/html"}) as answer:
+                assert answer.status == (426 if "websocket" in transports else 400)
+                assert answer.headers.get("Upgrade") == ("websocket" if "websocket" in transports else None)
+                assert answer.headers["Cache-Control"].startswith("no-store")
+                said = await answer.text()
+            if method == "GET":
+                assert said.startswith("The address is right: /realtime/chat is an endpoint of realtime.")
+                assert "new Realtime('/realtime/chat')" in said
+        for other in ("/realtime/char", "/realtime/chat/", "/realtime"):
+            assert (await http.get(base + other)).status == 404
+        assert (await http.put(f"{base}/realtime/chat")).status == 404
+
+
+@pytest.mark.parametrize("first", [True, False])
+async def test_a_page_at_an_endpoints_url_is_the_applications(first: bool) -> None:
+    async def page(request: web.Request) -> web.Response:
+        return web.Response(text="the page")
+
+    rt = realtime.Server()
+    for path in ("/chat", "/files/x"):
+        rt.endpoint(path)(echo)
+    app = web.Application()
+    inner = web.Application()
+    inner.router.add_get("/x", page)
+    if first:
+        app.router.add_get("/{name}", page)
+        app.add_subapp("/files", inner)
+    realtime.setup(app, rt, prefix="")
+    if not first:
+        app.router.add_get("/{name}", page)
+        app.add_subapp("/files", inner)
+    async with running(app) as (http, base):
+        for path in ("/chat", "/files/x"):
+            assert await (await http.get(base + path)).text() == "the page"

@@ -8,10 +8,12 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
+import aiohttp_cors
 import pytest
 from aiohttp import web
 
 import realtime
+from realtime.core.errors import LocalProtocolError
 
 from .peer import PEERS, Peer
 from .place import Place, serving
@@ -380,3 +382,68 @@ async def test_a_middleware_that_wraps_what_is_answered(transport: str) -> None:
     async with running(app) as place:
         peer = await place.talk(transport, "/realtime/echo")
         await peer.echo("ä" * 3000)
+
+
+def test_engineio_paths_are_one_for_all_servers_of_an_application() -> None:
+    app = web.Application()
+    first, second, third = server(), server(), server()
+    first.endpoint("/a", engineio="/e/")(echo)
+    second.endpoint("/b", engineio="/e")(echo)
+    realtime.setup(app, first, prefix="/1")
+    wanted = "another server's endpoint '/a' has '/e' already, for its clients of EngineIO: give this one another path"
+    with pytest.raises(LocalProtocolError, match=wanted):
+        realtime.setup(app, second, prefix="/2")
+    assert (second.on_shutdown, second.on_endpoint) == ([], [])
+    with pytest.raises(LocalProtocolError, match="no realtime server at prefix '/2'"):
+        realtime.get_server(app, prefix="/2")
+    realtime.setup(app, third, prefix="/3")
+    with pytest.raises(LocalProtocolError, match="another server's endpoint '/a' has '/e'"):
+        third.endpoint("/c", engineio="/e")(echo)
+    assert list(third.endpoints) == ["/echo"]
+    third.endpoint("/c", engineio="/other")(echo)
+    realtime.setup(web.Application(), second)  # elsewhere it may
+
+
+def test_what_is_taken_between_endpoint_and_its_decorator_is_refused() -> None:
+    rt = server()
+    same, path, route = rt.endpoint("/a", engineio="/e"), rt.endpoint("/a"), rt.endpoint("/b", engineio="/e/")
+    same(echo)
+    with pytest.raises(LocalProtocolError, match="there is an endpoint at '/a' already"):
+        path(echo)
+    with pytest.raises(LocalProtocolError, match="the endpoint '/a' has '/e' already"):
+        route(echo)
+    assert list(rt.endpoints) == ["/echo", "/a"]
+
+
+async def test_what_treats_all_routes_alike_leaves_ours_alone() -> None:
+    """The way of aiohttp-cors' own documentation, with the real package."""
+
+    async def page(request: web.Request) -> web.Response:
+        return web.Response(text="the page")
+
+    rt = server(allowed_origins="https://friend.example")
+    rt.endpoint("/e", engineio="/engine.io", sockjs=True)(echo)
+    app = web.Application()
+    app.router.add_get("/page", page)
+    realtime.setup(app, rt)
+    options: Any = aiohttp_cors.ResourceOptions
+    cors = aiohttp_cors.setup(app, defaults={"*": options(allow_credentials=True, allow_headers="*")})
+    for route in list(app.router.routes()):
+        cors.add(route)
+    assert {route.resource.canonical for route in app.router.routes() if route.resource} == {"/page"}
+    friend = {"Origin": "https://friend.example"}
+    async with running(app) as place:
+        for path in ("/realtime/echo", "/realtime/e"):
+            await place.talk("websocket", path, headers=friend)
+            await place.talk("long_polling", path, headers=friend)
+        asked = friend | {"Access-Control-Request-Method": "GET"}
+        for url in ("/page", "/realtime/echo/v1/polling", "/realtime/e/info", "/engine.io/"):
+            async with place.http.options(place.base + url, headers=asked) as answer:
+                assert answer.status in (200, 204), url
+                assert answer.headers.getall("Access-Control-Allow-Origin") == ["https://friend.example"]
+        async with place.http.get(f"{place.base}/page", headers={"Origin": "https://other.example"}) as answer:
+            assert answer.headers["Access-Control-Allow-Origin"] == "https://other.example"
+        evil = {"Origin": "https://other.example"}
+        async with place.http.post(f"{place.base}/realtime/echo/v1/polling", headers=evil) as answer:
+            assert answer.status == 403
+            assert "Access-Control-Allow-Origin" not in answer.headers

@@ -242,7 +242,7 @@ async def test_a_websockets_pings_are_answered_before_its_open() -> None:
 
 async def test_a_websockets_pings_are_no_sign_of_life() -> None:
     """A proxy may send them, or answer ours, whose client is gone."""
-    async with doors(clock=VirtualClock()) as (place, started):
+    async with doors(clock=VirtualClock(), close_timeout=0.05) as (place, started):
         ws = await connected(place, NATIVE.path)
         assert (await arrives(ws.receive())).data[0] == "o"
         await ws.send_str("a0,0")

@@ -13,6 +13,7 @@ import pytest
 import realtime
 from realtime.transports.script import document
 
+from ..patience import arrives, within
 from .peer import HttpPeer, JsonpPeer
 from .place import Place, eventually, serving
 from .proof import attach_frame, uplink_frame
@@ -73,7 +74,7 @@ async def raw(place: Place, target: str, method: str = "GET", lines: tuple[str, 
     if body:
         head.append(f"Content-Length: {len(body)}")
     writer.write("\r\n".join([*head, "", ""]).encode("utf-8", "surrogateescape") + body)
-    async with asyncio.timeout(10):
+    async with within():
         said = await reader.read()
     writer.close()
     top, _, text = said.decode().partition("\r\n\r\n")
@@ -92,7 +93,7 @@ async def parked(place: Place) -> realtime.Session:
     """A session that was opened by a script."""
     opened, _ = (await get(place, "jsonp", frame=open_frame(), callback="take")).frames
     assert json.loads(opened[1:])["transport"] == "jsonp"
-    return await asyncio.wait_for(place.sessions.get(), 5)
+    return await arrives(place.sessions.get())
 
 
 # -- scripts -----------------------------------------------------------------------------------------------------------
@@ -215,7 +216,7 @@ async def test_a_session_by_forms(place: Place) -> None:
     opening = {"batch": json.dumps([open_frame(auth="a secret")]), "callback": "take"}
     opened, _ = (await post(place, "polling", opening)).frames
     assert json.loads(opened[1:])["transport"] == "polling"
-    session = await asyncio.wait_for(place.sessions.get(), 5)
+    session = await arrives(place.sessions.get())
     assert session.request.auth == "a secret"
     await session.send("down </script> é")
     batch = json.dumps([uplink_frame(session, 0, 0, 1), "mup + % & = é", 't"fresh"'], ensure_ascii=False)

@@ -107,7 +107,7 @@ async def test_there_is_nothing_else(path: str) -> None:
 
 async def test_without_sockjs_there_is_none() -> None:
     async with serving() as place:
-        assert (await ask(place, "GET", "/echo"))[0] == 404
+        assert (await ask(place, "GET", "/echo"))[0] == 426  # an endpoint, as for any browser
         assert (await ask(place, "POST", "/echo/000/a/xhr"))[0] == 404
 
 
@@ -588,7 +588,7 @@ async def test_bytes_are_refused_and_skipped_in_rooms() -> None:
         assert session._machine.outbox.dropped == 1
 
 
-# -- the door --------------------------------------------------------------------------------------------------------
+# -- admission -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("path", ["/info", "/0/a/xhr_streaming", "/0/a/xhr", "/0/a/xhr_send", "/0/a/jsonp?c=x"])

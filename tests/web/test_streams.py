@@ -16,7 +16,7 @@ from realtime.web import routes
 
 from ..patience import within
 from .peer import HttpPeer, StreamPeer
-from .place import Place, eventually, serving
+from .place import Place, eventually, native_routes, serving
 from .proof import attach_frame, uplink_frame
 from .raw import RawStream, frames_of, open_frame
 
@@ -443,7 +443,7 @@ async def test_a_connection_that_closes_detaches_its_session_within_a_second(tra
         if transport == "long_polling":
             with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
                 await asking
-        routes = place.rt.on_shutdown[0].__self__  # type: ignore[attr-defined] # a bound method
+        routes = native_routes(place.rt)
         (link,) = routes._watch._held
         await eventually(lambda: link.gone)
         place.tick(1)

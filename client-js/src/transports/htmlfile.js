@@ -2,18 +2,19 @@
 import { address } from "../carrier.js";
 import { STREAM } from "../machine.js";
 import { hasDocument, hidden, listen, remove, submit } from "../page.js";
+import { root } from "../root.js";
 
 export var htmlfile = {
   name: "htmlfile",
   kind: STREAM,
-  _byUrl: true,
+  byUrl: true,
   usable: hasDocument,
   open: function (carrier, url, first) {
     var callback = listen(function (batch) {
       carrier.batch(batch);
     });
     var owner, element, frame;
-    if (typeof ActiveXObject !== "undefined" && !carrier.cross) {
+    if (root.ActiveXObject && !carrier.cross) {
       // In a document of its own the frame neither clicks nor spins (Internet Explorer).
       owner = new ActiveXObject("htmlfile");
       owner.open();

@@ -6,7 +6,7 @@ import { hasDocument, listen, remove, submit } from "../page.js";
 export var jsonp = {
   name: "jsonp",
   kind: HELD,
-  _byUrl: true,
+  byUrl: true,
   usable: hasDocument,
   open: function (carrier, url, first) {
     // Auth data must not stand in a URL.
@@ -25,7 +25,7 @@ export var jsonp = {
     script.onload = script.onerror = script.onreadystatechange = function () {
       // It may have loaded and not run yet (Internet Explorer before 9).
       if (script.readyState !== "loading") setTimeout(function () {
-        carrier.end("no script of the protocol came");
+        carrier.end("no answer");
       }, 100);
     };
     script.src = address(carrier, url, first) + "&callback=" + callback.name;

@@ -6,7 +6,7 @@ import { hasHttp, post, request } from "../http.js";
 export var multipart = {
   name: "multipart",
   kind: STREAM,
-  _byUrl: true,
+  byUrl: true,
   usable: hasHttp,
   open: function (carrier, url, first) {
     return request(carrier, address(carrier, url, first), null, parts(carrier));

@@ -1,14 +1,15 @@
 /** Server-sent events (HTML standard, §9.2): each event's data is a batch. */
 import { address } from "../carrier.js";
 import { STREAM } from "../machine.js";
-import { post } from "../http.js";
+import { hasHttp, post } from "../http.js";
+import { root } from "../root.js";
 
 export var sse = {
   name: "sse",
   kind: STREAM,
-  _byUrl: true,
-  usable: function () {
-    return typeof EventSource !== "undefined";
+  byUrl: true,
+  usable: function (cross) {
+    return root.EventSource && hasHttp(cross);
   },
   open: function (carrier, url, first) {
     var source = new EventSource(address(carrier, url, first), { withCredentials: carrier.credentials });

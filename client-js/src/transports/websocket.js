@@ -1,21 +1,29 @@
 /** RFC 6455: frames both ways, one a message, binary as it is. */
 import { query } from "../carrier.js";
 import { DUPLEX } from "../machine.js";
+import { root } from "../root.js";
+
+// The page may put Realtime in its place later.
+var first = /*#__PURE__*/ native();
+
+/** The browser's class, or what the page has in its place; not ours. */
+function native() {
+  var found = root.WebSocket;
+  return found && (found.prototype || found).ontransport !== null ? found : first;
+}
 
 export var websocket = {
   name: "websocket",
   kind: DUPLEX,
-  usable: function () {
-    return typeof WebSocket !== "undefined";
-  },
-  open: function (carrier, url, first) {
+  usable: native,
+  open: function (carrier, url, hello) {
     // An open rides in the URL and saves a round trip, unless there are auth data in it: URLs are logged.
-    var inUrl = first.charAt(0) === "o" && !carrier.secret;
-    var socket = new WebSocket((inUrl ? query(url, "open", first.slice(1)) : url).replace(/^http/, "ws"));
-    carrier.binary = typeof ArrayBuffer !== "undefined" && "binaryType" in socket;
+    var inUrl = hello.charAt(0) === "o" && !carrier.secret;
+    var socket = new (native())((inUrl ? query(url, "open", hello.slice(1)) : url).replace(/^http/, "ws"));
+    carrier.binary = root.ArrayBuffer && "binaryType" in socket;
     socket.binaryType = "arraybuffer";
     socket.onopen = function () {
-      if (!inUrl) socket.send(first);
+      if (!inUrl) socket.send(hello);
       carrier.ready();
     };
     socket.onmessage = function (event) {

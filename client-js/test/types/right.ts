@@ -78,3 +78,28 @@ for (const { name, verdict, reason, timing = 0 } of session.negotiation) console
 const waiting: (string | ArrayBuffer)[] = session.unacknowledged;
 console.log(session.transport, session.state, session.bufferedAmount + 1, constants, waiting);
 console.log(session.protocol, session.extensions, session instanceof Realtime);
+
+// Where a WebSocket, or its class, is asked for.
+const socket: WebSocket = session;
+const make: { new (url: string | URL, protocols?: string | string[]): WebSocket } = All;
+/** RxJS' WebSocketCtor. */
+interface WebSocketCtor {
+  new (url: string, protocol?: string | Array<string>): WebSocket;
+  readonly CONNECTING: number;
+  readonly OPEN: number;
+  readonly CLOSING: number;
+  readonly CLOSED: number;
+}
+const ctor: WebSocketCtor = Realtime;
+new Realtime("/realtime/chat", []);
+new Realtime("/realtime/chat", ["mqtt"]);
+new Realtime("/realtime/chat", "mqtt");
+session.onclose = (event: globalThis.CloseEvent) => event.code;
+session.onmessage = (event: globalThis.MessageEvent) => event.data;
+session.onopen = (event: Event) => event.type;
+session.addEventListener("message", (event: globalThis.MessageEvent) => event.data, false);
+session.addEventListener("open", () => {}, { signal: new AbortController().signal });
+session.addEventListener("custom", (event: Event) => event.type);
+session.removeEventListener("custom", () => {}, true);
+const kept: boolean = session.dispatchEvent(new Event("custom"));
+console.log(socket, make, ctor, kept);

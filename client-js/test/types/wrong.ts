@@ -8,8 +8,8 @@ const session = new Realtime("/realtime/chat", { transports: [websocket] });
 new Realtime();
 // @ts-expect-error: not a URL
 new Realtime(42);
-// @ts-expect-error: sub-protocols are not a thing here
-new Realtime("/realtime/chat", ["chat"]);
+// @ts-expect-error: sub-protocols are text
+new Realtime("/realtime/chat", [42]);
 // @ts-expect-error: not called with new
 All("/realtime/chat");
 // @ts-expect-error: unknown transport
@@ -71,14 +71,14 @@ session.onmessage = (event) => event.count;
 session.onclose = (event) => event.message;
 // @ts-expect-error: no such handler
 session.onreconnect = () => {};
-// @ts-expect-error: no such event
-session.addEventListener("reconnect", () => {});
 // @ts-expect-error: the listener of another event
 session.addEventListener("close", (event: OpenEvent) => event);
 // @ts-expect-error: not a listener
 session.addEventListener("open", "alert()");
 // @ts-expect-error: no such option
-session.addEventListener("open", () => {}, { capture: true });
+session.addEventListener("open", () => {}, { twice: true });
+// @ts-expect-error: what is dispatched is an event
+session.dispatchEvent({ type: "open" });
 // @ts-expect-error: an object without handleEvent
 const listener: Listener<OpenEvent> = { handle() {} };
 

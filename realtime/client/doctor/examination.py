@@ -17,10 +17,11 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
+from ...core.carrier import Shape
 from ...core.errors import LocalProtocolError
 from ...transports import TRANSPORTS
 from ..handshake import no_redirects
-from ..wire import browsers_only, endpoint_url, own_transports
+from ..wire import browsers_only, endpoint_url, has_shape, own_transports
 from .findings import Finding
 from .probes import probe_of
 from .probing import Probe, Target, reach
@@ -128,9 +129,18 @@ async def examine(
 
 
 def _order(findings: Sequence[Finding]) -> tuple[str, ...]:
-    """What works as it should in the usual order, then what works with a delay, then what is cut when idle."""
+    """What works as it should in the usual order, then what works with a delay, then what is cut when idle.
+
+    Where requests of one session went astray, those of the transports that got through did not by luck: only what needs
+    no second request is left.
+    """
     rank = {"ok": 0, "lagged": 1, "cut": 2}
-    through = [finding for finding in findings if finding.through]
+    astray = any(finding.state == "astray" for finding in findings)
+    through = [
+        finding
+        for finding in findings
+        if finding.through and not (astray and not has_shape(finding.transport, Shape.DUPLEX))
+    ]
     usual = list(TRANSPORTS)
     through.sort(key=lambda finding: (rank.get(finding.state, 0), usual.index(finding.transport)))
     return tuple(finding.transport for finding in through)

@@ -170,7 +170,7 @@ class Stream:
         self.last_at = probe.loop.time()  # its last byte
         self.frames: list[tuple[float, Frame]] = []
         self.blocked: Blocked | None = None
-        self.over = False
+        self.finished = False
         self._taken = 0
         self._news = asyncio.Event()
 
@@ -202,7 +202,7 @@ class Stream:
         except (RemoteProtocolError, ValueError) as error:
             self.blocked = Blocked("altered", f"what came makes no sense: {error}")
         finally:
-            self.over = True
+            self.finished = True
             self._news.set()
 
     def _take(self, status: int) -> None:
@@ -212,7 +212,7 @@ class Stream:
 
     def _begin(self, hello: str) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
         probe, target = self._probe, self._probe.target
-        return begin_stream(probe.http, target.url, probe.finding.transport, hello, target.headers, target.proxy)
+        return begin_stream(probe.http, target.url, probe.finding.transport, hello, probe.headers, target.proxy)
 
     def acked(self, after: int) -> float:
         """When the ack came that nudge() had asked for, among the frames after so many; 0 while it has not."""
@@ -235,7 +235,7 @@ class Stream:
         for _ in range(PARTS):
             with suppress(TimeoutError):
                 async with asyncio.timeout(limit / PARTS):
-                    while not happened() and not self.over:
+                    while not happened() and not self.finished:
                         self._news.clear()
                         await self._news.wait()
                     break
@@ -295,7 +295,7 @@ async def _measure_lag(probe: Probe, stream: Stream) -> None:
         if answered is None:
             break
         if not await stream.until(partial(stream.acked, seen), max(1.0, probe.target.late)):
-            if stream.blocked is not None or stream.over:
+            if stream.blocked is not None or stream.finished:
                 raise stream.blocked or Blocked("cut", "opens, and ends at once")
             raise Blocked("buffered", "the beginning of the stream comes, and what follows is held back")
         lags.append(max(0.0, stream.acked(seen) - answered))
@@ -310,12 +310,12 @@ async def _leave_idle(probe: Probe, stream: Stream) -> None:
     finding, loop = probe.finding, probe.loop
     until = probe.idle_until()
     answered = 0
-    while not stream.over and loop.time() < until:
+    while not stream.finished and loop.time() < until:
         if stream.pings > answered:  # a server takes a client for gone that does not answer
             answered = stream.pings
             await probe.request("send", [probe.head()])
         await stream.until(partial(stream.pinged, answered), until - loop.time())
-    if stream.over:
+    if stream.finished:
         if stream.blocked is not None and stream.blocked.state == "ended":
             raise stream.blocked
         if stream.frames and str(stream.frames[-1][1]).startswith("e"):

@@ -22,7 +22,7 @@ from ...core.frames import Window
 from ...protocols.native import Opened, open_frame, parse_refusal
 from ...transports import Frame
 from ...transports.batch import decode_body, join, quote
-from ..wire import BATCH, FAILURES, address, connect_error
+from ..wire import BATCH, FAILURES, address, connect_error, with_origin
 from .findings import Blocked, Finding
 
 __all__ = ["Probe", "Target", "blocked_by", "judge", "reach"]
@@ -106,6 +106,7 @@ class Probe:
             except Blocked as blocked:
                 finding.state, finding.what = blocked.state, blocked.what
                 finding.status, finding.code = blocked.status, blocked.code
+                finding.through = finding.through and blocked.state != "astray"
             except FAILURES as error:
                 failure = blocked_by(error)
                 finding.state, finding.what = failure.state, failure.what
@@ -186,7 +187,12 @@ class Probe:
 
     def options(self) -> dict[str, Any]:
         """What every request has."""
-        return {"headers": dict(self.target.headers), "proxy": self.target.proxy}
+        return {"headers": self.headers, "proxy": self.target.proxy}
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What is said with every request."""
+        return with_origin(self.http, self.target.url, self.target.headers)
 
     async def request(self, name: str, frames: Sequence[str], patience: float | None = None) -> list[Frame]:
         """One POST; the frames of the answer, each taken. Raises Blocked."""

@@ -1,41 +1,28 @@
 """How each transport carries a client's session over aiohttp, chosen by the shape of its carriers.
 
-A driver lives as long as its carrier, or as its run of polls, and returns how that ended.
+A driver lives as long as its carrier and returns how that ended. What comes meanwhile it tells by its Carrying.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
-from functools import partial
-from typing import Any
-
 from ...core.carrier import Shape
 from ...transports import TRANSPORTS
+from ..carrying import Carrying
 from ..context import Context
-from ..ends import CarrierEnd
-from .polls import drive_polls, open_beside, probe_polls
+from ..ends import SESSION_ENDED, CarrierEnd
+from .polls import drive_poll, probe_poll
 from .streams import drive_stream, probe_stream
 from .websocket import drive_websocket, probe_websocket
 
-__all__ = ["Carrying", "drive", "open_beside", "probe"]
+__all__ = ["drive"]
 
-Carrying = Callable[[], Coroutine[Any, Any, CarrierEnd]]
-
-DRIVERS = {Shape.DUPLEX: drive_websocket, Shape.STREAM: drive_stream, Shape.POLL: drive_polls}
-
-
-def drive(context: Context, name: str) -> Coroutine[Any, Any, CarrierEnd]:
-    """Carries the session by a transport, until that ends."""
-    return DRIVERS[TRANSPORTS[name].shape](context, name)
+DRIVERS = {Shape.DUPLEX: drive_websocket, Shape.STREAM: drive_stream, Shape.POLL: drive_poll}
+PROBES = {Shape.DUPLEX: probe_websocket, Shape.STREAM: probe_stream, Shape.POLL: probe_poll}
 
 
-async def probe(context: Context, name: str) -> CarrierEnd | Carrying:
-    """Tries a transport beside the carrier in use.
-
-    Returns what went wrong, or, if the transport gets through, what moves the session to it and carries until it ends.
-    """
-    shape = TRANSPORTS[name].shape
-    if shape is Shape.DUPLEX:
-        return await probe_websocket(context, name)
-    end = await (probe_stream if shape is Shape.STREAM else probe_polls)(context, name)
-    return end or partial(drive, context, name)
+async def drive(context: Context, carrying: Carrying) -> CarrierEnd:
+    """Runs one carrier, or one probe, until it ends."""
+    if context.machine.outcome is not None:
+        return CarrierEnd(carrying.name, SESSION_ENDED)
+    drivers = PROBES if carrying.role == "probe" else DRIVERS
+    return await drivers[TRANSPORTS[carrying.name].shape](context, carrying)

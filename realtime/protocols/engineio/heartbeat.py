@@ -41,8 +41,8 @@ class Heartbeat:
         else:
             self.beat_at = now + self.interval
 
-    def heard(self, now: float) -> None:
-        """The peer was heard: if it was waited for, it is given its time again."""
+    def received(self, now: float) -> None:
+        """A packet came. A peer that was waited for is given its full time again."""
         if self.gone_at < FOREVER:
             self.gone_at = now + self.timeout + (self.interval if self.version == 3 else 0.0)
 

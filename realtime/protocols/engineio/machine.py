@@ -184,7 +184,7 @@ class EngineMachine(PlainMachine):
             return
         self.contact = now
         kind = packet.type
-        self._heartbeat.heard(now)
+        self._heartbeat.received(now)
         if kind == packets.MESSAGE:
             self.receive(packet.data, payload_size(packet.data), now)
             return
@@ -308,7 +308,7 @@ class EngineMachine(PlainMachine):
             if not self._is_unread(now):
                 self.end(4410, "the client was silent for longer than ping_timeout", now)
                 return
-            heartbeat.heard(now)
+            heartbeat.received(now)
         if now >= self.trial_until:
             self._tried(Event.OTHER, now)
         self._release(now)

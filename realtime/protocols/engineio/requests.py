@@ -15,8 +15,8 @@ __all__ = [
     "FORBIDDEN",
     "UNKNOWN_SID",
     "UNKNOWN_TRANSPORT",
-    "Asked",
     "EngineIOError",
+    "EngineQuery",
 ]
 
 # The protocol's errors.
@@ -68,8 +68,8 @@ class EngineIOError(Exception):
         return cls(BAD_REQUEST)
 
 
-class Asked(NamedTuple):
-    """What a request says in its URL."""
+class EngineQuery(NamedTuple):
+    """The parameters of a request's URL."""
 
     transport: str
     version: int
@@ -78,8 +78,9 @@ class Asked(NamedTuple):
     jsonp: str | None  # the number of a JSONP client
 
     @classmethod
-    def of(cls, query: Mapping[str, str], options: EngineIO) -> Asked:
-        """What the parameters of a URL say. Raises EngineIOError for what this endpoint has not, or nobody."""
+    def of(cls, query: Mapping[str, str], options: EngineIO) -> EngineQuery:
+        """What the parameters of a URL say. Raises EngineIOError for a transport or version that this endpoint lacks,
+        and for a bad number."""
         transport = query.get("transport", "")
         if transport not in options.transports:
             raise EngineIOError(UNKNOWN_TRANSPORT)

@@ -68,7 +68,7 @@ def event_of(packet: Packet) -> Event:
 
 
 class Upgrade:
-    """One session's."""
+    """The upgrade of one session."""
 
     __slots__ = ("stage",)
 

@@ -15,7 +15,7 @@ Pure, like every protocol.
 from .codec import NativeCodec
 from .feed import feed_client, feed_server
 from .heads import RequestHead, attach_frame, parse_head, uplink_frames
-from .opens import Open, Opened, open_frame, opened_frame, parse_open
+from .opens import Open, Opened, open_frame, opened_frame, parse_open, verdicts
 from .refusals import parse_refusal, refusal_frame
 from .renewals import RENEWED, Renewal, parse_renewal, renewal_frame
 from .tickets import ticket_frame, ticket_frames
@@ -44,6 +44,7 @@ __all__ = [
     "ticket_frame",
     "ticket_frames",
     "uplink_frames",
+    "verdicts",
 ]
 
 VERSION = 1

@@ -26,19 +26,18 @@ class NativeCodec:
         self.shape = transport.shape
         self.held = transport.held
         # Transports that lay frames alike share what was encoded.
-        self.key = f"native {kind} {transport.lays}"
+        self.key = f"native {kind} {transport.framing}"
         self.wrap = transport.wrap
 
     def item(self, item: Outgoing) -> Part:
         """A numbered item; made once for all receivers on carriers of this kind."""
         part = item.encoded.get(self.key)
         if part is None:
-            part = item.encoded[self.key] = self.transport.frame(self._text(item))
+            frame = f"m{item.data!s}" if item.kind == TEXT else self._text(item)
+            part = item.encoded[self.key] = self.transport.frame(frame)
         return part
 
     def _text(self, item: Outgoing) -> Frame:
-        if item.kind == TEXT:
-            return f"m{item.data!s}"
         if item.kind == BINARY:
             assert isinstance(item.data, bytes)
             if self.shape is Shape.DUPLEX:
@@ -56,7 +55,7 @@ class NativeCodec:
         """`a`."""
         return self.transport.frame(f"a{received},{taken}")
 
-    def attached(self, received: int, taken: int) -> Part:
+    def attach_answer(self, received: int, taken: int) -> Part:
         """`r`, as the server says it."""
         return self.transport.frame(f"r{received},{taken}")
 

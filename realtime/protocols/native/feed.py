@@ -38,6 +38,9 @@ def feed_server(machine: NumberedMachine, carrier: NumberedCarrier, frame: Frame
     if carrier.pinged:  # the next ping is due earlier than the end of silence was
         carrier.pinged = False
         machine.wake_by(machine.deadline())
+    if type(frame) is str and frame.startswith("m") and frame.isascii():  # as it usually is
+        machine.message(carrier, frame[1:], len(frame) - 1, now)
+        return None
     if _feed(machine, carrier, frame, now):
         if not machine.used and frame[:1] == "a":
             machine.use()  # it has read our `o`
@@ -72,7 +75,7 @@ def feed_client(machine: ClientMachine, carrier: NumberedCarrier, frame: Frame, 
     assert isinstance(frame, str)
     kind = frame[:1]
     if kind == "r":
-        machine.attached(carrier, *_pair(frame, "r"), now)
+        machine.attach_answered(carrier, *_pair(frame, "r"), now)
     elif kind == "o":
         opened = Opened.parse(frame[1:])
         if not machine.opened(carrier, opened.sid, opened.window, *opened.ack, now, opened.key):

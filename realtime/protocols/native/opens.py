@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from ...core.config import OPEN_SIZE, Config
 from ...core.errors import RemoteProtocolError, clip
 from ...core.frames import Window
 from ...core.machine import shown
+from ...core.negotiation import Choice
 from ...core.numbered_machine import NumberedMachine
 from ...core.proof import Key
 from .values import (
@@ -26,7 +28,7 @@ from .values import (
     parse_one,
 )
 
-__all__ = ["MAX_AUTH", "Open", "Opened", "open_frame", "opened_frame", "parse_open"]
+__all__ = ["MAX_AUTH", "Open", "Opened", "open_frame", "opened_frame", "parse_open", "verdicts"]
 
 MAX_AUTH = Config().max_auth_size  # bytes, where nothing else is set
 
@@ -154,12 +156,16 @@ def _parse_history(members: dict[str, Any]) -> tuple[dict[str, tuple[str, float]
 # -- the server's ------------------------------------------------------------------------------------------------------
 
 
-def opened_frame(
-    machine: NumberedMachine, transport: str, transports: Sequence[Mapping[str, str | float]], received: int, taken: int
-) -> str:
-    """The server's `o`."""
+@lru_cache(maxsize=128)
+def verdicts(choices: tuple[Choice, ...]) -> str:
+    """The member `transports` of the server's `o`. The same for all clients of a kind, most of the time."""
+    return compact([choice.as_dict() for choice in choices])
+
+
+def opened_frame(machine: NumberedMachine, transport: str, transports: str, received: int, taken: int) -> str:
+    """The server's `o`; see verdicts()."""
     config = machine.config
-    return "o" + compact(
+    members = compact(
         {
             "sid": machine.sid,
             "key": machine.key,
@@ -172,9 +178,9 @@ def opened_frame(
             "resume_window": config.resume_window,
             "poll_interval": list(config.poll_interval),
             "transport": transport,
-            "transports": list(transports),
         }
     )
+    return f'o{members[:-1]},"transports":{transports}}}'
 
 
 class Opened(NamedTuple):

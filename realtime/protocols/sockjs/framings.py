@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Protocol
+from abc import ABC, abstractmethod
 
 from ...core.carrier import Shape
 from ...transports.base import Head
@@ -49,46 +49,34 @@ def literal(frame: bytes) -> bytes:
     return json.dumps(frame.decode()).translate(_MARKUP).encode()
 
 
-class Framing(Protocol):
+class Framing(ABC):
     """One transport of SockJS."""
 
-    @property
-    def name(self) -> str:
-        """The native transport that works alike."""
+    name: str  # of the native transport that works alike
+    path: str  # the last part of its URL
+    method = "GET"  # of its requests
+    shape: Shape
+    scripted = False  # whether a function of the page has to be named
 
-    @property
-    def path(self) -> str:
-        """The last part of its URL."""
-
-    @property
-    def method(self) -> str:
-        """The HTTP method of its requests."""
-
-    @property
-    def shape(self) -> Shape: ...
-
-    @property
-    def scripted(self) -> bool:
-        """Whether a function of the page has to be named."""
-
+    @abstractmethod
     def head(self, callback: str) -> Head:
-        """How the response begins."""
+        """The beginning of the response: status, headers, and what the body opens with."""
 
+    @abstractmethod
     def lay(self, frame: bytes) -> bytes:
-        """A frame as it lies on the carrier."""
+        """A frame as it is written on the carrier."""
 
     def tail(self) -> bytes:
-        """What ends the response."""
+        """The end of the response: nothing, where the last frame says all."""
+        return b""
 
 
-class WebSocket:
+class WebSocket(Framing):
     """Each frame is a text message. With every heartbeat goes a ping (RFC 6455 §5.5.2), which any client answers."""
 
     name = "websocket"
     path = "websocket"
-    method = "GET"
     shape = Shape.DUPLEX
-    scripted = False
 
     def head(self, callback: str) -> Head:
         """The handshake's."""
@@ -99,19 +87,14 @@ class WebSocket:
         laid = frame_header(FIN_TEXT, len(frame)) + frame
         return laid + frame_header(FIN_PING, 0) if frame == HEARTBEAT else laid
 
-    def tail(self) -> bytes:
-        """Nothing: the closing handshake is the link's."""
-        return b""
 
-
-class Xhr:
+class Xhr(Framing):
     """A frame a line; the answer to a poll is one."""
 
     name = "long_polling"
     path = "xhr"
     method = "POST"
     shape = Shape.POLL
-    scripted = False
 
     def head(self, callback: str) -> Head:
         """The answer's status and headers."""
@@ -120,10 +103,6 @@ class Xhr:
     def lay(self, frame: bytes) -> bytes:
         """A line."""
         return frame + b"\n"
-
-    def tail(self) -> bytes:
-        """Nothing."""
-        return b""
 
 
 class XhrStreaming(Xhr):
@@ -138,14 +117,12 @@ class XhrStreaming(Xhr):
         return Head(200, (SCRIPT_TYPE, *STREAM), HEARTBEAT * PADDING + b"\n")
 
 
-class EventSource:
+class EventSource(Framing):
     """A frame an event."""
 
     name = "sse"
     path = "eventsource"
-    method = "GET"
     shape = Shape.STREAM
-    scripted = False
 
     def head(self, callback: str) -> Head:
         """The answer's status and headers, and an empty line, which Opera wanted."""
@@ -156,17 +133,12 @@ class EventSource:
         escaped = _URI.sub(lambda found: b"%%%02X" % found[0][0], frame)
         return b"data: " + escaped + b"\r\n\r\n"
 
-    def tail(self) -> bytes:
-        """Nothing."""
-        return b""
 
-
-class HtmlFile:
+class HtmlFile(Framing):
     """An HTML document without end, each frame a script block."""
 
     name = "htmlfile"
     path = "htmlfile"
-    method = "GET"
     shape = Shape.STREAM
     scripted = True
 
@@ -179,18 +151,13 @@ class HtmlFile:
         """A script block."""
         return b"<script>\np(" + literal(frame) + b");\n</script>\r\n"
 
-    def tail(self) -> bytes:
-        """Nothing: the end of the document tells its page."""
-        return b""
 
-
-class Jsonp:
+class Jsonp(Framing):
     """A script that calls the page's function with one frame. (The comment in front keeps the answer from being taken
     for the file of a plug-in.)"""
 
     name = "jsonp"
     path = "jsonp"
-    method = "GET"
     shape = Shape.POLL
     scripted = True
 

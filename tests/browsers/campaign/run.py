@@ -29,7 +29,7 @@ from .weather import Blow, Spell, is_ours
 
 __all__ = ["Result", "carry_out"]
 
-PATIENCE = 60.0  # seconds in which whatever has to happen happens, however busy the machine is
+PATIENCE = 120.0  # seconds in which whatever has to happen happens, however busy the machine is
 TICK = 0.1
 
 SETTINGS: dict[str, Any] = {

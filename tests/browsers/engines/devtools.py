@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from .base import LAB, Engine, EngineError, Page, save
-from .process import Program
+from .process import PATIENCE, Program
 from .rpc import Rpc
 
 __all__ = ["Chromium", "Chromium64"]
@@ -198,7 +198,7 @@ class Chromium64(Chromium):
 
     async def _first_page(self, rpc: Rpc) -> str:
         """The page it starts with, which comes some time after the browser answers."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             while True:
                 for info in (await rpc.call("Target.getTargets"))["targetInfos"]:
                     if info["type"] == "page":

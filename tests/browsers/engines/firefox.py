@@ -116,7 +116,7 @@ class Firefox(Engine):
             ["firefox-esr", *options, "--profile", self._profile, "about:blank"],
             env={"HOME": str(self._profile), "MOZ_HEADLESS": "1", "MOZ_CRASHREPORTER_DISABLE": "1"},
         )
-        found = await self._program.wait_for(r"WebDriver BiDi listening on (ws://\S+)", 60.0)
+        found = await self._program.wait_for(r"WebDriver BiDi listening on (ws://\S+)")
         self._rpc = rpc = await Rpc.connect(f"{found[1]}/session", self._program)
         answer = await rpc.call("session.new", {"capabilities": {}})
         capabilities = answer["capabilities"]

@@ -15,12 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from .base import Engine, EngineError, Page
-from .process import Program
+from .process import PATIENCE, Program
 
 __all__ = ["DRIVERS", "LineEngine", "LinePage"]
 
 DRIVERS = Path(__file__).parent / "drivers"
-TIMEOUT = 30.0
 
 
 class LinePage(Page):
@@ -99,11 +98,11 @@ class LineEngine(Engine):
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._waiting[number] = future
         try:
-            async with asyncio.timeout(TIMEOUT):
+            async with asyncio.timeout(PATIENCE):
                 await self._send(program, json.dumps({"id": number, "do": what, "page": page, **details}))
                 return await future
         except TimeoutError:
-            raise program.failure(f"no answer to {what} within {TIMEOUT:g} s") from None
+            raise program.failure(f"no answer to {what} within {PATIENCE:g} s") from None
         finally:
             del self._waiting[number]
 

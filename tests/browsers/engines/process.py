@@ -17,8 +17,9 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-__all__ = ["EngineError", "Program", "free_port"]
+__all__ = ["PATIENCE", "EngineError", "Program", "free_port"]
 
+PATIENCE = 90.0  # seconds for a program's start, or its answer: both take a moment, unless it is broken
 LINE = 64 * 1024 * 1024  # a screenshot comes as one line
 
 
@@ -95,7 +96,7 @@ class Program:
         state = "running" if self.alive else f"ended with {self._process.returncode}"
         return EngineError(f"{self.name}: {what} (it is {state}). Its last lines:\n{self.tail}")
 
-    async def wait_for(self, pattern: str, timeout: float = 30.0) -> re.Match[str]:
+    async def wait_for(self, pattern: str, timeout: float = PATIENCE) -> re.Match[str]:
         """The first match of a line with `pattern`, which is yet to come. Raises EngineError if it ends before."""
         future: asyncio.Future[re.Match[str]] = asyncio.get_running_loop().create_future()
         self._waiting.append((re.compile(pattern), future))
@@ -150,7 +151,7 @@ class Program:
                 self._on_line(line)
 
     @classmethod
-    async def output(cls, name: str, command: Sequence[str | Path], timeout: float = 20.0) -> str:
+    async def output(cls, name: str, command: Sequence[str | Path], timeout: float = PATIENCE) -> str:
         """What a short-lived program writes to stdout."""
         process = await asyncio.create_subprocess_exec(
             *map(str, command), stdin=DEVNULL, stdout=PIPE, stderr=PIPE, start_new_session=True

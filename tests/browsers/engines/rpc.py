@@ -13,11 +13,9 @@ from typing import Any
 
 import aiohttp
 
-from .process import EngineError, Program
+from .process import PATIENCE, EngineError, Program
 
 __all__ = ["Rpc"]
-
-TIMEOUT = 30.0
 
 
 class Rpc:
@@ -37,7 +35,7 @@ class Rpc:
         """Connects to the browser that `program` is."""
         http = aiohttp.ClientSession()
         try:
-            async with asyncio.timeout(TIMEOUT):
+            async with asyncio.timeout(PATIENCE):
                 socket = await http.ws_connect(url, max_msg_size=0, autoping=True)
         except BaseException:
             await http.close()
@@ -58,11 +56,11 @@ class Rpc:
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._waiting[number] = future
         try:
-            async with asyncio.timeout(TIMEOUT):
+            async with asyncio.timeout(PATIENCE):
                 await self._socket.send_json({"id": number, "method": method, "params": params or {}, **extra})
                 return await future
         except TimeoutError:
-            raise self._program.failure(f"no answer to {method} within {TIMEOUT:g} s") from None
+            raise self._program.failure(f"no answer to {method} within {PATIENCE:g} s") from None
         except ConnectionError:
             raise self._program.failure(f"cannot do {method}: it has gone") from None
         finally:

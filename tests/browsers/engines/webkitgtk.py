@@ -15,13 +15,13 @@ from typing import Any
 import aiohttp
 
 from .base import Engine, EngineError, Message, Page, save
-from .process import Program, free_port
+from .process import PATIENCE, Program, free_port
 
 __all__ = ["WebKitGTK"]
 
 BROWSERS = "lib/*/webkit2gtk-4.*/MiniBrowser"
 SCREEN = "1024x768x24"
-TIMEOUT = aiohttp.ClientTimeout(total=15)
+TIMEOUT = aiohttp.ClientTimeout(total=PATIENCE)
 
 
 class WebKitPage(Page):
@@ -134,7 +134,7 @@ class WebKitGTK(Engine):
     async def _listening(self, port: int) -> None:
         """Waits until the driver listens, which it does not tell."""
         assert self._driver is not None
-        for _ in range(1000):
+        for _ in range(int(PATIENCE / 0.02)):
             try:
                 _, writer = await asyncio.open_connection("127.0.0.1", port)
             except ConnectionRefusedError:

@@ -20,13 +20,13 @@ def test_version_4_pings_at_every_interval_and_is_answered_in_time() -> None:
     assert heartbeat.next == 25.0
     assert heartbeat.beat(25.0, unread=False) == PING
     assert (heartbeat.beat_at, heartbeat.gone_at, heartbeat.next) == (50.0, 45.0, 45.0)
-    heartbeat.heard(30.0)  # anything that comes is a sign of life
+    heartbeat.received(30.0)  # anything that comes is a sign of life
     assert heartbeat.gone_at == 50.0
     assert heartbeat.beat(50.0, unread=False) == PING
     assert heartbeat.gone_at == 50.0  # the first of them was not answered yet
     heartbeat.answered()
     assert heartbeat.gone_at == FOREVER
-    heartbeat.heard(60.0)
+    heartbeat.received(60.0)
     assert heartbeat.gone_at == FOREVER  # nobody was waited for
 
 
@@ -41,7 +41,7 @@ def test_a_late_sweep_costs_the_client_nothing_of_its_time() -> None:
 def test_version_3_waits_for_the_clients_pings() -> None:
     heartbeat = started(3)
     assert heartbeat.next == heartbeat.gone_at == 45.0
-    heartbeat.heard(20.0)
+    heartbeat.received(20.0)
     assert heartbeat.gone_at == 65.0
 
 

@@ -12,17 +12,17 @@ from realtime.protocols.engineio.requests import (
     FORBIDDEN,
     UNKNOWN_SID,
     UNKNOWN_TRANSPORT,
-    Asked,
     EngineIOError,
+    EngineQuery,
 )
 
 POLLS = {"EIO": "4", "transport": "polling"}
 
 
 def test_a_handshake_and_what_comes_after_it() -> None:
-    assert Asked.of(POLLS, EngineIO()) == ("polling", 4, "", False, None)
+    assert EngineQuery.of(POLLS, EngineIO()) == ("polling", 4, "", False, None)
     later = {"EIO": "3", "transport": "websocket", "sid": "abc", "b64": "1", "j": "0"}
-    assert Asked.of(later, EngineIO()) == ("websocket", 3, "abc", True, "0")
+    assert EngineQuery.of(later, EngineIO()) == ("websocket", 3, "abc", True, "0")
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_a_handshake_and_what_comes_after_it() -> None:
 def test_what_an_endpoint_has_not(query: dict[str, str], code: int, message: str) -> None:
     options = EngineIO(versions=(4,), transports=("polling",))
     with pytest.raises(EngineIOError) as raised:
-        Asked.of(query, options)
+        EngineQuery.of(query, options)
     assert (raised.value.code, raised.value.message, raised.value.status) == (code, message, 400)
     assert raised.value.headers == {}
 

@@ -24,7 +24,7 @@ NONCE = "abcdefghij-_0123456789"
 def opened_text(**changes: Any) -> str:
     """The JSON of a server's `o`."""
     machine = NumberedMachine(Config(), Window(16, 65_536), Diary(), 0.0, sid="s1", key="K")
-    members = json.loads(opened_frame(machine, "websocket", [{"name": "websocket"}], 3, 2)[1:])
+    members = json.loads(opened_frame(machine, "websocket", '[{"name":"websocket"}]', 3, 2)[1:])
     return json.dumps(members | changes)
 
 

@@ -56,7 +56,7 @@ def test_a_message_is_framed_once_for_all_carriers_of_a_kind() -> None:
 def test_unnumbered_frames() -> None:
     assert MESSAGES.number(7) == "n7"
     assert MESSAGES.ack(7, 5) == "a7,5"
-    assert MESSAGES.attached(7, 5) == "r7,5"
+    assert MESSAGES.attach_answer(7, 5) == "r7,5"
     assert MESSAGES.ping() == "p"
     assert MESSAGES.pong("x") == "qx"
     assert MESSAGES.end_of_carrier("superseded") == "esuperseded"

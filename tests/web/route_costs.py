@@ -1,9 +1,9 @@
-"""Every door of an application, from its route table, and what one request with a large body costs at each.
+"""Every route of an application, from its route table, and what one request with a large body costs at each.
 
-    python -m tests.web.doors            # prints the table of docs/security.md
-    python -m tests.web.doors --write    # and writes it there
+    python -m tests.web.route_costs            # prints the table of docs/security.md
+    python -m tests.web.route_costs --write    # and writes it there
 
-A route that setup() adds, and that nobody has told here how to ask, raises: a new door has no table without a row.
+A route that setup() adds, and that nobody has told here how to ask, raises: a new route has no table without a row.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ from realtime.protocols.sockjs.codec import CODECS
 from realtime.transports import TRANSPORTS
 from realtime.transports.form import CONTENT_TYPE
 
-__all__ = ["CODINGS", "DOORS", "Door", "application", "ask", "body_of", "doors_of"]
+__all__ = ["CASES", "CODINGS", "RouteCase", "application", "ask", "body_of", "cases_of"]
 
 PAGE = Path(__file__).parents[2] / "docs" / "security.md"
-BEGIN, END = "<!-- doors -->", "<!-- /doors -->"
+BEGIN, END = "<!-- routes -->", "<!-- /routes -->"
 PREFIX = "/realtime"
 SIZE = 6_000_000  # bytes of a body as it is, or unpacked
 # The values that take most memory for their length.
@@ -43,7 +43,7 @@ NESTED = b"[" + b"{}," * (SIZE // 3) + b"0]"
 NOOPS = b"6\x1e" * (EngineIO().max_payload // 2 - 1) + b"6"
 
 
-class Door(NamedTuple):
+class RouteCase(NamedTuple):
     """A way in."""
 
     name: str
@@ -53,50 +53,50 @@ class Door(NamedTuple):
     opens: str = ""  # what makes the session that this one names: a path of the same kind
 
 
-def _native() -> Iterator[Door]:
+def _native() -> Iterator[RouteCase]:
     for name, transport in TRANSPORTS.items():
-        yield Door(name, transport.method, f"{PREFIX}/echo/v1/{name}")
-    yield Door("send", "POST", f"{PREFIX}/echo/v1/send")
-    yield Door("send, of a live session", "POST", f"{PREFIX}/echo/v1/send", opens=f"{PREFIX}/echo/v1/polling")
-    yield Door("send by a form", "POST", f"{PREFIX}/echo/v1/send", form=True)
-    yield Door("an unknown endpoint", "POST", f"{PREFIX}/nowhere/v1/send")
-    yield Door("an unknown endpoint, a form", "POST", f"{PREFIX}/nowhere/v1/send", form=True)
-    yield Door("an unknown version", "POST", f"{PREFIX}/echo/v9/send")
+        yield RouteCase(name, transport.method, f"{PREFIX}/echo/v1/{name}")
+    yield RouteCase("send", "POST", f"{PREFIX}/echo/v1/send")
+    yield RouteCase("send, of a live session", "POST", f"{PREFIX}/echo/v1/send", opens=f"{PREFIX}/echo/v1/polling")
+    yield RouteCase("send by a form", "POST", f"{PREFIX}/echo/v1/send", form=True)
+    yield RouteCase("an unknown endpoint", "POST", f"{PREFIX}/nowhere/v1/send")
+    yield RouteCase("an unknown endpoint, a form", "POST", f"{PREFIX}/nowhere/v1/send", form=True)
+    yield RouteCase("an unknown version", "POST", f"{PREFIX}/echo/v9/send")
 
 
-def _sockjs() -> Iterator[Door]:
+def _sockjs() -> Iterator[RouteCase]:
     for path, codec in CODECS.items():
-        yield Door(f"SockJS {path}", codec.framing.method, f"{PREFIX}/echo/0/NEW/{path}")
+        yield RouteCase(f"SockJS {path}", codec.framing.method, f"{PREFIX}/echo/0/NEW/{path}")
     name = f"{PREFIX}/echo/0/SID"
-    yield Door("SockJS xhr_send", "POST", f"{name}/xhr_send", opens=f"{name}/xhr")
-    yield Door("SockJS jsonp_send", "POST", f"{name}/jsonp_send", form=True, opens=f"{name}/xhr")
-    yield Door("SockJS info", "GET", f"{PREFIX}/echo/info")
-    yield Door("SockJS iframe", "GET", f"{PREFIX}/echo/iframe.html")
-    yield Door("SockJS greeting", "POST", f"{PREFIX}/echo/")
-    yield Door("SockJS raw WebSocket", "GET", f"{PREFIX}/echo/websocket")
+    yield RouteCase("SockJS xhr_send", "POST", f"{name}/xhr_send", opens=f"{name}/xhr")
+    yield RouteCase("SockJS jsonp_send", "POST", f"{name}/jsonp_send", form=True, opens=f"{name}/xhr")
+    yield RouteCase("SockJS info", "GET", f"{PREFIX}/echo/info")
+    yield RouteCase("SockJS iframe", "GET", f"{PREFIX}/echo/iframe.html")
+    yield RouteCase("SockJS greeting", "POST", f"{PREFIX}/echo/")
+    yield RouteCase("SockJS raw WebSocket", "GET", f"{PREFIX}/echo/websocket")
 
 
-def _engineio() -> Iterator[Door]:
+def _engineio() -> Iterator[RouteCase]:
     for name in ("polling", "websocket"):
-        yield Door(f"Engine.IO {name}", "POST", f"/engine.io?EIO=4&transport={name}")
+        yield RouteCase(f"Engine.IO {name}", "POST", f"/engine.io?EIO=4&transport={name}")
     polls = "/engine.io?EIO=4&transport=polling"
-    yield Door("Engine.IO POST, of a live session", "POST", f"{polls}&sid=SID", opens=polls)
-    yield Door("Engine.IO, a form", "POST", "/engine.io?EIO=3&transport=polling&j=0", form=True)
+    yield RouteCase("Engine.IO POST, of a live session", "POST", f"{polls}&sid=SID", opens=polls)
+    yield RouteCase("Engine.IO, a form", "POST", "/engine.io?EIO=3&transport=polling&j=0", form=True)
 
 
 # How each route is asked, by its pattern.
-DOORS: dict[str, Callable[[], Iterator[Door]]] = {
+CASES: dict[str, Callable[[], Iterator[RouteCase]]] = {
     PREFIX + "/{endpoint}": _sockjs,
     PREFIX + "/{endpoint}/v{version}/{transport}": _native,
-    PREFIX + "/{endpoint}/negotiate": lambda: iter([Door("negotiate", "GET", f"{PREFIX}/echo/negotiate")]),
+    PREFIX + "/{endpoint}/negotiate": lambda: iter([RouteCase("negotiate", "GET", f"{PREFIX}/echo/negotiate")]),
     "/engine.io": _engineio,
-    "/engine.io/": lambda: iter([Door("Engine.IO, a slash", "POST", "/engine.io/?EIO=4&transport=polling")]),
-    PREFIX + "/{file}": lambda: iter([Door("client.js", "POST", f"{PREFIX}/client.js")]),
+    "/engine.io/": lambda: iter([RouteCase("Engine.IO, a slash", "POST", "/engine.io/?EIO=4&transport=polling")]),
+    PREFIX + "/{file}": lambda: iter([RouteCase("client.js", "POST", f"{PREFIX}/client.js")]),
 }
 
 
 def application(**settings: Any) -> web.Application:
-    """An application with every door there is."""
+    """An application with every route there is."""
     rt = realtime.Server(shutdown_timeout=0.3, allowed_origins="*", **settings)
 
     @rt.endpoint("/echo", sockjs=True, engineio="/engine.io")
@@ -109,9 +109,9 @@ def application(**settings: Any) -> web.Application:
     return app
 
 
-def doors_of(app: web.Application) -> list[Door]:
+def cases_of(app: web.Application) -> list[RouteCase]:
     """All of them. Raises KeyError for a route that is not told of here."""
-    return [door for resource in app.router.resources() for door in DOORS[resource.canonical]()]
+    return [case for resource in app.router.resources() for case in CASES[resource.canonical]()]
 
 
 def _brotli(body: bytes) -> bytes:
@@ -139,13 +139,13 @@ CODINGS: dict[str, Callable[[bytes], bytes]] = {
 WAYS = ("plain", "chunked", *CODINGS)
 
 
-def body_of(door: Door, way: str, head: str = "") -> tuple[list[str], bytes]:
+def body_of(case: RouteCase, way: str, head: str = "") -> tuple[list[str], bytes]:
     """The headers that tell of a body, and the body as it is sent. `head` is the frame that names a session."""
-    value = NOOPS if "sid=" in door.path else NESTED
+    value = NOOPS if "sid=" in case.path else NESTED
     if head:
         value = b'["%b",%b' % (head.encode(), NESTED[1:])
-    lines = [f"Content-Type: {CONTENT_TYPE if door.form else 'text/plain'}"]
-    body = b"callback=f&d=&batch=" + value if door.form else value
+    lines = [f"Content-Type: {CONTENT_TYPE if case.form else 'text/plain'}"]
+    body = b"callback=f&d=&batch=" + value if case.form else value
     if way == "chunked":
         pieces = [body[at : at + 65_536] for at in range(0, len(body), 65_536)]
         return [*lines, "Transfer-Encoding: chunked"], b"".join(
@@ -157,14 +157,14 @@ def body_of(door: Door, way: str, head: str = "") -> tuple[list[str], bytes]:
     return [*lines, f"Content-Length: {len(body)}"], body
 
 
-async def ask(port: int, door: Door, lines: list[str], body: bytes) -> tuple[int, int]:
+async def ask(port: int, case: RouteCase, lines: list[str], body: bytes) -> tuple[int, int]:
     """One request with what body_of() made, on a connection of its own: how many bytes were sent, and the status of the
     answer (0: none came).
 
     What is left of the body when the answer comes is not sent.
     """
-    path = door.path.replace("NEW", secrets.token_hex(8))  # a session of its own: a second poll of one is held
-    head = "\r\n".join([f"{door.method} {path} HTTP/1.1", "Host: h", *lines, "", ""]).encode()
+    path = case.path.replace("NEW", secrets.token_hex(8))  # a session of its own: a second poll of one is held
+    head = "\r\n".join([f"{case.method} {path} HTTP/1.1", "Host: h", *lines, "", ""]).encode()
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     sent = len(head)
 
@@ -203,36 +203,36 @@ async def _longest_turn(done: asyncio.Event) -> float:
     return longest
 
 
-async def _named(port: int, door: Door) -> tuple[Door, str]:
-    """The same door with a session behind it, where it is one that names a session, and the frame that does so."""
+async def _named(port: int, case: RouteCase) -> tuple[RouteCase, str]:
+    """The same case with a session behind it, where it is one that names a session, and the frame that does so."""
     name = secrets.token_urlsafe(18)
-    if not door.opens:
-        return door, ""
-    if "SID" in door.opens:  # the client chooses it
-        await ask(port, Door("", "POST", door.opens.replace("SID", name)), [], b"")
-        return door._replace(path=door.path.replace("SID", name)), ""
-    url = f"http://127.0.0.1:{port}{door.opens}"
+    if not case.opens:
+        return case, ""
+    if "SID" in case.opens:  # the client chooses it
+        await ask(port, RouteCase("", "POST", case.opens.replace("SID", name)), [], b"")
+        return case._replace(path=case.path.replace("SID", name)), ""
+    url = f"http://127.0.0.1:{port}{case.opens}"
     async with aiohttp.ClientSession() as http:
-        if "EIO" in door.opens:
+        if "EIO" in case.opens:
             async with http.get(url) as answer:
                 opened = json.loads((await answer.text())[1:])
-            return door._replace(path=door.path.replace("SID", opened["sid"])), ""
+            return case._replace(path=case.path.replace("SID", opened["sid"])), ""
         told = {"nonce": name, "gen": 1, "window": [16, 65_536]}
         async with http.post(url, data=json.dumps(["o" + json.dumps(told)])) as answer:
             opened = json.loads(json.loads(await answer.text())[0][1:])
-        return door, f"u{opened['sid']},0,0,1,{opened['key']}"
+        return case, f"u{opened['sid']},0,0,1,{opened['key']}"
 
 
-async def _measured(port: int, door: Door, way: str) -> tuple[int, int, float, float]:
+async def _measured(port: int, case: RouteCase, way: str) -> tuple[int, int, float, float]:
     """Status, bytes sent, the longest turn of the loop in seconds, and the peak of memory above before in bytes."""
-    named, head = await _named(port, door)
+    named, head = await _named(port, case)
     lines, body = body_of(named, way, head)
     done = asyncio.Event()
     turns = asyncio.create_task(_longest_turn(done))
     sent, status = await ask(port, named, lines, body)
     done.set()
     turn = await turns
-    named, head = await _named(port, door)
+    named, head = await _named(port, case)
     lines, body = body_of(named, way, head)
     tracemalloc.start()
     try:
@@ -252,19 +252,19 @@ def _cell(status: int, sent: int, turn: float, peak: float) -> str:
 
 
 async def table() -> list[str]:
-    """The rows of all doors."""
+    """The rows of all routes."""
     app = application()
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     port = runner.addresses[0][1]
-    rows = ["| door | " + " | ".join(WAYS) + " |", "|---|" + "---|" * len(WAYS)]
+    rows = ["| route | " + " | ".join(WAYS) + " |", "|---|" + "---|" * len(WAYS)]
     try:
-        for door in doors_of(app):
+        for case in cases_of(app):
             cells = []
             for way in WAYS:
-                cells.append(_cell(*await _measured(port, door, way)))
-            rows.append(f"| {door.name} | " + " | ".join(cells) + " |")
+                cells.append(_cell(*await _measured(port, case, way)))
+            rows.append(f"| {case.name} | " + " | ".join(cells) + " |")
             sys.stderr.write(rows[-1] + "\n")
     finally:
         await runner.cleanup()
@@ -273,7 +273,7 @@ async def table() -> list[str]:
 
 def main() -> None:
     """The command."""
-    parser = argparse.ArgumentParser(prog="python -m tests.web.doors", description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m tests.web.route_costs", description=__doc__.partition("\n")[0])
     parser.add_argument("--write", action="store_true", help=f"writes the table into {PAGE.name}")
     arguments = parser.parse_args()
     rows = "\n".join(asyncio.run(table()))

@@ -1,4 +1,4 @@
-"""What the page asks for besides messages: a race and its counts, a panel and its buttons. JSON below /demo.
+"""The routes of the comparison page below /demo, in JSON: a race and its counts, a panel and its buttons.
 
 Everything that changes something needs a header that no form and no other site's page can send.
 """
@@ -23,7 +23,7 @@ from .plug import FAULTS, ONCE, Panel, Proxies
 from .race import Race
 from .visitors import Visitors
 
-__all__ = ["HEADER", "Asked"]
+__all__ = ["HEADER", "DemoRoutes"]
 
 HEADER = "X-Realtime-Demo"
 RACES = 24
@@ -34,8 +34,8 @@ FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via")
 HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
-class Asked:
-    """The routes below /demo, and who they were given to."""
+class DemoRoutes:
+    """The routes below /demo, and the races and panels of their visitors."""
 
     def __init__(
         self,

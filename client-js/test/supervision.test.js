@@ -1,0 +1,53 @@
+// The choice of carriers, by the histories that the Python client is held to, too.
+
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { test } from "node:test";
+import { Supervision } from "../src/supervision.js";
+
+const vectors = JSON.parse(readFileSync(new URL(`../../tests/vectors/${"supervision"}.json`, import.meta.url), "utf8"));
+
+/** A name of Python's in the form of this source. */
+function member(name) {
+  return "_" + name.replace(/_(\w)/g, (_, letter) => letter.toUpperCase());
+}
+
+/** Seconds of the vectors in milliseconds; not what counts, is a code, or a word. */
+function milliseconds(value) {
+  return Array.isArray(value) ? value.map(milliseconds) : typeof value === "number" ? value * 1000 : value;
+}
+
+/** Which arguments of an event are times. */
+const TIMES = { opened: [0, 1, 2], tested: [1], lost: [2], refused: [3], post_failed: [1] };
+
+function happen(supervision, at, [name, ...args]) {
+  if (name === "set") (args[0] === "crowded" ? supervision._choice : supervision)[member(args[0])] = args[1];
+  else if (name === "rank") supervision._choice._rank(args[0]);
+  else supervision[member(name)](at * 1000, ...args.map((arg, i) => (TIMES[name]?.includes(i) ? milliseconds(arg) : arg)));
+}
+
+/** An action as it stands in the vectors: without the words of a reason. */
+function told([name, ...rest]) {
+  return name === "renew" ? [name] : name === "end" ? [name, rest[0]] : [name, ...rest];
+}
+
+/** Seconds, as exactly as the vectors have them. */
+function seconds(time) {
+  return Math.round(time * 1000) / 1e6;
+}
+
+for (const { name, transports, rules = {}, jitter, steps } of vectors) {
+  test(name, () => {
+    const given = Object.entries(rules).map(([rule, value]) => [member(rule), milliseconds(value)]);
+    const supervision = new Supervision(transports, Object.fromEntries(given), () => jitter, 0);
+    for (const step of steps) {
+      const where = `at ${step.at}, ${step.event}`;
+      if (step.event.length) happen(supervision, step.at, step.event);
+      assert.deepEqual(supervision._turn(step.at * 1000).map(told), step.actions, where);
+      if (step.post_at !== undefined) assert.ok(Math.abs(seconds(supervision._postAt) - step.post_at) < 1e-3, where);
+      const deadline = supervision._deadline();
+      if (step.deadline === null) assert.ok(deadline > 1e11, `${where}: ${deadline}`);
+      else assert.ok(Math.abs(seconds(deadline) - step.deadline) < 1e-3, `${where}: ${seconds(deadline)}, not ${step.deadline}`);
+    }
+  });
+}

@@ -1,0 +1,130 @@
+"""Libraries that take a WebSocket class are given Realtime: unchanged, in Node, in Chromium and in Firefox."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+import realtime
+from tests.browsers.engines import ENGINES, Page
+from tests.compat.websocket.server import make_server
+from tests.patience import within
+
+HERE = Path(__file__).parent
+CLIENT = HERE.parents[2] / "client-js"
+LIBRARIES = (
+    "reconnecting-websocket",
+    "partysocket",
+    "graphql-ws",
+    "@stomp/stompjs",
+    "y-websocket",
+    "rxjs/webSocket",
+    "rxjs/fromEvent",
+    "phoenix",
+    "centrifuge",
+    "mqtt",
+)
+# In Node mqtt.js wants the members that the package ws adds to a WebSocket (`on`): there it takes no other class.
+IN_NODE = tuple(name for name in LIBRARIES if name != "mqtt")
+
+pytestmark = pytest.mark.skipif(
+    shutil.which("node") is None or not (HERE / "node_modules").is_dir() or not (CLIENT / "node_modules").is_dir(),
+    reason="needs Node and the libraries: run `sh .ci/node` and `sh .ci/clients`",
+)
+
+
+@asynccontextmanager
+async def serving(script: str = "") -> AsyncIterator[str]:
+    """The server of the libraries, with a page that has them all; its address."""
+    app = web.Application()
+
+    async def page(request: web.Request) -> web.Response:
+        text = '<!DOCTYPE html><title>libraries</title><script src="/libraries.js"></script>'
+        return web.Response(text=text, content_type="text/html")
+
+    async def libraries(request: web.Request) -> web.Response:
+        return web.Response(text=script, content_type="text/javascript")
+
+    realtime.setup(app, make_server())
+    app.router.add_get("/page.html", page)
+    app.router.add_get("/libraries.js", libraries)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+async def output(program: str | Path, *arguments: str | Path) -> str:
+    """What a program prints; what it complains of fails the test."""
+    process = await asyncio.create_subprocess_exec(
+        program, *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    try:
+        printed, complaints = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+    assert process.returncode == 0, complaints.decode()
+    return printed.decode()
+
+
+async def told(page: Page, variable: str, what: str) -> Any:
+    """A variable of the page, once it has a value."""
+    async with within(what):
+        while (value := await page.evaluate(f"window.{variable} || null")) is None:  # noqa: ASYNC110 # it cannot call
+            await asyncio.sleep(0.02)
+    return value
+
+
+def check(found: dict[str, Any], name: str) -> None:
+    """It has heard what it said, and nothing went wrong on the way."""
+    assert found == {"name": name, "heard": "0,1,2" if name == "graphql-ws" else "hi", "problems": []}
+
+
+@pytest.mark.parametrize("name", IN_NODE)
+async def test_in_node(name: str) -> None:
+    async with serving() as base, within(f"{name} in Node"):
+        check(json.loads(await output("node", HERE / "node.js", f"{base}/realtime", name)), name)
+
+
+@pytest.mark.parametrize("transport", ["xhr_streaming", "multipart", "long_polling", "polling"])
+async def test_in_node_over_http(transport: str) -> None:
+    """Node has no XMLHttpRequest: they go by fetch."""
+    async with serving() as base, within(f"{transport} in Node"):
+        arguments = (HERE / "node.js", f"{base}/realtime", "graphql-ws", f"{transport},long_polling")
+        check(json.loads(await output("node", *arguments)), "graphql-ws")
+
+
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # an engine cuts connections when its page goes
+@pytest.mark.parametrize("engine", ["chromium", "firefox"])
+async def test_in_a_page(engine: str) -> None:
+    browser = ENGINES[engine]()
+    if browser.missing():
+        pytest.skip(str(browser.missing()))
+    bundled = await output(
+        CLIENT / "node_modules" / "esbuild" / "bin" / "esbuild",
+        HERE / "page.js",
+        "--bundle",
+        "--format=iife",
+        "--log-level=error",
+    )
+    async with serving(bundled) as base:
+        try:
+            async with browser.open(f"{base}/page.html") as page:
+                assert await told(page, "names", engine) == list(LIBRARIES)
+                for name in LIBRARIES:
+                    await page.evaluate(f"void start({json.dumps(name)}, {json.dumps(base + '/realtime')})")
+                    check(await told(page, "told", f"{name} in {engine}"), name)
+        finally:
+            await browser.stop()
