@@ -16,8 +16,9 @@ from ..core.carrier import Link
 from ..gates.base import Connection
 from . import websocket
 from .handshake import Incoming, Reading
-from .lean import LeanLink, LeanResponse, take_over, unfit
+from .lean import LeanLink
 from .links import CLOSE_PATIENCE, WebSocketLink
+from .takeover import LeanResponse, take_over, unfit
 
 __all__ = ["Connect", "Sockets", "prepare"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -81,7 +82,7 @@ class WebSockets:
         self.app = web.Application()
         self.app.router.add_get("/ws", self._handle)
         self.sockets = Sockets()
-        self.runner = web.AppRunner(self.app, access_log=None, shutdown_timeout=0.5)
+        self.runner = web.AppRunner(self.app, access_log=logging.getLogger("access"), shutdown_timeout=0.5)
         self.recorders: list[Recorder] = []
         self.prepare_recorder: Callable[[Recorder], None] = lambda recorder: None
         self.port = 0

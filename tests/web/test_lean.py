@@ -18,7 +18,7 @@ from aiohttp.http import WebSocketReader
 
 from realtime.pace import TURN
 from realtime.transports.websocket import frame_header
-from realtime.web import lean, sockets
+from realtime.web import lean, sockets, takeover
 from realtime.web.handshake import AHEAD_MESSAGES
 from realtime.web.lean import LeanLink
 from realtime.web.links import WebSocketLink
@@ -117,7 +117,7 @@ def conversation(seed: int) -> list[bytes]:
 
 def ends(data: bytes) -> bool:
     """Whether these bytes end a connection, rather than its peer."""
-    probe = lean.Probe()
+    probe = takeover.Probe()
     reader = WebSocketReader(probe, MAX_SIZE, compress=False, decode_text=True)
     failed, _ = reader.feed_data(data)
     return failed or any(isinstance(seen, tuple) and seen[0] is WSMsgType.CLOSE for seen in probe.seen)
@@ -209,13 +209,13 @@ async def test_connections_are_taken_over_unless_there_is_a_reason(
         assert await way(served) is kind
         assert what in caplog.text
 
-    assert lean.STRANGE is None
+    assert takeover.STRANGE is None
     await said(LeanLink, "taken over")
     with monkeypatch.context() as patch:
         patch.setattr(sockets, "TAKING_OVER", False)
         await said(WebSocketLink, "switched off")
     with monkeypatch.context() as patch:
-        patch.setattr(lean, "STRANGE", "its RequestHandler has no _manager")
+        patch.setattr(takeover, "STRANGE", "its RequestHandler has no _manager")
         await said(WebSocketLink, "of aiohttp, its RequestHandler has no _manager")
     loop = asyncio.get_running_loop()
     loop.set_debug(True)
@@ -233,8 +233,8 @@ def test_an_aiohttp_that_is_another_is_noticed(monkeypatch: pytest.MonkeyPatch) 
             def feed_data(self, data: bytes | bytearray | memoryview) -> tuple[bool, bytes]:
                 return answer(bytes(data))
 
-        monkeypatch.setattr(lean, "WebSocketReader", Changed)
-        return lean._known()
+        monkeypatch.setattr(takeover, "WebSocketReader", Changed)
+        return takeover._known()
 
     def fail(data: bytes) -> tuple[bool, bytes]:
         raise ZeroDivisionError
@@ -242,8 +242,8 @@ def test_an_aiohttp_that_is_another_is_noticed(monkeypatch: pytest.MonkeyPatch) 
     assert known(lambda data: (False, b"")) == "its WebSocketReader says something else"
     assert known(fail) == "its WebSocketReader raises ZeroDivisionError"
     assert known(fail, "reader_py") == "its WebSocketReader is not compiled"
-    monkeypatch.setattr(lean, "HANDED_OVER", ("_nothing",))
-    assert lean._known() == "its RequestHandler has no _nothing"
+    monkeypatch.setattr(takeover, "HANDED_OVER", ("_nothing",))
+    assert takeover._known() == "its RequestHandler has no _nothing"
 
 
 # -- what is let go --------------------------------------------------------------------------------------------------
@@ -275,6 +275,21 @@ async def test_nothing_of_aiohttp_stays() -> None:
         writer.close()
         await arrives(recorder.over.wait())
         await eventually(lambda: not served.sockets.served)
+
+
+async def test_the_access_log_has_a_line_for_the_handshake(
+    either: WebSockets, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "access")
+    recorder, _, writer = await either.connect()
+    taken_over = isinstance(recorder.link, LeanLink)
+    if taken_over:  # at once; otherwise when the connection has ended
+        await eventually(lambda: caplog.records)
+    writer.close()
+    await arrives(recorder.over.wait())
+    await eventually(lambda: caplog.records)
+    (record,) = caplog.records
+    assert '"GET /ws HTTP/1.1" 101 ' in record.getMessage()
 
 
 async def test_middlewares_see_a_request_as_long_as_its_connection() -> None:
