@@ -41,7 +41,9 @@ Judge = Callable[[bytes], int]
 
 def is_packed(request: web.Request) -> bool:
     """Whether the request says that its body is compressed (RFC 9110 §8.4), in a way known to anybody or not."""
-    codings = ",".join(request.headers.getall("Content-Encoding", ())).split(",")
+    if "Content-Encoding" not in request.headers:
+        return False
+    codings = ",".join(request.headers.getall("Content-Encoding")).split(",")
     return any(coding.strip().lower() not in ("", "identity") for coding in codings)
 
 

@@ -15,6 +15,7 @@ from ..gates.native import Begun, NativeGate, is_probe, tell
 from ..gates.native_connection import NativeConnection
 from ..gates.requests import Unreadable
 from ..protocols.native import VERSION, refusal_frame
+from ..request import SessionRequest
 from ..server import Server
 from ..transports import TRANSPORTS, Facts, Frame, Transport
 from ..transports.batch import decode_body, first_frame
@@ -175,7 +176,7 @@ class NativeRoutes(Routes):
 
     async def _poll(self, request: web.Request, endpoint: Endpoint, reply: Reply) -> web.Response:
         frames = await self._frames(request, endpoint, reply)
-        facts = self._facts(request, request.match_info["transport"], None)
+        facts = self._facts_for(request, request.match_info["transport"], frames[0])
         link = PollLink(request)
         carrier = NumberedCarrier(reply.codec, link, self._server.clock.now())
         begun = await self._gate.begin(facts, endpoint, carrier, frames, self._wait(request))
@@ -191,10 +192,17 @@ class NativeRoutes(Routes):
 
     async def _send(self, request: web.Request, endpoint: Endpoint, reply: Reply) -> web.Response:
         frames = await self._frames(request, endpoint, reply)
-        facts = self._facts(request, "send", None)
+        facts = self._facts_for(request, "send", frames[0])
         carrier = NumberedCarrier(reply.codec, PollLink(request), self._server.clock.now())
         status, parts = await self._gate.send(facts, endpoint, carrier, frames)
         return respond(request, status, reply.codec.wrap(parts)[0], reply=reply)
+
+    def _facts_for(self, request: web.Request, name: str, first: Frame) -> SessionRequest:
+        """What the gate is told of a request whose first frame this is. Of one that goes on with a session nobody asks
+        for more than what it is, unless there is a hook."""
+        if first[:1] == "o" or self._server.asks:
+            return self._facts(request, name, None)
+        return SessionRequest(method=request.method, transport=name)
 
     async def _frames(self, request: web.Request, endpoint: Endpoint, reply: Reply) -> list[Frame]:
         """The frames that a request brings, wherever it has them: one at least.
@@ -233,7 +241,7 @@ class NativeRoutes(Routes):
             frames = await self._frames(request, endpoint, reply)
             if is_probe(frames[0]):
                 return await self._probed(request, carrier, link, frames[0], reply)
-            facts = self._facts(request, name, None)
+            facts = self._facts_for(request, name, frames[0])
             begun = await self._gate.begin(facts, endpoint, carrier, frames, self._wait(request))
         except (Refusal, RemoteProtocolError) as error:
             if not _reads_only_success(request, TRANSPORTS[name]):
