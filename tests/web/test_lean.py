@@ -353,18 +353,21 @@ async def test_many_tiny_messages_leave_others_their_turn(either: WebSockets) ->
     writer.close()
 
 
+def until(taken: asyncio.Event) -> Callable[[], Awaitable[None] | None]:
+    """Messages are taken when this has happened."""
+
+    async def wait() -> None:
+        await taken.wait()
+
+    return lambda: None if taken.is_set() else wait()
+
+
 async def test_nothing_more_is_read_while_a_message_is_not_taken(either: WebSockets) -> None:
     taken = asyncio.Event()
 
-    async def until_taken() -> None:
-        await taken.wait()
-
-    def wait() -> Awaitable[None] | None:
-        return None if taken.is_set() else until_taken()
-
     def prepare(recorder: Recorder) -> None:
         recorder.echoing = False
-        recorder.taking = wait
+        recorder.taking = until(taken)
 
     either.prepare_recorder = prepare
     recorder, _, writer = await either.connect()
@@ -384,14 +387,8 @@ async def test_nothing_more_is_read_while_a_message_is_not_taken(either: WebSock
 async def test_what_came_before_the_end_is_taken_though_it_had_to_wait(either: WebSockets) -> None:
     taken = asyncio.Event()
 
-    async def until_taken() -> None:
-        await taken.wait()
-
-    def wait() -> Awaitable[None] | None:
-        return None if taken.is_set() else until_taken()
-
     def prepare(recorder: Recorder) -> None:
-        recorder.taking = wait
+        recorder.taking = until(taken)
 
     either.prepare_recorder = prepare
     recorder, _, writer = await either.connect()
