@@ -179,7 +179,7 @@ async def test_push_from_the_background(client: Clients) -> None:
 async def redis_address(tmp_path: Path) -> AsyncIterator[str]:
     """A Redis of the test's own, at a socket in its folder."""
     path = tmp_path / "redis"
-    command = ["redis-server", "--port", "0", "--unixsocket", path, "--save", "", "--dir", tmp_path]
+    command = ["redis-server", "--port", "0", "--unixsocket", str(path), "--save", "", "--dir", str(tmp_path)]
     process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.DEVNULL)
     try:
         await eventually(path.exists)

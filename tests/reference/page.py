@@ -34,6 +34,9 @@ Every public name of `realtime`, `realtime.testing` and `realtime.metrics`. Made
 underscore, is no part of the interface and may change at any time. Times are in seconds and sizes in bytes, where
 nothing else is said. A wrong setting is told by an error that names it ([configuration](configuration.md)).
 
+Supabase's client is imported as `realtime`, too: the two cannot share an environment
+([more](../README.md#two-packages-named-realtime)). A name of theirs that is asked of this module raises ImportError.
+
 A server, its sessions and rooms, and a client's session are used in their own event loop alone. From another thread or
 loop what changes them raises LocalProtocolError, and nothing has happened; there, call
 `asyncio.run_coroutine_threadsafe(session.send(message), loop)`, or
