@@ -107,7 +107,7 @@ async def test_an_echo_over_a_websocket() -> None:
             await socket.send_str("mhello")
             assert await message(socket) == "mhello"
 
-        assert await cost(ROUNDS, echo) <= 40
+        assert await cost(ROUNDS, echo) <= 34
 
 
 async def test_a_delivery_of_a_broadcast() -> None:
