@@ -9,6 +9,7 @@ import asyncio
 import functools
 from asyncio import _get_running_loop as running_loop
 from collections.abc import Callable, Coroutine
+from contextvars import Context
 from threading import get_ident
 from typing import Any, ParamSpec, TypeVar
 
@@ -38,8 +39,8 @@ class LoopBound:
     """
 
     def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._running = self._loop.is_running
+        self._loop = running_loop()  # None where somebody else drives the coroutines
+        self._running: Callable[[], bool] = bool if self._loop is None else self._loop.is_running
         self._thread = get_ident()
 
     def _check_loop(self) -> None:
@@ -49,13 +50,13 @@ class LoopBound:
         self._thread = get_ident()
 
 
-def begin(coroutine: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
+def begin(coroutine: Coroutine[Any, Any, T], name: str, context: Context | None = None) -> asyncio.Task[T]:
     """A task that begins in the next turn of the running event loop.
 
     Task factories are passed by: an eager one (asyncio.eager_task_factory) would run it now, before whoever starts it
     has noted that it did, and before what it is for is ready.
     """
-    return asyncio.Task(coroutine, loop=asyncio.get_running_loop(), name=name)
+    return asyncio.Task(coroutine, loop=asyncio.get_running_loop(), name=name, context=context)
 
 
 def gives_way(method: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:

@@ -306,10 +306,11 @@ class Server:
             stop()
         self._sessions.close(1001, "the server is going away")
         self._runtime.flush()
-        # Whoever listens on a live connection acknowledges at once; who is between two polls can't any more.
-        await self._sessions.wait(self.shutdown_timeout / 3, duplex_only=True)
+        # Whoever listens on a live connection acknowledges at once; who is between two polls comes back.
+        await self._sessions.wait(self.shutdown_timeout / 4, near_only=True)
         self._sessions.end(1001, "the server is going away")
-        await self._sessions.handlers.stop(self.shutdown_timeout / 3)
+        await self._sessions.tell(self.shutdown_timeout / 4)
+        await self._sessions.handlers.stop(self.shutdown_timeout / 4)
         self._runtime.stop()
         self._runtime.loop = None  # it may start again, in any
 

@@ -5,6 +5,8 @@ The client's is client/session. Knows no aiohttp.
 
 from __future__ import annotations
 
+import asyncio
+
 from .base_session import BaseSession
 from .core.config import OnFull
 from .core.negotiation import Choice
@@ -33,6 +35,7 @@ class Session(BaseSession[ServerMachine]):
         super().__init__(listener, on_full)
         self._hub = hub
         self._path = path
+        self._polled: asyncio.BaseTransport | None = None  # the connection that the last held poll was answered on
         self._choices: tuple[Choice, ...] = ()
         self._authorized: tuple[bytes, float] | None = None  # for which credentials, and when
         self.request = request  # what opened it
@@ -49,6 +52,14 @@ class Session(BaseSession[ServerMachine]):
             else choice
             for choice in self._choices
         )
+
+    @property
+    def _returning(self) -> bool:
+        """Whether its client is between two polls, on a connection that is open, and has to be told something: it will
+        be back in a moment."""
+        machine, polled = self._machine, self._polled
+        between = machine.carrier is None and polled is not None and not polled.is_closing()
+        return between and machine.outbox.unnumbered > 0
 
     @property
     def path(self) -> str:

@@ -11,12 +11,12 @@ import os
 import re
 import secrets
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 from .admission import Admission
 from .core.config import Config
 from .core.errors import Refusal
 from .core.frames import Window
-from .core.lifecycle import State
 from .core.numbered_machine import NumberedMachine
 from .core.observer import Observer, Result
 from .core.proof import Key, Proof
@@ -62,6 +62,8 @@ class Sessions:
         self._process = 0
         self.started()
         self._by_sid: dict[str, Session] = {}
+        self._untold: set[str] = set()  # sessions that ended while their client was between two polls, at shutdown
+        self._told = asyncio.Event()  # there are none
 
     def started(self) -> None:
         """The application starts. Processes that were forked meanwhile are workers of their own."""
@@ -192,9 +194,13 @@ class Sessions:
             raise proof.refusal()
 
     def _find(self, sid: str, proof: Proof | None) -> ServerMachine:
+        """See registry.find()."""
         try:
             return self.registry.find(sid, self._now(), proof)
         except Refusal as refusal:
+            self._untold.discard(sid)
+            if not self._untold:
+                self._told.set()
             worker = SID.fullmatch(sid)
             if refusal.code != 4404 or worker is None or worker[1] == self._worker:
                 raise
@@ -242,6 +248,8 @@ class Sessions:
         """Ends all at once, or all of an identity; returns how many there were."""
         ending = [session for session in self if identity is None or session.identity == identity]
         now = self._now()
+        if self.refusing:
+            self._untold.update(session.id for session in ending if session._returning)
         for session in ending:
             session._machine.end(code, reason, now)
         return len(ending)
@@ -258,17 +266,28 @@ class Sessions:
             session._machine.drain(delay)
             session._listener.may_be_drained()
 
-    async def wait(self, timeout: float, *, duplex_only: bool = False) -> None:
-        """Waits for so long until all have ended, or all that a live connection carries."""
+    async def wait(self, timeout: float, *, near_only: bool = False) -> None:
+        """Waits for so long until all have ended, or all that have a connection: one that carries them, or that their
+        client will poll on in a moment."""
         waiters = [
             asyncio.ensure_future(session.wait_closed())
             for session in self
-            if not duplex_only or (session._machine.state is not State.CLOSED and session._machine.carrier is not None)
+            if not near_only or session._machine.carrier is not None or session._returning
         ]
         if waiters:
             _, pending = await asyncio.wait(waiters, timeout=timeout)
             for waiter in pending:
                 waiter.cancel()
+
+    async def tell(self, timeout: float) -> None:
+        """Waits for so long until the clients that were between two polls when their sessions ended have come back, and
+        were told."""
+        if self._untold:
+            self._told.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(timeout):
+                    await self._told.wait()
+        self._untold.clear()
 
     def reset(self) -> None:
         """Forgets all sessions of an earlier event loop, in which nothing can run any more."""

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from realtime.web import sockets
+
 if TYPE_CHECKING:
     from .lanes import Lanes
 
@@ -19,6 +21,16 @@ def unused_tcp_port() -> Iterator[int]:
         held.bind(("127.0.0.1", 0))
         port: int = held.getsockname()[1]
         yield port
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Which way WebSockets are served in all tests; tests/web/test_by_aiohttp.py has some of them in any case."""
+    parser.addoption("--websockets", choices=("lean", "aiohttp"), default="lean")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--websockets") == "aiohttp":
+        sockets.TAKING_OVER = False
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -23,7 +23,7 @@ from ..protocols.engineio.packets import MESSAGE, Packet
 from ..session import Session
 from .plain import wait_for_room
 
-__all__ = ["TURN", "Backlog", "wait_for_packet"]
+__all__ = ["TURN", "Backlog", "has_room", "wait_for_packet"]
 
 # So many packets are fed before others have their turn.
 TURN = 256
@@ -76,7 +76,7 @@ class Backlog:
         """
         payload = Post(carrier, packets, size)
         machine = self._machine
-        if self._task is not None or not self._feed(payload) or not _has_room(machine, ANY):
+        if self._task is not None or not self._feed(payload) or not has_room(machine, ANY):
             self._payloads.append(payload)
             if self._task is None:
                 self._kept[self._session] = self
@@ -144,7 +144,7 @@ class Backlog:
             packet = payload.next
             if packet is None or machine.outcome is not None:
                 return True
-            if not _has_room(machine, packet):
+            if not has_room(machine, packet):
                 return False
             payload.next = next(payload.packets, None)
             machine.feed(payload.carrier, packet, self._now())
@@ -154,12 +154,12 @@ class Backlog:
 
 async def wait_for_packet(session: Session, machine: EngineMachine, packet: Packet) -> bool:
     """Waits until there is room for a packet; whether it had to."""
-    if _has_room(machine, packet):
+    if has_room(machine, packet):
         return False
     await wait_for_room(session, payload_size(packet.data))
     return True
 
 
-def _has_room(machine: EngineMachine, packet: Packet) -> bool:
+def has_room(machine: EngineMachine, packet: Packet) -> bool:
     """Whether a packet can be fed; one that comes while the session closes is discarded."""
     return packet.type != MESSAGE or machine.closing is not None or machine.inbox.has_room(payload_size(packet.data))

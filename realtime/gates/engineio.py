@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+from collections.abc import Awaitable
 
 from ..core.carrier import Carrier, Link
 from ..core.errors import RemoteProtocolError
@@ -21,7 +22,7 @@ from ..protocols.engineio.requests import BAD_METHOD, BAD_REQUEST, UNKNOWN_SID, 
 from ..request import SessionRequest
 from ..server import Server
 from ..session import Session
-from .backlog import TURN, Backlog, wait_for_packet
+from .backlog import TURN, Backlog, has_room, wait_for_packet
 from .base import Wait, wait
 from .plain import PlainGate
 from .plain_connection import PlainConnection
@@ -189,19 +190,34 @@ class EngineConnection(PlainConnection):
         elif not machine.connect(carrier, now):
             carrier.finish([], 1000, "another connection carries this session")
 
-    async def _take(self, _: PlainMachine, data: str | bytes) -> None:
-        machine, session, backlogs = self._visit.machine, self._visit.session, self._visit.gate.backlogs
+    def _take(self, _: PlainMachine, data: str | bytes) -> Awaitable[None] | None:
+        machine = self._visit.machine
         try:
             packet = self._read(data)
-            if machine.trial is not self.carrier:
-                if session in backlogs:
-                    await backlogs[session].passed()
-                await wait_for_packet(session, machine, packet)
-            machine.feed(self.carrier, packet, self._now())
-            if session in backlogs:
-                backlogs[session].hurry()
+            if machine.trial is not self.carrier and (
+                self._visit.session in self._visit.gate.backlogs or not has_room(machine, packet)
+            ):
+                return self._wait_and_feed(packet)
+            self._feed(packet)
         except RemoteProtocolError as error:
             machine.fail(error, self._now())
+        return None
+
+    async def _wait_and_feed(self, packet: Packet) -> None:
+        machine, session, backlogs = self._visit.machine, self._visit.session, self._visit.gate.backlogs
+        try:
+            if session in backlogs:
+                await backlogs[session].passed()
+            await wait_for_packet(session, machine, packet)
+            self._feed(packet)
+        except RemoteProtocolError as error:
+            machine.fail(error, self._now())
+
+    def _feed(self, packet: Packet) -> None:
+        session, backlogs = self._visit.session, self._visit.gate.backlogs
+        self._visit.machine.feed(self.carrier, packet, self._now())
+        if session in backlogs:
+            backlogs[session].hurry()
 
     def _read(self, data: str | bytes) -> Packet:
         machine = self._visit.machine

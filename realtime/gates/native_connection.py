@@ -113,6 +113,8 @@ class NativeConnection:
         else:
             self.session = session
             self._machine = machine = machine_of(session)
+            if not self._gate.server.asks:
+                self._wait = wait  # the other may keep what it waits with
             if machine.carrier is not carrier and not carrier.finished:
                 machine.retire(carrier)
 

@@ -7,7 +7,8 @@ answered, until the inbox has taken what came.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from weakref import WeakKeyDictionary
 
 from ..core.addresses import address_key
@@ -160,6 +161,23 @@ class PlainGate:
             if refusal.scope != "session":
                 raise
             return refusal.code != INTERRUPTED  # we have closed it; what comes across that is discarded
+
+    def feed_at_once(self, session: Session, messages: Iterator[str | bytes]) -> Iterator[str | bytes] | None:
+        """Gives messages to a session for as long as nobody has to wait. The rest, if there is any, is for feed(). None
+        at all are counted as well. Raises RemoteProtocolError for one that is too large or too fast."""
+        machine = machine_of(session)
+        turns = self._turns.get(session)
+        if turns is not None and turns.waiting:
+            return messages
+        now, size = self.now(), -1
+        for message in messages:
+            size = payload_size(message)
+            if machine.outcome is not None or machine.closing is not None or not machine.inbox.has_room(size):
+                return chain((message,), messages)
+            machine.receive(message, size, now)
+        if size < 0:
+            machine.inbox.other(now)
+        return None
 
     async def feed(self, session: Session, messages: Iterable[str | bytes], kept: int = 0) -> bool:
         """Gives messages to a session, waiting for room; False when it takes no more. None at all are counted as well.

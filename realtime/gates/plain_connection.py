@@ -44,8 +44,8 @@ class PlainConnection(ABC):
         return None if self._machine is None or self.carrier.finished else self._take(self._machine, data)
 
     @abstractmethod
-    async def _take(self, machine: PlainMachine, data: str | bytes) -> None:
-        """Takes a message, as there is room for what it brings."""
+    def _take(self, machine: PlainMachine, data: str | bytes) -> Awaitable[None] | None:
+        """Takes a message; what this returns waits until there is room for what it brings."""
 
     def control(self) -> bool:
         """A ping or a pong has come. Whether it is to be answered: not when those are too many, which ends the
@@ -120,15 +120,24 @@ class OneSession(PlainConnection):
             carrier.finish(last, refusal.code, refusal.reason)
         else:
             self._session, self._machine = session, machine_of(session)
+        self._wait = wait  # the other may keep what it waits with
 
-    async def _take(self, machine: PlainMachine, data: str | bytes) -> None:
+    def _take(self, machine: PlainMachine, data: str | bytes) -> Awaitable[None] | None:
         machine.sign_of_life(self.carrier, self._now())
         try:
-            messages = self._wire.parse(data)
+            messages = iter(self._wire.parse(data))
         except RemoteProtocolError as error:
             self.carrier.finish([], error.close_code, error.reason)  # who speaks nonsense is not spoken to
             machine.fail(error, self._now())
-            return
+            return None
+        try:
+            rest = self._gate.feed_at_once(self._session, messages)
+        except RemoteProtocolError as error:
+            machine.fail(error, self._now())
+            return None
+        return None if rest is None else self._feed(machine, rest)
+
+    async def _feed(self, machine: PlainMachine, messages: Iterable[str | bytes]) -> None:
         try:
             await self._gate.feed(self._session, messages)
         except RemoteProtocolError as error:

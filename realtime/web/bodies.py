@@ -32,6 +32,8 @@ HEAD = 4096
 
 PACKED = "a request body is taken as it is: send it without Content-Encoding"
 
+TAKEN = "a middleware has taken the body from request.content, which keeps nothing: have it await request.read()"
+
 Handle = Callable[[web.Request], Awaitable[web.StreamResponse]]
 # The limit of a body that begins so, in bytes. May raise Refusal.
 Judge = Callable[[bytes], int]
@@ -39,7 +41,9 @@ Judge = Callable[[bytes], int]
 
 def is_packed(request: web.Request) -> bool:
     """Whether the request says that its body is compressed (RFC 9110 §8.4), in a way known to anybody or not."""
-    codings = ",".join(request.headers.getall("Content-Encoding", ())).split(",")
+    if "Content-Encoding" not in request.headers:
+        return False
+    codings = ",".join(request.headers.getall("Content-Encoding")).split(",")
     return any(coding.strip().lower() not in ("", "identity") for coding in codings)
 
 
@@ -101,6 +105,8 @@ class Bodies:
         try:
             if content.at_eof():
                 body = await request.read()  # nothing more comes: it is what is kept, or empty
+                if not body and (request.content_length or request.content.total_bytes):
+                    raise Unreadable(Refusal(4400, TAKEN))
             elif content.is_eof():
                 body = content.read_nowait()  # it came with its head, and needs no time limit
             else:

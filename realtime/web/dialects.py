@@ -6,6 +6,7 @@ path of its own, for which aiohttp takes routes only until the application start
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any, TypeAlias
 
@@ -26,7 +27,7 @@ from .raw import RawRoutes
 from .routes import DialectRoutes
 from .sockjs import SockJSRoutes
 
-__all__ = ["ROUTES", "Dialects", "Owners"]
+__all__ = ["ROUTES", "Dialects", "Owners", "check"]
 
 ROUTES: dict[type[Dialect], type[DialectRoutes[Any]]] = {
     Raw: RawRoutes,
@@ -43,13 +44,10 @@ class Dialects:
     """The routes of all dialects, for one server."""
 
     def __init__(self, server: Server, owners: Owners) -> None:
-        """`owners` are those of the application. Raises LocalProtocolError when an endpoint of the server speaks what
-        has no routes, or has a path of its own that another server's has."""
+        """`owners` are those of the application; what endpoints there are check() has found good."""
         self._server = server
         self._owners = owners
         self._router: web.UrlDispatcher | None = None
-        for endpoint in server.endpoints.values():
-            self._check(endpoint)
         self._routes = {kind: routes(server) for kind, routes in ROUTES.items()}
 
     def __iter__(self) -> Iterator[type[Dialect]]:
@@ -86,10 +84,14 @@ class Dialects:
         if self.add in self._server.on_endpoint:
             self._server.on_endpoint.remove(self.add)
 
+    async def ended(self) -> None:
+        """The end of a shutdown: waits a little for the WebSockets that aiohttp does not wait for."""
+        await asyncio.gather(*(routes.ended() for routes in self._routes.values()))
+
     def add(self, endpoint: Endpoint) -> None:
         """An endpoint is registered. Raises LocalProtocolError for a dialect without routes, and when one with a path
         of its own comes too late, or another server's has it."""
-        self._check(endpoint)
+        _check(endpoint, self._server, self._owners)
         own = [options for options in endpoint.dialects if options.route and options.route not in self._owners]
         assert self._router is not None
         for options in own:
@@ -110,14 +112,22 @@ class Dialects:
 
         return handle
 
-    def _check(self, endpoint: Endpoint) -> None:
-        for options in endpoint.dialects:
-            if type(options) not in ROUTES:
-                raise LocalProtocolError(
-                    f"the endpoint {endpoint.path!r} speaks {type(options).__name__}, which has no routes: name them in"
-                    " realtime.web.dialects.ROUTES"
-                )
-            server, owner = self._owners.get(options.route, (self._server, endpoint))
-            if (server, owner.path) != (self._server, endpoint.path):
-                whose = "another server's endpoint" if server is not self._server else "the endpoint"
-                raise route_taken(options, f"{whose} {owner.path!r}")
+
+def check(server: Server, owners: Owners) -> None:
+    """Raises LocalProtocolError when an endpoint of the server speaks what has no routes, or has a path of its own that
+    another server's has."""
+    for endpoint in server.endpoints.values():
+        _check(endpoint, server, owners)
+
+
+def _check(endpoint: Endpoint, server: Server, owners: Owners) -> None:
+    for options in endpoint.dialects:
+        if type(options) not in ROUTES:
+            raise LocalProtocolError(
+                f"the endpoint {endpoint.path!r} speaks {type(options).__name__}, which has no routes: name them in"
+                " realtime.web.dialects.ROUTES"
+            )
+        other, owner = owners.get(options.route, (server, endpoint))
+        if (other, owner.path) != (server, endpoint.path):
+            whose = "another server's endpoint" if other is not server else "the endpoint"
+            raise route_taken(options, f"{whose} {owner.path!r}")

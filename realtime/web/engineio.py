@@ -21,15 +21,15 @@ from ..protocols.engineio.payloads import is_binary, jsonp
 from ..protocols.engineio.requests import BAD_REQUEST, FORBIDDEN, EngineIOError, EngineQuery
 from ..server import Server
 from .bodies import turn_away
-from .handshake import Incoming, left_behind, misfit, upgrade
-from .links import HeldLink, WebSocketLink
+from .handshake import left_behind, misfit, upgrade
+from .links import HeldLink
 from .origins import cors_headers
 from .plain import PlainRoutes
 from .replies import SAFE
 from .routes import preflight
+from .sockets import prepare
 from .subprotocols import agree
 from .watch import DisconnectWatch
-from .websocket import prepare
 
 __all__ = ["EngineRoutes"]
 
@@ -127,13 +127,11 @@ class EngineRoutes(PlainRoutes[EngineIO]):
     async def _connection(self, request: web.Request, visit: Visit, headers: dict[str, str]) -> web.StreamResponse:
         """A WebSocket that opens a session, or that names one and is tried. Raises Gone."""
         request, _ = agree(request)
-        ws = prepare(visit.machine.options.max_payload + 1)
+        ws = prepare(request, visit.machine.options.max_payload + 1)
         ws.headers.update(headers)
-        link = WebSocketLink(request, ws, lambda: connection.writable_again())
-        connection = visit.connection(link)
         try:
             await upgrade(request, ws)
-            await self._read(Incoming(request, ws), link, connection)
+            await self._sockets.serve(request, ws, lambda link, _: visit.connection(link))
         finally:
             visit.left()
         return ws

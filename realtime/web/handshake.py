@@ -11,7 +11,7 @@ import binascii
 import contextlib
 from collections import deque
 from collections.abc import AsyncIterator, Coroutine
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from aiohttp import HttpVersion11, WSMessage, WSMsgType, web
 
@@ -20,7 +20,18 @@ from ..loops import begin
 from ..pace import Pace
 from .links import is_gone
 
-__all__ = ["Incoming", "Misfit", "left_behind", "misfit", "still_there", "upgrade", "wants_websocket"]
+__all__ = [
+    "AHEAD_MESSAGES",
+    "AHEAD_SIZE",
+    "Incoming",
+    "Misfit",
+    "Reading",
+    "left_behind",
+    "misfit",
+    "still_there",
+    "upgrade",
+    "wants_websocket",
+]
 
 # What is named to whoever speaks another version (RFC 6455 §4.4). aiohttp takes 7 and 8 as well, which frame alike.
 VERSIONS = ("13", "8", "7")
@@ -98,6 +109,17 @@ def left_behind() -> web.Response:
     return web.Response(status=CLIENT_LEFT, reason="Client Left")
 
 
+class Reading(Protocol):
+    """Whoever reads a WebSocket: only reading tells whether its client is still there."""
+
+    @property
+    def gone(self) -> bool:
+        """Whether the client has closed, or its connection is cut; as far as was read."""
+
+    def reading_ahead(self) -> contextlib.AbstractAsyncContextManager[None]:
+        """Reads while something else is awaited, and keeps a little of what comes."""
+
+
 class Incoming:
     """The messages of a WebSocket, some of them read ahead while its client is made to wait for something else: whether
     it is still there only reading tells."""
@@ -148,19 +170,19 @@ class Incoming:
         return message
 
 
-async def still_there(request: web.Request, incoming: Incoming | None, asking: Coroutine[Any, Any, T]) -> T:
+async def still_there(request: web.Request, reading: Reading | None, asking: Coroutine[Any, Any, T]) -> T:
     """What the application says, if the client has waited for it. Raises Gone, and what `asking` raises.
 
     What the hook of an application takes long for must not become a session of nobody's, with a handler and a place in
-    the limits. `incoming` reads the connection, where it is a WebSocket already.
+    the limits. `reading` is who reads the connection, where it is a WebSocket already.
     """
-    if incoming is None:
+    if reading is None:
         result = await asking
         gone = is_gone(request)
     else:
-        async with incoming.reading_ahead():
+        async with reading.reading_ahead():
             result = await asking
-        gone = incoming.gone
+        gone = reading.gone
     if gone:
         raise Gone
     return result

@@ -13,12 +13,26 @@ from ..core.errors import clip
 from ..loops import begin
 from ..transports.websocket import FIN_CLOSE, FIN_PONG, frame_header
 
-__all__ = ["CONTROL", "HeldLink", "PollLink", "StreamLink", "WebSocketLink", "is_gone", "run_stream"]
+__all__ = [
+    "CONTROL",
+    "NO_CODE",
+    "HeldLink",
+    "PollLink",
+    "StreamLink",
+    "WebSocketLink",
+    "close_frame",
+    "is_gone",
+    "keep_reading",
+    "pong_frame",
+    "run_stream",
+]
 
 # Above this many bytes in the transport's buffer nothing more is written until it has drained.
 HIGH_WATER = 65_536
 # RFC 6455 §5.5: what a WebSocket says besides messages and its end.
 CONTROL = (WSMsgType.PING, WSMsgType.PONG)
+# The peer closed without naming a code (RFC 6455 §7.1.5).
+NO_CODE = 1005
 # How long a peer may take for its half of the closing handshake, in seconds.
 CLOSE_PATIENCE = 2.0
 
@@ -40,6 +54,11 @@ class WebSocketLink:
         self._closing = False
         self._patience: asyncio.TimerHandle | None = None
         self._draining: asyncio.Task[None] | None = None
+
+    @property
+    def transport(self) -> asyncio.Transport | None:
+        """asyncio's end of the connection, while there is one."""
+        return self._request.transport
 
     def write(self, buffers: Sequence[Part]) -> None:
         """Writes WebSocket frames. A dead connection swallows them; the reading side reports it."""
@@ -64,23 +83,17 @@ class WebSocketLink:
     def answer(self, message: WSMessage) -> None:
         """Answers a ping (RFC 6455 §5.5.3), but not to a peer that does not read; nothing to any other message."""
         if message.type is WSMsgType.PING and self.writable:
-            self.write([frame_header(FIN_PONG, len(message.data)) + message.data])
+            self.write([pong_frame(message.data)])
 
     def listen(self) -> None:
-        """Goes on reading while the application shuts down.
-
-        aiohttp discards what comes on any connection from just before on_shutdown: acknowledgements and the closing
-        handshake would be waited for in vain.
-        """
-        with suppress(AttributeError):
-            self._request.protocol._close = False
+        """Goes on reading while the application shuts down: acknowledgements, and the closing handshake."""
+        keep_reading(self._request.protocol)
 
     def close(self, code: int, reason: str) -> None:
         """Starts the closing handshake (RFC 6455 §7.1.2); a peer that does not take part is cut off."""
         if self._closing:
             return
-        payload = _sendable(code).to_bytes(2, "big") + clip(reason).encode()
-        self.write([frame_header(FIN_CLOSE, len(payload)) + payload])
+        self.write([close_frame(code, reason)])
         self._closing = True
         self.writable = False
         self._patience = asyncio.get_running_loop().call_later(CLOSE_PATIENCE, self.abort)
@@ -109,9 +122,23 @@ class WebSocketLink:
             self.abort()
 
 
-def _sendable(code: int) -> int:
-    """The close code as it may be in a close frame (RFC 6455 §7.4): some are reserved, and a peer may name any."""
-    return code if code < 1004 or 1006 < code < 1015 or code >= 3000 else 1000
+def close_frame(code: int, reason: str) -> bytes:
+    """A close frame. Some codes may not be in one (RFC 6455 §7.4), and a peer may name any: these become 1000."""
+    sendable = code if code < 1004 or 1006 < code < 1015 or code >= 3000 else 1000
+    payload = sendable.to_bytes(2, "big") + clip(reason).encode()
+    return frame_header(FIN_CLOSE, len(payload)) + payload
+
+
+def pong_frame(payload: bytes) -> bytes:
+    """The answer to a ping (RFC 6455 §5.5.3)."""
+    return frame_header(FIN_PONG, len(payload)) + payload
+
+
+def keep_reading(protocol: object) -> None:
+    """Has a connection on which a request is under way go on while the application shuts down: from just before
+    on_shutdown aiohttp discards what comes on any, and ends each with the answer that is under way."""
+    with suppress(AttributeError):
+        protocol._close = False  # type: ignore[attr-defined] # of a RequestHandler
 
 
 def is_gone(request: web.Request) -> bool:

@@ -6,7 +6,7 @@ from functools import partial
 
 from aiohttp import web
 
-from ..core.carrier import NumberedCarrier, Shape
+from ..core.carrier import Link, NumberedCarrier, Shape
 from ..core.config import INITIAL_WINDOW, Config
 from ..core.errors import Refusal, RemoteProtocolError
 from ..endpoint import Endpoint
@@ -15,13 +15,15 @@ from ..gates.native import Begun, NativeGate, is_probe, tell
 from ..gates.native_connection import NativeConnection
 from ..gates.requests import Unreadable
 from ..protocols.native import VERSION, refusal_frame
+from ..request import SessionRequest
 from ..server import Server
 from ..transports import TRANSPORTS, Facts, Frame, Transport
 from ..transports.batch import decode_body, first_frame
 from ..transports.form import begun_field, parse_fields, parse_text_field
 from .bodies import turn_away
-from .handshake import Incoming, left_behind, misfit, upgrade
-from .links import PollLink, StreamLink, WebSocketLink, run_stream
+from .handshake import Reading, left_behind, misfit, upgrade
+from .lingering import Lingering
+from .links import PollLink, StreamLink, run_stream
 from .origins import cors_headers
 from .replies import (
     CODECS,
@@ -40,9 +42,9 @@ from .replies import (
     turned_away,
 )
 from .routes import Routes, preflight
+from .sockets import prepare
 from .subprotocols import agree
 from .watch import DisconnectWatch
-from .websocket import prepare, read
 
 __all__ = ["NativeRoutes"]
 
@@ -60,13 +62,15 @@ class NativeRoutes(Routes):
     def __init__(self, server: Server) -> None:
         super().__init__(server)
         self._gate = NativeGate(server)
-        self._sockets: dict[WebSocketLink, NativeConnection] = {}
         self._probes: set[StreamLink] = set()
         self._watch = DisconnectWatch(server.clock)
+        self.lingering = Lingering()
         server.on_shutdown.append(self._stop)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Any request below an endpoint."""
+        if request.match_info["transport"] != "websocket":
+            self.lingering.note(request)
         return await self._finished(request, await self._serve(request))
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
@@ -158,7 +162,7 @@ class NativeRoutes(Routes):
         # Only a forbidden origin is refused before the upgrade: the page must learn nothing more.
         if name == "websocket" and refusal.code != 4403:
             request, _ = agree(request)
-            ws = prepare(HEAD_SIZE)
+            ws = prepare(request, HEAD_SIZE)
             if misfit(request, ws) is None:
                 await upgrade(request, ws)
                 return await self._refused_websocket(request, ws, refusal)
@@ -172,7 +176,7 @@ class NativeRoutes(Routes):
 
     async def _poll(self, request: web.Request, endpoint: Endpoint, reply: Reply) -> web.Response:
         frames = await self._frames(request, endpoint, reply)
-        facts = self._facts(request, request.match_info["transport"], None)
+        facts = self._facts_for(request, request.match_info["transport"], frames[0])
         link = PollLink(request)
         carrier = NumberedCarrier(reply.codec, link, self._server.clock.now())
         begun = await self._gate.begin(facts, endpoint, carrier, frames, self._wait(request))
@@ -181,16 +185,24 @@ class NativeRoutes(Routes):
             body = await link.answer
         finally:
             self._watch.discard(link)
+            begun.session._polled = request.transport if carrier.codec.held else None
             if not carrier.finished:  # cancelled, or its connection is gone
                 self._gate.lost(begun.session, carrier)
         return respond(request, begun.status, body, reply=reply)
 
     async def _send(self, request: web.Request, endpoint: Endpoint, reply: Reply) -> web.Response:
         frames = await self._frames(request, endpoint, reply)
-        facts = self._facts(request, "send", None)
+        facts = self._facts_for(request, "send", frames[0])
         carrier = NumberedCarrier(reply.codec, PollLink(request), self._server.clock.now())
         status, parts = await self._gate.send(facts, endpoint, carrier, frames)
         return respond(request, status, reply.codec.wrap(parts)[0], reply=reply)
+
+    def _facts_for(self, request: web.Request, name: str, first: Frame) -> SessionRequest:
+        """What the gate is told of a request whose first frame this is. Of one that goes on with a session nobody asks
+        for more than what it is, unless there is a hook."""
+        if first[:1] == "o" or self._server.asks:
+            return self._facts(request, name, None)
+        return SessionRequest(method=request.method, transport=name)
 
     async def _frames(self, request: web.Request, endpoint: Endpoint, reply: Reply) -> list[Frame]:
         """The frames that a request brings, wherever it has them: one at least.
@@ -229,7 +241,7 @@ class NativeRoutes(Routes):
             frames = await self._frames(request, endpoint, reply)
             if is_probe(frames[0]):
                 return await self._probed(request, carrier, link, frames[0], reply)
-            facts = self._facts(request, name, None)
+            facts = self._facts_for(request, name, frames[0])
             begun = await self._gate.begin(facts, endpoint, carrier, frames, self._wait(request))
         except (Refusal, RemoteProtocolError) as error:
             if not _reads_only_success(request, TRANSPORTS[name]):
@@ -293,7 +305,7 @@ class NativeRoutes(Routes):
     async def _websocket(self, request: web.Request, endpoint: Endpoint) -> web.StreamResponse:
         config = endpoint.config
         request, _ = agree(request)
-        ws = prepare(config.max_size + HEAD_SIZE)
+        ws = prepare(request, config.max_size + HEAD_SIZE)
         wrong = misfit(request, ws)
         if wrong is not None:
             if wrong.stripped:
@@ -303,36 +315,30 @@ class NativeRoutes(Routes):
             self._server.refused(refusal.code)
             return refused(request, refusal, wrong.headers)
         await upgrade(request, ws)
-        incoming = Incoming(request, ws)
         try:
             text = parse_text_field(query_of(request), "open")
         except RemoteProtocolError as error:
             self._server.refused(error.close_code)
             return await self._refused_websocket(request, ws, Refusal(error.close_code, error.reason))
-        link = WebSocketLink(request, ws, lambda: connection.writable_again())
-        connection = NativeConnection(
-            self._gate,
-            self._facts(request, "websocket", None),
-            endpoint,
-            CODECS["websocket"],
-            link,
-            self._wait(request, incoming),
-            text,
-        )
-        self._sockets[link] = connection
-        try:
-            await read(incoming, link, connection)
-        finally:
-            del self._sockets[link]
+        facts = self._facts(request, "websocket", None)
+
+        def connect(link: Link, reading: Reading) -> NativeConnection:
+            wait = self._wait(request, reading)
+            return NativeConnection(self._gate, facts, endpoint, CODECS["websocket"], link, wait, text)
+
+        await self._sockets.serve(request, ws, connect)
         return ws
 
     async def _refused_websocket(
         self, request: web.Request, ws: web.WebSocketResponse, refusal: Refusal
     ) -> web.StreamResponse:
         """A WebSocket that says why there is none."""
-        link = WebSocketLink(request, ws, lambda: None)
-        tell(NumberedCarrier(CODECS["websocket"], link, self._server.clock.now()), refusal)
-        await read(Incoming(request, ws), link, Ignoring())
+
+        def connect(link: Link, reading: Reading) -> Ignoring:
+            tell(NumberedCarrier(CODECS["websocket"], link, self._server.clock.now()), refusal)
+            return Ignoring()
+
+        await self._sockets.serve(request, ws, connect)
         return ws
 
     def _stop(self) -> None:
@@ -340,9 +346,9 @@ class NativeRoutes(Routes):
         self._bodies.stop()
         for probe in tuple(self._probes):
             probe.close(1001, "")
-        for link, connection in tuple(self._sockets.items()):
-            link.listen()
-            if connection.silent:
+        self._sockets.listen()
+        for connection in tuple(self._sockets.served.values()):
+            if isinstance(connection, NativeConnection) and connection.silent:
                 connection.refuse(Refusal(4503, "the server is shutting down; come back later"))
 
 

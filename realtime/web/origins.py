@@ -32,6 +32,7 @@ NULL = "null"  # files, sandboxed frames, and whatever else has no origin of its
 SIGNS = ("Origin", "Sec-Fetch-Site", "Referer")
 # What browsers answer by themselves when a server or a proxy asks for it (RFC 9110 §11, and what came before). They
 # never make up any other scheme: a Bearer token was put there by whoever made the request.
+AMBIENT_HEADERS = frozenset((b"authorization", b"cookie", b"proxy-authorization"))
 AMBIENT_SCHEMES = frozenset(
     (
         b"basic",
@@ -117,14 +118,13 @@ def shows_page(headers: Mapping[str, str]) -> bool:
 def without_ambient(raw_headers: tuple[tuple[bytes, bytes], ...]) -> tuple[tuple[bytes, bytes], ...]:
     """The headers without what a browser adds by itself, whichever page made it send the request: cookies, and the
     credentials of a log-in that the browser asked for. (What it cannot add, such as a Bearer token, stays.)"""
-    return tuple(header for header in raw_headers if not _is_ambient(*header))
+    shown = [header for header in raw_headers if header[0].lower() not in AMBIENT_HEADERS or _is_made_up(*header)]
+    return tuple(shown) if len(shown) < len(raw_headers) else raw_headers
 
 
-def _is_ambient(name: bytes, value: bytes) -> bool:
-    name = name.lower()
-    if name == b"authorization":
-        return not AMBIENT_SCHEMES.isdisjoint(value.lower().split(None, 1)[:1])
-    return name in (b"cookie", b"proxy-authorization")
+def _is_made_up(name: bytes, value: bytes) -> bool:
+    """Whether no browser adds this header, of these names, by itself."""
+    return name.lower() == b"authorization" and AMBIENT_SCHEMES.isdisjoint(value.lower().split(None, 1)[:1])
 
 
 def cors_headers(headers: Mapping[str, str]) -> dict[str, str]:

@@ -16,6 +16,7 @@ from ..endpoint import Endpoint
 from ..server import Server
 from .bodies import guard
 from .dialects import Dialects
+from .handshake import wants_websocket
 from .replies import SAFE, in_words
 from .resources import Unlisted
 
@@ -55,7 +56,8 @@ class EndpointPaths(Unlisted, AbstractResource):
         options = self._dialects.find(request, endpoint, rest)
         if options is not None:
             return UrlMappingMatchInfo({"endpoint": endpoint.path, "rest": rest}, self._routes[type(options)]), set()
-        if not rest and request.method in ("GET", "HEAD") and not await self._elsewhere(request):
+        looked_at = request.method in ("GET", "HEAD") and not wants_websocket(request)
+        if not rest and looked_at and not await self._elsewhere(request):
             return UrlMappingMatchInfo({"endpoint": endpoint.path, "rest": rest}, self._about), set()
         return None, set()
 

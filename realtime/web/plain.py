@@ -11,16 +11,14 @@ from aiohttp import web
 
 from ..core.dialects import Dialect
 from ..endpoint import Endpoint
-from ..gates.base import Connection
 from ..gates.plain import PlainGate
 from ..gates.plain_connection import OneSession, Wire
 from ..request import SessionRequest
 from ..server import Server
-from .handshake import Incoming, Misfit, misfit, upgrade
-from .links import WebSocketLink
+from .handshake import Misfit, misfit, upgrade
 from .routes import DialectRoutes
+from .sockets import prepare
 from .subprotocols import agree
-from .websocket import prepare, read
 
 __all__ = ["PlainRoutes"]
 
@@ -32,7 +30,6 @@ class PlainRoutes(DialectRoutes[D]):
 
     def __init__(self, server: Server) -> None:
         super().__init__(server)
-        self._links: set[WebSocketLink] = set()
         server.on_shutdown.append(self._stop)
 
     async def _websocket(
@@ -40,29 +37,21 @@ class PlainRoutes(DialectRoutes[D]):
     ) -> web.StreamResponse | Misfit:
         """A WebSocket that is a session of its own, or why there is none. Raises Gone."""
         request, facts.subprotocol = agree(request, wire.subprotocols)
-        ws = prepare(wire.max_size, () if facts.subprotocol is None else (facts.subprotocol,))
+        ws = prepare(request, wire.max_size, () if facts.subprotocol is None else (facts.subprotocol,))
         wrong = misfit(request, ws)
         if wrong is not None:
             if wrong.stripped:
                 self._server.note_failure(facts.remote, "websocket", "a proxy took the Upgrade header out")
             return wrong
         await upgrade(request, ws)
-        incoming = Incoming(request, ws)
-        link = WebSocketLink(request, ws, lambda: connection.writable_again())
-        connection = OneSession(gate, facts, endpoint, wire, link, self._wait(request, incoming))
-        await self._read(incoming, link, connection)
+        await self._sockets.serve(
+            request,
+            ws,
+            lambda link, reading: OneSession(gate, facts, endpoint, wire, link, self._wait(request, reading)),
+        )
         return ws
-
-    async def _read(self, incoming: Incoming, link: WebSocketLink, connection: Connection) -> None:
-        """Reads until the connection ends. While the application shuts down, too."""
-        self._links.add(link)
-        try:
-            await read(incoming, link, connection)
-        finally:
-            self._links.discard(link)
 
     def _stop(self) -> None:
         """Shutting down: closing handshakes are still read, bodies are not."""
         self._bodies.stop()
-        for link in self._links:
-            link.listen()
+        self._sockets.listen()

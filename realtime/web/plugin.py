@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import re
 import weakref
@@ -14,7 +15,7 @@ from ..server import Server
 from . import resources
 from .bodies import guard
 from .bundle import Bundle
-from .dialects import Dialects, Owners
+from .dialects import Dialects, Owners, check
 from .native import NativeRoutes
 from .negotiate import NegotiateRoutes
 from .paths import EndpointPaths
@@ -54,9 +55,11 @@ def setup(app: web.Application, server: Server, *, prefix: str = "/realtime") ->
     servers = app[SERVERS]
     if prefix in servers:
         raise LocalProtocolError(f"there is a realtime server at prefix {prefix!r} already")
+    owners = app.setdefault(OWNERS, {})
+    check(server, owners)
     others = tuple(server.on_shutdown)
-    dialects = Dialects(server, app.setdefault(OWNERS, {}))
     routes = NativeRoutes(server)
+    dialects = Dialects(server, owners)
     servers[prefix] = server
     # First, since what a dialect has in its URLs may look like a version.
     app.router.register_resource(EndpointPaths(prefix, server, dialects, app.router))
@@ -74,7 +77,10 @@ def setup(app: web.Application, server: Server, *, prefix: str = "/realtime") ->
         server.start()
 
     async def stop(app: web.Application) -> None:
+        await routes.lingering.go_on()
         await server.shutdown()
+        await asyncio.gather(routes.ended(), dialects.ended())
+        await routes.lingering.stop()
         server._application = None
 
     ours = [stop for stop in server.on_shutdown if stop not in others]

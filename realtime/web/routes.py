@@ -21,7 +21,7 @@ from ..request import SessionRequest
 from ..server import Server
 from .bodies import Bodies, Judge
 from .forwarded import Origin, Proxies
-from .handshake import Incoming, still_there
+from .handshake import Reading, still_there
 from .links import CLOSE_PATIENCE
 from .origins import (
     Admission,
@@ -34,6 +34,7 @@ from .origins import (
     without_ambient,
 )
 from .replies import SAFE
+from .sockets import Sockets
 
 __all__ = ["DialectRoutes", "Routes", "preflight"]
 
@@ -53,6 +54,7 @@ class Routes:
         self._origins = check_origins(server.allowed_origins)
         self._proxies = Proxies(server.trusted_proxies)
         self._bodies = Bodies(server)
+        self._sockets = Sockets()
 
     def _origin(self, request: web.Request) -> Origin:
         return self._proxies.origin(
@@ -143,10 +145,10 @@ class Routes:
         """The body, of at most so many bytes. Raises RemoteProtocolError (4413) and Unreadable; see Bodies.whole()."""
         return await self._bodies.whole(request, config.request_timeout, limit, judge)
 
-    def _wait(self, request: web.Request, incoming: Incoming | None = None) -> Wait:
-        """Waits for the application, together with the client of this request. `incoming` reads its connection, where
+    def _wait(self, request: web.Request, reading: Reading | None = None) -> Wait:
+        """Waits for the application, together with the client of this request. `reading` reads its connection, where
         that is a WebSocket already."""
-        return partial(still_there, request, incoming if self._server.asks else None)
+        return partial(still_there, request, reading if self._server.asks else None)
 
     async def _finished(self, request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
         """The response, ready to be returned to aiohttp: what is left of the request's body was read."""
@@ -156,6 +158,10 @@ class Routes:
         if not (request.content.is_eof() or isinstance(response, web.WebSocketResponse)):
             await self._bodies.read_on(request, response)
         return response
+
+    async def ended(self) -> None:
+        """The end of a shutdown: waits a little for the WebSockets that aiohttp does not wait for."""
+        await self._sockets.ended()
 
     def _patience(self) -> float:
         """How long the peer of a stream that has ended may take to read the rest, in seconds."""

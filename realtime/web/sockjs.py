@@ -6,6 +6,7 @@ page of a forbidden origin gets a 403 and nothing else.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
 import secrets
@@ -83,6 +84,10 @@ class SockJSRoutes(PlainRoutes[SockJS]):
             and CODECS[path].name in endpoint.config.transports
             and (options.websocket or path != "websocket")
         )
+
+    async def ended(self) -> None:
+        """The end of a shutdown, of its bare WebSockets too."""
+        await asyncio.gather(super().ended(), self._raw.ended())
 
     async def handle(self, request: web.Request, endpoint: Endpoint, options: SockJS, rest: str) -> web.StreamResponse:
         """Any request that is taken."""

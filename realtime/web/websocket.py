@@ -1,4 +1,7 @@
-"""WebSockets over aiohttp, whichever protocol they speak: the one place where they are prepared, and read."""
+"""WebSockets as aiohttp reads them, whichever protocol they speak: its response, its queue, its handler's task.
+
+This is how any are read where a connection cannot be taken over (see lean, and sockets, which chooses).
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,9 @@ from aiohttp import WebSocketError, WSMsgType, web
 
 from ..gates.base import Connection
 from .handshake import Incoming
-from .links import CONTROL, WebSocketLink
+from .links import CONTROL, NO_CODE, WebSocketLink
 
 __all__ = ["prepare", "read"]
-
-# The peer closed without naming a code (RFC 6455 §7.1.5).
-NO_CODE = 1005
 
 
 def prepare(max_size: int, subprotocols: Sequence[str] = ()) -> web.WebSocketResponse:

@@ -57,6 +57,9 @@ async def test_websockets_that_offer_sub_protocols() -> None:
     async with serving(rt, prepare=prepare) as place:
         try:
             async with chromium.open(f"{place.base}/page.html") as shown:
+                async with within("the page's script"):
+                    while not await shown.evaluate("typeof told_by == 'function'"):  # noqa: ASYNC110 # the same
+                        await asyncio.sleep(0.02)
                 for offered, agreed in ((["mqtt"], "mqtt"), (["x", "mqtt", "v12.stomp"], "v12.stomp"), ([], "")):
                     said = {"opened": True, "protocol": agreed, "message": agreed or "None", "code": 4000}
                     assert await told(place, shown, offered) == said

@@ -278,8 +278,7 @@ async def test_nobody_listens(unused_tcp_port: int) -> None:
 async def test_no_endpoint_there(demo: str) -> None:
     code, out, err = await run("connect", demo.removesuffix("realtime"))
     assert (code, out) == (1, "")
-    assert "websocket: the WebSocket handshake was answered with HTTP 404;" in err
-    assert "long_polling, polling: HTTP 404 without a batch of the protocol" in err
+    assert "polling: HTTP 404, and not in the protocol: is setup() called with this prefix?)" in err
     assert len(err.splitlines()) == 1
 
 

@@ -17,6 +17,7 @@ from realtime.core.errors import (
     Unauthorized,
     clip,
     http_status,
+    leaves_of,
 )
 
 
@@ -136,3 +137,9 @@ def test_negotiation_error_tells_what_was_tried() -> None:
 )
 def test_reasons_are_short_and_printable(reason: str, clipped: str) -> None:
     assert clip(reason) == clipped
+
+
+def test_a_group_is_what_it_holds() -> None:
+    one, two, three = ValueError(1), KeyError(2), SessionClosed(1000)
+    assert leaves_of(one) == [one]
+    assert leaves_of(BaseExceptionGroup("", [one, ExceptionGroup("", [two, three])])) == [one, two, three]

@@ -12,6 +12,7 @@ from realtime.core.errors import LocalProtocolError, RemoteProtocolError, Sessio
 from realtime.core.frames import Dropped, Outgoing, Window
 from realtime.core.lifecycle import State
 from realtime.core.machine import FOREVER, SessionMachine, check_close_code, label_of, shown
+from realtime.core.queues import EMPTY
 
 from .fakes import SMALL, WIDE, Diary, FakeLink, duplex, life, texts
 
@@ -228,3 +229,32 @@ def test_what_holds_secrets_is_shown_without_them() -> None:
         nonce: str
 
     assert shown(Head("secret", 3, "another")) == "<Head gen=3>"
+
+
+def test_what_is_offered_is_queued_where_there_is_room() -> None:
+    machine, diary, _, _ = attached()
+    (item,) = texts("a")
+    assert machine.offer(item) is False
+    assert diary.read() == ["dirty"]
+    for _ in range(SMALL.max_outbox - 1):
+        machine.send(item)
+    diary.read()
+    assert machine.offer(item) is None
+    assert diary.read() == []
+
+
+def test_only_the_first_news_asks_to_be_woken() -> None:
+    machine, diary, _, _ = attached()
+    machine._receive("a", 1, 1.0)
+    machine._receive("b", 1, 2.0)
+    assert len(diary.woken) == 1
+
+
+def test_what_rests_takes_no_room() -> None:
+    machine, _, _, _ = attached()
+    machine._receive("a", 1, 0.0)
+    machine.take(0.0)
+    assert machine.inbox.items is not EMPTY
+    machine._rest()
+    assert machine.inbox.items is EMPTY
+    assert machine.outbox.waiting is EMPTY

@@ -922,3 +922,14 @@ def test_observers_are_told_before_a_carrier_takes_over() -> None:
         call(machine, Cause.OPEN, "", "websocket", False),
         call(machine, Cause.DOWNGRADE, "websocket", "polling", False),
     ]
+
+
+def test_a_flush_counts_what_has_come_within_the_rate_as_taken() -> None:
+    machine, _, carrier, link = opened(max_message_rate=1, rate_burst=1)
+    for text in ("a", "b"):
+        machine.message(carrier, text, 1, 0.0)
+        machine.take(0.0)
+    assert machine.inbox.taken == 1
+    machine.flush(1.0)
+    assert machine.inbox.taken == 2
+    assert link.said[-1] == "a2,2"

@@ -16,7 +16,7 @@ from realtime.endpoint import Endpoint
 from realtime.gates.base import Gone
 from realtime.gates.engineio import EngineGate, Visit
 from realtime.gates.plain import PlainGate, machine_of
-from realtime.gates.plain_connection import OneSession, Wire
+from realtime.gates.plain_connection import OneSession, PlainConnection, Wire
 from realtime.gates.requests import Unreadable
 from realtime.gates.sockjs import SockJSGate
 from realtime.metrics.tally import Tally
@@ -134,22 +134,42 @@ def laid(frame: bytes) -> bytes:
     return CODECS["websocket"].framing.lay(frame)
 
 
-async def take(connection: OneSession, data: str) -> None:
-    """A message comes."""
-    taking = connection.message(data)
-    assert taking is not None
+def take(connection: PlainConnection, data: str) -> None:
+    """A message comes, and nothing has to be waited for."""
+    assert connection.message(data) is None
+
+
+async def test_a_message_for_which_there_is_no_room_is_waited_for(house: House) -> None:
+    one = connection(house, Link(), "/hold")
+    await one.connected()
+    (session,) = house.rt.sessions
+    for at in range(15):
+        take(one, f'"{at}"')
+    first = one.message('["15", "16", "17"]')  # there is room for the first of these
+    assert first is not None
+    taking = asyncio.ensure_future(first)
+    await asyncio.sleep(0)
+    second = one.message('"18"')
+    assert second is not None
+    taking_second = asyncio.ensure_future(second)
+    assert [await session.receive() for _ in range(19)] == [str(at) for at in range(19)]
     await taking
+    await taking_second
+    take(one, '"19"')
+    one.closed(1000, "")
+    one.lost()
+    assert session.closed
 
 
 async def test_a_connection_opens_is_fed_and_closes(house: House) -> None:
     link = Link()
     one = connection(house, link)
     await one.connected()
-    await take(one, '["a","b"]')
+    take(one, '["a","b"]')
     await said(link, laid(b"o"), laid(b'a["a","b"]'))
     assert one.control()
     link.writable = False
-    await take(one, '"c"')
+    take(one, '"c"')
     link.writable = True
     one.writable_again()
     await said(link, laid(b'a["c"]'))
@@ -178,7 +198,7 @@ async def test_nonsense_on_a_connection_is_not_answered(house: House) -> None:
     one = connection(house, link)
     await one.connected()
     await said(link, laid(b"o"))
-    await take(one, "{")
+    take(one, "{")
     assert link.said == []
     assert link.closed == (1002, "Broken JSON encoding.")
     one.lost()
@@ -335,9 +355,7 @@ async def test_engineio_by_a_connection_alone(house: House) -> None:
     one.connected()
     await eventually(lambda: link.said)
     link.said.clear()
-    taking = one.message("4hi")
-    assert taking is not None
-    await taking
+    take(one, "4hi")
     await said(link, b"\x81\x034hi")
     one.closed(1001, "")
     one.lost()
@@ -352,9 +370,7 @@ async def test_engineio_upgrades(house: House) -> None:
     one = visit.connection(link)
     one.connected()
     for packet in ("2probe", "5", "4over"):
-        taking = one.message(packet)
-        assert taking is not None
-        await taking
+        take(one, packet)
     await said(link, b"\x81\x063probe", b"\x81\x054over")
     with pytest.raises(Refusal, match="does not go over polls"):
         await enter(gate, house, sid=sid)
@@ -373,9 +389,7 @@ async def test_what_cannot_be_read_on_a_tried_connection_ends_the_trial_and_no_s
     visit = await enter(gate, house, sid=sid, transport="websocket")
     one = visit.connection(link)
     one.connected()
-    taking = one.message("9")
-    assert taking is not None
-    await taking
+    take(one, "9")
     assert link.closed == (1000, "the upgrade was not completed")
     assert not visit.session.closed
     one.lost()

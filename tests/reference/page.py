@@ -34,6 +34,11 @@ Every public name of `realtime`, `realtime.testing` and `realtime.metrics`. Made
 underscore, is no part of the interface and may change at any time. Times are in seconds and sizes in bytes, where
 nothing else is said. A wrong setting is told by an error that names it ([configuration](configuration.md)).
 
+A server, its sessions and rooms, and a client's session are used in their own event loop alone. From another thread or
+loop what changes them raises LocalProtocolError, and nothing has happened; there, call
+`asyncio.run_coroutine_threadsafe(session.send(message), loop)`, or
+`loop.call_soon_threadsafe(session.send_nowait, message)`.
+
 The examples are run by the tests. Each goes on from here, in `python -m asyncio` for instance, where `await` can be
 written anywhere:
 

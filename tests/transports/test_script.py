@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from realtime.core.errors import LocalProtocolError, RemoteProtocolError
 from realtime.transports.script import (
+    ScriptBlocks,
     ScriptDecoder,
     ScriptStreamDecoder,
     check_callback,
@@ -128,3 +129,11 @@ def test_no_call(body: bytes) -> None:
 def test_nothing_is_an_answer_without_a_batch() -> None:
     decoder = ScriptDecoder(10, 1000)
     assert decoder.feed(b"\r\n") + decoder.end() == []
+
+
+def test_a_document_of_script_blocks() -> None:
+    blocks = ScriptBlocks()
+    (written,) = blocks.wrap([blocks.frame("a<b"), blocks.frame("c")])
+    assert written == b'<script>r("[\\"a\\u003cb\\",\\"c\\"]")</script>\r\n'
+    assert blocks.decoder(10, 1000).feed(written) == ["a<b", "c"]
+    assert blocks.tail() == b"</body></html>\r\n"

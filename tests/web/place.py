@@ -15,7 +15,10 @@ from aiohttp.http_exceptions import BadHttpMessage
 import realtime
 from realtime.clock import Clock
 from realtime.testing import VirtualClock
+from realtime.web.lean import LeanLink
+from realtime.web.links import WebSocketLink
 from realtime.web.native import NativeRoutes
+from realtime.web.routes import Routes
 
 from ..patience import eventually, within
 from .peer import PEERS, HttpPeer, Peer, WebSocketPeer
@@ -80,6 +83,12 @@ class Place:
         await peer.open()
         async with within():
             return peer, await self.sessions.get()
+
+    @property
+    def links(self) -> list[LeanLink | WebSocketLink]:
+        """Those of all WebSockets that are served."""
+        owners: list[Any] = [getattr(stop, "__self__", None) for stop in self.rt.on_shutdown]
+        return [link for owner in owners if isinstance(owner, Routes) for link in owner._sockets.served]
 
     def tick(self, seconds: float) -> None:
         """Moves the virtual clock."""

@@ -248,3 +248,18 @@ async def test_a_middleware_may_have_read_the_body(middleware: Any, transport: s
         url = place.url("/echo/v1/polling")
         async with place.http.post(url, data=fields, headers={"Origin": place.base}) as answer:
             assert '"o{' in (await answer.text()).replace("\\", "")
+
+
+@pytest.mark.usefixtures("quiet_log")
+async def test_a_body_that_a_middleware_has_not_kept_is_refused_in_words() -> None:
+    @web.middleware
+    async def takes(request: web.Request, handler: Handler) -> web.StreamResponse:
+        await request.content.read()
+        return await handler(request)
+
+    async with serving(prepare=lambda place: place.app.middlewares.append(takes)) as place:
+        answer = await place.polls().post("polling", [open_frame()])
+        assert answer.refusal == (400, 4400, "carrier")
+        assert "have it await request.read()" in answer.frames[0]
+        async with place.http.post(place.url("/echo/v1/polling"), data=b"") as empty:
+            assert "an empty batch" in await empty.text()

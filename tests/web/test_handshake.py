@@ -131,6 +131,7 @@ async def unconnected(place: Place) -> None:
     assert server is not None
     await place.http.close()
     await eventually(lambda: all(handler.transport is None for handler in server.connections))
+    await eventually(lambda: all(link.transport is None or link.transport.is_closing() for link in place.links))
 
 
 # -- who has left --------------------------------------------------------------------------------------------------

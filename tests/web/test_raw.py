@@ -173,7 +173,7 @@ async def test_an_endpoint_without_bare_websockets(settings: dict[str, object]) 
 
 async def test_what_is_no_handshake_is_none_of_ours() -> None:
     async with serving() as place:
-        assert (await place.http.get(place.url("/echo"))).status == 404
+        assert (await place.http.get(place.url("/echo"))).status == 426
         headers = {"Sec-WebSocket-Key": "x", "Upgrade": "websocket"}
         answer = await place.http.get(place.url("/echo"), headers=headers)
         told = "Not a valid websocket request: the Connection header does not say Upgrade\n"

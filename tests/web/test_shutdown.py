@@ -8,6 +8,8 @@ import pytest
 
 import realtime
 from realtime import Session
+from realtime.gates.native_connection import NativeConnection
+from realtime.web.native import NativeRoutes
 
 from ..patience import arrives, bounded, leap
 from .peer import Cut, HttpPeer, Peer, WebSocketPeer
@@ -63,6 +65,11 @@ async def test_a_clean_end_is_known_to_both_sides() -> None:
         assert session.unacknowledged == []
 
 
+def _silent(routes: NativeRoutes) -> bool:
+    """Whether there is a WebSocket that has not said yet what it wants."""
+    return any(isinstance(each, NativeConnection) and each.silent for each in routes._sockets.served.values())
+
+
 @pytest.mark.usefixtures("quiet_log")
 async def test_clients_that_do_not_take_part() -> None:
     async with serving(shutdown_timeout=TIMEOUT, open_timeout=60, request_timeout=60) as place:
@@ -88,7 +95,7 @@ async def test_clients_that_do_not_take_part() -> None:
             lambda: len(place.rt) == 3 and place.rt._sessions.registry.sessions[held.sid].carrier is not None
         )
         routes = native_routes(place.rt)
-        await eventually(lambda: routes._bodies._reading and any(c.silent for c in routes._sockets.values()))
+        await eventually(lambda: routes._bodies._reading and _silent(routes))
         silent_end = asyncio.create_task(silent.end())
         await stop(place)
         assert (await poll).frames[-1] == "c1001,the server is going away"

@@ -31,7 +31,7 @@ async def stuffed(place: Place, transport: str) -> AsyncIterator[tuple[Peer, rea
         carrier = session._machine.carrier
         assert carrier is not None
         link = carrier.link
-        sock = link._request.transport.get_extra_info("socket")  # type: ignore[attr-defined]
+        sock = link.transport.get_extra_info("socket")  # type: ignore[attr-defined]
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
         peer.acking = False
         while link.writable:

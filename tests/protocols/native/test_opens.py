@@ -10,8 +10,9 @@ import pytest
 from realtime.core.config import Config
 from realtime.core.errors import RemoteProtocolError
 from realtime.core.frames import Window
+from realtime.core.negotiation import Choice
 from realtime.core.proof import Key
-from realtime.protocols.native import Open, Opened, open_frame, parse_open
+from realtime.protocols.native import Open, Opened, open_frame, parse_open, verdicts
 
 from .ends import NONCE, opened_text
 
@@ -189,3 +190,9 @@ def test_no_repr_shows_a_secret() -> None:
     for said in (opening, opened):
         for secret in ("s1", NONCE, "password", "'K'"):
             assert secret not in repr(said)
+
+
+def test_the_verdicts_in_the_servers_answer() -> None:
+    choices = (Choice("websocket", "taken", "taken", timing=0.25), Choice("sse", "refused", "not_named"))
+    assert json.loads(verdicts(choices)) == [choice.as_dict() for choice in choices]
+    assert verdicts(choices) is verdicts(tuple(choices))

@@ -1,0 +1,333 @@
+"""WebSockets without aiohttp's machinery: after the handshake an object of ours takes the connection over.
+
+aiohttp's own reader (compiled) parses what comes and tells the Connection at once: no queue, and no task. Request,
+response and handler are let go, and with them most of what an idle connection takes. See takeover for how,
+and sockets for when.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections import deque
+from collections.abc import Awaitable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
+from typing import TYPE_CHECKING, Any, Protocol
+
+from aiohttp import WebSocketError, WSMessage, WSMsgType
+from aiohttp.http import WebSocketReader
+
+from ..core.carrier import Part
+from ..gates.base import Connection, Ignoring
+from ..loops import begin
+from ..pace import TURN
+from .handshake import AHEAD_MESSAGES, AHEAD_SIZE
+from .links import CLOSE_PATIENCE, CONTROL, NO_CODE, close_frame, pong_frame
+
+if TYPE_CHECKING:
+    from aiohttp._websocket.reader_py import WebSocketDataQueue
+else:
+    from aiohttp._websocket.reader import WebSocketDataQueue
+
+__all__ = ["Keeper", "LeanLink", "WebSocketDataQueue"]
+
+# So many bytes are parsed at once: what they bring is kept when somebody has to be waited for, however little each is.
+PIECE = 4096
+TEXT, BINARY, PING = WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.PING
+NOBODY = Ignoring()
+
+
+class Keeper(Protocol):
+    """Whoever keeps the connections that were taken over: see sockets."""
+
+    def taken(self, link: LeanLink, connection: Connection, /) -> None:
+        """A connection was taken over."""
+
+    def over(self, link: LeanLink, /) -> None:
+        """A connection is gone, and everything that it brought was taken."""
+
+
+class Behind:
+    """What has come while something is awaited: a little of it parsed, so that a close is seen; the rest as it is."""
+
+    __slots__ = ("ended", "events", "paused", "rest", "size", "task")
+
+    def __init__(self) -> None:
+        self.events: deque[WSMessage | BaseException] = deque()
+        self.size = 0  # of the messages, in bytes
+        self.rest = b""
+        self.paused = False  # nothing more is read
+        self.ended = False  # a close is among them, or what is no message
+        self.task: asyncio.Task[None] | None = None
+
+    @property
+    def full(self) -> bool:
+        """Whether no more is parsed."""
+        return len(self.events) >= AHEAD_MESSAGES or self.size >= AHEAD_SIZE or self.ended
+
+
+class LeanLink(WebSocketDataQueue):
+    """One connection: the protocol of asyncio's transport, the queue that aiohttp's reader fills, and a carrier's Link.
+
+    Messages go to the Connection as they are parsed. When that has to wait for something, a task waits for it, and for
+    as long as this runs there is a Behind.
+    """
+
+    __slots__ = (
+        "_behind",
+        "_connection",
+        "_context",
+        "_count",
+        "_ended",
+        "_gone",
+        "_keeper",
+        "_loop",
+        "_over",
+        "_patience",
+        "_reader",
+        "_shut",
+        "transport",
+        "writable",
+    )
+
+    # aiohttp's own initialiser makes a buffer, which nothing goes into.
+    def __init__(self, transport: asyncio.Transport, max_size: int, keeper: Keeper) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.transport = transport
+        self._keeper = keeper
+        self._reader: WebSocketReader | None = WebSocketReader(self, max_size, compress=False, decode_text=True)
+        self._connection: Connection = NOBODY
+        self._context: contextvars.Context | None = None  # of what is awaited for this connection
+        self._count = 0  # of what has come
+        self._behind: Behind | None = None
+        self._ended: asyncio.Future[None] | None = None
+        self._patience: asyncio.TimerHandle | None = None
+        self._gone = False
+        self._over = False  # nothing more is taken
+        self._shut = False  # nothing more is written
+        self.writable = True  # False while the connection has more than 64 KiB to send, is closing or gone
+
+    # -- a carrier's Link --------------------------------------------------------------------------------------------
+
+    def write(self, buffers: Sequence[Part]) -> None:
+        """Writes WebSocket frames. A connection that is gone swallows them."""
+        if self._shut:
+            return
+        if len(buffers) == 1:
+            self.transport.write(buffers[0])  # type: ignore[arg-type] # frames are bytes
+        else:
+            self.transport.write(b"".join(buffers))  # type: ignore[arg-type] # the same
+
+    def close(self, code: int, reason: str) -> None:
+        """Starts the closing handshake (RFC 6455 §7.1.2); a peer that does not take part is cut off."""
+        if self._shut:
+            return
+        self.transport.write(close_frame(code, reason))
+        self._shut, self.writable = True, False
+        self._patience = self._loop.call_later(CLOSE_PATIENCE, self.abort)
+
+    def abort(self) -> None:
+        """Cuts the connection."""
+        self.transport.abort()
+
+    # -- what asyncio's transport tells ------------------------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        """What has come."""
+        if self._behind is None and len(data) <= PIECE:
+            if self._reader is not None:
+                self._reader.feed_data(data)
+        else:
+            self._parse(data)
+
+    def eof_received(self) -> None:
+        """The peer sends nothing more: the transport closes when it has sent what waits."""
+        self._shut, self.writable = True, False
+
+    def pause_writing(self) -> None:
+        """The peer does not read what is sent."""
+        self.writable = False
+
+    def resume_writing(self) -> None:
+        """It does."""
+        if not self._shut:
+            self.writable = True
+            self._connection.writable_again()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """The connection is gone. What came before is still taken."""
+        self._gone = self._shut = True
+        self.writable = False
+        if self._patience is not None:
+            self._patience.cancel()
+        if self._behind is None:
+            self._finish()
+
+    def _finish(self) -> None:
+        self._leave_connection()
+        self._reader = None  # which knows this object
+        self._keeper.over(self)
+        if self._ended is not None and not self._ended.done():
+            self._ended.set_result(None)
+
+    def _leave_connection(self) -> None:
+        if not self._over:
+            self._over = True
+            connection, self._connection = self._connection, NOBODY
+            connection.lost()
+
+    # -- what aiohttp's reader tells ---------------------------------------------------------------------------------
+
+    def feed_data(self, message: Any, size: int) -> None:
+        """One message, or control frame."""
+        behind = self._behind
+        if behind is not None:
+            behind.events.append(message)
+            behind.size += size
+            behind.ended = behind.ended or message.type is WSMsgType.CLOSE
+            return
+        waiting = self._take(message)
+        if waiting is not None:
+            self._wait_for(waiting)
+
+    def set_exception(self, error: BaseException, cause: BaseException | None = None) -> None:
+        """What has come is no message; or the Connection raised, which none does unless it is broken."""
+        if self._behind is None:
+            self._fail(error)
+        else:
+            self._behind.events.append(error)
+            self._behind.ended = True
+
+    def _take(self, event: WSMessage | BaseException) -> Awaitable[None] | None:
+        """Tells the Connection; returns what has to be awaited before the next."""
+        if self._over:
+            return None
+        if isinstance(event, BaseException):
+            self._fail(event)
+            return None
+        waiting = None
+        kind = event[0]
+        if kind is TEXT or kind is BINARY:
+            waiting = self._connection.message(event[1])
+        elif kind in CONTROL:
+            if self._connection.control() and kind is PING and self.writable:
+                self.transport.write(pong_frame(event[1]))
+        else:
+            self._connection.closed(event[1] or NO_CODE, event[2] or "")
+            self._end(1000)
+            return None
+        self._count += 1
+        if waiting is None and self._count % TURN == 0:
+            return asyncio.sleep(0)  # others have their turn
+        return waiting
+
+    def _fail(self, error: BaseException) -> None:
+        if self._over:
+            return
+        if isinstance(error, WebSocketError):
+            connection = self._connection
+            self.close(error.code, "")
+            connection.failed(error.code)
+        else:
+            told = {"message": "a WebSocket's connection raised", "exception": error, "transport": self.transport}
+            self._loop.call_exception_handler(told)
+            self.close(1011, "")
+        self._end(1000)
+
+    def _end(self, code: int) -> None:
+        """Nothing more is taken; what waits is still sent, and the peer's close answered."""
+        self._leave_connection()
+        self.close(code, "")
+        self.transport.close()
+
+    # -- whether anybody is there ------------------------------------------------------------------------------------
+
+    @property
+    def gone(self) -> bool:
+        """Whether the client has closed, or its connection is cut; as far as was read."""
+        return self._over or self.transport.is_closing() or (self._behind is not None and self._behind.ended)
+
+    def reading_ahead(self) -> AbstractAsyncContextManager[None]:
+        """A little is always read ahead."""
+        return nullcontext()
+
+    def ending(self) -> asyncio.Future[None]:
+        """Done when the connection is gone, and everything that it brought was taken."""
+        if self._ended is None:
+            self._ended = self._loop.create_future()
+        return self._ended
+
+    def leave(self) -> None:
+        """Nobody waits for this connection any longer."""
+        self.abort()
+        if self._behind is not None and self._behind.task is not None:
+            self._behind.task.cancel()
+
+    @property
+    def waits(self) -> bool:
+        """Whether nothing is to be read, since there is enough to take."""
+        return self._behind is not None and self._behind.paused
+
+    # -- waiting -----------------------------------------------------------------------------------------------------
+
+    def start(self, connection: Connection, context: contextvars.Context | None) -> None:
+        """Tells the connection that it stands."""
+        self._connection = connection
+        self._context = context
+        waiting = connection.connected()
+        if waiting is not None:
+            self._wait_for(waiting)
+
+    def _wait_for(self, waiting: Awaitable[None]) -> None:
+        self._behind = behind = Behind()
+        behind.task = begin(self._wait(waiting), "realtime WebSocket", self._context)
+
+    async def _wait(self, waiting: Awaitable[None] | None) -> None:
+        """Waits, and takes what has come meanwhile, until there is nothing to wait for."""
+        try:
+            while waiting is not None:
+                await waiting
+                waiting = self._catch_up()
+        except Exception as error:
+            self._behind = None
+            self._fail(error)
+        except asyncio.CancelledError:  # only leave() does that
+            self._behind = None
+            self._leave_connection()
+            raise
+        finally:
+            if self._gone:
+                self._finish()
+
+    def _catch_up(self) -> Awaitable[None] | None:
+        behind = self._behind
+        assert behind is not None
+        while True:
+            while behind.events:
+                waiting = self._take(behind.events.popleft())
+                if waiting is not None:
+                    return waiting
+            behind.size = 0
+            if not behind.rest or self._over:
+                break
+            data, behind.rest = behind.rest, b""
+            self._parse(data)
+        self._behind = None
+        if behind.paused:
+            with suppress(RuntimeError):  # it was closed meanwhile
+                self.transport.resume_reading()
+        return None
+
+    def _parse(self, data: bytes) -> None:
+        """Parses what has come, piece by piece, for as long as it is taken, or may be kept."""
+        for at in range(0, len(data), PIECE):
+            behind = self._behind
+            if behind is not None and (behind.rest or behind.full):
+                behind.rest += data[at:]
+                if not behind.paused:
+                    behind.paused = True
+                    self.transport.pause_reading()
+                return
+            if self._over or self._reader is None:
+                return
+            self._reader.feed_data(data[at : at + PIECE])

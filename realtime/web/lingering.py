@@ -1,0 +1,88 @@
+"""The connections between two requests, when the application shuts down: aiohttp serves none of them any more, though
+they stay open until all is over. A client between two polls would never be told that its session ends.
+
+Knows aiohttp, and no protocol.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import warnings
+
+from aiohttp import web
+
+from .links import keep_reading
+
+__all__ = ["Lingering"]
+
+# So many connections are noted at least before the closed ones are looked for.
+LEAST = 64
+# How long a request may take that is under way when all is over, in seconds.
+PATIENCE = 1.0
+
+
+class Lingering:
+    """The connections that requests have come on, and the application that they were for."""
+
+    def __init__(self) -> None:
+        self._connections: dict[asyncio.Transport, asyncio.Task[None]] = {}
+        self._most = LEAST
+        self._application: web.Application | None = None  # the outermost one
+        self._server: web.Server | None = None
+
+    def note(self, request: web.Request) -> None:
+        """A request has come."""
+        transport = request.transport
+        if transport is None or transport in self._connections:
+            return
+        self._connections[transport] = request.task
+        self._application = request.match_info.apps[0]
+        if len(self._connections) > self._most:
+            self._connections = self._open()
+            self._most = max(LEAST, 2 * len(self._connections))
+
+    def _open(self) -> dict[asyncio.Transport, asyncio.Task[None]]:
+        return {
+            transport: task
+            for transport, task in self._connections.items()
+            if not transport.is_closing() and isinstance(transport.get_protocol(), web.RequestHandler)
+        }
+
+    async def go_on(self) -> None:
+        """aiohttp is shutting down: serves those connections on that it has left, until stop()."""
+        connections, self._connections = self._open(), {}
+        if self._application is None:
+            return
+        # What comes before we know which these are would be thrown away by aiohttp.
+        paused = [transport for transport in connections if transport.is_reading()]
+        for transport in paused:
+            transport.pause_reading()
+        for _ in range(2):  # whoever waits for a request ends in the next turn; all others have one to answer
+            await asyncio.sleep(0)
+        for transport, task in connections.items():
+            if not task.done():
+                keep_reading(transport.get_protocol())
+        left = [transport for transport, task in connections.items() if task.done() and not transport.is_closing()]
+        if left:
+            self._server = _serving(self._application)
+            for transport in left:
+                protocol = self._server()
+                transport.set_protocol(protocol)
+                protocol.connection_made(transport)
+        for transport in paused:
+            if not transport.is_closing() and not transport.is_reading():
+                transport.resume_reading()
+
+    async def stop(self) -> None:
+        """All were told: ends the connections that were served on."""
+        server, self._server, self._application = self._server, None, None
+        if server is not None:
+            server.pre_shutdown()
+            await server.shutdown(PATIENCE)
+
+
+def _serving(application: web.Application) -> web.Server:
+    with warnings.catch_warnings():
+        # A runner would start the application again.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return application.make_handler(loop=asyncio.get_running_loop(), access_log=None)

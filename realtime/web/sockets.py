@@ -1,0 +1,89 @@
+"""The WebSockets of one protocol's routes: in which of two ways each is read, and how all end at shutdown.
+
+Usually the connection is taken over (lean). aiohttp goes on reading it (websocket) where what is known of aiohttp does
+not hold, and where somebody looks for mistakes. Both serve the same Connections in the same way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+
+from aiohttp import web
+
+from ..core.carrier import Link
+from ..gates.base import Connection
+from . import websocket
+from .handshake import Incoming, Reading
+from .lean import LeanLink
+from .links import CLOSE_PATIENCE, WebSocketLink
+from .takeover import LeanResponse, take_over, unfit
+
+__all__ = ["Connect", "Sockets", "prepare"]
+
+log = logging.getLogger("realtime.server")
+
+# What a protocol makes of a connection: that takes what comes, and may ask the other whether its client is there.
+Connect = Callable[[Link, Reading], Connection]
+
+# Whether connections are taken over. Not a setting: tests and measurements compare the two ways.
+TAKING_OVER = True
+
+
+def prepare(request: web.Request, max_size: int, subprotocols: Sequence[str] = ()) -> web.WebSocketResponse:
+    """A response to a handshake, for messages of at most `max_size` bytes each."""
+    why = unfit(request) if TAKING_OVER else "switched off"
+    if why is None:
+        return LeanResponse(max_size, subprotocols)
+    log.debug("aiohttp reads this WebSocket: %s", why)
+    return websocket.prepare(max_size, subprotocols)
+
+
+class Sockets:
+    """Serves WebSockets, each by the Connection that is made for it. Shut down by listen(), and then ended()."""
+
+    def __init__(self) -> None:
+        self.served: dict[LeanLink | WebSocketLink, Connection] = {}
+        self._taken: set[LeanLink] = set()  # those of which aiohttp knows nothing
+
+    async def serve(self, request: web.Request, ws: web.WebSocketResponse, connect: Connect) -> None:
+        """Serves a connection whose handshake is answered: until it ends, or by itself from now on. Raises Gone."""
+        if isinstance(ws, LeanResponse):
+            log.debug("this WebSocket is taken over from aiohttp")
+            await take_over(request, ws, connect, self)
+            return
+        incoming = Incoming(request, ws)
+        link = WebSocketLink(request, ws, lambda: connection.writable_again())
+        connection = self.served[link] = connect(link, incoming)
+        try:
+            await websocket.read(incoming, link, connection)
+        finally:
+            del self.served[link]
+
+    def taken(self, link: LeanLink, connection: Connection) -> None:
+        """A connection was taken over."""
+        self._taken.add(link)
+        self.served[link] = connection
+
+    def over(self, link: LeanLink) -> None:
+        """A connection that was taken over is gone, and everything that it brought was taken."""
+        self._taken.discard(link)
+        self.served.pop(link, None)
+
+    def listen(self) -> None:
+        """The application shuts down: closing handshakes are still read."""
+        for link in self.served:
+            if isinstance(link, WebSocketLink):
+                link.listen()
+
+    async def ended(self) -> None:
+        """Waits for those that were taken over, as aiohttp does for its own: until they have ended, and not for long.
+        Sessions have closed theirs by now."""
+        for link in tuple(self._taken):
+            link.close(1001, "the server is going away")
+        # Each is cut off by itself after that time; then only what somebody else takes long for is left.
+        if self._taken:
+            await asyncio.wait([link.ending() for link in self._taken], timeout=CLOSE_PATIENCE + 0.5)
+        for link in tuple(self._taken):
+            link.leave()

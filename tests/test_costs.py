@@ -1,0 +1,156 @@
+"""What a message costs, in exact counts: calls of functions of this package, which no machine's load changes.
+
+The clients are bare sockets of aiohttp's, so that only the server is counted. See docs/speed.md.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import aiohttp
+import pytest
+
+import realtime
+from realtime.testing import serve
+
+PACKAGE = str(Path(realtime.__file__).parent)
+ROUNDS = 200
+MEMBERS = 50
+NONCES = (f"{number:022}" for number in itertools.count())
+OPEN = {"gen": 1, "window": [10_000, 10_000_000]}
+
+
+class Calls:
+    """How often functions of this package were called or gone on with, while it counts."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def _profile(self, frame: FrameType, event: str, argument: Any) -> None:
+        if event == "call" and frame.f_code.co_filename.startswith(PACKAGE):
+            self.count += 1
+
+    @contextlib.contextmanager
+    def counted(self) -> Iterator[None]:
+        """Counts within."""
+        sys.setprofile(self._profile)
+        try:
+            yield
+        finally:
+            sys.setprofile(None)
+
+
+def server() -> realtime.Server:
+    """An echo, and a room of all who come."""
+    rt = realtime.Server()
+
+    @rt.endpoint("/echo")
+    async def echo(session: realtime.Session) -> None:
+        async for message in session:
+            await session.send(message)
+
+    @rt.endpoint("/room")
+    async def room(session: realtime.Session) -> None:
+        await session.join("room")
+        async for message in session:
+            await rt.room("room").send(message)
+
+    return rt
+
+
+@contextlib.asynccontextmanager
+async def place() -> AsyncIterator[tuple[aiohttp.ClientSession, str]]:
+    """The server on a port, and a client for it."""
+    async with serve(server()) as running, aiohttp.ClientSession() as http:
+        yield http, str(running.make_url("/realtime"))
+
+
+async def websocket(http: aiohttp.ClientSession, url: str) -> aiohttp.ClientWebSocketResponse:
+    """A session over a WebSocket, which has been used."""
+    socket = await http.ws_connect(f"{url}/v1/websocket")
+    await socket.send_str("o" + json.dumps(OPEN | {"nonce": next(NONCES)}))
+    assert (await socket.receive_str()).startswith("o")
+    await socket.send_str("a0,0")
+    return socket
+
+
+async def message(socket: aiohttp.ClientWebSocketResponse) -> str:
+    """The next message; acks are passed over."""
+    while not (frame := await socket.receive_str()).startswith("m"):
+        pass
+    return frame
+
+
+async def cost(rounds: int, once: Callable[[], Awaitable[object]]) -> float:
+    """Calls for each of so many rounds, after some that warm up."""
+    for _ in range(20):
+        await once()
+    calls = Calls()
+    with calls.counted():
+        for _ in range(rounds):
+            await once()
+    return calls.count / rounds
+
+
+async def test_an_echo_over_a_websocket() -> None:
+    async with place() as (http, url):
+        socket = await websocket(http, f"{url}/echo")
+
+        async def echo() -> None:
+            await socket.send_str("mhello")
+            assert await message(socket) == "mhello"
+
+        assert await cost(ROUNDS, echo) <= 34
+
+
+async def test_a_delivery_of_a_broadcast() -> None:
+    async with place() as (http, url):
+        sockets = [await websocket(http, f"{url}/room") for _ in range(MEMBERS)]
+
+        async def broadcast() -> None:
+            await sockets[0].send_str("mhello")
+            for socket in sockets:
+                assert await message(socket) == "mhello"
+
+        assert await cost(40, broadcast) / MEMBERS <= 10
+
+
+async def test_an_echo_over_long_polling() -> None:
+    """A send, and the poll that brings the answer."""
+    async with place() as (http, url):
+        base = f"{url}/echo/v1"
+
+        async def post(transport: str, *frames: str) -> list[str]:
+            async with http.post(f"{base}/{transport}", data=json.dumps(frames)) as answer:
+                assert answer.status == 200
+                said: list[str] = json.loads(await answer.text())
+                return said
+
+        opened = json.loads((await post("long_polling", "o" + json.dumps(OPEN | {"nonce": next(NONCES)})))[0][1:])
+        sid, key = opened["sid"], opened["key"]
+        numbers = itertools.count(1)
+
+        async def cycle() -> None:
+            number = next(numbers)
+            await post("send", f"u{sid},{number - 1},{number - 1},{number},{key}", "mhello")
+            said = await post("long_polling", f"r{sid},{number + 1},{number - 1},{number - 1},{number + 1},{key}")
+            assert said[-1] == "mhello"
+
+        assert await cost(ROUNDS, cycle) <= 240
+
+
+def test_counting_counts() -> None:
+    calls = Calls()
+    with calls.counted():
+        realtime.Server()
+    assert calls.count > 10
+    with pytest.raises(ZeroDivisionError), calls.counted():
+        raise ZeroDivisionError
+    assert sys.getprofile() is None

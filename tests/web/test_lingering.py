@@ -1,0 +1,109 @@
+"""When the application shuts down, clients between two polls are told as well; other requests are left alone."""
+
+from __future__ import annotations
+
+import asyncio
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+import realtime
+from realtime.web.lingering import LEAST, Lingering
+
+from ..patience import arrives, eventually
+from .place import Place, serving
+
+CLIENTS = 9
+# Generous: none of it passes when all are told.
+TIMEOUT = 30.0
+
+
+@pytest.mark.usefixtures("quiet_log")
+@pytest.mark.parametrize("kind", ["/flood", "/crowd", "/talk"])
+async def test_a_busy_server_tells_its_long_polls(kind: str) -> None:
+    """Each poll is answered at once, so hardly any client ever has one parked."""
+    async with serving(shutdown_timeout=TIMEOUT) as place:
+
+        @place.rt.endpoint("/flood")
+        async def flood(session: realtime.Session) -> None:
+            number = 0
+            while True:
+                await session.send(f"{number}" + "x" * 1000)
+                number += 1
+
+        @place.rt.endpoint("/crowd")
+        async def crowd(session: realtime.Session) -> None:
+            await session.join("crowd")
+            async for message in session:
+                await place.rt.room("crowd").send(message)
+
+        @place.rt.endpoint("/talk")
+        async def talk(session: realtime.Session) -> None:
+            async for message in session:
+                await session.send(message)
+
+        clients = [
+            await realtime.connect(place.url(kind), transports="long_polling", http=place.http) for _ in range(CLIENTS)
+        ]
+        taken = [0] * CLIENTS
+
+        async def takes(number: int, session: realtime.ClientSession) -> None:
+            if kind != "/flood":
+                await session.send("hello")
+            async for _ in session:
+                taken[number] += 1
+                if kind != "/flood" and not session.closed:
+                    await session.send("and again")
+
+        taking = [asyncio.create_task(takes(number, session)) for number, session in enumerate(clients)]
+        await eventually(lambda: min(taken) > 20)
+        await arrives(place.stop())
+        for session in clients:
+            await arrives(session.wait_closed())
+            assert session.close_code == 1001
+        await asyncio.wait(taking)
+
+
+async def test_other_requests_on_such_a_connection_are_left_alone() -> None:
+    asked, go_on = asyncio.Event(), asyncio.Event()
+
+    async def page(request: web.Request) -> web.Response:
+        asked.set()
+        await go_on.wait()
+        return web.Response(text="a page")
+
+    def prepare(place: Place) -> None:
+        place.app.router.add_get("/page", page)
+
+    async with serving(prepare=prepare) as place:
+        reader, writer = await asyncio.open_connection("127.0.0.1", place.port)
+        writer.write(b"POST /realtime/echo/v1/send HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n[]")
+        assert b" 400 " in await arrives(reader.readline())
+        writer.write(b"GET /page HTTP/1.1\r\nHost: h\r\n\r\n")
+        await arrives(asked.wait())
+        stopping = asyncio.create_task(place.rt.shutdown())
+        lingering: Lingering = place.rt.on_shutdown[0].__self__.lingering  # type: ignore[attr-defined] # a bound method
+        await lingering.go_on()
+        assert lingering._server is None
+        await stopping
+        go_on.set()
+        assert (await arrives(reader.readuntil(b"a page"))).endswith(b"a page")
+        writer.close()
+
+
+async def test_only_open_connections_are_kept_in_mind() -> None:
+    async with serving() as place:
+        lingering: Lingering = place.rt.on_shutdown[0].__self__.lingering  # type: ignore[attr-defined] # a bound method
+        for _ in range(3 * LEAST):
+            async with (
+                aiohttp.ClientSession() as http,
+                http.post(place.url("/echo/v1/send"), data=b"[]") as answer,
+            ):
+                assert answer.status == 400
+            assert len(lingering._connections) <= LEAST + 1
+        # Nobody is there any more: nothing is served on.
+        await eventually(lambda: all(transport.is_closing() for transport in lingering._connections))
+        await lingering.go_on()
+        assert lingering._server is None
+        await lingering.stop()
