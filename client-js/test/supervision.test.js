@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import { Supervision } from "../src/supervision.js";
+import { supervise } from "../src/supervision.js";
 
 const vectors = JSON.parse(readFileSync(new URL(`../../tests/vectors/${"supervision"}.json`, import.meta.url), "utf8"));
 
@@ -20,15 +20,23 @@ function milliseconds(value) {
 /** Which arguments of an event are times. */
 const TIMES = { opened: [0, 1, 2], tested: [1], lost: [2], refused: [3], post_failed: [1] };
 
-function happen(supervision, at, [name, ...args]) {
-  if (name === "set") (args[0] === "crowded" ? supervision._choice : supervision)[member(args[0])] = args[1];
-  else if (name === "rank") supervision._choice._rank(args[0]);
-  else supervision[member(name)](at * 1000, ...args.map((arg, i) => (TIMES[name]?.includes(i) ? milliseconds(arg) : arg)));
+const OF_CARRIERS = ["attached", "alive", "tested", "proven", "answered", "superseded", "recycled", "lost", "refused"];
+
+function happen(supervision, carriers, at, [name, ...args]) {
+  if (name === "set") supervision[member(args[0])] = args[1];
+  else if (name === "rank") supervision._rank(args[0]);
+  else {
+    args = args.map((arg, i) => (TIMES[name]?.includes(i) ? milliseconds(arg) : arg));
+    if (OF_CARRIERS.includes(name)) args[0] = carriers[args[0]] || { _over: true, _of: {} };
+    supervision[member(name)](at * 1000, ...args);
+  }
 }
 
-/** An action as it stands in the vectors: without the words of a reason. */
-function told([name, ...rest]) {
-  return name === "renew" ? [name] : name === "end" ? [name, rest[0]] : [name, ...rest];
+/** An action as it stands in the vectors: carriers by their numbers, and without the words of a reason. */
+function told([name, what, more]) {
+  if (name === "renew") return [name];
+  if (name === "end") return [name, more];
+  return name === "start" ? [name, what._id, what._of._name, what._role] : [name, what._id];
 }
 
 /** Seconds, as exactly as the vectors have them. */
@@ -39,11 +47,15 @@ function seconds(time) {
 for (const { name, transports, rules = {}, jitter, steps } of vectors) {
   test(name, () => {
     const given = Object.entries(rules).map(([rule, value]) => [member(rule), milliseconds(value)]);
-    const supervision = new Supervision(transports, Object.fromEntries(given), () => jitter, 0);
+    const wanted = transports.map(([name, kind]) => ({ name, kind }));
+    const supervision = supervise(wanted, Object.fromEntries(given), () => jitter, 0, () => ({}));
+    const carriers = {};
     for (const step of steps) {
       const where = `at ${step.at}, ${step.event}`;
-      if (step.event.length) happen(supervision, step.at, step.event);
-      assert.deepEqual(supervision._turn(step.at * 1000).map(told), step.actions, where);
+      if (step.event.length) happen(supervision, carriers, step.at, step.event);
+      const actions = supervision._turn(step.at * 1000);
+      for (const [name, carrier] of actions) if (name === "start") carriers[carrier._id] = carrier;
+      assert.deepEqual(actions.map(told), step.actions, where);
       if (step.post_at !== undefined) assert.ok(Math.abs(seconds(supervision._postAt) - step.post_at) < 1e-3, where);
       const deadline = supervision._deadline();
       if (step.deadline === null) assert.ok(deadline > 1e11, `${where}: ${deadline}`);
