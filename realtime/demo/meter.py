@@ -54,12 +54,12 @@ class _Metered(asyncio.Protocol):
 
     def __init__(self, meter: Meter, protocol: asyncio.Protocol) -> None:
         self._meter = meter
-        self._protocol = protocol
+        self.protocol = protocol  # which may be another one after a handshake
         self.account: Account | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports are none of asyncio's by class.
-        self._protocol.connection_made(_MeteredTransport(cast("asyncio.Transport", transport), self))
+        self.protocol.connection_made(_MeteredTransport(cast("asyncio.Transport", transport), self))
 
     def data_received(self, data: bytes) -> None:
         begins, account = self._meter.account_of(data)
@@ -69,19 +69,19 @@ class _Metered(asyncio.Protocol):
                 account.requests += 1
         if self.account is not None:
             self.account.received += len(data)
-        self._protocol.data_received(data)
+        self.protocol.data_received(data)
 
     def eof_received(self) -> bool | None:
-        return self._protocol.eof_received()
+        return self.protocol.eof_received()
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._protocol.connection_lost(error)
+        self.protocol.connection_lost(error)
 
     def pause_writing(self) -> None:
-        self._protocol.pause_writing()
+        self.protocol.pause_writing()
 
     def resume_writing(self) -> None:
-        self._protocol.resume_writing()
+        self.protocol.resume_writing()
 
 
 class _MeteredTransport(asyncio.Transport):
@@ -137,7 +137,7 @@ class _MeteredTransport(asyncio.Transport):
         return self._transport.get_extra_info(name, default)
 
     def get_protocol(self) -> asyncio.BaseProtocol:
-        return self._transport.get_protocol()
+        return self._metered.protocol
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
-        self._transport.set_protocol(protocol)
+        self._metered.protocol = cast("asyncio.Protocol", protocol)

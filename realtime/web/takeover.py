@@ -141,6 +141,9 @@ def unfit(request: web.Request) -> str | None:
         return f"of aiohttp, {STRANGE}"
     if not isinstance(request.protocol, RequestHandler):
         return "another protocol than aiohttp's own serves it"
+    transport = request.transport
+    if transport is not None and transport.get_protocol() is not request.protocol:
+        return "something stands between the connection and aiohttp"
     if asyncio.get_running_loop().get_debug():
         return "the event loop is in debug mode"
     return None

@@ -217,6 +217,9 @@ async def test_connections_are_taken_over_unless_there_is_a_reason(
     with monkeypatch.context() as patch:
         patch.setattr(takeover, "STRANGE", "its RequestHandler has no _manager")
         await said(WebSocketLink, "of aiohttp, its RequestHandler has no _manager")
+    with monkeypatch.context() as patch:  # a wrapper that counts bytes, say, or reads what a proxy says first
+        patch.setattr("asyncio.selector_events._SelectorTransport.get_protocol", lambda self: object())
+        await said(WebSocketLink, "something stands between the connection and aiohttp")
     loop = asyncio.get_running_loop()
     loop.set_debug(True)
     try:
