@@ -19,6 +19,7 @@ import pytest
 
 import realtime
 from realtime.testing import serve
+from realtime.web import sockets
 
 PACKAGE = str(Path(realtime.__file__).parent)
 ROUNDS = 200
@@ -99,7 +100,10 @@ async def cost(rounds: int, once: Callable[[], Awaitable[object]]) -> float:
     return calls.count / rounds
 
 
-async def test_an_echo_over_a_websocket() -> None:
+@pytest.mark.parametrize(("taking_over", "most"), [(True, 34), (False, 39)])
+async def test_an_echo_over_a_websocket(taking_over: bool, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The connection is taken over from aiohttp, or aiohttp goes on serving it."""
+    monkeypatch.setattr(sockets, "TAKING_OVER", taking_over)
     async with place() as (http, url):
         socket = await websocket(http, f"{url}/echo")
 
@@ -107,7 +111,7 @@ async def test_an_echo_over_a_websocket() -> None:
             await socket.send_str("mhello")
             assert await message(socket) == "mhello"
 
-        assert await cost(ROUNDS, echo) <= 34
+        assert await cost(ROUNDS, echo) <= most
 
 
 async def test_a_delivery_of_a_broadcast() -> None:

@@ -63,6 +63,7 @@ class Numbering(SessionMachine):
         if new:
             if size > self.config.max_size:
                 raise RemoteProtocolError(1009, f"a message of {size} bytes is above max_size={self.config.max_size}")
+            # _receive(), without a call: this is where most messages pass.
             owed = inbox.owed_since
             inbox.put(data, size, now)
             if self.closing is not None:
