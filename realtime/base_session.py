@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from threading import get_ident
 from typing import Any, Generic, TypeAlias, TypeVar
 
@@ -120,6 +120,16 @@ class BaseSession(LoopBound, Generic[M]):
         Raises SessionClosed when the session has ended and all that was received has been taken, or when this side
         has called close(). Cancelling it loses nothing.
         """
+        return await self._next()
+
+    def __aiter__(self) -> AsyncIterator[str | bytes]:
+        return self
+
+    def __anext__(self) -> Coroutine[Any, Any, str | bytes]:
+        return self._next(iterating=True)
+
+    async def _next(self, *, iterating: bool = False) -> str | bytes:
+        """See receive(). Where somebody is `iterating`, the end is StopAsyncIteration."""
         if get_ident() != self._thread or not self._running():
             self._check_loop()
         machine = self._machine
@@ -150,21 +160,17 @@ class BaseSession(LoopBound, Generic[M]):
                         len(machine.inbox.items)
                     )  # it may have been woken: the message is the next one's
                     raise
-                receivers.leave(waiter)
+                if len(receivers.futures) == 1 and receivers.futures[0] is waiter:  # as it usually is
+                    receivers.futures.clear()
+                else:
+                    receivers.leave(waiter)
                 woken = True
                 self._listener.woken = False
         except SessionClosed:
             await self._give_way()
+            if iterating:
+                raise StopAsyncIteration from None
             raise
-
-    def __aiter__(self) -> AsyncIterator[str | bytes]:
-        return self
-
-    async def __anext__(self) -> str | bytes:
-        try:
-            return await self.receive()
-        except SessionClosed:
-            raise StopAsyncIteration from None
 
     # -- sending ---------------------------------------------------------------------------------------------------
 

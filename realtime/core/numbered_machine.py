@@ -7,8 +7,9 @@ from __future__ import annotations
 from typing import Any
 
 from .carrier import NumberedCarrier, Part, Shape
-from .config import TIMER_GRACE, Config
+from .config import Config
 from .frames import Window
+from .inbox import NEVER
 from .lifecycle import Event, State
 from .machine import FOREVER, Listener
 from .numbering import ACK_DELAY, Numbering
@@ -43,14 +44,16 @@ class NumberedMachine(Numbering, ServerMachine):
         given to retire() after what it brought. Raises RemoteProtocolError for absurd acks, and Refusal when its
         acks were all the session waited for to end.
         """
-        self.use()
-        self.acknowledged(received, taken, now)
+        self.used = True
+        if received != self.outbox.acked or taken != self.outbox.taken:
+            self.acknowledged(received, taken, now)
         if self.outcome is not None:
             raise self.refusal()
         return self._take_up(carrier, gen, received, first, now)
 
     def _take_up(self, carrier: NumberedCarrier, gen: int, received: int, first: int, now: float) -> bool:
-        self.inbox.release(now)
+        if self.inbox.metered:
+            self.inbox.release(now)
         self.contact = carrier.last_received = now
         carrier.gen = gen
         carrier.receive_cursor = first
@@ -64,7 +67,8 @@ class NumberedMachine(Numbering, ServerMachine):
             return False
         # Whoever comes anew while the carrier before is still here has lost that one, whatever we believe.
         lost = self.state is State.DETACHED or (self.carrier is not None and gen > self.gen)
-        back = lost or self.transport not in ("", carrier.codec.name)
+        before = self.transport
+        back = lost or before not in ("", carrier.codec.name)
         if back and carrier.greeting is None:
             # With a greeting a poll is not held: its client is told at once that it is back.
             carrier.greeting = carrier.codec.attach_answer
@@ -77,10 +81,11 @@ class NumberedMachine(Numbering, ServerMachine):
             carrier.write([self._greeting(carrier), *carrier.tickets])
             if self.state is State.DRAINING:
                 carrier.write([carrier.codec.go_away(self.drain_delay)])
-        before = self.state
-        self._move(Event.ATTACH)
-        if before is self.state:
-            self.listener.changed(before, before)
+        state = self.state
+        if state is not State.OPEN:
+            self._move(Event.ATTACH)
+        if state is self.state and before != self.transport:
+            self.listener.changed(state, state)
         self.wake_by(self.deadline())
         self.listener.dirty()
         return True
@@ -92,7 +97,7 @@ class NumberedMachine(Numbering, ServerMachine):
 
     def _greeting(self, carrier: NumberedCarrier) -> Part:
         """What an answer opens with: `o` or `r`. Its acks count as announced on the newest carrier only."""
-        received, taken = self.inbox.ack()
+        received, taken = self.inbox.received, self.inbox.taken
         if self.carrier is carrier:
             self.inbox.announced(received, taken)
         return (carrier.greeting or carrier.codec.attach_answer)(received, taken)
@@ -102,23 +107,26 @@ class NumberedMachine(Numbering, ServerMachine):
 
         Returns whether its frames are to be fed. Raises RemoteProtocolError for absurd acks.
         """
-        self.use()
-        self.inbox.release(now)
+        self.used = True
+        if self.inbox.metered:
+            self.inbox.release(now)
         self.contact = now
         carrier.attached = True
         carrier.receive_cursor = first
         carrier.ignores = first > self.inbox.received + 1
-        self.acknowledged(received, taken, now)
+        if received != self.outbox.acked or taken != self.outbox.taken:
+            self.acknowledged(received, taken, now)
         if self.outcome is not None:
             return False
-        self.listener.dirty()
+        if self.carrier is not None:
+            self.listener.dirty()
         return True
 
     def uplink_answer(self, carrier: NumberedCarrier) -> Part:
         """The answer to an uplink batch. Its ack never counts as announced (docs/protocol.md §6)."""
         if self.outcome is not None:
             return self._abrupt(carrier)
-        return carrier.codec.ack(*self.inbox.ack())
+        return carrier.codec.ack(self.inbox.received, self.inbox.taken)
 
     def lost(self, carrier: NumberedCarrier, now: float) -> None:
         """The connection under a carrier is gone. Detaches the session if it was its newest."""
@@ -142,9 +150,7 @@ class NumberedMachine(Numbering, ServerMachine):
             self.flush_ordered(carrier, now)
         elif carrier.codec.shape is Shape.STREAM:
             self._flush_stream(carrier, now)
-        elif not carrier.finished and (
-            not carrier.codec.held or carrier.greeting is not None or self._answer_due(carrier, now)
-        ):
+        elif not carrier.finished:
             self._answer(carrier, now)
 
     def _flush_stream(self, carrier: NumberedCarrier, now: float) -> None:
@@ -160,12 +166,14 @@ class NumberedMachine(Numbering, ServerMachine):
         """Ends a stream that has grown large (browsers keep all of it). The client opens the next at once."""
         carrier.finish([carrier.codec.end_of_carrier("recycled")], reason="recycled")
         self.carrier = None
-        self.absent_at = now + (self.config.ping_timeout or self.config.hold)
+        self.absent_at = now + self.config.poll_grace
         self.wake_by(self.deadline())
 
     def _answer_due(self, carrier: NumberedCarrier, now: float) -> bool:
+        """Whether a poll is to be answered though there is no message for it."""
         return (
-            self.outbox.pending(carrier.send_cursor)
+            carrier.greeting is not None
+            or not carrier.codec.held
             or self.inbox.due(now, self._ack_delay())
             or now >= carrier.started + self.config.hold
             or now >= self._going_at()
@@ -181,24 +189,23 @@ class NumberedMachine(Numbering, ServerMachine):
         return self.going_told + ACK_DELAY
 
     def _answer(self, carrier: NumberedCarrier, now: float) -> None:
-        """Answers the held poll, which ends that carrier. From then on the client has the grace time to poll again."""
-        parts = [self._greeting(carrier), *carrier.tickets]
+        """Answers a poll when that is due, which ends its carrier: then the client has the grace time to poll again."""
         first, items = self.outbox.peek(carrier.send_cursor, self.config.max_batch, self.config.max_batch_size)
-        parts += self.numbered(carrier, first, items)
+        if not items and not self._answer_due(carrier, now):
+            return
+        parts = [self._greeting(carrier), *carrier.tickets]
+        if items:
+            parts += self.numbered(carrier, first, items)
         if self.state is State.DRAINING and self.peer_last is None:
             parts.append(carrier.codec.go_away(self.drain_delay))
             self.going_told = now
         carrier.finish(parts)
-        self._commit(carrier, first, items, now)
+        carrier.send_cursor = first + len(items)
         self.carrier = None
-        self.absent_at = now + self._grace(carrier)
-        self.wake_by(self.deadline())
-
-    def _grace(self, carrier: NumberedCarrier) -> float:
-        """How long after an answer the next poll may take before its client counts as gone."""
-        if carrier.codec.held:
-            return self.config.ping_timeout or self.config.hold
-        return max(TIMER_GRACE, self.config.liveness)
+        # How long the next poll may take before its client counts as gone.
+        self.absent_at = now + (self.config.poll_grace if carrier.codec.held else self.config.timer_grace)
+        if self.absent_at < self.wake_at:  # nothing is due before
+            self.wake_by(self.deadline())
 
     # -- draining ----------------------------------------------------------------------------------------------------
 
@@ -260,9 +267,11 @@ class NumberedMachine(Numbering, ServerMachine):
             if self.state is State.OPEN:
                 when = min(when, self.absent_at)
             return min(when, self.absent_at + self.config.resume_window)
-        when = min(when, self._ack_at())
+        if self.inbox.owed_since != NEVER or self.inbox.metered:
+            when = min(when, self._ack_at())
         if carrier.codec.shape is Shape.POLL:
-            return min(when, carrier.started + self.config.hold, self._going_at())
+            when = min(when, carrier.started + self.config.hold)
+            return when if self.state is not State.DRAINING else min(when, self._going_at())
         interval, silence = self.config.ping_interval, self.config.silence
         if interval is not None and carrier.codec.shape is Shape.STREAM:
             return min(when, self._idle_since(carrier) + interval, self._last_contact(carrier) + silence)
