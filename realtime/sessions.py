@@ -183,8 +183,11 @@ class Sessions:
 
         With a `proof`, how a session with a key has ended is told to nobody else.
         """
-        self._find(sid, proof)
-        return self._by_sid[sid]
+        session = self._by_sid.get(sid)
+        if session is None or (proof is not None and not session._machine.key):
+            self._find(sid, proof)  # says why not
+            session = self._by_sid[sid]
+        return session
 
     def check_key(self, sid: str, proof: Proof) -> None:
         """Raises the Refusal that a request for this session gets which shows this, where it is unknown or has ended,

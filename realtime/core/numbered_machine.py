@@ -37,8 +37,19 @@ class NumberedMachine(Numbering, ServerMachine):
         self.wake_by(now + self.config.open_timeout)
         return self._take_up(carrier, gen, 0, 1, now)
 
-    def attach(self, carrier: NumberedCarrier, gen: int, received: int, taken: int, first: int, now: float) -> bool:
-        """Takes up a carrier that named the sid.
+    def attach(
+        self,
+        carrier: NumberedCarrier,
+        gen: int,
+        received: int,
+        taken: int,
+        first: int,
+        now: float,
+        *,
+        alone: bool = False,
+    ) -> bool:
+        """Takes up a carrier that named the sid. A poll that is `alone`, as nothing came behind its head and no handler
+        is about to say something, is answered here and now, if it is due.
 
         Returns whether it is now the session's carrier. If not it came late, is only to be read, and is to be
         given to retire() after what it brought. Raises RemoteProtocolError for absurd acks, and Refusal when its
@@ -49,9 +60,11 @@ class NumberedMachine(Numbering, ServerMachine):
             self.acknowledged(received, taken, now)
         if self.outcome is not None:
             raise self.refusal()
-        return self._take_up(carrier, gen, received, first, now)
+        return self._take_up(carrier, gen, received, first, now, alone=alone)
 
-    def _take_up(self, carrier: NumberedCarrier, gen: int, received: int, first: int, now: float) -> bool:
+    def _take_up(
+        self, carrier: NumberedCarrier, gen: int, received: int, first: int, now: float, *, alone: bool = False
+    ) -> bool:
         if self.inbox.metered:
             self.inbox.release(now)
         self.contact = carrier.last_received = now
@@ -86,8 +99,12 @@ class NumberedMachine(Numbering, ServerMachine):
             self._move(Event.ATTACH)
         if state is self.state and before != self.transport:
             self.listener.changed(state, state)
-        self.wake_by(self.deadline())
-        self.listener.dirty()
+        if alone and carrier.codec.shape is Shape.POLL:
+            self.flush(now)
+        else:
+            self.listener.dirty()
+        if self.carrier is carrier:
+            self.wake_by(self.deadline())
         return True
 
     def retire(self, carrier: NumberedCarrier) -> None:

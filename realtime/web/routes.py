@@ -29,6 +29,7 @@ from .origins import (
     check_origins,
     cors_headers,
     judge,
+    judge_signs,
     page_of,
     shows_page,
     without_ambient,
@@ -67,8 +68,10 @@ class Routes:
     def _check_page(self, request: web.Request, *, scripted: bool = False) -> None:
         """Raises Refusal (4403) for a page of an origin that may not connect; where the answer is a script or a
         document, also for a request that does not show of which page it is."""
-        host = self._origin(request).host
-        if judge(request.headers, host, self._origins, scripted=scripted) is Admission.REFUSED:
+        headers = request.headers
+        host = self._origin(request).host if self._service.trusted_proxies else headers.get("Host", "")
+        signs = headers.get("Origin"), headers.get("Sec-Fetch-Site"), headers.get("Referer")
+        if judge_signs(*signs, host, self._origins, scripted) is Admission.REFUSED:
             self._warn(page_of(request.headers), host[:64])
             if not shows_page(request.headers):
                 raise Refusal(4403, UNSIGNED)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-import pickle
 import dataclasses
+import pickle
 from typing import Any
 
 import pytest
@@ -132,6 +132,6 @@ def test_who_has_not_named_a_session_may_send_an_open_and_the_initial_window() -
 
 def test_copies_know_what_follows_from_the_settings() -> None:
     config = Config(max_size=5, ping_interval=3)
-    for again in (copy.deepcopy(config), pickle.loads(pickle.dumps(config))):  # noqa: S301 # our own
+    for again in (copy.deepcopy(config), pickle.loads(pickle.dumps(config))):  # our own
         assert again == config
         assert (again.max_body, again.hold) == (config.max_body, 3)
