@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from threading import get_ident
 from typing import Any, Generic, TypeAlias, TypeVar
 
@@ -120,16 +120,16 @@ class BaseSession(LoopBound, Generic[M]):
         Raises SessionClosed when the session has ended and all that was received has been taken, or when this side
         has called close(). Cancelling it loses nothing.
         """
-        return await self._next()
+        try:
+            return await self.__anext__()
+        except StopAsyncIteration as end:
+            raise end.args[0] from None
 
     def __aiter__(self) -> AsyncIterator[str | bytes]:
         return self
 
-    def __anext__(self) -> Coroutine[Any, Any, str | bytes]:
-        return self._next(iterating=True)
-
-    async def _next(self, *, iterating: bool = False) -> str | bytes:
-        """See receive(). Where somebody is `iterating`, the end is StopAsyncIteration."""
+    # What receive() does, which handlers call this way mostly: the fewer coroutines the better.
+    async def __anext__(self) -> str | bytes:
         if get_ident() != self._thread or not self._running():
             self._check_loop()
         machine = self._machine
@@ -149,28 +149,24 @@ class BaseSession(LoopBound, Generic[M]):
                     continue
                 if not machine.inbox.items and (machine.outcome is not None or machine.closing is not None):
                     machine.check_open()
-                waiter = receivers.add()
+                waiter = asyncio.get_running_loop().create_future()
+                receivers.futures.append(waiter)
                 if machine.state is State.DRAINING:
                     self._listener.may_be_drained()
                 try:
                     await waiter
                 except asyncio.CancelledError:
                     receivers.leave(waiter)
-                    receivers.wake_first(
-                        len(machine.inbox.items)
-                    )  # it may have been woken: the message is the next one's
+                    # It may have been woken: the message is the next one's.
+                    receivers.wake_first(len(machine.inbox.items))
                     raise
-                if len(receivers.futures) == 1 and receivers.futures[0] is waiter:  # as it usually is
-                    receivers.futures.clear()
-                else:
-                    receivers.leave(waiter)
+                if waiter in receivers.futures:
+                    receivers.futures.remove(waiter)
                 woken = True
                 self._listener.woken = False
-        except SessionClosed:
+        except SessionClosed as closed:
             await self._give_way()
-            if iterating:
-                raise StopAsyncIteration from None
-            raise
+            raise StopAsyncIteration(closed) from None
 
     # -- sending ---------------------------------------------------------------------------------------------------
 

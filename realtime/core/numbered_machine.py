@@ -4,30 +4,19 @@ noticed, and a session nobody comes back to expires (docs/protocol.md §4 to §8
 
 from __future__ import annotations
 
-from typing import Any
-
 from .carrier import NumberedCarrier, Part, Shape
-from .config import Config
-from .frames import Window
+from .draining import Draining
 from .inbox import NEVER
 from .lifecycle import Event, State
-from .machine import FOREVER, Listener
-from .numbering import ACK_DELAY, Numbering
-from .server_machine import ServerMachine
+from .machine import FOREVER
 
 __all__ = ["NumberedMachine"]
 
 
-class NumberedMachine(Numbering, ServerMachine):
+class NumberedMachine(Draining):
     """The server's end of a session of the native protocol. See ServerMachine for what it is made with."""
 
-    __slots__ = ("drain_delay", "going_told", "peer_last")
-
-    def __init__(self, config: Config, peer_window: Window, listener: Listener, now: float, **facts: Any) -> None:
-        super().__init__(config, peer_window, listener, now, **facts)
-        self.drain_delay = 0.0
-        self.going_told = -FOREVER  # when a poll was last answered with `g`
-        self.peer_last: int | None = None  # draining: the peer numbers nothing above this
+    __slots__ = ()
 
     # -- carriers --------------------------------------------------------------------------------------------------
 
@@ -35,7 +24,7 @@ class NumberedMachine(Numbering, ServerMachine):
         """Takes up a carrier that opened this session by its nonce. See attach()."""
         self.born = now
         self.wake_by(now + self.config.open_timeout)
-        return self._take_up(carrier, gen, 0, 1, now)
+        return self.attach(carrier, gen, 0, 0, 1, now, named=False)
 
     def attach(
         self,
@@ -46,25 +35,22 @@ class NumberedMachine(Numbering, ServerMachine):
         first: int,
         now: float,
         *,
+        named: bool = True,
         alone: bool = False,
     ) -> bool:
-        """Takes up a carrier that named the sid. A poll that is `alone`, as nothing came behind its head and no handler
-        is about to say something, is answered here and now, if it is due.
+        """Takes up a carrier that `named` the sid. A poll that is `alone`, as nothing came behind its head and no
+        handler is about to say something, is answered here and now, if it is due.
 
         Returns whether it is now the session's carrier. If not it came late, is only to be read, and is to be
         given to retire() after what it brought. Raises RemoteProtocolError for absurd acks, and Refusal when its
         acks were all the session waited for to end.
         """
-        self.used = True
-        if received != self.outbox.acked or taken != self.outbox.taken:
-            self.acknowledged(received, taken, now)
-        if self.outcome is not None:
-            raise self.refusal()
-        return self._take_up(carrier, gen, received, first, now, alone=alone)
-
-    def _take_up(
-        self, carrier: NumberedCarrier, gen: int, received: int, first: int, now: float, *, alone: bool = False
-    ) -> bool:
+        if named:
+            self.used = True
+            if received != self.outbox.acked or taken != self.outbox.taken:
+                self.acknowledged(received, taken, now)
+            if self.outcome is not None:
+                raise self.refusal()
         if self.inbox.metered:
             self.inbox.release(now)
         self.contact = carrier.last_received = now
@@ -100,7 +86,7 @@ class NumberedMachine(Numbering, ServerMachine):
         if state is self.state and before != self.transport:
             self.listener.changed(state, state)
         if alone and carrier.codec.shape is Shape.POLL:
-            self.flush(now)
+            self._answer(carrier, now)
         else:
             self.listener.dirty()
         if self.carrier is carrier:
@@ -196,23 +182,15 @@ class NumberedMachine(Numbering, ServerMachine):
             or now >= self._going_at()
         )
 
-    def _going_at(self) -> float:
-        """When a held poll is answered to announce the drain, repeatedly until the client has answered.
-
-        Not each poll at once: a client with much to finish would poll as fast as the network lets it.
-        """
-        if self.state is not State.DRAINING or self.peer_last is not None:
-            return FOREVER
-        return self.going_told + ACK_DELAY
-
     def _answer(self, carrier: NumberedCarrier, now: float) -> None:
         """Answers a poll when that is due, which ends its carrier: then the client has the grace time to poll again."""
         first, items = self.outbox.peek(carrier.send_cursor, self.config.max_batch, self.config.max_batch_size)
         if not items and not self._answer_due(carrier, now):
             return
-        parts = [self._greeting(carrier), *carrier.tickets]
-        if items:
-            parts += self.numbered(carrier, first, items)
+        inbox, codec = self.inbox, carrier.codec
+        parts = [(carrier.greeting or codec.attach_answer)(inbox.received, inbox.taken), *carrier.tickets]
+        inbox.announced(inbox.received, inbox.taken)
+        parts += map(codec.item, items) if first == carrier.send_cursor else self.numbered(carrier, first, items)
         if self.state is State.DRAINING and self.peer_last is None:
             parts.append(carrier.codec.go_away(self.drain_delay))
             self.going_told = now
@@ -223,38 +201,6 @@ class NumberedMachine(Numbering, ServerMachine):
         self.absent_at = now + (self.config.poll_grace if carrier.codec.held else self.config.timer_grace)
         if self.absent_at < self.wake_at:  # nothing is due before
             self.wake_by(self.deadline())
-
-    # -- draining ----------------------------------------------------------------------------------------------------
-
-    def drain(self, delay: float) -> None:
-        """Asks the client to stop sending; `delay` spreads its return.
-
-        Listener.may_be_drained() is called when all is done.
-        """
-        if self.state in (State.CLOSED, State.CLOSING, State.DRAINING):
-            return
-        self.drain_delay = delay
-        self._move(Event.DRAIN)
-        carrier = self.carrier
-        if carrier is not None and carrier.codec.shape is not Shape.POLL:
-            carrier.write([carrier.codec.go_away(delay)])
-        self.listener.dirty()
-
-    def peer_going(self, last: int) -> None:
-        """The client will number nothing above `last`."""
-        self.peer_last = last
-        if self.drained:
-            self.listener.may_be_drained()
-
-    @property
-    def drained(self) -> bool:
-        """Whether a draining session has received all there is and its inbox is empty."""
-        return (
-            self.state is State.DRAINING
-            and self.peer_last is not None
-            and self.inbox.received >= self.peer_last
-            and not len(self.inbox)
-        )
 
     # -- ending ------------------------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import NamedTuple
 
 from ..core.addresses import address_key
@@ -44,6 +45,9 @@ from .origins import asker
 
 __all__ = ["Begun", "NativeGate", "check_url", "is_probe", "machine_of", "tell"]
 
+# The first character of a frame, and those of the wishes for tickets.
+KIND = itemgetter(slice(0, 1))
+WISHES = frozenset((ATTACH, SEND))
 # Where auth data stand in a URL.
 NO_AUTH_HERE = "auth data do not belong in a URL, which is logged: send them by POST, a form, or a WebSocket's frame"
 
@@ -92,12 +96,17 @@ class NativeGate:
         carrier that is superseded a POST is told so here; a GET that reads an event stream is best answered with 204.
         Raises Refusal, RemoteProtocolError, and Gone for an open whose client did not wait for it.
         """
-        head = self._head(request, endpoint, frames)
+        head = parse_head(frames[0], endpoint.config.max_auth_size)
+        if request.method == "GET":
+            check_url(head)
         if isinstance(head, RequestHead) and head.gen == 0:
             starts = "poll starts with o or r" if carrier.codec.shape is Shape.POLL else "stream starts with o, r or p"
             raise RemoteProtocolError(4400, f"u is for send; a {starts}")
         behind = frames[1:]
-        session = await self.take_up(request, endpoint, carrier, head, behind, wait)
+        if isinstance(head, Open):
+            session = await self._open(request, endpoint, carrier, head, wait)
+        else:
+            session = await self._attach(request, endpoint, carrier, head, behind)
         machine = session._machine
         assert isinstance(machine, NumberedMachine)
         superseded = machine.carrier is not carrier
@@ -122,8 +131,10 @@ class NativeGate:
 
         Raises Refusal and RemoteProtocolError.
         """
-        head = self._head(request, endpoint, frames)
+        head = parse_head(frames[0], endpoint.config.max_auth_size)
         behind = frames[1:]
+        if request.method == "GET":
+            check_url(head)
         if isinstance(head, Open) or head.gen:
             raise RemoteProtocolError(4400, "a send starts with u<sid>,<received>,<taken>,<first>,<key>")
         if request.method == "GET":
@@ -140,7 +151,8 @@ class NativeGate:
             machine.fail(absurd, now)
         if machine.outcome is not None:
             parts.clear()  # whatever was said before the end, the answer is the end
-        elif request.method != "GET":  # who shows a ticket is not given any
+        elif request.method != "GET" and (machine.tickets.shown or not WISHES.isdisjoint(map(KIND, behind))):
+            # Who shows a ticket is not given any.
             codec = carrier.codec
             assert isinstance(codec, NativeCodec)
             parts += map(codec.text, ticket_frames(machine, behind))
@@ -162,13 +174,6 @@ class NativeGate:
         assert isinstance(head, RequestHead)
         self.service.sessions.check_key(head.sid, Proof(head.proof))
 
-    def _head(self, request: SessionRequest, endpoint: Endpoint, frames: Sequence[Frame]) -> Open | RequestHead:
-        """The head of a request, of which nothing secret stood in a URL. Raises RemoteProtocolError (4400, 4413)."""
-        head = parse_head(frames[0], endpoint.config.max_auth_size)
-        if request.method == "GET":
-            check_url(head)
-        return head
-
     # -- opening and attaching -------------------------------------------------------------------------------------
 
     async def take_up(
@@ -177,15 +182,24 @@ class NativeGate:
         endpoint: Endpoint,
         carrier: NumberedCarrier,
         head: Open | RequestHead,
-        frames: Sequence[Frame],
         wait: Wait,
     ) -> Session:
-        """Opens or attaches a carrier, of a head that was parsed; `frames` are those behind it, for their proof and
-        their auth data. Raises as begin() does."""
+        """Opens or attaches a carrier of both ways, whose head was parsed. Raises as begin() does."""
+        if isinstance(head, Open):
+            return await self._open(request, endpoint, carrier, head, wait)
+        return await self._attach(request, endpoint, carrier, head, ())
+
+    async def _attach(
+        self,
+        request: SessionRequest,
+        endpoint: Endpoint,
+        carrier: NumberedCarrier,
+        head: RequestHead,
+        frames: Sequence[Frame],
+    ) -> Session:
+        """Attaches a carrier; `frames` are those behind its head, for their proof and their auth data."""
         codec = carrier.codec
         assert isinstance(codec, NativeCodec)
-        if isinstance(head, Open):
-            return await self._open(request, endpoint, carrier, codec, head, wait)
         session, machine, due = await self._find(request, endpoint, head, frames)
         if not due:
             return session  # what comes so late changes nothing
@@ -209,11 +223,12 @@ class NativeGate:
         request: SessionRequest,
         endpoint: Endpoint,
         carrier: NumberedCarrier,
-        codec: NativeCodec,
         head: Open,
         wait: Wait,
     ) -> Session:
-        service = self.service
+        """Opens a session, or finds the one that the same open has opened before."""
+        service, codec = self.service, carrier.codec
+        assert isinstance(codec, NativeCodec)
         request._raw_auth = head.auth
         service.admission.arrived(request)
         address = address_key(request.remote)
@@ -249,13 +264,15 @@ class NativeGate:
             proof = Proof(head.proof)
         else:
             proof = _ticket(head, frames)
-        session = await self.service.sessions.route(head.sid, proof)
+        session = self.service.sessions.by_sid.get(head.sid)
+        if session is None or not session._machine.key:
+            session = await self.service.sessions.route(head.sid, proof)
         machine = session._machine
         assert isinstance(machine, NumberedMachine)
-        due = machine.prove(proof)
+        due = (not proof.use and proof.fits(machine.key)) or machine.prove(proof)
         if session._path != endpoint.path:
             raise Refusal(4404, f"no such session at {endpoint.path}", scope="session")
-        if self.service.admission.asks:
+        if self.service.admission.hook is not None:
             await self._admit(request, session, _renewal(frames, endpoint.config))
         return session, machine, due
 

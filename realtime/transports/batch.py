@@ -180,14 +180,15 @@ def decode_body(body: bytes, max_frames: int, max_bytes: int) -> list[Frame]:
 
     Raises RemoteProtocolError (4400, 4413), for all that a BatchDecoder refuses which reads it piece by piece.
     """
-    if len(body) <= min(max_bytes, PLENTY * max_frames) and body[:1] == b"[":  # as it usually is
+    if len(body) <= min(max_bytes, PLENTY * max_frames) and b"\n" not in body:  # as it usually is
         try:
             text = body.decode()
             strings, end = _decode(text)
         except (ValueError, RecursionError):
             pass  # what is wrong is found below
         else:
-            if end == len(text) and len(strings) <= max_frames and set(map(type, strings)) <= _STRINGS:
+            right = end == len(text) and type(strings) is list and len(strings) <= max_frames
+            if right and set(map(type, strings)) <= _STRINGS:
                 return strings  # type: ignore[no-any-return] # a list of them
     line, _, rest = body.partition(b"\n")
     if len(line) > max_bytes:

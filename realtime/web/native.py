@@ -10,30 +10,28 @@ from ..core.carrier import Link, NumberedCarrier, Shape
 from ..core.config import INITIAL_WINDOW, Config
 from ..core.errors import Refusal, RemoteProtocolError
 from ..endpoint import Endpoint
-from ..gates.base import Gone, Ignoring, wait
+from ..gates.base import Ignoring, wait
 from ..gates.native import Begun, NativeGate, is_probe, tell
 from ..gates.native_connection import NativeConnection
-from ..gates.requests import Unreadable
-from ..protocols.native import VERSION, NativeCodec, refusal_frame
+from ..protocols.native import VERSION, NativeCodec
 from ..request import SessionRequest
 from ..service import Service
 from ..transports import TRANSPORTS, Facts, Frame, Transport
 from ..transports.batch import decode_body, first_frame
 from ..transports.form import begun_field, parse_fields, parse_text_field
-from .bodies import at_hand, is_packed, turn_away, turn_packed_away
-from .handshake import Reading, left_behind, misfit, upgrade
+from .bodies import at_hand, is_packed, turn_packed_away
+from .handshake import Reading, misfit, upgrade
 from .lingering import Lingering
 from .links import NoLink, PollLink, StreamLink, run_stream
 from .origins import cors_headers
+from .paths import NativeMatch
+from .refusals import REFUSALS, refuse
 from .replies import (
     CODECS,
     PLAIN,
     REPLIES,
     SAFE,
-    BadCallback,
     Reply,
-    answer,
-    in_words,
     query_of,
     refused,
     reply_by_script,
@@ -60,8 +58,7 @@ GOING_ON = {
 }
 NO_LINK = NoLink()
 EMPTY = "an empty batch; one starts with o, r or u"
-# What becomes of a request that comes to nothing.
-REFUSALS = (Gone, BadCallback, Unreadable, Refusal, RemoteProtocolError)
+STREAMS = frozenset(name for name, transport in TRANSPORTS.items() if transport.shape is Shape.STREAM)
 # How long a stream that was only probed goes on.
 PROBE_SECONDS = 5.0
 
@@ -81,15 +78,19 @@ class NativeRoutes(Routes):
         """Any request below an endpoint."""
         if "Content-Encoding" in request.headers and is_packed(request):  # see guard()
             return await turn_packed_away(self._service, request)
-        name = request.match_info["transport"]
+        match = request.match_info
+        name = match["transport"]
         if name != "websocket" and request.transport not in self.lingering.connections:
             self.lingering.note(request)
-        script = reply_by_script(request, name)
+        plain = request.method == "POST" and request.headers.get("Content-Type", "").startswith("text/plain")
+        script = None if plain else reply_by_script(request, name)
         reply = REPLIES.get(name, PLAIN)
         endpoint: Endpoint | None = None
         response: web.StreamResponse
         try:
-            endpoint = self._admit(request, name, scripted=script is not None)
+            self._check_page(request, scripted=script is not None)
+            admitted = match.admitted if type(match) is NativeMatch else None
+            endpoint = admitted or self._admit(request, name, scripted=script is not None)
             if request.method == "OPTIONS":
                 response = web.Response(status=204, headers=preflight(request))
             elif name == "websocket":
@@ -97,17 +98,24 @@ class NativeRoutes(Routes):
             else:
                 if script is not None:
                     reply = await self._reply_by(script, request, endpoint.config)
-                if name == "send":
-                    response = await self._send(request, endpoint, reply)
-                elif TRANSPORTS[name].shape is Shape.STREAM:
+                if name in STREAMS:
                     response = await self._stream(request, endpoint, name, reply)
                 else:
-                    response = await self._poll(request, endpoint, reply)
+                    config = endpoint.config
+                    body = None if script is not None else at_hand(request, config.max_open_body)
+                    if body is None:
+                        frames = await self._frames(request, endpoint, reply)
+                    else:
+                        frames = decode_body(body, max(config.max_batch, LEAST_BATCH), config.max_body)
+                    if not frames:
+                        raise RemoteProtocolError(4400, EMPTY)
+                    answering = self._send if name == "send" else self._poll
+                    response = await answering(request, endpoint, reply, frames)
         except REFUSALS as why:
             if isinstance(why, Refusal) and endpoint is None:
                 response = await self._turn_away(request, name, why, script)
             else:
-                response = await self._answer(request, why, reply)
+                response = await refuse(self._service, request, why, reply)
         return response if request.content.is_eof() else await self._finished(request, response)
 
     async def _turn_away(
@@ -121,26 +129,7 @@ class NativeRoutes(Routes):
                 reply = await self._reply_by(script, request, self._service.config)
             return await self._refuse(request, name, refusal, reply)
         except REFUSALS as why:
-            return await self._answer(request, why, reply)
-
-    async def _answer(self, request: web.Request, why: Exception, reply: Reply) -> web.StreamResponse:
-        """The answer to a request that comes to nothing, for one of REFUSALS."""
-        if isinstance(why, Gone):
-            return left_behind()
-        if isinstance(why, BadCallback):
-            self._service.refused(4400)
-            return in_words(400, str(why), SAFE)
-        if isinstance(why, Unreadable):
-            self._service.refused(why.refusal.code)
-            response = answer(request, why.refusal.http_status, [refusal_frame(why.refusal)])
-            return await turn_away(request, response, linger=not self._service.closing)
-        if isinstance(why, Refusal):
-            self._service.refused(why.code)
-            return refused(request, why, reply=reply)
-        assert isinstance(why, RemoteProtocolError)
-        self._service.refused(why.close_code)
-        frame = refusal_frame(Refusal(why.close_code, why.reason))
-        return answer(request, why.http_status, [frame], reply=reply)
+            return await refuse(self._service, request, why, reply)
 
     async def _reply_by(self, codec: NativeCodec, request: web.Request, config: Config) -> Reply:
         """How a request wants to be answered whose answer is a script. Raises BadCallback, RemoteProtocolError (4413)
@@ -172,9 +161,9 @@ class NativeRoutes(Routes):
             return least
 
     def _admit(self, request: web.Request, name: str, *, scripted: bool) -> Endpoint:
-        """The endpoint, if this request may go there at all; `scripted` says whether its answer is a script. Raises
-        Refusal."""
-        endpoint = self._endpoint(request, scripted=scripted)
+        """The endpoint, if this request of an admitted page may go there at all; `scripted` says whether its answer is
+        a script. Raises Refusal."""
+        endpoint = self._endpoint(request)
         if request.match_info["version"] != str(VERSION):
             raise Refusal(4406, f"protocol version {request.match_info['version']}: this server speaks {VERSION}")
         if name != "send" and name not in endpoint.config.transports:
@@ -202,8 +191,7 @@ class NativeRoutes(Routes):
 
     # -- polls and sends -------------------------------------------------------------------------------------------
 
-    async def _poll(self, request: web.Request, endpoint: Endpoint, reply: Reply) -> web.Response:
-        frames = self._frames_at_hand(request, endpoint.config, reply) or await self._frames(request, endpoint, reply)
+    async def _poll(self, request: web.Request, endpoint: Endpoint, reply: Reply, frames: list[Frame]) -> web.Response:
         link = PollLink(request)
         carrier = NumberedCarrier(reply.codec, link, self._service.clock.now())
         asked = frames[0][:1] == "o" or self._service.admission.hook is not None
@@ -222,26 +210,15 @@ class NativeRoutes(Routes):
                 self._gate.lost(begun.session, carrier)
         return respond(request, begun.status, body, reply=reply)
 
-    async def _send(self, request: web.Request, endpoint: Endpoint, reply: Reply) -> web.Response:
-        frames = self._frames_at_hand(request, endpoint.config, reply) or await self._frames(request, endpoint, reply)
+    async def _send(self, request: web.Request, endpoint: Endpoint, reply: Reply, frames: list[Frame]) -> web.Response:
         asked = self._service.admission.hook is not None
         facts = self._facts(request, "send", None) if asked else GOING_ON[request.method, "send"]
         carrier = NumberedCarrier(reply.codec, NO_LINK, self._service.clock.now())
         status, parts = await self._gate.send(facts, endpoint, carrier, frames)
         return respond(request, status, reply.codec.wrap(parts)[0], reply=reply)
 
-    def _frames_at_hand(self, request: web.Request, config: Config, reply: Reply) -> list[Frame] | None:
-        """See _frames(): those of a small body that has come with its head. None where _frames() is to look."""
-        body = at_hand(request, config.max_open_body) if request.method == "POST" and not reply.callback else None
-        if body is None:
-            return None
-        frames = decode_body(body, max(config.max_batch, LEAST_BATCH), config.max_body)
-        if not frames:
-            raise RemoteProtocolError(4400, EMPTY)
-        return frames
-
     async def _frames(self, request: web.Request, endpoint: Endpoint, reply: Reply) -> list[Frame]:
-        """The frames that a request brings, wherever it has them: one at least.
+        """The frames that a request brings, wherever it has them.
 
         Raises RemoteProtocolError (4400, 4413) and Unreadable.
         """
@@ -257,10 +234,7 @@ class NativeRoutes(Routes):
         else:
             least, most = config.max_open_body, config.max_body
             batch = await self._whole_body(request, config, least, partial(self._limit, least, most))
-        frames = decode_body(batch, max(config.max_batch, LEAST_BATCH), config.max_body)
-        if not frames:
-            raise RemoteProtocolError(4400, EMPTY)
-        return frames
+        return decode_body(batch, max(config.max_batch, LEAST_BATCH), config.max_body)
 
     # -- streams -----------------------------------------------------------------------------------------------------
 
@@ -275,6 +249,8 @@ class NativeRoutes(Routes):
         carrier = NumberedCarrier(CODECS[name], link, self._service.clock.now())
         try:
             frames = await self._frames(request, endpoint, reply)
+            if not frames:
+                raise RemoteProtocolError(4400, EMPTY)
             if is_probe(frames[0]):
                 return await self._probed(request, carrier, link, frames[0], reply)
             asked = frames[0][:1] == "o" or self._service.admission.hook is not None

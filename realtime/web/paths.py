@@ -23,12 +23,21 @@ from .handshake import wants_websocket
 from .replies import SAFE, in_words
 from .resources import Unlisted
 
-__all__ = ["EndpointPaths"]
+__all__ = ["EndpointPaths", "NativeMatch"]
 
 ABOUT = (
     "The address is right: {path} is an endpoint of realtime. It is no page: connect to it, in a page with"
     " new Realtime({path!r}), in Python with realtime.connect()."
 )
+
+
+class NativeMatch(UrlMappingMatchInfo):
+    """What is known of a request by its URL, where that is one of the native protocol's. Where the endpoint allows the
+    transport, and the method is its transport's, the endpoint is `admitted`, as far as that goes."""
+
+    __slots__ = ("admitted",)
+
+    admitted: Endpoint | None
 
 
 class EndpointPaths(Unlisted, AbstractResource):
@@ -45,7 +54,7 @@ class EndpointPaths(Unlisted, AbstractResource):
         super().__init__()
         self._native = ResourceRoute("*", native, self)
         # The URLs of the native protocol below the first so many endpoints, and what each says.
-        self._known: dict[str, dict[str, str]] = {}
+        self._known: dict[str, tuple[dict[str, str], Endpoint, str]] = {}
         self._counted = 0
         self._router = router
         self._about = ResourceRoute("GET", guard(service, self._tell), self)
@@ -61,9 +70,11 @@ class EndpointPaths(Unlisted, AbstractResource):
         path = request.rel_url.path_safe
         if self._counted != len(self._service.endpoints):
             self._learn()
-        said = self._known.get(path)
-        if said is not None:
-            return UrlMappingMatchInfo(said, self._native), set()
+        known = self._known.get(path)
+        if known is not None:
+            match = NativeMatch(known[0], self._native)
+            match.admitted = known[1] if request.method == known[2] else None
+            return match, set()
         found = self._find(path[len(self._prefix) :]) if path.startswith(self._prefix) else None
         if found is None:
             return None, set()
@@ -80,13 +91,14 @@ class EndpointPaths(Unlisted, AbstractResource):
         """Reckons `known` anew. Where the endpoint with the longest path is another one, that is asked first."""
         self._counted = len(self._service.endpoints)
         self._known = {}
-        for path in self._service.endpoints:
-            for name in ("send", *TRANSPORTS):
+        for path, endpoint in self._service.endpoints.items():
+            for name in ("send", *endpoint.config.transports):
                 rest = f"/v{VERSION}/{name}"
                 found = self._find(path + rest)
                 if found is not None and found[1] == rest:
                     said = {"endpoint": path[1:], "version": str(VERSION), "transport": name}
-                    self._known[self._prefix + path + rest] = said
+                    method = "POST" if name == "send" else TRANSPORTS[name].method
+                    self._known[self._prefix + path + rest] = said, endpoint, method
 
     async def _elsewhere(self, request: web.Request) -> bool:
         """Whether anything else in the application serves this request."""

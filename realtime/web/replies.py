@@ -87,8 +87,7 @@ def reply_by_script(request: web.Request, name: str) -> NativeCodec | None:
     """The framing of an answer that is a script or a document, if this request gets one: any page can read those."""
     if request.method == "GET":
         return SCRIPTS.get(name) if name != "send" or "callback" in request.query else None
-    plain = request.headers.get("Content-Type", "").startswith("text/plain")  # as it usually is
-    if request.method == "POST" and not plain and is_form(request):
+    if request.method == "POST" and is_form(request):
         return FORMS.get("long_polling" if name == "send" else name)
     return None
 

@@ -100,10 +100,8 @@ class Routes:
                 host,
             )
 
-    def _endpoint(self, request: web.Request, *, scripted: bool = False) -> Endpoint:
-        """The endpoint that a request's URL names, for a page that may connect. Raises Refusal: 4403, as
-        _check_page(), and 4406."""
-        self._check_page(request, scripted=scripted)
+    def _endpoint(self, request: web.Request) -> Endpoint:
+        """The endpoint that a request's URL names. Raises Refusal (4406)."""
         path = "/" + request.match_info["endpoint"]
         endpoint = self._service.endpoints.get(path)
         if endpoint is None:
@@ -151,7 +149,7 @@ class Routes:
     def _wait(self, request: web.Request, reading: Reading | None = None) -> Wait:
         """Waits for the application, together with the client of this request. `reading` reads its connection, where
         that is a WebSocket already."""
-        return partial(still_there, request, reading if self._service.admission.asks else None)
+        return partial(still_there, request, reading if self._service.admission.hook is not None else None)
 
     async def _finished(self, request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
         """The response, ready to be returned to aiohttp: what is left of the request's body was read."""

@@ -11,7 +11,7 @@ from ...core.proof import Key
 from ...transports import Frame
 from .codec import NativeCodec
 from .opens import MAX_AUTH, Open, parse_open
-from .values import SID, malformed, parse_numbers
+from .values import MAX_NUMBER, SID, malformed
 
 __all__ = ["RequestHead", "attach_frame", "parse_head", "uplink_frames"]
 
@@ -44,8 +44,14 @@ def parse_head(frame: Frame, max_auth: int = MAX_AUTH) -> Open | RequestHead:
             if expected == 5
             else "an uplink batch starts with u<sid>,<received>,<taken>,<first>,<key>"
         )
-    numbers = parse_numbers(fields[1:expected])
-    if numbers is None:  # nor are they repeated: where a field is missing it is the key
+    texts = fields[1:expected]
+    try:
+        numbers = list(map(int, texts))
+    except ValueError:
+        numbers = [-1]
+    # parse_number() of each, without calls: what is written in any other way than that comes out differently.
+    if list(map(str, numbers)) != texts or min(numbers) < 0 or max(numbers) > MAX_NUMBER:
+        # Nor is it repeated: where a field is missing it is the key.
         raise malformed("a field of the head is not a number, or is missing")
     received, taken, first = numbers[-3:]
     gen = numbers[0] if expected == 5 else 0

@@ -22,7 +22,6 @@ __all__ = [
     "malformed",
     "parse_json",
     "parse_number",
-    "parse_numbers",
     "parse_one",
 ]
 
@@ -52,18 +51,6 @@ def parse_number(text: str, what: str) -> int:
         if number <= MAX_NUMBER:
             return number
     raise RemoteProtocolError(1002, f"{what} is not a number: {text[:32]!r}")
-
-
-def parse_numbers(texts: list[str]) -> list[int] | None:
-    """What parse_number() makes of each; None where one is no number."""
-    try:
-        numbers = list(map(int, texts))
-    except ValueError:
-        return None
-    # What is written in any other way than that comes out differently.
-    if list(map(str, numbers)) != texts or min(numbers) < 0 or max(numbers) > MAX_NUMBER:
-        return None
-    return numbers
 
 
 def is_text(value: object) -> bool:
