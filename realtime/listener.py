@@ -68,10 +68,12 @@ class SessionListener(Generic[M]):
         carrier = machine.carrier
         if carrier is not None and carrier.attached and carrier.codec.name != self.transport:
             old, self.transport = self.transport, carrier.codec.name
-            log.debug("= session %s: %s -> %s", machine.label, old or "(none)", self.transport)
+            if log.isEnabledFor(logging.DEBUG):  # a label is a hash
+                log.debug("= session %s: %s -> %s", machine.label, old or "(none)", self.transport)
             self.tell("transport")
         if before is not after:
-            log.debug("= session %s is %s", machine.label, after)
+            if log.isEnabledFor(logging.DEBUG):
+                log.debug("= session %s is %s", machine.label, after)
             if after is State.CLOSING:  # nothing will be received or sent any more
                 self.receivers.wake()
                 self.progress.wake()
@@ -107,7 +109,9 @@ class SessionListener(Generic[M]):
 
     def tell(self, event: str) -> None:
         """Calls the on_change callbacks. An exception in one is logged."""
-        for callback in tuple(self._callbacks or ()):
+        if not self._callbacks:
+            return
+        for callback in tuple(self._callbacks):
             try:
                 callback(event)
             except Exception:

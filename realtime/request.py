@@ -8,8 +8,9 @@ from __future__ import annotations
 import copy
 import json
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property
+from itertools import chain
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import parse_qsl
@@ -109,7 +110,16 @@ class SessionRequest:
     @property
     def _kept(self) -> int:
         """About how many bytes the headers take for as long as they are kept."""
-        return sum(len(name) + len(value) + HEADER for name, value in self.raw_headers)
+        return sum(map(len, chain.from_iterable(self.raw_headers))) + HEADER * len(self.raw_headers)
+
+    def _first(self, names: Mapping[bytes, str]) -> dict[str, str]:
+        """The headers of these names, in lower case, by what they are to be called: without parsing all others."""
+        found = {}
+        for name, value in self.raw_headers:
+            called = names.get(name.lower())
+            if called is not None and called not in found:
+                found[called] = value.decode("utf-8", "surrogateescape")
+        return found
 
     @property
     def auth(self) -> Any:

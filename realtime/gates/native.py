@@ -41,7 +41,7 @@ from ..session import Session
 from ..transports import Frame
 from .base import Wait, wait
 from .openings import Openings
-from .origins import asker
+from .origins import RAW_SIGNS, asker
 
 __all__ = ["Begun", "NativeGate", "check_url", "is_probe", "machine_of", "tell"]
 
@@ -236,7 +236,7 @@ class NativeGate:
         session = await service.sessions.open(
             endpoint,
             nonce=head.nonce,
-            binding=(endpoint.path, asker(request.headers, request.host), identity),
+            binding=(endpoint.path, asker(request._first(RAW_SIGNS), request.host), identity),
             window=head.window,
             identity=identity,
             request=request,

@@ -165,22 +165,47 @@ def verdicts(choices: tuple[Choice, ...]) -> str:
 def opened_frame(machine: NumberedMachine, transport: str, transports: str, received: int, taken: int) -> str:
     """The server's `o`; see verdicts()."""
     config = machine.config
-    members = compact(
-        {
-            "sid": machine.sid,
-            "key": machine.key,
-            "ack": [received, taken],
-            "window": list(config.window),
-            "max_size": config.max_size,
-            "max_batch": [config.max_batch, config.max_body],
-            "ping_interval": config.ping_interval,
-            "ping_timeout": config.ping_timeout,
-            "resume_window": config.resume_window,
-            "poll_interval": list(config.poll_interval),
-            "transport": transport,
-        }
+    same = _constant(
+        config.window,
+        config.max_size,
+        config.max_batch,
+        config.max_body,
+        config.ping_interval,
+        config.ping_timeout,
+        config.resume_window,
+        *config.poll_interval,
+        transport,
     )
-    return f'o{members[:-1]},"transports":{transports}}}'
+    # Sids and keys have no character that JSON would escape (docs/protocol.md §5).
+    whose = f'"sid":"{machine.sid}","key":"{machine.key!s}","ack":[{received},{taken}]'
+    return f'o{{{whose},{same},"transports":{transports}}}'
+
+
+@lru_cache(maxsize=128, typed=True)  # 20 and 20.0 are written as they were set
+def _constant(
+    window: Window,
+    max_size: int,
+    max_batch: int,
+    max_body: int,
+    ping_interval: float | None,
+    ping_timeout: float | None,
+    resume_window: float,
+    least: float,
+    most: float,
+    transport: str,
+) -> str:
+    """The members of the server's `o` that are the same for all sessions of an endpoint, by one transport."""
+    members = {
+        "window": window,
+        "max_size": max_size,
+        "max_batch": [max_batch, max_body],
+        "ping_interval": ping_interval,
+        "ping_timeout": ping_timeout,
+        "resume_window": resume_window,
+        "poll_interval": [least, most],
+        "transport": transport,
+    }
+    return compact(members)[1:-1]
 
 
 class Opened(NamedTuple):
