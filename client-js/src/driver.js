@@ -294,7 +294,7 @@ export function drive(owner, url, transports, options) {
   function pollMessages(carrier) {
     var frames = [];
     if (!uplink._batch && (carrier.kind === POLL || carrier._opens)) frames = machine._batch(carrier._up);
-    carrier._brings = frames.length > 0;
+    carrier._brings = frames.length;
     return frames;
   }
 
@@ -303,7 +303,7 @@ export function drive(owner, url, transports, options) {
   /** Frames have come on a carrier, or in the answer to an uplink batch. */
   function receive(carrier, frames) {
     var now = clock(), plain = carrier.kind === DUPLEX, known = delivered(), i, frame, type, answers;
-    carrier._heard = contact = now;
+    contact = carrier._heard = now;
     carrier._pinged = false;
     late = 0;
     if (carrier === newest) checkAt = Infinity;
@@ -315,7 +315,8 @@ export function drive(owner, url, transports, options) {
       else if (type === "q" && carrier._probes) gotThrough(carrier);
       else {
         try {
-          answers = machine._receive(carrier, frame, now);
+          // As if it had come a little earlier, each time another: or all who get a broadcast would ack it at once.
+          answers = machine._receive(carrier, frame, now - Math.random() * 250);
           if (answers && carrier === newest) write(answers);
         } catch (code) {
           fail(code);

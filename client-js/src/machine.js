@@ -229,7 +229,7 @@ Machine.prototype = {
         break;
       case "p":
         if (carrier.kind === DUPLEX) return (this._received > this._announced ? ["a" + this._acks()] : []).concat("q" + data);
-        this._confirm = this._confirm || carrier.kind === STREAM;
+        if (carrier.kind === STREAM) this._confirm = true;
         break;
       case "o":
         this._open(carrier, data);

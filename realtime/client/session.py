@@ -7,13 +7,14 @@ on is the session's Context.
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..base_session import BaseSession, Message
 from ..clock import Clock, SystemClock
 from ..core.carrier import Shape
-from ..core.client_machine import ClientMachine
+from ..core.client_machine import LEAST_ACK_SHARE, ClientMachine
 from ..core.config import Config
 from ..core.errors import LocalProtocolError, NegotiationError
 from ..core.frames import Outgoing
@@ -38,7 +39,7 @@ class ClientSession(BaseSession[ClientMachine]):
         self._runtime.on_flush = (self._flushed,)
         listener = SessionListener[ClientMachine](self._runtime, self._over)
         super().__init__(listener, config.on_full)
-        self._bind(ClientMachine(config, listener, self._now()))
+        self._bind(ClientMachine(config, listener, self._now(), random.uniform(LEAST_ACK_SHARE, 1)))
         self._context = Context(settings, self._machine, self._runtime.clock, self._opened_by)
         self._authorization = Authorization(self._context)
         self._supervisor = Supervisor(self, self._context, self._authorization)

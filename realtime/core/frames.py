@@ -5,6 +5,7 @@ Knows nothing of letters, JSON or carriers: how an item looks on a wire is a pro
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
@@ -47,7 +48,7 @@ class Outgoing:
     the key of a codec to the finished bytes (encode once).
     """
 
-    __slots__ = ("behind", "code", "data", "encoded", "kind", "size")
+    __slots__ = ("behind", "code", "data", "encoded", "framed", "kind", "size")
 
     def __init__(self, kind: str, data: Payload, size: int, code: int = 0) -> None:
         self.kind = kind
@@ -56,6 +57,8 @@ class Outgoing:
         self.code = code  # a close's code, or the count of a note of drops
         self.behind = 0  # of a group: how many of it follow
         self.encoded: dict[str, bytes | str] = {}
+        # By the key of a codec: the parts of a flush whose last item this was, and what the codec made of them.
+        self.framed: dict[str, tuple[Sequence[bytes | str], Sequence[bytes | str]]] | None = None
 
     @classmethod
     def message(cls, data: str | bytes | bytearray | memoryview) -> Outgoing:

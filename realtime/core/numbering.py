@@ -24,6 +24,8 @@ class Numbering(SessionMachine):
     __slots__ = ()
 
     carrier: NumberedCarrier | None
+    # For which part of the delays below news waits for an ack of its own.
+    ack_share = 1.0
 
     # -- what frames say ---------------------------------------------------------------------------------------
 
@@ -132,7 +134,7 @@ class Numbering(SessionMachine):
         """Writes all that may go on an ordered carrier: peek, write, commit, while the link takes it."""
         link, codec, outbox, inbox = carrier.link, carrier.codec, self.outbox, self.inbox
         most, most_bytes = self.config.max_batch, self.config.max_batch_size
-        delay = ACK_DELAY if codec.shape is Shape.DUPLEX else self._ack_delay()
+        delay = ACK_DELAY * self.ack_share if codec.shape is Shape.DUPLEX else self._ack_delay()
         known = inbox.owed_since
         while link.writable and not carrier.finished:
             cursor = carrier.send_cursor
@@ -153,7 +155,10 @@ class Numbering(SessionMachine):
                     parts.append(codec.item(item) if part is None else part)
             if not parts:
                 break
-            buffers = codec.wrap(parts)
+            # A stream's is a copy of all: made once, as a broadcast's receivers write the same. (A WebSocket's frame is
+            # a part itself.)
+            streams = items and codec.shape is Shape.STREAM
+            buffers = codec.share(items[-1], parts) if streams else codec.wrap(parts)
             for buffer in buffers:
                 carrier.written += len(buffer)
             link.write(buffers)
@@ -186,7 +191,7 @@ class Numbering(SessionMachine):
         inbox = self.inbox
         inbox.release(now)
         if self.closing is None:
-            delay = ACK_DELAY if carrier.codec.shape is Shape.DUPLEX else self._ack_delay()
+            delay = ACK_DELAY * self.ack_share if carrier.codec.shape is Shape.DUPLEX else self._ack_delay()
             if now < inbox.due_at(delay / 4 if beside else delay):
                 return None
         return self._announce(carrier) if inbox.news else None
@@ -230,8 +235,8 @@ class Numbering(SessionMachine):
         """How long news may wait for an ack of its own (docs/protocol.md §6)."""
         carrier = self.carrier
         if carrier is not None and carrier.codec.shape is Shape.DUPLEX:
-            return ACK_DELAY
-        return self._hold / 2
+            return ACK_DELAY * self.ack_share
+        return self._hold / 2 * self.ack_share
 
     def _ack_at(self) -> float:
         """When an ack is due by time, where there is a carrier to write it on."""

@@ -28,7 +28,7 @@ from typing import TypeAlias, TypeVar, cast
 import realtime
 from realtime.clock import Timer
 from realtime.core.carrier import NumberedCarrier, Part
-from realtime.core.client_machine import Attach, ClientMachine, Uplink
+from realtime.core.client_machine import LEAST_ACK_SHARE, Attach, ClientMachine, Uplink
 from realtime.core.config import Config
 from realtime.core.deadlines import Deadlines
 from realtime.core.errors import Refusal
@@ -1141,7 +1141,9 @@ class Client:
             **{name: NativeCodec(TRANSPORTS[name], "client") for name in STREAMS},
         }
         self.deadlines = Deadlines()
-        self.machine = ClientMachine(self.config, self, world.now)
+        # Drawn apart: nothing else in a history depends on it.
+        share = random.Random(conditions.max_batch).uniform(LEAST_ACK_SHARE, 1)
+        self.machine = ClientMachine(self.config, self, world.now, share)
         self.machine.outbox.window = conditions.initial_window
         self.app = App(world, self.machine, conditions.client, "C")
         self.sockets: list[ClientSocket] = []

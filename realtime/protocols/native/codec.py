@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import binascii
+from collections.abc import Sequence
 
-from ...core.carrier import Capabilities, Part, Shape
+from ...core.carrier import Capabilities, Part, Shape, SharedBuffers
 from ...core.errors import Refusal, clip
 from ...core.frames import BINARY, CLOSE, TEXT, Outgoing
 from ...transports import Frame, Transport
@@ -50,6 +51,15 @@ class NativeCodec:
         if item.kind == CLOSE:
             return f"c{item.code},{clip(str(item.data))}"
         return f"d{item.code}"
+
+    def share(self, last: Outgoing, parts: Sequence[Part]) -> Sequence[Part]:
+        """What wrap() gives, kept with `last` for the next carrier of this transport that writes the same parts."""
+        if last.framed is None:
+            last.framed = {}
+        made = last.framed.get(self.name)
+        if made is None or made[0] != parts:
+            made = last.framed[self.name] = parts, SharedBuffers(self.wrap(parts))
+        return made[1]
 
     def number(self, number: int) -> Part:
         """`n`: the next numbered frame here has this number."""
