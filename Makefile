@@ -2,7 +2,7 @@
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint fast floor client reference bench fuzz matrix campaign clean
+.PHONY: demo test lint fast floor client reference bench histories fuzz matrix campaign clean
 
 demo: $(VENV)/.demo
 	@exec $(BIN)/realtime demo
@@ -40,6 +40,11 @@ reference: $(VENV)/.dev
 # Ratios to bare aiohttp; takes about a quarter of an hour. `make bench ARGS="--quick websocket-echo"` for less.
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks $(ARGS)
+
+# 10,000 histories of the simulated world by each of two clients; takes some minutes. `make histories ARGS="--start 10000"`
+# for others, "--only 4711" for one again.
+histories: $(VENV)/.dev
+	$(BIN)/python -m tests.core $(ARGS)
 
 # 100,000 generated inputs; takes a few minutes. `make fuzz ARGS="--seed 2"` for others, "--seed 2 --only 4711" for one.
 fuzz: $(VENV)/.dev

@@ -101,7 +101,7 @@ async def visit(engine: Engine) -> AsyncIterator[Visit]:
                 lambda host, ports: strict(host, ports).replace("script-src", "script-src 'unsafe-eval'"),
             )
         async with Demo() as demo:
-            async with engine.open(f"http://127.0.0.1:{demo.port}/") as page:
+            async with engine.open(f"http://127.0.0.1:{demo.port}/", window=True) as page:
                 visitor = Visit(page)
                 await _loaded(visitor)
                 yield visitor
