@@ -7,6 +7,8 @@ BIN := $(VENV)/bin
 demo: $(VENV)/.demo
 	@exec $(BIN)/realtime demo
 
+# What is compiled is kept, whatever the environment says: a hundred processes start, and three collect all the tests.
+test: export PYTHONDONTWRITEBYTECODE :=
 # Three processes on two cores: much of the time a test waits, as tests/lanes.py knows. Types are checked beside them.
 test: $(VENV)/.dev
 	$(BIN)/ruff check .
