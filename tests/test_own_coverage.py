@@ -39,7 +39,17 @@ def test_pure_modules_are_covered_by_their_own_tests(tmp_path: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith(inherited)}
     environment |= {"PYTHONPATH": str(ROOT), "COVERAGE_FILE": str(tmp_path / "coverage")}
     measure = [f"--cov=realtime/{layer}" for layer in LAYERS]
-    options = ["--cov-branch", "-p", "tests.contexts", "--cov-report=", "-q", "-p", "no:cacheprovider", "-o", "addopts="]
+    options = [
+        "--cov-branch",
+        "-p",
+        "tests.contexts",
+        "--cov-report=",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-o",
+        "addopts=",
+    ]
     run = subprocess.run(
         [sys.executable, "-m", "pytest", *measure, *options, *(str(own_tests(module)) for module in PURE)],
         cwd=ROOT,

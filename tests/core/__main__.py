@@ -1,6 +1,6 @@
-"""Histories of the simulated world, as many as one likes: `python -m tests.core --count 20000 --seed 1` (make histories).
+"""Histories of the simulated world, as many as one likes: `python -m tests.core --count 20000`, or `make histories`.
 
-Half of them with a client that chooses by chance, and half with the policy that ships. The tests play the first ones.
+Each seed's with a client that chooses by chance, and with the policy that ships. The tests play the first ones.
 """
 
 from __future__ import annotations

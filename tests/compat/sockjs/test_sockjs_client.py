@@ -134,7 +134,7 @@ async def test_in_chromium(chromium: Chromium, transport: str, same: bool, caplo
         host = base if same else f"http://localhost:{port}"
         asked = urlencode({"base": base, "transport": transport, "scenarios": ",".join(scenarios)})
         async with chromium.open(f"{host}/page.html?{asked}") as page:
-            while len(told := await page.evaluate("window.told || {}")) < len(scenarios):
+            while len(told := await page.evaluate("window.told || {}")) < len(scenarios):  # noqa: ASYNC110 # it cannot call
                 await asyncio.sleep(0.05)
             assert await page.errors() == []
     for scenario in scenarios:
