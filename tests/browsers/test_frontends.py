@@ -1,0 +1,155 @@
+"""examples/frontends: React, Vue and Svelte in one chat, from pages of another origin that Vite serves.
+
+`make test` installs their packages (`.ci/clients`). Where there is no Node that Vite runs on, these tests are skipped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import json
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from aiohttp import web
+
+import realtime
+
+from ..patience import within
+from .engines import ENGINES, Engine, EngineError, Page, wanted
+
+FRONTENDS = Path(__file__).parents[2] / "examples" / "frontends"
+PAGES = ("react", "vue", "svelte")
+# Vite with the example's own configuration, but for where it listens and keeps things. It says where it is.
+VITE = """
+import { build, createServer, preview } from "vite";
+const [mode, folder] = process.argv.slice(1);
+const place = { host: "127.0.0.1", port: 0, strictPort: true };
+let server;
+if (mode === "dev") {
+  server = await createServer({ logLevel: "warn", cacheDir: folder, server: place });
+  await server.listen();
+} else {
+  await build({ logLevel: "warn", build: { outDir: folder } });
+  server = await preview({ logLevel: "warn", build: { outDir: folder }, preview: place });
+}
+console.log(`http://127.0.0.1:${server.httpServer.address().port}`);
+"""
+
+
+def runs_vite() -> bool:
+    """Whether the packages are there, and a Node that they take: 20.19, 22.12 or newer."""
+    if shutil.which("node") is None or not (FRONTENDS / "node_modules").is_dir():
+        return False
+    said = subprocess.run(["node", "--version"], capture_output=True, text=True, timeout=60, check=True).stdout
+    major, minor = (int(part) for part in said.lstrip("v").split(".")[:2])
+    return (major, minor) >= (22, 12) or (major == 20 and minor >= 19)
+
+
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="session"),
+    pytest.mark.skipif(not runs_vite(), reason="needs Node 20.19 or newer, and the example's packages: sh .ci/clients"),
+]
+
+
+def example() -> Any:
+    spec = importlib.util.spec_from_file_location("example_frontends", FRONTENDS / "server.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def chromium() -> AsyncIterator[Engine]:
+    if "chromium" not in wanted():
+        pytest.skip("REALTIME_ENGINES names others")
+    engine = ENGINES["chromium"]()
+    reason = engine.missing()
+    if reason is not None:
+        pytest.fail(reason, pytrace=False)
+    yield engine
+    await engine.stop()
+
+
+@asynccontextmanager
+async def vite(mode: str, folder: Path, application: str) -> AsyncIterator[str]:
+    """The origin of the pages, while they are served."""
+    process = await asyncio.create_subprocess_exec(
+        *("node", "--input-type=module", "-e", VITE, mode, str(folder)),
+        cwd=FRONTENDS,
+        env={**os.environ, "VITE_SERVER": application},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    try:
+        async with within("until Vite serves"):
+            line = await process.stdout.readline()
+        assert line.startswith(b"http://"), "Vite has ended"
+        yield line.decode().strip()
+    finally:
+        process.kill()
+        await process.wait()
+
+
+@asynccontextmanager
+async def served(app: web.Application, place: socket.socket) -> AsyncIterator[None]:
+    runner = web.AppRunner(app)
+    await runner.setup()
+    try:
+        await web.SockSite(runner, place).start()
+        yield
+    finally:
+        await runner.cleanup()
+
+
+async def shows(page: Page, lines: list[str]) -> None:
+    """Waits until a page shows these lines and no others."""
+    async with within(f"until the page shows {lines}"):
+        while True:
+            try:
+                found = await page.evaluate("[...document.querySelectorAll('p')].map((each) => each.textContent)")
+            except EngineError:  # asked between one page and the next
+                found = None
+            if found == lines:
+                return
+            await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize("mode", ["dev", "built"])
+async def test_they_talk_to_each_other(chromium: Engine, tmp_path: Path, mode: str) -> None:
+    async with AsyncExitStack() as stack:
+        place = stack.enter_context(socket.socket())
+        place.bind(("127.0.0.1", 0))
+        application = f"http://127.0.0.1:{place.getsockname()[1]}"
+        origin = await stack.enter_async_context(vite(mode, tmp_path, application))
+        app = example().make_app([origin])
+        await stack.enter_async_context(served(app, place))
+        room = realtime.get_server(app).room("lobby")
+        pages = [await stack.enter_async_context(chromium.open(f"{origin}/{name}.html")) for name in PAGES]
+        async with within("until all are in the room"):
+            while len(room) < len(pages):  # noqa: ASYNC110 # they tell nobody
+                await asyncio.sleep(0.02)
+        said: list[str] = []
+        for name, page in zip(PAGES, pages, strict=True):
+            said.append(f"hello from {name}")
+            await page.evaluate(
+                "(() => { const field = document.querySelector('input');"
+                f" field.value = {json.dumps(said[-1])};"
+                " field.dispatchEvent(new Event('input', { bubbles: true })); })()"
+            )
+            await page.evaluate("document.querySelector('form').requestSubmit()")
+            for each in pages:
+                await shows(each, said)
+        assert len(room) == len(pages)  # React's strict mode has opened two, and closed one
+        for each in pages:
+            assert await each.errors() == []
