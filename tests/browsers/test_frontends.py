@@ -18,13 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from aiohttp import web
 
 import realtime
 
 from ..patience import within
-from .engines import ENGINES, Engine, EngineError, Page, wanted
+from .engines import Engine, EngineError, Page, wanted
 
 FRONTENDS = Path(__file__).parents[2] / "examples" / "frontends"
 PAGES = ("react", "vue", "svelte")
@@ -67,18 +66,6 @@ def example() -> Any:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def chromium() -> AsyncIterator[Engine]:
-    if "chromium" not in wanted():
-        pytest.skip("REALTIME_ENGINES names others")
-    engine = ENGINES["chromium"]()
-    reason = engine.missing()
-    if reason is not None:
-        pytest.fail(reason, pytrace=False)
-    yield engine
-    await engine.stop()
 
 
 @asynccontextmanager
@@ -126,7 +113,8 @@ async def shows(page: Page, lines: list[str]) -> None:
 
 
 @pytest.mark.parametrize("mode", ["dev", "built"])
-async def test_they_talk_to_each_other(chromium: Engine, tmp_path: Path, mode: str) -> None:
+@pytest.mark.parametrize("engine", [name for name in ("chromium",) if name in wanted()], indirect=True)
+async def test_they_talk_to_each_other(engine: Engine, tmp_path: Path, mode: str) -> None:
     async with AsyncExitStack() as stack:
         place = stack.enter_context(socket.socket())
         place.bind(("127.0.0.1", 0))
@@ -135,7 +123,7 @@ async def test_they_talk_to_each_other(chromium: Engine, tmp_path: Path, mode: s
         app = example().make_app([origin])
         await stack.enter_async_context(served(app, place))
         room = realtime.get_server(app).room("lobby")
-        pages = [await stack.enter_async_context(chromium.open(f"{origin}/{name}.html")) for name in PAGES]
+        pages = [await stack.enter_async_context(engine.open(f"{origin}/{name}.html")) for name in PAGES]
         async with within("until all are in the room"):
             while len(room) < len(pages):  # noqa: ASYNC110 # they tell nobody
                 await asyncio.sleep(0.02)
