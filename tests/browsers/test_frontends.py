@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib.util
 import json
 import os
@@ -20,19 +21,25 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-import realtime
-
 from ..patience import within
 from .engines import Engine, EngineError, Page, wanted
 
 FRONTENDS = Path(__file__).parents[2] / "examples" / "frontends"
 PAGES = ("react", "vue", "svelte")
-# Vite with the example's own configuration, but for where it listens and keeps things. It says where it is.
+# Vite with the example's own configuration, but for where it listens and keeps things. It says where it is, once it has
+# prepared the packages that it finds in the pages: when it finds one later, it loads all open pages again.
 VITE = """
 import { build, createServer, preview } from "vite";
-const [mode, folder] = process.argv.slice(1);
+const [mode, folder, ...pages] = process.argv.slice(1);
 const place = { host: "127.0.0.1", port: 0, strictPort: true };
-let server;
+const seen = new Set();
+let server, address;
+async function visit(path) {
+  if (seen.has(path)) return;
+  seen.add(path);
+  const text = await (await fetch(address + path)).text();
+  await Promise.all([...text.matchAll(/(?:from|import|src=) ?"(\\/[^"]+)"/g)].map((found) => visit(found[1])));
+}
 if (mode === "dev") {
   server = await createServer({ logLevel: "warn", cacheDir: folder, server: place });
   await server.listen();
@@ -40,7 +47,9 @@ if (mode === "dev") {
   await build({ logLevel: "warn", build: { outDir: folder } });
   server = await preview({ logLevel: "warn", build: { outDir: folder }, preview: place });
 }
-console.log(`http://127.0.0.1:${server.httpServer.address().port}`);
+address = `http://127.0.0.1:${server.httpServer.address().port}`;
+await Promise.all(pages.map(visit));
+console.log(address);
 """
 
 
@@ -72,7 +81,7 @@ def example() -> Any:
 async def vite(mode: str, folder: Path, application: str) -> AsyncIterator[str]:
     """The origin of the pages, while they are served."""
     process = await asyncio.create_subprocess_exec(
-        *("node", "--input-type=module", "-e", VITE, mode, str(folder)),
+        *("node", "--input-type=module", "-e", VITE, mode, str(folder), *(f"/{name}.html" for name in PAGES)),
         cwd=FRONTENDS,
         env={**os.environ, "VITE_SERVER": application},
         stdout=asyncio.subprocess.PIPE,
@@ -99,17 +108,30 @@ async def served(app: web.Application, place: socket.socket) -> AsyncIterator[No
         await runner.cleanup()
 
 
-async def shows(page: Page, lines: list[str]) -> None:
-    """Waits until a page shows these lines and no others."""
-    async with within(f"until the page shows {lines}"):
+async def becomes(page: Page, condition: str) -> None:
+    """Waits until something is true in a page."""
+    async with within(f"until this is true in the page: {condition}"):
         while True:
-            try:
-                found = await page.evaluate("[...document.querySelectorAll('p')].map((each) => each.textContent)")
-            except EngineError:  # asked between one page and the next
-                found = None
-            if found == lines:
-                return
+            with contextlib.suppress(EngineError):  # asked between one page and the next
+                if await page.evaluate(condition):
+                    return
             await asyncio.sleep(0.02)
+
+
+async def shows(page: Page, lines: list[str]) -> None:
+    """Waits until these are the last lines of a page."""
+    found = f"[...document.querySelectorAll('p')].slice(-{len(lines)}).map((each) => each.textContent)"
+    await becomes(page, f"JSON.stringify({found}) === {json.dumps(json.dumps(lines, separators=(',', ':')))}")
+
+
+async def say(page: Page, text: str) -> None:
+    """Types it, and submits the form, once the page has one."""
+    await becomes(page, "document.querySelector('form') !== null")
+    await page.evaluate(
+        f"(() => {{ const field = document.querySelector('input'); field.value = {json.dumps(text)};"
+        " field.dispatchEvent(new Event('input', { bubbles: true })); })()"
+    )
+    await page.evaluate("document.querySelector('form').requestSubmit()")
 
 
 @pytest.mark.parametrize("mode", ["dev", "built"])
@@ -120,24 +142,16 @@ async def test_they_talk_to_each_other(engine: Engine, tmp_path: Path, mode: str
         place.bind(("127.0.0.1", 0))
         application = f"http://127.0.0.1:{place.getsockname()[1]}"
         origin = await stack.enter_async_context(vite(mode, tmp_path, application))
-        app = example().make_app([origin])
-        await stack.enter_async_context(served(app, place))
-        room = realtime.get_server(app).room("lobby")
-        pages = [await stack.enter_async_context(engine.open(f"{origin}/{name}.html")) for name in PAGES]
-        async with within("until all are in the room"):
-            while len(room) < len(pages):  # noqa: ASYNC110 # they tell nobody
-                await asyncio.sleep(0.02)
+        await stack.enter_async_context(served(example().make_app([origin]), place))
+        pages = {name: await stack.enter_async_context(engine.open(f"{origin}/{name}.html")) for name in PAGES}
+        for name, page in pages.items():
+            await say(page, f"{name} is here")
+            await shows(page, [f"{name} is here"])  # who reads what it says has joined
         said: list[str] = []
-        for name, page in zip(PAGES, pages, strict=True):
+        for name, page in pages.items():
             said.append(f"hello from {name}")
-            await page.evaluate(
-                "(() => { const field = document.querySelector('input');"
-                f" field.value = {json.dumps(said[-1])};"
-                " field.dispatchEvent(new Event('input', { bubbles: true })); })()"
-            )
-            await page.evaluate("document.querySelector('form').requestSubmit()")
-            for each in pages:
+            await say(page, said[-1])
+            for each in pages.values():
                 await shows(each, said)
-        assert len(room) == len(pages)  # React's strict mode has opened two, and closed one
-        for each in pages:
-            assert await each.errors() == []
+        for page in pages.values():
+            assert await page.errors() == []
