@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import NamedTuple
 
 from ..core.addresses import address_key
@@ -35,7 +36,7 @@ from ..protocols.native import (
     verdicts,
 )
 from ..request import SessionRequest
-from ..server import Server
+from ..service import Service
 from ..session import Session
 from ..transports import Frame
 from .base import Wait, wait
@@ -44,6 +45,9 @@ from .origins import asker
 
 __all__ = ["Begun", "NativeGate", "check_url", "is_probe", "machine_of", "tell"]
 
+# The first character of a frame, and those of the wishes for tickets.
+KIND = itemgetter(slice(0, 1))
+WISHES = frozenset((ATTACH, SEND))
 # Where auth data stand in a URL.
 NO_AUTH_HERE = "auth data do not belong in a URL, which is logged: send them by POST, a form, or a WebSocket's frame"
 
@@ -71,10 +75,10 @@ def is_probe(frame: Frame) -> bool:
 class NativeGate:
     """The order of steps for every carrier of the native protocol, independent of the HTTP library."""
 
-    def __init__(self, server: Server) -> None:
-        self.server = server
-        self._now = server.clock.now
-        self._openings = Openings(server)
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        self._now = service.clock.now
+        self._openings = Openings(service)
 
     # -- requests --------------------------------------------------------------------------------------------------
 
@@ -92,21 +96,30 @@ class NativeGate:
         carrier that is superseded a POST is told so here; a GET that reads an event stream is best answered with 204.
         Raises Refusal, RemoteProtocolError, and Gone for an open whose client did not wait for it.
         """
-        head = self._head(request, endpoint, frames)
+        head = parse_head(frames[0], endpoint.config.max_auth_size)
+        if request.method == "GET":
+            check_url(head)
         if isinstance(head, RequestHead) and head.gen == 0:
             starts = "poll starts with o or r" if carrier.codec.shape is Shape.POLL else "stream starts with o, r or p"
             raise RemoteProtocolError(4400, f"u is for send; a {starts}")
-        session = await self.take_up(request, endpoint, carrier, head, frames[1:], wait)
-        machine = machine_of(session)
-        newest = machine.carrier is carrier
-        try:
-            status = await self._feed(request, session, carrier, frames[1:])
-            if status != 200 and carrier.codec.shape is Shape.STREAM:
-                raise machine.refusal()
-        except BaseException:
-            self.lost(session, carrier)
-            raise
-        superseded = not newest and not carrier.finished
+        behind = frames[1:]
+        if isinstance(head, Open):
+            session = await self._open(request, endpoint, carrier, head, wait)
+        else:
+            session = await self._attach(request, endpoint, carrier, head, behind)
+        machine = session._machine
+        assert isinstance(machine, NumberedMachine)
+        superseded = machine.carrier is not carrier
+        status = 200
+        if behind or machine.outcome is not None:
+            try:
+                status = await self._feed(request, machine, session, carrier, behind)
+                if status != 200 and carrier.codec.shape is Shape.STREAM:
+                    raise machine.refusal()
+            except BaseException:
+                self.lost(session, carrier)
+                raise
+        superseded = superseded and not carrier.finished
         if superseded and not (carrier.codec.shape is Shape.STREAM and request.method == "GET"):
             machine.retire(carrier)
         return Begun(session, superseded, status)
@@ -118,27 +131,28 @@ class NativeGate:
 
         Raises Refusal and RemoteProtocolError.
         """
-        head = self._head(request, endpoint, frames)
+        head = parse_head(frames[0], endpoint.config.max_auth_size)
         behind = frames[1:]
+        if request.method == "GET":
+            check_url(head)
         if isinstance(head, Open) or head.gen:
             raise RemoteProtocolError(4400, "a send starts with u<sid>,<received>,<taken>,<first>,<key>")
         if request.method == "GET":
             _check_script(behind)
-        proof = _proof(request, head, behind)
-        session, due = await self._find(request, endpoint, head.sid, proof, _renewal(behind, endpoint.config))
-        machine = machine_of(session)
+        session, machine, due = await self._find(request, endpoint, head, behind)
         now = self._now()
         status = 200
         parts: list[Part] = []
         try:
-            if due and machine.uplink(carrier, head.received, head.taken, head.first, now):
-                status = await self._feed(request, session, carrier, behind, parts)
+            if due and machine.uplink(carrier, head.received, head.taken, head.first, now) and behind:
+                status = await self._feed(request, machine, session, carrier, behind, parts)
         except RemoteProtocolError as absurd:
             status = absurd.http_status
             machine.fail(absurd, now)
         if machine.outcome is not None:
             parts.clear()  # whatever was said before the end, the answer is the end
-        elif not proof.use:
+        elif request.method != "GET" and (machine.tickets.shown or not WISHES.isdisjoint(map(KIND, behind))):
+            # Who shows a ticket is not given any.
             codec = carrier.codec
             assert isinstance(codec, NativeCodec)
             parts += map(codec.text, ticket_frames(machine, behind))
@@ -158,14 +172,7 @@ class NativeGate:
         large as the session allows. Raises Refusal, and RemoteProtocolError for what cannot be read."""
         head = parse_head(frame)
         assert isinstance(head, RequestHead)
-        self.server.check_key(head.sid, Proof(head.proof))
-
-    def _head(self, request: SessionRequest, endpoint: Endpoint, frames: Sequence[Frame]) -> Open | RequestHead:
-        """The head of a request, of which nothing secret stood in a URL. Raises RemoteProtocolError (4400, 4413)."""
-        head = parse_head(frames[0], endpoint.config.max_auth_size)
-        if request.method == "GET":
-            check_url(head)
-        return head
+        self.service.sessions.check_key(head.sid, Proof(head.proof))
 
     # -- opening and attaching -------------------------------------------------------------------------------------
 
@@ -175,25 +182,33 @@ class NativeGate:
         endpoint: Endpoint,
         carrier: NumberedCarrier,
         head: Open | RequestHead,
-        frames: Sequence[Frame],
         wait: Wait,
     ) -> Session:
-        """Opens or attaches a carrier, of a head that was parsed; `frames` are those behind it, for their proof and
-        their auth data. Raises as begin() does."""
+        """Opens or attaches a carrier of both ways, whose head was parsed. Raises as begin() does."""
+        if isinstance(head, Open):
+            return await self._open(request, endpoint, carrier, head, wait)
+        return await self._attach(request, endpoint, carrier, head, ())
+
+    async def _attach(
+        self,
+        request: SessionRequest,
+        endpoint: Endpoint,
+        carrier: NumberedCarrier,
+        head: RequestHead,
+        frames: Sequence[Frame],
+    ) -> Session:
+        """Attaches a carrier; `frames` are those behind its head, for their proof and their auth data."""
         codec = carrier.codec
         assert isinstance(codec, NativeCodec)
-        if isinstance(head, Open):
-            return await self._open(request, endpoint, carrier, codec, head, wait)
-        proof = _proof(request, head, frames)
-        session, due = await self._find(request, endpoint, head.sid, proof, _renewal(frames, endpoint.config))
+        session, machine, due = await self._find(request, endpoint, head, frames)
         if not due:
             return session  # what comes so late changes nothing
-        machine = machine_of(session)
         now = self._now()
         if codec.shape is Shape.DUPLEX:  # which may fail where a URL gets through
             carrier.tickets = [codec.text(ticket_frame(machine, head.gen + 1))]
         try:
-            machine.attach(carrier, head.gen, head.received, head.taken, head.first, now)
+            alone = not frames and not session._listener.woken
+            machine.attach(carrier, head.gen, head.received, head.taken, head.first, now, alone=alone)
         except RemoteProtocolError as error:
             machine.fail(error, now)
             raise machine.refusal() from None
@@ -208,16 +223,17 @@ class NativeGate:
         request: SessionRequest,
         endpoint: Endpoint,
         carrier: NumberedCarrier,
-        codec: NativeCodec,
         head: Open,
         wait: Wait,
     ) -> Session:
-        server = self.server
+        """Opens a session, or finds the one that the same open has opened before."""
+        service, codec = self.service, carrier.codec
+        assert isinstance(codec, NativeCodec)
         request._raw_auth = head.auth
-        server.arrived(request)
+        service.admission.arrived(request)
         address = address_key(request.remote)
         identity = await wait(self._openings.identify(endpoint.path, head.nonce, request, address))
-        session = await server.open(
+        session = await service.sessions.open(
             endpoint,
             nonce=head.nonce,
             binding=(endpoint.path, asker(request.headers, request.host), identity),
@@ -226,10 +242,10 @@ class NativeGate:
             request=request,
             address=address,
         )
-        server.authorized(session, request)
+        service.admission.authorized(session, request)
         machine = machine_of(session)
-        choices = server.negotiate(endpoint, request, head.transports, head.failed, head.tried, codec.name)
-        server.decided(session, choices)
+        choices = service.networks.negotiate(endpoint, request, head.transports, head.failed, head.tried, codec.name)
+        service.networks.decided(session, choices)
 
         def opened(received: int, taken: int) -> Part:
             return codec.text(opened_frame(machine, codec.name, verdicts(choices), received, taken))
@@ -240,32 +256,47 @@ class NativeGate:
         return session
 
     async def _find(
-        self, request: SessionRequest, endpoint: Endpoint, sid: str, proof: Proof, renewal: Renewal | None
-    ) -> tuple[Session, bool]:
-        """The session that a request names, if the request may, and whether it came in time. Raises Refusal.
+        self, request: SessionRequest, endpoint: Endpoint, head: RequestHead, frames: Sequence[Frame]
+    ) -> tuple[Session, NumberedMachine, bool]:
+        """The session that a request names, if the request may, with its machine, and whether it came in time. `frames`
+        are those behind the head. Raises Refusal."""
+        if request.method != "GET" or request.transport == "websocket":
+            proof = Proof(head.proof)
+        else:
+            proof = _ticket(head, frames)
+        session = self.service.sessions.by_sid.get(head.sid)
+        if session is None or not session._machine.key:
+            session = await self.service.sessions.route(head.sid, proof)
+        machine = session._machine
+        assert isinstance(machine, NumberedMachine)
+        due = (not proof.use and proof.fits(machine.key)) or machine.prove(proof)
+        if session._path != endpoint.path:
+            raise Refusal(4404, f"no such session at {endpoint.path}", scope="session")
+        if self.service.admission.hook is not None:
+            await self._admit(request, session, _renewal(frames, endpoint.config))
+        return session, machine, due
+
+    async def _admit(self, request: SessionRequest, session: Session, renewal: Renewal | None) -> None:
+        """Asks the application whether this request may go on with a session. Raises Refusal.
 
         Whose auth data have expired may bring fresh ones along; if these are refused nothing has changed.
         """
-        session = await self.server.route(sid, proof)
-        due = machine_of(session).prove(proof)
-        if session.path != endpoint.path:
-            raise Refusal(4404, f"no such session at {endpoint.path}", scope="session")
         request._raw_auth = session.request._raw_auth
         try:
-            await self.server.admit(session, request)
+            await self.service.admission.admit(session, request)
         except Refusal as refusal:
             if renewal is None or refusal.code != 4401:
                 raise
             request._raw_auth = renewal.auth
-            await self.server.admit(session, request)
+            await self.service.admission.admit(session, request)
             session.request._raw_auth = renewal.auth
-        return session, due
 
     # -- what comes behind -----------------------------------------------------------------------------------------
 
     async def _feed(
         self,
         request: SessionRequest,
+        machine: NumberedMachine,
         session: Session,
         carrier: NumberedCarrier,
         frames: Sequence[Frame],
@@ -276,7 +307,6 @@ class NativeGate:
 
         `answer` takes what is to be said to it in the answer to a send, which is no carrier. Raises Refusal.
         """
-        machine = machine_of(session)
         try:
             for frame in frames:
                 if machine.outcome is not None:
@@ -307,7 +337,7 @@ class NativeGate:
 
         Frames behind them wait for the answer, and are fed only if the fresh data are accepted.
         """
-        await self.server.reauthorize(session, request._renewed(renewal.auth))
+        await self.service.admission.reauthorize(session, request._renewed(renewal.auth))
         if session.closed:
             return
         assert isinstance(carrier.codec, NativeCodec)
@@ -327,7 +357,7 @@ class NativeGate:
     def refuse(self, carrier: NumberedCarrier, refusal: Refusal) -> None:
         """Says on a connection or stream why it carries nothing, or no more, and ends it. It is counted, once."""
         if not carrier.finished:
-            self.server.refused(refusal.code)
+            self.service.refused(refusal.code)
             tell(carrier, refusal)
 
 
@@ -347,10 +377,8 @@ def _renewal(frames: Sequence[Frame], config: Config) -> Renewal | None:
         return None
 
 
-def _proof(request: SessionRequest, head: RequestHead, frames: Sequence[Frame]) -> Proof:
-    """What a request shows: URLs have no keys in them."""
-    if request.method != "GET" or request.transport == "websocket":
-        return Proof(head.proof)
+def _ticket(head: RequestHead, frames: Sequence[Frame]) -> Proof:
+    """What a request shows by its URL, which has no key in it."""
     said = json.dumps([*head, *frames]).encode()
     return Proof(head.proof, ATTACH, head.gen, said) if head.gen else Proof(head.proof, SEND, head.first, said)
 

@@ -37,7 +37,7 @@ class PlainConnection(ABC):
         self._gate = gate
         self._now = gate.now
         self._machine = machine
-        self.carrier = Carrier(codec, link, self._now())
+        self.carrier: Carrier = Carrier(codec, link, self._now())
 
     def message(self, data: str | bytes) -> Awaitable[None] | None:
         """A message. Once the carrier is finished it is only read, for the closing handshake."""
@@ -115,7 +115,7 @@ class OneSession(PlainConnection):
         except Gone:
             carrier.finished = True
         except Refusal as refusal:
-            self._gate.server.refused(refusal.code)
+            self._gate.service.refused(refusal.code)
             last = [carrier.codec.abrupt(refusal.code, "carrier", None, refusal.reason)]
             carrier.finish(last, refusal.code, refusal.reason)
         else:

@@ -15,10 +15,10 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from ..core.errors import Refusal, RemoteProtocolError
 from ..gates.requests import Unreadable
-from ..server import Server
+from ..service import Service
 from .replies import SAFE
 
-__all__ = ["BROKEN_BODY", "Bodies", "Handle", "guard", "is_packed", "turn_away"]
+__all__ = ["BROKEN_BODY", "Bodies", "Handle", "at_hand", "guard", "is_packed", "turn_away", "turn_packed_away"]
 
 # What reading a body may raise.
 BROKEN_BODY = (ClientPayloadError, web.RequestPayloadError, HttpProcessingError, ConnectionError)
@@ -47,18 +47,21 @@ def is_packed(request: web.Request) -> bool:
     return any(coding.strip().lower() not in ("", "identity") for coding in codings)
 
 
-def guard(server: Server, handle: Handle) -> Handle:
+def guard(service: Service, handle: Handle) -> Handle:
     """A route's handler, which sees no request with a compressed body."""
 
     async def guarded(request: web.Request) -> web.StreamResponse:
-        if not is_packed(request):
-            return await handle(request)
-        server.refused(4400)
-        # RFC 9110 §12.5.3: what would be taken.
-        response = web.Response(status=415, text=f"{PACKED}\n", headers={"Accept-Encoding": "identity"} | SAFE)
-        return await turn_away(request, response, linger=not server.closing)
+        return await (turn_packed_away(service, request) if is_packed(request) else handle(request))
 
     return guarded
+
+
+async def turn_packed_away(service: Service, request: web.Request) -> web.StreamResponse:
+    """Answers a request with a compressed body, and ends its connection."""
+    service.refused(4400)
+    # RFC 9110 §12.5.3: what would be taken.
+    response = web.Response(status=415, text=f"{PACKED}\n", headers={"Accept-Encoding": "identity"} | SAFE)
+    return await turn_away(request, response, linger=not service.closing)
 
 
 async def turn_away(request: web.Request, response: web.StreamResponse, *, linger: bool = True) -> web.StreamResponse:
@@ -87,11 +90,20 @@ async def _leaves(request: web.Request) -> None:
         await asyncio.sleep(LOOK)
 
 
+def at_hand(request: web.Request, limit: int) -> bytes | None:
+    """The body that came with the request's head, of at most `limit` bytes: what Bodies.whole() would give, without
+    waiting. None where that has to look closer."""
+    content = request.content
+    if not content.is_eof() or content.at_eof() or content.total_bytes > limit or content.exception() is not None:
+        return None
+    return content.read_nowait()
+
+
 class Bodies:
     """Reads the bodies of one server's requests, and stops when it shuts down."""
 
-    def __init__(self, server: Server) -> None:
-        self._server = server
+    def __init__(self, service: Service) -> None:
+        self._service = service
         self._reading: set[asyncio.Timeout] = set()
 
     async def whole(self, request: web.Request, patience: float, limit: int, judge: Judge | None = None) -> bytes:
@@ -112,7 +124,7 @@ class Bodies:
             else:
                 return await self._coming(request, patience, limit, judge)
         except TimeoutError:
-            if self._server.closing:
+            if self._service.closing:
                 raise Unreadable(Refusal(4503, "the server is shutting down; come back later")) from None
             raise Unreadable(Refusal(4408, f"the body took longer than request_timeout={patience:g}")) from None
         except BROKEN_BODY as error:
@@ -147,7 +159,7 @@ class Bodies:
             await response.prepare(request)
             await response.write_eof()
         try:
-            async with self._within(0 if self._server.closing else PATIENCE):
+            async with self._within(0 if self._service.closing else PATIENCE):
                 await _throw_away(request.content)
         except (TimeoutError, *BROKEN_BODY):
             request.protocol.force_close()

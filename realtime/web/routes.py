@@ -18,7 +18,7 @@ from ..core.errors import Refusal
 from ..endpoint import Endpoint
 from ..gates.base import Wait
 from ..request import SessionRequest
-from ..server import Server
+from ..service import Service
 from .bodies import Bodies, Judge
 from .forwarded import Origin, Proxies
 from .handshake import Reading, still_there
@@ -29,6 +29,7 @@ from .origins import (
     check_origins,
     cors_headers,
     judge,
+    judge_signs,
     page_of,
     shows_page,
     without_ambient,
@@ -38,7 +39,7 @@ from .sockets import Sockets
 
 __all__ = ["DialectRoutes", "Routes", "preflight"]
 
-log = logging.getLogger("realtime.server")
+log: logging.Logger = logging.getLogger("realtime.server")
 
 END_PATIENCE = 10.0
 # What a request is told that shows nothing of its page where it has to.
@@ -49,11 +50,11 @@ D = TypeVar("D", bound=Dialect)
 class Routes:
     """The part of its routes that every protocol shares."""
 
-    def __init__(self, server: Server) -> None:
-        self._server = server
-        self._origins = check_origins(server.allowed_origins)
-        self._proxies = Proxies(server.trusted_proxies)
-        self._bodies = Bodies(server)
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._origins = check_origins(service.allowed_origins)
+        self._proxies = Proxies(service.trusted_proxies)
+        self._bodies = Bodies(service)
         self._sockets = Sockets()
 
     def _origin(self, request: web.Request) -> Origin:
@@ -67,8 +68,10 @@ class Routes:
     def _check_page(self, request: web.Request, *, scripted: bool = False) -> None:
         """Raises Refusal (4403) for a page of an origin that may not connect; where the answer is a script or a
         document, also for a request that does not show of which page it is."""
-        host = self._origin(request).host
-        if judge(request.headers, host, self._origins, scripted=scripted) is Admission.REFUSED:
+        headers = request.headers
+        host = self._origin(request).host if self._service.trusted_proxies else headers.get("Host", "")
+        signs = headers.get("Origin"), headers.get("Sec-Fetch-Site"), headers.get("Referer")
+        if judge_signs(*signs, host, self._origins, scripted) is Admission.REFUSED:
             self._warn(page_of(request.headers), host[:64])
             if not shows_page(request.headers):
                 raise Refusal(4403, UNSIGNED)
@@ -80,7 +83,7 @@ class Routes:
     def _warn(self, page: str, host: str) -> None:
         """Says in the log who was refused, once for each page's origin and each host: the page itself may not know."""
         if page:
-            self._server.notices.warn(
+            self._service.notices.warn(
                 (page, host),
                 "a page of %r is refused, since it asks for another host, %r. If it may connect, name it:"
                 " realtime.Server(allowed_origins=[%r]). If that host is the page's own, a proxy hides it: let the"
@@ -90,19 +93,17 @@ class Routes:
                 page,
             )
         else:
-            self._server.notices.warn(
+            self._service.notices.warn(
                 (page, host),
                 "a page that shows no origin is refused, since it may be of another host than %r. If it may connect,"
                 " name its origin in allowed_origins, and let its Referrer-Policy send that",
                 host,
             )
 
-    def _endpoint(self, request: web.Request, *, scripted: bool = False) -> Endpoint:
-        """The endpoint that a request's URL names, for a page that may connect. Raises Refusal: 4403, as
-        _check_page(), and 4406."""
-        self._check_page(request, scripted=scripted)
+    def _endpoint(self, request: web.Request) -> Endpoint:
+        """The endpoint that a request's URL names. Raises Refusal (4406)."""
         path = "/" + request.match_info["endpoint"]
-        endpoint = self._server.endpoints.get(path)
+        endpoint = self._service.endpoints.get(path)
         if endpoint is None:
             raise Refusal(4406, f"there is no endpoint {path}: is that the path given to @rt.endpoint()?")
         return endpoint
@@ -148,7 +149,7 @@ class Routes:
     def _wait(self, request: web.Request, reading: Reading | None = None) -> Wait:
         """Waits for the application, together with the client of this request. `reading` reads its connection, where
         that is a WebSocket already."""
-        return partial(still_there, request, reading if self._server.asks else None)
+        return partial(still_there, request, reading if self._service.admission.hook is not None else None)
 
     async def _finished(self, request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
         """The response, ready to be returned to aiohttp: what is left of the request's body was read."""
@@ -165,7 +166,7 @@ class Routes:
 
     def _patience(self) -> float:
         """How long the peer of a stream that has ended may take to read the rest, in seconds."""
-        return CLOSE_PATIENCE if self._server.closing else END_PATIENCE
+        return CLOSE_PATIENCE if self._service.closing else END_PATIENCE
 
 
 class DialectRoutes(Routes, ABC, Generic[D]):
