@@ -7,14 +7,14 @@ BIN := $(VENV)/bin
 demo: $(VENV)/.demo
 	@exec $(BIN)/realtime demo
 
-# What is compiled is kept, whatever the environment says: a hundred processes start, and three collect all the tests.
+# What is compiled is kept, whatever the environment says: a hundred processes start, and four collect all the tests.
 test: export PYTHONDONTWRITEBYTECODE :=
-# Three processes on two cores: much of the time a test waits, as tests/lanes.py knows. Types are checked beside them.
+# Four processes on two cores: much of the time a test waits, as tests/lanes.py knows. Types are checked beside them.
 test: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	@$(BIN)/mypy >$(VENV)/.types 2>&1 & types=$$!; \
-		$(BIN)/pytest -n 3; tests=$$?; \
+		$(BIN)/pytest -n 4; tests=$$?; \
 		wait $$types || { tests=1; cat $(VENV)/.types; }; exit $$tests
 
 # The tests that need no lint and no second process: for the minute between two edits.
