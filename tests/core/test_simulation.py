@@ -1,7 +1,7 @@
 """Exactly once, in order, both ways, or both sides told a code: many histories of the simulated world.
 
 The seeds are fixed, so a failure repeats: `play(seed)` is the whole history. Each mutation of
-test_mutations.py is found by one of the first 222 that it shows in; `make histories` plays as many as one likes.
+test_mutations.py is found by one of the first 200; `make histories` plays as many as one likes.
 """
 
 from __future__ import annotations
