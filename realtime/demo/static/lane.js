@@ -16,7 +16,9 @@ Demo.Lane = (function () {
       this.session = null;
       this.state = "";
       this.bad = false;
-      this.opened = null; // milliseconds
+      this.began = null; // by the page's clock, in milliseconds
+      this.opened = null; // milliseconds after that
+      this.held = false; // it opens, and sends nothing before go()
       this.settled();
     },
 
@@ -32,10 +34,12 @@ Demo.Lane = (function () {
       this.waiting = 0;
     },
 
-    /** Opens a session at `url`; `changed(lane)` is called when its state has changed. */
-    open: function (url, settings, changed) {
-      var self = this, began = Demo.now(), session;
+    /** Opens a session at `url`; `changed(lane)` is called when its state has changed. `held`: it waits for go(). */
+    open: function (url, settings, changed, held) {
+      var self = this, began, session;
       this.reset();
+      this.held = !!held;
+      this.began = began = Demo.now();
       this.settings = settings;
       this.state = "opening";
       try {
@@ -51,7 +55,7 @@ Demo.Lane = (function () {
       session.onopen = function () {
         self.opened = Demo.now() - began;
         self.state = "open";
-        self.order();
+        if (!self.held) self.order();
         changed(self);
       };
       session.onmessage = function (event) {
@@ -107,7 +111,14 @@ Demo.Lane = (function () {
     set: function (settings) {
       this.settings = settings;
       this.settled();
-      if (this.isOpen()) this.order();
+      if (this.isOpen() && !this.held) this.order();
+    },
+
+    /** Now it may send. */
+    go: function () {
+      var held = this.held;
+      this.held = false;
+      if (held && this.isOpen()) this.order();
     },
 
     /** Tells the server what it is to send. */
