@@ -20,6 +20,7 @@ from ..server import Server
 from ..transports import TRANSPORTS, Facts, Frame, Transport
 from ..transports.batch import decode_body, first_frame
 from ..transports.form import begun_field, parse_fields, parse_text_field
+from .access import log_path_only
 from .bodies import turn_away
 from .handshake import Reading, left_behind, misfit, upgrade
 from .lingering import Lingering
@@ -69,6 +70,7 @@ class NativeRoutes(Routes):
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Any request below an endpoint."""
+        log_path_only(request)
         if request.match_info["transport"] != "websocket":
             self.lingering.note(request)
         return await self._finished(request, await self._serve(request))

@@ -435,6 +435,19 @@ async def test_why_and_the_chat(engine: Engine) -> None:
         await visitor.until("/Grace [0-9]+ has left/.test(document.querySelector('#pane1 .said').textContent)")
 
 
+async def test_an_address_without_an_endpoint_is_told_as_docs_javascript_has_it(engine: Engine) -> None:
+    if engine.name != "chromium":
+        pytest.skip("the client's own tests tell what all engines do")
+    async with visit(engine) as visitor:
+        # At this server: 4406. Where something else answers: 4411.
+        for path, code in (("/realtime/nowhere", 4406), ("/nobody/here", 4411)):
+            await visitor.page.evaluate(
+                f"window.ended = 0; new Realtime({path!r}).onclose = function (event) {{ window.ended = event.code; }}"
+            )
+            await visitor.until("window.ended")
+            assert await visitor.value("window.ended") == code
+
+
 async def test_where_the_lanes_ports_are_out_of_reach_they_run_in_turn(engine: Engine) -> None:
     if engine.name != "chromium":
         pytest.skip("needs DevTools")
