@@ -15,7 +15,7 @@ Demo.plug = (function () {
   var ONCE = { cut: "Cut everything for five seconds", restart: "Restart the server", mend: "Mend everything" };
   var STORED = "realtime demo panel"; // of this tab: who loads the page anew gives the old one back
   var ROW = 10; // the height of a transport's track
-  var session = null, panel = null, paused = false, timers = [], up, down, number, pieces, began, sessions, troubled = false;
+  var session = null, panel = null, paused = false, timers = [], up, down, number, pieces = [], began, sessions, troubled = false;
   var past, unknown, config, pending = null;
 
   // -- counting ---------------------------------------------------------------------------------------------------------
@@ -73,7 +73,7 @@ Demo.plug = (function () {
   function stand(name, value, good) {
     var figure = byId("plug-" + name);
     say(figure, value === null ? "—" : String(value));
-    figure.className = "figure" + (value === null ? "" : !value ? good : name === "unknown" ? " open" : " bad");
+    figure.className = "figure" + (value === null ? " none" : !value ? good : name === "unknown" ? " open" : " bad");
   }
 
   // -- the story ----------------------------------------------------------------------------------------------------------
@@ -210,7 +210,7 @@ Demo.plug = (function () {
   function where() {
     var name = session ? session.transport : "", figure = byId("plug-transport");
     say(figure, Demo.NAMES[name] || "—");
-    figure.className = "figure name" + (name ? " t-" + name : "");
+    figure.className = "figure name" + (name ? " t-" + name : " none");
     for (var i = 0, names = byId("track-names").childNodes; i < names.length; i++) {
       names[i].className = "t-" + config.transports[i] + (session && config.transports[i] === name ? " now" : "");
     }
@@ -399,6 +399,7 @@ Demo.plug = (function () {
       byId("track-names").appendChild(el("li", { "class": "t-" + config.transports[i], text: Demo.NAMES[config.transports[i]] }));
     }
     Demo.show("plug-restart", config.local);
+    band();
     ready();
     for (i = 0; i < all.length; i++) listen(all[i]);
     if (old) Demo.ask("POST", "/demo/plug/" + old + "/leave", function () {});

@@ -196,7 +196,10 @@
 
   function rung(name, row, slowest) {
     var result = found[name], best = fastest(), parts, words, bar;
-    parts = [el("h3", { text: Demo.NAMES[name] }), el("span", { "class": "tag", text: row.verdict === "unknown" ? "not told" : row.verdict })];
+    parts = [el("div", { "class": "name" }, [
+      el("h3", { text: Demo.NAMES[name] }),
+      el("span", { "class": "tag", text: row.verdict === "unknown" ? "not told" : row.verdict })
+    ])];
     if (!result) words = name === trying ? "being tried…" : "not tried yet";
     else if (result.why) words = "did not get through: " + result.why;
     else {
@@ -204,8 +207,10 @@
       if (name === best) words += ", the fastest";
       else if (best) words += ", " + times(result.echo / found[best].echo) + " " + Demo.NAMES[best] + "’s time";
     }
-    parts.push(el("p", { "class": "evidence" + (result && result.why ? " bad" : ""), text: words }));
-    parts.push(el("p", { "class": "how", text: HOW[name] + (ORDINARY.test(row.reason) ? "" : ". The server says: " + row.reason) }));
+    parts.push(el("div", { "class": "says" }, [
+      el("p", { "class": "evidence" + (result && result.why ? " bad" : ""), text: words }),
+      el("p", { "class": "how", text: HOW[name] + (ORDINARY.test(row.reason) ? "" : ". The server says: " + row.reason) })
+    ]));
     if (result && result.echo) {
       bar = el("i");
       bar.style.width = (100 * result.echo) / slowest + "%";
