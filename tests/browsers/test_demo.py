@@ -141,6 +141,9 @@ async def test_every_lane_connects(engine: Engine, tmp_path: Path) -> None:
         await visitor.until(BY_ITSELF)
         await visitor.until(f"{figure(able[0], 1)} !== '—'")
         await visitor.until("/by itself/.test(document.getElementById('race-status').textContent)")
+        pictured = engine.name == "chromium" and bool(os.environ.get("REALTIME_PICTURES"))
+        if pictured:
+            await visitor.choose("#race-rate", "20")
         await visitor.click("#race-start")
         assert not await visitor.value(BY_ITSELF)
         for name in able:
@@ -168,7 +171,7 @@ async def test_every_lane_connects(engine: Engine, tmp_path: Path) -> None:
         await visitor.until("/ leads: /.test(document.getElementById('race-winner').textContent)")
         assert await visitor.value("document.querySelectorAll('.lane .tag:not(:empty)').length") == 1
         if engine.name == "chromium":
-            await _picture(visitor, PICTURE if os.environ.get("REALTIME_PICTURES") else tmp_path / "demo.png")
+            await _picture(visitor, PICTURE if pictured else tmp_path / "demo.png")
         await visitor.click("#race-stop")
         await visitor.until("document.querySelectorAll('.lane.open').length === 0")
         assert " won: " in await visitor.text("#race-winner")
@@ -415,10 +418,9 @@ async def test_why_and_the_chat(engine: Engine) -> None:
         )
         assert len({how for _, how in rungs}) == 8
         for evidence, _ in rungs:
-            assert re.match(r"open after [\d\u202f.]+ ms, there and back in [\d\u202f.]+ ms, ", evidence)
+            assert re.match(r"open after [\d\u202f.]+ ms, echo after [\d\u202f.]+ ms: ", evidence)
         assert sum(evidence.endswith("the fastest") for evidence, _ in rungs) == 1
-        sentences = [text for pair in rungs for text in pair]
-        assert len(set(sentences)) == len(sentences)
+        assert len({evidence for evidence, _ in rungs}) > 1
         for number, text in ((1, "hello from the one"), (2, "hello from the other")):
             await visitor.click(f"#pane{number} form button")
             await visitor.until(

@@ -203,9 +203,9 @@
     if (!result) words = name === trying ? "being tried…" : "not tried yet";
     else if (result.why) words = "did not get through: " + result.why;
     else {
-      words = "open after " + Demo.figure(result.open) + " ms, there and back in " + Demo.figure(result.echo) + " ms";
-      if (name === best) words += ", the fastest";
-      else if (best) words += ", " + times(result.echo / found[best].echo) + " " + Demo.NAMES[best] + "’s time";
+      words = "open after " + Demo.figure(result.open) + " ms, echo after " + Demo.figure(result.echo) + " ms";
+      if (name === best) words += ": the fastest";
+      else if (best) words += ": " + times(result.echo / found[best].echo) + " " + Demo.NAMES[best] + "’s";
     }
     parts.push(el("div", { "class": "says" }, [
       el("p", { "class": "evidence" + (result && result.why ? " bad" : ""), text: words }),
