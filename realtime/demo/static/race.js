@@ -11,11 +11,11 @@ Demo.race = (function () {
   var HEAVY = /^(htmlfile|jsonp)$/;
   var SLOTS = 10;
   var TURN = 5000; // milliseconds for each lane, where they run in turn
-  var GENTLY = { direction: "echo", size: 128, rate: 5 }; // by itself
+  var GENTLY = { direction: "echo", size: 128, rate: 2 }; // by itself: it moves, and leaves a small machine most of its time
   // A lane opens when the one before it has opened or failed, so that no opening is in another's way; or after so many
   // milliseconds, the WebSocket's longer: it is alone.
   var ALONE = 5000, EACH = 1500;
-  var ENOUGH = 5; // round trips, before anybody leads
+  var ENOUGH = 3; // round trips, before anybody leads
   var STORED = "realtime demo race"; // the race of this tab: who loads the page anew gives the old one back
   var lanes = [], rows = {}, config, place = null, running = false, byItself = false, touched = false;
   var opening = null, patience, sending, counting, drawing, turning;
