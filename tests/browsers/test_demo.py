@@ -143,7 +143,7 @@ async def test_every_lane_connects(engine: Engine, tmp_path: Path) -> None:
         await visitor.until("/by itself/.test(document.getElementById('race-status').textContent)")
         pictured = engine.name == "chromium" and bool(os.environ.get("REALTIME_PICTURES"))
         if pictured:
-            await visitor.choose("#race-rate", "20")
+            await visitor.choose("#race-rate", "5")
         await visitor.click("#race-start")
         assert not await visitor.value(BY_ITSELF)
         for name in able:
