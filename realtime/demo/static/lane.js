@@ -7,7 +7,6 @@ Demo.Lane = (function () {
 
   function Lane(name) {
     this.name = name;
-    this.phase = 0; // which part of the pause between messages it waits first, so that lanes don't send all at once
     this.reset();
   }
 
@@ -123,10 +122,11 @@ Demo.Lane = (function () {
 
     /** Tells the server what it is to send. */
     order: function () {
-      var down = this.settings.direction === "down", pause = 1000 / this.settings.rate;
+      var down = this.settings.direction === "down";
       this.session.send("d" + JSON.stringify({ rate: down ? this.settings.rate : 0, size: this.settings.size }));
-      this.since = (Math.ceil(Demo.now() / pause) + this.phase) * pause;
+      this.since = Demo.now();
       this.sent = 0;
+      this.turn = -1;
     },
 
     hear: function (text) {
@@ -142,9 +142,15 @@ Demo.Lane = (function () {
 
     /** Sends what is due. */
     send: function (now) {
-      var settings = this.settings, due, text;
+      var settings = this.settings, elapsed, due, text;
       if (!this.isOpen() || this.since === null || settings.direction === "down") return;
-      due = Math.floor(((now - this.since) * settings.rate) / 1000) + 1 - this.sent;
+      elapsed = ((now - this.since) * settings.rate) / 1000;
+      if (Math.floor(elapsed) !== this.turn) {
+        // At another moment of each pause: lanes don't send all at once, and none always comes right after a slow one.
+        this.turn = Math.floor(elapsed);
+        this.moment = Math.random();
+      }
+      due = this.turn + (elapsed - this.turn >= this.moment ? 1 : 0) - this.sent;
       if (due > 20 || this.waiting >= MOST_UNDERWAY || this.session.bufferedAmount > MOST_BUFFERED) {
         // It fell behind (or the page slept): no flood, the pace goes on from here.
         this.since = now - (this.sent / settings.rate) * 1000;

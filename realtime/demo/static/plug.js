@@ -14,6 +14,7 @@ Demo.plug = (function () {
   };
   var ONCE = { cut: "Cut everything for five seconds", restart: "Restart the server", mend: "Mend everything" };
   var STORED = "realtime demo panel"; // of this tab: who loads the page anew gives the old one back
+  var INVITATION = "Break it: the session goes on.";
   var ROW = 10; // the height of a transport's track
   var session = null, panel = null, paused = false, timers = [], up, down, number, pieces = [], began, sessions, troubled = false;
   var past, unknown, config, pending = null;
@@ -180,7 +181,7 @@ Demo.plug = (function () {
     session = new Realtime(url, { reopen: true });
     session.onopen = function () {
       tell("plain", sessions > 1 ? "A new session is open" : "The session is open");
-      if (through) say("plug-status", "Break it: the session goes on.");
+      if (through) say("plug-status", INVITATION);
       if (pending && panel) act(pending);
       pending = null;
     };
@@ -341,7 +342,7 @@ Demo.plug = (function () {
     if (!panel) return;
     Demo.ask("GET", "/demo/plug/" + panel.token, function (problem, told) {
       if (problem) say("plug-status", "The network of this panel: " + problem + ".");
-      else if (troubled) say("plug-status", "Break it: the session goes on.");
+      else if (troubled) say("plug-status", INVITATION);
       troubled = !!problem;
       if (told) {
         press(told.faults);
@@ -371,7 +372,7 @@ Demo.plug = (function () {
         press(told.faults);
         acted(told.fired);
         if (once === "restart") {
-          say("plug-status", "Break it: the session goes on.");
+          say("plug-status", INVITATION);
           tell("plain", "The server process is new: number " + told.pid + ", start " + told.starts);
         }
       }

@@ -7,9 +7,6 @@ Demo.race = (function () {
   var TELLING = ["p50", "rate", "requests", "bytes"];
   var SHOWN = 60; // round trips in the line
   var HEIGHT = 24;
-  // Lanes take turns within the pause between messages; what sends by frames and forms keeps the page busy for longer.
-  var HEAVY = /^(htmlfile|jsonp)$/;
-  var SLOTS = 10;
   var TURN = 5000; // milliseconds for each lane, where they run in turn
   var GENTLY = { direction: "echo", size: 128, rate: 2 }; // by itself: it moves, and leaves a small machine most of its time
   // A lane opens when the one before it has opened or failed, so that no opening is in another's way; or after so many
@@ -144,14 +141,14 @@ Demo.race = (function () {
     }
     mark();
     if (leader === null) say("race-winner", "");
-    else say("race-winner", Demo.NAMES[first.name] + " " + said[0] + ": " + words(first, direction) + ". " + Demo.NAMES[last.name] + " " +
-        said[1] + " " + words(last, direction) + ".");
+    else say("race-winner", Demo.NAMES[first.name] + " " + said[0] + ": " + words(first, direction) + ". " +
+        Demo.NAMES[last.name] + " " + said[1] + " " + words(last, direction) + ".");
   }
 
   function words(one, direction) {
     var cost = one.bytes === null ? "" : Demo.figure(one.bytes) + " bytes a message";
-    if (direction === "echo") return Demo.figure(one.p50) + " ms there and back" + (cost && " and " + cost);
-    return Demo.figure(one.rate) + " messages a second" + (cost && " at " + cost);
+    if (direction === "echo") return Demo.figure(one.p50) + " ms there and back" + (cost && ", " + cost);
+    return Demo.figure(one.rate) + " messages a second" + (cost && ", " + cost);
   }
 
   // -- where the lanes are ------------------------------------------------------------------------------------------------
@@ -260,7 +257,7 @@ Demo.race = (function () {
     openNext(0);
   }
 
-  /** Opens a lane, and the others after it. A race that was asked for begins when all are at the start. */
+  /** Opens a lane, and the others after it. The race begins when all are at the start. */
   function openNext(index) {
     var i;
     if (index === lanes.length) {
@@ -273,7 +270,7 @@ Demo.race = (function () {
     patience = setTimeout(function () {
       settled(index);
     }, index ? EACH : ALONE);
-    open(lanes[index], !byItself);
+    open(lanes[index], true);
   }
 
   /** A lane is open, or out, or takes too long. */
@@ -356,13 +353,11 @@ Demo.race = (function () {
   }
 
   Demo.whenReady(function (found) {
-    var i, slot = 0, controls = ["race-direction", "race-size", "race-rate"], old = Demo.remember(STORED, "");
+    var i, controls = ["race-direction", "race-size", "race-rate"], old = Demo.remember(STORED, "");
     config = found;
     if (old) Demo.ask("POST", "/demo/race/" + old + "/leave", function () {});
     for (i = 0; i < config.transports.length; i++) {
       lanes.push(new Demo.Lane(config.transports[i]));
-      lanes[i].phase = slot / SLOTS;
-      slot += HEAVY.test(lanes[i].name) ? 2 : 1;
       build(lanes[i]);
     }
     byId("race-form").onsubmit = function () {
