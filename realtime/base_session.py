@@ -21,7 +21,7 @@ from .loops import LoopBound, gives_way
 
 __all__ = ["BaseSession", "Message"]
 
-log = logging.getLogger("realtime.session")
+log: logging.Logger = logging.getLogger("realtime.session")
 
 Message: TypeAlias = str | bytes | bytearray | memoryview
 M = TypeVar("M", bound=SessionMachine)
@@ -46,7 +46,7 @@ class BaseSession(LoopBound, Generic[M]):
         self._senders = 0  # who waits for room, or for the lock
         self._data: dict[Any, Any] | None = None
         self._asked = 0  # the ack of this number was asked for, to make room
-        self.dropped = 0  # messages the peer told it had dropped
+        self.dropped: int = 0  # messages the peer told it had dropped
 
     def _bind(self, machine: M) -> None:
         """The session's machine, which was made with its listener: once, before anything else."""

@@ -32,8 +32,8 @@ from .session import ServerListener, Session
 
 __all__ = ["Sessions"]
 
-log = logging.getLogger("realtime.server")
-session_log = logging.getLogger("realtime.session")
+log: logging.Logger = logging.getLogger("realtime.server")
+session_log: logging.Logger = logging.getLogger("realtime.session")
 
 # <worker>.<token>
 SID = re.compile(r"([A-Za-z0-9_-]{4})\.[A-Za-z0-9_-]{24}")
@@ -48,9 +48,9 @@ class Sessions:
     """All sessions of one server in this process."""
 
     def __init__(self, config: Config, runtime: Runtime, admission: Admission, notices: Notices) -> None:
-        self.hub = Hub(runtime.check)
-        self.handlers = Handlers(runtime.clock, self._handled)
-        self.registry = Registry(config)
+        self.hub: Hub = Hub(runtime.check)
+        self.handlers: Handlers = Handlers(runtime.clock, self._handled)
+        self.registry: Registry = Registry(config)
         self.observers: tuple[Observer, ...] = ()
         self.refusing = False  # no new ones are taken
         self._config = config

@@ -41,8 +41,8 @@ class PlainMachine(ServerMachine):
         **facts: Any,
     ) -> None:
         super().__init__(config, peer_window, listener, now, **facts)
-        self.capabilities = capabilities
-        self.waiting = 0  # how many wait for room in the inbox: the peer's silence is our doing
+        self.capabilities: Capabilities = capabilities
+        self.waiting: int = 0  # how many wait for room in the inbox: the peer's silence is our doing
 
     selective = True
 

@@ -63,7 +63,7 @@ class Tickets:
     __slots__ = ("_used", "handed")
 
     def __init__(self) -> None:
-        self.handed = 0
+        self.handed: int = 0
         self._used: dict[str, tuple[int, bytes]] = {}
 
     def used(self, use: str) -> int:

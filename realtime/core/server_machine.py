@@ -50,15 +50,15 @@ class ServerMachine(SessionMachine):
     ) -> None:
         super().__init__(config, peer_window, listener, now)
         self.sid = sid
-        self.key = Key(key)  # what its client proves itself by; empty where the protocol has nothing of the kind
-        self.nonce = nonce
-        self.binding = binding
-        self.identity = identity
-        self.address = address  # what the limits per address count; empty for none
-        self.born = now  # when it was last opened: open_timeout counts from here
-        self.used = False  # the client has shown that it knows the sid
-        self.absent_at = now  # without a carrier: when it counts, or will count, as detached
-        self.tickets = Tickets()
+        self.key: Key = Key(key)  # what its client proves itself by; empty where the protocol has nothing of the kind
+        self.nonce: str = nonce
+        self.binding: object = binding
+        self.identity: str | None = identity
+        self.address: str = address  # what the limits per address count; empty for none
+        self.born: float = now  # when it was last opened: open_timeout counts from here
+        self.used: bool = False  # the client has shown that it knows the sid
+        self.absent_at: float = now  # without a carrier: when it counts, or will count, as detached
+        self.tickets: Tickets = Tickets()
         self.observers: tuple[Observer, ...] = ()
 
     @property

@@ -44,10 +44,10 @@ class NativeConnection:
         self._opening = opening
         self._now = gate.service.clock.now
         self._patience: Timer | None = None
-        self.carrier = NumberedCarrier(codec, link, self._now())
+        self.carrier: NumberedCarrier = NumberedCarrier(codec, link, self._now())
         self.session: Session | None = None  # as soon as it is known
         self._machine: NumberedMachine | None = None
-        self.silent = True  # nothing was said yet that a session could come of
+        self.silent: bool = True  # nothing was said yet that a session could come of
 
     def connected(self) -> Awaitable[None] | None:
         """Takes the open that stood in the URL."""

@@ -65,7 +65,7 @@ class NativeRoutes(Routes):
         self._gate = NativeGate(service)
         self._probes: set[StreamLink] = set()
         self._watch = DisconnectWatch(service.clock)
-        self.lingering = Lingering()
+        self.lingering: Lingering = Lingering()
         service.on_shutdown.append(self._stop)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
