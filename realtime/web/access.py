@@ -38,8 +38,6 @@ class PathLogger(AbstractAccessLogger):
 
 def log_path_only(request: web.Request) -> None:
     """Keeps the query of a request out of aiohttp's access log. To be called before its body is read."""
-    if not request.query_string:
-        return
     protocol = request.protocol
     logger = getattr(protocol, "access_logger", None)
     if type(logger) is AccessLogger and logger.enabled:
