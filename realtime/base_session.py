@@ -120,6 +120,16 @@ class BaseSession(LoopBound, Generic[M]):
         Raises SessionClosed when the session has ended and all that was received has been taken, or when this side
         has called close(). Cancelling it loses nothing.
         """
+        try:
+            return await self.__anext__()
+        except StopAsyncIteration as end:
+            raise end.args[0] from None
+
+    def __aiter__(self) -> AsyncIterator[str | bytes]:
+        return self
+
+    # What receive() does, which handlers call this way mostly: the fewer coroutines the better.
+    async def __anext__(self) -> str | bytes:
         if get_ident() != self._thread or not self._running():
             self._check_loop()
         machine = self._machine
@@ -139,32 +149,24 @@ class BaseSession(LoopBound, Generic[M]):
                     continue
                 if not machine.inbox.items and (machine.outcome is not None or machine.closing is not None):
                     machine.check_open()
-                waiter = receivers.add()
+                waiter = asyncio.get_running_loop().create_future()
+                receivers.futures.append(waiter)
                 if machine.state is State.DRAINING:
                     self._listener.may_be_drained()
                 try:
                     await waiter
                 except asyncio.CancelledError:
                     receivers.leave(waiter)
-                    receivers.wake_first(
-                        len(machine.inbox.items)
-                    )  # it may have been woken: the message is the next one's
+                    # It may have been woken: the message is the next one's.
+                    receivers.wake_first(len(machine.inbox.items))
                     raise
-                receivers.leave(waiter)
+                if waiter in receivers.futures:
+                    receivers.futures.remove(waiter)
                 woken = True
                 self._listener.woken = False
-        except SessionClosed:
+        except SessionClosed as closed:
             await self._give_way()
-            raise
-
-    def __aiter__(self) -> AsyncIterator[str | bytes]:
-        return self
-
-    async def __anext__(self) -> str | bytes:
-        try:
-            return await self.receive()
-        except SessionClosed:
-            raise StopAsyncIteration from None
+            raise StopAsyncIteration(closed) from None
 
     # -- sending ---------------------------------------------------------------------------------------------------
 

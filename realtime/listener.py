@@ -49,7 +49,8 @@ class SessionListener(Generic[M]):
 
     def acknowledged(self) -> None:
         """The outbox shrank, or the peer has received more, or the inbox may have room."""
-        self.progress.wake()
+        if self.progress.futures:
+            self.progress.wake()
 
     def dirty(self) -> None:
         """There may be something to write."""

@@ -178,7 +178,14 @@ class NumberedCarrier(Carrier):
     codec: NumberedCodec
 
     def __init__(self, codec: NumberedCodec, link: Link, now: float) -> None:
-        super().__init__(codec, link, now)
+        # Carrier's, without a call: each poll and each send has one.
+        self.codec: NumberedCodec = codec
+        self.link: Link = link
+        self.gen: int = 0
+        self.send_cursor: int = 1
+        self.started = self.last_received = self.last_written = self.last_pinged = now
+        self.written: int = 0
+        self.attached = self.finished = False
         self.receive_cursor: int = 1  # the next numbered frame from the peer has this number
         self.ignored: int = 0  # numbered frames that changed nothing
         self.pinged: bool = False  # a ping is out, and nothing was received since

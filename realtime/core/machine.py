@@ -73,7 +73,7 @@ class Listener(Protocol):
         """There may be something to write: flush() before long."""
 
     def changed(self, before: State, after: State) -> None:
-        """The state moved, or a carrier took over (then both are the same)."""
+        """The state moved, or a carrier of another transport took over (then both are the same)."""
 
     def may_be_drained(self) -> None:
         """A draining session may have nothing left to do."""
@@ -208,7 +208,7 @@ class SessionMachine(ABC):
                 self.end(*self.closing, now, clean=True)
                 return news
             self.listener.acknowledged()
-            if outbox.unnumbered:
+            if outbox.waiting:
                 self.listener.dirty()
         return news
 

@@ -84,7 +84,7 @@ class PlainMachine(ServerMachine):
         if self.observers:
             self._observe(carrier.codec.name, gen, now)
         first, self.gen, carrier.gen = not self.gen, gen, gen
-        self.use()
+        self.used = True
         self.contact = carrier.last_received = carrier.last_written = carrier.last_pinged = now
         carrier.send_cursor = self.outbox.acked + 1
         carrier.attached = True

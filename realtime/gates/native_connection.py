@@ -103,7 +103,7 @@ class NativeConnection:
         carrier = self.carrier
         carrier.started = carrier.last_received = self._now()
         try:
-            session = await self._gate.take_up(self._request, self._endpoint, carrier, head, (), self._wait)
+            session = await self._gate.take_up(self._request, self._endpoint, carrier, head, self._wait)
         except Gone:
             carrier.finished = True
         except Refusal as refusal:
@@ -113,7 +113,7 @@ class NativeConnection:
         else:
             self.session = session
             self._machine = machine = machine_of(session)
-            if not self._gate.service.admission.asks:
+            if self._gate.service.admission.hook is None:
                 self._wait = wait  # the other may keep what it waits with
             if machine.carrier is not carrier and not carrier.finished:
                 machine.retire(carrier)
