@@ -93,9 +93,8 @@ class ClientMachine(Numbering):
             carrier.gen = gen
             self.opening.add(carrier)
             return Attach(self.sid, gen, 0, 0, 1, self.key)
-        self.gen += 1
         received, taken = self.inbox.ack()
-        carrier.gen = self.gen
+        carrier.gen = self.reserve()
         carrier.started = carrier.last_received = now
         carrier.send_cursor = self.outbox.acked + 1
         carrier.receive_cursor = received + 1
