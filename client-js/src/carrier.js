@@ -31,8 +31,7 @@ export function Carrier(driver, transport) {
   this._link = null; // what open() has returned
   this._gen = 0;
   this._up = this._down = 1; // the cursors: the number of the next message up, and down
-  this._since = this._heard = clock(); // when it started, and spoke last
-  this._verdictAt = Infinity; // a stream that is mute then is held back by something
+  this._heard = clock(); // when it spoke last
   this._last = ""; // the reason of its `e`
   this.kind = transport.kind;
   this.cross = driver._cross;
@@ -68,6 +67,7 @@ Carrier.prototype = {
   /** A part of an answer has come that says nothing yet. */
   alive: function () {
     this._heard = clock();
+    if (this._of) this._driver._policy._alive(this._heard, this);
   },
 
   /** It has ended; `how` in words, or "" for a poll that was answered whole. */

@@ -1,16 +1,14 @@
 /**
  * What goes up by requests: messages and acks beside a stream or a held poll, one batch at a time (docs/protocol.md §6).
- * The answer to such a batch is also what a stream is judged by: see driver.js.
+ * The answer to such a batch is also what a stream is judged by: see supervision.js.
  */
 import { Carrier } from "./carrier.js";
 import { HELD, POLL, STREAM } from "./machine.js";
-import { backOff, clock } from "./time.js";
+import { clock } from "./time.js";
 
 export function makeUplink(driver, machine) {
   var uplink = {
     _batch: null, // the one in flight
-    _at: 0, // not before
-    _fails: 0, // in a row
     _turn: turn,
     _say: say,
     _acknowledgeClose: acknowledgeClose,
@@ -21,23 +19,24 @@ export function makeUplink(driver, machine) {
 
   /** Sends the next batch, if there is something to say and none is in flight. `judge`: a stream waits for its test. */
   function turn(now, kind, brings, judge) {
-    var frames = [], batch;
-    if (!machine._sid || uplink._batch || now < uplink._at) return;
+    var frames = [], policy = driver._policy, batch;
+    if (!machine._sid || uplink._batch || now < policy._postAt) return;
     // A plain poll brings everything along; nothing goes beside a poll that brings messages.
     if (kind === STREAM || (kind === HELD && !brings)) frames = machine._batch(machine._acked + 1);
     else if (!judge) return;
     if (!(frames.length || judge || machine._confirm || machine._ackDue(driver._ackDelay(kind)) <= now)) return;
     if (judge) judge._judged = true;
-    batch = uplink._batch = say(frames, function (how) {
+    uplink._batch = batch = say(frames, function (how) {
       var then = clock();
       uplink._batch = null;
       if (how) {
         machine._unannounced();
         if (judge) judge._judged = false; // by the next one
-        uplink._at = then + backOff(uplink._fails++);
+        policy._postFailed(then, how, batch._wait);
+        if (batch._refusal === 4401) policy._actions.push(["renew", how]);
       } else {
-        uplink._fails = 0;
-        if (judge) judge._verdictAt = then + 2 * (then - batch._since) + 500;
+        policy._postAnswered();
+        if (judge) policy._tested(then, judge, then - now);
       }
       driver._turn();
     });
@@ -80,7 +79,6 @@ export function makeUplink(driver, machine) {
   /** Makes the request in flight again, at once: its connection may be dead. */
   function repeat() {
     if (uplink._batch) uplink._batch.end("another network");
-    uplink._at = uplink._fails = 0;
   }
 
   function stop() {

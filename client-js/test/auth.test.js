@@ -197,7 +197,6 @@ test("fresh data that meet no answer do not hold the session up for ever", async
   const { page, session } = await expired(["websocket", "long_polling"], ["old", "new"]);
   page.request("/v1/send"); // and nobody answers
   page.advance(11000);
-  page.socket.accept(); // it has been well again for long enough
-  page.socket.say("r0,0");
+  page.request("/v1/long_polling").answer(200, ["r0,0"]); // which has not failed, unlike the WebSocket
   assert.equal(session.state, "open");
 });
