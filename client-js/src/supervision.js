@@ -18,13 +18,18 @@
 import { DUPLEX, HELD, POLL, STREAM } from "./machine.js";
 import { doubled } from "./time.js";
 
+export var OPEN_TIMEOUT = 30000; // for opening, all transports together
+
 var GOOD_LIFE = 10000; // a carrier that lived so long was a good one: its end is no evidence
 var GRACE = 500; // for a WebSocket that has reached the server, after HTTP had an answer
 var HELD_AFTER = 500; // a stream is held back if it is mute twice as long as a POST took, and so much longer
 var SUPERSEDED = 300; // the pause after the server had another carrier; doubled each time in a row
-var ROUNDS = 2; // how often each transport fails before opening is given up; time-outs do not count
 var SHARE = 0.25; // so much of what a session has left one attempt may take,
 var LONGEST = 1 / 3; // and so much of its life any pause
+var FIRST_PAUSE = 100; // between two carriers that failed, doubled up to
+var LONGEST_PAUSE = 10000;
+var FIRST_LOOK = 5000; // after a failure of a transport it is not tried for so long, doubled up to
+var LONGEST_LOOK = 300000;
 var MANY = 6; // after so many POSTs in a row that failed another way up is looked for
 var LOOK = 1000; // the shortest time between two looks for something better
 var LATER_COUNTS = 5; // "come back later" counts like so many failures
@@ -32,24 +37,13 @@ var CROWDED = 1e12; // what needs another held request waits behind everything e
 var MOST_TIMES = 64; // more failures in a row are not counted
 var NEVER = Infinity;
 
-/** What the application has set. Pairs: the first and the longest. */
-var RULES = {
-  _attachTimeout: 5000,
-  _openTimeout: 30000,
-  _raceDelay: 250,
-  _backoff: [100, 10000],
-  _upgradeInterval: [5000, 300000],
-  _upgrade: true,
-  _insists: false // nobody else would try again: see Rules in choice.py
-};
-
 /**
- * For one session. `transports`: {name, kind}, most wanted first. `rules`: those that differ from RULES. `jitter` gives
- * numbers from 0 to below 1. make(known) gives the object that stands for a carrier of a transport, which `_all` has.
+ * For one session. `transports`: {name, kind}, most wanted first. `rules`: _attachTimeout, _raceDelay and _upgrade, as the
+ * application has set them. A page insists: nobody else would try again (see Rules in choice.py). `jitter` gives numbers
+ * from 0 to below 1. make(known) gives the object that stands for a carrier of a transport, which `_all` has.
  */
 export function supervise(transports, rules, jitter, now, make) {
   var all = [], i; // what is known of each transport
-  for (i in RULES) if (rules[i] === undefined) rules[i] = RULES[i];
   for (i = 0; i < transports.length; i++) {
     all[i] = {
       _name: transports[i].name,
@@ -65,12 +59,11 @@ export function supervise(transports, rules, jitter, now, make) {
       _late: 0 // time-outs of probes in a row
     };
   }
-  var least = rules._upgradeInterval[0], most = rules._upgradeInterval[1], look = Math.min(least / 5, LOOK);
   var bounds, held, pause = 0; // what the server announced, see _opened(); the pause between two plain polls
   var raced, inDoubt, renewing, hasRenewed;
   var count = 0, troubles = 0; // carriers; transports that have a `_failedAt`
   // In a row: failures of carriers, forgotten when something was delivered, or after a good life.
-  var fails = 0, openingFailed = 0, timesSuperseded = 0;
+  var fails = 0, timesSuperseded = 0;
   // When what is due; since when the newest, or its run of polls, carries; since when POSTs fail.
   var startAt = now, graceAt = NEVER, upgradeAt = NEVER, nextAt = now, began = NEVER, postsSince;
   var actions = [];
@@ -81,7 +74,7 @@ export function supervise(transports, rules, jitter, now, make) {
     _waits: false, // nothing is to be started now
     _calm: false, // the session is open and not about to end: a time to look for something better
     _crowded: false, // other sessions hold requests enough: see CROWDED
-    _openBy: now + rules._openTimeout,
+    _openBy: NEVER,
     // What the shell may read.
     _all: all,
     _ranks: all, // most wanted first
@@ -90,7 +83,7 @@ export function supervise(transports, rules, jitter, now, make) {
     _newest: null, // the carrier that is to carry; between two polls there is none
     _old: null, // the one before, until the newest is attached
     _beside: null, // a probe, or a second way of opening
-    _lifetime: rules._openTimeout,
+    _lifetime: OPEN_TIMEOUT,
     _postAt: 0, // no POST before that
     _postsFailed: 0, // in a row; forgotten when what goes up has got through
     _late: 0, // time-outs of carriers in a row
@@ -159,7 +152,7 @@ export function supervise(transports, rules, jitter, now, make) {
       if (known !== it._current) {
         it._current = known;
         inDoubt = 0;
-        lookBy(now + look);
+        lookBy(now + LOOK);
       }
     },
 
@@ -224,7 +217,7 @@ export function supervise(transports, rules, jitter, now, make) {
 
     /** The server has refused a carrier, without prejudice to the session (docs/protocol.md §9). */
     _refused: function (at, carrier, code, reason, wait) {
-      var insists = it._isOpen || rules._insists, known = carrier._of, carries = carrier._role === "carry";
+      var known = carrier._of, carries = carrier._role === "carry";
       now = at;
       if (carrier._opens && it._isOpen && !carrier._attached) superseded(at, carrier); // another has opened the session
       if (!takeOut(carrier)) return;
@@ -233,15 +226,15 @@ export function supervise(transports, rules, jitter, now, make) {
         startAt = now;
         promote();
       }
-      if (code === 4401 && insists && !hasRenewed) {
+      if (code === 4401 && !hasRenewed) {
         hasRenewed = renewing = 1;
         actions.push(["renew", reason]);
-      } else if ((code === 4408 || code === 4429 || code === 4503) && insists) {
+      } else if (code === 4408 || code === 4429 || code === 4503) {
         wait = Math.min(wait || 0, longest());
         if (carries) {
           fails = Math.max(fails + 1, LATER_COUNTS);
           startAt += Math.max(backedOff(fails - 2), wait);
-        } else known._notBefore = now + Math.max(wait, rules._backoff[1]);
+        } else known._notBefore = now + Math.max(wait, LONGEST_PAUSE);
       } else {
         known._out = reason || "refused";
         // The server does not want this client, and another transport would not help; or no other is left.
@@ -374,7 +367,7 @@ export function supervise(transports, rules, jitter, now, make) {
       }
       above = above || known === current;
     }
-    upgradeAt = now + Math.max(soonest - now, look) * (1 + jitter() / 4);
+    upgradeAt = now + Math.max(soonest - now, LOOK) * (1 + jitter() / 4);
     if (first) it._beside = begin(first, "probe");
     else due(upgradeAt);
   }
@@ -383,7 +376,7 @@ export function supervise(transports, rules, jitter, now, make) {
 
   /** How many failures in a row are remembered: each longest wait without a further one forgets one. */
   function times(known) {
-    return Math.max(known._times - Math.floor((now - known._when) / most), 0);
+    return Math.max(known._times - Math.floor((now - known._when) / LONGEST_LOOK), 0);
   }
 
   /** Evidence against a transport. */
@@ -397,7 +390,7 @@ export function supervise(transports, rules, jitter, now, make) {
   function ofUse() {
     var i;
     fails = 0;
-    if (troubles > 1) lookBy(now + look);
+    if (troubles > 1) lookBy(now + LOOK);
     for (i = 0; i < all.length; i++) {
       if (troubles > 1 && all[i]._failedAt >= 0) all[i]._times = 0;
       all[i]._failedAt = -1;
@@ -415,7 +408,7 @@ export function supervise(transports, rules, jitter, now, make) {
   /** When a transport is worth a try: `now` if it is well. */
   function retryAt(known) {
     var failures = times(known), at = Math.max(now, known._notBefore);
-    if (failures) at = Math.max(at, known._when + doubled(least, failures - 1, most));
+    if (failures) at = Math.max(at, known._when + doubled(FIRST_LOOK, failures - 1, LONGEST_LOOK));
     return it._crowded && known._kind % POLL ? at + CROWDED : at;
   }
 
@@ -506,7 +499,7 @@ export function supervise(transports, rules, jitter, now, make) {
     if (!isOpening()) return;
     it._newest = it._beside;
     it._beside = null;
-    return (it._newest._role = "carry");
+    it._newest._role = "carry";
   }
 
   function end(reason, code) {
@@ -531,18 +524,18 @@ export function supervise(transports, rules, jitter, now, make) {
     // One that has opened the session was not to carry it.
     if (!ends(at, carrier, GRACE) || (carrier._opens && carrier._of._kind >= HELD)) return;
     if (livedWell(carrier)) timesSuperseded = 0;
-    startAt += Math.min(doubled(SUPERSEDED, timesSuperseded++, rules._backoff[1]), longest());
+    startAt += Math.min(doubled(SUPERSEDED, timesSuperseded++, LONGEST_PAUSE), longest());
   }
 
   function giveUp(carrier, how, late, isHeld) {
     stop(carrier, how);
     if (late) (carrier._role === "probe" ? carrier._of : it)._late++;
-    failed(carrier, how, late, isHeld);
+    failed(carrier, how, isHeld);
   }
 
   /** A carrier that has left its place has failed. What holds one stream back holds them all. */
-  function failed(carrier, how, late, isHeld) {
-    var carries = carrier._role === "carry", known = carrier._of, i, promoted;
+  function failed(carrier, how, isHeld) {
+    var carries = carrier._role === "carry", known = carrier._of, i;
     if (livedWell(carrier)) {
       ofUse();
       known._times = 0;
@@ -555,9 +548,7 @@ export function supervise(transports, rules, jitter, now, make) {
     }
     if (carries) {
       backOff();
-      promoted = promote();
-      if (it._isOpen || rules._insists || late) return;
-      if (++openingFailed >= ROUNDS * allowed().length && !promoted) end("no transport got through: " + known._name + ": " + how);
+      promote();
     } else if (carrier._attached) grant(now - carrier._since); // it has opened the session
   }
 
@@ -576,7 +567,7 @@ export function supervise(transports, rules, jitter, now, make) {
   }
 
   function backedOff(failures) {
-    return doubled(rules._backoff[0], failures, rules._backoff[1]) * (0.5 + jitter() / 2);
+    return doubled(FIRST_PAUSE, failures, LONGEST_PAUSE) * (0.5 + jitter() / 2);
   }
 
   function lookBy(when) {

@@ -122,8 +122,9 @@ def play(history: dict[str, Any]) -> list[dict[str, Any]]:
 def vector(history: History) -> dict[str, Any]:
     """A history as it stands in the file; AssertionError where the policy does not what it is to do."""
     found: dict[str, Any] = {"name": history.name, "transports": [list(transport) for transport in history.transports]}
-    if history.rules:
-        found["rules"] = {key: list(v) if isinstance(v, tuple) else v for key, v in history.rules.items()}
+    # A page always insists: nobody else would try again. What is otherwise where somebody would, Python's alone plays.
+    rules = {"insists": True, **history.rules}
+    found["rules"] = {key: list(v) if isinstance(v, tuple) else v for key, v in rules.items()}
     found["jitter"] = history.jitter
     found["steps"] = [{"at": at, "event": event_of(words) if words else []} for at, words, _ in history.steps]
     found["steps"] = play(found)
@@ -184,6 +185,7 @@ def opening() -> Iterator[History]:
             (0.13, "lost 4 reset", "end 4411"),
             (1.0, "", ""),
         ],
+        {"insists": False},
     )
     yield History(
         "a session that nobody else would open is not given up before its time",
@@ -200,7 +202,7 @@ def opening() -> Iterator[History]:
             (1.23, "", "start 5 websocket carry"),
             (2.01, "", "end 4411"),
         ],
-        {"open_timeout": 2.0, "insists": True},
+        {"open_timeout": 2.0},
     )
     yield History(
         "only time-outs make patient, and they do not count against the opening",
@@ -694,6 +696,7 @@ def refusals() -> Iterator[History]:
             f"an open that is refused with {code} is not tried by another transport",
             (WS, LONG),
             [(0.0, "", "start 1 websocket carry"), (0.01, f"refused 1 {code} no", f"end {code}")],
+            {"insists": False} if code in (4401, 4408, 4429, 4503) else {},
         )
     for code in (4408, 4429, 4503):
         yield History(
@@ -707,7 +710,6 @@ def refusals() -> Iterator[History]:
                 (5.0, "", ""),
                 (7.71, "", "start 3 websocket carry"),
             ],
-            {"insists": True},
         )
         yield History(
             f"{code} in a session: it comes back later, by the same transport",
@@ -1024,6 +1026,7 @@ def details() -> Iterator[History]:
             (0.6, "lost 3 reset", "start 4 long_polling carry"),
             (0.7, "lost 4 reset", "end 4411"),
         ],
+        {"insists": False},
     )
     yield History(
         "it takes the place of one that is refused, too",
