@@ -4,10 +4,12 @@
  * A page that may come back (back-forward cache) lets go of its connections and says nothing; only one that goes for
  * good closes its session.
  */
+import { leave, park, unpark } from "./driver.js";
+import { check, turn } from "./supervisor.js";
 import { root } from "./root.js";
 
-/** Tells `session` what happens to the page. Returns a function that ends this. */
-export function watch(session) {
+/** Tells the session of `owner` what happens to the page. Returns a function that ends this. */
+export function watch(owner) {
   var doc = root.document, ends = [];
   function on(target, type, listener) {
     if (!target || !target.addEventListener) return;
@@ -16,27 +18,27 @@ export function watch(session) {
       target.removeEventListener(type, listener, false);
     });
   }
-  function park() {
-    session._driver._park();
+  function away() {
+    park(owner._session);
   }
-  function unpark() {
-    session._driver._unpark();
+  function back() {
+    unpark(owner._session);
   }
   on(doc && root, "online", function () {
-    session._driver._check(true);
+    check(owner._session, true);
   });
   on(doc && root, "pagehide", function (event) {
-    if (event.persisted) park();
-    else session._driver._leave();
+    if (event.persisted) away();
+    else leave(owner._session);
   });
   on(doc && root, "pageshow", function (event) {
-    if (event.persisted) unpark();
+    if (event.persisted) back();
   });
-  on(doc, "freeze", park);
-  on(doc, "resume", unpark);
+  on(doc, "freeze", away);
+  on(doc, "resume", back);
   // A hidden page's timers are slow: what they have missed is done when it is seen again.
   on(doc, "visibilitychange", function () {
-    if (!doc.hidden) session._driver._turn();
+    if (!doc.hidden) turn(owner._session);
   });
   return function () {
     while (ends.length) ends.pop()();

@@ -2,7 +2,8 @@
  * The object that applications hold: a drop-in for the browser's WebSocket that keeps its session across networks,
  * transports and proxies. It tells the page's events to the driver, and the driver's to the page.
  */
-import { drive } from "./driver.js";
+import { authorise } from "./auth.js";
+import { close, drive, send } from "./driver.js";
 import { makeEvent } from "./events.js";
 import { scalars, utf8Length } from "./frames.js";
 import { watch } from "./lifecycle.js";
@@ -117,7 +118,7 @@ var prototype = {
       if (size > this._maxSize) refuse("above max_size, " + this._maxSize);
     }
     this.unacknowledged.push(isBinary ? data.buffer : data);
-    if (takes) this._driver._send(data, size);
+    if (takes) send(this._session, data, size);
   },
 
   /** Closes the session behind everything that was sent. */
@@ -127,7 +128,7 @@ var prototype = {
     if (!(code === 1000 || (code >= 3000 && code < 5000)) || utf8Length(reason) > 123) {
       refuse("a close code is 1000 or 3000 to 4999, a reason up to 123 bytes");
     }
-    if (this.readyState < 2) this._driver._close(code, reason);
+    if (this.readyState < 2) close(this._session, code, reason);
     else {
       // Nor is it opened again.
       clearTimeout(this._reopening);
@@ -180,7 +181,7 @@ var prototype = {
     this.bufferedAmount = 0;
     this._maxSize = Infinity; // until the server has said
     this.unacknowledged = []; // what was sent and is not known to have been received, oldest first
-    this._driver = drive(this, this.url, this._transports, this._options);
+    this._session = drive(this, this.url, this._transports, this._options);
   },
 
   _connect: function () {
@@ -189,7 +190,7 @@ var prototype = {
     this.transport = "";
     this.negotiation = [];
     this._starts = true;
-    this._driver._start();
+    authorise(this._session);
     this._starts = false;
   },
 

@@ -42,8 +42,8 @@ var NEVER = Infinity;
  * application has set them. A page insists: nobody else would try again (see Rules in choice.py). `jitter` gives numbers
  * from 0 to below 1. make(known) gives the object that stands for a carrier of a transport, which `_all` has.
  */
-export function supervise(transports, rules, jitter, now, make) {
-  var all = [], i; // what is known of each transport
+export function supervise(transports, rules, jitter, clock, make) {
+  var all = [], now = clock(), i; // what is known of each transport
   for (i = 0; i < transports.length; i++) {
     all[i] = {
       _name: transports[i].name,
@@ -91,11 +91,16 @@ export function supervise(transports, rules, jitter, now, make) {
     _isOver: false,
     _times: times,
     _grown: grown,
+    _due: due,
+
+    /** What time it is, from now on: before an event, and before a turn. */
+    _at: function () {
+      return (now = clock());
+    },
 
     /** What is to be done now, in this order. May be called at any time. */
-    _turn: function (at) {
+    _turn: function () {
       var done;
-      now = at;
       nextAt = NEVER;
       if (!it._isOver) watch();
       if (!it._isOver) {
@@ -124,10 +129,10 @@ export function supervise(transports, rules, jitter, now, make) {
 
     /** There is a session; _attached() follows. How long it outlives the last contact, how long a held poll may take, and
      * the bounds of the pause between two plain polls. */
-    _opened: function (at, lifetime, hold, pauses) {
+    _opened: function (lifetime, hold, pauses) {
       if (!it._isOpen) fails = 0;
       it._isOpen = true;
-      it._contact = at;
+      it._contact = now;
       it._lifetime = lifetime;
       held = hold;
       bounds = pauses;
@@ -135,9 +140,8 @@ export function supervise(transports, rules, jitter, now, make) {
     },
 
     /** A carrier has taken up the session (its `o` or `r` has come). */
-    _attached: function (at, carrier) {
+    _attached: function (carrier) {
       var known = carrier._of;
-      now = at;
       if (isGone(carrier) || carrier._attached) return;
       carrier._attached = true;
       gotThrough(carrier);
@@ -157,23 +161,22 @@ export function supervise(transports, rules, jitter, now, make) {
     },
 
     /** A part of a poll's answer has come that says nothing yet. */
-    _alive: function (at, carrier) {
-      if (carrier._of._kind >= HELD) carrier._lateAt = at + carrier._limit;
+    _alive: function (carrier) {
+      if (carrier._kind >= HELD) carrier._lateAt = now + carrier._limit;
     },
 
     /** The POST that tests a stream was answered after so long. */
-    _tested: function (at, carrier, took) {
-      carrier._verdictAt = at + 2 * took + HELD_AFTER;
+    _tested: function (carrier, took) {
+      carrier._verdictAt = now + 2 * took + HELD_AFTER;
     },
 
     /** A probe was answered: the session moves to its transport. */
-    _proven: function (at, carrier) {
-      now = at;
+    _proven: function (carrier) {
       if (isGone(carrier) || carrier._role !== "probe") return;
       gotThrough(carrier);
       carrier._of._late = 0;
       it._goesOn = null;
-      if (carrier._of._kind === DUPLEX) {
+      if (carrier._kind === DUPLEX) {
         it._beside = null;
         began = NEVER;
         carrier._role = "carry";
@@ -187,10 +190,10 @@ export function supervise(transports, rules, jitter, now, make) {
     },
 
     /** A poll was answered whole. `news`: it brought a message, or took one along. */
-    _answered: function (at, carrier, news) {
-      if (!ends(at, carrier, 0)) return;
+    _answered: function (carrier, news) {
+      if (!ends(carrier, 0)) return;
       it._goesOn = carrier._opens ? null : carrier._of; // one that opens was only to open
-      if (carrier._opens || carrier._of._kind !== POLL) return;
+      if (carrier._opens || carrier._kind !== POLL) return;
       pause = news ? bounds[0] : Math.min(pause * 2, bounds[1]);
       startAt += pause;
     },
@@ -199,8 +202,7 @@ export function supervise(transports, rules, jitter, now, make) {
     _superseded: superseded,
 
     /** A carrier was ended on purpose, to start again: at once if it was of use, else as after a failure. */
-    _recycled: function (at, carrier) {
-      now = at;
+    _recycled: function (carrier) {
       if (!takeOut(carrier) || carrier._role !== "carry") return;
       if (livedWell(carrier)) ofUse();
       it._goesOn = carrier._of;
@@ -208,18 +210,16 @@ export function supervise(transports, rules, jitter, now, make) {
     },
 
     /** A carrier has failed, or was cut. `wait`: an answer had a Retry-After. */
-    _lost: function (at, carrier, how, wait) {
-      now = at;
+    _lost: function (carrier, how, wait) {
       if (!takeOut(carrier)) return;
       if (wait) carrier._of._notBefore = now + Math.min(wait, longest());
       failed(carrier, how);
     },
 
     /** The server has refused a carrier, without prejudice to the session (docs/protocol.md §9). */
-    _refused: function (at, carrier, code, reason, wait) {
+    _refused: function (carrier, code, reason, wait) {
       var known = carrier._of, carries = carrier._role === "carry";
-      now = at;
-      if (carrier._opens && it._isOpen && !carrier._attached) superseded(at, carrier); // another has opened the session
+      if (carrier._opens && it._isOpen && !carrier._attached) superseded(carrier); // another has opened the session
       if (!takeOut(carrier)) return;
       if (carries) {
         began = NEVER;
@@ -245,21 +245,19 @@ export function supervise(transports, rules, jitter, now, make) {
     // -- events: everything else -----------------------------------------------------------------------------------------
 
     /** The newest carrier has brought a message, or (`up`) word of one: so what failed before is forgotten. */
-    _delivered: function (at, up) {
-      now = at;
+    _delivered: function (up) {
       ofUse();
       if (up) it._postsFailed = 0;
     },
 
     /** There is something to send: between two plain polls the next one need not wait. */
-    _news: function (at) {
-      if (!it._newest && it._goesOn && it._goesOn._kind === POLL) startAt = Math.min(startAt, at);
+    _news: function () {
+      if (!it._newest && it._goesOn && it._goesOn._kind === POLL) startAt = Math.min(startAt, now);
     },
 
     /** A POST beside the carrier was lost or refused. */
-    _postFailed: function (at, how, wait) {
+    _postFailed: function (how, wait) {
       var names = allowed(), givesUp, i;
-      now = at;
       if (it._isOver) return;
       if (!it._postsFailed++) postsSince = now;
       givesUp = postsSince + it._lifetime;
@@ -285,9 +283,8 @@ export function supervise(transports, rules, jitter, now, make) {
     },
 
     /** The network is back, or the machine has slept. `another`: it is another one, of which what failed says nothing. */
-    _online: function (at, another) {
+    _online: function (another) {
       var newest = it._newest, i;
-      now = at;
       if (it._isOver) return;
       fails = timesSuperseded = 0;
       it._postAt = Math.min(it._postAt, now);
@@ -300,15 +297,15 @@ export function supervise(transports, rules, jitter, now, make) {
         lookBy(now);
       }
       if (!newest) startAt = Math.min(startAt, now);
-      else if (it._isOpen && (newest._attached || newest._of._kind === HELD)) start(newest._of); // it tells
+      else if (it._isOpen && (newest._attached || newest._kind === HELD)) start(newest._of); // it tells
     },
 
     /** The shell has let go of every carrier, and wants to start afresh (a page that was put away). */
-    _dropped: function (at) {
+    _dropped: function () {
       it._newest = it._old = it._beside = it._goesOn = null;
       graceAt = began = NEVER;
       fails = 0;
-      startAt = at;
+      startAt = now;
     },
 
     /** The session has ended. The shell lets go of every carrier. */
@@ -345,7 +342,7 @@ export function supervise(transports, rules, jitter, now, make) {
   /** HTTP opens the session beside a WebSocket that takes its time: whichever wins. */
   function race() {
     var newest = it._newest, known;
-    if (!newest || newest._of._kind !== DUPLEX || it._isOpen || raced || it._beside || !due(newest._since + rules._raceDelay)) return;
+    if (!newest || newest._kind !== DUPLEX || it._isOpen || raced || it._beside || !due(newest._since + rules.raceDelay)) return;
     raced = 1;
     known = opener();
     if (known) it._beside = begin(known, "open");
@@ -354,7 +351,7 @@ export function supervise(transports, rules, jitter, now, make) {
   /** While a lesser transport carries the session in peace, tries the better ones beside it. */
   function tryBetter() {
     var newest = it._newest, current = it._current, soonest = NEVER, above = inDoubt, i, known, at, first;
-    if (!it._isOpen || it._beside || !(inDoubt || (it._calm && rules._upgrade))) return;
+    if (!it._isOpen || it._beside || !(inDoubt || (it._calm && rules.upgrade))) return;
     if (newest ? newest._of !== current || (!newest._attached && current._kind < HELD) : !current || it._goesOn !== current) return;
     if (!due(upgradeAt)) return;
     // What is wanted more; from one stream to another nothing is won. In doubt: what brings up what goes up by itself.
@@ -445,6 +442,7 @@ export function supervise(transports, rules, jitter, now, make) {
     if (known._kind === HELD && role === "carry" && it._isOpen) limit = Math.max(limit, held);
     carrier._id = ++count;
     carrier._of = known;
+    carrier._kind = known._kind;
     carrier._role = role;
     carrier._opens = !it._isOpen; // it started when there was no session yet
     carrier._since = now;
@@ -510,8 +508,7 @@ export function supervise(transports, rules, jitter, now, make) {
   // -- what ends mean ------------------------------------------------------------------------------------------------------
 
   /** A poll was answered, or a carrier superseded. Returns whether the next one is to carry. */
-  function ends(at, carrier, atLeast) {
-    now = at;
+  function ends(carrier, atLeast) {
     if (!takeOut(carrier) || carrier._role === "probe") return;
     if (carrier._role === "open") grant(Math.max(now - carrier._since, atLeast));
     else {
@@ -520,9 +517,9 @@ export function supervise(transports, rules, jitter, now, make) {
     }
   }
 
-  function superseded(at, carrier) {
+  function superseded(carrier) {
     // One that has opened the session was not to carry it.
-    if (!ends(at, carrier, GRACE) || (carrier._opens && carrier._of._kind >= HELD)) return;
+    if (!ends(carrier, GRACE) || (carrier._opens && carrier._kind >= HELD)) return;
     if (livedWell(carrier)) timesSuperseded = 0;
     startAt += Math.min(doubled(SUPERSEDED, timesSuperseded++, LONGEST_PAUSE), longest());
   }
@@ -580,14 +577,14 @@ export function supervise(transports, rules, jitter, now, make) {
 
   function gotThrough(carrier) {
     // How long a poll is held is no measure.
-    if (carrier._of._kind !== HELD || carrier._opens) carrier._of._took = carrier._of._took || now - carrier._since;
+    if (carrier._kind !== HELD || carrier._opens) carrier._of._took = carrier._of._took || now - carrier._since;
   }
 
   // -- times ---------------------------------------------------------------------------------------------------------------
 
   /** How long an attempt may take to carry, or, of a transport, to get through beside the carrier in use. */
   function patience(whose) {
-    return grown(rules._attachTimeout, whose._late);
+    return grown(rules.attachTimeout, whose._late);
   }
 
   /** `time`, doubled so many times, up to a share of what the session has left. */

@@ -22,13 +22,13 @@ const TIMES = { opened: [0, 1, 2], tested: [1], lost: [2], refused: [3], post_fa
 
 const OF_CARRIERS = ["attached", "alive", "tested", "proven", "answered", "superseded", "recycled", "lost", "refused"];
 
-function happen(supervision, carriers, at, [name, ...args]) {
+function happen(supervision, carriers, [name, ...args]) {
   if (name === "set") supervision[member(args[0])] = args[1];
   else if (name === "rank") supervision._rank(args[0]);
   else {
     args = args.map((arg, i) => (TIMES[name]?.includes(i) ? milliseconds(arg) : arg));
     if (OF_CARRIERS.includes(name)) args[0] = carriers[args[0]] || { _over: true, _of: {} };
-    supervision[member(name)](at * 1000, ...args);
+    supervision[member(name)](...args);
   }
 }
 
@@ -48,15 +48,18 @@ for (const { name, transports, rules, jitter, steps } of vectors) {
   if (!rules.insists) continue; // whoever waits for a session's opening gives up; a page doesn't
   test(name, () => {
     const { upgrade = true, open_timeout = 30 } = rules;
+    let now = 0;
     const wanted = transports.map(([name, kind]) => ({ name, kind }));
-    const given = { _attachTimeout: 5000, _raceDelay: 250, _upgrade: upgrade };
-    const supervision = supervise(wanted, given, () => jitter, 0, () => ({}));
+    const given = { attachTimeout: 5000, raceDelay: 250, upgrade };
+    const supervision = supervise(wanted, given, () => jitter, () => now, () => ({}));
     supervision._openBy = open_timeout * 1000;
     const carriers = {};
     for (const step of steps) {
       const where = `at ${step.at}, ${step.event}`;
-      if (step.event.length) happen(supervision, carriers, step.at, step.event);
-      const actions = supervision._turn(step.at * 1000);
+      now = step.at * 1000;
+      supervision._at();
+      if (step.event.length) happen(supervision, carriers, step.event);
+      const actions = supervision._turn();
       for (const [name, carrier] of actions) if (name === "start") carriers[carrier._id] = carrier;
       assert.deepEqual(actions.map(told), step.actions, where);
       if (step.post_at !== undefined) assert.ok(Math.abs(seconds(supervision._postAt) - step.post_at) < 1e-3, where);
