@@ -86,13 +86,12 @@ function are(list, count, least, whole) {
 
 /** Checks what the server's `o` says: only what is known to be sound reaches the machine. */
 function opened(json) {
-  var server, names, pauses, i;
+  var server, pauses, i;
   function time(name) {
     return server[name] === null ? 1 : server[name];
   }
   try {
     server = JSON.parse(json);
-    names = server.transports;
     pauses = server.poll_interval;
     need(
       /^[\w.-]+,[\w.-]+$/.test([server.sid, server.key]) &&
@@ -102,9 +101,9 @@ function opened(json) {
         server.window.length === 2 &&
         are([server.resume_window, time("ping_interval"), time("ping_timeout")].concat(pauses), 5, 0) &&
         pauses[0] <= pauses[1] &&
-        typeof names === "object"
+        server.transports.pop
     );
-    for (i = 0; i < names.length; i++) need(names[i].name);
+    for (i = server.transports.length; i--; ) need(server.transports[i].name);
   } catch (error) {
     throw PROTOCOL_ERROR;
   }
@@ -118,9 +117,9 @@ function opened(json) {
  * object; whatever stands behind an `e`, `p` or `q`. Unknown frames have none.
  */
 export function parse(frame) {
-  var type = frame.charAt(0), rest = frame.slice(1), code;
-  var fields = /[acdnrx]/.test(type) && rest.split(",");
+  var type = frame.charAt(0), rest = frame.slice(1), fields;
   if (frame !== scalars(frame)) throw INVALID_TEXT;
+  fields = type !== "m" && rest.split(",");
   switch (type) {
     case "":
       throw PROTOCOL_ERROR;
@@ -133,13 +132,11 @@ export function parse(frame) {
     case "d":
       return [number(fields[0])];
     case "c":
-      code = number(fields[0]);
-      need(CLEAN.test(code));
-      return [code, fields.slice(1).join(",")];
+      need(CLEAN.test(fields[0]));
+      return [+fields.shift(), fields.join(",")];
     case "x":
-      code = number(fields[0]);
       need(/^[1-4]\d\d\d,(session|carrier),[^,]*,/.test(rest));
-      return [code, fields[1], fields[2] ? number(fields[2]) : -1, fields.slice(3).join(",")];
+      return [+fields.shift(), fields.shift(), fields[0] ? number(fields[0]) : -1, fields.slice(1).join(",")];
     case "g":
       need(/^(0|[1-9]\d*)(\.\d+)?$/.test(rest));
       return [+rest];
