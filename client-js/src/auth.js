@@ -1,4 +1,5 @@
 /** The application's auth data: a value, a function that returns one, or that returns a promise of one. */
+import { restart } from "./carrier.js";
 import { toJson } from "./frames.js";
 import { end } from "./machine.js";
 import { say } from "./say.js";
@@ -34,7 +35,7 @@ export function authorise(s) {
   function ready() {
     s._asking = false;
     s._renewed();
-    s._restarts(s);
+    restart(s);
   }
 }
 

@@ -1,6 +1,7 @@
 /** One live connection, stream or poll, as its transport sees it: what it may ask, and whom it tells what comes. */
 import { parseBatch } from "./frames.js";
-import { batch, POLL } from "./machine.js";
+import { batch, POLL, PROBE } from "./machine.js";
+import { OPEN_TIMEOUT } from "./supervision.js";
 
 /** The address of a transport, or of "send". The endpoint's query, which is the application's, stays. */
 export function endpoint(s, name) {
@@ -34,16 +35,12 @@ export function address(carrier, url, first) {
 export function Carrier(s, known) {
   this._session = s;
   this._of = known;
-  this._over = false;
-  this._attached = false;
-  this._gen = 0;
+  // _over, _attached; _gen; _last: the reason of its `e`
   this._up = this._down = 1; // the cursors: the number of the next message up, and down
   this._heard = s._at(); // when it spoke last
-  this._last = ""; // the reason of its `e`
   this.cross = s._cross;
   this.credentials = s._options.credentials;
-  this.secret = false; // its first frame has auth data, which must not stand in a URL
-  this.binary = false; // it takes ArrayBuffers
+  // secret: its first frame has auth data, which must not stand in a URL; binary: it takes ArrayBuffers
 }
 
 Carrier.prototype = {
@@ -84,7 +81,7 @@ Carrier.prototype = {
   /** What a poll brings up behind its first frame: everything beside a plain one, the first messages with an open. */
   messages: function () {
     var s = this._session, frames = [];
-    if (!s._batch && this._role !== "probe" && (this._kind === POLL || this._opens)) frames = batch(s, this._up);
+    if (!s._batch && this._role !== PROBE && (this._kind === POLL || this._opens)) frames = batch(s, this._up);
     this._brings = frames.length > 0;
     return frames;
   }
@@ -98,4 +95,10 @@ export function stop(carrier) {
   } catch (error) {
     // There is none, or what the page has put in its place can't.
   }
+}
+
+/** Opening, if it still goes on, has all its time again. */
+export function restart(s) {
+  s._openBy = s._at() + OPEN_TIMEOUT;
+  s._turns(s);
 }

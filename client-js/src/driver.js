@@ -5,16 +5,16 @@
  * A session, `s`, is one object: the policy's, to which machine.js adds what has a number, and drive() the rest. Each of
  * the files that know it adds functions.
  */
-import { Carrier, endpoint } from "./carrier.js";
+import { Carrier, endpoint, restart } from "./carrier.js";
 import { toBatch } from "./frames.js";
 import { rank, remember, table } from "./known.js";
-import { HOLD, interval, lifetime, silence } from "./limits.js";
-import { ackDue, acks, batch, begin, DUPLEX, end, head, HELD, queue, queueClose, take, unsent } from "./machine.js";
+import { HOLD } from "./uplink.js";
+import { ackDue, acks, batch, begin, DUPLEX, end, head, HELD, PROBE, queue, queueClose, set, take, unsent } from "./machine.js";
 import { random } from "./random.js";
 import { root } from "./root.js";
 import { acknowledgeClose, say } from "./say.js";
 import { supervise } from "./supervision.js";
-import { carries, drop, ended, flush, restart, set, turn, write } from "./supervisor.js";
+import { carries, drop, ended, flush, turn, write } from "./supervisor.js";
 import { clock } from "./time.js";
 
 /**
@@ -36,22 +36,19 @@ export function drive(owner, url, transports, options) {
   s._cross = cross;
   s._key = "realtime:" + origin; // of the browser's storage
   s._listed = transports; // those of the server's list before them
-  s._shown = null; // the transport that carries, or did last, as the application knows
+  // _shown: the transport that carries, or did last, as the application knows; _batch: the request in flight that brings
+  // something up; _parked
+  s._interval = Infinity; // after how long a server that has nothing to say pings
+  // _silence: how long a carrier may be mute
   s._state = "connecting";
   s._why = ""; // the reason for the last change of transport
-  s._delay = 0; // the wish of a server that goes away: come back within so many seconds
   s._asking = true; // for auth data; meanwhile nothing is started
   s._closeAt = s._dueAt = Infinity;
-  s._parked = false;
-  s._batch = null; // the request in flight that brings something up
   s._turns = turn;
-  s._restarts = restart;
   s._receives = receive;
   s._ends = ended;
   s._hasOpened = hasOpened;
   s._hasAttached = hasAttached;
-  s._isRefused = isRefused;
-  s._drains = drains;
   s._hasEnded = hasEnded;
   begin(s, random());
   remember(s);
@@ -126,7 +123,7 @@ export function receive(s, carrier, frames) {
     type = typeof frame === "string" ? frame.charAt(0) : "b";
     plain = plain && (type === "m" || type === "b");
     if (type === "e") carrier._last = frame.slice(1);
-    else if (type === "q" && carrier._role === "probe") s._proven(carrier);
+    else if (type === "q" && carrier._role === PROBE) s._proven(carrier);
     else {
       try {
         answers = take(s, carrier, frame, now);
@@ -159,9 +156,11 @@ function hasOpened(s, carrier, server) {
   var bounds = server.poll_interval;
   rank(s, server.transports);
   s._owner._maxSize = server.max_size;
+  s._interval = (server.ping_interval || Infinity) * 1000;
+  s._silence = s._interval + (server.ping_timeout || Infinity) * 1000;
   s._opened(
-    lifetime(server),
-    Math.min(silence(server), 2 * Math.min(interval(server), HOLD)),
+    server.resume_window * 1000 + (s._silence < Infinity ? s._silence : 0),
+    Math.min(s._silence, 2 * Math.min(s._interval, HOLD)),
     [bounds[0] * 1000, bounds[1] * 1000]
   );
   hasAttached(s, carrier);
@@ -169,7 +168,7 @@ function hasOpened(s, carrier, server) {
 
 /** The session is taken up on a carrier. */
 function hasAttached(s, carrier) {
-  if (carrier._attached || carrier._role === "probe") return;
+  if (carrier._role === PROBE) return;
   s._attached(carrier);
   if (s._shown !== s._current) {
     s._shown = s._current;
@@ -178,19 +177,6 @@ function hasAttached(s, carrier) {
   }
   s._why = "it got through"; // unless something else happens first
   if (carrier === s._newest) set(s, s._closing ? "closing" : s._held ? "draining" : "open");
-}
-
-/** A request was refused, and the session goes on. Code 0: what it brought is no matter. */
-function isRefused(carrier, code, reason) {
-  if (code) carrier._refusal = code;
-  else carrier._last = "superseded";
-  carrier.end(reason);
-}
-
-/** The server goes away. */
-function drains(s, seconds) {
-  s._delay = seconds;
-  if (!s._closing) set(s, "draining");
 }
 
 /** The session has ended. `ackDue`: the server waits for the ack of its close. */

@@ -10,37 +10,23 @@ import { root } from "./root.js";
 
 /** Tells the session of `owner` what happens to the page. Returns a function that ends this. */
 export function watch(owner) {
-  var doc = root.document, ends = [];
-  function on(target, type, listener) {
-    if (!target || !target.addEventListener) return;
-    target.addEventListener(type, listener, false);
-    ends.push(function () {
-      target.removeEventListener(type, listener, false);
-    });
+  function hear(event) {
+    var s = owner._session, type = event.type;
+    if (type === "online") check(s, true);
+    // A hidden page's timers are slow: what they have missed is done when it is seen again.
+    else if (type === "visibilitychange") root.document.hidden || turn(s);
+    else if (type === "freeze" || (type === "pagehide" && event.persisted)) park(s);
+    else if (type === "pagehide") leave(s);
+    else unpark(s);
   }
-  function away() {
-    park(owner._session);
+  /** `word`: add or remove. */
+  function listen(word) {
+    var types = ["online", "pagehide", "pageshow", "freeze", "resume", "visibilitychange"], doc = root.document, i, target;
+    for (i = 0; doc && i < 6; i++) {
+      target = i < 3 ? root : doc;
+      if (target.addEventListener) target[word + "EventListener"](types[i], hear, false);
+    }
   }
-  function back() {
-    unpark(owner._session);
-  }
-  on(doc && root, "online", function () {
-    check(owner._session, true);
-  });
-  on(doc && root, "pagehide", function (event) {
-    if (event.persisted) away();
-    else leave(owner._session);
-  });
-  on(doc && root, "pageshow", function (event) {
-    if (event.persisted) back();
-  });
-  on(doc, "freeze", away);
-  on(doc, "resume", back);
-  // A hidden page's timers are slow: what they have missed is done when it is seen again.
-  on(doc, "visibilitychange", function () {
-    if (!doc.hidden) turn(owner._session);
-  });
-  return function () {
-    while (ends.length) ends.pop()();
-  };
+  listen("add");
+  return listen;
 }

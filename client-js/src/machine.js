@@ -13,30 +13,32 @@ export var STREAM = 1;
 export var HELD = 2;
 export var POLL = 3;
 
+/** What it is for; see supervision.js. */
+export var CARRY = 0;
+export var OPEN = 1;
+export var PROBE = 2;
+
 var WINDOW = [256, 1048576]; // what we take before we have acked it: messages, bytes
 
 /**
- * A session begins. It hears, synchronously: _hasOpened(s, carrier, server), _hasAttached(s, carrier),
- * _isRefused(carrier, code, reason), _drains(s, delay), _hasEnded(s, code, reason, clean, ackDue); its `_owner`:
- * _message(data) and _tell(type, event), and that has the list `unacknowledged`.
+ * A session begins. It hears, synchronously: _hasOpened(s, carrier, server), _hasAttached(s, carrier) and
+ * _hasEnded(s, code, reason, clean, ackDue); its `_owner`: _stateIs(state), _message(data) and _tell(type, event), and that
+ * has the list `unacknowledged`.
  */
 export function begin(s, nonce) {
   s._nonce = nonce;
-  s._sid = "";
-  s._server = null; // what its `o` said
+  // _sid: there is a session; _server: what its `o` said; _state
   s._tickets = []; // a gen, and what attaches in a URL show, from that gen on
-  s._ended = false;
   // Up. Everything the server has not taken, oldest first; what it has received has lost its payload, not its size.
   s._out = [];
-  s._gen = s._taken = s._acked = s._last = s._owed = s._waiting = s._received = s._announced = s._bytes = s._newsSince = 0;
+  s._gen = s._taken = s._acked = s._last = s._owed = s._waiting = s._received = s._announced = s._bytes = s._newsSince = s._delay = 0;
   // _taken: the number before _out[0]; _last: the highest number that a carrier was given; _owed: bytes that the server is
   // not known to have received, and of these _waiting without a number; _bytes: received since the last ack; _newsSince:
   // when the oldest message not announced came.
   s._window = [16, 65536]; // what any server takes before its `o` says more
-  s._held = false; // the server drains: nothing new gets a number
-  s._going = false; // it waits for the answer to its go-away
-  s._closing = null; // our close: [code, reason]
-  s._confirm = false; // something is due that only a request can say: "I have your o", "here is my pong"
+  // _held: the server drains, and nothing new gets a number; _going: it waits for the answer to its go-away, and wishes that
+  // we come back within _delay seconds; _closing: our close, [code, reason]; _confirm: something is due that only a request
+  // can say: "I have your o", "here is my pong"; _ended.
 }
 
 /** Queues a message: a text of scalar values, or bytes. */
@@ -234,19 +236,20 @@ export function take(s, carrier, frame, now) {
     case "g":
       s._held = !s._closing;
       s._going = true;
-      s._drains(s, data);
+      s._delay = data;
+      if (s._held) set(s, "draining");
       break;
     case "x":
       // An open that comes late, whatever its scope: another carrier has opened this session.
-      if (s._sid && carrier._opens && !carrier._attached) s._isRefused(carrier, 0);
-      else if (fields[1] === "carrier") s._isRefused(carrier, data, fields[3]);
+      if (s._sid && carrier._opens && !carrier._attached) refused(carrier, 0);
+      else if (fields[1] === "carrier") refused(carrier, data, fields[3]);
       else refuse(s, data, fields[2], fields[3]);
   }
 }
 
 function open(s, carrier, server) {
   if (s._sid && server.sid !== s._sid) {
-    s._s._isRefused(carrier, 0); // it opened another session
+    s._refused(carrier, 0); // it opened another session
     return;
   }
   if (!s._sid) {
@@ -259,10 +262,22 @@ function open(s, carrier, server) {
   if (!s._ended) s._hasOpened(s, carrier, server);
 }
 
+/** A request was refused, and the session goes on. Code 0: what it brought is no matter. */
+function refused(carrier, code, reason) {
+  if (code) carrier._refusal = code;
+  else carrier._last = "superseded";
+  carrier.end(reason);
+}
+
 /** The session is over, or there never was one. What the server had received is taken from it first. */
 function refuse(s, code, received, reason) {
   if (received > s._acked && received <= s._last) acknowledge(s, received, s._taken);
   end(s, code, reason);
+}
+
+/** The session's state is another. */
+export function set(s, next) {
+  if (next !== s._state) s._owner._stateIs((s._state = next));
 }
 
 /** Ends the session: the one place that does. `ackDue`: the server waits for the ack of its close. */

@@ -133,7 +133,7 @@ var prototype = {
       // Nor is it opened again.
       clearTimeout(this._reopening);
       this._reopens = false;
-      this._unwatch();
+      this._unwatch("remove");
     }
   },
 
@@ -258,6 +258,6 @@ var prototype = {
       reopening: reopens
     });
     this._tell("state", { state: "closed" });
-    if (!this._reopens) this._unwatch();
+    if (!this._reopens) this._unwatch("remove");
   }
 };

@@ -6,16 +6,16 @@
  * Pure: no clock, no chance, no timers. The shell tells what happens, calls _turn() after each event and when _deadline()
  * has come, and does what _turn() says, in order. Times are in milliseconds, and come first in each event. The actions:
  *
- *   ["start", carrier]      `carrier._role` "carry": attach (or open) by it; it is the newest carrier now
- *                           "open": a second way to open the session; never takes over
- *                           "probe": try it beside the one in use; nothing of the session goes over it
+ *   ["start", carrier]      `carrier._role` CARRY: attach (or open) by it; it is the newest carrier now
+ *                           OPEN: a second way to open the session; never takes over
+ *                           PROBE: try it beside the one in use; nothing of the session goes over it
  *   ["test", carrier]       of a stream: send a POST beside it, and tell _tested() when that is answered
  *   ["stop", carrier, how]  let go of it; whatever comes of it need not be told. `how`: why it was given up, if it was
  *   ["take", carrier]       of a probe that was proven: attach by it; it is the newest carrier now
  *   ["renew", reason]       ask the application for other auth data, and tell _renewed()
  *   ["end", reason, code]   the session ends, or can't be opened
  */
-import { DUPLEX, HELD, POLL, STREAM } from "./machine.js";
+import { CARRY, DUPLEX, HELD, OPEN, POLL, PROBE, STREAM } from "./machine.js";
 import { doubled } from "./time.js";
 
 export var OPEN_TIMEOUT = 30000; // for opening, all transports together
@@ -51,9 +51,9 @@ export function supervise(transports, rules, jitter, clock, make) {
       _transport: transports[i],
       _times: 0, // failures in a row: how many,
       _when: 0, // and when and how the last
-      _how: "",
-      _out: "", // why it is out of the question
-      _took: 0, // how long it took to get through, the first time it did
+      // _how,
+      // _out: why it is out of the question
+      // _took: how long it took to get through, the first time it did
       _failedAt: -1, // if it has failed to carry since a carrier was of use
       _notBefore: 0, // somebody said when to come back
       _late: 0 // time-outs of probes in a row
@@ -142,7 +142,7 @@ export function supervise(transports, rules, jitter, clock, make) {
     /** A carrier has taken up the session (its `o` or `r` has come). */
     _attached: function (carrier) {
       var known = carrier._of;
-      if (isGone(carrier) || carrier._attached) return;
+      if (carrier._over || carrier._attached) return;
       carrier._attached = true;
       gotThrough(carrier);
       if (carrier === it._newest) {
@@ -172,14 +172,14 @@ export function supervise(transports, rules, jitter, clock, make) {
 
     /** A probe was answered: the session moves to its transport. */
     _proven: function (carrier) {
-      if (isGone(carrier) || carrier._role !== "probe") return;
+      if (carrier._over || carrier._role !== PROBE) return;
       gotThrough(carrier);
       carrier._of._late = 0;
       it._goesOn = null;
       if (carrier._kind === DUPLEX) {
         it._beside = null;
         began = NEVER;
-        carrier._role = "carry";
+        carrier._role = CARRY;
         carrier._lateAt = now + patience(it);
         become(carrier);
         actions.push(["take", carrier]);
@@ -203,7 +203,7 @@ export function supervise(transports, rules, jitter, clock, make) {
 
     /** A carrier was ended on purpose, to start again: at once if it was of use, else as after a failure. */
     _recycled: function (carrier) {
-      if (!takeOut(carrier) || carrier._role !== "carry") return;
+      if (!takeOut(carrier) || carrier._role) return;
       if (livedWell(carrier)) ofUse();
       it._goesOn = carrier._of;
       backOff();
@@ -218,7 +218,7 @@ export function supervise(transports, rules, jitter, clock, make) {
 
     /** The server has refused a carrier, without prejudice to the session (docs/protocol.md §9). */
     _refused: function (carrier, code, reason, wait) {
-      var known = carrier._of, carries = carrier._role === "carry";
+      var known = carrier._of, carries = !carrier._role;
       if (carrier._opens && it._isOpen && !carrier._attached) superseded(carrier); // another has opened the session
       if (!takeOut(carrier)) return;
       if (carries) {
@@ -285,7 +285,6 @@ export function supervise(transports, rules, jitter, clock, make) {
     /** The network is back, or the machine has slept. `another`: it is another one, of which what failed says nothing. */
     _online: function (another) {
       var newest = it._newest, i;
-      if (it._isOver) return;
       fails = timesSuperseded = 0;
       it._postAt = Math.min(it._postAt, now);
       if (another) {
@@ -333,7 +332,7 @@ export function supervise(transports, rules, jitter, clock, make) {
   }
 
   function judge(carrier) {
-    if (!carrier || carrier._attached || it._isOver) return;
+    if (!carrier || carrier._attached) return;
     if (due(carrier._verdictAt)) giveUp(carrier, "held back", 0, 1);
     else if (carrier === it._newest && due(graceAt)) giveUp(carrier, "HTTP was faster");
     else if (due(carrier._lateAt)) giveUp(carrier, "no answer in time", 1);
@@ -345,7 +344,7 @@ export function supervise(transports, rules, jitter, clock, make) {
     if (!newest || newest._kind !== DUPLEX || it._isOpen || raced || it._beside || !due(newest._since + rules.raceDelay)) return;
     raced = 1;
     known = opener();
-    if (known) it._beside = begin(known, "open");
+    if (known) it._beside = begin(known, OPEN);
   }
 
   /** While a lesser transport carries the session in peace, tries the better ones beside it. */
@@ -365,7 +364,7 @@ export function supervise(transports, rules, jitter, clock, make) {
       above = above || known === current;
     }
     upgradeAt = now + Math.max(soonest - now, LOOK) * (1 + jitter() / 4);
-    if (first) it._beside = begin(first, "probe");
+    if (first) it._beside = begin(first, PROBE);
     else due(upgradeAt);
   }
 
@@ -434,12 +433,12 @@ export function supervise(transports, rules, jitter, clock, make) {
     if (!it._goesOn || known._kind < HELD) began = NEVER;
     it._goesOn = null;
     stop(it._old);
-    become(begin(known, "carry"));
+    become(begin(known, CARRY));
   }
 
   function begin(known, role) {
-    var carrier = make(known), limit = patience(role === "probe" ? known : it);
-    if (known._kind === HELD && role === "carry" && it._isOpen) limit = Math.max(limit, held);
+    var carrier = make(known), limit = patience(role === PROBE ? known : it);
+    if (known._kind === HELD && !role && it._isOpen) limit = Math.max(limit, held);
     carrier._id = ++count;
     carrier._of = known;
     carrier._kind = known._kind;
@@ -469,13 +468,9 @@ export function supervise(transports, rules, jitter, clock, make) {
     takeOut(carrier);
   }
 
-  function isGone(carrier) {
-    return carrier._over || it._isOver;
-  }
-
   /** Takes a carrier out of its place. False if it had none, or that of the old one, whose end means nothing. */
   function takeOut(carrier) {
-    if (isGone(carrier)) return;
+    if (carrier._over) return;
     carrier._over = true;
     if (carrier === it._old) it._old = null;
     else if (carrier === it._newest) {
@@ -489,7 +484,7 @@ export function supervise(transports, rules, jitter, clock, make) {
   }
 
   function isOpening() {
-    return it._beside && it._beside._role === "open";
+    return it._beside && it._beside._role === OPEN;
   }
 
   /** What opens the session beside a carrier that is gone takes its place. */
@@ -497,7 +492,7 @@ export function supervise(transports, rules, jitter, clock, make) {
     if (!isOpening()) return;
     it._newest = it._beside;
     it._beside = null;
-    it._newest._role = "carry";
+    it._newest._role = CARRY;
   }
 
   function end(reason, code) {
@@ -509,8 +504,8 @@ export function supervise(transports, rules, jitter, clock, make) {
 
   /** A poll was answered, or a carrier superseded. Returns whether the next one is to carry. */
   function ends(carrier, atLeast) {
-    if (!takeOut(carrier) || carrier._role === "probe") return;
-    if (carrier._role === "open") grant(Math.max(now - carrier._since, atLeast));
+    if (!takeOut(carrier) || carrier._role === PROBE) return;
+    if (carrier._role === OPEN) grant(Math.max(now - carrier._since, atLeast));
     else {
       startAt = now;
       return true;
@@ -526,13 +521,13 @@ export function supervise(transports, rules, jitter, clock, make) {
 
   function giveUp(carrier, how, late, isHeld) {
     stop(carrier, how);
-    if (late) (carrier._role === "probe" ? carrier._of : it)._late++;
+    if (late) (carrier._role === PROBE ? carrier._of : it)._late++;
     failed(carrier, how, isHeld);
   }
 
   /** A carrier that has left its place has failed. What holds one stream back holds them all. */
   function failed(carrier, how, isHeld) {
-    var carries = carrier._role === "carry", known = carrier._of, i;
+    var carries = !carrier._role, known = carrier._of, i;
     if (livedWell(carrier)) {
       ofUse();
       known._times = 0;

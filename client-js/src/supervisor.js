@@ -5,12 +5,10 @@
  * timer for what comes next. So a page that slept, or whose timers are slow, catches up by itself.
  */
 import { renew } from "./auth.js";
-import { endpoint, stop } from "./carrier.js";
+import { endpoint, restart, stop } from "./carrier.js";
 import { CANNOT, history, store, table } from "./known.js";
-import { interval, silence } from "./limits.js";
-import { ackDue, DUPLEX, end, flush as flushed, HELD, hello, peek, POLL, proof, unannounced } from "./machine.js";
+import { ackDue, DUPLEX, end, flush as flushed, HELD, hello, OPEN, peek, POLL, PROBE, proof, set, unannounced } from "./machine.js";
 import { say } from "./say.js";
-import { OPEN_TIMEOUT } from "./supervision.js";
 import { ackDelay, sendUp } from "./uplink.js";
 
 var ASLEEP = 10000; // a timer that is so late belongs to a page that slept
@@ -27,7 +25,7 @@ var DOES = {
   },
   stop: function (s, carrier, how) {
     stop(carrier);
-    if (how && carrier._role === "carry") lost(s, carrier, how);
+    if (how && !carrier._role) lost(s, carrier, how);
   },
   /** A probe by a duplex carrier was answered. */
   take: function (s, carrier) {
@@ -46,17 +44,17 @@ var DOES = {
 function start(s, carrier) {
   var role = carrier._role;
   // What opens a session leaves the gen below to a poll that may open beside it; the first of all is for probes.
-  if (role === "carry") s._gen += carrier._opens ? 2 : 1;
-  carrier._gen = role === "probe" ? 1 : role === "open" ? s._gen - 1 : s._gen;
-  if (role !== "probe") hold(s, carrier._kind % POLL > 0);
+  if (!role) s._gen += carrier._opens ? 2 : 1;
+  carrier._gen = role === PROBE ? 1 : role === OPEN ? s._gen - 1 : s._gen;
+  if (role !== PROBE) hold(s, carrier._kind % POLL > 0);
   run(s, carrier);
 }
 
 function run(s, carrier) {
-  var transport = carrier._of._transport, asks = carrier._role === "probe" && carrier._kind < HELD;
+  var transport = carrier._of._transport, asks = carrier._role === PROBE && carrier._kind < HELD;
   if (s._sid && !asks && !proof(s, carrier)) {
     // Its URL wants a ticket, and there is none, which is rare; a poll is believed without a probe then.
-    if (carrier._role === "probe") s._proven(carrier);
+    if (carrier._role === PROBE) s._proven(carrier);
     else carrier._link = say(s, ["k" + carrier._gen], function (how) {
       if (how || !proof(s, carrier)) carrier.end(how || "no answer");
       else run(s, carrier);
@@ -102,7 +100,7 @@ export function ended(s, carrier, how) {
   if (carrier._over) return;
   s._at();
   if (fails) s._refused(carrier, fails, how, carrier._wait);
-  else if (carrier._role === "probe" && (last || !how)) s._proven(carrier);
+  else if (carrier._role === PROBE && (last || !how)) s._proven(carrier);
   else if (last === "superseded") s._superseded(carrier);
   else if (last) s._recycled(carrier);
   else if (!how && carrier._attached) s._answered(carrier, carrier._brings || s._received > carrier._from);
@@ -216,9 +214,8 @@ function round(s, now) {
 
 /** A carrier that may be mute for so long. */
 function watch(s, carrier) {
-  var most = silence(s._server);
-  if (s._due(carrier._heard + most)) carrier.end("silent");
-  else if (carrier._kind === DUPLEX && !carrier._pinged && s._due(carrier._heard + (interval(s._server) + most) / 2)) {
+  if (s._due(carrier._heard + s._silence)) carrier.end("silent");
+  else if (carrier._kind === DUPLEX && !carrier._pinged && s._due(carrier._heard + (s._interval + s._silence) / 2)) {
     carrier._pinged = true; // later than the server, whose ping would then be on its way
     write(s, ["p"]);
   }
@@ -230,14 +227,4 @@ export function check(s, another) {
   s._online(another);
   if (another && s._batch) s._batch.end("another network"); // and is repeated at once
   restart(s);
-}
-
-/** Opening, if it still goes on, has all its time again. */
-export function restart(s) {
-  s._openBy = s._at() + OPEN_TIMEOUT;
-  turn(s);
-}
-
-export function set(s, next) {
-  if (next !== s._state) s._owner._stateIs((s._state = next));
 }

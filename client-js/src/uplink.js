@@ -3,13 +3,15 @@
  * The answer to such a batch is also what a stream is judged by: see supervision.js.
  */
 import { renew } from "./auth.js";
-import { HOLD, interval } from "./limits.js";
 import { ackDue, batch, DUPLEX, HELD, STREAM, unannounced } from "./machine.js";
 import { say } from "./say.js";
 
+/** How long a poll is held where there are no pings, in milliseconds. */
+export var HOLD = 25000;
+
 /** How long an ack may wait for something to ride on. */
 export function ackDelay(s, kind) {
-  return kind === DUPLEX ? 1000 : Math.min(interval(s._server), HOLD) / 2;
+  return kind === DUPLEX ? 1000 : Math.min(s._interval, HOLD) / 2;
 }
 
 /** Sends the next batch, if there is something to say and none is in flight. `judge`: a stream waits for its test. */

@@ -36,7 +36,7 @@ function happen(supervision, carriers, [name, ...args]) {
 function told([name, what, more]) {
   if (name === "renew") return [name];
   if (name === "end") return [name, more];
-  return name === "start" ? [name, what._id, what._of._name, what._role] : [name, what._id];
+  return name === "start" ? [name, what._id, what._of._name, ["carry", "open", "probe"][what._role]] : [name, what._id];
 }
 
 /** Seconds, as exactly as the vectors have them. */
