@@ -2,8 +2,8 @@
  * HTTP requests: XMLHttpRequest, which every page has, fetch where there is none (service workers, extensions, Node), and
  * XDomainRequest for other origins in Internet Explorer 8 and 9.
  *
- * Whoever asks is told: alive() when something comes, batch(text, where) with a batch, and end(how) once, with "" for a
- * whole answer.
+ * Whoever asks is told: alive() when something comes, batch(text, where) with a batch, and end(how) when it has ended, with
+ * "" for a whole answer. What it was told first counts; then it stops the request.
  */
 
 import { toBatch } from "./frames.js";
@@ -16,9 +16,16 @@ export function hasHttp(cross) {
 }
 
 /** As much of an XMLHttpRequest as is used here, by fetch. `read` is called as the answer grows, and at its end. */
-function fetched(asker, url, body, read) {
-  var control = new AbortController(), decoder = new TextDecoder();
-  var xhr = { status: 0, responseText: "" };
+function fetched(asker, url, body, xhr, read) {
+  var control = new AbortController(), decoder = new TextDecoder(), reader;
+  function more(part) {
+    if (part.done) return read(true);
+    if (part.value) {
+      xhr.responseText += decoder.decode(part.value, { stream: true });
+      read();
+    }
+    return reader.read().then(more);
+  }
   xhr.abort = function () {
     control.abort();
   };
@@ -29,28 +36,14 @@ function fetched(asker, url, body, read) {
     signal: control.signal
   })
     .then(function (response) {
-      var reader = response.body.getReader();
       xhr.status = response.status;
-      function more() {
-        return reader.read().then(function (part) {
-          if (part.done) return;
-          xhr.responseText += decoder.decode(part.value, { stream: true });
-          read();
-          return more();
-        });
-      }
-      return more();
+      reader = response.body.getReader();
+      return more({});
     })
-    .then(
-      function () {
-        read(true);
-      },
-      function () {
-        xhr.status = 0;
-        read(true);
-      }
-    );
-  return xhr;
+    .then(null, function () {
+      xhr.status = 0;
+      read(true);
+    });
 }
 
 /**
@@ -58,11 +51,10 @@ function fetched(asker, url, body, read) {
  * it the answer is one batch. Returns how to stop it.
  */
 export function request(asker, url, body, grown) {
-  var xhr = root.XMLHttpRequest && new XMLHttpRequest(), foreign = xhr && asker.cross && !("withCredentials" in xhr), over;
+  var xhr = root.XMLHttpRequest && new XMLHttpRequest(), foreign = xhr && asker.cross && !("withCredentials" in xhr);
 
   function read(complete) {
     var text = "", status = 200;
-    if (over) return;
     try {
       text = xhr.responseText;
       if (!foreign) status = xhr.status;
@@ -73,12 +65,7 @@ export function request(asker, url, body, grown) {
     if (grown && status === 200) grown(text);
     // What was cut may look complete: it is believed only if it parses.
     else if (complete && status && status !== 204) asker.batch(text, "HTTP " + status);
-    if (complete) finish(!status ? "no answer" : (grown && status === 200) || status === 204 ? "cut" : "");
-  }
-  function finish(how) {
-    if (over) return;
-    over = true;
-    asker.end(how);
+    if (complete) asker.end(!status ? "no answer" : (grown && status === 200) || status === 204 ? "cut" : "");
   }
 
   if (foreign) {
@@ -90,7 +77,7 @@ export function request(asker, url, body, grown) {
       read(true);
     };
     xhr.onerror = xhr.ontimeout = function () {
-      finish("no answer");
+      asker.end("no answer");
     };
   } else if (xhr) {
     xhr.onreadystatechange = function () {
@@ -104,11 +91,9 @@ export function request(asker, url, body, grown) {
       if (body) xhr.setRequestHeader("Content-Type", "text/plain;charset=UTF-8"); // another type would need a preflight
     }
     xhr.send(body);
-  } else xhr = fetched(asker, url, body, read);
+  } else fetched(asker, url, body, (xhr = { responseText: "" }), read);
   return {
     stop: function () {
-      if (over) return;
-      over = true;
       xhr.abort();
     }
   };

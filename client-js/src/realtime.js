@@ -47,12 +47,12 @@ function kindOf(value) {
 /** The address of an endpoint, absolute and of HTTP. Relative ones are the page's. */
 function resolve(url) {
   var text = String(url).replace(/^\s*ws(?=s?:)/i, "http"), anchor;
-  if (url != null && root.document) {
+  if (root.document) {
     anchor = document.createElement("a");
     anchor.href = text;
     text = anchor.href;
-  } else if (url != null) text = new URL(text, root.location && location.href).href;
-  if (!/^https?:\/\/[^\/?#]/i.test(text)) refuse("no address of an endpoint: " + url);
+  } else if (root.location) text = new URL(text, location.href).href;
+  if (url == null || !/^https?:\/\/[^\/?#]/i.test(text)) refuse("no address of an endpoint: " + url);
   return text.replace(/#.*/, "");
 }
 
@@ -126,7 +126,7 @@ var prototype = {
     if (code === undefined) code = 1000;
     reason = reason === undefined ? "" : scalars(String(reason));
     if (!(code === 1000 || (code >= 3000 && code < 5000)) || utf8Length(reason) > 123) {
-      refuse("a close code is 1000 or 3000 to 4999, a reason up to 123 bytes");
+      refuse("a close code is 1000, 3000 to 4999; a reason up to 123 bytes");
     }
     if (this.readyState < 2) close(this._session, code, reason);
     else {
@@ -146,16 +146,15 @@ var prototype = {
         self.removeEventListener(type, listener);
       });
     }
-    this._listeners = all.concat([[type, listener, options && options.once]]);
+    all.push([type, listener, options && options.once]);
   },
 
   removeEventListener: function (type, listener) {
-    var kept = [], all = this._listeners, i;
-    for (i = 0; i < all.length; i++) {
-      if (all[i][0] !== type || all[i][1] !== listener) kept.push(all[i]);
-      else all[i][1] = null; // nor is it called where the old list is being walked
+    var all = this._listeners, i;
+    for (i = all.length; i--; ) {
+      // Nor is it called where a copy of the list is being walked.
+      if (all[i][0] === type && all[i][1] === listener) all.splice(i, 1)[0][1] = null;
     }
-    this._listeners = kept;
   },
 
   /** Tells the listeners. What they throw is the page's to report, and stops nobody else. */

@@ -16,9 +16,8 @@ export var sse = {
     source.onmessage = function (event) {
       carrier.batch(event.data);
     };
-    // It would come again by itself with the same URL; the driver knows better what to do next.
+    // It would come again by itself with the same URL; but it is stopped now.
     source.onerror = function () {
-      source.close();
       carrier.end("cut");
     };
     return {
