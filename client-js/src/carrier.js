@@ -25,7 +25,7 @@ export function address(carrier, url, first) {
  *   name             what the protocol calls it
  *   kind             DUPLEX, STREAM, HELD or POLL (machine.js)
  *   byUrl           true where its first frame stands in the URL
- *   usable(cross)    whether this engine can run it, to another origin if `cross`
+ *   usable(cross, requests)   whether this engine can run it, to another origin if `cross`; `requests`: options.requests
  *   open(carrier, url, first)   starts it with its first frame. Returns {stop}, duplex ones {write, waiting, stop} too
  *   post(asker, url, frames)    how frames go up beside it; see http.js
  *
@@ -40,6 +40,7 @@ export function Carrier(s, known) {
   this._heard = s._at(); // when it spoke last
   this.cross = s._cross;
   this.credentials = s._options.credentials;
+  this.requests = s._options.requests;
   // secret: its first frame has auth data, which must not stand in a URL; binary: it takes ArrayBuffers
 }
 

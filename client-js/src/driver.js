@@ -26,7 +26,7 @@ export function drive(owner, url, transports, options) {
   var cross = root.location && location.protocol + "//" + location.host !== origin;
   var usable = []; // transports that can run here
   var i, s;
-  for (i = 0; i < transports.length; i++) if (transports[i].usable(cross)) usable.push(transports[i]);
+  for (i = 0; i < transports.length; i++) if (transports[i].usable(cross, options.requests)) usable.push(transports[i]);
   s = supervise(usable, options, Math.random, clock, function (known) {
     return new Carrier(s, known);
   });

@@ -20,7 +20,8 @@ var OPTIONS = {
   raceDelay: 250,
   attachTimeout: 5000,
   postTimeout: 10000,
-  credentials: true
+  credentials: true,
+  requests: undefined
 };
 // After these a new session may do better (options.reopen): the server went, or the session was forgotten.
 var REOPENS = /^(100[16]|101[123]|44(04|08|1[01]))$/;
@@ -56,8 +57,11 @@ function resolve(url) {
   return text.replace(/#.*/, "");
 }
 
-/** Makes the class whose `options.transports` may name the `known` transports, and has them all where it is missing. */
-export function define(known) {
+/**
+ * Makes the class whose `options.transports` may name the `known` transports, and has them all where it is missing; options.requests are
+ * `requests` where they are missing.
+ */
+export function define(known, requests) {
   var warned;
   function Realtime(url, options) {
     var names, transports = [], i, k;
@@ -71,6 +75,7 @@ export function define(known) {
     for (k in options) if (!(k in OPTIONS)) warn("there is no option " + k);
     for (k in OPTIONS) this._options[k] = options[k] === undefined ? OPTIONS[k] : options[k];
     this.url = resolve(url);
+    this._options.requests = options.requests || requests;
     names = options.transports || known;
     for (i = 0; i < names.length; i++) {
       for (k = 0; k < known.length && known[k].name !== names[i]; k++);

@@ -54,7 +54,7 @@ export function supervise(transports, rules, jitter, clock, make) {
       // _how,
       // _out: why it is out of the question
       // _took: how long it took to get through, the first time it did
-      _failedAt: -1, // if it has failed to carry since a carrier was of use
+      _failedAt: 0, // if it has failed to carry since a carrier was of use
       _notBefore: 0, // somebody said when to come back
       _late: 0 // time-outs of probes in a row
     };
@@ -65,7 +65,7 @@ export function supervise(transports, rules, jitter, clock, make) {
   // In a row: failures of carriers, forgotten when something was delivered, or after a good life.
   var fails = 0, timesSuperseded = 0;
   // When what is due; since when the newest, or its run of polls, carries; since when POSTs fail.
-  var startAt = now, graceAt = NEVER, upgradeAt = NEVER, nextAt = now, began = NEVER, postsSince;
+  var startAt = now, upgradeAt = NEVER, nextAt = now, began = NEVER, postsSince;
   var actions = [];
 
   var it = {
@@ -146,7 +146,6 @@ export function supervise(transports, rules, jitter, clock, make) {
       carrier._attached = true;
       gotThrough(carrier);
       if (carrier === it._newest) {
-        graceAt = NEVER;
         it._late = hasRenewed = 0;
         began = Math.min(began, now);
         if (!(known._kind % POLL)) it._postAnswered();
@@ -289,8 +288,7 @@ export function supervise(transports, rules, jitter, clock, make) {
       it._postAt = Math.min(it._postAt, now);
       if (another) {
         for (i = 0; i < all.length; i++) {
-          all[i]._times = all[i]._notBefore = all[i]._late = 0;
-          all[i]._failedAt = -1;
+          all[i]._times = all[i]._notBefore = all[i]._late = all[i]._failedAt = 0;
         }
         it._late = troubles = 0;
         lookBy(now);
@@ -302,7 +300,7 @@ export function supervise(transports, rules, jitter, clock, make) {
     /** The shell has let go of every carrier, and wants to start afresh (a page that was put away). */
     _dropped: function () {
       it._newest = it._old = it._beside = it._goesOn = null;
-      graceAt = began = NEVER;
+      began = NEVER;
       fails = 0;
       startAt = now;
     },
@@ -334,7 +332,7 @@ export function supervise(transports, rules, jitter, clock, make) {
   function judge(carrier) {
     if (!carrier || carrier._attached) return;
     if (due(carrier._verdictAt)) giveUp(carrier, "held back", 0, 1);
-    else if (carrier === it._newest && due(graceAt)) giveUp(carrier, "HTTP was faster");
+    else if (due(carrier._graceAt)) giveUp(carrier, "HTTP was faster");
     else if (due(carrier._lateAt)) giveUp(carrier, "no answer in time", 1);
   }
 
@@ -388,8 +386,8 @@ export function supervise(transports, rules, jitter, clock, make) {
     fails = 0;
     if (troubles > 1) lookBy(now + LOOK);
     for (i = 0; i < all.length; i++) {
-      if (troubles > 1 && all[i]._failedAt >= 0) all[i]._times = 0;
-      all[i]._failedAt = -1;
+      if (troubles > 1 && all[i]._failedAt) all[i]._times = 0;
+      all[i]._failedAt = 0;
     }
     troubles = 0;
   }
@@ -447,7 +445,7 @@ export function supervise(transports, rules, jitter, clock, make) {
     carrier._since = now;
     carrier._limit = limit;
     carrier._lateAt = now + limit;
-    carrier._verdictAt = NEVER; // a stream that is mute then is held back by something
+    // _verdictAt: a stream that is mute then is held back by something; _graceAt: HTTP was faster
     actions.push(["start", carrier]);
     if (known._kind === STREAM && it._isOpen) actions.push(["test", carrier]);
     due(carrier._lateAt);
@@ -459,7 +457,6 @@ export function supervise(transports, rules, jitter, clock, make) {
     stop(it._old);
     it._old = it._newest;
     it._newest = carrier;
-    graceAt = NEVER;
   }
 
   function stop(carrier, how) {
@@ -475,8 +472,7 @@ export function supervise(transports, rules, jitter, clock, make) {
     if (carrier === it._old) it._old = null;
     else if (carrier === it._newest) {
       it._newest = null;
-      graceAt = NEVER;
-      return true;
+        return true;
     } else {
       it._beside = null;
       return true;
@@ -534,7 +530,7 @@ export function supervise(transports, rules, jitter, clock, make) {
     } else {
       for (i = 0; i < all.length; i++) if (all[i] === known || (isHeld && all[i]._kind === STREAM)) blame(all[i], how);
       if (carries && !isHeld) {
-        if (known._failedAt < 0) troubles++;
+        if (!known._failedAt) troubles++;
         known._failedAt = now;
       }
     }
@@ -546,7 +542,7 @@ export function supervise(transports, rules, jitter, clock, make) {
 
   /** HTTP has opened the session; the WebSocket, which is wanted more, has a little longer. */
   function grant(time) {
-    if (it._newest && !it._newest._attached && it._isOpen) graceAt = now + time;
+    if (it._newest && !it._newest._attached && it._isOpen) it._newest._graceAt = now + time;
   }
 
   /** When to start the next carrier: the first one at once, and while opening the first of each transport. */

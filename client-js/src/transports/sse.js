@@ -8,8 +8,8 @@ export var sse = {
   name: "sse",
   kind: STREAM,
   byUrl: true,
-  usable: function (cross) {
-    return root.EventSource && hasHttp(cross);
+  usable: function (cross, requests) {
+    return root.EventSource && hasHttp(cross, requests);
   },
   open: function (carrier, url, first) {
     var source = new EventSource(address(carrier, url, first), { withCredentials: carrier.credentials });
