@@ -1,5 +1,6 @@
 /** What is known of the transports, for others: for the next page, by the browser's storage; the server; the application. */
 import { toJson } from "./frames.js";
+import { keep, read } from "./storage.js";
 
 export var CANNOT = "can't run here";
 
@@ -7,7 +8,7 @@ export var CANNOT = "can't run here";
 export function remember(s) {
   var found, i, known;
   try {
-    s._stored = localStorage.getItem(s._key) || "{}";
+    s._stored = read(s._key) || "{}";
     found = JSON.parse(s._stored);
     for (i = 0; i < s._all.length; i++) {
       known = s._all[i];
@@ -19,7 +20,7 @@ export function remember(s) {
       }
     }
   } catch (error) {
-    // No storage, or somebody else's words in it.
+    // Somebody else's words.
   }
 }
 
@@ -27,11 +28,7 @@ export function store(s) {
   var failures = {}, i, text;
   for (i = 0; i < s._all.length; i++) if (s._all[i]._times) failures[s._all[i]._name] = [s._all[i]._times, s._all[i]._when, s._all[i]._how];
   text = toJson(failures);
-  try {
-    if (text !== s._stored) localStorage.setItem(s._key, (s._stored = text));
-  } catch (error) {
-    // Full, or forbidden.
-  }
+  if (text !== s._stored) keep(s._key, (s._stored = text));
 }
 
 function find(s, name) {

@@ -60,7 +60,7 @@ export function supervise(transports, rules, jitter, clock, make) {
     };
   }
   var bounds, held, pause = 0; // what the server announced, see _opened(); the pause between two plain polls
-  var raced, inDoubt, renewing, hasRenewed;
+  var raced, inDoubt, renewing, hasRenewed, crowded;
   var count = 0, troubles = 0; // carriers; transports that have a `_failedAt`
   // In a row: failures of carriers, forgotten when something was delivered, or after a good life.
   var fails = 0, timesSuperseded = 0;
@@ -73,7 +73,6 @@ export function supervise(transports, rules, jitter, clock, make) {
     _contact: now, // when anything came last
     _waits: false, // nothing is to be started now
     _calm: false, // the session is open and not about to end: a time to look for something better
-    _crowded: false, // other sessions hold requests enough: see CROWDED
     _openBy: NEVER,
     // What the shell may read.
     _all: all,
@@ -276,6 +275,12 @@ export function supervise(transports, rules, jitter, clock, make) {
       it._postsFailed = inDoubt = 0;
     },
 
+    /** Whether other sessions hold requests enough: see CROWDED. */
+    _crowd: function (is) {
+      if (crowded && !is) lookBy(now + LOOK); // there is a place again
+      crowded = is;
+    },
+
     /** The server was given other auth data. */
     _renewed: function () {
       renewing = 0;
@@ -403,7 +408,7 @@ export function supervise(transports, rules, jitter, clock, make) {
   function retryAt(known) {
     var failures = times(known), at = Math.max(now, known._notBefore);
     if (failures) at = Math.max(at, known._when + doubled(FIRST_LOOK, failures - 1, LONGEST_LOOK));
-    return it._crowded && known._kind % POLL ? at + CROWDED : at;
+    return crowded && known._kind % POLL ? at + CROWDED : at;
   }
 
   /** The most wanted that is well; if none is, the one that will be soonest, of these the one that failed longest ago. */

@@ -9,12 +9,10 @@ import { endpoint, restart, stop } from "./carrier.js";
 import { CANNOT, history, store, table } from "./known.js";
 import { ackDue, DUPLEX, end, flush as flushed, HELD, hello, OPEN, peek, POLL, PROBE, proof, set, unannounced } from "./machine.js";
 import { say } from "./say.js";
+import { BEAT, places } from "./tabs.js";
 import { ackDelay, sendUp } from "./uplink.js";
 
 var ASLEEP = 10000; // a timer that is so late belongs to a page that slept
-var MOST_HELD = 3; // requests held open in one page for one origin: browsers allow six connections, old ones fewer
-
-var held = {}; // origin -> how many sessions of this page hold a request
 
 // What the policy may say.
 var DOES = {
@@ -30,7 +28,6 @@ var DOES = {
   /** A probe by a duplex carrier was answered. */
   take: function (s, carrier) {
     carrier._gen = ++s._gen;
-    hold(s, false);
     write(s, [hello(s, carrier)]);
   },
   renew: renew,
@@ -46,7 +43,6 @@ function start(s, carrier) {
   // What opens a session leaves the gen below to a poll that may open beside it; the first of all is for probes.
   if (!role) s._gen += carrier._opens ? 2 : 1;
   carrier._gen = role === PROBE ? 1 : role === OPEN ? s._gen - 1 : s._gen;
-  if (role !== PROBE) hold(s, carrier._kind % POLL > 0);
   run(s, carrier);
 }
 
@@ -74,10 +70,9 @@ function greet(s, carrier) {
   return hello(s, carrier, history(s), s._auth);
 }
 
-/** Keeps the page's account of held requests. */
-function hold(s, holds) {
-  if (holds !== !!s._holding) held[s._key] = (held[s._key] || 0) + (holds ? 1 : -1);
-  s._holding = holds;
+/** Whether a request of this carrier's is held open. */
+function isHeld(carrier) {
+  return carrier && carrier._kind % POLL;
 }
 
 /** Lets go of everything that is under way. */
@@ -91,7 +86,7 @@ export function drop(s) {
   if (s._batch) unannounced(s);
   stop(s._batch);
   s._batch = null;
-  hold(s, false);
+  places(s, (s._holds = false));
 }
 
 /** A carrier has ended of itself; `how` in words, or "" for a poll that was answered. */
@@ -186,11 +181,13 @@ function round(s, now) {
   if (!s._newest && peek(s, s._last + 1, 1, 0).length) s._news();
   s._waits = s._asking || (s._closing && s._batch);
   s._calm = s._state === "open";
-  s._crowded = !s._holding && held[s._key] >= MOST_HELD;
+  s._crowd(places(s, s._holds) && !s._holds);
   actions = s._all.length ? s._turn() : [["end", CANNOT, 4411]];
   for (i = 0; i < actions.length && !s._ended; i++) DOES[actions[i][0]](s, actions[i][1], actions[i][2]);
+  places(s, (s._holds = isHeld(s._newest) || isHeld(s._beside)));
   store(s);
 
+  if (s._holds) s._due(now + BEAT);
   carrier = s._newest;
   if (carrier && carrier._attached && carrier._kind < HELD) watch(s, carrier);
   else if (s._sid && s._due(s._contact + s._lifetime)) end(s, 4411, "no contact");

@@ -57,8 +57,10 @@ def event_of(words: str) -> list[Any]:
     args = rest[0] if rest else ""
     if name == "opened":
         return [name, SERVER[0], SERVER[1], list(SERVER[2])]
-    if name in ("calm", "waits", "crowded"):
+    if name in ("calm", "waits"):
         return ["set", name, args != "no"]
+    if name == "crowd":
+        return [name, args != "no"]
     if name in ("answered", "online", "delivered"):
         *numbers, flag = args.split()
         return [name, *map(int, numbers), flag in ("news", "another", "up")]
@@ -84,8 +86,7 @@ def happen(supervision: Supervision, at: float, event: Sequence[Any]) -> None:
     """Tells the policy."""
     name, *args = event
     if name == "set":
-        where: Any = supervision.choice if args[0] == "crowded" else supervision
-        setattr(where, args[0], args[1])
+        setattr(supervision, args[0], args[1])
     elif name == "rank":
         supervision.choice.rank(args[0])
     else:
@@ -872,10 +873,10 @@ def upgrades() -> Iterator[History]:
         ],
     )
     yield History(
-        "where other sessions hold requests enough, what needs one waits",
+        "where other sessions hold requests enough, what needs one waits until they don't",
         (XHR, LONG, PLAIN),
         [
-            (0.0, "crowded", "start 1 polling carry"),
+            (0.0, "crowd", "start 1 polling carry"),
             (0.1, "opened", ""),
             (0.1, "attached 1", ""),
             (0.1, "answered 1 nothing", "start 2 polling carry"),
@@ -883,6 +884,12 @@ def upgrades() -> Iterator[History]:
             (0.2, "answered 2 nothing", ""),
             (0.2, "calm", ""),
             (1.31, "", ""),
+            (2.21, "", "start 3 polling carry"),
+            (2.3, "attached 3", ""),
+            (2.3, "answered 3 nothing", ""),
+            (2.5, "crowd", ""),
+            (3.0, "crowd no", ""),
+            (4.01, "", "start 4 xhr_streaming probe; test 4"),
         ],
     )
 
