@@ -62,7 +62,8 @@ export function history(s) {
 
 /** Shows the application each transport with its verdict, reason and timing. */
 export function table(s) {
-  var rows = [], seen = {}, i, one, given, taken, failed;
+  var rows = [], seen = {}, hint = s._cross && !s._sid ? "; is the page's origin in allowed_origins?" : "";
+  var i, one, given, taken, failed;
   for (i = 0; i < s._listed.length; i++) {
     given = s._listed[i];
     one = find(s, given.name);
@@ -71,7 +72,7 @@ export function table(s) {
     if (!seen[given.name]) rows.push({
       name: given.name,
       verdict: taken ? "taken" : one._out ? "refused" : failed ? "demoted" : "offered",
-      reason: (!taken && (one._out || (failed && one._how) || (given.verdict !== "taken" && given.reason))) || "",
+      reason: (!taken && (one._out || (failed && one._how + hint) || (given.verdict !== "taken" && given.reason))) || "",
       timing: one._took && one._took / 1000
     });
     seen[given.name] = true;

@@ -308,6 +308,28 @@ test("the endpoint's query goes with every request, its fragment with none", () 
   }
 });
 
+test("what fails at another origin's server, and never opened, asks for allowed_origins; at the page's own nothing does", () => {
+  for (const [url, asks] of [
+    ["http://other.example/chat", true],
+    ["/chat", false]
+  ]) {
+    const page = new Browser(source);
+    const session = page.connect(url, { transports: ["websocket", "long_polling"] });
+    page.socket.end();
+    page.request("/v1/long_polling").cut();
+    assert.equal(session.negotiation.length, 2);
+    for (const { verdict, reason } of session.negotiation) {
+      assert.equal(verdict, "demoted");
+      assert.equal(/; is the page's origin in allowed_origins\?$/.test(reason), asks, reason);
+    }
+    page.advance(200);
+    page.socket.accept();
+    page.socket.say(opened());
+    assert.equal(session.state, "open");
+    for (const { reason } of session.negotiation) assert.doesNotMatch(reason, /allowed_origins/);
+  }
+});
+
 test("wrong uses throw a sentence", () => {
   const page = new Browser(source, { without: ["EventSource"] });
   assert.throws(() => page.connect("/chat", { transports: ["flash"] }), /no transport flash/);
