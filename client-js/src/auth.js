@@ -28,7 +28,7 @@ export function authorise(s) {
       return;
     }
     s._auth = value;
-    if (s._sid) say(s, ["t" + (json || null)], ready, s._options.postTimeout);
+    if (s._sid) say(s, ["t" + (json || null)], ready);
     else ready();
   }
 

@@ -24,7 +24,7 @@ export function address(carrier, url, first) {
  *
  *   name             what the protocol calls it
  *   kind             DUPLEX, STREAM, HELD or POLL (machine.js)
- *   byUrl           true where its first frame stands in the URL
+ *   byUrl            where its first frame stands in the URL: askForTicket of tickets.js
  *   usable(cross, requests)   whether this engine can run it, to another origin if `cross`; `requests`: options.requests
  *   open(carrier, url, first)   starts it with its first frame. Returns {stop}, duplex ones {write, waiting, stop} too
  *   post(asker, url, frames)    how frames go up beside it; see http.js

@@ -12,7 +12,6 @@ var SURROGATES = /[\ud800-\udbff][\udc00-\udfff]|[\ud800-\udfff]/g;
 // All combining marks and whatever has another composed form, with many that have none: Latin and ideographs stay.
 var COMPOSING = /[\u0300-\u30ff\ua000-\uffff]/g;
 var CLEAN = /^(10(0[018]|1[123])|[34]\d\d\d)$/; // the codes that a clean close may have
-var ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 /** JSON, also where arrays have a toJSON of the page's (old Prototype.js), which would make texts of them. */
 export function toJson(value) {
@@ -55,14 +54,14 @@ export function toBase64(bytes) {
 
 /** The bytes, in an array of numbers, typed where there are such. */
 export function fromBase64(text) {
-  var native = root.atob, bytes = [], bits = 0, i;
+  var bytes = [], bits = 0, at = 0, i, code;
   if (text.length % 4 || !/^[A-Za-z0-9+\/]*=?=?$/.test(text)) throw INVALID_TEXT;
-  text = native ? atob(text) : text.replace(/=/g, "");
-  if (native) bytes = new Uint8Array(text.length);
+  text = text.replace(/=/g, "");
+  if (root.Uint8Array) bytes = new Uint8Array((text.length * 3) >> 2);
   for (i = 0; i < text.length; i++) {
-    bits = native ? text.charCodeAt(i) : (bits << 6) | ALPHABET.indexOf(text.charAt(i)); // those of long ago fall out
-    if (native) bytes[i] = bits;
-    else if (i & 3) bytes.push((bits >> (6 - 2 * (i & 3))) & 255);
+    code = text.charCodeAt(i);
+    bits = (bits << 6) | (code > 96 ? code - 71 : code > 64 ? code - 65 : code > 47 ? code + 4 : code > 43 ? 63 : 62);
+    if (i & 3) bytes[at++] = (bits >> (6 - 2 * (i & 3))) & 255; // bits of long ago fall out
   }
   return bytes;
 }

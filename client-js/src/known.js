@@ -38,14 +38,14 @@ function find(s, name) {
 
 /** The server's list: its order says what is wanted most. What failed is for this client to find out. */
 export function rank(s, list) {
-  var names = [], i, one;
+  var ranks = [], i, one;
   s._listed = list.concat(s._listed);
   for (i = 0; i < list.length; i++) {
-    names.push(list[i].name);
     one = find(s, list[i].name);
+    if (one._name) ranks.push(one);
     if (list[i].verdict === "refused") one._out = one._out || list[i].reason;
   }
-  s._rank(names);
+  if (ranks.length) s._ranks = ranks;
 }
 
 /** What an open tells the server. */

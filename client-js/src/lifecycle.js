@@ -21,11 +21,9 @@ export function watch(owner) {
   }
   /** `word`: add or remove. */
   function listen(word) {
-    var types = ["online", "pagehide", "pageshow", "freeze", "resume", "visibilitychange"], doc = root.document, i, target;
-    for (i = 0; doc && i < 6; i++) {
-      target = i < 3 ? root : doc;
-      if (target.addEventListener) target[word + "EventListener"](types[i], hear, false);
-    }
+    var types = ["online", "pagehide", "pageshow", "freeze", "resume", "visibilitychange"], i;
+    // Those of the document are captured on their way.
+    for (i = 0; root.document && root.addEventListener && i < 6; i++) root[word + "EventListener"](types[i], hear, true);
   }
   listen("add");
   return listen;

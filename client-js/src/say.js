@@ -2,13 +2,13 @@
 import { Carrier, endpoint, stop } from "./carrier.js";
 import { head, POLL } from "./machine.js";
 
-/** Makes one request of these frames, behind a head. `done` hears how it went, "" for well; late after `limit`. */
+/** Makes one request of these frames, behind a head. `done` hears how it went, "" for well; late after `limit`, or what POSTs may take. */
 export function say(s, frames, done, limit) {
   var asker = new Carrier(s, {}), timer;
   asker._kind = POLL;
-  if (limit) timer = setTimeout(function () {
+  timer = setTimeout(function () {
     asker.end("no answer in time");
-  }, limit);
+  }, limit || s._grown(s._options.postTimeout, s._postsFailed));
   asker.end = function (how) {
     if (asker._over) return;
     clearTimeout(timer);
@@ -41,5 +41,5 @@ export function acknowledgeClose(s, tries) {
         acknowledgeClose(s, tries - 1);
       }, 1000);
     }
-  }, s._options.postTimeout);
+  });
 }

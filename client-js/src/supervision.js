@@ -71,23 +71,23 @@ export function supervise(transports, rules, jitter, clock, make) {
   var it = {
     // What the shell sets, before a turn.
     _contact: now, // when anything came last
-    _waits: false, // nothing is to be started now
-    _calm: false, // the session is open and not about to end: a time to look for something better
+    // _waits: nothing is to be started now
+    // _calm: the session is open and not about to end, a time to look for something better
     _openBy: NEVER,
     // What the shell may read.
     _all: all,
-    _ranks: all, // most wanted first
-    _current: null, // the transport that carries, or did last
-    _goesOn: null, // with that: the next poll, a recycled stream
-    _newest: null, // the carrier that is to carry; between two polls there is none
-    _old: null, // the one before, until the newest is attached
-    _beside: null, // a probe, or a second way of opening
+    _ranks: all, // most wanted first; the shell sets the server's order, and what is not in it is out
+    // _current: the transport that carries, or did last
+    // _goesOn: with that, the next poll, a recycled stream
+    // _newest: the carrier that is to carry; between two polls there is none
+    // _old: the one before, until the newest is attached
+    // _beside: a probe, or a second way of opening
     _lifetime: OPEN_TIMEOUT,
     _postAt: 0, // no POST before that
     _postsFailed: 0, // in a row; forgotten when what goes up has got through
     _late: 0, // time-outs of carriers in a row
-    _isOpen: false, // there is a session
-    _isOver: false,
+    // _isOpen: there is a session
+    // _isOver
     _times: times,
     _grown: grown,
     _due: due,
@@ -115,13 +115,6 @@ export function supervise(transports, rules, jitter, clock, make) {
     /** When _turn() is to be called if nothing happens before; Infinity for never. */
     _deadline: function () {
       return it._isOver ? NEVER : nextAt;
-    },
-
-    /** The server's order of transports by name, most wanted first. The rest is out. */
-    _rank: function (names) {
-      var ranks = [], i, k;
-      for (i = 0; i < names.length; i++) for (k = 0; k < all.length; k++) if (all[k]._name === names[i]) ranks.push(all[k]);
-      if (ranks.length) it._ranks = ranks;
     },
 
     // -- events: what a carrier tells ------------------------------------------------------------------------------------
@@ -180,7 +173,7 @@ export function supervise(transports, rules, jitter, clock, make) {
         carrier._role = CARRY;
         carrier._lateAt = now + patience(it);
         become(carrier);
-        actions.push(["take", carrier]);
+        act("take", carrier);
       } else {
         stop(carrier);
         start(carrier._of);
@@ -226,7 +219,7 @@ export function supervise(transports, rules, jitter, clock, make) {
       }
       if (code === 4401 && !hasRenewed) {
         hasRenewed = renewing = 1;
-        actions.push(["renew", reason]);
+        act("renew", reason);
       } else if (code === 4408 || code === 4429 || code === 4503) {
         wait = Math.min(wait || 0, longest());
         if (carries) {
@@ -255,7 +248,7 @@ export function supervise(transports, rules, jitter, clock, make) {
 
     /** A POST beside the carrier was lost or refused. */
     _postFailed: function (how, wait) {
-      var names = allowed(), givesUp, i;
+      var givesUp;
       if (it._isOver) return;
       if (!it._postsFailed++) postsSince = now;
       givesUp = postsSince + it._lifetime;
@@ -267,7 +260,7 @@ export function supervise(transports, rules, jitter, clock, make) {
       if (it._postsFailed % MANY) return;
       inDoubt = 1;
       upgradeAt = now;
-      for (i = 0; i < names.length; i++) if (names[i]._kind % POLL) blame(names[i], "nothing goes up beside it: " + how);
+      blame(null, "nothing goes up beside it: " + how, HELD);
     },
 
     /** What goes up has got through. */
@@ -318,6 +311,10 @@ export function supervise(transports, rules, jitter, clock, make) {
   };
   return it;
 
+  function act(what, whom, how) {
+    actions.push([what, whom, how]);
+  }
+
   // -- what is due -------------------------------------------------------------------------------------------------------
 
   /** Whether it is time; if not, _deadline() knows of it. */
@@ -336,7 +333,7 @@ export function supervise(transports, rules, jitter, clock, make) {
 
   function judge(carrier) {
     if (!carrier || carrier._attached) return;
-    if (due(carrier._verdictAt)) giveUp(carrier, "held back", 0, 1);
+    if (due(carrier._verdictAt)) giveUp(carrier, "held back", 0, STREAM);
     else if (due(carrier._graceAt)) giveUp(carrier, "HTTP was faster");
     else if (due(carrier._lateAt)) giveUp(carrier, "no answer in time", 1);
   }
@@ -378,11 +375,17 @@ export function supervise(transports, rules, jitter, clock, make) {
     return Math.max(known._times - Math.floor((now - known._when) / LONGEST_LOOK), 0);
   }
 
-  /** Evidence against a transport. */
-  function blame(known, how) {
-    known._times = Math.min(times(known) + 1, MOST_TIMES);
-    known._when = now;
-    known._how = how;
+  /** Evidence against a transport, and against all that hold a request, of kinds up to `most`. */
+  function blame(known, how, most) {
+    var i, one;
+    for (i = 0; i < all.length; i++) {
+      one = all[i];
+      if (one === known || (one._kind && one._kind <= most)) {
+        one._times = Math.min(times(one) + 1, MOST_TIMES);
+        one._when = now;
+        one._how = how;
+      }
+    }
   }
 
   /** A carrier was of use. Several that failed in a row may have met a network that was gone: they are tried again soon. */
@@ -451,8 +454,8 @@ export function supervise(transports, rules, jitter, clock, make) {
     carrier._limit = limit;
     carrier._lateAt = now + limit;
     // _verdictAt: a stream that is mute then is held back by something; _graceAt: HTTP was faster
-    actions.push(["start", carrier]);
-    if (known._kind === STREAM && it._isOpen) actions.push(["test", carrier]);
+    act("start", carrier);
+    if (known._kind === STREAM && it._isOpen) act("test", carrier);
     due(carrier._lateAt);
     return carrier;
   }
@@ -466,7 +469,7 @@ export function supervise(transports, rules, jitter, clock, make) {
 
   function stop(carrier, how) {
     if (!carrier) return;
-    actions.push(["stop", carrier, how]);
+    act("stop", carrier, how);
     takeOut(carrier);
   }
 
@@ -497,7 +500,7 @@ export function supervise(transports, rules, jitter, clock, make) {
   }
 
   function end(reason, code) {
-    if (!it._isOver) actions.push(["end", reason, code || 4411]);
+    if (!it._isOver) act("end", reason, code || 4411);
     it._isOver = true;
   }
 
@@ -528,12 +531,12 @@ export function supervise(transports, rules, jitter, clock, make) {
 
   /** A carrier that has left its place has failed. What holds one stream back holds them all. */
   function failed(carrier, how, isHeld) {
-    var carries = !carrier._role, known = carrier._of, i;
+    var carries = !carrier._role, known = carrier._of;
     if (livedWell(carrier)) {
       ofUse();
       known._times = 0;
     } else {
-      for (i = 0; i < all.length; i++) if (all[i] === known || (isHeld && all[i]._kind === STREAM)) blame(all[i], how);
+      blame(known, how, isHeld);
       if (carries && !isHeld) {
         if (!known._failedAt) troubles++;
         known._failedAt = now;

@@ -8,7 +8,6 @@ import { renew } from "./auth.js";
 import { endpoint, restart, stop } from "./carrier.js";
 import { CANNOT, history, store, table } from "./known.js";
 import { ackDue, DUPLEX, end, flush as flushed, HELD, hello, OPEN, peek, POLL, PROBE, proof, set, unannounced } from "./machine.js";
-import { say } from "./say.js";
 import { BEAT, places } from "./tabs.js";
 import { ackDelay, sendUp } from "./uplink.js";
 
@@ -19,7 +18,6 @@ var DOES = {
   start: start,
   test: function (s, carrier) {
     s._test = carrier;
-    carrier._judged = false;
   },
   stop: function (s, carrier, how) {
     stop(carrier);
@@ -49,12 +47,9 @@ function start(s, carrier) {
 function run(s, carrier) {
   var transport = carrier._of._transport, asks = carrier._role === PROBE && carrier._kind < HELD;
   if (s._sid && !asks && !proof(s, carrier)) {
-    // Its URL wants a ticket, and there is none, which is rare; a poll is believed without a probe then.
+    // A poll is believed without a probe where it would want a ticket first.
     if (carrier._role === PROBE) s._proven(carrier);
-    else carrier._link = say(s, ["k" + carrier._gen], function (how) {
-      if (how || !proof(s, carrier)) carrier.end(how || "no answer");
-      else run(s, carrier);
-    }, s._options.attachTimeout)._link;
+    else transport.byUrl(s, carrier, run);
     return;
   }
   try {
@@ -169,7 +164,7 @@ function timer(s, wait) {
 }
 
 function round(s, now) {
-  var slept = now - s._dueAt > ASLEEP, carrier, kind, batch, actions, i;
+  var slept = now - s._dueAt > ASLEEP, carrier, kind, actions, i;
   clearTimeout(s._timer);
   s._dueAt = Infinity;
   if (slept) {
@@ -194,9 +189,7 @@ function round(s, now) {
   carrier = s._newest;
   if (carrier && carrier._kind === DUPLEX) flush(s);
   kind = carrier ? carrier._kind : s._goesOn ? s._goesOn._kind : DUPLEX;
-  sendUp(s, now, kind, carrier && carrier._brings, s._test && !s._test._over && !s._test._judged && s._test);
-  batch = s._batch;
-  if (batch && s._due(batch._heard + s._grown(s._options.postTimeout, s._postsFailed))) batch.end("no answer in time");
+  sendUp(s, now, kind, carrier && carrier._brings, s._test && !s._test._over && s._test);
   if (s._due(s._closeAt)) end(s, 4412, "no answer in time");
   if (s._ended) return;
 

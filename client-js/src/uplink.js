@@ -14,7 +14,7 @@ export function ackDelay(s, kind) {
   return kind === DUPLEX ? 1000 : Math.min(s._interval, HOLD) / 2;
 }
 
-/** Sends the next batch, if there is something to say and none is in flight. `judge`: a stream waits for its test. */
+/** Sends the next batch, if there is something to say and none is in flight. `judge`: the stream that waits for its test. */
 export function sendUp(s, now, kind, brings, judge) {
   var frames = [], asker;
   if (!s._sid || s._batch || now < s._postAt) return;
@@ -22,13 +22,13 @@ export function sendUp(s, now, kind, brings, judge) {
   if (kind === STREAM || (kind === HELD && !brings)) frames = batch(s, s._acked + 1);
   else if (!judge) return;
   if (!(frames.length || judge || s._confirm || ackDue(s, ackDelay(s, kind)) <= now)) return;
-  if (judge) judge._judged = true;
+  s._test = null;
   s._batch = asker = say(s, frames, function (how) {
     var then = s._at();
     s._batch = null;
     if (how) {
       unannounced(s);
-      if (judge) judge._judged = false; // by the next one
+      s._test = s._test || judge; // by the next one
       s._postFailed(how, asker._wait);
       if (asker._refusal === 4401) renew(s, how);
     } else {

@@ -26,7 +26,7 @@ const OF_CARRIERS = ["attached", "alive", "tested", "proven", "answered", "super
 
 function happen(supervision, carriers, [name, ...args]) {
   if (name === "set") supervision[member(args[0])] = args[1];
-  else if (name === "rank") supervision._rank(args[0]);
+  else if (name === "rank") supervision._ranks = args[0].map((name) => supervision._all.find(({ _name }) => _name === name)).filter(Boolean);
   else {
     args = args.map((arg, i) => (TIMES[name]?.includes(i) ? milliseconds(arg) : arg));
     if (OF_CARRIERS.includes(name)) args[0] = carriers[args[0]] || { _over: true, _of: {} };

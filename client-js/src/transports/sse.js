@@ -3,11 +3,12 @@ import { address } from "../carrier.js";
 import { STREAM } from "../machine.js";
 import { hasHttp, post } from "../http.js";
 import { root } from "../root.js";
+import { askForTicket } from "../tickets.js";
 
 export var sse = {
   name: "sse",
   kind: STREAM,
-  byUrl: true,
+  byUrl: askForTicket,
   usable: function (cross, requests) {
     return root.EventSource && hasHttp(cross, requests);
   },
