@@ -87,10 +87,16 @@ for (let step = 1; step <= STEPS; step++) {
     names[one] = old;
     if (other) names[other] = name;
   }
-  if (step % 5000 === 0) console.log(`${step}: ${best}`);
+  if (step % 5000 === 0 || step === STEPS) {
+    console.log(`${step}: ${best}`);
+    await save();
+  }
 }
-const variables = [];
-for (const mark of sets[0]) variables[mark.charCodeAt() - VARIABLE] = names[mark];
-const members = Object.fromEntries(sets[1].map((mark) => [sources[mark], names[mark]]).sort());
-await writeFile(join(ROOT, "names.json"), JSON.stringify({ variables: Array.from(variables, (name) => name ?? ""), members }) + "\n");
+
+async function save() {
+  const variables = [];
+  for (const mark of sets[0]) variables[mark.charCodeAt() - VARIABLE] = names[mark];
+  const members = Object.fromEntries(sets[1].map((mark) => [sources[mark], names[mark]]).sort());
+  await writeFile(join(ROOT, "names.json"), JSON.stringify({ variables: Array.from(variables, (name) => name ?? ""), members }) + "\n");
+}
 console.log("after:", best, texts.map((parts) => gzipped(parts.map((part, i) => (i & 1 ? names[part] : part)).join(""))));

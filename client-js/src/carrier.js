@@ -24,7 +24,7 @@ export function address(carrier, url, first) {
  *
  *   name             what the protocol calls it
  *   kind             DUPLEX, STREAM, HELD or POLL (machine.js)
- *   byUrl            where its first frame stands in the URL: askForTicket of tickets.js
+ *   byUrl            true where its first frame stands in the URL
  *   usable(cross, requests)   whether this engine can run it, to another origin if `cross`; `requests`: options.requests
  *   open(carrier, url, first)   starts it with its first frame. Returns {stop}, duplex ones {write, waiting, stop} too
  *   post(asker, url, frames)    how frames go up beside it; see http.js
@@ -92,6 +92,7 @@ Carrier.prototype = {
 export function stop(carrier) {
   try {
     carrier._over = true;
+    clearTimeout(carrier._timer); // of say()
     carrier._link.stop();
   } catch (error) {
     // There is none, or what the page has put in its place can't.

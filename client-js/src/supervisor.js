@@ -8,6 +8,7 @@ import { renew } from "./auth.js";
 import { endpoint, restart, stop } from "./carrier.js";
 import { CANNOT, history, store, table } from "./known.js";
 import { ackDue, DUPLEX, end, flush as flushed, HELD, hello, OPEN, peek, POLL, PROBE, proof, set, unannounced } from "./machine.js";
+import { say } from "./say.js";
 import { BEAT, places } from "./tabs.js";
 import { ackDelay, sendUp } from "./uplink.js";
 
@@ -47,9 +48,12 @@ function start(s, carrier) {
 function run(s, carrier) {
   var transport = carrier._of._transport, asks = carrier._role === PROBE && carrier._kind < HELD;
   if (s._sid && !asks && !proof(s, carrier)) {
-    // A poll is believed without a probe where it would want a ticket first.
+    // Its URL wants a ticket, and there is none, which is rare; a poll is believed without a probe then.
     if (carrier._role === PROBE) s._proven(carrier);
-    else transport.byUrl(s, carrier, run);
+    else carrier._link = say(s, ["k" + carrier._gen], function (how) {
+      if (how || !proof(s, carrier)) carrier.end(how || "no answer");
+      else run(s, carrier);
+    }, s._options.attachTimeout)._link;
     return;
   }
   try {

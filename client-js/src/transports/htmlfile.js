@@ -3,12 +3,11 @@ import { address } from "../carrier.js";
 import { STREAM } from "../machine.js";
 import { hasDocument, hidden, later, listen, submit } from "../page.js";
 import { root } from "../root.js";
-import { askForTicket } from "../tickets.js";
 
 export var htmlfile = {
   name: "htmlfile",
   kind: STREAM,
-  byUrl: askForTicket,
+  byUrl: true,
   usable: hasDocument,
   open: function (carrier, url, first) {
     var callback = listen(function (batch) {

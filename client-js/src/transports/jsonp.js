@@ -2,12 +2,11 @@
 import { address } from "../carrier.js";
 import { HELD } from "../machine.js";
 import { hasDocument, listen, remove, submit } from "../page.js";
-import { askForTicket } from "../tickets.js";
 
 export var jsonp = {
   name: "jsonp",
   kind: HELD,
-  byUrl: askForTicket,
+  byUrl: true,
   usable: hasDocument,
   open: function (carrier, url, first) {
     // Auth data must not stand in a URL.

@@ -2,12 +2,11 @@
 import { address } from "../carrier.js";
 import { STREAM } from "../machine.js";
 import { hasHttp, post, request } from "../http.js";
-import { askForTicket } from "../tickets.js";
 
 export var multipart = {
   name: "multipart",
   kind: STREAM,
-  byUrl: askForTicket,
+  byUrl: true,
   usable: hasHttp,
   open: function (carrier, url, first) {
     return request(carrier, address(carrier, url, first), null, parts(carrier));

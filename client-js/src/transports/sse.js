@@ -3,12 +3,11 @@ import { address } from "../carrier.js";
 import { STREAM } from "../machine.js";
 import { hasHttp, post } from "../http.js";
 import { root } from "../root.js";
-import { askForTicket } from "../tickets.js";
 
 export var sse = {
   name: "sse",
   kind: STREAM,
-  byUrl: askForTicket,
+  byUrl: true,
   usable: function (cross, requests) {
     return root.EventSource && hasHttp(cross, requests);
   },
