@@ -27,8 +27,8 @@ const NAMES = JSON.parse(readFileSync(join(ROOT, "names.json"), "utf8")); // wha
  * what was reached, and is lowered with it; GOAL is what it is to come down to.
  */
 export const BUDGET = {
-  "dist/realtime.js, all transports": 11193,
-  "Realtime, websocket and long_polling in a bundle": 10317
+  "dist/realtime.js, all transports": 12276,
+  "Realtime, websocket and long_polling in a bundle": 11056
 };
 
 export const GOAL = {
