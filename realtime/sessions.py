@@ -293,8 +293,7 @@ class Sessions:
         """Forgets all sessions of an earlier event loop, in which nothing can run any more."""
         if self._by_sid:
             log.warning("%d sessions of an event loop that was closed before are forgotten", len(self._by_sid))
-        for session in self:
-            self.hub.leave_all(session)
+        self.hub.reset()
         self.registry = Registry(self._config)
         self._by_sid = {}
         self.handlers.reset()

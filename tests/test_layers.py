@@ -56,6 +56,7 @@ PROTOCOLS = TRANSPORTS | {"protocols"}
 BOTH_ENDS = PROTOCOLS | {"base_session", "clock", "listener", "loops", "pace", "runtime", "waiters"}
 SERVERS = {
     "admission",
+    "broadcasts",
     "endpoint",
     "handlers",
     "hub",

@@ -68,13 +68,16 @@ class Deadlines:
         """When run() is due next; infinity for never."""
         return self._heap[0][0] if self._heap else FOREVER
 
-    def run(self, now: float) -> None:
-        """Expires whatever is due by `now` and schedules it anew."""
+    def run(self, now: float, most: int | None = None) -> None:
+        """Expires whatever is due by `now` and schedules it anew; so many machines at most, and then next() says that
+        more are due."""
         heap = self._heap
-        while heap and heap[0][0] <= now:
+        left = -1 if most is None else most
+        while heap and heap[0][0] <= now and left:
             when, _, machine = heapq.heappop(heap)
             if machine.wake_at != when:
                 continue
+            left -= 1
             # What it asks for meanwhile is in its deadline() afterwards. (An ack that is due and can't be written
             # asks to be looked at at once, for ever.)
             machine.wake_at = -FOREVER
