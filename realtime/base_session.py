@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from threading import get_ident
+from types import coroutine
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from .core.config import OnFull
@@ -33,11 +34,23 @@ STUBBORN = 1.0
 class BaseSession(LoopBound, Generic[M]):
     """A session, as its application sees it on either end. Made by realtime, not by applications."""
 
+    __slots__ = (
+        "__weakref__",
+        "_asked",
+        "_data",
+        "_listener",
+        "_machine",
+        "_now",
+        "_on_full",
+        "_senders",
+        "_sending",
+        "_stubborn",
+        "dropped",
+    )
+
     def __init__(self, listener: SessionListener[M], on_full: OnFull) -> None:
         super().__init__()
         self._listener = listener
-        self._receivers = listener.receivers
-        self._progress = listener.progress
         self._now = listener.runtime.clock.now
         self._on_full = on_full
         self._machine: M
@@ -120,51 +133,59 @@ class BaseSession(LoopBound, Generic[M]):
         Raises SessionClosed when the session has ended and all that was received has been taken, or when this side
         has called close(). Cancelling it loses nothing.
         """
-        if get_ident() != self._thread or not self._running():
-            self._check_loop()
-        machine = self._machine
-        receivers = self._receivers
-        woken = False
-        try:
-            while True:
-                # Who calls while others wait, woken or not, comes after them.
-                if machine.inbox.items and (woken or not receivers.futures):
-                    item = machine.take(self._now())
-                    if receivers.futures:
-                        receivers.wake_first(len(machine.inbox.items))
-                    if type(item) is not Dropped:
-                        return item  # type: ignore[return-value] # str or bytes is what is left
-                    self.dropped += item.count
-                    self._listener.tell("dropped")
-                    continue
-                if not machine.inbox.items and (machine.outcome is not None or machine.closing is not None):
-                    machine.check_open()
-                waiter = receivers.add()
-                if machine.state is State.DRAINING:
-                    self._listener.may_be_drained()
-                try:
-                    await waiter
-                except asyncio.CancelledError:
-                    receivers.leave(waiter)
-                    receivers.wake_first(
-                        len(machine.inbox.items)
-                    )  # it may have been woken: the message is the next one's
-                    raise
-                receivers.leave(waiter)
-                woken = True
-                self._listener.woken = False
-        except SessionClosed:
-            await self._give_way()
-            raise
+        return await self._next(False)
 
     def __aiter__(self) -> AsyncIterator[str | bytes]:
         return self
 
-    async def __anext__(self) -> str | bytes:
+    def __anext__(self) -> Awaitable[str | bytes]:
+        return self._next(True)
+
+    @coroutine
+    def _next(self, iterating: bool) -> Generator[Any, Any, str | bytes]:
+        """receive(). Where it is `iterating` the end is that of the iteration.
+
+        A generator, and no `async def`, since that is what every idle session has: it hands its future to the task
+        itself, as `await` does by another object, and another coroutine.
+        """
+        if get_ident() != self._thread or not self._loop.is_running():
+            self._check_loop()
+        machine = self._machine
+        receivers = self._listener
+        woken = False
         try:
-            return await self.receive()
+            while True:
+                # Who calls while others wait, woken or not, comes after them.
+                if machine.inbox.items and (woken or receivers.first is None):
+                    item = machine.take(self._now())
+                    if receivers.first is not None:
+                        receivers.wake_first(len(machine.inbox.items))
+                    if type(item) is not Dropped:
+                        return item  # type: ignore[return-value] # str or bytes is what is left
+                    self.dropped += item.count
+                    receivers.tell("dropped")
+                    continue
+                if not machine.inbox.items and (machine.outcome is not None or machine.closing is not None):
+                    machine.check_open()
+                waiter = receivers.enter()
+                if machine.state is State.DRAINING:
+                    receivers.may_be_drained()
+                try:
+                    waiter._asyncio_future_blocking = True  # what a task asks of all that it waits for
+                    yield waiter
+                except asyncio.CancelledError:
+                    receivers.leave(waiter)
+                    # It may have been woken: the message is the next one's.
+                    receivers.wake_first(len(machine.inbox.items))
+                    raise
+                receivers.leave(waiter)
+                woken = True
+                receivers.woken = False
         except SessionClosed:
-            raise StopAsyncIteration from None
+            yield from self._give_way().__await__()
+            if iterating:
+                raise StopAsyncIteration from None
+            raise
 
     # -- sending ---------------------------------------------------------------------------------------------------
 
@@ -200,7 +221,7 @@ class BaseSession(LoopBound, Generic[M]):
                 while not machine.outbox.has_room(item.size):
                     machine.check_open()
                     self._ask_for_room()
-                    await self._progress.wait(self._progress.add())
+                    await self._listener.progressed()
                 machine.check_open()
                 if machine.send(item):
                     self._ask_for_room()
@@ -209,7 +230,7 @@ class BaseSession(LoopBound, Generic[M]):
 
     def _outgoing(self, message: Message) -> Outgoing:
         """A message that may be sent. Raises as send() does."""
-        if get_ident() != self._thread or not self._running():
+        if get_ident() != self._thread or not self._loop.is_running():
             self._check_loop()
         if type(message) is str and message.isascii():  # as it usually is
             item = Outgoing(TEXT, message, len(message))
@@ -293,7 +314,7 @@ class BaseSession(LoopBound, Generic[M]):
         machine = self._machine
         if machine.outcome is not None:
             raise SessionClosed(machine.outcome.code, machine.outcome.reason)
-        await self._progress.wait(self._progress.add())
+        await self._listener.progressed()
 
     # -- closing ---------------------------------------------------------------------------------------------------
 

@@ -56,6 +56,7 @@ class Sessions:
         self._config = config
         self._runtime = runtime
         self._now = runtime.clock.now
+        self._when_ended = self._ended  # one object for all
         self._admission = admission
         self._notices = notices
         self._worker = ""  # part of every sid: who owns it
@@ -131,8 +132,9 @@ class Sessions:
         self.registry.check_room(identity, address)
         if request._kept > MAX_HEADERS:
             raise Refusal(4400, f"the headers are above {MAX_HEADERS} bytes, too much to be kept with the session")
+        request._pack()
         now = self._now()
-        listener = ServerListener(self._runtime, self._ended)
+        listener = ServerListener(self._runtime, self._when_ended)
         machine = kind(
             endpoint.config,
             window,

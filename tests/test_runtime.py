@@ -59,7 +59,7 @@ async def test_what_a_woken_application_answers_goes_along() -> None:
     one = session(runtime, log, "one")
 
     async def application() -> None:
-        await one.receivers.wait(one.receivers.add())
+        await one.enter()
         log.append("answered")
         one.dirty()
 

@@ -9,7 +9,7 @@ import dataclasses
 from typing import Any
 
 from .errors import LocalProtocolError
-from .frames import Window
+from .frames import Window, window_of
 from .settings import OnFull, OnRate, Rule, check, names, number, one_of, pair, whole
 
 __all__ = ["INITIAL_WINDOW", "OPEN_SIZE", "RULES", "Config", "OnFull", "OnRate"]
@@ -125,7 +125,7 @@ class Config:
     @property
     def window(self) -> Window:
         """The receive window this side announces."""
-        return Window(self.max_queue, self.max_queue_size)
+        return window_of(self.max_queue, self.max_queue_size)
 
     @property
     def max_body(self) -> int:

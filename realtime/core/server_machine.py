@@ -22,12 +22,13 @@ class ServerMachine(SessionMachine):
     """The server's end. `sid`, `key`, `nonce` and `binding` are the registry's to choose."""
 
     __slots__ = (
+        "_key",
         "absent_at",
         "address",
         "binding",
         "born",
+        "handed",
         "identity",
-        "key",
         "nonce",
         "observers",
         "tickets",
@@ -50,7 +51,7 @@ class ServerMachine(SessionMachine):
     ) -> None:
         super().__init__(config, peer_window, listener, now)
         self.sid = sid
-        self.key = Key(key)  # what its client proves itself by; empty where the protocol has nothing of the kind
+        self._key = key
         self.nonce = nonce
         self.binding = binding
         self.identity = identity
@@ -58,8 +59,18 @@ class ServerMachine(SessionMachine):
         self.born = now  # when it was last opened: open_timeout counts from here
         self.used = False  # the client has shown that it knows the sid
         self.absent_at = now  # without a carrier: when it counts, or will count, as detached
-        self.tickets = Tickets()
+        self.handed = 0  # the gen up to which tickets were handed out
+        self.tickets: Tickets | None = None  # that were used, if any
         self.observers: tuple[Observer, ...] = ()
+
+    @property
+    def key(self) -> Key:
+        """What its client proves itself by; empty where the protocol has nothing of the kind."""
+        return Key(self._key)
+
+    @key.setter
+    def key(self, key: str) -> None:
+        self._key = str(key)  # kept as what it is: a Key would be one more object for each session
 
     @property
     def remembered(self) -> float:
@@ -75,13 +86,19 @@ class ServerMachine(SessionMachine):
         if not proof.fits(self.key):
             raise proof.refusal()
         if proof.use == ATTACH:
-            return proof.number >= self.gen and self.tickets.take(proof, self.gen)
-        return not proof.use or self.tickets.take(proof, self.inbox.received + 1)
+            return proof.number >= self.gen and self._use_ticket(proof, self.gen)
+        return not proof.use or self._use_ticket(proof, self.inbox.received + 1)
+
+    def _use_ticket(self, proof: Proof, least: int) -> bool:
+        if self.tickets is None:
+            self.tickets = Tickets()
+        return self.tickets.take(proof, least)
 
     @property
     def out_of_tickets(self) -> bool:
         """Whether the newest carrier came by the last ticket that was handed out: the next will want another."""
-        return self.gen == self.tickets.used(ATTACH) and self.gen >= self.tickets.handed
+        used = 0 if self.tickets is None else self.tickets.used(ATTACH)
+        return self.gen == used and self.gen >= self.handed
 
     # -- carriers --------------------------------------------------------------------------------------------------
 

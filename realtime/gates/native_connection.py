@@ -27,6 +27,20 @@ class NativeConnection:
     Until then it is `silent`, for open_timeout at most.
     """
 
+    __slots__ = (
+        "_endpoint",
+        "_gate",
+        "_machine",
+        "_now",
+        "_opening",
+        "_patience",
+        "_request",
+        "_wait",
+        "carrier",
+        "session",
+        "silent",
+    )
+
     def __init__(
         self,
         gate: NativeGate,

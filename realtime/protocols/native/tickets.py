@@ -17,7 +17,7 @@ MORE_TICKETS = 16  # and when it asks
 
 def ticket_frame(machine: NumberedMachine, gen: int, count: int = TICKETS) -> str:
     """The server's `k`: tickets for attaches by URL, from this gen on."""
-    machine.tickets.handed = max(machine.tickets.handed, gen + count - 1)
+    machine.handed = max(machine.handed, gen + count - 1)
     return _tickets(machine.key, ATTACH, gen, count)
 
 
