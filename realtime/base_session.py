@@ -31,22 +31,26 @@ M = TypeVar("M", bound=SessionMachine)
 STUBBORN = 1.0
 
 
+# Of BaseSession, and with these alone: every idle session has one.
+SLOTS = (
+    "__weakref__",
+    "_asked",
+    "_data",
+    "_listener",
+    "_machine",
+    "_now",
+    "_on_full",
+    "_senders",
+    "_sending",
+    "_stubborn",
+    "dropped",
+)
+
+
 class BaseSession(LoopBound, Generic[M]):
     """A session, as its application sees it on either end. Made by realtime, not by applications."""
 
-    __slots__ = (
-        "__weakref__",
-        "_asked",
-        "_data",
-        "_listener",
-        "_machine",
-        "_now",
-        "_on_full",
-        "_senders",
-        "_sending",
-        "_stubborn",
-        "dropped",
-    )
+    __slots__ = SLOTS
 
     def __init__(self, listener: SessionListener[M], on_full: OnFull) -> None:
         super().__init__()
@@ -143,16 +147,11 @@ class BaseSession(LoopBound, Generic[M]):
 
     @coroutine
     def _next(self, iterating: bool) -> Generator[Any, Any, str | bytes]:
-        """receive(). Where it is `iterating` the end is that of the iteration.
-
-        A generator, and no `async def`, since that is what every idle session has: it hands its future to the task
-        itself, as `await` does by another object, and another coroutine.
-        """
+        """receive(), or the next step of an iteration. Each idle session has one of these: it hands its future to the
+        task itself, since `await` would do that by one more object."""
         if get_ident() != self._thread or not self._loop.is_running():
             self._check_loop()
-        machine = self._machine
-        receivers = self._listener
-        woken = False
+        machine, receivers, woken = self._machine, self._listener, False
         try:
             while True:
                 # Who calls while others wait, woken or not, comes after them.
