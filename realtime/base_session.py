@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from collections.abc import AsyncIterator, Callable, Generator
 from threading import get_ident
 from types import coroutine
 from typing import Any, Generic, TypeAlias, TypeVar
@@ -22,7 +22,7 @@ from .loops import LoopBound, gives_way
 
 __all__ = ["BaseSession", "Message"]
 
-log = logging.getLogger("realtime.session")
+log: logging.Logger = logging.getLogger("realtime.session")
 
 Message: TypeAlias = str | bytes | bytearray | memoryview
 M = TypeVar("M", bound=SessionMachine)
@@ -63,7 +63,7 @@ class BaseSession(LoopBound, Generic[M]):
         self._senders = 0  # who waits for room, or for the lock
         self._data: dict[Any, Any] | None = None
         self._asked = 0  # the ack of this number was asked for, to make room
-        self.dropped = 0  # messages the peer told it had dropped
+        self.dropped: int = 0  # messages the peer told it had dropped
 
     def _bind(self, machine: M) -> None:
         """The session's machine, which was made with its listener: once, before anything else."""
@@ -137,18 +137,18 @@ class BaseSession(LoopBound, Generic[M]):
         Raises SessionClosed when the session has ended and all that was received has been taken, or when this side
         has called close(). Cancelling it loses nothing.
         """
-        return await self._next(False)
+        try:
+            return await self.__anext__()
+        except StopAsyncIteration as end:
+            raise end.args[0] from None
 
     def __aiter__(self) -> AsyncIterator[str | bytes]:
         return self
 
-    def __anext__(self) -> Awaitable[str | bytes]:
-        return self._next(True)
-
+    # What receive() does, which handlers call this way mostly: the fewer coroutines the better. Each idle session has
+    # one of these, which hands its future to the task itself: `await` would do that by one more object.
     @coroutine
-    def _next(self, iterating: bool) -> Generator[Any, Any, str | bytes]:
-        """receive(), or the next step of an iteration. Each idle session has one of these: it hands its future to the
-        task itself, since `await` would do that by one more object."""
+    def __anext__(self) -> Generator[Any, Any, str | bytes]:
         if get_ident() != self._thread or not self._loop.is_running():
             self._check_loop()
         machine, receivers, woken = self._machine, self._listener, False
@@ -166,7 +166,10 @@ class BaseSession(LoopBound, Generic[M]):
                     continue
                 if not machine.inbox.items and (machine.outcome is not None or machine.closing is not None):
                     machine.check_open()
-                waiter = receivers.enter()
+                if receivers.first is None:  # enter(), without a call, as it usually is
+                    waiter = receivers.first = asyncio.get_running_loop().create_future()
+                else:
+                    waiter = receivers.enter()
                 if machine.state is State.DRAINING:
                     receivers.may_be_drained()
                 try:
@@ -177,14 +180,14 @@ class BaseSession(LoopBound, Generic[M]):
                     # It may have been woken: the message is the next one's.
                     receivers.wake_first(len(machine.inbox.items))
                     raise
-                receivers.leave(waiter)
-                woken = True
-                receivers.woken = False
-        except SessionClosed:
-            yield from self._give_way().__await__()
-            if iterating:
-                raise StopAsyncIteration from None
-            raise
+                if receivers.first is waiter and receivers.others is None:  # leave(), the same
+                    receivers.first = None
+                else:
+                    receivers.leave(waiter)
+                woken, receivers.woken = True, False
+        except SessionClosed as closed:
+            yield from _give_way(self).__await__()
+            raise StopAsyncIteration(closed) from None
 
     # -- sending ---------------------------------------------------------------------------------------------------
 
@@ -207,7 +210,7 @@ class BaseSession(LoopBound, Generic[M]):
                 self._offer(item)
                 self._machine.check_open()
         except Exception:
-            await self._give_way()
+            await _give_way(self)
             raise
 
     async def _wait_and_put(self, item: Outgoing) -> None:
@@ -295,7 +298,7 @@ class BaseSession(LoopBound, Generic[M]):
         """
         self._check_loop()
         if self._machine.outcome is not None:
-            await self._give_way()
+            await _give_way(self)
         outbox = self._machine.outbox
         target = outbox.appended
         # First until a carrier was handed all of it (or the policy dropped it), then until that is acked.
@@ -338,13 +341,14 @@ class BaseSession(LoopBound, Generic[M]):
         """Waits until the session has ended."""
         self._check_loop()
         if self._machine.outcome is not None:
-            await self._give_way()
+            await _give_way(self)
         while self._machine.outcome is None:
             await self._wait_for_progress()
 
-    async def _give_way(self) -> None:
-        """Before the end is told: whoever asks again and again must not stop all others, nor escape being cancelled."""
-        await asyncio.sleep(STUBBORN if self._stubborn else 0)
-
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.label or '(no id)'} {self.state} over {self.transport or 'nothing'}>"
+
+
+async def _give_way(session: BaseSession[Any]) -> None:
+    """Before the end is told: whoever asks again and again must not stop all others, nor escape being cancelled."""
+    await asyncio.sleep(STUBBORN if session._stubborn else 0)

@@ -17,7 +17,7 @@ from .waiters import Receivers, Waiters
 
 __all__ = ["SessionListener"]
 
-log = logging.getLogger("realtime.session")
+log: logging.Logger = logging.getLogger("realtime.session")
 
 M = TypeVar("M", bound=SessionMachine)
 
@@ -34,9 +34,9 @@ class SessionListener(Receivers, Generic[M]):
         super().__init__()
         self.runtime = runtime
         self.progress: Waiters | None = None  # for acks, or the end; None where nobody waits
-        self.transport = ""  # of the newest carrier that has attached
-        self.marked = False  # for a flush
-        self.woken = False  # a receiver was woken and has not run yet
+        self.transport: str = ""  # of the newest carrier that has attached
+        self.marked: bool = False  # for a flush
+        self.woken: bool = False  # a receiver was woken and has not run yet
         self._callbacks: list[Callable[[str], object]] | None = None
         self._ended = ended
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
@@ -183,12 +183,14 @@ async def test_a_broadcast_is_encoded_once_for_each_kind_of_carrier(
     encoded: list[tuple[str, Frame]] = []
     for name in TRANSPORTS:
         transport = TRANSPORTS[name]
-        original = type(transport).frame
+        original = transport.frame
 
-        def frame(self: object, frame: Frame, name: str = name, original: object = original) -> object:
+        def frame(
+            self: object, frame: Frame, name: str = name, original: Callable[[Frame], object] = original
+        ) -> object:
             if isinstance(frame, bytes) or frame[:1] in ("m", "b"):
                 encoded.append((name, frame))
-            return original(self, frame)  # type: ignore[operator]
+            return original(frame)
 
         monkeypatch.setattr(type(transport), "frame", frame)
     for _, session in pairs:

@@ -63,7 +63,7 @@ class Tickets:
     __slots__ = ("_used",)
 
     def __init__(self) -> None:
-        self._used: dict[str, tuple[int, bytes]] = {}
+        self._used: dict[str, tuple[int, bytes]] = {}  # by use: the highest number, and what was said with it
 
     def used(self, use: str) -> int:
         """The highest number that was used; 0 for none."""

@@ -60,7 +60,7 @@ class NativeConnection(NumberedCarrier):
         self._patience: Timer | None = None
         self.session: Session | None = None  # as soon as it is known
         self._machine: NumberedMachine | None = None
-        self.silent = True  # nothing was said yet that a session could come of
+        self.silent: bool = True  # nothing was said yet that a session could come of
 
     def connected(self) -> Awaitable[None] | None:
         """Takes the open that stood in the URL."""
@@ -114,7 +114,7 @@ class NativeConnection(NumberedCarrier):
         self._spoken()
         self.started = self.last_received = self._now()
         try:
-            session = await self._gate.take_up(self._request, self._endpoint, self, head, (), self._wait)
+            session = await self._gate.take_up(self._request, self._endpoint, self, head, self._wait)
         except Gone:
             self.finished = True
         except Refusal as refusal:
@@ -124,7 +124,7 @@ class NativeConnection(NumberedCarrier):
         else:
             self.session = session
             self._machine = machine = machine_of(session)
-            if not self._gate.service.admission.asks:
+            if self._gate.service.admission.hook is None:
                 self._wait = wait  # the other may keep what it waits with
             if machine.carrier is not self and not self.finished:
                 machine.retire(self)

@@ -52,10 +52,10 @@ class Behind:
 
     def __init__(self) -> None:
         self.events: deque[WSMessage | BaseException] = deque()
-        self.size = 0  # of the messages, in bytes
-        self.rest = b""
-        self.paused = False  # nothing more is read
-        self.ended = False  # a close is among them, or what is no message
+        self.size: int = 0  # of the messages, in bytes
+        self.rest: bytes = b""
+        self.paused: bool = False  # nothing more is read
+        self.ended: bool = False  # a close is among them, or what is no message
         self.task: asyncio.Task[None] | None = None
 
     @property
@@ -92,7 +92,7 @@ class LeanLink:
 
     def __init__(self, transport: asyncio.Transport, max_size: int, keeper: Keeper) -> None:
         self._loop = asyncio.get_running_loop()
-        self.transport = transport
+        self.transport: asyncio.Transport = transport
         self._keeper = keeper
         self._max_size = max_size
         self._shared = keeper.parser(max_size)
@@ -106,7 +106,7 @@ class LeanLink:
         self._gone = False
         self._over = False  # nothing more is taken
         self._shut = False  # nothing more is written
-        self.writable = True  # False while the connection has more than 64 KiB to send, is closing or gone
+        self.writable: bool = True  # False while the connection has more than 64 KiB to send, is closing or gone
 
     # -- a carrier's Link --------------------------------------------------------------------------------------------
 
@@ -211,7 +211,14 @@ class LeanLink:
             behind.size += size
             behind.ended = behind.ended or message.type is WSMsgType.CLOSE
             return
-        waiting = self._take(message)
+        kind = message[0]
+        if (kind is TEXT or kind is BINARY) and not self._over:  # _take(), without a call, as it usually is
+            waiting = self._connection.message(message[1])
+            self._count += 1
+            if waiting is None and self._count % TURN == 0:
+                waiting = asyncio.sleep(0)
+        else:
+            waiting = self._take(message)
         if waiting is not None:
             self._wait_for(waiting)
 
