@@ -57,6 +57,7 @@ BOTH_ENDS = PROTOCOLS | {"base_session", "clock", "listener", "loops", "pace", "
 SERVERS = {
     "admission",
     "broadcasts",
+    "collector",
     "endpoint",
     "handlers",
     "hub",
