@@ -19,7 +19,7 @@ from .session import Session
 
 __all__ = ["MOST_WITHDRAWN", "Admission", "Authorize"]
 
-log = logging.getLogger("realtime.server")
+log: logging.Logger = logging.getLogger("realtime.server")
 
 Authorize: TypeAlias = Callable[[SessionRequest], Awaitable[str | None]]
 

@@ -24,8 +24,8 @@ class Draining(Numbering, ServerMachine):
 
     def __init__(self, config: Config, peer_window: Window, listener: Listener, now: float, **facts: Any) -> None:
         super().__init__(config, peer_window, listener, now, **facts)
-        self.drain_delay = 0.0
-        self.going_told = -FOREVER  # when a poll was last answered with `g`
+        self.drain_delay: float = 0.0
+        self.going_told: float = -FOREVER  # when a poll was last answered with `g`
         self.peer_last: int | None = None  # draining: the peer numbers nothing above this
 
     def drain(self, delay: float) -> None:

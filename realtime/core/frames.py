@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 
 from .errors import LocalProtocolError
 
-__all__ = ["BINARY", "CLOSE", "DROPPED", "TEXT", "Dropped", "Outgoing", "Window", "payload_size"]
+__all__ = ["BINARY", "CLOSE", "DROPPED", "TEXT", "Dropped", "Outgoing", "Window", "payload_size", "window_of"]
 
 # The kinds of numbered items (docs/protocol.md §3).
 TEXT = "m"
@@ -27,6 +28,12 @@ class Window(NamedTuple):
 
     messages: int
     size: int
+
+
+@lru_cache(maxsize=256)
+def window_of(messages: int, size: int) -> Window:
+    """A Window, which all share that keep one of this size: most do."""
+    return Window(messages, size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +58,11 @@ class Outgoing:
     __slots__ = ("behind", "code", "data", "encoded", "framed", "kind", "size")
 
     def __init__(self, kind: str, data: Payload, size: int, code: int = 0) -> None:
-        self.kind = kind
-        self.data = data
-        self.size = size
-        self.code = code  # a close's code, or the count of a note of drops
-        self.behind = 0  # of a group: how many of it follow
+        self.kind: str = kind
+        self.data: Payload = data
+        self.size: int = size
+        self.code: int = code  # a close's code, or the count of a note of drops
+        self.behind: int = 0  # of a group: how many of it follow
         self.encoded: dict[str, bytes | str] = {}
         # By the key of a codec: the parts of a flush whose last item this was, and what the codec made of them.
         self.framed: dict[str, tuple[Sequence[bytes | str], Sequence[bytes | str]]] | None = None

@@ -52,15 +52,15 @@ class Inbox:
     )
 
     def __init__(self, window: Window, meter: Meter | None = None) -> None:
-        self.window = window  # what this side announced
-        self.metered = meter is not None
+        self.window: Window = window  # what this side announced
+        self.metered: bool = meter is not None
         self._meter = meter
         self._within: deque[float] = EMPTY  # with a meter: from when on each of _sizes is within the rate
         self._early = 0  # of these, the application has so many already
-        self.received = 0
-        self.taken = 0
-        self.notes = 0  # of the received, those that were no messages: notes of drops, a close
-        self.total = 0  # payload bytes ever received
+        self.received: int = 0
+        self.taken: int = 0
+        self.notes: int = 0  # of the received, those that were no messages: notes of drops, a close
+        self.total: int = 0  # payload bytes ever received
         self.items: deque[Received] = EMPTY  # not taken by the application
         self._sizes: deque[int] = EMPTY  # of what does not count as taken
         self._bytes = 0
@@ -75,7 +75,7 @@ class Inbox:
         self._taken_since: float | None = None
         # Since when the oldest news waits: minus infinity when its ack is due at once, infinity when there is none. Set
         # when something becomes news, and anew when an ack is announced.
-        self.owed_since = NEVER
+        self.owed_since: float = NEVER
 
     def __len__(self) -> int:
         return len(self.items)

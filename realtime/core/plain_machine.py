@@ -30,6 +30,12 @@ class PlainMachine(ServerMachine):
 
     __slots__ = ("capabilities", "waiting")
 
+    # The bases' own, named again for type checkers that would guess from what is assigned here.
+    absent_at: float
+    contact: float
+    gen: int
+    transport: str
+
     def __init__(
         self,
         config: Config,
@@ -41,8 +47,8 @@ class PlainMachine(ServerMachine):
         **facts: Any,
     ) -> None:
         super().__init__(config, peer_window, listener, now, **facts)
-        self.capabilities = capabilities
-        self.waiting = 0  # how many wait for room in the inbox: the peer's silence is our doing
+        self.capabilities: Capabilities = capabilities
+        self.waiting: int = 0  # how many wait for room in the inbox: the peer's silence is our doing
 
     selective = True
 

@@ -51,7 +51,7 @@ class WebSocketLink:
         self._request = request
         self._ws = ws
         self._writable_again = writable_again
-        self.writable = True  # unless the connection has more than 64 KiB to send, or is closing
+        self.writable: bool = True  # unless the connection has more than 64 KiB to send, or is closing
         self._closing = False
         self._patience: asyncio.TimerHandle | None = None
         self._draining: asyncio.Task[None] | None = None

@@ -39,7 +39,7 @@ from .sockets import Sockets
 
 __all__ = ["DialectRoutes", "Routes", "preflight"]
 
-log = logging.getLogger("realtime.server")
+log: logging.Logger = logging.getLogger("realtime.server")
 
 END_PATIENCE = 10.0
 # What a request is told that shows nothing of its page where it has to.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import binascii
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ...core.carrier import Capabilities, Part, Shape, SharedBuffers
 from ...core.errors import Refusal, clip
@@ -23,12 +23,12 @@ class NativeCodec:
 
     def __init__(self, transport: Transport, kind: str = "server") -> None:
         self.transport = transport
-        self.name = transport.name
-        self.shape = transport.shape
-        self.held = transport.held
+        self.name: str = transport.name
+        self.shape: Shape = transport.shape
+        self.held: bool = transport.held
         # Transports that lay frames alike share what was encoded.
-        self.key = f"native {kind} {transport.framing}"
-        self.wrap = transport.wrap
+        self.key: str = f"native {kind} {transport.framing}"
+        self.wrap: Callable[[Sequence[Part]], Sequence[Part]] = transport.wrap
         # In JSON numbers stand as they are, so these frames need not be made anew.
         made = transport.framing == "json"
         self._ack = bytes(transport.frame("a%d,%d")) if made else None  # type: ignore[arg-type] # JSON is bytes
