@@ -84,6 +84,7 @@ class NumberedMachine(Draining):
             self.retire(old)
         if carrier.codec.shape is not Shape.POLL:
             carrier.write([self._greeting(carrier), *carrier.tickets])
+            carrier.greeting, carrier.tickets = None, ()  # they are said
             if self.state is State.DRAINING:
                 carrier.write([carrier.codec.go_away(self.drain_delay)])
         state = self.state

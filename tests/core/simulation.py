@@ -725,7 +725,7 @@ class ServerSocket:
         self._connection = NativeConnection(
             server.gate, server.facts("websocket"), server.endpoint, server.codecs["websocket"], ServerLink(down)
         )
-        self.carrier = self._connection.carrier
+        self.carrier = self._connection
 
     def receive(self, frame: Item) -> None:
         connection = self._connection

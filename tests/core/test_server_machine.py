@@ -170,7 +170,7 @@ def test_a_machine_says_who_may() -> None:
     assert by_url(ATTACH, 4)
     assert by_url(SEND, 1)
     assert machine.out_of_tickets
-    machine.tickets.handed = 5
+    machine.handed = 5
     assert not machine.out_of_tickets
     machine.gen = 5  # another carrier came, by its key
     assert not by_url(ATTACH, 4)
