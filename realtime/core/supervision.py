@@ -51,14 +51,10 @@ class Supervision(Attempts):
     `transports` are (name, kind), most wanted first. `jitter` gives numbers from 0 to below 1.
     """
 
-    # Those of Attempts, named again for type checkers that would guess from what is assigned here.
-    current: str
+    current: str  # Attempts' own: see Numbering
     fails: int
-    held: float
-    lifetime: float
     newest: Started | None
     old: Started | None
-    poll_interval: tuple[float, float]
     post_at: float
     posts_failed: int
 
