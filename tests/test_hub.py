@@ -183,7 +183,7 @@ async def test_a_broadcast_is_encoded_once_for_each_kind_of_carrier(
     encoded: list[tuple[str, Frame]] = []
     for name in TRANSPORTS:
         transport = TRANSPORTS[name]
-        original = transport.frame
+        original = transport.frame  # a static method, in some
 
         def frame(
             self: object, frame: Frame, name: str = name, original: Callable[[Frame], object] = original

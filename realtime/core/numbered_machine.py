@@ -18,6 +18,12 @@ class NumberedMachine(Draining):
 
     __slots__ = ()
 
+    # The bases' own: see Numbering.
+    absent_at: float
+    contact: float
+    transport: str
+    used: bool
+
     # -- carriers --------------------------------------------------------------------------------------------------
 
     def open(self, carrier: NumberedCarrier, gen: int, now: float) -> bool:

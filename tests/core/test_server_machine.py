@@ -28,6 +28,9 @@ def test_whose_it_is() -> None:
     assert (machine.sid, machine.nonce, machine.identity, machine.address) == ("s1", "n1", "ann", "::1")
     assert (machine.binding, machine.transport, machine.observers) == (None, "", ())
     assert not machine.used
+    machine.key = Key("secret")
+    assert machine.key == "secret"
+    assert "secret" not in repr(machine.key)
 
 
 def test_a_stream_is_worn_out_when_it_has_brought_enough_and_its_reader_has_it() -> None:
@@ -177,3 +180,22 @@ def test_a_machine_says_who_may() -> None:
     keyless = NumberedMachine(Config(), WIDE, Diary(), 0.0, sid="s2")
     with pytest.raises(Refusal):
         keyless.prove(Proof(Key("")))
+
+
+def test_what_is_offered_is_flushed_where_there_is_a_carrier() -> None:
+    diary = Diary()
+    machine = NumberedMachine(Config(max_outbox=16), WIDE, diary, 0.0, sid="s1", nonce="n1")
+    assert machine.offer(Outgoing.message("one")) is not None
+    assert diary.read() == []
+    carrier, link = duplex()
+    machine.attach(carrier, 1, 0, 0, 1, 0.0)
+    diary.read()
+    assert machine.offer(Outgoing.message("two")) is not None
+    assert diary.read() == ["dirty"]
+    machine.flush(0.0)
+    assert link.said == ["r0,0", "mone", "mtwo"]
+    while machine.outbox.has_room(1):
+        machine.offer(Outgoing.message("x"))
+    diary.read()
+    assert machine.offer(Outgoing.message("x")) is None
+    assert diary.read() == []
