@@ -48,12 +48,16 @@ class Campaign:
         self.rounds = rounds
         self._core = core
         self._most = most  # sessions, at any time
+        self.until = float("inf")  # nothing is begun after this
 
     async def one(
         self, scenario: Scenario, contender: str, sessions: int | None = None, size: int = 64
     ) -> Figure | None:
         """One figure, of a server process of its own."""
         count = min(sessions or scenario.sessions, self._most)
+        if time.monotonic() > self.until:
+            print(f"{scenario.name} {contender} {count}: no figure: no time is left", file=sys.stderr)
+            return None
         server = None
         try:
             server = await ServerProcess.start(contender, LOOPS[-1], core=self._core)
@@ -162,8 +166,19 @@ def charts(
     return drawn
 
 
-async def _run(campaign: Campaign) -> tuple[dict[str, dict[str, list[Figure]]], dict[str, dict[str, Line]]]:
-    return await campaign.beside(), await campaign.growth()
+async def _run(
+    campaign: Campaign, only: str | None, minutes: float
+) -> tuple[dict[str, dict[str, list[Figure]]], dict[str, dict[str, Line]]]:
+    started = time.monotonic()
+    found: dict[str, dict[str, list[Figure]]] = {}
+    growth: dict[str, dict[str, Line]] = {"sessions": {}, "rooms": {}, "sizes": {}}
+    if only != "growth":
+        campaign.until = started + minutes * 60 * (1.0 if only else 0.65)
+        found = await campaign.beside()
+    if only != "beside":
+        campaign.until = started + minutes * 60
+        growth = await campaign.growth()
+    return found, growth
 
 
 def main() -> None:
@@ -173,7 +188,11 @@ def main() -> None:
     parser.add_argument("--tiny", action="store_true", help="few sessions, one round: to see that it works")
     parser.add_argument("--seconds", type=float, default=0.8, help="how long each measurement takes (0.8)")
     parser.add_argument("--rounds", type=int, default=2, help="how often each contender is measured, in turns (2)")
+    parser.add_argument("--minutes", type=float, default=11.0, help="begins nothing after that (11)")
+    parser.add_argument("--only", choices=("beside", "growth"), help="one half of it, which is then only printed")
     arguments = parser.parse_args()
+    if arguments.write and arguments.only:
+        parser.error("--only is one half, and docs/speed.md has both")
     started = time.monotonic()
     seconds = 0.2 if arguments.tiny else arguments.seconds
     most = 50 if arguments.tiny else SESSIONS[-1]
@@ -182,7 +201,7 @@ def main() -> None:
     core = pin_generator()
     campaign = Campaign(Plan(measured=Limit(seconds), warm_up=Limit(min(0.3, seconds))), core, rounds, most)
     with asyncio.Runner(loop_factory=new_event_loop(LOOPS[-1])) as runner:
-        found, growth = runner.run(_run(campaign))
+        found, growth = runner.run(_run(campaign, arguments.only, arguments.minutes))
     about = facts(pinned=core is not None, rounds=rounds, seconds=seconds, size=64)
     every = [figure for them in found.values() for figures in them.values() for figure in figures]
     disturbed = sum(figure.disturbed > 0.05 for figure in every)

@@ -19,7 +19,7 @@ from typing import Any
 
 from aiohttp import web
 
-from .bare import BasePeer
+from .bare import BareWebSocket, BasePeer
 from .load import Failed, Tally
 from .messages import Messages
 from .wire import CLOSE, TEXT, WebSocketConnection, client_frame, handshake, server_frame
@@ -254,13 +254,13 @@ PEERS: dict[str, Dialect] = {
 _numbers = iter(range(1_000_000_000))
 
 
-class PeerWebSocket(BasePeer):
+class PeerWebSocket(BareWebSocket):
     """A session with a peer."""
 
     def __init__(
         self, port: int, name: str, messages: Messages, tally: Tally, first: int = 0, *, dialect: Dialect
     ) -> None:
-        super().__init__(tally, messages, first)
+        BasePeer.__init__(self, tally, messages, first)
         self._port = port
         self._dialect = dialect
         self._opens = list(dialect.opens)
@@ -274,15 +274,6 @@ class PeerWebSocket(BasePeer):
             other=self._other,
             failed=self._failed,
         )
-
-    async def open(self, *, speaks: bool = True) -> None:
-        """See load.Peer."""
-        await self._connection.connect(self._port)
-        await self._opened
-
-    def post(self, count: int) -> None:
-        """See load.Peer."""
-        self._connection.write(b"".join(self._next(self._frames, count)))
 
     def _other(self, opcode: int, payload: bytes) -> None:
         if opcode == CLOSE and self._leaving:
@@ -313,8 +304,3 @@ class PeerWebSocket(BasePeer):
     async def leave(self) -> None:
         """See load.Peer. Not all of them end the connection when they are told to."""
         await self.abort()
-
-    async def abort(self) -> None:
-        """See load.Peer."""
-        self._leaving = True
-        await self._connection.abort()
