@@ -43,7 +43,7 @@ class Session(BaseSession[ServerMachine]):
         self._handled_since = 0.0
         self._choices: tuple[Choice, ...] = ()
         self._authorized: tuple[bytes, float] | None = None  # for which credentials, and when
-        self.request = request  # what opened it
+        self.request: SessionRequest = request  # what opened it
 
     @property
     def negotiation(self) -> tuple[Choice, ...]:
