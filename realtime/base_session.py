@@ -12,8 +12,10 @@ from threading import get_ident
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from .core.config import OnFull
+from .core.cursors import Last
 from .core.errors import LocalProtocolError, SendBufferFull, SessionClosed
 from .core.frames import TEXT, Dropped, Outgoing
+from .core.inbox import Received
 from .core.lifecycle import State
 from .core.machine import SessionMachine, check_close_code
 from .listener import SessionListener
@@ -30,29 +32,12 @@ M = TypeVar("M", bound=SessionMachine)
 STUBBORN = 1.0
 
 
-class BaseSession(LoopBound, Generic[M]):
-    """A session, as its application sees it on either end. Made by realtime, not by applications."""
+class SessionFacts(LoopBound, Generic[M]):
+    """What a session says of itself, on either end."""
 
-    def __init__(self, listener: SessionListener[M], on_full: OnFull) -> None:
-        super().__init__()
-        self._listener = listener
-        self._receivers = listener.receivers
-        self._progress = listener.progress
-        self._now = listener.runtime.clock.now
-        self._on_full = on_full
-        self._machine: M
-        self._stubborn = False  # its handler was cancelled after the end, and has not ended yet
-        self._sending: asyncio.Lock | None = None  # held by who waits for room
-        self._senders = 0  # who waits for room, or for the lock
-        self._data: dict[Any, Any] | None = None
-        self._asked = 0  # the ack of this number was asked for, to make room
-        self.dropped = 0  # messages the peer told it had dropped
-
-    def _bind(self, machine: M) -> None:
-        """The session's machine, which was made with its listener: once, before anything else."""
-        self._machine = self._listener.machine = machine
-
-    # -- facts -----------------------------------------------------------------------------------------------------
+    _listener: SessionListener[M]
+    _machine: M
+    _data: dict[Any, Any] | None = None
 
     @property
     def id(self) -> str:
@@ -107,10 +92,33 @@ class BaseSession(LoopBound, Generic[M]):
     def on_change(self, callback: Callable[[str], object]) -> Callable[[], None]:
         """Calls `callback(event)` when the session's state or transport changes; returns its own undo.
 
-        `event` is "state", "transport" or "dropped". The callback is plain, quick, and called from within the event
-        loop; what it raises is logged.
+        `event` is "state", "transport" or "dropped", and at a client also "gap". The callback is plain, quick, and
+        called from within the event loop; what it raises is logged.
         """
         return self._listener.on_change(callback)
+
+
+class BaseSession(SessionFacts[M]):
+    """A session, as its application sees it on either end. Made by realtime, not by applications."""
+
+    _last: Last | None = None  # where the last message received came from, if that was told
+
+    def __init__(self, listener: SessionListener[M], on_full: OnFull) -> None:
+        super().__init__()
+        self._listener = listener
+        self._receivers = listener.receivers
+        self._progress = listener.progress
+        self._now = listener.runtime.clock.now
+        self._on_full = on_full
+        self._stubborn = False  # its handler was cancelled after the end, and has not ended yet
+        self._sending: asyncio.Lock | None = None  # held by who waits for room
+        self._senders = 0  # who waits for room, or for the lock
+        self._asked = 0  # the ack of this number was asked for, to make room
+        self.dropped = 0  # messages the peer told it had dropped
+
+    def _bind(self, machine: M) -> None:
+        """The session's machine, which was made with its listener: once, before anything else."""
+        self._machine = self._listener.machine = machine
 
     # -- receiving -------------------------------------------------------------------------------------------------
 
@@ -132,10 +140,14 @@ class BaseSession(LoopBound, Generic[M]):
                     item = machine.take(self._now())
                     if receivers.futures:
                         receivers.wake_first(len(machine.inbox.items))
-                    if type(item) is not Dropped:
-                        return item  # type: ignore[return-value] # str or bytes is what is left
-                    self.dropped += item.count
-                    self._listener.tell("dropped")
+                    kind = type(item)
+                    if kind is str or kind is bytes:
+                        if self._last is not None:
+                            self._last = None
+                        return item  # type: ignore[return-value] # just that
+                    data = self._told(item)
+                    if data is not None:
+                        return data
                     continue
                 if not machine.inbox.items and (machine.outcome is not None or machine.closing is not None):
                     machine.check_open()
@@ -156,6 +168,13 @@ class BaseSession(LoopBound, Generic[M]):
         except SessionClosed:
             await self._give_way()
             raise
+
+    def _told(self, item: Received) -> str | bytes | None:
+        """Takes what is no plain message; returns the message that is in it, if there is one."""
+        assert isinstance(item, Dropped)
+        self.dropped += item.count
+        self._listener.tell("dropped")
+        return None
 
     def __aiter__(self) -> AsyncIterator[str | bytes]:
         return self

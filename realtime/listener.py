@@ -47,6 +47,9 @@ class SessionListener(Generic[M]):
             elif not waiting[0].done():
                 waiting[0].set_result(None)
 
+    def noted(self) -> None:
+        """There is a note, and nothing before it. (Only a client takes it without being asked.)"""
+
     def acknowledged(self) -> None:
         """The outbox shrank, or the peer has received more, or the inbox may have room."""
         self.progress.wake()

@@ -18,6 +18,8 @@ __all__ = ["INITIAL_WINDOW", "OPEN_SIZE", "RULES", "Config", "OnFull", "OnRate"]
 INITIAL_WINDOW = Window(16, 65_536)
 # What an open may say besides its auth data, in characters.
 OPEN_SIZE = 32_768
+# What the name and the cursor of a room take in a frame at most, with every character escaped: bytes.
+PLACE = 6 * 256 + 128
 # JSON may escape a byte by six.
 ESCAPED = 6
 
@@ -142,8 +144,9 @@ class Config:
     @property
     def max_answer(self) -> int:
         """At a client: the most bytes that one batch from the server has. What the window lets through, or one message
-        that is larger than it, with every character escaped, the framing of each message, and what else is said."""
-        return 6 * max(self.max_queue_size, self.max_size) + 16 * self.max_queue + 65_536
+        that is larger than it, with every character escaped, the framing of each message, its room and cursor, and
+        what else is said."""
+        return 6 * max(self.max_queue_size, self.max_size) + (16 + PLACE) * self.max_queue + 65_536
 
     @property
     def liveness(self) -> float:
