@@ -165,7 +165,7 @@ class ClientSession(BaseSession[ClientMachine]):
     @property
     def gap(self) -> Gap | None:
         """What was told missing last, of the room `.room`: `.missing` messages (0: nobody knows) in front of `.cursor`,
-        because that session's history no longer reaches back to where the client was, or could not be trusted. None if
+        because the history no longer reaches back to where this client was, or the store has lost it. None if
         nothing was. on_change() tells it, as "gap", before the next message of that room is received.
         """
         return self._gap
