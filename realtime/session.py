@@ -132,7 +132,7 @@ class Session(BaseSession[ServerMachine]):
             outbox.append(note)
         self._offer(item)
 
-    async def _send_room(self, item: RoomItem) -> None:
+    async def _give_room(self, item: RoomItem) -> None:
         """The same for what a join has read of the history: waits for room, whatever `on_full` says. Raises
         SessionClosed."""
         positions = self._positions

@@ -6,12 +6,14 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
 
 import realtime
+from realtime.protocols.native import NativeCodec
 from realtime.testing import Cut, DropResponse, FaultProxy, KillWebSocket, RepeatRequest
 
 from ..history import HistoryRoom
@@ -275,6 +277,38 @@ async def test_cursors_of_rooms_that_are_not_joined_are_kept() -> None:
         room.send("one")
         assert await ada.receive() == "one"
         assert ada.cursors == {"b": "7", "a": "1.1.x"}
+
+
+# -- servers that are wrong --------------------------------------------------------------------------------------------
+
+
+async def test_a_frame_of_a_room_that_is_wrong_ends_the_session() -> None:
+    """Each of the vectors, told to both ends by its code, with a sentence."""
+    vectors = json.loads((Path(__file__).parents[1] / "vectors" / "rooms.json").read_text("ascii"))
+    wrong = [vector for vector in vectors if "error" in vector and "\\ud" not in ascii(vector["frame"])]
+    assert len(wrong) > 20
+    sessions: asyncio.Queue[realtime.Session] = asyncio.Queue()
+    server = realtime.Server()
+
+    @server.endpoint("/park")
+    async def park(session: realtime.Session) -> None:
+        sessions.put_nowait(session)
+        await session.wait_closed()
+
+    async with within(), serving(server) as url:
+        for vector in wrong:
+            async with realtime.connect(f"{url}/park", transports="websocket") as ada:
+                theirs = await sessions.get()
+                carrier = theirs._machine.carrier
+                assert carrier is not None
+                assert isinstance(carrier.codec, NativeCodec)
+                carrier.write([carrier.codec.text(vector["frame"])])
+                with pytest.raises(realtime.SessionClosed) as caught:
+                    await ada.receive()
+                assert caught.value.code == vector["error"], vector["name"]
+                assert len(caught.value.reason) > 10
+                await theirs.wait_closed()
+                assert theirs.close_code == vector["error"]
 
 
 # -- what connect() takes ----------------------------------------------------------------------------------------------

@@ -297,4 +297,4 @@ async def test_what_a_join_reads_waits_for_room(says: bool) -> None:
 async def read_history(session: realtime.Session) -> None:
     """Fifty messages, one after the other."""
     for number in range(1, 51):
-        await session._send_room(RoomItem("a", str(number), Outgoing.message(str(number))))
+        await session._give_room(RoomItem("a", str(number), Outgoing.message(str(number))))
