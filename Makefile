@@ -59,7 +59,7 @@ $(VENV)/.demo: pyproject.toml
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml .ci/setup .ci/boxes .ci/node .ci/clients .ci/browsers client-js/package-lock.json \
-		tests/browsers/lab/package.json $(wildcard tests/compat/*/package-lock.json)
+		tests/browsers/lab/package.json $(wildcard tests/compat/*/package-lock.json examples/*/package-lock.json)
 	@VENV=$(VENV) sh .ci/setup "[dev]"
 	@touch $@ $(VENV)/.demo
 

@@ -23,7 +23,7 @@ from .loops import LoopBound, gives_way
 
 __all__ = ["BaseSession", "Message"]
 
-log = logging.getLogger("realtime.session")
+log: logging.Logger = logging.getLogger("realtime.session")
 
 Message: TypeAlias = str | bytes | bytearray | memoryview
 M = TypeVar("M", bound=SessionMachine)
@@ -114,7 +114,7 @@ class BaseSession(SessionFacts[M]):
         self._sending: asyncio.Lock | None = None  # held by who waits for room
         self._senders = 0  # who waits for room, or for the lock
         self._asked = 0  # the ack of this number was asked for, to make room
-        self.dropped = 0  # messages the peer told it had dropped
+        self.dropped: int = 0  # messages the peer told it had dropped
 
     def _bind(self, machine: M) -> None:
         """The session's machine, which was made with its listener: once, before anything else."""
@@ -128,6 +128,16 @@ class BaseSession(SessionFacts[M]):
         Raises SessionClosed when the session has ended and all that was received has been taken, or when this side
         has called close(). Cancelling it loses nothing.
         """
+        try:
+            return await self.__anext__()
+        except StopAsyncIteration as end:
+            raise end.args[0] from None
+
+    def __aiter__(self) -> AsyncIterator[str | bytes]:
+        return self
+
+    # What receive() does, which handlers call this way mostly: the fewer coroutines the better.
+    async def __anext__(self) -> str | bytes:
         if get_ident() != self._thread or not self._running():
             self._check_loop()
         machine = self._machine
@@ -151,23 +161,24 @@ class BaseSession(SessionFacts[M]):
                     continue
                 if not machine.inbox.items and (machine.outcome is not None or machine.closing is not None):
                     machine.check_open()
-                waiter = receivers.add()
+                waiter = asyncio.get_running_loop().create_future()
+                receivers.futures.append(waiter)
                 if machine.state is State.DRAINING:
                     self._listener.may_be_drained()
                 try:
                     await waiter
                 except asyncio.CancelledError:
                     receivers.leave(waiter)
-                    receivers.wake_first(
-                        len(machine.inbox.items)
-                    )  # it may have been woken: the message is the next one's
+                    # It may have been woken: the message is the next one's.
+                    receivers.wake_first(len(machine.inbox.items))
                     raise
-                receivers.leave(waiter)
+                if waiter in receivers.futures:
+                    receivers.futures.remove(waiter)
                 woken = True
                 self._listener.woken = False
-        except SessionClosed:
+        except SessionClosed as closed:
             await self._give_way()
-            raise
+            raise StopAsyncIteration(closed) from None
 
     def _told(self, item: Received) -> str | bytes | None:
         """Takes what is no plain message; returns the message that is in it, if there is one."""
@@ -175,15 +186,6 @@ class BaseSession(SessionFacts[M]):
         self.dropped += item.count
         self._listener.tell("dropped")
         return None
-
-    def __aiter__(self) -> AsyncIterator[str | bytes]:
-        return self
-
-    async def __anext__(self) -> str | bytes:
-        try:
-            return await self.receive()
-        except SessionClosed:
-            raise StopAsyncIteration from None
 
     # -- sending ---------------------------------------------------------------------------------------------------
 

@@ -15,8 +15,8 @@ from .session import Session
 
 __all__ = ["Handlers"]
 
-log = logging.getLogger("realtime.server")
-session_log = logging.getLogger("realtime.session")
+log: logging.Logger = logging.getLogger("realtime.server")
+session_log: logging.Logger = logging.getLogger("realtime.session")
 
 
 class Handlers:

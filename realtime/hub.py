@@ -37,7 +37,7 @@ class Room:
 
     def __init__(self, hub: Hub, name: str) -> None:
         self._hub = hub
-        self.name = name  # as it was asked for
+        self.name: str = name  # as it was asked for
 
     @gives_way
     async def send(

@@ -17,7 +17,7 @@ from .waiters import Waiters
 
 __all__ = ["SessionListener"]
 
-log = logging.getLogger("realtime.session")
+log: logging.Logger = logging.getLogger("realtime.session")
 
 M = TypeVar("M", bound=SessionMachine)
 
@@ -29,11 +29,11 @@ class SessionListener(Generic[M]):
 
     def __init__(self, runtime: Runtime, ended: Callable[[M], object]) -> None:
         self.runtime = runtime
-        self.receivers = Waiters()  # for the inbox
-        self.progress = Waiters()  # for acks, or the end
-        self.transport = ""  # of the newest carrier that has attached
-        self.marked = False  # for a flush
-        self.woken = False  # a receiver was woken and has not run yet
+        self.receivers: Waiters = Waiters()  # for the inbox
+        self.progress: Waiters = Waiters()  # for acks, or the end
+        self.transport: str = ""  # of the newest carrier that has attached
+        self.marked: bool = False  # for a flush
+        self.woken: bool = False  # a receiver was woken and has not run yet
         self._callbacks: list[Callable[[str], object]] | None = None
         self._ended = ended
 
@@ -52,7 +52,8 @@ class SessionListener(Generic[M]):
 
     def acknowledged(self) -> None:
         """The outbox shrank, or the peer has received more, or the inbox may have room."""
-        self.progress.wake()
+        if self.progress.futures:
+            self.progress.wake()
 
     def dirty(self) -> None:
         """There may be something to write."""

@@ -16,7 +16,7 @@ from .transports import TRANSPORTS
 
 __all__ = ["Networks"]
 
-log = logging.getLogger("realtime.negotiation")
+log: logging.Logger = logging.getLogger("realtime.negotiation")
 
 # What failed for a network: demoted for 30 s at first, 10 min at most; so many networks are remembered.
 MEMORY = (30.0, 600.0, 4096)

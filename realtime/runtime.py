@@ -19,7 +19,7 @@ from .loops import foreign, running_loop
 
 __all__ = ["Flushable", "Runtime"]
 
-log = logging.getLogger("realtime.server")
+log: logging.Logger = logging.getLogger("realtime.server")
 
 FOREVER = float("inf")
 

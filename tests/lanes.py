@@ -40,6 +40,7 @@ FIRST = (
     "tests/client/test_failures.py",
     "tests/client/test_doctor.py",
     "tests/test_benchmarks.py",
+    "tests/compat/publishing/test_publishing.py",
     "htmlunit",
     "chromium69",
     "chromium87",

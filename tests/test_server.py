@@ -97,7 +97,7 @@ def test_what_is_no_coroutine_function_is_refused_when_it_is_registered() -> Non
         with pytest.raises(TypeError, match="handler of '/x' has to be a coroutine function"):
             rt.endpoint("/x")(function)
     assert not rt._service.endpoints
-    assert not rt._service.admission.asks
+    assert rt._service.admission.hook is None
     fine = (proper, wraps, Methods().proper, Methods(), functools.partial(proper, more=1), lambda a: proper(a))
     for number, right in enumerate((*fine, AsyncMock(), functools.partial(Methods()))):
         function = right

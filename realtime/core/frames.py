@@ -88,11 +88,11 @@ class Outgoing:
     __slots__ = ("behind", "code", "data", "encoded", "kind", "size")
 
     def __init__(self, kind: str, data: Payload, size: int, code: int = 0) -> None:
-        self.kind = kind
-        self.data = data
-        self.size = size
-        self.code = code  # a close's code, or the count of a note of drops
-        self.behind = 0  # of a group: how many of it follow
+        self.kind: str = kind
+        self.data: Payload = data
+        self.size: int = size
+        self.code: int = code  # a close's code, or the count of a note of drops
+        self.behind: int = 0  # of a group: how many of it follow
         self.encoded: dict[str, bytes | str] = {}
 
     @classmethod

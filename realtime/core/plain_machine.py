@@ -42,8 +42,8 @@ class PlainMachine(ServerMachine):
         **facts: Any,
     ) -> None:
         super().__init__(config, peer_window, listener, now, **facts)
-        self.capabilities = capabilities
-        self.waiting = 0  # how many wait for room in the inbox: the peer's silence is our doing
+        self.capabilities: Capabilities = capabilities
+        self.waiting: int = 0  # how many wait for room in the inbox: the peer's silence is our doing
 
     selective = True
 
@@ -79,7 +79,7 @@ class PlainMachine(ServerMachine):
         if self.observers:
             self._observe(carrier.codec.name, gen, now)
         first, self.gen, carrier.gen = not self.gen, gen, gen
-        self.use()
+        self.used = True
         self.contact = carrier.last_received = carrier.last_written = carrier.last_pinged = now
         carrier.send_cursor = self.outbox.acked + 1
         carrier.attached = True

@@ -60,15 +60,15 @@ class Proof(NamedTuple):
 class Tickets:
     """The tickets of one session: up to which gen they were handed out, and the highest of each use that was used."""
 
-    __slots__ = ("_used", "handed")
+    __slots__ = ("handed", "shown")
 
     def __init__(self) -> None:
-        self.handed = 0
-        self._used: dict[str, tuple[int, bytes]] = {}
+        self.handed: int = 0
+        self.shown: dict[str, tuple[int, bytes]] = {}  # by use: the highest number, and what was said with it
 
     def used(self, use: str) -> int:
         """The highest number that was used; 0 for none."""
-        return self._used.get(use, (0, b""))[0]
+        return self.shown.get(use, (0, b""))[0]
 
     def take(self, proof: Proof, least: int) -> bool:
         """Uses the ticket of a proof that fits; False where one with a higher number was used, or where it is new and
@@ -76,7 +76,7 @@ class Tickets:
 
         Raises Refusal when it was used for a request that said something else.
         """
-        number, request = self._used.get(proof.use, (0, b""))
+        number, request = self.shown.get(proof.use, (0, b""))
         said = hashlib.sha256(proof.request).digest()
         if proof.number == number:
             if request != said:
@@ -84,5 +84,5 @@ class Tickets:
             return True
         if proof.number < max(number, least):
             return False
-        self._used[proof.use] = proof.number, said
+        self.shown[proof.use] = proof.number, said
         return True

@@ -44,10 +44,10 @@ class NativeConnection:
         self._opening = opening
         self._now = gate.service.clock.now
         self._patience: Timer | None = None
-        self.carrier = NumberedCarrier(codec, link, self._now())
+        self.carrier: NumberedCarrier = NumberedCarrier(codec, link, self._now())
         self.session: Session | None = None  # as soon as it is known
         self._machine: NumberedMachine | None = None
-        self.silent = True  # nothing was said yet that a session could come of
+        self.silent: bool = True  # nothing was said yet that a session could come of
 
     def connected(self) -> Awaitable[None] | None:
         """Takes the open that stood in the URL."""
@@ -103,7 +103,7 @@ class NativeConnection:
         carrier = self.carrier
         carrier.started = carrier.last_received = self._now()
         try:
-            session = await self._gate.take_up(self._request, self._endpoint, carrier, head, (), self._wait)
+            session = await self._gate.take_up(self._request, self._endpoint, carrier, head, self._wait)
         except Gone:
             carrier.finished = True
         except Refusal as refusal:
@@ -113,7 +113,7 @@ class NativeConnection:
         else:
             self.session = session
             self._machine = machine = machine_of(session)
-            if not self._gate.service.admission.asks:
+            if self._gate.service.admission.hook is None:
                 self._wait = wait  # the other may keep what it waits with
             if machine.carrier is not carrier and not carrier.finished:
                 machine.retire(carrier)

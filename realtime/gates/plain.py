@@ -33,7 +33,7 @@ class Turns:
     """The order in which waiting requests put messages into an inbox: first come, first served."""
 
     def __init__(self) -> None:
-        self.lock = asyncio.Lock()
+        self.lock: asyncio.Lock = asyncio.Lock()
         self.waiting = 0
         self.size = 0  # of the bodies that wait, in bytes
 
@@ -64,7 +64,7 @@ class PlainGate:
 
     def __init__(self, service: Service) -> None:
         self.service = service
-        self.now = service.clock.now
+        self.now: Callable[[], float] = service.clock.now
         self._turns: WeakKeyDictionary[Session, Turns] = WeakKeyDictionary()
 
     async def open(

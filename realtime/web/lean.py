@@ -54,10 +54,10 @@ class Behind:
 
     def __init__(self) -> None:
         self.events: deque[WSMessage | BaseException] = deque()
-        self.size = 0  # of the messages, in bytes
-        self.rest = b""
-        self.paused = False  # nothing more is read
-        self.ended = False  # a close is among them, or what is no message
+        self.size: int = 0  # of the messages, in bytes
+        self.rest: bytes = b""
+        self.paused: bool = False  # nothing more is read
+        self.ended: bool = False  # a close is among them, or what is no message
         self.task: asyncio.Task[None] | None = None
 
     @property
@@ -93,7 +93,7 @@ class LeanLink(WebSocketDataQueue):
     # aiohttp's own initialiser makes a buffer, which nothing goes into.
     def __init__(self, transport: asyncio.Transport, max_size: int, keeper: Keeper) -> None:
         self._loop = asyncio.get_running_loop()
-        self.transport = transport
+        self.transport: asyncio.Transport = transport
         self._keeper = keeper
         self._reader: WebSocketReader | None = WebSocketReader(self, max_size, compress=False, decode_text=True)
         self._connection: Connection = NOBODY
@@ -105,7 +105,7 @@ class LeanLink(WebSocketDataQueue):
         self._gone = False
         self._over = False  # nothing more is taken
         self._shut = False  # nothing more is written
-        self.writable = True  # False while the connection has more than 64 KiB to send, is closing or gone
+        self.writable: bool = True  # False while the connection has more than 64 KiB to send, is closing or gone
 
     # -- a carrier's Link --------------------------------------------------------------------------------------------
 

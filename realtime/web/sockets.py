@@ -22,7 +22,7 @@ from .takeover import LeanResponse, take_over, unfit
 
 __all__ = ["Connect", "Sockets", "prepare"]
 
-log = logging.getLogger("realtime.server")
+log: logging.Logger = logging.getLogger("realtime.server")
 
 # What a protocol makes of a connection: that takes what comes, and may ask the other whether its client is there.
 Connect = Callable[[Link, Reading], Connection]

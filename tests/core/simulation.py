@@ -84,6 +84,7 @@ class TinyConfig(Config):
 
     def __post_init__(self) -> None:
         """Everything goes."""
+        self._derive()
 
 
 @dataclass(kw_only=True)

@@ -6,7 +6,7 @@ A mutation that survives means that the simulated world never needed that rule, 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import pytest
 
@@ -84,14 +84,15 @@ def the_clients_cursor_is_read_from_the_session(patch: Patch) -> None:
 
 @mutation_under(hurry)
 def the_servers_cursor_is_read_from_the_session(patch: Patch) -> None:
-    original = NumberedMachine._take_up
+    original = NumberedMachine.attach
 
-    def take_up(
-        self: NumberedMachine, carrier: NumberedCarrier, gen: int, received: int, first: int, now: float
-    ) -> bool:
-        return original(self, carrier, gen, self.outbox.acked, first, now)
+    def attach(self: NumberedMachine, carrier: NumberedCarrier, *facts: Any, **how: bool) -> bool:
+        newest = original(self, carrier, *facts, **how)
+        if not carrier.finished:
+            carrier.send_cursor = self.outbox.acked + 1
+        return newest
 
-    patch.setattr(NumberedMachine, "_take_up", take_up)
+    patch.setattr(NumberedMachine, "attach", attach)
 
 
 @mutation
@@ -229,14 +230,12 @@ def the_content_of_a_lost_send_is_not_due_again(patch: Patch) -> None:
 
 @mutation
 def generations_are_ignored(patch: Patch) -> None:
-    original = NumberedMachine._take_up
+    original = NumberedMachine.attach
 
-    def take_up(
-        self: NumberedMachine, carrier: NumberedCarrier, gen: int, received: int, first: int, now: float
-    ) -> bool:
-        return original(self, carrier, max(gen, self.gen), received, first, now)
+    def attach(self: NumberedMachine, carrier: NumberedCarrier, gen: int, *facts: Any, **how: bool) -> bool:
+        return original(self, carrier, max(gen, self.gen), *facts, **how)
 
-    patch.setattr(NumberedMachine, "_take_up", take_up)
+    patch.setattr(NumberedMachine, "attach", attach)
 
 
 @mutation
@@ -420,19 +419,17 @@ def a_position_takes_the_place_of_its_message(patch: Patch) -> None:
 
 @mutation_under(leave)
 def a_drain_is_not_told_again(patch: Patch) -> None:
-    original = NumberedMachine._take_up
+    original = NumberedMachine.attach
 
-    def take_up(
-        self: NumberedMachine, carrier: NumberedCarrier, gen: int, received: int, first: int, now: float
-    ) -> bool:
+    def attach(self: NumberedMachine, carrier: NumberedCarrier, *facts: Any, **how: bool) -> bool:
         if self.state is not State.DRAINING or carrier.codec.shape is Shape.POLL:
-            return original(self, carrier, gen, received, first, now)
+            return original(self, carrier, *facts, **how)
         self.state = State.OPEN
-        newest = original(self, carrier, gen, received, first, now)
+        newest = original(self, carrier, *facts, **how)
         self.state = State.DRAINING
         return newest
 
-    patch.setattr(NumberedMachine, "_take_up", take_up)
+    patch.setattr(NumberedMachine, "attach", attach)
     patch.setattr(NumberedMachine, "_going_at", lambda self: FOREVER)
 
 

@@ -56,12 +56,12 @@ def signature(callable_: Any) -> str:
         return "(message: str)"
     parameters = [each for each in found.parameters.values() if each.name not in ("self", "unknown")]
     result = inspect.Signature.empty if inspect.isclass(callable_) else found.return_annotation
-    return _spelt(str(found.replace(parameters=parameters, return_annotation=result)).replace("'", '"'), quoted=True)
+    return _spelt(str(found.replace(parameters=parameters, return_annotation=result)), quoted=True)
 
 
 def _spelt(text: str, *, quoted: bool = False) -> str:
     if quoted:  # annotations are text: they stand in quotes behind ":" and "->"
-        text = re.sub(r'(: |-> )"((?:[^"\\]|\\.)*?)"(?=[ ,)]|$)', r"\1\2", text)
+        text = re.sub(r"(: |-> )(['\"])((?:(?!\2)[^\\]|\\.)*)\2(?=[ ,)]|$)", r"\1\3", text).replace("'", '"')
     return _SPELT.sub(lambda match: SPELT[match[1]], text)
 
 

@@ -31,7 +31,7 @@ def ticket_frames(machine: NumberedMachine, frames: Sequence[Frame]) -> list[str
     found = []
     if ATTACH in asked:
         found.append(ticket_frame(machine, asked[ATTACH], MORE_TICKETS))
-    elif machine.out_of_tickets:
+    elif machine.tickets.shown and machine.out_of_tickets:
         found.append(ticket_frame(machine, machine.gen + 1))
     if SEND in asked:
         found.append(_tickets(machine.key, SEND, asked[SEND], MORE_TICKETS))
