@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import web
+from yarl import URL
 
 import realtime
 from realtime.protocols.native import NativeCodec
@@ -237,16 +237,11 @@ async def test_cut_carriers_lose_nothing_and_repeat_nothing(transport: str) -> N
     """Within one session: what is replayed keeps its position."""
     room = HistoryRoom("chat")
     count = 600
-    server = server_of(room, ping_interval=0.5, ping_timeout=0.5)
-    app = web.Application()
-    realtime.setup(app, server)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
     heard: list[tuple[str | bytes, str | None]] = []
-    try:
-        async with within(), FaultProxy("127.0.0.1", runner.addresses[0][1]) as proxy:
+    async with within(), serving(server_of(room, ping_interval=0.5, ping_timeout=0.5)) as url:
+        port = URL(url).port
+        assert port is not None
+        async with FaultProxy("127.0.0.1", port) as proxy:
             for fault in FAULTS:
                 proxy.add(fault)
             async with realtime.connect(
@@ -261,8 +256,6 @@ async def test_cut_carriers_lose_nothing_and_repeat_nothing(transport: str) -> N
                             heard.append((message, ada.last.cursor))
                 assert (ada.gap, ada.dropped) == (None, 0)
             assert sum(rule.fired for rule in proxy.rules) >= 3
-    finally:
-        await runner.cleanup()
     assert heard == [(str(number) if number % 5 else b"%d" % number, f"1.{number}.x") for number in range(1, count + 1)]
 
 
