@@ -14,6 +14,7 @@ realtime.setup(app, rt, prefix="/realtime")
 from typing import TYPE_CHECKING
 
 from .client import ClientSession, connect
+from .collector import tune_gc
 from .core.config import Config
 from .core.errors import (
     BrokerError,
@@ -59,6 +60,7 @@ __all__ = [
     "connect",
     "get_server",
     "setup",
+    "tune_gc",
 ]
 
 __version__ = "0.1.0"

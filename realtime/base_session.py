@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Generator
 from threading import get_ident
+from types import coroutine
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from .core.config import OnFull
@@ -32,12 +33,29 @@ M = TypeVar("M", bound=SessionMachine)
 STUBBORN = 1.0
 
 
+# Of BaseSession, and with these alone: every idle session has one.
+SLOTS = (
+    "__weakref__",
+    "_asked",
+    "_data",
+    "_listener",
+    "_machine",
+    "_now",
+    "_on_full",
+    "_senders",
+    "_sending",
+    "_stubborn",
+    "dropped",
+)
+
+
 class SessionFacts(LoopBound, Generic[M]):
     """What a session says of itself, on either end."""
 
+    __slots__ = ()
+
     _listener: SessionListener[M]
     _machine: M
-    _data: dict[Any, Any] | None = None
 
     @property
     def id(self) -> str:
@@ -78,13 +96,6 @@ class SessionFacts(LoopBound, Generic[M]):
         return None if outcome is None else outcome.reason
 
     @property
-    def data(self) -> dict[Any, Any]:
-        """A dictionary for the application's own use."""
-        if self._data is None:
-            self._data = {}
-        return self._data
-
-    @property
     def unacknowledged(self) -> list[str | bytes]:
         """What was sent and never acknowledged by the peer, oldest first. Some of it may have arrived."""
         return self._machine.outbox.unacknowledged()
@@ -101,24 +112,32 @@ class SessionFacts(LoopBound, Generic[M]):
 class BaseSession(SessionFacts[M]):
     """A session, as its application sees it on either end. Made by realtime, not by applications."""
 
-    _last: Last | None = None  # where the last message received came from, if that was told
+    __slots__ = SLOTS
+
+    _last: Last | None = None  # at a client: where the last message received came from, if that was told
 
     def __init__(self, listener: SessionListener[M], on_full: OnFull) -> None:
         super().__init__()
         self._listener = listener
-        self._receivers = listener.receivers
-        self._progress = listener.progress
         self._now = listener.runtime.clock.now
         self._on_full = on_full
         self._stubborn = False  # its handler was cancelled after the end, and has not ended yet
         self._sending: asyncio.Lock | None = None  # held by who waits for room
         self._senders = 0  # who waits for room, or for the lock
+        self._data: dict[Any, Any] | None = None
         self._asked = 0  # the ack of this number was asked for, to make room
         self.dropped: int = 0  # messages the peer told it had dropped
 
     def _bind(self, machine: M) -> None:
         """The session's machine, which was made with its listener: once, before anything else."""
         self._machine = self._listener.machine = machine
+
+    @property
+    def data(self) -> dict[Any, Any]:
+        """A dictionary for the application's own use."""
+        if self._data is None:
+            self._data = {}
+        return self._data
 
     # -- receiving -------------------------------------------------------------------------------------------------
 
@@ -136,19 +155,19 @@ class BaseSession(SessionFacts[M]):
     def __aiter__(self) -> AsyncIterator[str | bytes]:
         return self
 
-    # What receive() does, which handlers call this way mostly: the fewer coroutines the better.
-    async def __anext__(self) -> str | bytes:
-        if get_ident() != self._thread or not self._running():
+    # What receive() does, which handlers call this way mostly: the fewer coroutines the better. Each idle session has
+    # one of these, which hands its future to the task itself: `await` would do that by one more object.
+    @coroutine
+    def __anext__(self) -> Generator[Any, Any, str | bytes]:
+        if get_ident() != self._thread or not self._loop.is_running():
             self._check_loop()
-        machine = self._machine
-        receivers = self._receivers
-        woken = False
+        machine, receivers, woken = self._machine, self._listener, False
         try:
             while True:
                 # Who calls while others wait, woken or not, comes after them.
-                if machine.inbox.items and (woken or not receivers.futures):
+                if machine.inbox.items and (woken or receivers.first is None):
                     item = machine.take(self._now())
-                    if receivers.futures:
+                    if receivers.first is not None:
                         receivers.wake_first(len(machine.inbox.items))
                     kind = type(item)
                     if kind is str or kind is bytes:
@@ -161,23 +180,27 @@ class BaseSession(SessionFacts[M]):
                     continue
                 if not machine.inbox.items and (machine.outcome is not None or machine.closing is not None):
                     machine.check_open()
-                waiter = asyncio.get_running_loop().create_future()
-                receivers.futures.append(waiter)
+                if receivers.first is None:  # enter(), without a call, as it usually is
+                    waiter = receivers.first = asyncio.get_running_loop().create_future()
+                else:
+                    waiter = receivers.enter()
                 if machine.state is State.DRAINING:
-                    self._listener.may_be_drained()
+                    receivers.may_be_drained()
                 try:
-                    await waiter
+                    waiter._asyncio_future_blocking = True  # what a task asks of all that it waits for
+                    yield waiter
                 except asyncio.CancelledError:
                     receivers.leave(waiter)
                     # It may have been woken: the message is the next one's.
                     receivers.wake_first(len(machine.inbox.items))
                     raise
-                if waiter in receivers.futures:
-                    receivers.futures.remove(waiter)
-                woken = True
-                self._listener.woken = False
+                if receivers.first is waiter and receivers.others is None:  # leave(), the same
+                    receivers.first = None
+                else:
+                    receivers.leave(waiter)
+                woken, receivers.woken = True, False
         except SessionClosed as closed:
-            await self._give_way()
+            yield from _give_way(self).__await__()
             raise StopAsyncIteration(closed) from None
 
     def _told(self, item: Received) -> str | bytes | None:
@@ -208,7 +231,7 @@ class BaseSession(SessionFacts[M]):
                 self._offer(item)
                 self._machine.check_open()
         except Exception:
-            await self._give_way()
+            await _give_way(self)
             raise
 
     async def _wait_and_put(self, item: Outgoing) -> None:
@@ -221,7 +244,7 @@ class BaseSession(SessionFacts[M]):
                 while not machine.outbox.has_room(item.size):
                     machine.check_open()
                     self._ask_for_room()
-                    await self._progress.wait(self._progress.add())
+                    await self._listener.progressed()
                 machine.check_open()
                 if machine.send(item):
                     self._ask_for_room()
@@ -230,7 +253,7 @@ class BaseSession(SessionFacts[M]):
 
     def _outgoing(self, message: Message) -> Outgoing:
         """A message that may be sent. Raises as send() does."""
-        if get_ident() != self._thread or not self._running():
+        if get_ident() != self._thread or not self._loop.is_running():
             self._check_loop()
         if type(message) is str and message.isascii():  # as it usually is
             item = Outgoing(TEXT, message, len(message))
@@ -296,7 +319,7 @@ class BaseSession(SessionFacts[M]):
         """
         self._check_loop()
         if self._machine.outcome is not None:
-            await self._give_way()
+            await _give_way(self)
         outbox = self._machine.outbox
         target = outbox.appended
         # First until a carrier was handed all of it (or the policy dropped it), then until that is acked.
@@ -314,7 +337,7 @@ class BaseSession(SessionFacts[M]):
         machine = self._machine
         if machine.outcome is not None:
             raise SessionClosed(machine.outcome.code, machine.outcome.reason)
-        await self._progress.wait(self._progress.add())
+        await self._listener.progressed()
 
     # -- closing ---------------------------------------------------------------------------------------------------
 
@@ -339,13 +362,14 @@ class BaseSession(SessionFacts[M]):
         """Waits until the session has ended."""
         self._check_loop()
         if self._machine.outcome is not None:
-            await self._give_way()
+            await _give_way(self)
         while self._machine.outcome is None:
             await self._wait_for_progress()
 
-    async def _give_way(self) -> None:
-        """Before the end is told: whoever asks again and again must not stop all others, nor escape being cancelled."""
-        await asyncio.sleep(STUBBORN if self._stubborn else 0)
-
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.label or '(no id)'} {self.state} over {self.transport or 'nothing'}>"
+
+
+async def _give_way(session: BaseSession[Any]) -> None:
+    """Before the end is told: whoever asks again and again must not stop all others, nor escape being cancelled."""
+    await asyncio.sleep(STUBBORN if session._stubborn else 0)

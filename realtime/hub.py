@@ -7,23 +7,12 @@ one day have to ask elsewhere is awaited, and goes by ids.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Protocol
 
+from .broadcasts import Broadcasts, Receiver
 from .core.frames import Outgoing
 from .loops import gives_way
 
 __all__ = ["Hub", "Receiver", "Room"]
-
-
-class Receiver(Protocol):
-    """What can be in a room."""
-
-    @property
-    def id(self) -> str:
-        """Its name, which no other has."""
-
-    def _offer(self, item: Outgoing) -> None:
-        """Takes a message for sending, or drops or closes by its own policy. Never waits, never raises."""
 
 
 class Room:
@@ -46,21 +35,24 @@ class Room:
         *,
         skip: Receiver | str | Iterable[Receiver | str] = (),
     ) -> int:
-        """Sends a message to everyone in the room but `skip` (a session or its id, or several); returns to how many.
+        """Sends a message to everyone in the room but `skip` (a session or its id, or several); returns to how many,
+        when it was offered to all of them.
 
-        Never waits for a member: one that is full drops or is closed by its endpoint's `on_full`. The message is
-        encoded once for all. Raises TypeError or LocalProtocolError for what is not a message, and LocalProtocolError
-        in another thread or event loop than the server's.
+        Never waits for a member: one that is full drops or is closed by its endpoint's `on_full`. In one turn of the
+        event loop messages are offered to 4,096 members, of all rooms together, and send() waits for the next turns
+        where there are more. Whoever gets two messages gets them in the order in which send() was called, for whatever
+        rooms. Who joins after that call gets nothing of the message, nor does who leaves before it was offered to them.
+        Cancelled before it was offered to the first, it goes to nobody, and later to all nevertheless. The message is
+        encoded once for all.
+
+        Raises TypeError or LocalProtocolError for what is not a message, and LocalProtocolError in another thread or
+        event loop than the server's.
         """
         self._hub.check()
         item = Outgoing.message(message)
         some = (skip,) if isinstance(skip, str) or not isinstance(skip, Iterable) else skip
         skipped = frozenset(one if isinstance(one, str) else one.id for one in some)
-        # A member may leave while it is offered the message, so the room is copied.
-        members = [member for member in self._hub.members(self.name) if not skipped or member.id not in skipped]
-        for member in members:
-            member._offer(item)
-        return len(members)
+        return await self._hub.broadcasts.send(self.name, self._hub.members(self.name), item, skipped)
 
     async def count(self) -> int:
         """How many are in the room."""
@@ -97,6 +89,7 @@ class Hub:
 
     def __init__(self, check: Callable[[], object] = lambda: None) -> None:
         self.check = check
+        self.broadcasts = Broadcasts()
         self._rooms: dict[str, dict[Receiver, None]] = {}  # dict for its order: members by time of joining
         self._joined: dict[Receiver, set[str]] = {}
 
@@ -123,6 +116,7 @@ class Hub:
         if receiver in members:
             return False
         members[receiver] = None
+        self.broadcasts.joined()
         self._joined.setdefault(receiver, set()).add(name)
         return True
 
@@ -138,9 +132,17 @@ class Hub:
         joined.discard(name)
         if not joined:
             del self._joined[receiver]
+        self.broadcasts.left(name, receiver)
         return True
 
     def leave_all(self, receiver: Receiver) -> None:
         """Takes a receiver out of every room."""
         for name in tuple(self._joined.get(receiver, ())):
             self.leave(receiver, name)
+
+    def reset(self) -> None:
+        """Forgets everybody, and what was to be sent to them: of an earlier event loop, in which nothing runs any
+        more."""
+        self.broadcasts = Broadcasts()
+        self._rooms = {}
+        self._joined = {}

@@ -25,25 +25,28 @@ __all__ = ["ServerListener", "Session"]
 class ServerListener(SessionListener[ServerMachine]):
     """A session's listener at the server."""
 
+    __slots__ = ()
+
     def may_be_drained(self) -> None:
         """Drained: everything is here, and the handler has come back for more. Now the close can go out."""
-        if self.machine.drained and self.receivers:
+        if self.machine.drained and self.first is not None:
             self.machine.close(1012, "the server restarts", self.runtime.clock.now())
 
 
 class Session(BaseSession[ServerMachine]):
     """A session at the server: what a handler is given."""
 
-    _positions: Positions | None = None  # of a client that takes messages of rooms with their positions
-    _settling = False  # what waits beside the outbox will be looked at when the client has acknowledged something
+    __slots__ = ("_authorized", "_choices", "_handled_since", "_hub", "_path", "_polled", "_positions", "request")
 
     def __init__(self, listener: ServerListener, path: str, on_full: OnFull, hub: Hub, request: SessionRequest) -> None:
         super().__init__(listener, on_full)
         self._hub = hub
         self._path = path
         self._polled: asyncio.BaseTransport | None = None  # the connection that the last held poll was answered on
+        self._handled_since = 0.0
         self._choices: tuple[Choice, ...] = ()
         self._authorized: tuple[bytes, float] | None = None  # for which credentials, and when
+        self._positions: Positions | None = None  # of a client that takes messages of rooms with their positions
         self.request = request  # what opened it
 
     @property
@@ -162,15 +165,18 @@ class Session(BaseSession[ServerMachine]):
 
     def _settle_later(self) -> None:
         self._ask_for_room()
-        if not self._settling:
-            self._settling = True
-            self._progress.add().add_done_callback(self._settle)
+        positions = self._positions
+        if positions is not None and not positions.settling:
+            positions.settling = True
+            self._listener.when_progressed(self._settle)
 
     def _settle(self, _: object) -> None:
         """The client has acknowledged something: what waits for room may go."""
-        self._settling = False
         machine, positions = self._machine, self._positions
-        if positions is None or machine.outcome is not None or machine.closing is not None:
+        if positions is None:
+            return
+        positions.settling = False
+        if machine.outcome is not None or machine.closing is not None:
             return
         if positions.settle(machine.outbox):
             machine.listener.dirty()

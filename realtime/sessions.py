@@ -56,6 +56,7 @@ class Sessions:
         self._config = config
         self._runtime = runtime
         self._now = runtime.clock.now
+        self._when_ended = self._ended  # one object for all
         self._admission = admission
         self._notices = notices
         self._worker = ""  # part of every sid: who owns it
@@ -131,8 +132,9 @@ class Sessions:
         self.registry.check_room(identity, address)
         if request._kept > MAX_HEADERS:
             raise Refusal(4400, f"the headers are above {MAX_HEADERS} bytes, too much to be kept with the session")
+        request._pack()
         now = self._now()
-        listener = ServerListener(self._runtime, self._ended)
+        listener = ServerListener(self._runtime, self._when_ended)
         machine = kind(
             endpoint.config,
             window,
@@ -190,7 +192,7 @@ class Sessions:
         """Raises the Refusal that a request for this session gets which shows this, where it is unknown or has ended,
         and where that is not its key."""
         machine = self._find(sid, proof)
-        if not proof.fits(machine.key):
+        if not proof.fits(machine.secret):
             raise proof.refusal()
 
     def _find(self, sid: str, proof: Proof | None) -> ServerMachine:
@@ -293,8 +295,7 @@ class Sessions:
         """Forgets all sessions of an earlier event loop, in which nothing can run any more."""
         if self.by_sid:
             log.warning("%d sessions of an event loop that was closed before are forgotten", len(self.by_sid))
-        for session in self:
-            self.hub.leave_all(session)
+        self.hub.reset()
         self.registry = Registry(self._config)
         self.by_sid = {}
         self.handlers.reset()

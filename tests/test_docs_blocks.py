@@ -1,7 +1,7 @@
 """Every code block of docs/ and of npm's README is run, or says in a comment before it why not. (Ours: test_readme.)
 
-HOW names for each block, in order, what runs it: a function below, or the test file that does. A block that HOW does
-not know fails, so that none is left out; `pytest -rP -k not_run` lists those that are not run.
+BY_LANGUAGE and HOW name what runs a block: a function below, or the test file that does. A block that they do not know
+fails, so that none is left out; `pytest -rP -k not_run` lists those that are not run.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from realtime.cli import main
 from realtime.metrics import families
 from realtime.testing import Clients
 
+from .lab.boxes import DOCUMENT, documented
 from .patience import arrives, within
 from .reference.examples import EXAMPLES, PRELUDE
 
@@ -203,7 +204,11 @@ async def sockjs_room(names: dict[str, Any], client: Clients) -> None:
 
 # -- JavaScript and pages --------------------------------------------------------------------------------------------
 
-needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="needs Node: sh .ci/node")
+WS = ROOT / "tests" / "compat" / "websocket" / "node_modules" / "ws" / "wrapper.mjs"  # Node has one since 22
+
+needs_node = pytest.mark.skipif(
+    shutil.which("node") is None or not WS.is_file(), reason="needs Node, and the packages of tests: sh .ci/clients"
+)
 
 
 async def in_node(block: Block, tmp_path: Path) -> None:
@@ -230,10 +235,16 @@ async def in_node(block: Block, tmp_path: Path) -> None:
     realtime.setup(app, rt)
     async with Clients() as client:
         base = str((await client.server(app)).make_url("")).rstrip("/")
-        text = re.sub(r'"(/[a-z/]+)"', rf'"{base}\1"', block.text)
+        text = re.sub(r'"(?:https://example.org(?=/chat))?(/[a-z/]+)"', rf'"{base}\1"', block.text)
+        text = text.replace(f'{base}/chat"', f'{base}/realtime/chat"')
+        (tmp_path / "before.mjs").write_text(
+            f'import ws from "{WS.as_uri()}";\nglobalThis.WebSocket ??= ws;\n', "utf-8"
+        )
         (tmp_path / "node_modules").mkdir()
         (tmp_path / "node_modules" / "aiohttp-realtime").symlink_to(CLIENT)
-        script = "" if "import" in text else 'import Realtime from "aiohttp-realtime";\n'  # as a script tag defines it
+        script = 'import "./before.mjs";\n'
+        if "import" not in text:
+            script += 'import Realtime from "aiohttp-realtime";\n'  # as a script tag defines it
         script += text + 'session.addEventListener("message", () => session.close());\n'
         (tmp_path / "page.mjs").write_text(script, "utf-8")
         node = await asyncio.create_subprocess_exec(
@@ -280,6 +291,8 @@ def command(block: Block, tmp_path: Path) -> None:
                     name, _, extras = what.rstrip("]").partition("[")
                     assert name == PROJECT["name"]
                     assert {each for each in extras.split(",") if each} <= set(PROJECT["optional-dependencies"])
+                case ["gunicorn", *_]:
+                    assert "^gunicorn (.*)$" in (ROOT / "tests" / "web" / "test_workers.py").read_text("utf-8")
                 case ["make", target]:
                     assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
                 case ["npm", "ci"]:
@@ -352,73 +365,64 @@ def query(block: Block, tmp_path: Path) -> None:
         assert block.text.count(one) == block.text.count(other)
 
 
+def box(block: Block, tmp_path: Path) -> None:
+    """A configuration that tests/lab runs, by its language."""
+    assert block.page == f"docs/{DOCUMENT.name}"
+    assert documented(block.language)
+
+
 def picture(block: Block, tmp_path: Path) -> None:
     """It shows something, and is no code."""
     with pytest.raises(SyntaxError):
         ast.parse(block.text)
 
 
-# What runs each block of each page.
-HOW: dict[str, list[tuple[str, Any]]] = {
-    "docs/architecture.md": [
-        ("", picture),
-        ("mermaid", "tests/test_docs.py"),
-        *[("mermaid", "tests/test_pictures.py")] * 4,
-        ("", picture),
-    ],
-    "docs/compatibility.md": [("python", sockjs), ("sh", None), ("python", stomp), ("python", engine_io)],
-    "docs/configuration.md": [("python", ticker)],
-    "docs/deployment.md": [
-        ("sh", "tests/web/test_workers.py"),
-        ("ini", unit),
-        ("dockerfile", container),
-        *[(language, "tests/lab/boxes.py") for language in ("nginx", "haproxy", "caddy")],
-        ("text", doctor),
-        ("", picture),
-    ],
-    "docs/javascript.md": [("js", in_node), ("html", script_tag), ("js", in_node), ("js", in_node)],
-    "docs/login.md": [("python", "tests/web/test_login.py")] * 3,
-    "docs/metrics.md": [("sh", command), ("python", scraped), ("python", registered), *[("promql", query)] * 3],
-    "docs/migrating-from-engineio.md": [("python", engine_io_echo), ("python", engine_io_echo)],
-    "docs/migrating-from-sockjs.md": [("python", None), ("python", sockjs_room)],
-    "docs/security.md": [
-        ("python", authorized),
-        ("python", four_left_out),
-        ("python", paths_alone_are_logged),
-        ("sh", command),
-        ("python", nameless),
-    ],
-    "docs/speed.md": [("sh", command)],
-    "client-js/README.md": [("js", in_node), ("html", script_tag), ("sh", command)],
+def parses(block: Block, tmp_path: Path) -> None:
+    """It is JSON."""
+    json.loads(block.text)
+
+
+# What runs a block of this language, wherever it stands.
+BY_LANGUAGE: dict[str, Callable[[Block, Path], Awaitable[None] | None]] = {
+    "": picture,
+    "caddy": box,
+    "dockerfile": container,
+    "haproxy": box,
+    "html": script_tag,
+    "ini": unit,
+    "js": in_node,
+    "json": parses,
+    "nginx": box,
+    "promql": query,
+    "sh": command,
+    "text": doctor,
 }
-
-
-def cases(*, python: bool) -> list[Any]:
-    """The blocks that a function here runs, with it."""
-    return [
-        pytest.param(block, how, id=f"{page}-{block.number}", marks=needs_node if language in ("js", "html") else ())
-        for page, hows in HOW.items()
-        for block, (language, how) in zip(BLOCKS[page], hows, strict=True)
-        if callable(how) and (language == "python") is python
-    ]
+# What runs the others of each page, in order: a function here, or the test file that does.
+HOW: dict[str, list[Scene | str]] = {
+    "docs/architecture.md": ["tests/test_docs.py", *["tests/test_pictures.py"] * 4],
+    "docs/compatibility.md": [sockjs, stomp, engine_io],
+    "docs/configuration.md": [ticker],
+    "docs/login.md": ["tests/web/test_login.py"] * 3,
+    "docs/metrics.md": [scraped, registered],
+    "docs/migrating-from-engineio.md": [engine_io_echo, engine_io_echo],
+    "docs/migrating-from-sockjs.md": [sockjs_room],
+    "docs/security.md": [authorized, four_left_out, paths_alone_are_logged, nameless],
+}
+RUN = {page: [block for block in found if not block.why] for page, found in BLOCKS.items() if page != GENERATED}
+SPECIAL = {page: [block for block in found if block.language not in BY_LANGUAGE] for page, found in RUN.items()}
 
 
 def test_every_block_is_known() -> None:
-    for page, found in BLOCKS.items():
-        if page != GENERATED:
-            assert [block.language for block in found] == [language for language, _ in HOW.get(page, [])], page
+    for page, found in SPECIAL.items():
+        assert len(found) == len(HOW.get(page, [])), f"{page}: name in HOW what runs each of {found}"
+        for block, how in zip(found, HOW.get(page, []), strict=True):
+            assert block.language == "python" or isinstance(how, str), block
 
 
 def test_what_is_not_run_says_why() -> None:
     """Two, for want of somebody else's program or package. What is Python is in order all the same."""
-    silent = [
-        block
-        for page, hows in HOW.items()
-        for block, (_, how) in zip(BLOCKS[page], hows, strict=True)
-        if how is None or block.why
-    ]
+    silent = [block for found in BLOCKS.values() for block in found if block.why]
     for block in silent:
-        assert (HOW[block.page][block.number][1] is None) is bool(block.why), block
         if block.language == "python":
             ast.parse(block.text)
         print(f"{block.page}, block {block.number + 1}, is not run: {block.why}")  # noqa: T201 # for pytest -rP
@@ -426,11 +430,19 @@ def test_what_is_not_run_says_why() -> None:
 
 
 def test_what_other_tests_run() -> None:
-    elsewhere = {(page, how) for page, hows in HOW.items() for _, how in hows if isinstance(how, str)}
+    elsewhere = {(page, how) for page, hows in HOW.items() for how in hows if isinstance(how, str)}
     assert {path for page, path in elsewhere if Path(page).name not in (ROOT / path).read_text("utf-8")} == set()
 
 
-@pytest.mark.parametrize(("block", "scene"), cases(python=True))
+@pytest.mark.parametrize(
+    ("block", "scene"),
+    [
+        pytest.param(block, how, id=f"{page}-{block.number}")
+        for page, found in SPECIAL.items()
+        for block, how in zip(found, HOW.get(page, []), strict=False)
+        if not isinstance(how, str)
+    ],
+)
 async def test_python(block: Block, scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     names = space()
     monkeypatch.setattr(web, "run_app", lambda app, **options: names["ran"].append(options))
@@ -440,11 +452,17 @@ async def test_python(block: Block, scene: Scene, monkeypatch: pytest.MonkeyPatc
         await scene(names, client)
 
 
-@pytest.mark.parametrize(("block", "check"), cases(python=False))
-async def test_what_is_not_python(
-    block: Block, check: Callable[[Block, Path], Awaitable[None] | None], tmp_path: Path
-) -> None:
-    checking = check(block, tmp_path)
+@pytest.mark.parametrize(
+    "block",
+    [
+        pytest.param(block, id=f"{page}-{block.number}", marks=needs_node if block.language in ("js", "html") else ())
+        for page, found in RUN.items()
+        for block in found
+        if block.language in BY_LANGUAGE
+    ],
+)
+async def test_what_is_not_python(block: Block, tmp_path: Path) -> None:
+    checking = BY_LANGUAGE[block.language](block, tmp_path)
     if checking is not None:
         await checking
 

@@ -154,6 +154,7 @@ async def test_existing_app(client: Clients) -> None:
         assert await other.receive() == "still here"
         with pytest.raises(realtime.NegotiationError, match="sign in first"):
             await client(app, "/realtime/notes", headers=origin, http=ada)
+        await other.close()  # as long as it has what it sends with
 
 
 async def test_existing_app_has_a_limit_for_each_user(client: Clients) -> None:

@@ -36,6 +36,7 @@ NAMES = {
     "connect",
     "get_server",
     "setup",
+    "tune_gc",
 }
 
 

@@ -176,6 +176,10 @@ class NumberedCarrier(Carrier):
     __slots__ = ("greeting", "ignored", "ignores", "pinged", "receive_cursor", "tickets")
 
     codec: NumberedCodec
+    last_pinged: float
+    last_received: float
+    last_written: float
+    started: float
 
     def __init__(self, codec: NumberedCodec, link: Link, now: float) -> None:
         # Carrier's, without a call: each poll and each send has one.

@@ -46,7 +46,7 @@ class Choice:
         self.ruled_out: dict[str, str] = {}  # by transport: why it is out of the question
         self.attempts: dict[str, str] = {}  # what happened to each that failed last
         self.timings: dict[str, float] = {}  # seconds each took to get through, the first time it did
-        self.crowded = False  # the shell says so: see CROWDED
+        self.crowded = False  # see CROWDED, and Supervision.crowd()
         self._failed_at: dict[str, float] = {}  # those of carriers that failed since one was of use
         self._not_before: dict[str, float] = {}  # somebody said when to come back
 

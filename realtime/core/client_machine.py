@@ -57,6 +57,8 @@ class ClientMachine(Numbering):
     """The client's end. The shell calls start() for each carrier, and tells what became of it."""
 
     __slots__ = ("confirm", "final_ack", "going_due", "key", "opening", "server", "tickets", "uplink_out")
+    gen: int  # these two are the base's: see Numbering
+    transport: str
 
     def __init__(self, config: Config, listener: Listener, now: float) -> None:
         super().__init__(config, INITIAL_WINDOW, listener, now)
@@ -91,9 +93,8 @@ class ClientMachine(Numbering):
             carrier.gen = gen
             self.opening.add(carrier)
             return Attach(self.sid, gen, 0, 0, 1, self.key)
-        self.gen += 1
         received, taken = self.inbox.ack()
-        carrier.gen = self.gen
+        carrier.gen = self.reserve()
         carrier.started = carrier.last_received = now
         carrier.send_cursor = self.outbox.acked + 1
         carrier.receive_cursor = received + 1

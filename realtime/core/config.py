@@ -10,7 +10,7 @@ import functools
 from typing import Any
 
 from .errors import LocalProtocolError
-from .frames import Window
+from .frames import Window, window_of
 from .settings import OnFull, OnRate, Rule, check, names, number, one_of, pair, whole
 
 __all__ = ["INITIAL_WINDOW", "OPEN_SIZE", "RULES", "Config", "OnFull", "OnRate"]
@@ -174,7 +174,7 @@ class Config(Derived):
         liveness = 0.0 if interval is None else interval + (timeout or 0.0)
         max_body = ESCAPED * max(self.max_batch_size, self.max_size, self.max_auth_size) + 65_536
         derived = {
-            "window": Window(self.max_queue, self.max_queue_size),
+            "window": window_of(self.max_queue, self.max_queue_size),
             "max_body": max_body,
             "max_open_body": min(max_body, ESCAPED * (OPEN_SIZE + self.max_auth_size + INITIAL_WINDOW.size)),
             "max_answer": 6 * max(self.max_queue_size, self.max_size) + (16 + PLACE) * self.max_queue + 65_536,

@@ -6,6 +6,7 @@ Knows nothing of letters, JSON or carriers: how an item looks on a wire is a pro
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 
 from .errors import LocalProtocolError
@@ -26,6 +27,7 @@ __all__ = [
     "RoomPosition",
     "Window",
     "payload_size",
+    "window_of",
 ]
 
 # The kinds of numbered items (docs/protocol.md §3).
@@ -45,6 +47,12 @@ class Window(NamedTuple):
 
     messages: int
     size: int
+
+
+@lru_cache(maxsize=256)
+def window_of(messages: int, size: int) -> Window:
+    """A Window, which all share that keep one of this size: most do."""
+    return Window(messages, size)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,12 @@ class NumberedMachine(Draining):
 
     __slots__ = ()
 
+    # The bases' own: see Numbering.
+    absent_at: float
+    contact: float
+    transport: str
+    used: bool
+
     # -- carriers --------------------------------------------------------------------------------------------------
 
     def open(self, carrier: NumberedCarrier, gen: int, now: float) -> bool:
@@ -78,6 +84,7 @@ class NumberedMachine(Draining):
             self.retire(old)
         if carrier.codec.shape is not Shape.POLL:
             carrier.write([self._greeting(carrier), *carrier.tickets])
+            carrier.greeting, carrier.tickets = None, ()  # they are said
             if self.state is State.DRAINING:
                 carrier.write([carrier.codec.go_away(self.drain_delay)])
         state = self.state

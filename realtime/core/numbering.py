@@ -24,6 +24,9 @@ class Numbering(SessionMachine):
     __slots__ = ()
 
     carrier: NumberedCarrier | None
+    # The base's own, named again for type checkers that would guess from what is assigned here.
+    asking: bool
+    duplicates: int
 
     # -- what frames say ---------------------------------------------------------------------------------------
 

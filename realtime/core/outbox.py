@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from itertools import islice
 
 from .errors import RemoteProtocolError
-from .frames import CLOSE, DROPPED, NOTES, POSITION, Outgoing, Window
+from .frames import CLOSE, DROPPED, NOTES, POSITION, Outgoing, Window, window_of
 from .queues import EMPTY
 
 __all__ = ["MOST_OUTSTANDING", "Outbox"]
@@ -79,7 +79,7 @@ class Outbox:
 
     @window.setter
     def window(self, window: Window) -> None:
-        self._window = window._replace(messages=min(window.messages, MOST_OUTSTANDING))
+        self._window = window_of(min(window.messages, MOST_OUTSTANDING), window.size)
 
     @property
     def size(self) -> int:

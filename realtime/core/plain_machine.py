@@ -31,6 +31,12 @@ class PlainMachine(ServerMachine):
 
     __slots__ = ("capabilities", "waiting")
 
+    # The bases' own, named again for type checkers that would guess from what is assigned here.
+    absent_at: float
+    contact: float
+    gen: int
+    transport: str
+
     def __init__(
         self,
         config: Config,

@@ -18,12 +18,13 @@ __all__ = ["Positions"]
 class Positions:
     """Of a session whose client takes positions. It has to be told when the session leaves a room."""
 
-    __slots__ = ("_cursors", "_latest", "_waiting")
+    __slots__ = ("_cursors", "_latest", "_waiting", "settling")
 
     def __init__(self, cursors: Mapping[str, str]) -> None:
         self._cursors = dict(cursors)
         self._latest: dict[str, RoomNote] = {}  # of each room, as long as no message of it came after that
         self._waiting: dict[str, RoomNote] = {}  # of these, those for which the outbox has had no room
+        self.settling = False  # somebody will call settle() when there may be room
 
     def __len__(self) -> int:
         """How many wait for room in the outbox."""

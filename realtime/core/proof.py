@@ -58,17 +58,16 @@ class Proof(NamedTuple):
 
 
 class Tickets:
-    """The tickets of one session: up to which gen they were handed out, and the highest of each use that was used."""
+    """The tickets that one session has used: the highest of each use."""
 
-    __slots__ = ("handed", "shown")
+    __slots__ = ("_used",)
 
     def __init__(self) -> None:
-        self.handed: int = 0
-        self.shown: dict[str, tuple[int, bytes]] = {}  # by use: the highest number, and what was said with it
+        self._used: dict[str, tuple[int, bytes]] = {}  # by use: the highest number, and what was said with it
 
     def used(self, use: str) -> int:
         """The highest number that was used; 0 for none."""
-        return self.shown.get(use, (0, b""))[0]
+        return self._used.get(use, (0, b""))[0]
 
     def take(self, proof: Proof, least: int) -> bool:
         """Uses the ticket of a proof that fits; False where one with a higher number was used, or where it is new and
@@ -76,7 +75,7 @@ class Tickets:
 
         Raises Refusal when it was used for a request that said something else.
         """
-        number, request = self.shown.get(proof.use, (0, b""))
+        number, request = self._used.get(proof.use, (0, b""))
         said = hashlib.sha256(proof.request).digest()
         if proof.number == number:
             if request != said:
@@ -84,5 +83,5 @@ class Tickets:
             return True
         if proof.number < max(number, least):
             return False
-        self.shown[proof.use] = proof.number, said
+        self._used[proof.use] = proof.number, said
         return True

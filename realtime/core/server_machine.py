@@ -26,10 +26,11 @@ class ServerMachine(SessionMachine):
         "address",
         "binding",
         "born",
+        "handed",
         "identity",
-        "key",
         "nonce",
         "observers",
+        "secret",
         "tickets",
         "used",
     )
@@ -50,7 +51,7 @@ class ServerMachine(SessionMachine):
     ) -> None:
         super().__init__(config, peer_window, listener, now)
         self.sid = sid
-        self.key: Key = Key(key)  # what its client proves itself by; empty where the protocol has nothing of the kind
+        self.secret: str = key  # see key
         self.nonce: str = nonce
         self.binding: object = binding
         self.identity: str | None = identity
@@ -59,8 +60,18 @@ class ServerMachine(SessionMachine):
         # The client has named the sid, or acknowledged `o`: opening by nonce is over (docs/protocol.md §5).
         self.used: bool = False
         self.absent_at: float = now  # without a carrier: when it counts, or will count, as detached
-        self.tickets: Tickets = Tickets()
+        self.handed: int = 0  # the gen up to which tickets were handed out
+        self.tickets: Tickets | None = None  # that were used, if any
         self.observers: tuple[Observer, ...] = ()
+
+    @property
+    def key(self) -> Key:
+        """What its client proves itself by; empty where the protocol has nothing of the kind."""
+        return Key(self.secret)
+
+    @key.setter
+    def key(self, key: str) -> None:
+        self.secret = str(key)  # a Key would be one more object for each session
 
     @property
     def remembered(self) -> float:
@@ -73,18 +84,24 @@ class ServerMachine(SessionMachine):
         """Whether a request that shows this may do what it says; False for one with a ticket that came late: it
         changes nothing. Raises Refusal (4403) when it shows the wrong thing.
         """
-        if not proof.fits(self.key):
+        if not proof.fits(self.secret):
             raise proof.refusal()
         if not proof.use:
             return True
         if proof.use == ATTACH:
-            return proof.number >= self.gen and self.tickets.take(proof, self.gen)
-        return self.tickets.take(proof, self.inbox.received + 1)
+            return proof.number >= self.gen and self._use_ticket(proof, self.gen)
+        return self._use_ticket(proof, self.inbox.received + 1)
+
+    def _use_ticket(self, proof: Proof, least: int) -> bool:
+        if self.tickets is None:
+            self.tickets = Tickets()
+        return self.tickets.take(proof, least)
 
     @property
     def out_of_tickets(self) -> bool:
         """Whether the newest carrier came by the last ticket that was handed out: the next will want another."""
-        return self.gen == self.tickets.used(ATTACH) and self.gen >= self.tickets.handed
+        used = 0 if self.tickets is None else self.tickets.used(ATTACH)
+        return self.gen == used and self.gen >= self.handed
 
     # -- the application's side ------------------------------------------------------------------------------------
 

@@ -263,6 +263,12 @@ class Supervision(Attempts):
         if self.newest is None and self.choice.kinds.get(self._goes_on) == POLL:
             self._start_at = min(self._start_at, now)
 
+    def crowd(self, now: float, crowded: bool) -> None:
+        """Whether other sessions hold requests enough (see CROWDED in choice.py)."""
+        if self.choice.crowded and not crowded:
+            self._upgrade_at = min(self._upgrade_at, now + self._look)  # there is a place again
+        self.choice.crowded = crowded
+
     def post_failed(self, now: float, how: str, wait: float = 0.0) -> None:
         """A POST beside the carrier was lost or refused. A server that is never told anything takes its client for
         gone, however well the carrier brings what comes down; so this end does not outlast that either."""

@@ -152,7 +152,7 @@ class NativeGate:
             machine.fail(absurd, now)
         if machine.outcome is not None:
             parts.clear()  # whatever was said before the end, the answer is the end
-        elif request.method != "GET" and (machine.tickets.shown or not WISHES.isdisjoint(map(KIND, behind))):
+        elif request.method != "GET" and (machine.tickets is not None or not WISHES.isdisjoint(map(KIND, behind))):
             # Who shows a ticket is not given any.
             codec = carrier.codec
             assert isinstance(codec, NativeCodec)
@@ -268,11 +268,11 @@ class NativeGate:
         else:
             proof = _ticket(head, frames)
         session = self.service.sessions.by_sid.get(head.sid)
-        if session is None or not session._machine.key:
+        if session is None or not session._machine.secret:
             session = await self.service.sessions.route(head.sid, proof)
         machine = session._machine
         assert isinstance(machine, NumberedMachine)
-        due = (not proof.use and proof.fits(machine.key)) or machine.prove(proof)
+        due = (not proof.use and proof.fits(machine.secret)) or machine.prove(proof)
         if session._path != endpoint.path:
             raise Refusal(4404, f"no such session at {endpoint.path}", scope="session")
         if self.service.admission.hook is not None:

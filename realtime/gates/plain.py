@@ -53,7 +53,7 @@ async def wait_for_room(session: Session, size: int) -> bool:
         while machine.outcome is None and machine.closing is None:
             if machine.inbox.has_room(size):
                 return True
-            await session._progress.wait(session._progress.add())
+            await session._listener.progressed()
         return False
     finally:
         machine.resume()

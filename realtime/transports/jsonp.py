@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..core.carrier import Part, Shape
-from .base import Facts, Head
+from .base import Facts, Frame, Head
 from .script import ScriptDecoder, check_callback, join, quote
 
 __all__ = ["Jsonp"]
@@ -37,7 +37,7 @@ class Jsonp:
         )
 
     # One frame, as it lies in a batch.
-    frame = staticmethod(quote)
+    frame: staticmethod[[Frame], bytes] = staticmethod(quote)
 
     def wrap(self, parts: Sequence[Part]) -> Sequence[Part]:
         """The call's argument."""

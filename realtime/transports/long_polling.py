@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..core.carrier import Part, Shape
-from .base import Facts, Head
+from .base import Facts, Frame, Head
 from .batch import BatchDecoder, quote
 
 __all__ = ["LongPolling"]
@@ -31,7 +31,7 @@ class LongPolling:
         return Head(200, HEADERS)
 
     # One frame, as it lies in a batch.
-    frame = staticmethod(quote)
+    frame: staticmethod[[Frame], bytes] = staticmethod(quote)
 
     def wrap(self, parts: Sequence[Part]) -> Sequence[Part]:
         """The body: one batch, which ends itself."""

@@ -35,7 +35,7 @@ class Multipart:
         return Head(200, (("Content-Type", content_type), *STREAM_HEADERS), prelude)
 
     # One frame, as it lies in a batch.
-    frame = staticmethod(quote)
+    frame: staticmethod[[Frame], bytes] = staticmethod(quote)
 
     def wrap(self, parts: Sequence[Part]) -> Sequence[Part]:
         """One part and the boundary that ends it."""

@@ -96,7 +96,7 @@ class ScriptBlocks:
     framing = "script"
 
     # One frame, as it lies in a batch.
-    frame = staticmethod(quote)
+    frame: staticmethod[[Frame], bytes] = staticmethod(quote)
 
     def wrap(self, parts: Sequence[Part]) -> Sequence[Part]:
         """One script block."""

@@ -34,7 +34,7 @@ class ServerSentEvents:
         )
 
     # One frame, as it lies in a batch. JSON has no raw line ends, so one data line holds it.
-    frame = staticmethod(quote)
+    frame: staticmethod[[Frame], bytes] = staticmethod(quote)
 
     def wrap(self, parts: Sequence[Part]) -> Sequence[Part]:
         """One event."""

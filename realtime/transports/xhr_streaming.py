@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..core.carrier import Part, Shape
-from .base import Facts, Head
+from .base import Facts, Frame, Head
 from .batch import LinesDecoder, join, quote
 
 __all__ = ["PADDING", "STREAM_HEADERS", "XhrStreaming"]
@@ -39,7 +39,7 @@ class XhrStreaming:
         return Head(200, (("Content-Type", "text/plain; charset=utf-8"), *STREAM_HEADERS), b" " * PADDING + b"\n")
 
     # One frame, as it lies in a batch.
-    frame = staticmethod(quote)
+    frame: staticmethod[[Frame], bytes] = staticmethod(quote)
 
     def wrap(self, parts: Sequence[Part]) -> Sequence[Part]:
         """One line."""

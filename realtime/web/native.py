@@ -19,6 +19,7 @@ from ..service import Service
 from ..transports import TRANSPORTS, Facts, Frame, Transport
 from ..transports.batch import decode_body, first_frame
 from ..transports.form import begun_field, parse_fields, parse_text_field
+from .access import log_path_only
 from .bodies import at_hand, is_packed, turn_packed_away
 from .handshake import Reading, misfit, upgrade
 from .lingering import Lingering
@@ -76,10 +77,11 @@ class NativeRoutes(Routes):
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Any request below an endpoint."""
+        if request.rel_url.raw_query_string:
+            log_path_only(request)
         if "Content-Encoding" in request.headers and is_packed(request):  # see guard()
             return await turn_packed_away(self._service, request)
-        match = request.match_info
-        name = match["transport"]
+        name = (match := request.match_info)["transport"]
         if name != "websocket" and request.transport not in self.lingering.connections:
             self.lingering.note(request)
         plain = request.method == "POST" and request.headers.get("Content-Type", "").startswith("text/plain")
@@ -109,8 +111,7 @@ class NativeRoutes(Routes):
                         frames = decode_body(body, max(config.max_batch, LEAST_BATCH), config.max_body)
                     if not frames:
                         raise RemoteProtocolError(4400, EMPTY)
-                    answering = self._send if name == "send" else self._poll
-                    response = await answering(request, endpoint, reply, frames)
+                    response = await (self._send if name == "send" else self._poll)(request, endpoint, reply, frames)
         except REFUSALS as why:
             if isinstance(why, Refusal) and endpoint is None:
                 response = await self._turn_away(request, name, why, script)

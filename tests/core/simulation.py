@@ -18,6 +18,7 @@ After every step World.check() holds both ends to the invariants; World.verdict(
 from __future__ import annotations
 
 import dataclasses
+import functools
 import heapq
 import random
 from collections import deque
@@ -478,6 +479,19 @@ class Passed:
     missing: int | None
 
 
+@functools.cache
+def filling(room: int) -> str:
+    """As many bytes of UTF-8 as there is room for; of characters that some framing might trip over."""
+    text = ""
+    while room > 0:
+        character = FILLING[room % len(FILLING)]
+        if len(character.encode()) > room:
+            character = "x"
+        text += character
+        room -= len(character.encode())
+    return text
+
+
 class App:
     """One application over its machine: sends numbered contents, and knows what must come next."""
 
@@ -509,13 +523,7 @@ class App:
     def content(self, size: int, binary: bool) -> str | bytes:
         """The next message: no two are the same, however short."""
         text = f"{self.name}{len(self.sent)}"
-        room = size - len(text)
-        while room > 0:
-            filling = FILLING[room % len(FILLING)]
-            if len(filling.encode()) > room:
-                filling = "x"
-            text += filling
-            room -= len(filling.encode())
+        text += filling(size - len(text))
         return text.encode() if binary else text
 
     def send(self, size: int = 1, *, binary: bool = False) -> bool:
@@ -693,8 +701,9 @@ class Session:
         machine.listener = self
 
         def settle_later() -> None:
-            if not session._settling:
-                session._settling = True
+            positions = session._positions
+            if positions is not None and not positions.settling:
+                positions.settling = True
                 world.at(world.now + 0.2, lambda: session._settle(None))
 
         setattr(session, "_settle_later", settle_later)  # there is no event loop  # noqa: B010
@@ -818,7 +827,7 @@ class ServerSocket:
         self._connection = NativeConnection(
             server.gate, server.facts("websocket"), server.endpoint, server.codecs["websocket"], ServerLink(down)
         )
-        self.carrier = self._connection.carrier
+        self.carrier = self._connection
 
     def receive(self, frame: Item) -> None:
         connection = self._connection

@@ -816,3 +816,48 @@ def test_a_flush_counts_what_has_come_within_the_rate_as_taken() -> None:
     machine.flush(1.0)
     assert machine.inbox.taken == 2
     assert link.said[-1] == "a2,2"
+
+
+# -- what comes alone, and what drains -------------------------------------------------------------------------------
+
+
+def test_a_poll_that_comes_alone_is_answered_as_it_comes_if_there_is_something_for_it() -> None:
+    machine, _ = server()
+    waits, waits_link = poll()
+    assert machine.attach(waits, 1, 0, 0, 1, 0.0, alone=True)
+    assert (waits_link.said, machine.carrier) == ([], waits)
+    machine.send(Outgoing.message("hello"))
+    carrier, link = poll(1.0)
+    assert machine.attach(carrier, 2, 0, 0, 1, 1.0, alone=True)
+    assert (link.said, machine.carrier) == (["r0,0", "mhello"], None)
+
+
+def test_an_answer_wakes_nobody_earlier_than_what_is_due_anyway() -> None:
+    machine, diary, _, link = parked()
+    machine.wake_at = 0.5
+    diary.woken.clear()
+    machine.send(Outgoing.message("hello"))
+    machine.flush(0.0)
+    assert link.said == ["r0,0", "mhello"]
+    assert diary.woken == []
+
+
+def test_who_attaches_to_a_session_that_drains_is_told() -> None:
+    machine, _, _, _ = parked()
+    machine.drain(2.5)
+    carrier, link = stream()
+    machine.attach(carrier, 2, 0, 0, 1, 1.0)
+    assert link.said == ["r0,0", "g2.5"]
+    last, last_link = poll(2.0)
+    machine.attach(last, 3, 0, 0, 1, 2.0, alone=True)
+    assert last_link.said == ["r0,0", "g2.5"]
+
+
+def test_a_batch_finds_taken_what_is_within_the_rate_by_now() -> None:
+    machine, _, carrier, _ = opened(max_message_rate=1.0, rate_burst=1.0)
+    for number in range(3):
+        machine.message(carrier, str(number), 1, 0.0)
+        machine.take(0.0)
+    before = machine.inbox.taken
+    answered(machine, 60.0)
+    assert before < machine.inbox.taken == 3

@@ -86,7 +86,7 @@ def _own(cls: type) -> Iterator[Member]:
 
 
 def _is_public(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
-    special = node.name.startswith("__") and node.name.endswith("__") and node.name != "__repr__"
+    special = node.name.startswith("__") and node.name.endswith("__") and node.name not in ("__reduce__", "__repr__")
     return (special and ast.get_docstring(node) is not None) or not node.name.startswith("_")
 
 
@@ -139,8 +139,9 @@ def _doc_behind(body: list[ast.stmt], place: int) -> str:
 
 def _comment(lines: list[str], node: ast.stmt) -> str:
     """The comment behind a statement, or above it, as a sentence."""
-    said = _said(lines, node)
-    return said and said[0].upper() + said[1:] + "."
+    said = _said(lines, node).removesuffix(".")
+    named = "_" in said.partition(" ")[0]  # a setting's name begins it
+    return said and (said if named else said[0].upper() + said[1:]) + "."
 
 
 def _said(lines: list[str], node: ast.stmt) -> str:

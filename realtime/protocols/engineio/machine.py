@@ -49,6 +49,8 @@ class EngineMachine(PlainMachine):
         "version",
     )
 
+    carrier: Carrier | None  # the base's: see PlainMachine
+
     def __init__(
         self,
         config: Config,

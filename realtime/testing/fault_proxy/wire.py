@@ -181,6 +181,7 @@ class SizedPieces(Pieces):
 class ChunkedPieces(Pieces):
     """A chunked body, framing included."""
 
+    complete: bool
     _in_trailer = False
 
     async def _measure(self) -> bool:
