@@ -57,6 +57,7 @@ from realtime.protocols.native import (
     uplink_frames,
 )
 from realtime.runtime import Flushable
+from realtime.session import ServerListener
 from realtime.transports import TRANSPORTS, Facts, Frame, WebSocketMessages
 from realtime.transports.batch import decode_batch
 
@@ -682,6 +683,21 @@ class App:
 # -- the server ------------------------------------------------------------------------------------------------------
 
 
+class NoLoop:
+    """A session's listener, where there is no event loop for what waits beside the outbox."""
+
+    def __init__(self, world: World, listener: object) -> None:
+        self.world = world
+        self.listener = listener
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.listener, name)
+
+    def when_progressed(self, callback: Callable[[object], object]) -> None:
+        """In a while."""
+        self.world.at(self.world.now + 0.2, lambda: callback(None))
+
+
 class Session:
     """A session of the server's, with its application and what is known of it. Listens beside its own listener."""
 
@@ -699,14 +715,7 @@ class Session:
         self.app.session = session
         self._own = machine.listener
         machine.listener = self
-
-        def settle_later() -> None:
-            positions = session._positions
-            if positions is not None and not positions.settling:
-                positions.settling = True
-                world.at(world.now + 0.2, lambda: session._settle(None))
-
-        setattr(session, "_settle_later", settle_later)  # there is no event loop  # noqa: B010
+        session._listener = cast("ServerListener", NoLoop(world, session._listener))
 
     def readable(self) -> None:
         self._own.readable()
