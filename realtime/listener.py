@@ -32,7 +32,7 @@ class SessionListener(Receivers, Generic[M]):
 
     def __init__(self, runtime: Runtime, ended: Callable[[M], object]) -> None:
         super().__init__()
-        self.runtime = runtime
+        self.runtime: Runtime = runtime
         self.progress: Waiters | None = None  # for acks, or the end; None where nobody waits
         self.transport: str = ""  # of the newest carrier that has attached
         self.marked: bool = False  # for a flush

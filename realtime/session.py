@@ -47,7 +47,7 @@ class Session(BaseSession[ServerMachine]):
         self._choices: tuple[Choice, ...] = ()
         self._authorized: tuple[bytes, float] | None = None  # for which credentials, and when
         self._positions: Positions | None = None  # of a client that takes messages of rooms with their positions
-        self.request = request  # what opened it
+        self.request: SessionRequest = request  # what opened it
 
     @property
     def negotiation(self) -> tuple[Choice, ...]:
