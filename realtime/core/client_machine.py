@@ -61,8 +61,6 @@ class ClientMachine(Numbering):
     """The client's end. The shell calls start() for each carrier, and tells what became of it."""
 
     __slots__ = ("ack_share", "confirm", "final_ack", "going_due", "key", "opening", "server", "tickets", "uplink_out")
-    gen: int  # these two are the base's: see Numbering
-    transport: str
 
     def __init__(self, config: Config, listener: Listener, now: float, ack_share: float = 1.0) -> None:
         super().__init__(config, INITIAL_WINDOW, listener, now)
