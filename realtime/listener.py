@@ -50,6 +50,9 @@ class SessionListener(Receivers, Generic[M]):
             elif not first.done():
                 first.set_result(None)
 
+    def noted(self) -> None:
+        """There is a note, and nothing before it. (Only a client takes it without being asked.)"""
+
     def acknowledged(self) -> None:
         """The outbox shrank, or the peer has received more, or the inbox may have room."""
         if self.progress is not None:
@@ -64,6 +67,12 @@ class SessionListener(Receivers, Generic[M]):
         finally:
             if not self.progress:
                 self.progress = None  # as long as nobody waits
+
+    def when_progressed(self, callback: Callable[[object], object]) -> None:
+        """Calls back, once, in the turn after acknowledged(), or the end."""
+        if self.progress is None:
+            self.progress = Waiters()
+        self.progress.add().add_done_callback(callback)
 
     def dirty(self) -> None:
         """There may be something to write."""

@@ -8,8 +8,8 @@ from abc import abstractmethod
 
 from .carrier import NumberedCarrier, Part, Shape
 from .errors import RemoteProtocolError
-from .frames import Dropped, Outgoing
-from .inbox import AT_ONCE, NEVER
+from .frames import Dropped, Outgoing, RoomMessage, RoomPosition
+from .inbox import AT_ONCE, NEVER, Received
 from .lifecycle import State
 from .machine import FOREVER, SessionMachine
 
@@ -56,7 +56,7 @@ class Numbering(SessionMachine):
         if carrier.ignored > self.inbox.window.messages:
             self.inbox.other(now)
 
-    def message(self, carrier: NumberedCarrier, data: str | bytes, size: int, now: float) -> None:
+    def message(self, carrier: NumberedCarrier, data: str | bytes | RoomMessage, size: int, now: float) -> None:
         """A message came on `carrier`. `size` is its payload in bytes."""
         inbox = self.inbox
         number = carrier.receive_cursor
@@ -83,6 +83,14 @@ class Numbering(SessionMachine):
         if self._is_next(carrier, now):
             self._receive(Dropped(count), 0, now)
             self.inbox.notes += 1
+
+    def room_position(self, carrier: NumberedCarrier, position: RoomPosition, now: float) -> None:
+        """`h` came without a message."""
+        if self._is_next(carrier, now):
+            self._receive(position, 0, now)
+            self.inbox.notes += 1
+            if len(self.inbox.items) == 1:
+                self.listener.noted()
 
     def peer_closed(self, carrier: NumberedCarrier, code: int, reason: str, now: float) -> None:
         """`c` came: the peer's whole stream is here."""
@@ -115,7 +123,7 @@ class Numbering(SessionMachine):
 
     # -- the application's side ------------------------------------------------------------------------------
 
-    def take(self, now: float) -> str | bytes | Dropped:
+    def take(self, now: float) -> Received:
         """The oldest message received. Raises IndexError when there is none."""
         inbox = self.inbox
         owed = inbox.owed_since

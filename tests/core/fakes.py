@@ -125,6 +125,10 @@ class Diary:
         self.woken: list[float] = []
         self.moves: list[tuple[State, State]] = []
 
+    def noted(self) -> None:
+        """Written down."""
+        self.entries.append("noted")
+
     def readable(self) -> None:
         """Written down."""
         self.entries.append("readable")

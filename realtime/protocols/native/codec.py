@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import binascii
 from collections.abc import Callable, Sequence
 
 from ...core.carrier import Capabilities, Part, Shape, SharedBuffers
 from ...core.errors import Refusal, clip
-from ...core.frames import BINARY, CLOSE, TEXT, Outgoing
+from ...core.frames import BINARY, CLOSE, TEXT, Outgoing, RoomItem, RoomNote
 from ...transports import Frame, Transport
 from .refusals import refusal_frame
+from .rooms import room_frame
+from .values import to_base64
 
 __all__ = ["NativeCodec"]
 
@@ -47,9 +48,11 @@ class NativeCodec:
             assert isinstance(item.data, bytes)
             if self.shape is Shape.DUPLEX:
                 return item.data
-            return "b" + binascii.b2a_base64(item.data, newline=False).decode()
+            return "b" + to_base64(item.data)
         if item.kind == CLOSE:
             return f"c{item.code},{clip(str(item.data))}"
+        if isinstance(item, RoomItem | RoomNote):
+            return room_frame(item)
         return f"d{item.code}"
 
     def share(self, last: Outgoing, parts: Sequence[Part]) -> Sequence[Part]:

@@ -14,6 +14,7 @@ from ...core.machine import shown
 from ...core.negotiation import Choice
 from ...core.numbered_machine import NumberedMachine
 from ...core.proof import Key
+from .rooms import parse_rooms
 from .values import (
     NAME,
     as_it_came,
@@ -49,6 +50,7 @@ class Open(NamedTuple):
     auth: bytes | None  # JSON, as it came
     failed: Mapping[str, tuple[str, float]] = {}  # transport → how, and how many seconds ago
     tried: Mapping[str, float] = {}  # transport → seconds it took to get through
+    rooms: Mapping[str, str] | None = None  # room → cursor, of a client that takes `h`
 
     def __repr__(self) -> str:
         return shown(self)
@@ -62,8 +64,10 @@ def open_frame(
     auth: Any = None,
     failed: Mapping[str, tuple[str, float]] | None = None,
     tried: Mapping[str, float] | None = None,
+    rooms: Mapping[str, str] | None = None,
 ) -> str:
-    """The client's `o`. Raises TypeError or ValueError when `auth` is not JSON."""
+    """The client's `o`; with `rooms`, empty or not, it takes `h`. Raises TypeError or ValueError when `auth` is not
+    JSON."""
     members: dict[str, Any] = {
         "nonce": nonce,
         "gen": gen,
@@ -76,6 +80,8 @@ def open_frame(
         members["failed"] = {name: [clip(how), round(ago, 1)] for name, (how, ago) in failed.items()}
     if tried:
         members["tried"] = {name: round(took, 4) for name, took in tried.items()}
+    if rooms is not None:
+        members["rooms"] = dict(rooms)
     return "o" + compact(members)
 
 
@@ -104,12 +110,13 @@ def parse_open(text: str, max_auth: int = MAX_AUTH) -> Open:
     if len(transports) > 32:
         raise malformed("open: more than 32 transports")
     failed, tried = _parse_history(members)
+    rooms = parse_rooms(members)
     auth = None
     if members.get("auth") is not None:
         auth = as_it_came(_auth_of(text))
         if len(auth) > max_auth:
             raise RemoteProtocolError(4413, f"open: auth is above max_auth_size={max_auth} bytes")
-    return Open(nonce, gen, Window(*window), tuple(transports), auth, failed, tried)
+    return Open(nonce, gen, Window(*window), tuple(transports), auth, failed, tried, rooms)
 
 
 def _auth_of(text: str) -> str:

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from realtime.core.carrier import Capabilities, Shape
-from realtime.core.frames import Outgoing
+from realtime.core.frames import Outgoing, RoomItem, RoomNote
 from realtime.protocols.native import NativeCodec
 from realtime.transports import TRANSPORTS, LongPolling, Polling, WebSocket
 
@@ -34,6 +34,10 @@ def test_a_codec_is_its_transports() -> None:
         (Outgoing.message(b""), "b"),
         (Outgoing.message(b"\0\x07\xff"), "bAAf/"),
         (Outgoing.dropped(12), "d12"),
+        (RoomItem("a,b", "1.2.x", Outgoing.message("é")), "ha%2Cb,1.2.x,mé"),
+        (RoomItem("chat", "1.2.x", Outgoing.message(b"\0\x07\xff")), "hchat,1.2.x,bAAf/"),
+        (RoomNote("100%", "1"), "h100%25,1"),
+        (RoomNote("chat", "1", 3), "hchat,1,d3"),
         (Outgoing.close(3000, "one, two"), "c3000,one, two"),
         (Outgoing.close(1000, ""), "c1000,"),
         (Outgoing.close(1000, "two\nlines\0"), "c1000,two lines "),
