@@ -332,11 +332,10 @@ class ClientMachine(Numbering):
             return
         carrier, silence = self.carrier, self.server.silence
         if carrier is not None and carrier.attached:
+            silent = not carrier.finished and now >= carrier.last_received + silence
             if carrier.codec.shape is Shape.DUPLEX:
                 self._ping_or_drop(carrier, self._ping_after(), silence, now)
-            elif (
-                carrier.codec.shape is Shape.STREAM and not carrier.finished and now >= carrier.last_received + silence
-            ):
+            elif carrier.codec.shape is Shape.STREAM and silent:
                 self._drop(carrier, now)
         self.listener.dirty()
 
