@@ -33,6 +33,7 @@ FIRST = (
     "tests/web/test_bad_input.py",
     "phantomjs1",
     "tests/core/test_mutations.py",
+    "tests/core/test_rooms_mutations.py",
     "tests/compat/engineio/test_clients.py",
     "tests/lab/test_soak.py",
     "chromium64",
