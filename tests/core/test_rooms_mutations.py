@@ -124,7 +124,7 @@ def missed_beats_are_nothing(patch: Patch) -> None:
     patch.setattr(Worker, "missed_beats", lambda self: False)
 
 
-@mutation
+@mutation_under("failover", "deaf", "cut")
 def a_store_that_went_back_is_believed(patch: Patch) -> None:
     patch.setattr(Follower, "_went_back", lambda self, reading: False)
     patch.setattr(Tail, "_is_gone", lambda self, position, reading: False)

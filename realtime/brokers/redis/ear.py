@@ -12,7 +12,7 @@ from typing import Any
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import RedisError
 
-from .link import Backoff, Connect, in_words
+from .link import Backoff, Connect, in_words, let_go
 
 __all__ = ["Ear"]
 
@@ -89,8 +89,7 @@ class Ear:
                 reason = in_words(error)
             finally:
                 if connection is not None:
-                    with suppress(RedisError, OSError, asyncio.CancelledError):
-                        await connection.disconnect(nowait=True)
+                    await let_go(connection)
             if self.standing:
                 log.warning("! lost the subscriptions at %s: %s", self.name, reason)
                 self.standing = False

@@ -22,7 +22,7 @@ from ...core.errors import BrokerError
 from ..base import Refused, Unanswered
 from .scripts import SCRIPTS
 
-__all__ = ["Backoff", "Connect", "Link", "in_words"]
+__all__ = ["Backoff", "Connect", "Link", "in_words", "let_go"]
 
 log = logging.getLogger("realtime.broker")
 
@@ -144,8 +144,7 @@ class Link:
                 raise
             finally:
                 if connection is not None:
-                    with suppress(RedisError, OSError, asyncio.CancelledError):
-                        await connection.disconnect(nowait=True)
+                    await let_go(connection)
             await asyncio.sleep(self._backoff.next())
 
     async def _greet(self, connection: AbstractConnection) -> None:
@@ -254,6 +253,12 @@ class Link:
                 kind = Unanswered if written else Refused
                 future.set_exception(kind(f"Redis ({self.name}) did not answer: {reason}"))
         self._on_lost(self)
+
+
+async def let_go(connection: AbstractConnection) -> None:
+    """Closes a connection, whatever state it is in. Waits for it no longer than for a connection to be made."""
+    with suppress(RedisError, OSError):
+        await connection.disconnect()
 
 
 def in_words(error: BaseException) -> str:

@@ -56,7 +56,11 @@ def _options(timeout: float) -> dict[str, Any]:
 
 async def _connected(make: Callable[[], Any]) -> AbstractConnection:
     connection: Any = make()
-    await connection.connect()
+    try:
+        await connection.connect()
+    except BaseException:
+        await connection.disconnect(nowait=True)  # it may be half there
+        raise
     return cast(AbstractConnection, connection)
 
 
