@@ -40,6 +40,11 @@ class Admission:
         self._opens: AddressBuckets | None
         self.reset()
 
+    @property
+    def asks(self) -> bool:
+        """Whether there is an authorize hook, which may take its time."""
+        return self.hook is not None
+
     def reset(self) -> None:
         """Forgets how often each address has opened."""
         rate = self._config.opens_per_second_per_address

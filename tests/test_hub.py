@@ -204,12 +204,12 @@ async def test_members_that_end_leave_all_their_rooms(place: Place) -> None:
         peer, session = await place.parked(name)
         await session.join("a")
         await session.join("b")
-        assert place.rt.hub.rooms_of(session) == {"a", "b"}
+        assert place.rt._service.sessions.hub.rooms_of(session) == {"a", "b"}
         await peer.send("x1000,session,,")
         await eventually(lambda session=session: session.closed)  # type: ignore[misc]
-        assert place.rt.hub.rooms_of(session) == frozenset()
+        assert place.rt._service.sessions.hub.rooms_of(session) == frozenset()
         assert await place.rt.room("a").send("anybody?") == 0
-    assert (place.rt.hub._rooms, place.rt.hub._joined) == ({}, {})
+    assert (place.rt._service.sessions.hub._rooms, place.rt._service.sessions.hub._joined) == ({}, {})
 
 
 async def test_a_member_whose_handler_has_returned_is_out(place: Place) -> None:

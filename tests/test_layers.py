@@ -63,6 +63,7 @@ SERVERS = {
     "notices",
     "request",
     "server",
+    "service",
     "session",
     "sessions",
 }

@@ -76,12 +76,12 @@ async def test_a_handler_that_goes_on_after_the_end_is_cancelled_after_close_tim
         peer = place.peer("websocket", "/careless")
         await peer.open()
         (session,) = place.rt.sessions
-        (task,) = place.rt._sessions.handlers.tasks.values()
+        (task,) = place.rt._service.sessions.handlers.tasks.values()
         session._machine.end(1001, "", clock.now())
         place.tick(4)
         await arrives(asyncio.wait({task}))
         assert task.exception() is None  # it was cancelled, and its session is over
-        assert not place.rt._sessions.handlers.tasks
+        assert not place.rt._service.sessions.handlers.tasks
 
 
 @pytest.mark.parametrize("what", AT_THE_CLIENT)
@@ -125,7 +125,7 @@ async def test_who_catches_the_cancellation_too_is_answered_once_in_a_while() ->
             await asyncio.sleep(0)
         assert calls <= before + 2
         stop.set()
-        await eventually(lambda: not place.rt._sessions.handlers.tasks)
+        await eventually(lambda: not place.rt._service.sessions.handlers.tasks)
         assert not session._stubborn
 
 
@@ -189,7 +189,7 @@ async def test_a_handlers_group_is_what_it_holds(
         else:
             await arrives(session.wait_closed())
         assert session.close_code == code
-    await eventually(lambda: not place.rt._sessions.handlers.tasks)
+    await eventually(lambda: not place.rt._service.sessions.handlers.tasks)
     assert len([line for line in errors(caplog.records) if "raised" in line]) == logged
     for record in caplog.records:
         if record.levelno >= logging.ERROR:
@@ -244,7 +244,7 @@ async def test_with_eager_tasks_handlers_start_behind_their_carrier_and_leave_no
                 for number in range(20):
                     await session.send(str(number))
                     assert await arrives(session.receive()) == str(number)
-            await eventually(lambda: not place.rt._sessions.handlers.tasks)
+            await eventually(lambda: not place.rt._service.sessions.handlers.tasks)
         finally:
             loop.set_task_factory(None)
         assert seen == [(name, "open")]
@@ -264,7 +264,7 @@ async def test_with_eager_tasks_the_other_protocols_leave_nothing_either(path: s
             async with aiohttp.ClientSession() as http, http.ws_connect(place.url(path)) as ws:
                 heard = [message.data async for message in ws]
             assert "by " in "".join(map(str, heard))
-            await eventually(lambda: not place.rt._sessions.handlers.tasks)
+            await eventually(lambda: not place.rt._service.sessions.handlers.tasks)
         finally:
             loop.set_task_factory(None)
 
@@ -314,7 +314,7 @@ async def test_another_threads_loop_is_refused_and_changes_nothing(side: str, wh
         assert isinstance(error, LocalProtocolError)
         assert "asyncio.run_coroutine_threadsafe" in str(error)
         assert facts(session) == before
-        assert not place.rt.hub.rooms_of(session)
+        assert not place.rt._service.sessions.hub.rooms_of(session)
 
 
 async def test_send_nowait_in_a_thread_without_a_loop_is_refused(place: Place) -> None:
@@ -337,13 +337,13 @@ async def test_a_room_and_a_server_are_their_own_threads(place: Place) -> None:
         room.members,
         lambda: place.rt.close_identity("ada"),
         place.rt.drain,
-        place.rt.shutdown,
+        place.rt._service.shutdown,
     ):
         error = elsewhere(call)
         assert isinstance(error, LocalProtocolError), error
         assert "run_coroutine_threadsafe" in str(error)
     assert facts(session) == before
-    assert not place.rt.closing
+    assert not place.rt._service.closing
     loop = asyncio.get_running_loop()
     # What the sentence says.
     await asyncio.to_thread(lambda: asyncio.run_coroutine_threadsafe(room.send("one"), loop).result())
@@ -361,19 +361,19 @@ def test_a_server_works_again_when_the_loop_before_is_gone(closed: bool) -> None
     async def dies() -> None:
         app = web.Application()
         realtime.setup(app, rt)
-        rt.start()
+        rt._service.start()
         if closed:
             kept.append(app)
 
     async def lives() -> None:
-        before = list(rt.on_shutdown)
+        before = list(rt._service.on_shutdown)
         async with serving(rt) as place:
             if closed:
-                assert not set(before) & set(rt.on_shutdown)
+                assert not set(before) & set(rt._service.on_shutdown)
             peer = place.peer("websocket")
             await peer.open()
             await peer.echo("hello")
-        assert not closed or not rt.on_shutdown
+        assert not closed or not rt._service.on_shutdown
 
     loop = asyncio.new_event_loop()
     loop.run_until_complete(dies())
@@ -385,12 +385,12 @@ def test_a_server_works_again_when_the_loop_before_is_gone(closed: bool) -> None
 
 async def test_a_server_runs_in_one_loop_at_a_time(place: Place) -> None:
     async def start() -> None:
-        place.rt.start()
+        place.rt._service.start()
 
     error = elsewhere(start)
     assert isinstance(error, LocalProtocolError)
     assert "another event loop already" in str(error)
-    assert place.rt._runtime.loop is asyncio.get_running_loop()
+    assert place.rt._service.runtime.loop is asyncio.get_running_loop()
 
 
 async def test_a_session_of_a_loop_that_is_gone_says_so(place: Place) -> None:

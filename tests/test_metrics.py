@@ -105,7 +105,7 @@ async def test_the_life_of_a_session(transport: str) -> None:
             for direction in ("in", "out"):
                 assert during.of("realtime_messages_total", direction=direction) == 3
                 assert during.of("realtime_message_bytes_total", direction=direction) == 9
-        await eventually(lambda: not place.rt._sessions.handlers.tasks)
+        await eventually(lambda: not place.rt._service.sessions.handlers.tasks)
         after = await scrape(place)
     assert sum(value for (name, _), value in after.items() if name == "realtime_sessions") == 0
     assert after.of("realtime_messages_total", direction="in") == 3
@@ -287,7 +287,7 @@ async def test_handlers_by_result_and_ends_by_code(caplog: pytest.LogCaptureFixt
             session = await realtime.connect(place.url(path))
             await session.close(4999)
             await session.wait_closed()
-        await eventually(lambda: not place.rt._sessions.handlers.tasks)
+        await eventually(lambda: not place.rt._service.sessions.handlers.tasks)
         scraped = await scrape(place)
     assert scraped.of("realtime_handler_seconds_count", result="raised") == 2
     assert scraped.of("realtime_handler_seconds_count", result="cancelled") == 1
@@ -345,7 +345,7 @@ async def test_refusals_of_those_who_say_nothing() -> None:
         scraped = await scrape(place)
         assert scraped.of("realtime_refusals_total", code="4408") == 1
     async with measured() as place:
-        (tally,) = place.rt._sessions.observers
+        (tally,) = place.rt._service.sessions.observers
         assert isinstance(tally, Tally)
         ws = await place.http.ws_connect(place.url("/echo") + "/v1/websocket")
         await place.stop()
@@ -512,7 +512,10 @@ def test_a_registry_has_one_server() -> None:
     for server in (one, two):
         with pytest.raises(ValueError, match="Duplicated timeseries"):
             metrics.Metrics(server, registry=registry)
-    assert (len(one._sessions.observers), len(two._sessions.observers)) == (1, 0)  # the failure left nothing behind
+    assert (len(one._service.sessions.observers), len(two._service.sessions.observers)) == (
+        1,
+        0,
+    )  # the failure left nothing behind
 
 
 async def test_a_server_may_have_several_metrics() -> None:

@@ -58,7 +58,7 @@ async def one_session(place: Any) -> str:
         await session.send("x")
         assert await session.receive() == "x"
         sid: str = session.id
-    await eventually(lambda: not place.rt._sessions.handlers.tasks)
+    await eventually(lambda: not place.rt._service.sessions.handlers.tasks)
     return sid
 
 
@@ -68,7 +68,7 @@ async def test_each_observer_is_told_everything_and_of_which_session() -> None:
         place.rt.observe(one)
         place.rt.observe(two)
         sids = [await one_session(place) for _ in range(2)]
-        place.rt.refused(4404)
+        place.rt._service.refused(4404)
         assert one.told == two.told
         assert [one.of(sid) for sid in sids] == [LIFE, LIFE]
         assert one.of("").count("refused 4404") == 1
@@ -100,5 +100,5 @@ async def test_the_sessions_there_are_get_a_new_observer_and_lose_one_that_stops
         assert not machine.observers
         place.rt.observe(tracer)
         place.rt.observe(tracer)  # told once all the same
-        machine.end(1000, "", place.rt.clock.now())
+        machine.end(1000, "", place.rt._service.clock.now())
         assert tracer.of(session.id) == ["ended 1000"]

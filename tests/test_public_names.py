@@ -60,12 +60,14 @@ def test_what_a_client_session_shows() -> None:
 async def test_a_session_shows_what_its_documents_explain_and_keeps_the_rest_to_itself() -> None:
     rt = realtime.Server()
     rt.endpoint("/x")(realtime.Session.wait_closed)
-    endpoint, request = rt.endpoints["/x"], realtime.SessionRequest()
+    endpoint, request = rt._service.endpoints["/x"], realtime.SessionRequest()
     sessions = (
-        await rt.open(endpoint, nonce="", binding=None, window=Window(1, 1), identity=None, request=request),
+        await rt._service.sessions.open(
+            endpoint, nonce="", binding=None, window=Window(1, 1), identity=None, request=request
+        ),
         ClientSession(Settings(url=URL("http://localhost/")), Config()),
     )
     for session in sessions:
         shown = {name for name in dir(session) if not name.startswith("_")}
         assert shown == {member.name for member in members(type(session)) if not member.name.startswith("_")}
-    await rt.shutdown()
+    await rt._service.shutdown()

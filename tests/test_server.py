@@ -96,8 +96,8 @@ def test_what_is_no_coroutine_function_is_refused_when_it_is_registered() -> Non
             rt.authorize(function)
         with pytest.raises(TypeError, match="handler of '/x' has to be a coroutine function"):
             rt.endpoint("/x")(function)
-    assert not rt.endpoints
-    assert not rt.asks
+    assert not rt._service.endpoints
+    assert not rt._service.admission.asks
     fine = (proper, wraps, Methods().proper, Methods(), functools.partial(proper, more=1), lambda a: proper(a))
     for number, right in enumerate((*fine, AsyncMock(), functools.partial(Methods()))):
         function = right
@@ -116,8 +116,8 @@ def test_a_loop_that_was_closed_without_a_shutdown_leaves_nothing(caplog: pytest
         ended.append(session.close_code)
 
     async def opened(nonce: str) -> realtime.Session:
-        return await rt.open(
-            rt.endpoints["/x"],
+        return await rt._service.sessions.open(
+            rt._service.endpoints["/x"],
             nonce=nonce,
             binding=None,
             window=Window(16, 65_536),
@@ -126,22 +126,22 @@ def test_a_loop_that_was_closed_without_a_shutdown_leaves_nothing(caplog: pytest
         )
 
     async def first() -> None:
-        rt.start()
+        rt._service.start()
         (await opened("a")).send_nowait("x")
         await asyncio.sleep(0)
         assert (len(rt), len(rt.room("room"))) == (1, 1)
 
     async def second() -> None:
-        rt.start()
-        assert (len(rt), len(rt.room("room")), rt._sessions.handlers.tasks) == (0, 0, {})
+        rt._service.start()
+        assert (len(rt), len(rt.room("room")), rt._service.sessions.handlers.tasks) == (0, 0, {})
         await opened("a")
         await eventually(lambda: ended)  # deadlines run
-        await rt.shutdown()
+        await rt._service.shutdown()
 
     loop = asyncio.new_event_loop()
     task = loop.create_task(first())
     loop.run_until_complete(task)
-    left = list(rt._sessions.handlers.tasks.values())
+    left = list(rt._service.sessions.handlers.tasks.values())
     loop.close()
     asyncio.run(second())
     assert ended == [4408]
@@ -227,11 +227,11 @@ async def test_tombstones_are_bounded() -> None:
         for late.sid, late.key in ended:
             answers.append((await late.post("send", [late.uplink_frame()])).status)
         assert answers == [404, 404, 410, 410]
-        assert len(place.rt._sessions.registry._nonces) == 2
+        assert len(place.rt._service.sessions.registry._nonces) == 2
 
 
 async def test_sids_name_their_worker_and_cannot_be_guessed(place: Place) -> None:
     sids = [(await place.parked("polling"))[1].id for _ in range(20)]
     assert len({sid.split(".")[1] for sid in sids}) == 20
-    assert {sid.split(".")[0] for sid in sids} == {place.rt._sessions._worker}
+    assert {sid.split(".")[0] for sid in sids} == {place.rt._service.sessions._worker}
     assert all(len(sid.split(".")[1]) == 24 for sid in sids)  # 144 random bits

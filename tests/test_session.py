@@ -245,7 +245,7 @@ async def test_a_sender_cannot_overtake_those_that_wait() -> None:
         tasks = [asyncio.create_task(send("2")), asyncio.create_task(send("3"))]
         await turns()
         # Room for two appears; the third sender calls when the first of those that wait has just got its own.
-        session._machine.acknowledged(2, 2, place.rt.clock.now())
+        session._machine.acknowledged(2, 2, place.rt._service.clock.now())
         tasks.append(asyncio.create_task(send("4")))
         await turns()
         assert order == ["2", "3"]
@@ -583,7 +583,7 @@ async def test_the_end_of_its_session_may_leave_a_handler(
     peer = place.peer(transport, "/talk")
     await peer.open()
     await peer.send("c1000,")
-    await eventually(lambda: not place.rt._sessions.handlers.tasks)
+    await eventually(lambda: not place.rt._service.sessions.handlers.tasks)
     assert errors(caplog.records) == []
 
 
@@ -621,12 +621,12 @@ async def test_a_handler_that_ignores_the_end_is_cancelled_after_close_timeout(t
         await peer.open()
         await peer.send("c1000,")
         await eventually(lambda: len(place.rt) == 0)
-        (task,) = place.rt._sessions.handlers.tasks.values()
+        (task,) = place.rt._service.sessions.handlers.tasks.values()
         place.tick(6.9)
         await turns()
         assert not task.done()
         place.tick(0.2)
-        await eventually(lambda: not place.rt._sessions.handlers.tasks)
+        await eventually(lambda: not place.rt._service.sessions.handlers.tasks)
         assert cancelled.is_set()
 
 
@@ -636,14 +636,14 @@ async def test_a_handler_that_ends_in_time_leaves_no_timer() -> None:
         peer = place.peer("polling")
         await peer.open()
         await peer.send("c1000,")
-        await eventually(lambda: not place.rt._sessions.handlers.tasks)
+        await eventually(lambda: not place.rt._service.sessions.handlers.tasks)
         place.tick(4)  # the sweep's entry for open_timeout
         await eventually(lambda: clock.next_deadline() is None)
 
 
 async def test_a_handler_that_is_cancelled_ends_its_session(place: Place) -> None:
     peer, session = await place.parked("long_polling")
-    place.rt._sessions.handlers.tasks[session].cancel()
+    place.rt._service.sessions.handlers.tasks[session].cancel()
     assert await pump(peer) == ["c1011,the handler was cancelled"]
 
 
@@ -761,8 +761,8 @@ async def test_join_and_leave(transport: str, place: Place) -> None:
     await session.join("other")
     await peer.send("c1000,")
     await eventually(lambda: session.closed)
-    assert not place.rt.hub._rooms
-    assert not place.rt.hub._joined
+    assert not place.rt._service.sessions.hub._rooms
+    assert not place.rt._service.sessions.hub._joined
 
 
 async def test_representations(place: Place) -> None:

@@ -25,9 +25,14 @@ async def opened(
 ) -> Session:
     """A session by this nonce."""
     request = realtime.SessionRequest()
-    rt.arrived(request)
-    return await rt.open(
-        rt.endpoints["/x"], nonce=nonce, binding=binding, window=Window(1, 1), identity=identity, request=request
+    rt._service.admission.arrived(request)
+    return await rt._service.sessions.open(
+        rt._service.endpoints["/x"],
+        nonce=nonce,
+        binding=binding,
+        window=Window(1, 1),
+        identity=identity,
+        request=request,
     )
 
 
@@ -36,7 +41,7 @@ async def rt() -> AsyncIterator[realtime.Server]:
     rt = realtime.Server(clock=VirtualClock(), max_sessions=3)
     rt.endpoint("/x")(handler)
     yield rt
-    await rt.shutdown()
+    await rt._service.shutdown()
 
 
 @pytest.fixture
@@ -57,7 +62,7 @@ def elsewhere(rt: realtime.Server, monkeypatch: pytest.MonkeyPatch) -> asyncio.E
 async def test_two_opens_by_one_nonce_in_the_same_turn_are_one_session(rt: realtime.Server) -> None:
     one, two = await asyncio.gather(opened(rt), opened(rt))
     assert one is two
-    assert (len(rt), len(rt._sessions.handlers.tasks)) == (1, 1)
+    assert (len(rt), len(rt._service.sessions.handlers.tasks)) == (1, 1)
 
 
 @pytest.mark.parametrize("binding", ["here", None], ids=["nonce", "name"])
@@ -70,7 +75,7 @@ async def test_two_that_find_a_nonce_free_at_once_are_one_session(
     elsewhere.set()
     (session,) = {await task for task in tasks}
     assert list(rt.sessions) == [session]
-    assert len(rt._sessions.handlers.tasks) == 1
+    assert len(rt._service.sessions.handlers.tasks) == 1
 
 
 async def test_a_nonce_that_another_client_has_taken_meanwhile_opens_nothing(
@@ -99,22 +104,22 @@ async def test_what_changes_while_a_nonce_is_claimed_counts(rt: realtime.Server,
     late = asyncio.create_task(opened(rt, "f"))
     elsewhere.clear()
     await asyncio.sleep(0)
-    await rt.shutdown()
+    await rt._service.shutdown()
     elsewhere.set()
     with pytest.raises(Refusal, match="shutting down"):
         await late
 
 
 async def test_a_name_is_looked_up_without_being_claimed(rt: realtime.Server) -> None:
-    assert await rt.claimed("name") is None
-    assert await rt.claimed("name") is None
+    assert await rt._service.sessions.claimed("name") is None
+    assert await rt._service.sessions.claimed("name") is None
     session = await opened(rt, "name", binding=None)
     session._machine.use()
-    assert await rt.claimed("name") is session
+    assert await rt._service.sessions.claimed("name") is session
     assert await opened(rt, "name", binding=None) is session
-    session._machine.end(3000, "bye", rt.clock.now())
+    session._machine.end(3000, "bye", rt._service.clock.now())
     with pytest.raises(Refusal) as caught:
-        await rt.claimed("name")
+        await rt._service.sessions.claimed("name")
     assert (caught.value.code, caught.value.reason) == (3000, "bye")
 
 
@@ -127,8 +132,8 @@ async def test_a_new_session_has_a_carrier_before_its_handler_runs(rt: realtime.
         ran.append(session)
 
     request = realtime.SessionRequest()
-    session = await rt.open(
-        rt.endpoints["/first"], nonce="", binding=None, window=Window(1, 1), identity=None, request=request
+    session = await rt._service.sessions.open(
+        rt._service.endpoints["/first"], nonce="", binding=None, window=Window(1, 1), identity=None, request=request
     )
     assert ran == []
     assert isinstance(session._machine, NumberedMachine)
@@ -139,5 +144,7 @@ async def test_a_new_session_has_a_carrier_before_its_handler_runs(rt: realtime.
 async def test_headers_that_are_too_much_to_be_kept_open_nothing(rt: realtime.Server) -> None:
     request = realtime.SessionRequest(raw_headers=((b"X-Large", b"x" * 32_768),))
     with pytest.raises(Refusal, match="above 32768 bytes"):
-        await rt.open(rt.endpoints["/x"], nonce="", binding=None, window=Window(1, 1), identity=None, request=request)
+        await rt._service.sessions.open(
+            rt._service.endpoints["/x"], nonce="", binding=None, window=Window(1, 1), identity=None, request=request
+        )
     assert len(rt) == 0

@@ -48,7 +48,7 @@ def test_the_types_of_connect_are_those_for_who_hands_them_on() -> None:
 
 async def test_right_uses() -> None:
     servers = typing_right.servers()
-    assert [server.config.transports for server in servers[2:5]] == [
+    assert [server._service.config.transports for server in servers[2:5]] == [
         ("websocket",),
         ("websocket", "polling"),
         ("websocket",),
@@ -56,7 +56,7 @@ async def test_right_uses() -> None:
     assert servers[4].trusted_proxies == ("127.0.0.1",)
     assert servers[4].allowed_origins == ("https://example.org",)
     typing_right.endpoints(servers[0])
-    assert servers[0].endpoints["/chat"].config.transports == ("polling",)
+    assert servers[0]._service.endpoints["/chat"].config.transports == ("polling",)
     assert len(typing_right.connections()) == 4
     async with Clients() as client:
         session = await typing_right.under_test(client, servers[0])

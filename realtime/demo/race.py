@@ -109,5 +109,5 @@ class Race:
     async def aclose(self) -> None:
         """The endpoints go. Sessions that still use them end in their own time."""
         for path, _, _ in self._lanes.values():
-            self._server.endpoints.pop(path, None)
+            self._server._service.endpoints.pop(path, None)
             self._meter.accounts.pop(self._prefix + path, None)

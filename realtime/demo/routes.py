@@ -55,8 +55,8 @@ class DemoRoutes:
         self._lanes = tuple(lanes)
         self._origins = tuple(origins)
         self._proxies = proxies
-        self._races: Visitors[Race] = Visitors(server.clock, limit=RACES, idle=IDLE)
-        self._panels: Visitors[Panel] = Visitors(server.clock, limit=RACES, idle=IDLE)  # proxies are the limit
+        self._races: Visitors[Race] = Visitors(server._service.clock, limit=RACES, idle=IDLE)
+        self._panels: Visitors[Panel] = Visitors(server._service.clock, limit=RACES, idle=IDLE)  # proxies are the limit
 
     def hang_into(self, app: web.Application) -> None:
         """Adds the routes, and what has to begin and end with the application."""
@@ -115,7 +115,7 @@ class DemoRoutes:
             {
                 "version": realtime.__version__,
                 "transports": list(TRANSPORTS),
-                "offered": list(self._server.config.transports),
+                "offered": list(self._server._service.config.transports),
                 "lanes": self._lanes,
                 "metered": self._metered,
                 "prefix": self._prefix,
@@ -139,7 +139,7 @@ class DemoRoutes:
         if self._races.full:
             return _refused(503, f"{RACES} visitors race already; come back in a few minutes")
         token = self._races.token()
-        race = Race(self._server, self._meter, self._prefix, token, self._server.config.transports)
+        race = Race(self._server, self._meter, self._prefix, token, self._server._service.config.transports)
         self._races.add(token, race)
         return _json({"token": token, "paths": race.paths})
 

@@ -77,7 +77,7 @@ class Demo:
 
     async def end_sessions(self) -> None:
         """Ends all sessions while it still listens, so that clients can acknowledge it."""
-        await get_server(self.app).shutdown()
+        await get_server(self.app)._service.shutdown()
 
 
 async def _bind(host: str, port: int) -> list[socket.socket]:

@@ -20,7 +20,7 @@ from ..protocols.engineio.packets import Packet, decode
 from ..protocols.engineio.payloads import split, unwrap_form
 from ..protocols.engineio.requests import BAD_METHOD, BAD_REQUEST, UNKNOWN_SID, EngineIOError, EngineQuery
 from ..request import SessionRequest
-from ..server import Server
+from ..service import Service
 from ..session import Session
 from .backlog import TURN, Backlog, has_room, wait_for_packet
 from .base import Wait, wait
@@ -39,8 +39,8 @@ NONSENSE = Packet("")
 class EngineGate(PlainGate):
     """The order of steps for every Engine.IO request, independent of the HTTP library."""
 
-    def __init__(self, server: Server) -> None:
-        super().__init__(server)
+    def __init__(self, service: Service) -> None:
+        super().__init__(service)
         self.backlogs: dict[Session, Backlog] = {}
 
     async def enter(
@@ -63,13 +63,13 @@ class EngineGate(PlainGate):
             machine = session._machine
             assert isinstance(machine, EngineMachine)
             return Visit(self, query, session, machine)
-        session = await self.server.route(query.sid)
+        session = await self.service.sessions.route(query.sid)
         machine = session._machine
         if session.path != endpoint.path or not isinstance(machine, EngineMachine):
             raise EngineIOError(UNKNOWN_SID)
         if query.version != machine.version:
             raise EngineIOError(BAD_REQUEST)
-        await self.server.admit(session, request)
+        await self.service.admission.admit(session, request)
         if query.transport == POLLING:
             machine.check_polling(self.now())
             if request.method not in ("GET", "POST"):
@@ -78,7 +78,7 @@ class EngineGate(PlainGate):
 
     def stop(self) -> None:
         """Ends the WebSockets that are still being tried as an upgrade: the server shuts down."""
-        for session in self.server.sessions:
+        for session in self.service.sessions:
             machine = session._machine
             if isinstance(machine, EngineMachine) and machine.trial is not None:
                 trial = machine.trial

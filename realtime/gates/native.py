@@ -35,7 +35,7 @@ from ..protocols.native import (
     verdicts,
 )
 from ..request import SessionRequest
-from ..server import Server
+from ..service import Service
 from ..session import Session
 from ..transports import Frame
 from .base import Wait, wait
@@ -71,10 +71,10 @@ def is_probe(frame: Frame) -> bool:
 class NativeGate:
     """The order of steps for every carrier of the native protocol, independent of the HTTP library."""
 
-    def __init__(self, server: Server) -> None:
-        self.server = server
-        self._now = server.clock.now
-        self._openings = Openings(server)
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        self._now = service.clock.now
+        self._openings = Openings(service)
 
     # -- requests --------------------------------------------------------------------------------------------------
 
@@ -158,7 +158,7 @@ class NativeGate:
         large as the session allows. Raises Refusal, and RemoteProtocolError for what cannot be read."""
         head = parse_head(frame)
         assert isinstance(head, RequestHead)
-        self.server.check_key(head.sid, Proof(head.proof))
+        self.service.sessions.check_key(head.sid, Proof(head.proof))
 
     def _head(self, request: SessionRequest, endpoint: Endpoint, frames: Sequence[Frame]) -> Open | RequestHead:
         """The head of a request, of which nothing secret stood in a URL. Raises RemoteProtocolError (4400, 4413)."""
@@ -212,12 +212,12 @@ class NativeGate:
         head: Open,
         wait: Wait,
     ) -> Session:
-        server = self.server
+        service = self.service
         request._raw_auth = head.auth
-        server.arrived(request)
+        service.admission.arrived(request)
         address = address_key(request.remote)
         identity = await wait(self._openings.identify(endpoint.path, head.nonce, request, address))
-        session = await server.open(
+        session = await service.sessions.open(
             endpoint,
             nonce=head.nonce,
             binding=(endpoint.path, asker(request.headers, request.host), identity),
@@ -226,10 +226,10 @@ class NativeGate:
             request=request,
             address=address,
         )
-        server.authorized(session, request)
+        service.admission.authorized(session, request)
         machine = machine_of(session)
-        choices = server.negotiate(endpoint, request, head.transports, head.failed, head.tried, codec.name)
-        server.decided(session, choices)
+        choices = service.networks.negotiate(endpoint, request, head.transports, head.failed, head.tried, codec.name)
+        service.networks.decided(session, choices)
 
         def opened(received: int, taken: int) -> Part:
             return codec.text(opened_frame(machine, codec.name, verdicts(choices), received, taken))
@@ -246,18 +246,18 @@ class NativeGate:
 
         Whose auth data have expired may bring fresh ones along; if these are refused nothing has changed.
         """
-        session = await self.server.route(sid, proof)
+        session = await self.service.sessions.route(sid, proof)
         due = machine_of(session).prove(proof)
         if session.path != endpoint.path:
             raise Refusal(4404, f"no such session at {endpoint.path}", scope="session")
         request._raw_auth = session.request._raw_auth
         try:
-            await self.server.admit(session, request)
+            await self.service.admission.admit(session, request)
         except Refusal as refusal:
             if renewal is None or refusal.code != 4401:
                 raise
             request._raw_auth = renewal.auth
-            await self.server.admit(session, request)
+            await self.service.admission.admit(session, request)
             session.request._raw_auth = renewal.auth
         return session, due
 
@@ -307,7 +307,7 @@ class NativeGate:
 
         Frames behind them wait for the answer, and are fed only if the fresh data are accepted.
         """
-        await self.server.reauthorize(session, request._renewed(renewal.auth))
+        await self.service.admission.reauthorize(session, request._renewed(renewal.auth))
         if session.closed:
             return
         assert isinstance(carrier.codec, NativeCodec)
@@ -327,7 +327,7 @@ class NativeGate:
     def refuse(self, carrier: NumberedCarrier, refusal: Refusal) -> None:
         """Says on a connection or stream why it carries nothing, or no more, and ends it. It is counted, once."""
         if not carrier.finished:
-            self.server.refused(refusal.code)
+            self.service.refused(refusal.code)
             tell(carrier, refusal)
 
 

@@ -42,7 +42,7 @@ class NativeConnection:
         self._endpoint = endpoint
         self._wait = wait
         self._opening = opening
-        self._now = gate.server.clock.now
+        self._now = gate.service.clock.now
         self._patience: Timer | None = None
         self.carrier = NumberedCarrier(codec, link, self._now())
         self.session: Session | None = None  # as soon as it is known
@@ -54,7 +54,7 @@ class NativeConnection:
         if self._opening is None:
             timeout = self._endpoint.config.open_timeout
             late = Refusal(4408, f"no open or attach within open_timeout={timeout:g}")
-            self._patience = self._gate.server.clock.call_at(self._now() + timeout, lambda: self.refuse(late))
+            self._patience = self._gate.service.clock.call_at(self._now() + timeout, lambda: self.refuse(late))
             return None
         try:
             head = parse_open(self._opening, self._endpoint.config.max_auth_size)
@@ -113,7 +113,7 @@ class NativeConnection:
         else:
             self.session = session
             self._machine = machine = machine_of(session)
-            if not self._gate.server.asks:
+            if not self._gate.service.admission.asks:
                 self._wait = wait  # the other may keep what it waits with
             if machine.carrier is not carrier and not carrier.finished:
                 machine.retire(carrier)
@@ -174,6 +174,6 @@ class NativeConnection:
         machine, carrier = self._machine, self.carrier
         if machine is not None:
             if machine.carrier is carrier:
-                self._gate.server.note_end(machine.sid, carrier.codec.name, carrier.started)
+                self._gate.service.note_end(machine.sid, carrier.codec.name, carrier.started)
             machine.lost(carrier, self._now())
         carrier.finished = True

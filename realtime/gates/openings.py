@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from ..core.errors import Refusal
 from ..request import SessionRequest
-from ..server import Server
+from ..service import Service
 from .origins import asker
 
 __all__ = ["Openings"]
@@ -36,22 +36,22 @@ class PendingOpen(NamedTuple):
 class Openings:
     """The pending opens, by endpoint and nonce."""
 
-    def __init__(self, server: Server) -> None:
-        self._server = server
+    def __init__(self, service: Service) -> None:
+        self._service = service
         self._pending: dict[tuple[str, str], PendingOpen] = {}
 
     def __len__(self) -> int:
         return len(self._pending)
 
     async def identify(self, path: str, nonce: str, facts: SessionRequest, address: str) -> str | None:
-        """The identity of the client that opens a session at the endpoint `path`: see Server.check_rate() and
-        Server.identify(). Raises Refusal.
+        """The identity of the client that opens a session at the endpoint `path`: see Admission.check_rate() and
+        Admission.identify(). Raises Refusal.
 
         A client that finds the answer late opens again by the same nonce; when it shows the same of all that the
         application could know it by, it gets the answer to the question that was asked already, as old as that is.
         """
-        if not self._server.asks:
-            self._server.check_rate(address)
+        if not self._service.admission.asks:
+            self._service.admission.check_rate(address)
             return None
         key = path, nonce
         while (first := self._pending.get(key)) is not None and _alike(first.facts, facts):
@@ -62,12 +62,12 @@ class Openings:
                     raise answer
                 facts._withdrawals = first.facts._withdrawals
                 return answer
-        self._server.check_rate(address)
+        self._service.admission.check_rate(address)
         if first is not None:  # another's question, by a nonce that only one client should know
-            return await self._server.identify(facts)
+            return await self._service.admission.identify(facts)
         pending = self._pending[key] = PendingOpen(facts, asyncio.get_running_loop().create_future())
         try:
-            identity = await self._server.identify(facts)
+            identity = await self._service.admission.identify(facts)
         except Refusal as refusal:
             pending.answer.set_result(refusal)
             raise

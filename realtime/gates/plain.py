@@ -18,7 +18,7 @@ from ..core.frames import payload_size
 from ..core.plain_machine import INTERRUPTED, NO_WINDOW, PlainMachine
 from ..endpoint import Endpoint
 from ..request import SessionRequest
-from ..server import Server
+from ..service import Service
 from ..session import Session
 from .base import Wait, wait
 from .requests import Held, Read
@@ -62,9 +62,9 @@ async def wait_for_room(session: Session, size: int) -> bool:
 class PlainGate:
     """The order of steps for every carrier of such a protocol, independent of the HTTP library."""
 
-    def __init__(self, server: Server) -> None:
-        self.server = server
-        self.now = server.clock.now
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        self.now = service.clock.now
         self._turns: WeakKeyDictionary[Session, Turns] = WeakKeyDictionary()
 
     async def open(
@@ -80,12 +80,12 @@ class PlainGate:
 
         Whoever had the same name authorised for the same identity at the same time, and was first, has opened it.
         """
-        server = self.server
+        service = self.service
         address = address_key(request.remote)
-        server.check_rate(address)
-        server.arrived(request)
-        identity = await wait(server.identify(request))
-        session = await server.open(
+        service.admission.check_rate(address)
+        service.admission.arrived(request)
+        identity = await wait(service.admission.identify(request))
+        session = await service.sessions.open(
             endpoint,
             nonce=name,
             binding=None,
@@ -97,7 +97,7 @@ class PlainGate:
         )
         if session.identity != identity:
             raise Refusal(4403, "the session belongs to another identity")
-        server.authorized(session, request)
+        service.admission.authorized(session, request)
         return session
 
     async def take_up(
@@ -111,11 +111,11 @@ class PlainGate:
     ) -> Session:
         """A poll or a stream takes up the session of this name, the one there is or a new one. Whoever serves the
         request calls lost() when it has ended. Raises Refusal: 4409 where another connection carries it; and Gone."""
-        session = await self.server.claimed(name)
+        session = await self.service.sessions.claimed(name)
         if session is None:
             session = await self.open(request, endpoint, kind, wait, name)
         else:
-            await self.server.admit(session, request)
+            await self.service.admission.admit(session, request)
         machine = machine_of(session)
         before = machine.carrier
         if before is not None and isinstance(before.link, Held) and before.link.gone:
@@ -142,10 +142,10 @@ class PlainGate:
         Nothing is read before its client may send. Raises RemoteProtocolError, Refusal and Unreadable.
         """
         try:
-            session = await self.server.claimed(name)
+            session = await self.service.sessions.claimed(name)
             if session is None:
                 return False
-            await self.server.admit(session, request)
+            await self.service.admission.admit(session, request)
             body = await read(limit)
             size = len(body)
             messages = parse(body)

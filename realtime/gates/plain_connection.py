@@ -115,7 +115,7 @@ class OneSession(PlainConnection):
         except Gone:
             carrier.finished = True
         except Refusal as refusal:
-            self._gate.server.refused(refusal.code)
+            self._gate.service.refused(refusal.code)
             last = [carrier.codec.abrupt(refusal.code, "carrier", None, refusal.reason)]
             carrier.finish(last, refusal.code, refusal.reason)
         else:

@@ -46,7 +46,7 @@ class SockJSGate(PlainGate):
             return await self.take_up(request, endpoint, _kind(options), _claim(endpoint, name), carrier, wait)
         except Refusal as refusal:
             if refusal.scope != "session":
-                self.server.refused(refusal.code)
+                self.service.refused(refusal.code)
             code, reason = SECOND if refusal.code == 4409 else (refusal.code, refusal.reason)
             carrier.finish([carrier.codec.abrupt(code, "carrier", None, reason)])
             return None

@@ -15,7 +15,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from ..core.errors import Refusal, RemoteProtocolError
 from ..gates.requests import Unreadable
-from ..server import Server
+from ..service import Service
 from .replies import SAFE
 
 __all__ = ["BROKEN_BODY", "Bodies", "Handle", "guard", "is_packed", "turn_away"]
@@ -47,16 +47,16 @@ def is_packed(request: web.Request) -> bool:
     return any(coding.strip().lower() not in ("", "identity") for coding in codings)
 
 
-def guard(server: Server, handle: Handle) -> Handle:
+def guard(service: Service, handle: Handle) -> Handle:
     """A route's handler, which sees no request with a compressed body."""
 
     async def guarded(request: web.Request) -> web.StreamResponse:
         if not is_packed(request):
             return await handle(request)
-        server.refused(4400)
+        service.refused(4400)
         # RFC 9110 §12.5.3: what would be taken.
         response = web.Response(status=415, text=f"{PACKED}\n", headers={"Accept-Encoding": "identity"} | SAFE)
-        return await turn_away(request, response, linger=not server.closing)
+        return await turn_away(request, response, linger=not service.closing)
 
     return guarded
 
@@ -90,8 +90,8 @@ async def _leaves(request: web.Request) -> None:
 class Bodies:
     """Reads the bodies of one server's requests, and stops when it shuts down."""
 
-    def __init__(self, server: Server) -> None:
-        self._server = server
+    def __init__(self, service: Service) -> None:
+        self._service = service
         self._reading: set[asyncio.Timeout] = set()
 
     async def whole(self, request: web.Request, patience: float, limit: int, judge: Judge | None = None) -> bytes:
@@ -112,7 +112,7 @@ class Bodies:
             else:
                 return await self._coming(request, patience, limit, judge)
         except TimeoutError:
-            if self._server.closing:
+            if self._service.closing:
                 raise Unreadable(Refusal(4503, "the server is shutting down; come back later")) from None
             raise Unreadable(Refusal(4408, f"the body took longer than request_timeout={patience:g}")) from None
         except BROKEN_BODY as error:
@@ -147,7 +147,7 @@ class Bodies:
             await response.prepare(request)
             await response.write_eof()
         try:
-            async with self._within(0 if self._server.closing else PATIENCE):
+            async with self._within(0 if self._service.closing else PATIENCE):
                 await _throw_away(request.content)
         except (TimeoutError, *BROKEN_BODY):
             request.protocol.force_close()

@@ -19,7 +19,7 @@ from ..protocols.dialects import route_taken
 from ..protocols.engineio.options import EngineIO
 from ..protocols.raw import Raw
 from ..protocols.sockjs.options import SockJS
-from ..server import Server
+from ..service import Service
 from . import resources
 from .bodies import Handle, guard
 from .engineio import EngineRoutes
@@ -37,18 +37,18 @@ ROUTES: dict[type[Dialect], type[DialectRoutes[Any]]] = {
 
 
 # Of an application: whose the paths are that dialects have for themselves.
-Owners: TypeAlias = dict[str, tuple[Server, Endpoint]]
+Owners: TypeAlias = dict[str, tuple[Service, Endpoint]]
 
 
 class Dialects:
     """The routes of all dialects, for one server."""
 
-    def __init__(self, server: Server, owners: Owners) -> None:
+    def __init__(self, service: Service, owners: Owners) -> None:
         """`owners` are those of the application; what endpoints there are check() has found good."""
-        self._server = server
+        self._service = service
         self._owners = owners
         self._router: web.UrlDispatcher | None = None
-        self._routes = {kind: routes(server) for kind, routes in ROUTES.items()}
+        self._routes = {kind: routes(service) for kind, routes in ROUTES.items()}
 
     def __iter__(self) -> Iterator[type[Dialect]]:
         return iter(self._routes)
@@ -64,25 +64,25 @@ class Dialects:
         """Serves what find() has found, at EndpointPaths."""
 
         async def handle(request: web.Request) -> web.StreamResponse:
-            endpoint = self._server.endpoints[request.match_info["endpoint"]]
+            endpoint = self._service.endpoints[request.match_info["endpoint"]]
             options = next(one for one in endpoint.dialects if type(one) is kind)
             return await self._routes[kind].handle(request, endpoint, options, request.match_info["rest"])
 
-        return guard(self._server, handle)
+        return guard(self._service, handle)
 
     # -- paths of their own ----------------------------------------------------------------------------------------
 
     def mount(self, router: web.UrlDispatcher) -> None:
         """Adds routes for what has a path of its own, now and with each endpoint that comes later."""
         self._router = router
-        for endpoint in self._server.endpoints.values():
+        for endpoint in self._service.endpoints.values():
             self.add(endpoint)
-        self._server.on_endpoint.append(self.add)
+        self._service.on_endpoint.append(self.add)
 
     def dismount(self) -> None:
         """The application has ended, and takes no routes any more; another may."""
-        if self.add in self._server.on_endpoint:
-            self._server.on_endpoint.remove(self.add)
+        if self.add in self._service.on_endpoint:
+            self._service.on_endpoint.remove(self.add)
 
     async def ended(self) -> None:
         """The end of a shutdown: waits a little for the WebSockets that aiohttp does not wait for."""
@@ -91,7 +91,7 @@ class Dialects:
     def add(self, endpoint: Endpoint) -> None:
         """An endpoint is registered. Raises LocalProtocolError for a dialect without routes, and when one with a path
         of its own comes too late, or another server's has it."""
-        _check(endpoint, self._server, self._owners)
+        _check(endpoint, self._service, self._owners)
         own = [options for options in endpoint.dialects if options.route and options.route not in self._owners]
         assert self._router is not None
         for options in own:
@@ -101,8 +101,8 @@ class Dialects:
                     " the application has started: register it before"
                 )
         for options in own:
-            self._owners[options.route] = self._server, endpoint
-            handle = guard(self._server, self._own(endpoint, options))
+            self._owners[options.route] = self._service, endpoint
+            handle = guard(self._service, self._own(endpoint, options))
             for path in (options.route, f"{options.route}/"):
                 resources.add(self._router, path, handle)
 
@@ -113,21 +113,21 @@ class Dialects:
         return handle
 
 
-def check(server: Server, owners: Owners) -> None:
+def check(service: Service, owners: Owners) -> None:
     """Raises LocalProtocolError when an endpoint of the server speaks what has no routes, or has a path of its own that
     another server's has."""
-    for endpoint in server.endpoints.values():
-        _check(endpoint, server, owners)
+    for endpoint in service.endpoints.values():
+        _check(endpoint, service, owners)
 
 
-def _check(endpoint: Endpoint, server: Server, owners: Owners) -> None:
+def _check(endpoint: Endpoint, service: Service, owners: Owners) -> None:
     for options in endpoint.dialects:
         if type(options) not in ROUTES:
             raise LocalProtocolError(
                 f"the endpoint {endpoint.path!r} speaks {type(options).__name__}, which has no routes: name them in"
                 " realtime.web.dialects.ROUTES"
             )
-        other, owner = owners.get(options.route, (server, endpoint))
-        if (other, owner.path) != (server, endpoint.path):
-            whose = "another server's endpoint" if other is not server else "the endpoint"
+        other, owner = owners.get(options.route, (service, endpoint))
+        if (other, owner.path) != (service, endpoint.path):
+            whose = "another server's endpoint" if other is not service else "the endpoint"
             raise route_taken(options, f"{whose} {owner.path!r}")

@@ -19,7 +19,7 @@ from ..gates.requests import Unreadable
 from ..protocols.engineio.options import WEBSOCKET, EngineIO
 from ..protocols.engineio.payloads import is_binary, jsonp
 from ..protocols.engineio.requests import BAD_REQUEST, FORBIDDEN, EngineIOError, EngineQuery
-from ..server import Server
+from ..service import Service
 from .bodies import turn_away
 from .handshake import left_behind, misfit, upgrade
 from .links import HeldLink
@@ -39,10 +39,10 @@ OCTETS = "application/octet-stream"
 class EngineRoutes(PlainRoutes[EngineIO]):
     """Serves Engine.IO clients, at the path of their own that each endpoint has for them."""
 
-    def __init__(self, server: Server) -> None:
-        super().__init__(server)
-        self._gate = EngineGate(server)
-        self._watch = DisconnectWatch(server.clock)
+    def __init__(self, service: Service) -> None:
+        super().__init__(service)
+        self._gate = EngineGate(service)
+        self._watch = DisconnectWatch(service.clock)
 
     def takes(self, request: web.Request, endpoint: Endpoint, options: EngineIO, rest: str) -> bool:
         """Nothing at an endpoint's own path."""
@@ -59,11 +59,11 @@ class EngineRoutes(PlainRoutes[EngineIO]):
         except EngineIOError as error:
             response = _answer(request, error)
         except Unreadable as unreadable:
-            self._server.refused(unreadable.refusal.code)
+            self._service.refused(unreadable.refusal.code)
             response = _answer(request, EngineIOError.of(unreadable.refusal))
-            return await turn_away(request, response, linger=not self._server.closing)
+            return await turn_away(request, response, linger=not self._service.closing)
         except RemoteProtocolError as error:
-            self._server.refused(error.close_code)
+            self._service.refused(error.close_code)
             status = 413 if error.close_code in (1009, 4413) else 400
             response = _answer(request, EngineIOError(BAD_REQUEST, status=status))
             if status == 413:  # of which the protocol's own server says nothing more
@@ -74,7 +74,7 @@ class EngineRoutes(PlainRoutes[EngineIO]):
         try:
             self._check_page(request, scripted="j" in request.query)
         except Refusal as refusal:
-            self._server.refused(refusal.code)
+            self._service.refused(refusal.code)
             response = _answer(request, EngineIOError(FORBIDDEN, status=403))
             for name in cors_headers(request.headers):  # the page must learn nothing more
                 response.headers.popall(name, None)
@@ -96,7 +96,7 @@ class EngineRoutes(PlainRoutes[EngineIO]):
                 return await self._connection(request, visit, headers)
             return await (self._poll if request.method == "GET" else self._post)(request, visit, headers)
         except Refusal as refusal:
-            self._server.refused(refusal.code)
+            self._service.refused(refusal.code)
             raise EngineIOError.of(refusal) from None
 
     async def _poll(self, request: web.Request, visit: Visit, headers: dict[str, str]) -> web.Response:

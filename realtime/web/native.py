@@ -16,7 +16,7 @@ from ..gates.native_connection import NativeConnection
 from ..gates.requests import Unreadable
 from ..protocols.native import VERSION, refusal_frame
 from ..request import SessionRequest
-from ..server import Server
+from ..service import Service
 from ..transports import TRANSPORTS, Facts, Frame, Transport
 from ..transports.batch import decode_body, first_frame
 from ..transports.form import begun_field, parse_fields, parse_text_field
@@ -59,13 +59,13 @@ PROBE_SECONDS = 5.0
 class NativeRoutes(Routes):
     """Serves `<endpoint>/v1/<transport>` for all endpoints of a server."""
 
-    def __init__(self, server: Server) -> None:
-        super().__init__(server)
-        self._gate = NativeGate(server)
+    def __init__(self, service: Service) -> None:
+        super().__init__(service)
+        self._gate = NativeGate(service)
         self._probes: set[StreamLink] = set()
-        self._watch = DisconnectWatch(server.clock)
+        self._watch = DisconnectWatch(service.clock)
         self.lingering = Lingering()
-        server.on_shutdown.append(self._stop)
+        service.on_shutdown.append(self._stop)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Any request below an endpoint."""
@@ -80,9 +80,9 @@ class NativeRoutes(Routes):
             try:
                 endpoint = self._admit(request, name)
             except Refusal as refusal:
-                self._server.refused(refusal.code)
+                self._service.refused(refusal.code)
                 if refusal.code != 4403:  # who must learn nothing is not asked how
-                    reply = await self._reply(request, name, self._server.config)
+                    reply = await self._reply(request, name, self._service.config)
                 return await self._refuse(request, name, refusal, reply)
             if request.method == "OPTIONS":
                 return web.Response(status=204, headers=preflight(request))
@@ -97,18 +97,18 @@ class NativeRoutes(Routes):
         except Gone:
             return left_behind()
         except BadCallback as bad_callback:
-            self._server.refused(4400)
+            self._service.refused(4400)
             return in_words(400, str(bad_callback), SAFE)
         except Unreadable as unreadable:
-            self._server.refused(unreadable.refusal.code)
+            self._service.refused(unreadable.refusal.code)
             why = unreadable.refusal
             response = answer(request, why.http_status, [refusal_frame(why)])
-            return await turn_away(request, response, linger=not self._server.closing)
+            return await turn_away(request, response, linger=not self._service.closing)
         except Refusal as refusal:
-            self._server.refused(refusal.code)
+            self._service.refused(refusal.code)
             return refused(request, refusal, reply=reply)
         except RemoteProtocolError as error:
-            self._server.refused(error.close_code)
+            self._service.refused(error.close_code)
             frame = refusal_frame(Refusal(error.close_code, error.reason))
             return answer(request, error.http_status, [frame], reply=reply)
 
@@ -178,7 +178,7 @@ class NativeRoutes(Routes):
         frames = await self._frames(request, endpoint, reply)
         facts = self._facts_for(request, request.match_info["transport"], frames[0])
         link = PollLink(request)
-        carrier = NumberedCarrier(reply.codec, link, self._server.clock.now())
+        carrier = NumberedCarrier(reply.codec, link, self._service.clock.now())
         begun = await self._gate.begin(facts, endpoint, carrier, frames, self._wait(request))
         self._watch.add(link)
         try:
@@ -193,14 +193,14 @@ class NativeRoutes(Routes):
     async def _send(self, request: web.Request, endpoint: Endpoint, reply: Reply) -> web.Response:
         frames = await self._frames(request, endpoint, reply)
         facts = self._facts_for(request, "send", frames[0])
-        carrier = NumberedCarrier(reply.codec, PollLink(request), self._server.clock.now())
+        carrier = NumberedCarrier(reply.codec, PollLink(request), self._service.clock.now())
         status, parts = await self._gate.send(facts, endpoint, carrier, frames)
         return respond(request, status, reply.codec.wrap(parts)[0], reply=reply)
 
     def _facts_for(self, request: web.Request, name: str, first: Frame) -> SessionRequest:
         """What the gate is told of a request whose first frame this is. Of one that goes on with a session nobody asks
         for more than what it is, unless there is a hook."""
-        if first[:1] == "o" or self._server.asks:
+        if first[:1] == "o" or self._service.admission.asks:
             return self._facts(request, name, None)
         return SessionRequest(method=request.method, transport=name)
 
@@ -236,7 +236,7 @@ class NativeRoutes(Routes):
                 self._gate.writable_again(begun.session)
 
         link = StreamLink(request, writable_again)
-        carrier = NumberedCarrier(CODECS[name], link, self._server.clock.now())
+        carrier = NumberedCarrier(CODECS[name], link, self._service.clock.now())
         try:
             frames = await self._frames(request, endpoint, reply)
             if is_probe(frames[0]):
@@ -247,7 +247,7 @@ class NativeRoutes(Routes):
             if not _reads_only_success(request, TRANSPORTS[name]):
                 raise
             refusal = error if isinstance(error, Refusal) else Refusal(error.close_code, error.reason)
-            self._server.refused(refusal.code)
+            self._service.refused(refusal.code)
             return await self._refuse_stream(request, name, refusal, reply)
         if begun.superseded and not carrier.finished:
             return web.Response(status=204, headers=SAFE | cors_headers(request.headers))  # stops EventSource
@@ -261,7 +261,7 @@ class NativeRoutes(Routes):
     ) -> web.StreamResponse:
         """A stream that says why there is none."""
         link = StreamLink(request, lambda: None)
-        carrier = NumberedCarrier(CODECS[name], link, self._server.clock.now())
+        carrier = NumberedCarrier(CODECS[name], link, self._service.clock.now())
         tell(carrier, refusal)
         return await self._run_stream(request, carrier, link, reply)
 
@@ -271,7 +271,7 @@ class NativeRoutes(Routes):
         """Answers a probe, then keeps the stream open and silent, so that a proxy that buffers streams holds the answer
         back."""
         self._gate.probed(carrier, ping)
-        clock = self._server.clock
+        clock = self._service.clock
         timer = clock.call_at(clock.now() + PROBE_SECONDS, lambda: link.close(1000, ""))
         self._probes.add(link)
         try:
@@ -310,15 +310,15 @@ class NativeRoutes(Routes):
         if wrong is not None:
             if wrong.stripped:
                 remote = self._origin(request).remote
-                self._server.note_failure(remote, "websocket", "a proxy took the Upgrade header out")
+                self._service.networks.note_failure(remote, "websocket", "a proxy took the Upgrade header out")
             refusal = Refusal(4400, f"no valid WebSocket handshake: {wrong.reason}")
-            self._server.refused(refusal.code)
+            self._service.refused(refusal.code)
             return refused(request, refusal, wrong.headers)
         await upgrade(request, ws)
         try:
             text = parse_text_field(query_of(request), "open")
         except RemoteProtocolError as error:
-            self._server.refused(error.close_code)
+            self._service.refused(error.close_code)
             return await self._refused_websocket(request, ws, Refusal(error.close_code, error.reason))
         facts = self._facts(request, "websocket", None)
 
@@ -335,7 +335,7 @@ class NativeRoutes(Routes):
         """A WebSocket that says why there is none."""
 
         def connect(link: Link, reading: Reading) -> Ignoring:
-            tell(NumberedCarrier(CODECS["websocket"], link, self._server.clock.now()), refusal)
+            tell(NumberedCarrier(CODECS["websocket"], link, self._service.clock.now()), refusal)
             return Ignoring()
 
         await self._sockets.serve(request, ws, connect)

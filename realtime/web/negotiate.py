@@ -28,12 +28,12 @@ class NegotiateRoutes(Routes):
             if request.method not in METHODS:
                 raise Refusal(4405, f"negotiate takes GET, not {request.method}")
         except Refusal as refusal:
-            self._server.refused(refusal.code)
+            self._service.refused(refusal.code)
             return turned_away(request, refusal, "GET, HEAD")
         if request.method == "OPTIONS":
             return web.Response(status=204, headers=preflight(request))
         named = [name for name in request.query.get("transports", "").split(",") if name][:MAX_NAMES]
-        choices = self._server.negotiate(endpoint, self._facts(request, "", None), named)
+        choices = self._service.networks.negotiate(endpoint, self._facts(request, "", None), named)
         if "json" not in request.headers.get("Accept", "") and "text/html" in request.headers.get("Accept", ""):
             lines = [f"{choice.name:<14} {choice.verdict:<8}  {choice.reason}" for choice in choices]
             return web.Response(text="\n".join(lines) + "\n", headers=HEADERS)

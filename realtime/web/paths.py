@@ -13,7 +13,7 @@ from yarl import URL
 
 from ..core.dialects import Dialect
 from ..endpoint import Endpoint
-from ..server import Server
+from ..service import Service
 from .bodies import guard
 from .dialects import Dialects
 from .handshake import wants_websocket
@@ -35,12 +35,12 @@ class EndpointPaths(Unlisted, AbstractResource):
     has something there.
     """
 
-    def __init__(self, prefix: str, server: Server, dialects: Dialects, router: web.UrlDispatcher) -> None:
+    def __init__(self, prefix: str, service: Service, dialects: Dialects, router: web.UrlDispatcher) -> None:
         super().__init__()
         self._router = router
-        self._about = ResourceRoute("GET", guard(server, self._tell), self)
+        self._about = ResourceRoute("GET", guard(service, self._tell), self)
         self._prefix = prefix
-        self._server = server
+        self._service = service
         self._dialects = dialects
         self._routes: dict[type[Dialect], AbstractRoute] = {
             kind: ResourceRoute("*", dialects.handler(kind), self) for kind in dialects
@@ -72,7 +72,7 @@ class EndpointPaths(Unlisted, AbstractResource):
 
     async def _tell(self, request: web.Request) -> web.StreamResponse:
         """To who asks for an endpoint as for a page: what is here, and how to come in."""
-        endpoint = self._server.endpoints[request.match_info["endpoint"]]
+        endpoint = self._service.endpoints[request.match_info["endpoint"]]
         upgrades = "websocket" in endpoint.config.transports
         text = ABOUT.format(path=request.path)
         headers = {"Upgrade": "websocket", "Connection": "Upgrade"} if upgrades else {}
@@ -82,7 +82,7 @@ class EndpointPaths(Unlisted, AbstractResource):
         """The endpoint with the longest path, and what follows it."""
         end = len(path)
         while end > 0:
-            endpoint = self._server.endpoints.get(path[:end])
+            endpoint = self._service.endpoints.get(path[:end])
             if endpoint is not None:
                 return endpoint, path[end:]
             end = path.rfind("/", 0, end)

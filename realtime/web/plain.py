@@ -14,7 +14,7 @@ from ..endpoint import Endpoint
 from ..gates.plain import PlainGate
 from ..gates.plain_connection import OneSession, Wire
 from ..request import SessionRequest
-from ..server import Server
+from ..service import Service
 from .handshake import Misfit, misfit, upgrade
 from .routes import DialectRoutes
 from .sockets import prepare
@@ -28,9 +28,9 @@ D = TypeVar("D", bound=Dialect)
 class PlainRoutes(DialectRoutes[D]):
     """The routes of one such protocol."""
 
-    def __init__(self, server: Server) -> None:
-        super().__init__(server)
-        server.on_shutdown.append(self._stop)
+    def __init__(self, service: Service) -> None:
+        super().__init__(service)
+        service.on_shutdown.append(self._stop)
 
     async def _websocket(
         self, request: web.Request, endpoint: Endpoint, gate: PlainGate, wire: Wire, facts: SessionRequest
@@ -41,7 +41,7 @@ class PlainRoutes(DialectRoutes[D]):
         wrong = misfit(request, ws)
         if wrong is not None:
             if wrong.stripped:
-                self._server.note_failure(facts.remote, "websocket", "a proxy took the Upgrade header out")
+                self._service.networks.note_failure(facts.remote, "websocket", "a proxy took the Upgrade header out")
             return wrong
         await upgrade(request, ws)
         await self._sockets.serve(

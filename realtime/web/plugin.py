@@ -12,6 +12,7 @@ from aiohttp import web
 from ..core.errors import LocalProtocolError
 from ..core.settings import shown
 from ..server import Server
+from ..service import Service
 from . import resources, workers
 from .bodies import guard
 from .bundle import Bundle
@@ -44,7 +45,7 @@ def setup(app: web.Application, server: Server, *, prefix: str = "/realtime") ->
     anything else than an application and a server.
     """
     _check_kinds(app, server, prefix)
-    _check_free(server, app)
+    _check_free(server._service, app)
     if not PREFIX.fullmatch(prefix):
         raise LocalProtocolError(
             f'a prefix is empty, or starts with "/" and does not end with one, and needs no quoting: "/realtime", not'
@@ -56,45 +57,46 @@ def setup(app: web.Application, server: Server, *, prefix: str = "/realtime") ->
     if prefix in servers:
         raise LocalProtocolError(f"there is a realtime server at prefix {prefix!r} already")
     owners = app.setdefault(OWNERS, {})
-    check(server, owners)
-    others = tuple(server.on_shutdown)
-    routes = NativeRoutes(server)
-    dialects = Dialects(server, owners)
+    service = server._service
+    check(service, owners)
+    others = tuple(service.on_shutdown)
+    routes = NativeRoutes(service)
+    dialects = Dialects(service, owners)
     servers[prefix] = server
     # First, since what a dialect has in its URLs may look like a version.
-    app.router.register_resource(EndpointPaths(prefix, server, dialects, app.router))
+    app.router.register_resource(EndpointPaths(prefix, service, dialects, app.router))
     # `.+` takes the longest endpoint path; what follows is always /v<version>/<transport>. (The slash stays outside:
     # a pattern has to start with one, and the prefix may be empty.)
     resources.add(
-        app.router, prefix + r"/{endpoint:.+}/v{version:[0-9]+}/{transport:[^/]+}", guard(server, routes.handle)
+        app.router, prefix + r"/{endpoint:.+}/v{version:[0-9]+}/{transport:[^/]+}", guard(service, routes.handle)
     )
-    resources.add(app.router, prefix + r"/{endpoint:.+}/negotiate", guard(server, NegotiateRoutes(server).handle))
+    resources.add(app.router, prefix + r"/{endpoint:.+}/negotiate", guard(service, NegotiateRoutes(service).handle))
     dialects.mount(app.router)
-    scripts = resources.add(app.router, f"{prefix}/{FILE}", guard(server, BUNDLE.serve))
+    scripts = resources.add(app.router, f"{prefix}/{FILE}", guard(service, BUNDLE.serve))
     app.setdefault(SCRIPTS, {})[prefix] = scripts
 
     async def start(app: web.Application) -> None:
-        server.start()
+        service.start()
         workers.warn()
 
     async def stop(app: web.Application) -> None:
         await routes.lingering.go_on()
-        await server.shutdown()
+        await service.shutdown()
         await asyncio.gather(routes.ended(), dialects.ended())
         await routes.lingering.stop()
-        server._application = None
+        service.application = None
 
-    ours = [stop for stop in server.on_shutdown if stop not in others]
+    ours = [stop for stop in service.on_shutdown if stop not in others]
 
     async def forget(app: web.Application) -> None:
         dialects.dismount()
-        server.on_shutdown[:] = [stop for stop in server.on_shutdown if stop not in ours]
+        service.on_shutdown[:] = [stop for stop in service.on_shutdown if stop not in ours]
 
     app.on_startup.append(start)
     # Not on_cleanup: that comes after the connections, too late for a close to be read.
     app.on_shutdown.append(stop)
     app.on_cleanup.append(forget)
-    server._application = weakref.ref(app)
+    service.application = weakref.ref(app)
     return server
 
 
@@ -110,15 +112,15 @@ def _check_kinds(app: object, server: object, prefix: object) -> None:
         raise TypeError(f'prefix={shown(prefix)}: takes a path such as "/realtime"')
 
 
-def _check_free(server: Server, app: web.Application) -> None:
+def _check_free(service: Service, app: web.Application) -> None:
     """Raises LocalProtocolError when another application has this server: the shutdown of either would end the sessions
     of both. An application that was garbage-collected does not count."""
-    if server._abandoned:  # whatever has served it will neither go on nor shut down
-        server._application = None
-        server.on_shutdown.clear()
-        server.on_endpoint.clear()
+    if service.abandoned:  # whatever has served it will neither go on nor shut down
+        service.application = None
+        service.on_shutdown.clear()
+        service.on_endpoint.clear()
     for look_again in (True, False):
-        home = None if server._application is None else server._application()
+        home = None if service.application is None else service.application()
         if home is None or home is app:
             return
         del home

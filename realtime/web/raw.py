@@ -13,7 +13,7 @@ from ..gates.base import Gone
 from ..gates.plain import PlainGate
 from ..gates.plain_connection import Wire
 from ..protocols.raw import CODEC, Raw
-from ..server import Server
+from ..service import Service
 from .handshake import Misfit, left_behind, wants_websocket
 from .plain import PlainRoutes
 from .replies import SAFE, in_words
@@ -30,9 +30,9 @@ def _as_it_is(data: str | bytes) -> tuple[str | bytes]:
 class RawRoutes(PlainRoutes[Raw]):
     """Serves `<endpoint>` to WebSocket clients of any kind."""
 
-    def __init__(self, server: Server) -> None:
-        super().__init__(server)
-        self._gate = PlainGate(server)
+    def __init__(self, service: Service) -> None:
+        super().__init__(service)
+        self._gate = PlainGate(service)
 
     def takes(self, request: web.Request, endpoint: Endpoint, options: Raw, rest: str) -> bool:
         """A handshake at the endpoint's own URL, or what was one before a proxy changed it."""
@@ -43,7 +43,7 @@ class RawRoutes(PlainRoutes[Raw]):
         try:
             self._check_page(request)
         except Refusal as refusal:
-            self._server.refused(refusal.code)
+            self._service.refused(refusal.code)
             return in_words(refusal.http_status, refusal.reason, SAFE | {"Vary": "Origin"})
         # aiohttp counts a message of just the limit as too large.
         wire = Wire(CODEC, _as_it_is, KIND, endpoint.config.max_size + 1, options.subprotocols)
@@ -53,6 +53,6 @@ class RawRoutes(PlainRoutes[Raw]):
         except Gone:
             return left_behind()
         if isinstance(response, Misfit):
-            self._server.refused(4400)
+            self._service.refused(4400)
             return in_words(400, f"Not a valid websocket request: {response.reason}", SAFE | response.headers)
         return response

@@ -18,7 +18,7 @@ from ..core.errors import Refusal
 from ..endpoint import Endpoint
 from ..gates.base import Wait
 from ..request import SessionRequest
-from ..server import Server
+from ..service import Service
 from .bodies import Bodies, Judge
 from .forwarded import Origin, Proxies
 from .handshake import Reading, still_there
@@ -49,11 +49,11 @@ D = TypeVar("D", bound=Dialect)
 class Routes:
     """The part of its routes that every protocol shares."""
 
-    def __init__(self, server: Server) -> None:
-        self._server = server
-        self._origins = check_origins(server.allowed_origins)
-        self._proxies = Proxies(server.trusted_proxies)
-        self._bodies = Bodies(server)
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._origins = check_origins(service.allowed_origins)
+        self._proxies = Proxies(service.trusted_proxies)
+        self._bodies = Bodies(service)
         self._sockets = Sockets()
 
     def _origin(self, request: web.Request) -> Origin:
@@ -80,7 +80,7 @@ class Routes:
     def _warn(self, page: str, host: str) -> None:
         """Says in the log who was refused, once for each page's origin and each host: the page itself may not know."""
         if page:
-            self._server.notices.warn(
+            self._service.notices.warn(
                 (page, host),
                 "a page of %r is refused, since it asks for another host, %r. If it may connect, name it:"
                 " realtime.Server(allowed_origins=[%r]). If that host is the page's own, a proxy hides it: let the"
@@ -90,7 +90,7 @@ class Routes:
                 page,
             )
         else:
-            self._server.notices.warn(
+            self._service.notices.warn(
                 (page, host),
                 "a page that shows no origin is refused, since it may be of another host than %r. If it may connect,"
                 " name its origin in allowed_origins, and let its Referrer-Policy send that",
@@ -102,7 +102,7 @@ class Routes:
         _check_page(), and 4406."""
         self._check_page(request, scripted=scripted)
         path = "/" + request.match_info["endpoint"]
-        endpoint = self._server.endpoints.get(path)
+        endpoint = self._service.endpoints.get(path)
         if endpoint is None:
             raise Refusal(4406, f"there is no endpoint {path}: is that the path given to @rt.endpoint()?")
         return endpoint
@@ -148,7 +148,7 @@ class Routes:
     def _wait(self, request: web.Request, reading: Reading | None = None) -> Wait:
         """Waits for the application, together with the client of this request. `reading` reads its connection, where
         that is a WebSocket already."""
-        return partial(still_there, request, reading if self._server.asks else None)
+        return partial(still_there, request, reading if self._service.admission.asks else None)
 
     async def _finished(self, request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
         """The response, ready to be returned to aiohttp: what is left of the request's body was read."""
@@ -165,7 +165,7 @@ class Routes:
 
     def _patience(self) -> float:
         """How long the peer of a stream that has ended may take to read the rest, in seconds."""
-        return CLOSE_PATIENCE if self._server.closing else END_PATIENCE
+        return CLOSE_PATIENCE if self._service.closing else END_PATIENCE
 
 
 class DialectRoutes(Routes, ABC, Generic[D]):

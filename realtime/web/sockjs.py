@@ -29,7 +29,7 @@ from ..protocols.sockjs.codec import CODECS, SockJSCodec
 from ..protocols.sockjs.framings import NOT_CACHED
 from ..protocols.sockjs.options import SockJS, iframe_page
 from ..request import SessionRequest
-from ..server import Server
+from ..service import Service
 from ..session import Session
 from .bodies import turn_away
 from .conditions import Precondition, weigh
@@ -60,11 +60,11 @@ COOKIE = re.compile(r"[!#-+\--:<-\[\]-~]{1,256}")
 class SockJSRoutes(PlainRoutes[SockJS]):
     """Serves what is below an endpoint to SockJS clients."""
 
-    def __init__(self, server: Server) -> None:
-        super().__init__(server)
-        self._gate = SockJSGate(server)
-        self._raw = RawRoutes(server)
-        self._watch = DisconnectWatch(server.clock)
+    def __init__(self, service: Service) -> None:
+        super().__init__(service)
+        self._gate = SockJSGate(service)
+        self._raw = RawRoutes(service)
+        self._watch = DisconnectWatch(service.clock)
 
     def takes(self, request: web.Request, endpoint: Endpoint, options: SockJS, rest: str) -> bool:
         """Whether there is anything at this path below an endpoint."""
@@ -94,13 +94,13 @@ class SockJSRoutes(PlainRoutes[SockJS]):
         try:
             response = await self._serve(request, endpoint, options, rest)
         except Unreadable as unreadable:
-            self._server.refused(unreadable.refusal.code)
+            self._service.refused(unreadable.refusal.code)
             response = _text(unreadable.refusal.http_status, unreadable.refusal.reason)
-            return await turn_away(request, response, linger=not self._server.closing)
+            return await turn_away(request, response, linger=not self._service.closing)
         except Gone:
             return left_behind()
         except Refusal as refusal:
-            self._server.refused(refusal.code)
+            self._service.refused(refusal.code)
             response = _text(refusal.http_status, refusal.reason)
             response.headers.update(_cors(request) if refusal.code != 4403 else {"Vary": "Origin"})
         return await self._finished(request, response)
@@ -146,7 +146,7 @@ class SockJSRoutes(PlainRoutes[SockJS]):
             wire = self._gate.wire(endpoint, options)
             answered = await self._websocket(request, endpoint, self._gate, wire, facts)
             if isinstance(answered, Misfit):
-                self._server.refused(4400)
+                self._service.refused(4400)
                 refused = _text(400, f"Not a valid websocket request: {answered.reason}")
                 refused.headers.update(answered.headers)
                 return refused
@@ -160,7 +160,7 @@ class SockJSRoutes(PlainRoutes[SockJS]):
             return await self._receive(request, endpoint, options, session, facts, CODECS[path], headers)
         except RemoteProtocolError as error:
             # The document wants 500 for what it has words for.
-            self._server.refused(4400)
+            self._service.refused(4400)
             response = _text(500 if error.close_code == 1002 else error.http_status, error.reason)
             response.headers.update(headers)
             return response
@@ -187,7 +187,7 @@ class SockJSRoutes(PlainRoutes[SockJS]):
                 session._listener.dirty()
 
         link = HeldLink(request) if codec.shape is Shape.POLL else StreamLink(request, writable_again)
-        carrier = Carrier(codec, link, self._server.clock.now())
+        carrier = Carrier(codec, link, self._service.clock.now())
         session = await self._gate.receive(facts, endpoint, options, name, carrier, self._wait(request))
         head = framing.head(callback)
         headers = {**dict(head.headers), **headers}

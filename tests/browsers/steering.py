@@ -128,7 +128,7 @@ class Endpoint:
         for connection in list(runner.server.connections):
             if connection.transport is not None:
                 connection.transport.abort()
-        for end in self.server.on_shutdown:  # and those that aiohttp does not know any more
+        for end in self.server._service.on_shutdown:  # and those that aiohttp does not know any more
             for link in list(end.__self__._sockets.served):  # type: ignore[attr-defined] # a bound method of routes
                 link.abort()
         self._gone.append(runner)

@@ -197,7 +197,7 @@ async def test_what_was_never_acknowledged_is_counted() -> None:
     async def deaf(session: realtime.Session) -> None:
         await session.send("ready")
         await go.wait()
-        session._machine.end(4000, "", rt.clock.now())
+        session._machine.end(4000, "", rt._service.clock.now())
 
     async with serve(rt) as server, FaultProxy("127.0.0.1", server.port or 0) as proxy:
         url = f"{proxy.url}/realtime/deaf"
@@ -244,12 +244,12 @@ async def test_a_change_of_transport_is_told_with_its_reason() -> None:
     async def echo(session: realtime.Session) -> None:
         async for message in session:
             await session.send(message)
-            rt.endpoints["/echo"] = other
+            rt._service.endpoints["/echo"] = other
 
     async with serve(rt) as server, FaultProxy("127.0.0.1", server.port or 0) as proxy:
-        endpoint = rt.endpoints["/echo"]
+        endpoint = rt._service.endpoints["/echo"]
         rt.endpoint("/other", transports=("long_polling", "polling"))(echo)
-        other = type(endpoint)("/echo", endpoint.handler, rt.endpoints["/other"].config)
+        other = type(endpoint)("/echo", endpoint.handler, rt._service.endpoints["/other"].config)
         unlucky = proxy.add(DropRequest(match=lambda request: not request.is_websocket, end="hang"))
         async with Program("connect", f"{proxy.url}/realtime/echo") as program:
             assert await program.note() == "realtime: connected over websocket"

@@ -827,16 +827,16 @@ class Server:
     def _begin(self) -> None:
         """A process starts, and knows nothing."""
         self.clock = WorldClock(self.world)
-        server = realtime.Server(clock=self.clock)
-        server._runtime.mark = self.dirty.append  # type: ignore[method-assign, assignment]
-        server._sessions.registry = Registry(self.config)
-        server._sessions.handlers = self  # type: ignore[assignment]
+        service = realtime.Server(clock=self.clock)._service
+        service.runtime.mark = self.dirty.append  # type: ignore[method-assign, assignment]
+        service.sessions.registry = Registry(self.config)
+        service.sessions.handlers = self  # type: ignore[assignment]
         self.endpoint = Endpoint("/world", _handler, self.config)
-        self.gate = NativeGate(server)
+        self.gate = NativeGate(service)
 
     @property
     def registry(self) -> Registry:
-        return self.gate.server._sessions.registry
+        return self.gate.service.sessions.registry
 
     # in the place of realtime.handlers.Handlers
 

@@ -157,17 +157,19 @@ class House:
         ]
 
     def _empty(self, server: realtime.Server) -> None:
-        registry = server._sessions.registry
-        assert len(registry.sessions) == len(server._sessions.handlers.tasks) == len(server._sessions) == 2
+        registry = server._service.sessions.registry
+        assert (
+            len(registry.sessions) == len(server._service.sessions.handlers.tasks) == len(server._service.sessions) == 2
+        )
         assert len(registry.tombstones) <= SETTINGS["max_tombstones"]
         registry.forget(self.clock.now())
         assert not registry.tombstones
         assert len(registry._nonces) == 2
         assert not registry._identities
-        assert not server._runtime.dirty
-        assert not server.hub._rooms
-        assert not server.hub._joined
-        assert len(server._runtime._deadlines) <= 2 + STALE, len(server._runtime._deadlines)
+        assert not server._service.runtime.dirty
+        assert not server._service.sessions.hub._rooms
+        assert not server._service.sessions.hub._joined
+        assert len(server._service.runtime._deadlines) <= 2 + STALE, len(server._service.runtime._deadlines)
         routes = native_routes(server)
         (connection,) = routes._sockets.served.values()
         assert isinstance(connection, NativeConnection)

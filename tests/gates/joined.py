@@ -23,6 +23,7 @@ from realtime.core.errors import Refusal, RemoteProtocolError
 from realtime.gates.native import NativeGate, tell
 from realtime.gates.native_connection import NativeConnection
 from realtime.protocols.native import NativeCodec, refusal_frame
+from realtime.service import Service
 from realtime.transports import TRANSPORTS, Facts
 from realtime.transports.batch import decode_body
 
@@ -84,9 +85,9 @@ class FarLink:
 class Owner:
     """What comes over the socket goes through the gate."""
 
-    def __init__(self, server: realtime.Server) -> None:
-        self.server = server
-        self.gate = NativeGate(server)
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        self.gate = NativeGate(service)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One carrier."""
@@ -117,7 +118,7 @@ class Owner:
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
     ) -> None:
-        endpoint = self.server.endpoints[facts["endpoint"]]
+        endpoint = self.service.endpoints[facts["endpoint"]]
         link = FarLink(writer)
         name = request.transport
         if name == "websocket":
@@ -134,7 +135,7 @@ class Owner:
             connection.lost()
             return
         codec = CODECS["long_polling" if name == "send" else name]
-        carrier = NumberedCarrier(codec, link, self.server.clock.now())
+        carrier = NumberedCarrier(codec, link, self.service.clock.now())
         try:
             if name == "send":
                 status, parts = await self.gate.send(request, endpoint, carrier, facts["frames"])
@@ -271,11 +272,11 @@ def join(application: web.Application, server: realtime.Server) -> None:
     async def context(_: web.Application) -> AsyncIterator[None]:
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "owner")
-            server.start()
-            listener = await asyncio.start_unix_server(Owner(server).serve, path)
+            server._service.start()
+            listener = await asyncio.start_unix_server(Owner(server._service).serve, path)
             front.path = path
             yield
-            await server.shutdown()
+            await server._service.shutdown()
             listener.close()
 
     front = Front("")

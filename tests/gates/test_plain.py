@@ -72,7 +72,7 @@ class House:
 
     def endpoint(self, path: str = "/echo") -> Endpoint:
         """One of them."""
-        return self.rt.endpoints[path]
+        return self.rt._service.endpoints[path]
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ async def house() -> AsyncIterator[House]:
     house = House()
     async with within("a gate"):
         yield house
-        await house.rt.shutdown()
+        await house.rt._service.shutdown()
     assert len(house.rt) == 0
 
 
@@ -124,7 +124,7 @@ async def said(link: Link, *buffers: Part) -> None:
 
 def connection(house: House, link: Link, path: str = "/echo", **options: Any) -> OneSession:
     """SockJS's WebSocket, without one."""
-    gate = SockJSGate(house.rt)
+    gate = SockJSGate(house.rt._service)
     endpoint = house.endpoint(path)
     return OneSession(gate, facts(transport="websocket"), endpoint, gate.wire(endpoint, SockJS()), link, **options)
 
@@ -260,7 +260,7 @@ async def bring(gate: SockJSGate, house: House, data: bytes, name: str = "n", *,
 
 
 async def test_a_session_goes_on_by_its_name(house: House) -> None:
-    gate = SockJSGate(house.rt)
+    gate = SockJSGate(house.rt._service)
     assert not await bring(gate, house, b'["early"]')
     link, _ = await receive(gate, house)
     await said(link, b"o\n")
@@ -274,7 +274,7 @@ async def test_a_session_goes_on_by_its_name(house: House) -> None:
 
 
 async def test_a_second_receiver_is_told_so_unless_the_first_has_left(house: House) -> None:
-    gate = SockJSGate(house.rt)
+    gate = SockJSGate(house.rt._service)
     await receive(gate, house)
     held, _ = await receive(gate, house)
     second, _ = await receive(gate, house)
@@ -289,7 +289,7 @@ async def test_a_second_receiver_is_told_so_unless_the_first_has_left(house: Hou
 
 
 async def test_what_cannot_be_read_is_raised_and_a_flood_ends_the_session(house: House) -> None:
-    gate = SockJSGate(house.rt)
+    gate = SockJSGate(house.rt._service)
     await receive(gate, house)
     (session,) = house.rt.sessions
     with pytest.raises(RemoteProtocolError, match="Broken JSON"):
@@ -304,8 +304,10 @@ async def test_what_cannot_be_read_is_raised_and_a_flood_ends_the_session(house:
 
 
 async def test_posts_wait_for_room_and_only_so_many(house: House) -> None:
-    gate = PlainGate(house.rt)
-    kind = Wire(CODECS["xhr"], lambda data: [data], SockJSGate(house.rt).wire(house.endpoint(), SockJS()).kind, 1)
+    gate = PlainGate(house.rt._service)
+    kind = Wire(
+        CODECS["xhr"], lambda data: [data], SockJSGate(house.rt._service).wire(house.endpoint(), SockJS()).kind, 1
+    )
     session = await gate.open(facts(), house.endpoint("/hold"), kind.kind, name="n")
     waiting = [asyncio.ensure_future(gate.feed(session, ["x"] * 16)) for _ in range(17)]
     await eventually(lambda: waiting[0].done() and waiting[-1].done() is False and machine_of(session).waiting)
@@ -339,7 +341,7 @@ async def opened(gate: EngineGate, house: House, path: str = "/echo") -> str:
 
 
 async def test_engineio_polls_and_posts(house: House) -> None:
-    gate = EngineGate(house.rt)
+    gate = EngineGate(house.rt._service)
     sid = await opened(gate, house)
     visit = await enter(gate, house, "POST", sid=sid)
     await visit.post(Link(), body(b"4one\x1e4two"), binary=False)
@@ -349,7 +351,7 @@ async def test_engineio_polls_and_posts(house: House) -> None:
 
 
 async def test_engineio_by_a_connection_alone(house: House) -> None:
-    gate, link = EngineGate(house.rt), Link()
+    gate, link = EngineGate(house.rt._service), Link()
     visit = await enter(gate, house, transport="websocket")
     one = visit.connection(link)
     one.connected()
@@ -364,7 +366,7 @@ async def test_engineio_by_a_connection_alone(house: House) -> None:
 
 
 async def test_engineio_upgrades(house: House) -> None:
-    gate, link = EngineGate(house.rt), Link()
+    gate, link = EngineGate(house.rt._service), Link()
     sid = await opened(gate, house)
     visit = await enter(gate, house, sid=sid, transport="websocket")
     one = visit.connection(link)
@@ -384,7 +386,7 @@ async def test_engineio_upgrades(house: House) -> None:
 
 
 async def test_what_cannot_be_read_on_a_tried_connection_ends_the_trial_and_no_session(house: House) -> None:
-    gate, link = EngineGate(house.rt), Link()
+    gate, link = EngineGate(house.rt._service), Link()
     sid = await opened(gate, house)
     visit = await enter(gate, house, sid=sid, transport="websocket")
     one = visit.connection(link)
@@ -396,7 +398,7 @@ async def test_what_cannot_be_read_on_a_tried_connection_ends_the_trial_and_no_s
 
 
 async def test_a_shutdown_ends_what_is_only_tried(house: House) -> None:
-    gate, link = EngineGate(house.rt), Link()
+    gate, link = EngineGate(house.rt._service), Link()
     sid = await opened(gate, house)
     one = (await enter(gate, house, sid=sid, transport="websocket")).connection(link)
     one.connected()
@@ -406,7 +408,7 @@ async def test_a_shutdown_ends_what_is_only_tried(house: House) -> None:
 
 
 async def test_an_engineio_session_that_was_opened_and_never_begun_ends(house: House) -> None:
-    visit = await enter(EngineGate(house.rt), house, transport="websocket")
+    visit = await enter(EngineGate(house.rt._service), house, transport="websocket")
     visit.connection(Link()).lost()
     visit.left()
     assert visit.session.close_code == 1006
@@ -424,7 +426,7 @@ async def test_an_engineio_session_that_was_opened_and_never_begun_ends(house: H
 async def test_requests_that_engineio_has_an_error_for(
     house: House, method: str, path: str, query: dict[str, str], code: int
 ) -> None:
-    gate = EngineGate(house.rt)
+    gate = EngineGate(house.rt._service)
     sid = await opened(gate, house)
     with pytest.raises(EngineIOError) as raised:
         await enter(
@@ -434,7 +436,7 @@ async def test_requests_that_engineio_has_an_error_for(
 
 
 async def test_engineio_posts_that_make_no_sense(house: House) -> None:
-    gate = EngineGate(house.rt)
+    gate = EngineGate(house.rt._service)
     sid = await opened(gate, house)
     visit = await enter(gate, house, "POST", sid=sid)
     with pytest.raises(RemoteProtocolError, match="above"):
@@ -450,7 +452,7 @@ async def test_engineio_posts_that_make_no_sense(house: House) -> None:
 
 
 async def test_two_posts_at_once_end_an_engineio_session(house: House) -> None:
-    gate, asked = EngineGate(house.rt), asyncio.Event()
+    gate, asked = EngineGate(house.rt._service), asyncio.Event()
     sid = await opened(gate, house)
 
     async def slow(limit: int) -> bytes:

@@ -138,7 +138,7 @@ async def test_error_pages_do_not_hide_why(documented: bool, tmp_path: Path, mon
             if documented:  # and a client whose session the server has forgotten
                 session = await realtime.connect(f"{url}/realtime/watch", transports="polling", backoff=(0.01, 0.02))
                 (there,) = rt.sessions
-                there._machine.end(4410, "gone", rt.clock.now())
-                rt._sessions.registry.tombstones.clear()
+                there._machine.end(4410, "gone", rt._service.clock.now())
+                rt._service.sessions.registry.tombstones.clear()
                 await arrives(session.wait_closed())
                 assert session.close_code == 4404

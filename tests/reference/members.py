@@ -11,22 +11,8 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import Any, NamedTuple
 
-__all__ = ["INTERNAL", "Member", "members", "signature"]
+__all__ = ["Member", "members", "signature"]
 
-# What the parts of realtime need of each other, and no application: not promised, so not on the page.
-_INTERNAL = """
-Config: hold lifetime liveness max_answer max_body max_open_body silence window
-EngineIO: of route upgrades
-ProxiedRequest: head head_alone
-Rule: answered fire forget overtaken take
-Server: admit arrived asks authorized check_key check_rate check_withdrawn claimed clock closing config decided
-    endpoints hub identify negotiate note_end note_failure observe on_endpoint on_shutdown open reauthorize refused
-    route shutdown start
-SockJS: settings
-"""
-INTERNAL = {
-    name: frozenset(listed.split()) for name, listed in re.findall(r"^(\w+): ((?:.|\n +)+)", _INTERNAL, re.MULTILINE)
-}
 # What a type is called that only the sources name.
 SPELT = {
     "Message": "str | bytes | bytearray | memoryview",
@@ -58,8 +44,7 @@ def members(cls: type) -> list[Member]:
     for owner in cls.__mro__:
         if owner.__module__.startswith("realtime"):
             for member in _own(owner):
-                if not any(member.name in INTERNAL.get(each.__name__, ()) for each in cls.__mro__):
-                    found.setdefault(member.name, member)
+                found.setdefault(member.name, member)
     return list(found.values())
 
 
@@ -111,7 +96,8 @@ def _function(node: ast.FunctionDef | ast.AsyncFunctionDef, cls: type) -> Member
         result = "Any" if node.returns is None else _spelt(ast.unparse(node.returns))
         return Member(node.name, f"{node.name}: {result}", doc, cls)
     kind = "async " if isinstance(node, ast.AsyncFunctionDef) else ""
-    return Member(node.name, f"{kind}{node.name}{signature(vars(cls)[node.name])}", doc, cls)
+    kind = "classmethod " if isinstance(vars(cls)[node.name], classmethod) else kind
+    return Member(node.name, f"{kind}{node.name}{signature(getattr(cls, node.name))}", doc, cls)
 
 
 def _assigned(init: ast.FunctionDef, cls: type, lines: list[str]) -> Iterator[Member]:

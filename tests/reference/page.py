@@ -91,7 +91,7 @@ def _entry(name: str, thing: Any, shown: dict[type, str]) -> str:
         parts.append(_prose(inspect.getdoc(made) or "") + "\n")
     if short in TABLES:
         parts.append(f"[What each is, and what happens at the limit]({TABLES[short]}).\n")
-    elif inspect.isclass(thing):
+    if inspect.isclass(thing):
         parts.extend(_members(thing, name, shown))
     parts.append(f"```python\n{EXAMPLES[name].strip()}\n```\n")
     return "\n".join(parts)
@@ -100,7 +100,10 @@ def _entry(name: str, thing: Any, shown: dict[type, str]) -> str:
 def _members(cls: type, name: str, shown: dict[type, str]) -> list[str]:
     own: list[Member] = []
     elsewhere: dict[str, list[str]] = {}
+    tabled = getattr(cls, "__dataclass_fields__", {}) if cls.__name__ in TABLES else {}
     for member in members(cls):
+        if member.name in tabled:
+            continue
         where = shown.get(member.owner, name)
         if where == name:
             own.append(member)

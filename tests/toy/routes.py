@@ -13,7 +13,7 @@ from realtime.gates.base import Gone
 from realtime.gates.plain import PlainGate
 from realtime.gates.plain_connection import Wire
 from realtime.gates.requests import Unreadable
-from realtime.server import Server
+from realtime.service import Service
 from realtime.web.bodies import turn_away
 from realtime.web.handshake import Misfit, left_behind
 from realtime.web.links import HeldLink
@@ -28,10 +28,10 @@ __all__ = ["ToyRoutes"]
 class ToyRoutes(PlainRoutes[Toy]):
     """Serves `<endpoint>/toy`, or a path of its own."""
 
-    def __init__(self, server: Server) -> None:
-        super().__init__(server)
-        self._gate = PlainGate(server)
-        self._watch = DisconnectWatch(server.clock)
+    def __init__(self, service: Service) -> None:
+        super().__init__(service)
+        self._gate = PlainGate(service)
+        self._watch = DisconnectWatch(service.clock)
 
     def takes(self, request: web.Request, endpoint: Endpoint, options: Toy, rest: str) -> bool:
         """What is below the endpoint."""
@@ -62,7 +62,7 @@ class ToyRoutes(PlainRoutes[Toy]):
 
     async def _poll(self, request: web.Request, endpoint: Endpoint, options: Toy, name: str) -> web.Response:
         link = HeldLink(request)
-        carrier = Carrier(LINES, link, self._server.clock.now())
+        carrier = Carrier(LINES, link, self._service.clock.now())
         facts = self._facts(request, LINES.name, None)
         session = await self._gate.take_up(facts, endpoint, KIND, name, carrier, self._wait(request))
         self._watch.add(link)

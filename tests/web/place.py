@@ -87,13 +87,13 @@ class Place:
     @property
     def links(self) -> list[LeanLink | WebSocketLink]:
         """Those of all WebSockets that are served."""
-        owners: list[Any] = [getattr(stop, "__self__", None) for stop in self.rt.on_shutdown]
+        owners: list[Any] = [getattr(stop, "__self__", None) for stop in self.rt._service.on_shutdown]
         return [link for owner in owners if isinstance(owner, Routes) for link in owner._sockets.served]
 
     def tick(self, seconds: float) -> None:
         """Moves the virtual clock."""
-        assert isinstance(self.rt.clock, VirtualClock)
-        self.rt.clock.advance(seconds)
+        assert isinstance(self.rt._service.clock, VirtualClock)
+        self.rt._service.clock.advance(seconds)
 
     async def stop(self) -> None:
         """Stops the application, as its runner does."""
@@ -103,11 +103,11 @@ class Place:
         """Nothing is left of any session."""
         rt = self.rt
         assert len(rt) == 0
-        assert not rt._sessions.handlers.tasks
-        assert not rt._sessions.registry.sessions
-        assert not rt._sessions.registry._identities
-        assert not rt.hub._rooms
-        assert not rt.hub._joined
+        assert not rt._service.sessions.handlers.tasks
+        assert not rt._service.sessions.registry.sessions
+        assert not rt._service.sessions.registry._identities
+        assert not rt._service.sessions.hub._rooms
+        assert not rt._service.sessions.hub._joined
         assert not self.loop_errors
 
 
@@ -163,5 +163,7 @@ def errors(records: list[logging.LogRecord]) -> list[str]:
 
 def native_routes(rt: realtime.Server) -> NativeRoutes:
     """The routes of the native protocol that were set up for a server."""
-    (routes,) = (owner for stop in rt.on_shutdown if isinstance(owner := getattr(stop, "__self__", None), NativeRoutes))
+    (routes,) = (
+        owner for stop in rt._service.on_shutdown if isinstance(owner := getattr(stop, "__self__", None), NativeRoutes)
+    )
     return routes

@@ -316,7 +316,7 @@ async def test_a_body_that_is_no_batch(place: Place, where: str, body: bytes) ->
 
 @pytest.mark.parametrize("where", ["long_polling", "polling", "send"])
 async def test_a_body_above_the_limit(place: Place, where: str) -> None:
-    limit = place.rt.config.max_body
+    limit = place.rt._service.config.max_body
     peer = place.polls()
     await peer.open()
     head = peer.uplink_frame() if where == "send" else peer.attach_frame()
@@ -727,7 +727,7 @@ async def test_who_is_not_authorised(transport: str, place: Place, name: str, ht
     peer = place.peer(transport, headers={"X-Name": name})
     assert await refused(peer, "o" + json.dumps(FINE)) == (at_first(transport, http), code, "carrier")
     assert len(place.rt) == 1
-    place.rt._admission.hook = None
+    place.rt._service.admission.hook = None
 
 
 async def test_another_identity_than_the_sessions(transport: str, place: Place) -> None:
@@ -740,7 +740,7 @@ async def test_another_identity_than_the_sessions(transport: str, place: Place) 
         assert (await thief.post("send", [thief.uplink_frame(), "c1000,"])).refusal == (403, 4403, "carrier")
     await peer.send("mstill mine")
     assert await session.receive() == "still mine"
-    place.rt._admission.hook = None
+    place.rt._service.admission.hook = None
 
 
 async def test_auth_is_there_for_every_request(transport: str, place: Place) -> None:
@@ -751,7 +751,7 @@ async def test_auth_is_there_for_every_request(transport: str, place: Place) -> 
     await peer.resume()
     await peer.echo("again")
     assert [session.identity for session in place.rt.sessions] == [None, "anna"]
-    place.rt._admission.hook = None
+    place.rt._service.admission.hook = None
 
 
 async def test_a_session_that_ends_while_its_client_is_authorised(transport: str, place: Place) -> None:
@@ -774,11 +774,11 @@ async def test_a_session_that_ends_while_its_client_is_authorised(transport: str
 
         requests.append(asyncio.create_task(send()))
     await asked.wait()
-    session._machine.end(3003, "over", place.rt.clock.now())
+    session._machine.end(3003, "over", place.rt._service.clock.now())
     answer.set()
     told = [(at_first(transport, 410), 3003, "session"), (status(transport, 410), 3003, "session")]
     assert [await request for request in requests] == told[: len(requests)]
-    place.rt._admission.hook = None
+    place.rt._service.admission.hook = None
 
 
 async def test_a_nonce_opens_once_and_for_one(transport: str, place: Place) -> None:
@@ -812,7 +812,7 @@ async def test_too_many_sessions(transport: str) -> None:
         assert await refused(third, frame) == (at_first(transport, 429), 4429, "carrier")
         await anna.send("c1000,")
         await eventually(lambda: len(place.rt) == 2)
-        assert place.rt._sessions.registry._identities == {"bert": 1}
+        assert place.rt._service.sessions.registry._identities == {"bert": 1}
         await second.open()
         await second.echo("now")
 

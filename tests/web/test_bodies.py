@@ -184,7 +184,7 @@ async def test_sockjs_bodies_that_wait_for_room_are_bounded_in_sum() -> None:
         handed.put_nowait(session)
         await session.wait_closed()
 
-    config = rt.endpoints["/slow"].config
+    config = rt._service.endpoints["/slow"].config
     body = json.dumps(["x" * 1000] * 200).encode()
     assert 3 * len(body) < config.max_body < 4 * len(body)
     async with serving(rt) as place:

@@ -61,7 +61,7 @@ async def frames(place: Place, path: str, sent: list[str]) -> tuple[list[str], i
 
 async def test_a_websocket_talks(place: Place) -> None:
     assert await frames(place, "/realtime/all/toy", ["=hé", "=", "=bye"]) == (["=hé", "=", "=bye", "-3000"], 3000)
-    assert not place.rt._sessions
+    assert not place.rt._service.sessions
 
 
 async def test_a_websocket_that_speaks_nonsense_is_not_spoken_to(place: Place) -> None:
@@ -140,7 +140,7 @@ async def test_what_has_no_routes_is_named_at_once(monkeypatch: pytest.MonkeyPat
     late = realtime.setup(app, realtime.Server())
     with pytest.raises(realtime.LocalProtocolError, match="/toy' speaks Toy, which has no routes"):
         late.endpoint("/toy", dialects=[Toy()])(echo)
-    assert "/toy" not in late.endpoints
+    assert "/toy" not in late._service.endpoints
 
 
 # -- who knows whom --------------------------------------------------------------------------------------------------

@@ -148,7 +148,7 @@ async def test_whoever_leaves_in_the_handshake_leaves_no_trace(door: str, how: s
                     client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         assert (await ask(place, request_of("GET", "/realtime/all/negotiate")))[0] == 200
         await unconnected(place)
-        await eventually(lambda: not place.rt._sessions.handlers.tasks)
+        await eventually(lambda: not place.rt._service.sessions.handlers.tasks)
 
 
 @every_websocket
@@ -163,7 +163,7 @@ async def test_a_handshake_that_cannot_be_answered(door: str, monkeypatch: pytes
         status, _, body = await ask(place, request_of("GET", WEBSOCKETS[door], HANDSHAKE))
         assert status == 499
         assert "Error" not in body
-        await eventually(lambda: not place.rt._sessions.handlers.tasks)
+        await eventually(lambda: not place.rt._service.sessions.handlers.tasks)
 
 
 async def test_whoever_leaves_behind_a_ping_leaves_no_trace() -> None:
@@ -195,7 +195,7 @@ async def test_whoever_leaves_while_the_application_is_asked_opens_nothing(door:
         assert len(place.rt) == len(started) == 1
         writer.close()
         for session in started:
-            session._machine.end(1000, "", place.rt.clock.now())
+            session._machine.end(1000, "", place.rt._service.clock.now())
 
 
 @pytest.mark.parametrize("door", UPGRADED)
@@ -261,7 +261,7 @@ async def test_an_open_that_comes_again_while_the_application_is_asked() -> None
         assert len({json.loads(answer.frames[0][1:])["sid"] for answer in answers if answer.frames[0][0] == "o"}) == 1
         assert (hook.asked, len(place.rt), len(started)) == (1, 1, 1)
         for session in started:
-            session._machine.end(1000, "", place.rt.clock.now())
+            session._machine.end(1000, "", place.rt._service.clock.now())
 
 
 async def test_who_comes_again_gets_the_answer_to_the_first_question() -> None:
@@ -330,7 +330,7 @@ def with_headers(*headers: tuple[bytes, bytes]) -> dict[str, Any]:
 async def test_only_who_shows_the_same_is_not_asked_about(change: dict[str, Any], same: bool) -> None:
     rt = realtime.Server(opens_per_second_per_address=100)
     hook = Hook(rt)
-    openings = Openings(rt)
+    openings = Openings(rt._service)
     one = asyncio.create_task(openings.identify("/x", "n", SessionRequest(**FACTS), "a"))
     other = asyncio.create_task(openings.identify("/x", "n", SessionRequest(**FACTS | change), "a"))
     await eventually(lambda: hook.asked == (1 if same else 2))
@@ -388,14 +388,14 @@ async def test_an_answer_older_than_a_withdrawal_is_none_to_a_newer_session_eith
         assert "4401" in await arrives(old)
         await eventually(lambda: len(started) == 1)
         for session in started:
-            session._machine.end(1000, "", place.rt.clock.now())
+            session._machine.end(1000, "", place.rt._service.clock.now())
 
 
 async def test_a_refusal_is_everybodys() -> None:
     rt = realtime.Server()
     hook = Hook(rt)
     hook.refuses = True
-    openings = Openings(rt)
+    openings = Openings(rt._service)
     tasks = [asyncio.create_task(openings.identify("/x", "n", SessionRequest(**FACTS), "a")) for _ in range(3)]
     await eventually(lambda: hook.asked)
     hook.answers.set()
@@ -407,7 +407,7 @@ async def test_a_refusal_is_everybodys() -> None:
 async def test_when_the_first_is_cancelled_the_next_asks() -> None:
     rt = realtime.Server()
     hook = Hook(rt)
-    openings = Openings(rt)
+    openings = Openings(rt._service)
     tasks = [asyncio.create_task(openings.identify("/x", "n", SessionRequest(**FACTS), "a")) for _ in range(3)]
     await eventually(lambda: hook.asked)
     tasks[0].cancel()

@@ -227,9 +227,9 @@ async def test_the_key_is_nowhere_to_be_read(caplog: pytest.LogCaptureFixture) -
             assert key not in repr((session, machine, machine.key, peer.sid))
             await peer.send("mx", "c1000,")
             await session.wait_closed()
-            assert key not in repr(place.rt._sessions.registry.tombstones)
+            assert key not in repr(place.rt._service.sessions.registry.tombstones)
             assert key not in caplog.text
-        keys = {tombstone.key for tombstone in place.rt._sessions.registry.tombstones.values()}
+        keys = {tombstone.key for tombstone in place.rt._service.sessions.registry.tombstones.values()}
         assert len(keys) == len(TRANSPORTS)
 
 
@@ -240,7 +240,7 @@ async def test_a_large_batch_without_the_key_is_told_nothing_more_than_a_small_o
         peer, session = await place.parked("polling")
         assert isinstance(peer, HttpPeer)
         if ended:
-            session._machine.end(4001, "private", place.rt.clock.now())
+            session._machine.end(4001, "private", place.rt._service.clock.now())
         large = ["m" + "x" * 100_000] * 9
         assert sum(map(len, large)) > session._machine.config.max_open_body
         heads = {"send": bare(session), "polling": bare(session, 50), "xhr_streaming": bare(session, 51)}

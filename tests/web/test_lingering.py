@@ -82,8 +82,8 @@ async def test_other_requests_on_such_a_connection_are_left_alone() -> None:
         assert b" 400 " in await arrives(reader.readline())
         writer.write(b"GET /page HTTP/1.1\r\nHost: h\r\n\r\n")
         await arrives(asked.wait())
-        stopping = asyncio.create_task(place.rt.shutdown())
-        lingering: Lingering = place.rt.on_shutdown[0].__self__.lingering  # type: ignore[attr-defined] # a bound method
+        stopping = asyncio.create_task(place.rt._service.shutdown())
+        lingering: Lingering = place.rt._service.on_shutdown[0].__self__.lingering  # type: ignore[attr-defined] # a bound method
         await lingering.go_on()
         assert lingering._server is None
         await stopping
@@ -94,7 +94,7 @@ async def test_other_requests_on_such_a_connection_are_left_alone() -> None:
 
 async def test_only_open_connections_are_kept_in_mind() -> None:
     async with serving() as place:
-        lingering: Lingering = place.rt.on_shutdown[0].__self__.lingering  # type: ignore[attr-defined] # a bound method
+        lingering: Lingering = place.rt._service.on_shutdown[0].__self__.lingering  # type: ignore[attr-defined] # a bound method
         for _ in range(3 * LEAST):
             async with (
                 aiohttp.ClientSession() as http,

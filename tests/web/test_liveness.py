@@ -67,7 +67,7 @@ async def test_a_websocket_that_answers_stays() -> None:
         for _ in range(5):
             place.tick(20.1)
             assert await peer.read() == "p"
-            await eventually(lambda: session._machine.contact == place.rt.clock.now())
+            await eventually(lambda: session._machine.contact == place.rt._service.clock.now())
         assert session.state == State.OPEN
 
 
@@ -77,7 +77,7 @@ async def test_any_frame_is_a_sign_of_life() -> None:
         await heard(peer)
         for _ in range(10):
             await peer.send("z")
-            await eventually(lambda: session._machine.contact == place.rt.clock.now())
+            await eventually(lambda: session._machine.contact == place.rt._service.clock.now())
             place.tick(15)
         assert session.state == State.OPEN
 
@@ -103,8 +103,8 @@ async def test_a_dead_client_is_told_to_both_sides_after_the_window(transport: s
         assert (await late.post("send", [late.uplink_frame()])).refusal == (410, 4410, "session")
         place.tick(1.1)
         assert (await late.post("send", [late.uplink_frame()])).refusal == (404, 4404, "session")
-        assert not place.rt._sessions.registry.tombstones
-        assert not place.rt._sessions.registry._nonces
+        assert not place.rt._service.sessions.registry.tombstones
+        assert not place.rt._service.sessions.registry._nonces
 
 
 async def test_a_poll_without_news_is_answered_after_the_interval() -> None:
@@ -224,7 +224,7 @@ async def test_one_timer_serves_all_sessions() -> None:
     async with virtual() as place:
         for _ in range(5):
             await place.parked("websocket")
-        clock = place.rt.clock
+        clock = place.rt._service.clock
         assert isinstance(clock, VirtualClock)
         pending = [timer for _, _, timer in clock._timers if timer.pending]
         assert len(pending) == 1

@@ -113,15 +113,15 @@ async def test_a_session_of_another_process_is_refused_in_words(
 async def test_what_is_no_sid_of_any_process_is_just_unknown(
     sid: str, place: Place, caplog: pytest.LogCaptureFixture
 ) -> None:
-    own = f"{place.rt._sessions._worker}.{'x' * 24}"
+    own = f"{place.rt._service.sessions._worker}.{'x' * 24}"
     for named in (sid, own):
         with pytest.raises(Refusal, match="no such session: it never was, or ended too long ago"):
-            await place.rt.route(named, Proof(Key("key")))
+            await place.rt._service.sessions.route(named, Proof(Key("key")))
     assert warnings(caplog) == []
 
 
 def test_processes_that_were_forked_name_their_sids_differently(monkeypatch: pytest.MonkeyPatch) -> None:
-    sessions = realtime.Server()._sessions
+    sessions = realtime.Server()._service.sessions
     before = sessions._worker
     sessions.started()
     assert sessions._worker == before

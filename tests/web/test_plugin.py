@@ -304,12 +304,12 @@ async def test_an_engineio_endpoint_that_comes_too_late_is_not_half_there() -> N
     for _ in range(2):  # also where the server has had another application before
         app = web.Application()
         realtime.setup(app, rt)
-        path = f"/before{len(rt.endpoints)}"
+        path = f"/before{len(rt._service.endpoints)}"
         rt.endpoint(path, engineio=path)(echo)
         async with running(app) as place:
             with pytest.raises(realtime.LocalProtocolError, match="before"):
                 rt.endpoint("/late", engineio="/late")(echo)
-            assert "/late" not in rt.endpoints
+            assert "/late" not in rt._service.endpoints
             async with place.http.get(f"{place.base}{path}?EIO=4&transport=polling") as answer:
                 assert answer.status == 200
             async with place.http.get(f"{place.base}/realtime/late/negotiate") as answer:
@@ -393,13 +393,13 @@ def test_engineio_paths_are_one_for_all_servers_of_an_application() -> None:
     wanted = "another server's endpoint '/a' has '/e' already, for its clients of EngineIO: give this one another path"
     with pytest.raises(LocalProtocolError, match=wanted):
         realtime.setup(app, second, prefix="/2")
-    assert (second.on_shutdown, second.on_endpoint) == ([], [])
+    assert (second._service.on_shutdown, second._service.on_endpoint) == ([], [])
     with pytest.raises(LocalProtocolError, match="no realtime server at prefix '/2'"):
         realtime.get_server(app, prefix="/2")
     realtime.setup(app, third, prefix="/3")
     with pytest.raises(LocalProtocolError, match="another server's endpoint '/a' has '/e'"):
         third.endpoint("/c", engineio="/e")(echo)
-    assert list(third.endpoints) == ["/echo"]
+    assert list(third._service.endpoints) == ["/echo"]
     third.endpoint("/c", engineio="/other")(echo)
     realtime.setup(web.Application(), second)  # elsewhere it may
 
@@ -412,7 +412,7 @@ def test_what_is_taken_between_endpoint_and_its_decorator_is_refused() -> None:
         path(echo)
     with pytest.raises(LocalProtocolError, match="the endpoint '/a' has '/e' already"):
         route(echo)
-    assert list(rt.endpoints) == ["/echo", "/a"]
+    assert list(rt._service.endpoints) == ["/echo", "/a"]
 
 
 async def test_what_treats_all_routes_alike_leaves_ours_alone() -> None:

@@ -180,7 +180,9 @@ async def test_what_is_no_handshake_is_none_of_ours() -> None:
         assert (answer.status, await answer.text()) == (400, told)
 
 
-@pytest.mark.parametrize("end", [lambda rt: rt.drain(timeout=30), lambda rt: rt.shutdown()], ids=["drain", "shutdown"])
+@pytest.mark.parametrize(
+    "end", [lambda rt: rt.drain(timeout=30), lambda rt: rt._service.shutdown()], ids=["drain", "shutdown"]
+)
 async def test_the_server_goes(end: Callable[[realtime.Server], asyncio.Future[None]]) -> None:
     async with serving() as place:
         ws = await connect(place)

@@ -398,12 +398,12 @@ async def test_sessions_per_address(transport: str) -> None:
         if answer.status == 429:
             assert answer.headers["Retry-After"] == "10"
         other = await opened(place, transport, X_Forwarded_For="1.2.3.5")
-        session._machine.end(1000, "", place.rt.clock.now())
+        session._machine.end(1000, "", place.rt._service.clock.now())
         again = await opened(place, transport, X_Forwarded_For="1.2.3.4")
-        assert place.rt._sessions.registry._addresses == {"1.2.3.4": 1, "1.2.3.5": 1}
+        assert place.rt._service.sessions.registry._addresses == {"1.2.3.4": 1, "1.2.3.5": 1}
         for one in (other, again):
-            one._machine.end(1000, "", place.rt.clock.now())
-        assert place.rt._sessions.registry._addresses == {}
+            one._machine.end(1000, "", place.rt._service.clock.now())
+        assert place.rt._service.sessions.registry._addresses == {}
 
 
 @every
@@ -799,15 +799,15 @@ async def test_nobody_in_particular_cannot_be_withdrawn() -> None:
 
 
 async def test_withdrawals_are_remembered_for_requests_on_their_way_and_not_without_a_bound(place: Place) -> None:
-    before = len(place.rt._admission._withdrawn)
+    before = len(place.rt._service.admission._withdrawn)
     for number in range(MOST_WITHDRAWN + 1):
         await place.rt.close_identity(f"user {number}", reason="out")
-    assert len(place.rt._admission._withdrawn) == MOST_WITHDRAWN + before
+    assert len(place.rt._service.admission._withdrawn) == MOST_WITHDRAWN + before
     came_before, came_behind = realtime.SessionRequest(), realtime.SessionRequest()
-    came_behind._withdrawals = place.rt._admission._withdrawals
+    came_behind._withdrawals = place.rt._service.admission._withdrawals
     for name, code in (("user 0", 4503), ("user 1", 4401), ("another", 4503)):
         with pytest.raises(realtime.Refusal) as caught:
-            place.rt.check_withdrawn(name, came_before)
+            place.rt._service.admission.check_withdrawn(name, came_before)
         assert caught.value.code == code
-        place.rt.check_withdrawn(name, came_behind)
-    place.rt.check_withdrawn(None, came_before)
+        place.rt._service.admission.check_withdrawn(name, came_behind)
+    place.rt._service.admission.check_withdrawn(None, came_before)

@@ -264,7 +264,7 @@ async def test_a_form_without_a_name(place: Place, path: str, body: bytes) -> No
 async def test_the_limits_of_a_form() -> None:
     async with serving(max_size=2000, max_batch_size=2000, max_queue=16, max_queue_size=65_536, max_batch=20) as place:
         session = await parked(place)
-        limit = place.rt.config.max_body
+        limit = place.rt._service.config.max_body
         head = uplink_frame(session, 0, 0, 1)
         room = limit - len(json.dumps([head, "z"]))
         callback = b"&callback=take"

@@ -25,7 +25,7 @@ NEVER = 60.0
 async def stop(place: Place) -> None:
     """Shuts down, in time: the application's on_shutdown, and then all that aiohttp does besides."""
     async with bounded(TIMEOUT + 2):
-        await place.rt.shutdown()
+        await place.rt._service.shutdown()
     async with bounded(5):
         await place.stop()
 
@@ -41,7 +41,7 @@ async def test_clients_are_told_1001(transport: str) -> None:
         if transport in ("long_polling", "jsonp"):
             await eventually(lambda: session._machine.carrier is not None)
         async with bounded(10):  # nothing has to be waited for
-            await place.rt.shutdown()
+            await place.rt._service.shutdown()
         # A plain poll comes too late for the close, and meets the tombstone.
         assert await ending == (1001, "x" if transport == "polling" else "c")
         assert session.close_code == 1001
@@ -92,7 +92,7 @@ async def test_clients_that_do_not_take_part() -> None:
         half_reader, half_writer = await asyncio.open_connection("127.0.0.1", place.port)
         half_writer.write(b"POST /realtime/ec")
         await eventually(
-            lambda: len(place.rt) == 3 and place.rt._sessions.registry.sessions[held.sid].carrier is not None
+            lambda: len(place.rt) == 3 and place.rt._service.sessions.registry.sessions[held.sid].carrier is not None
         )
         routes = native_routes(place.rt)
         await eventually(lambda: routes._bodies._reading and _silent(routes))
@@ -133,7 +133,7 @@ async def test_handlers_that_do_not_take_part(caplog: pytest.LogCaptureFixture) 
             await place.polls(path).open()
         await stop(place)
         assert sorted(fates) == ["cancelled", "swallowed"]
-        assert not place.rt._sessions.handlers.tasks
+        assert not place.rt._service.sessions.handlers.tasks
         assert errors(caplog.records) == []
 
 
@@ -152,18 +152,18 @@ async def test_a_handler_that_can_not_be_cancelled_is_named_and_left(caplog: pyt
         await place.polls("/immortal").open()
         try:
             async with bounded(TIMEOUT + 2):
-                await place.rt.shutdown()
+                await place.rt._service.shutdown()
         finally:
             release.set()
         assert errors(caplog.records) == ["realtime handler /immortal ignores cancellation and is left behind"]
-        await eventually(lambda: not place.rt._sessions.handlers.tasks)
+        await eventually(lambda: not place.rt._service.sessions.handlers.tasks)
 
 
 @pytest.mark.usefixtures("quiet_log")
 @pytest.mark.parametrize("transport", ["websocket", "xhr_streaming", "long_polling", "polling"])
 async def test_nothing_new_is_taken(transport: str) -> None:
     async with serving(shutdown_timeout=TIMEOUT) as place:
-        await place.rt.shutdown()
+        await place.rt._service.shutdown()
         peer = place.peer(transport)
         if isinstance(peer, HttpPeer):
             with pytest.raises(AssertionError, match="x4503,carrier"):
@@ -188,7 +188,7 @@ async def test_a_body_whose_time_is_just_up() -> None:
         (timeout,) = routes._bodies._reading
         timeout.reschedule(asyncio.get_running_loop().time())
         await eventually(timeout.expired)
-        await place.rt.shutdown()
+        await place.rt._service.shutdown()
         assert session.close_code == 1001
         writer.close()
 

@@ -114,7 +114,7 @@ async def house(
         seen.append(CIMultiDict(request.headers))
 
     def prepare(place: Place) -> None:
-        del place.rt.endpoints["/park"]
+        del place.rt._service.endpoints["/park"]
 
         @rt.endpoint("/park", sockjs=True, engineio="/engine.io")
         async def park(session: realtime.Session) -> None:

@@ -150,7 +150,7 @@ async def test_one_that_never_reads_is_cut_off_in_the_end() -> None:
         assert session.state is realtime.State.DETACHED
         place.tick(120.1)
         assert session.close_code == 4410
-        await eventually(lambda: not place.rt._sessions.handlers.tasks)
+        await eventually(lambda: not place.rt._service.sessions.handlers.tasks)
 
 
 async def test_what_a_client_sends_while_its_session_does_not_take_it(transport: str) -> None:

@@ -133,7 +133,7 @@ async def test_http_1_0_gets_the_body_unchunked_to_the_end_of_the_connection(tra
             await send(place, session)
             session.send_nowait("one")
             assert await raw.reader.readexactly(len(flush(transport, "mone"))) == flush(transport, "mone")
-            session._machine.end(3000, "bye", place.rt.clock.now())
+            session._machine.end(3000, "bye", place.rt._service.clock.now())
             rest = await raw.reader.read()
         assert rest == flush(transport, "a0,0", "x3000,session,0,bye") + b"".join(TAILS[transport])
 
@@ -163,7 +163,7 @@ async def test_the_connection_can_be_used_again_after_the_end(transport: str, pl
     async with RawStream(place, transport) as raw:
         for _ in range(3):
             session = await attached(place, raw)
-            session._machine.end(3000, "", place.rt.clock.now())
+            session._machine.end(3000, "", place.rt._service.clock.now())
             assert (await raw.chunks())[0] == flush(transport, "a0,0", "x3000,session,0,")
 
 
@@ -496,7 +496,7 @@ async def test_a_stream_that_has_ended_does_not_wait_for_ever_for_its_reader(
         while carrier.link.writable:
             session.send_nowait("x" * 50_000)
             await asyncio.sleep(0)
-        session._machine.end(3000, "", place.rt.clock.now())
+        session._machine.end(3000, "", place.rt._service.clock.now())
         await eventually(lambda: carrier.link.gone)  # type: ignore[attr-defined] # a StreamLink
         raw.writer.transport.resume_reading()  # type: ignore[attr-defined] # of asyncio.ReadTransport
         with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):

@@ -68,7 +68,7 @@ class Exchange:
             return await self._forward(server)
         finally:
             for rule in self._rules:
-                rule.forget(self._request)
+                rule._forget(self._request)
             await self._flow.close()
 
     # Before the server
@@ -130,7 +130,7 @@ class Exchange:
                     await self._watching_client(asyncio.sleep(seconds))
                 case faults.ReorderRequests(max_hold=seconds):
                     held = True
-                    if await self._watching_client(rule.overtaken(seconds)):
+                    if await self._watching_client(rule._overtaken(seconds)):
                         self._flow.fire(rule)
         return held
 
@@ -181,7 +181,7 @@ class Exchange:
 
     async def _upload(self, server: Wire, outlet: Outlet) -> End:
         """Send the request, then watch the client. Returns how to end once it left or a fault acted."""
-        head = self._request.head(without=self._without)
+        head = self._request._head_bytes(without=self._without)
         if self._body is None:
             await server.write(head)
             if self._request.body != "none":

@@ -81,15 +81,15 @@ class ProxiedRequest:
             return "chunked"
         return _content_length(self.headers) or "none"
 
-    def head(self, *, without: frozenset[str] = frozenset(), plus: tuple[tuple[str, str], ...] = ()) -> bytes:
+    def _head_bytes(self, *, without: frozenset[str] = frozenset(), plus: tuple[tuple[str, str], ...] = ()) -> bytes:
         """Its head as bytes, without some headers (lower-case names) and with some more."""
         kept = [(key, value) for key, value in self.headers.raw if key.lower() not in without]
         return _head(f"{self.method} {self.target} {self.version}", (*kept, *plus))
 
-    def head_alone(self) -> bytes:
+    def _head_alone(self) -> bytes:
         """Its head for a connection that is to end after the response."""
         if self.is_websocket:
-            return self.head()
+            return self._head_bytes()
         kept = [(key, value) for key, value in self.headers.raw if key.lower() not in ("connection", "expect")]
         return _head(f"{self.method} {self.target} {self.version}", (*kept, ("Connection", "close")))
 

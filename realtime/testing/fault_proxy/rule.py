@@ -80,7 +80,7 @@ class Rule:
 
     # For the proxy.
 
-    def take(self, request: ProxiedRequest) -> bool:
+    def _take(self, request: ProxiedRequest) -> bool:
         """Whether the fault is for this request; counts."""
         fault = self.fault
         if not fault.applies_to(request):
@@ -99,11 +99,11 @@ class Rule:
         self._armed.add()
         return True
 
-    def fire(self) -> None:
+    def _fire(self) -> None:
         """Count one act of the fault."""
         self._fired.add()
 
-    async def overtaken(self, seconds: float) -> bool:
+    async def _overtaken(self, seconds: float) -> bool:
         """Wait until a later request has overtaken the one held, for that long at most. Whether it has."""
         if self._held is None:
             return False
@@ -116,14 +116,14 @@ class Rule:
             self._let_go()
         return True
 
-    def answered(self, request: ProxiedRequest) -> None:
+    def _answered(self, request: ProxiedRequest) -> None:
         """The server has answered this request: if it was to overtake, the one held may go."""
         if self._held is not None and any(request is other for other in self._overtaking):
             future = self._held[1]
             if not future.done():
                 future.set_result(None)
 
-    def forget(self, request: ProxiedRequest) -> None:
+    def _forget(self, request: ProxiedRequest) -> None:
         """This request is over, held or not."""
         if self._held is not None and self._held[0] is request:
             self._let_go()

@@ -56,7 +56,7 @@ class Shared:
 
     def take(self, request: ProxiedRequest) -> list[Rule]:
         """The rules that apply to this request, in the order in which they were added."""
-        return [rule for rule in self.rules if rule.take(request)]
+        return [rule for rule in self.rules if rule._take(request)]
 
     def note(
         self,
@@ -74,7 +74,7 @@ class Shared:
     def fire(self, rule: Rule, request: ProxiedRequest) -> None:
         """A rule's fault has acted."""
         self.note("fault", request.connection, request, fault=rule.fault)
-        rule.fire()
+        rule._fire()
 
     async def connect(self) -> Wire:
         """A new connection to the server. Raises OSError."""
@@ -83,7 +83,7 @@ class Shared:
     async def answered(self, request: ProxiedRequest) -> None:
         """The server has answered a request: let go what waited for that."""
         for rule in self._all_rules:
-            rule.answered(request)
+            rule._answered(request)
         for later in list(self._later):
             if later.fault.applies_to(request):
                 later.left -= 1
@@ -122,7 +122,7 @@ class Shared:
             if self.plugged:
                 wire = await self.connect()
                 try:
-                    await wire.write(request.head_alone() + body)
+                    await wire.write(request._head_alone() + body)
                     head = await wire.head()
                     if head is not None:
                         status = str(parse_response(head).status)

@@ -1,0 +1,129 @@
+"""The service behind a Server: its settings and endpoints, and the parts that do the work. Gates and web/ bring it
+requests, and carriers; applications never see it.
+
+`endpoints` is what is served, `sessions` who is here, `admission` who may, `networks` what gets through where,
+`runtime` what flushes and keeps deadlines. Knows no aiohttp.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from weakref import ReferenceType
+
+from .admission import Admission
+from .clock import Clock
+from .core.config import Config
+from .core.errors import LocalProtocolError
+from .core.observer import Observer
+from .endpoint import Endpoint
+from .networks import Networks
+from .notices import Notices
+from .runtime import Runtime
+from .sessions import Sessions
+
+__all__ = ["Service"]
+
+# Deadlines this close together are served by one wake-up, so that idle sessions cost little.
+GRAIN = 0.05
+
+
+class Service:
+    """What a Server consists of. Its settings have been checked."""
+
+    def __init__(
+        self,
+        config: Config,
+        clock: Clock,
+        *,
+        allowed_origins: tuple[str, ...],
+        trusted_proxies: tuple[str, ...],
+        shutdown_timeout: float,
+    ) -> None:
+        self.config = config
+        self.clock = clock
+        self.allowed_origins = allowed_origins
+        self.trusted_proxies = trusted_proxies
+        self.shutdown_timeout = shutdown_timeout
+        self.endpoints: dict[str, Endpoint] = {}
+        self.application: ReferenceType[object] | None = None  # that it is set up in, until that shuts down
+        self.closing = False  # shutting down: nothing new is taken
+        self.on_shutdown: list[Callable[[], None]] = []  # web/ ends what no session holds
+        self.on_endpoint: list[Callable[[Endpoint], None]] = []  # web/ gives an endpoint routes of its own
+        self.notices = Notices(clock.now)  # what is said once in the log, by web/ as well
+        self.runtime = Runtime(clock, "server", GRAIN)
+        self.admission = Admission(config, clock)
+        self.sessions = Sessions(config, self.runtime, self.admission, self.notices)
+        self.networks = Networks(clock)
+
+    # -- who watches -----------------------------------------------------------------------------------------------
+
+    def observe(self, observer: Observer) -> Callable[[], None]:
+        """Tells `observer` from now on what happens: see Server.observe()."""
+
+        def stop() -> None:
+            self.sessions.observe(tuple(other for other in self.sessions.observers if other is not observer))
+
+        stop()  # whoever is there already is told once
+        self.sessions.observe((*self.sessions.observers, observer))
+        return stop
+
+    def refused(self, code: int) -> None:
+        """A request or a WebSocket is answered with a refusal (docs/protocol.md §9)."""
+        for observer in self.sessions.observers:
+            observer.refused(code)
+
+    def note_end(self, sid: str, transport: str, since: float) -> None:
+        """The connection under a session's newest carrier, which began at `since`, is gone, without a word."""
+        session = self.sessions.get(sid)
+        if session is not None:
+            self.networks.note_end(session, transport, since)
+
+    # -- the beginning, and the end --------------------------------------------------------------------------------
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether the event loop that it was started in has been closed, without a shutdown."""
+        loop = self.runtime.loop
+        return loop is not None and loop.is_closed()
+
+    def start(self) -> None:
+        """The application starts (again). What another event loop has left behind that runs no more, and was not shut
+        down, is forgotten: nobody could go on with it, or end it. Raises LocalProtocolError while that loop runs."""
+        loop, before = asyncio.get_running_loop(), self.runtime.loop
+        if before is not None and before is not loop:
+            if before.is_running():
+                raise LocalProtocolError(
+                    "this Server runs in another event loop already: make one realtime.Server() for each"
+                )
+            self.sessions.reset()
+            self.admission.reset()
+            self.runtime.reset()
+        self.runtime.loop = loop
+        self.sessions.started()
+        self.closing = self.sessions.refusing = False
+
+    async def drain(self, timeout: float, delay: float) -> None:
+        """Ends all sessions without losing a message, and takes no new ones: see Server.drain()."""
+        self.sessions.refusing = True
+        self.sessions.drain(delay)
+        await self.sessions.wait(timeout)
+        self.sessions.close(1012, "the server restarts")
+        await self.sessions.wait(min(timeout, 1.0))
+        self.sessions.end(1012, "the server restarts")
+
+    async def shutdown(self) -> None:
+        """Ends every session with 1001, within shutdown_timeout whatever the clients do."""
+        self.runtime.check()
+        self.closing = self.sessions.refusing = True
+        for stop in self.on_shutdown:
+            stop()
+        self.sessions.close(1001, "the server is going away")
+        self.runtime.flush()
+        # Whoever listens on a live connection acknowledges at once; who is between two polls comes back.
+        await self.sessions.wait(self.shutdown_timeout / 4, near_only=True)
+        self.sessions.end(1001, "the server is going away")
+        await self.sessions.tell(self.shutdown_timeout / 4)
+        await self.sessions.handlers.stop(self.shutdown_timeout / 4)
+        self.runtime.stop()
+        self.runtime.loop = None  # it may start again, in any
