@@ -24,6 +24,7 @@ __all__ = [
     "Present",
     "Refused",
     "Store",
+    "Stores",
     "Unanswered",
 ]
 
@@ -64,7 +65,8 @@ class Expired(NamedTuple):
 
 
 class Health(NamedTuple):
-    """How a broker is: whether everything is reached and heard, and in words what is not."""
+    """How a worker, or its broker, is: whether it is `ready`, since everything is reached and heard, and in words the
+    `problems` that it has."""
 
     ready: bool
     problems: tuple[str, ...] = ()
@@ -116,6 +118,9 @@ class Broker(Protocol):
 
     def run_of(self, room: str) -> str:
         """The run of the store that has this room now; "" while it is not reached."""
+
+    def run_at(self, part: int) -> str:
+        """The run of the store that has this part now; "" while it is not reached."""
 
     async def reached(self, room: str) -> None:
         """Waits until the part of the store that has this room is reached."""
@@ -181,3 +186,10 @@ class Directory(Protocol):
 
 class Store(Broker, History, Presence, Directory, Protocol):
     """All four."""
+
+
+class Stores(Protocol):
+    """A broker, as an application gives it to a server."""
+
+    def store(self) -> Store:
+        """What one worker uses of it, in the event loop that runs."""

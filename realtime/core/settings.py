@@ -151,6 +151,11 @@ def flag() -> Rule:
     return instance("True or False", bool)
 
 
+def having(method: str, what: str) -> Rule:
+    """Text, or what has a method."""
+    return Rule(what, lambda value: isinstance(value, str) or hasattr(value, method), lambda value: True)
+
+
 def clock() -> Rule:
     """What tells the time, or None for the system's clock."""
     takes = "what has now() and call_at(), such as realtime.testing.VirtualClock()"

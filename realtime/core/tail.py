@@ -82,7 +82,7 @@ class Tail:
         held, self._held = self._held, []
         if self._over:
             self._over = False
-            self._read_again()
+            self.read_again()
             return
         for item in held:
             self.offer(item)
@@ -133,7 +133,7 @@ class Tail:
         elif behind.epoch == position.epoch and behind.offset == position.offset + 1:
             self._pass_on(item)
         elif self._history:
-            self._read_again()
+            self.read_again()
         else:
             self._lose(Position(behind.epoch, behind.offset - 1, item.previous))
             self._pass_on(item)
@@ -142,7 +142,8 @@ class Tail:
         self.position = entry.position
         self._member.take(entry)
 
-    def _read_again(self) -> None:
+    def read_again(self) -> None:
+        """Reads on from where it stands: something that came could not be taken."""
         self.pending = True
         self.again()
 

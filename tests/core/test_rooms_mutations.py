@@ -195,7 +195,7 @@ def a_snapshot_is_read_before_the_subscription_stands(patch: Patch) -> None:
             session.begin()
 
     patch.setattr(Worker, "join", join)
-    patch.setattr(Tail, "_read_again", nothing)
+    patch.setattr(Tail, "read_again", nothing)
 
 
 @mutation

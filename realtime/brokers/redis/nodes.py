@@ -262,6 +262,11 @@ class Nodes:
         node = self._node_of(room)
         return "" if node is None else node.link.run
 
+    def run_at(self, part: int) -> str:
+        """The run of the store that has this part now."""
+        node = self._by_part[part]
+        return "" if node is None else node.link.run
+
     async def reached(self, room: str) -> None:
         """Waits until the node of this room is connected."""
         while True:

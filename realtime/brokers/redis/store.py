@@ -34,6 +34,7 @@ class RedisStore:
         self.subscribe = self._nodes.subscribe
         self.unsubscribe = self._nodes.unsubscribe
         self.run_of = self._nodes.run_of
+        self.run_at = self._nodes.run_at
         self.reached = self._nodes.reached
         self.health = self._nodes.health
 
