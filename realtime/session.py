@@ -103,6 +103,9 @@ class Session(BaseSession[ServerMachine]):
         self._check_loop()
         self._machine.check_open()
         hub = self._hub
+        most = self._machine.config.max_rooms
+        if most is not None and len(rooms := hub.rooms_of(self)) >= most and room not in rooms:
+            raise LocalProtocolError(f"a session is in {most} rooms at most: leave some, or raise max_rooms")
         if hub.keep is None or (keep := hub.keep(room)) is None:
             if info is not None or history or after is not None:
                 raise LocalProtocolError(

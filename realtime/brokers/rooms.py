@@ -58,7 +58,6 @@ class Rooms:
 
     def __init__(self, store: Store, hub: Members, timeout: float, timing: Timing = Timing()) -> None:  # noqa: B008
         self.worker = secrets.token_urlsafe(9)
-        self.deafnesses = 0
         self._store = store
         self._hub = hub
         self._timeout = timeout

@@ -68,6 +68,7 @@ class EndpointSettings(TypedDict, total=False):
     max_byte_rate: float | None
     rate_burst: float
     on_rate: OnRate
+    max_rooms: int | None
 
 
 class ServerSettings(EndpointSettings, total=False):

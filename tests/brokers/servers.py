@@ -136,6 +136,12 @@ class Sentinels:
     def url(self) -> str:
         return f"redis+sentinel://127.0.0.1:{self._sentinel.port}/rooms"
 
+    def switch(self) -> None:
+        """The replica is the master now, and Sentinel says so."""
+        with self._sentinel.client() as sentinel:
+            sentinel.execute_command("SENTINEL", "remove", "rooms")
+            sentinel.execute_command("SENTINEL", "monitor", "rooms", "127.0.0.1", str(self.replica.port), "1")
+
     def stop(self) -> None:
         for server in (self._sentinel, self.replica, self.master):
             server.kill()

@@ -225,6 +225,17 @@ async def test_what_a_room_does_not_keep_is_refused(workers: Workers) -> None:
         one.rt.configure_rooms("more")
 
 
+async def test_a_session_is_in_so_many_rooms(workers: Workers) -> None:
+    one = await workers.start(max_rooms=2)
+    _, session = await one.parked("websocket")
+    for room in ("a", "b", "a"):
+        await arrives(session.join(room))
+    with pytest.raises(LocalProtocolError, match="in 2 rooms at most: leave some, or raise max_rooms"):
+        await session.join("c")
+    await session.leave("a")
+    await arrives(session.join("c"))
+
+
 async def test_a_session_that_has_ended_joins_nothing(workers: Workers) -> None:
     one = await workers.start()
     peer, session = await one.parked("websocket")

@@ -32,6 +32,8 @@ Connect = Callable[[], Awaitable[AbstractConnection]]
 MAX_WAITING = 20_000  # commands
 MAX_WAITING_SIZE = 64 * 1024 * 1024  # bytes of them that are not written yet
 
+SLOWEST = 4_000_000  # bytes a second, that Redis takes at least
+
 CLOSED = "it is closed"
 
 # Errors with which Redis says that it did nothing, and may later.
@@ -93,7 +95,8 @@ class Link:
         self._connection: AbstractConnection | None = None
         self._unwritten: list[tuple[Any, ...]] = []
         self._size = 0
-        self._waiting: deque[tuple[asyncio.Future[Any], float]] = deque()
+        self._waiting: deque[tuple[asyncio.Future[Any], float, float]] = deque()  # since when, and for how long
+        self._answered = 0.0  # when the last answer came
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -111,8 +114,9 @@ class Link:
 
     # -- commands ------------------------------------------------------------------------------------------------------
 
-    def call(self, *command: Any) -> asyncio.Future[Any]:
-        """Asks; the answer, or Refused, Unanswered, or BrokerError. What is asked first is written first."""
+    def call(self, *command: Any, patience: float = 0.0) -> asyncio.Future[Any]:
+        """Asks; the answer, or Refused, Unanswered, or BrokerError. What is asked first is written first. The answer
+        may take `patience` seconds longer than others, and as long as it takes to write what is large."""
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         if self._connection is None:
             future.set_exception(Refused(f"Redis ({self.name}) cannot be reached: {self.problem}"))
@@ -123,7 +127,7 @@ class Link:
             return future
         self._unwritten.append(command)
         self._size += size
-        self._waiting.append((future, asyncio.get_running_loop().time()))
+        self._waiting.append((future, asyncio.get_running_loop().time(), self._timeout + patience + size / SLOWEST))
         self._wake.set()
         return future
 
@@ -194,6 +198,7 @@ class Link:
 
     async def _read(self, connection: AbstractConnection) -> None:
         count = 0
+        loop = asyncio.get_running_loop()
         while True:
             answer: Any
             try:
@@ -205,16 +210,17 @@ class Link:
                 await asyncio.sleep(0)  # what has come already is read without waiting: others have their turn
             if not self._waiting:
                 continue
-            future, _ = self._waiting.popleft()
+            future, _, _ = self._waiting.popleft()
+            self._answered = loop.time()
             if not isinstance(answer, ResponseError):
                 if not future.done():
                     future.set_result(answer)
                 continue
             words = in_words(answer)
-            kind = words.partition(" ")[0]
+            kind = answer.status_code or words.partition(" ")[0]  # redis-py takes the codes off that it knows
             if kind == "NOSCRIPT":
                 # Scripts were flushed. All that waits is asked again, in its order, on another connection.
-                self._waiting.appendleft((future, 0.0))
+                self._waiting.appendleft((future, 0.0, 0.0))
                 raise Refused("our scripts are gone")
             if not future.done():
                 future.set_exception(
@@ -232,8 +238,10 @@ class Link:
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(self._timeout / 4)
-            if self._waiting and loop.time() - self._waiting[0][1] > self._timeout:
-                raise TimeoutError(f"no answer within {self._timeout:g} s")
+            if self._waiting:
+                _, since, patience = self._waiting[0]
+                if loop.time() - max(since, self._answered) > patience:
+                    raise TimeoutError(f"no answer within {patience:g} s")
 
     def _lost(self, reason: str) -> None:
         """The connection is gone: of what was written and not answered nobody knows what became of it."""
@@ -247,7 +255,7 @@ class Link:
             log.warning("! cannot reach Redis at %s: %s", self.name, reason)
         self._connection, self.run, self.problem = None, "", reason
         self.connected.clear()
-        for index, (future, _) in enumerate(waiting):
+        for index, (future, _, _) in enumerate(waiting):
             if not future.done():
                 written = index < len(waiting) - unwritten
                 kind = Unanswered if written else Refused

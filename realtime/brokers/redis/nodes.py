@@ -30,6 +30,7 @@ __all__ = ["Nodes", "message_of"]
 log = logging.getLogger("realtime.broker")
 
 MAX_FETCHING = 256  # messages of a room that wait for a large one before them
+LARGE_PATIENCE = 30.0  # seconds more than other answers, that a large payload may take
 PAUSE = 0.5  # seconds between two looks at the topology: many notices of one change are one
 
 
@@ -237,7 +238,9 @@ class Nodes:
     async def payload(self, room: str, id: str) -> bytes | None:
         """A large payload; None if it is not there, or not reached."""
         with suppress(BrokerError):
-            answer = await self.call(self._keys.part(room), "GET", self._keys.payload(room, id))
+            answer = await self.call(
+                self._keys.part(room), "GET", self._keys.payload(room, id), patience=LARGE_PATIENCE
+            )
             return None if answer is None else bytes(answer)
         return None
 
@@ -287,12 +290,12 @@ class Nodes:
                 problems.append(f"the subscriptions at {node.name} do not hear their own beats")
         return Health(not problems, tuple(problems))
 
-    def call(self, part: int, *command: Any) -> asyncio.Future[Any]:
+    def call(self, part: int, *command: Any, patience: float = 0.0) -> asyncio.Future[Any]:
         """Asks the node that has a partition. Raises Refused; the answer may raise as well."""
         node = self._by_part[part]
         if node is None:
             raise Refused(f"Redis cannot be reached: {self._problem}")
-        return node.link.call(*command)
+        return node.link.call(*command, patience=patience)
 
 
 def message_of(data: bytes) -> tuple[Entry, bool] | None:
