@@ -2,17 +2,19 @@
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint fast floor client reference bench fuzz matrix campaign clean
+.PHONY: demo test lint fast floor client reference bench histories fuzz matrix campaign clean
 
 demo: $(VENV)/.demo
 	@exec $(BIN)/realtime demo
 
-# Three processes on two cores: much of the time a test waits, as tests/lanes.py knows. Types are checked beside them.
+# What is compiled is kept, whatever the environment says: a hundred processes start, and four collect all the tests.
+test: export PYTHONDONTWRITEBYTECODE :=
+# Four processes on two cores: much of the time a test waits, as tests/lanes.py knows. Types are checked beside them.
 test: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	@$(BIN)/mypy >$(VENV)/.types 2>&1 & types=$$!; \
-		$(BIN)/pytest -n 3; tests=$$?; \
+		$(BIN)/pytest -n 4; tests=$$?; \
 		wait $$types || { tests=1; cat $(VENV)/.types; }; exit $$tests
 
 # The tests that need no lint and no second process: for the minute between two edits.
@@ -41,6 +43,11 @@ reference: $(VENV)/.dev
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks $(ARGS)
 
+# 10,000 histories of the simulated world by each of two clients; takes some minutes. `make histories ARGS="--start 10000"`
+# for others, "--only 4711" for one again.
+histories: $(VENV)/.dev
+	$(BIN)/python -m tests.core $(ARGS)
+
 # 100,000 generated inputs; takes a few minutes. `make fuzz ARGS="--seed 2"` for others, "--seed 2 --only 4711" for one.
 fuzz: $(VENV)/.dev
 	$(BIN)/python -m tests.fuzz $(ARGS)
@@ -59,7 +66,7 @@ $(VENV)/.demo: pyproject.toml
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml .ci/setup .ci/boxes .ci/node .ci/clients .ci/browsers client-js/package-lock.json \
-		tests/browsers/lab/package.json $(wildcard tests/compat/*/package-lock.json)
+		tests/browsers/lab/package.json $(wildcard tests/compat/*/package-lock.json examples/*/package-lock.json)
 	@VENV=$(VENV) sh .ci/setup "[dev]"
 	@touch $@ $(VENV)/.demo
 

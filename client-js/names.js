@@ -1,7 +1,7 @@
 // Which short names gzip likes best, for variables and private members: `npm run names`, after the source has changed much.
 //
-// terser hands out names by number. Which name has which number changes nothing but how well the rest compresses, by two
-// per cent. A search, the same each time, swaps names for as long as that helps, and writes names.json, which build.js reads.
+// Which name is whose changes nothing but how well the rest compresses, by three per cent. terser hands out names of variables
+// by number. A search, the same each time, swaps names for as long as that helps, and writes names.json, which build.js reads.
 
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -17,10 +17,10 @@ const WORDS = ["as", "do", "if", "in", "is", "of"];
 const VARIABLE = 0x4000, MEMBER = 0x6000; // characters that stand for numbers while names are looked for
 const MARKS = /([\u4000-\u7fff])/;
 
-/** One bundle, with marks for names. */
-async function marked(entry, format) {
+/** One bundle, with marks for names; `cache` learns which member has which. */
+async function marked(entry, format, cache) {
   const chunk = await bundle(join(SOURCE, entry), format);
-  const settings = options(format, "x.js", "", null, {});
+  const settings = options(format, "x.js", "", null, cache);
   settings.mangle.nth_identifier = { get: (n) => String.fromCharCode(VARIABLE + n) };
   settings.mangle.properties.nth_identifier = { get: (n) => String.fromCharCode(MEMBER + n) };
   settings.format.ascii_only = false;
@@ -37,16 +37,18 @@ function dice(seed) {
   };
 }
 
-const taken = await readFile(join(ROOT, "node_modules", "terser", "tools", "domprops.js"), "utf8");
 const pairs = SECOND.flatMap((one) => SECOND.map((other) => one + other)).filter((name) => !WORDS.includes(name));
-const free = (name) => !taken.includes(`"${name}"`); // terser gives no member the name of one of the DOM
 const POOLS = [
   [FIRST, pairs],
-  [FIRST.filter(free), pairs.filter(free)]
+  [FIRST.slice(0, 52), pairs] // no object of ours has members of others' with names so short
 ];
 
-const script = await marked("legacy.js", "iife");
-const module = await marked("index.js", "es");
+const cache = {};
+const script = await marked("legacy.js", "iife", cache);
+delete cache.vars;
+const module = await marked("index.js", "es", cache);
+const sources = {}; // mark -> name in the source
+for (const [name, mark] of Object.entries(cache.props.props)) sources[mark] = name.slice(1);
 const two = await writeTemporary(module, (into) => tree(`export { Realtime, websocket, long_polling } from './realtime.mjs'`, into, "utf8"));
 
 const names = {};
@@ -56,9 +58,10 @@ const sets = [found(VARIABLE, script), found(MEMBER, script + two)];
 // It goes on from where the last search has ended.
 const before = JSON.parse(await readFile(join(ROOT, "names.json"), "utf8"));
 sets.forEach((set, which) => {
-  const list = [before.variables, before.members][which], given = new Set();
-  for (const mark of set.sort()) {
-    const name = list[mark.charCodeAt() - [VARIABLE, MEMBER][which]];
+  const given = new Set(), uses = {};
+  for (const mark of (script + two).match(new RegExp(MARKS, "g"))) uses[mark] = (uses[mark] || 0) + 1;
+  for (const mark of set.sort((one, other) => uses[other] - uses[one])) {
+    const name = which ? before.members[sources[mark]] : before.variables[mark.charCodeAt() - VARIABLE];
     if (name && !given.has(name)) given.add((names[mark] = name));
   }
   const rest = POOLS[which].flat().filter((name) => !given.has(name));
@@ -71,10 +74,9 @@ const random = dice(+process.argv[3] || 1);
 let best = size();
 console.log("before:", best, texts.map((parts) => gzipped(parts.map((part, i) => (i & 1 ? names[part] : part)).join(""))));
 for (let step = 1; step <= STEPS; step++) {
-  const which = random(2), set = sets[which], one = set[random(set.length)], old = names[one];
-  // Another's name of the same length, or one that nobody has.
+  const which = random(3) ? 1 : 0, set = sets[which], one = set[random(set.length)], old = names[one];
+  // Another's name, or one that nobody has.
   const all = POOLS[which][old.length - 1], name = random(4) ? names[set[random(set.length)]] : all[random(all.length)];
-  if (name.length !== old.length) continue;
   const other = set.find((mark) => names[mark] === name);
   if (other === one) continue;
   names[one] = name;
@@ -85,12 +87,16 @@ for (let step = 1; step <= STEPS; step++) {
     names[one] = old;
     if (other) names[other] = name;
   }
-  if (step % 5000 === 0) console.log(`${step}: ${best}`);
+  if (step % 5000 === 0 || step === STEPS) {
+    console.log(`${step}: ${best}`);
+    await save();
+  }
 }
-const [variables, members] = [VARIABLE, MEMBER].map((from, which) => {
-  const list = [];
-  for (const mark of sets[which]) list[mark.charCodeAt() - from] = names[mark];
-  return Array.from(list, (name) => name ?? "");
-});
-await writeFile(join(ROOT, "names.json"), JSON.stringify({ variables, members }) + "\n");
+
+async function save() {
+  const variables = [];
+  for (const mark of sets[0]) variables[mark.charCodeAt() - VARIABLE] = names[mark];
+  const members = Object.fromEntries(sets[1].map((mark) => [sources[mark], names[mark]]).sort());
+  await writeFile(join(ROOT, "names.json"), JSON.stringify({ variables: Array.from(variables, (name) => name ?? ""), members }) + "\n");
+}
 console.log("after:", best, texts.map((parts) => gzipped(parts.map((part, i) => (i & 1 ? names[part] : part)).join(""))));

@@ -18,6 +18,7 @@ from .brokers.memory import MemoryBroker
 from .brokers.publisher import BlockingPublisher, Publisher
 from .brokers.redis import RedisBroker
 from .client import ClientSession, connect
+from .collector import tune_gc
 from .core.config import Config
 from .core.errors import (
     BrokerError,
@@ -72,6 +73,7 @@ __all__ = [
     "get_server",
     "readiness",
     "setup",
+    "tune_gc",
 ]
 
 __version__ = "0.1.0"

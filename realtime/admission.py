@@ -19,7 +19,7 @@ from .session import Session
 
 __all__ = ["MOST_WITHDRAWN", "Admission", "Authorize"]
 
-log = logging.getLogger("realtime.server")
+log: logging.Logger = logging.getLogger("realtime.server")
 
 Authorize: TypeAlias = Callable[[SessionRequest], Awaitable[str | None]]
 
@@ -31,7 +31,7 @@ class Admission:
     """Asks the application's authorize hook, where it has one."""
 
     def __init__(self, config: Config, clock: Clock) -> None:
-        self.hook: Authorize | None = None
+        self.hook: Authorize | None = None  # the authorize hook, which may take its time
         self._config = config
         self._clock = clock
         self._withdrawals = 0  # how many there were: a request knows how many it has seen
@@ -39,11 +39,6 @@ class Admission:
         self._all_withdrawn = 0  # of those before this one, not all are remembered
         self._opens: AddressBuckets | None
         self.reset()
-
-    @property
-    def asks(self) -> bool:
-        """Whether there is an authorize hook, which may take its time."""
-        return self.hook is not None
 
     def reset(self) -> None:
         """Forgets how often each address has opened."""

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Generator
 from threading import get_ident
+from types import coroutine
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from .core.config import OnFull
@@ -21,7 +22,7 @@ from .loops import LoopBound, gives_way
 
 __all__ = ["BaseSession", "Message"]
 
-log = logging.getLogger("realtime.session")
+log: logging.Logger = logging.getLogger("realtime.session")
 
 Message: TypeAlias = str | bytes | bytearray | memoryview
 M = TypeVar("M", bound=SessionMachine)
@@ -30,14 +31,30 @@ M = TypeVar("M", bound=SessionMachine)
 STUBBORN = 1.0
 
 
+# Of BaseSession, and with these alone: every idle session has one.
+SLOTS = (
+    "__weakref__",
+    "_asked",
+    "_data",
+    "_listener",
+    "_machine",
+    "_now",
+    "_on_full",
+    "_senders",
+    "_sending",
+    "_stubborn",
+    "dropped",
+)
+
+
 class BaseSession(LoopBound, Generic[M]):
     """A session, as its application sees it on either end. Made by realtime, not by applications."""
+
+    __slots__ = SLOTS
 
     def __init__(self, listener: SessionListener[M], on_full: OnFull) -> None:
         super().__init__()
         self._listener = listener
-        self._receivers = listener.receivers
-        self._progress = listener.progress
         self._now = listener.runtime.clock.now
         self._on_full = on_full
         self._machine: M
@@ -46,7 +63,7 @@ class BaseSession(LoopBound, Generic[M]):
         self._senders = 0  # who waits for room, or for the lock
         self._data: dict[Any, Any] | None = None
         self._asked = 0  # the ack of this number was asked for, to make room
-        self.dropped = 0  # messages the peer told it had dropped
+        self.dropped: int = 0  # messages the peer told it had dropped
 
     def _bind(self, machine: M) -> None:
         """The session's machine, which was made with its listener: once, before anything else."""
@@ -120,51 +137,57 @@ class BaseSession(LoopBound, Generic[M]):
         Raises SessionClosed when the session has ended and all that was received has been taken, or when this side
         has called close(). Cancelling it loses nothing.
         """
-        if get_ident() != self._thread or not self._running():
-            self._check_loop()
-        machine = self._machine
-        receivers = self._receivers
-        woken = False
         try:
-            while True:
-                # Who calls while others wait, woken or not, comes after them.
-                if machine.inbox.items and (woken or not receivers.futures):
-                    item = machine.take(self._now())
-                    if receivers.futures:
-                        receivers.wake_first(len(machine.inbox.items))
-                    if type(item) is not Dropped:
-                        return item  # type: ignore[return-value] # str or bytes is what is left
-                    self.dropped += item.count
-                    self._listener.tell("dropped")
-                    continue
-                if not machine.inbox.items and (machine.outcome is not None or machine.closing is not None):
-                    machine.check_open()
-                waiter = receivers.add()
-                if machine.state is State.DRAINING:
-                    self._listener.may_be_drained()
-                try:
-                    await waiter
-                except asyncio.CancelledError:
-                    receivers.leave(waiter)
-                    receivers.wake_first(
-                        len(machine.inbox.items)
-                    )  # it may have been woken: the message is the next one's
-                    raise
-                receivers.leave(waiter)
-                woken = True
-                self._listener.woken = False
-        except SessionClosed:
-            await self._give_way()
-            raise
+            return await self.__anext__()
+        except StopAsyncIteration as end:
+            raise end.args[0] from None
 
     def __aiter__(self) -> AsyncIterator[str | bytes]:
         return self
 
-    async def __anext__(self) -> str | bytes:
+    # What receive() does, which handlers call this way mostly: the fewer coroutines the better. Each idle session has
+    # one of these, which hands its future to the task itself: `await` would do that by one more object.
+    @coroutine
+    def __anext__(self) -> Generator[Any, Any, str | bytes]:
+        if get_ident() != self._thread or not self._loop.is_running():
+            self._check_loop()
+        machine, receivers, woken = self._machine, self._listener, False
         try:
-            return await self.receive()
-        except SessionClosed:
-            raise StopAsyncIteration from None
+            while True:
+                # Who calls while others wait, woken or not, comes after them.
+                if machine.inbox.items and (woken or receivers.first is None):
+                    item = machine.take(self._now())
+                    if receivers.first is not None:
+                        receivers.wake_first(len(machine.inbox.items))
+                    if type(item) is not Dropped:
+                        return item  # type: ignore[return-value] # str or bytes is what is left
+                    self.dropped += item.count
+                    receivers.tell("dropped")
+                    continue
+                if not machine.inbox.items and (machine.outcome is not None or machine.closing is not None):
+                    machine.check_open()
+                if receivers.first is None:  # enter(), without a call, as it usually is
+                    waiter = receivers.first = asyncio.get_running_loop().create_future()
+                else:
+                    waiter = receivers.enter()
+                if machine.state is State.DRAINING:
+                    receivers.may_be_drained()
+                try:
+                    waiter._asyncio_future_blocking = True  # what a task asks of all that it waits for
+                    yield waiter
+                except asyncio.CancelledError:
+                    receivers.leave(waiter)
+                    # It may have been woken: the message is the next one's.
+                    receivers.wake_first(len(machine.inbox.items))
+                    raise
+                if receivers.first is waiter and receivers.others is None:  # leave(), the same
+                    receivers.first = None
+                else:
+                    receivers.leave(waiter)
+                woken, receivers.woken = True, False
+        except SessionClosed as closed:
+            yield from _give_way(self).__await__()
+            raise StopAsyncIteration(closed) from None
 
     # -- sending ---------------------------------------------------------------------------------------------------
 
@@ -187,7 +210,7 @@ class BaseSession(LoopBound, Generic[M]):
                 self._offer(item)
                 self._machine.check_open()
         except Exception:
-            await self._give_way()
+            await _give_way(self)
             raise
 
     async def _wait_and_put(self, item: Outgoing) -> None:
@@ -200,7 +223,7 @@ class BaseSession(LoopBound, Generic[M]):
                 while not machine.outbox.has_room(item.size):
                     machine.check_open()
                     self._ask_for_room()
-                    await self._progress.wait(self._progress.add())
+                    await self._listener.progressed()
                 machine.check_open()
                 if machine.send(item):
                     self._ask_for_room()
@@ -209,7 +232,7 @@ class BaseSession(LoopBound, Generic[M]):
 
     def _outgoing(self, message: Message) -> Outgoing:
         """A message that may be sent. Raises as send() does."""
-        if get_ident() != self._thread or not self._running():
+        if get_ident() != self._thread or not self._loop.is_running():
             self._check_loop()
         if type(message) is str and message.isascii():  # as it usually is
             item = Outgoing(TEXT, message, len(message))
@@ -275,7 +298,7 @@ class BaseSession(LoopBound, Generic[M]):
         """
         self._check_loop()
         if self._machine.outcome is not None:
-            await self._give_way()
+            await _give_way(self)
         outbox = self._machine.outbox
         target = outbox.appended
         # First until a carrier was handed all of it (or the policy dropped it), then until that is acked.
@@ -293,7 +316,7 @@ class BaseSession(LoopBound, Generic[M]):
         machine = self._machine
         if machine.outcome is not None:
             raise SessionClosed(machine.outcome.code, machine.outcome.reason)
-        await self._progress.wait(self._progress.add())
+        await self._listener.progressed()
 
     # -- closing ---------------------------------------------------------------------------------------------------
 
@@ -318,13 +341,14 @@ class BaseSession(LoopBound, Generic[M]):
         """Waits until the session has ended."""
         self._check_loop()
         if self._machine.outcome is not None:
-            await self._give_way()
+            await _give_way(self)
         while self._machine.outcome is None:
             await self._wait_for_progress()
 
-    async def _give_way(self) -> None:
-        """Before the end is told: whoever asks again and again must not stop all others, nor escape being cancelled."""
-        await asyncio.sleep(STUBBORN if self._stubborn else 0)
-
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.label or '(no id)'} {self.state} over {self.transport or 'nothing'}>"
+
+
+async def _give_way(session: BaseSession[Any]) -> None:
+    """Before the end is told: whoever asks again and again must not stop all others, nor escape being cancelled."""
+    await asyncio.sleep(STUBBORN if session._stubborn else 0)

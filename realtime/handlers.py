@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
 from .clock import Clock
 from .core.errors import SessionClosed, Unauthorized, leaves_of
@@ -15,45 +17,51 @@ from .session import Session
 
 __all__ = ["Handlers"]
 
-log = logging.getLogger("realtime.server")
-session_log = logging.getLogger("realtime.session")
+log: logging.Logger = logging.getLogger("realtime.server")
+session_log: logging.Logger = logging.getLogger("realtime.session")
 
 
 class Handlers:
-    """Runs them. `done` is told the session, how many seconds its handler took, and how that ended."""
+    """Runs them. `done` is told the session, how many seconds its handler took, and how that ended.
+
+    A handler's coroutine is the task's own, with none of ours around it: every idle session has one.
+    """
 
     def __init__(self, clock: Clock, done: Callable[[Session, float, Result], object]) -> None:
         self.tasks: dict[Session, asyncio.Task[None]] = {}
         self._clock = clock
         self._done = done
+        self._sessions: dict[asyncio.Task[None], Session] = {}
+        self._when_over = self._over  # one object for all
 
     def start(self, session: Session, handler: Handler) -> None:
         """Starts a new session's handler, which runs in the next turn of the event loop and may look at the HTTP
         request until it first waits."""
         hide = session.request._show_http()
-        self.tasks[session] = begin(self._run(session, handler), f"realtime handler {session.path}")
+        context = contextvars.copy_context()
+        task = begin(_coroutine(handler, session), f"realtime handler {session.path}", context)
+        self.tasks[session] = task
+        session._handled_since = self._clock.now()
+        self._sessions[task] = session
+        task.add_done_callback(self._when_over, context=context)
         asyncio.get_running_loop().call_soon(hide)  # comes when the handler first waits
 
-    async def _run(self, session: Session, handler: Handler) -> None:
-        machine = session._machine
-        started = self._clock.now()
-        result = Result.RETURNED
-        try:
-            await handler(session)
-        except asyncio.CancelledError:
+    def _over(self, task: asyncio.Task[None]) -> None:
+        """A handler has ended, one way or other."""
+        session = self._sessions.pop(task, None)
+        error = None if task.cancelled() else task.exception()  # asked, or asyncio would say that nobody has
+        if session is None:
+            return  # it was forgotten with its event loop
+        machine, result = session._machine, Result.RETURNED
+        if task.cancelled():
             result = Result.CANCELLED
-            if not session.closed:
-                machine.close(1011, "the handler was cancelled", self._clock.now())
-                raise
-        except Exception as error:
+            machine.close(1011, "the handler was cancelled", self._clock.now())
+        elif isinstance(error, Exception):
             result = self._raised(session, error)
-        finally:
-            # Unless it was forgotten with its event loop, and what is left of it is collected now.
-            if session in self.tasks:
-                machine.close(1000, "", self._clock.now())
-                self._done(session, self._clock.now() - started, result)
-                session._stubborn = False
-                del self.tasks[session]
+        machine.close(1000, "", self._clock.now())
+        self._done(session, self._clock.now() - session._handled_since, result)
+        session._stubborn = False
+        del self.tasks[session]
 
     def _raised(self, session: Session, error: Exception) -> Result:
         """A handler has raised. Groups, which asyncio.TaskGroup raises, are what is in them."""
@@ -107,3 +115,21 @@ class Handlers:
     def reset(self) -> None:
         """Begins anew, in another event loop: what an earlier one has left behind will never run."""
         self.tasks = {}
+        self._sessions = {}
+
+
+def _coroutine(handler: Handler, session: Session) -> Coroutine[Any, Any, None]:
+    """What the handler's task runs. A handler that cannot even be called fails there, as others do."""
+    try:
+        made: Any = handler(session)
+    except Exception as error:
+        return _fail(error)
+    return made if asyncio.iscoroutine(made) else _await(made)
+
+
+async def _fail(error: Exception) -> None:
+    raise error
+
+
+async def _await(awaitable: Awaitable[None]) -> None:
+    await awaitable

@@ -10,7 +10,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .brokers.members import Receiver
+from .broadcasts import Broadcasts, Receiver
 from .core.errors import BrokerError, LocalProtocolError
 from .core.frames import Outgoing
 from .core.rooms import Position
@@ -54,7 +54,7 @@ class Room:
 
     def __init__(self, hub: Hub, name: str) -> None:
         self._hub = hub
-        self.name = name  # as it was asked for
+        self.name: str = name  # as it was asked for
 
     @gives_way
     async def send(
@@ -65,11 +65,19 @@ class Room:
     ) -> str:
         """Sends a message to everyone in the room but `skip` (a session or its id, or several).
 
-        Never waits for a member: one that is full drops or is closed by its endpoint's `on_full`. The message is
-        encoded once for all. Over a broker it returns when the broker has it, within `broker_timeout`, with the room's
-        cursor behind it (an opaque string that JSON takes); in a room of this process alone, that keeps nothing, with
-        "". Raises TypeError or LocalProtocolError for what is not a message, LocalProtocolError in another thread or
-        event loop than the server's, and BrokerError, whose `maybe_sent` says whether it may be heard all the same.
+        Never waits for a member: one that is full drops or is closed by its endpoint's `on_full`. In one turn of the
+        event loop messages are offered to 4,096 members, of all rooms together, and send() waits for the next turns
+        where there are more. Whoever gets two messages gets them in the order in which send() was called, for whatever
+        rooms. Who joins after that call gets nothing of the message, nor does who leaves before it was offered to them.
+        Cancelled before it was offered to the first, it goes to nobody, and later to all nevertheless. The message is
+        encoded once for all.
+
+        Over a broker it returns when the broker has it, within `broker_timeout`: with the room's cursor behind it (an
+        opaque string that JSON takes), and all members get all messages of a room in one order. In a room of this
+        process alone, which keeps nothing, it returns "".
+
+        Raises TypeError or LocalProtocolError for what is not a message, LocalProtocolError in another thread or event
+        loop than the server's, and BrokerError, whose `maybe_sent` says whether it may be heard all the same.
         """
         self._hub.check()
         item = Outgoing.message(message)
@@ -77,10 +85,7 @@ class Room:
         skipped = frozenset(one if isinstance(one, str) else one.id for one in some)
         if self._hub.keep is not None and (keep := self._hub.keep(self.name)) is not None:
             return await self._hub.rooms.send(self.name, keep, item, skipped)
-        # A member may leave while it is offered the message, so the room is copied.
-        members = [member for member in self._hub.members(self.name) if not skipped or member.id not in skipped]
-        for member in members:
-            member._offer(item)
+        await self._hub.broadcasts.send(self.name, self._hub.members(self.name), item, skipped)
         return ""
 
     @gives_way
@@ -201,6 +206,7 @@ class Hub:
 
     def __init__(self, check: Callable[[], object] = lambda: None) -> None:
         self.check = check
+        self.broadcasts = Broadcasts()
         self._rooms: dict[str, dict[Receiver, None]] = {}  # dict for its order: members by time of joining
         self._joined: dict[Receiver, set[str]] = {}
         self.keep: Callable[[str], Keep | None] | None = None
@@ -238,6 +244,7 @@ class Hub:
         if receiver in members:
             return False
         members[receiver] = None
+        self.broadcasts.joined()
         self._joined.setdefault(receiver, set()).add(name)
         return True
 
@@ -253,6 +260,7 @@ class Hub:
         joined.discard(name)
         if not joined:
             del self._joined[receiver]
+        self.broadcasts.left(name, receiver)
         if self.shared is not None:
             self.shared.left(receiver, name)
         return True
@@ -263,3 +271,11 @@ class Hub:
             self.leave(receiver, name)
         if self.shared is not None:
             self.shared.left_all(receiver)
+
+    def reset(self) -> None:
+        """Forgets everybody, and what was to be sent to them: of an earlier event loop, in which nothing runs any
+        more."""
+        self.broadcasts = Broadcasts()
+        self._rooms = {}
+        self._joined = {}
+        self.shared = None  # its connections were that loop's

@@ -13,43 +13,57 @@ from typing import Generic, TypeVar
 from .core.lifecycle import State
 from .core.machine import SessionMachine
 from .runtime import Runtime
-from .waiters import Waiters
+from .waiters import Receivers, Waiters
 
 __all__ = ["SessionListener"]
 
-log = logging.getLogger("realtime.session")
+log: logging.Logger = logging.getLogger("realtime.session")
 
 M = TypeVar("M", bound=SessionMachine)
 
 
-class SessionListener(Generic[M]):
-    """See core.machine.Listener. `ended` is called with the machine when the session is over, after all others."""
+class SessionListener(Receivers, Generic[M]):
+    """See core.machine.Listener. It is the queue of those who receive, too. `ended` is called with the machine when the
+    session is over, after all others."""
+
+    __slots__ = ("_callbacks", "_ended", "machine", "marked", "progress", "runtime", "transport", "woken")
 
     machine: M  # which can only be made when there is somebody to listen
 
     def __init__(self, runtime: Runtime, ended: Callable[[M], object]) -> None:
+        super().__init__()
         self.runtime = runtime
-        self.receivers = Waiters()  # for the inbox
-        self.progress = Waiters()  # for acks, or the end
-        self.transport = ""  # of the newest carrier that has attached
-        self.marked = False  # for a flush
-        self.woken = False  # a receiver was woken and has not run yet
+        self.progress: Waiters | None = None  # for acks, or the end; None where nobody waits
+        self.transport: str = ""  # of the newest carrier that has attached
+        self.marked: bool = False  # for a flush
+        self.woken: bool = False  # a receiver was woken and has not run yet
         self._callbacks: list[Callable[[str], object]] | None = None
         self._ended = ended
 
     def readable(self) -> None:
         """The inbox has something."""
-        waiting = self.receivers.futures
-        if waiting:
+        first = self.first
+        if first is not None:
             self.woken = True
-            if len(waiting) > 1:
-                self.receivers.wake_first(len(self.machine.inbox.items))
-            elif not waiting[0].done():
-                waiting[0].set_result(None)
+            if self.others is not None:
+                self.wake_first(len(self.machine.inbox.items))
+            elif not first.done():
+                first.set_result(None)
 
     def acknowledged(self) -> None:
         """The outbox shrank, or the peer has received more, or the inbox may have room."""
-        self.progress.wake()
+        if self.progress is not None:
+            self.progress.wake()
+
+    async def progressed(self) -> None:
+        """Waits for acknowledged(), or the end."""
+        if self.progress is None:
+            self.progress = Waiters()
+        try:
+            await self.progress.wait(self.progress.add())
+        finally:
+            if not self.progress:
+                self.progress = None  # as long as nobody waits
 
     def dirty(self) -> None:
         """There may be something to write."""
@@ -72,8 +86,8 @@ class SessionListener(Generic[M]):
         if before is not after:
             log.debug("= session %s is %s", machine.label, after)
             if after is State.CLOSING:  # nothing will be received or sent any more
-                self.receivers.wake()
-                self.progress.wake()
+                self.wake_all()
+                self.acknowledged()
             self.tell("state")
 
     def may_be_drained(self) -> None:
@@ -81,8 +95,8 @@ class SessionListener(Generic[M]):
 
     def ended(self) -> None:
         """The session has ended: whatever waits finds out."""
-        self.receivers.wake()
-        self.progress.wake()
+        self.wake_all()
+        self.acknowledged()
         self._ended(self.machine)
 
     def wake(self, when: float) -> None:

@@ -31,21 +31,33 @@ def foreign(what: str) -> LocalProtocolError:
     )
 
 
+class Nowhere:
+    """Stands for the event loop where none runs: somebody else drives the coroutines."""
+
+    def is_running(self) -> bool:
+        """Never, so that it is asked each time whether one runs now."""
+        return False
+
+
+NOWHERE = Nowhere()
+
+
 class LoopBound:
     """What is used in the event loop alone that it was made in.
 
-    Where each call counts, call _check_loop() only if `get_ident() != self._thread or not self._running()`, which costs
-    half as much as asking for the running loop.
+    Where each call counts, call _check_loop() only if `get_ident() != self._thread or not self._loop.is_running()`,
+    which costs half as much as asking for the running loop.
     """
 
+    __slots__ = ("_loop", "_thread")
+
     def __init__(self) -> None:
-        self._loop = running_loop()  # None where somebody else drives the coroutines
-        self._running: Callable[[], bool] = bool if self._loop is None else self._loop.is_running
+        self._loop = running_loop() or NOWHERE
         self._thread = get_ident()
 
     def _check_loop(self) -> None:
         """Raises LocalProtocolError in any other event loop, or thread."""
-        if running_loop() is not self._loop:
+        if (running_loop() or NOWHERE) is not self._loop:
             raise foreign("this session")
         self._thread = get_ident()
 

@@ -16,7 +16,7 @@ from .transports import TRANSPORTS
 
 __all__ = ["Networks"]
 
-log = logging.getLogger("realtime.negotiation")
+log: logging.Logger = logging.getLogger("realtime.negotiation")
 
 # What failed for a network: demoted for 30 s at first, 10 min at most; so many networks are remembered.
 MEMORY = (30.0, 600.0, 4096)
@@ -51,8 +51,8 @@ class Networks:
         return negotiate(endpoint.config.transports, tuple(TRANSPORTS), transports, taken, evidence, now)
 
     def decided(self, session: Session, choices: tuple[Choice, ...]) -> None:
-        """A new session's transports are settled: shown to the handler, and logged. The first time counts, since an
-        open may come again.
+        """A new session's transports are settled: shown to the handler, and logged: what carries, and what is known
+        against others; at DEBUG all of them. The first time counts, since an open may come again.
 
         What the client says has failed counts in its own choices. Others of its network are not told: anybody could
         say so, in any words.
@@ -61,12 +61,10 @@ class Networks:
             return
         session._choices = choices
         if log.isEnabledFor(logging.INFO):
-            log.info(
-                "session %s at %s: %s",
-                session.label,
-                session.path,
-                "; ".join(f"{choice.name} {choice.verdict} ({choice.reason_for_others})" for choice in choices),
-            )
+            words = [choice.name for choice in choices if choice.verdict == "taken"]
+            words += [_worded(choice) for choice in choices if choice.verdict == "demoted"]
+            log.info("session %s at %s: %s", session.label, session.path, "; ".join(words))
+            log.debug("session %s: %s", session.label, "; ".join(map(_worded, choices)))
 
     def note_failure(self, remote: str | None, transport: str, how: str) -> None:
         """A transport did not get through for a client at this address."""
@@ -80,3 +78,8 @@ class Networks:
             self._memory.worked(network_of(remote), transport)
         elif not session.closed and session._machine.closing is None:
             self.note_failure(remote, transport, f"cut after {lived:.1f} s")
+
+
+def _worded(choice: Choice) -> str:
+    """One transport, as logs have it."""
+    return f"{choice.name} {choice.verdict} ({choice.reason_for_others})"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable
 
 __all__ = ["Notices"]
 
-log = logging.getLogger("realtime.server")
+log: logging.Logger = logging.getLogger("realtime.server")
 
 # So many different things are said; then nothing more for so many seconds, since clients may make them up.
 MOST = 256

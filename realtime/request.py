@@ -1,6 +1,7 @@
 """The facts of a request, as the application is shown them: to say who its client is, and for as long as its session.
 
-Kept raw, parsed when asked. Knows no aiohttp: the framework's own request is only passed through, and never kept.
+Kept raw, parsed each time it is asked for. Knows no aiohttp: the framework's own request is only passed through, and
+never kept.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ import copy
 import json
 import weakref
 from collections.abc import Callable
-from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import parse_qsl
@@ -21,12 +21,36 @@ from .core.errors import LocalProtocolError, Unauthorized
 
 __all__ = ["SessionRequest"]
 
+
+def _nothing() -> None:
+    """In the place of a reference to a request that is gone."""
+
+
 # What a header takes in memory besides its text, in bytes.
 HEADER = 128
 
 
 class SessionRequest:
-    """The facts of a request that opens a session or goes on with one. Kept raw, parsed when asked."""
+    """The facts of a request that opens a session or goes on with one. Kept raw, parsed whenever they are asked for."""
+
+    __slots__ = (
+        "__weakref__",
+        "_headers",
+        "_http",
+        "_raw_auth",
+        "_shown",
+        "_withdrawals",
+        "cookies_hidden",
+        "host",
+        "http_version",
+        "method",
+        "path",
+        "query_string",
+        "remote",
+        "scheme",
+        "subprotocol",
+        "transport",
+    )
 
     def __init__(
         self,
@@ -52,7 +76,7 @@ class SessionRequest:
         self.scheme = scheme  # "http" or "https" (past trusted_proxies)
         self.host = host  # the host that was asked for, with its port if it was named
         self.remote = remote  # the client's address (past trusted_proxies)
-        self.raw_headers = raw_headers  # as they came, but for cookies and log-ins that do not count
+        self._headers: tuple[tuple[bytes, bytes], ...] | bytes = raw_headers
         # Whether cookies or a browser's log-in came that are not shown, without an Origin that may connect beside them.
         self.cookies_hidden = False
         self.transport = transport  # the transport of this request
@@ -60,7 +84,7 @@ class SessionRequest:
         self._raw_auth = raw_auth if auth is None else json.dumps(auth).encode()
         self.subprotocol = subprotocol  # of a bare WebSocket, what endpoint(subprotocols=…) and its client agreed on
         self._withdrawals = 0  # how many of the server's there were when it came: see Server.close_identity()
-        self._http = None if http is None else weakref.ref(http)
+        self._http: Callable[[], Any] | None = None if http is None else weakref.ref(http)
         self._shown = 0  # how many may look at `http` now
 
     @property
@@ -95,10 +119,31 @@ class SessionRequest:
             if kept:
                 kept.clear()
                 self._shown -= 1
+                if self._http is not None and self._http() is None:
+                    self._http = _nothing
 
         return hide
 
-    @cached_property
+    @property
+    def raw_headers(self) -> tuple[tuple[bytes, bytes], ...]:
+        """Names and values of the headers as they came, but for cookies and log-ins that do not count."""
+        if isinstance(self._headers, bytes):
+            parts = self._headers.split(b"\n")
+            return tuple(zip(parts[::2], parts[1::2], strict=True))
+        return self._headers
+
+    @raw_headers.setter
+    def raw_headers(self, raw_headers: tuple[tuple[bytes, bytes], ...]) -> None:
+        self._headers = raw_headers
+
+    def _pack(self) -> None:
+        """Makes one object of the headers, which are kept for as long as a session: they would be dozens."""
+        if not isinstance(self._headers, bytes):
+            packed = b"\n".join(part for header in self._headers for part in header)
+            if self._headers and packed.count(b"\n") == 2 * len(self._headers) - 1:  # no parser lets a line end through
+                self._headers = packed
+
+    @property
     def headers(self) -> CIMultiDictProxy[str]:
         """The request's headers, case-insensitive."""
         decode = "utf-8", "surrogateescape"
@@ -132,12 +177,12 @@ class SessionRequest:
         request._shown = 0
         return request
 
-    @cached_property
+    @property
     def query(self) -> MultiDictProxy[str]:
         """The parsed query string of the request, the protocol's own parameters included."""
         return MultiDictProxy(MultiDict(parse_qsl(self.query_string, keep_blank_values=True)))
 
-    @cached_property
+    @property
     def cookies(self) -> MappingProxyType[str, str]:
         """The request's cookies, as aiohttp's own requests show them; what makes no sense is missing."""
         return MappingProxyType(parse_cookies(self.headers.get("Cookie", "")))

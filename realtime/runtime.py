@@ -1,5 +1,5 @@
 """What runs sessions, at a server and at a client: whatever has something to write is flushed once in a turn of the
-event loop, and one timer serves the deadlines of all.
+event loop, or in one of the next where there are many, and one timer serves the deadlines of all.
 
 Knows machines and asyncio; who a session is for, and what becomes of one that has ended, it does not.
 """
@@ -19,9 +19,13 @@ from .loops import foreign, running_loop
 
 __all__ = ["Flushable", "Runtime"]
 
-log = logging.getLogger("realtime.server")
+log: logging.Logger = logging.getLogger("realtime.server")
 
 FOREVER = float("inf")
+
+# So many sessions are flushed in one turn of the event loop, and so many whose deadlines have come looked at: some
+# milliseconds' work. What the others get to write meanwhile goes along with what they have.
+SLICE = 256
 
 
 class Flushable(Protocol):
@@ -61,17 +65,21 @@ class Runtime:
     # -- writing -------------------------------------------------------------------------------------------------------
 
     def mark(self, session: Flushable) -> None:
-        """Flush the session once in this turn of the event loop. It is not marked already.
+        """Flush the session in this turn of the event loop, or in one of the next if more than SLICE are marked. It is
+        not marked already.
 
         Where `dirty` has others, whoever marks may put it there without a call.
         """
         if not self.dirty:
-            asyncio.get_running_loop().call_soon(self.flush)
+            asyncio.get_running_loop().call_soon(self.flush, SLICE)
         self.dirty.append(session)
 
-    def flush(self) -> None:
-        """Writes what is due, of every session that was marked."""
+    def flush(self, most: int | None = None) -> None:
+        """Writes what is due, of every session that was marked; or of so many, and of the others in the next turn."""
         dirty, self.dirty = self.dirty, []
+        if most is not None and len(dirty) > most:
+            dirty, self.dirty = dirty[:most], dirty[most:]
+            asyncio.get_running_loop().call_soon(self.flush, most)
         told = self.on_flush
         started = time.perf_counter() if told else 0.0
         now = self.clock.now()
@@ -113,11 +121,12 @@ class Runtime:
         self._timer, self._timer_at = None, FOREVER
         now = self.clock.now()
         try:
-            self._deadlines.run(now)
+            self._deadlines.run(now, SLICE)
         finally:
             when = self._deadlines.next()
             if when < self._timer_at and when < FOREVER:
-                self._set_timer(max(when, now + self._grain))
+                # What is due already, and was too much for one turn, comes in the next.
+                self._set_timer(max(when, now + self._grain) if when > now else now)
 
     # -- the end -------------------------------------------------------------------------------------------------------
 

@@ -55,14 +55,14 @@ class Service:
         self.shutdown_timeout = shutdown_timeout
         self.endpoints: dict[str, Endpoint] = {}
         self.application: ReferenceType[object] | None = None  # that it is set up in, until that shuts down
-        self.closing = False  # shutting down: nothing new is taken
+        self.closing: bool = False  # shutting down: nothing new is taken
         self.on_shutdown: list[Callable[[], None]] = []  # web/ ends what no session holds
         self.on_endpoint: list[Callable[[Endpoint], None]] = []  # web/ gives an endpoint routes of its own
-        self.notices = Notices(clock.now)  # what is said once in the log, by web/ as well
-        self.runtime = Runtime(clock, "server", GRAIN)
-        self.admission = Admission(config, clock)
-        self.sessions = Sessions(config, self.runtime, self.admission, self.notices)
-        self.networks = Networks(clock)
+        self.notices: Notices = Notices(clock.now)  # what is said once in the log, by web/ as well
+        self.runtime: Runtime = Runtime(clock, "server", GRAIN)
+        self.admission: Admission = Admission(config, clock)
+        self.sessions: Sessions = Sessions(config, self.runtime, self.admission, self.notices)
+        self.networks: Networks = Networks(clock)
         self.broker = broker
         self.broker_timeout = broker_timeout
         self.room_rules = RoomRules()
@@ -146,7 +146,6 @@ class Service:
                 raise LocalProtocolError(
                     "this Server runs in another event loop already: make one realtime.Server() for each"
                 )
-            self.sessions.hub.shared = None  # its connections were that loop's
             self.sessions.reset()
             self.admission.reset()
             self.runtime.reset()

@@ -27,20 +27,25 @@ __all__ = ["ServerListener", "Session"]
 class ServerListener(SessionListener[ServerMachine]):
     """A session's listener at the server."""
 
+    __slots__ = ()
+
     def may_be_drained(self) -> None:
         """Drained: everything is here, and the handler has come back for more. Now the close can go out."""
-        if self.machine.drained and self.receivers:
+        if self.machine.drained and self.first is not None:
             self.machine.close(1012, "the server restarts", self.runtime.clock.now())
 
 
 class Session(BaseSession[ServerMachine]):
     """A session at the server: what a handler is given."""
 
+    __slots__ = ("_authorized", "_choices", "_handled_since", "_hub", "_path", "_polled", "gap", "request")
+
     def __init__(self, listener: ServerListener, path: str, on_full: OnFull, hub: Hub, request: SessionRequest) -> None:
         super().__init__(listener, on_full)
         self._hub = hub
         self._path = path
         self._polled: asyncio.BaseTransport | None = None  # the connection that the last held poll was answered on
+        self._handled_since = 0.0
         self._choices: tuple[Choice, ...] = ()
         self.gap = False  # whether the newest join behind a cursor could not go on there
         self._authorized: tuple[bytes, float] | None = None  # for which credentials, and when

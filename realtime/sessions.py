@@ -32,8 +32,8 @@ from .session import ServerListener, Session
 
 __all__ = ["Sessions"]
 
-log = logging.getLogger("realtime.server")
-session_log = logging.getLogger("realtime.session")
+log: logging.Logger = logging.getLogger("realtime.server")
+session_log: logging.Logger = logging.getLogger("realtime.session")
 
 # <worker>.<token>
 SID = re.compile(r"([A-Za-z0-9_-]{4})\.[A-Za-z0-9_-]{24}")
@@ -48,20 +48,21 @@ class Sessions:
     """All sessions of one server in this process."""
 
     def __init__(self, config: Config, runtime: Runtime, admission: Admission, notices: Notices) -> None:
-        self.hub = Hub(runtime.check)
-        self.handlers = Handlers(runtime.clock, self._handled)
-        self.registry = Registry(config)
+        self.hub: Hub = Hub(runtime.check)
+        self.handlers: Handlers = Handlers(runtime.clock, self._handled)
+        self.registry: Registry = Registry(config)
         self.observers: tuple[Observer, ...] = ()
         self.refusing = False  # no new ones are taken
         self._config = config
         self._runtime = runtime
         self._now = runtime.clock.now
+        self._when_ended = self._ended  # one object for all
         self._admission = admission
         self._notices = notices
         self._worker = ""  # part of every sid: who owns it
         self._process = 0
         self.started()
-        self._by_sid: dict[str, Session] = {}
+        self.by_sid: dict[str, Session] = {}  # those that have not ended
         self._untold: set[str] = set()  # sessions that ended while their client was between two polls, at shutdown
         self._told = asyncio.Event()  # there are none
 
@@ -72,15 +73,15 @@ class Sessions:
             self._worker = secrets.token_urlsafe(3)
 
     def __len__(self) -> int:
-        return len(self._by_sid)
+        return len(self.by_sid)
 
     def __iter__(self) -> Iterator[Session]:
         """Those that have not ended; they may end meanwhile."""
-        return iter(tuple(self._by_sid.values()))
+        return iter(tuple(self.by_sid.values()))
 
     def get(self, sid: str) -> Session | None:
         """The session of this sid, if there is one."""
-        return self._by_sid.get(sid)
+        return self.by_sid.get(sid)
 
     # -- opening -------------------------------------------------------------------------------------------------------
 
@@ -131,8 +132,9 @@ class Sessions:
         self.registry.check_room(identity, address)
         if request._kept > MAX_HEADERS:
             raise Refusal(4400, f"the headers are above {MAX_HEADERS} bytes, too much to be kept with the session")
+        request._pack()
         now = self._now()
-        listener = ServerListener(self._runtime, self._ended)
+        listener = ServerListener(self._runtime, self._when_ended)
         machine = kind(
             endpoint.config,
             window,
@@ -149,7 +151,7 @@ class Sessions:
         session = Session(listener, endpoint.path, endpoint.config.on_full, self.hub, request)
         session._bind(machine)
         self.registry.add(machine)
-        self._by_sid[machine.sid] = session
+        self.by_sid[machine.sid] = session
         machine.wake_by(now + endpoint.config.open_timeout)  # also if no carrier ever attaches
         machine.observers = self.observers
         for observer in self.observers:
@@ -174,7 +176,7 @@ class Sessions:
 
     def _opened(self, nonce: str, binding: object) -> Session | None:
         machine = self.registry.opened(nonce, binding, self._now())
-        return None if machine is None else self._by_sid[machine.sid]
+        return None if machine is None else self.by_sid[machine.sid]
 
     # -- finding -------------------------------------------------------------------------------------------------------
 
@@ -184,13 +186,13 @@ class Sessions:
         With a `proof`, how a session with a key has ended is told to nobody else.
         """
         self._find(sid, proof)
-        return self._by_sid[sid]
+        return self.by_sid[sid]
 
     def check_key(self, sid: str, proof: Proof) -> None:
         """Raises the Refusal that a request for this session gets which shows this, where it is unknown or has ended,
         and where that is not its key."""
         machine = self._find(sid, proof)
-        if not proof.fits(machine.key):
+        if not proof.fits(machine.secret):
             raise proof.refusal()
 
     def _find(self, sid: str, proof: Proof | None) -> ServerMachine:
@@ -236,7 +238,7 @@ class Sessions:
         outcome = machine.outcome
         assert outcome is not None
         session_log.debug("= session %s ended with %d %s", machine.label, outcome.code, outcome.reason)
-        session = self._by_sid.pop(machine.sid)
+        session = self.by_sid.pop(machine.sid)
         self.registry.bury(machine, self._now())
         for observer in self.observers:
             observer.ended(machine)
@@ -291,10 +293,9 @@ class Sessions:
 
     def reset(self) -> None:
         """Forgets all sessions of an earlier event loop, in which nothing can run any more."""
-        if self._by_sid:
-            log.warning("%d sessions of an event loop that was closed before are forgotten", len(self._by_sid))
-        for session in self:
-            self.hub.leave_all(session)
+        if self.by_sid:
+            log.warning("%d sessions of an event loop that was closed before are forgotten", len(self.by_sid))
+        self.hub.reset()
         self.registry = Registry(self._config)
-        self._by_sid = {}
+        self.by_sid = {}
         self.handlers.reset()

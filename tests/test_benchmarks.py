@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from functools import partial
 
 import pytest
+import pytest_asyncio
 
 from benchmarks.bare import BareWebSocket
 from benchmarks.contenders import CONTENDERS
@@ -22,6 +23,7 @@ from benchmarks.wire import HttpConnection, WebSocketConnection, client_frame, s
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the harness reads /proc or asks ps")
 
 FOREVER = float("inf")
+of_a_server = pytest.mark.asyncio(loop_scope="module")
 TINY = Plan(measured=Limit(FOREVER, 300), warm_up=Limit(FOREVER, 20), sessions=5, settle=0.01)
 
 
@@ -31,9 +33,9 @@ def contender(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def server(contender: str) -> AsyncIterator[ServerProcess]:
-    """A server of each contender."""
+    """A server of each contender, for all that is measured here."""
     server = await ServerProcess.start(contender, "asyncio")
     try:
         yield server
@@ -41,6 +43,7 @@ async def server(contender: str) -> AsyncIterator[ServerProcess]:
         await server.stop()
 
 
+@of_a_server
 async def test_every_scenario_counts_and_verifies(server: ServerProcess, contender: str) -> None:
     for scenario in SCENARIOS.values():
         figure = await scenario.measure(server, contender, TINY)
@@ -51,6 +54,7 @@ async def test_every_scenario_counts_and_verifies(server: ServerProcess, contend
         assert figure.cpu_seconds > 0
 
 
+@of_a_server
 async def test_messages_of_any_length_pass(server: ServerProcess, contender: str) -> None:
     # One above 64 KiB is larger than a quarter of the window, and many of them are more than all of it.
     for size in (8, 200, 70_000):
@@ -59,6 +63,7 @@ async def test_messages_of_any_length_pass(server: ServerProcess, contender: str
         assert figure.operations >= 60
 
 
+@of_a_server
 async def test_a_refused_session_is_a_failure(server: ServerProcess, contender: str) -> None:
     (other,) = set(CONTENDERS) - {contender}
     for name in ("websocket-echo", "long-polling-echo"):
@@ -66,6 +71,7 @@ async def test_a_refused_session_is_a_failure(server: ServerProcess, contender: 
             await SCENARIOS[name].measure(server, other, TINY)
 
 
+@of_a_server
 async def test_a_window_is_used_many_times(server: ServerProcess, contender: str) -> None:
     # More than a window of messages each way: they only flow when both ends acknowledge.
     plan = Plan(measured=Limit(FOREVER, 2000), warm_up=Limit(FOREVER, 1), sessions=1, settle=0.01)

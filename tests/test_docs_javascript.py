@@ -78,7 +78,8 @@ def test_codes_are_those_of_the_protocol() -> None:
     protocol = (ROOT / "docs" / "protocol.md").read_text("utf-8")
     refusals = protocol.partition("\n## 9.")[2].partition("\n## 10.")[0]
     told = set(re.findall(r"^\| (\d{4}) ", refusals, re.MULTILINE)) | {"1001"}
-    passing = set(re.findall(r"code !== (\d{4})", SOURCE["driver.js"])) - {"4408"}  # of a session it is an end
+    asked = {"4401", "4408"}  # of a session these are ends
+    passing = set(re.findall(r"code === (\d{4})", SOURCE["supervision.js"])) - asked
     assert passing == {"4429", "4503"}
     assert {row[0][:4] for row in rows("closes")} == told - passing | {"1000"}
 

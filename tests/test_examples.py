@@ -6,16 +6,21 @@ import asyncio
 import contextlib
 import hashlib
 import importlib.util
+import json
 import os
+import pwd
 import random
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 from aiohttp import ClientSession, CookieJar
 from redis.asyncio import Redis
@@ -23,7 +28,8 @@ from redis.asyncio import Redis
 import realtime
 from realtime.testing import Clients
 
-from .patience import eventually, within
+from .packages import installed
+from .patience import arrives, eventually, within
 
 ROOT = Path(__file__).parents[1]
 
@@ -45,9 +51,11 @@ async def client() -> AsyncIterator[Clients]:
 
 
 def test_every_example_is_listed() -> None:
-    examples = {path.name for path in (ROOT / "examples").iterdir() if path.suffix in (".py", ".html")}
+    examples = {path.name for path in (ROOT / "examples").iterdir() if path.suffix in (".py", ".html") or path.is_dir()}
+    examples.discard("__pycache__")
     listed = re.findall(r"^\| \[`([^`]+)`\]\(([^)]+)\)", (ROOT / "examples" / "README.md").read_text("utf-8"), re.M)
-    assert all(name == link for name, link in listed)
+    assert all(name == link.partition("/")[0] for name, link in listed)
+    assert all((ROOT / "examples" / link).is_file() for _, link in listed)
     assert sorted(name for name, _ in listed) == sorted(examples)
 
 
@@ -146,6 +154,7 @@ async def test_existing_app(client: Clients) -> None:
         assert await other.receive() == "still here"
         with pytest.raises(realtime.NegotiationError, match="sign in first"):
             await client(app, "/realtime/notes", headers=origin, http=ada)
+        await other.close()  # as long as it has what it sends with
 
 
 async def test_existing_app_has_a_limit_for_each_user(client: Clients) -> None:
@@ -197,6 +206,113 @@ async def test_redis_feed(redis_address: str, client: Clients) -> None:
             await asyncio.sleep(0.01)
         await redis.publish("news", "the build is green")
     assert [await ada.receive(), await ada.receive()] == ["too early", "the build is green"]
+
+
+# Debian has the server's programs beside the path.
+POSTGRES = next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), reverse=True)), None)
+
+
+class Postgres:
+    """A PostgreSQL of the test's own, at a socket in its folder. It will not run as root: then it is the user postgres,
+    who finds nothing in root's folders."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.address = f"postgresql://postgres@/postgres?host={folder}"
+        self._user = "postgres" if os.geteuid() == 0 else None
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def run(self, program: str, *arguments: str | Path) -> asyncio.subprocess.Process:
+        assert POSTGRES is not None
+        return await asyncio.create_subprocess_exec(
+            POSTGRES.with_name(program),
+            *("-D", self.folder / "data", *arguments),
+            cwd=self.folder,
+            user=self._user,
+            group=self._user,
+            extra_groups=[] if self._user else None,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+    async def start(self) -> None:
+        self._process = await self.run("postgres", "-F", "-h", "", "-k", self.folder)
+        async with within("until PostgreSQL answers"):
+            while True:  # its socket is there before it takes connections
+                with contextlib.suppress(OSError, asyncpg.CannotConnectNowError):
+                    return await (await asyncpg.connect(self.address)).close()  # type: ignore[no-any-return]
+                await asyncio.sleep(0.02)
+
+    async def stop(self) -> None:
+        """Without waiting for who is connected."""
+        if self._process is not None and self._process.returncode is None:
+            self._process.send_signal(signal.SIGINT)
+            await self._process.wait()
+
+
+@pytest.fixture
+async def postgres() -> AsyncIterator[Postgres]:
+    """Not started yet."""
+    home = pwd.getpwnam("postgres").pw_dir if os.geteuid() == 0 else None
+    with tempfile.TemporaryDirectory(dir=home, prefix="realtime-") as name:
+        if home is not None:
+            shutil.chown(name, "postgres", "postgres")
+        server = Postgres(Path(name))
+        made = await server.run("initdb", "-U", "postgres", "-A", "trust", "--no-sync", "--locale=C")
+        assert await made.wait() == 0
+        try:
+            yield server
+        finally:
+            await server.stop()
+
+
+@pytest.mark.skipif(POSTGRES is None, reason="needs PostgreSQL: sh .ci/boxes")
+async def test_postgres_feed(postgres: Postgres, client: Clients) -> None:
+    """Each change that is committed, in order; and whenever it begins to listen, that something may have changed."""
+    example = load("postgres_feed")
+    ada = await client(example.make_app(postgres.address), "/realtime/orders")
+
+    async def change(*statements: str) -> None:
+        connection = await asyncpg.connect(postgres.address)
+        for statement in statements:
+            await connection.execute(statement)
+        await connection.close()
+
+    async def told() -> tuple[str, int | None]:
+        news = json.loads(await arrives(ada.receive(), "a notice"))
+        return news["change"], news.get("id")
+
+    await eventually(lambda: len(example.rt.room("readers")))
+    await postgres.start()
+    assert await told() == ("unknown", None)
+    insert = "INSERT INTO orders (what) VALUES ('tea')"
+    await change("BEGIN", insert, "ROLLBACK", insert, "UPDATE orders SET what = 'milk'", "DELETE FROM orders")
+    assert [await told(), await told(), await told()] == [("insert", 2), ("update", 2), ("delete", 2)]
+    await postgres.stop()
+    await postgres.start()
+    assert await told() == ("unknown", None)
+    await change(insert)
+    assert await told() == ("insert", 3)
+
+
+# -- a project -------------------------------------------------------------------------------------------------------
+
+
+async def test_own_project(tmp_path: Path) -> None:
+    """Its tests, in a folder where nothing of this checkout is, with the wheel."""
+    project = shutil.copytree(ROOT / "examples" / "own_project", tmp_path / "project")
+    done = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-W", "error", "-m", "pytest", "-q", "-p", "no:cacheprovider"],
+        cwd=project,
+        env={**os.environ, "PYTHONPATH": str(installed()), "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "6 passed" in done.stdout
 
 
 # -- the Python clients ----------------------------------------------------------------------------------------------

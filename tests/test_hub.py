@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from realtime import LocalProtocolError
+from realtime import LocalProtocolError, broadcasts, runtime
 from realtime.core.frames import Outgoing
 from realtime.hub import Hub
 from realtime.transports import TRANSPORTS, Frame
@@ -170,6 +171,20 @@ async def test_all_transports_hear_a_room_in_order(place: Place) -> None:
         assert await peer.take(2) == ["mbut you", "mall"]
 
 
+async def test_members_hear_a_room_in_order_that_takes_many_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(broadcasts, "SLICE", 5)
+    monkeypatch.setattr(runtime, "SLICE", 2)
+    async with serving() as place:
+        pairs = [await place.parked(name) for name in TRANSPORTS]
+        for _, session in pairs:
+            await session.join("lobby")
+        room = place.rt.room("lobby")
+        names = [str(number) for number in range(20)]
+        await asyncio.gather(*(room.send(name) for name in names))
+        for peer, _ in pairs:
+            assert await peer.take(20) == [f"m{name}" for name in names]
+
+
 async def test_a_broadcast_is_encoded_once_for_each_kind_of_carrier(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -177,12 +192,14 @@ async def test_a_broadcast_is_encoded_once_for_each_kind_of_carrier(
     encoded: list[tuple[str, Frame]] = []
     for name in TRANSPORTS:
         transport = TRANSPORTS[name]
-        original = type(transport).frame
+        original = transport.frame  # a static method, in some
 
-        def frame(self: object, frame: Frame, name: str = name, original: object = original) -> object:
+        def frame(
+            self: object, frame: Frame, name: str = name, original: Callable[[Frame], object] = original
+        ) -> object:
             if isinstance(frame, bytes) or frame[:1] in ("m", "b"):
                 encoded.append((name, frame))
-            return original(self, frame)  # type: ignore[operator]
+            return original(frame)
 
         monkeypatch.setattr(type(transport), "frame", frame)
     for _, session in pairs:

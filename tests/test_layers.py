@@ -56,6 +56,8 @@ PROTOCOLS = TRANSPORTS | {"protocols"}
 BOTH_ENDS = PROTOCOLS | {"base_session", "clock", "listener", "loops", "pace", "runtime", "waiters"}
 SERVERS = {
     "admission",
+    "broadcasts",
+    "collector",
     "endpoint",
     "handlers",
     "hub",

@@ -548,7 +548,7 @@ for use in (lambda: realtime.metrics.Metrics(rt), lambda: realtime.metrics.setup
         print(error)
 """
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    sentence = "realtime.metrics needs prometheus-client: pip install aiohttp-realtime[metrics]"
+    sentence = "realtime.metrics needs prometheus-client: pip install 'aiohttp-realtime[metrics]'"
     assert run.stdout.splitlines() == [sentence] * 2
 
 

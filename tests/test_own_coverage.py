@@ -1,6 +1,6 @@
 """Each pure module is fully covered, lines and branches, by its own test module alone.
 
-All of these test modules run once, in one process, and what each test covered is kept apart (coverage's contexts).
+All of these test modules run once, in one process, and what each of them covered is kept apart (contexts.py).
 """
 
 from __future__ import annotations
@@ -39,7 +39,17 @@ def test_pure_modules_are_covered_by_their_own_tests(tmp_path: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith(inherited)}
     environment |= {"PYTHONPATH": str(ROOT), "COVERAGE_FILE": str(tmp_path / "coverage")}
     measure = [f"--cov=realtime/{layer}" for layer in LAYERS]
-    options = ["--cov-branch", "--cov-context=test", "--cov-report=", "-q", "-p", "no:cacheprovider", "-o", "addopts="]
+    options = [
+        "--cov-branch",
+        "-p",
+        "tests.contexts",
+        "--cov-report=",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-o",
+        "addopts=",
+    ]
     run = subprocess.run(
         [sys.executable, "-m", "pytest", *measure, *options, *(str(own_tests(module)) for module in PURE)],
         cwd=ROOT,
@@ -60,6 +70,6 @@ def missing(module: Path, data: Path) -> str:
     )
     measured.load()
     report = io.StringIO()
-    contexts = ["^$", f"^{re.escape(own_tests(module).as_posix())}::"]
+    contexts = ["^$", f"^{re.escape(own_tests(module).as_posix())}$"]
     percent = measured.report(file=report, show_missing=True, contexts=contexts)
     return "" if percent == 100 else report.getvalue()

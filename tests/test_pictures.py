@@ -85,7 +85,7 @@ async def test_messages_travel_as_the_pictures_say() -> None:
         await peer.echo("the handler waits")
         with calls() as seen:
             await peer.echo("one")
-        # The loop in web/ and the handler's receive() are entered before, and go on here.
+        # The loop in web/ and the handler's `async for` are entered before, and go on here.
         assert missed(PICTURES["up"], ["web/websocket.py:read", *seen]) == []
         assert missed(PICTURES["down"], seen) == []
 

@@ -44,6 +44,7 @@ NAMES = {
     "get_server",
     "readiness",
     "setup",
+    "tune_gc",
 }
 
 

@@ -10,7 +10,7 @@ import pytest
 from realtime.core.client_machine import ClientMachine
 from realtime.core.config import Config
 from realtime.listener import SessionListener
-from realtime.runtime import Runtime
+from realtime.runtime import SLICE, Runtime
 from realtime.testing import VirtualClock
 
 
@@ -59,7 +59,7 @@ async def test_what_a_woken_application_answers_goes_along() -> None:
     one = session(runtime, log, "one")
 
     async def application() -> None:
-        await one.receivers.wait(one.receivers.add())
+        await one.enter()
         log.append("answered")
         one.dirty()
 
@@ -86,6 +86,29 @@ async def test_a_flush_that_fails_ends_its_session_and_no_other(side: str, caplo
     assert fine.machine.outcome is None
     (record,) = caplog.records
     assert (record.levelno, record.exc_info is not None) == (logging.ERROR, True)
+
+
+async def test_many_are_flushed_in_slices_in_the_order_in_which_they_were_marked() -> None:
+    log: list[str] = []
+    runtime = Runtime(VirtualClock(), "server")
+    names = [str(number) for number in range(2 * SLICE + 10)]
+    sessions = [session(runtime, log, name) for name in names]
+    for each in sessions:
+        each.dirty()
+    await asyncio.sleep(0)
+    assert log == names[:SLICE]
+    sessions[0].dirty()  # comes behind those who wait
+    sessions[-1].dirty()  # waits already: what it has to write now goes along
+    await asyncio.sleep(0)
+    assert log == names[: 2 * SLICE]
+    await asyncio.sleep(0)
+    assert log == [*names, "0"]
+    await asyncio.sleep(0)
+    assert len(log) == len(names) + 1
+    for each in sessions:
+        each.dirty()
+    runtime.flush()  # the shutdown's: all at once
+    assert log[len(names) + 1 :] == names
 
 
 class Due:
@@ -156,3 +179,22 @@ def test_a_deadline_that_fails_stops_no_other() -> None:
         clock.advance(1.0)
     clock.advance(1.0)
     assert fine.looked == [2.0]
+
+
+def test_many_deadlines_at_once_are_looked_at_in_slices() -> None:
+    clock = VirtualClock()
+    runtime = Runtime(clock, "server", 0.05)
+    many = [Due(clock, 1.0) for _ in range(2 * SLICE + 10)]
+    for each in many:
+        runtime.wake(each, 1.0)
+    done: list[int] = []
+
+    def look() -> None:
+        done.append(sum(len(each.looked) for each in many))
+        if len(done) < 4:
+            clock.call_at(clock.now(), look)
+
+    clock.call_at(1.0, look)
+    clock.advance(1.0)  # nothing waits for the grain that is due already
+    assert done == [SLICE, 2 * SLICE, 2 * SLICE + 10, 2 * SLICE + 10]
+    assert waiting(clock) == 0

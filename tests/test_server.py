@@ -15,6 +15,7 @@ import pytest
 import realtime
 from realtime.core.frames import Window
 from realtime.request import SessionRequest
+from realtime.session import ServerListener
 from realtime.testing import VirtualClock
 
 from .web.peer import HttpPeer, WebSocketPeer
@@ -97,7 +98,7 @@ def test_what_is_no_coroutine_function_is_refused_when_it_is_registered() -> Non
         with pytest.raises(TypeError, match="handler of '/x' has to be a coroutine function"):
             rt.endpoint("/x")(function)
     assert not rt._service.endpoints
-    assert not rt._service.admission.asks
+    assert rt._service.admission.hook is None
     fine = (proper, wraps, Methods().proper, Methods(), functools.partial(proper, more=1), lambda a: proper(a))
     for number, right in enumerate((*fine, AsyncMock(), functools.partial(Methods()))):
         function = right
@@ -195,24 +196,26 @@ async def test_a_session_that_cannot_be_flushed_ends_alone(place: Place, caplog:
     assert errors(caplog.records) == [f"session {broken.label} could not be flushed"]
 
 
-async def test_a_fault_in_the_sweep_does_not_stop_it() -> None:
+async def test_a_fault_in_the_sweep_does_not_stop_it(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = VirtualClock()
     async with serving(clock=clock) as place:
         _, broken = await place.parked("polling")
         _, fine = await place.parked("polling")
         await eventually(lambda: fine._machine.used)
-        original = broken._listener.changed
+        original = type(broken._listener).changed
 
-        def changed(before: realtime.State, after: realtime.State) -> None:
-            raise RuntimeError("a fault of ours")
+        def changed(listener: ServerListener, before: realtime.State, after: realtime.State) -> None:
+            if listener is broken._listener:
+                raise RuntimeError("a fault of ours")
+            original(listener, before, after)
 
-        broken._listener.changed = changed  # type: ignore[method-assign]
+        monkeypatch.setattr(type(broken._listener), "changed", changed)
         for _ in range(4):
             with suppress(RuntimeError):  # the clock's owner hears of it
                 place.tick(60)
         place.tick(1)
         assert fine.close_code == 4410
-        broken._listener.changed = original  # type: ignore[method-assign]
+        monkeypatch.undo()
 
 
 async def test_tombstones_are_bounded() -> None:

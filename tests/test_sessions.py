@@ -114,7 +114,7 @@ async def test_a_name_is_looked_up_without_being_claimed(rt: realtime.Server) ->
     assert await rt._service.sessions.claimed("name") is None
     assert await rt._service.sessions.claimed("name") is None
     session = await opened(rt, "name", binding=None)
-    session._machine.use()
+    session._machine.used = True
     assert await rt._service.sessions.claimed("name") is session
     assert await opened(rt, "name", binding=None) is session
     session._machine.end(3000, "bye", rt._service.clock.now())

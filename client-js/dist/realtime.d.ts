@@ -34,6 +34,13 @@ export interface Options {
   postTimeout?: number;
   /** Send cookies to other origins. True unless told. */
   credentials?: boolean;
+  /** `requests` of this module, where there may be no `XMLHttpRequest`. The default export has it without. */
+  requests?: Requests;
+}
+
+/** How HTTP requests are made without `XMLHttpRequest`. Its inside is private: pass it to `Options.requests`. */
+export interface Requests {
+  readonly name: string;
 }
 
 export type Data = string | ArrayBuffer | ArrayBufferView;
@@ -203,6 +210,8 @@ export const htmlfile: Transport;
 export const long_polling: Transport;
 export const polling: Transport;
 export const jsonp: Transport;
+/** By `fetch` in service workers, extensions and Node, and by `XDomainRequest` in Internet Explorer 8 and 9. */
+export const requests: Requests;
 /** All of them. */
 export const all: readonly Transport[];
 

@@ -1,6 +1,12 @@
 /** One live connection, stream or poll, as its transport sees it: what it may ask, and whom it tells what comes. */
 import { parseBatch } from "./frames.js";
-import { clock } from "./time.js";
+import { batch, POLL, PROBE } from "./machine.js";
+import { OPEN_TIMEOUT } from "./supervision.js";
+
+/** The address of a transport, or of "send". The endpoint's query, which is the application's, stays. */
+export function endpoint(s, name) {
+  return s._url.replace(/\/?(\?|$)/, "/v1/" + name + "$1");
+}
 
 /** The address with one parameter more. */
 export function query(url, name, value) {
@@ -18,39 +24,36 @@ export function address(carrier, url, first) {
  *
  *   name             what the protocol calls it
  *   kind             DUPLEX, STREAM, HELD or POLL (machine.js)
- *   byUrl           true where its first frame stands in the URL
- *   usable(cross)    whether this engine can run it, to another origin if `cross`
+ *   byUrl            true where its first frame stands in the URL
+ *   usable(cross, requests)   whether this engine can run it, to another origin if `cross`; `requests`: options.requests
  *   open(carrier, url, first)   starts it with its first frame. Returns {stop}, duplex ones {write, waiting, stop} too
  *   post(asker, url, frames)    how frames go up beside it; see http.js
+ *
+ * `s` is the session, which hears _receives(s, carrier, frames), _ends(s, carrier, how) and _turns(s); `known` what the
+ * policy knows of the transport.
  */
-export function Carrier(driver, transport) {
-  this._driver = driver;
-  this._transport = transport;
-  this._attached = false;
-  this._over = false;
-  this._link = null; // what open() has returned
-  this._gen = 0;
+export function Carrier(s, known) {
+  this._session = s;
+  this._of = known;
+  // _over, _attached; _gen; _last: the reason of its `e`
   this._up = this._down = 1; // the cursors: the number of the next message up, and down
-  this._since = this._heard = clock(); // when it started, and spoke last
-  this._verdictAt = Infinity; // a stream that is mute then is held back by something
-  this._last = ""; // the reason of its `e`
-  this.kind = transport.kind;
-  this.cross = driver._cross;
-  this.credentials = driver._options.credentials;
-  this.secret = false; // its first frame has auth data, which must not stand in a URL
-  this.binary = false; // it takes ArrayBuffers
+  this._heard = s._at(); // when it spoke last
+  this.cross = s._cross;
+  this.credentials = s._options.credentials;
+  this.requests = s._options.requests;
+  // secret: its first frame has auth data, which must not stand in a URL; binary: it takes ArrayBuffers
 }
 
 Carrier.prototype = {
   /** A duplex one can be written on. */
   ready: function () {
     this._ready = true;
-    this._driver._turn();
+    this._session._turns(this._session);
   },
 
   /** Frames have come. */
   frames: function (frames) {
-    if (!this._over) this._driver._receive(this, frames);
+    if (!this._over) this._session._receives(this._session, this, frames);
   },
 
   /** A batch has come, as text. `where` is for the reason if it is none. */
@@ -67,16 +70,37 @@ Carrier.prototype = {
 
   /** A part of an answer has come that says nothing yet. */
   alive: function () {
-    this._heard = clock();
+    this._heard = this._session._at();
+    this._session._alive(this);
   },
 
   /** It has ended; `how` in words, or "" for a poll that was answered whole. */
   end: function (how) {
-    this._driver._ended(this, how);
+    this._session._ends(this._session, this, how);
   },
 
-  /** What a poll brings up behind its first frame. */
+  /** What a poll brings up behind its first frame: everything beside a plain one, the first messages with an open. */
   messages: function () {
-    return this._driver._messages(this);
+    var s = this._session, frames = [];
+    if (!s._batch && this._role !== PROBE && (this._kind === POLL || this._opens)) frames = batch(s, this._up);
+    this._brings = frames.length > 0;
+    return frames;
   }
 };
+
+/** Lets go of a carrier, whatever it might still bring. */
+export function stop(carrier) {
+  try {
+    carrier._over = true;
+    clearTimeout(carrier._timer); // of say()
+    carrier._link.stop();
+  } catch (error) {
+    // There is none, or what the page has put in its place can't.
+  }
+}
+
+/** Opening, if it still goes on, has all its time again. */
+export function restart(s) {
+  s._openBy = s._at() + OPEN_TIMEOUT;
+  s._turns(s);
+}

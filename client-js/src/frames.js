@@ -12,7 +12,6 @@ var SURROGATES = /[\ud800-\udbff][\udc00-\udfff]|[\ud800-\udfff]/g;
 // All combining marks and whatever has another composed form, with many that have none: Latin and ideographs stay.
 var COMPOSING = /[\u0300-\u30ff\ua000-\uffff]/g;
 var CLEAN = /^(10(0[018]|1[123])|[34]\d\d\d)$/; // the codes that a clean close may have
-var ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 /** JSON, also where arrays have a toJSON of the page's (old Prototype.js), which would make texts of them. */
 export function toJson(value) {
@@ -55,14 +54,14 @@ export function toBase64(bytes) {
 
 /** The bytes, in an array of numbers, typed where there are such. */
 export function fromBase64(text) {
-  var native = root.atob, bytes = [], bits = 0, i;
+  var bytes = [], bits = 0, at = 0, i, code;
   if (text.length % 4 || !/^[A-Za-z0-9+\/]*=?=?$/.test(text)) throw INVALID_TEXT;
-  text = native ? atob(text) : text.replace(/=/g, "");
-  if (native) bytes = new Uint8Array(text.length);
+  text = text.replace(/=/g, "");
+  if (root.Uint8Array) bytes = new Uint8Array((text.length * 3) >> 2);
   for (i = 0; i < text.length; i++) {
-    bits = native ? text.charCodeAt(i) : (bits << 6) | ALPHABET.indexOf(text.charAt(i)); // those of long ago fall out
-    if (native) bytes[i] = bits;
-    else if (i & 3) bytes.push((bits >> (6 - 2 * (i & 3))) & 255);
+    code = text.charCodeAt(i);
+    bits = (bits << 6) | (code > 96 ? code - 71 : code > 64 ? code - 65 : code > 47 ? code + 4 : code > 43 ? 63 : 62);
+    if (i & 3) bytes[at++] = (bits >> (6 - 2 * (i & 3))) & 255; // bits of long ago fall out
   }
   return bytes;
 }
@@ -86,13 +85,12 @@ function are(list, count, least, whole) {
 
 /** Checks what the server's `o` says: only what is known to be sound reaches the machine. */
 function opened(json) {
-  var server, names, pauses, i;
+  var server, pauses, i;
   function time(name) {
     return server[name] === null ? 1 : server[name];
   }
   try {
     server = JSON.parse(json);
-    names = server.transports;
     pauses = server.poll_interval;
     need(
       /^[\w.-]+,[\w.-]+$/.test([server.sid, server.key]) &&
@@ -102,9 +100,9 @@ function opened(json) {
         server.window.length === 2 &&
         are([server.resume_window, time("ping_interval"), time("ping_timeout")].concat(pauses), 5, 0) &&
         pauses[0] <= pauses[1] &&
-        typeof names === "object"
+        server.transports.pop
     );
-    for (i = 0; i < names.length; i++) need(names[i].name);
+    for (i = server.transports.length; i--; ) need(server.transports[i].name);
   } catch (error) {
     throw PROTOCOL_ERROR;
   }
@@ -118,9 +116,9 @@ function opened(json) {
  * object; whatever stands behind an `e`, `p` or `q`. Unknown frames have none.
  */
 export function parse(frame) {
-  var type = frame.charAt(0), rest = frame.slice(1), code;
-  var fields = /[acdnrx]/.test(type) && rest.split(",");
+  var type = frame.charAt(0), rest = frame.slice(1), fields;
   if (frame !== scalars(frame)) throw INVALID_TEXT;
+  fields = type !== "m" && rest.split(",");
   switch (type) {
     case "":
       throw PROTOCOL_ERROR;
@@ -133,13 +131,11 @@ export function parse(frame) {
     case "d":
       return [number(fields[0])];
     case "c":
-      code = number(fields[0]);
-      need(CLEAN.test(code));
-      return [code, fields.slice(1).join(",")];
+      need(CLEAN.test(fields[0]));
+      return [+fields.shift(), fields.join(",")];
     case "x":
-      code = number(fields[0]);
       need(/^[1-4]\d\d\d,(session|carrier),[^,]*,/.test(rest));
-      return [code, fields[1], fields[2] ? number(fields[2]) : -1, fields.slice(3).join(",")];
+      return [+fields.shift(), fields.shift(), fields[0] ? number(fields[0]) : -1, fields.slice(1).join(",")];
     case "g":
       need(/^(0|[1-9]\d*)(\.\d+)?$/.test(rest));
       return [+rest];

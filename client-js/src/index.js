@@ -5,6 +5,9 @@
 import { all } from "./all.js";
 import { define } from "./realtime.js";
 
+import { requests } from "./requests.js";
+
 export * from "./all.js";
+export { requests };
 export var Realtime = /*#__PURE__*/ define([]);
-export default /*#__PURE__*/ define(all);
+export default /*#__PURE__*/ define(all, requests);

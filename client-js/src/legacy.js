@@ -1,5 +1,6 @@
 /** The script for pages without a bundler: the global `Realtime`, with all transports. */
 import { all } from "./all.js";
 import { define } from "./realtime.js";
+import { requests } from "./requests.js";
 
-export default define(all);
+export default define(all, requests);

@@ -4,41 +4,27 @@
  * A page that may come back (back-forward cache) lets go of its connections and says nothing; only one that goes for
  * good closes its session.
  */
+import { leave, park, unpark } from "./driver.js";
+import { check, turn } from "./supervisor.js";
 import { root } from "./root.js";
 
-/** Tells `session` what happens to the page. Returns a function that ends this. */
-export function watch(session) {
-  var doc = root.document, ends = [];
-  function on(target, type, listener) {
-    if (!target || !target.addEventListener) return;
-    target.addEventListener(type, listener, false);
-    ends.push(function () {
-      target.removeEventListener(type, listener, false);
-    });
+/** Tells the session of `owner` what happens to the page. Returns a function that ends this. */
+export function watch(owner) {
+  function hear(event) {
+    var s = owner._session, type = event.type;
+    if (type === "online") check(s, true);
+    // A hidden page's timers are slow: what they have missed is done when it is seen again.
+    else if (type === "visibilitychange") root.document.hidden || turn(s);
+    else if (type === "freeze" || (type === "pagehide" && event.persisted)) park(s);
+    else if (type === "pagehide") leave(s);
+    else unpark(s);
   }
-  function park() {
-    session._driver._park();
+  /** `word`: add or remove. */
+  function listen(word) {
+    var types = ["online", "pagehide", "pageshow", "freeze", "resume", "visibilitychange"], i;
+    // Those of the document are captured on their way.
+    for (i = 0; root.document && root.addEventListener && i < 6; i++) root[word + "EventListener"](types[i], hear, true);
   }
-  function unpark() {
-    session._driver._unpark();
-  }
-  on(doc && root, "online", function () {
-    session._driver._check(true);
-  });
-  on(doc && root, "pagehide", function (event) {
-    if (event.persisted) park();
-    else session._driver._leave();
-  });
-  on(doc && root, "pageshow", function (event) {
-    if (event.persisted) unpark();
-  });
-  on(doc, "freeze", park);
-  on(doc, "resume", unpark);
-  // A hidden page's timers are slow: what they have missed is done when it is seen again.
-  on(doc, "visibilitychange", function () {
-    if (!doc.hidden) session._driver._turn();
-  });
-  return function () {
-    while (ends.length) ends.pop()();
-  };
+  listen("add");
+  return listen;
 }

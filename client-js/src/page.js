@@ -52,38 +52,36 @@ export function hidden(html, owner) {
   return element;
 }
 
-/** Removes what hidden() made. A frame that is loading would go on spinning otherwise. */
+/** Removes what hidden() made, or a script. A frame that is loading would go on spinning otherwise. */
 export function remove(element) {
   if (element.parentNode) element.parentNode.removeChild(element);
 }
 
+/** Removes it, but not while its script runs. */
+export function later(element) {
+  setTimeout(function () {
+    remove(element);
+  }, 0);
+}
+
 /** Sends frames up by a form in a hidden frame, whose answer calls back. See http.js for who asks. */
 export function submit(asker, url, frames) {
-  var over;
   var callback = listen(function (batch) {
     asker.batch(batch, "the form");
-    finish("");
+    asker.end("");
   });
   var element = hidden(
     '<iframe name="' + callback.name + '"></iframe><form method="POST" accept-charset="UTF-8" target="' + callback.name +
       '"><textarea name="batch"></textarea><input name="callback" value="' + callback.name + '"></form>'
   );
   var form = element.lastChild;
-  function finish(how) {
-    if (over) return;
-    over = true;
-    callback.forget();
-    setTimeout(function () {
-      remove(element); // not while its script runs
-    }, 0);
-    if (how !== null) asker.end(how);
-  }
   form.action = url;
   form.firstChild.value = toBatch(frames);
   form.submit();
   return {
     stop: function () {
-      finish(null);
+      callback.forget();
+      later(element);
     }
   };
 }

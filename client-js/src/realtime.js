@@ -2,7 +2,8 @@
  * The object that applications hold: a drop-in for the browser's WebSocket that keeps its session across networks,
  * transports and proxies. It tells the page's events to the driver, and the driver's to the page.
  */
-import { drive } from "./driver.js";
+import { authorise } from "./auth.js";
+import { close, drive, send } from "./driver.js";
 import { makeEvent } from "./events.js";
 import { scalars, utf8Length } from "./frames.js";
 import { watch } from "./lifecycle.js";
@@ -19,7 +20,8 @@ var OPTIONS = {
   raceDelay: 250,
   attachTimeout: 5000,
   postTimeout: 10000,
-  credentials: true
+  credentials: true,
+  requests: undefined
 };
 // After these a new session may do better (options.reopen): the server went, or the session was forgotten.
 var REOPENS = /^(100[16]|101[123]|44(04|08|1[01]))$/;
@@ -46,17 +48,20 @@ function kindOf(value) {
 /** The address of an endpoint, absolute and of HTTP. Relative ones are the page's. */
 function resolve(url) {
   var text = String(url).replace(/^\s*ws(?=s?:)/i, "http"), anchor;
-  if (url != null && root.document) {
+  if (root.document) {
     anchor = document.createElement("a");
     anchor.href = text;
     text = anchor.href;
-  } else if (url != null) text = new URL(text, root.location && location.href).href;
-  if (!/^https?:\/\/[^\/?#]/i.test(text)) refuse("no address of an endpoint: " + url);
+  } else if (root.location) text = new URL(text, location.href).href;
+  if (url == null || !/^https?:\/\/[^\/?#]/i.test(text)) refuse("no address of an endpoint: " + url);
   return text.replace(/#.*/, "");
 }
 
-/** Makes the class whose `options.transports` may name the `known` transports, and has them all where it is missing. */
-export function define(known) {
+/**
+ * Makes the class whose `options.transports` may name the `known` transports, and has them all where it is missing; options.requests are
+ * `requests` where they are missing.
+ */
+export function define(known, requests) {
   var warned;
   function Realtime(url, options) {
     var names, transports = [], i, k;
@@ -70,6 +75,7 @@ export function define(known) {
     for (k in options) if (!(k in OPTIONS)) warn("there is no option " + k);
     for (k in OPTIONS) this._options[k] = options[k] === undefined ? OPTIONS[k] : options[k];
     this.url = resolve(url);
+    this._options.requests = options.requests || requests;
     names = options.transports || known;
     for (i = 0; i < names.length; i++) {
       for (k = 0; k < known.length && known[k].name !== names[i]; k++);
@@ -117,7 +123,7 @@ var prototype = {
       if (size > this._maxSize) refuse("above max_size, " + this._maxSize);
     }
     this.unacknowledged.push(isBinary ? data.buffer : data);
-    if (takes) this._driver._send(data, size);
+    if (takes) send(this._session, data, size);
   },
 
   /** Closes the session behind everything that was sent. */
@@ -125,14 +131,14 @@ var prototype = {
     if (code === undefined) code = 1000;
     reason = reason === undefined ? "" : scalars(String(reason));
     if (!(code === 1000 || (code >= 3000 && code < 5000)) || utf8Length(reason) > 123) {
-      refuse("a close code is 1000 or 3000 to 4999, a reason up to 123 bytes");
+      refuse("a close code is 1000, 3000 to 4999; a reason up to 123 bytes");
     }
-    if (this.readyState < 2) this._driver._close(code, reason);
+    if (this.readyState < 2) close(this._session, code, reason);
     else {
       // Nor is it opened again.
       clearTimeout(this._reopening);
       this._reopens = false;
-      this._unwatch();
+      this._unwatch("remove");
     }
   },
 
@@ -145,16 +151,15 @@ var prototype = {
         self.removeEventListener(type, listener);
       });
     }
-    this._listeners = all.concat([[type, listener, options && options.once]]);
+    all.push([type, listener, options && options.once]);
   },
 
   removeEventListener: function (type, listener) {
-    var kept = [], all = this._listeners, i;
-    for (i = 0; i < all.length; i++) {
-      if (all[i][0] !== type || all[i][1] !== listener) kept.push(all[i]);
-      else all[i][1] = null; // nor is it called where the old list is being walked
+    var all = this._listeners, i;
+    for (i = all.length; i--; ) {
+      // Nor is it called where a copy of the list is being walked.
+      if (all[i][0] === type && all[i][1] === listener) all.splice(i, 1)[0][1] = null;
     }
-    this._listeners = kept;
   },
 
   /** Tells the listeners. What they throw is the page's to report, and stops nobody else. */
@@ -180,7 +185,7 @@ var prototype = {
     this.bufferedAmount = 0;
     this._maxSize = Infinity; // until the server has said
     this.unacknowledged = []; // what was sent and is not known to have been received, oldest first
-    this._driver = drive(this, this.url, this._transports, this._options);
+    this._session = drive(this, this.url, this._transports, this._options);
   },
 
   _connect: function () {
@@ -189,7 +194,7 @@ var prototype = {
     this.transport = "";
     this.negotiation = [];
     this._starts = true;
-    this._driver._start();
+    authorise(this._session);
     this._starts = false;
   },
 
@@ -257,6 +262,6 @@ var prototype = {
       reopening: reopens
     });
     this._tell("state", { state: "closed" });
-    if (!this._reopens) this._unwatch();
+    if (!this._reopens) this._unwatch("remove");
   }
 };

@@ -6,25 +6,30 @@
  * Pure: no clock, no chance, no timers. The shell tells what happens, calls _turn() after each event and when _deadline()
  * has come, and does what _turn() says, in order. Times are in milliseconds, and come first in each event. The actions:
  *
- *   ["start", carrier]      `carrier._role` "carry": attach (or open) by it; it is the newest carrier now
- *                           "open": a second way to open the session; never takes over
- *                           "probe": try it beside the one in use; nothing of the session goes over it
+ *   ["start", carrier]      `carrier._role` CARRY: attach (or open) by it; it is the newest carrier now
+ *                           OPEN: a second way to open the session; never takes over
+ *                           PROBE: try it beside the one in use; nothing of the session goes over it
  *   ["test", carrier]       of a stream: send a POST beside it, and tell _tested() when that is answered
  *   ["stop", carrier, how]  let go of it; whatever comes of it need not be told. `how`: why it was given up, if it was
  *   ["take", carrier]       of a probe that was proven: attach by it; it is the newest carrier now
  *   ["renew", reason]       ask the application for other auth data, and tell _renewed()
  *   ["end", reason, code]   the session ends, or can't be opened
  */
-import { DUPLEX, HELD, POLL, STREAM } from "./machine.js";
+import { CARRY, DUPLEX, HELD, OPEN, POLL, PROBE, STREAM } from "./machine.js";
 import { doubled } from "./time.js";
+
+export var OPEN_TIMEOUT = 30000; // for opening, all transports together
 
 var GOOD_LIFE = 10000; // a carrier that lived so long was a good one: its end is no evidence
 var GRACE = 500; // for a WebSocket that has reached the server, after HTTP had an answer
 var HELD_AFTER = 500; // a stream is held back if it is mute twice as long as a POST took, and so much longer
 var SUPERSEDED = 300; // the pause after the server had another carrier; doubled each time in a row
-var ROUNDS = 2; // how often each transport fails before opening is given up; time-outs do not count
 var SHARE = 0.25; // so much of what a session has left one attempt may take,
 var LONGEST = 1 / 3; // and so much of its life any pause
+var FIRST_PAUSE = 100; // between two carriers that failed, doubled up to
+var LONGEST_PAUSE = 10000;
+var FIRST_LOOK = 5000; // after a failure of a transport it is not tried for so long, doubled up to
+var LONGEST_LOOK = 300000;
 var MANY = 6; // after so many POSTs in a row that failed another way up is looked for
 var LOOK = 1000; // the shortest time between two looks for something better
 var LATER_COUNTS = 5; // "come back later" counts like so many failures
@@ -32,24 +37,13 @@ var CROWDED = 1e12; // what needs another held request waits behind everything e
 var MOST_TIMES = 64; // more failures in a row are not counted
 var NEVER = Infinity;
 
-/** What the application has set. Pairs: the first and the longest. */
-var RULES = {
-  _attachTimeout: 5000,
-  _openTimeout: 30000,
-  _raceDelay: 250,
-  _backoff: [100, 10000],
-  _upgradeInterval: [5000, 300000],
-  _upgrade: true,
-  _insists: false // nobody else would try again: see Rules in choice.py
-};
-
 /**
- * For one session. `transports`: {name, kind}, most wanted first. `rules`: those that differ from RULES. `jitter` gives
- * numbers from 0 to below 1. make(known) gives the object that stands for a carrier of a transport, which `_all` has.
+ * For one session. `transports`: {name, kind}, most wanted first. `rules`: _attachTimeout, _raceDelay and _upgrade, as the
+ * application has set them. A page insists: nobody else would try again (see Rules in choice.py). `jitter` gives numbers
+ * from 0 to below 1. make(known) gives the object that stands for a carrier of a transport, which `_all` has.
  */
-export function supervise(transports, rules, jitter, now, make) {
-  var all = [], i; // what is known of each transport
-  for (i in RULES) if (rules[i] === undefined) rules[i] = RULES[i];
+export function supervise(transports, rules, jitter, clock, make) {
+  var all = [], now = clock(), i; // what is known of each transport
   for (i = 0; i < transports.length; i++) {
     all[i] = {
       _name: transports[i].name,
@@ -57,52 +51,55 @@ export function supervise(transports, rules, jitter, now, make) {
       _transport: transports[i],
       _times: 0, // failures in a row: how many,
       _when: 0, // and when and how the last
-      _how: "",
-      _out: "", // why it is out of the question
-      _took: 0, // how long it took to get through, the first time it did
-      _failedAt: -1, // if it has failed to carry since a carrier was of use
+      // _how,
+      // _out: why it is out of the question
+      // _took: how long it took to get through, the first time it did
+      _failedAt: 0, // if it has failed to carry since a carrier was of use
       _notBefore: 0, // somebody said when to come back
       _late: 0 // time-outs of probes in a row
     };
   }
-  var least = rules._upgradeInterval[0], most = rules._upgradeInterval[1], look = Math.min(least / 5, LOOK);
   var bounds, held, pause = 0; // what the server announced, see _opened(); the pause between two plain polls
-  var raced, inDoubt, renewing, hasRenewed;
+  var raced, inDoubt, renewing, hasRenewed, crowded;
   var count = 0, troubles = 0; // carriers; transports that have a `_failedAt`
   // In a row: failures of carriers, forgotten when something was delivered, or after a good life.
-  var fails = 0, openingFailed = 0, timesSuperseded = 0;
+  var fails = 0, timesSuperseded = 0;
   // When what is due; since when the newest, or its run of polls, carries; since when POSTs fail.
-  var startAt = now, graceAt = NEVER, upgradeAt = NEVER, nextAt = now, began = NEVER, postsSince;
+  var startAt = now, upgradeAt = NEVER, nextAt = now, began = NEVER, postsSince;
   var actions = [];
 
   var it = {
     // What the shell sets, before a turn.
     _contact: now, // when anything came last
-    _waits: false, // nothing is to be started now
-    _calm: false, // the session is open and not about to end: a time to look for something better
-    _crowded: false, // other sessions hold requests enough: see CROWDED
-    _openBy: now + rules._openTimeout,
+    // _waits: nothing is to be started now
+    // _calm: the session is open and not about to end, a time to look for something better
+    _openBy: NEVER,
     // What the shell may read.
     _all: all,
-    _ranks: all, // most wanted first
-    _current: null, // the transport that carries, or did last
-    _goesOn: null, // with that: the next poll, a recycled stream
-    _newest: null, // the carrier that is to carry; between two polls there is none
-    _old: null, // the one before, until the newest is attached
-    _beside: null, // a probe, or a second way of opening
-    _lifetime: rules._openTimeout,
+    _ranks: all, // most wanted first; the shell sets the server's order, and what is not in it is out
+    // _current: the transport that carries, or did last
+    // _goesOn: with that, the next poll, a recycled stream
+    // _newest: the carrier that is to carry; between two polls there is none
+    // _old: the one before, until the newest is attached
+    // _beside: a probe, or a second way of opening
+    _lifetime: OPEN_TIMEOUT,
     _postAt: 0, // no POST before that
     _postsFailed: 0, // in a row; forgotten when what goes up has got through
     _late: 0, // time-outs of carriers in a row
-    _isOpen: false, // there is a session
-    _isOver: false,
+    // _isOpen: there is a session
+    // _isOver
     _times: times,
     _grown: grown,
+    _due: due,
+
+    /** What time it is, from now on: before an event, and before a turn. */
+    _at: function () {
+      return (now = clock());
+    },
 
     /** What is to be done now, in this order. May be called at any time. */
-    _turn: function (at) {
+    _turn: function () {
       var done;
-      now = at;
       nextAt = NEVER;
       if (!it._isOver) watch();
       if (!it._isOver) {
@@ -120,21 +117,14 @@ export function supervise(transports, rules, jitter, now, make) {
       return it._isOver ? NEVER : nextAt;
     },
 
-    /** The server's order of transports by name, most wanted first. The rest is out. */
-    _rank: function (names) {
-      var ranks = [], i, k;
-      for (i = 0; i < names.length; i++) for (k = 0; k < all.length; k++) if (all[k]._name === names[i]) ranks.push(all[k]);
-      if (ranks.length) it._ranks = ranks;
-    },
-
     // -- events: what a carrier tells ------------------------------------------------------------------------------------
 
     /** There is a session; _attached() follows. How long it outlives the last contact, how long a held poll may take, and
      * the bounds of the pause between two plain polls. */
-    _opened: function (at, lifetime, hold, pauses) {
+    _opened: function (lifetime, hold, pauses) {
       if (!it._isOpen) fails = 0;
       it._isOpen = true;
-      it._contact = at;
+      it._contact = now;
       it._lifetime = lifetime;
       held = hold;
       bounds = pauses;
@@ -142,14 +132,12 @@ export function supervise(transports, rules, jitter, now, make) {
     },
 
     /** A carrier has taken up the session (its `o` or `r` has come). */
-    _attached: function (at, carrier) {
+    _attached: function (carrier) {
       var known = carrier._of;
-      now = at;
-      if (isGone(carrier) || carrier._attached) return;
+      if (carrier._over || carrier._attached) return;
       carrier._attached = true;
       gotThrough(carrier);
       if (carrier === it._newest) {
-        graceAt = NEVER;
         it._late = hasRenewed = 0;
         began = Math.min(began, now);
         if (!(known._kind % POLL)) it._postAnswered();
@@ -159,34 +147,33 @@ export function supervise(transports, rules, jitter, now, make) {
       if (known !== it._current) {
         it._current = known;
         inDoubt = 0;
-        lookBy(now + look);
+        lookBy(now + LOOK);
       }
     },
 
     /** A part of a poll's answer has come that says nothing yet. */
-    _alive: function (at, carrier) {
-      if (carrier._of._kind >= HELD) carrier._lateAt = at + carrier._limit;
+    _alive: function (carrier) {
+      if (carrier._kind >= HELD) carrier._lateAt = now + carrier._limit;
     },
 
     /** The POST that tests a stream was answered after so long. */
-    _tested: function (at, carrier, took) {
-      carrier._verdictAt = at + 2 * took + HELD_AFTER;
+    _tested: function (carrier, took) {
+      carrier._verdictAt = now + 2 * took + HELD_AFTER;
     },
 
     /** A probe was answered: the session moves to its transport. */
-    _proven: function (at, carrier) {
-      now = at;
-      if (isGone(carrier) || carrier._role !== "probe") return;
+    _proven: function (carrier) {
+      if (carrier._over || carrier._role !== PROBE) return;
       gotThrough(carrier);
       carrier._of._late = 0;
       it._goesOn = null;
-      if (carrier._of._kind === DUPLEX) {
+      if (carrier._kind === DUPLEX) {
         it._beside = null;
         began = NEVER;
-        carrier._role = "carry";
+        carrier._role = CARRY;
         carrier._lateAt = now + patience(it);
         become(carrier);
-        actions.push(["take", carrier]);
+        act("take", carrier);
       } else {
         stop(carrier);
         start(carrier._of);
@@ -194,10 +181,10 @@ export function supervise(transports, rules, jitter, now, make) {
     },
 
     /** A poll was answered whole. `news`: it brought a message, or took one along. */
-    _answered: function (at, carrier, news) {
-      if (!ends(at, carrier, 0)) return;
+    _answered: function (carrier, news) {
+      if (!ends(carrier, 0)) return;
       it._goesOn = carrier._opens ? null : carrier._of; // one that opens was only to open
-      if (carrier._opens || carrier._of._kind !== POLL) return;
+      if (carrier._opens || carrier._kind !== POLL) return;
       pause = news ? bounds[0] : Math.min(pause * 2, bounds[1]);
       startAt += pause;
     },
@@ -206,42 +193,39 @@ export function supervise(transports, rules, jitter, now, make) {
     _superseded: superseded,
 
     /** A carrier was ended on purpose, to start again: at once if it was of use, else as after a failure. */
-    _recycled: function (at, carrier) {
-      now = at;
-      if (!takeOut(carrier) || carrier._role !== "carry") return;
+    _recycled: function (carrier) {
+      if (!takeOut(carrier) || carrier._role) return;
       if (livedWell(carrier)) ofUse();
       it._goesOn = carrier._of;
       backOff();
     },
 
     /** A carrier has failed, or was cut. `wait`: an answer had a Retry-After. */
-    _lost: function (at, carrier, how, wait) {
-      now = at;
+    _lost: function (carrier, how, wait) {
       if (!takeOut(carrier)) return;
       if (wait) carrier._of._notBefore = now + Math.min(wait, longest());
       failed(carrier, how);
     },
 
     /** The server has refused a carrier, without prejudice to the session (docs/protocol.md §9). */
-    _refused: function (at, carrier, code, reason, wait) {
-      var insists = it._isOpen || rules._insists, known = carrier._of, carries = carrier._role === "carry";
-      now = at;
-      if (carrier._opens && it._isOpen && !carrier._attached) superseded(at, carrier); // another has opened the session
+    _refused: function (carrier, code, reason, wait) {
+      var known = carrier._of, carries = !carrier._role;
+      if (carrier._opens && it._isOpen && !carrier._attached) superseded(carrier); // another has opened the session
       if (!takeOut(carrier)) return;
       if (carries) {
         began = NEVER;
         startAt = now;
         promote();
       }
-      if (code === 4401 && insists && !hasRenewed) {
+      if (code === 4401 && !hasRenewed) {
         hasRenewed = renewing = 1;
-        actions.push(["renew", reason]);
-      } else if ((code === 4408 || code === 4429 || code === 4503) && insists) {
+        act("renew", reason);
+      } else if (code === 4408 || code === 4429 || code === 4503) {
         wait = Math.min(wait || 0, longest());
         if (carries) {
           fails = Math.max(fails + 1, LATER_COUNTS);
           startAt += Math.max(backedOff(fails - 2), wait);
-        } else known._notBefore = now + Math.max(wait, rules._backoff[1]);
+        } else known._notBefore = now + Math.max(wait, LONGEST_PAUSE);
       } else {
         known._out = reason || "refused";
         // The server does not want this client, and another transport would not help; or no other is left.
@@ -252,21 +236,19 @@ export function supervise(transports, rules, jitter, now, make) {
     // -- events: everything else -----------------------------------------------------------------------------------------
 
     /** The newest carrier has brought a message, or (`up`) word of one: so what failed before is forgotten. */
-    _delivered: function (at, up) {
-      now = at;
+    _delivered: function (up) {
       ofUse();
       if (up) it._postsFailed = 0;
     },
 
     /** There is something to send: between two plain polls the next one need not wait. */
-    _news: function (at) {
-      if (!it._newest && it._goesOn && it._goesOn._kind === POLL) startAt = Math.min(startAt, at);
+    _news: function () {
+      if (!it._newest && it._goesOn && it._goesOn._kind === POLL) startAt = Math.min(startAt, now);
     },
 
     /** A POST beside the carrier was lost or refused. */
-    _postFailed: function (at, how, wait) {
-      var names = allowed(), givesUp, i;
-      now = at;
+    _postFailed: function (how, wait) {
+      var givesUp;
       if (it._isOver) return;
       if (!it._postsFailed++) postsSince = now;
       givesUp = postsSince + it._lifetime;
@@ -278,12 +260,18 @@ export function supervise(transports, rules, jitter, now, make) {
       if (it._postsFailed % MANY) return;
       inDoubt = 1;
       upgradeAt = now;
-      for (i = 0; i < names.length; i++) if (names[i]._kind % POLL) blame(names[i], "nothing goes up beside it: " + how);
+      blame(null, "nothing goes up beside it: " + how, HELD);
     },
 
     /** What goes up has got through. */
     _postAnswered: function () {
       it._postsFailed = inDoubt = 0;
+    },
+
+    /** Whether other sessions hold requests enough: see CROWDED. */
+    _crowd: function (is) {
+      if (crowded && !is) lookBy(now + LOOK); // there is a place again
+      crowded = is;
     },
 
     /** The server was given other auth data. */
@@ -292,30 +280,27 @@ export function supervise(transports, rules, jitter, now, make) {
     },
 
     /** The network is back, or the machine has slept. `another`: it is another one, of which what failed says nothing. */
-    _online: function (at, another) {
+    _online: function (another) {
       var newest = it._newest, i;
-      now = at;
-      if (it._isOver) return;
       fails = timesSuperseded = 0;
       it._postAt = Math.min(it._postAt, now);
       if (another) {
         for (i = 0; i < all.length; i++) {
-          all[i]._times = all[i]._notBefore = all[i]._late = 0;
-          all[i]._failedAt = -1;
+          all[i]._times = all[i]._notBefore = all[i]._late = all[i]._failedAt = 0;
         }
         it._late = troubles = 0;
         lookBy(now);
       }
       if (!newest) startAt = Math.min(startAt, now);
-      else if (it._isOpen && (newest._attached || newest._of._kind === HELD)) start(newest._of); // it tells
+      else if (it._isOpen && (newest._attached || newest._kind === HELD)) start(newest._of); // it tells
     },
 
     /** The shell has let go of every carrier, and wants to start afresh (a page that was put away). */
-    _dropped: function (at) {
+    _dropped: function () {
       it._newest = it._old = it._beside = it._goesOn = null;
-      graceAt = began = NEVER;
+      began = NEVER;
       fails = 0;
-      startAt = at;
+      startAt = now;
     },
 
     /** The session has ended. The shell lets go of every carrier. */
@@ -325,6 +310,10 @@ export function supervise(transports, rules, jitter, now, make) {
     }
   };
   return it;
+
+  function act(what, whom, how) {
+    actions.push([what, whom, how]);
+  }
 
   // -- what is due -------------------------------------------------------------------------------------------------------
 
@@ -343,25 +332,25 @@ export function supervise(transports, rules, jitter, now, make) {
   }
 
   function judge(carrier) {
-    if (!carrier || carrier._attached || it._isOver) return;
-    if (due(carrier._verdictAt)) giveUp(carrier, "held back", 0, 1);
-    else if (carrier === it._newest && due(graceAt)) giveUp(carrier, "HTTP was faster");
+    if (!carrier || carrier._attached) return;
+    if (due(carrier._verdictAt)) giveUp(carrier, "held back", 0, STREAM);
+    else if (due(carrier._graceAt)) giveUp(carrier, "HTTP was faster");
     else if (due(carrier._lateAt)) giveUp(carrier, "no answer in time", 1);
   }
 
   /** HTTP opens the session beside a WebSocket that takes its time: whichever wins. */
   function race() {
     var newest = it._newest, known;
-    if (!newest || newest._of._kind !== DUPLEX || it._isOpen || raced || it._beside || !due(newest._since + rules._raceDelay)) return;
+    if (!newest || newest._kind !== DUPLEX || it._isOpen || raced || it._beside || !due(newest._since + rules.raceDelay)) return;
     raced = 1;
     known = opener();
-    if (known) it._beside = begin(known, "open");
+    if (known) it._beside = begin(known, OPEN);
   }
 
   /** While a lesser transport carries the session in peace, tries the better ones beside it. */
   function tryBetter() {
     var newest = it._newest, current = it._current, soonest = NEVER, above = inDoubt, i, known, at, first;
-    if (!it._isOpen || it._beside || !(inDoubt || (it._calm && rules._upgrade))) return;
+    if (!it._isOpen || it._beside || !(inDoubt || (it._calm && rules.upgrade))) return;
     if (newest ? newest._of !== current || (!newest._attached && current._kind < HELD) : !current || it._goesOn !== current) return;
     if (!due(upgradeAt)) return;
     // What is wanted more; from one stream to another nothing is won. In doubt: what brings up what goes up by itself.
@@ -374,8 +363,8 @@ export function supervise(transports, rules, jitter, now, make) {
       }
       above = above || known === current;
     }
-    upgradeAt = now + Math.max(soonest - now, look) * (1 + jitter() / 4);
-    if (first) it._beside = begin(first, "probe");
+    upgradeAt = now + Math.max(soonest - now, LOOK) * (1 + jitter() / 4);
+    if (first) it._beside = begin(first, PROBE);
     else due(upgradeAt);
   }
 
@@ -383,24 +372,30 @@ export function supervise(transports, rules, jitter, now, make) {
 
   /** How many failures in a row are remembered: each longest wait without a further one forgets one. */
   function times(known) {
-    return Math.max(known._times - Math.floor((now - known._when) / most), 0);
+    return Math.max(known._times - Math.floor((now - known._when) / LONGEST_LOOK), 0);
   }
 
-  /** Evidence against a transport. */
-  function blame(known, how) {
-    known._times = Math.min(times(known) + 1, MOST_TIMES);
-    known._when = now;
-    known._how = how;
+  /** Evidence against a transport, and against all that hold a request, of kinds up to `most`. */
+  function blame(known, how, most) {
+    var i, one;
+    for (i = 0; i < all.length; i++) {
+      one = all[i];
+      if (one === known || (one._kind && one._kind <= most)) {
+        one._times = Math.min(times(one) + 1, MOST_TIMES);
+        one._when = now;
+        one._how = how;
+      }
+    }
   }
 
   /** A carrier was of use. Several that failed in a row may have met a network that was gone: they are tried again soon. */
   function ofUse() {
     var i;
     fails = 0;
-    if (troubles > 1) lookBy(now + look);
+    if (troubles > 1) lookBy(now + LOOK);
     for (i = 0; i < all.length; i++) {
-      if (troubles > 1 && all[i]._failedAt >= 0) all[i]._times = 0;
-      all[i]._failedAt = -1;
+      if (troubles > 1 && all[i]._failedAt) all[i]._times = 0;
+      all[i]._failedAt = 0;
     }
     troubles = 0;
   }
@@ -415,8 +410,8 @@ export function supervise(transports, rules, jitter, now, make) {
   /** When a transport is worth a try: `now` if it is well. */
   function retryAt(known) {
     var failures = times(known), at = Math.max(now, known._notBefore);
-    if (failures) at = Math.max(at, known._when + doubled(least, failures - 1, most));
-    return it._crowded && known._kind % POLL ? at + CROWDED : at;
+    if (failures) at = Math.max(at, known._when + doubled(FIRST_LOOK, failures - 1, LONGEST_LOOK));
+    return crowded && known._kind % POLL ? at + CROWDED : at;
   }
 
   /** The most wanted that is well; if none is, the one that will be soonest, of these the one that failed longest ago. */
@@ -444,22 +439,23 @@ export function supervise(transports, rules, jitter, now, make) {
     if (!it._goesOn || known._kind < HELD) began = NEVER;
     it._goesOn = null;
     stop(it._old);
-    become(begin(known, "carry"));
+    become(begin(known, CARRY));
   }
 
   function begin(known, role) {
-    var carrier = make(known), limit = patience(role === "probe" ? known : it);
-    if (known._kind === HELD && role === "carry" && it._isOpen) limit = Math.max(limit, held);
+    var carrier = make(known), limit = patience(role === PROBE ? known : it);
+    if (known._kind === HELD && !role && it._isOpen) limit = Math.max(limit, held);
     carrier._id = ++count;
     carrier._of = known;
+    carrier._kind = known._kind;
     carrier._role = role;
     carrier._opens = !it._isOpen; // it started when there was no session yet
     carrier._since = now;
     carrier._limit = limit;
     carrier._lateAt = now + limit;
-    carrier._verdictAt = NEVER; // a stream that is mute then is held back by something
-    actions.push(["start", carrier]);
-    if (known._kind === STREAM && it._isOpen) actions.push(["test", carrier]);
+    // _verdictAt: a stream that is mute then is held back by something; _graceAt: HTTP was faster
+    act("start", carrier);
+    if (known._kind === STREAM && it._isOpen) act("test", carrier);
     due(carrier._lateAt);
     return carrier;
   }
@@ -469,28 +465,22 @@ export function supervise(transports, rules, jitter, now, make) {
     stop(it._old);
     it._old = it._newest;
     it._newest = carrier;
-    graceAt = NEVER;
   }
 
   function stop(carrier, how) {
     if (!carrier) return;
-    actions.push(["stop", carrier, how]);
+    act("stop", carrier, how);
     takeOut(carrier);
-  }
-
-  function isGone(carrier) {
-    return carrier._over || it._isOver;
   }
 
   /** Takes a carrier out of its place. False if it had none, or that of the old one, whose end means nothing. */
   function takeOut(carrier) {
-    if (isGone(carrier)) return;
+    if (carrier._over) return;
     carrier._over = true;
     if (carrier === it._old) it._old = null;
     else if (carrier === it._newest) {
       it._newest = null;
-      graceAt = NEVER;
-      return true;
+        return true;
     } else {
       it._beside = null;
       return true;
@@ -498,7 +488,7 @@ export function supervise(transports, rules, jitter, now, make) {
   }
 
   function isOpening() {
-    return it._beside && it._beside._role === "open";
+    return it._beside && it._beside._role === OPEN;
   }
 
   /** What opens the session beside a carrier that is gone takes its place. */
@@ -506,64 +496,61 @@ export function supervise(transports, rules, jitter, now, make) {
     if (!isOpening()) return;
     it._newest = it._beside;
     it._beside = null;
-    return (it._newest._role = "carry");
+    it._newest._role = CARRY;
   }
 
   function end(reason, code) {
-    if (!it._isOver) actions.push(["end", reason, code || 4411]);
+    if (!it._isOver) act("end", reason, code || 4411);
     it._isOver = true;
   }
 
   // -- what ends mean ------------------------------------------------------------------------------------------------------
 
   /** A poll was answered, or a carrier superseded. Returns whether the next one is to carry. */
-  function ends(at, carrier, atLeast) {
-    now = at;
-    if (!takeOut(carrier) || carrier._role === "probe") return;
-    if (carrier._role === "open") grant(Math.max(now - carrier._since, atLeast));
+  function ends(carrier, atLeast) {
+    if (!takeOut(carrier) || carrier._role === PROBE) return;
+    if (carrier._role === OPEN) grant(Math.max(now - carrier._since, atLeast));
     else {
       startAt = now;
       return true;
     }
   }
 
-  function superseded(at, carrier) {
+  function superseded(carrier) {
     // One that has opened the session was not to carry it.
-    if (!ends(at, carrier, GRACE) || (carrier._opens && carrier._of._kind >= HELD)) return;
+    if (!ends(carrier, GRACE) || (carrier._opens && carrier._kind >= HELD)) return;
     if (livedWell(carrier)) timesSuperseded = 0;
-    startAt += Math.min(doubled(SUPERSEDED, timesSuperseded++, rules._backoff[1]), longest());
+    startAt += Math.min(doubled(SUPERSEDED, timesSuperseded++, LONGEST_PAUSE), longest());
   }
 
   function giveUp(carrier, how, late, isHeld) {
     stop(carrier, how);
-    if (late) (carrier._role === "probe" ? carrier._of : it)._late++;
-    failed(carrier, how, late, isHeld);
+    if (late) (carrier._role === PROBE ? carrier._of : it)._late++;
+    failed(carrier, how, isHeld);
   }
 
   /** A carrier that has left its place has failed. What holds one stream back holds them all. */
-  function failed(carrier, how, late, isHeld) {
-    var carries = carrier._role === "carry", known = carrier._of, i, promoted;
+  function failed(carrier, how, isHeld) {
+    var carries = !carrier._role, known = carrier._of;
     if (livedWell(carrier)) {
       ofUse();
       known._times = 0;
     } else {
-      for (i = 0; i < all.length; i++) if (all[i] === known || (isHeld && all[i]._kind === STREAM)) blame(all[i], how);
+      blame(known, how, isHeld);
       if (carries && !isHeld) {
-        if (known._failedAt < 0) troubles++;
+        if (!known._failedAt) troubles++;
         known._failedAt = now;
       }
     }
     if (carries) {
       backOff();
-      promoted = promote();
-      if (it._isOpen || rules._insists || late) return;
-      if (++openingFailed >= ROUNDS * allowed().length && !promoted) end("no transport got through: " + known._name + ": " + how);
+      promote();
     } else if (carrier._attached) grant(now - carrier._since); // it has opened the session
   }
 
   /** HTTP has opened the session; the WebSocket, which is wanted more, has a little longer. */
   function grant(time) {
-    if (it._newest && !it._newest._attached && it._isOpen) graceAt = now + time;
+    if (it._newest && !it._newest._attached && it._isOpen) it._newest._graceAt = now + time;
   }
 
   /** When to start the next carrier: the first one at once, and while opening the first of each transport. */
@@ -576,7 +563,7 @@ export function supervise(transports, rules, jitter, now, make) {
   }
 
   function backedOff(failures) {
-    return doubled(rules._backoff[0], failures, rules._backoff[1]) * (0.5 + jitter() / 2);
+    return doubled(FIRST_PAUSE, failures, LONGEST_PAUSE) * (0.5 + jitter() / 2);
   }
 
   function lookBy(when) {
@@ -589,14 +576,14 @@ export function supervise(transports, rules, jitter, now, make) {
 
   function gotThrough(carrier) {
     // How long a poll is held is no measure.
-    if (carrier._of._kind !== HELD || carrier._opens) carrier._of._took = carrier._of._took || now - carrier._since;
+    if (carrier._kind !== HELD || carrier._opens) carrier._of._took = carrier._of._took || now - carrier._since;
   }
 
   // -- times ---------------------------------------------------------------------------------------------------------------
 
   /** How long an attempt may take to carry, or, of a transport, to get through beside the carrier in use. */
   function patience(whose) {
-    return grown(rules._attachTimeout, whose._late);
+    return grown(rules.attachTimeout, whose._late);
   }
 
   /** `time`, doubled so many times, up to a share of what the session has left. */

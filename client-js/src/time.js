@@ -19,8 +19,3 @@ export function doubled(least, times, most) {
 export function jittered(time) {
   return time * (0.5 + Math.random() / 2);
 }
-
-/** How long to wait after so many failures in a row. */
-export function backOff(fails) {
-  return jittered(doubled(100, fails, 10000));
-}

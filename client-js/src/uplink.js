@@ -1,91 +1,40 @@
 /**
  * What goes up by requests: messages and acks beside a stream or a held poll, one batch at a time (docs/protocol.md §6).
- * The answer to such a batch is also what a stream is judged by: see driver.js.
+ * The answer to such a batch is also what a stream is judged by: see supervision.js.
  */
-import { Carrier } from "./carrier.js";
-import { HELD, POLL, STREAM } from "./machine.js";
-import { backOff, clock } from "./time.js";
+import { renew } from "./auth.js";
+import { ackDue, batch, DUPLEX, HELD, STREAM, unannounced } from "./machine.js";
+import { say } from "./say.js";
 
-export function makeUplink(driver, machine) {
-  var uplink = {
-    _batch: null, // the one in flight
-    _at: 0, // not before
-    _fails: 0, // in a row
-    _turn: turn,
-    _say: say,
-    _acknowledgeClose: acknowledgeClose,
-    _repeat: repeat,
-    _stop: stop
-  };
-  return uplink;
+/** How long a poll is held where there are no pings, in milliseconds. */
+export var HOLD = 25000;
 
-  /** Sends the next batch, if there is something to say and none is in flight. `judge`: a stream waits for its test. */
-  function turn(now, kind, brings, judge) {
-    var frames = [], batch;
-    if (!machine._sid || uplink._batch || now < uplink._at) return;
-    // A plain poll brings everything along; nothing goes beside a poll that brings messages.
-    if (kind === STREAM || (kind === HELD && !brings)) frames = machine._batch(machine._acked + 1);
-    else if (!judge) return;
-    if (!(frames.length || judge || machine._confirm || machine._ackDue(driver._ackDelay(kind)) <= now)) return;
-    if (judge) judge._judged = true;
-    batch = uplink._batch = say(frames, function (how) {
-      var then = clock();
-      uplink._batch = null;
-      if (how) {
-        machine._unannounced();
-        if (judge) judge._judged = false; // by the next one
-        uplink._at = then + backOff(uplink._fails++);
-      } else {
-        uplink._fails = 0;
-        if (judge) judge._verdictAt = then + 2 * (then - batch._since) + 500;
-      }
-      driver._turn();
-    });
-  }
+/** How long an ack may wait for something to ride on. */
+export function ackDelay(s, kind) {
+  return kind === DUPLEX ? 1000 : Math.min(s._interval, HOLD) / 2;
+}
 
-  /** Makes one request of these frames, behind a head. `done` hears how it went, "" for well; late after `limit`. */
-  function say(frames, done, limit) {
-    var asker = new Carrier(driver, { kind: POLL }), post = driver._poster(), timer;
-    if (limit) timer = setTimeout(function () {
-      asker.end("no answer in time");
-    }, limit);
-    asker.end = function (how) {
-      if (asker._over) return;
-      clearTimeout(timer);
-      driver._stop(asker);
-      if (done) done(how);
-    };
-    try {
-      asker._link = post(asker, driver._address("send"), [machine._head()].concat(frames));
-    } catch (error) {
-      // There are WebSockets only, or the page has put something of its own in the way.
-      setTimeout(function () {
-        asker.end("" + error);
-      }, 0);
+/** Sends the next batch, if there is something to say and none is in flight. `judge`: the stream that waits for its test. */
+export function sendUp(s, now, kind, brings, judge) {
+  var frames = [], asker;
+  if (!s._sid || s._batch || now < s._postAt) return;
+  // A plain poll brings everything along; nothing goes beside a poll that brings messages.
+  if (kind === STREAM || (kind === HELD && !brings)) frames = batch(s, s._acked + 1);
+  else if (!judge) return;
+  if (!(frames.length || judge || s._confirm || ackDue(s, ackDelay(s, kind)) <= now)) return;
+  s._test = null;
+  s._batch = asker = say(s, frames, function (how) {
+    var then = s._at();
+    s._batch = null;
+    if (how) {
+      unannounced(s);
+      s._test = s._test || judge; // by the next one
+      s._postFailed(how, asker._wait);
+      if (asker._refusal === 4401) renew(s, how);
+    } else {
+      s._postAnswered();
+      if (judge) s._tested(judge, then - now);
     }
-    return asker;
-  }
-
-  /** Acks the server's close, which it waits for; up to three times more if it is refused, or not answered in time. */
-  function acknowledgeClose(tries, limit) {
-    say([], function (how) {
-      if (how && tries > 1) {
-        setTimeout(function () {
-          acknowledgeClose(tries - 1, limit);
-        }, 1000);
-      }
-    }, limit);
-  }
-
-  /** Makes the request in flight again, at once: its connection may be dead. */
-  function repeat() {
-    if (uplink._batch) uplink._batch.end("another network");
-    uplink._at = uplink._fails = 0;
-  }
-
-  function stop() {
-    if (uplink._batch) machine._unannounced();
-    driver._stop(uplink._batch);
-    uplink._batch = null;
-  }
+    s._turns(s);
+  });
 }

@@ -153,6 +153,26 @@ test("4401 on an attach: fresh data are asked for once, go up behind the head of
   for (const address of addresses(page)) assert.doesNotMatch(address, /old|new/);
 });
 
+test("4401 on a POST: fresh data are asked for, and what it brought goes up again", async () => {
+  const page = new Browser(code);
+  const tokens = ["old", "new"];
+  const session = page.connect("/chat", { transports: ["long_polling"], auth: () => tokens.shift(), upgrade: false });
+  page.request("/v1/long_polling").answer(200, [opened({ transport: "long_polling" })]);
+  page.request("/v1/long_polling").answer(200, ["r0,0"]);
+  session.send("hello");
+  assert.deepEqual(page.request("/v1/send").sent.slice(1), ["mhello"]);
+  page.request("/v1/send").answer(401, ["x4401,carrier,0,expired"]);
+  await settle();
+  const [renewal] = page.pending("/v1/send");
+  assert.deepEqual(renewal.sent.slice(1), ['t"new"']);
+  renewal.answer(200, ["a0,0", "t"]);
+  page.advance(1000);
+  assert.deepEqual(page.request("/v1/send").sent.slice(1), ["mhello"]);
+  page.request("/v1/send").answer(200, ["a1,1"]);
+  assert.deepEqual([...session.unacknowledged], []);
+  assert.equal(session.state, "open");
+});
+
 test("4401 again ends the session", async () => {
   const { page, session } = await expired(["websocket"], ["old", "new", "newer"]);
   for (let i = 0; i < 3 && !closed(session); i++) {
@@ -197,7 +217,6 @@ test("fresh data that meet no answer do not hold the session up for ever", async
   const { page, session } = await expired(["websocket", "long_polling"], ["old", "new"]);
   page.request("/v1/send"); // and nobody answers
   page.advance(11000);
-  page.socket.accept(); // it has been well again for long enough
-  page.socket.say("r0,0");
+  page.request("/v1/long_polling").answer(200, ["r0,0"]); // which has not failed, unlike the WebSocket
   assert.equal(session.state, "open");
 });

@@ -112,9 +112,9 @@ export class Browser {
     for (const listener of this.listeners[type] || []) listener({ type, ...event });
   }
 
-  /** An event of the document. */
+  /** An event of the document, which the window's listeners may catch on its way. */
   document(type) {
-    for (const listener of this.window.document.listeners[type] || []) listener({ type });
+    for (const listener of [...(this.listeners[type] || []), ...(this.window.document.listeners[type] || [])]) listener({ type });
   }
 
   /** The machine sleeps: time has passed, no timer has fired, and then those that are due do. */

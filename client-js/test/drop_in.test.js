@@ -103,7 +103,8 @@ test("what is kept in the browser names the server, and neither user nor passwor
     page.window.localStorage.setItem = (name, value) => kept.push([name, value]);
     page.connect(url, { transports: ["websocket", "long_polling"] });
     page.socket.end();
-    assert.equal(kept[0][0], key);
+    assert.ok(kept.some(([name]) => name === key));
+    for (const [name] of kept) assert.match(name.replace(key, ""), /^\d?$/); // or a place for a held request
     assert.doesNotMatch(JSON.stringify(kept), /s3cret|token/);
   }
 });

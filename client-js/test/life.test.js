@@ -144,32 +144,26 @@ test("a page that is left and has no beacon goes quietly", () => {
   assert.equal(page.pending("/v1/long_polling").length, 0);
 });
 
-test("online: what seems to live is asked, and given up when it does not answer", () => {
+test("online: what seems to live is started anew beside itself, and goes on until that is attached", () => {
   const { page, session, socket } = overWebSocket();
   page.dispatch("offline");
   page.advance(1000);
   page.dispatch("online");
-  assert.equal(socket.sent.at(-1), "p");
-  page.advance(6000);
-  assert.equal(page.sockets.length, 2, "no answer: another WebSocket");
+  assert.equal(page.sockets.length, 2);
+  socket.say("mtwo");
   page.socket.accept();
-  page.socket.say("r0,0", "mtwo");
-  assert.deepEqual(messages(session), ["one", "two"]);
-});
-
-test("online: what answers stays", () => {
-  const { page, socket } = overWebSocket();
-  page.dispatch("online");
-  socket.say("q");
+  page.socket.say("r0,0", "mtwo", "mthree");
+  assert.equal(socket.readyState, 2, "the one before is let go of");
+  assert.deepEqual(messages(session), ["one", "two", "three"]);
   page.advance(15000);
-  assert.equal(page.sockets.length, 1);
+  assert.equal(page.sockets.length, 2);
 });
 
 test("online: a wait is cut short, and what failed is tried again", () => {
   const { page, session, socket } = overWebSocket();
   socket.end();
-  for (let i = 0; i < 8; i++) {
-    page.advance(20000);
+  for (let i = 0; i < 7; i++) {
+    page.advance(20000); // within what the session lives without contact
     for (const one of page.sockets) if (one.readyState < 2) one.end();
   }
   const before = page.sockets.length;

@@ -182,11 +182,11 @@ for (const [which, code] of Object.entries(scripts)) {
     page.request("/v1/long_polling").answer(200, [opened({ transport: "long_polling" })]);
     page.advance(0);
     assert.equal(page.streams.length, 0);
-    const asked = page.pending("/v1/send").find(({ sent }) => sent[1] === "k2");
-    assert.deepEqual([...asked.sent], ["us1,0,0,1,key-of-s1", "k2"]);
+    const asked = page.pending("/v1/send").find(({ sent }) => sent[1] === "k3");
+    assert.deepEqual([...asked.sent], ["us1,0,0,1,key-of-s1", "k3"]);
     asked.answer(200, ["a0,0", tickets(2)]);
     page.advance(0);
-    assert.equal(new URL(page.streams.at(-1).url).searchParams.get("frame"), "rs1,2,0,0,1,ticket-2");
+    assert.equal(new URL(page.streams.at(-1).url).searchParams.get("frame"), "rs1,3,0,0,1,ticket-3");
     assert.equal(session.readyState, 1);
   });
 
@@ -195,11 +195,11 @@ for (const [which, code] of Object.entries(scripts)) {
     const session = page.connect("/chat", { transports: ["sse", "long_polling"], upgrade: false });
     page.request("/v1/long_polling").answer(200, [opened({ transport: "long_polling" })]);
     page.advance(0);
-    page.pending("/v1/send").find(({ sent }) => sent[1] === "k2").finish();
+    page.pending("/v1/send").find(({ sent }) => sent[1] === "k3").finish();
     page.advance(3000);
     assert.equal(session.readyState, 1);
     assert.equal(page.streams.length, 0);
-    const next = page.pending("/v1/send").find(({ sent }) => sent[1] === "k3") || page.request("/v1/long_polling");
+    const next = page.pending("/v1/send").find(({ sent }) => sent[1] === "k4") || page.request("/v1/long_polling");
     assert.ok(next, "another attempt is under way");
   });
 
@@ -210,7 +210,7 @@ for (const [which, code] of Object.entries(scripts)) {
     page.script.answer([opened({ transport: "jsonp" }), tickets(2)]);
     page.advance(0);
     assert.equal(session.readyState, 1);
-    assert.equal(new URL(page.script.src).searchParams.get("frame"), "rs1,2,0,0,1,ticket-2");
+    assert.equal(new URL(page.script.src).searchParams.get("frame"), "rs1,3,0,0,1,ticket-3");
     page.script.answer(["r0,0", "mhello"]); // the next script has confirmed the sid
     page.advance(0);
     assert.deepEqual(messages(session), ["hello"]);
@@ -305,6 +305,28 @@ test("the endpoint's query goes with every request, its fragment with none", () 
     const page = new Browser(source);
     page.connect("/chat/?room=a%26b#top", { transports: [name] });
     assert.match(url(page), new RegExp(`^(http|ws)://app\\.example/chat/v1/${name}\\?room=a%26b(&[^#]*)?$`));
+  }
+});
+
+test("what fails at another origin's server, and never opened, asks for allowed_origins; at the page's own nothing does", () => {
+  for (const [url, asks] of [
+    ["http://other.example/chat", true],
+    ["/chat", false]
+  ]) {
+    const page = new Browser(source);
+    const session = page.connect(url, { transports: ["websocket", "long_polling"] });
+    page.socket.end();
+    page.request("/v1/long_polling").cut();
+    assert.equal(session.negotiation.length, 2);
+    for (const { verdict, reason } of session.negotiation) {
+      assert.equal(verdict, "demoted");
+      assert.equal(/; is the page's origin in allowed_origins\?$/.test(reason), asks, reason);
+    }
+    page.advance(200);
+    page.socket.accept();
+    page.socket.say(opened());
+    assert.equal(session.state, "open");
+    for (const { reason } of session.negotiation) assert.doesNotMatch(reason, /allowed_origins/);
   }
 });
 

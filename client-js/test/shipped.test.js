@@ -162,7 +162,7 @@ test("the script may be loaded twice", () => {
 });
 
 const TRANSPORTS = all.map(({ name }) => name);
-const NAMES = ["Realtime", ...TRANSPORTS];
+const NAMES = ["Realtime", "requests", ...TRANSPORTS];
 
 test("import and require give the same names, without a page too", async () => {
   const imported = await import("aiohttp-realtime");

@@ -96,6 +96,9 @@ class Listener(Protocol):
     def failed(self) -> None:
         """The store does not answer."""
 
+    async def give_way(self) -> None:
+        """Lets others have their turn, and what was received be passed on: called now and then while much comes."""
+
 
 class Broker(Protocol):
     """Messages to rooms and from them."""

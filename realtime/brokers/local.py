@@ -103,19 +103,14 @@ class LocalRoom:
     def deliver(self, entry: Entry) -> None:
         """The next message, for all."""
         found = decoded(entry.payload)
-        # A member may leave while it is offered the message, so the room is copied.
         if found is not None:
-            item, skipped = found
-            for member in tuple(self._hub.members(self.name)):
-                if not skipped or member.id not in skipped:
-                    member._offer(item)
+            self._hub.broadcasts.begin(self.name, self._hub.members(self.name), *found)
         for joining in tuple(self.joining.values()):
             joining.offer(entry)
 
     def gap(self, position: Position, lost: int | None) -> None:
         """Messages are lost to all."""
-        for member in tuple(self._hub.members(self.name)):
-            member._miss(lost or 1)
+        self._hub.broadcasts.begin(self.name, self._hub.members(self.name), lost or 1)
         for joining in tuple(self.joining.values()):
             joining.offer(position)
 

@@ -28,6 +28,8 @@ __all__ = ["Joined", "Past", "Rooms", "Timing"]
 
 T = TypeVar("T")
 
+MAX_BROADCASTS = 256  # messages that are not offered to all yet: with more, no others are read
+
 log = logging.getLogger("realtime.broker")
 
 
@@ -309,6 +311,13 @@ class Rooms:
     def failed(self) -> None:
         """The store does not answer."""
         self._attending.standing.failed()
+
+    async def give_way(self) -> None:
+        """Lets others have their turn, and members be offered what came."""
+        while True:
+            await asyncio.sleep(0)
+            if len(self._hub.broadcasts) <= MAX_BROADCASTS:  # each turn offers some
+                return
 
     # -- sweeps --------------------------------------------------------------------------------------------------------
 

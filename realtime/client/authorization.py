@@ -17,7 +17,7 @@ from .exchange import send_aside
 
 __all__ = ["Authorization"]
 
-log = logging.getLogger("realtime.session")
+log: logging.Logger = logging.getLogger("realtime.session")
 
 
 class Authorization:

@@ -35,11 +35,11 @@ class Carrying:
         self.carrier: NumberedCarrier | None = None
         self.task: asyncio.Task[None] | None = None
         self.tester: asyncio.Task[Any] | None = None  # a POST beside a stream
-        self.begun = asyncio.Event()  # of a stream: its request is on its way
-        self.taken = asyncio.Event()  # of a probe: it is to carry
-        self.over = False
+        self.begun: asyncio.Event = asyncio.Event()  # of a stream: its request is on its way
+        self.taken: asyncio.Event = asyncio.Event()  # of a probe: it is to carry
+        self.over: bool = False
         self.on_over: Callable[[], None] = _nothing
-        self.attached = False  # the policy knows that it has taken up the session
+        self.attached: bool = False  # the policy knows that it has taken up the session
         self._ended = ended
 
     def start(self, carrier: NumberedCarrier) -> Attach:

@@ -33,7 +33,7 @@ from .wire import kind_of, with_origin
 
 __all__ = ["Context"]
 
-log = logging.getLogger("realtime.session")
+log: logging.Logger = logging.getLogger("realtime.session")
 
 # No server's clients pause longer between two polls, whatever it says: it takes them for gone after TIMER_GRACE.
 LONGEST_PAUSE = TIMER_GRACE / 2
@@ -58,7 +58,7 @@ class Context:
         self.machine = machine
         self.clock = clock
         self.opened_by = opened_by
-        self.policy = Supervision(
+        self.policy: Supervision = Supervision(
             [(name, kind_of(name)) for name in settings.transports],
             Rules(
                 attach_timeout=settings.attach_timeout,
@@ -72,14 +72,14 @@ class Context:
             clock.now(),
         )
         self.turn_soon: Callable[[], None] = _nothing  # asks the policy what is to be done; the supervisor's
-        self.nonce = secrets.token_urlsafe(18)  # makes opening idempotent
+        self.nonce: str = secrets.token_urlsafe(18)  # makes opening idempotent
         self.auth: Any = None  # what the server is given
         self.negotiation: Sequence[Mapping[str, str]] = ()  # the server's ranked list, with reasons
-        self.return_delay = 0.0  # a draining server's wish: come back within so many seconds
-        self.opened = asyncio.Event()  # there is a sid, or an end
-        self.renewed = False  # the server has taken fresh auth data
-        self.renewal_news = asyncio.Event()  # it has, or a carrier has ended, or the session
-        self.uplink_news = asyncio.Event()  # for who sends by POSTs: there may be something to say
+        self.return_delay: float = 0.0  # a draining server's wish: come back within so many seconds
+        self.opened: asyncio.Event = asyncio.Event()  # there is a sid, or an end
+        self.renewed: bool = False  # the server has taken fresh auth data
+        self.renewal_news: asyncio.Event = asyncio.Event()  # it has, or a carrier has ended, or the session
+        self.uplink_news: asyncio.Event = asyncio.Event()  # for who sends by POSTs: there may be something to say
         self._http = settings.http
         self._tasks: set[asyncio.Task[Any]] = set()
 

@@ -26,7 +26,7 @@ from .wire import has_shape
 
 __all__ = ["Carried", "Supervisor"]
 
-log = logging.getLogger("realtime.negotiation")
+log: logging.Logger = logging.getLogger("realtime.negotiation")
 
 
 class Carried(Protocol):

@@ -20,7 +20,7 @@ from .links import PollLink
 
 __all__ = ["Sender", "acknowledge_close"]
 
-log = logging.getLogger("realtime.session")
+log: logging.Logger = logging.getLogger("realtime.session")
 
 FINAL_ACK_TRIES = 4
 

@@ -51,20 +51,20 @@ class Attempts:
         self, transports: Sequence[tuple[str, int]], rules: Rules, jitter: Callable[[], float], now: float
     ) -> None:
         self.rules = rules
-        self.choice = Choice(transports, rules)
+        self.choice: Choice = Choice(transports, rules)
         # What the shell sets, before a turn.
-        self.contact = now  # when anything came last
-        self.waits = False  # nothing is to be started now
-        self.calm = False  # the session is open and not about to end: a time to look for something better
+        self.contact: float = now  # when anything came last
+        self.waits: bool = False  # nothing is to be started now
+        self.calm: bool = False  # the session is open and not about to end: a time to look for something better
         # What the shell may read.
-        self.current = ""  # the transport that carries, or did last
-        self.post_at = 0.0  # no POST before that
-        self.is_open = False  # there is a session
-        self.is_over = False
+        self.current: str = ""  # the transport that carries, or did last
+        self.post_at: float = 0.0  # no POST before that
+        self.is_open: bool = False  # there is a session
+        self.is_over: bool = False
         # What the server announced: see opened().
-        self.lifetime = rules.open_timeout
-        self.held = 0.0
-        self.poll_interval = (0.0, 0.0)
+        self.lifetime: float = rules.open_timeout
+        self.held: float = 0.0
+        self.poll_interval: tuple[float, float] = (0.0, 0.0)
         # Carriers.
         self.newest: Started | None = None  # the one that is to carry; between two polls there is none
         self.old: Started | None = None  # the one before, until the newest is attached
@@ -77,8 +77,8 @@ class Attempts:
         self._in_doubt = False  # what goes up beside the carrier in use does not get through
         self._renewing = self._renewed = False
         # In a row.
-        self.fails = 0  # of carriers; forgotten when something was delivered, or after a good life
-        self.posts_failed = 0  # forgotten when what goes up has got through, by a POST or on a carrier
+        self.fails: int = 0  # of carriers; forgotten when something was delivered, or after a good life
+        self.posts_failed: int = 0  # forgotten when what goes up has got through, by a POST or on a carrier
         self._posts_since = 0.0
         self._opening_failed = self._superseded = 0
         self._late: dict[str, int] = {}  # time-outs: of carriers (""), and by transport of probes

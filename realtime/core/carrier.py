@@ -134,17 +134,17 @@ class Carrier:
     )
 
     def __init__(self, codec: Codec, link: Link, now: float) -> None:
-        self.codec = codec
-        self.link = link
-        self.gen = 0
-        self.send_cursor = 1  # the peer takes the next numbered frame for this number
-        self.started = now  # when it was started
-        self.last_received = now  # when the last frame came
-        self.last_written = now  # server's stream: when it was last written to
-        self.last_pinged = now  # server's stream: when it was last pinged
-        self.written = 0  # bytes
-        self.attached = False  # client: its `o` or `r` has come
-        self.finished = False  # nothing is written on it any more
+        self.codec: Codec = codec
+        self.link: Link = link
+        self.gen: int = 0
+        self.send_cursor: int = 1  # the peer takes the next numbered frame for this number
+        self.started: float = now  # when it was started
+        self.last_received: float = now  # when the last frame came
+        self.last_written: float = now  # server's stream: when it was last written to
+        self.last_pinged: float = now  # server's stream: when it was last pinged
+        self.written: int = 0  # bytes
+        self.attached: bool = False  # client: its `o` or `r` has come
+        self.finished: bool = False  # nothing is written on it any more
 
     def write(self, parts: Sequence[Part]) -> None:
         """Writes parts, unless the carrier is finished."""
@@ -176,15 +176,26 @@ class NumberedCarrier(Carrier):
     __slots__ = ("greeting", "ignored", "ignores", "pinged", "receive_cursor", "tickets")
 
     codec: NumberedCodec
+    last_pinged: float
+    last_received: float
+    last_written: float
+    started: float
 
     def __init__(self, codec: NumberedCodec, link: Link, now: float) -> None:
-        super().__init__(codec, link, now)
-        self.receive_cursor = 1  # the next numbered frame from the peer has this number
-        self.ignored = 0  # numbered frames that changed nothing
-        self.pinged = False  # a ping is out, and nothing was received since
+        # Carrier's, without a call: each poll and each send has one.
+        self.codec: NumberedCodec = codec
+        self.link: Link = link
+        self.gen: int = 0
+        self.send_cursor: int = 1
+        self.started = self.last_received = self.last_written = self.last_pinged = now
+        self.written: int = 0
+        self.attached = self.finished = False
+        self.receive_cursor: int = 1  # the next numbered frame from the peer has this number
+        self.ignored: int = 0  # numbered frames that changed nothing
+        self.pinged: bool = False  # a ping is out, and nothing was received since
         # Server: a POST that begins above a gap, so that its numbered frames change nothing. Client: its `o` named
         # another session, so that nothing on it counts.
-        self.ignores = False
+        self.ignores: bool = False
         # What the first answer opens with, made from the acks; None for the codec's `attach_answer`.
         self.greeting: Callable[[int, int], Part] | None = None
         # Server: the tickets that are handed out behind that, if any.

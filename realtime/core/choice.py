@@ -40,13 +40,13 @@ class Choice:
     """What is known of the transports. `transports` are (name, kind), most wanted first."""
 
     def __init__(self, transports: Sequence[tuple[str, int]], rules: Rules) -> None:
-        self.kinds = dict(transports)
-        self.ranks = list(self.kinds)  # most wanted first
-        self.health = Health(*rules.upgrade_interval)
+        self.kinds: dict[str, int] = dict(transports)
+        self.ranks: list[str] = list(self.kinds)  # most wanted first
+        self.health: Health = Health(*rules.upgrade_interval)
         self.ruled_out: dict[str, str] = {}  # by transport: why it is out of the question
         self.attempts: dict[str, str] = {}  # what happened to each that failed last
         self.timings: dict[str, float] = {}  # seconds each took to get through, the first time it did
-        self.crowded = False  # the shell says so: see CROWDED
+        self.crowded = False  # see CROWDED, and Supervision.crowd()
         self._failed_at: dict[str, float] = {}  # those of carriers that failed since one was of use
         self._not_before: dict[str, float] = {}  # somebody said when to come back
 

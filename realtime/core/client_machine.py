@@ -57,16 +57,18 @@ class ClientMachine(Numbering):
     """The client's end. The shell calls start() for each carrier, and tells what became of it."""
 
     __slots__ = ("confirm", "final_ack", "going_due", "key", "opening", "server", "tickets", "uplink_out")
+    gen: int  # these two are the base's: see Numbering
+    transport: str
 
     def __init__(self, config: Config, listener: Listener, now: float) -> None:
         super().__init__(config, INITIAL_WINDOW, listener, now)
         self.outbox.initial = True
-        self.confirm = False  # the server does not know yet that `o` has arrived
+        self.confirm: bool = False  # the server does not know yet that `o` has arrived
         self.uplink_out: Uplink | None = None
-        self.going_due = False  # the server drains and waits for our last number
-        self.final_ack = False  # the server's `c` came and its ack could not be written on a duplex carrier
+        self.going_due: bool = False  # the server drains and waits for our last number
+        self.final_ack: bool = False  # the server's `c` came and its ack could not be written on a duplex carrier
         self.opening: set[NumberedCarrier] = set()  # carriers that started with an open
-        self.key = NO_KEY  # what `o` said: all but URLs show it
+        self.key: Key = NO_KEY  # what `o` said: all but URLs show it
         self.tickets: tuple[int, tuple[str, ...]] = (0, ())  # a gen, and the tickets from that gen on
         # What the server announced; ours until it does. Its max_batch_size is the payload that fits the body it takes,
         # whatever has to be escaped: a sixth.
@@ -91,9 +93,8 @@ class ClientMachine(Numbering):
             carrier.gen = gen
             self.opening.add(carrier)
             return Attach(self.sid, gen, 0, 0, 1, self.key)
-        self.gen += 1
         received, taken = self.inbox.ack()
-        carrier.gen = self.gen
+        carrier.gen = self.reserve()
         carrier.started = carrier.last_received = now
         carrier.send_cursor = self.outbox.acked + 1
         carrier.receive_cursor = received + 1

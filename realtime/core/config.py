@@ -6,10 +6,11 @@ Pure data: checked when made, so that a wrong value fails where it was written.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import Any
 
 from .errors import LocalProtocolError
-from .frames import Window
+from .frames import Window, window_of
 from .settings import OnFull, OnRate, Rule, check, names, number, one_of, pair, whole
 
 __all__ = ["INITIAL_WINDOW", "OPEN_SIZE", "RULES", "Config", "OnFull", "OnRate"]
@@ -64,8 +65,49 @@ def _tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
+class Derived:
+    """What follows from the settings: reckoned once for each Config, since every message asks for some of it."""
+
+    __slots__ = (
+        "hold",
+        "lifetime",
+        "liveness",
+        "max_answer",
+        "max_body",
+        "max_open_body",
+        "poll_grace",
+        "silence",
+        "timer_grace",
+        "window",
+    )
+
+    # The receive window that this side announces.
+    window: Window
+    # The largest HTTP body taken, in bytes: a message of max_size fits, and max_batch_size of them, with every
+    # character escaped.
+    max_body: int
+    # The largest HTTP body taken of who has not named a session, in bytes: an open and the initial window, with every
+    # character escaped.
+    max_open_body: int
+    # At a client: the most bytes that one batch from the server has. What the window lets through, or one message that
+    # is larger than it, with every character escaped, the framing of each message, and what else is said.
+    max_answer: int
+    # ping_interval + ping_timeout, where None counts as 0.
+    liveness: float
+    # After how long without a sign of life a carrier is dropped; infinite where there are no pings.
+    silence: float
+    # How long a poll without news is held.
+    hold: float
+    # How long after the answer to a held poll the next may take before its client counts as gone.
+    poll_grace: float
+    # How long after the answer to a plain poll.
+    timer_grace: float
+    # resume_window + ping_interval + ping_timeout: the life of a tombstone and the patience of a close.
+    lifetime: float
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Config:
+class Config(Derived):
     """Settings of a server, or of one endpoint (docs/configuration.md). Times in seconds, sizes in bytes of payload.
 
     Raises TypeError for an unknown setting or a value of the wrong type, LocalProtocolError for one out of bounds.
@@ -123,48 +165,29 @@ class Config:
                 f"max_byte_rate={rate!r}: takes so much, with on_rate='close', that rate_burst seconds of it let"
                 " max_size pass"
             )
+        self._derive()
 
-    @property
-    def window(self) -> Window:
-        """The receive window this side announces."""
-        return Window(self.max_queue, self.max_queue_size)
+    def _derive(self) -> None:
+        interval, timeout = self.ping_interval, self.ping_timeout
+        hold = interval or HOLD_WITHOUT_PINGS
+        liveness = 0.0 if interval is None else interval + (timeout or 0.0)
+        max_body = ESCAPED * max(self.max_batch_size, self.max_size, self.max_auth_size) + 65_536
+        derived = {
+            "window": window_of(self.max_queue, self.max_queue_size),
+            "max_body": max_body,
+            "max_open_body": min(max_body, ESCAPED * (OPEN_SIZE + self.max_auth_size + INITIAL_WINDOW.size)),
+            "max_answer": 6 * max(self.max_queue_size, self.max_size) + 16 * self.max_queue + 65_536,
+            "liveness": liveness,
+            "silence": float("inf") if interval is None or timeout is None else interval + timeout,
+            "hold": hold,
+            "poll_grace": timeout or hold,
+            "timer_grace": max(TIMER_GRACE, liveness),
+            "lifetime": self.resume_window + liveness,
+        }
+        for name, value in derived.items():
+            object.__setattr__(self, name, value)
 
-    @property
-    def max_body(self) -> int:
-        """The largest HTTP body taken, in bytes: a message of max_size fits, and max_batch_size of them, with every
-        character escaped."""
-        return ESCAPED * max(self.max_batch_size, self.max_size, self.max_auth_size) + 65_536
-
-    @property
-    def max_open_body(self) -> int:
-        """The largest HTTP body taken of who has not named a session, in bytes: an open and the initial window, with
-        every character escaped."""
-        return min(self.max_body, ESCAPED * (OPEN_SIZE + self.max_auth_size + INITIAL_WINDOW.size))
-
-    @property
-    def max_answer(self) -> int:
-        """At a client: the most bytes that one batch from the server has. What the window lets through, or one message
-        that is larger than it, with every character escaped, the framing of each message, and what else is said."""
-        return 6 * max(self.max_queue_size, self.max_size) + 16 * self.max_queue + 65_536
-
-    @property
-    def liveness(self) -> float:
-        """ping_interval + ping_timeout, where None counts as 0."""
-        return 0.0 if self.ping_interval is None else self.ping_interval + (self.ping_timeout or 0.0)
-
-    @property
-    def silence(self) -> float:
-        """After how long without a sign of life a carrier is dropped; infinite where there are no pings."""
-        if self.ping_interval is None or self.ping_timeout is None:
-            return float("inf")
-        return self.ping_interval + self.ping_timeout
-
-    @property
-    def hold(self) -> float:
-        """How long a poll without news is held."""
-        return self.ping_interval or HOLD_WITHOUT_PINGS
-
-    @property
-    def lifetime(self) -> float:
-        """resume_window + ping_interval + ping_timeout: the life of a tombstone and the patience of a close."""
-        return self.resume_window + self.liveness
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A copy is made from the settings, too."""
+        settings = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return functools.partial(type(self), **settings), ()

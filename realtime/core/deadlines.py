@@ -6,7 +6,7 @@ Pure: whoever owns it sleeps until next() and calls run(now).
 from __future__ import annotations
 
 import heapq
-from itertools import count
+from collections import deque
 from typing import Protocol
 
 __all__ = ["Deadlines", "Expiring"]
@@ -32,49 +32,72 @@ class Expiring(Protocol):
 
 
 class Deadlines:
-    """Each machine has one live entry, the one that equals its `wake_at`; the others are skipped when reached, or
-    cleared away before, since they keep their machines in memory."""
+    """Each machine has one live entry, at its `wake_at`; the others are skipped when reached, or cleared away before,
+    since they keep their machines in memory.
 
-    __slots__ = ("_counter", "_heap", "_limit")
+    The heap has times alone, and a dictionary says whose they are: the garbage collector need not look at either.
+    """
+
+    __slots__ = ("_at", "_count", "_heap", "_limit")
 
     def __init__(self) -> None:
-        self._heap: list[tuple[float, int, Expiring]] = []
-        self._counter = count()
+        self._heap: list[float] = []  # each time once
+        self._at: dict[float, Expiring | deque[Expiring]] = {}  # whose time it is; several in the order of their wishes
+        self._count = 0
         self._limit = STALE
 
     def __len__(self) -> int:
-        return len(self._heap)
+        return self._count
 
     def schedule(self, machine: Expiring, when: float) -> bool:
         """Looks at `machine` at `when`, unless it will earlier. Returns whether this is now the next of all."""
         if not when < machine.wake_at:  # nor if that is NEVER
             return False
         machine.wake_at = when
-        heapq.heappush(self._heap, (when, next(self._counter), machine))
-        if len(self._heap) > self._limit:
+        self._put(machine, when)
+        if self._count > self._limit:
             self._clear_away()
-        return self._heap[0][2] is machine
+        return self._heap[0] == when
+
+    def _put(self, machine: Expiring, when: float) -> None:
+        others = self._at.get(when)
+        if others is None:
+            self._at[when] = machine
+            heapq.heappush(self._heap, when)
+        elif isinstance(others, deque):
+            others.append(machine)
+        else:
+            self._at[when] = deque((others, machine))
+        self._count += 1
 
     def forget(self, machine: Expiring) -> None:
         """Never looks at `machine` again: no entry equals its `wake_at`, and no wish is earlier."""
         machine.wake_at = NEVER
 
     def _clear_away(self) -> None:
-        self._heap[:] = {id(entry[2]): entry for entry in self._heap if entry[2].wake_at == entry[0]}.values()
-        heapq.heapify(self._heap)
-        self._limit = max(STALE, 2 * len(self._heap))
+        entries = self._at
+        self._heap, self._at, self._count = [], {}, 0
+        for when, whose in entries.items():
+            # A machine that wanted the same time twice is there twice.
+            for machine in dict.fromkeys(whose) if isinstance(whose, deque) else (whose,):
+                if machine.wake_at == when:
+                    self._put(machine, when)
+        self._limit = max(STALE, 2 * self._count)
 
     def next(self) -> float:
         """When run() is due next; infinity for never."""
-        return self._heap[0][0] if self._heap else FOREVER
+        return self._heap[0] if self._heap else FOREVER
 
-    def run(self, now: float) -> None:
-        """Expires whatever is due by `now` and schedules it anew."""
-        heap = self._heap
-        while heap and heap[0][0] <= now:
-            when, _, machine = heapq.heappop(heap)
+    def run(self, now: float, most: int | None = None) -> None:
+        """Expires whatever is due by `now` and schedules it anew; so many machines at most, and then next() says that
+        more are due."""
+        left = -1 if most is None else most
+        while left and self._heap and self._heap[0] <= now:
+            when = self._heap[0]
+            machine = self._take(when)
             if machine.wake_at != when:
                 continue
+            left -= 1
             # What it asks for meanwhile is in its deadline() afterwards. (An ack that is due and can't be written
             # asks to be looked at at once, for ever.)
             machine.wake_at = -FOREVER
@@ -83,3 +106,17 @@ class Deadlines:
             when = machine.deadline()
             if when < FOREVER:
                 self.schedule(machine, when if when > now else now + RETRY)
+
+    def _take(self, when: float) -> Expiring:
+        """The first of those whose time, the earliest of all, this is."""
+        self._count -= 1
+        whose = self._at[when]
+        if isinstance(whose, deque):
+            machine = whose.popleft()
+            if whose:
+                return machine
+        else:
+            machine = whose
+        del self._at[when]
+        heapq.heappop(self._heap)
+        return machine

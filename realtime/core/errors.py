@@ -168,7 +168,7 @@ class NegotiationError(RealtimeError):
     def __init__(self, message: str, attempts: Mapping[str, str] | None = None) -> None:
         super().__init__(message)
         self.message = message
-        self.attempts = dict(attempts or {})
+        self.attempts: dict[str, str] = dict(attempts or {})
 
     def __str__(self) -> str:
         groups: dict[str, list[str]] = {}  # names of one reason stand together, where the first of them does

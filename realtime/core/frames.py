@@ -6,11 +6,12 @@ Knows nothing of letters, JSON or carriers: how an item looks on a wire is a pro
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 
 from .errors import LocalProtocolError
 
-__all__ = ["BINARY", "CLOSE", "DROPPED", "TEXT", "Dropped", "Outgoing", "Window", "payload_size"]
+__all__ = ["BINARY", "CLOSE", "DROPPED", "TEXT", "Dropped", "Outgoing", "Window", "payload_size", "window_of"]
 
 # The kinds of numbered items (docs/protocol.md §3).
 TEXT = "m"
@@ -26,6 +27,12 @@ class Window(NamedTuple):
 
     messages: int
     size: int
+
+
+@lru_cache(maxsize=256)
+def window_of(messages: int, size: int) -> Window:
+    """A Window, which all share that keep one of this size: most do."""
+    return Window(messages, size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +57,11 @@ class Outgoing:
     __slots__ = ("behind", "code", "data", "encoded", "kind", "size")
 
     def __init__(self, kind: str, data: Payload, size: int, code: int = 0) -> None:
-        self.kind = kind
-        self.data = data
-        self.size = size
-        self.code = code  # a close's code, or the count of a note of drops
-        self.behind = 0  # of a group: how many of it follow
+        self.kind: str = kind
+        self.data: Payload = data
+        self.size: int = size
+        self.code: int = code  # a close's code, or the count of a note of drops
+        self.behind: int = 0  # of a group: how many of it follow
         self.encoded: dict[str, bytes | str] = {}
 
     @classmethod

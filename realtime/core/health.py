@@ -32,8 +32,8 @@ class Health:
     __slots__ = ("_failures", "least", "most")
 
     def __init__(self, least: float, most: float) -> None:
-        self.least = least
-        self.most = most
+        self.least: float = least
+        self.most: float = most
         self._failures: dict[str, Failure] = {}
 
     def __len__(self) -> int:

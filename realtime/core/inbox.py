@@ -52,15 +52,15 @@ class Inbox:
     )
 
     def __init__(self, window: Window, meter: Meter | None = None) -> None:
-        self.window = window  # what this side announced
-        self.metered = meter is not None
+        self.window: Window = window  # what this side announced
+        self.metered: bool = meter is not None
         self._meter = meter
         self._within: deque[float] = EMPTY  # with a meter: from when on each of _sizes is within the rate
         self._early = 0  # of these, the application has so many already
-        self.received = 0
-        self.taken = 0
-        self.notes = 0  # of the received, those that were no messages: notes of drops, a close
-        self.total = 0  # payload bytes ever received
+        self.received: int = 0
+        self.taken: int = 0
+        self.notes: int = 0  # of the received, those that were no messages: notes of drops, a close
+        self.total: int = 0  # payload bytes ever received
         self.items: deque[Received] = EMPTY  # not taken by the application
         self._sizes: deque[int] = EMPTY  # of what does not count as taken
         self._bytes = 0
@@ -75,7 +75,7 @@ class Inbox:
         self._taken_since: float | None = None
         # Since when the oldest news waits: minus infinity when its ack is due at once, infinity when there is none. Set
         # when something becomes news, and anew when an ack is announced.
-        self.owed_since = NEVER
+        self.owed_since: float = NEVER
 
     def __len__(self) -> int:
         return len(self.items)
@@ -116,16 +116,16 @@ class Inbox:
         self.items.append(item)
         self._sizes.append(size)
         self._bytes += size
-        # count(), without a call, unless there is more to it.
+        # count(), without a call.
         self.total += size
         self._received_bytes += size
         received = self.received = self.received + 1
-        if (
-            self._received_since is None
-            or received - self._announced_received >= self._quarter_messages
-            or self._received_bytes >= self._quarter_bytes
-        ):
-            self._received_news(now)
+        if self._received_since is None:
+            self._received_since = now
+            if now < self.owed_since:
+                self.owed_since = now
+        if received - self._announced_received >= self._quarter_messages or self._received_bytes >= self._quarter_bytes:
+            self.owed_since = AT_ONCE
 
     def other(self, now: float) -> None:
         """Something has come that is no new message. Raises RemoteProtocolError (1008) when that exceeds the rate."""
@@ -137,10 +137,7 @@ class Inbox:
         self.received += 1
         self.total += size
         self._received_bytes += size
-        self._received_news(now)
-
-    def _received_news(self, now: float) -> None:
-        """There may be something to acknowledge: from now on, or at once."""
+        # There is something to acknowledge: from now on, or at once.
         if self._received_since is None:
             self._received_since = now
             if now < self.owed_since:
@@ -161,17 +158,17 @@ class Inbox:
                 self._early += 1
                 return item
             self._within.popleft()
-        # _count_taken(), without a call, unless there is more to it.
+        # _count_taken(), without a call.
         size = self._sizes.popleft()
         self._bytes -= size
         self._taken_bytes += size
         taken = self.taken = self.taken + 1
-        if (
-            self._taken_since is None
-            or taken - self._announced_taken >= self._quarter_messages
-            or self._taken_bytes >= self._quarter_bytes
-        ):
-            self._taken_news(now)
+        if self._taken_since is None:
+            self._taken_since = now
+            if now < self.owed_since:
+                self.owed_since = now
+        if taken - self._announced_taken >= self._quarter_messages or self._taken_bytes >= self._quarter_bytes:
+            self.owed_since = AT_ONCE
         return item
 
     def release(self, now: float) -> None:
@@ -185,10 +182,6 @@ class Inbox:
         self._bytes -= size
         self._taken_bytes += size
         self.taken += 1
-        self._taken_news(when)
-
-    def _taken_news(self, when: float) -> None:
-        """See _received_news()."""
         if self._taken_since is None:
             self._taken_since = when
             if when < self.owed_since:
@@ -216,6 +209,12 @@ class Inbox:
     def announced(self, received: int, taken: int) -> None:
         """The peer knows this ack, or will: it was written on the current ordered carrier, or its POST was
         answered (docs/protocol.md §6)."""
+        if received == self.received and taken == self.taken:  # as it usually is
+            self._announced_received, self._announced_taken = received, taken
+            self._received_bytes = self._taken_bytes = 0
+            self._received_since = self._taken_since = None
+            self.owed_since = NEVER
+            return
         self._announced_received = max(self._announced_received, received)
         self._announced_taken = max(self._announced_taken, taken)
         if received >= self.received:

@@ -73,7 +73,7 @@ class Listener(Protocol):
         """There may be something to write: flush() before long."""
 
     def changed(self, before: State, after: State) -> None:
-        """The state moved, or a carrier took over (then both are the same)."""
+        """The state moved, or a carrier of another transport took over (then both are the same)."""
 
     def may_be_drained(self) -> None:
         """A draining session may have nothing left to do."""
@@ -119,22 +119,22 @@ class SessionMachine(ABC):
     )
 
     def __init__(self, config: Config, peer_window: Window, listener: Listener, now: float) -> None:
-        self.config = config
-        self.listener = listener
-        self.sid = ""
-        self.state = State.CONNECTING
-        self.inbox = Inbox(config.window, Meter.of(config, now))
-        self.outbox = Outbox(peer_window, config.max_outbox, config.max_outbox_size)
+        self.config: Config = config
+        self.listener: Listener = listener
+        self.sid: str = ""
+        self.state: State = State.CONNECTING
+        self.inbox: Inbox = Inbox(config.window, Meter.of(config, now))
+        self.outbox: Outbox = Outbox(peer_window, config.max_outbox, config.max_outbox_size)
         self.carrier: Carrier | None = None  # the newest one
-        self.transport = ""  # of the newest carrier there was; empty before the first
-        self.gen = 0
-        self.asking = False  # the application waits for an acknowledgement
+        self.transport: str = ""  # of the newest carrier there was; empty before the first
+        self.gen: int = 0
+        self.asking: bool = False  # the application waits for an acknowledgement
         self.closing: tuple[int, str] | None = None
-        self.close_deadline = FOREVER
+        self.close_deadline: float = FOREVER
         self.outcome: Ended | None = None
-        self.contact = now  # when something was last received, on any carrier
-        self.wake_at = FOREVER  # when the sweep will look: kept by Deadlines
-        self.duplicates = 0  # numbered frames that had come before
+        self.contact: float = now  # when something was last received, on any carrier
+        self.wake_at: float = FOREVER  # when the sweep will look: kept by Deadlines
+        self.duplicates: int = 0  # numbered frames that had come before
 
     # -- the application's side ------------------------------------------------------------------------------
 
@@ -208,7 +208,7 @@ class SessionMachine(ABC):
                 self.end(*self.closing, now, clean=True)
                 return news
             self.listener.acknowledged()
-            if outbox.unnumbered:
+            if outbox.waiting:
                 self.listener.dirty()
         return news
 

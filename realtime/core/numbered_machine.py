@@ -4,29 +4,25 @@ noticed, and a session nobody comes back to expires (docs/protocol.md §4 to §8
 
 from __future__ import annotations
 
-from typing import Any
-
 from .carrier import NumberedCarrier, Part, Shape
-from .config import TIMER_GRACE, Config
-from .frames import Window
+from .draining import Draining
+from .inbox import NEVER
 from .lifecycle import Event, State
-from .machine import FOREVER, Listener
-from .numbering import ACK_DELAY, Numbering
-from .server_machine import ServerMachine
+from .machine import FOREVER
 
 __all__ = ["NumberedMachine"]
 
 
-class NumberedMachine(Numbering, ServerMachine):
+class NumberedMachine(Draining):
     """The server's end of a session of the native protocol. See ServerMachine for what it is made with."""
 
-    __slots__ = ("drain_delay", "going_told", "peer_last")
+    __slots__ = ()
 
-    def __init__(self, config: Config, peer_window: Window, listener: Listener, now: float, **facts: Any) -> None:
-        super().__init__(config, peer_window, listener, now, **facts)
-        self.drain_delay = 0.0
-        self.going_told = -FOREVER  # when a poll was last answered with `g`
-        self.peer_last: int | None = None  # draining: the peer numbers nothing above this
+    # The bases' own: see Numbering.
+    absent_at: float
+    contact: float
+    transport: str
+    used: bool
 
     # -- carriers --------------------------------------------------------------------------------------------------
 
@@ -34,23 +30,35 @@ class NumberedMachine(Numbering, ServerMachine):
         """Takes up a carrier that opened this session by its nonce. See attach()."""
         self.born = now
         self.wake_by(now + self.config.open_timeout)
-        return self._take_up(carrier, gen, 0, 1, now)
+        return self.attach(carrier, gen, 0, 0, 1, now, named=False)
 
-    def attach(self, carrier: NumberedCarrier, gen: int, received: int, taken: int, first: int, now: float) -> bool:
-        """Takes up a carrier that named the sid.
+    def attach(
+        self,
+        carrier: NumberedCarrier,
+        gen: int,
+        received: int,
+        taken: int,
+        first: int,
+        now: float,
+        *,
+        named: bool = True,
+        alone: bool = False,
+    ) -> bool:
+        """Takes up a carrier that `named` the sid. A poll that is `alone`, as nothing came behind its head and no
+        handler is about to say something, is answered here and now, if it is due.
 
         Returns whether it is now the session's carrier. If not it came late, is only to be read, and is to be
         given to retire() after what it brought. Raises RemoteProtocolError for absurd acks, and Refusal when its
         acks were all the session waited for to end.
         """
-        self.use()
-        self.acknowledged(received, taken, now)
-        if self.outcome is not None:
-            raise self.refusal()
-        return self._take_up(carrier, gen, received, first, now)
-
-    def _take_up(self, carrier: NumberedCarrier, gen: int, received: int, first: int, now: float) -> bool:
-        self.inbox.release(now)
+        if named:
+            self.used = True
+            if received != self.outbox.acked or taken != self.outbox.taken:
+                self.acknowledged(received, taken, now)
+            if self.outcome is not None:
+                raise self.refusal()
+        if self.inbox.metered:
+            self.inbox.release(now)
         self.contact = carrier.last_received = now
         carrier.gen = gen
         carrier.receive_cursor = first
@@ -64,7 +72,8 @@ class NumberedMachine(Numbering, ServerMachine):
             return False
         # Whoever comes anew while the carrier before is still here has lost that one, whatever we believe.
         lost = self.state is State.DETACHED or (self.carrier is not None and gen > self.gen)
-        back = lost or self.transport not in ("", carrier.codec.name)
+        before = self.transport
+        back = lost or before not in ("", carrier.codec.name)
         if back and carrier.greeting is None:
             # With a greeting a poll is not held: its client is told at once that it is back.
             carrier.greeting = carrier.codec.attach_answer
@@ -75,14 +84,20 @@ class NumberedMachine(Numbering, ServerMachine):
             self.retire(old)
         if carrier.codec.shape is not Shape.POLL:
             carrier.write([self._greeting(carrier), *carrier.tickets])
+            carrier.greeting, carrier.tickets = None, ()  # they are said
             if self.state is State.DRAINING:
                 carrier.write([carrier.codec.go_away(self.drain_delay)])
-        before = self.state
-        self._move(Event.ATTACH)
-        if before is self.state:
-            self.listener.changed(before, before)
-        self.wake_by(self.deadline())
-        self.listener.dirty()
+        state = self.state
+        if state is not State.OPEN:
+            self._move(Event.ATTACH)
+        if state is self.state and before != self.transport:
+            self.listener.changed(state, state)
+        if alone and carrier.codec.shape is Shape.POLL:
+            self._answer(carrier, now)
+        else:
+            self.listener.dirty()
+        if self.carrier is carrier:
+            self.wake_by(self.deadline())
         return True
 
     def retire(self, carrier: NumberedCarrier) -> None:
@@ -92,7 +107,7 @@ class NumberedMachine(Numbering, ServerMachine):
 
     def _greeting(self, carrier: NumberedCarrier) -> Part:
         """What an answer opens with: `o` or `r`. Its acks count as announced on the newest carrier only."""
-        received, taken = self.inbox.ack()
+        received, taken = self.inbox.received, self.inbox.taken
         if self.carrier is carrier:
             self.inbox.announced(received, taken)
         return (carrier.greeting or carrier.codec.attach_answer)(received, taken)
@@ -102,23 +117,26 @@ class NumberedMachine(Numbering, ServerMachine):
 
         Returns whether its frames are to be fed. Raises RemoteProtocolError for absurd acks.
         """
-        self.use()
-        self.inbox.release(now)
+        self.used = True
+        if self.inbox.metered:
+            self.inbox.release(now)
         self.contact = now
         carrier.attached = True
         carrier.receive_cursor = first
         carrier.ignores = first > self.inbox.received + 1
-        self.acknowledged(received, taken, now)
+        if received != self.outbox.acked or taken != self.outbox.taken:
+            self.acknowledged(received, taken, now)
         if self.outcome is not None:
             return False
-        self.listener.dirty()
+        if self.carrier is not None:
+            self.listener.dirty()
         return True
 
     def uplink_answer(self, carrier: NumberedCarrier) -> Part:
         """The answer to an uplink batch. Its ack never counts as announced (docs/protocol.md §6)."""
         if self.outcome is not None:
             return self._abrupt(carrier)
-        return carrier.codec.ack(*self.inbox.ack())
+        return carrier.codec.ack(self.inbox.received, self.inbox.taken)
 
     def lost(self, carrier: NumberedCarrier, now: float) -> None:
         """The connection under a carrier is gone. Detaches the session if it was its newest."""
@@ -142,9 +160,7 @@ class NumberedMachine(Numbering, ServerMachine):
             self.flush_ordered(carrier, now)
         elif carrier.codec.shape is Shape.STREAM:
             self._flush_stream(carrier, now)
-        elif not carrier.finished and (
-            not carrier.codec.held or carrier.greeting is not None or self._answer_due(carrier, now)
-        ):
+        elif not carrier.finished:
             self._answer(carrier, now)
 
     def _flush_stream(self, carrier: NumberedCarrier, now: float) -> None:
@@ -160,77 +176,38 @@ class NumberedMachine(Numbering, ServerMachine):
         """Ends a stream that has grown large (browsers keep all of it). The client opens the next at once."""
         carrier.finish([carrier.codec.end_of_carrier("recycled")], reason="recycled")
         self.carrier = None
-        self.absent_at = now + (self.config.ping_timeout or self.config.hold)
+        self.absent_at = now + self.config.poll_grace
         self.wake_by(self.deadline())
 
     def _answer_due(self, carrier: NumberedCarrier, now: float) -> bool:
+        """Whether a poll is to be answered though there is no message for it."""
         return (
-            self.outbox.pending(carrier.send_cursor)
+            carrier.greeting is not None
+            or not carrier.codec.held
             or self.inbox.due(now, self._ack_delay())
             or now >= carrier.started + self.config.hold
             or now >= self._going_at()
         )
 
-    def _going_at(self) -> float:
-        """When a held poll is answered to announce the drain, repeatedly until the client has answered.
-
-        Not each poll at once: a client with much to finish would poll as fast as the network lets it.
-        """
-        if self.state is not State.DRAINING or self.peer_last is not None:
-            return FOREVER
-        return self.going_told + ACK_DELAY
-
     def _answer(self, carrier: NumberedCarrier, now: float) -> None:
-        """Answers the held poll, which ends that carrier. From then on the client has the grace time to poll again."""
-        parts = [self._greeting(carrier), *carrier.tickets]
+        """Answers a poll when that is due, which ends its carrier: then the client has the grace time to poll again."""
         first, items = self.outbox.peek(carrier.send_cursor, self.config.max_batch, self.config.max_batch_size)
-        parts += self.numbered(carrier, first, items)
+        if not items and not self._answer_due(carrier, now):
+            return
+        inbox, codec = self.inbox, carrier.codec
+        parts = [(carrier.greeting or codec.attach_answer)(inbox.received, inbox.taken), *carrier.tickets]
+        inbox.announced(inbox.received, inbox.taken)
+        parts += map(codec.item, items) if first == carrier.send_cursor else self.numbered(carrier, first, items)
         if self.state is State.DRAINING and self.peer_last is None:
             parts.append(carrier.codec.go_away(self.drain_delay))
             self.going_told = now
         carrier.finish(parts)
-        self._commit(carrier, first, items, now)
+        carrier.send_cursor = first + len(items)
         self.carrier = None
-        self.absent_at = now + self._grace(carrier)
-        self.wake_by(self.deadline())
-
-    def _grace(self, carrier: NumberedCarrier) -> float:
-        """How long after an answer the next poll may take before its client counts as gone."""
-        if carrier.codec.held:
-            return self.config.ping_timeout or self.config.hold
-        return max(TIMER_GRACE, self.config.liveness)
-
-    # -- draining ----------------------------------------------------------------------------------------------------
-
-    def drain(self, delay: float) -> None:
-        """Asks the client to stop sending; `delay` spreads its return.
-
-        Listener.may_be_drained() is called when all is done.
-        """
-        if self.state in (State.CLOSED, State.CLOSING, State.DRAINING):
-            return
-        self.drain_delay = delay
-        self._move(Event.DRAIN)
-        carrier = self.carrier
-        if carrier is not None and carrier.codec.shape is not Shape.POLL:
-            carrier.write([carrier.codec.go_away(delay)])
-        self.listener.dirty()
-
-    def peer_going(self, last: int) -> None:
-        """The client will number nothing above `last`."""
-        self.peer_last = last
-        if self.drained:
-            self.listener.may_be_drained()
-
-    @property
-    def drained(self) -> bool:
-        """Whether a draining session has received all there is and its inbox is empty."""
-        return (
-            self.state is State.DRAINING
-            and self.peer_last is not None
-            and self.inbox.received >= self.peer_last
-            and not len(self.inbox)
-        )
+        # How long the next poll may take before its client counts as gone.
+        self.absent_at = now + (self.config.poll_grace if carrier.codec.held else self.config.timer_grace)
+        if self.absent_at < self.wake_at:  # nothing is due before
+            self.wake_by(self.deadline())
 
     # -- ending ------------------------------------------------------------------------------------------------------
 
@@ -260,9 +237,11 @@ class NumberedMachine(Numbering, ServerMachine):
             if self.state is State.OPEN:
                 when = min(when, self.absent_at)
             return min(when, self.absent_at + self.config.resume_window)
-        when = min(when, self._ack_at())
+        if self.inbox.owed_since != NEVER or self.inbox.metered:
+            when = min(when, self._ack_at())
         if carrier.codec.shape is Shape.POLL:
-            return min(when, carrier.started + self.config.hold, self._going_at())
+            when = min(when, carrier.started + self.config.hold)
+            return when if self.state is not State.DRAINING else min(when, self._going_at())
         interval, silence = self.config.ping_interval, self.config.silence
         if interval is not None and carrier.codec.shape is Shape.STREAM:
             return min(when, self._idle_since(carrier) + interval, self._last_contact(carrier) + silence)

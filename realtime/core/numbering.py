@@ -24,6 +24,9 @@ class Numbering(SessionMachine):
     __slots__ = ()
 
     carrier: NumberedCarrier | None
+    # The base's own, named again for type checkers that would guess from what is assigned here.
+    asking: bool
+    duplicates: int
 
     # -- what frames say ---------------------------------------------------------------------------------------
 
@@ -70,7 +73,7 @@ class Numbering(SessionMachine):
                 inbox.discard(now)
             else:
                 self.listener.readable()
-            if inbox.owed_since != owed or inbox.metered:
+            if self.carrier is not None and (inbox.owed_since != owed or inbox.metered):
                 self.wake_by(self._ack_at())
 
     def drop_note(self, carrier: NumberedCarrier, count: int, now: float) -> None:
@@ -174,7 +177,9 @@ class Numbering(SessionMachine):
         if items:
             if first != carrier.send_cursor:
                 parts.append(codec.number(first))
-            parts += [codec.item(item) for item in items]
+            for item in items:
+                part = item.encoded.get(codec.key)
+                parts.append(codec.item(item) if part is None else part)
         return parts
 
     def _ack_part(self, carrier: NumberedCarrier, beside: bool, now: float) -> Part | None:

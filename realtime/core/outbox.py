@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from itertools import islice
 
 from .errors import RemoteProtocolError
-from .frames import CLOSE, DROPPED, Outgoing, Window
+from .frames import CLOSE, DROPPED, Outgoing, Window, window_of
 from .queues import EMPTY
 
 __all__ = ["MOST_OUTSTANDING", "Outbox"]
@@ -49,17 +49,17 @@ class Outbox:
 
     def __init__(self, window: Window, max_messages: int, max_bytes: int) -> None:
         self.window = window
-        self.acked = 0  # the peer has received so many
-        self.taken = 0  # and its application has taken so many
-        self.last = 0  # the highest number given
+        self.acked: int = 0  # the peer has received so many
+        self.taken: int = 0  # and its application has taken so many
+        self.last: int = 0  # the highest number given
         self.close_number: int | None = None  # the number of our `c`, once it has one
-        self.appended = 0  # items ever appended: what flush() counts by
-        self.dropped = 0  # messages ever dropped
-        self.notes = 0  # of the numbered, those that were no messages: notes of drops, a close
-        self.replayed = 0  # items ever handed to a carrier that another had been handed before
-        self.total = 0  # payload bytes of the numbered, each counted once
-        self.held = False  # the peer drains: nothing new gets a number
-        self.initial = False  # the window is what any peer takes before it has announced one: nothing goes beyond
+        self.appended: int = 0  # items ever appended: what flush() counts by
+        self.dropped: int = 0  # messages ever dropped
+        self.notes: int = 0  # of the numbered, those that were no messages: notes of drops, a close
+        self.replayed: int = 0  # items ever handed to a carrier that another had been handed before
+        self.total: int = 0  # payload bytes of the numbered, each counted once
+        self.held: bool = False  # the peer drains: nothing new gets a number
+        self.initial: bool = False  # the window is what any peer takes before it has announced one: nothing goes beyond
         self._max_messages = max_messages
         self._max_bytes = max_bytes
         self._sent: deque[Outgoing] = EMPTY  # numbers acked+1 … last
@@ -79,7 +79,7 @@ class Outbox:
 
     @window.setter
     def window(self, window: Window) -> None:
-        self._window = window._replace(messages=min(window.messages, MOST_OUTSTANDING))
+        self._window = window_of(min(window.messages, MOST_OUTSTANDING), window.size)
 
     @property
     def size(self) -> int:

@@ -30,6 +30,12 @@ class PlainMachine(ServerMachine):
 
     __slots__ = ("capabilities", "waiting")
 
+    # The bases' own, named again for type checkers that would guess from what is assigned here.
+    absent_at: float
+    contact: float
+    gen: int
+    transport: str
+
     def __init__(
         self,
         config: Config,
@@ -41,8 +47,8 @@ class PlainMachine(ServerMachine):
         **facts: Any,
     ) -> None:
         super().__init__(config, peer_window, listener, now, **facts)
-        self.capabilities = capabilities
-        self.waiting = 0  # how many wait for room in the inbox: the peer's silence is our doing
+        self.capabilities: Capabilities = capabilities
+        self.waiting: int = 0  # how many wait for room in the inbox: the peer's silence is our doing
 
     selective = True
 
@@ -78,7 +84,7 @@ class PlainMachine(ServerMachine):
         if self.observers:
             self._observe(carrier.codec.name, gen, now)
         first, self.gen, carrier.gen = not self.gen, gen, gen
-        self.use()
+        self.used = True
         self.contact = carrier.last_received = carrier.last_written = carrier.last_pinged = now
         carrier.send_cursor = self.outbox.acked + 1
         carrier.attached = True

@@ -58,13 +58,12 @@ class Proof(NamedTuple):
 
 
 class Tickets:
-    """The tickets of one session: up to which gen they were handed out, and the highest of each use that was used."""
+    """The tickets that one session has used: the highest of each use."""
 
-    __slots__ = ("_used", "handed")
+    __slots__ = ("_used",)
 
     def __init__(self) -> None:
-        self.handed = 0
-        self._used: dict[str, tuple[int, bytes]] = {}
+        self._used: dict[str, tuple[int, bytes]] = {}  # by use: the highest number, and what was said with it
 
     def used(self, use: str) -> int:
         """The highest number that was used; 0 for none."""

@@ -23,8 +23,8 @@ class Bucket:
     __slots__ = ("_at", "_level", "burst", "rate")
 
     def __init__(self, rate: float, burst: float, now: float) -> None:
-        self.rate = rate  # tokens a second
-        self.burst = burst
+        self.rate: float = rate  # tokens a second
+        self.burst: float = burst
         self._level = burst
         self._at = now
 
@@ -98,7 +98,7 @@ class AddressBuckets:
 
     def __init__(self, rate: float, *, most: int = 10_000) -> None:
         self.rate = rate
-        self.burst = max(1.0, rate * OPENS_BURST)
+        self.burst: float = max(1.0, rate * OPENS_BURST)
         self.most = most
         self._buckets: OrderedDict[str, Bucket] = OrderedDict()
 

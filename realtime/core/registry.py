@@ -105,7 +105,7 @@ class Registry:
         could have gone on. (What the proof is worth for a living session, its machine tells.)
         """
         machine = self.sessions.get(sid)
-        if machine is not None and (machine.key or proof is None):
+        if machine is not None and (machine.secret or proof is None):
             return machine
         self.forget(now)
         tombstone = self.tombstones.get(sid)

@@ -10,7 +10,7 @@ from abc import abstractmethod
 from .carrier import Carrier, Shape
 from .config import Config
 from .errors import Refusal
-from .frames import Window
+from .frames import Outgoing, Window
 from .machine import Listener, SessionMachine
 from .observer import Cause, Observer
 from .proof import ATTACH, Key, Proof, Tickets
@@ -26,10 +26,11 @@ class ServerMachine(SessionMachine):
         "address",
         "binding",
         "born",
+        "handed",
         "identity",
-        "key",
         "nonce",
         "observers",
+        "secret",
         "tickets",
         "used",
     )
@@ -50,16 +51,27 @@ class ServerMachine(SessionMachine):
     ) -> None:
         super().__init__(config, peer_window, listener, now)
         self.sid = sid
-        self.key = Key(key)  # what its client proves itself by; empty where the protocol has nothing of the kind
-        self.nonce = nonce
-        self.binding = binding
-        self.identity = identity
-        self.address = address  # what the limits per address count; empty for none
-        self.born = now  # when it was last opened: open_timeout counts from here
-        self.used = False  # the client has shown that it knows the sid
-        self.absent_at = now  # without a carrier: when it counts, or will count, as detached
-        self.tickets = Tickets()
+        self.secret: str = key  # see key
+        self.nonce: str = nonce
+        self.binding: object = binding
+        self.identity: str | None = identity
+        self.address: str = address  # what the limits per address count; empty for none
+        self.born: float = now  # when it was last opened: open_timeout counts from here
+        # The client has named the sid, or acknowledged `o`: opening by nonce is over (docs/protocol.md §5).
+        self.used: bool = False
+        self.absent_at: float = now  # without a carrier: when it counts, or will count, as detached
+        self.handed: int = 0  # the gen up to which tickets were handed out
+        self.tickets: Tickets | None = None  # that were used, if any
         self.observers: tuple[Observer, ...] = ()
+
+    @property
+    def key(self) -> Key:
+        """What its client proves itself by; empty where the protocol has nothing of the kind."""
+        return Key(self.secret)
+
+    @key.setter
+    def key(self, key: str) -> None:
+        self.secret = str(key)  # a Key would be one more object for each session
 
     @property
     def remembered(self) -> float:
@@ -72,22 +84,35 @@ class ServerMachine(SessionMachine):
         """Whether a request that shows this may do what it says; False for one with a ticket that came late: it
         changes nothing. Raises Refusal (4403) when it shows the wrong thing.
         """
-        if not proof.fits(self.key):
+        if not proof.fits(self.secret):
             raise proof.refusal()
+        if not proof.use:
+            return True
         if proof.use == ATTACH:
-            return proof.number >= self.gen and self.tickets.take(proof, self.gen)
-        return not proof.use or self.tickets.take(proof, self.inbox.received + 1)
+            return proof.number >= self.gen and self._use_ticket(proof, self.gen)
+        return self._use_ticket(proof, self.inbox.received + 1)
+
+    def _use_ticket(self, proof: Proof, least: int) -> bool:
+        if self.tickets is None:
+            self.tickets = Tickets()
+        return self.tickets.take(proof, least)
 
     @property
     def out_of_tickets(self) -> bool:
         """Whether the newest carrier came by the last ticket that was handed out: the next will want another."""
-        return self.gen == self.tickets.used(ATTACH) and self.gen >= self.tickets.handed
+        used = 0 if self.tickets is None else self.tickets.used(ATTACH)
+        return self.gen == used and self.gen >= self.handed
+
+    # -- the application's side ------------------------------------------------------------------------------------
+
+    def offer(self, item: Outgoing) -> bool | None:
+        """See SessionMachine.offer(). Without a carrier nothing is flushed: the next is given what waits."""
+        half_full = self.outbox.offer(item)
+        if half_full is not None and self.carrier is not None:
+            self.listener.dirty()
+        return half_full
 
     # -- carriers --------------------------------------------------------------------------------------------------
-
-    def use(self) -> None:
-        """The client has named the sid, or acknowledged `o`: opening by nonce is over (docs/protocol.md §5)."""
-        self.used = True
 
     def _observe(self, name: str, gen: int, now: float) -> None:
         """Tells of a carrier of transport `name`, before it takes over (or not, when it is late)."""

@@ -24,7 +24,7 @@ contact for as long as its server would keep it (4411).
 
 from __future__ import annotations
 
-from .attempts import Action, Attempts
+from .attempts import Action, Attempts, Started
 from .choice import DUPLEX, FOREVER, HELD, POLL, STREAM
 
 __all__ = ["Supervision"]
@@ -50,6 +50,17 @@ class Supervision(Attempts):
 
     `transports` are (name, kind), most wanted first. `jitter` gives numbers from 0 to below 1.
     """
+
+    # Those of Attempts, named again for type checkers that would guess from what is assigned here.
+    current: str
+    fails: int
+    held: float
+    lifetime: float
+    newest: Started | None
+    old: Started | None
+    poll_interval: tuple[float, float]
+    post_at: float
+    posts_failed: int
 
     # -- the one place where time passes -----------------------------------------------------------------------------
 
@@ -262,6 +273,12 @@ class Supervision(Attempts):
         """There is something to send: between two plain polls the next one need not wait."""
         if self.newest is None and self.choice.kinds.get(self._goes_on) == POLL:
             self._start_at = min(self._start_at, now)
+
+    def crowd(self, now: float, crowded: bool) -> None:
+        """Whether other sessions hold requests enough (see CROWDED in choice.py)."""
+        if self.choice.crowded and not crowded:
+            self._upgrade_at = min(self._upgrade_at, now + self._look)  # there is a place again
+        self.choice.crowded = crowded
 
     def post_failed(self, now: float, how: str, wait: float = 0.0) -> None:
         """A POST beside the carrier was lost or refused. A server that is never told anything takes its client for

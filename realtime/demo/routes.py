@@ -120,6 +120,7 @@ class DemoRoutes:
                 "metered": self._metered,
                 "prefix": self._prefix,
                 "plug": self._proxies is not None,
+                "local": is_local(request),  # whether a panel has a process of its own
             }
         )
 

@@ -6,6 +6,7 @@ It says its port in one line, and ends with its standard input: when its parent 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import socket
 import sys
@@ -47,6 +48,8 @@ async def _serve(port: int, origins: Sequence[str]) -> None:
 
 def main(arguments: Sequence[str]) -> None:
     """Serves until standard input ends."""
+    # It is killed and started again on purpose: that sessions of the process before are asked for is nobody's mistake.
+    logging.getLogger("realtime.server").setLevel(logging.ERROR)
     asyncio.run(_serve(int(arguments[0]), arguments[1:]))
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from ..core.carrier import Carrier
 from ..core.errors import RemoteProtocolError
@@ -36,8 +36,8 @@ class Post:
 
     def __init__(self, carrier: Carrier, packets: Iterable[Packet], size: int) -> None:
         self.carrier = carrier
-        self.packets = iter(packets)
-        self.next = next(self.packets, None)
+        self.packets: Iterator[Packet] = iter(packets)
+        self.next: Packet | None = next(self.packets, None)
         self.size = size  # of its body, which is kept until all of it is in
         self.answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.early = False  # answered before it was in

@@ -94,7 +94,7 @@ class Visit:
         self.query = query
         self.session = session
         self.machine = machine
-        self.opening = not query.sid
+        self.opening: bool = not query.sid
 
     def codec(self, transport: str) -> Codec:
         """Whether a client takes bytes it says when it opens, and again for each WebSocket."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import NamedTuple
 
 from ..core.addresses import address_key
@@ -44,6 +45,9 @@ from .origins import asker
 
 __all__ = ["Begun", "NativeGate", "check_url", "is_probe", "machine_of", "tell"]
 
+# The first character of a frame, and those of the wishes for tickets.
+KIND = itemgetter(slice(0, 1))
+WISHES = frozenset((ATTACH, SEND))
 # Where auth data stand in a URL.
 NO_AUTH_HERE = "auth data do not belong in a URL, which is logged: send them by POST, a form, or a WebSocket's frame"
 
@@ -92,21 +96,30 @@ class NativeGate:
         carrier that is superseded a POST is told so here; a GET that reads an event stream is best answered with 204.
         Raises Refusal, RemoteProtocolError, and Gone for an open whose client did not wait for it.
         """
-        head = self._head(request, endpoint, frames)
+        head = parse_head(frames[0], endpoint.config.max_auth_size)
+        if request.method == "GET":
+            check_url(head)
         if isinstance(head, RequestHead) and head.gen == 0:
             starts = "poll starts with o or r" if carrier.codec.shape is Shape.POLL else "stream starts with o, r or p"
             raise RemoteProtocolError(4400, f"u is for send; a {starts}")
-        session = await self.take_up(request, endpoint, carrier, head, frames[1:], wait)
-        machine = machine_of(session)
-        newest = machine.carrier is carrier
-        try:
-            status = await self._feed(request, session, carrier, frames[1:])
-            if status != 200 and carrier.codec.shape is Shape.STREAM:
-                raise machine.refusal()
-        except BaseException:
-            self.lost(session, carrier)
-            raise
-        superseded = not newest and not carrier.finished
+        behind = frames[1:]
+        if isinstance(head, Open):
+            session = await self._open(request, endpoint, carrier, head, wait)
+        else:
+            session = await self._attach(request, endpoint, carrier, head, behind)
+        machine = session._machine
+        assert isinstance(machine, NumberedMachine)
+        superseded = machine.carrier is not carrier
+        status = 200
+        if behind or machine.outcome is not None:
+            try:
+                status = await self._feed(request, machine, session, carrier, behind)
+                if status != 200 and carrier.codec.shape is Shape.STREAM:
+                    raise machine.refusal()
+            except BaseException:
+                self.lost(session, carrier)
+                raise
+        superseded = superseded and not carrier.finished
         if superseded and not (carrier.codec.shape is Shape.STREAM and request.method == "GET"):
             machine.retire(carrier)
         return Begun(session, superseded, status)
@@ -118,27 +131,28 @@ class NativeGate:
 
         Raises Refusal and RemoteProtocolError.
         """
-        head = self._head(request, endpoint, frames)
+        head = parse_head(frames[0], endpoint.config.max_auth_size)
         behind = frames[1:]
+        if request.method == "GET":
+            check_url(head)
         if isinstance(head, Open) or head.gen:
             raise RemoteProtocolError(4400, "a send starts with u<sid>,<received>,<taken>,<first>,<key>")
         if request.method == "GET":
             _check_script(behind)
-        proof = _proof(request, head, behind)
-        session, due = await self._find(request, endpoint, head.sid, proof, _renewal(behind, endpoint.config))
-        machine = machine_of(session)
+        session, machine, due = await self._find(request, endpoint, head, behind)
         now = self._now()
         status = 200
         parts: list[Part] = []
         try:
-            if due and machine.uplink(carrier, head.received, head.taken, head.first, now):
-                status = await self._feed(request, session, carrier, behind, parts)
+            if due and machine.uplink(carrier, head.received, head.taken, head.first, now) and behind:
+                status = await self._feed(request, machine, session, carrier, behind, parts)
         except RemoteProtocolError as absurd:
             status = absurd.http_status
             machine.fail(absurd, now)
         if machine.outcome is not None:
             parts.clear()  # whatever was said before the end, the answer is the end
-        elif not proof.use:
+        elif request.method != "GET" and (machine.tickets is not None or not WISHES.isdisjoint(map(KIND, behind))):
+            # Who shows a ticket is not given any.
             codec = carrier.codec
             assert isinstance(codec, NativeCodec)
             parts += map(codec.text, ticket_frames(machine, behind))
@@ -160,13 +174,6 @@ class NativeGate:
         assert isinstance(head, RequestHead)
         self.service.sessions.check_key(head.sid, Proof(head.proof))
 
-    def _head(self, request: SessionRequest, endpoint: Endpoint, frames: Sequence[Frame]) -> Open | RequestHead:
-        """The head of a request, of which nothing secret stood in a URL. Raises RemoteProtocolError (4400, 4413)."""
-        head = parse_head(frames[0], endpoint.config.max_auth_size)
-        if request.method == "GET":
-            check_url(head)
-        return head
-
     # -- opening and attaching -------------------------------------------------------------------------------------
 
     async def take_up(
@@ -175,25 +182,33 @@ class NativeGate:
         endpoint: Endpoint,
         carrier: NumberedCarrier,
         head: Open | RequestHead,
-        frames: Sequence[Frame],
         wait: Wait,
     ) -> Session:
-        """Opens or attaches a carrier, of a head that was parsed; `frames` are those behind it, for their proof and
-        their auth data. Raises as begin() does."""
+        """Opens or attaches a carrier of both ways, whose head was parsed. Raises as begin() does."""
+        if isinstance(head, Open):
+            return await self._open(request, endpoint, carrier, head, wait)
+        return await self._attach(request, endpoint, carrier, head, ())
+
+    async def _attach(
+        self,
+        request: SessionRequest,
+        endpoint: Endpoint,
+        carrier: NumberedCarrier,
+        head: RequestHead,
+        frames: Sequence[Frame],
+    ) -> Session:
+        """Attaches a carrier; `frames` are those behind its head, for their proof and their auth data."""
         codec = carrier.codec
         assert isinstance(codec, NativeCodec)
-        if isinstance(head, Open):
-            return await self._open(request, endpoint, carrier, codec, head, wait)
-        proof = _proof(request, head, frames)
-        session, due = await self._find(request, endpoint, head.sid, proof, _renewal(frames, endpoint.config))
+        session, machine, due = await self._find(request, endpoint, head, frames)
         if not due:
             return session  # what comes so late changes nothing
-        machine = machine_of(session)
         now = self._now()
         if codec.shape is Shape.DUPLEX:  # which may fail where a URL gets through
             carrier.tickets = [codec.text(ticket_frame(machine, head.gen + 1))]
         try:
-            machine.attach(carrier, head.gen, head.received, head.taken, head.first, now)
+            alone = not frames and not session._listener.woken
+            machine.attach(carrier, head.gen, head.received, head.taken, head.first, now, alone=alone)
         except RemoteProtocolError as error:
             machine.fail(error, now)
             raise machine.refusal() from None
@@ -208,11 +223,12 @@ class NativeGate:
         request: SessionRequest,
         endpoint: Endpoint,
         carrier: NumberedCarrier,
-        codec: NativeCodec,
         head: Open,
         wait: Wait,
     ) -> Session:
-        service = self.service
+        """Opens a session, or finds the one that the same open has opened before."""
+        service, codec = self.service, carrier.codec
+        assert isinstance(codec, NativeCodec)
         request._raw_auth = head.auth
         service.admission.arrived(request)
         address = address_key(request.remote)
@@ -240,16 +256,31 @@ class NativeGate:
         return session
 
     async def _find(
-        self, request: SessionRequest, endpoint: Endpoint, sid: str, proof: Proof, renewal: Renewal | None
-    ) -> tuple[Session, bool]:
-        """The session that a request names, if the request may, and whether it came in time. Raises Refusal.
+        self, request: SessionRequest, endpoint: Endpoint, head: RequestHead, frames: Sequence[Frame]
+    ) -> tuple[Session, NumberedMachine, bool]:
+        """The session that a request names, if the request may, with its machine, and whether it came in time. `frames`
+        are those behind the head. Raises Refusal."""
+        if request.method != "GET" or request.transport == "websocket":
+            proof = Proof(head.proof)
+        else:
+            proof = _ticket(head, frames)
+        session = self.service.sessions.by_sid.get(head.sid)
+        if session is None or not session._machine.secret:
+            session = await self.service.sessions.route(head.sid, proof)
+        machine = session._machine
+        assert isinstance(machine, NumberedMachine)
+        due = (not proof.use and proof.fits(machine.secret)) or machine.prove(proof)
+        if session._path != endpoint.path:
+            raise Refusal(4404, f"no such session at {endpoint.path}", scope="session")
+        if self.service.admission.hook is not None:
+            await self._admit(request, session, _renewal(frames, endpoint.config))
+        return session, machine, due
+
+    async def _admit(self, request: SessionRequest, session: Session, renewal: Renewal | None) -> None:
+        """Asks the application whether this request may go on with a session. Raises Refusal.
 
         Whose auth data have expired may bring fresh ones along; if these are refused nothing has changed.
         """
-        session = await self.service.sessions.route(sid, proof)
-        due = machine_of(session).prove(proof)
-        if session.path != endpoint.path:
-            raise Refusal(4404, f"no such session at {endpoint.path}", scope="session")
         request._raw_auth = session.request._raw_auth
         try:
             await self.service.admission.admit(session, request)
@@ -259,13 +290,13 @@ class NativeGate:
             request._raw_auth = renewal.auth
             await self.service.admission.admit(session, request)
             session.request._raw_auth = renewal.auth
-        return session, due
 
     # -- what comes behind -----------------------------------------------------------------------------------------
 
     async def _feed(
         self,
         request: SessionRequest,
+        machine: NumberedMachine,
         session: Session,
         carrier: NumberedCarrier,
         frames: Sequence[Frame],
@@ -276,7 +307,6 @@ class NativeGate:
 
         `answer` takes what is to be said to it in the answer to a send, which is no carrier. Raises Refusal.
         """
-        machine = machine_of(session)
         try:
             for frame in frames:
                 if machine.outcome is not None:
@@ -347,10 +377,8 @@ def _renewal(frames: Sequence[Frame], config: Config) -> Renewal | None:
         return None
 
 
-def _proof(request: SessionRequest, head: RequestHead, frames: Sequence[Frame]) -> Proof:
-    """What a request shows: URLs have no keys in them."""
-    if request.method != "GET" or request.transport == "websocket":
-        return Proof(head.proof)
+def _ticket(head: RequestHead, frames: Sequence[Frame]) -> Proof:
+    """What a request shows by its URL, which has no key in it."""
     said = json.dumps([*head, *frames]).encode()
     return Proof(head.proof, ATTACH, head.gen, said) if head.gen else Proof(head.proof, SEND, head.first, said)
 

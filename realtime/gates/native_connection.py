@@ -21,11 +21,24 @@ __all__ = ["NativeConnection"]
 HEADS_AND_NUMBERED = ("o", "r", "u", "m", "b", "c", "d", "")
 
 
-class NativeConnection:
+class NativeConnection(NumberedCarrier):
     """See gates.base.Connection. The first frame opens a session or names one, unless the URL did (`opening`).
 
-    Until then it is `silent`, for open_timeout at most.
+    Until then it is `silent`, for open_timeout at most. It is the session's carrier itself: every idle session has one.
     """
+
+    __slots__ = (
+        "_endpoint",
+        "_gate",
+        "_machine",
+        "_now",
+        "_opening",
+        "_patience",
+        "_request",
+        "_wait",
+        "session",
+        "silent",
+    )
 
     def __init__(
         self,
@@ -37,6 +50,7 @@ class NativeConnection:
         wait: Wait = wait,
         opening: str | None = None,
     ) -> None:
+        super().__init__(codec, link, gate.service.clock.now())
         self._gate = gate
         self._request = request
         self._endpoint = endpoint
@@ -44,10 +58,9 @@ class NativeConnection:
         self._opening = opening
         self._now = gate.service.clock.now
         self._patience: Timer | None = None
-        self.carrier = NumberedCarrier(codec, link, self._now())
         self.session: Session | None = None  # as soon as it is known
         self._machine: NumberedMachine | None = None
-        self.silent = True  # nothing was said yet that a session could come of
+        self.silent: bool = True  # nothing was said yet that a session could come of
 
     def connected(self) -> Awaitable[None] | None:
         """Takes the open that stood in the URL."""
@@ -69,9 +82,8 @@ class NativeConnection:
         machine = self._machine
         if machine is None:
             return self._first(data) if self.silent else None
-        carrier = self.carrier
         try:
-            renewal = feed_server(machine, carrier, data, self._now())
+            renewal = feed_server(machine, self, data, self._now())
         except RemoteProtocolError as error:
             self._failed(machine, error)
             return None
@@ -80,8 +92,8 @@ class NativeConnection:
     def _first(self, frame: str | bytes) -> Awaitable[None] | None:
         """A frame before there is a session: its head, behind any probes."""
         if isinstance(frame, str) and frame[:1] not in HEADS_AND_NUMBERED:
-            if frame[0] == "p" and self.carrier.link.writable:
-                self._gate.probed(self.carrier, frame)
+            if frame[0] == "p" and self.link.writable:
+                self._gate.probed(self, frame)
             return None  # unnumbered frames that say nothing here, or that nobody knows yet
         try:
             head = parse_head(frame, self._endpoint.config.max_auth_size)
@@ -100,12 +112,11 @@ class NativeConnection:
 
     async def _begin(self, head: Open | RequestHead) -> None:
         self._spoken()
-        carrier = self.carrier
-        carrier.started = carrier.last_received = self._now()
+        self.started = self.last_received = self._now()
         try:
-            session = await self._gate.take_up(self._request, self._endpoint, carrier, head, (), self._wait)
+            session = await self._gate.take_up(self._request, self._endpoint, self, head, self._wait)
         except Gone:
-            carrier.finished = True
+            self.finished = True
         except Refusal as refusal:
             self.refuse(refusal)
         except RemoteProtocolError as error:
@@ -113,35 +124,35 @@ class NativeConnection:
         else:
             self.session = session
             self._machine = machine = machine_of(session)
-            if not self._gate.service.admission.asks:
+            if self._gate.service.admission.hook is None:
                 self._wait = wait  # the other may keep what it waits with
-            if machine.carrier is not carrier and not carrier.finished:
-                machine.retire(carrier)
+            if machine.carrier is not self and not self.finished:
+                machine.retire(self)
 
     async def _renew(self, renewal: Renewal) -> None:
-        session, machine, carrier = self.session, self._machine, self.carrier
+        session, machine = self.session, self._machine
         assert session is not None
         assert machine is not None
         try:
-            await self._gate.renew(self._request, session, carrier, renewal)
+            await self._gate.renew(self._request, session, self, renewal)
         except RemoteProtocolError as error:
             self._failed(machine, error)
         except Refusal as refusal:
-            if not carrier.finished:
-                tell(carrier, refusal)
-                machine.lost(carrier, self._now())
+            if not self.finished:
+                tell(self, refusal)
+                machine.lost(self, self._now())
 
     def _failed(self, machine: NumberedMachine, error: RemoteProtocolError) -> None:
         machine.fail(error, self._now())
-        if not self.carrier.finished:
-            tell(self.carrier, machine.refusal())
+        if not self.finished:
+            tell(self, machine.refusal())
 
     def control(self) -> bool:
         """A ping or a pong has come, which is no sign of life: whatever stands in between may have sent it. Whether a
         ping is to be answered."""
         machine = self._machine
         if machine is None:
-            return not self.carrier.finished
+            return not self.finished
         try:
             machine.inbox.other(self._now())
         except RemoteProtocolError as error:
@@ -166,14 +177,14 @@ class NativeConnection:
     def refuse(self, refusal: Refusal) -> None:
         """Says why the connection carries nothing, and ends it."""
         self._spoken()
-        self._gate.refuse(self.carrier, refusal)
+        self._gate.refuse(self, refusal)
 
     def lost(self) -> None:
         """The connection has ended."""
         self._spoken()
-        machine, carrier = self._machine, self.carrier
+        machine = self._machine
         if machine is not None:
-            if machine.carrier is carrier:
-                self._gate.service.note_end(machine.sid, carrier.codec.name, carrier.started)
-            machine.lost(carrier, self._now())
-        carrier.finished = True
+            if machine.carrier is self:
+                self._gate.service.note_end(machine.sid, self.codec.name, self.started)
+            machine.lost(self, self._now())
+        self.finished = True

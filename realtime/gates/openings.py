@@ -50,7 +50,7 @@ class Openings:
         A client that finds the answer late opens again by the same nonce; when it shows the same of all that the
         application could know it by, it gets the answer to the question that was asked already, as old as that is.
         """
-        if not self._service.admission.asks:
+        if self._service.admission.hook is None:
             self._service.admission.check_rate(address)
             return None
         key = path, nonce

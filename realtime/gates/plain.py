@@ -33,7 +33,7 @@ class Turns:
     """The order in which waiting requests put messages into an inbox: first come, first served."""
 
     def __init__(self) -> None:
-        self.lock = asyncio.Lock()
+        self.lock: asyncio.Lock = asyncio.Lock()
         self.waiting = 0
         self.size = 0  # of the bodies that wait, in bytes
 
@@ -53,7 +53,7 @@ async def wait_for_room(session: Session, size: int) -> bool:
         while machine.outcome is None and machine.closing is None:
             if machine.inbox.has_room(size):
                 return True
-            await session._progress.wait(session._progress.add())
+            await session._listener.progressed()
         return False
     finally:
         machine.resume()
@@ -64,7 +64,7 @@ class PlainGate:
 
     def __init__(self, service: Service) -> None:
         self.service = service
-        self.now = service.clock.now
+        self.now: Callable[[], float] = service.clock.now
         self._turns: WeakKeyDictionary[Session, Turns] = WeakKeyDictionary()
 
     async def open(

@@ -37,7 +37,7 @@ class PlainConnection(ABC):
         self._gate = gate
         self._now = gate.now
         self._machine = machine
-        self.carrier = Carrier(codec, link, self._now())
+        self.carrier: Carrier = Carrier(codec, link, self._now())
 
     def message(self, data: str | bytes) -> Awaitable[None] | None:
         """A message. Once the carrier is finished it is only read, for the closing handshake."""

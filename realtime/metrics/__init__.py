@@ -1,4 +1,4 @@
-"""Metrics for Prometheus, by the extra `pip install aiohttp-realtime[metrics]` (docs/metrics.md).
+"""Metrics for Prometheus, by the extra `pip install 'aiohttp-realtime[metrics]'` (docs/metrics.md).
 
 realtime.metrics.setup(app, rt, path="/metrics")           a route to scrape
 realtime.metrics.Metrics(rt, registry=REGISTRY)            or a registry that is scraped already

@@ -12,7 +12,8 @@ class Metrics:
 
     def __init__(self, server: object, *, registry: object = None) -> None:
         raise ImportError(
-            "realtime.metrics needs prometheus-client: pip install aiohttp-realtime[metrics]", name="prometheus_client"
+            "realtime.metrics needs prometheus-client: pip install 'aiohttp-realtime[metrics]'",
+            name="prometheus_client",
         )
 
     async def handle(self, request: Any) -> NoReturn:

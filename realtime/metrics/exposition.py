@@ -25,7 +25,7 @@ class Metrics(Collector):
     """
 
     def __init__(self, server: Server, *, registry: CollectorRegistry | None = None) -> None:
-        self.registry = CollectorRegistry() if registry is None else registry
+        self.registry: CollectorRegistry = CollectorRegistry() if registry is None else registry
         self._hub = server._service.sessions.hub
         self._tally = Tally(session._machine for session in server.sessions)
         self.registry.register(self)

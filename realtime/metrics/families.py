@@ -32,7 +32,9 @@ class Entry(NamedTuple):
         return self.kind(self.name, self.help, labels=self.labels)
 
 
-COUNTER, GAUGE, HISTOGRAM = CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+COUNTER: type[CounterMetricFamily] = CounterMetricFamily
+GAUGE: type[GaugeMetricFamily] = GaugeMetricFamily
+HISTOGRAM: type[HistogramMetricFamily] = HistogramMetricFamily
 
 # docs/metrics.md has the same table; a test compares them.
 CATALOGUE: dict[str, Entry] = {

@@ -46,9 +46,9 @@ class Histogram:
     __slots__ = ("bounds", "counts", "total")
 
     def __init__(self, bounds: tuple[float, ...]) -> None:
-        self.bounds = bounds
-        self.counts = [0] * (len(bounds) + 1)  # the last is for what is above all bounds
-        self.total = 0.0  # the sum of what was observed
+        self.bounds: tuple[float, ...] = bounds
+        self.counts: list[int] = [0] * (len(bounds) + 1)  # the last is for what is above all bounds
+        self.total: float = 0.0  # the sum of what was observed
 
     def observe(self, value: float) -> None:
         """Counts one. A bucket includes its bound."""
@@ -62,12 +62,12 @@ class Sums:
     __slots__ = ("bytes_in", "bytes_out", "drops", "duplicates", "messages_in", "messages_out", "replays")
 
     def __init__(self) -> None:
-        self.messages_in = 0
-        self.bytes_in = 0
-        self.messages_out = 0
-        self.bytes_out = 0
-        self.replays = 0
-        self.duplicates = 0
+        self.messages_in: int = 0
+        self.bytes_in: int = 0
+        self.messages_out: int = 0
+        self.bytes_out: int = 0
+        self.replays: int = 0
+        self.duplicates: int = 0
         self.drops: Counter[str] = Counter()  # by policy
 
     def add(self, machine: SessionMachine) -> None:
@@ -100,8 +100,8 @@ class Tally:
         self.changes: Counter[tuple[str, str, str]] = Counter()  # by the transports before and after, and reason
         self.refusals: Counter[str] = Counter()  # by code
         self.ends: Counter[str] = Counter()  # by code
-        self.flushes = Histogram(FLUSH_BOUNDS)
-        self.handlers = {result: Histogram(HANDLER_BOUNDS) for result in Result}
+        self.flushes: Histogram = Histogram(FLUSH_BOUNDS)
+        self.handlers: dict[Result, Histogram] = {result: Histogram(HANDLER_BOUNDS) for result in Result}
         # A scrape may come from another thread, and must not see a session in both or in neither of these.
         self._lock = Lock()
         self._live = set(live)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..core.carrier import Capabilities, Part, Shape
@@ -29,11 +29,11 @@ class RawCodec:
 
     name = "websocket"
     shape = Shape.DUPLEX
-    capabilities = Capabilities(protocol="a bare WebSocket")
+    capabilities: Capabilities = Capabilities(protocol="a bare WebSocket")
 
     def __init__(self) -> None:
         self._transport = WebSocket()
-        self.wrap = self._transport.wrap
+        self.wrap: Callable[[Sequence[Part]], Sequence[Part]] = self._transport.wrap
 
     def item(self, item: Outgoing) -> Part:
         """A message as it is, made once for all receivers. A close is the link's; a note of drops is not told."""

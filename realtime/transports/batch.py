@@ -29,7 +29,7 @@ PLENTY = 8
 ONE_LINE = "a body is one batch on one line; nothing comes behind its line feed"
 NO_ARRAY = "a batch is a JSON array of strings"
 _STRINGS = {str}
-_encode = json.JSONEncoder(ensure_ascii=False).encode
+_encode = json.encoder.encode_basestring  # in C, where Python has that
 _decode = json.JSONDecoder().raw_decode  # of what begins with a quotation mark: of one string
 # What stands between the strings of an array; with spaces, up to the next string or behind the array's end.
 _BETWEEN = ',"'
@@ -180,6 +180,16 @@ def decode_body(body: bytes, max_frames: int, max_bytes: int) -> list[Frame]:
 
     Raises RemoteProtocolError (4400, 4413), for all that a BatchDecoder refuses which reads it piece by piece.
     """
+    if len(body) <= min(max_bytes, PLENTY * max_frames) and b"\n" not in body:  # as it usually is
+        try:
+            text = body.decode()
+            strings, end = _decode(text)
+        except (ValueError, RecursionError):
+            pass  # what is wrong is found below
+        else:
+            right = end == len(text) and type(strings) is list and len(strings) <= max_frames
+            if right and set(map(type, strings)) <= _STRINGS:
+                return strings  # type: ignore[no-any-return] # a list of them
     line, _, rest = body.partition(b"\n")
     if len(line) > max_bytes:
         raise _too_large(max_bytes)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 
+from ..core.carrier import Shape
 from ..core.errors import RemoteProtocolError
 from .base import Facts, Head, Transport
 from .script import ScriptBlocks, document
@@ -22,10 +23,10 @@ class Form(ScriptBlocks):
     """A transport that polls, when a form makes its requests: the same in everything but its answers' framing."""
 
     def __init__(self, transport: Transport) -> None:
-        self.name = transport.name
-        self.method = transport.method
-        self.shape = transport.shape
-        self.held = transport.held
+        self.name: str = transport.name
+        self.method: str = transport.method
+        self.shape: Shape = transport.shape
+        self.held: bool = transport.held
 
     def head(self, facts: Facts) -> Head:
         """The answer's status and headers, and the function that delivers."""

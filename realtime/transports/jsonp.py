@@ -36,9 +36,8 @@ class Jsonp:
             f"/**/{check_callback(facts.callback)}(".encode(),
         )
 
-    def frame(self, frame: Frame) -> bytes:
-        """One frame, as it lies in a batch."""
-        return quote(frame)
+    # One frame, as it lies in a batch.
+    frame: staticmethod[[Frame], bytes] = staticmethod(quote)
 
     def wrap(self, parts: Sequence[Part]) -> Sequence[Part]:
         """The call's argument."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ..core.carrier import Part, Shape
 from .base import Facts, Frame, Head
-from .batch import BatchDecoder, join, quote
+from .batch import BatchDecoder, quote
 
 __all__ = ["LongPolling"]
 
@@ -30,13 +30,12 @@ class LongPolling:
         """The answer's status and headers."""
         return Head(200, HEADERS)
 
-    def frame(self, frame: Frame) -> bytes:
-        """One frame, as it lies in a batch."""
-        return quote(frame)
+    # One frame, as it lies in a batch.
+    frame: staticmethod[[Frame], bytes] = staticmethod(quote)
 
     def wrap(self, parts: Sequence[Part]) -> Sequence[Part]:
         """The body: one batch, which ends itself."""
-        return [join(parts)]
+        return [b"[" + b",".join(parts) + b"]"]  # type: ignore[arg-type] # join(), without a call
 
     def tail(self) -> bytes:
         """Nothing: a batch is complete or cut."""

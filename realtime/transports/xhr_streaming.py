@@ -38,9 +38,8 @@ class XhrStreaming:
         """The answer's status and headers, and a line of padding."""
         return Head(200, (("Content-Type", "text/plain; charset=utf-8"), *STREAM_HEADERS), b" " * PADDING + b"\n")
 
-    def frame(self, frame: Frame) -> bytes:
-        """One frame, as it lies in a batch."""
-        return quote(frame)
+    # One frame, as it lies in a batch.
+    frame: staticmethod[[Frame], bytes] = staticmethod(quote)
 
     def wrap(self, parts: Sequence[Part]) -> Sequence[Part]:
         """One line."""

@@ -18,7 +18,7 @@ from ..gates.requests import Unreadable
 from ..service import Service
 from .replies import SAFE
 
-__all__ = ["BROKEN_BODY", "Bodies", "Handle", "guard", "is_packed", "turn_away"]
+__all__ = ["BROKEN_BODY", "Bodies", "Handle", "at_hand", "guard", "is_packed", "turn_away", "turn_packed_away"]
 
 # What reading a body may raise.
 BROKEN_BODY = (ClientPayloadError, web.RequestPayloadError, HttpProcessingError, ConnectionError)
@@ -51,14 +51,17 @@ def guard(service: Service, handle: Handle) -> Handle:
     """A route's handler, which sees no request with a compressed body."""
 
     async def guarded(request: web.Request) -> web.StreamResponse:
-        if not is_packed(request):
-            return await handle(request)
-        service.refused(4400)
-        # RFC 9110 §12.5.3: what would be taken.
-        response = web.Response(status=415, text=f"{PACKED}\n", headers={"Accept-Encoding": "identity"} | SAFE)
-        return await turn_away(request, response, linger=not service.closing)
+        return await (turn_packed_away(service, request) if is_packed(request) else handle(request))
 
     return guarded
+
+
+async def turn_packed_away(service: Service, request: web.Request) -> web.StreamResponse:
+    """Answers a request with a compressed body, and ends its connection."""
+    service.refused(4400)
+    # RFC 9110 §12.5.3: what would be taken.
+    response = web.Response(status=415, text=f"{PACKED}\n", headers={"Accept-Encoding": "identity"} | SAFE)
+    return await turn_away(request, response, linger=not service.closing)
 
 
 async def turn_away(request: web.Request, response: web.StreamResponse, *, linger: bool = True) -> web.StreamResponse:
@@ -85,6 +88,15 @@ async def _leaves(request: web.Request) -> None:
             return
         transport.resume_reading()
         await asyncio.sleep(LOOK)
+
+
+def at_hand(request: web.Request, limit: int) -> bytes | None:
+    """The body that came with the request's head, of at most `limit` bytes: what Bodies.whole() would give, without
+    waiting. None where that has to look closer."""
+    content = request.content
+    if not content.is_eof() or content.at_eof() or content.total_bytes > limit or content.exception() is not None:
+        return None
+    return content.read_nowait()
 
 
 class Bodies:

@@ -50,7 +50,7 @@ class File:
 
     def __init__(self, content: bytes) -> None:
         self.content = content
-        self.hash = hashlib.sha256(content).hexdigest()[:16]
+        self.hash: str = hashlib.sha256(content).hexdigest()[:16]
 
     @cached_property
     def compressed(self) -> bytes:

@@ -1,8 +1,8 @@
 """WebSockets without aiohttp's machinery: after the handshake an object of ours takes the connection over.
 
-aiohttp's own reader (compiled) parses what comes and tells the Connection at once: no queue, and no task. Request,
-response and handler are let go, and with them most of what an idle connection takes. See takeover for how,
-and sockets for when.
+aiohttp's own reader (compiled) parses what comes, and the Connection is told at once: no queue, and no task. Request,
+response and handler are let go, and with them most of what an idle connection takes. See takeover for how, sockets for
+when, and parsing for the reader, which connections share.
 """
 
 from __future__ import annotations
@@ -12,10 +12,9 @@ import contextvars
 from collections import deque
 from collections.abc import Awaitable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from aiohttp import WebSocketError, WSMessage, WSMsgType
-from aiohttp.http import WebSocketReader
 
 from ..core.carrier import Part
 from ..gates.base import Connection, Ignoring
@@ -23,13 +22,9 @@ from ..loops import begin
 from ..pace import TURN
 from .handshake import AHEAD_MESSAGES, AHEAD_SIZE
 from .links import CLOSE_PATIENCE, CONTROL, NO_CODE, close_frame, pong_frame
+from .parsing import FRAGMENT, Parser, Shared, beyond
 
-if TYPE_CHECKING:
-    from aiohttp._websocket.reader_py import WebSocketDataQueue
-else:
-    from aiohttp._websocket.reader import WebSocketDataQueue
-
-__all__ = ["Keeper", "LeanLink", "WebSocketDataQueue"]
+__all__ = ["Keeper", "LeanLink"]
 
 # So many bytes are parsed at once: what they bring is kept when somebody has to be waited for, however little each is.
 PIECE = 4096
@@ -39,6 +34,9 @@ NOBODY = Ignoring()
 
 class Keeper(Protocol):
     """Whoever keeps the connections that were taken over: see sockets."""
+
+    def parser(self, max_size: int, /) -> Shared:
+        """The Parser that all share which take messages of that size."""
 
     def taken(self, link: LeanLink, connection: Connection, /) -> None:
         """A connection was taken over."""
@@ -54,10 +52,10 @@ class Behind:
 
     def __init__(self) -> None:
         self.events: deque[WSMessage | BaseException] = deque()
-        self.size = 0  # of the messages, in bytes
-        self.rest = b""
-        self.paused = False  # nothing more is read
-        self.ended = False  # a close is among them, or what is no message
+        self.size: int = 0  # of the messages, in bytes
+        self.rest: bytes = b""
+        self.paused: bool = False  # nothing more is read
+        self.ended: bool = False  # a close is among them, or what is no message
         self.task: asyncio.Task[None] | None = None
 
     @property
@@ -66,8 +64,8 @@ class Behind:
         return len(self.events) >= AHEAD_MESSAGES or self.size >= AHEAD_SIZE or self.ended
 
 
-class LeanLink(WebSocketDataQueue):
-    """One connection: the protocol of asyncio's transport, the queue that aiohttp's reader fills, and a carrier's Link.
+class LeanLink:
+    """One connection: the protocol of asyncio's transport, whose bytes a Parser reads, and a carrier's Link.
 
     Messages go to the Connection as they are parsed. When that has to wait for something, a task waits for it, and for
     as long as this runs there is a Behind.
@@ -82,20 +80,23 @@ class LeanLink(WebSocketDataQueue):
         "_gone",
         "_keeper",
         "_loop",
+        "_max_size",
         "_over",
+        "_parser",
         "_patience",
-        "_reader",
+        "_shared",
         "_shut",
         "transport",
         "writable",
     )
 
-    # aiohttp's own initialiser makes a buffer, which nothing goes into.
     def __init__(self, transport: asyncio.Transport, max_size: int, keeper: Keeper) -> None:
         self._loop = asyncio.get_running_loop()
-        self.transport = transport
+        self.transport: asyncio.Transport = transport
         self._keeper = keeper
-        self._reader: WebSocketReader | None = WebSocketReader(self, max_size, compress=False, decode_text=True)
+        self._max_size = max_size
+        self._shared = keeper.parser(max_size)
+        self._parser: Parser | None = None  # its own, from the middle of a frame or of fragments on
         self._connection: Connection = NOBODY
         self._context: contextvars.Context | None = None  # of what is awaited for this connection
         self._count = 0  # of what has come
@@ -105,7 +106,7 @@ class LeanLink(WebSocketDataQueue):
         self._gone = False
         self._over = False  # nothing more is taken
         self._shut = False  # nothing more is written
-        self.writable = True  # False while the connection has more than 64 KiB to send, is closing or gone
+        self.writable: bool = True  # False while the connection has more than 64 KiB to send, is closing or gone
 
     # -- a carrier's Link --------------------------------------------------------------------------------------------
 
@@ -134,11 +135,35 @@ class LeanLink(WebSocketDataQueue):
 
     def data_received(self, data: bytes) -> None:
         """What has come."""
-        if self._behind is None and len(data) <= PIECE:
-            if self._reader is not None:
-                self._reader.feed_data(data)
-        else:
+        if self._behind is not None or len(data) > PIECE:
             self._parse(data)
+        # _read(), without a call, of one short frame, as it usually is: it has FIN and an opcode, its length with the
+        # mask's bit, the mask, and so many bytes.
+        elif self._parser is None and 1 < len(data) < 132 and data[0] > FRAGMENT and data[1] == len(data) + 122:
+            parser = self._shared
+            parser.whose = self
+            parser.reader.feed_data(data)
+            parser.whose = None
+        else:
+            self._read(data)
+
+    def _read(self, data: bytes) -> None:
+        """Reads what has come: by the reader that all share, if it begins and ends between two frames."""
+        parser = self._parser
+        if parser is not None:
+            parser.missing = beyond(data, parser.missing)
+        else:
+            missing = beyond(data, 0)
+            if missing:
+                parser = self._parser = Parser(self._max_size)
+                parser.missing = missing
+            else:
+                parser = self._shared
+        parser.whose = self
+        parser.reader.feed_data(data)
+        parser.whose = None
+        if not parser.missing:
+            self._parser = None
 
     def eof_received(self) -> None:
         """The peer sends nothing more: the transport closes when it has sent what waits."""
@@ -165,7 +190,7 @@ class LeanLink(WebSocketDataQueue):
 
     def _finish(self) -> None:
         self._leave_connection()
-        self._reader = None  # which knows this object
+        self._parser = None  # which knows this object
         self._keeper.over(self)
         if self._ended is not None and not self._ended.done():
             self._ended.set_result(None)
@@ -176,9 +201,9 @@ class LeanLink(WebSocketDataQueue):
             connection, self._connection = self._connection, NOBODY
             connection.lost()
 
-    # -- what aiohttp's reader tells ---------------------------------------------------------------------------------
+    # -- what the Parser tells ---------------------------------------------------------------------------------------
 
-    def feed_data(self, message: Any, size: int) -> None:
+    def parsed(self, message: Any, size: int) -> None:
         """One message, or control frame."""
         behind = self._behind
         if behind is not None:
@@ -186,11 +211,18 @@ class LeanLink(WebSocketDataQueue):
             behind.size += size
             behind.ended = behind.ended or message.type is WSMsgType.CLOSE
             return
-        waiting = self._take(message)
+        kind = message[0]
+        if (kind is TEXT or kind is BINARY) and not self._over:  # _take(), without a call, as it usually is
+            waiting = self._connection.message(message[1])
+            self._count += 1
+            if waiting is None and self._count % TURN == 0:
+                waiting = asyncio.sleep(0)
+        else:
+            waiting = self._take(message)
         if waiting is not None:
             self._wait_for(waiting)
 
-    def set_exception(self, error: BaseException, cause: BaseException | None = None) -> None:
+    def unreadable(self, error: BaseException) -> None:
         """What has come is no message; or the Connection raised, which none does unless it is broken."""
         if self._behind is None:
             self._fail(error)
@@ -328,6 +360,6 @@ class LeanLink(WebSocketDataQueue):
                     behind.paused = True
                     self.transport.pause_reading()
                 return
-            if self._over or self._reader is None:
+            if self._over:
                 return
-            self._reader.feed_data(data[at : at + PIECE])
+            self._read(data[at : at + PIECE])

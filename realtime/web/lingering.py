@@ -25,7 +25,7 @@ class Lingering:
     """The connections that requests have come on, and the application that they were for."""
 
     def __init__(self) -> None:
-        self._connections: dict[asyncio.Transport, asyncio.Task[None]] = {}
+        self.connections: dict[asyncio.Transport, asyncio.Task[None]] = {}
         self._most = LEAST
         self._application: web.Application | None = None  # the outermost one
         self._server: web.Server | None = None
@@ -33,24 +33,24 @@ class Lingering:
     def note(self, request: web.Request) -> None:
         """A request has come."""
         transport = request.transport
-        if transport is None or transport in self._connections:
+        if transport is None or transport in self.connections:
             return
-        self._connections[transport] = request.task
+        self.connections[transport] = request.task
         self._application = request.match_info.apps[0]
-        if len(self._connections) > self._most:
-            self._connections = self._open()
-            self._most = max(LEAST, 2 * len(self._connections))
+        if len(self.connections) > self._most:
+            self.connections = self._open()
+            self._most = max(LEAST, 2 * len(self.connections))
 
     def _open(self) -> dict[asyncio.Transport, asyncio.Task[None]]:
         return {
             transport: task
-            for transport, task in self._connections.items()
+            for transport, task in self.connections.items()
             if not transport.is_closing() and isinstance(transport.get_protocol(), web.RequestHandler)
         }
 
     async def go_on(self) -> None:
         """aiohttp is shutting down: serves those connections on that it has left, until stop()."""
-        connections, self._connections = self._open(), {}
+        connections, self.connections = self._open(), {}
         if self._application is None:
             return
         # What comes before we know which these are would be thrown away by aiohttp.

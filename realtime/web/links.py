@@ -17,6 +17,7 @@ __all__ = [
     "CONTROL",
     "NO_CODE",
     "HeldLink",
+    "NoLink",
     "PollLink",
     "StreamLink",
     "WebSocketLink",
@@ -50,7 +51,7 @@ class WebSocketLink:
         self._request = request
         self._ws = ws
         self._writable_again = writable_again
-        self.writable = True  # unless the connection has more than 64 KiB to send, or is closing
+        self.writable: bool = True  # unless the connection has more than 64 KiB to send, or is closing
         self._closing = False
         self._patience: asyncio.TimerHandle | None = None
         self._draining: asyncio.Task[None] | None = None
@@ -251,6 +252,21 @@ class PollLink:
     def abort(self) -> None:
         """Ends the poll with an empty answer; the client notices silence by itself."""
         self.close(4408, "")
+
+
+class NoLink:
+    """The link of what is only read, such as a send: its answer is another's to write."""
+
+    writable = True
+
+    def write(self, buffers: Sequence[Part]) -> None:
+        """Nothing is written on it."""
+
+    def close(self, code: int, reason: str) -> None:
+        """There is nothing to end."""
+
+    def abort(self) -> None:
+        """There is nothing to cut."""
 
 
 class HeldLink(PollLink):

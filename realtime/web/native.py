@@ -10,30 +10,29 @@ from ..core.carrier import Link, NumberedCarrier, Shape
 from ..core.config import INITIAL_WINDOW, Config
 from ..core.errors import Refusal, RemoteProtocolError
 from ..endpoint import Endpoint
-from ..gates.base import Gone, Ignoring
+from ..gates.base import Ignoring, wait
 from ..gates.native import Begun, NativeGate, is_probe, tell
 from ..gates.native_connection import NativeConnection
-from ..gates.requests import Unreadable
-from ..protocols.native import VERSION, refusal_frame
+from ..protocols.native import VERSION, NativeCodec
 from ..request import SessionRequest
 from ..service import Service
 from ..transports import TRANSPORTS, Facts, Frame, Transport
 from ..transports.batch import decode_body, first_frame
 from ..transports.form import begun_field, parse_fields, parse_text_field
-from .bodies import turn_away
-from .handshake import Reading, left_behind, misfit, upgrade
+from .access import log_path_only
+from .bodies import at_hand, is_packed, turn_packed_away
+from .handshake import Reading, misfit, upgrade
 from .lingering import Lingering
-from .links import PollLink, StreamLink, run_stream
+from .links import NoLink, PollLink, StreamLink, run_stream
 from .origins import cors_headers
+from .paths import NativeMatch
+from .refusals import REFUSALS, refuse
 from .replies import (
     CODECS,
-    FORMS,
     PLAIN,
+    REPLIES,
     SAFE,
-    BadCallback,
     Reply,
-    answer,
-    in_words,
     query_of,
     refused,
     reply_by_script,
@@ -52,6 +51,15 @@ __all__ = ["NativeRoutes"]
 HEAD_SIZE = 65_536
 # What an open may bring before the client knows max_batch: a head, the initial window, and one to spare.
 LEAST_BATCH = INITIAL_WINDOW.messages + 2
+# What the gate is told of a request that goes on with a session, where no hook would be asked about it.
+GOING_ON = {
+    (method, name): SessionRequest(method=method, transport=name)
+    for method in ("GET", "POST")
+    for name in ("send", *TRANSPORTS)
+}
+NO_LINK = NoLink()
+EMPTY = "an empty batch; one starts with o, r or u"
+STREAMS = frozenset(name for name, transport in TRANSPORTS.items() if transport.shape is Shape.STREAM)
 # How long a stream that was only probed goes on.
 PROBE_SECONDS = 5.0
 
@@ -64,59 +72,69 @@ class NativeRoutes(Routes):
         self._gate = NativeGate(service)
         self._probes: set[StreamLink] = set()
         self._watch = DisconnectWatch(service.clock)
-        self.lingering = Lingering()
+        self.lingering: Lingering = Lingering()
         service.on_shutdown.append(self._stop)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Any request below an endpoint."""
-        if request.match_info["transport"] != "websocket":
+        if request.rel_url.raw_query_string:
+            log_path_only(request)
+        if "Content-Encoding" in request.headers and is_packed(request):  # see guard()
+            return await turn_packed_away(self._service, request)
+        name = (match := request.match_info)["transport"]
+        if name != "websocket" and request.transport not in self.lingering.connections:
             self.lingering.note(request)
-        return await self._finished(request, await self._serve(request))
-
-    async def _serve(self, request: web.Request) -> web.StreamResponse:
-        name = request.match_info["transport"]
-        reply = PLAIN
+        plain = request.method == "POST" and request.headers.get("Content-Type", "").startswith("text/plain")
+        script = None if plain else reply_by_script(request, name)
+        reply = REPLIES.get(name, PLAIN)
+        endpoint: Endpoint | None = None
+        response: web.StreamResponse
         try:
-            try:
-                endpoint = self._admit(request, name)
-            except Refusal as refusal:
-                self._service.refused(refusal.code)
-                if refusal.code != 4403:  # who must learn nothing is not asked how
-                    reply = await self._reply(request, name, self._service.config)
-                return await self._refuse(request, name, refusal, reply)
+            self._check_page(request, scripted=script is not None)
+            admitted = match.admitted if type(match) is NativeMatch else None
+            endpoint = admitted or self._admit(request, name, scripted=script is not None)
             if request.method == "OPTIONS":
-                return web.Response(status=204, headers=preflight(request))
-            if name == "websocket":
-                return await self._websocket(request, endpoint)
-            reply = await self._reply(request, name, endpoint.config)
-            if name == "send":
-                return await self._send(request, endpoint, reply)
-            if TRANSPORTS[name].shape is Shape.STREAM:
-                return await self._stream(request, endpoint, name, reply)
-            return await self._poll(request, endpoint, reply)
-        except Gone:
-            return left_behind()
-        except BadCallback as bad_callback:
-            self._service.refused(4400)
-            return in_words(400, str(bad_callback), SAFE)
-        except Unreadable as unreadable:
-            self._service.refused(unreadable.refusal.code)
-            why = unreadable.refusal
-            response = answer(request, why.http_status, [refusal_frame(why)])
-            return await turn_away(request, response, linger=not self._service.closing)
-        except Refusal as refusal:
-            self._service.refused(refusal.code)
-            return refused(request, refusal, reply=reply)
-        except RemoteProtocolError as error:
-            self._service.refused(error.close_code)
-            frame = refusal_frame(Refusal(error.close_code, error.reason))
-            return answer(request, error.http_status, [frame], reply=reply)
+                response = web.Response(status=204, headers=preflight(request))
+            elif name == "websocket":
+                response = await self._websocket(request, endpoint)
+            else:
+                if script is not None:
+                    reply = await self._reply_by(script, request, endpoint.config)
+                if name in STREAMS:
+                    response = await self._stream(request, endpoint, name, reply)
+                else:
+                    config = endpoint.config
+                    body = None if script is not None else at_hand(request, config.max_open_body)
+                    if body is None:
+                        frames = await self._frames(request, endpoint, reply)
+                    else:
+                        frames = decode_body(body, max(config.max_batch, LEAST_BATCH), config.max_body)
+                    if not frames:
+                        raise RemoteProtocolError(4400, EMPTY)
+                    response = await (self._send if name == "send" else self._poll)(request, endpoint, reply, frames)
+        except REFUSALS as why:
+            if isinstance(why, Refusal) and endpoint is None:
+                response = await self._turn_away(request, name, why, script)
+            else:
+                response = await refuse(self._service, request, why, reply)
+        return response if request.content.is_eof() else await self._finished(request, response)
 
-    async def _reply(self, request: web.Request, name: str, config: Config) -> Reply:
-        """How this request wants to be answered. Raises BadCallback, RemoteProtocolError (4413) and Unreadable."""
-        codec = reply_by_script(request, name)
-        if codec is None:
-            return Reply(CODECS[name]) if name in FORMS else PLAIN
+    async def _turn_away(
+        self, request: web.Request, name: str, refusal: Refusal, script: NativeCodec | None
+    ) -> web.StreamResponse:
+        """The answer to a request that is not admitted."""
+        self._service.refused(refusal.code)
+        reply = REPLIES.get(name, PLAIN)
+        try:
+            if script is not None and refusal.code != 4403:  # who must learn nothing is not asked how
+                reply = await self._reply_by(script, request, self._service.config)
+            return await self._refuse(request, name, refusal, reply)
+        except REFUSALS as why:
+            return await refuse(self._service, request, why, reply)
+
+    async def _reply_by(self, codec: NativeCodec, request: web.Request, config: Config) -> Reply:
+        """How a request wants to be answered whose answer is a script. Raises BadCallback, RemoteProtocolError (4413)
+        and Unreadable."""
         if request.method == "GET":
             return reply_to_fields(codec, query_of(request))
         # Three bytes for one is the worst that percent-encoding does.
@@ -143,17 +161,17 @@ class NativeRoutes(Routes):
         except Refusal:
             return least
 
-    def _admit(self, request: web.Request, name: str) -> Endpoint:
-        """The endpoint, if this request may go there at all. Raises Refusal."""
-        endpoint = self._endpoint(request, scripted=reply_by_script(request, name) is not None)
+    def _admit(self, request: web.Request, name: str, *, scripted: bool) -> Endpoint:
+        """The endpoint, if this request of an admitted page may go there at all; `scripted` says whether its answer is
+        a script. Raises Refusal."""
+        endpoint = self._endpoint(request)
         if request.match_info["version"] != str(VERSION):
             raise Refusal(4406, f"protocol version {request.match_info['version']}: this server speaks {VERSION}")
         if name != "send" and name not in endpoint.config.transports:
             known = "not in this endpoint's transports" if name in TRANSPORTS else "no transport of this server"
             raise Refusal(4406, f"{name[:32]} is {known}; there are {', '.join(endpoint.config.transports)}")
         method = "POST" if name == "send" else TRANSPORTS[name].method
-        scripted = name == "send" and request.method == "GET" and "callback" in request.query
-        if request.method not in (method, "OPTIONS") and not scripted:
+        if request.method not in (method, "OPTIONS") and not (name == "send" and scripted):
             raise Refusal(4405, f"{name} takes {method}, not {request.method}")
         return endpoint
 
@@ -174,38 +192,34 @@ class NativeRoutes(Routes):
 
     # -- polls and sends -------------------------------------------------------------------------------------------
 
-    async def _poll(self, request: web.Request, endpoint: Endpoint, reply: Reply) -> web.Response:
-        frames = await self._frames(request, endpoint, reply)
-        facts = self._facts_for(request, request.match_info["transport"], frames[0])
+    async def _poll(self, request: web.Request, endpoint: Endpoint, reply: Reply, frames: list[Frame]) -> web.Response:
         link = PollLink(request)
         carrier = NumberedCarrier(reply.codec, link, self._service.clock.now())
-        begun = await self._gate.begin(facts, endpoint, carrier, frames, self._wait(request))
-        self._watch.add(link)
+        asked = frames[0][:1] == "o" or self._service.admission.hook is not None
+        facts = self._facts(request, reply.codec.name, None) if asked else GOING_ON[request.method, reply.codec.name]
+        begun = await self._gate.begin(facts, endpoint, carrier, frames, self._wait(request) if asked else wait)
+        held = not link.answer.done()
+        if held:
+            self._watch.add(link)
         try:
             body = await link.answer
         finally:
-            self._watch.discard(link)
+            if held:
+                self._watch.discard(link)
             begun.session._polled = request.transport if carrier.codec.held else None
             if not carrier.finished:  # cancelled, or its connection is gone
                 self._gate.lost(begun.session, carrier)
         return respond(request, begun.status, body, reply=reply)
 
-    async def _send(self, request: web.Request, endpoint: Endpoint, reply: Reply) -> web.Response:
-        frames = await self._frames(request, endpoint, reply)
-        facts = self._facts_for(request, "send", frames[0])
-        carrier = NumberedCarrier(reply.codec, PollLink(request), self._service.clock.now())
+    async def _send(self, request: web.Request, endpoint: Endpoint, reply: Reply, frames: list[Frame]) -> web.Response:
+        asked = self._service.admission.hook is not None
+        facts = self._facts(request, "send", None) if asked else GOING_ON[request.method, "send"]
+        carrier = NumberedCarrier(reply.codec, NO_LINK, self._service.clock.now())
         status, parts = await self._gate.send(facts, endpoint, carrier, frames)
         return respond(request, status, reply.codec.wrap(parts)[0], reply=reply)
 
-    def _facts_for(self, request: web.Request, name: str, first: Frame) -> SessionRequest:
-        """What the gate is told of a request whose first frame this is. Of one that goes on with a session nobody asks
-        for more than what it is, unless there is a hook."""
-        if first[:1] == "o" or self._service.admission.asks:
-            return self._facts(request, name, None)
-        return SessionRequest(method=request.method, transport=name)
-
     async def _frames(self, request: web.Request, endpoint: Endpoint, reply: Reply) -> list[Frame]:
-        """The frames that a request brings, wherever it has them: one at least.
+        """The frames that a request brings, wherever it has them.
 
         Raises RemoteProtocolError (4400, 4413) and Unreadable.
         """
@@ -221,10 +235,7 @@ class NativeRoutes(Routes):
         else:
             least, most = config.max_open_body, config.max_body
             batch = await self._whole_body(request, config, least, partial(self._limit, least, most))
-        frames = decode_body(batch, max(config.max_batch, LEAST_BATCH), config.max_body)
-        if not frames:
-            raise RemoteProtocolError(4400, "an empty batch; one starts with o, r or u")
-        return frames
+        return decode_body(batch, max(config.max_batch, LEAST_BATCH), config.max_body)
 
     # -- streams -----------------------------------------------------------------------------------------------------
 
@@ -239,10 +250,13 @@ class NativeRoutes(Routes):
         carrier = NumberedCarrier(CODECS[name], link, self._service.clock.now())
         try:
             frames = await self._frames(request, endpoint, reply)
+            if not frames:
+                raise RemoteProtocolError(4400, EMPTY)
             if is_probe(frames[0]):
                 return await self._probed(request, carrier, link, frames[0], reply)
-            facts = self._facts_for(request, name, frames[0])
-            begun = await self._gate.begin(facts, endpoint, carrier, frames, self._wait(request))
+            asked = frames[0][:1] == "o" or self._service.admission.hook is not None
+            facts = self._facts(request, name, None) if asked else GOING_ON[request.method, name]
+            begun = await self._gate.begin(facts, endpoint, carrier, frames, self._wait(request) if asked else wait)
         except (Refusal, RemoteProtocolError) as error:
             if not _reads_only_success(request, TRANSPORTS[name]):
                 raise

@@ -24,6 +24,7 @@ class NegotiateRoutes(Routes):
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """JSON; in a browser's window, lines for a person."""
         try:
+            self._check_page(request)
             endpoint = self._endpoint(request)
             if request.method not in METHODS:
                 raise Refusal(4405, f"negotiate takes GET, not {request.method}")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 
 from ..core.errors import LocalProtocolError
 from ..gates.origins import DEFAULT_PORTS, origin_of, same_host
@@ -21,6 +22,7 @@ __all__ = [
     "check_origins",
     "cors_headers",
     "judge",
+    "judge_signs",
     "page_of",
     "shows_page",
     "without_ambient",
@@ -80,13 +82,19 @@ def check_origins(allowed: tuple[str, ...] | str) -> frozenset[str]:
 def judge(headers: Mapping[str, str], host: str, allowed: frozenset[str], *, scripted: bool = False) -> Admission:
     """Whether a request for `host` may come in, and how. `scripted`: the answer is a script or a document, which any
     page can read or be told, so that a request has to show that its page is an allowed one."""
+    origin, site, referer = headers.get("Origin"), headers.get("Sec-Fetch-Site"), headers.get("Referer")
+    return judge_signs(origin, site, referer, host, allowed, scripted)
+
+
+@lru_cache(maxsize=256)  # a page asks again and again
+def judge_signs(
+    origin: str | None, site: str | None, referer: str | None, host: str, allowed: frozenset[str], scripted: bool
+) -> Admission:
+    """See judge(): by the three SIGNS."""
     elsewhere = Admission.ANONYMOUS if ANY in allowed else Admission.REFUSED
-    origin = headers.get("Origin")
     if origin is None:
-        site = headers.get("Sec-Fetch-Site")
         if site in ("same-origin", "none"):
             return Admission.KNOWN
-        referer = headers.get("Referer")
         if referer is None:
             # Over plain http, and with a Referrer-Policy, a script tag of any page shows none of the three.
             return Admission.ANONYMOUS if site is None and not scripted else elsewhere

@@ -1,5 +1,6 @@
 """Finds the endpoint for a path below a prefix, for the protocols whose URLs begin with an endpoint's own.
 
+The native protocol's are known beforehand and go first, since clients that poll ask for them again and again.
 A pattern could not: endpoints come later than setup(), and what is none of theirs stays the application's.
 """
 
@@ -13,19 +14,30 @@ from yarl import URL
 
 from ..core.dialects import Dialect
 from ..endpoint import Endpoint
+from ..protocols.native import VERSION
 from ..service import Service
-from .bodies import guard
+from ..transports import TRANSPORTS
+from .bodies import Handle, guard
 from .dialects import Dialects
 from .handshake import wants_websocket
 from .replies import SAFE, in_words
 from .resources import Unlisted
 
-__all__ = ["EndpointPaths"]
+__all__ = ["EndpointPaths", "NativeMatch"]
 
 ABOUT = (
     "The address is right: {path} is an endpoint of realtime. It is no page: connect to it, in a page with"
     " new Realtime({path!r}), in Python with realtime.connect()."
 )
+
+
+class NativeMatch(UrlMappingMatchInfo):
+    """What is known of a request by its URL, where that is one of the native protocol's. Where the endpoint allows the
+    transport, and the method is its transport's, the endpoint is `admitted`, as far as that goes."""
+
+    __slots__ = ("admitted",)
+
+    admitted: Endpoint | None
 
 
 class EndpointPaths(Unlisted, AbstractResource):
@@ -35,8 +47,15 @@ class EndpointPaths(Unlisted, AbstractResource):
     has something there.
     """
 
-    def __init__(self, prefix: str, service: Service, dialects: Dialects, router: web.UrlDispatcher) -> None:
+    def __init__(
+        self, prefix: str, service: Service, native: Handle, dialects: Dialects, router: web.UrlDispatcher
+    ) -> None:
+        """`native` serves what is in the native protocol."""
         super().__init__()
+        self._native = ResourceRoute("*", native, self)
+        # The URLs of the native protocol below the first so many endpoints, and what each says.
+        self._known: dict[str, tuple[dict[str, str], Endpoint, str]] = {}
+        self._counted = 0
         self._router = router
         self._about = ResourceRoute("GET", guard(service, self._tell), self)
         self._prefix = prefix
@@ -49,6 +68,13 @@ class EndpointPaths(Unlisted, AbstractResource):
     async def resolve(self, request: web.Request) -> tuple[UrlMappingMatchInfo | None, set[str]]:
         """Finds the endpoint and dialect of a request; none where the path is not ours."""
         path = request.rel_url.path_safe
+        if self._counted != len(self._service.endpoints):
+            self._learn()
+        known = self._known.get(path)
+        if known is not None:
+            match = NativeMatch(known[0], self._native)
+            match.admitted = known[1] if request.method == known[2] else None
+            return match, set()
         found = self._find(path[len(self._prefix) :]) if path.startswith(self._prefix) else None
         if found is None:
             return None, set()
@@ -60,6 +86,19 @@ class EndpointPaths(Unlisted, AbstractResource):
         if not rest and looked_at and not await self._elsewhere(request):
             return UrlMappingMatchInfo({"endpoint": endpoint.path, "rest": rest}, self._about), set()
         return None, set()
+
+    def _learn(self) -> None:
+        """Reckons `known` anew. Where the endpoint with the longest path is another one, that is asked first."""
+        self._counted = len(self._service.endpoints)
+        self._known = {}
+        for path, endpoint in self._service.endpoints.items():
+            for name in ("send", *endpoint.config.transports):
+                rest = f"/v{VERSION}/{name}"
+                found = self._find(path + rest)
+                if found is not None and found[1] == rest:
+                    said = {"endpoint": path[1:], "version": str(VERSION), "transport": name}
+                    method = "POST" if name == "send" else TRANSPORTS[name].method
+                    self._known[self._prefix + path + rest] = said, endpoint, method
 
     async def _elsewhere(self, request: web.Request) -> bool:
         """Whether anything else in the application serves this request."""
@@ -102,6 +141,7 @@ class EndpointPaths(Unlisted, AbstractResource):
     def add_prefix(self, prefix: str) -> None:
         """A sub-application hangs below `prefix`."""
         self._prefix = prefix + self._prefix
+        self._counted = 0
 
     def get_info(self) -> Any:
         """What aiohttp shows of this resource in a list of routes."""

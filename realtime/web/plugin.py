@@ -64,12 +64,10 @@ def setup(app: web.Application, server: Server, *, prefix: str = "/realtime") ->
     dialects = Dialects(service, owners)
     servers[prefix] = server
     # First, since what a dialect has in its URLs may look like a version.
-    app.router.register_resource(EndpointPaths(prefix, service, dialects, app.router))
+    app.router.register_resource(EndpointPaths(prefix, service, routes.handle, dialects, app.router))
     # `.+` takes the longest endpoint path; what follows is always /v<version>/<transport>. (The slash stays outside:
     # a pattern has to start with one, and the prefix may be empty.)
-    resources.add(
-        app.router, prefix + r"/{endpoint:.+}/v{version:[0-9]+}/{transport:[^/]+}", guard(service, routes.handle)
-    )
+    resources.add(app.router, prefix + r"/{endpoint:.+}/v{version:[0-9]+}/{transport:[^/]+}", routes.handle)
     resources.add(app.router, prefix + r"/{endpoint:.+}/negotiate", guard(service, NegotiateRoutes(service).handle))
     dialects.mount(app.router)
     scripts = resources.add(app.router, f"{prefix}/{FILE}", guard(service, BUNDLE.serve))

@@ -10,6 +10,7 @@ import math
 from typing import NamedTuple
 
 from aiohttp import web
+from multidict import CIMultiDict
 
 from ..core.carrier import Part, Shape
 from ..core.errors import LocalProtocolError, Refusal, RemoteProtocolError
@@ -23,6 +24,7 @@ __all__ = [
     "CODECS",
     "FORMS",
     "PLAIN",
+    "REPLIES",
     "SAFE",
     "BadCallback",
     "Reply",
@@ -62,6 +64,14 @@ class Reply(NamedTuple):
 
 # The framing of every other POST's answer is that of a long poll.
 PLAIN = Reply(CODECS["long_polling"])
+# How each POST is answered, unless a form makes it.
+REPLIES = {name: Reply(CODECS[name]) for name in FORMS}
+# How answers begin that are no scripts: the same for all requests.
+HEADERS = {
+    codec: CIMultiDict(codec.transport.head(Facts()).headers)
+    for codec in CODECS.values()
+    if codec.transport.framing != "script"
+}
 
 
 class BadCallback(Exception):
@@ -153,13 +163,15 @@ def respond(
     reply: Reply = PLAIN,
 ) -> web.Response:
     """An answer of this batch."""
-    transport = reply.codec.transport
-    head = transport.head(Facts((request.version.major, request.version.minor), reply.callback))
     if reply.callback:
+        transport = reply.codec.transport
+        head = transport.head(Facts((request.version.major, request.version.minor), reply.callback))
         assert isinstance(body, bytes)
-        status, body = head.status, head.prelude + body + transport.tail()
-    response = web.Response(status=status, body=body, headers=dict(head.headers))
-    if cors:
+        body = head.prelude + body + transport.tail()
+        response = web.Response(status=head.status, body=body, headers=dict(head.headers))
+    else:
+        response = web.Response(status=status, body=body, headers=HEADERS[reply.codec])
+    if cors and "Origin" in request.headers:
         response.headers.update(cors_headers(request.headers))
     if headers:
         response.headers.update(headers)

@@ -29,6 +29,7 @@ from .origins import (
     check_origins,
     cors_headers,
     judge,
+    judge_signs,
     page_of,
     shows_page,
     without_ambient,
@@ -38,7 +39,7 @@ from .sockets import Sockets
 
 __all__ = ["DialectRoutes", "Routes", "preflight"]
 
-log = logging.getLogger("realtime.server")
+log: logging.Logger = logging.getLogger("realtime.server")
 
 END_PATIENCE = 10.0
 # What a request is told that shows nothing of its page where it has to.
@@ -67,8 +68,10 @@ class Routes:
     def _check_page(self, request: web.Request, *, scripted: bool = False) -> None:
         """Raises Refusal (4403) for a page of an origin that may not connect; where the answer is a script or a
         document, also for a request that does not show of which page it is."""
-        host = self._origin(request).host
-        if judge(request.headers, host, self._origins, scripted=scripted) is Admission.REFUSED:
+        headers = request.headers
+        host = self._origin(request).host if self._service.trusted_proxies else headers.get("Host", "")
+        signs = headers.get("Origin"), headers.get("Sec-Fetch-Site"), headers.get("Referer")
+        if judge_signs(*signs, host, self._origins, scripted) is Admission.REFUSED:
             self._warn(page_of(request.headers), host[:64])
             if not shows_page(request.headers):
                 raise Refusal(4403, UNSIGNED)
@@ -97,10 +100,8 @@ class Routes:
                 host,
             )
 
-    def _endpoint(self, request: web.Request, *, scripted: bool = False) -> Endpoint:
-        """The endpoint that a request's URL names, for a page that may connect. Raises Refusal: 4403, as
-        _check_page(), and 4406."""
-        self._check_page(request, scripted=scripted)
+    def _endpoint(self, request: web.Request) -> Endpoint:
+        """The endpoint that a request's URL names. Raises Refusal (4406)."""
         path = "/" + request.match_info["endpoint"]
         endpoint = self._service.endpoints.get(path)
         if endpoint is None:
@@ -148,7 +149,7 @@ class Routes:
     def _wait(self, request: web.Request, reading: Reading | None = None) -> Wait:
         """Waits for the application, together with the client of this request. `reading` reads its connection, where
         that is a WebSocket already."""
-        return partial(still_there, request, reading if self._service.admission.asks else None)
+        return partial(still_there, request, reading if self._service.admission.hook is not None else None)
 
     async def _finished(self, request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
         """The response, ready to be returned to aiohttp: what is left of the request's body was read."""

@@ -18,11 +18,12 @@ from . import websocket
 from .handshake import Incoming, Reading
 from .lean import LeanLink
 from .links import CLOSE_PATIENCE, WebSocketLink
+from .parsing import Shared
 from .takeover import LeanResponse, take_over, unfit
 
 __all__ = ["Connect", "Sockets", "prepare"]
 
-log = logging.getLogger("realtime.server")
+log: logging.Logger = logging.getLogger("realtime.server")
 
 # What a protocol makes of a connection: that takes what comes, and may ask the other whether its client is there.
 Connect = Callable[[Link, Reading], Connection]
@@ -45,6 +46,7 @@ class Sockets:
 
     def __init__(self) -> None:
         self.served: dict[LeanLink | WebSocketLink, Connection] = {}
+        self._parsers: dict[int, Shared] = {}
         self._taken: set[LeanLink] = set()  # those of which aiohttp knows nothing
 
     async def serve(self, request: web.Request, ws: web.WebSocketResponse, connect: Connect) -> None:
@@ -60,6 +62,13 @@ class Sockets:
             await websocket.read(incoming, link, connection)
         finally:
             del self.served[link]
+
+    def parser(self, max_size: int) -> Shared:
+        """The Parser that all share which take messages of that size."""
+        parser = self._parsers.get(max_size)
+        if parser is None:
+            parser = self._parsers[max_size] = Shared(max_size)
+        return parser
 
     def taken(self, link: LeanLink, connection: Connection) -> None:
         """A connection was taken over."""

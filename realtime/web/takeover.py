@@ -16,8 +16,9 @@ from aiohttp.web_protocol import RequestHandler
 from ..core.carrier import Link
 from ..gates.base import Connection, Gone
 from .handshake import Reading
-from .lean import Keeper, LeanLink, WebSocketDataQueue
+from .lean import Keeper, LeanLink
 from .links import HIGH_WATER
+from .parsing import WebSocketDataQueue
 
 __all__ = ["LeanResponse", "take_over", "unfit"]
 
@@ -93,7 +94,7 @@ async def take_over(
 
 
 class Probe(WebSocketDataQueue):
-    """A queue as LeanLink is one, to see whether aiohttp's reader fills it as it should."""
+    """A queue as a Parser is one, to see whether aiohttp's reader fills it as it should."""
 
     def __init__(self) -> None:
         self.seen: list[object] = []

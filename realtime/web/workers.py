@@ -14,7 +14,7 @@ from pathlib import PurePath
 
 __all__ = ["warn", "workers"]
 
-log = logging.getLogger("realtime.server")
+log: logging.Logger = logging.getLogger("realtime.server")
 
 
 def workers(arguments: Sequence[str], environment: Mapping[str, str]) -> int:

@@ -47,6 +47,9 @@ class Listener:
     def failed(self) -> None:
         self.events.append(("failed", ""))
 
+    async def give_way(self) -> None:
+        await asyncio.sleep(0)
+
     def payloads(self, room: str) -> list[bytes]:
         return [entry.payload for where, entry in self.heard if where == room]
 

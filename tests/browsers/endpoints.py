@@ -16,6 +16,7 @@ SETTINGS: dict[str, Any] = {
     "close_timeout": 3.0,
     "shutdown_timeout": 0.5,
     "max_size": 1_048_576,
+    "open_timeout": 60.0,  # an engine of 2011 reckons with a megabyte before its first word, on a machine that is busy
 }
 
 

@@ -84,9 +84,11 @@ def words(name: str, first: int, last: int) -> list[str]:
 
 
 @contextlib.asynccontextmanager
-async def steered(engine: Engine, harness: Harness, pages: str | None = None) -> AsyncIterator[Steered]:
-    """The page, open. `pages` is another way to the port of the pages."""
-    async with engine.open(f"{pages or harness.pages}/steered.html") as page:
+async def steered(
+    engine: Engine, harness: Harness, pages: str | None = None, *, window: bool = False
+) -> AsyncIterator[Steered]:
+    """The page, open. `pages` is another way to the port of the pages; `window` as for Engine.open."""
+    async with engine.open(f"{pages or harness.pages}/steered.html", window=window) as page:
         its = Steered(page, harness)
         await its.until("typeof steered === 'object' && typeof Realtime === 'function'")
         yield its

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -101,7 +102,7 @@ async def visit(engine: Engine) -> AsyncIterator[Visit]:
                 lambda host, ports: strict(host, ports).replace("script-src", "script-src 'unsafe-eval'"),
             )
         async with Demo() as demo:
-            async with engine.open(f"http://127.0.0.1:{demo.port}/") as page:
+            async with engine.open(f"http://127.0.0.1:{demo.port}/", window=True) as page:
                 visitor = Visit(page)
                 await _loaded(visitor)
                 yield visitor
@@ -122,14 +123,29 @@ async def _loaded(visitor: Visit) -> None:
 
 def figure(name: str, index: int) -> str:
     """One of a lane's six figures, as an expression."""
-    return f"document.querySelectorAll('#lane-{name} dd')[{index}].textContent"
+    return f"document.querySelectorAll('#lane-{name} td.figure')[{index}].textContent"
+
+
+BY_ITSELF = "Demo.race.runsByItself()"
+# Of each lane, in the page's milliseconds: when it was called, and when it was open (null: not).
+OPENINGS = (
+    "Demo.race.lanes.map(function (lane) {"
+    " return [lane.name, lane.began, lane.opened === null ? null : lane.began + lane.opened]; })"
+)
 
 
 async def test_every_lane_connects(engine: Engine, tmp_path: Path) -> None:
     async with visit(engine) as visitor:
-        assert await visitor.value(figure("websocket", 0)) == "—"  # nothing was measured
-        await visitor.click("#race-start")
         able = [name for name in TRANSPORTS if can(engine.name, name)]
+        # By itself at first, and gently.
+        await visitor.until(BY_ITSELF)
+        await visitor.until(f"{figure(able[0], 1)} !== '—'")
+        await visitor.until("/by itself/.test(document.getElementById('race-status').textContent)")
+        pictured = engine.name == "chromium" and bool(os.environ.get("REALTIME_PICTURES"))
+        if pictured:
+            await visitor.choose("#race-rate", "5")
+        await visitor.click("#race-start")
+        assert not await visitor.value(BY_ITSELF)
         for name in able:
             for index in range(6):
                 await visitor.until(f"{figure(name, index)} !== '—'")
@@ -143,27 +159,141 @@ async def test_every_lane_connects(engine: Engine, tmp_path: Path) -> None:
                 await visitor.until(
                     f"/did not get through|run it/.test(document.querySelector('#lane-{name} .state').textContent)"
                 )
+        openings = {name: (began, opened) for name, began, opened in await visitor.value(OPENINGS)}
+        assert list(openings) == list(TRANSPORTS)
+        # They were called in their order, and nobody before the WebSocket was open or out (which is waited for 5 s).
+        calls = [began for began, _ in openings.values()]
+        assert calls == sorted(calls)
+        began, opened = openings["websocket"]
+        assert (opened is not None) is ("websocket" in able)
+        assert opened is None or opened <= calls[1] or calls[1] - began >= 5000
+        # Somebody leads, and the sentence says who.
+        await visitor.until("/ leads: /.test(document.getElementById('race-winner').textContent)")
+        assert await visitor.value("document.querySelectorAll('.lane .tag:not(:empty)').length") == 1
         if engine.name == "chromium":
-            await _picture(visitor, PICTURE if os.environ.get("REALTIME_PICTURES") else tmp_path / "demo.png")
+            await _picture(visitor, PICTURE if pictured else tmp_path / "demo.png")
         await visitor.click("#race-stop")
         await visitor.until("document.querySelectorAll('.lane.open').length === 0")
+        assert " won: " in await visitor.text("#race-winner")
+
+
+async def test_the_race_runs_by_itself_until_something_is_touched(engine: Engine) -> None:
+    async with visit(engine) as visitor:
+        await visitor.until(BY_ITSELF)
+        able = [name for name in TRANSPORTS if can(engine.name, name)]
+        await visitor.until(f"document.querySelectorAll('.lane.open').length === {len(able)}")
+        for name in able:
+            await visitor.until(f"{figure(name, 1)} !== '—'")
+        # Its pace is gentle, whatever the controls would have.
+        assert await visitor.value("Demo.race.lanes[0].settings.rate") == 2
+        assert await visitor.value("Demo.race.settings().rate") > 2
+        # A click on nothing in particular is no touch; one on a control is, wherever.
+        await visitor.page.evaluate(CLICK % "'h1'")
+        assert await visitor.value(BY_ITSELF)
+        await visitor.click("#pane1 form button")
+        await visitor.until(f"!{BY_ITSELF}")
+        await visitor.until("document.querySelectorAll('.lane.open').length === 0")
+        assert "touched" in await visitor.text("#race-status")
+        # It does not begin again when somebody looks again.
+        await visitor.page.evaluate(EVENT % ("document", "'visibilitychange'"))
+        assert not await visitor.value(BY_ITSELF)
+        assert await visitor.value(figure(able[0], 1)) != "—"
+
+
+# As scripts of old engines can: their elements have no click(), and their events no constructor.
+EVENT = (
+    "(function (target, kind) { var event = document.createEvent('Event');"
+    " event.initEvent(kind, true, true); target.dispatchEvent(event); })(%s, %s)"
+)
+CLICK = EVENT % ("document.querySelector(%s)", "'click'")
+
+
+async def test_nothing_moves_by_itself_where_motion_is_not_wanted(engine: Engine) -> None:
+    if engine.name != "chromium":
+        pytest.skip("needs DevTools")
+    async with visit(engine) as visitor:
+        page = visitor.page
+        assert isinstance(page, DevToolsPage)
+        await visitor.until(BY_ITSELF)
+        token = "sessionStorage.getItem('realtime demo race')"
+        await visitor.until(token)
+        before = await visitor.value(token)
+        await page.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-reduced-motion", "value": "reduce"}])
+        await page.evaluate("window.before = true; location.reload()")
+        await visitor.until("!window.before && document.getElementById('lane-jsonp')")
+        assert not await visitor.value(BY_ITSELF)
+        assert await visitor.text("#race-status") == "Nothing has been measured yet."
+        # Whoever loads the page anew gives the race before back, and its place.
+        await visitor.until(
+            f"(function (x) {{ x.open('GET', '/demo/race/{before}', false); x.send(); return x.status === 404; }})"
+            "(new XMLHttpRequest())"
+        )
+        await visitor.click("#race-start")
+        await visitor.until("document.querySelectorAll('.lane.open').length === 8")
+        await visitor.click("#race-stop")
+
+
+BOXES = (
+    "[].map.call(document.querySelectorAll(%r), function (element) { var box = element.getBoundingClientRect();"
+    " return [box.left, box.top, box.right, box.bottom]; })"
+)
+
+
+async def test_the_lanes_and_what_breaks_the_network_are_seen_together(engine: Engine) -> None:
+    if engine.name != "chromium":
+        pytest.skip("needs DevTools")
+    async with visit(engine) as visitor:
+        page = visitor.page
+        assert isinstance(page, DevToolsPage)
+        await page.call("Emulation.setDeviceMetricsOverride", width=1280, height=800, deviceScaleFactor=1, mobile=False)
+        await visitor.until("window.innerWidth === 1280")
+        # Without a word of anybody's: what breaks opens a session first.
+        await visitor.click("[data-fault=block_websocket]")
+        await _moves_on(visitor, away_from="WebSocket")
+        await visitor.until("/has acted/.test(document.querySelector('[data-fault=block_websocket]').textContent)")
+        await _restart(visitor)
+        assert await visitor.value("window.pageYOffset") == 0
+        for selector, count in ((".lane", 8), (".faults button", 8), (".verdict", 5), (".tracks", 1), ("#unacked", 1)):
+            boxes = await visitor.value(BOXES % selector)
+            assert len(boxes) == count
+            for left, top, right, bottom in boxes:
+                assert 0 <= left < right <= 1280
+                assert 0 <= top < bottom <= 800, selector
+        # Beside each other, not one below the other.
+        ((_, top, right, bottom),) = await visitor.value(BOXES % ".effect")
+        for left, above, _, _ in await visitor.value(BOXES % ".faults button"):
+            assert left > right
+            assert top - 1 <= above < bottom
+        # What is unknown stands above what is known.
+        ((*_, below),) = await visitor.value(BOXES % "#unacked")
+        assert all(above >= below for _, above, _, _ in await visitor.value(BOXES % ".verdict"))
+        # On a phone nothing is wider than the screen, and heads stand once.
+        for width in (390, 360):
+            await page.call(
+                "Emulation.setDeviceMetricsOverride", width=width, height=740, deviceScaleFactor=1, mobile=True
+            )
+            await visitor.until(f"window.innerWidth === {width} && document.documentElement.scrollWidth <= {width}")
+        assert await visitor.value("document.querySelectorAll('#lanes th[scope=col]').length") == 8
+        await visitor.click("#plug-end")
 
 
 async def _picture(visitor: Visit, path: Path) -> None:
     page = visitor.page
     assert isinstance(page, DevToolsPage)
-    await page.call("Emulation.setDeviceMetricsOverride", width=1280, height=870, deviceScaleFactor=1, mobile=False)
+    await page.call("Emulation.setDeviceMetricsOverride", width=1280, height=756, deviceScaleFactor=1, mobile=False)
+    if path == PICTURE:  # with a session that has seen something
+        await visitor.click("#plug-start")
+        await _moves_on(visitor)
+        for fault in ("block_websocket", "hold_streams"):
+            await visitor.click(f"[data-fault={fault}]")
+            await visitor.until(f"/has acted/.test(document.querySelector('[data-fault={fault}]').textContent)")
+            await _moves_on(visitor, by=40)  # some seconds, which show in its tracks
     points = "document.querySelector('#lane-jsonp polyline').getAttribute('points').split(' ').length"
     await visitor.until(f"{points} >= {60 if path == PICTURE else 10}")
     look = "document.documentElement.style"
     await page.evaluate(f"{look}.scrollBehavior = 'auto'; {look}.overflow = 'hidden'")
-    await page.evaluate("scrollTo(0, document.getElementById('race').offsetTop - 70)")
-    await visitor.until("window.pageYOffset > 0")
     await page.screenshot(path)
     assert 20_000 < len(await asyncio.to_thread(path.read_bytes)) < 200_000
-    # Readable on a phone: nothing is wider than the screen.
-    await page.call("Emulation.setDeviceMetricsOverride", width=360, height=740, deviceScaleFactor=1, mobile=True)
-    await visitor.until("document.documentElement.scrollWidth <= 360")
 
 
 async def test_one_plug_is_pulled_and_the_server_is_killed(engine: Engine) -> None:
@@ -208,7 +338,7 @@ async def _open_panel(visitor: Visit) -> None:
     await _moves_on(visitor)
 
 
-async def _moves_on(visitor: Visit, away_from: str = "") -> None:
+async def _moves_on(visitor: Visit, away_from: str = "", by: int = 5) -> None:
     """Messages go on, both ways, and none is lost, repeated or reordered."""
     if away_from:
         await visitor.until(f"!/^(—|{away_from})$/.test(document.getElementById('plug-transport').textContent)")
@@ -216,7 +346,7 @@ async def _moves_on(visitor: Visit, away_from: str = "") -> None:
     before = {name: await visitor.text(f"#{name}") for name in counts}
     for name in counts:
         start = int(before[name]) if before[name].isdigit() else 0
-        await visitor.until(f"parseInt(document.getElementById('{name}').textContent, 10) > {start + 5}")
+        await visitor.until(f"parseInt(document.getElementById('{name}').textContent, 10) > {start + by}")
     assert set((await visitor.account()).values()) == {"0"}
 
 
@@ -227,9 +357,16 @@ async def _restart(visitor: Visit) -> None:
     await visitor.until("Demo.plug.session().state === 'open'")
     assert "The session ended with 4404" in await visitor.text("#story")
     await visitor.until("/The server process is new/.test(document.getElementById('story').textContent)")
-    # Messages were sent while it was dead.
-    assert (await visitor.text("#unacked-list")).replace(", ", "").isdigit()
+    # Messages were sent while it was dead: what became of them is unknown, and that is said before all else.
+    unknown = int(await visitor.text("#plug-unknown"))
+    told = await visitor.text("#unacked")
+    spans = [span.split("–") for span in told.split(" of session 1: fate unknown")[0].split(" ", 1)[1].split(", ")]
+    assert sum(int(span[-1]) - int(span[0]) + 1 for span in spans) == unknown > 0
     await visitor.until("parseInt(document.getElementById('up-received').textContent, 10) > 3")
+    assert int(await visitor.text("#plug-unknown")) == unknown
+    # Nothing is known to be lost, and nothing is green as if all were well.
+    assert [await visitor.text(f"#plug-{name}") for name in ("lost", "repeated", "reordered")] == ["0", "0", "0"]
+    assert await visitor.value("document.querySelectorAll('.verdict .good').length") == 0
 
 
 async def _settle(visitor: Visit) -> None:
@@ -265,16 +402,25 @@ async def test_the_fair_comparison_ends_in_a_table_to_take_away(engine: Engine) 
         assert await visitor.value("document.querySelectorAll('#charts .chart').length") == 6
 
 
-async def test_why_the_doctor_and_the_chat(engine: Engine) -> None:
+async def test_why_and_the_chat(engine: Engine) -> None:
     if engine.name != "chromium":
         pytest.skip("looked at in one engine")
     async with visit(engine) as visitor:
         await visitor.click("#why-start")
         await visitor.until("document.querySelectorAll('.rung').length === 8")
         assert await visitor.value("document.querySelectorAll('.rung.taken').length") == 1
-        assert "WebSocket after" in await visitor.text("#why-verdict")
-        await visitor.click("#doctor-start")
-        await visitor.until("/8 of 8/.test(document.getElementById('doctor-status').textContent)")
+        assert "WebSocket carries after" in await visitor.text("#why-verdict")
+        await visitor.until("/8 of 8 transports get through/.test(document.getElementById('why-status').textContent)")
+        # Each has evidence of its own: how it carries, and how long it took just now.
+        rungs = await visitor.value(
+            "[].map.call(document.querySelectorAll('.rung'), function (rung) {"
+            " return [rung.querySelector('.evidence').textContent, rung.querySelector('.how').textContent]; })"
+        )
+        assert len({how for _, how in rungs}) == 8
+        for evidence, _ in rungs:
+            assert re.match(r"open after [\d\u202f.]+ ms, echo after [\d\u202f.]+ ms: ", evidence)
+        assert sum(evidence.endswith("the fastest") for evidence, _ in rungs) == 1
+        assert len({evidence for evidence, _ in rungs}) > 1
         for number, text in ((1, "hello from the one"), (2, "hello from the other")):
             await visitor.click(f"#pane{number} form button")
             await visitor.until(
@@ -289,6 +435,19 @@ async def test_why_the_doctor_and_the_chat(engine: Engine) -> None:
         assert "over Long-polling" in await visitor.text("#pane2 .status")
         await visitor.click("#pane2 form button")
         await visitor.until("/Grace [0-9]+ has left/.test(document.querySelector('#pane1 .said').textContent)")
+
+
+async def test_an_address_without_an_endpoint_is_told_as_docs_javascript_has_it(engine: Engine) -> None:
+    if engine.name != "chromium":
+        pytest.skip("the client's own tests tell what all engines do")
+    async with visit(engine) as visitor:
+        # At this server: 4406. Where something else answers: 4411.
+        for path, code in (("/realtime/nowhere", 4406), ("/nobody/here", 4411)):
+            await visitor.page.evaluate(
+                f"window.ended = 0; new Realtime({path!r}).onclose = function (event) {{ window.ended = event.code; }}"
+            )
+            await visitor.until("window.ended")
+            assert await visitor.value("window.ended") == code
 
 
 async def test_where_the_lanes_ports_are_out_of_reach_they_run_in_turn(engine: Engine) -> None:

@@ -47,7 +47,7 @@ async def test_a_page_is_asked(engine: Engine, harness: Harness) -> None:
 
 
 async def test_a_picture(engine: Engine, harness: Harness, tmp_path: Path) -> None:
-    async with engine.open(harness.address("picture", "", ["fresh"])) as page:
+    async with engine.open(harness.address("picture", "", ["fresh"]), window=True) as page:
         await harness.report("picture", page, 120)
         path = tmp_path / "page.png"
         if not engine.pictures:

@@ -7,23 +7,23 @@ import hashlib
 import importlib.util
 import json
 import re
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from aiohttp import web
 
 import realtime
 from realtime.testing import serve
 
 from ..patience import within
-from .engines import ENGINES, Engine, EngineError, Page, wanted
+from .engines import Engine, EngineError, Page, wanted
 
 ROOT = Path(__file__).parents[2]
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+in_chromium = pytest.mark.parametrize("engine", [name for name in ("chromium",) if name in wanted()], indirect=True)
 
 
 def load(name: str) -> Any:
@@ -34,18 +34,6 @@ def load(name: str) -> Any:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def chromium() -> AsyncIterator[Engine]:
-    if "chromium" not in wanted():
-        pytest.skip("REALTIME_ENGINES names others")
-    engine = ENGINES["chromium"]()
-    reason = engine.missing()
-    if reason is not None:
-        pytest.fail(reason, pytrace=False)
-    yield engine
-    await engine.stop()
 
 
 async def shows(page: Page, expression: str) -> None:
@@ -79,12 +67,13 @@ def line(text: str) -> str:
     )
 
 
-async def test_chat_between_today_and_2011(chromium: Engine) -> None:
+@in_chromium
+async def test_chat_between_today_and_2011(engine: Engine) -> None:
     example = load("chat")
     async with (
         serve(example.make_app()) as server,
-        chromium.open(str(server.make_url("/"))) as page,
-        chromium.open(str(server.make_url("/legacy"))) as old,
+        engine.open(str(server.make_url("/"))) as page,
+        engine.open(str(server.make_url("/legacy"))) as old,
     ):
         await shows(old, "/open over (?!nothing)/.test(document.getElementById('status').firstChild.nodeValue)")
         await fill(page, "#enter", name="Ada")
@@ -121,10 +110,11 @@ async def test_the_legacy_page_joins_in_every_engine(engine: Engine) -> None:
             assert re.fullmatch(r"\* guest\d+ has joined", str(await ada.receive()))
 
 
-async def test_upload(chromium: Engine) -> None:
+@in_chromium
+async def test_upload(engine: Engine) -> None:
     size = 3_000_001
     content = bytes(index % 251 for index in range(size))
-    async with serve(load("upload").make_app()) as server, chromium.open(str(server.make_url("/"))) as page:
+    async with serve(load("upload").make_app()) as server, engine.open(str(server.make_url("/"))) as page:
         await shows(page, "true")
         # A page may not fill in a file's name, but it may hand over a file.
         await page.evaluate(
@@ -143,11 +133,12 @@ async def test_upload(chromium: Engine) -> None:
         assert await page.errors() == []
 
 
-async def test_sign_out_everywhere(chromium: Engine) -> None:
+@in_chromium
+async def test_sign_out_everywhere(engine: Engine) -> None:
     app: web.Application = load("existing_app").make_app()
     async with serve(app) as server:
         url = str(server.make_url("/"))
-        async with chromium.open(url) as page, chromium.open(url) as elsewhere:  # each in a profile of its own
+        async with engine.open(url) as page, engine.open(url) as elsewhere:  # each in a profile of its own
             for window in (page, elsewhere):
                 await shows(window, "document.forms.length === 1")
                 await fill(window, "form", user="ada", password="lovelace")
@@ -160,7 +151,8 @@ async def test_sign_out_everywhere(chromium: Engine) -> None:
                 await shows(window, "document.forms.length === 1 && document.forms[0].elements.password !== undefined")
 
 
-async def test_the_readme(chromium: Engine) -> None:
+@in_chromium
+async def test_the_readme(engine: Engine) -> None:
     """Its application and its page: what is said in the one window stands in both."""
     readme = (ROOT / "README.md").read_text("utf-8")
     (plugin, *_), (html,) = (
@@ -175,7 +167,7 @@ async def test_the_readme(chromium: Engine) -> None:
     names["page"] = page
     async with serve(names["make_app"]()) as server:
         url = str(server.make_url("/"))
-        async with chromium.open(url) as one, chromium.open(url) as other, within():
+        async with engine.open(url) as one, engine.open(url) as other, within():
             for window in (one, other):
                 await shows(window, "window.session && session.readyState === 1")
             await shows(one, "true")

@@ -37,7 +37,7 @@ def only(server: realtime.Server) -> realtime.Session:
 @asynccontextmanager
 async def talking(engine: Engine, harness: Harness, endpoint: Endpoint, transport: str) -> AsyncIterator[Steered]:
     """A page whose session `it` has exchanged five messages."""
-    async with steered(engine, harness) as page:
+    async with steered(engine, harness, window=True) as page:
         await page.open("it", f"{endpoint.url}/echo", transports=[transport])
         await page.exchange("it", 1, 5)
         await page.acknowledged("it")

@@ -13,7 +13,7 @@ import realtime
 
 from ..patience import within
 from ..web.place import Place, serving
-from .engines import ENGINES
+from .engines import Engine, wanted
 
 WORKER = """
 importScripts("/realtime/client.js");
@@ -54,35 +54,28 @@ window.start = function (url, transports) {
 </script>"""
 
 
-@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
-@pytest.mark.parametrize("name", ["chromium", "firefox"])
-async def test_sessions_in_a_service_worker(name: str) -> None:
-    engine = ENGINES[name]()
-    if engine.missing():
-        pytest.skip(str(engine.missing()))
+@pytest.mark.asyncio(loop_scope="session")
+@pytest.mark.parametrize("engine", [name for name in ("chromium", "firefox") if name in wanted()], indirect=True)
+async def test_sessions_in_a_service_worker(engine: Engine) -> None:
     rt = realtime.Server(shutdown_timeout=0.3)
 
     def prepare(place: Place) -> None:
         for path, text, kind in (("/page.html", PAGE, "text/html"), ("/worker.js", WORKER, "text/javascript")):
             place.app.router.add_get(path, answering(text, kind))
 
-    async with serving(rt, prepare=prepare) as place:
-        try:
-            async with engine.open(f"{place.base}/page.html") as page:
-                for transport in ("websocket", "xhr_streaming", "multipart", "long_polling", "polling"):
-                    wanted = json.dumps([transport, "polling"])
-                    async with within(f"{transport} in a service worker"):
-                        while not await page.evaluate("typeof window.start === 'function'"):  # noqa: ASYNC110
-                            await asyncio.sleep(0.02)
-                        await page.evaluate(f"void start('/realtime/echo', {wanted})")
-                        while (told := await page.evaluate("window.told")) is None:  # noqa: ASYNC110 # it cannot call
-                            await asyncio.sleep(0.02)
-                    assert told["xhr"] == "undefined"
-                    assert told["heard"] == ["h\u00e9\U0001f600", [0, 255], "last"], told
-                    assert told["transport"] == transport
-                    assert told["code"] == 1000
-        finally:
-            await engine.stop()
+    async with serving(rt, prepare=prepare) as place, engine.open(f"{place.base}/page.html") as page:
+        for transport in ("websocket", "xhr_streaming", "multipart", "long_polling", "polling"):
+            transports = json.dumps([transport, "polling"])
+            async with within(f"{transport} in a service worker"):
+                while not await page.evaluate("typeof window.start === 'function'"):  # noqa: ASYNC110
+                    await asyncio.sleep(0.02)
+                await page.evaluate(f"void start('/realtime/echo', {transports})")
+                while (told := await page.evaluate("window.told")) is None:  # noqa: ASYNC110 # it cannot call
+                    await asyncio.sleep(0.02)
+            assert told["xhr"] == "undefined"
+            assert told["heard"] == ["h\u00e9\U0001f600", [0, 255], "last"], told
+            assert told["transport"] == transport
+            assert told["code"] == 1000
 
 
 def answering(text: str, kind: str) -> Any:

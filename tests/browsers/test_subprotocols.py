@@ -14,7 +14,7 @@ import realtime
 
 from ..patience import within
 from ..web.place import Place, serving
-from .engines.devtools import Chromium
+from .engines import Engine, wanted
 
 PAGE = """<!DOCTYPE html><title>a page</title><script>
 function told_by(url, offered) {
@@ -28,11 +28,9 @@ function told_by(url, offered) {
 </script>"""
 
 
-@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
-async def test_websockets_that_offer_sub_protocols() -> None:
-    chromium = Chromium()
-    if chromium.missing():
-        pytest.skip(str(chromium.missing()))
+@pytest.mark.asyncio(loop_scope="session")
+@pytest.mark.parametrize("engine", [name for name in ("chromium",) if name in wanted()], indirect=True)
+async def test_websockets_that_offer_sub_protocols(engine: Engine) -> None:
     rt = realtime.Server(shutdown_timeout=0.3)
 
     @rt.endpoint("/spoken", subprotocols=("v12.stomp", "mqtt"))
@@ -54,17 +52,13 @@ async def test_websockets_that_offer_sub_protocols() -> None:
                 await asyncio.sleep(0.02)
         return said
 
-    async with serving(rt, prepare=prepare) as place:
-        try:
-            async with chromium.open(f"{place.base}/page.html") as shown:
-                async with within("the page's script"):
-                    while not await shown.evaluate("typeof told_by == 'function'"):  # noqa: ASYNC110 # the same
-                        await asyncio.sleep(0.02)
-                for offered, agreed in ((["mqtt"], "mqtt"), (["x", "mqtt", "v12.stomp"], "v12.stomp"), ([], "")):
-                    said = {"opened": True, "protocol": agreed, "message": agreed or "None", "code": 4000}
-                    assert await told(place, shown, offered) == said
-                # Which gets none, and so does not open (WHATWG WebSockets, "establish a WebSocket connection").
-                said = {"opened": False, "protocol": None, "message": None, "code": 1006}
-                assert await told(place, shown, ["x"]) == said
-        finally:
-            await chromium.stop()
+    async with serving(rt, prepare=prepare) as place, engine.open(f"{place.base}/page.html") as shown:
+        async with within("the page's script"):
+            while not await shown.evaluate("typeof told_by == 'function'"):  # noqa: ASYNC110 # the same
+                await asyncio.sleep(0.02)
+        for offered, agreed in ((["mqtt"], "mqtt"), (["x", "mqtt", "v12.stomp"], "v12.stomp"), ([], "")):
+            said = {"opened": True, "protocol": agreed, "message": agreed or "None", "code": 4000}
+            assert await told(place, shown, offered) == said
+        # Which gets none, and so does not open (WHATWG WebSockets, "establish a WebSocket connection").
+        said = {"opened": False, "protocol": None, "message": None, "code": 1006}
+        assert await told(place, shown, ["x"]) == said

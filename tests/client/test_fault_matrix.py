@@ -31,7 +31,7 @@ from realtime.testing.fault_proxy.faults import End
 from ..patience import steady
 from .soak import assert_exactly_once, soak_server
 
-COUNT = 2000
+COUNT = 1200
 
 
 def posts(request: ProxiedRequest) -> bool:
@@ -110,8 +110,8 @@ STREAMS = ("xhr_streaming", "sse", "multipart")
 ON_STREAMS: dict[str, list[Fault]] = {
     "cut by FIN after 10,000 bytes": [Cut(match=streams, after_bytes=10_000)],
     "cut by RST after 10,000 bytes": [Cut(match=streams, after_bytes=10_000, end="rst")],
-    "black hole to the client after 100 writes": [
-        BlackHole(match=streams, direction="to_client", after_writes=100, times=4)
+    "black hole to the client after 50 writes": [
+        BlackHole(match=streams, direction="to_client", after_writes=50, times=4)
     ],
     "held for a while": [HoldResponse(seconds=0.1, match=streams), Cut(match=streams, after_bytes=40_000)],
     "lag": [Lag(seconds=0.01, match=streams)],
@@ -161,8 +161,8 @@ async def test_one_transport_under_one_fault(transport: str, faults: list[Fault]
 
 @pytest.mark.parametrize("transport", STREAMS)
 @steady
-async def test_streams_recycled_every_8_kilobytes(transport: str) -> None:
-    async with soak_server(COUNT, max_stream_size=8192) as soak:
+async def test_streams_recycled_every_4_kilobytes(transport: str) -> None:
+    async with soak_server(COUNT, max_stream_size=4096) as soak:
         begun = soak.proxy.add(Lag(seconds=0.0, match=streams))
         server, client, session = await soak.run(transports=[transport])
         assert_exactly_once(server, client, COUNT)

@@ -50,7 +50,7 @@ async def received(session: realtime.ClientSession, number: int) -> None:
 )
 @steady
 async def test_long_run_over_changing_transports(route: list[str]) -> None:
-    count, every = 6000, 300
+    count, every = 3600, 300
     changes: list[str] = []
 
     async def move(session: realtime.ClientSession) -> None:

@@ -18,6 +18,7 @@ After every step World.check() holds both ends to the invariants; World.verdict(
 from __future__ import annotations
 
 import dataclasses
+import functools
 import heapq
 import random
 from collections import deque
@@ -83,6 +84,7 @@ class TinyConfig(Config):
 
     def __post_init__(self) -> None:
         """Everything goes."""
+        self._derive()
 
 
 @dataclass(kw_only=True)
@@ -458,6 +460,19 @@ def unframe(data: bytes) -> list[Frame]:
 FILLING = 'a"\\\n\u2028é€🙂\x00/<'
 
 
+@functools.cache
+def filling(room: int) -> str:
+    """As many bytes of UTF-8 as there is room for; of characters that some framing might trip over."""
+    text = ""
+    while room > 0:
+        character = FILLING[room % len(FILLING)]
+        if len(character.encode()) > room:
+            character = "x"
+        text += character
+        room -= len(character.encode())
+    return text
+
+
 class App:
     """One application over its machine: sends numbered contents, and knows what must come next."""
 
@@ -486,13 +501,7 @@ class App:
     def content(self, size: int, binary: bool) -> str | bytes:
         """The next message: no two are the same, however short."""
         text = f"{self.name}{len(self.sent)}"
-        room = size - len(text)
-        while room > 0:
-            filling = FILLING[room % len(FILLING)]
-            if len(filling.encode()) > room:
-                filling = "x"
-            text += filling
-            room -= len(filling.encode())
+        text += filling(size - len(text))
         return text.encode() if binary else text
 
     def send(self, size: int = 1, *, binary: bool = False) -> bool:
@@ -716,7 +725,7 @@ class ServerSocket:
         self._connection = NativeConnection(
             server.gate, server.facts("websocket"), server.endpoint, server.codecs["websocket"], ServerLink(down)
         )
-        self.carrier = self._connection.carrier
+        self.carrier = self._connection
 
     def receive(self, frame: Item) -> None:
         connection = self._connection

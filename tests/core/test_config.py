@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import pickle
 from typing import Any
 
 import pytest
@@ -126,3 +128,10 @@ def test_who_has_not_named_a_session_may_send_an_open_and_the_initial_window() -
     assert config.max_open_body == min(config.max_body, room)
     small = Config(max_size=1, max_batch_size=1, max_auth_size=2)
     assert small.max_open_body == small.max_body < room
+
+
+def test_copies_know_what_follows_from_the_settings() -> None:
+    config = Config(max_size=5, ping_interval=3)
+    for again in (copy.deepcopy(config), pickle.loads(pickle.dumps(config))):  # our own
+        assert again == config
+        assert (again.max_body, again.hold) == (config.max_body, 3)

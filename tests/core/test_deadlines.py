@@ -126,3 +126,17 @@ def test_wishes_of_the_few_do_not_pile_up() -> None:
         assert len(deadlines) <= STALE + 1
         assert deadlines.next() == 120.0
     assert all(len(sleeper.expired) == 1000 for sleeper in sleepers)
+
+
+def test_so_many_at_most_are_looked_at_and_the_others_are_still_due() -> None:
+    deadlines = Deadlines()
+    sleepers = [Sleeper(1.0 + number) for number in range(5)]
+    for sleeper in sleepers:
+        deadlines.schedule(sleeper, sleeper.due)
+    deadlines.forget(sleepers[0])  # nobody looks at it, so that it does not count
+    deadlines.run(4.0, 2)
+    assert [sleeper.expired for sleeper in sleepers] == [[], [4.0], [4.0], [], []]
+    assert deadlines.next() == 4.0
+    deadlines.run(4.0, 2)
+    assert [sleeper.expired for sleeper in sleepers] == [[], [4.0], [4.0], [4.0], []]
+    assert deadlines.next() == 5.0

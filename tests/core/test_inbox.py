@@ -88,6 +88,16 @@ def test_a_close_is_counted_without_room() -> None:
     assert (box.received, len(box)) == (3, 2)
 
 
+def test_a_close_behind_what_was_taken_waits_no_longer_than_that() -> None:
+    box = inbox(1)
+    box.announced(1, 0)
+    box.take(2.0)
+    box.count(0, 3.0)
+    assert box.owed_since == 2.0
+    box.announced(1, 1)
+    assert box.owed_since == 3.0
+
+
 def test_discard_counts_everything_as_taken() -> None:
     box = inbox(5, 6)
     box.discard(3.0)

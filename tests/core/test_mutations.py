@@ -6,7 +6,7 @@ A mutation that survives means that the simulated world never needed that rule, 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import pytest
 
@@ -46,6 +46,26 @@ def mutation_under(change: Change) -> Callable[[Mutation], Mutation]:
     return register
 
 
+def after_writing(patch: Patch, then: Callable[[Numbering, NumberedCarrier, float], None]) -> None:
+    """Does something whenever items were written on a carrier: a duplex one, a stream, or with a poll's answer."""
+    flush, answer = Numbering.flush_ordered, NumberedMachine._answer
+
+    def flushed(self: Numbering, carrier: NumberedCarrier, now: float) -> None:
+        before = carrier.send_cursor
+        flush(self, carrier, now)
+        if carrier.send_cursor > before and self.outcome is None:
+            then(self, carrier, now)
+
+    def answered(self: NumberedMachine, carrier: NumberedCarrier, now: float) -> None:
+        before = carrier.send_cursor
+        answer(self, carrier, now)
+        if carrier.send_cursor > before and self.outcome is None:
+            then(self, carrier, now)
+
+    patch.setattr(Numbering, "flush_ordered", flushed)
+    patch.setattr(NumberedMachine, "_answer", answered)
+
+
 # -- numbering and replay ----------------------------------------------------------------------------------------------
 
 
@@ -81,14 +101,15 @@ def the_clients_cursor_is_read_from_the_session(patch: Patch) -> None:
 
 @mutation_under(hurry)
 def the_servers_cursor_is_read_from_the_session(patch: Patch) -> None:
-    original = NumberedMachine._take_up
+    original = NumberedMachine.attach
 
-    def take_up(
-        self: NumberedMachine, carrier: NumberedCarrier, gen: int, received: int, first: int, now: float
-    ) -> bool:
-        return original(self, carrier, gen, self.outbox.acked, first, now)
+    def attach(self: NumberedMachine, carrier: NumberedCarrier, *facts: Any, **how: bool) -> bool:
+        newest = original(self, carrier, *facts, **how)
+        if not carrier.finished:
+            carrier.send_cursor = self.outbox.acked + 1
+        return newest
 
-    patch.setattr(NumberedMachine, "_take_up", take_up)
+    patch.setattr(NumberedMachine, "attach", attach)
 
 
 @mutation
@@ -105,14 +126,10 @@ def the_uplink_cursor_is_read_from_the_session(patch: Patch) -> None:
 
 @mutation
 def written_counts_as_acked(patch: Patch) -> None:
-    original = SessionMachine._commit
+    def acknowledge(self: Numbering, carrier: NumberedCarrier, now: float) -> None:
+        self.outbox.acknowledge(carrier.send_cursor - 1, self.outbox.taken)
 
-    def commit(self: SessionMachine, carrier: NumberedCarrier, first: int, items: list[Outgoing], now: float) -> None:
-        original(self, carrier, first, items, now)
-        if self.outcome is None and items:
-            self.outbox.acknowledge(carrier.send_cursor - 1, self.outbox.taken)
-
-    patch.setattr(SessionMachine, "_commit", commit)
+    after_writing(patch, acknowledge)
 
 
 @mutation
@@ -163,18 +180,25 @@ def a_close_needs_window(patch: Patch) -> None:
 @mutation_under(hurry)
 def the_latest_ack_wins(patch: Patch) -> None:
     told: dict[int, tuple[Outbox, int]] = {}
-    acknowledge, may = Outbox.acknowledge, Outbox._may
+    acknowledge = Outbox.acknowledge
 
     def latest(self: Outbox, received: int, taken: int) -> bool:
         told[id(self)] = self, taken
         return acknowledge(self, received, taken)
 
-    def with_latest(self: Outbox, item: Outgoing) -> bool:
-        taken = told.get(id(self), (self, 0))[1]
-        return may(self, item) and (item.kind == CLOSE or self.last - taken < self.window.messages)
+    def with_latest(look: Callable[..., Any]) -> Callable[..., Any]:
+        def looks(self: Outbox, *where: int) -> Any:
+            taken, self.taken = self.taken, told.get(id(self), (self, 0))[1]
+            try:
+                return look(self, *where)
+            finally:
+                self.taken = taken
+
+        return looks
 
     patch.setattr(Outbox, "acknowledge", latest)
-    patch.setattr(Outbox, "_may", with_latest)
+    for look in (Outbox.peek, Outbox.pending):
+        patch.setattr(Outbox, look.__name__, with_latest(look))
 
 
 @mutation_under(bulk)
@@ -226,14 +250,12 @@ def the_content_of_a_lost_send_is_not_due_again(patch: Patch) -> None:
 
 @mutation
 def generations_are_ignored(patch: Patch) -> None:
-    original = NumberedMachine._take_up
+    original = NumberedMachine.attach
 
-    def take_up(
-        self: NumberedMachine, carrier: NumberedCarrier, gen: int, received: int, first: int, now: float
-    ) -> bool:
-        return original(self, carrier, max(gen, self.gen), received, first, now)
+    def attach(self: NumberedMachine, carrier: NumberedCarrier, gen: int, *facts: Any, **how: bool) -> bool:
+        return original(self, carrier, max(gen, self.gen), *facts, **how)
 
-    patch.setattr(NumberedMachine, "_take_up", take_up)
+    patch.setattr(NumberedMachine, "attach", attach)
 
 
 @mutation
@@ -282,7 +304,8 @@ def the_sid_is_only_used_by_naming_it(patch: Patch) -> None:
         original(self, now)
 
     patch.setattr(ClientMachine, "flush", flush)
-    patch.setattr(NumberedMachine, "use", lambda self: None)
+    never = property(lambda self: False, lambda self, value: None)
+    patch.setattr(NumberedMachine, "used", never, raising=False)
 
 
 @mutation_under(brim)
@@ -316,14 +339,11 @@ def a_close_is_not_numbered(patch: Patch) -> None:
 
 @mutation
 def a_close_is_believed_when_it_is_written(patch: Patch) -> None:
-    original = SessionMachine._commit
-
-    def commit(self: SessionMachine, carrier: NumberedCarrier, first: int, items: list[Outgoing], now: float) -> None:
-        original(self, carrier, first, items, now)
-        if self.outcome is None and self.closing is not None and items and items[-1].kind == CLOSE:
+    def believe(self: Numbering, carrier: NumberedCarrier, now: float) -> None:
+        if self.closing is not None and carrier.send_cursor > (self.outbox.close_number or carrier.send_cursor):
             self.end(*self.closing, now, clean=True)
 
-    patch.setattr(SessionMachine, "_commit", commit)
+    after_writing(patch, believe)
 
 
 @mutation_under(brim)
@@ -368,19 +388,17 @@ def drops_are_not_told(patch: Patch) -> None:
 
 @mutation_under(leave)
 def a_drain_is_not_told_again(patch: Patch) -> None:
-    original = NumberedMachine._take_up
+    original = NumberedMachine.attach
 
-    def take_up(
-        self: NumberedMachine, carrier: NumberedCarrier, gen: int, received: int, first: int, now: float
-    ) -> bool:
+    def attach(self: NumberedMachine, carrier: NumberedCarrier, *facts: Any, **how: bool) -> bool:
         if self.state is not State.DRAINING or carrier.codec.shape is Shape.POLL:
-            return original(self, carrier, gen, received, first, now)
+            return original(self, carrier, *facts, **how)
         self.state = State.OPEN
-        newest = original(self, carrier, gen, received, first, now)
+        newest = original(self, carrier, *facts, **how)
         self.state = State.DRAINING
         return newest
 
-    patch.setattr(NumberedMachine, "_take_up", take_up)
+    patch.setattr(NumberedMachine, "attach", attach)
     patch.setattr(NumberedMachine, "_going_at", lambda self: FOREVER)
 
 

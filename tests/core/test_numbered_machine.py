@@ -1,4 +1,4 @@
-"""The server's end: generations, polls, silence, draining, expiry (docs/protocol.md §4, §5, §7, §8)."""
+"""The server's end: generations, polls, silence, expiry (docs/protocol.md §4, §5, §7, §8)."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def test_a_higher_gen_takes_over_and_the_old_carrier_is_told() -> None:
     assert machine.carrier is new
     assert old_link.said == ["esuperseded"]
     assert (old.finished, old_link.closed) == (True, (1000, "superseded"))
-    assert diary.moves == [(State.OPEN, State.OPEN)]  # told: a carrier took over
+    assert diary.moves == []  # nothing to tell: the transport is the same
     machine.message(old, "still counts", 1, 1.0)
     assert machine.inbox.received == 1
     machine.lost(old, 2.0)  # and its loss detaches nothing
@@ -467,7 +467,7 @@ def test_the_next_poll_within_the_grace_finds_the_session_open() -> None:
     machine, diary, _, _ = parked()
     machine.expire(20.0)
     machine.attach(poll(29.0)[0], 2, 0, 0, 1, 29.0)
-    assert diary.moves == [(State.OPEN, State.OPEN)]
+    assert diary.moves == []  # open all the time, and by the same transport
     assert machine.deadline() == 49.0
 
 
@@ -621,7 +621,7 @@ def test_what_is_sent_after_a_recycling_waits_for_the_next_stream() -> None:
     machine.attach(again, 2, 1, 1, 1, 2.0)
     machine.flush(2.0)
     assert link.said == ["r0,0", "mb"]
-    assert diary.moves == [(State.OPEN, State.OPEN)]
+    assert diary.moves == []  # it was open all the time
 
 
 @pytest.mark.parametrize(
@@ -765,123 +765,6 @@ def test_a_ping_in_a_streams_request_is_answered_by_the_pings_of_the_stream() ->
     assert link.said == []
 
 
-def test_draining_tells_a_stream_at_once_and_each_one_that_attaches() -> None:
-    machine, _, _, link = streaming()
-    machine.drain(2.5)
-    assert link.said == ["g2.5"]
-    again, again_link = stream()
-    machine.attach(again, 2, 0, 0, 1, 1.0)
-    assert again_link.said == ["r0,0", "g2.5"]
-
-
-def test_the_end_is_told_on_a_stream_behind_the_acks() -> None:
-    machine, _, _, link = streaming()
-    send, _ = poll()
-    machine.uplink(send, 0, 0, 1, 1.0)
-    machine.message(send, "x", 1, 1.0)
-    machine.peer_closed(send, 1000, "bye", 1.0)
-    assert link.said == ["a2,0", "x1000,session,2,bye"]
-    assert link.closed == (1000, "bye")
-    assert machine.uplink_answer(send) == "x1000,session,2,bye"
-
-
-# -- draining --------------------------------------------------------------------------------------------------------
-
-
-def test_draining_tells_a_websocket_at_once_and_each_one_that_attaches() -> None:
-    machine, diary, _, link = opened()
-    machine.drain(30.0)
-    assert machine.state is State.DRAINING
-    assert link.said == ["g30.0"]
-    assert "dirty" in diary.read()
-    machine.drain(5.0)
-    assert link.said == []
-    following, following_link = duplex()
-    machine.attach(following, 2, 0, 0, 1, 0.0)
-    assert following_link.said == ["r0,0", "g30.0"]
-    assert machine.state is State.DRAINING
-
-
-def test_draining_answers_a_held_poll_at_once_and_later_ones_once_a_second() -> None:
-    machine, _, _, link = parked()
-    machine.drain(7.0)
-    machine.flush(5.0)
-    assert link.said == ["r0,0", "g7.0"]
-    following, following_link = poll(5.1)
-    machine.attach(following, 2, 0, 0, 1, 5.1)
-    machine.flush(5.1)
-    assert following_link.said == []
-    assert machine.deadline() == 6.0
-    machine.expire(6.0)
-    assert following_link.said == ["r0,0", "g7.0"]
-
-
-def test_a_poll_is_not_told_again_once_the_client_has_answered() -> None:
-    machine, diary, _, link = parked()
-    machine.drain(7.0)
-    machine.flush(0.0)
-    assert link.said == ["r0,0", "g7.0"]
-    machine.peer_going(0)
-    assert "may_be_drained" in diary.read()
-    following, following_link = poll(1.0)
-    machine.attach(following, 2, 0, 0, 1, 1.0)
-    machine.flush(3.0)
-    assert following_link.said == []
-    machine.send(Outgoing.message("a"))
-    machine.flush(3.0)
-    assert following_link.said == ["r0,0", "ma"]
-
-
-def test_draining_a_session_without_a_carrier() -> None:
-    machine, _, carrier, _ = opened()
-    machine.lost(carrier, 0.0)
-    machine.drain(1.0)
-    assert machine.state is State.DRAINING
-    machine.expire(99.0)
-    assert machine.state is State.DRAINING  # never "detached", but still only kept for so long
-    machine.expire(100.0)
-    assert machine.outcome is not None
-    assert machine.outcome.code == 4410
-
-
-def test_losing_the_carrier_while_draining_stays_draining() -> None:
-    machine, _, carrier, _ = opened()
-    machine.drain(1.0)
-    machine.lost(carrier, 2.0)
-    assert (machine.state, machine.deadline()) == (State.DRAINING, 102.0)
-
-
-@pytest.mark.parametrize("how", ["close", "end"])
-def test_what_is_closing_or_closed_is_not_drained(how: str) -> None:
-    machine, _, _, link = opened()
-    if how == "close":
-        machine.close(1000, "", 0.0)
-    else:
-        machine.end(1011, "", 0.0)
-    state = machine.state
-    link.writes.clear()
-    machine.drain(1.0)
-    assert (machine.state, link.writes) == (state, [])
-
-
-def test_drained_when_all_has_come_and_was_taken() -> None:
-    machine, diary, carrier, _ = opened()
-    machine.message(carrier, "a", 1, 0.0)
-    assert not machine.drained
-    machine.drain(1.0)
-    assert not machine.drained  # the client has not answered
-    diary.read()
-    machine.peer_going(2)
-    assert not machine.drained  # the second is still to come
-    machine.message(carrier, "b", 1, 0.0)
-    assert not machine.drained  # and nothing is taken
-    machine.take(0.0)
-    assert "may_be_drained" not in diary.read()
-    machine.take(0.0)
-    assert machine.drained
-    assert "may_be_drained" in diary.read()
-
-
 # -- ending ----------------------------------------------------------------------------------------------------------
 
 
@@ -933,3 +816,48 @@ def test_a_flush_counts_what_has_come_within_the_rate_as_taken() -> None:
     machine.flush(1.0)
     assert machine.inbox.taken == 2
     assert link.said[-1] == "a2,2"
+
+
+# -- what comes alone, and what drains -------------------------------------------------------------------------------
+
+
+def test_a_poll_that_comes_alone_is_answered_as_it_comes_if_there_is_something_for_it() -> None:
+    machine, _ = server()
+    waits, waits_link = poll()
+    assert machine.attach(waits, 1, 0, 0, 1, 0.0, alone=True)
+    assert (waits_link.said, machine.carrier) == ([], waits)
+    machine.send(Outgoing.message("hello"))
+    carrier, link = poll(1.0)
+    assert machine.attach(carrier, 2, 0, 0, 1, 1.0, alone=True)
+    assert (link.said, machine.carrier) == (["r0,0", "mhello"], None)
+
+
+def test_an_answer_wakes_nobody_earlier_than_what_is_due_anyway() -> None:
+    machine, diary, _, link = parked()
+    machine.wake_at = 0.5
+    diary.woken.clear()
+    machine.send(Outgoing.message("hello"))
+    machine.flush(0.0)
+    assert link.said == ["r0,0", "mhello"]
+    assert diary.woken == []
+
+
+def test_who_attaches_to_a_session_that_drains_is_told() -> None:
+    machine, _, _, _ = parked()
+    machine.drain(2.5)
+    carrier, link = stream()
+    machine.attach(carrier, 2, 0, 0, 1, 1.0)
+    assert link.said == ["r0,0", "g2.5"]
+    last, last_link = poll(2.0)
+    machine.attach(last, 3, 0, 0, 1, 2.0, alone=True)
+    assert last_link.said == ["r0,0", "g2.5"]
+
+
+def test_a_batch_finds_taken_what_is_within_the_rate_by_now() -> None:
+    machine, _, carrier, _ = opened(max_message_rate=1.0, rate_burst=1.0)
+    for number in range(3):
+        machine.message(carrier, str(number), 1, 0.0)
+        machine.take(0.0)
+    before = machine.inbox.taken
+    answered(machine, 60.0)
+    assert before < machine.inbox.taken == 3

@@ -147,7 +147,7 @@ def test_the_same_nonce_answers_with_the_same_session_until_it_is_used() -> None
     known = registry(one)
     assert known.opened("n1", "here", 0.0) is one
     assert known.opened("n1", "here", 1.0) is one
-    one.use()
+    one.used = True
     with pytest.raises(Refusal) as caught:
         known.opened("n1", "here", 2.0)
     assert (caught.value.code, caught.value.scope, caught.value.received) == (4409, "carrier", None)
@@ -176,7 +176,7 @@ def test_a_session_that_ended_unused_answers_its_nonce_with_its_tombstone() -> N
 def test_a_session_that_ended_used_tells_its_nonce_nothing() -> None:
     one = machine("s1", nonce="n1")
     known = registry(one)
-    one.use()
+    one.used = True
     bury(known, one, 0.0, code=3000)
     with pytest.raises(Refusal) as caught:
         known.opened("n1", "here", 1.0)
@@ -239,7 +239,7 @@ def test_a_name_is_claimed_by_the_session_that_was_opened_under_it() -> None:
     known = registry(one, machine("s2", "not chosen"))
     for _ in range(2):
         assert known.opened("chosen", None, 0.0) is one
-        one.use()  # whoever names it has opened it
+        one.used = True  # whoever names it has opened it
     with pytest.raises(Refusal, match="has opened a session already"):
         known.opened("not chosen", None, 0.0)
     assert known.opened("another", None, 0.0) is None
@@ -247,7 +247,7 @@ def test_a_name_is_claimed_by_the_session_that_was_opened_under_it() -> None:
 
 def test_a_name_is_free_again_when_the_tombstone_is_over() -> None:
     one = machine("s1", "chosen", binding=None)
-    one.use()
+    one.used = True
     known = registry(one, machine("s2", config=dataclasses.replace(CONFIG, resume_window=1000)))
     other = known.sessions["s2"]
     other.end(1000, "", 0.0)

@@ -28,8 +28,6 @@ def test_whose_it_is() -> None:
     assert (machine.sid, machine.nonce, machine.identity, machine.address) == ("s1", "n1", "ann", "::1")
     assert (machine.binding, machine.transport, machine.observers) == (None, "", ())
     assert not machine.used
-    machine.use()
-    assert machine.used
 
 
 def test_a_stream_is_worn_out_when_it_has_brought_enough_and_its_reader_has_it() -> None:
@@ -172,10 +170,29 @@ def test_a_machine_says_who_may() -> None:
     assert by_url(ATTACH, 4)
     assert by_url(SEND, 1)
     assert machine.out_of_tickets
-    machine.tickets.handed = 5
+    machine.handed = 5
     assert not machine.out_of_tickets
     machine.gen = 5  # another carrier came, by its key
     assert not by_url(ATTACH, 4)
     keyless = NumberedMachine(Config(), WIDE, Diary(), 0.0, sid="s2")
     with pytest.raises(Refusal):
         keyless.prove(Proof(Key("")))
+
+
+def test_what_is_offered_is_flushed_where_there_is_a_carrier() -> None:
+    diary = Diary()
+    machine = NumberedMachine(Config(max_outbox=16), WIDE, diary, 0.0, sid="s1", nonce="n1")
+    assert machine.offer(Outgoing.message("one")) is not None
+    assert diary.read() == []
+    carrier, link = duplex()
+    machine.attach(carrier, 1, 0, 0, 1, 0.0)
+    diary.read()
+    assert machine.offer(Outgoing.message("two")) is not None
+    assert diary.read() == ["dirty"]
+    machine.flush(0.0)
+    assert link.said == ["r0,0", "mone", "mtwo"]
+    while machine.outbox.has_room(1):
+        machine.offer(Outgoing.message("x"))
+    diary.read()
+    assert machine.offer(Outgoing.message("x")) is None
+    assert diary.read() == []

@@ -1,4 +1,7 @@
-"""The histories of the simulated world with the client's policy that ships, in place of chance."""
+"""The histories of the simulated world with the client's policy that ships, in place of chance.
+
+`make histories` plays more of them.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ import pytest
 from .simulation import play
 from .supervised import SupervisedClient
 
-SEEDS = 1000
+SEEDS = 500
 CHUNK = 100
 
 

@@ -101,7 +101,9 @@ async def test_one_visitors_faults_do_not_touch_anothers(page: Page) -> None:
         await other.close()
 
 
-async def test_the_server_process_is_really_killed_and_comes_back_on_its_port(page: Page) -> None:
+async def test_the_server_process_is_really_killed_and_comes_back_on_its_port(
+    page: Page, capfd: pytest.CaptureFixture[str]
+) -> None:
     given, url = await panel(page)
     assert given["restart"] is True
     _, before = await page.get(f"/demo/plug/{given['token']}")
@@ -116,6 +118,8 @@ async def test_the_server_process_is_really_killed_and_comes_back_on_its_port(pa
         assert session.close_code == 4404
         async with realtime.connect(url) as again:
             assert (await Numbered(again).exchange(3))["received"] == 3
+    # What was asked for is not complained of in the terminal.
+    assert capfd.readouterr().err == ""
 
 
 async def test_panels_are_bounded_and_given_back(page: Page) -> None:

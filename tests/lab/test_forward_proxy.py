@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import ssl
-import subprocess
 from pathlib import Path
 
 import aiohttp
@@ -17,6 +14,7 @@ from realtime.client.doctor import examine
 
 from ..client.soak import assert_exactly_once, soak_server
 from ..patience import steady
+from ..web.sockets import contexts
 from .expected import ALL, STREAMS
 from .forward import ForwardProxy
 from .test_diagnosis import states
@@ -83,22 +81,7 @@ async def test_nobody_listens_where_the_proxy_should_be(server: TestServer, unus
 @steady
 async def test_everything_gets_through_by_connect(tmp_path: Path) -> None:
     """Over https a forward proxy only sees bytes."""
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("there is no openssl here to make a certificate with")
-    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    subprocess.run(  # noqa: ASYNC221 # once, and short
-        [
-            *(openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"),
-            *("-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"),
-            *("-keyout", key, "-out", certificate),
-        ],
-        check=True,
-        capture_output=True,
-    )
-    ours = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    ours.load_cert_chain(certificate, key)
-    theirs = ssl.create_default_context(cafile=certificate)
+    ours, theirs = contexts(tmp_path)
     rt = realtime.Server()
 
     @rt.endpoint("/quiet")

@@ -65,6 +65,15 @@ realtime.setup(another, realtime.Server(), prefix="/live")
     "realtime.get_server": """
 assert realtime.get_server(app) is rt  # or get_server(request)
 """,
+    "realtime.tune_gc": """
+async def quiet(app):
+    undo = realtime.tune_gc()
+    yield
+    undo()
+
+another = web.Application()
+another.cleanup_ctx.append(quiet)  # behind all others
+""",
     "realtime.client_url": """
 script = f'<script src="{realtime.client_url(app)}"></script>'  # or client_url(request)
 """,

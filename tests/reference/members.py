@@ -56,12 +56,12 @@ def signature(callable_: Any) -> str:
         return "(message: str)"
     parameters = [each for each in found.parameters.values() if each.name not in ("self", "unknown")]
     result = inspect.Signature.empty if inspect.isclass(callable_) else found.return_annotation
-    return _spelt(str(found.replace(parameters=parameters, return_annotation=result)).replace("'", '"'), quoted=True)
+    return _spelt(str(found.replace(parameters=parameters, return_annotation=result)), quoted=True)
 
 
 def _spelt(text: str, *, quoted: bool = False) -> str:
     if quoted:  # annotations are text: they stand in quotes behind ":" and "->"
-        text = re.sub(r'(: |-> )"((?:[^"\\]|\\.)*?)"(?=[ ,)]|$)', r"\1\2", text)
+        text = re.sub(r"(: |-> )(['\"])((?:(?!\2)[^\\]|\\.)*)\2(?=[ ,)]|$)", r"\1\3", text).replace("'", '"')
     return _SPELT.sub(lambda match: SPELT[match[1]], text)
 
 
@@ -86,7 +86,7 @@ def _own(cls: type) -> Iterator[Member]:
 
 
 def _is_public(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
-    special = node.name.startswith("__") and node.name.endswith("__") and node.name != "__repr__"
+    special = node.name.startswith("__") and node.name.endswith("__") and node.name not in ("__reduce__", "__repr__")
     return (special and ast.get_docstring(node) is not None) or not node.name.startswith("_")
 
 
@@ -139,8 +139,9 @@ def _doc_behind(body: list[ast.stmt], place: int) -> str:
 
 def _comment(lines: list[str], node: ast.stmt) -> str:
     """The comment behind a statement, or above it, as a sentence."""
-    said = _said(lines, node)
-    return said and said[0].upper() + said[1:] + "."
+    said = _said(lines, node).removesuffix(".")
+    named = "_" in said.partition(" ")[0]  # a setting's name begins it
+    return said and (said if named else said[0].upper() + said[1:]) + "."
 
 
 def _said(lines: list[str], node: ast.stmt) -> str:

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import shutil
+import ssl
+import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
+import pytest
 from aiohttp import web
 
 from realtime.core.carrier import Link
@@ -17,7 +22,7 @@ from realtime.web.sockets import Sockets, prepare
 
 from ..patience import eventually, within
 
-__all__ = ["HANDSHAKE", "Recorder", "WebSockets", "masked", "serving_websockets"]
+__all__ = ["HANDSHAKE", "Recorder", "WebSockets", "contexts", "masked", "serving_websockets"]
 
 MAX_SIZE = 2000
 HANDSHAKE = (
@@ -32,6 +37,26 @@ def masked(first: int, payload: bytes = b"", key: bytes = b"\1\2\3\4", size: int
     header = bytearray(frame_header(first, size))
     header[1] |= 0x80
     return bytes(header) + key + bytes(byte ^ key[at % 4] for at, byte in enumerate(payload))
+
+
+def contexts(place: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """A server's and a client's for TLS, by a certificate that is made here."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("there is no openssl here to make a certificate with")
+    key, certificate = place / "key.pem", place / "certificate.pem"
+    subprocess.run(
+        [
+            *(openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"),
+            *("-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"),
+            *("-keyout", key, "-out", certificate),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    ours = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    ours.load_cert_chain(certificate, key)
+    return ours, ssl.create_default_context(cafile=certificate)
 
 
 class Recorder:
@@ -86,6 +111,7 @@ class WebSockets:
         self.recorders: list[Recorder] = []
         self.prepare_recorder: Callable[[Recorder], None] = lambda recorder: None
         self.port = 0
+        self.tls: ssl.SSLContext | None = None  # the clients'
         self._writers: list[asyncio.StreamWriter] = []
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
@@ -102,7 +128,7 @@ class WebSockets:
 
     async def connect(self, early: bytes = b"") -> tuple[Recorder, asyncio.StreamReader, asyncio.StreamWriter]:
         """A connection, and what serves it; `early` comes with the handshake."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port, ssl=self.tls)
         writer.write(HANDSHAKE + early)
         self._writers.append(writer)
         async with within():
@@ -119,13 +145,16 @@ class WebSockets:
 
 
 @asynccontextmanager
-async def serving_websockets(prepare: Callable[[WebSockets], None] | None = None) -> AsyncIterator[WebSockets]:
-    """Such an application, up and running."""
+async def serving_websockets(
+    prepare: Callable[[WebSockets], None] | None = None, tls: tuple[ssl.SSLContext, ssl.SSLContext] | None = None
+) -> AsyncIterator[WebSockets]:
+    """Such an application, up and running; with `tls` by the server's context, and its clients by the other."""
     served = WebSockets()
+    served.tls = None if tls is None else tls[1]
     if prepare is not None:
         prepare(served)
     await served.runner.setup()
-    site = web.TCPSite(served.runner, "127.0.0.1", 0)
+    site = web.TCPSite(served.runner, "127.0.0.1", 0, ssl_context=None if tls is None else tls[0])
     await site.start()
     served.port = served.runner.addresses[0][1]
     try:

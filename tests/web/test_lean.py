@@ -8,9 +8,11 @@ import gc
 import itertools
 import logging
 import random
+import ssl
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeAlias
 
 import pytest
 from aiohttp import WSMsgType, web
@@ -24,7 +26,7 @@ from realtime.web.lean import LeanLink
 from realtime.web.links import WebSocketLink
 
 from ..patience import arrives, eventually, within
-from .sockets import MAX_SIZE, Recorder, WebSockets, masked, serving_websockets
+from .sockets import MAX_SIZE, Recorder, WebSockets, contexts, masked, serving_websockets
 
 TEXT, BINARY, CLOSE, PING, PONG = 0x81, 0x82, 0x88, 0x89, 0x8A
 
@@ -149,8 +151,10 @@ async def answers(served: WebSockets, seed: int) -> tuple[list[Any], bytes | Non
             for piece in pieces:
                 writer.write(piece)
                 await asyncio.sleep(0)
-            if not ended:
+            if not ended and writer.can_write_eof():
                 writer.write_eof()
+            elif not ended:  # TLS has no half of an end
+                writer.close()
             got = await reader.read()
         except (OSError, RuntimeError):  # which uvloop raises
             pass
@@ -159,10 +163,13 @@ async def answers(served: WebSockets, seed: int) -> tuple[list[Any], bytes | Non
     return recorder.told, got if ended else None
 
 
-async def compare(seeds: range, monkeypatch: pytest.MonkeyPatch) -> None:
+Contexts: TypeAlias = tuple[ssl.SSLContext, ssl.SSLContext]
+
+
+async def compare(seeds: range, monkeypatch: pytest.MonkeyPatch, tls: Contexts | None = None) -> None:
     known: set[Any] = set()
     compared = 0
-    async with serving_websockets() as served:
+    async with serving_websockets(tls=tls) as served:
         for seed in seeds:
             monkeypatch.setattr(sockets, "TAKING_OVER", True)
             told, got = await answers(served, seed)
@@ -183,10 +190,17 @@ async def test_whatever_comes_both_ways_say_the_same(monkeypatch: pytest.MonkeyP
     await compare(range(300), monkeypatch)
 
 
-def test_on_uvloop_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    uvloop = pytest.importorskip("uvloop")
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(compare(range(1000, 1200), monkeypatch))
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "TLS"])
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop", "aiofastnet"])
+def test_on_other_loops_and_over_tls_too(loop: str, tls: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """aiofastnet has transports of its own."""
+    factory: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
+    if loop == "uvloop":
+        factory = pytest.importorskip("uvloop").new_event_loop
+    elif loop == "aiofastnet":
+        factory = pytest.importorskip("aiofastnet").loop_factory(asyncio.new_event_loop)
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(compare(range(1000, 1200), monkeypatch, contexts(tmp_path) if tls else None))
 
 
 # -- which way -------------------------------------------------------------------------------------------------------

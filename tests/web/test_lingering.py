@@ -101,9 +101,9 @@ async def test_only_open_connections_are_kept_in_mind() -> None:
                 http.post(place.url("/echo/v1/send"), data=b"[]") as answer,
             ):
                 assert answer.status == 400
-            assert len(lingering._connections) <= LEAST + 1
+            assert len(lingering.connections) <= LEAST + 1
         # Nobody is there any more: nothing is served on.
-        await eventually(lambda: all(transport.is_closing() for transport in lingering._connections))
+        await eventually(lambda: all(transport.is_closing() for transport in lingering.connections))
         await lingering.go_on()
         assert lingering._server is None
         await lingering.stop()

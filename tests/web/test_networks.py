@@ -32,6 +32,27 @@ async def verdicts(http: aiohttp.ClientSession, base: str, **headers: str) -> di
         return {choice["name"]: (choice["verdict"], choice["reason"]) for choice in (await answer.json())["transports"]}
 
 
+async def test_the_log_has_a_short_line_for_each_session_and_all_reasons_for_who_asks(
+    place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG", "realtime.negotiation")
+    _, ordinary = await place.parked("websocket")
+    await place.peer("polling", "/park").open(failed={"websocket": [WORDS, 1]}, transports=["websocket", "polling"])
+    other = await place.sessions.get()
+    logged = [(r.levelname, r.getMessage()) for r in caplog.records if r.name == "realtime.negotiation"]
+    assert [line for level, line in logged if level == "INFO"] == [
+        f"session {ordinary.label} at /park: websocket",
+        f"session {other.label} at /park: polling;"
+        " websocket demoted (the client says it failed 1 s ago: in its own words)",
+    ]
+    details = [line for level, line in logged if level == "DEBUG"]
+    assert [line.partition(": ")[0] for line in details] == [f"session {s.label}" for s in (ordinary, other)]
+    for line in details:
+        assert all(f"{name} " in line for name in realtime.Config().transports)
+    assert "polling taken (carries the session)" in details[1]
+    assert "sse refused (the client does not name it)" in details[1]
+
+
 @pytest.mark.parametrize("transport", ["polling", "websocket"])
 async def test_what_a_client_says_counts_for_that_client(
     place: Place, transport: str, caplog: pytest.LogCaptureFixture

@@ -1,7 +1,7 @@
 /** An endless document in a hidden frame: each script block in it hands over a batch. For engines with nothing better. */
 import { address } from "../carrier.js";
 import { STREAM } from "../machine.js";
-import { hasDocument, hidden, listen, remove, submit } from "../page.js";
+import { hasDocument, hidden, later, listen, submit } from "../page.js";
 import { root } from "../root.js";
 
 export var htmlfile = {
@@ -28,10 +28,7 @@ export var htmlfile = {
       callback.forget();
       frame.onload = null;
       frame.src = "about:blank";
-      setTimeout(function () {
-        remove(element); // not while its script runs
-        owner = null;
-      }, 0);
+      later(element);
     }
     frame.onload = function () {
       // Its end: the body never ends before. An empty frame has loaded before it was given its address.

@@ -14,14 +14,8 @@ export var jsonp = {
     var script = document.createElement("script");
     var callback = listen(function (batch) {
       carrier.batch(batch);
-      stop();
       carrier.end("");
     });
-    function stop() {
-      // A script that is still on its way calls back when it comes, and finds nothing to do.
-      callback.forget();
-      remove(script);
-    }
     script.onload = script.onerror = script.onreadystatechange = function () {
       // It may have loaded and not run yet (Internet Explorer before 9).
       if (script.readyState !== "loading") setTimeout(function () {
@@ -30,7 +24,13 @@ export var jsonp = {
     };
     script.src = address(carrier, url, first) + "&callback=" + callback.name;
     document.getElementsByTagName("head")[0].appendChild(script);
-    return { stop: stop };
+    return {
+      stop: function () {
+        // A script that is still on its way calls back when it comes, and finds nothing to do.
+        callback.forget();
+        remove(script);
+      }
+    };
   },
   post: submit
 };

@@ -8,17 +8,16 @@ export var sse = {
   name: "sse",
   kind: STREAM,
   byUrl: true,
-  usable: function (cross) {
-    return root.EventSource && hasHttp(cross);
+  usable: function (cross, requests) {
+    return root.EventSource && hasHttp(cross, requests);
   },
   open: function (carrier, url, first) {
     var source = new EventSource(address(carrier, url, first), { withCredentials: carrier.credentials });
     source.onmessage = function (event) {
       carrier.batch(event.data);
     };
-    // It would come again by itself with the same URL; the driver knows better what to do next.
+    // It would come again by itself with the same URL; but it is stopped now.
     source.onerror = function () {
-      source.close();
       carrier.end("cut");
     };
     return {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -34,6 +34,7 @@ class Ear:
         confirmed: Callable[[str], None],
         lost: Callable[[Iterable[str]], None],
         moved: Callable[[], None],
+        give_way: Callable[[], Awaitable[None]],
     ) -> None:
         self.name = name
         self.channels: dict[str, None] = {}  # that are wanted
@@ -44,6 +45,7 @@ class Ear:
         self._confirmed = confirmed
         self._lost = lost
         self._moved = moved
+        self._give_way = give_way
         self._changes: dict[str, bool] = {}
         self._wake = asyncio.Event()
         self._backoff = Backoff(1.0)
@@ -141,7 +143,7 @@ class Ear:
             answer: Any = await connection.read_response(timeout=math.inf, disconnect_on_error=False)
             count += 1
             if not count % 64:
-                await asyncio.sleep(0)  # what has come already is read without waiting: others have their turn
+                await self._give_way()  # what has come already is read without waiting
             if not isinstance(answer, list) or len(answer) < 3:
                 continue
             kind, channel = bytes(answer[0]), bytes(answer[1] or b"").decode()

@@ -145,6 +145,7 @@ class Nodes:
             confirmed=self._confirmed,
             lost=self._unheard,
             moved=self._moved.set,
+            give_way=self._listener.give_way,
         )
         node = Node(link, ear, self._keys.beat(part, self._worker), beat=self._beat, deaf=self._deaf)
         return node

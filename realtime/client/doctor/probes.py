@@ -165,12 +165,12 @@ class Stream:
 
     def __init__(self, probe: Probe) -> None:
         self._probe = probe
-        self.begun = False  # its head has come
+        self.begun: bool = False  # its head has come
         self.first_at: float | None = None  # its first byte
-        self.last_at = probe.loop.time()  # its last byte
+        self.last_at: float = probe.loop.time()  # its last byte
         self.frames: list[tuple[float, Frame]] = []
         self.blocked: Blocked | None = None
-        self.finished = False
+        self.finished: bool = False
         self._taken = 0
         self._news = asyncio.Event()
 

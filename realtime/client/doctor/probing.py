@@ -87,13 +87,13 @@ class Probe:
     def __init__(self, target: Target, finding: Finding, http: aiohttp.ClientSession | None = None) -> None:
         self.target = target
         self.finding = finding
-        self.loop = asyncio.get_running_loop()
+        self.loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
         self._http = http
         self._nonce = secrets.token_urlsafe(18)
         self._gen = 0
-        self.sent = 0  # numbered frames: all of them empty notes
+        self.sent: int = 0  # numbered frames: all of them empty notes
         self.opened: Opened | None = None
-        self.closed = False  # the session is known to be over, or was told goodbye
+        self.closed: bool = False  # the session is known to be over, or was told goodbye
 
     async def run(self, probe: Run) -> None:
         """Probes, and closes the session whatever happened. Never raises for what the network does."""

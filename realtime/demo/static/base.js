@@ -110,6 +110,18 @@ var Demo = (function () {
     show("notice", !!text);
   }
 
+  /** Remembers a text for this tab, and returns what was remembered before; "" where storage is forbidden. */
+  function remember(name, text) {
+    var old = "";
+    try {
+      old = sessionStorage.getItem(name) || "";
+      sessionStorage.setItem(name, text);
+    } catch (error) {
+      old = ""; // what the server keeps for this page is given up when it has been idle
+    }
+    return old;
+  }
+
   /** The address of the demo at another port of the same host. */
   function at(port) {
     var host = location.hostname;
@@ -176,7 +188,7 @@ var Demo = (function () {
   if (window.addEventListener) window.addEventListener("load", start, false);
 
   return {
-    NAMES: NAMES, byId: byId, el: el, svg: svg, clear: clear, say: say, show: show, ask: ask, probe: probe, at: at,
+    NAMES: NAMES, byId: byId, el: el, svg: svg, clear: clear, say: say, show: show, ask: ask, probe: probe, remember: remember, at: at,
     now: now, figure: figure, percentile: percentile, ending: ending, whenReady: whenReady, notice: notice
   };
 })();

@@ -28,7 +28,10 @@ Demo.fair = (function () {
     say("fair-status", "Taking lanes…");
     results = null;
     Demo.race.take(function (problem, place) {
-      if (!running) return;
+      if (!running) {
+        if (place) Demo.race.leave(place.token);
+        return;
+      }
       if (problem) {
         end("It could not start: " + problem + ".");
         return;
@@ -69,9 +72,9 @@ Demo.fair = (function () {
         // The first second is the warm-up.
         later(function () {
           lane.trips = [];
-          Demo.race.count([lane], function () {
+          Demo.race.count(token, [lane], function () {
             later(function () {
-              Demo.race.count([lane], function (problem) {
+              Demo.race.count(token, [lane], function (problem) {
                 row.figures = lane.figures(config.metered);
                 finish(problem);
               });

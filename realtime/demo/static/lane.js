@@ -7,7 +7,6 @@ Demo.Lane = (function () {
 
   function Lane(name) {
     this.name = name;
-    this.phase = 0; // which part of the pause between messages it waits first, so that lanes don't send all at once
     this.reset();
   }
 
@@ -16,7 +15,9 @@ Demo.Lane = (function () {
       this.session = null;
       this.state = "";
       this.bad = false;
-      this.opened = null; // milliseconds
+      this.began = null; // by the page's clock, in milliseconds
+      this.opened = null; // milliseconds after that
+      this.held = false; // it opens, and sends nothing before go()
       this.settled();
     },
 
@@ -32,10 +33,12 @@ Demo.Lane = (function () {
       this.waiting = 0;
     },
 
-    /** Opens a session at `url`; `changed(lane)` is called when its state has changed. */
-    open: function (url, settings, changed) {
-      var self = this, began = Demo.now(), session;
+    /** Opens a session at `url`; `changed(lane)` is called when its state has changed. `held`: it waits for go(). */
+    open: function (url, settings, changed, held) {
+      var self = this, began, session;
       this.reset();
+      this.held = !!held;
+      this.began = began = Demo.now();
       this.settings = settings;
       this.state = "opening";
       try {
@@ -51,7 +54,7 @@ Demo.Lane = (function () {
       session.onopen = function () {
         self.opened = Demo.now() - began;
         self.state = "open";
-        self.order();
+        if (!self.held) self.order();
         changed(self);
       };
       session.onmessage = function (event) {
@@ -107,15 +110,23 @@ Demo.Lane = (function () {
     set: function (settings) {
       this.settings = settings;
       this.settled();
-      if (this.isOpen()) this.order();
+      if (this.isOpen() && !this.held) this.order();
+    },
+
+    /** Now it may send. */
+    go: function () {
+      var held = this.held;
+      this.held = false;
+      if (held && this.isOpen()) this.order();
     },
 
     /** Tells the server what it is to send. */
     order: function () {
-      var down = this.settings.direction === "down", pause = 1000 / this.settings.rate;
+      var down = this.settings.direction === "down";
       this.session.send("d" + JSON.stringify({ rate: down ? this.settings.rate : 0, size: this.settings.size }));
-      this.since = (Math.ceil(Demo.now() / pause) + this.phase) * pause;
+      this.since = Demo.now();
       this.sent = 0;
+      this.turn = -1;
     },
 
     hear: function (text) {
@@ -131,9 +142,15 @@ Demo.Lane = (function () {
 
     /** Sends what is due. */
     send: function (now) {
-      var settings = this.settings, due, text;
+      var settings = this.settings, elapsed, due, text;
       if (!this.isOpen() || this.since === null || settings.direction === "down") return;
-      due = Math.floor(((now - this.since) * settings.rate) / 1000) + 1 - this.sent;
+      elapsed = ((now - this.since) * settings.rate) / 1000;
+      if (Math.floor(elapsed) !== this.turn) {
+        // At another moment of each pause: lanes don't send all at once, and none always comes right after a slow one.
+        this.turn = Math.floor(elapsed);
+        this.moment = Math.random();
+      }
+      due = this.turn + (elapsed - this.turn >= this.moment ? 1 : 0) - this.sent;
       if (due > 20 || this.waiting >= MOST_UNDERWAY || this.session.bufferedAmount > MOST_BUFFERED) {
         // It fell behind (or the page slept): no flood, the pace goes on from here.
         this.since = now - (this.sent / settings.rate) * 1000;

@@ -3,7 +3,7 @@ Demo.plug = (function () {
   "use strict";
   var byId = Demo.byId, el = Demo.el, say = Demo.say;
   var PACE = 0.1; // seconds between messages, either way
-  var BAND = 60000; // milliseconds in the band
+  var BAND = 30000; // milliseconds in the band
   var MOST_TOLD = 200; // lines of the story
   var FAULTS = {
     block_websocket: "Block WebSocket",
@@ -13,7 +13,11 @@ Demo.plug = (function () {
     repeat_posts: "Repeat POSTs"
   };
   var ONCE = { cut: "Cut everything for five seconds", restart: "Restart the server", mend: "Mend everything" };
-  var session = null, panel = null, paused = false, timers = [], up, down, number, pieces, began, sessions, troubled = false;
+  var STORED = "realtime demo panel"; // of this tab: who loads the page anew gives the old one back
+  var INVITATION = "Break it: the session goes on.";
+  var ROW = 10; // the height of a transport's track
+  var session = null, panel = null, paused = false, timers = [], up, down, number, pieces = [], began, sessions, troubled = false;
+  var past, unknown, config, pending = null;
 
   // -- counting ---------------------------------------------------------------------------------------------------------
 
@@ -44,8 +48,13 @@ Demo.plug = (function () {
     number = 0;
   }
 
+  /** What all sessions of this panel have come to, before the present one. */
+  function add() {
+    for (var name in past) past[name] += (up ? up[name] : 0) + down[name];
+  }
+
   function draw() {
-    var names = ["lost", "repeated", "reordered"], i, sum, figure;
+    var names = ["lost", "repeated", "reordered"], i, sum;
     say("counts-caption", "Session " + sessions + ": the server counts what goes up, the page what comes down");
     say("up-sent", String(number));
     say("up-received", up ? String(up.received) : "—");
@@ -54,12 +63,18 @@ Demo.plug = (function () {
     for (i = 0; i < names.length; i++) {
       say("up-" + names[i], up ? String(up[names[i]]) : "—");
       say("down-" + names[i], down.last ? String(down[names[i]]) : "—");
-      sum = up && down.last ? up[names[i]] + down[names[i]] : null;
-      figure = byId("plug-" + names[i]);
-      say(figure, sum === null ? "—" : String(sum));
-      figure.className = "figure" + (sum === null ? "" : sum ? " bad" : " good");
+      sum = up && down.last ? past[names[i]] + up[names[i]] + down[names[i]] : sessions > 1 ? past[names[i]] : null;
+      // While the fate of some is unknown it is not all well.
+      stand(names[i], sum, unknown ? "" : " good");
     }
+    stand("unknown", up || sessions > 1 ? unknown : null, " good");
     band();
+  }
+
+  function stand(name, value, good) {
+    var figure = byId("plug-" + name);
+    say(figure, value === null ? "—" : String(value));
+    figure.className = "figure" + (value === null ? " none" : !value ? good : name === "unknown" ? " open" : " bad");
   }
 
   // -- the story ----------------------------------------------------------------------------------------------------------
@@ -92,13 +107,19 @@ Demo.plug = (function () {
   function band() {
     var now = Demo.now(), picture, i, from, to, part;
     if (!document.createElementNS) return;
-    picture = Demo.svg("svg", { viewBox: "0 0 1000 10", preserveAspectRatio: "none" });
+    picture = Demo.svg("svg", { viewBox: "0 0 1000 " + ROW * config.transports.length, preserveAspectRatio: "none" });
+    for (i = 0; i < config.transports.length; i++) {
+      picture.appendChild(Demo.svg("line", { x1: 0, x2: 1000, y1: (i + 0.5) * ROW, y2: (i + 0.5) * ROW }));
+    }
     for (i = 0; i < pieces.length; i++) {
       from = Math.max(0, 1000 - ((now - pieces[i].from) / BAND) * 1000);
       to = i + 1 < pieces.length ? 1000 - ((now - pieces[i + 1].from) / BAND) * 1000 : 1000;
       if (to <= 0) continue;
-      // Where nothing carries there is a thin line.
-      part = Demo.svg("rect", { x: from, y: pieces[i].name ? 0 : 4.5, width: Math.max(to - from, 1), height: pieces[i].name ? 10 : 1 });
+      // Each transport has a track of its own; where nothing carries, all have a shadow.
+      part = pieces[i].name
+        ? { x: from, y: config.transports.indexOf(pieces[i].name) * ROW + 1.5, width: Math.max(to - from, 2), height: ROW - 3 }
+        : { x: from, y: 0, width: Math.max(to - from, 2), height: ROW * config.transports.length };
+      part = Demo.svg("rect", part);
       part.setAttribute("class", pieces[i].name ? "t-" + pieces[i].name : "gap");
       picture.appendChild(part);
     }
@@ -110,18 +131,24 @@ Demo.plug = (function () {
 
   function start() {
     byId("plug-start").disabled = true;
+    enable(false);
     say("plug-status", "Making a network of your own…");
     Demo.ask("POST", "/demo/plug", function (problem, given) {
       if (problem) {
         byId("plug-start").disabled = false;
+        pending = null;
+        ready();
         say("plug-status", "It could not start: " + problem + ".");
         return;
       }
       panel = given;
-      remember(given.token);
+      Demo.remember(STORED, given.token);
       Demo.probe(Demo.at(given.port) + given.path + "/negotiate", function (yes) {
         if (panel !== given) return;
-        if (!yes) leave();
+        if (!yes) {
+          leave(given);
+          panel = null;
+        }
         open(yes ? Demo.at(given.port) + given.path : location.protocol + "//" + location.host + given.path, yes);
       });
     });
@@ -132,15 +159,13 @@ Demo.plug = (function () {
     began = Demo.now();
     pieces = [];
     sessions = 1;
+    unknown = 0;
+    past = { lost: 0, repeated: 0, reordered: 0 };
     paused = false;
     fresh();
     Demo.clear(byId("story"));
     Demo.show("unacked", false);
-    Demo.show("plug-panel", true);
     Demo.show("plug-restart", !!panel && panel.restart);
-    say("plug-note", !through ? "" : panel.restart
-      ? "Faults act on connections made from then on, so the present ones are cut. The server of this panel is a process of its own."
-      : "Faults act on connections made from then on, so the present ones are cut. The server process is restarted from its own machine only.");
     say("plug-status", through ? "Opening…" : "The port of the breakable network can’t be reached from here: the session runs, but nothing can be broken.");
     if (through) {
       // A network that was just made: what an earlier one on this port did is no evidence.
@@ -156,7 +181,9 @@ Demo.plug = (function () {
     session = new Realtime(url, { reopen: true });
     session.onopen = function () {
       tell("plain", sessions > 1 ? "A new session is open" : "The session is open");
-      if (through) say("plug-status", "");
+      if (through) say("plug-status", INVITATION);
+      if (pending && panel) act(pending);
+      pending = null;
     };
     session.ontransport = function (event) {
       piece(event.transport);
@@ -184,7 +211,10 @@ Demo.plug = (function () {
   function where() {
     var name = session ? session.transport : "", figure = byId("plug-transport");
     say(figure, Demo.NAMES[name] || "—");
-    figure.className = "figure name" + (name ? " t-" + name : "");
+    figure.className = "figure name" + (name ? " t-" + name : " none");
+    for (var i = 0, names = byId("track-names").childNodes; i < names.length; i++) {
+      names[i].className = "t-" + config.transports[i] + (session && config.transports[i] === name ? " now" : "");
+    }
     say("plug-state", !session ? "ended" : session.state === "open" ? "carries it now" : session.state === "detached" ? "was last; reconnecting" : session.state);
   }
 
@@ -202,15 +232,29 @@ Demo.plug = (function () {
       for (i = 0; i < left.length; i++) numbers.push(JSON.parse(left[i]).n);
       tell("plain", left.length + " messages were sent and never acknowledged: they are listed, not lost in silence");
     }
-    Demo.show("unacked", left.length > 0);
-    say("unacked-about", "Session " + sessions + " ended with " + Demo.ending(event) + ". Of its messages these may or may not have arrived; an application would decide whether to send them again.");
-    say("unacked-list", numbers.join(", "));
+    unknown += left.length;
+    if (left.length) {
+      Demo.show("unacked", true);
+      say("unacked-title", (left.length === 1 ? "Message " : "Messages ") + ranges(numbers) + " of session " + sessions + ": fate unknown.");
+      say("unacked-about", "They were sent and never acknowledged: they may or may not have arrived.");
+    }
     if (event.reopening) {
+      add();
       sessions++;
-      draw();
       fresh();
+      draw();
       tell("plain", "Session " + sessions + " counts from 1 again");
     } else finish("The session has ended: " + Demo.ending(event) + ".");
+  }
+
+  /** Numbers in a row as "31–44". */
+  function ranges(numbers) {
+    var parts = [], i, from;
+    for (i = 0; i < numbers.length; i++) {
+      for (from = i; numbers[i + 1] === numbers[i] + 1; ) i++;
+      parts.push(numbers[from] + (i > from ? "–" + numbers[i] : ""));
+    }
+    return parts.join(", ");
   }
 
   function end() {
@@ -224,12 +268,15 @@ Demo.plug = (function () {
 
   function finish(why) {
     while (timers.length) clearInterval(timers.pop());
+    pending = null;
     draw();
     session = null;
     piece("");
     where();
-    setTimeout(leave, 2000);
-    enable(false);
+    leaveLater(panel);
+    panel = null;
+    press([]);
+    ready();
     byId("plug-start").disabled = false;
     byId("plug-pause").disabled = byId("plug-end").disabled = true;
     say("plug-status", why);
@@ -247,22 +294,15 @@ Demo.plug = (function () {
 
   // -- the network --------------------------------------------------------------------------------------------------------
 
-  function leave() {
-    if (panel) Demo.ask("POST", "/demo/plug/" + panel.token + "/leave", function () {});
-    if (panel) remember("");
-    panel = null;
+  function leave(left) {
+    if (left) Demo.ask("POST", "/demo/plug/" + left.token + "/leave", function () {});
   }
 
-  /** Remembers the panel for this tab: who loads the page anew gives the old one back. */
-  function remember(token) {
-    var old = "";
-    try {
-      old = sessionStorage.getItem("realtime demo panel") || "";
-      sessionStorage.setItem("realtime demo panel", token);
-    } catch (error) {
-      old = ""; // storage is forbidden here: the panel is given up when it has been idle
-    }
-    return old;
+  /** The session says good-bye first. */
+  function leaveLater(left) {
+    setTimeout(function () {
+      leave(left);
+    }, 2000);
   }
 
   function buttons() {
@@ -271,6 +311,11 @@ Demo.plug = (function () {
 
   function enable(enabled) {
     for (var i = 0, all = buttons(); i < all.length; i++) all[i].disabled = !enabled;
+  }
+
+  /** Without a session, what breaks opens one first. */
+  function ready() {
+    for (var i = 0, all = buttons(); i < all.length; i++) all[i].disabled = !config.plug || all[i].getAttribute("data-once") === "mend";
   }
 
   /** Shows which faults are in force. */
@@ -297,7 +342,7 @@ Demo.plug = (function () {
     if (!panel) return;
     Demo.ask("GET", "/demo/plug/" + panel.token, function (problem, told) {
       if (problem) say("plug-status", "The network of this panel: " + problem + ".");
-      else if (troubled) say("plug-status", "");
+      else if (troubled) say("plug-status", INVITATION);
       troubled = !!problem;
       if (told) {
         press(told.faults);
@@ -308,6 +353,11 @@ Demo.plug = (function () {
 
   function act(button) {
     var fault = button.getAttribute("data-fault"), once = button.getAttribute("data-once"), on;
+    if (!session) {
+      pending = button;
+      start();
+      return;
+    }
     if (!panel) return;
     on = button.getAttribute("aria-pressed") !== "true";
     tell("you", fault ? FAULTS[fault] + (on ? "" : ": no more") : ONCE[once]);
@@ -322,7 +372,7 @@ Demo.plug = (function () {
         press(told.faults);
         acted(told.fired);
         if (once === "restart") {
-          say("plug-status", "");
+          say("plug-status", INVITATION);
           tell("plain", "The server process is new: number " + told.pid + ", start " + told.starts);
         }
       }
@@ -343,8 +393,15 @@ Demo.plug = (function () {
     };
   }
 
-  Demo.whenReady(function () {
-    var i, all = buttons(), old = remember("");
+  Demo.whenReady(function (found) {
+    var i, all = buttons(), old = Demo.remember(STORED, "");
+    config = found;
+    for (i = 0; i < config.transports.length; i++) {
+      byId("track-names").appendChild(el("li", { "class": "t-" + config.transports[i], text: Demo.NAMES[config.transports[i]] }));
+    }
+    Demo.show("plug-restart", config.local);
+    band();
+    ready();
     for (i = 0; i < all.length; i++) listen(all[i]);
     if (old) Demo.ask("POST", "/demo/plug/" + old + "/leave", function () {});
     byId("plug-start").onclick = start;

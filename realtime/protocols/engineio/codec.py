@@ -27,7 +27,7 @@ class Codec:
         self.name = transport
         self.shape = Shape.POLL if transport == POLLING else Shape.DUPLEX
         self.text_only = text_only
-        self.key = f"engineio {version} {transport} {text_only}"
+        self.key: str = f"engineio {version} {transport} {text_only}"
 
     def item(self, item: Outgoing) -> Part:
         """A message or the close, as a packet; made once for all receivers on carriers of this kind.

@@ -22,12 +22,12 @@ class Heartbeat:
     __slots__ = ("beat_at", "gone_at", "interval", "timeout", "version")
 
     def __init__(self, version: int, interval: float, timeout: float) -> None:
-        self.version = version
-        self.interval = interval
-        self.timeout = timeout
+        self.version: int = version
+        self.interval: float = interval
+        self.timeout: float = timeout
         # Version 4: when the next ping goes. Version 3, while the client is not read: when the next sign of life goes.
-        self.beat_at = FOREVER
-        self.gone_at = FOREVER  # when the peer counts as gone
+        self.beat_at: float = FOREVER
+        self.gone_at: float = FOREVER  # when the peer counts as gone
 
     @property
     def next(self) -> float:

@@ -49,6 +49,8 @@ class EngineMachine(PlainMachine):
         "version",
     )
 
+    carrier: Carrier | None  # the base's: see PlainMachine
+
     def __init__(
         self,
         config: Config,
@@ -62,14 +64,14 @@ class EngineMachine(PlainMachine):
         **facts: Any,
     ) -> None:
         super().__init__(config, peer_window, listener, now, capabilities=CAPABILITIES, **facts)
-        self.version = version
-        self.options = options
-        self.text_only = text_only  # the client that opened it takes no bytes
+        self.version: int = version
+        self.options: EngineIO = options
+        self.text_only: bool = text_only  # the client that opened it takes no bytes
         self.absent_at = FOREVER  # between two polls it is not absent
-        self.posting = False  # a POST is being read
-        self.upgrade = Upgrade(possible=bool(options.upgrades))
+        self.posting: bool = False  # a POST is being read
+        self.upgrade: Upgrade = Upgrade(possible=bool(options.upgrades))
         self.trial: Carrier | None = None  # the WebSocket that is tried
-        self.trial_until = FOREVER
+        self.trial_until: float = FOREVER
         self._control: dict[str, str] = {}  # packets other than messages that wait for a carrier: type → data
         self._greeted = False  # the handshake has been said
         self._last_word = packets.CLOSE  # what the last poll is answered with

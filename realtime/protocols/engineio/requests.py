@@ -53,10 +53,10 @@ class EngineIOError(Exception):
     ) -> None:
         super().__init__(code)
         self.code = code
-        self.message = message or MESSAGES[code]
+        self.message: str = message or MESSAGES[code]
         self.status = status
         self.retry_after = retry_after
-        self.headers = dict(headers or {})
+        self.headers: dict[str, str] = dict(headers or {})
 
     @classmethod
     def of(cls, refusal: Refusal) -> EngineIOError:

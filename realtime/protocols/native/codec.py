@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import binascii
+from collections.abc import Callable, Sequence
 
 from ...core.carrier import Capabilities, Part, Shape
 from ...core.errors import Refusal, clip
@@ -22,12 +23,16 @@ class NativeCodec:
 
     def __init__(self, transport: Transport, kind: str = "server") -> None:
         self.transport = transport
-        self.name = transport.name
-        self.shape = transport.shape
-        self.held = transport.held
+        self.name: str = transport.name
+        self.shape: Shape = transport.shape
+        self.held: bool = transport.held
         # Transports that lay frames alike share what was encoded.
-        self.key = f"native {kind} {transport.framing}"
-        self.wrap = transport.wrap
+        self.key: str = f"native {kind} {transport.framing}"
+        self.wrap: Callable[[Sequence[Part]], Sequence[Part]] = transport.wrap
+        # In JSON numbers stand as they are, so these frames need not be made anew.
+        made = transport.framing == "json"
+        self._ack = bytes(transport.frame("a%d,%d")) if made else None  # type: ignore[arg-type] # JSON is bytes
+        self._attached = bytes(transport.frame("r%d,%d")) if made else None  # type: ignore[arg-type] # the same
 
     def item(self, item: Outgoing) -> Part:
         """A numbered item; made once for all receivers on carriers of this kind."""
@@ -53,11 +58,11 @@ class NativeCodec:
 
     def ack(self, received: int, taken: int) -> Part:
         """`a`."""
-        return self.transport.frame(f"a{received},{taken}")
+        return self._ack % (received, taken) if self._ack else self.transport.frame(f"a{received},{taken}")
 
     def attach_answer(self, received: int, taken: int) -> Part:
         """`r`, as the server says it."""
-        return self.transport.frame(f"r{received},{taken}")
+        return self._attached % (received, taken) if self._attached else self.transport.frame(f"r{received},{taken}")
 
     def ping(self) -> Part:
         """`p`."""

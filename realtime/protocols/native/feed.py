@@ -43,7 +43,7 @@ def feed_server(machine: NumberedMachine, carrier: NumberedCarrier, frame: Frame
         return None
     if _feed(machine, carrier, frame, now):
         if not machine.used and frame[:1] == "a":
-            machine.use()  # it has read our `o`
+            machine.used = True  # it has read our `o`
         return None
     kind = frame[:1]
     if kind == "t":

@@ -6,13 +6,12 @@ from typing import NamedTuple
 
 from ...core.carrier import Part
 from ...core.client_machine import NO_KEY, Attach, Uplink
-from ...core.errors import RemoteProtocolError
 from ...core.machine import shown
 from ...core.proof import Key
 from ...transports import Frame
 from .codec import NativeCodec
 from .opens import MAX_AUTH, Open, parse_open
-from .values import SID, malformed, parse_number
+from .values import MAX_NUMBER, SID, malformed
 
 __all__ = ["RequestHead", "attach_frame", "parse_head", "uplink_frames"]
 
@@ -45,14 +44,19 @@ def parse_head(frame: Frame, max_auth: int = MAX_AUTH) -> Open | RequestHead:
             if expected == 5
             else "an uplink batch starts with u<sid>,<received>,<taken>,<first>,<key>"
         )
+    texts = fields[1:expected]
     try:
-        numbers = [parse_number(field, "a field of the head") for field in fields[1:expected]]
-    except RemoteProtocolError:  # which is not repeated: where a field is missing it is the key
-        raise malformed("a field of the head is not a number, or is missing") from None
-    gen = numbers.pop(0) if expected == 5 else 0
-    if (expected == 5 and gen < 1) or numbers[2] < 1:
+        numbers = list(map(int, texts))
+    except ValueError:
+        numbers = [-1]
+    # parse_number() of each, without calls: what is written in any other way than that comes out differently.
+    if list(map(str, numbers)) != texts or min(numbers) < 0 or max(numbers) > MAX_NUMBER:
+        # Nor is it repeated: where a field is missing it is the key.
+        raise malformed("a field of the head is not a number, or is missing")
+    received, taken, first = numbers[-3:]
+    gen = numbers[0] if expected == 5 else 0
+    if first < 1 or (expected == 5 and gen < 1):
         raise malformed("gen and first count from 1")
-    received, taken, first = numbers
     return RequestHead(fields[0], gen, received, taken, first, Key(*fields[expected : expected + 1]))
 
 

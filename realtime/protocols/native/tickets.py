@@ -17,7 +17,7 @@ MORE_TICKETS = 16  # and when it asks
 
 def ticket_frame(machine: NumberedMachine, gen: int, count: int = TICKETS) -> str:
     """The server's `k`: tickets for attaches by URL, from this gen on."""
-    machine.tickets.handed = max(machine.tickets.handed, gen + count - 1)
+    machine.handed = max(machine.handed, gen + count - 1)
     return _tickets(machine.key, ATTACH, gen, count)
 
 
@@ -31,7 +31,7 @@ def ticket_frames(machine: NumberedMachine, frames: Sequence[Frame]) -> list[str
     found = []
     if ATTACH in asked:
         found.append(ticket_frame(machine, asked[ATTACH], MORE_TICKETS))
-    elif machine.out_of_tickets:
+    elif machine.tickets is not None and machine.out_of_tickets:
         found.append(ticket_frame(machine, machine.gen + 1))
     if SEND in asked:
         found.append(_tickets(machine.key, SEND, asked[SEND], MORE_TICKETS))

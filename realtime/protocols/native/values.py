@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from typing import NoReturn, TypeGuard
+from collections.abc import Callable
+from typing import Any, NoReturn, TypeGuard
 
 from ...core.errors import RemoteProtocolError
 
@@ -28,7 +29,7 @@ __all__ = [
 MAX_NUMBER = 2**53 - 1
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 SID = re.compile(r"[A-Za-z0-9_.-]{1,128}")
-compact = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+compact: Callable[[object], str] = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
 def _not_json(name: str) -> NoReturn:
@@ -36,8 +37,8 @@ def _not_json(name: str) -> NoReturn:
 
 
 _decoder = json.JSONDecoder(parse_constant=_not_json)
-parse_json = _decoder.decode
-parse_one = _decoder.raw_decode
+parse_json: Callable[[str], Any] = _decoder.decode
+parse_one: Callable[[str, int], tuple[Any, int]] = _decoder.raw_decode
 
 
 def malformed(what: str) -> RemoteProtocolError:

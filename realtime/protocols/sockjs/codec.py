@@ -48,9 +48,9 @@ class SockJSCodec:
 
     def __init__(self, framing: Framing) -> None:
         self.framing = framing
-        self.name = framing.name
-        self.shape = framing.shape
-        self.capabilities = ASKS if framing.shape is Shape.DUPLEX else CAPABILITIES
+        self.name: str = framing.name
+        self.shape: Shape = framing.shape
+        self.capabilities: Capabilities = ASKS if framing.shape is Shape.DUPLEX else CAPABILITIES
         self._key = f"sockjs {framing.path}"
 
     def item(self, item: Outgoing) -> Part:

@@ -17,7 +17,7 @@ class Connection:
     """Runs from the moment the client was accepted until both its sockets have been given back."""
 
     def __init__(self, shared: Shared, number: int, client: Wire) -> None:
-        self.link = Link(number, client)
+        self.link: Link = Link(number, client)
         self._shared = shared
 
     async def run(self) -> None:

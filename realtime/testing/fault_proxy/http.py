@@ -28,7 +28,7 @@ class Headers(Mapping[str, str]):
     """
 
     def __init__(self, raw: Iterable[tuple[str, str]]) -> None:
-        self.raw = tuple(raw)
+        self.raw: tuple[tuple[str, str], ...] = tuple(raw)
 
     def __getitem__(self, name: str) -> str:
         values = [value for key, value in self.raw if key.lower() == name.lower()]

@@ -16,7 +16,7 @@ class Link:
         self.number = number
         self.client = client
         self.server: Wire | None = None
-        self.server_muted = False
+        self.server_muted: bool = False
         """Nothing reaches the server, whether there is a wire to it yet or not."""
         self.ended: asyncio.Future[End] = asyncio.get_running_loop().create_future()
         """Set from outside the flow of requests, to stop it."""

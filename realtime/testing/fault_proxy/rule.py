@@ -14,7 +14,7 @@ class Counter:
     """A number that only grows, and that can be waited for."""
 
     def __init__(self) -> None:
-        self.value = 0
+        self.value: int = 0
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
 
     def add(self) -> None:

@@ -30,9 +30,9 @@ class Wire:
         self._writer = writer
         # drain() then waits until the system has taken everything: we hold no more than one piece.
         writer.transport.set_write_buffer_limits(high=0)
-        self.buffer = bytearray()
-        self.eof = False
-        self.was_reset = False
+        self.buffer: bytearray = bytearray()
+        self.eof: bool = False
+        self.was_reset: bool = False
         self.muted = False
         """What is written vanishes; ends are not passed on either."""
 
@@ -139,7 +139,7 @@ class Pieces:
         self.wire = wire
         self._left = 0
         self._ends_write = True
-        self.complete = False
+        self.complete: bool = False
         """Whether the body has ended as it should."""
 
     async def next(self) -> Piece | None:
@@ -167,7 +167,7 @@ class SizedPieces(Pieces):
     def __init__(self, wire: Wire, size: int) -> None:
         super().__init__(wire)
         self._rest = size
-        self.complete = size == 0
+        self.complete: bool = size == 0
 
     async def _measure(self) -> bool:
         if self.complete or (not self.wire.buffer and not await self.wire.more()):
@@ -181,6 +181,7 @@ class SizedPieces(Pieces):
 class ChunkedPieces(Pieces):
     """A chunked body, framing included."""
 
+    complete: bool
     _in_trailer = False
 
     async def _measure(self) -> bool:

@@ -79,8 +79,12 @@ class Engine(abc.ABC):
         """As the engine itself reports it."""
 
     @abc.abstractmethod
-    def open(self, url: str) -> contextlib.AbstractAsyncContextManager[Page]:
-        """Loads a page in a fresh profile, and closes it in the end. Raises EngineError."""
+    def open(self, url: str, *, window: bool = False) -> contextlib.AbstractAsyncContextManager[Page]:
+        """Loads a page in a fresh profile, and closes it in the end. Raises EngineError.
+
+        `window`: whether it needs one, as it does for its picture, for what waits for the next frame, and to come back
+        from the back-forward cache. Otherwise an engine may leave it out where it costs more than the page.
+        """
 
     @abc.abstractmethod
     async def stop(self) -> None:

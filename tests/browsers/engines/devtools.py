@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import functools
 import re
 import shutil
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from .base import LAB, Engine, EngineError, Page, save
 from .process import PATIENCE, Program
@@ -37,6 +39,10 @@ FLAGS = (
 )
 
 
+# Opens a page at an address.
+Tab: TypeAlias = "Callable[..., AbstractAsyncContextManager[DevToolsPage]]"
+
+
 class DevToolsPage(Page):
     """A target of the browser that we are attached to."""
 
@@ -44,6 +50,18 @@ class DevToolsPage(Page):
         super().__init__()
         self._rpc = rpc
         self._session = session
+        self._crashed = asyncio.Event()
+
+    async def crash(self) -> None:
+        """Its process dies: nobody in it is told."""
+        await self.call("Inspector.enable")
+        call = asyncio.ensure_future(self.call("Page.crash"))  # which nobody answers
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await self._crashed.wait()
+        finally:
+            call.cancel()
+            await asyncio.wait([call])
 
     async def call(self, method: str, **params: Any) -> Any:
         """A command to this page."""
@@ -67,6 +85,7 @@ class DevToolsPage(Page):
             self.note(kind, f"{entry['text']} ({entry.get('url')})")
         elif method == "Inspector.targetCrashed":
             self.note("error", "the page crashed")
+            self._crashed.set()
 
     async def evaluate(self, script: str) -> Any:
         answer = await self.call("Runtime.evaluate", expression=script, returnByValue=True)
@@ -121,10 +140,27 @@ class Chromium(Engine):
             page.take(event["method"], event["params"])
 
     @contextlib.asynccontextmanager
-    async def open(self, url: str) -> AsyncIterator[DevToolsPage]:
+    async def open(self, url: str, *, window: bool = False) -> AsyncIterator[DevToolsPage]:
+        async with self.window() as tab, tab(url, hidden=not window) as page:
+            yield page
+
+    @contextlib.asynccontextmanager
+    async def window(self) -> AsyncIterator[Tab]:
+        """A profile of its own. Called with an address it opens a tab; tabs share storage and connections."""
         rpc = await self._start()
         context = (await rpc.call("Target.createBrowserContext"))["browserContextId"]
-        target = await rpc.call("Target.createTarget", {"url": "about:blank", "browserContextId": context})
+        try:
+            yield functools.partial(self._tab, rpc, context)
+        finally:
+            if rpc.alive:
+                with contextlib.suppress(EngineError):
+                    await rpc.call("Target.disposeBrowserContext", {"browserContextId": context})
+
+    @contextlib.asynccontextmanager
+    async def _tab(self, rpc: Rpc, context: str, url: str, *, hidden: bool = False) -> AsyncIterator[DevToolsPage]:
+        # Windows have tabs and buttons, headless or not: two thirds of what a page costs.
+        wanted = {"url": "about:blank", "browserContextId": context, "hidden": hidden}
+        target = await rpc.call("Target.createTarget", wanted)
         target_id = target["targetId"]
         try:
             async with self._attached(rpc, target_id) as page:
@@ -138,7 +174,6 @@ class Chromium(Engine):
             if rpc.alive:
                 with contextlib.suppress(EngineError):
                     await rpc.call("Target.closeTarget", {"targetId": target_id})
-                    await rpc.call("Target.disposeBrowserContext", {"browserContextId": context})
 
     @contextlib.asynccontextmanager
     async def _attached(self, rpc: Rpc, target: str) -> AsyncIterator[DevToolsPage]:
@@ -178,7 +213,7 @@ class Chromium64(Chromium):
         return [self._binary, *FLAGS, "--single-process", "--no-zygote", f"--user-data-dir={profile}", "about:blank"]
 
     @contextlib.asynccontextmanager
-    async def open(self, url: str) -> AsyncIterator[DevToolsPage]:
+    async def open(self, url: str, *, window: bool = False) -> AsyncIterator[DevToolsPage]:
         try:
             rpc = await self._start()
             assert self._program is not None

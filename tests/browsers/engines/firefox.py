@@ -132,7 +132,7 @@ class Firefox(Engine):
                 page.take(event["params"])
 
     @contextlib.asynccontextmanager
-    async def open(self, url: str) -> AsyncIterator[FirefoxPage]:
+    async def open(self, url: str, *, window: bool = False) -> AsyncIterator[FirefoxPage]:
         rpc = await self._start()
         user = (await rpc.call("browser.createUserContext"))["userContext"]
         try:

@@ -110,7 +110,7 @@ class LineEngine(Engine):
         program.write(line)
 
     @contextlib.asynccontextmanager
-    async def open(self, url: str) -> AsyncIterator[LinePage]:
+    async def open(self, url: str, *, window: bool = False) -> AsyncIterator[LinePage]:
         await self._start()
         self._number += 1
         page = self._pages[self._number] = LinePage(self, self._number)

@@ -54,9 +54,9 @@ class PhantomJS2(LineEngine):
             raise program.failure(f"does not answer: {error!r}") from None
 
     @contextlib.asynccontextmanager
-    async def open(self, url: str) -> AsyncIterator[LinePage]:
+    async def open(self, url: str, *, window: bool = False) -> AsyncIterator[LinePage]:
         try:
-            async with super().open(url) as page:
+            async with super().open(url, window=window) as page:
                 yield page
         finally:
             await self.stop()

@@ -148,7 +148,7 @@ class WebKitGTK(Engine):
         raise self._driver.failure("does not listen")
 
     @contextlib.asynccontextmanager
-    async def open(self, url: str) -> AsyncIterator[WebKitPage]:
+    async def open(self, url: str, *, window: bool = False) -> AsyncIterator[WebKitPage]:
         async with self._turn:
             await self._start()
             options = {

@@ -12,7 +12,7 @@ import hashlib
 import json
 import logging
 import shutil
-from collections.abc import AsyncIterator, Coroutine, Iterable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -96,27 +96,19 @@ def check(told: dict[str, Any], transport: str, scenario: str) -> None:
     assert (told["code"], told["reason"]) == ended, told
 
 
-async def at_once(scenarios: Iterable[Coroutine[Any, Any, None]]) -> None:
-    """All scenarios beside each other: mostly they wait for a timer of the client's."""
-    async with asyncio.TaskGroup() as group:
-        for scenario in scenarios:
-            group.create_task(scenario)
-
-
 @pytest.mark.parametrize("transport", NODE)
 async def test_in_node(transport: str, caplog: pytest.LogCaptureFixture) -> None:
-    async def play(scenario: str, port: int) -> None:
-        arguments = (HERE / "node.js", f"http://127.0.0.1:{port}", transport, scenario)
+    async with serving() as port, within(f"sockjs-client over {transport}"):
+        arguments = (HERE / "node.js", f"http://127.0.0.1:{port}", transport, *SCENARIOS)
         client = await asyncio.create_subprocess_exec("node", *arguments, stdout=asyncio.subprocess.PIPE)
         try:
             printed, _ = await client.communicate()
         finally:
             if client.returncode is None:
                 client.kill()
-        check(json.loads(printed), transport, scenario)
-
-    async with serving() as port, within(f"sockjs-client over {transport}"):
-        await at_once(play(scenario, port) for scenario in SCENARIOS)
+    told = json.loads(printed)
+    for scenario in SCENARIOS:
+        check(told[scenario], transport, scenario)
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
@@ -136,17 +128,15 @@ async def chromium() -> AsyncIterator[Chromium]:
     ("transport", "same"), CHROMIUM, ids=lambda part: {True: "same", False: "cross"}.get(part, part)
 )
 async def test_in_chromium(chromium: Chromium, transport: str, same: bool, caplog: pytest.LogCaptureFixture) -> None:
-    async def play(scenario: str, port: int) -> None:
-        base = f"http://127.0.0.1:{port}"
-        host = base if same else f"http://localhost:{port}"
-        asked = urlencode({"base": base, "transport": transport, "scenario": scenario})
-        async with chromium.open(f"{host}/page.html?{asked}") as page:
-            while (told := await page.evaluate("window.told || null")) is None:  # noqa: ASYNC110 # it cannot call
-                await asyncio.sleep(0.05)
-            check(told, transport, scenario)
-            assert await page.errors() == []
-
     scenarios = SCENARIOS if same or transport.startswith("iframe-") else FROM_ANOTHER_ORIGIN
     async with serving() as port, within(f"sockjs-client over {transport}"):
-        await at_once(play(scenario, port) for scenario in scenarios)
+        base = f"http://127.0.0.1:{port}"
+        host = base if same else f"http://localhost:{port}"
+        asked = urlencode({"base": base, "transport": transport, "scenarios": ",".join(scenarios)})
+        async with chromium.open(f"{host}/page.html?{asked}") as page:
+            while len(told := await page.evaluate("window.told || {}")) < len(scenarios):  # noqa: ASYNC110 # it cannot call
+                await asyncio.sleep(0.05)
+            assert await page.errors() == []
+    for scenario in scenarios:
+        check(told[scenario], transport, scenario)
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []

@@ -17,15 +17,15 @@ def test_tickets_are_handed_out() -> None:
     machine, _, _ = serving()
     machine.key = Key("K")
     assert ticket_frame(machine, 2, 3) == tickets("k", 2, 3)
-    assert machine.tickets.handed == 4
+    assert machine.handed == 4
     assert ticket_frame(machine, 1, 2) == tickets("k", 1, 2)
-    assert machine.tickets.handed == 4
+    assert machine.handed == 4
 
 
 def test_the_answer_to_a_send_has_the_tickets_it_asks_for() -> None:
     machine, _, _ = serving()
     machine.key = Key("K")
-    machine.gen = machine.tickets.handed = 5
+    machine.gen = machine.handed = 5
     assert ticket_frames(machine, ["mtext", b"bytes"]) == []
     attaches, sends = ticket_frames(machine, ["s7", "mtext", "k9"])
     assert attaches.startswith(tickets("k", 9, 1))
@@ -36,7 +36,7 @@ def test_the_answer_to_a_send_has_the_tickets_it_asks_for() -> None:
 def test_who_has_used_the_last_ticket_gets_more() -> None:
     machine, _, _ = serving()
     machine.key = Key("K")
-    machine.gen = machine.tickets.handed = 5
+    machine.gen = machine.handed = 5
     assert machine.prove(Proof(Key(ticket("K", "k", 5)), "k", 5))
     (more,) = ticket_frames(machine, ["mtext"])
     assert more.startswith(tickets("k", 6, 1))

@@ -1,0 +1,169 @@
+"""Messages to rooms, in slices: so many members are offered one in a turn of the event loop, then others have theirs.
+
+Knows receivers by their id and one method, and of rooms their names; who may be in one, and who is, `hub` says.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Collection
+from typing import Protocol
+
+from .core.frames import Outgoing
+
+__all__ = ["SLICE", "Broadcasts", "Receiver"]
+
+log = logging.getLogger("realtime.server")
+
+# So many members are offered a message in one turn of the event loop: some milliseconds' work. What each is sent is
+# written by the runtime, fewer in a turn, so that what is offered meanwhile goes along.
+SLICE = 4096
+
+
+class Receiver(Protocol):
+    """What can be in a room."""
+
+    @property
+    def id(self) -> str:
+        """Its name, which no other has."""
+
+    def _offer(self, item: Outgoing) -> None:
+        """Takes a message for sending, or drops or closes by its own policy. Never waits, never raises."""
+
+    async def _give(self, item: Outgoing) -> None:
+        """Takes a message for sending, as its handler's own. May wait, and raise SessionClosed."""
+
+    def _miss(self, count: int) -> None:
+        """So many messages at least are lost to it here. Never waits, never raises."""
+
+    def _check_member(self) -> None:
+        """Raises SessionClosed if it can be in no room any more."""
+
+
+class Broadcast:
+    """One message to one room, as far as it has come; or that so many were lost to it."""
+
+    __slots__ = ("at", "changes", "count", "done", "item", "members", "room", "skipped")
+
+    def __init__(
+        self, room: str, members: tuple[Receiver, ...], changes: int, item: Outgoing | int, skipped: frozenset[str]
+    ) -> None:
+        self.room = room
+        self.members = members  # when it was sent
+        self.changes = changes  # how often anybody had joined or left anything by then
+        self.item = item
+        self.skipped = skipped
+        self.at = 0  # so many of the members were looked at
+        self.count = 0  # and so many offered the message
+        self.done: asyncio.Future[None] | None = None  # somebody waits for it
+
+
+class Broadcasts:
+    """All messages to the rooms of one server, first come, first served, whatever room they are for."""
+
+    def __init__(self) -> None:
+        self._queue: deque[Broadcast] = deque()
+        self._changes = 0
+        self._left: dict[tuple[str, Receiver], int] = {}  # who left what, and when, while something was in the queue
+        self._budget = SLICE  # so many may still be looked at in this turn; fewer than SLICE: the next turn is awaited
+
+    async def send(self, room: str, members: Collection[Receiver], item: Outgoing, skipped: frozenset[str]) -> int:
+        """Offers a message to these members of a room but the skipped ids; returns to how many, when it was offered to
+        all.
+
+        Who leaves the room before is passed over. If it is cancelled before the first was offered the message, nobody
+        is; if later, the others still are.
+        """
+        queue = self._queue
+        broadcast = self.begin(room, members, item, skipped)
+        if queue and queue[-1] is broadcast:
+            broadcast.done = asyncio.get_running_loop().create_future()
+            try:
+                await broadcast.done
+            except asyncio.CancelledError:
+                if not broadcast.at and broadcast in queue:
+                    queue.remove(broadcast)
+                    self._forget()
+                raise
+        return broadcast.count
+
+    def begin(
+        self, room: str, members: Collection[Receiver], item: Outgoing | int, skipped: frozenset[str] = frozenset()
+    ) -> Broadcast:
+        """Offers a message to these members of a room but the skipped ids, or tells them that so many were lost: now,
+        or behind what is in the queue already."""
+        queue = self._queue
+        last = queue[-1] if queue else None
+        same = last is not None and last.room == room and last.changes == self._changes
+        everybody = last.members if last is not None and same else tuple(members)
+        broadcast = Broadcast(room, everybody, self._changes, item, skipped)
+        queue.append(broadcast)
+        if last is None and self._budget:
+            self._offer()
+        return broadcast
+
+    def __len__(self) -> int:
+        """How many messages are not offered to all yet."""
+        return len(self._queue)
+
+    def __bool__(self) -> bool:
+        return True
+
+    def joined(self) -> None:
+        """Somebody joined a room. What is sent to it already is not for them."""
+        self._changes += 1
+
+    def left(self, room: str, receiver: Receiver) -> None:
+        """Somebody left a room. What they were not offered yet is not for them any more."""
+        self._changes += 1
+        if self._queue:
+            self._left.pop((room, receiver), None)  # the order is that of leaving
+            self._left[room, receiver] = self._changes
+
+    def _offer(self) -> None:
+        """Offers what is in the queue, to as many as this turn has room for."""
+        if self._budget == SLICE:
+            asyncio.get_running_loop().call_soon(self._turn)
+        queue, left = self._queue, self._left
+        while queue and self._budget:
+            broadcast = queue[0]
+            room, changes, item, skipped = broadcast.room, broadcast.changes, broadcast.item, broadcast.skipped
+            some = broadcast.members
+            if broadcast.at or len(some) > self._budget:
+                some = some[broadcast.at : broadcast.at + self._budget]
+            broadcast.at += len(some)
+            broadcast.count += len(some)
+            self._budget -= len(some) or 1  # who sends for ever, and be it to nobody, gives way
+            for member in some:
+                if (skipped and member.id in skipped) or (left and left.get((room, member), 0) > changes):
+                    broadcast.count -= 1
+                    continue
+                try:
+                    if type(item) is int:
+                        member._miss(item)
+                    else:
+                        member._offer(item)  # type: ignore[arg-type] # what is no number
+                except Exception:  # the others' turn must come
+                    log.exception("a message to room %r could not be offered to a member", room)
+            if broadcast.at == len(broadcast.members):
+                queue.popleft()
+                if broadcast.done is not None and not broadcast.done.done():
+                    broadcast.done.set_result(None)
+                self._forget()
+
+    def _forget(self) -> None:
+        """Forgets who left before all that is in the queue now."""
+        left = self._left
+        while left:
+            first = next(iter(left))
+            if self._queue and left[first] > self._queue[0].changes:
+                break
+            del left[first]
+
+    def _turn(self) -> None:
+        """The next turn has come."""
+        self._budget = SLICE
+        if self._queue:
+            self._offer()

@@ -1,0 +1,39 @@
+"""What becomes of a request of the native protocol that comes to nothing (docs/protocol.md §9)."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from ..core.errors import Refusal, RemoteProtocolError
+from ..gates.base import Gone
+from ..gates.requests import Unreadable
+from ..protocols.native import refusal_frame
+from ..service import Service
+from .bodies import turn_away
+from .handshake import left_behind
+from .replies import SAFE, BadCallback, Reply, answer, in_words, refused
+
+__all__ = ["REFUSALS", "refuse"]
+
+# Why a request may come to nothing.
+REFUSALS = (Gone, BadCallback, Unreadable, Refusal, RemoteProtocolError)
+
+
+async def refuse(service: Service, request: web.Request, why: Exception, reply: Reply) -> web.StreamResponse:
+    """The answer to a request that comes to nothing, for one of REFUSALS. It is counted."""
+    if isinstance(why, Gone):
+        return left_behind()
+    if isinstance(why, BadCallback):
+        service.refused(4400)
+        return in_words(400, str(why), SAFE)
+    if isinstance(why, Unreadable):
+        service.refused(why.refusal.code)
+        response = answer(request, why.refusal.http_status, [refusal_frame(why.refusal)])
+        return await turn_away(request, response, linger=not service.closing)
+    if isinstance(why, Refusal):
+        service.refused(why.code)
+        return refused(request, why, reply=reply)
+    assert isinstance(why, RemoteProtocolError)
+    service.refused(why.close_code)
+    frame = refusal_frame(Refusal(why.close_code, why.reason))
+    return answer(request, why.http_status, [frame], reply=reply)

@@ -1,0 +1,127 @@
+"""What an idle session keeps, in exact counts: objects that the garbage collector looks at, and bytes.
+
+The clients are file descriptors and nothing else, so that only the server's objects are counted. See docs/speed.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import gc
+import itertools
+import json
+import os
+import socket
+import tracemalloc
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import uvloop
+
+import realtime
+from realtime.testing import serve
+
+from .patience import eventually
+from .web.sockets import masked
+
+SESSIONS = 100
+NONCES = (f"{number:022}" for number in itertools.count())
+OPEN = {"gen": 1, "window": [10_000, 10_000_000]}
+
+
+async def _until(client: socket.socket, what: bytes) -> None:
+    loop = asyncio.get_running_loop()
+    got = b""
+    while what not in got:
+        more = await loop.sock_recv(client, 4096)
+        assert more
+        got += more
+
+
+async def _idle(port: int) -> int:
+    """A session over a WebSocket that has been used, and rests; the descriptor of its connection."""
+    loop = asyncio.get_running_loop()
+    client = socket.socket()
+    client.setblocking(False)
+    await loop.sock_connect(client, ("127.0.0.1", port))
+    key = base64.b64encode(os.urandom(16)).decode()
+    head = (
+        f"GET /realtime/echo/v1/websocket HTTP/1.1\r\nHost: localhost:{port}\r\nUpgrade: websocket\r\n"
+        f"Connection: Upgrade\r\nSec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n"
+        "User-Agent: Mozilla/5.0 (X11; Linux x86_64) Gecko/20100101\r\nAccept-Language: en\r\n\r\n"
+    )
+    await loop.sock_sendall(client, head.encode())
+    await _until(client, b"\r\n\r\n")
+    await loop.sock_sendall(client, masked(0x81, ("o" + json.dumps(OPEN | {"nonce": next(NONCES)})).encode()))
+    await _until(client, b'"sid"')
+    await loop.sock_sendall(client, masked(0x81, b"a0,0") + masked(0x81, b"mhello"))
+    await _until(client, b"mhello")
+    await loop.sock_sendall(client, masked(0x81, b"a1,1"))
+    return client.detach()
+
+
+@asynccontextmanager
+async def _many(count: int) -> AsyncIterator[Callable[[], Coroutine[Any, Any, None]]]:
+    """A server with a few sessions, that all caches are filled; and how to give it so many more."""
+    rt = realtime.Server()
+    descriptors: list[int] = []
+
+    @rt.endpoint("/echo")
+    async def echo(session: realtime.Session) -> None:
+        async for message in session:
+            await session.send(message)
+
+    async with serve(rt) as running:
+        port = running.make_url("/").port
+        assert port is not None
+
+        async def more(some: int = count) -> None:
+            for _ in range(some):
+                descriptors.append(await _idle(port))
+            await eventually(lambda: all(session._machine.outbox.taken for session in rt.sessions))
+            for session in rt.sessions:  # what the next ping would do
+                session._machine._rest()
+            gc.collect()
+
+        await more(5)
+        try:
+            yield more
+        finally:
+            for descriptor in descriptors:
+                os.close(descriptor)
+            await eventually(lambda: all(session._machine.carrier is None for session in rt.sessions))
+
+
+async def _objects() -> float:
+    """How many objects of an idle session the garbage collector looks at."""
+    async with _many(SESSIONS) as more:
+        before = len(gc.get_objects())
+        await more()
+        return (len(gc.get_objects()) - before) / SESSIONS
+
+
+async def _kib() -> float:
+    """How much memory of Python's an idle session takes."""
+    async with _many(SESSIONS) as more:
+        tracemalloc.start()
+        try:
+            before, _ = tracemalloc.get_traced_memory()
+            await more()
+            after, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        return (after - before) / SESSIONS / 1024
+
+
+# Of asyncio's 26, eleven are the transport's and seven the handler's task; uvloop's transport is five.
+@pytest.mark.parametrize(("run", "most"), [(asyncio.run, 26.5), (uvloop.run, 20.5)])
+def test_objects_of_an_idle_session(run: Callable[[Coroutine[Any, Any, float]], float], most: float) -> None:
+    """A few more than a whole number, for what grows with all sessions together."""
+    assert run(_objects()) <= most
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
+def test_memory_of_an_idle_session(run: Callable[[Coroutine[Any, Any, float]], float]) -> None:
+    assert run(_kib()) <= 6
