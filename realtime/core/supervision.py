@@ -24,7 +24,7 @@ contact for as long as its server would keep it (4411).
 
 from __future__ import annotations
 
-from .attempts import Action, Attempts, Started
+from .attempts import Action, Attempts
 from .choice import DUPLEX, FOREVER, HELD, POLL, STREAM
 
 __all__ = ["Supervision"]
@@ -50,17 +50,6 @@ class Supervision(Attempts):
 
     `transports` are (name, kind), most wanted first. `jitter` gives numbers from 0 to below 1.
     """
-
-    # Those of Attempts, named again for type checkers that would guess from what is assigned here.
-    current: str
-    fails: int
-    held: float
-    lifetime: float
-    newest: Started | None
-    old: Started | None
-    poll_interval: tuple[float, float]
-    post_at: float
-    posts_failed: int
 
     # -- the one place where time passes -----------------------------------------------------------------------------
 

@@ -28,6 +28,9 @@ def test_whose_it_is() -> None:
     assert (machine.sid, machine.nonce, machine.identity, machine.address) == ("s1", "n1", "ann", "::1")
     assert (machine.binding, machine.transport, machine.observers) == (None, "", ())
     assert not machine.used
+    machine.key = Key("secret")
+    assert machine.key == "secret"
+    assert "secret" not in repr(machine.key)
 
 
 def test_a_stream_is_worn_out_when_it_has_brought_enough_and_its_reader_has_it() -> None:

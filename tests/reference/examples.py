@@ -71,6 +71,7 @@ async def quiet(app):
     yield
     undo()
 
+
 another = web.Application()
 another.cleanup_ctx.append(quiet)  # behind all others
 """,
