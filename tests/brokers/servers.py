@@ -119,7 +119,7 @@ class Sentinels:
         self._sentinel = Server(
             directory / "sentinel",
             f"sentinel monitor rooms 127.0.0.1 {self.master.port} 1",
-            "sentinel down-after-milliseconds rooms 500",
+            "sentinel down-after-milliseconds rooms 1500",
             "sentinel failover-timeout rooms 3000",
             sentinel=True,
         ).start()
