@@ -39,9 +39,10 @@ client:
 reference: $(VENV)/.dev
 	$(BIN)/python -m tests.reference --write
 
-# Ratios to bare aiohttp; takes about a quarter of an hour. `make bench ARGS="--quick websocket-echo"` for less.
-bench: $(VENV)/.dev
-	$(BIN)/python -m benchmarks $(ARGS)
+# realtime beside its peers, and how cost grows; takes about ten minutes, and wants an idle machine. With ARGS="--write"
+# it writes docs/speed.md and its charts. `$(BIN)/python -m benchmarks --quick websocket-echo` measures one thing.
+bench: $(VENV)/.bench
+	$(BIN)/python -m benchmarks.campaign $(ARGS)
 
 # 10,000 histories of the simulated world by each of two clients; takes some minutes. `make histories ARGS="--start 10000"`
 # for others, "--only 4711" for one again.
@@ -69,6 +70,12 @@ $(VENV)/.dev: pyproject.toml .ci/setup .ci/boxes .ci/node .ci/clients .ci/browse
 		tests/browsers/lab/package.json $(wildcard tests/compat/*/package-lock.json examples/*/package-lock.json)
 	@VENV=$(VENV) sh .ci/setup "[dev]"
 	@touch $@ $(VENV)/.demo
+
+# What is compared: packages of PyPI, and of npm where Node is there.
+$(VENV)/.bench: $(VENV)/.dev benchmarks/node/package-lock.json
+	$(BIN)/pip install --quiet -e ".[bench]"
+	@if command -v npm >/dev/null; then cd benchmarks/node && npm ci --silent --no-audit --no-fund; fi
+	@touch $@
 
 clean:
 	rm -rf $(VENV) client-js/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*

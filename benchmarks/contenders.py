@@ -7,13 +7,18 @@ WebSockets; the first two take long polls as well. The bare ones promise nothing
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 
 from aiohttp import WSMsgType, web
 
 import realtime
 
-__all__ = ["CONTENDERS"]
+from .peers import APPS, FLOOR, NODE
+
+__all__ = ["ALL", "CONTENDERS", "ROOMS", "SERVED"]
+
+# /listen-N, which only realtime has, is in so many rooms.
+ROOMS = (1, 10, 100, 1000)
 
 
 def realtime_app() -> web.Application:
@@ -32,6 +37,14 @@ def realtime_app() -> web.Application:
         async for _ in session:
             pass
 
+    for rooms in ROOMS:
+
+        @rt.endpoint(f"/listen-{rooms}")
+        async def listen_in_rooms(session: realtime.Session, rooms: int = rooms) -> None:
+            for number in range(1, rooms):
+                await session.join(str(number))
+            await listen(session)
+
     @rt.endpoint("/speak")
     async def speak(session: realtime.Session) -> None:
         async for message in session:
@@ -39,6 +52,19 @@ def realtime_app() -> web.Application:
 
     app = web.Application()
     realtime.setup(app, rt)
+    return app
+
+
+def tuned_app() -> web.Application:
+    """With realtime, and its tuning of the garbage collector."""
+
+    async def tuned(app: web.Application) -> AsyncIterator[None]:
+        undo = realtime.tune_gc()
+        yield
+        undo()
+
+    app = realtime_app()
+    app.cleanup_ctx.append(tuned)
     return app
 
 
@@ -99,3 +125,6 @@ def bare_app() -> web.Application:
 
 
 CONTENDERS: dict[str, Callable[[], web.Application]] = {"realtime": realtime_app, "bare aiohttp": bare_app}
+# All that the server of this package serves, and all that is compared.
+SERVED: dict[str, Callable[[], web.Application]] = {**CONTENDERS, "realtime, tune_gc()": tuned_app, **APPS}
+ALL: tuple[str, ...] = (*SERVED, FLOOR, *NODE)

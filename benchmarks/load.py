@@ -6,6 +6,7 @@ Knows peers only by the interface below, and neither protocols nor servers.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
@@ -121,8 +122,14 @@ class Echo:
         self._peers = peers
         self._in_flight = in_flight
         self._tally = tally
+        self._times: list[float] = []
+        self._posted: dict[Peer, float] = {}
         for peer in peers:
-            peer.delivered = self._delivered
+            peer.delivered = self._delivered if in_flight > 1 else self._timed
+
+    def latencies(self) -> tuple[float, ...]:
+        """How long each message was under way, in seconds and sorted, in the last run with one of each session."""
+        return tuple(sorted(self._times))
 
     async def run(self, limit: Limit) -> int:
         """See Tally.run(). Raises Failed, too, unless every session received exactly what it sent."""
@@ -133,9 +140,17 @@ class Echo:
         return done
 
     def _start(self) -> None:
+        self._times = []
         for peer in self._peers:
             self._tally.begin(self._in_flight)
+            self._posted[peer] = time.perf_counter()
             peer.post(self._in_flight)
+
+    def _timed(self, peer: Peer, count: int) -> None:
+        now = time.perf_counter()
+        self._times.append(now - self._posted[peer])
+        self._posted[peer] = now
+        self._delivered(peer, count)
 
     def _delivered(self, peer: Peer, count: int) -> None:
         if self._tally.complete(count):
@@ -156,9 +171,20 @@ class Broadcast:
         self._tally = tally
         self._complete = 0  # how many messages all listeners have
         self._counts = [0] * in_flight  # how many listeners have each of those under way, as a ring
+        self._times: list[float] = []
+        self._said = 0.0
         speaker.delivered = self._never
         for listener in listeners:
-            listener.delivered = self._delivered
+            listener.delivered = self._delivered if in_flight > 1 else self._timed
+
+    def latencies(self) -> tuple[float, ...]:
+        """How long after it was said a listener had a message, in seconds and sorted, in the last run with one under
+        way."""
+        return tuple(sorted(self._times))
+
+    def _timed(self, peer: Peer, count: int) -> None:
+        self._times.append(time.perf_counter() - self._said)
+        self._delivered(peer, count)
 
     async def run(self, limit: Limit) -> int:
         """See Tally.run(). Raises Failed, too, unless every listener received exactly what was said."""
@@ -169,9 +195,11 @@ class Broadcast:
         return done
 
     def _start(self) -> None:
+        self._times = []
         self._say(self._in_flight)
 
     def _say(self, count: int) -> None:
+        self._said = time.perf_counter()
         self._tally.begin(count * len(self._listeners))
         self._speaker.post(count)
 

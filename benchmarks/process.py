@@ -14,6 +14,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from .peers import NODE, node_command
+
 __all__ = ["Meter", "ServerProcess", "allow_files", "pin_generator"]
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -63,8 +65,9 @@ class ServerProcess:
     @classmethod
     async def start(cls, contender: str, loop: str, *, core: int | None = None) -> ServerProcess:
         """Starts a server, pinned to `core` if that is given."""
+        ours = (sys.executable, "-m", "benchmarks.server", contender, loop)
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "benchmarks.server", contender, loop),
+            *(node_command(contender) if contender in NODE else ours),
             cwd=ROOT,  # where this tree's realtime is found
             env={**KEEP_BLOCKS, **os.environ},
             stdin=subprocess.PIPE,

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import ClassVar, Literal, Protocol, TypeAlias
 
 from .bare import BareLongPolling, BareWebSocket
 from .load import Broadcast, Echo, Failed, Limit, Peer, Tally
 from .messages import Messages
 from .native import NativeLongPolling, NativeWebSocket
+from .peers import PEERS as DIALECTS
+from .peers import PeerWebSocket
 from .process import Meter, ServerProcess
 
 __all__ = ["SCENARIOS", "Figure", "Plan", "Scenario"]
@@ -29,6 +32,9 @@ PEERS: dict[tuple[str, Transport], MakePeer] = {
     ("realtime", "long_polling"): NativeLongPolling,
     ("bare aiohttp", "websocket"): BareWebSocket,
     ("bare aiohttp", "long_polling"): BareLongPolling,
+    ("realtime, tune_gc()", "websocket"): NativeWebSocket,
+    ("realtime, tune_gc()", "long_polling"): NativeLongPolling,
+    **{(name, "websocket"): partial(PeerWebSocket, dialect=dialect) for name, dialect in DIALECTS.items()},
 }
 
 # How many sessions are being opened at any time.
@@ -58,6 +64,20 @@ class Figure:
     wall_seconds: float
     disturbance: float = 0.0  # seconds that the server or the generator waited for a core
     memory: int = 0
+    latencies: tuple[float, ...] = field(default=(), repr=False)  # seconds, sorted, where they were measured
+
+    def percentile(self, part: float) -> float:
+        """The time that this part of the operations did not exceed, in milliseconds; 0 where none was measured."""
+        return (
+            self.latencies[min(int(part * len(self.latencies)), len(self.latencies) - 1)] * 1e3
+            if self.latencies
+            else 0.0
+        )
+
+    @property
+    def throughput(self) -> float:
+        """Operations a second, from one core of the server."""
+        return self.operations / self.cpu_seconds if self.cpu_seconds else 0.0
 
     @property
     def microseconds(self) -> float:
@@ -205,7 +225,8 @@ class EchoScenario(Scenario):
 
     async def _measure(self, bench: Bench, sessions: int) -> Figure:
         peers = await bench.peers(sessions, "echo", spread=7)
-        return await bench.measure(Echo(peers, self.in_flight, bench.tally).run, sessions)
+        load = Echo(peers, self.in_flight, bench.tally)
+        return replace(await bench.measure(load.run, sessions), latencies=load.latencies())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -213,6 +234,7 @@ class BroadcastScenario(Scenario):
     """One message to all sessions."""
 
     in_flight: int = 1
+    listen: str = "listen"
 
     def title(self, sessions: int) -> str:
         """What the table calls it."""
@@ -220,9 +242,10 @@ class BroadcastScenario(Scenario):
         return f"{LABELS[self.transport]} broadcast to {sessions:,}, {flight}"
 
     async def _measure(self, bench: Bench, sessions: int) -> Figure:
-        listeners = await bench.peers(sessions, "listen", speaks=False)
+        listeners = await bench.peers(sessions, self.listen, speaks=False)
         speaker = await bench.speaker()
-        return await bench.measure(Broadcast(speaker, listeners, self.in_flight, bench.tally).run, sessions)
+        load = Broadcast(speaker, listeners, self.in_flight, bench.tally)
+        return replace(await bench.measure(load.run, sessions), latencies=load.latencies())
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -136,7 +136,7 @@ class WebSocketConnection(Connection):
         super().__init__(failed)
         self._request = request
         self._expected = expected
-        self._index = index
+        self.index = index
         self._upgraded = False
         self._opened = opened
         self._delivered = delivered
@@ -160,7 +160,7 @@ class WebSocketConnection(Connection):
                 raise ConnectionError(f"the handshake was refused: {data[:200]!r}")
             self._upgraded = True
             self._opened()
-        expected, index, count, end = self._expected, self._index, 0, len(data)
+        expected, index, count, end = self._expected, self.index, 0, len(data)
         while position < end:
             frame = expected[index]
             if data.startswith(frame, position):
@@ -173,12 +173,18 @@ class WebSocketConnection(Connection):
             start, stop = self._payload(data, position)
             if stop > end:
                 break
+            self.index = index
             self._other(data[position] & 15, data[start:stop])
+            index = self.index
             position = stop
         self._rest = data[position:]
-        self._index = index
+        self.index = index
         if count:
             self._delivered(count)
+
+    def passed(self) -> None:
+        """The next message has come, in a frame that `other` was given."""
+        self.index = (self.index + 1) % len(self._expected)
 
     @staticmethod
     def _payload(data: bytes, position: int) -> tuple[int, int]:

@@ -13,8 +13,10 @@ from types import coroutine
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from .core.config import OnFull
+from .core.cursors import Last
 from .core.errors import LocalProtocolError, SendBufferFull, SessionClosed
 from .core.frames import TEXT, Dropped, Outgoing
+from .core.inbox import Received
 from .core.lifecycle import State
 from .core.machine import SessionMachine, check_close_code
 from .listener import SessionListener
@@ -47,29 +49,13 @@ SLOTS = (
 )
 
 
-class BaseSession(LoopBound, Generic[M]):
-    """A session, as its application sees it on either end. Made by realtime, not by applications."""
+class SessionFacts(LoopBound, Generic[M]):
+    """What a session says of itself, on either end."""
 
-    __slots__ = SLOTS
+    __slots__ = ()
 
-    def __init__(self, listener: SessionListener[M], on_full: OnFull) -> None:
-        super().__init__()
-        self._listener = listener
-        self._now = listener.runtime.clock.now
-        self._on_full = on_full
-        self._machine: M
-        self._stubborn = False  # its handler was cancelled after the end, and has not ended yet
-        self._sending: asyncio.Lock | None = None  # held by who waits for room
-        self._senders = 0  # who waits for room, or for the lock
-        self._data: dict[Any, Any] | None = None
-        self._asked = 0  # the ack of this number was asked for, to make room
-        self.dropped: int = 0  # messages the peer told it had dropped
-
-    def _bind(self, machine: M) -> None:
-        """The session's machine, which was made with its listener: once, before anything else."""
-        self._machine = self._listener.machine = machine
-
-    # -- facts -----------------------------------------------------------------------------------------------------
+    _listener: SessionListener[M]
+    _machine: M
 
     @property
     def id(self) -> str:
@@ -110,13 +96,6 @@ class BaseSession(LoopBound, Generic[M]):
         return None if outcome is None else outcome.reason
 
     @property
-    def data(self) -> dict[Any, Any]:
-        """A dictionary for the application's own use."""
-        if self._data is None:
-            self._data = {}
-        return self._data
-
-    @property
     def unacknowledged(self) -> list[str | bytes]:
         """What was sent and never acknowledged by the peer, oldest first. Some of it may have arrived."""
         return self._machine.outbox.unacknowledged()
@@ -124,10 +103,41 @@ class BaseSession(LoopBound, Generic[M]):
     def on_change(self, callback: Callable[[str], object]) -> Callable[[], None]:
         """Calls `callback(event)` when the session's state or transport changes; returns its own undo.
 
-        `event` is "state", "transport" or "dropped". The callback is plain, quick, and called from within the event
-        loop; what it raises is logged.
+        `event` is "state", "transport" or "dropped", and at a client also "gap". The callback is plain, quick, and
+        called from within the event loop; what it raises is logged.
         """
         return self._listener.on_change(callback)
+
+
+class BaseSession(SessionFacts[M]):
+    """A session, as its application sees it on either end. Made by realtime, not by applications."""
+
+    __slots__ = SLOTS
+
+    _last: Last | None = None  # at a client: where the last message received came from, if that was told
+
+    def __init__(self, listener: SessionListener[M], on_full: OnFull) -> None:
+        super().__init__()
+        self._listener = listener
+        self._now = listener.runtime.clock.now
+        self._on_full = on_full
+        self._stubborn = False  # its handler was cancelled after the end, and has not ended yet
+        self._sending: asyncio.Lock | None = None  # held by who waits for room
+        self._senders = 0  # who waits for room, or for the lock
+        self._data: dict[Any, Any] | None = None
+        self._asked = 0  # the ack of this number was asked for, to make room
+        self.dropped: int = 0  # messages the peer told it had dropped
+
+    def _bind(self, machine: M) -> None:
+        """The session's machine, which was made with its listener: once, before anything else."""
+        self._machine = self._listener.machine = machine
+
+    @property
+    def data(self) -> dict[Any, Any]:
+        """A dictionary for the application's own use."""
+        if self._data is None:
+            self._data = {}
+        return self._data
 
     # -- receiving -------------------------------------------------------------------------------------------------
 
@@ -159,10 +169,14 @@ class BaseSession(LoopBound, Generic[M]):
                     item = machine.take(self._now())
                     if receivers.first is not None:
                         receivers.wake_first(len(machine.inbox.items))
-                    if type(item) is not Dropped:
-                        return item  # type: ignore[return-value] # str or bytes is what is left
-                    self.dropped += item.count
-                    receivers.tell("dropped")
+                    kind = type(item)
+                    if kind is str or kind is bytes:
+                        if self._last is not None:
+                            self._last = None
+                        return item  # type: ignore[return-value] # just that
+                    data = self._told(item)
+                    if data is not None:
+                        return data
                     continue
                 if not machine.inbox.items and (machine.outcome is not None or machine.closing is not None):
                     machine.check_open()
@@ -188,6 +202,13 @@ class BaseSession(LoopBound, Generic[M]):
         except SessionClosed as closed:
             yield from _give_way(self).__await__()
             raise StopAsyncIteration(closed) from None
+
+    def _told(self, item: Received) -> str | bytes | None:
+        """Takes what is no plain message; returns the message that is in it, if there is one."""
+        assert isinstance(item, Dropped)
+        self.dropped += item.count
+        self._listener.tell("dropped")
+        return None
 
     # -- sending ---------------------------------------------------------------------------------------------------
 

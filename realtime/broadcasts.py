@@ -15,7 +15,7 @@ from .core.frames import Outgoing
 
 __all__ = ["SLICE", "Broadcasts", "Receiver"]
 
-log = logging.getLogger("realtime.server")
+log: logging.Logger = logging.getLogger("realtime.server")
 
 # So many members are offered a message in one turn of the event loop: some milliseconds' work. What each is sent is
 # written by the runtime, fewer in a turn, so that what is offered meanwhile goes along.
@@ -50,13 +50,13 @@ class Broadcast:
     def __init__(
         self, room: str, members: tuple[Receiver, ...], changes: int, item: Outgoing | int, skipped: frozenset[str]
     ) -> None:
-        self.room = room
-        self.members = members  # when it was sent
-        self.changes = changes  # how often anybody had joined or left anything by then
-        self.item = item
-        self.skipped = skipped
-        self.at = 0  # so many of the members were looked at
-        self.count = 0  # and so many offered the message
+        self.room: str = room
+        self.members: tuple[Receiver, ...] = members  # when it was sent
+        self.changes: int = changes  # how often anybody had joined or left anything by then
+        self.item: Outgoing | int = item
+        self.skipped: frozenset[str] = skipped
+        self.at: int = 0  # so many of the members were looked at
+        self.count: int = 0  # and so many offered the message
         self.done: asyncio.Future[None] | None = None  # somebody waits for it
 
 

@@ -206,7 +206,7 @@ class Hub:
 
     def __init__(self, check: Callable[[], object] = lambda: None) -> None:
         self.check = check
-        self.broadcasts = Broadcasts()
+        self.broadcasts: Broadcasts = Broadcasts()
         self._rooms: dict[str, dict[Receiver, None]] = {}  # dict for its order: members by time of joining
         self._joined: dict[Receiver, set[str]] = {}
         self.keep: Callable[[str], Keep | None] | None = None

@@ -32,7 +32,7 @@ class SessionListener(Receivers, Generic[M]):
 
     def __init__(self, runtime: Runtime, ended: Callable[[M], object]) -> None:
         super().__init__()
-        self.runtime = runtime
+        self.runtime: Runtime = runtime
         self.progress: Waiters | None = None  # for acks, or the end; None where nobody waits
         self.transport: str = ""  # of the newest carrier that has attached
         self.marked: bool = False  # for a flush
@@ -50,6 +50,9 @@ class SessionListener(Receivers, Generic[M]):
             elif not first.done():
                 first.set_result(None)
 
+    def noted(self) -> None:
+        """There is a note, and nothing before it. (Only a client takes it without being asked.)"""
+
     def acknowledged(self) -> None:
         """The outbox shrank, or the peer has received more, or the inbox may have room."""
         if self.progress is not None:
@@ -64,6 +67,12 @@ class SessionListener(Receivers, Generic[M]):
         finally:
             if not self.progress:
                 self.progress = None  # as long as nobody waits
+
+    def when_progressed(self, callback: Callable[[object], object]) -> None:
+        """Calls back, once, in the turn after acknowledged(), or the end."""
+        if self.progress is None:
+            self.progress = Waiters()
+        self.progress.add().add_done_callback(callback)
 
     def dirty(self) -> None:
         """There may be something to write."""
@@ -81,10 +90,12 @@ class SessionListener(Receivers, Generic[M]):
         carrier = machine.carrier
         if carrier is not None and carrier.attached and carrier.codec.name != self.transport:
             old, self.transport = self.transport, carrier.codec.name
-            log.debug("= session %s: %s -> %s", machine.label, old or "(none)", self.transport)
+            if log.isEnabledFor(logging.DEBUG):  # a label is a hash
+                log.debug("= session %s: %s -> %s", machine.label, old or "(none)", self.transport)
             self.tell("transport")
         if before is not after:
-            log.debug("= session %s is %s", machine.label, after)
+            if log.isEnabledFor(logging.DEBUG):
+                log.debug("= session %s is %s", machine.label, after)
             if after is State.CLOSING:  # nothing will be received or sent any more
                 self.wake_all()
                 self.acknowledged()
@@ -120,7 +131,9 @@ class SessionListener(Receivers, Generic[M]):
 
     def tell(self, event: str) -> None:
         """Calls the on_change callbacks. An exception in one is logged."""
-        for callback in tuple(self._callbacks or ()):
+        if not self._callbacks:
+            return
+        for callback in tuple(self._callbacks):
             try:
                 callback(event)
             except Exception:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import copy
 import json
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from itertools import chain
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import parse_qsl
@@ -69,20 +70,21 @@ class SessionRequest:
         subprotocol: str | None = None,
         http: Any = None,
     ) -> None:
-        self.method = method  # "GET" and so on
-        self.path = path  # of the URL, decoded, without the query
-        self.query_string = query_string  # decoded, without the question mark
-        self.http_version = http_version  # such as (1, 1)
-        self.scheme = scheme  # "http" or "https" (past trusted_proxies)
-        self.host = host  # the host that was asked for, with its port if it was named
-        self.remote = remote  # the client's address (past trusted_proxies)
+        self.method: str = method  # "GET" and so on
+        self.path: str = path  # of the URL, decoded, without the query
+        self.query_string: str = query_string  # decoded, without the question mark
+        self.http_version: tuple[int, int] = http_version  # such as (1, 1)
+        self.scheme: str = scheme  # "http" or "https" (past trusted_proxies)
+        self.host: str = host  # the host that was asked for, with its port if it was named
+        self.remote: str | None = remote  # the client's address (past trusted_proxies)
         self._headers: tuple[tuple[bytes, bytes], ...] | bytes = raw_headers
         # Whether cookies or a browser's log-in came that are not shown, without an Origin that may connect beside them.
-        self.cookies_hidden = False
-        self.transport = transport  # the transport of this request
+        self.cookies_hidden: bool = False
+        self.transport: str = transport  # the transport of this request
         # What the client gave as `auth`, at last: JSON in UTF-8, as it came. Parsed it may be a hundred times as large.
         self._raw_auth = raw_auth if auth is None else json.dumps(auth).encode()
-        self.subprotocol = subprotocol  # of a bare WebSocket, what endpoint(subprotocols=…) and its client agreed on
+        # Of a bare WebSocket, what endpoint(subprotocols=…) and its client agreed on.
+        self.subprotocol: str | None = subprotocol
         self._withdrawals = 0  # how many of the server's there were when it came: see Server.close_identity()
         self._http: Callable[[], Any] | None = None if http is None else weakref.ref(http)
         self._shown = 0  # how many may look at `http` now
@@ -154,7 +156,16 @@ class SessionRequest:
     @property
     def _kept(self) -> int:
         """About how many bytes the headers take for as long as they are kept."""
-        return sum(len(name) + len(value) + HEADER for name, value in self.raw_headers)
+        return sum(map(len, chain.from_iterable(self.raw_headers))) + HEADER * len(self.raw_headers)
+
+    def _first(self, names: Mapping[bytes, str]) -> dict[str, str]:
+        """The headers of these names, in lower case, by what they are to be called: without parsing all others."""
+        found = {}
+        for name, value in self.raw_headers:
+            called = names.get(name.lower())
+            if called is not None and called not in found:
+                found[called] = value.decode("utf-8", "surrogateescape")
+        return found
 
     @property
     def auth(self) -> Any:

@@ -6,14 +6,16 @@ The client's is client/session. Knows no aiohttp.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any
 
 from .base_session import BaseSession
 from .brokers.presence import info_text
 from .core.config import OnFull
 from .core.errors import LocalProtocolError
-from .core.frames import Outgoing
+from .core.frames import Outgoing, RoomItem
 from .core.negotiation import Choice
+from .core.positions import Positions
 from .core.rooms import Position
 from .core.server_machine import ServerMachine
 from .hub import Hub
@@ -38,7 +40,17 @@ class ServerListener(SessionListener[ServerMachine]):
 class Session(BaseSession[ServerMachine]):
     """A session at the server: what a handler is given."""
 
-    __slots__ = ("_authorized", "_choices", "_handled_since", "_hub", "_path", "_polled", "gap", "request")
+    __slots__ = (
+        "_authorized",
+        "_choices",
+        "_handled_since",
+        "_hub",
+        "_path",
+        "_polled",
+        "_positions",
+        "gap",
+        "request",
+    )
 
     def __init__(self, listener: ServerListener, path: str, on_full: OnFull, hub: Hub, request: SessionRequest) -> None:
         super().__init__(listener, on_full)
@@ -49,7 +61,8 @@ class Session(BaseSession[ServerMachine]):
         self._choices: tuple[Choice, ...] = ()
         self.gap = False  # whether the newest join behind a cursor could not go on there
         self._authorized: tuple[bytes, float] | None = None  # for which credentials, and when
-        self.request = request  # what opened it
+        self._positions: Positions | None = None  # of a client that takes messages of rooms with their positions
+        self.request: SessionRequest = request  # what opened it
 
     @property
     def negotiation(self) -> tuple[Choice, ...]:
@@ -134,6 +147,8 @@ class Session(BaseSession[ServerMachine]):
         self._check_loop()
         if not self._hub.leave(self, room) and self._hub.shared is not None:
             self._hub.shared.left(self, room)  # it may be joining
+        if self._positions is not None:
+            self._positions.left(room)
 
     async def _give(self, item: Outgoing) -> None:
         """Queues a message of a room's snapshot: waits for room in the outbox, or drops or closes, by `on_full`."""
@@ -155,3 +170,80 @@ class Session(BaseSession[ServerMachine]):
     def _check_member(self) -> None:
         """Raises SessionClosed when it can be in no room any more."""
         self._machine.check_open()
+
+    # -- what a room says, with its position (docs/protocol.md §3.5) ---------------------------------------------------
+
+    def _takes_positions(self, cursors: Mapping[str, str]) -> None:
+        """The client's open had `rooms`. Of several opens the first counts."""
+        if self._positions is None:
+            self._positions = Positions(cursors)
+
+    def _cursor_of(self, room: str) -> str | None:
+        """The cursor with which the client goes on in this room, which it joins now; given out once. None if it brought
+        none. What is in it nobody has looked at: it may be anything of 1 to 128 letters, digits, "-", "_" and "."."""
+        return None if self._positions is None else self._positions.cursor_of(room)
+
+    def _offer_room(self, item: RoomItem) -> None:
+        """Queues a message of a room with history, as _offer() does. Clients that take positions get the one behind it
+        in the same frame."""
+        positions = self._positions
+        if positions is None:
+            self._offer(item.plain)
+            return
+        note = positions.passed(item.room)
+        if note is not None:
+            outbox = self._machine.outbox
+            if self._on_full != "close" and not outbox.make_room(item.size, 2):
+                positions.keep(note)
+                outbox.drop_new()
+                return
+            outbox.append(note)
+        self._offer(item)
+
+    async def _give_room(self, item: RoomItem) -> None:
+        """The same for what a join has read of the history: waits for room, whatever `on_full` says. Raises
+        SessionClosed."""
+        positions = self._positions
+        note = None if positions is None else positions.passed(item.room)
+        if note is not None:
+            self._machine.outbox.append(note)
+        await self._wait_and_put(item.plain if positions is None else item)
+
+    def _offer_position(self, room: str, cursor: str, missing: int | None = None) -> None:
+        """Tells where the room stands, without a message: with None where nothing is missing in front of it (a join, a
+        message that is skipped), else after a gap of so many messages (0: nobody knows).
+
+        Clients that take no positions are told of gaps only, by a note of drops.
+        """
+        machine, positions = self._machine, self._positions
+        if machine.outcome is not None or machine.closing is not None:
+            return
+        if positions is None:
+            if missing is not None:
+                machine.outbox.drop_new(max(1, missing))
+                machine.listener.dirty()
+            return
+        if positions.note(machine.outbox, room, cursor, missing):
+            machine.listener.dirty()
+        elif len(positions):
+            self._settle_later()
+
+    def _settle_later(self) -> None:
+        self._ask_for_room()
+        positions = self._positions
+        if positions is not None and not positions.settling:
+            positions.settling = True
+            self._listener.when_progressed(self._settle)
+
+    def _settle(self, _: object) -> None:
+        """The client has acknowledged something: what waits for room may go."""
+        machine, positions = self._machine, self._positions
+        if positions is None:
+            return
+        positions.settling = False
+        if machine.outcome is not None or machine.closing is not None:
+            return
+        if positions.settle(machine.outbox):
+            machine.listener.dirty()
+        if len(positions):
+            self._settle_later()

@@ -157,7 +157,8 @@ class Sessions:
         for observer in self.observers:
             observer.opened(machine, request.transport)
         self.handlers.start(session, endpoint.handler)
-        session_log.debug("= session %s opened at %s", session.label, endpoint.path)
+        if session_log.isEnabledFor(logging.DEBUG):  # a label is a hash
+            session_log.debug("= session %s opened at %s", session.label, endpoint.path)
         return session
 
     async def claim(self, nonce: str, binding: object) -> Session | None:
@@ -237,7 +238,8 @@ class Sessions:
         """A session is over: bury it, and give its handler close_timeout to notice."""
         outcome = machine.outcome
         assert outcome is not None
-        session_log.debug("= session %s ended with %d %s", machine.label, outcome.code, outcome.reason)
+        if session_log.isEnabledFor(logging.DEBUG):
+            session_log.debug("= session %s ended with %d %s", machine.label, outcome.code, outcome.reason)
         session = self.by_sid.pop(machine.sid)
         self.registry.bury(machine, self._now())
         for observer in self.observers:

@@ -21,6 +21,8 @@ import realtime
 from realtime.testing import serve
 from realtime.web import sockets
 
+from .history import HistoryRoom
+
 PACKAGE = str(Path(realtime.__file__).parent)
 ROUNDS = 200
 MEMBERS = 50
@@ -49,7 +51,7 @@ class Calls:
 
 
 def server() -> realtime.Server:
-    """An echo, and a room of all who come."""
+    """An echo, a room of all who come, and one with a history."""
     rt = realtime.Server()
 
     @rt.endpoint("/echo")
@@ -63,6 +65,14 @@ def server() -> realtime.Server:
         async for message in session:
             await rt.room("room").send(message)
 
+    history = HistoryRoom("room")
+
+    @rt.endpoint("/history")
+    async def with_history(session: realtime.Session) -> None:
+        history.members.append(session)
+        async for message in session:
+            history.send(message)
+
     return rt
 
 
@@ -73,10 +83,12 @@ async def place() -> AsyncIterator[tuple[aiohttp.ClientSession, str]]:
         yield http, str(running.make_url("/realtime"))
 
 
-async def websocket(http: aiohttp.ClientSession, url: str) -> aiohttp.ClientWebSocketResponse:
+async def websocket(
+    http: aiohttp.ClientSession, url: str, opens: dict[str, Any] = OPEN
+) -> aiohttp.ClientWebSocketResponse:
     """A session over a WebSocket, which has been used."""
     socket = await http.ws_connect(f"{url}/v1/websocket")
-    await socket.send_str("o" + json.dumps(OPEN | {"nonce": next(NONCES)}))
+    await socket.send_str("o" + json.dumps(opens | {"nonce": next(NONCES)}))
     assert (await socket.receive_str()).startswith("o")
     await socket.send_str("a0,0")
     return socket
@@ -84,7 +96,7 @@ async def websocket(http: aiohttp.ClientSession, url: str) -> aiohttp.ClientWebS
 
 async def message(socket: aiohttp.ClientWebSocketResponse) -> str:
     """The next message; acks are passed over."""
-    while not (frame := await socket.receive_str()).startswith("m"):
+    while not (frame := await socket.receive_str()).startswith(("m", "h")):
         pass
     return frame
 
@@ -124,6 +136,20 @@ async def test_a_delivery_of_a_broadcast() -> None:
                 assert await message(socket) == "mhello"
 
         assert await cost(40, broadcast) / MEMBERS <= 10
+
+
+@pytest.mark.parametrize(("opens", "most"), [(OPEN, 11), (OPEN | {"rooms": {}}, 12)])
+async def test_a_delivery_of_a_room_with_history(opens: dict[str, Any], most: int) -> None:
+    """To who takes it with its position, and to who does not."""
+    async with place() as (http, url):
+        sockets = [await websocket(http, f"{url}/history", opens) for _ in range(MEMBERS)]
+
+        async def broadcast() -> None:
+            await sockets[0].send_str("mhello")
+            for socket in sockets:
+                assert (await message(socket)).endswith("mhello")
+
+        assert await cost(40, broadcast) / MEMBERS <= most
 
 
 async def test_an_echo_over_long_polling() -> None:

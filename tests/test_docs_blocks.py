@@ -10,7 +10,6 @@ import ast
 import asyncio
 import io
 import json
-import logging
 import os
 import re
 import shlex
@@ -83,7 +82,7 @@ def space() -> dict[str, Any]:
     """What a block's reader has: an application, a server, the imports."""
     names = {"asyncio": asyncio, "aiohttp": aiohttp, "web": web, "realtime": realtime, "metrics": realtime.metrics}
     app, rt = web.Application(), realtime.Server()
-    return {**names, "__name__": "page", "engineio": engineio, "app": app, "rt": rt, "ran": []}
+    return {**names, "__name__": "page", "engineio": engineio, "app": app, "rt": rt}
 
 
 async def served(names: dict[str, Any], client: Clients) -> str:
@@ -156,22 +155,6 @@ async def four_left_out(names: dict[str, Any], client: Clients) -> None:
     assert await session.receive() == "hello"
     with pytest.raises(realtime.NegotiationError):
         await client(names["rt"], "/realtime/hello", transports="sse", open_timeout=1)
-
-
-async def paths_alone_are_logged(names: dict[str, Any], client: Clients) -> None:
-    (said,) = names["ran"]
-    log = logging.Logger("access")
-    log.addHandler(logging.StreamHandler(stream := io.StringIO()))
-    runner = web.AppRunner(names["app"], access_log=log, **said)
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        async with aiohttp.ClientSession() as http, http.get(f"{site.name}/nowhere?secret") as answer:
-            assert answer.status == 404
-    finally:
-        await runner.cleanup()
-    assert stream.getvalue().splitlines() == ["127.0.0.1 GET /nowhere 404"]
 
 
 async def nameless(names: dict[str, Any], client: Clients) -> None:
@@ -406,7 +389,7 @@ HOW: dict[str, list[Scene | str]] = {
     "docs/metrics.md": [scraped, registered],
     "docs/migrating-from-engineio.md": [engine_io_echo, engine_io_echo],
     "docs/migrating-from-sockjs.md": [sockjs_room],
-    "docs/security.md": [authorized, four_left_out, paths_alone_are_logged, nameless],
+    "docs/security.md": [authorized, four_left_out, nameless],
 }
 RUN = {page: [block for block in found if not block.why] for page, found in BLOCKS.items() if page != GENERATED}
 SPECIAL = {page: [block for block in found if block.language not in BY_LANGUAGE] for page, found in RUN.items()}
@@ -445,7 +428,6 @@ def test_what_other_tests_run() -> None:
 )
 async def test_python(block: Block, scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     names = space()
-    monkeypatch.setattr(web, "run_app", lambda app, **options: names["ran"].append(options))
     monkeypatch.setattr(prometheus_client, "REGISTRY", prometheus_client.CollectorRegistry())
     exec(compile(block.text, f"{block.page}, block {block.number + 1}", "exec"), names)
     async with within(), Clients() as client:

@@ -9,11 +9,11 @@ export function authorise(s) {
   var auth = s._options.auth;
   try {
     if (typeof auth === "function") auth = auth();
-    if (auth && typeof auth.then === "function") auth.then(take, failed);
-    else take(auth);
   } catch (error) {
-    failed(error);
+    return failed(error);
   }
+  if (auth && typeof auth.then === "function") auth.then(take, failed);
+  else take(auth);
 
   function failed(error) {
     end(s, 4401, "options.auth: " + error);
@@ -24,8 +24,7 @@ export function authorise(s) {
     try {
       json = toJson(value);
     } catch (error) {
-      failed(error);
-      return;
+      return failed(error);
     }
     s._auth = value;
     if (s._sid) say(s, ["t" + (json || null)], ready);

@@ -47,8 +47,7 @@ export function drive(owner, url, transports, options) {
   s._turns = turn;
   s._receives = receive;
   s._ends = ended;
-  s._hasOpened = hasOpened;
-  s._hasAttached = hasAttached;
+  s._takenUp = takenUp;
   s._hasEnded = hasEnded;
   begin(s, random());
   remember(s);
@@ -151,23 +150,21 @@ function fail(s, code) {
 
 // -- what the machine tells ------------------------------------------------------------------------------------------
 
-/** `o` came on a carrier. */
-function hasOpened(s, carrier, server) {
-  var bounds = server.poll_interval;
-  rank(s, server.transports);
-  s._owner._maxSize = server.max_size;
-  s._interval = (server.ping_interval || Infinity) * 1000;
-  s._silence = s._interval + (server.ping_timeout || Infinity) * 1000;
-  s._opened(
-    server.resume_window * 1000 + (s._silence < Infinity ? s._silence : 0),
-    Math.min(s._silence, 2 * Math.min(s._interval, HOLD)),
-    [bounds[0] * 1000, bounds[1] * 1000]
-  );
-  hasAttached(s, carrier);
-}
-
-/** The session is taken up on a carrier. */
-function hasAttached(s, carrier) {
+/** The session is taken up on a carrier; `server` is what its `o` says, if that has come. */
+function takenUp(s, carrier, server) {
+  var bounds;
+  if (server) {
+    bounds = server.poll_interval;
+    rank(s, server.transports);
+    s._owner._maxSize = server.max_size;
+    s._interval = (server.ping_interval || Infinity) * 1000;
+    s._silence = s._interval + (server.ping_timeout || Infinity) * 1000;
+    s._opened(
+      server.resume_window * 1000 + (s._silence < Infinity ? s._silence : 0),
+      Math.min(s._silence, 2 * Math.min(s._interval, HOLD)),
+      [bounds[0] * 1000, bounds[1] * 1000]
+    );
+  }
   if (carrier._role === PROBE) return;
   s._attached(carrier);
   if (s._shown !== s._current) {

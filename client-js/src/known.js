@@ -6,17 +6,18 @@ export var CANNOT = "can't run here";
 
 /** What the page before has found out. */
 export function remember(s) {
-  var found, i, known;
+  var found, i, known, kept;
   try {
     s._stored = read(s._key) || "{}";
     found = JSON.parse(s._stored);
     for (i = 0; i < s._all.length; i++) {
       known = s._all[i];
       // What lies in the future was written by another clock.
-      if (found[known._name] && found[known._name][1] <= s._at()) {
-        known._times = found[known._name][0];
-        known._when = found[known._name][1];
-        known._how = found[known._name][2];
+      kept = found[known._name];
+      if (kept && kept[1] <= s._at()) {
+        known._times = kept[0];
+        known._when = kept[1];
+        known._how = kept[2];
       }
     }
   } catch (error) {
@@ -25,8 +26,11 @@ export function remember(s) {
 }
 
 export function store(s) {
-  var failures = {}, i, text;
-  for (i = 0; i < s._all.length; i++) if (s._all[i]._times) failures[s._all[i]._name] = [s._all[i]._times, s._all[i]._when, s._all[i]._how];
+  var failures = {}, i, known, text;
+  for (i = 0; i < s._all.length; i++) {
+    known = s._all[i];
+    if (known._times) failures[known._name] = [known._times, known._when, known._how];
+  }
   text = toJson(failures);
   if (text !== s._stored) keep(s._key, (s._stored = text));
 }

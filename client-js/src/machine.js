@@ -21,8 +21,8 @@ export var PROBE = 2;
 var WINDOW = [256, 1048576]; // what we take before we have acked it: messages, bytes
 
 /**
- * A session begins. It hears, synchronously: _hasOpened(s, carrier, server), _hasAttached(s, carrier) and
- * _hasEnded(s, code, reason, clean, ackDue); its `_owner`: _stateIs(state), _message(data) and _tell(type, event), and that
+ * A session begins. It hears, synchronously: _takenUp(s, carrier, server) and _hasEnded(s, code, reason,
+ * clean, ackDue); its `_owner`: _stateIs(state), _message(data) and _tell(type, event), and that
  * has the list `unacknowledged`.
  */
 export function begin(s, nonce) {
@@ -228,7 +228,7 @@ export function take(s, carrier, frame, now) {
       break;
     case "r":
       acknowledge(s, data, fields[1]);
-      if (!s._ended) s._hasAttached(s, carrier);
+      if (!s._ended) s._takenUp(s, carrier);
       break;
     case "k":
       s._tickets = data.split(",");
@@ -259,7 +259,7 @@ function open(s, carrier, server) {
   }
   s._confirm = true;
   acknowledge(s, server.ack[0], server.ack[1]);
-  if (!s._ended) s._hasOpened(s, carrier, server);
+  if (!s._ended) s._takenUp(s, carrier, server);
 }
 
 /** A request was refused, and the session goes on. Code 0: what it brought is no matter. */

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator, Generator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn, Unpack
 
 import aiohttp
@@ -30,17 +31,19 @@ class connect:  # noqa: N801 # used like a function, as in websockets
 
         async with realtime.connect(url) as session: ...     # closes it at the end
         session = await realtime.connect(url)                # close it yourself
-        async for session in realtime.connect(url): ...      # a new session whenever one is lost
+        async for session in realtime.connect(url): ...      # a new session whenever one is lost, with its cursors
 
     `transports` names the allowed ones, most wanted first, or one alone (default: websocket, xhr_streaming, sse,
     long_polling, polling). `headers` go with every request. `auth` is any JSON for the server's authorize hook, or a
     callable, plain or async, that returns it: asked whenever a session is opened, and when the server no longer takes
-    what it had. It never travels in a URL. Where there are cookies or a log-in for the endpoint, in `headers` or in
-    `http`, its own origin goes along as Origin, without which a server would not show them to its application. `http`
-    is an aiohttp.ClientSession to use (else one is made and closed). `upgrade=False` stays on the transport that opened
-    first. Timeouts in seconds: `open_timeout` for opening as a whole, `attach_timeout` for one attempt, `post_timeout`
-    for an uplink request, `close_timeout` for close(). `max_size`, `max_queue` and `max_queue_size` bound what is
-    received, `max_outbox` and `max_outbox_size` what waits to be acknowledged.
+    what it had. It never travels in a URL. `cursors` are an earlier session's (`session.cursors`, which may have been
+    stored): where its rooms keep a history, they go on behind what was received. Where there are cookies or a log-in
+    for the endpoint, in `headers` or in `http`, its own origin goes along as Origin, without which a server would not
+    show them to its application. `http` is an aiohttp.ClientSession to use (else one is made and closed).
+    `upgrade=False` stays on the transport that opened first. Timeouts in seconds: `open_timeout` for opening as a
+    whole, `attach_timeout` for one attempt, `post_timeout` for an uplink request, `close_timeout` for close().
+    `max_size`, `max_queue` and `max_queue_size` bound what is received, `max_outbox` and `max_outbox_size` what waits
+    to be acknowledged.
 
     Opening raises NegotiationError when no transport gets through. An unknown argument or one of the wrong type raises
     TypeError, one out of bounds LocalProtocolError.
@@ -53,6 +56,7 @@ class connect:  # noqa: N801 # used like a function, as in websockets
         transports: str | Sequence[str] | None = None,
         headers: Mapping[str, str] | None = None,
         auth: Any = None,
+        cursors: Mapping[str, str] | None = None,
         http: aiohttp.ClientSession | None = None,
         upgrade: bool = True,
         race_delay: float = 0.25,
@@ -77,6 +81,7 @@ class connect:  # noqa: N801 # used like a function, as in websockets
         settings: dict[str, Any] = {
             "headers": headers,
             "auth": auth,
+            "cursors": cursors,
             "http": http,
             "upgrade": upgrade,
             "race_delay": race_delay,
@@ -88,6 +93,7 @@ class connect:  # noqa: N801 # used like a function, as in websockets
         }
         check_settings({**settings, "clock": clock})
         settings["headers"] = dict(headers or {})
+        settings["cursors"] = dict(cursors or {})
         self._settings = Settings(url=endpoint_url(url), transports=names, **settings)
         self._config = Config(
             max_size=max_size,
@@ -152,6 +158,7 @@ class connect:  # noqa: N801 # used like a function, as in websockets
                 try:
                     yield session
                 finally:
+                    self._settings = replace(self._settings, cursors=session.cursors)
                     await session.close()
                 inbox, outbox = session._machine.inbox, session._machine.outbox
                 idle = inbox.received == inbox.notes and not outbox.acked  # a close is no message

@@ -21,6 +21,7 @@ from ..core.carrier import NumberedCarrier
 from ..core.choice import Rules
 from ..core.client_machine import ClientMachine
 from ..core.config import TIMER_GRACE
+from ..core.cursors import Cursors
 from ..core.errors import RemoteProtocolError, SessionClosed
 from ..core.supervision import Supervision
 from ..loops import begin
@@ -74,6 +75,8 @@ class Context:
         self.turn_soon: Callable[[], None] = _nothing  # asks the policy what is to be done; the supervisor's
         self.nonce: str = secrets.token_urlsafe(18)  # makes opening idempotent
         self.auth: Any = None  # what the server is given
+        self.heard = Cursors(settings.cursors)  # how far the application has heard its rooms
+        self.cursors = self.heard.said()  # what the open says of that, each time it is repeated
         self.negotiation: Sequence[Mapping[str, str]] = ()  # the server's ranked list, with reasons
         self.return_delay: float = 0.0  # a draining server's wish: come back within so many seconds
         self.opened: asyncio.Event = asyncio.Event()  # there is a sid, or an end
@@ -97,6 +100,11 @@ class Context:
         """What is said with every request: the same with all of a session, whatever cookies come meanwhile, since an
         open that is repeated has to come from the same page."""
         return with_origin(self.http, self.settings.url, self.settings.headers)
+
+    @property
+    def opens_in_url(self) -> bool:
+        """Whether all that the open says may stand in a URL (docs/protocol.md §3.1)."""
+        return self.auth is None and not self.cursors
 
     def check_open(self) -> None:
         """Raises SessionClosed when the session has ended."""

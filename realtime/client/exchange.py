@@ -53,6 +53,7 @@ def hello(context: Context, attach: Attach) -> str:
         context.auth,
         context.policy.choice.history(context.clock.now()),
         context.policy.choice.timings,
+        context.cursors,
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any, TypedDict
 import aiohttp
 
 from ..clock import Clock
+from ..core.cursors import MAX_CURSORS, is_cursor, is_room_name
 from ..core.errors import LocalProtocolError
 from ..core.settings import Rule, check, flag, instance, names, number, pair, unknown, unknown_transport
 from ..core.settings import clock as clock_rule
@@ -21,6 +22,7 @@ class ConnectSettings(TypedDict, total=False):
     transports: str | Sequence[str] | None
     headers: Mapping[str, str] | None
     auth: Any
+    cursors: Mapping[str, str] | None
     http: aiohttp.ClientSession | None
     upgrade: bool
     race_delay: float
@@ -55,6 +57,20 @@ RULES = {
             )
         ),
         lambda _: True,
+    ),
+    "cursors": Rule(
+        f"a mapping of at most {MAX_CURSORS} rooms to their cursors, as session.cursors gives it, or None",
+        lambda value: (
+            value is None
+            or (isinstance(value, Mapping) and all(isinstance(text, str) for item in value.items() for text in item))
+        ),
+        lambda value: (
+            value is None
+            or (
+                len(value) <= MAX_CURSORS
+                and all(is_room_name(room) and is_cursor(cursor) for room, cursor in value.items())
+            )
+        ),
     ),
     "http": instance("an aiohttp.ClientSession", aiohttp.ClientSession).or_none("one of its own"),
     "upgrade": flag(),

@@ -7,16 +7,19 @@ on is the session's Context.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+import random
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ..base_session import BaseSession, Message
 from ..clock import Clock, SystemClock
 from ..core.carrier import Shape
-from ..core.client_machine import ClientMachine
+from ..core.client_machine import LEAST_ACK_SHARE, ClientMachine
 from ..core.config import Config
+from ..core.cursors import Gap, Last
 from ..core.errors import LocalProtocolError, NegotiationError
-from ..core.frames import Outgoing
+from ..core.frames import Outgoing, RoomMessage, RoomPosition
+from ..core.inbox import Received
 from ..listener import SessionListener
 from ..loops import begin, gives_way
 from ..runtime import Runtime
@@ -30,20 +33,35 @@ from .wire import has_shape
 __all__ = ["ClientSession"]
 
 
+class ClientListener(SessionListener[ClientMachine]):
+    """A session's listener at the client: who only sends hears of its rooms, too."""
+
+    def __init__(
+        self, runtime: Runtime, ended: Callable[[ClientMachine], object], take_notes: Callable[[], object]
+    ) -> None:
+        super().__init__(runtime, ended)
+        self._take_notes = take_notes
+
+    def noted(self) -> None:
+        """There is a note, and nothing before it: it is taken."""
+        self._take_notes()
+
+
 class ClientSession(BaseSession[ClientMachine]):
     """A session at the client: see realtime.connect()."""
 
     def __init__(self, settings: Settings, config: Config, clock: Clock | None = None) -> None:
         self._runtime = Runtime(clock or SystemClock(), "client")
         self._runtime.on_flush = (self._flushed,)
-        listener = SessionListener[ClientMachine](self._runtime, self._over)
+        listener = ClientListener(self._runtime, self._over, self._take_notes)
         super().__init__(listener, config.on_full)
-        self._bind(ClientMachine(config, listener, self._now()))
+        self._bind(ClientMachine(config, listener, self._now(), random.uniform(LEAST_ACK_SHARE, 1)))
         self._context = Context(settings, self._machine, self._runtime.clock, self._opened_by)
         self._authorization = Authorization(self._context)
         self._supervisor = Supervisor(self, self._context, self._authorization)
         self._sender = Sender(self._context, self._authorization)
         self._finishing: asyncio.Task[None] | None = None
+        self._gap: Gap | None = None
 
     # -- opening ---------------------------------------------------------------------------------------------------
 
@@ -124,6 +142,53 @@ class ClientSession(BaseSession[ClientMachine]):
         """
         self._check_loop()
         await self._authorization.reauthorize(auth)
+
+    # -- rooms -----------------------------------------------------------------------------------------------------
+
+    @property
+    def last(self) -> Last:
+        """Where the message that receive() returned last came from: `.room`, and `.cursor`, the position behind it.
+
+        Both are None for a message that no room has sent, or a room without history. Where several tasks receive, look
+        at it before anything is awaited.
+        """
+        return self._last or Last(None, None)
+
+    @property
+    def cursors(self) -> dict[str, str]:
+        """How far the application has received each room with history: room → cursor, the one it heard of last at the
+        end; of at most 64 rooms. With connect(cursors=…) another session goes on there, if its handler joins the room.
+        Cursors are text, safe in JSON, and may be stored; what is in them is the server's affair.
+        """
+        self._take_notes()
+        return dict(self._context.heard)
+
+    @property
+    def gap(self) -> Gap | None:
+        """What was told missing last, of the room `.room`: `.missing` messages (0: nobody knows) in front of `.cursor`,
+        because the history no longer reaches back to where this client was, or the store has lost it. None if
+        nothing was. on_change() tells it, as "gap", before the next message of that room is received.
+        """
+        return self._gap
+
+    def _told(self, item: Received) -> str | bytes | None:
+        if isinstance(item, RoomMessage):
+            self._context.heard.heard(item.room, item.cursor)
+            self._last = Last(item.room, item.cursor)
+            return item.data
+        if isinstance(item, RoomPosition):
+            self._context.heard.heard(item.room, item.cursor)
+            if item.missing is not None:
+                self._gap = Gap(item.room, item.cursor, item.missing)
+                self._listener.tell("gap")
+            return None
+        return super()._told(item)
+
+    def _take_notes(self) -> None:
+        """Takes the notes in front of the next message: they are none, and nobody needs to receive() for them."""
+        inbox = self._machine.inbox
+        while inbox.items and isinstance(inbox.items[0], RoomPosition):
+            self._told(self._machine.take(self._now()))
 
     # -- sending ---------------------------------------------------------------------------------------------------
 

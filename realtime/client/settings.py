@@ -23,6 +23,7 @@ class Settings:
     transports: tuple[str, ...] = ("websocket", "xhr_streaming", "sse", "long_polling", "polling")
     headers: Mapping[str, str] = field(default_factory=dict)
     auth: Any = None  # any JSON, or a callable that returns it
+    cursors: Mapping[str, str] = field(default_factory=dict)  # of rooms, from earlier sessions
     http: aiohttp.ClientSession | None = None
     upgrade: bool = True
     race_delay: float = 0.25  # how long a WebSocket has to itself at opening, before HTTP is tried beside it

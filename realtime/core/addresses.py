@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 __all__ = ["address_key", "network_of", "parse_address"]
@@ -21,6 +22,7 @@ def parse_address(address: str) -> IPv4Address | IPv6Address | None:
     return parsed
 
 
+@lru_cache(maxsize=1024)  # a client comes again, and many come from one network
 def address_key(address: str | None) -> str:
     """What limits per address count: an IPv4 address, or the /64 that one IPv6 client has to itself. Empty for none."""
     parsed = parse_address(address or "")
@@ -31,6 +33,7 @@ def address_key(address: str | None) -> str:
     return str(parsed)
 
 
+@lru_cache(maxsize=1024)
 def network_of(address: str | None) -> str:
     """The network an address belongs to, for what is remembered: IPv4 /24, IPv6 /48, "" for anything else."""
     parsed = parse_address(address or "")

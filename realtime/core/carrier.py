@@ -15,7 +15,17 @@ from typing import Literal, Protocol, TypeAlias
 
 from .frames import Outgoing
 
-__all__ = ["Capabilities", "Carrier", "Codec", "Link", "NumberedCarrier", "NumberedCodec", "Part", "Shape"]
+__all__ = [
+    "Capabilities",
+    "Carrier",
+    "Codec",
+    "Link",
+    "NumberedCarrier",
+    "NumberedCodec",
+    "Part",
+    "Shape",
+    "SharedBuffers",
+]
 
 # One frame as it lies on a carrier: bytes ready to be written, or text where the library below frames it.
 Part: TypeAlias = bytes | str
@@ -80,6 +90,9 @@ class NumberedCodec(Codec, Protocol):
     def held(self) -> bool:
         """Whether a poll without news is held."""
 
+    def share(self, last: Outgoing, parts: Sequence[Part]) -> Sequence[Part]:
+        """What wrap() gives, made once for all carriers that write these parts, of which `last` is the last item."""
+
     def number(self, number: int) -> Part:
         """The number of the next numbered frame."""
 
@@ -114,6 +127,16 @@ class Link(Protocol):
 
     def abort(self) -> None:
         """Ends the connection at once, without a closing handshake: the peer is silent."""
+
+
+class SharedBuffers(list[Part]):
+    """The buffers of a flush that other carriers write as well. A link keeps with them what it makes of them."""
+
+    __slots__ = ("chunked",)
+
+    def __init__(self, buffers: Sequence[Part]) -> None:
+        super().__init__(buffers)
+        self.chunked: bytes | None = None  # as chunks of HTTP/1.1
 
 
 class Carrier:

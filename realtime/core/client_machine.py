@@ -18,7 +18,11 @@ from .machine import FOREVER, Listener, shown
 from .numbering import Numbering
 from .proof import Key
 
-__all__ = ["NO_KEY", "Attach", "ClientMachine", "Uplink"]
+__all__ = ["LEAST_ACK_SHARE", "NO_KEY", "Attach", "ClientMachine", "Uplink"]
+
+# Whoever makes a client draws its `ack_share`, from this to 1: for that part of the usual delay an ack waits for
+# something to ride on. So the acks of a broadcast do not all come at once.
+LEAST_ACK_SHARE = 0.75
 
 NO_KEY = Key("")
 
@@ -56,12 +60,13 @@ class Uplink(NamedTuple):
 class ClientMachine(Numbering):
     """The client's end. The shell calls start() for each carrier, and tells what became of it."""
 
-    __slots__ = ("confirm", "final_ack", "going_due", "key", "opening", "server", "tickets", "uplink_out")
+    __slots__ = ("ack_share", "confirm", "final_ack", "going_due", "key", "opening", "server", "tickets", "uplink_out")
     gen: int  # these two are the base's: see Numbering
     transport: str
 
-    def __init__(self, config: Config, listener: Listener, now: float) -> None:
+    def __init__(self, config: Config, listener: Listener, now: float, ack_share: float = 1.0) -> None:
         super().__init__(config, INITIAL_WINDOW, listener, now)
+        self.ack_share = ack_share
         self.outbox.initial = True
         self.confirm: bool = False  # the server does not know yet that `o` has arrived
         self.uplink_out: Uplink | None = None

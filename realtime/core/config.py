@@ -19,6 +19,8 @@ __all__ = ["INITIAL_WINDOW", "OPEN_SIZE", "RULES", "Config", "OnFull", "OnRate"]
 INITIAL_WINDOW = Window(16, 65_536)
 # What an open may say besides its auth data, in characters.
 OPEN_SIZE = 32_768
+# What the name and the cursor of a room take in a frame at most, with every character escaped: bytes.
+PLACE = 6 * 256 + 128
 # JSON may escape a byte by six.
 ESCAPED = 6
 
@@ -90,7 +92,8 @@ class Derived:
     # character escaped.
     max_open_body: int
     # At a client: the most bytes that one batch from the server has. What the window lets through, or one message that
-    # is larger than it, with every character escaped, the framing of each message, and what else is said.
+    # is larger than it, with every character escaped, the framing of each message, its room and cursor, and what
+    # else is said.
     max_answer: int
     # ping_interval + ping_timeout, where None counts as 0.
     liveness: float
@@ -176,7 +179,7 @@ class Config(Derived):
             "window": window_of(self.max_queue, self.max_queue_size),
             "max_body": max_body,
             "max_open_body": min(max_body, ESCAPED * (OPEN_SIZE + self.max_auth_size + INITIAL_WINDOW.size)),
-            "max_answer": 6 * max(self.max_queue_size, self.max_size) + 16 * self.max_queue + 65_536,
+            "max_answer": 6 * max(self.max_queue_size, self.max_size) + (16 + PLACE) * self.max_queue + 65_536,
             "liveness": liveness,
             "silence": float("inf") if interval is None or timeout is None else interval + timeout,
             "hold": hold,

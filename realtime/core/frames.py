@@ -5,19 +5,40 @@ Knows nothing of letters, JSON or carriers: how an item looks on a wire is a pro
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 
 from .errors import LocalProtocolError
 
-__all__ = ["BINARY", "CLOSE", "DROPPED", "TEXT", "Dropped", "Outgoing", "Window", "payload_size", "window_of"]
+__all__ = [
+    "BINARY",
+    "CLOSE",
+    "DROPPED",
+    "NOTES",
+    "POSITION",
+    "ROOM",
+    "TEXT",
+    "Dropped",
+    "Outgoing",
+    "RoomItem",
+    "RoomMessage",
+    "RoomNote",
+    "RoomPosition",
+    "Window",
+    "payload_size",
+    "window_of",
+]
 
 # The kinds of numbered items (docs/protocol.md §3).
 TEXT = "m"
 BINARY = "b"
 DROPPED = "d"
 CLOSE = "c"
+ROOM = "h"  # a message of a room, with the position behind it
+POSITION = "h-"  # such a position without a message
+NOTES = (CLOSE, DROPPED, POSITION)  # those that are no messages
 
 Payload: TypeAlias = str | bytes
 
@@ -42,6 +63,25 @@ class Dropped:
     count: int
 
 
+@dataclass(frozen=True, slots=True)
+class RoomMessage:
+    """A message of a room with history, as it came: where the room stands behind it says `cursor`."""
+
+    data: Payload
+    room: str
+    cursor: str
+
+
+@dataclass(frozen=True, slots=True)
+class RoomPosition:
+    """Where a room stands, told without a message. `missing`: None if nothing is missing in front of it; else how many
+    messages are, 0 for nobody knows."""
+
+    room: str
+    cursor: str
+    missing: int | None
+
+
 def payload_size(data: str | bytes) -> int:
     """The size of a message in bytes, text in UTF-8. Raises UnicodeEncodeError for lone surrogates."""
     return len(data) if isinstance(data, bytes) or data.isascii() else len(data.encode())
@@ -54,7 +94,7 @@ class Outgoing:
     the key of a codec to the finished bytes (encode once).
     """
 
-    __slots__ = ("behind", "code", "data", "encoded", "kind", "size")
+    __slots__ = ("behind", "code", "data", "encoded", "framed", "kind", "size")
 
     def __init__(self, kind: str, data: Payload, size: int, code: int = 0) -> None:
         self.kind: str = kind
@@ -63,6 +103,8 @@ class Outgoing:
         self.code: int = code  # a close's code, or the count of a note of drops
         self.behind: int = 0  # of a group: how many of it follow
         self.encoded: dict[str, bytes | str] = {}
+        # By the key of a codec: the parts of a flush whose last item this was, and what the codec made of them.
+        self.framed: dict[str, tuple[Sequence[bytes | str], Sequence[bytes | str]]] | None = None
 
     @classmethod
     def message(cls, data: str | bytes | bytearray | memoryview) -> Outgoing:
@@ -104,3 +146,37 @@ class Outgoing:
 
     def __repr__(self) -> str:
         return f"<Outgoing {self.kind} {self.size} bytes>"
+
+
+class RoomItem(Outgoing):
+    """A message of a room with history, with its position: what clients get that take both in one frame. It is made
+    once for all of them, as `plain` is for all others."""
+
+    __slots__ = ("cursor", "plain", "room")
+
+    def __init__(self, room: str, cursor: str, plain: Outgoing) -> None:
+        super().__init__(ROOM, plain.data, plain.size)
+        self.room = room
+        self.cursor = cursor  # behind this message
+        self.plain = plain
+
+
+class RoomNote(Outgoing):
+    """Where a room stands, for one client, without a message. See RoomPosition."""
+
+    __slots__ = ("cursor", "missing", "room")
+
+    def __init__(self, room: str, cursor: str, missing: int | None = None) -> None:
+        super().__init__(POSITION, "", 0)
+        self.room = room
+        self.cursor = cursor
+        self.missing = missing
+
+    def move(self, cursor: str, missing: int | None) -> None:
+        """The room goes on before this was encoded for anybody: the note says both at once. What is missing, and nobody
+        knows how much, stays unknown whatever is added."""
+        self.cursor = cursor
+        if self.missing is None:
+            self.missing = missing
+        elif missing is not None:
+            self.missing = self.missing + missing if self.missing and missing else 0

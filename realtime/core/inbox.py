@@ -12,13 +12,13 @@ from collections import deque
 from typing import TypeAlias
 
 from .errors import RemoteProtocolError
-from .frames import Dropped, Window
+from .frames import Dropped, RoomMessage, RoomPosition, Window
 from .queues import EMPTY
 from .rates import Meter
 
 __all__ = ["AT_ONCE", "NEVER", "Inbox", "Received"]
 
-Received: TypeAlias = str | bytes | Dropped
+Received: TypeAlias = str | bytes | Dropped | RoomMessage | RoomPosition
 
 NEVER = float("inf")
 AT_ONCE = float("-inf")
@@ -59,7 +59,7 @@ class Inbox:
         self._early = 0  # of these, the application has so many already
         self.received: int = 0
         self.taken: int = 0
-        self.notes: int = 0  # of the received, those that were no messages: notes of drops, a close
+        self.notes: int = 0  # of the received, those that were no messages: notes, a close
         self.total: int = 0  # payload bytes ever received
         self.items: deque[Received] = EMPTY  # not taken by the application
         self._sizes: deque[int] = EMPTY  # of what does not count as taken

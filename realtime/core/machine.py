@@ -14,8 +14,8 @@ from typing import NamedTuple, Protocol
 from .carrier import Carrier
 from .config import Config
 from .errors import LocalProtocolError, RemoteProtocolError, SessionClosed
-from .frames import Dropped, Outgoing, Window
-from .inbox import Inbox
+from .frames import Outgoing, Window
+from .inbox import Inbox, Received
 from .lifecycle import Event, State, next_state
 from .outbox import Outbox
 from .rates import Meter
@@ -65,6 +65,9 @@ class Listener(Protocol):
 
     def readable(self) -> None:
         """The inbox has something."""
+
+    def noted(self) -> None:
+        """The only thing in the inbox is a note, which needs nobody to ask for it."""
 
     def acknowledged(self) -> None:
         """The outbox shrank, or the peer has received more; without windows, the inbox may have room again."""
@@ -166,7 +169,7 @@ class SessionMachine(ABC):
         return half_full
 
     @abstractmethod
-    def take(self, now: float) -> str | bytes | Dropped:
+    def take(self, now: float) -> Received:
         """The oldest message received. Raises IndexError when there is none."""
 
     @abstractmethod
@@ -188,7 +191,7 @@ class SessionMachine(ABC):
 
     # -- what comes --------------------------------------------------------------------------------------------
 
-    def _receive(self, data: str | bytes | Dropped, size: int, now: float) -> None:
+    def _receive(self, data: Received, size: int, now: float) -> None:
         inbox = self.inbox
         owed = inbox.owed_since
         inbox.put(data, size, now)

@@ -8,8 +8,8 @@ from abc import abstractmethod
 
 from .carrier import NumberedCarrier, Part, Shape
 from .errors import RemoteProtocolError
-from .frames import Dropped, Outgoing
-from .inbox import AT_ONCE, NEVER
+from .frames import Dropped, Outgoing, RoomMessage, RoomPosition
+from .inbox import AT_ONCE, NEVER, Received
 from .lifecycle import State
 from .machine import FOREVER, SessionMachine
 
@@ -24,6 +24,8 @@ class Numbering(SessionMachine):
     __slots__ = ()
 
     carrier: NumberedCarrier | None
+    # For which part of the delays below news waits for an ack of its own.
+    ack_share = 1.0
     # The base's own, named again for type checkers that would guess from what is assigned here.
     asking: bool
     duplicates: int
@@ -54,7 +56,7 @@ class Numbering(SessionMachine):
         if carrier.ignored > self.inbox.window.messages:
             self.inbox.other(now)
 
-    def message(self, carrier: NumberedCarrier, data: str | bytes, size: int, now: float) -> None:
+    def message(self, carrier: NumberedCarrier, data: str | bytes | RoomMessage, size: int, now: float) -> None:
         """A message came on `carrier`. `size` is its payload in bytes."""
         inbox = self.inbox
         number = carrier.receive_cursor
@@ -81,6 +83,14 @@ class Numbering(SessionMachine):
         if self._is_next(carrier, now):
             self._receive(Dropped(count), 0, now)
             self.inbox.notes += 1
+
+    def room_position(self, carrier: NumberedCarrier, position: RoomPosition, now: float) -> None:
+        """`h` came without a message."""
+        if self._is_next(carrier, now):
+            self._receive(position, 0, now)
+            self.inbox.notes += 1
+            if len(self.inbox.items) == 1:
+                self.listener.noted()
 
     def peer_closed(self, carrier: NumberedCarrier, code: int, reason: str, now: float) -> None:
         """`c` came: the peer's whole stream is here."""
@@ -113,7 +123,7 @@ class Numbering(SessionMachine):
 
     # -- the application's side ------------------------------------------------------------------------------
 
-    def take(self, now: float) -> str | bytes | Dropped:
+    def take(self, now: float) -> Received:
         """The oldest message received. Raises IndexError when there is none."""
         inbox = self.inbox
         owed = inbox.owed_since
@@ -135,7 +145,7 @@ class Numbering(SessionMachine):
         """Writes all that may go on an ordered carrier: peek, write, commit, while the link takes it."""
         link, codec, outbox, inbox = carrier.link, carrier.codec, self.outbox, self.inbox
         most, most_bytes = self.config.max_batch, self.config.max_batch_size
-        delay = ACK_DELAY if codec.shape is Shape.DUPLEX else self._ack_delay()
+        delay = ACK_DELAY * self.ack_share if codec.shape is Shape.DUPLEX else self._ack_delay()
         known = inbox.owed_since
         while link.writable and not carrier.finished:
             cursor = carrier.send_cursor
@@ -156,7 +166,10 @@ class Numbering(SessionMachine):
                     parts.append(codec.item(item) if part is None else part)
             if not parts:
                 break
-            buffers = codec.wrap(parts)
+            # A stream's is a copy of all: made once, as a broadcast's receivers write the same. (A WebSocket's frame is
+            # a part itself.)
+            streams = items and codec.shape is Shape.STREAM
+            buffers = codec.share(items[-1], parts) if streams else codec.wrap(parts)
             for buffer in buffers:
                 carrier.written += len(buffer)
             link.write(buffers)
@@ -189,7 +202,7 @@ class Numbering(SessionMachine):
         inbox = self.inbox
         inbox.release(now)
         if self.closing is None:
-            delay = ACK_DELAY if carrier.codec.shape is Shape.DUPLEX else self._ack_delay()
+            delay = ACK_DELAY * self.ack_share if carrier.codec.shape is Shape.DUPLEX else self._ack_delay()
             if now < inbox.due_at(delay / 4 if beside else delay):
                 return None
         return self._announce(carrier) if inbox.news else None
@@ -233,8 +246,8 @@ class Numbering(SessionMachine):
         """How long news may wait for an ack of its own (docs/protocol.md §6)."""
         carrier = self.carrier
         if carrier is not None and carrier.codec.shape is Shape.DUPLEX:
-            return ACK_DELAY
-        return self._hold / 2
+            return ACK_DELAY * self.ack_share
+        return self._hold / 2 * self.ack_share
 
     def _ack_at(self) -> float:
         """When an ack is due by time, where there is a carrier to write it on."""

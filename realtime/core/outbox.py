@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from itertools import islice
 
 from .errors import RemoteProtocolError
-from .frames import CLOSE, DROPPED, Outgoing, Window, window_of
+from .frames import CLOSE, DROPPED, NOTES, POSITION, Outgoing, Window, window_of
 from .queues import EMPTY
 
 __all__ = ["MOST_OUTSTANDING", "Outbox"]
@@ -55,7 +55,7 @@ class Outbox:
         self.close_number: int | None = None  # the number of our `c`, once it has one
         self.appended: int = 0  # items ever appended: what flush() counts by
         self.dropped: int = 0  # messages ever dropped
-        self.notes: int = 0  # of the numbered, those that were no messages: notes of drops, a close
+        self.notes: int = 0  # of the numbered, those that were no messages: notes, a close
         self.replayed: int = 0  # items ever handed to a carrier that another had been handed before
         self.total: int = 0  # payload bytes of the numbered, each counted once
         self.held: bool = False  # the peer drains: nothing new gets a number
@@ -136,22 +136,31 @@ class Outbox:
         bytes, leaving a note of how many. A group is dropped as a whole, or not at all once a part of it has a number.
 
         Returns False when what may not be dropped leaves no room; the caller then drops what is new (`drop_new`).
-        Notes are never dropped: adjacent ones become one.
+        Notes are never dropped: those of drops become one where there is no message between them.
         """
         waiting, at = self.waiting, self._begun
+        note = -1  # where the note is that tells of all
         while not self.has_room(size, messages):
-            noted = len(waiting) > at and waiting[at].kind == DROPPED
-            if len(waiting) == at + noted:
+            if at == len(waiting):
                 return False
-            count = self._remove(at).code if noted else 0
-            if waiting[at].kind == DROPPED:
-                count += self._remove(at).code
+            item = waiting[at]
+            if item.kind == POSITION or (item.kind == DROPPED and note < 0):
+                if item.kind == DROPPED:
+                    note = at
+                at += 1
+                continue
+            count = item.code
+            if item.kind == DROPPED:
+                self._remove(at)
             else:
-                for _ in range(waiting[at].behind + 1):
+                count = item.behind + 1
+                self.dropped += count
+                for _ in range(count):
                     self._bytes -= self._remove(at).size
-                    self.dropped += 1
-                    count += 1
-            waiting.insert(at, Outgoing.dropped(count))
+            if note < 0:
+                waiting.insert(at, Outgoing.dropped(count))
+            else:
+                waiting[note] = Outgoing.dropped(waiting[note].code + count)
         return True
 
     def _remove(self, at: int) -> Outgoing:
@@ -220,7 +229,7 @@ class Outbox:
             self._sent.append(item)
             self._sizes.append(item.size)
             self._in_flight += item.size
-            if not item.size and item.kind in (CLOSE, DROPPED):  # these have no payload
+            if not item.size and item.kind in NOTES:  # these have no payload
                 self.notes += 1
                 if item.kind == CLOSE:
                     self.close_number = self.last
@@ -264,4 +273,4 @@ class Outbox:
     def unacknowledged(self) -> list[str | bytes]:
         """The messages the peer never said it received, oldest first."""
         kept = (*self._sent, *self.waiting)
-        return [item.data for item in kept if item.kind not in (CLOSE, DROPPED)]
+        return [item.data for item in kept if item.kind not in NOTES]

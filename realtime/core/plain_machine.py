@@ -12,7 +12,8 @@ from typing import Any
 from .carrier import Capabilities, Carrier, Shape
 from .config import Config
 from .errors import Refusal, RemoteProtocolError
-from .frames import BINARY, Dropped, Outgoing, Window
+from .frames import BINARY, Outgoing, Window
+from .inbox import Received
 from .lifecycle import Event, State
 from .machine import FOREVER, Listener
 from .server_machine import ServerMachine
@@ -146,7 +147,7 @@ class PlainMachine(ServerMachine):
             raise RemoteProtocolError(1009, f"a message of {size} bytes is above max_size={self.config.max_size}")
         self._receive(data, size, now)
 
-    def take(self, now: float) -> str | bytes | Dropped:
+    def take(self, now: float) -> Received:
         """The oldest message received. Raises IndexError when there is none."""
         item = self.inbox.take(now)
         self.inbox.announced(*self.inbox.ack())  # there is nobody to tell

@@ -20,8 +20,8 @@ class Child:
     def __init__(self, origins: Sequence[str]) -> None:
         self._origins = tuple(origins)
         self._process: asyncio.subprocess.Process | None = None
-        self.port = 0
-        self.starts = 0
+        self.port: int = 0
+        self.starts: int = 0
 
     @property
     def pid(self) -> int | None:

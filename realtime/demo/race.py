@@ -26,8 +26,8 @@ class Lane:
     """
 
     def __init__(self) -> None:
-        self.up = 0
-        self.down = 0
+        self.up: int = 0
+        self.down: int = 0
 
     async def __call__(self, session: Session) -> None:
         """One session."""

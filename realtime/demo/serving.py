@@ -32,9 +32,9 @@ class Demo:
 
     def __init__(self, host: str = "127.0.0.1", port: int = 0, transports: Sequence[str] = tuple(TRANSPORTS)) -> None:
         self._host = host
-        self.port = port
+        self.port: int = port
         self.lanes: tuple[int, ...] = ()
-        self.meter = Meter()
+        self.meter: Meter = Meter()
         self._transports = tuple(transports)
         self._stack = contextlib.AsyncExitStack()
         self.app: web.Application

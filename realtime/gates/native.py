@@ -41,7 +41,7 @@ from ..session import Session
 from ..transports import Frame
 from .base import Wait, wait
 from .openings import Openings
-from .origins import asker
+from .origins import RAW_SIGNS, asker
 
 __all__ = ["Begun", "NativeGate", "check_url", "is_probe", "machine_of", "tell"]
 
@@ -50,6 +50,7 @@ KIND = itemgetter(slice(0, 1))
 WISHES = frozenset((ATTACH, SEND))
 # Where auth data stand in a URL.
 NO_AUTH_HERE = "auth data do not belong in a URL, which is logged: send them by POST, a form, or a WebSocket's frame"
+NO_CURSORS_HERE = "cursors do not belong in a URL: open by POST, a form, or a WebSocket's frame"
 
 
 class Begun(NamedTuple):
@@ -236,13 +237,15 @@ class NativeGate:
         session = await service.sessions.open(
             endpoint,
             nonce=head.nonce,
-            binding=(endpoint.path, asker(request.headers, request.host), identity),
+            binding=(endpoint.path, asker(request._first(RAW_SIGNS), request.host), identity),
             window=head.window,
             identity=identity,
             request=request,
             address=address,
         )
         service.admission.authorized(session, request)
+        if head.rooms is not None:
+            session._takes_positions(head.rooms)
         machine = machine_of(session)
         choices = service.networks.negotiate(endpoint, request, head.transports, head.failed, head.tried, codec.name)
         service.networks.decided(session, choices)
@@ -384,9 +387,11 @@ def _ticket(head: RequestHead, frames: Sequence[Frame]) -> Proof:
 
 
 def check_url(head: Open | RequestHead) -> None:
-    """URLs are logged. Raises RemoteProtocolError (4400) for auth data in one."""
+    """URLs are logged, and short. Raises RemoteProtocolError (4400) for auth data or cursors in one."""
     if isinstance(head, Open) and head.auth is not None:
         raise RemoteProtocolError(4400, NO_AUTH_HERE)
+    if isinstance(head, Open) and head.rooms:
+        raise RemoteProtocolError(4400, NO_CURSORS_HERE)
 
 
 def _check_script(frames: Sequence[Frame]) -> None:

@@ -66,8 +66,7 @@ class NativeConnection(NumberedCarrier):
         """Takes the open that stood in the URL."""
         if self._opening is None:
             timeout = self._endpoint.config.open_timeout
-            late = Refusal(4408, f"no open or attach within open_timeout={timeout:g}")
-            self._patience = self._gate.service.clock.call_at(self._now() + timeout, lambda: self.refuse(late))
+            self._patience = self._gate.service.clock.call_at(self._now() + timeout, self._late)
             return None
         try:
             head = parse_open(self._opening, self._endpoint.config.max_auth_size)
@@ -103,6 +102,10 @@ class NativeConnection(NumberedCarrier):
             self.refuse(Refusal(error.close_code, error.reason))
             return None
         return self._begin(head)
+
+    def _late(self) -> None:
+        timeout = self._endpoint.config.open_timeout
+        self.refuse(Refusal(4408, f"no open or attach within open_timeout={timeout:g}"))
 
     def _spoken(self) -> None:
         self.silent = False

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from aiohttp import HttpVersion11, WSMessage, WSMsgType, web
 
-from ..core.carrier import Part
+from ..core.carrier import Part, SharedBuffers
 from ..core.errors import clip
 from ..loops import begin
 from ..transports.websocket import FIN_CLOSE, FIN_PONG, frame_header
@@ -191,9 +191,14 @@ class StreamLink:
         if transport is None or transport.is_closing():
             self.abort()
             return
-        for buffer in buffers:
-            assert isinstance(buffer, bytes)
-            transport.write(b"%x\r\n%b\r\n" % (len(buffer), buffer) if self._chunked else buffer)
+        if not self._chunked:
+            transport.write(b"".join(buffers))  # type: ignore[arg-type] # of streams they are bytes
+        elif isinstance(buffers, SharedBuffers):
+            if buffers.chunked is None:
+                buffers.chunked = _chunks(buffers)
+            transport.write(buffers.chunked)
+        else:
+            transport.write(_chunks(buffers))
         if transport.get_write_buffer_size() > HIGH_WATER and not self._blocked:
             self._blocked = True
             self._draining = begin(self._drain(), "realtime drains")
@@ -223,6 +228,14 @@ class StreamLink:
         """The response is over."""
         if self._draining is not None:
             self._draining.cancel()
+
+
+def _chunks(buffers: Sequence[Part]) -> bytes:
+    """Pieces of a body as chunks (RFC 9112 §7.1)."""
+    pieces: list[Part] = []
+    for buffer in buffers:
+        pieces += (b"%x\r\n" % len(buffer), buffer, b"\r\n")
+    return b"".join(pieces)  # type: ignore[arg-type] # of streams they are bytes
 
 
 class PollLink:

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 from ..core.errors import LocalProtocolError
-from ..gates.origins import DEFAULT_PORTS, origin_of, same_host
+from ..gates.origins import DEFAULT_PORTS, SIGNS, origin_of, same_host
 
 __all__ = [
     "Admission",
@@ -30,8 +30,6 @@ __all__ = [
 
 ANY = "*"
 NULL = "null"  # files, sandboxed frames, and whatever else has no origin of its own
-# What says where a page comes from, in the order in which it counts.
-SIGNS = ("Origin", "Sec-Fetch-Site", "Referer")
 # What browsers answer by themselves when a server or a proxy asks for it (RFC 9110 §11, and what came before). They
 # never make up any other scheme: a Bearer token was put there by whoever made the request.
 AMBIENT_HEADERS = frozenset((b"authorization", b"cookie", b"proxy-authorization"))

@@ -65,13 +65,13 @@ class Parser(WebSocketDataQueue):
 
     # aiohttp's own initialiser makes a buffer, which nothing goes into.
     def __init__(self, max_size: int) -> None:
-        self.max_size = max_size
-        self.missing = 0  # so many bytes of a frame
+        self.max_size: int = max_size
+        self.missing: int = 0  # so many bytes of a frame
         self.whose: Reading | None = None
         self._renew()
 
     def _renew(self) -> None:
-        self.reader = WebSocketReader(self, self.max_size, compress=False, decode_text=True)
+        self.reader: WebSocketReader = WebSocketReader(self, self.max_size, compress=False, decode_text=True)
 
     def feed_data(self, message: Any, size: int) -> None:
         """One message, or control frame."""

@@ -97,6 +97,11 @@ OUTAGE = Circumstances("outage", fair=False)
             replace(SERVER, asked=True, code=SERVER_CODE, received=[1]),
             CALM,
         ),
+        (
+            replace(CLIENT, sent=[], received=[], opened=False),
+            replace(SERVER, sent=[], received=[], code=4408, clean=False),
+            Circumstances("close", fair=True),
+        ),
         (LOST, LEFT, OUTAGE),
         (LOST, replace(LEFT, code=4408), OUTAGE),
         (
@@ -157,6 +162,7 @@ def test_a_session_that_never_reached_the_server() -> None:
         (LOST, LEFT, CALM, "client: the session ended with 4411 (), for which there was no reason"),
         (replace(CLIENT, code=4409), SERVER, CALM, "client: the session ended with 4409"),
         (CLIENT, replace(SERVER, code=1002), CALM, "server: the session ended with 1002"),
+        (CLIENT, replace(SERVER, code=4408), Circumstances("close", fair=True), "server: the session ended with 4408"),
         (CLIENT, replace(SERVER, code=4412), Circumstances("close", fair=True), "server: the session ended with 4412"),
         (replace(CLIENT, problems=["so"]), SERVER, CALM, "client: so"),
         (CLIENT, replace(SERVER, problems=["so"]), CALM, "server: so"),

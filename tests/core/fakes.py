@@ -112,6 +112,10 @@ class FakeCodec:
         """As they are."""
         return parts
 
+    def share(self, last: Outgoing, parts: Sequence[Part]) -> Sequence[Part]:
+        """The same."""
+        return self.wrap(parts)
+
 
 class Diary:
     """A Listener that writes down what it is told."""
@@ -120,6 +124,10 @@ class Diary:
         self.entries: list[Any] = []
         self.woken: list[float] = []
         self.moves: list[tuple[State, State]] = []
+
+    def noted(self) -> None:
+        """Written down."""
+        self.entries.append("noted")
 
     def readable(self) -> None:
         """Written down."""

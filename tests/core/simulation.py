@@ -29,11 +29,12 @@ from typing import TypeAlias, TypeVar, cast
 import realtime
 from realtime.clock import Timer
 from realtime.core.carrier import NumberedCarrier, Part
-from realtime.core.client_machine import Attach, ClientMachine, Uplink
+from realtime.core.client_machine import LEAST_ACK_SHARE, Attach, ClientMachine, Uplink
 from realtime.core.config import Config
 from realtime.core.deadlines import Deadlines
 from realtime.core.errors import Refusal
-from realtime.core.frames import Dropped, Outgoing, Window
+from realtime.core.frames import Dropped, Outgoing, RoomItem, RoomMessage, RoomPosition, Window
+from realtime.core.inbox import Received
 from realtime.core.lifecycle import State
 from realtime.core.machine import SessionMachine
 from realtime.core.numbered_machine import NumberedMachine
@@ -56,6 +57,7 @@ from realtime.protocols.native import (
     uplink_frames,
 )
 from realtime.runtime import Flushable
+from realtime.session import ServerListener
 from realtime.transports import TRANSPORTS, Facts, Frame, WebSocketMessages
 from realtime.transports.batch import decode_batch
 
@@ -135,6 +137,7 @@ class Conditions:
     fault_every: float = 1.0
     crash: bool = False
     drain_at: float = FOREVER
+    rooms: bool = False  # the client takes messages of rooms with their positions, and some of the server's are such
     server: Habits = field(default_factory=Habits)
     client: Habits = field(default_factory=Habits)
 
@@ -270,6 +273,16 @@ def upgrade(conditions: Conditions, rnd: random.Random) -> None:
     conditions.client.sizes, conditions.client.oversize = (0, 5), 0.4
     conditions.loss = 0.5
     conditions.until, conditions.fault_every = 3.0, 1.0
+    conditions.resume_window = 40.0
+
+
+def speak_in_rooms(conditions: Conditions, rnd: random.Random) -> None:
+    """The server's messages are those of rooms, for many clients more than they take."""
+    hurry(conditions, rnd)
+    conditions.rooms = True
+    conditions.max_outbox = rnd.choice((2, 4, 8, 30))
+    conditions.kinds = rnd.choice((("websocket",), ("long_polling",), ("websocket", "xhr_streaming", "polling")))
+    conditions.server.closes = conditions.client.closes = "never"
     conditions.resume_window = 40.0
 
 
@@ -460,6 +473,13 @@ def unframe(data: bytes) -> list[Frame]:
 FILLING = 'a"\\\n\u2028é€🙂\x00/<'
 
 
+@dataclass(frozen=True)
+class Passed:
+    """What a room has said and not to this session: skipped, or missing (so many; 0: nobody knows)."""
+
+    missing: int | None
+
+
 @functools.cache
 def filling(room: int) -> str:
     """As many bytes of UTF-8 as there is room for; of characters that some framing might trip over."""
@@ -485,8 +505,11 @@ class App:
         self.peer: App | None = None
         self.largest = 0  # bytes
         self.position = 0  # how many of the peer's messages were delivered, or told as dropped
-        self.log: list[str | bytes | Dropped] = []
+        self.log: list[Received] = []
         self._taking = False
+        self.session: realtime.Session | None = None  # at the server
+        self.rooms: dict[str, list[int | Passed]] = {}  # what each room has said: messages by their place in `sent`
+        self.heard: dict[str, int] = {}  # of the peer's rooms
 
     def start(self) -> None:
         """Begins to live by its habits."""
@@ -512,6 +535,14 @@ class App:
         data = self.content(size, binary)
         item = Outgoing.message(data)
         self.largest = max(self.largest, item.size)
+        if self.speaks_in_rooms:
+            room, dice = self.choose_room()
+            if dice < 0.5:
+                self.rooms[room].append(len(self.sent))
+                self.sent.append(data)
+                assert self.session is not None
+                self.session._offer_room(RoomItem(room, str(len(self.rooms[room])), item))
+                return True
         if not machine.outbox.has_room(item.size):
             if not self.habits.drops:
                 return False
@@ -524,6 +555,56 @@ class App:
         machine.send(item)
         return True
 
+    @property
+    def speaks_in_rooms(self) -> bool:
+        """Whether its peer takes messages of rooms with their positions."""
+        return self.session is not None and self.session._positions is not None
+
+    def choose_room(self) -> tuple[str, float]:
+        """A room for what comes next, and a number from 0 to 1, without touching the world's own chance."""
+        said = sum(map(len, self.rooms.values()))
+        dice = random.Random(f"{self.name} {len(self.sent)} {said}")
+        room = dice.choice(("a", "b,%", ""))
+        self.rooms.setdefault(room, [])
+        return room, dice.random()
+
+    def pass_over(self) -> None:
+        """A room goes on without a message for this session: it was skipped, or is missing."""
+        room, dice = self.choose_room()
+        gone = None if dice < 0.7 else int(dice * 10) - 7
+        self.rooms[room].append(Passed(gone))
+        assert self.session is not None
+        self.session._offer_position(room, str(len(self.rooms[room])), gone)
+
+    def take_notes(self) -> None:
+        """Takes the notes in front of the next message, as the client does by itself."""
+        machine = self.machine
+        while machine.inbox.items and isinstance(machine.inbox.items[0], RoomPosition):
+            self.deliver(machine.take(self.world.now))
+
+    def hear(self, room: str, cursor: str) -> list[Passed]:
+        """The peer's room stands at this cursor: all up to there was delivered, or told as dropped, or passed over."""
+        assert self.peer is not None
+        before, here = self.heard.get(room, 0), int(cursor)
+        said = self.peer.rooms[room]
+        if not before < here <= len(said):
+            raise Violation(f"{self.name} is told {here} of {room!r} behind {before}, of {len(said)}")
+        self.heard[room] = here
+        passed = []
+        for entry in said[before:here]:
+            if isinstance(entry, Passed):
+                passed.append(entry)
+            elif entry >= self.position:
+                raise Violation(f"the cursor {here} of {room!r} is behind message {entry}, at {self.position}")
+        return passed
+
+    def hear_position(self, position: RoomPosition) -> None:
+        """A position without a message."""
+        missing = [entry.missing for entry in self.hear(position.room, position.cursor) if entry.missing is not None]
+        told = None if not missing else sum(missing) if all(missing) else 0
+        if position.missing != told:
+            raise Violation(f"{self.name} is told {position}, and missing are {missing}")
+
     def take(self, count: int = 1_000_000) -> None:
         """Takes what has come, and checks that it is what must come."""
         machine = self.machine
@@ -531,12 +612,20 @@ class App:
             count -= 1
             self.deliver(machine.take(self.world.now))
 
-    def deliver(self, item: str | bytes | Dropped) -> None:
+    def deliver(self, item: Received) -> None:
         self.log.append(item)
         if self.peer is None:
             raise Violation(f"{self.name} got {item!r:.40} from nobody")
         sent = self.peer.sent
-        if isinstance(item, Dropped):
+        if isinstance(item, RoomMessage):
+            self.deliver(item.data)
+            if self.peer.rooms[item.room][int(item.cursor) - 1] != self.position - 1:
+                raise Violation(f"{self.name} got a message with the position of another: {item}")
+            if any(entry.missing is not None for entry in self.hear(item.room, item.cursor)):
+                raise Violation(f"{self.name} was not told of a gap before {item}")
+        elif isinstance(item, RoomPosition):
+            self.hear_position(item)
+        elif isinstance(item, Dropped):
             self.position += item.count
             if self.position > len(sent):
                 raise Violation(f"{self.name} was told of more drops than were sent")
@@ -575,6 +664,8 @@ class App:
             large = rnd.random() < habits.oversize
             size = rnd.randint(window + 1, 2 * window + 5) if large else rnd.randint(*habits.sizes)
             self.send(size, binary=rnd.random() < 0.3)
+        if self.speaks_in_rooms and len(self.rooms.get("a", ())) < habits.plan:
+            self.pass_over()
         way = habits.closes
         all_sent = len(self.sent) >= habits.plan
         if way == "abruptly" and now >= habits.at:
@@ -592,6 +683,21 @@ class App:
 # -- the server ------------------------------------------------------------------------------------------------------
 
 
+class NoLoop:
+    """A session's listener, where there is no event loop for what waits beside the outbox."""
+
+    def __init__(self, world: World, listener: object) -> None:
+        self.world = world
+        self.listener = listener
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.listener, name)
+
+    def when_progressed(self, callback: Callable[[object], object]) -> None:
+        """In a while."""
+        self.world.at(self.world.now + 0.2, lambda: callback(None))
+
+
 class Session:
     """A session of the server's, with its application and what is known of it. Listens beside its own listener."""
 
@@ -606,12 +712,17 @@ class Session:
         self.highest = 0  # the gen of the newest carrier seen
         self.arrived: list[Open | RequestHead] = []
         self.app = App(world, machine, world.conditions.server, f"S{len(server.all)}.")
+        self.app.session = session
         self._own = machine.listener
         machine.listener = self
+        session._listener = cast("ServerListener", NoLoop(world, session._listener))
 
     def readable(self) -> None:
         self._own.readable()
         self.app.readable()
+
+    def noted(self) -> None:
+        raise Violation("a client tells of rooms")
 
     def acknowledged(self) -> None:
         self._own.acknowledged()
@@ -1149,7 +1260,9 @@ class Client:
             **{name: NativeCodec(TRANSPORTS[name], "client") for name in STREAMS},
         }
         self.deadlines = Deadlines()
-        self.machine = ClientMachine(self.config, self, world.now)
+        # Drawn apart: nothing else in a history depends on it.
+        share = random.Random(conditions.max_batch).uniform(LEAST_ACK_SHARE, 1)
+        self.machine = ClientMachine(self.config, self, world.now, share)
         self.machine.outbox.window = conditions.initial_window
         self.app = App(world, self.machine, conditions.client, "C")
         self.sockets: list[ClientSocket] = []
@@ -1168,6 +1281,9 @@ class Client:
 
     def readable(self) -> None:
         self.app.readable()
+
+    def noted(self) -> None:
+        self.app.take_notes()
 
     def acknowledged(self) -> None:
         """Nothing waits for it here."""
@@ -1196,7 +1312,8 @@ class Client:
     def hello(self, attach: Attach) -> str:
         if attach.sid:
             return attach_frame(attach)
-        return open_frame(NONCE, attach.gen, self.config.window, ["websocket", "long_polling"])
+        rooms: dict[str, str] | None = {} if self.world.conditions.rooms else None
+        return open_frame(NONCE, attach.gen, self.config.window, ["websocket", "long_polling"], rooms=rooms)
 
     def begin(self, carrier: NumberedCarrier) -> Attach:
         """Gives the session to a carrier."""
@@ -1782,6 +1899,7 @@ def play(seed: int, change: Change | None = None, client: Callable[[World], Clie
         change(drawn, rnd)
     else:
         add_streams(drawn, random.Random(f"streams of {seed}"))
+        drawn.rooms = random.Random(f"rooms of {seed}").random() < 0.3
     world = World(drawn, seed, client=client)
 
     forger = random.Random(f"forger of {seed}")

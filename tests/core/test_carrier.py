@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from realtime.core.carrier import Capabilities, Carrier, Shape
+from realtime.core.carrier import Capabilities, Carrier, Shape, SharedBuffers
 
 from .fakes import FakeCodec, FakeLink, duplex, poll
 
@@ -69,3 +69,8 @@ def test_a_carrier_without_numbers_has_one_cursor() -> None:
 def test_the_native_protocols_capabilities_are_the_defaults() -> None:
     assert Capabilities() == Capabilities(protocol="the native protocol", binary=True, heartbeat="ask", greeting=b"")
     assert {shape.value for shape in Shape} == {"duplex", "stream", "poll"}
+
+
+def test_shared_buffers_keep_what_a_link_makes_of_them() -> None:
+    buffers = SharedBuffers([b"one", b"two"])
+    assert (list(buffers), buffers.chunked) == ([b"one", b"two"], None)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from realtime.core.carrier import NumberedCarrier
-from realtime.core.client_machine import NO_KEY, Attach, ClientMachine, Uplink
+from realtime.core.client_machine import LEAST_ACK_SHARE, NO_KEY, Attach, ClientMachine, Uplink
 from realtime.core.config import INITIAL_WINDOW, Config
 from realtime.core.errors import LocalProtocolError, RemoteProtocolError
 from realtime.core.frames import Window
@@ -599,6 +599,21 @@ def test_a_flush_asks_to_be_woken_for_the_ack() -> None:
     assert machine.deadline() == 5.0 + ACK_DELAY
     machine.flush(6.0)
     assert link.said == ["a1,0"]
+
+
+@pytest.mark.parametrize("share", [LEAST_ACK_SHARE, 0.9, 1.0])
+def test_each_client_takes_a_part_of_its_own_of_the_time_for_an_ack(share: float) -> None:
+    for (carrier, link), whole in ((duplex(), ACK_DELAY), (poll(), 10.0)):
+        machine = ClientMachine(Config(ping_interval=20.0, max_queue=16), Diary(), 0.0, share)
+        machine.start(carrier, 0.0)
+        machine.opened(carrier, "s1", WIDE, 0, 0, 0.0, "K")
+        machine.confirm = False
+        machine.message(carrier, "x", 1, 5.0)
+        due = 5.0 + whole * share
+        for now in (due - 0.01, due):
+            machine.flush(now)
+            batch = machine.uplink(now)
+            assert (link.said == ["a1,0"] or batch is not None) == (now == due)
 
 
 # -- ending ----------------------------------------------------------------------------------------------------------

@@ -5,7 +5,18 @@ from __future__ import annotations
 import pytest
 
 from realtime.core.errors import LocalProtocolError
-from realtime.core.frames import BINARY, CLOSE, DROPPED, TEXT, Outgoing, payload_size
+from realtime.core.frames import (
+    BINARY,
+    CLOSE,
+    DROPPED,
+    TEXT,
+    Outgoing,
+    RoomItem,
+    RoomMessage,
+    RoomNote,
+    RoomPosition,
+    payload_size,
+)
 
 TEXTS = [("", 0), ("hello", 5), ("é", 2), ("e\u0301", 3), ("\u2028", 3), ("\0", 1), ("😀", 4), ("\U0010ffff", 4)]
 
@@ -60,3 +71,26 @@ def test_each_message_of_a_group_knows_how_many_follow() -> None:
     assert Outgoing.message("alone").behind == 0
     with pytest.raises(TypeError, match="str or bytes"):
         Outgoing.group("event", 5)  # type: ignore[arg-type]
+
+
+def test_a_message_of_a_room_is_made_of_a_plain_one() -> None:
+    plain = Outgoing.message("é")
+    item = RoomItem("chat", "1.2.x", plain)
+    assert (item.kind, item.data, item.size, item.room, item.cursor) == ("h", "é", 2, "chat", "1.2.x")
+    assert item.plain is plain
+    assert item.encoded is not plain.encoded
+
+
+@pytest.mark.parametrize(
+    ("before", "more", "after"),
+    [(None, None, None), (None, 2, 2), (2, None, 2), (2, 3, 5), (2, 0, 0), (0, 2, 0), (0, None, 0), (None, 0, 0)],
+)
+def test_a_note_that_moves_adds_what_is_missing(before: int | None, more: int | None, after: int | None) -> None:
+    note = RoomNote("chat", "1", before)
+    note.move("2", more)
+    assert (note.kind, note.size, note.room, note.cursor, note.missing) == ("h-", 0, "chat", "2", after)
+
+
+def test_what_came_of_a_room() -> None:
+    assert RoomMessage(b"x", "chat", "1") == RoomMessage(b"x", "chat", "1")
+    assert RoomPosition("chat", "1", None) != RoomPosition("chat", "1", 0)

@@ -9,7 +9,8 @@ import pytest
 
 from realtime.core.carrier import Carrier
 from realtime.core.errors import LocalProtocolError, RemoteProtocolError, SessionClosed
-from realtime.core.frames import Dropped, Outgoing, Window
+from realtime.core.frames import Outgoing, Window
+from realtime.core.inbox import Received
 from realtime.core.lifecycle import State
 from realtime.core.machine import FOREVER, SessionMachine, check_close_code, label_of, shown
 from realtime.core.queues import EMPTY
@@ -22,7 +23,7 @@ class Machine(SessionMachine):
 
     __slots__ = ()
 
-    def take(self, now: float) -> str | bytes | Dropped:
+    def take(self, now: float) -> Received:
         """As the inbox has it."""
         return self.inbox.take(now)
 

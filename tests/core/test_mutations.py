@@ -10,20 +10,23 @@ from typing import Any, TypeAlias
 
 import pytest
 
+import realtime
+from realtime.core import outbox
 from realtime.core.carrier import NumberedCarrier, Part, Shape
 from realtime.core.client_machine import ClientMachine, Uplink
 from realtime.core.errors import RemoteProtocolError
-from realtime.core.frames import CLOSE, Outgoing
+from realtime.core.frames import CLOSE, Outgoing, RoomItem
 from realtime.core.inbox import AT_ONCE, Inbox
 from realtime.core.lifecycle import State
 from realtime.core.machine import FOREVER, SessionMachine
 from realtime.core.numbered_machine import NumberedMachine
 from realtime.core.numbering import Numbering
 from realtime.core.outbox import Outbox
+from realtime.core.positions import Positions
 from realtime.core.registry import Registry
 
 from . import test_interleavings as scenes
-from .simulation import Change, brim, bulk, hurry, leave, play, upgrade
+from .simulation import Change, brim, bulk, hurry, leave, play, speak_in_rooms, upgrade
 
 SEEDS = 600
 
@@ -377,13 +380,62 @@ def the_final_ack_is_forgotten(patch: Patch) -> None:
 
 @mutation
 def drops_are_not_told(patch: Patch) -> None:
-    def make_room(self: Outbox, size: int) -> bool:
-        while not self.has_room(size) and self.waiting:
+    def make_room(self: Outbox, size: int, messages: int = 1) -> bool:
+        while not self.has_room(size, messages) and self.waiting:
             self._bytes -= self.waiting.popleft().size
             self.dropped += 1
-        return self.has_room(size)
+        return self.has_room(size, messages)
 
     patch.setattr(Outbox, "make_room", make_room)
+
+
+# -- rooms -------------------------------------------------------------------------------------------------------------
+
+
+@mutation_under(speak_in_rooms)
+def a_position_that_was_sent_is_moved(patch: Patch) -> None:
+    original = Positions.note
+
+    def note(self: Positions, box: Outbox, room: str, cursor: str, missing: int | None) -> bool:
+        if room in self._latest:
+            self._latest[room].encoded.clear()
+        return original(self, box, room, cursor, missing)
+
+    patch.setattr(Positions, "note", note)
+
+
+@mutation_under(speak_in_rooms)
+def a_position_is_moved_in_front_of_a_message(patch: Patch) -> None:
+    patch.setattr(Positions, "passed", lambda self, room: self._waiting.pop(room, None))
+
+
+@mutation_under(speak_in_rooms)
+def a_gap_is_forgotten_where_there_is_no_room(patch: Patch) -> None:
+    patch.setattr(Positions, "keep", lambda self, note: None)
+
+
+@mutation_under(speak_in_rooms)
+def a_gap_comes_behind_the_message_it_belongs_before(patch: Patch) -> None:
+    patch.setattr(Positions, "passed", lambda self, room: self._latest.pop(room, None) and None)
+
+
+@mutation_under(speak_in_rooms)
+def positions_are_dropped_like_messages(patch: Patch) -> None:
+    patch.setattr(outbox, "POSITION", "what nothing is")
+
+
+@mutation_under(speak_in_rooms)
+def a_position_takes_the_place_of_its_message(patch: Patch) -> None:
+    """The frame is split in two, and the position goes first."""
+
+    def offer_room(self: realtime.Session, item: RoomItem) -> None:
+        self._offer_position(item.room, item.cursor)
+        self._offer(item.plain)
+
+    patch.setattr(realtime.Session, "_offer_room", offer_room)
+
+
+# -- draining ----------------------------------------------------------------------------------------------------------
 
 
 @mutation_under(leave)

@@ -10,7 +10,7 @@ import pytest
 
 from realtime.core.carrier import NumberedCarrier
 from realtime.core.errors import RemoteProtocolError
-from realtime.core.frames import Dropped, Outgoing, Window
+from realtime.core.frames import Dropped, Outgoing, RoomMessage, RoomPosition, Window
 from realtime.core.lifecycle import Event, State
 from realtime.core.machine import FOREVER
 from realtime.core.numbering import ACK_DELAY, Numbering
@@ -91,6 +91,40 @@ def test_notes_of_drops_and_closes_are_no_messages() -> None:
     machine.drop_note(carrier, 3, 0.0)
     machine.peer_closed(carrier, 1000, "", 0.0)
     assert (machine.inbox.received, machine.inbox.messages, machine.inbox.total) == (3, 1, 4)
+
+
+def test_a_position_of_a_room_is_a_note_that_nobody_has_to_ask_for() -> None:
+    machine, diary, carrier, _ = attached()
+    position = RoomPosition("chat", "1", None)
+    machine.room_position(carrier, position, 0.0)
+    assert diary.read() == ["readable", "noted"]
+    machine.room_position(carrier, position, 0.0)
+    assert diary.read() == ["readable"]  # it comes behind another
+    assert [machine.take(0.0), machine.take(0.0)] == [position] * 2
+    assert (machine.inbox.received, machine.inbox.taken, machine.inbox.messages) == (2, 2, 0)
+    again, _ = duplex()
+    machine.room_position(again, position, 0.0)
+    assert (machine.duplicates, len(machine.inbox)) == (1, 0)
+
+
+def test_who_has_closed_is_told_of_no_position() -> None:
+    machine, diary, carrier, _ = attached()
+    machine.close(1000, "", 0.0)
+    diary.read()
+    machine.room_position(carrier, RoomPosition("chat", "1", 0), 0.0)
+    assert diary.read() == []
+    assert machine.inbox.taken == 1
+
+
+def test_a_message_of_a_room_is_a_message() -> None:
+    machine, diary, carrier, _ = attached()
+    message = RoomMessage("four", "chat", "1")
+    machine.message(carrier, message, 4, 0.0)
+    assert diary.read() == ["readable"]
+    assert machine.take(0.0) is message
+    assert (machine.inbox.messages, machine.inbox.total) == (1, 4)
+    with pytest.raises(RemoteProtocolError, match="above max_size"):
+        machine.message(carrier, message, SMALL.max_size + 1, 0.0)
 
 
 def test_a_duplicate_is_not_measured_again() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from realtime.core.errors import RemoteProtocolError
-from realtime.core.frames import Outgoing, Window
+from realtime.core.frames import Outgoing, RoomNote, Window
 from realtime.core.outbox import MOST_OUTSTANDING, Outbox
 from realtime.core.queues import EMPTY
 
@@ -519,6 +519,24 @@ def test_nobody_gets_a_part_of_a_group(steps: list[tuple[str, int, int]], most: 
             expected += 1
     assert (expected, missing, len(got)) == (offered, 0, box.last)
     assert box.dropped == sum(item.code for item in got if item.kind == "d")
+
+
+def test_positions_of_rooms_are_not_dropped_and_keep_their_places() -> None:
+    box = outbox("a", max_messages=6)
+    for number, text in enumerate(texts("b", "c", "d")):
+        box.append(RoomNote(f"room {number}", "1"))
+        if number < 2:
+            box.append(text)
+    assert [item.kind for item in box.waiting] == ["m", "h-", "m", "h-", "m", "h-"]
+    assert box.make_room(1)
+    assert [item.kind for item in box.waiting] == ["d", "h-", "h-", "m", "h-"]
+    assert box.waiting[0].code == box.dropped == 2
+    assert box.make_room(1, 2)
+    assert [item.kind for item in box.waiting] == ["d", "h-", "h-", "h-"]
+    assert box.waiting[0].code == 3
+    assert not box.make_room(1, 3)
+    box.peek(1, 100, 1000)
+    assert (box.last, box.notes, box.messages, box.unacknowledged()) == (4, 4, 0, [])
 
 
 def test_an_outbox_that_rests_takes_no_room_and_goes_on() -> None:

@@ -14,7 +14,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from .simulation import App, ClientSocket, Pipe, World, draw_conditions, finish, play
+from realtime.core.frames import Dropped, RoomMessage, RoomPosition
+
+from .simulation import App, ClientSocket, Pipe, World, draw_conditions, finish, play, speak_in_rooms
 
 SEEDS = 2000
 CHUNK = 200
@@ -29,6 +31,21 @@ def test_histories(start: int) -> None:
         except Exception as error:
             error.add_note(f"in the history of seed {seed}")
             raise
+
+
+@pytest.mark.parametrize("start", range(0, 400, CHUNK))
+def test_histories_of_rooms(start: int) -> None:
+    """Messages with their positions, positions and gaps without one, for a client whose carriers are cut again and
+    again: whatever it has taken, its cursors say how far that is."""
+    heard: set[type] = set()
+    for seed in range(start, start + CHUNK):
+        try:
+            world = play(seed, speak_in_rooms)
+        except Exception as error:
+            error.add_note(f"in the history of seed {seed}")
+            raise
+        heard |= {type(item) for item in world.client.app.log}
+    assert heard == {str, bytes, Dropped, RoomMessage, RoomPosition}
 
 
 def test_forged_requests_are_made_in_the_histories() -> None:

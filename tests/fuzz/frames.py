@@ -50,6 +50,19 @@ def _abrupt(dice: Dice) -> str:
     return f"x{dice.choice(('1000', '1002', '1009', '4404', dice.digits()))},{scope},{dice.digits()},{dice.text()}"
 
 
+def _room(dice: Dice) -> str:
+    return dice.choice(("chat", "", "100%", "a,b", "%2C", "é😀", "a" * 256, "a" * 257, dice.text()))
+
+
+def _cursor(dice: Dice) -> Any:
+    return dice.choice(("1.2.x", "0", dice.name(), "a" * 128, "a" * 129, "", "a b", "é", dice.value(1)))
+
+
+def _of_room(dice: Dice) -> str:
+    place = f"h{_room(dice)},{_cursor(dice)}"
+    return dice.choice((place, f"{place},m{dice.text()}", f"{place},b{_base64(dice)}", f"{place},d{dice.digits()}"))
+
+
 def client_frame(dice: Dice, sid: str) -> str:
     """Something a client might say behind the head."""
     if dice.chance(0.9):
@@ -74,6 +87,8 @@ def server_frame(dice: Dice, sid: str) -> str:
     """Something a server might say."""
     if dice.chance(0.7):
         return _common(dice)
+    if dice.chance(0.3):
+        return _of_room(dice)
     match dice.randrange(5):
         case 0:
             return f"r{dice.digits()},{dice.digits()}"
@@ -119,6 +134,8 @@ def open_members(dice: Dice, nonce: str = "") -> dict[str, Any]:
     }
     if dice.chance(0.1):
         members["auth"] = dice.value()
+    if dice.chance(0.2):
+        members["rooms"] = {_room(dice): _cursor(dice) for _ in range(dice.choice((0, 1, 3, 64, 65)))}
     _spoil(dice, members, 0.25)
     return members
 

@@ -14,7 +14,7 @@ from realtime.core.carrier import NumberedCarrier, Shape
 from realtime.core.client_machine import Attach, ClientMachine, Uplink
 from realtime.core.config import Config
 from realtime.core.errors import LocalProtocolError, Refusal, RemoteProtocolError
-from realtime.core.frames import Outgoing, Window
+from realtime.core.frames import Outgoing, RoomItem, RoomMessage, RoomNote, RoomPosition, Window
 from realtime.core.inbox import Inbox
 from realtime.core.numbered_machine import NumberedMachine
 from realtime.protocols.native import (
@@ -61,7 +61,16 @@ def named(vector: dict[str, Any]) -> str:
     return str(vector["name"])
 
 
-FILES = ["frames.json", "batches.json", "streams.json", "scripts.json", "opens.json", "attaches.json", "refusals.json"]
+FILES = [
+    "frames.json",
+    "rooms.json",
+    "batches.json",
+    "streams.json",
+    "scripts.json",
+    "opens.json",
+    "attaches.json",
+    "refusals.json",
+]
 MEMBERS = {
     "name",
     "from",
@@ -103,9 +112,13 @@ class Recorder:
     def _note(self, kind: str, **fields: Any) -> None:
         self.asked.append({"kind": kind, **fields})
 
-    def message(self, carrier: NumberedCarrier, data: str | bytes, size: int, now: float) -> None:
-        """`m` or `b`."""
-        if isinstance(data, str):
+    def message(self, carrier: NumberedCarrier, data: str | bytes | RoomMessage, size: int, now: float) -> None:
+        """`m` or `b`, or of a room."""
+        if isinstance(data, RoomMessage):
+            self.message(carrier, data.data, size, now)
+            said = self.asked.pop()
+            self._note("room_" + said.pop("kind"), room=data.room, cursor=data.cursor, **said)
+        elif isinstance(data, str):
             assert size == len(data.encode())
             self._note("text", text=data)
         else:
@@ -115,6 +128,14 @@ class Recorder:
     def drop_note(self, carrier: NumberedCarrier, count: int, now: float) -> None:
         """`d`."""
         self._note("dropped", count=count)
+
+    def room_position(self, carrier: NumberedCarrier, position: RoomPosition, now: float) -> None:
+        """`h` without a message."""
+        place = {"room": position.room, "cursor": position.cursor}
+        if position.missing is None:
+            self._note("position", **place)
+        else:
+            self._note("gap", **place, missing=position.missing)
 
     def peer_closed(self, carrier: NumberedCarrier, code: int, reason: str, now: float) -> None:
         """`c`."""
@@ -211,6 +232,12 @@ def written(codec: NativeCodec, means: dict[str, Any]) -> object:
             return codec.item(Outgoing.dropped(count))
         case {"kind": "close", "code": code, "reason": reason}:
             return codec.item(Outgoing.close(code, reason))
+        case {"kind": "room_text", "room": room, "cursor": cursor, "text": text}:
+            return codec.item(RoomItem(room, cursor, Outgoing.message(text)))
+        case {"kind": "room_binary", "room": room, "cursor": cursor, "base64": data}:
+            return codec.item(RoomItem(room, cursor, Outgoing.message(base64.b64decode(data))))
+        case {"kind": "position" | "gap", "room": room, "cursor": cursor}:
+            return codec.item(RoomNote(room, cursor, means.get("missing")))
         case {"kind": "ack", "received": received, "taken": taken}:
             return codec.ack(received, taken)
         case {"kind": "attached", "received": received, "taken": taken}:
@@ -244,6 +271,26 @@ def test_frames_are_written(vector: dict[str, Any]) -> None:
         assert quoted(written(POLL, vector["means"])) == vector["frame"]
         if vector["means"]["kind"] != "binary":
             assert written(WEBSOCKET, vector["means"]) == vector["frame"]
+
+
+# -- rooms.json ------------------------------------------------------------------------------------------------------
+
+
+@vectors("rooms.json")
+def test_messages_of_rooms_are_read(vector: dict[str, Any]) -> None:
+    test_frames_are_read(vector)
+
+
+@vectors("rooms.json", canonical=True)
+def test_messages_of_rooms_are_written(vector: dict[str, Any]) -> None:
+    """The same on all carriers: a WebSocket has no binary message that says a room, too."""
+    assert quoted(written(POLL, vector["means"])) == vector["frame"]
+    assert written(WEBSOCKET, vector["means"]) == vector["frame"]
+
+
+@vectors("rooms.json")
+def test_a_server_knows_no_messages_of_rooms(vector: dict[str, Any]) -> None:
+    assert read(vector, "client") == []
 
 
 # -- batches.json ----------------------------------------------------------------------------------------------------
@@ -298,6 +345,7 @@ def head_means(head: Open | RequestHead) -> dict[str, Any]:
             "window": list(head.window),
             "transports": list(head.transports),
             "auth": None if head.auth is None else json.loads(head.auth),
+            **({} if head.rooms is None else {"rooms": head.rooms}),
         }
     fields = {"sid": head.sid, "received": head.received, "taken": head.taken, "first": head.first, "proof": head.proof}
     return {"kind": "attach", "gen": head.gen, **fields} if head.gen else {"kind": "uplink", **fields}
@@ -328,7 +376,12 @@ def test_opens_are_written(vector: dict[str, Any]) -> None:
     means = vector["means"]
     if vector["from"] == "client":
         frame = open_frame(
-            means["nonce"], means["gen"], Window(*means["window"]), means["transports"], means.get("auth")
+            means["nonce"],
+            means["gen"],
+            Window(*means["window"]),
+            means["transports"],
+            means.get("auth"),
+            rooms=means.get("rooms"),
         )
     else:
         config = Config(

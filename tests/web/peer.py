@@ -27,7 +27,7 @@ from .proof import GETS
 
 __all__ = ["PEERS", "Answer", "Cut", "HttpPeer", "Peer", "StreamPeer", "WebSocketPeer", "batch", "batch_of"]
 
-NUMBERED = ("m", "b", "d", "c")
+NUMBERED = ("m", "b", "d", "c", "h")
 
 
 class Cut(Exception):

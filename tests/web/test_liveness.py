@@ -122,9 +122,10 @@ async def test_a_poll_without_news_is_answered_after_the_interval() -> None:
         assert session.state == State.OPEN  # the next poll is not overdue
         place.tick(0.2)
         assert session.state == State.DETACHED
+        assert await peer.poll() == (200, ["r0,0"])  # it is back, and told so at once
+        assert session.state == State.OPEN
         poll = asyncio.create_task(peer.poll())
         await eventually(lambda: parked_poll(session))
-        assert session.state == State.OPEN
         await session.send("news")
         assert await poll == (200, ["r0,0", "mnews"])
 

@@ -31,8 +31,8 @@ async def drive_stream(context: Context, carrying: Carrying) -> CarrierEnd:
     machine, name = context.machine, carrying.name
     ticket = ""
     if needs_url(name):
-        if not machine.sid and context.auth is not None:
-            return CarrierEnd(name, "not tried: auth data must not stand in a URL")
+        if not machine.sid and not context.opens_in_url:
+            return CarrierEnd(name, "not tried: auth data and cursors must not stand in a URL")
         if machine.sid:
             end = await _ask_for_tickets(context, name)
             if end is not None:

@@ -41,7 +41,7 @@ async def drive_websocket(context: Context, carrying: Carrying) -> CarrierEnd:
     carrier = NumberedCarrier(codec(name), link, context.clock.now())
     first = hello(context, carrying.start(carrier))
     query = {}
-    if first[0] == "o" and context.auth is None:
+    if first[0] == "o" and context.opens_in_url:
         query["open"] = first[1:]
     else:
         link.write([first])

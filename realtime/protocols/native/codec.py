@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import binascii
 from collections.abc import Callable, Sequence
 
-from ...core.carrier import Capabilities, Part, Shape
+from ...core.carrier import Capabilities, Part, Shape, SharedBuffers
 from ...core.errors import Refusal, clip
-from ...core.frames import BINARY, CLOSE, TEXT, Outgoing
+from ...core.frames import BINARY, CLOSE, TEXT, Outgoing, RoomItem, RoomNote
 from ...transports import Frame, Transport
 from .refusals import refusal_frame
+from .rooms import room_frame
+from .values import to_base64
 
 __all__ = ["NativeCodec"]
 
@@ -47,10 +48,21 @@ class NativeCodec:
             assert isinstance(item.data, bytes)
             if self.shape is Shape.DUPLEX:
                 return item.data
-            return "b" + binascii.b2a_base64(item.data, newline=False).decode()
+            return "b" + to_base64(item.data)
         if item.kind == CLOSE:
             return f"c{item.code},{clip(str(item.data))}"
+        if isinstance(item, RoomItem | RoomNote):
+            return room_frame(item)
         return f"d{item.code}"
+
+    def share(self, last: Outgoing, parts: Sequence[Part]) -> Sequence[Part]:
+        """What wrap() gives, kept with `last` for the next carrier of this transport that writes the same parts."""
+        if last.framed is None:
+            last.framed = {}
+        made = last.framed.get(self.name)
+        if made is None or made[0] != parts:
+            made = last.framed[self.name] = parts, SharedBuffers(self.wrap(parts))
+        return made[1]
 
     def number(self, number: int) -> Part:
         """`n`: the next numbered frame here has this number."""

@@ -6,11 +6,10 @@ close code of docs/protocol.md §9.
 
 from __future__ import annotations
 
-import binascii
-
 from ...core.carrier import NumberedCarrier
 from ...core.client_machine import ClientMachine
 from ...core.errors import RemoteProtocolError, clip
+from ...core.frames import ROOM, RoomMessage
 from ...core.machine import may_close_with
 from ...core.numbered_machine import NumberedMachine
 from ...core.numbering import Numbering
@@ -19,8 +18,9 @@ from ...transports import Frame
 from .opens import Opened
 from .refusals import parse_refusal
 from .renewals import Renewal, parse_renewal
+from .rooms import parse_room
 from .tickets import MORE_TICKETS
-from .values import is_text, parse_number
+from .values import is_text, parse_base64, parse_number
 
 __all__ = ["feed_client", "feed_server"]
 
@@ -74,7 +74,13 @@ def feed_client(machine: ClientMachine, carrier: NumberedCarrier, frame: Frame, 
         return
     assert isinstance(frame, str)
     kind = frame[:1]
-    if kind == "r":
+    if kind == ROOM:
+        told, size = parse_room(frame)
+        if isinstance(told, RoomMessage):
+            machine.message(carrier, told, size, now)
+        else:
+            machine.room_position(carrier, told, now)
+    elif kind == "r":
         machine.attach_answered(carrier, *_pair(frame, "r"), now)
     elif kind == "o":
         opened = Opened.parse(frame[1:])
@@ -106,10 +112,7 @@ def _feed(machine: Numbering, carrier: NumberedCarrier, frame: Frame, now: float
         if not machine.acknowledged(*_pair(frame, "a"), now):
             machine.inbox.other(now)
     elif kind == "b":
-        try:
-            data = binascii.a2b_base64(frame[1:], strict_mode=True)
-        except ValueError:
-            raise RemoteProtocolError(1007, "a binary message that is not base64 (RFC 4648 section 4)") from None
+        data = parse_base64(frame[1:])
         machine.message(carrier, data, len(data), now)
     elif kind == "p":
         payload = frame[1 : MAX_PING + 1]

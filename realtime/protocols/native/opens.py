@@ -14,6 +14,7 @@ from ...core.machine import shown
 from ...core.negotiation import Choice
 from ...core.numbered_machine import NumberedMachine
 from ...core.proof import Key
+from .rooms import parse_rooms
 from .values import (
     NAME,
     as_it_came,
@@ -49,6 +50,7 @@ class Open(NamedTuple):
     auth: bytes | None  # JSON, as it came
     failed: Mapping[str, tuple[str, float]] = {}  # transport → how, and how many seconds ago
     tried: Mapping[str, float] = {}  # transport → seconds it took to get through
+    rooms: Mapping[str, str] | None = None  # room → cursor, of a client that takes `h`
 
     def __repr__(self) -> str:
         return shown(self)
@@ -62,8 +64,10 @@ def open_frame(
     auth: Any = None,
     failed: Mapping[str, tuple[str, float]] | None = None,
     tried: Mapping[str, float] | None = None,
+    rooms: Mapping[str, str] | None = None,
 ) -> str:
-    """The client's `o`. Raises TypeError or ValueError when `auth` is not JSON."""
+    """The client's `o`; with `rooms`, empty or not, it takes `h`. Raises TypeError or ValueError when `auth` is not
+    JSON."""
     members: dict[str, Any] = {
         "nonce": nonce,
         "gen": gen,
@@ -76,6 +80,8 @@ def open_frame(
         members["failed"] = {name: [clip(how), round(ago, 1)] for name, (how, ago) in failed.items()}
     if tried:
         members["tried"] = {name: round(took, 4) for name, took in tried.items()}
+    if rooms is not None:
+        members["rooms"] = dict(rooms)
     return "o" + compact(members)
 
 
@@ -104,12 +110,13 @@ def parse_open(text: str, max_auth: int = MAX_AUTH) -> Open:
     if len(transports) > 32:
         raise malformed("open: more than 32 transports")
     failed, tried = _parse_history(members)
+    rooms = parse_rooms(members)
     auth = None
     if members.get("auth") is not None:
         auth = as_it_came(_auth_of(text))
         if len(auth) > max_auth:
             raise RemoteProtocolError(4413, f"open: auth is above max_auth_size={max_auth} bytes")
-    return Open(nonce, gen, Window(*window), tuple(transports), auth, failed, tried)
+    return Open(nonce, gen, Window(*window), tuple(transports), auth, failed, tried, rooms)
 
 
 def _auth_of(text: str) -> str:
@@ -165,22 +172,47 @@ def verdicts(choices: tuple[Choice, ...]) -> str:
 def opened_frame(machine: NumberedMachine, transport: str, transports: str, received: int, taken: int) -> str:
     """The server's `o`; see verdicts()."""
     config = machine.config
-    members = compact(
-        {
-            "sid": machine.sid,
-            "key": machine.key,
-            "ack": [received, taken],
-            "window": list(config.window),
-            "max_size": config.max_size,
-            "max_batch": [config.max_batch, config.max_body],
-            "ping_interval": config.ping_interval,
-            "ping_timeout": config.ping_timeout,
-            "resume_window": config.resume_window,
-            "poll_interval": list(config.poll_interval),
-            "transport": transport,
-        }
+    same = _constant(
+        config.window,
+        config.max_size,
+        config.max_batch,
+        config.max_body,
+        config.ping_interval,
+        config.ping_timeout,
+        config.resume_window,
+        *config.poll_interval,
+        transport,
     )
-    return f'o{members[:-1]},"transports":{transports}}}'
+    # Sids and keys have no character that JSON would escape (docs/protocol.md §5).
+    whose = f'"sid":"{machine.sid}","key":"{machine.key!s}","ack":[{received},{taken}]'
+    return f'o{{{whose},{same},"transports":{transports}}}'
+
+
+@lru_cache(maxsize=128, typed=True)  # 20 and 20.0 are written as they were set
+def _constant(
+    window: Window,
+    max_size: int,
+    max_batch: int,
+    max_body: int,
+    ping_interval: float | None,
+    ping_timeout: float | None,
+    resume_window: float,
+    least: float,
+    most: float,
+    transport: str,
+) -> str:
+    """The members of the server's `o` that are the same for all sessions of an endpoint, by one transport."""
+    members = {
+        "window": window,
+        "max_size": max_size,
+        "max_batch": [max_batch, max_body],
+        "ping_interval": ping_interval,
+        "ping_timeout": ping_timeout,
+        "resume_window": resume_window,
+        "poll_interval": [least, most],
+        "transport": transport,
+    }
+    return compact(members)[1:-1]
 
 
 class Opened(NamedTuple):

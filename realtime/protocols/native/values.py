@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import binascii
 import json
 import re
 from collections.abc import Callable
@@ -21,9 +22,11 @@ __all__ = [
     "is_text",
     "is_time",
     "malformed",
+    "parse_base64",
     "parse_json",
     "parse_number",
     "parse_one",
+    "to_base64",
 ]
 
 MAX_NUMBER = 2**53 - 1
@@ -52,6 +55,19 @@ def parse_number(text: str, what: str) -> int:
         if number <= MAX_NUMBER:
             return number
     raise RemoteProtocolError(1002, f"{what} is not a number: {text[:32]!r}")
+
+
+def to_base64(data: bytes) -> str:
+    """RFC 4648 §4, with padding."""
+    return binascii.b2a_base64(data, newline=False).decode()
+
+
+def parse_base64(text: str) -> bytes:
+    """Raises RemoteProtocolError (1007)."""
+    try:
+        return binascii.a2b_base64(text, strict_mode=True)
+    except ValueError:
+        raise RemoteProtocolError(1007, "a binary message that is not base64 (RFC 4648 section 4)") from None
 
 
 def is_text(value: object) -> bool:

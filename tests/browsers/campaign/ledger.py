@@ -145,6 +145,9 @@ def _codes(client: Account, server: Account, around: Circumstances) -> list[str]
     if client.code not in expected | excused:
         wrong.append(_unasked("client", client))
     if server.code:
+        # It was closed before it was open, and had sent nothing: what its request has opened is never used.
+        if client.asked and not client.opened and not client.sent:
+            excused.add(4408)
         # The last ack may be lost, and a page that goes can only try to say so.
         if not around.fair or around.end == "leave":
             excused |= LOST

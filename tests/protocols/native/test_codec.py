@@ -7,15 +7,17 @@ import json
 import pytest
 
 from realtime.core.carrier import Capabilities, Shape
-from realtime.core.frames import Outgoing
+from realtime.core.frames import Outgoing, RoomItem, RoomNote
 from realtime.protocols.native import NativeCodec
-from realtime.transports import LongPolling, Polling, WebSocket
+from realtime.transports import TRANSPORTS, LongPolling, Polling, WebSocket
 
 from .ends import MESSAGES
 
 WEBSOCKET = NativeCodec(WebSocket())
 LONG = NativeCodec(LongPolling())
 PLAIN = NativeCodec(Polling())
+STREAM = NativeCodec(TRANSPORTS["xhr_streaming"])
+EVENTS = NativeCodec(TRANSPORTS["sse"])
 
 
 def test_a_codec_is_its_transports() -> None:
@@ -32,6 +34,10 @@ def test_a_codec_is_its_transports() -> None:
         (Outgoing.message(b""), "b"),
         (Outgoing.message(b"\0\x07\xff"), "bAAf/"),
         (Outgoing.dropped(12), "d12"),
+        (RoomItem("a,b", "1.2.x", Outgoing.message("é")), "ha%2Cb,1.2.x,mé"),
+        (RoomItem("chat", "1.2.x", Outgoing.message(b"\0\x07\xff")), "hchat,1.2.x,bAAf/"),
+        (RoomNote("100%", "1"), "h100%25,1"),
+        (RoomNote("chat", "1", 3), "hchat,1,d3"),
         (Outgoing.close(3000, "one, two"), "c3000,one, two"),
         (Outgoing.close(1000, ""), "c1000,"),
         (Outgoing.close(1000, "two\nlines\0"), "c1000,two lines "),
@@ -51,6 +57,19 @@ def test_a_message_is_framed_once_for_all_carriers_of_a_kind() -> None:
     assert MESSAGES.item(item) == "mhello"
     assert WEBSOCKET.item(item) == b"\x81\x06mhello"
     assert len(item.encoded) == 3
+
+
+def test_a_flush_of_a_stream_is_laid_once_for_all_who_write_the_same() -> None:
+    first, last = Outgoing.message("one"), Outgoing.message("two")
+    parts = [STREAM.item(first), STREAM.item(last)]
+    made = STREAM.share(last, parts)
+    assert list(made) == list(STREAM.wrap(parts)) == [b'["mone","mtwo"]\n']
+    assert STREAM.share(last, [*parts]) is made
+    other = STREAM.share(last, [STREAM.ack(1, 1), *parts])  # whose ack was due
+    assert list(other) == [b'["a1,1","mone","mtwo"]\n']
+    assert list(EVENTS.share(last, parts)) == [b'data: ["mone","mtwo"]\n\n']
+    assert STREAM.share(last, parts) is not made
+    assert list(STREAM.share(last, parts)) == list(made)
 
 
 def test_unnumbered_frames() -> None:

@@ -8,7 +8,7 @@ from realtime.core.carrier import NumberedCarrier
 from realtime.core.client_machine import ClientMachine
 from realtime.core.config import Config
 from realtime.core.errors import RemoteProtocolError
-from realtime.core.frames import Dropped, Outgoing
+from realtime.core.frames import Dropped, Outgoing, RoomMessage, RoomPosition
 from realtime.core.lifecycle import State
 from realtime.protocols.native import Renewal, feed_client, feed_server
 
@@ -23,6 +23,21 @@ def test_messages_to_a_server() -> None:
         feed_server(machine, carrier, frame, 5.0)
     assert machine.inbox.size == 7 + 3 + 1
     assert [machine.take(5.0) for _ in range(5)] == ["h\u00e9😀", b"\0\x07\xff", b"\xff", Dropped(3), ""]
+
+
+def test_messages_of_rooms_to_a_client() -> None:
+    machine, carrier, _ = connecting()
+    for frame in ("hchat,1.1.x", "hchat,1.2.x,mé", "hchat,1.3.x,bAAf/", "hchat,1.9.x,d5"):
+        feed_client(machine, carrier, frame, 5.0)
+    assert (machine.inbox.size, machine.inbox.received, machine.inbox.messages) == (5, 4, 2)
+    assert [machine.take(5.0) for _ in range(4)] == [
+        RoomPosition("chat", "1.1.x", None),
+        RoomMessage("é", "chat", "1.2.x"),
+        RoomMessage(b"\0\x07\xff", "chat", "1.3.x"),
+        RoomPosition("chat", "1.9.x", 5),
+    ]
+    with pytest.raises(RemoteProtocolError, match="a message of a room is"):
+        feed_client(machine, carrier, "hchat", 5.0)
 
 
 def test_any_frame_is_a_sign_of_life() -> None:

@@ -24,6 +24,15 @@ def test_an_open_says_auth_only_where_there_is_some() -> None:
     assert parse_open(frame[1:]) == Open(NONCE, 1, Window(16, 65_536), (), '{"token":"é"}'.encode())
 
 
+def test_an_open_says_rooms_where_its_client_takes_their_messages() -> None:
+    rooms: dict[str, str]
+    for rooms in ({}, {"chat": "1.2.x", "é": "0"}):
+        frame = open_frame(NONCE, 1, Window(16, 65_536), [], rooms=rooms)
+        assert json.loads(frame[1:])["rooms"] == rooms
+        assert parse_open(frame[1:]).rooms == rooms
+    assert parse_open(open_frame(NONCE, 1, Window(16, 65_536), [])[1:]).rooms is None
+
+
 @pytest.mark.parametrize(("auth", "error"), [(object(), TypeError), ({1, 2}, TypeError), (float("nan"), ValueError)])
 def test_auth_that_is_no_json(auth: object, error: type[Exception]) -> None:
     with pytest.raises(error):

@@ -15,8 +15,10 @@ from realtime.protocols.native.values import (
     is_text,
     is_time,
     malformed,
+    parse_base64,
     parse_json,
     parse_number,
+    to_base64,
 )
 
 
@@ -27,6 +29,15 @@ def test_numbers_are_decimal_and_no_larger_than_javascripts() -> None:
             parse_number(text, "n")
         assert caught.value.close_code == 1002
         assert len(caught.value.reason) < 60
+
+
+def test_base64_is_that_of_rfc_4648() -> None:
+    for data, text in ((b"", ""), (b"\0", "AA=="), (b"\0\x07\xff", "AAf/")):
+        assert (to_base64(data), parse_base64(text)) == (text, data)
+    for text in ("A", "AA", "AA=", "AA==\n", "A A=", "AAf_", "Ā"):
+        with pytest.raises(RemoteProtocolError, match="not base64") as caught:
+            parse_base64(text)
+        assert caught.value.close_code == 1007
 
 
 def test_json_has_no_constants_of_its_own_and_no_spaces() -> None:
