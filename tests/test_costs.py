@@ -173,7 +173,7 @@ async def test_an_echo_over_long_polling() -> None:
             said = await post("long_polling", f"r{sid},{number + 1},{number - 1},{number - 1},{number + 1},{key}")
             assert said[-1] == "mhello"
 
-        assert await cost(ROUNDS, cycle) <= 60
+        assert await cost(ROUNDS, cycle) <= 59
 
 
 def test_counting_counts() -> None:

@@ -61,8 +61,6 @@ class ClientMachine(Numbering):
     """The client's end. The shell calls start() for each carrier, and tells what became of it."""
 
     __slots__ = ("ack_share", "confirm", "final_ack", "going_due", "key", "opening", "server", "tickets", "uplink_out")
-    gen: int  # these two are the base's: see Numbering
-    transport: str
 
     def __init__(self, config: Config, listener: Listener, now: float, ack_share: float = 1.0) -> None:
         super().__init__(config, INITIAL_WINDOW, listener, now)
@@ -334,11 +332,10 @@ class ClientMachine(Numbering):
             return
         carrier, silence = self.carrier, self.server.silence
         if carrier is not None and carrier.attached:
+            silent = not carrier.finished and now >= carrier.last_received + silence
             if carrier.codec.shape is Shape.DUPLEX:
                 self._ping_or_drop(carrier, self._ping_after(), silence, now)
-            elif (
-                carrier.codec.shape is Shape.STREAM and not carrier.finished and now >= carrier.last_received + silence
-            ):
+            elif carrier.codec.shape is Shape.STREAM and silent:
                 self._drop(carrier, now)
         self.listener.dirty()
 
