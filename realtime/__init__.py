@@ -13,6 +13,10 @@ realtime.setup(app, rt, prefix="/realtime")
 
 from typing import TYPE_CHECKING
 
+from .brokers.base import Health
+from .brokers.memory import MemoryBroker
+from .brokers.publisher import BlockingPublisher, Publisher
+from .brokers.redis import RedisBroker
 from .client import ClientSession, connect
 from .collector import tune_gc
 from .core.config import Config
@@ -28,7 +32,7 @@ from .core.errors import (
     Unauthorized,
 )
 from .core.lifecycle import State
-from .hub import Room
+from .hub import Change, History, Room
 from .namesake import missing as _missing
 from .protocols.engineio.options import EngineIO
 from .protocols.sockjs.options import SockJS
@@ -36,15 +40,23 @@ from .request import SessionRequest
 from .server import Server
 from .session import Session
 from .web.plugin import client_url, get_server, setup
+from .web.readiness import readiness
 
 __all__ = [
+    "BlockingPublisher",
     "BrokerError",
+    "Change",
     "ClientSession",
     "Config",
     "EngineIO",
+    "Health",
+    "History",
     "LocalProtocolError",
+    "MemoryBroker",
     "NegotiationError",
+    "Publisher",
     "RealtimeError",
+    "RedisBroker",
     "Refusal",
     "RemoteProtocolError",
     "Room",
@@ -59,6 +71,7 @@ __all__ = [
     "client_url",
     "connect",
     "get_server",
+    "readiness",
     "setup",
     "tune_gc",
 ]

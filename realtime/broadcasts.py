@@ -32,19 +32,28 @@ class Receiver(Protocol):
     def _offer(self, item: Outgoing) -> None:
         """Takes a message for sending, or drops or closes by its own policy. Never waits, never raises."""
 
+    async def _give(self, item: Outgoing) -> None:
+        """Takes a message for sending, as its handler's own. May wait, and raise SessionClosed."""
+
+    def _miss(self, count: int) -> None:
+        """So many messages at least are lost to it here. Never waits, never raises."""
+
+    def _check_member(self) -> None:
+        """Raises SessionClosed if it can be in no room any more."""
+
 
 class Broadcast:
-    """One message to one room, as far as it has come."""
+    """One message to one room, as far as it has come; or that so many were lost to it."""
 
     __slots__ = ("at", "changes", "count", "done", "item", "members", "room", "skipped")
 
     def __init__(
-        self, room: str, members: tuple[Receiver, ...], changes: int, item: Outgoing, skipped: frozenset[str]
+        self, room: str, members: tuple[Receiver, ...], changes: int, item: Outgoing | int, skipped: frozenset[str]
     ) -> None:
         self.room: str = room
         self.members: tuple[Receiver, ...] = members  # when it was sent
         self.changes: int = changes  # how often anybody had joined or left anything by then
-        self.item: Outgoing = item
+        self.item: Outgoing | int = item
         self.skipped: frozenset[str] = skipped
         self.at: int = 0  # so many of the members were looked at
         self.count: int = 0  # and so many offered the message
@@ -68,13 +77,7 @@ class Broadcasts:
         is; if later, the others still are.
         """
         queue = self._queue
-        last = queue[-1] if queue else None
-        same = last is not None and last.room == room and last.changes == self._changes
-        everybody = last.members if last is not None and same else tuple(members)
-        broadcast = Broadcast(room, everybody, self._changes, item, skipped)
-        queue.append(broadcast)
-        if last is None and self._budget:
-            self._offer()
+        broadcast = self.begin(room, members, item, skipped)
         if queue and queue[-1] is broadcast:
             broadcast.done = asyncio.get_running_loop().create_future()
             try:
@@ -85,6 +88,28 @@ class Broadcasts:
                     self._forget()
                 raise
         return broadcast.count
+
+    def begin(
+        self, room: str, members: Collection[Receiver], item: Outgoing | int, skipped: frozenset[str] = frozenset()
+    ) -> Broadcast:
+        """Offers a message to these members of a room but the skipped ids, or tells them that so many were lost: now,
+        or behind what is in the queue already."""
+        queue = self._queue
+        last = queue[-1] if queue else None
+        same = last is not None and last.room == room and last.changes == self._changes
+        everybody = last.members if last is not None and same else tuple(members)
+        broadcast = Broadcast(room, everybody, self._changes, item, skipped)
+        queue.append(broadcast)
+        if last is None and self._budget:
+            self._offer()
+        return broadcast
+
+    def __len__(self) -> int:
+        """How many messages are not offered to all yet."""
+        return len(self._queue)
+
+    def __bool__(self) -> bool:
+        return True
 
     def joined(self) -> None:
         """Somebody joined a room. What is sent to it already is not for them."""
@@ -116,7 +141,10 @@ class Broadcasts:
                     broadcast.count -= 1
                     continue
                 try:
-                    member._offer(item)
+                    if type(item) is int:
+                        member._miss(item)
+                    else:
+                        member._offer(item)  # type: ignore[arg-type] # what is no number
                 except Exception:  # the others' turn must come
                     log.exception("a message to room %r could not be offered to a member", room)
             if broadcast.at == len(broadcast.members):

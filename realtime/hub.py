@@ -1,25 +1,53 @@
 """Rooms: who is in them, and one send to all of them.
 
-Knows receivers by their id and one method, not sessions or carriers. In memory, for one process; what a room may
-one day have to ask elsewhere is awaited, and goes by ids.
+Knows receivers by their id and what they are offered, not sessions or carriers. A room of this process alone is sent to
+directly; what goes over a broker, or is kept, does brokers/rooms: its members here are in the hub, too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import json
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .broadcasts import Broadcasts, Receiver
+from .core.errors import BrokerError, LocalProtocolError
 from .core.frames import Outgoing
+from .core.rooms import Position
 from .loops import gives_way
 
-__all__ = ["Hub", "Receiver", "Room"]
+if TYPE_CHECKING:
+    from .brokers.base import Keep
+    from .brokers.rooms import Rooms
+
+__all__ = ["Change", "History", "Hub", "Receiver", "Room"]
+
+
+class Change(NamedTuple):
+    """What `Room.watch_members` tells of a `member`, by its id, with its `info`: `what` is "here" for whoever is there
+    when it begins, and then "joined", "left", or "changed" for who joined again with other info."""
+
+    what: str
+    member: str
+    info: dict[str, Any]
+
+
+class History(NamedTuple):
+    """What `Room.history` gives."""
+
+    messages: list[tuple[str, str | bytes]]
+    """The messages, oldest first, each behind its cursor."""
+    gap: bool
+    """Whether messages behind `after` are missing: it is too old, or of before the store lost something."""
+    cursor: str
+    """The cursor behind all of these: for the next call, and for `session.join(room, after=…)`."""
 
 
 class Room:
     """A named set of sessions. It exists while a session is in it, or the application holds it.
 
-    `send`, `count` and `members` mean the whole room. `len(room)`, `session in room` and iteration, which cannot wait,
-    mean the members in this process.
+    `send`, `count` and `members` mean the whole room, at all workers. `len(room)`, `session in room` and iteration,
+    which cannot wait, mean the members in this process.
     """
 
     __slots__ = ("_hub", "name")
@@ -34,9 +62,8 @@ class Room:
         message: str | bytes | bytearray | memoryview,
         *,
         skip: Receiver | str | Iterable[Receiver | str] = (),
-    ) -> int:
-        """Sends a message to everyone in the room but `skip` (a session or its id, or several); returns to how many,
-        when it was offered to all of them.
+    ) -> str:
+        """Sends a message to everyone in the room but `skip` (a session or its id, or several).
 
         Never waits for a member: one that is full drops or is closed by its endpoint's `on_full`. In one turn of the
         event loop messages are offered to 4,096 members, of all rooms together, and send() waits for the next turns
@@ -45,24 +72,102 @@ class Room:
         Cancelled before it was offered to the first, it goes to nobody, and later to all nevertheless. The message is
         encoded once for all.
 
-        Raises TypeError or LocalProtocolError for what is not a message, and LocalProtocolError in another thread or
-        event loop than the server's.
+        Over a broker it returns when the broker has it, within `broker_timeout`: with the room's cursor behind it (an
+        opaque string that JSON takes), and all members get all messages of a room in one order. In a room of this
+        process alone, which keeps nothing, it returns "".
+
+        Raises TypeError or LocalProtocolError for what is not a message, LocalProtocolError in another thread or event
+        loop than the server's, and BrokerError, whose `maybe_sent` says whether it may be heard all the same.
         """
         self._hub.check()
         item = Outgoing.message(message)
         some = (skip,) if isinstance(skip, str) or not isinstance(skip, Iterable) else skip
         skipped = frozenset(one if isinstance(one, str) else one.id for one in some)
-        return await self._hub.broadcasts.send(self.name, self._hub.members(self.name), item, skipped)
+        if self._hub.keep is not None and (keep := self._hub.keep(self.name)) is not None:
+            return await self._hub.rooms.send(self.name, keep, item, skipped)
+        await self._hub.broadcasts.send(self.name, self._hub.members(self.name), item, skipped)
+        return ""
 
+    @gives_way
     async def count(self) -> int:
-        """How many are in the room."""
+        """How many are in the room. Over a broker the room needs presence (`rt.configure_rooms`): raises
+        LocalProtocolError where it has none, and BrokerError."""
         self._hub.check()
-        return len(self)
+        return await self._hub.rooms.count(self.name) if self._presence() else len(self)
 
-    async def members(self) -> frozenset[str]:
-        """The ids of the sessions in the room, as `session.id` has them."""
+    @gives_way
+    async def members(self) -> dict[str, dict[str, Any]]:
+        """Who is in the room: ids, as `session.id` has them, with the info that each has joined with. Over a broker the
+        room needs presence (`rt.configure_rooms`): raises LocalProtocolError where it has none, and BrokerError."""
         self._hub.check()
-        return frozenset(member.id for member in self)
+        if not self._presence():
+            return {member.id: {} for member in self}
+        return {one.member: _info(one.info) for one in await self._hub.rooms.members(self.name)}
+
+    async def watch_members(self) -> AsyncIterator[Change]:
+        """Tells who is in the room, at all workers, and then what changes: for `async for`, which never ends.
+
+        What changes while the broker is away is told when it is back. Raises LocalProtocolError for a room without
+        presence (`rt.configure_rooms`)."""
+        self._hub.check()
+        keep = self._kept()
+        if keep is None or not keep.presence:
+            raise self._without("presence=True")
+        known: dict[str, str] = {}
+        first = True
+        async for present in self._hub.rooms.watch(self.name, keep):
+            for member, info in known.items():
+                if member not in present:
+                    yield Change("left", member, _info(info))
+            for member, info in present.items():
+                if member not in known:
+                    yield Change("here" if first else "joined", member, _info(info))
+                elif known[member] != info:
+                    yield Change("changed", member, _info(info))
+            known, first = present, False
+
+    @gives_way
+    async def history(self, limit: int = 100, *, after: str | None = None) -> History:
+        """At most `limit` messages that the room keeps: the first behind the cursor `after`, or the last ones.
+
+        Raises LocalProtocolError for a room without history (`rt.configure_rooms`) and for what is no cursor, and
+        BrokerError."""
+        self._hub.check()
+        keep = self._kept()
+        if keep is None or not keep.history:
+            raise self._without("history=…")
+        if limit < 1:
+            raise LocalProtocolError(f"limit={limit!r}: takes a whole number of at least 1")
+        return History(
+            *await self._hub.rooms.history(self.name, keep, limit, (after and Position.parse(after)) or None)
+        )
+
+    @gives_way
+    async def clear(self) -> None:
+        """Forgets the messages that the room keeps. Its members stay, and its cursors stay good at its end. Raises
+        LocalProtocolError for a room without history, and BrokerError."""
+        self._hub.check()
+        keep = self._kept()
+        if keep is None or not keep.history:
+            raise self._without("history=…")
+        await self._hub.rooms.clear(self.name)
+
+    def _kept(self) -> Keep | None:
+        """What is kept of it; None for a room of this process alone."""
+        return None if self._hub.keep is None else self._hub.keep(self.name)
+
+    def _presence(self) -> bool:
+        """Whether the broker knows who is in it. Raises LocalProtocolError where nobody does."""
+        keep = self._kept()
+        if keep is not None and not keep.presence:
+            raise self._without("presence=True")
+        return keep is not None
+
+    def _without(self, setting: str) -> LocalProtocolError:
+        return LocalProtocolError(
+            f"the room {self.name!r} is kept without that: rt.configure_rooms({self.name!r}, {setting}), before the"
+            " server starts"
+        )
 
     def __len__(self) -> int:
         """How many of the members are in this process."""
@@ -83,15 +188,38 @@ class Room:
         return f"<Room {self.name!r} with {len(self)}>"
 
 
+def _info(text: str) -> dict[str, Any]:
+    """What a member says of itself."""
+    try:
+        info = json.loads(text)
+    except ValueError:
+        return {}
+    return info if isinstance(info, dict) else {}
+
+
 class Hub:
     """All rooms of one server. Both mappings hold only what is in use. `check` raises when it is called where the rooms
-    may not be used."""
+    may not be used.
+
+    `keep` says what is kept of a room, and None of one of this process alone; it is None itself where all rooms are.
+    """
 
     def __init__(self, check: Callable[[], object] = lambda: None) -> None:
         self.check = check
         self.broadcasts: Broadcasts = Broadcasts()
         self._rooms: dict[str, dict[Receiver, None]] = {}  # dict for its order: members by time of joining
         self._joined: dict[Receiver, set[str]] = {}
+        self.keep: Callable[[str], Keep | None] | None = None
+        self.shared: Rooms | None = None  # those that are not of this process alone, while the server runs
+
+    @property
+    def rooms(self) -> Rooms:
+        """The rooms that go over the broker. Raises BrokerError while the server does not run."""
+        if self.shared is None:
+            raise BrokerError(
+                "rooms over a broker work from the server's start to its end: call realtime.setup(app, rt)"
+            )
+        return self.shared
 
     def room(self, name: str) -> Room:
         """The room of this name."""
@@ -133,12 +261,16 @@ class Hub:
         if not joined:
             del self._joined[receiver]
         self.broadcasts.left(name, receiver)
+        if self.shared is not None:
+            self.shared.left(receiver, name)
         return True
 
     def leave_all(self, receiver: Receiver) -> None:
         """Takes a receiver out of every room."""
         for name in tuple(self._joined.get(receiver, ())):
             self.leave(receiver, name)
+        if self.shared is not None:
+            self.shared.left_all(receiver)
 
     def reset(self) -> None:
         """Forgets everybody, and what was to be sent to them: of an earlier event loop, in which nothing runs any
@@ -146,3 +278,4 @@ class Hub:
         self.broadcasts = Broadcasts()
         self._rooms = {}
         self._joined = {}
+        self.shared = None  # its connections were that loop's

@@ -6,13 +6,15 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar, Unpack
 
 from .admission import Authorize
+from .brokers.base import Health, Stores
+from .brokers.redis import RedisBroker
 from .clock import Clock, SystemClock
 from .core.config import Config
 from .core.dialects import Dialect
 from .core.errors import LocalProtocolError
 from .core.machine import check_close_code
 from .core.observer import Observer
-from .core.settings import EndpointSettings, ServerSettings, check, names, number, shown
+from .core.settings import EndpointSettings, ServerSettings, check, having, names, number, shown
 from .core.settings import clock as clock_rule
 from .endpoint import ENDPOINT_SETTINGS, Endpoint, Handler, check_coroutine, configure
 from .hub import Room
@@ -39,6 +41,8 @@ SERVER_RULES = {
     "trusted_proxies": names(_PROXIES, some=False),
     "shutdown_timeout": number(0),
     "clock": clock_rule(),
+    "broker": having("store", 'a URL such as "redis://localhost", or realtime.RedisBroker(…)').or_none("none"),
+    "broker_timeout": number(0, above=True),
 }
 
 
@@ -52,6 +56,9 @@ class Server:
     "https://example.org", or is "*" for any. `trusted_proxies` lists the addresses and networks whose forwarded headers
     are believed, such as "127.0.0.1" or "10.0.0.0/8" ("unix": whoever connects over a Unix socket). `shutdown_timeout`
     bounds the application's shutdown, in seconds.
+
+    `broker` lets rooms reach every worker: "redis://…" or another URL, or RedisBroker(…) (docs/scaling.md). Sends to
+    rooms, and joins, wait for it `broker_timeout` seconds at most. Without one, rooms are of this process.
     """
 
     def __init__(
@@ -61,6 +68,8 @@ class Server:
         trusted_proxies: Sequence[str] | str = (),
         shutdown_timeout: float = 3.0,
         clock: Clock | None = None,
+        broker: Stores | str | None = None,
+        broker_timeout: float = 5.0,
         **settings: Unpack[ServerSettings],
     ) -> None:
         config = configure(Config(), settings, "realtime.Server()", (*ServerSettings.__annotations__, *SERVER_RULES))
@@ -70,12 +79,16 @@ class Server:
         check("trusted_proxies", trusted_proxies, SERVER_RULES["trusted_proxies"])
         check("shutdown_timeout", shutdown_timeout, SERVER_RULES["shutdown_timeout"])
         check("clock", clock, SERVER_RULES["clock"])
+        check("broker", broker, SERVER_RULES["broker"])
+        check("broker_timeout", broker_timeout, SERVER_RULES["broker_timeout"])
         self._service = Service(
             config,
             clock or SystemClock(),
             allowed_origins=tuple(allowed_origins),
             trusted_proxies=tuple(trusted_proxies),
             shutdown_timeout=shutdown_timeout,
+            broker=RedisBroker(broker) if isinstance(broker, str) else broker,
+            broker_timeout=broker_timeout,
         )
 
     @property
@@ -193,6 +206,24 @@ class Server:
     def room(self, name: str) -> Room:
         """The room of this name: `await rt.room("lobby").send("hello")`."""
         return self._service.sessions.hub.room(name)
+
+    def configure_rooms(self, pattern: str, *, history: int = 0, ttl: float = 3600.0, presence: bool = False) -> None:
+        """Says what is kept of the rooms whose names `pattern` fits, in which * stands for any text.
+
+        `history`: so many messages, until `ttl` seconds after the last. `presence`: who is in them, at all workers. Of
+        several patterns that fit the one with the most characters beside its asterisks counts. All workers have to say
+        the same. Without a broker it is kept in this process's memory. Raises TypeError and LocalProtocolError for what
+        these can't be, for a pattern that is configured already, and once the server has started.
+        """
+        self._service.configure_rooms(pattern, history, ttl, presence)
+
+    def health(self) -> Health:
+        """Whether this worker may be sent requests, and if not, why: `health.ready`, `health.problems`.
+
+        It is not ready while the broker is not reached, while it does not hear its own messages over it, and from its
+        shutdown on. realtime.readiness(rt) answers a load balancer with this.
+        """
+        return self._service.health()
 
     @property
     def sessions(self) -> Iterator[Session]:

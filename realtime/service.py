@@ -12,6 +12,10 @@ from collections.abc import Callable
 from weakref import ReferenceType
 
 from .admission import Admission
+from .brokers.base import Health, Keep, Stores
+from .brokers.memory import MemoryBroker
+from .brokers.rooms import Rooms
+from .brokers.rules import RoomRules
 from .clock import Clock
 from .core.config import Config
 from .core.errors import LocalProtocolError
@@ -26,6 +30,8 @@ __all__ = ["Service"]
 
 # Deadlines this close together are served by one wake-up, so that idle sessions cost little.
 GRAIN = 0.05
+# Of a room that goes over a broker, and is not configured, nothing is kept but where it stands.
+NOTHING = Keep()
 
 
 class Service:
@@ -39,6 +45,8 @@ class Service:
         allowed_origins: tuple[str, ...],
         trusted_proxies: tuple[str, ...],
         shutdown_timeout: float,
+        broker: Stores | None = None,
+        broker_timeout: float = 5.0,
     ) -> None:
         self.config = config
         self.clock = clock
@@ -55,6 +63,48 @@ class Service:
         self.admission: Admission = Admission(config, clock)
         self.sessions: Sessions = Sessions(config, self.runtime, self.admission, self.notices)
         self.networks: Networks = Networks(clock)
+        self.broker = broker
+        self.broker_timeout = broker_timeout
+        self.room_rules = RoomRules()
+        if broker is not None:
+            self.sessions.hub.keep = self._keep
+
+    # -- rooms -----------------------------------------------------------------------------------------------------
+
+    def configure_rooms(self, pattern: str, history: int, ttl: float, presence: bool) -> None:
+        """What is kept of some rooms: see Server.configure_rooms()."""
+        self.room_rules.add(pattern, history, ttl, presence)
+        if self.broker is None:
+            self.broker = MemoryBroker()
+            self.sessions.hub.keep = self.room_rules.keep  # all others are of this process alone, as ever
+
+    def _keep(self, name: str) -> Keep | None:
+        """Over a broker go all rooms."""
+        return self.room_rules.keep(name) or NOTHING
+
+    async def start_rooms(self) -> None:
+        """The rooms that go over a broker begin. Does not wait for it."""
+        self.room_rules.fixed = True
+        hub = self.sessions.hub
+        if self.broker is not None and hub.shared is None:
+            hub.shared = Rooms(self.broker.store(), hub, self.broker_timeout)
+            await hub.shared.start()
+
+    async def stop_rooms(self) -> None:
+        """They end."""
+        hub = self.sessions.hub
+        if hub.shared is not None:
+            rooms, hub.shared = hub.shared, None
+            await rooms.close()
+
+    def health(self) -> Health:
+        """Whether requests may come here, and if not, why."""
+        rooms = self.sessions.hub.shared
+        if self.closing or self.sessions.refusing:
+            return Health(False, ("the server is shutting down",))
+        if self.broker is None:
+            return Health(True)
+        return rooms.health() if rooms is not None else Health(False, ("the server has not started",))
 
     # -- who watches -----------------------------------------------------------------------------------------------
 
@@ -125,5 +175,6 @@ class Service:
         self.sessions.end(1001, "the server is going away")
         await self.sessions.tell(self.shutdown_timeout / 4)
         await self.sessions.handlers.stop(self.shutdown_timeout / 4)
+        await self.stop_rooms()
         self.runtime.stop()
         self.runtime.loop = None  # it may start again, in any

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from typing import Any
 
 from .base_session import BaseSession
+from .brokers.presence import info_text
 from .core.config import OnFull
-from .core.frames import RoomItem
+from .core.errors import LocalProtocolError
+from .core.frames import Outgoing, RoomItem
 from .core.negotiation import Choice
 from .core.positions import Positions
+from .core.rooms import Position
 from .core.server_machine import ServerMachine
 from .hub import Hub
 from .listener import SessionListener
@@ -36,7 +40,17 @@ class ServerListener(SessionListener[ServerMachine]):
 class Session(BaseSession[ServerMachine]):
     """A session at the server: what a handler is given."""
 
-    __slots__ = ("_authorized", "_choices", "_handled_since", "_hub", "_path", "_polled", "_positions", "request")
+    __slots__ = (
+        "_authorized",
+        "_choices",
+        "_handled_since",
+        "_hub",
+        "_path",
+        "_polled",
+        "_positions",
+        "gap",
+        "request",
+    )
 
     def __init__(self, listener: ServerListener, path: str, on_full: OnFull, hub: Hub, request: SessionRequest) -> None:
         super().__init__(listener, on_full)
@@ -45,6 +59,7 @@ class Session(BaseSession[ServerMachine]):
         self._polled: asyncio.BaseTransport | None = None  # the connection that the last held poll was answered on
         self._handled_since = 0.0
         self._choices: tuple[Choice, ...] = ()
+        self.gap = False  # whether the newest join behind a cursor could not go on there
         self._authorized: tuple[bytes, float] | None = None  # for which credentials, and when
         self._positions: Positions | None = None  # of a client that takes messages of rooms with their positions
         self.request: SessionRequest = request  # what opened it
@@ -89,22 +104,72 @@ class Session(BaseSession[ServerMachine]):
         return self._machine.identity
 
     @gives_way
-    async def join(self, room: str) -> None:
+    async def join(
+        self, room: str, *, info: dict[str, Any] | None = None, history: int = 0, after: str | None = None
+    ) -> str:
         """Enters a room: its messages are sent to this session. Joining twice is harmless.
 
-        Raises SessionClosed when the session has ended.
+        In a room that is kept (`rt.configure_rooms`) it may first be sent the last `history` messages, or all behind
+        the cursor `after`, in one stream with what follows: no gap, and nothing twice. Where that cursor is too old, or
+        of before the store lost something, the client is told that messages were dropped, and `session.gap` is True.
+        `info` is what the room's presence tells of this member, 4,096 bytes of JSON at most.
+
+        Returns the room's cursor where it starts, "" for a room of this process alone. Raises SessionClosed when the
+        session has ended, LocalProtocolError for what the room does not keep, for what is no cursor, and above
+        `max_rooms`, and BrokerError when the room could not be joined within `broker_timeout`.
         """
         self._check_loop()
         self._machine.check_open()
-        self._hub.join(self, room)
+        hub = self._hub
+        most = self._machine.config.max_rooms
+        if most is not None and len(rooms := hub.rooms_of(self)) >= most and room not in rooms:
+            raise LocalProtocolError(f"a session is in {most} rooms at most: leave some, or raise max_rooms")
+        if hub.keep is None or (keep := hub.keep(room)) is None:
+            if info is not None or history or after is not None:
+                raise LocalProtocolError(
+                    f"the room {room!r} keeps nothing: rt.configure_rooms({room!r}, history=…, presence=True), before"
+                    " the server starts"
+                )
+            hub.join(self, room)
+            return ""
+        if info is not None and not keep.presence:
+            raise LocalProtocolError(f"info: the room {room!r} has no presence; see rt.configure_rooms()")
+        if history < 0 or (history and not keep.history):
+            raise LocalProtocolError(f"history={history!r}: the room {room!r} keeps {keep.history} messages")
+        position = None if after is None else Position.parse(after)
+        joined = await hub.rooms.join(self, room, keep, info=info_text(info), last=history, after=position)
+        self.gap = joined.gap
+        return joined.cursor
 
     @gives_way
     async def leave(self, room: str) -> None:
         """Leaves a room. Leaving one it is not in is harmless. A session that ends leaves all its rooms."""
         self._check_loop()
-        self._hub.leave(self, room)
+        if not self._hub.leave(self, room) and self._hub.shared is not None:
+            self._hub.shared.left(self, room)  # it may be joining
         if self._positions is not None:
             self._positions.left(room)
+
+    async def _give(self, item: Outgoing) -> None:
+        """Queues a message of a room's snapshot: waits for room in the outbox, or drops or closes, by `on_full`."""
+        machine = self._machine
+        machine.check_open()
+        if self._on_full != "wait" or (machine.selective and machine.unfit(item)):
+            self._offer(item)
+            await asyncio.sleep(0)
+        elif self._senders or machine.offer(item) is None:
+            await self._wait_and_put(item)
+
+    def _miss(self, count: int) -> None:
+        """A room has lost so many messages, at least: the client is told, as of those that were dropped."""
+        machine = self._machine
+        if machine.outcome is None and machine.closing is None:
+            machine.outbox.drop_new(count)
+            self._listener.dirty()
+
+    def _check_member(self) -> None:
+        """Raises SessionClosed when it can be in no room any more."""
+        self._machine.check_open()
 
     # -- what a room says, with its position (docs/protocol.md §3.5) ---------------------------------------------------
 

@@ -32,6 +32,7 @@ FIRST = (
     "tests/compat/sockjs/test_sockjs_client.py",
     "phantomjs2",
     "tests/web/test_bad_input.py",
+    "tests/core/test_rooms_mutations.py",
     "tests/compat/engineio/test_clients.py",
     "tests/test_own_coverage.py",
     "tests/client/test_failures.py",

@@ -32,6 +32,15 @@ class Ear:
     def _offer(self, item: Outgoing) -> None:
         self.heard.append(item)
 
+    async def _give(self, item: Outgoing) -> None:
+        self._offer(item)
+
+    def _miss(self, count: int) -> None:
+        raise AssertionError("a room of one process loses nothing")
+
+    def _check_member(self) -> None:
+        """It can be in any room."""
+
     @property
     def texts(self) -> list[str | bytes]:
         return [item.data for item in self.heard]
@@ -47,7 +56,7 @@ async def test_everybody_in_the_room_is_offered_the_same_object() -> None:
         assert hub.join(ear, "room")
     stranger = Ear()
     hub.join(stranger, "elsewhere")
-    assert await hub.room("room").send("hello") == 3
+    await hub.room("room").send("hello")
     assert [ear.texts for ear in ears] == [["hello"]] * 3
     assert len({id(ear.heard[0]) for ear in ears}) == 1
     assert stranger.texts == []
@@ -60,11 +69,11 @@ async def test_skip_takes_one_or_many_or_a_room() -> None:
         hub.join(ear, "room")
     hub.join(three, "muted")
     room = hub.room("room")
-    assert await room.send("a", skip=one) == 2
-    assert await room.send("b", skip=(one, two)) == 1
-    assert await room.send("c", skip=hub.room("muted")) == 2
-    assert await room.send("d", skip=Ear()) == 3
-    assert await room.send("e", skip=[one, two, three]) == 0
+    await room.send("a", skip=one)
+    await room.send("b", skip=(one, two))
+    await room.send("c", skip=hub.room("muted"))
+    await room.send("d", skip=Ear())
+    await room.send("e", skip=[one, two, three])
     assert [ear.texts for ear in (one, two, three)] == [["c", "d"], ["a", "c", "d"], ["a", "b", "d"]]
 
 
@@ -74,19 +83,19 @@ async def test_skip_takes_ids_too() -> None:
     for ear in (one, two, three):
         hub.join(ear, "room")
     room = hub.room("room")
-    assert await room.send("a", skip="one") == 2
-    assert await room.send("b", skip=["one", two, "nobody"]) == 1
-    assert await room.send("c", skip=await room.members()) == 0
+    await room.send("a", skip="one")
+    await room.send("b", skip=["one", two, "nobody"])
+    await room.send("c", skip=await room.members())
     assert [ear.texts for ear in (one, two, three)] == [[], ["a"], ["a", "b"]]
 
 
 async def test_what_may_be_elsewhere_is_awaited_and_goes_by_id() -> None:
     hub = Hub()
     room = hub.room("room")
-    assert (await room.count(), await room.members()) == (0, frozenset())
+    assert (await room.count(), await room.members()) == (0, {})
     for name in ("one", "two"):
         hub.join(Ear(name), "room")
-    assert (await room.count(), await room.members()) == (2, frozenset(("one", "two")))
+    assert (await room.count(), await room.members()) == (2, {"one": {}, "two": {}})
 
 
 async def test_what_is_no_message_raises_even_in_an_empty_room() -> None:
@@ -135,8 +144,8 @@ async def test_members_may_leave_while_a_message_is_offered() -> None:
         hub.join(ear, "room")
     room = hub.room("room")
     assert list(room) == ears  # by time of joining
-    assert await room.send("once") == 3
-    assert await room.send("again") == 0
+    await room.send("once")
+    await room.send("again")
     assert hub._rooms == {}
 
 
@@ -149,14 +158,14 @@ async def test_all_transports_hear_a_room_in_order(place: Place) -> None:
         await session.join("lobby")
     room = place.rt.room("lobby")
     for number in range(20):
-        assert await room.send(f"text {number}") == len(pairs)
+        await room.send(f"text {number}")
         await room.send(bytes([number]))
     expected = [part for number in range(20) for part in (f"mtext {number}", bytes([number]))]
     for peer, _ in pairs:
         assert await peer.take(40) == expected
     sender = pairs[0][1]
-    assert await room.send("but you", skip=sender) == len(pairs) - 1
-    assert await room.send("all") == len(pairs)
+    await room.send("but you", skip=sender)
+    await room.send("all")
     assert await pairs[0][0].news() == "mall"
     for peer, _ in pairs[1:]:
         assert await peer.take(2) == ["mbut you", "mall"]
@@ -171,7 +180,7 @@ async def test_members_hear_a_room_in_order_that_takes_many_turns(monkeypatch: p
             await session.join("lobby")
         room = place.rt.room("lobby")
         names = [str(number) for number in range(20)]
-        assert await asyncio.gather(*(room.send(name) for name in names)) == [len(pairs)] * 20
+        await asyncio.gather(*(room.send(name) for name in names))
         for peer, _ in pairs:
             assert await peer.take(20) == [f"m{name}" for name in names]
 
@@ -225,7 +234,7 @@ async def test_members_that_end_leave_all_their_rooms(place: Place) -> None:
         await peer.send("x1000,session,,")
         await eventually(lambda session=session: session.closed)  # type: ignore[misc]
         assert place.rt._service.sessions.hub.rooms_of(session) == frozenset()
-        assert await place.rt.room("a").send("anybody?") == 0
+        await place.rt.room("a").send("anybody?")
     assert (place.rt._service.sessions.hub._rooms, place.rt._service.sessions.hub._joined) == ({}, {})
 
 
@@ -239,7 +248,7 @@ async def test_a_member_whose_handler_has_returned_is_out(place: Place) -> None:
     await peer.open()
     assert await peer.end() == (1000, "c")
     assert len(place.rt) == 1  # its close is not acknowledged yet
-    assert await place.rt.room("lobby").send("anybody?") == 0
+    await place.rt.room("lobby").send("anybody?")
 
 
 @pytest.mark.parametrize("policy", ["wait", "drop_oldest", "close"])
@@ -255,7 +264,7 @@ async def test_a_room_never_waits_for_a_slow_member(policy: str) -> None:
             sending = room.send(str(number))
             with pytest.raises(StopIteration) as caught:
                 sending.send(None)
-            assert caught.value.value == (2 if policy != "close" or number < 5 else 1)
+            assert caught.value.value == ""  # it is kept nowhere
             assert await quick_peer.news() == f"m{number}"
             await quick_peer.confirm()  # type: ignore[attr-defined]
         assert not quick.closed

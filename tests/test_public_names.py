@@ -14,13 +14,20 @@ from realtime.core.frames import Window
 from .reference.members import members
 
 NAMES = {
+    "BlockingPublisher",
     "BrokerError",
+    "Change",
     "ClientSession",
     "Config",
     "EngineIO",
+    "Health",
+    "History",
     "LocalProtocolError",
+    "MemoryBroker",
     "NegotiationError",
+    "Publisher",
     "RealtimeError",
+    "RedisBroker",
     "Refusal",
     "RemoteProtocolError",
     "Room",
@@ -35,6 +42,7 @@ NAMES = {
     "client_url",
     "connect",
     "get_server",
+    "readiness",
     "setup",
     "tune_gc",
 }

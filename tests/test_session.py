@@ -758,10 +758,10 @@ async def test_join_and_leave(transport: str, place: Place) -> None:
     await session.join("lobby")
     await session.join("lobby")
     assert (len(room), list(room), session in room) == (1, [session], True)
-    assert await room.send("hello") == 1
+    await room.send("hello")
     assert await peer.news() == "mhello"
     await session.leave("lobby")
-    assert await room.send("nobody hears") == 0
+    await room.send("nobody hears")
     await session.join("lobby")
     await session.join("other")
     await peer.send("c1000,")

@@ -53,6 +53,7 @@ RULES: dict[str, Rule] = {
     "max_byte_rate": number(0, above=True, unit="bytes a second").or_none("no limit"),
     "rate_burst": number(0, above=True),
     "on_rate": one_of("slow", "close"),
+    "max_rooms": whole(1).or_none("no limit"),
     "max_sessions": whole(1).or_none("no limit"),
     "max_sessions_per_identity": whole(1).or_none("no limit"),
     "max_sessions_per_address": whole(1).or_none("no limit"),
@@ -146,6 +147,7 @@ class Config(Derived):
     max_byte_rate: float | None = None
     rate_burst: float = 5.0
     on_rate: OnRate = "slow"
+    max_rooms: int | None = 1000
     max_sessions: int | None = 100_000
     max_sessions_per_identity: int | None = None
     max_sessions_per_address: int | None = None

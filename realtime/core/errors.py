@@ -9,7 +9,7 @@ Exception
     ├── Refusal(code, scope, received, reason)         a request that is answered by an `x` frame
     │   └── Unauthorized(reason, status)         raised by an authorize hook
     ├── NegotiationError(attempts)           no transport got through, or none is allowed
-    └── BrokerError                          the broker cannot be reached or answered nonsense
+    └── BrokerError(maybe_sent)              the broker cannot be reached or answered nonsense
 """
 
 from __future__ import annotations
@@ -179,7 +179,16 @@ class NegotiationError(RealtimeError):
 
 
 class BrokerError(RealtimeError):
-    """The broker cannot be reached, or answered something that makes no sense."""
+    """The broker cannot be reached, or answered something that makes no sense, as `reason` says. `maybe_sent` says of a
+    send whether it may have been published all the same; where it is False, sending again cannot send twice."""
+
+    def __init__(self, reason: str = "the broker cannot be reached", *, maybe_sent: bool = False) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.maybe_sent = maybe_sent
+
+    def __str__(self) -> str:
+        return self.reason + ("; it may have been sent" if self.maybe_sent else "")
 
 
 def leaves_of(error: BaseException) -> list[BaseException]:

@@ -68,6 +68,7 @@ class EndpointSettings(TypedDict, total=False):
     max_byte_rate: float | None
     rate_burst: float
     on_rate: OnRate
+    max_rooms: int | None
 
 
 class ServerSettings(EndpointSettings, total=False):
@@ -149,6 +150,11 @@ def instance(what: str, *kinds: type) -> Rule:
 def flag() -> Rule:
     """Yes or no."""
     return instance("True or False", bool)
+
+
+def having(method: str, what: str) -> Rule:
+    """Text, or what has a method."""
+    return Rule(what, lambda value: isinstance(value, str) or hasattr(value, method), lambda value: True)
 
 
 def clock() -> Rule:

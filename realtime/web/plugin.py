@@ -75,6 +75,7 @@ def setup(app: web.Application, server: Server, *, prefix: str = "/realtime") ->
 
     async def start(app: web.Application) -> None:
         service.start()
+        await service.start_rooms()
         workers.warn()
 
     async def stop(app: web.Application) -> None:

@@ -143,3 +143,10 @@ def test_a_group_is_what_it_holds() -> None:
     one, two, three = ValueError(1), KeyError(2), SessionClosed(1000)
     assert leaves_of(one) == [one]
     assert leaves_of(BaseExceptionGroup("", [one, ExceptionGroup("", [two, three])])) == [one, two, three]
+
+
+def test_a_broker_error_says_whether_it_may_have_been_sent() -> None:
+    assert str(BrokerError()) == "the broker cannot be reached"
+    assert not BrokerError().maybe_sent
+    error = BrokerError("no answer", maybe_sent=True)
+    assert (str(error), error.reason, error.maybe_sent) == ("no answer; it may have been sent", "no answer", True)

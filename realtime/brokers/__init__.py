@@ -1,0 +1,1 @@
+"""Brokers: what carries rooms from worker to worker. See base.py for what one must do."""

@@ -1,0 +1,198 @@
+"""What a broker must do: four small interfaces, which one object may have all of.
+
+Nobody here decides what is lost or repeated: that is core/follower's and its like. A broker asks the store, and says
+which of three things happened: an answer, `Refused` (nothing was done), or `Unanswered` (nobody knows).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple, Protocol
+
+from ..core.errors import BrokerError
+from ..core.rooms import Entry, Position, Reading
+
+__all__ = [
+    "Broker",
+    "Directory",
+    "Expired",
+    "Health",
+    "History",
+    "Keep",
+    "Listener",
+    "Presence",
+    "Present",
+    "Refused",
+    "Store",
+    "Stores",
+    "Unanswered",
+]
+
+
+class Refused(BrokerError):
+    """The store was not reached, or refused: nothing was done. Asking again is safe."""
+
+
+class Unanswered(BrokerError):
+    """The store was asked, and no answer came: nobody knows whether it was done."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason, maybe_sent=True)
+
+
+class Keep(NamedTuple):
+    """What is kept of a room: so many messages, for so many seconds after the last; whether it has presence."""
+
+    history: int = 0
+    ttl: float = 3600.0
+    presence: bool = False
+
+
+class Present(NamedTuple):
+    """A member of a room with presence."""
+
+    member: str
+    worker: str
+    info: str  # JSON
+
+
+class Expired(NamedTuple):
+    """A worker whose lease has run out in a part of the store, and until when it was."""
+
+    part: int
+    worker: str
+    until: str
+
+
+class Health(NamedTuple):
+    """How a worker, or its broker, is: whether it is `ready`, since everything is reached and heard, and in words the
+    `problems` that it has."""
+
+    ready: bool
+    problems: tuple[str, ...] = ()
+
+
+class Listener(Protocol):
+    """Whom a broker tells what happens."""
+
+    def received(self, room: str, entry: Entry) -> None:
+        """A message of a room that is subscribed to."""
+
+    def subscribed(self, room: str) -> None:
+        """The subscription stands: what is sent from now on comes."""
+
+    def unsubscribed(self, rooms: Iterable[str]) -> None:
+        """The subscriptions of these are lost, or may be. They are made again without being asked for."""
+
+    def missed(self, room: str) -> None:
+        """Something came that could not be taken, or the room's epoch was raised."""
+
+    def attended(self, room: str) -> None:
+        """Who is present in a room has changed, or may have."""
+
+    def returned(self, run: str) -> None:
+        """A run of the store answers that did not before."""
+
+    def failed(self) -> None:
+        """The store does not answer."""
+
+    async def give_way(self) -> None:
+        """Lets others have their turn, and what was received be passed on: called now and then while much comes."""
+
+
+class Broker(Protocol):
+    """Messages to rooms and from them."""
+
+    async def start(self, worker: str, listener: Listener) -> None:
+        """Connects, or goes on trying. Called once, in the event loop that everything is used in."""
+
+    async def close(self) -> None:
+        """Ends everything that start() began. Harmless before it and twice."""
+
+    def subscribe(self, room: str) -> None:
+        """From the confirmation (Listener.subscribed) on, its messages come."""
+
+    def unsubscribe(self, room: str) -> None:
+        """They come no more."""
+
+    async def publish(self, room: str, keep: Keep, id: str, payload: bytes, ask: bool) -> Position | None:
+        """Publishes, or finds what was published under this id before; where it stands. With `ask` it only finds; None
+        if there is nothing. Raises Refused or Unanswered. Calls are made in the order in which they are begun."""
+
+    def run_of(self, room: str) -> str:
+        """The run of the store that has this room now; "" while it is not reached."""
+
+    def run_at(self, part: int) -> str:
+        """The run of the store that has this part now; "" while it is not reached."""
+
+    async def reached(self, room: str) -> None:
+        """Waits until the part of the store that has this room is reached."""
+
+    def health(self) -> Health:
+        """How it is."""
+
+
+class History(Protocol):
+    """What is kept of rooms."""
+
+    async def read(
+        self, room: str, keep: Keep, after: Position | None, known: Position | None, last: int = 0
+    ) -> Reading:
+        """Where a room stands, and what follows `after` (above the base, where that is of an earlier epoch; the `last`
+        messages, where it is None), with the ids at `after` and `known`. Raises Refused or Unanswered."""
+
+    async def raise_epoch(self, room: str, keep: Keep, seen: int, above: int) -> bool:
+        """Raises the epoch above `above`, if it is `seen`; whether it was. Raises Refused or Unanswered."""
+
+    async def clear(self, room: str) -> None:
+        """Forgets the messages of a room, and not where it stands. Raises Refused or Unanswered."""
+
+
+class Presence(Protocol):
+    """Who is in which room, by worker."""
+
+    async def attend(self, room: str, add: Mapping[str, str], remove: Iterable[str]) -> bool:
+        """Adds and removes members of this worker; False if it is not registered there, and nothing was done."""
+
+    def parts_of(self, rooms: Iterable[str]) -> set[int]:
+        """The parts of the store that have these rooms."""
+
+    async def attending(self, part: int) -> dict[str, list[str]]:
+        """What a part of the store has as this worker's: members by room."""
+
+    async def members(self, room: str) -> list[Present]:
+        """Who is in a room."""
+
+    async def count(self, room: str) -> int:
+        """How many are in a room."""
+
+
+class Directory(Protocol):
+    """Workers and their leases. A worker registers with each part of the store that it has members in."""
+
+    async def register(self, part: int, lease: float) -> bool:
+        """Registers this worker, or renews its lease; whether it was not registered."""
+
+    async def expired(self, part: int) -> list[Expired]:
+        """The workers whose leases have run out."""
+
+    async def reap(self, expired: Expired) -> bool:
+        """Removes a worker with all its members, if its lease is still that one; whether it was."""
+
+    async def resign(self, part: int) -> None:
+        """Removes this worker with all its members: it ends."""
+
+    @property
+    def parts(self) -> int:
+        """In how many parts the store is."""
+
+
+class Store(Broker, History, Presence, Directory, Protocol):
+    """All four."""
+
+
+class Stores(Protocol):
+    """A broker, as an application gives it to a server."""
+
+    def store(self) -> Store:
+        """What one worker uses of it, in the event loop that runs."""

@@ -1,0 +1,235 @@
+"""A room that has members in this process, around its follower; and a member that catches up, around its tail."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Coroutine
+from contextlib import suppress
+from typing import Any, Protocol
+
+from ..core.errors import BrokerError
+from ..core.follower import Follower
+from ..core.frames import Outgoing
+from ..core.rooms import Entry, Position, Reading
+from ..core.tail import Tail
+from .base import Keep, Store
+from .members import Members, Receiver
+from .messages import decoded
+
+__all__ = ["Joining", "LocalRoom"]
+
+RETRY = 0.3  # seconds until an unanswered question is asked again
+
+
+class Spawn(Protocol):
+    """Begins a task, which ends with the broker."""
+
+    def __call__(self, coroutine: Coroutine[Any, Any, None]) -> None: ...
+
+
+class LocalRoom:
+    """A room as this process follows it. Those in the hub stand where the follower stands."""
+
+    def __init__(self, name: str, keep: Keep, store: Store, hub: Members, spawn: Spawn, patience: float) -> None:
+        self.name = name
+        self.keep = keep
+        self.follower = Follower(bool(keep.history), self, patience=patience)
+        self.joining: dict[Receiver, Joining] = {}
+        self.users = 0  # who wait for it, or watch it
+        self.attended = asyncio.Event()  # who is present may have changed
+        self.gone = False
+        self._store = store
+        self._hub = hub
+        self.spawn = spawn
+        self._live = asyncio.Event()
+
+    @property
+    def needed(self) -> bool:
+        """Whether anybody here is in it."""
+        return bool(self.users or self.joining or self._hub.members(self.name))
+
+    async def live(self) -> None:
+        """Waits until it is subscribed and compared."""
+        await self._live.wait()
+
+    def unsubscribed(self) -> None:
+        """The subscription is lost, or may be."""
+        self._live.clear()
+        self.follower.unsubscribed()
+
+    def level(self, receiver: Receiver) -> None:
+        """A member stands where the room stands."""
+        self._hub.join(receiver, self.name)
+
+    # -- what the follower asks for ------------------------------------------------------------------------------------
+
+    def read(self, after: Position | None, known: Position | None) -> None:
+        """Reads the room."""
+        self.spawn(self._read(after, known))
+
+    async def _read(self, after: Position | None, known: Position | None) -> None:
+        reading: Reading | None = None
+        with suppress(BrokerError):
+            reading = await self._store.read(self.name, self.keep, after, known)
+        if not self.gone:
+            self.follower.answer(reading, asyncio.get_running_loop().time())
+
+    def raise_epoch(self, seen: int, above: int) -> None:
+        """Raises the epoch."""
+        self.spawn(self._raise_epoch(seen, above))
+
+    async def _raise_epoch(self, seen: int, above: int) -> None:
+        done = False
+        with suppress(BrokerError):
+            await self._store.raise_epoch(self.name, self.keep, seen, above)
+            done = True
+        if not self.gone:
+            self.follower.raised(done)
+
+    def retry(self) -> None:
+        """Compares in a while."""
+        self.spawn(self._retry())
+
+    async def _retry(self) -> None:
+        await asyncio.sleep(RETRY)
+        if not self.gone:
+            self.follower.compare()
+
+    def ready(self) -> None:
+        """Members may join."""
+        self._live.set()
+
+    def deliver(self, entry: Entry) -> None:
+        """The next message, for all."""
+        found = decoded(entry.payload)
+        if found is not None:
+            self._hub.broadcasts.begin(self.name, self._hub.members(self.name), *found)
+        for joining in tuple(self.joining.values()):
+            joining.offer(entry)
+
+    def gap(self, position: Position, lost: int | None) -> None:
+        """Messages are lost to all."""
+        self._hub.broadcasts.begin(self.name, self._hub.members(self.name), lost or 1)
+        for joining in tuple(self.joining.values()):
+            joining.offer(position)
+
+
+class Joining:
+    """A member that is given a snapshot, and then what came meanwhile, until it stands where the room stands."""
+
+    def __init__(self, room: LocalRoom, receiver: Receiver, store: Store, *, after: Position | None, last: int) -> None:
+        self.gapped = False
+        self.start: Position | None = after
+        self._room = room
+        self._receiver = receiver
+        self._store = store
+        self._running = True  # it waits for its outbox
+        self._news = asyncio.Event()
+        self._missed = False  # what came while it was slow
+        self._unread: tuple[Position | None, int] | None = None  # the next part, which is read when this one is sent
+        self._unsent: deque[Outgoing | None] = deque()  # None: a gap
+        self._tail = Tail(bool(room.keep.history), self, cursor=after, last=last)
+
+    async def run(self) -> None:
+        """Gives it everything up to where the room stands. Waits for room in its outbox, as its handler's sends do."""
+        self._tail.again()
+        while self._tail.pending or self._unsent or self._missed:
+            await self._news.wait()
+            self._news.clear()
+            while self._unsent:
+                item = self._unsent.popleft()
+                if item is None:
+                    self._receiver._miss(1)
+                else:
+                    await self._receiver._give(item)
+            if self._unread is not None:
+                unread, self._unread = self._unread, None
+                self.read(*unread)
+            elif self._missed:
+                self._missed = False
+                self._tail.read_again()
+        self._running = False
+        self.settle()
+
+    def settle(self) -> None:
+        """Stands it among the others, if it is where they are."""
+        tail, room = self._tail, self._room
+        if self._running or tail.pending or tail.position is None or room.follower.position is None:
+            return
+        if tail.position[:2] == room.follower.position[:2] and room.joining.get(self._receiver) is self:
+            del room.joining[self._receiver]
+            room.level(self._receiver)
+
+    def offer(self, item: Entry | Position) -> None:
+        """What all members get."""
+        if self._unsent and self._room.keep.history:
+            self._missed = True  # it is slow: what it could not take is read again
+        else:
+            self._tail.offer(item)
+            self.settle()
+
+    # -- what the tail asks for ----------------------------------------------------------------------------------------
+
+    def read(self, after: Position | None, last: int) -> None:
+        """Reads the room; the next part when this one is sent."""
+        if self._unsent:
+            self._unread = (after, last)
+        else:
+            self._room.spawn(self._read(after, last))
+
+    async def _read(self, after: Position | None, last: int) -> None:
+        room = self._room
+        reading: Reading | None = None
+        with suppress(BrokerError):
+            reading = await self._store.read(room.name, room.keep, after, after, last)
+        if room.joining.get(self._receiver) is not self:
+            return
+        if reading is not None:
+            room.follower.learn(reading.end)
+        self._tail.answer(reading)
+        self._news.set()
+        self.settle()
+
+    def retry(self) -> None:
+        """Asks again in a while."""
+        self._room.spawn(self._again(RETRY))
+
+    async def _again(self, pause: float) -> None:
+        await asyncio.sleep(pause)
+        if self._room.joining.get(self._receiver) is self:
+            self._tail.again()
+
+    def gone(self, seen: int, above: int) -> None:
+        """What it was given is gone from the store."""
+        self._room.spawn(self._gone(seen, above))
+
+    async def _gone(self, seen: int, above: int) -> None:
+        pause = RETRY
+        with suppress(BrokerError):
+            await self._store.raise_epoch(self._room.name, self._room.keep, seen, above)
+            pause = 0.0
+        await self._again(pause)
+
+    def starts(self, position: Position, at: float) -> None:
+        """It starts here."""
+        self.start = position
+
+    def take(self, entry: Entry) -> None:
+        """The next message."""
+        found = decoded(entry.payload)
+        if found is None or self._receiver.id in found[1]:
+            return
+        if self._running and self._room.keep.history:
+            self._unsent.append(found[0])
+        else:
+            self._receiver._offer(found[0])
+
+    def gap(self, position: Position) -> None:
+        """Messages are lost to it."""
+        self.gapped = True
+        self.start = position
+        if self._running and self._room.keep.history:
+            self._unsent.append(None)
+        else:
+            self._receiver._miss(1)

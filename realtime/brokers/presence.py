@@ -1,0 +1,104 @@
+"""Who is present in rooms, over a store: this worker's members under its leases, mended in sweeps; and other workers'
+members removed when their leases have run out (docs/scaling.md §6).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterable
+from contextlib import suppress
+
+from ..core.attendance import Attendance, Standing
+from ..core.errors import BrokerError, LocalProtocolError
+from .base import Store
+
+__all__ = ["Attending", "info_text"]
+
+MAX_INFO = 4096  # bytes of what a member says of itself
+
+
+class Attending:
+    """This worker's part in the presence of rooms. Its leases last `lease` seconds."""
+
+    def __init__(self, store: Store, lease: float) -> None:
+        self.here = Attendance()
+        self.standing = Standing(asyncio.get_running_loop().time(), lease)
+        self._store = store
+        self._lease = lease
+        self._parts: set[int] = set()  # that this worker is registered with
+
+    async def add(self, room: str, member: str, info: str) -> None:
+        """A member is in the room. Where that can't be told to the store now, a sweep will."""
+        if self.here.add(room, member, info):
+            with suppress(BrokerError):
+                await self._attend(room, {member: info}, ())
+
+    async def remove(self, room: str, member: str) -> None:
+        """A member is not in the room any more."""
+        if self.here.remove(room, member):
+            with suppress(BrokerError):
+                await self._attend(room, {}, (member,))
+
+    async def _attend(self, room: str, add: dict[str, str], remove: Iterable[str]) -> None:
+        if not await self._store.attend(room, add, remove):
+            for part in self._store.parts_of((room,)):
+                await self._register(part)
+            # What has gone meanwhile must not come back.
+            there = self.here.members(room)
+            await self._store.attend(room, {name: info for name, info in add.items() if name in there}, remove)
+
+    async def _register(self, part: int) -> bool:
+        self._parts.add(part)
+        return await self._store.register(part, self._lease)
+
+    async def renew(self) -> None:
+        """Renews the leases. Where the store has forgotten one, all is added again."""
+        for part in tuple(self._parts):
+            with suppress(BrokerError):
+                if await self._register(part):
+                    await self._mend(part)
+
+    async def sweep(self) -> None:
+        """Compares this worker's members with the store's."""
+        for part in self._parts | self._store.parts_of(self.here.rooms()):
+            with suppress(BrokerError):
+                await self._mend(part)
+
+    async def _mend(self, part: int) -> None:
+        stored = await self._store.attending(part)
+        rooms = [room for room in self.here.rooms() if self._store.parts_of((room,)) == {part}]
+        for room in {*stored, *rooms}:
+            add, remove = self.here.differences(room, stored.get(room, ()))
+            if add or remove:
+                await self._attend(room, add, remove)
+
+    async def reap(self) -> None:
+        """Removes the workers whose leases have run out, if that proves anything now."""
+        loop = asyncio.get_running_loop()
+        for part in range(self._store.parts):
+            if not self.standing.steady(loop.time()):
+                return
+            with suppress(BrokerError):
+                for expired in await self._store.expired(part):
+                    if self.standing.steady(loop.time()):
+                        await self._store.reap(expired)
+
+    async def resign(self) -> None:
+        """This worker ends."""
+        for part in tuple(self._parts):
+            with suppress(BrokerError):
+                await self._store.resign(part)
+
+
+def info_text(info: object) -> str:
+    """What a member says of itself, as text. Raises TypeError and LocalProtocolError."""
+    try:
+        text = json.dumps({} if info is None else info, separators=(",", ":"), allow_nan=False)
+    except ValueError as error:
+        raise LocalProtocolError(f"info: {error}") from None
+    if info is not None and not isinstance(info, dict):
+        raise TypeError(f"info is a dict, not {type(info).__name__}")
+    if len(text) > MAX_INFO:
+        raise LocalProtocolError(f"info has {len(text)} bytes of JSON, and may have {MAX_INFO}")
+    return text

@@ -1,0 +1,133 @@
+"""Sends to rooms from a process that serves nothing: a task queue, a cron job, a script."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import threading
+from collections.abc import Coroutine, Iterable
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, TypeVar
+
+from ..core.errors import BrokerError
+from ..core.frames import Outgoing
+from ..core.rooms import Entry, Position
+from .base import Stores
+from .messages import encoded
+from .publishing import NOTHING, Publishing
+from .redis import RedisBroker
+from .rules import RoomRules
+
+__all__ = ["BlockingPublisher", "Publisher"]
+
+T = TypeVar("T")
+
+
+class _Deaf:
+    """A listener that subscribes to nothing."""
+
+    def received(self, room: str, entry: Entry) -> None: ...
+    def subscribed(self, room: str) -> None: ...
+    def unsubscribed(self, rooms: Iterable[str]) -> None: ...
+    def missed(self, room: str) -> None: ...
+    def attended(self, room: str) -> None: ...
+    def returned(self, run: str) -> None: ...
+    def failed(self) -> None: ...
+    async def give_way(self) -> None: ...
+
+
+class Publisher:
+    """Sends to rooms, in an event loop: `async with realtime.Publisher("redis://…") as publisher`.
+
+    `broker` is what the servers have. Rooms that keep something have to be configured as at the servers.
+    """
+
+    def __init__(self, broker: Stores | str, *, broker_timeout: float = 5.0) -> None:
+        self._broker = RedisBroker(broker) if isinstance(broker, str) else broker
+        self._timeout = broker_timeout
+        self._rules = RoomRules()
+        self._publishing: Publishing | None = None
+
+    def configure_rooms(self, pattern: str, *, history: int = 0, ttl: float = 3600.0, presence: bool = False) -> None:
+        """Says what is kept of some rooms, as the servers do: see Server.configure_rooms()."""
+        self._rules.add(pattern, history, ttl, presence)
+
+    async def __aenter__(self) -> Publisher:
+        source = secrets.token_urlsafe(9)
+        self._store = self._broker.store()
+        await self._store.start(source, _Deaf())
+        self._publishing = Publishing(self._store, source, self._timeout, lambda room, position: None)
+        self._rules.fixed = True
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._publishing is not None:
+            publishing, self._publishing = self._publishing, None
+            # What another run of the store has taken back is told before this process, which alone knows of it, ends.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._timeout):
+                    await publishing.compare()
+            await publishing.close()
+            await self._store.close()
+
+    async def send(
+        self, room: str, message: str | bytes | bytearray | memoryview, *, skip: str | Iterable[str] = ()
+    ) -> str:
+        """Sends to everyone in a room but `skip` (ids of sessions). Returns the room's cursor behind it.
+
+        Raises TypeError or LocalProtocolError for what is not a message, and BrokerError, whose `maybe_sent` says
+        whether it may be heard all the same; and outside of `async with`.
+        """
+        if self._publishing is None:
+            raise BrokerError("a Publisher works within `async with`")
+        item = Outgoing.message(message)
+        skipped = frozenset((skip,) if isinstance(skip, str) else skip)
+        keep = self._rules.keep(room) or NOTHING
+        position: Position = await self._publishing.publish(room, keep, encoded(item, skipped))
+        return position.cursor
+
+
+class BlockingPublisher:
+    """A Publisher for code without an event loop: it has one, in a thread of its own. From any thread:
+    `with realtime.BlockingPublisher("redis://…") as publisher: publisher.send("room", "text")`.
+    """
+
+    def __init__(self, broker: Stores | str, *, broker_timeout: float = 5.0) -> None:
+        self._publisher = Publisher(broker, broker_timeout=broker_timeout)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+
+    def configure_rooms(self, pattern: str, *, history: int = 0, ttl: float = 3600.0, presence: bool = False) -> None:
+        """Says what is kept of some rooms, as the servers do: see Server.configure_rooms()."""
+        self._publisher.configure_rooms(pattern, history=history, ttl=ttl, presence=presence)
+
+    def __enter__(self) -> BlockingPublisher:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="realtime publisher", daemon=True)
+        self._thread.start()
+        self._run(self._publisher.__aenter__())
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        loop, thread = self._loop, self._thread
+        if loop is not None and thread is not None:
+            self._run(self._publisher.__aexit__(kind, error, trace))
+            self._loop = self._thread = None
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join()
+            loop.close()
+
+    def send(self, room: str, message: str | bytes | bytearray | memoryview, *, skip: str | Iterable[str] = ()) -> str:
+        """As Publisher.send(), and returns when the broker has it."""
+        return self._run(self._publisher.send(room, message, skip=skip))
+
+    def _run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        if self._loop is None:
+            coroutine.close()
+            raise BrokerError("a BlockingPublisher works within `with`")
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()

@@ -1,0 +1,274 @@
+"""One connection to Redis, for commands: all that is asked in one turn of the event loop is one write, answers come in
+order, and of each command it is known whether it was written.
+
+Connections are redis-py's (it knows TLS, passwords, Sentinel, the protocol). Its retries are off: who repeats what has
+no answer might do it twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections import deque
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any
+
+from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import RedisError, ResponseError
+
+from ...core.errors import BrokerError
+from ..base import Refused, Unanswered
+from .scripts import SCRIPTS
+
+__all__ = ["Backoff", "Connect", "Link", "in_words", "let_go"]
+
+log = logging.getLogger("realtime.broker")
+
+Connect = Callable[[], Awaitable[AbstractConnection]]
+"""Makes a connection, connected. Raises RedisError or OSError."""
+
+MAX_WAITING = 20_000  # commands
+MAX_WAITING_SIZE = 64 * 1024 * 1024  # bytes of them that are not written yet
+
+SLOWEST = 4_000_000  # bytes a second, that Redis takes at least
+
+CLOSED = "it is closed"
+
+# Errors with which Redis says that it did nothing, and may later.
+_LATER = (
+    "READONLY",
+    "LOADING",
+    "MASTERDOWN",
+    "CLUSTERDOWN",
+    "TRYAGAIN",
+    "NOREPLICAS",
+    "MISCONF",
+    "MOVED",
+    "ASK",
+    "BUSY",
+)
+
+
+class Backoff:
+    """How long to wait before the next attempt: from 50 ms on, doubled each time, up to `most` seconds."""
+
+    def __init__(self, most: float) -> None:
+        self._most = most
+        self._next = 0.05
+
+    def reset(self) -> None:
+        """The last attempt succeeded."""
+        self._next = 0.05
+
+    def next(self) -> float:
+        """Seconds to wait now."""
+        now, self._next = self._next, min(self._next * 2, self._most)
+        return now
+
+
+class Link:
+    """Commands to one node of Redis. Connects by itself, and again whenever it has to."""
+
+    def __init__(
+        self,
+        name: str,
+        connect: Connect,
+        *,
+        timeout: float,
+        on_run: Callable[[Link], None],
+        on_lost: Callable[[Link], None],
+        on_moved: Callable[[], None],
+    ) -> None:
+        self.name = name  # without credentials
+        self.run = ""  # of the store, while it is connected
+        self.info: dict[str, str] = {}
+        self.problem = "not connected yet"
+        self.connected = asyncio.Event()
+        self._connect = connect
+        self._timeout = timeout
+        self._on_run = on_run
+        self._on_lost = on_lost
+        self._on_moved = on_moved
+        self._backoff = Backoff(1.0)
+        self._connection: AbstractConnection | None = None
+        self._unwritten: list[tuple[Any, ...]] = []
+        self._size = 0
+        self._waiting: deque[tuple[asyncio.Future[Any], float, float]] = deque()  # since when, and for how long
+        self._answered = 0.0  # when the last answer came
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begins to connect."""
+        self._task = asyncio.get_running_loop().create_task(self._live(), name=f"realtime broker {self.name}")
+
+    async def close(self) -> None:
+        """Ends the connection, and makes no other."""
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+            self._task = None
+
+    # -- commands ------------------------------------------------------------------------------------------------------
+
+    def call(self, *command: Any, patience: float = 0.0) -> asyncio.Future[Any]:
+        """Asks; the answer, or Refused, Unanswered, or BrokerError. What is asked first is written first. The answer
+        may take `patience` seconds longer than others, and as long as it takes to write what is large."""
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        if self._connection is None:
+            future.set_exception(Refused(f"Redis ({self.name}) cannot be reached: {self.problem}"))
+            return future
+        size = sum(len(part) for part in command if isinstance(part, (str, bytes)))
+        if len(self._waiting) >= MAX_WAITING or (self._size and self._size + size > MAX_WAITING_SIZE):
+            future.set_exception(Refused(f"Redis ({self.name}) is too slow: {len(self._waiting)} commands wait for it"))
+            return future
+        self._unwritten.append(command)
+        self._size += size
+        self._waiting.append((future, asyncio.get_running_loop().time(), self._timeout + patience + size / SLOWEST))
+        self._wake.set()
+        return future
+
+    # -- the connection ------------------------------------------------------------------------------------------------
+
+    async def _live(self) -> None:
+        """Connects, serves, and again."""
+        while True:
+            connection: AbstractConnection | None = None
+            try:
+                connection = await self._connect()
+                await self._greet(connection)
+                await self._serve(connection)
+            except (RedisError, OSError, Refused, TimeoutError) as error:
+                self._lost(in_words(error))
+            except asyncio.CancelledError:
+                self._lost(CLOSED)
+                raise
+            finally:
+                if connection is not None:
+                    await let_go(connection)
+            await asyncio.sleep(self._backoff.next())
+
+    async def _greet(self, connection: AbstractConnection) -> None:
+        """Who is this, and does it know our scripts? Raises Refused."""
+        info: dict[str, str] = {}
+        async with asyncio.timeout(self._timeout):
+            for section in ("server", "replication", "memory"):
+                await connection.send_command("INFO", section)
+                text = await connection.read_response()
+                for line in bytes(text).decode("utf-8", "replace").splitlines():
+                    name, _, value = line.partition(":")
+                    info[name] = value
+            if info.get("role", "master") != "master":
+                raise Refused("this Redis is a replica, which takes no writes")
+            for text in SCRIPTS.values():
+                await connection.send_command("SCRIPT", "LOAD", text)
+                await connection.read_response()
+        self.info = info
+        self.run = f"{info.get('run_id', '')}/{info.get('master_replid', '')}"
+
+    async def _serve(self, connection: AbstractConnection) -> None:
+        self._connection = connection
+        self.problem = ""
+        self._backoff.reset()
+        log.info("> connected to Redis at %s", self.name)
+        self.connected.set()
+        self._on_run(self)
+        parts = [
+            asyncio.get_running_loop().create_task(part, name=f"realtime broker {self.name}")
+            for part in (self._write(connection), self._read(connection), self._watch())
+        ]
+        try:
+            done, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
+            for part in done:
+                part.result()
+        finally:
+            for part in parts:
+                part.cancel()
+            await asyncio.gather(*parts, return_exceptions=True)
+
+    async def _write(self, connection: AbstractConnection) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            commands, self._unwritten, self._size = self._unwritten, [], 0
+            await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+
+    async def _read(self, connection: AbstractConnection) -> None:
+        count = 0
+        loop = asyncio.get_running_loop()
+        while True:
+            answer: Any
+            try:
+                answer = await connection.read_response(timeout=math.inf, disconnect_on_error=False)
+            except ResponseError as error:
+                answer = error
+            count += 1
+            if not count % 64:
+                await asyncio.sleep(0)  # what has come already is read without waiting: others have their turn
+            if not self._waiting:
+                continue
+            future, _, _ = self._waiting.popleft()
+            self._answered = loop.time()
+            if not isinstance(answer, ResponseError):
+                if not future.done():
+                    future.set_result(answer)
+                continue
+            words = in_words(answer)
+            kind = answer.status_code or words.partition(" ")[0]  # redis-py takes the codes off that it knows
+            if kind == "NOSCRIPT":
+                # Scripts were flushed. All that waits is asked again, in its order, on another connection.
+                self._waiting.appendleft((future, 0.0, 0.0))
+                raise Refused("our scripts are gone")
+            if not future.done():
+                future.set_exception(
+                    Refused(f"Redis ({self.name}) refuses for now: {words}")
+                    if kind in _LATER
+                    else BrokerError(f"Redis ({self.name}) refuses: {words}")
+                )
+            if kind in ("MOVED", "ASK", "CLUSTERDOWN"):
+                self._on_moved()
+            if kind == "READONLY":
+                raise Refused("this Redis has become a replica")
+
+    async def _watch(self) -> None:
+        """A connection on which an answer is overdue is given up."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(self._timeout / 4)
+            if self._waiting:
+                _, since, patience = self._waiting[0]
+                if loop.time() - max(since, self._answered) > patience:
+                    raise TimeoutError(f"no answer within {patience:g} s")
+
+    def _lost(self, reason: str) -> None:
+        """The connection is gone: of what was written and not answered nobody knows what became of it."""
+        unwritten = len(self._unwritten)
+        waiting, self._waiting = list(self._waiting), deque()
+        self._unwritten, self._size = [], 0
+        self._wake.clear()
+        if self._connection is not None and reason != CLOSED:
+            log.warning("! lost Redis at %s: %s", self.name, reason)
+        elif reason not in (self.problem, CLOSED):
+            log.warning("! cannot reach Redis at %s: %s", self.name, reason)
+        self._connection, self.run, self.problem = None, "", reason
+        self.connected.clear()
+        for index, (future, _, _) in enumerate(waiting):
+            if not future.done():
+                written = index < len(waiting) - unwritten
+                kind = Unanswered if written else Refused
+                future.set_exception(kind(f"Redis ({self.name}) did not answer: {reason}"))
+        self._on_lost(self)
+
+
+async def let_go(connection: AbstractConnection) -> None:
+    """Closes a connection, whatever state it is in. Waits for it no longer than for a connection to be made."""
+    with suppress(RedisError, OSError):
+        await connection.disconnect()
+
+
+def in_words(error: BaseException) -> str:
+    """What went wrong, without more than that."""
+    return " ".join(str(error).split()) or type(error).__name__

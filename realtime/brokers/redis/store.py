@@ -1,0 +1,205 @@
+"""All that a broker must do (brokers/base), over Redis: each is a script, or a command, at the room's node."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ...core.rooms import Position, Reading
+from ..base import Expired, Keep, Listener, Present
+from .nodes import Nodes, message_of
+from .scripts import PARTITIONS, Keys, sha
+from .topology import topology_of
+
+__all__ = ["RedisStore"]
+
+LARGE = 65_536  # bytes of a payload above which it is stored and referenced
+PAGE, PAGE_SIZE = 256, 1_048_576  # messages and bytes of one reading
+REPEATS = 60_000  # ms for which the id of a publish is remembered
+HEAD_LIFE = 7 * 86_400_000  # ms after its last use, until a room's position is forgotten
+REFERENCE_LIFE = 60_000  # ms for which a large payload of a room without history is kept
+
+
+class RedisStore:
+    """Redis, as one worker uses it."""
+
+    def __init__(self, url: str, prefix: str, *, timeout: float, beat: float) -> None:
+        topology = topology_of(url, timeout)
+        self.parts = PARTITIONS
+        self._keys = Keys(prefix)
+        self._command = "SPUBLISH" if topology.sharded else "PUBLISH"
+        self._worker = ""
+        self._nodes = Nodes(topology, self._keys, timeout=timeout, beat=beat)
+        self.close = self._nodes.close
+        self.subscribe = self._nodes.subscribe
+        self.unsubscribe = self._nodes.unsubscribe
+        self.run_of = self._nodes.run_of
+        self.run_at = self._nodes.run_at
+        self.reached = self._nodes.reached
+        self.health = self._nodes.health
+
+    async def start(self, worker: str, listener: Listener) -> None:
+        """Connects, or goes on trying."""
+        self._worker = worker
+        self._nodes.start(worker, listener)
+
+    # -- Broker --------------------------------------------------------------------------------------------------------
+
+    async def publish(self, room: str, keep: Keep, id: str, payload: bytes, ask: bool) -> Position | None:
+        """Publishes, or finds what was published."""
+        keys = self._keys
+        large = len(payload) > LARGE
+        life = int(keep.ttl * 1000) if keep.history else REFERENCE_LIFE
+        answer = await self._script(
+            room,
+            "publish",
+            (keys.head(room), keys.stream(room), keys.repeat(room, id), keys.channel(room), keys.payload(room, id)),
+            (id, payload, keep.history, life, HEAD_LIFE, int(ask), REPEATS, int(large), self._command),
+        )
+        epoch, _, offset = bytes(answer).decode().partition(" ")
+        return Position(int(epoch), int(offset), id) if epoch else None
+
+    # -- History -------------------------------------------------------------------------------------------------------
+
+    async def read(
+        self, room: str, keep: Keep, after: Position | None, known: Position | None, last: int = 0
+    ) -> Reading:
+        """Where a room stands, and what follows."""
+        answer = await self._script(
+            room,
+            "read",
+            (self._keys.head(room), self._keys.stream(room)),
+            (
+                after.epoch if after else "",
+                after.offset if after else "",
+                known.offset if known else "",
+                last,
+                PAGE,
+                PAGE_SIZE,
+                HEAD_LIFE,
+            ),
+        )
+        epoch, top, id, base, base_id, clock, more, id_after, id_known, flat = answer
+        entries = []
+        for offset, text in zip(flat[::2], flat[1::2], strict=True):
+            found = message_of(b"%s %s %s" % (epoch, offset, text))
+            if found is None:
+                continue
+            entry, referenced = found
+            if referenced:
+                payload = await self._nodes.payload(room, entry.id)
+                if payload is None:
+                    continue  # the next one, or the top, shows the gap
+                entry = entry._replace(payload=payload)
+            entries.append(entry)
+        ids = {}
+        for position, found_id in ((after, id_after), (known, id_known)):
+            if position is not None and found_id is not None:
+                ids[position.offset] = bytes(found_id).decode()
+        return Reading(
+            int(epoch),
+            int(top),
+            bytes(id).decode(),
+            int(base),
+            bytes(base_id).decode(),
+            tuple(entries),
+            ids,
+            bool(more),
+            int(clock) / 1000,
+        )
+
+    async def raise_epoch(self, room: str, keep: Keep, seen: int, above: int) -> bool:
+        """Raises the epoch, if it is `seen`."""
+        keys = self._keys
+        return bool(
+            await self._script(
+                room,
+                "raise",
+                (keys.head(room), keys.stream(room), keys.channel(room)),
+                (seen, above, HEAD_LIFE, self._command),
+            )
+        )
+
+    async def clear(self, room: str) -> None:
+        """Forgets the messages of a room."""
+        await self._call(room, "DEL", self._keys.stream(room))
+
+    # -- Presence and Directory ----------------------------------------------------------------------------------------
+
+    async def attend(self, room: str, add: Mapping[str, str], remove: Iterable[str]) -> bool:
+        """Adds and removes members of this worker."""
+        keys, part = self._keys, self._keys.part(room)
+        flat = [text for member, info in add.items() for text in (member, info)]
+        return bool(
+            await self._script(
+                room,
+                "attend",
+                (keys.workers(part), keys.own(part, self._worker), keys.members(room), keys.channel(room)),
+                (self._worker, room, self._command, len(add), *flat, *remove),
+            )
+        )
+
+    def parts_of(self, rooms: Iterable[str]) -> set[int]:
+        """The partitions of these rooms."""
+        return {self._keys.part(room) for room in rooms}
+
+    async def attending(self, part: int) -> dict[str, list[str]]:
+        """What a partition has as this worker's."""
+        found: dict[str, list[str]] = {}
+        for one in await self._nodes.call(part, "SMEMBERS", self._keys.own(part, self._worker)):
+            member, _, room = bytes(one).decode().partition(" ")
+            found.setdefault(room, []).append(member)
+        return found
+
+    async def members(self, room: str) -> list[Present]:
+        """Who is in a room."""
+        flat = await self._call(room, "HGETALL", self._keys.members(room))
+        if isinstance(flat, dict):
+            flat = [part for pair in flat.items() for part in pair]
+        present = []
+        for member, value in zip(flat[::2], flat[1::2], strict=True):
+            worker, _, info = bytes(value).decode().partition(" ")
+            present.append(Present(bytes(member).decode(), worker, info))
+        return present
+
+    async def count(self, room: str) -> int:
+        """How many are in a room."""
+        return int(await self._call(room, "HLEN", self._keys.members(room)))
+
+    async def register(self, part: int, lease: float) -> bool:
+        """Registers this worker, or renews its lease."""
+        keys = (self._keys.workers(part),)
+        return bool(await self._script_at(part, "register", keys, (self._worker, int(lease * 1000))))
+
+    async def expired(self, part: int) -> list[Expired]:
+        """The workers whose leases have run out."""
+        flat = await self._script_at(part, "expired", (self._keys.workers(part),), ())
+        return [
+            Expired(part, bytes(worker).decode(), bytes(until).decode())
+            for worker, until in zip(flat[::2], flat[1::2], strict=True)
+        ]
+
+    async def reap(self, expired: Expired) -> bool:
+        """Removes a worker with its members, if its lease is still that one."""
+        return await self._reap(expired.part, expired.worker, expired.until)
+
+    async def resign(self, part: int) -> None:
+        """Removes this worker with its members."""
+        await self._reap(part, self._worker, "")
+
+    async def _reap(self, part: int, worker: str, until: str) -> bool:
+        keys = self._keys
+        own = (keys.workers(part), keys.own(part, worker))
+        rest = (worker, until, self._command, keys.all_members(part), keys.channels(part))
+        return bool(await self._script_at(part, "reap", own, rest))
+
+    # -- asking --------------------------------------------------------------------------------------------------------
+
+    async def _call(self, room: str, *command: Any) -> Any:
+        return await self._nodes.call(self._keys.part(room), *command)
+
+    async def _script(self, room: str, name: str, keys: tuple[str, ...], rest: tuple[Any, ...]) -> Any:
+        return await self._script_at(self._keys.part(room), name, keys, rest)
+
+    async def _script_at(self, part: int, name: str, keys: tuple[str, ...], rest: tuple[Any, ...]) -> Any:
+        return await self._nodes.call(part, "EVALSHA", sha(name), len(keys), *keys, *rest)

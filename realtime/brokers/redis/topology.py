@@ -1,0 +1,173 @@
+"""Where Redis is: one server, the master that Sentinel names, or the nodes of a cluster. Makes redis-py's connections,
+and knows their addresses without credentials.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, cast
+from urllib.parse import unquote, urlsplit
+
+from redis.asyncio import ConnectionPool, RedisCluster
+from redis.asyncio.connection import AbstractConnection
+from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import Sentinel
+from redis.backoff import NoBackoff
+
+from ...core.errors import LocalProtocolError
+
+__all__ = ["Topology", "shown", "topology_of"]
+
+
+class Topology(Protocol):
+    """Which node has which part of the keys, and how to reach it."""
+
+    sharded: bool  # subscriptions are the slots' nodes' own
+
+    async def nodes(self, keys: Sequence[str]) -> list[str]:
+        """The names of the nodes that have these keys, asked anew. Raises RedisError or OSError."""
+
+    async def connect(self, node: str) -> AbstractConnection:
+        """A new connection to a node. Raises RedisError or OSError."""
+
+    async def close(self) -> None:
+        """Lets go what nodes() and connect() needed beside their connections."""
+
+
+def shown(url: str) -> str:
+    """A URL without what nobody may read in a log: who logs in, with which password, and the query."""
+    parts = urlsplit(url)
+    hosts = parts.netloc.rpartition("@")[2]
+    return f"{parts.scheme}://{hosts}{parts.path}"
+
+
+def _options(timeout: float) -> dict[str, Any]:
+    """Of every connection: nothing is repeated, nothing is waited for beyond what the links do themselves."""
+    return {
+        "retry": Retry(NoBackoff(), 0),
+        "socket_timeout": None,
+        "socket_connect_timeout": timeout,
+        "socket_keepalive": True,
+        "health_check_interval": 0,
+        "protocol": 2,
+        "decode_responses": False,
+    }
+
+
+async def _connected(make: Callable[[], Any]) -> AbstractConnection:
+    connection: Any = make()
+    try:
+        await connection.connect()
+    except BaseException:
+        await connection.disconnect(nowait=True)  # it may be half there
+        raise
+    return cast(AbstractConnection, connection)
+
+
+class _Single:
+    """One server, over TCP, TLS or a Unix socket."""
+
+    sharded = False
+
+    def __init__(self, url: str, timeout: float) -> None:
+        options = _options(timeout)
+        if url.startswith("unix:"):
+            del options["socket_keepalive"]
+        self._pool: Any = ConnectionPool.from_url(url, **options)
+        self._name = shown(url)
+
+    async def nodes(self, keys: Sequence[str]) -> list[str]:
+        return [self._name] * len(keys)
+
+    async def connect(self, node: str) -> AbstractConnection:
+        return await _connected(self._pool.make_connection)
+
+    async def close(self) -> None:
+        await self._pool.disconnect()
+
+
+class _Sentinel:
+    """The master of a service, as Sentinels name it: asked at each connect."""
+
+    sharded = False
+
+    def __init__(self, url: str, timeout: float) -> None:
+        parts = urlsplit(url)
+        service, _, database = parts.path.strip("/").partition("/")
+        if not service:
+            raise LocalProtocolError(f"{shown(url)} names no service: redis+sentinel://host:26379/mymaster")
+        options = _options(timeout)
+        login, _, hosts = parts.netloc.rpartition("@")
+        if login:
+            user, _, password = login.partition(":")
+            options["password"] = unquote(password)
+            if user:
+                options["username"] = unquote(user)
+        if database:
+            options["db"] = int(database)
+        of_sentinels = {name: options[name] for name in ("retry", "socket_connect_timeout", "protocol")}
+        of_sentinels["socket_timeout"] = timeout
+        sentinel: Any = Sentinel
+        self._sentinel = sentinel([_address(host, 26379) for host in hosts.split(",")], 0, of_sentinels)
+        self._pool: Any = self._sentinel.master_for(service, **options).connection_pool
+        self._name = shown(url)
+
+    async def nodes(self, keys: Sequence[str]) -> list[str]:
+        return [self._name] * len(keys)
+
+    async def connect(self, node: str) -> AbstractConnection:
+        return await _connected(self._pool.make_connection)
+
+    async def close(self) -> None:
+        await self._pool.disconnect()
+        for sentinel in self._sentinel.sentinels:
+            await sentinel.aclose()
+
+
+class _Cluster:
+    """The nodes of a cluster, each with its slots."""
+
+    sharded = True
+
+    def __init__(self, url: str, timeout: float) -> None:
+        options = _options(timeout)
+        del options["retry"]
+        self._timeout = timeout
+        self._cluster: Any = RedisCluster.from_url(url, **options)
+
+    async def nodes(self, keys: Sequence[str]) -> list[str]:
+        await self._cluster.aclose()
+        await self._cluster.initialize()
+        return [str(self._cluster.get_node_from_key(key).name) for key in keys]
+
+    async def connect(self, node: str) -> AbstractConnection:
+        found = self._cluster.get_node(node_name=node)
+        if found is None:
+            raise OSError(f"{node} is no node of the cluster any more")
+        options = {**found.connection_kwargs, "retry": Retry(NoBackoff(), 0)}
+        return await _connected(lambda: found.connection_class(**options))
+
+    async def close(self) -> None:
+        await self._cluster.aclose()
+
+
+def _address(host: str, port: int) -> tuple[str, int]:
+    parts = urlsplit(f"//{host}")
+    return parts.hostname or "localhost", parts.port or port
+
+
+def topology_of(url: str, timeout: float) -> Topology:
+    """What a URL means. Raises LocalProtocolError for one that means nothing."""
+    scheme, _, rest = url.partition("://")
+    try:
+        if scheme in ("redis+sentinel", "rediss+sentinel"):
+            return _Sentinel(url, timeout)
+        if scheme in ("redis+cluster", "rediss+cluster"):
+            return _Cluster(f"{scheme.partition('+')[0]}://{rest}", timeout)
+        if scheme in ("redis", "rediss", "unix"):
+            return _Single(url, timeout)
+    except ValueError as error:
+        raise LocalProtocolError(f"{shown(url)} is no URL of a Redis: {type(error).__name__}") from None
+    raise LocalProtocolError(
+        f"{shown(url)} is no URL of a Redis: redis://, rediss:// (TLS), unix://, redis+sentinel:// or redis+cluster://"
+    )

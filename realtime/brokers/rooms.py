@@ -1,0 +1,341 @@
+"""Rooms over a broker: joins, sends, presence and history of one process; the broker's listener (docs/scaling.md).
+
+What is lost or repeated decides core/follower; what is said to Redis, the store. Knows no sessions: receivers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
+
+from ..core.errors import BrokerError
+from ..core.frames import Outgoing
+from ..core.rooms import Entry, Position
+from .base import Health, Keep, Present, Refused, Store, Unanswered
+from .local import Joining, LocalRoom
+from .members import Members, Receiver
+from .messages import decoded, encoded
+from .presence import Attending
+from .publishing import PAUSE, Publishing
+
+__all__ = ["Joined", "Past", "Rooms", "Timing"]
+
+T = TypeVar("T")
+
+MAX_BROADCASTS = 256  # messages that are not offered to all yet: with more, no others are read
+
+log = logging.getLogger("realtime.broker")
+
+
+class Timing(NamedTuple):
+    """Seconds: for how long a worker counts as alive, and from one sweep to the next."""
+
+    lease: float = 10.0
+    sweep: float = 5.0
+
+
+class Joined(NamedTuple):
+    """How a join went."""
+
+    cursor: str  # where the member starts
+    gap: bool  # it could not go on where it was
+
+
+class Past(NamedTuple):
+    """What a room's history has."""
+
+    messages: list[tuple[str, str | bytes]]  # each with its cursor
+    gap: bool  # what was asked for is not there any more
+    cursor: str  # behind all of it
+
+
+class Rooms:
+    """The rooms of one process that go over a broker, from start() to close()."""
+
+    def __init__(self, store: Store, hub: Members, timeout: float, timing: Timing = Timing()) -> None:  # noqa: B008
+        self.worker = secrets.token_urlsafe(9)
+        self._store = store
+        self._hub = hub
+        self._timeout = timeout
+        self._timing = timing
+        self._local: dict[str, LocalRoom] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._attending = Attending(store, timing.lease)
+        self._publishing = Publishing(store, self.worker, timeout, self._acknowledged)
+        self._runs: set[str] = set()
+
+    # -- starting and ending -------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Begins. Does not wait for the broker."""
+        await self._store.start(self.worker, self)
+        self._spawn(self._renew())
+        self._spawn(self._sweep())
+
+    async def close(self) -> None:
+        """Ends. The members of this worker are not present any more."""
+        for room in self._local.values():
+            room.gone = True
+        with suppress(TimeoutError):
+            async with asyncio.timeout(1.0):
+                await self._attending.resign()
+        await self._publishing.close()
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._store.close()
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(coroutine, name="realtime rooms")
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.error("a task of the rooms failed", exc_info=task.exception())
+
+    def health(self) -> Health:
+        """How the broker is."""
+        return self._store.health()
+
+    # -- members -------------------------------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def _using(self, name: str, keep: Keep) -> AsyncIterator[LocalRoom]:
+        """The room as this process follows it, which is kept meanwhile."""
+        room = self._local.get(name)
+        if room is None:
+            room = LocalRoom(name, keep, self._store, self._hub, self._spawn, self._timing.sweep / 2)
+            self._local[name] = room
+            self._store.subscribe(name)
+        room.users += 1
+        try:
+            yield room
+        finally:
+            room.users -= 1
+            self._tidy(room)
+
+    def _tidy(self, room: LocalRoom) -> None:
+        if not room.needed and self._local.get(room.name) is room:
+            room.gone = True
+            del self._local[room.name]
+            self._store.unsubscribe(room.name)
+
+    async def join(
+        self, receiver: Receiver, name: str, keep: Keep, *, info: str, last: int, after: Position | None
+    ) -> Joined:
+        """Puts a receiver into a room, behind its snapshot if it wants one. Raises BrokerError."""
+        async with self._using(name, keep) as room:
+            joined = await self._join(receiver, room, last, after)
+        if keep.presence and (receiver in self._hub.members(name) or receiver in room.joining):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._timeout):
+                    await self._attending.add(name, receiver.id, info)
+        return joined
+
+    async def _join(self, receiver: Receiver, room: LocalRoom, last: int, after: Position | None) -> Joined:
+        there = receiver in self._hub.members(room.name) or receiver in room.joining
+        try:
+            async with asyncio.timeout(self._timeout):
+                await room.live()
+        except TimeoutError:
+            raise BrokerError(
+                f"the room could not be joined within broker_timeout ({self._timeout:g} s):"
+                f" {' '.join(self.health().problems) or 'the broker does not answer'}"
+            ) from None
+        position = room.follower.position
+        assert position is not None
+        if there or receiver in self._hub.members(room.name):
+            return Joined(position.cursor, False)
+        receiver._check_member()
+        if not last and after is None:
+            room.level(receiver)
+            return Joined(position.cursor, False)
+        joining = room.joining[receiver] = Joining(room, receiver, self._store, after=after, last=last)
+        try:
+            await joining.run()
+        except BaseException:
+            room.joining.pop(receiver, None)
+            raise
+        assert joining.start is not None
+        return Joined(joining.start.cursor, joining.gapped)
+
+    def left(self, receiver: Receiver, name: str) -> None:
+        """A receiver has left the hub's room, or is to leave before it is there."""
+        room = self._local.get(name)
+        if room is not None:
+            room.joining.pop(receiver, None)
+            self._tidy(room)
+        if receiver.id in self._attending.here.members(name):
+            self._spawn(self._attending.remove(name, receiver.id))
+
+    def left_all(self, receiver: Receiver) -> None:
+        """A receiver ends; what it is joining, it joins no more."""
+        for name, room in tuple(self._local.items()):
+            if receiver in room.joining:
+                self.left(receiver, name)
+
+    # -- sending and reading -------------------------------------------------------------------------------------------
+
+    async def send(self, name: str, keep: Keep, item: Outgoing, skipped: frozenset[str]) -> str:
+        """Publishes; the cursor behind it. Raises BrokerError."""
+        return (await self._publishing.publish(name, keep, encoded(item, skipped))).cursor
+
+    def _acknowledged(self, name: str, position: Position) -> None:
+        room = self._local.get(name)
+        if room is not None:
+            room.follower.learn(position)
+
+    async def history(self, name: str, keep: Keep, limit: int, after: Position | None) -> Past:
+        """At most `limit` messages: those behind `after`, or the last ones. Raises BrokerError."""
+        messages: list[tuple[str, str | bytes]] = []
+        gap, position, end = False, after, None
+        async with self._limit():
+            while True:
+                behind, last = position, 0 if position else limit
+                reading = await self._ask(name, partial(self._store.read, name, keep, behind, behind, last))
+                end = end or reading.end
+                if position is not None and not gap:
+                    known = reading.id_at(position.offset)
+                    gap = position.epoch != reading.epoch or position.offset > reading.top or known is None
+                    gap = gap or reading.contradicts(position)
+                for entry in reading.entries[: limit - len(messages)]:
+                    found = decoded(entry.payload)
+                    position = entry.position
+                    if found is not None:
+                        messages.append((position.cursor, found[0].data))
+                if len(messages) >= limit or not reading.more:
+                    return Past(messages, gap, (position if messages and position else end).cursor)
+
+    async def clear(self, name: str) -> None:
+        """Forgets the messages of a room. Raises BrokerError."""
+        async with self._limit():
+            await self._ask(name, partial(self._store.clear, name))
+
+    async def count(self, name: str) -> int:
+        """How many are present. Raises BrokerError."""
+        async with self._limit():
+            return await self._ask(name, partial(self._store.count, name))
+
+    async def members(self, name: str) -> list[Present]:
+        """Who is present. Raises BrokerError."""
+        async with self._limit():
+            return await self._ask(name, partial(self._store.members, name))
+
+    async def watch(self, name: str, keep: Keep) -> AsyncIterator[dict[str, str]]:
+        """Who is present, whenever that may have changed: first at once. Waits while the broker is away."""
+        async with self._using(name, keep) as room:
+            while True:
+                room.attended.clear()
+                try:
+                    present = await self._store.members(name)
+                except BrokerError:
+                    await asyncio.sleep(min(1.0, self._timing.sweep))
+                    continue
+                yield {one.member: one.info for one in present}
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self._timing.sweep):
+                        await room.attended.wait()
+
+    async def _ask(self, name: str, question: Callable[[], Awaitable[T]]) -> T:
+        """Asks what may be asked twice, until there is an answer."""
+        while True:
+            try:
+                return await question()
+            except (Refused, Unanswered):
+                await asyncio.sleep(PAUSE)
+                await self._store.reached(name)
+
+    @asynccontextmanager
+    async def _limit(self) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(self._timeout):
+                yield
+        except TimeoutError:
+            raise BrokerError(f"no answer from the broker within broker_timeout ({self._timeout:g} s)") from None
+
+    # -- what the broker tells -----------------------------------------------------------------------------------------
+
+    def received(self, room: str, entry: Entry) -> None:
+        """A message of a room."""
+        local = self._local.get(room)
+        if local is not None:
+            local.follower.message(entry)
+
+    def subscribed(self, room: str) -> None:
+        """The subscription stands."""
+        local = self._local.get(room)
+        if local is not None:
+            local.follower.subscribed()
+            local.attended.set()
+
+    def unsubscribed(self, rooms: Iterable[str]) -> None:
+        """The subscriptions of these are lost, or may be."""
+        for room in rooms:
+            local = self._local.get(room)
+            if local is not None:
+                local.unsubscribed()
+
+    def missed(self, room: str) -> None:
+        """Something came that could not be taken."""
+        local = self._local.get(room)
+        if local is not None:
+            local.follower.missed()
+
+    def attended(self, room: str) -> None:
+        """Who is present may have changed."""
+        local = self._local.get(room)
+        if local is not None:
+            local.attended.set()
+
+    def returned(self, run: str) -> None:
+        """A run of the store answers that did not before."""
+        now = asyncio.get_running_loop().time()
+        self._attending.standing.answered(now)
+        if run not in self._runs:
+            self._runs.add(run)
+            self._attending.standing.returned(now)
+        self._spawn(self._back())
+
+    async def _back(self) -> None:
+        await self._publishing.compare()
+        await self._attending.renew()
+
+    def failed(self) -> None:
+        """The store does not answer."""
+        self._attending.standing.failed()
+
+    async def give_way(self) -> None:
+        """Lets others have their turn, and members be offered what came."""
+        while True:
+            await asyncio.sleep(0)
+            if len(self._hub.broadcasts) <= MAX_BROADCASTS:  # each turn offers some
+                return
+
+    # -- sweeps --------------------------------------------------------------------------------------------------------
+
+    async def _renew(self) -> None:
+        while True:
+            await asyncio.sleep(self._timing.lease / 4)
+            await self._attending.renew()
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(self._timing.sweep * random.uniform(0.75, 1.25))
+            # One after the other, so that ten thousand rooms are no burst.
+            for index, room in enumerate(tuple(self._local.values())):
+                if room.follower.live and not room.gone:
+                    room.follower.compare()
+                if not index % 32:
+                    await asyncio.sleep(0)
+            await self._publishing.sweep()
+            await self._publishing.compare()
+            await self._attending.sweep()
+            await self._attending.reap()

@@ -1,0 +1,60 @@
+"""What is kept of which rooms: patterns of names, of which the most specific wins."""
+
+from __future__ import annotations
+
+import re
+
+from ..core.errors import LocalProtocolError
+from ..core.settings import check, flag, number, text, whole
+from .base import Keep
+
+__all__ = ["RoomRules"]
+
+MAX_CACHED = 4096
+
+_RULES = {
+    "pattern": text('a name of rooms, in which * stands for any text: "chat/*"'),
+    "history": whole(0),
+    "ttl": number(0, above=True),
+    "presence": flag(),
+}
+
+
+class RoomRules:
+    """The patterns of one server, fixed when it starts."""
+
+    def __init__(self) -> None:
+        self.fixed = False
+        self._rules: dict[str, tuple[re.Pattern[str], Keep]] = {}
+        self._cache: dict[str, Keep | None] = {}
+
+    def __len__(self) -> int:
+        return len(self._rules)
+
+    def add(self, pattern: str, history: int, ttl: float, presence: bool) -> None:
+        """Adds a pattern. Raises TypeError and LocalProtocolError."""
+        for name, value in (("pattern", pattern), ("history", history), ("ttl", ttl), ("presence", presence)):
+            check(name, value, _RULES[name])
+        if self.fixed:
+            raise LocalProtocolError("the server has started: call configure_rooms() before")
+        if pattern in self._rules:
+            raise LocalProtocolError(f"rooms of the pattern {pattern!r} are configured already")
+        expression = ".*".join(re.escape(part) for part in pattern.split("*"))
+        self._rules[pattern] = re.compile(expression, re.DOTALL), Keep(history, ttl, presence)
+        self._cache.clear()
+
+    def keep(self, name: str) -> Keep | None:
+        """What is kept of a room; None if no pattern has it. Of several the one with the most characters beside its
+        asterisks counts."""
+        if name in self._cache:
+            return self._cache[name]
+        fitting = [
+            (len(pattern) - pattern.count("*"), -pattern.count("*"), keep)
+            for pattern, (expression, keep) in self._rules.items()
+            if expression.fullmatch(name)
+        ]
+        keep = max(fitting)[2] if fitting else None
+        if len(self._cache) >= MAX_CACHED:
+            self._cache.clear()
+        self._cache[name] = keep
+        return keep

@@ -1,0 +1,28 @@
+"""The answer to a load balancer that asks whether to send requests here."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from ..server import Server
+
+__all__ = ["readiness"]
+
+
+def readiness(server: Server) -> Callable[[web.Request], Awaitable[web.Response]]:
+    """A handler for a route of yours: `app.router.add_get("/ready", realtime.readiness(rt))`.
+
+    It answers 200 while the server may be sent requests, else 503 with a line for each reason, of which none has
+    credentials. See Server.health().
+    """
+
+    async def ready(request: web.Request) -> web.Response:
+        health = server.health()
+        lines = ("ready",) if health.ready else ("not ready", *health.problems)
+        return web.Response(
+            text="\n".join(lines) + "\n", status=200 if health.ready else 503, headers={"Cache-Control": "no-store"}
+        )
+
+    return ready

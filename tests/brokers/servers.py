@@ -1,0 +1,190 @@
+"""Real Redis servers for tests: started on free ports, in directories of their own, and ended with the tests."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from redis import Redis
+from redis.exceptions import RedisError
+
+__all__ = ["PASSWORD", "Cluster", "Sentinels", "Server", "available"]
+
+PASSWORD = "not-for-any-log"
+PATIENCE = 45.0
+
+
+def available() -> bool:
+    """Whether there is a Redis to start."""
+    return shutil.which("redis-server") is not None
+
+
+def free_port() -> int:
+    """A port that nobody listens on. (Below 55,536, since a cluster adds 10,000 for its bus.)"""
+    for _ in range(100):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port: int = probe.getsockname()[1]
+        if port < 55_536:
+            return port
+    raise AssertionError("no free port")
+
+
+class Server:
+    """One redis-server, that can be stopped, paused and started again."""
+
+    def __init__(self, directory: Path, *options: str, port: int = 0, sentinel: bool = False) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        self.directory = directory
+        self.port = port or free_port()
+        self._options = options
+        self._sentinel = sentinel
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}"
+
+    def client(self) -> Any:
+        """For looking into it. (redis-py's own types say little.)"""
+        return Redis(port=self.port, socket_timeout=5, decode_responses=True)
+
+    def start(self) -> Server:
+        """Starts it, and waits until it answers."""
+        arguments = ["--port", str(self.port), "--dir", str(self.directory), "--bind", "127.0.0.1", *self._options]
+        command = ["redis-server"]
+        if self._sentinel:
+            configuration = self.directory / "sentinel.conf"
+            if not configuration.exists():
+                lines = [f"port {self.port}", f"dir {self.directory}", "bind 127.0.0.1", *self._options]
+                configuration.write_text("\n".join(lines) + "\n")
+            command += [str(configuration), "--sentinel"]
+        else:
+            command += arguments
+        nowhere = subprocess.DEVNULL
+        self._process = subprocess.Popen(command, stdin=nowhere, stdout=nowhere, stderr=nowhere)
+        self.wait()
+        return self
+
+    def wait(self) -> None:
+        """Until it answers, and has loaded what it keeps."""
+        end = time.monotonic() + PATIENCE
+        while True:
+            with contextlib.suppress(RedisError, OSError), self.client() as client:
+                if client.ping():
+                    return
+            assert time.monotonic() < end, "redis-server does not start"
+            time.sleep(0.02)
+
+    def kill(self) -> None:
+        """Ends it without a word."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def stop(self) -> None:
+        """Ends it as its operator would: what it persists is written."""
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait()
+            self._process = None
+
+    def pause(self) -> None:
+        """It stands still, and its connections stay."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """It goes on."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
+
+class Sentinels:
+    """A master, a replica, and a Sentinel that watches them."""
+
+    def __init__(self, directory: Path) -> None:
+        self.master = Server(directory / "master", "--save", "").start()
+        replica_of = ("--replicaof", "127.0.0.1", str(self.master.port))
+        self.replica = Server(directory / "replica", "--save", "", *replica_of).start()
+        self._sentinel = Server(
+            directory / "sentinel",
+            f"sentinel monitor rooms 127.0.0.1 {self.master.port} 1",
+            "sentinel down-after-milliseconds rooms 1500",
+            "sentinel failover-timeout rooms 3000",
+            sentinel=True,
+        ).start()
+        end = time.monotonic() + PATIENCE
+        with self.master.client() as master, self._sentinel.client() as sentinel:
+            while True:
+                info = sentinel.execute_command("SENTINEL", "replicas", "rooms")
+                if len(info) == 1 and master.info("replication")["connected_slaves"] == 1:
+                    break
+                assert time.monotonic() < end, "Sentinel does not find the replica"
+                time.sleep(0.05)
+
+    @property
+    def url(self) -> str:
+        return f"redis+sentinel://127.0.0.1:{self._sentinel.port}/rooms"
+
+    def switch(self) -> None:
+        """The replica is the master now, and Sentinel says so."""
+        with self._sentinel.client() as sentinel:
+            sentinel.execute_command("SENTINEL", "remove", "rooms")
+            sentinel.execute_command("SENTINEL", "monitor", "rooms", "127.0.0.1", str(self.replica.port), "1")
+
+    def stop(self) -> None:
+        for server in (self._sentinel, self.replica, self.master):
+            server.kill()
+
+
+class Cluster:
+    """Three nodes with all slots."""
+
+    def __init__(self, directory: Path) -> None:
+        options = ("--cluster-enabled", "yes", "--save", "", "--cluster-node-timeout", "1000")
+        self.nodes = [Server(directory / str(number), *options).start() for number in range(3)]
+        slots = (range(5461), range(5461, 10923), range(10923, 16384))
+        first = self.nodes[0]
+        for node, some in zip(self.nodes, slots, strict=True):
+            with node.client() as client:
+                client.execute_command("CLUSTER", "ADDSLOTSRANGE", some.start, some.stop - 1)
+                if node is not first:
+                    client.execute_command("CLUSTER", "MEET", "127.0.0.1", first.port)
+        end = time.monotonic() + PATIENCE
+        for node in self.nodes:
+            with node.client() as client:
+                while "cluster_state:ok" not in self._info(client):
+                    assert time.monotonic() < end, "the cluster does not come up"
+                    time.sleep(0.05)
+
+    @staticmethod
+    def _info(client: Any) -> str:
+        answer = client.execute_command("CLUSTER", "INFO")
+        if isinstance(answer, dict):
+            return " ".join(f"{name}:{value}" for name, value in answer.items())
+        return answer.decode() if isinstance(answer, bytes) else str(answer)
+
+    @property
+    def url(self) -> str:
+        return f"redis+cluster://127.0.0.1:{self.nodes[0].port}"
+
+    def stop(self) -> None:
+        for node in self.nodes:
+            node.kill()
+
+
+@contextlib.contextmanager
+def directory() -> Iterator[Path]:
+    """A short one, since the path of a Unix socket has a limit."""
+    with tempfile.TemporaryDirectory(prefix="rt-") as path:
+        yield Path(path)

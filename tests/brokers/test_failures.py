@@ -1,0 +1,394 @@
+"""What becomes of rooms when Redis is away, slow, forgetful, or another one: repaired or told, never silent."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+
+import realtime
+from realtime import BrokerError
+from realtime.brokers.rooms import Rooms, Timing
+from realtime.core.frames import Outgoing
+
+from ..patience import arrives, eventually, within
+from .servers import PASSWORD, Sentinels, Server
+
+KEPT = "kept/a"
+
+
+class Ear:
+    """A receiver that keeps what it is offered: texts, and None for each message that was lost at least."""
+
+    def __init__(self, name: str) -> None:
+        self.id = name
+        self.heard: list[str | bytes | None] = []
+
+    def _offer(self, item: Outgoing) -> None:
+        self.heard.append(item.data)
+
+    async def _give(self, item: Outgoing) -> None:
+        self._offer(item)
+
+    def _miss(self, count: int) -> None:
+        self.heard += [None] * count
+
+    def _check_member(self) -> None:
+        """It is always there."""
+
+
+class Worker:
+    """The rooms of a server, without the server: as many as a test likes in one process."""
+
+    names = itertools.count()
+
+    def __init__(self, url: str, *, timeout: float = 5.0, timing: Timing = Timing(2.0, 0.5)) -> None:  # noqa: B008
+        broker = realtime.RedisBroker(url, timeout=0.5, beat=0.1)
+        self.service = realtime.Server(broker=broker, broker_timeout=timeout)._service
+        self.service.configure_rooms("kept/*", 1000, 60, True)
+        hub = self.service.sessions.hub
+        self.rooms = hub.shared = Rooms(broker.store(), hub, timeout, timing)
+        self.hub = hub
+
+    async def member(self, room: str, **options: Any) -> Ear:
+        """One who is in a room."""
+        ear = Ear(f"ear{next(self.names)}")
+        keep = self.service._keep(room)
+        assert keep is not None
+        options = {"info": "{}", "last": 0, "after": None, **options}
+        await arrives(self.rooms.join(ear, room, keep, **options), "the room is joined")
+        return ear
+
+    async def send(self, room: str, text: str) -> str:
+        """Sends to a room."""
+        return await self.hub.room(room).send(text)
+
+    @property
+    def away(self) -> bool:
+        """Whether it is known that commands go nowhere. (Beats that are not heard are another problem.)"""
+        return any("cannot be reached" in problem for problem in self.rooms.health().problems)
+
+    async def until_present(self, room: str, count: int) -> None:
+        """Until so many are present."""
+        async with within(f"{count} are present in {room}"):
+            while True:
+                if await self.hub.room(room).count() == count:
+                    return
+                await asyncio.sleep(0.02)
+
+    async def sent(self, room: str, text: str) -> None:
+        """Sends, again and again until it is known that it was sent. Only where it can't be sent twice."""
+        while True:
+            try:
+                await self.send(room, text)
+            except BrokerError as error:
+                if error.maybe_sent:
+                    return
+            else:
+                return
+
+
+@pytest.fixture
+async def start() -> AsyncIterator[Any]:
+    """Starts workers."""
+    async with AsyncExitStack() as stack:
+
+        async def start(url: str, **options: Any) -> Worker:
+            worker = Worker(url, **options)
+            await worker.rooms.start()
+            stack.push_async_callback(worker.rooms.close)
+            return worker
+
+        yield start
+
+
+async def heard_again(workers: list[Worker], ears: list[Ear], room: str) -> None:
+    """Until a message sent at each worker is heard by all."""
+    for worker in workers:
+        text = f"again {next(Worker.names)}"
+        await arrives(worker.sent(room, text), "the broker takes a message")
+        for ear in ears:
+            await eventually(lambda ear=ear, text=text: text in ear.heard or None in ear.heard)  # type: ignore[misc]
+
+
+# -- away --------------------------------------------------------------------------------------------------------------
+
+
+async def test_redis_away_is_told_and_everything_comes_back(
+    own_redis: Server, start: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    one, two = await start(own_redis.url, timeout=0.5), await start(own_redis.url, timeout=0.5)
+    ears = [await one.member(KEPT), await two.member(KEPT)]
+    await one.send(KEPT, "before")
+    own_redis.kill()
+    await eventually(lambda: one.away)
+    with pytest.raises(BrokerError, match=r"within broker_timeout \(0\.5 s\)") as caught:
+        await one.send(KEPT, "nobody hears this")
+    assert not caught.value.maybe_sent
+    with pytest.raises(BrokerError, match="could not be joined within broker_timeout"):
+        await one.member("another")
+    assert "another" not in one.rooms._local
+    own_redis.start()
+    await heard_again([one, two], ears, KEPT)
+    for ear in ears:
+        # It kept nothing: that is a new epoch, and a gap of which nobody knows how long it is.
+        assert ear.heard[:2] == ["before", None]
+        assert "nobody hears this" not in ear.heard
+    await eventually(lambda: one.rooms.health().ready and two.rooms.health().ready)
+
+
+async def test_a_restart_that_keeps_everything_is_no_gap(tmp_path: Any, start: Any) -> None:
+    server = Server(tmp_path, "--appendonly", "yes", "--appendfsync", "always").start()
+    try:
+        one, two = await start(server.url), await start(server.url)
+        ears = [await one.member(KEPT), await two.member(KEPT)]
+        expected = []
+        for round in range(3):
+            for number in range(5):
+                expected.append(f"{round}.{number}")
+                await one.send(KEPT, expected[-1])
+            server.kill()
+            await eventually(lambda: one.away and two.away)
+            server.start()
+        await one.send(KEPT, "end")
+        for ear in ears:
+            await eventually(lambda ear=ear: "end" in ear.heard)  # type: ignore[misc]
+            assert ear.heard == [*expected, "end"]
+    finally:
+        server.kill()
+
+
+async def test_a_paused_redis_loses_and_repeats_nothing(own_redis: Server, start: Any) -> None:
+    one, two = await start(own_redis.url, timeout=30.0), await start(own_redis.url, timeout=30.0)
+    ears = [await one.member(KEPT), await two.member(KEPT)]
+    await one.send(KEPT, "before")
+    await eventually(lambda: one.rooms.health().ready and two.rooms.health().ready)
+    own_redis.pause()
+    sending = [asyncio.create_task(one.send(KEPT, str(number))) for number in range(20)]
+    # Commands are given up and asked again meanwhile, and what hears no beat subscribes again.
+    await eventually(lambda: not one.rooms.health().ready and not two.rooms.health().ready)
+    await asyncio.sleep(1.0)
+    own_redis.resume()
+    await arrives(asyncio.gather(*sending))
+    await two.send(KEPT, "end")
+    for ear in ears:
+        await eventually(lambda ear=ear: "end" in ear.heard)  # type: ignore[misc]
+        assert ear.heard == ["before", *(str(number) for number in range(20)), "end"]
+    await eventually(lambda: one.rooms.health().ready and two.rooms.health().ready)
+
+
+async def test_deaf_subscriptions_are_noticed_and_repaired(own_redis: Server, start: Any) -> None:
+    one = await start(own_redis.url)
+    ear = await one.member(KEPT)
+    await eventually(lambda: one.rooms.health().ready)
+    (node,) = one.rooms._store._nodes._nodes.values()
+    with own_redis.client() as client:
+        # Its subscriptions are gone, and nothing was said: as a proxy does that forgets a connection.
+        real, node.ear._heard = node.ear._heard, lambda channel, data: None
+        await one.send(KEPT, "unheard")
+        await eventually(lambda: node.deafnesses)
+        node.ear._heard = real
+        assert client.ping()
+    await eventually(lambda: ear.heard == ["unheard"])
+    await eventually(lambda: one.rooms.health().ready)
+
+
+async def test_without_history_what_nobody_heard_is_told(own_redis: Server, start: Any) -> None:
+    one = await start(own_redis.url)
+    ear = await one.member("plain")
+    (node,) = one.rooms._store._nodes._nodes.values()
+    await one.send("plain", "first")
+    await eventually(lambda: ear.heard == ["first"])
+    real, node.ear._heard = node.ear._heard, lambda channel, data: None
+    await one.send("plain", "lost")
+    await eventually(lambda: node.deafnesses)
+    node.ear._heard = real
+    await eventually(lambda: ear.heard == ["first", None])
+    await one.send("plain", "heard")
+    await eventually(lambda: ear.heard == ["first", None, "heard"])
+
+
+async def test_scripts_that_were_flushed_are_loaded_again(own_redis: Server, start: Any) -> None:
+    one = await start(own_redis.url)
+    ear = await one.member(KEPT)
+    await one.send(KEPT, "1")
+    with own_redis.client() as client:
+        client.script_flush()
+    await asyncio.gather(*(one.send(KEPT, str(number)) for number in range(2, 10)))
+    await eventually(lambda: ear.heard == [str(number) for number in range(1, 10)])
+
+
+async def test_a_database_that_was_flushed_is_a_gap(own_redis: Server, start: Any) -> None:
+    one, two = await start(own_redis.url), await start(own_redis.url)
+    ears = [await one.member(KEPT), await two.member(KEPT)]
+    await one.send(KEPT, "1")
+    for ear in ears:
+        await eventually(lambda ear=ear: ear.heard == ["1"])  # type: ignore[misc]
+    with own_redis.client() as client:
+        client.flushall()
+    await one.send(KEPT, "2")
+    for ear in ears:
+        await eventually(lambda ear=ear: ear.heard == ["1", None, "2"])  # type: ignore[misc]
+    # Presence is mended in the next sweep, or with the next renewal.
+    await two.until_present(KEPT, 2)
+
+
+async def test_a_replica_takes_over_and_what_it_lacks_is_told(sentinels: Sentinels, start: Any) -> None:
+    one, two = await start(sentinels.url, timeout=30.0), await start(sentinels.url, timeout=30.0)
+    ears = [await one.member(KEPT), await two.member(KEPT)]
+    await one.send(KEPT, "shared")
+    with sentinels.master.client() as master, sentinels.replica.client() as replica:
+        assert master.wait(1, 10_000) == 1
+        replica.replicaof("127.0.0.1", "1")  # it hears of nothing any more
+        await one.send(KEPT, "lost with the master")
+        for ear in ears:
+            await eventually(lambda ear=ear: ear.heard == ["shared", "lost with the master"])  # type: ignore[misc]
+        sentinels.master.kill()
+        replica.replicaof("NO", "ONE")
+        sentinels.switch()
+        await eventually(lambda: two.away)
+    await arrives(two.send(KEPT, "after"))
+    for ear in ears:
+        await eventually(lambda ear=ear: "after" in ear.heard)  # type: ignore[misc]
+        assert ear.heard == ["shared", "lost with the master", None, "after"]
+
+
+async def test_sentinel_names_another_master(sentinels: Sentinels, start: Any) -> None:
+    one, two = await start(sentinels.url, timeout=40.0), await start(sentinels.url, timeout=40.0)
+    ears = [await one.member(KEPT), await two.member(KEPT)]
+    await one.send(KEPT, "before")
+    with sentinels.master.client() as master:
+        assert master.wait(1, 10_000) == 1
+    sentinels.master.kill()
+    await eventually(lambda: one.away and two.away)
+    await arrives(one.send(KEPT, "after"), "Sentinel has promoted the replica")
+    for ear in ears:
+        await eventually(lambda ear=ear: ear.heard == ["before", "after"])  # type: ignore[misc]
+    await eventually(lambda: one.rooms.health().ready and two.rooms.health().ready)
+
+
+async def test_forty_megabytes_make_nobody_deaf(own_redis: Server, start: Any) -> None:
+    one, two = await start(own_redis.url, timeout=40.0), await start(own_redis.url)
+    ears = [await one.member("plain"), await two.member("plain")]
+    large = "x" * 40_000_000
+    await one.send("plain", large)
+    await two.send("plain", "small")
+    for ear in ears:
+        await eventually(lambda ear=ear: "small" in ear.heard)  # type: ignore[misc]
+        assert ear.heard in ([large, "small"], [None, "small"])
+    await eventually(lambda: one.rooms.health().ready and two.rooms.health().ready)
+
+
+# -- workers -----------------------------------------------------------------------------------------------------------
+
+WORKER = """
+import asyncio, sys
+import realtime
+from realtime.brokers.rooms import Rooms, Timing
+from tests.brokers.test_failures import KEPT, Worker
+
+async def main():
+    worker = Worker(sys.argv[1], timing=Timing(1.0, 0.3))
+    await worker.rooms.start()
+    ear = await worker.member(KEPT)
+    print("joined", ear.id, flush=True)
+    for number in range(int(sys.argv[2])):
+        await worker.send(KEPT, f"{sys.argv[3]} {number}")
+    while len(ear.heard) < int(sys.argv[4]):
+        await asyncio.sleep(0.01)
+    print("\\n".join(map(str, ear.heard)), flush=True)
+    await asyncio.sleep(60)
+
+asyncio.run(main())
+"""
+
+
+async def process(url: str, *arguments: str) -> asyncio.subprocess.Process:
+    """Another worker, in a process of its own."""
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-c", WORKER, url, *arguments, stdout=asyncio.subprocess.PIPE
+    )
+
+
+async def line(process: asyncio.subprocess.Process) -> str:
+    assert process.stdout is not None
+    return (await arrives(process.stdout.readline(), "the other process speaks")).decode().strip()
+
+
+async def test_processes_hear_each_other_in_one_order_and_the_killed_is_missed(own_redis: Server, start: Any) -> None:
+    one = await start(own_redis.url, timing=Timing(1.0, 0.3))
+    ear = await one.member(KEPT)
+    others = [await process(own_redis.url, "100", name, "300") for name in ("two", "three")]
+    try:
+        names = [await line(other) for other in others]
+        assert all(name.startswith("joined ear") for name in names)
+        for number in range(100):
+            await one.send(KEPT, f"one {number}")
+        await eventually(lambda: len(ear.heard) >= 300)
+        for name in ("one", "two", "three"):
+            assert [text for text in ear.heard if str(text).startswith(name)] == [f"{name} {n}" for n in range(100)]
+        assert len(ear.heard) == 300
+        await eventually(lambda: None not in ear.heard)
+        others[0].send_signal(signal.SIGKILL)
+        await one.until_present(KEPT, 2)
+    finally:
+        for other in others:
+            if other.returncode is None:
+                other.kill()
+            await other.communicate()
+
+
+# -- what is warned of, and what is not said ---------------------------------------------------------------------------
+
+
+async def test_an_eviction_policy_that_may_drop_our_keys_is_warned_of(
+    own_redis: Server, start: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    with own_redis.client() as client:
+        client.config_set("maxmemory", "100mb")
+        client.config_set("maxmemory-policy", "allkeys-lru")
+    with caplog.at_level(logging.WARNING, "realtime.broker"):
+        one = await start(own_redis.url)
+        await one.member("plain")
+    assert [record.getMessage() for record in caplog.records if "maxmemory-policy allkeys-lru" in record.getMessage()]
+
+
+async def test_no_credentials_are_logged(start: Any, caplog: pytest.LogCaptureFixture, redis_urls: Any) -> None:
+    with caplog.at_level(logging.DEBUG):
+        right = await start(redis_urls["tcp"])
+        wrong = await start(redis_urls["tcp"].replace(PASSWORD, "wrong-" + PASSWORD), timeout=0.3)
+        await right.member("plain")
+        with pytest.raises(BrokerError) as caught:
+            await wrong.send("plain", "hello")
+        problems = wrong.rooms.health().problems
+    said = caplog.text + str(caught.value) + "".join(problems) + repr(realtime.RedisBroker(redis_urls["tcp"]))
+    assert PASSWORD not in said
+    assert "WRONGPASS" in said or "invalid" in said  # what is wrong is told
+
+
+@pytest.mark.parametrize(
+    ("url", "error"),
+    [
+        ("http://localhost", "is no URL of a Redis"),
+        ("redis+sentinel://localhost", "names no service"),
+        ("redis://localhost:nonsense", "is no URL of a Redis"),
+    ],
+)
+def test_a_url_that_means_nothing(url: str, error: str) -> None:
+    with pytest.raises(realtime.LocalProtocolError, match=error):
+        realtime.Server(broker=url)
+
+
+def test_without_redis_py_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr("realtime.brokers.redis.topology")
+    monkeypatch.delitem(sys.modules, "realtime.brokers.redis.topology")
+    monkeypatch.setitem(sys.modules, "redis.asyncio", None)
+    with pytest.raises(BrokerError, match=r"pip install 'aiohttp-realtime\[redis\]'"):
+        realtime.RedisBroker("redis://localhost")

@@ -1,0 +1,339 @@
+"""Rooms that reach every worker: two servers over one broker, with real sessions."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+
+import realtime
+from realtime import BrokerError, LocalProtocolError, SessionClosed
+from realtime.brokers.memory import MemoryBroker
+from realtime.brokers.redis import RedisBroker
+from realtime.core.rooms import Position
+
+from ..patience import arrives, eventually
+from ..web.peer import Peer
+from ..web.place import Place, serving
+
+Pair = tuple[Peer, realtime.Session]
+
+
+class Workers:
+    """Servers with the same rooms."""
+
+    def __init__(self, broker: Any, stack: AsyncExitStack) -> None:
+        self._broker = broker
+        self._stack = stack
+        self.places: list[Place] = []
+
+    async def start(self, **settings: Any) -> Place:
+        """One more."""
+        rt = realtime.Server(broker=self._broker, shutdown_timeout=0.3, **settings)
+        configure(rt)
+        self.places.append(await self._stack.enter_async_context(serving(rt)))
+        return self.places[-1]
+
+    async def stop(self) -> None:
+        """All of them, before each looks whether nothing is left."""
+        for place in self.places:
+            for peer in place.peers:
+                await peer.drop()
+            await place.stop()
+
+
+def configure(rt: Any) -> None:
+    rt.configure_rooms("kept/*", history=20, ttl=60, presence=True)
+    rt.configure_rooms("short/*", history=3, ttl=60)
+
+
+@pytest.fixture
+async def workers(broker: MemoryBroker | RedisBroker) -> AsyncIterator[Workers]:
+    async with AsyncExitStack() as stack:
+        workers = Workers(broker, stack)
+        yield workers
+        await workers.stop()
+
+
+async def member(place: Place, room: str, **options: Any) -> Pair:
+    """A client whose session is in the room."""
+    peer, session = await place.parked("websocket")
+    await arrives(session.join(room, **options), "the room is joined")
+    return peer, session
+
+
+async def end(pair: Pair) -> None:
+    """The client ends its session."""
+    peer, session = pair
+    await peer.send("x1000,session,,")
+    await eventually(lambda: session.closed)
+
+
+# -- sending -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("room", ["plain", "kept/a"])
+async def test_every_member_hears_everything_once_in_one_order(workers: Workers, room: str) -> None:
+    places = [await workers.start(), await workers.start()]
+    members = [await member(place, room) for place in places for _ in range(2)]
+    await asyncio.gather(
+        *(place.rt.room(room).send(f"{index} {number}") for number in range(25) for index, place in enumerate(places))
+    )
+    heard = [await peer.take(50) for peer, _ in members]
+    assert heard[1:] == heard[:-1]
+    for index in range(2):
+        mine = [text for text in heard[0] if str(text).startswith(f"m{index} ")]
+        assert mine == [f"m{index} {number}" for number in range(25)]
+    await places[1].rt.room(room).send(b"\x00\n\xff")
+    for peer, _ in members:
+        assert await peer.take(1) == [b"\x00\n\xff"]
+
+
+async def test_who_is_skipped_is_skipped_everywhere(workers: Workers) -> None:
+    one, two = await workers.start(), await workers.start()
+    (first, ada), (second, bob) = await member(one, "a"), await member(two, "a")
+    await one.rt.room("a").send("not bob", skip=bob)
+    await one.rt.room("a").send("not ada", skip=[ada.id])
+    await two.rt.room("a").send("all")
+    assert await first.take(2) == ["mnot bob", "mall"]
+    assert await second.take(2) == ["mnot ada", "mall"]
+
+
+async def test_who_left_hears_no_more(workers: Workers) -> None:
+    one, two = await workers.start(), await workers.start()
+    peer, session = await member(one, "a")
+    other, _ = await member(two, "a")
+    await two.rt.room("a").send("1")
+    assert await peer.take(1) == ["m1"]
+    await session.leave("a")
+    await session.leave("a")
+    await two.rt.room("a").send("2")
+    assert await other.take(2) == ["m1", "m2"]
+    await arrives(session.join("a"))
+    await arrives(session.join("a"))
+    await two.rt.room("a").send("3")
+    assert await peer.take(1) == ["m3"]
+    assert len(one.rt.room("a")) == 1
+    assert session in one.rt.room("a")
+
+
+async def test_a_room_without_members_is_not_followed(workers: Workers) -> None:
+    one = await workers.start()
+    pair = await member(one, "a")
+    shared = one.rt._service.sessions.hub.rooms
+    assert list(shared._local) == ["a"]
+    await end(pair)
+    assert not shared._local
+
+
+# -- history -----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_snapshot_and_then_the_tail(workers: Workers) -> None:
+    one, two = await workers.start(), await workers.start()
+    cursors = [await one.rt.room("kept/a").send(str(number)) for number in range(30)]
+    assert json.loads(json.dumps(cursors)) == cursors
+    peer, session = await member(two, "kept/a", history=5)
+    await one.rt.room("kept/a").send("new")
+    assert await peer.take(6) == ["m25", "m26", "m27", "m28", "m29", "mnew"]
+    assert not session.gap
+    peer, session = await member(two, "kept/a", after=cursors[20])
+    assert await peer.take(10) == [*(f"m{number}" for number in range(21, 30)), "mnew"]
+    assert not session.gap
+    peer, session = await member(two, "kept/a", after=cursors[2])  # 20 are kept: from 11 on
+    assert session.gap
+    assert await peer.take(21) == ["d1", *(f"m{number}" for number in range(11, 30)), "mnew"]
+    await two.rt.room("kept/a").send("newer")
+    assert await peer.take(1) == ["mnewer"]
+
+
+async def test_a_join_while_others_send_has_no_gap_and_no_repetition(workers: Workers) -> None:
+    one, two = await workers.start(), await workers.start()
+    room = one.rt.room("kept/a")
+    after = await room.send("0")
+
+    async def send() -> None:
+        for number in range(1, 200):
+            await room.send(str(number))
+            await asyncio.sleep(0)
+
+    sending = asyncio.create_task(send())
+    joined = []
+    for _ in range(8):
+        peer, session = await two.parked("websocket")
+        assert await arrives(session.join("kept/a", after=after)) == after or session.gap
+        joined.append((peer, session, after))
+        after = (await room.history(1)).cursor
+    await arrives(sending)
+    await room.send("end")
+    for peer, session, after in joined:
+        heard = [await peer.news()]
+        while heard[-1] != "mend":
+            heard.append(await peer.news())
+        numbers = [int(str(text)[1:]) for text in heard[session.gap : -1]]
+        if session.gap:
+            assert heard[0] == "d1"
+            assert numbers == list(range(200 - len(numbers), 200))
+        else:
+            assert numbers == list(range(Position.parse(after).offset, 200))
+
+
+async def test_what_a_room_keeps_can_be_read(workers: Workers) -> None:
+    one, two = await workers.start(), await workers.start()
+    room = two.rt.room("kept/a")
+    empty = await room.history()
+    assert (empty.messages, empty.gap) == ([], False)
+    cursors = [await one.rt.room("kept/a").send(data) for data in ("a", b"b", "c")]
+    found = await room.history()
+    assert found == ([(cursors[0], "a"), (cursors[1], b"b"), (cursors[2], "c")], False, cursors[2])
+    assert await room.history(2) == ([(cursors[1], b"b"), (cursors[2], "c")], False, cursors[2])
+    assert await room.history(1, after=cursors[0]) == ([(cursors[1], b"b")], False, cursors[1])
+    assert await room.history(after=cursors[2]) == ([], False, cursors[2])
+    assert await room.history(after=empty.cursor) == found
+    assert (await room.history(after="1.1.x")).gap
+    await room.clear()
+    assert (await room.history()).messages == []
+    assert (await room.history(after=cursors[0])).gap
+
+
+async def test_what_a_room_does_not_keep_is_refused(workers: Workers) -> None:
+    one = await workers.start()
+    _, session = await one.parked("websocket")
+    room = one.rt.room("plain")
+    for refused in (room.history(), room.clear(), room.count(), room.members()):
+        with pytest.raises(LocalProtocolError, match=r"rt\.configure_rooms\('plain', "):
+            await refused
+    with pytest.raises(LocalProtocolError, match="presence=True"):
+        await anext(room.watch_members())
+    with pytest.raises(LocalProtocolError, match="has no presence"):
+        await session.join("plain", info={})
+    with pytest.raises(LocalProtocolError, match="keeps 0 messages"):
+        await session.join("plain", history=5)
+    with pytest.raises(LocalProtocolError, match="this is no cursor"):
+        await session.join("kept/a", after="nonsense")
+    with pytest.raises(LocalProtocolError, match="4096"):
+        await session.join("kept/a", info={"x": "y" * 5000})
+    with pytest.raises(TypeError, match="info is a dict"):
+        await session.join("kept/a", info=[])  # type: ignore[arg-type]
+    with pytest.raises(LocalProtocolError, match="at least 1"):
+        await one.rt.room("kept/a").history(0)
+    with pytest.raises(LocalProtocolError, match="has started"):
+        one.rt.configure_rooms("more")
+
+
+async def test_a_session_is_in_so_many_rooms(workers: Workers) -> None:
+    one = await workers.start(max_rooms=2)
+    _, session = await one.parked("websocket")
+    for room in ("a", "b", "a"):
+        await arrives(session.join(room))
+    with pytest.raises(LocalProtocolError, match="in 2 rooms at most: leave some, or raise max_rooms"):
+        await session.join("c")
+    await session.leave("a")
+    await arrives(session.join("c"))
+
+
+async def test_a_session_that_has_ended_joins_nothing(workers: Workers) -> None:
+    one = await workers.start()
+    peer, session = await one.parked("websocket")
+    joining = asyncio.create_task(session.join("kept/a", history=5))
+    await asyncio.sleep(0)
+    await end((peer, session))
+    with pytest.raises(SessionClosed):
+        await session.join("kept/a")
+    await asyncio.gather(joining, return_exceptions=True)
+    shared = one.rt._service.sessions.hub.rooms
+    await eventually(lambda: not shared._local)
+
+
+# -- presence ----------------------------------------------------------------------------------------------------------
+
+
+async def test_who_is_there_at_all_workers(workers: Workers) -> None:
+    one, two = await workers.start(), await workers.start()
+    peer, ada = await member(one, "kept/a", info={"name": "Ada"})
+    watched = two.rt.room("kept/a").watch_members()
+    changes: list[realtime.Change] = []
+
+    async def watch() -> None:
+        async for change in watched:
+            changes.append(change)
+
+    watching = asyncio.create_task(watch())
+    await eventually(lambda: changes == [("here", ada.id, {"name": "Ada"})])
+    _, bob = await member(two, "kept/a")
+    await eventually(lambda: changes[1:] == [("joined", bob.id, {})])
+    assert await one.rt.room("kept/a").members() == {ada.id: {"name": "Ada"}, bob.id: {}}
+    assert await one.rt.room("kept/a").count() == 2
+    await ada.join("kept/a", info={"name": "Ada L"})
+    await eventually(lambda: changes[2:] == [("changed", ada.id, {"name": "Ada L"})])
+    await end((peer, ada))
+    await eventually(lambda: changes[3:] == [("left", ada.id, {"name": "Ada L"})])
+    await bob.leave("kept/a")
+    await eventually(lambda: changes[4:] == [("left", bob.id, {})])
+    assert await one.rt.room("kept/a").count() == 0
+    watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)
+
+
+async def test_who_goes_with_the_server_is_gone(workers: Workers) -> None:
+    one, two = await workers.start(), await workers.start()
+    await member(one, "kept/a")
+    assert await two.rt.room("kept/a").count() == 1
+    await one.stop()
+    assert await two.rt.room("kept/a").count() == 0
+
+
+# -- health, and before and after --------------------------------------------------------------------------------------
+
+
+async def test_health(workers: Workers) -> None:
+    one = await workers.start()
+    await eventually(lambda: one.rt.health().ready)
+    await one.stop()
+    assert one.rt.health() == (False, ("the server is shutting down",))
+
+
+async def test_rooms_work_while_the_server_runs(broker: MemoryBroker | RedisBroker) -> None:
+    rt = realtime.Server(broker=broker)
+    assert rt.health() == (False, ("the server has not started",))
+    with pytest.raises(BrokerError, match="from the server's start to its end"):
+        await rt.room("a").send("hello")
+
+
+# -- from outside ------------------------------------------------------------------------------------------------------
+
+
+async def test_a_publisher_serves_nothing_and_is_heard(
+    workers: Workers, broker: MemoryBroker | RedisBroker, request: pytest.FixtureRequest
+) -> None:
+    one = await workers.start()
+    peer, session = await member(one, "kept/a")
+    publisher = realtime.Publisher(broker)
+    configure(publisher)
+    with pytest.raises(BrokerError, match="async with"):
+        await publisher.send("kept/a", "too early")
+    async with publisher:
+        first = await publisher.send("kept/a", "hello")
+        await publisher.send("kept/a", "not you", skip=session.id)
+        await publisher.send("kept/a", b"bytes")
+    assert await peer.take(2) == ["mhello", b"bytes"]
+    assert [message for _, message in (await one.rt.room("kept/a").history(after=first)).messages] == [
+        "not you",
+        b"bytes",
+    ]
+    if isinstance(broker, MemoryBroker):
+        return  # which is its process's own
+
+    def blocking() -> str:
+        publisher = realtime.BlockingPublisher(broker)
+        configure(publisher)
+        with publisher:
+            return publisher.send("plain", "from a thread")
+
+    peer, _ = await member(one, "plain")
+    assert await arrives(asyncio.to_thread(blocking))
+    assert await peer.take(1) == ["mfrom a thread"]
