@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from realtime.broadcasts import SLICE
-from realtime.core.frames import Outgoing
+from realtime.core.frames import Outgoing, RoomItem
 from realtime.hub import Hub, Room
 from realtime.loops import begin
 
@@ -47,8 +47,14 @@ class Ear:
         self.heard.append(item.data)
         self.when.append(self._turns.count)
 
-    async def _give(self, item: Outgoing) -> None:
-        self._offer(item)
+    def _offer_room(self, item: RoomItem) -> None:
+        self._offer(item.plain)
+
+    async def _give_room(self, item: RoomItem) -> None:
+        self._offer(item.plain)
+
+    def _offer_position(self, room: str, cursor: str, missing: int | None = None) -> None:
+        self.heard.append(f"{room} at {cursor}, {missing} missing")
 
     def _miss(self, count: int) -> None:
         self.heard.append(f"{count} lost")
