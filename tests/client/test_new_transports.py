@@ -8,6 +8,7 @@ import json
 from collections.abc import Sequence
 
 import pytest
+from multidict import CIMultiDict
 
 import realtime
 from realtime.client.doctor import examine
@@ -15,13 +16,14 @@ from realtime.client.wire import browsers_only, own_transports
 from realtime.core.carrier import Part, Shape
 from realtime.core.errors import RemoteProtocolError
 from realtime.protocols.native import NativeCodec
+from realtime.request import SessionRequest
 from realtime.testing import serve
-from realtime.transports import TRANSPORTS, Form, Frame, Transport
+from realtime.transports import TRANSPORTS, Facts, Form, Frame, Transport
 from realtime.transports.htmlfile import HtmlFile
 from realtime.transports.long_polling import LongPolling
 from realtime.transports.polling import Polling
 from realtime.transports.xhr_streaming import XhrStreaming
-from realtime.web import replies
+from realtime.web import native, replies
 
 from ..patience import arrives, eventually
 from .test_client import echo_server
@@ -86,9 +88,18 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if each had its line in TRANSPORTS: the server made its tables of them when it was imported."""
     for toy in (*TOYS, PageToy()):
         monkeypatch.setitem(TRANSPORTS, toy.name, toy)
-        monkeypatch.setitem(replies.CODECS, toy.name, NativeCodec(toy))
+        codec = NativeCodec(toy)
+        monkeypatch.setitem(replies.CODECS, toy.name, codec)
+        if toy.framing != "script":
+            monkeypatch.setitem(replies.HEADERS, codec, CIMultiDict(toy.head(Facts()).headers))
+        for method in ("GET", "POST"):
+            facts = SessionRequest(method=method, transport=toy.name)
+            monkeypatch.setitem(native.GOING_ON, (method, toy.name), facts)
         if toy.shape is Shape.POLL:
             monkeypatch.setitem(replies.FORMS, toy.name, NativeCodec(Form(toy)))
+            monkeypatch.setitem(replies.REPLIES, toy.name, replies.Reply(codec))
+        else:
+            monkeypatch.setattr(native, "STREAMS", native.STREAMS | {toy.name})
 
 
 def test_whether_a_page_is_needed_shows_in_the_framing() -> None:

@@ -104,7 +104,7 @@ class House:
         for prefix, server in self.servers.items():
             _endpoints(server)
             realtime.setup(self.app, server, prefix=prefix)
-        self.app.router.add_route("*", "/{rest:.*}", _nowhere)
+        self.app.router.add_route("*", r"/{rest:[\s\S]*}", _nowhere)
 
         @generous.authorize
         async def authorize(request: realtime.SessionRequest) -> str | None:

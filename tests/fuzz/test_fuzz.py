@@ -17,8 +17,8 @@ def said(status: int, body: bytes, headers: bytes = OURS) -> bytes:
 
 
 async def test_a_sample() -> None:
-    report = await run(4, range(2000))
-    assert report.fine, "\n".join(f"--seed 4 --only {number}: {what}" for number, what in report.findings)
+    report = await run(7, range(2000))
+    assert report.fine, "\n".join(f"--seed 7 --only {number}: {what}" for number, what in report.findings)
     assert report.inputs == 2000
     assert {101, 200, 204, 400, 401, 403, 404, 405, 409, 410, 413} <= report.statuses.keys()
     assert report.statuses[200] > 500

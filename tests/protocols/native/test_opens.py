@@ -11,9 +11,11 @@ from realtime.core.config import Config
 from realtime.core.errors import RemoteProtocolError
 from realtime.core.frames import Window
 from realtime.core.negotiation import Choice
+from realtime.core.numbered_machine import NumberedMachine
 from realtime.core.proof import Key
-from realtime.protocols.native import Open, Opened, open_frame, parse_open, verdicts
+from realtime.protocols.native import Open, Opened, open_frame, opened_frame, parse_open, verdicts
 
+from ...core.fakes import Diary
 from .ends import NONCE, opened_text
 
 
@@ -205,3 +207,16 @@ def test_the_verdicts_in_the_servers_answer() -> None:
     choices = (Choice("websocket", "taken", "taken", timing=0.25), Choice("sse", "refused", "not_named"))
     assert json.loads(verdicts(choices)) == [choice.as_dict() for choice in choices]
     assert verdicts(choices) is verdicts(tuple(choices))
+
+
+def test_settings_are_announced_as_they_were_set() -> None:
+    """What is the same for all sessions of an endpoint is made once: 7 and 7.0 are two endpoints all the same."""
+    said = []
+    for interval in (7, 7.0):
+        config = Config(ping_interval=interval, resume_window=123.5, max_size=77)
+        machine = NumberedMachine(config, Window(1, 1), Diary(), 0.0, sid="s1", key="K")
+        said.append(opened_frame(machine, "sse", "[]", 0, 0))
+    for frame, interval in zip(said, ("7", "7.0"), strict=True):
+        assert f'"ping_interval":{interval},' in frame
+        opened = Opened.parse(frame[1:])
+        assert (opened.resume_window, opened.max_size, opened.ping_interval) == (123.5, 77, 7)
