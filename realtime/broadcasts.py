@@ -9,9 +9,9 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Collection
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
-from .core.frames import Outgoing
+from .core.frames import Outgoing, RoomItem, RoomPosition
 
 __all__ = ["SLICE", "Broadcasts", "Receiver"]
 
@@ -32,28 +32,39 @@ class Receiver(Protocol):
     def _offer(self, item: Outgoing) -> None:
         """Takes a message for sending, or drops or closes by its own policy. Never waits, never raises."""
 
-    async def _give(self, item: Outgoing) -> None:
-        """Takes a message for sending, as its handler's own. May wait, and raise SessionClosed."""
-
     def _miss(self, count: int) -> None:
         """So many messages at least are lost to it here. Never waits, never raises."""
+
+    def _offer_room(self, item: RoomItem) -> None:
+        """Takes a message of a room with history, as _offer() does."""
+
+    def _offer_position(self, room: str, cursor: str, missing: int | None = None) -> None:
+        """Such a room stands here: nothing is missing in front of it (None), or so many messages are (0: nobody
+        knows). Never waits, never raises."""
+
+    async def _give_room(self, item: RoomItem) -> None:
+        """Takes a message of a room's snapshot for sending. Waits for room, and raises SessionClosed."""
 
     def _check_member(self) -> None:
         """Raises SessionClosed if it can be in no room any more."""
 
 
+# A message, how many were lost, or where a room with history stands.
+Item: TypeAlias = Outgoing | RoomPosition | int
+
+
 class Broadcast:
-    """One message to one room, as far as it has come; or that so many were lost to it."""
+    """One message to one room, as far as it has come; or that so many were lost to it, or where it stands."""
 
     __slots__ = ("at", "changes", "count", "done", "item", "members", "room", "skipped")
 
     def __init__(
-        self, room: str, members: tuple[Receiver, ...], changes: int, item: Outgoing | int, skipped: frozenset[str]
+        self, room: str, members: tuple[Receiver, ...], changes: int, item: Item, skipped: frozenset[str]
     ) -> None:
         self.room: str = room
         self.members: tuple[Receiver, ...] = members  # when it was sent
         self.changes: int = changes  # how often anybody had joined or left anything by then
-        self.item: Outgoing | int = item
+        self.item: Item = item
         self.skipped: frozenset[str] = skipped
         self.at: int = 0  # so many of the members were looked at
         self.count: int = 0  # and so many offered the message
@@ -90,10 +101,11 @@ class Broadcasts:
         return broadcast.count
 
     def begin(
-        self, room: str, members: Collection[Receiver], item: Outgoing | int, skipped: frozenset[str] = frozenset()
+        self, room: str, members: Collection[Receiver], item: Item, skipped: frozenset[str] = frozenset()
     ) -> Broadcast:
-        """Offers a message to these members of a room but the skipped ids, or tells them that so many were lost: now,
-        or behind what is in the queue already."""
+        """Offers a message to these members of a room but the skipped ids, or tells them that so many were lost, or
+        where the room stands: now, or behind what is in the queue already. To the skipped it tells the position of a
+        message that has one."""
         queue = self._queue
         last = queue[-1] if queue else None
         same = last is not None and last.room == room and last.changes == self._changes
@@ -137,14 +149,22 @@ class Broadcasts:
             broadcast.count += len(some)
             self._budget -= len(some) or 1  # who sends for ever, and be it to nobody, gives way
             for member in some:
-                if (skipped and member.id in skipped) or (left and left.get((room, member), 0) > changes):
+                if left and left.get((room, member), 0) > changes:
                     broadcast.count -= 1
                     continue
                 try:
-                    if type(item) is int:
-                        member._miss(item)
+                    if skipped and member.id in skipped:
+                        broadcast.count -= 1
+                        if type(item) is RoomItem:
+                            member._offer_position(room, item.cursor)
+                    elif type(item) is Outgoing:
+                        member._offer(item)
+                    elif type(item) is RoomItem:
+                        member._offer_room(item)
+                    elif type(item) is RoomPosition:
+                        member._offer_position(room, item.cursor, item.missing)
                     else:
-                        member._offer(item)  # type: ignore[arg-type] # what is no number
+                        member._miss(item)  # type: ignore[arg-type] # what is left: a number
                 except Exception:  # the others' turn must come
                     log.exception("a message to room %r could not be offered to a member", room)
             if broadcast.at == len(broadcast.members):

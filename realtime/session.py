@@ -12,11 +12,12 @@ from typing import Any
 from .base_session import BaseSession
 from .brokers.presence import info_text
 from .core.config import OnFull
+from .core.cursors import MAX_ROOM_NAME, is_room_name
 from .core.errors import LocalProtocolError
-from .core.frames import Outgoing, RoomItem
+from .core.frames import RoomItem
 from .core.negotiation import Choice
 from .core.positions import Positions
-from .core.rooms import Position
+from .core.rooms import START, Position
 from .core.server_machine import ServerMachine
 from .hub import Hub
 from .listener import SessionListener
@@ -110,13 +111,16 @@ class Session(BaseSession[ServerMachine]):
         """Enters a room: its messages are sent to this session. Joining twice is harmless.
 
         In a room that is kept (`rt.configure_rooms`) it may first be sent the last `history` messages, or all behind
-        the cursor `after`, in one stream with what follows: no gap, and nothing twice. Where that cursor is too old, or
-        of before the store lost something, the client is told that messages were dropped, and `session.gap` is True.
+        the cursor `after`, in one stream with what follows: no gap, and nothing twice. A client that has brought a
+        cursor for a room with history (its session before was lost, or `connect(cursors=…)`) goes on there when it
+        joins the room for the first time, whatever `history` says, unless `after` is given. Where a cursor is too old,
+        or of before the store lost something, the client is told of a gap, and `session.gap` is True.
         `info` is what the room's presence tells of this member, 4,096 bytes of JSON at most.
 
         Returns the room's cursor where it starts, "" for a room of this process alone. Raises SessionClosed when the
-        session has ended, LocalProtocolError for what the room does not keep, for what is no cursor, and above
-        `max_rooms`, and BrokerError when the room could not be joined within `broker_timeout`.
+        session has ended, LocalProtocolError for what the room does not keep, for an `after` that is no cursor, for a
+        room with history whose name has more than 256 characters, and above `max_rooms`, and BrokerError when the room
+        could not be joined within `broker_timeout`.
         """
         self._check_loop()
         self._machine.check_open()
@@ -136,8 +140,22 @@ class Session(BaseSession[ServerMachine]):
             raise LocalProtocolError(f"info: the room {room!r} has no presence; see rt.configure_rooms()")
         if history < 0 or (history and not keep.history):
             raise LocalProtocolError(f"history={history!r}: the room {room!r} keeps {keep.history} messages")
-        position = None if after is None else Position.parse(after)
-        joined = await hub.rooms.join(self, room, keep, info=info_text(info), last=history, after=position)
+        if keep.history and not is_room_name(room):
+            raise LocalProtocolError(
+                f"a room with history has a name of at most {MAX_ROOM_NAME} characters, without lone surrogates, not"
+                f" {room[:64]!r}…"
+            )
+        position, text = None if after is None else Position.parse(after), info_text(info)
+        cursor = self._cursor_of(room) if keep.history else None
+        if position is None and cursor is not None:
+            position, history = _position_of(cursor), 0
+        done = False
+        try:
+            joined = await hub.rooms.join(self, room, keep, info=text, last=history, after=position)
+            done = True
+        finally:
+            if cursor is not None and self._positions is not None:
+                self._positions.joined(room, done)
         self.gap = joined.gap
         return joined.cursor
 
@@ -149,16 +167,6 @@ class Session(BaseSession[ServerMachine]):
             self._hub.shared.left(self, room)  # it may be joining
         if self._positions is not None:
             self._positions.left(room)
-
-    async def _give(self, item: Outgoing) -> None:
-        """Queues a message of a room's snapshot: waits for room in the outbox, or drops or closes, by `on_full`."""
-        machine = self._machine
-        machine.check_open()
-        if self._on_full != "wait" or (machine.selective and machine.unfit(item)):
-            self._offer(item)
-            await asyncio.sleep(0)
-        elif self._senders or machine.offer(item) is None:
-            await self._wait_and_put(item)
 
     def _miss(self, count: int) -> None:
         """A room has lost so many messages, at least: the client is told, as of those that were dropped."""
@@ -201,13 +209,25 @@ class Session(BaseSession[ServerMachine]):
         self._offer(item)
 
     async def _give_room(self, item: RoomItem) -> None:
-        """The same for what a join has read of the history: waits for room, whatever `on_full` says. Raises
-        SessionClosed."""
-        positions = self._positions
+        """The same for what a join has read of the history: waits for room, whatever `on_full` says, or who has missed
+        more than the outbox holds could never go on. What the client's protocol can't carry is skipped, and counted as
+        dropped. Raises SessionClosed."""
+        machine, positions = self._machine, self._positions
+        machine.check_open()
+        if machine.selective and machine.unfit(item.plain):
+            self._offer(item.plain)
+            return
         note = None if positions is None else positions.passed(item.room)
         if note is not None:
-            self._machine.outbox.append(note)
-        await self._wait_and_put(item.plain if positions is None else item)
+            machine.outbox.append(note)
+        said = item.plain if positions is None else item
+        half_full = None if self._senders else machine.offer(said)
+        if half_full is None:
+            await self._wait_and_put(said)
+        elif half_full:
+            self._ask_for_room()
+        if positions is not None:
+            positions.given(item.room, item.cursor)
 
     def _offer_position(self, room: str, cursor: str, missing: int | None = None) -> None:
         """Tells where the room stands, without a message: with None where nothing is missing in front of it (a join, a
@@ -247,3 +267,12 @@ class Session(BaseSession[ServerMachine]):
             machine.listener.dirty()
         if len(positions):
             self._settle_later()
+
+
+def _position_of(cursor: str) -> Position:
+    """Where a client's cursor says that it was. What is no cursor of ours is of an epoch that never was, so that the
+    room has a gap there."""
+    try:
+        return Position.parse(cursor)
+    except LocalProtocolError:
+        return START

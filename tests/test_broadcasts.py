@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 
 from realtime.broadcasts import SLICE
-from realtime.core.frames import Outgoing
+from realtime.core.frames import Outgoing, RoomItem, RoomPosition
 from realtime.hub import Hub, Room
 from realtime.loops import begin
+
+from .patience import eventually
 
 
 class Turns:
@@ -47,8 +49,14 @@ class Ear:
         self.heard.append(item.data)
         self.when.append(self._turns.count)
 
-    async def _give(self, item: Outgoing) -> None:
-        self._offer(item)
+    def _offer_room(self, item: RoomItem) -> None:
+        self._offer(item.plain)
+
+    async def _give_room(self, item: RoomItem) -> None:
+        self._offer(item.plain)
+
+    def _offer_position(self, room: str, cursor: str, missing: int | None = None) -> None:
+        self.heard.append(f"{room} at {cursor}, {missing} missing")
 
     def _miss(self, count: int) -> None:
         self.heard.append(f"{count} lost")
@@ -250,3 +258,25 @@ async def test_a_hub_begins_anew() -> None:
         assert hub.rooms_of(ears[0]) == frozenset()
         assert await sent(room, "to nobody") == 0
         await sending  # in the event loop that is gone it would never run
+
+
+async def test_what_a_room_with_history_says_has_its_position() -> None:
+    """Also for who is skipped, but not for who has left."""
+    hub = Hub()
+    with Turns() as turns:
+        room, ears = full(hub, turns, "room", SLICE + 2)
+        one, two = (RoomItem("room", cursor, Outgoing.message(cursor)) for cursor in ("1.1.x", "1.2.x"))
+        skipped = frozenset([ears[0].id, ears[-1].id])
+        first = hub.broadcasts.begin("room", hub.members("room"), one, skipped)
+        hub.broadcasts.begin("room", hub.members("room"), RoomPosition("room", "2.0.x", 0))
+        hub.broadcasts.begin("room", hub.members("room"), RoomPosition("room", "2.1.x", None))
+        hub.broadcasts.begin("room", hub.members("room"), two)
+        hub.leave_all(ears[-2])
+        hub.leave_all(ears[-1])
+        await eventually(lambda: not len(hub.broadcasts))
+        assert first.count == SLICE - 1
+        behind = ["room at 2.0.x, 0 missing", "room at 2.1.x, None missing", "1.2.x"]
+        assert ears[0].heard == ["room at 1.1.x, None missing", *behind]
+        assert all(ear.heard == ["1.1.x", *behind] for ear in ears[1:-2])
+        assert [ear.heard for ear in ears[-2:]] == [[], []]
+        assert len(room) == SLICE

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from realtime import LocalProtocolError, broadcasts, runtime
-from realtime.core.frames import Outgoing
+from realtime.core.frames import Outgoing, RoomItem
 from realtime.hub import Hub
 from realtime.transports import TRANSPORTS, Frame
 
@@ -32,8 +32,15 @@ class Ear:
     def _offer(self, item: Outgoing) -> None:
         self.heard.append(item)
 
-    async def _give(self, item: Outgoing) -> None:
-        self._offer(item)
+    def _offer_room(self, item: RoomItem) -> None:
+        self._offer(item.plain)
+
+    async def _give_room(self, item: RoomItem) -> None:
+        self._offer(item.plain)
+
+    def _offer_position(self, room: str, cursor: str, missing: int | None = None) -> None:
+        if missing is not None:
+            self._miss(missing)
 
     def _miss(self, count: int) -> None:
         raise AssertionError("a room of one process loses nothing")

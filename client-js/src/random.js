@@ -4,7 +4,8 @@
 export function random() {
   var bytes = [], text = "", i;
   try {
-    bytes = crypto.getRandomValues(new Uint8Array(26));
+    bytes = new Uint8Array(26);
+    crypto.getRandomValues(bytes); // which returns nothing, in engines of 2012
   } catch (error) {
     // An engine before 2013.
   }

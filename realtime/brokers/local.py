@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from ..core.errors import BrokerError
 from ..core.follower import Follower
-from ..core.frames import Outgoing
+from ..core.frames import RoomItem, RoomPosition
 from ..core.rooms import Entry, Position, Reading
 from ..core.tail import Tail
 from .base import Keep, Store
@@ -62,6 +62,23 @@ class LocalRoom:
         """A member stands where the room stands."""
         self._hub.join(receiver, self.name)
 
+    def begin(self, receiver: Receiver) -> Position:
+        """A member begins where the room stands, which has to be known; where that is."""
+        position = self.follower.position
+        assert position is not None
+        self.level(receiver)
+        if self.keep.history:
+            receiver._offer_position(self.name, position.cursor)
+        return position
+
+    def said(self, entry: Entry) -> tuple[RoomItem | RoomPosition, frozenset[str]]:
+        """A message of a room with history, for all that take it, and who is skipped. Of what is none of ours, the
+        position alone."""
+        found, cursor = decoded(entry.payload), entry.position.cursor
+        if found is None:
+            return RoomPosition(self.name, cursor, None), frozenset()
+        return RoomItem(self.name, cursor, found[0]), found[1]
+
     # -- what the follower asks for ------------------------------------------------------------------------------------
 
     def read(self, after: Position | None, known: Position | None) -> None:
@@ -102,7 +119,7 @@ class LocalRoom:
 
     def deliver(self, entry: Entry) -> None:
         """The next message, for all."""
-        found = decoded(entry.payload)
+        found = self.said(entry) if self.keep.history else decoded(entry.payload)
         if found is not None:
             self._hub.broadcasts.begin(self.name, self._hub.members(self.name), *found)
         for joining in tuple(self.joining.values()):
@@ -110,7 +127,8 @@ class LocalRoom:
 
     def gap(self, position: Position, lost: int | None) -> None:
         """Messages are lost to all."""
-        self._hub.broadcasts.begin(self.name, self._hub.members(self.name), lost or 1)
+        told = RoomPosition(self.name, position.cursor, lost or 0) if self.keep.history else lost or 1
+        self._hub.broadcasts.begin(self.name, self._hub.members(self.name), told)
         for joining in tuple(self.joining.values()):
             joining.offer(position)
 
@@ -121,6 +139,9 @@ class Joining:
     def __init__(self, room: LocalRoom, receiver: Receiver, store: Store, *, after: Position | None, last: int) -> None:
         self.gapped = False
         self.start: Position | None = after
+        self._begun = False  # the member was told where it starts
+        self._at = after  # behind what it was told
+        self._reading: Reading | None = None  # which is answered now
         self._room = room
         self._receiver = receiver
         self._store = store
@@ -128,21 +149,21 @@ class Joining:
         self._news = asyncio.Event()
         self._missed = False  # what came while it was slow
         self._unread: tuple[Position | None, int] | None = None  # the next part, which is read when this one is sent
-        self._unsent: deque[Outgoing | None] = deque()  # None: a gap
+        self._unsent: deque[RoomItem | RoomPosition] = deque()
         self._tail = Tail(bool(room.keep.history), self, cursor=after, last=last)
 
     async def run(self) -> None:
         """Gives it everything up to where the room stands. Waits for room in its outbox, as its handler's sends do."""
         self._tail.again()
-        while self._tail.pending or self._unsent or self._missed:
+        while not self._over and (self._tail.pending or self._unsent or self._missed):
             await self._news.wait()
             self._news.clear()
-            while self._unsent:
+            while self._unsent and not self._over:
                 item = self._unsent.popleft()
-                if item is None:
-                    self._receiver._miss(1)
+                if isinstance(item, RoomItem):
+                    await self._receiver._give_room(item)
                 else:
-                    await self._receiver._give(item)
+                    self._receiver._offer_position(item.room, item.cursor, item.missing)
             if self._unread is not None:
                 unread, self._unread = self._unread, None
                 self.read(*unread)
@@ -151,6 +172,15 @@ class Joining:
                 self._tail.read_again()
         self._running = False
         self.settle()
+
+    @property
+    def _over(self) -> bool:
+        """Whether its member has left, or stands among the others."""
+        return self._room.joining.get(self._receiver) is not self
+
+    def left(self) -> None:
+        """The member has left before it was there: run() ends."""
+        self._news.set()
 
     def settle(self) -> None:
         """Stands it among the others, if it is where they are."""
@@ -187,7 +217,11 @@ class Joining:
             return
         if reading is not None:
             room.follower.learn(reading.end)
+        self._reading = reading
         self._tail.answer(reading)
+        self._reading = None
+        if reading is not None and not self._tail.pending:
+            self._begin()
         self._news.set()
         self.settle()
 
@@ -217,19 +251,41 @@ class Joining:
 
     def take(self, entry: Entry) -> None:
         """The next message."""
-        found = decoded(entry.payload)
-        if found is None or self._receiver.id in found[1]:
-            return
-        if self._running and self._room.keep.history:
-            self._unsent.append(found[0])
+        room, receiver = self._room, self._receiver
+        if room.keep.history:
+            self._begin()
+            item, skipped = room.said(entry)
+            self._tell(RoomPosition(room.name, item.cursor, None) if receiver.id in skipped else item)
+            self._at = entry.position
         else:
-            self._receiver._offer(found[0])
+            found = decoded(entry.payload)
+            if found is not None and receiver.id not in found[1]:
+                receiver._offer(found[0])
 
     def gap(self, position: Position) -> None:
         """Messages are lost to it."""
         self.gapped = True
         self.start = position
-        if self._running and self._room.keep.history:
-            self._unsent.append(None)
+        room, at, reading = self._room, self._at, self._reading
+        if room.keep.history:
+            missing = 0  # nobody knows
+            if at is not None and at.epoch == position.epoch and not (reading and reading.contradicts(at)):
+                missing = max(0, position.offset - at.offset)
+            self._begun, self._at = True, position
+            self._tell(RoomPosition(room.name, position.cursor, missing))
         else:
             self._receiver._miss(1)
+
+    def _begin(self) -> None:
+        """Tells where it starts, in front of everything else: where no gap has said so."""
+        if not self._begun and self._room.keep.history and self.start is not None:
+            self._begun, self._at = True, self.start
+            self._tell(RoomPosition(self._room.name, self.start.cursor, None))
+
+    def _tell(self, item: RoomItem | RoomPosition) -> None:
+        if self._running:
+            self._unsent.append(item)
+        elif isinstance(item, RoomItem):
+            self._receiver._offer_room(item)
+        else:
+            self._receiver._offer_position(item.room, item.cursor, item.missing)

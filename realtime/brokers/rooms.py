@@ -152,26 +152,26 @@ class Rooms:
             ) from None
         position = room.follower.position
         assert position is not None
-        if there or receiver in self._hub.members(room.name):
+        if there or receiver in self._hub.members(room.name) or receiver in room.joining:
             return Joined(position.cursor, False)
         receiver._check_member()
         if not last and after is None:
-            room.level(receiver)
-            return Joined(position.cursor, False)
+            return Joined(room.begin(receiver).cursor, False)
         joining = room.joining[receiver] = Joining(room, receiver, self._store, after=after, last=last)
         try:
             await joining.run()
         except BaseException:
             room.joining.pop(receiver, None)
             raise
-        assert joining.start is not None
-        return Joined(joining.start.cursor, joining.gapped)
+        return Joined((joining.start or position).cursor, joining.gapped)  # no start: it has left before
 
     def left(self, receiver: Receiver, name: str) -> None:
         """A receiver has left the hub's room, or is to leave before it is there."""
         room = self._local.get(name)
         if room is not None:
-            room.joining.pop(receiver, None)
+            joining = room.joining.pop(receiver, None)
+            if joining is not None:
+                joining.left()
             self._tidy(room)
         if receiver.id in self._attending.here.members(name):
             self._spawn(self._attending.remove(name, receiver.id))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from ..core.cursors import MAX_ROOM_NAME, is_room_name
 from ..core.errors import LocalProtocolError
 from ..core.settings import check, flag, number, text, whole
 from .base import Keep
@@ -39,6 +40,11 @@ class RoomRules:
             raise LocalProtocolError("the server has started: call configure_rooms() before")
         if pattern in self._rules:
             raise LocalProtocolError(f"rooms of the pattern {pattern!r} are configured already")
+        if history and not is_room_name(pattern.replace("*", "")):
+            raise LocalProtocolError(
+                f"rooms with history have names of at most {MAX_ROOM_NAME} characters, without lone surrogates: no such"
+                f" name fits the pattern {pattern[:64]!r}…"
+            )
         expression = ".*".join(re.escape(part) for part in pattern.split("*"))
         self._rules[pattern] = re.compile(expression, re.DOTALL), Keep(history, ttl, presence)
         self._cache.clear()

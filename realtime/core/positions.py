@@ -18,10 +18,11 @@ __all__ = ["Positions"]
 class Positions:
     """Of a session whose client takes positions. It has to be told when the session leaves a room."""
 
-    __slots__ = ("_cursors", "_latest", "_waiting", "settling")
+    __slots__ = ("_cursors", "_joining", "_latest", "_waiting", "settling")
 
     def __init__(self, cursors: Mapping[str, str]) -> None:
         self._cursors = dict(cursors)
+        self._joining: dict[str, str] = {}  # given out to a join, and how far that has come
         self._latest: dict[str, RoomNote] = {}  # of each room, as long as no message of it came after that
         self._waiting: dict[str, RoomNote] = {}  # of these, those for which the outbox has had no room
         self.settling = False  # somebody will call settle() when there may be room
@@ -31,11 +32,27 @@ class Positions:
         return len(self._waiting)
 
     def cursor_of(self, room: str) -> str | None:
-        """The cursor that the client brought for this room; it is given out once."""
-        return self._cursors.pop(room, None)
+        """The cursor that the client brought for this room; it is given out once, or again to the join that follows one
+        that has failed."""
+        cursor = self._cursors.pop(room, None)
+        if cursor is not None:
+            self._joining[room] = cursor
+        return cursor
+
+    def given(self, room: str, cursor: str) -> None:
+        """The client has, or will be sent, what is before this position: so far a join has come, if one goes on."""
+        if room in self._joining:
+            self._joining[room] = cursor
+
+    def joined(self, room: str, done: bool) -> None:
+        """The join that the cursor was given out to has ended. If it has failed, the next one goes on where it was."""
+        cursor = self._joining.pop(room, None)
+        if cursor is not None and not done:
+            self._cursors[room] = cursor
 
     def note(self, outbox: Outbox, room: str, cursor: str, missing: int | None) -> bool:
         """The room stands here. Whether there is something new to write."""
+        self.given(room, cursor)
         note = self._latest.get(room)
         if note is not None and not note.encoded:
             note.move(cursor, missing)
@@ -68,3 +85,4 @@ class Positions:
         """The session has left this room."""
         self._latest.pop(room, None)
         self._waiting.pop(room, None)
+        self._joining.pop(room, None)

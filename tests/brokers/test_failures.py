@@ -16,7 +16,7 @@ import pytest
 import realtime
 from realtime import BrokerError
 from realtime.brokers.rooms import Rooms, Timing
-from realtime.core.frames import Outgoing
+from realtime.core.frames import Outgoing, RoomItem
 
 from ..patience import arrives, eventually, within
 from .servers import PASSWORD, Sentinels, Server
@@ -34,8 +34,15 @@ class Ear:
     def _offer(self, item: Outgoing) -> None:
         self.heard.append(item.data)
 
-    async def _give(self, item: Outgoing) -> None:
-        self._offer(item)
+    def _offer_room(self, item: RoomItem) -> None:
+        self._offer(item.plain)
+
+    async def _give_room(self, item: RoomItem) -> None:
+        self._offer(item.plain)
+
+    def _offer_position(self, room: str, cursor: str, missing: int | None = None) -> None:
+        if missing is not None:
+            self._miss(max(1, missing))
 
     def _miss(self, count: int) -> None:
         self.heard += [None] * count

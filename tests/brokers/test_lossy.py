@@ -20,7 +20,7 @@ from realtime import BrokerError
 from realtime.brokers.base import Keep, Listener, Refused, Unanswered
 from realtime.brokers.memory import MemoryBroker, MemoryStore
 from realtime.brokers.rooms import Rooms, Timing
-from realtime.core.frames import Outgoing
+from realtime.core.frames import Outgoing, RoomItem
 from realtime.core.rooms import Position, Reading
 
 from ..patience import eventually, within
@@ -186,9 +186,16 @@ class Ear:
     def _offer(self, item: Outgoing) -> None:
         self.heard.append(item.data)
 
-    async def _give(self, item: Outgoing) -> None:
+    def _offer_room(self, item: RoomItem) -> None:
+        self._offer(item.plain)
+
+    async def _give_room(self, item: RoomItem) -> None:
         await asyncio.sleep(0)
-        self._offer(item)
+        self._offer(item.plain)
+
+    def _offer_position(self, room: str, cursor: str, missing: int | None = None) -> None:
+        if missing is not None:
+            self._miss(max(1, missing))
 
     def _miss(self, count: int) -> None:
         self.heard.append(None)

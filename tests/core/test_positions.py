@@ -133,3 +133,24 @@ def test_positions_alone_make_no_room() -> None:
     assert not box.make_room(1)
     box.drop_new()
     assert [item.kind for item in box.waiting] == [POSITION, POSITION, "d"]
+
+
+def test_a_cursor_is_given_out_again_behind_a_join_that_failed() -> None:
+    positions, box = Positions({"a": "1", "b": "1"}), outbox(4)
+    assert positions.cursor_of("a") == "1"
+    assert positions.cursor_of("a") is None
+    positions.joined("a", False)
+    assert positions.cursor_of("a") == "1"
+    positions.given("a", "2")
+    positions.given("b", "2")  # nobody joins it
+    positions.joined("a", False)
+    assert positions.cursor_of("a") == "2"
+    positions.note(box, "a", "3", 1)
+    positions.joined("a", False)
+    assert positions.cursor_of("a") == "3"
+    positions.joined("a", True)
+    positions.joined("a", False)
+    assert (positions.cursor_of("a"), positions.cursor_of("b")) == (None, "1")
+    positions.left("b")  # while it is joined
+    positions.joined("b", False)
+    assert positions.cursor_of("b") is None

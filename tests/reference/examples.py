@@ -128,6 +128,29 @@ await session.switch("websocket")
 await session.flush()  # the server has it
 assert await session.receive() == "hello"
 await session.close()
+
+# A room with history: the next session goes on where this one was. `async for session in connect(…)` does the same.
+rt = realtime.Server()
+rt.configure_rooms("news", history=100)
+
+
+@rt.endpoint("/news")
+async def news(session: realtime.Session) -> None:
+    await session.join("news")
+    await session.send("you have joined")
+    await session.wait_closed()
+
+
+async with realtime.testing.Clients() as client:
+    session = await client(rt, "/realtime/news")
+    assert await session.receive() == "you have joined"
+    cursor = await rt.room("news").send("first")
+    assert await session.receive() == "first" and session.last == ("news", cursor)
+    stored = session.cursors  # {"news": cursor}: a dict of strings, that may be written to a file
+    await session.close()
+    await rt.room("news").send("second")
+    session = await client(rt, "/realtime/news", cursors=stored)
+    assert await session.receive() == "second" and session.gap is None
 """,
     "realtime.State": """
 async with realtime.connect(f"{base}/echo") as session:
