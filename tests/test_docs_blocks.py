@@ -127,6 +127,16 @@ async def scraped(names: dict[str, Any], client: Clients) -> None:
         assert "realtime_rooms 0.0" in await answer.text()
 
 
+async def rooms_of_all_workers(names: dict[str, Any], client: Clients) -> None:
+    names["rt"]._service.broker = realtime.MemoryBroker()  # in place of the Redis at localhost
+    ada = await client(names["rt"], "/realtime/chat")
+    await ada.send("hello")
+    assert await ada.receive() == "hello"
+    assert ada.last.room == "chat/1"
+    bob = await client(names["rt"], "/realtime/chat")
+    assert await bob.receive() == "hello"
+
+
 async def registered(names: dict[str, Any], client: Clients) -> None:
     assert names["REGISTRY"].get_sample_value("realtime_rooms") == 0
 
@@ -389,6 +399,7 @@ HOW: dict[str, list[Scene | str]] = {
     "docs/metrics.md": [scraped, registered],
     "docs/migrating-from-engineio.md": [engine_io_echo, engine_io_echo],
     "docs/migrating-from-sockjs.md": [sockjs_room],
+    "docs/scaling.md": [rooms_of_all_workers],
     "docs/security.md": [authorized, four_left_out, nameless],
 }
 RUN = {page: [block for block in found if not block.why] for page, found in BLOCKS.items() if page != GENERATED}
