@@ -27,8 +27,8 @@ const NAMES = JSON.parse(readFileSync(join(ROOT, "names.json"), "utf8")); // wha
  * what was reached, and is lowered with it; GOAL is what it is to come down to.
  */
 export const BUDGET = {
-  "dist/realtime.js, all transports": 12253,
-  "Realtime, websocket and long_polling in a bundle": 11049
+  "dist/realtime.js, all transports": 12264,
+  "Realtime, websocket and long_polling in a bundle": 11058
 };
 
 export const GOAL = {

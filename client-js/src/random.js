@@ -4,8 +4,7 @@
 export function random() {
   var bytes = [], text = "", i;
   try {
-    bytes = new Uint8Array(26);
-    crypto.getRandomValues(bytes); // which returns nothing, in engines of 2012
+    crypto.getRandomValues(bytes = new Uint8Array(26)); // returns nothing in engines of 2012
   } catch (error) {
     // An engine before 2013.
   }

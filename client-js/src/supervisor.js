@@ -194,6 +194,8 @@ function round(s, now) {
   if (carrier && carrier._kind === DUPLEX) flush(s);
   kind = carrier ? carrier._kind : s._goesOn ? s._goesOn._kind : DUPLEX;
   sendUp(s, now, kind, carrier && carrier._brings, s._test && !s._test._over && s._test);
+  // Its own timer may starve: in HtmlUnit, beside scripts that are held.
+  if (s._batch && s._due(s._batch._heard + s._grown(s._options.postTimeout, s._postsFailed))) s._batch.end("no answer in time");
   if (s._due(s._closeAt)) end(s, 4412, "no answer in time");
   if (s._ended) return;
 

@@ -71,6 +71,9 @@ class EndpointPaths(Unlisted, AbstractResource):
         if self._counted != len(self._service.endpoints):
             self._learn()
         known = self._known.get(path)
+        if known is not None and self._service.endpoints.get(known[1].path) is not known[1]:
+            self._learn()  # one has gone, and another come
+            known = self._known.get(path)
         if known is not None:
             match = NativeMatch(known[0], self._native)
             match.admitted = known[1] if request.method == known[2] else None

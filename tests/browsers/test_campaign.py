@@ -102,6 +102,16 @@ OUTAGE = Circumstances("outage", fair=False)
             replace(SERVER, sent=[], received=[], code=4408, clean=False),
             Circumstances("close", fair=True),
         ),
+        (
+            replace(CLIENT, sent=[], received=[], opened=False),
+            replace(SERVER, sent=[], received=[], code=4410, clean=False),
+            Circumstances("close", fair=True),
+        ),
+        (
+            replace(CLIENT, asked=False, code=SERVER_CODE, sent=[], received=[]),
+            replace(SERVER, asked=True, code=4408, sent=[], received=[], clean=False),
+            CALM,
+        ),
         (LOST, LEFT, OUTAGE),
         (LOST, replace(LEFT, code=4408), OUTAGE),
         (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -126,3 +127,26 @@ async def test_a_page_at_an_endpoints_url_is_the_applications(first: bool) -> No
     async with running(app) as (http, base):
         for path in ("/chat", "/files/x"):
             assert await (await http.get(base + path)).text() == "the page"
+
+
+async def test_an_endpoint_that_made_room_for_another_is_gone() -> None:
+    """As many as before does not mean the same ones: URLs are learnt once, and again."""
+    app = web.Application()
+    rt = realtime.setup(app, realtime.Server(shutdown_timeout=0.3))
+    rt.endpoint("/first")(echo)
+    async with running(app) as (http, base):
+        for path, other in (("first", "second"), ("second", "first")):
+            opened = await _opened(http, f"{base}/realtime/{path}/v1/long_polling")
+            assert opened[:1] == "o", opened
+            del rt._service.endpoints[f"/{path}"]
+            rt.endpoint(f"/{other}")(echo)
+            answer = await http.post(f"{base}/realtime/{path}/v1/long_polling", json=[])
+            assert answer.status == 404, path
+
+
+async def _opened(http: aiohttp.ClientSession, url: str) -> str:
+    nonce = secrets.token_urlsafe(18)
+    open_frame = f'o{{"gen":1,"nonce":"{nonce}","window":[256,1048576],"transports":["long_polling"]}}'
+    async with http.post(url, json=[open_frame], headers={"Content-Type": "text/plain"}) as answer:
+        (frame, *_) = await answer.json(content_type=None)
+        return str(frame)

@@ -145,12 +145,17 @@ def _codes(client: Account, server: Account, around: Circumstances) -> list[str]
     if client.code not in expected | excused:
         wrong.append(_unasked("client", client))
     if server.code:
-        # It was closed before it was open, and had sent nothing: what its request has opened is never used.
+        # It was closed before it was open, and had sent nothing: what its request has opened is never used, or is left
+        # by the connection that has opened it.
         if client.asked and not client.opened and not client.sent:
-            excused.add(4408)
+            excused |= {4408, 4410}
         # The last ack may be lost, and a page that goes can only try to say so.
         if not around.fair or around.end == "leave":
             excused |= LOST
+            if (
+                server.asked
+            ):  # the client's only word, that it has heard of the close, is lost: it has never shown itself
+                excused.add(4408)
         if server.code not in expected | excused:
             wrong.append(_unasked("server", server))
     return wrong

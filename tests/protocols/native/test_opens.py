@@ -216,7 +216,7 @@ def test_settings_are_announced_as_they_were_set() -> None:
         config = Config(ping_interval=interval, resume_window=123.5, max_size=77)
         machine = NumberedMachine(config, Window(1, 1), Diary(), 0.0, sid="s1", key="K")
         said.append(opened_frame(machine, "sse", "[]", 0, 0))
-    for frame, interval in zip(said, ("7", "7.0"), strict=True):
-        assert f'"ping_interval":{interval},' in frame
+    for frame, written in zip(said, ("7", "7.0"), strict=True):
+        assert f'"ping_interval":{written},' in frame
         opened = Opened.parse(frame[1:])
         assert (opened.resume_window, opened.max_size, opened.ping_interval) == (123.5, 77, 7)
