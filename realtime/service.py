@@ -63,9 +63,9 @@ class Service:
         self.admission: Admission = Admission(config, clock)
         self.sessions: Sessions = Sessions(config, self.runtime, self.admission, self.notices)
         self.networks: Networks = Networks(clock)
-        self.broker = broker
+        self.broker: Stores | None = broker
         self.broker_timeout = broker_timeout
-        self.room_rules = RoomRules()
+        self.room_rules: RoomRules = RoomRules()
         if broker is not None:
             self.sessions.hub.keep = self._keep
 

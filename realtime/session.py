@@ -60,7 +60,7 @@ class Session(BaseSession[ServerMachine]):
         self._polled: asyncio.BaseTransport | None = None  # the connection that the last held poll was answered on
         self._handled_since = 0.0
         self._choices: tuple[Choice, ...] = ()
-        self.gap = False  # whether the newest join behind a cursor could not go on there
+        self.gap: bool = False  # whether the newest join behind a cursor could not go on there
         self._authorized: tuple[bytes, float] | None = None  # for which credentials, and when
         self._positions: Positions | None = None  # of a client that takes messages of rooms with their positions
         self.request: SessionRequest = request  # what opened it

@@ -46,6 +46,7 @@ export class Network {
     this.jitter = jitter;
     this.random = dice(seed);
     page.run("Math").random = this.random;
+    page.run("crypto").getRandomValues = (array) => array.forEach((_, at) => (array[at] = this.random() * 256)); // and returns nothing, as some do
     this.fate = () => ""; // of a new request: "" (it gets through), "refuse", "hang", or "kill" (at the first message)
     this.live = new Set();
     this.idle = 0; // connections of HTTP without a request

@@ -34,10 +34,10 @@ class LocalRoom:
     def __init__(self, name: str, keep: Keep, store: Store, hub: Members, spawn: Spawn, patience: float) -> None:
         self.name = name
         self.keep = keep
-        self.follower = Follower(bool(keep.history), self, patience=patience)
+        self.follower: Follower = Follower(bool(keep.history), self, patience=patience)
         self.joining: dict[Receiver, Joining] = {}
         self.users = 0  # who wait for it, or watch it
-        self.attended = asyncio.Event()  # who is present may have changed
+        self.attended: asyncio.Event = asyncio.Event()  # who is present may have changed
         self.gone = False
         self._store = store
         self._hub = hub
@@ -137,7 +137,7 @@ class Joining:
     """A member that is given a snapshot, and then what came meanwhile, until it stands where the room stands."""
 
     def __init__(self, room: LocalRoom, receiver: Receiver, store: Store, *, after: Position | None, last: int) -> None:
-        self.gapped = False
+        self.gapped: bool = False
         self.start: Position | None = after
         self._begun = False  # the member was told where it starts
         self._at = after  # behind what it was told

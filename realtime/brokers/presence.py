@@ -22,8 +22,8 @@ class Attending:
     """This worker's part in the presence of rooms. Its leases last `lease` seconds."""
 
     def __init__(self, store: Store, lease: float) -> None:
-        self.here = Attendance()
-        self.standing = Standing(asyncio.get_running_loop().time(), lease)
+        self.here: Attendance = Attendance()
+        self.standing: Standing = Standing(asyncio.get_running_loop().time(), lease)
         self._store = store
         self._lease = lease
         self._parts: set[int] = set()  # that this worker is registered with

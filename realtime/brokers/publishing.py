@@ -27,7 +27,7 @@ class Publishing:
     def __init__(
         self, store: Store, source: str, timeout: float, acknowledged: Callable[[str, Position], None]
     ) -> None:
-        self.known = Acknowledged()
+        self.known: Acknowledged = Acknowledged()
         self._store = store
         self._source = source
         self._timeout = timeout

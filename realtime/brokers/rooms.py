@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 MAX_BROADCASTS = 256  # messages that are not offered to all yet: with more, no others are read
 
-log = logging.getLogger("realtime.broker")
+log: logging.Logger = logging.getLogger("realtime.broker")
 
 
 class Timing(NamedTuple):
@@ -59,7 +59,7 @@ class Rooms:
     """The rooms of one process that go over a broker, from start() to close()."""
 
     def __init__(self, store: Store, hub: Members, timeout: float, timing: Timing = Timing()) -> None:  # noqa: B008
-        self.worker = secrets.token_urlsafe(9)
+        self.worker: str = secrets.token_urlsafe(9)
         self._store = store
         self._hub = hub
         self._timeout = timeout

@@ -75,8 +75,8 @@ class Context:
         self.turn_soon: Callable[[], None] = _nothing  # asks the policy what is to be done; the supervisor's
         self.nonce: str = secrets.token_urlsafe(18)  # makes opening idempotent
         self.auth: Any = None  # what the server is given
-        self.heard = Cursors(settings.cursors)  # how far the application has heard its rooms
-        self.cursors = self.heard.said()  # what the open says of that, each time it is repeated
+        self.heard: Cursors = Cursors(settings.cursors)  # how far the application has heard its rooms
+        self.cursors: dict[str, str] = self.heard.said()  # what the open says of that, each time it is repeated
         self.negotiation: Sequence[Mapping[str, str]] = ()  # the server's ranked list, with reasons
         self.return_delay: float = 0.0  # a draining server's wish: come back within so many seconds
         self.opened: asyncio.Event = asyncio.Event()  # there is a sid, or an end

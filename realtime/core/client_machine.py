@@ -64,7 +64,7 @@ class ClientMachine(Numbering):
 
     def __init__(self, config: Config, listener: Listener, now: float, ack_share: float = 1.0) -> None:
         super().__init__(config, INITIAL_WINDOW, listener, now)
-        self.ack_share = ack_share
+        self.ack_share: float = ack_share
         self.outbox.initial = True
         self.confirm: bool = False  # the server does not know yet that `o` has arrived
         self.uplink_out: Uplink | None = None

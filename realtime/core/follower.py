@@ -74,7 +74,7 @@ class Follower:
     ) -> None:
         self.position: Position | None = None  # delivered up to here
         self.heard: Position | None = None  # the furthest that snapshots and answers have told of
-        self.live = False  # subscribed, and compared since
+        self.live: bool = False  # subscribed, and compared since
         self._history = history
         self._owner = owner
         self._max_held = max_held

@@ -156,9 +156,9 @@ class RoomItem(Outgoing):
 
     def __init__(self, room: str, cursor: str, plain: Outgoing) -> None:
         super().__init__(ROOM, plain.data, plain.size)
-        self.room = room
-        self.cursor = cursor  # behind this message
-        self.plain = plain
+        self.room: str = room
+        self.cursor: str = cursor  # behind this message
+        self.plain: Outgoing = plain
 
 
 class RoomNote(Outgoing):
@@ -168,8 +168,8 @@ class RoomNote(Outgoing):
 
     def __init__(self, room: str, cursor: str, missing: int | None = None) -> None:
         super().__init__(POSITION, "", 0)
-        self.room = room
-        self.cursor = cursor
+        self.room: str = room
+        self.cursor: str = cursor
         self.missing = missing
 
     def move(self, cursor: str, missing: int | None) -> None:

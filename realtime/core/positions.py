@@ -25,7 +25,7 @@ class Positions:
         self._joining: dict[str, str] = {}  # given out to a join, and how far that has come
         self._latest: dict[str, RoomNote] = {}  # of each room, as long as no message of it came after that
         self._waiting: dict[str, RoomNote] = {}  # of these, those for which the outbox has had no room
-        self.settling = False  # somebody will call settle() when there may be room
+        self.settling: bool = False  # somebody will call settle() when there may be room
 
     def __len__(self) -> int:
         """How many wait for room in the outbox."""

@@ -21,9 +21,9 @@ class Publication:
     __slots__ = ("_flying", "_run", "id", "room", "unknown")
 
     def __init__(self, room: str, id: str) -> None:
-        self.room = room
-        self.id = id
-        self.unknown = False  # an attempt got no answer
+        self.room: str = room
+        self.id: str = id
+        self.unknown: bool = False  # an attempt got no answer
         self._flying = False
         self._run = ""
 

@@ -48,7 +48,7 @@ class Tail:
         self, history: bool, member: Member, *, cursor: Position | None = None, last: int = 0, max_held: int = 256
     ) -> None:
         self.position: Position | None = None  # what it was given ends here
-        self.pending = True  # an answer is awaited
+        self.pending: bool = True  # an answer is awaited
         self._history = history
         self._member = member
         self._cursor = cursor

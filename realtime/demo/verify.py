@@ -25,7 +25,9 @@ class Count:
     """Counts messages that are numbered from 1."""
 
     def __init__(self) -> None:
-        self.received = self.repeated = self.reordered = 0
+        self.received: int = 0
+        self.repeated: int = 0
+        self.reordered: int = 0
         self._last = 0
         self._missing: set[int] = set()
 

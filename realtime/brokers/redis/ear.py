@@ -16,7 +16,7 @@ from .link import Backoff, Connect, in_words, let_go
 
 __all__ = ["Ear"]
 
-log = logging.getLogger("realtime.broker")
+log: logging.Logger = logging.getLogger("realtime.broker")
 
 CHUNK = 512  # channels in one command
 
@@ -38,7 +38,7 @@ class Ear:
     ) -> None:
         self.name = name
         self.channels: dict[str, None] = {}  # that are wanted
-        self.standing = False
+        self.standing: bool = False
         self._connect = connect
         self.sharded = sharded
         self._heard = heard

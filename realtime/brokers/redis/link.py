@@ -24,7 +24,7 @@ from .scripts import SCRIPTS
 
 __all__ = ["Backoff", "Connect", "Link", "in_words", "let_go"]
 
-log = logging.getLogger("realtime.broker")
+log: logging.Logger = logging.getLogger("realtime.broker")
 
 Connect = Callable[[], Awaitable[AbstractConnection]]
 """Makes a connection, connected. Raises RedisError or OSError."""
@@ -82,10 +82,10 @@ class Link:
         on_moved: Callable[[], None],
     ) -> None:
         self.name = name  # without credentials
-        self.run = ""  # of the store, while it is connected
+        self.run: str = ""  # of the store, while it is connected
         self.info: dict[str, str] = {}
-        self.problem = "not connected yet"
-        self.connected = asyncio.Event()
+        self.problem: str = "not connected yet"
+        self.connected: asyncio.Event = asyncio.Event()
         self._connect = connect
         self._timeout = timeout
         self._on_run = on_run

@@ -15,7 +15,7 @@ from .link import Link
 
 __all__ = ["Node"]
 
-log = logging.getLogger("realtime.broker")
+log: logging.Logger = logging.getLogger("realtime.broker")
 
 MISSING = 2  # beats, until the subscriptions count as deaf
 
@@ -26,8 +26,8 @@ class Node:
     def __init__(self, link: Link, ear: Ear, channel: str, *, beat: float, deaf: Callable[[Node], None]) -> None:
         self.link = link
         self.ear = ear
-        self.deafnesses = 0
-        self.hears = False  # its own beats
+        self.deafnesses: int = 0
+        self.hears: bool = False  # its own beats
         self._channel = channel
         self._beat = beat
         self._deaf = deaf

@@ -27,7 +27,7 @@ from .topology import Topology
 
 __all__ = ["Nodes", "message_of"]
 
-log = logging.getLogger("realtime.broker")
+log: logging.Logger = logging.getLogger("realtime.broker")
 
 MAX_FETCHING = 256  # messages of a room that wait for a large one before them
 LARGE_PATIENCE = 30.0  # seconds more than other answers, that a large payload may take

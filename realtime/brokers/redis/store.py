@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ...core.rooms import Position, Reading
-from ..base import Expired, Keep, Listener, Present
+from ..base import Expired, Health, Keep, Listener, Present
 from .nodes import Nodes, message_of
 from .scripts import PARTITIONS, Keys, sha
 from .topology import topology_of
@@ -30,18 +30,39 @@ class RedisStore:
         self._command = "SPUBLISH" if topology.sharded else "PUBLISH"
         self._worker = ""
         self._nodes = Nodes(topology, self._keys, timeout=timeout, beat=beat)
-        self.close = self._nodes.close
-        self.subscribe = self._nodes.subscribe
-        self.unsubscribe = self._nodes.unsubscribe
-        self.run_of = self._nodes.run_of
-        self.run_at = self._nodes.run_at
-        self.reached = self._nodes.reached
-        self.health = self._nodes.health
 
     async def start(self, worker: str, listener: Listener) -> None:
         """Connects, or goes on trying."""
         self._worker = worker
         self._nodes.start(worker, listener)
+
+    async def close(self) -> None:
+        """Ends all connections."""
+        await self._nodes.close()
+
+    async def reached(self, room: str) -> None:
+        """Waits until the node of this room is connected."""
+        await self._nodes.reached(room)
+
+    def health(self) -> Health:
+        """What is reached and heard, of all nodes."""
+        return self._nodes.health()
+
+    def run_of(self, room: str) -> str:
+        """The run of the store that has this room now."""
+        return self._nodes.run_of(room)
+
+    def run_at(self, part: int) -> str:
+        """The run of the store that has this part now."""
+        return self._nodes.run_at(part)
+
+    def subscribe(self, room: str) -> None:
+        """From the confirmation on, its messages come."""
+        self._nodes.subscribe(room)
+
+    def unsubscribe(self, room: str) -> None:
+        """They come no more."""
+        self._nodes.unsubscribe(room)
 
     # -- Broker --------------------------------------------------------------------------------------------------------
 
