@@ -59,7 +59,7 @@ async def test_what_is_cut_is_timed_and_comes_last(box: Put) -> None:
     for finding in found.findings:
         if finding.transport != "polling":
             assert finding.cut_after is not None
-            assert 0.8 < finding.cut_after < 1.5
+            assert 0.5 < finding.cut_after < 1.5  # counted from when this end heard the last of it
     assert found.order == ("polling", *(name for name in ALL if name != "polling"))
     assert "ping_interval below it (it is 20 s)" in " ".join(found.advice)
 
