@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from .broadcasts import Broadcasts, Receiver
+from .brokers.base import Keep
+from .brokers.rooms import Rooms
 from .core.errors import BrokerError, LocalProtocolError
 from .core.frames import Outgoing
 from .core.rooms import Position
 from .loops import gives_way
-
-if TYPE_CHECKING:
-    from .brokers.base import Keep
-    from .brokers.rooms import Rooms
 
 __all__ = ["Change", "History", "Hub", "Receiver", "Room"]
 

@@ -15,6 +15,7 @@ import pytest
 
 import realtime
 from realtime import BrokerError
+from realtime.brokers.redis.topology import shown
 from realtime.brokers.rooms import Rooms, Timing
 from realtime.core.frames import Outgoing, RoomItem
 
@@ -180,8 +181,7 @@ async def test_a_paused_redis_loses_and_repeats_nothing(own_redis: Server, start
     own_redis.pause()
     sending = [asyncio.create_task(one.send(KEPT, str(number))) for number in range(20)]
     # Commands are given up and asked again meanwhile, and what hears no beat subscribes again.
-    await eventually(lambda: not one.rooms.health().ready and not two.rooms.health().ready)
-    await asyncio.sleep(1.0)
+    await eventually(lambda: one.away and two.away)
     own_redis.resume()
     await arrives(asyncio.gather(*sending))
     await two.send(KEPT, "end")
@@ -385,12 +385,40 @@ async def test_no_credentials_are_logged(start: Any, caplog: pytest.LogCaptureFi
     [
         ("http://localhost", "is no URL of a Redis"),
         ("redis+sentinel://localhost", "names no service"),
-        ("redis://localhost:nonsense", "is no URL of a Redis"),
+        ("redis://localhost:nonsense", "is no URL of a Redis: ports and databases are numbers"),
+        ("redis://localhost/nonsense", "is no URL of a Redis: ports and databases are numbers"),
+        ("redis://localhost?socket_timeout=soon", "behind \\? are options"),
+        ("redis://[::1", "an IPv6 address has brackets"),
+        ("redis+sentinel://localhost:nonsense/rooms", "ports and databases are numbers"),
+        ("redis+sentinel://localhost/rooms/nonsense", "ports and databases are numbers"),
+        ("redis+sentinel://localhost/rooms?ssl=true", "no \\? with options"),
+        ("rediss+sentinel://localhost/rooms", "is no URL of a Redis: redis://"),
+        ("redis+cluster://", "is no URL of a Redis: .* and a host"),
+        ("redis+cluster:///0", "is no URL of a Redis: .* and a host"),
+        ("localhost", "is no URL of a Redis: redis://"),
     ],
 )
 def test_a_url_that_means_nothing(url: str, error: str) -> None:
-    with pytest.raises(realtime.LocalProtocolError, match=error):
-        realtime.Server(broker=url)
+    scheme, _, rest = url.partition("://")
+    secret = f"{scheme}://ada:{PASSWORD}@{rest}" if rest else url
+    for each in (url, secret):
+        with pytest.raises(realtime.LocalProtocolError, match=error) as caught:
+            realtime.Server(broker=each)
+        assert PASSWORD not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "seen"),
+    [
+        (f"redis://ada:{PASSWORD}@localhost:6379/2?ssl_ca_certs=x", "redis://localhost:6379/2"),
+        (f"unix://:{PASSWORD}@/run/redis", "unix:///run/redis"),
+        (f"redis://localhost?password={PASSWORD}@x", "redis://…"),
+        (f"redis://:a?{PASSWORD}@localhost", "redis://…"),
+        (f"ada:{PASSWORD}@localhost", "localhost"),
+    ],
+)
+def test_what_is_shown_of_a_url(url: str, seen: str) -> None:
+    assert shown(url) == seen
 
 
 def test_without_redis_py_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,13 +6,12 @@ import asyncio
 import logging
 import math
 from collections.abc import Awaitable, Callable, Iterable
-from contextlib import suppress
 from typing import Any
 
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import RedisError
 
-from .link import Backoff, Connect, in_words, let_go
+from .connection import Backoff, Connect, Living, in_words, let_go, together
 
 __all__ = ["Ear"]
 
@@ -21,7 +20,7 @@ log: logging.Logger = logging.getLogger("realtime.broker")
 CHUNK = 512  # channels in one command
 
 
-class Ear:
+class Ear(Living):
     """The subscriptions of one worker at one node. `sharded`: a cluster's, which stay in their slots' nodes."""
 
     def __init__(
@@ -36,7 +35,7 @@ class Ear:
         moved: Callable[[], None],
         give_way: Callable[[], Awaitable[None]],
     ) -> None:
-        self.name = name
+        super().__init__(name)
         self.channels: dict[str, None] = {}  # that are wanted
         self.standing: bool = False
         self._connect = connect
@@ -49,20 +48,7 @@ class Ear:
         self._changes: dict[str, bool] = {}
         self._wake = asyncio.Event()
         self._backoff = Backoff(1.0)
-        self._task: asyncio.Task[None] | None = None
         self._again = asyncio.Event()
-
-    def start(self) -> None:
-        """Begins to connect."""
-        self._task = asyncio.get_running_loop().create_task(self._live(), name=f"realtime broker ear {self.name}")
-
-    async def close(self) -> None:
-        """Ends the connection, and makes no other."""
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
-            self._task = None
 
     def subscribe(self, channel: str) -> None:
         """Wants what this channel brings."""
@@ -103,18 +89,7 @@ class Ear:
         self._changes = dict.fromkeys(self.channels, True)
         self._wake.set()
         self.standing = True
-        parts = [
-            asyncio.get_running_loop().create_task(part, name=f"realtime broker ear {self.name}")
-            for part in (self._write(connection), self._read(connection), self._wait())
-        ]
-        try:
-            done, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
-            for part in done:
-                part.result()
-        finally:
-            for part in parts:
-                part.cancel()
-            await asyncio.gather(*parts, return_exceptions=True)
+        await together(self.name, self._write(connection), self._read(connection), self._wait())
 
     async def _wait(self) -> None:
         await self._again.wait()

@@ -11,8 +11,7 @@ import asyncio
 import logging
 import math
 from collections import deque
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Callable
 from typing import Any
 
 from redis.asyncio.connection import AbstractConnection
@@ -20,14 +19,12 @@ from redis.exceptions import RedisError, ResponseError
 
 from ...core.errors import BrokerError
 from ..base import Refused, Unanswered
+from .connection import Backoff, Connect, Living, in_words, let_go, together
 from .scripts import SCRIPTS
 
-__all__ = ["Backoff", "Connect", "Link", "in_words", "let_go"]
+__all__ = ["Link"]
 
 log: logging.Logger = logging.getLogger("realtime.broker")
-
-Connect = Callable[[], Awaitable[AbstractConnection]]
-"""Makes a connection, connected. Raises RedisError or OSError."""
 
 MAX_WAITING = 20_000  # commands
 MAX_WAITING_SIZE = 64 * 1024 * 1024  # bytes of them that are not written yet
@@ -51,24 +48,7 @@ _LATER = (
 )
 
 
-class Backoff:
-    """How long to wait before the next attempt: from 50 ms on, doubled each time, up to `most` seconds."""
-
-    def __init__(self, most: float) -> None:
-        self._most = most
-        self._next = 0.05
-
-    def reset(self) -> None:
-        """The last attempt succeeded."""
-        self._next = 0.05
-
-    def next(self) -> float:
-        """Seconds to wait now."""
-        now, self._next = self._next, min(self._next * 2, self._most)
-        return now
-
-
-class Link:
+class Link(Living):
     """Commands to one node of Redis. Connects by itself, and again whenever it has to."""
 
     def __init__(
@@ -81,7 +61,7 @@ class Link:
         on_lost: Callable[[Link], None],
         on_moved: Callable[[], None],
     ) -> None:
-        self.name = name  # without credentials
+        super().__init__(name)
         self.run: str = ""  # of the store, while it is connected
         self.info: dict[str, str] = {}
         self.problem: str = "not connected yet"
@@ -98,19 +78,6 @@ class Link:
         self._waiting: deque[tuple[asyncio.Future[Any], float, float]] = deque()  # since when, and for how long
         self._answered = 0.0  # when the last answer came
         self._wake = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
-
-    def start(self) -> None:
-        """Begins to connect."""
-        self._task = asyncio.get_running_loop().create_task(self._live(), name=f"realtime broker {self.name}")
-
-    async def close(self) -> None:
-        """Ends the connection, and makes no other."""
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
-            self._task = None
 
     # -- commands ------------------------------------------------------------------------------------------------------
 
@@ -134,7 +101,6 @@ class Link:
     # -- the connection ------------------------------------------------------------------------------------------------
 
     async def _live(self) -> None:
-        """Connects, serves, and again."""
         while True:
             connection: AbstractConnection | None = None
             try:
@@ -176,18 +142,7 @@ class Link:
         log.info("> connected to Redis at %s", self.name)
         self.connected.set()
         self._on_run(self)
-        parts = [
-            asyncio.get_running_loop().create_task(part, name=f"realtime broker {self.name}")
-            for part in (self._write(connection), self._read(connection), self._watch())
-        ]
-        try:
-            done, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
-            for part in done:
-                part.result()
-        finally:
-            for part in parts:
-                part.cancel()
-            await asyncio.gather(*parts, return_exceptions=True)
+        await together(self.name, self._write(connection), self._read(connection), self._watch())
 
     async def _write(self, connection: AbstractConnection) -> None:
         while True:
@@ -261,14 +216,3 @@ class Link:
                 kind = Unanswered if written else Refused
                 future.set_exception(kind(f"Redis ({self.name}) did not answer: {reason}"))
         self._on_lost(self)
-
-
-async def let_go(connection: AbstractConnection) -> None:
-    """Closes a connection, whatever state it is in. Waits for it no longer than for a connection to be made."""
-    with suppress(RedisError, OSError):
-        await connection.disconnect()
-
-
-def in_words(error: BaseException) -> str:
-    """What went wrong, without more than that."""
-    return " ".join(str(error).split()) or type(error).__name__

@@ -19,8 +19,9 @@ from redis.exceptions import RedisError
 from ...core.errors import BrokerError
 from ...core.rooms import Entry
 from ..base import Health, Listener, Refused
+from .connection import in_words
 from .ear import Ear
-from .link import Link, in_words
+from .link import Link
 from .node import Node
 from .scripts import PARTITIONS, Keys
 from .topology import Topology

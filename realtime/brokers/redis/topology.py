@@ -4,6 +4,7 @@ and knows their addresses without credentials.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, cast
 from urllib.parse import unquote, urlsplit
@@ -36,9 +37,11 @@ class Topology(Protocol):
 
 def shown(url: str) -> str:
     """A URL without what nobody may read in a log: who logs in, with which password, and the query."""
-    parts = urlsplit(url)
-    hosts = parts.netloc.rpartition("@")[2]
-    return f"{parts.scheme}://{hosts}{parts.path}"
+    scheme, colon, rest = url.partition("://") if "://" in url else ("", "", url)
+    place = re.split("[?#]", rest, maxsplit=1)[0]
+    if "@" in rest[len(place) :]:
+        return f"{scheme}{colon}…"  # a password that was not quoted, perhaps
+    return f"{scheme}{colon}{place.rpartition('@')[2]}"
 
 
 def _options(timeout: float) -> dict[str, Any]:
@@ -64,16 +67,13 @@ async def _connected(make: Callable[[], Any]) -> AbstractConnection:
     return cast(AbstractConnection, connection)
 
 
-class _Single:
-    """One server, over TCP, TLS or a Unix socket."""
+class _One:
+    """All keys are at one node, whose connections a pool of redis-py's makes."""
 
     sharded = False
 
-    def __init__(self, url: str, timeout: float) -> None:
-        options = _options(timeout)
-        if url.startswith("unix:"):
-            del options["socket_keepalive"]
-        self._pool: Any = ConnectionPool.from_url(url, **options)
+    def __init__(self, url: str, pool: Any) -> None:
+        self._pool = pool
         self._name = shown(url)
 
     async def nodes(self, keys: Sequence[str]) -> list[str]:
@@ -86,14 +86,26 @@ class _Single:
         await self._pool.disconnect()
 
 
-class _Sentinel:
-    """The master of a service, as Sentinels name it: asked at each connect."""
+class _Single(_One):
+    """One server, over TCP, TLS or a Unix socket."""
 
-    sharded = False
+    def __init__(self, url: str, timeout: float) -> None:
+        options = _options(timeout)
+        if url.startswith("unix:"):
+            del options["socket_keepalive"]
+        elif (database := urlsplit(url).path.strip("/")) and not database.isdecimal():
+            raise ValueError("redis-py would take the first")
+        super().__init__(url, ConnectionPool.from_url(url, **options))
+
+
+class _Sentinel(_One):
+    """The master of a service, as Sentinels name it: asked at each connect."""
 
     def __init__(self, url: str, timeout: float) -> None:
         parts = urlsplit(url)
         service, _, database = parts.path.strip("/").partition("/")
+        if parts.query:
+            raise LocalProtocolError(f"{shown(url)}: behind the service comes a database, and no ? with options")
         if not service:
             raise LocalProtocolError(f"{shown(url)} names no service: redis+sentinel://host:26379/mymaster")
         options = _options(timeout)
@@ -109,17 +121,10 @@ class _Sentinel:
         of_sentinels["socket_timeout"] = timeout
         sentinel: Any = Sentinel
         self._sentinel = sentinel([_address(host, 26379) for host in hosts.split(",")], 0, of_sentinels)
-        self._pool: Any = self._sentinel.master_for(service, **options).connection_pool
-        self._name = shown(url)
-
-    async def nodes(self, keys: Sequence[str]) -> list[str]:
-        return [self._name] * len(keys)
-
-    async def connect(self, node: str) -> AbstractConnection:
-        return await _connected(self._pool.make_connection)
+        super().__init__(url, self._sentinel.master_for(service, **options).connection_pool)
 
     async def close(self) -> None:
-        await self._pool.disconnect()
+        await super().close()
         for sentinel in self._sentinel.sentinels:
             await sentinel.aclose()
 
@@ -160,14 +165,18 @@ def topology_of(url: str, timeout: float) -> Topology:
     """What a URL means. Raises LocalProtocolError for one that means nothing."""
     scheme, _, rest = url.partition("://")
     try:
-        if scheme in ("redis+sentinel", "rediss+sentinel"):
+        if scheme == "redis+sentinel":
             return _Sentinel(url, timeout)
-        if scheme in ("redis+cluster", "rediss+cluster"):
+        if scheme in ("redis+cluster", "rediss+cluster") and urlsplit(url).hostname:
             return _Cluster(f"{scheme.partition('+')[0]}://{rest}", timeout)
         if scheme in ("redis", "rediss", "unix"):
             return _Single(url, timeout)
-    except ValueError as error:
-        raise LocalProtocolError(f"{shown(url)} is no URL of a Redis: {type(error).__name__}") from None
+    except ValueError:  # whose words may have the password
+        raise LocalProtocolError(
+            f"{shown(url)} is no URL of a Redis: ports and databases are numbers, an IPv6 address has brackets, and"
+            " behind ? are options of redis-py"
+        ) from None
     raise LocalProtocolError(
-        f"{shown(url)} is no URL of a Redis: redis://, rediss:// (TLS), unix://, redis+sentinel:// or redis+cluster://"
+        f"{shown(url)} is no URL of a Redis: redis://, rediss:// (TLS), unix://, redis+sentinel://, redis+cluster:// or"
+        " rediss+cluster://, and a host"
     )
