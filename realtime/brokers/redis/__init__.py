@@ -17,10 +17,10 @@ class RedisBroker:
     """Rooms over Redis 7 or Valkey, for `realtime.Server(broker=…)`.
 
     `url` is redis://[user:password@]host:port/db, rediss:// (TLS), unix:///path,
-    redis+sentinel://[user:password@]host:26379,host:26379/service[/db], or redis+cluster://host:port (over TLS:
-    rediss+cluster://). All keys and channels begin with `prefix`. A command without an answer for `timeout` seconds
-    ends its connection. Every `beat` seconds a worker sends itself a message over pub/sub: when two are missing, it
-    subscribes again.
+    redis+sentinel://[user:password@]host:26379,host:26379/service[/db] (without TLS), or redis+cluster://host:port
+    (over TLS: rediss+cluster://). All keys and channels begin with `prefix`. A command without an answer for `timeout`
+    seconds ends its connection. Every `beat` seconds a worker sends itself a message over pub/sub: when two are
+    missing, it subscribes again.
 
     Raises BrokerError where redis-py is not installed, LocalProtocolError for a URL that means nothing.
     """
