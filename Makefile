@@ -42,7 +42,7 @@ reference: $(VENV)/.dev
 # realtime beside its peers, and how cost grows; takes about ten minutes, and wants an idle machine. With ARGS="--write"
 # it writes docs/speed.md and its charts. `$(BIN)/python -m benchmarks --quick websocket-echo` measures one thing.
 bench: $(VENV)/.bench
-	$(BIN)/python -m benchmarks.campaign $(ARGS)
+	$(BIN)/python -m benchmarks.comparison $(ARGS)
 
 # 10,000 histories of the simulated world by each of two clients; takes some minutes. `make histories ARGS="--start 10000"`
 # for others, "--only 4711" for one again.

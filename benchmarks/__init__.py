@@ -10,6 +10,6 @@ bare.py       sessions that number nothing, and native.py: sessions of docs/prot
 load.py       keeps so many operations under way, counts and verifies them
 scenarios.py  the list                    report.py      the table
 peers.py      the floor, and other people's servers, on Python and (node/) on Node
-campaign.py   all of it, and how cost grows, for docs/speed.md; plot.py draws
+comparison.py all of it, and how cost grows, for docs/speed.md; plot.py draws
 stalled.py    who gets what while others do not read
 """

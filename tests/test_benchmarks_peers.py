@@ -1,4 +1,4 @@
-"""The campaign: every peer that is installed here serves what it is compared by; charts are drawn. Nothing is timed."""
+"""Every peer that is installed here serves what it is compared by, and charts are drawn. Nothing is timed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from benchmarks.campaign import BESIDE, charts, tables
+from benchmarks.comparison import BESIDE, charts, tables
 from benchmarks.contenders import ALL, ROOMS
 from benchmarks.load import Limit
 from benchmarks.peers import FLOOR

@@ -28,7 +28,7 @@ from realtime.brokers.redis import RedisBroker
 
 from .servers import Server
 
-__all__ = ["Switch", "Worker", "campaign", "working"]
+__all__ = ["Switch", "Worker", "play", "working"]
 
 ROOMS = ("kept/a", "kept/b", "kept/c")
 
@@ -189,7 +189,7 @@ class Client:
         await self.until(times + 1, 0)
 
 
-async def campaign(
+async def play(
     broker: MemoryBroker | RedisBroker, *, times: int, clients: int, transport: str = "websocket", pause: float = 0.02
 ) -> dict[str, int]:
     """So many reopenings of all clients together, while each room is sent a message every `pause` seconds by one of the
@@ -250,11 +250,11 @@ async def campaign(
 async def _main(arguments: argparse.Namespace) -> dict[str, int]:
     options = {"times": arguments.times, "clients": arguments.clients, "transport": arguments.transport}
     if arguments.broker == "memory":
-        return await campaign(MemoryBroker(), **options)
+        return await play(MemoryBroker(), **options)
     with tempfile.TemporaryDirectory() as place:
         server = Server(Path(place), "--save", "").start()
         try:
-            return await campaign(RedisBroker(server.url), **options)
+            return await play(RedisBroker(server.url), **options)
         finally:
             server.kill()
 

@@ -19,7 +19,7 @@ from realtime.core.rooms import Position
 
 from ..patience import arrives, eventually, within
 from ..web.place import serving
-from .reopenings import Switch, Worker, campaign, working
+from .reopenings import Switch, Worker, play, working
 
 each_broker = pytest.mark.parametrize("broker", ["memory", "tcp"], indirect=True)
 each_transport = pytest.mark.parametrize("transport", ["websocket", "xhr_streaming", "long_polling", "polling"])
@@ -399,7 +399,7 @@ async def test_members_share_what_was_made_of_a_message(monkeypatch: pytest.Monk
 
 @each_broker
 async def test_reopened_again_and_again_nothing_is_lost_or_repeated(broker: Any) -> None:
-    counts = await arrives(campaign(broker, times=40, clients=4, pause=0.01))
+    counts = await arrives(play(broker, times=40, clients=4, pause=0.01))
     assert counts["reopened"] == 40
     assert counts["heard"] > 300
     assert (counts["lost"], counts["repeated"], counts["gaps"]) == (0, 0, 0)

@@ -1,7 +1,7 @@
 """Everything that docs/speed.md quotes, in one run: realtime beside its peers, and how cost grows.
 
-    python -m benchmarks.campaign --write     # about ten minutes, on an idle machine; writes docs/speed*
-    python -m benchmarks.campaign --tiny      # does it work? a minute or two, not to quote
+    python -m benchmarks.comparison --write     # about ten minutes, on an idle machine; writes docs/speed*
+    python -m benchmarks.comparison --tiny      # does it work? a minute or two, not to quote
 
 Peers that are not installed are left out: `make bench` installs them.
 """
@@ -40,7 +40,7 @@ SIZES = (64, 1024, 16_384, 262_144, 1_000_000)
 Line = Sequence[tuple[float, float]]
 
 
-class Campaign:
+class Comparison:
     """Measures one thing after the other. What fails is said, and has no figure."""
 
     def __init__(self, plan: Plan, core: int | None, rounds: int, most: int) -> None:
@@ -167,23 +167,23 @@ def charts(
 
 
 async def _run(
-    campaign: Campaign, only: str | None, minutes: float
+    comparison: Comparison, only: str | None, minutes: float
 ) -> tuple[dict[str, dict[str, list[Figure]]], dict[str, dict[str, Line]]]:
     started = time.monotonic()
     found: dict[str, dict[str, list[Figure]]] = {}
     growth: dict[str, dict[str, Line]] = {"sessions": {}, "rooms": {}, "sizes": {}}
     if only != "growth":
-        campaign.until = started + minutes * 60 * (1.0 if only else 0.65)
-        found = await campaign.beside()
+        comparison.until = started + minutes * 60 * (1.0 if only else 0.65)
+        found = await comparison.beside()
     if only != "beside":
-        campaign.until = started + minutes * 60
-        growth = await campaign.growth()
+        comparison.until = started + minutes * 60
+        growth = await comparison.growth()
     return found, growth
 
 
 def main() -> None:
     """Measures, and prints or writes."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.campaign")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.comparison")
     parser.add_argument("--write", action="store_true", help="writes docs/speed.md and docs/speed-*.svg")
     parser.add_argument("--tiny", action="store_true", help="few sessions, one round: to see that it works")
     parser.add_argument("--seconds", type=float, default=0.8, help="how long each measurement takes (0.8)")
@@ -199,9 +199,9 @@ def main() -> None:
     rounds = 1 if arguments.tiny else arguments.rounds
     allow_files(2 * most + 200)
     core = pin_generator()
-    campaign = Campaign(Plan(measured=Limit(seconds), warm_up=Limit(min(0.3, seconds))), core, rounds, most)
+    comparison = Comparison(Plan(measured=Limit(seconds), warm_up=Limit(min(0.3, seconds))), core, rounds, most)
     with asyncio.Runner(loop_factory=new_event_loop(LOOPS[-1])) as runner:
-        found, growth = runner.run(_run(campaign, arguments.only, arguments.minutes))
+        found, growth = runner.run(_run(comparison, arguments.only, arguments.minutes))
     about = facts(pinned=core is not None, rounds=rounds, seconds=seconds, size=64)
     every = [figure for them in found.values() for figures in them.values() for figure in figures]
     disturbed = sum(figure.disturbed > 0.05 for figure in every)
@@ -213,7 +213,7 @@ def main() -> None:
         return
     page = DOCS / "speed.md"
     before = page.read_text(encoding="utf-8")
-    marked = re.compile(r"(<!-- campaign -->\n).*?(<!-- /campaign -->)", re.DOTALL)
+    marked = re.compile(r"(<!-- comparison -->\n).*?(<!-- /comparison -->)", re.DOTALL)
     page.write_text(marked.sub(lambda marks: f"{marks[1]}{text}\n{marks[2]}", before), encoding="utf-8")
     for name, chart in charts(found, growth).items():
         (DOCS / name).write_text(chart, encoding="utf-8")
