@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from .brokers.base import Health
 from .brokers.memory import MemoryBroker
-from .brokers.publisher import BlockingPublisher, Publisher
+from .brokers.publisher import BlockingIdentity, BlockingPublisher, Publisher
 from .brokers.redis import RedisBroker
 from .client import ClientSession, connect
 from .collector import tune_gc
@@ -31,8 +31,10 @@ from .core.errors import (
     SessionClosed,
     Unauthorized,
 )
+from .core.identities import SessionInfo
 from .core.lifecycle import State
 from .hub import Change, History, Room
+from .identities import Identity
 from .namesake import missing as _missing
 from .protocols.engineio.options import EngineIO
 from .protocols.sockjs.options import SockJS
@@ -43,6 +45,7 @@ from .web.plugin import client_url, get_server, setup
 from .web.readiness import readiness
 
 __all__ = [
+    "BlockingIdentity",
     "BlockingPublisher",
     "BrokerError",
     "Change",
@@ -51,6 +54,7 @@ __all__ = [
     "EngineIO",
     "Health",
     "History",
+    "Identity",
     "LocalProtocolError",
     "MemoryBroker",
     "NegotiationError",
@@ -64,6 +68,7 @@ __all__ = [
     "Server",
     "Session",
     "SessionClosed",
+    "SessionInfo",
     "SessionRequest",
     "SockJS",
     "State",

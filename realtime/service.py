@@ -13,14 +13,16 @@ from weakref import ReferenceType
 
 from .admission import Admission
 from .brokers.base import Health, Keep, Stores
+from .brokers.identities import Identities
 from .brokers.memory import MemoryBroker
-from .brokers.rooms import Rooms
+from .brokers.rooms import Rooms, Timing
 from .brokers.rules import RoomRules
 from .clock import Clock
 from .core.config import Config
 from .core.errors import LocalProtocolError
 from .core.observer import Observer
 from .endpoint import Endpoint
+from .identities import Here
 from .networks import Networks
 from .notices import Notices
 from .runtime import Runtime
@@ -66,6 +68,8 @@ class Service:
         self.broker: Stores | None = broker
         self.broker_timeout = broker_timeout
         self.room_rules: RoomRules = RoomRules()
+        self.identities: Here = Here(self.sessions, self.admission, self.runtime)
+        self._reaching: bool = broker is not None  # other workers: identities go over the broker
         if broker is not None:
             self.sessions.hub.keep = self._keep
 
@@ -87,14 +91,19 @@ class Service:
         self.room_rules.fixed = True
         hub = self.sessions.hub
         if self.broker is not None and hub.shared is None:
-            hub.shared = Rooms(self.broker.store(), hub, self.broker_timeout)
-            await hub.shared.start()
+            timing = Timing()
+            rooms = hub.shared = Rooms(self.broker.store(), hub, self.broker_timeout, timing)
+            if self._reaching:
+                self.sessions.shared = Identities(rooms, self.identities, self.broker_timeout, timing)
+            await rooms.start()
+            if self.sessions.shared is not None:
+                self.sessions.shared.start()
 
     async def stop_rooms(self) -> None:
         """They end."""
         hub = self.sessions.hub
         if hub.shared is not None:
-            rooms, hub.shared = hub.shared, None
+            rooms, hub.shared, self.sessions.shared = hub.shared, None, None
             await rooms.close()
 
     def health(self) -> Health:

@@ -15,6 +15,7 @@ from .core.config import OnFull
 from .core.cursors import MAX_ROOM_NAME, is_room_name
 from .core.errors import LocalProtocolError
 from .core.frames import RoomItem
+from .core.identities import check_room
 from .core.negotiation import Choice
 from .core.positions import Positions
 from .core.rooms import START, Position
@@ -119,11 +120,12 @@ class Session(BaseSession[ServerMachine]):
 
         Returns the room's cursor where it starts, "" for a room of this process alone. Raises SessionClosed when the
         session has ended, LocalProtocolError for what the room does not keep, for an `after` that is no cursor, for a
-        room with history whose name has more than 256 characters, and above `max_rooms`, and BrokerError when the room
-        could not be joined within `broker_timeout`.
+        room with history whose name has more than 256 characters, for a name that begins with a NUL, and above
+        `max_rooms`, and BrokerError when the room could not be joined within `broker_timeout`.
         """
         self._check_loop()
         self._machine.check_open()
+        check_room(room)
         hub = self._hub
         most = self._machine.config.max_rooms
         if most is not None and len(rooms := hub.rooms_of(self)) >= most and room not in rooms:

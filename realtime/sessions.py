@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 from .admission import Admission
+from .brokers.identities import Identities
 from .core.config import Config
 from .core.errors import Refusal
 from .core.frames import Window
@@ -53,6 +54,7 @@ class Sessions:
         self.registry: Registry = Registry(config)
         self.observers: tuple[Observer, ...] = ()
         self.refusing = False  # no new ones are taken
+        self.shared: Identities | None = None  # identities that go over a broker, while the server runs
         self._config = config
         self._runtime = runtime
         self._now = runtime.clock.now
@@ -83,6 +85,10 @@ class Sessions:
         """The session of this sid, if there is one."""
         return self.by_sid.get(sid)
 
+    def of(self, identity: str) -> tuple[Session, ...]:
+        """Those of an identity."""
+        return tuple(self.by_sid[machine.sid] for machine in self.registry.of(identity))
+
     # -- opening -------------------------------------------------------------------------------------------------------
 
     async def open(
@@ -106,6 +112,10 @@ class Sessions:
         A new one's handler starts in the next turn of the event loop: attach a carrier first.
         """
         session = await self.claim(nonce, binding)
+        if session is None and identity is not None and self.shared is not None:
+            async with self.shared.following(identity):
+                self._admission.check_withdrawn(identity, request)
+                return self._create(endpoint, nonce, binding, window, identity, request, address, kind)
         self._admission.check_withdrawn(identity, request)
         if session is None:
             session = self._create(endpoint, nonce, binding, window, identity, request, address, kind)
@@ -152,6 +162,8 @@ class Sessions:
         session._bind(machine)
         self.registry.add(machine)
         self.by_sid[machine.sid] = session
+        if identity is not None and self.shared is not None:
+            self.shared.here(identity)
         machine.wake_by(now + endpoint.config.open_timeout)  # also if no carrier ever attaches
         machine.observers = self.observers
         for observer in self.observers:
@@ -246,11 +258,13 @@ class Sessions:
             observer.ended(machine)
         self._runtime.forget(machine)
         self.hub.leave_all(session)
+        if machine.identity is not None and self.shared is not None:
+            self.shared.gone(machine.identity)
         self.handlers.ended(session)
 
     def end(self, code: int, reason: str, *, identity: str | None = None) -> int:
         """Ends all at once, or all of an identity; returns how many there were."""
-        ending = [session for session in self if identity is None or session.identity == identity]
+        ending = tuple(self) if identity is None else self.of(identity)
         now = self._now()
         if self.refusing:
             self._untold.update(session.id for session in ending if session._returning)
@@ -298,6 +312,7 @@ class Sessions:
         if self.by_sid:
             log.warning("%d sessions of an event loop that was closed before are forgotten", len(self.by_sid))
         self.hub.reset()
+        self.shared = None
         self.registry = Registry(self._config)
         self.by_sid = {}
         self.handlers.reset()

@@ -61,6 +61,7 @@ SERVERS = {
     "endpoint",
     "handlers",
     "hub",
+    "identities",
     "networks",
     "notices",
     "request",

@@ -14,6 +14,7 @@ from realtime.core.frames import Window
 from .reference.members import members
 
 NAMES = {
+    "BlockingIdentity",
     "BlockingPublisher",
     "BrokerError",
     "Change",
@@ -22,6 +23,7 @@ NAMES = {
     "EngineIO",
     "Health",
     "History",
+    "Identity",
     "LocalProtocolError",
     "MemoryBroker",
     "NegotiationError",
@@ -35,6 +37,7 @@ NAMES = {
     "Server",
     "Session",
     "SessionClosed",
+    "SessionInfo",
     "SessionRequest",
     "SockJS",
     "State",

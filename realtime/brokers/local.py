@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections import deque
 from collections.abc import Coroutine
 from contextlib import suppress
@@ -31,7 +32,9 @@ class Spawn(Protocol):
 class LocalRoom:
     """A room as this process follows it. Those in the hub stand where the follower stands."""
 
-    def __init__(self, name: str, keep: Keep, store: Store, hub: Members, spawn: Spawn, patience: float) -> None:
+    def __init__(
+        self, name: str, keep: Keep, store: Store, hub: Members, spawn: Spawn, patience: float, every: int = 1
+    ) -> None:
         self.name = name
         self.keep = keep
         self.follower: Follower = Follower(bool(keep.history), self, patience=patience)
@@ -43,11 +46,19 @@ class LocalRoom:
         self._hub = hub
         self.spawn = spawn
         self._live = asyncio.Event()
+        self._every = every
+        self._sweeps = random.randrange(every)  # until the next in which it is compared
 
     @property
     def needed(self) -> bool:
         """Whether anybody here is in it."""
         return bool(self.users or self.joining or self._hub.members(self.name))
+
+    def is_due(self) -> bool:
+        """Whether it is to be compared in this sweep."""
+        due = not self._sweeps
+        self._sweeps = (self._sweeps or self._every) - 1
+        return due
 
     async def live(self) -> None:
         """Waits until it is subscribed and compared."""

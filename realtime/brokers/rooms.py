@@ -69,6 +69,7 @@ class Rooms:
         self._attending = Attending(store, timing.lease)
         self._publishing = Publishing(store, self.worker, timeout, self._acknowledged)
         self._runs: set[str] = set()
+        self.on_back: list[Callable[[], object]] = []  # a run of the store answers
 
     # -- starting and ending -------------------------------------------------------------------------------------------
 
@@ -107,20 +108,31 @@ class Rooms:
 
     # -- members -------------------------------------------------------------------------------------------------------
 
-    @asynccontextmanager
-    async def _using(self, name: str, keep: Keep) -> AsyncIterator[LocalRoom]:
-        """The room as this process follows it, which is kept meanwhile."""
+    def hold(self, name: str, keep: Keep, members: Members | None = None, every: int = 1) -> LocalRoom:
+        """The room as this process follows it, until release(). Its members are the hub's, or these; it is compared in
+        so many sweeps once."""
         room = self._local.get(name)
         if room is None:
-            room = LocalRoom(name, keep, self._store, self._hub, self._spawn, self._timing.sweep / 2)
+            patience = self._timing.sweep / 2
+            room = LocalRoom(name, keep, self._store, members or self._hub, self._spawn, patience, every)
             self._local[name] = room
             self._store.subscribe(name)
         room.users += 1
+        return room
+
+    def release(self, room: LocalRoom) -> None:
+        """Whoever held it needs it no more."""
+        room.users -= 1
+        self._tidy(room)
+
+    @asynccontextmanager
+    async def _using(self, name: str, keep: Keep) -> AsyncIterator[LocalRoom]:
+        """The room as this process follows it, which is kept meanwhile."""
+        room = self.hold(name, keep)
         try:
             yield room
         finally:
-            room.users -= 1
-            self._tidy(room)
+            self.release(room)
 
     def _tidy(self, room: LocalRoom) -> None:
         if not room.needed and self._local.get(room.name) is room:
@@ -307,6 +319,8 @@ class Rooms:
     async def _back(self) -> None:
         await self._publishing.compare()
         await self._attending.renew()
+        for call in self.on_back:
+            call()
 
     def failed(self) -> None:
         """The store does not answer."""
@@ -331,7 +345,7 @@ class Rooms:
             await asyncio.sleep(self._timing.sweep * random.uniform(0.75, 1.25))
             # One after the other, so that ten thousand rooms are no burst.
             for index, room in enumerate(tuple(self._local.values())):
-                if room.follower.live and not room.gone:
+                if room.follower.live and not room.gone and room.is_due():
                     room.follower.compare()
                 if not index % 32:
                     await asyncio.sleep(0)

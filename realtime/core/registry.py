@@ -45,7 +45,7 @@ class Registry:
         self.sessions: dict[str, ServerMachine] = {}
         self.tombstones: OrderedDict[str, Tombstone] = OrderedDict()
         self._nonces: dict[str, str] = {}  # nonce → sid, of sessions and tombstones
-        self._identities: dict[str, int] = {}
+        self._identities: dict[str, ServerMachine | dict[ServerMachine, None]] = {}  # most have one session
         self._addresses: dict[str, int] = {}
 
     def __len__(self) -> int:
@@ -73,6 +73,13 @@ class Registry:
                 raise tombstone.refusal()
         raise Refusal(4409, "this nonce has opened a session already; open with a new nonce")
 
+    def of(self, identity: str) -> tuple[ServerMachine, ...]:
+        """The sessions of an identity, by their age."""
+        found = self._identities.get(identity)
+        if found is None:
+            return ()
+        return tuple(found) if isinstance(found, dict) else (found,)
+
     def check_room(self, identity: str | None, address: str = "") -> None:
         """Raises Refusal when there may be no further session, at all, of this identity or from this address."""
         limit = self.config.max_sessions
@@ -80,7 +87,7 @@ class Registry:
             reason = f"the server has its {limit} sessions (max_sessions); try again later"
             raise Refusal(4429, reason, retry_after=RETRY_AFTER)
         limit = self.config.max_sessions_per_identity
-        if limit is not None and identity is not None and self._identities.get(identity, 0) >= limit:
+        if limit is not None and identity is not None and len(self.of(identity)) >= limit:
             reason = f"this identity has its {limit} sessions (max_sessions_per_identity); close one first"
             raise Refusal(4429, reason, retry_after=RETRY_AFTER)
         limit = self.config.max_sessions_per_address
@@ -94,7 +101,7 @@ class Registry:
         if machine.nonce:
             self._nonces[machine.nonce] = machine.sid
         if machine.identity is not None:
-            _count(self._identities, machine.identity, 1)
+            self._enlist(machine.identity, machine)
         if machine.address:
             _count(self._addresses, machine.address, 1)
 
@@ -120,7 +127,7 @@ class Registry:
         if self.sessions.pop(machine.sid, None) is None:
             return
         if machine.identity is not None:
-            _count(self._identities, machine.identity, -1)
+            self._strike(machine.identity, machine)
         if machine.address:
             _count(self._addresses, machine.address, -1)
         assert machine.outcome is not None
@@ -138,6 +145,22 @@ class Registry:
         elif self._nonces.get(machine.nonce) == machine.sid:
             del self._nonces[machine.nonce]
         self.forget(now)
+
+    def _enlist(self, identity: str, machine: ServerMachine) -> None:
+        found = self._identities.get(identity)
+        if found is None:
+            self._identities[identity] = machine
+        elif isinstance(found, dict):
+            found[machine] = None
+        else:
+            self._identities[identity] = {found: None, machine: None}
+
+    def _strike(self, identity: str, machine: ServerMachine) -> None:
+        found = self._identities[identity]
+        if isinstance(found, dict):
+            del found[machine]
+        if found is machine or not found:
+            del self._identities[identity]
 
     def forget(self, now: float) -> None:
         """Drops tombstones that are over, and the oldest where there are too many."""
