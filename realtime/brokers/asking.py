@@ -13,11 +13,11 @@ from typing import Any, Protocol
 from ..core.errors import BrokerError
 from ..core.frames import Outgoing
 from ..core.identities import CLOSINGS, QUESTIONS, Closing, Question
-from .base import Keep, Store
+from .base import Keep, Store, Unanswered
 from .messages import encoded
 from .publishing import NOTHING, Publishing
 
-__all__ = ["CLOSINGS_KEPT", "Asking"]
+__all__ = ["CLOSINGS_KEPT", "LIFE", "Asking"]
 
 CLOSINGS_KEPT = Keep(history=10_000, ttl=86_400.0)
 LIFE = 600.0  # seconds for which a closing is told
@@ -198,6 +198,8 @@ class Asking:
         """The workers that have to answer: all with a lease but this one. Raises BrokerError."""
         run = self._store.run_at(self.part)
         found = frozenset(await self._store.workers(self.part)) - {self._name}
+        if self._store.run_at(self.part) != run:
+            raise Unanswered("another run of the store has come meanwhile")
         now = asyncio.get_running_loop().time()
         if run != self._run:
             if self._run:

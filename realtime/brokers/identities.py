@@ -20,6 +20,7 @@ from ..core.frames import Outgoing, RoomItem
 from ..core.identities import (
     CLOSINGS,
     QUESTIONS,
+    SKEW,
     Closing,
     Closings,
     Question,
@@ -28,7 +29,7 @@ from ..core.identities import (
     room_of,
     sessions_in,
 )
-from .asking import CLOSINGS_KEPT, Asking
+from .asking import CLOSINGS_KEPT, LIFE, Asking
 from .base import Keep
 from .local import LocalRoom
 from .messages import decoded, encoded
@@ -290,5 +291,6 @@ class Identities:
 
     def _told_late(self, text: str | bytes) -> None:
         closing = Closing.parse(text)
-        if closing is not None and self._closings.concerns(closing):
+        # Who has told it again may be waiting for an answer still, which was lost with its store.
+        if closing is not None and (self._closings.concerns(closing) or closing.at > time.time() - LIFE - SKEW):
             self._told(text)

@@ -16,6 +16,7 @@ __all__ = [
     "CLOSINGS",
     "QUESTIONS",
     "RESERVED",
+    "SKEW",
     "Closing",
     "Closings",
     "Question",

@@ -20,6 +20,7 @@ from ..web.peer import Peer
 from ..web.place import Place, serving
 from .conftest import broker_of
 from .servers import Server
+from .test_store import Listener
 
 Pair = tuple[Peer, realtime.Session]
 
@@ -340,6 +341,23 @@ async def test_a_worker_that_has_ended_is_not_waited_for(workers: Workers) -> No
     await two.stop()
     assert await one.rt.identity("ada").close() == 0
     assert await one.rt.identity("ada").sessions() == []
+
+
+async def test_a_worker_that_died_is_waited_for_until_its_lease_runs_out(workers: Workers) -> None:
+    one = await workers.start()
+    _, session = await login(one, "ada")
+    part = shared(one)._asking.part
+    dead = workers.broker.store()
+    await dead.start("dead", Listener())
+    await arrives(dead.reached(CLOSINGS))
+    await dead.register(part, 30)
+    closing = asyncio.create_task(one.rt.identity("ada").close())
+    await eventually(lambda: [one.missing for one in shared(one)._asking._telling.values()] == [{"dead"}])
+    assert session.closed
+    assert not closing.done()
+    await dead.register(part, 0.01)  # nobody renews it
+    assert await arrives(closing) == 1
+    await dead.close()
 
 
 async def test_a_closing_that_is_told_again_counts_once(workers: Workers) -> None:
