@@ -14,7 +14,21 @@ from typing import NamedTuple, TypeAlias
 from .errors import Refusal
 from .proof import Key, Proof
 
-__all__ = ["HERE", "UNKNOWN", "Ended", "Found", "Gone", "Here", "Known", "Later", "Peer", "Reached", "judge"]
+__all__ = [
+    "HERE",
+    "UNKNOWN",
+    "Ended",
+    "Found",
+    "Gone",
+    "Here",
+    "Known",
+    "Later",
+    "Neighbours",
+    "Peer",
+    "Reached",
+    "Registration",
+    "judge",
+]
 
 UNKNOWN = "no such session: it never was, its worker has gone, or it ended too long ago"
 
@@ -106,24 +120,47 @@ def judge(known: Known, tried: Peer | None, reached: Reached, steady: bool) -> P
     return Later.LATER if known.leased or not steady else Gone()
 
 
-class Dead:
-    """Workers that are known to be gone, so that nobody connects to them again. At most so many: the oldest is
-    forgotten, and found out again."""
+class Neighbours:
+    """The other workers, as the store last said. What it says holds for one lease, and until it is found wrong: who is
+    connected to shows whether it is there. At most so many are kept: the oldest is asked about again."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, lease: float, most: int) -> None:
+        self._lease = lease
         self._most = most
-        self._peers: OrderedDict[Peer, None] = OrderedDict()
+        self._peers: OrderedDict[str, tuple[Peer, float]] = OrderedDict()
 
-    def add(self, peer: Peer) -> None:
-        """A connection to it was refused, or it could not be reached and has no lease."""
-        self._peers[peer] = None
-        self._peers.move_to_end(peer)
+    def learn(self, peer: Peer, now: float) -> None:
+        """The store has this worker, with a lease that runs."""
+        self._peers[peer.worker] = peer, now
+        self._peers.move_to_end(peer.worker)
         if len(self._peers) > self._most:
             self._peers.popitem(last=False)
 
-    def __contains__(self, peer: object) -> bool:
-        return peer in self._peers
+    def peer(self, worker: str, now: float) -> Peer | None:
+        """How it is reached, if that was said not long ago."""
+        peer, at = self._peers.get(worker, (None, 0.0))
+        return peer if now - at < self._lease else None
 
-    def seen(self, peer: Peer) -> None:
-        """It has a lease that runs: whatever was thought of it, it is asked again."""
-        self._peers.pop(peer, None)
+    def forget(self, worker: str) -> None:
+        """What was said of it is wrong now."""
+        self._peers.pop(worker, None)
+
+
+class Registration:
+    """This worker's own lease, by its own clock: it counts from before it was asked for."""
+
+    def __init__(self, lease: float) -> None:
+        self._lease = lease
+        self._until = 0.0
+
+    def renewed(self, asked: float) -> None:
+        """The store has registered this worker, or renewed its lease, when it was asked at this time."""
+        self._until = max(self._until, asked + self._lease)
+
+    def lost(self) -> None:
+        """It is not registered: it has not started, has left, or its name is another's."""
+        self._until = 0.0
+
+    def runs(self, now: float) -> bool:
+        """Whether others can find it: else it opens no sessions."""
+        return now < self._until
