@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..core.errors import LocalProtocolError
-from ..core.settings import check, instance, number, shown
+from ..core.settings import check, number, shown
 
 __all__ = ["Cluster", "Place", "place_of"]
 
@@ -91,9 +91,9 @@ class Cluster:
             value = getattr(self, name)
             if value is not None and not isinstance(value, str):
                 raise TypeError(f"{name}={shown(value)}: takes {_PLACES}, not {type(value).__name__}")
-        check("tls", self.tls, instance("(ssl.SSLContext, ssl.SSLContext), or None", tuple, type(None)))
-        if self.tls is not None and (
-            len(self.tls) != 2 or not all(isinstance(context, ssl.SSLContext) for context in self.tls)
+        tls: Any = self.tls
+        if tls is not None and (
+            not isinstance(tls, (tuple, list)) or [isinstance(one, ssl.SSLContext) for one in tls] != [True, True]
         ):
             raise TypeError("tls takes two ssl.SSLContext: for the listening side, and for the connecting side")
         self.secrets  # noqa: B018  # raises
