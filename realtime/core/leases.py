@@ -30,6 +30,7 @@ __all__ = [
     "judge",
 ]
 
+FOREVER = float("inf")
 UNKNOWN = "no such session: it never was, its worker has gone, or it ended too long ago"
 
 
@@ -121,29 +122,35 @@ def judge(known: Known, tried: Peer | None, reached: Reached, steady: bool) -> P
 
 
 class Neighbours:
-    """The other workers, as the store last said. What it says holds for one lease, and until it is found wrong: who is
+    """The other workers, as the store last said. What it says holds for one lease, and until it is doubted: who is
     connected to shows whether it is there. At most so many are kept: the oldest is asked about again."""
 
     def __init__(self, lease: float, most: int) -> None:
         self._lease = lease
         self._most = most
-        self._peers: OrderedDict[str, tuple[Peer, float]] = OrderedDict()
+        self._peers: OrderedDict[str, tuple[Peer, float]] = OrderedDict()  # until when
 
     def learn(self, peer: Peer, now: float) -> None:
         """The store has this worker, with a lease that runs."""
-        self._peers[peer.worker] = peer, now
+        self._peers[peer.worker] = peer, now + self._lease
         self._peers.move_to_end(peer.worker)
         if len(self._peers) > self._most:
             self._peers.popitem(last=False)
 
     def peer(self, worker: str, now: float) -> Peer | None:
         """How it is reached, if that was said not long ago."""
-        peer, at = self._peers.get(worker, (None, 0.0))
-        return peer if now - at < self._lease else None
+        peer, until = self._peers.get(worker, (None, now))
+        return peer if now < until else None
 
-    def forget(self, worker: str) -> None:
-        """What was said of it is wrong now."""
-        self._peers.pop(worker, None)
+    def doubt(self, worker: str) -> None:
+        """It was not reached: the store is asked again."""
+        peer = self.last(worker)
+        if peer is not None:
+            self._peers[worker] = peer, -FOREVER
+
+    def last(self, worker: str) -> Peer | None:
+        """How it was reached, for where the store has forgotten it: it may only have lost the store."""
+        return self._peers.get(worker, (None, 0.0))[0]
 
 
 class Registration:

@@ -178,7 +178,7 @@ class Session:
         for number in numbers:
             if number == self.received + 1 and not self.code:
                 self.received = number
-                self.worker.schedule.handle(self.name, number)
+                self.worker.schedule.handle(self, number)
 
 
 class Worker:
@@ -193,7 +193,7 @@ class Worker:
         self.cut: float | None = None  # since when it may not have renewed
         self.sessions: dict[str, Session] = {}
         self.by_name: dict[str, Session] = {}
-        self.wrote = False  # its tombstones are in the store
+        self.gave_up = False  # its tombstones may be nowhere
         self.listens = self.world.now + self.start_of_port()
         now = self.world.now
         self.claims = Claims(name, LIFE, 1000)
@@ -208,6 +208,7 @@ class Worker:
         self.world.say(name, "starts at", address)
         self._renew()
         self._tick()
+        self.world.after(LIFE / 4, self.living(self._keep))
 
     def living(self, call: Callable[[], object]) -> Callable[[], object]:
         return lambda: self.alive and call()
@@ -309,6 +310,12 @@ class Worker:
 
         self.ask(lambda: self.store.met(known), answer)
 
+    def _keep(self) -> None:
+        self.world.after(LIFE / 4, self.living(self._keep))
+        if not self.away:
+            for name, claim in self.claims.lasting():
+                self.ask(lambda name=name, claim=claim: self.store.claim(name, claim, True), lambda done: None)  # type: ignore[misc]
+
     def _assert_again(self) -> None:
         for name, claim in self.claims.begun(self.world.now):
             self._assert(name, claim)
@@ -342,7 +349,7 @@ class Worker:
     def _begin(self, name: str, sid: str) -> Session:
         session = self.sessions[sid] = self.by_name[name] = Session(self, name, sid)
         self.world.say(self.name, "begins", sid)
-        self.schedule.begin(name)
+        self.schedule.begin(session)
         return session
 
     @staticmethod
@@ -355,10 +362,14 @@ class Worker:
 
     # requests
 
-    def open(self, name: str, numbers: list[int], tell: Tell, handed: str = "") -> None:
+    def open(self, name: str, numbers: list[int], tell: Tell, handed: str = "", ending: bool = False) -> None:
         """An open comes, from a client, or with the sid that the claim has, from another worker."""
         session = self.by_name.get(name)
+        digest = "" if name.startswith("s") else "-"
         if session is not None:
+            session.used = True
+            if ending and not session.code:
+                self._end(session, 1000)
             self._told(session, numbers, "opened", tell)
             return
         if not self.registration.runs(self.world.now) and not handed:
@@ -373,12 +384,13 @@ class Worker:
             elif handed:
                 tell(LATER)  # one hop at most
             else:
-                self._carry(answer.sid, lambda to, back: to.open(name, numbers, back, answer.sid), tell)
+                self._carry(answer.sid, lambda to, back: to.open(name, numbers, back, answer.sid, ending), tell)
 
-        if self.claims.ask(name, Claim(handed, "-") if handed else None, answer):
+        if self.claims.ask(name, Claim(handed, digest) if handed else None, answer):
             self._sids += 1
-            claim = Claim(f"{self.name}.{name}.{self._sids}", "-")
-            may = self.runs.may_claim(str(self._run), self.world.now) and not self.draining
+            claim = Claim(f"{self.name}.{name}.{self._sids}", digest)
+            run = "" if self.connection is None else str(self.connection.run)  # which the claim is written to
+            may = self.runs.may_claim(run, self.world.now) and not self.draining
             self.ask(lambda: self.store.claim(name, claim, may), lambda found: self._claimed(name, found))
 
     def _claimed(self, name: str, found: Any) -> None:
@@ -442,6 +454,8 @@ class Worker:
                 return
             if known.peer is not None and known.leased:
                 self.neighbours.learn(known.peer, self.world.now)
+            elif known.peer is None and tried is None:
+                known = Known(self.neighbours.last(worker), False)
             verdict = judge(known, tried, reached, self.standing.steady(self.world.now))
             if isinstance(verdict, Peer):
                 if times > 1:
@@ -464,14 +478,17 @@ class Worker:
             else:
                 tell(LATER)
 
-        self.ask(lambda: self.store.data.ended.get(sid, 0), found)
+        self.ask(lambda: self.asked_end(sid), found)
+
+    def asked_end(self, sid: str) -> int:
+        return self.store.data.ended.get(sid, 0)
 
     def _hop(self, peer: Peer, sid: str, do: Callable[[Worker, Tell], object], tell: Tell, times: int) -> None:
         def went(reached: Reached, reply: Reply | None) -> None:
             if reached is Reached.UNTRIED:
                 tell(reply)  # it was carried; what came of it is the other's to say
                 return
-            self.neighbours.forget(peer.worker)
+            self.neighbours.doubt(peer.worker)
             self._find(sid, peer, reached, do, tell, times)
 
         self.schedule.connect(self, peer, do, went)
@@ -499,7 +516,7 @@ class Worker:
         ended = {sid: session.code for sid, session in self.sessions.items() if session.code}
 
         def answer(done: Any) -> None:
-            self.wrote = self.wrote or done is True
+            self.gave_up = self.gave_up or (done is not True and times > 5)
             if done is True or times > 5:
                 then()
             else:
@@ -521,13 +538,14 @@ class Worker:
 
 class Client:
     """It opens by a nonce, sends behind that, goes on by the sid at any worker, closes; and opens anew when it is told
-    that its session is over."""
+    that its session is over. Or it has chosen a name, and comes by that always."""
 
     def __init__(self, schedule: Schedule, number: int) -> None:
         self.schedule, self.world = schedule, schedule.world
         self.number = number
         self.opens = self.requests = 0
         self.done = False
+        self.lasting = self.world.random.random() < 0.25
         self.codes: list[int] = []
         self.wakes = 0.0
         self.name = self.sid = ""
@@ -537,7 +555,7 @@ class Client:
 
     def anew(self) -> None:
         self.opens += 1
-        self.name, self.sid = f"n{self.number}-{self.opens}", ""
+        self.name, self.sid = f"{'s' if self.lasting else 'n'}{self.number}-{self.opens}", ""
         self.born = self.world.now
         self.acked = 0
         self.total = self.world.random.randint(1, 4)
@@ -558,7 +576,7 @@ class Client:
         if not workers:
             world.after(0.5, self.step)
             return
-        if not self.sid and self.nonce_is_old():
+        if not self.sid and not self.lasting and self.nonce_is_old():
             world.say(self.number, "drops its nonce")
             self.anew()
             return
@@ -575,17 +593,18 @@ class Client:
             self._got(reply, sid)
 
         do: Callable[[Worker, Tell], object]
-        if sid:
+        if sid and not self.lasting:
             numbers = list(range(self.acked + 1, self.total + 1))
             close = not numbers and draw.random() < 0.3
 
             def do(worker: Worker, tell: Tell) -> None:
                 worker.named(sid, numbers, close, tell)
         else:
-            early = list(range(1, self.early + 1))
+            early = list(range(1, (self.total if sid else self.early) + 1))
+            ending = bool(sid) and self.acked == self.total and draw.random() < 0.3
 
             def do(worker: Worker, tell: Tell) -> None:
-                worker.open(name, early, tell)
+                worker.open(name, early, tell, ending=ending)
 
         self._send(draw.choice(workers), do, got)
         if world.chance(self.schedule.repeats):  # a balancer that asks the next one
@@ -619,7 +638,7 @@ class Client:
         if reply is not None and reply.kind in ("opened", "ack"):
             self.sid = self.sid or reply.sid
             self.acked = max(self.acked, reply.number)
-        elif reply is not None and reply.kind == "session" and (not self.sid or sid == self.sid):
+        elif reply is not None and reply.kind == "session" and (not self.sid or self.lasting or sid == self.sid):
             self.codes.append(reply.number)
             self.schedule.told(self.sid, reply.number)
             if reply.number == 1000 and self.acked == self.total:
@@ -669,7 +688,7 @@ class Schedule:
         self.ports: dict[str, Worker] = {}
         self.links: dict[frozenset[str], float] = {}
         self.handled: set[tuple[str, int]] = set()
-        self.begun: set[str] = set()
+        self.begun: dict[str, Session] = {}
         self.drained: set[str] = set()
         self.clients: list[Client] = []
         self.hops = self.deaths = 0
@@ -752,15 +771,24 @@ class Schedule:
 
     # what must hold
 
-    def begin(self, name: str) -> None:
-        if name in self.begun:
-            raise Violation(f"two handlers for the open {name}")
-        self.begun.add(name)
+    def begin(self, session: Session) -> None:
+        first = self.begun.get(session.name)
+        if first is not None and (session.name.startswith("n") or self._goes_on(first)):
+            raise Violation(f"two handlers for the open {session.name}: {first.sid}, {session.sid}")
+        self.begun[session.name] = session
 
-    def handle(self, name: str, number: int) -> None:
-        if (name, number) in self.handled:
-            raise Violation(f"handled twice: message {number} behind the open {name}")
-        self.handled.add((name, number))
+    def _goes_on(self, session: Session) -> bool:
+        """Whether its worker lives, and could tell another run of the store of it within a lease."""
+        return not session.code and session.worker.alive and not self._unheard_of(session.worker)
+
+    def _unheard_of(self, worker: Worker) -> bool:
+        return worker.cut is not None and self.world.now - worker.cut > LEASE - RENEW - 2 * CALL - 1
+
+    def handle(self, session: Session, number: int) -> None:
+        one = (session.sid if session.name.startswith("s") else session.name, number)
+        if one in self.handled:
+            raise Violation(f"handled twice: message {number} behind the open {session.name}")
+        self.handled.add(one)
 
     def call_dead(self, asker: Worker, sid: str, reached: Reached, code: int) -> None:
         self.deaths += 1
@@ -768,13 +796,14 @@ class Schedule:
         session = owner.sessions.get(sid)
         if session is None or session.code or not owner.alive or owner.left:
             return
-        unheard = owner.cut is not None and self.world.now - owner.cut > LEASE - RENEW - 2 * CALL - 1
-        if not (self.cut_off(asker, owner, HOP + 0.5) and unheard):
+        forgotten = owner.name not in self.store.data.peers and asker.neighbours.last(owner.name) is None
+        if not ((forgotten or self.cut_off(asker, owner, HOP + 0.5)) and self._unheard_of(owner)):
             raise Violation(f"death code {code} while the owner lives: {sid} by {asker.name}, {reached}")
 
     def told(self, sid: str, code: int) -> None:
         owner = self.by_name.get(sid.partition(".")[0])
-        if owner is not None and code == 4404 and sid in self.drained and owner.wrote and not self.store.backs:
+        left = owner is not None and owner.left and not owner.gave_up
+        if left and code == 4404 and sid in self.drained and not self.store.backs:
             raise Violation(f"wrong code: {sid} was drained, and its tombstone is there")
 
     # faults
