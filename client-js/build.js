@@ -28,7 +28,7 @@ const NAMES = JSON.parse(readFileSync(join(ROOT, "names.json"), "utf8")); // wha
  */
 export const BUDGET = {
   "dist/realtime.js, all transports": 11986,
-  "Realtime, websocket and long_polling in a bundle": 10984
+  "Realtime, websocket and long_polling in a bundle": 10987
 };
 
 export const GOAL = {

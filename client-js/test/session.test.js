@@ -378,3 +378,14 @@ test("and where an ack costs a request, too", () => {
     assert.match(page.request("/v1/send").sent[0], /^us1,1,1,/);
   }
 });
+
+test("a WebSocket that tells its error by throwing where nobody listens, as `ws` does, fails like any other", () => {
+  const page = new Browser(scripts.shipped);
+  const session = page.connect("/chat", { transports: ["websocket", "polling"] });
+  const { socket } = page;
+  assert.doesNotThrow(() => socket.onerror({ type: "error", message: "socket hang up" }));
+  socket.end();
+  page.advance(0);
+  page.request("/v1/polling").answer(200, [opened({ transport: "polling" })]);
+  assert.equal(session.transport, "polling");
+});

@@ -63,11 +63,17 @@ def make_app(rt: realtime.Server) -> web.Application:
     return app
 
 
+def up(_: object) -> None:
+    """Tells that it listens."""
+    sys.stdout.write("up\n")
+    sys.stdout.flush()
+
+
 if __name__ == "__main__":
     web.run_app(
         make_app(realtime.Server(broker=sys.argv[2], shutdown_timeout=0.3)),
         host="127.0.0.1",
         port=int(sys.argv[1]),
-        print=lambda _: sys.stdout.write("up\n") and sys.stdout.flush(),
+        print=up,
         access_log=None,
     )

@@ -29,7 +29,9 @@ export var websocket = {
     socket.onmessage = function (event) {
       carrier.frames([event.data]);
     };
-    // What went wrong is told here alone: `onerror` says nothing, and does not always come.
+    // It says nothing, and does not always come; but Node's `ws` throws where nobody hears it.
+    socket.onerror = function () {};
+    // What went wrong is told here alone.
     socket.onclose = function (event) {
       carrier.end("closed with " + event.code);
     };

@@ -25,6 +25,7 @@ class Node(LineEngine):
     name = "node"
     stands_for = "servers, tools, tests"
     pictures = False
+    pages = False
 
     def missing(self) -> str | None:
         return self._need_program("node") or self._need(PACKAGES / "ws")
