@@ -17,7 +17,7 @@ from realtime.brokers.redis import RedisBroker
 from realtime.core.rooms import Position
 
 from ..patience import arrives, eventually
-from ..web.peer import Peer
+from ..web.peer import Peer, WebSocketPeer
 from ..web.place import Place, serving
 from .conftest import broker_of
 
@@ -290,6 +290,7 @@ async def test_who_is_there_at_all_workers(workers: Workers) -> None:
 async def test_who_goes_with_the_server_is_gone(workers: Workers) -> None:
     one, two = await workers.start(), await workers.start()
     peer, _ = await member(one, "kept/a")
+    assert isinstance(peer, WebSocketPeer)
     assert await two.rt.room("kept/a").count() == 1
     await asyncio.gather(one.stop(), peer.closed())
     assert await two.rt.room("kept/a").count() == 0

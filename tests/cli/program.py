@@ -115,9 +115,7 @@ class Program:
         return b"".join(out), err
 
 
-async def run(
-    *arguments: object, given: bytes = b"", until: str = "", fresh: bool = False
-) -> tuple[int, str, str]:
+async def run(*arguments: object, given: bytes = b"", until: str = "", fresh: bool = False) -> tuple[int, str, str]:
     """Runs it with `given` as standard input, which ends when `until` has come back: exit code, output, error."""
     async with Program(*arguments, fresh=fresh) as program:
         program.say(given)
