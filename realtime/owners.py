@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 
 from .core.errors import Refusal
 from .core.leases import Found, Gone, Peer
+from .core.proof import Proof
 
 __all__ = ["Claimed", "Elsewhere", "Mine", "Owners", "Taken", "digest_of"]
 
@@ -35,10 +36,11 @@ class Elsewhere(Refusal):
     Told to its client where nobody does: come back later.
     """
 
-    def __init__(self, peer: Peer, sid: str) -> None:
+    def __init__(self, peer: Peer, sid: str, proof: Proof | None = None) -> None:
         super().__init__(4503, "the session is with another worker, to which this request was not carried")
         self.peer = peer
         self.sid = sid
+        self.proof = proof  # what the request shows: see Gone.refusal()
 
 
 class Owners(Protocol):
