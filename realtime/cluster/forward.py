@@ -8,7 +8,7 @@ stream passed on as it comes.
 from __future__ import annotations
 
 import asyncio
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from aiohttp import web
 from multidict import CIMultiDict
@@ -21,13 +21,14 @@ from ..owners import Elsewhere, Owners
 from ..service import Service
 from ..web.bodies import BROKEN_BODY, Bodies
 from ..web.carried import carried
-from ..web.handshake import upgrade, wants_websocket
+from ..web.handshake import Incoming, upgrade, wants_websocket
 from ..web.links import CLOSE_PATIENCE, StreamLink, is_gone, run_stream
+from ..web.reframed import Reframed
 from ..web.routes import END_PATIENCE
 from ..web.sockets import prepare
 from ..web.subprotocols import agree
 from ..web.takeover import LeanResponse, detach
-from ..web.threshold import HandOver
+from ..web.threshold import HandOver, Wire
 from ..web.watch import DisconnectWatch
 from .hops import Broken, Hop, Hops, Refused, TooMany
 from .port import HEADER, Facts, Headers, InnerPort, said_by
@@ -168,7 +169,7 @@ class Forwarder:
                 bringing = begin(self._bring(request, hop), "realtime carries a body")
             answer = Answer.read(await hop.head())
             if answer.status == 101:
-                return await self._upgrade(request, hop, answer)
+                return await self._upgrade(request, hop, answer, limit)
             if answer.length is None:
                 return await self._stream(request, hop, answer)
             content = await hop.take(answer.length)
@@ -275,17 +276,21 @@ class Forwarder:
 
     # -- WebSockets ----------------------------------------------------------------------------------------------------
 
-    async def _upgrade(self, request: web.Request, hop: Hop, answer: Answer) -> web.StreamResponse:
+    async def _upgrade(self, request: web.Request, hop: Hop, answer: Answer, limit: int) -> web.StreamResponse:
         """The worker has taken a handshake, and so is its client's answered; then both talk to each other. Raises
         Gone."""
         request, _ = agree(request)
-        ws = prepare(request, 0)
+        ws = prepare(request, limit)
         for cookie in answer.headers.getall("Set-Cookie", ()):
             ws.headers.add("Set-Cookie", cookie)
         await upgrade(request, ws)
-        assert isinstance(ws, LeanResponse)
+        if not isinstance(ws, LeanResponse):
+            wire = Reframed(request, Incoming(request, ws))
+            Tunnel(wire, hop).join(b"")
+            await wire.run()
+            return ws
         transport, early, _, kept = detach(request, ws)
-        tunnel = Tunnel(transport, hop)
+        tunnel = Tunnel(cast("Wire", transport), hop)
         tunnel.join(early)
         if kept:
             await tunnel.ended

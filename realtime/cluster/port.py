@@ -16,6 +16,8 @@ import logging
 import os
 import secrets
 import shutil
+import socket
+import stat
 import tempfile
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple, cast
@@ -73,6 +75,24 @@ def said_by(method: str, target: str, facts: bytes, headers: Headers) -> list[by
     """All that a request says but for its body, as it is sealed."""
     line = [method.encode(), target.encode("utf-8", "surrogateescape"), facts]
     return line + [part for header in headers for part in header]
+
+
+def private_socket(path: str) -> socket.socket:
+    """A Unix socket at this path that only its user may open, from the first moment on. What an earlier worker has left
+    there is in nobody's way."""
+    with contextlib.suppress(OSError):
+        if stat.S_ISSOCK(os.stat(path).st_mode):
+            os.unlink(path)
+    listening = socket.socket(socket.AF_UNIX)
+    before = os.umask(0o177)
+    try:
+        listening.bind(path)
+    except BaseException:
+        listening.close()
+        raise
+    finally:
+        os.umask(before)
+    return listening
 
 
 class Stranger(asyncio.Protocol):
@@ -139,6 +159,7 @@ class InnerPort:
         self.worker: str = ""  # whose port this is
         self._listener: asyncio.Server | None = None
         self._folder: str | None = None  # made here
+        self._path = ""  # of the Unix socket
         self._server: web.Server | None = None
         self._serves: Callable[[web.Request], Awaitable[web.StreamResponse]]
         self._makes: Callable[..., web.Request]
@@ -154,7 +175,8 @@ class InnerPort:
         place = self._place(worker)
         loop = asyncio.get_running_loop()
         if place.path:
-            self._listener = await self._on_socket(loop, place.path)
+            self._path = place.path
+            self._listener = await loop.create_unix_server(self._stranger, sock=private_socket(place.path))
         else:
             tls = None if self._cluster.tls is None else self._cluster.tls[0]
             self._listener = await loop.create_server(self._stranger, place.host, place.port, ssl=tls)
@@ -171,22 +193,15 @@ class InnerPort:
             place.path += worker
         return place
 
-    async def _on_socket(self, loop: asyncio.AbstractEventLoop, path: str) -> asyncio.Server:
-        """Listens on a Unix socket that only its user may open, from the first moment on."""
-        before = os.umask(0o177)
-        try:
-            return await loop.create_unix_server(self._stranger, path)
-        finally:
-            os.umask(before)
-
     async def close(self) -> None:
         """Listens no more; what is under way may take a moment yet."""
         if self._listener is not None:
             self._listener.close()
-            place, self._listener = self._place_of(self._listener), None
-            if place:
-                with contextlib.suppress(OSError):
-                    os.unlink(place)
+            self._listener = None
+        if self._path:
+            with contextlib.suppress(OSError):
+                os.unlink(self._path)
+            self._path = ""
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None
@@ -197,11 +212,6 @@ class InnerPort:
             server.pre_shutdown()
             await server.shutdown(PATIENCE)
         self.application = None
-
-    def _place_of(self, listener: asyncio.Server) -> str:
-        """The path of its Unix socket."""
-        name = listener.sockets[0].getsockname() if listener.sockets else ""
-        return name if isinstance(name, str) else ""
 
     # -- who comes -----------------------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable
 
 from ..web.links import HIGH_WATER
+from ..web.threshold import Wire
 from .hops import Hop
 
 __all__ = ["Tunnel"]
@@ -20,7 +21,7 @@ PATIENCE = 10.0
 class Tunnel(asyncio.Protocol):
     """The client's end of it, in the place of what has served its connection."""
 
-    def __init__(self, transport: asyncio.Transport, hop: Hop) -> None:
+    def __init__(self, transport: Wire, hop: Hop) -> None:
         self._transport = transport
         self._hop = hop
         self._patience: asyncio.TimerHandle | None = None

@@ -4,7 +4,7 @@ request that another worker has brought here.
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 from aiohttp import web
 
@@ -14,8 +14,6 @@ from .threshold import HandOver
 
 __all__ = ["Carried", "Carrying", "carried", "carrying", "mark"]
 
-KEY = "realtime carried"
-
 
 class Carried(NamedTuple):
     """What the worker that a request came to says of it, beside what its request says itself."""
@@ -23,6 +21,10 @@ class Carried(NamedTuple):
     worker: str  # which that is
     http_version: tuple[int, int]  # of its client
     handed: str = ""  # the sid of the claim that it was brought here for, if it opens a session
+
+
+# aiohttp has had keys of their own for such things since 3.14, and has warned of others since.
+KEY: Any = web.RequestKey("realtime carried", Carried) if hasattr(web, "RequestKey") else "realtime carried"
 
 
 class Carrying(Protocol):

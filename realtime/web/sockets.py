@@ -65,7 +65,7 @@ class Sockets:
         link = WebSocketLink(request, ws, lambda: connection.writable_again())
         connection = self.served[link] = connect(link, incoming)
         try:
-            await websocket.read(incoming, link, connection)
+            await websocket.read(request, incoming, link, connection, carry)
         finally:
             del self.served[link]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
+from typing import NamedTuple, Protocol, TypeAlias, cast, runtime_checkable
 
 from ..core.errors import Refusal
 from ..gates.base import Connection, Gone
@@ -18,7 +18,7 @@ from .handshake import AHEAD_SIZE
 from .lean import LeanLink, hand_over, tell
 from .parsing import MASKED
 
-__all__ = ["Carry", "HandOver", "Opening", "Threshold", "frame_size"]
+__all__ = ["Carry", "HandOver", "HandedOver", "Opening", "Threshold", "Wire", "frame_size"]
 
 # Bits of a frame's first byte.
 FINAL = 0x80
@@ -27,10 +27,24 @@ CONTROL = 0x08
 MAX_HEADER = 14
 
 
+class Wire(Protocol):
+    """What is needed of asyncio's transport of a connection that is handed over."""
+
+    def set_protocol(self, protocol: asyncio.Protocol, /) -> None: ...
+    def set_write_buffer_limits(self, high: int) -> None: ...
+    def write(self, data: bytes, /) -> None: ...
+    def pause_reading(self) -> None: ...
+    def resume_reading(self) -> None: ...
+    def is_reading(self) -> bool: ...
+    def is_closing(self) -> bool: ...
+    def close(self) -> None: ...
+    def abort(self) -> None: ...
+
+
 class HandedOver(NamedTuple):
     """A connection that was handed over."""
 
-    transport: asyncio.Transport
+    transport: Wire
     said: bytes  # by its client, from the frame on that names the session
     over: Callable[[], object]  # to be called when it has ended
 
@@ -202,4 +216,4 @@ class Threshold:
         self._aside = True
         hand_over(self._link)
         said = bytes(self._kept + self._coming)
-        return HandedOver(transport, said, lambda: self._link.connection_lost(None))
+        return HandedOver(cast("Wire", transport), said, lambda: self._link.connection_lost(None))

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from realtime.testing import Fault, FaultProxy, KillWebSocket
+from realtime.web import sockets
 
 from ..client.soak import TIMING, Soak, assert_exactly_once
 from ..gates.test_joined import FAULTS
@@ -56,3 +57,13 @@ async def test_each_request_comes_to_another_worker(transport: str, faulty: bool
         assert session.unacknowledged == []
         assert all(rule.fired for rule in rules)
         assert sum(worker.forwarder.count for worker in them) or (transport == "websocket" and not faulty)
+
+
+async def test_a_websocket_that_aiohttp_reads_is_carried_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sockets, "TAKING_OVER", False)
+    async with soaked(COUNT) as (soak, them):
+        rules = [soak.proxy.add(fault) for fault in CASES["websocket"]]
+        server, client, _ = await soak.run(transports=["websocket"])
+        assert_exactly_once(server, client, COUNT)
+        assert all(rule.fired for rule in rules)
+        assert sum(worker.forwarder.count for worker in them)
