@@ -1,7 +1,7 @@
 """Identities: whom the authorize hook has named, wherever they are. What applications send them, and close; and the
 identities of this process.
 
-What goes over a broker does brokers/identities (docs/scaling.md §9).
+What goes over a broker does brokers/identities (docs/scaling.md §10).
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ class Here:
         """Which they are. Raises BrokerError."""
         if self._sessions.shared is not None:
             return await self._sessions.shared.sessions(identity)
-        return self.infos(identity, self._sessions._worker)
+        return self.infos(identity, self._sessions.worker)
 
     # -- those of this process -----------------------------------------------------------------------------------------
 

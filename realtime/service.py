@@ -25,6 +25,7 @@ from .endpoint import Endpoint
 from .identities import Here
 from .networks import Networks
 from .notices import Notices
+from .owners import Clusters, Member
 from .runtime import Runtime
 from .sessions import Sessions
 
@@ -49,6 +50,7 @@ class Service:
         shutdown_timeout: float,
         broker: Stores | None = None,
         broker_timeout: float = 5.0,
+        cluster: Clusters | None = None,
     ) -> None:
         self.config = config
         self.clock = clock
@@ -65,8 +67,11 @@ class Service:
         self.admission: Admission = Admission(config, clock)
         self.sessions: Sessions = Sessions(config, self.runtime, self.admission, self.notices)
         self.networks: Networks = Networks(clock)
+        self.carrying: object | None = None  # what carries requests to other workers: see web.carried
         self.broker: Stores | None = broker
         self.broker_timeout = broker_timeout
+        self.cluster: Clusters | None = cluster
+        self.member: Member | None = None  # of that, while it runs
         self.room_rules: RoomRules = RoomRules()
         self.identities: Here = Here(self.sessions, self.admission, self.runtime)
         self._reaching: bool = broker is not None  # other workers: identities go over the broker
@@ -91,10 +96,14 @@ class Service:
         self.room_rules.fixed = True
         hub = self.sessions.hub
         if self.broker is not None and hub.shared is None:
-            timing = Timing()
-            rooms = hub.shared = Rooms(self.broker.store(), hub, self.broker_timeout, timing)
+            store, timing = self.broker.store(), Timing()
+            rooms = hub.shared = Rooms(store, hub, self.broker_timeout, timing)
             if self._reaching:
                 self.sessions.shared = Identities(rooms, self.identities, self.broker_timeout, timing)
+            if self.cluster is not None:
+                self.member = self.cluster.member(self, store)
+                rooms.watchers.append(self.member)
+                await self.member.start()
             await rooms.start()
             if self.sessions.shared is not None:
                 self.sessions.shared.start()
@@ -102,6 +111,9 @@ class Service:
     async def stop_rooms(self) -> None:
         """They end."""
         hub = self.sessions.hub
+        if self.member is not None:
+            member, self.member = self.member, None
+            await member.close()
         if hub.shared is not None:
             rooms, hub.shared, self.sessions.shared = hub.shared, None, None
             await rooms.close()

@@ -1,5 +1,5 @@
 """What is told to all workers, and answered by each: closings of identities, and which sessions one has
-(docs/scaling.md §9). For workers, and for publishers, which are none.
+(docs/scaling.md §10). For workers, and for publishers, which are none.
 """
 
 from __future__ import annotations
@@ -142,7 +142,10 @@ class Asking:
         while len(self._told) > MAX_TOLD or (self._told and next(iter(self._told.values())).until < loop.time()):
             self._told.popitem(last=False)
 
-    def returned(self) -> None:
+    def failed(self) -> None:
+        """The store does not answer. What is asked finds out by itself."""
+
+    def returned(self, run: str) -> None:
         """A run of the store answers: one that did not hear of what was told is told again."""
         run, now = self._store.run_of(CLOSINGS), asyncio.get_running_loop().time()
         for id, telling in tuple(self._told.items()):

@@ -1,5 +1,5 @@
 """Identities over a broker, as a worker has them: the rooms of those that have sessions here are followed, closings are
-done and confirmed, questions answered (docs/scaling.md §9).
+done and confirmed, questions answered (docs/scaling.md §10).
 
 What it asks of others does brokers/asking. Knows no sessions: who is here is its place's affair.
 """
@@ -16,7 +16,7 @@ from typing import Protocol
 
 from ..broadcasts import Broadcasts, Receiver
 from ..core.errors import BrokerError
-from ..core.frames import Outgoing, RoomItem
+from ..core.frames import Group, Outgoing, RoomItem
 from ..core.identities import (
     CLOSINGS,
     QUESTIONS,
@@ -115,6 +115,9 @@ class Ear:
     def _offer(self, item: Outgoing) -> None:
         self._told(item.data)
 
+    def _offer_group(self, group: Group) -> None:
+        """Nobody tells it any."""
+
     def _offer_room(self, item: RoomItem) -> None:
         self._told(item.plain.data)
 
@@ -147,7 +150,7 @@ class Identities:
         self._answering = False
         self._reading = self._missed = False
         rooms._attending.also(self._asking.part)
-        rooms.on_back.append(self._asking.returned)
+        rooms.watchers.append(self._asking)
 
     def start(self) -> None:
         """Begins, when its rooms have. Does not wait for the broker."""

@@ -34,8 +34,8 @@ LEASE = Timing().lease
 class _Deaf:
     """A listener that subscribes to nothing."""
 
-    def __init__(self, back: Callable[[], None]) -> None:
-        self._back = back
+    def __init__(self, asking: Asking) -> None:
+        self._asking = asking
 
     def received(self, room: str, entry: Entry) -> None: ...
     def subscribed(self, room: str) -> None: ...
@@ -43,7 +43,7 @@ class _Deaf:
     def missed(self, room: str) -> None: ...
     def attended(self, room: str) -> None: ...
     def returned(self, run: str) -> None:
-        self._back()
+        self._asking.returned(run)
 
     def failed(self) -> None: ...
     async def give_way(self) -> None: ...
@@ -72,7 +72,7 @@ class Publisher:
         self._store = self._broker.store()
         publishing = Publishing(self._store, source, self._timeout, lambda room, position: None)
         self._asking = Asking(self._store, publishing, source, self._timeout, self._spawn, LEASE)
-        await self._store.start(source, _Deaf(self._asking.returned))
+        await self._store.start(source, _Deaf(self._asking))
         self._publishing = publishing
         self._rules.fixed = True
         return self

@@ -88,16 +88,16 @@ def prefix() -> str:
     return f"test{os.getpid()}-{next(_numbers)}:"
 
 
-def broker_of(kind: str, request: pytest.FixtureRequest, prefix: str) -> MemoryBroker | RedisBroker:
-    """A broker of this kind."""
-    if kind == "memory":
-        return MemoryBroker()
-    if kind == "cluster":
-        return RedisBroker(request.getfixturevalue("cluster").url, prefix=prefix)
-    return RedisBroker(request.getfixturevalue("redis_urls")[kind], prefix=prefix)
-
-
 @pytest.fixture(params=KINDS)
 def broker(request: pytest.FixtureRequest, prefix: str) -> MemoryBroker | RedisBroker:
     """Each kind in turn."""
-    return broker_of(request.param, request, prefix)
+    return broker_of(request, prefix)
+
+
+def broker_of(request: pytest.FixtureRequest, prefix: str) -> MemoryBroker | RedisBroker:
+    """The one that a fixture's parameter names."""
+    if request.param == "memory":
+        return MemoryBroker()
+    if request.param == "cluster":
+        return RedisBroker(request.getfixturevalue("cluster").url, prefix=prefix)
+    return RedisBroker(request.getfixturevalue("redis_urls")[request.param], prefix=prefix)

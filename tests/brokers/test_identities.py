@@ -87,7 +87,7 @@ def name_of(place: Place) -> str:
 @pytest.fixture(params=("memory", "tcp"))  # the others differ in their connections alone
 def broker(request: pytest.FixtureRequest, prefix: str) -> MemoryBroker | RedisBroker:
     """Each kind in turn."""
-    return broker_of(request.param, request, prefix)
+    return broker_of(request, prefix)
 
 
 EVERYWHERE = pytest.mark.parametrize("broker", ["memory", "tcp", "cluster"], indirect=True)
@@ -368,7 +368,7 @@ async def test_a_closing_that_is_told_again_counts_once(workers: Workers) -> Non
     asking = shared(one)._asking
     (telling,) = asking._told.values()
     telling.run = "another, which has been lost"
-    asking.returned()
+    asking.returned("")
     await eventually(lambda: telling.closing.id in asking._telling)
     await eventually(lambda: telling.closing.id in asking._told)
     assert telling.run == one.rt._service.sessions.hub.rooms._store.run_of(CLOSINGS)
