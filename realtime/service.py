@@ -97,7 +97,7 @@ class Service:
         hub = self.sessions.hub
         if self.broker is not None and hub.shared is None:
             store, timing = self.broker.store(), Timing()
-            rooms = hub.shared = Rooms(store, hub, self.broker_timeout, timing)
+            rooms = hub.shared = Rooms(store, hub, self.broker_timeout, timing, f"{self.sessions.worker}-")
             if self._reaching:
                 self.sessions.shared = Identities(rooms, self.identities, self.broker_timeout, timing)
             if self.cluster is not None:

@@ -41,12 +41,13 @@ class LocalRoom:
         self.follower: Follower = Follower(bool(keep.history), self, patience=patience)
         self.joining: dict[Receiver, Joining] = {}
         self.users = 0  # who wait for it, or watch it
-        self.attended: asyncio.Event = asyncio.Event()  # who is present may have changed
+        # Of these rooms there may be as many as users, and seldom anybody waits: events are made when they do.
+        self.attended: asyncio.Event | None = None  # who is present may have changed
         self.gone = False
         self._store = store
         self._hub = hub
         self.spawn = spawn
-        self._live = asyncio.Event()
+        self._ready: asyncio.Event | None = None
         self._every = every
         self._sweeps = random.randrange(every)  # until the next in which it is compared
 
@@ -61,13 +62,19 @@ class LocalRoom:
         self._sweeps = (self._sweeps or self._every) - 1
         return due
 
+    def look(self) -> None:
+        """Who is present may have changed."""
+        if self.attended is not None:
+            self.attended.set()
+
     async def live(self) -> None:
         """Waits until it is subscribed and compared."""
-        await self._live.wait()
+        while not self.follower.live:
+            self._ready = self._ready or asyncio.Event()
+            await self._ready.wait()
 
     def unsubscribed(self) -> None:
         """The subscription is lost, or may be."""
-        self._live.clear()
         self.follower.unsubscribed()
 
     def level(self, receiver: Receiver) -> None:
@@ -127,7 +134,9 @@ class LocalRoom:
 
     def ready(self) -> None:
         """Members may join."""
-        self._live.set()
+        if self._ready is not None:
+            self._ready.set()
+            self._ready = None
 
     def deliver(self, entry: Entry) -> None:
         """The next message, for all."""

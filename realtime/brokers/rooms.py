@@ -68,8 +68,15 @@ class Watcher(Protocol):
 class Rooms:
     """The rooms of one process that go over a broker, from start() to close()."""
 
-    def __init__(self, store: Store, hub: Members, timeout: float, timing: Timing = Timing()) -> None:  # noqa: B008
-        self.worker: str = secrets.token_urlsafe(9)
+    def __init__(
+        self,
+        store: Store,
+        hub: Members,
+        timeout: float,
+        timing: Timing = Timing(),  # noqa: B008
+        name: str = "",
+    ) -> None:
+        self.worker: str = f"{name}{secrets.token_urlsafe(9)}"
         self._store = store
         self._hub = hub
         self._timeout = timeout
@@ -255,7 +262,8 @@ class Rooms:
         """Who is present, whenever that may have changed: first at once. Waits while the broker is away."""
         async with self._using(name, keep) as room:
             while True:
-                room.attended.clear()
+                attended = room.attended = room.attended or asyncio.Event()
+                attended.clear()
                 try:
                     present = await self._store.members(name)
                 except BrokerError:
@@ -264,7 +272,7 @@ class Rooms:
                 yield {one.member: one.info for one in present}
                 with suppress(TimeoutError):
                     async with asyncio.timeout(self._timing.sweep):
-                        await room.attended.wait()
+                        await attended.wait()
 
     async def _ask(self, name: str, question: Callable[[], Awaitable[T]]) -> T:
         """Asks what may be asked twice, until there is an answer."""
@@ -296,7 +304,7 @@ class Rooms:
         local = self._local.get(room)
         if local is not None:
             local.follower.subscribed()
-            local.attended.set()
+            local.look()
 
     def unsubscribed(self, rooms: Iterable[str]) -> None:
         """The subscriptions of these are lost, or may be."""
@@ -315,7 +323,7 @@ class Rooms:
         """Who is present may have changed."""
         local = self._local.get(room)
         if local is not None:
-            local.attended.set()
+            local.look()
 
     def returned(self, run: str) -> None:
         """A run of the store answers that did not before."""

@@ -271,11 +271,11 @@ async def test_who_waits_to_be_followed_is_refused_too(workers: Workers, monkeyp
     monkeypatch.setattr("realtime.brokers.identities.PATIENCE", 60.0)
     local = shared(two)._follow("ada")
     await arrives(local.live())
-    local._live.clear()
     local.follower.live = False
     opening = knock(two, "ada")
     await eventually(lambda: local.users == 2)
     assert await one.rt.identity("ada").close(reason="out") == 0
+    local.follower.live = True
     local.ready()
     with pytest.raises(AssertionError, match="x4401,carrier,,out"):
         await arrives(opening)
