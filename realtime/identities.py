@@ -48,7 +48,7 @@ class Identity:
         if not isinstance(name, str):
             raise TypeError(f"an identity is a str, not {type(name).__name__}")
         self._identities = identities
-        self.name: str = name
+        self.name: str = name  # as the authorize hook has it
 
     @gives_way
     async def send(

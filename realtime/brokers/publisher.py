@@ -200,7 +200,7 @@ class BlockingIdentity:
     def __init__(self, run: Callable[[Coroutine[Any, Any, Any]], Any], identity: Identity) -> None:
         self._run = run
         self._identity = identity
-        self.name: str = identity.name
+        self.name: str = identity.name  # whom the authorize hook has called so
 
     def send(self, message: str | bytes | bytearray | memoryview, *, skip: str | Iterable[str] = ()) -> None:
         """As Identity.send(), and returns when the broker has it."""
