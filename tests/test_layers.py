@@ -63,6 +63,7 @@ SERVERS = {
     "hub",
     "networks",
     "notices",
+    "owners",
     "request",
     "server",
     "service",
