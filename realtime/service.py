@@ -65,6 +65,7 @@ class Service:
         self.admission: Admission = Admission(config, clock)
         self.sessions: Sessions = Sessions(config, self.runtime, self.admission, self.notices)
         self.networks: Networks = Networks(clock)
+        self.carrying: object | None = None  # what carries requests to other workers: see web.carried
         self.broker: Stores | None = broker
         self.broker_timeout = broker_timeout
         self.cluster: Clusters | None = cluster

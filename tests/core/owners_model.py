@@ -23,7 +23,7 @@ from realtime.core.leases import Ended, Gone, Known, Later, Neighbours, Peer, Re
 
 from .rooms_model import REFUSED, Connection, Violation, World
 
-__all__ = ["ANY", "Client", "Conditions", "Schedule", "Store", "Worker", "broken"]
+__all__ = ["ANY", "Client", "Conditions", "Schedule", "Store", "Worker", "broken", "judge"]
 
 LEASE, RENEW = 10.0, 2.5
 CALL = 2.0  # after so long without an answer a connection to the store is given up
