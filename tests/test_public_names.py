@@ -19,6 +19,7 @@ NAMES = {
     "BrokerError",
     "Change",
     "ClientSession",
+    "Cluster",
     "Config",
     "EngineIO",
     "Health",

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Collection
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from itertools import islice
 from typing import Protocol
 
@@ -36,7 +36,7 @@ from .messages import decoded, encoded
 from .publishing import NOTHING
 from .rooms import Rooms, Timing
 
-__all__ = ["Here", "Identities"]
+__all__ = ["Here", "Identities", "following"]
 
 log: logging.Logger = logging.getLogger("realtime.broker")
 
@@ -297,3 +297,8 @@ class Identities:
         # Who has told it again may be waiting for an answer still, which was lost with its store.
         if closing is not None and (self._closings.concerns(closing) or closing.at > time.time() - LIFE - SKEW):
             self._told(text)
+
+
+def following(shared: Identities | None, identity: str | None) -> AbstractAsyncContextManager[None]:
+    """Follows an identity meanwhile, where there is one, and a broker."""
+    return nullcontext() if shared is None or identity is None else shared.following(identity)
