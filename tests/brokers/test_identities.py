@@ -167,6 +167,19 @@ async def test_who_is_not_here_is_not_followed(workers: Workers) -> None:
     assert not shared(place)._followed
 
 
+async def test_an_identity_is_seldom_compared_and_soon_forgotten(own_redis: Server, own_workers: Workers) -> None:
+    """There are as many of them as users."""
+    place = await own_workers.start()
+    await login(place, "ada")
+    await arrives(place.rt.identity("ada").send("hello"))
+    (room,) = shared(place)._followed.values()
+    assert [room.is_due() for _ in range(36)].count(True) == 3
+    assert all(place.rt._service.sessions.hub.rooms._local[CLOSINGS].is_due() for _ in range(3))
+    with own_redis.client() as client:
+        (key,) = client.keys("*:head:*identity/*")
+        assert 3_000_000 < client.pttl(key) <= 3_600_000
+
+
 @pytest.mark.parametrize("name", ["", "Ä \n\0", "x" * 2000])
 async def test_an_identity_may_be_any_text(workers: Workers, name: str) -> None:
     one, two = await workers.start(), await workers.start()
