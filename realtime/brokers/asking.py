@@ -7,13 +7,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Coroutine
-from typing import Any, Protocol
 
 from ..core.errors import BrokerError
 from ..core.frames import Outgoing
 from ..core.identities import CLOSINGS, QUESTIONS, Closing, Question
 from .base import Keep, Store, Unanswered
+from .local import Spawn
 from .messages import encoded
 from .publishing import NOTHING, Publishing
 
@@ -25,12 +24,6 @@ MAX_TOLD = 1000  # closings that all have confirmed, and that another run of the
 MAX_TELLING = 10_000  # closings that not all have confirmed
 REPEAT = 1.0  # seconds after which a question is asked again
 FIRST, LONGEST, IDLE = 0.005, 0.25, 1.0  # seconds between two looks at the answers: at first, later, when nobody waits
-
-
-class Spawn(Protocol):
-    """Begins a task, which ends with the broker."""
-
-    def __call__(self, coroutine: Coroutine[Any, Any, None]) -> None: ...
 
 
 class Telling:

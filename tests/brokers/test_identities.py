@@ -18,6 +18,7 @@ from realtime.core.identities import CLOSINGS, QUESTIONS, room_of
 from ..patience import arrives, eventually, within
 from ..web.peer import Peer
 from ..web.place import Place, serving
+from . import test_rooms as rooms
 from .conftest import broker_of
 from .servers import Server
 from .test_store import Listener
@@ -25,48 +26,39 @@ from .test_store import Listener
 Pair = tuple[Peer, realtime.Session]
 
 
-class Workers:
+class Workers(rooms.Workers):
     """Servers of one broker, where the X-Name of a request says who it is. Whoever is asked about waits at the gate."""
 
     def __init__(self, broker: Any, stack: AsyncExitStack) -> None:
+        super().__init__(broker, stack)
         self.broker = broker
-        self._stack = stack
-        self.places: list[Place] = []
         self.gate = asyncio.Event()
         self.gate.set()
         self.asked = 0
 
     async def start(self, **settings: Any) -> Place:
         """One more; it is there when the others know of it."""
-        rt = realtime.Server(broker=self.broker, shutdown_timeout=0.3, **settings)
-
-        @rt.authorize
-        async def authorize(request: realtime.SessionRequest) -> str | None:
-            self.asked += 1
-            await self.gate.wait()
-            return request.headers.get("X-Name")
-
-        place = await self._stack.enter_async_context(serving(rt))
-        self.places.append(place)
+        place = await super().start(**settings)
+        place.rt.authorize(self._who)
         await self.until_known(place)
         return place
 
+    async def _who(self, request: realtime.SessionRequest) -> str | None:
+        self.asked += 1
+        await self.gate.wait()
+        return request.headers.get("X-Name")
+
     async def until_known(self, place: Place) -> None:
         """Until it has a lease, and hears what is told to all."""
-        rooms = place.rt._service.sessions.hub.rooms
+        local = place.rt._service.sessions.hub.rooms
         identities = shared(place)
         async with within("the worker has a lease"):
             for name in (CLOSINGS, QUESTIONS):
-                await rooms._local[name].live()
+                await local._local[name].live()
             while True:
-                if rooms.worker in await rooms._store.workers(identities._asking.part):
+                if local.worker in await local._store.workers(identities._asking.part):
                     return
                 await asyncio.sleep(0.01)
-
-    async def stop(self) -> None:
-        """All of them, before each looks whether nothing is left."""
-        await asyncio.gather(*(peer.drop() for place in self.places for peer in place.peers))
-        await asyncio.gather(*(place.stop() for place in self.places))
 
 
 def shared(place: Place) -> Any:
