@@ -60,9 +60,10 @@ class Server:
     are believed, such as "127.0.0.1" or "10.0.0.0/8" ("unix": whoever connects over a Unix socket). `shutdown_timeout`
     bounds the application's shutdown, in seconds.
 
-    `broker` lets rooms reach every worker: "redis://…" or another URL, or RedisBroker(…) (docs/scaling.md). Sends to
-    rooms, and joins, wait for it `broker_timeout` seconds at most. Without one, rooms are of this process. With it and
-    `cluster`, a realtime.Cluster(…), the server is one worker of several, any of which takes any request.
+    `broker` lets rooms and identities reach every worker: "redis://…" or another URL, or RedisBroker(…)
+    (docs/scaling.md). Sends to them, joins and closings wait for it `broker_timeout` seconds at most. Without one, they
+    are of this process. With it and `cluster`, a realtime.Cluster(…), the server is one worker of several, any of which
+    takes any request.
     """
 
     def __init__(
