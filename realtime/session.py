@@ -149,13 +149,15 @@ class Session(BaseSession[ServerMachine]):
         cursor = self._cursor_of(room) if keep.history else None
         if position is None and cursor is not None:
             position, history = _position_of(cursor), 0
+        positions = self._positions if keep.history else None
+        first = positions is not None and (cursor is not None or positions.joining(room))
         done = False
         try:
             joined = await hub.rooms.join(self, room, keep, info=text, last=history, after=position)
             done = True
         finally:
-            if cursor is not None and self._positions is not None:
-                self._positions.joined(room, done)
+            if first and positions is not None:
+                positions.joined(room, done)
         self.gap = joined.gap
         return joined.cursor
 
@@ -163,8 +165,10 @@ class Session(BaseSession[ServerMachine]):
     async def leave(self, room: str) -> None:
         """Leaves a room. Leaving one it is not in is harmless. A session that ends leaves all its rooms."""
         self._check_loop()
-        if not self._hub.leave(self, room) and self._hub.shared is not None:
-            self._hub.shared.left(self, room)  # it may be joining
+        self._hub.put_out(self, room)
+
+    def _left(self, room: str) -> None:
+        """It is in this room no more: it has left, or the room was closed."""
         if self._positions is not None:
             self._positions.left(room)
 

@@ -48,6 +48,9 @@ class Ear:
     def _miss(self, count: int) -> None:
         self.heard += [None] * count
 
+    def _left(self, room: str) -> None:
+        """It may."""
+
     def _check_member(self) -> None:
         """It is always there."""
 

@@ -200,6 +200,9 @@ class Ear:
     def _miss(self, count: int) -> None:
         self.heard.append(None)
 
+    def _left(self, room: str) -> None:
+        """It may."""
+
     def _check_member(self) -> None:
         """It is always there."""
 

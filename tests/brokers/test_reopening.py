@@ -296,6 +296,42 @@ async def test_a_join_that_is_cancelled_goes_on_where_it_was() -> None:
         assert not session.gap
 
 
+async def test_the_wire_of_a_closing_is_a_position() -> None:
+    """So the client goes on behind it. Its next session is in the room only if its handler joins it."""
+    async with parked({}) as (rt, peer, session):
+        room = rt.room("kept/a")
+        start = await session.join("kept/a")
+        one = await room.send("1")
+        await room.close()
+        assert session not in room
+        two = await room.send("2")
+        assert await peer.take(2) == [f"hkept/a,{start}", f"hkept/a,{one},m1"]
+        closed = await peer.news()
+        assert str(closed).startswith("hkept/a,")
+        offsets = [Position.parse(cursor).offset for cursor in (one, str(closed).split(",")[1], two)]
+        assert offsets == [offsets[0], offsets[0] + 1, offsets[0] + 2]
+        assert await session.join("kept/a", after=one) == one
+        assert await peer.take(2) == [closed, f"hkept/a,{two},m2"]  # of two positions the later
+
+
+async def test_who_is_joining_when_a_room_is_closed_gets_what_was_before_and_is_not_in_it() -> None:
+    async with parked({"kept/a": ""}, max_outbox=4) as (rt, peer, session):
+        room = rt.room("kept/a")
+        for number in range(1, 10):
+            await room.send(str(number))
+        joining = asyncio.create_task(session.join("kept/a"))
+        await eventually(lambda: session._senders)  # it waits for room
+        await room.close()
+        await room.send("later")
+        said: list[str] = []
+        while not said or said[-1] != "m9":
+            said += [str(frame).split(",")[2] for frame in [await peer.news()] if str(frame).count(",") == 2]
+        await arrives(joining)
+        assert session not in room
+        assert said == [f"m{number}" for number in range(1, 10)]
+        assert not rt._service.sessions.hub.rooms._local
+
+
 async def test_two_joins_at_once_are_one() -> None:
     async with parked({"kept/a": ""}) as (rt, peer, session):
         last = [await rt.room("kept/a").send(text) for text in "12"]
