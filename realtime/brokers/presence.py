@@ -48,8 +48,9 @@ class Attending:
         leaving, self._leaving = self._leaving, {}
         for room, members in leaving.items():
             gone = members - self.here.members(room).keys()  # who has not come back meanwhile
-            with suppress(BrokerError):
-                await self._attend(room, {}, gone)
+            if gone:
+                with suppress(BrokerError):
+                    await self._attend(room, {}, gone)
 
     async def _attend(self, room: str, add: dict[str, str], remove: Iterable[str]) -> None:
         if not await self._store.attend(room, add, remove):

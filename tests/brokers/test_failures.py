@@ -15,6 +15,7 @@ import pytest
 
 import realtime
 from realtime import BrokerError
+from realtime.brokers.base import Unanswered
 from realtime.brokers.redis.topology import shown
 from realtime.brokers.rooms import Rooms, Timing
 from realtime.core.frames import Outgoing, RoomItem
@@ -153,6 +154,68 @@ async def test_redis_away_is_told_and_everything_comes_back(
         assert ear.heard[:2] == ["before", None]
         assert "nobody hears this" not in ear.heard
     await eventually(lambda: one.rooms.health().ready and two.rooms.health().ready)
+
+
+async def test_a_join_whose_snapshot_gets_no_answer_is_given_up(own_redis: Server, start: Any) -> None:
+    one = await start(own_redis.url, timeout=0.5)
+    ear = await one.member(KEPT)
+    await one.send(KEPT, "1")
+    await eventually(lambda: ear.heard == ["1"])
+    own_redis.pause()
+    with pytest.raises(BrokerError, match=r"could not be (read, and was not )?joined,? within broker_timeout"):
+        await one.member(KEPT, last=5)
+    assert list(one.hub.members(KEPT)) == [ear]
+    assert not one.rooms._local[KEPT].joining
+    own_redis.resume()
+    await one.until_present(KEPT, 1)
+    again = await one.member(KEPT, last=5)
+    await eventually(lambda: again.heard == ["1"])
+
+
+@pytest.mark.parametrize("room", [KEPT, "plain"])
+async def test_a_closing_that_a_deaf_worker_has_not_heard_is_made_up_for(
+    own_redis: Server, start: Any, room: str
+) -> None:
+    one, two = await start(own_redis.url, timeout=30.0), await start(own_redis.url, timeout=30.0)
+    ears = [await one.member(room), await two.member(room)]
+    await one.send(room, "first")
+    for ear in ears:
+        await eventually(lambda ear=ear: ear.heard == ["first"])  # type: ignore[misc]
+    (node,) = two.rooms._store._nodes._nodes.values()
+    real, node.ear._heard = node.ear._heard, lambda channel, data: None
+    await arrives(one.hub.room(room).close())
+    assert not one.hub.members(room)
+    await eventually(lambda: node.deafnesses)
+    node.ear._heard = real
+    await eventually(lambda: not two.hub.members(room))
+    await eventually(lambda: not two.rooms._local)
+    again = await two.member(room)
+    await one.send(room, "second")
+    await eventually(lambda: again.heard == ["second"])
+    assert ears[1].heard in (["first"], ["first", None])  # of what is not kept the closing is a loss like any other
+
+
+async def test_a_closing_that_cannot_be_made_or_is_not_heard_is_told(
+    own_redis: Server, start: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = await start(own_redis.url, timeout=0.5)
+    await one.member(KEPT)
+    (node,) = one.rooms._store._nodes._nodes.values()
+
+    async def unanswered(*question: Any) -> None:
+        raise Unanswered("nobody knows")
+
+    monkeypatch.setattr(node.ear, "_heard", lambda channel, data: None)
+    monkeypatch.setattr(one.rooms._store, "read", unanswered)
+    with pytest.raises(BrokerError, match="has not heard of the closing") as caught:
+        await one.hub.room(KEPT).close()
+    assert caught.value.maybe_sent
+    own_redis.kill()
+    await eventually(lambda: one.away)
+    with pytest.raises(BrokerError, match="no answer from the broker") as caught:
+        await one.hub.room(KEPT).close()
+    assert not caught.value.maybe_sent
+    assert len(one.hub.members(KEPT)) == 1
 
 
 async def test_a_restart_that_keeps_everything_is_no_gap(tmp_path: Any, start: Any) -> None:

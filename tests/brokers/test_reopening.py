@@ -12,12 +12,13 @@ from redis import Redis
 
 import realtime
 from realtime import BrokerError, LocalProtocolError
+from realtime.brokers.base import Unanswered
 from realtime.brokers.memory import MemoryBroker
 from realtime.brokers.redis import RedisBroker
 from realtime.core.frames import Outgoing
 from realtime.core.rooms import Position
 
-from ..patience import arrives, eventually, within
+from ..patience import arrives, eventually, leap, within
 from ..web.place import serving
 from .reopenings import Switch, Worker, play, working
 
@@ -223,6 +224,7 @@ async def parked(cursors: dict[str, str], **settings: Any) -> AsyncIterator[tupl
     """A server with rooms in memory, and a client that says `rooms`."""
     rt = realtime.Server(**settings)
     rt.configure_rooms("kept/*", history=100, ttl=60)
+    rt.configure_rooms("long", history=1000, ttl=60)
     rt.configure_rooms("present", presence=True)
     async with within(), serving(rt) as place:
         peer = place.peer("long_polling", "/park")
@@ -294,6 +296,47 @@ async def test_a_join_that_is_cancelled_goes_on_where_it_was() -> None:
         assert said == [f"m{number}" for number in range(1, 10)]
         await arrives(again)
         assert not session.gap
+
+
+async def test_a_join_that_is_answered_in_part_fails_and_the_next_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with parked({}, broker_timeout=0.2) as (rt, peer, session):
+        for number in range(300):
+            await rt.room("long").send(str(number))
+        rooms = rt._service.sessions.hub.rooms
+        read = rooms._store.read
+
+        async def slow(room: str, keep: Any, after: Any, known: Any, last: int = 0) -> Any:
+            if after is not None:
+                raise Unanswered("away")
+            return await read(room, keep, after, known, last)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(rooms._store, "read", slow)
+            with pytest.raises(BrokerError, match=r"not be read, and was not joined, within broker_timeout \(0\.2 s\)"):
+                await session.join("long", history=300)
+        assert session not in rt.room("long")
+        assert not rooms._local
+        again = asyncio.create_task(session.join("long", history=300))
+        said: list[str] = []
+        while not said or said[-1] != "m299":
+            said += [str(frame).split(",")[2] for frame in [await peer.news()] if str(frame).count(",") == 2]
+        await arrives(again)
+        assert said == [f"m{number}" for number in range(300)]
+        assert (session.gap, session in rt.room("long")) == (False, True)
+
+
+async def test_a_slow_client_is_no_slow_broker() -> None:
+    """Only what the broker takes counts: a join waits for its client as long as that takes."""
+    async with parked({"kept/a": ""}, max_outbox=4, broker_timeout=0.05) as (rt, peer, session):
+        for number in range(1, 20):
+            await rt.room("kept/a").send(str(number))
+        joining = asyncio.create_task(session.join("kept/a"))
+        await eventually(lambda: session._senders)
+        leap(1.0)
+        said: list[str] = []
+        while not said or said[-1] != "m19":
+            said += [str(frame).split(",")[2] for frame in [await peer.news()] if str(frame).count(",") == 2]
+        await arrives(joining)
 
 
 async def test_the_wire_of_a_closing_is_a_position() -> None:
