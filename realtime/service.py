@@ -13,6 +13,7 @@ from weakref import ReferenceType
 
 from .admission import Admission
 from .brokers.base import Health, Keep, Stores
+from .brokers.counts import Counts
 from .brokers.memory import MemoryBroker
 from .brokers.rooms import Rooms
 from .brokers.rules import RoomRules
@@ -65,6 +66,7 @@ class Service:
         self.networks: Networks = Networks(clock)
         self.broker: Stores | None = broker
         self.broker_timeout = broker_timeout
+        self.broker_counts: Counts = Counts()
         self.room_rules: RoomRules = RoomRules()
         if broker is not None:
             self.sessions.hub.keep = self._keep
@@ -87,7 +89,7 @@ class Service:
         self.room_rules.fixed = True
         hub = self.sessions.hub
         if self.broker is not None and hub.shared is None:
-            hub.shared = Rooms(self.broker.store(), hub, self.broker_timeout)
+            hub.shared = Rooms(self.broker.store(), hub, self.broker_timeout, counts=self.broker_counts)
             await hub.shared.start()
 
     async def stop_rooms(self) -> None:

@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol
 
 from ..core.errors import BrokerError
 from ..core.rooms import Entry, Position, Reading
+from .counts import Counts
 
 __all__ = [
     "Broker",
@@ -74,6 +75,8 @@ class Health(NamedTuple):
 
 class Listener(Protocol):
     """Whom a broker tells what happens."""
+
+    counts: Counts  # where it counts its commands
 
     def received(self, room: str, entry: Entry) -> None:
         """A message of a room that is subscribed to."""

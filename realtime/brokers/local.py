@@ -15,6 +15,7 @@ from ..core.frames import RoomItem, RoomPosition
 from ..core.rooms import Entry, Position, Reading
 from ..core.tail import Tail
 from .base import Keep, Store
+from .counts import Counts
 from .members import Members, Receiver
 from .messages import decoded
 
@@ -32,7 +33,9 @@ class Spawn(Protocol):
 class LocalRoom:
     """A room as this process follows it. Those in the hub stand where the follower stands."""
 
-    def __init__(self, name: str, keep: Keep, store: Store, hub: Members, spawn: Spawn, patience: float) -> None:
+    def __init__(
+        self, name: str, keep: Keep, store: Store, hub: Members, spawn: Spawn, patience: float, counts: Counts
+    ) -> None:
         self.name = name
         self.keep = keep
         self.follower: Follower = Follower(bool(keep.history), self, patience=patience)
@@ -43,7 +46,9 @@ class LocalRoom:
         self._store = store
         self._hub = hub
         self.spawn = spawn
+        self.counts = counts
         self._live = asyncio.Event()
+        self._read_up_to = 0  # while an answer is taken: what is delivered up to here, no subscription has brought
         self._closings = asyncio.Event()  # where it was closed last may be known to be elsewhere
 
     @property
@@ -97,7 +102,9 @@ class LocalRoom:
         with suppress(BrokerError):
             reading = await self._store.read(self.name, self.keep, after, known)
         if not self.gone:
+            self._read_up_to = reading.entries[-1].offset if reading and reading.entries else 0
             self.follower.answer(reading, asyncio.get_running_loop().time())
+            self._read_up_to = 0
 
     def raise_epoch(self, seen: int, above: int) -> None:
         """Raises the epoch."""
@@ -106,7 +113,7 @@ class LocalRoom:
     async def _raise_epoch(self, seen: int, above: int) -> None:
         done = False
         with suppress(BrokerError):
-            await self._store.raise_epoch(self.name, self.keep, seen, above)
+            self.counts.raised += await self._store.raise_epoch(self.name, self.keep, seen, above)
             done = True
         if not self.gone:
             self.follower.raised(done)
@@ -127,6 +134,7 @@ class LocalRoom:
 
     def deliver(self, entry: Entry) -> None:
         """The next message, for all."""
+        self.counts.repaired += entry.offset <= self._read_up_to
         found = self.said(entry) if self.keep.history else decoded(entry.payload)
         if found is not None:
             self._hub.broadcasts.begin(self.name, self._hub.members(self.name), *found)
@@ -158,6 +166,7 @@ class LocalRoom:
 
     def gap(self, position: Position, lost: int | None) -> None:
         """Messages are lost to all."""
+        self.counts.gaps += 1
         told = RoomPosition(self.name, position.cursor, lost or 0) if self.keep.history else lost or 1
         self._hub.broadcasts.begin(self.name, self._hub.members(self.name), told)
         for joining in tuple(self.joining.values()):
@@ -324,6 +333,7 @@ class Joining:
         """Messages are lost to it."""
         self.gapped = True
         self.start = position
+        self._room.counts.gaps_of_joins += 1
         room, at, reading = self._room, self._at, self._reading
         if room.keep.history:
             missing = 0  # nobody knows

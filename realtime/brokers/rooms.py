@@ -17,6 +17,7 @@ from ..core.errors import BrokerError
 from ..core.frames import Outgoing
 from ..core.rooms import CLOSING, Entry, Position
 from .base import Health, Keep, Store
+from .counts import Counts
 from .local import Joining, LocalRoom
 from .members import Members, Receiver
 from .messages import encoded
@@ -49,7 +50,15 @@ class Joined(NamedTuple):
 class Rooms:
     """The rooms of one process that go over a broker, from start() to close()."""
 
-    def __init__(self, store: Store, hub: Members, timeout: float, timing: Timing = Timing()) -> None:  # noqa: B008
+    def __init__(
+        self,
+        store: Store,
+        hub: Members,
+        timeout: float,
+        timing: Timing = Timing(),  # noqa: B008
+        counts: Counts | None = None,
+    ) -> None:
+        self.counts: Counts = counts or Counts()
         self.worker: str = secrets.token_urlsafe(9)
         self.reader: Reader = Reader(store, timeout)
         self._store = store
@@ -97,6 +106,11 @@ class Rooms:
         """How the broker is."""
         return self._store.health()
 
+    @property
+    def followed(self) -> int:
+        """How many rooms this worker follows."""
+        return len(self._local)
+
     # -- members -------------------------------------------------------------------------------------------------------
 
     @asynccontextmanager
@@ -104,7 +118,7 @@ class Rooms:
         """The room as this process follows it, which is kept meanwhile."""
         room = self._local.get(name)
         if room is None:
-            room = LocalRoom(name, keep, self._store, self._hub, self._spawn, self._timing.sweep / 2)
+            room = LocalRoom(name, keep, self._store, self._hub, self._spawn, self._timing.sweep / 2, self.counts)
             self._local[name] = room
             self._store.subscribe(name)
         room.users += 1
@@ -183,12 +197,24 @@ class Rooms:
 
     async def send(self, name: str, keep: Keep, item: Outgoing, skipped: frozenset[str]) -> str:
         """Publishes; the cursor behind it. Raises BrokerError."""
-        return (await self._publishing.publish(name, keep, encoded(item, skipped))).cursor
+        return (await self._publish(name, keep, encoded(item, skipped))).cursor
+
+    async def _publish(self, name: str, keep: Keep, payload: bytes) -> Position:
+        try:
+            position = await self._publishing.publish(name, keep, payload)
+        except BrokerError as error:
+            if error.maybe_sent:
+                self.counts.unknown += 1
+            else:
+                self.counts.failed += 1
+            raise
+        self.counts.published += 1
+        return position
 
     async def close_room(self, name: str, keep: Keep) -> None:
         """Takes everybody out of a room; waits until those of this process are. Raises BrokerError."""
         async with self._using(name, keep) if name in self._local else nullcontext() as room:
-            position = await self._publishing.publish(name, keep, CLOSING)
+            position = await self._publish(name, keep, CLOSING)
             if room is None:
                 return
             try:

@@ -66,7 +66,7 @@ class Worker:
         self.service = realtime.Server(broker=broker, broker_timeout=timeout)._service
         self.service.configure_rooms("kept/*", 1000, 60, True)
         hub = self.service.sessions.hub
-        self.rooms = hub.shared = Rooms(broker.store(), hub, timeout, timing)
+        self.rooms = hub.shared = Rooms(broker.store(), hub, timeout, timing, self.service.broker_counts)
         self.hub = hub
 
     async def member(self, room: str, **options: Any) -> Ear:
