@@ -279,7 +279,8 @@ class BaseSession(SessionFacts[M]):
             self._ask_for_room()
 
     def _offer(self, item: Outgoing) -> None:
-        """Queues a room's message, without waiting: a full outbox drops a message, or closes with 1008 (`on_full`).
+        """Queues a room's message, without waiting: a full outbox drops a message, or closes with 1008 (`on_full`). One
+        that is larger than the whole outbox is dropped in any case.
 
         What the client's protocol can't carry is skipped, and counted as dropped.
         """
@@ -288,6 +289,10 @@ class BaseSession(SessionFacts[M]):
             return
         if machine.selective and machine.unfit(item):
             machine.outbox.dropped += 1
+            return
+        if item.size > machine.config.max_outbox_size:
+            machine.outbox.drop_new()
+            self._listener.dirty()
             return
         half_full = machine.offer(item)
         if half_full is not None:

@@ -203,6 +203,9 @@ class Session(BaseSession[ServerMachine]):
         if positions is None:
             self._offer(item.plain)
             return
+        if item.size > self._machine.config.max_outbox_size:
+            self._offer_position(item.room, item.cursor, 1)
+            return
         note = positions.passed(item.room)
         if note is not None:
             outbox = self._machine.outbox
@@ -216,11 +219,14 @@ class Session(BaseSession[ServerMachine]):
     async def _give_room(self, item: RoomItem) -> None:
         """The same for what a join has read of the history: waits for room, whatever `on_full` says, or who has missed
         more than the outbox holds could never go on. What the client's protocol can't carry is skipped, and counted as
-        dropped. Raises SessionClosed."""
+        dropped; one message that is larger than the whole outbox is a gap. Raises SessionClosed."""
         machine, positions = self._machine, self._positions
         machine.check_open()
         if machine.selective and machine.unfit(item.plain):
             self._offer(item.plain)
+            return
+        if item.size > machine.config.max_outbox_size:
+            self._offer_position(item.room, item.cursor, 1)
             return
         note = None if positions is None else positions.passed(item.room)
         if note is not None:
