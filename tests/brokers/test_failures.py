@@ -20,7 +20,7 @@ from realtime.brokers.redis.topology import shown
 from realtime.brokers.rooms import Rooms, Timing
 from realtime.core.frames import Outgoing, RoomItem
 
-from ..patience import arrives, eventually, within
+from ..patience import arrives, bounded, eventually, within
 from .servers import PASSWORD, Sentinels, Server
 
 KEPT = "kept/a"
@@ -61,8 +61,15 @@ class Worker:
 
     names = itertools.count()
 
-    def __init__(self, url: str, *, timeout: float = 5.0, timing: Timing = Timing(2.0, 0.5)) -> None:  # noqa: B008
-        broker = realtime.RedisBroker(url, timeout=0.5, beat=0.1)
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout: float = 5.0,
+        timing: Timing = Timing(2.0, 0.5),  # noqa: B008
+        quick: bool = True,
+    ) -> None:
+        broker = realtime.RedisBroker(url, timeout=0.5, beat=0.1) if quick else realtime.RedisBroker(url)
         self.service = realtime.Server(broker=broker, broker_timeout=timeout)._service
         self.service.configure_rooms("kept/*", 1000, 60, True)
         hub = self.service.sessions.hub
@@ -154,6 +161,33 @@ async def test_redis_away_is_told_and_everything_comes_back(
         assert ear.heard[:2] == ["before", None]
         assert "nobody hears this" not in ear.heard
     await eventually(lambda: one.rooms.health().ready and two.rooms.health().ready)
+
+
+@pytest.mark.parametrize("fault", ["restarted without persistence", "paused"])
+async def test_every_worker_hears_again_within_five_seconds_of_redis_being_back(
+    own_redis: Server, start: Any, fault: str
+) -> None:
+    """With the settings that a server has unless it is told others."""
+    options: dict[str, Any] = {"quick": False, "timing": Timing(), "timeout": 30.0}
+    workers = [await start(own_redis.url, **options) for _ in range(3)]
+    ears = [await worker.member(room) for worker in workers for room in (KEPT, "plain")]
+    await eventually(lambda: all(worker.rooms.health().ready for worker in workers))
+    if fault == "paused":
+        own_redis.pause()
+    else:
+        own_redis.kill()
+    await eventually(lambda: all(worker.away for worker in workers))
+    if fault == "paused":
+        own_redis.resume()
+    else:
+        await asyncio.to_thread(own_redis.start)
+    async with bounded(5.0):
+        for room in (KEPT, "plain"):
+            text = f"after, in {room}"
+            await arrives(workers[0].send(room, text))
+            for ear in ears[room == "plain" :: 2]:
+                await eventually(lambda ear=ear, text=text: ear.heard[-1:] == [text])  # type: ignore[misc]
+    await eventually(lambda: all(worker.rooms.health().ready for worker in workers))
 
 
 async def test_a_join_whose_snapshot_gets_no_answer_is_given_up(own_redis: Server, start: Any) -> None:
