@@ -23,7 +23,7 @@ from .contenders import ALL, ROOMS
 from .load import Failed, Limit
 from .loops import LOOPS, new_event_loop
 from .plot import bars, lines
-from .process import ServerProcess, allow_files, pin_generator
+from .process import ServerProcess, allowed_files, pin_generator
 from .report import facts
 from .scenarios import PEERS, SCENARIOS, BroadcastScenario, Figure, Plan, Scenario
 
@@ -88,7 +88,7 @@ class Comparison:
     async def line(self, scenario: Scenario, contender: str, counts: Iterable[int], sizes: bool = False) -> Line:
         """How a figure grows with the sessions, or with the size of messages."""
         points = []
-        for count in counts:
+        for count in counts if sizes else (min(count, self._most) for count in counts):
             size = count if sizes else 64
             figure = await self.one(scenario, contender, 10 if sizes else count, size)
             if figure is not None:
@@ -197,7 +197,7 @@ def main() -> None:
     seconds = 0.2 if arguments.tiny else arguments.seconds
     most = 50 if arguments.tiny else SESSIONS[-1]
     rounds = 1 if arguments.tiny else arguments.rounds
-    allow_files(2 * most + 200)
+    most = min(most, (allowed_files(2 * most + 200) - 200) // 2)
     core = pin_generator()
     comparison = Comparison(Plan(measured=Limit(seconds), warm_up=Limit(min(0.3, seconds))), core, rounds, most)
     with asyncio.Runner(loop_factory=new_event_loop(LOOPS[-1])) as runner:
@@ -206,6 +206,8 @@ def main() -> None:
     every = [figure for them in found.values() for figures in them.values() for figure in figures]
     disturbed = sum(figure.disturbed > 0.05 for figure in every)
     about["disturbed by other processes"] = f"{disturbed} of {len(every)} measurements beside peers"
+    if most < SESSIONS[-1]:
+        about["most sessions"] = f"{most}: more open files are not allowed here"
     about["took"] = f"{(time.monotonic() - started) / 60:.1f} minutes"
     text = ", ".join(f"{name}: {value}" for name, value in about.items()) + ".\n\n" + tables(found, growth)
     if not arguments.write:

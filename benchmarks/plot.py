@@ -44,7 +44,7 @@ def lines(title: str, across: str, up: str, series: Mapping[str, Sequence[tuple[
         right, down = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
         return LEFT + right * math.log(x / low_x) / span_x, HEIGHT - BOTTOM - down * math.log(y / low_y) / span_y
 
-    parts = [_text(LEFT, HEIGHT - 10, across), _text(10, TOP - 4, up)]
+    parts = [_text(LEFT, HEIGHT - 10, across), _text(LEFT, TOP - 4, up)]
     tick = low_y
     while tick <= high_y * 1.001:
         _, y = place(low_x, tick)

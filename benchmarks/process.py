@@ -16,7 +16,7 @@ from pathlib import Path
 
 from .peers import NODE, node_command
 
-__all__ = ["Meter", "ServerProcess", "allow_files", "pin_generator"]
+__all__ = ["Meter", "ServerProcess", "allow_files", "allowed_files", "pin_generator"]
 
 ROOT = Path(__file__).resolve().parent.parent
 LINUX = sys.platform == "linux"
@@ -44,15 +44,22 @@ def pin_generator() -> int | None:
     return cores[1]
 
 
-def allow_files(count: int) -> None:
-    """Makes sure that this process, and servers it starts, may have `count` files open. Raises OSError."""
+def allowed_files(count: int) -> int:
+    """Lets this process, and servers it starts, have `count` files open, or as many as the system allows: how many."""
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < count:
-        if hard != resource.RLIM_INFINITY and hard < count:
-            raise OSError(f"{count} open files are needed and {hard} are allowed: raise `ulimit -Hn` or use --sessions")
+        if hard != resource.RLIM_INFINITY:
+            count = min(count, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (count, hard))
+    return count
+
+
+def allow_files(count: int) -> None:
+    """Makes sure that this process, and servers it starts, may have `count` files open. Raises OSError."""
+    if (allowed := allowed_files(count)) < count:
+        raise OSError(f"{count} open files are needed and {allowed} are allowed: raise `ulimit -Hn` or use --sessions")
 
 
 class ServerProcess:

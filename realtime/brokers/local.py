@@ -9,6 +9,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, Protocol
 
+from ..broadcasts import offer
 from ..core.errors import BrokerError
 from ..core.follower import Follower
 from ..core.frames import RoomItem, RoomPosition
@@ -327,7 +328,7 @@ class Joining:
         else:
             found = decoded(entry.payload)
             if found is not None and receiver.id not in found[1]:
-                receiver._offer(found[0])
+                offer(receiver, found[0])
 
     def gap(self, position: Position) -> None:
         """Messages are lost to it."""
