@@ -29,6 +29,7 @@ __all__ = ["Joined", "Rooms", "Timing"]
 
 MAX_BROADCASTS = 256  # messages that are not offered to all yet: with more, no others are read
 CLOSED = 1  # anything: it is for nobody
+COMPARED, MAX_COMPARED = 32, 500  # rooms that are compared at once, and in a second
 
 log: logging.Logger = logging.getLogger("realtime.broker")
 
@@ -88,6 +89,7 @@ class Rooms:
         """Begins. Does not wait for the broker."""
         await self._store.start(self.worker, self)
         self._spawn(self._renew())
+        self._spawn(self._compare())
         self._spawn(self._sweep())
 
     async def close(self) -> None:
@@ -325,15 +327,19 @@ class Rooms:
             await asyncio.sleep(self._timing.lease / 4)
             await self._attending.renew()
 
+    async def _compare(self) -> None:
+        while True:
+            await asyncio.sleep(self._timing.sweep * random.uniform(0.75, 1.25))
+            # A few after the other, so that ten thousand rooms are no burst, and leave time for messages.
+            for index, room in enumerate(tuple(self._local.values()), 1):
+                if room.follower.live and not room.gone:
+                    room.follower.compare()
+                if not index % COMPARED:
+                    await asyncio.sleep(COMPARED / MAX_COMPARED)
+
     async def _sweep(self) -> None:
         while True:
             await asyncio.sleep(self._timing.sweep * random.uniform(0.75, 1.25))
-            # One after the other, so that ten thousand rooms are no burst.
-            for index, room in enumerate(tuple(self._local.values())):
-                if room.follower.live and not room.gone:
-                    room.follower.compare()
-                if not index % 32:
-                    await asyncio.sleep(0)
             await self._publishing.sweep()
             await self._publishing.compare()
             await self._attending.sweep()
