@@ -13,6 +13,7 @@ from weakref import ReferenceType
 
 from .admission import Admission
 from .brokers.base import Health, Keep, Stores
+from .brokers.counts import Counts
 from .brokers.identities import Identities
 from .brokers.memory import MemoryBroker
 from .brokers.rooms import Rooms, Timing
@@ -70,6 +71,7 @@ class Service:
         self.carrying: object | None = None  # what carries requests to other workers: see web.carried
         self.broker: Stores | None = broker
         self.broker_timeout = broker_timeout
+        self.broker_counts: Counts = Counts()
         self.cluster: Clusters | None = cluster
         self.member: Member | None = None  # of that, while it runs
         self.room_rules: RoomRules = RoomRules()
@@ -96,8 +98,8 @@ class Service:
         self.room_rules.fixed = True
         hub = self.sessions.hub
         if self.broker is not None and hub.shared is None:
-            store, timing = self.broker.store(), Timing()
-            rooms = hub.shared = Rooms(store, hub, self.broker_timeout, timing, f"{self.sessions.worker}-")
+            store, timing, name = self.broker.store(), Timing(), f"{self.sessions.worker}-"
+            rooms = hub.shared = Rooms(store, hub, self.broker_timeout, timing, self.broker_counts, name)
             if self._reaching:
                 self.sessions.shared = Identities(rooms, self.identities, self.broker_timeout, timing)
             if self.cluster is not None:

@@ -85,6 +85,9 @@ class OfIdentity:
         """Nobody does: they are in it by their identity."""
         return False
 
+    def put_out(self, receiver: Receiver, name: str) -> None:
+        """Nobody is: such a room is not closed."""
+
 
 class Ear:
     """The only member of a room in which workers are told something."""
@@ -110,6 +113,9 @@ class Ear:
         """Nobody else does."""
         return False
 
+    def put_out(self, receiver: Receiver, name: str) -> None:
+        """It stays."""
+
     # As a receiver:
 
     def _offer(self, item: Outgoing) -> None:
@@ -130,6 +136,9 @@ class Ear:
 
     async def _give_room(self, item: RoomItem) -> None:
         self._told(item.plain.data)
+
+    def _left(self, room: str) -> None:
+        """It does not leave."""
 
     def _check_member(self) -> None:
         """It is always there."""

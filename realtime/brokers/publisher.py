@@ -17,6 +17,7 @@ from ..core.rooms import Entry, Position
 from ..identities import Identity
 from .asking import Asking
 from .base import Stores
+from .counts import Counts
 from .messages import encoded
 from .publishing import NOTHING, Publishing
 from .redis import RedisBroker
@@ -35,6 +36,7 @@ class _Deaf:
     """A listener that subscribes to nothing."""
 
     def __init__(self, asking: Asking) -> None:
+        self.counts: Counts = Counts()
         self._asking = asking
 
     def received(self, room: str, entry: Entry) -> None: ...

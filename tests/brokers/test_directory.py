@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 import pytest
 
 from realtime.brokers.base import Directory, Refused, Store, Unanswered
+from realtime.brokers.counts import Counts
 from realtime.brokers.memory import MemoryBroker
 from realtime.brokers.redis import RedisBroker
 from realtime.core.claims import Claim
@@ -31,6 +32,7 @@ class Listener:
     """Hears nothing but of runs."""
 
     def __init__(self) -> None:
+        self.counts = Counts()
         self.runs: list[str] = []
 
     def received(self, room: str, entry: Entry) -> None: ...

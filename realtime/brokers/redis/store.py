@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ...core.identities import is_of_identity
-from ...core.rooms import Position, Reading
+from ...core.rooms import CLOSING, Position, Reading
 from ..base import Expired, Health, Keep, Listener, Present
 from .directory import RedisDirectory
 from .nodes import Nodes, message_of
@@ -80,7 +80,18 @@ class RedisStore:
             room,
             "publish",
             (keys.head(room), keys.stream(room), keys.repeat(room, id), keys.channel(room), keys.payload(room, id)),
-            (id, payload, keep.history, life, _life(room), int(ask), REPEATS, int(large), self._command),
+            (
+                id,
+                payload,
+                keep.history,
+                life,
+                _life(room),
+                int(ask),
+                REPEATS,
+                int(large),
+                self._command,
+                int(payload == CLOSING),
+            ),
         )
         epoch, _, offset = bytes(answer).decode().partition(" ")
         return Position(int(epoch), int(offset), id) if epoch else None
@@ -105,7 +116,8 @@ class RedisStore:
                 _life(room),
             ),
         )
-        epoch, top, id, base, base_id, clock, more, id_after, id_known, flat = answer
+        epoch, top, id, base, base_id, clock, more, id_after, id_known, flat, closed = answer
+        closed_epoch, _, closed_offset = bytes(closed).decode().partition(" ")
         entries = []
         for offset, text in zip(flat[::2], flat[1::2], strict=True):
             found = message_of(b"%s %s %s" % (epoch, offset, text))
@@ -132,6 +144,7 @@ class RedisStore:
             ids,
             bool(more),
             int(clock) / 1000,
+            (int(closed_epoch), int(closed_offset)),
         )
 
     async def raise_epoch(self, room: str, keep: Keep, seen: int, above: int) -> bool:
