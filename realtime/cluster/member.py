@@ -37,6 +37,8 @@ class Member:
             Peer(sessions.worker, incarnation, address),
             rename=sessions.rename,
             ends=sessions.ends,
+            count=lambda key: sessions.registry.count(key),
+            counted=lambda: sessions.registry.counted(),
             lease=self._cluster.lease,
             life=config.lifetime * LIFE,
             most=config.max_tombstones,

@@ -182,6 +182,18 @@ async def test_a_name_may_be_anything(directory: Directory, name: str) -> None:
     assert await directory.holder(name) is None
 
 
+# -- counts ------------------------------------------------------------------------------------------------------------
+
+
+@every
+async def test_how_many_each_worker_has(directory: Directory) -> None:
+    assert await directory.hold("key ä", "onex", 2) == {"onex": 2}
+    assert await directory.hold("key ä", "twox", 1) == {"onex": 2, "twox": 1}
+    assert await directory.hold("key ä", "onex", 0) == {"twox": 1}
+    assert await directory.hold("other", "onex", 0) == {}
+    assert await directory.hold("key ä", "twox", 3) == {"twox": 3}
+
+
 # -- tombstones --------------------------------------------------------------------------------------------------------
 
 

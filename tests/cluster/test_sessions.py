@@ -98,11 +98,24 @@ async def test_a_name_that_a_client_chose(pair: tuple[Worker, Worker]) -> None:
 
 async def test_an_open_that_comes_to_nothing_gives_its_name_back(pair: tuple[Worker, Worker]) -> None:
     one, two = pair
-    for number in range(2):
-        await one.open(f"nonce{number}", identity="ada")
-    assert (await refused(one.open("nonce", identity="ada"))).code == 4429
+    for number in range(3):
+        await one.open(f"nonce{number}")
+    assert (await refused(one.open("nonce"))).code == 4429
     await eventually(lambda: "nonce" not in names(one))
-    assert (await two.open("nonce", identity="ada")).id.startswith(two.sessions.worker)
+    assert (await two.open("nonce")).id.startswith(two.sessions.worker)
+
+
+async def test_a_limit_of_an_identity_holds_at_all_workers(pair: tuple[Worker, Worker]) -> None:
+    one, two = pair
+    first = await one.open("nonce1", identity="ada")
+    await two.open("nonce2", identity="ada")
+    for worker in pair:
+        assert (await refused(worker.open("nonce3", identity="ada"))).code == 4429
+    assert (await refused(two.open("nonce3", identity="ada"))).code == 4429
+    await two.open("nonce4", identity="bob")
+    first._machine.end(1000, "", 0.0)
+    await eventually(lambda: two.directory._directory._held["iada"] == {two.sessions.worker: 1})  # type: ignore[attr-defined]
+    await two.open("nonce3", identity="ada")
 
 
 async def test_who_is_told_how_a_session_has_ended_whose_worker_is_gone(pair: tuple[Worker, Worker]) -> None:
