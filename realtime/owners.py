@@ -111,6 +111,14 @@ class Owners(Protocol):
 class Member(Protocol):
     """A server as a worker of a cluster."""
 
+    @property
+    def drain_timeout(self) -> float:
+        """For how many seconds its sessions may go to others when the server shuts down."""
+
+    @property
+    def problem(self) -> str:
+        """Why it can take no sessions; "" where it can."""
+
     async def start(self) -> None:
         """Begins: behind this it may be found, as soon as the store is reached. Does not wait for that."""
 

@@ -307,12 +307,6 @@ class Sessions:
         for session in self:
             session._machine.close(code, reason, now)
 
-    def drain(self, delay: float) -> None:
-        """Asks all clients to stop sending, and to come back after a random part of `delay` seconds."""
-        for session in self:
-            session._machine.drain(delay)
-            session._listener.may_be_drained()
-
     async def wait(self, timeout: float, *, near_only: bool = False) -> None:
         """Waits for so long until all have ended, or all that have a connection: one that carries them, or that their
         client will poll on in a moment."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 
 from ..brokers.base import Store
+from ..core.errors import BrokerError
 from ..core.leases import Peer
 from ..service import Service
 from .base import Port
@@ -15,6 +16,7 @@ __all__ = ["Member"]
 
 # A claim outlives its worker by a tombstone's life: this is that, and the time between two renewals.
 LIFE = 1.25
+NOT_STARTED = "this worker has not started"
 
 
 class Member:
@@ -26,6 +28,21 @@ class Member:
         self._store = store
         self._cluster = cluster
         self._port = port
+
+    @property
+    def drain_timeout(self) -> float:
+        """For how many seconds its sessions may go to others."""
+        return self._cluster.drain_timeout
+
+    @property
+    def problem(self) -> str:
+        """Why it can take no sessions."""
+        try:
+            if self.directory is not None:
+                self.directory.check()
+        except BrokerError as error:
+            return str(error)
+        return "" if self.directory is not None else NOT_STARTED
 
     async def start(self) -> None:
         """Listens, and begins to register."""

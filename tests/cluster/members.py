@@ -42,8 +42,8 @@ class Nowhere:
 class Workers:
     """What servers are told to be workers of."""
 
-    def __init__(self, lease: float = 10.0) -> None:
-        self.cluster = Cluster(secret=SECRET, lease=lease)
+    def __init__(self, lease: float = 10.0, drain_timeout: float = 0.0) -> None:
+        self.cluster = Cluster(secret=SECRET, lease=lease, drain_timeout=drain_timeout)
         self.ports: list[Nowhere] = []
 
     def member(self, service: Service, store: Store) -> Member:
