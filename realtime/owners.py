@@ -122,6 +122,9 @@ class Member(Protocol):
     async def start(self) -> None:
         """Begins: behind this it may be found, as soon as the store is reached. Does not wait for that."""
 
+    async def settle(self) -> None:
+        """Waits for that, for a moment."""
+
     async def close(self) -> None:
         """Leaves: its sessions have ended, and the store is still there."""
 

@@ -96,7 +96,8 @@ class Service:
         return self.room_rules.keep(name) or NOTHING
 
     async def start_rooms(self) -> None:
-        """The rooms that go over a broker begin. Does not wait for it."""
+        """The rooms that go over a broker begin, and a worker of a cluster. Waits for the broker no more than a
+        moment."""
         self.room_rules.fixed = True
         hub = self.sessions.hub
         if self.broker is not None and hub.shared is None:
@@ -107,6 +108,8 @@ class Service:
                 hub.shared.watchers.append(self.member)
                 await self.member.start()
             await hub.shared.start()
+            if self.member is not None:
+                await self.member.settle()
 
     async def stop_rooms(self) -> None:
         """They end."""

@@ -86,6 +86,7 @@ class Directory:
         self._met: set[str] = set()  # runs that were told of what has begun
         self._tasks: set[asyncio.Task[None]] = set()
         self._back = asyncio.Event()
+        self.registered: asyncio.Event = asyncio.Event()  # once
         self._stranger = False  # another has this worker's name, and it can take no other
 
     # -- starting and ending -------------------------------------------------------------------------------------------
@@ -164,6 +165,7 @@ class Directory:
         with suppress(BrokerError):
             if await self._directory.enlist(self.peer, self._lease):
                 self.registration.renewed(asked)
+                self.registered.set()
                 return
             self.registration.lost()
             name = self._rename()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
+from contextlib import suppress
 
 from ..brokers.base import Store
 from ..core.errors import BrokerError
@@ -16,6 +18,7 @@ __all__ = ["Member"]
 
 # A claim outlives its worker by a tombstone's life: this is that, and the time between two renewals.
 LIFE = 1.25
+SETTLING = 1.0  # seconds
 NOT_STARTED = "this worker has not started"
 
 
@@ -61,6 +64,13 @@ class Member:
             most=config.max_tombstones,
         )
         self.directory.start()
+
+    async def settle(self) -> None:
+        """Waits a moment until it is registered: where the store answers, the first opens are not turned away."""
+        if self.directory is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(SETTLING):
+                    await self.directory.registered.wait()
 
     async def close(self) -> None:
         """Leaves word of its sessions, then the directory, and listens no more."""
