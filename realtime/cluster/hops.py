@@ -187,6 +187,11 @@ class Hops:
         self._idle: dict[Peer, dict[Hop, asyncio.TimerHandle]] = {}
         self.open: dict[Hop, Peer] = {}  # all of them
 
+    @property
+    def idle(self) -> int:
+        """How many of them nobody uses."""
+        return sum(map(len, self._idle.values()))
+
     async def reach(self, peer: Peer) -> Hop:
         """A connection to this worker on which nothing is under way. Raises Broken: Refused if the worker is gone."""
         idle = self._idle.get(peer)
