@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 from typing import NamedTuple, cast
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 from multidict import CIMultiDict
 
+from ..core.carrier import SharedBuffers
 from ..core.errors import BrokerError, Refusal
 from ..core.leases import Found, Gone, Peer
 from ..gates.base import Gone as Left
@@ -46,6 +47,8 @@ OURS = frozenset((HEADER.lower(),))
 THEIRS = frozenset(("connection", "content-length", "date", "keep-alive", "server", "transfer-encoding"))
 # So often another worker is tried, where a session's is not where it was.
 TRIES = 3
+# So long the line with the size of a chunk may be.
+MAX_LINE = 32
 NOT_REACHED = "the worker that has the session cannot be reached now; come back later"
 BROKE_OFF = "the worker that has the session broke off; come back later"
 UNKNOWN = "nobody can say now which worker has the session; come back later"
@@ -55,6 +58,7 @@ NOT_TWICE = "a request is carried once, and this worker has not its session; com
 class Answer(NamedTuple):
     """The head of a worker's answer."""
 
+    version: str
     status: int
     reason: str
     headers: CIMultiDict[str]
@@ -68,17 +72,22 @@ class Answer(NamedTuple):
             headers = CIMultiDict((name, value.strip()) for name, _, value in (one.partition(":") for one in rest))
             if not version.startswith("HTTP/1."):
                 raise ValueError(version)
-            return cls(int(status), reason, headers)
+            return cls(version, int(status), reason, headers)
         except ValueError:
             raise Broken("an answer is no HTTP") from None
 
     @property
     def length(self) -> int | None:
-        """How many bytes follow; None: until the connection ends."""
+        """How many bytes follow; None for a stream."""
         if self.status in (204, 304):
             return 0
         length = self.headers.get("Content-Length", "")
         return int(length) if length.isdecimal() else None
+
+    @property
+    def chunked(self) -> bool:
+        """Whether a stream says where it ends."""
+        return "Transfer-Encoding" in self.headers
 
     @property
     def own(self) -> CIMultiDict[str]:
@@ -88,7 +97,38 @@ class Answer(NamedTuple):
     @property
     def keeps(self) -> bool:
         """Whether another request can be made on its connection."""
-        return self.headers.get("Connection", "").lower() == "keep-alive"
+        said = self.headers.get("Connection", "").lower()
+        return said == "keep-alive" or (said != "close" and self.version == "HTTP/1.1")
+
+
+class Chunks:
+    """Finds where a body in chunks ends (RFC 9112 §7.1); what it is made of is passed on as it is."""
+
+    def __init__(self) -> None:
+        self.ended = False
+        self._left = 0  # of a chunk, and the line end behind it
+        self._line = b""  # of a chunk's size, of which the rest has not come
+
+    def feed(self, data: bytes) -> bytes:
+        """What can be passed on, now that this has come; the last chunk is not. Raises Broken."""
+        data, self._line = self._line + data, b""
+        at, size = self._left, len(data)
+        while at < size and not self.ended:
+            end = data.find(b"\r\n", at)
+            if end < 0:
+                if size - at > MAX_LINE:
+                    raise Broken("an answer's chunks make no sense")
+                self._line = data[at:]
+                break
+            try:
+                length = int(data[at:end].partition(b";")[0], 16)
+            except ValueError:
+                raise Broken("an answer's chunks make no sense") from None
+            self.ended = length == 0
+            if not self.ended:
+                at = end + 4 + length
+        self._left = max(0, at - size)
+        return data[:at] if at < size else data
 
 
 class Held:
@@ -173,8 +213,9 @@ class Forwarder:
             if answer.status == 101:
                 return await self._upgrade(request, hop, answer, limit)
             if answer.length is None:
-                return await self._stream(request, hop, answer)
-            content = await hop.take(answer.length)
+                response, kept = await self._stream(request, hop, answer)
+                return response
+            content = await hop.take(answer.length if request.method != "HEAD" else 0)
             kept = answer.keeps and (bringing is None or bringing.done())
             return web.Response(status=answer.status, reason=answer.reason, headers=answer.own, body=content)
         except Broken:
@@ -226,50 +267,60 @@ class Forwarder:
         upgrading = wants_websocket(request)
         own = OURS if upgrading else OWN
         headers: Headers = tuple(header for header in request.raw_headers if header[0].lower() not in own)
-        if not upgrading:
+        old = request.version < HttpVersion11
+        if old and not upgrading:
             headers += ((b"Connection", b"keep-alive"),)
         if length or request.method == "POST":
             headers += ((b"Content-Length", b"%d" % length),)
-        version = request.version
-        facts = Facts(
-            self._port.worker,
-            request.remote or "",
-            request.scheme,
-            (version.major, version.minor),
-            elsewhere.sid,
-        ).pack()
+        facts = Facts(self._port.worker, request.remote or "", request.scheme, elsewhere.sid).pack()
         target = request.raw_path
         seal = hop.seal.request(said_by(request.method, target, facts, headers))
-        # In HTTP/1.0 a stream has no framing of its own: what frames it here is its client's to know.
-        line = f"{request.method} {target} HTTP/1.{1 if upgrading else 0}\r\n".encode("utf-8", "surrogateescape")
+        line = f"{request.method} {target} HTTP/1.{0 if old else 1}\r\n".encode("utf-8", "surrogateescape")
         sealed = (*headers, (HEADER, seal.encode() + facts))
         return line + b"".join(b"%b: %b\r\n" % header for header in sealed) + b"\r\n"
 
-    async def _stream(self, request: web.Request, hop: Hop, answer: Answer) -> web.StreamResponse:
-        """Passes a stream on, for as long as it goes on."""
+    async def _stream(self, request: web.Request, hop: Hop, answer: Answer) -> tuple[web.StreamResponse, bool]:
+        """Passes a stream on as it stands, for as long as it goes on. Whether its connection can be used again."""
         if answer.status != 200:
             raise Broken("an answer without a length is a stream")
-        link = StreamLink(request, hop.read_on)
+        chunks = Chunks() if answer.chunked else None
+        begun = False
 
         def take(data: bytes) -> None:
-            link.write([data])
-            if not link.writable:
+            passed = SharedBuffers(())
+            passed.chunked = data if chunks is None else chunks.feed(data)
+            link.write(passed if chunks is not None else [data])
+            if chunks is not None and chunks.ended:
+                link.close(1000, "")
+            elif not link.writable:
                 hop.wait()
 
-        over = hop.over
+        def flows() -> None:
+            nonlocal begun
+            if begun:
+                hop.read_on()
+            else:
+                begun = True
+                hop.pass_on(take)
 
         def end() -> None:
             over()
-            link.close(1000, "")
+            if chunks is None:
+                link.close(1000, "")
+            else:
+                link.abort()  # it was cut
 
-        hop.over = end
-        hop.pass_on(take)
+        link = StreamLink(request, flows)
+        over, hop.over = hop.over, end
         if hop.gone:
-            link.close(1000, "")
+            end()
         self._watch.add(link)
         try:
-            return await run_stream(request, link, answer.own, prelude=b"", tail=b"", patience=self._patience)
+            response = await run_stream(request, link, answer.own, prelude=b"", tail=b"", patience=self._patience)
+            return response, chunks is not None and chunks.ended and answer.keeps
         finally:
+            hop.over = over
+            hop.pass_on(None)
             self._watch.discard(link)
             link.finished()
 

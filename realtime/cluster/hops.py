@@ -144,10 +144,12 @@ class Hop(asyncio.Protocol):
         del self._buffer[:size]
         return data
 
-    def pass_on(self, to: Callable[[bytes], object]) -> None:
+    def pass_on(self, to: Callable[[bytes], object] | None) -> None:
         """Everything that comes, and what is here already, goes to `to`, as it comes: whoever cannot take more has the
-        transport wait."""
+        transport wait. With None it is kept again."""
         self._to = to
+        if to is None:
+            return
         if self._buffer:
             data, self._buffer = bytes(self._buffer), bytearray()
             to(data)

@@ -57,7 +57,6 @@ class Facts(NamedTuple):
     worker: str  # which that is
     remote: str  # as aiohttp has it there: the other end of the connection
     scheme: str
-    http_version: tuple[int, int]
     handed: str = ""
 
     def pack(self) -> bytes:
@@ -67,8 +66,7 @@ class Facts(NamedTuple):
     @classmethod
     def read(cls, packed: bytes) -> Facts:
         """What pack() has made."""
-        worker, remote, scheme, version, handed = json.loads(packed)
-        return cls(worker, remote, scheme, (version[0], version[1]), handed)
+        return cls(*json.loads(packed))
 
 
 def said_by(method: str, target: str, facts: bytes, headers: Headers) -> list[bytes]:
@@ -276,7 +274,7 @@ class InnerPort:
         message = message._replace(headers=CIMultiDictProxy(headers), raw_headers=raw)
         request = self._makes(message, payload, protocol, writer, task)
         request = request.clone(scheme=facts.scheme, remote=facts.remote)
-        mark(request, Carried(facts.worker, facts.http_version, facts.handed))
+        mark(request, Carried(facts.worker, facts.handed))
         return request
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:

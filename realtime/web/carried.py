@@ -19,7 +19,6 @@ class Carried(NamedTuple):
     """What the worker that a request came to says of it, beside what its request says itself."""
 
     worker: str  # which that is
-    http_version: tuple[int, int]  # of its client
     handed: str = ""  # the sid of the claim that it was brought here for, if it opens a session
 
 

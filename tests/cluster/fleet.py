@@ -86,12 +86,12 @@ async def fleet(count: int = 3, **settings: Any) -> AsyncIterator[Fleet]:
     async with workers(count, prepare=prepare, **settings) as them:
         balancer = Balancer(list(them))
         await balancer.start()
-        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
-            one = Fleet(them, balancer, http)
-            one.sessions = sessions
-            try:
+        try:
+            async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
+                one = Fleet(them, balancer, http)
+                one.sessions = sessions
                 yield one
-            finally:
                 for peer in one.peers:
                     await peer.drop()
-        await balancer.stop()
+        finally:
+            await balancer.stop()

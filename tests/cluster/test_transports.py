@@ -11,7 +11,7 @@ import pytest
 from realtime.transports import TRANSPORTS
 
 from ..patience import arrives
-from ..web.peer import HttpPeer, WebSocketPeer
+from ..web.peer import HttpPeer
 from .fleet import fleet
 
 
@@ -44,7 +44,7 @@ async def test_how_it_ends(transport: str) -> None:
         await arrives(peer.resume())
         closing = asyncio.ensure_future(session.close(4001, "enough, it says"))
         assert await arrives(peer.end()) == (4001, "c")
-        await arrives(peer.send("a1,1")) if isinstance(peer, WebSocketPeer) else await arrives(peer.confirm())
+        await arrives(peer.confirm() if isinstance(peer, HttpPeer) else peer.send("a1,1"))
         await arrives(closing)
         answer = await HttpPeer.post(peer, "send", [f"u{peer.sid},1,1,1,{peer.key}"])  # type: ignore[arg-type]
         assert (answer.status, answer.frames) == (410, ["x4001,session,0,enough, it says"])
@@ -56,7 +56,7 @@ async def test_a_broken_frame_ends_it_as_anywhere() -> None:
             peer, session, owner = await one.opened(transport)
             one.from_now_on(one.other(owner))
             await arrives(peer.resume())
-            await peer.send("n-1") if transport == "websocket" else await peer.poll("n-1")  # type: ignore[attr-defined]
+            await (peer.poll("n-1") if isinstance(peer, HttpPeer) else peer.send("n-1"))
             assert await arrives(peer.end()) == (code, "x")
             await arrives(session.wait_closed())
             one.balancer.workers[:] = one.workers
