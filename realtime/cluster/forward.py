@@ -8,6 +8,7 @@ stream passed on as it comes.
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import NamedTuple, cast
 
 from aiohttp import HttpVersion11, web
@@ -31,7 +32,7 @@ from ..web.subprotocols import agree
 from ..web.takeover import LeanResponse, detach
 from ..web.threshold import HandOver, Wire
 from ..web.watch import DisconnectWatch
-from .hops import Broken, Hop, Hops, Refused, TooMany
+from .hops import HANDSHAKE_PATIENCE, Broken, Hop, Hops, Refused, TooMany
 from .port import HEADER, Facts, Headers, InnerPort, said_by
 from .tunnel import Tunnel
 
@@ -47,6 +48,8 @@ OURS = frozenset((HEADER.lower(),))
 THEIRS = frozenset(("connection", "content-length", "date", "keep-alive", "server", "transfer-encoding"))
 # So often another worker is tried, where a session's is not where it was.
 TRIES = 3
+# How long those may take whose clients were asked to come again by another worker, in seconds.
+FAREWELL = 1.0
 # So long the line with the size of a chunk may be.
 MAX_LINE = 32
 NOT_REACHED = "the worker that has the session cannot be reached now; come back later"
@@ -131,6 +134,12 @@ class Chunks:
         return data[:at] if at < size else data
 
 
+def written(line: str, headers: Headers) -> bytes:
+    """A request's head."""
+    said = b"".join(b"%b: %b\r\n" % header for header in headers)
+    return line.encode("utf-8", "surrogateescape") + b"\r\n" + said + b"\r\n"
+
+
 class Held:
     """A request that waits for its answer, as DisconnectWatch looks after it."""
 
@@ -157,7 +166,27 @@ class Forwarder:
         self._port = port
         self._bodies = Bodies(service)
         self._watch = DisconnectWatch(service.clock)
+        self._leaving: asyncio.Task[None] | None = None
         self.count: int = 0  # of what was carried
+        service.on_shutdown.append(self._stop)
+
+    def _stop(self) -> None:
+        """The server shuts down: no body is waited for, and whoever can comes again by another worker."""
+        self._bodies.stop()
+        self.leave()
+
+    async def close(self) -> None:
+        """Nothing is carried any more; what ends by itself in a moment may."""
+        if self._leaving is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(FAREWELL):
+                    await self._leaving
+                    await self._hops.quiet()
+            self._leaving.cancel()
+            self._leaving = None
+        if self._stop in self._service.on_shutdown:
+            self._service.on_shutdown.remove(self._stop)
+        self._hops.close()
 
     def seen(self, request: web.Request) -> None:
         """A request may open a session here: others are brought to the same application."""
@@ -275,9 +304,8 @@ class Forwarder:
         facts = Facts(self._port.worker, request.remote or "", request.scheme, elsewhere.sid).pack()
         target = request.raw_path
         seal = hop.seal.request(said_by(request.method, target, facts, headers))
-        line = f"{request.method} {target} HTTP/1.{0 if old else 1}\r\n".encode("utf-8", "surrogateescape")
-        sealed = (*headers, (HEADER, seal.encode() + facts))
-        return line + b"".join(b"%b: %b\r\n" % header for header in sealed) + b"\r\n"
+        line = f"{request.method} {target} HTTP/1.{0 if old else 1}"
+        return written(line, (*headers, (HEADER, seal.encode() + facts)))
 
     async def _stream(self, request: web.Request, hop: Hop, answer: Answer) -> tuple[web.StreamResponse, bool]:
         """Passes a stream on as it stands, for as long as it goes on. Whether its connection can be used again."""
@@ -326,6 +354,29 @@ class Forwarder:
 
     def _patience(self) -> float:
         return CLOSE_PATIENCE if self._service.closing else END_PATIENCE
+
+    # -- going away ----------------------------------------------------------------------------------------------------
+
+    def leave(self) -> None:
+        """This worker is going away: tells all others whose sessions' clients come by it, which have these come again
+        by another."""
+        theirs = self._hops.busy()
+        if theirs:
+            self._leaving = begin(self._tell(theirs), "realtime leaves")
+
+    async def _tell(self, peers: set[Peer]) -> None:
+        await asyncio.gather(*map(self._tell_one, peers))
+
+    async def _tell_one(self, peer: Peer) -> None:
+        with suppress(Broken, TimeoutError):
+            async with asyncio.timeout(HANDSHAKE_PATIENCE):
+                hop = await self._hops.reach(peer)
+                headers: Headers = ((b"Host", b"-"), (b"Content-Length", b"0"))
+                facts = Facts(self._port.worker, "", "", leaving=True).pack()
+                seal = hop.seal.request(said_by("POST", "/", facts, headers))
+                hop.transport.write(written("POST / HTTP/1.1", (*headers, (HEADER, seal.encode() + facts))))
+                await hop.head()
+                self._hops.keep(hop)
 
     # -- WebSockets ----------------------------------------------------------------------------------------------------
 
