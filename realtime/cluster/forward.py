@@ -22,7 +22,7 @@ from ..loops import begin
 from ..owners import Elsewhere
 from ..service import Service
 from ..web.bodies import BROKEN_BODY, Bodies
-from ..web.carried import carried
+from ..web.carried import Counts, carried
 from ..web.handshake import Incoming, upgrade, wants_websocket
 from ..web.links import CLOSE_PATIENCE, StreamLink, is_gone, run_stream
 from ..web.reframed import Reframed
@@ -169,6 +169,10 @@ class Forwarder:
         self._leaving: asyncio.Task[None] | None = None
         self.count: int = 0  # of what was carried
         service.on_shutdown.append(self._stop)
+
+    def counts(self) -> Counts:
+        """What was carried."""
+        return Counts(self.count, len(self._hops.open), self._port.turned_away)
 
     def _stop(self) -> None:
         """The server shuts down: no body is waited for, and whoever can comes again by another worker."""

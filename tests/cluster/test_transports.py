@@ -8,6 +8,7 @@ import asyncio
 
 import pytest
 
+from realtime.metrics import Metrics
 from realtime.transports import TRANSPORTS
 
 from ..patience import arrives
@@ -60,3 +61,21 @@ async def test_a_broken_frame_ends_it_as_anywhere() -> None:
             assert await arrives(peer.end()) == (code, "x")
             await arrives(session.wait_closed())
             one.balancer.workers[:] = one.workers
+
+
+async def test_metrics_and_negotiate_say_who_did_what() -> None:
+    async with fleet() as one:
+        scraped = [Metrics(worker.server) for worker in one.workers]
+        peer, _, owner = await one.opened("polling")
+        through = one.other(owner)
+        one.from_now_on(through)
+        for _ in range(3):
+            await arrives(peer.echo("x"))
+        at = one.workers.index(through)
+        assert scraped[at].registry.get_sample_value("realtime_forwards_total") == through.forwarder.count >= 3
+        assert scraped[at].registry.get_sample_value("realtime_hops") == 1
+        assert scraped[one.workers.index(owner)].registry.get_sample_value("realtime_hops_refused_total") == 0
+        async with one.http.get(f"{through.url}/realtime/echo/negotiate") as response:
+            assert (await response.json())["worker"] == through.name
+        async with one.http.get(f"{through.url}/realtime/echo/negotiate", headers={"Accept": "text/html"}) as response:
+            assert f"answered by worker {through.name}" in await response.text()
