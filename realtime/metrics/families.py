@@ -12,6 +12,7 @@ from prometheus_client.utils import floatToGoString
 from ..core.lifecycle import State
 from ..hub import Hub
 from ..transports import TRANSPORTS
+from ..web.carried import Counts
 from .tally import END_CODES, POLICIES, REFUSAL_CODES, Histogram, Tally
 
 __all__ = ["CATALOGUE", "Entry", "collect", "describe"]
@@ -60,6 +61,9 @@ CATALOGUE: dict[str, Entry] = {
         Entry("realtime_handler_seconds", HISTOGRAM, ("result",), "Time from a handler's start to its end."),
         Entry("realtime_rooms", GAUGE, (), "Rooms with somebody in them."),
         Entry("realtime_room_members", GAUGE, (), "Places taken in all rooms together."),
+        Entry("realtime_forwards_total", COUNTER, (), "Requests and WebSockets carried to other workers."),
+        Entry("realtime_hops", GAUGE, (), "Connections to other workers."),
+        Entry("realtime_hops_refused_total", COUNTER, (), "Strangers at the inner port, and requests without a seal."),
     )
 }
 
@@ -70,7 +74,7 @@ def describe() -> Iterator[Metric]:
         yield entry.family()
 
 
-def collect(tally: Tally, hub: Hub) -> Iterator[Metric]:
+def collect(tally: Tally, hub: Hub, carried: Counts) -> Iterator[Metric]:
     """All families, as they stand now."""
     sums, live = tally.sums()
     rooms, members = hub.counts()
@@ -90,6 +94,9 @@ def collect(tally: Tally, hub: Hub) -> Iterator[Metric]:
     yield _timed("realtime_handler_seconds", {(result.value,): times for result, times in tally.handlers.items()})
     yield _counted("realtime_rooms", {(): rooms})
     yield _counted("realtime_room_members", {(): members})
+    yield _counted("realtime_forwards_total", {(): carried.forwards})
+    yield _counted("realtime_hops", {(): carried.hops})
+    yield _counted("realtime_hops_refused_total", {(): carried.refused})
 
 
 def _singles(values: Mapping[str, int]) -> dict[tuple[str, ...], int]:
