@@ -17,7 +17,7 @@ import realtime
 from realtime import BrokerError
 from realtime.brokers.redis.topology import shown
 from realtime.brokers.rooms import Rooms, Timing
-from realtime.core.frames import Outgoing, RoomItem
+from realtime.core.frames import Group, Outgoing, RoomItem
 
 from ..patience import arrives, eventually, within
 from .servers import PASSWORD, Sentinels, Server
@@ -34,6 +34,10 @@ class Ear:
 
     def _offer(self, item: Outgoing) -> None:
         self.heard.append(item.data)
+
+    def _offer_group(self, group: Group) -> None:
+        for part in group.parts:
+            self._offer(part)
 
     def _offer_room(self, item: RoomItem) -> None:
         self._offer(item.plain)
