@@ -1,6 +1,7 @@
 """How several processes share all the tests out: what takes long is begun first, and an engine stays with one process.
 
-What is given out is a file's tests together, or in tests/browsers all tests for one engine, so that it starts once.
+What is given out is a file's tests together, or in tests/browsers all tests for one engine, so that it starts once, or
+those of all files that look at the wheel.
 Whatever FIRST does not name follows, the files with the most tests before others, and none of that takes long: so the
 processes end together. Much of what is named waits more than it computes, so there may be more processes than cores.
 """
@@ -17,6 +18,17 @@ __all__ = ["FIRST", "Lanes", "lane"]
 BROWSERS = "tests/browsers/"
 APART = "tests/browsers/test_demo.py"  # for the engine with the most tests a lane of its own, which starts it once more
 MOST = "chromium"
+# What looks at the wheel goes together, which is built once.
+PUBLISHED = "what is published"
+OF_THE_WHEEL = frozenset(
+    {
+        "tests/compat/publishing/test_publishing.py",
+        "tests/test_examples.py",
+        "tests/test_namesake.py",
+        "tests/test_packaging.py",
+        "tests/test_readme.py",
+    }
+)
 
 # By the seconds that they took when this was written, from a hundred and fifty down to four.
 FIRST = (
@@ -27,19 +39,18 @@ FIRST = (
     "qtwebkit",
     "tests/client_js/test_bundle.py",
     "chromium in the demo",
+    PUBLISHED,
     "tests/client/test_fault_matrix.py",
     "tests/test_own_coverage.py",
     "chromium64",
     "phantomjs1",
     "htmlunit",
     "tests/test_benchmarks_peers.py",
-    "tests/compat/publishing/test_publishing.py",
     "tests/brokers/test_rooms.py",
     "tests/cli/test_connect.py",
     "tests/core/test_simulation.py",
     "tests/compat/engineio/test_clients.py",
     "tests/brokers/test_failures.py",
-    "tests/test_examples.py",
     "tests/lab/test_soak.py",
     "tests/web/test_bad_input.py",
     "tests/client/test_failures.py",
@@ -48,7 +59,6 @@ FIRST = (
     "tests/demo/test_plug.py",
     "chromium87",
     "tests/compat/sockjs/test_sockjs_client.py",
-    "tests/test_readme.py",
     "tests/web/test_progress.py",
     "tests/test_docs_blocks.py",
     "tests/brokers/test_store.py",
@@ -79,13 +89,13 @@ FIRST = (
 
 
 def lane(nodeid: str) -> str:
-    """What a test is given out with: its engine, or its file."""
+    """What a test is given out with: its engine, its file, or those that look at the wheel, too."""
     path, _, name = nodeid.partition("::")
     if path.startswith(BROWSERS):
         for parameter in name.partition("[")[2].removesuffix("]").split("-"):
             if parameter in ENGINES:
                 return f"{parameter} in the demo" if path == APART and parameter == MOST else parameter
-    return path
+    return PUBLISHED if path in OF_THE_WHEEL else path
 
 
 class Lanes(LoadScopeScheduling):  # type: ignore[misc] # it has no types
