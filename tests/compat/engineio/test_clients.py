@@ -10,6 +10,7 @@ import base64
 import json
 import shutil
 import subprocess
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -46,18 +47,20 @@ class Node:
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[str] | None = None
+        self._asking = threading.Lock()
 
     def ask(self, plan: str) -> str:
-        """What becomes of a session with this plan. Blocks."""
-        if self._process is None:
-            self._process = subprocess.Popen(
-                ["node", "client.cjs"], cwd=HERE, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-            )
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(plan + "\n")
-        self._process.stdin.flush()
-        return self._process.stdout.readline()
+        """What becomes of a session with this plan. Blocks, while another one goes on too."""
+        with self._asking:
+            if self._process is None:
+                self._process = subprocess.Popen(
+                    ["node", "client.cjs"], cwd=HERE, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+                )
+            assert self._process.stdin is not None
+            assert self._process.stdout is not None
+            self._process.stdin.write(plan + "\n")
+            self._process.stdin.flush()
+            return self._process.stdout.readline()
 
     def stop(self) -> None:
         """Ends it: whoever has asked is answered with nothing."""
