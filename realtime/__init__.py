@@ -22,6 +22,7 @@ from .collector import tune_gc
 from .core.config import Config
 from .core.errors import (
     BrokerError,
+    EventError,
     LocalProtocolError,
     NegotiationError,
     RealtimeError,
@@ -34,7 +35,12 @@ from .core.errors import (
 from .core.lifecycle import State
 from .hub import Change, History, Room
 from .namesake import missing as _missing
+from .namespaces.events import Events
+from .namespaces.namespace import Namespace
+from .namespaces.rooms import EventRoom
+from .namespaces.session import EventSession
 from .protocols.engineio.options import EngineIO
+from .protocols.layers.socketio.options import SocketIO
 from .protocols.sockjs.options import SockJS
 from .request import SessionRequest
 from .server import Server
@@ -49,10 +55,15 @@ __all__ = [
     "ClientSession",
     "Config",
     "EngineIO",
+    "EventError",
+    "EventRoom",
+    "EventSession",
+    "Events",
     "Health",
     "History",
     "LocalProtocolError",
     "MemoryBroker",
+    "Namespace",
     "NegotiationError",
     "Publisher",
     "RealtimeError",
@@ -66,6 +77,7 @@ __all__ = [
     "SessionClosed",
     "SessionRequest",
     "SockJS",
+    "SocketIO",
     "State",
     "Unauthorized",
     "client_url",
