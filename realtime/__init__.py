@@ -18,6 +18,7 @@ from .brokers.memory import MemoryBroker
 from .brokers.publisher import BlockingPublisher, Publisher
 from .brokers.redis import RedisBroker
 from .client import ClientSession, connect
+from .client.events import ClientNamespace
 from .collector import tune_gc
 from .core.config import Config
 from .core.errors import (
@@ -52,6 +53,7 @@ __all__ = [
     "BlockingPublisher",
     "BrokerError",
     "Change",
+    "ClientNamespace",
     "ClientSession",
     "Config",
     "EngineIO",

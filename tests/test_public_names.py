@@ -17,6 +17,7 @@ NAMES = {
     "BlockingPublisher",
     "BrokerError",
     "Change",
+    "ClientNamespace",
     "ClientSession",
     "Config",
     "EngineIO",

@@ -337,6 +337,20 @@ class Connection(ABC, Generic[S]):
         contents = packets.write(self.version, packet)
         await send_group(self.session, Group(*contents, kept=packet.type != packets.EVENT))
 
+    async def tell(self, member: Member, event: str, *args: Any) -> None:
+        """Tells the handler of what no peer sends, such as "disconnect". What it raises is logged."""
+        listener = member._listeners.told(event)
+        if listener is None:
+            return
+        given = args if listener.most >= len(args) else args[: int(listener.most)]
+        try:
+            result = listener.function(*member._lead, *given)
+            if inspect.isawaitable(result):
+                await result
+        except Exception as raised:
+            if not isinstance(raised, SessionClosed):
+                log.exception("the handler of %r of session %s raised", event, self.session.label)
+
     # -- the end -------------------------------------------------------------------------------------------------------
 
     def over(self, code: int, reason: str) -> None:

@@ -200,16 +200,7 @@ class ServerConnection(Connection[Session]):
         """A client has left a namespace, in whatever way: its handler is told why."""
         outcome = self.session._machine.outcome
         member._left(*((1000, reason) if outcome is None else outcome[:2]))
-        listener = member._listeners.told("disconnect")
-        if listener is None:
-            return
-        try:
-            result = listener.function(member, reason) if listener.most else listener.function(member)
-            if inspect.isawaitable(result):
-                await result
-        except Exception as error:
-            if not isinstance(error, SessionClosed):
-                log.exception("the handler of 'disconnect' of session %s raised", self.session.label)
+        await self.tell(member, "disconnect", reason)
 
     async def _end(self) -> None:
         """The session has ended, or its handler was cancelled."""

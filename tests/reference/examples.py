@@ -175,6 +175,21 @@ rt = realtime.Server()
 async def chat(session: realtime.Session) -> None:
     await session.send("hello, Engine.IO client")
 """,
+    "realtime.ClientNamespace": """
+events = realtime.Events()
+events.on("add")(lambda session, a, b: a + b)
+rt.endpoint("/sums")(events)
+
+async with realtime.connect(f"{base}/sums") as session:
+    sums = session.events()
+
+    @sums.on("news")
+    async def news(text: str) -> None:
+        print(text)
+
+    assert await sums.call("add", 1, 2) == 3
+    await sums.emit("add", 1, 2)  # without an answer
+""",
     "realtime.SocketIO": """
 rt = realtime.Server()
 events = realtime.Events()
