@@ -19,6 +19,7 @@ from .brokers.publisher import BlockingPublisher, Publisher
 from .brokers.redis import RedisBroker
 from .client import ClientSession, connect
 from .client.events import ClientNamespace
+from .cluster.joined import Cluster
 from .collector import tune_gc
 from .core.config import Config
 from .core.errors import (
@@ -55,6 +56,7 @@ __all__ = [
     "Change",
     "ClientNamespace",
     "ClientSession",
+    "Cluster",
     "Config",
     "EngineIO",
     "EventError",

@@ -64,6 +64,7 @@ SERVERS = {
     "namespaces",
     "networks",
     "notices",
+    "owners",
     "request",
     "server",
     "service",

@@ -19,6 +19,7 @@ NAMES = {
     "Change",
     "ClientNamespace",
     "ClientSession",
+    "Cluster",
     "Config",
     "EngineIO",
     "EventError",

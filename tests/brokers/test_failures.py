@@ -139,6 +139,8 @@ async def test_redis_away_is_told_and_everything_comes_back(
     one, two = await start(own_redis.url, timeout=0.5), await start(own_redis.url, timeout=0.5)
     ears = [await one.member(KEPT), await two.member(KEPT)]
     await one.send(KEPT, "before")
+    for ear in ears:
+        await eventually(lambda ear=ear: ear.heard == ["before"])  # type: ignore[misc]
     own_redis.kill()
     await eventually(lambda: one.away)
     with pytest.raises(BrokerError, match=r"within broker_timeout \(0\.5 s\)") as caught:
