@@ -1,13 +1,9 @@
 "use strict";
-/* One visit of a real socket.io-client, all that it can do: several namespaces, auth data, refusals, events and acks both
- * ways with bytes in them, rooms, leaving.
- * node client.cjs '{"version":4,"url":"http://…","transports":["polling"],"count":50}'
- * Prints one line of JSON: what it has seen. Bytes are shown as {"b": base64}. */
-const plan = JSON.parse(process.argv[2]);
-const io = require(`socket.io-client-v${plan.version}`);
-const old = plan.version === 2;
-const options = { transports: plan.transports, forceNew: true, reconnection: false };
-const told = { errors: [], numbers: [] };
+/* Visits of a real socket.io-client, one for each line of JSON that comes, with all that it can do: several namespaces,
+ * auth data, refusals, events and acks both ways with bytes in them, rooms, leaving.
+ * {"version":4,"url":"http://…","transports":["polling"],"count":50}
+ * Prints a line of JSON: what it has seen. Bytes are shown as {"b": base64}. */
+require("node:readline").createInterface({ input: process.stdin }).on("line", (line) => visit(JSON.parse(line)));
 
 function shown(value) {
   if (Buffer.isBuffer(value) || value instanceof ArrayBuffer) return { b: Buffer.from(value).toString("base64") };
@@ -18,10 +14,19 @@ function shown(value) {
 const ask = (socket, ...args) => new Promise((answer) => socket.emit(...args, (...said) => answer(shown(said))));
 const once = (socket, event) => new Promise((come) => socket.once(event, (...args) => come(shown(args))));
 // Version 2 tells refusals by "error", and has no auth data but the query.
-const refused = (socket) => new Promise((come) => socket.once(old ? "error" : "connect_error", (error) =>
+const refused = (socket, old) => new Promise((come) => socket.once(old ? "error" : "connect_error", (error) =>
   come(old ? shown(error) : { message: error.message, data: error.data })));
 
-async function main() {
+async function visit(plan) {
+  const told = { errors: [], numbers: [] };
+  try { await play(plan, told); } catch (error) { told.failed = String(error.stack); }
+  console.log(JSON.stringify(told));
+}
+
+async function play(plan, told) {
+  const io = require(`socket.io-client-v${plan.version}`);
+  const old = plan.version === 2;
+  const options = { transports: plan.transports, forceNew: true, reconnection: false };
   const manager = new io.Manager(plan.url, { ...options, query: { token: "main" } });
   manager.on("error", (error) => told.errors.push(String(error)));
   const main = manager.socket("/", old ? {} : { auth: { token: "main" } });
@@ -46,10 +51,10 @@ async function main() {
   told.admin = await adminHello;
   told.adminEcho = await ask(admin, "echo", Buffer.from([9]));
   const secret = manager.socket("/secret");
-  const refusal = refused(secret);
+  const refusal = refused(secret, old);
   told.secret = await refusal;
   const unknown = manager.socket("/unknown");
-  const invalid = refused(unknown);
+  const invalid = refused(unknown, old);
   told.unknown = await invalid;
 
   const called = once(main, "called");
@@ -70,7 +75,5 @@ async function main() {
   told.still = await ask(main, "echo", "still");
   told.transport = main.io.engine.transport.name;
   main.disconnect();
-  console.log(JSON.stringify(told));
-  setTimeout(() => manager.close ? manager.close() : manager.engine.close(), 20);
+  setTimeout(() => (manager.close ? manager.close() : manager.engine.close()), 20);
 }
-main().catch((error) => { console.log(JSON.stringify({ ...told, failed: String(error.stack) })); process.exit(1); });

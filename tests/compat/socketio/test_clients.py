@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -22,18 +22,26 @@ from realtime.namespaces.session import EventSession
 
 from ...patience import within
 from ...web.place import Place, eventually, serving
+from ..node import Node
 
-NODE = Path(__file__).parent
+HERE = Path(__file__).parent
+NODE = Node(HERE)
 LIMIT = 60.0  # seconds, for what takes one
 COUNT = 50
 
 needs_node = pytest.mark.skipif(
-    shutil.which("node") is None or not (NODE / "node_modules").is_dir(),
+    shutil.which("node") is None or not (HERE / "node_modules").is_dir(),
     reason="needs Node 18 and the packages of this folder: sh .ci/clients",
 )
 TRANSPORTS = pytest.mark.parametrize(
     "transports", [["polling"], ["websocket"], ["polling", "websocket"]], ids=["polling", "websocket", "upgrade"]
 )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _stopped() -> Iterator[None]:
+    yield
+    NODE.stop()
 
 
 class Visits:
@@ -115,16 +123,12 @@ async def visited() -> AsyncIterator[tuple[Place, Visits]]:
 async def test_all_that_a_client_can_do(version: int, transports: list[str]) -> None:
     async with visited() as (place, visits):
         plan = {"version": version, "url": place.base, "transports": transports, "count": COUNT}
-        process = await asyncio.create_subprocess_exec(
-            "node", "client.cjs", json.dumps(plan), cwd=NODE, stdout=asyncio.subprocess.PIPE
-        )
         try:
             async with within():
-                out, _ = await process.communicate()
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
+                out = await asyncio.to_thread(NODE.ask, json.dumps(plan))
+        except BaseException:
+            NODE.stop()
+            raise
         told = json.loads(out)
         old = version == 2
         binary = {"b": "AQID"}
