@@ -18,11 +18,13 @@ from .brokers.memory import MemoryBroker
 from .brokers.publisher import BlockingIdentity, BlockingPublisher, Publisher
 from .brokers.redis import RedisBroker
 from .client import ClientSession, connect
+from .client.events import ClientNamespace
 from .cluster.joined import Cluster
 from .collector import tune_gc
 from .core.config import Config
 from .core.errors import (
     BrokerError,
+    EventError,
     LocalProtocolError,
     NegotiationError,
     RealtimeError,
@@ -37,7 +39,12 @@ from .core.lifecycle import State
 from .hub import Change, History, Room
 from .identities import Identity
 from .namesake import missing as _missing
+from .namespaces.events import Events
+from .namespaces.namespace import Namespace
+from .namespaces.rooms import EventRoom
+from .namespaces.session import EventSession
 from .protocols.engineio.options import EngineIO
+from .protocols.layers.socketio.options import SocketIO
 from .protocols.sockjs.options import SockJS
 from .request import SessionRequest
 from .server import Server
@@ -50,15 +57,21 @@ __all__ = [
     "BlockingPublisher",
     "BrokerError",
     "Change",
+    "ClientNamespace",
     "ClientSession",
     "Cluster",
     "Config",
     "EngineIO",
+    "EventError",
+    "EventRoom",
+    "EventSession",
+    "Events",
     "Health",
     "History",
     "Identity",
     "LocalProtocolError",
     "MemoryBroker",
+    "Namespace",
     "NegotiationError",
     "Publisher",
     "RealtimeError",
@@ -73,6 +86,7 @@ __all__ = [
     "SessionInfo",
     "SessionRequest",
     "SockJS",
+    "SocketIO",
     "State",
     "Unauthorized",
     "client_url",

@@ -12,6 +12,7 @@ from prometheus_client.utils import floatToGoString
 from ..core.lifecycle import State
 from ..service import Service
 from ..transports import TRANSPORTS
+from ..web.carried import Counts
 from .tally import END_CODES, POLICIES, REFUSAL_CODES, Histogram, Tally
 
 __all__ = ["CATALOGUE", "Entry", "collect", "describe"]
@@ -76,6 +77,9 @@ CATALOGUE: dict[str, Entry] = {
         Entry("realtime_broker_commands_total", COUNTER, ("result",), "Commands to the broker's store."),
         Entry("realtime_broker_command_seconds_total", COUNTER, (), "Time until commands were answered, together."),
         Entry("realtime_broker_deafnesses_total", COUNTER, (), "Subscriptions made again, since beats were not heard."),
+        Entry("realtime_forwards_total", COUNTER, (), "Requests and WebSockets carried to other workers."),
+        Entry("realtime_hops", GAUGE, (), "Connections to other workers."),
+        Entry("realtime_hops_refused_total", COUNTER, (), "Strangers at the inner port, and requests without a seal."),
     )
 }
 
@@ -86,7 +90,7 @@ def describe() -> Iterator[Metric]:
         yield entry.family()
 
 
-def collect(tally: Tally, service: Service) -> Iterator[Metric]:
+def collect(tally: Tally, service: Service, carried: Counts) -> Iterator[Metric]:
     """All families, as they stand now."""
     sums, live = tally.sums()
     hub, counts = service.sessions.hub, service.broker_counts
@@ -119,6 +123,9 @@ def collect(tally: Tally, service: Service) -> Iterator[Metric]:
     yield _counted("realtime_broker_commands_total", _singles(commands))
     yield _counted("realtime_broker_command_seconds_total", {(): counts.seconds})
     yield _counted("realtime_broker_deafnesses_total", {(): counts.deafnesses})
+    yield _counted("realtime_forwards_total", {(): carried.forwards})
+    yield _counted("realtime_hops", {(): carried.hops})
+    yield _counted("realtime_hops_refused_total", {(): carried.refused})
 
 
 def _singles(values: Mapping[str, int]) -> dict[tuple[str, ...], int]:
