@@ -77,9 +77,9 @@ class Service:
         self.carrying: object | None = None  # what carries requests to other workers: see web.carried
         self.broker: Stores | None = broker
         self.broker_timeout = broker_timeout
-        self.broker_counts: Counts = Counts()
         self.drain_rate = drain_rate
         self.draw: Callable[[], float] = random.random  # for what is spread over time
+        self.broker_counts: Counts = Counts()
         self.cluster: Clusters | None = cluster
         self.member: Member | None = None  # of that, while it runs
         self.room_rules: RoomRules = RoomRules()

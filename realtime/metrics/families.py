@@ -61,6 +61,9 @@ CATALOGUE: dict[str, Entry] = {
         Entry("realtime_handler_seconds", HISTOGRAM, ("result",), "Time from a handler's start to its end."),
         Entry("realtime_rooms", GAUGE, (), "Rooms with somebody in them."),
         Entry("realtime_room_members", GAUGE, (), "Places taken in all rooms together."),
+        Entry("realtime_forwards_total", COUNTER, (), "Requests and WebSockets carried to other workers."),
+        Entry("realtime_hops", GAUGE, (), "Connections to other workers."),
+        Entry("realtime_hops_refused_total", COUNTER, (), "Strangers at the inner port, and requests without a seal."),
         Entry(
             "realtime_ready", GAUGE, (), "1 while health() says so: a broker, if there is one, is reached and heard."
         ),
@@ -77,9 +80,6 @@ CATALOGUE: dict[str, Entry] = {
         Entry("realtime_broker_commands_total", COUNTER, ("result",), "Commands to the broker's store."),
         Entry("realtime_broker_command_seconds_total", COUNTER, (), "Time until commands were answered, together."),
         Entry("realtime_broker_deafnesses_total", COUNTER, (), "Subscriptions made again, since beats were not heard."),
-        Entry("realtime_forwards_total", COUNTER, (), "Requests and WebSockets carried to other workers."),
-        Entry("realtime_hops", GAUGE, (), "Connections to other workers."),
-        Entry("realtime_hops_refused_total", COUNTER, (), "Strangers at the inner port, and requests without a seal."),
     )
 }
 
@@ -112,6 +112,9 @@ def collect(tally: Tally, service: Service, carried: Counts) -> Iterator[Metric]
     yield _timed("realtime_handler_seconds", {(result.value,): times for result, times in tally.handlers.items()})
     yield _counted("realtime_rooms", {(): rooms})
     yield _counted("realtime_room_members", {(): members})
+    yield _counted("realtime_forwards_total", {(): carried.forwards})
+    yield _counted("realtime_hops", {(): carried.hops})
+    yield _counted("realtime_hops_refused_total", {(): carried.refused})
     yield _counted("realtime_ready", {(): int(service.health().ready)})
     yield _counted("realtime_rooms_followed", {(): 0 if shared is None else shared.followed})
     published = {"published": counts.published, "failed": counts.failed, "unknown": counts.unknown}
@@ -123,9 +126,6 @@ def collect(tally: Tally, service: Service, carried: Counts) -> Iterator[Metric]
     yield _counted("realtime_broker_commands_total", _singles(commands))
     yield _counted("realtime_broker_command_seconds_total", {(): counts.seconds})
     yield _counted("realtime_broker_deafnesses_total", {(): counts.deafnesses})
-    yield _counted("realtime_forwards_total", {(): carried.forwards})
-    yield _counted("realtime_hops", {(): carried.hops})
-    yield _counted("realtime_hops_refused_total", {(): carried.refused})
 
 
 def _singles(values: Mapping[str, int]) -> dict[tuple[str, ...], int]:
