@@ -48,6 +48,8 @@ class Cluster(settings.Cluster):
     the others are told, where that differs: it has to be given where `listen` is every address of the machine
     (0.0.0.0, [::]). With `tls`, an ssl.SSLContext each for the listening and the connecting side, what goes over TCP
     is encrypted. `lease` is for how many seconds a worker counts as alive that is not heard of.
+    `drain_timeout` is for how many seconds its sessions may go to the others when its application shuts down; 0: they
+    end at once.
 
     Raises LocalProtocolError for what these can't be, TypeError for a value of the wrong type.
     """

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 
-from .carrier import Carrier, Shape
+from .carrier import Capabilities, Carrier, Shape
 from .config import Config
 from .errors import Refusal
 from .frames import Outgoing, Window
@@ -20,6 +20,9 @@ __all__ = ["ServerMachine"]
 
 class ServerMachine(SessionMachine):
     """The server's end. `sid`, `key`, `nonce` and `binding` are the registry's to choose."""
+
+    # What its wire protocol can do; those that have no machine of their own can do all.
+    capabilities: Capabilities = Capabilities()
 
     __slots__ = (
         "absent_at",

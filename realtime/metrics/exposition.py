@@ -40,7 +40,7 @@ class Metrics(Collector):
         """The metrics as they stand. May be called from any thread."""
         cluster = carrying(self._service)
         counts = Counts() if cluster is None else cluster.counts()
-        return families.collect(self._tally, self._service.sessions.hub, counts)
+        return families.collect(self._tally, self._service, counts)
 
     async def handle(self, request: web.Request) -> web.Response:
         """Answers a scrape with all that is in the registry, in the format that the scraper accepts."""

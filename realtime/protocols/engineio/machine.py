@@ -63,7 +63,7 @@ class EngineMachine(PlainMachine):
         text_only: bool = False,
         **facts: Any,
     ) -> None:
-        super().__init__(config, peer_window, listener, now, capabilities=CAPABILITIES, **facts)
+        super().__init__(config, peer_window, listener, now, capabilities=CAPABILITIES[version], **facts)
         self.version: int = version
         self.options: EngineIO = options
         self.text_only: bool = text_only  # the client that opened it takes no bytes
