@@ -29,7 +29,7 @@ from .process import KEEP_BLOCKS, ROOT, ServerProcess, pin_generator
 
 TRANSPORTS = ("websocket", "sse", "long_polling")
 SECRET = "of this benchmark alone, and no secret"
-WARM = 200  # echoes that are not counted
+WARM = 50  # echoes that are not counted
 ROUNDS = 5
 
 
@@ -43,7 +43,7 @@ class Cost(NamedTuple):
 
 async def serve(redis: str) -> None:
     """A worker: says its port, and ends with its standard input."""
-    rt = realtime.Server(broker=redis, cluster=realtime.Cluster(secret=SECRET), max_stream_size=2**30)
+    rt = realtime.Server(broker=redis, cluster=realtime.Cluster(secret=SECRET, lease=1.0, drain_timeout=0.0), max_stream_size=2**30)
 
     @rt.endpoint("/echo")
     async def echo(session: realtime.Session) -> None:
@@ -139,7 +139,7 @@ async def report(count: int, size: int) -> None:
     """A table."""
     core = pin_generator()
     async with a_redis() as redis, a_worker(redis, core) as one, a_worker(redis, core) as other:
-        await asyncio.sleep(1.0)  # they register
+        await asyncio.sleep(3.0)  # they register, and the store is no news any more
         print("| transport | at its worker | by another: its worker | … the other | owner | both | echo in |")
         print("|---|---|---|---|---|---|---|")
         for transport in TRANSPORTS:
