@@ -32,7 +32,7 @@ from ..core.machine import FOREVER
 from ..groups import send_group
 from ..loops import begin
 from ..protocols.layers.socketio import packets
-from ..protocols.layers.socketio.answers import FAILED, UNKNOWN, WRONG, answers, error
+from ..protocols.layers.socketio.answers import FAILED, UNKNOWN, answers, error
 from ..protocols.layers.socketio.decoder import Decoder
 from ..protocols.layers.socketio.packets import Packet
 from .calls import Calls
@@ -211,20 +211,16 @@ class Connection(ABC, Generic[S]):
     def _event(self, member: Member, packet: Packet) -> Awaitable[None] | None:
         """An event goes to its handler."""
         name, args = packet.data[0], packet.data[1:]
-        found = member._listeners.find(name, args)
-        if found is None:
+        listener = member._listeners.find(name)
+        if listener is None:
             if packet.id is None or not self.answers_unknown:
                 return None
             return self._answer(member, packet, error(UNKNOWN, f"there is no handler of {name!r}"))
-        listener, args = found
         if member._middlewares:
             work = self._run(member, packet, self._through(member, name, args, listener))
         else:
-            misfit = listener.misfit(len(args))
-            if misfit:
-                return self._answer(member, packet, error(WRONG, f"{name!r} {misfit}"))
             try:
-                result = listener.function(*member._lead, *args)
+                result = self._called(member, listener, name, args)
             except Exception as raised:
                 return self._answer(member, packet, self._error(member, name, raised))
             if not listener.awaited and not inspect.isawaitable(result):
@@ -241,14 +237,19 @@ class Connection(ABC, Generic[S]):
         if sending is not None:
             await sending
 
+    @staticmethod
+    def _called(member: Member, listener: Listener, event: str, args: list[Any]) -> Any:
+        """What calling a handler gives. Raises EventError for arguments that it does not take."""
+        fitted = listener.fit(event, args)
+        if listener.catch_all:
+            fitted.insert(0, event)
+        return listener.function(*member._lead, *fitted)
+
     async def _through(self, member: Member, event: str, args: list[Any], listener: Listener) -> Any:
         """Through the middlewares, to the handler."""
 
         async def last() -> Any:
-            misfit = listener.misfit(len(args))
-            if misfit:
-                raise EventError(f"{event!r} {misfit}", code=WRONG)
-            result = listener.function(*member._lead, *args)
+            result = self._called(member, listener, event, args)
             return await result if inspect.isawaitable(result) else result
 
         return await self.around(member, event, args, last)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -382,3 +382,30 @@ async def test_events_are_one_endpoints(events: Events) -> None:
             place.rt.endpoint("/more", socketio="/more")(handler)
         with pytest.raises(LocalProtocolError, match="leave out engineio"):
             place.rt.endpoint("/more", socketio="/more", engineio="/more")
+
+
+@KINDS
+async def test_annotations(kind: str, events: Events) -> None:
+    seen: list[Any] = []
+
+    @events.on("connect")
+    def connect(session: EventSession, auth: dict[str, int]) -> None:
+        seen.append(auth)
+
+    @events.on("move")
+    async def move(session: EventSession, to: tuple[float, float], how: Literal["fast", "slow"] = "fast") -> str:
+        seen.append((to, how))
+        return how
+
+    async with chatting(events) as place:
+        one = await client(place, kind)
+        await one.say('0{"a":"x"}')
+        assert await one.news() == '4{"message":"\'connect\': argument 1 (auth).a is a whole number, not a str"}'
+        await one.connect(auth={"a": 1})
+        await one.say('21["move",[1,2.5]]', '22["move",[1,"2"],"slow"]', '23["move",[1,2],"never"]', '2["move"]')
+        assert await one.take(3) == [
+            '31["fast"]',
+            '32[{"_error":"arguments","message":"\'move\': argument 1 (to)[1] is a number, not a str"}]',
+            '33[{"_error":"arguments","message":"\'move\': argument 2 (how) is one of \'fast\', \'slow\'"}]',
+        ]
+        assert seen == [{"a": 1}, ((1.0, 2.5), "fast")]
