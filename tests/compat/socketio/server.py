@@ -2,8 +2,8 @@
 
 python -m tests.compat.socketio.server [--suite protocol] [--port 3000] [--ping-interval 0.3] [--ping-timeout 0.2]
 
-`protocol`: for the conformance suite (folder `docs/socket.io-protocol/v5-test-suite` of `socketio/socket.io`). It tests its
-own constants PING_INTERVAL and PING_TIMEOUT, in milliseconds: with other intervals than these change them as well.
+`protocol`: for the conformance suite (folder `docs/socket.io-protocol/v5-test-suite` of `socketio/socket.io`). It tests
+its own constants PING_INTERVAL and PING_TIMEOUT, in milliseconds: with other intervals than these change them as well.
 
 `client`: what `test/support/server.ts` of socket.io-client does for its own tests (`test/index.ts`, without the server
 that their `test/support/hooks.ts` starts), at port 3210.
@@ -117,7 +117,7 @@ def make_for_client(ping_interval: float, ping_timeout: float) -> web.Applicatio
             if (said["hello"], type(said["message"]), said["goodbye"]) == ("lol", bytes, "gotcha"):
                 await session.emit(f"{event}-ack")
 
-    events.on("echo")(lambda session, arg: arg)
+    events.on("echo")(lambda session, arg: (arg,))
     events.on("getAckDate")(lambda session, data: now())
     events.on("getHandshake")(handshake)
     events.on("getId")(lambda session: session.id)
