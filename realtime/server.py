@@ -45,6 +45,7 @@ SERVER_RULES = {
     "clock": clock_rule(),
     "broker": having("store", 'a URL such as "redis://localhost", or realtime.RedisBroker(…)').or_none("none"),
     "broker_timeout": number(0, above=True),
+    "drain_rate": number(0, unit="sessions a second", above=True).or_none("all at once"),
     "cluster": having("member", "realtime.Cluster(…)", text=False).or_none("none"),
 }
 
@@ -62,7 +63,8 @@ class Server:
 
     `broker` lets rooms reach every worker: "redis://…" or another URL, or RedisBroker(…) (docs/scaling.md). Sends to
     rooms, and joins, wait for it `broker_timeout` seconds at most. Without one, rooms are of this process. With it and
-    `cluster`, a realtime.Cluster(…), the server is one worker of several, any of which takes any request.
+    `cluster`, a realtime.Cluster(…), the server is one worker of several, any of which takes any request. `drain_rate`
+    is how many sessions a second are told to go by drain(); None: all at once.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class Server:
         broker: Stores | str | None = None,
         broker_timeout: float = 5.0,
         cluster: Clusters | None = None,
+        drain_rate: float | None = 100.0,
         **settings: Unpack[ServerSettings],
     ) -> None:
         config = configure(Config(), settings, "realtime.Server()", (*ServerSettings.__annotations__, *SERVER_RULES))
@@ -87,6 +90,7 @@ class Server:
         check("broker", broker, SERVER_RULES["broker"])
         check("broker_timeout", broker_timeout, SERVER_RULES["broker_timeout"])
         check("cluster", cluster, SERVER_RULES["cluster"])
+        check("drain_rate", drain_rate, SERVER_RULES["drain_rate"])
         if cluster is not None and broker is None:
             raise LocalProtocolError(
                 'the workers of a cluster find each other by their broker: give it, too, such as broker="redis://…"'
@@ -100,6 +104,7 @@ class Server:
             broker=RedisBroker(broker) if isinstance(broker, str) else broker,
             broker_timeout=broker_timeout,
             cluster=cluster,
+            drain_rate=drain_rate,
         )
 
     @property
@@ -262,12 +267,16 @@ class Server:
     def __bool__(self) -> bool:
         return True
 
-    async def drain(self, *, timeout: float = 30.0, delay: float = 5.0) -> None:
+    async def drain(self, *, timeout: float = 30.0, delay: float | None = None) -> None:
         """Ends all sessions without losing a message, and takes no new ones.
 
-        Each client is asked to stop sending and to come back after a random part of `delay` seconds; when all it sent
-        was received and taken by the handler, and the handler waits for more, its session closes with 1012. After
-        `timeout` seconds what is left is closed regardless.
+        Each client is asked to stop sending, `drain_rate` of them a second (faster, where all could not be asked in
+        half of `timeout`); when all it sent was received and taken by the handler, and the handler waits for more, its
+        session closes with 1012. It comes back after a random part of `delay` seconds: by default of 5; at once,
+        where this is a worker of a cluster and has a drain_rate. What is left after `timeout` seconds is closed
+        regardless.
+
+        A worker of a cluster does that by itself when its application shuts down (Cluster(drain_timeout=…)).
         """
         self._service.runtime.check()
         await self._service.drain(timeout, delay)

@@ -13,6 +13,7 @@ from ..core.claims import Claim
 from ..core.errors import BrokerError
 from ..core.leases import Ended, Known, Peer
 from ..core.rooms import Entry, Position, Reading
+from .counts import Counts
 
 __all__ = [
     "Broker",
@@ -77,6 +78,8 @@ class Health(NamedTuple):
 
 class Listener(Protocol):
     """Whom a broker tells what happens."""
+
+    counts: Counts  # where it counts its commands
 
     def received(self, room: str, entry: Entry) -> None:
         """A message of a room that is subscribed to."""
@@ -227,6 +230,9 @@ class Directory(Protocol):
 
     async def holder(self, name: str) -> Claim | None:
         """Who has a name."""
+
+    async def hold(self, key: str, worker: str, count: int) -> dict[str, int]:
+        """A worker has so many of what is limited; how many each has then. Forgotten an hour after the last change."""
 
     async def bury(self, worker: str, ended: Mapping[str, tuple[Ended, float]]) -> None:
         """Keeps how sessions of a worker have ended, by sid, each for so many seconds."""

@@ -157,6 +157,11 @@ class ServerMachine(SessionMachine):
         """Begins a drain: what was received is still taken, then the session closes. `delay` (seconds) spreads the
         clients' return."""
 
+    @abstractmethod
+    def recycle(self, now: float) -> None:
+        """Has the client come again by another connection, at once, where it can go on by one: what this one came by is
+        going away."""
+
     @property
     @abstractmethod
     def drained(self) -> bool:

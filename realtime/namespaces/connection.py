@@ -148,7 +148,7 @@ class ServerConnection(Connection[Session]):
             message, data = "The connect handler failed", None
         if member is not None:
             self._members.pop(name, None)
-            member._left(1000, "the client was refused")
+            member._end(1000, "the client was refused")
         self._membership.refuse(name)
         await self._refuse(name, message, data)
 
@@ -194,12 +194,12 @@ class ServerConnection(Connection[Session]):
                     await self.send(Packet(packets.DISCONNECT, member.namespace))
                 await self._leaves(member, PUT_OUT)
             else:
-                member._left(1000, PUT_OUT)
+                member._end(1000, PUT_OUT)
 
     async def _leaves(self, member: EventSession, reason: str) -> None:
         """A client has left a namespace, in whatever way: its handler is told why."""
         outcome = self.session._machine.outcome
-        member._left(*((1000, reason) if outcome is None else outcome[:2]))
+        member._end(*((1000, reason) if outcome is None else outcome[:2]))
         await self.tell(member, "disconnect", reason)
 
     async def _end(self) -> None:
@@ -215,7 +215,7 @@ class ServerConnection(Connection[Session]):
             await self.finish()
         finally:
             for member in self._members.values():
-                member._left(code, reason)
+                member._end(code, reason)
             for member in members:
                 await self._leaves(member, why)
             self._members.clear()

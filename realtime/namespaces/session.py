@@ -215,6 +215,9 @@ class EventSession:
         else:
             self._wait_early(self.session._offer_room, item, item.size)
 
+    def _left(self, room: str) -> None:
+        self.session._left(room)
+
     def _check_member(self) -> None:
         """Raises SessionClosed when it is in no more."""
         if self._ended is not None:
@@ -229,7 +232,7 @@ class EventSession:
         for method, item in early or ():
             method(item)
 
-    def _left(self, code: int, reason: str) -> None:
+    def _end(self, code: int, reason: str) -> None:
         """It is in no more."""
         if self._ended is None:
             self._ended = code, reason

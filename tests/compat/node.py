@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import threading
 from pathlib import Path
 
 __all__ = ["Node"]
@@ -14,18 +15,20 @@ class Node:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._process: subprocess.Popen[str] | None = None
+        self._asking = threading.Lock()
 
     def ask(self, plan: str) -> str:
-        """What becomes of a session with this plan. Blocks."""
-        if self._process is None:
-            self._process = subprocess.Popen(
-                ["node", "client.cjs"], cwd=self._folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-            )
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(plan + "\n")
-        self._process.stdin.flush()
-        return self._process.stdout.readline()
+        """What becomes of a session with this plan. Blocks, while another one goes on too."""
+        with self._asking:
+            if self._process is None:
+                self._process = subprocess.Popen(
+                    ["node", "client.cjs"], cwd=self._folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+                )
+            assert self._process.stdin is not None
+            assert self._process.stdout is not None
+            self._process.stdin.write(plan + "\n")
+            self._process.stdin.flush()
+            return self._process.stdout.readline()
 
     def stop(self) -> None:
         """Ends it: whoever has asked is answered with nothing."""
