@@ -11,7 +11,7 @@ import aiohttp
 
 import realtime
 from realtime.namespaces.events import Events
-from realtime.protocols.layers.socketio.options import SocketIO
+from realtime.protocols.engineio.socketio import SocketIO
 
 from ..patience import within
 from ..web.peer import Peer
