@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from typing import Any, Literal
 
+import aiohttp
 import pytest
 
+import realtime
 from realtime.core.errors import EventError, LocalProtocolError, SessionClosed, Unauthorized
 from realtime.namespaces.events import Events
 from realtime.namespaces.session import EventSession
 from realtime.testing import VirtualClock
 
-from ..web.place import errors, eventually
-from .place import chatting, client
+from ..patience import within
+from ..web.place import errors, eventually, serving
+from .place import EngineClient, chatting, client
 
 KINDS = pytest.mark.parametrize("kind", ["native", "long_polling", "engine"])
 
@@ -409,3 +413,34 @@ async def test_annotations(kind: str, events: Events) -> None:
             '33[{"_error":"arguments","message":"\'move\': argument 2 (how) is one of \'fast\', \'slow\'"}]',
         ]
         assert seen == [{"a": 1}, ((1.0, 2.5), "fast")]
+
+
+async def test_bare_websockets_and_sockjs_speak_the_same(events: Events, caplog: pytest.LogCaptureFixture) -> None:
+    events.on("echo")(lambda session, *args: args)
+    rt = realtime.Server(shutdown_timeout=0.3)
+    rt.endpoint("/chat", sockjs=True)(events)
+    async with serving(rt) as place, place.http.ws_connect(place.url("/chat")) as bare, within():
+        one = EngineClient(bare, mark="")
+        await one.connect()
+        await one.say('51-1["echo",{"_placeholder":true,"num":0}]', b"x")
+        assert await one.take(2) == ['61-1[{"_placeholder":true,"num":0}]', b"x"]
+        async with place.http.ws_connect(place.url("/chat/000/a/websocket")) as ws:
+            assert await ws.receive_str() == "o"
+            await ws.send_str(json.dumps(["0", '21["echo","é"]']))
+            said = await sockjs_messages(ws, 2)
+            assert said[0].startswith('0{"sid":')
+            assert said[1] == '31["é"]'
+            assert errors(caplog.get_records("call")) == []
+            events.on("bytes")(lambda session: b"which SockJS has not")
+            await ws.send_str(json.dumps(['22["bytes"]']))
+            assert await sockjs_messages(ws, 1) == ['32[{"_error":"failed","message":"the handler failed"}]']
+            assert len(errors(caplog.get_records("call"))) == 1
+
+
+async def sockjs_messages(ws: aiohttp.ClientWebSocketResponse, count: int) -> list[str]:
+    """So many messages, in whatever frames they come."""
+    found: list[str] = []
+    while len(found) < count:
+        frame = await ws.receive_str()
+        found += json.loads(frame[1:]) if frame[0] == "a" else []
+    return found
