@@ -33,7 +33,7 @@ from ..groups import send_group
 from ..loops import begin
 from ..protocols.layers.socketio import packets
 from ..protocols.layers.socketio.answers import FAILED, UNKNOWN, answers, error
-from ..protocols.layers.socketio.decoder import Decoder
+from ..protocols.layers.socketio.decoder import Decoder, decode
 from ..protocols.layers.socketio.packets import Packet
 from .calls import Calls
 from .listeners import Listener, Listeners
@@ -92,8 +92,10 @@ class Connection(ABC, Generic[S]):
             max_size=limits.max_waiting_size,
             patience=limits.attachment_timeout,
         )
-        self._ahead: deque[tuple[Packet, int]] = deque()  # read, and not taken
+        # Read, and not taken: as messages, since what they say takes many times as much. With the size of each packet.
+        self._ahead: deque[tuple[list[str | bytes], int]] = deque()
         self._ahead_size = 0
+        self._begun: list[str | bytes] = []  # of a packet that was begun to be read ahead
         self._reader: asyncio.Task[None] | None = None  # which reads ahead
         self._busy = False  # a handler runs, and whoever receives waits for it
         self._beside: dict[Listener, set[asyncio.Task[None]]] = {}
@@ -125,12 +127,14 @@ class Connection(ABC, Generic[S]):
     async def _next(self) -> tuple[Packet, int]:
         while True:
             if self._ahead:
-                packet, size = self._ahead.popleft()
+                messages, size = self._ahead.popleft()
                 self._ahead_size -= size
-                return packet, size
+                return decode(self.version, messages), size
             self._stop_reader()
             found = self._decode(await self.session.receive())
             if found is not None:
+                if self._begun:
+                    self._begun = []
                 return found
 
     def _decode(self, message: str | bytes) -> tuple[Packet, int] | None:
@@ -187,10 +191,12 @@ class Connection(ABC, Generic[S]):
         me = asyncio.current_task()
         try:
             while self._reader is me:
-                found = self._decode(await self.session.receive())
+                message = await self.session.receive()
+                self._begun.append(message)
+                found = self._decode(message)
                 if found is None:
                     continue
-                packet, size = found
+                (packet, size), whole, self._begun = found, self._begun, []
                 if packet.type == packets.ACK and packet.id is not None:
                     self.calls.answer(packet.namespace, packet.id, packet.data)
                     continue
@@ -199,7 +205,7 @@ class Connection(ABC, Generic[S]):
                     self.fail(
                         RemoteProtocolError(1008, "too many events wait for a handler (max_waiting, max_waiting_size)")
                     )
-                ahead.append(found)
+                ahead.append((whole, size))
         except SessionClosed:
             pass  # who receives finds out
         finally:
