@@ -176,6 +176,30 @@ async def test_an_echo_over_long_polling() -> None:
         assert await cost(ROUNDS, cycle) <= 59
 
 
+@pytest.mark.parametrize(("taking_over", "most"), [(True, 149), (False, 151)])
+async def test_an_open_over_a_websocket(taking_over: bool, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the handshake to the first ack."""
+    monkeypatch.setattr(sockets, "TAKING_OVER", taking_over)
+    async with place() as (http, url):
+        kept = []
+
+        async def once() -> None:
+            kept.append(await websocket(http, f"{url}/echo"))
+
+        assert await cost(50, once) <= most
+
+
+async def test_an_open_over_long_polling() -> None:
+    async with place() as (http, url):
+
+        async def once() -> None:
+            opens = json.dumps(["o" + json.dumps(OPEN | {"nonce": next(NONCES)})])
+            async with http.post(f"{url}/echo/v1/long_polling", data=opens) as answer:
+                assert (await answer.text()).startswith('["o')
+
+        assert await cost(50, once) <= 118
+
+
 def test_counting_counts() -> None:
     calls = Calls()
     with calls.counted():

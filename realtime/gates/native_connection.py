@@ -9,6 +9,7 @@ from ..core.carrier import Link, NumberedCarrier
 from ..core.errors import Refusal, RemoteProtocolError
 from ..core.numbered_machine import NumberedMachine
 from ..endpoint import Endpoint
+from ..loops import at_once
 from ..protocols.native import NativeCodec, Open, Renewal, RequestHead, feed_server, parse_head, parse_open
 from ..request import SessionRequest
 from ..session import Session
@@ -113,9 +114,13 @@ class NativeConnection(NumberedCarrier):
             self._patience.cancel()
             self._patience = None
 
-    async def _begin(self, head: Open | RequestHead) -> None:
+    def _begin(self, head: Open | RequestHead) -> Awaitable[None] | None:
         self._spoken()
         self.started = self.last_received = self._now()
+        taking_up = self._take_up(head)
+        return at_once(taking_up) if self._gate.service.admission.hook is None else taking_up
+
+    async def _take_up(self, head: Open | RequestHead) -> None:
         try:
             session = await self._gate.take_up(self._request, self._endpoint, self, head, self._wait)
         except Gone:
@@ -127,8 +132,6 @@ class NativeConnection(NumberedCarrier):
         else:
             self.session = session
             self._machine = machine = machine_of(session)
-            if self._gate.service.admission.hook is None:
-                self._wait = wait  # the other may keep what it waits with
             if machine.carrier is not self and not self.finished:
                 machine.retire(self)
 

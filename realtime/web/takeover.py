@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from aiohttp import WSMsgType, web
@@ -35,11 +36,21 @@ HANDED_OVER = (
 
 
 class LeanResponse(web.WebSocketResponse):
-    """The answer to a handshake behind which aiohttp reads nothing: what comes waits for whoever takes over."""
+    """The answer to a handshake behind which aiohttp reads nothing: what comes waits for whoever takes over. It is
+    written together with what the Connection says at once."""
+
+    _send_headers_immediately = False
 
     def __init__(self, max_size: int, subprotocols: Sequence[str]) -> None:
         super().__init__(compress=False, protocols=subprotocols)
         self.max_size = max_size
+        self._answered: tuple[Any, ...] | None = None
+
+    def _handshake(self, request: web.BaseRequest) -> Any:
+        """What the handshake is answered. aiohttp asks twice: whether it can be, and to do so."""
+        if self._answered is None:
+            self._answered = super()._handshake(request)
+        return self._answered
 
     def _post_start(self, request: web.BaseRequest, protocol: str | None, writer: Any) -> None:
         self._ws_protocol = protocol
@@ -61,7 +72,7 @@ async def take_over(
     """
     protocol = request.protocol
     transport = protocol.transport
-    if transport is None:
+    if transport is None or transport.is_closing():
         raise Gone
     early, protocol._message_tail = protocol._message_tail, b""
     paused = protocol._reading_paused or protocol._buffer_paused
@@ -81,7 +92,9 @@ async def take_over(
     try:
         connection = connect(link, link)
         keeper.taken(link, connection)
-        link.start(connection, contextvars.copy_context() if kept else None)
+        said = link.start(connection, contextvars.copy_context() if kept else None)
+        with suppress(ConnectionError):  # of which the link is told
+            await request.writer.write(said)
         if early:
             link.data_received(early)
         if paused and not transport.is_reading() and not link.waits:
