@@ -8,12 +8,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Protocol, TypeAlias
 
-from .core.frames import Outgoing, RoomItem, RoomPosition
+from .core.frames import Group, Outgoing, RoomItem, RoomPosition
 
-__all__ = ["SLICE", "Broadcasts", "Receiver"]
+__all__ = ["SLICE", "Broadcasts", "Receiver", "offer"]
 
 log: logging.Logger = logging.getLogger("realtime.server")
 
@@ -32,6 +32,9 @@ class Receiver(Protocol):
     def _offer(self, item: Outgoing) -> None:
         """Takes a message for sending, or drops or closes by its own policy. Never waits, never raises."""
 
+    def _offer_group(self, group: Group) -> None:
+        """Takes messages that are nothing without each other, as _offer() does: all or none."""
+
     def _miss(self, count: int) -> None:
         """So many messages at least are lost to it here. Never waits, never raises."""
 
@@ -45,12 +48,23 @@ class Receiver(Protocol):
     async def _give_room(self, item: RoomItem) -> None:
         """Takes a message of a room's snapshot for sending. Waits for room, and raises SessionClosed."""
 
+    def _left(self, room: str) -> None:
+        """It is in this room no more. Never waits, never raises."""
+
     def _check_member(self) -> None:
         """Raises SessionClosed if it can be in no room any more."""
 
 
-# A message, how many were lost, or where a room with history stands.
-Item: TypeAlias = Outgoing | RoomPosition | int
+def offer(receiver: Receiver, item: Outgoing) -> None:
+    """Offers a receiver a message, or a group of them."""
+    if isinstance(item, Group):
+        receiver._offer_group(item)
+    else:
+        receiver._offer(item)
+
+
+# A message, how many were lost, where a room with history stands, or what is done with each member in its turn.
+Item: TypeAlias = Outgoing | RoomPosition | int | Callable[[Receiver], object]
 
 
 class Broadcast:
@@ -80,7 +94,7 @@ class Broadcasts:
         self._left: dict[tuple[str, Receiver], int] = {}  # who left what, and when, while something was in the queue
         self._budget = SLICE  # so many may still be looked at in this turn; fewer than SLICE: the next turn is awaited
 
-    async def send(self, room: str, members: Collection[Receiver], item: Outgoing, skipped: frozenset[str]) -> int:
+    async def send(self, room: str, members: Collection[Receiver], item: Item, skipped: frozenset[str]) -> int:
         """Offers a message to these members of a room but the skipped ids; returns to how many, when it was offered to
         all.
 
@@ -104,8 +118,8 @@ class Broadcasts:
         self, room: str, members: Collection[Receiver], item: Item, skipped: frozenset[str] = frozenset()
     ) -> Broadcast:
         """Offers a message to these members of a room but the skipped ids, or tells them that so many were lost, or
-        where the room stands: now, or behind what is in the queue already. To the skipped it tells the position of a
-        message that has one."""
+        where the room stands, or does with them what the item does: now, or behind what is in the queue already. To the
+        skipped it tells the position of a message that has one."""
         queue = self._queue
         last = queue[-1] if queue else None
         same = last is not None and last.room == room and last.changes == self._changes
@@ -159,12 +173,16 @@ class Broadcasts:
                             member._offer_position(room, item.cursor)
                     elif type(item) is Outgoing:
                         member._offer(item)
+                    elif type(item) is Group:
+                        member._offer_group(item)
                     elif type(item) is RoomItem:
                         member._offer_room(item)
                     elif type(item) is RoomPosition:
                         member._offer_position(room, item.cursor, item.missing)
+                    elif type(item) is int:
+                        member._miss(item)
                     else:
-                        member._miss(item)  # type: ignore[arg-type] # what is left: a number
+                        item(member)  # type: ignore[operator] # what is left
                 except Exception:  # the others' turn must come
                     log.exception("a message to room %r could not be offered to a member", room)
             if broadcast.at == len(broadcast.members):

@@ -8,11 +8,13 @@ requests, and carriers; applications never see it.
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable
 from weakref import ReferenceType
 
 from .admission import Admission
 from .brokers.base import Health, Keep, Stores
+from .brokers.counts import Counts
 from .brokers.memory import MemoryBroker
 from .brokers.rooms import Rooms
 from .brokers.rules import RoomRules
@@ -20,9 +22,11 @@ from .clock import Clock
 from .core.config import Config
 from .core.errors import LocalProtocolError
 from .core.observer import Observer
+from .departures import Departures
 from .endpoint import Endpoint
 from .networks import Networks
 from .notices import Notices
+from .owners import Clusters, Member
 from .runtime import Runtime
 from .sessions import Sessions
 
@@ -30,6 +34,9 @@ __all__ = ["Service"]
 
 # Deadlines this close together are served by one wake-up, so that idle sessions cost little.
 GRAIN = 0.05
+# Over so many seconds clients' return is spread, unless they are told to go one after another, and there are others.
+DELAY = 5.0
+MOMENT = 0.001
 # Of a room that goes over a broker, and is not configured, nothing is kept but where it stands.
 NOTHING = Keep()
 
@@ -47,6 +54,8 @@ class Service:
         shutdown_timeout: float,
         broker: Stores | None = None,
         broker_timeout: float = 5.0,
+        cluster: Clusters | None = None,
+        drain_rate: float | None = None,
     ) -> None:
         self.config = config
         self.clock = clock
@@ -63,11 +72,22 @@ class Service:
         self.admission: Admission = Admission(config, clock)
         self.sessions: Sessions = Sessions(config, self.runtime, self.admission, self.notices)
         self.networks: Networks = Networks(clock)
+        self.carrying: object | None = None  # what carries requests to other workers: see web.carried
         self.broker: Stores | None = broker
         self.broker_timeout = broker_timeout
+        self.drain_rate = drain_rate
+        self.draw: Callable[[], float] = random.random  # for what is spread over time
+        self.broker_counts: Counts = Counts()
+        self.cluster: Clusters | None = cluster
+        self.member: Member | None = None  # of that, while it runs
         self.room_rules: RoomRules = RoomRules()
         if broker is not None:
             self.sessions.hub.keep = self._keep
+
+    @property
+    def opens_at_once(self) -> bool:
+        """Whether nobody is asked before a session opens or goes on: no hook, and no other workers."""
+        return self.admission.hook is None and self.sessions.owners is None
 
     # -- rooms -----------------------------------------------------------------------------------------------------
 
@@ -83,16 +103,27 @@ class Service:
         return self.room_rules.keep(name) or NOTHING
 
     async def start_rooms(self) -> None:
-        """The rooms that go over a broker begin. Does not wait for it."""
+        """The rooms that go over a broker begin, and a worker of a cluster. Waits for the broker no more than a
+        moment."""
         self.room_rules.fixed = True
         hub = self.sessions.hub
         if self.broker is not None and hub.shared is None:
-            hub.shared = Rooms(self.broker.store(), hub, self.broker_timeout)
+            store = self.broker.store()
+            hub.shared = Rooms(store, hub, self.broker_timeout, counts=self.broker_counts)
+            if self.cluster is not None:
+                self.member = self.cluster.member(self, store)
+                hub.shared.watchers.append(self.member)
+                await self.member.start()
             await hub.shared.start()
+            if self.member is not None:
+                await self.member.settle()
 
     async def stop_rooms(self) -> None:
         """They end."""
         hub = self.sessions.hub
+        if self.member is not None:
+            member, self.member = self.member, None
+            await member.close()
         if hub.shared is not None:
             rooms, hub.shared = hub.shared, None
             await rooms.close()
@@ -104,7 +135,12 @@ class Service:
             return Health(False, ("the server is shutting down",))
         if self.broker is None:
             return Health(True)
-        return rooms.health() if rooms is not None else Health(False, ("the server has not started",))
+        if rooms is None:
+            return Health(False, ("the server has not started",))
+        health = rooms.health()
+        if health.ready and self.member is not None and self.member.problem:
+            return Health(False, (self.member.problem,))
+        return health
 
     # -- who watches -----------------------------------------------------------------------------------------------
 
@@ -153,18 +189,27 @@ class Service:
         self.sessions.started()
         self.closing = self.sessions.refusing = False
 
-    async def drain(self, timeout: float, delay: float) -> None:
+    async def drain(self, timeout: float, delay: float | None) -> None:
         """Ends all sessions without losing a message, and takes no new ones: see Server.drain()."""
         self.sessions.refusing = True
-        self.sessions.drain(delay)
-        await self.sessions.wait(timeout)
+        if delay is None:
+            delay = 0.0 if self.member is not None and self.drain_rate is not None else DELAY
+        rate, within = self.drain_rate, max(timeout / 2, MOMENT)
+        departures = Departures(self.sessions, self.clock, rate=rate, within=within, delay=delay, draw=self.draw)
+        try:
+            await self.sessions.wait(timeout)
+        finally:
+            departures.stop()
         self.sessions.close(1012, "the server restarts")
         await self.sessions.wait(min(timeout, 1.0))
         self.sessions.end(1012, "the server restarts")
 
     async def shutdown(self) -> None:
-        """Ends every session with 1001, within shutdown_timeout whatever the clients do."""
+        """Ends every session with 1001, within shutdown_timeout whatever the clients do. A worker of a cluster lets
+        them go to the others first."""
         self.runtime.check()
+        if self.member is not None and self.member.drain_timeout and len(self.sessions):
+            await self.drain(self.member.drain_timeout, None)
         self.closing = self.sessions.refusing = True
         for stop in self.on_shutdown:
             stop()

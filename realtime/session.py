@@ -10,16 +10,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from .base_session import BaseSession
+from .broadcasts import offer
 from .brokers.presence import info_text
 from .core.config import OnFull
 from .core.cursors import MAX_ROOM_NAME, is_room_name
 from .core.errors import LocalProtocolError
-from .core.frames import RoomItem
+from .core.frames import Group, RoomItem, parts_of
 from .core.negotiation import Choice
 from .core.positions import Positions
 from .core.rooms import START, Position
 from .core.server_machine import ServerMachine
-from .hub import Hub
+from .hub import Hub, Receiver
 from .listener import SessionListener
 from .loops import gives_way
 from .request import SessionRequest
@@ -119,14 +120,21 @@ class Session(BaseSession[ServerMachine]):
 
         Returns the room's cursor where it starts, "" for a room of this process alone. Raises SessionClosed when the
         session has ended, LocalProtocolError for what the room does not keep, for an `after` that is no cursor, for a
-        room with history whose name has more than 256 characters, and above `max_rooms`, and BrokerError when the room
-        could not be joined within `broker_timeout`.
+        room with history whose name has more than 256 characters, and above `max_rooms`, and BrokerError when the
+        broker let it wait for more than `broker_timeout`: then it is not in the room, and may join again. Of a history
+        that it was given in part, a client that takes positions then gets the rest.
         """
+        return await self._enter(self, room, info, history, after)
+
+    async def _enter(
+        self, member: Receiver, room: str, info: dict[str, Any] | None, history: int, after: str | None
+    ) -> str:
+        """join(), for a member of the room that is this session, or a part of it."""
         self._check_loop()
-        self._machine.check_open()
+        member._check_member()
         hub = self._hub
         most = self._machine.config.max_rooms
-        if most is not None and len(rooms := hub.rooms_of(self)) >= most and room not in rooms:
+        if most is not None and len(rooms := hub.rooms_of(member)) >= most and room not in rooms:
             raise LocalProtocolError(f"a session is in {most} rooms at most: leave some, or raise max_rooms")
         if hub.keep is None or (keep := hub.keep(room)) is None:
             if info is not None or history or after is not None:
@@ -134,7 +142,7 @@ class Session(BaseSession[ServerMachine]):
                     f"the room {room!r} keeps nothing: rt.configure_rooms({room!r}, history=…, presence=True), before"
                     " the server starts"
                 )
-            hub.join(self, room)
+            hub.join(member, room)
             return ""
         if info is not None and not keep.presence:
             raise LocalProtocolError(f"info: the room {room!r} has no presence; see rt.configure_rooms()")
@@ -149,22 +157,30 @@ class Session(BaseSession[ServerMachine]):
         cursor = self._cursor_of(room) if keep.history else None
         if position is None and cursor is not None:
             position, history = _position_of(cursor), 0
+        positions = self._positions if keep.history else None
+        first = positions is not None and (cursor is not None or positions.joining(room))
         done = False
         try:
-            joined = await hub.rooms.join(self, room, keep, info=text, last=history, after=position)
+            joined = await hub.rooms.join(member, room, keep, info=text, last=history, after=position)
             done = True
         finally:
-            if cursor is not None and self._positions is not None:
-                self._positions.joined(room, done)
+            if first and positions is not None:
+                positions.joined(room, done)
         self.gap = joined.gap
         return joined.cursor
 
     @gives_way
     async def leave(self, room: str) -> None:
         """Leaves a room. Leaving one it is not in is harmless. A session that ends leaves all its rooms."""
+        self._exit(self, room)
+
+    def _exit(self, member: Receiver, room: str) -> None:
+        """leave(), for the same."""
         self._check_loop()
-        if not self._hub.leave(self, room) and self._hub.shared is not None:
-            self._hub.shared.left(self, room)  # it may be joining
+        self._hub.put_out(member, room)
+
+    def _left(self, room: str) -> None:
+        """It is in this room no more: it has left, or the room was closed."""
         if self._positions is not None:
             self._positions.left(room)
 
@@ -195,37 +211,51 @@ class Session(BaseSession[ServerMachine]):
         """Queues a message of a room with history, as _offer() does. Clients that take positions get the one behind it
         in the same frame."""
         positions = self._positions
+        plain = item.plain
+        grouped = type(plain) is Group
         if positions is None:
-            self._offer(item.plain)
+            if grouped:
+                offer(self, plain)
+            else:
+                self._offer(plain)
+            return
+        if item.size > self._machine.config.max_outbox_size:
+            self._offer_position(item.room, item.cursor, 1)
             return
         note = positions.passed(item.room)
         if note is not None:
             outbox = self._machine.outbox
-            if self._on_full != "close" and not outbox.make_room(item.size, 2):
+            count = len(item.parts) if grouped else 1
+            if self._on_full != "close" and not outbox.make_room(plain.size, count + 1):
                 positions.keep(note)
-                outbox.drop_new()
+                outbox.drop_new(count)
                 return
             outbox.append(note)
-        self._offer(item)
+        if grouped:
+            self._offer_group(Group.of(item.parts))
+        else:
+            self._offer(item)
 
     async def _give_room(self, item: RoomItem) -> None:
         """The same for what a join has read of the history: waits for room, whatever `on_full` says, or who has missed
         more than the outbox holds could never go on. What the client's protocol can't carry is skipped, and counted as
-        dropped. Raises SessionClosed."""
+        dropped; one message that is larger than the whole outbox is a gap. Raises SessionClosed."""
         machine, positions = self._machine, self._positions
         machine.check_open()
-        if machine.selective and machine.unfit(item.plain):
-            self._offer(item.plain)
+        said = parts_of(item if positions is not None else item.plain)
+        if machine.selective and any(machine.unfit(part) for part in said):
+            offer(self, item.plain)
+            return
+        if item.size > machine.config.max_outbox_size:
+            self._offer_position(item.room, item.cursor, 1)
             return
         note = None if positions is None else positions.passed(item.room)
         if note is not None:
             machine.outbox.append(note)
-        said = item.plain if positions is None else item
-        half_full = None if self._senders else machine.offer(said)
-        if half_full is None:
-            await self._wait_and_put(said)
-        elif half_full:
-            self._ask_for_room()
+        if self._senders or not machine.outbox.has_room(item.plain.size, len(said)):
+            await self._wait_and_put(item.plain.size, said)
+        else:
+            self._put(said)
         if positions is not None:
             positions.given(item.room, item.cursor)
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from realtime.broadcasts import SLICE
-from realtime.core.frames import Outgoing, RoomItem, RoomPosition
+from realtime.core.frames import Group, Outgoing, RoomItem, RoomPosition
 from realtime.hub import Hub, Room
 from realtime.loops import begin
 
@@ -49,6 +49,10 @@ class Ear:
         self.heard.append(item.data)
         self.when.append(self._turns.count)
 
+    def _offer_group(self, group: Group) -> None:
+        for part in group.parts:
+            self._offer(part)
+
     def _offer_room(self, item: RoomItem) -> None:
         self._offer(item.plain)
 
@@ -60,6 +64,9 @@ class Ear:
 
     def _miss(self, count: int) -> None:
         self.heard.append(f"{count} lost")
+
+    def _left(self, room: str) -> None:
+        """It may."""
 
     def _check_member(self) -> None:
         """It can be in any room."""

@@ -195,9 +195,33 @@ async def sockjs_room(names: dict[str, Any], client: Clients) -> None:
         assert await ws.receive_str() == 'a["hello"]'
 
 
+async def chat_of_events(names: dict[str, Any], client: Clients) -> None:
+    base = await served(names, client)
+    url = f"{base}/socket.io/?EIO=4&transport=websocket"
+    async with aiohttp.ClientSession() as http, http.ws_connect(url) as bob, within():
+        assert (await bob.receive_str()).startswith("0{")
+        await bob.send_str("40")
+        assert await bob.receive_str() == '44{"message":"who are you?","data":{"login":"/login"}}'
+        await bob.send_str('40{"name":"bob"}')
+        assert (await bob.receive_str()).startswith('40{"sid":')
+        page = (ROOT / "docs" / "events.md").read_text("utf-8")
+        exec(compile(FENCE.findall(page)[1][3], "docs/events.md, block 2", "exec"), names)
+        await names["talk"](f"{base}/realtime/chat")
+        assert await bob.receive_str() == '42["message","ada","hello"]'
+
+
+async def talk_is_run_above(names: dict[str, Any], client: Clients) -> None:
+    assert asyncio.iscoroutinefunction(names["talk"])
+
+
 # -- JavaScript and pages --------------------------------------------------------------------------------------------
 
 WS = ROOT / "tests" / "compat" / "websocket" / "node_modules" / "ws" / "wrapper.mjs"  # Node has one since 22
+
+# What is a page's and not Node's; it is left when its program ends.
+PAGE = """globalThis.sessionStorage = { getItem: () => null, setItem: (key, text) => console.log(text) };
+globalThis.addEventListener = (type, listener) => type === "pagehide" && process.on("exit", listener);
+"""
 
 needs_node = pytest.mark.skipif(
     shutil.which("node") is None or not WS.is_file(), reason="needs Node, and the packages of tests: sh .ci/clients"
@@ -214,9 +238,16 @@ async def in_node(block: Block, tmp_path: Path) -> None:
             raise realtime.Unauthorized("no token")
         return None
 
+    rooms = "cursors(" in block.text
+    rt.configure_rooms("news", history=10)
+
     @rt.endpoint("/chat")
     async def chat(session: realtime.Session) -> None:
-        await session.send("welcome")
+        if rooms:
+            await session.join("news")
+            await rt.room("news").send("welcome")
+        else:
+            await session.send("welcome")
         async for message in session:
             await session.send(message)
 
@@ -231,7 +262,7 @@ async def in_node(block: Block, tmp_path: Path) -> None:
         text = re.sub(r'"(?:https://example.org(?=/chat))?(/[a-z/]+)"', rf'"{base}\1"', block.text)
         text = text.replace(f'{base}/chat"', f'{base}/realtime/chat"')
         (tmp_path / "before.mjs").write_text(
-            f'import ws from "{WS.as_uri()}";\nglobalThis.WebSocket ??= ws;\n', "utf-8"
+            f'import ws from "{WS.as_uri()}";\nglobalThis.WebSocket ??= ws;\n{PAGE if rooms else ""}', "utf-8"
         )
         (tmp_path / "node_modules").mkdir()
         (tmp_path / "node_modules" / "aiohttp-realtime").symlink_to(CLIENT)
@@ -252,6 +283,10 @@ async def in_node(block: Block, tmp_path: Path) -> None:
         if "console.log(event.data)" in text:
             assert said.decode().splitlines()[0] == "welcome"
             assert "1000" in said.decode()
+        if rooms:
+            welcome, kept = said.decode().splitlines()
+            text, room, cursor = welcome.split()
+            assert (text, room, json.loads(kept)) == ("welcome", "news", {"news": cursor})
 
 
 async def script_tag(block: Block, tmp_path: Path) -> None:
@@ -395,6 +430,7 @@ HOW: dict[str, list[Scene | str]] = {
     "docs/architecture.md": ["tests/test_docs.py", *["tests/test_pictures.py"] * 4],
     "docs/compatibility.md": [sockjs, stomp, engine_io],
     "docs/configuration.md": [ticker],
+    "docs/events.md": [chat_of_events, talk_is_run_above],
     "docs/login.md": ["tests/web/test_login.py"] * 3,
     "docs/metrics.md": [scraped, registered],
     "docs/migrating-from-engineio.md": [engine_io_echo, engine_io_echo],

@@ -67,7 +67,7 @@ export class Browser {
     const { window } = this;
     const session = new window.Realtime(url, options);
     session.log = [];
-    for (const type of ["open", "message", "close", "error", "transport", "state", "dropped"]) {
+    for (const type of ["open", "message", "close", "error", "transport", "state", "dropped", "gap", "position"]) {
       session.addEventListener(type, (event) => session.log.push(event));
     }
     return session;
@@ -98,7 +98,10 @@ export class Browser {
   advance(milliseconds) {
     const end = this.now + milliseconds;
     for (;;) {
-      const [id, next] = [...this.timers].reduce((a, b) => (b[1].at < a[1].at ? b : a), [0, { at: Infinity }]);
+      let id = 0, next = { at: Infinity };
+      this.timers.forEach((timer, one) => {
+        if (timer.at < next.at) (next = timer), (id = one);
+      });
       if (next.at > end) break;
       this.now = Math.max(this.now, next.at);
       this.timers.delete(id);

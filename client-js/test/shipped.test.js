@@ -13,6 +13,7 @@ import { build as esbuild } from "esbuild";
 import { rollup } from "@rollup/wasm-node";
 import { minify } from "terser";
 import { all } from "../src/all.js";
+import { costs } from "../costs.js";
 import { BUDGET, build, DIST, gzipped, manifest, options, ROOT, sizes, tree, verdict } from "../build.js";
 
 const temporary = mkdtempSync(join(tmpdir(), "realtime-"));
@@ -108,12 +109,14 @@ test("an ES3 engine reads frames with the decoder, made small as it is shipped",
   const cases = ["frames", "attaches", "refusals"].map((name) => {
     return JSON.parse(readFileSync(join(ROOT, "..", "tests", "vectors", `${name}.json`), "utf8"));
   });
+  const rooms = JSON.stringify(JSON.parse(readFileSync(join(ROOT, "..", "tests", "vectors", "rooms.json"), "utf8")));
   const said = runInMujs(`var window = this, exports = {};
     ${code}
-    var result = exports.runFrames(${ascii(JSON.stringify(cases.flat()))}), i;
+    var result = exports.runFrames(${ascii(JSON.stringify(cases.flat()))}), rooms = exports.runRooms(${ascii(rooms)}), i;
+    result.failures = result.failures.concat(rooms.failures);
     for (i = 0; i < result.failures.length; i++) print(result.failures[i]);
-    print(result.count > 100);`);
-  assert.equal(said, "true\n");
+    print(result.count > 100, rooms.count > 40);`);
+  assert.equal(said, "true true\n");
 });
 
 function ascii(json) {
@@ -162,7 +165,7 @@ test("the script may be loaded twice", () => {
 });
 
 const TRANSPORTS = all.map(({ name }) => name);
-const NAMES = ["Realtime", "requests", ...TRANSPORTS];
+const NAMES = ["Realtime", "requests", "cursors", ...TRANSPORTS];
 
 test("import and require give the same names, without a page too", async () => {
   const imported = await import("aiohttp-realtime");
@@ -225,4 +228,16 @@ test("the bundler's example builds, from the package as it is published, within 
   const size = gzipped(outputFiles[0].text);
   t.diagnostic(`${size} bytes gzipped`);
   assert.ok(size <= budget, `${size} bytes gzipped`);
+});
+
+test("docs/javascript.md says what each part costs", async () => {
+  const page = readFileSync(join(ROOT, "..", "docs", "javascript.md"), "utf8");
+  const [, table] = /<!-- costs -->\n\n.*\n.*\n((?:\|.*\n)+)/.exec(page);
+  const said = Object.fromEntries(table.trim().split("\n").map((line) => line.split("|").slice(1, 3).map((cell) => cell.trim())));
+  const found = await costs();
+  assert.deepEqual(Object.keys(said), found.map(([what]) => what));
+  for (const [what, bytes] of found) {
+    // Names that are chosen anew shift some from one to the other.
+    assert.ok(Math.abs(said[what] - bytes) <= 30 + bytes / 10, `${what}: ${bytes} bytes, npm run costs`);
+  }
 });

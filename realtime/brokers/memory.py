@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from ..core.rooms import Entry, Position, Reading
 from .base import Expired, Health, Keep, Listener, Present
+from .memory_directory import MemoryDirectory
 
 __all__ = ["MemoryBroker", "MemoryStore"]
 
@@ -27,6 +28,7 @@ class _Room:
         self.epoch = epoch
         self.top = self.base = 0
         self.id = self.base_id = ""
+        self.closed = (0, 0)
         self.entries: deque[Entry] = deque()
         self.ends = 0.0  # when its history ends
         self.unused = 0.0  # from when on it may be forgotten, if nobody uses it
@@ -41,6 +43,7 @@ class MemoryBroker:
         self._rooms: OrderedDict[str, _Room] = OrderedDict()  # by their last use
         self._repeats: OrderedDict[tuple[str, str], Position] = OrderedDict()
         self._leases: dict[str, float] = {}
+        self._directory = MemoryDirectory()
         self._epoch = 0
 
     def store(self) -> MemoryStore:
@@ -81,6 +84,7 @@ class MemoryStore:
 
     def __init__(self, broker: MemoryBroker) -> None:
         self.parts = 1
+        self.directory: MemoryDirectory = broker._directory
         self._broker = broker
         self._worker = ""
         self._listener: Listener
@@ -124,6 +128,8 @@ class MemoryStore:
         kept = self._broker._room(room, keep.ttl)
         entry = Entry(kept.epoch, kept.top + 1, id, kept.id, payload)
         kept.top, kept.id = entry.offset, id
+        if entry.closes:
+            kept.closed = entry.position[:2]
         if keep.history:
             kept.entries.append(entry)
             kept.ends = time.monotonic() + keep.ttl
@@ -173,7 +179,8 @@ class MemoryStore:
                         ids[position.offset] = entry.previous
         page = tuple(entries[:PAGE])
         more = len(entries) > PAGE
-        return Reading(kept.epoch, kept.top, kept.id, kept.base, kept.base_id, page, ids, more, time.time())
+        clock, closed = time.time(), kept.closed
+        return Reading(kept.epoch, kept.top, kept.id, kept.base, kept.base_id, page, ids, more, clock, closed)
 
     async def raise_epoch(self, room: str, keep: Keep, seen: int, above: int) -> bool:
         """Raises the epoch, if it is `seen`."""
@@ -189,7 +196,7 @@ class MemoryStore:
         """Forgets the messages of a room."""
         self._broker._room(room).entries.clear()
 
-    # -- Presence and Directory ----------------------------------------------------------------------------------------
+    # -- Presence and Leases -------------------------------------------------------------------------------------------
 
     async def attend(self, room: str, add: Mapping[str, str], remove: Iterable[str]) -> bool:
         """Adds and removes members of this worker."""

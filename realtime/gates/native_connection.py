@@ -10,6 +10,7 @@ from ..core.errors import Refusal, RemoteProtocolError
 from ..core.numbered_machine import NumberedMachine
 from ..endpoint import Endpoint
 from ..loops import at_once
+from ..owners import Elsewhere
 from ..protocols.native import NativeCodec, Open, Renewal, RequestHead, feed_server, parse_head, parse_open
 from ..request import SessionRequest
 from ..session import Session
@@ -114,17 +115,25 @@ class NativeConnection(NumberedCarrier):
             self._patience.cancel()
             self._patience = None
 
+    @property
+    def settled(self) -> bool:
+        """Whether its session is known, or that there is none."""
+        return self.session is not None or self.finished
+
     def _begin(self, head: Open | RequestHead) -> Awaitable[None] | None:
+        """Takes up the session. Raises Elsewhere, when it is awaited, where another worker has it."""
         self._spoken()
         self.started = self.last_received = self._now()
         taking_up = self._take_up(head)
-        return at_once(taking_up) if self._gate.service.admission.hook is None else taking_up
+        return at_once(taking_up) if self._gate.service.opens_at_once else taking_up
 
     async def _take_up(self, head: Open | RequestHead) -> None:
         try:
             session = await self._gate.take_up(self._request, self._endpoint, self, head, self._wait)
         except Gone:
             self.finished = True
+        except Elsewhere:
+            raise
         except Refusal as refusal:
             self.refuse(refusal)
         except RemoteProtocolError as error:

@@ -110,7 +110,7 @@ class OneSession(PlainConnection):
     def connected(self) -> Awaitable[None] | None:
         """Opens the session, or says on the connection why there is none."""
         opening = self._open()
-        return at_once(opening) if self._gate.service.admission.hook is None else opening
+        return at_once(opening) if self._gate.service.opens_at_once else opening
 
     async def _open(self) -> None:
         carrier = self.carrier

@@ -17,9 +17,11 @@ from ..core.dialects import Dialect
 from ..core.errors import Refusal
 from ..endpoint import Endpoint
 from ..gates.base import Wait, wait
+from ..owners import Elsewhere
 from ..request import SessionRequest
 from ..service import Service
 from .bodies import Bodies, Judge
+from .carried import Carried, carried, carrying
 from .forwarded import Origin, Proxies
 from .handshake import Reading, still_there
 from .links import CLOSE_PATIENCE
@@ -113,6 +115,10 @@ class Routes:
         """What the application is shown of a request that came in so: from behind trusted proxies, and without the
         cookies and log-ins that any site could have made a browser send."""
         origin = self._origin(request)
+        brought: Carried | None = None
+        if (cluster := carrying(self._service)) is not None:
+            cluster.seen(request)
+            brought = carried(request)
         facts = SessionRequest(
             method=request.method,
             path=request.path,
@@ -125,6 +131,8 @@ class Routes:
             transport=transport,
             http=request,
         )
+        if brought is not None:
+            facts._handed = brought.handed
         if admission is Admission.ANONYMOUS:
             self._hide(facts)
         return facts
@@ -142,16 +150,32 @@ class Routes:
                 facts.host[:64],
             )
 
-    async def _whole_body(self, request: web.Request, config: Config, limit: int, judge: Judge | None = None) -> bytes:
+    async def _carry(
+        self, request: web.Request, elsewhere: Elsewhere, config: Config, body: bytes | None = None
+    ) -> web.StreamResponse:
+        """The answer of the worker that has the session. Raises Refusal, and Gone."""
+        cluster = carrying(self._service)
+        if cluster is None:
+            raise elsewhere
+        return await cluster.carry(request, elsewhere, config.max_body, body)
+
+    async def _whole_body(
+        self,
+        request: web.Request,
+        config: Config,
+        limit: int,
+        judge: Judge | None = None,
+        begun: bytes | None = None,
+    ) -> bytes:
         """The body, of at most so many bytes. Raises RemoteProtocolError (4413) and Unreadable; see Bodies.whole()."""
-        return await self._bodies.whole(request, config.request_timeout, limit, judge)
+        return await self._bodies.whole(request, config.request_timeout, limit, judge, begun)
 
     def _wait(self, request: web.Request, reading: Reading | None = None) -> Wait:
         """Waits for the application, together with the client of this request. `reading` reads its connection, where
         that is a WebSocket already: who has just shaken hands is there, if nobody is to be asked."""
-        if reading is not None and self._service.admission.hook is None:
+        if reading is not None and self._service.opens_at_once:
             return wait
-        return partial(still_there, request, reading)
+        return partial(still_there, request, reading if self._service.admission.hook is not None else None)
 
     async def _finished(self, request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
         """The response, ready to be returned to aiohttp: what is left of the request's body was read."""

@@ -19,6 +19,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from ...core.errors import BrokerError
 from ..base import Refused, Unanswered
+from ..counts import Counts
 from .connection import Backoff, Connect, Living, in_words, let_go, together
 from .scripts import SCRIPTS
 
@@ -57,6 +58,7 @@ class Link(Living):
         connect: Connect,
         *,
         timeout: float,
+        counts: Counts,
         on_run: Callable[[Link], None],
         on_lost: Callable[[Link], None],
         on_moved: Callable[[], None],
@@ -64,10 +66,12 @@ class Link(Living):
         super().__init__(name)
         self.run: str = ""  # of the store, while it is connected
         self.info: dict[str, str] = {}
+        self._born = 0.0  # when this run of the store has begun, at the latest
         self.problem: str = "not connected yet"
         self.connected: asyncio.Event = asyncio.Event()
         self._connect = connect
         self._timeout = timeout
+        self._counts = counts
         self._on_run = on_run
         self._on_lost = on_lost
         self._on_moved = on_moved
@@ -79,6 +83,11 @@ class Link(Living):
         self._answered = 0.0  # when the last answer came
         self._wake = asyncio.Event()
 
+    @property
+    def age(self) -> float:
+        """For how many seconds this run of the store has been there at least."""
+        return asyncio.get_running_loop().time() - self._born
+
     # -- commands ------------------------------------------------------------------------------------------------------
 
     def call(self, *command: Any, patience: float = 0.0) -> asyncio.Future[Any]:
@@ -86,10 +95,12 @@ class Link(Living):
         may take `patience` seconds longer than others, and as long as it takes to write what is large."""
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         if self._connection is None:
+            self._counts.refused += 1
             future.set_exception(Refused(f"Redis ({self.name}) cannot be reached: {self.problem}"))
             return future
         size = sum(len(part) for part in command if isinstance(part, (str, bytes)))
         if len(self._waiting) >= MAX_WAITING or (self._size and self._size + size > MAX_WAITING_SIZE):
+            self._counts.refused += 1
             future.set_exception(Refused(f"Redis ({self.name}) is too slow: {len(self._waiting)} commands wait for it"))
             return future
         self._unwritten.append(command)
@@ -133,6 +144,7 @@ class Link(Living):
                 await connection.send_command("SCRIPT", "LOAD", text)
                 await connection.read_response()
         self.info = info
+        self._born = asyncio.get_running_loop().time() - _uptime(info)
         self.run = f"{info.get('run_id', '')}/{info.get('master_replid', '')}"
 
     async def _serve(self, connection: AbstractConnection) -> None:
@@ -165,9 +177,11 @@ class Link(Living):
                 await asyncio.sleep(0)  # what has come already is read without waiting: others have their turn
             if not self._waiting:
                 continue
-            future, _, _ = self._waiting.popleft()
-            self._answered = loop.time()
+            future, since, _ = self._waiting.popleft()
+            self._answered = now = loop.time()
             if not isinstance(answer, ResponseError):
+                self._counts.answered += 1
+                self._counts.seconds += now - since
                 if not future.done():
                     future.set_result(answer)
                 continue
@@ -177,6 +191,7 @@ class Link(Living):
                 # Scripts were flushed. All that waits is asked again, in its order, on another connection.
                 self._waiting.appendleft((future, 0.0, 0.0))
                 raise Refused("our scripts are gone")
+            self._counts.refused += 1
             if not future.done():
                 future.set_exception(
                     Refused(f"Redis ({self.name}) refuses for now: {words}")
@@ -210,9 +225,19 @@ class Link(Living):
             log.warning("! cannot reach Redis at %s: %s", self.name, reason)
         self._connection, self.run, self.problem = None, "", reason
         self.connected.clear()
+        self._counts.refused += unwritten
+        self._counts.unanswered += len(waiting) - unwritten
         for index, (future, _, _) in enumerate(waiting):
             if not future.done():
                 written = index < len(waiting) - unwritten
                 kind = Unanswered if written else Refused
                 future.set_exception(kind(f"Redis ({self.name}) did not answer: {reason}"))
         self._on_lost(self)
+
+
+def _uptime(info: dict[str, str]) -> float:
+    """For how many seconds a Redis that says this has been the master it is, at least."""
+    if info.get("master_replid2", "").strip("0"):
+        return 0.0  # it was a replica before: nobody tells since when it is none
+    uptime = info.get("uptime_in_seconds", "0")
+    return max(0.0, float(uptime) - 1.0) if uptime.isdecimal() else 0.0

@@ -1,4 +1,4 @@
-"""What Redis does in one step: the keys of rooms, and the scripts over them (docs/scaling.md §7).
+"""What Redis does in one step: the keys of rooms, and the scripts over them (docs/scaling.md §8).
 
 Every key has our schema's number, so that two versions of ours share one Redis without harm, and a hash tag, so that
 all keys of a room are in one slot of a cluster.
@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 from binascii import crc32
+
+from .directory_scripts import DIRECTORY_SCRIPTS
 
 __all__ = ["PARTITIONS", "SCRIPTS", "Keys", "sha"]
 
@@ -21,9 +23,9 @@ local function clock()
 end
 local function whole(number) return string.format('%.0f', number) end
 local function head()
-  local kept = redis.call('HMGET', KEYS[1], 'e', 't', 'i', 'b', 'c')
+  local kept = redis.call('HMGET', KEYS[1], 'e', 't', 'i', 'b', 'c', 'z')
   if not kept[1] then
-    kept = {whole(clock()), '0', '', '0', ''}
+    kept = {whole(clock()), '0', '', '0', '', false}
     redis.call('DEL', KEYS[2])
     redis.call('HSET', KEYS[1], 'e', kept[1], 't', '0', 'i', '', 'b', '0', 'c', '')
   end
@@ -32,7 +34,7 @@ end
 """
 
 # KEYS: head, stream, repeat, channel, payload.
-# ARGV: id, payload, history, ttl, life of the head, ask, life of the repeat, by reference, command to publish
+# ARGV: id, payload, history, ttl, life of the head, ask, life of the repeat, by reference, command to publish, closes
 _PUBLISH = (
     _BORN
     + """
@@ -55,6 +57,7 @@ if ARGV[3] ~= '0' then
   redis.call('PEXPIRE', KEYS[2], ARGV[4])
 end
 local position = kept[1] .. ' ' .. offset
+if ARGV[10] == '1' then redis.call('HSET', KEYS[1], 'z', position) end
 redis.call('SET', KEYS[3], position, 'PX', ARGV[7])
 redis.call(ARGV[9], KEYS[4], position .. ' ' .. text)
 return position
@@ -102,7 +105,8 @@ if start < top then
 end
 local asked = ''
 if ARGV[1] == kept[1] then asked = ARGV[2] end
-return {kept[1], kept[2], kept[3], kept[4], kept[5], clock(), more, id_at(asked), id_at(ARGV[3]), entries}
+return {kept[1], kept[2], kept[3], kept[4], kept[5], clock(), more, id_at(asked), id_at(ARGV[3]), entries,
+  kept[6] or '0 0'}
 """
 )
 
@@ -179,6 +183,7 @@ SCRIPTS = {
     "register": _REGISTER,
     "expired": _EXPIRED,
     "reap": _REAP,
+    **DIRECTORY_SCRIPTS,
 }
 
 
@@ -243,6 +248,30 @@ class Keys:
     def all_members(self, part: int) -> str:
         """What the names of a partition's lists of members begin with."""
         return self._of(part, "members")
+
+    def leases(self, part: int) -> str:
+        """The leases of the workers of a cluster."""
+        return self._of(part, "leases")
+
+    def peers(self, part: int) -> str:
+        """How the workers of a cluster are reached."""
+        return self._of(part, "peers")
+
+    def met(self, part: int) -> str:
+        """When each run of the store was met first."""
+        return self._of(part, "met")
+
+    def claim(self, name: str) -> str:
+        """Who has a name, which is hashed."""
+        return self._of(self.part(name), "claim", name)
+
+    def held(self, key: str) -> str:
+        """How many each worker has of what is limited, which is hashed."""
+        return self._of(self.part(key), "held", key)
+
+    def ended(self, worker: str, sid: str) -> str:
+        """How a session of a worker has ended."""
+        return self._of(self.part(worker), "ended", sid)
 
     def beat(self, part: int, worker: str) -> str:
         """The channel on which a worker hears itself."""

@@ -9,7 +9,7 @@ import asyncio
 import base64
 import json
 import shutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -25,12 +25,13 @@ from realtime.protocols.engineio.upgrade import Event
 
 from ...patience import steady
 from ...web.place import Place, serving
+from ..node import Node
 
-NODE = Path(__file__).parent
+HERE = Path(__file__).parent
 LIMIT = 60.0  # seconds, for what takes one
 
 needs_node = pytest.mark.skipif(
-    shutil.which("node") is None or not (NODE / "node_modules").is_dir(),
+    shutil.which("node") is None or not (HERE / "node_modules").is_dir(),
     reason="needs Node 18 and the packages of this folder: sh .ci/clients",
 )
 VERSIONS = pytest.mark.parametrize("version", [4, 3])
@@ -38,6 +39,15 @@ TRANSPORTS = pytest.mark.parametrize(
     "transports", [["polling"], ["websocket"], ["polling", "websocket"]], ids=["polling", "websocket", "upgrade"]
 )
 MESSAGES: list[Any] = ["", "hello", "é€\U0001f600", {"b": ""}, {"b": "AQIDBA=="}, 'a"b\\c\nd\u2028', {"b": "/////w=="}]
+
+
+NODE = Node(HERE)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _stopped() -> Iterator[None]:
+    yield
+    NODE.stop()
 
 
 async def eventually(condition: Callable[[], object]) -> None:
@@ -112,16 +122,12 @@ async def node(place: Place, version: int, transports: list[str], path: str = "/
     plan.setdefault("send", [])
     plan.setdefault("expect", len(plan["send"]))
     plan |= {"version": version, "url": place.base, "path": path, "transports": transports}
-    process = await asyncio.create_subprocess_exec(
-        "node", "client.cjs", json.dumps(plan), cwd=NODE, stdout=asyncio.subprocess.PIPE
-    )
     try:
         async with asyncio.timeout(LIMIT):
-            out, _ = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+            out = await asyncio.to_thread(NODE.ask, json.dumps(plan))
+    except BaseException:
+        NODE.stop()
+        raise
     return json.loads(out)
 
 
