@@ -124,10 +124,12 @@ class Sessions:
         """
         session = await self.claim(nonce, binding)
         if session is None and self.owners is not None:
-            if self.refusing and not request._handed:
+            if self.refusing:
+                if request._handed:
+                    self.owners.give_back(nonce, request._handed)
                 raise Refusal(4503, SHUTTING)
             limits = self.registry.limits(identity, address)
-            async with claiming(self.owners, nonce, binding, request._handed, limits) as claimed:
+            async with claiming(self.owners, nonce, binding, bool(request._handed), limits) as claimed:
                 self._admission.check_withdrawn(identity, request)
                 session = self._create(endpoint, nonce, binding, window, identity, request, address, kind, claimed.sid)
                 claimed.opened = session.id
