@@ -19,8 +19,9 @@ from .core.settings import clock as clock_rule
 from .endpoint import ENDPOINT_SETTINGS, Endpoint, Handler, check_coroutine, configure
 from .hub import Room
 from .loops import gives_way
+from .namespaces.events import Events
 from .owners import Clusters
-from .protocols.dialects import EngineIO, SockJS, check_routes, dialects_of
+from .protocols.dialects import EngineIO, SocketIO, SockJS, check_routes, dialects_of
 from .service import Service
 from .session import Session
 
@@ -127,6 +128,7 @@ class Server:
         *,
         sockjs: SockJS | bool = False,
         engineio: EngineIO | str | None = None,
+        socketio: SocketIO | str | None = None,
         raw: bool = True,
         subprotocols: Sequence[str] = (),
         dialects: Sequence[Dialect] = (),
@@ -135,7 +137,8 @@ class Server:
         """Registers a handler for sessions at `path`, below the prefix given to setup().
 
         `sockjs` lets SockJS clients in as well: True, or SockJS(…) with its options. `engineio` lets in those of
-        Engine.IO, at a path of its own from the application's root: "/engine.io", or EngineIO(path=…, …).
+        Engine.IO, at a path of its own from the application's root: "/engine.io", or EngineIO(path=…, …). `socketio`
+        lets in those of Socket.IO, where the handler is a realtime.Events(): "/socket.io", or SocketIO(path=…, …).
         Unless `raw` is False, plain WebSocket clients come in too, where `transports` has "websocket". `subprotocols`
         names what is spoken with them ("v12.stomp", "mqtt", …; RFC 6455 §1.9), first choice first: of these the first
         that a client offers is agreed on, and is `session.subprotocol`. `dialects` are the options of other protocols
@@ -158,8 +161,15 @@ class Server:
             raise TypeError(f"{name} is a setting of the whole server: give it to realtime.Server()")
         config = configure(self._service.config, settings, f"the endpoint {path!r}", ENDPOINT_SETTINGS)
         spoken = dialects_of(
-            config, sockjs=sockjs, engineio=engineio, raw=raw, subprotocols=subprotocols, dialects=dialects
+            config,
+            sockjs=sockjs,
+            engineio=engineio,
+            socketio=socketio,
+            raw=raw,
+            subprotocols=subprotocols,
+            dialects=dialects,
         )
+        theirs = next((dialect for dialect in spoken if isinstance(dialect, SocketIO)), None)
 
         def check_free() -> None:
             if path in self._service.endpoints:
@@ -171,9 +181,15 @@ class Server:
         def register(handler: H) -> H:
             check_coroutine(handler, f"the handler of {path!r}")
             check_free()  # another may have come since
+            if theirs is not None and not isinstance(handler, Events):
+                raise LocalProtocolError(
+                    f"Socket.IO's clients speak in events: the handler of {path!r} has to be a realtime.Events()"
+                )
             endpoint = Endpoint(path, handler, config, spoken)
             for added in self._service.on_endpoint:  # these may refuse
                 added(endpoint)
+            if isinstance(handler, Events):
+                handler._register(self._service.sessions.hub, path, theirs)
             self._service.endpoints[path] = endpoint
             return handler
 

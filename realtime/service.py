@@ -14,6 +14,7 @@ from weakref import ReferenceType
 
 from .admission import Admission
 from .brokers.base import Health, Keep, Stores
+from .brokers.counts import Counts
 from .brokers.memory import MemoryBroker
 from .brokers.rooms import Rooms
 from .brokers.rules import RoomRules
@@ -76,6 +77,7 @@ class Service:
         self.broker_timeout = broker_timeout
         self.drain_rate = drain_rate
         self.draw: Callable[[], float] = random.random  # for what is spread over time
+        self.broker_counts: Counts = Counts()
         self.cluster: Clusters | None = cluster
         self.member: Member | None = None  # of that, while it runs
         self.room_rules: RoomRules = RoomRules()
@@ -102,7 +104,7 @@ class Service:
         hub = self.sessions.hub
         if self.broker is not None and hub.shared is None:
             store = self.broker.store()
-            hub.shared = Rooms(store, hub, self.broker_timeout)
+            hub.shared = Rooms(store, hub, self.broker_timeout, counts=self.broker_counts)
             if self.cluster is not None:
                 self.member = self.cluster.member(self, store)
                 hub.shared.watchers.append(self.member)

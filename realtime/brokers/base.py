@@ -13,6 +13,7 @@ from ..core.claims import Claim
 from ..core.errors import BrokerError
 from ..core.leases import Ended, Known, Peer
 from ..core.rooms import Entry, Position, Reading
+from .counts import Counts
 
 __all__ = [
     "Broker",
@@ -77,6 +78,8 @@ class Health(NamedTuple):
 
 class Listener(Protocol):
     """Whom a broker tells what happens."""
+
+    counts: Counts  # where it counts its commands
 
     def received(self, room: str, entry: Entry) -> None:
         """A message of a room that is subscribed to."""

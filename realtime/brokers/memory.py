@@ -28,6 +28,7 @@ class _Room:
         self.epoch = epoch
         self.top = self.base = 0
         self.id = self.base_id = ""
+        self.closed = (0, 0)
         self.entries: deque[Entry] = deque()
         self.ends = 0.0  # when its history ends
         self.unused = 0.0  # from when on it may be forgotten, if nobody uses it
@@ -127,6 +128,8 @@ class MemoryStore:
         kept = self._broker._room(room, keep.ttl)
         entry = Entry(kept.epoch, kept.top + 1, id, kept.id, payload)
         kept.top, kept.id = entry.offset, id
+        if entry.closes:
+            kept.closed = entry.position[:2]
         if keep.history:
             kept.entries.append(entry)
             kept.ends = time.monotonic() + keep.ttl
@@ -176,7 +179,8 @@ class MemoryStore:
                         ids[position.offset] = entry.previous
         page = tuple(entries[:PAGE])
         more = len(entries) > PAGE
-        return Reading(kept.epoch, kept.top, kept.id, kept.base, kept.base_id, page, ids, more, time.time())
+        clock, closed = time.time(), kept.closed
+        return Reading(kept.epoch, kept.top, kept.id, kept.base, kept.base_id, page, ids, more, clock, closed)
 
     async def raise_epoch(self, room: str, keep: Keep, seen: int, above: int) -> bool:
         """Raises the epoch, if it is `seen`."""

@@ -14,6 +14,7 @@ from ..core.errors import BrokerError
 from ..core.frames import Outgoing
 from ..core.rooms import Entry, Position
 from .base import Stores
+from .counts import Counts
 from .messages import encoded
 from .publishing import NOTHING, Publishing
 from .redis import RedisBroker
@@ -26,6 +27,9 @@ T = TypeVar("T")
 
 class _Deaf:
     """A listener that subscribes to nothing."""
+
+    def __init__(self) -> None:
+        self.counts: Counts = Counts()
 
     def received(self, room: str, entry: Entry) -> None: ...
     def subscribed(self, room: str) -> None: ...

@@ -12,6 +12,7 @@ import pytest
 from redis import Redis
 
 from realtime.brokers.base import Directory, Refused, Store, Unanswered
+from realtime.brokers.counts import Counts
 from realtime.brokers.memory import MemoryBroker
 from realtime.brokers.redis import RedisBroker
 from realtime.cluster.directory import Directory as Worker
@@ -36,6 +37,7 @@ class Listener:
     """Hears nothing but of runs."""
 
     def __init__(self) -> None:
+        self.counts = Counts()
         self.runs: list[str] = []
 
     def received(self, room: str, entry: Entry) -> None: ...

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from realtime.brokers.base import Expired, Keep, Present, Store
+from realtime.brokers.counts import Counts
 from realtime.brokers.memory import MemoryBroker
 from realtime.brokers.redis import RedisBroker
 from realtime.core.rooms import Entry, Position, Reading
@@ -23,6 +24,7 @@ class Listener:
     """Writes down what it is told."""
 
     def __init__(self) -> None:
+        self.counts = Counts()
         self.heard: list[tuple[str, Entry]] = []
         self.events: list[tuple[str, str]] = []
 

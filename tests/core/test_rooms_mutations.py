@@ -185,6 +185,11 @@ def a_top_on_its_way_is_a_loss(patch: Patch) -> None:
     patch.setattr(Follower, "_suspect", lambda self, position, top, now: self._tell(top))
 
 
+@mutation
+def a_closing_that_was_missed_is_not_looked_for(patch: Patch) -> None:
+    patch.setattr(Follower, "_look_for_closing", nothing)
+
+
 # -- what a tail does --------------------------------------------------------------------------------------------------
 
 
@@ -249,6 +254,16 @@ def a_cursor_has_no_id(patch: Patch) -> None:
 @mutation
 def a_join_does_not_say_where_it_starts(patch: Patch) -> None:
     patch.setattr(Client, "note_start", nothing)
+
+
+@mutation
+def who_is_joining_stays_in_a_room_that_is_closed(patch: Patch) -> None:
+    patch.setattr(Tail, "closed", nothing)
+
+
+@mutation
+def who_joins_behind_a_closing_is_put_out(patch: Patch) -> None:
+    patch.setattr(Tail, "closed", lambda self, at: setattr(self, "_closings", [at]))
 
 
 # -- what a publisher does ---------------------------------------------------------------------------------------------

@@ -23,9 +23,9 @@ local function clock()
 end
 local function whole(number) return string.format('%.0f', number) end
 local function head()
-  local kept = redis.call('HMGET', KEYS[1], 'e', 't', 'i', 'b', 'c')
+  local kept = redis.call('HMGET', KEYS[1], 'e', 't', 'i', 'b', 'c', 'z')
   if not kept[1] then
-    kept = {whole(clock()), '0', '', '0', ''}
+    kept = {whole(clock()), '0', '', '0', '', false}
     redis.call('DEL', KEYS[2])
     redis.call('HSET', KEYS[1], 'e', kept[1], 't', '0', 'i', '', 'b', '0', 'c', '')
   end
@@ -34,7 +34,7 @@ end
 """
 
 # KEYS: head, stream, repeat, channel, payload.
-# ARGV: id, payload, history, ttl, life of the head, ask, life of the repeat, by reference, command to publish
+# ARGV: id, payload, history, ttl, life of the head, ask, life of the repeat, by reference, command to publish, closes
 _PUBLISH = (
     _BORN
     + """
@@ -57,6 +57,7 @@ if ARGV[3] ~= '0' then
   redis.call('PEXPIRE', KEYS[2], ARGV[4])
 end
 local position = kept[1] .. ' ' .. offset
+if ARGV[10] == '1' then redis.call('HSET', KEYS[1], 'z', position) end
 redis.call('SET', KEYS[3], position, 'PX', ARGV[7])
 redis.call(ARGV[9], KEYS[4], position .. ' ' .. text)
 return position
@@ -104,7 +105,8 @@ if start < top then
 end
 local asked = ''
 if ARGV[1] == kept[1] then asked = ARGV[2] end
-return {kept[1], kept[2], kept[3], kept[4], kept[5], clock(), more, id_at(asked), id_at(ARGV[3]), entries}
+return {kept[1], kept[2], kept[3], kept[4], kept[5], clock(), more, id_at(asked), id_at(ARGV[3]), entries,
+  kept[6] or '0 0'}
 """
 )
 

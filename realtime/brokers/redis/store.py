@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ...core.rooms import Position, Reading
+from ...core.rooms import CLOSING, Position, Reading
 from ..base import Expired, Health, Keep, Listener, Present
 from .directory import RedisDirectory
 from .nodes import Nodes, message_of
@@ -77,7 +77,18 @@ class RedisStore:
             room,
             "publish",
             (keys.head(room), keys.stream(room), keys.repeat(room, id), keys.channel(room), keys.payload(room, id)),
-            (id, payload, keep.history, life, HEAD_LIFE, int(ask), REPEATS, int(large), self._command),
+            (
+                id,
+                payload,
+                keep.history,
+                life,
+                HEAD_LIFE,
+                int(ask),
+                REPEATS,
+                int(large),
+                self._command,
+                int(payload == CLOSING),
+            ),
         )
         epoch, _, offset = bytes(answer).decode().partition(" ")
         return Position(int(epoch), int(offset), id) if epoch else None
@@ -102,7 +113,8 @@ class RedisStore:
                 HEAD_LIFE,
             ),
         )
-        epoch, top, id, base, base_id, clock, more, id_after, id_known, flat = answer
+        epoch, top, id, base, base_id, clock, more, id_after, id_known, flat, closed = answer
+        closed_epoch, _, closed_offset = bytes(closed).decode().partition(" ")
         entries = []
         for offset, text in zip(flat[::2], flat[1::2], strict=True):
             found = message_of(b"%s %s %s" % (epoch, offset, text))
@@ -129,6 +141,7 @@ class RedisStore:
             ids,
             bool(more),
             int(clock) / 1000,
+            (int(closed_epoch), int(closed_offset)),
         )
 
     async def raise_epoch(self, room: str, keep: Keep, seen: int, above: int) -> bool:
