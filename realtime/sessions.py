@@ -130,11 +130,13 @@ class Sessions:
         """
         session = await self.claim(nonce, binding)
         if session is None and self.owners is not None:
-            if self.refusing and not request._handed:
+            if self.refusing:
+                if request._handed:
+                    self.owners.give_back(nonce, request._handed)
                 raise Refusal(4503, SHUTTING)
             limits = self.registry.limits(identity, address)
             async with (
-                claiming(self.owners, nonce, binding, request._handed, limits) as claimed,
+                claiming(self.owners, nonce, binding, bool(request._handed), limits) as claimed,
                 following(self.shared, identity),
             ):
                 self._admission.check_withdrawn(identity, request)
