@@ -18,11 +18,13 @@ from .brokers.memory import MemoryBroker
 from .brokers.publisher import BlockingPublisher, Publisher
 from .brokers.redis import RedisBroker
 from .client import ClientSession, connect
+from .client.events import ClientNamespace
 from .cluster.joined import Cluster
 from .collector import tune_gc
 from .core.config import Config
 from .core.errors import (
     BrokerError,
+    EventError,
     LocalProtocolError,
     NegotiationError,
     RealtimeError,
@@ -35,7 +37,12 @@ from .core.errors import (
 from .core.lifecycle import State
 from .hub import Change, History, Room
 from .namesake import missing as _missing
+from .namespaces.events import Events
+from .namespaces.namespace import Namespace
+from .namespaces.rooms import EventRoom
+from .namespaces.session import EventSession
 from .protocols.engineio.options import EngineIO
+from .protocols.layers.socketio.options import SocketIO
 from .protocols.sockjs.options import SockJS
 from .request import SessionRequest
 from .server import Server
@@ -47,14 +54,20 @@ __all__ = [
     "BlockingPublisher",
     "BrokerError",
     "Change",
+    "ClientNamespace",
     "ClientSession",
     "Cluster",
     "Config",
     "EngineIO",
+    "EventError",
+    "EventRoom",
+    "EventSession",
+    "Events",
     "Health",
     "History",
     "LocalProtocolError",
     "MemoryBroker",
+    "Namespace",
     "NegotiationError",
     "Publisher",
     "RealtimeError",
@@ -68,6 +81,7 @@ __all__ = [
     "SessionClosed",
     "SessionRequest",
     "SockJS",
+    "SocketIO",
     "State",
     "Unauthorized",
     "client_url",

@@ -5,12 +5,15 @@ cluster/'s.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from .brokers.base import Store
 from .core.errors import BrokerError, Refusal
 from .core.leases import Ended, Found, Gone, Peer
 from .core.proof import Proof
+from .core.shares import Limit
 
 __all__ = [
     "Claimed",
@@ -20,7 +23,7 @@ __all__ = [
     "Mine",
     "Owners",
     "Taken",
-    "claim",
+    "claiming",
     "digest_of",
     "look_for",
     "look_up",
@@ -83,6 +86,16 @@ class Owners(Protocol):
     def ended(self, name: str, sid: str, ended: Ended, life: float) -> None:
         """A session of this worker has ended, opened by this name ("" for none); for `life` seconds it is told how."""
 
+    async def share(self, opening: object, limits: Sequence[Limit]) -> None:
+        """A session is to be opened here that counts in these limits, which hold for all workers together. Raises
+        Refusal (4429) where there are too many. Whoever has called it calls shared() behind it, once, also then."""
+
+    def shared(self, opening: object, limits: Sequence[Limit]) -> None:
+        """The session is counted, or there is none."""
+
+    def recount(self, limits: Sequence[Limit]) -> None:
+        """A session that counts in these has ended."""
+
     async def find(self, name: str) -> Taken | Gone | None:
         """Which other worker has a name, without claiming it; None if nobody has."""
 
@@ -98,8 +111,19 @@ class Owners(Protocol):
 class Member(Protocol):
     """A server as a worker of a cluster."""
 
+    @property
+    def drain_timeout(self) -> float:
+        """For how many seconds its sessions may go to others when the server shuts down."""
+
+    @property
+    def problem(self) -> str:
+        """Why it can take no sessions; "" where it can."""
+
     async def start(self) -> None:
         """Begins: behind this it may be found, as soon as the store is reached. Does not wait for that."""
+
+    async def settle(self) -> None:
+        """Waits for that, for a moment."""
 
     async def close(self) -> None:
         """Leaves: its sessions have ended, and the store is still there."""
@@ -125,9 +149,39 @@ def digest_of(binding: object) -> str:
     return hashlib.sha256(repr(binding).encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
-async def claim(owners: Owners, name: str, binding: object, handed: str) -> str:
-    """Claims a name: the sid that it opens by. "" for no name, by which any worker opens a session that may be found.
-    Raises Refusal; Elsewhere where another worker has it."""
+class Opening:
+    """A session that is to be opened, by this sid if that is not empty."""
+
+    def __init__(self, sid: str) -> None:
+        self.sid = sid
+        self.opened = ""  # the sid of the session that was
+
+
+@asynccontextmanager
+async def claiming(
+    owners: Owners, name: str, binding: object, handed: str, limits: Sequence[Limit]
+) -> AsyncIterator[Opening]:
+    """Claims a name, and counts in what is limited for all workers, while a session is opened by it. No name ("")
+    is any worker's. Raises Refusal; Elsewhere where another worker has the name."""
+    one = name or object()
+    opening = Opening(await _claim(owners, name, binding, handed))
+    try:
+        try:
+            if limits:
+                await owners.share(one, limits)
+            yield opening
+        except BrokerError as error:
+            raise Refusal(4503, str(error)) from None
+        finally:
+            if limits:
+                owners.shared(one, limits)
+    finally:
+        if name:
+            owners.settled(name, digest_of(binding), opening.opened)
+
+
+async def _claim(owners: Owners, name: str, binding: object, handed: str) -> str:
+    """The sid that a name opens by. Raises Refusal."""
     try:
         if not handed:
             owners.check()

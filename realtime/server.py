@@ -19,8 +19,9 @@ from .core.settings import clock as clock_rule
 from .endpoint import ENDPOINT_SETTINGS, Endpoint, Handler, check_coroutine, configure
 from .hub import Room
 from .loops import gives_way
+from .namespaces.events import Events
 from .owners import Clusters
-from .protocols.dialects import EngineIO, SockJS, check_routes, dialects_of
+from .protocols.dialects import EngineIO, SocketIO, SockJS, check_routes, dialects_of
 from .service import Service
 from .session import Session
 
@@ -44,6 +45,7 @@ SERVER_RULES = {
     "clock": clock_rule(),
     "broker": having("store", 'a URL such as "redis://localhost", or realtime.RedisBroker(…)').or_none("none"),
     "broker_timeout": number(0, above=True),
+    "drain_rate": number(0, unit="sessions a second", above=True).or_none("all at once"),
     "cluster": having("member", "realtime.Cluster(…)", text=False).or_none("none"),
 }
 
@@ -61,7 +63,8 @@ class Server:
 
     `broker` lets rooms reach every worker: "redis://…" or another URL, or RedisBroker(…) (docs/scaling.md). Sends to
     rooms, and joins, wait for it `broker_timeout` seconds at most. Without one, rooms are of this process. With it and
-    `cluster`, a realtime.Cluster(…), the server is one worker of several, any of which takes any request.
+    `cluster`, a realtime.Cluster(…), the server is one worker of several, any of which takes any request. `drain_rate`
+    is how many sessions a second are told to go by drain(); None: all at once.
     """
 
     def __init__(
@@ -74,6 +77,7 @@ class Server:
         broker: Stores | str | None = None,
         broker_timeout: float = 5.0,
         cluster: Clusters | None = None,
+        drain_rate: float | None = 100.0,
         **settings: Unpack[ServerSettings],
     ) -> None:
         config = configure(Config(), settings, "realtime.Server()", (*ServerSettings.__annotations__, *SERVER_RULES))
@@ -86,6 +90,7 @@ class Server:
         check("broker", broker, SERVER_RULES["broker"])
         check("broker_timeout", broker_timeout, SERVER_RULES["broker_timeout"])
         check("cluster", cluster, SERVER_RULES["cluster"])
+        check("drain_rate", drain_rate, SERVER_RULES["drain_rate"])
         if cluster is not None and broker is None:
             raise LocalProtocolError(
                 'the workers of a cluster find each other by their broker: give it, too, such as broker="redis://…"'
@@ -99,6 +104,7 @@ class Server:
             broker=RedisBroker(broker) if isinstance(broker, str) else broker,
             broker_timeout=broker_timeout,
             cluster=cluster,
+            drain_rate=drain_rate,
         )
 
     @property
@@ -122,6 +128,7 @@ class Server:
         *,
         sockjs: SockJS | bool = False,
         engineio: EngineIO | str | None = None,
+        socketio: SocketIO | str | None = None,
         raw: bool = True,
         subprotocols: Sequence[str] = (),
         dialects: Sequence[Dialect] = (),
@@ -130,7 +137,8 @@ class Server:
         """Registers a handler for sessions at `path`, below the prefix given to setup().
 
         `sockjs` lets SockJS clients in as well: True, or SockJS(…) with its options. `engineio` lets in those of
-        Engine.IO, at a path of its own from the application's root: "/engine.io", or EngineIO(path=…, …).
+        Engine.IO, at a path of its own from the application's root: "/engine.io", or EngineIO(path=…, …). `socketio`
+        lets in those of Socket.IO, where the handler is a realtime.Events(): "/socket.io", or SocketIO(path=…, …).
         Unless `raw` is False, plain WebSocket clients come in too, where `transports` has "websocket". `subprotocols`
         names what is spoken with them ("v12.stomp", "mqtt", …; RFC 6455 §1.9), first choice first: of these the first
         that a client offers is agreed on, and is `session.subprotocol`. `dialects` are the options of other protocols
@@ -153,8 +161,15 @@ class Server:
             raise TypeError(f"{name} is a setting of the whole server: give it to realtime.Server()")
         config = configure(self._service.config, settings, f"the endpoint {path!r}", ENDPOINT_SETTINGS)
         spoken = dialects_of(
-            config, sockjs=sockjs, engineio=engineio, raw=raw, subprotocols=subprotocols, dialects=dialects
+            config,
+            sockjs=sockjs,
+            engineio=engineio,
+            socketio=socketio,
+            raw=raw,
+            subprotocols=subprotocols,
+            dialects=dialects,
         )
+        theirs = next((dialect for dialect in spoken if isinstance(dialect, SocketIO)), None)
 
         def check_free() -> None:
             if path in self._service.endpoints:
@@ -166,9 +181,15 @@ class Server:
         def register(handler: H) -> H:
             check_coroutine(handler, f"the handler of {path!r}")
             check_free()  # another may have come since
+            if theirs is not None and not isinstance(handler, Events):
+                raise LocalProtocolError(
+                    f"Socket.IO's clients speak in events: the handler of {path!r} has to be a realtime.Events()"
+                )
             endpoint = Endpoint(path, handler, config, spoken)
             for added in self._service.on_endpoint:  # these may refuse
                 added(endpoint)
+            if isinstance(handler, Events):
+                handler._register(self._service.sessions.hub, path, theirs)
             self._service.endpoints[path] = endpoint
             return handler
 
@@ -246,12 +267,16 @@ class Server:
     def __bool__(self) -> bool:
         return True
 
-    async def drain(self, *, timeout: float = 30.0, delay: float = 5.0) -> None:
+    async def drain(self, *, timeout: float = 30.0, delay: float | None = None) -> None:
         """Ends all sessions without losing a message, and takes no new ones.
 
-        Each client is asked to stop sending and to come back after a random part of `delay` seconds; when all it sent
-        was received and taken by the handler, and the handler waits for more, its session closes with 1012. After
-        `timeout` seconds what is left is closed regardless.
+        Each client is asked to stop sending, `drain_rate` of them a second (faster, where all could not be asked in
+        half of `timeout`); when all it sent was received and taken by the handler, and the handler waits for more, its
+        session closes with 1012. It comes back after a random part of `delay` seconds: by default of 5; at once,
+        where this is a worker of a cluster and has a drain_rate. What is left after `timeout` seconds is closed
+        regardless.
+
+        A worker of a cluster does that by itself when its application shuts down (Cluster(drain_timeout=…)).
         """
         self._service.runtime.check()
         await self._service.drain(timeout, delay)

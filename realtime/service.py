@@ -8,6 +8,7 @@ requests, and carriers; applications never see it.
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable
 from weakref import ReferenceType
 
@@ -21,6 +22,7 @@ from .clock import Clock
 from .core.config import Config
 from .core.errors import LocalProtocolError
 from .core.observer import Observer
+from .departures import Departures
 from .endpoint import Endpoint
 from .networks import Networks
 from .notices import Notices
@@ -32,6 +34,9 @@ __all__ = ["Service"]
 
 # Deadlines this close together are served by one wake-up, so that idle sessions cost little.
 GRAIN = 0.05
+# Over so many seconds clients' return is spread, unless they are told to go one after another, and there are others.
+DELAY = 5.0
+MOMENT = 0.001
 # Of a room that goes over a broker, and is not configured, nothing is kept but where it stands.
 NOTHING = Keep()
 
@@ -50,6 +55,7 @@ class Service:
         broker: Stores | None = None,
         broker_timeout: float = 5.0,
         cluster: Clusters | None = None,
+        drain_rate: float | None = None,
     ) -> None:
         self.config = config
         self.clock = clock
@@ -69,6 +75,8 @@ class Service:
         self.carrying: object | None = None  # what carries requests to other workers: see web.carried
         self.broker: Stores | None = broker
         self.broker_timeout = broker_timeout
+        self.drain_rate = drain_rate
+        self.draw: Callable[[], float] = random.random  # for what is spread over time
         self.broker_counts: Counts = Counts()
         self.cluster: Clusters | None = cluster
         self.member: Member | None = None  # of that, while it runs
@@ -90,7 +98,8 @@ class Service:
         return self.room_rules.keep(name) or NOTHING
 
     async def start_rooms(self) -> None:
-        """The rooms that go over a broker begin. Does not wait for it."""
+        """The rooms that go over a broker begin, and a worker of a cluster. Waits for the broker no more than a
+        moment."""
         self.room_rules.fixed = True
         hub = self.sessions.hub
         if self.broker is not None and hub.shared is None:
@@ -101,6 +110,8 @@ class Service:
                 hub.shared.watchers.append(self.member)
                 await self.member.start()
             await hub.shared.start()
+            if self.member is not None:
+                await self.member.settle()
 
     async def stop_rooms(self) -> None:
         """They end."""
@@ -119,7 +130,12 @@ class Service:
             return Health(False, ("the server is shutting down",))
         if self.broker is None:
             return Health(True)
-        return rooms.health() if rooms is not None else Health(False, ("the server has not started",))
+        if rooms is None:
+            return Health(False, ("the server has not started",))
+        health = rooms.health()
+        if health.ready and self.member is not None and self.member.problem:
+            return Health(False, (self.member.problem,))
+        return health
 
     # -- who watches -----------------------------------------------------------------------------------------------
 
@@ -168,18 +184,27 @@ class Service:
         self.sessions.started()
         self.closing = self.sessions.refusing = False
 
-    async def drain(self, timeout: float, delay: float) -> None:
+    async def drain(self, timeout: float, delay: float | None) -> None:
         """Ends all sessions without losing a message, and takes no new ones: see Server.drain()."""
         self.sessions.refusing = True
-        self.sessions.drain(delay)
-        await self.sessions.wait(timeout)
+        if delay is None:
+            delay = 0.0 if self.member is not None and self.drain_rate is not None else DELAY
+        rate, within = self.drain_rate, max(timeout / 2, MOMENT)
+        departures = Departures(self.sessions, self.clock, rate=rate, within=within, delay=delay, draw=self.draw)
+        try:
+            await self.sessions.wait(timeout)
+        finally:
+            departures.stop()
         self.sessions.close(1012, "the server restarts")
         await self.sessions.wait(min(timeout, 1.0))
         self.sessions.end(1012, "the server restarts")
 
     async def shutdown(self) -> None:
-        """Ends every session with 1001, within shutdown_timeout whatever the clients do."""
+        """Ends every session with 1001, within shutdown_timeout whatever the clients do. A worker of a cluster lets
+        them go to the others first."""
         self.runtime.check()
+        if self.member is not None and self.member.drain_timeout and len(self.sessions):
+            await self.drain(self.member.drain_timeout, None)
         self.closing = self.sessions.refusing = True
         for stop in self.on_shutdown:
             stop()

@@ -27,7 +27,7 @@ from .endpoint import Endpoint
 from .handlers import Handlers
 from .hub import Hub
 from .notices import Notices
-from .owners import Owners, claim, digest_of, look_for, look_up
+from .owners import Owners, claiming, look_for, look_up
 from .request import SessionRequest
 from .runtime import Runtime
 from .session import ServerListener, Session
@@ -123,19 +123,19 @@ class Sessions:
         A new one's handler starts in the next turn of the event loop: attach a carrier first.
         """
         session = await self.claim(nonce, binding)
-        sid, owners = "", self.owners
-        if session is None and owners is not None:
+        if session is None and self.owners is not None:
             if self.refusing and not request._handed:
                 raise Refusal(4503, SHUTTING)
-            sid = await claim(owners, nonce, binding, request._handed)
-        try:
-            self._admission.check_withdrawn(identity, request)
-            if session is None:
-                session = self._create(endpoint, nonce, binding, window, identity, request, address, kind, sid)
+            limits = self.registry.limits(identity, address)
+            async with claiming(self.owners, nonce, binding, request._handed, limits) as claimed:
+                self._admission.check_withdrawn(identity, request)
+                session = self._create(endpoint, nonce, binding, window, identity, request, address, kind, claimed.sid)
+                claimed.opened = session.id
             return session
-        finally:
-            if sid and owners is not None:
-                owners.settled(nonce, digest_of(binding), "" if session is None else session.id)
+        self._admission.check_withdrawn(identity, request)
+        if session is None:
+            session = self._create(endpoint, nonce, binding, window, identity, request, address, kind, "")
+        return session
 
     def _create(
         self,
@@ -284,6 +284,7 @@ class Sessions:
         if self.owners is not None:
             ended = Ended(outcome.code, outcome.reason, machine.inbox.received, machine.key)
             self.owners.ended(machine.nonce, machine.sid, ended, machine.remembered)
+            self.owners.recount(self.registry.limits(machine.identity, machine.address))
         for observer in self.observers:
             observer.ended(machine)
         self._runtime.forget(machine)
@@ -305,12 +306,6 @@ class Sessions:
         now = self._now()
         for session in self:
             session._machine.close(code, reason, now)
-
-    def drain(self, delay: float) -> None:
-        """Asks all clients to stop sending, and to come back after a random part of `delay` seconds."""
-        for session in self:
-            session._machine.drain(delay)
-            session._listener.may_be_drained()
 
     async def wait(self, timeout: float, *, near_only: bool = False) -> None:
         """Waits for so long until all have ended, or all that have a connection: one that carries them, or that their

@@ -58,6 +58,7 @@ SERVERS = {
     "admission",
     "broadcasts",
     "collector",
+    "departures",
     "endpoint",
     "handlers",
     "hub",

@@ -17,14 +17,20 @@ NAMES = {
     "BlockingPublisher",
     "BrokerError",
     "Change",
+    "ClientNamespace",
     "ClientSession",
     "Cluster",
     "Config",
     "EngineIO",
+    "EventError",
+    "EventRoom",
+    "EventSession",
+    "Events",
     "Health",
     "History",
     "LocalProtocolError",
     "MemoryBroker",
+    "Namespace",
     "NegotiationError",
     "Publisher",
     "RealtimeError",
@@ -38,6 +44,7 @@ NAMES = {
     "SessionClosed",
     "SessionRequest",
     "SockJS",
+    "SocketIO",
     "State",
     "Unauthorized",
     "client_url",
@@ -61,7 +68,8 @@ def test_they_are_all_there() -> None:
 
 def test_what_a_client_session_shows() -> None:
     """What connect() gives has the names that its documents explain, and those of every session."""
-    own = {"attempts", "negotiation", "network_changed", "reauthorize", "switch", "timings", "cursors", "gap", "last"}
+    own = {"attempts", "events", "negotiation", "network_changed", "reauthorize", "switch", "timings"}
+    own |= {"cursors", "gap", "last"}
     shown = {name for name in vars(realtime.ClientSession) if not name.startswith("_")}
     assert shown == own | {"close", "send", "send_nowait"}
     assert own <= set(dir(realtime.ClientSession)) - set(dir(BaseSession))

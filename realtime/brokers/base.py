@@ -231,6 +231,9 @@ class Directory(Protocol):
     async def holder(self, name: str) -> Claim | None:
         """Who has a name."""
 
+    async def hold(self, key: str, worker: str, count: int) -> dict[str, int]:
+        """A worker has so many of what is limited; how many each has then. Forgotten an hour after the last change."""
+
     async def bury(self, worker: str, ended: Mapping[str, tuple[Ended, float]]) -> None:
         """Keeps how sessions of a worker have ended, by sid, each for so many seconds."""
 

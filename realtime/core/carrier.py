@@ -49,6 +49,8 @@ class Capabilities:
     binary: bool = True
     # "ask": a silent peer is pinged and must answer. "tell": heartbeats go out and nothing comes back.
     heartbeat: Literal["ask", "tell"] = "ask"
+    # The version of Socket.IO's packets that its clients have, where they are Socket.IO's; 0: they are not.
+    socketio: int = 0
     # What a session's first carrier opens with, where that is always the same; empty for nothing.
     greeting: Part = b""
 

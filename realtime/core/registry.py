@@ -13,11 +13,14 @@ from .config import Config
 from .errors import Refusal
 from .proof import Key, Proof
 from .server_machine import ServerMachine
+from .shares import Limit
 
-__all__ = ["Registry", "Tombstone"]
+__all__ = ["RETRY_AFTER", "Registry", "Tombstone"]
 
 # Seconds after which to try again where nobody knows when a session will end.
 RETRY_AFTER = 10.0
+# What the keys of limits begin with.
+OF_IDENTITY, FROM_ADDRESS = "i", "a"
 
 
 class Tombstone(NamedTuple):
@@ -73,20 +76,40 @@ class Registry:
                 raise tombstone.refusal()
         raise Refusal(4409, "this nonce has opened a session already; open with a new nonce")
 
+    def limits(self, identity: str | None, address: str) -> list[Limit]:
+        """What is limited, at all workers of a cluster together: the sessions of this identity, and from this
+        address."""
+        found, config = [], self.config
+        limit = config.max_sessions_per_identity
+        if limit is not None and identity is not None:
+            reason = f"this identity has its {limit} sessions (max_sessions_per_identity); close one first"
+            found.append(Limit(OF_IDENTITY + identity, limit, reason))
+        limit = config.max_sessions_per_address
+        if limit is not None and address:
+            reason = f"{address} has its {limit} sessions (max_sessions_per_address); close one first"
+            found.append(Limit(FROM_ADDRESS + address, limit, reason))
+        return found
+
+    def count(self, key: str) -> int:
+        """How many sessions there are of what a Limit's key names."""
+        counts = self._identities if key.startswith(OF_IDENTITY) else self._addresses
+        return counts.get(key[1:], 0)
+
+    def counted(self) -> list[str]:
+        """The keys of all limits that count anything now."""
+        identities = self._identities if self.config.max_sessions_per_identity is not None else ()
+        addresses = self._addresses if self.config.max_sessions_per_address is not None else ()
+        return [OF_IDENTITY + one for one in identities] + [FROM_ADDRESS + one for one in addresses]
+
     def check_room(self, identity: str | None, address: str = "") -> None:
         """Raises Refusal when there may be no further session, at all, of this identity or from this address."""
         limit = self.config.max_sessions
         if limit is not None and len(self.sessions) >= limit:
             reason = f"the server has its {limit} sessions (max_sessions); try again later"
             raise Refusal(4429, reason, retry_after=RETRY_AFTER)
-        limit = self.config.max_sessions_per_identity
-        if limit is not None and identity is not None and self._identities.get(identity, 0) >= limit:
-            reason = f"this identity has its {limit} sessions (max_sessions_per_identity); close one first"
-            raise Refusal(4429, reason, retry_after=RETRY_AFTER)
-        limit = self.config.max_sessions_per_address
-        if limit is not None and address and self._addresses.get(address, 0) >= limit:
-            reason = f"{address} has its {limit} sessions (max_sessions_per_address); close one first"
-            raise Refusal(4429, reason, retry_after=RETRY_AFTER)
+        for one in self.limits(identity, address):
+            if self.count(one.key) >= one.most:
+                raise Refusal(4429, one.reason, retry_after=RETRY_AFTER)
 
     def add(self, machine: ServerMachine) -> None:
         """Takes in a new session."""

@@ -12,6 +12,7 @@ from prometheus_client.utils import floatToGoString
 from ..core.lifecycle import State
 from ..service import Service
 from ..transports import TRANSPORTS
+from ..web.carried import Counts
 from .tally import END_CODES, POLICIES, REFUSAL_CODES, Histogram, Tally
 
 __all__ = ["CATALOGUE", "Entry", "collect", "describe"]
@@ -60,6 +61,9 @@ CATALOGUE: dict[str, Entry] = {
         Entry("realtime_handler_seconds", HISTOGRAM, ("result",), "Time from a handler's start to its end."),
         Entry("realtime_rooms", GAUGE, (), "Rooms with somebody in them."),
         Entry("realtime_room_members", GAUGE, (), "Places taken in all rooms together."),
+        Entry("realtime_forwards_total", COUNTER, (), "Requests and WebSockets carried to other workers."),
+        Entry("realtime_hops", GAUGE, (), "Connections to other workers."),
+        Entry("realtime_hops_refused_total", COUNTER, (), "Strangers at the inner port, and requests without a seal."),
         Entry(
             "realtime_ready", GAUGE, (), "1 while health() says so: a broker, if there is one, is reached and heard."
         ),
@@ -86,7 +90,7 @@ def describe() -> Iterator[Metric]:
         yield entry.family()
 
 
-def collect(tally: Tally, service: Service) -> Iterator[Metric]:
+def collect(tally: Tally, service: Service, carried: Counts) -> Iterator[Metric]:
     """All families, as they stand now."""
     sums, live = tally.sums()
     hub, counts = service.sessions.hub, service.broker_counts
@@ -108,6 +112,9 @@ def collect(tally: Tally, service: Service) -> Iterator[Metric]:
     yield _timed("realtime_handler_seconds", {(result.value,): times for result, times in tally.handlers.items()})
     yield _counted("realtime_rooms", {(): rooms})
     yield _counted("realtime_room_members", {(): members})
+    yield _counted("realtime_forwards_total", {(): carried.forwards})
+    yield _counted("realtime_hops", {(): carried.hops})
+    yield _counted("realtime_hops_refused_total", {(): carried.refused})
     yield _counted("realtime_ready", {(): int(service.health().ready)})
     yield _counted("realtime_rooms_followed", {(): 0 if shared is None else shared.followed})
     published = {"published": counts.published, "failed": counts.failed, "unknown": counts.unknown}

@@ -35,10 +35,14 @@ class NegotiateRoutes(Routes):
             return web.Response(status=204, headers=preflight(request))
         named = [name for name in request.query.get("transports", "").split(",") if name][:MAX_NAMES]
         choices = self._service.networks.negotiate(endpoint, self._facts(request, "", None), named)
+        # Of several, which has answered: what its sids begin with.
+        worker = {} if self._service.carrying is None else {"worker": self._service.sessions.worker}
         if "json" not in request.headers.get("Accept", "") and "text/html" in request.headers.get("Accept", ""):
             lines = [f"{choice.name:<14} {choice.verdict:<8}  {choice.reason}" for choice in choices]
+            lines += [f"answered by worker {name}" for name in worker.values()]
             return web.Response(text="\n".join(lines) + "\n", headers=HEADERS)
-        told = {"endpoint": endpoint.path, "version": VERSION, "transports": [choice.as_dict() for choice in choices]}
+        offered = [choice.as_dict() for choice in choices]
+        told = {"endpoint": endpoint.path, "version": VERSION, "transports": offered} | worker
         response = web.json_response(told, headers=HEADERS)
         response.headers.update(cors_headers(request.headers))
         return response

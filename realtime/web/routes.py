@@ -114,7 +114,6 @@ class Routes:
         """What the application is shown of a request: from behind trusted proxies, and without the cookies and log-ins
         that any site could have made a browser send."""
         origin = self._origin(request)
-        version = request.version.major, request.version.minor
         brought: Carried | None = None
         if (cluster := carrying(self._service)) is not None:
             cluster.seen(request)
@@ -123,7 +122,7 @@ class Routes:
             method=request.method,
             path=request.path,
             query_string=request.query_string,
-            http_version=version if brought is None else brought.http_version,
+            http_version=(request.version.major, request.version.minor),
             scheme=origin.scheme,
             host=origin.host,
             remote=origin.remote,

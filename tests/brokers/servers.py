@@ -113,7 +113,8 @@ class Sentinels:
     """A master, a replica, and a Sentinel that watches them."""
 
     def __init__(self, directory: Path) -> None:
-        self.master = Server(directory / "master", "--save", "").start()
+        # It waits for no other replicas before it copies everything.
+        self.master = Server(directory / "master", "--save", "", "--repl-diskless-sync-delay", "0").start()
         replica_of = ("--replicaof", "127.0.0.1", str(self.master.port))
         self.replica = Server(directory / "replica", "--save", "", *replica_of).start()
         self._sentinel = Server(

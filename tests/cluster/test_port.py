@@ -25,7 +25,7 @@ from ..patience import arrives, eventually
 from ..web.sockets import contexts
 from .workers import SECRET, Worker, workers
 
-FACTS = Facts("abcd", "192.0.2.1", "https", (1, 1))
+FACTS = Facts("abcd", "192.0.2.1", "https")
 HEADERS = ((b"Host", b"example.org"), (b"Connection", b"keep-alive"))
 TARGET = "/realtime/echo/negotiate"
 

@@ -18,6 +18,15 @@ from . import owners_model
 from .owners_model import ANY, Client, Conditions, Schedule, Store, Tell, Worker, broken
 
 SEEDS = 600
+# Of what shows late, the schedule in which it did when this was written: where to look first.
+SHOWN_BY = {
+    "an_address_is_forgotten_with_the_store": 475,
+    "a_worker_opens_sessions_without_a_lease": 472,
+    "a_client_keeps_its_nonce_for_ever": 48,
+    "opens_of_a_name_that_is_being_claimed_do_not_wait": 42,
+    "a_worker_registers_before_it_listens": 25,
+    "nothing_is_claimed_again": 16,
+}
 
 Patch: TypeAlias = pytest.MonkeyPatch
 Mutation: TypeAlias = Callable[[Patch], None]
@@ -184,7 +193,9 @@ def a_worker_leaves_the_directory_before_it_leaves_word(patch: Patch) -> None:
 @pytest.mark.parametrize(("mutate", "conditions"), MUTATIONS, ids=lambda value: getattr(value, "__name__", ""))
 def test_a_mutation_is_found(mutate: Mutation, conditions: Conditions, monkeypatch: Patch) -> None:
     mutate(monkeypatch)
-    assert broken(range(SEEDS), conditions) is not None, f"{SEEDS} schedules, and nothing was missed"
+    first = SHOWN_BY.get(mutate.__name__, 0)
+    found = broken(range(first, first + 1), conditions) or broken(range(SEEDS), conditions)
+    assert found is not None, f"{SEEDS} schedules, and nothing was missed"
 
 
 def test_nothing_is_broken() -> None:

@@ -212,6 +212,25 @@ def test_max_sessions_per_identity() -> None:
     known.check_room("ann")
 
 
+def test_what_all_workers_count_together() -> None:
+    ann, bob = machine("s1", identity="ann", address="10.0.0.1"), machine("s2", identity="ann")
+    limited = dataclasses.replace(CONFIG, max_sessions_per_identity=2, max_sessions_per_address=3)
+    known = registry(ann, bob, config=limited)
+    of_ann, from_there = known.limits("ann", "10.0.0.1")
+    assert (of_ann.key, of_ann.most, known.count(of_ann.key)) == ("iann", 2, 2)
+    assert "max_sessions_per_identity" in of_ann.reason
+    assert (from_there.key, from_there.most, known.count(from_there.key)) == ("a10.0.0.1", 3, 1)
+    assert "max_sessions_per_address" in from_there.reason
+    assert known.limits(None, "") == []
+    assert known.count("ieve") == 0
+    assert known.counted() == ["iann", "a10.0.0.1"]
+    bury(known, ann, 1.0)
+    assert known.counted() == ["iann"]
+    unlimited = registry(ann, bob)
+    assert unlimited.limits("ann", "10.0.0.1") == []
+    assert unlimited.counted() == []
+
+
 def test_no_limits() -> None:
     known = registry(machine("s1", identity="ann"), config=dataclasses.replace(CONFIG, max_sessions=None))
     known.check_room("ann")

@@ -175,6 +175,88 @@ rt = realtime.Server()
 async def chat(session: realtime.Session) -> None:
     await session.send("hello, Engine.IO client")
 """,
+    "realtime.ClientNamespace": """
+events = realtime.Events()
+events.on("add")(lambda session, a, b: a + b)
+rt.endpoint("/sums")(events)
+
+async with realtime.connect(f"{base}/sums") as session:
+    sums = session.events()
+
+    @sums.on("news")
+    async def news(text: str) -> None:
+        print(text)
+
+    assert await sums.call("add", 1, 2) == 3
+    await sums.emit("add", 1, 2)  # without an answer
+""",
+    "realtime.SocketIO": """
+rt = realtime.Server()
+events = realtime.Events()
+rt.endpoint("/chat", socketio=realtime.SocketIO(path="/socket.io", connect_timeout=10))(events)
+""",
+    "realtime.Events": """
+events = realtime.Events()
+
+
+@events.on("message")
+async def message(session: realtime.EventSession, text: str) -> str:
+    await events.room("lobby").emit("message", text, skip=session)
+    return "delivered"  # the acknowledgement
+
+
+rt = realtime.Server()
+rt.endpoint("/chat", socketio="/socket.io")(events)
+""",
+    "realtime.Namespace": """
+events = realtime.Events()
+admin = events.namespace("/admin")
+
+
+@admin.on("connect")
+async def connect(session: realtime.EventSession, auth: dict) -> None:
+    if auth.get("token") != "secret":
+        raise realtime.Unauthorized("who are you?", data={"login": "/login"})
+
+
+@admin.use
+async def logged(session: realtime.EventSession, event: str, args: list, proceed) -> object:
+    print(event, args)
+    return await proceed()
+""",
+    "realtime.EventSession": """
+events = realtime.Events()
+
+
+@events.on("connect")
+async def connect(session: realtime.EventSession) -> None:
+    session.data["name"] = session.auth.get("name", "somebody")
+    await session.join("lobby")
+    await session.emit("welcome", session.data["name"])
+
+
+@events.on("order")
+async def order(session: realtime.EventSession, what: str) -> str:
+    if await session.call("confirm", f"{what}?", timeout=30):
+        return "on its way"
+    raise realtime.EventError("cancelled", code="cancelled")
+""",
+    "realtime.EventRoom": """
+events = realtime.Events()
+rt.endpoint("/events")(events)
+lobby = events.room("lobby")  # rt.room("/#lobby") is the same room
+await lobby.emit("news", {"of": "today"}, b"with bytes")
+await lobby.emit("position", 1, 2, volatile=True)
+assert await lobby.count() == 0
+""",
+    "realtime.EventError": """
+events = realtime.Events()
+
+
+@events.on("book")
+def book(session: realtime.EventSession, seat: int) -> None:
+    raise realtime.EventError("the seat is taken", code="taken", data={"seat": seat})
+""",
     "realtime.RealtimeError": """
 try:
     async with realtime.connect(f"{base}/nowhere", open_timeout=2) as session:

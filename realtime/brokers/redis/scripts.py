@@ -265,6 +265,10 @@ class Keys:
         """Who has a name, which is hashed."""
         return self._of(self.part(name), "claim", name)
 
+    def held(self, key: str) -> str:
+        """How many each worker has of what is limited, which is hashed."""
+        return self._of(self.part(key), "held", key)
+
     def ended(self, worker: str, sid: str) -> str:
         """How a session of a worker has ended."""
         return self._of(self.part(worker), "ended", sid)
