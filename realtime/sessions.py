@@ -143,10 +143,13 @@ class Sessions:
                 session = self._create(endpoint, nonce, binding, window, identity, request, address, kind, claimed.sid)
                 claimed.opened = session.id
             return session
-        async with following(self.shared, identity if session is None else None):
-            self._admission.check_withdrawn(identity, request)
-            if session is None:
-                session = self._create(endpoint, nonce, binding, window, identity, request, address, kind, "")
+        if session is None and identity is not None and self.shared is not None:
+            async with following(self.shared, identity):
+                self._admission.check_withdrawn(identity, request)
+                return self._create(endpoint, nonce, binding, window, identity, request, address, kind, "")
+        self._admission.check_withdrawn(identity, request)
+        if session is None:
+            session = self._create(endpoint, nonce, binding, window, identity, request, address, kind, "")
         return session
 
     def _create(

@@ -69,7 +69,7 @@ class Directory:
         life: float,
         most: int,
     ) -> None:
-        self.peer = peer
+        self.peer: Peer = peer
         self.registration: Registration = Registration(lease)
         self.claims: Claims = Claims(peer.worker, life, most)
         self._store = store

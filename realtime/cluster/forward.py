@@ -109,7 +109,7 @@ class Chunks:
     """Finds where a body in chunks ends (RFC 9112 §7.1); what it is made of is passed on as it is."""
 
     def __init__(self) -> None:
-        self.ended = False
+        self.ended: bool = False
         self._left = 0  # of a chunk, and the line end behind it
         self._line = b""  # of a chunk's size, of which the rest has not come
 

@@ -50,9 +50,9 @@ class Hop(asyncio.Protocol):
     def __init__(self, over: Callable[[], object]) -> None:
         self.transport: asyncio.Transport
         self.seal: Seal
-        self.gone = False  # nothing more comes
+        self.gone: bool = False  # nothing more comes
         self.over = over  # called then
-        self.blocked = False  # the worker does not take what is sent
+        self.blocked: bool = False  # the worker does not take what is sent
         self.full: Callable[[bool], object] | None = None  # told of that
         self._buffer = bytearray()
         self._most = HIGH_WATER  # of what is kept

@@ -104,8 +104,7 @@ class LeanLink:
         self._behind: Behind | None = None
         self._ended: asyncio.Future[None] | None = None
         self._patience: asyncio.TimerHandle | None = None
-        self._gone = False
-        self._over = False  # nothing more is taken
+        self._gone = self._over = False  # over: nothing more is taken
         self._said: list[Part] | None = []  # what goes behind the answer to the handshake; None: that is written
         self._shut = False  # nothing more is written
         self.writable: bool = True  # False while the connection has more than 64 KiB to send, is closing or gone
@@ -153,20 +152,15 @@ class LeanLink:
 
     def _read(self, data: bytes) -> None:
         """Reads what has come: by the reader that all share, if it begins and ends between two frames."""
-        parser = self._parser
-        if parser is not None:
-            parser.missing = beyond(data, parser.missing)
-        else:
-            missing = beyond(data, 0)
-            if missing:
-                parser = self._parser = Parser(self._max_size)
-                parser.missing = missing
-            else:
-                parser = self._shared
+        missing = beyond(data, 0 if self._parser is None else self._parser.missing)
+        if missing and self._parser is None:
+            self._parser = Parser(self._max_size)
+        parser = self._parser or self._shared
+        parser.missing = missing
         parser.whose = self
         parser.reader.feed_data(data)
         parser.whose = None
-        if not parser.missing:
+        if not missing:
             self._parser = None
 
     def eof_received(self) -> None:
