@@ -1,4 +1,4 @@
-"""What Redis does in one step: the keys of rooms, and the scripts over them (docs/scaling.md §8).
+"""What Redis does in one step: the keys of rooms, and the scripts over them (docs/scaling.md §9).
 
 Every key has our schema's number, so that two versions of ours share one Redis without harm, and a hash tag, so that
 all keys of a room are in one slot of a cluster.
