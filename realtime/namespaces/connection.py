@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 
 from ..clock import Timer
 from ..core.errors import BrokerError, EventError, RemoteProtocolError, SessionClosed, Unauthorized
-from ..events.connection import Connection, Limits
+from ..events.connection import Connection, Limits, around
 from ..protocols.layers.socketio import packets
 from ..protocols.layers.socketio.membership import Act, Membership
 from ..protocols.layers.socketio.packets import Packet
@@ -162,7 +162,7 @@ class ServerConnection(Connection[Session]):
                 if inspect.isawaitable(result):
                     await result
 
-        await self.around(member, "connect", args, last)
+        await around(member, "connect", args, last)
 
     async def _accept(self, member: EventSession) -> None:
         if self._late is not None:
