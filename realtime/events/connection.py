@@ -38,7 +38,7 @@ from ..protocols.layers.socketio.packets import Packet
 from .calls import Calls
 from .listeners import Listener, Listeners
 
-__all__ = ["Connection", "Limits", "Member"]
+__all__ = ["Connection", "Limits", "Member", "around"]
 
 log: logging.Logger = logging.getLogger("realtime.session")
 
@@ -258,22 +258,7 @@ class Connection(ABC, Generic[S]):
             result = self._called(member, listener, event, args)
             return await result if inspect.isawaitable(result) else result
 
-        return await self.around(member, event, args, last)
-
-    @staticmethod
-    async def around(member: Member, event: str, args: list[Any], last: Callable[[], Awaitable[Any]]) -> Any:
-        """Calls the middlewares, each of which calls what it stands around."""
-        proceed = last
-        for middleware in reversed(member._middlewares):
-
-            def step(
-                middleware: Callable[..., Awaitable[Any]] = middleware,
-                inner: Callable[[], Awaitable[Any]] = proceed,
-            ) -> Awaitable[Any]:
-                return middleware(member, event, args, inner)
-
-            proceed = step
-        return await proceed()
+        return await around(member, event, args, last)
 
     def _run_beside(self, listener: Listener, work: Coroutine[Any, Any, None]) -> Awaitable[None] | None:
         """Runs what others need not wait for; too many of one handler wait for each other."""
@@ -383,3 +368,18 @@ class Connection(ABC, Generic[S]):
             except asyncio.CancelledError:
                 self.cancel()
                 raise
+
+
+async def around(member: Member, event: str, args: list[Any], last: Callable[[], Awaitable[Any]]) -> Any:
+    """Calls the middlewares, each of which calls what it stands around."""
+    proceed = last
+    for middleware in reversed(member._middlewares):
+
+        def step(
+            middleware: Callable[..., Awaitable[Any]] = middleware,
+            inner: Callable[[], Awaitable[Any]] = proceed,
+        ) -> Awaitable[Any]:
+            return middleware(member, event, args, inner)
+
+        proceed = step
+    return await proceed()

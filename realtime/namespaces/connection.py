@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 
 from ..clock import Timer
 from ..core.errors import BrokerError, EventError, RemoteProtocolError, SessionClosed, Unauthorized
-from ..events.connection import Connection, Limits
+from ..events.connection import Connection, Limits, around
 from ..protocols.layers.socketio import packets
 from ..protocols.layers.socketio.membership import Act, Membership
 from ..protocols.layers.socketio.packets import Packet
@@ -131,6 +131,7 @@ class ServerConnection(Connection[Session]):
             else:
                 member = self._members[name] = EventSession(self, self.session, namespace, name, auth)
                 await self._tell_connect(member, [auth])
+                member._told = True
                 await member._join_everybody()
                 member._check_member()
                 await self._accept(member)
@@ -146,10 +147,9 @@ class ServerConnection(Connection[Session]):
             if not (isinstance(error, SessionClosed) and (self.session.closed or (member and member.closed))):
                 log.exception("the handler of 'connect' of session %s raised", self.session.label)
             message, data = "The connect handler failed", None
-        if member is not None:
-            self._members.pop(name, None)
-            member._end(1000, "the client was refused")
         self._membership.refuse(name)
+        if member is not None and self._members.pop(name, None) is member:
+            await self._leaves(member, ENDED)
         await self._refuse(name, message, data)
 
     async def _tell_connect(self, member: EventSession, args: list[Any]) -> None:
@@ -162,7 +162,7 @@ class ServerConnection(Connection[Session]):
                 if inspect.isawaitable(result):
                     await result
 
-        await self.around(member, "connect", args, last)
+        await around(member, "connect", args, last)
 
     async def _accept(self, member: EventSession) -> None:
         if self._late is not None:
@@ -192,15 +192,15 @@ class ServerConnection(Connection[Session]):
             if joined:
                 with suppress(SessionClosed):
                     await self.send(Packet(packets.DISCONNECT, member.namespace))
-                await self._leaves(member, PUT_OUT)
-            else:
-                member._end(1000, PUT_OUT)
+            await self._leaves(member, PUT_OUT)
 
     async def _leaves(self, member: EventSession, reason: str) -> None:
         """A client has left a namespace, in whatever way: its handler is told why."""
         outcome = self.session._machine.outcome
         member._end(*((1000, reason) if outcome is None else outcome[:2]))
-        await self.tell(member, "disconnect", reason)
+        if member._told:
+            member._told = False
+            await self.tell(member, "disconnect", reason)
 
     async def _end(self) -> None:
         """The session has ended, or its handler was cancelled."""
@@ -210,12 +210,11 @@ class ServerConnection(Connection[Session]):
         code, reason = outcome[:2] if outcome is not None else closing or (1011, "the handler was cancelled")
         self.over(code, reason)
         why = CUT if outcome is not None and code not in _REASONS else _REASONS.get(code, ENDED)
-        members = [member for name, member in self._members.items() if name in self._membership]
+        members, self._members = list(self._members.values()), {}
         try:
             await self.finish()
         finally:
-            for member in self._members.values():
+            for member in members:
                 member._end(code, reason)
             for member in members:
                 await self._leaves(member, why)
-            self._members.clear()

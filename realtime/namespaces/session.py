@@ -48,6 +48,7 @@ class EventSession:
         "_ended",
         "_home",
         "_namespace",
+        "_told",
         "auth",
         "id",
         "namespace",
@@ -65,6 +66,7 @@ class EventSession:
         self._early: list[tuple[Callable[[Any], object], Any]] | None = []  # what it is sent before it is in
         self._early_size = 0
         self._ended: tuple[int, str] | None = None  # it has left, or was refused
+        self._told: bool = False  # its "connect" handler has let it in, so "disconnect" is told as well
 
     @property
     def data(self) -> dict[Any, Any]:

@@ -96,3 +96,43 @@ async def test_nobody_comes_in_while_the_broker_is_away(caplog: pytest.LogCaptur
         await one.say("0")
         assert await one.news() == '4{"message":"Come back later"}'
         assert any("was refused" in text for text in errors(caplog.get_records("call")))
+
+
+@pytest.mark.parametrize("kind", ["native", "engine"])
+async def test_who_was_let_in_and_is_gone_before_it_was_told(kind: str) -> None:
+    """What "connect" has noted "disconnect" can take back."""
+    events, running, go = Events(), asyncio.Event(), asyncio.Event()
+    here: list[EventSession] = []
+
+    @events.on("connect")
+    async def connect(session: EventSession) -> None:
+        here.append(session)
+        running.set()
+        await go.wait()
+
+    events.on("disconnect")(lambda session: here.remove(session))
+    async with chatting(events) as place:
+        one = await client(place, kind)
+        await one.say("0")
+        async with within():
+            await running.wait()
+        here[0].session._machine.end(1006, "cut", 0.0)
+        go.set()
+        await eventually(lambda: not here)
+        await eventually(lambda: not place.rt._service.sessions.handlers.tasks)
+
+
+async def test_who_is_refused_is_not_told_of_again() -> None:
+    events = Events()
+    told: list[str] = []
+
+    @events.on("connect")
+    async def connect(session: EventSession) -> None:
+        raise realtime.Unauthorized("no")
+
+    events.on("disconnect")(lambda session, reason: told.append(reason))
+    async with chatting(events) as place:
+        one = await client(place)
+        await one.say("0", "0", "1")
+        assert await one.take(2) == ['4{"message":"no"}'] * 2
+        assert told == []
