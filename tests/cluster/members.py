@@ -42,8 +42,8 @@ class Nowhere:
 class Workers:
     """What servers are told to be workers of."""
 
-    def __init__(self, lease: float = 10.0) -> None:
-        self.cluster = Cluster(secret=SECRET, lease=lease)
+    def __init__(self, lease: float = 10.0, drain_timeout: float = 0.0) -> None:
+        self.cluster = Cluster(secret=SECRET, lease=lease, drain_timeout=drain_timeout)
         self.ports: list[Nowhere] = []
 
     def member(self, service: Service, store: Store) -> Member:
@@ -55,7 +55,7 @@ class Worker:
     """A server that was started."""
 
     def __init__(self, broker: Stores, workers: Workers) -> None:
-        self.rt = realtime.Server(broker=broker, max_sessions_per_identity=2)
+        self.rt = realtime.Server(broker=broker, max_sessions=3, max_sessions_per_identity=2)
         self.service = self.rt._service
         self.service.cluster = workers
         self.sessions = self.service.sessions
