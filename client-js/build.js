@@ -27,8 +27,8 @@ const NAMES = JSON.parse(readFileSync(join(ROOT, "names.json"), "utf8")); // wha
  * what was reached, and is lowered with it; GOAL is what it is to come down to.
  */
 export const BUDGET = {
-  "dist/realtime.js, all transports": 11986,
-  "Realtime, websocket and long_polling in a bundle": 10987
+  "dist/realtime.js, all transports": 11869,
+  "Realtime, websocket and long_polling in a bundle": 10875
 };
 
 export const GOAL = {
