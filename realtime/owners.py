@@ -4,10 +4,11 @@ cluster/'s.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from .brokers.base import Store
 from .core.errors import BrokerError, Refusal
@@ -28,6 +29,14 @@ __all__ = [
     "look_for",
     "look_up",
 ]
+
+
+T = TypeVar("T")
+
+# For how many seconds the directory is asked again, and how many there are between two questions, at first and at most.
+PATIENCE = 10.0
+PAUSE = 0.05
+MOST_PAUSE = 0.5
 
 
 class Mine(NamedTuple):
@@ -201,11 +210,9 @@ async def _claim(owners: Owners, name: str, binding: object, handed: bool) -> st
 
 
 async def look_for(owners: Owners, name: str) -> None:
-    """Raises Elsewhere where another worker has a name, and Refusal where that is gone and has said how it ended."""
-    try:
-        found = await owners.find(name)
-    except BrokerError as error:
-        raise Refusal(4503, str(error)) from None
+    """Raises Elsewhere where another worker has a name, and Refusal where that is gone and has said how it ended. Waits
+    a while until somebody can say: for clients that come by names a refusal is the end."""
+    found = await _answer(lambda: owners.find(name), patient=True)
     if isinstance(found, Taken):
         raise Elsewhere(found.peer, found.sid)
     if found is not None and found.ended is not None:
@@ -213,12 +220,25 @@ async def look_for(owners: Owners, name: str) -> None:
 
 
 async def look_up(owners: Owners, sid: str, proof: Proof | None) -> None:
-    """Raises Elsewhere where another worker has a session, and Refusal where that is gone."""
-    try:
-        found = await owners.owner(sid)
-    except BrokerError as error:
-        raise Refusal(4503, str(error)) from None
+    """Raises Elsewhere where another worker has a session, and Refusal where that is gone. Without a proof the protocol
+    is one whose clients do not try again: waits a while until somebody can say."""
+    found = await _answer(lambda: owners.owner(sid), patient=proof is None)
     if isinstance(found, Peer):
         raise Elsewhere(found, sid, proof)
     if isinstance(found, Gone):
         raise found.refusal(proof)
+
+
+async def _answer(ask: Callable[[], Awaitable[T]], *, patient: bool) -> T:
+    """What the directory says, asked again for a while where it is `patient`. Raises Refusal (4503)."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + PATIENCE if patient else 0.0
+    pause = PAUSE
+    while True:
+        try:
+            return await ask()
+        except BrokerError as error:
+            if loop.time() + pause > until:
+                raise Refusal(4503, str(error)) from None
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, MOST_PAUSE)

@@ -17,7 +17,7 @@ from realtime.owners import Elsewhere
 from ..brokers.conftest import own_redis
 from ..brokers.servers import Server
 from ..patience import eventually, within
-from .members import Worker, Workers, refused
+from .members import Worker, Workers, proof_of, refused
 
 __all__ = ["own_redis"]
 
@@ -58,7 +58,7 @@ async def found(worker: Worker, other: Worker, call: Callable[[], Awaitable[obje
 
 async def elsewhere(worker: Worker, other: Worker, session: realtime.Session, nonce: str) -> None:
     """Until another worker's session is found, by its sid and by its nonce, which opens no other."""
-    await found(worker, other, lambda: worker.sessions.route(session.id))
+    await found(worker, other, lambda: worker.sessions.route(session.id, proof_of(session)))
     await found(worker, other, lambda: worker.open(nonce))
 
 
@@ -95,11 +95,11 @@ async def test_a_redis_that_stands_still(three: Three) -> None:
 async def test_a_worker_that_leaves_is_told_of_by_its_tombstones(three: Three) -> None:
     _, one, two = three
     session = await opened(one, "nonce")
-    peer = one.directory.peer
+    peer, proof = one.directory.peer, proof_of(session)
     await one.service.shutdown()
     async with within("leases may be judged"):
         while True:
-            refusal = await refused(two.sessions.route(session.id))
+            refusal = await refused(two.sessions.route(session.id, proof))
             if refusal.scope == "session":
                 break
             await asyncio.sleep(PAUSE)

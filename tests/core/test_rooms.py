@@ -7,7 +7,7 @@ import json
 import pytest
 
 from realtime.core.errors import LocalProtocolError
-from realtime.core.rooms import START, Entry, Position, Reading, same
+from realtime.core.rooms import CLOSING, START, Entry, Position, Reading, same
 
 ENTRIES = (Entry(7, 4, "d", "c", b""), Entry(7, 5, "e", "d", b""))
 
@@ -63,3 +63,8 @@ def test_what_contradicts_a_position() -> None:
         (Position(6, 4, "x"), False),
     ):
         assert reading.contradicts(position) is contradicted
+
+
+def test_what_closes_a_room() -> None:
+    assert ENTRIES[1]._replace(payload=CLOSING).closes
+    assert not ENTRIES[1].closes
