@@ -12,7 +12,7 @@ import pytest
 import realtime
 from realtime.core.errors import Refusal
 from realtime.core.leases import Gone
-from realtime.owners import Elsewhere
+from realtime.owners import UNSURE, Elsewhere
 
 from ..brokers.conftest import own_redis
 from ..brokers.servers import Server
@@ -68,7 +68,9 @@ async def test_a_redis_that_comes_back_with_nothing(three: Three) -> None:
     await elsewhere(two, one, session, "nonce")
     redis.kill()
     await eventually(lambda: not two.rt.health().ready)
-    assert (await refused(two.open("another"))).code == 4503
+    refusal = await refused(two.open("another"))
+    assert (refusal.code, refusal.scope) == (4503, "carrier")
+    assert refusal.reason == UNSURE  # and not where the store is
     assert await one.open("nonce") is session
     redis.start()
     await elsewhere(two, one, session, "nonce")
