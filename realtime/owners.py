@@ -17,6 +17,7 @@ from .core.proof import Proof
 from .core.shares import Limit
 
 __all__ = [
+    "UNSURE",
     "Claimed",
     "Clusters",
     "Elsewhere",
@@ -33,6 +34,8 @@ __all__ = [
 
 T = TypeVar("T")
 
+# What clients are told when the directory does not answer. (What went wrong is in the log, and has addresses.)
+UNSURE = "nobody can say now who has this session, or who may open it; come back later"
 # For how many seconds the directory is asked again, and how many there are between two questions, at first and at most.
 PATIENCE = 10.0
 PAUSE = 0.05
@@ -182,8 +185,8 @@ async def claiming(
             if limits:
                 await owners.share(one, limits)
             yield opening
-        except BrokerError as error:
-            raise Refusal(4503, str(error)) from None
+        except BrokerError:
+            raise Refusal(4503, UNSURE) from None
         finally:
             if limits:
                 owners.shared(one, limits)
@@ -200,8 +203,8 @@ async def _claim(owners: Owners, name: str, binding: object, handed: bool) -> st
         if not name:
             return ""
         found = await owners.claim(name, digest_of(binding), handed)
-    except BrokerError as error:
-        raise Refusal(4503, str(error)) from None
+    except BrokerError:
+        raise Refusal(4503, UNSURE) from None
     if isinstance(found, Taken):
         raise Elsewhere(found.peer, found.sid)
     if isinstance(found, Gone):
@@ -237,8 +240,8 @@ async def _answer(ask: Callable[[], Awaitable[T]], *, patient: bool) -> T:
     while True:
         try:
             return await ask()
-        except BrokerError as error:
+        except BrokerError:
             if loop.time() + pause > until:
-                raise Refusal(4503, str(error)) from None
+                raise Refusal(4503, UNSURE) from None
         await asyncio.sleep(pause)
         pause = min(2 * pause, MOST_PAUSE)

@@ -45,7 +45,7 @@ FAREWELL = 1.0  # seconds for what is left to be written when the worker goes
 RECOUNTS = 900.0  # seconds, after which counts are written again, though nothing has changed
 
 NOT_NOW = "nobody can say now who has this session; come back later"
-NOT_FREE = "the store has just come back, and may have forgotten who has this name; come back later"
+NOT_FREE = "nobody can say now who has this name: the store is away, or has just come back; come back later"
 NOT_FOUND = "this worker is not registered now, so that it opens no sessions; come back later"
 OTHER = "this nonce has opened a session already; open with a new nonce"
 

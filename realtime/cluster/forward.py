@@ -19,7 +19,7 @@ from ..core.errors import BrokerError, Refusal
 from ..core.leases import Found, Gone, Peer
 from ..gates.base import Gone as Left
 from ..loops import begin
-from ..owners import Elsewhere
+from ..owners import UNSURE, Elsewhere
 from ..service import Service
 from ..web.bodies import BROKEN_BODY, Bodies
 from ..web.carried import Counts, carried
@@ -224,8 +224,8 @@ class Forwarder:
             raise Refusal(4503, UNKNOWN)
         try:
             return await (owners.refused if dead else owners.unreachable)(peer, sid)
-        except BrokerError as error:
-            raise Refusal(4503, str(error)) from None
+        except BrokerError:
+            raise Refusal(4503, UNSURE) from None
 
     # -- requests ------------------------------------------------------------------------------------------------------
 

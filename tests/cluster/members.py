@@ -14,12 +14,13 @@ from realtime.cluster.member import Member
 from realtime.cluster.settings import Cluster
 from realtime.core.errors import Refusal
 from realtime.core.frames import Window
+from realtime.core.proof import Key, Proof
 from realtime.service import Service
 from realtime.session import Session
 
 from ..patience import arrives, eventually
 
-__all__ = ["Worker", "Workers", "refused"]
+__all__ = ["Worker", "Workers", "proof_of", "refused"]
 
 SECRET = "0123456789abcdef0123456789abcdef"
 
@@ -98,3 +99,8 @@ async def refused(call: Awaitable[object]) -> Refusal:
     with pytest.raises(Refusal) as caught:
         await call
     return caught.value
+
+
+def proof_of(session: Session) -> Proof:
+    """What its client shows."""
+    return Proof(Key(session._machine.secret))

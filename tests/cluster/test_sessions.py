@@ -22,7 +22,7 @@ from realtime.protocols.sockjs.codec import CAPABILITIES
 from realtime.session import Session
 
 from ..patience import arrives, eventually
-from .members import Worker, Workers, refused
+from .members import Worker, Workers, proof_of, refused
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ async def test_opens_at_once_begin_one_handler(pair: tuple[Worker, Worker]) -> N
 async def test_a_session_of_another_worker_is_elsewhere(pair: tuple[Worker, Worker]) -> None:
     one, two = pair
     session = await one.open("nonce")
-    proof = Proof(Key(session._machine.secret))
+    proof = proof_of(session)
     elsewhere = await refused(two.sessions.route(session.id, proof))
     assert isinstance(elsewhere, Elsewhere)
     assert (elsewhere.peer, elsewhere.sid, elsewhere.proof) == (one.directory.peer, session.id, proof)
@@ -140,9 +140,9 @@ async def test_who_is_told_how_a_session_has_ended_whose_worker_is_gone(pair: tu
 async def test_one_of_a_worker_that_nobody_knows(pair: tuple[Worker, Worker]) -> None:
     _, two = pair
     sid = "zzzz." + "0" * 24
-    assert (await refused(two.sessions.route(sid))).code == 4503  # it has just started
+    assert (await refused(two.sessions.route(sid, Proof(Key("some"))))).code == 4503  # it has just started
     two.directory._standing._since -= 100
-    unknown = await refused(two.sessions.route(sid))
+    unknown = await refused(two.sessions.route(sid, Proof(Key("some"))))
     assert (unknown.code, unknown.scope) == (4404, "session")
 
 
@@ -154,7 +154,7 @@ async def test_without_a_lease_nothing_is_opened_and_what_is_open_goes_on(pair: 
         later = await refused(one.open(nonce))
         assert (later.code, later.scope) == (4503, "carrier")
     assert await one.open("nonce") is session
-    assert await one.sessions.route(session.id) is session
+    assert await one.sessions.route(session.id, proof_of(session)) is session
 
 
 async def test_a_worker_that_drains_opens_nothing_and_gives_back_what_it_is_handed(pair: tuple[Worker, Worker]) -> None:
@@ -189,7 +189,7 @@ async def test_a_worker_that_shuts_down_lets_its_sessions_go_first_and_leaves_la
     await eventually(lambda: session._machine.state is State.DRAINING)
     assert (await refused(one.open("another"))).code == 4503
     assert await one.open("nonce") is session
-    assert await one.sessions.route(session.id) is session
+    assert await one.sessions.route(session.id, proof_of(session)) is session
     assert not one.rt.health().ready
     assert (await two.open("another")).id.startswith(two.sessions.worker)
     assert await two.directory.owner(session.id) == peer
