@@ -255,15 +255,6 @@ async def test_what_is_sealed_is_believed() -> None:
 
 FORGED = ["another version", "no seal", "two seals", "other facts", "another header", "one header fewer"]
 FORGED += ["another target", "said again"]
-    "another version",
-    "no seal",
-    "two seals",
-    "other facts",
-    "another header",
-    "one header fewer",
-    "another target",
-    "said again",
-]
 
 
 @pytest.mark.parametrize("how", FORGED)
