@@ -44,7 +44,7 @@ from .namespaces.namespace import Namespace
 from .namespaces.rooms import EventRoom
 from .namespaces.session import EventSession
 from .protocols.engineio.options import EngineIO
-from .protocols.layers.socketio.options import SocketIO
+from .protocols.engineio.socketio import SocketIO
 from .protocols.sockjs.options import SockJS
 from .request import SessionRequest
 from .server import Server

@@ -1,7 +1,7 @@
 """Identities: whom the authorize hook has named, wherever they are. What applications send them, and close; and the
 identities of this process.
 
-What goes over a broker does brokers/identities (docs/scaling.md §10).
+What goes over a broker does brokers/identities (docs/scaling.md §11).
 """
 
 from __future__ import annotations

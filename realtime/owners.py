@@ -78,12 +78,12 @@ class Owners(Protocol):
     async def owner(self, sid: str) -> Found:
         """Who has this session: by the worker in the sid. An answer may be some seconds old: connecting shows."""
 
-    async def claim(self, name: str, digest: str, handed: str = "") -> Claimed:
+    async def claim(self, name: str, digest: str, handed: bool = False) -> Claimed:
         """Claims a name (an opening nonce, or what a client chose) for a new session.
 
         `digest` is that of what an open by this name is bound to, "" for nothing. Opens by a name that is being claimed
-        wait for the same answer. An open that another worker has handed on here, since the claim says so, comes with
-        the sid of that claim as `handed`: it is Mine. Raises Refusal (4409) where the name is bound to something else.
+        wait for the same answer. One that was `handed` on here, since the claim says so, is not Taken. Raises Refusal
+        (4409) where the name is bound to something else.
 
         Whoever is told Mine calls settled() behind it, once, whatever came of it.
         """
@@ -91,6 +91,9 @@ class Owners(Protocol):
     def settled(self, name: str, digest: str, sid: str) -> None:
         """What came of Mine: the sid of the session, "" where none was opened. Then the name is given back, when all
         who were told Mine have said so."""
+
+    def give_back(self, name: str, sid: str) -> None:
+        """This worker opens nothing by a name that the store has for it, and for the session of this sid."""
 
     def ended(self, name: str, sid: str, ended: Ended, life: float) -> None:
         """A session of this worker has ended, opened by this name ("" for none); for `life` seconds it is told how."""
@@ -168,7 +171,7 @@ class Opening:
 
 @asynccontextmanager
 async def claiming(
-    owners: Owners, name: str, binding: object, handed: str, limits: Sequence[Limit]
+    owners: Owners, name: str, binding: object, handed: bool, limits: Sequence[Limit]
 ) -> AsyncIterator[Opening]:
     """Claims a name, and counts in what is limited for all workers, while a session is opened by it. No name ("")
     is any worker's. Raises Refusal; Elsewhere where another worker has the name."""
@@ -189,7 +192,7 @@ async def claiming(
             owners.settled(name, digest_of(binding), opening.opened)
 
 
-async def _claim(owners: Owners, name: str, binding: object, handed: str) -> str:
+async def _claim(owners: Owners, name: str, binding: object, handed: bool) -> str:
     """The sid that a name opens by. Raises Refusal."""
     try:
         if not handed:

@@ -88,6 +88,11 @@ class Service:
         if broker is not None:
             self.sessions.hub.keep = self._keep
 
+    @property
+    def opens_at_once(self) -> bool:
+        """Whether nobody is asked before a session opens or goes on: no hook, and no other workers."""
+        return self.admission.hook is None and self.sessions.owners is None
+
     # -- rooms -----------------------------------------------------------------------------------------------------
 
     def configure_rooms(self, pattern: str, history: int, ttl: float, presence: bool) -> None:

@@ -21,7 +21,7 @@ from .core.frames import Window
 from .core.leases import Ended
 from .core.numbered_machine import NumberedMachine
 from .core.observer import Observer, Result
-from .core.proof import Key, Proof
+from .core.proof import Proof
 from .core.registry import Registry
 from .core.server_machine import ServerMachine
 from .endpoint import Endpoint
@@ -130,11 +130,13 @@ class Sessions:
         """
         session = await self.claim(nonce, binding)
         if session is None and self.owners is not None:
-            if self.refusing and not request._handed:
+            if self.refusing:
+                if request._handed:
+                    self.owners.give_back(nonce, request._handed)
                 raise Refusal(4503, SHUTTING)
             limits = self.registry.limits(identity, address)
             async with (
-                claiming(self.owners, nonce, binding, request._handed, limits) as claimed,
+                claiming(self.owners, nonce, binding, bool(request._handed), limits) as claimed,
                 following(self.shared, identity),
             ):
                 self._admission.check_withdrawn(identity, request)
@@ -161,7 +163,7 @@ class Sessions:
     ) -> Session:
         """A new session, by this sid if there is one, for a nonce that was found free. Nothing waits in here: of two
         opens that found it free at once, the second gets the session of the first. Raises Refusal."""
-        session = self._opened(nonce, binding)
+        session = None if self.registry.is_free(nonce) else self._opened(nonce, binding)
         if session is not None:
             return session
         if self.refusing:
@@ -184,7 +186,7 @@ class Sessions:
             address=address,
         )
         if isinstance(machine, NumberedMachine):  # the native protocol's: no other can show a key
-            machine.key = Key(secrets.token_urlsafe(24))
+            machine.secret = secrets.token_urlsafe(24)
         session = Session(listener, endpoint.path, endpoint.config.on_full, self.hub, request)
         session._bind(machine)
         self.registry.add(machine)

@@ -1,5 +1,5 @@
 """What is told to all workers, and answered by each: closings of identities, and which sessions one has
-(docs/scaling.md §10). For workers, and for publishers, which are none.
+(docs/scaling.md §11). For workers, and for publishers, which are none.
 """
 
 from __future__ import annotations

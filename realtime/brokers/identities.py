@@ -1,5 +1,5 @@
 """Identities over a broker, as a worker has them: the rooms of those that have sessions here are followed, closings are
-done and confirmed, questions answered (docs/scaling.md §10).
+done and confirmed, questions answered (docs/scaling.md §11).
 
 What it asks of others does brokers/asking. Knows no sessions: who is here is its place's affair.
 """

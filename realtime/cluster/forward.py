@@ -29,7 +29,7 @@ from ..web.reframed import Reframed
 from ..web.routes import END_PATIENCE
 from ..web.sockets import prepare
 from ..web.subprotocols import agree
-from ..web.takeover import LeanResponse, detach
+from ..web.takeover import LeanResponse, detach, shake_hands
 from ..web.threshold import HandOver, Wire
 from ..web.watch import DisconnectWatch
 from .hops import HANDSHAKE_PATIENCE, Broken, Hop, Hops, Refused, TooMany
@@ -398,6 +398,7 @@ class Forwarder:
             Tunnel(wire, hop).join(b"")
             await wire.run()
             return ws
+        await shake_hands(request)
         transport, early, _, kept = detach(request, ws)
         tunnel = Tunnel(cast("Wire", transport), hop)
         tunnel.join(early)

@@ -108,8 +108,8 @@ class Outgoing:
         self.code: int = code  # a close's code, the count of a note of drops, or whether a message is never dropped
         self.behind: int = 0  # of a group: how many of it follow
         self.encoded: dict[str, bytes | str] = {}
-        # By the key of a codec: the parts of a flush whose last item this was, and what the codec made of them.
-        self.framed: dict[str, tuple[Sequence[bytes | str], Sequence[bytes | str]]] | None = None
+        # By codec: the parts of a flush whose last item this was, and what the codec made of them. See carrier.share().
+        self.framed: dict[object, tuple[Sequence[bytes | str], Sequence[bytes | str]]] | None = None
 
     @classmethod
     def message(cls, data: str | bytes | bytearray | memoryview) -> Outgoing:

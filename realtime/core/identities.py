@@ -1,5 +1,5 @@
 """Identities over a broker: the rooms of the server's own, what is told in them, and which closings are news
-(docs/scaling.md §10).
+(docs/scaling.md §11).
 """
 
 from __future__ import annotations

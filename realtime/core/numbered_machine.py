@@ -94,8 +94,8 @@ class NumberedMachine(Draining):
             self.listener.changed(state, state)
         if alone and carrier.codec.shape is Shape.POLL:
             self._answer(carrier, now)
-        else:
-            self.listener.dirty()
+        elif carrier.codec.shape is Shape.POLL or self.outbox.appended or self.asking:
+            self.listener.dirty()  # which a session that has just begun need not be
         if self.carrier is carrier:
             self.wake_by(self.deadline())
         return True

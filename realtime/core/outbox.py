@@ -49,7 +49,7 @@ class Outbox:
     )
 
     def __init__(self, window: Window, max_messages: int, max_bytes: int) -> None:
-        self.window = window
+        self._window = window_of(min(window.messages, MOST_OUTSTANDING), window.size)
         self.acked: int = 0  # the peer has received so many
         self.taken: int = 0  # and its application has taken so many
         self.last: int = 0  # the highest number given

@@ -199,7 +199,7 @@ class PlainMachine(ServerMachine):
             parts = [part for part in map(codec.item, items) if part]
             if parts:
                 carrier.last_written = now
-                carrier.write(parts)
+                carrier.write(parts, items[-1] if codec.shape is Shape.STREAM else None)
             self._commit(carrier, first, items, now)  # which may end the session: its close counts as acknowledged
             if parts and codec.shape is Shape.POLL and self.carrier is carrier:
                 self._let_go(carrier, now)

@@ -54,6 +54,10 @@ class Registry:
     def __len__(self) -> int:
         return len(self.sessions)
 
+    def is_free(self, nonce: str) -> bool:
+        """Whether nothing that is remembered was opened by this nonce."""
+        return nonce not in self._nonces
+
     def opened(self, nonce: str, binding: object, now: float) -> ServerMachine | None:
         """The session that this nonce has opened, or None if it opens a new one.
 

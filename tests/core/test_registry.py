@@ -72,6 +72,18 @@ def test_a_session_is_found_by_its_sid() -> None:
     assert len(known) == 2
 
 
+def test_a_nonce_is_free_until_nothing_is_remembered_of_who_opened_by_it() -> None:
+    one = machine("s", "n")
+    known = registry()
+    assert known.is_free("n")
+    known.add(one)
+    assert not known.is_free("n")
+    bury(known, one, 1.0)
+    assert not known.is_free("n")
+    known.forget(1.0 + LIFETIME)
+    assert known.is_free("n")
+
+
 def test_an_unknown_session() -> None:
     refusal = refused(registry(), "s1", 0.0)
     assert (refusal.code, refusal.scope, refusal.received) == (4404, "session", None)

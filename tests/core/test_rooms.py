@@ -6,7 +6,9 @@ import json
 
 import pytest
 
+from realtime.brokers.messages import decoded, encoded
 from realtime.core.errors import LocalProtocolError
+from realtime.core.frames import Outgoing
 from realtime.core.rooms import CLOSING, START, Entry, Position, Reading, same
 
 ENTRIES = (Entry(7, 4, "d", "c", b""), Entry(7, 5, "e", "d", b""))
@@ -65,6 +67,9 @@ def test_what_contradicts_a_position() -> None:
         assert reading.contradicts(position) is contradicted
 
 
-def test_what_closes_a_room() -> None:
-    assert ENTRIES[1]._replace(payload=CLOSING).closes
-    assert not ENTRIES[1].closes
+def test_a_message_that_closes_the_room() -> None:
+    assert Entry(1, 2, "b", "a", CLOSING).closes
+    assert not Entry(1, 2, "b", "a", b"m\nx").closes
+    assert encoded(Outgoing.message("x"), frozenset()) != CLOSING
+    assert encoded(Outgoing.message(""), frozenset()) != CLOSING
+    assert decoded(CLOSING) is None
