@@ -75,7 +75,7 @@ class Facts(NamedTuple):
 
 def said_by(line: str, facts: bytes, headers: Headers) -> list[bytes]:
     """All that a request says but for its body, as it is sealed. `line` is its first: method, target and version."""
-    return [line.encode("utf-8", "surrogateescape"), facts, *(part for header in headers for part in header)]
+    return [line.encode("utf-8", "surrogateescape"), facts, *[part for header in headers for part in header]]
 
 
 def private_socket(path: str) -> socket.socket:
