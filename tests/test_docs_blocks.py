@@ -137,6 +137,13 @@ async def rooms_of_all_workers(names: dict[str, Any], client: Clients) -> None:
     assert await bob.receive() == "hello"
 
 
+async def one_of_several(names: dict[str, Any], client: Clients) -> None:
+    service = names["rt"]._service
+    assert service.cluster.listen == "unix:/run/chat/"
+    assert service.cluster.secrets == (b"drawn once by secrets.token_urlsafe(32)",)
+    assert service.broker.url == "redis://localhost"
+
+
 async def registered(names: dict[str, Any], client: Clients) -> None:
     assert names["REGISTRY"].get_sample_value("realtime_rooms") == 0
 
@@ -435,7 +442,7 @@ HOW: dict[str, list[Scene | str]] = {
     "docs/metrics.md": [scraped, registered],
     "docs/migrating-from-engineio.md": [engine_io_echo, engine_io_echo],
     "docs/migrating-from-sockjs.md": [sockjs_room],
-    "docs/scaling.md": [rooms_of_all_workers],
+    "docs/scaling.md": [rooms_of_all_workers, one_of_several],
     "docs/security.md": [authorized, four_left_out, nameless],
 }
 RUN = {page: [block for block in found if not block.why] for page, found in BLOCKS.items() if page != GENERATED}

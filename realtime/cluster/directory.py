@@ -276,6 +276,8 @@ class Directory:
     async def find(self, name: str) -> Taken | Gone | None:
         """Which other worker has a name."""
         claim = await self._directory.holder(name)
+        if claim is None and not self._runs.may_claim(self._store.run_at(self._directory.home(name)), self._now()):
+            raise Refused(NOT_FREE)  # another run may have forgotten it
         return None if claim is None or self._is_mine(claim) else await self._taken(claim.sid)
 
     async def _taken(self, sid: str) -> Taken | Gone:

@@ -307,9 +307,8 @@ class Forwarder:
         if length or request.method == "POST":
             headers += ((b"Content-Length", b"%d" % length),)
         facts = Facts(self._port.worker, request.remote or "", request.scheme, elsewhere.sid).pack()
-        target = request.raw_path
-        seal = hop.seal.request(said_by(request.method, target, facts, headers))
-        line = f"{request.method} {target} HTTP/1.{0 if old else 1}"
+        line = f"{request.method} {request.raw_path} HTTP/1.{0 if old else 1}"
+        seal = hop.seal.request(said_by(line, facts, headers))
         return written(line, (*headers, (HEADER, seal.encode() + facts)))
 
     async def _stream(self, request: web.Request, hop: Hop, answer: Answer) -> tuple[web.StreamResponse, bool]:
@@ -378,8 +377,9 @@ class Forwarder:
                 hop = await self._hops.reach(peer)
                 headers: Headers = ((b"Host", b"-"), (b"Content-Length", b"0"))
                 facts = Facts(self._port.worker, "", "", leaving=True).pack()
-                seal = hop.seal.request(said_by("POST", "/", facts, headers))
-                hop.transport.write(written("POST / HTTP/1.1", (*headers, (HEADER, seal.encode() + facts))))
+                line = "POST / HTTP/1.1"
+                seal = hop.seal.request(said_by(line, facts, headers))
+                hop.transport.write(written(line, (*headers, (HEADER, seal.encode() + facts))))
                 await hop.head()
                 self._hops.keep(hop)
 

@@ -73,10 +73,9 @@ class Facts(NamedTuple):
         return cls(*json.loads(packed))
 
 
-def said_by(method: str, target: str, facts: bytes, headers: Headers) -> list[bytes]:
-    """All that a request says but for its body, as it is sealed."""
-    line = [method.encode(), target.encode("utf-8", "surrogateescape"), facts]
-    return line + [part for header in headers for part in header]
+def said_by(line: str, facts: bytes, headers: Headers) -> list[bytes]:
+    """All that a request says but for its body, as it is sealed. `line` is its first: method, target and version."""
+    return [line.encode("utf-8", "surrogateescape"), facts, *[part for header in headers for part in header]]
 
 
 def private_socket(path: str) -> socket.socket:
@@ -286,7 +285,9 @@ class InnerPort:
         if name != HEADER:
             return self._makes(message, payload, protocol, writer, task)
         seal, packed, raw = own[:SEAL_SIZE], own[SEAL_SIZE:], raw[:-1]
-        if not protocol.seal.sealed(seal, said_by(message.method, message.path, packed, raw)):
+        version = message.version
+        line = f"{message.method} {message.path} HTTP/{version.major}.{version.minor}"
+        if not protocol.seal.sealed(seal, said_by(line, packed, raw)):
             return self._makes(message, payload, protocol, writer, task)
         protocol.client = facts = Facts.read(packed)
         self._note(protocol.transport, facts.worker)
