@@ -118,10 +118,8 @@ class LeanLink:
             return
         if self._said is not None:
             self._said += buffers
-        elif len(buffers) == 1:
-            self.transport.write(buffers[0])  # type: ignore[arg-type] # frames are bytes
         else:
-            self.transport.write(b"".join(buffers))  # type: ignore[arg-type] # the same
+            self.transport.write(b"".join(buffers))  # type: ignore[arg-type] # frames are bytes; one is not copied
 
     def close(self, code: int, reason: str) -> None:
         """Starts the closing handshake (RFC 6455 §7.1.2); a peer that does not take part is cut off."""
@@ -156,13 +154,11 @@ class LeanLink:
         parser = self._parser
         if parser is not None:
             parser.missing = beyond(data, parser.missing)
+        elif missing := beyond(data, 0):
+            parser = self._parser = Parser(self._max_size)
+            parser.missing = missing
         else:
-            missing = beyond(data, 0)
-            if missing:
-                parser = self._parser = Parser(self._max_size)
-                parser.missing = missing
-            else:
-                parser = self._shared
+            parser = self._shared
         parser.whose = self
         parser.reader.feed_data(data)
         parser.whose = None
@@ -307,12 +303,9 @@ class LeanLink:
     # -- waiting -----------------------------------------------------------------------------------------------------
 
     def start(self, connection: Connection, context: contextvars.Context | None) -> bytes:
-        """Tells the connection that it stands. Returns what it says at once, to be written together with the answer to
-        the handshake: what follows is written here."""
-        self._connection = connection
-        self._context = context
-        waiting = connection.connected()
-        if waiting is not None:
+        """Tells the connection that it stands. Returns what it says at once, to go behind the handshake's answer."""
+        self._connection, self._context = connection, context
+        if (waiting := connection.connected()) is not None:
             self._wait_for(waiting)
         said, self._said = self._said, None
         return b"".join(said or ())  # type: ignore[arg-type] # frames are bytes
