@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from .brokers.base import Health
 from .brokers.memory import MemoryBroker
-from .brokers.publisher import BlockingPublisher, Publisher
+from .brokers.publisher import BlockingIdentity, BlockingPublisher, Publisher
 from .brokers.redis import RedisBroker
 from .client import ClientSession, connect
 from .client.events import ClientNamespace
@@ -34,15 +34,17 @@ from .core.errors import (
     SessionClosed,
     Unauthorized,
 )
+from .core.identities import SessionInfo
 from .core.lifecycle import State
 from .hub import Change, History, Room
+from .identities import Identity
 from .namesake import missing as _missing
 from .namespaces.events import Events
 from .namespaces.namespace import Namespace
 from .namespaces.rooms import EventRoom
 from .namespaces.session import EventSession
 from .protocols.engineio.options import EngineIO
-from .protocols.layers.socketio.options import SocketIO
+from .protocols.engineio.socketio import SocketIO
 from .protocols.sockjs.options import SockJS
 from .request import SessionRequest
 from .server import Server
@@ -51,6 +53,7 @@ from .web.plugin import client_url, get_server, setup
 from .web.readiness import readiness
 
 __all__ = [
+    "BlockingIdentity",
     "BlockingPublisher",
     "BrokerError",
     "Change",
@@ -65,6 +68,7 @@ __all__ = [
     "Events",
     "Health",
     "History",
+    "Identity",
     "LocalProtocolError",
     "MemoryBroker",
     "Namespace",
@@ -79,6 +83,7 @@ __all__ = [
     "Server",
     "Session",
     "SessionClosed",
+    "SessionInfo",
     "SessionRequest",
     "SockJS",
     "SocketIO",

@@ -4,10 +4,11 @@ cluster/'s.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from .brokers.base import Store
 from .core.errors import BrokerError, Refusal
@@ -28,6 +29,14 @@ __all__ = [
     "look_for",
     "look_up",
 ]
+
+
+T = TypeVar("T")
+
+# For how many seconds the directory is asked again, and how many there are between two questions, at first and at most.
+PATIENCE = 10.0
+PAUSE = 0.05
+MOST_PAUSE = 0.5
 
 
 class Mine(NamedTuple):
@@ -69,12 +78,12 @@ class Owners(Protocol):
     async def owner(self, sid: str) -> Found:
         """Who has this session: by the worker in the sid. An answer may be some seconds old: connecting shows."""
 
-    async def claim(self, name: str, digest: str, handed: str = "") -> Claimed:
+    async def claim(self, name: str, digest: str, handed: bool = False) -> Claimed:
         """Claims a name (an opening nonce, or what a client chose) for a new session.
 
         `digest` is that of what an open by this name is bound to, "" for nothing. Opens by a name that is being claimed
-        wait for the same answer. An open that another worker has handed on here, since the claim says so, comes with
-        the sid of that claim as `handed`: it is Mine. Raises Refusal (4409) where the name is bound to something else.
+        wait for the same answer. One that was `handed` on here, since the claim says so, is not Taken. Raises Refusal
+        (4409) where the name is bound to something else.
 
         Whoever is told Mine calls settled() behind it, once, whatever came of it.
         """
@@ -82,6 +91,9 @@ class Owners(Protocol):
     def settled(self, name: str, digest: str, sid: str) -> None:
         """What came of Mine: the sid of the session, "" where none was opened. Then the name is given back, when all
         who were told Mine have said so."""
+
+    def give_back(self, name: str, sid: str) -> None:
+        """This worker opens nothing by a name that the store has for it, and for the session of this sid."""
 
     def ended(self, name: str, sid: str, ended: Ended, life: float) -> None:
         """A session of this worker has ended, opened by this name ("" for none); for `life` seconds it is told how."""
@@ -159,7 +171,7 @@ class Opening:
 
 @asynccontextmanager
 async def claiming(
-    owners: Owners, name: str, binding: object, handed: str, limits: Sequence[Limit]
+    owners: Owners, name: str, binding: object, handed: bool, limits: Sequence[Limit]
 ) -> AsyncIterator[Opening]:
     """Claims a name, and counts in what is limited for all workers, while a session is opened by it. No name ("")
     is any worker's. Raises Refusal; Elsewhere where another worker has the name."""
@@ -180,7 +192,7 @@ async def claiming(
             owners.settled(name, digest_of(binding), opening.opened)
 
 
-async def _claim(owners: Owners, name: str, binding: object, handed: str) -> str:
+async def _claim(owners: Owners, name: str, binding: object, handed: bool) -> str:
     """The sid that a name opens by. Raises Refusal."""
     try:
         if not handed:
@@ -198,11 +210,9 @@ async def _claim(owners: Owners, name: str, binding: object, handed: str) -> str
 
 
 async def look_for(owners: Owners, name: str) -> None:
-    """Raises Elsewhere where another worker has a name, and Refusal where that is gone and has said how it ended."""
-    try:
-        found = await owners.find(name)
-    except BrokerError as error:
-        raise Refusal(4503, str(error)) from None
+    """Raises Elsewhere where another worker has a name, and Refusal where that is gone and has said how it ended. Waits
+    a while until somebody can say: for clients that come by names a refusal is the end."""
+    found = await _answer(lambda: owners.find(name), patient=True)
     if isinstance(found, Taken):
         raise Elsewhere(found.peer, found.sid)
     if found is not None and found.ended is not None:
@@ -210,12 +220,25 @@ async def look_for(owners: Owners, name: str) -> None:
 
 
 async def look_up(owners: Owners, sid: str, proof: Proof | None) -> None:
-    """Raises Elsewhere where another worker has a session, and Refusal where that is gone."""
-    try:
-        found = await owners.owner(sid)
-    except BrokerError as error:
-        raise Refusal(4503, str(error)) from None
+    """Raises Elsewhere where another worker has a session, and Refusal where that is gone. Without a proof the protocol
+    is one whose clients do not try again: waits a while until somebody can say."""
+    found = await _answer(lambda: owners.owner(sid), patient=proof is None)
     if isinstance(found, Peer):
         raise Elsewhere(found, sid, proof)
     if isinstance(found, Gone):
         raise found.refusal(proof)
+
+
+async def _answer(ask: Callable[[], Awaitable[T]], *, patient: bool) -> T:
+    """What the directory says, asked again for a while where it is `patient`. Raises Refusal (4503)."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + PATIENCE if patient else 0.0
+    pause = PAUSE
+    while True:
+        try:
+            return await ask()
+        except BrokerError as error:
+            if loop.time() + pause > until:
+                raise Refusal(4503, str(error)) from None
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, MOST_PAUSE)

@@ -12,12 +12,13 @@ from .clock import Clock, SystemClock
 from .core.config import Config
 from .core.dialects import Dialect
 from .core.errors import LocalProtocolError
-from .core.machine import check_close_code
+from .core.identities import RESERVED, check_room
 from .core.observer import Observer
 from .core.settings import EndpointSettings, ServerSettings, check, having, names, number, shown
 from .core.settings import clock as clock_rule
 from .endpoint import ENDPOINT_SETTINGS, Endpoint, Handler, check_coroutine, configure
 from .hub import Room
+from .identities import Identity
 from .loops import gives_way
 from .namespaces.events import Events
 from .owners import Clusters
@@ -61,10 +62,10 @@ class Server:
     are believed, such as "127.0.0.1" or "10.0.0.0/8" ("unix": whoever connects over a Unix socket). `shutdown_timeout`
     bounds the application's shutdown, in seconds.
 
-    `broker` lets rooms reach every worker: "redis://…" or another URL, or RedisBroker(…) (docs/scaling.md). Sends to
-    rooms, and joins, wait for it `broker_timeout` seconds at most. Without one, rooms are of this process. With it and
-    `cluster`, a realtime.Cluster(…), the server is one worker of several, any of which takes any request. `drain_rate`
-    is how many sessions a second are told to go by drain(); None: all at once.
+    `broker` lets rooms and identities reach every worker: "redis://…" or another URL, or RedisBroker(…)
+    (docs/scaling.md). Sends to them, joins and closings wait for it `broker_timeout` seconds at most. Without one, they
+    are of this process. With it and `cluster`, a realtime.Cluster(…), the server is one worker of several, any of which
+    takes any request. `drain_rate` is how many sessions a second are told to go by drain(); None: all at once.
     """
 
     def __init__(
@@ -219,23 +220,20 @@ class Server:
 
     @gives_way
     async def close_identity(self, identity: str, code: int = 4401, reason: str = "") -> int:
-        """Ends all sessions of an identity in this process, at once; returns how many there were.
+        """Ends all sessions of an identity, at all workers: short for `rt.identity(identity).close(code, reason)`,
+        which says more."""
+        return await self.identity(identity).close(code, reason)
 
-        What was not delivered is lost, and the client is told `code` and `reason`. Opens about which the authorize
-        hook is being asked now are refused (4401) if it says that they are this identity's. Clients may open again
-        unless the hook refuses them. Raises LocalProtocolError for a code that applications may not use.
-        """
-        check_close_code(code)
-        self._service.runtime.check()
-        if not isinstance(identity, str):
-            raise TypeError(f"an identity is a str, not {type(identity).__name__}")
-        reason = reason or "the identity was withdrawn"
-        ended = self._service.sessions.end(code, reason, identity=identity)
-        self._service.admission.withdraw(identity, reason)
-        return ended
+    def identity(self, identity: str) -> Identity:
+        """Whom the authorize hook has called so, at all workers: `await rt.identity("ada").send("hello")`. Raises
+        TypeError for what is no str."""
+        return Identity(self._service.identities, identity)
 
     def room(self, name: str) -> Room:
-        """The room of this name: `await rt.room("lobby").send("hello")`."""
+        """The room of this name: `await rt.room("lobby").send("hello")`. Raises LocalProtocolError for a name that
+        begins with a NUL."""
+        if name[:1] == RESERVED:
+            check_room(name)
         return self._service.sessions.hub.room(name)
 
     def configure_rooms(self, pattern: str, *, history: int = 0, ttl: float = 3600.0, presence: bool = False) -> None:

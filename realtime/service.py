@@ -15,8 +15,9 @@ from weakref import ReferenceType
 from .admission import Admission
 from .brokers.base import Health, Keep, Stores
 from .brokers.counts import Counts
+from .brokers.identities import Identities
 from .brokers.memory import MemoryBroker
-from .brokers.rooms import Rooms
+from .brokers.rooms import Rooms, Timing
 from .brokers.rules import RoomRules
 from .clock import Clock
 from .core.config import Config
@@ -24,6 +25,7 @@ from .core.errors import LocalProtocolError
 from .core.observer import Observer
 from .departures import Departures
 from .endpoint import Endpoint
+from .identities import Here
 from .networks import Networks
 from .notices import Notices
 from .owners import Clusters, Member
@@ -81,6 +83,8 @@ class Service:
         self.cluster: Clusters | None = cluster
         self.member: Member | None = None  # of that, while it runs
         self.room_rules: RoomRules = RoomRules()
+        self.identities: Here = Here(self.sessions, self.admission, self.runtime)
+        self._reaching: bool = broker is not None  # other workers: identities go over the broker
         if broker is not None:
             self.sessions.hub.keep = self._keep
 
@@ -108,13 +112,17 @@ class Service:
         self.room_rules.fixed = True
         hub = self.sessions.hub
         if self.broker is not None and hub.shared is None:
-            store = self.broker.store()
-            hub.shared = Rooms(store, hub, self.broker_timeout, counts=self.broker_counts)
+            store, timing, name = self.broker.store(), Timing(), f"{self.sessions.worker}-"
+            rooms = hub.shared = Rooms(store, hub, self.broker_timeout, timing, self.broker_counts, name)
+            if self._reaching:
+                self.sessions.shared = Identities(rooms, self.identities, self.broker_timeout, timing)
             if self.cluster is not None:
                 self.member = self.cluster.member(self, store)
-                hub.shared.watchers.append(self.member)
+                rooms.watchers.append(self.member)
                 await self.member.start()
-            await hub.shared.start()
+            await rooms.start()
+            if self.sessions.shared is not None:
+                self.sessions.shared.start()
             if self.member is not None:
                 await self.member.settle()
 
@@ -125,7 +133,7 @@ class Service:
             member, self.member = self.member, None
             await member.close()
         if hub.shared is not None:
-            rooms, hub.shared = hub.shared, None
+            rooms, hub.shared, self.sessions.shared = hub.shared, None, None
             await rooms.close()
 
     def health(self) -> Health:

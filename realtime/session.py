@@ -16,6 +16,7 @@ from .core.config import OnFull
 from .core.cursors import MAX_ROOM_NAME, is_room_name
 from .core.errors import LocalProtocolError
 from .core.frames import Group, RoomItem, parts_of
+from .core.identities import check_room
 from .core.negotiation import Choice
 from .core.positions import Positions
 from .core.rooms import START, Position
@@ -120,9 +121,10 @@ class Session(BaseSession[ServerMachine]):
 
         Returns the room's cursor where it starts, "" for a room of this process alone. Raises SessionClosed when the
         session has ended, LocalProtocolError for what the room does not keep, for an `after` that is no cursor, for a
-        room with history whose name has more than 256 characters, and above `max_rooms`, and BrokerError when the
-        broker let it wait for more than `broker_timeout`: then it is not in the room, and may join again. Of a history
-        that it was given in part, a client that takes positions then gets the rest.
+        room with history whose name has more than 256 characters, for a name that begins with a NUL, and above
+        `max_rooms`, and BrokerError when the broker let it wait for more than `broker_timeout`: then it is not in the
+        room, and may join again. Of a history that it was given in part, a client that takes positions then gets the
+        rest.
         """
         return await self._enter(self, room, info, history, after)
 
@@ -132,6 +134,7 @@ class Session(BaseSession[ServerMachine]):
         """join(), for a member of the room that is this session, or a part of it."""
         self._check_loop()
         member._check_member()
+        check_room(room)
         hub = self._hub
         most = self._machine.config.max_rooms
         if most is not None and len(rooms := hub.rooms_of(member)) >= most and room not in rooms:

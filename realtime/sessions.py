@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 from .admission import Admission
+from .brokers.identities import Identities, following
 from .core.config import Config
 from .core.errors import Refusal
 from .core.frames import Window
@@ -57,6 +58,7 @@ class Sessions:
         self.observers: tuple[Observer, ...] = ()
         self.owners: Owners | None = None  # the directory of a cluster
         self.refusing = False  # no new ones are taken
+        self.shared: Identities | None = None  # identities that go over a broker, while the server runs
         self._config = config
         self._runtime = runtime
         self._now = runtime.clock.now
@@ -99,6 +101,10 @@ class Sessions:
         """The session of this sid, if there is one."""
         return self.by_sid.get(sid)
 
+    def of(self, identity: str) -> tuple[Session, ...]:
+        """Those of an identity."""
+        return tuple(self.by_sid[machine.sid] for machine in self.registry.of(identity))
+
     # -- opening -------------------------------------------------------------------------------------------------------
 
     async def open(
@@ -124,17 +130,23 @@ class Sessions:
         """
         session = await self.claim(nonce, binding)
         if session is None and self.owners is not None:
-            if self.refusing and not request._handed:
+            if self.refusing:
+                if request._handed:
+                    self.owners.give_back(nonce, request._handed)
                 raise Refusal(4503, SHUTTING)
             limits = self.registry.limits(identity, address)
-            async with claiming(self.owners, nonce, binding, request._handed, limits) as claimed:
+            async with (
+                claiming(self.owners, nonce, binding, bool(request._handed), limits) as claimed,
+                following(self.shared, identity),
+            ):
                 self._admission.check_withdrawn(identity, request)
                 session = self._create(endpoint, nonce, binding, window, identity, request, address, kind, claimed.sid)
                 claimed.opened = session.id
             return session
-        self._admission.check_withdrawn(identity, request)
-        if session is None:
-            session = self._create(endpoint, nonce, binding, window, identity, request, address, kind, "")
+        async with following(self.shared, identity if session is None else None):
+            self._admission.check_withdrawn(identity, request)
+            if session is None:
+                session = self._create(endpoint, nonce, binding, window, identity, request, address, kind, "")
         return session
 
     def _create(
@@ -179,6 +191,8 @@ class Sessions:
         session._bind(machine)
         self.registry.add(machine)
         self.by_sid[machine.sid] = session
+        if identity is not None and self.shared is not None:
+            self.shared.here(identity)
         machine.wake_by(now + endpoint.config.open_timeout)  # also if no carrier ever attaches
         machine.observers = self.observers
         for observer in self.observers:
@@ -240,15 +254,7 @@ class Sessions:
             worker = SID.fullmatch(sid)
             if refusal.code != 4404 or worker is None or worker[1] == self._worker:
                 raise
-        self._notices.warn(
-            "astray",
-            "a request names a session that another process has opened (its sid begins with %s, those of this process"
-            " with %s). After a restart that is to be expected. If it goes on, several processes are serving: each"
-            " keeps its own sessions, so let the proxy send all requests of a client to the same one"
-            " (docs/deployment.md), or run one",
-            worker[1],
-            self._worker,
-        )
+        _warn(self._notices, worker[1], self._worker)
         raise Refusal(4404, ASTRAY, scope="session")
 
     def ends(self) -> Iterator[tuple[str, Ended, float]]:
@@ -289,11 +295,13 @@ class Sessions:
             observer.ended(machine)
         self._runtime.forget(machine)
         self.hub.leave_all(session)
+        if machine.identity is not None and self.shared is not None:
+            self.shared.gone(machine.identity)
         self.handlers.ended(session)
 
     def end(self, code: int, reason: str, *, identity: str | None = None) -> int:
         """Ends all at once, or all of an identity; returns how many there were."""
-        ending = [session for session in self if identity is None or session.identity == identity]
+        ending = tuple(self) if identity is None else self.of(identity)
         now = self._now()
         if self.refusing:
             self._untold.update(session.id for session in ending if session._returning)
@@ -335,6 +343,20 @@ class Sessions:
         if self.by_sid:
             log.warning("%d sessions of an event loop that was closed before are forgotten", len(self.by_sid))
         self.hub.reset()
+        self.shared = None
         self.registry = Registry(self._config)
         self.by_sid = {}
         self.handlers.reset()
+
+
+def _warn(notices: Notices, worker: str, own: str) -> None:
+    """Of requests for other workers' sessions."""
+    notices.warn(
+        "astray",
+        "a request names a session that another process has opened (its sid begins with %s, those of this process"
+        " with %s). After a restart that is to be expected. If it goes on, several processes are serving: each"
+        " keeps its own sessions, so let the proxy send all requests of a client to the same one"
+        " (docs/deployment.md), or run one",
+        worker,
+        own,
+    )

@@ -50,6 +50,7 @@ FIRST = (
     "tests/cli/test_connect.py",
     "tests/core/test_simulation.py",
     "tests/compat/engineio/test_clients.py",
+    "tests/compat/socketio/test_clients.py",
     "tests/brokers/test_failures.py",
     "tests/lab/test_soak.py",
     "tests/web/test_bad_input.py",

@@ -62,6 +62,7 @@ SERVERS = {
     "endpoint",
     "handlers",
     "hub",
+    "identities",
     "namespaces",
     "networks",
     "notices",

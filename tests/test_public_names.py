@@ -14,6 +14,7 @@ from realtime.core.frames import Window
 from .reference.members import members
 
 NAMES = {
+    "BlockingIdentity",
     "BlockingPublisher",
     "BrokerError",
     "Change",
@@ -28,6 +29,7 @@ NAMES = {
     "Events",
     "Health",
     "History",
+    "Identity",
     "LocalProtocolError",
     "MemoryBroker",
     "Namespace",
@@ -42,6 +44,7 @@ NAMES = {
     "Server",
     "Session",
     "SessionClosed",
+    "SessionInfo",
     "SessionRequest",
     "SockJS",
     "SocketIO",

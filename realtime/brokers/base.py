@@ -179,6 +179,9 @@ class Leases(Protocol):
     async def register(self, part: int, lease: float) -> bool:
         """Registers this worker, or renews its lease; whether it was not registered."""
 
+    async def workers(self, part: int) -> list[str]:
+        """The workers whose leases have not run out."""
+
     async def expired(self, part: int) -> list[Expired]:
         """The workers whose leases have run out."""
 
@@ -187,6 +190,12 @@ class Leases(Protocol):
 
     async def resign(self, part: int) -> None:
         """Removes this worker with all its members: it ends."""
+
+    async def answer(self, part: int, question: str, text: str) -> None:
+        """This worker's answer to a question, which is kept for a minute behind the last answer."""
+
+    async def answers(self, part: int, question: str) -> dict[str, str]:
+        """The answers to a question, by worker."""
 
     @property
     def parts(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections import deque
 from collections.abc import Coroutine
 from contextlib import suppress
@@ -35,40 +36,64 @@ class LocalRoom:
     """A room as this process follows it. Those in the hub stand where the follower stands."""
 
     def __init__(
-        self, name: str, keep: Keep, store: Store, hub: Members, spawn: Spawn, patience: float, counts: Counts
+        self,
+        name: str,
+        keep: Keep,
+        store: Store,
+        hub: Members,
+        spawn: Spawn,
+        patience: float,
+        counts: Counts,
+        every: int = 1,
     ) -> None:
         self.name = name
         self.keep = keep
         self.follower: Follower = Follower(bool(keep.history), self, patience=patience)
         self.joining: dict[Receiver, Joining] = {}
         self.users = 0  # who wait for it, or watch it
-        self.attended: asyncio.Event = asyncio.Event()  # who is present may have changed
+        # Of these rooms there may be as many as users, and seldom anybody waits: events are made when they do.
+        self.attended: asyncio.Event | None = None  # who is present may have changed
         self.gone = False
         self._store = store
         self._hub = hub
         self.spawn = spawn
         self.counts = counts
-        self._live = asyncio.Event()
+        self._ready: asyncio.Event | None = None
         self._read_up_to = 0  # while an answer is taken: what is delivered up to here, no subscription has brought
-        self._closings = asyncio.Event()  # where it was closed last may be known to be elsewhere
+        self._closings: asyncio.Event | None = None  # where it was closed last may be known to be elsewhere
+        self._every = every
+        self._sweeps = random.randrange(every)  # until the next in which it is compared
 
     @property
     def needed(self) -> bool:
         """Whether anybody here is in it."""
         return bool(self.users or self.joining or self._hub.members(self.name))
 
+    def is_due(self) -> bool:
+        """Whether it is to be compared in this sweep."""
+        due = not self._sweeps
+        self._sweeps = (self._sweeps or self._every) - 1
+        return due
+
+    def look(self) -> None:
+        """Who is present may have changed."""
+        if self.attended is not None:
+            self.attended.set()
+
     async def live(self) -> None:
         """Waits until it is subscribed and compared."""
-        await self._live.wait()
+        while not self.follower.live:
+            self._ready = self._ready or asyncio.Event()
+            await self._ready.wait()
 
     async def until_closed(self, position: Position) -> None:
         """Waits until the message there, which closes the room, has come."""
         while self.follower.closed < position[:2]:
+            self._closings = self._closings or asyncio.Event()
             await self._closings.wait()
 
     def unsubscribed(self) -> None:
         """The subscription is lost, or may be."""
-        self._live.clear()
         self.follower.unsubscribed()
 
     def level(self, receiver: Receiver) -> None:
@@ -130,7 +155,9 @@ class LocalRoom:
 
     def ready(self) -> None:
         """Members may join."""
-        self._live.set()
+        if self._ready is not None:
+            self._ready.set()
+            self._ready = None
         self._look_for_closings()
 
     def deliver(self, entry: Entry) -> None:
@@ -158,8 +185,9 @@ class LocalRoom:
         self._look_for_closings()
 
     def _look_for_closings(self) -> None:
-        closings, self._closings = self._closings, asyncio.Event()
-        closings.set()
+        if self._closings is not None:
+            self._closings.set()
+            self._closings = None
 
     def put_out(self, receiver: Receiver) -> None:
         """A member that was joining leaves."""

@@ -29,6 +29,10 @@ class Attending:
         self._parts: set[int] = set()  # that this worker is registered with
         self._leaving: dict[str, set[str]] = {}  # by room, whom the store has to forget
 
+    def also(self, part: int) -> None:
+        """This worker is to have a lease in this part of the store, whoever is present."""
+        self._parts.add(part)
+
     async def add(self, room: str, member: str, info: str) -> None:
         """A member is in the room. Where that can't be told to the store now, a sweep will."""
         if self.here.add(room, member, info):

@@ -68,9 +68,10 @@ class Rooms:
         timeout: float,
         timing: Timing = Timing(),  # noqa: B008
         counts: Counts | None = None,
+        name: str = "",
     ) -> None:
         self.counts: Counts = counts or Counts()
-        self.worker: str = secrets.token_urlsafe(9)
+        self.worker: str = f"{name}{secrets.token_urlsafe(9)}"
         self.reader: Reader = Reader(store, timeout)
         self._store = store
         self._hub = hub
@@ -126,20 +127,31 @@ class Rooms:
 
     # -- members -------------------------------------------------------------------------------------------------------
 
-    @asynccontextmanager
-    async def _using(self, name: str, keep: Keep) -> AsyncIterator[LocalRoom]:
-        """The room as this process follows it, which is kept meanwhile."""
+    def hold(self, name: str, keep: Keep, members: Members | None = None, every: int = 1) -> LocalRoom:
+        """The room as this process follows it, until release(). Its members are the hub's, or these; it is compared in
+        so many sweeps once."""
         room = self._local.get(name)
         if room is None:
-            room = LocalRoom(name, keep, self._store, self._hub, self._spawn, self._timing.sweep / 2, self.counts)
+            hub, patience = members or self._hub, self._timing.sweep / 2
+            room = LocalRoom(name, keep, self._store, hub, self._spawn, patience, self.counts, every)
             self._local[name] = room
             self._store.subscribe(name)
         room.users += 1
+        return room
+
+    def release(self, room: LocalRoom) -> None:
+        """Whoever held it needs it no more."""
+        room.users -= 1
+        self._tidy(room)
+
+    @asynccontextmanager
+    async def _using(self, name: str, keep: Keep) -> AsyncIterator[LocalRoom]:
+        """The room as this process follows it, which is kept meanwhile."""
+        room = self.hold(name, keep)
         try:
             yield room
         finally:
-            room.users -= 1
-            self._tidy(room)
+            self.release(room)
 
     def _tidy(self, room: LocalRoom) -> None:
         if not room.needed and self._local.get(room.name) is room:
@@ -247,7 +259,8 @@ class Rooms:
         """Who is present, whenever that may have changed: first at once. Waits while the broker is away."""
         async with self._using(name, keep) as room:
             while True:
-                room.attended.clear()
+                attended = room.attended = room.attended or asyncio.Event()
+                attended.clear()
                 try:
                     present = await self._store.members(name)
                 except BrokerError:
@@ -256,7 +269,7 @@ class Rooms:
                 yield {one.member: one.info for one in present}
                 with suppress(TimeoutError):
                     async with asyncio.timeout(self._timing.sweep):
-                        await room.attended.wait()
+                        await attended.wait()
 
     # -- what the broker tells -----------------------------------------------------------------------------------------
 
@@ -271,7 +284,7 @@ class Rooms:
         local = self._local.get(room)
         if local is not None:
             local.follower.subscribed()
-            local.attended.set()
+            local.look()
 
     def unsubscribed(self, rooms: Iterable[str]) -> None:
         """The subscriptions of these are lost, or may be."""
@@ -290,7 +303,7 @@ class Rooms:
         """Who is present may have changed."""
         local = self._local.get(room)
         if local is not None:
-            local.attended.set()
+            local.look()
 
     def returned(self, run: str) -> None:
         """A run of the store answers that did not before."""
@@ -331,7 +344,8 @@ class Rooms:
         while True:
             await asyncio.sleep(self._timing.sweep * random.uniform(0.75, 1.25))
             # A few after the other, so that ten thousand rooms are no burst, and leave time for messages.
-            for index, room in enumerate(tuple(self._local.values()), 1):
+            due = [room for room in self._local.values() if room.is_due()]
+            for index, room in enumerate(due, 1):
                 if room.follower.live and not room.gone:
                     room.follower.compare()
                 if not index % COMPARED:

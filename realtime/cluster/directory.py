@@ -204,7 +204,7 @@ class Directory:
         if not self.registration.runs(self._now()):
             raise Refused(NOT_FOUND)
 
-    async def claim(self, name: str, digest: str, handed: str = "") -> Claimed:
+    async def claim(self, name: str, digest: str, handed: bool = False) -> Claimed:
         """Claims a name."""
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Answer] = loop.create_future()
@@ -215,7 +215,7 @@ class Directory:
             elif self._is_mine(what):
                 self.settled(name, digest, "")  # who asked has left
 
-        if self.claims.ask(name, Claim(handed, digest) if handed else None, tell):
+        if self.claims.ask(name, tell):
             self._spawn(self._ask(name, digest))  # it goes on for the others, if this one leaves
         try:
             told = await answer
@@ -256,11 +256,15 @@ class Directory:
         """What came of Mine."""
         free = self.claims.settled(name, Claim(sid, digest) if sid else None, self._now())
         if free is not None:
-            self._spawn(self._give_back(name, free))
+            self.give_back(name, free.sid)
 
-    async def _give_back(self, name: str, claim: Claim) -> None:
+    def give_back(self, name: str, sid: str) -> None:
+        """The name is not for the session of this sid."""
+        self._spawn(self._release(name, sid))
+
+    async def _release(self, name: str, sid: str) -> None:
         with suppress(BrokerError):
-            await self._directory.release(name, claim.sid)
+            await self._directory.release(name, sid)
 
     def ended(self, name: str, sid: str, ended: Ended, life: float) -> None:
         """A session of this worker has ended."""

@@ -72,7 +72,8 @@ class Answer(NamedTuple):
         line, *rest = head.decode("utf-8", "surrogateescape").split("\r\n")
         try:
             version, status, reason = [*line.split(" ", 2), ""][:3]
-            headers = CIMultiDict((name, value.strip()) for name, _, value in (one.partition(":") for one in rest))
+            parts = [one.partition(":") for one in rest]
+            headers = CIMultiDict([(name, value.strip()) for name, _, value in parts])
             if not version.startswith("HTTP/1."):
                 raise ValueError(version)
             return cls(version, int(status), reason, headers)
@@ -95,7 +96,7 @@ class Answer(NamedTuple):
     @property
     def own(self) -> CIMultiDict[str]:
         """The headers that are the response's own."""
-        return CIMultiDict((name, value) for name, value in self.headers.items() if name.lower() not in THEIRS)
+        return CIMultiDict([(name, value) for name, value in self.headers.items() if name.lower() not in THEIRS])
 
     @property
     def keeps(self) -> bool:
@@ -136,7 +137,7 @@ class Chunks:
 
 def written(line: str, headers: Headers) -> bytes:
     """A request's head."""
-    said = b"".join(b"%b: %b\r\n" % header for header in headers)
+    said = b"".join([b"%b: %b\r\n" % header for header in headers])
     return line.encode("utf-8", "surrogateescape") + b"\r\n" + said + b"\r\n"
 
 
@@ -299,7 +300,7 @@ class Forwarder:
         """A request as its client has made it, sealed."""
         upgrading = wants_websocket(request)
         own = OURS if upgrading else OWN
-        headers: Headers = tuple(header for header in request.raw_headers if header[0].lower() not in own)
+        headers: Headers = tuple([header for header in request.raw_headers if header[0].lower() not in own])
         old = request.version < HttpVersion11
         if old and not upgrading:
             headers += ((b"Connection", b"keep-alive"),)

@@ -144,11 +144,23 @@ class Stranger(asyncio.Protocol):
 
 
 class Brought(web.RequestHandler):
-    """Serves the requests that another worker brings on one connection."""
+    """Serves the requests that another worker brings on one connection: to what is asked of this, each comes from its
+    client."""
 
-    __slots__ = ("seal",)
+    __slots__ = ("client", "seal")
 
+    client: Facts | None
     seal: Seal
+
+    @property
+    def peername(self) -> str | None:  # an address alone is taken, too
+        """Where the request that is being made comes from."""
+        return None if self.client is None else self.client.remote
+
+    @property
+    def ssl_context(self) -> Any:
+        """Whether it came over TLS."""
+        return self.client is not None and self.client.scheme == "https"
 
 
 class InnerPort:
@@ -251,7 +263,7 @@ class InnerPort:
             max_field_size=MAX_LINE,
             max_headers=MAX_HEADERS,
         )
-        protocol.seal = seal
+        protocol.seal, protocol.client = seal, None
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
 
@@ -268,21 +280,20 @@ class InnerPort:
 
     def _make(self, message: Any, payload: Any, protocol: Brought, writer: Any, task: Any) -> web.Request:
         """The request as its client has made it; as it is, where nobody vouches for it."""
+        protocol.client = None
         raw: Headers = message.raw_headers
-        own = [value for name, value in raw if name == HEADER]
-        if len(own) != 1:
+        name, own = raw[-1] if raw else (b"", b"")
+        if name != HEADER:
             return self._makes(message, payload, protocol, writer, task)
-        seal, packed = own[0][:SEAL_SIZE], own[0][SEAL_SIZE:]
-        raw = tuple(header for header in raw if header[0] != HEADER)
+        seal, packed, raw = own[:SEAL_SIZE], own[SEAL_SIZE:], raw[:-1]
         if not protocol.seal.sealed(seal, said_by(message.method, message.path, packed, raw)):
             return self._makes(message, payload, protocol, writer, task)
-        facts = Facts.read(packed)
+        protocol.client = facts = Facts.read(packed)
         self._note(protocol.transport, facts.worker)
         headers = CIMultiDict(message.headers)
         del headers[HEADER.decode()]
         message = message._replace(headers=CIMultiDictProxy(headers), raw_headers=raw)
         request = self._makes(message, payload, protocol, writer, task)
-        request = request.clone(scheme=facts.scheme, remote=facts.remote)
         mark(request, Carried(facts.worker, facts.handed, facts.leaving))
         return request
 

@@ -215,11 +215,25 @@ class Follower:
             if self._history and before is not None and before.offset > goes_on.offset:
                 goes_on = before
             self._tell(goes_on)
-        elif reading.epoch < position.epoch:
-            return  # it was asked before the epoch was raised
+        elif reading.epoch < position.epoch or self._may_come(position, reading, now):
+            return  # it was asked before the epoch was raised; or it is known later
         for entry in reading.entries:
             self._take_entry(entry)
         self._look_at_top(reading, now)
+
+    def _may_come(self, position: Position, reading: Reading, now: float) -> bool:
+        """Has the history been outrun by messages that are on their way? The subscription stands and has shown no gap,
+        so it may bring yet what is read no more: that is a loss if it is missing still at a later comparison."""
+        if not self._history or not self.live or self._gap:
+            return False
+        behind = reading.before or reading.end
+        if behind.offset <= position.offset:
+            return False
+        suspected = self._suspected
+        if suspected is None or suspected[0].epoch != position.epoch or suspected[0].offset <= position.offset:
+            self._suspected = behind, now
+            return True
+        return now - suspected[1] < self._patience
 
     def _take_entry(self, entry: Entry) -> None:
         position = self.position

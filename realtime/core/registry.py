@@ -48,7 +48,7 @@ class Registry:
         self.sessions: dict[str, ServerMachine] = {}
         self.tombstones: OrderedDict[str, Tombstone] = OrderedDict()
         self._nonces: dict[str, str] = {}  # nonce → sid, of sessions and tombstones
-        self._identities: dict[str, int] = {}
+        self._identities: dict[str, ServerMachine | dict[ServerMachine, None]] = {}  # most have one session
         self._addresses: dict[str, int] = {}
 
     def __len__(self) -> int:
@@ -80,6 +80,13 @@ class Registry:
                 raise tombstone.refusal()
         raise Refusal(4409, "this nonce has opened a session already; open with a new nonce")
 
+    def of(self, identity: str) -> tuple[ServerMachine, ...]:
+        """The sessions of an identity, by their age."""
+        found = self._identities.get(identity)
+        if found is None:
+            return ()
+        return tuple(found) if isinstance(found, dict) else (found,)
+
     def limits(self, identity: str | None, address: str) -> list[Limit]:
         """What is limited, at all workers of a cluster together: the sessions of this identity, and from this
         address."""
@@ -96,8 +103,7 @@ class Registry:
 
     def count(self, key: str) -> int:
         """How many sessions there are of what a Limit's key names."""
-        counts = self._identities if key.startswith(OF_IDENTITY) else self._addresses
-        return counts.get(key[1:], 0)
+        return len(self.of(key[1:])) if key.startswith(OF_IDENTITY) else self._addresses.get(key[1:], 0)
 
     def counted(self) -> list[str]:
         """The keys of all limits that count anything now."""
@@ -121,7 +127,7 @@ class Registry:
         if machine.nonce:
             self._nonces[machine.nonce] = machine.sid
         if machine.identity is not None:
-            _count(self._identities, machine.identity, 1)
+            self._enlist(machine.identity, machine)
         if machine.address:
             _count(self._addresses, machine.address, 1)
 
@@ -147,7 +153,7 @@ class Registry:
         if self.sessions.pop(machine.sid, None) is None:
             return
         if machine.identity is not None:
-            _count(self._identities, machine.identity, -1)
+            self._strike(machine.identity, machine)
         if machine.address:
             _count(self._addresses, machine.address, -1)
         assert machine.outcome is not None
@@ -165,6 +171,22 @@ class Registry:
         elif self._nonces.get(machine.nonce) == machine.sid:
             del self._nonces[machine.nonce]
         self.forget(now)
+
+    def _enlist(self, identity: str, machine: ServerMachine) -> None:
+        found = self._identities.get(identity)
+        if found is None:
+            self._identities[identity] = machine
+        elif isinstance(found, dict):
+            found[machine] = None
+        else:
+            self._identities[identity] = {found: None, machine: None}
+
+    def _strike(self, identity: str, machine: ServerMachine) -> None:
+        found = self._identities[identity]
+        if isinstance(found, dict):
+            del found[machine]
+        if found is machine or not found:
+            del self._identities[identity]
 
     def forget(self, now: float) -> None:
         """Drops tombstones that are over, and the oldest where there are too many."""

@@ -32,8 +32,8 @@ from ..core.machine import FOREVER
 from ..groups import send_group
 from ..loops import begin
 from ..protocols.layers.socketio import packets
-from ..protocols.layers.socketio.answers import FAILED, UNKNOWN, WRONG, answers, error
-from ..protocols.layers.socketio.decoder import Decoder
+from ..protocols.layers.socketio.answers import FAILED, UNKNOWN, answers, error
+from ..protocols.layers.socketio.decoder import Decoder, decode
 from ..protocols.layers.socketio.packets import Packet
 from .calls import Calls
 from .listeners import Listener, Listeners
@@ -92,8 +92,10 @@ class Connection(ABC, Generic[S]):
             max_size=limits.max_waiting_size,
             patience=limits.attachment_timeout,
         )
-        self._ahead: deque[tuple[Packet, int]] = deque()  # read, and not taken
+        # Read, and not taken: as messages, since what they say takes many times as much. With the size of each packet.
+        self._ahead: deque[tuple[list[str | bytes], int]] = deque()
         self._ahead_size = 0
+        self._begun: list[str | bytes] = []  # of a packet that was begun to be read ahead
         self._reader: asyncio.Task[None] | None = None  # which reads ahead
         self._busy = False  # a handler runs, and whoever receives waits for it
         self._beside: dict[Listener, set[asyncio.Task[None]]] = {}
@@ -125,12 +127,14 @@ class Connection(ABC, Generic[S]):
     async def _next(self) -> tuple[Packet, int]:
         while True:
             if self._ahead:
-                packet, size = self._ahead.popleft()
+                messages, size = self._ahead.popleft()
                 self._ahead_size -= size
-                return packet, size
+                return decode(self.version, messages), size
             self._stop_reader()
             found = self._decode(await self.session.receive())
             if found is not None:
+                if self._begun:
+                    self._begun = []
                 return found
 
     def _decode(self, message: str | bytes) -> tuple[Packet, int] | None:
@@ -187,10 +191,12 @@ class Connection(ABC, Generic[S]):
         me = asyncio.current_task()
         try:
             while self._reader is me:
-                found = self._decode(await self.session.receive())
+                message = await self.session.receive()
+                self._begun.append(message)
+                found = self._decode(message)
                 if found is None:
                     continue
-                packet, size = found
+                (packet, size), whole, self._begun = found, self._begun, []
                 if packet.type == packets.ACK and packet.id is not None:
                     self.calls.answer(packet.namespace, packet.id, packet.data)
                     continue
@@ -199,7 +205,7 @@ class Connection(ABC, Generic[S]):
                     self.fail(
                         RemoteProtocolError(1008, "too many events wait for a handler (max_waiting, max_waiting_size)")
                     )
-                ahead.append(found)
+                ahead.append((whole, size))
         except SessionClosed:
             pass  # who receives finds out
         finally:
@@ -211,20 +217,16 @@ class Connection(ABC, Generic[S]):
     def _event(self, member: Member, packet: Packet) -> Awaitable[None] | None:
         """An event goes to its handler."""
         name, args = packet.data[0], packet.data[1:]
-        found = member._listeners.find(name, args)
-        if found is None:
+        listener = member._listeners.find(name)
+        if listener is None:
             if packet.id is None or not self.answers_unknown:
                 return None
             return self._answer(member, packet, error(UNKNOWN, f"there is no handler of {name!r}"))
-        listener, args = found
         if member._middlewares:
             work = self._run(member, packet, self._through(member, name, args, listener))
         else:
-            misfit = listener.misfit(len(args))
-            if misfit:
-                return self._answer(member, packet, error(WRONG, f"{name!r} {misfit}"))
             try:
-                result = listener.function(*member._lead, *args)
+                result = self._called(member, listener, name, args)
             except Exception as raised:
                 return self._answer(member, packet, self._error(member, name, raised))
             if not listener.awaited and not inspect.isawaitable(result):
@@ -241,14 +243,19 @@ class Connection(ABC, Generic[S]):
         if sending is not None:
             await sending
 
+    @staticmethod
+    def _called(member: Member, listener: Listener, event: str, args: list[Any]) -> Any:
+        """What calling a handler gives. Raises EventError for arguments that it does not take."""
+        fitted = listener.fit(event, args)
+        if listener.catch_all:
+            fitted.insert(0, event)
+        return listener.function(*member._lead, *fitted)
+
     async def _through(self, member: Member, event: str, args: list[Any], listener: Listener) -> Any:
         """Through the middlewares, to the handler."""
 
         async def last() -> Any:
-            misfit = listener.misfit(len(args))
-            if misfit:
-                raise EventError(f"{event!r} {misfit}", code=WRONG)
-            result = listener.function(*member._lead, *args)
+            result = self._called(member, listener, event, args)
             return await result if inspect.isawaitable(result) else result
 
         return await self.around(member, event, args, last)

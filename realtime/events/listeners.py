@@ -1,7 +1,7 @@
 """Who listens to which event, and with which arguments.
 
 A handler is a function, which is called at once, or a coroutine function. What it takes is looked at when it is
-registered, so that an event with other arguments is an error of whoever has sent it.
+registered, its annotations included, so that an event with other arguments is an error of whoever has sent it.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from ..core.errors import LocalProtocolError
+from ..core.errors import EventError, LocalProtocolError
 from ..core.settings import check, whole
+from ..protocols.layers.socketio.answers import WRONG
 from ..protocols.layers.socketio.packets import RESERVED
+from .annotations import Check, Misfit, check_of, resolved
 
 __all__ = ["ALL", "Listener", "Listeners"]
 
@@ -24,24 +26,58 @@ _CONCURRENT = whole(1)
 
 
 class Listener:
-    """A handler of an event, and how it is called. `lead`: how many arguments come before those of the event."""
+    """A handler of an event, and how it is called. `lead`: how many arguments come before its own."""
 
-    __slots__ = ("awaited", "concurrent", "function", "least", "most")
+    __slots__ = (
+        "_checks",
+        "_names",
+        "_rest",
+        "awaited",
+        "catch_all",
+        "concurrent",
+        "function",
+        "least",
+        "most",
+    )
 
-    def __init__(self, function: Callable[..., Any], lead: int, concurrent: int) -> None:
+    def __init__(self, event: str, function: Callable[..., Any], lead: int, concurrent: int) -> None:
         self.function = function
+        self.catch_all: bool = event == ALL
         self.awaited: bool = _is_coroutine_function(function)
         self.concurrent = concurrent  # so many may run for one client at a time; 1: nothing else runs meanwhile
-        self.least, self.most = _arity(function, lead)  # of the arguments of the event
+        lead += self.catch_all
+        named, rest = _parameters(function)
+        if len(named) < lead and rest is None:
+            raise TypeError(
+                f"a handler takes {lead} argument{'' if lead == 1 else 's'} at least: {function!r} takes less"
+            )
+        required = [parameter for parameter in named if parameter.default is parameter.empty]
+        named = named[lead:]
+        self.least: int = max(0, len(required) - lead)
+        self.most: float = len(named) if rest is None else MANY
+        self._names = [parameter.name for parameter in named]
+        self._checks = [_check(parameter, function) for parameter in named]
+        self._rest = None if rest is None else _check(rest, function)
 
-    def misfit(self, count: int) -> str:
-        """Why so many arguments are not what it takes; empty when they are."""
-        if self.least <= count <= self.most:
-            return ""
-        takes = f"{self.least}" if self.least == self.most else f"{self.least} to {self.most}"
-        if self.most == MANY:
-            takes = f"at least {self.least}"
-        return f"takes {takes} argument{'' if takes == '1' else 's'}, not {count}"
+    def fit(self, event: str, args: list[Any]) -> list[Any]:
+        """The arguments as the handler takes them. Raises EventError for others."""
+        if not self.least <= len(args) <= self.most:
+            takes = f"{self.least}" if self.least == self.most else f"{self.least} to {self.most}"
+            if self.most == MANY:
+                takes = f"at least {self.least}"
+            words = f"takes {takes} argument{'' if takes == '1' else 's'}, not {len(args)}"
+            raise EventError(f"{event!r} {words}", code=WRONG)
+        try:
+            return [self._fitted(index, arg) for index, arg in enumerate(args)]
+        except Misfit as misfit:
+            raise EventError(f"{event!r}: {misfit}", code=WRONG) from None
+
+    def _fitted(self, index: int, arg: Any) -> Any:
+        named = index < len(self._checks)
+        check = self._checks[index] if named else self._rest
+        if check is None:
+            return arg
+        return check(arg, f"argument {index + 1}" + (f" ({self._names[index]})" if named else ""))
 
 
 def _is_coroutine_function(function: Any) -> bool:
@@ -50,22 +86,28 @@ def _is_coroutine_function(function: Any) -> bool:
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
 
 
-def _arity(function: Callable[..., Any], lead: int) -> tuple[int, float]:
-    """How many arguments a function takes behind the first `lead`, at least and at most."""
+def _parameters(function: Callable[..., Any]) -> tuple[list[inspect.Parameter], inspect.Parameter | None]:
+    """The positional parameters of a function, and the one for all others, if it has one."""
     try:
-        parameters = inspect.signature(function).parameters.values()
+        parameters = list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):  # it cannot say
-        return 0, MANY
-    least, most = 0, 0.0
-    for parameter in parameters:
-        if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
-            most += 1
-            least += parameter.default is parameter.empty
-        elif parameter.kind is parameter.VAR_POSITIONAL:
-            most = MANY
-    if most < lead:
-        raise TypeError(f"a handler takes {lead} argument{'' if lead == 1 else 's'} at least: {function!r} takes less")
-    return max(0, least - lead), most if most == MANY else int(most) - lead
+        return [], inspect.Parameter("args", inspect.Parameter.VAR_POSITIONAL)
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    rest = next((one for one in parameters if one.kind is inspect.Parameter.VAR_POSITIONAL), None)
+    return [one for one in parameters if one.kind in kinds], rest
+
+
+def _check(parameter: inspect.Parameter, function: Callable[..., Any]) -> Check:
+    """How an argument is checked. Raises TypeError for an annotation that says nothing about what can come."""
+    if parameter.annotation is parameter.empty:
+        return None
+    try:
+        return check_of(resolved(parameter.annotation, function))
+    except Exception as error:
+        raise TypeError(
+            f"the parameter {parameter.name!r} of {function!r} is annotated with {parameter.annotation!r}, which no"
+            f" argument can be held against: {error}"
+        ) from None
 
 
 class Listeners:
@@ -91,7 +133,7 @@ class Listeners:
             raise LocalProtocolError(f"no event {event!r} can come: use {', '.join(map(repr, self._told))}")
         if event in self:
             raise LocalProtocolError(f"there is a handler of {event!r} already")
-        listener = Listener(function, self._lead + (event == ALL), concurrent)
+        listener = Listener(event, function, self._lead, concurrent)
         if event in self._told and listener.least > self._told[event]:
             raise TypeError(f"the handler of {event!r} gets {self._lead + self._told[event]} arguments at most")
         if concurrent > 1 and (event in self._told or not listener.awaited):
@@ -115,9 +157,6 @@ class Listeners:
         """The handler of what is told by this end, such as "connect"."""
         return self._by_event.get(event)
 
-    def find(self, event: str, args: list[Any]) -> tuple[Listener, list[Any]] | None:
-        """Who handles an event of a peer, and with which arguments behind the lead. None: nobody does."""
-        listener = self._by_event.get(event)
-        if listener is not None:
-            return listener, args
-        return None if self._catch_all is None else (self._catch_all, [event, *args])
+    def find(self, event: str) -> Listener | None:
+        """Who handles an event of a peer."""
+        return self._by_event.get(event, self._catch_all)

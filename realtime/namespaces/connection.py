@@ -158,7 +158,7 @@ class ServerConnection(Connection[Session]):
         async def last() -> None:
             listener = member._listeners.told("connect")
             if listener is not None:
-                result = listener.function(member, *args) if listener.most else listener.function(member)
+                result = listener.function(member, *listener.fit("connect", args if listener.most else []))
                 if inspect.isawaitable(result):
                     await result
 

@@ -11,7 +11,7 @@ from ..core.settings import check, number, whole
 from ..endpoint import check_coroutine
 from ..events.connection import Limits
 from ..hub import Hub
-from ..protocols.layers.socketio.options import SocketIO
+from ..protocols.dialects import SocketIO
 from ..protocols.layers.socketio.packets import check_namespace
 from ..session import Session
 from .connection import ServerConnection

@@ -55,8 +55,11 @@ class Namespace:
 
         It is given the EventSession and the event's arguments. What it returns is the acknowledgement, if the client
         wants one: a tuple is several values, None is none. If it raises EventError, the ack tells that; if it raises
-        anything else, the ack tells that it failed, and the error is logged. An event with other arguments than it
-        takes is not given to it: the ack says why.
+        anything else, the ack tells that it failed, and the error is logged.
+
+        An event with other arguments than it takes is not given to it: the ack says why. What it takes say its
+        annotations: str, int, float, bool, bytes, None, Any, list, dict, tuple, Literal, unions and classes of these
+        (dataclasses, TypedDicts, enumerations, msgspec's Structs, pydantic's models), which are made of objects.
 
         Events of one client are handled one after the other, in all its namespaces, and the next waits for a coroutine
         to return. With `concurrent` the next need not wait, until so many of this handler run for this client.
@@ -66,7 +69,8 @@ class Namespace:
         when it has gone. Both may leave out that argument. "*" takes what has no handler of its own, with the event's
         name in front of its arguments.
 
-        Raises LocalProtocolError for an event that has a handler already, and TypeError for what is no handler.
+        Raises LocalProtocolError for an event that has a handler already, and TypeError for what is no handler, and for
+        an annotation that no argument can be held against.
         """
 
         def register(handler: H) -> H:

@@ -10,12 +10,12 @@ from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Any
 
 from ..core.errors import LocalProtocolError
-from ..core.frames import Group
+from ..core.frames import Group, Outgoing
 from ..hub import Change, Receiver, Room
 from ..protocols.layers.socketio import packets
 from ..protocols.layers.socketio.packets import Packet, check_event
 
-__all__ = ["EventRoom", "event_group", "everybody", "room_name"]
+__all__ = ["EventRoom", "event_group", "everybody", "message_group", "room_name"]
 
 
 def room_name(namespace: str, name: str) -> str:
@@ -39,6 +39,16 @@ def event_group(namespace: str, event: str, args: tuple[Any, ...], *, volatile: 
     check_event(event)
     # No version of the packets says an event without a number in another way.
     return Group(*packets.write(5, Packet(packets.EVENT, namespace, [event, *args])), volatile=volatile)
+
+
+def message_group(namespace: str, item: Outgoing) -> Group:
+    """A message that is no event, as the event "message": made once for all members."""
+    made: dict[str, Any] = item.encoded
+    key = f"event {namespace}"
+    if key not in made:
+        made[key] = event_group(namespace, "message", (item.data,))
+    group: Group = made[key]
+    return group
 
 
 class EventRoom:

@@ -19,7 +19,7 @@ from ..protocols.layers.socketio.packets import Packet, check_event
 from ..request import SessionRequest
 from ..session import Session
 from .namespace import Namespace
-from .rooms import event_group, everybody, room_name
+from .rooms import event_group, everybody, message_group, room_name
 
 __all__ = ["EventSession", "Home"]
 
@@ -191,7 +191,7 @@ class EventSession:
 
     def _offer(self, item: Outgoing) -> None:
         """A message that is no event: of `rt.room("/admin#lobby").send(…)`. It is the event "message"."""
-        self._offer_group(event_group(self.namespace, "message", (item.data,)))
+        self._offer_group(message_group(self.namespace, item))
 
     def _offer_group(self, group: Group) -> None:
         self._pass(self.session._offer_group, group)
@@ -248,4 +248,4 @@ def _as_event(namespace: str, item: RoomItem) -> RoomItem:
     """A message of a room with history: the event "message" where it is none."""
     if isinstance(item.plain, Group):
         return item
-    return RoomItem(item.room, item.cursor, event_group(namespace, "message", (item.plain.data,)))
+    return RoomItem(item.room, item.cursor, message_group(namespace, item.plain))

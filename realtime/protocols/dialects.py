@@ -11,7 +11,7 @@ from ..core.dialects import Dialect
 from ..core.errors import LocalProtocolError
 from ..core.settings import Rule, check, flag, instance
 from .engineio.options import EngineIO
-from .layers.socketio.options import SocketIO
+from .engineio.socketio import SocketIO
 from .raw import Raw
 from .sockjs.options import SockJS
 

@@ -22,7 +22,7 @@ from ..transports.form import parse_text_field
 from .access import log_path_only
 from .batches import EMPTY, HEAD_SIZE, LEAST_BATCH, Batches
 from .bodies import at_hand, is_packed, turn_packed_away
-from .carried import carrying
+from .carried import carried, carrying
 from .handshake import Reading, misfit, upgrade
 from .lingering import Lingering
 from .links import NoLink, PollLink, StreamLink, run_stream
@@ -96,7 +96,7 @@ class NativeRoutes(Batches):
                 elif name == "websocket":
                     response = await self._websocket(request, endpoint, page)
                 else:
-                    if self._service.carrying is not None and request.method == "POST":
+                    if self._service.carrying is not None and request.method == "POST" and carried(request) is None:
                         body = await self._bodies.beginning(request, config.request_timeout)
                         await self._whose(request, body)
                     if script is not None:

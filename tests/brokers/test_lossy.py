@@ -74,6 +74,7 @@ class Chaos:
                 room.present.clear()
         self.broker._repeats.clear()
         self.broker._repeats.update(repeats)
+        self.broker._answers.clear()
         for store in self.stores:
             store.reconnect()
 
@@ -173,6 +174,29 @@ class LossyStore(MemoryStore):
         if lost:
             raise Unanswered("cut before the answer")
         return found
+
+    async def register(self, part: int, lease: float) -> bool:
+        lost = await self._pass()
+        found = await super().register(part, lease)
+        if lost:
+            raise Unanswered("cut before the answer")
+        return found
+
+    async def workers(self, part: int) -> list[str]:
+        if await self._pass():
+            raise Unanswered("cut before the answer")
+        return await super().workers(part)
+
+    async def answer(self, part: int, question: str, text: str) -> None:
+        lost = await self._pass()
+        await super().answer(part, question, text)
+        if lost:
+            raise Unanswered("cut before the answer")
+
+    async def answers(self, part: int, question: str) -> dict[str, str]:
+        if await self._pass():
+            raise Unanswered("cut before the answer")
+        return await super().answers(part, question)
 
 
 class Ear:

@@ -196,6 +196,45 @@ async def test_a_server_that_speaks_nonsense(said: str | bytes) -> None:
         assert session.close_code == 1002
 
 
+async def test_another_session_goes_on_in_a_room_with_history() -> None:
+    """Where the first has heard half of it, an event with bytes among them."""
+    events = realtime.Events()
+    rt = realtime.Server(shutdown_timeout=0.3)
+    rt.configure_rooms("/#kept", history=100)
+    rt.endpoint("/chat")(events)
+
+    @events.on("connect")
+    async def connect(session: realtime.EventSession) -> None:
+        await session.join("kept")
+
+    async def listen(session: realtime.ClientSession) -> list[Any]:
+        heard: list[Any] = []
+        main = session.events()
+        main.on("number")(lambda *args: heard.append(args))
+        await main.ready()
+        return heard
+
+    async with realtime.testing.Clients() as client, within():
+        first = await client(rt, "/realtime/chat")
+        heard = await listen(first)
+        for number in range(3):
+            await events.room("kept").emit("number", number, b"x" * number, {"of": [b""]})
+        await eventually(lambda: len(heard) == 3)
+        stored = first.cursors
+        assert list(stored) == ["/#kept"]
+        await first.close()
+        for number in range(3, 6):
+            await events.room("kept").emit("number", number, *([b"y"] if number % 2 else []))
+        await rt.room("/#kept").send("plain")
+        second = await client(rt, "/realtime/chat", cursors=stored)
+        again = await listen(second)
+        await events.room("kept").emit("number", 6, b"z")
+        await eventually(lambda: len(again) == 4)
+        assert heard == [(0, b"", {"of": [b""]}), (1, b"x", {"of": [b""]}), (2, b"xx", {"of": [b""]})]
+        assert again == [(3, b"y"), (4,), (5, b"y"), (6, b"z")]
+        assert second.gap is None
+
+
 def posts(request: ProxiedRequest) -> bool:
     """Polls and sends."""
     return request.method == "POST"

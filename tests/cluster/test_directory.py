@@ -158,7 +158,7 @@ async def workers() -> AsyncIterator[Workers]:
     assert not any(task.get_name() == "realtime directory" for task in asyncio.all_tasks())
 
 
-async def opened(directory: Directory, name: str, digest: str = "d", handed: str = "") -> str:
+async def opened(directory: Directory, name: str, digest: str = "d", handed: bool = False) -> str:
     """Claims a name, and opens by it."""
     mine = await arrives(directory.claim(name, digest, handed))
     assert isinstance(mine, Mine)
@@ -247,7 +247,10 @@ async def test_an_open_that_is_handed_on_is_opened(workers: Workers) -> None:
     one, two = await workers.pair()
     await workers.stored.keep("nonce", Claim("onex.lost", "d"), 30)
     assert await two.claim("nonce", "d") == Taken(one.peer, "onex.lost")
-    assert await opened(one, "nonce", handed="onex.lost") == "onex.lost"
+    sid = await opened(one, "nonce", handed=True)
+    assert sid.startswith("onex.")
+    assert sid != "onex.lost"  # no sid is given twice
+    assert await two.claim("nonce", "d") == Taken(one.peer, sid)
 
 
 async def test_one_that_is_handed_on_is_not_handed_on_again(workers: Workers) -> None:
@@ -255,7 +258,7 @@ async def test_one_that_is_handed_on_is_not_handed_on_again(workers: Workers) ->
     await workers.stored.keep("nonce", Claim("twox.b", "d"), 30)
     workers.stored.answers.clear()
     asked = asyncio.ensure_future(one.claim("nonce", "d"))
-    handed = asyncio.ensure_future(one.claim("nonce", "d", "onex.old"))
+    handed = asyncio.ensure_future(one.claim("nonce", "d", True))
     await asyncio.sleep(0)
     workers.stored.answers.set()
     assert isinstance(await arrives(asked), Taken)

@@ -12,8 +12,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
+import realtime
 from realtime.cluster import hops as hops_module
 from realtime.cluster import port as port_module
 from realtime.cluster.hops import Broken, Hop, Hops, Refused
@@ -22,6 +24,7 @@ from realtime.cluster.seals import ANSWER_SIZE, GREETING_SIZE, HELLO_SIZE, Seal,
 from realtime.core.leases import Peer
 
 from ..patience import arrives, eventually
+from ..web.peer import LongPollingPeer
 from ..web.sockets import contexts
 from .workers import SECRET, Worker, workers
 
@@ -279,3 +282,29 @@ async def test_what_is_not_sealed_is_refused(how: str) -> None:
         assert (await arrives(hop.head())).startswith(b"HTTP/1.0 403")
         await eventually(lambda: hop.gone)
         assert worker.inner.turned_away == 1
+
+
+async def test_a_client_cannot_seal_its_own_request() -> None:
+    """At the public port the header says nothing, and does not go along to another worker."""
+    seen: list[tuple[str | None, dict[str, str]]] = []
+
+    def prepare(worker: Worker) -> None:
+        @worker.server.endpoint("/echo")
+        async def echo(session: realtime.Session) -> None:
+            await session.wait_closed()
+
+        @worker.server.authorize
+        async def authorize(request: realtime.SessionRequest) -> None:
+            seen.append((request.remote, dict(request.headers)))
+
+    headers = {"realtime-hop": "0" * 64 + json.dumps(["abcd", "192.0.2.1", "https"]), "X-Kept": "yes"}
+    async with workers(2, prepare=prepare) as (one, other), aiohttp.ClientSession() as http:
+        peer = LongPollingPeer(http, f"{one.url}/realtime/echo", headers=headers)
+        await peer.open()
+        peer.url = f"{other.url}/realtime/echo"
+        await arrives(peer.send("mhello"))
+        assert other.forwarder.count == 1
+    assert len(seen) >= 2
+    assert {remote for remote, _ in seen} == {"127.0.0.1"}
+    assert "Realtime-Hop" not in {name.title() for name in seen[-1][1]}
+    assert seen[-1][1]["X-Kept"] == "yes"

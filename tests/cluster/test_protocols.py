@@ -10,11 +10,15 @@ import aiohttp
 import pytest
 from yarl import URL
 
+import realtime
+from realtime import owners
 from realtime.transports.websocket import FIN_TEXT
 
 from ..patience import arrives, eventually
+from ..web.peer import HttpPeer
 from ..web.sockets import masked
 from .fleet import Fleet, fleet
+from .workers import Worker
 
 # -- SockJS ------------------------------------------------------------------------------------------------------------
 
@@ -183,3 +187,60 @@ async def test_a_client_that_the_handler_does_not_read_is_not_read_through_a_hop
             carrier: Any = session._machine.carrier
             transport.abort()
             await eventually(carrier.link.transport.is_closing)
+
+
+# -- where nobody can say now who has a session ------------------------------------------------------------------------
+
+
+class Away:
+    """A directory that cannot be asked, so many times."""
+
+    def __init__(self, worker: Worker, times: int) -> None:
+        self.asked = 0
+        self._times = times
+        directory: Any = worker.service.sessions.owners
+        self._owner, self._find = directory.owner, directory.find
+        directory.owner, directory.find = self.owner, self.find
+
+    def _ask(self) -> None:
+        self.asked += 1
+        if self.asked <= self._times:
+            raise realtime.BrokerError("the store is away")
+
+    async def owner(self, sid: str) -> Any:
+        """See Owners."""
+        self._ask()
+        return await self._owner(sid)
+
+    async def find(self, name: str) -> Any:
+        """See Owners."""
+        self._ask()
+        return await self._find(name)
+
+
+async def test_who_would_take_a_refusal_for_the_end_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SockJS's clients and Engine.IO's do not ask again; the native protocol's do, and are told at once."""
+    monkeypatch.setattr(owners, "PAUSE", 0.01)
+    async with fleet() as one:
+        base = await opened(one, 4)
+        session = await arrives(one.sessions.get())
+        through = one.other(one.owner(session))
+        one.from_now_on(through)
+        away = Away(through, 3)
+        assert await ask(one, "POST", f"{base}polling", "4x") == (200, "ok")
+        assert away.asked == 4
+        one.balancer.workers[:] = [one.owner(session)]
+        assert await ask(one, "POST", "/realtime/echo/0/name/xhr") == (200, "o\n")
+        await arrives(one.sessions.get())
+        one.from_now_on(through)
+        away = Away(through, 3)
+        assert await ask(one, "POST", "/realtime/echo/0/name/xhr_send", '["x"]') == (204, "")
+        assert away.asked >= 4
+        peer, session, owner = await one.opened("polling")
+        through = one.other(owner)
+        one.from_now_on(through)
+        away = Away(through, 2)
+        assert isinstance(peer, HttpPeer)
+        assert (await arrives(peer.poll())).status == 503
+        assert away.asked == 2  # of its beginning, and of all of it
+        assert (await arrives(peer.poll())).status == 200

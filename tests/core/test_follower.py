@@ -149,9 +149,41 @@ def test_what_is_not_kept_any_more_is_told() -> None:
     follower.message(entry(9))
     follower.answer(reading(9, entry(8), entry(9)), 0.0)
     assert owner.told() == [("read", 3, 3), ("gap", 7, 7, 4), ("deliver", 7, 8), ("deliver", 7, 9), ("ready",)]
-    follower.missed()
+    follower.unsubscribed()
+    follower.subscribed()
     follower.answer(reading(12), 0.0)  # the whole stream has expired
     assert owner.told() == [("read", 9, 9), ("gap", 7, 12, 3), ("ready",)]
+
+
+def test_a_history_that_is_outrun_by_what_is_on_its_way_is_no_gap() -> None:
+    """The subscription stands: what is not read any more comes by it. Else a busy room would lose what it has."""
+    follower, owner = following()
+    follower.compare()
+    follower.answer(reading(9, entry(8), entry(9)), 1.0)
+    for offset in range(4, 10):
+        follower.message(entry(offset))
+    follower.compare()
+    follower.answer(reading(12, entry(12)), 5.0)
+    assert owner.told() == [
+        ("read", 3, 3), ("ready",), *(("deliver", 7, offset) for offset in range(4, 10)), ("read", 9, 9), ("ready",)
+    ]  # fmt: skip
+
+
+def test_a_history_that_is_outrun_by_what_does_not_come_is_a_gap_later() -> None:
+    follower, owner = following()
+    for now in (1.0, 2.0, 4.0):
+        follower.compare()
+        follower.answer(reading(9, entry(8), entry(9)), now)
+    read = [("read", 3, 3), ("ready",)]
+    told = [("gap", 7, 7, 4), ("deliver", 7, 8), ("deliver", 7, 9), ("ready",)]
+    assert owner.told() == [*read, *read, ("read", 3, 3), *told]
+    follower.missed()
+    follower.answer(reading(20), 5.0)
+    follower.compare()
+    follower.answer(reading(2, epoch=9), 6.0)
+    follower.compare()
+    follower.answer(reading(30, epoch=9), 20.0)  # a suspicion of another epoch is none of this
+    assert ("gap", 9, 30, 28) not in owner.told()
 
 
 def test_without_history_a_gap_is_told_at_once() -> None:
@@ -335,6 +367,7 @@ def test_a_closing_of_before_it_began_is_none() -> None:
 
 def test_a_closing_that_is_not_kept_any_more_is_behind_its_gap_and_before_what_follows() -> None:
     follower, owner = following()
+    follower.unsubscribed()
     follower.subscribed()
     follower.answer(reading(9, entry(8), entry(9), closed=(7, 6)), 1.0)
     assert owner.told() == [

@@ -12,7 +12,7 @@ import pytest
 from realtime.core import claims, leases
 from realtime.core.attendance import Standing
 from realtime.core.claims import Claim, Claims, Runs
-from realtime.core.leases import Gone, Known, Later, Neighbours, Peer, Reached, Registration
+from realtime.core.leases import Gone, Known, Later, Neighbours, Peer, Reached
 
 from . import owners_model
 from .owners_model import ANY, Client, Conditions, Schedule, Store, Tell, Worker, broken
@@ -67,13 +67,13 @@ def nobody_claims(patch: Patch) -> None:
 def opens_of_a_name_that_is_being_claimed_do_not_wait(patch: Patch) -> None:
     original = Claims.ask
 
-    def ask(self: Claims, name: str, handed: Claim | None, tell: claims.Tell) -> bool:
+    def ask(self: Claims, name: str, tell: claims.Tell) -> bool:
         opening = self._openings.get(name)
         if opening is not None and opening.claim is None:
             opening.users += 2  # nothing is given back
             tell(Claim(f"{self.worker}.{name}.x", "-"))
             return False
-        return original(self, name, handed, tell)
+        return original(self, name, tell)
 
     patch.setattr(Claims, "ask", ask)
 
@@ -154,7 +154,7 @@ def a_start_is_no_return_of_the_store(patch: Patch) -> None:
     patch.setattr(Standing, "__init__", begin)
 
 
-@mutation_under("wipe", "nostore")
+@mutation_under("wipe", "nostore", "nostore", "nostore", "pause")
 def an_address_is_forgotten_with_the_store(patch: Patch) -> None:
     patch.setattr(Neighbours, "last", nothing)
 
@@ -167,11 +167,6 @@ def another_incarnation_will_do(patch: Patch) -> None:
 @mutation
 def a_worker_registers_before_it_listens(patch: Patch) -> None:
     patch.setattr(Worker, "start_of_port", lambda self: 1.5)
-
-
-@mutation_under("nostore", "wipe")
-def a_worker_opens_sessions_without_a_lease(patch: Patch) -> None:
-    patch.setattr(Registration, "runs", yes)
 
 
 # -- the end -----------------------------------------------------------------------------------------------------------

@@ -224,6 +224,20 @@ def test_max_sessions_per_identity() -> None:
     known.check_room("ann")
 
 
+def test_which_sessions_an_identity_has() -> None:
+    anns = [machine(f"s{number}", identity="ann") for number in range(4)]
+    known = registry(*anns, machine("s9", identity="bob"), machine("s10"), config=CONFIG)
+    assert known.of("ann") == tuple(anns)
+    assert known.of("eve") == ()
+    bury(known, anns[1], 0.0)
+    bury(known, anns[0], 0.0)
+    assert known.of("ann") == (anns[2], anns[3])
+    for one in anns[2:]:
+        bury(known, one, 0.0)
+    assert known.of("ann") == ()
+    assert [one.sid for one in known.of("bob")] == ["s9"]
+
+
 def test_what_all_workers_count_together() -> None:
     ann, bob = machine("s1", identity="ann", address="10.0.0.1"), machine("s2", identity="ann")
     limited = dataclasses.replace(CONFIG, max_sessions_per_identity=2, max_sessions_per_address=3)

@@ -339,6 +339,10 @@ def a_gap_note_has_no_position(patch: Patch) -> None:
     patch.setattr(Tail, "_lose", lose)
 
 
+def what_is_on_its_way_is_a_gap(patch: Patch) -> None:
+    patch.setattr(Follower, "_may_come", nothing)
+
+
 def what_a_snapshot_said_is_forgotten(patch: Patch) -> None:
     patch.setattr(Follower, "learn", nothing)
 
@@ -360,6 +364,7 @@ def test_a_mutation_is_found(mutate: Mutation, conditions: Conditions, monkeypat
     [
         (a_subscription_is_not_compared, followers.test_after_a_lost_subscription_all_is_held_until_it_is_compared),
         (a_gap_note_has_no_position, members.test_a_gap_that_all_are_told_goes_on_at_its_position),
+        (what_is_on_its_way_is_a_gap, followers.test_a_history_that_is_outrun_by_what_is_on_its_way_is_no_gap),
         (what_a_snapshot_said_is_forgotten, followers.test_what_was_only_told_of_is_compared_too),
         (an_epoch_has_no_base, followers.test_a_message_that_names_another_predecessor),
     ],

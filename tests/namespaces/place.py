@@ -11,7 +11,7 @@ import aiohttp
 
 import realtime
 from realtime.namespaces.events import Events
-from realtime.protocols.layers.socketio.options import SocketIO
+from realtime.protocols.engineio.socketio import SocketIO
 
 from ..patience import within
 from ..web.peer import Peer
@@ -70,15 +70,16 @@ class NativeClient(Client):
 
 
 class EngineClient(Client):
-    """Over a WebSocket of Engine.IO 4."""
+    """Over a WebSocket of Engine.IO 4; with another `mark` than its packets', over a bare one."""
 
-    def __init__(self, ws: aiohttp.ClientWebSocketResponse) -> None:
+    def __init__(self, ws: aiohttp.ClientWebSocketResponse, mark: str = "4") -> None:
         self.ws = ws
+        self.mark = mark
 
     async def say(self, *messages: str | bytes) -> None:
         for message in messages:
             if isinstance(message, str):
-                await self.ws.send_str(f"4{message}")
+                await self.ws.send_str(f"{self.mark}{message}")
             else:
                 await self.ws.send_bytes(message)
 
@@ -86,12 +87,12 @@ class EngineClient(Client):
         async with within():
             while True:
                 message = await self.ws.receive()
-                if message.data == "2":
+                if message.data == "2" and self.mark:
                     await self.ws.send_str("3")
                     continue
                 assert message.type in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY), message
                 data: str | bytes = message.data
-                return data.removeprefix("4") if isinstance(data, str) else data
+                return data.removeprefix(self.mark) if isinstance(data, str) else data
 
     async def drop(self) -> None:
         """Ends the connection."""

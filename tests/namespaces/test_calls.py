@@ -305,3 +305,41 @@ async def test_while_a_client_comes_in(events: Events) -> None:
         while said[-1] != '2["more"]':
             said.append(await one.news())
         assert raised == [SendBufferFull]
+
+
+@KINDS
+async def test_an_event_of_which_a_part_was_read_ahead(kind: str, events: Events, sessions: list[EventSession]) -> None:
+    """Its text comes while a handler calls, its bytes during the next call, or when that has ended."""
+    seen: list[Any] = []
+    again = asyncio.Event()
+
+    @events.on("begin")
+    async def begin(session: EventSession) -> None:
+        await session.call("ask", timeout=60)
+        asyncio.get_running_loop().call_soon(again.set)
+        await again.wait()
+        await session.call("ask again", timeout=60)
+
+    @events.on("bytes")
+    async def take(session: EventSession, *args: Any) -> None:
+        seen.append(args)
+
+    place_of = '{"_placeholder":true,"num":'
+    async with chatting(events) as place:
+        one, session = await joined(place, kind, sessions)
+        await one.say('2["begin"]')
+        assert await one.news() == '20["ask"]'
+        await one.say(f'52-["bytes",{place_of}1}},{{"a":{place_of}0}}}}]', b"1", b"2")
+        await eventually(lambda: len(session._home._ahead) == 1)  # type: ignore[attr-defined]
+        await one.say(f'52-["bytes",{place_of}0}},{place_of}1}}]', b"3")
+        await eventually(lambda: len(session._home._begun) == 2)  # type: ignore[attr-defined]
+        session._home.calls.answer("/", 0, [])  # as an ack would, which can't come between
+        assert await one.news() == '21["ask again"]'
+        await one.say(b"4", f'51-["bytes",{place_of}0}}]')
+        await eventually(lambda: len(session._home._begun) == 1)  # type: ignore[attr-defined]
+        session._home.calls.answer("/", 1, [])
+        await eventually(lambda: len(seen) == 2)
+        await one.say(b"5", '2["bytes"]')
+        await eventually(lambda: len(seen) == 4)
+        assert seen == [(b"2", {"a": b"1"}), (b"3", b"4"), (b"5",), ()]
+        assert session._home._begun == []  # type: ignore[attr-defined]

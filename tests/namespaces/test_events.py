@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
-from typing import Any
+from typing import Any, Literal
 
+import aiohttp
 import pytest
 
+import realtime
 from realtime.core.errors import EventError, LocalProtocolError, SessionClosed, Unauthorized
 from realtime.namespaces.events import Events
 from realtime.namespaces.session import EventSession
 from realtime.testing import VirtualClock
 
-from ..web.place import errors, eventually
-from .place import chatting, client
+from ..patience import within
+from ..web.place import errors, eventually, serving
+from .place import EngineClient, chatting, client
 
 KINDS = pytest.mark.parametrize("kind", ["native", "long_polling", "engine"])
 
@@ -382,3 +386,61 @@ async def test_events_are_one_endpoints(events: Events) -> None:
             place.rt.endpoint("/more", socketio="/more")(handler)
         with pytest.raises(LocalProtocolError, match="leave out engineio"):
             place.rt.endpoint("/more", socketio="/more", engineio="/more")
+
+
+@KINDS
+async def test_annotations(kind: str, events: Events) -> None:
+    seen: list[Any] = []
+
+    @events.on("connect")
+    def connect(session: EventSession, auth: dict[str, int]) -> None:
+        seen.append(auth)
+
+    @events.on("move")
+    async def move(session: EventSession, to: tuple[float, float], how: Literal["fast", "slow"] = "fast") -> str:
+        seen.append((to, how))
+        return how
+
+    async with chatting(events) as place:
+        one = await client(place, kind)
+        await one.say('0{"a":"x"}')
+        assert await one.news() == '4{"message":"\'connect\': argument 1 (auth).a is a whole number, not a str"}'
+        await one.connect(auth={"a": 1})
+        await one.say('21["move",[1,2.5]]', '22["move",[1,"2"],"slow"]', '23["move",[1,2],"never"]', '2["move"]')
+        assert await one.take(3) == [
+            '31["fast"]',
+            '32[{"_error":"arguments","message":"\'move\': argument 1 (to)[1] is a number, not a str"}]',
+            '33[{"_error":"arguments","message":"\'move\': argument 2 (how) is one of \'fast\', \'slow\'"}]',
+        ]
+        assert seen == [{"a": 1}, ((1.0, 2.5), "fast")]
+
+
+async def test_bare_websockets_and_sockjs_speak_the_same(events: Events, caplog: pytest.LogCaptureFixture) -> None:
+    events.on("echo")(lambda session, *args: args)
+    rt = realtime.Server(shutdown_timeout=0.3)
+    rt.endpoint("/chat", sockjs=True)(events)
+    async with serving(rt) as place, place.http.ws_connect(place.url("/chat")) as bare, within():
+        one = EngineClient(bare, mark="")
+        await one.connect()
+        await one.say('51-1["echo",{"_placeholder":true,"num":0}]', b"x")
+        assert await one.take(2) == ['61-1[{"_placeholder":true,"num":0}]', b"x"]
+        async with place.http.ws_connect(place.url("/chat/000/a/websocket")) as ws:
+            assert await ws.receive_str() == "o"
+            await ws.send_str(json.dumps(["0", '21["echo","é"]']))
+            said = await sockjs_messages(ws, 2)
+            assert said[0].startswith('0{"sid":')
+            assert said[1] == '31["é"]'
+            assert errors(caplog.get_records("call")) == []
+            events.on("bytes")(lambda session: b"which SockJS has not")
+            await ws.send_str(json.dumps(['22["bytes"]']))
+            assert await sockjs_messages(ws, 1) == ['32[{"_error":"failed","message":"the handler failed"}]']
+            assert len(errors(caplog.get_records("call"))) == 1
+
+
+async def sockjs_messages(ws: aiohttp.ClientWebSocketResponse, count: int) -> list[str]:
+    """So many messages, in whatever frames they come."""
+    found: list[str] = []
+    while len(found) < count:
+        frame = await ws.receive_str()
+        found += json.loads(frame[1:]) if frame[0] == "a" else []
+    return found

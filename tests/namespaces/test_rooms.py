@@ -8,6 +8,7 @@ import pytest
 
 import realtime
 from realtime.core.errors import LocalProtocolError
+from realtime.core.frames import Outgoing
 from realtime.namespaces.events import Events
 from realtime.namespaces.rooms import event_group, everybody
 from realtime.namespaces.session import EventSession
@@ -112,6 +113,12 @@ async def test_an_event_is_encoded_once_for_all() -> None:
         for one in clients:
             assert await one.take(2) == ['51-["hello",{"_placeholder":true,"num":0}]', b"bytes"]
         assert [len(part.encoded) for part in group.parts] == [2, 2]  # for each protocol
+        message = Outgoing.message("plain")
+        await place.rt.room(everybody("/", "/chat"))._send(message, ())
+        for one in clients:
+            assert await one.news() == '2["message","plain"]'
+        (made,) = message.encoded.values()
+        assert [len(part.encoded) for part in made.parts] == [2]  # type: ignore[union-attr] # an event, for all
 
 
 async def test_names() -> None:

@@ -114,6 +114,29 @@ async with realtime.connect(f"{base}/echo") as ada, realtime.connect(f"{base}/ec
     await room.send("hello, all", skip=[member for member in room if member.id == ada.id])
     assert await grace.receive() == "hello, all"
 """,
+    "realtime.Identity": """
+@rt.authorize
+async def who(request: realtime.SessionRequest) -> str:
+    return request.auth
+
+
+async with realtime.connect(f"{base}/echo", auth="ada") as one, realtime.connect(f"{base}/echo", auth="ada") as two:
+    await rt.identity("ada").send("you have mail")
+    assert [await one.receive(), await two.receive()] == ["you have mail"] * 2
+    assert await rt.identity("ada").close(reason="signed out") == 2
+    await one.wait_closed()
+    assert one.close_reason == "signed out"
+""",
+    "realtime.SessionInfo": """
+@rt.authorize
+async def who(request: realtime.SessionRequest) -> str:
+    return request.auth
+
+
+async with realtime.connect(f"{base}/echo", auth="ada", transports="polling") as session:
+    (info,) = await rt.identity("ada").sessions()
+    assert (info.path, info.transport) == ("/echo", "polling")
+""",
     "realtime.connect": """
 async with realtime.connect(f"{base}/echo", transports=["websocket", "polling"], open_timeout=5) as session:
     await session.send("hello")
@@ -337,10 +360,16 @@ broker = realtime.MemoryBroker()  # for this example: a process of its own has "
 async with realtime.Publisher(broker) as publisher:
     cursor = await publisher.send("everybody", "the build is done")
     assert isinstance(cursor, str)
+    await publisher.identity("ada").send("your build is done")
 """,
     "realtime.BlockingPublisher": """
 with realtime.BlockingPublisher(realtime.MemoryBroker()) as publisher:
     publisher.send("everybody", "the build is done")
+""",
+    "realtime.BlockingIdentity": """
+with realtime.BlockingPublisher(realtime.MemoryBroker()) as publisher:
+    publisher.identity("ada").send("your build is done")
+    assert publisher.identity("ada").close() == 0  # no worker has a session of hers
 """,
     "realtime.History": """
 rt = realtime.Server()

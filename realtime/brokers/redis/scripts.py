@@ -1,4 +1,4 @@
-"""What Redis does in one step: the keys of rooms, and the scripts over them (docs/scaling.md §8).
+"""What Redis does in one step: the keys of rooms, and the scripts over them (docs/scaling.md §9).
 
 Every key has our schema's number, so that two versions of ours share one Redis without harm, and a hash tag, so that
 all keys of a room are in one slot of a cluster.
@@ -157,6 +157,19 @@ local ms = string.format('%.0f', now[1] * 1000 + math.floor(now[2] / 1000))
 return redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', '(' .. ms, 'WITHSCORES')
 """
 
+# The same.
+_WORKERS = """
+local now = redis.call('TIME')
+local ms = string.format('%.0f', now[1] * 1000 + math.floor(now[2] / 1000))
+return redis.call('ZRANGEBYSCORE', KEYS[1], ms, '+inf')
+"""
+
+# KEYS: answers. ARGV: worker, text, life
+_ANSWER = """
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+return redis.call('PEXPIRE', KEYS[1], ARGV[3])
+"""
+
 # KEYS: workers, own. ARGV: worker, until when its lease was ('' for any), command to publish, what the keys of members
 # and the channels of rooms begin with. These are in the slot of the tag that all have.
 _REAP = """
@@ -182,6 +195,8 @@ SCRIPTS = {
     "attend": _ATTEND,
     "register": _REGISTER,
     "expired": _EXPIRED,
+    "workers": _WORKERS,
+    "answer": _ANSWER,
     "reap": _REAP,
     **DIRECTORY_SCRIPTS,
 }
@@ -236,6 +251,10 @@ class Keys:
     def workers(self, part: int) -> str:
         """The leases of the workers that have members in a partition."""
         return self._of(part, "workers")
+
+    def answers(self, part: int, question: str) -> str:
+        """What workers have answered to a question."""
+        return self._of(part, "answers", question)
 
     def own(self, part: int, worker: str) -> str:
         """The members that a worker has in a partition."""

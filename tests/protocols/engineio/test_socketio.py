@@ -8,7 +8,7 @@ import pytest
 
 from realtime.core.errors import LocalProtocolError
 from realtime.protocols.engineio.options import EngineIO
-from realtime.protocols.layers.socketio.options import SocketIO
+from realtime.protocols.engineio.socketio import SocketIO
 
 
 def test_they_are_those_of_engineio_and_one_more() -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from ....core.settings import check, number
-from ...engineio.options import EngineIO
+from ...core.settings import check, number
+from .options import EngineIO
 
 __all__ = ["SocketIO"]
 

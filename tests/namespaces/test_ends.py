@@ -1,0 +1,98 @@
+"""How events end: drains, shutdowns, handlers that go on, a broker that is away."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+import realtime
+from realtime.namespaces.events import Events
+from realtime.namespaces.session import EventSession
+
+from ..patience import within
+from ..web.place import errors, eventually
+from .place import NativeClient, chatting, client
+
+
+@pytest.mark.parametrize("kind", ["native", "engine"])
+async def test_a_drain_waits_for_the_handler(kind: str) -> None:
+    events, running, go = Events(), asyncio.Event(), asyncio.Event()
+
+    @events.on("slow")
+    async def slow(session: EventSession) -> str:
+        running.set()
+        await go.wait()
+        return "done"
+
+    async with chatting(events) as place:
+        one = await client(place, kind)
+        await one.connect()
+        await one.say('20["slow"]')
+        async with within():
+            await running.wait()
+        draining = asyncio.create_task(place.rt.drain(timeout=30, delay=0))
+        if isinstance(one, NativeClient):
+            assert str(await one.news()).startswith("g")
+        await asyncio.sleep(0)
+        assert not draining.done()
+        go.set()
+        assert await one.news() == '30["done"]'
+        draining.cancel()
+        await asyncio.wait({draining})
+
+
+async def test_a_shutdown_tells_the_handlers() -> None:
+    events, told, running = Events(), [], asyncio.Event()
+
+    @events.on("hangs")
+    async def hangs(session: EventSession) -> None:
+        running.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            told.append("cancelled")
+
+    @events.on("disconnect")
+    async def disconnect(session: EventSession, reason: str) -> None:
+        await asyncio.sleep(0)
+        told.append(reason)
+
+    async with chatting(events) as place:
+        one, two = await client(place), await client(place, "engine")
+        for who in (one, two):
+            await who.connect()
+        await one.say('2["hangs"]')
+        async with within():
+            await running.wait()
+            await place.stop()
+        assert sorted(told) == ["cancelled", "server shutting down", "server shutting down"]
+
+
+async def test_what_a_disconnect_handler_raises_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    events, other = Events(), []
+    admin = events.namespace("/admin")
+
+    @events.on("disconnect")
+    def disconnect(session: EventSession) -> None:
+        raise ValueError("a fault")
+
+    admin.on("disconnect")(lambda session: other.append(session))
+    async with chatting(events) as place:
+        one = await client(place)
+        await one.connect()
+        await one.connect("/admin")
+        await one.peer.send("c1000,")  # type: ignore[attr-defined]
+        await eventually(lambda: len(other) == 1)
+        assert len(errors(caplog.get_records("call"))) == 1
+
+
+async def test_nobody_comes_in_while_the_broker_is_away(caplog: pytest.LogCaptureFixture) -> None:
+    events = Events()
+    broker: Any = realtime.RedisBroker("redis://127.0.0.1:1")
+    async with chatting(events, broker=broker, broker_timeout=0.05) as place:
+        one = await client(place)
+        await one.say("0")
+        assert await one.news() == '4{"message":"Come back later"}'
+        assert any("was refused" in text for text in errors(caplog.get_records("call")))
