@@ -104,7 +104,8 @@ class LeanLink:
         self._behind: Behind | None = None
         self._ended: asyncio.Future[None] | None = None
         self._patience: asyncio.TimerHandle | None = None
-        self._gone = self._over = False  # over: nothing more is taken
+        self._gone = False
+        self._over = False  # nothing more is taken
         self._said: list[Part] | None = []  # what goes behind the answer to the handshake; None: that is written
         self._shut = False  # nothing more is written
         self.writable: bool = True  # False while the connection has more than 64 KiB to send, is closing or gone
@@ -117,10 +118,8 @@ class LeanLink:
             return
         if self._said is not None:
             self._said += buffers
-        elif len(buffers) == 1:
-            self.transport.write(buffers[0])  # type: ignore[arg-type] # frames are bytes
         else:
-            self.transport.write(b"".join(buffers))  # type: ignore[arg-type] # the same
+            self.transport.write(b"".join(buffers))  # type: ignore[arg-type] # frames are bytes; one is not copied
 
     def close(self, code: int, reason: str) -> None:
         """Starts the closing handshake (RFC 6455 §7.1.2); a peer that does not take part is cut off."""
@@ -152,15 +151,18 @@ class LeanLink:
 
     def _read(self, data: bytes) -> None:
         """Reads what has come: by the reader that all share, if it begins and ends between two frames."""
-        missing = beyond(data, 0 if self._parser is None else self._parser.missing)
-        if missing and self._parser is None:
-            self._parser = Parser(self._max_size)
-        parser = self._parser or self._shared
-        parser.missing = missing
+        parser = self._parser
+        if parser is not None:
+            parser.missing = beyond(data, parser.missing)
+        elif missing := beyond(data, 0):
+            parser = self._parser = Parser(self._max_size)
+            parser.missing = missing
+        else:
+            parser = self._shared
         parser.whose = self
         parser.reader.feed_data(data)
         parser.whose = None
-        if not missing:
+        if not parser.missing:
             self._parser = None
 
     def eof_received(self) -> None:
@@ -301,12 +303,9 @@ class LeanLink:
     # -- waiting -----------------------------------------------------------------------------------------------------
 
     def start(self, connection: Connection, context: contextvars.Context | None) -> bytes:
-        """Tells the connection that it stands. Returns what it says at once, to be written together with the answer to
-        the handshake: what follows is written here."""
-        self._connection = connection
-        self._context = context
-        waiting = connection.connected()
-        if waiting is not None:
+        """Tells the connection that it stands. Returns what it says at once, to go behind the handshake's answer."""
+        self._connection, self._context = connection, context
+        if (waiting := connection.connected()) is not None:
             self._wait_for(waiting)
         said, self._said = self._said, None
         return b"".join(said or ())  # type: ignore[arg-type] # frames are bytes

@@ -139,8 +139,8 @@ class Routes:
 
     def _hide(self, facts: SessionRequest) -> None:
         """Takes out of a request what any site could have made a browser send."""
-        shown = without_ambient(facts.raw_headers)
-        if len(shown) < len(facts.raw_headers):
+        came = facts.raw_headers
+        if len(shown := without_ambient(came)) < len(came):
             facts.raw_headers, facts.cookies_hidden = shown, True
             log.debug(
                 "the cookies or log-in of a request from %s (%s) are hidden: it shows no Origin of %r or of those that"
