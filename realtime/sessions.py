@@ -135,10 +135,8 @@ class Sessions:
                     self.owners.give_back(nonce, request._handed)
                 raise Refusal(4503, SHUTTING)
             limits = self.registry.limits(identity, address)
-            async with (
-                claiming(self.owners, nonce, binding, bool(request._handed), limits) as claimed,
-                following(self.shared, identity),
-            ):
+            claim = claiming(self.owners, nonce, binding, bool(request._handed), limits)
+            async with claim as claimed, following(self.shared, identity):
                 self._admission.check_withdrawn(identity, request)
                 session = self._create(endpoint, nonce, binding, window, identity, request, address, kind, claimed.sid)
                 claimed.opened = session.id

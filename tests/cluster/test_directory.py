@@ -412,8 +412,8 @@ async def test_another_run_gives_no_names_for_a_lease_and_is_told_again(workers:
             await asyncio.sleep(0)
     assert await workers.stored.ended("onex.old") == Ended(1000, "", 0)
     assert await two.claim("nonce", "d") == Taken(one.peer, sid)
-    assert "may have forgotten" in await refusal_of(two.claim("other", "d"))
-    assert "may have forgotten" in await refusal_of(two.find("other"))  # nor is it free
+    assert "has just come back" in await refusal_of(two.claim("other", "d"))
+    assert "has just come back" in await refusal_of(two.find("other"))  # nor is it free
     workers.stored.run += "'"  # one that was met long ago
     workers.stored.since = LONG_AGO
     await opened(two, "other")
