@@ -94,8 +94,8 @@ def test_links_of_the_readme_outside_of_a_clone(address: str) -> None:
     text = absolute(README, address)
     assert LINK.search(README)
     assert not LINK.search(text)
-    assert "[deployment](" in README
-    assert ("[deployment](https://git.example/realtime/blob/main/docs/deployment.md)" in text) is bool(address)
+    assert "[Deployment](" in README
+    assert ("[Deployment](https://git.example/realtime/blob/main/docs/deployment.md)" in text) is bool(address)
     assert ("](https://git.example/realtime/raw/main/docs/demo.png)" in text) is bool(address)
 
 

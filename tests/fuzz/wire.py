@@ -19,7 +19,7 @@ FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+): ?([^\r\n\0]*)")
 FRAME = re.compile(
     r"""m.* | b[A-Za-z0-9+/]*=* | d\d+ | c\d{4},.* | a\d+,\d+ | n\d+ | p.{0,64} | q.{0,64} | o\{.*\} | r\d+,\d+
     | x\d{4},(session|carrier),\d*,.* | e(superseded|recycled|idle) | g\d+(\.\d+)? | t
-    | [ks]\d+(,[A-Za-z0-9_-]{22})+""",
+    | [ks]\d+(,[0-9a-f]{32})+""",
     re.VERBOSE | re.DOTALL,
 )
 # What aiohttp answers by itself: no HTTP, no such address, a body or a head that is too large, an Expect unheard of.

@@ -190,7 +190,7 @@ async def test_the_upgrade_does_not_wait_for_a_slow_handler(version: int) -> Non
             node(place, version, ["polling", "websocket"], "/eio/late", send=numbers, upgrades=1)
         )
         await eventually(lambda: seen and seen[0].transport == "websocket")
-        assert seen[0]._machine.inbox.received == 16
+        await eventually(lambda: seen[0]._machine.inbox.received == 16)
         seen[0].data["go"].set()
         told = await going
         assert told["received"] == numbers
