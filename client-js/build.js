@@ -14,7 +14,7 @@ import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import { build as esbuild } from "esbuild";
 import { rollup } from "@rollup/wasm-node";
-import { minify } from "terser";
+import { TWO, order, print, rename, treeOf } from "./arrange.js";
 
 export const ROOT = dirname(fileURLToPath(import.meta.url));
 export const SOURCE = join(ROOT, "src");
@@ -27,8 +27,8 @@ const NAMES = JSON.parse(readFileSync(join(ROOT, "names.json"), "utf8")); // wha
  * what was reached, and is lowered with it; GOAL is what it is to come down to.
  */
 export const BUDGET = {
-  "dist/realtime.js, all transports": 12264,
-  "Realtime, websocket and long_polling in a bundle": 11058
+  "dist/realtime.js, all transports": 11986,
+  "Realtime, websocket and long_polling in a bundle": 10987
 };
 
 export const GOAL = {
@@ -82,8 +82,11 @@ export async function build(into = DIST, source = SOURCE) {
   await mkdir(into, { recursive: true });
   for (const { file, entry, format } of BUNDLES) {
     const chunk = await bundle(join(source, entry), format, { file: join(into, file) });
-    delete names.vars; // variables are each bundle's own
-    const { code, map } = await minify({ [file]: chunk.code }, options(format, file, banner, chunk.map, names));
+    const settings = options(format, file, banner, chunk.map, names);
+    const ast = await treeOf({ [file]: chunk.code }, settings);
+    order(ast, NAMES.order);
+    if (format === "iife") rename(ast, NAMES.variables, false); // a bundler gives those of the module names of its own
+    const { code, map } = await print(ast, settings);
     await writeFile(join(into, file), code + "\n");
     await writeFile(join(into, file + ".map"), map + "\n");
   }
@@ -96,16 +99,6 @@ export async function build(into = DIST, source = SOURCE) {
 /** The short names of private members, as terser keeps them; it finds some for those that names.json does not know. */
 function memberNames() {
   return { props: { props: Object.fromEntries(Object.entries(NAMES.members).map(([name, short]) => ["$" + name, short])) } };
-}
-
-/** Gives names by number: those of `list` first, then whatever is left. */
-function naming(list) {
-  const more = [];
-  for (const one of "abcdefghijklmnopqrstuvwxyz") {
-    for (const other of "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") more.push(one + other);
-  }
-  const rest = more.filter((name) => !list.includes(name));
-  return { get: (n) => list[n] || rest[n] || `${rest[n % rest.length]}${n}` };
 }
 
 /** How terser makes a bundle small. */
@@ -127,8 +120,7 @@ export function options(format, file, banner, map, nameCache) {
       join_vars: script
     },
     mangle: {
-      nth_identifier: naming(NAMES.variables),
-      properties: { regex: /^_/, reserved: ["__esModule"], builtins: true, nth_identifier: naming([]) }
+      properties: { regex: /^_/, reserved: ["__esModule"], builtins: true, nth_identifier: { get: (n) => TWO[TWO.length - 1 - n] } }
     },
     format: { ascii_only: true, preamble: banner, comments: false, preserve_annotations: true },
     sourceMap: map && { content: map, filename: file, url: file + ".map", includeSources: true }
@@ -155,7 +147,7 @@ export async function writeTemporary(code, use) {
 }
 
 /** `code` bundled and minified as an application would do it. */
-export async function tree(code, dist = DIST, charset = "ascii") {
+export async function tree(code, dist = DIST, charset = "ascii", extra = {}) {
   const { outputFiles } = await esbuild({
     stdin: { contents: code, resolveDir: dist, loader: "js" },
     bundle: true,
@@ -163,7 +155,8 @@ export async function tree(code, dist = DIST, charset = "ascii") {
     format: "esm",
     charset,
     write: false,
-    legalComments: "none"
+    legalComments: "none",
+    ...extra
   });
   return outputFiles[0].text;
 }

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Generator
+from collections.abc import AsyncIterator, Callable, Generator, Sequence
 from threading import get_ident
 from types import coroutine
 from typing import Any, Generic, TypeAlias, TypeVar
@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeAlias, TypeVar
 from .core.config import OnFull
 from .core.cursors import Last
 from .core.errors import LocalProtocolError, SendBufferFull, SessionClosed
-from .core.frames import TEXT, Dropped, Outgoing
+from .core.frames import TEXT, Dropped, Group, Outgoing
 from .core.inbox import Received
 from .core.lifecycle import State
 from .core.machine import SessionMachine, check_close_code
@@ -225,7 +225,7 @@ class BaseSession(SessionFacts[M]):
             if half_full:
                 self._ask_for_room()
             elif half_full is None and self._on_full == "wait":
-                await self._wait_and_put(item)
+                await self._wait_and_put(item.size, (item,))
             elif half_full is None:
                 await asyncio.sleep(0)  # or who sends for ever, and never waits, would give no others their turn
                 self._offer(item)
@@ -234,22 +234,29 @@ class BaseSession(SessionFacts[M]):
             await _give_way(self)
             raise
 
-    async def _wait_and_put(self, item: Outgoing) -> None:
-        """Queues a message as soon as there is room. Raises SessionClosed."""
+    async def _wait_and_put(self, size: int, items: Sequence[Outgoing]) -> None:
+        """Queues messages of `size` bytes as soon as there is room for all. Raises SessionClosed."""
         machine = self._machine
         self._sending = self._sending or asyncio.Lock()
         self._senders += 1
         try:
             async with self._sending:  # first come, first served
-                while not machine.outbox.has_room(item.size):
+                while not machine.outbox.has_room(size, len(items)):
                     machine.check_open()
                     self._ask_for_room()
                     await self._listener.progressed()
                 machine.check_open()
-                if machine.send(item):
-                    self._ask_for_room()
+                self._put(items)
         finally:
             self._senders -= 1
+
+    def _put(self, items: Sequence[Outgoing]) -> None:
+        """Queues messages, for which there is room."""
+        half_full = False
+        for item in items:
+            half_full = self._machine.send(item)
+        if half_full:
+            self._ask_for_room()
 
     def _outgoing(self, message: Message) -> Outgoing:
         """A message that may be sent. Raises as send() does."""
@@ -302,6 +309,30 @@ class BaseSession(SessionFacts[M]):
                 machine.send(item)
             else:
                 machine.outbox.drop_new()
+
+    def _offer_group(self, group: Group) -> None:
+        """_offer() for messages that are nothing without each other: all are queued, or none."""
+        machine, count = self._machine, len(group.parts)
+        if machine.outcome is not None or machine.closing is not None:
+            return
+        outbox, carrier = machine.outbox, machine.carrier
+        if machine.selective and any(machine.unfit(part) for part in group.parts):
+            outbox.dropped += count
+        elif group.volatile and (
+            carrier is None or outbox.waiting or not carrier.link.writable or not outbox.has_room(group.size, count)
+        ):
+            return
+        elif outbox.has_room(group.size, count):
+            self._put(group.parts)
+        elif self._on_full == "close":
+            outbox.dropped += count
+            machine.end(1008, "too slow: the outbox was full (on_full='close')", self._now())
+        else:
+            self._ask_for_room()
+            if outbox.make_room(group.size, count):
+                self._put(group.parts)
+            else:
+                outbox.drop_new(count)
 
     def _ask_for_room(self) -> None:
         """A peer need not acknowledge before a quarter of its window has come, which may be more than the outbox

@@ -11,9 +11,9 @@ from collections import deque
 from collections.abc import Collection
 from typing import Protocol, TypeAlias
 
-from .core.frames import Outgoing, RoomItem, RoomPosition
+from .core.frames import Group, Outgoing, RoomItem, RoomPosition
 
-__all__ = ["SLICE", "Broadcasts", "Receiver"]
+__all__ = ["SLICE", "Broadcasts", "Receiver", "offer"]
 
 log: logging.Logger = logging.getLogger("realtime.server")
 
@@ -32,6 +32,9 @@ class Receiver(Protocol):
     def _offer(self, item: Outgoing) -> None:
         """Takes a message for sending, or drops or closes by its own policy. Never waits, never raises."""
 
+    def _offer_group(self, group: Group) -> None:
+        """Takes messages that are nothing without each other, as _offer() does: all or none."""
+
     def _miss(self, count: int) -> None:
         """So many messages at least are lost to it here. Never waits, never raises."""
 
@@ -47,6 +50,14 @@ class Receiver(Protocol):
 
     def _check_member(self) -> None:
         """Raises SessionClosed if it can be in no room any more."""
+
+
+def offer(receiver: Receiver, item: Outgoing) -> None:
+    """Offers a receiver a message, or a group of them."""
+    if isinstance(item, Group):
+        receiver._offer_group(item)
+    else:
+        receiver._offer(item)
 
 
 # A message, how many were lost, or where a room with history stands.
@@ -159,6 +170,8 @@ class Broadcasts:
                             member._offer_position(room, item.cursor)
                     elif type(item) is Outgoing:
                         member._offer(item)
+                    elif type(item) is Group:
+                        member._offer_group(item)
                     elif type(item) is RoomItem:
                         member._offer_room(item)
                     elif type(item) is RoomPosition:

@@ -78,7 +78,10 @@ class Room:
         loop than the server's, and BrokerError, whose `maybe_sent` says whether it may be heard all the same.
         """
         self._hub.check()
-        item = Outgoing.message(message)
+        return await self._send(Outgoing.message(message), skip)
+
+    async def _send(self, item: Outgoing, skip: Receiver | str | Iterable[Receiver | str]) -> str:
+        """The same for a message, or a group, that is made already."""
         some = (skip,) if isinstance(skip, str) or not isinstance(skip, Iterable) else skip
         skipped = frozenset(one if isinstance(one, str) else one.id for one in some)
         if self._hub.keep is not None and (keep := self._hub.keep(self.name)) is not None:

@@ -23,6 +23,7 @@ from .core.observer import Observer
 from .endpoint import Endpoint
 from .networks import Networks
 from .notices import Notices
+from .owners import Clusters, Member
 from .runtime import Runtime
 from .sessions import Sessions
 
@@ -47,6 +48,7 @@ class Service:
         shutdown_timeout: float,
         broker: Stores | None = None,
         broker_timeout: float = 5.0,
+        cluster: Clusters | None = None,
     ) -> None:
         self.config = config
         self.clock = clock
@@ -63,8 +65,11 @@ class Service:
         self.admission: Admission = Admission(config, clock)
         self.sessions: Sessions = Sessions(config, self.runtime, self.admission, self.notices)
         self.networks: Networks = Networks(clock)
+        self.carrying: object | None = None  # what carries requests to other workers: see web.carried
         self.broker: Stores | None = broker
         self.broker_timeout = broker_timeout
+        self.cluster: Clusters | None = cluster
+        self.member: Member | None = None  # of that, while it runs
         self.room_rules: RoomRules = RoomRules()
         if broker is not None:
             self.sessions.hub.keep = self._keep
@@ -87,12 +92,20 @@ class Service:
         self.room_rules.fixed = True
         hub = self.sessions.hub
         if self.broker is not None and hub.shared is None:
-            hub.shared = Rooms(self.broker.store(), hub, self.broker_timeout)
+            store = self.broker.store()
+            hub.shared = Rooms(store, hub, self.broker_timeout)
+            if self.cluster is not None:
+                self.member = self.cluster.member(self, store)
+                hub.shared.watchers.append(self.member)
+                await self.member.start()
             await hub.shared.start()
 
     async def stop_rooms(self) -> None:
         """They end."""
         hub = self.sessions.hub
+        if self.member is not None:
+            member, self.member = self.member, None
+            await member.close()
         if hub.shared is not None:
             rooms, hub.shared = hub.shared, None
             await rooms.close()

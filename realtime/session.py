@@ -10,16 +10,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from .base_session import BaseSession
+from .broadcasts import offer
 from .brokers.presence import info_text
 from .core.config import OnFull
 from .core.cursors import MAX_ROOM_NAME, is_room_name
 from .core.errors import LocalProtocolError
-from .core.frames import RoomItem
+from .core.frames import Group, RoomItem, parts_of
 from .core.negotiation import Choice
 from .core.positions import Positions
 from .core.rooms import START, Position
 from .core.server_machine import ServerMachine
-from .hub import Hub
+from .hub import Hub, Receiver
 from .listener import SessionListener
 from .loops import gives_way
 from .request import SessionRequest
@@ -122,11 +123,17 @@ class Session(BaseSession[ServerMachine]):
         room with history whose name has more than 256 characters, and above `max_rooms`, and BrokerError when the room
         could not be joined within `broker_timeout`.
         """
+        return await self._enter(self, room, info, history, after)
+
+    async def _enter(
+        self, member: Receiver, room: str, info: dict[str, Any] | None, history: int, after: str | None
+    ) -> str:
+        """join(), for a member of the room that is this session, or a part of it."""
         self._check_loop()
-        self._machine.check_open()
+        member._check_member()
         hub = self._hub
         most = self._machine.config.max_rooms
-        if most is not None and len(rooms := hub.rooms_of(self)) >= most and room not in rooms:
+        if most is not None and len(rooms := hub.rooms_of(member)) >= most and room not in rooms:
             raise LocalProtocolError(f"a session is in {most} rooms at most: leave some, or raise max_rooms")
         if hub.keep is None or (keep := hub.keep(room)) is None:
             if info is not None or history or after is not None:
@@ -134,7 +141,7 @@ class Session(BaseSession[ServerMachine]):
                     f"the room {room!r} keeps nothing: rt.configure_rooms({room!r}, history=…, presence=True), before"
                     " the server starts"
                 )
-            hub.join(self, room)
+            hub.join(member, room)
             return ""
         if info is not None and not keep.presence:
             raise LocalProtocolError(f"info: the room {room!r} has no presence; see rt.configure_rooms()")
@@ -151,7 +158,7 @@ class Session(BaseSession[ServerMachine]):
             position, history = _position_of(cursor), 0
         done = False
         try:
-            joined = await hub.rooms.join(self, room, keep, info=text, last=history, after=position)
+            joined = await hub.rooms.join(member, room, keep, info=text, last=history, after=position)
             done = True
         finally:
             if cursor is not None and self._positions is not None:
@@ -162,9 +169,13 @@ class Session(BaseSession[ServerMachine]):
     @gives_way
     async def leave(self, room: str) -> None:
         """Leaves a room. Leaving one it is not in is harmless. A session that ends leaves all its rooms."""
+        self._exit(self, room)
+
+    def _exit(self, member: Receiver, room: str) -> None:
+        """leave(), for the same."""
         self._check_loop()
-        if not self._hub.leave(self, room) and self._hub.shared is not None:
-            self._hub.shared.left(self, room)  # it may be joining
+        if not self._hub.leave(member, room) and self._hub.shared is not None:
+            self._hub.shared.left(member, room)  # it may be joining
         if self._positions is not None:
             self._positions.left(room)
 
@@ -195,18 +206,27 @@ class Session(BaseSession[ServerMachine]):
         """Queues a message of a room with history, as _offer() does. Clients that take positions get the one behind it
         in the same frame."""
         positions = self._positions
+        plain = item.plain
+        grouped = type(plain) is Group
         if positions is None:
-            self._offer(item.plain)
+            if grouped:
+                offer(self, plain)
+            else:
+                self._offer(plain)
             return
         note = positions.passed(item.room)
         if note is not None:
             outbox = self._machine.outbox
-            if self._on_full != "close" and not outbox.make_room(item.size, 2):
+            count = len(item.parts) if grouped else 1
+            if self._on_full != "close" and not outbox.make_room(plain.size, count + 1):
                 positions.keep(note)
-                outbox.drop_new()
+                outbox.drop_new(count)
                 return
             outbox.append(note)
-        self._offer(item)
+        if grouped:
+            self._offer_group(Group.of(item.parts))
+        else:
+            self._offer(item)
 
     async def _give_room(self, item: RoomItem) -> None:
         """The same for what a join has read of the history: waits for room, whatever `on_full` says, or who has missed
@@ -214,18 +234,17 @@ class Session(BaseSession[ServerMachine]):
         dropped. Raises SessionClosed."""
         machine, positions = self._machine, self._positions
         machine.check_open()
-        if machine.selective and machine.unfit(item.plain):
-            self._offer(item.plain)
+        said = parts_of(item if positions is not None else item.plain)
+        if machine.selective and any(machine.unfit(part) for part in said):
+            offer(self, item.plain)
             return
         note = None if positions is None else positions.passed(item.room)
         if note is not None:
             machine.outbox.append(note)
-        said = item.plain if positions is None else item
-        half_full = None if self._senders else machine.offer(said)
-        if half_full is None:
-            await self._wait_and_put(said)
-        elif half_full:
-            self._ask_for_room()
+        if self._senders or not machine.outbox.has_room(item.plain.size, len(said)):
+            await self._wait_and_put(item.plain.size, said)
+        else:
+            self._put(said)
         if positions is not None:
             positions.given(item.room, item.cursor)
 

@@ -1,6 +1,6 @@
 """The sessions of a server: opened, found, observed and ended.
 
-What may one day have to ask another worker is awaited (claim, route); what is created, is created without waiting.
+What may have to ask who has a session is awaited (open, route, claimed); what is created, is created without waiting.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from contextlib import suppress
 
 from .admission import Admission
 from .core.config import Config
-from .core.errors import Refusal
+from .core.errors import BrokerError, Refusal
 from .core.frames import Window
+from .core.leases import Ended, Gone, Peer
 from .core.numbered_machine import NumberedMachine
 from .core.observer import Observer, Result
 from .core.proof import Key, Proof
@@ -26,6 +27,7 @@ from .endpoint import Endpoint
 from .handlers import Handlers
 from .hub import Hub
 from .notices import Notices
+from .owners import Elsewhere, Owners, Taken, digest_of
 from .request import SessionRequest
 from .runtime import Runtime
 from .session import ServerListener, Session
@@ -37,6 +39,7 @@ session_log: logging.Logger = logging.getLogger("realtime.session")
 
 # <worker>.<token>
 SID = re.compile(r"([A-Za-z0-9_-]{4})\.[A-Za-z0-9_-]{24}")
+SHUTTING = "the server is shutting down; come back later"
 # What is told to requests for sessions of other processes, in 123 bytes at most.
 ASTRAY = "opened by another process: one before a restart, or one of several, which has to get all its requests"
 
@@ -52,6 +55,7 @@ class Sessions:
         self.handlers: Handlers = Handlers(runtime.clock, self._handled)
         self.registry: Registry = Registry(config)
         self.observers: tuple[Observer, ...] = ()
+        self.owners: Owners | None = None  # the directory of a cluster
         self.refusing = False  # no new ones are taken
         self._config = config
         self._runtime = runtime
@@ -71,6 +75,18 @@ class Sessions:
         if self._process != os.getpid():
             self._process = os.getpid()
             self._worker = secrets.token_urlsafe(3)
+
+    @property
+    def worker(self) -> str:
+        """What the sids of this process begin with."""
+        return self._worker
+
+    def rename(self) -> str | None:
+        """Takes another name, since another worker has this one; None where there are sessions by it."""
+        if self.by_sid or self.registry.tombstones:
+            return None
+        self._worker = secrets.token_urlsafe(3)
+        return self._worker
 
     def __len__(self) -> int:
         return len(self.by_sid)
@@ -97,7 +113,8 @@ class Sessions:
         address: str = "",
         kind: Callable[..., ServerMachine] = NumberedMachine,
     ) -> Session:
-        """The session that this nonce opens, new or as before. Raises Refusal.
+        """The session that this nonce opens, new or as before. Raises Refusal, and Elsewhere where it is another
+        worker's.
 
         `binding` is what an open by the same nonce has to come with; without one, the nonce is a name that the client
         chose for its session, and whoever comes by it finds that: compare the identity. `kind` makes the machine, for
@@ -106,10 +123,36 @@ class Sessions:
         A new one's handler starts in the next turn of the event loop: attach a carrier first.
         """
         session = await self.claim(nonce, binding)
-        self._admission.check_withdrawn(identity, request)
-        if session is None:
-            session = self._create(endpoint, nonce, binding, window, identity, request, address, kind)
-        return session
+        sid, owners = "", self.owners
+        if session is None and owners is not None:
+            sid = await self._claim(owners, nonce, binding, request._handed)
+        try:
+            self._admission.check_withdrawn(identity, request)
+            if session is None:
+                session = self._create(endpoint, nonce, binding, window, identity, request, address, kind, sid)
+            return session
+        finally:
+            if sid and owners is not None:
+                owners.settled(nonce, digest_of(binding), "" if session is None else session.id)
+
+    async def _claim(self, owners: Owners, nonce: str, binding: object, handed: str) -> str:
+        """Claims a nonce in the directory: the sid that it is to open by; "" for no nonce, and any sid. Raises
+        Refusal."""
+        if self.refusing and not handed:
+            raise Refusal(4503, SHUTTING)
+        try:
+            if not handed:
+                owners.check()
+            if not nonce:
+                return ""
+            found = await owners.claim(nonce, digest_of(binding), handed)
+        except BrokerError as error:
+            raise Refusal(4503, str(error)) from None
+        if isinstance(found, Taken):
+            raise Elsewhere(found.peer, found.sid)
+        if isinstance(found, Gone):
+            raise found.refusal(None)
+        return found.sid
 
     def _create(
         self,
@@ -121,14 +164,15 @@ class Sessions:
         request: SessionRequest,
         address: str,
         kind: Callable[..., ServerMachine],
+        sid: str,
     ) -> Session:
-        """A new session, for a nonce that was found free. Nothing waits in here: of two opens that found it free at
-        once, the second gets the session of the first. Raises Refusal."""
+        """A new session, by this sid if there is one, for a nonce that was found free. Nothing waits in here: of two
+        opens that found it free at once, the second gets the session of the first. Raises Refusal."""
         session = self._opened(nonce, binding)
         if session is not None:
             return session
         if self.refusing:
-            raise Refusal(4503, "the server is shutting down; come back later")
+            raise Refusal(4503, SHUTTING)
         self.registry.check_room(identity, address)
         if request._kept > MAX_HEADERS:
             raise Refusal(4400, f"the headers are above {MAX_HEADERS} bytes, too much to be kept with the session")
@@ -140,7 +184,7 @@ class Sessions:
             window,
             listener,
             now,
-            sid=f"{self._worker}.{secrets.token_urlsafe(18)}",
+            sid=sid or f"{self._worker}.{secrets.token_urlsafe(18)}",
             nonce=nonce,
             binding=binding,
             identity=identity,
@@ -162,18 +206,28 @@ class Sessions:
         return session
 
     async def claim(self, nonce: str, binding: object) -> Session | None:
-        """The session that this nonce has opened; None when it is free, and a session may be opened by it here.
+        """The session that this nonce has opened here; None when it has opened none.
 
-        Raises Refusal when the nonce may not open (again). Awaited, since who knows that may be elsewhere one day.
+        Raises Refusal when the nonce may not open (again).
         """
         return self._opened(nonce, binding)
 
     async def claimed(self, name: str) -> Session | None:
         """The session for which its client chose this name, as its nonce; None if the name is free, and stays so.
 
-        Raises Refusal when that session has ended not long ago.
+        Raises Refusal when that session has ended not long ago, and Elsewhere where it is another worker's.
         """
-        return self._opened(name, None)
+        session = self._opened(name, None)
+        if session is None and self.owners is not None:
+            try:
+                found = await self.owners.find(name)
+            except BrokerError as error:
+                raise Refusal(4503, str(error)) from None
+            if isinstance(found, Taken):
+                raise Elsewhere(found.peer, found.sid)
+            if found is not None and found.ended is not None:
+                raise found.refusal(None)
+        return session
 
     def _opened(self, nonce: str, binding: object) -> Session | None:
         machine = self.registry.opened(nonce, binding, self._now())
@@ -182,10 +236,20 @@ class Sessions:
     # -- finding -------------------------------------------------------------------------------------------------------
 
     async def route(self, sid: str, proof: Proof | None = None) -> Session:
-        """The session of this sid. Raises Refusal when it is unknown or has ended.
+        """The session of this sid. Raises Refusal when it is unknown or has ended, and Elsewhere where it is another
+        worker's.
 
         With a `proof`, how a session with a key has ended is told to nobody else.
         """
+        if self.owners is not None and sid not in self.by_sid:
+            try:
+                found = await self.owners.owner(sid)
+            except BrokerError as error:
+                raise Refusal(4503, str(error)) from None
+            if isinstance(found, Peer):
+                raise Elsewhere(found, sid, proof)
+            if isinstance(found, Gone):
+                raise found.refusal(proof)
         self._find(sid, proof)
         return self.by_sid[sid]
 
@@ -218,6 +282,12 @@ class Sessions:
         )
         raise Refusal(4404, ASTRAY, scope="session")
 
+    def ends(self) -> Iterator[tuple[str, Ended, float]]:
+        """How sessions have ended, and for how many seconds more that is told."""
+        now = self._now()
+        for sid, one in tuple(self.registry.tombstones.items()):
+            yield sid, Ended(one.code, one.reason, one.received, one.key), one.expires - now
+
     # -- observing -----------------------------------------------------------------------------------------------------
 
     def observe(self, observers: tuple[Observer, ...]) -> None:
@@ -242,6 +312,9 @@ class Sessions:
             session_log.debug("= session %s ended with %d %s", machine.label, outcome.code, outcome.reason)
         session = self.by_sid.pop(machine.sid)
         self.registry.bury(machine, self._now())
+        if self.owners is not None:
+            ended = Ended(outcome.code, outcome.reason, machine.inbox.received, machine.key)
+            self.owners.ended(machine.nonce, machine.sid, ended, machine.remembered)
         for observer in self.observers:
             observer.ended(machine)
         self._runtime.forget(machine)

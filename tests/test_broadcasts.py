@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from realtime.broadcasts import SLICE
-from realtime.core.frames import Outgoing, RoomItem, RoomPosition
+from realtime.core.frames import Group, Outgoing, RoomItem, RoomPosition
 from realtime.hub import Hub, Room
 from realtime.loops import begin
 
@@ -48,6 +48,10 @@ class Ear:
     def _offer(self, item: Outgoing) -> None:
         self.heard.append(item.data)
         self.when.append(self._turns.count)
+
+    def _offer_group(self, group: Group) -> None:
+        for part in group.parts:
+            self._offer(part)
 
     def _offer_room(self, item: RoomItem) -> None:
         self._offer(item.plain)

@@ -199,6 +199,11 @@ async def sockjs_room(names: dict[str, Any], client: Clients) -> None:
 
 WS = ROOT / "tests" / "compat" / "websocket" / "node_modules" / "ws" / "wrapper.mjs"  # Node has one since 22
 
+# What is a page's and not Node's; it is left when its program ends.
+PAGE = """globalThis.sessionStorage = { getItem: () => null, setItem: (key, text) => console.log(text) };
+globalThis.addEventListener = (type, listener) => type === "pagehide" && process.on("exit", listener);
+"""
+
 needs_node = pytest.mark.skipif(
     shutil.which("node") is None or not WS.is_file(), reason="needs Node, and the packages of tests: sh .ci/clients"
 )
@@ -214,9 +219,16 @@ async def in_node(block: Block, tmp_path: Path) -> None:
             raise realtime.Unauthorized("no token")
         return None
 
+    rooms = "cursors(" in block.text
+    rt.configure_rooms("news", history=10)
+
     @rt.endpoint("/chat")
     async def chat(session: realtime.Session) -> None:
-        await session.send("welcome")
+        if rooms:
+            await session.join("news")
+            await rt.room("news").send("welcome")
+        else:
+            await session.send("welcome")
         async for message in session:
             await session.send(message)
 
@@ -231,7 +243,7 @@ async def in_node(block: Block, tmp_path: Path) -> None:
         text = re.sub(r'"(?:https://example.org(?=/chat))?(/[a-z/]+)"', rf'"{base}\1"', block.text)
         text = text.replace(f'{base}/chat"', f'{base}/realtime/chat"')
         (tmp_path / "before.mjs").write_text(
-            f'import ws from "{WS.as_uri()}";\nglobalThis.WebSocket ??= ws;\n', "utf-8"
+            f'import ws from "{WS.as_uri()}";\nglobalThis.WebSocket ??= ws;\n{PAGE if rooms else ""}', "utf-8"
         )
         (tmp_path / "node_modules").mkdir()
         (tmp_path / "node_modules" / "aiohttp-realtime").symlink_to(CLIENT)
@@ -252,6 +264,10 @@ async def in_node(block: Block, tmp_path: Path) -> None:
         if "console.log(event.data)" in text:
             assert said.decode().splitlines()[0] == "welcome"
             assert "1000" in said.decode()
+        if rooms:
+            welcome, kept = said.decode().splitlines()
+            text, room, cursor = welcome.split()
+            assert (text, room, json.loads(kept)) == ("welcome", "news", {"news": cursor})
 
 
 async def script_tag(block: Block, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from realtime import LocalProtocolError, broadcasts, runtime
-from realtime.core.frames import Outgoing, RoomItem
+from realtime.core.frames import Group, Outgoing, RoomItem
 from realtime.hub import Hub
 from realtime.transports import TRANSPORTS, Frame
 
@@ -31,6 +31,10 @@ class Ear:
 
     def _offer(self, item: Outgoing) -> None:
         self.heard.append(item)
+
+    def _offer_group(self, group: Group) -> None:
+        for part in group.parts:
+            self._offer(part)
 
     def _offer_room(self, item: RoomItem) -> None:
         self._offer(item.plain)

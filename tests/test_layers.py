@@ -53,7 +53,7 @@ CORE = {"core"}
 TRANSPORTS = CORE | {"transports"}
 PROTOCOLS = TRANSPORTS | {"protocols"}
 # What runs a session, at either end.
-BOTH_ENDS = PROTOCOLS | {"base_session", "clock", "listener", "loops", "pace", "runtime", "waiters"}
+BOTH_ENDS = PROTOCOLS | {"base_session", "clock", "events", "groups", "listener", "loops", "pace", "runtime", "waiters"}
 SERVERS = {
     "admission",
     "broadcasts",
@@ -61,8 +61,10 @@ SERVERS = {
     "endpoint",
     "handlers",
     "hub",
+    "namespaces",
     "networks",
     "notices",
+    "owners",
     "request",
     "server",
     "service",

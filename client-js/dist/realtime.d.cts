@@ -34,12 +34,24 @@ export interface Options {
   postTimeout?: number;
   /** Send cookies to other origins. True unless told. */
   credentials?: boolean;
+  /** What `cursors()` of this module returns: rooms with a history are gone on with where another session has ended. */
+  cursors?: RoomCursors;
   /** `requests` of this module, where there may be no `XMLHttpRequest`. The default export has it without. */
   requests?: Requests;
 }
 
 /** How HTTP requests are made without `XMLHttpRequest`. Its inside is private: pass it to `Options.requests`. */
 export interface Requests {
+  readonly name: string;
+}
+
+/** How far rooms with a history were heard: room → cursor. Safe in JSON; what is in a cursor is the server's affair. */
+export interface Cursors {
+  readonly [room: string]: string;
+}
+
+/** What goes on in rooms. Its inside is private: pass it to `Options.cursors`. */
+export interface RoomCursors {
   readonly name: string;
 }
 
@@ -69,6 +81,10 @@ export interface MessageEvent extends globalThis.MessageEvent {
   readonly target: Realtime;
   /** Binary messages are what `binaryType` says. */
   readonly data: string | ArrayBuffer | Blob;
+  /** The room that has sent it, where `options.cursors` was given and the room has a history, */
+  readonly room?: string;
+  /** and the position behind it. */
+  readonly cursor?: string;
 }
 
 export interface ErrorEvent extends Event {
@@ -109,6 +125,23 @@ export interface DroppedEvent extends Event {
   readonly count: number;
 }
 
+/** With `options.cursors`: messages of a room, in front of this cursor, will not come; how many, or 0 where nobody knows. */
+export interface GapEvent extends Event {
+  readonly type: "gap";
+  readonly target: Realtime;
+  readonly room: string;
+  readonly cursor: string;
+  readonly missing: number;
+}
+
+/** With `options.cursors`: the room goes on behind this cursor, and nothing is missing. */
+export interface PositionEvent extends Event {
+  readonly type: "position";
+  readonly target: Realtime;
+  readonly room: string;
+  readonly cursor: string;
+}
+
 export interface EventMap {
   open: OpenEvent;
   message: MessageEvent;
@@ -117,6 +150,8 @@ export interface EventMap {
   transport: TransportEvent;
   state: StateEvent;
   dropped: DroppedEvent;
+  gap: GapEvent;
+  position: PositionEvent;
 }
 
 /** A function for `on...`: written as a method, so that a handler of the DOM's events is one, too. */
@@ -161,6 +196,11 @@ export class Realtime {
   readonly negotiation: readonly Verdict[];
   /** What the server has not acknowledged yet, oldest first. */
   readonly unacknowledged: (string | ArrayBuffer)[];
+  /**
+   * With `options.cursors`: how far the listeners have been told of each room with a history, of at most 64 rooms. It
+   * changes as they are told. Kept in `sessionStorage`, it lets the next page go on: `cursors(JSON.parse(...))`.
+   */
+  readonly cursors: Cursors | undefined;
 
   // Where it is read as a WebSocket, it has a WebSocket's handlers.
   get onopen(): ((this: WebSocket, event: Event) => any) | null;
@@ -212,6 +252,8 @@ export const polling: Transport;
 export const jsonp: Transport;
 /** By `fetch` in service workers, extensions and Node, and by `XDomainRequest` in Internet Explorer 8 and 9. */
 export const requests: Requests;
+/** For `Options.cursors`. `known`: what `session.cursors` of an earlier session was, if there was one. */
+export function cursors(known?: Cursors | null): RoomCursors;
 /** All of them. */
 export const all: readonly Transport[];
 

@@ -15,7 +15,7 @@ export function query(url, name, value) {
 
 /** The address of a GET whose first frame rides in the URL. Throws where that must not be: URLs are logged. */
 export function address(carrier, url, first) {
-  if (carrier.secret) throw new Error("auth data must not stand in a URL");
+  if (carrier.secret) throw new Error("no auth data or cursors in a URL");
   return query(url, "frame", first);
 }
 
@@ -41,7 +41,7 @@ export function Carrier(s, known) {
   this.cross = s._cross;
   this.credentials = s._options.credentials;
   this.requests = s._options.requests;
-  // secret: its first frame has auth data, which must not stand in a URL; binary: it takes ArrayBuffers
+  // secret: its first frame has auth data or cursors, which must not stand in a URL; binary: it takes ArrayBuffers
 }
 
 Carrier.prototype = {

@@ -20,6 +20,7 @@ import { clock } from "./time.js";
 /**
  * A session at the endpoint with the address `url`. `owner`, the application's object, hears: _transportIs(name, reason),
  * _stateIs(state), _message(data), _tell(type, event) and _closed(code, reason, clean, delay); the last is when it is over.
+ * For what rooms say it may have _hear(), `cursors` and _hasCursors: see cursors.js.
  */
 export function drive(owner, url, transports, options) {
   var origin = url.replace(/^(\w+:\/\/)([^\/?#]*@)?([^\/?#]*).*/, "$1$3"); // nobody's name and password
@@ -49,7 +50,7 @@ export function drive(owner, url, transports, options) {
   s._ends = ended;
   s._takenUp = takenUp;
   s._hasEnded = hasEnded;
-  begin(s, random());
+  begin(s, random(), 1 - Math.random() / 4);
   remember(s);
   return s;
 }
@@ -120,7 +121,7 @@ export function receive(s, carrier, frames) {
   for (i = 0; i < frames.length && !carrier._over && !s._ended; i++) {
     frame = frames[i];
     type = typeof frame === "string" ? frame.charAt(0) : "b";
-    plain = plain && (type === "m" || type === "b");
+    plain = plain && /[mbh]/.test(type);
     if (type === "e") carrier._last = frame.slice(1);
     else if (type === "q" && carrier._role === PROBE) s._proven(carrier);
     else {

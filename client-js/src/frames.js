@@ -66,12 +66,12 @@ export function fromBase64(text) {
   return bytes;
 }
 
-function number(text) {
+export function number(text) {
   need(/^(0|[1-9]\d{0,15})$/.test(text) && +text <= MOST);
   return +text;
 }
 
-function need(condition) {
+export function need(condition) {
   if (!condition) throw PROTOCOL_ERROR;
 }
 

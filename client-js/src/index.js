@@ -3,11 +3,11 @@
  * so that a bundler leaves out the rest.
  */
 import { all } from "./all.js";
+import { cursors } from "./cursors.js";
 import { define } from "./realtime.js";
-
 import { requests } from "./requests.js";
 
 export * from "./all.js";
-export { requests };
+export { cursors, requests };
 export var Realtime = /*#__PURE__*/ define([]);
 export default /*#__PURE__*/ define(all, requests);

@@ -21,12 +21,14 @@ export var PROBE = 2;
 var WINDOW = [256, 1048576]; // what we take before we have acked it: messages, bytes
 
 /**
- * A session begins. It hears, synchronously: _takenUp(s, carrier, server) and _hasEnded(s, code, reason,
- * clean, ackDue); its `_owner`: _stateIs(state), _message(data) and _tell(type, event), and that
- * has the list `unacknowledged`.
+ * A session begins. For `ackShare`, three quarters to 1, of the usual delay an ack waits for something to ride on: so the
+ * acks of a broadcast don't all come at once. It hears, synchronously: _takenUp(s, carrier, server) and _hasEnded(s, code, reason,
+ * clean, ackDue); its `_owner`: _stateIs(state), _message(data), _tell(type, event) and perhaps
+ * _hear(s, carrier, text, now), and that has the list `unacknowledged`.
  */
-export function begin(s, nonce) {
+export function begin(s, nonce, ackShare) {
   s._nonce = nonce;
+  s._ackShare = ackShare;
   // _sid: there is a session; _server: what its `o` said; _state
   s._tickets = []; // a gen, and what attaches in a URL show, from that gen on
   // Up. Everything the server has not taken, oldest first; what it has received has lost its payload, not its size.
@@ -92,7 +94,7 @@ export function acks(s) {
 export function ackDue(s, delay) {
   var count = s._received - s._announced;
   if (!count) return Infinity;
-  return count * 4 >= WINDOW[0] || s._bytes * 4 >= WINDOW[1] || s._closing ? 0 : s._newsSince + delay;
+  return count * 4 >= WINDOW[0] || s._bytes * 4 >= WINDOW[1] || s._closing ? 0 : s._newsSince + delay * s._ackShare;
 }
 
 /** An ack in a request that was not answered is due again. */
@@ -117,6 +119,7 @@ export function hello(s, carrier, fields, auth) {
   fields.gen = carrier._gen;
   fields.window = WINDOW;
   fields.auth = auth; // left out where it is undefined
+  fields.rooms = s._owner.cursors;
   return "o" + toJson(fields);
 }
 
@@ -184,7 +187,7 @@ export function unsent(s) {
 }
 
 /** Moves the carrier's cursor by one numbered frame. Returns whether that one is new. */
-function isNext(s, carrier, size, now) {
+export function isNext(s, carrier, size, now) {
   var number = carrier._down++;
   if (number <= s._received) return false;
   if (number > s._received + 1) throw 1002;
@@ -209,6 +212,9 @@ export function take(s, carrier, frame, now) {
       break;
     case "d":
       if (isNext(s, carrier, 0, now) && !s._closing) s._owner._tell("dropped", { count: data });
+      break;
+    case "h":
+      if (s._owner._hear) s._owner._hear(s, carrier, data, now);
       break;
     case "c":
       if (isNext(s, carrier, 0, now)) end(s, data, fields[1], true, true);

@@ -21,7 +21,8 @@ var OPTIONS = {
   attachTimeout: 5000,
   postTimeout: 10000,
   credentials: true,
-  requests: undefined
+  requests: undefined,
+  cursors: undefined
 };
 // After these a new session may do better (options.reopen): the server went, or the session was forgotten.
 var REOPENS = /^(100[16]|101[123]|44(04|08|1[01]))$/;
@@ -88,6 +89,7 @@ export function define(known, requests) {
     this._events = []; // that are to be told, the first of them just now
     this._opens = 0; // attempts to open, since one has succeeded
     this.binaryType = root.Blob ? "blob" : "arraybuffer";
+    if (options.cursors) options.cursors(this);
     this._prepare();
     this._unwatch = watch(this);
     this._connect();
@@ -108,6 +110,7 @@ var prototype = {
   ontransport: null,
   onstate: null,
   ondropped: null,
+  cursors: undefined, // room → cursor, where options.cursors was given
 
   /** Sends a text, an ArrayBuffer or a view of one. It is buffered until it can go, and goes exactly once. */
   send: function (data) {

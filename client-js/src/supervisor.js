@@ -65,7 +65,7 @@ function run(s, carrier) {
 
 /** The first frame of a carrier. */
 function greet(s, carrier) {
-  carrier.secret = !s._sid && s._auth !== undefined;
+  carrier.secret = !s._sid && (s._auth !== undefined || s._owner._hasCursors);
   return hello(s, carrier, history(s), s._auth);
 }
 

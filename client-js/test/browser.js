@@ -67,7 +67,7 @@ export class Browser {
     const { window } = this;
     const session = new window.Realtime(url, options);
     session.log = [];
-    for (const type of ["open", "message", "close", "error", "transport", "state", "dropped"]) {
+    for (const type of ["open", "message", "close", "error", "transport", "state", "dropped", "gap", "position"]) {
       session.addEventListener(type, (event) => session.log.push(event));
     }
     return session;

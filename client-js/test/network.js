@@ -374,15 +374,20 @@ class Server {
     this.count = 0;
     this.sessions = [];
     this.options = {}; // what `o` says otherwise
+    this.begun = () => {}; // hears of each new session
   }
 
   /** Takes up a session by the first frame of a carrier. Returns it, and what is to be said first; or a refusal. */
   take(link, head) {
     if (head[0] === "o") {
-      const { nonce, gen } = JSON.parse(head.slice(1));
+      const { nonce, gen, rooms } = JSON.parse(head.slice(1));
       let session = this.sessions.find((one) => one.nonce === nonce);
       if (session && session.used) return { refusal: "x4409,carrier,,this nonce has opened a session already", status: 409 };
-      if (!session) this.sessions.push((session = new Session(this, nonce)));
+      if (!session) {
+        this.sessions.push((session = new Session(this, nonce)));
+        session.rooms = rooms;
+        this.begun(session);
+      }
       const transports = ["websocket", "sse", "xhr_streaming", "multipart", "htmlfile", "long_polling", "polling", "jsonp"].map(
         (name) => ({ name, verdict: name === link.transport ? "taken" : "offered", reason: "so the server" })
       );

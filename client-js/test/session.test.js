@@ -340,3 +340,52 @@ test("wrong uses throw a sentence", () => {
   assert.throws(() => session.send(new Blob(["no"])), /Blob/);
   assert.throws(() => session.close(999), /close code/);
 });
+
+test("acks of a broadcast don't all come at once: each session waits for three quarters of the delay to all of it", () => {
+  for (const [chance, share] of [[0, 1], [0.5, 0.875], [0.999, 0.75025]]) {
+    const page = new Browser(scripts.shipped);
+    page.run("Math").random = () => chance;
+    page.connect("/chat", { transports: ["websocket"] });
+    const { socket } = page;
+    socket.accept();
+    socket.say(opened());
+    const said = socket.sent.length;
+    for (let i = 0; i < 3; i++) {
+      socket.say("mnews");
+      page.advance(Math.ceil(1000 * share) - 1 - 10 * i);
+      assert.equal(socket.sent.length, said + i, `not before ${share} s`);
+      page.advance(2 + 10 * i);
+      assert.equal(socket.sent.at(-1), `a${i + 1},${i + 1}`);
+    }
+  }
+});
+
+test("and where an ack costs a request, too", () => {
+  for (const [chance, wait] of [[0, 9999], [0.999, 7502]]) {
+    const page = new Browser(scripts.shipped, { without: ["WebSocket"] });
+    page.run("Math").random = () => chance;
+    page.connect("/chat", { transports: ["xhr_streaming", "long_polling"], upgrade: false });
+    page.request("/v1/long_polling").answer(200, [opened({ transport: "long_polling" })]);
+    page.advance(0);
+    const stream = page.request("/v1/xhr_streaming");
+    stream.grow(' \n["r0,0"]\n');
+    page.advance(0);
+    while (page.pending("/v1/send").length) page.request("/v1/send").answer(200, ["a0,0"]), page.advance(0);
+    stream.grow('["mnews"]\n');
+    page.advance(wait);
+    assert.equal(page.pending("/v1/send").length, 0, `not before ${wait} ms`);
+    page.advance(4);
+    assert.match(page.request("/v1/send").sent[0], /^us1,1,1,/);
+  }
+});
+
+test("a WebSocket that tells its error by throwing where nobody listens, as `ws` does, fails like any other", () => {
+  const page = new Browser(scripts.shipped);
+  const session = page.connect("/chat", { transports: ["websocket", "polling"] });
+  const { socket } = page;
+  assert.doesNotThrow(() => socket.onerror({ type: "error", message: "socket hang up" }));
+  socket.end();
+  page.advance(0);
+  page.request("/v1/polling").answer(200, [opened({ transport: "polling" })]);
+  assert.equal(session.transport, "polling");
+});

@@ -108,12 +108,14 @@ test("an ES3 engine reads frames with the decoder, made small as it is shipped",
   const cases = ["frames", "attaches", "refusals"].map((name) => {
     return JSON.parse(readFileSync(join(ROOT, "..", "tests", "vectors", `${name}.json`), "utf8"));
   });
+  const rooms = JSON.stringify(JSON.parse(readFileSync(join(ROOT, "..", "tests", "vectors", "rooms.json"), "utf8")));
   const said = runInMujs(`var window = this, exports = {};
     ${code}
-    var result = exports.runFrames(${ascii(JSON.stringify(cases.flat()))}), i;
+    var result = exports.runFrames(${ascii(JSON.stringify(cases.flat()))}), rooms = exports.runRooms(${ascii(rooms)}), i;
+    result.failures = result.failures.concat(rooms.failures);
     for (i = 0; i < result.failures.length; i++) print(result.failures[i]);
-    print(result.count > 100);`);
-  assert.equal(said, "true\n");
+    print(result.count > 100, rooms.count > 40);`);
+  assert.equal(said, "true true\n");
 });
 
 function ascii(json) {
@@ -162,7 +164,7 @@ test("the script may be loaded twice", () => {
 });
 
 const TRANSPORTS = all.map(({ name }) => name);
-const NAMES = ["Realtime", "requests", ...TRANSPORTS];
+const NAMES = ["Realtime", "requests", "cursors", ...TRANSPORTS];
 
 test("import and require give the same names, without a page too", async () => {
   const imported = await import("aiohttp-realtime");

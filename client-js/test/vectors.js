@@ -3,7 +3,9 @@
  *
  * Returns what went wrong, in sentences, and counts what was tried.
  */
+import { cursors } from "../src/cursors.js";
 import { parse, parseBatch } from "../src/frames.js";
+import { begin, take } from "../src/machine.js";
 
 var ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
@@ -114,6 +116,36 @@ function attempt(vector, read, wanted) {
 export function runFrames(vectors) {
   return run(vectors, function (vector) {
     return vector.from === "client" || vector.frame === undefined ? null : attempt(vector, readFrame, vector.means);
+  });
+}
+
+/** What a client that takes `h` makes of one: what its application is told. */
+function readRoom(vector) {
+  var told = [];
+  var owner = {
+    _events: [],
+    _message: function (data) {
+      this._tell("message", { data: data });
+    },
+    _tell: function (type, fields) {
+      told.push(type, fields);
+    }
+  };
+  var s = { _owner: owner }, type, fields;
+  cursors()(owner);
+  begin(s, "", 1);
+  take(s, { _down: 1 }, vector.frame, 0);
+  type = told[0];
+  fields = told[1];
+  if (type !== "message") return { kind: type, room: fields.room, cursor: fields.cursor, missing: fields.missing };
+  if (typeof fields.data === "string") return { kind: "room_text", room: fields.room, cursor: fields.cursor, text: fields.data };
+  return { kind: "room_binary", room: fields.room, cursor: fields.cursor, base64: toBase64(fields.data) };
+}
+
+/** Messages of rooms. */
+export function runRooms(vectors) {
+  return run(vectors, function (vector) {
+    return attempt(vector, readRoom, vector.means);
   });
 }
 

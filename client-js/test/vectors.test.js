@@ -7,7 +7,7 @@ import vm from "node:vm";
 import { FakeRequest } from "./browser.js";
 import { parseBatch } from "../src/frames.js";
 import { all } from "../src/all.js";
-import { runBatches, runFrames } from "./vectors.js";
+import { runBatches, runFrames, runRooms } from "./vectors.js";
 
 function vectors(name) {
   return JSON.parse(readFileSync(new URL(`../../tests/vectors/${name}.json`, import.meta.url), "utf8"));
@@ -20,6 +20,12 @@ for (const name of ["frames", "opens", "attaches", "refusals"]) {
     assert.ok(count > 10, "too few");
   });
 }
+
+test("rooms.json", () => {
+  const { count, failures } = runRooms(vectors("rooms"));
+  assert.deepEqual(failures, []);
+  assert.ok(count > 40, "too few");
+});
 
 test("batches.json", () => {
   const { count, failures } = runBatches(vectors("batches"));

@@ -1,4 +1,4 @@
-"""What a broker must do: four small interfaces, which one object may have all of.
+"""What a broker must do: small interfaces, of which one object may have all but the directory.
 
 Nobody here decides what is lost or repeated: that is core/follower's and its like. A broker asks the store, and says
 which of three things happened: an answer, `Refused` (nothing was done), or `Unanswered` (nobody knows).
@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple, Protocol
 
+from ..core.claims import Claim
 from ..core.errors import BrokerError
+from ..core.leases import Ended, Known, Peer
 from ..core.rooms import Entry, Position, Reading
 
 __all__ = [
@@ -19,6 +21,7 @@ __all__ = [
     "Health",
     "History",
     "Keep",
+    "Leases",
     "Listener",
     "Presence",
     "Present",
@@ -167,8 +170,8 @@ class Presence(Protocol):
         """How many are in a room."""
 
 
-class Directory(Protocol):
-    """Workers and their leases. A worker registers with each part of the store that it has members in."""
+class Leases(Protocol):
+    """Whose members are present. A worker registers with each part of the store that it has members in."""
 
     async def register(self, part: int, lease: float) -> bool:
         """Registers this worker, or renews its lease; whether it was not registered."""
@@ -187,8 +190,57 @@ class Directory(Protocol):
         """In how many parts the store is."""
 
 
-class Store(Broker, History, Presence, Directory, Protocol):
-    """All four."""
+class Directory(Protocol):
+    """Which workers there are, who has which name, and how sessions have ended whose workers are gone. Each call may
+    raise Refused or Unanswered; each may be made again."""
+
+    async def enlist(self, peer: Peer, lease: float) -> bool:
+        """Registers a worker for `lease` seconds, or renews that; False where another has its name. Behind its lease a
+        worker is known for an hour more, and has its name for so long."""
+
+    async def strike(self, peer: Peer) -> None:
+        """The worker has left."""
+
+    async def find(self, worker: str) -> Known:
+        """What is known of a worker."""
+
+    async def living(self) -> list[Peer]:
+        """The workers whose leases run."""
+
+    async def met(self, part: int, known: bool) -> float:
+        """How many seconds ago the first worker met the run of the store that has this part now, and claims may have
+        been forgotten there; now, if nobody had. A run that has been there for longer than anybody knows it counts from
+        its start, unless it is `known` to this worker already: then it was emptied since."""
+
+    def home(self, name: str) -> int:
+        """The part that has a name."""
+
+    async def claim(self, name: str, claim: Claim, life: float, may: bool) -> Claim | None:
+        """Claims a name for `life` seconds, if nobody has it and if it `may` be given; or again, if another session of
+        the same worker was to have it. Who has it then."""
+
+    async def release(self, name: str, sid: str) -> None:
+        """The session of this sid is not to have the name any more; if another has it, nothing happens."""
+
+    async def keep(self, name: str, claim: Claim, life: float) -> bool:
+        """Claims a name again for a session that has begun, or for longer; False where another worker has it."""
+
+    async def holder(self, name: str) -> Claim | None:
+        """Who has a name."""
+
+    async def bury(self, worker: str, ended: Mapping[str, tuple[Ended, float]]) -> None:
+        """Keeps how sessions of a worker have ended, by sid, each for so many seconds."""
+
+    async def ended(self, sid: str) -> Ended | None:
+        """How this session has ended, if its worker has left word."""
+
+
+class Store(Broker, History, Presence, Leases, Protocol):
+    """All of these."""
+
+    @property
+    def directory(self) -> Directory:
+        """The directory of a cluster."""
 
 
 class Stores(Protocol):

@@ -8,6 +8,7 @@ from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any, Protocol
 
+from ..broadcasts import offer
 from ..core.errors import BrokerError
 from ..core.follower import Follower
 from ..core.frames import RoomItem, RoomPosition
@@ -260,7 +261,7 @@ class Joining:
         else:
             found = decoded(entry.payload)
             if found is not None and receiver.id not in found[1]:
-                receiver._offer(found[0])
+                offer(receiver, found[0])
 
     def gap(self, position: Position) -> None:
         """Messages are lost to it."""

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from ..core.rooms import Entry, Position, Reading
 from .base import Expired, Health, Keep, Listener, Present
+from .memory_directory import MemoryDirectory
 
 __all__ = ["MemoryBroker", "MemoryStore"]
 
@@ -41,6 +42,7 @@ class MemoryBroker:
         self._rooms: OrderedDict[str, _Room] = OrderedDict()  # by their last use
         self._repeats: OrderedDict[tuple[str, str], Position] = OrderedDict()
         self._leases: dict[str, float] = {}
+        self._directory = MemoryDirectory()
         self._epoch = 0
 
     def store(self) -> MemoryStore:
@@ -81,6 +83,7 @@ class MemoryStore:
 
     def __init__(self, broker: MemoryBroker) -> None:
         self.parts = 1
+        self.directory: MemoryDirectory = broker._directory
         self._broker = broker
         self._worker = ""
         self._listener: Listener
@@ -189,7 +192,7 @@ class MemoryStore:
         """Forgets the messages of a room."""
         self._broker._room(room).entries.clear()
 
-    # -- Presence and Directory ----------------------------------------------------------------------------------------
+    # -- Presence and Leases -------------------------------------------------------------------------------------------
 
     async def attend(self, room: str, add: Mapping[str, str], remove: Iterable[str]) -> bool:
         """Adds and removes members of this worker."""

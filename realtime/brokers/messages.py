@@ -4,25 +4,54 @@ from __future__ import annotations
 
 import json
 
-from ..core.frames import BINARY, TEXT, Outgoing
+from ..core.frames import BINARY, TEXT, Group, Outgoing
 
 __all__ = ["decoded", "encoded"]
+
+# Kinds of groups: their messages follow each other, the first of them text and the others bytes, behind a line of how
+# long each is.
+GROUP = "e"
+VOLATILE = "v"
 
 
 def encoded(item: Outgoing, skipped: frozenset[str]) -> bytes:
     """A message for a broker: one line, and the payload."""
-    data = item.data if isinstance(item.data, bytes) else item.data.encode()
-    head = item.kind + (json.dumps(sorted(skipped), separators=(",", ":")) if skipped else "")
+    kind, data = item.kind, _bytes(item)
+    if isinstance(item, Group):
+        kind, parts = VOLATILE if item.volatile else GROUP, [_bytes(part) for part in item.parts]
+        data = b"%s\n%s" % (",".join(str(len(part)) for part in parts).encode(), b"".join(parts))
+    head = kind + (json.dumps(sorted(skipped), separators=(",", ":")) if skipped else "")
     return b"%s\n%s" % (head.encode(), data)
 
 
+def _bytes(item: Outgoing) -> bytes:
+    return item.data if isinstance(item.data, bytes) else item.data.encode()
+
+
 def decoded(payload: bytes) -> tuple[Outgoing, frozenset[str]] | None:
-    """The message, and who is skipped; None for what is none of ours."""
+    """The message, or group, and who is skipped; None for what is none of ours."""
     head, newline, data = payload.partition(b"\n")
     try:
         kind, skipped = head[:1].decode(), json.loads(head[1:]) if len(head) > 1 else ()
-        if not newline or kind not in (TEXT, BINARY) or not all(isinstance(one, str) for one in skipped):
+        if not newline or not all(isinstance(one, str) for one in skipped):
             return None
-        return Outgoing.message(data if kind == BINARY else data.decode()), frozenset(skipped)
+        item = _item(kind, data)
+        return None if item is None else (item, frozenset(skipped))
     except (ValueError, TypeError):
         return None
+
+
+def _item(kind: str, data: bytes) -> Outgoing | None:
+    if kind in (TEXT, BINARY):
+        return Outgoing.message(data if kind == BINARY else data.decode())
+    if kind not in (GROUP, VOLATILE):
+        return None
+    head, _, rest = data.partition(b"\n")
+    sizes = [int(size) for size in head.split(b",")]
+    if min(sizes) < 0 or sum(sizes) != len(rest):
+        return None
+    parts, at = [], 0
+    for size in sizes:
+        parts.append(rest[at : at + size])
+        at += size
+    return Group(parts[0].decode(), *parts[1:], volatile=kind == VOLATILE)

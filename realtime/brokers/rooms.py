@@ -12,7 +12,7 @@ import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager, suppress
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from ..core.errors import BrokerError
 from ..core.frames import Outgoing
@@ -55,6 +55,16 @@ class Past(NamedTuple):
     cursor: str  # behind all of it
 
 
+class Watcher(Protocol):
+    """Whom it is told, too, when the store comes and goes."""
+
+    def returned(self, run: str) -> None:
+        """A run of the store answers that did not before."""
+
+    def failed(self) -> None:
+        """The store does not answer."""
+
+
 class Rooms:
     """The rooms of one process that go over a broker, from start() to close()."""
 
@@ -69,6 +79,7 @@ class Rooms:
         self._attending = Attending(store, timing.lease)
         self._publishing = Publishing(store, self.worker, timeout, self._acknowledged)
         self._runs: set[str] = set()
+        self.watchers: list[Watcher] = []  # of the store
 
     # -- starting and ending -------------------------------------------------------------------------------------------
 
@@ -302,6 +313,8 @@ class Rooms:
         if run not in self._runs:
             self._runs.add(run)
             self._attending.standing.returned(now)
+        for watcher in self.watchers:
+            watcher.returned(run)
         self._spawn(self._back())
 
     async def _back(self) -> None:
@@ -311,6 +324,8 @@ class Rooms:
     def failed(self) -> None:
         """The store does not answer."""
         self._attending.standing.failed()
+        for watcher in self.watchers:
+            watcher.failed()
 
     async def give_way(self) -> None:
         """Lets others have their turn, and members be offered what came."""

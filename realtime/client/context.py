@@ -30,7 +30,7 @@ from ..transports import Frame
 from .ends import SESSION_ENDED, CarrierEnd
 from .handshake import no_redirects
 from .settings import Settings
-from .wire import kind_of, with_origin
+from .wire import kind_of, needs_url, with_origin
 
 __all__ = ["Context"]
 
@@ -77,6 +77,9 @@ class Context:
         self.auth: Any = None  # what the server is given
         self.heard: Cursors = Cursors(settings.cursors)  # how far the application has heard its rooms
         self.cursors: dict[str, str] = self.heard.said()  # what the open says of that, each time it is repeated
+        self.withheld: dict[str, str] = {}  # what it has no way to say: how far rooms were heard, until they are joined
+        if all(map(needs_url, settings.transports)):
+            self.cursors, self.withheld = {}, dict(self.heard)
         self.negotiation: Sequence[Mapping[str, str]] = ()  # the server's ranked list, with reasons
         self.return_delay: float = 0.0  # a draining server's wish: come back within so many seconds
         self.opened: asyncio.Event = asyncio.Event()  # there is a sid, or an end

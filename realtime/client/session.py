@@ -172,14 +172,18 @@ class ClientSession(BaseSession[ClientMachine]):
         return self._gap
 
     def _told(self, item: Received) -> str | bytes | None:
+        context = self._context
         if isinstance(item, RoomMessage):
-            self._context.heard.heard(item.room, item.cursor)
+            context.heard.heard(item.room, item.cursor)
             self._last = Last(item.room, item.cursor)
             return item.data
         if isinstance(item, RoomPosition):
-            self._context.heard.heard(item.room, item.cursor)
-            if item.missing is not None:
-                self._gap = Gap(item.room, item.cursor, item.missing)
+            context.heard.heard(item.room, item.cursor)
+            missing = item.missing
+            if context.withheld and context.withheld.pop(item.room, item.cursor) != item.cursor and missing is None:
+                missing = 0  # the server does not know where this client was
+            if missing is not None:
+                self._gap = Gap(item.room, item.cursor, missing)
                 self._listener.tell("gap")
             return None
         return super()._told(item)

@@ -82,8 +82,8 @@ def kind_of(name: str) -> int:
 
 
 def needs_url(name: str) -> bool:
-    """Whether the first frame of a stream of this transport can only stand in the URL."""
-    return TRANSPORTS[name].method == "GET"
+    """Whether the first frame of a carrier of this transport can only stand in the URL: of streams that are fetched."""
+    return TRANSPORTS[name].method == "GET" and has_shape(name, Shape.STREAM)
 
 
 # -- requests --------------------------------------------------------------------------------------------------------

@@ -9,15 +9,18 @@ Exception
     ├── Refusal(code, scope, received, reason)         a request that is answered by an `x` frame
     │   └── Unauthorized(reason, status)         raised by an authorize hook
     ├── NegotiationError(attempts)           no transport got through, or none is allowed
-    └── BrokerError(maybe_sent)              the broker cannot be reached or answered nonsense
+    ├── BrokerError(maybe_sent)              the broker cannot be reached or answered nonsense
+    └── EventError(message, code, data)      an event was answered by an error, or is to be
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 __all__ = [
     "BrokerError",
+    "EventError",
     "LocalProtocolError",
     "NegotiationError",
     "RealtimeError",
@@ -152,13 +155,15 @@ class Refusal(RealtimeError):
 class Unauthorized(Refusal):
     """What an authorize hook raises: this client may not come in. `status` is 401 (who are you?) or 403 (not you).
 
-    A handler that raises it closes its session with 4401 or 4403. Raises ValueError for another status.
+    A handler that raises it closes its session with 4401 or 4403. One of events that is told of a client which connects
+    refuses it, with `data` beside the reason: any JSON. Raises ValueError for another status.
     """
 
-    def __init__(self, reason: str = "not authorised", *, status: int = 401) -> None:
+    def __init__(self, reason: str = "not authorised", *, status: int = 401, data: Any = None) -> None:
         if status not in (401, 403):
             raise ValueError(f"status is 401 or 403, not {status}")
         super().__init__(4000 + status, reason)
+        self.data = data
 
 
 class NegotiationError(RealtimeError):
@@ -189,6 +194,24 @@ class BrokerError(RealtimeError):
 
     def __str__(self) -> str:
         return self.reason + ("; it may have been sent" if self.maybe_sent else "")
+
+
+class EventError(RealtimeError):
+    """An event was answered by an error, `message`: the call() that waits for the answer raises it. A handler that
+    raises it answers by it, and that is not logged.
+
+    `code` is "failed" (the handler raised something else), "unknown" (there is no handler), "arguments" (the handler
+    does not take these), or what the handler has given; `data` is any JSON that goes with it.
+    """
+
+    def __init__(self, message: str, *, code: str = "error", data: Any = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+        self.data = data
+
+    def __str__(self) -> str:
+        return f"{self.message or 'the event was answered by an error'} ({self.code})"
 
 
 def leaves_of(error: BaseException) -> list[BaseException]:

@@ -21,12 +21,14 @@ __all__ = [
     "ROOM",
     "TEXT",
     "Dropped",
+    "Group",
     "Outgoing",
     "RoomItem",
     "RoomMessage",
     "RoomNote",
     "RoomPosition",
     "Window",
+    "parts_of",
     "payload_size",
     "window_of",
 ]
@@ -148,17 +150,54 @@ class Outgoing:
         return f"<Outgoing {self.kind} {self.size} bytes>"
 
 
+class Group(Outgoing):
+    """Messages that are nothing without each other, `parts`, for a room or one session: made once for all receivers,
+    each of which gets all of them or none. `size` is that of all. A `volatile` one is for who can be written to now,
+    and is dropped without a word for everybody else.
+
+    It is never in an outbox itself.
+    """
+
+    __slots__ = ("parts", "volatile")
+
+    def __init__(self, *contents: str | bytes | bytearray | memoryview, volatile: bool = False) -> None:
+        """Raises as Outgoing.message() does."""
+        self.parts: tuple[Outgoing, ...] = tuple(Outgoing.group(*contents))
+        super().__init__(self.parts[0].kind, self.parts[0].data, sum(part.size for part in self.parts))
+        self.volatile: bool = volatile
+
+    @classmethod
+    def of(cls, parts: tuple[Outgoing, ...]) -> Group:
+        """A group of these."""
+        made = cls.__new__(cls)
+        Outgoing.__init__(made, parts[0].kind, parts[0].data, sum(part.size for part in parts))
+        made.parts, made.volatile = parts, False
+        return made
+
+
 class RoomItem(Outgoing):
     """A message of a room with history, with its position: what clients get that take both in one frame. It is made
-    once for all of them, as `plain` is for all others."""
+    once for all of them, as `plain` is for all others. Of a group it is the last message: behind that the room stands.
+    """
 
     __slots__ = ("cursor", "plain", "room")
 
     def __init__(self, room: str, cursor: str, plain: Outgoing) -> None:
-        super().__init__(ROOM, plain.data, plain.size)
+        last = plain.parts[-1] if isinstance(plain, Group) else plain
+        super().__init__(ROOM, last.data, last.size)
         self.room: str = room
         self.cursor: str = cursor  # behind this message
         self.plain: Outgoing = plain
+
+    @property
+    def parts(self) -> tuple[Outgoing, ...]:
+        """This, behind what belongs to it."""
+        return (*self.plain.parts[:-1], self) if isinstance(self.plain, Group) else (self,)
+
+
+def parts_of(item: Outgoing) -> tuple[Outgoing, ...]:
+    """What goes into an outbox for a message, or for a group."""
+    return item.parts if isinstance(item, (Group, RoomItem)) else (item,)
 
 
 class RoomNote(Outgoing):

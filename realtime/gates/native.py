@@ -175,6 +175,14 @@ class NativeGate:
         assert isinstance(head, RequestHead)
         self.service.sessions.check_key(head.sid, Proof(head.proof))
 
+    async def find_owner(self, frame: Frame) -> None:
+        """Raises Elsewhere where this head (`r` or `u`) names another worker's session, and otherwise as check_key()
+        does, but for the key."""
+        head = parse_head(frame)
+        assert isinstance(head, RequestHead)
+        if head.sid not in self.service.sessions.by_sid:
+            await self.service.sessions.route(head.sid, Proof(head.proof))
+
     # -- opening and attaching -------------------------------------------------------------------------------------
 
     async def take_up(

@@ -9,6 +9,7 @@ from ..core.carrier import Link, NumberedCarrier
 from ..core.errors import Refusal, RemoteProtocolError
 from ..core.numbered_machine import NumberedMachine
 from ..endpoint import Endpoint
+from ..owners import Elsewhere
 from ..protocols.native import NativeCodec, Open, Renewal, RequestHead, feed_server, parse_head, parse_open
 from ..request import SessionRequest
 from ..session import Session
@@ -113,13 +114,21 @@ class NativeConnection(NumberedCarrier):
             self._patience.cancel()
             self._patience = None
 
+    @property
+    def settled(self) -> bool:
+        """Whether its session is known, or that there is none."""
+        return self.session is not None or self.finished
+
     async def _begin(self, head: Open | RequestHead) -> None:
+        """Takes up the session. Raises Elsewhere when another worker has it."""
         self._spoken()
         self.started = self.last_received = self._now()
         try:
             session = await self._gate.take_up(self._request, self._endpoint, self, head, self._wait)
         except Gone:
             self.finished = True
+        except Elsewhere:
+            raise
         except Refusal as refusal:
             self.refuse(refusal)
         except RemoteProtocolError as error:

@@ -8,6 +8,7 @@ from ..core.carrier import Carrier
 from ..core.errors import Refusal
 from ..core.plain_machine import PlainMachine
 from ..endpoint import Endpoint
+from ..owners import Elsewhere
 from ..protocols.sockjs.bodies import parse_body, parse_form, parse_frame
 from ..protocols.sockjs.codec import CAPABILITIES, CODECS
 from ..protocols.sockjs.options import SockJS
@@ -41,15 +42,21 @@ class SockJSGate(PlainGate):
         wait: Wait = wait,
     ) -> Session | None:
         """A poll or a stream takes up the session of this name, the one there is or a new one; None where it may not,
-        which was said on it. Whoever serves the request calls lost() when it has ended. Raises Gone."""
+        which was said on it. Whoever serves the request calls lost() when it has ended. Raises Gone, and Elsewhere."""
         try:
             return await self.take_up(request, endpoint, _kind(options), _claim(endpoint, name), carrier, wait)
+        except Elsewhere:
+            raise
         except Refusal as refusal:
-            if refusal.scope != "session":
-                self.service.refused(refusal.code)
-            code, reason = SECOND if refusal.code == 4409 else (refusal.code, refusal.reason)
-            carrier.finish([carrier.codec.abrupt(code, "carrier", None, reason)])
+            self.refuse(carrier, refusal)
             return None
+
+    def refuse(self, carrier: Carrier, refusal: Refusal) -> None:
+        """Says on a carrier why it carries nothing."""
+        if refusal.scope != "session":
+            self.service.refused(refusal.code)
+        code, reason = SECOND if refusal.code == 4409 else (refusal.code, refusal.reason)
+        carrier.finish([carrier.codec.abrupt(code, "carrier", None, reason)])
 
     async def bring(self, request: SessionRequest, endpoint: Endpoint, name: str, read: Read, *, form: bool) -> bool:
         """Messages by a POST, as JSON or in a `form`: see send()."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 from aiohttp import ClientPayloadError, StreamReader, web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -106,41 +106,68 @@ class Bodies:
         self._service = service
         self._reading: set[asyncio.Timeout] = set()
 
-    async def whole(self, request: web.Request, patience: float, limit: int, judge: Judge | None = None) -> bytes:
-        """The body, of at most `limit` bytes, within `patience` seconds. What a middleware has read is taken from where
-        aiohttp keeps it.
+    async def whole(
+        self,
+        request: web.Request,
+        patience: float,
+        limit: int,
+        judge: Judge | None = None,
+        begun: bytes | None = None,
+    ) -> bytes:
+        """The body, of at most `limit` bytes, within `patience` seconds; `begun` is what beginning() has read of it.
+        What a middleware has read is taken from where aiohttp keeps it.
 
         What is larger is taken all the same if `judge` gives it a higher limit for how it begins. Raises
         RemoteProtocolError (4413), Unreadable, and what `judge` raises.
         """
         content = request.content
-        try:
+        with self._telling(patience):
             if content.at_eof():
-                body = await request.read()  # nothing more comes: it is what is kept, or empty
-                if not body and (request.content_length or request.content.total_bytes):
-                    raise Unreadable(Refusal(4400, TAKEN))
+                body = await _kept(request) if begun is None else begun
             elif content.is_eof():
-                body = content.read_nowait()  # it came with its head, and needs no time limit
+                body = (begun or b"") + content.read_nowait()  # it came with its head, and needs no time limit
             else:
-                return await self._coming(request, patience, limit, judge)
-        except TimeoutError:
-            if self._service.closing:
-                raise Unreadable(Refusal(4503, "the server is shutting down; come back later")) from None
-            raise Unreadable(Refusal(4408, f"the body took longer than request_timeout={patience:g}")) from None
-        except BROKEN_BODY as error:
-            raise Unreadable(Refusal(4400, f"the body cannot be read: {error}")) from None
+                return await self._coming(request, patience, limit, judge, begun or b"")
         if len(body) > limit and judge is not None:
             limit = judge(body[:HEAD])
         if len(body) > limit:
             raise _too_large(limit)
         return body
 
-    async def _coming(self, request: web.Request, patience: float, limit: int, judge: Judge | None) -> bytes:
+    async def beginning(self, request: web.Request, patience: float) -> bytes:
+        """As much of the body as a judge looks at, or as is here. Raises Unreadable."""
+        content = request.content
+        with self._telling(patience):
+            if content.at_eof():
+                return await _kept(request)
+            if content.is_eof():
+                return content.read_nowait()
+            body = bytearray()
+            async with self._within(patience):
+                while len(body) < HEAD and not content.at_eof():
+                    body += await content.readany()
+            return bytes(body)
+
+    @contextlib.contextmanager
+    def _telling(self, patience: float) -> Iterator[None]:
+        """What reading a body raises is told as Unreadable."""
+        try:
+            yield
+        except TimeoutError:
+            if self._service.closing:
+                raise Unreadable(Refusal(4503, "the server is shutting down; come back later")) from None
+            raise Unreadable(Refusal(4408, f"the body took longer than request_timeout={patience:g}")) from None
+        except BROKEN_BODY as error:
+            raise Unreadable(Refusal(4400, f"the body cannot be read: {error}")) from None
+
+    async def _coming(
+        self, request: web.Request, patience: float, limit: int, judge: Judge | None, begun: bytes
+    ) -> bytes:
         """A body as it comes. Raises TimeoutError, BROKEN_BODY, and see whole()."""
         length = request.content_length or 0
         if judge is None and length > limit:
             raise _too_large(limit)
-        body = bytearray()
+        body = bytearray(begun)
         async with self._within(patience):
             async for chunk in request.content.iter_any():
                 body += chunk
@@ -180,6 +207,14 @@ class Bodies:
         for timeout in self._reading:
             if not timeout.expired():
                 timeout.reschedule(loop.time())
+
+
+async def _kept(request: web.Request) -> bytes:
+    """A body of which nothing more comes: what a middleware has read, or nothing. Raises Unreadable."""
+    body = await request.read()
+    if not body and (request.content_length or request.content.total_bytes):
+        raise Unreadable(Refusal(4400, TAKEN))
+    return body
 
 
 async def _throw_away(content: StreamReader) -> None:

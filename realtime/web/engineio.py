@@ -16,6 +16,7 @@ from ..endpoint import Endpoint
 from ..gates.base import Gone
 from ..gates.engineio import EngineGate, Visit
 from ..gates.requests import Unreadable
+from ..owners import Elsewhere
 from ..protocols.engineio.options import WEBSOCKET, EngineIO
 from ..protocols.engineio.payloads import is_binary, jsonp
 from ..protocols.engineio.requests import BAD_REQUEST, FORBIDDEN, EngineIOError, EngineQuery
@@ -88,7 +89,10 @@ class EngineRoutes(PlainRoutes[EngineIO]):
             if wrong is not None:
                 raise EngineIOError(BAD_REQUEST, f"Bad request: {wrong.reason}", headers=wrong.headers)
             facts = self._facts(request, query.transport, None)
-            visit = await self._gate.enter(facts, endpoint, options, query, self._wait(request))
+            try:
+                visit = await self._gate.enter(facts, endpoint, options, query, self._wait(request))
+            except Elsewhere as elsewhere:
+                return await self._carry(request, elsewhere, endpoint.config)
             headers = {}
             if visit.opening and options.cookie is not None:
                 headers["Set-Cookie"] = f"{options.cookie}={visit.session.id}; {options.cookie_attributes}"

@@ -24,7 +24,7 @@ from .handshake import AHEAD_MESSAGES, AHEAD_SIZE
 from .links import CLOSE_PATIENCE, CONTROL, NO_CODE, close_frame, pong_frame
 from .parsing import FRAGMENT, Parser, Shared, beyond
 
-__all__ = ["Keeper", "LeanLink"]
+__all__ = ["Keeper", "LeanLink", "hand_over", "tell"]
 
 # So many bytes are parsed at once: what they bring is kept when somebody has to be waited for, however little each is.
 PIECE = 4096
@@ -363,3 +363,17 @@ class LeanLink:
             if self._over:
                 return
             self._read(data[at : at + PIECE])
+
+
+def tell(link: LeanLink, connection: Connection) -> None:
+    """From now on this Connection is told what comes."""
+    if not link._over:
+        link._connection = connection
+
+
+def hand_over(link: LeanLink) -> None:
+    """Something else has the connection of a link from here: it is to be told of its end, and of nothing else."""
+    link._leave_connection()
+    link._shut, link.writable = True, False
+    if link._behind is not None:
+        link._behind.paused = False  # which is not the link's to end

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from .links import keep_reading
 
-__all__ = ["Lingering"]
+__all__ = ["Lingering", "serving"]
 
 # So many connections are noted at least before the closed ones are looked for.
 LEAST = 64
@@ -64,7 +64,7 @@ class Lingering:
                 keep_reading(transport.get_protocol())
         left = [transport for transport, task in connections.items() if task.done() and not transport.is_closing()]
         if left:
-            self._server = _serving(self._application)
+            self._server = serving(self._application)
             for transport in left:
                 protocol = self._server()
                 transport.set_protocol(protocol)
@@ -81,7 +81,8 @@ class Lingering:
             await server.shutdown(PATIENCE)
 
 
-def _serving(application: web.Application) -> web.Server:
+def serving(application: web.Application) -> web.Server:
+    """Serves further connections by an application that has started."""
     with warnings.catch_warnings():
         # A runner would start the application again.
         warnings.simplefilter("ignore", DeprecationWarning)

@@ -7,20 +7,22 @@ from functools import partial
 from aiohttp import web
 
 from ..core.carrier import Link, NumberedCarrier, Shape
-from ..core.config import INITIAL_WINDOW, Config
 from ..core.errors import Refusal, RemoteProtocolError
 from ..endpoint import Endpoint
 from ..gates.base import Ignoring, wait
-from ..gates.native import Begun, NativeGate, is_probe, tell
+from ..gates.native import Begun, is_probe, tell
 from ..gates.native_connection import NativeConnection
+from ..owners import Elsewhere
 from ..protocols.native import VERSION, NativeCodec
 from ..request import SessionRequest
 from ..service import Service
 from ..transports import TRANSPORTS, Facts, Frame, Transport
-from ..transports.batch import decode_body, first_frame
-from ..transports.form import begun_field, parse_fields, parse_text_field
+from ..transports.batch import decode_body
+from ..transports.form import parse_text_field
 from .access import log_path_only
+from .batches import EMPTY, HEAD_SIZE, LEAST_BATCH, Batches
 from .bodies import at_hand, is_packed, turn_packed_away
+from .carried import carrying
 from .handshake import Reading, misfit, upgrade
 from .lingering import Lingering
 from .links import NoLink, PollLink, StreamLink, run_stream
@@ -36,21 +38,16 @@ from .replies import (
     query_of,
     refused,
     reply_by_script,
-    reply_to_fields,
     respond,
     turned_away,
 )
-from .routes import Routes, preflight
+from .routes import preflight
 from .sockets import prepare
 from .subprotocols import agree
 from .watch import DisconnectWatch
 
 __all__ = ["NativeRoutes"]
 
-# A frame that is no message (an open with auth data) may be so many bytes larger than max_size.
-HEAD_SIZE = 65_536
-# What an open may bring before the client knows max_batch: a head, the initial window, and one to spare.
-LEAST_BATCH = INITIAL_WINDOW.messages + 2
 # What the gate is told of a request that goes on with a session, where no hook would be asked about it.
 GOING_ON = {
     (method, name): SessionRequest(method=method, transport=name)
@@ -58,18 +55,16 @@ GOING_ON = {
     for name in ("send", *TRANSPORTS)
 }
 NO_LINK = NoLink()
-EMPTY = "an empty batch; one starts with o, r or u"
 STREAMS = frozenset(name for name, transport in TRANSPORTS.items() if transport.shape is Shape.STREAM)
 # How long a stream that was only probed goes on.
 PROBE_SECONDS = 5.0
 
 
-class NativeRoutes(Routes):
+class NativeRoutes(Batches):
     """Serves `<endpoint>/v1/<transport>` for all endpoints of a server."""
 
     def __init__(self, service: Service) -> None:
         super().__init__(service)
-        self._gate = NativeGate(service)
         self._probes: set[StreamLink] = set()
         self._watch = DisconnectWatch(service.clock)
         self.lingering: Lingering = Lingering()
@@ -88,30 +83,43 @@ class NativeRoutes(Routes):
         script = None if plain else reply_by_script(request, name)
         reply = REPLIES.get(name, PLAIN)
         endpoint: Endpoint | None = None
+        body: bytes | None = None
         response: web.StreamResponse
         try:
             self._check_page(request, scripted=script is not None)
             admitted = match.admitted if type(match) is NativeMatch else None
             endpoint = admitted or self._admit(request, name, scripted=script is not None)
-            if request.method == "OPTIONS":
-                response = web.Response(status=204, headers=preflight(request))
-            elif name == "websocket":
-                response = await self._websocket(request, endpoint)
-            else:
-                if script is not None:
-                    reply = await self._reply_by(script, request, endpoint.config)
-                if name in STREAMS:
-                    response = await self._stream(request, endpoint, name, reply)
+            config = endpoint.config
+            try:
+                if request.method == "OPTIONS":
+                    response = web.Response(status=204, headers=preflight(request))
+                elif name == "websocket":
+                    response = await self._websocket(request, endpoint)
                 else:
-                    config = endpoint.config
-                    body = None if script is not None else at_hand(request, config.max_open_body)
-                    if body is None:
-                        frames = await self._frames(request, endpoint, reply)
+                    if self._service.carrying is not None and request.method == "POST":
+                        body = await self._bodies.beginning(request, config.request_timeout)
+                        await self._whose(request, body)
+                    if script is not None:
+                        reply = await self._reply_by(script, request, config, body)
+                    if name in STREAMS:
+                        response = await self._stream(request, endpoint, name, reply, body)
                     else:
-                        frames = decode_body(body, max(config.max_batch, LEAST_BATCH), config.max_body)
-                    if not frames:
-                        raise RemoteProtocolError(4400, EMPTY)
-                    response = await (self._send if name == "send" else self._poll)(request, endpoint, reply, frames)
+                        whole = None if script is not None or body else at_hand(request, config.max_open_body)
+                        if whole is None:
+                            frames, body = await self._frames(request, endpoint, reply, body)
+                        else:
+                            frames = decode_body(whole, max(config.max_batch, LEAST_BATCH), config.max_body)
+                        if not frames:
+                            raise RemoteProtocolError(4400, EMPTY)
+                        serve = self._send if name == "send" else self._poll
+                        response = await serve(request, endpoint, reply, frames)
+            except Elsewhere as elsewhere:
+                try:
+                    response = await self._carry(request, elsewhere, config, body)
+                except Refusal:
+                    if script is not None and not reply.callback:
+                        reply = await self._reply_by(script, request, config, body)
+                    raise
         except REFUSALS as why:
             if isinstance(why, Refusal) and endpoint is None:
                 response = await self._turn_away(request, name, why, script)
@@ -131,35 +139,6 @@ class NativeRoutes(Routes):
             return await self._refuse(request, name, refusal, reply)
         except REFUSALS as why:
             return await refuse(self._service, request, why, reply)
-
-    async def _reply_by(self, codec: NativeCodec, request: web.Request, config: Config) -> Reply:
-        """How a request wants to be answered whose answer is a script. Raises BadCallback, RemoteProtocolError (4413)
-        and Unreadable."""
-        if request.method == "GET":
-            return reply_to_fields(codec, query_of(request))
-        # Three bytes for one is the worst that percent-encoding does.
-        least, most = (3 * size + HEAD_SIZE for size in (config.max_open_body, config.max_body))
-        body = await self._whole_body(request, config, least, partial(self._form_limit, least, most))
-        return reply_to_fields(codec, body)
-
-    def _limit(self, least: int, most: int, beginning: bytes) -> int:
-        """The size limit of a batch with this beginning: `most` if it names a living session and has its key, else
-        `least`. Raises Refusal."""
-        frame = first_frame(beginning)
-        if frame is None or frame[:1] not in ("r", "u"):
-            return least
-        try:
-            self._gate.check_key(frame)
-        except RemoteProtocolError:
-            return least
-        return most
-
-    def _form_limit(self, least: int, most: int, beginning: bytes) -> int:
-        """The same for a form. It never raises, since the callback that a refusal needs may not be known yet."""
-        try:
-            return self._limit(least, most, begun_field(beginning, "batch") or b"")
-        except Refusal:
-            return least
 
     def _admit(self, request: web.Request, name: str, *, scripted: bool) -> Endpoint:
         """The endpoint, if this request of an admitted page may go there at all; `scripted` says whether its answer is
@@ -218,28 +197,11 @@ class NativeRoutes(Routes):
         status, parts = await self._gate.send(facts, endpoint, carrier, frames)
         return respond(request, status, reply.codec.wrap(parts)[0], reply=reply)
 
-    async def _frames(self, request: web.Request, endpoint: Endpoint, reply: Reply) -> list[Frame]:
-        """The frames that a request brings, wherever it has them.
-
-        Raises RemoteProtocolError (4400, 4413) and Unreadable.
-        """
-        config = endpoint.config
-        if request.method == "GET" and request.match_info["transport"] != "send":
-            return [parse_text_field(query_of(request), "frame") or ""]
-        if reply.callback:
-            (batch,) = parse_fields(reply.fields, "batch")
-            if batch is None:
-                raise RemoteProtocolError(4400, "the field batch is missing")
-            if len(batch) > config.max_body:
-                raise RemoteProtocolError(4413, f"the batch is above {config.max_body} bytes; split it")
-        else:
-            least, most = config.max_open_body, config.max_body
-            batch = await self._whole_body(request, config, least, partial(self._limit, least, most))
-        return decode_body(batch, max(config.max_batch, LEAST_BATCH), config.max_body)
-
     # -- streams -----------------------------------------------------------------------------------------------------
 
-    async def _stream(self, request: web.Request, endpoint: Endpoint, name: str, reply: Reply) -> web.StreamResponse:
+    async def _stream(
+        self, request: web.Request, endpoint: Endpoint, name: str, reply: Reply, body: bytes | None
+    ) -> web.StreamResponse:
         begun: Begun | None = None
 
         def writable_again() -> None:
@@ -249,14 +211,17 @@ class NativeRoutes(Routes):
         link = StreamLink(request, writable_again)
         carrier = NumberedCarrier(CODECS[name], link, self._service.clock.now())
         try:
-            frames = await self._frames(request, endpoint, reply)
+            frames, body = await self._frames(request, endpoint, reply, body)
             if not frames:
                 raise RemoteProtocolError(4400, EMPTY)
             if is_probe(frames[0]):
                 return await self._probed(request, carrier, link, frames[0], reply)
             asked = frames[0][:1] == "o" or self._service.admission.hook is not None
             facts = self._facts(request, name, None) if asked else GOING_ON[request.method, name]
-            begun = await self._gate.begin(facts, endpoint, carrier, frames, self._wait(request) if asked else wait)
+            try:
+                begun = await self._gate.begin(facts, endpoint, carrier, frames, self._wait(request) if asked else wait)
+            except Elsewhere as elsewhere:
+                return await self._carry(request, elsewhere, endpoint.config, body)
         except (Refusal, RemoteProtocolError) as error:
             if not _reads_only_success(request, TRANSPORTS[name]):
                 raise
@@ -340,7 +305,8 @@ class NativeRoutes(Routes):
             wait = self._wait(request, reading)
             return NativeConnection(self._gate, facts, endpoint, CODECS["websocket"], link, wait, text)
 
-        await self._sockets.serve(request, ws, connect)
+        cluster = carrying(self._service)
+        await self._sockets.serve(request, ws, connect, None if cluster is None else partial(cluster.carry_on, request))
         return ws
 
     async def _refused_websocket(

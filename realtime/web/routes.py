@@ -17,9 +17,11 @@ from ..core.dialects import Dialect
 from ..core.errors import Refusal
 from ..endpoint import Endpoint
 from ..gates.base import Wait
+from ..owners import Elsewhere
 from ..request import SessionRequest
 from ..service import Service
 from .bodies import Bodies, Judge
+from .carried import Carried, carried, carrying
 from .forwarded import Origin, Proxies
 from .handshake import Reading, still_there
 from .links import CLOSE_PATIENCE
@@ -112,11 +114,16 @@ class Routes:
         """What the application is shown of a request: from behind trusted proxies, and without the cookies and log-ins
         that any site could have made a browser send."""
         origin = self._origin(request)
+        version = request.version.major, request.version.minor
+        brought: Carried | None = None
+        if (cluster := carrying(self._service)) is not None:
+            cluster.seen(request)
+            brought = carried(request)
         facts = SessionRequest(
             method=request.method,
             path=request.path,
             query_string=request.query_string,
-            http_version=(request.version.major, request.version.minor),
+            http_version=version if brought is None else brought.http_version,
             scheme=origin.scheme,
             host=origin.host,
             remote=origin.remote,
@@ -125,6 +132,8 @@ class Routes:
             raw_auth=raw_auth,
             http=request,
         )
+        if brought is not None:
+            facts._handed = brought.handed
         if judge(request.headers, origin.host, self._origins) is Admission.ANONYMOUS:
             self._hide(facts)
         return facts
@@ -142,9 +151,25 @@ class Routes:
                 facts.host[:64],
             )
 
-    async def _whole_body(self, request: web.Request, config: Config, limit: int, judge: Judge | None = None) -> bytes:
+    async def _carry(
+        self, request: web.Request, elsewhere: Elsewhere, config: Config, body: bytes | None = None
+    ) -> web.StreamResponse:
+        """The answer of the worker that has the session. Raises Refusal, and Gone."""
+        cluster = carrying(self._service)
+        if cluster is None:
+            raise elsewhere
+        return await cluster.carry(request, elsewhere, config.max_body, body)
+
+    async def _whole_body(
+        self,
+        request: web.Request,
+        config: Config,
+        limit: int,
+        judge: Judge | None = None,
+        begun: bytes | None = None,
+    ) -> bytes:
         """The body, of at most so many bytes. Raises RemoteProtocolError (4413) and Unreadable; see Bodies.whole()."""
-        return await self._bodies.whole(request, config.request_timeout, limit, judge)
+        return await self._bodies.whole(request, config.request_timeout, limit, judge, begun)
 
     def _wait(self, request: web.Request, reading: Reading | None = None) -> Wait:
         """Waits for the application, together with the client of this request. `reading` reads its connection, where

@@ -20,6 +20,7 @@ from .lean import LeanLink
 from .links import CLOSE_PATIENCE, WebSocketLink
 from .parsing import Shared
 from .takeover import LeanResponse, take_over, unfit
+from .threshold import Carry
 
 __all__ = ["Connect", "Sockets", "prepare"]
 
@@ -49,17 +50,22 @@ class Sockets:
         self._parsers: dict[int, Shared] = {}
         self._taken: set[LeanLink] = set()  # those of which aiohttp knows nothing
 
-    async def serve(self, request: web.Request, ws: web.WebSocketResponse, connect: Connect) -> None:
-        """Serves a connection whose handshake is answered: until it ends, or by itself from now on. Raises Gone."""
+    async def serve(
+        self, request: web.Request, ws: web.WebSocketResponse, connect: Connect, carry: Carry | None = None
+    ) -> None:
+        """Serves a connection whose handshake is answered: until it ends, or by itself from now on. Raises Gone.
+
+        With `carry` its first frames may name a session of another worker.
+        """
         if isinstance(ws, LeanResponse):
             log.debug("this WebSocket is taken over from aiohttp")
-            await take_over(request, ws, connect, self)
+            await take_over(request, ws, connect, self, carry)
             return
         incoming = Incoming(request, ws)
         link = WebSocketLink(request, ws, lambda: connection.writable_again())
         connection = self.served[link] = connect(link, incoming)
         try:
-            await websocket.read(incoming, link, connection)
+            await websocket.read(request, incoming, link, connection, carry)
         finally:
             del self.served[link]
 

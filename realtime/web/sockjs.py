@@ -23,6 +23,7 @@ from ..endpoint import Endpoint
 from ..gates.base import Gone
 from ..gates.requests import Unreadable
 from ..gates.sockjs import SockJSGate
+from ..owners import Elsewhere
 from ..protocols.raw import Raw
 from ..protocols.sockjs.bodies import check_callback
 from ..protocols.sockjs.codec import CODECS, SockJSCodec
@@ -188,7 +189,13 @@ class SockJSRoutes(PlainRoutes[SockJS]):
 
         link = HeldLink(request) if codec.shape is Shape.POLL else StreamLink(request, writable_again)
         carrier = Carrier(codec, link, self._service.clock.now())
-        session = await self._gate.receive(facts, endpoint, options, name, carrier, self._wait(request))
+        try:
+            session = await self._gate.receive(facts, endpoint, options, name, carrier, self._wait(request))
+        except Elsewhere as elsewhere:
+            try:
+                return await self._carry(request, elsewhere, endpoint.config)
+            except Refusal as refusal:
+                self._gate.refuse(carrier, refusal)
         head = framing.head(callback)
         headers = {**dict(head.headers), **headers}
         self._watch.add(link)
@@ -216,11 +223,20 @@ class SockJSRoutes(PlainRoutes[SockJS]):
         facts: SessionRequest,
         path: str,
         headers: dict[str, str],
-    ) -> web.Response:
+    ) -> web.StreamResponse:
         """Messages by POST. Raises RemoteProtocolError, Refusal and Unreadable."""
         form = path == "jsonp_send" and is_form(request)
         read = partial(self._whole_body, request, endpoint.config)
-        if not await self._gate.bring(facts, endpoint, name, read, form=form):
+        try:
+            found = await self._gate.bring(facts, endpoint, name, read, form=form)
+        except Elsewhere as elsewhere:
+            try:
+                return await self._carry(request, elsewhere, endpoint.config)
+            except Refusal as refusal:
+                if refusal.scope != "session":
+                    raise
+                found = False
+        if not found:
             response = _text(404, "session not found")
         elif path == "xhr_send":
             response = web.Response(status=204, headers=TEXT)  # Firefox took an answer without a type for XML

@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiohttp import WSMsgType, web
 from aiohttp.http import WebSocketReader
@@ -19,8 +19,9 @@ from .handshake import Reading
 from .lean import Keeper, LeanLink
 from .links import HIGH_WATER
 from .parsing import WebSocketDataQueue
+from .threshold import Carry, Opening, Threshold
 
-__all__ = ["LeanResponse", "take_over", "unfit"]
+__all__ = ["Detached", "LeanResponse", "detach", "take_over", "unfit"]
 
 # What is asked of aiohttp's protocol object, beside what is public.
 HANDED_OVER = (
@@ -51,14 +52,17 @@ class LeanResponse(web.WebSocketResponse):
         self._closed = self._eof_sent = True
 
 
-async def take_over(
-    request: web.Request, ws: LeanResponse, connect: Callable[[Link, Reading], Connection], keeper: Keeper
-) -> None:
-    """Takes the connection of an answered handshake from aiohttp. Raises Gone when there is none any more.
+class Detached(NamedTuple):
+    """A connection that aiohttp serves no more."""
 
-    Middlewares, and what they have set up around the request, see it last as long as the connection does; where there
-    are none it ends now, and with it what aiohttp keeps for it.
-    """
+    transport: asyncio.Transport
+    early: bytes  # what it has brought behind the handshake
+    paused: bool  # it is not read
+    kept: bool  # the request lasts as long as the connection, since there are middlewares
+
+
+def detach(request: web.Request, ws: LeanResponse) -> Detached:
+    """Takes the connection of an answered handshake from aiohttp. Raises Gone when there is none any more."""
     protocol = request.protocol
     transport = protocol.transport
     if transport is None:
@@ -71,19 +75,39 @@ async def take_over(
     assert manager is not None  # until the connection is lost
     manager.connection_lost(protocol)  # not at once: when it has done with this request
     ws.release()
-    link = LeanLink(transport, ws.max_size, keeper)
-    link.writable = not protocol.writing_paused
-    transport.set_protocol(link)  # type: ignore[arg-type] # which is all that its transport asks for
-    transport.set_write_buffer_limits(high=HIGH_WATER)
     kept = any(app.middlewares for app in request.match_info.apps)
     if not kept:
         protocol._task_handler = None  # which ends, and would be kept where the application is shown the request
+    return Detached(transport, early, paused, kept)
+
+
+async def take_over(
+    request: web.Request,
+    ws: LeanResponse,
+    connect: Callable[[Link, Reading], Connection],
+    keeper: Keeper,
+    carry: Carry | None = None,
+) -> None:
+    """Takes the connection of an answered handshake from aiohttp. Raises Gone when there is none any more.
+
+    Middlewares, and what they have set up around the request, see it last as long as the connection does; where there
+    are none it ends now, and with it what aiohttp keeps for it. With `carry` the session may be another worker's.
+    """
+    writable = not request.protocol.writing_paused
+    transport, early, paused, kept = detach(request, ws)
+    link = LeanLink(transport, ws.max_size, keeper)
+    link.writable = writable
+    transport.set_write_buffer_limits(high=HIGH_WATER)
     try:
         connection = connect(link, link)
         keeper.taken(link, connection)
+        first: Threshold | LeanLink = link
+        if carry is not None and isinstance(connection, Opening):
+            first = connection = Threshold(link, connection, carry, ws.max_size)
+        transport.set_protocol(first)  # type: ignore[arg-type] # which is all that its transport asks for
         link.start(connection, contextvars.copy_context() if kept else None)
         if early:
-            link.data_received(early)
+            first.data_received(early)
         if paused and not transport.is_reading() and not link.waits:
             transport.resume_reading()
         if kept:

@@ -7,11 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from aiohttp import WebSocketError, WSMsgType, web
+from aiohttp import WebSocketError, WSMessage, WSMsgType, web
 
+from ..core.errors import Refusal
 from ..gates.base import Connection
+from ..owners import Elsewhere
 from .handshake import Incoming
 from .links import CONTROL, NO_CODE, WebSocketLink
+from .reframed import Reframed, framed
+from .threshold import Carry, HandedOver, Opening
 
 __all__ = ["prepare", "read"]
 
@@ -23,28 +27,46 @@ def prepare(max_size: int, subprotocols: Sequence[str] = ()) -> web.WebSocketRes
     )
 
 
-async def read(incoming: Incoming, link: WebSocketLink, connection: Connection) -> None:
-    """Reads until the connection ends, as fast as its messages are taken; then it is told, and the link ends."""
+async def read(
+    request: web.Request, incoming: Incoming, link: WebSocketLink, connection: Connection, carry: Carry | None = None
+) -> None:
+    """Reads until the connection ends, as fast as its messages are taken; then it is told, and the link ends. With
+    `carry` its session may be another worker's."""
+    message: WSMessage | None = None
     try:
-        beginning = connection.connected()
-        if beginning is not None:
-            await beginning
-        while True:
-            message = await incoming.receive()
-            kind = message.type
-            if kind is WSMsgType.TEXT or kind is WSMsgType.BINARY:
-                taking = connection.message(message.data)
-                if taking is not None:
-                    await taking
-            elif kind in CONTROL:
-                if connection.control():
-                    link.answer(message)
+        try:
+            beginning = connection.connected()
+            if beginning is not None:
+                await beginning
+            while True:
+                message = await incoming.receive()
+                kind = message.type
+                if kind is WSMsgType.TEXT or kind is WSMsgType.BINARY:
+                    taking = connection.message(message.data)
+                    if taking is not None:
+                        await taking
+                elif kind in CONTROL:
+                    if connection.control():
+                        link.answer(message)
+                else:
+                    if kind is WSMsgType.CLOSE:
+                        connection.closed(message.data or NO_CODE, message.extra or "")
+                    elif isinstance(message.data, WebSocketError):  # aiohttp has closed with this code itself
+                        connection.failed(message.data.code)
+                    return
+        except Elsewhere as elsewhere:
+            assert carry is not None
+            assert isinstance(connection, Opening)
+            transport = Reframed(request, incoming)
+            said = b"" if message is None else framed(message)
+            try:
+                await carry(elsewhere, lambda: HandedOver(transport, said, lambda: None))
+            except Refusal as refusal:
+                connection.refuse(refusal)
+                async for _ in incoming:  # the closing handshake
+                    pass
             else:
-                if kind is WSMsgType.CLOSE:
-                    connection.closed(message.data or NO_CODE, message.extra or "")
-                elif isinstance(message.data, WebSocketError):  # aiohttp has closed with this code itself
-                    connection.failed(message.data.code)
-                return
+                await transport.run()
     finally:
         connection.lost()
         await link.finished()

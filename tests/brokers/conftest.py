@@ -91,6 +91,11 @@ def prefix() -> str:
 @pytest.fixture(params=KINDS)
 def broker(request: pytest.FixtureRequest, prefix: str) -> MemoryBroker | RedisBroker:
     """Each kind in turn."""
+    return broker_of(request, prefix)
+
+
+def broker_of(request: pytest.FixtureRequest, prefix: str) -> MemoryBroker | RedisBroker:
+    """The one that a fixture's parameter names."""
     if request.param == "memory":
         return MemoryBroker()
     if request.param == "cluster":

@@ -17,7 +17,7 @@ import realtime
 from realtime import BrokerError
 from realtime.brokers.redis.topology import shown
 from realtime.brokers.rooms import Rooms, Timing
-from realtime.core.frames import Outgoing, RoomItem
+from realtime.core.frames import Group, Outgoing, RoomItem
 
 from ..patience import arrives, eventually, within
 from .servers import PASSWORD, Sentinels, Server
@@ -34,6 +34,10 @@ class Ear:
 
     def _offer(self, item: Outgoing) -> None:
         self.heard.append(item.data)
+
+    def _offer_group(self, group: Group) -> None:
+        for part in group.parts:
+            self._offer(part)
 
     def _offer_room(self, item: RoomItem) -> None:
         self._offer(item.plain)
@@ -135,6 +139,8 @@ async def test_redis_away_is_told_and_everything_comes_back(
     one, two = await start(own_redis.url, timeout=0.5), await start(own_redis.url, timeout=0.5)
     ears = [await one.member(KEPT), await two.member(KEPT)]
     await one.send(KEPT, "before")
+    for ear in ears:
+        await eventually(lambda ear=ear: ear.heard == ["before"])  # type: ignore[misc]
     own_redis.kill()
     await eventually(lambda: one.away)
     with pytest.raises(BrokerError, match=r"within broker_timeout \(0\.5 s\)") as caught:

@@ -20,7 +20,7 @@ from realtime import BrokerError
 from realtime.brokers.base import Keep, Listener, Refused, Unanswered
 from realtime.brokers.memory import MemoryBroker, MemoryStore
 from realtime.brokers.rooms import Rooms, Timing
-from realtime.core.frames import Outgoing, RoomItem
+from realtime.core.frames import Group, Outgoing, RoomItem
 from realtime.core.rooms import Position, Reading
 
 from ..patience import eventually, within
@@ -185,6 +185,10 @@ class Ear:
 
     def _offer(self, item: Outgoing) -> None:
         self.heard.append(item.data)
+
+    def _offer_group(self, group: Group) -> None:
+        for part in group.parts:
+            self._offer(part)
 
     def _offer_room(self, item: RoomItem) -> None:
         self._offer(item.plain)

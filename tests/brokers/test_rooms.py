@@ -17,8 +17,9 @@ from realtime.brokers.redis import RedisBroker
 from realtime.core.rooms import Position
 
 from ..patience import arrives, eventually
-from ..web.peer import Peer
+from ..web.peer import Peer, WebSocketPeer
 from ..web.place import Place, serving
+from .conftest import broker_of
 
 Pair = tuple[Peer, realtime.Session]
 
@@ -43,12 +44,19 @@ class Workers:
         for place in self.places:
             for peer in place.peers:
                 await peer.drop()
+            place.end_sessions()
             await place.stop()
 
 
 def configure(rt: Any) -> None:
     rt.configure_rooms("kept/*", history=20, ttl=60, presence=True)
     rt.configure_rooms("short/*", history=3, ttl=60)
+
+
+@pytest.fixture(params=["memory", "tcp", "cluster"])
+def broker(request: pytest.FixtureRequest, prefix: str) -> MemoryBroker | RedisBroker:
+    """What rooms can tell from each other; over TLS and Unix sockets test_store.py asks the same of a store."""
+    return broker_of(request, prefix)
 
 
 @pytest.fixture
@@ -281,9 +289,10 @@ async def test_who_is_there_at_all_workers(workers: Workers) -> None:
 
 async def test_who_goes_with_the_server_is_gone(workers: Workers) -> None:
     one, two = await workers.start(), await workers.start()
-    await member(one, "kept/a")
+    peer, _ = await member(one, "kept/a")
+    assert isinstance(peer, WebSocketPeer)
     assert await two.rt.room("kept/a").count() == 1
-    await one.stop()
+    await asyncio.gather(one.stop(), peer.closed())
     assert await two.rt.room("kept/a").count() == 0
 
 

@@ -13,11 +13,12 @@ from .campaign.ledger import Account, Circumstances, judge, make_message, number
 from .campaign.plan import CLIENT_CODE, SERVER_CODE, make_plan
 from .campaign.report import campaign
 from .campaign.weather import FAULTS
-from .engines import Engine, wanted
+from .engines import Engine, Node, wanted
 
 SEED = 13  # the first one whose five runs have everything
 # By number.
 RUNS = {"chromium": tuple(range(5)), "firefox": (0, 3)}
+IN_NODE = (0, 1, 2)
 
 
 @pytest.mark.asyncio(loop_scope="session")
@@ -26,6 +27,22 @@ async def test_a_sample(engine: Engine) -> None:
     report = await campaign(engine, SEED, RUNS[engine.name])
     assert not report.violations, "\n".join([*map(str, report.broken), *report.complaints])
     assert report.runs == len(RUNS[engine.name])
+    assert report.messages > 50 * report.runs
+    assert len(report.faults) > 5, report.faults
+
+
+@pytest.mark.asyncio(loop_scope="session")
+async def test_a_sample_in_node() -> None:
+    """The client as servers and tools have it; there is no page that could be left."""
+    node = Node()
+    if (reason := node.missing()) is not None:
+        pytest.skip(reason)
+    try:
+        report = await campaign(node, SEED, IN_NODE)
+    finally:
+        await node.stop()
+    assert not report.violations, "\n".join([*map(str, report.broken), *report.complaints])
+    assert report.runs == len(IN_NODE)
     assert report.messages > 50 * report.runs
     assert len(report.faults) > 5, report.faults
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from ..patience import PATIENCE
-from .program import COMMAND, ENVIRONMENT
+from .program import COMMAND, ENVIRONMENT, FORKS
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -19,6 +19,13 @@ def heed_interrupts() -> None:
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def forks(heed_interrupts: None) -> Iterator[None]:
+    """What starts the programs ends with the tests."""
+    yield
+    FORKS.close()
 
 
 @pytest.fixture(scope="session")

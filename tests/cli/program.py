@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from ..patience import arrives, within
+from .forks import Fork, Forks
 
 ROOT = Path(__file__).parents[2]
 COMMAND = (sys.executable, "-W", "error", "-m", "realtime")
@@ -18,21 +19,37 @@ COMMAND = (sys.executable, "-W", "error", "-m", "realtime")
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDEVMODE": "", "COVERAGE_PROCESS_START": ""}
 
 
+FORKS = Forks(ENVIRONMENT)
+
+
 class Program:
-    """`realtime` with some arguments, killed at the end of the `async with` if it has not ended."""
+    """`realtime` with some arguments, killed at the end of the `async with` if it has not ended.
+
+    Forked, unless it is `fresh`, or `bare`: then the arguments are the whole command.
+    """
 
     def __init__(
-        self, *arguments: object, stdin: IO[bytes] | None = None, stdout: IO[bytes] | None = None, bare: bool = False
+        self,
+        *arguments: object,
+        stdin: IO[bytes] | None = None,
+        stdout: IO[bytes] | None = None,
+        fresh: bool = False,
+        bare: bool = False,
     ) -> None:
-        self._command = (*(() if bare else COMMAND), *map(str, arguments))
-        self._stdin = PIPE if stdin is None else stdin
-        self._stdout = PIPE if stdout is None else stdout
-        self.process: Process
+        self._arguments = [*map(str, arguments)]
+        self._command = self._arguments if bare else [*COMMAND, *self._arguments]
+        self._forked = not (fresh or bare)
+        self._stdin = stdin
+        self._stdout = stdout
+        self.process: Process | Fork
 
     async def __aenter__(self) -> Program:
-        self.process = await asyncio.create_subprocess_exec(
-            *self._command, stdin=self._stdin, stdout=self._stdout, stderr=PIPE, env=ENVIRONMENT
-        )
+        if self._forked:
+            self.process = await FORKS.start(self._arguments, self._stdin, self._stdout)
+        else:
+            self.process = await asyncio.create_subprocess_exec(
+                *self._command, stdin=self._stdin or PIPE, stdout=self._stdout or PIPE, stderr=PIPE, env=ENVIRONMENT
+            )
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
@@ -98,9 +115,9 @@ class Program:
         return b"".join(out), err
 
 
-async def run(*arguments: object, given: bytes = b"", until: str = "") -> tuple[int, str, str]:
+async def run(*arguments: object, given: bytes = b"", until: str = "", fresh: bool = False) -> tuple[int, str, str]:
     """Runs it with `given` as standard input, which ends when `until` has come back: exit code, output, error."""
-    async with Program(*arguments) as program:
+    async with Program(*arguments, fresh=fresh) as program:
         program.say(given)
         lines: list[str] = []
         while until and until not in "".join(lines):

@@ -36,7 +36,7 @@ async def test_a_line_comes_back(demo: str, transport: str) -> None:
 
 async def test_lines_are_messages(demo: str) -> None:
     given = "one\r\n\n two \ttabs\n字\nlast"
-    code, out, _ = await run("connect", *WEBSOCKET, *LINGER, f"{demo}/echo", given=given.encode())
+    code, out, _ = await run("connect", *WEBSOCKET, *LINGER, f"{demo}/echo", given=given.encode(), fresh=True)
     assert (code, out) == (0, "one\n\n two \ttabs\n字\nlast\n")
 
 

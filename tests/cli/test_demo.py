@@ -20,7 +20,7 @@ TRANSPORTS = ("websocket", "long_polling", "polling")
 
 
 async def test_it_says_where_it_is_and_what_is_there() -> None:
-    async with Program("demo", "--port", 0) as demo:
+    async with Program("demo", "--port", 0, fresh=True) as demo:
         welcome = await demo.line()
         url = URL(welcome.split()[0])
         assert welcome == f"{url} is the demo of realtime {realtime.__version__}. Ctrl-C ends it."

@@ -15,7 +15,7 @@ NAMES = ["websocket", "sse", "xhr_streaming", "multipart", "long_polling", "poll
 
 
 async def test_a_table(demo: str) -> None:
-    code, out, err = await run("doctor", "--patience", 0.1, f"{demo}/echo")
+    code, out, err = await run("doctor", "--patience", 0.1, f"{demo}/echo", fresh=True)
     assert (code, err) == (0, "")
     lines = out.splitlines()
     assert lines[0] == f"{demo}/echo"

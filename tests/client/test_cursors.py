@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -174,14 +175,40 @@ async def test_another_session_goes_on_where_the_last_one_was(transport: str) ->
             assert ada.cursors == {"a": "1.3.x", "b": "1.2.x", "é,%": "1.2.x"}
 
 
-async def test_transports_that_open_by_their_url_are_not_tried_with_cursors() -> None:
+@pytest.mark.parametrize("missed", [0, 2])
+async def test_who_can_only_open_by_a_url_is_told_of_a_gap_where_something_is_missing(missed: int) -> None:
+    """Cursors do not stand in a URL. One that has lost its session would have no way back."""
+    quiet, busy = HistoryRoom("quiet"), HistoryRoom("busy")
+    quiet.send("before")
+    busy.send("before")
+    async with within(), serving(server_of(quiet, busy)) as url:
+        sessions = aiter(realtime.connect(f"{url}/rooms", transports=["sse", "multipart"], backoff=SOON))
+        async with aclosing(sessions):  # type: ignore[type-var] # a generator, which its type does not say
+            ada = await anext(sessions)
+            assert await ada.receive() == "joined"
+            await quiet.members[0].close(1012)
+            with pytest.raises(realtime.SessionClosed):
+                await ada.receive()
+            await eventually(lambda: not busy.members)
+            for number in range(missed):
+                busy.send(f"missed {number}")
+            ada = await anext(sessions)
+            assert await ada.receive() == "joined"
+            cursor = busy.cursor(1 + missed)
+            assert ada.cursors == {"quiet": "1.1.x", "busy": cursor}
+            assert ada.gap == (("busy", cursor, 0) if missed else None)
+            busy.send("more")
+            assert await ada.receive() == "more"
+
+
+async def test_auth_data_are_not_left_out_where_they_cannot_be_said() -> None:
     async with within(), serving(server_of()) as url:
         with pytest.raises(realtime.NegotiationError) as caught:
             async with realtime.connect(
-                f"{url}/rooms", transports=["sse", "multipart"], cursors={"a": "1"}, open_timeout=2.0
+                f"{url}/rooms", transports=["sse", "multipart"], cursors={"a": "1"}, auth="who", open_timeout=2.0
             ):
                 pass
-        assert set(caught.value.attempts.values()) >= {"not tried: auth data and cursors must not stand in a URL"}
+        assert set(caught.value.attempts.values()) >= {"not tried: auth data must not stand in a URL"}
 
 
 @pytest.mark.parametrize("how", ["the server ends it", "the client closes it", "the server closes it"])

@@ -7,6 +7,7 @@ import pytest
 from realtime.core import errors
 from realtime.core.errors import (
     BrokerError,
+    EventError,
     LocalProtocolError,
     NegotiationError,
     RealtimeError,
@@ -32,6 +33,7 @@ from realtime.core.errors import (
         Unauthorized(),
         NegotiationError("no"),
         BrokerError("no"),
+        EventError("no"),
     ],
     ids=lambda error: type(error).__name__,
 )
@@ -150,3 +152,15 @@ def test_a_broker_error_says_whether_it_may_have_been_sent() -> None:
     assert not BrokerError().maybe_sent
     error = BrokerError("no answer", maybe_sent=True)
     assert (str(error), error.reason, error.maybe_sent) == ("no answer; it may have been sent", "no answer", True)
+
+
+def test_an_event_error_says_what_was_answered() -> None:
+    assert str(EventError("the room is full")) == "the room is full (error)"
+    assert str(EventError("", code="failed")) == "the event was answered by an error (failed)"
+    error = EventError("the room is full", code="full", data={"most": 3})
+    assert (error.message, error.code, error.data) == ("the room is full", "full", {"most": 3})
+
+
+def test_unauthorized_may_have_data() -> None:
+    assert Unauthorized().data is None
+    assert Unauthorized("no", data={"retry": 5}).data == {"retry": 5}

@@ -10,11 +10,13 @@ from realtime.core.frames import (
     CLOSE,
     DROPPED,
     TEXT,
+    Group,
     Outgoing,
     RoomItem,
     RoomMessage,
     RoomNote,
     RoomPosition,
+    parts_of,
     payload_size,
 )
 
@@ -94,3 +96,22 @@ def test_a_note_that_moves_adds_what_is_missing(before: int | None, more: int | 
 def test_what_came_of_a_room() -> None:
     assert RoomMessage(b"x", "chat", "1") == RoomMessage(b"x", "chat", "1")
     assert RoomPosition("chat", "1", None) != RoomPosition("chat", "1", 0)
+
+
+def test_a_group_is_one_thing_for_a_room() -> None:
+    group = Group("é", b"one", memoryview(b"two"), volatile=True)
+    assert (group.kind, group.data, group.size, group.volatile) == ("m", "é", 8, True)
+    assert [(part.data, part.behind) for part in group.parts] == [("é", 2), (b"one", 1), (b"two", 0)]
+    again = Group.of(group.parts)
+    assert (again.parts, again.size, again.data, again.volatile) == (group.parts, 8, "é", False)
+    assert not Group("alone").volatile
+
+
+def test_the_last_of_a_group_says_where_the_room_stands() -> None:
+    group = Group("event", b"one", b"\x00\x01")
+    item = RoomItem("chat", "1.2.x", group)
+    assert (item.data, item.size, item.behind) == (b"\x00\x01", 2, 0)
+    assert item.parts == (*group.parts[:-1], item)
+    alone = RoomItem("chat", "1.2.x", Outgoing.message("a"))
+    assert (alone.parts, parts_of(alone)) == ((alone,), (alone,))
+    assert (parts_of(group), parts_of(group.parts[0])) == (group.parts, (group.parts[0],))

@@ -29,6 +29,18 @@ from . import test_interleavings as scenes
 from .simulation import Change, brim, bulk, hurry, leave, play, speak_in_rooms, upgrade
 
 SEEDS = 600
+# Of what shows late, the history in which it did when this was written: where to look first.
+SHOWN_BY = {
+    "no_tombstones": 170,
+    "no_renumbering": 102,
+    "the_latest_ack_wins": 93,
+    "the_servers_cursor_is_read_from_the_session": 67,
+    "what_was_taken_is_not_told_by_time": 32,
+    "a_close_keeps_its_code_when_nobody_acked": 28,
+    "silence_is_not_noticed": 23,
+    "the_end_of_any_carrier_detaches": 16,
+    "an_ack_in_the_answer_to_a_send_counts": 13,
+}
 
 Patch: TypeAlias = pytest.MonkeyPatch
 Mutation: TypeAlias = Callable[[Patch], None]
@@ -457,7 +469,7 @@ def a_drain_is_not_told_again(patch: Patch) -> None:
 @pytest.mark.parametrize(("mutate", "change"), MUTATIONS, ids=lambda value: getattr(value, "__name__", ""))
 def test_a_mutation_is_found(mutate: Mutation, change: Change | None, monkeypatch: pytest.MonkeyPatch) -> None:
     mutate(monkeypatch)
-    for seed in range(SEEDS):
+    for seed in (SHOWN_BY.get(mutate.__name__, 0), *range(SEEDS)):
         try:
             play(seed, change)
         except (AssertionError, RemoteProtocolError, IndexError) as found:

@@ -21,6 +21,22 @@ from . import test_tail as members
 from .rooms_model import ANY, Client, Conditions, Session, Store, Worker, broken
 
 SEEDS = 600
+# Of what shows late, the schedule in which it did when this was written: where to look first.
+SHOWN_BY = {
+    "only_the_last_run_is_known": 404,
+    "nothing_is_held_and_nobody_names_its_predecessor": 325,
+    "a_top_on_its_way_is_a_loss": 313,
+    "an_epoch_may_be_used_twice": 225,
+    "an_epoch_is_raised_by_everybody_who_sees_it": 163,
+    "a_cursor_has_no_id": 143,
+    "missed_beats_are_nothing": 105,
+    "presence_needs_no_registration": 97,
+    "nothing_waits_for_a_snapshot": 26,
+    "a_store_that_went_back_is_believed": 17,
+    "a_worker_reaps_as_soon_as_it_is_answered": 16,
+    "an_answer_is_no_knowledge": 13,
+    "nobody_sweeps": 12,
+}
 
 Patch: TypeAlias = pytest.MonkeyPatch
 Mutation: TypeAlias = Callable[[Patch], None]
@@ -319,7 +335,9 @@ def an_epoch_has_no_base(patch: Patch) -> None:
 @pytest.mark.parametrize(("mutate", "conditions"), MUTATIONS, ids=lambda value: getattr(value, "__name__", ""))
 def test_a_mutation_is_found(mutate: Mutation, conditions: Conditions, monkeypatch: Patch) -> None:
     mutate(monkeypatch)
-    assert broken(range(SEEDS), conditions) is not None, f"{SEEDS} schedules, and nothing was missed"
+    first = SHOWN_BY.get(mutate.__name__, 0)
+    found = broken(range(first, first + 1), conditions) or broken(range(SEEDS), conditions)
+    assert found is not None, f"{SEEDS} schedules, and nothing was missed"
 
 
 @pytest.mark.parametrize(

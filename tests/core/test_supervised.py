@@ -12,7 +12,7 @@ import pytest
 from .simulation import play
 from .supervised import SupervisedClient
 
-SEEDS = 500
+SEEDS = 200
 CHUNK = 100
 
 

@@ -32,7 +32,7 @@ from realtime.transports import TRANSPORTS, WebSocketMessages
 from realtime.transports.batch import BatchDecoder
 from tests.core.fakes import Diary, FakeLink
 
-from . import frames
+from . import events, frames
 from .dice import Dice
 
 __all__ = ["run"]
@@ -287,5 +287,13 @@ def _holds(machine: NumberedMachine | ClientMachine, now: float) -> None:
         assert machine.outcome is not None or machine.wake_at <= max(now, machine.deadline())
 
 
-INPUTS: list[Callable[[Dice], None]] = [_decoders, _heads, _refusals, _opened, _server_machine, _client_machine]
-WEIGHTS = (4, 4, 1, 3, 6, 4)
+INPUTS: list[Callable[[Dice], None]] = [
+    _decoders,
+    _heads,
+    _refusals,
+    _opened,
+    _server_machine,
+    _client_machine,
+    events.run,
+]
+WEIGHTS = (4, 4, 1, 3, 6, 4, 3)

@@ -95,6 +95,10 @@ class Place:
         assert isinstance(self.rt._service.clock, VirtualClock)
         self.rt._service.clock.advance(seconds)
 
+    def end_sessions(self) -> None:
+        """Ends those whose clients are gone, for whom a shutdown would wait: they might be on their way back."""
+        self.rt._service.sessions.end(1001, "the test is over")
+
     async def stop(self) -> None:
         """Stops the application, as its runner does."""
         await self.runner.cleanup()
@@ -143,6 +147,7 @@ async def serving(
         for peer in place.peers:
             await peer.drop()
         await place.http.close()
+        place.end_sessions()
         await place.stop()
     before.add(asyncio.current_task())  # type: ignore[arg-type] # there is one
     await eventually(lambda: not (asyncio.all_tasks() - before))

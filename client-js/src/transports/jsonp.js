@@ -9,7 +9,7 @@ export var jsonp = {
   byUrl: true,
   usable: hasDocument,
   open: function (carrier, url, first) {
-    // Auth data must not stand in a URL.
+    // Auth data and cursors must not stand in a URL.
     if (carrier.secret) return submit(carrier, url.replace(/jsonp(?=\?|$)/, "long_polling"), [first]);
     var script = document.createElement("script");
     var callback = listen(function (batch) {

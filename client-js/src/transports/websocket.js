@@ -17,7 +17,7 @@ export var websocket = {
   kind: DUPLEX,
   usable: native,
   open: function (carrier, url, hello) {
-    // An open rides in the URL and saves a round trip, unless there are auth data in it: URLs are logged.
+    // An open rides in the URL and saves a round trip, unless there are auth data or cursors in it: URLs are logged.
     var inUrl = hello.charAt(0) === "o" && !carrier.secret;
     var socket = new (native())((inUrl ? query(url, "open", hello.slice(1)) : url).replace(/^http/, "ws"));
     carrier.binary = root.ArrayBuffer && "binaryType" in socket;
@@ -29,7 +29,9 @@ export var websocket = {
     socket.onmessage = function (event) {
       carrier.frames([event.data]);
     };
-    // What went wrong is told here alone: `onerror` says nothing, and does not always come.
+    // It says nothing, and does not always come; but Node's `ws` throws where nobody hears it.
+    socket.onerror = function () {};
+    // What went wrong is told here alone.
     socket.onclose = function (event) {
       carrier.end("closed with " + event.code);
     };

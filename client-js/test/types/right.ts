@@ -2,6 +2,7 @@
 
 import All, {
   all,
+  cursors,
   htmlfile,
   jsonp,
   long_polling,
@@ -49,6 +50,13 @@ session.onclose = ({ code, reason, wasClean, reopening, unacknowledged }) => {
   for (const message of unacknowledged) whole.send(message);
   return text;
 };
+session.addEventListener("message", ({ room, cursor }) => `${room?.trim()} ${cursor?.trim()}`);
+session.addEventListener("gap", ({ room, cursor, missing }) => room + cursor + missing.toFixed());
+session.addEventListener("position", ({ room, cursor }) => room + cursor);
+const rooms: { readonly [room: string]: string } = session.cursors ?? {};
+new Realtime("/realtime/chat", { transports: all, cursors: cursors(rooms) });
+new All("/realtime/chat", { cursors: cursors(JSON.parse(JSON.stringify(session.cursors))) });
+new All("/realtime/chat", { cursors: cursors(null) });
 session.onerror = null;
 session.ontransport = (event) => event.transport === "websocket" && event.reason.trim();
 session.onstate = (event) => event.state === "detached";

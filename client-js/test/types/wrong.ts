@@ -1,6 +1,6 @@
 // Wrong uses: each must fail to compile, or the comment above it does.
 
-import All, { jsonp, Realtime, websocket, type Json, type Listener, type OpenEvent } from "aiohttp-realtime";
+import All, { cursors, jsonp, Realtime, websocket, type Json, type Listener, type OpenEvent } from "aiohttp-realtime";
 
 const session = new Realtime("/realtime/chat", { transports: [websocket] });
 
@@ -58,6 +58,12 @@ session.binaryType = "nodebuffer";
 session.state === "reconnecting";
 // @ts-expect-error: no such member
 session.reconnect();
+// @ts-expect-error: cursors are kept by the session
+session.cursors = {};
+// @ts-expect-error: `cursors` makes what the option takes
+new All("/realtime/chat", { cursors: { room: "cursor" } });
+// @ts-expect-error: a cursor is a string
+new All("/realtime/chat", { cursors: cursors({ room: 5 }) });
 // @ts-expect-error: private
 session._machine;
 

@@ -64,6 +64,7 @@ class Link(Living):
         super().__init__(name)
         self.run: str = ""  # of the store, while it is connected
         self.info: dict[str, str] = {}
+        self._born = 0.0  # when this run of the store has begun, at the latest
         self.problem: str = "not connected yet"
         self.connected: asyncio.Event = asyncio.Event()
         self._connect = connect
@@ -78,6 +79,11 @@ class Link(Living):
         self._waiting: deque[tuple[asyncio.Future[Any], float, float]] = deque()  # since when, and for how long
         self._answered = 0.0  # when the last answer came
         self._wake = asyncio.Event()
+
+    @property
+    def age(self) -> float:
+        """For how many seconds this run of the store has been there at least."""
+        return asyncio.get_running_loop().time() - self._born
 
     # -- commands ------------------------------------------------------------------------------------------------------
 
@@ -133,6 +139,7 @@ class Link(Living):
                 await connection.send_command("SCRIPT", "LOAD", text)
                 await connection.read_response()
         self.info = info
+        self._born = asyncio.get_running_loop().time() - _uptime(info)
         self.run = f"{info.get('run_id', '')}/{info.get('master_replid', '')}"
 
     async def _serve(self, connection: AbstractConnection) -> None:
@@ -216,3 +223,11 @@ class Link(Living):
                 kind = Unanswered if written else Refused
                 future.set_exception(kind(f"Redis ({self.name}) did not answer: {reason}"))
         self._on_lost(self)
+
+
+def _uptime(info: dict[str, str]) -> float:
+    """For how many seconds a Redis that says this has been the master it is, at least."""
+    if info.get("master_replid2", "").strip("0"):
+        return 0.0  # it was a replica before: nobody tells since when it is none
+    uptime = info.get("uptime_in_seconds", "0")
+    return max(0.0, float(uptime) - 1.0) if uptime.isdecimal() else 0.0

@@ -272,6 +272,11 @@ class Nodes:
         node = self._by_part[part]
         return "" if node is None else node.link.run
 
+    def age_at(self, part: int) -> float:
+        """For how many seconds that run has been there at least."""
+        node = self._by_part[part]
+        return 0.0 if node is None else node.link.age
+
     async def reached(self, room: str) -> None:
         """Waits until the node of this room is connected."""
         while True:

@@ -1,4 +1,4 @@
-"""What Redis does in one step: the keys of rooms, and the scripts over them (docs/scaling.md §7).
+"""What Redis does in one step: the keys of rooms, and the scripts over them (docs/scaling.md §8).
 
 Every key has our schema's number, so that two versions of ours share one Redis without harm, and a hash tag, so that
 all keys of a room are in one slot of a cluster.
@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 from binascii import crc32
+
+from .directory_scripts import DIRECTORY_SCRIPTS
 
 __all__ = ["PARTITIONS", "SCRIPTS", "Keys", "sha"]
 
@@ -179,6 +181,7 @@ SCRIPTS = {
     "register": _REGISTER,
     "expired": _EXPIRED,
     "reap": _REAP,
+    **DIRECTORY_SCRIPTS,
 }
 
 
@@ -243,6 +246,26 @@ class Keys:
     def all_members(self, part: int) -> str:
         """What the names of a partition's lists of members begin with."""
         return self._of(part, "members")
+
+    def leases(self, part: int) -> str:
+        """The leases of the workers of a cluster."""
+        return self._of(part, "leases")
+
+    def peers(self, part: int) -> str:
+        """How the workers of a cluster are reached."""
+        return self._of(part, "peers")
+
+    def met(self, part: int) -> str:
+        """When each run of the store was met first."""
+        return self._of(part, "met")
+
+    def claim(self, name: str) -> str:
+        """Who has a name, which is hashed."""
+        return self._of(self.part(name), "claim", name)
+
+    def ended(self, worker: str, sid: str) -> str:
+        """How a session of a worker has ended."""
+        return self._of(self.part(worker), "ended", sid)
 
     def beat(self, part: int, worker: str) -> str:
         """The channel on which a worker hears itself."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from ...core.rooms import Position, Reading
 from ..base import Expired, Health, Keep, Listener, Present
+from .directory import RedisDirectory
 from .nodes import Nodes, message_of
 from .scripts import PARTITIONS, Keys, sha
 from .topology import topology_of
@@ -30,6 +31,7 @@ class RedisStore:
         self._command = "SPUBLISH" if topology.sharded else "PUBLISH"
         self._worker = ""
         self._nodes = Nodes(topology, self._keys, timeout=timeout, beat=beat)
+        self.directory: RedisDirectory = RedisDirectory(self._nodes, self._keys)
 
     async def start(self, worker: str, listener: Listener) -> None:
         """Connects, or goes on trying."""
@@ -145,7 +147,7 @@ class RedisStore:
         """Forgets the messages of a room."""
         await self._call(room, "DEL", self._keys.stream(room))
 
-    # -- Presence and Directory ----------------------------------------------------------------------------------------
+    # -- Presence and Leases -------------------------------------------------------------------------------------------
 
     async def attend(self, room: str, add: Mapping[str, str], remove: Iterable[str]) -> bool:
         """Adds and removes members of this worker."""

@@ -32,7 +32,8 @@ async def drive_stream(context: Context, carrying: Carrying) -> CarrierEnd:
     ticket = ""
     if needs_url(name):
         if not machine.sid and not context.opens_in_url:
-            return CarrierEnd(name, "not tried: auth data and cursors must not stand in a URL")
+            what = "cursors" if context.auth is None else "auth data"
+            return CarrierEnd(name, f"not tried: {what} must not stand in a URL")
         if machine.sid:
             end = await _ask_for_tickets(context, name)
             if end is not None:

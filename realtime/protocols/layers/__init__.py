@@ -4,5 +4,5 @@ A layer is a machine over messages, pure like everything here: it is fed each me
 bytes, in order), and says which messages to send and what to tell the application. It knows no carrier, transport,
 heartbeat or acknowledgement: those are the session's. So one layer serves every wire protocol below it.
 
-There is none yet.
+    socketio   events, acknowledgements and namespaces, in Socket.IO's packets
 """

@@ -7,20 +7,20 @@ import argparse
 import asyncio
 import itertools
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
-from ..engines import ENGINES, EngineError, started
+from ..engines import ENGINES, Engine, EngineError, Node, started
 from .report import Report, campaign
 from .run import Result
 
-BROWSERS = ("chromium", "firefox")
+KINDS: dict[str, Callable[[], Engine]] = {"chromium": ENGINES["chromium"], "firefox": ENGINES["firefox"], "node": Node}
 
 parser = argparse.ArgumentParser(prog="python -m tests.browsers.campaign", description=__doc__)
 parser.add_argument("--faults", type=int, default=2000, help="how many, at least, in each engine")
 parser.add_argument("--seed", type=int, default=1, help="what the runs are made from")
 parser.add_argument("--start", type=int, default=0, help="the number of the first run")
 parser.add_argument("--only", type=int, metavar="K", help="one run, by its number, with all that happened in it")
-parser.add_argument("--engine", action="append", choices=BROWSERS, help="both unless told")
+parser.add_argument("--engine", action="append", choices=KINDS, help="all unless told")
 parser.add_argument("--sessions", type=int, default=5, help="how many a page opens at most")
 parser.add_argument("--together", type=int, default=6, help="how many pages at a time")
 options = parser.parse_args()
@@ -43,11 +43,11 @@ async def main() -> int:
     """Engine by engine."""
     global shown
     violations = 0
-    for name in options.engine or BROWSERS:
+    for name in options.engine or KINDS:
         numbers: Iterable[int] = itertools.count(options.start) if options.only is None else [options.only]
         shown = 0
         try:
-            async with started(ENGINES[name]()) as engine:
+            async with started(KINDS[name]()) as engine:
                 version = await engine.version()
                 report = await campaign(
                     engine,

@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeAlias
 from ..abilities import TRANSPORTS
 from .weather import Weather, make_weather
 
-__all__ = ["CLIENT_CODE", "SERVER_CODE", "End", "Plan", "Send", "SessionPlan", "make_plan"]
+__all__ = ["CLIENT_CODE", "ENDS", "SERVER_CODE", "End", "Plan", "Send", "SessionPlan", "make_plan"]
 
 # What the applications of the two ends close with. Whatever else a session ends with, nobody asked for.
 CLIENT_CODE = 3001
@@ -22,6 +22,9 @@ SERVER_CODE = 3002
 End: TypeAlias = Literal["close", "leave", "drain", "outage"]
 """How a run ends: each session is closed by one of its ends; the page is left; the server drains; or there is no
 network for longer than the server keeps sessions."""
+
+ENDS: dict[End, int] = {"close": 60, "leave": 15, "drain": 15, "outage": 10}
+"""How often each, in a hundred."""
 
 # Seconds. A session that was cut off while the faults lasted has seven times as long to come back: none may end.
 SENDING = 4.0
@@ -81,11 +84,13 @@ class Plan:
         return f"{self.weather.words}, then {self.end}; {origin}; {sessions}"
 
 
-def make_plan(seed: int, number: int, transports: Sequence[str] = TRANSPORTS, sessions: int = 5) -> Plan:
-    """The plan with this number: `transports` are those that the engine has, `sessions` the most that a page opens."""
+def make_plan(
+    seed: int, number: int, transports: Sequence[str] = TRANSPORTS, sessions: int = 5, ends: Sequence[End] = tuple(ENDS)
+) -> Plan:
+    """The plan with this number: `transports` are those that the engine has, `sessions` the most that a page opens,
+    `ends` those that it can come to."""
     random = Random(f"{seed}/{number}")
-    ends: tuple[End, ...] = ("close", "leave", "drain", "outage")
-    end = random.choices(ends, (60, 15, 15, 10))[0]
+    end = random.choices(ends, [ENDS[one] for one in ends])[0]
     weather = make_weather(random, SENDING)
     # Who is in a hurry meets more in the same time; the rest is as applications have it. It takes long to give up then,
     # and what is far away needs time.

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from ..abilities import TRANSPORTS, can
 from ..engines import Engine, EngineError
-from .plan import make_plan
+from .plan import ENDS, make_plan
 from .run import Result, carry_out
 
 __all__ = ["Report", "campaign"]
@@ -85,12 +85,13 @@ async def campaign(
     waiting = iter(numbers)
     starting = asyncio.Lock()
     transports = [name for name in TRANSPORTS if can(engine.name, name)]
+    ends = [end for end in ENDS if engine.pages or end != "leave"]
     complaints = _Complaints(report.complaints)
     logging.getLogger().addHandler(complaints)
 
     async def work() -> None:
         for number in waiting:
-            plan = make_plan(seed, number, transports, sessions)
+            plan = make_plan(seed, number, transports, sessions, ends)
             for attempt in range(TRIES):
                 try:
                     async with starting:

@@ -197,7 +197,7 @@ class _Run:
             accounts = await self._end()
             self._judge(accounts)
             # What is no script where one was asked for is an error of the page's that nobody can catch.
-            errors = [error for error in await self.page.do("window.pageErrors") if "/v1/jsonp?" not in error]
+            errors = [error for error in await self.page.do("pageErrors") if "/v1/jsonp?" not in error]
             self.result.violations += [f"page: {error}" for error in errors]
         except Failure:
             await self.page.do("true")  # or the browser is gone, and nobody broke a promise

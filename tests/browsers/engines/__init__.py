@@ -1,6 +1,7 @@
 """The browser engines of the tests: current ones, old ones, and one that only pretends.
 
-`ENGINES` has a class for each by name. `.ci/browsers` installs them. `wanted()` are those that a run is about.
+`ENGINES` has a class for each by name. `.ci/browsers` installs them. `wanted()` are those that a run is about. Node is
+no browser and not among them.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ from .devtools import Chromium, Chromium64
 from .firefox import Firefox
 from .htmlunit import HtmlUnit
 from .mujs import MuJS
+from .node import Node
 from .phantom import PhantomJS1, PhantomJS2
 from .qt import Chromium69, Chromium87, QtWebKit
 from .webkitgtk import WebKitGTK
 
-__all__ = ["ENGINES", "CannotError", "Engine", "EngineError", "Message", "MuJS", "Page", "started", "wanted"]
+__all__ = ["ENGINES", "CannotError", "Engine", "EngineError", "Message", "MuJS", "Node", "Page", "started", "wanted"]
 
 _CLASSES: tuple[type[Engine], ...] = (
     Chromium,

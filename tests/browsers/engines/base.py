@@ -69,6 +69,8 @@ class Engine(abc.ABC):
     name: str
     stands_for: str
     pictures = True
+    pages = True
+    """Whether there are pages, which are left, put away and loaded again."""
 
     @abc.abstractmethod
     def missing(self) -> str | None:

@@ -1,0 +1,127 @@
+// Names and places for what terser has made small: whatever says the same with fewer bytes behind gzip.
+//
+// terser hands out the names of variables one function after the other, so that what is the same in the source is not in
+// the script. Here each variable is named for itself (names.json, which names.js looks for), and functions stand where
+// they compress best. What has no name there gets one that nobody in sight has.
+
+import { minify } from "terser";
+
+/** The syntax tree of terser, as it is before it is printed: compressed, and its members named. */
+export async function treeOf(code, settings) {
+  const { ast } = await minify(code, { ...settings, sourceMap: false, format: { ...settings.format, ast: true, code: false } });
+  return ast;
+}
+
+/** The tree as text, and its map. */
+export async function print(ast, settings) {
+  const sourceMap = settings.sourceMap && { ...settings.sourceMap, includeSources: false };
+  return minify(ast, { ...settings, compress: false, mangle: false, nameCache: null, sourceMap });
+}
+
+/** The statements that may be put elsewhere stand in this list: those of the script's one function, or the module's. */
+export function statements(ast) {
+  if (ast.body.length > 1) return ast.body;
+  let found = null;
+  visit(ast, (node) => {
+    if (!found && node.TYPE === "Function") found = node.body;
+  });
+  return found;
+}
+
+/** The name of a function that is declared by a statement. */
+export function declared(statement) {
+  return statement.TYPE === "Defun" ? statement.name.name : "";
+}
+
+/** Puts functions in this order, and behind them all that they are not. */
+export function order(ast, names) {
+  const list = statements(ast), place = new Map(names.map((name, i) => [name, i]));
+  const where = (statement) => place.get(declared(statement)) ?? names.length;
+  const isOpen = (statement) => declared(statement) || statement.TYPE !== "Directive";
+  const head = list.filter((one) => !isOpen(one)), rest = list.filter(isOpen);
+  const functions = rest.filter(declared).sort((one, other) => where(one) - where(other));
+  list.splice(0, list.length, ...head, ...functions, ...rest.filter((one) => !declared(one)));
+}
+
+function visit(ast, see) {
+  ast.walk({
+    _visit(node, descend) {
+      see(node);
+      if (descend) descend.call(node);
+    }
+  });
+}
+
+/**
+ * The variables that may have other names, most used first: {key, uses, def, scope, live}. `key` says where in the source it is;
+ * `live` are the scopes in which another of its name would be mistaken for it.
+ */
+export function variables(ast, toplevel) {
+  const all = new Map(), paths = new Map([[ast, ""]]), counts = new Map(), keys = new Map();
+  const functionOf = (scope) => (scope.get_defun_scope ? scope.get_defun_scope() : scope);
+  const pathOf = (scope) => {
+    if (paths.has(scope)) return paths.get(scope);
+    const parent = functionOf(scope.parent_scope), above = pathOf(parent);
+    let name = scope.TYPE === "Defun" && scope.name ? scope.name.name : "";
+    if (!name) {
+      counts.set(parent, (counts.get(parent) || 0) + 1);
+      name = "#" + counts.get(parent);
+    }
+    const path = above + name + ".";
+    paths.set(scope, path);
+    return path;
+  };
+  const fixed = new Set();
+  visit(ast, (node) => {
+    const def = node.thedef;
+    if (!def || !def.orig) return;
+    if (def.undeclared || (def.global && !toplevel)) {
+      fixed.add(def.name);
+      return;
+    }
+    let one = all.get(def);
+    if (!one) {
+      let scope = functionOf(def.scope);
+      // Old Internet Explorer has them outside.
+      if (def.orig[0].TYPE === "SymbolLambda") scope = functionOf(def.scope.parent_scope);
+      let key = pathOf(functionOf(def.scope)) + def.name;
+      keys.set(key, (keys.get(key) || 0) + 1);
+      if (keys.get(key) > 1) key += "'" + keys.get(key);
+      all.set(def, (one = { key, def, scope, uses: 0, live: new Set([scope]) }));
+    }
+    one.uses++;
+    for (let scope = node.scope && functionOf(node.scope); scope && scope !== one.scope; ) {
+      one.live.add(scope);
+      scope = scope.parent_scope && functionOf(scope.parent_scope);
+    }
+  });
+  return { list: [...all.values()].sort((one, other) => other.uses - one.uses), fixed };
+}
+
+/** Whether two variables can't have one name. */
+export function clash(one, other) {
+  return one.live.has(other.scope) || other.live.has(one.scope);
+}
+
+const LETTERS = "abcdefghijklmnopqrstuvwxyz";
+const ALL = [...LETTERS, ...LETTERS.toUpperCase()];
+const WORDS = ["as", "do", "if", "in", "is", "of"];
+/** Short names, shortest first. */
+export const ONE = [...ALL, "$", "_"];
+export const TWO = ALL.flatMap((one) => ALL.map((other) => one + other)).filter((name) => !WORDS.includes(name));
+
+/** Gives each variable the name that names.json has for it, or another that nobody in sight has. */
+export function rename(ast, names, toplevel) {
+  const { list, fixed } = variables(ast, toplevel), owners = new Map();
+  const free = (one, short) => !fixed.has(short) && !(owners.get(short) || []).some((other) => clash(one, other));
+  const give = (one, short) => {
+    one.def.mangled_name = short;
+    owners.set(short, [...(owners.get(short) || []), one]);
+  };
+  const rest = list.filter((one) => {
+    const short = names[one.key];
+    if (!short || !free(one, short)) return true;
+    give(one, short);
+  });
+  for (const one of rest) give(one, [...ONE, ...TWO].find((short) => free(one, short)));
+}

@@ -1,0 +1,295 @@
+"""The directory, as one worker uses it: it registers and renews, claims names, and finds who has a session
+(docs/scaling.md §7). What is decided decide core/claims and core/leases; what is asked, the store answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Callable, Coroutine, Iterable
+from contextlib import suppress
+from typing import Any
+
+from ..brokers.base import Refused, Store
+from ..core.attendance import Standing
+from ..core.claims import Answer, Claim, Claims, Runs
+from ..core.errors import BrokerError, Refusal
+from ..core.leases import (
+    HERE,
+    Ended,
+    Found,
+    Gone,
+    Known,
+    Later,
+    Neighbours,
+    Peer,
+    Reached,
+    Registration,
+    judge,
+)
+from ..owners import Claimed, Mine, Taken
+from .keeping import Keeping
+
+__all__ = ["Directory"]
+
+log: logging.Logger = logging.getLogger("realtime.cluster")
+
+RENEWALS = 4  # in one lease
+NEIGHBOURS = 4096  # workers whose addresses are kept
+KEEPINGS = 5  # so often in a claim's life those are renewed that last
+FAREWELL = 1.0  # seconds for what is left to be written when the worker goes
+
+NOT_NOW = "nobody can say now who has this session; come back later"
+NOT_FREE = "the store has just come back, and may have forgotten who has this name; come back later"
+NOT_FOUND = "this worker is not registered now, so that it opens no sessions; come back later"
+OTHER = "this nonce has opened a session already; open with a new nonce"
+
+
+class Directory:
+    """See realtime.owners.Owners. `peer` is this worker; `rename` gives it another name, and says which, or says None
+    where it has sessions by the present one. `ends` says how its sessions have ended, with for how long that is told.
+    Claims last for `life` seconds; of names that nobody comes by any more at most `most` are known."""
+
+    def __init__(
+        self,
+        store: Store,
+        peer: Peer,
+        *,
+        rename: Callable[[], str | None],
+        ends: Callable[[], Iterable[tuple[str, Ended, float]]],
+        lease: float,
+        life: float,
+        most: int,
+    ) -> None:
+        self.peer = peer
+        self.registration: Registration = Registration(lease)
+        self.claims: Claims = Claims(peer.worker, life, most)
+        self._store = store
+        self._directory = store.directory
+        self._rename = rename
+        self._ends = ends
+        self._lease = lease
+        self._now = asyncio.get_running_loop().time
+        self._standing = Standing(self._now(), lease)
+        self._runs = Runs(lease)
+        self._neighbours = Neighbours(lease, NEIGHBOURS)
+        self._keeping = Keeping(self._directory, peer.worker, life, most)
+        self._met: set[str] = set()  # runs that were told of what has begun
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._back = asyncio.Event()
+        self._stranger = False  # another has this worker's name, and it can take no other
+
+    # -- starting and ending -------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begins to register, as soon as the store is reached."""
+        self._spawn(self._live())
+        self._spawn(self._renew_claims())
+        self._spawn(self._keeping.run())
+
+    async def leave(self) -> None:
+        """Writes what is left to be written, for a second at most, and gives up this worker's place."""
+        with suppress(TimeoutError, BrokerError):
+            async with asyncio.timeout(FAREWELL):
+                await self._keeping.written()
+        self.registration.lost()
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        with suppress(TimeoutError, BrokerError):
+            async with asyncio.timeout(FAREWELL):
+                await self._directory.strike(self.peer)
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(coroutine, name="realtime directory")
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.error("a task of the directory failed", exc_info=task.exception())
+
+    # -- the store -----------------------------------------------------------------------------------------------------
+
+    def returned(self, run: str) -> None:
+        """A run of the store answers that did not before."""
+        self._standing.answered(self._now())
+        if run not in self._met:
+            self._standing.returned(self._now())
+            if self._met:
+                self._tell_again(run)
+            self._met.add(run)
+        self._back.set()
+
+    def failed(self) -> None:
+        """The store does not answer."""
+        self._standing.failed()
+
+    def _tell_again(self, run: str) -> None:
+        """Another run is told of what has begun here, and of what has ended."""
+        for name, claim in self.claims.begun(self._now()):
+            if self._store.run_at(self._directory.home(name)) == run:
+                self._keeping.claim(name, claim)
+        for sid, ended, life in self._ends():
+            self._keeping.end(sid, ended, life)
+
+    async def _live(self) -> None:
+        while True:
+            self._back.clear()
+            await self._register()
+            # The lowest part of each run.
+            parts = {self._store.run_at(part): part for part in reversed(range(self._store.parts))}
+            parts.pop("", None)
+            self._runs.gone(set(parts))
+            for part in parts.values():
+                await self._meet(part)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._lease / RENEWALS):
+                    await self._back.wait()
+
+    async def _register(self) -> None:
+        asked = self._now()
+        with suppress(BrokerError):
+            if await self._directory.enlist(self.peer, self._lease):
+                self.registration.renewed(asked)
+                return
+            self.registration.lost()
+            name = self._rename()
+            if name is None:
+                if not self._stranger:
+                    log.error("! another worker has the name of this one, whose sessions only it can serve now")
+                self._stranger = True
+                return
+            self.peer = self.peer._replace(worker=name)
+            self.claims.worker = self._keeping.worker = name
+            self._back.set()  # and tries again at once
+
+    async def _meet(self, part: int) -> None:
+        """Asks since when the run that has this part may have been without claims."""
+        run = self._store.run_at(part)
+        with suppress(BrokerError):
+            ago = await self._directory.met(part, self._runs.known(run))
+            if run and run == self._store.run_at(part):
+                self._runs.met(run, ago, self._now())
+
+    async def _renew_claims(self) -> None:
+        while True:
+            await asyncio.sleep(self.claims.life / KEEPINGS)
+            for name, claim in self.claims.lasting():
+                self._keeping.claim(name, claim)
+
+    # -- names ---------------------------------------------------------------------------------------------------------
+
+    def check(self) -> None:
+        """Raises Refused while this worker may open no sessions."""
+        if not self.registration.runs(self._now()):
+            raise Refused(NOT_FOUND)
+
+    async def claim(self, name: str, digest: str, handed: str = "") -> Claimed:
+        """Claims a name."""
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Answer] = loop.create_future()
+
+        def tell(what: Answer) -> None:
+            if not answer.done():
+                answer.set_result(what)
+            elif self._is_mine(what):
+                self.settled(name, digest, "")  # who asked has left
+
+        if self.claims.ask(name, Claim(handed, digest) if handed else None, tell):
+            self._spawn(self._ask(name, digest))  # it goes on for the others, if this one leaves
+        try:
+            told = await answer
+        except asyncio.CancelledError:
+            if not answer.cancelled() and self._is_mine(answer.result()):
+                self.settled(name, digest, "")
+            raise
+        if not isinstance(told, Claim):
+            raise Refused(NOT_FREE)
+        if told.digest != digest:
+            if self._is_mine(told):
+                self.settled(name, digest, "")
+            raise Refusal(4409, OTHER)
+        if self._is_mine(told):
+            return Mine(told.sid)
+        if handed:
+            raise Refused(NOT_NOW)  # one hop at most
+        return await self._taken(told.sid)
+
+    def _is_mine(self, what: Answer) -> bool:
+        return isinstance(what, Claim) and what.worker == self.peer.worker
+
+    async def _ask(self, name: str, digest: str) -> None:
+        answer: Answer = Later.LATER
+        try:
+            home = self._directory.home(name)
+            if not self._runs.known(self._store.run_at(home)):
+                await self._meet(home)
+            claim = Claim(f"{self.peer.worker}.{secrets.token_urlsafe(18)}", digest)
+            may = self._runs.may_claim(self._store.run_at(home), self._now())
+            answer = await self._directory.claim(name, claim, self.claims.life, may) or Later.LATER
+        except BrokerError:
+            pass
+        finally:
+            self.claims.answered(name, answer)
+
+    def settled(self, name: str, digest: str, sid: str) -> None:
+        """What came of Mine."""
+        free = self.claims.settled(name, Claim(sid, digest) if sid else None, self._now())
+        if free is not None:
+            self._spawn(self._give_back(name, free))
+
+    async def _give_back(self, name: str, claim: Claim) -> None:
+        with suppress(BrokerError):
+            await self._directory.release(name, claim.sid)
+
+    def ended(self, name: str, sid: str, ended: Ended, life: float) -> None:
+        """A session of this worker has ended."""
+        if name:
+            self.claims.ended(name, self._now())
+        if life > 0:
+            self._keeping.end(sid, ended, life)
+
+    async def find(self, name: str) -> Taken | Gone | None:
+        """Which other worker has a name."""
+        claim = await self._directory.holder(name)
+        return None if claim is None or self._is_mine(claim) else await self._taken(claim.sid)
+
+    async def _taken(self, sid: str) -> Taken | Gone:
+        found = await self.owner(sid)
+        assert found is not HERE
+        return Taken(found, sid) if isinstance(found, Peer) else found
+
+    # -- sessions ------------------------------------------------------------------------------------------------------
+
+    async def owner(self, sid: str) -> Found:
+        """Who has this session."""
+        worker = sid.partition(".")[0]
+        if worker == self.peer.worker:
+            return HERE
+        return self._neighbours.peer(worker, self._now()) or await self._find(worker, sid, None, Reached.UNTRIED)
+
+    async def refused(self, peer: Peer, sid: str = "") -> Found:
+        """A connection to this worker was refused."""
+        return await self._find(peer.worker, sid, peer, Reached.REFUSED)
+
+    async def unreachable(self, peer: Peer, sid: str = "") -> Found:
+        """This worker could not be reached otherwise."""
+        return await self._find(peer.worker, sid, peer, Reached.UNREACHABLE)
+
+    async def _find(self, worker: str, sid: str, tried: Peer | None, reached: Reached) -> Peer | Gone:
+        if tried is not None:
+            self._neighbours.doubt(worker)
+        known = await self._directory.find(worker)
+        if known.peer is not None and known.leased:
+            self._neighbours.learn(known.peer, self._now())
+        elif known.peer is None and tried is None:
+            known = Known(self._neighbours.last(worker), False)
+        verdict = judge(known, tried, reached, self._standing.steady(self._now()))
+        if isinstance(verdict, Peer):
+            return verdict
+        if isinstance(verdict, Gone):
+            return Gone(await self._directory.ended(sid)) if sid else verdict
+        raise Refused(NOT_NOW)

@@ -1,0 +1,315 @@
+"""Carries requests to the worker that has their session, and its answers back (docs/scaling.md).
+
+What was read of a request until it named its session goes along, and all that follows as it comes: nothing of it is
+parsed here. Of an answer the head is; a short body is answered whole, so that its client's connection can go on, and a
+stream passed on as it comes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import NamedTuple, cast
+
+from aiohttp import web
+from multidict import CIMultiDict
+
+from ..core.errors import BrokerError, Refusal
+from ..core.leases import Found, Gone, Peer
+from ..gates.base import Gone as Left
+from ..loops import begin
+from ..owners import Elsewhere, Owners
+from ..service import Service
+from ..web.bodies import BROKEN_BODY, Bodies
+from ..web.carried import carried
+from ..web.handshake import Incoming, upgrade, wants_websocket
+from ..web.links import CLOSE_PATIENCE, StreamLink, is_gone, run_stream
+from ..web.reframed import Reframed
+from ..web.routes import END_PATIENCE
+from ..web.sockets import prepare
+from ..web.subprotocols import agree
+from ..web.takeover import LeanResponse, detach
+from ..web.threshold import HandOver, Wire
+from ..web.watch import DisconnectWatch
+from .hops import Broken, Hop, Hops, Refused, TooMany
+from .port import HEADER, Facts, Headers, InnerPort, said_by
+from .tunnel import Tunnel
+
+__all__ = ["Answer", "Forwarder"]
+
+# Of one connection and not of the request (RFC 9110 §7.6.1), or written anew; and what nobody but us may say.
+OWN = frozenset(
+    b"connection content-length expect keep-alive proxy-connection te trailer transfer-encoding upgrade".split()
+) | {HEADER.lower()}
+# Of a handshake all goes along.
+OURS = frozenset((HEADER.lower(),))
+# Of a response: the same, and what aiohttp writes.
+THEIRS = frozenset(("connection", "content-length", "date", "keep-alive", "server", "transfer-encoding"))
+# So often another worker is tried, where a session's is not where it was.
+TRIES = 3
+NOT_REACHED = "the worker that has the session cannot be reached now; come back later"
+BROKE_OFF = "the worker that has the session broke off; come back later"
+UNKNOWN = "nobody can say now which worker has the session; come back later"
+NOT_TWICE = "a request is carried once, and this worker has not its session; come back later"
+
+
+class Answer(NamedTuple):
+    """The head of a worker's answer."""
+
+    status: int
+    reason: str
+    headers: CIMultiDict[str]
+
+    @classmethod
+    def read(cls, head: bytes) -> Answer:
+        """A head as it came. Raises Broken."""
+        line, *rest = head.decode("utf-8", "surrogateescape").split("\r\n")
+        try:
+            version, status, reason = [*line.split(" ", 2), ""][:3]
+            headers = CIMultiDict((name, value.strip()) for name, _, value in (one.partition(":") for one in rest))
+            if not version.startswith("HTTP/1."):
+                raise ValueError(version)
+            return cls(int(status), reason, headers)
+        except ValueError:
+            raise Broken("an answer is no HTTP") from None
+
+    @property
+    def length(self) -> int | None:
+        """How many bytes follow; None: until the connection ends."""
+        if self.status in (204, 304):
+            return 0
+        length = self.headers.get("Content-Length", "")
+        return int(length) if length.isdecimal() else None
+
+    @property
+    def own(self) -> CIMultiDict[str]:
+        """The headers that are the response's own."""
+        return CIMultiDict((name, value) for name, value in self.headers.items() if name.lower() not in THEIRS)
+
+    @property
+    def keeps(self) -> bool:
+        """Whether another request can be made on its connection."""
+        return self.headers.get("Connection", "").lower() == "keep-alive"
+
+
+class Held:
+    """A request that waits for its answer, as DisconnectWatch looks after it."""
+
+    def __init__(self, request: web.Request, hop: Hop) -> None:
+        self._request = request
+        self._hop = hop
+
+    @property
+    def gone(self) -> bool:
+        """Whether its client has left."""
+        return is_gone(self._request)
+
+    def abort(self) -> None:
+        """The other end is told so by the end of the connection."""
+        self._hop.transport.close()
+
+
+class Forwarder:
+    """See web.carried.Carrying."""
+
+    def __init__(self, service: Service, owners: Owners, hops: Hops, port: InnerPort) -> None:
+        self._service = service
+        self._owners = owners
+        self._hops = hops
+        self._port = port
+        self._bodies = Bodies(service)
+        self._watch = DisconnectWatch(service.clock)
+        self.count: int = 0  # of what was carried
+
+    def seen(self, request: web.Request) -> None:
+        """A request may open a session here: others are brought to the same application."""
+        if self._port.application is None:
+            self._port.application = request.match_info.apps[0]
+
+    # -- reaching ------------------------------------------------------------------------------------------------------
+
+    async def reach(self, elsewhere: Elsewhere) -> Hop:
+        """A connection to the worker that has a session. Raises Refusal: how it ended, if its worker is gone."""
+        peer = elsewhere.peer
+        for _ in range(TRIES):
+            try:
+                return await self._hops.reach(peer)
+            except TooMany:
+                break
+            except Broken as broken:
+                found = await self._ask_again(peer, elsewhere.sid, dead=isinstance(broken, Refused))
+            if isinstance(found, Gone):
+                raise found.refusal(elsewhere.proof)
+            if not isinstance(found, Peer):
+                break
+            peer = found
+        raise Refusal(4503, NOT_REACHED)
+
+    async def _ask_again(self, peer: Peer, sid: str, *, dead: bool) -> Found:
+        """Who has the session now. Raises Refusal."""
+        try:
+            return await (self._owners.refused if dead else self._owners.unreachable)(peer, sid)
+        except BrokerError:
+            raise Refusal(4503, UNKNOWN) from None
+
+    # -- requests ------------------------------------------------------------------------------------------------------
+
+    async def carry(
+        self, request: web.Request, elsewhere: Elsewhere, limit: int, body: bytes | None = None
+    ) -> web.StreamResponse:
+        """Answers a request by the worker that has its session: see Carrying."""
+        hop = await self._begin(request, elsewhere)
+        held = Held(request, hop)
+        self._watch.add(held)
+        bringing: asyncio.Task[None] | None = None
+        kept = False
+        try:
+            begun, length = await self._body(request, limit, body)
+            hop.transport.write(self._head(request, elsewhere, hop, length) + begun)
+            if len(begun) < length:
+                bringing = begin(self._bring(request, hop), "realtime carries a body")
+            answer = Answer.read(await hop.head())
+            if answer.status == 101:
+                return await self._upgrade(request, hop, answer, limit)
+            if answer.length is None:
+                return await self._stream(request, hop, answer)
+            content = await hop.take(answer.length)
+            kept = answer.keeps and (bringing is None or bringing.done())
+            return web.Response(status=answer.status, reason=answer.reason, headers=answer.own, body=content)
+        except Broken:
+            if is_gone(request):
+                raise Left from None
+            raise Refusal(4503, BROKE_OFF) from None
+        finally:
+            self._watch.discard(held)
+            if bringing is not None:
+                bringing.cancel()
+            if kept:
+                self._hops.keep(hop)
+            elif hop.full is None:  # no tunnel has it
+                hop.transport.close()
+
+    async def _begin(self, request: web.Request, elsewhere: Elsewhere) -> Hop:
+        """Something begins to be carried. Raises Refusal."""
+        if carried(request) is not None:
+            raise Refusal(4503, NOT_TWICE)
+        hop = await self.reach(elsewhere)
+        self.count += 1
+        return hop
+
+    async def _body(self, request: web.Request, limit: int, begun: bytes | None) -> tuple[bytes, int]:
+        """What there is of a body, and how long all of it is. Raises RemoteProtocolError (4413) and Unreadable."""
+        content = request.content
+        if content.at_eof():
+            if begun is None:
+                begun = await request.read() if request.content_length else b""
+            return begun, len(begun)
+        if request.content_length is None:  # in chunks
+            rest = await self._bodies.whole(request, self._service.config.request_timeout, limit)
+            begun = (begun or b"") + rest
+            return begun, len(begun)
+        return begun or b"", request.content_length
+
+    async def _bring(self, request: web.Request, hop: Hop) -> None:
+        """The rest of a body, as it comes. What is wrong with it ends the connection, of which the worker that has the
+        session makes what it would of its client's."""
+        try:
+            async for chunk in request.content.iter_any():
+                hop.transport.write(chunk)
+                await hop.drain()
+        except (*BROKEN_BODY, Broken):
+            hop.transport.close()
+
+    def _head(self, request: web.Request, elsewhere: Elsewhere, hop: Hop, length: int = 0) -> bytes:
+        """A request as its client has made it, sealed."""
+        upgrading = wants_websocket(request)
+        own = OURS if upgrading else OWN
+        headers: Headers = tuple(header for header in request.raw_headers if header[0].lower() not in own)
+        if not upgrading:
+            headers += ((b"Connection", b"keep-alive"),)
+        if length or request.method == "POST":
+            headers += ((b"Content-Length", b"%d" % length),)
+        version = request.version
+        facts = Facts(
+            self._port.worker,
+            request.remote or "",
+            request.scheme,
+            (version.major, version.minor),
+            elsewhere.sid,
+        ).pack()
+        target = request.raw_path
+        seal = hop.seal.request(said_by(request.method, target, facts, headers))
+        # In HTTP/1.0 a stream has no framing of its own: what frames it here is its client's to know.
+        line = f"{request.method} {target} HTTP/1.{1 if upgrading else 0}\r\n".encode("utf-8", "surrogateescape")
+        sealed = (*headers, (HEADER, seal.encode() + facts))
+        return line + b"".join(b"%b: %b\r\n" % header for header in sealed) + b"\r\n"
+
+    async def _stream(self, request: web.Request, hop: Hop, answer: Answer) -> web.StreamResponse:
+        """Passes a stream on, for as long as it goes on."""
+        if answer.status != 200:
+            raise Broken("an answer without a length is a stream")
+        link = StreamLink(request, hop.read_on)
+
+        def take(data: bytes) -> None:
+            link.write([data])
+            if not link.writable:
+                hop.wait()
+
+        over = hop.over
+
+        def end() -> None:
+            over()
+            link.close(1000, "")
+
+        hop.over = end
+        hop.pass_on(take)
+        if hop.gone:
+            link.close(1000, "")
+        self._watch.add(link)
+        try:
+            return await run_stream(request, link, answer.own, prelude=b"", tail=b"", patience=self._patience)
+        finally:
+            self._watch.discard(link)
+            link.finished()
+
+    def _patience(self) -> float:
+        return CLOSE_PATIENCE if self._service.closing else END_PATIENCE
+
+    # -- WebSockets ----------------------------------------------------------------------------------------------------
+
+    async def _upgrade(self, request: web.Request, hop: Hop, answer: Answer, limit: int) -> web.StreamResponse:
+        """The worker has taken a handshake, and so is its client's answered; then both talk to each other. Raises
+        Gone."""
+        request, _ = agree(request)
+        ws = prepare(request, limit)
+        for cookie in answer.headers.getall("Set-Cookie", ()):
+            ws.headers.add("Set-Cookie", cookie)
+        await upgrade(request, ws)
+        if not isinstance(ws, LeanResponse):
+            wire = Reframed(request, Incoming(request, ws))
+            Tunnel(wire, hop).join(b"")
+            await wire.run()
+            return ws
+        transport, early, _, kept = detach(request, ws)
+        tunnel = Tunnel(cast("Wire", transport), hop)
+        tunnel.join(early)
+        if kept:
+            await tunnel.ended
+        return ws
+
+    async def carry_on(self, request: web.Request, elsewhere: Elsewhere, hand_over: HandOver) -> None:
+        """Brings a WebSocket that is answered already to the worker that has its session: see Carrying."""
+        hop = await self._begin(request, elsewhere)
+        try:
+            hop.transport.write(self._head(request, elsewhere, hop))
+            answer = Answer.read(await hop.head())
+            if answer.status != 101:
+                raise Refusal(4503, f"the worker that has the session answers {answer.status}")
+            transport, said, over = hand_over()
+            tunnel = Tunnel(transport, hop)
+            tunnel.ended.add_done_callback(lambda _: over())
+            tunnel.join(said)
+        except Broken:
+            raise Refusal(4503, BROKE_OFF) from None
+        finally:
+            if hop.full is None:
+                hop.transport.close()

@@ -1,0 +1,61 @@
+"""A server as a worker of a cluster: its port, and its place in the directory."""
+
+from __future__ import annotations
+
+import secrets
+
+from ..brokers.base import Store
+from ..core.leases import Peer
+from ..service import Service
+from .base import Port
+from .directory import Directory
+from .settings import Cluster
+
+__all__ = ["Member"]
+
+# A claim outlives its worker by a tombstone's life: this is that, and the time between two renewals.
+LIFE = 1.25
+
+
+class Member:
+    """See realtime.owners.Member."""
+
+    def __init__(self, service: Service, store: Store, cluster: Cluster, port: Port) -> None:
+        self.directory: Directory | None = None
+        self._service = service
+        self._store = store
+        self._cluster = cluster
+        self._port = port
+
+    async def start(self) -> None:
+        """Listens, and begins to register."""
+        sessions, config = self._service.sessions, self._service.config
+        incarnation = secrets.token_urlsafe(12)
+        address = await self._port.start(sessions.worker, incarnation)
+        self.directory = sessions.owners = Directory(
+            self._store,
+            Peer(sessions.worker, incarnation, address),
+            rename=sessions.rename,
+            ends=sessions.ends,
+            lease=self._cluster.lease,
+            life=config.lifetime * LIFE,
+            most=config.max_tombstones,
+        )
+        self.directory.start()
+
+    async def close(self) -> None:
+        """Leaves word of its sessions, then the directory, and listens no more."""
+        if self.directory is not None:
+            await self.directory.leave()
+            self.directory = self._service.sessions.owners = None
+        await self._port.close()
+
+    def returned(self, run: str) -> None:
+        """A run of the store answers that did not before."""
+        if self.directory is not None:
+            self.directory.returned(run)
+
+    def failed(self) -> None:
+        """The store does not answer."""
+        if self.directory is not None:
+            self.directory.failed()

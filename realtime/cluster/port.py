@@ -1,0 +1,288 @@
+"""A worker's inner port: where the other workers bring the requests of this one's sessions.
+
+What is brought is an HTTP request, as its client has made it, and beside it who that client is, sealed (seals). It goes
+to the application like any other: the same routes, the same middlewares, the same authorize hook, which is shown the
+client's address and not the worker's. The response goes back as it stands. So no protocol is served in two ways.
+
+Nobody is read here who does not know the cluster's secret.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import secrets
+import shutil
+import socket
+import stat
+import tempfile
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple, cast
+
+from aiohttp import web
+from multidict import CIMultiDict, CIMultiDictProxy
+
+from ..web.carried import Carried, carried, mark
+from ..web.lingering import serving
+from .hops import HANDSHAKE_PATIENCE
+from .seals import HELLO_SIZE, NONCE_SIZE, Hello, Seal, greeting
+from .settings import Cluster, Place, place_of
+
+__all__ = ["HEADER", "Facts", "InnerPort", "said_by"]
+
+log: logging.Logger = logging.getLogger("realtime.cluster")
+
+# Where a request says who its client is, and that this is so.
+HEADER = b"Realtime-Hop"
+SEAL_SIZE = 64  # of the seal in front of that, in hexadecimal
+# So many may be connected who have not shown yet that they know the secret.
+MOST_STRANGERS = 256
+# A connection that nobody uses is kept for so many seconds: longer than who has made it keeps it.
+IDLE = 60.0
+# How large a request line may be, or a header, and how many of these: what the worker let in that it came to is let in.
+MAX_LINE = 1_048_576
+MAX_HEADERS = 4096
+# How long requests may take that are under way when the port is closed, in seconds.
+PATIENCE = 1.0
+
+Headers = tuple[tuple[bytes, bytes], ...]
+
+
+class Facts(NamedTuple):
+    """What the worker that a request came to says of its client."""
+
+    worker: str  # which that is
+    remote: str  # as aiohttp has it there: the other end of the connection
+    scheme: str
+    http_version: tuple[int, int]
+    handed: str = ""
+
+    def pack(self) -> bytes:
+        """As they stand in a header."""
+        return json.dumps(self).encode()
+
+    @classmethod
+    def read(cls, packed: bytes) -> Facts:
+        """What pack() has made."""
+        worker, remote, scheme, version, handed = json.loads(packed)
+        return cls(worker, remote, scheme, (version[0], version[1]), handed)
+
+
+def said_by(method: str, target: str, facts: bytes, headers: Headers) -> list[bytes]:
+    """All that a request says but for its body, as it is sealed."""
+    line = [method.encode(), target.encode("utf-8", "surrogateescape"), facts]
+    return line + [part for header in headers for part in header]
+
+
+def private_socket(path: str) -> socket.socket:
+    """A Unix socket at this path that only its user may open, from the first moment on. What an earlier worker has left
+    there is in nobody's way."""
+    with contextlib.suppress(OSError):
+        if stat.S_ISSOCK(os.stat(path).st_mode):
+            os.unlink(path)
+    listening = socket.socket(socket.AF_UNIX)
+    before = os.umask(0o177)
+    try:
+        listening.bind(path)
+    except BaseException:
+        listening.close()
+        raise
+    finally:
+        os.umask(before)
+    return listening
+
+
+class Stranger(asyncio.Protocol):
+    """Somebody who has connected, and has not shown yet that he knows the secret."""
+
+    def __init__(self, port: InnerPort) -> None:
+        self._port = port
+        self._said = b""
+        self._nonce = secrets.token_bytes(NONCE_SIZE)
+        self._transport: asyncio.Transport
+        self._patience: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """He is greeted, unless there are too many."""
+        self._transport = cast("asyncio.Transport", transport)
+        if len(self._port.strangers) >= MOST_STRANGERS:
+            self._transport.abort()
+            return
+        self._port.strangers.add(self)
+        self._patience = asyncio.get_running_loop().call_later(HANDSHAKE_PATIENCE, self.turn_away)
+        self._transport.write(greeting(self._nonce))
+
+    def data_received(self, data: bytes) -> None:
+        """What he says, which is as long as a hello, and then nothing before he is answered."""
+        self._said += data[: HELLO_SIZE + 1]
+        if len(self._said) > HELLO_SIZE:
+            self.turn_away()
+        elif len(self._said) == HELLO_SIZE:
+            self._port.hears(self, self._transport, self._nonce, Hello.read(self._said))
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """He has left."""
+        self.leaves()
+
+    def turn_away(self) -> None:
+        """He is cut off."""
+        self._port.turned_away += 1
+        self._transport.abort()
+        self.leaves()
+
+    def leaves(self) -> None:
+        """He is no stranger any more, or is gone."""
+        self._port.strangers.discard(self)
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+
+
+class Brought(web.RequestHandler):
+    """Serves the requests that another worker brings on one connection."""
+
+    __slots__ = ("seal",)
+
+    seal: Seal
+
+
+class InnerPort:
+    """See cluster.base.Port."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._secrets = cluster.secrets
+        self._mark = b""  # of this worker's incarnation
+        self.worker: str = ""  # whose port this is
+        self._listener: asyncio.Server | None = None
+        self._folder: str | None = None  # made here
+        self._path = ""  # of the Unix socket
+        self._server: web.Server | None = None
+        self._serves: Callable[[web.Request], Awaitable[web.StreamResponse]]
+        self._makes: Callable[..., web.Request]
+        self.strangers: set[Stranger] = set()
+        self.turned_away: int = 0  # so many strangers, and requests that were not sealed
+        self.application: web.Application | None = None  # the outermost one, as soon as it is known
+
+    # -- listening -----------------------------------------------------------------------------------------------------
+
+    async def start(self, worker: str, incarnation: str) -> str:
+        """Listens, and returns the address that others reach it by."""
+        self.worker, self._mark = worker, Seal.mark(incarnation)
+        place = self._place(worker)
+        loop = asyncio.get_running_loop()
+        if place.path:
+            self._path = place.path
+            self._listener = await loop.create_unix_server(self._stranger, sock=private_socket(place.path))
+        else:
+            tls = None if self._cluster.tls is None else self._cluster.tls[0]
+            self._listener = await loop.create_server(self._stranger, place.host, place.port, ssl=tls)
+            place.port = self._listener.sockets[0].getsockname()[1]
+        return self._cluster.advertise or str(place)
+
+    def _place(self, worker: str) -> Place:
+        if self._cluster.listen is None:
+            self._folder = tempfile.mkdtemp(prefix="realtime-")  # which only its user may enter
+            return Place(f"{self._folder}/{worker}")
+        place = place_of(self._cluster.listen, "listen")
+        if place.path.endswith("/"):
+            os.makedirs(place.path, mode=0o700, exist_ok=True)
+            place.path += worker
+        return place
+
+    async def close(self) -> None:
+        """Listens no more; what is under way may take a moment yet."""
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
+        if self._path:
+            with contextlib.suppress(OSError):
+                os.unlink(self._path)
+            self._path = ""
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
+        for stranger in tuple(self.strangers):
+            stranger.turn_away()
+        if self._server is not None:
+            server, self._server = self._server, None
+            server.pre_shutdown()
+            await server.shutdown(PATIENCE)
+        self.application = None
+
+    # -- who comes -----------------------------------------------------------------------------------------------------
+
+    def _stranger(self) -> Stranger:
+        return Stranger(self)
+
+    def hears(self, stranger: Stranger, transport: asyncio.Transport, nonce: bytes, hello: Hello) -> None:
+        """Somebody has said his hello."""
+        seal: Seal | None = None
+        for secret in self._secrets:
+            one = Seal(secret, nonce, hello.nonce, hello.mark)
+            if one.knows(hello) and seal is None:
+                seal = one
+        if seal is None or self.application is None:
+            stranger.turn_away()
+            return
+        stranger.leaves()
+        stale = hello.mark != self._mark
+        transport.write(seal.answer(stale=stale))
+        if stale:
+            transport.close()
+            return
+        server = self._serving()
+        protocol = Brought(
+            server,
+            loop=asyncio.get_running_loop(),
+            keepalive_timeout=IDLE,
+            tcp_keepalive=False,
+            access_log=cast("logging.Logger", None),  # the worker that a request came to has logged it
+            max_line_size=MAX_LINE,
+            max_field_size=MAX_LINE,
+            max_headers=MAX_HEADERS,
+        )
+        protocol.seal = seal
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
+
+    def _serving(self) -> web.Server:
+        """What serves requests by the application."""
+        if self._server is None:
+            assert self.application is not None
+            inner = serving(self.application)
+            self._serves, self._makes = cast("Any", inner.request_handler), cast("Any", inner.request_factory)
+            self._server = web.Server(self._serve, request_factory=self._make)  # type: ignore[arg-type]
+        return self._server
+
+    # -- what is brought -----------------------------------------------------------------------------------------------
+
+    def _make(self, message: Any, payload: Any, protocol: Brought, writer: Any, task: Any) -> web.Request:
+        """The request as its client has made it; as it is, where nobody vouches for it."""
+        raw: Headers = message.raw_headers
+        own = [value for name, value in raw if name == HEADER]
+        if len(own) != 1:
+            return self._makes(message, payload, protocol, writer, task)
+        seal, packed = own[0][:SEAL_SIZE], own[0][SEAL_SIZE:]
+        raw = tuple(header for header in raw if header[0] != HEADER)
+        if not protocol.seal.sealed(seal, said_by(message.method, message.path, packed, raw)):
+            return self._makes(message, payload, protocol, writer, task)
+        facts = Facts.read(packed)
+        headers = CIMultiDict(message.headers)
+        del headers[HEADER.decode()]
+        message = message._replace(headers=CIMultiDictProxy(headers), raw_headers=raw)
+        request = self._makes(message, payload, protocol, writer, task)
+        request = request.clone(scheme=facts.scheme, remote=facts.remote)
+        mark(request, Carried(facts.worker, facts.http_version, facts.handed))
+        return request
+
+    async def _serve(self, request: web.Request) -> web.StreamResponse:
+        if carried(request) is None:
+            self.turned_away += 1
+            response = web.Response(status=403)
+            response.force_close()
+            return response
+        return await self._serves(request)

@@ -1,0 +1,133 @@
+"""What makes a server one worker of several, any of which takes any request."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import ssl
+from collections.abc import Sequence
+from typing import Any
+
+from ..core.errors import LocalProtocolError
+from ..core.settings import check, number, shown
+
+__all__ = ["Cluster", "Place", "place_of"]
+
+VARIABLE = "REALTIME_SECRET"
+MIN_SECRET = 32  # characters
+# Where a Unix socket may be: Linux takes 107 bytes.
+MAX_PATH = 100
+
+_TCP = re.compile(r"tcp://(\[[0-9A-Fa-f:.%a-z]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})")
+_WILD = ("0.0.0.0", "[::]")
+_PLACES = (
+    'unix:/run/chat/ (a folder, in which each worker makes a socket), unix:/run/chat/1.sock, or "tcp://10.0.0.5:0"'
+)
+_DRAW = "python -c 'import secrets; print(secrets.token_urlsafe(32))'"
+
+
+class Place:
+    """Where a worker listens, or is reached: a Unix socket (or a folder for one), or a host and a port."""
+
+    __slots__ = ("host", "path", "port")
+
+    def __init__(self, path: str = "", host: str = "", port: int = 0) -> None:
+        self.path: str = path  # ends with a slash where each worker makes a socket in it
+        self.host: str = host  # IPv6 without its brackets
+        self.port: int = port  # 0: any
+
+    def __str__(self) -> str:
+        if self.path:
+            return f"unix:{self.path}"
+        return f"tcp://[{self.host}]:{self.port}" if ":" in self.host else f"tcp://{self.host}:{self.port}"
+
+    def __repr__(self) -> str:
+        return f"<Place {self}>"
+
+
+def place_of(text: str, name: str = "address") -> Place:
+    """Reads unix:/path and tcp://host:port. Raises LocalProtocolError."""
+    if text.startswith("unix:"):
+        path = text.removeprefix("unix:")
+        if path.startswith("/") and len(path.encode()) <= MAX_PATH and "\0" not in path:
+            return Place(path)
+        raise LocalProtocolError(
+            f"{name}={shown(text)}: a Unix socket has an absolute path of at most {MAX_PATH} bytes: {_PLACES}"
+        )
+    found = _TCP.fullmatch(text)
+    if found is None or int(found[2]) > 65_535:
+        raise LocalProtocolError(f"{name}={shown(text)}: takes {_PLACES}")
+    return Place(host=found[1].strip("[]"), port=int(found[2]))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
+class Cluster:
+    """What makes a server one worker of a cluster, for `realtime.Server(broker=…, cluster=…)` (docs/scaling.md).
+
+    `secret` signs what workers tell each other: at least 32 characters, the same at all of them. Of several the first
+    signs, and all are taken, so that it can be changed without a break. Without one it is read from the environment
+    variable REALTIME_SECRET.
+
+    `listen` is where the other workers reach this one: "unix:/run/chat/", a folder in which each worker makes a socket
+    of its own; "unix:/run/chat/1.sock"; or "tcp://10.0.0.5:7000" (port 0: any). Without it each worker makes a folder
+    below the system's for temporary files that only its user may enter: for workers on one machine. `advertise` is what
+    the others are told, where that differs: it has to be given where `listen` is every address of the machine
+    (0.0.0.0, [::]). With `tls`, an ssl.SSLContext each for the listening and the connecting side, what goes over TCP
+    is encrypted. `lease` is for how many seconds a worker counts as alive that is not heard of.
+
+    Raises LocalProtocolError for what these can't be, TypeError for a value of the wrong type.
+    """
+
+    secret: str | Sequence[str] | None = None
+    listen: str | None = None
+    advertise: str | None = None
+    tls: tuple[ssl.SSLContext, ssl.SSLContext] | None = None
+    lease: float = 10.0
+
+    def __post_init__(self) -> None:
+        check("lease", self.lease, number(0, above=True))
+        for name in ("listen", "advertise"):
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, str):
+                raise TypeError(f"{name}={shown(value)}: takes {_PLACES}, not {type(value).__name__}")
+        tls: Any = self.tls
+        if tls is not None and (
+            not isinstance(tls, (tuple, list)) or [isinstance(one, ssl.SSLContext) for one in tls] != [True, True]
+        ):
+            raise TypeError("tls takes two ssl.SSLContext: for the listening side, and for the connecting side")
+        self.secrets  # noqa: B018  # raises
+        listens = None if self.listen is None else place_of(self.listen, "listen")
+        if self.advertise is not None:
+            told = place_of(self.advertise, "advertise")
+            if (told.path and told.path.endswith("/")) or (told.host and not told.port):
+                raise LocalProtocolError(
+                    f"advertise={shown(self.advertise)}: others have to know the socket, or the port: not a folder, not"
+                    " port 0"
+                )
+        elif listens is not None and str(listens).startswith(tuple(f"tcp://{wild}:" for wild in _WILD)):
+            raise LocalProtocolError(
+                f"listen={shown(self.listen)} is every address of this machine: say with advertise= by which the others"
+                ' reach it, such as advertise="tcp://10.0.0.5:7000"'
+            )
+
+    @property
+    def secrets(self) -> tuple[bytes, ...]:
+        """The first signs, all are taken. Raises LocalProtocolError where there are none, or one is too short."""
+        given: Any = self.secret
+        if given is None:
+            given = os.environ.get(VARIABLE)
+            if not given:
+                raise LocalProtocolError(
+                    f"a cluster needs a secret, the same at all workers: Cluster(secret=…), or the environment variable"
+                    f" {VARIABLE}. To draw one: {_DRAW}"
+                )
+        several = (given,) if isinstance(given, str) else given
+        if not isinstance(several, (tuple, list)) or not all(isinstance(one, str) for one in several):
+            raise TypeError(f"secret takes a str, or several, not {type(given).__name__}")
+        if not several or any(len(one) < MIN_SECRET for one in several):
+            raise LocalProtocolError(f"secret: takes at least {MIN_SECRET} characters. To draw one: {_DRAW}")
+        return tuple(one.encode("utf-8", "surrogatepass") for one in several)
+
+    def __repr__(self) -> str:
+        return f"<Cluster listen={self.listen!r} advertise={self.advertise!r} lease={self.lease:g}>"  # no secret

@@ -1,0 +1,173 @@
+"""Who has a session, as far as that can be known: workers, their leases, and what proves that one is gone
+(docs/scaling.md §7).
+
+An expired lease proves nothing: its worker may have lost only the store. A refused connection proves it. Pure: the
+store's answers, and how a connection went, are arguments.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from enum import Enum
+from typing import NamedTuple, TypeAlias
+
+from .errors import Refusal
+from .proof import Key, Proof
+
+__all__ = [
+    "HERE",
+    "UNKNOWN",
+    "Ended",
+    "Found",
+    "Gone",
+    "Here",
+    "Known",
+    "Later",
+    "Neighbours",
+    "Peer",
+    "Reached",
+    "Registration",
+    "judge",
+]
+
+FOREVER = float("inf")
+UNKNOWN = "no such session: it never was, its worker has gone, or it ended too long ago"
+
+
+class Peer(NamedTuple):
+    """A worker as others reach it."""
+
+    worker: str  # the part before the dot in its sids
+    incarnation: str  # of this start of it: a hop names it, and another one at the same address refuses
+    address: str  # unix:/path or tcp://host:port
+
+
+class Here(Enum):
+    """It is this worker's own."""
+
+    HERE = "here"
+
+
+HERE = Here.HERE
+
+
+class Ended(NamedTuple):
+    """What a worker leaves of a session that has ended."""
+
+    code: int
+    reason: str
+    received: int  # the highest number of its client's messages
+    key: Key = Key("")  # without one, whoever names the session is told
+
+    def refusal(self, proof: Proof | None) -> Refusal:
+        """What a request is told that shows this; who could not have gone on with the session is told nothing of it.
+        See core.registry.Registry.find()."""
+        if proof is not None:
+            if not self.key:
+                return Gone().refusal(None)
+            if not proof.fits(self.key):
+                return proof.refusal()
+        return Refusal(self.code, self.reason, scope="session", received=self.received)
+
+
+class Gone(NamedTuple):
+    """Nobody has it any more. How it ended, if that is known."""
+
+    ended: Ended | None = None
+
+    def refusal(self, proof: Proof | None) -> Refusal:
+        """What a request for it is told."""
+        return Refusal(4404, UNKNOWN, scope="session") if self.ended is None else self.ended.refusal(proof)
+
+
+Found: TypeAlias = Here | Peer | Gone
+"""Who has a session: this worker, another one (alive, or not known to be dead), or nobody."""
+
+
+class Later(Enum):
+    """Nobody can say now: 4503, of scope carrier."""
+
+    LATER = "later"
+
+
+class Known(NamedTuple):
+    """What the store says of a worker: how it is reached, if it is registered, and whether its lease runs."""
+
+    peer: Peer | None = None
+    leased: bool = False
+
+
+class Reached(Enum):
+    """How a connection to a worker went."""
+
+    UNTRIED = "untried"
+    REFUSED = "refused"  # nobody is there, or another incarnation
+    UNREACHABLE = "unreachable"  # no answer in time, no route, anything else
+
+
+def judge(known: Known, tried: Peer | None, reached: Reached, steady: bool) -> Peer | Gone | Later:
+    """Where a request for a session of a worker goes, of which the store says this, and for which `tried` was connected
+    to before. `steady` is whether leases may be judged (core.attendance.Standing).
+
+    A tombstone may say more than Gone: ask for it behind this answer, since a worker writes them before it goes.
+    """
+    if known.peer is None:
+        # Nobody of this name is registered. It has left, or the store has forgotten it, or both were cut off.
+        return Gone() if steady or reached is Reached.REFUSED else Later.LATER
+    if tried is None or tried != known.peer:
+        return known.peer  # also without a lease: a connection shows more
+    if reached is Reached.REFUSED:
+        return Gone()
+    return Later.LATER if known.leased or not steady else Gone()
+
+
+class Neighbours:
+    """The other workers, as the store last said. What it says holds for one lease, and until it is doubted: who is
+    connected to shows whether it is there. At most so many are kept: the oldest is asked about again."""
+
+    def __init__(self, lease: float, most: int) -> None:
+        self._lease = lease
+        self._most = most
+        self._peers: OrderedDict[str, tuple[Peer, float]] = OrderedDict()  # until when
+
+    def learn(self, peer: Peer, now: float) -> None:
+        """The store has this worker, with a lease that runs."""
+        self._peers[peer.worker] = peer, now + self._lease
+        self._peers.move_to_end(peer.worker)
+        if len(self._peers) > self._most:
+            self._peers.popitem(last=False)
+
+    def peer(self, worker: str, now: float) -> Peer | None:
+        """How it is reached, if that was said not long ago."""
+        peer, until = self._peers.get(worker, (None, now))
+        return peer if now < until else None
+
+    def doubt(self, worker: str) -> None:
+        """It was not reached: the store is asked again."""
+        peer = self.last(worker)
+        if peer is not None:
+            self._peers[worker] = peer, -FOREVER
+
+    def last(self, worker: str) -> Peer | None:
+        """How it was reached, for where the store has forgotten it: it may only have lost the store."""
+        return self._peers.get(worker, (None, 0.0))[0]
+
+
+class Registration:
+    """This worker's own lease, by its own clock: it counts from before it was asked for."""
+
+    def __init__(self, lease: float) -> None:
+        self._lease = lease
+        self._until = 0.0
+
+    def renewed(self, asked: float) -> None:
+        """The store has registered this worker, or renewed its lease, when it was asked at this time."""
+        self._until = max(self._until, asked + self._lease)
+
+    def lost(self) -> None:
+        """It is not registered: it has not started, has left, or its name is another's."""
+        self._until = 0.0
+
+    def runs(self, now: float) -> bool:
+        """Whether others can find it: else it opens no sessions."""
+        return now < self._until

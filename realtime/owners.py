@@ -1,0 +1,113 @@
+"""Who has a session, and who may open one by a name: what the sessions of a worker in a cluster ask. Who answers is
+cluster/'s.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, NamedTuple, Protocol, TypeAlias
+
+from .brokers.base import Store
+from .core.errors import Refusal
+from .core.leases import Ended, Found, Gone, Peer
+from .core.proof import Proof
+
+__all__ = ["Claimed", "Clusters", "Elsewhere", "Member", "Mine", "Owners", "Taken", "digest_of"]
+
+
+class Mine(NamedTuple):
+    """The name is this worker's: it opens the session, by this sid."""
+
+    sid: str
+
+
+class Taken(NamedTuple):
+    """Another worker has the name: it has opened the session, or is about to."""
+
+    peer: Peer
+    sid: str
+
+
+Claimed: TypeAlias = Mine | Taken | Gone
+
+
+class Elsewhere(Refusal):
+    """The request is for a session of another worker, which is alive, or not known to be dead: carry it there.
+
+    Told to its client where nobody does: come back later.
+    """
+
+    def __init__(self, peer: Peer, sid: str, proof: Proof | None = None) -> None:
+        super().__init__(4503, "the session is with another worker, to which this request was not carried")
+        self.peer = peer
+        self.sid = sid
+        self.proof = proof  # what the request shows: see Gone.refusal()
+
+
+class Owners(Protocol):
+    """The directory, as a worker asks it. Everything here raises BrokerError (Refused, most of all) while nothing can
+    be said, since the store is away, or has just come back: that is answered with 4503, of scope carrier."""
+
+    def check(self) -> None:
+        """Raises Refused while this worker may open no sessions, since others could not find it."""
+
+    async def owner(self, sid: str) -> Found:
+        """Who has this session: by the worker in the sid. An answer may be some seconds old: connecting shows."""
+
+    async def claim(self, name: str, digest: str, handed: str = "") -> Claimed:
+        """Claims a name (an opening nonce, or what a client chose) for a new session.
+
+        `digest` is that of what an open by this name is bound to, "" for nothing. Opens by a name that is being claimed
+        wait for the same answer. An open that another worker has handed on here, since the claim says so, comes with
+        the sid of that claim as `handed`: it is Mine. Raises Refusal (4409) where the name is bound to something else.
+
+        Whoever is told Mine calls settled() behind it, once, whatever came of it.
+        """
+
+    def settled(self, name: str, digest: str, sid: str) -> None:
+        """What came of Mine: the sid of the session, "" where none was opened. Then the name is given back, when all
+        who were told Mine have said so."""
+
+    def ended(self, name: str, sid: str, ended: Ended, life: float) -> None:
+        """A session of this worker has ended, opened by this name ("" for none); for `life` seconds it is told how."""
+
+    async def find(self, name: str) -> Taken | Gone | None:
+        """Which other worker has a name, without claiming it; None if nobody has."""
+
+    async def refused(self, peer: Peer, sid: str = "") -> Found:
+        """A connection to this worker was refused, or another incarnation is there: that proves that it is gone. Asks
+        again who has this session of it: Gone, with what the worker left of it, or another Peer of the same name."""
+
+    async def unreachable(self, peer: Peer, sid: str = "") -> Found:
+        """This worker could not be reached otherwise: it is Gone only if it has no lease either, and leases may be
+        judged. Else raises Refused: its client tries again."""
+
+
+class Member(Protocol):
+    """A server as a worker of a cluster."""
+
+    async def start(self) -> None:
+        """Begins: behind this it may be found, as soon as the store is reached. Does not wait for that."""
+
+    async def close(self) -> None:
+        """Leaves: its sessions have ended, and the store is still there."""
+
+    def returned(self, run: str) -> None:
+        """A run of the store answers that did not before."""
+
+    def failed(self) -> None:
+        """The store does not answer."""
+
+
+class Clusters(Protocol):
+    """What a server is told to be a worker of."""
+
+    def member(self, service: Any, store: Store) -> Member:
+        """Makes a server's service a worker, over this store. Called in its event loop."""
+
+
+def digest_of(binding: object) -> str:
+    """Stands for what an open is bound to, where others keep it: "" for nothing."""
+    if binding is None:
+        return ""
+    return hashlib.sha256(repr(binding).encode("utf-8", "surrogatepass")).hexdigest()[:32]

@@ -1,0 +1,282 @@
+"""What a directory must do (brokers/base): the same tests for memory, for a Redis, and for a cluster of them. And what
+happens to it when Redis is stopped, emptied, or paused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+
+import pytest
+
+from realtime.brokers.base import Directory, Refused, Store, Unanswered
+from realtime.brokers.memory import MemoryBroker
+from realtime.brokers.redis import RedisBroker
+from realtime.core.claims import Claim
+from realtime.core.leases import Ended, Known, Peer
+from realtime.core.proof import Key
+from realtime.core.rooms import Entry
+
+from ..patience import eventually, within
+from .servers import Server
+
+ONE = Peer("onex", "first", "unix:/run/one.sock")
+TWO = Peer("twox", "first", "tcp://[::1]:7000")
+A, B = Claim("onex.a", "digest"), Claim("twox.b", "digest")
+
+every = pytest.mark.parametrize("broker", ["memory", "tcp", "cluster"], indirect=True)
+
+
+class Listener:
+    """Hears nothing but of runs."""
+
+    def __init__(self) -> None:
+        self.runs: list[str] = []
+
+    def received(self, room: str, entry: Entry) -> None: ...
+
+    def subscribed(self, room: str) -> None: ...
+
+    def unsubscribed(self, rooms: Iterable[str]) -> None: ...
+
+    def missed(self, room: str) -> None: ...
+
+    def attended(self, room: str) -> None: ...
+
+    def returned(self, run: str) -> None:
+        self.runs.append(run)
+
+    def failed(self) -> None: ...
+
+    async def give_way(self) -> None:
+        await asyncio.sleep(0)
+
+
+async def started(broker: MemoryBroker | RedisBroker) -> Store:
+    """What a worker uses of it, connected to every node."""
+    store: Store = broker.store()
+    await store.start("worker", Listener())
+    async with within("the store is reached"):
+        for number in range(50):  # at every node of a cluster is one of these
+            await store.reached(f"room {number}")
+    return store
+
+
+async def until(ask: Callable[[], Awaitable[object]], wanted: object) -> None:
+    """Asks until that is the answer."""
+    async with within(f"until the answer is {wanted}"):
+        while True:
+            if await ask() == wanted:
+                return
+            await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+async def store(broker: MemoryBroker | RedisBroker) -> AsyncIterator[Store]:
+    store = await started(broker)
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+def directory(store: Store) -> Directory:
+    return store.directory
+
+
+# -- workers -----------------------------------------------------------------------------------------------------------
+
+
+@every
+async def test_a_worker_is_found_by_its_name(directory: Directory) -> None:
+    assert await directory.find("onex") == Known()
+    assert await directory.enlist(ONE, 30)
+    assert await directory.enlist(TWO, 30)
+    assert await directory.find("onex") == Known(ONE, True)
+    assert sorted(await directory.living()) == [ONE, TWO]
+    await directory.strike(ONE)
+    assert await directory.find("onex") == Known()
+    assert await directory.living() == [TWO]
+
+
+@every
+async def test_a_worker_is_known_behind_its_lease(directory: Directory) -> None:
+    await directory.enlist(ONE, 0.03)
+    await until(lambda: directory.find("onex"), Known(ONE, False))
+    assert await directory.find("onex") == Known(ONE, False)
+    assert await directory.living() == []
+    assert await directory.enlist(ONE, 30)  # it was only late
+    assert await directory.find("onex") == Known(ONE, True)
+
+
+@every
+async def test_a_name_has_one_worker(directory: Directory) -> None:
+    again = ONE._replace(incarnation="second", address="unix:/elsewhere")
+    await directory.enlist(ONE, 0.01)
+    assert not await directory.enlist(again, 30)
+    await directory.strike(again)  # not its place
+    assert (await directory.find("onex")).peer == ONE
+    assert await directory.enlist(ONE._replace(address="unix:/moved"), 30)
+    assert (await directory.find("onex")).peer == ONE._replace(address="unix:/moved")
+    await directory.strike(ONE)
+    assert await directory.enlist(again, 30)
+    assert await directory.find("onex") == Known(again, True)
+
+
+# -- names -------------------------------------------------------------------------------------------------------------
+
+
+@every
+async def test_a_name_is_claimed_once(directory: Directory) -> None:
+    assert await directory.holder("name") is None
+    assert await directory.claim("name", A, 30, True) == A
+    assert await directory.claim("name", B, 30, True) == A
+    assert await directory.claim("name", B, 30, False) == A
+    assert await directory.holder("name") == A
+    assert await directory.claim("other", B, 30, True) == B
+
+
+@every
+async def test_of_many_claims_at_once_one_is_first(directory: Directory) -> None:
+    claims = [Claim(f"wrk{number}.x", "") for number in range(8)]
+    answers = await asyncio.gather(*(directory.claim("name", claim, 30, True) for claim in claims))
+    assert len(set(answers)) == 1
+    assert answers[0] in claims
+
+
+@every
+async def test_a_name_that_may_not_be_given_is_not(directory: Directory) -> None:
+    assert await directory.claim("name", A, 30, False) is None
+    assert await directory.holder("name") is None
+    assert await directory.claim("name", A, 30, True) == A
+
+
+@every
+async def test_a_worker_may_claim_a_name_again_for_another_session(directory: Directory) -> None:
+    """An answer was lost, and the open comes again; what was asked before counts no more, however late it comes."""
+    await directory.claim("name", A, 30, True)
+    later = Claim("onex.later", "digest")
+    assert await directory.claim("name", later, 30, False) == later
+    await directory.release("name", A.sid)
+    assert await directory.holder("name") == later
+    await directory.release("name", later.sid)
+    assert await directory.holder("name") is None
+
+
+@every
+async def test_a_claim_is_kept_and_ends(directory: Directory) -> None:
+    assert await directory.keep("name", A, 0.02)
+    await until(lambda: directory.holder("name"), None)
+    assert await directory.keep("name", A, 30)
+    assert not await directory.keep("name", B, 30)
+    assert await directory.holder("name") == A
+
+
+@every
+@pytest.mark.parametrize("name", ["", "sockjs /chat a b", "ä€\n", "x" * 3000, "{1}", "\ud800"])
+async def test_a_name_may_be_anything(directory: Directory, name: str) -> None:
+    free = Claim("onex.free", "")
+    assert await directory.claim(name, free, 30, True) == free
+    assert await directory.holder(name) == free
+    assert await directory.holder(name + ".") is None
+    await directory.release(name, free.sid)
+    assert await directory.holder(name) is None
+
+
+# -- tombstones --------------------------------------------------------------------------------------------------------
+
+
+@every
+async def test_how_sessions_have_ended(directory: Directory) -> None:
+    ended = {
+        "onex.1": Ended(1012, "the server restarts", 7, Key("secret")),
+        "onex.2": Ended(3000, "", 0),
+        "onex.3": Ended(4001, " ä\n“x” \ud800 ", 2**53),
+    }
+    await directory.bury("onex", {sid: (one, 30.0) for sid, one in ended.items()})
+    for sid, one in ended.items():
+        assert await directory.ended(sid) == one
+    assert await directory.ended("onex.4") is None
+    assert await directory.ended("twox.1") is None
+
+
+@every
+async def test_they_are_forgotten_in_time(directory: Directory) -> None:
+    await directory.bury("onex", {"onex.1": (Ended(1000, "", 0), 0.02), "onex.2": (Ended(1000, "", 0), 30)})
+    await until(lambda: directory.ended("onex.1"), None)
+    assert await directory.ended("onex.2") is not None
+
+
+@every
+async def test_many_of_them(directory: Directory) -> None:
+    await directory.bury("onex", {})
+    await directory.bury("onex", {f"onex.{number}": (Ended(1000, str(number), 0), 30) for number in range(300)})
+    assert await directory.ended("onex.299") == Ended(1000, "299", 0)
+    assert await directory.ended("onex.0") == Ended(1000, "0", 0)
+
+
+# -- runs of the store -------------------------------------------------------------------------------------------------
+
+
+@every
+async def test_when_a_run_was_met(directory: Directory) -> None:
+    ago = await directory.met(directory.home("name"), False)
+    assert await directory.met(directory.home("name"), False) >= ago
+    assert await directory.met(directory.home("name"), True) >= ago
+
+
+@pytest.fixture
+async def restarted(own_redis: Server) -> AsyncIterator[tuple[Server, Store]]:
+    store = await started(RedisBroker(own_redis.url, timeout=1.0))
+    yield own_redis, store
+    await store.close()
+
+
+async def test_the_first_to_meet_another_run_writes_the_time(restarted: tuple[Server, Store]) -> None:
+    server, store = restarted
+    directory = store.directory
+    run = store.run_at(0)
+    await directory.claim("name", A, 30, True)
+    await directory.enlist(ONE, 30)
+    assert await directory.met(0, False) < 60
+    server.kill()
+    with pytest.raises((Refused, Unanswered)):
+        await directory.claim("name", A, 30, True)
+    await eventually(lambda: store.run_at(0) == "")
+    with pytest.raises(Refused):
+        await directory.find("onex")
+    server.start()
+    await eventually(lambda: store.run_at(0) not in ("", run))
+    assert await directory.met(0, False) < 60
+    assert await directory.find("onex") == Known()
+    assert await directory.holder("name") is None
+
+
+async def test_a_store_that_is_emptied_counts_as_met_now(restarted: tuple[Server, Store]) -> None:
+    """A run that nobody has met counts from its start; one that was met here, and has forgotten that, from now."""
+    server, store = restarted
+    with server.client() as client:
+        assert await store.directory.met(0, False) <= 60
+        client.hset("realtime:1:{0}:met:", store.run_at(0), "1000")
+        assert await store.directory.met(0, True) > 1e6
+        client.flushall()
+        assert await store.directory.met(0, True) < 10
+        assert await store.directory.met(0, False) < 10
+
+
+async def test_a_paused_store_answers_none_and_is_asked_again(restarted: tuple[Server, Store]) -> None:
+    server, store = restarted
+    await store.directory.claim("name", A, 30, True)
+    server.pause()
+    try:
+        with pytest.raises((Refused, Unanswered)):
+            await store.directory.holder("name")
+    finally:
+        server.resume()
+    async with within("it is reached again"):
+        await store.reached("")
+        while True:
+            try:
+                assert await store.directory.holder("name") == A
+                return
+            except (Refused, Unanswered):
+                await asyncio.sleep(0.01)

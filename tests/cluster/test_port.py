@@ -1,0 +1,280 @@
+"""The inner port: who is let in, and what is believed. Strangers are cut off before anything of theirs is read."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import random
+import secrets
+import stat
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from realtime.cluster import hops as hops_module
+from realtime.cluster import port as port_module
+from realtime.cluster.hops import Broken, Hop, Hops, Refused
+from realtime.cluster.port import HEADER, MOST_STRANGERS, Facts, said_by
+from realtime.cluster.seals import ANSWER_SIZE, GREETING_SIZE, HELLO_SIZE, Seal, nonce_of
+from realtime.core.leases import Peer
+
+from ..patience import arrives, eventually
+from ..web.sockets import contexts
+from .workers import SECRET, Worker, workers
+
+FACTS = Facts("abcd", "192.0.2.1", "https", (1, 1))
+HEADERS = ((b"Host", b"example.org"), (b"Connection", b"keep-alive"))
+TARGET = "/realtime/echo/negotiate"
+
+
+@contextlib.asynccontextmanager
+async def a_worker(**options: Any) -> AsyncIterator[Worker]:
+    """One that has served a request, so that it knows its application."""
+
+    def prepare(worker: Worker) -> None:
+        @worker.server.endpoint("/echo")
+        async def echo(session: object) -> None: ...
+
+        @worker.server.authorize
+        async def authorize(request: object) -> None: ...
+
+    async with workers(1, prepare=prepare, **options) as (worker,):
+        worker.inner.application = worker.app
+        yield worker
+
+
+def mode_of(path: Path) -> int | None:
+    """Who may do what with a file; None if there is none."""
+    return stat.S_IMODE(path.stat().st_mode) if path.exists() else None
+
+
+async def connected(worker: Worker) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    return await asyncio.open_unix_connection(worker.peer.address.removeprefix("unix:"))
+
+
+async def is_cut_off(reader: asyncio.StreamReader) -> bool:
+    """Whether nothing comes but the end."""
+    try:
+        return await arrives(reader.read(1)) == b""
+    except ConnectionError:
+        return True
+
+
+def request(seal: str, facts: bytes, headers: tuple[tuple[bytes, bytes], ...] = HEADERS, target: str = TARGET) -> bytes:
+    """One as it goes to the port."""
+    sealed = (*headers, (HEADER, seal.encode() + facts))
+    return b"GET %b HTTP/1.0\r\n" % target.encode() + b"".join(b"%b: %b\r\n" % one for one in sealed) + b"\r\n"
+
+
+async def hop_to(worker: Worker) -> Hop:
+    """A connection that is known."""
+    return await worker.hops.reach(worker.peer)
+
+
+# -- where it listens --------------------------------------------------------------------------------------------------
+
+
+async def test_only_its_user_may_open_the_socket(tmp_path: Path) -> None:
+    for listen in (None, f"unix:{tmp_path}/folder/", f"unix:{tmp_path}/one"):
+        async with a_worker(listen=listen) as worker:
+            path = Path(worker.peer.address.removeprefix("unix:"))
+            assert mode_of(path) == 0o600
+            assert listen == f"unix:{tmp_path}/one" or mode_of(path.parent) == 0o700
+        assert mode_of(path) is None
+
+
+async def test_over_tcp_and_over_tls(tmp_path: Path) -> None:
+    for tls in (None, contexts(tmp_path)):
+        async with a_worker(listen="tcp://127.0.0.1:0", tls=tls) as worker:
+            hop = await hop_to(worker)
+            assert (hop.transport.get_extra_info("ssl_object") is not None) == (tls is not None)
+            facts = FACTS.pack()
+            hop.transport.write(request(hop.seal.request(said_by("GET", TARGET, facts, HEADERS)), facts))
+            assert (await arrives(hop.head())).startswith(b"HTTP/1.0 200")
+
+
+# -- who is let in -----------------------------------------------------------------------------------------------------
+
+
+async def test_who_does_not_know_the_secret_is_cut_off() -> None:
+    async with a_worker() as worker:
+        reader, writer = await connected(worker)
+        theirs = nonce_of(await arrives(reader.readexactly(GREETING_SIZE)))
+        assert theirs is not None
+        seal = Seal(b"x" * 32, theirs, secrets.token_bytes(16), Seal.mark(worker.incarnation))
+        writer.write(seal.hello())
+        assert await is_cut_off(reader)
+        writer.close()
+        assert not worker.inner.strangers
+        assert worker.inner.turned_away == 1
+
+
+async def test_a_hello_counts_once() -> None:
+    """Whoever has listened to one can say it again, and is a stranger."""
+    async with a_worker() as worker:
+        said: list[bytes] = []
+        for _ in range(2):
+            reader, writer = await connected(worker)
+            theirs = nonce_of(await arrives(reader.readexactly(GREETING_SIZE)))
+            assert theirs is not None
+            if not said:
+                seal = Seal(SECRET.encode(), theirs, secrets.token_bytes(16), Seal.mark(worker.incarnation))
+                said.append(seal.hello())
+                writer.write(said[0])
+                assert seal.welcome(await arrives(reader.readexactly(ANSWER_SIZE)))
+            else:
+                writer.write(said[0])
+                assert await is_cut_off(reader)
+            writer.close()
+
+
+async def test_a_worker_shows_that_it_knows_the_secret_before_it_is_told_anything(tmp_path: Path) -> None:
+    heard: list[bytes] = []
+
+    async def pretends(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"realtime hop 1\n" + secrets.token_bytes(16))
+        heard.append(await reader.readexactly(HELLO_SIZE))
+        writer.write(b"+" + secrets.token_bytes(32))
+        heard.append(await reader.read())
+        writer.close()
+
+    path = str(tmp_path / "socket")
+    listener = await asyncio.start_unix_server(pretends, path)
+    hops = Hops(SECRET.encode())
+    with pytest.raises(Broken, match="another secret"):
+        await hops.reach(Peer("abcd", "one", f"unix:{path}"))
+    await eventually(lambda: len(heard) == 2)
+    assert heard[1] == b""
+    assert not hops.open
+    listener.close()
+
+
+async def test_another_incarnation_is_refused_as_if_nobody_were_there() -> None:
+    async with a_worker() as worker:
+        with pytest.raises(Refused):
+            await worker.hops.reach(worker.peer._replace(incarnation="the one before"))
+        assert not worker.hops.open
+        assert worker.inner.turned_away == 0
+    with pytest.raises(Refused):
+        await worker.hops.reach(worker.peer)
+
+
+async def test_each_of_several_secrets_is_taken() -> None:
+    async with a_worker() as worker:
+        worker.inner._secrets = (b"n" * 32, SECRET.encode())
+        (await hop_to(worker)).transport.close()
+
+
+async def test_who_says_nothing_is_cut_off_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(port_module, "HANDSHAKE_PATIENCE", 0.05)
+    async with a_worker() as worker:
+        reader, writer = await connected(worker)
+        await arrives(reader.readexactly(GREETING_SIZE))
+        assert await is_cut_off(reader)
+        writer.close()
+
+
+async def test_a_port_that_says_nothing_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hops_module, "HANDSHAKE_PATIENCE", 0.05)
+    path = str(tmp_path / "socket")
+    came: list[asyncio.StreamWriter] = []
+    listener = await asyncio.start_unix_server(lambda reader, writer: came.append(writer), path)
+    hops = Hops(SECRET.encode())
+    with pytest.raises(Broken, match="cannot be reached"):
+        await hops.reach(Peer("abcd", "one", f"unix:{path}"))
+    assert not hops.open
+    listener.close()
+    for writer in came:
+        writer.close()
+
+
+async def test_strangers_are_counted_and_others_still_come_in() -> None:
+    async with a_worker() as worker:
+        them = [await connected(worker) for _ in range(MOST_STRANGERS)]
+        await eventually(lambda: len(worker.inner.strangers) == MOST_STRANGERS)
+        reader, writer = await connected(worker)
+        assert await is_cut_off(reader)
+        for _, other in [*them, (reader, writer)]:
+            other.transport.abort()
+        await eventually(lambda: not worker.inner.strangers)
+        (await hop_to(worker)).transport.close()
+
+
+async def test_whatever_strangers_say(caplog: pytest.LogCaptureFixture) -> None:
+    """Random bytes, and a good hello with some of them changed, cut or added: all are cut off, and nothing is kept."""
+    dice = random.Random(17)
+    async with a_worker() as worker:
+        for number in range(150):
+            reader, writer = await connected(worker)
+            theirs = nonce_of(await arrives(reader.readexactly(GREETING_SIZE)))
+            assert theirs is not None
+            hello = Seal(SECRET.encode(), theirs, dice.randbytes(16), Seal.mark(worker.incarnation)).hello()
+            if number % 3 == 0:
+                said = dice.randbytes(dice.choice((1, 63, 64, 65, 4096, 100_000)))
+            elif number % 3 == 1:
+                at = dice.randrange(len(hello))
+                said = hello[:at] + bytes((hello[at] ^ (1 << dice.randrange(8)),)) + hello[at + 1 :]
+            else:
+                said = hello + dice.randbytes(dice.randrange(1, 2000))
+            with contextlib.suppress(ConnectionError):
+                writer.write(said)
+                if len(said) < HELLO_SIZE:
+                    writer.write_eof()
+                assert await is_cut_off(reader)
+            writer.close()
+        await eventually(lambda: not worker.inner.strangers)
+        assert worker.inner._server is None  # no HTTP was ever looked at
+    assert not caplog.records
+
+
+# -- what is believed --------------------------------------------------------------------------------------------------
+
+
+async def test_what_is_sealed_is_believed() -> None:
+    async with a_worker() as worker:
+        hop = await hop_to(worker)
+        for _ in range(3):
+            facts = FACTS.pack()
+            hop.transport.write(request(hop.seal.request(said_by("GET", TARGET, facts, HEADERS)), facts))
+            head = await arrives(hop.head())
+            assert head.startswith(b"HTTP/1.0 200")
+            length = next(line for line in head.split(b"\r\n") if line.startswith(b"Content-Length"))
+            told = json.loads(await hop.take(int(length.split(b":")[1])))
+            assert told["endpoint"] == "/echo"
+        hop.transport.close()
+
+
+FORGED = ["no seal", "two seals", "other facts", "another header", "one header fewer", "another target", "said again"]
+
+
+@pytest.mark.parametrize("how", FORGED)
+async def test_what_is_not_sealed_is_refused(how: str) -> None:
+    async with a_worker() as worker:
+        hop = await hop_to(worker)
+        facts, headers, target = FACTS.pack(), HEADERS, TARGET
+        seal = hop.seal.request(said_by("GET", target, facts, headers))
+        if how == "no seal":
+            said = b"GET %b HTTP/1.0\r\nHost: h\r\n\r\n" % target.encode()
+        elif how == "two seals":
+            said = request(seal, facts, ((HEADER, seal.encode() + facts), *headers))
+        elif how == "other facts":
+            said = request(seal, FACTS._replace(remote="127.0.0.1").pack())
+        elif how == "another header":
+            said = request(seal, facts, (*headers, (b"Cookie", b"user=admin")))
+        elif how == "one header fewer":
+            said = request(seal, facts, headers[:1])
+        elif how == "another target":
+            said = request(seal, facts, target="/realtime/other/negotiate")
+        else:
+            said = request(seal, facts)
+            hop.transport.write(said)
+            head = await arrives(hop.head())
+            assert head.startswith(b"HTTP/1.0 200")
+            await hop.take(int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0]))
+        hop.transport.write(said)
+        assert (await arrives(hop.head())).startswith(b"HTTP/1.0 403")
+        await eventually(lambda: hop.gone)
+        assert worker.inner.turned_away == 1

@@ -1,0 +1,103 @@
+"""JSON within bounds, and the bytes that are taken out of it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from realtime.core.errors import LocalProtocolError, RemoteProtocolError
+from realtime.protocols.layers.socketio.values import MAX_DEPTH, read, restore, write
+
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text()
+    | st.binary(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=20,
+)
+
+
+@given(st.lists(VALUES))
+def test_what_is_written_is_read(value: list[Any]) -> None:
+    text, attachments = write(value)
+    text.encode()
+    assert restore(read(text), attachments) == value
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=()))))
+def test_lone_surrogates_are_escaped_and_come_back(value: list[str]) -> None:
+    text, attachments = write([*value, b"x"])
+    text.encode()
+    assert restore(read(text), attachments) == [*json.loads(json.dumps(value)), b"x"]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_numbers_that_json_has_not(value: float) -> None:
+    for data in ([value], [value, b""]):
+        with pytest.raises(LocalProtocolError, match="no JSON"):
+            write(data)
+    for text in ("NaN", "-Infinity", "[1e999]", "1" * 5000, "[1", "[1] 2", ""):
+        with pytest.raises(RemoteProtocolError) as caught:
+            read(text)
+        assert caught.value.close_code == 1002
+
+
+@pytest.mark.parametrize("value", [object(), {1, 2}, 1j, [{"a": object()}], [b"", object()]])
+def test_other_values_are_named(value: object) -> None:
+    with pytest.raises(TypeError, match="an event takes what JSON has"):
+        write(value)
+
+
+def test_what_contains_itself() -> None:
+    value: list[Any] = []
+    value.append(value)
+    with pytest.raises(LocalProtocolError, match="Circular"):
+        write(value)
+
+
+@pytest.mark.parametrize(("begin", "end"), [("[", "]"), ('{"a":', "}"), ('[0,{"b":"[[{\\"", "a":', "}]")])
+def test_depth(begin: str, end: str) -> None:
+    most = MAX_DEPTH // (begin.count("[0") + 1)
+    text = begin * most + "1" + end * most
+    assert write(read(text))[1] == []
+    for depth in (most + 1, 50_000):
+        for deeper in (begin * depth + "1" + end * depth, begin * depth):
+            with pytest.raises(RemoteProtocolError, match="more than 64"):
+                read(deeper)
+    with pytest.raises(LocalProtocolError, match="more than 64"):
+        write([json.loads(text)])
+    deep: list[Any] = []
+    for _ in range(100_000):
+        deep = [deep]
+    with pytest.raises(LocalProtocolError, match="more than 64"):
+        write(deep)
+    while deep:  # or freeing it would go as deep
+        deep = deep[0]
+
+
+def test_brackets_beside_each_other_are_not_deep() -> None:
+    for text in ("[" + "[]," * 500 + "{}]", json.dumps(['[[[[\\"{' * 50])):
+        assert read(text) == json.loads(text)
+
+
+@pytest.mark.parametrize("text", ['"' + '\\"' * 500_000, '"' * 500_001, "\\" * 500_000, '"\\', "]" * 100])
+def test_what_has_no_end_takes_no_time(text: str) -> None:
+    """Each is looked at once, however it is made: were it once for each quote, this would take hours."""
+    with pytest.raises(RemoteProtocolError):
+        read("[[" * 40 + text)
+
+
+def test_places_of_attachments() -> None:
+    place: dict[str, Any] = {"_placeholder": True, "num": 0}
+    assert restore([place, {"a": [place, 1]}], [b"x"]) == [b"x", {"a": [b"x", 1]}]
+    assert restore({"_placeholder": False, "num": 0, "a": 1}, []) == {"_placeholder": False, "num": 0, "a": 1}
+    for number in (1, -1, "0", True, None, 0.0, 2**70):
+        with pytest.raises(RemoteProtocolError, match="a placeholder"):
+            restore([{"_placeholder": True, "num": number}], [b"x"])
