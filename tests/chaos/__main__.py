@@ -82,10 +82,12 @@ async def play(
     seed: int,
     workers: int,
     clients: int,
+    every: float = 10.0,
+    pause: float = 5.0,
     transports: Sequence[str] = TRANSPORTS,
     strangers: Sequence[str] = STRANGERS,
 ) -> Result:
-    """One storm."""
+    """One storm: harm every so many seconds, and Redis stands still for `pause` of them at a time."""
     result = Result()
     fleet = Fleet(place, workers)
     async with fleet.running(), aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as http:
@@ -97,7 +99,7 @@ async def play(
         ]
         running = [asyncio.create_task(one.run()) for one in crowd]
         publishing = Publishing(fleet)
-        storm = Storm(fleet, seed)
+        storm = Storm(fleet, seed, every, pause)
         async with Crowd(urls, [*strangers, *strangers[::-1]], seed, told).running():
             rooms = [asyncio.create_task(publishing.publish(http, room)) for room in ROOMS]
             await storm.rage(seconds)
@@ -160,6 +162,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=4)
     parser.add_argument("--clients", type=int, default=24, help="of Python's (24)")
+    parser.add_argument("--every", type=float, default=10.0, help="seconds from one harm to the next (10)")
+    parser.add_argument("--pause", type=float, default=5.0, help="seconds for which Redis stands still (5)")
     parser.add_argument("--transports", default=",".join(TRANSPORTS), help="of Python's clients")
     parser.add_argument("--strangers", default=",".join(STRANGERS), help="the other clients")
     parser.add_argument("--keep", action="store_true", help="keeps the directory with the logs")
@@ -174,6 +178,8 @@ def main() -> int:
             seed=arguments.seed,
             workers=arguments.workers,
             clients=arguments.clients,
+            every=arguments.every,
+            pause=arguments.pause,
             transports=arguments.transports.split(","),
             strangers=[one for one in arguments.strangers.split(",") if one],
         )

@@ -32,7 +32,7 @@ class Storm:
     hit: Counter[str] = field(default_factory=Counter)  # kills in the middle of what
 
     async def rage(self, seconds: float) -> None:
-        """So long, or up to three times as long until all was done and hit that has to be. At the end all stand again."""
+        """So long, or up to three times as long until all was hit that has to be. At the end all stand again."""
         chance = random.Random(self.seed)
         began_at = time.monotonic()
         terminated = 0
