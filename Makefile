@@ -57,8 +57,8 @@ fuzz: $(VENV)/.dev
 matrix: $(VENV)/.dev
 	$(BIN)/python -m tests.browsers.matrix --write $(ARGS)
 
-# Random faults between pages in real browsers and a server; takes some minutes. `make campaign ARGS="--faults 20000"`
-# for more, "--seed 2" for others, "--seed 2 --only 47 --engine firefox" for one run again.
+# Random faults between pages in real browsers, or the client in Node, and a server; takes some minutes.
+# `make campaign ARGS="--faults 20000"` for more, "--seed 2" for others, "--seed 2 --only 47 --engine firefox" for one run again.
 campaign: $(VENV)/.dev
 	$(BIN)/python -m tests.browsers.campaign $(ARGS)
 

@@ -18,32 +18,39 @@ export async function print(ast, settings) {
   return minify(ast, { ...settings, compress: false, mangle: false, nameCache: null, sourceMap });
 }
 
-/** The statements that may be put elsewhere stand in this list: those of the script's one function, or the module's. */
-export function statements(ast) {
-  if (ast.body.length > 1) return ast.body;
-  let found = null;
-  visit(ast, (node) => {
-    if (!found && node.TYPE === "Function") found = node.body;
-  });
-  return found;
+/** How a name is sorted by a list: by its place in it, and behind it if it has none. */
+export function sorter(list) {
+  const places = new Map(list.map((one, i) => [one, i]));
+  const place = (one) => places.get(one) ?? list.length;
+  return (one, other) => place(one) - place(other);
 }
 
-/** The name of a function that is declared by a statement. */
-export function declared(statement) {
-  return statement.TYPE === "Defun" ? statement.name.name : "";
-}
+// What an object may hold whose members can stand in any order: nothing is called for it.
+const STILL = /^(Function|SymbolRef|String|Number|True|False|Null|Undefined|Infinity)$/;
 
-/** Puts functions in this order, and behind them all that they are not. */
+/**
+ * Puts functions that are declared in front of everything else, in the order of their names in `names.functions`, and members
+ * of objects in that of `names.order`. Neither changes what the script does.
+ */
 export function order(ast, names) {
-  const list = statements(ast), place = new Map(names.map((name, i) => [name, i]));
-  const where = (statement) => place.get(declared(statement)) ?? names.length;
-  const isOpen = (statement) => declared(statement) || statement.TYPE !== "Directive";
-  const head = list.filter((one) => !isOpen(one)), rest = list.filter(isOpen);
-  const functions = rest.filter(declared).sort((one, other) => where(one) - where(other));
-  list.splice(0, list.length, ...head, ...functions, ...rest.filter((one) => !declared(one)));
+  const sources = {}; // short name of a member -> that in the source
+  for (const [name, short] of Object.entries(names.members)) sources[short] = name;
+  const functions = sorter(names.functions), members = sorter(names.order);
+  const nameOf = (statement) => statement.name.name;
+  const keyOf = (property) => sources[property.key] || property.key;
+  visit(ast, (node) => {
+    if (Array.isArray(node.body) && /^(Toplevel|Defun|Function)$/.test(node.TYPE)) {
+      const first = node.body.filter(({ TYPE }) => TYPE === "Directive");
+      const declared = node.body.filter(({ TYPE }) => TYPE === "Defun").sort((one, other) => functions(nameOf(one), nameOf(other)));
+      node.body.splice(0, node.body.length, ...first, ...declared, ...node.body.filter(({ TYPE }) => TYPE !== "Directive" && TYPE !== "Defun"));
+    } else if (node.TYPE === "Object" && node.properties.every(({ TYPE, value }) => TYPE === "ObjectKeyVal" && STILL.test(value.TYPE))) {
+      node.properties.sort((one, other) => members(keyOf(one), keyOf(other)));
+    }
+  });
 }
 
-function visit(ast, see) {
+/** Calls `see` with each node. */
+export function visit(ast, see) {
   ast.walk({
     _visit(node, descend) {
       see(node);

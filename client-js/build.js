@@ -84,8 +84,8 @@ export async function build(into = DIST, source = SOURCE) {
     const chunk = await bundle(join(source, entry), format, { file: join(into, file) });
     const settings = options(format, file, banner, chunk.map, names);
     const ast = await treeOf({ [file]: chunk.code }, settings);
-    order(ast, NAMES.order);
     if (format === "iife") rename(ast, NAMES.variables, false); // a bundler gives those of the module names of its own
+    order(ast, NAMES);
     const { code, map } = await print(ast, settings);
     await writeFile(join(into, file), code + "\n");
     await writeFile(join(into, file + ".map"), map + "\n");

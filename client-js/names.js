@@ -7,7 +7,7 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parse } from "acorn";
-import { ONE, TWO, clash, declared, print, statements, treeOf, variables } from "./arrange.js";
+import { ONE, TWO, clash, order, print, sorter, treeOf, variables, visit } from "./arrange.js";
 import { bundle, gzipped, options, ROOT, SOURCE, tree, writeTemporary } from "./build.js";
 
 const STEPS = +process.argv[2] || 60000;
@@ -38,22 +38,57 @@ async function marked(entry, format, cache) {
   return { ast: await treeOf({ "x.js": chunk.code }, settings), settings };
 }
 
-/** A text in pieces: what stands before, the statements that can be put elsewhere, by name, and what stands behind. */
-function pieces(text, names, module) {
-  const { body } = parse(text, { ecmaVersion: 2020, sourceType: "module" });
-  let list = body;
-  if (!module) list = body[0].declarations[0].init.callee.body.body;
-  const functions = {}, rest = [];
-  list.forEach((node, i) => {
-    const part = text.slice(node.start, node.end);
-    if (names[i]) functions[names[i]] = part.split(MARKS);
-    else rest.push(part);
-  });
-  return {
-    functions,
-    head: text.slice(0, list[0].start).split(MARKS),
-    tail: (rest.join("") + text.slice(list[list.length - 1].end)).split(MARKS)
-  };
+// See STILL in arrange.js.
+const STILL = /^(FunctionExpression|Identifier|Literal)$/;
+const isStill = ({ type, argument }) => STILL.test(type) || (type === "UnaryExpression" && argument.type === "Literal");
+
+/**
+ * A text as pieces: strings, marks, and lists of what can be put in another order: {rank, items: [[name, pieces]], between}.
+ * `nameOf(n)` is the name in the source of the n-th function that is declared, `keyOf(key)` that of a member.
+ */
+function pieces(text, nameOf, keyOf) {
+  let count = 0;
+  const program = parse(text, { ecmaVersion: 2020, sourceType: "module" });
+  const numbers = new Map();
+  const lists = []; // {start, end, make}, outer ones first
+  (function see(node) {
+    if (!node || typeof node.type !== "string") return;
+    if (node.type === "FunctionDeclaration") numbers.set(node, count++);
+    const body = node.type === "Program" ? node.body : /Function/.test(node.type) ? node.body.body : [];
+    if (body.some(({ type }) => type === "FunctionDeclaration")) {
+      const declared = body.filter(({ type }) => type === "FunctionDeclaration"), rest = body.filter(({ type }) => type !== "FunctionDeclaration");
+      lists.push({
+        start: body[0].start,
+        end: body[body.length - 1].end,
+        make: () => [
+          { rank: "functions", items: declared.map((one) => [nameOf(numbers.get(one)), cut(one.start, one.end)]), between: "" },
+          ...rest.flatMap((one, i) => cut(one.start, i < rest.length - 1 || text[one.end - 1] !== ";" ? one.end : one.end - 1))
+        ]
+      });
+    }
+    if (node.type === "ObjectExpression" && node.properties.length > 1 && node.properties.every(({ value }) => isStill(value))) {
+      const named = (one) => one.key.name || one.key.value;
+      lists.push({
+        start: node.properties[0].start,
+        end: node.properties[node.properties.length - 1].end,
+        make: () => [{ rank: "order", items: node.properties.map((one) => [keyOf(named(one)), cut(one.start, one.end)]), between: "," }]
+      });
+    }
+    for (const value of Object.values(node)) for (const one of [value].flat()) if (one && typeof one === "object") see(one);
+  })(program);
+
+  function cut(start, end) {
+    const inside = lists.filter((list) => list.start >= start && list.end <= end && !list.done);
+    const parts = [];
+    for (const list of inside) {
+      if (list.done || list.start < start) continue;
+      list.done = true;
+      parts.push(...text.slice(start, list.start).split(MARKS), ...list.make());
+      start = list.end;
+    }
+    return [...parts, ...text.slice(start, end).split(MARKS)];
+  }
+  return cut(0, text.length);
 }
 
 const cache = {};
@@ -68,20 +103,35 @@ vars.forEach((one, i) => {
   one.given = one.def.mangled_name;
   one.mark = one.def.mangled_name = String.fromCharCode(VARIABLE + i);
 });
-const scriptNames = statements(script.ast).map(declared);
-const scriptText = (await print(script.ast, script.settings)).code;
+const keyOf = (key) => sources[key] || key;
+// As it is built now: a bundler's names depend on what stands where, and this search does not ask it again.
+const now = { ...before, members: Object.fromEntries(Object.entries(sources).map(([mark, name]) => [name, mark])) };
+for (const { ast } of [script, module]) order(ast, now);
+/** The names of functions that are declared, as the source has them. */
+const declared = (code) => {
+  const found = [];
+  (function see(node) {
+    if (node.type === "FunctionDeclaration") found.push(node.id.name);
+    for (const value of Object.values(node)) for (const one of [value].flat()) if (one && typeof one.type === "string") see(one);
+  })(parse(code, { ecmaVersion: 2020, sourceType: "module" }));
+  return found;
+};
+const marks = Object.fromEntries(vars.map((one) => [one.mark, one.def.name]));
+const scriptText = (await print(script.ast, script.settings)).code.replace(/"([\u6000-\u7fff])":/g, "$1:"); // it will be an identifier
+const scriptNames = declared(scriptText).map((mark) => marks[mark]);
 
+// Functions of the module keep their names, to be known.
+visit(module.ast, (node) => {
+  if (node.TYPE === "SymbolDefun") node.thedef.mangled_name = node.name;
+});
 const moduleText = (await print(module.ast, module.settings)).code;
 const WANTED = `export { Realtime, websocket, long_polling } from './realtime.mjs'`;
-const [two, twoNames] = await writeTemporary(moduleText, async (into) => {
-  const named = await tree(WANTED, into, "utf8", { minify: false, minifySyntax: true, minifyWhitespace: true });
-  return [await tree(WANTED, into, "utf8"), parse(named, { ecmaVersion: 2020, sourceType: "module" }).body.map((node) => node.id?.name)];
-});
-const shown = new Map(); // names of the module's functions are those of the source
-for (const statement of statements(module.ast)) {
-  if (declared(statement)) shown.set(statement.name.definition().mangled_name || statement.name.name, statement.name.name);
-}
-const texts = [pieces(scriptText, scriptNames, false), pieces(two, twoNames.map((name) => shown.get(name)), true)];
+const [two, named] = await writeTemporary(moduleText, async (into) => [
+  await tree(WANTED, into, "utf8"),
+  await tree(WANTED, into, "utf8", { minify: false, minifySyntax: true, minifyWhitespace: true })
+]);
+const twoNames = declared(named);
+const texts = [pieces(scriptText, (n) => scriptNames[n], keyOf), pieces(two, (n) => twoNames[n], keyOf)];
 
 // What it goes on from: where the last search has ended.
 const names = {};
@@ -109,19 +159,48 @@ for (const mark of members) {
 const short = [ONE.slice(0, 52), TWO];
 for (const mark of members) if (!names[mark]) taken.add((names[mark] = short.flat().find((name) => !taken.has(name))));
 
-const all = [...new Set(texts.flatMap(({ functions }) => Object.keys(functions)))];
-let order = [...before.order.filter((name) => all.includes(name)), ...all.filter((name) => !before.order.includes(name))];
+/** All names that are sorted so. */
+function sorted(rank, parts, found = new Set()) {
+  for (const part of parts) {
+    for (const [name, inner] of part.items || []) {
+      if (part.rank === rank) found.add(name);
+      sorted(rank, inner, found);
+    }
+  }
+  return found;
+}
+const ranks = {};
+for (const rank of ["functions", "order"]) {
+  const all = [...new Set(texts.flatMap((parts) => [...sorted(rank, parts)]))];
+  ranks[rank] = [...before[rank].filter((name) => all.includes(name)), ...all.filter((name) => !before[rank].includes(name))];
+}
 
-const text = (parts) => parts.map((part, i) => (i & 1 ? names[part] : part)).join("");
-const measure = (which) => {
-  const { head, functions, tail } = texts[which];
-  return gzipped(text(head) + order.map((name) => (functions[name] ? text(functions[name]) : "")).join("") + text(tail));
+/** The pieces in order: strings, and marks as arrays of one. */
+function flat(parts, sort, into = []) {
+  parts.forEach((part, i) => {
+    if (part.items) {
+      const items = [...part.items].sort((one, other) => sort[part.rank](one[0], other[0]));
+      items.forEach(([, inner], n) => {
+        if (n && part.between) into.push(part.between);
+        flat(inner, sort, into);
+      });
+    } else if (MARKS.test(part)) into.push([part]);
+    else if (part) into.push(part.replace(/[^\x00-\x7f]/g, (one) => "\\u" + one.charCodeAt(0).toString(16).padStart(4, "0")));
+  });
+  return into;
+}
+let orders = [];
+const lay = () => {
+  const sort = { functions: sorter(ranks.functions), order: sorter(ranks.order) };
+  return texts.map((parts) => flat(parts, sort));
 };
+const measure = (which) => gzipped(orders[which].map((part) => (typeof part === "string" ? part : names[part[0]])).join(""));
+orders = lay();
 const sizes = () => [measure(0), measure(1)];
 
 const random = dice(SEED), pick = (list) => list[Math.floor(random(list.length))];
-let now = sizes(), best = now[0] + now[1], kept = null;
-console.log("before:", best, now);
+let found = sizes(), best = found[0] + found[1], kept = null;
+console.log("before:", best, found);
 keep();
 
 /** Makes a change; returns what undoes it, and whether it concerns the module's text, too. Nothing if there is none. */
@@ -154,26 +233,34 @@ function change() {
       }
     };
   }
-  const old = order, moved = pick(order), rest = order.filter((name) => name !== moved);
+  const rank = random(3) < 2 ? "functions" : "order", old = ranks[rank], moved = pick(old), rest = old.filter((name) => name !== moved);
   rest.splice(Math.floor(random(rest.length + 1)), 0, moved);
-  order = rest;
-  return { whole: true, undo: () => (order = old) };
+  const laid = orders;
+  ranks[rank] = rest;
+  orders = lay();
+  return {
+    whole: true,
+    undo: () => {
+      ranks[rank] = old;
+      orders = laid;
+    }
+  };
 }
 
 for (let step = 1; step <= STEPS; step++) {
   const made = change();
   if (made) {
-    const found = [measure(0), made.whole ? measure(1) : now[1]];
-    const worse = found[0] + found[1] - now[0] - now[1], warmth = WARM * (1 - step / STEPS);
-    if (worse <= 0 || random(1) < Math.exp(-worse / (warmth || 1e-9))) now = found;
+    const next = [measure(0), made.whole ? measure(1) : found[1]];
+    const worse = next[0] + next[1] - found[0] - found[1], warmth = WARM * (1 - step / STEPS);
+    if (worse <= 0 || random(1) < Math.exp(-worse / (warmth || 1e-9))) found = next;
     else made.undo();
-    if (now[0] + now[1] < best) {
-      best = now[0] + now[1];
+    if (found[0] + found[1] < best) {
+      best = found[0] + found[1];
       keep();
     }
   }
   if (step % 2000 === 0) {
-    console.log(`${step}: ${now} (best ${best})`);
+    console.log(`${step}: ${found} (best ${best})`);
     await save();
   }
 }
@@ -184,7 +271,8 @@ function keep() {
   kept = {
     variables: Object.fromEntries(vars.map((one) => [one.key, names[one.mark]]).sort()),
     members: Object.fromEntries(members.map((mark) => [sources[mark], names[mark]]).sort()),
-    order
+    functions: ranks.functions,
+    order: ranks.order
   };
 }
 

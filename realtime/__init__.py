@@ -18,6 +18,7 @@ from .brokers.memory import MemoryBroker
 from .brokers.publisher import BlockingPublisher, Publisher
 from .brokers.redis import RedisBroker
 from .client import ClientSession, connect
+from .cluster.joined import Cluster
 from .collector import tune_gc
 from .core.config import Config
 from .core.errors import (
@@ -47,6 +48,7 @@ __all__ = [
     "BrokerError",
     "Change",
     "ClientSession",
+    "Cluster",
     "Config",
     "EngineIO",
     "Health",

@@ -8,11 +8,23 @@ import hashlib
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from .brokers.base import Store
-from .core.errors import Refusal
+from .core.errors import BrokerError, Refusal
 from .core.leases import Ended, Found, Gone, Peer
 from .core.proof import Proof
 
-__all__ = ["Claimed", "Clusters", "Elsewhere", "Member", "Mine", "Owners", "Taken", "digest_of"]
+__all__ = [
+    "Claimed",
+    "Clusters",
+    "Elsewhere",
+    "Member",
+    "Mine",
+    "Owners",
+    "Taken",
+    "claim",
+    "digest_of",
+    "look_for",
+    "look_up",
+]
 
 
 class Mine(NamedTuple):
@@ -111,3 +123,45 @@ def digest_of(binding: object) -> str:
     if binding is None:
         return ""
     return hashlib.sha256(repr(binding).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+async def claim(owners: Owners, name: str, binding: object, handed: str) -> str:
+    """Claims a name: the sid that it opens by. "" for no name, by which any worker opens a session that may be found.
+    Raises Refusal; Elsewhere where another worker has it."""
+    try:
+        if not handed:
+            owners.check()
+        if not name:
+            return ""
+        found = await owners.claim(name, digest_of(binding), handed)
+    except BrokerError as error:
+        raise Refusal(4503, str(error)) from None
+    if isinstance(found, Taken):
+        raise Elsewhere(found.peer, found.sid)
+    if isinstance(found, Gone):
+        raise found.refusal(None)
+    return found.sid
+
+
+async def look_for(owners: Owners, name: str) -> None:
+    """Raises Elsewhere where another worker has a name, and Refusal where that is gone and has said how it ended."""
+    try:
+        found = await owners.find(name)
+    except BrokerError as error:
+        raise Refusal(4503, str(error)) from None
+    if isinstance(found, Taken):
+        raise Elsewhere(found.peer, found.sid)
+    if found is not None and found.ended is not None:
+        raise found.refusal(None)
+
+
+async def look_up(owners: Owners, sid: str, proof: Proof | None) -> None:
+    """Raises Elsewhere where another worker has a session, and Refusal where that is gone."""
+    try:
+        found = await owners.owner(sid)
+    except BrokerError as error:
+        raise Refusal(4503, str(error)) from None
+    if isinstance(found, Peer):
+        raise Elsewhere(found, sid, proof)
+    if isinstance(found, Gone):
+        raise found.refusal(proof)

@@ -19,6 +19,7 @@ from .core.settings import clock as clock_rule
 from .endpoint import ENDPOINT_SETTINGS, Endpoint, Handler, check_coroutine, configure
 from .hub import Room
 from .loops import gives_way
+from .owners import Clusters
 from .protocols.dialects import EngineIO, SockJS, check_routes, dialects_of
 from .service import Service
 from .session import Session
@@ -43,6 +44,7 @@ SERVER_RULES = {
     "clock": clock_rule(),
     "broker": having("store", 'a URL such as "redis://localhost", or realtime.RedisBroker(…)').or_none("none"),
     "broker_timeout": number(0, above=True),
+    "cluster": having("member", "realtime.Cluster(…)", text=False).or_none("none"),
 }
 
 
@@ -58,7 +60,8 @@ class Server:
     bounds the application's shutdown, in seconds.
 
     `broker` lets rooms reach every worker: "redis://…" or another URL, or RedisBroker(…) (docs/scaling.md). Sends to
-    rooms, and joins, wait for it `broker_timeout` seconds at most. Without one, rooms are of this process.
+    rooms, and joins, wait for it `broker_timeout` seconds at most. Without one, rooms are of this process. With it and
+    `cluster`, a realtime.Cluster(…), the server is one worker of several, any of which takes any request.
     """
 
     def __init__(
@@ -70,6 +73,7 @@ class Server:
         clock: Clock | None = None,
         broker: Stores | str | None = None,
         broker_timeout: float = 5.0,
+        cluster: Clusters | None = None,
         **settings: Unpack[ServerSettings],
     ) -> None:
         config = configure(Config(), settings, "realtime.Server()", (*ServerSettings.__annotations__, *SERVER_RULES))
@@ -81,6 +85,11 @@ class Server:
         check("clock", clock, SERVER_RULES["clock"])
         check("broker", broker, SERVER_RULES["broker"])
         check("broker_timeout", broker_timeout, SERVER_RULES["broker_timeout"])
+        check("cluster", cluster, SERVER_RULES["cluster"])
+        if cluster is not None and broker is None:
+            raise LocalProtocolError(
+                'the workers of a cluster find each other by their broker: give it, too, such as broker="redis://…"'
+            )
         self._service = Service(
             config,
             clock or SystemClock(),
@@ -89,6 +98,7 @@ class Server:
             shutdown_timeout=shutdown_timeout,
             broker=RedisBroker(broker) if isinstance(broker, str) else broker,
             broker_timeout=broker_timeout,
+            cluster=cluster,
         )
 
     @property

@@ -15,9 +15,9 @@ from contextlib import suppress
 
 from .admission import Admission
 from .core.config import Config
-from .core.errors import BrokerError, Refusal
+from .core.errors import Refusal
 from .core.frames import Window
-from .core.leases import Ended, Gone, Peer
+from .core.leases import Ended
 from .core.numbered_machine import NumberedMachine
 from .core.observer import Observer, Result
 from .core.proof import Key, Proof
@@ -27,7 +27,7 @@ from .endpoint import Endpoint
 from .handlers import Handlers
 from .hub import Hub
 from .notices import Notices
-from .owners import Elsewhere, Owners, Taken, digest_of
+from .owners import Owners, claim, digest_of, look_for, look_up
 from .request import SessionRequest
 from .runtime import Runtime
 from .session import ServerListener, Session
@@ -125,7 +125,9 @@ class Sessions:
         session = await self.claim(nonce, binding)
         sid, owners = "", self.owners
         if session is None and owners is not None:
-            sid = await self._claim(owners, nonce, binding, request._handed)
+            if self.refusing and not request._handed:
+                raise Refusal(4503, SHUTTING)
+            sid = await claim(owners, nonce, binding, request._handed)
         try:
             self._admission.check_withdrawn(identity, request)
             if session is None:
@@ -134,25 +136,6 @@ class Sessions:
         finally:
             if sid and owners is not None:
                 owners.settled(nonce, digest_of(binding), "" if session is None else session.id)
-
-    async def _claim(self, owners: Owners, nonce: str, binding: object, handed: str) -> str:
-        """Claims a nonce in the directory: the sid that it is to open by; "" for no nonce, and any sid. Raises
-        Refusal."""
-        if self.refusing and not handed:
-            raise Refusal(4503, SHUTTING)
-        try:
-            if not handed:
-                owners.check()
-            if not nonce:
-                return ""
-            found = await owners.claim(nonce, digest_of(binding), handed)
-        except BrokerError as error:
-            raise Refusal(4503, str(error)) from None
-        if isinstance(found, Taken):
-            raise Elsewhere(found.peer, found.sid)
-        if isinstance(found, Gone):
-            raise found.refusal(None)
-        return found.sid
 
     def _create(
         self,
@@ -219,14 +202,7 @@ class Sessions:
         """
         session = self._opened(name, None)
         if session is None and self.owners is not None:
-            try:
-                found = await self.owners.find(name)
-            except BrokerError as error:
-                raise Refusal(4503, str(error)) from None
-            if isinstance(found, Taken):
-                raise Elsewhere(found.peer, found.sid)
-            if found is not None and found.ended is not None:
-                raise found.refusal(None)
+            await look_for(self.owners, name)
         return session
 
     def _opened(self, nonce: str, binding: object) -> Session | None:
@@ -242,14 +218,7 @@ class Sessions:
         With a `proof`, how a session with a key has ended is told to nobody else.
         """
         if self.owners is not None and sid not in self.by_sid:
-            try:
-                found = await self.owners.owner(sid)
-            except BrokerError as error:
-                raise Refusal(4503, str(error)) from None
-            if isinstance(found, Peer):
-                raise Elsewhere(found, sid, proof)
-            if isinstance(found, Gone):
-                raise found.refusal(proof)
+            await look_up(self.owners, sid, proof)
         self._find(sid, proof)
         return self.by_sid[sid]
 

@@ -6,8 +6,15 @@ pytest-cov's own `--cov-context=test` keeps apart each test, its setup and its t
 from __future__ import annotations
 
 import coverage
+import hypothesis
 
 _current = ""
+
+
+def pytest_configure() -> None:
+    """A few examples, always the same, reach every line; whether many hold is asked where nothing is traced."""
+    hypothesis.settings.register_profile("covered", max_examples=20, derandomize=True, deadline=None, database=None)
+    hypothesis.settings.load_profile("covered")
 
 
 def pytest_runtest_logstart(nodeid: str) -> None:

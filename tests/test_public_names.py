@@ -18,6 +18,7 @@ NAMES = {
     "BrokerError",
     "Change",
     "ClientSession",
+    "Cluster",
     "Config",
     "EngineIO",
     "Health",

@@ -98,7 +98,10 @@ export class Browser {
   advance(milliseconds) {
     const end = this.now + milliseconds;
     for (;;) {
-      const [id, next] = [...this.timers].reduce((a, b) => (b[1].at < a[1].at ? b : a), [0, { at: Infinity }]);
+      let id = 0, next = { at: Infinity };
+      this.timers.forEach((timer, one) => {
+        if (timer.at < next.at) (next = timer), (id = one);
+      });
       if (next.at > end) break;
       this.now = Math.max(this.now, next.at);
       this.timers.delete(id);

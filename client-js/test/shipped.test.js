@@ -13,6 +13,7 @@ import { build as esbuild } from "esbuild";
 import { rollup } from "@rollup/wasm-node";
 import { minify } from "terser";
 import { all } from "../src/all.js";
+import { costs } from "../costs.js";
 import { BUDGET, build, DIST, gzipped, manifest, options, ROOT, sizes, tree, verdict } from "../build.js";
 
 const temporary = mkdtempSync(join(tmpdir(), "realtime-"));
@@ -227,4 +228,16 @@ test("the bundler's example builds, from the package as it is published, within 
   const size = gzipped(outputFiles[0].text);
   t.diagnostic(`${size} bytes gzipped`);
   assert.ok(size <= budget, `${size} bytes gzipped`);
+});
+
+test("docs/javascript.md says what each part costs", async () => {
+  const page = readFileSync(join(ROOT, "..", "docs", "javascript.md"), "utf8");
+  const [, table] = /<!-- costs -->\n\n.*\n.*\n((?:\|.*\n)+)/.exec(page);
+  const said = Object.fromEntries(table.trim().split("\n").map((line) => line.split("|").slice(1, 3).map((cell) => cell.trim())));
+  const found = await costs();
+  assert.deepEqual(Object.keys(said), found.map(([what]) => what));
+  for (const [what, bytes] of found) {
+    // Names that are chosen anew shift some from one to the other.
+    assert.ok(Math.abs(said[what] - bytes) <= 30 + bytes / 10, `${what}: ${bytes} bytes, npm run costs`);
+  }
 });

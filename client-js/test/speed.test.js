@@ -44,9 +44,12 @@ function drain(count, transport) {
 for (const transport of ["websocket", "long_polling"]) {
   test(`100,000 messages that wait for ${transport} to open`, () => {
     drain(2000, transport); // warm
-    const once = Math.min(drain(25000, transport), drain(25000, transport));
-    const four = Math.min(drain(100000, transport), drain(100000, transport));
-    // Linear is 4, quadratic 16.
-    assert.ok(four < 10 * once + 50, `${four} ms is not four times ${once} ms`);
+    let once = Infinity, four = Infinity;
+    for (let attempt = 0; attempt < 5; attempt++) {
+      once = Math.min(once, drain(25000, transport));
+      four = Math.min(four, drain(100000, transport));
+      if (four < 10 * once + 50) return; // linear is 4, quadratic 16, whatever else the machine does meanwhile
+    }
+    assert.fail(`${four} ms is not four times ${once} ms`);
   });
 }

@@ -17,7 +17,7 @@ from ..core.errors import BrokerError, Refusal
 from ..core.leases import Found, Gone, Peer
 from ..gates.base import Gone as Left
 from ..loops import begin
-from ..owners import Elsewhere, Owners
+from ..owners import Elsewhere
 from ..service import Service
 from ..web.bodies import BROKEN_BODY, Bodies
 from ..web.carried import carried
@@ -111,9 +111,8 @@ class Held:
 class Forwarder:
     """See web.carried.Carrying."""
 
-    def __init__(self, service: Service, owners: Owners, hops: Hops, port: InnerPort) -> None:
+    def __init__(self, service: Service, hops: Hops, port: InnerPort) -> None:
         self._service = service
-        self._owners = owners
         self._hops = hops
         self._port = port
         self._bodies = Bodies(service)
@@ -146,10 +145,13 @@ class Forwarder:
 
     async def _ask_again(self, peer: Peer, sid: str, *, dead: bool) -> Found:
         """Who has the session now. Raises Refusal."""
+        owners = self._service.sessions.owners
+        if owners is None:  # this worker is leaving
+            raise Refusal(4503, UNKNOWN)
         try:
-            return await (self._owners.refused if dead else self._owners.unreachable)(peer, sid)
-        except BrokerError:
-            raise Refusal(4503, UNKNOWN) from None
+            return await (owners.refused if dead else owners.unreachable)(peer, sid)
+        except BrokerError as error:
+            raise Refusal(4503, str(error)) from None
 
     # -- requests ------------------------------------------------------------------------------------------------------
 

@@ -63,21 +63,7 @@ def place_of(text: str, name: str = "address") -> Place:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
 class Cluster:
-    """What makes a server one worker of a cluster, for `realtime.Server(broker=…, cluster=…)` (docs/scaling.md).
-
-    `secret` signs what workers tell each other: at least 32 characters, the same at all of them. Of several the first
-    signs, and all are taken, so that it can be changed without a break. Without one it is read from the environment
-    variable REALTIME_SECRET.
-
-    `listen` is where the other workers reach this one: "unix:/run/chat/", a folder in which each worker makes a socket
-    of its own; "unix:/run/chat/1.sock"; or "tcp://10.0.0.5:7000" (port 0: any). Without it each worker makes a folder
-    below the system's for temporary files that only its user may enter: for workers on one machine. `advertise` is what
-    the others are told, where that differs: it has to be given where `listen` is every address of the machine
-    (0.0.0.0, [::]). With `tls`, an ssl.SSLContext each for the listening and the connecting side, what goes over TCP
-    is encrypted. `lease` is for how many seconds a worker counts as alive that is not heard of.
-
-    Raises LocalProtocolError for what these can't be, TypeError for a value of the wrong type.
-    """
+    """The settings of realtime.Cluster, which see (joined)."""
 
     secret: str | Sequence[str] | None = None
     listen: str | None = None

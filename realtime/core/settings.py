@@ -152,9 +152,9 @@ def flag() -> Rule:
     return instance("True or False", bool)
 
 
-def having(method: str, what: str) -> Rule:
-    """Text, or what has a method."""
-    return Rule(what, lambda value: isinstance(value, str) or hasattr(value, method), lambda value: True)
+def having(method: str, what: str, *, text: bool = True) -> Rule:
+    """What has a method, or text unless that is False."""
+    return Rule(what, lambda value: (text and isinstance(value, str)) or hasattr(value, method), lambda value: True)
 
 
 def clock() -> Rule:

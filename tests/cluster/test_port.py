@@ -104,7 +104,7 @@ async def test_who_does_not_know_the_secret_is_cut_off() -> None:
         reader, writer = await connected(worker)
         theirs = nonce_of(await arrives(reader.readexactly(GREETING_SIZE)))
         assert theirs is not None
-        seal = Seal(b"x" * 32, theirs, secrets.token_bytes(16), Seal.mark(worker.incarnation))
+        seal = Seal(b"x" * 32, theirs, secrets.token_bytes(16), Seal.mark(worker.peer.incarnation))
         writer.write(seal.hello())
         assert await is_cut_off(reader)
         writer.close()
@@ -121,7 +121,7 @@ async def test_a_hello_counts_once() -> None:
             theirs = nonce_of(await arrives(reader.readexactly(GREETING_SIZE)))
             assert theirs is not None
             if not said:
-                seal = Seal(SECRET.encode(), theirs, secrets.token_bytes(16), Seal.mark(worker.incarnation))
+                seal = Seal(SECRET.encode(), theirs, secrets.token_bytes(16), Seal.mark(worker.peer.incarnation))
                 said.append(seal.hello())
                 writer.write(said[0])
                 assert seal.welcome(await arrives(reader.readexactly(ANSWER_SIZE)))
@@ -158,8 +158,9 @@ async def test_another_incarnation_is_refused_as_if_nobody_were_there() -> None:
             await worker.hops.reach(worker.peer._replace(incarnation="the one before"))
         assert not worker.hops.open
         assert worker.inner.turned_away == 0
+        peer = worker.peer
     with pytest.raises(Refused):
-        await worker.hops.reach(worker.peer)
+        await worker.hops.reach(peer)
 
 
 async def test_each_of_several_secrets_is_taken() -> None:
@@ -211,7 +212,7 @@ async def test_whatever_strangers_say(caplog: pytest.LogCaptureFixture) -> None:
             reader, writer = await connected(worker)
             theirs = nonce_of(await arrives(reader.readexactly(GREETING_SIZE)))
             assert theirs is not None
-            hello = Seal(SECRET.encode(), theirs, dice.randbytes(16), Seal.mark(worker.incarnation)).hello()
+            hello = Seal(SECRET.encode(), theirs, dice.randbytes(16), Seal.mark(worker.peer.incarnation)).hello()
             if number % 3 == 0:
                 said = dice.randbytes(dice.choice((1, 63, 64, 65, 4096, 100_000)))
             elif number % 3 == 1:

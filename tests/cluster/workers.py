@@ -8,8 +8,7 @@ import asyncio
 import contextlib
 import itertools
 import re
-import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from aiohttp import web
@@ -18,104 +17,60 @@ import realtime
 from realtime.cluster.forward import Forwarder
 from realtime.cluster.hops import Hops
 from realtime.cluster.port import InnerPort
-from realtime.cluster.settings import Cluster
-from realtime.core.errors import Refusal
-from realtime.core.leases import Found, Gone, Peer
-from realtime.core.proof import Proof
-from realtime.owners import Elsewhere
-from realtime.session import Session
+from realtime.core.leases import Peer
+from realtime.web.lean import LeanLink
+from realtime.web.links import WebSocketLink
+from realtime.web.routes import Routes
 
 from ..patience import eventually
 
-__all__ = ["SECRET", "Balancer", "Known", "Worker", "workers"]
+__all__ = ["SECRET", "Balancer", "Worker", "workers"]
 
 SECRET = "0123456789abcdef0123456789abcdef"
 CONNECTION = re.compile(rb"(?i)\r\nconnection: [^\r]*")
 
 
-class Known:
-    """Which workers there are, and who has claimed which name: what a directory knows, in memory."""
-
-    def __init__(self) -> None:
-        self.peers: dict[str, Peer] = {}
-        self.names: dict[str, tuple[Peer, str]] = {}
-        self.dead: set[Peer] = set()
-
-    async def refused(self, peer: Peer, sid: str = "") -> Found:
-        """See realtime.owners.Owners."""
-        self.dead.add(peer)
-        return Gone()
-
-    async def unreachable(self, peer: Peer, sid: str = "") -> Found:
-        """It has a lease."""
-        raise Refusal(4503, "a worker cannot be reached, and has a lease")
-
-
 class Worker:
     """One worker."""
 
-    def __init__(self, known: Known, cluster: Cluster, setup: Callable[..., object], settings: dict[str, Any]) -> None:
-        self.known = known
-        self.server = realtime.Server(**settings)
+    def __init__(
+        self, broker: realtime.MemoryBroker, cluster: realtime.Cluster, setup: Callable[..., object], settings: Any
+    ) -> None:
+        self.server = realtime.Server(broker=broker, cluster=cluster, **settings)
+        self.service = self.server._service
         self.app = web.Application()
         setup(self.app, self.server)
-        service = self.server._service
-        self.inner = InnerPort(cluster)
-        tls = None if cluster.tls is None else cluster.tls[1]
-        self.hops = Hops(cluster.secrets[0], tls)
-        self.forwarder = Forwarder(service, known, self.hops, self.inner)  # type: ignore[arg-type] # what it asks
-        service.carrying = self.forwarder
         self.runner = web.AppRunner(self.app, access_log=None, shutdown_timeout=0.5)
         self.port = 0
-        self.incarnation = secrets.token_hex(4)
-        self.peer: Peer
-        self._ask_elsewhere()
+        self.forwarder: Forwarder
+        self.hops: Hops
+        self.inner: InnerPort
 
     @property
     def name(self) -> str:
         """What its sids begin with."""
-        return self.server._service.sessions._worker
+        return self.service.sessions.worker
 
-    def _ask_elsewhere(self) -> None:
-        """Its sessions ask what is known."""
-        sessions, known = self.server._service.sessions, self.known
-        route, claim, opened = sessions.route, sessions.claim, sessions._opened
+    @property
+    def peer(self) -> Peer:
+        """What others know of it."""
+        owners: Any = self.service.sessions.owners
+        peer: Peer = owners.peer
+        return peer
 
-        async def routed(sid: str, proof: Proof | None = None) -> Session:
-            peer = known.peers.get(sid.partition(".")[0])
-            if peer is None or peer == self.peer:
-                return await route(sid, proof)
-            if peer in known.dead:
-                raise Gone().refusal(proof)
-            raise Elsewhere(peer, sid, proof)
-
-        async def claimed(name: str) -> Session | None:
-            self._look(name)
-            return opened(name, None)
-
-        async def claiming(nonce: str, binding: object) -> Session | None:
-            self._look(nonce)
-            session = await claim(nonce, binding)
-            if nonce:
-                known.names.setdefault(nonce, (self.peer, f"{self.name}.claim"))
-            return session
-
-        sessions.route = routed  # type: ignore[method-assign]
-        sessions.claim = claiming  # type: ignore[method-assign]
-        sessions.claimed = claimed  # type: ignore[method-assign]
-
-    def _look(self, name: str) -> None:
-        peer, sid = self.known.names.get(name, (self.peer, ""))
-        if peer in self.known.dead:
-            raise Refusal(4404, "its worker has gone", scope="session")
-        if peer != self.peer:
-            raise Elsewhere(peer, sid)
+    @property
+    def url(self) -> str:
+        """Its address."""
+        return f"http://127.0.0.1:{self.port}"
 
     async def start(self) -> None:
-        """Listens, to others first."""
+        """Listens, to others first, and waits until they may find it."""
         await self.runner.setup()
-        address = await self.inner.start(self.name, self.incarnation)
-        self.peer = self.known.peers[self.name] = Peer(self.name, self.incarnation, address)
+        carrying = self.service.carrying
+        assert isinstance(carrying, Forwarder)
+        self.forwarder, self.hops, self.inner = carrying, carrying._hops, carrying._port
+        owners: Any = self.service.sessions.owners
+        await eventually(lambda: owners.registration.runs(asyncio.get_running_loop().time()))
         site = web.TCPSite(self.runner, "127.0.0.1", 0)
         await site.start()
         self.port = self.runner.addresses[0][1]
@@ -123,15 +78,25 @@ class Worker:
     async def stop(self) -> None:
         """Ends."""
         await self.runner.cleanup()
-        self.hops.close()
-        await self.inner.close()
 
     def kill(self) -> None:
-        """Nobody is there any more, without a word."""
-        assert self.inner._listener is not None
-        self.inner._listener.close()
+        """Nobody is there any more, without a word: for the others, as if its process had been killed."""
+        listener = self.inner._listener
+        assert listener is not None
+        listener.close()
         for hop in tuple(self.hops.open):
             hop.transport.abort()
+        for link in self.links:
+            link.abort()
+        for connection in () if self.inner._server is None else self.inner._server.connections:
+            if connection.transport is not None:
+                connection.transport.abort()
+
+    @property
+    def links(self) -> list[LeanLink | WebSocketLink]:
+        """Those of its WebSockets."""
+        owners: list[Any] = [getattr(stop, "__self__", None) for stop in self.service.on_shutdown]
+        return [link for owner in owners if isinstance(owner, Routes) for link in owner._sockets.served]
 
 
 class Balancer:
@@ -201,14 +166,14 @@ async def workers(
     listen: str | None = None,
     tls: Any = None,
     setup: Callable[..., object] = realtime.setup,
-    prepare: Callable[[Worker], Awaitable[None] | None] = lambda worker: None,
+    prepare: Callable[[Worker], None] = lambda worker: None,
     **settings: Any,
 ) -> AsyncIterator[list[Worker]]:
     """So many workers, up and running. Afterwards nothing may be left."""
-    known = Known()
-    cluster = Cluster(secret=SECRET, listen=listen, tls=tls)
+    broker = realtime.MemoryBroker()
+    cluster = realtime.Cluster(secret=SECRET, listen=listen, tls=tls)
     settings.setdefault("shutdown_timeout", 0.3)
-    them = [Worker(known, cluster, setup, settings) for _ in range(count)]
+    them = [Worker(broker, cluster, setup, settings) for _ in range(count)]
     loop = asyncio.get_running_loop()
     errors: list[dict[str, Any]] = []
     loop.set_exception_handler(lambda loop, context: errors.append(context))

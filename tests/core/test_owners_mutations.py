@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from realtime.core import claims
+from realtime.core import claims, leases
 from realtime.core.attendance import Standing
 from realtime.core.claims import Claim, Claims, Runs
 from realtime.core.leases import Gone, Known, Later, Neighbours, Peer, Reached, Registration
@@ -110,7 +110,7 @@ def a_client_keeps_its_nonce_for_ever(patch: Patch) -> None:
 
 def judging(patch: Patch, judge: Callable[[Known, Peer | None, Reached, bool], Peer | Gone | Later | None]) -> None:
     """Judges so, and where that says nothing, as ever."""
-    original = owners_model.judge
+    original = leases.judge
     patch.setattr(
         owners_model,
         "judge",

@@ -211,7 +211,7 @@ class World:
             self.now += self.rnd.expovariate(4.0)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=3 * settings().max_examples, deadline=None)
 @given(st.integers(0, 2**32))
 def test_whatever_happens(seed: int) -> None:
     """Never more carriers than there are places, nothing after the end, no busy loop, no stop."""

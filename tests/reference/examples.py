@@ -241,6 +241,12 @@ except realtime.BrokerError as error:
 rt = realtime.Server(broker=realtime.RedisBroker("redis://localhost/0", prefix="chat:"))
 rt.configure_rooms("chat/*", history=1000, ttl=86_400, presence=True)
 """,
+    "realtime.Cluster": """
+rt = realtime.Server(
+    broker="redis://localhost/0",
+    cluster=realtime.Cluster(secret="drawn by secrets.token_urlsafe(32)", listen="unix:/run/chat/"),
+)
+""",
     "realtime.MemoryBroker": """
 rt = realtime.Server(broker=realtime.MemoryBroker())  # for tests, or several servers in one process
 """,

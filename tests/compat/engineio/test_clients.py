@@ -9,7 +9,8 @@ import asyncio
 import base64
 import json
 import shutil
-from collections.abc import AsyncIterator, Callable
+import subprocess
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -26,11 +27,11 @@ from realtime.protocols.engineio.upgrade import Event
 from ...patience import steady
 from ...web.place import Place, serving
 
-NODE = Path(__file__).parent
+HERE = Path(__file__).parent
 LIMIT = 60.0  # seconds, for what takes one
 
 needs_node = pytest.mark.skipif(
-    shutil.which("node") is None or not (NODE / "node_modules").is_dir(),
+    shutil.which("node") is None or not (HERE / "node_modules").is_dir(),
     reason="needs Node 18 and the packages of this folder: sh .ci/clients",
 )
 VERSIONS = pytest.mark.parametrize("version", [4, 3])
@@ -38,6 +39,41 @@ TRANSPORTS = pytest.mark.parametrize(
     "transports", [["polling"], ["websocket"], ["polling", "websocket"]], ids=["polling", "websocket", "upgrade"]
 )
 MESSAGES: list[Any] = ["", "hello", "é€\U0001f600", {"b": ""}, {"b": "AQIDBA=="}, 'a"b\\c\nd\u2028', {"b": "/////w=="}]
+
+
+class Node:
+    """engine.io-client in Node, asked for one session after another; started by the first."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[str] | None = None
+
+    def ask(self, plan: str) -> str:
+        """What becomes of a session with this plan. Blocks."""
+        if self._process is None:
+            self._process = subprocess.Popen(
+                ["node", "client.cjs"], cwd=HERE, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(plan + "\n")
+        self._process.stdin.flush()
+        return self._process.stdout.readline()
+
+    def stop(self) -> None:
+        """Ends it: whoever has asked is answered with nothing."""
+        if self._process is not None:
+            with self._process as process:
+                process.kill()
+            self._process = None
+
+
+NODE = Node()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _stopped() -> Iterator[None]:
+    yield
+    NODE.stop()
 
 
 async def eventually(condition: Callable[[], object]) -> None:
@@ -112,16 +148,12 @@ async def node(place: Place, version: int, transports: list[str], path: str = "/
     plan.setdefault("send", [])
     plan.setdefault("expect", len(plan["send"]))
     plan |= {"version": version, "url": place.base, "path": path, "transports": transports}
-    process = await asyncio.create_subprocess_exec(
-        "node", "client.cjs", json.dumps(plan), cwd=NODE, stdout=asyncio.subprocess.PIPE
-    )
     try:
         async with asyncio.timeout(LIMIT):
-            out, _ = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+            out = await asyncio.to_thread(NODE.ask, json.dumps(plan))
+    except BaseException:
+        NODE.stop()
+        raise
     return json.loads(out)
 
 

@@ -1,0 +1,156 @@
+"""Sessions of servers that are workers of a cluster: opened by names that are claimed, found, and told of when their
+worker is gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from functools import partial
+from typing import Any
+
+import pytest
+
+import realtime
+from realtime.core.claims import Claim
+from realtime.core.leases import Gone
+from realtime.core.plain_machine import PlainMachine
+from realtime.core.proof import Key, Proof
+from realtime.owners import Elsewhere, digest_of
+from realtime.protocols.sockjs.codec import CAPABILITIES
+from realtime.session import Session
+
+from ..patience import eventually
+from .members import Worker, Workers, refused
+
+
+@pytest.fixture
+async def pair() -> AsyncIterator[tuple[Worker, Worker]]:
+    broker, workers = realtime.MemoryBroker(), Workers()
+    one, two = await Worker(broker, workers).start(), await Worker(broker, workers).start()
+    yield one, two
+    for worker in (one, two):
+        if worker.sessions.owners is not None:
+            await worker.service.shutdown()
+    assert all(port.closed for port in workers.ports)
+
+
+def names(worker: Worker) -> set[str]:
+    """All that are claimed."""
+    stored: Any = worker.directory._directory
+    return set(stored._claims)
+
+
+async def test_an_open_is_one_workers(pair: tuple[Worker, Worker]) -> None:
+    one, two = pair
+    session = await one.open("nonce")
+    assert session.id.startswith(one.sessions.worker + ".")
+    assert await one.open("nonce") is session
+    elsewhere = await refused(two.open("nonce"))
+    assert isinstance(elsewhere, Elsewhere)
+    assert (elsewhere.peer, elsewhere.sid) == (one.directory.peer, session.id)
+    assert (elsewhere.code, elsewhere.scope) == (4503, "carrier")  # where nobody carries it
+    assert await one.open("nonce", handed=session.id) is session
+    await eventually(lambda: one.handled == 1)
+    assert two.handled == 0
+
+
+async def test_one_that_is_bound_to_something_else_is_told_so_by_any_worker(pair: tuple[Worker, Worker]) -> None:
+    one, two = pair
+    await one.open("nonce")
+    for worker in pair:
+        assert (await refused(worker.open("nonce", "other"))).code == 4409
+    assert len(two.directory.claims) == 0
+
+
+async def test_opens_at_once_begin_one_handler(pair: tuple[Worker, Worker]) -> None:
+    one, two = pair
+    opens = [worker.open("nonce") for worker in (one, two, one, two, one)]
+    results = await asyncio.gather(*opens, return_exceptions=True)
+    sessions = {result for result in results if isinstance(result, Session)}
+    assert len(sessions) == 1
+    assert len(results) == 5
+    assert all(isinstance(result, Session | Elsewhere) for result in results)
+    await eventually(lambda: one.handled + two.handled == 1)
+
+
+async def test_a_session_of_another_worker_is_elsewhere(pair: tuple[Worker, Worker]) -> None:
+    one, two = pair
+    session = await one.open("nonce")
+    proof = Proof(Key(session._machine.secret))
+    elsewhere = await refused(two.sessions.route(session.id, proof))
+    assert isinstance(elsewhere, Elsewhere)
+    assert (elsewhere.peer, elsewhere.sid, elsewhere.proof) == (one.directory.peer, session.id, proof)
+    assert await one.sessions.route(session.id, proof) is session
+    assert (await refused(one.sessions.route(session.id[:-1] + "_", proof))).code == 4404
+
+
+async def test_a_name_that_a_client_chose(pair: tuple[Worker, Worker]) -> None:
+    one, two = pair
+    assert await two.sessions.claimed("name") is None
+    session = await one.open("name", None, kind=partial(PlainMachine, capabilities=CAPABILITIES))
+    assert await one.sessions.claimed("name") is session
+    elsewhere = await refused(two.sessions.claimed("name"))
+    assert isinstance(elsewhere, Elsewhere)
+    assert elsewhere.sid == session.id
+    assert one.directory.claims.lasting() != []
+
+
+async def test_an_open_that_comes_to_nothing_gives_its_name_back(pair: tuple[Worker, Worker]) -> None:
+    one, two = pair
+    for number in range(2):
+        await one.open(f"nonce{number}", identity="ada")
+    assert (await refused(one.open("nonce", identity="ada"))).code == 4429
+    await eventually(lambda: "nonce" not in names(one))
+    assert (await two.open("nonce", identity="ada")).id.startswith(two.sessions.worker)
+
+
+async def test_who_is_told_how_a_session_has_ended_whose_worker_is_gone(pair: tuple[Worker, Worker]) -> None:
+    one, two = pair
+    session = await one.open("nonce")
+    key, sid, peer = Key(session._machine.secret), session.id, one.directory.peer
+    await one.service.shutdown()
+    two.directory._standing._since -= 100
+    ended = await refused(two.sessions.route(sid, Proof(key)))
+    assert (ended.code, ended.scope, ended.received) == (1001, "session", 0)
+    assert (await refused(two.sessions.route(sid, Proof(Key("wrong"))))).code == 4403
+    gone = await two.directory.refused(peer, sid)
+    assert isinstance(gone, Gone)
+    assert gone.refusal(Proof(key)).code == 1001
+    # Who opens by that nonce is told so, too, and opens anew by another.
+    again = await refused(two.open("nonce"))
+    assert (again.code, again.scope) == (1001, "session")
+    await two.open("nonce2")
+
+
+async def test_one_of_a_worker_that_nobody_knows(pair: tuple[Worker, Worker]) -> None:
+    _, two = pair
+    sid = "zzzz." + "0" * 24
+    assert (await refused(two.sessions.route(sid))).code == 4503  # it has just started
+    two.directory._standing._since -= 100
+    unknown = await refused(two.sessions.route(sid))
+    assert (unknown.code, unknown.scope) == (4404, "session")
+
+
+async def test_without_a_lease_nothing_is_opened_and_what_is_open_goes_on(pair: tuple[Worker, Worker]) -> None:
+    one, _ = pair
+    session = await one.open("nonce")
+    one.directory.registration.lost()
+    for nonce in ("another", ""):
+        later = await refused(one.open(nonce))
+        assert (later.code, later.scope) == (4503, "carrier")
+    assert await one.open("nonce") is session
+    assert await one.sessions.route(session.id) is session
+
+
+async def test_a_worker_that_drains_opens_nothing_and_gives_back_what_it_is_handed(pair: tuple[Worker, Worker]) -> None:
+    one, two = pair
+    one.sessions.refusing = True
+    assert (await refused(one.open("nonce"))).code == 4503
+    assert await two.directory.find("nonce") is None
+    claim = Claim(f"{one.sessions.worker}.lost", digest_of("bound"))
+    await two.directory._directory.keep("nonce", claim, 30)
+    assert isinstance(await refused(two.open("nonce")), Elsewhere)
+    assert (await refused(one.open("nonce", handed=claim.sid))).code == 4503
+    await eventually(lambda: "nonce" not in names(one))
+    assert (await two.open("nonce")).id.startswith(two.sessions.worker)
