@@ -49,6 +49,8 @@ class Room:
 
     last: int = -1
     lost: set[int] = field(default_factory=set)
+    told: int = 0  # missing behind a gap that was told
+    gap: bool = False  # one was, and no message came since
     repeated: int = 0
     heard: int = 0
 
@@ -58,8 +60,12 @@ class Room:
         if number <= self.last:
             self.repeated += 1
             return
-        if self.last >= 0:  # before its first it was not there
-            self.lost |= set(range(self.last + 1, number))
+        missing = range(self.last + 1, number) if self.last >= 0 else ()  # before its first it was not there
+        if self.gap:
+            self.told += len(missing)
+        else:
+            self.lost |= set(missing)
+        self.gap = False
         self.last = number
 
 

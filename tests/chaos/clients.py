@@ -17,6 +17,8 @@ from .worker import ROOMS
 
 __all__ = ["Crowd", "PythonClient"]
 
+# What opens by a URL cannot bring cursors, which must not stand there: what is missing is told as a gap.
+BY_URL = ("sse", "multipart")
 SCRIPT = Path(__file__).with_name("strangers.cjs")
 
 
@@ -26,7 +28,9 @@ class PythonClient:
     def __init__(self, url: str, transport: str, seed: int, told: Callable[[Session], object]) -> None:
         self.rooms = {room: Room() for room in ROOMS}
         self.gaps = 0
+        self.begun = asyncio.Event()  # it has heard of a worker
         self.now = "has no session"  # what it is about
+        self.brings_cursors = transport not in BY_URL
         self._url = f"{url}/realtime/count?rooms=1"
         self._transport = transport
         self._random = random.Random(seed)
@@ -50,12 +54,16 @@ class PythonClient:
                         if self._leaving:
                             return
 
-    def _changed(self, event: str) -> None:
-        self.gaps += event == "gap"
-
     async def _be(self, session: realtime.ClientSession) -> None:
         account = Session("python", self._transport, opened=time.monotonic())
-        session.on_change(self._changed)
+
+        def changed(event: str) -> None:
+            if event == "gap":
+                assert session.gap is not None
+                self.gaps += 1
+                self.rooms[session.gap.room].gap = True
+
+        session.on_change(changed)
         self.now = f"is in {session!r}"
         sending = asyncio.create_task(self._send(session, account))
         try:
@@ -64,6 +72,7 @@ class PythonClient:
                 room = session.last.room
                 if room is None:
                     account.hear(message)
+                    self.begun.set()
                     self._news.set()
                 else:
                     self.rooms[room].hear(int(message))

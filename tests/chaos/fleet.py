@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import secrets
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..brokers.servers import Server as Redis
@@ -57,6 +59,15 @@ def haproxy(ports: list[int]) -> str:
     return config.replace("    server server 127.0.0.1:@UPSTREAM@", f"    balance roundrobin\n{servers}")
 
 
+@dataclass
+class Life:
+    """One life of a worker: when it was told to end, when it had ended, and how."""
+
+    told: float = math.inf
+    over: float = math.inf
+    how: str = ""  # killed or terminated, even if it was killed after that
+
+
 class Process:
     """A worker's, in one life after the other."""
 
@@ -64,7 +75,7 @@ class Process:
         self.row = row
         self.port = free_port()
         self.incarnation = 0
-        self.lives: dict[str, tuple[float, float | None, str]] = {}  # by name: from, until, and how it ended
+        self.lives: dict[str, Life] = {}  # by name
         self._fleet = fleet
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -84,10 +95,10 @@ class Process:
         command = [sys.executable, "-m", "tests.chaos.worker", "--row", str(self.row), "--port", str(self.port)]
         command += ["--rows", str(len(self._fleet.workers)), "--incarnation", str(self.incarnation)]
         command += ["--place", str(self._fleet.place), "--broker", self._fleet.redis.url]
-        command += ["--secret", self._fleet.secret]
+        command += ["--secret", self._fleet.secret, "--lease", str(self._fleet.lease)]
         with (self._fleet.place / f"worker-{self.row}.err").open("ab") as errors:
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=errors, stderr=errors)
-        self.lives[self.name] = (time.monotonic(), None, "")
+        self.lives[self.name] = Life()
 
     async def ready(self) -> None:
         """Waits until it listens; there is no event for that."""
@@ -110,24 +121,23 @@ class Process:
         middle = self.middle()
         self._process.kill()
         self._process.wait()
-        self._ended("killed")
+        life = self.lives[self.name]
+        life.over = time.monotonic()
+        life.told, life.how = min(life.told, life.over), life.how or "killed"
         return middle
 
     def terminate(self) -> None:
         """As a deploy does."""
         assert self._process is not None
-        began, _, _ = self.lives[self.name]
-        self.lives[self.name] = (began, time.monotonic(), "terminated")
+        life = self.lives[self.name]
+        life.told, life.how = time.monotonic(), "terminated"
         self._process.terminate()
 
     async def gone(self) -> None:
         """Waits for its end."""
         assert self._process is not None
         await asyncio.to_thread(self._process.wait)
-
-    def _ended(self, how: str) -> None:
-        began, until, before = self.lives[self.name]
-        self.lives[self.name] = (began, until or time.monotonic(), before or how)
+        self.lives[self.name].over = time.monotonic()
 
     def pause(self) -> None:
         """It stands still."""
@@ -149,8 +159,9 @@ class Process:
 class Fleet:
     """All of it, in one directory."""
 
-    def __init__(self, place: Path, workers: int) -> None:
+    def __init__(self, place: Path, workers: int, lease: float) -> None:
         self.place = place
+        self.lease = lease
         self.secret = secrets.token_urlsafe(24)
         self.redis = Redis(place / "redis", "--save", "", "--appendonly", "yes", "--appendfsync", "always")
         self.state = State(place / "state", workers)
@@ -180,17 +191,12 @@ class Fleet:
             self.redis.kill()
             self.state.close()
 
-    @property
-    def killed(self) -> list[str]:
-        """Lives that were ended without a word."""
-        return [name for one in self.workers for name, (_, _, how) in one.lives.items() if how == "killed"]
-
     def fate(self, name: str) -> str:
         """How a life ended: "" while it goes on."""
         row = int(name.partition(".")[0])
-        return self.workers[row].lives[name][2]
+        return self.workers[row].lives[name].how
 
     def deaths(self, after: float, before: float) -> int:
-        """How many lives ended in that time, at any worker."""
-        ends = [until for one in self.workers for _, until, _ in one.lives.values() if until is not None]
-        return sum(after <= until <= before for until in ends)
+        """How many lives were ending in that time, at any worker."""
+        lives = [life for one in self.workers for life in one.lives.values()]
+        return sum(life.told <= before and after <= life.over for life in lives)

@@ -30,6 +30,7 @@ class Storm:
     pause: float = 5.0  # seconds for which Redis stands still
     done: Counter[str] = field(default_factory=Counter)
     hit: Counter[str] = field(default_factory=Counter)  # kills in the middle of what
+    _aimed: Counter[str] = field(default_factory=Counter)  # kills that were to be
 
     async def rage(self, seconds: float) -> None:
         """So long, or up to three times as long until all was hit that has to be. At the end all stand again."""
@@ -63,7 +64,8 @@ class Storm:
 
     async def _kill(self) -> None:
         """One that is in the middle of what was hit least."""
-        wanted = min(WHAT, key=lambda what: self.hit[what])
+        wanted = min(WHAT, key=lambda what: (self.hit[what], self._aimed[what]))
+        self._aimed[wanted] += 1
         if wanted == "drain":
             one = next(one for one in self.fleet.workers if one.alive)
             one.terminate()

@@ -25,6 +25,7 @@ async def test_nobody_notices_what_is_done_to_the_workers() -> None:
         clients=12,
         every=1.0,
         pause=1.0,
+        lease=1.0,
         strangers=("sockjs websocket", "sockjs xhr-polling", "engineio polling+websocket", "raw websocket"),
     )
     assert result.wrong == [], f"{dict(result.counts)}; logs: {place}"

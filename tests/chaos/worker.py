@@ -132,7 +132,7 @@ def main() -> None:
     parser.add_argument("--place", type=Path, required=True)
     parser.add_argument("--broker", required=True)
     parser.add_argument("--secret", required=True)
-    parser.add_argument("--lease", type=float, default=10.0)
+    parser.add_argument("--lease", type=float, required=True)
     arguments = parser.parse_args()
     logging.basicConfig(
         level=logging.WARNING,
