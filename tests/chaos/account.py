@@ -29,6 +29,7 @@ class Session:
     unsent: int = 0  # the client says of so many that they were not taken
     asked: bool = False  # the client itself has closed
     code: int | None = None
+    why: str = ""  # what its client says about that
     problems: list[str] = field(default_factory=list)
 
     def hear(self, message: str) -> None:
@@ -89,7 +90,7 @@ def judge(session: Session, fate: str, deaths: int) -> list[str]:
             )
     elif native or not deaths:  # a client of another protocol takes a cut for the end, whoever had its session
         if not session.asked and session.code is not None:
-            wrong.append(f"its worker lives, and it ended with {session.code}")
+            wrong.append(f"its worker lives, and it ended with {session.code} ({session.why})")
         if session.received != session.sent:
             wrong.append(f"its worker lives, and of {session.sent} sent {session.received} came back")
     return [f"{name}: {one}" for one in wrong]

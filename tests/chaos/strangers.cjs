@@ -23,7 +23,7 @@ const LIBRARIES = {
     const socket = new SockJS(url + "/realtime/count", null, { transports: [transport] });
     socket.onopen = on.open;
     socket.onmessage = (event) => on.message(event.data);
-    socket.onclose = (event) => on.close(event.code);
+    socket.onclose = (event) => on.close(event.code, event.reason);
     return { send: (text) => socket.send(text), close: () => socket.close() };
   },
   engineio(url, transport, on) {
@@ -31,8 +31,9 @@ const LIBRARIES = {
     const socket = new Socket(url, { path: "/engine.io/", transports: transport.split("+") });
     socket.on("open", on.open);
     socket.on("message", on.message);
-    socket.on("error", () => {});
-    socket.on("close", () => on.close(1006));
+    let failed = "";
+    socket.on("error", (error) => { failed = `${error.message} ${error.description}`; });
+    socket.on("close", (why) => on.close(1006, `${why} ${failed}`));
     return { send: (text) => socket.send(text), close: () => socket.close() };
   },
   raw(url, transport, on) {
@@ -41,7 +42,7 @@ const LIBRARIES = {
     socket.on("open", on.open);
     socket.on("message", (data) => on.message(String(data)));
     socket.on("error", () => {});
-    socket.on("close", (code) => on.close(code));
+    socket.on("close", (code, reason) => on.close(code, String(reason)));
     return { send: (text) => socket.send(text), close: () => socket.close() };
   },
 };
@@ -76,11 +77,12 @@ function live(kind, transport, url) {
       } else told.received += 1;
       leave();
     },
-    close: (code) => {
+    close: (code, why) => {
       if (ended) return;
       ended = true;
       open.delete(leave);
       told.code = told.asked ? null : code;
+      told.why = why || "";
       told.lasted = (Date.now() - began) / 1000;
       if (told.owner) console.log(JSON.stringify(told)); // else it was never open
       if (!leaving) setTimeout(() => live(kind, transport, url), 50 + random(200));
