@@ -9,12 +9,14 @@ demo: $(VENV)/.demo
 
 # What is compiled is kept, whatever the environment says: a hundred processes start, and four collect all the tests.
 test: export PYTHONDONTWRITEBYTECODE :=
-# Four processes on two cores: much of the time a test waits, as tests/lanes.py knows. Types are checked beside them.
+# Four processes on two cores: much of the time a test waits, as tests/lanes.py knows; `make test N=6` where there are
+# more. Types are checked beside them.
+N ?= 4
 test: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	@$(BIN)/mypy >$(VENV)/.types 2>&1 & types=$$!; \
-		$(BIN)/pytest -n 4; tests=$$?; \
+		$(BIN)/pytest -n $(N); tests=$$?; \
 		wait $$types || { tests=1; cat $(VENV)/.types; }; exit $$tests
 
 # The tests that need no lint and no second process: for the minute between two edits.

@@ -9,7 +9,21 @@ import { minify } from "terser";
 /** The syntax tree of terser, as it is before it is printed: compressed, and its members named. */
 export async function treeOf(code, settings) {
   const { ast } = await minify(code, { ...settings, sourceMap: false, format: { ...settings.format, ast: true, code: false } });
+  shortFlags(ast, new Set(Object.values(settings.nameCache.props.props)));
   return ast;
+}
+
+/** Private members that are set to true or false are 1 or 0, which nobody sees. */
+function shortFlags(ast, members) {
+  let number;
+  visit(ast, (node) => (number ??= node.TYPE === "Number" && node));
+  const short = ({ TYPE }) => /^(True|False)$/.test(TYPE);
+  const made = ({ TYPE, start, end }) => Object.assign(number.clone(), { value: +(TYPE === "True"), raw: undefined, start, end });
+  visit(ast, (node) => {
+    if (node.TYPE === "Assign" && node.operator === "=" && node.left.TYPE === "Dot" && members.has(node.left.property) && short(node.right)) {
+      node.right = made(node.right);
+    } else if (node.TYPE === "ObjectKeyVal" && members.has(node.key) && short(node.value)) node.value = made(node.value);
+  });
 }
 
 /** The tree as text, and its map. */

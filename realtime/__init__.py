@@ -15,14 +15,16 @@ from typing import TYPE_CHECKING
 
 from .brokers.base import Health
 from .brokers.memory import MemoryBroker
-from .brokers.publisher import BlockingPublisher, Publisher
+from .brokers.publisher import BlockingIdentity, BlockingPublisher, Publisher
 from .brokers.redis import RedisBroker
 from .client import ClientSession, connect
+from .client.events import ClientNamespace
 from .cluster.joined import Cluster
 from .collector import tune_gc
 from .core.config import Config
 from .core.errors import (
     BrokerError,
+    EventError,
     LocalProtocolError,
     NegotiationError,
     RealtimeError,
@@ -32,10 +34,17 @@ from .core.errors import (
     SessionClosed,
     Unauthorized,
 )
+from .core.identities import SessionInfo
 from .core.lifecycle import State
 from .hub import Change, History, Room
+from .identities import Identity
 from .namesake import missing as _missing
+from .namespaces.events import Events
+from .namespaces.namespace import Namespace
+from .namespaces.rooms import EventRoom
+from .namespaces.session import EventSession
 from .protocols.engineio.options import EngineIO
+from .protocols.engineio.socketio import SocketIO
 from .protocols.sockjs.options import SockJS
 from .request import SessionRequest
 from .server import Server
@@ -44,17 +53,25 @@ from .web.plugin import client_url, get_server, setup
 from .web.readiness import readiness
 
 __all__ = [
+    "BlockingIdentity",
     "BlockingPublisher",
     "BrokerError",
     "Change",
+    "ClientNamespace",
     "ClientSession",
     "Cluster",
     "Config",
     "EngineIO",
+    "EventError",
+    "EventRoom",
+    "EventSession",
+    "Events",
     "Health",
     "History",
+    "Identity",
     "LocalProtocolError",
     "MemoryBroker",
+    "Namespace",
     "NegotiationError",
     "Publisher",
     "RealtimeError",
@@ -66,8 +83,10 @@ __all__ = [
     "Server",
     "Session",
     "SessionClosed",
+    "SessionInfo",
     "SessionRequest",
     "SockJS",
+    "SocketIO",
     "State",
     "Unauthorized",
     "client_url",

@@ -286,7 +286,8 @@ class BaseSession(SessionFacts[M]):
             self._ask_for_room()
 
     def _offer(self, item: Outgoing) -> None:
-        """Queues a room's message, without waiting: a full outbox drops a message, or closes with 1008 (`on_full`).
+        """Queues a room's message, without waiting: a full outbox drops a message, or closes with 1008 (`on_full`). One
+        that is larger than the whole outbox is dropped in any case.
 
         What the client's protocol can't carry is skipped, and counted as dropped.
         """
@@ -295,6 +296,10 @@ class BaseSession(SessionFacts[M]):
             return
         if machine.selective and machine.unfit(item):
             machine.outbox.dropped += 1
+            return
+        if item.size > machine.config.max_outbox_size:
+            machine.outbox.drop_new()
+            self._listener.dirty()
             return
         half_full = machine.offer(item)
         if half_full is not None:
@@ -318,6 +323,9 @@ class BaseSession(SessionFacts[M]):
         outbox, carrier = machine.outbox, machine.carrier
         if machine.selective and any(machine.unfit(part) for part in group.parts):
             outbox.dropped += count
+        elif group.size > machine.config.max_outbox_size:
+            outbox.drop_new(count)
+            self._listener.dirty()
         elif group.volatile and (
             carrier is None or outbox.waiting or not carrier.link.writable or not outbox.has_room(group.size, count)
         ):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Protocol, TypeAlias
 
 from .core.frames import Group, Outgoing, RoomItem, RoomPosition
@@ -48,6 +48,9 @@ class Receiver(Protocol):
     async def _give_room(self, item: RoomItem) -> None:
         """Takes a message of a room's snapshot for sending. Waits for room, and raises SessionClosed."""
 
+    def _left(self, room: str) -> None:
+        """It is in this room no more. Never waits, never raises."""
+
     def _check_member(self) -> None:
         """Raises SessionClosed if it can be in no room any more."""
 
@@ -60,8 +63,8 @@ def offer(receiver: Receiver, item: Outgoing) -> None:
         receiver._offer(item)
 
 
-# A message, how many were lost, or where a room with history stands.
-Item: TypeAlias = Outgoing | RoomPosition | int
+# A message, how many were lost, where a room with history stands, or what is done with each member in its turn.
+Item: TypeAlias = Outgoing | RoomPosition | int | Callable[[Receiver], object]
 
 
 class Broadcast:
@@ -91,7 +94,7 @@ class Broadcasts:
         self._left: dict[tuple[str, Receiver], int] = {}  # who left what, and when, while something was in the queue
         self._budget = SLICE  # so many may still be looked at in this turn; fewer than SLICE: the next turn is awaited
 
-    async def send(self, room: str, members: Collection[Receiver], item: Outgoing, skipped: frozenset[str]) -> int:
+    async def send(self, room: str, members: Collection[Receiver], item: Item, skipped: frozenset[str]) -> int:
         """Offers a message to these members of a room but the skipped ids; returns to how many, when it was offered to
         all.
 
@@ -115,8 +118,8 @@ class Broadcasts:
         self, room: str, members: Collection[Receiver], item: Item, skipped: frozenset[str] = frozenset()
     ) -> Broadcast:
         """Offers a message to these members of a room but the skipped ids, or tells them that so many were lost, or
-        where the room stands: now, or behind what is in the queue already. To the skipped it tells the position of a
-        message that has one."""
+        where the room stands, or does with them what the item does: now, or behind what is in the queue already. To the
+        skipped it tells the position of a message that has one."""
         queue = self._queue
         last = queue[-1] if queue else None
         same = last is not None and last.room == room and last.changes == self._changes
@@ -176,8 +179,10 @@ class Broadcasts:
                         member._offer_room(item)
                     elif type(item) is RoomPosition:
                         member._offer_position(room, item.cursor, item.missing)
+                    elif type(item) is int:
+                        member._miss(item)
                     else:
-                        member._miss(item)  # type: ignore[arg-type] # what is left: a number
+                        item(member)  # type: ignore[operator] # what is left
                 except Exception:  # the others' turn must come
                     log.exception("a message to room %r could not be offered to a member", room)
             if broadcast.at == len(broadcast.members):

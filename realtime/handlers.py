@@ -39,12 +39,12 @@ class Handlers:
         request until it first waits."""
         hide = session.request._show_http()
         context = contextvars.copy_context()
-        task = begin(_coroutine(handler, session), f"realtime handler {session.path}", context)
+        task = begin(_coroutine(handler, session), f"realtime handler {session._path}", context)
         self.tasks[session] = task
         session._handled_since = self._clock.now()
         self._sessions[task] = session
         task.add_done_callback(self._when_over, context=context)
-        asyncio.get_running_loop().call_soon(hide)  # comes when the handler first waits
+        task.get_loop().call_soon(hide)  # comes when the handler first waits
 
     def _over(self, task: asyncio.Task[None]) -> None:
         """A handler has ended, one way or other."""

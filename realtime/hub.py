@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 from .broadcasts import Broadcasts, Receiver
@@ -94,7 +95,7 @@ class Room:
         """How many are in the room. Over a broker the room needs presence (`rt.configure_rooms`): raises
         LocalProtocolError where it has none, and BrokerError."""
         self._hub.check()
-        return await self._hub.rooms.count(self.name) if self._presence() else len(self)
+        return await self._hub.rooms.reader.count(self.name) if self._presence() else len(self)
 
     @gives_way
     async def members(self) -> dict[str, dict[str, Any]]:
@@ -103,7 +104,7 @@ class Room:
         self._hub.check()
         if not self._presence():
             return {member.id: {} for member in self}
-        return {one.member: _info(one.info) for one in await self._hub.rooms.members(self.name)}
+        return {one.member: _info(one.info) for one in await self._hub.rooms.reader.members(self.name)}
 
     async def watch_members(self) -> AsyncIterator[Change]:
         """Tells who is in the room, at all workers, and then what changes: for `async for`, which never ends.
@@ -140,7 +141,7 @@ class Room:
         if limit < 1:
             raise LocalProtocolError(f"limit={limit!r}: takes a whole number of at least 1")
         return History(
-            *await self._hub.rooms.history(self.name, keep, limit, (after and Position.parse(after)) or None)
+            *await self._hub.rooms.reader.history(self.name, keep, limit, (after and Position.parse(after)) or None)
         )
 
     @gives_way
@@ -151,7 +152,29 @@ class Room:
         keep = self._kept()
         if keep is None or not keep.history:
             raise self._without("history=…")
-        await self._hub.rooms.clear(self.name)
+        await self._hub.rooms.reader.clear(self.name)
+
+    @gives_way
+    async def close(self) -> None:
+        """Takes everybody out of the room, at all workers: who is in it, or is joining it, leaves it, as by
+        `session.leave`.
+
+        Their sessions stay open, and nobody is told: say what there is to say with `send` before. The closing has its
+        place among the messages of the room: what was sent before reaches everyone who leaves, and of what is sent
+        later they get nothing. The room can be joined again at once; but over a broker, who joins at another worker
+        before the closing has come there leaves as well. What the room keeps stays (`clear` forgets it), and so do its
+        cursors.
+
+        Returns when the broker has it, and those in this process have left. Raises BrokerError, whose `maybe_sent` says
+        whether the room may be closed all the same.
+        """
+        self._hub.check()
+        keep = self._kept()
+        if keep is not None:
+            await self._hub.rooms.close_room(self.name, keep)
+            return
+        leave = partial(self._hub.put_out, name=self.name)
+        await self._hub.broadcasts.send(self.name, self._hub.members(self.name), leave, frozenset())
 
     def _kept(self) -> Keep | None:
         """What is kept of it; None for a room of this process alone."""
@@ -265,6 +288,12 @@ class Hub:
         if self.shared is not None:
             self.shared.left(receiver, name)
         return True
+
+    def put_out(self, receiver: Receiver, name: str) -> None:
+        """Takes a receiver out of a room that it is in, or is joining, and tells it."""
+        if not self.leave(receiver, name) and self.shared is not None:
+            self.shared.left(receiver, name)
+        receiver._left(name)
 
     def leave_all(self, receiver: Receiver) -> None:
         """Takes a receiver out of every room."""

@@ -92,14 +92,16 @@ class SessionListener(Receivers, Generic[M]):
             old, self.transport = self.transport, carrier.codec.name
             if log.isEnabledFor(logging.DEBUG):  # a label is a hash
                 log.debug("= session %s: %s -> %s", machine.label, old or "(none)", self.transport)
-            self.tell("transport")
+            if self._callbacks:
+                self.tell("transport")
         if before is not after:
             if log.isEnabledFor(logging.DEBUG):
                 log.debug("= session %s is %s", machine.label, after)
             if after is State.CLOSING:  # nothing will be received or sent any more
                 self.wake_all()
                 self.acknowledged()
-            self.tell("state")
+            if self._callbacks:
+                self.tell("state")
 
     def may_be_drained(self) -> None:
         """A draining session may have nothing left to do. (A client's never drains.)"""

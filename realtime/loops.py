@@ -1,4 +1,5 @@
-"""Event loops: whose a session is, and tasks that begin in the next turn of one, however it makes tasks.
+"""Event loops: whose a session is, and what runs in one: tasks that begin in the next turn, however it makes tasks, and
+what needs none unless it waits.
 
 Knows no sessions.
 """
@@ -6,16 +7,18 @@ Knows no sessions.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 from asyncio import _get_running_loop as running_loop
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextvars import Context
 from threading import get_ident
+from types import coroutine as by_generator
 from typing import Any, ParamSpec, TypeVar
 
 from .core.errors import LocalProtocolError
 
-__all__ = ["LoopBound", "begin", "foreign", "gives_way", "running_loop"]
+__all__ = ["LoopBound", "at_once", "begin", "foreign", "gives_way", "running_loop"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -69,6 +72,33 @@ def begin(coroutine: Coroutine[Any, Any, T], name: str, context: Context | None 
     has noted that it did, and before what it is for is ready.
     """
     return asyncio.Task(coroutine, loop=asyncio.get_running_loop(), name=name, context=context)
+
+
+def at_once(coroutine: Coroutine[Any, Any, None]) -> Awaitable[None] | None:
+    """Runs a coroutine here and now for as long as it does not wait, and returns what is left of it: None if that was
+    all. What it raises by then is raised here.
+
+    For our own coroutines that seldom wait for anything. It is in no task, so what asks for its task (asyncio.timeout,
+    an application's code) needs one, see begin().
+    """
+    try:
+        waits_for = coroutine.send(None)
+    except StopIteration:
+        return None
+    return _rest(coroutine, waits_for)
+
+
+@by_generator
+def _rest(coroutine: Coroutine[Any, Any, None], waits_for: Any) -> Generator[Any, Any, None]:
+    """The rest of a coroutine that was begun, and waits."""
+    with contextlib.suppress(StopIteration):
+        while True:
+            try:
+                yield waits_for
+            except BaseException as error:
+                waits_for = coroutine.throw(error)
+            else:
+                waits_for = coroutine.send(None)
 
 
 def gives_way(method: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:

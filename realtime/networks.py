@@ -18,6 +18,7 @@ __all__ = ["Networks"]
 
 log: logging.Logger = logging.getLogger("realtime.negotiation")
 
+KNOWN = tuple(TRANSPORTS)
 # What failed for a network: demoted for 30 s at first, 10 min at most; so many networks are remembered.
 MEMORY = (30.0, 600.0, 4096)
 # A WebSocket that lived so long, in seconds, got through; one that was cut before did not.
@@ -44,11 +45,11 @@ class Networks:
         now = self._clock.now()
         evidence = Evidence(
             http_version=request.http_version,
-            reported={name: Failure(1, now - ago, how) for name, (how, ago) in (failed or {}).items()},
+            reported={name: Failure(1, now - ago, how) for name, (how, ago) in failed.items()} if failed else {},
             remembered=self._memory.of(network_of(request.remote)),
             timings=tried or {},
         )
-        return negotiate(endpoint.config.transports, tuple(TRANSPORTS), transports, taken, evidence, now)
+        return negotiate(endpoint.config.transports, KNOWN, transports, taken, evidence, now)
 
     def decided(self, session: Session, choices: tuple[Choice, ...]) -> None:
         """A new session's transports are settled: shown to the handler, and logged: what carries, and what is known

@@ -4,15 +4,20 @@ cluster/'s.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from .brokers.base import Store
 from .core.errors import BrokerError, Refusal
 from .core.leases import Ended, Found, Gone, Peer
 from .core.proof import Proof
+from .core.shares import Limit
 
 __all__ = [
+    "UNSURE",
     "Claimed",
     "Clusters",
     "Elsewhere",
@@ -20,11 +25,21 @@ __all__ = [
     "Mine",
     "Owners",
     "Taken",
-    "claim",
+    "claiming",
     "digest_of",
     "look_for",
     "look_up",
 ]
+
+
+T = TypeVar("T")
+
+# What clients are told when the directory does not answer. (What went wrong is in the log, and has addresses.)
+UNSURE = "nobody can say now who has this session, or who may open it; come back later"
+# For how many seconds the directory is asked again, and how many there are between two questions, at first and at most.
+PATIENCE = 10.0
+PAUSE = 0.05
+MOST_PAUSE = 0.5
 
 
 class Mine(NamedTuple):
@@ -66,12 +81,12 @@ class Owners(Protocol):
     async def owner(self, sid: str) -> Found:
         """Who has this session: by the worker in the sid. An answer may be some seconds old: connecting shows."""
 
-    async def claim(self, name: str, digest: str, handed: str = "") -> Claimed:
+    async def claim(self, name: str, digest: str, handed: bool = False) -> Claimed:
         """Claims a name (an opening nonce, or what a client chose) for a new session.
 
         `digest` is that of what an open by this name is bound to, "" for nothing. Opens by a name that is being claimed
-        wait for the same answer. An open that another worker has handed on here, since the claim says so, comes with
-        the sid of that claim as `handed`: it is Mine. Raises Refusal (4409) where the name is bound to something else.
+        wait for the same answer. One that was `handed` on here, since the claim says so, is not Taken. Raises Refusal
+        (4409) where the name is bound to something else.
 
         Whoever is told Mine calls settled() behind it, once, whatever came of it.
         """
@@ -80,8 +95,21 @@ class Owners(Protocol):
         """What came of Mine: the sid of the session, "" where none was opened. Then the name is given back, when all
         who were told Mine have said so."""
 
+    def give_back(self, name: str, sid: str) -> None:
+        """This worker opens nothing by a name that the store has for it, and for the session of this sid."""
+
     def ended(self, name: str, sid: str, ended: Ended, life: float) -> None:
         """A session of this worker has ended, opened by this name ("" for none); for `life` seconds it is told how."""
+
+    async def share(self, opening: object, limits: Sequence[Limit]) -> None:
+        """A session is to be opened here that counts in these limits, which hold for all workers together. Raises
+        Refusal (4429) where there are too many. Whoever has called it calls shared() behind it, once, also then."""
+
+    def shared(self, opening: object, limits: Sequence[Limit]) -> None:
+        """The session is counted, or there is none."""
+
+    def recount(self, limits: Sequence[Limit]) -> None:
+        """A session that counts in these has ended."""
 
     async def find(self, name: str) -> Taken | Gone | None:
         """Which other worker has a name, without claiming it; None if nobody has."""
@@ -98,8 +126,19 @@ class Owners(Protocol):
 class Member(Protocol):
     """A server as a worker of a cluster."""
 
+    @property
+    def drain_timeout(self) -> float:
+        """For how many seconds its sessions may go to others when the server shuts down."""
+
+    @property
+    def problem(self) -> str:
+        """Why it can take no sessions; "" where it can."""
+
     async def start(self) -> None:
         """Begins: behind this it may be found, as soon as the store is reached. Does not wait for that."""
+
+    async def settle(self) -> None:
+        """Waits for that, for a moment."""
 
     async def close(self) -> None:
         """Leaves: its sessions have ended, and the store is still there."""
@@ -125,17 +164,47 @@ def digest_of(binding: object) -> str:
     return hashlib.sha256(repr(binding).encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
-async def claim(owners: Owners, name: str, binding: object, handed: str) -> str:
-    """Claims a name: the sid that it opens by. "" for no name, by which any worker opens a session that may be found.
-    Raises Refusal; Elsewhere where another worker has it."""
+class Opening:
+    """A session that is to be opened, by this sid if that is not empty."""
+
+    def __init__(self, sid: str) -> None:
+        self.sid = sid
+        self.opened = ""  # the sid of the session that was
+
+
+@asynccontextmanager
+async def claiming(
+    owners: Owners, name: str, binding: object, handed: bool, limits: Sequence[Limit]
+) -> AsyncIterator[Opening]:
+    """Claims a name, and counts in what is limited for all workers, while a session is opened by it. No name ("")
+    is any worker's. Raises Refusal; Elsewhere where another worker has the name."""
+    one = name or object()
+    opening = Opening(await _claim(owners, name, binding, handed))
+    try:
+        try:
+            if limits:
+                await owners.share(one, limits)
+            yield opening
+        except BrokerError:
+            raise Refusal(4503, UNSURE) from None
+        finally:
+            if limits:
+                owners.shared(one, limits)
+    finally:
+        if name:
+            owners.settled(name, digest_of(binding), opening.opened)
+
+
+async def _claim(owners: Owners, name: str, binding: object, handed: bool) -> str:
+    """The sid that a name opens by. Raises Refusal."""
     try:
         if not handed:
             owners.check()
         if not name:
             return ""
         found = await owners.claim(name, digest_of(binding), handed)
-    except BrokerError as error:
-        raise Refusal(4503, str(error)) from None
+    except BrokerError:
+        raise Refusal(4503, UNSURE) from None
     if isinstance(found, Taken):
         raise Elsewhere(found.peer, found.sid)
     if isinstance(found, Gone):
@@ -144,11 +213,9 @@ async def claim(owners: Owners, name: str, binding: object, handed: str) -> str:
 
 
 async def look_for(owners: Owners, name: str) -> None:
-    """Raises Elsewhere where another worker has a name, and Refusal where that is gone and has said how it ended."""
-    try:
-        found = await owners.find(name)
-    except BrokerError as error:
-        raise Refusal(4503, str(error)) from None
+    """Raises Elsewhere where another worker has a name, and Refusal where that is gone and has said how it ended. Waits
+    a while until somebody can say: for clients that come by names a refusal is the end."""
+    found = await _answer(lambda: owners.find(name), patient=True)
     if isinstance(found, Taken):
         raise Elsewhere(found.peer, found.sid)
     if found is not None and found.ended is not None:
@@ -156,12 +223,25 @@ async def look_for(owners: Owners, name: str) -> None:
 
 
 async def look_up(owners: Owners, sid: str, proof: Proof | None) -> None:
-    """Raises Elsewhere where another worker has a session, and Refusal where that is gone."""
-    try:
-        found = await owners.owner(sid)
-    except BrokerError as error:
-        raise Refusal(4503, str(error)) from None
+    """Raises Elsewhere where another worker has a session, and Refusal where that is gone. Without a proof the protocol
+    is one whose clients do not try again: waits a while until somebody can say."""
+    found = await _answer(lambda: owners.owner(sid), patient=proof is None)
     if isinstance(found, Peer):
         raise Elsewhere(found, sid, proof)
     if isinstance(found, Gone):
         raise found.refusal(proof)
+
+
+async def _answer(ask: Callable[[], Awaitable[T]], *, patient: bool) -> T:
+    """What the directory says, asked again for a while where it is `patient`. Raises Refusal (4503)."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + PATIENCE if patient else 0.0
+    pause = PAUSE
+    while True:
+        try:
+            return await ask()
+        except BrokerError:
+            if loop.time() + pause > until:
+                raise Refusal(4503, UNSURE) from None
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, MOST_PAUSE)

@@ -143,7 +143,7 @@ class SessionRequest:
     def _pack(self) -> None:
         """Makes one object of the headers, which are kept for as long as a session: they would be dozens."""
         if not isinstance(self._headers, bytes):
-            packed = b"\n".join(part for header in self._headers for part in header)
+            packed = b"\n".join(chain.from_iterable(self._headers))
             if self._headers and packed.count(b"\n") == 2 * len(self._headers) - 1:  # no parser lets a line end through
                 self._headers = packed
 
@@ -158,7 +158,8 @@ class SessionRequest:
     @property
     def _kept(self) -> int:
         """About how many bytes the headers take for as long as they are kept."""
-        return sum(map(len, chain.from_iterable(self.raw_headers))) + HEADER * len(self.raw_headers)
+        headers = self.raw_headers
+        return sum(map(len, chain.from_iterable(headers))) + HEADER * len(headers)
 
     def _first(self, names: Mapping[bytes, str]) -> dict[str, str]:
         """The headers of these names, in lower case, by what they are to be called: without parsing all others."""

@@ -12,15 +12,17 @@ from .clock import Clock, SystemClock
 from .core.config import Config
 from .core.dialects import Dialect
 from .core.errors import LocalProtocolError
-from .core.machine import check_close_code
+from .core.identities import RESERVED, check_room
 from .core.observer import Observer
 from .core.settings import EndpointSettings, ServerSettings, check, having, names, number, shown
 from .core.settings import clock as clock_rule
 from .endpoint import ENDPOINT_SETTINGS, Endpoint, Handler, check_coroutine, configure
 from .hub import Room
+from .identities import Identity
 from .loops import gives_way
+from .namespaces.events import Events
 from .owners import Clusters
-from .protocols.dialects import EngineIO, SockJS, check_routes, dialects_of
+from .protocols.dialects import EngineIO, SocketIO, SockJS, check_routes, dialects_of
 from .service import Service
 from .session import Session
 
@@ -44,6 +46,7 @@ SERVER_RULES = {
     "clock": clock_rule(),
     "broker": having("store", 'a URL such as "redis://localhost", or realtime.RedisBroker(…)').or_none("none"),
     "broker_timeout": number(0, above=True),
+    "drain_rate": number(0, unit="sessions a second", above=True).or_none("all at once"),
     "cluster": having("member", "realtime.Cluster(…)", text=False).or_none("none"),
 }
 
@@ -59,9 +62,10 @@ class Server:
     are believed, such as "127.0.0.1" or "10.0.0.0/8" ("unix": whoever connects over a Unix socket). `shutdown_timeout`
     bounds the application's shutdown, in seconds.
 
-    `broker` lets rooms reach every worker: "redis://…" or another URL, or RedisBroker(…) (docs/scaling.md). Sends to
-    rooms, and joins, wait for it `broker_timeout` seconds at most. Without one, rooms are of this process. With it and
-    `cluster`, a realtime.Cluster(…), the server is one worker of several, any of which takes any request.
+    `broker` lets rooms and identities reach every worker: "redis://…" or another URL, or RedisBroker(…)
+    (docs/scaling.md). Sends to them, joins and closings wait for it `broker_timeout` seconds at most. Without one, they
+    are of this process. With it and `cluster`, a realtime.Cluster(…), the server is one worker of several, any of which
+    takes any request. `drain_rate` is how many sessions a second are told to go by drain(); None: all at once.
     """
 
     def __init__(
@@ -74,6 +78,7 @@ class Server:
         broker: Stores | str | None = None,
         broker_timeout: float = 5.0,
         cluster: Clusters | None = None,
+        drain_rate: float | None = 100.0,
         **settings: Unpack[ServerSettings],
     ) -> None:
         config = configure(Config(), settings, "realtime.Server()", (*ServerSettings.__annotations__, *SERVER_RULES))
@@ -86,6 +91,7 @@ class Server:
         check("broker", broker, SERVER_RULES["broker"])
         check("broker_timeout", broker_timeout, SERVER_RULES["broker_timeout"])
         check("cluster", cluster, SERVER_RULES["cluster"])
+        check("drain_rate", drain_rate, SERVER_RULES["drain_rate"])
         if cluster is not None and broker is None:
             raise LocalProtocolError(
                 'the workers of a cluster find each other by their broker: give it, too, such as broker="redis://…"'
@@ -99,6 +105,7 @@ class Server:
             broker=RedisBroker(broker) if isinstance(broker, str) else broker,
             broker_timeout=broker_timeout,
             cluster=cluster,
+            drain_rate=drain_rate,
         )
 
     @property
@@ -122,6 +129,7 @@ class Server:
         *,
         sockjs: SockJS | bool = False,
         engineio: EngineIO | str | None = None,
+        socketio: SocketIO | str | None = None,
         raw: bool = True,
         subprotocols: Sequence[str] = (),
         dialects: Sequence[Dialect] = (),
@@ -130,7 +138,8 @@ class Server:
         """Registers a handler for sessions at `path`, below the prefix given to setup().
 
         `sockjs` lets SockJS clients in as well: True, or SockJS(…) with its options. `engineio` lets in those of
-        Engine.IO, at a path of its own from the application's root: "/engine.io", or EngineIO(path=…, …).
+        Engine.IO, at a path of its own from the application's root: "/engine.io", or EngineIO(path=…, …). `socketio`
+        lets in those of Socket.IO, where the handler is a realtime.Events(): "/socket.io", or SocketIO(path=…, …).
         Unless `raw` is False, plain WebSocket clients come in too, where `transports` has "websocket". `subprotocols`
         names what is spoken with them ("v12.stomp", "mqtt", …; RFC 6455 §1.9), first choice first: of these the first
         that a client offers is agreed on, and is `session.subprotocol`. `dialects` are the options of other protocols
@@ -153,8 +162,15 @@ class Server:
             raise TypeError(f"{name} is a setting of the whole server: give it to realtime.Server()")
         config = configure(self._service.config, settings, f"the endpoint {path!r}", ENDPOINT_SETTINGS)
         spoken = dialects_of(
-            config, sockjs=sockjs, engineio=engineio, raw=raw, subprotocols=subprotocols, dialects=dialects
+            config,
+            sockjs=sockjs,
+            engineio=engineio,
+            socketio=socketio,
+            raw=raw,
+            subprotocols=subprotocols,
+            dialects=dialects,
         )
+        theirs = next((dialect for dialect in spoken if isinstance(dialect, SocketIO)), None)
 
         def check_free() -> None:
             if path in self._service.endpoints:
@@ -166,9 +182,15 @@ class Server:
         def register(handler: H) -> H:
             check_coroutine(handler, f"the handler of {path!r}")
             check_free()  # another may have come since
+            if theirs is not None and not isinstance(handler, Events):
+                raise LocalProtocolError(
+                    f"Socket.IO's clients speak in events: the handler of {path!r} has to be a realtime.Events()"
+                )
             endpoint = Endpoint(path, handler, config, spoken)
             for added in self._service.on_endpoint:  # these may refuse
                 added(endpoint)
+            if isinstance(handler, Events):
+                handler._register(self._service.sessions.hub, path, theirs)
             self._service.endpoints[path] = endpoint
             return handler
 
@@ -198,23 +220,20 @@ class Server:
 
     @gives_way
     async def close_identity(self, identity: str, code: int = 4401, reason: str = "") -> int:
-        """Ends all sessions of an identity in this process, at once; returns how many there were.
+        """Ends all sessions of an identity, at all workers: short for `rt.identity(identity).close(code, reason)`,
+        which says more."""
+        return await self.identity(identity).close(code, reason)
 
-        What was not delivered is lost, and the client is told `code` and `reason`. Opens about which the authorize
-        hook is being asked now are refused (4401) if it says that they are this identity's. Clients may open again
-        unless the hook refuses them. Raises LocalProtocolError for a code that applications may not use.
-        """
-        check_close_code(code)
-        self._service.runtime.check()
-        if not isinstance(identity, str):
-            raise TypeError(f"an identity is a str, not {type(identity).__name__}")
-        reason = reason or "the identity was withdrawn"
-        ended = self._service.sessions.end(code, reason, identity=identity)
-        self._service.admission.withdraw(identity, reason)
-        return ended
+    def identity(self, identity: str) -> Identity:
+        """Whom the authorize hook has called so, at all workers: `await rt.identity("ada").send("hello")`. Raises
+        TypeError for what is no str."""
+        return Identity(self._service.identities, identity)
 
     def room(self, name: str) -> Room:
-        """The room of this name: `await rt.room("lobby").send("hello")`."""
+        """The room of this name: `await rt.room("lobby").send("hello")`. Raises LocalProtocolError for a name that
+        begins with a NUL."""
+        if name[:1] == RESERVED:
+            check_room(name)
         return self._service.sessions.hub.room(name)
 
     def configure_rooms(self, pattern: str, *, history: int = 0, ttl: float = 3600.0, presence: bool = False) -> None:
@@ -246,12 +265,16 @@ class Server:
     def __bool__(self) -> bool:
         return True
 
-    async def drain(self, *, timeout: float = 30.0, delay: float = 5.0) -> None:
+    async def drain(self, *, timeout: float = 30.0, delay: float | None = None) -> None:
         """Ends all sessions without losing a message, and takes no new ones.
 
-        Each client is asked to stop sending and to come back after a random part of `delay` seconds; when all it sent
-        was received and taken by the handler, and the handler waits for more, its session closes with 1012. After
-        `timeout` seconds what is left is closed regardless.
+        Each client is asked to stop sending, `drain_rate` of them a second (faster, where all could not be asked in
+        half of `timeout`); when all it sent was received and taken by the handler, and the handler waits for more, its
+        session closes with 1012. It comes back after a random part of `delay` seconds: by default of 5; at once,
+        where this is a worker of a cluster and has a drain_rate. What is left after `timeout` seconds is closed
+        regardless.
+
+        A worker of a cluster does that by itself when its application shuts down (Cluster(drain_timeout=…)).
         """
         self._service.runtime.check()
         await self._service.drain(timeout, delay)

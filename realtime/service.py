@@ -8,19 +8,24 @@ requests, and carriers; applications never see it.
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable
 from weakref import ReferenceType
 
 from .admission import Admission
 from .brokers.base import Health, Keep, Stores
+from .brokers.counts import Counts
+from .brokers.identities import Identities
 from .brokers.memory import MemoryBroker
-from .brokers.rooms import Rooms
+from .brokers.rooms import Rooms, Timing
 from .brokers.rules import RoomRules
 from .clock import Clock
 from .core.config import Config
 from .core.errors import LocalProtocolError
 from .core.observer import Observer
+from .departures import Departures
 from .endpoint import Endpoint
+from .identities import Here
 from .networks import Networks
 from .notices import Notices
 from .owners import Clusters, Member
@@ -31,6 +36,9 @@ __all__ = ["Service"]
 
 # Deadlines this close together are served by one wake-up, so that idle sessions cost little.
 GRAIN = 0.05
+# Over so many seconds clients' return is spread, unless they are told to go one after another, and there are others.
+DELAY = 5.0
+MOMENT = 0.001
 # Of a room that goes over a broker, and is not configured, nothing is kept but where it stands.
 NOTHING = Keep()
 
@@ -49,6 +57,7 @@ class Service:
         broker: Stores | None = None,
         broker_timeout: float = 5.0,
         cluster: Clusters | None = None,
+        drain_rate: float | None = None,
     ) -> None:
         self.config = config
         self.clock = clock
@@ -68,11 +77,21 @@ class Service:
         self.carrying: object | None = None  # what carries requests to other workers: see web.carried
         self.broker: Stores | None = broker
         self.broker_timeout = broker_timeout
+        self.drain_rate = drain_rate
+        self.draw: Callable[[], float] = random.random  # for what is spread over time
+        self.broker_counts: Counts = Counts()
         self.cluster: Clusters | None = cluster
         self.member: Member | None = None  # of that, while it runs
         self.room_rules: RoomRules = RoomRules()
+        self.identities: Here = Here(self.sessions, self.admission, self.runtime)
+        self._reaching: bool = broker is not None  # other workers: identities go over the broker
         if broker is not None:
             self.sessions.hub.keep = self._keep
+
+    @property
+    def opens_at_once(self) -> bool:
+        """Whether nobody is asked before a session opens or goes on: no hook, and no other workers."""
+        return self.admission.hook is None and self.sessions.owners is None
 
     # -- rooms -----------------------------------------------------------------------------------------------------
 
@@ -88,17 +107,24 @@ class Service:
         return self.room_rules.keep(name) or NOTHING
 
     async def start_rooms(self) -> None:
-        """The rooms that go over a broker begin. Does not wait for it."""
+        """The rooms that go over a broker begin, and a worker of a cluster. Waits for the broker no more than a
+        moment."""
         self.room_rules.fixed = True
         hub = self.sessions.hub
         if self.broker is not None and hub.shared is None:
-            store = self.broker.store()
-            hub.shared = Rooms(store, hub, self.broker_timeout)
+            store, timing, name = self.broker.store(), Timing(), f"{self.sessions.worker}-"
+            rooms = hub.shared = Rooms(store, hub, self.broker_timeout, timing, self.broker_counts, name)
+            if self._reaching:
+                self.sessions.shared = Identities(rooms, self.identities, self.broker_timeout, timing)
             if self.cluster is not None:
                 self.member = self.cluster.member(self, store)
-                hub.shared.watchers.append(self.member)
+                rooms.watchers.append(self.member)
                 await self.member.start()
-            await hub.shared.start()
+            await rooms.start()
+            if self.sessions.shared is not None:
+                self.sessions.shared.start()
+            if self.member is not None:
+                await self.member.settle()
 
     async def stop_rooms(self) -> None:
         """They end."""
@@ -107,7 +133,7 @@ class Service:
             member, self.member = self.member, None
             await member.close()
         if hub.shared is not None:
-            rooms, hub.shared = hub.shared, None
+            rooms, hub.shared, self.sessions.shared = hub.shared, None, None
             await rooms.close()
 
     def health(self) -> Health:
@@ -117,7 +143,12 @@ class Service:
             return Health(False, ("the server is shutting down",))
         if self.broker is None:
             return Health(True)
-        return rooms.health() if rooms is not None else Health(False, ("the server has not started",))
+        if rooms is None:
+            return Health(False, ("the server has not started",))
+        health = rooms.health()
+        if health.ready and self.member is not None and self.member.problem:
+            return Health(False, (self.member.problem,))
+        return health
 
     # -- who watches -----------------------------------------------------------------------------------------------
 
@@ -166,18 +197,27 @@ class Service:
         self.sessions.started()
         self.closing = self.sessions.refusing = False
 
-    async def drain(self, timeout: float, delay: float) -> None:
+    async def drain(self, timeout: float, delay: float | None) -> None:
         """Ends all sessions without losing a message, and takes no new ones: see Server.drain()."""
         self.sessions.refusing = True
-        self.sessions.drain(delay)
-        await self.sessions.wait(timeout)
+        if delay is None:
+            delay = 0.0 if self.member is not None and self.drain_rate is not None else DELAY
+        rate, within = self.drain_rate, max(timeout / 2, MOMENT)
+        departures = Departures(self.sessions, self.clock, rate=rate, within=within, delay=delay, draw=self.draw)
+        try:
+            await self.sessions.wait(timeout)
+        finally:
+            departures.stop()
         self.sessions.close(1012, "the server restarts")
         await self.sessions.wait(min(timeout, 1.0))
         self.sessions.end(1012, "the server restarts")
 
     async def shutdown(self) -> None:
-        """Ends every session with 1001, within shutdown_timeout whatever the clients do."""
+        """Ends every session with 1001, within shutdown_timeout whatever the clients do. A worker of a cluster lets
+        them go to the others first."""
         self.runtime.check()
+        if self.member is not None and self.member.drain_timeout and len(self.sessions):
+            await self.drain(self.member.drain_timeout, None)
         self.closing = self.sessions.refusing = True
         for stop in self.on_shutdown:
             stop()

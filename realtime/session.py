@@ -16,6 +16,7 @@ from .core.config import OnFull
 from .core.cursors import MAX_ROOM_NAME, is_room_name
 from .core.errors import LocalProtocolError
 from .core.frames import Group, RoomItem, parts_of
+from .core.identities import check_room
 from .core.negotiation import Choice
 from .core.positions import Positions
 from .core.rooms import START, Position
@@ -120,8 +121,10 @@ class Session(BaseSession[ServerMachine]):
 
         Returns the room's cursor where it starts, "" for a room of this process alone. Raises SessionClosed when the
         session has ended, LocalProtocolError for what the room does not keep, for an `after` that is no cursor, for a
-        room with history whose name has more than 256 characters, and above `max_rooms`, and BrokerError when the room
-        could not be joined within `broker_timeout`.
+        room with history whose name has more than 256 characters, for a name that begins with a NUL, and above
+        `max_rooms`, and BrokerError when the broker let it wait for more than `broker_timeout`: then it is not in the
+        room, and may join again. Of a history that it was given in part, a client that takes positions then gets the
+        rest.
         """
         return await self._enter(self, room, info, history, after)
 
@@ -131,6 +134,7 @@ class Session(BaseSession[ServerMachine]):
         """join(), for a member of the room that is this session, or a part of it."""
         self._check_loop()
         member._check_member()
+        check_room(room)
         hub = self._hub
         most = self._machine.config.max_rooms
         if most is not None and len(rooms := hub.rooms_of(member)) >= most and room not in rooms:
@@ -156,13 +160,15 @@ class Session(BaseSession[ServerMachine]):
         cursor = self._cursor_of(room) if keep.history else None
         if position is None and cursor is not None:
             position, history = _position_of(cursor), 0
+        positions = self._positions if keep.history else None
+        first = positions is not None and (cursor is not None or positions.joining(room))
         done = False
         try:
             joined = await hub.rooms.join(member, room, keep, info=text, last=history, after=position)
             done = True
         finally:
-            if cursor is not None and self._positions is not None:
-                self._positions.joined(room, done)
+            if first and positions is not None:
+                positions.joined(room, done)
         self.gap = joined.gap
         return joined.cursor
 
@@ -174,8 +180,10 @@ class Session(BaseSession[ServerMachine]):
     def _exit(self, member: Receiver, room: str) -> None:
         """leave(), for the same."""
         self._check_loop()
-        if not self._hub.leave(member, room) and self._hub.shared is not None:
-            self._hub.shared.left(member, room)  # it may be joining
+        self._hub.put_out(member, room)
+
+    def _left(self, room: str) -> None:
+        """It is in this room no more: it has left, or the room was closed."""
         if self._positions is not None:
             self._positions.left(room)
 
@@ -214,6 +222,9 @@ class Session(BaseSession[ServerMachine]):
             else:
                 self._offer(plain)
             return
+        if item.size > self._machine.config.max_outbox_size:
+            self._offer_position(item.room, item.cursor, 1)
+            return
         note = positions.passed(item.room)
         if note is not None:
             outbox = self._machine.outbox
@@ -231,12 +242,15 @@ class Session(BaseSession[ServerMachine]):
     async def _give_room(self, item: RoomItem) -> None:
         """The same for what a join has read of the history: waits for room, whatever `on_full` says, or who has missed
         more than the outbox holds could never go on. What the client's protocol can't carry is skipped, and counted as
-        dropped. Raises SessionClosed."""
+        dropped; one message that is larger than the whole outbox is a gap. Raises SessionClosed."""
         machine, positions = self._machine, self._positions
         machine.check_open()
         said = parts_of(item if positions is not None else item.plain)
         if machine.selective and any(machine.unfit(part) for part in said):
             offer(self, item.plain)
+            return
+        if item.size > machine.config.max_outbox_size:
+            self._offer_position(item.room, item.cursor, 1)
             return
         note = None if positions is None else positions.passed(item.room)
         if note is not None:

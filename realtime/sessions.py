@@ -14,20 +14,21 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 from .admission import Admission
+from .brokers.identities import Identities, following
 from .core.config import Config
 from .core.errors import Refusal
 from .core.frames import Window
 from .core.leases import Ended
 from .core.numbered_machine import NumberedMachine
 from .core.observer import Observer, Result
-from .core.proof import Key, Proof
+from .core.proof import Proof
 from .core.registry import Registry
 from .core.server_machine import ServerMachine
 from .endpoint import Endpoint
 from .handlers import Handlers
 from .hub import Hub
 from .notices import Notices
-from .owners import Owners, claim, digest_of, look_for, look_up
+from .owners import Owners, claiming, look_for, look_up
 from .request import SessionRequest
 from .runtime import Runtime
 from .session import ServerListener, Session
@@ -57,6 +58,7 @@ class Sessions:
         self.observers: tuple[Observer, ...] = ()
         self.owners: Owners | None = None  # the directory of a cluster
         self.refusing = False  # no new ones are taken
+        self.shared: Identities | None = None  # identities that go over a broker, while the server runs
         self._config = config
         self._runtime = runtime
         self._now = runtime.clock.now
@@ -99,6 +101,10 @@ class Sessions:
         """The session of this sid, if there is one."""
         return self.by_sid.get(sid)
 
+    def of(self, identity: str) -> tuple[Session, ...]:
+        """Those of an identity."""
+        return tuple(self.by_sid[machine.sid] for machine in self.registry.of(identity))
+
     # -- opening -------------------------------------------------------------------------------------------------------
 
     async def open(
@@ -123,19 +129,26 @@ class Sessions:
         A new one's handler starts in the next turn of the event loop: attach a carrier first.
         """
         session = await self.claim(nonce, binding)
-        sid, owners = "", self.owners
-        if session is None and owners is not None:
-            if self.refusing and not request._handed:
+        if session is None and self.owners is not None:
+            if self.refusing:
+                if request._handed:
+                    self.owners.give_back(nonce, request._handed)
                 raise Refusal(4503, SHUTTING)
-            sid = await claim(owners, nonce, binding, request._handed)
-        try:
-            self._admission.check_withdrawn(identity, request)
-            if session is None:
-                session = self._create(endpoint, nonce, binding, window, identity, request, address, kind, sid)
+            limits = self.registry.limits(identity, address)
+            claim = claiming(self.owners, nonce, binding, bool(request._handed), limits)
+            async with claim as claimed, following(self.shared, identity):
+                self._admission.check_withdrawn(identity, request)
+                session = self._create(endpoint, nonce, binding, window, identity, request, address, kind, claimed.sid)
+                claimed.opened = session.id
             return session
-        finally:
-            if sid and owners is not None:
-                owners.settled(nonce, digest_of(binding), "" if session is None else session.id)
+        if session is None and identity is not None and self.shared is not None:
+            async with following(self.shared, identity):
+                self._admission.check_withdrawn(identity, request)
+                return self._create(endpoint, nonce, binding, window, identity, request, address, kind, "")
+        self._admission.check_withdrawn(identity, request)
+        if session is None:
+            session = self._create(endpoint, nonce, binding, window, identity, request, address, kind, "")
+        return session
 
     def _create(
         self,
@@ -151,7 +164,7 @@ class Sessions:
     ) -> Session:
         """A new session, by this sid if there is one, for a nonce that was found free. Nothing waits in here: of two
         opens that found it free at once, the second gets the session of the first. Raises Refusal."""
-        session = self._opened(nonce, binding)
+        session = None if self.registry.is_free(nonce) else self._opened(nonce, binding)
         if session is not None:
             return session
         if self.refusing:
@@ -174,11 +187,13 @@ class Sessions:
             address=address,
         )
         if isinstance(machine, NumberedMachine):  # the native protocol's: no other can show a key
-            machine.key = Key(secrets.token_urlsafe(24))
+            machine.secret = secrets.token_urlsafe(24)
         session = Session(listener, endpoint.path, endpoint.config.on_full, self.hub, request)
         session._bind(machine)
         self.registry.add(machine)
         self.by_sid[machine.sid] = session
+        if identity is not None and self.shared is not None:
+            self.shared.here(identity)
         machine.wake_by(now + endpoint.config.open_timeout)  # also if no carrier ever attaches
         machine.observers = self.observers
         for observer in self.observers:
@@ -240,15 +255,7 @@ class Sessions:
             worker = SID.fullmatch(sid)
             if refusal.code != 4404 or worker is None or worker[1] == self._worker:
                 raise
-        self._notices.warn(
-            "astray",
-            "a request names a session that another process has opened (its sid begins with %s, those of this process"
-            " with %s). After a restart that is to be expected. If it goes on, several processes are serving: each"
-            " keeps its own sessions, so let the proxy send all requests of a client to the same one"
-            " (docs/deployment.md), or run one",
-            worker[1],
-            self._worker,
-        )
+        _warn(self._notices, worker[1], self._worker)
         raise Refusal(4404, ASTRAY, scope="session")
 
     def ends(self) -> Iterator[tuple[str, Ended, float]]:
@@ -284,15 +291,18 @@ class Sessions:
         if self.owners is not None:
             ended = Ended(outcome.code, outcome.reason, machine.inbox.received, machine.key)
             self.owners.ended(machine.nonce, machine.sid, ended, machine.remembered)
+            self.owners.recount(self.registry.limits(machine.identity, machine.address))
         for observer in self.observers:
             observer.ended(machine)
         self._runtime.forget(machine)
         self.hub.leave_all(session)
+        if machine.identity is not None and self.shared is not None:
+            self.shared.gone(machine.identity)
         self.handlers.ended(session)
 
     def end(self, code: int, reason: str, *, identity: str | None = None) -> int:
         """Ends all at once, or all of an identity; returns how many there were."""
-        ending = [session for session in self if identity is None or session.identity == identity]
+        ending = tuple(self) if identity is None else self.of(identity)
         now = self._now()
         if self.refusing:
             self._untold.update(session.id for session in ending if session._returning)
@@ -305,12 +315,6 @@ class Sessions:
         now = self._now()
         for session in self:
             session._machine.close(code, reason, now)
-
-    def drain(self, delay: float) -> None:
-        """Asks all clients to stop sending, and to come back after a random part of `delay` seconds."""
-        for session in self:
-            session._machine.drain(delay)
-            session._listener.may_be_drained()
 
     async def wait(self, timeout: float, *, near_only: bool = False) -> None:
         """Waits for so long until all have ended, or all that have a connection: one that carries them, or that their
@@ -340,6 +344,20 @@ class Sessions:
         if self.by_sid:
             log.warning("%d sessions of an event loop that was closed before are forgotten", len(self.by_sid))
         self.hub.reset()
+        self.shared = None
         self.registry = Registry(self._config)
         self.by_sid = {}
         self.handlers.reset()
+
+
+def _warn(notices: Notices, worker: str, own: str) -> None:
+    """Of requests for other workers' sessions."""
+    notices.warn(
+        "astray",
+        "a request names a session that another process has opened (its sid begins with %s, those of this process"
+        " with %s). After a restart that is to be expected. If it goes on, several processes are serving: each"
+        " keeps its own sessions, so let the proxy send all requests of a client to the same one"
+        " (docs/deployment.md), or run one",
+        worker,
+        own,
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import functools
 import os
 import subprocess
@@ -54,6 +55,7 @@ def installed() -> Path:
     into = _folder()
     with zipfile.ZipFile(built().wheel) as wheel:
         wheel.extractall(into)
+    compileall.compile_dir(into, quiet=1)  # as an installer does: each program that a test starts would
     return into
 
 

@@ -65,6 +65,9 @@ class Ear:
     def _miss(self, count: int) -> None:
         self.heard.append(f"{count} lost")
 
+    def _left(self, room: str) -> None:
+        """It may."""
+
     def _check_member(self) -> None:
         """It can be in any room."""
 

@@ -55,7 +55,9 @@ def test_the_settings_of_the_whole_server_have_a_table_of_their_own() -> None:
     assert set(rows(whole)) == SERVER_SETTINGS
 
 
-@pytest.mark.parametrize(("name", "function"), [("Server", realtime.Server), ("connect", realtime.connect)])
+@pytest.mark.parametrize(
+    ("name", "function"), [("Server", realtime.Server), ("connect", realtime.connect), ("Events", realtime.Events)]
+)
 def test_keyword_arguments(name: str, function: object) -> None:
     documented = rows(section(name))
     assert documented == keywords(function)
@@ -65,6 +67,13 @@ def test_keyword_arguments(name: str, function: object) -> None:
 def test_the_options_of_sockjs() -> None:
     fields = {field.name: field.default for field in dataclasses.fields(realtime.SockJS)}
     assert rows(section("SockJS")) == fields
+
+
+def test_the_options_of_socketio() -> None:
+    fields = {field.name: field.default for field in dataclasses.fields(realtime.SocketIO)}
+    documented = rows(section("SocketIO"))
+    assert documented == fields
+    assert list(documented) == list(fields)
 
 
 def test_drain() -> None:

@@ -9,6 +9,7 @@ import contextlib
 import itertools
 import json
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from types import FrameType
@@ -18,10 +19,12 @@ import aiohttp
 import pytest
 
 import realtime
+from realtime.protocols.sockjs import codec as codecs
 from realtime.testing import serve
-from realtime.web import sockets
+from realtime.web import links, replies, sockets
 
 from .history import HistoryRoom
+from .patience import arrives, eventually
 
 PACKAGE = str(Path(realtime.__file__).parent)
 ROUNDS = 200
@@ -138,6 +141,47 @@ async def test_a_delivery_of_a_broadcast() -> None:
         assert await cost(40, broadcast) / MEMBERS <= 10
 
 
+@pytest.mark.parametrize("native", [True, False], ids=["native", "SockJS"])
+async def test_a_stream_is_framed_once_for_all_its_receivers(native: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each flush of a broadcast, and the chunk of HTTP that it is."""
+    made: Counter[str] = Counter()
+
+    def counted(name: str, function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        def count(parts: Any) -> Any:
+            made[name] += 1
+            return function(parts)
+
+        return count
+
+    codec: Any = replies.CODECS["xhr_streaming"] if native else codecs.CODECS["xhr_streaming"]
+    rt = realtime.Server()
+
+    @rt.endpoint("/room", sockjs=True)
+    async def room(session: realtime.Session) -> None:
+        await session.join("room")
+        await session.wait_closed()
+
+    async with serve(rt) as running, aiohttp.ClientSession() as http, contextlib.AsyncExitStack() as stack:
+        streams = []
+        for nonce in itertools.islice(NONCES, 10):
+            path = "v1" if native else f"0/{nonce}"
+            body = json.dumps(["o" + json.dumps(OPEN | {"nonce": nonce})]) if native else ""
+            url = running.make_url(f"/realtime/room/{path}/xhr_streaming")
+            stream = await stack.enter_async_context(http.post(url, data=body))
+            assert stream.status == 200
+            streams.append(stream)
+        await eventually(lambda: len(rt.room("room")) == len(streams))
+        monkeypatch.setattr(codec, "wrap", counted("laid", codec.wrap))
+        monkeypatch.setattr(links, "_chunks", counted("chunked", links._chunks))
+        for number in (1, 2):
+            await rt.room("room").send("hello")
+            await rt.room("room").send(f"number {number}")
+            for stream in streams:
+                while f"number {number}".encode() not in await arrives(stream.content.readline()):
+                    pass
+        assert made == {"laid": 2, "chunked": 2}
+
+
 @pytest.mark.parametrize(("opens", "most"), [(OPEN, 11), (OPEN | {"rooms": {}}, 12)])
 async def test_a_delivery_of_a_room_with_history(opens: dict[str, Any], most: int) -> None:
     """To who takes it with its position, and to who does not."""
@@ -174,6 +218,30 @@ async def test_an_echo_over_long_polling() -> None:
             assert said[-1] == "mhello"
 
         assert await cost(ROUNDS, cycle) <= 59
+
+
+@pytest.mark.parametrize(("taking_over", "most"), [(True, 154), (False, 156)])
+async def test_an_open_over_a_websocket(taking_over: bool, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the handshake to the first ack."""
+    monkeypatch.setattr(sockets, "TAKING_OVER", taking_over)
+    async with place() as (http, url):
+        kept = []
+
+        async def once() -> None:
+            kept.append(await websocket(http, f"{url}/echo"))
+
+        assert await cost(50, once) <= most
+
+
+async def test_an_open_over_long_polling() -> None:
+    async with place() as (http, url):
+
+        async def once() -> None:
+            opens = json.dumps(["o" + json.dumps(OPEN | {"nonce": next(NONCES)})])
+            async with http.post(f"{url}/echo/v1/long_polling", data=opens) as answer:
+                assert (await answer.text()).startswith('["o')
+
+        assert await cost(50, once) <= 120
 
 
 def test_counting_counts() -> None:

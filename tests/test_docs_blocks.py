@@ -137,6 +137,13 @@ async def rooms_of_all_workers(names: dict[str, Any], client: Clients) -> None:
     assert await bob.receive() == "hello"
 
 
+async def one_of_several(names: dict[str, Any], client: Clients) -> None:
+    service = names["rt"]._service
+    assert service.cluster.listen == "unix:/run/chat/"
+    assert service.cluster.secrets == (b"drawn once by secrets.token_urlsafe(32)",)
+    assert service.broker.url == "redis://localhost"
+
+
 async def registered(names: dict[str, Any], client: Clients) -> None:
     assert names["REGISTRY"].get_sample_value("realtime_rooms") == 0
 
@@ -193,6 +200,25 @@ async def sockjs_room(names: dict[str, Any], client: Clients) -> None:
         assert await ws.receive_str() == 'a["someone joined"]'
         await ws.send_str('["hello"]')
         assert await ws.receive_str() == 'a["hello"]'
+
+
+async def chat_of_events(names: dict[str, Any], client: Clients) -> None:
+    base = await served(names, client)
+    url = f"{base}/socket.io/?EIO=4&transport=websocket"
+    async with aiohttp.ClientSession() as http, http.ws_connect(url) as bob, within():
+        assert (await bob.receive_str()).startswith("0{")
+        await bob.send_str("40")
+        assert await bob.receive_str() == '44{"message":"who are you?","data":{"login":"/login"}}'
+        await bob.send_str('40{"name":"bob"}')
+        assert (await bob.receive_str()).startswith('40{"sid":')
+        page = (ROOT / "docs" / "events.md").read_text("utf-8")
+        exec(compile(FENCE.findall(page)[1][3], "docs/events.md, block 2", "exec"), names)
+        await names["talk"](f"{base}/realtime/chat")
+        assert await bob.receive_str() == '42["message","ada","hello"]'
+
+
+async def talk_is_run_above(names: dict[str, Any], client: Clients) -> None:
+    assert asyncio.iscoroutinefunction(names["talk"])
 
 
 # -- JavaScript and pages --------------------------------------------------------------------------------------------
@@ -411,11 +437,12 @@ HOW: dict[str, list[Scene | str]] = {
     "docs/architecture.md": ["tests/test_docs.py", *["tests/test_pictures.py"] * 4],
     "docs/compatibility.md": [sockjs, stomp, engine_io],
     "docs/configuration.md": [ticker],
+    "docs/events.md": [chat_of_events, talk_is_run_above],
     "docs/login.md": ["tests/web/test_login.py"] * 3,
     "docs/metrics.md": [scraped, registered],
     "docs/migrating-from-engineio.md": [engine_io_echo, engine_io_echo],
     "docs/migrating-from-sockjs.md": [sockjs_room],
-    "docs/scaling.md": [rooms_of_all_workers],
+    "docs/scaling.md": [rooms_of_all_workers, one_of_several],
     "docs/security.md": [authorized, four_left_out, nameless],
 }
 RUN = {page: [block for block in found if not block.why] for page, found in BLOCKS.items() if page != GENERATED}

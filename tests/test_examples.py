@@ -18,10 +18,12 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import asyncpg
 import pytest
+import socketio
 from aiohttp import ClientSession, CookieJar
 from redis.asyncio import Redis
 
@@ -478,3 +480,41 @@ async def test_the_script_of_a_page_is_in_order(client: Clients, tmp_path: Path,
         check = ["node", acorn, "--ecma3", "--silent", path]
     done = await asyncio.to_thread(subprocess.run, check, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
+
+
+async def test_a_chat_of_events(
+    client: Clients, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ada with our client, Bob with Socket.IO's, and Cyd in a terminal."""
+    example = load("events_chat")
+    app = example.make_app()
+    base = str((await client.server(app)).make_url("")).rstrip("/")
+    ada = await client(app, "/realtime/chat")
+    told: list[tuple[Any, ...]] = []
+    async with within():
+        chat = ada.events(auth={"name": "ada"})
+        chat.on("*")(lambda *event: told.append(event))
+        await chat.ready()
+        bob = socketio.AsyncClient(reconnection=False)
+        bob.on("*", lambda *event: told.append(event))
+        await bob.connect(base, auth={"name": "bob"}, wait_timeout=30)
+        await eventually(lambda: len(told) == 3)
+        assert sorted(told) == [("user joined", "bob"), ("users", ["ada"]), ("users", ["ada", "bob"])]
+        assert await chat.call("new message", "hello") == 1
+        assert await bob.call("private message", {"to": "ada", "text": "psst"}) is None
+        assert await bob.call("private message", {"to": "eve", "text": "psst"}) == {
+            "_error": "absent",
+            "message": "eve is not here",
+        }
+        with pytest.raises(realtime.EventError, match=r"argument 1 \(message\)\.text is missing"):
+            await chat.call("private message", {"to": "bob"})
+        with pytest.raises(realtime.EventError, match="somebody has this name"):
+            await (await client(app, "/realtime/chat")).events(auth={"name": "bob"}).ready()
+        await eventually(lambda: len(told) == 5)
+        assert sorted(told[3:]) == [("new message", "ada", "hello"), ("private message", "bob", "psst")]
+        lines = iter(["hi\n", "\n"])
+        monkeypatch.setattr(example.sys, "stdin", SimpleNamespace(readline=lambda: next(lines)))
+        await example.talk("cyd", "eve", url=f"{base}/realtime/chat")
+        assert capsys.readouterr().out == "(users: ['ada', 'bob', 'cyd'])\n(eve is not here)\n"
+        await bob.disconnect()
+        await eventually(lambda: ("user left", "bob") in told)

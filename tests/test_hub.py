@@ -28,6 +28,7 @@ class Ear:
     def __init__(self, name: str = "") -> None:
         self.id = name or secrets.token_hex(4)
         self.heard: list[Outgoing] = []
+        self.gone: list[str] = []
 
     def _offer(self, item: Outgoing) -> None:
         self.heard.append(item)
@@ -48,6 +49,9 @@ class Ear:
 
     def _miss(self, count: int) -> None:
         raise AssertionError("a room of one process loses nothing")
+
+    def _left(self, room: str) -> None:
+        self.gone.append(room)
 
     def _check_member(self) -> None:
         """It can be in any room."""
@@ -71,6 +75,31 @@ async def test_everybody_in_the_room_is_offered_the_same_object() -> None:
     assert [ear.texts for ear in ears] == [["hello"]] * 3
     assert len({id(ear.heard[0]) for ear in ears}) == 1
     assert stranger.texts == []
+
+
+async def test_all_leave_a_room_that_is_closed_behind_what_was_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(broadcasts, "SLICE", 2)
+    hub = Hub()
+    ears = [Ear() for _ in range(5)]
+    for ear in ears:
+        hub.join(ear, "room")
+        hub.join(ear, "elsewhere")
+    room = hub.room("room")
+    sending = [asyncio.ensure_future(room.send(text)) for text in ("a", "b")]
+    await asyncio.sleep(0)
+    closing = asyncio.ensure_future(room.close())
+    await asyncio.sleep(0)
+    late = asyncio.ensure_future(room.send("c"))
+    await closing
+    assert len(room) == 0
+    assert all(hub.rooms_of(ear) == {"elsewhere"} for ear in ears)
+    await asyncio.gather(*sending, late)
+    assert [ear.texts for ear in ears] == [["a", "b"]] * 5
+    assert [ear.gone for ear in ears] == [["room"]] * 5
+    hub.join(ears[0], "room")
+    await room.send("d")
+    assert ears[0].texts == ["a", "b", "d"]
+    await hub.room("of nobody").close()
 
 
 async def test_skip_takes_one_or_many_or_a_room() -> None:

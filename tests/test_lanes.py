@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from .browsers.engines import ENGINES
-from .lanes import APART, FIRST, lane
+from .lanes import APART, FIRST, MOST, OF_THE_WHEEL, PUBLISHED, lane
 
 ROOT = Path(__file__).parents[1]
 
@@ -18,7 +18,9 @@ ROOT = Path(__file__).parents[1]
         ("tests/web/test_routes.py::test_it[chromium-x]", "tests/web/test_routes.py"),
         ("tests/browsers/test_transports.py::test_all_scenarios[chromium64-jsonp]", "chromium64"),
         ("tests/browsers/test_restart.py::test_it[websocket-firefox]", "firefox"),
-        ("tests/browsers/test_demo.py::test_it[firefox]", "firefox in the demo"),
+        ("tests/browsers/test_demo.py::test_it[firefox]", "firefox"),
+        ("tests/browsers/test_demo.py::test_it[chromium]", "chromium in the demo"),
+        ("tests/test_readme.py::test_the_tests", "what is published"),
         ("tests/browsers/test_campaign.py::test_messages[12-True]", "tests/browsers/test_campaign.py"),
         ("tests/browsers/test_transports.py::test_every_gap_has_a_reason", "tests/browsers/test_transports.py"),
     ],
@@ -29,5 +31,16 @@ def test_what_goes_together(nodeid: str, expected: str) -> None:
 
 def test_what_comes_first_is_there() -> None:
     assert len(set(FIRST)) == len(FIRST)
-    for name in (*FIRST, APART):
-        assert name.removesuffix(" in the demo") in ENGINES or (ROOT / name).is_file(), name
+    for name in FIRST:
+        assert name in (*ENGINES, f"{MOST} in the demo", PUBLISHED) or (ROOT / name).is_file(), name
+    assert (ROOT / APART).is_file()
+    assert MOST in ENGINES
+
+
+def test_what_looks_at_the_wheel_is_what_says_so() -> None:
+    looking = {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "tests").rglob("test_*.py")
+        if "packages import" in path.read_text("utf-8") and path != Path(__file__)
+    }
+    assert looking == OF_THE_WHEEL

@@ -14,6 +14,7 @@ from aiohttp import web
 
 import realtime
 from realtime import LocalProtocolError, Session, SessionClosed, Unauthorized
+from realtime.loops import at_once
 from realtime.testing import VirtualClock
 
 from .eager import eager_task_factory
@@ -403,3 +404,51 @@ async def test_a_session_of_a_loop_that_is_gone_says_so(place: Place) -> None:
         session._machine.end(1001, "", 0)
         session._loop = loop
         await session.receive()
+
+
+# -- what needs no task unless it waits --------------------------------------------------------------------------------
+
+
+async def test_what_does_not_wait_is_done_at_once() -> None:
+    done: list[str] = []
+
+    async def work() -> None:
+        done.append("all")
+
+    assert at_once(work()) is None
+    assert done == ["all"]
+
+    async def fail() -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        at_once(fail())
+
+
+async def test_what_waits_goes_on_where_it_is_awaited() -> None:
+    first: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    done: list[object] = []
+
+    async def work() -> None:
+        done.append(await first)
+        await asyncio.sleep(0)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            done.append("ended")
+
+    rest = at_once(work())
+    assert rest is not None
+    task = asyncio.ensure_future(rest)
+    await asyncio.sleep(0)
+    assert done == []
+    first.set_result("came")
+    await eventually(lambda: done == ["came"])
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert done == ["came", "ended"]
+    whole = at_once(asyncio.sleep(0))
+    assert whole is not None
+    await whole

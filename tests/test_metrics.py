@@ -388,7 +388,7 @@ async def test_rubbish_makes_no_series() -> None:
             elif label in ("transport", "from", "to"):
                 assert value in {*TRANSPORTS, "none", "other"}
             else:
-                assert label in ("state", "cause", "reason", "direction", "policy", "result", "le"), name
+                assert label in ("state", "cause", "reason", "direction", "policy", "result", "told", "le"), name
     assert len(scraped) < 250
     assert scraped.of("realtime_ends_total", code="application") == 60
 

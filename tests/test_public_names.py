@@ -14,17 +14,25 @@ from realtime.core.frames import Window
 from .reference.members import members
 
 NAMES = {
+    "BlockingIdentity",
     "BlockingPublisher",
     "BrokerError",
     "Change",
+    "ClientNamespace",
     "ClientSession",
     "Cluster",
     "Config",
     "EngineIO",
+    "EventError",
+    "EventRoom",
+    "EventSession",
+    "Events",
     "Health",
     "History",
+    "Identity",
     "LocalProtocolError",
     "MemoryBroker",
+    "Namespace",
     "NegotiationError",
     "Publisher",
     "RealtimeError",
@@ -36,8 +44,10 @@ NAMES = {
     "Server",
     "Session",
     "SessionClosed",
+    "SessionInfo",
     "SessionRequest",
     "SockJS",
+    "SocketIO",
     "State",
     "Unauthorized",
     "client_url",
@@ -61,7 +71,8 @@ def test_they_are_all_there() -> None:
 
 def test_what_a_client_session_shows() -> None:
     """What connect() gives has the names that its documents explain, and those of every session."""
-    own = {"attempts", "negotiation", "network_changed", "reauthorize", "switch", "timings", "cursors", "gap", "last"}
+    own = {"attempts", "events", "negotiation", "network_changed", "reauthorize", "switch", "timings"}
+    own |= {"cursors", "gap", "last"}
     shown = {name for name in vars(realtime.ClientSession) if not name.startswith("_")}
     assert shown == own | {"close", "send", "send_nowait"}
     assert own <= set(dir(realtime.ClientSession)) - set(dir(BaseSession))

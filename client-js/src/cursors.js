@@ -7,9 +7,12 @@ import { isNext } from "./machine.js";
 
 var MOST = 64; // rooms, those that were heard of last,
 var MOST_SAID = 24576; // and characters of JSON in an open
-var CURSOR = /^[\w.-]{1,128}$/;
 // A room's name, its commas and per cents escaped, and a cursor; and behind it a message, or how many are missing.
-var FRAME = /^((?:[^%,]|%25|%2C)*),([\w.-]{1,128})(?:,([mbd])([\s\S]*))?$/;
+var FRAME = /^([^,]*),([\w.-]+)(?:,([mbd])([\s\S]*))?$/;
+
+function isCursor(text) {
+  return text.length <= 128 && /^[\w.-]+$/.test(text);
+}
 
 /** For options.cursors. `known`: `session.cursors` of an earlier session, if there was one: room → cursor. */
 export function cursors(known) {
@@ -37,7 +40,7 @@ export function cursors(known) {
     owner.cursors = Object.create ? Object.create(null) : {};
     for (room in known) {
       if (!{}.hasOwnProperty.call(known, room)) continue; // somebody has added to all objects
-      if (typeof known[room] !== "string" || !CURSOR.test(known[room]) || room !== scalars(room)) {
+      if (typeof known[room] !== "string" || !isCursor(known[room]) || room !== scalars(room)) {
         throw new TypeError("Realtime: no cursor of the room " + room);
       }
       heard(room, known[room]);
@@ -46,7 +49,7 @@ export function cursors(known) {
     /** An `h` has come. What it says of a room is told, as an event behind those before. */
     owner._hear = function (s, carrier, text, now) {
       var found = FRAME.exec(text), type, data, fields, isMessage;
-      need(found);
+      need(found && isCursor(found[2]) && !/%(?!25|2C)/.test(found[1]));
       fields = { room: found[1].replace(/%2C/g, ",").replace(/%25/g, "%"), cursor: found[2] };
       need(fields.room.replace(/[\ud800-\udbff]/g, "").length <= 256); // characters: no half stands alone
       type = found[3];

@@ -389,3 +389,16 @@ test("a WebSocket that tells its error by throwing where nobody listens, as `ws`
   page.request("/v1/polling").answer(200, [opened({ transport: "polling" })]);
   assert.equal(session.transport, "polling");
 });
+
+for (const [which, code] of Object.entries(scripts)) {
+  test(`${which}: what is no close code is refused, whatever it is`, () => {
+    const page = new Browser(code);
+    const session = page.connect("/chat", { transports: ["websocket"] });
+    for (const wrong of [0, 999, 1001, 2999, 5000, 30000, 3000.5, NaN, Infinity, "x", "", null, {}]) {
+      assert.throws(() => session.close(wrong), /a close code is 1000/, String(wrong));
+    }
+    assert.equal(session.readyState, 0);
+    session.close(4999, "x".repeat(123));
+    assert.ok(session.readyState >= 2);
+  });
+}

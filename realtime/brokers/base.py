@@ -13,6 +13,7 @@ from ..core.claims import Claim
 from ..core.errors import BrokerError
 from ..core.leases import Ended, Known, Peer
 from ..core.rooms import Entry, Position, Reading
+from .counts import Counts
 
 __all__ = [
     "Broker",
@@ -77,6 +78,8 @@ class Health(NamedTuple):
 
 class Listener(Protocol):
     """Whom a broker tells what happens."""
+
+    counts: Counts  # where it counts its commands
 
     def received(self, room: str, entry: Entry) -> None:
         """A message of a room that is subscribed to."""
@@ -176,6 +179,9 @@ class Leases(Protocol):
     async def register(self, part: int, lease: float) -> bool:
         """Registers this worker, or renews its lease; whether it was not registered."""
 
+    async def workers(self, part: int) -> list[str]:
+        """The workers whose leases have not run out."""
+
     async def expired(self, part: int) -> list[Expired]:
         """The workers whose leases have run out."""
 
@@ -184,6 +190,12 @@ class Leases(Protocol):
 
     async def resign(self, part: int) -> None:
         """Removes this worker with all its members: it ends."""
+
+    async def answer(self, part: int, question: str, text: str) -> None:
+        """This worker's answer to a question, which is kept for a minute behind the last answer."""
+
+    async def answers(self, part: int, question: str) -> dict[str, str]:
+        """The answers to a question, by worker."""
 
     @property
     def parts(self) -> int:
@@ -227,6 +239,9 @@ class Directory(Protocol):
 
     async def holder(self, name: str) -> Claim | None:
         """Who has a name."""
+
+    async def hold(self, key: str, worker: str, count: int) -> dict[str, int]:
+        """A worker has so many of what is limited; how many each has then. Forgotten an hour after the last change."""
 
     async def bury(self, worker: str, ended: Mapping[str, tuple[Ended, float]]) -> None:
         """Keeps how sessions of a worker have ended, by sid, each for so many seconds."""

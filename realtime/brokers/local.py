@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections import deque
 from collections.abc import Coroutine
 from contextlib import suppress
+from functools import partial
 from typing import Any, Protocol
 
 from ..broadcasts import offer
@@ -15,6 +17,7 @@ from ..core.frames import RoomItem, RoomPosition
 from ..core.rooms import Entry, Position, Reading
 from ..core.tail import Tail
 from .base import Keep, Store
+from .counts import Counts
 from .members import Members, Receiver
 from .messages import decoded
 
@@ -32,31 +35,65 @@ class Spawn(Protocol):
 class LocalRoom:
     """A room as this process follows it. Those in the hub stand where the follower stands."""
 
-    def __init__(self, name: str, keep: Keep, store: Store, hub: Members, spawn: Spawn, patience: float) -> None:
+    def __init__(
+        self,
+        name: str,
+        keep: Keep,
+        store: Store,
+        hub: Members,
+        spawn: Spawn,
+        patience: float,
+        counts: Counts,
+        every: int = 1,
+    ) -> None:
         self.name = name
         self.keep = keep
         self.follower: Follower = Follower(bool(keep.history), self, patience=patience)
         self.joining: dict[Receiver, Joining] = {}
         self.users = 0  # who wait for it, or watch it
-        self.attended: asyncio.Event = asyncio.Event()  # who is present may have changed
+        # Of these rooms there may be as many as users, and seldom anybody waits: events are made when they do.
+        self.attended: asyncio.Event | None = None  # who is present may have changed
         self.gone = False
         self._store = store
         self._hub = hub
         self.spawn = spawn
-        self._live = asyncio.Event()
+        self.counts = counts
+        self._ready: asyncio.Event | None = None
+        self._read_up_to = 0  # while an answer is taken: what is delivered up to here, no subscription has brought
+        self._closings: asyncio.Event | None = None  # where it was closed last may be known to be elsewhere
+        self._every = every
+        self._sweeps = random.randrange(every)  # until the next in which it is compared
 
     @property
     def needed(self) -> bool:
         """Whether anybody here is in it."""
         return bool(self.users or self.joining or self._hub.members(self.name))
 
+    def is_due(self) -> bool:
+        """Whether it is to be compared in this sweep."""
+        due = not self._sweeps
+        self._sweeps = (self._sweeps or self._every) - 1
+        return due
+
+    def look(self) -> None:
+        """Who is present may have changed."""
+        if self.attended is not None:
+            self.attended.set()
+
     async def live(self) -> None:
         """Waits until it is subscribed and compared."""
-        await self._live.wait()
+        while not self.follower.live:
+            self._ready = self._ready or asyncio.Event()
+            await self._ready.wait()
+
+    async def until_closed(self, position: Position) -> None:
+        """Waits until the message there, which closes the room, has come."""
+        while self.follower.closed < position[:2]:
+            self._closings = self._closings or asyncio.Event()
+            await self._closings.wait()
 
     def unsubscribed(self) -> None:
         """The subscription is lost, or may be."""
-        self._live.clear()
         self.follower.unsubscribed()
 
     def level(self, receiver: Receiver) -> None:
@@ -91,7 +128,9 @@ class LocalRoom:
         with suppress(BrokerError):
             reading = await self._store.read(self.name, self.keep, after, known)
         if not self.gone:
+            self._read_up_to = reading.entries[-1].offset if reading and reading.entries else 0
             self.follower.answer(reading, asyncio.get_running_loop().time())
+            self._read_up_to = 0
 
     def raise_epoch(self, seen: int, above: int) -> None:
         """Raises the epoch."""
@@ -100,7 +139,7 @@ class LocalRoom:
     async def _raise_epoch(self, seen: int, above: int) -> None:
         done = False
         with suppress(BrokerError):
-            await self._store.raise_epoch(self.name, self.keep, seen, above)
+            self.counts.raised += await self._store.raise_epoch(self.name, self.keep, seen, above)
             done = True
         if not self.gone:
             self.follower.raised(done)
@@ -116,18 +155,47 @@ class LocalRoom:
 
     def ready(self) -> None:
         """Members may join."""
-        self._live.set()
+        if self._ready is not None:
+            self._ready.set()
+            self._ready = None
+        self._look_for_closings()
 
     def deliver(self, entry: Entry) -> None:
         """The next message, for all."""
+        self.counts.repaired += entry.offset <= self._read_up_to
         found = self.said(entry) if self.keep.history else decoded(entry.payload)
         if found is not None:
             self._hub.broadcasts.begin(self.name, self._hub.members(self.name), *found)
+        if entry.closes:
+            self._put_all_out()
         for joining in tuple(self.joining.values()):
+            if entry.closes:
+                joining.closed(entry.position[:2])
             joining.offer(entry)
+
+    def closed(self, at: tuple[int, int]) -> None:
+        """It was closed there, behind the gap that was told."""
+        self._put_all_out()
+        for joining in tuple(self.joining.values()):
+            joining.closed(at)
+
+    def _put_all_out(self) -> None:
+        """Who is here leaves, behind what was sent before."""
+        self._hub.broadcasts.begin(self.name, self._hub.members(self.name), partial(self._hub.put_out, name=self.name))
+        self._look_for_closings()
+
+    def _look_for_closings(self) -> None:
+        if self._closings is not None:
+            self._closings.set()
+            self._closings = None
+
+    def put_out(self, receiver: Receiver) -> None:
+        """A member that was joining leaves."""
+        self._hub.put_out(receiver, self.name)
 
     def gap(self, position: Position, lost: int | None) -> None:
         """Messages are lost to all."""
+        self.counts.gaps += 1
         told = RoomPosition(self.name, position.cursor, lost or 0) if self.keep.history else lost or 1
         self._hub.broadcasts.begin(self.name, self._hub.members(self.name), told)
         for joining in tuple(self.joining.values()):
@@ -137,7 +205,16 @@ class LocalRoom:
 class Joining:
     """A member that is given a snapshot, and then what came meanwhile, until it stands where the room stands."""
 
-    def __init__(self, room: LocalRoom, receiver: Receiver, store: Store, *, after: Position | None, last: int) -> None:
+    def __init__(
+        self,
+        room: LocalRoom,
+        receiver: Receiver,
+        store: Store,
+        *,
+        after: Position | None,
+        last: int,
+        timeout: float,
+    ) -> None:
         self.gapped: bool = False
         self.start: Position | None = after
         self._begun = False  # the member was told where it starts
@@ -146,7 +223,9 @@ class Joining:
         self._room = room
         self._receiver = receiver
         self._store = store
-        self._running = True  # it waits for its outbox
+        self._timeout = timeout
+        self._since = asyncio.get_running_loop().time()  # since when it waits for the store
+        self._running = True  # it waits for its outbox, or the store
         self._news = asyncio.Event()
         self._missed = False  # what came while it was slow
         self._unread: tuple[Position | None, int] | None = None  # the next part, which is read when this one is sent
@@ -154,10 +233,13 @@ class Joining:
         self._tail = Tail(bool(room.keep.history), self, cursor=after, last=last)
 
     async def run(self) -> None:
-        """Gives it everything up to where the room stands. Waits for room in its outbox, as its handler's sends do."""
+        """Gives it everything up to where the room stands. Waits for room in its outbox, as its handler's sends do, and
+        for each answer of the store. Raises TimeoutError when one takes too long."""
+        loop = asyncio.get_running_loop()
         self._tail.again()
         while not self._over and (self._tail.pending or self._unsent or self._missed):
-            await self._news.wait()
+            async with asyncio.timeout_at(self._since + self._timeout):
+                await self._news.wait()
             self._news.clear()
             while self._unsent and not self._over:
                 item = self._unsent.popleft()
@@ -165,6 +247,7 @@ class Joining:
                     await self._receiver._give_room(item)
                 else:
                     self._receiver._offer_position(item.room, item.cursor, item.missing)
+                self._since = loop.time()
             if self._unread is not None:
                 unread, self._unread = self._unread, None
                 self.read(*unread)
@@ -179,6 +262,11 @@ class Joining:
         """Whether its member has left, or stands among the others."""
         return self._room.joining.get(self._receiver) is not self
 
+    def give_up(self) -> None:
+        """It is not to be in the room: run() has failed."""
+        if not self._over:
+            del self._room.joining[self._receiver]
+
     def left(self) -> None:
         """The member has left before it was there: run() ends."""
         self._news.set()
@@ -186,11 +274,17 @@ class Joining:
     def settle(self) -> None:
         """Stands it among the others, if it is where they are."""
         tail, room = self._tail, self._room
-        if self._running or tail.pending or tail.position is None or room.follower.position is None:
+        if self._running or tail.pending or tail.position is None or room.follower.position is None or self._over:
             return
-        if tail.position[:2] == room.follower.position[:2] and room.joining.get(self._receiver) is self:
+        if tail.leaves:
+            room.put_out(self._receiver)
+        elif tail.position[:2] == room.follower.position[:2]:
             del room.joining[self._receiver]
             room.level(self._receiver)
+
+    def closed(self, at: tuple[int, int]) -> None:
+        """The room was closed there."""
+        self._tail.closed(at)
 
     def offer(self, item: Entry | Position) -> None:
         """What all members get."""
@@ -214,9 +308,10 @@ class Joining:
         reading: Reading | None = None
         with suppress(BrokerError):
             reading = await self._store.read(room.name, room.keep, after, after, last)
-        if room.joining.get(self._receiver) is not self:
+        if self._over:
             return
         if reading is not None:
+            self._since = asyncio.get_running_loop().time()
             room.follower.learn(reading.end)
         self._reading = reading
         self._tail.answer(reading)
@@ -232,7 +327,7 @@ class Joining:
 
     async def _again(self, pause: float) -> None:
         await asyncio.sleep(pause)
-        if self._room.joining.get(self._receiver) is self:
+        if not self._over:
             self._tail.again()
 
     def gone(self, seen: int, above: int) -> None:
@@ -267,6 +362,7 @@ class Joining:
         """Messages are lost to it."""
         self.gapped = True
         self.start = position
+        self._room.counts.gaps_of_joins += 1
         room, at, reading = self._room, self._at, self._reading
         if room.keep.history:
             missing = 0  # nobody knows

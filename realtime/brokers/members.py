@@ -22,3 +22,6 @@ class Members(Protocol):
 
     def join(self, receiver: Receiver, name: str) -> bool:
         """Puts a receiver into a room; False if it was there."""
+
+    def put_out(self, receiver: Receiver, name: str) -> None:
+        """Takes a receiver out of a room that it is in, or is joining."""

@@ -28,6 +28,7 @@ class _Room:
         self.epoch = epoch
         self.top = self.base = 0
         self.id = self.base_id = ""
+        self.closed = (0, 0)
         self.entries: deque[Entry] = deque()
         self.ends = 0.0  # when its history ends
         self.unused = 0.0  # from when on it may be forgotten, if nobody uses it
@@ -42,6 +43,7 @@ class MemoryBroker:
         self._rooms: OrderedDict[str, _Room] = OrderedDict()  # by their last use
         self._repeats: OrderedDict[tuple[str, str], Position] = OrderedDict()
         self._leases: dict[str, float] = {}
+        self._answers: OrderedDict[str, tuple[float, dict[str, str]]] = OrderedDict()  # until when, by question
         self._directory = MemoryDirectory()
         self._epoch = 0
 
@@ -127,6 +129,8 @@ class MemoryStore:
         kept = self._broker._room(room, keep.ttl)
         entry = Entry(kept.epoch, kept.top + 1, id, kept.id, payload)
         kept.top, kept.id = entry.offset, id
+        if entry.closes:
+            kept.closed = entry.position[:2]
         if keep.history:
             kept.entries.append(entry)
             kept.ends = time.monotonic() + keep.ttl
@@ -176,7 +180,8 @@ class MemoryStore:
                         ids[position.offset] = entry.previous
         page = tuple(entries[:PAGE])
         more = len(entries) > PAGE
-        return Reading(kept.epoch, kept.top, kept.id, kept.base, kept.base_id, page, ids, more, time.time())
+        clock, closed = time.time(), kept.closed
+        return Reading(kept.epoch, kept.top, kept.id, kept.base, kept.base_id, page, ids, more, clock, closed)
 
     async def raise_epoch(self, room: str, keep: Keep, seen: int, above: int) -> bool:
         """Raises the epoch, if it is `seen`."""
@@ -239,6 +244,11 @@ class MemoryStore:
         self._broker._leases[self._worker] = time.monotonic() + lease
         return new
 
+    async def workers(self, part: int) -> list[str]:
+        """The workers whose leases have not run out."""
+        now = time.monotonic()
+        return [name for name, until in self._broker._leases.items() if until >= now]
+
     async def expired(self, part: int) -> list[Expired]:
         """The workers whose leases have run out."""
         now = time.monotonic()
@@ -254,6 +264,19 @@ class MemoryStore:
     async def resign(self, part: int) -> None:
         """Removes this worker with its members."""
         self._remove(self._worker)
+
+    async def answer(self, part: int, question: str, text: str) -> None:
+        """This worker's answer to a question."""
+        answers, now = self._broker._answers, time.monotonic()
+        _, found = answers.pop(question, (0.0, {}))
+        answers[question] = now + UNUSED, found
+        found[self._worker] = text
+        while next(iter(answers.values()))[0] < now:
+            answers.popitem(last=False)
+
+    async def answers(self, part: int, question: str) -> dict[str, str]:
+        """The answers to a question."""
+        return dict(self._broker._answers.get(question, (0.0, {}))[1])
 
     def _remove(self, worker: str) -> None:
         self._broker._leases.pop(worker, None)

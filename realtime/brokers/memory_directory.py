@@ -22,6 +22,7 @@ class MemoryDirectory:
     def __init__(self) -> None:
         self._peers: dict[str, tuple[Peer, float]] = {}  # until when their leases run
         self._claims: OrderedDict[str, tuple[Claim, float]] = OrderedDict()
+        self._held: dict[str, dict[str, int]] = {}
         self._ended: OrderedDict[str, tuple[Ended, float]] = OrderedDict()
 
     async def enlist(self, peer: Peer, lease: float) -> bool:
@@ -90,6 +91,16 @@ class MemoryDirectory:
         """Who has a name."""
         claim, until = self._claims.get(name, (None, 0.0))
         return claim if until > time.monotonic() else None
+
+    async def hold(self, key: str, worker: str, count: int) -> dict[str, int]:
+        """A worker has so many; how many each has."""
+        held = self._held.setdefault(key, {})
+        held[worker] = count
+        if not count:
+            del held[worker]
+        if not held:
+            del self._held[key]
+        return dict(held)
 
     async def bury(self, worker: str, ended: Mapping[str, tuple[Ended, float]]) -> None:
         """Keeps how sessions have ended."""

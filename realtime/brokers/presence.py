@@ -27,6 +27,11 @@ class Attending:
         self._store = store
         self._lease = lease
         self._parts: set[int] = set()  # that this worker is registered with
+        self._leaving: dict[str, set[str]] = {}  # by room, whom the store has to forget
+
+    def also(self, part: int) -> None:
+        """This worker is to have a lease in this part of the store, whoever is present."""
+        self._parts.add(part)
 
     async def add(self, room: str, member: str, info: str) -> None:
         """A member is in the room. Where that can't be told to the store now, a sweep will."""
@@ -34,11 +39,22 @@ class Attending:
             with suppress(BrokerError):
                 await self._attend(room, {member: info}, ())
 
-    async def remove(self, room: str, member: str) -> None:
-        """A member is not in the room any more."""
-        if self.here.remove(room, member):
-            with suppress(BrokerError):
-                await self._attend(room, {}, (member,))
+    def remove(self, room: str, member: str) -> bool:
+        """A member is not in the room any more; whether tell() has to be called, which tells of all together."""
+        if not self.here.remove(room, member):
+            return False
+        first = not self._leaving
+        self._leaving.setdefault(room, set()).add(member)
+        return first
+
+    async def tell(self) -> None:
+        """Tells the store who has left."""
+        leaving, self._leaving = self._leaving, {}
+        for room, members in leaving.items():
+            gone = members - self.here.members(room).keys()  # who has not come back meanwhile
+            if gone:
+                with suppress(BrokerError):
+                    await self._attend(room, {}, gone)
 
     async def _attend(self, room: str, add: dict[str, str], remove: Iterable[str]) -> None:
         if not await self._store.attend(room, add, remove):

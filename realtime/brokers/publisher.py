@@ -1,44 +1,58 @@
-"""Sends to rooms from a process that serves nothing: a task queue, a cron job, a script."""
+"""Sends to rooms and identities from a process that serves nothing: a task queue, a cron job, a script."""
 
 from __future__ import annotations
 
 import asyncio
 import secrets
 import threading
-from collections.abc import Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, TypeVar
 
 from ..core.errors import BrokerError
 from ..core.frames import Outgoing
+from ..core.identities import SessionInfo, check_room, room_of, sessions_in
 from ..core.rooms import Entry, Position
+from ..identities import Identity
+from .asking import Asking
 from .base import Stores
+from .counts import Counts
 from .messages import encoded
 from .publishing import NOTHING, Publishing
 from .redis import RedisBroker
+from .rooms import Timing
 from .rules import RoomRules
 
-__all__ = ["BlockingPublisher", "Publisher"]
+__all__ = ["BlockingIdentity", "BlockingPublisher", "Publisher"]
 
 T = TypeVar("T")
 
 
+LEASE = Timing().lease
+
+
 class _Deaf:
     """A listener that subscribes to nothing."""
+
+    def __init__(self, asking: Asking) -> None:
+        self.counts: Counts = Counts()
+        self._asking = asking
 
     def received(self, room: str, entry: Entry) -> None: ...
     def subscribed(self, room: str) -> None: ...
     def unsubscribed(self, rooms: Iterable[str]) -> None: ...
     def missed(self, room: str) -> None: ...
     def attended(self, room: str) -> None: ...
-    def returned(self, run: str) -> None: ...
+    def returned(self, run: str) -> None:
+        self._asking.returned(run)
+
     def failed(self) -> None: ...
     async def give_way(self) -> None: ...
 
 
 class Publisher:
-    """Sends to rooms, in an event loop: `async with realtime.Publisher("redis://…") as publisher`.
+    """Sends to rooms and identities, in an event loop: `async with realtime.Publisher("redis://…") as publisher`.
 
     `broker` is what the servers have. Rooms that keep something have to be configured as at the servers.
     """
@@ -48,6 +62,8 @@ class Publisher:
         self._timeout = broker_timeout
         self._rules = RoomRules()
         self._publishing: Publishing | None = None
+        self._asking: Asking
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def configure_rooms(self, pattern: str, *, history: int = 0, ttl: float = 3600.0, presence: bool = False) -> None:
         """Says what is kept of some rooms, as the servers do: see Server.configure_rooms()."""
@@ -56,8 +72,10 @@ class Publisher:
     async def __aenter__(self) -> Publisher:
         source = secrets.token_urlsafe(9)
         self._store = self._broker.store()
-        await self._store.start(source, _Deaf())
-        self._publishing = Publishing(self._store, source, self._timeout, lambda room, position: None)
+        publishing = Publishing(self._store, source, self._timeout, lambda room, position: None)
+        self._asking = Asking(self._store, publishing, source, self._timeout, self._spawn, LEASE)
+        await self._store.start(source, _Deaf(self._asking))
+        self._publishing = publishing
         self._rules.fixed = True
         return self
 
@@ -70,6 +88,9 @@ class Publisher:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._timeout):
                     await publishing.compare()
+            for task in tuple(self._tasks):
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
             await publishing.close()
             await self._store.close()
 
@@ -78,16 +99,54 @@ class Publisher:
     ) -> str:
         """Sends to everyone in a room but `skip` (ids of sessions). Returns the room's cursor behind it.
 
-        Raises TypeError or LocalProtocolError for what is not a message, and BrokerError, whose `maybe_sent` says
-        whether it may be heard all the same; and outside of `async with`.
+        Raises TypeError or LocalProtocolError for what is not a message, LocalProtocolError for a room whose name
+        begins with a NUL, and BrokerError, whose `maybe_sent` says whether it may be heard all the same; and outside
+        of `async with`.
         """
-        if self._publishing is None:
-            raise BrokerError("a Publisher works within `async with`")
+        check_room(room)
+        publishing = self._entered()
         item = Outgoing.message(message)
         skipped = frozenset((skip,) if isinstance(skip, str) else skip)
         keep = self._rules.keep(room) or NOTHING
-        position: Position = await self._publishing.publish(room, keep, encoded(item, skipped))
+        position: Position = await publishing.publish(room, keep, encoded(item, skipped))
         return position.cursor
+
+    def identity(self, identity: str) -> Identity:
+        """Whom the servers' authorize hook has called so: `await publisher.identity("ada").send("hello")`. Workers that
+        do not confirm a closing are told of it until the end of the `async with`. Raises TypeError for what is no
+        str."""
+        return Identity(_Outside(self), identity)
+
+    def _entered(self) -> Publishing:
+        if self._publishing is None:
+            raise BrokerError("a Publisher works within `async with`")
+        return self._publishing
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(coroutine, name="realtime publisher")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+class _Outside:
+    """Identities, as they are reached from a process that has none."""
+
+    def __init__(self, publisher: Publisher) -> None:
+        self._publisher = publisher
+
+    def check(self) -> None:
+        self._publisher._entered()
+
+    async def send(self, identity: str, item: Outgoing, skipped: frozenset[str]) -> None:
+        await self._publisher._entered().publish(room_of(identity), NOTHING, encoded(item, skipped))
+
+    async def close(self, identity: str, code: int, reason: str) -> int:
+        asking = self._publisher._asking
+        return await asking.close(asking.closing(identity, code, reason), "the identity is to be closed")
+
+    async def sessions(self, identity: str) -> list[SessionInfo]:
+        answers = await self._publisher._asking.ask(identity)
+        return [one for worker, answer in sorted(answers.items()) for one in sessions_in(answer, worker)]
 
 
 class BlockingPublisher:
@@ -126,8 +185,38 @@ class BlockingPublisher:
         """As Publisher.send(), and returns when the broker has it."""
         return self._run(self._publisher.send(room, message, skip=skip))
 
+    def identity(self, identity: str) -> BlockingIdentity:
+        """As Publisher.identity(): `publisher.identity("ada").send("hello")`, without `await`."""
+        return BlockingIdentity(self._run, self._publisher.identity(identity))
+
     def _run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         if self._loop is None:
             coroutine.close()
             raise BrokerError("a BlockingPublisher works within `with`")
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+
+
+class BlockingIdentity:
+    """An Identity for code without an event loop: what BlockingPublisher.identity() gives."""
+
+    def __init__(self, run: Callable[[Coroutine[Any, Any, Any]], Any], identity: Identity) -> None:
+        self._run = run
+        self._identity = identity
+        self.name: str = identity.name  # whom the authorize hook has called so
+
+    def send(self, message: str | bytes | bytearray | memoryview, *, skip: str | Iterable[str] = ()) -> None:
+        """As Identity.send(), and returns when the broker has it."""
+        self._run(self._identity.send(message, skip=skip))
+
+    def close(self, code: int = 4401, reason: str = "") -> int:
+        """As Identity.close(), and returns when all workers have confirmed it."""
+        ended: int = self._run(self._identity.close(code, reason))
+        return ended
+
+    def sessions(self) -> list[SessionInfo]:
+        """As Identity.sessions()."""
+        found: list[SessionInfo] = self._run(self._identity.sessions())
+        return found
+
+    def __repr__(self) -> str:
+        return repr(self._identity)

@@ -1,4 +1,4 @@
-"""Rooms over a broker: joins, sends, presence and history of one process; the broker's listener (docs/scaling.md).
+"""Rooms over a broker: joins, sends and presence of one process; the broker's listener (docs/scaling.md).
 
 What is lost or repeated decides core/follower; what is said to Redis, the store. Knows no sessions: receivers.
 """
@@ -9,26 +9,27 @@ import asyncio
 import logging
 import random
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
-from contextlib import asynccontextmanager, suppress
-from functools import partial
-from typing import Any, NamedTuple, Protocol, TypeVar
+from collections.abc import AsyncIterator, Coroutine, Iterable
+from contextlib import asynccontextmanager, nullcontext, suppress
+from typing import Any, NamedTuple, Protocol
 
 from ..core.errors import BrokerError
 from ..core.frames import Outgoing
-from ..core.rooms import Entry, Position
-from .base import Health, Keep, Present, Refused, Store, Unanswered
+from ..core.rooms import CLOSING, Entry, Position
+from .base import Health, Keep, Store
+from .counts import Counts
 from .local import Joining, LocalRoom
 from .members import Members, Receiver
-from .messages import decoded, encoded
+from .messages import encoded
 from .presence import Attending
-from .publishing import PAUSE, Publishing
+from .publishing import Publishing
+from .reader import Reader
 
-__all__ = ["Joined", "Past", "Rooms", "Timing"]
-
-T = TypeVar("T")
+__all__ = ["Joined", "Rooms", "Timing"]
 
 MAX_BROADCASTS = 256  # messages that are not offered to all yet: with more, no others are read
+CLOSED = 1  # anything: it is for nobody
+COMPARED, MAX_COMPARED = 32, 500  # rooms that are compared at once, and in a second
 
 log: logging.Logger = logging.getLogger("realtime.broker")
 
@@ -47,14 +48,6 @@ class Joined(NamedTuple):
     gap: bool  # it could not go on where it was
 
 
-class Past(NamedTuple):
-    """What a room's history has."""
-
-    messages: list[tuple[str, str | bytes]]  # each with its cursor
-    gap: bool  # what was asked for is not there any more
-    cursor: str  # behind all of it
-
-
 class Watcher(Protocol):
     """Whom it is told, too, when the store comes and goes."""
 
@@ -68,8 +61,18 @@ class Watcher(Protocol):
 class Rooms:
     """The rooms of one process that go over a broker, from start() to close()."""
 
-    def __init__(self, store: Store, hub: Members, timeout: float, timing: Timing = Timing()) -> None:  # noqa: B008
-        self.worker: str = secrets.token_urlsafe(9)
+    def __init__(
+        self,
+        store: Store,
+        hub: Members,
+        timeout: float,
+        timing: Timing = Timing(),  # noqa: B008
+        counts: Counts | None = None,
+        name: str = "",
+    ) -> None:
+        self.counts: Counts = counts or Counts()
+        self.worker: str = f"{name}{secrets.token_urlsafe(9)}"
+        self.reader: Reader = Reader(store, timeout)
         self._store = store
         self._hub = hub
         self._timeout = timeout
@@ -87,6 +90,7 @@ class Rooms:
         """Begins. Does not wait for the broker."""
         await self._store.start(self.worker, self)
         self._spawn(self._renew())
+        self._spawn(self._compare())
         self._spawn(self._sweep())
 
     async def close(self) -> None:
@@ -116,22 +120,38 @@ class Rooms:
         """How the broker is."""
         return self._store.health()
 
+    @property
+    def followed(self) -> int:
+        """How many rooms this worker follows."""
+        return len(self._local)
+
     # -- members -------------------------------------------------------------------------------------------------------
+
+    def hold(self, name: str, keep: Keep, members: Members | None = None, every: int = 1) -> LocalRoom:
+        """The room as this process follows it, until release(). Its members are the hub's, or these; it is compared in
+        so many sweeps once."""
+        room = self._local.get(name)
+        if room is None:
+            hub, patience = members or self._hub, self._timing.sweep / 2
+            room = LocalRoom(name, keep, self._store, hub, self._spawn, patience, self.counts, every)
+            self._local[name] = room
+            self._store.subscribe(name)
+        room.users += 1
+        return room
+
+    def release(self, room: LocalRoom) -> None:
+        """Whoever held it needs it no more."""
+        room.users -= 1
+        self._tidy(room)
 
     @asynccontextmanager
     async def _using(self, name: str, keep: Keep) -> AsyncIterator[LocalRoom]:
         """The room as this process follows it, which is kept meanwhile."""
-        room = self._local.get(name)
-        if room is None:
-            room = LocalRoom(name, keep, self._store, self._hub, self._spawn, self._timing.sweep / 2)
-            self._local[name] = room
-            self._store.subscribe(name)
-        room.users += 1
+        room = self.hold(name, keep)
         try:
             yield room
         finally:
-            room.users -= 1
-            self._tidy(room)
+            self.release(room)
 
     def _tidy(self, room: LocalRoom) -> None:
         if not room.needed and self._local.get(room.name) is room:
@@ -157,10 +177,7 @@ class Rooms:
             async with asyncio.timeout(self._timeout):
                 await room.live()
         except TimeoutError:
-            raise BrokerError(
-                f"the room could not be joined within broker_timeout ({self._timeout:g} s):"
-                f" {' '.join(self.health().problems) or 'the broker does not answer'}"
-            ) from None
+            raise self._too_late("the room could not be joined") from None
         position = room.follower.position
         assert position is not None
         if there or receiver in self._hub.members(room.name) or receiver in room.joining:
@@ -168,13 +185,21 @@ class Rooms:
         receiver._check_member()
         if not last and after is None:
             return Joined(room.begin(receiver).cursor, False)
-        joining = room.joining[receiver] = Joining(room, receiver, self._store, after=after, last=last)
+        joining = room.joining[receiver] = Joining(
+            room, receiver, self._store, after=after, last=last, timeout=self._timeout
+        )
         try:
             await joining.run()
-        except BaseException:
-            room.joining.pop(receiver, None)
+        except BaseException as error:
+            joining.give_up()
+            if isinstance(error, TimeoutError):
+                raise self._too_late("the room could not be read, and was not joined,") from None
             raise
         return Joined((joining.start or position).cursor, joining.gapped)  # no start: it has left before
+
+    def _too_late(self, what: str) -> BrokerError:
+        problems = " ".join(self.health().problems) or "the broker does not answer"
+        return BrokerError(f"{what} within broker_timeout ({self._timeout:g} s): {problems}")
 
     def left(self, receiver: Receiver, name: str) -> None:
         """A receiver has left the hub's room, or is to leave before it is there."""
@@ -184,8 +209,8 @@ class Rooms:
             if joining is not None:
                 joining.left()
             self._tidy(room)
-        if receiver.id in self._attending.here.members(name):
-            self._spawn(self._attending.remove(name, receiver.id))
+        if self._attending.remove(name, receiver.id):
+            self._spawn(self._attending.tell())
 
     def left_all(self, receiver: Receiver) -> None:
         """A receiver ends; what it is joining, it joins no more."""
@@ -193,58 +218,49 @@ class Rooms:
             if receiver in room.joining:
                 self.left(receiver, name)
 
-    # -- sending and reading -------------------------------------------------------------------------------------------
+    # -- sending, closing and watching ---------------------------------------------------------------------------------
 
     async def send(self, name: str, keep: Keep, item: Outgoing, skipped: frozenset[str]) -> str:
         """Publishes; the cursor behind it. Raises BrokerError."""
-        return (await self._publishing.publish(name, keep, encoded(item, skipped))).cursor
+        return (await self._publish(name, keep, encoded(item, skipped))).cursor
+
+    async def _publish(self, name: str, keep: Keep, payload: bytes) -> Position:
+        try:
+            position = await self._publishing.publish(name, keep, payload)
+        except BrokerError as error:
+            if error.maybe_sent:
+                self.counts.unknown += 1
+            else:
+                self.counts.failed += 1
+            raise
+        self.counts.published += 1
+        return position
+
+    async def close_room(self, name: str, keep: Keep) -> None:
+        """Takes everybody out of a room; waits until those of this process are. Raises BrokerError."""
+        async with self._using(name, keep) if name in self._local else nullcontext() as room:
+            position = await self._publish(name, keep, CLOSING)
+            if room is None:
+                return
+            try:
+                async with asyncio.timeout(self._timeout):
+                    await room.until_closed(position)
+                    await self._hub.broadcasts.send(name, (), CLOSED, frozenset())  # behind the members' turn
+            except TimeoutError:
+                reason = f"this worker has not heard of the closing within broker_timeout ({self._timeout:g} s)"
+                raise BrokerError(reason, maybe_sent=True) from None
 
     def _acknowledged(self, name: str, position: Position) -> None:
         room = self._local.get(name)
         if room is not None:
             room.follower.learn(position)
 
-    async def history(self, name: str, keep: Keep, limit: int, after: Position | None) -> Past:
-        """At most `limit` messages: those behind `after`, or the last ones. Raises BrokerError."""
-        messages: list[tuple[str, str | bytes]] = []
-        gap, position, end = False, after, None
-        async with self._limit():
-            while True:
-                behind, last = position, 0 if position else limit
-                reading = await self._ask(name, partial(self._store.read, name, keep, behind, behind, last))
-                end = end or reading.end
-                if position is not None and not gap:
-                    known = reading.id_at(position.offset)
-                    gap = position.epoch != reading.epoch or position.offset > reading.top or known is None
-                    gap = gap or reading.contradicts(position)
-                for entry in reading.entries[: limit - len(messages)]:
-                    found = decoded(entry.payload)
-                    position = entry.position
-                    if found is not None:
-                        messages.append((position.cursor, found[0].data))
-                if len(messages) >= limit or not reading.more:
-                    return Past(messages, gap, (position if messages and position else end).cursor)
-
-    async def clear(self, name: str) -> None:
-        """Forgets the messages of a room. Raises BrokerError."""
-        async with self._limit():
-            await self._ask(name, partial(self._store.clear, name))
-
-    async def count(self, name: str) -> int:
-        """How many are present. Raises BrokerError."""
-        async with self._limit():
-            return await self._ask(name, partial(self._store.count, name))
-
-    async def members(self, name: str) -> list[Present]:
-        """Who is present. Raises BrokerError."""
-        async with self._limit():
-            return await self._ask(name, partial(self._store.members, name))
-
     async def watch(self, name: str, keep: Keep) -> AsyncIterator[dict[str, str]]:
         """Who is present, whenever that may have changed: first at once. Waits while the broker is away."""
         async with self._using(name, keep) as room:
             while True:
-                room.attended.clear()
+                attended = room.attended = room.attended or asyncio.Event()
+                attended.clear()
                 try:
                     present = await self._store.members(name)
                 except BrokerError:
@@ -253,24 +269,7 @@ class Rooms:
                 yield {one.member: one.info for one in present}
                 with suppress(TimeoutError):
                     async with asyncio.timeout(self._timing.sweep):
-                        await room.attended.wait()
-
-    async def _ask(self, name: str, question: Callable[[], Awaitable[T]]) -> T:
-        """Asks what may be asked twice, until there is an answer."""
-        while True:
-            try:
-                return await question()
-            except (Refused, Unanswered):
-                await asyncio.sleep(PAUSE)
-                await self._store.reached(name)
-
-    @asynccontextmanager
-    async def _limit(self) -> AsyncIterator[None]:
-        try:
-            async with asyncio.timeout(self._timeout):
-                yield
-        except TimeoutError:
-            raise BrokerError(f"no answer from the broker within broker_timeout ({self._timeout:g} s)") from None
+                        await attended.wait()
 
     # -- what the broker tells -----------------------------------------------------------------------------------------
 
@@ -285,7 +284,7 @@ class Rooms:
         local = self._local.get(room)
         if local is not None:
             local.follower.subscribed()
-            local.attended.set()
+            local.look()
 
     def unsubscribed(self, rooms: Iterable[str]) -> None:
         """The subscriptions of these are lost, or may be."""
@@ -304,7 +303,7 @@ class Rooms:
         """Who is present may have changed."""
         local = self._local.get(room)
         if local is not None:
-            local.attended.set()
+            local.look()
 
     def returned(self, run: str) -> None:
         """A run of the store answers that did not before."""
@@ -341,15 +340,20 @@ class Rooms:
             await asyncio.sleep(self._timing.lease / 4)
             await self._attending.renew()
 
+    async def _compare(self) -> None:
+        while True:
+            await asyncio.sleep(self._timing.sweep * random.uniform(0.75, 1.25))
+            # A few after the other, so that ten thousand rooms are no burst, and leave time for messages.
+            due = [room for room in self._local.values() if room.is_due()]
+            for index, room in enumerate(due, 1):
+                if room.follower.live and not room.gone:
+                    room.follower.compare()
+                if not index % COMPARED:
+                    await asyncio.sleep(COMPARED / MAX_COMPARED)
+
     async def _sweep(self) -> None:
         while True:
             await asyncio.sleep(self._timing.sweep * random.uniform(0.75, 1.25))
-            # One after the other, so that ten thousand rooms are no burst.
-            for index, room in enumerate(tuple(self._local.values())):
-                if room.follower.live and not room.gone:
-                    room.follower.compare()
-                if not index % 32:
-                    await asyncio.sleep(0)
             await self._publishing.sweep()
             await self._publishing.compare()
             await self._attending.sweep()

@@ -25,6 +25,7 @@ from ..loops import begin, gives_way
 from ..runtime import Runtime
 from .authorization import Authorization
 from .context import Context
+from .events import ClientEvents, ClientNamespace
 from .settings import Settings
 from .supervisor import Supervisor
 from .uplink import Sender, acknowledge_close
@@ -62,6 +63,7 @@ class ClientSession(BaseSession[ClientMachine]):
         self._sender = Sender(self._context, self._authorization)
         self._finishing: asyncio.Task[None] | None = None
         self._gap: Gap | None = None
+        self._events: ClientEvents | None = None
 
     # -- opening ---------------------------------------------------------------------------------------------------
 
@@ -193,6 +195,21 @@ class ClientSession(BaseSession[ClientMachine]):
         inbox = self._machine.inbox
         while inbox.items and isinstance(inbox.items[0], RoomPosition):
             self._told(self._machine.take(self._now()))
+
+    # -- events ----------------------------------------------------------------------------------------------------
+
+    def events(self, namespace: str = "/", *, auth: dict[str, Any] | None = None) -> ClientNamespace:
+        """The events of a namespace, where the endpoint is one of realtime.Events(): asks the server to be in, with
+        `auth` for its "connect" handler, unless this client is, or has asked, already.
+
+        Handlers that are registered before anything else is awaited miss nothing. From the first call on all that
+        comes is taken for events: receive() is not for the application any more. Raises LocalProtocolError for what is
+        no name, and SessionClosed.
+        """
+        self._check_loop()
+        if self._events is None:
+            self._events = ClientEvents(self)
+        return self._events.namespace(namespace, auth)
 
     # -- sending ---------------------------------------------------------------------------------------------------
 

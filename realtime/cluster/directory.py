@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -28,7 +28,9 @@ from ..core.leases import (
     Registration,
     judge,
 )
+from ..core.shares import Limit
 from ..owners import Claimed, Mine, Taken
+from .counting import Counting
 from .keeping import Keeping
 
 __all__ = ["Directory"]
@@ -40,8 +42,10 @@ NEIGHBOURS = 4096  # workers whose addresses are kept
 KEEPINGS = 5  # so often in a claim's life those are renewed that last
 FAREWELL = 1.0  # seconds for what is left to be written when the worker goes
 
+RECOUNTS = 900.0  # seconds, after which counts are written again, though nothing has changed
+
 NOT_NOW = "nobody can say now who has this session; come back later"
-NOT_FREE = "the store has just come back, and may have forgotten who has this name; come back later"
+NOT_FREE = "nobody can say now who has this name: the store is away, or has just come back; come back later"
 NOT_FOUND = "this worker is not registered now, so that it opens no sessions; come back later"
 OTHER = "this nonce has opened a session already; open with a new nonce"
 
@@ -49,7 +53,8 @@ OTHER = "this nonce has opened a session already; open with a new nonce"
 class Directory:
     """See realtime.owners.Owners. `peer` is this worker; `rename` gives it another name, and says which, or says None
     where it has sessions by the present one. `ends` says how its sessions have ended, with for how long that is told.
-    Claims last for `life` seconds; of names that nobody comes by any more at most `most` are known."""
+    `count` says how many sessions it has that count in a limit, `counted` what all these are. Claims last for `life`
+    seconds; of names that nobody comes by any more at most `most` are known."""
 
     def __init__(
         self,
@@ -58,11 +63,13 @@ class Directory:
         *,
         rename: Callable[[], str | None],
         ends: Callable[[], Iterable[tuple[str, Ended, float]]],
+        count: Callable[[str], int],
+        counted: Callable[[], Iterable[str]],
         lease: float,
         life: float,
         most: int,
     ) -> None:
-        self.peer = peer
+        self.peer: Peer = peer
         self.registration: Registration = Registration(lease)
         self.claims: Claims = Claims(peer.worker, life, most)
         self._store = store
@@ -75,9 +82,11 @@ class Directory:
         self._runs = Runs(lease)
         self._neighbours = Neighbours(lease, NEIGHBOURS)
         self._keeping = Keeping(self._directory, peer.worker, life, most)
+        self._counting = Counting(self._directory, self._keeping, self._standing, count, counted)
         self._met: set[str] = set()  # runs that were told of what has begun
         self._tasks: set[asyncio.Task[None]] = set()
         self._back = asyncio.Event()
+        self.registered: asyncio.Event = asyncio.Event()  # once
         self._stranger = False  # another has this worker's name, and it can take no other
 
     # -- starting and ending -------------------------------------------------------------------------------------------
@@ -86,6 +95,7 @@ class Directory:
         """Begins to register, as soon as the store is reached."""
         self._spawn(self._live())
         self._spawn(self._renew_claims())
+        self._spawn(self._renew_counts())
         self._spawn(self._keeping.run())
 
     async def leave(self) -> None:
@@ -128,12 +138,13 @@ class Directory:
         self._standing.failed()
 
     def _tell_again(self, run: str) -> None:
-        """Another run is told of what has begun here, and of what has ended."""
+        """Another run is told of what has begun here, of what has ended, and of what is counted."""
         for name, claim in self.claims.begun(self._now()):
             if self._store.run_at(self._directory.home(name)) == run:
                 self._keeping.claim(name, claim)
         for sid, ended, life in self._ends():
             self._keeping.end(sid, ended, life)
+        self._counting.tell()
 
     async def _live(self) -> None:
         while True:
@@ -154,6 +165,7 @@ class Directory:
         with suppress(BrokerError):
             if await self._directory.enlist(self.peer, self._lease):
                 self.registration.renewed(asked)
+                self.registered.set()
                 return
             self.registration.lost()
             name = self._rename()
@@ -180,6 +192,11 @@ class Directory:
             for name, claim in self.claims.lasting():
                 self._keeping.claim(name, claim)
 
+    async def _renew_counts(self) -> None:
+        while True:
+            await asyncio.sleep(RECOUNTS)
+            self._counting.tell()
+
     # -- names ---------------------------------------------------------------------------------------------------------
 
     def check(self) -> None:
@@ -187,7 +204,7 @@ class Directory:
         if not self.registration.runs(self._now()):
             raise Refused(NOT_FOUND)
 
-    async def claim(self, name: str, digest: str, handed: str = "") -> Claimed:
+    async def claim(self, name: str, digest: str, handed: bool = False) -> Claimed:
         """Claims a name."""
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Answer] = loop.create_future()
@@ -198,7 +215,7 @@ class Directory:
             elif self._is_mine(what):
                 self.settled(name, digest, "")  # who asked has left
 
-        if self.claims.ask(name, Claim(handed, digest) if handed else None, tell):
+        if self.claims.ask(name, tell):
             self._spawn(self._ask(name, digest))  # it goes on for the others, if this one leaves
         try:
             told = await answer
@@ -239,11 +256,15 @@ class Directory:
         """What came of Mine."""
         free = self.claims.settled(name, Claim(sid, digest) if sid else None, self._now())
         if free is not None:
-            self._spawn(self._give_back(name, free))
+            self.give_back(name, free.sid)
 
-    async def _give_back(self, name: str, claim: Claim) -> None:
+    def give_back(self, name: str, sid: str) -> None:
+        """The name is not for the session of this sid."""
+        self._spawn(self._release(name, sid))
+
+    async def _release(self, name: str, sid: str) -> None:
         with suppress(BrokerError):
-            await self._directory.release(name, claim.sid)
+            await self._directory.release(name, sid)
 
     def ended(self, name: str, sid: str, ended: Ended, life: float) -> None:
         """A session of this worker has ended."""
@@ -255,12 +276,28 @@ class Directory:
     async def find(self, name: str) -> Taken | Gone | None:
         """Which other worker has a name."""
         claim = await self._directory.holder(name)
+        if claim is None and not self._runs.may_claim(self._store.run_at(self._directory.home(name)), self._now()):
+            raise Refused(NOT_FREE)  # another run may have forgotten it
         return None if claim is None or self._is_mine(claim) else await self._taken(claim.sid)
 
     async def _taken(self, sid: str) -> Taken | Gone:
         found = await self.owner(sid)
         assert found is not HERE
         return Taken(found, sid) if isinstance(found, Peer) else found
+
+    # -- limits --------------------------------------------------------------------------------------------------------
+
+    async def share(self, opening: object, limits: Sequence[Limit]) -> None:
+        """A session is to be opened that counts in these."""
+        await self._counting.share(opening, limits)
+
+    def shared(self, opening: object, limits: Sequence[Limit]) -> None:
+        """It is counted, or there is none."""
+        self._counting.shared(opening, limits)
+
+    def recount(self, limits: Sequence[Limit]) -> None:
+        """What this worker has may have changed."""
+        self._counting.recount(limits)
 
     # -- sessions ------------------------------------------------------------------------------------------------------
 

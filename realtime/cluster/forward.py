@@ -8,29 +8,31 @@ stream passed on as it comes.
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import NamedTuple, cast
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 from multidict import CIMultiDict
 
+from ..core.carrier import SharedBuffers
 from ..core.errors import BrokerError, Refusal
 from ..core.leases import Found, Gone, Peer
 from ..gates.base import Gone as Left
 from ..loops import begin
-from ..owners import Elsewhere
+from ..owners import UNSURE, Elsewhere
 from ..service import Service
 from ..web.bodies import BROKEN_BODY, Bodies
-from ..web.carried import carried
+from ..web.carried import Counts, carried
 from ..web.handshake import Incoming, upgrade, wants_websocket
 from ..web.links import CLOSE_PATIENCE, StreamLink, is_gone, run_stream
 from ..web.reframed import Reframed
 from ..web.routes import END_PATIENCE
 from ..web.sockets import prepare
 from ..web.subprotocols import agree
-from ..web.takeover import LeanResponse, detach
+from ..web.takeover import LeanResponse, detach, shake_hands
 from ..web.threshold import HandOver, Wire
 from ..web.watch import DisconnectWatch
-from .hops import Broken, Hop, Hops, Refused, TooMany
+from .hops import HANDSHAKE_PATIENCE, Broken, Hop, Hops, Refused, TooMany
 from .port import HEADER, Facts, Headers, InnerPort, said_by
 from .tunnel import Tunnel
 
@@ -46,6 +48,10 @@ OURS = frozenset((HEADER.lower(),))
 THEIRS = frozenset(("connection", "content-length", "date", "keep-alive", "server", "transfer-encoding"))
 # So often another worker is tried, where a session's is not where it was.
 TRIES = 3
+# How long those may take whose clients were asked to come again by another worker, in seconds.
+FAREWELL = 1.0
+# So long the line with the size of a chunk may be.
+MAX_LINE = 32
 NOT_REACHED = "the worker that has the session cannot be reached now; come back later"
 BROKE_OFF = "the worker that has the session broke off; come back later"
 UNKNOWN = "nobody can say now which worker has the session; come back later"
@@ -55,6 +61,7 @@ NOT_TWICE = "a request is carried once, and this worker has not its session; com
 class Answer(NamedTuple):
     """The head of a worker's answer."""
 
+    version: str
     status: int
     reason: str
     headers: CIMultiDict[str]
@@ -65,30 +72,73 @@ class Answer(NamedTuple):
         line, *rest = head.decode("utf-8", "surrogateescape").split("\r\n")
         try:
             version, status, reason = [*line.split(" ", 2), ""][:3]
-            headers = CIMultiDict((name, value.strip()) for name, _, value in (one.partition(":") for one in rest))
+            parts = [one.partition(":") for one in rest]
+            headers = CIMultiDict([(name, value.strip()) for name, _, value in parts])
             if not version.startswith("HTTP/1."):
                 raise ValueError(version)
-            return cls(int(status), reason, headers)
+            return cls(version, int(status), reason, headers)
         except ValueError:
             raise Broken("an answer is no HTTP") from None
 
     @property
     def length(self) -> int | None:
-        """How many bytes follow; None: until the connection ends."""
+        """How many bytes follow; None for a stream."""
         if self.status in (204, 304):
             return 0
         length = self.headers.get("Content-Length", "")
         return int(length) if length.isdecimal() else None
 
     @property
+    def chunked(self) -> bool:
+        """Whether a stream says where it ends."""
+        return "Transfer-Encoding" in self.headers
+
+    @property
     def own(self) -> CIMultiDict[str]:
         """The headers that are the response's own."""
-        return CIMultiDict((name, value) for name, value in self.headers.items() if name.lower() not in THEIRS)
+        return CIMultiDict([(name, value) for name, value in self.headers.items() if name.lower() not in THEIRS])
 
     @property
     def keeps(self) -> bool:
         """Whether another request can be made on its connection."""
-        return self.headers.get("Connection", "").lower() == "keep-alive"
+        said = self.headers.get("Connection", "").lower()
+        return said == "keep-alive" or (said != "close" and self.version == "HTTP/1.1")
+
+
+class Chunks:
+    """Finds where a body in chunks ends (RFC 9112 §7.1); what it is made of is passed on as it is."""
+
+    def __init__(self) -> None:
+        self.ended: bool = False
+        self._left = 0  # of a chunk, and the line end behind it
+        self._line = b""  # of a chunk's size, of which the rest has not come
+
+    def feed(self, data: bytes) -> bytes:
+        """What can be passed on, now that this has come; the last chunk is not. Raises Broken."""
+        data, self._line = self._line + data, b""
+        at, size = self._left, len(data)
+        while at < size and not self.ended:
+            end = data.find(b"\r\n", at)
+            if end < 0:
+                if size - at > MAX_LINE:
+                    raise Broken("an answer's chunks make no sense")
+                self._line = data[at:]
+                break
+            try:
+                length = int(data[at:end].partition(b";")[0], 16)
+            except ValueError:
+                raise Broken("an answer's chunks make no sense") from None
+            self.ended = length == 0
+            if not self.ended:
+                at = end + 4 + length
+        self._left = max(0, at - size)
+        return data[:at] if at < size else data
+
+
+def written(line: str, headers: Headers) -> bytes:
+    """A request's head."""
+    said = b"".join([b"%b: %b\r\n" % header for header in headers])
+    return line.encode("utf-8", "surrogateescape") + b"\r\n" + said + b"\r\n"
 
 
 class Held:
@@ -117,7 +167,31 @@ class Forwarder:
         self._port = port
         self._bodies = Bodies(service)
         self._watch = DisconnectWatch(service.clock)
+        self._leaving: asyncio.Task[None] | None = None
         self.count: int = 0  # of what was carried
+        service.on_shutdown.append(self._stop)
+
+    def counts(self) -> Counts:
+        """What was carried."""
+        return Counts(self.count, len(self._hops.open), self._port.turned_away)
+
+    def _stop(self) -> None:
+        """The server shuts down: no body is waited for, and whoever can comes again by another worker."""
+        self._bodies.stop()
+        self.leave()
+
+    async def close(self) -> None:
+        """Nothing is carried any more; what ends by itself in a moment may."""
+        if self._leaving is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(FAREWELL):
+                    await self._leaving
+                    await self._hops.quiet()
+            self._leaving.cancel()
+            self._leaving = None
+        if self._stop in self._service.on_shutdown:
+            self._service.on_shutdown.remove(self._stop)
+        self._hops.close()
 
     def seen(self, request: web.Request) -> None:
         """A request may open a session here: others are brought to the same application."""
@@ -150,8 +224,8 @@ class Forwarder:
             raise Refusal(4503, UNKNOWN)
         try:
             return await (owners.refused if dead else owners.unreachable)(peer, sid)
-        except BrokerError as error:
-            raise Refusal(4503, str(error)) from None
+        except BrokerError:
+            raise Refusal(4503, UNSURE) from None
 
     # -- requests ------------------------------------------------------------------------------------------------------
 
@@ -173,8 +247,9 @@ class Forwarder:
             if answer.status == 101:
                 return await self._upgrade(request, hop, answer, limit)
             if answer.length is None:
-                return await self._stream(request, hop, answer)
-            content = await hop.take(answer.length)
+                response, kept = await self._stream(request, hop, answer)
+                return response
+            content = await hop.take(answer.length if request.method != "HEAD" else 0)
             kept = answer.keeps and (bringing is None or bringing.done())
             return web.Response(status=answer.status, reason=answer.reason, headers=answer.own, body=content)
         except Broken:
@@ -225,56 +300,88 @@ class Forwarder:
         """A request as its client has made it, sealed."""
         upgrading = wants_websocket(request)
         own = OURS if upgrading else OWN
-        headers: Headers = tuple(header for header in request.raw_headers if header[0].lower() not in own)
-        if not upgrading:
+        headers: Headers = tuple([header for header in request.raw_headers if header[0].lower() not in own])
+        old = request.version < HttpVersion11
+        if old and not upgrading:
             headers += ((b"Connection", b"keep-alive"),)
         if length or request.method == "POST":
             headers += ((b"Content-Length", b"%d" % length),)
-        version = request.version
-        facts = Facts(
-            self._port.worker,
-            request.remote or "",
-            request.scheme,
-            (version.major, version.minor),
-            elsewhere.sid,
-        ).pack()
-        target = request.raw_path
-        seal = hop.seal.request(said_by(request.method, target, facts, headers))
-        # In HTTP/1.0 a stream has no framing of its own: what frames it here is its client's to know.
-        line = f"{request.method} {target} HTTP/1.{1 if upgrading else 0}\r\n".encode("utf-8", "surrogateescape")
-        sealed = (*headers, (HEADER, seal.encode() + facts))
-        return line + b"".join(b"%b: %b\r\n" % header for header in sealed) + b"\r\n"
+        facts = Facts(self._port.worker, request.remote or "", request.scheme, elsewhere.sid).pack()
+        line = f"{request.method} {request.raw_path} HTTP/1.{0 if old else 1}"
+        seal = hop.seal.request(said_by(line, facts, headers))
+        return written(line, (*headers, (HEADER, seal.encode() + facts)))
 
-    async def _stream(self, request: web.Request, hop: Hop, answer: Answer) -> web.StreamResponse:
-        """Passes a stream on, for as long as it goes on."""
+    async def _stream(self, request: web.Request, hop: Hop, answer: Answer) -> tuple[web.StreamResponse, bool]:
+        """Passes a stream on as it stands, for as long as it goes on. Whether its connection can be used again."""
         if answer.status != 200:
             raise Broken("an answer without a length is a stream")
-        link = StreamLink(request, hop.read_on)
+        chunks = Chunks() if answer.chunked else None
+        begun = False
 
         def take(data: bytes) -> None:
-            link.write([data])
-            if not link.writable:
+            passed = SharedBuffers(())
+            passed.chunked = data if chunks is None else chunks.feed(data)
+            link.write(passed if chunks is not None else [data])
+            if chunks is not None and chunks.ended:
+                link.close(1000, "")
+            elif not link.writable:
                 hop.wait()
 
-        over = hop.over
+        def flows() -> None:
+            nonlocal begun
+            if begun:
+                hop.read_on()
+            else:
+                begun = True
+                hop.pass_on(take)
 
         def end() -> None:
             over()
-            link.close(1000, "")
+            if chunks is None:
+                link.close(1000, "")
+            else:
+                link.abort()  # it was cut
 
-        hop.over = end
-        hop.pass_on(take)
+        link = StreamLink(request, flows)
+        over, hop.over = hop.over, end
         if hop.gone:
-            link.close(1000, "")
+            end()
         self._watch.add(link)
         try:
-            return await run_stream(request, link, answer.own, prelude=b"", tail=b"", patience=self._patience)
+            response = await run_stream(request, link, answer.own, prelude=b"", tail=b"", patience=self._patience)
+            return response, chunks is not None and chunks.ended and answer.keeps
         finally:
+            hop.over = over
+            hop.pass_on(None)
             self._watch.discard(link)
             link.finished()
 
     def _patience(self) -> float:
         return CLOSE_PATIENCE if self._service.closing else END_PATIENCE
+
+    # -- going away ----------------------------------------------------------------------------------------------------
+
+    def leave(self) -> None:
+        """This worker is going away: tells all others whose sessions' clients come by it, which have these come again
+        by another."""
+        theirs = self._hops.busy()
+        if theirs:
+            self._leaving = begin(self._tell(theirs), "realtime leaves")
+
+    async def _tell(self, peers: set[Peer]) -> None:
+        await asyncio.gather(*map(self._tell_one, peers))
+
+    async def _tell_one(self, peer: Peer) -> None:
+        with suppress(Broken, TimeoutError):
+            async with asyncio.timeout(HANDSHAKE_PATIENCE):
+                hop = await self._hops.reach(peer)
+                headers: Headers = ((b"Host", b"-"), (b"Content-Length", b"0"))
+                facts = Facts(self._port.worker, "", "", leaving=True).pack()
+                line = "POST / HTTP/1.1"
+                seal = hop.seal.request(said_by(line, facts, headers))
+                hop.transport.write(written(line, (*headers, (HEADER, seal.encode() + facts))))
+                await hop.head()
+                self._hops.keep(hop)
 
     # -- WebSockets ----------------------------------------------------------------------------------------------------
 
@@ -291,6 +398,7 @@ class Forwarder:
             Tunnel(wire, hop).join(b"")
             await wire.run()
             return ws
+        await shake_hands(request)
         transport, early, _, kept = detach(request, ws)
         tunnel = Tunnel(cast("Wire", transport), hop)
         tunnel.join(early)

@@ -50,9 +50,9 @@ class Hop(asyncio.Protocol):
     def __init__(self, over: Callable[[], object]) -> None:
         self.transport: asyncio.Transport
         self.seal: Seal
-        self.gone = False  # nothing more comes
+        self.gone: bool = False  # nothing more comes
         self.over = over  # called then
-        self.blocked = False  # the worker does not take what is sent
+        self.blocked: bool = False  # the worker does not take what is sent
         self.full: Callable[[bool], object] | None = None  # told of that
         self._buffer = bytearray()
         self._most = HIGH_WATER  # of what is kept
@@ -144,10 +144,12 @@ class Hop(asyncio.Protocol):
         del self._buffer[:size]
         return data
 
-    def pass_on(self, to: Callable[[bytes], object]) -> None:
+    def pass_on(self, to: Callable[[bytes], object] | None) -> None:
         """Everything that comes, and what is here already, goes to `to`, as it comes: whoever cannot take more has the
-        transport wait."""
+        transport wait. With None it is kept again."""
         self._to = to
+        if to is None:
+            return
         if self._buffer:
             data, self._buffer = bytes(self._buffer), bytearray()
             to(data)
@@ -186,6 +188,22 @@ class Hops:
         self._most = most
         self._idle: dict[Peer, dict[Hop, asyncio.TimerHandle]] = {}
         self.open: dict[Hop, Peer] = {}  # all of them
+        self._fewer = asyncio.Event()  # are in use
+
+    @property
+    def idle(self) -> int:
+        """How many of them nobody uses."""
+        return sum(map(len, self._idle.values()))
+
+    def busy(self) -> set[Peer]:
+        """The workers that something is being brought to."""
+        return {peer for hop, peer in self.open.items() if hop not in self._idle.get(peer, {})}
+
+    async def quiet(self) -> None:
+        """Waits until nothing is being brought."""
+        while self.busy():
+            self._fewer.clear()
+            await self._fewer.wait()
 
     async def reach(self, peer: Peer) -> Hop:
         """A connection to this worker on which nothing is under way. Raises Broken: Refused if the worker is gone."""
@@ -242,6 +260,7 @@ class Hops:
 
     def keep(self, hop: Hop) -> None:
         """A request was answered: another may follow."""
+        self._fewer.set()
         idle = self._idle.setdefault(self.open[hop], {})
         if not hop.fresh or len(idle) >= MOST_IDLE:
             hop.transport.close()
@@ -250,6 +269,7 @@ class Hops:
 
     def _over(self, hop: Hop) -> None:
         """A connection has ended."""
+        self._fewer.set()
         peer = self.open.pop(hop, None)
         idle = None if peer is None else self._idle.get(peer)
         if peer is None or idle is None:

@@ -18,9 +18,9 @@ __all__ = ["Cluster"]
 class Ways:
     """The ways between this worker and the others, out and in: a cluster.base.Port."""
 
-    def __init__(self, service: Service, hops: Hops, port: InnerPort) -> None:
+    def __init__(self, service: Service, forwarder: Forwarder, port: InnerPort) -> None:
         self._service = service
-        self._hops = hops
+        self._forwarder = forwarder
         self._port = port
 
     async def start(self, worker: str, incarnation: str) -> str:
@@ -30,7 +30,7 @@ class Ways:
     async def close(self) -> None:
         """Neither brings nor takes anything any more."""
         self._service.carrying = None
-        self._hops.close()
+        await self._forwarder.close()
         await self._port.close()
 
 
@@ -48,13 +48,15 @@ class Cluster(settings.Cluster):
     the others are told, where that differs: it has to be given where `listen` is every address of the machine
     (0.0.0.0, [::]). With `tls`, an ssl.SSLContext each for the listening and the connecting side, what goes over TCP
     is encrypted. `lease` is for how many seconds a worker counts as alive that is not heard of.
+    `drain_timeout` is for how many seconds its sessions may go to the others when its application shuts down; 0: they
+    end at once.
 
     Raises LocalProtocolError for what these can't be, TypeError for a value of the wrong type.
     """
 
     def member(self, service: Service, store: Store) -> Member:
         """Makes a server's service a worker, over this store. Called in its event loop, by the server."""
-        port = InnerPort(self)
+        port = InnerPort(self, service)
         hops = Hops(self.secrets[0], None if self.tls is None else self.tls[1])
-        service.carrying = Forwarder(service, hops, port)
-        return Member(service, store, self, Ways(service, hops, port))
+        service.carrying = forwarder = Forwarder(service, hops, port)
+        return Member(service, store, self, Ways(service, forwarder, port))

@@ -1,5 +1,5 @@
-"""What a worker has to write into the directory and nobody waits for: its claims, again, and how its sessions have
-ended. Written until it is there; of what is never written the oldest is given up.
+"""What a worker has to write into the directory and nobody waits for: its claims, again, how its sessions have ended,
+and how many it has of what is limited. Written until it is there; of what is never written the oldest is given up.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Callable
 from itertools import islice
+from typing import Any
 
 from ..brokers.base import Directory
 from ..core.claims import Claim
@@ -23,16 +24,23 @@ BATCH = 128  # of what is written at once
 PAUSE = 0.5  # seconds, where it could not be written
 
 
+def _none(key: str) -> int:
+    """Nothing is counted."""
+    return 0
+
+
 class Keeping:
     """What is due. At most `most` of each are kept."""
 
     def __init__(self, directory: Directory, worker: str, life: float, most: int) -> None:
         self.worker = worker
+        self.held: Callable[[str], int] = _none  # how many sessions it has that count in a limit
         self._directory = directory
         self._life = life  # of a claim, in seconds
         self._most = most
         self._claims: OrderedDict[str, Claim] = OrderedDict()
         self._ends: OrderedDict[str, tuple[Ended, float]] = OrderedDict()  # until when
+        self._counts: OrderedDict[str, None] = OrderedDict()
         self._due = asyncio.Event()
         self._written = asyncio.Event()  # nothing is due
         self._written.set()
@@ -48,7 +56,12 @@ class Keeping:
         self._ends[sid] = ended, self._now() + life
         self._added(self._ends)
 
-    def _added(self, due: OrderedDict[str, Claim] | OrderedDict[str, tuple[Ended, float]]) -> None:
+    def count(self, key: str) -> None:
+        """How many sessions of this worker count in this limit is to be there."""
+        self._counts[key] = None
+        self._added(self._counts)
+
+    def _added(self, due: OrderedDict[str, Any]) -> None:
         if len(due) > self._most:
             due.popitem(last=False)
         self._due.set()
@@ -65,10 +78,11 @@ class Keeping:
             try:
                 await self._write_ends()
                 await self._write_claims()
+                await self._write_counts()
             except BrokerError:
                 await asyncio.sleep(PAUSE)
             else:
-                if not self._claims and not self._ends:
+                if not self._claims and not self._ends and not self._counts:
                     self._due.clear()
                     self._written.set()
 
@@ -90,6 +104,17 @@ class Keeping:
                 del self._claims[name]
             if not kept:
                 log.warning("! another worker has opened a session by a name that this one had: the store forgot it")
+
+    async def _write_counts(self) -> None:
+        batch = list(islice(self._counts, BATCH))
+        for key in batch:
+            del self._counts[key]  # it may change again meanwhile
+        try:
+            await asyncio.gather(*(self._directory.hold(key, self.worker, self.held(key)) for key in batch))
+        except BrokerError:
+            for key in batch:
+                self.count(key)
+            raise
 
     async def _keep(self, name: str, claim: Claim) -> bool:
         return await self._directory.keep(name, claim, self._life)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
+from contextlib import suppress
 
 from ..brokers.base import Store
+from ..core.errors import BrokerError
 from ..core.leases import Peer
 from ..service import Service
 from .base import Port
@@ -15,6 +18,8 @@ __all__ = ["Member"]
 
 # A claim outlives its worker by a tombstone's life: this is that, and the time between two renewals.
 LIFE = 1.25
+SETTLING = 1.0  # seconds
+NOT_STARTED = "this worker has not started"
 
 
 class Member:
@@ -27,6 +32,21 @@ class Member:
         self._cluster = cluster
         self._port = port
 
+    @property
+    def drain_timeout(self) -> float:
+        """For how many seconds its sessions may go to others."""
+        return self._cluster.drain_timeout
+
+    @property
+    def problem(self) -> str:
+        """Why it can take no sessions."""
+        try:
+            if self.directory is not None:
+                self.directory.check()
+        except BrokerError as error:
+            return str(error)
+        return "" if self.directory is not None else NOT_STARTED
+
     async def start(self) -> None:
         """Listens, and begins to register."""
         sessions, config = self._service.sessions, self._service.config
@@ -37,11 +57,20 @@ class Member:
             Peer(sessions.worker, incarnation, address),
             rename=sessions.rename,
             ends=sessions.ends,
+            count=lambda key: sessions.registry.count(key),
+            counted=lambda: sessions.registry.counted(),
             lease=self._cluster.lease,
             life=config.lifetime * LIFE,
             most=config.max_tombstones,
         )
         self.directory.start()
+
+    async def settle(self) -> None:
+        """Waits a moment until it is registered: where the store answers, the first opens are not turned away."""
+        if self.directory is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(SETTLING):
+                    await self.directory.registered.wait()
 
     async def close(self) -> None:
         """Leaves word of its sessions, then the directory, and listens no more."""

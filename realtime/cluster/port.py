@@ -25,6 +25,7 @@ from typing import Any, NamedTuple, cast
 from aiohttp import web
 from multidict import CIMultiDict, CIMultiDictProxy
 
+from ..service import Service
 from ..web.carried import Carried, carried, mark
 from ..web.lingering import serving
 from .hops import HANDSHAKE_PATIENCE
@@ -47,6 +48,8 @@ MAX_LINE = 1_048_576
 MAX_HEADERS = 4096
 # How long requests may take that are under way when the port is closed, in seconds.
 PATIENCE = 1.0
+# So many connections are noted at least before the closed ones are looked for.
+LEAST = 64
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
@@ -57,8 +60,8 @@ class Facts(NamedTuple):
     worker: str  # which that is
     remote: str  # as aiohttp has it there: the other end of the connection
     scheme: str
-    http_version: tuple[int, int]
     handed: str = ""
+    leaving: bool = False  # no request of a client's: the worker itself is going away
 
     def pack(self) -> bytes:
         """As they stand in a header."""
@@ -67,14 +70,12 @@ class Facts(NamedTuple):
     @classmethod
     def read(cls, packed: bytes) -> Facts:
         """What pack() has made."""
-        worker, remote, scheme, version, handed = json.loads(packed)
-        return cls(worker, remote, scheme, (version[0], version[1]), handed)
+        return cls(*json.loads(packed))
 
 
-def said_by(method: str, target: str, facts: bytes, headers: Headers) -> list[bytes]:
-    """All that a request says but for its body, as it is sealed."""
-    line = [method.encode(), target.encode("utf-8", "surrogateescape"), facts]
-    return line + [part for header in headers for part in header]
+def said_by(line: str, facts: bytes, headers: Headers) -> list[bytes]:
+    """All that a request says but for its body, as it is sealed. `line` is its first: method, target and version."""
+    return [line.encode("utf-8", "surrogateescape"), facts, *[part for header in headers for part in header]]
 
 
 def private_socket(path: str) -> socket.socket:
@@ -142,18 +143,33 @@ class Stranger(asyncio.Protocol):
 
 
 class Brought(web.RequestHandler):
-    """Serves the requests that another worker brings on one connection."""
+    """Serves the requests that another worker brings on one connection: to what is asked of this, each comes from its
+    client."""
 
-    __slots__ = ("seal",)
+    __slots__ = ("client", "seal")
 
+    client: Facts | None
     seal: Seal
+
+    @property
+    def peername(self) -> str | None:  # an address alone is taken, too
+        """Where the request that is being made comes from."""
+        return None if self.client is None else self.client.remote
+
+    @property
+    def ssl_context(self) -> Any:
+        """Whether it came over TLS."""
+        return self.client is not None and self.client.scheme == "https"
 
 
 class InnerPort:
     """See cluster.base.Port."""
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster, service: Service) -> None:
         self._cluster = cluster
+        self._service = service
+        self._from: dict[asyncio.Transport, str] = {}  # which worker has made a connection
+        self._most = LEAST  # of these, before the closed ones are looked for
         self._secrets = cluster.secrets
         self._mark = b""  # of this worker's incarnation
         self.worker: str = ""  # whose port this is
@@ -212,6 +228,7 @@ class InnerPort:
             server.pre_shutdown()
             await server.shutdown(PATIENCE)
         self.application = None
+        self._from = {}
 
     # -- who comes -----------------------------------------------------------------------------------------------------
 
@@ -245,7 +262,7 @@ class InnerPort:
             max_field_size=MAX_LINE,
             max_headers=MAX_HEADERS,
         )
-        protocol.seal = seal
+        protocol.seal, protocol.client = seal, None
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
 
@@ -262,27 +279,52 @@ class InnerPort:
 
     def _make(self, message: Any, payload: Any, protocol: Brought, writer: Any, task: Any) -> web.Request:
         """The request as its client has made it; as it is, where nobody vouches for it."""
+        protocol.client = None
         raw: Headers = message.raw_headers
-        own = [value for name, value in raw if name == HEADER]
-        if len(own) != 1:
+        name, own = raw[-1] if raw else (b"", b"")
+        if name != HEADER:
             return self._makes(message, payload, protocol, writer, task)
-        seal, packed = own[0][:SEAL_SIZE], own[0][SEAL_SIZE:]
-        raw = tuple(header for header in raw if header[0] != HEADER)
-        if not protocol.seal.sealed(seal, said_by(message.method, message.path, packed, raw)):
+        seal, packed, raw = own[:SEAL_SIZE], own[SEAL_SIZE:], raw[:-1]
+        version = message.version
+        line = f"{message.method} {message.path} HTTP/{version.major}.{version.minor}"
+        if not protocol.seal.sealed(seal, said_by(line, packed, raw)):
             return self._makes(message, payload, protocol, writer, task)
-        facts = Facts.read(packed)
+        protocol.client = facts = Facts.read(packed)
+        self._note(protocol.transport, facts.worker)
         headers = CIMultiDict(message.headers)
         del headers[HEADER.decode()]
         message = message._replace(headers=CIMultiDictProxy(headers), raw_headers=raw)
         request = self._makes(message, payload, protocol, writer, task)
-        request = request.clone(scheme=facts.scheme, remote=facts.remote)
-        mark(request, Carried(facts.worker, facts.http_version, facts.handed))
+        mark(request, Carried(facts.worker, facts.handed, facts.leaving))
         return request
 
+    def _note(self, transport: asyncio.Transport | None, worker: str) -> None:
+        """This worker brings something on this connection."""
+        if transport is None or transport in self._from:
+            return
+        self._from[transport] = worker
+        if len(self._from) > self._most:
+            self._from = {one: other for one, other in self._from.items() if not one.is_closing()}
+            self._most = max(LEAST, 2 * len(self._from))
+
+    def _leaves(self, worker: str) -> None:
+        """A worker is going away: those whose connections it carries come again by others, at once."""
+        theirs = {transport for transport, other in self._from.items() if other == worker}
+        now = self._service.clock.now()
+        for session in self._service.sessions:
+            carrier = session._machine.carrier
+            link: Any = None if carrier is None else carrier.link
+            if getattr(link, "transport", None) in theirs:
+                session._machine.recycle(now)
+
     async def _serve(self, request: web.Request) -> web.StreamResponse:
-        if carried(request) is None:
+        brought = carried(request)
+        if brought is None:
             self.turned_away += 1
             response = web.Response(status=403)
             response.force_close()
             return response
+        if brought.leaving:
+            self._leaves(brought.worker)
+            return web.Response(status=204)
         return await self._serves(request)

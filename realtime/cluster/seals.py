@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Iterable
+import struct
+from collections.abc import Sequence
 from typing import NamedTuple
 
 __all__ = ["ANSWER_SIZE", "GREETING_SIZE", "HELLO_SIZE", "NONCE_SIZE", "Hello", "Seal", "greeting", "nonce_of"]
@@ -89,16 +90,13 @@ class Seal:
             return None
         return how == WELCOME
 
-    def request(self, parts: Iterable[bytes]) -> str:
+    def request(self, parts: Sequence[bytes]) -> str:
         """The seal of the next request on this connection, of which this is all that it says."""
         self._count += 1
-        said = hashlib.sha256(self._count.to_bytes(8, "big"))
-        for part in parts:
-            said.update(len(part).to_bytes(8, "big"))
-            said.update(part)
-        return self._code(b"request" + said.digest()).hex()
+        said = (self._count, len(parts), *map(len, parts))
+        return self._code(b"request" + struct.pack(f"!{len(said)}Q", *said) + b"".join(parts)).hex()
 
-    def sealed(self, seal: bytes, parts: Iterable[bytes]) -> bool:
+    def sealed(self, seal: bytes, parts: Sequence[bytes]) -> bool:
         """Whether this is the seal of the next request, and it says this."""
         return hmac.compare_digest(seal, self.request(parts).encode())
 

@@ -70,9 +70,11 @@ class Cluster:
     advertise: str | None = None
     tls: tuple[ssl.SSLContext, ssl.SSLContext] | None = None
     lease: float = 10.0
+    drain_timeout: float = 20.0
 
     def __post_init__(self) -> None:
         check("lease", self.lease, number(0, above=True))
+        check("drain_timeout", self.drain_timeout, number(0))
         for name in ("listen", "advertise"):
             value = getattr(self, name)
             if value is not None and not isinstance(value, str):

@@ -56,10 +56,16 @@ class Tunnel(asyncio.Protocol):
         self._hop.read_on()
 
     def connection_lost(self, error: Exception | None) -> None:
-        """The client has left: the worker gets what it has said, and is told by the end."""
+        """The client has left: the worker gets what it has said, unless the client was cut off, and is told by the
+        end."""
         if self._patience is not None:
             self._patience.cancel()
-        self._hop.transport.close()
+            self._patience = None
+        if error is not None:
+            self._hop.transport.abort()
+        elif not self._hop.gone:
+            self._hop.transport.close()
+            self._patience = asyncio.get_running_loop().call_later(PATIENCE, self._hop.transport.abort)
         self.ended.set_result(None)
 
     # -- the worker's --------------------------------------------------------------------------------------------------
@@ -76,5 +82,10 @@ class Tunnel(asyncio.Protocol):
     def _left(self) -> None:
         """The worker has ended it, or is gone: the client gets what it has said."""
         self._over()
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+        if self.ended.done():
+            return
         self._transport.close()
         self._patience = asyncio.get_running_loop().call_later(PATIENCE, self._transport.abort)

@@ -25,6 +25,7 @@ __all__ = [
     "Part",
     "Shape",
     "SharedBuffers",
+    "share",
 ]
 
 # One frame as it lies on a carrier: bytes ready to be written, or text where the library below frames it.
@@ -49,6 +50,8 @@ class Capabilities:
     binary: bool = True
     # "ask": a silent peer is pinged and must answer. "tell": heartbeats go out and nothing comes back.
     heartbeat: Literal["ask", "tell"] = "ask"
+    # The version of Socket.IO's packets that its clients have, where they are Socket.IO's; 0: they are not.
+    socketio: int = 0
     # What a session's first carrier opens with, where that is always the same; empty for nothing.
     greeting: Part = b""
 
@@ -89,9 +92,6 @@ class NumberedCodec(Codec, Protocol):
     @property
     def held(self) -> bool:
         """Whether a poll without news is held."""
-
-    def share(self, last: Outgoing, parts: Sequence[Part]) -> Sequence[Part]:
-        """What wrap() gives, made once for all carriers that write these parts, of which `last` is the last item."""
 
     def number(self, number: int) -> Part:
         """The number of the next numbered frame."""
@@ -139,6 +139,17 @@ class SharedBuffers(list[Part]):
         self.chunked: bytes | None = None  # as chunks of HTTP/1.1
 
 
+def share(codec: Codec, last: Outgoing, parts: Sequence[Part]) -> Sequence[Part]:
+    """What `codec.wrap(parts)` gives, made once for all carriers that write these parts, of which `last` is the last
+    item: it is kept with that, and made anew for who writes others."""
+    if last.framed is None:
+        last.framed = {}
+    made = last.framed.get(codec)
+    if made is None or made[0] != parts:
+        made = last.framed[codec] = parts, SharedBuffers(codec.wrap(parts))
+    return made[1]
+
+
 class Carrier:
     """A carrier and its cursor. The machine knows which session it carries."""
 
@@ -169,10 +180,11 @@ class Carrier:
         self.attached: bool = False  # client: its `o` or `r` has come
         self.finished: bool = False  # nothing is written on it any more
 
-    def write(self, parts: Sequence[Part]) -> None:
-        """Writes parts, unless the carrier is finished."""
+    def write(self, parts: Sequence[Part], last: Outgoing | None = None) -> None:
+        """Writes parts, unless the carrier is finished. Where others write the same, such as a broadcast's receivers,
+        `last` is the last item among them: see share()."""
         if not self.finished:
-            buffers = self.codec.wrap(parts)
+            buffers = self.codec.wrap(parts) if last is None else share(self.codec, last, parts)
             for buffer in buffers:
                 self.written += len(buffer)
             self.link.write(buffers)

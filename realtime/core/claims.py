@@ -39,8 +39,8 @@ class _Opening:
 
     __slots__ = ("claim", "tells", "users")
 
-    def __init__(self, claim: Claim | None) -> None:
-        self.claim = claim  # that was won
+    def __init__(self) -> None:
+        self.claim: Claim | None = None  # that was won
         self.tells: list[Tell] = []
         self.users = 0  # who were told that it is theirs, and have not said what came of it
 
@@ -62,20 +62,16 @@ class Claims:
 
     # -- an open ---------------------------------------------------------------------------------------------------
 
-    def ask(self, name: str, handed: Claim | None, tell: Tell) -> bool:
+    def ask(self, name: str, tell: Tell) -> bool:
         """Somebody opens by this name, by which there is no session here. `tell` is told the answer, maybe at once;
-        True if the store is to be asked for it, with answered() behind.
-
-        `handed` is this worker's own claim, as another worker has found it in the store and handed an open on.
-        """
+        True if the store is to be asked for it, with answered() behind."""
         opening = self._openings.get(name)
         if opening is None:
             self._lasting.pop(name, None)  # its session has ended, and longer ago than anybody is told of
             self._held.pop(name, None)
-            opening = self._openings[name] = _Opening(handed)
-            if handed is None:
-                opening.tells.append(tell)
-                return True
+            opening = self._openings[name] = _Opening()
+            opening.tells.append(tell)
+            return True
         if opening.claim is None:
             opening.tells.append(tell)
         else:

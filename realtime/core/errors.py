@@ -15,7 +15,7 @@ Exception
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 __all__ = [
@@ -185,12 +185,20 @@ class NegotiationError(RealtimeError):
 
 class BrokerError(RealtimeError):
     """The broker cannot be reached, or answered something that makes no sense, as `reason` says. `maybe_sent` says of a
-    send whether it may have been published all the same; where it is False, sending again cannot send twice."""
+    send whether it may have been published all the same; where it is False, sending again cannot send twice. `workers`
+    names the workers that have not answered, where all were asked."""
 
-    def __init__(self, reason: str = "the broker cannot be reached", *, maybe_sent: bool = False) -> None:
+    def __init__(
+        self,
+        reason: str = "the broker cannot be reached",
+        *,
+        maybe_sent: bool = False,
+        workers: Iterable[str] = (),
+    ) -> None:
         super().__init__(reason)
         self.reason = reason
         self.maybe_sent = maybe_sent
+        self.workers: tuple[str, ...] = tuple(workers)
 
     def __str__(self) -> str:
         return self.reason + ("; it may have been sent" if self.maybe_sent else "")

@@ -33,6 +33,9 @@ class Owner(Protocol):
     def gap(self, position: Position, lost: int | None) -> None:
         """So many messages are lost to the members (None: nobody knows how many). It goes on at `position`."""
 
+    def closed(self, at: tuple[int, int]) -> None:
+        """The room was closed there, by a message that was among the lost."""
+
     def ready(self) -> None:
         """Members may join: what is delivered from here on is complete, or the gap is told."""
 
@@ -51,6 +54,7 @@ class Follower:
         "_held",
         "_held_size",
         "_history",
+        "_last_closing",
         "_max_held",
         "_max_held_size",
         "_owner",
@@ -58,6 +62,7 @@ class Follower:
         "_reading",
         "_recent",
         "_suspected",
+        "closed",
         "heard",
         "live",
         "position",
@@ -75,6 +80,7 @@ class Follower:
         self.position: Position | None = None  # delivered up to here
         self.heard: Position | None = None  # the furthest that snapshots and answers have told of
         self.live: bool = False  # subscribed, and compared since
+        self.closed: tuple[int, int] = (0, 0)  # where the room was closed last, so far as its members have left
         self._history = history
         self._owner = owner
         self._max_held = max_held
@@ -86,6 +92,7 @@ class Follower:
         self._reading = False
         self._again = False  # compare again, when the reading is answered
         self._asked: Position | None = None
+        self._last_closing = (0, 0)  # where the room was closed last, by what was read last
         self._recent: dict[tuple[int, int], str] = {}
         self._suspected: tuple[Position, float] | None = None
 
@@ -93,6 +100,8 @@ class Follower:
 
     def subscribed(self) -> None:
         """The subscription stands. What was lost without one is looked for before anything goes on."""
+        if self._history:  # what an earlier one brought is read, too, unless the store has taken it back
+            self._held, self._held_size = [], 0
         self.compare()
 
     def unsubscribed(self) -> None:
@@ -167,12 +176,14 @@ class Follower:
             self._owner.retry()
             return
         if self.position is None:
-            self.position = reading.end
+            self.position, self.closed = reading.end, reading.closed
         elif self._went_back(reading):
             self._raise(reading.epoch)
             return
         else:
+            self._last_closing = reading.closed
             self._take(self.position, reading, now)
+            self._look_for_closing(self.position)
         self.live, self._gap = True, False
         held, self._held, self._held_size = self._held, [], 0
         for entry in held:
@@ -204,11 +215,25 @@ class Follower:
             if self._history and before is not None and before.offset > goes_on.offset:
                 goes_on = before
             self._tell(goes_on)
-        elif reading.epoch < position.epoch:
-            return  # it was asked before the epoch was raised
+        elif reading.epoch < position.epoch or self._may_come(position, reading, now):
+            return  # it was asked before the epoch was raised; or it is known later
         for entry in reading.entries:
             self._take_entry(entry)
         self._look_at_top(reading, now)
+
+    def _may_come(self, position: Position, reading: Reading, now: float) -> bool:
+        """Has the history been outrun by messages that are on their way? The subscription stands and has shown no gap,
+        so it may bring yet what is read no more: that is a loss if it is missing still at a later comparison."""
+        if not self._history or not self.live or self._gap:
+            return False
+        behind = reading.before or reading.end
+        if behind.offset <= position.offset:
+            return False
+        suspected = self._suspected
+        if suspected is None or suspected[0].epoch != position.epoch or suspected[0].offset <= position.offset:
+            self._suspected = behind, now
+            return True
+        return now - suspected[1] < self._patience
 
     def _take_entry(self, entry: Entry) -> None:
         position = self.position
@@ -249,10 +274,19 @@ class Follower:
         lost = goes_on.offset - position.offset if goes_on.epoch == position.epoch else None
         self.position = goes_on
         self._owner.gap(goes_on, lost)
+        self._look_for_closing(goes_on)
+
+    def _look_for_closing(self, position: Position) -> None:
+        """Was the room closed by a message that was missed before this position?"""
+        if self.closed < self._last_closing <= position[:2]:
+            self.closed = self._last_closing
+            self._owner.closed(self.closed)
 
     def _deliver(self, entry: Entry) -> None:
         self.position = entry.position
         self._recent[entry.epoch, entry.offset] = entry.id
         if len(self._recent) > RECENT:
             del self._recent[next(iter(self._recent))]
+        if entry.closes:
+            self.closed = (entry.epoch, entry.offset)
         self._owner.deliver(entry)

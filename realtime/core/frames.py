@@ -16,6 +16,7 @@ __all__ = [
     "BINARY",
     "CLOSE",
     "DROPPED",
+    "KEPT",
     "NOTES",
     "POSITION",
     "ROOM",
@@ -40,6 +41,8 @@ DROPPED = "d"
 CLOSE = "c"
 ROOM = "h"  # a message of a room, with the position behind it
 POSITION = "h-"  # such a position without a message
+# What `code` says of a message that is never dropped.
+KEPT = 1
 NOTES = (CLOSE, DROPPED, POSITION)  # those that are no messages
 
 Payload: TypeAlias = str | bytes
@@ -102,11 +105,11 @@ class Outgoing:
         self.kind: str = kind
         self.data: Payload = data
         self.size: int = size
-        self.code: int = code  # a close's code, or the count of a note of drops
+        self.code: int = code  # a close's code, the count of a note of drops, or whether a message is never dropped
         self.behind: int = 0  # of a group: how many of it follow
         self.encoded: dict[str, bytes | str] = {}
-        # By the key of a codec: the parts of a flush whose last item this was, and what the codec made of them.
-        self.framed: dict[str, tuple[Sequence[bytes | str], Sequence[bytes | str]]] | None = None
+        # By codec: the parts of a flush whose last item this was, and what the codec made of them. See carrier.share().
+        self.framed: dict[object, tuple[Sequence[bytes | str], Sequence[bytes | str]]] | None = None
 
     @classmethod
     def message(cls, data: str | bytes | bytearray | memoryview) -> Outgoing:
@@ -153,18 +156,23 @@ class Outgoing:
 class Group(Outgoing):
     """Messages that are nothing without each other, `parts`, for a room or one session: made once for all receivers,
     each of which gets all of them or none. `size` is that of all. A `volatile` one is for who can be written to now,
-    and is dropped without a word for everybody else.
+    and is dropped without a word for everybody else. One that is `kept` no outbox drops to make room.
 
     It is never in an outbox itself.
     """
 
     __slots__ = ("parts", "volatile")
 
-    def __init__(self, *contents: str | bytes | bytearray | memoryview, volatile: bool = False) -> None:
+    def __init__(
+        self, *contents: str | bytes | bytearray | memoryview, volatile: bool = False, kept: bool = False
+    ) -> None:
         """Raises as Outgoing.message() does."""
         self.parts: tuple[Outgoing, ...] = tuple(Outgoing.group(*contents))
         super().__init__(self.parts[0].kind, self.parts[0].data, sum(part.size for part in self.parts))
         self.volatile: bool = volatile
+        if kept:
+            for part in self.parts:
+                part.code = KEPT
 
     @classmethod
     def of(cls, parts: tuple[Outgoing, ...]) -> Group:

@@ -94,8 +94,8 @@ class NumberedMachine(Draining):
             self.listener.changed(state, state)
         if alone and carrier.codec.shape is Shape.POLL:
             self._answer(carrier, now)
-        else:
-            self.listener.dirty()
+        elif carrier.codec.shape is Shape.POLL or self.outbox.appended or self.asking:
+            self.listener.dirty()  # which a session that has just begun need not be
         if self.carrier is carrier:
             self.wake_by(self.deadline())
         return True
@@ -173,11 +173,21 @@ class NumberedMachine(Draining):
             self._recycle(carrier, now)
 
     def _recycle(self, carrier: NumberedCarrier, now: float) -> None:
-        """Ends a stream that has grown large (browsers keep all of it). The client opens the next at once."""
+        """Ends a stream that has grown large (browsers keep all of it), or a carrier whose way is going away. The
+        client opens the next at once."""
         carrier.finish([carrier.codec.end_of_carrier("recycled")], reason="recycled")
         self.carrier = None
         self.absent_at = now + self.config.poll_grace
         self.wake_by(self.deadline())
+
+    def recycle(self, now: float) -> None:
+        """Has the client come again by another connection, at once: what this one came by is going away."""
+        carrier = self.carrier
+        if carrier is not None and carrier.codec.shape is Shape.POLL:
+            carrier.greeting = carrier.greeting or carrier.codec.attach_answer
+            self._answer(carrier, now)
+        elif carrier is not None:
+            self._recycle(carrier, now)
 
     def _answer_due(self, carrier: NumberedCarrier, now: float) -> bool:
         """Whether a poll is to be answered though there is no message for it."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 
-from .carrier import NumberedCarrier, Part, Shape
+from .carrier import NumberedCarrier, Part, Shape, share
 from .errors import RemoteProtocolError
 from .frames import Dropped, Outgoing, RoomMessage, RoomPosition
 from .inbox import AT_ONCE, NEVER, Received
@@ -169,7 +169,7 @@ class Numbering(SessionMachine):
             # A stream's is a copy of all: made once, as a broadcast's receivers write the same. (A WebSocket's frame is
             # a part itself.)
             streams = items and codec.shape is Shape.STREAM
-            buffers = codec.share(items[-1], parts) if streams else codec.wrap(parts)
+            buffers = share(codec, items[-1], parts) if streams else codec.wrap(parts)
             for buffer in buffers:
                 carrier.written += len(buffer)
             link.write(buffers)

@@ -12,11 +12,12 @@ from collections.abc import Sequence
 from itertools import islice
 
 from .errors import RemoteProtocolError
-from .frames import CLOSE, DROPPED, NOTES, POSITION, Outgoing, Window, window_of
+from .frames import BINARY, CLOSE, DROPPED, NOTES, POSITION, TEXT, Outgoing, Window, window_of
 from .queues import EMPTY
 
 __all__ = ["MOST_OUTSTANDING", "Outbox"]
 
+MESSAGES = (TEXT, BINARY)
 # More messages than this are never above *taken*, whatever window the peer announces: their sizes are kept.
 MOST_OUTSTANDING = 65_536
 
@@ -48,7 +49,7 @@ class Outbox:
     )
 
     def __init__(self, window: Window, max_messages: int, max_bytes: int) -> None:
-        self.window = window
+        self._window = window_of(min(window.messages, MOST_OUTSTANDING), window.size)
         self.acked: int = 0  # the peer has received so many
         self.taken: int = 0  # and its application has taken so many
         self.last: int = 0  # the highest number given
@@ -136,7 +137,8 @@ class Outbox:
         bytes, leaving a note of how many. A group is dropped as a whole, or not at all once a part of it has a number.
 
         Returns False when what may not be dropped leaves no room; the caller then drops what is new (`drop_new`).
-        Notes are never dropped: those of drops become one where there is no message between them.
+        Neither messages that are to be kept are dropped, nor notes: those of drops become one where there is no message
+        between them.
         """
         waiting, at = self.waiting, self._begun
         note = -1  # where the note is that tells of all
@@ -144,7 +146,7 @@ class Outbox:
             if at == len(waiting):
                 return False
             item = waiting[at]
-            if item.kind == POSITION or (item.kind == DROPPED and note < 0):
+            if item.kind == POSITION or (item.kind == DROPPED and note < 0) or (item.code and item.kind in MESSAGES):
                 if item.kind == DROPPED:
                     note = at
                 at += 1

@@ -114,6 +114,15 @@ class PlainMachine(ServerMachine):
         self.absent_at = now + self.config.resume_window  # from then on it counts as gone, and the session ends
         self.wake_by(self.absent_at)
 
+    def recycle(self, now: float) -> None:
+        """Has the client come again by another connection, at once, where it can go on by one."""
+        carrier = self.carrier
+        if carrier is None or carrier.codec.shape is Shape.DUPLEX:
+            return
+        if carrier.codec.shape is Shape.POLL:
+            carrier.write([carrier.codec.ping()])
+        self._let_go(carrier, now)
+
     def lost(self, carrier: Carrier, now: float, reason: str = "the connection was interrupted") -> None:
         """The connection under a carrier is gone. How many of the last messages arrived is unknown."""
         carrier.finished = True
@@ -190,7 +199,7 @@ class PlainMachine(ServerMachine):
             parts = [part for part in map(codec.item, items) if part]
             if parts:
                 carrier.last_written = now
-                carrier.write(parts)
+                carrier.write(parts, items[-1] if codec.shape is Shape.STREAM else None)
             self._commit(carrier, first, items, now)  # which may end the session: its close counts as acknowledged
             if parts and codec.shape is Shape.POLL and self.carrier is carrier:
                 self._let_go(carrier, now)

@@ -22,7 +22,7 @@ class Positions:
 
     def __init__(self, cursors: Mapping[str, str]) -> None:
         self._cursors = dict(cursors)
-        self._joining: dict[str, str] = {}  # given out to a join, and how far that has come
+        self._joining: dict[str, str] = {}  # given out to a join, and how far that has come ("": nowhere yet)
         self._latest: dict[str, RoomNote] = {}  # of each room, as long as no message of it came after that
         self._waiting: dict[str, RoomNote] = {}  # of these, those for which the outbox has had no room
         self.settling: bool = False  # somebody will call settle() when there may be room
@@ -39,15 +39,23 @@ class Positions:
             self._joining[room] = cursor
         return cursor
 
+    def joining(self, room: str) -> bool:
+        """A join of this room begins, for which the client brought no cursor; False if another goes on."""
+        if room in self._joining:
+            return False
+        self._joining[room] = ""
+        return True
+
     def given(self, room: str, cursor: str) -> None:
         """The client has, or will be sent, what is before this position: so far a join has come, if one goes on."""
         if room in self._joining:
             self._joining[room] = cursor
 
     def joined(self, room: str, done: bool) -> None:
-        """The join that the cursor was given out to has ended. If it has failed, the next one goes on where it was."""
+        """The join that the cursor was given out to, or that began without one, has ended. If it has failed, the next
+        one goes on where it was."""
         cursor = self._joining.pop(room, None)
-        if cursor is not None and not done:
+        if cursor and not done:
             self._cursors[room] = cursor
 
     def note(self, outbox: Outbox, room: str, cursor: str, missing: int | None) -> bool:

@@ -6,7 +6,6 @@ Pure: keys are drawn elsewhere. A ticket is reckoned from the key and its number
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import hmac
 from typing import NamedTuple
@@ -32,9 +31,9 @@ class Key(str):
 
 
 def ticket(key: str, use: str, number: int) -> str:
-    """The ticket that a session hands out for this number: 22 characters A-Z a-z 0-9 - _."""
-    code = hmac.digest(key.encode(), f"{use}{number}".encode(), "sha256")[:BYTES]
-    return base64.urlsafe_b64encode(code).rstrip(b"=").decode()
+    """The ticket that a session hands out for this number: 32 hexadecimal digits, by keyed BLAKE2 (RFC 7693), which
+    costs a third of an HMAC. A key has 64 bytes at most."""
+    return hashlib.blake2b(b"%b%d" % (use.encode(), number), digest_size=BYTES, key=key.encode()).hexdigest()
 
 
 class Proof(NamedTuple):

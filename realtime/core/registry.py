@@ -13,11 +13,14 @@ from .config import Config
 from .errors import Refusal
 from .proof import Key, Proof
 from .server_machine import ServerMachine
+from .shares import Limit
 
-__all__ = ["Registry", "Tombstone"]
+__all__ = ["RETRY_AFTER", "Registry", "Tombstone"]
 
 # Seconds after which to try again where nobody knows when a session will end.
 RETRY_AFTER = 10.0
+# What the keys of limits begin with.
+OF_IDENTITY, FROM_ADDRESS = "i", "a"
 
 
 class Tombstone(NamedTuple):
@@ -45,11 +48,15 @@ class Registry:
         self.sessions: dict[str, ServerMachine] = {}
         self.tombstones: OrderedDict[str, Tombstone] = OrderedDict()
         self._nonces: dict[str, str] = {}  # nonce → sid, of sessions and tombstones
-        self._identities: dict[str, int] = {}
+        self._identities: dict[str, ServerMachine | dict[ServerMachine, None]] = {}  # most have one session
         self._addresses: dict[str, int] = {}
 
     def __len__(self) -> int:
         return len(self.sessions)
+
+    def is_free(self, nonce: str) -> bool:
+        """Whether nothing that is remembered was opened by this nonce."""
+        return nonce not in self._nonces
 
     def opened(self, nonce: str, binding: object, now: float) -> ServerMachine | None:
         """The session that this nonce has opened, or None if it opens a new one.
@@ -73,20 +80,46 @@ class Registry:
                 raise tombstone.refusal()
         raise Refusal(4409, "this nonce has opened a session already; open with a new nonce")
 
+    def of(self, identity: str) -> tuple[ServerMachine, ...]:
+        """The sessions of an identity, by their age."""
+        found = self._identities.get(identity)
+        if found is None:
+            return ()
+        return tuple(found) if isinstance(found, dict) else (found,)
+
+    def limits(self, identity: str | None, address: str) -> list[Limit]:
+        """What is limited, at all workers of a cluster together: the sessions of this identity, and from this
+        address."""
+        found, config = [], self.config
+        limit = config.max_sessions_per_identity
+        if limit is not None and identity is not None:
+            reason = f"this identity has its {limit} sessions (max_sessions_per_identity); close one first"
+            found.append(Limit(OF_IDENTITY + identity, limit, reason))
+        limit = config.max_sessions_per_address
+        if limit is not None and address:
+            reason = f"{address} has its {limit} sessions (max_sessions_per_address); close one first"
+            found.append(Limit(FROM_ADDRESS + address, limit, reason))
+        return found
+
+    def count(self, key: str) -> int:
+        """How many sessions there are of what a Limit's key names."""
+        return len(self.of(key[1:])) if key.startswith(OF_IDENTITY) else self._addresses.get(key[1:], 0)
+
+    def counted(self) -> list[str]:
+        """The keys of all limits that count anything now."""
+        identities = self._identities if self.config.max_sessions_per_identity is not None else ()
+        addresses = self._addresses if self.config.max_sessions_per_address is not None else ()
+        return [OF_IDENTITY + one for one in identities] + [FROM_ADDRESS + one for one in addresses]
+
     def check_room(self, identity: str | None, address: str = "") -> None:
         """Raises Refusal when there may be no further session, at all, of this identity or from this address."""
         limit = self.config.max_sessions
         if limit is not None and len(self.sessions) >= limit:
             reason = f"the server has its {limit} sessions (max_sessions); try again later"
             raise Refusal(4429, reason, retry_after=RETRY_AFTER)
-        limit = self.config.max_sessions_per_identity
-        if limit is not None and identity is not None and self._identities.get(identity, 0) >= limit:
-            reason = f"this identity has its {limit} sessions (max_sessions_per_identity); close one first"
-            raise Refusal(4429, reason, retry_after=RETRY_AFTER)
-        limit = self.config.max_sessions_per_address
-        if limit is not None and address and self._addresses.get(address, 0) >= limit:
-            reason = f"{address} has its {limit} sessions (max_sessions_per_address); close one first"
-            raise Refusal(4429, reason, retry_after=RETRY_AFTER)
+        for one in self.limits(identity, address):
+            if self.count(one.key) >= one.most:
+                raise Refusal(4429, one.reason, retry_after=RETRY_AFTER)
 
     def add(self, machine: ServerMachine) -> None:
         """Takes in a new session."""
@@ -94,7 +127,7 @@ class Registry:
         if machine.nonce:
             self._nonces[machine.nonce] = machine.sid
         if machine.identity is not None:
-            _count(self._identities, machine.identity, 1)
+            self._enlist(machine.identity, machine)
         if machine.address:
             _count(self._addresses, machine.address, 1)
 
@@ -120,7 +153,7 @@ class Registry:
         if self.sessions.pop(machine.sid, None) is None:
             return
         if machine.identity is not None:
-            _count(self._identities, machine.identity, -1)
+            self._strike(machine.identity, machine)
         if machine.address:
             _count(self._addresses, machine.address, -1)
         assert machine.outcome is not None
@@ -138,6 +171,22 @@ class Registry:
         elif self._nonces.get(machine.nonce) == machine.sid:
             del self._nonces[machine.nonce]
         self.forget(now)
+
+    def _enlist(self, identity: str, machine: ServerMachine) -> None:
+        found = self._identities.get(identity)
+        if found is None:
+            self._identities[identity] = machine
+        elif isinstance(found, dict):
+            found[machine] = None
+        else:
+            self._identities[identity] = {found: None, machine: None}
+
+    def _strike(self, identity: str, machine: ServerMachine) -> None:
+        found = self._identities[identity]
+        if isinstance(found, dict):
+            del found[machine]
+        if found is machine or not found:
+            del self._identities[identity]
 
     def forget(self, now: float) -> None:
         """Drops tombstones that are over, and the oldest where there are too many."""

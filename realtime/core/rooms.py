@@ -11,7 +11,10 @@ from typing import NamedTuple
 
 from .errors import LocalProtocolError
 
-__all__ = ["START", "Entry", "Position", "Reading", "same"]
+__all__ = ["CLOSING", "START", "Entry", "Position", "Reading", "same"]
+
+CLOSING = b"x\n"
+"""What the message says that closes a room: no application can send it (brokers/messages)."""
 
 MAX_NUMBER = 2**53  # what JSON, JavaScript and Lua count to
 _CURSOR = re.compile(r"([0-9a-f]{1,14})\.([0-9a-f]{1,14})\.([A-Za-z0-9_-]{0,64})")
@@ -61,6 +64,11 @@ class Entry(NamedTuple):
         """Behind it."""
         return Position(self.epoch, self.offset, self.id)
 
+    @property
+    def closes(self) -> bool:
+        """Whether it closes the room: who is in it there leaves it."""
+        return self.payload == CLOSING
+
 
 class Reading(NamedTuple):
     """What the store said of a room at one moment."""
@@ -74,6 +82,7 @@ class Reading(NamedTuple):
     ids: Mapping[int, str] = {}  # at offsets that were asked for, as far as they are known
     more: bool = False  # there are entries behind these
     at: float = 0.0  # the store's clock, in seconds
+    closed: tuple[int, int] = (0, 0)  # epoch and offset of the last message that closed the room
 
     @property
     def end(self) -> Position:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 
-from .carrier import Carrier, Shape
+from .carrier import Capabilities, Carrier, Shape
 from .config import Config
 from .errors import Refusal
 from .frames import Outgoing, Window
@@ -20,6 +20,9 @@ __all__ = ["ServerMachine"]
 
 class ServerMachine(SessionMachine):
     """The server's end. `sid`, `key`, `nonce` and `binding` are the registry's to choose."""
+
+    # What its wire protocol can do; those that have no machine of their own can do all.
+    capabilities: Capabilities = Capabilities()
 
     __slots__ = (
         "absent_at",
@@ -153,6 +156,11 @@ class ServerMachine(SessionMachine):
     def drain(self, delay: float) -> None:
         """Begins a drain: what was received is still taken, then the session closes. `delay` (seconds) spreads the
         clients' return."""
+
+    @abstractmethod
+    def recycle(self, now: float) -> None:
+        """Has the client come again by another connection, at once, where it can go on by one: what this one came by is
+        going away."""
 
     @property
     @abstractmethod

@@ -42,7 +42,19 @@ class Tail:
     At most `max_held` messages wait for an answer: what is above that is read once more.
     """
 
-    __slots__ = ("_cursor", "_held", "_history", "_last", "_max_held", "_member", "_over", "pending", "position")
+    __slots__ = (
+        "_closings",
+        "_cursor",
+        "_held",
+        "_history",
+        "_joined",
+        "_last",
+        "_max_held",
+        "_member",
+        "_over",
+        "pending",
+        "position",
+    )
 
     def __init__(
         self, history: bool, member: Member, *, cursor: Position | None = None, last: int = 0, max_held: int = 256
@@ -56,6 +68,8 @@ class Tail:
         self._max_held = max_held
         self._held: list[Entry | Position] = []
         self._over = False  # more came than could be held
+        self._joined: tuple[int, int] | None = None  # the room's end by the first answer
+        self._closings: list[tuple[int, int]] = []  # behind that: at the first of them its member leaves
 
     def again(self) -> None:
         """Reads the room: at the start, and behind a retry()."""
@@ -69,6 +83,9 @@ class Tail:
         if self.position is not None and self._is_gone(self.position, reading):
             self._member.gone(reading.epoch, max(reading.epoch, self.position.epoch))
             return
+        if self._joined is None:
+            self._joined = reading.end[:2]
+            self._closings = [at for at in self._closings if at > self._joined]
         self.position = self._start(reading)
         for entry in reading.entries:
             if entry.offset > self.position.offset:
@@ -138,9 +155,24 @@ class Tail:
             self._lose(Position(behind.epoch, behind.offset - 1, item.previous))
             self._pass_on(item)
 
+    def closed(self, at: tuple[int, int]) -> None:
+        """The room was closed there, as this worker hears now: its member gets what was sent before, and leaves. Unless
+        the first answer is of a moment behind that: then it has joined later."""
+        if self._joined is None:
+            self._closings[1:] = [at]  # the first and the newest
+        elif not self._closings and self._joined < at:
+            self._closings = [at]
+
+    @property
+    def leaves(self) -> bool:
+        """Whether its member leaves now, since it has been given all that it gets."""
+        return bool(self._closings) and self.position is not None and self.position[:2] >= self._closings[0]
+
     def _pass_on(self, entry: Entry) -> None:
+        leaves = self.leaves
         self.position = entry.position
-        self._member.take(entry)
+        if not leaves:
+            self._member.take(entry)
 
     def read_again(self) -> None:
         """Reads on from where it stands: something that came could not be taken."""

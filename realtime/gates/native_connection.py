@@ -9,6 +9,7 @@ from ..core.carrier import Link, NumberedCarrier
 from ..core.errors import Refusal, RemoteProtocolError
 from ..core.numbered_machine import NumberedMachine
 from ..endpoint import Endpoint
+from ..loops import at_once
 from ..owners import Elsewhere
 from ..protocols.native import NativeCodec, Open, Renewal, RequestHead, feed_server, parse_head, parse_open
 from ..request import SessionRequest
@@ -119,10 +120,14 @@ class NativeConnection(NumberedCarrier):
         """Whether its session is known, or that there is none."""
         return self.session is not None or self.finished
 
-    async def _begin(self, head: Open | RequestHead) -> None:
-        """Takes up the session. Raises Elsewhere when another worker has it."""
+    def _begin(self, head: Open | RequestHead) -> Awaitable[None] | None:
+        """Takes up the session. Raises Elsewhere, when it is awaited, where another worker has it."""
         self._spoken()
         self.started = self.last_received = self._now()
+        taking_up = self._take_up(head)
+        return at_once(taking_up) if self._gate.service.opens_at_once else taking_up
+
+    async def _take_up(self, head: Open | RequestHead) -> None:
         try:
             session = await self._gate.take_up(self._request, self._endpoint, self, head, self._wait)
         except Gone:
@@ -136,8 +141,6 @@ class NativeConnection(NumberedCarrier):
         else:
             self.session = session
             self._machine = machine = machine_of(session)
-            if self._gate.service.admission.hook is None:
-                self._wait = wait  # the other may keep what it waits with
             if machine.carrier is not self and not self.finished:
                 machine.retire(self)
 

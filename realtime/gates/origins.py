@@ -4,6 +4,7 @@ decides."""
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 __all__ = ["DEFAULT_PORTS", "RAW_SIGNS", "SIGNS", "asker", "origin_of", "same_host"]
@@ -39,6 +40,7 @@ def origin_of(referer: str) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
+@lru_cache(maxsize=256)  # a page asks again and again
 def same_host(origin: str, host: str) -> bool:
     """Whether a page of this origin is one of the host's own."""
     scheme, _, authority = origin.partition("://")

@@ -10,6 +10,7 @@ from ..core.carrier import Carrier, Codec, Link
 from ..core.errors import Refusal, RemoteProtocolError
 from ..core.plain_machine import PlainMachine
 from ..endpoint import Endpoint
+from ..loops import at_once
 from ..request import SessionRequest
 from ..session import Session
 from .base import Gone, Wait, wait
@@ -106,8 +107,12 @@ class OneSession(PlainConnection):
         self._wire = wire
         self._session: Session
 
-    async def connected(self) -> None:
+    def connected(self) -> Awaitable[None] | None:
         """Opens the session, or says on the connection why there is none."""
+        opening = self._open()
+        return at_once(opening) if self._gate.service.opens_at_once else opening
+
+    async def _open(self) -> None:
         carrier = self.carrier
         try:
             session = await self._gate.open(self._request, self._endpoint, self._wire.kind, self._wait)

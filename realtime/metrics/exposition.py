@@ -11,6 +11,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from ..server import Server
+from ..web.carried import Counts, carrying
 from . import families
 from .tally import Tally
 
@@ -26,7 +27,7 @@ class Metrics(Collector):
 
     def __init__(self, server: Server, *, registry: CollectorRegistry | None = None) -> None:
         self.registry: CollectorRegistry = CollectorRegistry() if registry is None else registry
-        self._hub = server._service.sessions.hub
+        self._service = server._service
         self._tally = Tally(session._machine for session in server.sessions)
         self.registry.register(self)
         server.observe(self._tally)
@@ -37,7 +38,9 @@ class Metrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """The metrics as they stand. May be called from any thread."""
-        return families.collect(self._tally, self._hub)
+        cluster = carrying(self._service)
+        counts = Counts() if cluster is None else cluster.counts()
+        return families.collect(self._tally, self._service, counts)
 
     async def handle(self, request: web.Request) -> web.Response:
         """Answers a scrape with all that is in the registry, in the format that the scraper accepts."""

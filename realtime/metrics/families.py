@@ -10,8 +10,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.utils import floatToGoString
 
 from ..core.lifecycle import State
-from ..hub import Hub
+from ..service import Service
 from ..transports import TRANSPORTS
+from ..web.carried import Counts
 from .tally import END_CODES, POLICIES, REFUSAL_CODES, Histogram, Tally
 
 __all__ = ["CATALOGUE", "Entry", "collect", "describe"]
@@ -60,6 +61,25 @@ CATALOGUE: dict[str, Entry] = {
         Entry("realtime_handler_seconds", HISTOGRAM, ("result",), "Time from a handler's start to its end."),
         Entry("realtime_rooms", GAUGE, (), "Rooms with somebody in them."),
         Entry("realtime_room_members", GAUGE, (), "Places taken in all rooms together."),
+        Entry("realtime_forwards_total", COUNTER, (), "Requests and WebSockets carried to other workers."),
+        Entry("realtime_hops", GAUGE, (), "Connections to other workers."),
+        Entry("realtime_hops_refused_total", COUNTER, (), "Strangers at the inner port, and requests without a seal."),
+        Entry(
+            "realtime_ready", GAUGE, (), "1 while health() says so: a broker, if there is one, is reached and heard."
+        ),
+        Entry("realtime_rooms_followed", GAUGE, (), "Rooms over the broker that this worker is subscribed to."),
+        Entry("realtime_publishes_total", COUNTER, ("result",), "Messages to rooms that go over the broker."),
+        Entry("realtime_room_gaps_total", COUNTER, ("told",), "Gaps in what a room sent that were told."),
+        Entry(
+            "realtime_room_repairs_total",
+            COUNTER,
+            (),
+            "Messages that were read before a subscription brought them.",
+        ),
+        Entry("realtime_room_epochs_total", COUNTER, (), "Epochs of rooms raised here, since the store went back."),
+        Entry("realtime_broker_commands_total", COUNTER, ("result",), "Commands to the broker's store."),
+        Entry("realtime_broker_command_seconds_total", COUNTER, (), "Time until commands were answered, together."),
+        Entry("realtime_broker_deafnesses_total", COUNTER, (), "Subscriptions made again, since beats were not heard."),
     )
 }
 
@@ -70,10 +90,12 @@ def describe() -> Iterator[Metric]:
         yield entry.family()
 
 
-def collect(tally: Tally, hub: Hub) -> Iterator[Metric]:
+def collect(tally: Tally, service: Service, carried: Counts) -> Iterator[Metric]:
     """All families, as they stand now."""
     sums, live = tally.sums()
+    hub, counts = service.sessions.hub, service.broker_counts
     rooms, members = hub.counts()
+    shared = hub.shared
     states = [state.value for state in State if state is not State.CLOSED]
     yield _counted("realtime_sessions", dict.fromkeys(product(("none", *TRANSPORTS), states), 0) | live)
     yield _counted("realtime_opens_total", _singles(dict.fromkeys(TRANSPORTS, 0) | tally.opens))
@@ -90,13 +112,27 @@ def collect(tally: Tally, hub: Hub) -> Iterator[Metric]:
     yield _timed("realtime_handler_seconds", {(result.value,): times for result, times in tally.handlers.items()})
     yield _counted("realtime_rooms", {(): rooms})
     yield _counted("realtime_room_members", {(): members})
+    yield _counted("realtime_forwards_total", {(): carried.forwards})
+    yield _counted("realtime_hops", {(): carried.hops})
+    yield _counted("realtime_hops_refused_total", {(): carried.refused})
+    yield _counted("realtime_ready", {(): int(service.health().ready)})
+    yield _counted("realtime_rooms_followed", {(): 0 if shared is None else shared.followed})
+    published = {"published": counts.published, "failed": counts.failed, "unknown": counts.unknown}
+    yield _counted("realtime_publishes_total", _singles(published))
+    yield _counted("realtime_room_gaps_total", _singles({"room": counts.gaps, "member": counts.gaps_of_joins}))
+    yield _counted("realtime_room_repairs_total", {(): counts.repaired})
+    yield _counted("realtime_room_epochs_total", {(): counts.raised})
+    commands = {"answered": counts.answered, "refused": counts.refused, "unanswered": counts.unanswered}
+    yield _counted("realtime_broker_commands_total", _singles(commands))
+    yield _counted("realtime_broker_command_seconds_total", {(): counts.seconds})
+    yield _counted("realtime_broker_deafnesses_total", {(): counts.deafnesses})
 
 
 def _singles(values: Mapping[str, int]) -> dict[tuple[str, ...], int]:
     return {(label,): value for label, value in values.items()}
 
 
-def _counted(name: str, values: Mapping[Labels, int]) -> Metric:
+def _counted(name: str, values: Mapping[Labels, float]) -> Metric:
     family = CATALOGUE[name].family()
     assert not isinstance(family, HistogramMetricFamily)
     for labels, value in values.items():

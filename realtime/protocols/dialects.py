@@ -1,5 +1,5 @@
-"""What an endpoint speaks beside the native protocol, as applications say it: `sockjs=`, `engineio=`, `raw=` and
-`subprotocols=` stand for the options of the dialects that everybody has; `dialects=` takes any.
+"""What an endpoint speaks beside the native protocol, as applications say it: `sockjs=`, `engineio=`, `socketio=`,
+`raw=` and `subprotocols=` stand for the options of the dialects that everybody has; `dialects=` takes any.
 """
 
 from __future__ import annotations
@@ -11,14 +11,16 @@ from ..core.dialects import Dialect
 from ..core.errors import LocalProtocolError
 from ..core.settings import Rule, check, flag, instance
 from .engineio.options import EngineIO
+from .engineio.socketio import SocketIO
 from .raw import Raw
 from .sockjs.options import SockJS
 
-__all__ = ["RULES", "EngineIO", "SockJS", "check_routes", "dialects_of", "route_taken"]
+__all__ = ["RULES", "EngineIO", "SockJS", "SocketIO", "check_routes", "dialects_of", "route_taken"]
 
 RULES = {
     "sockjs": instance("True, False or realtime.SockJS(...)", bool, SockJS),
     "engineio": instance('a path such as "/engine.io", or realtime.EngineIO(...)', str, EngineIO).or_none("none"),
+    "socketio": instance('a path such as "/socket.io", or realtime.SocketIO(...)', str, SocketIO).or_none("none"),
     "raw": flag(),
     "dialects": Rule(
         "options of protocols, one of each",
@@ -33,6 +35,7 @@ def dialects_of(
     *,
     sockjs: SockJS | bool,
     engineio: EngineIO | str | None,
+    socketio: SocketIO | str | None,
     raw: bool,
     subprotocols: Sequence[str],
     dialects: Sequence[Dialect],
@@ -41,7 +44,7 @@ def dialects_of(
 
     Raises TypeError for a value of the wrong type, LocalProtocolError for one that makes no sense.
     """
-    given = {"sockjs": sockjs, "engineio": engineio, "raw": raw, "dialects": dialects}
+    given = {"sockjs": sockjs, "engineio": engineio, "socketio": socketio, "raw": raw, "dialects": dialects}
     for name, rule in RULES.items():
         check(name, given[name], rule)
     bare = Raw(subprotocols=subprotocols)
@@ -52,6 +55,10 @@ def dialects_of(
         chosen.append(SockJS() if sockjs is True else sockjs)
     if engineio is not None:
         chosen.append(EngineIO.of(engineio))
+    if socketio is not None:
+        if engineio is not None:
+            raise LocalProtocolError("socketio= is Engine.IO already: leave out engineio=")
+        chosen.append(SocketIO.of(socketio))
     chosen += dialects
     check("dialects", chosen, RULES["dialects"])  # what has a name of its own is given once
     return tuple(chosen)

@@ -12,23 +12,34 @@ from ..owners import Elsewhere
 from ..service import Service
 from .threshold import HandOver
 
-__all__ = ["Carried", "Carrying", "carried", "carrying", "mark"]
+__all__ = ["Carried", "Carrying", "Counts", "carried", "carrying", "mark"]
 
 
 class Carried(NamedTuple):
     """What the worker that a request came to says of it, beside what its request says itself."""
 
     worker: str  # which that is
-    http_version: tuple[int, int]  # of its client
     handed: str = ""  # the sid of the claim that it was brought here for, if it opens a session
+    leaving: bool = False  # it is no client's: that worker is going away
 
 
 # aiohttp has had keys of their own for such things since 3.14, and has warned of others since.
 KEY: Any = web.RequestKey("realtime carried", Carried) if hasattr(web, "RequestKey") else "realtime carried"
 
 
+class Counts(NamedTuple):
+    """What was carried."""
+
+    forwards: int = 0  # requests and WebSockets to other workers, so far
+    hops: int = 0  # connections to other workers now
+    refused: int = 0  # so far: who came to the inner port without the secret, and requests there that were not sealed
+
+
 class Carrying(Protocol):
     """Carries requests to other workers."""
+
+    def counts(self) -> Counts:
+        """What was carried. May be called from any thread."""
 
     def seen(self, request: web.Request) -> None:
         """A request may open a session here: others may be brought to the same application."""

@@ -17,6 +17,7 @@ from ..core.errors import LocalProtocolError
 from ..endpoint import Endpoint
 from ..protocols.dialects import route_taken
 from ..protocols.engineio.options import EngineIO
+from ..protocols.engineio.socketio import SocketIO
 from ..protocols.raw import Raw
 from ..protocols.sockjs.options import SockJS
 from ..service import Service
@@ -33,6 +34,7 @@ ROUTES: dict[type[Dialect], type[DialectRoutes[Any]]] = {
     Raw: RawRoutes,
     SockJS: SockJSRoutes,
     EngineIO: EngineRoutes,
+    SocketIO: EngineRoutes,
 }
 
 

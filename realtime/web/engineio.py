@@ -73,7 +73,7 @@ class EngineRoutes(PlainRoutes[EngineIO]):
 
     async def _serve(self, request: web.Request, endpoint: Endpoint, options: EngineIO) -> web.StreamResponse:
         try:
-            self._check_page(request, scripted="j" in request.query)
+            admission = self._check_page(request, scripted="j" in request.query)
         except Refusal as refusal:
             self._service.refused(refusal.code)
             response = _answer(request, EngineIOError(FORBIDDEN, status=403))
@@ -88,7 +88,7 @@ class EngineRoutes(PlainRoutes[EngineIO]):
             wrong = misfit(agree(request)[0], web.WebSocketResponse()) if query.transport == WEBSOCKET else None
             if wrong is not None:
                 raise EngineIOError(BAD_REQUEST, f"Bad request: {wrong.reason}", headers=wrong.headers)
-            facts = self._facts(request, query.transport, None)
+            facts = self._facts(request, query.transport, admission)
             try:
                 visit = await self._gate.enter(facts, endpoint, options, query, self._wait(request))
             except Elsewhere as elsewhere:

@@ -84,6 +84,7 @@ class LeanLink:
         "_over",
         "_parser",
         "_patience",
+        "_said",
         "_shared",
         "_shut",
         "transport",
@@ -105,6 +106,7 @@ class LeanLink:
         self._patience: asyncio.TimerHandle | None = None
         self._gone = False
         self._over = False  # nothing more is taken
+        self._said: list[Part] | None = []  # what goes behind the answer to the handshake; None: that is written
         self._shut = False  # nothing more is written
         self.writable: bool = True  # False while the connection has more than 64 KiB to send, is closing or gone
 
@@ -114,16 +116,16 @@ class LeanLink:
         """Writes WebSocket frames. A connection that is gone swallows them."""
         if self._shut:
             return
-        if len(buffers) == 1:
-            self.transport.write(buffers[0])  # type: ignore[arg-type] # frames are bytes
+        if self._said is not None:
+            self._said += buffers
         else:
-            self.transport.write(b"".join(buffers))  # type: ignore[arg-type] # the same
+            self.transport.write(b"".join(buffers))  # type: ignore[arg-type] # frames are bytes; one is not copied
 
     def close(self, code: int, reason: str) -> None:
         """Starts the closing handshake (RFC 6455 §7.1.2); a peer that does not take part is cut off."""
         if self._shut:
             return
-        self.transport.write(close_frame(code, reason))
+        self.write((close_frame(code, reason),))
         self._shut, self.writable = True, False
         self._patience = self._loop.call_later(CLOSE_PATIENCE, self.abort)
 
@@ -152,13 +154,11 @@ class LeanLink:
         parser = self._parser
         if parser is not None:
             parser.missing = beyond(data, parser.missing)
+        elif missing := beyond(data, 0):
+            parser = self._parser = Parser(self._max_size)
+            parser.missing = missing
         else:
-            missing = beyond(data, 0)
-            if missing:
-                parser = self._parser = Parser(self._max_size)
-                parser.missing = missing
-            else:
-                parser = self._shared
+            parser = self._shared
         parser.whose = self
         parser.reader.feed_data(data)
         parser.whose = None
@@ -302,13 +302,13 @@ class LeanLink:
 
     # -- waiting -----------------------------------------------------------------------------------------------------
 
-    def start(self, connection: Connection, context: contextvars.Context | None) -> None:
-        """Tells the connection that it stands."""
-        self._connection = connection
-        self._context = context
-        waiting = connection.connected()
-        if waiting is not None:
+    def start(self, connection: Connection, context: contextvars.Context | None) -> bytes:
+        """Tells the connection that it stands. Returns what it says at once, to go behind the handshake's answer."""
+        self._connection, self._context = connection, context
+        if (waiting := connection.connected()) is not None:
             self._wait_for(waiting)
+        said, self._said = self._said, None
+        return b"".join(said or ())  # type: ignore[arg-type] # frames are bytes
 
     def _wait_for(self, waiting: Awaitable[None]) -> None:
         self._behind = behind = Behind()

@@ -170,6 +170,11 @@ class StreamLink:
         return self._early is None and not self._blocked and not self.ended.done()
 
     @property
+    def transport(self) -> asyncio.Transport | None:
+        """asyncio's end of the connection, while there is one."""
+        return self._request.transport
+
+    @property
     def gone(self) -> bool:
         """Whether the connection has closed."""
         return is_gone(self._request)
@@ -247,6 +252,11 @@ class PollLink:
         self._request = request
         self.answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self._body = b""
+
+    @property
+    def transport(self) -> asyncio.Transport | None:
+        """asyncio's end of the connection, while there is one."""
+        return self._request.transport
 
     @property
     def gone(self) -> bool:

@@ -22,11 +22,11 @@ from ..transports.form import parse_text_field
 from .access import log_path_only
 from .batches import EMPTY, HEAD_SIZE, LEAST_BATCH, Batches
 from .bodies import at_hand, is_packed, turn_packed_away
-from .carried import carrying
+from .carried import carried, carrying
 from .handshake import Reading, misfit, upgrade
 from .lingering import Lingering
 from .links import NoLink, PollLink, StreamLink, run_stream
-from .origins import cors_headers
+from .origins import Admission, cors_headers
 from .paths import NativeMatch
 from .refusals import REFUSALS, refuse
 from .replies import (
@@ -86,7 +86,7 @@ class NativeRoutes(Batches):
         body: bytes | None = None
         response: web.StreamResponse
         try:
-            self._check_page(request, scripted=script is not None)
+            page = self._check_page(request, scripted=script is not None)
             admitted = match.admitted if type(match) is NativeMatch else None
             endpoint = admitted or self._admit(request, name, scripted=script is not None)
             config = endpoint.config
@@ -94,15 +94,15 @@ class NativeRoutes(Batches):
                 if request.method == "OPTIONS":
                     response = web.Response(status=204, headers=preflight(request))
                 elif name == "websocket":
-                    response = await self._websocket(request, endpoint)
+                    response = await self._websocket(request, endpoint, page)
                 else:
-                    if self._service.carrying is not None and request.method == "POST":
+                    if self._service.carrying is not None and request.method == "POST" and carried(request) is None:
                         body = await self._bodies.beginning(request, config.request_timeout)
                         await self._whose(request, body)
                     if script is not None:
                         reply = await self._reply_by(script, request, config, body)
                     if name in STREAMS:
-                        response = await self._stream(request, endpoint, name, reply, body)
+                        response = await self._stream(request, endpoint, page, name, reply, body)
                     else:
                         whole = None if script is not None or body else at_hand(request, config.max_open_body)
                         if whole is None:
@@ -112,7 +112,7 @@ class NativeRoutes(Batches):
                         if not frames:
                             raise RemoteProtocolError(4400, EMPTY)
                         serve = self._send if name == "send" else self._poll
-                        response = await serve(request, endpoint, reply, frames)
+                        response = await serve(request, endpoint, page, reply, frames)
             except Elsewhere as elsewhere:
                 try:
                     response = await self._carry(request, elsewhere, config, body)
@@ -171,11 +171,14 @@ class NativeRoutes(Batches):
 
     # -- polls and sends -------------------------------------------------------------------------------------------
 
-    async def _poll(self, request: web.Request, endpoint: Endpoint, reply: Reply, frames: list[Frame]) -> web.Response:
+    async def _poll(
+        self, request: web.Request, endpoint: Endpoint, page: Admission, reply: Reply, frames: list[Frame]
+    ) -> web.Response:
         link = PollLink(request)
         carrier = NumberedCarrier(reply.codec, link, self._service.clock.now())
         asked = frames[0][:1] == "o" or self._service.admission.hook is not None
-        facts = self._facts(request, reply.codec.name, None) if asked else GOING_ON[request.method, reply.codec.name]
+        name = reply.codec.name
+        facts = self._facts(request, name, page) if asked else GOING_ON[request.method, name]
         begun = await self._gate.begin(facts, endpoint, carrier, frames, self._wait(request) if asked else wait)
         held = not link.answer.done()
         if held:
@@ -190,9 +193,11 @@ class NativeRoutes(Batches):
                 self._gate.lost(begun.session, carrier)
         return respond(request, begun.status, body, reply=reply)
 
-    async def _send(self, request: web.Request, endpoint: Endpoint, reply: Reply, frames: list[Frame]) -> web.Response:
+    async def _send(
+        self, request: web.Request, endpoint: Endpoint, page: Admission, reply: Reply, frames: list[Frame]
+    ) -> web.Response:
         asked = self._service.admission.hook is not None
-        facts = self._facts(request, "send", None) if asked else GOING_ON[request.method, "send"]
+        facts = self._facts(request, "send", page) if asked else GOING_ON[request.method, "send"]
         carrier = NumberedCarrier(reply.codec, NO_LINK, self._service.clock.now())
         status, parts = await self._gate.send(facts, endpoint, carrier, frames)
         return respond(request, status, reply.codec.wrap(parts)[0], reply=reply)
@@ -200,7 +205,7 @@ class NativeRoutes(Batches):
     # -- streams -----------------------------------------------------------------------------------------------------
 
     async def _stream(
-        self, request: web.Request, endpoint: Endpoint, name: str, reply: Reply, body: bytes | None
+        self, request: web.Request, endpoint: Endpoint, page: Admission, name: str, reply: Reply, body: bytes | None
     ) -> web.StreamResponse:
         begun: Begun | None = None
 
@@ -217,7 +222,7 @@ class NativeRoutes(Batches):
             if is_probe(frames[0]):
                 return await self._probed(request, carrier, link, frames[0], reply)
             asked = frames[0][:1] == "o" or self._service.admission.hook is not None
-            facts = self._facts(request, name, None) if asked else GOING_ON[request.method, name]
+            facts = self._facts(request, name, page) if asked else GOING_ON[request.method, name]
             try:
                 begun = await self._gate.begin(facts, endpoint, carrier, frames, self._wait(request) if asked else wait)
             except Elsewhere as elsewhere:
@@ -281,7 +286,7 @@ class NativeRoutes(Batches):
 
     # -- WebSocket -------------------------------------------------------------------------------------------------
 
-    async def _websocket(self, request: web.Request, endpoint: Endpoint) -> web.StreamResponse:
+    async def _websocket(self, request: web.Request, endpoint: Endpoint, page: Admission) -> web.StreamResponse:
         config = endpoint.config
         request, _ = agree(request)
         ws = prepare(request, config.max_size + HEAD_SIZE)
@@ -294,12 +299,14 @@ class NativeRoutes(Batches):
             self._service.refused(refusal.code)
             return refused(request, refusal, wrong.headers)
         await upgrade(request, ws)
+        text = None
         try:
-            text = parse_text_field(query_of(request), "open")
+            if request.rel_url.raw_query_string:
+                text = parse_text_field(query_of(request), "open")
         except RemoteProtocolError as error:
             self._service.refused(error.close_code)
             return await self._refused_websocket(request, ws, Refusal(error.close_code, error.reason))
-        facts = self._facts(request, "websocket", None)
+        facts = self._facts(request, "websocket", page)
 
         def connect(link: Link, reading: Reading) -> NativeConnection:
             wait = self._wait(request, reading)

@@ -24,7 +24,7 @@ class NegotiateRoutes(Routes):
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """JSON; in a browser's window, lines for a person."""
         try:
-            self._check_page(request)
+            admission = self._check_page(request)
             endpoint = self._endpoint(request)
             if request.method not in METHODS:
                 raise Refusal(4405, f"negotiate takes GET, not {request.method}")
@@ -34,11 +34,15 @@ class NegotiateRoutes(Routes):
         if request.method == "OPTIONS":
             return web.Response(status=204, headers=preflight(request))
         named = [name for name in request.query.get("transports", "").split(",") if name][:MAX_NAMES]
-        choices = self._service.networks.negotiate(endpoint, self._facts(request, "", None), named)
+        choices = self._service.networks.negotiate(endpoint, self._facts(request, "", admission), named)
+        # Of several, which has answered: what its sids begin with.
+        worker = {} if self._service.carrying is None else {"worker": self._service.sessions.worker}
         if "json" not in request.headers.get("Accept", "") and "text/html" in request.headers.get("Accept", ""):
             lines = [f"{choice.name:<14} {choice.verdict:<8}  {choice.reason}" for choice in choices]
+            lines += [f"answered by worker {name}" for name in worker.values()]
             return web.Response(text="\n".join(lines) + "\n", headers=HEADERS)
-        told = {"endpoint": endpoint.path, "version": VERSION, "transports": [choice.as_dict() for choice in choices]}
+        offered = [choice.as_dict() for choice in choices]
+        told = {"endpoint": endpoint.path, "version": VERSION, "transports": offered} | worker
         response = web.json_response(told, headers=HEADERS)
         response.headers.update(cors_headers(request.headers))
         return response

@@ -22,7 +22,6 @@ __all__ = [
     "check_origins",
     "cors_headers",
     "judge",
-    "judge_signs",
     "page_of",
     "shows_page",
     "without_ambient",
@@ -77,18 +76,12 @@ def check_origins(allowed: tuple[str, ...] | str) -> frozenset[str]:
     return frozenset(origins)
 
 
-def judge(headers: Mapping[str, str], host: str, allowed: frozenset[str], *, scripted: bool = False) -> Admission:
-    """Whether a request for `host` may come in, and how. `scripted`: the answer is a script or a document, which any
-    page can read or be told, so that a request has to show that its page is an allowed one."""
-    origin, site, referer = headers.get("Origin"), headers.get("Sec-Fetch-Site"), headers.get("Referer")
-    return judge_signs(origin, site, referer, host, allowed, scripted)
-
-
 @lru_cache(maxsize=256)  # a page asks again and again
-def judge_signs(
+def judge(
     origin: str | None, site: str | None, referer: str | None, host: str, allowed: frozenset[str], scripted: bool
 ) -> Admission:
-    """See judge(): by the three SIGNS."""
+    """Whether a request for `host` with these three SIGNS may come in, and how. `scripted`: the answer is a script or a
+    document, which any page can read or be told, so that a request has to show that its page is an allowed one."""
     elsewhere = Admission.ANONYMOUS if ANY in allowed else Admission.REFUSED
     if origin is None:
         if site in ("same-origin", "none"):

@@ -76,7 +76,8 @@ def setup(app: web.Application, server: Server, *, prefix: str = "/realtime") ->
     async def start(app: web.Application) -> None:
         service.start()
         await service.start_rooms()
-        workers.warn()
+        if service.cluster is None:
+            workers.warn()
 
     async def stop(app: web.Application) -> None:
         await routes.lingering.go_on()

@@ -41,13 +41,13 @@ class RawRoutes(PlainRoutes[Raw]):
     async def handle(self, request: web.Request, endpoint: Endpoint, options: Raw, rest: str) -> web.StreamResponse:
         """A handshake, or what should have been one."""
         try:
-            self._check_page(request)
+            admission = self._check_page(request)
         except Refusal as refusal:
             self._service.refused(refusal.code)
             return in_words(refusal.http_status, refusal.reason, SAFE | {"Vary": "Origin"})
         # aiohttp counts a message of just the limit as too large.
         wire = Wire(CODEC, _as_it_is, KIND, endpoint.config.max_size + 1, options.subprotocols)
-        facts = self._facts(request, "websocket", None)
+        facts = self._facts(request, "websocket", admission)
         try:
             response = await self._websocket(request, endpoint, self._gate, wire, facts)
         except Gone:

@@ -16,7 +16,7 @@ from ..core.config import Config
 from ..core.dialects import Dialect
 from ..core.errors import Refusal
 from ..endpoint import Endpoint
-from ..gates.base import Wait
+from ..gates.base import Wait, wait
 from ..owners import Elsewhere
 from ..request import SessionRequest
 from ..service import Service
@@ -31,7 +31,6 @@ from .origins import (
     check_origins,
     cors_headers,
     judge,
-    judge_signs,
     page_of,
     shows_page,
     without_ambient,
@@ -67,13 +66,14 @@ class Routes:
             request.headers,
         )
 
-    def _check_page(self, request: web.Request, *, scripted: bool = False) -> None:
-        """Raises Refusal (4403) for a page of an origin that may not connect; where the answer is a script or a
-        document, also for a request that does not show of which page it is."""
+    def _check_page(self, request: web.Request, *, scripted: bool = False) -> Admission:
+        """How a request may come in. Raises Refusal (4403) for a page of an origin that may not connect; where the
+        answer is a script or a document, also for a request that does not show of which page it is."""
         headers = request.headers
         host = self._origin(request).host if self._service.trusted_proxies else headers.get("Host", "")
         signs = headers.get("Origin"), headers.get("Sec-Fetch-Site"), headers.get("Referer")
-        if judge_signs(*signs, host, self._origins, scripted) is Admission.REFUSED:
+        admission = judge(*signs, host, self._origins, scripted)
+        if admission is Admission.REFUSED:
             self._warn(page_of(request.headers), host[:64])
             if not shows_page(request.headers):
                 raise Refusal(4403, UNSIGNED)
@@ -81,6 +81,7 @@ class Routes:
             raise Refusal(
                 4403, f"{page[:64]} is another origin than {host[:64] or 'this server'}, and not in allowed_origins"
             )
+        return admission
 
     def _warn(self, page: str, host: str) -> None:
         """Says in the log who was refused, once for each page's origin and each host: the page itself may not know."""
@@ -110,11 +111,10 @@ class Routes:
             raise Refusal(4406, f"there is no endpoint {path}: is that the path given to @rt.endpoint()?")
         return endpoint
 
-    def _facts(self, request: web.Request, transport: str, raw_auth: bytes | None) -> SessionRequest:
-        """What the application is shown of a request: from behind trusted proxies, and without the cookies and log-ins
-        that any site could have made a browser send."""
+    def _facts(self, request: web.Request, transport: str, admission: Admission) -> SessionRequest:
+        """What the application is shown of a request that came in so: from behind trusted proxies, and without the
+        cookies and log-ins that any site could have made a browser send."""
         origin = self._origin(request)
-        version = request.version.major, request.version.minor
         brought: Carried | None = None
         if (cluster := carrying(self._service)) is not None:
             cluster.seen(request)
@@ -123,25 +123,24 @@ class Routes:
             method=request.method,
             path=request.path,
             query_string=request.query_string,
-            http_version=version if brought is None else brought.http_version,
+            http_version=(request.version.major, request.version.minor),
             scheme=origin.scheme,
             host=origin.host,
             remote=origin.remote,
             raw_headers=request.raw_headers,
             transport=transport,
-            raw_auth=raw_auth,
             http=request,
         )
         if brought is not None:
             facts._handed = brought.handed
-        if judge(request.headers, origin.host, self._origins) is Admission.ANONYMOUS:
+        if admission is Admission.ANONYMOUS:
             self._hide(facts)
         return facts
 
     def _hide(self, facts: SessionRequest) -> None:
         """Takes out of a request what any site could have made a browser send."""
-        shown = without_ambient(facts.raw_headers)
-        if len(shown) < len(facts.raw_headers):
+        came = facts.raw_headers
+        if len(shown := without_ambient(came)) < len(came):
             facts.raw_headers, facts.cookies_hidden = shown, True
             log.debug(
                 "the cookies or log-in of a request from %s (%s) are hidden: it shows no Origin of %r or of those that"
@@ -173,7 +172,9 @@ class Routes:
 
     def _wait(self, request: web.Request, reading: Reading | None = None) -> Wait:
         """Waits for the application, together with the client of this request. `reading` reads its connection, where
-        that is a WebSocket already."""
+        that is a WebSocket already: who has just shaken hands is there, if nobody is to be asked."""
+        if reading is not None and self._service.opens_at_once:
+            return wait
         return partial(still_there, request, reading if self._service.admission.hook is not None else None)
 
     async def _finished(self, request: web.Request, response: web.StreamResponse) -> web.StreamResponse:

@@ -36,7 +36,7 @@ from .bodies import turn_away
 from .conditions import Precondition, weigh
 from .handshake import Misfit, left_behind
 from .links import HeldLink, StreamLink, run_stream
-from .origins import ANY, NULL, asked_headers, cors_headers
+from .origins import ANY, NULL, Admission, asked_headers, cors_headers
 from .plain import PlainRoutes
 from .raw import RawRoutes
 from .replies import in_words, is_form
@@ -141,8 +141,8 @@ class SockJSRoutes(PlainRoutes[SockJS]):
             return _preflight(request, allowed)
         if request.method != method:
             return _not_allowed(allowed)
-        self._check_page(request, scripted=path in SCRIPTED)
-        facts = self._facts(request, CODECS[SENDS.get(path, path)].name, None)
+        admission = self._check_page(request, scripted=path in SCRIPTED)
+        facts = self._facts(request, CODECS[SENDS.get(path, path)].name, admission)
         if path == "websocket":
             wire = self._gate.wire(endpoint, options)
             answered = await self._websocket(request, endpoint, self._gate, wire, facts)
@@ -247,10 +247,10 @@ class SockJSRoutes(PlainRoutes[SockJS]):
 
     # -- what is no session ----------------------------------------------------------------------------------------
 
-    def _facts(self, request: web.Request, transport: str, raw_auth: bytes | None) -> SessionRequest:
+    def _facts(self, request: web.Request, transport: str, admission: Admission) -> SessionRequest:
         """What the application is shown. Behind our own iframe page is a page that nobody knows: where any may connect,
         its requests come without cookies and log-ins, as if it had asked itself."""
-        facts = super()._facts(request, transport, raw_auth)
+        facts = super()._facts(request, transport, admission)
         if ANY in self._origins and _is_framed(request):
             self._hide(facts)
         return facts

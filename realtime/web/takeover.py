@@ -7,6 +7,8 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from aiohttp import WSMsgType, web
@@ -21,8 +23,9 @@ from .links import HIGH_WATER
 from .parsing import WebSocketDataQueue
 from .threshold import Carry, Opening, Threshold
 
-__all__ = ["Detached", "LeanResponse", "detach", "take_over", "unfit"]
+__all__ = ["Detached", "LeanResponse", "detach", "shake_hands", "take_over", "unfit"]
 
+MIDDLEWARES = attrgetter("middlewares")
 # What is asked of aiohttp's protocol object, beside what is public.
 HANDED_OVER = (
     "_message_tail",
@@ -36,11 +39,21 @@ HANDED_OVER = (
 
 
 class LeanResponse(web.WebSocketResponse):
-    """The answer to a handshake behind which aiohttp reads nothing: what comes waits for whoever takes over."""
+    """The answer to a handshake behind which aiohttp reads nothing: what comes waits for whoever takes over. It is
+    written together with what the Connection says at once."""
+
+    _send_headers_immediately = False
 
     def __init__(self, max_size: int, subprotocols: Sequence[str]) -> None:
         super().__init__(compress=False, protocols=subprotocols)
         self.max_size = max_size
+        self._answered: tuple[Any, ...] | None = None
+
+    def _handshake(self, request: web.BaseRequest) -> Any:
+        """What the handshake is answered. aiohttp asks twice: whether it can be, and to do so."""
+        if self._answered is None:
+            self._answered = super()._handshake(request)
+        return self._answered
 
     def _post_start(self, request: web.BaseRequest, protocol: str | None, writer: Any) -> None:
         self._ws_protocol = protocol
@@ -65,7 +78,7 @@ def detach(request: web.Request, ws: LeanResponse) -> Detached:
     """Takes the connection of an answered handshake from aiohttp. Raises Gone when there is none any more."""
     protocol = request.protocol
     transport = protocol.transport
-    if transport is None:
+    if transport is None or transport.is_closing():
         raise Gone
     early, protocol._message_tail = protocol._message_tail, b""
     paused = protocol._reading_paused or protocol._buffer_paused
@@ -75,10 +88,16 @@ def detach(request: web.Request, ws: LeanResponse) -> Detached:
     assert manager is not None  # until the connection is lost
     manager.connection_lost(protocol)  # not at once: when it has done with this request
     ws.release()
-    kept = any(app.middlewares for app in request.match_info.apps)
+    kept = any(map(MIDDLEWARES, request.match_info.apps))
     if not kept:
         protocol._task_handler = None  # which ends, and would be kept where the application is shown the request
     return Detached(transport, early, paused, kept)
+
+
+async def shake_hands(request: web.Request, said: bytes = b"") -> None:
+    """Writes the answer to a handshake, and what the Connection has said by then behind it."""
+    with suppress(ConnectionError):  # of which whoever has the connection is told
+        await request.writer.write(said)
 
 
 async def take_over(
@@ -105,7 +124,7 @@ async def take_over(
         if carry is not None and isinstance(connection, Opening):
             first = connection = Threshold(link, connection, carry, ws.max_size)
         transport.set_protocol(first)  # type: ignore[arg-type] # which is all that its transport asks for
-        link.start(connection, contextvars.copy_context() if kept else None)
+        await shake_hands(request, link.start(connection, contextvars.copy_context() if kept else None))
         if early:
             first.data_received(early)
         if paused and not transport.is_reading() and not link.waits:

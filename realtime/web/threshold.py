@@ -105,8 +105,8 @@ class Threshold:
         self._coming += data
         while not self._aside and not self._link.waits:
             size = frame_size(self._coming)
-            if size > self._max_size + MAX_HEADER:
-                self._step_aside()
+            if size > self._max_size + MAX_HEADER and not self._waiting:
+                self._step_aside()  # the link says what is wrong with it
             if not size or size > len(self._coming) or self._aside:
                 break
             self._give(bytes(self._coming[:size]))

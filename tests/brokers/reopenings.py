@@ -96,7 +96,13 @@ class Worker:
     """A server whose sessions at /rooms are in all these rooms. The query says who the client is."""
 
     def __init__(
-        self, broker: MemoryBroker | RedisBroker, rooms: Sequence[str], *, last: int = 0, **settings: object
+        self,
+        broker: MemoryBroker | RedisBroker,
+        rooms: Sequence[str],
+        *,
+        last: int = 0,
+        says_id: bool = False,
+        **settings: object,
     ) -> None:
         self.rt = realtime.Server(
             broker=broker,
@@ -115,7 +121,7 @@ class Worker:
             self.sessions[name] = session
             for room in rooms:
                 await session.join(room, history=last)
-            await session.send("joined")
+            await session.send(f"joined {session.id}" if says_id else "joined")
             async for message in session:
                 await session.send(message)
 
@@ -125,6 +131,7 @@ async def working(worker: Worker) -> AsyncIterator[Worker]:
     """A worker that is up."""
     app = web.Application()
     realtime.setup(app, worker.rt)
+    app.router.add_get("/ready", realtime.readiness(worker.rt))
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()

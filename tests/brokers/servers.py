@@ -113,7 +113,8 @@ class Sentinels:
     """A master, a replica, and a Sentinel that watches them."""
 
     def __init__(self, directory: Path) -> None:
-        self.master = Server(directory / "master", "--save", "").start()
+        # It waits for no other replicas before it copies everything.
+        self.master = Server(directory / "master", "--save", "", "--repl-diskless-sync-delay", "0").start()
         replica_of = ("--replicaof", "127.0.0.1", str(self.master.port))
         self.replica = Server(directory / "replica", "--save", "", *replica_of).start()
         self._sentinel = Server(
@@ -150,8 +151,9 @@ class Sentinels:
 class Cluster:
     """Three nodes with all slots."""
 
-    def __init__(self, directory: Path) -> None:
-        options = ("--cluster-enabled", "yes", "--save", "", "--cluster-node-timeout", "1000")
+    def __init__(self, directory: Path, *more: str) -> None:
+        options = ("--cluster-enabled", "yes", "--save", "", "--cluster-node-timeout", "1000", *more)
+        self._directory, self._options = directory, options
         self.nodes = [Server(directory / str(number), *options).start() for number in range(3)]
         slots = (range(5461), range(5461, 10923), range(10923, 16384))
         first = self.nodes[0]
@@ -166,6 +168,25 @@ class Cluster:
                 while "cluster_state:ok" not in self._info(client):
                     assert time.monotonic() < end, "the cluster does not come up"
                     time.sleep(0.05)
+
+    def replica(self, master: Server) -> Server:
+        """One more node, which is a replica of this one."""
+        replica = Server(self._directory / "replica", *self._options).start()
+        self.nodes.append(replica)
+        end = time.monotonic() + PATIENCE
+        with replica.client() as client, master.client() as other:
+            name = other.execute_command("CLUSTER", "MYID")
+            client.execute_command("CLUSTER", "MEET", "127.0.0.1", master.port)
+            while True:
+                with contextlib.suppress(RedisError):
+                    client.execute_command("CLUSTER", "REPLICATE", name)
+                    break
+                assert time.monotonic() < end, "the replica does not know its master"
+                time.sleep(0.05)
+            while client.info("replication")["master_link_status"] != "up":
+                assert time.monotonic() < end, "the replica does not reach its master"
+                time.sleep(0.05)
+        return replica
 
     @staticmethod
     def _info(client: Any) -> str:

@@ -6,16 +6,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import suppress
 
 import pytest
+from redis import Redis
 
 from realtime.brokers.base import Directory, Refused, Store, Unanswered
+from realtime.brokers.counts import Counts
 from realtime.brokers.memory import MemoryBroker
 from realtime.brokers.redis import RedisBroker
+from realtime.cluster.directory import Directory as Worker
 from realtime.core.claims import Claim
+from realtime.core.errors import BrokerError
 from realtime.core.leases import Ended, Known, Peer
 from realtime.core.proof import Key
 from realtime.core.rooms import Entry
+from realtime.owners import Claimed, Mine, Taken
 
 from ..patience import eventually, within
 from .servers import Server
@@ -31,6 +37,7 @@ class Listener:
     """Hears nothing but of runs."""
 
     def __init__(self) -> None:
+        self.counts = Counts()
         self.runs: list[str] = []
 
     def received(self, room: str, entry: Entry) -> None: ...
@@ -182,6 +189,18 @@ async def test_a_name_may_be_anything(directory: Directory, name: str) -> None:
     assert await directory.holder(name) is None
 
 
+# -- counts ------------------------------------------------------------------------------------------------------------
+
+
+@every
+async def test_how_many_each_worker_has(directory: Directory) -> None:
+    assert await directory.hold("key ä", "onex", 2) == {"onex": 2}
+    assert await directory.hold("key ä", "twox", 1) == {"onex": 2, "twox": 1}
+    assert await directory.hold("key ä", "onex", 0) == {"twox": 1}
+    assert await directory.hold("other", "onex", 0) == {}
+    assert await directory.hold("key ä", "twox", 3) == {"twox": 3}
+
+
 # -- tombstones --------------------------------------------------------------------------------------------------------
 
 
@@ -280,3 +299,61 @@ async def test_a_paused_store_answers_none_and_is_asked_again(restarted: tuple[S
                 return
             except (Refused, Unanswered):
                 await asyncio.sleep(0.01)
+
+
+# -- workers over a store of any kind ----------------------------------------------------------------------------------
+
+
+@every
+async def test_workers_share_names_at_every_node(broker: MemoryBroker | RedisBroker) -> None:
+    """A store that has just started gives none for a lease: opens come again."""
+    stores = [await started(broker) for _ in range(2)]
+    workers = [
+        Worker(
+            store,
+            Peer(name, "1", f"unix:/{name}"),
+            rename=lambda: None,
+            ends=lambda: (),
+            count=lambda key: 0,
+            counted=lambda: (),
+            lease=1.0,
+            life=60.0,
+            most=100,
+        )
+        for store, name in zip(stores, ("onex", "twox"), strict=True)
+    ]
+    for worker in workers:
+        worker.start()
+    async with within("each name is claimed"):
+        for number in range(30):  # in several partitions, and nodes
+            one, other = workers if number % 2 else reversed(workers)
+            mine = await claimed(one, f"name {number}")
+            assert isinstance(mine, Mine)
+            one.settled(f"name {number}", "d", mine.sid)
+            assert await claimed(other, f"name {number}") == Taken(one.peer, mine.sid)
+            assert await other.find(f"name {number}") == Taken(one.peer, mine.sid)
+    for worker, store in zip(workers, stores, strict=True):
+        await worker.leave()
+        await store.close()
+
+
+async def claimed(worker: Worker, name: str) -> Claimed:
+    """Claims a name, again while it is told to come back later."""
+    while True:
+        with suppress(BrokerError):
+            return await worker.claim(name, "d")
+        await asyncio.sleep(0.01)
+
+
+async def test_no_name_stands_in_the_store(redis_urls: dict[str, str], prefix: str) -> None:
+    """Clients choose some, and some are secrets: they are hashed."""
+    store = await started(RedisBroker(redis_urls["tcp"], prefix=prefix))
+    directory = store.directory
+    await directory.claim("a-secret-nonce", A, 30, True)
+    await directory.hold("iada@example.org", "onex", 1)
+    with Redis.from_url(redis_urls["tcp"]) as client:
+        keys = [key.decode() for key in client.scan_iter(f"{prefix}*")]
+    assert any(":claim:" in key for key in keys)
+    assert any(":held:" in key for key in keys)
+    assert not any("secret" in key or "ada" in key for key in keys)
+    await store.close()

@@ -15,11 +15,12 @@ import pytest
 
 import realtime
 from realtime import BrokerError
+from realtime.brokers.base import Unanswered
 from realtime.brokers.redis.topology import shown
 from realtime.brokers.rooms import Rooms, Timing
 from realtime.core.frames import Group, Outgoing, RoomItem
 
-from ..patience import arrives, eventually, within
+from ..patience import arrives, bounded, eventually, within
 from .servers import PASSWORD, Sentinels, Server
 
 KEPT = "kept/a"
@@ -52,6 +53,9 @@ class Ear:
     def _miss(self, count: int) -> None:
         self.heard += [None] * count
 
+    def _left(self, room: str) -> None:
+        """It may."""
+
     def _check_member(self) -> None:
         """It is always there."""
 
@@ -61,12 +65,19 @@ class Worker:
 
     names = itertools.count()
 
-    def __init__(self, url: str, *, timeout: float = 5.0, timing: Timing = Timing(2.0, 0.5)) -> None:  # noqa: B008
-        broker = realtime.RedisBroker(url, timeout=0.5, beat=0.1)
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout: float = 5.0,
+        timing: Timing = Timing(2.0, 0.5),  # noqa: B008
+        quick: bool = True,
+    ) -> None:
+        broker = realtime.RedisBroker(url, timeout=0.5, beat=0.1) if quick else realtime.RedisBroker(url)
         self.service = realtime.Server(broker=broker, broker_timeout=timeout)._service
         self.service.configure_rooms("kept/*", 1000, 60, True)
         hub = self.service.sessions.hub
-        self.rooms = hub.shared = Rooms(broker.store(), hub, timeout, timing)
+        self.rooms = hub.shared = Rooms(broker.store(), hub, timeout, timing, self.service.broker_counts)
         self.hub = hub
 
     async def member(self, room: str, **options: Any) -> Ear:
@@ -156,6 +167,95 @@ async def test_redis_away_is_told_and_everything_comes_back(
         assert ear.heard[:2] == ["before", None]
         assert "nobody hears this" not in ear.heard
     await eventually(lambda: one.rooms.health().ready and two.rooms.health().ready)
+
+
+@pytest.mark.parametrize("fault", ["restarted without persistence", "paused"])
+async def test_every_worker_hears_again_within_five_seconds_of_redis_being_back(
+    own_redis: Server, start: Any, fault: str
+) -> None:
+    """With the settings that a server has unless it is told others."""
+    options: dict[str, Any] = {"quick": False, "timing": Timing(), "timeout": 30.0}
+    workers = [await start(own_redis.url, **options) for _ in range(3)]
+    ears = [await worker.member(room) for worker in workers for room in (KEPT, "plain")]
+    await eventually(lambda: all(worker.rooms.health().ready for worker in workers))
+    if fault == "paused":
+        own_redis.pause()
+    else:
+        own_redis.kill()
+    await eventually(lambda: all(worker.away for worker in workers))
+    if fault == "paused":
+        own_redis.resume()
+    else:
+        await asyncio.to_thread(own_redis.start)
+    async with bounded(5.0):
+        for room in (KEPT, "plain"):
+            text = f"after, in {room}"
+            await arrives(workers[0].send(room, text))
+            for ear in ears[room == "plain" :: 2]:
+                await eventually(lambda ear=ear, text=text: ear.heard[-1:] == [text])  # type: ignore[misc]
+    await eventually(lambda: all(worker.rooms.health().ready for worker in workers))
+
+
+async def test_a_join_whose_snapshot_gets_no_answer_is_given_up(own_redis: Server, start: Any) -> None:
+    one = await start(own_redis.url, timeout=0.5)
+    ear = await one.member(KEPT)
+    await one.send(KEPT, "1")
+    await eventually(lambda: ear.heard == ["1"])
+    own_redis.pause()
+    with pytest.raises(BrokerError, match=r"could not be (read, and was not )?joined,? within broker_timeout"):
+        await one.member(KEPT, last=5)
+    assert list(one.hub.members(KEPT)) == [ear]
+    assert not one.rooms._local[KEPT].joining
+    own_redis.resume()
+    await one.until_present(KEPT, 1)
+    again = await one.member(KEPT, last=5)
+    await eventually(lambda: again.heard == ["1"])
+
+
+@pytest.mark.parametrize("room", [KEPT, "plain"])
+async def test_a_closing_that_a_deaf_worker_has_not_heard_is_made_up_for(
+    own_redis: Server, start: Any, room: str
+) -> None:
+    one, two = await start(own_redis.url, timeout=30.0), await start(own_redis.url, timeout=30.0)
+    ears = [await one.member(room), await two.member(room)]
+    await one.send(room, "first")
+    for ear in ears:
+        await eventually(lambda ear=ear: ear.heard == ["first"])  # type: ignore[misc]
+    (node,) = two.rooms._store._nodes._nodes.values()
+    real, node.ear._heard = node.ear._heard, lambda channel, data: None
+    await arrives(one.hub.room(room).close())
+    assert not one.hub.members(room)
+    await eventually(lambda: node.deafnesses)
+    node.ear._heard = real
+    await eventually(lambda: not two.hub.members(room))
+    await eventually(lambda: not two.rooms._local)
+    again = await two.member(room)
+    await one.send(room, "second")
+    await eventually(lambda: again.heard == ["second"])
+    assert ears[1].heard in (["first"], ["first", None])  # of what is not kept the closing is a loss like any other
+
+
+async def test_a_closing_that_cannot_be_made_or_is_not_heard_is_told(
+    own_redis: Server, start: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = await start(own_redis.url, timeout=0.5)
+    await one.member(KEPT)
+    (node,) = one.rooms._store._nodes._nodes.values()
+
+    async def unanswered(*question: Any) -> None:
+        raise Unanswered("nobody knows")
+
+    monkeypatch.setattr(node.ear, "_heard", lambda channel, data: None)
+    monkeypatch.setattr(one.rooms._store, "read", unanswered)
+    with pytest.raises(BrokerError, match="has not heard of the closing") as caught:
+        await one.hub.room(KEPT).close()
+    assert caught.value.maybe_sent
+    own_redis.kill()
+    await eventually(lambda: one.away)
+    with pytest.raises(BrokerError, match="no answer from the broker") as caught:
+        await one.hub.room(KEPT).close()
+    assert not caught.value.maybe_sent
+    assert len(one.hub.members(KEPT)) == 1
 
 
 async def test_a_restart_that_keeps_everything_is_no_gap(tmp_path: Any, start: Any) -> None:

@@ -74,6 +74,7 @@ class Chaos:
                 room.present.clear()
         self.broker._repeats.clear()
         self.broker._repeats.update(repeats)
+        self.broker._answers.clear()
         for store in self.stores:
             store.reconnect()
 
@@ -174,6 +175,29 @@ class LossyStore(MemoryStore):
             raise Unanswered("cut before the answer")
         return found
 
+    async def register(self, part: int, lease: float) -> bool:
+        lost = await self._pass()
+        found = await super().register(part, lease)
+        if lost:
+            raise Unanswered("cut before the answer")
+        return found
+
+    async def workers(self, part: int) -> list[str]:
+        if await self._pass():
+            raise Unanswered("cut before the answer")
+        return await super().workers(part)
+
+    async def answer(self, part: int, question: str, text: str) -> None:
+        lost = await self._pass()
+        await super().answer(part, question, text)
+        if lost:
+            raise Unanswered("cut before the answer")
+
+    async def answers(self, part: int, question: str) -> dict[str, str]:
+        if await self._pass():
+            raise Unanswered("cut before the answer")
+        return await super().answers(part, question)
+
 
 class Ear:
     """A member: texts in order, and None where something was lost at least."""
@@ -204,6 +228,9 @@ class Ear:
     def _miss(self, count: int) -> None:
         self.heard.append(None)
 
+    def _left(self, room: str) -> None:
+        """It may."""
+
     def _check_member(self) -> None:
         """It is always there."""
 
@@ -215,6 +242,7 @@ class Play:
         self.chaos = Chaos(seed)
         self.workers = [self._worker() for _ in range(3)]
         self.ears: list[tuple[Ear, str]] = []
+        self.put_out: list[tuple[Ear, str]] = []
         self.sent: dict[str, list[tuple[float, str]]] = {"kept": [], "plain": []}  # acknowledged: since when, and what
         self.failures: list[BrokerError] = []
         self._numbers = itertools.count()
@@ -273,7 +301,7 @@ class Play:
         store.away = False
         store.reconnect()
 
-    async def run(self) -> None:
+    async def run(self, close: bool = False) -> None:
         chaos = self.chaos
         self.tasks: list[asyncio.Task[None]] = []
         for hub in self.workers:
@@ -283,12 +311,25 @@ class Play:
             await self.member(room)
         await self.faults()
         await asyncio.gather(*self.tasks)
+        if close:
+            await self._close()
         chaos.adverse = False
         for store in chaos.stores:
             store.reconnect()
         await self._settle()
         for hub in self.workers:
             await hub.rooms.close()
+
+    async def _close(self) -> None:
+        """While the broker loses, repeats and delays."""
+        closings = [chance.room(room).close() for chance, room in zip(self.workers, ("kept", "plain"), strict=False)]
+        await asyncio.gather(*closings)
+        for hub in self.workers:
+            await eventually(lambda hub=hub: not hub.members("kept") and not hub.members("plain"))  # type: ignore[misc]
+            await eventually(lambda hub=hub: not hub.rooms._local)  # type: ignore[misc]
+        self.put_out, self.ears = self.ears, []
+        for room in ("kept", "plain"):
+            await self.member(room)
 
     async def _settle(self) -> None:
         """Until a last message of each room is heard by all, and presence is right."""
@@ -312,22 +353,29 @@ class Play:
     def judge(self) -> int:
         """Whether nothing was silently lost, repeated or reordered; how many messages were heard."""
         assert all(error.maybe_sent for error in self.failures)  # there was time enough for all others
-        for ear, room in self.ears:
+        for ear, room in (*self.ears, *self.put_out):
             texts = [text for text in ear.heard if text is not None]
             assert len(set(texts)) == len(texts), f"{ear.id} heard something twice"
             if None not in ear.heard:
                 missing = [text for since, text in self.sent[room] if since > ear.since and text not in texts]
                 assert not missing, f"{ear.id} missed {missing}, and was not told"
-        pieces = [piece for ear, room in self.ears if room == "kept" for piece in _pieces(ear.heard)]
+        pieces = [piece for ear, room in (*self.ears, *self.put_out) if room == "kept" for piece in _pieces(ear.heard)]
         for one, other in itertools.combinations(pieces, 2):
             shared = [text for text in one if text in set(other)]
             assert shared == [text for text in other if text in set(one)], "two members heard another order"
-        return sum(len(ear.heard) for ear, _ in self.ears)
+        return sum(len(ear.heard) for ear, _ in (*self.ears, *self.put_out))
 
 
 def _pieces(heard: list[Any]) -> list[list[str]]:
     """What was heard between gaps."""
     return [list(some) for known, some in itertools.groupby(heard, lambda text: text is not None) if known]
+
+
+@pytest.mark.parametrize("seed", range(6, 9))
+async def test_a_closing_reaches_every_worker_all_the_same(seed: int) -> None:
+    play = Play(seed)
+    await play.run(close=True)
+    assert play.judge() > 20
 
 
 @pytest.mark.parametrize("seed", range(6))

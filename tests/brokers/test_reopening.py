@@ -12,12 +12,14 @@ from redis import Redis
 
 import realtime
 from realtime import BrokerError, LocalProtocolError
+from realtime.brokers.base import Unanswered
 from realtime.brokers.memory import MemoryBroker
 from realtime.brokers.redis import RedisBroker
 from realtime.core.frames import Outgoing
+from realtime.core.identities import RESERVED
 from realtime.core.rooms import Position
 
-from ..patience import arrives, eventually, within
+from ..patience import arrives, eventually, leap, within
 from ..web.place import serving
 from .reopenings import Switch, Worker, play, working
 
@@ -215,6 +217,31 @@ async def test_who_does_not_say_rooms_gets_plain_messages(broker: Any) -> None:
         assert session._cursor_of("short/a") is None
 
 
+@pytest.mark.parametrize("broker", ["tcp"], indirect=True)
+async def test_forty_megabytes_are_told_to_clients_that_cannot_take_them(broker: Any) -> None:
+    """And nobody is deaf behind them, at neither worker: what comes next is heard, and gone on from."""
+    rooms = ("kept/a", "plain")
+    async with within(), scene(broker, *rooms, broker_timeout=40.0) as there:
+        urls = [f"http://127.0.0.1:{worker.port}/realtime/rooms" for worker in (there.one, there.two)]
+        async with realtime.connect(urls[0]) as ada, realtime.connect(urls[1]) as bob:
+            assert (await heard(ada), await heard(bob)) == ([], [])
+            cursors = dict(ada.cursors)
+            for room in rooms:
+                large = await there.send(room, "x" * 40_000_000)
+                last = await there.send(room, "small")
+                for session in (ada, bob):
+                    assert await session.receive() == "small"
+                    if room == "plain":
+                        assert session.dropped == 1
+                    else:
+                        assert (session.gap, session.dropped) == (("kept/a", large, 1), 0)
+                        assert session.last.cursor == last
+        async with realtime.connect(urls[1], cursors=cursors) as ada:  # it goes on in front of the large one
+            assert await heard(ada) == [("kept/a", "small")]
+            assert ada.gap is not None
+            assert (ada.gap.room, ada.gap.missing) == ("kept/a", 1)
+
+
 # -- one session, its joins --------------------------------------------------------------------------------------------
 
 
@@ -223,6 +250,7 @@ async def parked(cursors: dict[str, str], **settings: Any) -> AsyncIterator[tupl
     """A server with rooms in memory, and a client that says `rooms`."""
     rt = realtime.Server(**settings)
     rt.configure_rooms("kept/*", history=100, ttl=60)
+    rt.configure_rooms("long", history=1000, ttl=60)
     rt.configure_rooms("present", presence=True)
     async with within(), serving(rt) as place:
         peer = place.peer("long_polling", "/park")
@@ -294,6 +322,83 @@ async def test_a_join_that_is_cancelled_goes_on_where_it_was() -> None:
         assert said == [f"m{number}" for number in range(1, 10)]
         await arrives(again)
         assert not session.gap
+
+
+async def test_a_join_that_is_answered_in_part_fails_and_the_next_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with parked({}, broker_timeout=0.2) as (rt, peer, session):
+        for number in range(300):
+            await rt.room("long").send(str(number))
+        rooms = rt._service.sessions.hub.rooms
+        read = rooms._store.read
+
+        async def slow(room: str, keep: Any, after: Any, known: Any, last: int = 0) -> Any:
+            if after is not None:
+                raise Unanswered("away")
+            return await read(room, keep, after, known, last)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(rooms._store, "read", slow)
+            with pytest.raises(BrokerError, match=r"not be read, and was not joined, within broker_timeout \(0\.2 s\)"):
+                await session.join("long", history=300)
+        assert session not in rt.room("long")
+        assert not [name for name in rooms._local if name[:1] != RESERVED]
+        again = asyncio.create_task(session.join("long", history=300))
+        said: list[str] = []
+        while not said or said[-1] != "m299":
+            said += [str(frame).split(",")[2] for frame in [await peer.news()] if str(frame).count(",") == 2]
+        await arrives(again)
+        assert said == [f"m{number}" for number in range(300)]
+        assert (session.gap, session in rt.room("long")) == (False, True)
+
+
+async def test_a_slow_client_is_no_slow_broker() -> None:
+    """Only what the broker takes counts: a join waits for its client as long as that takes."""
+    async with parked({"kept/a": ""}, max_outbox=4, broker_timeout=0.05) as (rt, peer, session):
+        for number in range(1, 20):
+            await rt.room("kept/a").send(str(number))
+        joining = asyncio.create_task(session.join("kept/a"))
+        await eventually(lambda: session._senders)
+        leap(1.0)
+        said: list[str] = []
+        while not said or said[-1] != "m19":
+            said += [str(frame).split(",")[2] for frame in [await peer.news()] if str(frame).count(",") == 2]
+        await arrives(joining)
+
+
+async def test_the_wire_of_a_closing_is_a_position() -> None:
+    """So the client goes on behind it. Its next session is in the room only if its handler joins it."""
+    async with parked({}) as (rt, peer, session):
+        room = rt.room("kept/a")
+        start = await session.join("kept/a")
+        one = await room.send("1")
+        await room.close()
+        assert session not in room
+        two = await room.send("2")
+        assert await peer.take(2) == [f"hkept/a,{start}", f"hkept/a,{one},m1"]
+        closed = await peer.news()
+        assert str(closed).startswith("hkept/a,")
+        offsets = [Position.parse(cursor).offset for cursor in (one, str(closed).split(",")[1], two)]
+        assert offsets == [offsets[0], offsets[0] + 1, offsets[0] + 2]
+        assert await session.join("kept/a", after=one) == one
+        assert await peer.take(2) == [closed, f"hkept/a,{two},m2"]  # of two positions the later
+
+
+async def test_who_is_joining_when_a_room_is_closed_gets_what_was_before_and_is_not_in_it() -> None:
+    async with parked({"kept/a": ""}, max_outbox=4) as (rt, peer, session):
+        room = rt.room("kept/a")
+        for number in range(1, 10):
+            await room.send(str(number))
+        joining = asyncio.create_task(session.join("kept/a"))
+        await eventually(lambda: session._senders)  # it waits for room
+        await room.close()
+        await room.send("later")
+        said: list[str] = []
+        while not said or said[-1] != "m9":
+            said += [str(frame).split(",")[2] for frame in [await peer.news()] if str(frame).count(",") == 2]
+        await arrives(joining)
+        assert session not in room
+        assert said == [f"m{number}" for number in range(1, 10)]
+        assert not [name for name in rt._service.sessions.hub.rooms._local if name[:1] != RESERVED]
 
 
 async def test_two_joins_at_once_are_one() -> None:

@@ -14,6 +14,7 @@ import realtime
 from realtime import BrokerError, LocalProtocolError, SessionClosed
 from realtime.brokers.memory import MemoryBroker
 from realtime.brokers.redis import RedisBroker
+from realtime.core.identities import RESERVED
 from realtime.core.rooms import Position
 
 from ..patience import arrives, eventually
@@ -133,9 +134,9 @@ async def test_a_room_without_members_is_not_followed(workers: Workers) -> None:
     one = await workers.start()
     pair = await member(one, "a")
     shared = one.rt._service.sessions.hub.rooms
-    assert list(shared._local) == ["a"]
+    assert [room for room in shared._local if room[:1] != RESERVED] == ["a"]
     await end(pair)
-    assert not shared._local
+    assert not [room for room in shared._local if room[:1] != RESERVED]
 
 
 # -- history -----------------------------------------------------------------------------------------------------------
@@ -254,7 +255,7 @@ async def test_a_session_that_has_ended_joins_nothing(workers: Workers) -> None:
         await session.join("kept/a")
     await asyncio.gather(joining, return_exceptions=True)
     shared = one.rt._service.sessions.hub.rooms
-    await eventually(lambda: not shared._local)
+    await eventually(lambda: not [room for room in shared._local if room[:1] != RESERVED])
 
 
 # -- presence ----------------------------------------------------------------------------------------------------------
@@ -294,6 +295,91 @@ async def test_who_goes_with_the_server_is_gone(workers: Workers) -> None:
     assert await two.rt.room("kept/a").count() == 1
     await asyncio.gather(one.stop(), peer.closed())
     assert await two.rt.room("kept/a").count() == 0
+
+
+# -- closing -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("room", ["plain", "kept/a"])
+async def test_a_room_that_is_closed_is_left_by_everybody_behind_what_was_sent_before(
+    workers: Workers, room: str
+) -> None:
+    one, two = await workers.start(), await workers.start()
+    members = [await member(place, room) for place in (one, one, two, two)]
+    asking = [
+        asyncio.ensure_future(place.rt.room(room).send(f"{index} {number}"))
+        for number in range(50)
+        for index, place in enumerate((one, two))
+    ]
+    closing = asyncio.ensure_future(one.rt.room(room).close())
+    await arrives(asyncio.gather(*asking, closing))
+    assert len(one.rt.room(room)) == 0  # when it returns, here at once
+    await eventually(lambda: len(two.rt.room(room)) == 0)
+    await two.rt.room(room).send("to nobody")
+    heard = []
+    for peer, session in members:
+        assert not session.closed
+        await session.send("last")
+        heard.append([await peer.news()])
+        while heard[-1][-1] != "mlast":
+            heard[-1].append(await peer.news())
+        assert "mto nobody" not in heard[-1]
+    assert heard[0] == heard[1] == heard[2] == heard[3]
+    # What its own worker had sent came before; of the other's, what the broker had before.
+    assert [text for text in heard[0] if str(text).startswith("m0 ")] == [f"m0 {number}" for number in range(50)]
+    theirs = [text for text in heard[0] if str(text).startswith("m1 ")]
+    assert theirs == [f"m1 {number}" for number in range(len(theirs))]
+    shared = two.rt._service.sessions.hub.rooms
+    await eventually(lambda: not [room for room in shared._local if room[:1] != RESERVED])
+
+
+async def test_a_room_that_was_closed_is_joined_again_and_has_kept_its_messages(workers: Workers) -> None:
+    one, two = await workers.start(), await workers.start()
+    peer, session = await member(one, "kept/a")
+    first = await one.rt.room("kept/a").send("before")
+    assert await peer.take(1) == ["mbefore"]
+    await arrives(two.rt.room("kept/a").close())
+    await eventually(lambda: session not in one.rt.room("kept/a"))
+    await arrives(session.join("kept/a", history=20))  # in which the closing is none
+    after = await two.rt.room("kept/a").send("after")
+    assert await peer.take(2) == ["mbefore", "mafter"]
+    assert (await one.rt.room("kept/a").history()).messages == [(first, "before"), (after, "after")]
+    assert not (await one.rt.room("kept/a").history(after=first)).gap
+    late, _ = await member(two, "kept/a", after=first)
+    assert await late.take(1) == ["mafter"]
+    await arrives(one.rt.room("kept/a").close())
+    await arrives(session.join("kept/a"))
+    assert session in one.rt.room("kept/a")
+
+
+async def test_who_is_put_out_is_not_present(workers: Workers) -> None:
+    one, two = await workers.start(), await workers.start()
+    gone = {(await member(place, "kept/a"))[1].id for place in (one, two) for _ in range(3)}
+    changes: list[realtime.Change] = []
+
+    async def watch() -> None:
+        async for change in two.rt.room("kept/a").watch_members():
+            changes.append(change)
+
+    watching = asyncio.create_task(watch())
+    await eventually(lambda: len(changes) == 6)
+    await arrives(one.rt.room("kept/a").close())
+    await eventually(lambda: {change.member for change in changes if change.what == "left"} == gone)
+    assert await one.rt.room("kept/a").members() == {}
+    watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)
+
+
+async def test_who_is_skipped_is_put_out_as_well_and_a_room_of_nobody_can_be_closed(workers: Workers) -> None:
+    one = await workers.start()
+    _, session = await member(one, "a")
+    await one.rt.room("a").send("not to you", skip=session)
+    await arrives(one.rt.room("a").close())
+    assert session not in one.rt.room("a")
+    await arrives(one.rt.room("a").close())
+    await arrives(one.rt.room("kept/of nobody").close())
+    await arrives(session.join("a"))
+    assert session in one.rt.room("a")
 
 
 # -- health, and before and after --------------------------------------------------------------------------------------

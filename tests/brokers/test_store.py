@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from realtime.brokers.base import Expired, Keep, Present, Store
+from realtime.brokers.counts import Counts
 from realtime.brokers.memory import MemoryBroker
 from realtime.brokers.redis import RedisBroker
 from realtime.core.rooms import Entry, Position, Reading
@@ -23,6 +24,7 @@ class Listener:
     """Writes down what it is told."""
 
     def __init__(self) -> None:
+        self.counts = Counts()
         self.heard: list[tuple[str, Entry]] = []
         self.events: list[tuple[str, str]] = []
 
@@ -306,6 +308,27 @@ async def test_a_dead_worker_is_removed_by_its_lease(workers: Workers) -> None:
     assert await two[0].reap(found[0])
     assert [one.member for one in await two[0].members("a")] == ["eve"]
     await eventually(lambda: ("attended", "a") in two[1].events)
+
+
+async def test_who_has_a_lease_and_what_they_answer(workers: Workers) -> None:
+    one, two = await workers("one"), await workers("two")
+    part = one[0].parts - 1
+    assert await one[0].workers(part) == []
+    await one[0].register(part, 30)
+    await two[0].register(part, 0.05)
+    await expired(one[0], part)
+    assert await two[0].workers(part) == ["one"]
+    await two[0].register(part, 30)
+    assert sorted(await two[0].workers(part)) == ["one", "two"]
+    await one[0].resign(part)
+    assert await one[0].workers(part) == ["two"]
+    assert await one[0].answers(part, "x-1") == {}
+    await one[0].answer(part, "x-1", "3")
+    await two[0].answer(part, "x-1", "[]")
+    await two[0].answer(part, "x-1", "[1]")
+    await two[0].answer(part, "x-2", "")
+    assert await two[0].answers(part, "x-1") == {"one": "3", "two": "[1]"}
+    assert await one[0].answers(part, "x-2") == {"two": ""}
 
 
 async def test_it_is_well(workers: Workers) -> None:

@@ -14,12 +14,13 @@ from realtime.cluster.member import Member
 from realtime.cluster.settings import Cluster
 from realtime.core.errors import Refusal
 from realtime.core.frames import Window
+from realtime.core.proof import Key, Proof
 from realtime.service import Service
 from realtime.session import Session
 
 from ..patience import arrives, eventually
 
-__all__ = ["Worker", "Workers", "refused"]
+__all__ = ["Worker", "Workers", "proof_of", "refused"]
 
 SECRET = "0123456789abcdef0123456789abcdef"
 
@@ -42,8 +43,8 @@ class Nowhere:
 class Workers:
     """What servers are told to be workers of."""
 
-    def __init__(self, lease: float = 10.0) -> None:
-        self.cluster = Cluster(secret=SECRET, lease=lease)
+    def __init__(self, lease: float = 10.0, drain_timeout: float = 0.0) -> None:
+        self.cluster = Cluster(secret=SECRET, lease=lease, drain_timeout=drain_timeout)
         self.ports: list[Nowhere] = []
 
     def member(self, service: Service, store: Store) -> Member:
@@ -55,7 +56,7 @@ class Worker:
     """A server that was started."""
 
     def __init__(self, broker: Stores, workers: Workers) -> None:
-        self.rt = realtime.Server(broker=broker, max_sessions_per_identity=2)
+        self.rt = realtime.Server(broker=broker, max_sessions=3, max_sessions_per_identity=2)
         self.service = self.rt._service
         self.service.cluster = workers
         self.sessions = self.service.sessions
@@ -98,3 +99,8 @@ async def refused(call: Awaitable[object]) -> Refusal:
     with pytest.raises(Refusal) as caught:
         await call
     return caught.value
+
+
+def proof_of(session: Session) -> Proof:
+    """What its client shows."""
+    return Proof(Key(session._machine.secret))

@@ -17,6 +17,7 @@ from realtime.core.claims import Claim
 from realtime.core.errors import Refusal
 from realtime.core.leases import HERE, Ended, Gone, Known, Peer
 from realtime.core.proof import Key
+from realtime.core.shares import Limit
 from realtime.owners import Mine, Taken
 
 from ..patience import arrives, eventually, within
@@ -70,6 +71,10 @@ class Stored(MemoryDirectory):
         await self._reached("keep")
         return await super().keep(name, claim, life)
 
+    async def hold(self, key: str, worker: str, count: int) -> dict[str, int]:
+        await self._reached("hold")
+        return await super().hold(key, worker, count)
+
     async def bury(self, worker: str, ended: Mapping[str, tuple[Ended, float]]) -> None:
         await self._reached("bury")
         await super().bury(worker, ended)
@@ -83,6 +88,7 @@ class Stored(MemoryDirectory):
         self._claims.clear()
         self._peers.clear()
         self._ended.clear()
+        self._held.clear()
         self.run += "'"
         self.since = 0.0
 
@@ -105,6 +111,7 @@ class Workers:
     def __init__(self) -> None:
         self.stored = Stored()
         self.made: list[Directory] = []
+        self.counts: dict[tuple[str, str], int] = {}
         self.ends: list[tuple[str, Ended, float]] = []
 
     async def start(
@@ -115,6 +122,8 @@ class Workers:
             Peer(name, incarnation, f"unix:/run/{name}"),
             rename=rename,
             ends=lambda: self.ends,
+            count=lambda key: self.counts.get((name, key), 0),
+            counted=lambda: [key for worker, key in self.counts if worker == name],
             lease=lease,
             life=60.0,
             most=1000,
@@ -149,7 +158,7 @@ async def workers() -> AsyncIterator[Workers]:
     assert not any(task.get_name() == "realtime directory" for task in asyncio.all_tasks())
 
 
-async def opened(directory: Directory, name: str, digest: str = "d", handed: str = "") -> str:
+async def opened(directory: Directory, name: str, digest: str = "d", handed: bool = False) -> str:
     """Claims a name, and opens by it."""
     mine = await arrives(directory.claim(name, digest, handed))
     assert isinstance(mine, Mine)
@@ -238,7 +247,10 @@ async def test_an_open_that_is_handed_on_is_opened(workers: Workers) -> None:
     one, two = await workers.pair()
     await workers.stored.keep("nonce", Claim("onex.lost", "d"), 30)
     assert await two.claim("nonce", "d") == Taken(one.peer, "onex.lost")
-    assert await opened(one, "nonce", handed="onex.lost") == "onex.lost"
+    sid = await opened(one, "nonce", handed=True)
+    assert sid.startswith("onex.")
+    assert sid != "onex.lost"  # no sid is given twice
+    assert await two.claim("nonce", "d") == Taken(one.peer, sid)
 
 
 async def test_one_that_is_handed_on_is_not_handed_on_again(workers: Workers) -> None:
@@ -246,7 +258,7 @@ async def test_one_that_is_handed_on_is_not_handed_on_again(workers: Workers) ->
     await workers.stored.keep("nonce", Claim("twox.b", "d"), 30)
     workers.stored.answers.clear()
     asked = asyncio.ensure_future(one.claim("nonce", "d"))
-    handed = asyncio.ensure_future(one.claim("nonce", "d", "onex.old"))
+    handed = asyncio.ensure_future(one.claim("nonce", "d", True))
     await asyncio.sleep(0)
     workers.stored.answers.set()
     assert isinstance(await arrives(asked), Taken)
@@ -400,7 +412,8 @@ async def test_another_run_gives_no_names_for_a_lease_and_is_told_again(workers:
             await asyncio.sleep(0)
     assert await workers.stored.ended("onex.old") == Ended(1000, "", 0)
     assert await two.claim("nonce", "d") == Taken(one.peer, sid)
-    assert "may have forgotten" in await refusal_of(two.claim("other", "d"))
+    assert "has just come back" in await refusal_of(two.claim("other", "d"))
+    assert "has just come back" in await refusal_of(two.find("other"))  # nor is it free
     workers.stored.run += "'"  # one that was met long ago
     workers.stored.since = LONG_AGO
     await opened(two, "other")
@@ -449,6 +462,104 @@ async def test_a_name_that_another_has_taken_meanwhile_is_told_in_the_log(
     await opened(two, "name", "")
     one.returned(workers.stored.run)
     await eventually(lambda: "another worker has opened a session" in caplog.text)
+
+
+# -- limits ------------------------------------------------------------------------------------------------------------
+
+ADA = [Limit("ada", 3, "ada has three")]
+
+
+async def counted(workers: Workers, **counts: int) -> None:
+    """Until each worker's count of ada is there."""
+    await eventually(lambda: workers.stored._held.get("ada", {}) == counts)
+
+
+async def begun(workers: Workers, directory: Directory, nonce: str) -> None:
+    """A session of ada's begins."""
+    await arrives(directory.share(nonce, ADA))
+    one = directory.peer.worker, "ada"
+    workers.counts[one] = workers.counts.get(one, 0) + 1
+    directory.shared(nonce, ADA)
+
+
+async def too_many(directory: Directory, nonce: str) -> None:
+    with pytest.raises(Refusal) as caught:
+        await arrives(directory.share(nonce, ADA))
+    directory.shared(nonce, ADA)
+    assert (caught.value.code, caught.value.reason) == (4429, "ada has three")
+    assert caught.value.retry_after is not None
+
+
+async def test_a_limit_holds_for_all_workers_together(workers: Workers) -> None:
+    one, two = await workers.pair()
+    await begun(workers, one, "a")
+    await begun(workers, two, "b")
+    await begun(workers, one, "c")
+    await too_many(one, "d")
+    await too_many(two, "e")
+    await counted(workers, onex=2, twox=1)
+    workers.counts["onex", "ada"] = 1  # one has ended
+    one.recount(ADA)
+    await counted(workers, onex=1, twox=1)
+    await begun(workers, two, "f")
+
+
+async def test_it_holds_for_opens_at_once(workers: Workers) -> None:
+    one, two = await workers.pair()
+    opens = [(directory, f"{number}") for number in range(4) for directory in (one, two)]
+    results = await arrives(
+        asyncio.gather(*(directory.share(nonce, ADA) for directory, nonce in opens), return_exceptions=True)
+    )
+    assert results.count(None) <= 3
+    for directory, nonce in opens:
+        directory.shared(nonce, ADA)
+    await counted(workers)
+
+
+async def test_opens_of_one_nonce_count_once(workers: Workers) -> None:
+    one, two = await workers.pair()
+    await begun(workers, two, "a")
+    await begun(workers, two, "b")
+    await arrives(asyncio.gather(*(one.share("nonce", ADA) for _ in range(3))))
+    for _ in range(3):
+        one.shared("nonce", ADA)
+    await counted(workers, twox=2)
+
+
+async def test_sessions_of_a_dead_worker_do_not_count(workers: Workers) -> None:
+    one, two = await workers.pair()
+    for nonce in "abc":
+        await begun(workers, one, nonce)
+    workers.stored._peers["onex"] = one.peer, 0.0  # its lease is over
+    await too_many(two, "d")  # but leases may not be judged yet
+    two._standing._since -= LEASE
+    await begun(workers, two, "d")
+    await counted(workers, twox=1)
+
+
+async def test_counts_are_told_another_run(workers: Workers) -> None:
+    one, two = await workers.pair()
+    for nonce in "abc":
+        await begun(workers, one, nonce)
+    await counted(workers, onex=3)
+    workers.stored.forget()
+    for directory in (one, two):
+        directory.returned(workers.stored.run)
+    await counted(workers, onex=3)
+    await too_many(two, "d")
+
+
+async def test_a_count_that_could_not_be_written_is_written_later(workers: Workers, monkeypatch: Any) -> None:
+    monkeypatch.setattr("realtime.cluster.keeping.PAUSE", 0.01)
+    one, _ = await workers.pair()
+    workers.stored.away = True
+    assert "away" in await refusal_of(one.share("a", ADA))
+    one.shared("a", ADA)
+    workers.counts["onex", "ada"] = 2
+    one.recount(ADA)
+    await eventually(lambda: workers.stored.asked.count("hold") > 2)
+    workers.stored.away = False
+    await counted(workers, onex=2)
 
 
 # -- leaving -----------------------------------------------------------------------------------------------------------

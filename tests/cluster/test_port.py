@@ -12,22 +12,27 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
+from aiohttp import web
 
+import realtime
 from realtime.cluster import hops as hops_module
 from realtime.cluster import port as port_module
-from realtime.cluster.hops import Broken, Hop, Hops, Refused
+from realtime.cluster.hops import Broken, Hop, Hops, Refused, TooMany
 from realtime.cluster.port import HEADER, MOST_STRANGERS, Facts, said_by
 from realtime.cluster.seals import ANSWER_SIZE, GREETING_SIZE, HELLO_SIZE, Seal, nonce_of
 from realtime.core.leases import Peer
 
 from ..patience import arrives, eventually
+from ..web.peer import LongPollingPeer
 from ..web.sockets import contexts
 from .workers import SECRET, Worker, workers
 
-FACTS = Facts("abcd", "192.0.2.1", "https", (1, 1))
+FACTS = Facts("abcd", "192.0.2.1", "https")
 HEADERS = ((b"Host", b"example.org"), (b"Connection", b"keep-alive"))
 TARGET = "/realtime/echo/negotiate"
+LINE = f"GET {TARGET} HTTP/1.0"
 
 
 @contextlib.asynccontextmanager
@@ -92,7 +97,7 @@ async def test_over_tcp_and_over_tls(tmp_path: Path) -> None:
             hop = await hop_to(worker)
             assert (hop.transport.get_extra_info("ssl_object") is not None) == (tls is not None)
             facts = FACTS.pack()
-            hop.transport.write(request(hop.seal.request(said_by("GET", TARGET, facts, HEADERS)), facts))
+            hop.transport.write(request(hop.seal.request(said_by(LINE, facts, HEADERS)), facts))
             assert (await arrives(hop.head())).startswith(b"HTTP/1.0 200")
 
 
@@ -239,7 +244,7 @@ async def test_what_is_sealed_is_believed() -> None:
         hop = await hop_to(worker)
         for _ in range(3):
             facts = FACTS.pack()
-            hop.transport.write(request(hop.seal.request(said_by("GET", TARGET, facts, HEADERS)), facts))
+            hop.transport.write(request(hop.seal.request(said_by(LINE, facts, HEADERS)), facts))
             head = await arrives(hop.head())
             assert head.startswith(b"HTTP/1.0 200")
             length = next(line for line in head.split(b"\r\n") if line.startswith(b"Content-Length"))
@@ -248,7 +253,8 @@ async def test_what_is_sealed_is_believed() -> None:
         hop.transport.close()
 
 
-FORGED = ["no seal", "two seals", "other facts", "another header", "one header fewer", "another target", "said again"]
+FORGED = ["another version", "no seal", "two seals", "other facts", "another header", "one header fewer"]
+FORGED += ["another target", "said again"]
 
 
 @pytest.mark.parametrize("how", FORGED)
@@ -256,9 +262,11 @@ async def test_what_is_not_sealed_is_refused(how: str) -> None:
     async with a_worker() as worker:
         hop = await hop_to(worker)
         facts, headers, target = FACTS.pack(), HEADERS, TARGET
-        seal = hop.seal.request(said_by("GET", target, facts, headers))
+        seal = hop.seal.request(said_by(LINE, facts, headers))
         if how == "no seal":
             said = b"GET %b HTTP/1.0\r\nHost: h\r\n\r\n" % target.encode()
+        elif how == "another version":
+            said = request(seal, facts).replace(b"HTTP/1.0", b"HTTP/1.1")
         elif how == "two seals":
             said = request(seal, facts, ((HEADER, seal.encode() + facts), *headers))
         elif how == "other facts":
@@ -276,6 +284,85 @@ async def test_what_is_not_sealed_is_refused(how: str) -> None:
             assert head.startswith(b"HTTP/1.0 200")
             await hop.take(int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0]))
         hop.transport.write(said)
-        assert (await arrives(hop.head())).startswith(b"HTTP/1.0 403")
+        assert (await arrives(hop.head()))[8:13] == b" 403 "
         await eventually(lambda: hop.gone)
         assert worker.inner.turned_away == 1
+
+
+async def test_a_client_cannot_seal_its_own_request() -> None:
+    """At the public port the header says nothing, and does not go along to another worker."""
+    seen: list[tuple[str | None, dict[str, str]]] = []
+
+    def prepare(worker: Worker) -> None:
+        @worker.server.endpoint("/echo")
+        async def echo(session: realtime.Session) -> None:
+            await session.wait_closed()
+
+        @worker.server.authorize
+        async def authorize(request: realtime.SessionRequest) -> None:
+            seen.append((request.remote, dict(request.headers)))
+
+    headers = {"realtime-hop": "0" * 64 + json.dumps(["abcd", "192.0.2.1", "https"]), "X-Kept": "yes"}
+    async with workers(2, prepare=prepare) as (one, other), aiohttp.ClientSession() as http:
+        peer = LongPollingPeer(http, f"{one.url}/realtime/echo", headers=headers)
+        await peer.open()
+        peer.url = f"{other.url}/realtime/echo"
+        await arrives(peer.send("mhello"))
+        assert other.forwarder.count == 1
+    assert len(seen) >= 2
+    assert {remote for remote, _ in seen} == {"127.0.0.1"}
+    assert "Realtime-Hop" not in {name.title() for name in seen[-1][1]}
+    assert seen[-1][1]["X-Kept"] == "yes"
+
+
+async def test_whatever_is_said_behind_a_hello(caplog: pytest.LogCaptureFixture) -> None:
+    """Random bytes, and a sealed request with some of its bytes changed, left out or doubled: refused, or cut off; the
+    application sees none of it."""
+    dice = random.Random(18)
+    seen: list[str] = []
+
+    @web.middleware
+    async def watching(request: web.Request, handler: Any) -> web.StreamResponse:
+        seen.append(request.path)
+        response: web.StreamResponse = await handler(request)
+        return response
+
+    def prepare(worker: Worker) -> None:
+        worker.app.middlewares.append(watching)
+
+    async with workers(1, prepare=prepare) as (worker,):
+        worker.inner.application = worker.app
+        for number in range(120):
+            hop = await hop_to(worker)
+            facts = FACTS.pack()
+            good = request(hop.seal.request(said_by(LINE, facts, HEADERS)), facts)
+            at = dice.randrange(len(good) - 4)
+            if number % 4 == 0:
+                said = dice.randbytes(dice.choice((1, 100, 5000))) + b"\r\n\r\n"
+            elif number % 4 == 1:
+                said = good[:at] + bytes((good[at] ^ (1 << dice.randrange(8)),)) + good[at + 1 :]
+            elif number % 4 == 2:
+                said = good[:at] + good[at + dice.randrange(1, 4) :]
+            else:
+                said = good[:at] + good[at : at + dice.randrange(1, 40)] + good[at:]
+            hop.transport.write(said)
+            hop.transport.write_eof()
+            with contextlib.suppress(Broken):
+                head = await arrives(hop.head())
+                assert head[:12] in (b"HTTP/1.0 400", b"HTTP/1.0 403", b"HTTP/1.1 400", b"HTTP/1.1 403"), (said, head)
+            hop.transport.abort()
+        assert seen == []
+        await eventually(lambda: not worker.hops.open)
+    assert not [record for record in caplog.records if record.name.startswith("realtime")]
+
+
+async def test_hops_are_counted() -> None:
+    async with workers(2) as (one, other):
+        other.hops._most = 1
+        one.inner.application = one.app
+        hop = await other.hops.reach(one.peer)
+        with pytest.raises(TooMany):
+            await other.hops.reach(one.peer)
+        other.hops.keep(hop)
+        assert await other.hops.reach(one.peer) is hop
+        assert (len(other.hops.open), other.hops.idle) == (1, 0)

@@ -12,12 +12,12 @@ import pytest
 import realtime
 from realtime.core.errors import Refusal
 from realtime.core.leases import Gone
-from realtime.owners import Elsewhere
+from realtime.owners import UNSURE, Elsewhere
 
 from ..brokers.conftest import own_redis
 from ..brokers.servers import Server
 from ..patience import eventually, within
-from .members import Worker, Workers, refused
+from .members import Worker, Workers, proof_of, refused
 
 __all__ = ["own_redis"]
 
@@ -58,7 +58,7 @@ async def found(worker: Worker, other: Worker, call: Callable[[], Awaitable[obje
 
 async def elsewhere(worker: Worker, other: Worker, session: realtime.Session, nonce: str) -> None:
     """Until another worker's session is found, by its sid and by its nonce, which opens no other."""
-    await found(worker, other, lambda: worker.sessions.route(session.id))
+    await found(worker, other, lambda: worker.sessions.route(session.id, proof_of(session)))
     await found(worker, other, lambda: worker.open(nonce))
 
 
@@ -68,7 +68,9 @@ async def test_a_redis_that_comes_back_with_nothing(three: Three) -> None:
     await elsewhere(two, one, session, "nonce")
     redis.kill()
     await eventually(lambda: not two.rt.health().ready)
-    assert (await refused(two.open("another"))).code == 4503
+    refusal = await refused(two.open("another"))
+    assert (refusal.code, refusal.scope) == (4503, "carrier")
+    assert refusal.reason == UNSURE  # and not where the store is
     assert await one.open("nonce") is session
     redis.start()
     await elsewhere(two, one, session, "nonce")
@@ -95,11 +97,11 @@ async def test_a_redis_that_stands_still(three: Three) -> None:
 async def test_a_worker_that_leaves_is_told_of_by_its_tombstones(three: Three) -> None:
     _, one, two = three
     session = await opened(one, "nonce")
-    peer = one.directory.peer
+    peer, proof = one.directory.peer, proof_of(session)
     await one.service.shutdown()
     async with within("leases may be judged"):
         while True:
-            refusal = await refused(two.sessions.route(session.id))
+            refusal = await refused(two.sessions.route(session.id, proof))
             if refusal.scope == "session":
                 break
             await asyncio.sleep(PAUSE)

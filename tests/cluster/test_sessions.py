@@ -13,15 +13,16 @@ import pytest
 
 import realtime
 from realtime.core.claims import Claim
-from realtime.core.leases import Gone
+from realtime.core.leases import Ended, Gone, Peer
+from realtime.core.lifecycle import State
 from realtime.core.plain_machine import PlainMachine
 from realtime.core.proof import Key, Proof
 from realtime.owners import Elsewhere, digest_of
 from realtime.protocols.sockjs.codec import CAPABILITIES
 from realtime.session import Session
 
-from ..patience import eventually
-from .members import Worker, Workers, refused
+from ..patience import arrives, eventually
+from .members import Worker, Workers, proof_of, refused
 
 
 @pytest.fixture
@@ -77,12 +78,12 @@ async def test_opens_at_once_begin_one_handler(pair: tuple[Worker, Worker]) -> N
 async def test_a_session_of_another_worker_is_elsewhere(pair: tuple[Worker, Worker]) -> None:
     one, two = pair
     session = await one.open("nonce")
-    proof = Proof(Key(session._machine.secret))
+    proof = proof_of(session)
     elsewhere = await refused(two.sessions.route(session.id, proof))
     assert isinstance(elsewhere, Elsewhere)
     assert (elsewhere.peer, elsewhere.sid, elsewhere.proof) == (one.directory.peer, session.id, proof)
     assert await one.sessions.route(session.id, proof) is session
-    assert (await refused(one.sessions.route(session.id[:-1] + "_", proof))).code == 4404
+    assert (await refused(one.sessions.route(f"{one.sessions.worker}.{'0' * 24}", proof))).code == 4404
 
 
 async def test_a_name_that_a_client_chose(pair: tuple[Worker, Worker]) -> None:
@@ -98,11 +99,24 @@ async def test_a_name_that_a_client_chose(pair: tuple[Worker, Worker]) -> None:
 
 async def test_an_open_that_comes_to_nothing_gives_its_name_back(pair: tuple[Worker, Worker]) -> None:
     one, two = pair
-    for number in range(2):
-        await one.open(f"nonce{number}", identity="ada")
-    assert (await refused(one.open("nonce", identity="ada"))).code == 4429
+    for number in range(3):
+        await one.open(f"nonce{number}")
+    assert (await refused(one.open("nonce"))).code == 4429
     await eventually(lambda: "nonce" not in names(one))
-    assert (await two.open("nonce", identity="ada")).id.startswith(two.sessions.worker)
+    assert (await two.open("nonce")).id.startswith(two.sessions.worker)
+
+
+async def test_a_limit_of_an_identity_holds_at_all_workers(pair: tuple[Worker, Worker]) -> None:
+    one, two = pair
+    first = await one.open("nonce1", identity="ada")
+    await two.open("nonce2", identity="ada")
+    for worker in pair:
+        assert (await refused(worker.open("nonce3", identity="ada"))).code == 4429
+    assert (await refused(two.open("nonce3", identity="ada"))).code == 4429
+    await two.open("nonce4", identity="bob")
+    first._machine.end(1000, "", 0.0)
+    await eventually(lambda: two.directory._directory._held["iada"] == {two.sessions.worker: 1})  # type: ignore[attr-defined]
+    await two.open("nonce3", identity="ada")
 
 
 async def test_who_is_told_how_a_session_has_ended_whose_worker_is_gone(pair: tuple[Worker, Worker]) -> None:
@@ -126,9 +140,9 @@ async def test_who_is_told_how_a_session_has_ended_whose_worker_is_gone(pair: tu
 async def test_one_of_a_worker_that_nobody_knows(pair: tuple[Worker, Worker]) -> None:
     _, two = pair
     sid = "zzzz." + "0" * 24
-    assert (await refused(two.sessions.route(sid))).code == 4503  # it has just started
+    assert (await refused(two.sessions.route(sid, Proof(Key("some"))))).code == 4503  # it has just started
     two.directory._standing._since -= 100
-    unknown = await refused(two.sessions.route(sid))
+    unknown = await refused(two.sessions.route(sid, Proof(Key("some"))))
     assert (unknown.code, unknown.scope) == (4404, "session")
 
 
@@ -140,7 +154,7 @@ async def test_without_a_lease_nothing_is_opened_and_what_is_open_goes_on(pair: 
         later = await refused(one.open(nonce))
         assert (later.code, later.scope) == (4503, "carrier")
     assert await one.open("nonce") is session
-    assert await one.sessions.route(session.id) is session
+    assert await one.sessions.route(session.id, proof_of(session)) is session
 
 
 async def test_a_worker_that_drains_opens_nothing_and_gives_back_what_it_is_handed(pair: tuple[Worker, Worker]) -> None:
@@ -154,3 +168,44 @@ async def test_a_worker_that_drains_opens_nothing_and_gives_back_what_it_is_hand
     assert (await refused(one.open("nonce", handed=claim.sid))).code == 4503
     await eventually(lambda: "nonce" not in names(one))
     assert (await two.open("nonce")).id.startswith(two.sessions.worker)
+
+
+async def test_a_worker_that_shuts_down_lets_its_sessions_go_first_and_leaves_last() -> None:
+    """No opens; what is open goes on; unready; 1012; word of it in the directory, and then its place."""
+    broker, workers = realtime.MemoryBroker(), Workers(drain_timeout=0.2)
+    one, two = await Worker(broker, workers).start(), await Worker(broker, workers).start()
+    session = await one.open("nonce")
+    assert one.rt.health().ready
+    stored: Any = one.directory._directory
+    strike, left = stored.strike, list[object]()
+
+    async def struck(peer: Peer) -> None:
+        left.append(await stored.ended(session.id))
+        await strike(peer)
+
+    stored.strike = struck
+    peer = one.directory.peer
+    ending = asyncio.ensure_future(one.service.shutdown())
+    await eventually(lambda: session._machine.state is State.DRAINING)
+    assert (await refused(one.open("another"))).code == 4503
+    assert await one.open("nonce") is session
+    assert await one.sessions.route(session.id, proof_of(session)) is session
+    assert not one.rt.health().ready
+    assert (await two.open("another")).id.startswith(two.sessions.worker)
+    assert await two.directory.owner(session.id) == peer
+    await arrives(ending)
+    assert len(left) == 1
+    assert isinstance(left[0], Ended)
+    assert left[0].code == 1012
+    assert await two.directory.refused(peer, session.id) == Gone(left[0])
+    await two.service.shutdown()
+
+
+async def test_a_worker_that_is_not_registered_is_not_ready() -> None:
+    worker = await Worker(realtime.MemoryBroker(), Workers()).start()
+    assert worker.rt.health().ready
+    worker.directory.registration.lost()
+    assert not worker.rt.health().ready
+    assert "not registered" in worker.rt.health().problems[0]
+    await worker.service.shutdown()
+    assert not worker.rt.health().ready

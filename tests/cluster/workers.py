@@ -171,7 +171,7 @@ async def workers(
 ) -> AsyncIterator[list[Worker]]:
     """So many workers, up and running. Afterwards nothing may be left."""
     broker = realtime.MemoryBroker()
-    cluster = realtime.Cluster(secret=SECRET, listen=listen, tls=tls)
+    cluster = realtime.Cluster(secret=SECRET, listen=listen, tls=tls, drain_timeout=0.0)
     settings.setdefault("shutdown_timeout", 0.3)
     them = [Worker(broker, cluster, setup, settings) for _ in range(count)]
     loop = asyncio.get_running_loop()

@@ -112,10 +112,6 @@ class FakeCodec:
         """As they are."""
         return parts
 
-    def share(self, last: Outgoing, parts: Sequence[Part]) -> Sequence[Part]:
-        """The same."""
-        return self.wrap(parts)
-
 
 class Diary:
     """A Listener that writes down what it is told."""

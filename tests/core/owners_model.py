@@ -201,6 +201,7 @@ class Worker:
         self.standing = Standing(now, LEASE)
         self.registration = Registration(LEASE)
         self.neighbours = Neighbours(LEASE, 100)
+        self.met: set[str] = set()  # whose address it was told
         self.connection: Connection | None = None
         self._run = 0
         self._commands = self._sids = 0
@@ -372,7 +373,9 @@ class Worker:
                 self._end(session, 1000)
             self._told(session, numbers, "opened", tell)
             return
-        if not self.registration.runs(self.world.now) and not handed:
+        if self.draining or not (handed or self.registration.runs(self.world.now)):
+            if self.draining and handed:
+                self.give_back(name, Claim(handed, digest))
             tell(LATER)
             return
 
@@ -386,11 +389,11 @@ class Worker:
             else:
                 self._carry(answer.sid, lambda to, back: to.open(name, numbers, back, answer.sid, ending), tell)
 
-        if self.claims.ask(name, Claim(handed, digest) if handed else None, answer):
+        if self.claims.ask(name, answer):
             self._sids += 1
             claim = Claim(f"{self.name}.{name}.{self._sids}", digest)
             run = "" if self.connection is None else str(self.connection.run)  # which the claim is written to
-            may = self.runs.may_claim(run, self.world.now) and not self.draining
+            may = self.runs.may_claim(run, self.world.now)
             self.ask(lambda: self.store.claim(name, claim, may), lambda found: self._claimed(name, found))
 
     def _claimed(self, name: str, found: Any) -> None:
@@ -454,6 +457,7 @@ class Worker:
                 return
             if known.peer is not None and known.leased:
                 self.neighbours.learn(known.peer, self.world.now)
+                self.met.add(worker)
             elif known.peer is None and tried is None:
                 known = Known(self.neighbours.last(worker), False)
             verdict = judge(known, tried, reached, self.standing.steady(self.world.now))
@@ -796,7 +800,7 @@ class Schedule:
         session = owner.sessions.get(sid)
         if session is None or session.code or not owner.alive or owner.left:
             return
-        forgotten = owner.name not in self.store.data.peers and asker.neighbours.last(owner.name) is None
+        forgotten = owner.name not in self.store.data.peers and owner.name not in asker.met
         if not ((forgotten or self.cut_off(asker, owner, HOP + 0.5)) and self._unheard_of(owner)):
             raise Violation(f"death code {code} while the owner lives: {sid} by {asker.name}, {reached}")
 

@@ -23,7 +23,7 @@ from typing import Any
 from realtime.core.attendance import Attendance, Standing
 from realtime.core.follower import Follower
 from realtime.core.publications import Acknowledged, Publication
-from realtime.core.rooms import Entry, Position, Reading
+from realtime.core.rooms import CLOSING, Entry, Position, Reading
 from realtime.core.tail import Tail
 
 LEASE, RENEW, SWEEP, BEAT = 10.0, 2.5, 4.0, 1.0
@@ -97,7 +97,8 @@ class Kept:
     id: str = ""
     base: int = 0
     base_id: str = ""
-    stream: list[tuple[int, str, str]] = field(default_factory=list)
+    stream: list[tuple[int, str, str, bytes]] = field(default_factory=list)
+    closed: tuple[int, int] = (0, 0)
 
 
 @dataclass
@@ -123,6 +124,7 @@ class Store:
         self.subscriptions: list[Subscription] = []
         self.workers: dict[str, Worker] = {}
         self.published: list[tuple[str, int, int, str, float]] = []
+        self.closings: set[tuple[str, int, int]] = set()
         self.raises: dict[str, int] = {}
         self.backs = 0
         self._clock = 0
@@ -166,7 +168,7 @@ class Store:
     def repeated(self, room: str, id: str) -> tuple[int, int] | None:
         return self.data.seen.get((room, id))
 
-    def publish(self, room: str, id: str, ask: bool) -> tuple[int, int] | str:
+    def publish(self, room: str, id: str, ask: bool, payload: bytes = b"") -> tuple[int, int] | str:
         kept = self.kept(room)
         before = self.repeated(room, id)
         if before is not None:
@@ -174,10 +176,13 @@ class Store:
         if ask:
             return "unknown"
         self._save_room(room, id)
-        entry = Entry(kept.epoch, kept.top + 1, id, kept.id, b"")
+        entry = Entry(kept.epoch, kept.top + 1, id, kept.id, payload)
         kept.top, kept.id = entry.offset, id
+        if entry.closes:
+            kept.closed = entry.epoch, entry.offset
+            self.closings.add((room, *kept.closed))
         if self.history[room]:
-            kept.stream.append((entry.offset, id, entry.previous))
+            kept.stream.append((entry.offset, id, entry.previous, payload))
             del kept.stream[: -self.history[room]]
         self.data.seen[room, id] = entry.epoch, entry.offset
         self.published.append((room, entry.epoch, entry.offset, id, self.world.now))
@@ -190,10 +195,10 @@ class Store:
     def read(self, room: str, after: Position | None, known: Position | None, last: int = 0) -> Reading:
         kept = self.kept(room)
         start = kept.top - last if after is None else after.offset if after.epoch == kept.epoch else kept.base
-        behind = [Entry(kept.epoch, *one, b"") for one in kept.stream if one[0] > start]
+        behind = [Entry(kept.epoch, *one) for one in kept.stream if one[0] > start]
         if after is None and not last:
             behind = []
-        whole = Reading(kept.epoch, kept.top, kept.id, entries=[Entry(kept.epoch, *one, b"") for one in kept.stream])
+        whole = Reading(kept.epoch, kept.top, kept.id, entries=[Entry(kept.epoch, *one) for one in kept.stream])
         ids = {}
         for position in (after, known):
             if position is not None:
@@ -202,7 +207,8 @@ class Store:
                     ids[position.offset] = found
         page = behind[:PAGE]
         more = len(behind) > PAGE
-        return Reading(kept.epoch, kept.top, kept.id, kept.base, kept.base_id, page, ids, more, self.world.now)
+        clock, closed = self.world.now, kept.closed
+        return Reading(kept.epoch, kept.top, kept.id, kept.base, kept.base_id, page, ids, more, clock, closed)
 
     def raise_epoch(self, room: str, seen: int, above: int) -> bool:
         kept = self.kept(room)
@@ -361,6 +367,7 @@ class Room:
         self.history = worker.store.history[name]
         self.members: list[Session] = []
         self.waiting: list[Session] = []
+        self.closings: set[tuple[int, int]] = set()
         self.follower = Follower(bool(self.history), self, max_held=HELD, patience=SWEEP / 2)
 
     @property
@@ -385,12 +392,30 @@ class Room:
         self.worker.world.after(0.3, lambda: self.follower.compare() if self.current else None)
 
     def deliver(self, entry: Entry) -> None:
-        for member in list(self.members):
-            if member.level:
-                member.take(entry)
-            else:
-                member.tail.offer(entry)
-                member.settle(self)
+        at = (entry.epoch, entry.offset)
+        level = [member for member in self.members if member.level]
+        for member in level:
+            member.take(entry)
+        if entry.closes:
+            self._close(at, level)
+        for member in [member for member in self.members if member not in level]:
+            if entry.closes:
+                member.tail.closed(at)
+            member.tail.offer(entry)
+            member.settle(self)
+
+    def closed(self, at: tuple[int, int]) -> None:
+        self._close(at, [member for member in self.members if member.level])
+        for member in self.members:
+            member.tail.closed(at)
+
+    def _close(self, at: tuple[int, int], level: list[Session]) -> None:
+        if at in self.closings or (self.name, *at) not in self.worker.store.closings:
+            raise Violation(f"{self.worker.name} closes {self.name} at {at}, and nobody has closed it, or once more")
+        self.closings.add(at)
+        self.worker.world.say(self.worker.name, "closes", self.name, "at", at)
+        for member in level:
+            member.put_out()
 
     def gap(self, position: Position, lost: int | None) -> None:
         self.worker.world.say(self.worker.name, "tells of a gap in", self.name, "to", position)
@@ -426,6 +451,8 @@ class Session:
         self.room = client.room
         self.id = f"{client.name}.{client.opens}"
         self.ended = False
+        self.left = False  # the room was closed
+        self.read_up_to: tuple[int, int] | None = None  # by its first reading
         self.out: list[Entry | Note] = []
         self._present = False
         self._busy = False
@@ -441,7 +468,20 @@ class Session:
         )
 
     def settle(self, room: Room) -> None:
+        if self.left:
+            return
+        if not self.tail.pending and self.tail.leaves:
+            if self.read_up_to is None or self.read_up_to >= self.tail._closings[0]:
+                raise Violation(f"{self.id} is put out of {self.room} by a closing behind which it has joined")
+            self.put_out()
+            return
         self.level = not self.tail.pending and self.tail.position == room.follower.position
+
+    def put_out(self) -> None:
+        """The room was closed: it gets what it was sent, and its client joins again, in another session or this one."""
+        self.left = True
+        self.worker.leave(self, ended=False)
+        self._kick()
 
     def begin(self) -> None:
         if not self.ended:
@@ -449,11 +489,12 @@ class Session:
 
     def read(self, after: Position | None, last: int) -> None:
         def answer(reading: Any) -> None:
-            if self.ended:
+            if self.ended or self.left:
                 return
             if not isinstance(reading, Reading):
                 self.tail.answer(None)
                 return
+            self.read_up_to = self.read_up_to or reading.end[:2]
             room = self.worker.rooms.get(self.room)
             if room is not None:
                 self.worker.learn_snapshot(room, reading)
@@ -462,18 +503,18 @@ class Session:
                 self.settle(room)
             if not self._begun and not self.tail.pending:
                 self._begun = True
-            if not self._present:
+            if not self._present and not self.left:
                 self._present = True
                 self.worker.present(self, True)
 
         self.worker.call(lambda: self.worker.store.read(self.room, after, after, last), answer)
 
     def retry(self) -> None:
-        self.worker.world.after(0.3, lambda: None if self.ended else self.tail.again())
+        self.worker.world.after(0.3, lambda: None if self.ended or self.left else self.tail.again())
 
     def gone(self, seen: int, above: int) -> None:
         def answer(done: Any) -> None:
-            if not self.ended and isinstance(done, bool):
+            if not self.ended and not self.left and isinstance(done, bool):
                 self.tail.again()
             else:
                 self.retry()
@@ -504,6 +545,8 @@ class Session:
         self._kick()
 
     def _kick(self) -> None:
+        if self.left and not self.out and not self._busy and not self.ended:
+            self.client.put_out(self)
         if not self.out or self._busy:
             return
         self._busy = True
@@ -669,8 +712,8 @@ class Worker:
         else:
             room.waiting.append(session)
 
-    def leave(self, session: Session) -> None:
-        session.ended = True
+    def leave(self, session: Session, ended: bool = True) -> None:
+        session.ended = session.ended or ended
         room = self.rooms.get(session.room)
         if room is not None and session in room.members:
             room.members.remove(session)
@@ -789,11 +832,11 @@ class Worker:
 
     # publishing: pipelined, in order; an unknown outcome is asked again under its id
 
-    def publish(self, room: str) -> None:
+    def publish(self, room: str, payload: bytes = b"") -> None:
         if len(self._queue) >= WAITING:
             return
         self._number += 1
-        pending = Pending(Publication(room, f"{self.name}-{self._number}"), self.world.now)
+        pending = Pending(Publication(room, f"{self.name}-{self._number}"), self.world.now, payload)
         self.schedule.pendings.append(pending)
         self._queue.append(pending)
         self._pump()
@@ -835,7 +878,7 @@ class Worker:
                 self._retrying = True
                 self.world.after(0.2, self.living(self._again))
 
-        self.call(lambda: self.store.publish(publication.room, publication.id, ask), answer)
+        self.call(lambda: self.store.publish(publication.room, publication.id, ask, pending.payload), answer)
 
     def crash(self) -> None:
         self.alive = False
@@ -858,6 +901,7 @@ class Pending:
 
     publication: Publication
     since: float
+    payload: bytes = b""
     outcome: str = ""  # "ok", "no" or "maybe"
 
 
@@ -910,6 +954,14 @@ class Client:
         self.world.say(self.name, "loses its session, unread", session.out)
         self.world.after(self.world.random.random() * 3, session.worker.living(lambda: session.worker.leave(session)))
         self.world.after(self.world.random.random() * 2, self.open)
+
+    def put_out(self, session: Session) -> None:
+        """It has been told everything that was sent before the room was closed."""
+        if self.session is session:
+            self.session = None
+            session.ended = True
+            self.world.say(self.name, "was put out")
+            self.world.after(self.world.random.random() * 2, self.open)
 
     def leave(self) -> None:
         if self.session is not None and not self.session.tail.pending:
@@ -998,6 +1050,8 @@ class Schedule:
         self.clients: list[Client] = []
         self.workers: list[Worker] = []
         self._started = 0
+        self._closes = random.Random(seed)  # of its own: what else happens is as without
+        self.closes = self._closes.choice([0, 0, 0.05, 0.2])
         for _ in range(draw.choice([2, 3])):
             self.start()
         for number in range(draw.choice([2, 3, 4])):
@@ -1022,6 +1076,8 @@ class Schedule:
         if self.living:
             for _ in range(1 if world.calm else world.random.choice([1, 1, 1, 2, 4])):
                 world.random.choice(self.living).publish(world.random.choice("aab"))
+            if self._closes.random() < self.closes:
+                self._closes.choice(self.living).publish(self._closes.choice("ab"), CLOSING)
         world.after(world.random.random() * (3 if world.calm else self.rate), self._traffic)
 
     def _fault(self) -> None:
@@ -1117,6 +1173,9 @@ class Schedule:
         assert position is not None
         if kept.epoch != position.epoch or not position.offset <= kept.top <= position.offset + client.dropped:
             raise Violation(f"end: {client.name} is at {position} +{client.dropped}, the room at {kept}")
+        since = client.session.read_up_to
+        if since is None or since < kept.closed:
+            raise Violation(f"{client.name} is in {client.room} since {since}, and it was closed at {kept.closed}")
         assert client.since is not None
         for pending in self.pendings:
             id = pending.publication.id

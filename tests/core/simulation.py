@@ -538,9 +538,12 @@ class App:
         if self.speaks_in_rooms:
             room, dice = self.choose_room()
             if dice < 0.5:
-                self.rooms[room].append(len(self.sent))
-                self.sent.append(data)
                 assert self.session is not None
+                if item.size > machine.config.max_outbox_size:  # a gap, which no outbox is too small for
+                    self.rooms[room].append(Passed(1))
+                else:
+                    self.rooms[room].append(len(self.sent))
+                    self.sent.append(data)
                 self.session._offer_room(RoomItem(room, str(len(self.rooms[room])), item))
                 return True
         if not machine.outbox.has_room(item.size):

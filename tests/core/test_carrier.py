@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from realtime.core.carrier import Capabilities, Carrier, Shape, SharedBuffers
+from realtime.core.carrier import Capabilities, Carrier, Shape, SharedBuffers, share
+from realtime.core.frames import Outgoing
 
 from .fakes import FakeCodec, FakeLink, duplex, poll
 
@@ -74,3 +75,19 @@ def test_the_native_protocols_capabilities_are_the_defaults() -> None:
 def test_shared_buffers_keep_what_a_link_makes_of_them() -> None:
     buffers = SharedBuffers([b"one", b"two"])
     assert (list(buffers), buffers.chunked) == ([b"one", b"two"], None)
+
+
+def test_what_several_carriers_write_is_laid_once_for_each_codec() -> None:
+    one, other, last = FakeCodec(Shape.STREAM), FakeCodec(Shape.STREAM), Outgoing.message("x")
+    made = share(one, last, ["mx"])
+    assert list(made) == ["mx"]
+    assert share(one, last, ["mx"]) is made
+    assert share(other, last, ["mx"]) is not made
+    assert share(one, last, ["mx"]) is made
+    assert list(share(one, last, ["a1,1", "mx"])) == ["a1,1", "mx"]
+    links = [FakeLink(), FakeLink()]
+    for link in links:
+        carrier = Carrier(one, link, 0.0)
+        carrier.write(["mx"], last)
+        assert carrier.written == 2
+    assert [link.said for link in links] == [["mx"], ["mx"]]

@@ -19,7 +19,7 @@ def test_whose_a_claim_is() -> None:
 
 def test_a_name_is_claimed_and_begins() -> None:
     claims, told = make(), list[Answer]()
-    assert claims.ask("a", None, told.append)
+    assert claims.ask("a", told.append)
     assert told == []
     claims.answered("a", MINE)
     assert told == [MINE]
@@ -30,13 +30,13 @@ def test_a_name_is_claimed_and_begins() -> None:
 
 def test_opens_of_a_name_that_is_being_claimed_wait_for_the_same_answer() -> None:
     claims, told = make(), list[Answer]()
-    assert claims.ask("a", None, told.append)
-    assert not claims.ask("a", None, told.append)
+    assert claims.ask("a", told.append)
+    assert not claims.ask("a", told.append)
     assert claims.begun(0.0) == []  # nothing has begun
     claims.answered("a", OTHERS)
     assert told == [OTHERS, OTHERS]
     assert len(claims) == 0
-    assert claims.ask("a", None, told.append)
+    assert claims.ask("a", told.append)
     claims.answered("a", Later.LATER)
     assert told == [OTHERS, OTHERS, Later.LATER]
     assert len(claims) == 0
@@ -44,16 +44,16 @@ def test_opens_of_a_name_that_is_being_claimed_wait_for_the_same_answer() -> Non
 
 def test_an_open_that_comes_before_the_session_has_begun_gets_the_same_claim() -> None:
     claims, told = make(), list[Answer]()
-    claims.ask("a", None, told.append)
+    claims.ask("a", told.append)
     claims.answered("a", MINE)
-    assert not claims.ask("a", None, told.append)
+    assert not claims.ask("a", told.append)
     assert told == [MINE, MINE]
 
 
 def test_a_name_is_given_back_when_nobody_has_begun_by_it() -> None:
     claims, told = make(), list[Answer]()
-    claims.ask("a", None, told.append)
-    claims.ask("a", None, told.append)
+    claims.ask("a", told.append)
+    claims.ask("a", told.append)
     claims.answered("a", MINE)
     assert claims.settled("a", None, 0.0) is None  # the other may begin yet
     assert claims.settled("a", None, 0.0) == MINE
@@ -63,39 +63,16 @@ def test_a_name_is_given_back_when_nobody_has_begun_by_it() -> None:
 def test_a_name_is_not_given_back_when_another_has_begun_by_it() -> None:
     for order in ((None, MINE), (MINE, None)):
         claims, told = make(), list[Answer]()
-        claims.ask("a", None, told.append)
-        claims.ask("a", None, told.append)
+        claims.ask("a", told.append)
+        claims.ask("a", told.append)
         claims.answered("a", MINE)
         assert [claims.settled("a", begun, 0.0) for begun in order] == [None, None]
         assert claims.begun(0.0) == [("a", MINE)]
 
 
-def test_an_open_that_was_handed_on_is_ours() -> None:
-    claims, told = make(), list[Answer]()
-    assert not claims.ask("a", MINE, told.append)
-    assert told == [MINE]
-    assert claims.settled("a", MINE, 0.0) is None
-    assert claims.begun(0.0) == [("a", MINE)]
-
-
-def test_an_open_that_was_handed_on_waits_for_our_own_claim() -> None:
-    claims, told = make(), list[Answer]()
-    again = Claim("me.again", "d")
-    claims.ask("a", None, told.append)
-    assert not claims.ask("a", MINE, told.append)
-    claims.answered("a", again)
-    assert told == [again, again]
-
-
-def test_one_that_was_handed_on_and_begins_nothing_is_given_back() -> None:
-    claims, told = make(), list[Answer]()
-    claims.ask("a", MINE, told.append)
-    assert claims.settled("a", None, 0.0) == MINE
-
-
 def test_names_that_last() -> None:
     claims, told = make(), list[Answer]()
-    claims.ask("a", None, told.append)
+    claims.ask("a", told.append)
     claims.answered("a", NAME)
     claims.settled("a", NAME, 0.0)
     assert claims.lasting() == [("a", NAME)]
@@ -111,7 +88,8 @@ def test_names_that_last() -> None:
 def test_what_is_forgotten() -> None:
     claims, told = make(), list[Answer]()
     for number in range(5):  # and no more than three are known
-        claims.ask(f"a{number}", Claim(f"me.{number}", "d"), told.append)
+        claims.ask(f"a{number}", told.append)
+        claims.answered(f"a{number}", Claim(f"me.{number}", "d"))
         claims.settled(f"a{number}", Claim(f"me.{number}", "d"), float(number))
     assert [name for name, _ in claims.begun(40.0)] == ["a2", "a3", "a4"]
     claims.forget(43.0)
@@ -122,9 +100,10 @@ def test_what_is_forgotten() -> None:
 
 def test_a_name_is_claimed_anew_once_its_session_is_forgotten() -> None:
     claims, told = make(), list[Answer]()
-    claims.ask("a", NAME, told.append)
+    claims.ask("a", told.append)
+    claims.answered("a", NAME)
     claims.settled("a", NAME, 0.0)
-    assert claims.ask("a", None, told.append)
+    assert claims.ask("a", told.append)
     assert claims.begun(0.0) == []
 
 

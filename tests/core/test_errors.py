@@ -150,6 +150,8 @@ def test_a_group_is_what_it_holds() -> None:
 def test_a_broker_error_says_whether_it_may_have_been_sent() -> None:
     assert str(BrokerError()) == "the broker cannot be reached"
     assert not BrokerError().maybe_sent
+    assert BrokerError().workers == ()
+    assert BrokerError("no answer", workers=["a", "b"]).workers == ("a", "b")
     error = BrokerError("no answer", maybe_sent=True)
     assert (str(error), error.reason, error.maybe_sent) == ("no answer; it may have been sent", "no answer", True)
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from realtime.core.follower import RECENT, Follower
-from realtime.core.rooms import Entry, Position, Reading
+from realtime.core.rooms import CLOSING, Entry, Position, Reading
 
 
 class Owner:
@@ -30,6 +30,9 @@ class Owner:
 
     def gap(self, position: Position, lost: int | None) -> None:
         self.said.append(("gap", position.epoch, position.offset, lost))
+
+    def closed(self, at: tuple[int, int]) -> None:
+        self.said.append(("closed", *at))
 
     def ready(self) -> None:
         self.said.append(("ready",))
@@ -74,10 +77,10 @@ def test_it_begins_at_the_end_and_delivers_in_order(history: bool) -> None:
 def test_what_comes_before_the_first_comparison_waits() -> None:
     owner = Owner()
     follower = Follower(True, owner)
-    follower.message(entry(4))
     follower.subscribed()
-    follower.subscribed()  # once more, while it is read
+    follower.message(entry(4))
     assert not follower.live
+    follower.missed()  # while it is read
     follower.answer(reading(3), 0.0)
     assert owner.told() == [("read", None, None), ("deliver", 7, 4), ("ready",), ("read", 4, 4)]
 
@@ -85,19 +88,19 @@ def test_what_comes_before_the_first_comparison_waits() -> None:
 def test_after_a_lost_subscription_all_is_held_until_it_is_compared() -> None:
     follower, owner = following()
     follower.unsubscribed()
-    follower.message(entry(4))
-    assert owner.told() == []
     follower.subscribed()
+    follower.message(entry(4))
+    assert owner.told() == [("read", 3, 3)]
     follower.answer(reading(3, ids={3: "i3"}), 0.0)
-    assert owner.told() == [("read", 3, 3), ("deliver", 7, 4), ("ready",)]
+    assert owner.told() == [("deliver", 7, 4), ("ready",)]
 
 
 def test_what_is_held_is_bounded_and_read_again() -> None:
     follower, owner = following(max_held=2, max_held_size=10)
     follower.unsubscribed()
+    follower.subscribed()
     follower.message(entry(4, payload=b"x" * 10))
     follower.message(entry(5, payload=b"x"))
-    follower.subscribed()
     follower.message(entry(6, payload=b"x"))
     follower.answer(reading(3), 0.0)
     assert owner.told() == [("read", 3, 3), ("deliver", 7, 4), ("ready",), ("read", 4, 4)]
@@ -146,9 +149,41 @@ def test_what_is_not_kept_any_more_is_told() -> None:
     follower.message(entry(9))
     follower.answer(reading(9, entry(8), entry(9)), 0.0)
     assert owner.told() == [("read", 3, 3), ("gap", 7, 7, 4), ("deliver", 7, 8), ("deliver", 7, 9), ("ready",)]
-    follower.missed()
+    follower.unsubscribed()
+    follower.subscribed()
     follower.answer(reading(12), 0.0)  # the whole stream has expired
     assert owner.told() == [("read", 9, 9), ("gap", 7, 12, 3), ("ready",)]
+
+
+def test_a_history_that_is_outrun_by_what_is_on_its_way_is_no_gap() -> None:
+    """The subscription stands: what is not read any more comes by it. Else a busy room would lose what it has."""
+    follower, owner = following()
+    follower.compare()
+    follower.answer(reading(9, entry(8), entry(9)), 1.0)
+    for offset in range(4, 10):
+        follower.message(entry(offset))
+    follower.compare()
+    follower.answer(reading(12, entry(12)), 5.0)
+    assert owner.told() == [
+        ("read", 3, 3), ("ready",), *(("deliver", 7, offset) for offset in range(4, 10)), ("read", 9, 9), ("ready",)
+    ]  # fmt: skip
+
+
+def test_a_history_that_is_outrun_by_what_does_not_come_is_a_gap_later() -> None:
+    follower, owner = following()
+    for now in (1.0, 2.0, 4.0):
+        follower.compare()
+        follower.answer(reading(9, entry(8), entry(9)), now)
+    read = [("read", 3, 3), ("ready",)]
+    told = [("gap", 7, 7, 4), ("deliver", 7, 8), ("deliver", 7, 9), ("ready",)]
+    assert owner.told() == [*read, *read, ("read", 3, 3), *told]
+    follower.missed()
+    follower.answer(reading(20), 5.0)
+    follower.compare()
+    follower.answer(reading(2, epoch=9), 6.0)
+    follower.compare()
+    follower.answer(reading(30, epoch=9), 20.0)  # a suspicion of another epoch is none of this
+    assert ("gap", 9, 30, 28) not in owner.told()
 
 
 def test_without_history_a_gap_is_told_at_once() -> None:
@@ -300,3 +335,81 @@ def test_a_suspicion_of_another_epoch_is_none() -> None:
     follower.missed()
     follower.answer(reading(5, epoch=9), 20.0)
     assert owner.told() == [("gap", 9, 3, None), ("deliver", 9, 4), ("read", 4, 4), ("ready",)]
+
+
+# -- a room that is closed ---------------------------------------------------------------------------------------------
+
+
+def closing(offset: int, **more: Any) -> Entry:
+    return entry(offset, payload=CLOSING, **more)
+
+
+def test_a_closing_is_delivered_in_its_order_and_known() -> None:
+    follower, owner = following()
+    follower.message(closing(4))
+    follower.message(entry(5))
+    assert owner.told() == [("deliver", 7, 4), ("deliver", 7, 5)]
+    assert follower.closed == (7, 4)
+    follower.compare()
+    follower.answer(reading(5, closed=(7, 4)), 1.0)
+    assert owner.told() == [("read", 5, 5), ("ready",)]
+
+
+def test_a_closing_of_before_it_began_is_none() -> None:
+    owner = Owner()
+    follower = Follower(True, owner)
+    follower.subscribed()
+    follower.answer(reading(5, closed=(7, 2)), 0.0)
+    assert owner.told() == [("read", None, None), ("ready",)]
+    follower.message(entry(6))
+    assert owner.told() == [("deliver", 7, 6)]
+
+
+def test_a_closing_that_is_not_kept_any_more_is_behind_its_gap_and_before_what_follows() -> None:
+    follower, owner = following()
+    follower.unsubscribed()
+    follower.subscribed()
+    follower.answer(reading(9, entry(8), entry(9), closed=(7, 6)), 1.0)
+    assert owner.told() == [
+        ("read", 3, 3), ("gap", 7, 7, 4), ("closed", 7, 6), ("deliver", 7, 8), ("deliver", 7, 9), ("ready",)
+    ]  # fmt: skip
+
+
+def test_a_closing_in_a_gap_without_history_is_told_with_the_next_comparison() -> None:
+    follower, owner = following(history=False)
+    follower.message(entry(6))
+    assert owner.told() == [("gap", 7, 5, 2), ("deliver", 7, 6)]
+    follower.compare()
+    follower.answer(reading(6, closed=(7, 5)), 1.0)
+    follower.compare()
+    follower.answer(reading(6, closed=(7, 5)), 1.0)
+    assert owner.told() == [("read", 6, 6), ("closed", 7, 5), ("ready",), ("read", 6, 6), ("ready",)]
+
+
+def test_a_last_closing_that_was_lost_without_history_is_told_with_its_gap() -> None:
+    follower, owner = following(history=False)
+    for now in (1.0, 2.0, 4.0):
+        follower.compare()
+        follower.answer(reading(4, closed=(7, 4)), now)
+    assert owner.told() == [
+        ("read", 3, 3), ("ready",), ("read", 3, 3), ("ready",),
+        ("read", 3, 3), ("gap", 7, 4, 1), ("closed", 7, 4), ("ready",),
+    ]  # fmt: skip
+
+
+def test_a_closing_of_a_higher_epoch() -> None:
+    follower, owner = following()
+    follower.subscribed()
+    follower.answer(reading(5, entry(5, epoch=9), epoch=9, base=3, base_id="i3", closed=(9, 4)), 1.0)
+    assert owner.told() == [("read", 3, 3), ("gap", 9, 4, None), ("closed", 9, 4), ("deliver", 9, 5), ("ready",)]
+
+
+def test_what_an_earlier_subscription_brought_is_read_and_not_believed() -> None:
+    """The store may have taken it back; who has heard it elsewhere would hear it twice."""
+    for history, told in ((True, []), (False, [("deliver", 7, 4)])):
+        follower, owner = following(history=history)
+        follower.unsubscribed()
+        follower.message(entry(4))
+        follower.subscribed()
+        follower.answer(reading(3), 1.0)
+        assert owner.told() == [("read", 3, 3), *told, ("ready",)]

@@ -9,6 +9,7 @@ from realtime.core.frames import (
     BINARY,
     CLOSE,
     DROPPED,
+    KEPT,
     TEXT,
     Group,
     Outgoing,
@@ -105,6 +106,8 @@ def test_a_group_is_one_thing_for_a_room() -> None:
     again = Group.of(group.parts)
     assert (again.parts, again.size, again.data, again.volatile) == (group.parts, 8, "é", False)
     assert not Group("alone").volatile
+    assert [part.code for part in Group("é", b"one").parts] == [0, 0]
+    assert [part.code for part in Group("é", b"one", kept=True).parts] == [KEPT, KEPT]
 
 
 def test_the_last_of_a_group_says_where_the_room_stands() -> None:

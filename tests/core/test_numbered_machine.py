@@ -95,6 +95,29 @@ def test_an_attach_is_answered_with_the_acks_and_uses_the_sid() -> None:
     assert link.said == ["r0,0", "ma"]
 
 
+@pytest.mark.parametrize("kind", [opened, streaming])
+def test_a_carrier_whose_way_is_going_away_is_ended_and_another_awaited(kind: Any) -> None:
+    machine, _, carrier, link = kind()
+    machine.send(Outgoing.message("a"))
+    machine.recycle(1.0)
+    assert link.said == ["erecycled"]
+    assert link.closed == (1000, "recycled")
+    assert (machine.carrier, machine.state) == (None, State.OPEN)
+    machine.lost(carrier, 1.5)  # which is no news
+    machine.recycle(1.5)  # there is none
+    following, following_link = duplex()
+    machine.attach(following, carrier.gen + 1, 0, 0, 1, 2.0)
+    machine.flush(2.0)
+    assert following_link.said == ["r0,0", "ma"]
+
+
+def test_a_poll_whose_way_is_going_away_is_answered() -> None:
+    machine, _, _, link = parked()
+    machine.recycle(1.0)
+    assert link.said == ["r0,0"]
+    assert (machine.carrier, machine.state) == (None, State.OPEN)
+
+
 def test_cursors_are_set_by_the_attach() -> None:
     machine, _, first, first_link = opened()
     for item in texts("a", "b", "c"):

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from realtime.core.errors import RemoteProtocolError
-from realtime.core.frames import Outgoing, RoomNote, Window
+from realtime.core.frames import Group, Outgoing, RoomNote, Window
 from realtime.core.outbox import MOST_OUTSTANDING, Outbox
 from realtime.core.queues import EMPTY
 
@@ -554,3 +554,17 @@ def test_an_outbox_that_rests_takes_no_room_and_goes_on() -> None:
         box.rest()
         assert [queue is EMPTY for queue in (box.waiting, box._sent, box._sizes)] == [True] * 3
     assert not EMPTY
+
+
+def test_what_is_to_be_kept_is_never_dropped() -> None:
+    box = outbox(max_messages=5)
+    box.append(Outgoing.message("a"))
+    for part in Group("reply", b"one", kept=True).parts:
+        box.append(part)
+    box.append(Outgoing.message("z"))
+    assert box.make_room(1, 2)
+    assert not box.make_room(1, 4)
+    assert give(box, 1) == (1, ["d2", "mreply", "bb'one'"])
+    full = outbox(max_messages=1)
+    full.append(Group("reply", kept=True).parts[0])
+    assert not full.make_room(1)

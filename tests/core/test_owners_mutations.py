@@ -12,12 +12,21 @@ import pytest
 from realtime.core import claims, leases
 from realtime.core.attendance import Standing
 from realtime.core.claims import Claim, Claims, Runs
-from realtime.core.leases import Gone, Known, Later, Neighbours, Peer, Reached, Registration
+from realtime.core.leases import Gone, Known, Later, Neighbours, Peer, Reached
 
 from . import owners_model
 from .owners_model import ANY, Client, Conditions, Schedule, Store, Tell, Worker, broken
 
 SEEDS = 600
+# Of what shows late, the schedule in which it did when this was written: where to look first.
+SHOWN_BY = {
+    "an_address_is_forgotten_with_the_store": 475,
+    "a_worker_opens_sessions_without_a_lease": 472,
+    "a_client_keeps_its_nonce_for_ever": 48,
+    "opens_of_a_name_that_is_being_claimed_do_not_wait": 42,
+    "a_worker_registers_before_it_listens": 25,
+    "nothing_is_claimed_again": 16,
+}
 
 Patch: TypeAlias = pytest.MonkeyPatch
 Mutation: TypeAlias = Callable[[Patch], None]
@@ -58,13 +67,13 @@ def nobody_claims(patch: Patch) -> None:
 def opens_of_a_name_that_is_being_claimed_do_not_wait(patch: Patch) -> None:
     original = Claims.ask
 
-    def ask(self: Claims, name: str, handed: Claim | None, tell: claims.Tell) -> bool:
+    def ask(self: Claims, name: str, tell: claims.Tell) -> bool:
         opening = self._openings.get(name)
         if opening is not None and opening.claim is None:
             opening.users += 2  # nothing is given back
             tell(Claim(f"{self.worker}.{name}.x", "-"))
             return False
-        return original(self, name, handed, tell)
+        return original(self, name, tell)
 
     patch.setattr(Claims, "ask", ask)
 
@@ -145,7 +154,7 @@ def a_start_is_no_return_of_the_store(patch: Patch) -> None:
     patch.setattr(Standing, "__init__", begin)
 
 
-@mutation_under("wipe", "nostore")
+@mutation_under("wipe", "nostore", "nostore", "nostore", "pause")
 def an_address_is_forgotten_with_the_store(patch: Patch) -> None:
     patch.setattr(Neighbours, "last", nothing)
 
@@ -158,11 +167,6 @@ def another_incarnation_will_do(patch: Patch) -> None:
 @mutation
 def a_worker_registers_before_it_listens(patch: Patch) -> None:
     patch.setattr(Worker, "start_of_port", lambda self: 1.5)
-
-
-@mutation_under("nostore", "wipe")
-def a_worker_opens_sessions_without_a_lease(patch: Patch) -> None:
-    patch.setattr(Registration, "runs", yes)
 
 
 # -- the end -----------------------------------------------------------------------------------------------------------
@@ -184,7 +188,9 @@ def a_worker_leaves_the_directory_before_it_leaves_word(patch: Patch) -> None:
 @pytest.mark.parametrize(("mutate", "conditions"), MUTATIONS, ids=lambda value: getattr(value, "__name__", ""))
 def test_a_mutation_is_found(mutate: Mutation, conditions: Conditions, monkeypatch: Patch) -> None:
     mutate(monkeypatch)
-    assert broken(range(SEEDS), conditions) is not None, f"{SEEDS} schedules, and nothing was missed"
+    first = SHOWN_BY.get(mutate.__name__, 0)
+    found = broken(range(first, first + 1), conditions) or broken(range(SEEDS), conditions)
+    assert found is not None, f"{SEEDS} schedules, and nothing was missed"
 
 
 def test_nothing_is_broken() -> None:

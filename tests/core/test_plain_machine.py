@@ -150,6 +150,23 @@ def test_a_stream_that_has_brought_enough_is_let_go() -> None:
     assert [str(part)[:2] for part in link.said] == ["mz"]
 
 
+def test_a_carrier_whose_way_is_going_away_is_let_go() -> None:
+    machine, _, _, link = opened(stream)
+    machine.recycle(1.0)
+    assert (link.said, link.closed) == ([], (1000, ""))
+    machine.recycle(1.0)  # there is none
+    _, link = polled(machine, 2.0)
+    machine.recycle(3.0)
+    assert (link.said, link.closed) == (["p"], (1000, ""))
+    assert life(machine) is State.OPEN
+
+
+def test_what_cannot_be_gone_on_with_is_kept() -> None:
+    machine, _, carrier, link = opened(duplex)
+    machine.recycle(1.0)
+    assert (link.closed, machine.carrier) == (None, carrier)
+
+
 def test_metrics_see_carriers() -> None:
     tally = Tally()
     machine, _ = plain()

@@ -154,3 +154,16 @@ def test_a_cursor_is_given_out_again_behind_a_join_that_failed() -> None:
     positions.left("b")  # while it is joined
     positions.joined("b", False)
     assert positions.cursor_of("b") is None
+
+
+def test_a_join_that_fails_without_a_cursor_goes_on_where_it_was() -> None:
+    positions = Positions({})
+    assert positions.joining("a")
+    assert not positions.joining("a")  # at once
+    positions.given("a", "7")
+    positions.joined("a", False)
+    assert positions.cursor_of("a") == "7"
+    positions.joined("a", True)
+    assert positions.joining("a")
+    positions.joined("a", False)  # it was given nothing
+    assert positions.cursor_of("a") is None

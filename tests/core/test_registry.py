@@ -72,6 +72,18 @@ def test_a_session_is_found_by_its_sid() -> None:
     assert len(known) == 2
 
 
+def test_a_nonce_is_free_until_nothing_is_remembered_of_who_opened_by_it() -> None:
+    one = machine("s", "n")
+    known = registry()
+    assert known.is_free("n")
+    known.add(one)
+    assert not known.is_free("n")
+    bury(known, one, 1.0)
+    assert not known.is_free("n")
+    known.forget(1.0 + LIFETIME)
+    assert known.is_free("n")
+
+
 def test_an_unknown_session() -> None:
     refusal = refused(registry(), "s1", 0.0)
     assert (refusal.code, refusal.scope, refusal.received) == (4404, "session", None)
@@ -210,6 +222,39 @@ def test_max_sessions_per_identity() -> None:
     known.check_room("ann")
     bury(known, ann2, 0.0)
     known.check_room("ann")
+
+
+def test_which_sessions_an_identity_has() -> None:
+    anns = [machine(f"s{number}", identity="ann") for number in range(4)]
+    known = registry(*anns, machine("s9", identity="bob"), machine("s10"), config=CONFIG)
+    assert known.of("ann") == tuple(anns)
+    assert known.of("eve") == ()
+    bury(known, anns[1], 0.0)
+    bury(known, anns[0], 0.0)
+    assert known.of("ann") == (anns[2], anns[3])
+    for one in anns[2:]:
+        bury(known, one, 0.0)
+    assert known.of("ann") == ()
+    assert [one.sid for one in known.of("bob")] == ["s9"]
+
+
+def test_what_all_workers_count_together() -> None:
+    ann, bob = machine("s1", identity="ann", address="10.0.0.1"), machine("s2", identity="ann")
+    limited = dataclasses.replace(CONFIG, max_sessions_per_identity=2, max_sessions_per_address=3)
+    known = registry(ann, bob, config=limited)
+    of_ann, from_there = known.limits("ann", "10.0.0.1")
+    assert (of_ann.key, of_ann.most, known.count(of_ann.key)) == ("iann", 2, 2)
+    assert "max_sessions_per_identity" in of_ann.reason
+    assert (from_there.key, from_there.most, known.count(from_there.key)) == ("a10.0.0.1", 3, 1)
+    assert "max_sessions_per_address" in from_there.reason
+    assert known.limits(None, "") == []
+    assert known.count("ieve") == 0
+    assert known.counted() == ["iann", "a10.0.0.1"]
+    bury(known, ann, 1.0)
+    assert known.counted() == ["iann"]
+    unlimited = registry(ann, bob)
+    assert unlimited.limits("ann", "10.0.0.1") == []
+    assert unlimited.counted() == []
 
 
 def test_no_limits() -> None:

@@ -6,8 +6,10 @@ import json
 
 import pytest
 
+from realtime.brokers.messages import decoded, encoded
 from realtime.core.errors import LocalProtocolError
-from realtime.core.rooms import START, Entry, Position, Reading, same
+from realtime.core.frames import Outgoing
+from realtime.core.rooms import CLOSING, START, Entry, Position, Reading, same
 
 ENTRIES = (Entry(7, 4, "d", "c", b""), Entry(7, 5, "e", "d", b""))
 
@@ -63,3 +65,11 @@ def test_what_contradicts_a_position() -> None:
         (Position(6, 4, "x"), False),
     ):
         assert reading.contradicts(position) is contradicted
+
+
+def test_a_message_that_closes_the_room() -> None:
+    assert Entry(1, 2, "b", "a", CLOSING).closes
+    assert not Entry(1, 2, "b", "a", b"m\nx").closes
+    assert encoded(Outgoing.message("x"), frozenset()) != CLOSING
+    assert encoded(Outgoing.message(""), frozenset()) != CLOSING
+    assert decoded(CLOSING) is None

@@ -185,6 +185,11 @@ def a_top_on_its_way_is_a_loss(patch: Patch) -> None:
     patch.setattr(Follower, "_suspect", lambda self, position, top, now: self._tell(top))
 
 
+@mutation
+def a_closing_that_was_missed_is_not_looked_for(patch: Patch) -> None:
+    patch.setattr(Follower, "_look_for_closing", nothing)
+
+
 # -- what a tail does --------------------------------------------------------------------------------------------------
 
 
@@ -249,6 +254,16 @@ def a_cursor_has_no_id(patch: Patch) -> None:
 @mutation
 def a_join_does_not_say_where_it_starts(patch: Patch) -> None:
     patch.setattr(Client, "note_start", nothing)
+
+
+@mutation
+def who_is_joining_stays_in_a_room_that_is_closed(patch: Patch) -> None:
+    patch.setattr(Tail, "closed", nothing)
+
+
+@mutation
+def who_joins_behind_a_closing_is_put_out(patch: Patch) -> None:
+    patch.setattr(Tail, "closed", lambda self, at: setattr(self, "_closings", [at]))
 
 
 # -- what a publisher does ---------------------------------------------------------------------------------------------
@@ -324,6 +339,10 @@ def a_gap_note_has_no_position(patch: Patch) -> None:
     patch.setattr(Tail, "_lose", lose)
 
 
+def what_is_on_its_way_is_a_gap(patch: Patch) -> None:
+    patch.setattr(Follower, "_may_come", nothing)
+
+
 def what_a_snapshot_said_is_forgotten(patch: Patch) -> None:
     patch.setattr(Follower, "learn", nothing)
 
@@ -345,6 +364,7 @@ def test_a_mutation_is_found(mutate: Mutation, conditions: Conditions, monkeypat
     [
         (a_subscription_is_not_compared, followers.test_after_a_lost_subscription_all_is_held_until_it_is_compared),
         (a_gap_note_has_no_position, members.test_a_gap_that_all_are_told_goes_on_at_its_position),
+        (what_is_on_its_way_is_a_gap, followers.test_a_history_that_is_outrun_by_what_is_on_its_way_is_no_gap),
         (what_a_snapshot_said_is_forgotten, followers.test_what_was_only_told_of_is_compared_too),
         (an_epoch_has_no_base, followers.test_a_message_that_names_another_predecessor),
     ],

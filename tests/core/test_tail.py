@@ -9,7 +9,7 @@ import pytest
 from realtime.core.rooms import Entry, Position, Reading
 from realtime.core.tail import Tail
 
-from .test_follower import entry, reading
+from .test_follower import closing, entry, reading
 
 
 class Member:
@@ -197,3 +197,49 @@ def test_what_it_was_given_is_gone(answer: Reading, gone: tuple[Any, ...]) -> No
     tail.offer(entry(6))  # of before
     tail.answer(reading(4, epoch=9, base=4, base_id="j4"))
     assert member.told() == [("read", 5, 0), ("gap", 9, 4)]
+
+
+# -- a room that is closed ---------------------------------------------------------------------------------------------
+
+
+def test_who_catches_up_gets_what_was_sent_before_a_closing_and_leaves() -> None:
+    tail, member = joining(last=2)
+    tail.closed((7, 6))
+    for item in (closing(6), entry(7)):
+        tail.offer(item)
+    assert not tail.leaves
+    tail.answer(Reading(7, 5, "i5", entries=(entry(4), entry(5))))
+    assert member.told() == [("read", None, 2), ("starts", 7, 3, 0.0), ("take", 4), ("take", 5), ("take", 6)]
+    assert tail.leaves
+    tail.offer(entry(8))
+    assert member.told() == []
+
+
+def test_the_first_of_two_closings_counts() -> None:
+    tail, member = joining()
+    tail.answer(reading(3))
+    for offset in (4, 5):
+        tail.closed((7, offset))
+        tail.offer(closing(offset))
+    assert member.told() == [("read", None, 0), ("starts", 7, 3, 0.0), ("take", 4)]
+    assert tail.leaves
+
+
+def test_who_has_read_behind_a_closing_stays() -> None:
+    tail, member = joining()
+    tail.closed((7, 6))  # heard before the answer
+    tail.answer(reading(6))
+    tail.offer(closing(6))
+    tail.closed((7, 6))  # and behind it
+    tail.offer(entry(7))
+    assert not tail.leaves
+    assert member.told() == [("read", None, 0), ("starts", 7, 6, 0.0), ("take", 7)]
+
+
+def test_a_closing_in_a_gap() -> None:
+    tail, member = joining()
+    tail.answer(reading(3))
+    tail.closed((7, 5))
+    tail.offer(Position(7, 6, "i6"))
+    assert tail.leaves
+    assert member.told() == [("read", None, 0), ("starts", 7, 3, 0.0), ("gap", 7, 6)]

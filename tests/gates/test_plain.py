@@ -139,9 +139,16 @@ def take(connection: PlainConnection, data: str) -> None:
     assert connection.message(data) is None
 
 
+async def stands(one: OneSession) -> None:
+    """The connection stands; what that waits for has come."""
+    opening = one.connected()
+    if opening is not None:
+        await opening
+
+
 async def test_a_message_for_which_there_is_no_room_is_waited_for(house: House) -> None:
     one = connection(house, Link(), "/hold")
-    await one.connected()
+    await stands(one)
     (session,) = house.rt.sessions
     for at in range(15):
         take(one, f'"{at}"')
@@ -164,7 +171,7 @@ async def test_a_message_for_which_there_is_no_room_is_waited_for(house: House) 
 async def test_a_connection_opens_is_fed_and_closes(house: House) -> None:
     link = Link()
     one = connection(house, link)
-    await one.connected()
+    await stands(one)
     take(one, '["a","b"]')
     await said(link, laid(b"o"), laid(b'a["a","b"]'))
     assert one.control()
@@ -184,7 +191,7 @@ async def test_a_connection_opens_is_fed_and_closes(house: House) -> None:
 async def test_a_connection_that_is_lost_or_fails_ends_its_session(house: House) -> None:
     for code in (1006, 1007, 1009):
         one = connection(house, Link())
-        await one.connected()
+        await stands(one)
         (session,) = house.rt.sessions
         if code != 1006:
             one.failed(code)
@@ -196,7 +203,7 @@ async def test_a_connection_that_is_lost_or_fails_ends_its_session(house: House)
 async def test_nonsense_on_a_connection_is_not_answered(house: House) -> None:
     link = Link()
     one = connection(house, link)
-    await one.connected()
+    await stands(one)
     await said(link, laid(b"o"))
     take(one, "{")
     assert link.said == []
@@ -207,7 +214,7 @@ async def test_nonsense_on_a_connection_is_not_answered(house: House) -> None:
 async def test_too_many_pings_end_the_session() -> None:
     house = House(max_message_rate=1.0, on_rate="close", rate_burst=2.0)
     one = connection(house, Link())
-    await one.connected()
+    await stands(one)
     (session,) = house.rt.sessions
     answered = [one.control() for _ in range(1000)]
     assert answered[0]
@@ -223,7 +230,7 @@ async def test_who_is_refused_is_told_on_the_connection_and_counted(house: House
 
     link = Link()
     one = connection(house, link)
-    await one.connected()
+    await stands(one)
     assert link.said == [laid(b'c[4401,"no"]')]
     assert link.closed == (4401, "no")
     assert house.told.refusals == {"4401": 1}
@@ -238,7 +245,7 @@ async def test_who_is_refused_is_told_on_the_connection_and_counted(house: House
 async def test_nothing_is_opened_for_who_has_left(house: House) -> None:
     link = Link()
     one = connection(house, link, wait=leaves)
-    await one.connected()
+    await stands(one)
     assert (link.said, len(house.rt)) == ([], 0)
     one.lost()
 

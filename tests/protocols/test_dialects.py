@@ -10,10 +10,17 @@ import pytest
 from realtime.core.config import Config
 from realtime.core.dialects import Dialect
 from realtime.core.errors import LocalProtocolError
-from realtime.protocols.dialects import EngineIO, SockJS, check_routes, dialects_of
+from realtime.protocols.dialects import EngineIO, SocketIO, SockJS, check_routes, dialects_of
 from realtime.protocols.raw import Raw
 
-NOTHING: dict[str, Any] = {"sockjs": False, "engineio": None, "raw": False, "subprotocols": (), "dialects": ()}
+NOTHING: dict[str, Any] = {
+    "sockjs": False,
+    "engineio": None,
+    "socketio": None,
+    "raw": False,
+    "subprotocols": (),
+    "dialects": (),
+}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -35,6 +42,10 @@ def test_what_is_said_by_name() -> None:
     assert spoken(sockjs=True) == (SockJS(),)
     assert spoken(sockjs=SockJS(cookie_needed=True)) == (SockJS(cookie_needed=True),)
     assert spoken(engineio="/e") == (EngineIO(path="/e"),)
+    assert spoken(socketio="/s") == (SocketIO(path="/s"),)
+    assert spoken(socketio=SocketIO()) == (SocketIO(),)
+    with pytest.raises(LocalProtocolError, match="leave out engineio"):
+        spoken(socketio="/s", engineio="/e")
     everything = spoken(raw=True, sockjs=True, engineio="/e", dialects=[Other()])
     assert [type(one) for one in everything] == [Raw, SockJS, EngineIO, Other]
 

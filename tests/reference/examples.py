@@ -114,6 +114,29 @@ async with realtime.connect(f"{base}/echo") as ada, realtime.connect(f"{base}/ec
     await room.send("hello, all", skip=[member for member in room if member.id == ada.id])
     assert await grace.receive() == "hello, all"
 """,
+    "realtime.Identity": """
+@rt.authorize
+async def who(request: realtime.SessionRequest) -> str:
+    return request.auth
+
+
+async with realtime.connect(f"{base}/echo", auth="ada") as one, realtime.connect(f"{base}/echo", auth="ada") as two:
+    await rt.identity("ada").send("you have mail")
+    assert [await one.receive(), await two.receive()] == ["you have mail"] * 2
+    assert await rt.identity("ada").close(reason="signed out") == 2
+    await one.wait_closed()
+    assert one.close_reason == "signed out"
+""",
+    "realtime.SessionInfo": """
+@rt.authorize
+async def who(request: realtime.SessionRequest) -> str:
+    return request.auth
+
+
+async with realtime.connect(f"{base}/echo", auth="ada", transports="polling") as session:
+    (info,) = await rt.identity("ada").sessions()
+    assert (info.path, info.transport) == ("/echo", "polling")
+""",
     "realtime.connect": """
 async with realtime.connect(f"{base}/echo", transports=["websocket", "polling"], open_timeout=5) as session:
     await session.send("hello")
@@ -174,6 +197,88 @@ rt = realtime.Server()
 @rt.endpoint("/chat", engineio=realtime.EngineIO(path="/engine.io", cookie="io"))
 async def chat(session: realtime.Session) -> None:
     await session.send("hello, Engine.IO client")
+""",
+    "realtime.ClientNamespace": """
+events = realtime.Events()
+events.on("add")(lambda session, a, b: a + b)
+rt.endpoint("/sums")(events)
+
+async with realtime.connect(f"{base}/sums") as session:
+    sums = session.events()
+
+    @sums.on("news")
+    async def news(text: str) -> None:
+        print(text)
+
+    assert await sums.call("add", 1, 2) == 3
+    await sums.emit("add", 1, 2)  # without an answer
+""",
+    "realtime.SocketIO": """
+rt = realtime.Server()
+events = realtime.Events()
+rt.endpoint("/chat", socketio=realtime.SocketIO(path="/socket.io", connect_timeout=10))(events)
+""",
+    "realtime.Events": """
+events = realtime.Events()
+
+
+@events.on("message")
+async def message(session: realtime.EventSession, text: str) -> str:
+    await events.room("lobby").emit("message", text, skip=session)
+    return "delivered"  # the acknowledgement
+
+
+rt = realtime.Server()
+rt.endpoint("/chat", socketio="/socket.io")(events)
+""",
+    "realtime.Namespace": """
+events = realtime.Events()
+admin = events.namespace("/admin")
+
+
+@admin.on("connect")
+async def connect(session: realtime.EventSession, auth: dict) -> None:
+    if auth.get("token") != "secret":
+        raise realtime.Unauthorized("who are you?", data={"login": "/login"})
+
+
+@admin.use
+async def logged(session: realtime.EventSession, event: str, args: list, proceed) -> object:
+    print(event, args)
+    return await proceed()
+""",
+    "realtime.EventSession": """
+events = realtime.Events()
+
+
+@events.on("connect")
+async def connect(session: realtime.EventSession) -> None:
+    session.data["name"] = session.auth.get("name", "somebody")
+    await session.join("lobby")
+    await session.emit("welcome", session.data["name"])
+
+
+@events.on("order")
+async def order(session: realtime.EventSession, what: str) -> str:
+    if await session.call("confirm", f"{what}?", timeout=30):
+        return "on its way"
+    raise realtime.EventError("cancelled", code="cancelled")
+""",
+    "realtime.EventRoom": """
+events = realtime.Events()
+rt.endpoint("/events")(events)
+lobby = events.room("lobby")  # rt.room("/#lobby") is the same room
+await lobby.emit("news", {"of": "today"}, b"with bytes")
+await lobby.emit("position", 1, 2, volatile=True)
+assert await lobby.count() == 0
+""",
+    "realtime.EventError": """
+events = realtime.Events()
+
+
+@events.on("book")
+def book(session: realtime.EventSession, seat: int) -> None:
+    raise realtime.EventError("the seat is taken", code="taken", data={"seat": seat})
 """,
     "realtime.RealtimeError": """
 try:
@@ -255,10 +360,16 @@ broker = realtime.MemoryBroker()  # for this example: a process of its own has "
 async with realtime.Publisher(broker) as publisher:
     cursor = await publisher.send("everybody", "the build is done")
     assert isinstance(cursor, str)
+    await publisher.identity("ada").send("your build is done")
 """,
     "realtime.BlockingPublisher": """
 with realtime.BlockingPublisher(realtime.MemoryBroker()) as publisher:
     publisher.send("everybody", "the build is done")
+""",
+    "realtime.BlockingIdentity": """
+with realtime.BlockingPublisher(realtime.MemoryBroker()) as publisher:
+    publisher.identity("ada").send("your build is done")
+    assert publisher.identity("ada").close() == 0  # no worker has a session of hers
 """,
     "realtime.History": """
 rt = realtime.Server()

@@ -25,6 +25,7 @@ TABLES = {
     "Config": "configuration.md#server-and-endpoints",
     "EngineIO": "configuration.md#engineio",
     "SockJS": "configuration.md#sockjs",
+    "SocketIO": "configuration.md#events-and-socketio",
 }
 INTRODUCTION = """\
 # The Python interface

@@ -17,6 +17,7 @@ from realtime.service import Service
 from realtime.web.bodies import turn_away
 from realtime.web.handshake import Misfit, left_behind
 from realtime.web.links import HeldLink
+from realtime.web.origins import Admission
 from realtime.web.plain import PlainRoutes
 from realtime.web.watch import DisconnectWatch
 
@@ -41,13 +42,13 @@ class ToyRoutes(PlainRoutes[Toy]):
         """Any of them."""
         name = rest.removeprefix("/toy/") if rest.startswith("/toy/") else ""
         try:
-            self._check_page(request)
+            admission = self._check_page(request)
             if name:
                 serve = self._send if request.method == "POST" else self._poll
-                response = await serve(request, endpoint, options, f"toy {endpoint.path} {name}")
+                response = await serve(request, endpoint, options, f"toy {endpoint.path} {name}", admission)
             else:
                 wire = Wire(WEBSOCKET, partial(parse, options), KIND, endpoint.config.max_body)
-                facts = self._facts(request, "websocket", None)
+                facts = self._facts(request, "websocket", admission)
                 answered = await self._websocket(request, endpoint, self._gate, wire, facts)
                 if not isinstance(answered, Misfit):
                     return answered
@@ -60,10 +61,12 @@ class ToyRoutes(PlainRoutes[Toy]):
             response = _refused(refused)
         return await self._finished(request, response)
 
-    async def _poll(self, request: web.Request, endpoint: Endpoint, options: Toy, name: str) -> web.Response:
+    async def _poll(
+        self, request: web.Request, endpoint: Endpoint, options: Toy, name: str, admission: Admission
+    ) -> web.Response:
         link = HeldLink(request)
         carrier = Carrier(LINES, link, self._service.clock.now())
-        facts = self._facts(request, LINES.name, None)
+        facts = self._facts(request, LINES.name, admission)
         session = await self._gate.take_up(facts, endpoint, KIND, name, carrier, self._wait(request))
         self._watch.add(link)
         try:
@@ -72,8 +75,10 @@ class ToyRoutes(PlainRoutes[Toy]):
             self._watch.discard(link)
             self._gate.lost(session, carrier)
 
-    async def _send(self, request: web.Request, endpoint: Endpoint, options: Toy, name: str) -> web.Response:
-        facts = self._facts(request, LINES.name, None)
+    async def _send(
+        self, request: web.Request, endpoint: Endpoint, options: Toy, name: str, admission: Admission
+    ) -> web.Response:
+        facts = self._facts(request, LINES.name, admission)
         read = partial(self._whole_body, request, endpoint.config)
         taken = await self._gate.send(facts, name, read, endpoint.config.max_body, partial(parse, options))
         return web.Response(status=204 if taken else 404)

@@ -812,7 +812,7 @@ async def test_too_many_sessions(transport: str) -> None:
         assert await refused(third, frame) == (at_first(transport, 429), 4429, "carrier")
         await anna.send("c1000,")
         await eventually(lambda: len(place.rt) == 2)
-        assert place.rt._service.sessions.registry._identities == {"bert": 1}
+        assert place.rt._service.sessions.registry._identities.keys() == {"bert"}
         await second.open()
         await second.echo("now")
 

@@ -63,9 +63,12 @@ async def test_no_route_takes_a_compressed_body(coding: str, monkeypatch: pytest
 
     monkeypatch.setattr(Bodies, "whole", never)
     monkeypatch.setattr(Bodies, "read_on", never)
-    packed = {case.form: body_of(case, coding if coding in CODINGS else "gzip") for case in CASES}
+    # Each case is told the first coding, and one of the others: none of them is ever looked into.
+    others = [*CODINGS, "unheard-of"][1:]
+    cases = CASES[others.index(coding) :: len(others)] if coding in others else CASES
+    packed = {case.form: body_of(case, coding if coding in CODINGS else "gzip") for case in cases}
     async with running() as (port, requests):
-        for case in CASES:
+        for case in cases:
             lines, body = packed[case.form]
             lines = [*lines, f"Content-Encoding: {coding}"] if coding not in CODINGS else lines
             _, status = await ask(port, case, lines, body)

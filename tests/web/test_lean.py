@@ -11,6 +11,7 @@ import random
 import ssl
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -190,8 +191,28 @@ async def test_whatever_comes_both_ways_say_the_same(monkeypatch: pytest.MonkeyP
     await compare(range(300), monkeypatch)
 
 
-@pytest.mark.parametrize("tls", [False, True], ids=["plain", "TLS"])
-@pytest.mark.parametrize("loop", ["asyncio", "uvloop", "aiofastnet"])
+def uvloop_with_fast_servers(uvloop: Any, aiofastnet: Any) -> asyncio.AbstractEventLoop:
+    """Its servers are aiofastnet's; its clients are not, since these wait for ever. aiofastnet takes what is there each
+    time that a reader (`loop.add_reader`) is called, and uvloop's is called once, and never again, where the peer has
+    ended the connection and reset it behind some data, as a server that closes does to who goes on sending: the end
+    behind the data is not told. That needs neither aiofastnet nor this package to be seen; asyncio's own loop tells."""
+    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+    loop.create_server = partial(aiofastnet.create_server, loop)  # type: ignore[method-assign]
+    return loop
+
+
+@pytest.mark.parametrize(
+    ("loop", "tls"),
+    [
+        ("uvloop", False),
+        ("aiofastnet", False),
+        ("asyncio", True),
+        ("uvloop", True),
+        ("aiofastnet", True),
+        ("aiofastnet on uvloop", False),
+    ],
+    ids=["uvloop-plain", "aiofastnet-plain", "asyncio-TLS", "uvloop-TLS", "aiofastnet-TLS", "aiofastnet-on-uvloop"],
+)
 def test_on_other_loops_and_over_tls_too(loop: str, tls: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """aiofastnet has transports of its own."""
     factory: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
@@ -199,8 +220,10 @@ def test_on_other_loops_and_over_tls_too(loop: str, tls: bool, monkeypatch: pyte
         factory = pytest.importorskip("uvloop").new_event_loop
     elif loop == "aiofastnet":
         factory = pytest.importorskip("aiofastnet").loop_factory(asyncio.new_event_loop)
+    elif loop == "aiofastnet on uvloop":
+        factory = partial(uvloop_with_fast_servers, pytest.importorskip("uvloop"), pytest.importorskip("aiofastnet"))
     with asyncio.Runner(loop_factory=factory) as runner:
-        runner.run(compare(range(1000, 1200), monkeypatch, contexts(tmp_path) if tls else None))
+        runner.run(compare(range(100), monkeypatch, contexts(tmp_path) if tls else None))
 
 
 # -- which way -------------------------------------------------------------------------------------------------------

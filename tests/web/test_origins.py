@@ -95,7 +95,9 @@ TABLE: list[tuple[dict[str, str], str, tuple[str, ...], Admission]] = [
 
 @pytest.mark.parametrize(("headers", "host", "allowed", "expected"), TABLE)
 def test_the_table(headers: dict[str, str], host: str, allowed: tuple[str, ...], expected: Admission) -> None:
-    assert judge(CIMultiDict(headers), host, check_origins(allowed)) is expected
+    sent = CIMultiDict(headers)
+    signs = sent.get("Origin"), sent.get("Sec-Fetch-Site"), sent.get("Referer")
+    assert judge(*signs, host, check_origins(allowed), False) is expected
 
 
 @pytest.mark.parametrize(

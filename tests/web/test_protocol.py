@@ -31,7 +31,7 @@ async def read(peer: WebSocketPeer) -> Any:
 
 
 def example(begins: str) -> list[str]:
-    """The lines of one of the examples of §11, without what is said about them."""
+    """The lines of one of the examples of §12, without what is said about them."""
     lines = PAGE[PAGE.index(begins) :].split("\n\n")[1].splitlines()
     return [line[4:].partition("   ")[0].strip() for line in lines]
 

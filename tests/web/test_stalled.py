@@ -12,4 +12,4 @@ from realtime.web import sockets
 async def test_nobody_waits_for_who_does_not_read(taking_over: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """All messages arrive while the fifty take nothing, whether the connections are taken over or read by aiohttp."""
     monkeypatch.setattr(sockets, "TAKING_OVER", taking_over)
-    assert await count(sessions=100, stalled=50, messages=10) == (1000, 1000, 50)
+    assert (await count(sessions=100, stalled=50, messages=10))[:3] == (1000, 1000, 50)

@@ -18,6 +18,7 @@ __all__ = ["RedisDirectory"]
 
 KNOWN = 3_600_000  # ms for which a worker is known behind its lease
 MET_LIFE = 7 * 86_400_000  # ms for which it is known when a run of the store was met first
+HELD_LIFE = 3_600_000  # ms for which counts are kept that nobody changes
 BATCH = 128  # tombstones of one script
 WORKERS = 0  # the part that has the workers
 
@@ -84,6 +85,15 @@ class RedisDirectory:
     async def _name(self, name: str, script: str, *rest: Any) -> Any:
         hashed = _hashed(name)
         return await self._script(self._keys.part(hashed), script, (self._keys.claim(hashed),), rest)
+
+    # -- counts --------------------------------------------------------------------------------------------------------
+
+    async def hold(self, key: str, worker: str, count: int) -> dict[str, int]:
+        """A worker has so many; how many each has."""
+        hashed = _hashed(key)
+        part = self._keys.part(hashed)
+        flat = await self._script(part, "hold", (self._keys.held(hashed),), (worker, count, HELD_LIFE))
+        return {_text(one): int(number) for one, number in zip(flat[::2], flat[1::2], strict=True)}
 
     # -- tombstones ----------------------------------------------------------------------------------------------------
 

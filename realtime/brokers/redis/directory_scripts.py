@@ -101,6 +101,19 @@ if before and string.match(before, '^%S+') == ARGV[1] then redis.call('DEL', KEY
 return 1
 """
 
+# KEYS: how many each worker has. ARGV: worker, how many it has, for how long that is kept
+_HOLD = """
+if ARGV[2] == '0' then
+  redis.call('HDEL', KEYS[1], ARGV[1])
+else
+  redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+end
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
+local found = {}
+for _, part in ipairs(redis.call('HGETALL', KEYS[1])) do found[#found + 1] = part end
+return found
+"""
+
 # KEYS: how sessions have ended. ARGV: for each how, and for how long that is kept
 _BURY = """
 for index, key in ipairs(KEYS) do
@@ -117,5 +130,6 @@ DIRECTORY_SCRIPTS = {
     "met": _MET,
     "claim": _CLAIM,
     "release": _RELEASE,
+    "hold": _HOLD,
     "bury": _BURY,
 }

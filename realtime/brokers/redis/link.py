@@ -19,6 +19,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from ...core.errors import BrokerError
 from ..base import Refused, Unanswered
+from ..counts import Counts
 from .connection import Backoff, Connect, Living, in_words, let_go, together
 from .scripts import SCRIPTS
 
@@ -57,6 +58,7 @@ class Link(Living):
         connect: Connect,
         *,
         timeout: float,
+        counts: Counts,
         on_run: Callable[[Link], None],
         on_lost: Callable[[Link], None],
         on_moved: Callable[[], None],
@@ -69,6 +71,7 @@ class Link(Living):
         self.connected: asyncio.Event = asyncio.Event()
         self._connect = connect
         self._timeout = timeout
+        self._counts = counts
         self._on_run = on_run
         self._on_lost = on_lost
         self._on_moved = on_moved
@@ -92,10 +95,12 @@ class Link(Living):
         may take `patience` seconds longer than others, and as long as it takes to write what is large."""
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         if self._connection is None:
+            self._counts.refused += 1
             future.set_exception(Refused(f"Redis ({self.name}) cannot be reached: {self.problem}"))
             return future
         size = sum(len(part) for part in command if isinstance(part, (str, bytes)))
         if len(self._waiting) >= MAX_WAITING or (self._size and self._size + size > MAX_WAITING_SIZE):
+            self._counts.refused += 1
             future.set_exception(Refused(f"Redis ({self.name}) is too slow: {len(self._waiting)} commands wait for it"))
             return future
         self._unwritten.append(command)
@@ -172,9 +177,11 @@ class Link(Living):
                 await asyncio.sleep(0)  # what has come already is read without waiting: others have their turn
             if not self._waiting:
                 continue
-            future, _, _ = self._waiting.popleft()
-            self._answered = loop.time()
+            future, since, _ = self._waiting.popleft()
+            self._answered = now = loop.time()
             if not isinstance(answer, ResponseError):
+                self._counts.answered += 1
+                self._counts.seconds += now - since
                 if not future.done():
                     future.set_result(answer)
                 continue
@@ -184,6 +191,7 @@ class Link(Living):
                 # Scripts were flushed. All that waits is asked again, in its order, on another connection.
                 self._waiting.appendleft((future, 0.0, 0.0))
                 raise Refused("our scripts are gone")
+            self._counts.refused += 1
             if not future.done():
                 future.set_exception(
                     Refused(f"Redis ({self.name}) refuses for now: {words}")
@@ -217,6 +225,8 @@ class Link(Living):
             log.warning("! cannot reach Redis at %s: %s", self.name, reason)
         self._connection, self.run, self.problem = None, "", reason
         self.connected.clear()
+        self._counts.refused += unwritten
+        self._counts.unanswered += len(waiting) - unwritten
         for index, (future, _, _) in enumerate(waiting):
             if not future.done():
                 written = index < len(waiting) - unwritten

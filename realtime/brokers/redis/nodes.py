@@ -128,6 +128,7 @@ class Nodes:
             name,
             connect,
             timeout=self._timeout,
+            counts=self._listener.counts,
             on_run=self._returned,
             on_lost=self._lost,
             on_moved=self._moved.set,
@@ -182,6 +183,7 @@ class Nodes:
             self._moved.set()
 
     def _deaf(self, node: Node) -> None:
+        self._listener.counts.deafnesses += 1
         self._unheard(tuple(node.ear.channels))
 
     def _unheard(self, channels: Iterable[str]) -> None:
@@ -290,7 +292,7 @@ class Nodes:
     def health(self) -> Health:
         """What is reached and heard, of all nodes."""
         problems = [f"cannot find the nodes of Redis: {self._problem}"] if self._problem else []
-        for node in self._nodes.values():
+        for node in tuple(self._nodes.values()):
             if node.link.problem:
                 problems.append(f"Redis at {node.name} cannot be reached: {node.link.problem}")
             elif not node.hears:

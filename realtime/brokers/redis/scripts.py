@@ -1,4 +1,4 @@
-"""What Redis does in one step: the keys of rooms, and the scripts over them (docs/scaling.md §8).
+"""What Redis does in one step: the keys of rooms, and the scripts over them (docs/scaling.md §9).
 
 Every key has our schema's number, so that two versions of ours share one Redis without harm, and a hash tag, so that
 all keys of a room are in one slot of a cluster.
@@ -23,9 +23,9 @@ local function clock()
 end
 local function whole(number) return string.format('%.0f', number) end
 local function head()
-  local kept = redis.call('HMGET', KEYS[1], 'e', 't', 'i', 'b', 'c')
+  local kept = redis.call('HMGET', KEYS[1], 'e', 't', 'i', 'b', 'c', 'z')
   if not kept[1] then
-    kept = {whole(clock()), '0', '', '0', ''}
+    kept = {whole(clock()), '0', '', '0', '', false}
     redis.call('DEL', KEYS[2])
     redis.call('HSET', KEYS[1], 'e', kept[1], 't', '0', 'i', '', 'b', '0', 'c', '')
   end
@@ -34,7 +34,7 @@ end
 """
 
 # KEYS: head, stream, repeat, channel, payload.
-# ARGV: id, payload, history, ttl, life of the head, ask, life of the repeat, by reference, command to publish
+# ARGV: id, payload, history, ttl, life of the head, ask, life of the repeat, by reference, command to publish, closes
 _PUBLISH = (
     _BORN
     + """
@@ -57,6 +57,7 @@ if ARGV[3] ~= '0' then
   redis.call('PEXPIRE', KEYS[2], ARGV[4])
 end
 local position = kept[1] .. ' ' .. offset
+if ARGV[10] == '1' then redis.call('HSET', KEYS[1], 'z', position) end
 redis.call('SET', KEYS[3], position, 'PX', ARGV[7])
 redis.call(ARGV[9], KEYS[4], position .. ' ' .. text)
 return position
@@ -104,7 +105,8 @@ if start < top then
 end
 local asked = ''
 if ARGV[1] == kept[1] then asked = ARGV[2] end
-return {kept[1], kept[2], kept[3], kept[4], kept[5], clock(), more, id_at(asked), id_at(ARGV[3]), entries}
+return {kept[1], kept[2], kept[3], kept[4], kept[5], clock(), more, id_at(asked), id_at(ARGV[3]), entries,
+  kept[6] or '0 0'}
 """
 )
 
@@ -155,6 +157,19 @@ local ms = string.format('%.0f', now[1] * 1000 + math.floor(now[2] / 1000))
 return redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', '(' .. ms, 'WITHSCORES')
 """
 
+# The same.
+_WORKERS = """
+local now = redis.call('TIME')
+local ms = string.format('%.0f', now[1] * 1000 + math.floor(now[2] / 1000))
+return redis.call('ZRANGEBYSCORE', KEYS[1], ms, '+inf')
+"""
+
+# KEYS: answers. ARGV: worker, text, life
+_ANSWER = """
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+return redis.call('PEXPIRE', KEYS[1], ARGV[3])
+"""
+
 # KEYS: workers, own. ARGV: worker, until when its lease was ('' for any), command to publish, what the keys of members
 # and the channels of rooms begin with. These are in the slot of the tag that all have.
 _REAP = """
@@ -180,6 +195,8 @@ SCRIPTS = {
     "attend": _ATTEND,
     "register": _REGISTER,
     "expired": _EXPIRED,
+    "workers": _WORKERS,
+    "answer": _ANSWER,
     "reap": _REAP,
     **DIRECTORY_SCRIPTS,
 }
@@ -235,6 +252,10 @@ class Keys:
         """The leases of the workers that have members in a partition."""
         return self._of(part, "workers")
 
+    def answers(self, part: int, question: str) -> str:
+        """What workers have answered to a question."""
+        return self._of(part, "answers", question)
+
     def own(self, part: int, worker: str) -> str:
         """The members that a worker has in a partition."""
         return self._of(part, "own", worker)
@@ -262,6 +283,10 @@ class Keys:
     def claim(self, name: str) -> str:
         """Who has a name, which is hashed."""
         return self._of(self.part(name), "claim", name)
+
+    def held(self, key: str) -> str:
+        """How many each worker has of what is limited, which is hashed."""
+        return self._of(self.part(key), "held", key)
 
     def ended(self, worker: str, sid: str) -> str:
         """How a session of a worker has ended."""

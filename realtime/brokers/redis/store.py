@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ...core.rooms import Position, Reading
+from ...core.identities import is_of_identity
+from ...core.rooms import CLOSING, Position, Reading
 from ..base import Expired, Health, Keep, Listener, Present
 from .directory import RedisDirectory
 from .nodes import Nodes, message_of
@@ -18,6 +19,8 @@ LARGE = 65_536  # bytes of a payload above which it is stored and referenced
 PAGE, PAGE_SIZE = 256, 1_048_576  # messages and bytes of one reading
 REPEATS = 60_000  # ms for which the id of a publish is remembered
 HEAD_LIFE = 7 * 86_400_000  # ms after its last use, until a room's position is forgotten
+IDENTITY_LIFE = 3_600_000  # the same of an identity's room
+ANSWER_LIFE = 60_000  # ms for which answers are kept
 REFERENCE_LIFE = 60_000  # ms for which a large payload of a room without history is kept
 
 
@@ -77,7 +80,18 @@ class RedisStore:
             room,
             "publish",
             (keys.head(room), keys.stream(room), keys.repeat(room, id), keys.channel(room), keys.payload(room, id)),
-            (id, payload, keep.history, life, HEAD_LIFE, int(ask), REPEATS, int(large), self._command),
+            (
+                id,
+                payload,
+                keep.history,
+                life,
+                _life(room),
+                int(ask),
+                REPEATS,
+                int(large),
+                self._command,
+                int(payload == CLOSING),
+            ),
         )
         epoch, _, offset = bytes(answer).decode().partition(" ")
         return Position(int(epoch), int(offset), id) if epoch else None
@@ -99,10 +113,11 @@ class RedisStore:
                 last,
                 PAGE,
                 PAGE_SIZE,
-                HEAD_LIFE,
+                _life(room),
             ),
         )
-        epoch, top, id, base, base_id, clock, more, id_after, id_known, flat = answer
+        epoch, top, id, base, base_id, clock, more, id_after, id_known, flat, closed = answer
+        closed_epoch, _, closed_offset = bytes(closed).decode().partition(" ")
         entries = []
         for offset, text in zip(flat[::2], flat[1::2], strict=True):
             found = message_of(b"%s %s %s" % (epoch, offset, text))
@@ -129,6 +144,7 @@ class RedisStore:
             ids,
             bool(more),
             int(clock) / 1000,
+            (int(closed_epoch), int(closed_offset)),
         )
 
     async def raise_epoch(self, room: str, keep: Keep, seen: int, above: int) -> bool:
@@ -139,7 +155,7 @@ class RedisStore:
                 room,
                 "raise",
                 (keys.head(room), keys.stream(room), keys.channel(room)),
-                (seen, above, HEAD_LIFE, self._command),
+                (seen, above, _life(room), self._command),
             )
         )
 
@@ -176,9 +192,7 @@ class RedisStore:
 
     async def members(self, room: str) -> list[Present]:
         """Who is in a room."""
-        flat = await self._call(room, "HGETALL", self._keys.members(room))
-        if isinstance(flat, dict):
-            flat = [part for pair in flat.items() for part in pair]
+        flat = _flat(await self._call(room, "HGETALL", self._keys.members(room)))
         present = []
         for member, value in zip(flat[::2], flat[1::2], strict=True):
             worker, _, info = bytes(value).decode().partition(" ")
@@ -193,6 +207,11 @@ class RedisStore:
         """Registers this worker, or renews its lease."""
         keys = (self._keys.workers(part),)
         return bool(await self._script_at(part, "register", keys, (self._worker, int(lease * 1000))))
+
+    async def workers(self, part: int) -> list[str]:
+        """The workers whose leases have not run out."""
+        found = await self._script_at(part, "workers", (self._keys.workers(part),), ())
+        return [bytes(worker).decode() for worker in found]
 
     async def expired(self, part: int) -> list[Expired]:
         """The workers whose leases have run out."""
@@ -210,6 +229,15 @@ class RedisStore:
         """Removes this worker with its members."""
         await self._reap(part, self._worker, "")
 
+    async def answer(self, part: int, question: str, text: str) -> None:
+        """This worker's answer to a question."""
+        await self._script_at(part, "answer", (self._keys.answers(part, question),), (self._worker, text, ANSWER_LIFE))
+
+    async def answers(self, part: int, question: str) -> dict[str, str]:
+        """The answers to a question."""
+        flat = _flat(await self._nodes.call(part, "HGETALL", self._keys.answers(part, question)))
+        return {bytes(one).decode(): bytes(text).decode() for one, text in zip(flat[::2], flat[1::2], strict=True)}
+
     async def _reap(self, part: int, worker: str, until: str) -> bool:
         keys = self._keys
         own = (keys.workers(part), keys.own(part, worker))
@@ -226,3 +254,13 @@ class RedisStore:
 
     async def _script_at(self, part: int, name: str, keys: tuple[str, ...], rest: tuple[Any, ...]) -> Any:
         return await self._nodes.call(part, "EVALSHA", sha(name), len(keys), *keys, *rest)
+
+
+def _life(room: str) -> int:
+    """When the position of a room that nobody uses is forgotten."""
+    return IDENTITY_LIFE if is_of_identity(room) else HEAD_LIFE
+
+
+def _flat(answer: Any) -> list[Any]:
+    """A hash, as names and values in turn."""
+    return [part for pair in answer.items() for part in pair] if isinstance(answer, dict) else answer

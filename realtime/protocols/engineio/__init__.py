@@ -3,6 +3,7 @@
 The protocol documents are `docs/engine.io-protocol` of `socketio/socket.io`. Pure, like every protocol:
 
     options    what an endpoint says of it, and the handshake says of that
+    socketio   the same for Socket.IO's clients, which come by Engine.IO
     requests   what clients say in their URLs, and the errors that they are told
     packets    one packet, as it lies on a WebSocket or in a payload
     payloads   several packets in one HTTP body, and the wrapping of JSONP

@@ -13,17 +13,20 @@ from .payloads import join, join_counted
 
 __all__ = ["CODECS", "Codec", "codec"]
 
-CAPABILITIES = Capabilities(protocol="Engine.IO")
+# By the version: what its clients speak over it is Socket.IO, where it is anything known.
+CAPABILITIES = {
+    4: Capabilities(protocol="Engine.IO", socketio=5),
+    3: Capabilities(protocol="Engine.IO", socketio=4),
+}
 _FRAMES = WebSocket()
 
 
 class Codec:
     """One version on one transport. `text_only`: bytes travel as base64."""
 
-    capabilities = CAPABILITIES
-
     def __init__(self, version: int, transport: str, *, text_only: bool) -> None:
         self.version = version
+        self.capabilities: Capabilities = CAPABILITIES[version]
         self.name = transport
         self.shape = Shape.POLL if transport == POLLING else Shape.DUPLEX
         self.text_only = text_only

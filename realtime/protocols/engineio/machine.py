@@ -63,7 +63,7 @@ class EngineMachine(PlainMachine):
         text_only: bool = False,
         **facts: Any,
     ) -> None:
-        super().__init__(config, peer_window, listener, now, capabilities=CAPABILITIES, **facts)
+        super().__init__(config, peer_window, listener, now, capabilities=CAPABILITIES[version], **facts)
         self.version: int = version
         self.options: EngineIO = options
         self.text_only: bool = text_only  # the client that opened it takes no bytes
@@ -176,8 +176,7 @@ class EngineMachine(PlainMachine):
         self.wake_by(self._heartbeat.unread(now))
 
     def feed(self, carrier: Carrier, packet: Packet, now: float) -> None:
-        """One packet from the client. Raises RemoteProtocolError (1002) for a heartbeat in the wrong direction, and
-        whatever receive() and inbox.other() raise."""
+        """One packet from the client. Raises RemoteProtocolError, 1002 for a heartbeat in the wrong direction."""
         if self.outcome is not None:
             return
         if carrier is self.trial:
@@ -215,6 +214,10 @@ class EngineMachine(PlainMachine):
         """A packet that is no message goes with the next flush; one of each kind is enough."""
         self._control[kind] = data
         self.listener.dirty()
+
+    def recycle(self, now: float) -> None:
+        """Has a parked poll answered."""
+        self._say(packets.NOOP)
 
     def flush(self, now: float) -> None:
         """Writes what is due on the session's carrier."""

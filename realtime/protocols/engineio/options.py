@@ -73,7 +73,7 @@ class EngineIO(Dialect):
             alone = isinstance(value, (str, int))
             object.__setattr__(self, name, (value,) if alone else tuple(value) if isinstance(value, list) else value)
         for name, rule in _RULES.items():
-            check(f"engineio: {name}", getattr(self, name), rule)
+            check(f"{type(self).__name__.lower()}: {name}", getattr(self, name), rule)
 
     @classmethod
     def of(cls, value: EngineIO | str) -> EngineIO:

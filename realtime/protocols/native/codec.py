@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from ...core.carrier import Capabilities, Part, Shape, SharedBuffers
+from ...core.carrier import Capabilities, Part, Shape
 from ...core.errors import Refusal, clip
 from ...core.frames import BINARY, CLOSE, TEXT, Outgoing, RoomItem, RoomNote
 from ...transports import Frame, Transport
@@ -54,15 +54,6 @@ class NativeCodec:
         if isinstance(item, RoomItem | RoomNote):
             return room_frame(item)
         return f"d{item.code}"
-
-    def share(self, last: Outgoing, parts: Sequence[Part]) -> Sequence[Part]:
-        """What wrap() gives, kept with `last` for the next carrier of this transport that writes the same parts."""
-        if last.framed is None:
-            last.framed = {}
-        made = last.framed.get(self.name)
-        if made is None or made[0] != parts:
-            made = last.framed[self.name] = parts, SharedBuffers(self.wrap(parts))
-        return made[1]
 
     def number(self, number: int) -> Part:
         """`n`: the next numbered frame here has this number."""

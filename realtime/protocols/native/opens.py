@@ -35,6 +35,7 @@ MAX_AUTH = Config().max_auth_size  # bytes, where nothing else is set
 
 _NONCE = re.compile(r"[A-Za-z0-9_-]{22,64}")
 _SPACE = re.compile(r"[ \t\r\n]*")
+_STRINGS = {str}
 
 
 # -- the client's ------------------------------------------------------------------------------------------------------
@@ -103,13 +104,14 @@ def parse_open(text: str, max_auth: int = MAX_AUTH) -> Open:
         raise malformed("open: nonce is 22 to 64 characters of A-Z a-z 0-9 - _")
     if not is_number(gen) or not gen:
         raise malformed("open: gen is a number from 1")
-    if not isinstance(window, list) or len(window) != 2 or not all(is_number(n) and n >= 1 for n in window):
+    if not isinstance(window, list) or len(window) != 2 or not all(window) or not all(map(is_number, window)):
         raise malformed("open: window is [messages, bytes], both from 1")
-    if not isinstance(transports, list) or not all(isinstance(n, str) and NAME.fullmatch(n) for n in transports):
+    named = isinstance(transports, list) and set(map(type, transports)) <= _STRINGS
+    if not named or not all(map(NAME.fullmatch, transports)):
         raise malformed("open: transports is an array of names, of 1 to 64 characters A-Z a-z 0-9 - _ each")
     if len(transports) > 32:
         raise malformed("open: more than 32 transports")
-    failed, tried = _parse_history(members)
+    failed, tried = _parse_history(members) if "failed" in members or "tried" in members else ({}, {})
     rooms = parse_rooms(members)
     auth = None
     if members.get("auth") is not None:
@@ -184,7 +186,7 @@ def opened_frame(machine: NumberedMachine, transport: str, transports: str, rece
         transport,
     )
     # Sids and keys have no character that JSON would escape (docs/protocol.md §5).
-    whose = f'"sid":"{machine.sid}","key":"{machine.key!s}","ack":[{received},{taken}]'
+    whose = f'"sid":"{machine.sid}","key":"{machine.secret}","ack":[{received},{taken}]'
     return f'o{{{whose},{same},"transports":{transports}}}'
 
 

@@ -18,7 +18,7 @@ MORE_TICKETS = 16  # and when it asks
 def ticket_frame(machine: NumberedMachine, gen: int, count: int = TICKETS) -> str:
     """The server's `k`: tickets for attaches by URL, from this gen on."""
     machine.handed = max(machine.handed, gen + count - 1)
-    return _tickets(machine.key, ATTACH, gen, count)
+    return _tickets(machine.secret, ATTACH, gen, count)
 
 
 def ticket_frames(machine: NumberedMachine, frames: Sequence[Frame]) -> list[str]:
@@ -34,10 +34,10 @@ def ticket_frames(machine: NumberedMachine, frames: Sequence[Frame]) -> list[str
     elif machine.tickets is not None and machine.out_of_tickets:
         found.append(ticket_frame(machine, machine.gen + 1))
     if SEND in asked:
-        found.append(_tickets(machine.key, SEND, asked[SEND], MORE_TICKETS))
+        found.append(_tickets(machine.secret, SEND, asked[SEND], MORE_TICKETS))
     return found
 
 
 def _tickets(key: str, use: str, number: int, count: int) -> str:
     number = min(number, MAX_NUMBER)
-    return ",".join((f"{use}{number}", *(ticket(key, use, number + ahead) for ahead in range(count))))
+    return ",".join([f"{use}{number}"] + [ticket(key, use, at) for at in range(number, number + count)])

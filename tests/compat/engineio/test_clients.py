@@ -9,7 +9,6 @@ import asyncio
 import base64
 import json
 import shutil
-import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -26,6 +25,7 @@ from realtime.protocols.engineio.upgrade import Event
 
 from ...patience import steady
 from ...web.place import Place, serving
+from ..node import Node
 
 HERE = Path(__file__).parent
 LIMIT = 60.0  # seconds, for what takes one
@@ -41,33 +41,7 @@ TRANSPORTS = pytest.mark.parametrize(
 MESSAGES: list[Any] = ["", "hello", "é€\U0001f600", {"b": ""}, {"b": "AQIDBA=="}, 'a"b\\c\nd\u2028', {"b": "/////w=="}]
 
 
-class Node:
-    """engine.io-client in Node, asked for one session after another; started by the first."""
-
-    def __init__(self) -> None:
-        self._process: subprocess.Popen[str] | None = None
-
-    def ask(self, plan: str) -> str:
-        """What becomes of a session with this plan. Blocks."""
-        if self._process is None:
-            self._process = subprocess.Popen(
-                ["node", "client.cjs"], cwd=HERE, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-            )
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(plan + "\n")
-        self._process.stdin.flush()
-        return self._process.stdout.readline()
-
-    def stop(self) -> None:
-        """Ends it: whoever has asked is answered with nothing."""
-        if self._process is not None:
-            with self._process as process:
-                process.kill()
-            self._process = None
-
-
-NODE = Node()
+NODE = Node(HERE)
 
 
 @pytest.fixture(scope="module", autouse=True)

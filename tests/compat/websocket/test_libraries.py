@@ -1,4 +1,4 @@
-"""Libraries that take a WebSocket class are given Realtime: unchanged, in Node, in Chromium and in Firefox."""
+"""Libraries that take a WebSocket class are given Realtime, in Node. In pages: tests/browsers/test_libraries.py."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ import pytest
 from aiohttp import web
 
 import realtime
-from tests.browsers.engines import ENGINES, Page
 from tests.compat.websocket.server import make_server
 from tests.patience import within
 
@@ -39,10 +38,11 @@ IN_NODE_OVER_HTTP = {
     for transport in ("xhr_streaming", "multipart", "long_polling", "polling")
 }
 
-pytestmark = pytest.mark.skipif(
+needs_libraries = pytest.mark.skipif(
     shutil.which("node") is None or not (HERE / "node_modules").is_dir() or not (CLIENT / "node_modules").is_dir(),
     reason="needs Node and the libraries: run `sh .ci/node` and `sh .ci/clients`",
 )
+pytestmark = needs_libraries
 
 
 @asynccontextmanager
@@ -83,14 +83,6 @@ async def output(program: str | Path, *arguments: str | Path) -> str:
     return printed.decode()
 
 
-async def told(page: Page, variable: str, what: str) -> Any:
-    """A variable of the page, once it has a value."""
-    async with within(what):
-        while (value := await page.evaluate(f"window.{variable} || null")) is None:  # noqa: ASYNC110 # it cannot call
-            await asyncio.sleep(0.02)
-    return value
-
-
 def check(found: dict[str, Any], name: str) -> None:
     """It has heard what it said, and nothing went wrong on the way."""
     assert found == {"name": name, "heard": "0,1,2" if name == "graphql-ws" else "hi", "problems": []}
@@ -118,27 +110,3 @@ async def test_in_node(name: str) -> None:
 async def test_in_node_over_http(transport: str) -> None:
     """Node has no XMLHttpRequest: they go by fetch."""
     check(await in_node(IN_NODE_OVER_HTTP[transport]), "graphql-ws")
-
-
-@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # an engine cuts connections when its page goes
-@pytest.mark.parametrize("engine", ["chromium", "firefox"])
-async def test_in_a_page(engine: str) -> None:
-    browser = ENGINES[engine]()
-    if browser.missing():
-        pytest.skip(str(browser.missing()))
-    bundled = await output(
-        CLIENT / "node_modules" / "esbuild" / "bin" / "esbuild",
-        HERE / "page.js",
-        "--bundle",
-        "--format=iife",
-        "--log-level=error",
-    )
-    async with serving(bundled) as base:
-        try:
-            async with browser.open(f"{base}/page.html") as page:
-                assert await told(page, "names", engine) == list(LIBRARIES)
-                for name in LIBRARIES:
-                    await page.evaluate(f"void start({json.dumps(name)}, {json.dumps(base + '/realtime')})")
-                    check(await told(page, "told", f"{name} in {engine}"), name)
-        finally:
-            await browser.stop()

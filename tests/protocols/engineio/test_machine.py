@@ -162,6 +162,16 @@ def test_a_poll_waits_for_news() -> None:
     assert game.machine.outbox.acked == 3
 
 
+def test_a_poll_whose_way_is_going_away_is_answered() -> None:
+    game = Game()
+    game.begin()
+    link = game.poll()
+    game.machine.recycle(2.0)
+    game.machine.flush(2.0)
+    assert said(link) == "6"
+    assert game.machine.outcome is None
+
+
 def test_a_burst_takes_as_many_polls_as_batches() -> None:
     game = Game(config=Config(max_batch=400), options=EngineIO(max_packets=1000))
     game.begin()

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from realtime.core.carrier import Capabilities, Shape
+from realtime.core.carrier import Capabilities, Shape, share
 from realtime.core.frames import Outgoing, RoomItem, RoomNote
 from realtime.protocols.native import NativeCodec
 from realtime.transports import TRANSPORTS, LongPolling, Polling, WebSocket
@@ -62,14 +62,14 @@ def test_a_message_is_framed_once_for_all_carriers_of_a_kind() -> None:
 def test_a_flush_of_a_stream_is_laid_once_for_all_who_write_the_same() -> None:
     first, last = Outgoing.message("one"), Outgoing.message("two")
     parts = [STREAM.item(first), STREAM.item(last)]
-    made = STREAM.share(last, parts)
+    made = share(STREAM, last, parts)
     assert list(made) == list(STREAM.wrap(parts)) == [b'["mone","mtwo"]\n']
-    assert STREAM.share(last, [*parts]) is made
-    other = STREAM.share(last, [STREAM.ack(1, 1), *parts])  # whose ack was due
+    assert share(STREAM, last, [*parts]) is made
+    other = share(STREAM, last, [STREAM.ack(1, 1), *parts])  # whose ack was due
     assert list(other) == [b'["a1,1","mone","mtwo"]\n']
-    assert list(EVENTS.share(last, parts)) == [b'data: ["mone","mtwo"]\n\n']
-    assert STREAM.share(last, parts) is not made
-    assert list(STREAM.share(last, parts)) == list(made)
+    assert list(share(EVENTS, last, parts)) == [b'data: ["mone","mtwo"]\n\n']
+    assert share(STREAM, last, parts) is not made
+    assert list(share(STREAM, last, parts)) == list(made)
 
 
 def test_unnumbered_frames() -> None:

@@ -6,6 +6,7 @@ What waits is bounded in number, in size and in time. Time is passed in.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from ....core.errors import RemoteProtocolError
 from ....core.frames import payload_size
@@ -13,10 +14,21 @@ from ....core.machine import FOREVER
 from . import values
 from .packets import ACK, Packet, parse
 
-__all__ = ["Decoder"]
+__all__ = ["Decoder", "decode"]
 
 # How the first clients say every ack, and no others any.
 COUNTED = re.compile(r"3[0-9]+-")
+
+
+def decode(version: int, messages: Sequence[str | bytes]) -> Packet:
+    """The packet of these messages, which a Decoder has found whole before."""
+    text, *attachments = messages
+    assert isinstance(text, str)
+    packet, count = parse(version, text)
+    if not count:
+        return packet
+    parts = [part for part in attachments if isinstance(part, bytes)]
+    return packet._replace(data=values.restore(packet.data, parts))
 
 
 class Decoder:

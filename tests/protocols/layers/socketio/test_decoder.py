@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from realtime.core.errors import RemoteProtocolError
 from realtime.core.machine import FOREVER
-from realtime.protocols.layers.socketio.decoder import Decoder
+from realtime.protocols.layers.socketio.decoder import Decoder, decode
 from realtime.protocols.layers.socketio.packets import ACK, EVENT, Packet, write
 
 from .vectors import VECTORS, messages, packet
@@ -38,6 +38,11 @@ def test_the_vectors(vector: dict[str, Any]) -> None:
         assert feed(reader, messages(vector)) == [packet(vector)]
         assert reader.deadline == FOREVER
         assert feed(reader, ['2["next"]']) == [Packet(EVENT, data=["next"])]
+
+
+@pytest.mark.parametrize("vector", [one for one in VECTORS if "means" in one], ids=lambda vector: str(vector["name"]))
+def test_what_was_found_whole_is_decoded_again(vector: dict[str, Any]) -> None:
+    assert decode(vector["version"], messages(vector)) == packet(vector)
 
 
 def test_sizes_are_counted_with_the_attachments() -> None:

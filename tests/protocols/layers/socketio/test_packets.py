@@ -53,6 +53,18 @@ def test_packets_are_read(vector: dict[str, Any]) -> None:
         assert found == packet(vector)
 
 
+@pytest.mark.parametrize(
+    "vector", [one for one in VECTORS if "error" in one and one["messages"][1:] == [] != one["messages"]], ids=named
+)
+def test_what_is_no_packet(vector: dict[str, Any]) -> None:
+    (text,) = messages(vector)
+    if isinstance(text, bytes):
+        return  # which no packet begins with
+    with pytest.raises(RemoteProtocolError) as caught:
+        parse(vector["version"], text)
+    assert caught.value.close_code == vector["error"]
+
+
 @pytest.mark.parametrize("vector", [one for one in VECTORS if one.get("canonical")], ids=named)
 def test_packets_are_written(vector: dict[str, Any]) -> None:
     assert write(vector["version"], packet(vector)) == messages(vector)

@@ -38,6 +38,11 @@ def test_lone_surrogates_are_escaped_and_come_back(value: list[str]) -> None:
     assert restore(read(text), attachments) == [*json.loads(json.dumps(value)), b"x"]
 
 
+def test_text_of_every_kind() -> None:
+    assert write(["é", "\U0001f600"]) == ('["é","\U0001f600"]', [])
+    assert write(["\ud800é", b"x"]) == ('["\\ud800\\u00e9",{"_placeholder":true,"num":0}]', [b"x"])
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 def test_numbers_that_json_has_not(value: float) -> None:
     for data in ([value], [value, b""]):

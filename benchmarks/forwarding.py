@@ -1,0 +1,172 @@
+"""What a message costs whose session is at another worker than its requests come to: `python -m benchmarks.forwarding`.
+
+Two workers over a Redis of their own. Each transport's session is opened at one; then its requests come to the same,
+and to the other, one echo behind the other, and the CPU time of both workers is read. The client is Python's own,
+behind a proxy that leads to one worker or the other; neither is counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from typing import NamedTuple
+
+from aiohttp import web
+
+import realtime
+from realtime.testing import FaultProxy
+
+from .process import KEEP_BLOCKS, ROOT, ServerProcess, pin_generator
+
+TRANSPORTS = ("websocket", "sse", "long_polling")
+SECRET = "of this benchmark alone, and no secret"
+WARM = 50  # echoes that are not counted
+ROUNDS = 5
+
+
+class Cost(NamedTuple):
+    """What one echo takes, in microseconds."""
+
+    one: float  # CPU of the worker that has the session
+    other: float  # and of the other
+    latency: float  # from a send to its echo, half of them take less
+
+
+async def serve(redis: str) -> None:
+    """A worker: says its port, and ends with its standard input."""
+    rt = realtime.Server(
+        broker=redis, cluster=realtime.Cluster(secret=SECRET, lease=1.0, drain_timeout=0.0), max_stream_size=2**30
+    )
+
+    @rt.endpoint("/echo")
+    async def echo(session: realtime.Session) -> None:
+        async for message in session:
+            await session.send(message)
+
+    app = web.Application()
+    realtime.setup(app, rt)
+    app.router.add_get("/ready", realtime.readiness(rt))
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    sys.stdout.write(f"{runner.addresses[0][1]}\n")
+    sys.stdout.flush()
+    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+    await runner.cleanup()
+
+
+@contextlib.asynccontextmanager
+async def a_redis() -> AsyncIterator[str]:
+    """A redis-server on a free port."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with tempfile.TemporaryDirectory() as folder:
+        command = ["redis-server", "--port", str(port), "--save", "", "--dir", folder, "--loglevel", "warning"]
+        process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.DEVNULL)
+        try:
+            for _ in range(200):
+                with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+                    break
+                await asyncio.sleep(0.02)
+            yield f"redis://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+            await process.wait()
+
+
+@contextlib.asynccontextmanager
+async def a_worker(redis: str, core: int | None) -> AsyncIterator[ServerProcess]:
+    """A worker in a process of its own."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "benchmarks.forwarding", "--worker", redis),
+        cwd=ROOT,
+        env={**KEEP_BLOCKS, **os.environ},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    if core is not None:
+        os.sched_setaffinity(process.pid, {core})
+    worker = ServerProcess(process, int(await process.stdout.readline()))
+    try:
+        yield worker
+    finally:
+        await worker.stop()
+
+
+async def measured(
+    session: realtime.ClientSession, count: int, one: ServerProcess, other: ServerProcess, size: int
+) -> Cost:
+    """The cost of `count` echoes, one behind the other."""
+    text = "x" * size
+    times = []
+    before = one.cpu_seconds(), other.cpu_seconds()
+    for _ in range(count):
+        began = time.perf_counter()
+        await session.send(text)
+        await session.receive()
+        times.append(time.perf_counter() - began)
+    spent = one.cpu_seconds() - before[0], other.cpu_seconds() - before[1]
+    return Cost(spent[0] / count * 1e6, spent[1] / count * 1e6, sorted(times)[count // 2] * 1e6)
+
+
+async def compare(transport: str, count: int, one: ServerProcess, other: ServerProcess, size: int) -> tuple[Cost, Cost]:
+    """What an echo takes at the worker that has the session, and by the other: of several rounds each the cheapest."""
+    local: list[Cost] = []
+    carried: list[Cost] = []
+    async with FaultProxy("127.0.0.1", one.port) as proxy:
+        url = f"{proxy.url}/realtime/echo"
+        async with realtime.connect(url, transports=[transport], backoff=(0.01, 0.05)) as session:
+            for number in range(2 * ROUNDS):
+                there, costs = (one, local) if number % 2 == 0 else (other, carried)
+                proxy.backend = "127.0.0.1", there.port
+                proxy.cut()
+                await measured(session, WARM, one, other, size)
+                costs.append(await measured(session, count, one, other, size))
+    return min(local, key=lambda cost: cost.one), min(carried, key=lambda cost: cost.one + cost.other)
+
+
+async def report(count: int, size: int) -> None:
+    """A table."""
+    core = pin_generator()
+    async with a_redis() as redis, a_worker(redis, core) as one, a_worker(redis, core) as other:
+        await asyncio.sleep(3.0)  # they register, and the store is no news any more
+        print("| transport | at its worker | by another: its worker | … the other | owner | both | echo in |")
+        print("|---|---|---|---|---|---|---|")
+        for transport in TRANSPORTS:
+            local, carried = await compare(transport, count, one, other, size)
+            print(
+                f"| `{transport}` | {local.one:.0f} µs | {carried.one:.0f} µs | {carried.other:.0f} µs"
+                f" | {carried.one / local.one:.2f} × | {(carried.one + carried.other) / local.one:.2f} ×"
+                f" | {local.latency:.0f} µs, {carried.latency:.0f} µs |"
+            )
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.forwarding", description=__doc__)
+    parser.add_argument("--count", type=int, default=1000, help="echoes in a round (1000)")
+    parser.add_argument("--size", type=int, default=32, help="of a message, in bytes (32)")
+    parser.add_argument("--worker", metavar="REDIS", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.worker:
+        asyncio.run(serve(arguments.worker))
+    elif shutil.which("redis-server") is None:
+        parser.error("there is no redis-server here to start")
+    else:
+        asyncio.run(report(arguments.count, arguments.size))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,296 @@
+"""What handlers say they take, by their annotations, held against what comes: a wrong argument never reaches one.
+
+JSON's own types are checked without any package; dataclasses, and where they are used msgspec's and pydantic's classes,
+are made of objects. Knows no events.
+"""
+
+from __future__ import annotations
+
+import builtins
+import dataclasses
+import enum
+import functools
+import inspect
+import sys
+import types
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, TypeAlias, Union, get_args, get_origin
+
+__all__ = ["Check", "Misfit", "check_of", "resolved"]
+
+# Takes a value and where it stands, in words; gives the value, or what is made of it; raises Misfit. None: anything
+# fits.
+Check: TypeAlias = "Callable[[Any, str], Any] | None"
+
+
+class Misfit(Exception):
+    """What came is not what is taken: where, and why."""
+
+
+def _shown(value: object) -> str:
+    """What came, in JSON's words."""
+    if value is None:
+        return "null"
+    names = {bool: "a bool", int: "a number", float: "a number", str: "a str", bytes: "bytes", list: "an array"}
+    return names.get(type(value), "an object")
+
+
+def _wrong(where: str, takes: str, value: object) -> Misfit:
+    return Misfit(f"{where} is {takes}, not {_shown(value)}")
+
+
+def resolved(annotation: Any, function: Callable[..., Any]) -> Any:
+    """An annotation that is text, as modules with `from __future__ import annotations` have them, as what it names.
+    Raises NameError and the like."""
+    if not isinstance(annotation, str):
+        return annotation
+    code = _code_of(function)
+    names = dict(getattr(code, "__globals__", {}))
+    if code.__closure__:
+        names |= {
+            name: cell.cell_contents for name, cell in zip(code.__code__.co_freevars, code.__closure__, strict=True)
+        }
+    return eval(annotation, {**vars(builtins), **names})
+
+
+def _code_of(function: Any) -> Any:
+    """The function that has the code, behind whatever stands around it."""
+    while True:
+        function = inspect.unwrap(function)
+        if isinstance(function, functools.partial):
+            function = function.func
+        elif inspect.ismethod(function):
+            function = function.__func__
+        elif inspect.isfunction(function):
+            return function
+        elif inspect.isfunction(type(function).__call__):
+            function = type(function).__call__
+        else:
+            raise TypeError("it has no Python code")
+
+
+def check_of(annotation: Any) -> Check:
+    """How values for this annotation are checked. Raises TypeError for what no event can bring."""
+    plain = _PLAIN.get(annotation) if isinstance(annotation, type) else None
+    if plain is not None:
+        return plain
+    if annotation in (Any, object):
+        return None
+    if annotation is None or annotation is type(None):
+        return _null
+    origin, args = get_origin(annotation), get_args(annotation)
+    if origin in (typing.Annotated, typing.Required, typing.NotRequired):
+        return check_of(args[0])
+    if origin in (Union, types.UnionType):
+        return _union([check_of(arg) for arg in args], annotation)
+    if origin is Literal:
+        return _literal(args)
+    if annotation in (list, Sequence) or origin in (list, Sequence):
+        return _array(check_of(args[0]) if args else None)
+    if annotation is tuple or origin is tuple:
+        return _tuple(args)
+    if annotation in (dict, Mapping) or origin in (dict, Mapping):
+        if args and args[0] not in (str, Any):
+            raise TypeError(f"the keys of JSON's objects are str: {annotation!r} can't come")
+        return _object(check_of(args[1]) if args else None)
+    if isinstance(annotation, type):
+        return _class(annotation)
+    raise TypeError(f"no event brings {annotation!r}")
+
+
+def _null(value: Any, where: str) -> None:
+    if value is not None:
+        raise _wrong(where, "null", value)
+
+
+def _str(value: Any, where: str) -> str:
+    if type(value) is not str:
+        raise _wrong(where, "a str", value)
+    return value
+
+
+def _bool(value: Any, where: str) -> bool:
+    if type(value) is not bool:
+        raise _wrong(where, "a bool", value)
+    return value
+
+
+def _bytes(value: Any, where: str) -> bytes:
+    if type(value) is not bytes:
+        raise _wrong(where, "bytes", value)
+    return value
+
+
+def _int(value: Any, where: str) -> int:
+    if type(value) is int:
+        return value
+    if type(value) is not float:
+        raise _wrong(where, "a whole number", value)
+    if not value.is_integer():  # JSON has one kind of number
+        raise Misfit(f"{where} is a whole number, not {value:g}")
+    return int(value)
+
+
+def _float(value: Any, where: str) -> float:
+    if type(value) not in (int, float):
+        raise _wrong(where, "a number", value)
+    return float(value)
+
+
+_PLAIN: dict[Any, Callable[[Any, str], Any]] = {str: _str, bool: _bool, bytes: _bytes, int: _int, float: _float}
+
+
+def _union(checks: list[Check], annotation: Any) -> Check:
+    if None in checks:
+        return None
+
+    def check(value: Any, where: str) -> Any:
+        for one in checks:
+            assert one is not None
+            try:
+                return one(value, where)
+            except Misfit as misfit:
+                last = misfit
+        if len([one for one in checks if one is not _null]) == 1 and value is not None:
+            raise last
+        raise Misfit(f"{where} is none of what it may be ({_name(annotation)}), but {_shown(value)}")
+
+    checks.sort(key=lambda one: one is not _null)  # null fits nothing else, and is told of last
+    return check
+
+
+def _name(annotation: Any) -> str:
+    return " | ".join(getattr(arg, "__name__", str(arg)) for arg in get_args(annotation))
+
+
+def _literal(values: tuple[Any, ...]) -> Check:
+    def check(value: Any, where: str) -> Any:
+        for one in values:
+            if one == value and type(one) is type(value):
+                return value
+        raise Misfit(f"{where} is one of {', '.join(map(repr, values))}")
+
+    return check
+
+
+def _array(inner: Check) -> Check:
+    def check(value: Any, where: str) -> Any:
+        if type(value) is not list:
+            raise _wrong(where, "an array", value)
+        if inner is None:
+            return value
+        return [inner(item, f"{where}[{index}]") for index, item in enumerate(value)]
+
+    return check
+
+
+def _tuple(args: tuple[Any, ...]) -> Check:
+    if not args or args[1:] == (Ellipsis,):
+        array = _array(check_of(args[0]) if args else None)
+        assert array is not None
+        return lambda value, where: tuple(array(value, where))
+    checks = [check_of(arg) for arg in args]
+
+    def check(value: Any, where: str) -> Any:
+        if type(value) is not list or len(value) != len(checks):
+            raise Misfit(f"{where} is an array of {len(checks)}")
+        return tuple(
+            item if one is None else one(item, f"{where}[{index}]")
+            for index, (one, item) in enumerate(zip(checks, value, strict=True))
+        )
+
+    return check
+
+
+def _object(inner: Check) -> Check:
+    def check(value: Any, where: str) -> Any:
+        if type(value) is not dict:
+            raise _wrong(where, "an object", value)
+        if inner is None:
+            return value
+        return {key: inner(item, f"{where}.{key}") for key, item in value.items()}
+
+    return check
+
+
+# -- classes -----------------------------------------------------------------------------------------------------------
+
+
+def _class(cls: type) -> Check:
+    if issubclass(cls, enum.Enum):
+        return _enum(cls)
+    if typing.is_typeddict(cls):
+        hints = typing.get_type_hints(cls, include_extras=True)
+        # Where annotations are text, a TypedDict itself does not see these.
+        said = {name: get_origin(hint) for name, hint in hints.items()}
+        required = frozenset(
+            name
+            for name in hints
+            if said[name] is typing.Required or (name in cls.__required_keys__ and said[name] is not typing.NotRequired)  # type: ignore[attr-defined]
+        )
+        return _fields(hints, required, dict)
+    if hasattr(cls, "__struct_fields__") and "msgspec" in sys.modules:
+        return _made(sys.modules["msgspec"].convert, cls)
+    if hasattr(cls, "model_validate"):
+        return _made(lambda value, cls: cls.model_validate(value), cls)
+    if dataclasses.is_dataclass(cls):
+        fields = [field for field in dataclasses.fields(cls) if field.init]
+        hints = typing.get_type_hints(cls)
+        required = frozenset(
+            field.name
+            for field in fields
+            if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        )
+        return _fields({field.name: hints[field.name] for field in fields}, required, cls)
+    raise TypeError(f"no event brings {cls.__name__}")
+
+
+def _enum(cls: type[enum.Enum]) -> Check:
+    def check(value: Any, where: str) -> Any:
+        for member in cls:
+            if member.value == value and type(value) is type(member.value):
+                return member
+        raise Misfit(f"{where} is one of {', '.join(repr(member.value) for member in cls)}")
+
+    return check
+
+
+def _fields(hints: Mapping[str, Any], required: frozenset[str], cls: Callable[..., Any]) -> Check:
+    """An object with these members, and no others, of which `cls` is made."""
+    checks = {name: check_of(hint) for name, hint in hints.items()}
+
+    def check(value: Any, where: str) -> Any:
+        if type(value) is not dict:
+            raise _wrong(where, "an object", value)
+        for name in value:
+            if name not in checks:
+                raise Misfit(f"{where} has no member {str(name)[:64]!r}")
+        for name in checks:
+            if name not in value and name in required:
+                raise Misfit(f"{where}.{name} is missing")
+        members = {
+            name: item if (one := checks[name]) is None else one(item, f"{where}.{name}")
+            for name, item in value.items()
+        }
+        try:
+            return cls(**members)
+        except (TypeError, ValueError) as error:  # of __post_init__
+            raise Misfit(f"{where}: {error}") from None
+
+    return check
+
+
+def _made(make: Callable[[Any, Any], Any], cls: type) -> Check:
+    """What a package makes of an object; its errors say what is wrong."""
+
+    def check(value: Any, where: str) -> Any:
+        try:
+            return make(value, cls)
+        except ValueError as error:  # of which both packages' errors are
+            told = getattr(error, "errors", None)  # pydantic's says more than anybody else should hear
+            if told is not None:
+                error = ValueError("; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in told()))
+            raise Misfit(f"{where}: {str(error)[:500]}") from None
+
+    return check

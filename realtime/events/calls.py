@@ -1,0 +1,83 @@
+"""Calls: events that were sent with a number, and wait for the ack of that number.
+
+An ack is taken once. One that comes when nobody waits for it any more says nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from ..core.errors import LocalProtocolError, SessionClosed
+from ..protocols.layers.socketio.answers import answered
+from ..protocols.layers.socketio.packets import MAX_ID
+
+__all__ = ["MAX_CALLS", "Calls"]
+
+# So many may wait at a time, of one session.
+MAX_CALLS = 4096
+
+
+class Calls:
+    """Those of one session, whatever its namespaces. `changed` is called when the first begins to wait, and when none
+    waits any more."""
+
+    __slots__ = ("_changed", "_next", "_waiting")
+
+    def __init__(self, changed: Callable[[], object]) -> None:
+        self._waiting: dict[tuple[str, int], asyncio.Future[list[Any]]] = {}
+        self._next = 0
+        self._changed = changed
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def __bool__(self) -> bool:
+        return bool(self._waiting)
+
+    def begin(self, namespace: str) -> tuple[int, asyncio.Future[list[Any]]]:
+        """A number, and what its ack will be. Raises LocalProtocolError when too many wait."""
+        if len(self._waiting) >= MAX_CALLS:
+            raise LocalProtocolError(f"{MAX_CALLS} calls of this session wait for their answers already")
+        number, self._next = self._next, (self._next + 1) % (MAX_ID + 1)
+        future: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
+        self._waiting[namespace, number] = future
+        if len(self._waiting) == 1:
+            self._changed()
+        return number, future
+
+    def end(self, namespace: str, number: int) -> None:
+        """Nobody waits for it any more."""
+        if self._waiting.pop((namespace, number), None) is not None and not self._waiting:
+            self._changed()
+
+    def answer(self, namespace: str, number: int, args: list[Any]) -> None:
+        """An ack has come."""
+        future = self._waiting.get((namespace, number))
+        if future is not None:
+            self.end(namespace, number)
+            if not future.done():
+                future.set_result(args)
+
+    def fail(self, code: int, reason: str, namespace: str | None = None) -> None:
+        """No ack will come any more, for any call or for those of a namespace: they raise SessionClosed."""
+        for key, future in tuple(self._waiting.items()):
+            if namespace is None or key[0] == namespace:
+                self.end(*key)
+                if not future.done():
+                    future.set_exception(SessionClosed(code, reason))
+
+    async def call(self, namespace: str, send: Callable[[int], Awaitable[None]], timeout: float | None) -> Any:
+        """Sends an event with the number that `send` is given, and waits for what its ack says, for so many seconds.
+
+        Raises TimeoutError; EventError when the ack tells an error; and SessionClosed.
+        """
+        number, future = self.begin(namespace)
+        try:
+            async with asyncio.timeout(timeout):
+                await send(number)
+                return answered(await future)
+        finally:
+            self.end(namespace, number)
+            future.cancel()  # where it has failed meanwhile, nobody has to hear of it

@@ -1,0 +1,385 @@
+"""The events of one session, at either end: what its messages say, in order, and what is answered.
+
+Handlers are called here, in the task that receives; the next packet is taken when a coroutine has returned. So there is
+back-pressure: the peer's window waits for the handlers. But while a call waits for its ack, what comes is read ahead,
+or that ack might wait behind events which wait for the handler that calls.
+
+Who is in which namespace is told by the two ends: namespaces/connection and client/events.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import suppress
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+
+from ..base_session import BaseSession
+from ..clock import Timer
+from ..core.errors import (
+    EventError,
+    LocalProtocolError,
+    RemoteProtocolError,
+    SessionClosed,
+    Unauthorized,
+)
+from ..core.frames import Group
+from ..core.machine import FOREVER
+from ..groups import send_group
+from ..loops import begin
+from ..protocols.layers.socketio import packets
+from ..protocols.layers.socketio.answers import FAILED, UNKNOWN, answers, error
+from ..protocols.layers.socketio.decoder import Decoder, decode
+from ..protocols.layers.socketio.packets import Packet
+from .calls import Calls
+from .listeners import Listener, Listeners
+
+__all__ = ["Connection", "Limits", "Member", "around"]
+
+log: logging.Logger = logging.getLogger("realtime.session")
+
+S = TypeVar("S", bound=BaseSession[Any])
+
+
+class Limits(NamedTuple):
+    """What one session may have wait: see Events."""
+
+    max_attachments: int = 64
+    max_waiting: int = 1024
+    max_waiting_size: int = 4_194_304
+    attachment_timeout: float = 30.0
+
+
+class Member(Protocol):
+    """One session in one namespace."""
+
+    @property
+    def namespace(self) -> str:
+        """The name of that."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether it is in it no more."""
+
+    @property
+    def _listeners(self) -> Listeners:
+        """Its handlers."""
+
+    @property
+    def _lead(self) -> tuple[Any, ...]:
+        """What its handlers are given in front of an event's arguments."""
+
+    @property
+    def _middlewares(self) -> Sequence[Callable[..., Awaitable[Any]]]:
+        """What stands around its handlers, the outermost first."""
+
+
+class Connection(ABC, Generic[S]):
+    """The events of one session."""
+
+    def __init__(self, session: S, version: int, limits: Limits) -> None:
+        self.session: S = session
+        self.calls: Calls = Calls(self._calls_changed)
+        self.answers_unknown: bool = True  # the peer knows that an ack may tell an error
+        self._limits = limits
+        self._decoder = Decoder(
+            version,
+            max_attachments=limits.max_attachments,
+            max_size=limits.max_waiting_size,
+            patience=limits.attachment_timeout,
+        )
+        # Read, and not taken: as messages, since what they say takes many times as much. With the size of each packet.
+        self._ahead: deque[tuple[list[str | bytes], int]] = deque()
+        self._ahead_size = 0
+        self._begun: list[str | bytes] = []  # of a packet that was begun to be read ahead
+        self._reader: asyncio.Task[None] | None = None  # which reads ahead
+        self._busy = False  # a handler runs, and whoever receives waits for it
+        self._beside: dict[Listener, set[asyncio.Task[None]]] = {}
+        self._timer: Timer | None = None  # for attachments
+
+    @property
+    def version(self) -> int:
+        """Of the packets."""
+        return self._decoder.version
+
+    # -- receiving -----------------------------------------------------------------------------------------------------
+
+    async def serve(self) -> None:
+        """Takes what the session brings, until it ends or is cancelled."""
+        try:
+            while True:
+                packet, size = await self._next()
+                work = self._take(packet, size)
+                if work is not None:
+                    await self._wait_for(work)
+        except SessionClosed:
+            if not self.session.closed and self.session._machine.closing is None:
+                raise
+
+    @abstractmethod
+    def _take(self, packet: Packet, size: int) -> Awaitable[None] | None:
+        """Does what a packet asks for; what this returns is awaited before the next is taken."""
+
+    async def _next(self) -> tuple[Packet, int]:
+        while True:
+            if self._ahead:
+                messages, size = self._ahead.popleft()
+                self._ahead_size -= size
+                return decode(self.version, messages), size
+            self._stop_reader()
+            found = self._decode(await self.session.receive())
+            if found is not None:
+                if self._begun:
+                    self._begun = []
+                return found
+
+    def _decode(self, message: str | bytes) -> tuple[Packet, int] | None:
+        decoder = self._decoder
+        before = decoder.deadline
+        try:
+            found = decoder.feed(message, self.session._now())
+        except RemoteProtocolError as wrong:
+            self.fail(wrong)
+        if decoder.deadline != before:
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+            if decoder.deadline != FOREVER:
+                clock = self.session._listener.runtime.clock
+                self._timer = clock.call_at(decoder.deadline, self._expire)
+        return found
+
+    def _expire(self) -> None:
+        try:
+            self._decoder.expire(self.session._now())
+        except RemoteProtocolError as wrong:
+            self.session._machine.fail(wrong, self.session._now())
+
+    def fail(self, wrong: RemoteProtocolError) -> None:
+        """The peer has broken the protocol. Raises SessionClosed."""
+        self.session._machine.fail(wrong, self.session._now())
+        raise SessionClosed(wrong.close_code, wrong.reason)
+
+    async def _wait_for(self, work: Awaitable[None]) -> None:
+        self._busy = True
+        self._calls_changed()
+        try:
+            await work
+        finally:
+            self._busy = False
+
+    # -- reading ahead -------------------------------------------------------------------------------------------------
+
+    def _calls_changed(self) -> None:
+        """The first call waits, or none does any more; or a handler begins to run."""
+        if not self.calls:
+            self._stop_reader()
+        elif self._busy and self._reader is None:
+            self._reader = begin(self._read_ahead(), "realtime events ahead")
+
+    def _stop_reader(self) -> None:
+        reader, self._reader = self._reader, None
+        if reader is not None and reader is not asyncio.current_task():
+            reader.cancel()
+
+    async def _read_ahead(self) -> None:
+        limits, ahead = self._limits, self._ahead
+        me = asyncio.current_task()
+        try:
+            while self._reader is me:
+                message = await self.session.receive()
+                self._begun.append(message)
+                found = self._decode(message)
+                if found is None:
+                    continue
+                (packet, size), whole, self._begun = found, self._begun, []
+                if packet.type == packets.ACK and packet.id is not None:
+                    self.calls.answer(packet.namespace, packet.id, packet.data)
+                    continue
+                self._ahead_size += size
+                if len(ahead) >= limits.max_waiting or self._ahead_size > limits.max_waiting_size:
+                    self.fail(
+                        RemoteProtocolError(1008, "too many events wait for a handler (max_waiting, max_waiting_size)")
+                    )
+                ahead.append((whole, size))
+        except SessionClosed:
+            pass  # who receives finds out
+        finally:
+            if self._reader is me:
+                self._reader = None
+
+    # -- handlers ------------------------------------------------------------------------------------------------------
+
+    def _event(self, member: Member, packet: Packet) -> Awaitable[None] | None:
+        """An event goes to its handler."""
+        name, args = packet.data[0], packet.data[1:]
+        listener = member._listeners.find(name)
+        if listener is None:
+            if packet.id is None or not self.answers_unknown:
+                return None
+            return self._answer(member, packet, error(UNKNOWN, f"there is no handler of {name!r}"))
+        if member._middlewares:
+            work = self._run(member, packet, self._through(member, name, args, listener))
+        else:
+            try:
+                result = self._called(member, listener, name, args)
+            except Exception as raised:
+                return self._answer(member, packet, self._error(member, name, raised))
+            if not listener.awaited and not inspect.isawaitable(result):
+                return self._answer(member, packet, answers(result))
+            work = self._run(member, packet, result)
+        return work if listener.concurrent == 1 else self._run_beside(listener, work)
+
+    async def _run(self, member: Member, packet: Packet, handling: Awaitable[Any]) -> None:
+        try:
+            told = answers(await handling)
+        except Exception as raised:
+            told = self._error(member, packet.data[0], raised)
+        sending = self._answer(member, packet, told)
+        if sending is not None:
+            await sending
+
+    @staticmethod
+    def _called(member: Member, listener: Listener, event: str, args: list[Any]) -> Any:
+        """What calling a handler gives. Raises EventError for arguments that it does not take."""
+        fitted = listener.fit(event, args)
+        if listener.catch_all:
+            fitted.insert(0, event)
+        return listener.function(*member._lead, *fitted)
+
+    async def _through(self, member: Member, event: str, args: list[Any], listener: Listener) -> Any:
+        """Through the middlewares, to the handler."""
+
+        async def last() -> Any:
+            result = self._called(member, listener, event, args)
+            return await result if inspect.isawaitable(result) else result
+
+        return await around(member, event, args, last)
+
+    def _run_beside(self, listener: Listener, work: Coroutine[Any, Any, None]) -> Awaitable[None] | None:
+        """Runs what others need not wait for; too many of one handler wait for each other."""
+        running = self._beside.setdefault(listener, set())
+        if len(running) >= listener.concurrent:
+            return self._when_one_is_done(running, listener, work)
+        task = begin(work, "realtime event handler")
+        running.add(task)
+        task.add_done_callback(running.discard)
+        return None
+
+    async def _when_one_is_done(
+        self, running: set[asyncio.Task[None]], listener: Listener, work: Coroutine[Any, Any, None]
+    ) -> None:
+        try:
+            while len(running) >= listener.concurrent:
+                await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+        except BaseException:
+            work.close()
+            raise
+        self._run_beside(listener, work)
+
+    # -- answers -------------------------------------------------------------------------------------------------------
+
+    def _error(self, member: Member, event: str, raised: Exception) -> list[Any]:
+        """What the ack of an event says whose handler has raised. What is nobody's answer is logged."""
+        if isinstance(raised, EventError):
+            return error(raised.code, raised.message, raised.data)
+        if isinstance(raised, Unauthorized):
+            return error("unauthorized", raised.reason, raised.data)
+        if not (isinstance(raised, SessionClosed) and (member.closed or self.session._machine.closing is not None)):
+            log.error("the handler of the event %r of session %s raised", event, self.session.label, exc_info=raised)
+        return error(FAILED, "the handler failed")
+
+    def _answer(self, member: Member, event: Packet, args: list[Any]) -> Awaitable[None] | None:
+        """Sends the ack of an event, if it is to have one; what this returns waits until there is room for it."""
+        if event.id is None:
+            return None
+        name, ack = event.data[0], Packet(packets.ACK, member.namespace, args, event.id)
+        with suppress(SessionClosed):
+            try:
+                return self._send_answer(ack)
+            except (TypeError, LocalProtocolError) as raised:  # it is no JSON, or bytes that cannot go there
+                return self._send_answer(ack._replace(data=self._error(member, name, raised)))
+        return None
+
+    def _send_answer(self, ack: Packet) -> Awaitable[None] | None:
+        contents = packets.write(self.version, ack)
+        session, group = self.session, Group(*contents, kept=True)
+        for part in group.parts:
+            session._outgoing(part.data)
+        if session._senders or not session._machine.outbox.has_room(group.size, len(group.parts)):
+            return self._patiently(send_group(session, group))
+        session._put(group.parts)
+        return None
+
+    async def _patiently(self, sending: Awaitable[None]) -> None:
+        try:
+            await sending
+        except SessionClosed:
+            pass
+        except LocalProtocolError:  # it went where that cannot be said, meanwhile
+            log.exception("an answer to session %s could not be sent", self.session.label)
+
+    async def send(self, packet: Packet) -> None:
+        """Sends a packet: waits for room as session.send() does, and raises as that does; and TypeError and
+        LocalProtocolError for data that no packet can say."""
+        contents = packets.write(self.version, packet)
+        await send_group(self.session, Group(*contents, kept=packet.type != packets.EVENT))
+
+    async def tell(self, member: Member, event: str, *args: Any) -> None:
+        """Tells the handler of what no peer sends, such as "disconnect". What it raises is logged."""
+        listener = member._listeners.told(event)
+        if listener is None:
+            return
+        given = args if listener.most >= len(args) else args[: int(listener.most)]
+        try:
+            result = listener.function(*member._lead, *given)
+            if inspect.isawaitable(result):
+                await result
+        except Exception as raised:
+            if not isinstance(raised, SessionClosed):
+                log.exception("the handler of %r of session %s raised", event, self.session.label)
+
+    # -- the end -------------------------------------------------------------------------------------------------------
+
+    def over(self, code: int, reason: str) -> None:
+        """No ack will come any more, and nothing is waited for."""
+        self.calls.fail(code, reason)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def cancel(self) -> None:
+        """Cancels the handlers that run beside."""
+        for tasks in self._beside.values():
+            for task in tasks:
+                task.cancel()
+
+    async def finish(self) -> None:
+        """Waits for the handlers that run beside; cancelled, it cancels them."""
+        self._stop_reader()
+        running = {task for tasks in self._beside.values() for task in tasks}
+        if running:
+            try:
+                await asyncio.wait(running)
+            except asyncio.CancelledError:
+                self.cancel()
+                raise
+
+
+async def around(member: Member, event: str, args: list[Any], last: Callable[[], Awaitable[Any]]) -> Any:
+    """Calls the middlewares, each of which calls what it stands around."""
+    proceed = last
+    for middleware in reversed(member._middlewares):
+
+        def step(
+            middleware: Callable[..., Awaitable[Any]] = middleware,
+            inner: Callable[[], Awaitable[Any]] = proceed,
+        ) -> Awaitable[Any]:
+            return middleware(member, event, args, inner)
+
+        proceed = step
+    return await proceed()

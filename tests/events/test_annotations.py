@@ -1,0 +1,142 @@
+"""What handlers say they take, held against what comes."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, NotRequired, Optional, TypedDict
+
+import pytest
+
+from realtime.events.annotations import Misfit, check_of
+
+
+class Color(enum.Enum):
+    RED = "red"
+    ONE = 1
+
+
+class Point(TypedDict):
+    x: float
+    label: NotRequired[str]
+
+
+@dataclasses.dataclass
+class User:
+    name: str
+    age: int = 7
+    tags: list[str] = dataclasses.field(default_factory=list)
+    point: Point | None = None
+
+    def __post_init__(self) -> None:
+        if self.age < 0:
+            raise ValueError("nobody is that young")
+
+
+RIGHT: list[tuple[Any, Any, Any]] = [
+    (str, "é", "é"),
+    (bool, True, True),
+    (int, 5, 5),
+    (int, 5.0, 5),
+    (float, 5, 5.0),
+    (float, 5.5, 5.5),
+    (bytes, b"x", b"x"),
+    (None, None, None),
+    (type(None), None, None),
+    (str | None, None, None),
+    (Optional[int], 5, 5),  # noqa: UP045
+    (int | str, "a", "a"),
+    (int | list[int], [1], [1]),
+    (Any | None, object, object),
+    (list, [1, "a"], [1, "a"]),
+    (list[int], [1, 2.0], [1, 2]),
+    (list[Any], [1, None], [1, None]),
+    (Sequence[bytes], [b"x"], [b"x"]),
+    (tuple, [1], (1,)),
+    (tuple[int, ...], [1, 2], (1, 2)),
+    (tuple[int, Any], [1, "a"], (1, "a")),
+    (dict, {"a": 1}, {"a": 1}),
+    (dict[str, int], {"a": 1}, {"a": 1}),
+    (Mapping[str, Any], {"a": b"x"}, {"a": b"x"}),
+    (Literal["a", 1], 1, 1),
+    (Annotated[int, "of feet"], 5, 5),
+    (Color, "red", Color.RED),
+    (Color, 1, Color.ONE),
+    (Point, {"x": 1}, {"x": 1.0}),
+    (Point, {"x": 1, "label": "a"}, {"x": 1.0, "label": "a"}),
+    (User, {"name": "ada"}, User("ada")),
+    (list[User], [{"name": "ada", "age": 3, "point": {"x": 1}}], [User("ada", 3, [], {"x": 1.0})]),
+]
+WRONG: list[tuple[Any, Any, str]] = [
+    (str, 5, "a is a str, not a number"),
+    (str, None, "a is a str, not null"),
+    (bool, 1, "a is a bool, not a number"),
+    (int, True, "a is a whole number, not a bool"),
+    (int, 5.5, "a is a whole number, not 5.5"),
+    (int, "5", "a is a whole number, not a str"),
+    (float, False, "a is a number, not a bool"),
+    (bytes, "x", "a is bytes, not a str"),
+    (None, 0, "a is null, not a number"),
+    (str | None, 5, "a is a str, not a number"),
+    (int | str | None, [], "a is none of what it may be (int | str | NoneType), but an array"),
+    (list[int], {}, "a is an array, not an object"),
+    (list[int], [1, "x"], "a[1] is a whole number, not a str"),
+    (tuple[int, int], [1], "a is an array of 2"),
+    (tuple[int, str], [1, 2], "a[1] is a str, not a number"),
+    (dict[str, list[str]], {"b": [None]}, "a.b[0] is a str, not null"),
+    (dict, [], "a is an object, not an array"),
+    (Literal["a", 1], True, "a is one of 'a', 1"),
+    (Color, "blue", "a is one of 'red', 1"),
+    (Color, True, "a is one of 'red', 1"),
+    (Point, {}, "a.x is missing"),
+    (Point, {"x": 1, "y": 2}, "a has no member 'y'"),
+    (Point, b"", "a is an object, not bytes"),
+    (User, {"name": 1}, "a.name is a str, not a number"),
+    (User, {"name": "a", "point": {"x": "1"}}, "a.point.x is a number, not a str"),
+    (User, {"name": "a", "age": -1}, "a: nobody is that young"),
+    (User, {"name": "a", "__class__": 1}, "a has no member '__class__'"),
+]
+
+
+def fitted(annotation: Any, value: Any) -> Any:
+    """The value as the handler gets it."""
+    check = check_of(annotation)
+    return value if check is None else check(value, "a")
+
+
+@pytest.mark.parametrize(("annotation", "value", "given"), RIGHT, ids=str)
+def test_what_fits(annotation: Any, value: Any, given: Any) -> None:
+    found = fitted(annotation, value)
+    assert found == given
+    assert type(found) is type(given)
+
+
+@pytest.mark.parametrize(("annotation", "value", "told"), WRONG, ids=str)
+def test_what_does_not(annotation: Any, value: Any, told: str) -> None:
+    with pytest.raises(Misfit) as caught:
+        fitted(annotation, value)
+    assert str(caught.value) == told
+
+
+def test_anything() -> None:
+    assert check_of(Any) is None
+    assert check_of(object) is None
+
+
+@pytest.mark.parametrize("annotation", [complex, dict[int, str], set[int], "str", type, list[complex], User | complex])
+def test_what_no_event_brings(annotation: Any) -> None:
+    with pytest.raises(TypeError, match=r"no event brings|can't come"):
+        check_of(annotation)
+
+
+def test_msgspec_and_pydantic() -> None:
+    msgspec, pydantic = pytest.importorskip("msgspec"), pytest.importorskip("pydantic")
+    struct = msgspec.defstruct("struct", [("name", str), ("age", int, 7)])
+    model = pydantic.create_model("model", name=(str, ...), age=(int, 7))
+    for cls in (struct, model):
+        made = fitted(cls, {"name": "ada", "age": 5})
+        assert (type(made), made.name, made.age) == (cls, "ada", 5)
+        assert fitted(list.__class_getitem__(cls), [{"name": "ada"}])[0].age == 7
+        with pytest.raises(Misfit, match=r"^a: .*(age|int)"):
+            fitted(cls, {"name": "ada", "age": "old"})
