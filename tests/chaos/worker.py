@@ -34,7 +34,10 @@ class Worker:
         self.rt = realtime.Server(
             broker=arguments.broker,
             cluster=realtime.Cluster(
-                secret=arguments.secret, listen=f"unix:{arguments.place}/{self.name}.sock", lease=arguments.lease
+                secret=arguments.secret,
+                listen=f"unix:{arguments.place}/{self.name}.sock",
+                lease=arguments.lease,
+                drain_timeout=DRAIN,
             ),
             broker_timeout=10.0,
             shutdown_timeout=1.0,
@@ -118,7 +121,6 @@ async def _serve(arguments: argparse.Namespace) -> None:
     await web.TCPSite(runner, "127.0.0.1", arguments.port).start()
     await ended.wait()
     with worker.state.during(worker.row, "drain"):
-        await worker.rt.drain(timeout=DRAIN, delay=0.3)
         await runner.cleanup()
 
 
