@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+import realtime
 from realtime.transports import TRANSPORTS
 
 from ..patience import arrives, eventually
@@ -80,3 +81,25 @@ async def test_engineio_clients_poll_again() -> None:
         assert await ask(one, "POST", f"{base}polling", "4x") == (200, "ok")
         assert await ask(one, "GET", f"{base}polling") == (200, "4x")
         assert not session.closed
+
+
+@pytest.mark.parametrize("transport", ["websocket", "sse", "long_polling"])
+async def test_the_python_client_goes_on_and_holds_nothing_against_the_transport(transport: str) -> None:
+    async with fleet() as one:
+        options: dict[str, Any] = {"transports": [transport], "backoff": (0.01, 0.1)}
+        async with realtime.connect(f"{one.url}/realtime/echo", **options) as client:
+            owner = one.owner(await arrives(one.sessions.get()))
+            through = one.other(owner)
+            one.from_now_on(through)
+            for session in owner.server.sessions:
+                session._machine.recycle(owner.service.clock.now())  # it comes by the other from here
+            await eventually(lambda: through.hops.busy())
+            await client.send("before")
+            assert await arrives(client.receive()) == "before"
+            one.from_now_on(owner)
+            await arrives(through.stop())
+            one.workers.remove(through)
+            await client.send("behind")
+            assert await arrives(client.receive()) == "behind"
+            assert client.attempts == {}
+            assert client.transport == transport
