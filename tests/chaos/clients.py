@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
@@ -25,13 +26,17 @@ SCRIPT = Path(__file__).with_name("strangers.cjs")
 class PythonClient:
     """Sends numbers and expects them back, in one session after the other; and is in the rooms."""
 
-    def __init__(self, url: str, transport: str, seed: int, told: Callable[[Session], object]) -> None:
+    def __init__(
+        self, url: str, transport: str, seed: int, told: Callable[[Session], object], *, calm: bool = False
+    ) -> None:
+        """A calm one says little, for as long as it can, and is in no rooms."""
         self.rooms = {room: Room() for room in ROOMS}
         self.gaps = 0
         self.begun = asyncio.Event()  # it has heard of a worker
         self.now = "has no session"  # what it is about
         self.brings_cursors = transport not in BY_URL
-        self._url = f"{url}/realtime/count?rooms=1"
+        self._url = f"{url}/realtime/count" + ("" if calm else "?rooms=1")
+        self._calm = calm
         self._transport = transport
         self._random = random.Random(seed)
         self._told = told
@@ -87,7 +92,7 @@ class PythonClient:
 
     async def _send(self, session: realtime.ClientSession, account: Session) -> None:
         """Numbers, a few at a time; now and then it waits for all answers and closes."""
-        most = self._random.randrange(50, 400)
+        most = sys.maxsize if self._calm else self._random.randrange(50, 400)
         with suppress(realtime.SessionClosed):
             while account.sent < most and not self._leaving:
                 for _ in range(self._random.choice((1, 1, 2, 5))):
@@ -97,7 +102,7 @@ class PythonClient:
                     except realtime.SessionClosed:
                         account.sent -= 1
                         raise
-                await asyncio.sleep(self._random.choice((0.0, 0.02, 0.05, 0.2)))
+                await asyncio.sleep(1.0 if self._calm else self._random.choice((0.0, 0.02, 0.05, 0.2)))
             while account.received < account.sent:
                 self._news.clear()
                 await self._news.wait()

@@ -96,6 +96,7 @@ class Process:
         command += ["--rows", str(len(self._fleet.workers)), "--incarnation", str(self.incarnation)]
         command += ["--place", str(self._fleet.place), "--broker", self._fleet.redis.url]
         command += ["--secret", self._fleet.secret, "--lease", str(self._fleet.lease)]
+        command += ["--drain-rate", str(self._fleet.drain_rate)]
         with (self._fleet.place / f"worker-{self.row}.err").open("ab") as errors:
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=errors, stderr=errors)
         self.lives[self.name] = Life()
@@ -159,8 +160,9 @@ class Process:
 class Fleet:
     """All of it, in one directory."""
 
-    def __init__(self, place: Path, workers: int, lease: float) -> None:
+    def __init__(self, place: Path, workers: int, lease: float, drain_rate: float = 100.0) -> None:
         self.place = place
+        self.drain_rate = drain_rate
         self.lease = lease
         self.secret = secrets.token_urlsafe(24)
         self.redis = Redis(place / "redis", "--save", "", "--appendonly", "yes", "--appendfsync", "always")

@@ -16,8 +16,19 @@ function random(below) {
   return state % below;
 }
 
+const WebSocket = require(path.join(compat, "websocket/node_modules/ws"));
+globalThis.WebSocket ??= WebSocket; // Node has one since 22
+const { default: Realtime } = require(path.join(__dirname, "../../client-js/dist/realtime.cjs"));
+
 /* How each library is opened, sent with and closed: connect(url, transport, on) -> { send, close }. */
 const LIBRARIES = {
+  javascript(url, transport, on) {
+    const session = new Realtime(url + "/realtime/count", { transports: [transport] });
+    session.onopen = on.open;
+    session.onmessage = (event) => on.message(event.data);
+    session.onclose = (event) => on.close(event.code, event.reason, session.unacknowledged.length);
+    return { send: (text) => session.send(text), close: () => session.close() };
+  },
   sockjs(url, transport, on) {
     const SockJS = require(path.join(compat, "sockjs/node_modules/sockjs-client"));
     const socket = new SockJS(url + "/realtime/count", null, { transports: [transport] });
@@ -37,7 +48,6 @@ const LIBRARIES = {
     return { send: (text) => socket.send(text), close: () => socket.close() };
   },
   raw(url, transport, on) {
-    const WebSocket = require(path.join(compat, "websocket/node_modules/ws"));
     const socket = new WebSocket(url.replace("http", "ws") + "/realtime/count");
     socket.on("open", on.open);
     socket.on("message", (data) => on.message(String(data)));
@@ -77,12 +87,13 @@ function live(kind, transport, url) {
       } else told.received += 1;
       leave();
     },
-    close: (code, why) => {
+    close: (code, why, unsent) => {
       if (ended) return;
       ended = true;
       open.delete(leave);
       told.code = told.asked ? null : code;
       told.why = why || "";
+      told.unsent = unsent || 0;
       told.lasted = (Date.now() - began) / 1000;
       if (told.owner) console.log(JSON.stringify(told)); // else it was never open
       if (!leaving) setTimeout(() => live(kind, transport, url), 50 + random(200));

@@ -26,7 +26,14 @@ async def test_nobody_notices_what_is_done_to_the_workers() -> None:
         every=1.0,
         pause=1.0,
         lease=1.0,
-        strangers=("sockjs websocket", "sockjs xhr-polling", "engineio polling+websocket", "raw websocket"),
+        strangers=(
+            "javascript websocket",
+            "javascript long_polling",
+            "sockjs websocket",
+            "sockjs xhr-polling",
+            "engineio polling+websocket",
+            "raw websocket",
+        ),
     )
     assert result.wrong == [], f"{dict(result.counts)}; logs: {place}"
     assert result.counts["messages that came back"] > 100

@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import logging
 import signal
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from .state import State
 __all__ = ["ROOMS", "main"]
 
 ROOMS = ("kept/a", "kept/b", "kept/c")
-DRAIN = 4.0
+DRAIN = 8.0
 
 
 class Worker:
@@ -31,6 +32,7 @@ class Worker:
         self.state = State(arguments.place / "state", arguments.rows)
         self.state.clear(self.row)
         self.complaints = arguments.place / "complaints"
+        self.opens = (arguments.place / "opens").open("a", buffering=1)
         self.rt = realtime.Server(
             broker=arguments.broker,
             cluster=realtime.Cluster(
@@ -40,6 +42,7 @@ class Worker:
                 drain_timeout=DRAIN,
             ),
             broker_timeout=10.0,
+            drain_rate=arguments.drain_rate,
             shutdown_timeout=1.0,
             resume_window=30.0,
             poll_interval=(0.05, 0.5),
@@ -56,6 +59,7 @@ class Worker:
 
     async def count(self, session: realtime.Session) -> None:
         """Messages are numbers from 1, each the next: what comes twice, or not, is seen here."""
+        self.opens.write(f"{time.monotonic()}\n")
         native = session.request.query.get("rooms")
         await session.send(f"at {self.name}")
         if native:
@@ -135,6 +139,7 @@ def main() -> None:
     parser.add_argument("--broker", required=True)
     parser.add_argument("--secret", required=True)
     parser.add_argument("--lease", type=float, required=True)
+    parser.add_argument("--drain-rate", type=float, required=True)
     arguments = parser.parse_args()
     logging.basicConfig(
         level=logging.WARNING,
