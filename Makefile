@@ -2,7 +2,7 @@
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint fast floor client reference bench histories fuzz matrix campaign clean
+.PHONY: demo test lint fast floor client reference bench histories fuzz matrix campaign chaos clean
 
 demo: $(VENV)/.demo
 	@exec $(BIN)/realtime demo
@@ -63,6 +63,10 @@ matrix: $(VENV)/.dev
 # `make campaign ARGS="--faults 20000"` for more, "--seed 2" for others, "--seed 2 --only 47 --engine firefox" for one run again.
 campaign: $(VENV)/.dev
 	$(BIN)/python -m tests.browsers.campaign $(ARGS)
+
+# Four workers behind nginx and haproxy, clients of every kind, and harm: `make chaos ARGS="--seconds 600 --seed 2"`.
+chaos: $(VENV)/.dev
+	$(BIN)/python -m tests.chaos $(ARGS)
 
 $(VENV)/.demo: pyproject.toml
 	@VENV=$(VENV) sh .ci/setup ""

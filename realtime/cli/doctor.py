@@ -90,6 +90,7 @@ def _report(found: Examination) -> Iterator[str]:
     yield ""
     yield from _table(found.findings)
     yield ""
+    yield from _workers(found.findings)
     if found.order:
         yield f"Use, best first: {', '.join(found.order)}"
     elif found.realtime:
@@ -101,6 +102,17 @@ def _report(found: Examination) -> Iterator[str]:
     for advice in found.advice:
         yield ""
         yield from wrap(harmless(advice), WIDTH, initial_indent="- ", subsequent_indent="  ", break_on_hyphens=False)
+
+
+def _workers(findings: Sequence[Finding]) -> Iterator[str]:
+    """Which worker process opened which session, where there are several."""
+    by: dict[str, list[str]] = {}
+    for finding in findings:
+        if finding.worker is not None:
+            by.setdefault(finding.worker, []).append(finding.transport)
+    if len(by) > 1:
+        said = (f"{harmless(one)} ({', '.join(names)})" for one, names in by.items())
+        yield f"Workers that answered: {'; '.join(said)}"
 
 
 def _table(findings: Sequence[Finding]) -> Iterator[str]:

@@ -20,7 +20,7 @@ import pytest
 
 from ..patience import within
 
-__all__ = ["BOXES", "Box", "documented", "standing"]
+__all__ = ["BOXES", "HAPROXY", "NGINX", "Box", "documented", "running", "standing"]
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "deployment.md"
 
@@ -166,10 +166,17 @@ def _free_port() -> int:
 async def standing(name: str, upstream: int, directory: Path) -> AsyncIterator[str]:
     """A box that stands before the port `upstream`; its URL. Skips the test where the program is missing."""
     box = BOXES[name]
-    command = box.command(directory)
+    async with running(box.program, box.config().replace("@UPSTREAM@", str(upstream)), directory) as url:
+        yield url
+
+
+@contextlib.asynccontextmanager
+async def running(program: str, config: str, directory: Path) -> AsyncIterator[str]:
+    """A box with this configuration, in which @PORT@ and @DIR@ are filled in; its URL. Skips the test where the program
+    is missing."""
+    command = Box(program, str).command(directory)
     port = _free_port()
-    config = box.config()
-    for token, value in (("@PORT@", port), ("@UPSTREAM@", upstream), ("@DIR@", directory)):
+    for token, value in (("@PORT@", port), ("@DIR@", directory)):
         config = config.replace(token, str(value))
     (directory / "config").write_text(config, "utf-8")
     environment = {"HOME": str(directory), "XDG_DATA_HOME": str(directory), "XDG_CONFIG_HOME": str(directory)}

@@ -40,6 +40,7 @@ class Finding:
     round_trip: float | None = None  # the median of a few
     lag: float | None = None  # how much later than a POST's answer a piece of the stream (or a held answer) came
     cut_after: float | None = None  # how long it was idle when it was cut
+    worker: str | None = None  # the process that opened its session, as it names itself in the session's id
     notes: list[str] = field(default_factory=list)
 
 

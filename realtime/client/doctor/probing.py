@@ -157,6 +157,7 @@ class Probe:
             return
         if frame[:1] == "o" and self.opened is None:
             self.opened = Opened.parse(frame[1:])
+            self.finding.worker = self.opened.sid.rpartition(".")[0] or None
             self.target.realtime = True
             self.target.ping_interval = self.opened.ping_interval
         elif frame[:1] == "x":

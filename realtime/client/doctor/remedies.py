@@ -39,8 +39,9 @@ SILENT = (
     " not know, or use https."
 )
 ASTRAY = (
-    "Requests of one session reach different servers or worker processes. Let the proxy send them to the same one"
-    " (haproxy: balance source or stick-table; nginx: ip_hash or hash), or run one process."
+    "Requests of one session reach different servers or worker processes. Make these a cluster (Server(broker=…,"
+    " cluster=…)), let the proxy send them to the same one (haproxy: balance source or stick-table; nginx: ip_hash or"
+    " hash), or run one process."
 )
 ALTERED = "Something in between changes requests: {what}. Look for rewriting of paths, queries or bodies."
 POLICY = (

@@ -1,0 +1,93 @@
+"""The harm: what is done to the fleet, in which moments, and what it hit.
+
+A kill is aimed: the hand waits until some worker is in the middle of what has been hit least, and kills that one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+
+from .fleet import Fleet, Process
+from .state import WHAT
+
+__all__ = ["KINDS", "Storm"]
+
+KINDS = ("kill", "terminate", "redis restarts", "redis pauses")
+AIMING = 3.0  # seconds at most
+
+
+@dataclass
+class Storm:
+    """Harm upon harm, the least frequent kind most likely; the same order for the same seed."""
+
+    fleet: Fleet
+    seed: int
+    every: float = 10.0  # seconds from one kill to the next
+    pause: float = 5.0  # seconds for which Redis stands still
+    done: Counter[str] = field(default_factory=Counter)
+    hit: Counter[str] = field(default_factory=Counter)  # kills in the middle of what
+    _aimed: Counter[str] = field(default_factory=Counter)  # kills that were to be
+
+    async def rage(self, seconds: float) -> None:
+        """So long, or up to three times as long until all was hit that has to be. At the end all stand again."""
+        chance = random.Random(self.seed)
+        began_at = time.monotonic()
+        terminated = 0
+        while (age := time.monotonic() - began_at) < seconds or (self.missing and age < 3 * seconds):
+            kind = KINDS[0] if chance.random() < 0.5 else min(KINDS, key=lambda one: self.done[one])
+            began = time.monotonic()
+            if kind == "kill":
+                await self._kill()
+            elif kind == "terminate":
+                await self._terminate(self.fleet.workers[terminated % len(self.fleet.workers)])
+                terminated += 1
+            elif kind == "redis restarts":
+                self.fleet.redis.kill()
+                await asyncio.sleep(chance.uniform(0.1, 1.0))
+                await asyncio.to_thread(self.fleet.redis.start)
+            else:
+                self.fleet.redis.pause()
+                await asyncio.sleep(self.pause)
+                self.fleet.redis.resume()
+            self.done[kind] += 1
+            await asyncio.sleep(max(0.5, self.every - (time.monotonic() - began)) * chance.uniform(0.3, 1.0))
+
+    @property
+    def missing(self) -> list[str]:
+        """What has to be done, or hit, and was not."""
+        unhit = [f"no kill fell in the middle of a {what}" for what in WHAT if not self.hit[what]]
+        return unhit + [f"never done: {kind}" for kind in KINDS if not self.done[kind]]
+
+    async def _kill(self) -> None:
+        """One that is in the middle of what was hit least."""
+        wanted = min(WHAT, key=lambda what: (self.hit[what], self._aimed[what]))
+        self._aimed[wanted] += 1
+        if wanted == "drain":
+            one = next(one for one in self.fleet.workers if one.alive)
+            one.terminate()
+            self.done["terminate"] += 1
+        until = time.monotonic() + AIMING
+        while True:
+            there = [one for one in self.fleet.workers if one.alive]
+            aimed = [one for one in there if wanted in one.middle()]
+            if aimed or time.monotonic() > until:
+                break
+            await asyncio.sleep(0.001)
+        one = (aimed or there)[0]
+        for what in one.kill():
+            self.hit[what] += 1
+        await self._again(one)
+
+    async def _terminate(self, one: Process) -> None:
+        if one.alive:
+            one.terminate()
+            await one.gone()
+        await self._again(one)
+
+    async def _again(self, one: Process) -> None:
+        one.start()
+        await one.ready()

@@ -1,0 +1,153 @@
+"""One worker: it counts what its sessions are sent, answers each message with itself, and publishes when told to."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import signal
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+import realtime
+
+from .state import State
+
+__all__ = ["ROOMS", "main"]
+
+ROOMS = ("kept/a", "kept/b", "kept/c")
+DRAIN = 8.0
+
+
+class Worker:
+    """Its application."""
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        self.name = f"{arguments.row}.{arguments.incarnation}"
+        self.row: int = arguments.row
+        self.state = State(arguments.place / "state", arguments.rows)
+        self.state.clear(self.row)
+        self.complaints = arguments.place / "complaints"
+        self.opens = (arguments.place / "opens").open("a", buffering=1)
+        self.rt = realtime.Server(
+            broker=arguments.broker,
+            cluster=realtime.Cluster(
+                secret=arguments.secret,
+                listen=f"unix:{arguments.place}/{self.name}.sock",
+                lease=arguments.lease,
+                drain_timeout=DRAIN,
+            ),
+            broker_timeout=10.0,
+            drain_rate=arguments.drain_rate,
+            shutdown_timeout=1.0,
+            resume_window=30.0,
+            poll_interval=(0.05, 0.5),
+            trusted_proxies=["127.0.0.1"],
+            allowed_origins="*",
+        )
+        self.rt.configure_rooms("kept/*", history=100_000, ttl=600)
+        self.rt.endpoint("/count", sockjs=True, engineio="/engine.io/")(self.count)
+
+    def complain(self, text: str) -> None:
+        """What no client could tell."""
+        with self.complaints.open("a") as file:
+            file.write(f"{self.name}: {text}\n")
+
+    async def count(self, session: realtime.Session) -> None:
+        """Messages are numbers from 1, each the next: what comes twice, or not, is seen here."""
+        self.opens.write(f"{time.monotonic()}\n")
+        native = session.request.query.get("rooms")
+        await session.send(f"at {self.name}")
+        if native:
+            for room in ROOMS:
+                with suppress(realtime.BrokerError):
+                    await session.join(room)
+        expected = 1
+        async for message in session:
+            number = int(message)
+            if number != expected:
+                self.complain(f"{session.id[:8]} was sent {number}, and {expected} should have come")
+            expected = number + 1
+            await session.send(message)
+
+    async def publish(self, request: web.Request) -> web.Response:
+        """Publishes one message. 200: it was; 409: it was not; 503: nobody knows."""
+        with self.state.during(self.row, "publish"):
+            try:
+                await self.rt.room(request.query["room"]).send(request.query["number"])
+            except realtime.BrokerError as error:
+                return web.Response(status=503 if error.maybe_sent else 409, text=str(error))
+            return web.Response()
+
+    def application(self) -> web.Application:
+        """All of it."""
+
+        @web.middleware
+        async def counting(request: web.Request, handler: Handler) -> web.StreamResponse:
+            if request.headers.get("Upgrade"):
+                self.state.add(self.row, "upgrade", 1)
+                request["upgrading"] = True
+                try:
+                    return await handler(request)
+                finally:
+                    self._upgraded(request)
+            if request.method == "POST" and request.path != "/publish":
+                with self.state.during(self.row, "post"):
+                    return await handler(request)
+            return await handler(request)
+
+        async def prepared(request: web.Request, _: web.StreamResponse) -> None:
+            self._upgraded(request)
+
+        app = web.Application(middlewares=[counting])
+        app.on_response_prepare.append(prepared)
+        app.router.add_post("/publish", self.publish)
+        app.router.add_get("/ready", realtime.readiness(self.rt))
+        realtime.setup(app, self.rt)
+        return app
+
+    def _upgraded(self, request: web.Request) -> None:
+        if request.get("upgrading"):
+            request["upgrading"] = False
+            self.state.add(self.row, "upgrade", -1)
+
+
+async def _serve(arguments: argparse.Namespace) -> None:
+    worker = Worker(arguments)
+    ended = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
+    runner = web.AppRunner(worker.application(), access_log=None, shutdown_timeout=1.0)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", arguments.port).start()
+    await ended.wait()
+    with worker.state.during(worker.row, "drain"):
+        await runner.cleanup()
+
+
+def main() -> None:
+    """The process."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--row", type=int, required=True)
+    parser.add_argument("--rows", type=int, required=True)
+    parser.add_argument("--incarnation", type=int, required=True)
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--place", type=Path, required=True)
+    parser.add_argument("--broker", required=True)
+    parser.add_argument("--secret", required=True)
+    parser.add_argument("--lease", type=float, required=True)
+    parser.add_argument("--drain-rate", type=float, required=True)
+    arguments = parser.parse_args()
+    logging.basicConfig(
+        level=logging.WARNING,
+        filename=arguments.place / f"worker-{arguments.row}.log",
+        format="%(asctime)s %(name)s %(levelname)s %(message)s",
+    )
+    asyncio.run(_serve(arguments))
+
+
+if __name__ == "__main__":
+    main()
