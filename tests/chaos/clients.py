@@ -99,7 +99,7 @@ class PythonClient:
                     account.sent += 1
                     try:
                         await session.send(str(account.sent))
-                    except realtime.SessionClosed:
+                    except (realtime.SessionClosed, asyncio.CancelledError):  # it was not taken
                         account.sent -= 1
                         raise
                 await asyncio.sleep(1.0 if self._calm else self._random.choice((0.0, 0.02, 0.05, 0.2)))

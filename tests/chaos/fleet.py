@@ -164,7 +164,7 @@ class Fleet:
         self.place = place
         self.drain_rate = drain_rate
         self.lease = lease
-        self.secret = secrets.token_urlsafe(24)
+        self.secret = secrets.token_hex(24)
         self.redis = Redis(place / "redis", "--save", "", "--appendonly", "yes", "--appendfsync", "always")
         self.state = State(place / "state", workers)
         self.workers: list[Process] = []

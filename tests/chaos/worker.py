@@ -20,7 +20,7 @@ from .state import State
 __all__ = ["ROOMS", "main"]
 
 ROOMS = ("kept/a", "kept/b", "kept/c")
-DRAIN = 8.0
+DRAIN = 20.0
 
 
 class Worker:

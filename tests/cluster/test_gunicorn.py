@@ -108,8 +108,8 @@ class Client:
             try:
                 self.workers.append(str(await session.receive()))
                 while True:
+                    await session.send(str(sent + 1))
                     sent += 1
-                    await session.send(str(sent))
                     answer = await session.receive()
                     received += 1
                     if answer != str(received):
