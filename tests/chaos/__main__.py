@@ -165,7 +165,7 @@ def _judge(result: Result, fleet: Fleet, crowd: Sequence[PythonClient], publishi
 def main() -> int:
     """The process."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=60.0, help="how long harm is done (60)")
+    parser.add_argument("--seconds", type=float, default=60.0, help="how long harm is done, at least (60)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=4)
     parser.add_argument("--clients", type=int, default=24, help="of Python's (24)")

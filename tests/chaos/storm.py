@@ -18,6 +18,7 @@ __all__ = ["KINDS", "Storm"]
 
 KINDS = ("kill", "terminate", "redis restarts", "redis pauses")
 AIMING = 3.0  # seconds at most
+MOST = 40  # harms, where something has not been hit yet
 
 
 @dataclass
@@ -33,12 +34,16 @@ class Storm:
     _aimed: Counter[str] = field(default_factory=Counter)  # kills that were to be
 
     async def rage(self, seconds: float) -> None:
-        """So long, or up to three times as long until all was hit that has to be. At the end all stand again."""
+        """So long, and then until all was done and hit that has to be. At the end all stand again."""
         chance = random.Random(self.seed)
-        began_at = time.monotonic()
+        until = time.monotonic() + seconds
         terminated = 0
-        while (age := time.monotonic() - began_at) < seconds or (self.missing and age < 3 * seconds):
-            kind = KINDS[0] if chance.random() < 0.5 else min(KINDS, key=lambda one: self.done[one])
+        while not (late := time.monotonic() >= until) or (self.missing and self.done.total() < MOST):
+            undone = [kind for kind in KINDS if not self.done[kind]]
+            if late:
+                kind = (undone or KINDS)[0]
+            else:
+                kind = KINDS[0] if chance.random() < 0.5 else min(KINDS, key=lambda one: self.done[one])
             began = time.monotonic()
             if kind == "kill":
                 await self._kill()
