@@ -11,7 +11,6 @@ Every fault is drawn from the seed: a seed always gives the same schedule.
 from __future__ import annotations
 
 import sys
-import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,7 +20,7 @@ from realtime.core.attendance import Standing
 from realtime.core.claims import Answer, Claim, Claims, Runs
 from realtime.core.leases import Ended, Gone, Known, Later, Neighbours, Peer, Reached, Registration, judge
 
-from .rooms_model import REFUSED, Connection, Violation, World
+from .rooms_model import REFUSED, Connection, Violation, World, command
 
 __all__ = ["ANY", "Client", "Conditions", "Schedule", "Store", "Worker", "broken", "judge"]
 
@@ -899,31 +898,5 @@ def broken(seeds: range, conditions: Conditions = ANY) -> str | None:
     return None
 
 
-def main(arguments: list[str]) -> None:
-    """The command."""
-    out = sys.stdout.write
-    if arguments[:1] == ["trace"]:
-        trace: list[str] = []
-        try:
-            trace.append(str(Schedule(int(arguments[1]), trace).play()))
-        except Violation as violation:
-            trace.append(f"VIOLATION {violation}")
-        out("\n".join(trace) + "\n")
-        return
-    count = int(arguments[0]) if arguments else 2000
-    start = int(arguments[1]) if len(arguments) > 1 else 0
-    began = time.monotonic()
-    totals: dict[str, int] = {}
-    bad = 0
-    for seed in range(start, start + count):
-        try:
-            for name, number in Schedule(seed).play().items():
-                totals[name] = totals.get(name, 0) + number
-        except Violation as violation:
-            bad += 1
-            out(f"seed {seed}: {violation}\n")
-    out(f"{count} schedules, {bad} bad, {totals}, {time.monotonic() - began:.0f} s\n")
-
-
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    command(sys.argv[1:], Schedule)

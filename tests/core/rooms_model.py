@@ -1214,13 +1214,13 @@ def broken(seeds: range, conditions: Conditions = ANY) -> str | None:
     return None
 
 
-def main(arguments: list[str]) -> None:
-    """The command."""
+def command(arguments: list[str], schedule: Callable[..., Any]) -> None:
+    """The command of a model: so many schedules, from that seed on; or `trace` and a seed."""
     out = sys.stdout.write
     if arguments[:1] == ["trace"]:
         trace: list[str] = []
         try:
-            trace.append(str(Schedule(int(arguments[1]), trace).play()))
+            trace.append(str(schedule(int(arguments[1]), trace).play()))
         except Violation as violation:
             trace.append(f"VIOLATION {violation}")
         out("\n".join(trace) + "\n")
@@ -1232,7 +1232,7 @@ def main(arguments: list[str]) -> None:
     bad = 0
     for seed in range(start, start + count):
         try:
-            for name, number in Schedule(seed).play().items():
+            for name, number in schedule(seed).play().items():
                 totals[name] = totals.get(name, 0) + number
         except Violation as violation:
             bad += 1
@@ -1241,4 +1241,4 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    command(sys.argv[1:], Schedule)
