@@ -96,7 +96,7 @@ export function variables(ast, toplevel) {
   visit(ast, (node) => {
     const def = node.thedef;
     if (!def || !def.orig) return;
-    if (def.undeclared || (def.global && !toplevel)) {
+    if (def.undeclared || (def.global && !toplevel) || def.name === "arguments") {
       fixed.add(def.name);
       return;
     }

@@ -3,6 +3,7 @@
 //   realtime.js    for <script>: one global, Realtime, with every transport; ES3 to the last token
 //   realtime.mjs   for bundlers: they keep only what is imported
 //   realtime.cjs   the same for require()
+//   events.*       what is beside these for events, in the same three forms; its global is RealtimeEvents
 //
 // Private members begin with "_" and are shortened; no other name is touched.
 
@@ -28,18 +29,25 @@ const NAMES = JSON.parse(readFileSync(join(ROOT, "names.json"), "utf8")); // wha
  */
 export const BUDGET = {
   "dist/realtime.js, all transports": 11869,
-  "Realtime, websocket and long_polling in a bundle": 10875
+  "Realtime, websocket and long_polling in a bundle": 10875,
+  "dist/events.js": 2922,
+  "events in a bundle, beside these": 2563
 };
 
 export const GOAL = {
   "dist/realtime.js, all transports": 9300,
-  "Realtime, websocket and long_polling in a bundle": 8000
+  "Realtime, websocket and long_polling in a bundle": 8000,
+  "dist/events.js": 1800,
+  "events in a bundle, beside these": 1800
 };
 
 const BUNDLES = [
   { file: "realtime.js", entry: "legacy.js", format: "iife" },
   { file: "realtime.mjs", entry: "index.js", format: "es" },
-  { file: "realtime.cjs", entry: "index.js", format: "cjs" }
+  { file: "realtime.cjs", entry: "index.js", format: "cjs" },
+  { file: "events.js", entry: "legacy_events.js", format: "iife", name: "RealtimeEvents" },
+  { file: "events.mjs", entry: "namespaces.js", format: "es" },
+  { file: "events.cjs", entry: "namespaces.js", format: "cjs" }
 ];
 
 export async function manifest() {
@@ -80,8 +88,8 @@ export async function build(into = DIST, source = SOURCE) {
   const banner = `/*! ${name} ${version} | ${license} */`;
   const names = memberNames(); // private members have the same short names in all bundles
   await mkdir(into, { recursive: true });
-  for (const { file, entry, format } of BUNDLES) {
-    const chunk = await bundle(join(source, entry), format, { file: join(into, file) });
+  for (const { file, entry, format, ...extra } of BUNDLES) {
+    const chunk = await bundle(join(source, entry), format, { file: join(into, file), ...extra });
     const settings = options(format, file, banner, chunk.map, names);
     const ast = await treeOf({ [file]: chunk.code }, settings);
     if (format === "iife") rename(ast, NAMES.variables, false); // a bundler gives those of the module names of its own
@@ -90,9 +98,11 @@ export async function build(into = DIST, source = SOURCE) {
     await writeFile(join(into, file), code + "\n");
     await writeFile(join(into, file + ".map"), map + "\n");
   }
-  const types = await readFile(join(ROOT, "types", "realtime.d.ts"));
-  await writeFile(join(into, "realtime.d.ts"), types); // what `import` sees
-  await writeFile(join(into, "realtime.d.cts"), types); // what `require` sees
+  for (const module of ["realtime", "events"]) {
+    const types = await readFile(join(ROOT, "types", module + ".d.ts"), "utf8");
+    await writeFile(join(into, module + ".d.ts"), types); // what `import` sees
+    await writeFile(join(into, module + ".d.cts"), types.replace('"./realtime.js"', '"./realtime.cjs"')); // what `require` sees
+  }
   return sizes(into);
 }
 
@@ -121,7 +131,7 @@ export function options(format, file, banner, map, nameCache) {
       join_vars: script
     },
     mangle: {
-      properties: { regex: /^_/, reserved: ["__esModule"], builtins: true, nth_identifier: { get: (n) => TWO[TWO.length - 1 - n] } }
+      properties: { regex: /^_/, reserved: ["__esModule", "_placeholder", "_error"], builtins: true, nth_identifier: { get: (n) => TWO[TWO.length - 1 - n] } }
     },
     format: { ascii_only: true, preamble: banner, comments: false, preserve_annotations: true },
     sourceMap: map && { content: map, filename: file, url: file + ".map", includeSources: true }
@@ -131,9 +141,11 @@ export function options(format, file, banner, map, nameCache) {
 /** What a page downloads, in bytes after gzip -9. */
 export async function sizes(dist = DIST) {
   const all = await readFile(join(dist, "realtime.js"));
-  const two = await tree(`export { Realtime, websocket, long_polling } from './realtime.mjs'`, dist);
-  const [first, second] = Object.keys(BUDGET);
-  return { [first]: gzipped(all), [second]: gzipped(two) };
+  const script = await readFile(join(dist, "events.js"));
+  const usual = `export { Realtime, websocket, long_polling } from './realtime.mjs'`;
+  const two = gzipped(await tree(usual, dist)), three = gzipped(await tree(usual + "; export { events } from './events.mjs'", dist));
+  const [first, second, third, fourth] = Object.keys(BUDGET);
+  return { [first]: gzipped(all), [second]: two, [third]: gzipped(script), [fourth]: three - two };
 }
 
 /** What `use` makes of a directory with this realtime.mjs. */

@@ -241,11 +241,11 @@ async def in_node(block: Block, tmp_path: Path) -> None:
 
     @rt.authorize
     async def who(request: realtime.SessionRequest) -> str | None:
-        if "auth" in block.text and request.auth != {"token": "secret"}:
+        if "auth" in block.text and not layer and request.auth != {"token": "secret"}:
             raise realtime.Unauthorized("no token")
         return None
 
-    rooms = "cursors(" in block.text
+    rooms, layer = "cursors(" in block.text, "events(" in block.text
     rt.configure_rooms("news", history=10)
 
     @rt.endpoint("/chat")
@@ -258,6 +258,14 @@ async def in_node(block: Block, tmp_path: Path) -> None:
         async for message in session:
             await session.send(message)
 
+    events = realtime.Events()
+    rt.endpoint("/events")(events)
+
+    @events.on("message")
+    async def message(session: realtime.EventSession, text: str) -> str:
+        await session.emit("message", session.auth["name"], text)
+        return "delivered"
+
     async def token(request: web.Request) -> web.Response:
         return web.json_response({"token": "secret"})
 
@@ -268,6 +276,8 @@ async def in_node(block: Block, tmp_path: Path) -> None:
         base = str((await client.server(app)).make_url("")).rstrip("/")
         text = re.sub(r'"(?:https://example.org(?=/chat))?(/[a-z/]+)"', rf'"{base}\1"', block.text)
         text = text.replace(f'{base}/chat"', f'{base}/realtime/chat"')
+        if layer:
+            text = text.replace("/realtime/chat", "/realtime/events")
         (tmp_path / "before.mjs").write_text(
             f'import ws from "{WS.as_uri()}";\nglobalThis.WebSocket ??= ws;\n{PAGE if rooms else ""}', "utf-8"
         )
@@ -276,7 +286,8 @@ async def in_node(block: Block, tmp_path: Path) -> None:
         script = 'import "./before.mjs";\n'
         if "import" not in text:
             script += 'import Realtime from "aiohttp-realtime";\n'  # as a script tag defines it
-        script += text + 'session.addEventListener("message", () => session.close());\n'
+        script += text
+        script += "session.close();\n" if layer else 'session.addEventListener("message", () => session.close());\n'
         (tmp_path / "page.mjs").write_text(script, "utf-8")
         node = await asyncio.create_subprocess_exec(
             "node", "page.mjs", cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
@@ -290,6 +301,8 @@ async def in_node(block: Block, tmp_path: Path) -> None:
         if "console.log(event.data)" in text:
             assert said.decode().splitlines()[0] == "welcome"
             assert "1000" in said.decode()
+        if layer:
+            assert said.decode().splitlines()[:2] == ["ada hello", "delivered"]
         if rooms:
             welcome, kept = said.decode().splitlines()
             text, room, cursor = welcome.split()

@@ -35,25 +35,27 @@ test("the sizes are within the budget", async (t) => {
   assert.ok(fits, text);
 });
 
-for (const file of ["realtime.js", "realtime.cjs"]) {
+for (const file of ["realtime.js", "realtime.cjs", "events.js", "events.cjs"]) {
   test(`${file} is ES3, reserved words and all`, () => {
     parse(shipped(file), { ecmaVersion: 3, allowReserved: "never" });
     assert.match(shipped(file), /^[\x00-\x7f]*$/);
   });
 }
 
-test("realtime.mjs is ES3 but for its exports", () => {
-  const { body } = parse(shipped("realtime.mjs"), { ecmaVersion: 6, sourceType: "module" });
-  const rest = body.filter((node) => node.type !== "ExportNamedDeclaration");
-  assert.equal(body.length - rest.length, 1);
-  assert.equal(body[body.length - 1].type, "ExportNamedDeclaration");
-  const code = rest.map((node) => shipped("realtime.mjs").slice(node.start, node.end)).join("");
-  parse(code, { ecmaVersion: 3, allowReserved: "never" });
-});
+for (const file of ["realtime.mjs", "events.mjs"]) {
+  test(`${file} is ES3 but for its exports`, () => {
+    const { body } = parse(shipped(file), { ecmaVersion: 6, sourceType: "module" });
+    const rest = body.filter((node) => node.type !== "ExportNamedDeclaration");
+    assert.equal(body.length - rest.length, 1);
+    assert.equal(body[body.length - 1].type, "ExportNamedDeclaration");
+    const code = rest.map((node) => shipped(file).slice(node.start, node.end)).join("");
+    parse(code, { ecmaVersion: 3, allowReserved: "never" });
+  });
+}
 
 test("each file names its version, licence and map, and maps to the source", async () => {
   const { name, version, license } = await manifest();
-  for (const file of ["realtime.js", "realtime.mjs", "realtime.cjs"]) {
+  for (const file of ["realtime.js", "realtime.mjs", "realtime.cjs", "events.js", "events.mjs", "events.cjs"]) {
     assert.ok(shipped(file).startsWith(`/*! ${name} ${version} | ${license} */\n`));
     assert.ok(shipped(file).endsWith(`\n//# sourceMappingURL=${file}.map\n`));
     const map = JSON.parse(shipped(file + ".map"));
@@ -155,6 +157,31 @@ test("a page gets one global, Realtime, and nothing of its own is changed", () =
   assert.deepEqual([...before.keys()], [], "these are gone");
 });
 
+test("the script for events adds one global, RealtimeEvents", () => {
+  const context = vm.createContext({});
+  vm.runInContext(shipped("events.js"), context);
+  assert.deepEqual(Object.keys(context), ["RealtimeEvents"]);
+});
+
+test("an ES3 engine speaks events with the scripts as they are shipped", { skip: mujs }, () => {
+  const said = runInMujs(`var window = this, hear, sent = [];
+    ${shipped("events.js")}
+    var session = {
+      bufferedAmount: 0,
+      readyState: 1,
+      addEventListener: function (type, listener) { if (type === "message") hear = function (data) { listener({ data: data }); }; },
+      send: function (data) { print(data); }
+    };
+    var setTimeout = function () {}, clearTimeout = setTimeout, chat = RealtimeEvents(session, { auth: { name: "ada" } });
+    chat.on("sum", function (one, other) { return one + other; });
+    hear('0{"sid":"me"}');
+    chat.emit("text", [1, { a: null }]);
+    chat.emit("ask", function (error, answer) { print(error, answer); });
+    hear('25["sum",1,2]');
+    hear('30["yes"]');`);
+  assert.equal(said, '0{"name":"ada"}\n2["text",[1,{"a":null}]]\n20["ask"]\n35[3]\nnull yes\n');
+});
+
 test("the script may be loaded twice", () => {
   const context = vm.createContext({ setTimeout, clearTimeout });
   vm.runInContext("var window = this, self = this;", context);
@@ -174,6 +201,11 @@ test("import and require give the same names, without a page too", async () => {
   assert.deepEqual(Object.keys(required).sort(), [...NAMES, "__esModule", "all", "default"].sort());
   for (const name of NAMES) assert.equal(typeof imported[name], typeof required[name]);
   assert.equal(createRequire(import.meta.url)("aiohttp-realtime/package.json").name, "aiohttp-realtime");
+  const layers = [await import("aiohttp-realtime/events"), createRequire(import.meta.url)("aiohttp-realtime/events")];
+  for (const layer of layers) {
+    assert.deepEqual(Object.keys(layer).filter((name) => name !== "__esModule").sort(), ["EventError", "events"]);
+    assert.equal(typeof layer.events, "function");
+  }
 });
 
 async function withRollup(code) {

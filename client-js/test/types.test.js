@@ -6,13 +6,15 @@ import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import ts from "typescript";
 import * as source from "../src/index.js";
+import * as layer from "../src/namespaces.js";
 
 const here = fileURLToPath(new URL(".", import.meta.url));
 const declarations = join(here, "..", "types", "realtime.d.ts");
+const ofEvents = join(here, "..", "types", "events.d.ts");
 
 // Once for all tests here: what takes long is reading the declarations of the DOM.
 const project = ts.getParsedCommandLineOfConfigFile(join(here, "types", "tsconfig.json"), {}, ts.sys);
-const program = ts.createProgram([...project.fileNames, declarations], project.options);
+const program = ts.createProgram([...project.fileNames, declarations, ofEvents], project.options);
 
 test("right uses compile, and wrong ones do not", () => {
   const wrong = [...project.errors, ...ts.getPreEmitDiagnostics(program)];
@@ -20,7 +22,16 @@ test("right uses compile, and wrong ones do not", () => {
 });
 
 const checker = program.getTypeChecker();
-const exported = checker.getExportsOfModule(checker.getSymbolAtLocation(program.getSourceFile(declarations)));
+const exportsOf = (file) => checker.getExportsOfModule(checker.getSymbolAtLocation(program.getSourceFile(file)));
+const exported = exportsOf(declarations);
+
+/** Those that are there when it runs. */
+function values(symbols) {
+  return symbols
+    .filter((symbol) => (symbol.flags & ts.SymbolFlags.Alias ? checker.getAliasedSymbol(symbol) : symbol).flags & ts.SymbolFlags.Value)
+    .map((symbol) => symbol.name)
+    .sort();
+}
 
 function members(type) {
   return type
@@ -47,11 +58,8 @@ function visible(object) {
 }
 
 test("the module exports what the types name, and nothing else", () => {
-  const values = exported.filter((symbol) => {
-    const target = symbol.flags & ts.SymbolFlags.Alias ? checker.getAliasedSymbol(symbol) : symbol;
-    return target.flags & ts.SymbolFlags.Value;
-  });
-  assert.deepEqual(values.map((symbol) => symbol.name).sort(), Object.keys(source).sort());
+  assert.deepEqual(values(exported), Object.keys(source).sort());
+  assert.deepEqual(values(exportsOf(ofEvents)), Object.keys(layer).sort());
 });
 
 const Class = exported.find((symbol) => symbol.name === "Realtime");
@@ -66,6 +74,18 @@ test("a session has the members that the types name, and no others", () => {
     } finally {
       session.close();
     }
+  }
+});
+
+test("a namespace, and the error of a call, have the members that the types name", () => {
+  const session = new source.Realtime("http://realtime.example/", { transports: source.all });
+  try {
+    const typed = (name) => members(checker.getDeclaredTypeOfSymbol(exportsOf(ofEvents).find((symbol) => symbol.name === name)));
+    assert.deepEqual(visible(layer.events(session, { auth: {} })), typed("Namespace"));
+    const error = visible(new layer.EventError("no")).filter((name) => !["name", "toString"].includes(name)); // toString: in Node
+    assert.deepEqual(error, typed("EventError").filter((name) => !["cause", "name"].includes(name)));
+  } finally {
+    session.close();
   }
 });
 

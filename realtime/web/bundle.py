@@ -1,4 +1,5 @@
-"""The JavaScript client as files below the prefix: client.js, client.mjs, their source maps, and names with a hash.
+"""The JavaScript client as files below the prefix: client.js, client.mjs, events.js, events.mjs, their source maps, and
+names with a hash.
 
 Pages that name `client.js` ask each time whether it has changed, and are answered 304 as long as it has not; those that
 use client_url() name the very content, and never ask again. Knows nothing of sessions.
@@ -29,10 +30,16 @@ MAP = "application/json; charset=utf-8"
 FILES = {
     "client.js": ("realtime.js", SCRIPT),
     "client.mjs": ("realtime.mjs", SCRIPT),
+    "events.js": ("events.js", SCRIPT),
+    "events.mjs": ("events.mjs", SCRIPT),
     "realtime.js.map": ("realtime.js.map", MAP),
     "realtime.mjs.map": ("realtime.mjs.map", MAP),
+    "events.js.map": ("events.js.map", MAP),
+    "events.mjs.map": ("events.mjs.map", MAP),
 }
-HASHED = re.compile(r"(client)-([0-9a-f]{16})(\.js|\.mjs)|(realtime)-([0-9a-f]{16})(\.js\.map|\.mjs\.map)")
+HASHED = re.compile(
+    r"(client|events)-([0-9a-f]{16})(\.js|\.mjs)|(realtime|events)-([0-9a-f]{16})(\.js\.map|\.mjs\.map)"
+)
 FOREVER = "public, max-age=31536000, immutable"
 # A deployment has to show at once: a client that asks is answered 304, in one round trip and without a body.
 ASK = "no-cache"

@@ -31,7 +31,7 @@ SCRIPTS: web.AppKey[dict[str, web.AbstractResource]] = web.AppKey("realtime scri
 # Whose the paths are, from the application's root, that endpoints have beside the prefixes.
 OWNERS: web.AppKey[Owners] = web.AppKey("realtime owners", dict)
 BUNDLE = Bundle()  # one for all: the files are the same
-FILE = r"{file:client(?:-[0-9a-f]+)?\.m?js|realtime(?:-[0-9a-f]+)?\.m?js\.map}"
+FILE = r"{file:(?:client|events)(?:-[0-9a-f]+)?\.m?js|(?:realtime|events)(?:-[0-9a-f]+)?\.m?js\.map}"
 
 
 def setup(app: web.Application, server: Server, *, prefix: str = "/realtime") -> Server:
@@ -134,7 +134,8 @@ def _check_free(service: Service, app: web.Application) -> None:
 
 def client_url(where: web.Request | web.Application, name: str = "client.js", *, prefix: str = "/realtime") -> str:
     """The path of the JavaScript client for a page: a name that holds a hash of the content, which browsers may keep
-    for ever. `name` is "client.js" (for a script tag: it defines Realtime) or "client.mjs" (a module).
+    for ever. `name` is "client.js" (for a script tag: it defines Realtime) or "client.mjs" (a module); "events.js" or
+    "events.mjs" is what is beside that for events.
 
     Found from a request (also in a sub-application) or an application. A path that a proxy puts in front is not known
     here. Where the files are missing, as in a checkout that was not built, it is the plain name, which says so to
@@ -142,8 +143,10 @@ def client_url(where: web.Request | web.Application, name: str = "client.js", *,
     """
     get_server(where, prefix=prefix)
     scripts = where.config_dict[SCRIPTS] if isinstance(where, web.Request) else where[SCRIPTS]
-    if name not in ("client.js", "client.mjs"):
-        raise LocalProtocolError(f"the JavaScript client is client.js or client.mjs, not {name!r}")
+    if name not in ("client.js", "client.mjs", "events.js", "events.mjs"):
+        raise LocalProtocolError(
+            f"the JavaScript client is client.js or client.mjs, and events.js or events.mjs for events, not {name!r}"
+        )
     try:
         file = BUNDLE.hashed(name)
     except OSError:

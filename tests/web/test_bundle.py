@@ -24,6 +24,10 @@ pytestmark = pytest.mark.usefixtures("quiet_log")
 CONTENT = {
     "client.js": b"var Realtime = 1;\n//# sourceMappingURL=realtime.js.map\n" + b"// padding\n" * 100,
     "client.mjs": b"export const Realtime = 1;\n//# sourceMappingURL=realtime.mjs.map\n",
+    "events.js": b"var RealtimeEvents = 1;\n//# sourceMappingURL=events.js.map\n",
+    "events.mjs": b"export const events = 1;\n//# sourceMappingURL=events.mjs.map\n",
+    "events.js.map": json.dumps({"version": 3, "file": "events.js"}).encode(),
+    "events.mjs.map": json.dumps({"version": 3, "file": "events.mjs"}).encode(),
     "realtime.js.map": json.dumps({"version": 3}).encode(),
     "realtime.mjs.map": json.dumps({"version": 3, "file": "realtime.mjs"}).encode(),
 }
@@ -219,6 +223,7 @@ async def test_the_address_for_templates(dist: Path) -> None:
     async def page(request: web.Request) -> web.Response:
         seen.append(realtime.client_url(request))
         seen.append(realtime.client_url(request, "client.mjs", prefix="/other"))
+        seen.append(realtime.client_url(request, "events.js"))
         return web.Response()
 
     inner.router.add_get("/page", page)
@@ -226,7 +231,11 @@ async def test_the_address_for_templates(dist: Path) -> None:
         assert realtime.client_url(place.app) == f"/realtime/{hashed('client.js')}"
         response, _ = await get(place, "/inner/page")
         assert response.status == 200
-        assert seen == [f"/inner/realtime/{hashed('client.js')}", f"/inner/other/{hashed('client.mjs')}"]
+        assert seen == [
+            f"/inner/realtime/{hashed('client.js')}",
+            f"/inner/other/{hashed('client.mjs')}",
+            f"/inner/realtime/{hashed('events.js')}",
+        ]
         for url in seen:
             response, _ = await get(place, url)
             assert (response.status, response.headers["Cache-Control"]) == (200, FOREVER)
