@@ -23,13 +23,24 @@ from . import connect, demo, doctor
 
 __all__ = ["main"]
 
+MOST_WORKERS = 16  # of the demo, which are all on this machine
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command and returns its exit code. Raises SystemExit for a wrong command line."""
     options = _parser().parse_args(arguments)
     try:
         if options.command == "demo":
-            return demo.run(options.host, options.port, options.transports)
+            _check_workers(options)
+            return demo.run(
+                demo.Options(
+                    host=options.host,
+                    port=options.port,
+                    transports=options.transports,
+                    workers=options.workers,
+                    broker=options.broker,
+                )
+            )
         if options.command == "doctor":
             return doctor.run(
                 doctor.Options(
@@ -138,6 +149,16 @@ def _add_demo(parser: argparse.ArgumentParser) -> None:
         metavar="A,B",
         help=f"the transports to offer, best first (default: {','.join(TRANSPORTS)})",
     )
+    parser.add_argument(
+        "--workers",
+        type=_workers,
+        metavar="N",
+        help="serve another page: which of N processes has whose session, and that"
+        " rooms go on when one is killed; needs --broker",
+    )
+    parser.add_argument(
+        "--broker", metavar="URL", help="the Redis or Valkey that connects the workers, such as redis://localhost"
+    )
 
 
 def _add_connect(parser: argparse.ArgumentParser) -> None:
@@ -177,6 +198,23 @@ def _port(text: str) -> int:
     if not text.isdecimal() or int(text) > 65_535:
         raise argparse.ArgumentTypeError(f"a port is a number from 0 to 65535, not {text!r}")
     return int(text)
+
+
+def _workers(text: str) -> int:
+    if not text.isdecimal() or not 2 <= int(text) <= MOST_WORKERS:
+        raise argparse.ArgumentTypeError(f"a number from 2 to {MOST_WORKERS} is expected, not {text!r}")
+    return int(text)
+
+
+def _check_workers(options: argparse.Namespace) -> None:
+    """Several workers need a broker, and nothing else does."""
+    if options.workers is not None and not options.broker:
+        options.parser.error(
+            "argument --workers: several processes need a broker: give --broker redis://localhost, with a Redis or"
+            " Valkey that runs there, and pip install 'aiohttp-realtime[redis]'"
+        )
+    if options.broker is not None and options.workers is None:
+        options.parser.error("argument --broker: one process needs none: give --workers 4, too")
 
 
 def _transports(text: str) -> tuple[str, ...]:

@@ -3,29 +3,42 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import errno
 import os
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import realtime
 
-from ..demo import ENDPOINTS, Demo
+from ..core.errors import BrokerError
+from ..demo import ENDPOINTS, Demo, Several
 from .signals import signals
 from .stdio import note
 
-__all__ = ["run"]
+__all__ = ["Options", "run"]
 
 WILDCARDS = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
-def run(host: str, port: int, transports: Sequence[str]) -> int:
-    """Runs the command and returns its exit code."""
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options:
+    """What the command line says."""
+
+    host: str
+    port: int
+    transports: Sequence[str]
+    workers: int | None = None  # so many processes, over this broker
+    broker: str | None = dataclasses.field(default=None, repr=False)  # it may have a password in it
+
+
+def run(options: Options) -> int:
+    """Runs the command and returns its exit code. Raises LocalProtocolError for a broker's URL that is none."""
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            return runner.run(_main(host, port, transports))
+            return runner.run(_main(options))
     except KeyboardInterrupt:  # the second Ctrl-C
         return 0
 
@@ -38,15 +51,27 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-async def _main(host: str, port: int, transports: Sequence[str]) -> int:
+async def _main(options: Options) -> int:
+    host, port = options.host, options.port
     with signals() as asked:
         try:
-            async with Demo(host, port, transports) as demo:
-                _welcome(host, demo.port)
+            if options.workers is not None and options.broker is not None:
+                async with Several(options.workers, options.broker, host, port, options.transports) as several:
+                    _welcome(host, several.port, several.ENDPOINTS, several.lanes[0])
+                    await asked
+                return 0
+            async with Demo(host, port, options.transports) as demo:
+                _welcome(host, demo.port, ENDPOINTS, demo.port)
                 await asked
                 await demo.end_sessions()
+        except ChildProcessError as error:
+            note(str(error))
+            return 1
         except OSError as error:
             note(_refusal(host, port, error))
+            return 1
+        except BrokerError as error:
+            note(f"the broker: {error}")
             return 1
         return 0
 
@@ -60,14 +85,15 @@ def _refusal(host: str, port: int, error: OSError) -> str:
     return f"cannot listen on {host} port {port}: {reason}"
 
 
-def _welcome(host: str, port: int) -> None:
+def _welcome(host: str, port: int, endpoints: Mapping[str, str], at: int) -> None:
+    """Says where the page is, and at which port the endpoints are."""
     address = WILDCARDS.get(host, host)
-    origin = f"http://{f'[{address}]' if ':' in address else address}:{port}"
+    origin = f"http://{f'[{address}]' if ':' in address else address}"
     everywhere = " (and at every other address of this machine)" if host in WILDCARDS else ""
     command = _command()
-    print(f"{origin}/ is the demo of realtime {realtime.__version__}{everywhere}. Ctrl-C ends it.\n")
-    for path, what in ENDPOINTS.items():
-        print(f"  {command} connect {origin}/realtime{path:<8} {what}")
+    print(f"{origin}:{port}/ is the demo of realtime {realtime.__version__}{everywhere}. Ctrl-C ends it.\n")
+    for path, what in endpoints.items():
+        print(f"  {command} connect {origin}:{at}/realtime{path:<8} {what}")
     print(flush=True)
 
 

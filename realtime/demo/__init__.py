@@ -7,11 +7,13 @@ race          a visitor's lanes
 plug          a visitor's panel whose network can be broken
 verify        what is lost, repeated or reordered, told by numbers
 child         the process of a panel that can be killed
+Several       the same command with several workers, one of which is killed
 """
 
 from __future__ import annotations
 
 from .app import ENDPOINTS, make_app
 from .serving import Demo
+from .several import Several
 
-__all__ = ["ENDPOINTS", "Demo", "make_app"]
+__all__ = ["ENDPOINTS", "Demo", "Several", "make_app"]

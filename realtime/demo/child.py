@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 
 __all__ = ["ADDRESS", "Child"]
@@ -15,10 +15,16 @@ START_PATIENCE = 60.0
 
 
 class Child:
-    """One process after another, on the same port."""
+    """One process after another, on the same port: that of a module beside this one, which is given the port and
+    `arguments`, and `environment` beside our own.
+    """
 
-    def __init__(self, origins: Sequence[str]) -> None:
-        self._origins = tuple(origins)
+    def __init__(
+        self, arguments: Sequence[str], *, module: str = "worker", environment: Mapping[str, str] | None = None
+    ) -> None:
+        self._arguments = tuple(arguments)
+        self._module = module
+        self._environment = dict(environment or {})
         self._process: asyncio.subprocess.Process | None = None
         self.port: int = 0
         self.starts: int = 0
@@ -35,12 +41,12 @@ class Child:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            f"{__package__}.worker",
+            f"{__package__}.{self._module}",
             str(self.port),
-            *self._origins,
+            *self._arguments,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": path},
+            env={**os.environ, **self._environment, "PYTHONPATH": path},
             start_new_session=True,  # a Ctrl-C is the parent's
         )
         self._process = process
@@ -52,9 +58,21 @@ class Child:
             line = b""
         if not line.strip().isdigit():
             await self.kill()
-            raise OSError("the server process does not start")
+            raise ChildProcessError("the server process does not start")
         self.port = int(line)
         self.starts += 1
+
+    async def lines(self) -> AsyncIterator[bytes]:
+        """What it says from then on, until it has ended."""
+        assert self._process is not None
+        assert self._process.stdout is not None
+        async for line in self._process.stdout:
+            yield line
+
+    def end(self) -> None:
+        """Has it end by itself."""
+        if self._process is not None and self._process.stdin is not None:
+            self._process.stdin.close()
 
     async def kill(self) -> None:
         """Kills it: no farewell, no clean-up."""

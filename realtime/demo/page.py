@@ -23,11 +23,22 @@ SAFE = {
 
 
 class Pages:
-    """`lines` are the endpoints with what they do; `ports` are those, besides its own, that the page may use."""
+    """`lines` are the endpoints with what they do; `ports` are those, besides its own, that the page may use. `name` is
+    its file, and `port` where the endpoints are, if not at its own.
+    """
 
-    def __init__(self, lines: Sequence[tuple[str, str]], ports: Callable[[], Sequence[int]]) -> None:
+    def __init__(
+        self,
+        lines: Sequence[tuple[str, str]],
+        ports: Callable[[], Sequence[int]],
+        *,
+        name: str = "index.html",
+        port: int | None = None,
+    ) -> None:
         self._lines = lines
         self._ports = ports
+        self._name = name
+        self._port = port
         self._files = {
             path.name: path.read_bytes() for path in sorted(FOLDER.iterdir()) if path.suffix in TYPES and path.is_file()
         }
@@ -39,10 +50,14 @@ class Pages:
 
     async def _page(self, request: web.Request) -> web.Response:
         if "text/html" in request.headers.get("Accept", ""):
-            return self._answer("index.html", {"Content-Security-Policy": policy(request.host, self._ports())})
+            return self._answer(self._name, {"Content-Security-Policy": policy(request.host, self._ports())})
         origin = f"{request.scheme}://{request.host}"
+        if self._port is not None:
+            origin = str(request.url.origin().with_port(self._port))
         lines = [f"  {origin}{path:<17} {what}" for path, what in self._lines]
-        text = "\n".join(["The demo of realtime.", "", *lines, "", f"Try: realtime connect {origin}/realtime/echo", ""])
+        text = "\n".join(
+            ["The demo of realtime.", "", *lines, "", f"Try: realtime connect {origin}{self._lines[0][0]}", ""]
+        )
         return web.Response(text=text, headers={**SAFE, "Content-Security-Policy": "default-src 'none'"})
 
     async def _file(self, request: web.Request) -> web.Response:

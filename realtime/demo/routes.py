@@ -23,7 +23,7 @@ from .plug import FAULTS, ONCE, Panel, Proxies
 from .race import Race
 from .visitors import Visitors
 
-__all__ = ["HEADER", "DemoRoutes"]
+__all__ = ["HEADER", "DemoRoutes", "as_json", "guarded", "is_local", "refused"]
 
 HEADER = "X-Realtime-Demo"
 RACES = 24
@@ -64,12 +64,12 @@ class DemoRoutes:
         app.on_shutdown.append(self._stop)
         app.router.add_get("/demo/config", self._config)
         app.router.add_get("/demo/probe", self._probe)
-        app.router.add_post("/demo/race", self._changing(self._new_race))
+        app.router.add_post("/demo/race", guarded(self._new_race))
         app.router.add_get("/demo/race/{token}", self._counts)
-        app.router.add_post("/demo/race/{token}/leave", self._changing(self._leave_race))
-        app.router.add_post("/demo/plug", self._changing(self._new_panel))
+        app.router.add_post("/demo/race/{token}/leave", guarded(self._leave_race))
+        app.router.add_post("/demo/plug", guarded(self._new_panel))
         app.router.add_get("/demo/plug/{token}", self._status)
-        app.router.add_post("/demo/plug/{token}/{action}", self._changing(self._act))
+        app.router.add_post("/demo/plug/{token}/{action}", guarded(self._act))
 
     def ports(self) -> list[int]:
         """Those, besides its own, that the page may use."""
@@ -96,22 +96,10 @@ class DemoRoutes:
             await self._races.sweep()
             await self._panels.sweep()
 
-    @staticmethod
-    def _changing(
-        handler: Callable[[web.Request], Awaitable[web.Response]],
-    ) -> Callable[[web.Request], Awaitable[web.Response]]:
-        async def guarded(request: web.Request) -> web.Response:
-            # Another site's page would have to ask before it sends this header, and is not answered.
-            if HEADER not in request.headers:
-                return _refused(403, f"this is for the demo's own page: the header {HEADER} is missing")
-            return await handler(request)
-
-        return guarded
-
     # -- the page ------------------------------------------------------------------------------------------------------
 
     async def _config(self, request: web.Request) -> web.Response:
-        return _json(
+        return as_json(
             {
                 "version": realtime.__version__,
                 "transports": list(TRANSPORTS),
@@ -138,39 +126,39 @@ class DemoRoutes:
     async def _new_race(self, request: web.Request) -> web.Response:
         await self._races.sweep()
         if self._races.full:
-            return _refused(503, f"{RACES} visitors race already; come back in a few minutes")
+            return refused(503, f"{RACES} visitors race already; come back in a few minutes")
         token = self._races.token()
         race = Race(self._server, self._meter, self._prefix, token, self._server._service.config.transports)
         self._races.add(token, race)
-        return _json({"token": token, "paths": race.paths})
+        return as_json({"token": token, "paths": race.paths})
 
     async def _counts(self, request: web.Request) -> web.Response:
         race = self._races.get(request.match_info["token"])
         if race is None:
-            return _refused(404, "this race is over: start another")
-        return _json({"at": asyncio.get_running_loop().time(), "lanes": race.counts()})
+            return refused(404, "this race is over: start another")
+        return as_json({"at": asyncio.get_running_loop().time(), "lanes": race.counts()})
 
     async def _leave_race(self, request: web.Request) -> web.Response:
         await self._races.remove(request.match_info["token"])
-        return _json({})
+        return as_json({})
 
     # -- the panel -----------------------------------------------------------------------------------------------------
 
     async def _new_panel(self, request: web.Request) -> web.Response:
         if self._proxies is None:
-            return _refused(503, "no plug can be pulled here: the demo was started without ports of its own")
+            return refused(503, "no plug can be pulled here: the demo was started without ports of its own")
         await self._panels.sweep()
         local = is_local(request)
         try:
             panel = await self._proxies.panel(self._origins, own_process=local)
         except OSError as error:
-            return _refused(503, f"{error}; try again")
+            return refused(503, f"{error}; try again")
         if panel is None:
-            return _refused(503, "all panels are taken; come back in a few minutes")
+            return refused(503, "all panels are taken; come back in a few minutes")
         token = self._panels.token()
         self._panels.add(token, panel)
         told = {"token": token, "port": panel.proxy.port, "path": f"{self._prefix}/plug", "restart": local}
-        return _json({**told, "faults": list(FAULTS)})
+        return as_json({**told, "faults": list(FAULTS)})
 
     async def _status(self, request: web.Request) -> web.Response:
         panel = self._panels.get(request.match_info["token"])
@@ -181,14 +169,14 @@ class DemoRoutes:
         told: dict[str, Any] = {"faults": panel.in_force, "fired": panel.fired()}
         if panel.child is not None:
             told |= {"pid": panel.child.pid, "starts": panel.child.starts}
-        return _json(told)
+        return as_json(told)
 
     async def _act(self, request: web.Request) -> web.Response:
         token, action = request.match_info["token"], request.match_info["action"]
         panel = self._panels.get(token)
         if action == "leave":
             await self._panels.remove(token)
-            return _json({})
+            return as_json({})
         if panel is None:
             return _gone()
         if action in FAULTS:
@@ -199,14 +187,28 @@ class DemoRoutes:
             await panel.mend()
         elif action == "restart":
             if not is_local(request):
-                return _refused(403, "a server process is restarted from its own machine only")
+                return refused(403, "a server process is restarted from its own machine only")
             try:
                 await panel.restart()
             except OSError as error:
-                return _refused(503, f"{error}; try again")
+                return refused(503, f"{error}; try again")
         else:
-            return _refused(404, f"there are {', '.join([*FAULTS, *ONCE])}")
+            return refused(404, f"there are {', '.join([*FAULTS, *ONCE])}")
         return self._told(panel)
+
+
+def guarded(
+    handler: Callable[[web.Request], Awaitable[web.Response]],
+) -> Callable[[web.Request], Awaitable[web.Response]]:
+    """A handler that changes something, for the demo's own page only."""
+
+    async def asked(request: web.Request) -> web.Response:
+        # Another site's page would have to ask before it sends this header, and is not answered.
+        if HEADER not in request.headers:
+            return refused(403, f"this is for the demo's own page: the header {HEADER} is missing")
+        return await handler(request)
+
+    return asked
 
 
 def is_local(request: web.Request) -> bool:
@@ -224,13 +226,15 @@ def is_local(request: web.Request) -> bool:
     return address.is_loopback and named and not any(name in request.headers for name in FORWARDED)
 
 
-def _json(told: dict[str, Any]) -> web.Response:
+def as_json(told: dict[str, Any]) -> web.Response:
+    """What the page is told."""
     return web.json_response(told, headers=HEADERS)
 
 
-def _refused(status: int, sentence: str) -> web.Response:
+def refused(status: int, sentence: str) -> web.Response:
+    """What the page is told when it is not."""
     return web.json_response({"error": sentence}, status=status, headers=HEADERS)
 
 
 def _gone() -> web.Response:
-    return _refused(404, "this panel was given up: start another")
+    return refused(404, "this panel was given up: start another")

@@ -20,7 +20,7 @@ from ..web.plugin import setup
 from .child import ADDRESS
 from .verify import SETTINGS, verify
 
-__all__ = ["main"]
+__all__ = ["input_ends", "main"]
 
 
 async def _serve(port: int, origins: Sequence[str]) -> None:
@@ -33,6 +33,12 @@ async def _serve(port: int, origins: Sequence[str]) -> None:
     await runner.setup()
     await web.SockSite(runner, listener).start()
     os.write(1, f"{listener.getsockname()[1]}\n".encode())
+    await input_ends()
+    await runner.cleanup()
+
+
+async def input_ends() -> None:
+    """Waits for the end of standard input, which is the parent's."""
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
 
@@ -43,7 +49,6 @@ async def _serve(port: int, origins: Sequence[str]) -> None:
 
     threading.Thread(target=wait, daemon=True).start()
     await ended.wait()
-    await runner.cleanup()
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 from redis import Redis
 from redis.exceptions import RedisError
 
-__all__ = ["PASSWORD", "Cluster", "Sentinels", "Server", "available"]
+__all__ = ["PASSWORD", "Cluster", "Sentinels", "Server", "available", "settled"]
 
 PASSWORD = "not-for-any-log"
 PATIENCE = 45.0
@@ -107,6 +107,15 @@ class Server:
         """It goes on."""
         assert self._process is not None
         self._process.send_signal(signal.SIGCONT)
+
+
+def settled(server: Server, lease: float) -> None:
+    """Waits until it has been up for a lease: before that nobody knows what it may have forgotten."""
+    end = time.monotonic() + PATIENCE
+    with server.client() as client:
+        while client.info("server")["uptime_in_seconds"] <= lease:
+            assert time.monotonic() < end, "redis-server stands still"
+            time.sleep(0.05)
 
 
 class Sentinels:

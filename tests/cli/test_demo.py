@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
 from contextlib import AsyncExitStack
 
 import aiohttp
@@ -12,9 +13,14 @@ from yarl import URL
 
 import realtime
 from realtime.demo import make_app
+from realtime.demo.member import LEASE
 from realtime.testing import Clients
 
+from ..brokers.conftest import own_redis
+from ..brokers.servers import Server, settled
 from .program import Program, run
+
+__all__ = ["own_redis"]
 
 TRANSPORTS = ("websocket", "long_polling", "polling")
 
@@ -118,3 +124,47 @@ async def test_the_ticker_drops_lines_for_who_is_slow_and_says_so() -> None:
         while not slow.dropped:
             before, count = count, int(str(await slow.receive()).split()[0])
             assert count > before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--workers", "4"], "argument --workers: several processes need a broker: give --broker redis://localhost"),
+        (["--broker", "redis://localhost"], "argument --broker: one process needs none: give --workers 4, too"),
+        (["--workers", "1", "--broker", "redis://localhost"], "argument --workers: a number from 2 to 16 is expected"),
+        (["--workers", "many", "--broker", "redis://localhost"], "argument --workers: a number from 2 to 16"),
+        (["--workers", "2", "--broker", "localhost"], "redis://"),
+    ],
+)
+async def test_several_workers_and_their_broker_are_given_together(arguments: list[str], sentence: str) -> None:
+    code, out, err = await run("demo", "--port", 0, *arguments)
+    assert (code, out) == (2, "")
+    assert sentence in err.splitlines()[-1]
+
+
+async def test_a_broker_that_is_not_there() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    url = f"redis://:not-for-any-log@127.0.0.1:{port}"
+    code, out, err = await run("demo", "--port", 0, "--workers", 2, "--broker", url)
+    assert (code, out) == (1, "")
+    why, refusal = err.splitlines()
+    assert f"cannot reach Redis at redis://127.0.0.1:{port}" in why
+    assert refusal.startswith("realtime: the broker: no answer ")
+    assert "not-for-any-log" not in err
+
+
+async def test_several_workers_end_with_a_signal(own_redis: Server) -> None:
+    await asyncio.to_thread(settled, own_redis, LEASE)
+    async with Program("demo", "--port", 0, "--workers", 2, "--broker", own_redis.url) as demo:
+        welcome = await demo.line()
+        assert " is the demo of realtime " in welcome
+        assert await demo.line() == ""
+        line = await demo.line()
+        url = next(word for word in line.split() if word.startswith("http"))
+        async with Program("connect", url) as client:
+            assert '"worker": ' in await client.line()
+            demo.interrupt()
+            assert await demo.ended() == 0
+            _, err = await demo.rest()
+            assert err == ""
