@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
@@ -40,6 +41,7 @@ class ClientNamespace:
         self._in: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._in.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody has to ask
         self._left: tuple[int, str] | None = None
+        self._asked = False  # its CONNECT is on its way
 
     @property
     def closed(self) -> bool:
@@ -118,6 +120,8 @@ class ClientEvents(Connection[BaseSession[ClientMachine]]):
     def __init__(self, session: BaseSession[ClientMachine]) -> None:
         super().__init__(session, 5, Limits())
         self._members: dict[str, ClientNamespace] = {}
+        self._due: Counter[str] = Counter()  # answers to a CONNECT, by namespace: each gets one, in order
+        self._been: set[str] = set()  # namespaces that were left: what the server said before it knew may still come
         self._undo = session.on_change(self._changed)
         self._tasks = {begin(self._live(), "realtime client events")}
 
@@ -138,10 +142,14 @@ class ClientEvents(Connection[BaseSession[ClientMachine]]):
 
     async def _ask(self, member: ClientNamespace) -> None:
         try:
-            await self.send(Packet(packets.CONNECT, member.namespace, member._auth))
+            if member._left is None:
+                self._due[member.namespace] += 1
+                member._asked = True
+                await self.send(Packet(packets.CONNECT, member.namespace, member._auth))
         except SessionClosed:
             pass  # whoever receives finds out
         except Exception as error:
+            self._due[member.namespace] -= 1
             self._members.pop(member.namespace, None)
             member._end(1000, REFUSED, EventError(str(error), code="invalid"))
 
@@ -171,6 +179,10 @@ class ClientEvents(Connection[BaseSession[ClientMachine]]):
     def _take(self, packet: Packet, size: int) -> Awaitable[None] | None:
         kind, name = packet.type, packet.namespace
         member = self._members.get(name)
+        if kind in (packets.CONNECT, packets.CONNECT_ERROR):
+            self._due[name] = due = max(0, self._due[name] - 1)
+            if due:
+                return None  # to one that this client has left since
         if member is None:
             return None  # it was under way when this client left
         if kind == packets.CONNECT:
@@ -178,6 +190,8 @@ class ClientEvents(Connection[BaseSession[ClientMachine]]):
         if kind == packets.CONNECT_ERROR:
             return self._refused(member, packet.data)
         if not member.id:
+            if name in self._been:
+                return None  # the same
             self.fail(RemoteProtocolError(1002, "an event came before its namespace"))
         if kind == packets.EVENT:
             return self._event(member, packet)
@@ -186,6 +200,7 @@ class ClientEvents(Connection[BaseSession[ClientMachine]]):
             self.calls.answer(name, packet.id, packet.data)
             return None
         del self._members[name]
+        self._been.add(name)
         member._end(1000, PUT_OUT)
         return self.tell(member, "disconnect", PUT_OUT)
 
@@ -211,8 +226,10 @@ class ClientEvents(Connection[BaseSession[ClientMachine]]):
         if self._members.get(member.namespace) is not member:
             return
         del self._members[member.namespace]
+        self._been.add(member.namespace)
         entered = bool(member.id)
         member._end(1000, LEFT)
-        await self.send(Packet(packets.DISCONNECT, member.namespace))
+        if member._asked:
+            await self.send(Packet(packets.DISCONNECT, member.namespace))
         if entered:
             await self.tell(member, "disconnect", LEFT)

@@ -150,6 +150,37 @@ async def test_events_both_ways(transport: str) -> None:
             session.events("/more")
 
 
+@pytest.mark.parametrize("entered", [True, False], ids=["when it was in", "before it was in"])
+@TRANSPORTS
+async def test_a_namespace_that_is_left_may_be_asked_for_again(transport: str, entered: bool) -> None:
+    """What the server said before it knew, of the one that was left, is none of the new one's."""
+    async with within(), serving() as (server, port):
+
+        @server.admin.on("talk")
+        async def talk(session: realtime.EventSession) -> None:
+            for _ in range(200):
+                await session.emit("said", session.id)
+
+        url = f"http://127.0.0.1:{port}/realtime/chat"
+        async with realtime.connect(url, transports=transport, max_outbox=10_000) as session:
+            heard: list[str] = []
+            before = session.events("/admin")
+            if entered:
+                await before.ready()
+                await before.emit("talk")
+                before.on("said")(lambda _: None)
+            await before.disconnect()
+            again = session.events("/admin", auth={"again": True})
+            again.on("said")(heard.append)
+            await again.ready()
+            assert again is not before
+            assert again.id == server.sessions[-1].id
+            assert again.id != before.id
+            assert await again.call("echo", 1, b"2", timeout=60) == [1, b"2"]
+            assert set(heard) <= {again.id}
+            assert not session.closed
+
+
 async def test_refusals() -> None:
     told: list[Any] = []
     async with (
