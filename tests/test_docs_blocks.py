@@ -347,9 +347,10 @@ def command(block: Block, tmp_path: Path) -> None:
                     assert (CLIENT / "package-lock.json").is_file()
                 case ["npm", *_, script]:
                     assert script in json.loads((CLIENT / "package.json").read_text("utf-8"))["scripts"]
-                case ["python", "-m", module, *_]:
+                case ["python", "-m", _, *_] | ["realtime", _, *_]:
+                    command = ["-m", "realtime", words[1]] if words[0] == "realtime" else words[1:3]
                     done = subprocess.run(
-                        [sys.executable, "-m", module, "--help"],
+                        [sys.executable, *command, "--help"],
                         cwd=ROOT,
                         env={**os.environ, "PYTHONPATH": str(ROOT)},
                         capture_output=True,

@@ -40,7 +40,7 @@ log: logging.Logger = logging.getLogger("realtime.cluster")
 RENEWALS = 4  # in one lease
 NEIGHBOURS = 4096  # workers whose addresses are kept
 KEEPINGS = 5  # so often in a claim's life those are renewed that last
-FAREWELL = 1.0  # seconds for what is left to be written when the worker goes
+FAREWELL = 5.0  # seconds for what is left to be written when the worker goes
 
 RECOUNTS = 900.0  # seconds, after which counts are written again, though nothing has changed
 
@@ -99,7 +99,7 @@ class Directory:
         self._spawn(self._keeping.run())
 
     async def leave(self) -> None:
-        """Writes what is left to be written, for a second at most, and gives up this worker's place."""
+        """Writes what is left to be written, for five seconds at most, and gives up this worker's place."""
         with suppress(TimeoutError, BrokerError):
             async with asyncio.timeout(FAREWELL):
                 await self._keeping.written()
