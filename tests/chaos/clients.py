@@ -32,7 +32,7 @@ class PythonClient:
         """A calm one says little, for as long as it can, and is in no rooms."""
         self.rooms = {room: Room() for room in ROOMS}
         self.gaps = 0
-        self.begun = asyncio.Event()  # it has heard of a worker
+        self.begun = asyncio.Event()  # it has heard of the worker that has its session
         self.now = "has no session"  # what it is about
         self.brings_cursors = transport not in BY_URL
         self._url = f"{url}/realtime/count" + ("" if calm else "?rooms=1")
@@ -88,6 +88,7 @@ class PythonClient:
         account.unsent = len(session.unacknowledged)
         account.ended = time.monotonic()
         self.now = f"is behind {session!r}"
+        self.begun.clear()
         self._told(account)
 
     async def _send(self, session: realtime.ClientSession, account: Session) -> None:

@@ -63,7 +63,8 @@ async def roll(
             worker.start()
             await worker.ready()
         took = time.monotonic() - began
-        await asyncio.sleep(2.0)
+        for one in crowd:
+            await asyncio.wait_for(one.begun.wait(), PATIENCE)
         opens = [float(line) for line in (place / "opens").read_text().split()]
         for one in crowd:
             one.leave()
