@@ -99,16 +99,17 @@ class Directory:
         self._spawn(self._keeping.run())
 
     async def leave(self) -> None:
-        """Writes what is left to be written, for five seconds at most, and gives up this worker's place."""
+        """Writes what is left to be written, and gives up this worker's place: in five seconds at most."""
+        until = self._now() + FAREWELL
         with suppress(TimeoutError, BrokerError):
-            async with asyncio.timeout(FAREWELL):
+            async with asyncio.timeout_at(until):
                 await self._keeping.written()
         self.registration.lost()
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         with suppress(TimeoutError, BrokerError):
-            async with asyncio.timeout(FAREWELL):
+            async with asyncio.timeout_at(until):
                 await self._directory.strike(self.peer)
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
