@@ -6,12 +6,18 @@ What is said to rooms in this way, and dropped, does BaseSession._offer_group().
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Sequence
 from typing import Any
 
 from .base_session import BaseSession
 from .core.frames import Group
 
-__all__ = ["send_group"]
+__all__ = ["send_contents", "send_group"]
+
+
+def send_contents(session: BaseSession[Any], contents: Sequence[str | bytes]) -> Awaitable[None]:
+    """BaseSession.send() for messages that are nothing without each other, one of them as it usually is."""
+    return session.send(contents[0]) if len(contents) == 1 else send_group(session, Group(*contents))
 
 
 async def send_group(session: BaseSession[Any], group: Group) -> None:
