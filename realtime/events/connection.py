@@ -27,9 +27,8 @@ from ..core.errors import (
     SessionClosed,
     Unauthorized,
 )
-from ..core.frames import KEPT, Group
 from ..core.machine import FOREVER
-from ..groups import send_contents, send_group
+from ..groups import send_contents, send_kept
 from ..loops import begin
 from ..protocols.layers.socketio import packets
 from ..protocols.layers.socketio.answers import FAILED, UNKNOWN, answers, error
@@ -311,23 +310,8 @@ class Connection(ABC, Generic[S]):
         return None
 
     def _send_answer(self, ack: Packet) -> Awaitable[None] | None:
-        contents = packets.write(self._decoder.version, ack)
-        session = self.session
-        if len(contents) == 1 and not session._senders:  # as it usually is
-            item = session._outgoing(contents[0])
-            item.code = KEPT
-            half_full = session._machine.offer(item)
-            if half_full is not None:
-                if half_full:
-                    session._ask_for_room()
-                return None
-        group = Group(*contents, kept=True)
-        for part in group.parts:
-            session._outgoing(part.data)
-        if session._senders or not session._machine.outbox.has_room(group.size, len(group.parts)):
-            return self._patiently(send_group(session, group))
-        session._put(group.parts)
-        return None
+        sending = send_kept(self.session, packets.write(self._decoder.version, ack))
+        return sending and self._patiently(sending)
 
     async def _patiently(self, sending: Awaitable[None]) -> None:
         try:
@@ -341,10 +325,7 @@ class Connection(ABC, Generic[S]):
         """Sends a packet: waits for room as session.send() does, and raises as that does; and TypeError and
         LocalProtocolError for data that no packet can say."""
         contents = packets.write(self.version, packet)
-        if packet.type == packets.EVENT:
-            await send_contents(self.session, contents)
-        else:
-            await send_group(self.session, Group(*contents, kept=True))
+        await send_contents(self.session, contents, kept=packet.type != packets.EVENT)
 
     async def tell(self, member: Member, event: str, *args: Any) -> None:
         """Tells the handler of what no peer sends, such as "disconnect". What it raises is logged."""
