@@ -154,14 +154,24 @@ class PlainMachine(ServerMachine):
             return
         if size > self.config.max_size:
             raise RemoteProtocolError(1009, f"a message of {size} bytes is above max_size={self.config.max_size}")
-        self._receive(data, size, now)
+        # _receive(), where no acks are ever due.
+        inbox = self.inbox
+        inbox.put(data, size, now)
+        if self.closing is not None:
+            inbox.discard(now)
+        else:
+            self.listener.readable()
+        if inbox.metered:
+            self.wake_by(self._ack_at())
 
     def take(self, now: float) -> Received:
         """The oldest message received. Raises IndexError when there is none."""
-        item = self.inbox.take(now)
-        self.inbox.announced(*self.inbox.ack())  # there is nobody to tell
+        inbox = self.inbox
+        item = inbox.take(now)
+        inbox.announced(inbox.received, inbox.taken)  # there is nobody to tell
         if self.outcome is None:
-            self.wake_by(self._ack_at())
+            if inbox.metered:
+                self.wake_by(self._ack_at())
             self.listener.acknowledged()
             if self.state is State.DRAINING and not self.inbox.items:
                 self.listener.may_be_drained()
