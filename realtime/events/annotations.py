@@ -17,7 +17,7 @@ import typing
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias, Union, get_args, get_origin
 
-__all__ = ["Check", "Misfit", "bare", "check_of", "required_members", "resolved"]
+__all__ = ["ANY_TUPLE", "Check", "Misfit", "bare", "check_of", "required_members", "resolved"]
 
 # Takes a value and where it stands, in words; gives the value, or what is made of it; raises Misfit. None: anything
 # fits.
@@ -85,6 +85,7 @@ def bare(annotation: Any) -> Any:
 
 
 _WRAPPERS = (typing.Annotated, typing.Required, typing.NotRequired, getattr(typing, "ReadOnly", typing.Required))
+ANY_TUPLE = (tuple, typing.Tuple)  # noqa: UP006 # which can be told from that of nothing, tuple[()], only so
 _ALIAS: Any = getattr(typing, "TypeAliasType", None)  # since Python 3.12
 
 
@@ -106,7 +107,7 @@ def check_of(annotation: Any) -> Check:
     if annotation in (list, Sequence) or origin in (list, Sequence):
         return _array(check_of(args[0]) if args else None)
     if annotation is tuple or origin is tuple:
-        return _tuple(args)
+        return _tuple(args, annotation in ANY_TUPLE)
     if annotation in (dict, Mapping) or origin in (dict, Mapping):
         if args and args[0] not in (str, Any):
             raise TypeError(f"the keys of JSON's objects are str: {annotation!r} can't come")
@@ -209,8 +210,8 @@ def _array(inner: Check) -> Check:
     return check
 
 
-def _tuple(args: tuple[Any, ...]) -> Check:
-    if not args or args[1:] == (Ellipsis,):
+def _tuple(args: tuple[Any, ...], any_length: bool) -> Check:
+    if any_length or args[1:] == (Ellipsis,):
         array = _array(check_of(args[0]) if args else None)
         assert array is not None
         return lambda value, where: tuple(array(value, where))

@@ -11,7 +11,7 @@ import types
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from typing import Any, NamedTuple, Union, get_args, get_origin
 
-from ..events.annotations import bare, resolved
+from ..events.annotations import ANY_TUPLE, bare, resolved
 from ..events.listeners import ALL, Listener, parameters
 from ..namespaces.events import Events
 from ..namespaces.namespace import Namespace
@@ -163,13 +163,11 @@ class _File:
             return ["undefined"] if side is Side.SENT else ["null", "undefined"]
         if side is Side.SENT and (annotation is tuple or get_origin(annotation) is tuple):
             args = get_args(annotation)
-            if annotation is not tuple and args in ((), ((),)):
-                return ["undefined"]
-            if len(args) == 1:
-                return [self._forms.of(args[0], side)]
-            if not args or args[1] is Ellipsis:
+            if annotation in ANY_TUPLE or args[1:] == (Ellipsis,):
                 item = self._forms.of(args[0] if args else Any, side)
                 return [item, many(item, readonly=False), "undefined"]
+            if len(args) < 2:
+                return [self._forms.of(arg, side) for arg in args] or ["undefined"]
         return [self._forms.of(annotation, side)]
 
     def _no_form(self, reason: str) -> str:

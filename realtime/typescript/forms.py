@@ -15,7 +15,7 @@ import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, NoReturn, Union, get_args, get_origin
 
-from ..events.annotations import bare, required_members
+from ..events.annotations import ANY_TUPLE, bare, required_members
 from .schemas import Definition, Schemas
 from .text import BYTES_READ, BYTES_WRITTEN, NAME, interface, literal, many, member, row, union, unique
 
@@ -94,7 +94,7 @@ class Forms:
         if annotation in (list, Sequence) or origin in (list, Sequence):
             return [self._many(args, side)]
         if annotation is tuple or origin is tuple:
-            if not args or args[1:] == (Ellipsis,):
+            if annotation in ANY_TUPLE or args[1:] == (Ellipsis,):
                 return [self._many(args, side)]
             return [self._row(args, side)]
         if annotation in (dict, Mapping) or origin in (dict, Mapping):
@@ -116,7 +116,7 @@ class Forms:
         return many(self.of(args[0], side) if args else self.anything(side), readonly=side.of_page)
 
     def _row(self, args: tuple[Any, ...], side: Side) -> str:
-        return row([self.of(arg, side) for arg in args if arg != ()], readonly=side.of_page)
+        return row([self.of(arg, side) for arg in args], readonly=side.of_page)
 
     def _mapping(self, args: tuple[Any, ...], side: Side) -> str:
         kind, item = ("string", self.anything(side)) if not args else ("", self.of(args[1], side))

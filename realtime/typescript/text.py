@@ -34,7 +34,7 @@ _RESERVED = re.compile(
 )
 _NAME = re.compile(r"[A-Za-z_$][A-Za-z0-9_$]*")
 _WORD = re.compile(r"[^\W_]+")
-_SINGLE = re.compile(r'[\w.\x01]+(?:\[\])*|"[^"\\]*"')
+_SINGLE = re.compile(r'[\w.\x01]+(?:\[\])*|\[[^\[\]]*\]|"[^"\\]*"')
 
 
 def literal(value: str | int | float | bool | None) -> str:
