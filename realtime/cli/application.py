@@ -12,6 +12,7 @@ import os
 import sys
 import traceback
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from functools import reduce
 from typing import Any
 
@@ -39,10 +40,13 @@ def load(target: str) -> list[Home]:
     module, colon, name = target.partition(":")
     if not colon or not module or not name:
         raise NotLoaded(f"an application is named as MODULE:NAME, such as app:make_app, not {target!r}")
+    if not all(part.isidentifier() for part in module.split(".")):
+        raise NotLoaded(f"{module!r} is no name of a module, such as app or package.app")
     here = os.getcwd()
     if here not in sys.path:  # as where Python runs a module
         sys.path.insert(0, here)
-    found = _made(target, _named(target, _imported(module), name))
+    with redirect_stdout(sys.stderr):  # what they print is no part of what is written
+        found = _made(target, _named(target, _imported(module), name))
     if isinstance(found, web.Application):
         homes = list(_of_application(found))
     elif isinstance(found, Server):
@@ -111,7 +115,7 @@ def _told(error: BaseException) -> str:
     """An error, and where it was raised, in one line."""
     frames = traceback.extract_tb(error.__traceback__)
     where = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
-    return f"{type(error).__name__}: {error}{where}"
+    return f"{type(error).__name__}: {' '.join(str(error).split())}{where}"
 
 
 def _of_application(app: web.Application, above: str = "") -> Iterator[Home]:
