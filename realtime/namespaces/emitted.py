@@ -11,19 +11,19 @@ from ..core.errors import LocalProtocolError
 from ..events.listeners import ALL
 from ..protocols.layers.socketio.packets import check_event
 
-__all__ = ["Emitted", "Event", "maker"]
+__all__ = ["Emission", "Emitted", "maker"]
 
 P = ParamSpec("P")
 
 # The name of an event, and its arguments.
-Event: TypeAlias = "tuple[str, *tuple[Any, ...]]"
+Emission: TypeAlias = "tuple[str, *tuple[Any, ...]]"
 # What was declared, by the names of the events.
 Emitted: TypeAlias = dict[str, Callable[..., object]]
 
 _NAMED = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_KEYWORD)
 
 
-def maker(emitted: Emitted, event: str, function: Callable[P, object]) -> Callable[P, Event]:
+def maker(emitted: Emitted, event: str, function: Callable[P, object]) -> Callable[P, Emission]:
     """Notes down an event as it is declared; returns what makes one of its arguments.
 
     Raises LocalProtocolError for an event that is declared already, or that nobody can send, and TypeError for what is
@@ -45,7 +45,7 @@ def maker(emitted: Emitted, event: str, function: Callable[P, object]) -> Callab
     emitted[event] = function
 
     @functools.wraps(function)
-    def make(*args: P.args, **kwargs: P.kwargs) -> Event:
+    def make(*args: P.args, **kwargs: P.kwargs) -> Emission:
         bound = signature.bind(*args, **kwargs)
         if bound.kwargs:  # one of these stands behind one that was left out
             bound.apply_defaults()

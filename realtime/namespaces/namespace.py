@@ -10,7 +10,7 @@ from ..endpoint import check_coroutine
 from ..events.listeners import Listeners
 from ..hub import Hub, Receiver
 from ..protocols.layers.socketio.packets import check_namespace
-from .emitted import Emitted, Event, maker
+from .emitted import Emission, Emitted, maker
 from .rooms import EventRoom, event_group, everybody, room_name
 
 __all__ = ["Bound", "Namespace"]
@@ -95,24 +95,19 @@ class Namespace:
         self._middlewares.append(middleware)
         return middleware
 
-    def emits(self, event: str) -> Callable[[Callable[P, object]], Callable[P, Event]]:
+    def emits(self, event: str) -> Callable[[Callable[P, object]], Callable[P, Emission]]:
         """Declares an event that the server sends, by a function that has its arguments, and returns what a client
-        answers to a call. The function is never called:
+        answers to a call. The function is never called. What it becomes makes the event, its name and arguments, for
+        any emit() or call(), and type checkers hold these against the declaration: `await events.emit(*said("hello"))`.
 
-            @events.emits("user joined")
-            def joined(name: str, admin: bool = False) -> None: ...
-
-            await events.emit(*joined("ada"))
-
-        What it becomes makes the event: its name and arguments, which type checkers have held against the declaration,
-        to be given to any emit() or call(). `realtime types` tells pages of the events that are declared; while none
-        is, any may come. Nothing is checked when an event is sent.
+        `realtime types` tells pages of the events that are declared; while none is, any may come. Nothing is checked
+        when an event is sent.
 
         Raises LocalProtocolError for an event that is declared already, or that nobody can send, and TypeError for what
         is no such function.
         """
 
-        def declare(function: Callable[P, object]) -> Callable[P, Event]:
+        def declare(function: Callable[P, object]) -> Callable[P, Emission]:
             return maker(self._emitted, event, function)
 
         return declare

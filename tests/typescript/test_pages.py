@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import realtime
 from realtime.typescript.declarations import Home, declarations
 
+from ..test_docs_blocks import RUN
 from . import app
 from .compiler import compiled, needs_compiler
 
@@ -116,3 +118,20 @@ def test_the_same_without_types(tmp_path: Path) -> None:
     page = 'import { events } from "aiohttp-realtime/events";\nexport {};\ndeclare const session: never;\n'
     page += 'const chat = events(session);\nchat.emit("x", 1);\nchat.on("y", (a, b) => a + b);\n'
     assert compiled(tmp_path, {"page.ts": page}) == []
+
+
+@needs_compiler
+def test_what_the_docs_show(tmp_path: Path) -> None:
+    """The handlers at the top of docs/events.md, what is declared below, and the page there."""
+    python = [block.text for block in RUN["docs/events.md"] if block.language == "python"]
+    (page,) = [block.text for block in RUN["docs/events.md"] if block.language == "ts"]
+    names = {"realtime": realtime, "rt": realtime.Server()}
+    for text in (python[0], python[2]):
+        exec(text, names)
+    types = declarations([Home("/realtime/chat", "/chat", names["events"])], "app:make_app")  # type: ignore[arg-type]
+    wrong = page.replace('"hello"', "5")
+    assert wrong != page
+    found = compiled(tmp_path, {"events.d.ts": types, "page.ts": page, "wrong.ts": wrong})
+    assert [(each.file, each.text) for each in found] == [
+        ("wrong.ts", "Argument of type 'number' is not assignable to parameter of type 'string'.")
+    ]
