@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from ..patience import within
 from .engines import Engine, Page, wanted
 from .steering import Endpoint
 from .test_examples import ROOT, fill, load, shows
@@ -111,6 +113,14 @@ async def write(page: Page, text: str) -> None:
     )
 
 
+async def types_until(page: Page, text: str, other: Page, shown: str) -> None:
+    """Types on until the other page shows it: that somebody types may be lost where a client can't be written to."""
+    async with within(f"until the other page says: {shown}"):
+        while await other.evaluate("document.getElementById('typing').textContent") != shown:
+            await write(page, text)
+            await asyncio.sleep(0.1)
+
+
 async def say(page: Page, text: str) -> None:
     await fill(page, "#say", text=text)
 
@@ -118,8 +128,7 @@ async def say(page: Page, text: str) -> None:
 async def test_they_talk(engine: Engine) -> None:
     async with Chat() as chat, two(engine, chat) as (ada, bob):
         for one, other, name in ((ada, bob, "ada"), (bob, ada, "bob")):
-            await write(one, "hel")
-            await reads(other, "#typing", f"{name} is typing…")
+            await types_until(one, "hel", other, f"{name} is typing…")
             await write(one, "")
             await reads(other, "#typing", "")
         await say(ada, "<b>hello</b>")
@@ -143,8 +152,7 @@ async def test_they_talk_alone(engine: Engine) -> None:
             await shows(other, f"{texts('#talks .unread')} === '[\"1 new\"]'")
             await choose(other, name)
             await reads(other, "#talks .unread")
-            await write(one, "more")
-            await reads(other, "#typing", f"{name} is typing…")
+            await types_until(one, "more", other, f"{name} is typing…")
             await say(one, f"more from {name}")
             await reads(other, "#typing", "")
         for page, mine in ((ada, "ada"), (bob, "bob")):
