@@ -52,6 +52,7 @@ class PlainMachine(ServerMachine):
         self.waiting: int = 0  # how many wait for room in the inbox: the peer's silence is our doing
 
     selective = True
+    acknowledges = False
 
     def unfit(self, item: Outgoing) -> str:
         """Why the wire protocol can't carry this message; empty when it can."""
@@ -154,15 +155,7 @@ class PlainMachine(ServerMachine):
             return
         if size > self.config.max_size:
             raise RemoteProtocolError(1009, f"a message of {size} bytes is above max_size={self.config.max_size}")
-        # _receive(), where no acks are ever due.
-        inbox = self.inbox
-        inbox.put(data, size, now)
-        if self.closing is not None:
-            inbox.discard(now)
-        else:
-            self.listener.readable()
-        if inbox.metered:
-            self.wake_by(self._ack_at())
+        self._receive(data, size, now)
 
     def take(self, now: float) -> Received:
         """The oldest message received. Raises IndexError when there is none."""
