@@ -112,6 +112,12 @@ def test_an_ack_that_says_nothing_new_is_not_told() -> None:
     machine, diary, _, _ = attached()
     machine.acknowledged(0, 0, 0.0)
     assert diary.read() == []
+    machine.send(*texts("a"))
+    machine.flush(0.0)
+    machine.acknowledged(1, 1, 0.0)
+    diary.read()
+    assert machine.acknowledged(1, 0, 0.0) is False  # an older one, that was late
+    assert diary.read() == []
 
 
 def test_an_ack_for_what_was_never_sent() -> None:
