@@ -211,6 +211,7 @@ class Service:
         self.sessions.close(1012, "the server restarts")
         await self.sessions.wait(min(timeout, 1.0))
         self.sessions.end(1012, "the server restarts")
+        self.sessions.handlers.end_absent(1012)
 
     async def shutdown(self) -> None:
         """Ends every session with 1001, within shutdown_timeout whatever the clients do. A worker of a cluster lets
