@@ -89,7 +89,7 @@ class Talk:
 
     def expected(self) -> dict[str, list[Any]]:
         """What the client has to have had."""
-        more = [[], [{"b": "AP8="}], ["text"]]
+        more: list[list[Any]] = [[], [{"b": "AP8="}], ["text"]]
         return {
             name: [[name, "number", number, *more[number % 3]] for number in range(count)]
             for name, count in self.sent.items()
@@ -123,6 +123,12 @@ async def visiting(relay: Relay, talk: Talk, transports: list[str]) -> AsyncIter
         raise
 
 
+def waits(session: realtime.Session) -> bool:
+    """Whether a connection waits for news: its loss is noticed. Between two polls only a heartbeat tells."""
+    machine = session._machine
+    return machine.carrier is not None and not len(machine.outbox)
+
+
 @TRANSPORTS
 @NOTICE
 @pytest.mark.parametrize("names", [["/"], ["/", "/admin"]], ids=["one", "two"])
@@ -135,6 +141,8 @@ async def test_nothing_is_missed_and_nothing_comes_twice(names: list[str], notic
                     await talk.say(4)
                     if round_ % 2:
                         await talk.synced()
+                if notice:
+                    await eventually(lambda: all(map(waits, place.rt.sessions)))
                 relay.lose(notice=notice)
                 if notice:
                     await eventually(lambda: len(place.rt) == 0)
