@@ -27,6 +27,9 @@ class Absent(Protocol):
     def end(self, code: int, identity: str | None) -> None:
         """They may not any more: all of them, or all of an identity."""
 
+    def has(self, pid: str) -> bool:
+        """Whether one of them may go on by this."""
+
     def reset(self) -> None:
         """Forgets them, with the event loop that they were here in."""
 
@@ -116,6 +119,10 @@ class Handlers:
         once in a while from here on."""
         session._stubborn = True
         task.cancel()
+
+    def has(self, pid: str) -> bool:
+        """Whether anybody may go on here by this."""
+        return any(absent.has(pid) for absent in self.absent)
 
     def end_absent(self, code: int, identity: str | None = None) -> None:
         """Nobody may go on any more whose session has ended; or nobody of an identity."""

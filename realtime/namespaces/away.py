@@ -10,9 +10,12 @@ import asyncio
 import secrets
 from functools import partial
 
+from ..owners import Bridge
 from ..protocols.dialects import SocketIO
 from ..protocols.layers.socketio.recovery import Sent
-from ..sessions import Sessions
+from ..service import Service
+from ..session import Session
+from ..sessions import SID
 from .keeping import Absence, Keeping, new_offset
 from .reasons import ENDED, reason_of
 from .session import EventSession
@@ -23,10 +26,11 @@ __all__ = ["Away"]
 class Away:
     """Those of one endpoint, in all its namespaces. See handlers.Absent."""
 
-    def __init__(self, options: SocketIO, window: float, sessions: Sessions) -> None:
+    def __init__(self, options: SocketIO, window: float, service: Service) -> None:
         self._options = options
         self._window = window
-        self._sessions = sessions
+        self._service = service
+        self._sessions = service.sessions
         self._by_pid: dict[str, EventSession] = {}
         self._away: dict[EventSession, None] = {}  # the first has been away for longest
         self._by_key: dict[str, dict[EventSession, None]] = {}  # these, by identity or address
@@ -36,9 +40,10 @@ class Away:
         return len(self._away)
 
     def keeping(self) -> Keeping:
-        """For a client that comes in."""
+        """For a client that comes in. The pid says which worker has it, as a sid does."""
         options = self._options
-        return Keeping(secrets.token_urlsafe(18), Sent(new_offset(), options.recovery_events, options.recovery_size))
+        pid = f"{self._sessions.worker}.{secrets.token_urlsafe(18)}"
+        return Keeping(pid, Sent(new_offset(), options.recovery_events, options.recovery_size))
 
     def knows(self, member: EventSession) -> None:
         """The client is told its pid: from now on it may go on."""
@@ -50,6 +55,17 @@ class Away:
     def find(self, pid: str) -> EventSession | None:
         """Whose pid this is."""
         return self._by_pid.get(pid)
+
+    def has(self, pid: str) -> bool:
+        """Whether somebody may go on by this."""
+        return pid in self._by_pid
+
+    async def bridge(self, pid: str, session: Session) -> Bridge | None:
+        """A bridge to another worker, where the client of a session goes on."""
+        bridges = self._service.bridges
+        if bridges is None or pid.partition(".")[0] == self._sessions.worker or not SID.fullmatch(pid):
+            return None
+        return await bridges.open(pid, session.request)
 
     # -- who is away ---------------------------------------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ from ..protocols.layers.socketio.packets import Packet
 from ..protocols.layers.socketio.recovery import Wish, wish
 from ..session import Session
 from .away import Away
+from .bridged import carry_over
 from .namespace import Bound, Namespace
 from .reasons import CUT, ENDED, LEFT, PUT_OUT, may_go_on, reason_of
 from .session import EventSession
@@ -135,6 +136,8 @@ class ServerConnection(Connection[Session]):
         """The client wants to be in a namespace: the application is asked."""
         member: EventSession | None = None
         wanted = None if self._away is None else wish(auth)
+        if wanted is not None and await self._goes_on_elsewhere(wanted, name, auth):
+            return
         try:
             namespace = await self._find(name, auth)
             if namespace is None:
@@ -180,6 +183,22 @@ class ServerConnection(Connection[Session]):
                     await result
 
         await around(member, "connect", args, last)
+
+    async def _goes_on_elsewhere(self, wanted: Wish, name: str, auth: dict[str, Any]) -> bool:
+        """Whether the client has gone on at another worker, in all its namespaces, for as long as its session lasted.
+        Raises SessionClosed."""
+        away = self._away
+        if away is None or self._late is None:  # it is in a namespace here
+            return False
+        bridge = await away.bridge(wanted.pid, self.session)
+        if bridge is None:
+            return False
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
+        said = packets.write(self.version, Packet(packets.CONNECT, name, auth | wanted.said))
+        await carry_over(self.session, bridge, str(said[0]))
+        return True
 
     async def _take_up(self, wanted: Wish, namespace: Namespace, name: str, auth: dict[str, Any]) -> int | None:
         """The client wants to go on where it was. The number of the first event that it has missed, and then it is in

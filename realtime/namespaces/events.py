@@ -12,8 +12,8 @@ from ..endpoint import check_coroutine
 from ..events.connection import Limits
 from ..protocols.dialects import SocketIO
 from ..protocols.layers.socketio.packets import check_namespace
+from ..service import Service
 from ..session import Session
-from ..sessions import Sessions
 from .away import Away
 from .connection import ServerConnection
 from .namespace import Bound, Namespace
@@ -106,16 +106,16 @@ class Events(Namespace):
                 return namespace
         return None
 
-    def _register(self, sessions: Sessions, path: str, options: SocketIO | None) -> None:
+    def _register(self, service: Service, path: str, options: SocketIO | None) -> None:
         """They are an endpoint's from here. Raises LocalProtocolError when they are another's."""
         if self._bound.hub is not None:
             raise LocalProtocolError(f"these events are the endpoint {self._bound.path!r}'s: make another Events()")
-        self._bound.hub, self._bound.path = sessions.hub, path
+        self._bound.hub, self._bound.path = service.sessions.hub, path
         if options is not None:
             self._bound.connect_timeout = options.connect_timeout
             if options.recovery is not None:
-                self._away = Away(options, options.recovery, sessions)
-                sessions.handlers.absent.append(self._away)
+                self._away = Away(options, options.recovery, service)
+                service.sessions.handlers.absent.append(self._away)
 
     async def __call__(self, session: Session) -> None:
         """Handles the events of one session: what the server calls."""

@@ -22,7 +22,7 @@ from .keeping import Keeping, numbered, unnumbered
 from .namespace import Namespace
 from .rooms import event_group, everybody, message_group, room_name
 
-__all__ = ["EventSession", "Home"]
+__all__ = ["EventSession", "Home", "give_group"]
 
 
 class Home(Protocol):
@@ -253,7 +253,7 @@ class EventSession:
     async def _give_room(self, item: RoomItem) -> None:
         item = _as_event(self.namespace, item)
         if self._early is None and self._keeping is not None:
-            await self._send_kept(self._keeping, _group_of(item), _give_group)
+            await self._send_kept(self._keeping, _group_of(item), give_group)
         elif self._early is None:
             await self.session._give_room(item)
         elif self._keeping is not None:
@@ -305,7 +305,7 @@ class EventSession:
             if kept is None:
                 machine.end(1008, "too slow: what it has missed is not kept any more", session._now())
                 raise SessionClosed(1008, "too slow")
-            await _give_group(session, kept.group)
+            await give_group(session, kept.group)
             number += 1
         keeping.live = True
 
@@ -338,7 +338,7 @@ def _group_of(item: RoomItem) -> Group:
     return item.plain
 
 
-async def _give_group(session: Session, group: Group) -> None:
+async def give_group(session: Session, group: Group) -> None:
     """Sends an event that has to arrive: waits for room, whatever `on_full` says. What the client's protocol can't
     carry is skipped, and counted as dropped. Raises SessionClosed."""
     machine = session._machine

@@ -16,6 +16,7 @@ import realtime
 from realtime.namespaces.events import Events
 from realtime.namespaces.session import EventSession
 
+from ...cluster.workers import Worker, workers
 from ...patience import within
 from ...web.place import Place, eventually, serving
 from ..node import Node
@@ -86,6 +87,11 @@ class Talk:
                     except (realtime.SessionClosed, realtime.LocalProtocolError):
                         pass  # it is away yet
                     await asyncio.sleep(0.005)
+
+    def has_all(self, name: str) -> bool:
+        """Whether all that was sent in a namespace has come to where its client is known."""
+        keeping = self.here[name]._keeping
+        return keeping is not None and keeping.sent.end == self.sent[name]
 
     def expected(self) -> dict[str, list[Any]]:
         """What the client has to have had."""
@@ -158,6 +164,39 @@ async def test_nothing_is_missed_and_nothing_comes_twice(names: list[str], notic
             assert [recovered for recovered, _ in connects] == [False, True, True, True, True]
         assert set(told["offsets"]) == {"string"}
         assert talk.told == []
+
+
+@TRANSPORTS
+async def test_it_goes_on_whichever_worker_it_comes_to(transports: list[str]) -> None:
+    talk, other = Talk(["/", "/admin"]), Talk(["/", "/admin"])
+    talks = iter([talk, other])
+
+    def prepare(worker: Worker) -> None:
+        options = realtime.SocketIO(recovery=120.0)
+        worker.server.endpoint("/chat", socketio=options)(next(talks).events)
+
+    async with workers(2, prepare=prepare) as them, Relay(them[0].port) as relay:
+        async with visiting(relay, talk, transports) as told:
+            for worker in (them[1], them[1], them[0], them[1]):
+                await talk.say(4)
+                relay.lose(notice=worker is them[1])
+                await talk.say(5)
+                relay.send_to(worker.port)
+                relay.away = False
+                await talk.synced()
+            await talk.say(1)
+            await eventually(lambda: all(talk.has_all(name) for name in talk.names))
+        for name, events in talk.expected().items():
+            had = [event for event in told["events"] if event[0] == name]
+            assert sorted(had) == events
+            for way in range(3):  # what goes over the broker, to each room, and what does not have an order each
+                assert [one for one in had if one[2] % 3 == way] == events[way::3]
+            connects = [(recovered, sid) for at, recovered, sid in told["connects"] if at == name]
+            assert {sid for _, sid in connects} == {talk.here[name].id}
+            assert [recovered for recovered, _ in connects] == [False, True, True, True, True]
+        assert talk.told == []
+        assert other.here == {}
+        relay.lose(notice=True)
 
 
 @TRANSPORTS

@@ -27,6 +27,11 @@ class Wish(NamedTuple):
     pid: str
     offset: str | None
 
+    @property
+    def said(self) -> dict[str, Any]:
+        """As it stands in the auth data."""
+        return {"pid": self.pid} if self.offset is None else {"pid": self.pid, "offset": self.offset}
+
 
 def wish(auth: dict[str, Any]) -> Wish | None:
     """What a client asks for in its auth data, from which it is taken out; None where it asks for nothing, or for

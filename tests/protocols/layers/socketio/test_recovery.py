@@ -39,6 +39,8 @@ def test_wishes(vector: dict[str, Any]) -> None:
     asked = wish(auth)
     assert (None if asked is None else asked._asdict()) == vector["means"]
     assert auth == vector["rest"]
+    if asked is not None:
+        assert wish(auth | asked.said) == asked
 
 
 @of("missed")
