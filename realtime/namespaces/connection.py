@@ -48,7 +48,7 @@ class ServerConnection(Connection[Session]):
         theirs = session._machine.capabilities.socketio
         super().__init__(session, theirs or 5, limits, bound.numbers if theirs else None)
         self._away = away if theirs == 5 else None
-        self._over = False  # nothing of it will be handled any more
+        self._over = False  # nothing that comes will be handled any more
         self._ending: asyncio.Event | None = None  # somebody waits for that
         self.answers_unknown = not theirs
         self._find = find
@@ -74,15 +74,13 @@ class ServerConnection(Connection[Session]):
             raise
         finally:
             undo()
-            try:
-                await self._end()
-            finally:
-                self._over = True
-                if self._ending is not None:
-                    self._ending.set()
+            self._over = True
+            if self._ending is not None:
+                self._ending.set()
+            await self._end()
 
     async def finished(self) -> None:
-        """Waits until all that came is handled, and no more will be."""
+        """Waits until all that came is handled, and no more will be. Concurrent handlers may still run."""
         if not self._over:
             self._ending = self._ending or asyncio.Event()
             await self._ending.wait()

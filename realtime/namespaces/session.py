@@ -40,7 +40,7 @@ class Home(Protocol):
         """It has left, and its handler is told so."""
 
     async def finished(self) -> None:
-        """Waits until all that came on it is handled, and no more will."""
+        """Waits until all that came on it is handled, and no more will be."""
 
 
 class EventSession:
@@ -219,10 +219,10 @@ class EventSession:
         self._offer_group(message_group(self.namespace, item))
 
     def _offer_group(self, group: Group) -> None:
-        self._pass(self._offer_now, group)
+        self._pass(self.session._offer_group if self._keeping is None else self._offer_now, group)
 
     def _offer_now(self, group: Group) -> None:
-        """_offer_group() for who is in."""
+        """_offer_group() for who is in. What it is given is passed on, and kept where that has to be."""
         keeping, session = self._keeping, self.session
         if keeping is None:
             session._offer_group(group)

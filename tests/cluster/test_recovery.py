@@ -13,7 +13,7 @@ import pytest
 import realtime
 from realtime.namespaces.session import EventSession
 
-from ..namespaces.test_recovery import Chat, Going
+from ..namespaces.going import Chat, Going
 from ..patience import eventually
 from .workers import Worker, workers
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
@@ -18,80 +17,10 @@ from realtime.testing import VirtualClock
 
 from ..patience import within
 from ..web.place import Place, eventually, serving
-from .place import Client, EngineClient, chatting, client
+from .going import Chat, Going
+from .place import chatting, client
 
 RECOVERY: dict[str, Any] = {"recovery": 60.0}
-
-
-class Chat:
-    """Events that note what happens, and clients that may go on."""
-
-    def __init__(self) -> None:
-        self.events = Events()
-        self.seen: list[Any] = []
-        self.sessions: list[EventSession] = []
-        self.events.on("connect")(self.connect)
-        self.events.on("disconnect")(lambda session, reason: self.seen.append(("disconnect", reason)))
-        self.events.on("said")(lambda session, *args: self.seen.append(args))
-
-    async def connect(self, session: EventSession, auth: dict[str, Any]) -> None:
-        self.sessions.append(session)
-        self.seen.append(("connect", session.recovered, auth))
-        if not session.recovered:
-            await session.join("lobby")
-            session.data["name"] = "ada"
-
-
-class Going:
-    """A client, as socket.io-client 4 does it: it keeps its pid, and the offset of its last event."""
-
-    def __init__(self, place: Place, namespace: str = "/") -> None:
-        self.place = place
-        self.namespace = namespace
-        self.pid: str | None = None
-        self.offset: str | None = None
-        self.sid = ""
-        self.recovered = False
-        self.had: list[Any] = []
-        self.wire: EngineClient
-
-    async def connect(self, over: EngineClient | None = None, **auth: Any) -> None:
-        """In a session of its own, or in one that there is."""
-        if over is None:
-            one: Client = await client(self.place, "engine")
-            assert isinstance(one, EngineClient)
-            over = one
-        self.wire = over
-        said = (
-            auth if self.pid is None else {"pid": self.pid, **({"offset": self.offset} if self.offset else {}), **auth}
-        )
-        at = "" if self.namespace == "/" else f"{self.namespace},"
-        await self.wire.say(f"0{at}{json.dumps(said)}")
-        answer = await self.wire.news()
-        assert isinstance(answer, str)
-        assert answer.startswith(f"0{at}{{"), answer
-        told = json.loads(answer.removeprefix(f"0{at}"))
-        self.recovered = told["pid"] == self.pid
-        self.pid, self.sid = told["pid"], told["sid"]
-
-    async def take(self) -> Any:
-        """The next event, without its offset."""
-        text = await self.wire.news()
-        assert isinstance(text, str)
-        at = "" if self.namespace == "/" else f"{self.namespace},"
-        attachments = 0
-        if text.startswith("5"):
-            count, _, text = text[1:].partition("-")
-            attachments, text = int(count), f"2{text}"
-        assert text.startswith(f"2{at}["), text
-        said: list[Any] = json.loads(text.removeprefix(f"2{at}"))
-        said += [await self.wire.news() for _ in range(attachments)]
-        if not attachments and isinstance(said[-1], str):
-            self.offset = said.pop()
-        elif attachments:
-            self.offset = said.pop(-1 - attachments)
-        self.had.append(said)
-        return said
 
 
 async def cut(place: Place, one: Going) -> None:
@@ -464,6 +393,27 @@ async def test_what_came_before_the_cut_is_handled_first() -> None:
         assert [await ada.take() for _ in range(2)] == [["number", 1], ["number", 2]]
         await eventually(lambda: chat.seen[-1] == (3,))
         assert chat.seen == [("connect", False, {}), 1, 2, ("connect", True, {}), (3,)]
+
+
+async def test_who_comes_back_does_not_wait_for_concurrent_handlers() -> None:
+    chat, running, go = Chat(), asyncio.Event(), asyncio.Event()
+
+    @chat.events.on("slow", concurrent=2)
+    async def slow(session: EventSession) -> None:
+        running.set()
+        await go.wait()
+        await session.emit("number", 1)
+
+    async with chatting(chat.events, RECOVERY) as place:
+        ada = Going(place)
+        await ada.connect()
+        await ada.wire.say('2["slow"]')
+        async with within():
+            await running.wait()
+        await ada.connect()
+        assert ada.recovered
+        go.set()
+        assert await ada.take() == ["number", 1]
 
 
 async def test_a_late_answer_is_nobody_elses() -> None:
