@@ -28,7 +28,7 @@ from .endpoint import Endpoint
 from .identities import Here
 from .networks import Networks
 from .notices import Notices
-from .owners import Clusters, Member
+from .owners import Bridges, Clusters, Member
 from .runtime import Runtime
 from .sessions import Sessions
 
@@ -75,6 +75,7 @@ class Service:
         self.sessions: Sessions = Sessions(config, self.runtime, self.admission, self.notices)
         self.networks: Networks = Networks(clock)
         self.carrying: object | None = None  # what carries requests to other workers: see web.carried
+        self.bridges: Bridges | None = None  # to the workers where clients of this one go on
         self.broker: Stores | None = broker
         self.broker_timeout = broker_timeout
         self.drain_rate = drain_rate
@@ -211,6 +212,7 @@ class Service:
         self.sessions.close(1012, "the server restarts")
         await self.sessions.wait(min(timeout, 1.0))
         self.sessions.end(1012, "the server restarts")
+        self.sessions.handlers.end_absent(1012)
 
     async def shutdown(self) -> None:
         """Ends every session with 1001, within shutdown_timeout whatever the clients do. A worker of a cluster lets

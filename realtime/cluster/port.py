@@ -62,6 +62,7 @@ class Facts(NamedTuple):
     scheme: str
     handed: str = ""
     leaving: bool = False  # no request of a client's: the worker itself is going away
+    pid: str = ""  # its client has come to that worker, and goes on here by this
 
     def pack(self) -> bytes:
         """As they stand in a header."""
@@ -295,7 +296,7 @@ class InnerPort:
         del headers[HEADER.decode()]
         message = message._replace(headers=CIMultiDictProxy(headers), raw_headers=raw)
         request = self._makes(message, payload, protocol, writer, task)
-        mark(request, Carried(facts.worker, facts.handed, facts.leaving))
+        mark(request, Carried(facts.worker, facts.handed, facts.leaving, facts.pid))
         return request
 
     def _note(self, transport: asyncio.Transport | None, worker: str) -> None:
@@ -327,4 +328,6 @@ class InnerPort:
         if brought.leaving:
             self._leaves(brought.worker)
             return web.Response(status=204)
+        if brought.pid and not self._service.sessions.handlers.has(brought.pid):
+            return web.Response(status=404)
         return await self._serves(request)
