@@ -15,7 +15,7 @@ import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, NoReturn, Union, get_args, get_origin
 
-from ..events.annotations import ANY_TUPLE, bare, required_members
+from ..events.annotations import ALIAS, ANY_TUPLE, bare, required_members
 from .schemas import Definition, Schemas
 from .text import BYTES_READ, BYTES_WRITTEN, NAME, interface, literal, many, member, row, union, unique
 
@@ -46,7 +46,6 @@ _PLAIN: dict[type, Sequence[str]] = {
     float: ("number",),
     type(None): ("null",),
 }
-_ALIAS: Any = getattr(typing, "TypeAliasType", ())  # since Python 3.12
 _JSON = (str, int, float, bool, type(None))
 # An interface's name, as long as nobody knows what it will be: which thing's it is, and whether a page writes that.
 _MARK = re.compile("\x01(\\d+)_([ps])\x01")
@@ -73,11 +72,9 @@ class Forms:
         return "Value"
 
     def _alternatives(self, annotation: Any, side: Side) -> Sequence[str]:
-        if isinstance(annotation, _ALIAS):
+        annotation = bare(annotation, aliases=False)
+        if isinstance(annotation, ALIAS):
             return [self._named(annotation, side, annotation.__name__, lambda: self._alias(annotation, side))]
-        inner = bare(annotation)
-        if inner is not annotation:
-            return self._alternatives(inner, side)
         if annotation is None:
             return ["null"]
         if isinstance(annotation, type) and annotation in _PLAIN:

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from realtime.events.annotations import Misfit, check_of
 from realtime.typescript.forms import Forms, NoForm, Side
 
-from ..events.test_annotations import RIGHT, WRONG, Color, Point, User
+from ..events.test_annotations import RIGHT, WRONG, Chain, Color, Point, Tree, User
 from .compiler import compiled, needs_compiler
 from .model import JSON, Read, read_interfaces
 
@@ -106,7 +106,7 @@ class Nothing:
 
 KINDS: list[Any] = [
     *(str, bool, int, float, bytes, None, list, tuple, dict, Any, object),
-    *(Color, Kind, Shade, Point, Person, Parts, Inner, Outer, Same, Odd_names),
+    *(Color, Kind, Shade, Point, Person, Parts, Inner, Outer, Same, Odd_names, Tree, Chain),
     *(Struct, Tagged, Shape, Model, Nothing, Key),
     *(Literal["a", 1, True, None], Literal["é\n", -5], Literal[Shade.RED, Color.ONE], tuple[()]),
 ]
