@@ -17,7 +17,7 @@ from typing import Any, Literal, NoReturn, Union, get_args, get_origin
 
 from ..events.annotations import ALIAS, ANY_TUPLE, bare, required_members
 from .schemas import Definition, Schemas
-from .text import BYTES_READ, BYTES_WRITTEN, NAME, interface, literal, many, member, row, union, unique
+from .text import BYTES_READ, BYTES_WRITTEN, NAME, interface, literal, many, member, row, type_name, union, unique
 
 __all__ = ["Forms", "NoForm", "Side"]
 
@@ -57,7 +57,7 @@ class Forms:
     def __init__(self, taken: Iterable[str]) -> None:
         self.imported: set[str] = set()  # of what the JavaScript client declares
         self._taken = set(taken)
-        self._things: dict[object, tuple[int, str]] = {}  # what has an interface: its number, its name in Python
+        self._things: dict[object, tuple[int, str]] = {}  # what has a name: its number, and what it is called
         self._bodies: dict[tuple[int, Side], str] = {}  # what stands behind `export `, but for marks
 
     def of(self, annotation: Any, side: Side) -> str:
@@ -192,7 +192,7 @@ class Forms:
 
     def _named(self, thing: object, side: Side, name: str, body: Callable[[], str]) -> str:
         """The mark of something that has a name."""
-        number, _ = self._things.setdefault(thing, (len(self._things), name))
+        number, _ = self._things.setdefault(thing, (len(self._things), type_name(name)))
         if (number, side) not in self._bodies:
             self._bodies[number, side] = ""  # it may be in itself
             try:

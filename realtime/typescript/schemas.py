@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from .text import BYTES_WRITTEN, NAME, camel, interface, literal, many, member, row, union
+from .text import BYTES_WRITTEN, NAME, interface, literal, many, member, row, union
 
 __all__ = ["Definition", "Schemas"]
 
@@ -60,7 +60,7 @@ class Schemas:
             if each not in reached:
                 reached[each] = self._definitions[each]
                 ahead += [self._name_of(found) for found in _references(reached[each])]
-        title = camel(str(self._definitions[name].get("title", name)))
+        title = str(self._definitions[name].get("title", name))
         return Definition(title, json.dumps([name, reached], sort_keys=True, default=repr))
 
     @staticmethod

@@ -30,8 +30,8 @@ def methods(events: realtime.Events, kind: str = "Sent") -> list[str]:
 def test_nothing_is_said() -> None:
     events = realtime.Events()
     events.on("disconnect")(lambda session: None)
-    assert declarations([Home("/realtime/chat", "/chat", events)], "app:\napp") == (
-        '// Written by `realtime types "app:\\napp"`: run it again when handlers have changed.\n'
+    assert declarations([Home("/realtime/chat", "/chat", events)], "app:\napp*/") == (
+        '// Written by `realtime types "app:\\napp*\\/"`: run it again when handlers have changed.\n'
         '\nimport type { AnyEvents } from "aiohttp-realtime/events";\n'
         '\n/** What a page hears at /realtime/chat, namespace "/". */\nexport type ChatHeard = AnyEvents;\n'
         "\n/** What it sends there. */\nexport interface ChatSent {}\n"
@@ -162,7 +162,7 @@ async def is_room(name: str, auth: dict[str, Any]) -> bool:
 
 def test_names() -> None:
     events, other, third = realtime.Events(), realtime.Events(), realtime.Events()
-    for name in ("/admin", re.compile("^/game-[0-9]+"), is_room, re.compile(".*"), "/"):
+    for name in ("/admin", re.compile("^/game-[0-9]+"), is_room, re.compile(".*/x"), "/"):
         events.namespace(name)
     homes = [
         Home("/realtime/chat", "/chat", events),
@@ -180,7 +180,7 @@ def test_names() -> None:
         '/realtime/chat, namespace "/admin"',
         '/realtime/chat, namespaces "^/game-[0-9]+"',
         '/realtime/chat, namespaces "is_room"',
-        '/realtime/chat, namespaces ".*"',
+        '/realtime/chat, namespaces ".*\\/x"',
     ]
 
 

@@ -260,6 +260,25 @@ def test_classes_of_the_same_name() -> None:
     )
 
 
+def test_names_that_typescript_has_not() -> None:
+    typed_dict: Any = TypedDict
+    for name, shown in (("new", "_new"), ("a b", "AB"), ("2nd", "_2nd"), ("-", "Type"), ("é_è", "é_è")):
+        assert form(typed_dict(name, {"x": int})) == shown
+    page = pydantic.create_model("Page[int]", items=(list[int], ...))
+    assert form(page) == "PageInt"
+
+
+def test_text_that_has_no_place_in_a_line() -> None:
+    assert form(Literal["a\u2028b", "\ud800", "é"]) == '"a\\u2028b" | "\\ud800" | "é"'
+
+
+def test_a_model_that_is_no_object() -> None:
+    class Numbers(pydantic.RootModel[list[int]]):
+        pass
+
+    assert text_of(Numbers) == "export type It = Numbers;\n\nexport type Numbers = readonly number[];\n"
+
+
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="`type` came with Python 3.12")
 def test_aliases() -> None:
     names: dict[str, Any] = {}
