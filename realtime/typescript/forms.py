@@ -178,12 +178,12 @@ class Forms:
 
     def _by_schema(self, schema: Mapping[str, Any], name: str) -> str:
         """The type of a class of whose inside a package tells by a JSON schema."""
-        schemas = Schemas(schema, name, self.anything(Side.TAKEN))
 
         def named(definition: Definition) -> str:
             return self._named(definition, Side.TAKEN, definition.name, lambda: schemas.body(definition, named))
 
         try:
+            schemas = Schemas(schema, name, lambda: self.anything(Side.TAKEN))
             return schemas.root(named)
         except ValueError as error:
             raise NoForm(f"{name}: {error}") from None

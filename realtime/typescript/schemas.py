@@ -26,14 +26,14 @@ class Definition(NamedTuple):
 Named = Callable[[Definition], str]
 
 _REFERENCE = re.compile(r"#/\$defs/(.*)")
-_PLAIN = {"integer": "number", "number": "number", "boolean": "boolean", "null": "null"}
+_PLAIN: dict[object, str] = {"integer": "number", "number": "number", "boolean": "boolean", "null": "null"}
 
 
 class Schemas:
-    """The schema of one class. `anything`: the type of what it says nothing of. Where a class is named in it, a
-    function is asked for its type; the declaration of that makes body()."""
+    """The schema of one class. `anything` is asked for the type of what it says nothing of. Where a class is named in
+    it, a function is asked for its type; the declaration of that makes body()."""
 
-    def __init__(self, schema: Mapping[str, Any], name: str, anything: str) -> None:
+    def __init__(self, schema: Mapping[str, Any], name: str, anything: Callable[[], str]) -> None:
         self._definitions: dict[str, Any] = dict(schema.get("$defs", {}))
         self._anything = anything
         if "$ref" in schema:
@@ -81,7 +81,7 @@ class Schemas:
 
     def _type(self, schema: Any, named: Named) -> str:
         if schema is True or not isinstance(schema, Mapping):
-            return self._anything
+            return self._anything()
         if "$ref" in schema:
             return named(self._definition(self._name_of(schema["$ref"])))
         if "const" in schema:
@@ -107,8 +107,10 @@ class Schemas:
         if kind == "object":
             return self._object(schema, named)
         if kind is None:
-            return self._anything
-        return _PLAIN[str(kind)]
+            return self._anything()
+        if kind not in _PLAIN:
+            raise ValueError(f"its JSON schema has the type {kind!r}")
+        return _PLAIN[kind]
 
     def _list(self, schema: Mapping[str, Any], named: Named) -> str:
         if "prefixItems" not in schema:

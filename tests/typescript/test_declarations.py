@@ -7,6 +7,7 @@ import re
 from collections.abc import Awaitable, Coroutine
 from typing import Any, TypedDict
 
+import msgspec
 import pytest
 
 import realtime
@@ -47,6 +48,20 @@ def test_what_is_imported() -> None:
     events.on("*")(lambda session, *anything: None)
     assert written(events).startswith('import type { AnyEvents, Value } from "aiohttp-realtime/events";\n')
     assert "export interface ChatSent extends AnyEvents {\n" in written(events)
+
+
+def test_nothing_is_imported_in_vain() -> None:
+    class Seat(msgspec.Struct):
+        row: int
+
+    events = realtime.Events()
+    events.emits("news")(lambda what: None)
+
+    def book(session: S, seat: Any) -> None: ...
+
+    book.__annotations__["seat"] = Seat
+    events.on("book")(book)
+    assert "import" not in written(events)
 
 
 def test_arguments() -> None:

@@ -339,10 +339,20 @@ def test_what_has_no_schema() -> None:
         def model_validate(value: object) -> object:
             return value
 
+    class Elsewhere:
+        @staticmethod
+        def model_validate(value: object) -> object:
+            return value
+
+        @staticmethod
+        def model_json_schema() -> dict[str, str]:
+            return {"$ref": "https://example.org/schema"}
+
     Broken = TypedDict("Broken", {"a": "Nobody"})  # type: ignore[name-defined] # noqa: F821, UP013
     for cls, told in (
         (Strange, "Strange has no JSON schema: "),
         (Silent, "no JSON schema"),
+        (Elsewhere, "Elsewhere: its JSON schema refers to 'https://example.org/schema'"),
         (Broken, "what is in Broken"),
     ):
         with pytest.raises(NoForm, match=told):
