@@ -31,7 +31,6 @@ class Listener:
     __slots__ = (
         "_checks",
         "_lead",
-        "_names",
         "_rest",
         "awaited",
         "catch_all",
@@ -57,8 +56,11 @@ class Listener:
         named = named[lead:]
         self.least: int = max(0, len(required) - lead)
         self.most: float = len(named) if rest is None else MANY
-        self._names = [parameter.name for parameter in named]
-        self._checks = [_check(parameter, function) for parameter in named]
+        # Of each argument, and what it is called where it does not fit.
+        self._checks = [
+            (_check(parameter, function), f"argument {number} ({parameter.name})")
+            for number, parameter in enumerate(named, 1)
+        ]
         self._rest = None if rest is None else _check(rest, function)
 
     def parameters(self) -> tuple[list[inspect.Parameter], inspect.Parameter | None]:
@@ -74,17 +76,17 @@ class Listener:
                 takes = f"at least {self.least}"
             words = f"takes {takes} argument{'' if takes == '1' else 's'}, not {len(args)}"
             raise EventError(f"{event!r} {words}", code=WRONG)
+        fitted = args[:]
         try:
-            return [self._fitted(index, arg) for index, arg in enumerate(args)]
+            for index, (check, where) in enumerate(self._checks[: len(args)]):
+                if check is not None:
+                    fitted[index] = check(args[index], where)
+            if self._rest is not None:
+                for index in range(len(self._checks), len(args)):
+                    fitted[index] = self._rest(args[index], f"argument {index + 1}")
         except Misfit as misfit:
             raise EventError(f"{event!r}: {misfit}", code=WRONG) from None
-
-    def _fitted(self, index: int, arg: Any) -> Any:
-        named = index < len(self._checks)
-        check = self._checks[index] if named else self._rest
-        if check is None:
-            return arg
-        return check(arg, f"argument {index + 1}" + (f" ({self._names[index]})" if named else ""))
+        return fitted
 
 
 def _is_coroutine_function(function: Any) -> bool:
