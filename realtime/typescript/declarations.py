@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 import re
 import types
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, NamedTuple, Union, get_args, get_origin
 
 from ..events.annotations import ANY_TUPLE, bare, resolved
@@ -28,7 +28,6 @@ TAKEN = {"AnyEvents", "ArrayBuffer", "ArrayBufferView", "Value"} | {
 }
 # How a pattern begins, as far as it says itself what it matches.
 _BEGINNING = re.compile(r"\^?([\w/-]*)")
-_COMING = (Awaitable, Coroutine)
 
 
 class Home(NamedTuple):
@@ -145,7 +144,8 @@ class _File:
             if annotation is inspect.Signature.empty:
                 return "any"
             annotation = bare(_found(annotation, function))
-            if not inspect.iscoroutinefunction(function) and get_origin(annotation) in _COMING:
+            origin = get_origin(annotation)
+            if not inspect.iscoroutinefunction(function) and isinstance(origin, type) and issubclass(origin, Awaitable):
                 annotation = bare(get_args(annotation)[-1])
             if annotation in (None, type(None)):
                 return "void"

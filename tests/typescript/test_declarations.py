@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import re
 from collections.abc import Awaitable, Coroutine
@@ -112,6 +113,7 @@ def test_answers() -> None:
         "listed": list[tuple[int, None]],
         "coming": Awaitable[int],
         "to come": Coroutine[Any, Any, tuple[int, int]],
+        "some time": asyncio.Future[str],
         "data": bytes,
     }
 
@@ -135,6 +137,7 @@ def test_answers() -> None:
         "[number, null][];",
         "number;",
         "[number, number];",
+        "string;",
         "ArrayBuffer;",
     ]
 
