@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import enum
 import functools
+import json
 import re
 from collections.abc import Awaitable, Coroutine
 from typing import Any, TypedDict
@@ -13,7 +15,11 @@ import pytest
 
 import realtime
 from realtime.core.errors import LocalProtocolError
+from realtime.protocols.layers.socketio.answers import answers
+from realtime.protocols.layers.socketio.values import write
 from realtime.typescript.declarations import Home, Unsayable, declarations
+
+from .model import UNDEFINED, read_type
 
 S = realtime.EventSession
 
@@ -100,9 +106,19 @@ def test_arguments() -> None:
     ]
 
 
+def answering(annotation: Any) -> Any:
+    """A handler that returns what the annotation says."""
+
+    def handle(session: S):  # type: ignore[no-untyped-def]
+        ...
+
+    handle.__annotations__["return"] = annotation
+    return handle
+
+
 def test_answers() -> None:
     events = realtime.Events()
-    answers: dict[str, Any] = {
+    annotations: dict[str, Any] = {
         "none": None,
         "some": str | None,
         "one": tuple[int],
@@ -117,15 +133,8 @@ def test_answers() -> None:
         "data": bytes,
     }
 
-    def handler(annotation: Any) -> Any:
-        def handle(session: S):  # type: ignore[no-untyped-def]
-            ...
-
-        handle.__annotations__["return"] = annotation
-        return handle
-
-    for event, annotation in answers.items():
-        events.on(event)(handler(annotation))
+    for event, annotation in annotations.items():
+        events.on(event)(answering(annotation))
     assert [line.partition("(): ")[2] for line in methods(events)] == [
         "void;",
         "string | undefined;",
@@ -140,6 +149,45 @@ def test_answers() -> None:
         "string;",
         "ArrayBuffer;",
     ]
+
+
+class Size(enum.IntEnum):
+    """It is written as its number."""
+
+    SMALL = 1
+    LARGE = 2
+
+
+@pytest.mark.parametrize(
+    ("annotation", "values"),
+    [
+        (None, [None]),
+        (str | None, [None, "a"]),
+        (tuple[()], [()]),
+        (tuple[int], [(1,)]),
+        (tuple[None], [(None,)]),
+        (tuple[int, str | None], [(1, "a"), (1, None)]),
+        (tuple[str, ...], [(), ("a",), ("a", "b")]),
+        (tuple[int, str] | bool | None, [(1, "a"), True, None]),
+        (tuple, [(), (1,), (None, "a")]),
+        (list[tuple[int, None]], [[], [(1, None)]]),
+        (list[tuple[str, ...]], [[(), ("a",)]]),
+        (dict[int, tuple[()]], [{}, {5: ()}]),
+        (list[Size] | Size, [[Size.SMALL], Size.LARGE]),
+        (float, [1, 1.5]),
+    ],
+    ids=str,
+)
+def test_answers_are_what_a_page_gets(annotation: Any, values: list[Any]) -> None:
+    events = realtime.Events()
+    events.on("x")(answering(annotation))
+    (line,) = methods(events)
+    form = read_type(line.removeprefix("x(): ").removesuffix(";"))
+    for value in values:
+        answered = json.loads(write(answers(value))[0])
+        got = answered if len(answered) > 1 else answered[0] if answered else UNDEFINED  # as the client has it
+        assert form.fits(got), (value, line)
+    assert not form.fits({"nothing": "of these"}) or annotation in (tuple, dict)
 
 
 class Thing(TypedDict):
