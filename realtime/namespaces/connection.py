@@ -14,6 +14,7 @@ from ..clock import Timer
 from ..core.errors import BrokerError, EventError, RemoteProtocolError, SessionClosed, Unauthorized
 from ..core.plain_machine import INTERRUPTED
 from ..events.connection import Connection, Limits, around
+from ..groups import put_kept
 from ..protocols.layers.socketio import packets
 from ..protocols.layers.socketio.membership import Act, Membership
 from ..protocols.layers.socketio.packets import Packet
@@ -269,9 +270,9 @@ class ServerConnection(Connection[Session]):
             del self._members[member.namespace]
             joined = member.namespace in self._membership
             self._membership.refuse(member.namespace)
-            if joined:
+            if joined:  # by an answer to its CONNECT that had room: so of these there are not more
                 with suppress(SessionClosed):
-                    await self.send(Packet(packets.DISCONNECT, member.namespace))
+                    put_kept(self.session, packets.write(self.version, Packet(packets.DISCONNECT, member.namespace)))
             await self.leaves(member, PUT_OUT)
 
     async def leaves(self, member: EventSession, reason: str) -> None:
