@@ -255,6 +255,9 @@ class Forwarder:
         except Broken:
             if is_gone(request):
                 raise Left from None
+            if elsewhere.proof is None:
+                # What came behind an open may have been taken: a refusal would say that nothing was.
+                return web.Response(status=502, text=BROKE_OFF)
             raise Refusal(4503, BROKE_OFF) from None
         finally:
             self._watch.discard(held)

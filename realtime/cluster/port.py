@@ -29,8 +29,9 @@ from ..service import Service
 from ..web.carried import Carried, carried, mark
 from ..web.lingering import serving
 from .hops import HANDSHAKE_PATIENCE
+from .places import Place, address_of, place_of
 from .seals import HELLO_SIZE, NONCE_SIZE, Hello, Seal, greeting
-from .settings import Cluster, Place, place_of
+from .settings import Cluster
 
 __all__ = ["HEADER", "Facts", "InnerPort", "said_by"]
 
@@ -197,7 +198,8 @@ class InnerPort:
             tls = None if self._cluster.tls is None else self._cluster.tls[0]
             self._listener = await loop.create_server(self._stranger, place.host, place.port, ssl=tls)
             place.port = self._listener.sockets[0].getsockname()[1]
-        return self._cluster.advertise or str(place)
+        told = self._cluster.advertise
+        return address_of(place if told is None else place_of(told, "advertise"))
 
     def _place(self, worker: str) -> Place:
         if self._cluster.listen is None:
