@@ -25,7 +25,10 @@ from typing import Any, NamedTuple, cast
 from aiohttp import web
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from ..service import Service
+from ..core.carrier import Shape
+from ..departures import Departures
+from ..service import MOMENT, Service
+from ..session import Session
 from ..web.carried import Carried, carried, mark
 from ..web.lingering import serving
 from .hops import HANDSHAKE_PATIENCE
@@ -62,7 +65,9 @@ class Facts(NamedTuple):
     remote: str  # as aiohttp has it there: the other end of the connection
     scheme: str
     handed: str = ""
-    leaving: bool = False  # no request of a client's: the worker itself is going away
+    # No request of a client's: the worker itself is going away. Whoever can is to come again by another (EARLY), or
+    # those as well who can't, and have so many seconds.
+    leaving: float | None = None
 
     def pack(self) -> bytes:
         """As they stand in a header."""
@@ -171,6 +176,7 @@ class InnerPort:
         self._service = service
         self._from: dict[asyncio.Transport, str] = {}  # which worker has made a connection
         self._most = LEAST  # of these, before the closed ones are looked for
+        self._departures: list[Departures] = []  # of sessions whose clients come by workers that are going away
         self._secrets = cluster.secrets
         self._mark = b""  # of this worker's incarnation
         self.worker: str = ""  # whose port this is
@@ -229,6 +235,8 @@ class InnerPort:
             server, self._server = self._server, None
             server.pre_shutdown()
             await server.shutdown(PATIENCE)
+        for departures in self._departures:
+            departures.stop()
         self.application = None
         self._from = {}
 
@@ -309,15 +317,32 @@ class InnerPort:
             self._from = {one: other for one, other in self._from.items() if not one.is_closing()}
             self._most = max(LEAST, 2 * len(self._from))
 
-    def _leaves(self, worker: str) -> None:
-        """A worker is going away: those whose connections it carries come again by others, at once."""
+    def _leaves(self, worker: str, seconds: float) -> None:
+        """A worker is going away: those whose connections it carries come again by others, at once; those of whom it is
+        the last word, and who can't, are told to go, as in a drain."""
         theirs = {transport for transport, other in self._from.items() if other == worker}
         now = self._service.clock.now()
+        last: list[Session] = []
         for session in self._service.sessions:
-            carrier = session._machine.carrier
+            machine = session._machine
+            carrier = machine.carrier
             link: Any = None if carrier is None else carrier.link
-            if getattr(link, "transport", None) in theirs:
-                session._machine.recycle(now)
+            if carrier is None or getattr(link, "transport", None) not in theirs:
+                continue
+            machine.recycle(now)
+            if machine.carrier is carrier and carrier.codec.shape is Shape.DUPLEX:
+                last.append(session)
+        if seconds >= 0.0 and last:
+            self._departures.append(
+                Departures(
+                    last,
+                    self._service.clock,
+                    rate=self._service.drain_rate,
+                    within=max(seconds / 2, MOMENT),
+                    delay=0.0,
+                    draw=self._service.draw,
+                )
+            )
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
         brought = carried(request)
@@ -326,7 +351,8 @@ class InnerPort:
             response = web.Response(status=403)
             response.force_close()
             return response
-        if brought.leaving:
-            self._leaves(brought.worker)
+        if brought.leaving is not None:
+            self._departures = [departures for departures in self._departures if len(departures)]
+            self._leaves(brought.worker, brought.leaving)
             return web.Response(status=204)
         return await self._serves(request)
