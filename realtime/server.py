@@ -193,7 +193,7 @@ class Server:
             for added in self._service.on_endpoint:  # these may refuse
                 added(endpoint)
             if isinstance(handler, Events):
-                handler._register(self._service.sessions.hub, path, theirs)
+                handler._register(self._service, path, theirs)
             self._service.endpoints[path] = endpoint
             return handler
 

@@ -14,7 +14,7 @@ import inspect
 import logging
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
@@ -81,9 +81,10 @@ class Member(Protocol):
 class Connection(ABC, Generic[S]):
     """The events of one session."""
 
-    def __init__(self, session: S, version: int, limits: Limits) -> None:
+    def __init__(self, session: S, version: int, limits: Limits, numbers: Iterator[int] | None = None) -> None:
+        """`numbers`: see Calls."""
         self.session: S = session
-        self.calls: Calls = Calls(self._calls_changed)
+        self.calls: Calls = Calls(self._calls_changed, numbers)
         self.answers_unknown: bool = True  # the peer knows that an ack may tell an error
         self._limits = limits
         self._decoder = Decoder(

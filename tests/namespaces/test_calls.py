@@ -164,7 +164,9 @@ async def test_without_a_call_the_window_waits_for_the_handler(events: Events, s
 
     async with chatting(events, max_queue=16) as place:
         one, session = await joined(place, "native", sessions)
-        await one.say(*['2["slow"]'] * 17)
+        await one.say('2["slow"]')
+        await eventually(lambda: session.session._machine.inbox.taken == 2)
+        await one.say(*['2["slow"]'] * 16)
         await eventually(lambda: session.session._machine.inbox.received == 18)
         assert session.session._machine.inbox.taken == 2
         assert not session._home._ahead  # type: ignore[attr-defined]
