@@ -36,6 +36,7 @@ from ..protocols.layers.socketio.answers import FAILED, UNKNOWN, answers, error
 from ..protocols.layers.socketio.decoder import Decoder, decode
 from ..protocols.layers.socketio.packets import Packet
 from .calls import Calls
+from .leaving import Leaving
 from .listeners import Listener, Listeners
 
 __all__ = ["Connection", "Limits", "Member", "around"]
@@ -98,8 +99,10 @@ class Connection(ABC, Generic[S]):
         self._begun: list[str | bytes] = []  # of a packet that was begun to be read ahead
         self._reader: asyncio.Task[None] | None = None  # which reads ahead
         self._busy = False  # a handler runs, and whoever receives waits for it
+        self._leaving = Leaving(session, self._left)
         self._beside: dict[Listener, set[asyncio.Task[None]]] = {}
         self._timer: Timer | None = None  # for attachments
+        session._machine.inbox.group(packets.attachments, limits.max_attachments, limits.max_waiting_size)
 
     @property
     def version(self) -> int:
@@ -113,9 +116,12 @@ class Connection(ABC, Generic[S]):
         try:
             while True:
                 packet, size = await self._next()
+                left = packet.type == packets.DISCONNECT
+                if left:
+                    self._leaving.done(packet.namespace)
                 work = self._take(packet, size)
                 if work is not None:
-                    await self._wait_for(work)
+                    await self._wait_for(work, packet.namespace, left)
         except SessionClosed:
             if not self.session.closed and self.session._machine.closing is None:
                 raise
@@ -123,6 +129,10 @@ class Connection(ABC, Generic[S]):
     @abstractmethod
     def _take(self, packet: Packet, size: int) -> Awaitable[None] | None:
         """Does what a packet asks for; what this returns is awaited before the next is taken."""
+
+    @abstractmethod
+    def _left(self, name: str) -> bool:
+        """A namespace is left, by a packet that is taken later. Whether anybody was in it, who is out now."""
 
     async def _next(self) -> tuple[Packet, int]:
         while True:
@@ -164,11 +174,11 @@ class Connection(ABC, Generic[S]):
         self.session._machine.fail(wrong, self.session._now())
         raise SessionClosed(wrong.close_code, wrong.reason)
 
-    async def _wait_for(self, work: Awaitable[None]) -> None:
+    async def _wait_for(self, work: Awaitable[None], name: str, left: bool = False) -> None:
         self._busy = True
         self._calls_changed()
         try:
-            await work
+            await self._leaving.run(work, name, left)
         finally:
             self._busy = False
 
@@ -192,6 +202,7 @@ class Connection(ABC, Generic[S]):
         try:
             while self._reader is me:
                 message = await self.session.receive()
+                self._leaving.taken(message)
                 self._begun.append(message)
                 found = self._decode(message)
                 if found is None:
@@ -361,7 +372,7 @@ class Connection(ABC, Generic[S]):
     async def finish(self) -> None:
         """Waits for the handlers that run beside; cancelled, it cancels them."""
         self._stop_reader()
-        running = {task for tasks in self._beside.values() for task in tasks}
+        running = set().union(*self._beside.values())
         if running:
             try:
                 await asyncio.wait(running)

@@ -91,6 +91,11 @@ class EventSession:
         return self._ended is not None or self.session.closed
 
     @property
+    def _in(self) -> bool:
+        """Whether it has been told that it is in."""
+        return self._early is None
+
+    @property
     def _listeners(self) -> Listeners:
         return self._namespace._listeners
 
