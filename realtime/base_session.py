@@ -234,14 +234,16 @@ class BaseSession(SessionFacts[M]):
             await _give_way(self)
             raise
 
-    async def _wait_and_put(self, size: int, items: Sequence[Outgoing]) -> None:
-        """Queues messages of `size` bytes as soon as there is room for all. Raises SessionClosed."""
+    async def _wait_and_put(self, size: int, items: Sequence[Outgoing], *, drop: bool = False) -> None:
+        """Queues messages of `size` bytes as soon as there is room for all, or can be where others may be dropped for
+        them. Raises SessionClosed."""
         machine = self._machine
         self._sending = self._sending or asyncio.Lock()
         self._senders += 1
         try:
             async with self._sending:  # first come, first served
-                while not machine.outbox.has_room(size, len(items)):
+                outbox = machine.outbox
+                while not (outbox.make_room if drop else outbox.has_room)(size, len(items)):
                     machine.check_open()
                     self._ask_for_room()
                     await self._listener.progressed()

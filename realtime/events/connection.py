@@ -338,7 +338,7 @@ class Connection(ABC, Generic[S]):
         """Sends a packet: waits for room as session.send() does, and raises as that does; and TypeError and
         LocalProtocolError for data that no packet can say."""
         contents = packets.write(self.version, packet)
-        await send_group(self.session, Group(*contents, kept=packet.type != packets.EVENT))
+        await send_group(self.session, Group(*contents, kept=packet.type != packets.EVENT or packet.id is not None))
 
     async def tell(self, member: Member, event: str, *args: Any) -> None:
         """Tells the handler of what no peer sends, such as "disconnect". What it raises is logged."""
