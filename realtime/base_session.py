@@ -20,7 +20,7 @@ from .core.inbox import Received
 from .core.lifecycle import State
 from .core.machine import SessionMachine, check_close_code
 from .listener import SessionListener
-from .loops import LoopBound, gives_way
+from .loops import NOWHERE, LoopBound, gives_way, running_loop
 
 __all__ = ["BaseSession", "Message"]
 
@@ -117,7 +117,9 @@ class BaseSession(SessionFacts[M]):
     _last: Last | None = None  # at a client: where the last message received came from, if that was told
 
     def __init__(self, listener: SessionListener[M], on_full: OnFull) -> None:
-        super().__init__()
+        # LoopBound's, without a call.
+        self._loop = running_loop() or NOWHERE
+        self._thread = get_ident()
         self._listener = listener
         self._now = listener.runtime.clock.now
         self._on_full = on_full
@@ -235,15 +237,13 @@ class BaseSession(SessionFacts[M]):
             raise
 
     async def _wait_and_put(self, size: int, items: Sequence[Outgoing], *, drop: bool = False) -> None:
-        """Queues messages of `size` bytes as soon as there is room for all, or can be where others may be dropped for
-        them. Raises SessionClosed."""
+        """Queues messages when there is room for all, or others can be dropped (`drop`). Raises SessionClosed."""
         machine = self._machine
         self._sending = self._sending or asyncio.Lock()
         self._senders += 1
         try:
             async with self._sending:  # first come, first served
-                outbox = machine.outbox
-                while not (outbox.make_room if drop else outbox.has_room)(size, len(items)):
+                while not (machine.outbox.make_room if drop else machine.outbox.has_room)(size, len(items)):
                     machine.check_open()
                     self._ask_for_room()
                     await self._listener.progressed()

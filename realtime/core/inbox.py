@@ -30,39 +30,36 @@ AT_ONCE = float("-inf")
 class Grouping:
     """What belongs together: see Inbox.group()."""
 
-    __slots__ = ("_behind", "_coming", "_most", "_most_bytes", "_size", "_waiting")
+    __slots__ = ("_behind", "_most", "_most_bytes", "_size", "begins", "coming", "waiting")
 
-    def __init__(self, behind: Callable[[str], int], most: int, most_bytes: int) -> None:
+    def __init__(self, behind: Callable[[str], int], begins: str, most: int, most_bytes: int) -> None:
         self._behind = behind
         self._most = most
         self._most_bytes = most_bytes
-        self._coming = 0  # so many are to be received of the group whose first message was
-        self._size = 0  # of what was
-        self._waiting = 0  # so many are to be taken of the group whose first message was
+        self._size = 0  # of what was received of a group
+        self.begins: str = begins
+        self.coming: int = 0  # so many are to be received of the group whose first message was
+        self.waiting: int = 0  # so many are to be taken of the group whose first message was
 
     def goes_on(self, size: int) -> bool:
         """Whether a message of `size` bytes, if it comes next, belongs to those before it, and may."""
-        return self._coming > 0 and self._size + size <= self._most_bytes
+        return self.coming > 0 and self._size + size <= self._most_bytes
 
     def came(self, item: Received, size: int) -> None:
         """This was received."""
         self._size += size
-        if self._coming:
-            self._coming -= not isinstance(item, (Dropped, RoomPosition))
+        if self.coming:
+            self.coming -= not isinstance(item, (Dropped, RoomPosition))
         else:
-            self._coming, self._size = self._parts(item), size
+            self.coming, self._size = self._parts(item), size
 
     def taken(self, item: Received) -> bool:
         """This goes to the application: whether more belongs to it."""
-        if self._waiting:
-            self._waiting -= not isinstance(item, (Dropped, RoomPosition))
+        if self.waiting:
+            self.waiting -= not isinstance(item, (Dropped, RoomPosition))
         else:
-            self._waiting = self._parts(item)
-        return self._waiting > 0
-
-    def discarded(self) -> None:
-        """Nothing will be taken any more."""
-        self._waiting = 0
+            self.waiting = self._parts(item)
+        return self.waiting > 0
 
     def _parts(self, item: Received) -> int:
         """How many belong to it; none to what has too many."""
@@ -168,8 +165,9 @@ class Inbox:
             self.items, self._sizes, self._within = deque(), deque(), deque() if self.metered else EMPTY
         if self._meter is not None:
             self._within.append(self._meter.charge(size, now))
-        if self._grouping is not None:
-            self._grouping.came(item, size)
+        grouping = self._grouping
+        if grouping is not None and (grouping.coming or (item[:1] in grouping.begins if type(item) is str else True)):
+            grouping.came(item, size)
         self.items.append(item)
         self._sizes.append(size)
         self._bytes += size
@@ -209,8 +207,11 @@ class Inbox:
         """The oldest item, which counts as taken from here, or once it is within the rate. Raises IndexError when
         there is none."""
         item = self.items.popleft()
-        if self._grouping is not None:
-            self._give(self._grouping, item, now)
+        grouping = self._grouping
+        if grouping is not None and (
+            grouping.waiting or self._early or (item[:1] in grouping.begins if type(item) is str else True)
+        ):
+            self._give(grouping, item, now)
             return item
         if self._within:
             self.release(now)
@@ -231,11 +232,11 @@ class Inbox:
             self.owed_since = AT_ONCE
         return item
 
-    def group(self, behind: Callable[[str], int], most: int, most_bytes: int) -> None:
-        """From now on messages may belong together: `behind` says of a text how many of those behind it do, `most` at
-        the most, of `most_bytes` with it. They count as taken with the last of them, and so all but the first may come
-        beyond the window."""
-        self._grouping = Grouping(behind, most, most_bytes)
+    def group(self, behind: Callable[[str], int], begins: str, most: int, most_bytes: int) -> None:
+        """From now on messages may belong together: `behind` says of a text that begins with one of the letters
+        `begins` how many of those behind it do, `most` at the most, of `most_bytes` with it. They count as taken with
+        the last of them, and so all but the first may come beyond the window."""
+        self._grouping = Grouping(behind, begins, most, most_bytes)
         for item, size in zip(self.items, islice(self._sizes, self._early, None), strict=True):
             self._grouping.came(item, size)
 
@@ -274,7 +275,7 @@ class Inbox:
         self._within.clear()
         self._early = self._held = 0
         if self._grouping is not None:
-            self._grouping.discarded()
+            self._grouping.waiting = 0
         while self._sizes:
             self._count_taken(now)
 

@@ -56,13 +56,16 @@ class Leaving:
     async def run(self, work: Awaitable[None], name: str, left: bool = False) -> None:
         """Awaits what a handler of a namespace does, which others wait for; looks meanwhile at what comes. `left`: the
         namespace was left just now, and this is told so."""
-        listener = self._session._listener
+        session = self._session
+        listener = session._listener
         self._busy, self._task = name, asyncio.current_task()
         listener.heard = self.look
-        self.look()
-        if left or name in self:
+        if session._machine.inbox.received > self._looked:
+            self.look()
+        if left or name in self._behind:
             self._deadlines.setdefault(name, self._patience())
-        self._arm()
+        if self._deadlines or self._over < FOREVER:
+            self._arm()
         try:
             await work
         except asyncio.CancelledError:
@@ -72,8 +75,11 @@ class Leaving:
             if left:
                 self._deadlines.pop(name, None)
             self._busy = listener.heard = None
-            self._disarm()
-            self.cut()  # where the handler has caught that
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+            if self._cutting:
+                self.cut()  # the handler has caught that
 
     def look(self) -> None:
         """Looks at what has come."""
@@ -127,11 +133,6 @@ class Leaving:
             when = min(self._over, self._deadlines.get(self._busy, FOREVER))
             if when < FOREVER:
                 self._timer = self._session._listener.runtime.clock.call_at(when, self._late)
-
-    def _disarm(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
 
     def _late(self) -> None:
         assert self._task is not None

@@ -75,7 +75,7 @@ class ServerConnection(Connection[Session]):
             if self.version < 5:  # its clients are in "/" from the beginning
                 self._membership.ask("/")
                 with suppress(SessionClosed):
-                    await self._wait_for(self._ask("/", {}), "/")
+                    await self._leaving.run(self._ask("/", {}), "/")
             await self.serve()
         except asyncio.CancelledError:
             self.cancel()

@@ -475,7 +475,7 @@ def parts(text: str) -> int:
 def grouped(*items: str | bytes, meter: Meter | None = None) -> Inbox:
     """An inbox of such messages that has received these: 8 belong together at most, and 2,000 bytes."""
     box = Inbox(WINDOW, meter)
-    box.group(parts, 8, 2000)
+    box.group(parts, "0123456789", 8, 2000)
     for item in items:
         box.put(item, len(item), 0.0)
     return box
@@ -543,7 +543,7 @@ def test_what_came_before_anybody_knew_of_groups() -> None:
     for item in ("alone", "2 parts", b"one"):
         box.put(item, 1, 0.0)
     box.take(0.0)
-    box.group(parts, 8, 2000)
+    box.group(parts, "0123456789", 8, 2000)
     box.take(0.0)
     box.put(b"two", 200, 0.0)
     assert box.taken == 1
@@ -594,7 +594,7 @@ def test_groups_of_any_size_pass_any_window(sizes: list[list[int]], count: int, 
     """What is sent arrives, however small the window, and nobody has taken half of a group."""
     window = Window(count, size)
     outbox, inbox = Outbox(window, 10_000, 1_000_000), Inbox(window)
-    inbox.group(lambda text: int(text), 12, 12 * 60 + 2)
+    inbox.group(int, "0123456789", 12, 12 * 60 + 2)
     ends, total = {0}, 0
     for group in sizes:
         outbox.append_group(Outgoing.group(str(len(group)), *(b"x" * size for size in group)))
