@@ -30,6 +30,8 @@ __all__ = ["ServerConnection"]
 
 log: logging.Logger = logging.getLogger("realtime.session")
 
+# What is told to who has left before it was let in, and may have forgotten that it asked.
+GONE = "The client has left"
 NO_CONNECT = "no CONNECT came within connect_timeout"
 
 
@@ -68,7 +70,7 @@ class ServerConnection(Connection[Session]):
             if self.version < 5:  # its clients are in "/" from the beginning
                 self._membership.ask("/")
                 with suppress(SessionClosed):
-                    await self._ask("/", {})
+                    await self._leaving.run(self._ask("/", {}), "/")
             await self.serve()
         except asyncio.CancelledError:
             self.cancel()
@@ -162,13 +164,17 @@ class ServerConnection(Connection[Session]):
         except BrokerError as error:
             log.warning("a client of %s was refused: %s", name, error)
             message, data = "Come back later", None
+        except asyncio.CancelledError:
+            if not self._leaving.cut():
+                raise
+            message, data = GONE, None
         except Exception as error:
             if not (isinstance(error, SessionClosed) and (self.session.closed or (member and member.closed))):
                 log.exception("the handler of 'connect' of session %s raised", self.session.label)
             message, data = "The connect handler failed", None
         self._membership.refuse(name)
         if member is not None and self._members.pop(name, None) is member and not member._is_away:
-            await self.leaves(member, ENDED)
+            await self.leaves(member, LEFT if name in self._leaving else ENDED)
         await self._refuse(name, message, data)
 
     async def _tell_connect(self, member: EventSession, args: list[Any]) -> None:
@@ -260,6 +266,13 @@ class ServerConnection(Connection[Session]):
             await self.send(Packet(packets.CONNECT_ERROR, name, said))
 
     # -- leaving -------------------------------------------------------------------------------------------------------
+
+    def _left(self, name: str) -> bool:
+        member = self._members.get(name)
+        if member is None or not member._in:
+            return False  # whoever comes in is let in before it leaves
+        member._end(1000, LEFT)
+        return True
 
     async def leave(self, member: EventSession) -> None:
         """The application has a client leave a namespace. Harmless when it has."""

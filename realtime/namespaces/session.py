@@ -107,6 +107,11 @@ class EventSession:
         return self._keeping is not None and self._keeping.absence is not None
 
     @property
+    def _in(self) -> bool:
+        """Whether it has been told that it is in."""
+        return self._early is None
+
+    @property
     def _listeners(self) -> Listeners:
         return self._namespace._listeners
 
