@@ -8,6 +8,7 @@ import shutil
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -164,6 +165,40 @@ async def test_nothing_is_missed_and_nothing_comes_twice(names: list[str], notic
             assert [recovered for recovered, _ in connects] == [False, True, True, True, True]
         assert set(told["offsets"]) == {"string"}
         assert talk.told == []
+
+
+@TRANSPORTS
+async def test_cuts_at_any_time(transports: list[str]) -> None:
+    """While events are sent, in all their ways, connections are lost at any moment."""
+    talk, draw = Talk(["/", "/admin"]), Random(18)
+    over = False
+
+    async def talks() -> None:
+        while not over:
+            await talk.say(1)
+            await asyncio.sleep(draw.choice((0, 0, 0.001, 0.003)))
+
+    async with talking(talk) as (_, relay), visiting(relay, talk, transports) as told:
+        talking_on = asyncio.create_task(talks())
+        try:
+            for _ in range(12):
+                await asyncio.sleep(draw.uniform(0, 0.1))
+                relay.lose(notice=draw.random() < 0.5)
+                await asyncio.sleep(draw.choice((0, 0.01, 0.05)))
+                relay.away = False
+                if draw.random() < 0.5:
+                    await talk.synced()
+            over = True
+            await talking_on
+            await talk.synced()
+            assert talk.told == []
+        finally:
+            talking_on.cancel()
+    for name, events in talk.expected().items():
+        assert [event for event in told["events"] if event[0] == name] == events
+        connects = [(recovered, sid) for at, recovered, sid in told["connects"] if at == name]
+        assert {sid for _, sid in connects} == {talk.here[name].id}
+        assert [recovered for recovered, _ in connects].count(False) == 1
 
 
 @TRANSPORTS
