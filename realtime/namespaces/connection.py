@@ -53,6 +53,7 @@ class ServerConnection(Connection[Session]):
         self._away = away if theirs == 5 else None
         self._over = False  # nothing that comes will be handled any more
         self._ending: asyncio.Event | None = None  # somebody waits for that
+        self._bridgeable = away is not None  # other workers have not been asked for it
         self.answers_unknown = not theirs
         self._find = find
         self._members: dict[str, EventSession] = {}
@@ -193,8 +194,9 @@ class ServerConnection(Connection[Session]):
         """Whether the client has gone on at another worker, in all its namespaces, for as long as its session lasted.
         Raises SessionClosed."""
         away = self._away
-        if away is None or self._late is None:  # it is in a namespace here
+        if away is None or self._late is None or not self._bridgeable:  # None: it is in a namespace here
             return False
+        self._bridgeable = False
         bridge = await away.bridge(wanted.pid, self.session)
         if bridge is None:
             return False
@@ -213,6 +215,7 @@ class ServerConnection(Connection[Session]):
         member = away.find(wanted.pid)
         if (
             member is None
+            or member._home is self
             or (member.namespace, member._namespace) != (name, namespace)
             or member.identity != self.session.identity
         ):
