@@ -25,6 +25,7 @@ from .owners import Clusters
 from .protocols.dialects import EngineIO, SocketIO, SockJS, check_routes, dialects_of
 from .service import Service
 from .session import Session
+from .stomp.broker import STOMP
 
 __all__ = ["Server"]
 
@@ -186,11 +187,14 @@ class Server:
                 raise LocalProtocolError(
                     f"Socket.IO's clients speak in events: the handler of {path!r} has to be a realtime.Events()"
                 )
-            endpoint = Endpoint(path, handler, config, spoken)
+            stomp = handler if isinstance(handler, STOMP) else None
+            endpoint = Endpoint(path, handler, config, spoken if stomp is None else stomp._dialects(spoken))
             for added in self._service.on_endpoint:  # these may refuse
                 added(endpoint)
             if isinstance(handler, Events):
                 handler._register(self._service.sessions.hub, path, theirs)
+            if stomp is not None:
+                self._service.open_port(endpoint, stomp._register(self._service.sessions.hub, endpoint))
             self._service.endpoints[path] = endpoint
             return handler
 

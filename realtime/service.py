@@ -31,6 +31,7 @@ from .notices import Notices
 from .owners import Clusters, Member
 from .runtime import Runtime
 from .sessions import Sessions
+from .stomp.port import Port
 
 __all__ = ["Service"]
 
@@ -69,6 +70,7 @@ class Service:
         self.closing: bool = False  # shutting down: nothing new is taken
         self.on_shutdown: list[Callable[[], None]] = []  # web/ ends what no session holds
         self.on_endpoint: list[Callable[[Endpoint], None]] = []  # web/ gives an endpoint routes of its own
+        self.ports: list[tuple[Endpoint, Port]] = []  # beside HTTP's, open while the application runs: see gates.stomp
         self.notices: Notices = Notices(clock.now)  # what is said once in the log, by web/ as well
         self.runtime: Runtime = Runtime(clock, "server", GRAIN)
         self.admission: Admission = Admission(config, clock)
@@ -149,6 +151,17 @@ class Service:
         if health.ready and self.member is not None and self.member.problem:
             return Health(False, (self.member.problem,))
         return health
+
+    def open_port(self, endpoint: Endpoint, port: Port | None) -> None:
+        """An endpoint's clients come by a port of their own as well, from the start on. Raises LocalProtocolError once
+        the application has started."""
+        if port is not None:
+            if self.runtime.loop is not None and self.runtime.loop.is_running():
+                raise LocalProtocolError(
+                    f"the endpoint {endpoint.path!r} has a TCP port, which opens when the application starts: register"
+                    " it before"
+                )
+            self.ports.append((endpoint, port))
 
     # -- who watches -----------------------------------------------------------------------------------------------
 
