@@ -11,9 +11,9 @@ from ..core.errors import LocalProtocolError
 from ..core.settings import Rule, check, having, instance, number, whole
 from ..endpoint import Endpoint, check_coroutine
 from ..hub import Hub
+from ..protocols.dialects import speaking
 from ..protocols.layers.stomp.conversation import Limits
 from ..protocols.layers.stomp.handshake import HeartBeat
-from ..protocols.raw import Raw
 from ..session import Session
 from .bound import Bound, Called, Handler, Sizes, StompClient
 from .connection import StompConnection
@@ -73,7 +73,7 @@ _RULES: dict[str, Rule] = {
 
 
 class STOMP:
-    """STOMP 1.0 to 1.2 at one endpoint: `rt.endpoint("/stomp", sockjs=True)(stomp)`, and at a TCP port.
+    """STOMP 1.0 to 1.2 at one endpoint: `rt.endpoint("/stomp")(stomp)`, and at a TCP port.
 
     "/topic/…" are the server's rooms by that name, "/queue/…" give each message to one of their subscribers, "/app/…"
     are handlers (see on()), and "/user/…" is what is sent to one identity alone (docs/stomp.md).
@@ -228,9 +228,7 @@ class STOMP:
 
     def _dialects(self, spoken: Sequence[Dialect]) -> tuple[Dialect, ...]:
         """What the endpoint speaks: bare WebSockets agree on STOMP's sub-protocols, unless others are named."""
-        return tuple(
-            Raw(subprotocols=SUBPROTOCOLS) if isinstance(one, Raw) and not one.subprotocols else one for one in spoken
-        )
+        return speaking(spoken, SUBPROTOCOLS)
 
     def _register(self, hub: Hub, endpoint: Endpoint) -> Port | None:
         """It is an endpoint's from here; the port that is to be opened for it. Raises LocalProtocolError when it is
