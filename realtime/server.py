@@ -197,7 +197,9 @@ class Server:
             if isinstance(handler, Events):
                 handler._register(self._service.sessions.hub, path, theirs)
             if stomp is not None:
-                self._service.open_port(endpoint, stomp._register(self._service.sessions.hub, endpoint))
+                port = stomp._register(self._service.sessions.hub, endpoint, shared=self._service.reaching)
+                self._service.open_port(endpoint, port)
+                self._service.at_end.append(stomp._close)
             self._service.endpoints[path] = endpoint
             return handler
 

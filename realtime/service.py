@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from weakref import ReferenceType
 
 from .admission import Admission
@@ -70,6 +70,7 @@ class Service:
         self.closing: bool = False  # shutting down: nothing new is taken
         self.on_shutdown: list[Callable[[], None]] = []  # web/ ends what no session holds
         self.on_endpoint: list[Callable[[Endpoint], None]] = []  # web/ gives an endpoint routes of its own
+        self.at_end: list[Callable[[], Awaitable[None]]] = []  # what ends behind the sessions, and before the broker
         self.ports: list[tuple[Endpoint, Port]] = []  # beside HTTP's, open while the application runs: see gates.stomp
         self.notices: Notices = Notices(clock.now)  # what is said once in the log, by web/ as well
         self.runtime: Runtime = Runtime(clock, "server", GRAIN)
@@ -86,7 +87,7 @@ class Service:
         self.member: Member | None = None  # of that, while it runs
         self.room_rules: RoomRules = RoomRules()
         self.identities: Here = Here(self.sessions, self.admission, self.runtime)
-        self._reaching: bool = broker is not None  # other workers: identities go over the broker
+        self.reaching: bool = broker is not None  # other workers: identities go over the broker
         if broker is not None:
             self.sessions.hub.keep = self._keep
 
@@ -116,7 +117,7 @@ class Service:
         if self.broker is not None and hub.shared is None:
             store, timing, name = self.broker.store(), Timing(), f"{self.sessions.worker}-"
             rooms = hub.shared = Rooms(store, hub, self.broker_timeout, timing, self.broker_counts, name)
-            if self._reaching:
+            if self.reaching:
                 self.sessions.shared = Identities(rooms, self.identities, self.broker_timeout, timing)
             if self.cluster is not None:
                 self.member = self.cluster.member(self, store)
@@ -241,6 +242,8 @@ class Service:
         self.sessions.end(1001, "the server is going away")
         await self.sessions.tell(self.shutdown_timeout / 4)
         await self.sessions.handlers.stop(self.shutdown_timeout / 4)
+        for end in self.at_end:
+            await end()
         await self.stop_rooms()
         self.runtime.stop()
         self.runtime.loop = None  # it may start again, in any

@@ -297,6 +297,7 @@ class Listening:
             port.port,
             ssl=port.tls,
             backlog=BACKLOG,
+            reuse_port=self.gate.service.cluster is not None or None,  # each worker listens there
             ssl_handshake_timeout=None if port.tls is None else port.sizes.connect_timeout,
         )
         port.addresses[:] = [one.getsockname()[:2] for one in self._server.sockets]

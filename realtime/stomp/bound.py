@@ -19,6 +19,9 @@ from .queues import Queues
 __all__ = ["Bound", "Handler", "Sizes", "StompClient"]
 
 
+UNREGISTERED = 'register the destinations first: rt.endpoint("/stomp")(stomp)'
+
+
 class StompClient:
     """A client of STOMP that is connected, or asks to be: what hooks and handlers are given."""
 
@@ -86,13 +89,13 @@ class Sizes(NamedTuple):
 class Bound:
     """One endpoint's STOMP."""
 
-    def __init__(self, limits: Limits, sizes: Sizes, beats: HeartBeat, queues: Queues) -> None:
+    def __init__(self, limits: Limits, sizes: Sizes, beats: HeartBeat) -> None:
         self.limits: Limits = limits
         self.sizes: Sizes = sizes
         self.beats: HeartBeat = beats
-        self.queues: Queues = queues
         self.hub: Hub | None = None  # of the server, once there is one
         self.path: str = ""
+        self.kept: Queues | None = None  # where queues are kept, once there is a server
         self.connect: Callable[[StompClient], Awaitable[str | None]] | None = None
         self.allow: Callable[[StompClient, str, str], Awaitable[bool]] | None = None
         self.handlers: list[Handler] = []
@@ -142,10 +145,17 @@ class Bound:
     # -- sending -------------------------------------------------------------------------------------------------------
 
     @property
+    def queues(self) -> Queues:
+        """All queues. Raises LocalProtocolError where there is no server."""
+        if self.kept is None:
+            raise LocalProtocolError(UNREGISTERED)
+        return self.kept
+
+    @property
     def rooms(self) -> Hub:
         """The server's rooms. Raises LocalProtocolError where there is no server."""
         if self.hub is None:
-            raise LocalProtocolError('register the destinations first: rt.endpoint("/stomp")(stomp)')
+            raise LocalProtocolError(UNREGISTERED)
         return self.hub
 
     async def publish(self, destination: str, headers: Mapping[str, str], body: bytes) -> None:

@@ -21,6 +21,7 @@ from .destinations import Kind, Template, kind_of
 from .messages import body_of
 from .port import Port
 from .queues import MemoryQueues, Queues
+from .shared_queues import SharedQueues
 
 __all__ = ["STOMP"]
 
@@ -88,11 +89,12 @@ class STOMP:
     `max_transactions` with `max_transaction_size` bytes in all of them. Its CONNECT comes within `connect_timeout`
     seconds. Each of these is answered by an ERROR, and the end of the session.
 
-    Queues are in this process's memory: `max_queues`, each with `max_queue_messages`, and `max_queue_size` bytes in
-    all; who sends more gets an ERROR. A message that is not acknowledged within `ack_timeout` seconds is given again.
-    One that was given `max_deliveries` times, and nobody has taken, goes to the queue `dead_letters`, or is dropped.
-    `queues` is where they are kept instead (realtime/stomp/queues.py). Raises TypeError for a value of the wrong
-    type, and LocalProtocolError for one out of bounds.
+    A queue has `max_queue_messages`; who sends more gets an ERROR. Without a broker they are in this process's memory:
+    `max_queues`, and `max_queue_size` bytes in all. With one they are those of all workers. A message that is not
+    acknowledged within `ack_timeout` seconds is given again. One that was given `max_deliveries` times, and nobody has
+    taken, goes to the queue `dead_letters`, or is dropped. `queues` is where they are kept instead
+    (realtime/stomp/queues.py). Raises TypeError for a value of the wrong type, and LocalProtocolError for one out of
+    bounds.
     """
 
     def __init__(
@@ -148,15 +150,15 @@ class STOMP:
             Limits(max_subscriptions, max_unacknowledged, max_transactions, max_transaction_size),
             Sizes(max_headers, max_header_size, max_body_size, connect_timeout, ack_timeout),
             HeartBeat(round(can * 1000), round(wants * 1000)),
-            queues
-            or MemoryQueues(
-                max_queues=max_queues,
-                max_messages=max_queue_messages,
-                max_size=max_queue_size,
-                max_attempts=max_deliveries,
-                dead_letters=dead_letters,
-            ),
         )
+        self._queues = queues
+        self._max_queues = max_queues
+        self._max_queue_size = max_queue_size
+        self._keeping: dict[str, Any] = {
+            "max_messages": max_queue_messages,
+            "max_attempts": max_deliveries,
+            "dead_letters": dead_letters,
+        }
         self._port = None if tcp is None else Port(tcp[0], tcp[1], tls, self._bound.sizes)
 
     @property
@@ -222,6 +224,7 @@ class STOMP:
         and where the queue is full, TypeError for what is no JSON, and BrokerError.
         """
         body, kind = body_of(message)
+        self._bound.rooms.check()
         await self._bound.publish(destination, {"content-type": kind, **(headers or {})}, body)
 
     # -- what the server calls -----------------------------------------------------------------------------------------
@@ -230,13 +233,24 @@ class STOMP:
         """What the endpoint speaks: bare WebSockets agree on STOMP's sub-protocols, unless others are named."""
         return speaking(spoken, SUBPROTOCOLS)
 
-    def _register(self, hub: Hub, endpoint: Endpoint) -> Port | None:
-        """It is an endpoint's from here; the port that is to be opened for it. Raises LocalProtocolError when it is
-        another's."""
-        if self._bound.hub is not None:
-            raise LocalProtocolError(f"this STOMP is the endpoint {self._bound.path!r}'s: make another STOMP()")
-        self._bound.hub, self._bound.path = hub, endpoint.path
+    def _register(self, hub: Hub, endpoint: Endpoint, *, shared: bool) -> Port | None:
+        """It is an endpoint's from here; the port that is to be opened for it. Its queues are those of all workers
+        where there is a broker (`shared`). Raises LocalProtocolError when it is another's."""
+        bound = self._bound
+        if bound.hub is not None:
+            raise LocalProtocolError(f"this STOMP is the endpoint {bound.path!r}'s: make another STOMP()")
+        bound.hub, bound.path = hub, endpoint.path
+        if self._queues is not None:
+            bound.kept = self._queues
+        elif shared:
+            bound.kept = SharedQueues(hub, **self._keeping)
+        else:
+            bound.kept = MemoryQueues(max_queues=self._max_queues, max_size=self._max_queue_size, **self._keeping)
         return self._port
+
+    async def _close(self) -> None:
+        """The server shuts down, and the sessions have ended."""
+        await self._bound.queues.close()
 
     async def __call__(self, session: Session) -> None:
         """Speaks with the client of one session: what the server calls."""

@@ -152,6 +152,18 @@ class QueueMember:
         self._sent: dict[Outgoing, Parcel] = {}
         self.over: bool = False
 
+    @property
+    def room(self) -> int:
+        """See queues.Consumer."""
+        session, deliveries = self._home.session, self._home.conversation.deliveries
+        machine = session._machine
+        if self.over or session._senders or machine.outcome is not None or machine.closing is not None:
+            return 0
+        room = machine.config.max_outbox - len(machine.outbox)
+        if self.subscription.mode != AUTO:
+            room = min(room, deliveries.room, self._most - deliveries.count(self.subscription))
+        return max(0, room)
+
     def take(self, parcel: Parcel) -> bool:
         """See queues.Consumer."""
         home, subscription = self._home, self.subscription

@@ -47,6 +47,10 @@ class Parcel:
 class Consumer(Protocol):
     """A subscription to a queue."""
 
+    @property
+    def room(self) -> int:
+        """About how many more it would take now."""
+
     def take(self, parcel: Parcel) -> bool:
         """Gives a message to the client, who is to settle it; False where there is no room for it now: ready() is told
         when there is. Never waits."""
@@ -54,6 +58,9 @@ class Consumer(Protocol):
 
 class Queues(Protocol):
     """What holds the messages of all queues."""
+
+    async def close(self) -> None:
+        """The server shuts down: the sessions have ended."""
 
     async def put(self, destination: str, headers: Mapping[str, str], body: bytes) -> None:
         """Puts a message at a queue's end. Raises LocalProtocolError when it is full, and BrokerError."""
@@ -124,6 +131,9 @@ class MemoryQueues:
         return self._size
 
     # -- see Queues ----------------------------------------------------------------------------------------------------
+
+    async def close(self) -> None:
+        """Messages are kept for as long as the process lives."""
 
     async def put(self, destination: str, headers: Mapping[str, str], body: bytes) -> None:
         """Puts a message at a queue's end. Raises LocalProtocolError when it is full."""

@@ -241,9 +241,11 @@ async def test_sending_without_a_server() -> None:
         await realtime.STOMP().send("/topic/a", object())
     with pytest.raises(realtime.LocalProtocolError, match="lone surrogate"):
         await realtime.STOMP().send("/topic/a", "\ud800")
+    stomp = realtime.STOMP()
+    realtime.Server().endpoint("/stomp")(stomp)
     for wrong in ("/user/ada", "/user//x", "/user/:x/y"):
         with pytest.raises(realtime.LocalProtocolError, match="one identity's destination"):
-            await realtime.STOMP().send(wrong, "x")
+            await stomp.send(wrong, "x")
 
 
 @pytest.mark.parametrize(
