@@ -10,13 +10,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import re
 import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from statistics import median
 
 from .contenders import ALL, ROOMS
@@ -24,12 +22,11 @@ from .load import Failed, Limit
 from .loops import LOOPS, new_event_loop
 from .plot import bars, lines
 from .process import ServerProcess, allowed_files, pin_generator
-from .report import facts
+from .report import DOCS, facts, write_block
 from .scenarios import PEERS, SCENARIOS, BroadcastScenario, Figure, Plan, Scenario
 
 __all__ = ["main"]
 
-DOCS = Path(__file__).parents[1] / "docs"
 OURS, TUNED, BARE = "realtime", "realtime, tune_gc()", "bare aiohttp"
 BESIDE = (
     *("websocket-echo", "websocket-echo-32", "websocket-broadcast", "websocket-broadcast-16", "opening"),
@@ -213,10 +210,7 @@ def main() -> None:
     if not arguments.write:
         print(text)
         return
-    page = DOCS / "speed.md"
-    before = page.read_text(encoding="utf-8")
-    marked = re.compile(r"(<!-- comparison -->\n).*?(<!-- /comparison -->)", re.DOTALL)
-    page.write_text(marked.sub(lambda marks: f"{marks[1]}{text}\n{marks[2]}", before), encoding="utf-8")
+    write_block("speed.md", "comparison", text)
     for name, chart in charts(found, growth).items():
         (DOCS / name).write_text(chart, encoding="utf-8")
 

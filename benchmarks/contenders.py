@@ -13,9 +13,9 @@ from aiohttp import WSMsgType, web
 
 import realtime
 
-from .peers import APPS, FLOOR, NODE
+from .peers import APPS, BURST, FLOOR, NODE
 
-__all__ = ["ALL", "CONTENDERS", "ROOMS", "SERVED"]
+__all__ = ["ALL", "CONTENDERS", "EVENTS", "ROOMS", "SERVED"]
 
 # /listen-N, which only realtime has, is in so many rooms.
 ROOMS = (1, 10, 100, 1000)
@@ -49,6 +49,49 @@ def realtime_app() -> web.Application:
     async def speak(session: realtime.Session) -> None:
         async for message in session:
             await room.send(message)
+
+    app = web.Application()
+    realtime.setup(app, rt)
+    return app
+
+
+def events_app() -> web.Application:
+    """With realtime's events, for its own clients and Socket.IO's. What it does the peers of peers.py do as well."""
+    rt = realtime.Server()
+    events = realtime.Events()
+    rt.endpoint("/events", socketio="/socket.io")(events)
+    room = events.room("all")
+
+    @events.on("connect")
+    async def connect(session: realtime.EventSession) -> None:
+        session.data["name"] = session.request.query["name"]
+        if session.data["name"] == "listen":
+            await session.join("all")
+
+    @events.on("m")
+    async def message(session: realtime.EventSession, text: str) -> None:
+        if session.data["name"] == "echo":
+            await session.emit("m", text)
+        elif session.data["name"] == "speak":
+            await room.emit("m", text)
+
+    @events.on("put")
+    async def put(session: realtime.EventSession, text: str) -> None:
+        session.data["count"] = session.data.get("count", 0) + 1
+
+    @events.on("counted")
+    async def counted(session: realtime.EventSession) -> int:
+        count: int = session.data.pop("count", 0)
+        return count
+
+    @events.on("burst")
+    async def burst(session: realtime.EventSession, text: str) -> None:
+        for _ in range(BURST):
+            await session.emit("m", text)
+
+    @events.on("ack")
+    async def ack(session: realtime.EventSession, text: str) -> str:
+        return text
 
     app = web.Application()
     realtime.setup(app, rt)
@@ -125,6 +168,8 @@ def bare_app() -> web.Application:
 
 
 CONTENDERS: dict[str, Callable[[], web.Application]] = {"realtime": realtime_app, "bare aiohttp": bare_app}
-# All that the server of this package serves, and all that is compared.
-SERVED: dict[str, Callable[[], web.Application]] = {**CONTENDERS, "realtime, tune_gc()": tuned_app, **APPS}
-ALL: tuple[str, ...] = (*SERVED, FLOOR, *NODE)
+COMPARED: dict[str, Callable[[], web.Application]] = {**CONTENDERS, "realtime, tune_gc()": tuned_app, **APPS}
+ALL: tuple[str, ...] = (*COMPARED, FLOOR, *NODE)
+# All that the server of this package serves.
+EVENTS = "realtime, events"
+SERVED: dict[str, Callable[[], web.Application]] = {**COMPARED, EVENTS: events_app}

@@ -44,7 +44,9 @@ class Cost(NamedTuple):
 async def serve(redis: str) -> None:
     """A worker: says its port, and ends with its standard input."""
     rt = realtime.Server(
-        broker=redis, cluster=realtime.Cluster(secret=SECRET, lease=1.0, drain_timeout=0.0), max_stream_size=2**30
+        broker=realtime.RedisBroker(redis, timeout=0.5),
+        cluster=realtime.Cluster(secret=SECRET, lease=1.0, drain_timeout=0.0),
+        max_stream_size=2**30,
     )
 
     @rt.endpoint("/echo")

@@ -6,7 +6,7 @@ expected.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 __all__ = ["Messages"]
 
@@ -25,6 +25,7 @@ class Messages:
         self.count = min(max(self.MEMORY // size, self.COUNT[0]), self.COUNT[-1])
         self.texts = [f"{number:04d}".ljust(size, "x").encode() for number in range(self.count)]
         self._laid: dict[tuple[Callable[[bytes], bytes], bytes], list[bytes]] = {}
+        self._several: dict[Callable[[bytes], Sequence[bytes]], list[bytes]] = {}
 
     def laid(self, frame: Callable[[bytes], bytes], prefix: bytes = b"") -> list[bytes]:
         """`frame(prefix + text)` of every text; made once."""
@@ -32,3 +33,10 @@ class Messages:
         if laid is None:
             laid = self._laid[frame, prefix] = [frame(prefix + text) for text in self.texts]
         return laid
+
+    def several(self, frames: Callable[[bytes], Sequence[bytes]]) -> list[bytes]:
+        """The same where each text is in several frames: those of all texts, one after the other."""
+        several = self._several.get(frames)
+        if several is None:
+            several = self._several[frames] = [frame for text in self.texts for frame in frames(text)]
+        return several

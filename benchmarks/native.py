@@ -46,6 +46,16 @@ class NativePeer(BasePeer):
         self._waiting = 0  # messages to send, as soon as the window allows
         self._quarter = max(1, min(WINDOW[0] // 4, WINDOW[1] // 4 // messages.size))
 
+    @property
+    def _up(self) -> int:
+        """How many numbered messages this end has sent."""
+        return self.sent
+
+    @property
+    def _down(self) -> int:
+        """And how many it has received."""
+        return self.received
+
     def post(self, count: int) -> None:
         """See load.Peer."""
         self._waiting += count
@@ -57,7 +67,7 @@ class NativePeer(BasePeer):
     def _allowed(self) -> int:
         """How many of the waiting messages the window allows now; they wait no longer. One larger than the window goes
         when all before it was taken."""
-        outstanding = self.sent - self._taken
+        outstanding = self._up - self._taken
         count = min(self._waiting, max(self._most - outstanding, 0 if outstanding else 1))
         self._waiting -= count
         return count
@@ -72,8 +82,8 @@ class NativePeer(BasePeer):
 
     def _read_acks(self, received: int, taken: int) -> None:
         """An ack, from wherever it came."""
-        if not taken <= received <= self.sent:
-            raise Failed(f"the server acknowledged {received},{taken} where {self.sent} messages were sent")
+        if not taken <= received <= self._up:
+            raise Failed(f"the server acknowledged {received},{taken} where {self._up} messages were sent")
         self._acked = max(self._acked, received)
         self._taken = max(self._taken, taken)
         if self._waiting:
@@ -85,16 +95,21 @@ class NativeWebSocket(NativePeer):
 
     def __init__(self, port: int, name: str, messages: Messages, tally: Tally, first: int = 0) -> None:
         super().__init__(tally, messages, first)
+        sends, receives = messages.laid(client_frame, b"m"), messages.laid(server_frame, b"m")
+        self._over(port, f"/realtime/{name}/v1/websocket?", sends, receives, self._first)
+
+    def _over(self, port: int, path: str, sends: list[bytes], receives: list[bytes], index: int) -> None:
+        """The WebSocket at this path, with what is sent on it and is to come, from `index` on."""
         self._port = port
-        self._frames = messages.laid(client_frame, b"m")
+        self._frames = sends
         self._announced = 0
         self._since = 0.0  # when the oldest that was not announced came
         self._timer: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
         self._connection = WebSocketConnection(
-            handshake(f"/realtime/{name}/v1/websocket?open={quote(_open_object('websocket'))}", port),
-            messages.laid(server_frame, b"m"),
-            self._first,
+            handshake(f"{path}open={quote(_open_object('websocket'))}", port),
+            receives,
+            index,
             opened=lambda: None,  # `o` says so
             delivered=self._come,
             other=self._other,
@@ -110,16 +125,16 @@ class NativeWebSocket(NativePeer):
         count = self._allowed()
         if count:
             frames = self._next(self._frames, count)
-            if self.received - self._announced >= self._quarter:
+            if self._down - self._announced >= self._quarter:
                 frames.insert(0, self._ack())
             self._connection.write(b"".join(frames))
 
     def _come(self, count: int) -> None:
-        if self.received == self._announced:
+        if self._down == self._announced:
             self._since = self._loop.time()
         self._take(count)
         # What was sent in reply may have carried the ack.
-        behind = self.received - self._announced
+        behind = self._down - self._announced
         if behind >= self._quarter:
             self._connection.write(self._ack())
         elif behind and self._timer is None:
@@ -127,7 +142,7 @@ class NativeWebSocket(NativePeer):
 
     def _tick(self) -> None:
         self._timer = None
-        if self._leaving or self.received == self._announced:
+        if self._leaving or self._down == self._announced:
             return
         if self._loop.time() >= self._since + ACK_DELAY:
             self._connection.write(self._ack())
@@ -135,8 +150,8 @@ class NativeWebSocket(NativePeer):
             self._timer = self._loop.call_at(self._since + ACK_DELAY, self._tick)
 
     def _ack(self) -> bytes:
-        self._announced = self.received
-        return client_frame(b"a%d,%d" % (self.received, self.received))
+        self._announced = self._down
+        return client_frame(b"a%d,%d" % (self._down, self._down))
 
     def _other(self, opcode: int, payload: bytes) -> None:
         if opcode == CLOSE and self._leaving:

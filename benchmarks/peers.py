@@ -10,7 +10,7 @@ import base64
 import hashlib
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
@@ -24,10 +24,11 @@ from .load import Failed, Tally
 from .messages import Messages
 from .wire import CLOSE, TEXT, WebSocketConnection, client_frame, handshake, server_frame
 
-__all__ = ["APPS", "FLOOR", "NODE", "PEERS", "PeerWebSocket", "floor", "node_command"]
+__all__ = ["APPS", "BURST", "FLOOR", "NODE", "PEERS", "PeerWebSocket", "floor", "node_command"]
 
 NODE_SERVER = Path(__file__).parent / "node" / "server.cjs"
 FLOOR = "asyncio.Protocol"
+BURST = 16  # events, where they go in bursts (events_peers.py)
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
@@ -119,8 +120,24 @@ def _socketio() -> web.Application:
         elif names[sid] == "speak":
             await server.emit("m", text, room="all")
 
-    server.on("connect", connect)
-    server.on("m", message)
+    counts: dict[str, int] = {}
+
+    async def put(sid: str, text: str) -> None:
+        counts[sid] = counts.get(sid, 0) + 1
+
+    async def counted(sid: str) -> int:
+        return counts.pop(sid, 0)
+
+    async def burst(sid: str, text: str) -> None:
+        for _ in range(BURST):
+            await server.emit("m", text, to=sid)
+
+    async def ack(sid: str, text: str) -> str:
+        return text
+
+    handlers = {"connect": connect, "m": message, "put": put, "counted": counted, "burst": burst, "ack": ack}
+    for event, handler in handlers.items():
+        server.on(event, handler)
     app = web.Application()
     server.attach(app)
     return app
@@ -210,7 +227,7 @@ class Dialect:
 
     path: str  # with the name of what is served, and room for a session's number
     sends: Callable[[bytes], bytes]
-    receives: Callable[[bytes], bytes]
+    receives: Callable[[bytes], Sequence[bytes]]  # the frames that come of one text
     opens: tuple[tuple[bytes, bytes], ...] = ()  # what comes at first, by how it begins, and what is said to that
     heartbeat: tuple[bytes, bytes] = (b"", b"")  # what comes every now and then, and what is said to that
 
@@ -222,25 +239,25 @@ def _plain(text: bytes) -> bytes:
 SOCKETIO = Dialect(
     "/socket.io/?EIO=4&transport=websocket&name={name}",
     sends=lambda text: client_frame(b'42["m","' + text + b'"]'),
-    receives=lambda text: server_frame(b'42["m","' + text + b'"]'),
+    receives=lambda text: (server_frame(b'42["m","' + text + b'"]'),),
     opens=((b"0{", b"40"), (b"40", b"")),
     heartbeat=(b"2", b"3"),
 )
 ENGINEIO = Dialect(
     "/engine.io/?EIO=4&transport=websocket&name={name}",
     sends=lambda text: client_frame(b"4" + text),
-    receives=lambda text: server_frame(b"4" + text),
+    receives=lambda text: (server_frame(b"4" + text),),
     opens=((b"0{", b""),),
     heartbeat=(b"2", b"3"),
 )
 SOCKJS = Dialect(
     "/{name}/000/{number}/websocket",
     sends=lambda text: client_frame(b'["' + text + b'"]'),
-    receives=lambda text: server_frame(b'a["' + text + b'"]'),
+    receives=lambda text: (server_frame(b'a["' + text + b'"]'),),
     opens=((b"o", b""),),
     heartbeat=(b"h", b""),
 )
-PLAIN = Dialect("/{name}", sends=client_frame, receives=server_frame)
+PLAIN = Dialect("/{name}", sends=client_frame, receives=lambda text: (server_frame(text),))
 
 PEERS: dict[str, Dialect] = {
     FLOOR: PLAIN,
@@ -265,10 +282,11 @@ class PeerWebSocket(BareWebSocket):
         self._dialect = dialect
         self._opens = list(dialect.opens)
         self._frames = messages.laid(dialect.sends)
+        receives = messages.several(dialect.receives)
         self._connection = WebSocketConnection(
             handshake(dialect.path.format(name=name, number=f"s{next(_numbers):09d}"), port),
-            messages.laid(dialect.receives),
-            self._first,
+            receives,
+            self._first * (len(receives) // messages.count),
             opened=lambda: None if self._opens else self._welcome(),
             delivered=self._take,
             other=self._other,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import os
 import platform
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -16,7 +17,9 @@ import realtime
 
 from .scenarios import SCENARIOS, Figure
 
-__all__ = ["Result", "as_json", "facts", "table"]
+__all__ = ["DOCS", "Result", "as_json", "facts", "table", "write_block"]
+
+DOCS = Path(__file__).parents[1] / "docs"
 
 OURS, FLOOR = "realtime", "bare aiohttp"
 
@@ -123,3 +126,11 @@ def as_json(results: Sequence[Result], about: dict[str, str]) -> dict[str, Any]:
             for result in results
         ],
     }
+
+
+def write_block(page: str, mark: str, text: str) -> None:
+    """Writes what stands between two marks of a page of docs/."""
+    path = DOCS / page
+    marked = re.compile(rf"(<!-- {mark} -->\n).*?(<!-- /{mark} -->)", re.DOTALL)
+    before = path.read_text(encoding="utf-8")
+    path.write_text(marked.sub(lambda marks: f"{marks[1]}{text}\n{marks[2]}", before), encoding="utf-8")

@@ -16,7 +16,17 @@ from .peers import PEERS as DIALECTS
 from .peers import PeerWebSocket
 from .process import Meter, ServerProcess
 
-__all__ = ["SCENARIOS", "Figure", "Plan", "Scenario"]
+__all__ = [
+    "SCENARIOS",
+    "BroadcastScenario",
+    "EchoScenario",
+    "Figure",
+    "MakePeer",
+    "MemoryScenario",
+    "OpeningScenario",
+    "Plan",
+    "Scenario",
+]
 
 Transport: TypeAlias = Literal["websocket", "long_polling"]
 
@@ -124,8 +134,12 @@ class Scenario:
 
     async def measure(self, server: ServerProcess, contender: str, plan: Plan) -> Figure:
         """Runs it once against a server. Raises Failed when a message is lost, repeated or out of order."""
+        return await self.measure_by(server, PEERS[contender, self.transport], PEERS[contender, "websocket"], plan)
+
+    async def measure_by(self, server: ServerProcess, make: MakePeer, make_speaker: MakePeer, plan: Plan) -> Figure:
+        """The same, with sessions that are made by these."""
         tally = Tally()
-        bench = Bench(server, PEERS[contender, self.transport], PEERS[contender, "websocket"], plan, tally)
+        bench = Bench(server, make, make_speaker, plan, tally)
         try:
             figure = await self._measure(bench, plan.sessions or self.sessions)
             tally.check()

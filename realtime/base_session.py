@@ -20,7 +20,7 @@ from .core.inbox import Received
 from .core.lifecycle import State
 from .core.machine import SessionMachine, check_close_code
 from .listener import SessionListener
-from .loops import LoopBound, gives_way
+from .loops import NOWHERE, LoopBound, gives_way, running_loop
 
 __all__ = ["BaseSession", "Message"]
 
@@ -117,7 +117,9 @@ class BaseSession(SessionFacts[M]):
     _last: Last | None = None  # at a client: where the last message received came from, if that was told
 
     def __init__(self, listener: SessionListener[M], on_full: OnFull) -> None:
-        super().__init__()
+        # LoopBound's, without a call.
+        self._loop = running_loop() or NOWHERE
+        self._thread = get_ident()
         self._listener = listener
         self._now = listener.runtime.clock.now
         self._on_full = on_full

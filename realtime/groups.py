@@ -6,12 +6,40 @@ What is said to rooms in this way, and dropped, does BaseSession._offer_group().
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Sequence
 from typing import Any
 
 from .base_session import BaseSession
-from .core.frames import Group
+from .core.frames import KEPT, Group
 
-__all__ = ["send_group"]
+__all__ = ["send_contents", "send_group", "send_kept"]
+
+
+def send_contents(session: BaseSession[Any], contents: Sequence[str | bytes], *, kept: bool = False) -> Awaitable[None]:
+    """BaseSession.send() for messages that are nothing without each other; raises as that does. `kept`: no outbox drops
+    them to make room."""
+    if len(contents) == 1 and not kept:  # as it usually is
+        return session.send(contents[0])
+    return send_group(session, Group(*contents, kept=kept))
+
+
+def send_kept(session: BaseSession[Any], contents: Sequence[str | bytes]) -> Awaitable[None] | None:
+    """send_contents(), kept: at once, or what this returns waits for room."""
+    if len(contents) == 1 and not session._senders:
+        item = session._outgoing(contents[0])
+        item.code = KEPT
+        half_full = session._machine.offer(item)
+        if half_full is not None:
+            if half_full:
+                session._ask_for_room()
+            return None
+    group = Group(*contents, kept=True)
+    for part in group.parts:
+        session._outgoing(part.data)
+    if session._senders or not session._machine.outbox.has_room(group.size, len(group.parts)):
+        return send_group(session, group)
+    session._put(group.parts)
+    return None
 
 
 async def send_group(session: BaseSession[Any], group: Group) -> None:

@@ -31,7 +31,7 @@ class SessionListener(Receivers, Generic[M]):
     machine: M  # which can only be made when there is somebody to listen
 
     def __init__(self, runtime: Runtime, ended: Callable[[M], object]) -> None:
-        super().__init__()
+        self.first = self.others = None  # Receivers', without a call: each session has one
         self.runtime: Runtime = runtime
         self.progress: Waiters | None = None  # for acks, or the end; None where nobody waits
         self.transport: str = ""  # of the newest carrier that has attached

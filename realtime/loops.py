@@ -18,7 +18,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from .core.errors import LocalProtocolError
 
-__all__ = ["LoopBound", "at_once", "begin", "foreign", "gives_way", "running_loop"]
+__all__ = ["NOWHERE", "LoopBound", "at_once", "begin", "foreign", "gives_way", "running_loop"]
 
 P = ParamSpec("P")
 T = TypeVar("T")

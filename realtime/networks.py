@@ -19,6 +19,8 @@ __all__ = ["Networks"]
 log: logging.Logger = logging.getLogger("realtime.negotiation")
 
 KNOWN = tuple(TRANSPORTS)
+# Of clients of whom nothing is known but their HTTP.
+NOTHING, NOTHING_OLD = Evidence(), Evidence(http_version=(1, 0))
 # What failed for a network: demoted for 30 s at first, 10 min at most; so many networks are remembered.
 MEMORY = (30.0, 600.0, 4096)
 # A WebSocket that lived so long, in seconds, got through; one that was cut before did not.
@@ -42,11 +44,15 @@ class Networks:
         taken: str = "",
     ) -> tuple[Choice, ...]:
         """All transports in the order of the policy, each with a verdict for this client, and why."""
+        remembered = self._memory.of(network_of(request.remote))
+        if remembered is None and not failed and not tried:
+            nothing = NOTHING if request.http_version >= (1, 1) else NOTHING_OLD
+            return negotiate(endpoint.config.transports, KNOWN, transports, taken, nothing, 0.0)
         now = self._clock.now()
         evidence = Evidence(
             http_version=request.http_version,
             reported={name: Failure(1, now - ago, how) for name, (how, ago) in failed.items()} if failed else {},
-            remembered=self._memory.of(network_of(request.remote)),
+            remembered=remembered,
             timings=tried or {},
         )
         return negotiate(endpoint.config.transports, KNOWN, transports, taken, evidence, now)

@@ -8,15 +8,16 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
+from typing import Any, NamedTuple, NoReturn, Protocol, TypeAlias, TypeVar
 
-from .brokers.base import Store
+from .brokers.base import Store, Stores
 from .core.errors import BrokerError, Refusal
 from .core.leases import Ended, Found, Gone, Peer
 from .core.proof import Proof
 from .core.shares import Limit
 
 __all__ = [
+    "LEFT",
     "UNSURE",
     "Claimed",
     "Clusters",
@@ -36,6 +37,7 @@ T = TypeVar("T")
 
 # What clients are told when the directory does not answer. (What went wrong is in the log, and has addresses.)
 UNSURE = "nobody can say now who has this session, or who may open it; come back later"
+LEAVING = "this worker is going away; come back later"
 # For how many seconds the directory is asked again, and how many there are between two questions, at first and at most.
 PATIENCE = 10.0
 PAUSE = 0.05
@@ -123,6 +125,60 @@ class Owners(Protocol):
         judged. Else raises Refused: its client tries again."""
 
 
+class Left:
+    """The directory of a worker that has left it. On a connection that was kept a request may still come here, for a
+    session that lives elsewhere: another worker finds it. See Owners."""
+
+    def _refuse(self) -> NoReturn:
+        raise Refusal(4503, LEAVING)
+
+    def check(self) -> None:
+        """No session is opened."""
+        self._refuse()
+
+    async def owner(self, sid: str) -> Found:
+        """Another worker is asked."""
+        self._refuse()
+
+    async def claim(self, name: str, digest: str, handed: bool = False) -> Claimed:
+        """Another worker is asked."""
+        self._refuse()
+
+    def settled(self, name: str, digest: str, sid: str) -> None:
+        """Nothing was claimed."""
+
+    def give_back(self, name: str, sid: str) -> None:
+        """Nothing was claimed."""
+
+    def ended(self, name: str, sid: str, ended: Ended, life: float) -> None:
+        """All have ended before."""
+
+    async def share(self, opening: object, limits: Sequence[Limit]) -> None:
+        """No session is opened."""
+        self._refuse()
+
+    def shared(self, opening: object, limits: Sequence[Limit]) -> None:
+        """Nothing is counted."""
+
+    def recount(self, limits: Sequence[Limit]) -> None:
+        """Nothing is counted."""
+
+    async def find(self, name: str) -> Taken | Gone | None:
+        """Another worker is asked."""
+        self._refuse()
+
+    async def refused(self, peer: Peer, sid: str = "") -> Found:
+        """Another worker is asked."""
+        self._refuse()
+
+    async def unreachable(self, peer: Peer, sid: str = "") -> Found:
+        """Another worker is asked."""
+        self._refuse()
+
+
+LEFT: Owners = Left()
+
+
 class Member(Protocol):
     """A server as a worker of a cluster."""
 
@@ -152,6 +208,9 @@ class Member(Protocol):
 
 class Clusters(Protocol):
     """What a server is told to be a worker of."""
+
+    def check_broker(self, broker: Stores) -> None:
+        """Raises LocalProtocolError where its workers could not keep their leases by this broker."""
 
     def member(self, service: Any, store: Store) -> Member:
         """Makes a server's service a worker, over this store. Called in its event loop."""

@@ -140,12 +140,17 @@ class SessionRequest:
     def raw_headers(self, raw_headers: tuple[tuple[bytes, bytes], ...]) -> None:
         self._headers = raw_headers
 
-    def _pack(self) -> None:
-        """Makes one object of the headers, which are kept for as long as a session: they would be dozens."""
-        if not isinstance(self._headers, bytes):
-            packed = b"\n".join(chain.from_iterable(self._headers))
-            if self._headers and packed.count(b"\n") == 2 * len(self._headers) - 1:  # no parser lets a line end through
-                self._headers = packed
+    def _pack(self) -> int:
+        """Makes one object of the headers, which are kept for as long as a session: they would be dozens. Returns about
+        how many bytes they take as they came."""
+        headers = self._headers
+        if isinstance(headers, bytes):
+            headers = self.raw_headers
+        packed = b"\n".join(chain.from_iterable(headers))
+        ends = max(0, 2 * len(headers) - 1)
+        if headers and packed.count(b"\n") == ends:  # no parser lets a line end through
+            self._headers = packed
+        return len(packed) - ends + HEADER * len(headers)
 
     @property
     def headers(self) -> CIMultiDictProxy[str]:
@@ -155,16 +160,11 @@ class SessionRequest:
             CIMultiDict((name.decode(*decode), value.decode(*decode)) for name, value in self.raw_headers)
         )
 
-    @property
-    def _kept(self) -> int:
-        """About how many bytes the headers take for as long as they are kept."""
-        headers = self.raw_headers
-        return sum(map(len, chain.from_iterable(headers))) + HEADER * len(headers)
-
     def _first(self, names: Mapping[bytes, str]) -> dict[str, str]:
         """The headers of these names, in lower case, by what they are to be called: without parsing all others."""
         found = {}
-        for name, value in self.raw_headers:
+        headers = self._headers
+        for name, value in self.raw_headers if isinstance(headers, bytes) else headers:
             called = names.get(name.lower())
             if called is not None and called not in found:
                 found[called] = value.decode("utf-8", "surrogateescape")

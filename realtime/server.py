@@ -96,13 +96,16 @@ class Server:
             raise LocalProtocolError(
                 'the workers of a cluster find each other by their broker: give it, too, such as broker="redis://…"'
             )
+        broker = RedisBroker(broker) if isinstance(broker, str) else broker
+        if cluster is not None and broker is not None:
+            cluster.check_broker(broker)
         self._service = Service(
             config,
             clock or SystemClock(),
             allowed_origins=tuple(allowed_origins),
             trusted_proxies=tuple(trusted_proxies),
             shutdown_timeout=shutdown_timeout,
-            broker=RedisBroker(broker) if isinstance(broker, str) else broker,
+            broker=broker,
             broker_timeout=broker_timeout,
             cluster=cluster,
             drain_rate=drain_rate,

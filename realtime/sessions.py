@@ -145,7 +145,8 @@ class Sessions:
             async with following(self.shared, identity):
                 self._admission.check_withdrawn(identity, request)
                 return self._create(endpoint, nonce, binding, window, identity, request, address, kind, "")
-        self._admission.check_withdrawn(identity, request)
+        if identity is not None:
+            self._admission.check_withdrawn(identity, request)
         if session is None:
             session = self._create(endpoint, nonce, binding, window, identity, request, address, kind, "")
         return session
@@ -164,15 +165,14 @@ class Sessions:
     ) -> Session:
         """A new session, by this sid if there is one, for a nonce that was found free. Nothing waits in here: of two
         opens that found it free at once, the second gets the session of the first. Raises Refusal."""
-        session = None if self.registry.is_free(nonce) else self._opened(nonce, binding)
+        session = self._opened(nonce, binding) if nonce in self.registry.nonces else None
         if session is not None:
             return session
         if self.refusing:
             raise Refusal(4503, SHUTTING)
         self.registry.check_room(identity, address)
-        if request._kept > MAX_HEADERS:
+        if request._pack() > MAX_HEADERS:
             raise Refusal(4400, f"the headers are above {MAX_HEADERS} bytes, too much to be kept with the session")
-        request._pack()
         now = self._now()
         listener = ServerListener(self._runtime, self._when_ended)
         machine = kind(
@@ -189,12 +189,12 @@ class Sessions:
         if isinstance(machine, NumberedMachine):  # the native protocol's: no other can show a key
             machine.secret = secrets.token_urlsafe(24)
         session = Session(listener, endpoint.path, endpoint.config.on_full, self.hub, request)
-        session._bind(machine)
+        session._machine = listener.machine = machine  # _bind(), without a call
         self.registry.add(machine)
         self.by_sid[machine.sid] = session
         if identity is not None and self.shared is not None:
             self.shared.here(identity)
-        machine.wake_by(now + endpoint.config.open_timeout)  # also if no carrier ever attaches
+        self._runtime.wake(machine, now + endpoint.config.open_timeout)  # also if no carrier ever attaches
         machine.observers = self.observers
         for observer in self.observers:
             observer.opened(machine, request.transport)
@@ -208,7 +208,7 @@ class Sessions:
 
         Raises Refusal when the nonce may not open (again).
         """
-        return self._opened(nonce, binding)
+        return self._opened(nonce, binding) if nonce in self.registry.nonces else None
 
     async def claimed(self, name: str) -> Session | None:
         """The session for which its client chose this name, as its nonce; None if the name is free, and stays so.

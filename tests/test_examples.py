@@ -518,3 +518,80 @@ async def test_a_chat_of_events(
         assert capsys.readouterr().out == "(users: ['ada', 'bob', 'cyd'])\n(eve is not here)\n"
         await bob.disconnect()
         await eventually(lambda: ("user left", "bob") in told)
+
+
+async def test_the_page_of_events_is_served(client: Clients, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """With all that it asks for; where Socket.IO's client was not installed, that is said."""
+    example = load("events_chat")
+    server = await client.server(example.make_app())
+    kinds = {".html": "html", ".css": "css", ".js": "javascript"}
+    async with ClientSession() as http:
+        for path, name in example.FILES.items():
+            if "node_modules" in name:
+                continue
+            async with http.get(server.make_url(path)) as response:
+                assert response.status == 200
+                assert kinds[Path(name).suffix] in response.content_type
+                text = await response.text()
+            for asked in re.findall(r'(?:src=|href=|from )"(/[^"?]*)', text):
+                if asked not in example.FILES:
+                    async with http.get(server.make_url(asked)) as response:
+                        assert response.status == 200, asked
+        monkeypatch.setattr(example, "PAGE", tmp_path)
+        async with http.get(server.make_url("/socket.io.js")) as response:
+            assert response.status == 404
+            assert "npm install" in await response.text()
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="needs Node")
+async def test_the_scripts_of_the_page_of_events_are_in_order(tmp_path: Path) -> None:
+    scripts = sorted((ROOT / "examples" / "events_page").glob("*.js"))
+    assert len(scripts) == 3
+    for script in scripts:
+        path = tmp_path / f"{script.stem}.mjs"
+        path.write_text(script.read_text("utf-8"), "utf-8")
+        check: list[str | Path] = ["node", "--check", path]
+        done = await asyncio.to_thread(subprocess.run, check, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stderr
+
+
+async def test_who_comes_again_to_a_chat_of_events(client: Clients) -> None:
+    """By the key that they had: the same person, of whom nobody has left. Typing is told to all, or to one."""
+    app = load("events_chat").make_app()
+    told: list[tuple[Any, ...]] = []
+
+    async def come(name: str, key: str = "") -> Any:
+        chat = (await client(app, "/realtime/chat")).events(auth={"name": name, **({"key": key} if key else {})})
+        chat.on("*")(lambda *event: told.append((name, *event)))
+        chat.on("disconnect")(lambda reason: told.append((name, reason)))
+        await chat.ready()
+        return chat
+
+    ada = await come("ada", "secret")
+    await eventually(lambda: told == [("ada", "users", ["ada"])])
+    for key in ("", "another"):
+        with pytest.raises(realtime.EventError, match="somebody has this name"):
+            await come("ada", key)
+    for name in ("", "a b", "a" * 25):
+        with pytest.raises(realtime.EventError, match="one word of letters and digits"):
+            await come(name)
+    bob = await come("bob")
+    with pytest.raises(realtime.EventError, match="somebody has this name"):
+        await come("bob", "secret")  # who came without a key has none
+    again = await come("ada", "secret")
+    await eventually(lambda: ("ada", "io server disconnect") in told)
+    assert ("bob", "user left", "ada") not in told
+    assert told.count(("bob", "user joined", "ada")) == 0
+    with pytest.raises(realtime.SessionClosed):
+        await ada.emit("new message", "gone")
+    told.clear()
+    await again.emit("typing")
+    await eventually(lambda: told == [("bob", "typing", "ada", True)])
+    await again.emit("typing", True, "bob")
+    await again.emit("typing", False, "nobody")
+    for text in ("", "x" * 2001):
+        for call in (again.call("new message", text), bob.call("private message", {"to": "ada", "text": text})):
+            with pytest.raises(realtime.EventError, match="1 to 2,000"):
+                await call
+    await eventually(lambda: len(told) == 2)
+    assert told == [("bob", "typing", "ada", True), ("bob", "typing", "ada", True, "to you alone")]

@@ -142,9 +142,9 @@ async def test_a_command_that_ends(tmp_path: Path, line: str) -> None:
 
 
 def test_the_other_commands_have_tests_of_their_own() -> None:
-    """tests/cli: test_demo (also with several workers), test_connect and test_doctor."""
+    """tests/cli: test_demo (also with several workers), test_connect, test_doctor and test_types."""
     commands = [line.split()[:2] for line in blocks()["commands"].splitlines() if "|" not in line and "<" not in line]
-    assert [command for _, command in commands] == ["demo", "demo", "connect", "doctor"]
+    assert [command for _, command in commands] == ["demo", "demo", "connect", "doctor", "types"]
 
 
 def test_what_is_installed_is_what_is_published() -> None:

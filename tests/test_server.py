@@ -230,7 +230,7 @@ async def test_tombstones_are_bounded() -> None:
         for late.sid, late.key in ended:
             answers.append((await late.post("send", [late.uplink_frame()])).status)
         assert answers == [404, 404, 410, 410]
-        assert len(place.rt._service.sessions.registry._nonces) == 2
+        assert len(place.rt._service.sessions.registry.nonces) == 2
 
 
 async def test_sids_name_their_worker_and_cannot_be_guessed(place: Place) -> None:

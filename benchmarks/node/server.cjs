@@ -28,6 +28,16 @@ const kinds = {
         if (name === "echo") socket.emit("m", text);
         else if (name === "speak") io.to("all").emit("m", text); // its own way, which encodes once
       });
+      let count = 0;
+      socket.on("put", () => void count++);
+      socket.on("counted", (answer) => {
+        answer(count);
+        count = 0;
+      });
+      socket.on("burst", (text) => {
+        for (let i = 0; i < 16; i++) socket.emit("m", text);
+      });
+      socket.on("ack", (text, answer) => answer(text));
     });
   },
   "engine.io"() {

@@ -261,5 +261,9 @@ class Store(Broker, History, Presence, Leases, Protocol):
 class Stores(Protocol):
     """A broker, as an application gives it to a server."""
 
+    @property
+    def timeout(self) -> float:
+        """After how many seconds without an answer the store counts as away; 0 where it is in this process."""
+
     def store(self) -> Store:
         """What one worker uses of it, in the event loop that runs."""

@@ -39,6 +39,8 @@ class _Room:
 class MemoryBroker:
     """Rooms in this process, for `realtime.Server(broker=…)`. Servers that are given the same one share their rooms."""
 
+    timeout: float = 0.0  # the store is always there
+
     def __init__(self) -> None:
         self._rooms: OrderedDict[str, _Room] = OrderedDict()  # by their last use
         self._repeats: OrderedDict[tuple[str, str], Position] = OrderedDict()

@@ -70,10 +70,16 @@ class Attending:
 
     async def renew(self) -> None:
         """Renews the leases. Where the store has forgotten one, all is added again."""
+        now = asyncio.get_running_loop().time
+        asked, every = now(), True
         for part in tuple(self._parts):
-            with suppress(BrokerError):
+            try:
                 if await self._register(part):
                     await self._mend(part)
+            except BrokerError:
+                every = False
+        if every:
+            self.standing.renewed(asked, now())
 
     async def sweep(self) -> None:
         """Compares this worker's members with the store's."""
@@ -91,13 +97,16 @@ class Attending:
 
     async def reap(self) -> None:
         """Removes the workers whose leases have run out, if that proves anything now."""
-        loop = asyncio.get_running_loop()
+        now = asyncio.get_running_loop().time
         for part in range(self._store.parts):
-            if not self.standing.steady(loop.time()):
+            if not self.standing.steady(now()):
                 return
             with suppress(BrokerError):
-                for expired in await self._store.expired(part):
-                    if self.standing.steady(loop.time()):
+                asked = now()
+                every = await self._store.expired(part)
+                self.standing.took(asked, now())
+                for expired in every:
+                    if self.standing.steady(now()):
                         await self._store.reap(expired)
 
     async def resign(self) -> None:

@@ -10,6 +10,7 @@ import argparse
 import json
 import platform
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -19,7 +20,7 @@ import realtime
 from ..client.wire import own_transports
 from ..core.errors import LocalProtocolError
 from ..transports import TRANSPORTS
-from . import connect, demo, doctor
+from . import connect, demo, doctor, types
 
 __all__ = ["main"]
 
@@ -54,6 +55,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     as_json=options.json,
                 )
             )
+        if options.command == "types":
+            if options.check and options.out is None:
+                options.parser.error("argument --check: give --out FILE, too: what is to be compared")
+            return types.run(types.Options(target=options.target, out=options.out, check=options.check))
         return connect.run(
             connect.Options(
                 url=options.url,
@@ -104,7 +109,30 @@ def _parser() -> argparse.ArgumentParser:
             ),
         )
     )
+    _add_types(
+        commands.add_parser(
+            "types",
+            help="write the TypeScript of an application's events, for its pages",
+            description=(
+                "Imports the application and writes what each namespace of its endpoints takes and sends, by the"
+                " annotations of its handlers, as interfaces for events<Heard, Sent>() of aiohttp-realtime/events."
+            ),
+        )
+    )
     return parser
+
+
+def _add_types(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(parser=parser)
+    parser.add_argument(
+        "target",
+        metavar="MODULE:NAME",
+        help="an application, a realtime.Server or a realtime.Events, or a function that makes one: app:make_app",
+    )
+    parser.add_argument("--out", type=Path, metavar="FILE", help="the file to write (default: standard output)")
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing; exit code 1 when FILE is not what would be written"
+    )
 
 
 def _add_doctor(parser: argparse.ArgumentParser) -> None:

@@ -166,6 +166,7 @@ class Directory:
         with suppress(BrokerError):
             if await self._directory.enlist(self.peer, self._lease):
                 self.registration.renewed(asked)
+                self._standing.renewed(asked, self._now())
                 self.registered.set()
                 return
             self.registration.lost()
@@ -325,9 +326,11 @@ class Directory:
             self._neighbours.learn(known.peer, self._now())
         elif known.peer is None and tried is None:
             known = Known(self._neighbours.last(worker), False)
-        verdict = judge(known, tried, reached, self._standing.steady(self._now()))
+        steady = self._standing.steady(self._now())
+        verdict = judge(known, tried, reached, steady)
         if isinstance(verdict, Peer):
             return verdict
         if isinstance(verdict, Gone):
+            log.debug("- worker %s is gone: %s, %s, leases may be judged: %s", worker, known, reached.value, steady)
             return Gone(await self._directory.ended(sid)) if sid else verdict
         raise Refused(NOT_NOW)

@@ -54,7 +54,6 @@ FAREWELL = 1.0
 MAX_LINE = 32
 NOT_REACHED = "the worker that has the session cannot be reached now; come back later"
 BROKE_OFF = "the worker that has the session broke off; come back later"
-UNKNOWN = "nobody can say now which worker has the session; come back later"
 NOT_TWICE = "a request is carried once, and this worker has not its session; come back later"
 
 
@@ -220,8 +219,7 @@ class Forwarder:
     async def _ask_again(self, peer: Peer, sid: str, *, dead: bool) -> Found:
         """Who has the session now. Raises Refusal."""
         owners = self._service.sessions.owners
-        if owners is None:  # this worker is leaving
-            raise Refusal(4503, UNKNOWN)
+        assert owners is not None  # which have said where it is
         try:
             return await (owners.refused if dead else owners.unreachable)(peer, sid)
         except BrokerError:

@@ -47,7 +47,8 @@ class Cluster(settings.Cluster):
     below the system's for temporary files that only its user may enter: for workers on one machine. `advertise` is what
     the others are told, where that differs: it has to be given where `listen` is every address of the machine
     (0.0.0.0, [::]). With `tls`, an ssl.SSLContext each for the listening and the connecting side, what goes over TCP
-    is encrypted. `lease` is for how many seconds a worker counts as alive that is not heard of.
+    is encrypted. `lease` is for how many seconds a worker counts as alive that is not heard of: at least
+    twice the broker's `timeout`.
     `drain_timeout` is for how many seconds its sessions may go to the others when its application shuts down; 0: they
     end at once.
 

@@ -9,6 +9,7 @@ from contextlib import suppress
 from ..brokers.base import Store
 from ..core.errors import BrokerError
 from ..core.leases import Peer
+from ..owners import LEFT
 from ..service import Service
 from .base import Port
 from .directory import Directory
@@ -76,7 +77,7 @@ class Member:
         """Leaves word of its sessions, then the directory, and listens no more."""
         if self.directory is not None:
             await self.directory.leave()
-            self.directory = self._service.sessions.owners = None
+            self.directory, self._service.sessions.owners = None, LEFT
         await self._port.close()
 
     def returned(self, run: str) -> None:

@@ -9,6 +9,7 @@ import ssl
 from collections.abc import Sequence
 from typing import Any
 
+from ..brokers.base import Stores
 from ..core.errors import LocalProtocolError
 from ..core.settings import check, number, shown
 
@@ -97,6 +98,15 @@ class Cluster:
             raise LocalProtocolError(
                 f"listen={shown(self.listen)} is every address of this machine: say with advertise= by which the others"
                 ' reach it, such as advertise="tcp://10.0.0.5:7000"'
+            )
+
+    def check_broker(self, broker: Stores) -> None:
+        """Raises LocalProtocolError where a worker that is cut off from the store would find that out when its lease
+        has run out, or hardly before."""
+        if broker.timeout > self.lease / 2:
+            raise LocalProtocolError(
+                f"lease={self.lease:g}: takes at least twice the broker's timeout of {broker.timeout:g} s, after which"
+                " a worker finds out that it is cut off, and connects again to renew its lease"
             )
 
     @property

@@ -50,11 +50,17 @@ class Attendance:
 
 
 class Standing:
-    """Since when the store has been answering this worker in one run. Before a whole lease of that has passed, a lease
-    that ran out proves nothing: its worker may have been cut off just as this one was, or the store forgot."""
+    """Since when the store has been answering this worker in one run, and without a pause. Before a whole lease of that
+    has passed, a lease that ran out proves nothing: its worker may have been cut off just as this one was, or the store
+    forgot, or stood still.
+
+    A worker renews its leases four times in each. So others' cannot run out through no fault of theirs while its own
+    are renewed, and what it asks is answered, within half of one.
+    """
 
     def __init__(self, now: float, lease: float) -> None:
         self._since = now  # a start counts as a return
+        self._renewed = now
         self._failed = False
         self._lease = lease
 
@@ -72,6 +78,18 @@ class Standing:
         """Another run of the store answers."""
         self._since = now
 
+    def took(self, asked: float, now: float) -> None:
+        """The store has answered what this worker asked at that time. If that took long it is as good as a return."""
+        if now - asked > self._lease / 2:
+            self._since = now
+
+    def renewed(self, asked: float, now: float) -> None:
+        """The store has renewed this worker's own lease, as asked at that time."""
+        if max(asked - self._renewed, now - asked) > self._lease / 2:
+            self._since = now
+        self._renewed = asked
+
     def steady(self, now: float) -> bool:
         """Whether leases may be judged."""
-        return not self._failed and now - self._since >= self._lease
+        fresh = now - self._renewed <= self._lease / 2
+        return fresh and not self._failed and now - self._since >= self._lease

@@ -77,6 +77,7 @@ class Derived:
         "max_answer",
         "max_body",
         "max_open_body",
+        "metered",
         "poll_grace",
         "silence",
         "timer_grace",
@@ -107,6 +108,8 @@ class Derived:
     timer_grace: float
     # resume_window + ping_interval + ping_timeout: the life of a tombstone and the patience of a close.
     lifetime: float
+    # Whether a session's messages have a rate.
+    metered: bool
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -186,6 +189,7 @@ class Config(Derived):
             "poll_grace": timeout or hold,
             "timer_grace": max(TIMER_GRACE, liveness),
             "lifetime": self.resume_window + liveness,
+            "metered": self.max_message_rate is not None or self.max_byte_rate is not None,
         }
         for name, value in derived.items():
             object.__setattr__(self, name, value)

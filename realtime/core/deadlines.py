@@ -54,7 +54,12 @@ class Deadlines:
         if not when < machine.wake_at:  # nor if that is NEVER
             return False
         machine.wake_at = when
-        self._put(machine, when)
+        if when not in self._at:  # _put(), without a call
+            self._at[when] = machine
+            heapq.heappush(self._heap, when)
+            self._count += 1
+        else:
+            self._put(machine, when)
         if self._count > self._limit:
             self._clear_away()
         return self._heap[0] == when

@@ -16,7 +16,7 @@ from .config import Config
 from .errors import LocalProtocolError, RemoteProtocolError, SessionClosed
 from .frames import Outgoing, Window
 from .inbox import Inbox, Received
-from .lifecycle import Event, State, next_state
+from .lifecycle import TRANSITIONS, Event, State, next_state
 from .outbox import Outbox
 from .rates import Meter
 
@@ -126,7 +126,7 @@ class SessionMachine(ABC):
         self.listener: Listener = listener
         self.sid: str = ""
         self.state: State = State.CONNECTING
-        self.inbox: Inbox = Inbox(config.window, Meter.of(config, now))
+        self.inbox: Inbox = Inbox(config.window, Meter.of(config, now) if config.metered else None)
         self.outbox: Outbox = Outbox(peer_window, config.max_outbox, config.max_outbox_size)
         self.carrier: Carrier | None = None  # the newest one
         self.transport: str = ""  # of the newest carrier there was; empty before the first
@@ -205,6 +205,8 @@ class SessionMachine(ABC):
     def acknowledged(self, received: int, taken: int, now: float) -> bool:
         """An ack came, on anything; returns whether it told something new."""
         outbox = self.outbox
+        if received == outbox.acked and taken == outbox.taken:
+            return False
         news = outbox.acknowledge(received, taken)
         if news:
             if self.closing is not None and outbox.closed_cleanly:
@@ -274,7 +276,8 @@ class SessionMachine(ABC):
 
     def _move(self, event: Event) -> None:
         before = self.state
-        self.state = next_state(before, event)
+        # next_state(), without a call: it says what is wrong.
+        self.state = TRANSITIONS[before].get(event) or next_state(before, event)
         if event is not Event.END and self.state is not before:
             self.listener.changed(before, self.state)
 

@@ -29,7 +29,8 @@ class NumberedMachine(Draining):
     def open(self, carrier: NumberedCarrier, gen: int, now: float) -> bool:
         """Takes up a carrier that opened this session by its nonce. See attach()."""
         self.born = now
-        self.wake_by(now + self.config.open_timeout)
+        if now + self.config.open_timeout < self.wake_at:
+            self.wake_by(now + self.config.open_timeout)
         return self.attach(carrier, gen, 0, 0, 1, now, named=False)
 
     def attach(
@@ -96,8 +97,8 @@ class NumberedMachine(Draining):
             self._answer(carrier, now)
         elif carrier.codec.shape is Shape.POLL or self.outbox.appended or self.asking:
             self.listener.dirty()  # which a session that has just begun need not be
-        if self.carrier is carrier:
-            self.wake_by(self.deadline())
+        if self.carrier is carrier and (when := self.deadline()) < self.wake_at:
+            self.wake_by(when)
         return True
 
     def retire(self, carrier: NumberedCarrier) -> None:
@@ -108,7 +109,7 @@ class NumberedMachine(Draining):
     def _greeting(self, carrier: NumberedCarrier) -> Part:
         """What an answer opens with: `o` or `r`. Its acks count as announced on the newest carrier only."""
         received, taken = self.inbox.received, self.inbox.taken
-        if self.carrier is carrier:
+        if received and self.carrier is carrier:
             self.inbox.announced(received, taken)
         return (carrier.greeting or carrier.codec.attach_answer)(received, taken)
 

@@ -63,9 +63,7 @@ class Meter:
     @classmethod
     def of(cls, config: Config, now: float) -> Meter | None:
         """The meter that these settings ask for, or None where nothing is limited."""
-        if config.max_message_rate is None and config.max_byte_rate is None:
-            return None
-        return cls(config, now)
+        return cls(config, now) if config.metered else None
 
     def charge_other(self, now: float) -> None:
         """Something has come that is no new message. Raises RemoteProtocolError (1008) when that is too much."""

@@ -47,16 +47,12 @@ class Registry:
         self.config = config
         self.sessions: dict[str, ServerMachine] = {}
         self.tombstones: OrderedDict[str, Tombstone] = OrderedDict()
-        self._nonces: dict[str, str] = {}  # nonce → sid, of sessions and tombstones
+        self.nonces: dict[str, str] = {}  # nonce → sid, of sessions and tombstones: all others are free
         self._identities: dict[str, ServerMachine | dict[ServerMachine, None]] = {}  # most have one session
         self._addresses: dict[str, int] = {}
 
     def __len__(self) -> int:
         return len(self.sessions)
-
-    def is_free(self, nonce: str) -> bool:
-        """Whether nothing that is remembered was opened by this nonce."""
-        return nonce not in self._nonces
 
     def opened(self, nonce: str, binding: object, now: float) -> ServerMachine | None:
         """The session that this nonce has opened, or None if it opens a new one.
@@ -65,7 +61,7 @@ class Registry:
         to nothing is a name that its client chose: whoever comes by it finds the session, or how it ended.
         """
         self.forget(now)
-        sid = self._nonces.get(nonce)
+        sid = self.nonces.get(nonce)
         if sid is None:
             return None
         machine = self.sessions.get(sid)
@@ -117,15 +113,19 @@ class Registry:
         if limit is not None and len(self.sessions) >= limit:
             reason = f"the server has its {limit} sessions (max_sessions); try again later"
             raise Refusal(4429, reason, retry_after=RETRY_AFTER)
+        if self.config.max_sessions_per_identity is None and self.config.max_sessions_per_address is None:
+            return
         for one in self.limits(identity, address):
             if self.count(one.key) >= one.most:
                 raise Refusal(4429, one.reason, retry_after=RETRY_AFTER)
 
     def add(self, machine: ServerMachine) -> None:
         """Takes in a new session."""
+        if self.tombstones:
+            self.forget(machine.born)
         self.sessions[machine.sid] = machine
         if machine.nonce:
-            self._nonces[machine.nonce] = machine.sid
+            self.nonces[machine.nonce] = machine.sid
         if machine.identity is not None:
             self._enlist(machine.identity, machine)
         if machine.address:
@@ -168,8 +168,8 @@ class Registry:
                 machine.used,
                 machine.key,
             )
-        elif self._nonces.get(machine.nonce) == machine.sid:
-            del self._nonces[machine.nonce]
+        elif self.nonces.get(machine.nonce) == machine.sid:
+            del self.nonces[machine.nonce]
         self.forget(now)
 
     def _enlist(self, identity: str, machine: ServerMachine) -> None:
@@ -196,8 +196,8 @@ class Registry:
             if oldest.expires > now and len(tombstones) <= self.config.max_tombstones:
                 break
             del tombstones[sid]
-            if self._nonces.get(oldest.nonce) == sid:  # and not of a later session
-                del self._nonces[oldest.nonce]
+            if self.nonces.get(oldest.nonce) == sid:  # and not of a later session
+                del self.nonces[oldest.nonce]
 
 
 def _count(counts: dict[str, int], key: str, change: int) -> None:

@@ -65,7 +65,7 @@ class Answers:
 def make_server(number: int, folder: str, transports: Sequence[str], origins: Sequence[str]) -> Server:
     """A worker's server: its sessions are told which worker has them, and what the room is sent."""
     server = Server(
-        broker=RedisBroker(os.environ[BROKER], prefix=os.environ[PREFIX]),
+        broker=RedisBroker(os.environ[BROKER], prefix=os.environ[PREFIX], timeout=LEASE / 2),
         cluster=Cluster(listen=f"unix:{folder}/", lease=LEASE, drain_timeout=0.0),
         transports=tuple(transports),
         allowed_origins=tuple(origins),

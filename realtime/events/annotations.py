@@ -17,7 +17,7 @@ import typing
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias, Union, get_args, get_origin
 
-__all__ = ["Check", "Misfit", "check_of", "resolved"]
+__all__ = ["ANY_TUPLE", "Check", "Misfit", "bare", "check_of", "required_members", "resolved"]
 
 # Takes a value and where it stands, in words; gives the value, or what is made of it; raises Misfit. None: anything
 # fits.
@@ -70,8 +70,28 @@ def _code_of(function: Any) -> Any:
             raise TypeError("it has no Python code")
 
 
+def bare(annotation: Any) -> Any:
+    """An annotation without what says nothing about values: Annotated, NotRequired and the like, NewType, and the name
+    of an alias (`type Name = …`)."""
+    while True:
+        if get_origin(annotation) in _WRAPPERS:
+            annotation = get_args(annotation)[0]
+        elif isinstance(annotation, typing.NewType):
+            annotation = annotation.__supertype__
+        elif _ALIAS is not None and isinstance(annotation, _ALIAS):
+            annotation = annotation.__value__
+        else:
+            return annotation
+
+
+_WRAPPERS = (typing.Annotated, typing.Required, typing.NotRequired, getattr(typing, "ReadOnly", typing.Required))
+ANY_TUPLE = (tuple, typing.Tuple)  # noqa: UP006 # which can be told from that of nothing, tuple[()], only so
+_ALIAS: Any = getattr(typing, "TypeAliasType", None)  # since Python 3.12
+
+
 def check_of(annotation: Any) -> Check:
     """How values for this annotation are checked. Raises TypeError for what no event can bring."""
+    annotation = bare(annotation)
     plain = _PLAIN.get(annotation) if isinstance(annotation, type) else None
     if plain is not None:
         return plain
@@ -80,8 +100,6 @@ def check_of(annotation: Any) -> Check:
     if annotation is None or annotation is type(None):
         return _null
     origin, args = get_origin(annotation), get_args(annotation)
-    if origin in (typing.Annotated, typing.Required, typing.NotRequired):
-        return check_of(args[0])
     if origin in (Union, types.UnionType):
         return _union([check_of(arg) for arg in args], annotation)
     if origin is Literal:
@@ -89,7 +107,7 @@ def check_of(annotation: Any) -> Check:
     if annotation in (list, Sequence) or origin in (list, Sequence):
         return _array(check_of(args[0]) if args else None)
     if annotation is tuple or origin is tuple:
-        return _tuple(args)
+        return _tuple(args, annotation in ANY_TUPLE)
     if annotation in (dict, Mapping) or origin in (dict, Mapping):
         if args and args[0] not in (str, Any):
             raise TypeError(f"the keys of JSON's objects are str: {annotation!r} can't come")
@@ -165,11 +183,18 @@ def _name(annotation: Any) -> str:
 
 
 def _literal(values: tuple[Any, ...]) -> Check:
+    return _one_of([(one.value if isinstance(one, enum.Enum) else one, one) for one in values])
+
+
+def _one_of(choices: Sequence[tuple[Any, Any]]) -> Check:
+    """One of these values, each with what is given for it."""
+
     def check(value: Any, where: str) -> Any:
-        for one in values:
-            if one == value and type(one) is type(value):
-                return value
-        raise Misfit(f"{where} is one of {', '.join(map(repr, values))}")
+        numeric = type(value) in (int, float)  # JSON has one kind of number
+        for one, given in choices:
+            if one == value and (type(one) is type(value) or (numeric and type(one) in (int, float))):
+                return given
+        raise Misfit(f"{where} is one of {', '.join(repr(one) for one, _ in choices)}")
 
     return check
 
@@ -185,8 +210,8 @@ def _array(inner: Check) -> Check:
     return check
 
 
-def _tuple(args: tuple[Any, ...]) -> Check:
-    if not args or args[1:] == (Ellipsis,):
+def _tuple(args: tuple[Any, ...], any_length: bool) -> Check:
+    if any_length or args[1:] == (Ellipsis,):
         array = _array(check_of(args[0]) if args else None)
         assert array is not None
         return lambda value, where: tuple(array(value, where))
@@ -219,41 +244,34 @@ def _object(inner: Check) -> Check:
 
 def _class(cls: type) -> Check:
     if issubclass(cls, enum.Enum):
-        return _enum(cls)
+        return _one_of([(member.value, member) for member in cls])
     if typing.is_typeddict(cls):
         hints = typing.get_type_hints(cls, include_extras=True)
-        # Where annotations are text, a TypedDict itself does not see these.
-        said = {name: get_origin(hint) for name, hint in hints.items()}
-        required = frozenset(
-            name
-            for name in hints
-            if said[name] is typing.Required or (name in cls.__required_keys__ and said[name] is not typing.NotRequired)  # type: ignore[attr-defined]
-        )
-        return _fields(hints, required, dict)
+        return _fields(hints, required_members(cls, hints), dict)
     if hasattr(cls, "__struct_fields__") and "msgspec" in sys.modules:
-        return _made(sys.modules["msgspec"].convert, cls)
+        return _made(functools.partial(sys.modules["msgspec"].convert, str_keys=True), cls)
     if hasattr(cls, "model_validate"):
         return _made(lambda value, cls: cls.model_validate(value), cls)
     if dataclasses.is_dataclass(cls):
-        fields = [field for field in dataclasses.fields(cls) if field.init]
-        hints = typing.get_type_hints(cls)
-        required = frozenset(
-            field.name
-            for field in fields
-            if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-        )
-        return _fields({field.name: hints[field.name] for field in fields}, required, cls)
+        hints = typing.get_type_hints(cls, include_extras=True)
+        members = {field.name: hints[field.name] for field in dataclasses.fields(cls) if field.init}
+        return _fields(members, required_members(cls, hints), cls)
     raise TypeError(f"no event brings {cls.__name__}")
 
 
-def _enum(cls: type[enum.Enum]) -> Check:
-    def check(value: Any, where: str) -> Any:
-        for member in cls:
-            if member.value == value and type(value) is type(member.value):
-                return member
-        raise Misfit(f"{where} is one of {', '.join(repr(member.value) for member in cls)}")
-
-    return check
+def required_members(cls: Any, hints: Mapping[str, Any]) -> frozenset[str]:
+    """Which members an object has to have, of those of a TypedDict or dataclass with these type hints."""
+    if dataclasses.is_dataclass(cls):
+        missing = dataclasses.MISSING
+        fields = [field for field in dataclasses.fields(cls) if field.init]
+        return frozenset(each.name for each in fields if each.default is missing and each.default_factory is missing)
+    # Where annotations are text, a TypedDict itself does not see these.
+    said = {name: get_origin(hint) for name, hint in hints.items()}
+    return frozenset(
+        name
+        for name in hints
+        if said[name] is typing.Required or (name in cls.__required_keys__ and said[name] is not typing.NotRequired)
+    )
 
 
 def _fields(hints: Mapping[str, Any], required: frozenset[str], cls: Callable[..., Any]) -> Check:

@@ -23,38 +23,36 @@ class Calls:
     """Those of one session, whatever its namespaces. `changed` is called when the first begins to wait, and when none
     waits any more."""
 
-    __slots__ = ("_changed", "_next", "_waiting")
+    __slots__ = ("_changed", "_next", "waiting")
 
     def __init__(self, changed: Callable[[], object]) -> None:
-        self._waiting: dict[tuple[str, int], asyncio.Future[list[Any]]] = {}
+        # By namespace and number. For others to look whether there are some.
+        self.waiting: dict[tuple[str, int], asyncio.Future[list[Any]]] = {}
         self._next = 0
         self._changed = changed
 
     def __len__(self) -> int:
-        return len(self._waiting)
-
-    def __bool__(self) -> bool:
-        return bool(self._waiting)
+        return len(self.waiting)
 
     def begin(self, namespace: str) -> tuple[int, asyncio.Future[list[Any]]]:
         """A number, and what its ack will be. Raises LocalProtocolError when too many wait."""
-        if len(self._waiting) >= MAX_CALLS:
+        if len(self.waiting) >= MAX_CALLS:
             raise LocalProtocolError(f"{MAX_CALLS} calls of this session wait for their answers already")
         number, self._next = self._next, (self._next + 1) % (MAX_ID + 1)
         future: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
-        self._waiting[namespace, number] = future
-        if len(self._waiting) == 1:
+        self.waiting[namespace, number] = future
+        if len(self.waiting) == 1:
             self._changed()
         return number, future
 
     def end(self, namespace: str, number: int) -> None:
         """Nobody waits for it any more."""
-        if self._waiting.pop((namespace, number), None) is not None and not self._waiting:
+        if self.waiting.pop((namespace, number), None) is not None and not self.waiting:
             self._changed()
 
     def answer(self, namespace: str, number: int, args: list[Any]) -> None:
         """An ack has come."""
-        future = self._waiting.get((namespace, number))
+        future = self.waiting.get((namespace, number))
         if future is not None:
             self.end(namespace, number)
             if not future.done():
@@ -62,7 +60,7 @@ class Calls:
 
     def fail(self, code: int, reason: str, namespace: str | None = None) -> None:
         """No ack will come any more, for any call or for those of a namespace: they raise SessionClosed."""
-        for key, future in tuple(self._waiting.items()):
+        for key, future in tuple(self.waiting.items()):
             if namespace is None or key[0] == namespace:
                 self.end(*key)
                 if not future.done():

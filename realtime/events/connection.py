@@ -27,9 +27,8 @@ from ..core.errors import (
     SessionClosed,
     Unauthorized,
 )
-from ..core.frames import Group
 from ..core.machine import FOREVER
-from ..groups import send_group
+from ..groups import send_contents, send_kept
 from ..loops import begin
 from ..protocols.layers.socketio import packets
 from ..protocols.layers.socketio.answers import FAILED, UNKNOWN, answers, error
@@ -110,32 +109,42 @@ class Connection(ABC, Generic[S]):
 
     async def serve(self) -> None:
         """Takes what the session brings, until it ends or is cancelled."""
+        session, ahead, calls = self.session, self._ahead, self.calls
         try:
             while True:
-                packet, size = await self._next()
+                if ahead:
+                    messages, size = ahead.popleft()
+                    self._ahead_size -= size
+                    packet = decode(self.version, messages)
+                else:
+                    if self._reader is not None:
+                        self._stop_reader()
+                    try:  # what receive() does, without a coroutine of its own for each message
+                        message = await session.__anext__()
+                    except StopAsyncIteration as end:
+                        raise end.args[0] from None
+                    found = self._decode(message)
+                    if found is None:
+                        continue
+                    packet, size = found
+                    if self._begun:
+                        self._begun = []
                 work = self._take(packet, size)
                 if work is not None:
-                    await self._wait_for(work)
+                    self._busy = True
+                    if calls.waiting or self._reader is not None:
+                        self._calls_changed()
+                    try:
+                        await work
+                    finally:
+                        self._busy = False
         except SessionClosed:
-            if not self.session.closed and self.session._machine.closing is None:
+            if not session.closed and session._machine.closing is None:
                 raise
 
     @abstractmethod
     def _take(self, packet: Packet, size: int) -> Awaitable[None] | None:
         """Does what a packet asks for; what this returns is awaited before the next is taken."""
-
-    async def _next(self) -> tuple[Packet, int]:
-        while True:
-            if self._ahead:
-                messages, size = self._ahead.popleft()
-                self._ahead_size -= size
-                return decode(self.version, messages), size
-            self._stop_reader()
-            found = self._decode(await self.session.receive())
-            if found is not None:
-                if self._begun:
-                    self._begun = []
-                return found
 
     def _decode(self, message: str | bytes) -> tuple[Packet, int] | None:
         decoder = self._decoder
@@ -164,19 +173,11 @@ class Connection(ABC, Generic[S]):
         self.session._machine.fail(wrong, self.session._now())
         raise SessionClosed(wrong.close_code, wrong.reason)
 
-    async def _wait_for(self, work: Awaitable[None]) -> None:
-        self._busy = True
-        self._calls_changed()
-        try:
-            await work
-        finally:
-            self._busy = False
-
     # -- reading ahead -------------------------------------------------------------------------------------------------
 
     def _calls_changed(self) -> None:
         """The first call waits, or none does any more; or a handler begins to run."""
-        if not self.calls:
+        if not self.calls.waiting:
             self._stop_reader()
         elif self._busy and self._reader is None:
             self._reader = begin(self._read_ahead(), "realtime events ahead")
@@ -230,13 +231,16 @@ class Connection(ABC, Generic[S]):
             except Exception as raised:
                 return self._answer(member, packet, self._error(member, name, raised))
             if not listener.awaited and not inspect.isawaitable(result):
-                return self._answer(member, packet, answers(result))
+                return None if packet.id is None else self._answer(member, packet, answers(result))
             work = self._run(member, packet, result)
         return work if listener.concurrent == 1 else self._run_beside(listener, work)
 
     async def _run(self, member: Member, packet: Packet, handling: Awaitable[Any]) -> None:
         try:
-            told = answers(await handling)
+            result = await handling
+            if packet.id is None:
+                return
+            told = answers(result)
         except Exception as raised:
             told = self._error(member, packet.data[0], raised)
         sending = self._answer(member, packet, told)
@@ -306,14 +310,8 @@ class Connection(ABC, Generic[S]):
         return None
 
     def _send_answer(self, ack: Packet) -> Awaitable[None] | None:
-        contents = packets.write(self.version, ack)
-        session, group = self.session, Group(*contents, kept=True)
-        for part in group.parts:
-            session._outgoing(part.data)
-        if session._senders or not session._machine.outbox.has_room(group.size, len(group.parts)):
-            return self._patiently(send_group(session, group))
-        session._put(group.parts)
-        return None
+        sending = send_kept(self.session, packets.write(self._decoder.version, ack))
+        return sending and self._patiently(sending)
 
     async def _patiently(self, sending: Awaitable[None]) -> None:
         try:
@@ -327,7 +325,7 @@ class Connection(ABC, Generic[S]):
         """Sends a packet: waits for room as session.send() does, and raises as that does; and TypeError and
         LocalProtocolError for data that no packet can say."""
         contents = packets.write(self.version, packet)
-        await send_group(self.session, Group(*contents, kept=packet.type != packets.EVENT))
+        await send_contents(self.session, contents, kept=packet.type != packets.EVENT)
 
     async def tell(self, member: Member, event: str, *args: Any) -> None:
         """Tells the handler of what no peer sends, such as "disconnect". What it raises is logged."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from ..core.errors import EventError, LocalProtocolError
@@ -17,7 +17,7 @@ from ..protocols.layers.socketio.answers import WRONG
 from ..protocols.layers.socketio.packets import RESERVED
 from .annotations import Check, Misfit, check_of, resolved
 
-__all__ = ["ALL", "Listener", "Listeners"]
+__all__ = ["ALL", "Listener", "Listeners", "parameters"]
 
 # What a catch-all is registered by.
 ALL = "*"
@@ -30,7 +30,7 @@ class Listener:
 
     __slots__ = (
         "_checks",
-        "_names",
+        "_lead",
         "_rest",
         "awaited",
         "catch_all",
@@ -46,7 +46,8 @@ class Listener:
         self.awaited: bool = _is_coroutine_function(function)
         self.concurrent = concurrent  # so many may run for one client at a time; 1: nothing else runs meanwhile
         lead += self.catch_all
-        named, rest = _parameters(function)
+        self._lead = lead
+        named, rest = parameters(function)
         if len(named) < lead and rest is None:
             raise TypeError(
                 f"a handler takes {lead} argument{'' if lead == 1 else 's'} at least: {function!r} takes less"
@@ -55,9 +56,17 @@ class Listener:
         named = named[lead:]
         self.least: int = max(0, len(required) - lead)
         self.most: float = len(named) if rest is None else MANY
-        self._names = [parameter.name for parameter in named]
-        self._checks = [_check(parameter, function) for parameter in named]
+        # Of each argument, and what it is called where it does not fit.
+        self._checks = [
+            (_check(parameter, function), f"argument {number} ({parameter.name})")
+            for number, parameter in enumerate(named, 1)
+        ]
         self._rest = None if rest is None else _check(rest, function)
+
+    def parameters(self) -> tuple[list[inspect.Parameter], inspect.Parameter | None]:
+        """Those for the event's own arguments, and the one for all further ones, if it has one."""
+        named, rest = parameters(self.function)
+        return named[self._lead :], rest
 
     def fit(self, event: str, args: list[Any]) -> list[Any]:
         """The arguments as the handler takes them. Raises EventError for others."""
@@ -67,17 +76,17 @@ class Listener:
                 takes = f"at least {self.least}"
             words = f"takes {takes} argument{'' if takes == '1' else 's'}, not {len(args)}"
             raise EventError(f"{event!r} {words}", code=WRONG)
+        fitted = args[:]
         try:
-            return [self._fitted(index, arg) for index, arg in enumerate(args)]
+            for index, (check, where) in enumerate(self._checks[: len(args)]):
+                if check is not None:
+                    fitted[index] = check(args[index], where)
+            if self._rest is not None:
+                for index in range(len(self._checks), len(args)):
+                    fitted[index] = self._rest(args[index], f"argument {index + 1}")
         except Misfit as misfit:
             raise EventError(f"{event!r}: {misfit}", code=WRONG) from None
-
-    def _fitted(self, index: int, arg: Any) -> Any:
-        named = index < len(self._checks)
-        check = self._checks[index] if named else self._rest
-        if check is None:
-            return arg
-        return check(arg, f"argument {index + 1}" + (f" ({self._names[index]})" if named else ""))
+        return fitted
 
 
 def _is_coroutine_function(function: Any) -> bool:
@@ -86,7 +95,7 @@ def _is_coroutine_function(function: Any) -> bool:
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
 
 
-def _parameters(function: Callable[..., Any]) -> tuple[list[inspect.Parameter], inspect.Parameter | None]:
+def parameters(function: Callable[..., Any]) -> tuple[list[inspect.Parameter], inspect.Parameter | None]:
     """The positional parameters of a function, and the one for all others, if it has one."""
     try:
         parameters = list(inspect.signature(function).parameters.values())
@@ -152,6 +161,12 @@ class Listeners:
 
     def __contains__(self, event: str) -> bool:
         return self._catch_all is not None if event == ALL else event in self._by_event
+
+    def __iter__(self) -> Iterator[tuple[str, Listener]]:
+        """Each event with its handler, in the order in which they were registered; the catch-all is the last."""
+        yield from self._by_event.items()
+        if self._catch_all is not None:
+            yield ALL, self._catch_all
 
     def told(self, event: str) -> Listener | None:
         """The handler of what is told by this end, such as "connect"."""

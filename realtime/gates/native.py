@@ -105,9 +105,9 @@ class NativeGate:
             raise RemoteProtocolError(4400, f"u is for send; a {starts}")
         behind = frames[1:]
         if isinstance(head, Open):
-            session = await self._open(request, endpoint, carrier, head, wait)
+            session = await self.open(request, endpoint, carrier, head, wait)
         else:
-            session = await self._attach(request, endpoint, carrier, head, behind)
+            session = await self.attach(request, endpoint, carrier, head, behind)
         machine = session._machine
         assert isinstance(machine, NumberedMachine)
         superseded = machine.carrier is not carrier
@@ -185,28 +185,16 @@ class NativeGate:
 
     # -- opening and attaching -------------------------------------------------------------------------------------
 
-    async def take_up(
-        self,
-        request: SessionRequest,
-        endpoint: Endpoint,
-        carrier: NumberedCarrier,
-        head: Open | RequestHead,
-        wait: Wait,
-    ) -> Session:
-        """Opens or attaches a carrier of both ways, whose head was parsed. Raises as begin() does."""
-        if isinstance(head, Open):
-            return await self._open(request, endpoint, carrier, head, wait)
-        return await self._attach(request, endpoint, carrier, head, ())
-
-    async def _attach(
+    async def attach(
         self,
         request: SessionRequest,
         endpoint: Endpoint,
         carrier: NumberedCarrier,
         head: RequestHead,
-        frames: Sequence[Frame],
+        frames: Sequence[Frame] = (),
     ) -> Session:
-        """Attaches a carrier; `frames` are those behind its head, for their proof and their auth data."""
+        """Attaches a carrier whose head was parsed; `frames` are those behind it, for their proof and their auth data.
+        Raises as begin() does."""
         codec = carrier.codec
         assert isinstance(codec, NativeCodec)
         session, machine, due = await self._find(request, endpoint, head, frames)
@@ -227,7 +215,7 @@ class NativeGate:
                 raise
         return session
 
-    async def _open(
+    async def open(
         self,
         request: SessionRequest,
         endpoint: Endpoint,
@@ -235,34 +223,43 @@ class NativeGate:
         head: Open,
         wait: Wait,
     ) -> Session:
-        """Opens a session, or finds the one that the same open has opened before."""
+        """Opens a session, or finds the one that the same open has opened before. Raises as begin() does."""
         service, codec = self.service, carrier.codec
         assert isinstance(codec, NativeCodec)
         request._raw_auth = head.auth
-        service.admission.arrived(request)
         address = address_key(request.remote)
-        identity = await wait(self._openings.identify(endpoint.path, head.nonce, request, address))
+        identity = None
+        asked = service.admission.hook is not None
+        if not asked:
+            service.admission.check_rate(address)
+        else:
+            service.admission.arrived(request)
+            identity = await wait(self._openings.identify(endpoint.path, head.nonce, request, address))
+        signs = request._first(RAW_SIGNS)
         session = await service.sessions.open(
             endpoint,
             nonce=head.nonce,
-            binding=(endpoint.path, asker(request._first(RAW_SIGNS), request.host), identity),
+            binding=(endpoint.path, asker(signs, request.host) if signs else None, identity),
             window=head.window,
             identity=identity,
             request=request,
             address=address,
         )
-        service.admission.authorized(session, request)
+        if asked:
+            service.admission.authorized(session, request)
         if head.rooms is not None:
             session._takes_positions(head.rooms)
-        machine = machine_of(session)
+        machine = session._machine
+        assert isinstance(machine, NumberedMachine)
         choices = service.networks.negotiate(endpoint, request, head.transports, head.failed, head.tried, codec.name)
         service.networks.decided(session, choices)
 
         def opened(received: int, taken: int) -> Part:
-            return codec.text(opened_frame(machine, codec.name, verdicts(choices), received, taken))
+            return text(opened_frame(machine, codec.name, verdicts(choices), received, taken))
 
+        text = codec.text
         carrier.greeting = opened
-        carrier.tickets = [codec.text(ticket_frame(machine, head.gen + 1))]
+        carrier.tickets = [text(ticket_frame(machine, head.gen + 1))]
         machine.open(carrier, head.gen, self._now())
         return session
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 
-from ..clock import Timer
 from ..core.carrier import Link, NumberedCarrier
 from ..core.errors import Refusal, RemoteProtocolError
+from ..core.machine import FOREVER
 from ..core.numbered_machine import NumberedMachine
 from ..endpoint import Endpoint
 from ..loops import at_once
@@ -15,7 +15,7 @@ from ..protocols.native import NativeCodec, Open, Renewal, RequestHead, feed_ser
 from ..request import SessionRequest
 from ..session import Session
 from .base import Gone, Wait, wait
-from .native import NativeGate, check_url, machine_of, tell
+from .native import NativeGate, check_url, tell
 
 __all__ = ["NativeConnection"]
 
@@ -35,11 +35,11 @@ class NativeConnection(NumberedCarrier):
         "_machine",
         "_now",
         "_opening",
-        "_patience",
         "_request",
         "_wait",
         "session",
         "silent",
+        "wake_at",
     )
 
     def __init__(
@@ -59,7 +59,7 @@ class NativeConnection(NumberedCarrier):
         self._wait = wait
         self._opening = opening
         self._now = gate.service.clock.now
-        self._patience: Timer | None = None
+        self.wake_at: float = FOREVER  # when the sweep will look, while it is silent: see core.deadlines.Expiring
         self.session: Session | None = None  # as soon as it is known
         self._machine: NumberedMachine | None = None
         self.silent: bool = True  # nothing was said yet that a session could come of
@@ -67,8 +67,7 @@ class NativeConnection(NumberedCarrier):
     def connected(self) -> Awaitable[None] | None:
         """Takes the open that stood in the URL."""
         if self._opening is None:
-            timeout = self._endpoint.config.open_timeout
-            self._patience = self._gate.service.clock.call_at(self._now() + timeout, self._late)
+            self._gate.service.runtime.wake(self, self.started + self._endpoint.config.open_timeout)
             return None
         try:
             head = parse_open(self._opening, self._endpoint.config.max_auth_size)
@@ -105,15 +104,19 @@ class NativeConnection(NumberedCarrier):
             return None
         return self._begin(head)
 
-    def _late(self) -> None:
-        timeout = self._endpoint.config.open_timeout
-        self.refuse(Refusal(4408, f"no open or attach within open_timeout={timeout:g}"))
+    def deadline(self) -> float:
+        """Never again."""
+        return FOREVER
+
+    def expire(self, now: float) -> None:
+        """Nothing was said in time."""
+        if self.silent:
+            timeout = self._endpoint.config.open_timeout
+            self.refuse(Refusal(4408, f"no open or attach within open_timeout={timeout:g}"))
 
     def _spoken(self) -> None:
         self.silent = False
-        if self._patience is not None:
-            self._patience.cancel()
-            self._patience = None
+        self.wake_at = FOREVER  # what the sweep has noted is passed over
 
     @property
     def settled(self) -> bool:
@@ -122,14 +125,17 @@ class NativeConnection(NumberedCarrier):
 
     def _begin(self, head: Open | RequestHead) -> Awaitable[None] | None:
         """Takes up the session. Raises Elsewhere, when it is awaited, where another worker has it."""
-        self._spoken()
+        self.silent, self.wake_at = False, FOREVER  # _spoken(), without a call
         self.started = self.last_received = self._now()
         taking_up = self._take_up(head)
         return at_once(taking_up) if self._gate.service.opens_at_once else taking_up
 
     async def _take_up(self, head: Open | RequestHead) -> None:
         try:
-            session = await self._gate.take_up(self._request, self._endpoint, self, head, self._wait)
+            if isinstance(head, Open):
+                session = await self._gate.open(self._request, self._endpoint, self, head, self._wait)
+            else:
+                session = await self._gate.attach(self._request, self._endpoint, self, head)
         except Gone:
             self.finished = True
         except Elsewhere:
@@ -139,8 +145,9 @@ class NativeConnection(NumberedCarrier):
         except RemoteProtocolError as error:
             self.refuse(Refusal(error.close_code, error.reason))
         else:
-            self.session = session
-            self._machine = machine = machine_of(session)
+            self.session, machine = session, session._machine
+            assert isinstance(machine, NumberedMachine)
+            self._machine = machine
             if machine.carrier is not self and not self.finished:
                 machine.retire(self)
 

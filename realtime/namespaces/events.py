@@ -85,14 +85,19 @@ class Events(Namespace):
                 return pattern.fullmatch(name) is not None
 
             rule: Callable[[str, dict[str, Any]], Awaitable[object]] = matches
+            shown = name.pattern
         elif callable(name):
             check_coroutine(name, "what lets in namespaces")
-            rule = name
+            rule, shown = name, getattr(name, "__name__", type(name).__name__)
         else:
             raise TypeError(f"a namespace is a str, a pattern or a coroutine function, not {type(name).__name__}")
-        many = Namespace(None, self._bound)
+        many = Namespace(None, self._bound, shown)
         self._by_rule.append((rule, many))
         return many
+
+    def _namespaces(self) -> list[Namespace]:
+        """All of them: those with a name, and then those that stand for many."""
+        return [*self._by_name.values(), *(namespace for _, namespace in self._by_rule)]
 
     async def _find(self, name: str, auth: dict[str, Any]) -> Namespace | None:
         """The namespace that a client asks for, if there is one."""

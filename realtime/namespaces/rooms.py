@@ -15,7 +15,7 @@ from ..hub import Change, Receiver, Room
 from ..protocols.layers.socketio import packets
 from ..protocols.layers.socketio.packets import Packet, check_event
 
-__all__ = ["EventRoom", "event_group", "everybody", "message_group", "room_name"]
+__all__ = ["EventRoom", "event_contents", "event_group", "everybody", "message_group", "room_name"]
 
 
 def room_name(namespace: str, name: str) -> str:
@@ -32,13 +32,18 @@ def everybody(namespace: str, path: str) -> str:
     return f"{namespace}##{path}"
 
 
-def event_group(namespace: str, event: str, args: tuple[Any, ...], *, volatile: bool = False) -> Group:
-    """An event, for any number of receivers. Raises TypeError and LocalProtocolError for one that can't be sent."""
+def event_contents(namespace: str, event: str, args: tuple[Any, ...]) -> list[str | bytes]:
+    """The messages of an event. Raises TypeError and LocalProtocolError for one that can't be sent."""
     if not isinstance(event, str):
         raise TypeError(f"an event has a name, not {type(event).__name__}")
     check_event(event)
     # No version of the packets says an event without a number in another way.
-    return Group(*packets.write(5, Packet(packets.EVENT, namespace, [event, *args])), volatile=volatile)
+    return packets.write(5, Packet(packets.EVENT, namespace, [event, *args]))
+
+
+def event_group(namespace: str, event: str, args: tuple[Any, ...], *, volatile: bool = False) -> Group:
+    """The same for any number of receivers."""
+    return Group(*event_contents(namespace, event, args), volatile=volatile)
 
 
 def message_group(namespace: str, item: Outgoing) -> Group:

@@ -13,13 +13,13 @@ from ..core.errors import LocalProtocolError, SendBufferFull, SessionClosed
 from ..core.frames import Group, Outgoing, RoomItem
 from ..events.calls import Calls
 from ..events.listeners import Listeners
-from ..groups import send_group
+from ..groups import send_contents
 from ..protocols.layers.socketio import packets
 from ..protocols.layers.socketio.packets import Packet, check_event
 from ..request import SessionRequest
 from ..session import Session
 from .namespace import Namespace
-from .rooms import event_group, everybody, message_group, room_name
+from .rooms import event_contents, event_group, everybody, message_group, room_name
 
 __all__ = ["EventSession", "Home"]
 
@@ -111,15 +111,18 @@ class EventSession:
         written to now, and is forgotten if not. Raises as session.send() does, and TypeError for other arguments; while
         "connect" is handled also SendBufferFull.
         """
-        self._check_member()
-        group = event_group(self.namespace, event, args, volatile=volatile)
-        if self._early is not None:
-            if not self._wait_early(self.session._offer_group, group, group.size):
-                raise SendBufferFull(len(self._early), self._early_size)
-        elif volatile:
-            self.session._offer_group(group)
+        if self._ended is not None or self._early is not None or volatile:
+            self._emit_otherwise(event_group(self.namespace, event, args, volatile=volatile))
         else:
-            await send_group(self.session, group)
+            await send_contents(self.session, event_contents(self.namespace, event, args))
+
+    def _emit_otherwise(self, group: Group) -> None:
+        """Who is not in yet, or not any more, and who may miss it."""
+        self._check_member()
+        if self._early is None:
+            self.session._offer_group(group)
+        elif not self._wait_early(self.session._offer_group, group, group.size):
+            raise SendBufferFull(len(self._early), self._early_size)
 
     async def call(self, event: str, *args: Any, timeout: float | None = 5.0) -> Any:
         """Sends an event and waits for its acknowledgement, for `timeout` seconds (None: for ever): None, its value, or
@@ -196,7 +199,10 @@ class EventSession:
         self._offer_group(message_group(self.namespace, item))
 
     def _offer_group(self, group: Group) -> None:
-        self._pass(self.session._offer_group, group)
+        if self._early is None and self._ended is None and not group.volatile and len(group.parts) == 1:
+            self.session._offer(group.parts[0])  # which is the same, and as it usually is
+        else:
+            self._pass(self.session._offer_group, group)
 
     def _miss(self, count: int) -> None:
         self.session._miss(count)

@@ -93,7 +93,10 @@ class WebSocket(WebSocketMessages):
         if isinstance(frame, str):
             payload = frame.encode()
             size = len(payload)
-            return (_short(FIN_TEXT, size) if size < 126 else frame_header(FIN_TEXT, size)) + payload
+            # frame_header(), without a call.
+            if size < 126:
+                return _short(FIN_TEXT, size) + payload
+            return (_medium(FIN_TEXT, 126, size) if size < 65_536 else frame_header(FIN_TEXT, size)) + payload
         return frame_header(FIN_BINARY, len(frame)) + frame
 
     def wrap(self, parts: Sequence[Part]) -> Sequence[Part]:

@@ -9,7 +9,7 @@ from aiohttp import web
 from ..core.carrier import Link, NumberedCarrier, Shape
 from ..core.errors import Refusal, RemoteProtocolError
 from ..endpoint import Endpoint
-from ..gates.base import Ignoring, wait
+from ..gates.base import Gone, Ignoring, wait
 from ..gates.native import Begun, is_probe, tell
 from ..gates.native_connection import NativeConnection
 from ..owners import Elsewhere
@@ -25,7 +25,7 @@ from .bodies import at_hand, is_packed, turn_packed_away
 from .carried import carried, carrying
 from .handshake import Reading, misfit, upgrade
 from .lingering import Lingering
-from .links import NoLink, PollLink, StreamLink, run_stream
+from .links import NoLink, PollLink, StreamLink, is_gone, run_stream
 from .origins import Admission, cors_headers
 from .paths import NativeMatch
 from .refusals import REFUSALS, refuse
@@ -43,7 +43,7 @@ from .replies import (
 )
 from .routes import preflight
 from .sockets import prepare
-from .subprotocols import agree
+from .subprotocols import PROTOCOL, agree
 from .watch import DisconnectWatch
 
 __all__ = ["NativeRoutes"]
@@ -80,7 +80,7 @@ class NativeRoutes(Batches):
         if name != "websocket" and request.transport not in self.lingering.connections:
             self.lingering.note(request)
         plain = request.method == "POST" and request.headers.get("Content-Type", "").startswith("text/plain")
-        script = None if plain else reply_by_script(request, name)
+        script = None if plain or name == "websocket" else reply_by_script(request, name)
         reply = REPLIES.get(name, PLAIN)
         endpoint: Endpoint | None = None
         body: bytes | None = None
@@ -176,10 +176,13 @@ class NativeRoutes(Batches):
     ) -> web.Response:
         link = PollLink(request)
         carrier = NumberedCarrier(reply.codec, link, self._service.clock.now())
-        asked = frames[0][:1] == "o" or self._service.admission.hook is not None
+        hooked = self._service.admission.hook is not None
+        asked = hooked or frames[0][:1] == "o"
         name = reply.codec.name
         facts = self._facts(request, name, page) if asked else GOING_ON[request.method, name]
-        begun = await self._gate.begin(facts, endpoint, carrier, frames, self._wait(request) if asked else wait)
+        if asked and is_gone(request):
+            raise Gone
+        begun = await self._gate.begin(facts, endpoint, carrier, frames, self._wait(request) if hooked else wait)
         held = not link.answer.done()
         if held:
             self._watch.add(link)
@@ -221,10 +224,14 @@ class NativeRoutes(Batches):
                 raise RemoteProtocolError(4400, EMPTY)
             if is_probe(frames[0]):
                 return await self._probed(request, carrier, link, frames[0], reply)
-            asked = frames[0][:1] == "o" or self._service.admission.hook is not None
+            hooked = self._service.admission.hook is not None
+            asked = hooked or frames[0][:1] == "o"
             facts = self._facts(request, name, page) if asked else GOING_ON[request.method, name]
+            if asked and is_gone(request):
+                raise Gone
+            waiting = self._wait(request) if hooked else wait
             try:
-                begun = await self._gate.begin(facts, endpoint, carrier, frames, self._wait(request) if asked else wait)
+                begun = await self._gate.begin(facts, endpoint, carrier, frames, waiting)
             except Elsewhere as elsewhere:
                 return await self._carry(request, elsewhere, endpoint.config, body)
         except (Refusal, RemoteProtocolError) as error:
@@ -288,7 +295,8 @@ class NativeRoutes(Batches):
 
     async def _websocket(self, request: web.Request, endpoint: Endpoint, page: Admission) -> web.StreamResponse:
         config = endpoint.config
-        request, _ = agree(request)
+        if PROTOCOL in request.headers:
+            request, _ = agree(request)
         ws = prepare(request, config.max_size + HEAD_SIZE)
         wrong = misfit(request, ws)
         if wrong is not None:
@@ -309,10 +317,10 @@ class NativeRoutes(Batches):
         facts = self._facts(request, "websocket", page)
 
         def connect(link: Link, reading: Reading) -> NativeConnection:
-            wait = self._wait(request, reading)
-            return NativeConnection(self._gate, facts, endpoint, CODECS["websocket"], link, wait, text)
+            waiting = wait if self._service.opens_at_once else self._wait(request, reading)
+            return NativeConnection(self._gate, facts, endpoint, CODECS["websocket"], link, waiting, text)
 
-        cluster = carrying(self._service)
+        cluster = None if self._service.carrying is None else carrying(self._service)
         await self._sockets.serve(request, ws, connect, None if cluster is None else partial(cluster.carry_on, request))
         return ws
 

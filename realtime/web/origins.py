@@ -17,6 +17,7 @@ from ..core.errors import LocalProtocolError
 from ..gates.origins import DEFAULT_PORTS, SIGNS, origin_of, same_host
 
 __all__ = [
+    "AMBIENT",
     "Admission",
     "asked_headers",
     "check_origins",
@@ -31,7 +32,8 @@ ANY = "*"
 NULL = "null"  # files, sandboxed frames, and whatever else has no origin of its own
 # What browsers answer by themselves when a server or a proxy asks for it (RFC 9110 §11, and what came before). They
 # never make up any other scheme: a Bearer token was put there by whoever made the request.
-AMBIENT_HEADERS = frozenset((b"authorization", b"cookie", b"proxy-authorization"))
+AMBIENT = ("Authorization", "Cookie", "Proxy-Authorization")
+AMBIENT_HEADERS = frozenset(name.lower().encode() for name in AMBIENT)
 AMBIENT_SCHEMES = frozenset(
     (
         b"basic",

@@ -26,6 +26,7 @@ from .forwarded import Origin, Proxies
 from .handshake import Reading, still_there
 from .links import CLOSE_PATIENCE
 from .origins import (
+    AMBIENT,
     Admission,
     asked_headers,
     check_origins,
@@ -116,7 +117,7 @@ class Routes:
         cookies and log-ins that any site could have made a browser send."""
         origin = self._origin(request)
         brought: Carried | None = None
-        if (cluster := carrying(self._service)) is not None:
+        if self._service.carrying is not None and (cluster := carrying(self._service)) is not None:
             cluster.seen(request)
             brought = carried(request)
         facts = SessionRequest(
@@ -133,7 +134,7 @@ class Routes:
         )
         if brought is not None:
             facts._handed = brought.handed
-        if admission is Admission.ANONYMOUS:
+        if admission is Admission.ANONYMOUS and any(map(request.headers.__contains__, AMBIENT)):
             self._hide(facts)
         return facts
 

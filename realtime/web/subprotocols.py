@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from aiohttp import web
 
-__all__ = ["agree"]
+__all__ = ["PROTOCOL", "agree"]
 
 PROTOCOL = "Sec-WebSocket-Protocol"
 

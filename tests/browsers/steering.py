@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, Self
 
 from aiohttp import web
 
@@ -109,12 +109,16 @@ class Endpoint:
         self._runner: web.AppRunner | None = None
         self._gone: list[web.AppRunner] = []
 
-    async def start(self) -> None:
-        """A new server, on the port of the one before."""
+    def application(self) -> web.Application:
+        """That of a new server."""
         self.server = make_server(allowed_origins=(self._origin,), **self._settings)
         app = web.Application()
         realtime.setup(app, self.server)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
+        return app
+
+    async def start(self) -> None:
+        """A new server, on the port of the one before."""
+        self._runner = web.AppRunner(self.application(), access_log=None, shutdown_timeout=0.5)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", self._port, reuse_address=True).start()
         self._port = self._runner.addresses[0][1]
@@ -141,7 +145,7 @@ class Endpoint:
             if runner is not None:
                 await runner.cleanup()
 
-    async def __aenter__(self) -> Endpoint:
+    async def __aenter__(self) -> Self:
         await self.start()
         return self
 

@@ -139,8 +139,10 @@ async def _heard(crowd: Sequence[PythonClient], publishing: Publishing) -> None:
 
 def _judge(result: Result, fleet: Fleet, crowd: Sequence[PythonClient], publishing: Publishing) -> None:
     for session in result.sessions:
-        fate = fleet.fate(session.owner) if session.owner else ""
-        result.wrong += judge(session, fate, fleet.deaths(session.opened, session.ended))
+        deaths = fleet.deaths(session.opened, session.ended)
+        # A worker may have ended before its session could say whose it is.
+        fate = fleet.fate(session.owner) if session.owner else "terminated" if deaths else ""
+        result.wrong += judge(session, fate, deaths)
         result.counts[f"sessions: {session.client} over {session.transport}"] += 1
         result.counts["messages that came back"] += session.received
     complaints = fleet.place / "complaints"

@@ -84,7 +84,7 @@ class PythonClient:
         finally:
             sending.cancel()
             await asyncio.wait([sending])
-        account.code = session.close_code
+        account.code, account.why = session.close_code, session.close_reason or ""
         account.unsent = len(session.unacknowledged)
         account.ended = time.monotonic()
         self.now = f"is behind {session!r}"

@@ -34,7 +34,7 @@ class Worker:
         self.complaints = arguments.place / "complaints"
         self.opens = (arguments.place / "opens").open("a", buffering=1)
         self.rt = realtime.Server(
-            broker=arguments.broker,
+            broker=realtime.RedisBroker(arguments.broker, timeout=min(2.0, arguments.lease / 2)),
             cluster=realtime.Cluster(
                 secret=arguments.secret,
                 listen=f"unix:{arguments.place}/{self.name}.sock",
@@ -146,6 +146,7 @@ def main() -> None:
         filename=arguments.place / f"worker-{arguments.row}.log",
         format="%(asctime)s %(name)s %(levelname)s %(message)s",
     )
+    logging.getLogger("realtime.cluster").setLevel(logging.DEBUG)  # who was found to be gone, and why
     asyncio.run(_serve(arguments))
 
 

@@ -47,6 +47,9 @@ class Workers:
         self.cluster = Cluster(secret=SECRET, lease=lease, drain_timeout=drain_timeout)
         self.ports: list[Nowhere] = []
 
+    def check_broker(self, broker: Stores) -> None:
+        self.cluster.check_broker(broker)
+
     def member(self, service: Service, store: Store) -> Member:
         self.ports.append(Nowhere())
         return Member(service, store, self.cluster, self.ports[-1])

@@ -26,7 +26,7 @@ from aiohttp import web
 import realtime
 
 rt = realtime.Server(
-    broker=os.environ["REDIS"],
+    broker=realtime.RedisBroker(os.environ["REDIS"], timeout=0.5),
     cluster=realtime.Cluster(listen=os.environ["SOCKETS"], lease=1.0, drain_timeout=10.0),
     shutdown_timeout=1.0,
 )

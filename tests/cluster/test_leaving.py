@@ -103,3 +103,39 @@ async def test_the_python_client_goes_on_and_holds_nothing_against_the_transport
             assert await arrives(client.receive()) == "behind"
             assert client.attempts == {}
             assert client.transport == transport
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_a_worker_that_has_left_says_of_no_session_that_it_is_gone(transport: str) -> None:
+    """On a connection that was kept a request may still come to it."""
+    async with fleet() as one:
+        peer, session, owner = await one.opened(transport)
+        through = one.other(owner)
+        await arrives(through.service.shutdown())
+        one.from_now_on(through)
+        if isinstance(peer, HttpPeer):
+            told = await arrives(peer.refused(peer.attach_frame()))
+            assert told.frames[0].split(",")[:2] == ["x4503", "carrier"]
+        else:
+            await arrives(peer.resume())
+            assert await arrives(peer.end()) == (4503, "x")
+        one.from_now_on(owner)
+        await arrives(peer.resume())
+        await arrives(peer.echo("and on"))
+        assert not session.closed
+
+
+async def test_a_worker_that_has_left_says_of_no_name_that_it_is_free() -> None:
+    async with fleet() as one:
+        base = "/realtime/echo/0/name"
+        assert await ask(one, "POST", f"{base}/xhr") == (200, "o\n")
+        owner = one.owner(await arrives(one.sessions.get()))
+        through = one.other(owner)
+        await arrives(through.service.shutdown())
+        one.from_now_on(through)
+        status, text = await ask(one, "POST", f"{base}/xhr")
+        assert (status, text[:7]) == (200, "c[4503,")
+        assert (await ask(one, "POST", f"{base}/xhr_send", '["x"]'))[0] == 503
+        one.from_now_on(owner)
+        assert await ask(one, "POST", f"{base}/xhr_send", '["x"]') == (204, "")
+        assert await ask(one, "POST", f"{base}/xhr") == (200, 'a["x"]\n')

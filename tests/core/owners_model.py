@@ -25,7 +25,8 @@ from .rooms_model import REFUSED, Connection, Violation, World, command
 __all__ = ["ANY", "Client", "Conditions", "Schedule", "Store", "Worker", "broken", "judge"]
 
 LEASE, RENEW = 10.0, 2.5
-CALL = 2.0  # after so long without an answer a connection to the store is given up
+# After so long without an answer a connection to the store is given up; or so long, which is the most.
+CALL, PATIENT_CALL = 2.0, LEASE / 2
 HOP = 2.0  # and one to another worker
 LIFE = 40.0  # of a claim, and of a tombstone
 NONCE = 6.5  # of a client's nonce: with the longest request, no more than a lease
@@ -275,7 +276,7 @@ class Worker:
             world.at(connection.answered, back)
 
         world.at(connection.asked, execute)
-        world.after(CALL, lambda: self.drop(connection) if number in connection.pending else None)
+        world.after(self.schedule.call, lambda: self.drop(connection) if number in connection.pending else None)
 
     def drop(self, connection: Connection) -> None:
         if self.connection is connection:
@@ -296,6 +297,7 @@ class Worker:
         def answer(done: Any) -> None:
             if done is True and not self.left:
                 self.registration.renewed(asked)
+                self.standing.renewed(asked, world.now)
 
         self.ask(lambda: self.store.enlist(self.peer), answer)
         self._meet()
@@ -684,6 +686,7 @@ class Schedule:
         self.repeats = draw.choice([0, 0.1, 0.3])
         self.races = draw.choice([0, 0.3])
         self.sleeps = draw.choice([0, 0, 0.1])
+        self.call = PATIENT_CALL if seed % 4 == 0 else CALL
         self.store = Store(world)
         self.store.data.met[1] = -1000.0
         self.workers: list[Worker] = []
@@ -770,7 +773,7 @@ class Schedule:
                 answered = True
                 say(Reached.UNTRIED, None, 0)
 
-        world.after(4 * CALL, end)
+        world.after(4 * self.call, end)
 
     # what must hold
 
@@ -785,7 +788,7 @@ class Schedule:
         return not session.code and session.worker.alive and not self._unheard_of(session.worker)
 
     def _unheard_of(self, worker: Worker) -> bool:
-        return worker.cut is not None and self.world.now - worker.cut > LEASE - RENEW - 2 * CALL - 1
+        return worker.cut is not None and self.world.now - worker.cut > LEASE - RENEW - 2 * self.call - 1
 
     def handle(self, session: Session, number: int) -> None:
         one = (session.sid if session.name.startswith("s") else session.name, number)
@@ -865,10 +868,10 @@ class Schedule:
             worker.cut = world.now
 
         def heard() -> None:
-            if max(worker.stalled, worker.storeless) + RENEW + CALL <= world.now:
+            if max(worker.stalled, worker.storeless) + RENEW + self.call <= world.now:
                 worker.cut = None
 
-        world.at(until + RENEW + CALL + 1, heard)
+        world.at(until + RENEW + self.call + 1, heard)
 
     def play(self) -> dict[str, int]:
         """Plays it to the end; how much has happened. Raises Violation."""

@@ -752,7 +752,11 @@ class Worker:
         self.call(lambda: self.store.attend(self.name, add, remove), answer)
 
     def _renew(self, again: bool = True) -> None:
+        asked = self.world.now
+
         def answer(new: Any) -> None:
+            if isinstance(new, bool):
+                self.standing.renewed(asked, self.world.now)
             if new is True:
                 self._mend(self.here, set())
 
@@ -773,8 +777,11 @@ class Worker:
         self.call(lambda: self.store.attending(self.name), answer)
 
     def reap(self) -> None:
+        asked = self.world.now
+
         def answer(expired: Any) -> None:
-            if isinstance(expired, list):
+            self.standing.took(asked, self.world.now)
+            if isinstance(expired, list) and self.may_reap():
                 for one in expired:
                     self.call(partial(self.store.reap, *one), lambda done: None)
 

@@ -327,7 +327,7 @@ def the_sid_is_only_used_by_naming_it(patch: Patch) -> None:
 def no_tombstones(patch: Patch) -> None:
     def bury(self: Registry, machine: NumberedMachine, now: float) -> None:
         self.sessions.pop(machine.sid, None)
-        self._nonces.pop(machine.nonce, None)
+        self.nonces.pop(machine.nonce, None)
 
     patch.setattr(Registry, "bury", bury)
 

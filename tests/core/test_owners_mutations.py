@@ -21,6 +21,7 @@ SEEDS = 600
 # Of what shows late, the schedule in which it did when this was written: where to look first.
 SHOWN_BY = {
     "an_address_is_forgotten_with_the_store": 475,
+    "a_worker_finds_out_too_late_that_it_is_cut_off": 5168,
     "a_worker_opens_sessions_without_a_lease": 472,
     "a_client_keeps_its_nonce_for_ever": 48,
     "opens_of_a_name_that_is_being_claimed_do_not_wait": 42,
@@ -149,7 +150,8 @@ def a_start_is_no_return_of_the_store(patch: Patch) -> None:
     original = Standing.__init__
 
     def begin(self: Standing, now: float, lease: float) -> None:
-        original(self, now - 1000, lease)
+        original(self, now, lease)
+        self._since = now - 1000
 
     patch.setattr(Standing, "__init__", begin)
 
@@ -167,6 +169,11 @@ def another_incarnation_will_do(patch: Patch) -> None:
 @mutation
 def a_worker_registers_before_it_listens(patch: Patch) -> None:
     patch.setattr(Worker, "start_of_port", lambda self: 1.5)
+
+
+@mutation
+def a_worker_finds_out_too_late_that_it_is_cut_off(patch: Patch) -> None:
+    patch.setattr(owners_model, "PATIENT_CALL", owners_model.LEASE + 5)
 
 
 # -- the end -----------------------------------------------------------------------------------------------------------

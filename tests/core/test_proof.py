@@ -7,7 +7,7 @@ import json
 import pytest
 
 from realtime.core.errors import Refusal
-from realtime.core.proof import ATTACH, SEND, Key, Proof, Tickets, ticket
+from realtime.core.proof import ATTACH, SEND, Key, Proof, Tickets, ticket, tickets
 
 KEY = Key("a-key")
 
@@ -19,9 +19,9 @@ def test_a_key_shows_itself_on_the_wire_and_nowhere_else() -> None:
 
 
 def test_a_ticket_is_of_one_key_use_and_number() -> None:
-    tickets = {ticket(key, use, number) for key in ("a", "b") for use in (ATTACH, SEND) for number in (1, 11, 111)}
-    assert len(tickets) == 12
-    assert {len(text) for text in tickets} == {32}
+    made = {ticket(key, use, number) for key in ("a", "b") for use in (ATTACH, SEND) for number in (1, 11, 111)}
+    assert len(made) == 12
+    assert {len(text) for text in made} == {32}
     assert ticket("a", ATTACH, 1) == ticket("a", ATTACH, 1)
 
 
@@ -60,3 +60,10 @@ def test_who_shows_the_wrong_thing_is_told_what_is_wanted() -> None:
     assert "the session's key" in Proof(Key("no")).refusal().reason
     assert "no ticket" in Proof(Key("no"), ATTACH, 1).refusal().reason
     assert Proof(Key("no")).refusal().code == 4403
+
+
+@pytest.mark.parametrize("use", [ATTACH, SEND])
+def test_several_tickets_are_what_each_would_be_alone(use: str) -> None:
+    numbers = (1, 2, 17, 2**53 - 1)
+    assert tickets("key", use, numbers) == [ticket("key", use, number) for number in numbers]
+    assert tickets("key", use, ()) == []

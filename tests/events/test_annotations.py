@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import sys
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, NotRequired, Optional, TypedDict
+from typing import Annotated, Any, Literal, NewType, NotRequired, Optional, TypedDict
 
 import pytest
 
@@ -15,6 +16,11 @@ from realtime.events.annotations import Misfit, check_of
 class Color(enum.Enum):
     RED = "red"
     ONE = 1
+
+
+class Half(enum.Enum):
+    HALF = 0.5
+    WHOLE = 1.0
 
 
 class Point(TypedDict):
@@ -60,6 +66,12 @@ RIGHT: list[tuple[Any, Any, Any]] = [
     (dict[str, int], {"a": 1}, {"a": 1}),
     (Mapping[str, Any], {"a": b"x"}, {"a": b"x"}),
     (Literal["a", 1], 1, 1),
+    (Literal["a", 1], 1.0, 1),
+    (Literal[Color.RED, "x"], "red", Color.RED),
+    (tuple[()], [], ()),
+    (NewType("Feet", int), 5, 5),
+    (Half, 1, Half.WHOLE),
+    (Half, 0.5, Half.HALF),
     (Annotated[int, "of feet"], 5, 5),
     (Color, "red", Color.RED),
     (Color, 1, Color.ONE),
@@ -87,6 +99,11 @@ WRONG: list[tuple[Any, Any, str]] = [
     (dict[str, list[str]], {"b": [None]}, "a.b[0] is a str, not null"),
     (dict, [], "a is an object, not an array"),
     (Literal["a", 1], True, "a is one of 'a', 1"),
+    (Literal["a", 1], 1.5, "a is one of 'a', 1"),
+    (Literal[Color.RED, "x"], "blue", "a is one of 'red', 'x'"),
+    (tuple[()], [1], "a is an array of 0"),
+    (NewType("Feet", int), "5", "a is a whole number, not a str"),
+    (Half, True, "a is one of 0.5, 1.0"),
     (Color, "blue", "a is one of 'red', 1"),
     (Color, True, "a is one of 'red', 1"),
     (Point, {}, "a.x is missing"),
@@ -140,3 +157,12 @@ def test_msgspec_and_pydantic() -> None:
         assert fitted(list.__class_getitem__(cls), [{"name": "ada"}])[0].age == 7
         with pytest.raises(Misfit, match=r"^a: .*(age|int)"):
             fitted(cls, {"name": "ada", "age": "old"})
+    by_number = msgspec.defstruct("by_number", [("names", dict[int, str])])
+    assert fitted(by_number, {"names": {"5": "ada"}}).names == {5: "ada"}  # all keys of JSON are text
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="`type` came with Python 3.12")
+def test_an_alias_is_what_it_names() -> None:
+    names: dict[str, Any] = {}
+    exec("type Text = str", names)
+    assert check_of(names["Text"]) is check_of(str)

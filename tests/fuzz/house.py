@@ -164,7 +164,7 @@ class House:
         assert len(registry.tombstones) <= SETTINGS["max_tombstones"]
         registry.forget(self.clock.now())
         assert not registry.tombstones
-        assert len(registry._nonces) == 2
+        assert len(registry.nonces) == 2
         assert not registry._identities
         assert not server._service.runtime.dirty
         assert not server._service.sessions.hub._rooms

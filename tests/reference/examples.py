@@ -242,6 +242,15 @@ async def connect(session: realtime.EventSession, auth: dict) -> None:
         raise realtime.Unauthorized("who are you?", data={"login": "/login"})
 
 
+@admin.emits("alarm")
+def alarm(where: str, level: int = 1) -> None: ...
+
+
+@admin.on("fire")
+async def fire(session: realtime.EventSession, where: str) -> None:
+    await admin.emit(*alarm(where, level=3), skip=session)
+
+
 @admin.use
 async def logged(session: realtime.EventSession, event: str, args: list, proceed) -> object:
     print(event, args)

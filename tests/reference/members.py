@@ -21,6 +21,7 @@ SPELT = {
     "OnFull": 'Literal["wait", "drop_oldest", "close"]',
     "OnRate": 'Literal["slow", "close"]',
     "EventKind": 'Literal["opened", "request", "answered", "fault", "copy", "bad", "closed"]',
+    "Emission": "tuple[str, *tuple[Any, ...]]",
     "Match": "Callable[[ProxiedRequest], bool]",
     "Direction": 'Literal["to_client", "to_server", "both"]',
     "EndOrHang": 'Literal["fin", "rst", "hang"]',

@@ -104,7 +104,7 @@ async def test_a_dead_client_is_told_to_both_sides_after_the_window(transport: s
         place.tick(1.1)
         assert (await late.post("send", [late.uplink_frame()])).refusal == (404, 4404, "session")
         assert not place.rt._service.sessions.registry.tombstones
-        assert not place.rt._service.sessions.registry._nonces
+        assert not place.rt._service.sessions.registry.nonces
 
 
 async def test_a_poll_without_news_is_answered_after_the_interval() -> None:

@@ -19,8 +19,8 @@ class RedisBroker:
     `url` is redis://[user:password@]host:port/db, rediss:// (TLS), unix:///path,
     redis+sentinel://[user:password@]host:26379,host:26379/service[/db] (without TLS), or redis+cluster://host:port
     (over TLS: rediss+cluster://). All keys and channels begin with `prefix`. A command without an answer for `timeout`
-    seconds ends its connection. Every `beat` seconds a worker sends itself a message over pub/sub: when two are
-    missing, it subscribes again.
+    seconds (5 at most) ends its connection. Every `beat` seconds a worker sends itself a message over pub/sub: when two
+    are missing, it subscribes again.
 
     Raises BrokerError where redis-py is not installed, LocalProtocolError for a URL that means nothing.
     """
@@ -31,7 +31,7 @@ class RedisBroker:
                 raise TypeError(f"{name} is a str, not {type(value).__name__}")
         if "{" in prefix or "}" in prefix:
             raise ValueError("prefix has no braces: in a cluster they say where keys are")
-        check("timeout", timeout, number(0, above=True))
+        check("timeout", timeout, number(0, 5, above=True))  # half the lease by which workers are present
         check("beat", beat, number(0, above=True))
         try:
             from . import topology

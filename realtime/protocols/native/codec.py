@@ -30,6 +30,8 @@ class NativeCodec:
         # Transports that lay frames alike share what was encoded.
         self.key: str = f"native {kind} {transport.framing}"
         self.wrap: Callable[[Sequence[Part]], Sequence[Part]] = transport.wrap
+        # Any frame already in words.
+        self.text: Callable[[Frame], Part] = transport.frame
         # In JSON numbers stand as they are, so these frames need not be made anew.
         made = transport.framing == "json"
         self._ack = bytes(transport.frame("a%d,%d")) if made else None  # type: ignore[arg-type] # JSON is bytes
@@ -86,7 +88,3 @@ class NativeCodec:
     def go_away(self, value: float) -> Part:
         """`g`. A delay has milliseconds: never an exponent, which is no decimal number."""
         return self.transport.frame(f"g{round(value, 3)}")
-
-    def text(self, frame: str) -> Part:
-        """Any frame already in words."""
-        return self.transport.frame(frame)

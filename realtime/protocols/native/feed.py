@@ -6,6 +6,8 @@ close code of docs/protocol.md §9.
 
 from __future__ import annotations
 
+import re
+
 from ...core.carrier import NumberedCarrier
 from ...core.client_machine import ClientMachine
 from ...core.errors import RemoteProtocolError, clip
@@ -27,6 +29,8 @@ __all__ = ["feed_client", "feed_server"]
 MAX_PING = 64  # characters
 # What the rate of messages does not count twice: numbered frames, and acks until it is seen what they tell.
 NUMBERED_OR_ACK = ("m", "b", "d", "c", "a")
+# Two numbers behind a frame's kind, as they usually are: neither can be above MAX_NUMBER.
+_PAIR = re.compile(r".(0|[1-9][0-9]{0,14}),(0|[1-9][0-9]{0,14})")
 
 
 def feed_server(machine: NumberedMachine, carrier: NumberedCarrier, frame: Frame, now: float) -> Renewal | None:
@@ -99,7 +103,8 @@ def _feed(machine: Numbering, carrier: NumberedCarrier, frame: Frame, now: float
         machine.message(carrier, frame, len(frame), now)
         return True
     kind = frame[:1]
-    if kind not in NUMBERED_OR_ACK:
+    metered = machine.inbox.metered
+    if metered and kind not in NUMBERED_OR_ACK:
         machine.inbox.other(now)
     if kind == "m":
         text = frame[1:]
@@ -109,7 +114,7 @@ def _feed(machine: Numbering, carrier: NumberedCarrier, frame: Frame, now: float
             raise RemoteProtocolError(1007, "text with a lone surrogate; replace it by U+FFFD") from None
         machine.message(carrier, text, size, now)
     elif kind == "a":
-        if not machine.acknowledged(*_pair(frame, "a"), now):
+        if not machine.acknowledged(*_pair(frame, "a"), now) and metered:
             machine.inbox.other(now)
     elif kind == "b":
         data = parse_base64(frame[1:])
@@ -136,6 +141,9 @@ def _feed(machine: Numbering, carrier: NumberedCarrier, frame: Frame, now: float
 
 
 def _pair(frame: str, what: str) -> tuple[int, int]:
+    found = _PAIR.fullmatch(frame)
+    if found is not None:
+        return int(found[1]), int(found[2])
     received, _, rest = frame[1:].partition(",")
     return parse_number(received, what), parse_number(rest.partition(",")[0], what)
 

@@ -16,6 +16,7 @@ from ...core.numbered_machine import NumberedMachine
 from ...core.proof import Key
 from .rooms import parse_rooms
 from .values import (
+    MAX_NUMBER,
     NAME,
     as_it_came,
     compact,
@@ -36,6 +37,7 @@ MAX_AUTH = Config().max_auth_size  # bytes, where nothing else is set
 _NONCE = re.compile(r"[A-Za-z0-9_-]{22,64}")
 _SPACE = re.compile(r"[ \t\r\n]*")
 _STRINGS = {str}
+_NUMBERS = {int}  # and no bool
 
 
 # -- the client's ------------------------------------------------------------------------------------------------------
@@ -93,7 +95,9 @@ def parse_open(text: str, max_auth: int = MAX_AUTH) -> Open:
             4413, f"the open is above {OPEN_SIZE} characters, and {max_auth} bytes of auth data (max_auth_size)"
         )
     try:
-        members = parse_json(text)
+        members, end = parse_one(text, 0) if text.startswith("{") else (None, 0)
+        if end != len(text):  # white space around it, or what is no JSON
+            members = parse_json(text)
     except (ValueError, RecursionError) as error:
         raise malformed(f"the open is not JSON: {error}") from None
     if not isinstance(members, dict):
@@ -102,9 +106,15 @@ def parse_open(text: str, max_auth: int = MAX_AUTH) -> Open:
     transports = members.get("transports", [])
     if not isinstance(nonce, str) or not _NONCE.fullmatch(nonce):
         raise malformed("open: nonce is 22 to 64 characters of A-Z a-z 0-9 - _")
-    if not is_number(gen) or not gen:
+    if type(gen) is not int or not 0 < gen <= MAX_NUMBER:
         raise malformed("open: gen is a number from 1")
-    if not isinstance(window, list) or len(window) != 2 or not all(window) or not all(map(is_number, window)):
+    if (
+        not isinstance(window, list)
+        or len(window) != 2
+        or set(map(type, window)) != _NUMBERS
+        or min(window) < 1
+        or max(window) > MAX_NUMBER
+    ):
         raise malformed("open: window is [messages, bytes], both from 1")
     named = isinstance(transports, list) and set(map(type, transports)) <= _STRINGS
     if not named or not all(map(NAME.fullmatch, transports)):
@@ -112,7 +122,7 @@ def parse_open(text: str, max_auth: int = MAX_AUTH) -> Open:
     if len(transports) > 32:
         raise malformed("open: more than 32 transports")
     failed, tried = _parse_history(members) if "failed" in members or "tried" in members else ({}, {})
-    rooms = parse_rooms(members)
+    rooms = parse_rooms(members["rooms"]) if "rooms" in members else None
     auth = None
     if members.get("auth") is not None:
         auth = as_it_came(_auth_of(text))

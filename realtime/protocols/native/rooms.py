@@ -49,11 +49,8 @@ def parse_room(frame: str) -> tuple[RoomMessage | RoomPosition, int]:
         raise RemoteProtocolError(1007, "text with a lone surrogate") from None
 
 
-def parse_rooms(members: dict[str, Any]) -> dict[str, str] | None:
-    """The cursors in an open; None for a client that does not take `h`. Raises RemoteProtocolError (4400)."""
-    if "rooms" not in members:
-        return None
-    rooms = members["rooms"]
+def parse_rooms(rooms: Any) -> dict[str, str]:
+    """The cursors in an open: its member `rooms`, if there is one. Raises RemoteProtocolError (4400)."""
     if not isinstance(rooms, dict) or len(rooms) > MAX_CURSORS:
         raise malformed(f"open: rooms is an object of at most {MAX_CURSORS} rooms and their cursors")
     for room, cursor in rooms.items():

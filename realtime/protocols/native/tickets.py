@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...core.numbered_machine import NumberedMachine
-from ...core.proof import ATTACH, SEND, ticket
+from ...core.proof import ATTACH, SEND, tickets
 from ...transports import Frame
 from .values import MAX_NUMBER
 
@@ -17,7 +17,8 @@ MORE_TICKETS = 16  # and when it asks
 
 def ticket_frame(machine: NumberedMachine, gen: int, count: int = TICKETS) -> str:
     """The server's `k`: tickets for attaches by URL, from this gen on."""
-    machine.handed = max(machine.handed, gen + count - 1)
+    if gen + count > machine.handed:
+        machine.handed = gen + count - 1
     return _tickets(machine.secret, ATTACH, gen, count)
 
 
@@ -40,4 +41,4 @@ def ticket_frames(machine: NumberedMachine, frames: Sequence[Frame]) -> list[str
 
 def _tickets(key: str, use: str, number: int, count: int) -> str:
     number = min(number, MAX_NUMBER)
-    return ",".join([f"{use}{number}"] + [ticket(key, use, at) for at in range(number, number + count)])
+    return ",".join([f"{use}{number}", *tickets(key, use, range(number, number + count))])

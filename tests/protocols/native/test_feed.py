@@ -11,6 +11,7 @@ from realtime.core.errors import RemoteProtocolError
 from realtime.core.frames import Dropped, Outgoing, RoomMessage, RoomPosition
 from realtime.core.lifecycle import State
 from realtime.protocols.native import Renewal, feed_client, feed_server
+from realtime.protocols.native.feed import _pair
 
 from ...core.fakes import SMALL, Diary, FakeLink
 from .ends import MESSAGES, connecting, opened_text, serving
@@ -291,3 +292,16 @@ def test_fresh_auth_data_are_handed_to_whoever_can_judge_them() -> None:
     machine, carrier, _ = serving()
     assert feed_server(machine, carrier, "t[1]", 3.0) == Renewal(b"[1]")
     assert (machine.contact, machine.inbox.received, machine.outcome) == (3.0, 0, None)
+
+
+@pytest.mark.parametrize("number", ["0", "7", "999999999999999", "1000000000000000", "9007199254740991"])
+@pytest.mark.parametrize("behind", ["", ",", ",more\n"])
+def test_an_ack_is_two_numbers_and_whatever_stands_behind(number: str, behind: str) -> None:
+    assert _pair(f"a{number},{number}{behind}", "a") == (int(number), int(number))
+
+
+@pytest.mark.parametrize("number", ["", "01", "00", "-1", "+1", "1 ", " 1", "1_0", "\u0661", "9007199254740992", "1\n"])
+def test_an_ack_of_what_is_no_number(number: str) -> None:
+    for frame in (f"a{number},0", f"a0,{number}"):
+        with pytest.raises(RemoteProtocolError, match="a is not a number"):
+            _pair(frame, "a")

@@ -220,3 +220,14 @@ def test_settings_are_announced_as_they_were_set() -> None:
         assert f'"ping_interval":{written},' in frame
         opened = Opened.parse(frame[1:])
         assert (opened.resume_window, opened.max_size, opened.ping_interval) == (123.5, 77, 7)
+
+
+@pytest.mark.parametrize("space", ["", " ", "\n\t", "\r\n  "])
+def test_white_space_around_an_open_says_nothing_and_anything_else_is_no_json(space: str) -> None:
+    text = json.dumps({"nonce": NONCE, "gen": 1, "window": [1, 1]})
+    for around in (f"{space}{text}", f"{text}{space}", f"{space}{text}{space}"):
+        assert parse_open(around) == Open(NONCE, 1, Window(1, 1), (), None)
+    for wrong in (f"{text}{space}x", f"x{space}{text}", f"{text}{space}{text}", f"\v{text}"):
+        with pytest.raises(RemoteProtocolError, match="the open is not JSON") as caught:
+            parse_open(wrong)
+        assert caught.value.close_code == 4400

@@ -60,9 +60,8 @@ def test_what_is_wrong_with_a_frame(frame: str, code: int, words: str) -> None:
 
 
 def test_the_cursors_of_an_open() -> None:
-    assert parse_rooms({}) is None
-    assert parse_rooms({"rooms": {}}) == {}
-    assert parse_rooms({"rooms": {"chat": "1"}}) == {"chat": "1"}
+    assert parse_rooms({}) == {}
+    assert parse_rooms({"chat": "1"}) == {"chat": "1"}
 
 
 @pytest.mark.parametrize(
@@ -76,5 +75,5 @@ def test_the_cursors_of_an_open() -> None:
 )
 def test_what_is_wrong_with_the_cursors_of_an_open(rooms: Any, words: str) -> None:
     with pytest.raises(RemoteProtocolError, match=words) as caught:
-        parse_rooms({"rooms": rooms})
+        parse_rooms(rooms)
     assert caught.value.close_code == 4400

@@ -68,7 +68,7 @@ class Decoder:
         if self._packet is not None:
             raise RemoteProtocolError(1002, "a packet came where an attachment of the one before was due")
         packet, expected = parse(self.version, message)
-        size = payload_size(message)
+        size = len(message) if message.isascii() else payload_size(message)
         if self.version == 4 and packet.type == ACK and COUNTED.match(message):
             self.version = 3
         if not expected:

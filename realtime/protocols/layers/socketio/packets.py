@@ -89,26 +89,31 @@ def parse(version: int, text: str) -> tuple[Packet, int]:
     head = _HEAD.match(text)
     if head is None:
         raise _malformed("a packet starts with its type, from 0 to 6")
-    kind, count, namespace = int(head[1]), head[2], head[3] or "/"
-    binary = kind in _PLAIN
-    kind = _PLAIN.get(kind, kind)
+    shown, count, named, counted = head.groups()
+    kind = int(shown)
+    binary = kind > CONNECT_ERROR
+    if binary:
+        kind = _PLAIN[kind]
     # Version 3 counts the attachments of every ack.
     if (count is not None) != binary and not (count is not None and kind == ACK and version < 5):
         raise _malformed("a packet says how many attachments it has if, and only if, its type is 5 or 6")
-    number = None if head[4] is None else int(head[4])
+    number = None if counted is None else int(counted)
     if number is not None and number > MAX_ID:
         raise _malformed("the number of an event is above 2**53 - 1")
-    query = None
-    if kind == CONNECT and version < 5:
-        namespace, mark, asked = namespace.partition("?")
-        query = asked if mark else None
-    if not _is_namespace(namespace):
-        raise _malformed(f'a namespace has at most {MAX_NAMESPACE} characters, and no "?" and "#"')
+    namespace, query = "/", None
+    if named is not None:
+        namespace = named
+        if kind == CONNECT and version < 5:
+            namespace, mark, asked = named.partition("?")
+            query = asked if mark else None
+        if not _is_namespace(namespace):
+            raise _malformed(f'a namespace has at most {MAX_NAMESPACE} characters, and no "?" and "#"')
     rest = text[head.end() :]
     data: Any = values.read(rest) if rest else query
-    _check(version, kind, number, data)
-    if kind == EVENT and type(data[0]) is int:
-        data[0] = str(data[0])
+    if kind != EVENT or type(data) is not list or not data or type(data[0]) is not str or data[0] in RESERVED:
+        _check(version, kind, number, data)  # it is no event as it usually is
+        if kind == EVENT:
+            data[0] = str(data[0])
     return Packet(kind, namespace, data, number), int(count or 0)
 
 

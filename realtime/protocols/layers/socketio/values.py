@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Sequence
-from typing import Any, NoReturn
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NoReturn, cast
 
 from ....core.errors import LocalProtocolError, RemoteProtocolError
 
@@ -42,6 +42,12 @@ def read(text: str) -> Any:
     """The value of a JSON text. Raises RemoteProtocolError (1002)."""
     if text.count("[") + text.count("{") > MAX_DEPTH and _depth(text) > MAX_DEPTH:
         raise RemoteProtocolError(1002, _TOO_DEEP)
+    try:
+        value, end = _READER.raw_decode(text)
+        if end == len(text):  # as it usually is: the short way, which does not look for white space
+            return value
+    except ValueError:
+        pass
     try:
         return _READER.decode(text)
     except ValueError:  # JSONDecodeError, and integers of thousands of digits
@@ -105,6 +111,27 @@ _SETTINGS: dict[str, Any] = {"ensure_ascii": False, "allow_nan": False, "separat
 _WRITER = json.JSONEncoder(**_SETTINGS, default=_check)
 
 
+def _whole(value: Any, _: int) -> tuple[str]:
+    return (_WRITER.encode(value),)
+
+
+def _encoder(module: Any) -> Callable[[Any, int], Iterable[str]]:
+    """The compiled encoder of json.encoder, which makes the pieces of a JSON text. JSONEncoder.encode() makes it again
+    for each value, and that takes longer than most events; but where it is not as it was known, this does. What
+    contains itself, or is too deep, is a RecursionError."""
+    known = [["é", 1.5], {"a": None, "b": [True]}]
+    try:
+        encode = module.c_make_encoder(None, _check, module.encode_basestring, None, ":", ",", False, False, False)
+        if "".join(encode(known, 0)) == _WRITER.encode(known):
+            return cast("Callable[[Any, int], Iterable[str]]", encode)
+    except (AttributeError, TypeError):
+        pass
+    return _whole
+
+
+_pieces = _encoder(json.encoder)
+
+
 def write(value: Any) -> tuple[str, list[bytes]]:
     """JSON text, and the bytes that were in the value, in the order of their placeholders.
 
@@ -112,21 +139,16 @@ def write(value: Any) -> tuple[str, list[bytes]]:
     itself, and for what is too deep.
     """
     attachments: list[bytes] = []
-
-    def take_out(value: object) -> dict[str, object]:
-        if not isinstance(value, (bytes, bytearray, memoryview)):
-            raise _unknown(value)
-        attachments.append(bytes(value))
-        return {"_placeholder": True, "num": len(attachments) - 1}
-
     try:
         try:
-            text = _WRITER.encode(value)
-        except _HasBytes:
-            text = json.JSONEncoder(**_SETTINGS, default=take_out).encode(value)
+            text = "".join(_pieces(value, 0))
+        except (_HasBytes, RecursionError):
+            text = json.JSONEncoder(**_SETTINGS, default=_taking_out(attachments)).encode(value)
         if not text.isascii() and _has_surrogates(text):  # which JSON can escape, and UTF-8 cannot say
             attachments.clear()
-            text = json.JSONEncoder(**(_SETTINGS | {"ensure_ascii": True}), default=take_out).encode(value)
+            text = json.JSONEncoder(**(_SETTINGS | {"ensure_ascii": True}), default=_taking_out(attachments)).encode(
+                value
+            )
     except ValueError as error:
         raise LocalProtocolError(f"an event's arguments are no JSON: {error}") from None
     except RecursionError:
@@ -134,6 +156,18 @@ def write(value: Any) -> tuple[str, list[bytes]]:
     if text.count("[") + text.count("{") > MAX_DEPTH and _depth(text) > MAX_DEPTH:
         raise LocalProtocolError(_TOO_DEEP)
     return text, attachments
+
+
+def _taking_out(attachments: list[bytes]) -> Callable[[object], dict[str, object]]:
+    """Puts the bytes of a value there, and a placeholder in their place."""
+
+    def take_out(value: object) -> dict[str, object]:
+        if not isinstance(value, (bytes, bytearray, memoryview)):
+            raise _unknown(value)
+        attachments.append(bytes(value))
+        return {"_placeholder": True, "num": len(attachments) - 1}
+
+    return take_out
 
 
 def _has_surrogates(text: str) -> bool:

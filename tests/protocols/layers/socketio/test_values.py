@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from realtime.core.errors import LocalProtocolError, RemoteProtocolError
+from realtime.protocols.layers.socketio import values
 from realtime.protocols.layers.socketio.values import MAX_DEPTH, read, restore, write
 
 VALUES = st.recursive(
@@ -106,3 +108,24 @@ def test_places_of_attachments() -> None:
     for number in (1, -1, "0", True, None, 0.0, 2**70):
         with pytest.raises(RemoteProtocolError, match="a placeholder"):
             restore([{"_placeholder": True, "num": number}], [b"x"])
+
+
+@given(st.lists(VALUES))
+def test_the_short_ways_say_the_same(value: list[Any]) -> None:
+    """The encoder that is made once, and reading without looking for white space."""
+    text, attachments = write(value)
+    if not attachments:
+        assert text == "".join(values._pieces(value, 0)) == "".join(values._whole(value, 0))
+    for spaced in (f" {text}", f"{text} ", f"\n{text}\t"):
+        assert read(spaced) == read(text)
+
+
+def test_an_encoder_that_is_not_as_it_was_known_is_not_used() -> None:
+    def other(*_: object) -> Any:
+        return lambda value, level: ["[", "]"]
+
+    gone, changed = SimpleNamespace(), SimpleNamespace(c_make_encoder=other, encode_basestring=str)
+    takes_other = SimpleNamespace(c_make_encoder=lambda: None, encode_basestring=str)
+    for module in (gone, changed, takes_other):
+        assert values._encoder(module) is values._whole
+    assert (values._pieces is values._whole) == (getattr(json.encoder, "c_make_encoder", None) is None)

@@ -1,0 +1,28 @@
+/** What the page does by our client. The same by Socket.IO's: socketio_client.js. */
+import Realtime from "/realtime/client.mjs";
+import { events } from "/realtime/events.mjs";
+
+// A session that is detached looks for a way back, and loses nothing meanwhile.
+const WORDS = { open: "connected", draining: "connected", closing: "closed", closed: "closed" };
+
+/** Asks to be let in. `told.state(word, transport)` and `told.out(why)` are called, the latter when there is no way back. */
+export function enter(auth, told) {
+  const session = new Realtime("/realtime/chat", { reopen: true });
+  const chat = events(session, { auth, timeout: Infinity });
+  const tell = () => told.state(chat.connected ? WORDS[session.state] ?? "reconnecting" : "connecting", session.transport);
+  session.onstate = session.ontransport = tell;
+  chat.on("connect", tell);
+  session.onclose = ({ code, reason, reopening }) => {
+    if (!reopening) told.out(`${code} ${reason}`);
+  };
+  chat.on("connect_error", (error) => told.out(error.message));
+  chat.on("disconnect", (reason) => {
+    if (reason === "io server disconnect") told.out("you have come in from somewhere else");
+  });
+  return {
+    on: chat.on.bind(chat),
+    emit: chat.emit.bind(chat),
+    call: chat.call.bind(chat),
+    leave: () => session.close(),
+  };
+}
