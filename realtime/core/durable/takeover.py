@@ -6,14 +6,26 @@ write of the owner before has any effect. They only say when one is worth it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from enum import Enum
 from typing import NamedTuple, TypeAlias
 
 from ..leases import Gone, Later, Peer
 from .record import IDS, Close, Record, Stage, Tenure
 
-__all__ = ["Notice", "Orphan", "Place", "Step", "orphan", "place", "taken_over"]
+__all__ = [
+    "Notice",
+    "Orphan",
+    "Place",
+    "Step",
+    "Underway",
+    "indexed",
+    "orphan",
+    "place",
+    "taken_over",
+    "told",
+    "unclaimed",
+]
 
 
 class Step(Enum):
@@ -64,6 +76,28 @@ def taken_over(record: Record, worker: str, id: str, tenure: str) -> Record:
         owner=worker,
         tenures=(*record.tenures, Tenure(tenure, record.sent, record.received, record.taken)),
     )
+
+
+class Underway:
+    """The takeovers of one worker: of each session one at a time. Its record names this worker as soon as one is
+    written, and before the answer is here: who looks in between would take the session from its own worker."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, list[Callable[[], object]]] = {}
+
+    def begins(self, session: str, then: Callable[[], object]) -> bool:
+        """Whether this one may begin, with ended() behind. If not, another is under way, and `then` is called when that
+        has ended: whoever waits looks again."""
+        if session in self._waiting:
+            self._waiting[session].append(then)
+            return False
+        self._waiting[session] = []
+        return True
+
+    def ended(self, session: str) -> None:
+        """It has come to an end, whatever that is."""
+        for then in self._waiting.pop(session):
+            then()
 
 
 class Orphan(Enum):

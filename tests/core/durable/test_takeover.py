@@ -10,6 +10,7 @@ from realtime.core.durable.takeover import (
     Orphan,
     Place,
     Step,
+    Underway,
     indexed,
     orphan,
     place,
@@ -72,6 +73,18 @@ def test_a_notice_ends_the_hold_that_it_names_and_no_later_one() -> None:
 def test_what_becomes_of_a_session_that_nobody_has(record: Record, idle: float, becomes: Orphan) -> None:
     assert orphan(record, idle, 60.0) is becomes
     assert becomes is Orphan.LEAVE or indexed(record)
+
+
+def test_a_worker_takes_over_a_session_once_at_a_time() -> None:
+    underway = Underway()
+    told: list[str] = []
+    assert underway.begins("s1", lambda: told.append("first"))
+    assert underway.begins("s2", lambda: told.append("other"))
+    assert not underway.begins("s1", lambda: told.append("second"))
+    assert not underway.begins("s1", lambda: told.append("third"))
+    underway.ended("s1")
+    assert told == ["second", "third"]
+    assert underway.begins("s1", lambda: None)
 
 
 def test_what_is_done_with_is_in_no_index() -> None:

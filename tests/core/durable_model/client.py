@@ -56,6 +56,7 @@ class Client:
         self.gen = 0
         self.post: Carrier | None = None
         self._next = 0.0
+        self._send_next = 0.0
         self._contact = 0.0
         self._written = 0  # on the newest WebSocket
         self._confirmed = True
@@ -107,7 +108,8 @@ class Client:
 
     def send(self, final: bool = False) -> None:
         """A POST beside the carrier: acks, cursors, and messages."""
-        if self.post is not None and self.world.now - self.post.heard < 2 and not final:
+        waits = self.post is not None and self.world.now - self.post.heard < 2
+        if (waits or self.world.now < self._send_next) and not final:
             return
         messages = () if final else self._due()
         shown = Shown(self.follower.tenure, self.received, self.taken, self.acked + 1)
@@ -117,7 +119,7 @@ class Client:
         first, when, times = self._repeats
         again = bool(messages) and first == shown.first and self.world.now - when < 0.4
         self._repeats = (shown.first, self.world.now, times + 1 if again else 0)
-        if self._repeats[2] > 25:
+        if self._repeats[2] > 8:
             raise Violation("hot loop: the same send again and again, each answered at once")
 
     def up(self, carrier: Carrier, frame: Up) -> None:
@@ -142,7 +144,7 @@ class Client:
         if not carrier.down:
             return
         for frame in frames:
-            if self.ended is None:
+            if self.ended is None and carrier.down:
                 self.world.say(f"client: {carrier.gen} <-", *frame)
                 carrier.heard = self._contact = self.world.now
                 self._frame(carrier, frame)
@@ -198,7 +200,7 @@ class Client:
         else:
             if answer is Answer.CHANGED:
                 for one in self.carriers:
-                    if one is not carrier:
+                    if one.gen < carrier.gen:
                         one.down = False
             carrier.attached = True
             self._acknowledged(frame.acks)
@@ -223,8 +225,6 @@ class Client:
             self.lost(self.newest)
 
     def _numbered(self, carrier: Carrier, frame: Numbered) -> None:
-        if not carrier.down:
-            return
         number, item = frame
         if number <= self.received:
             if self.got[number - 1] != item:
@@ -245,7 +245,7 @@ class Client:
     def _room(self, carrier: Carrier, frame: RoomFrame) -> None:
         store, position = self.schedule.store, frame.position
         known = self.heard.positions.get(frame.room)
-        if not carrier.down or not self.heard.takes(frame.room, position, frame.missing is not None, carrier.gen):
+        if not self.heard.takes(frame.room, position, frame.missing is not None, carrier.gen):
             return
         kept = store.rooms[frame.room]
         if frame.missing is not None:
@@ -263,6 +263,7 @@ class Client:
     def _refused(self, carrier: Carrier, frame: Refused) -> None:
         if self.post is carrier:
             self.post = None
+            self._send_next = self.world.now + 0.4
         if not frame.of_session:
             if carrier is self.newest:
                 self.lost(carrier)

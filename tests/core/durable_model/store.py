@@ -73,6 +73,7 @@ class Store:
         self.notices: dict[str, list[Notice]] = {}
         self.rooms = {name: Room(kept=kept) for name, kept in rooms.items()}
         self.published: dict[str, list[str]] = {name: [] for name in rooms}  # for the checks
+        self.payloads: dict[str, list[str]] = {name: [] for name in rooms}
         self.listeners: list[Callable[[], object]] = []
         self._undo: deque[Callable[[], object]] = deque(maxlen=8)
         self._undo_rooms: deque[Callable[[], object]] = deque(maxlen=8)
@@ -149,8 +150,7 @@ class Store:
             self.ever.update(record.outbox)
         self.joins.update(record.rooms)
         old = self.publishes[parent]
-        names = {publish.id for publish in old}
-        self.publishes[record.id] = (*old, *(one for one in record.publishes if one.id not in names))
+        self.publishes[record.id] = (*old, *(one for one in record.publishes if one not in old))
 
     def claim(self, nonce: str, sid: str) -> str:
         if nonce not in self.claims:
@@ -172,12 +172,14 @@ class Store:
         if id in self.published[room]:
             return
         self.published[room].append(id)
+        self.payloads[room].append(payload)
         before = (kept.top, kept.id, list(kept.entries))
 
         def undo() -> None:
             kept.top, kept.id, kept.entries = before
             kept.backs += 1
             self.published[room].remove(id)
+            self.payloads[room].remove(payload)
 
         self._undo_rooms.append(undo)
         kept.top += 1

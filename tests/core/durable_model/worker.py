@@ -9,7 +9,7 @@ from realtime.core.attendance import Standing
 from realtime.core.durable.changes import HandedOver
 from realtime.core.durable.owner import Write
 from realtime.core.durable.record import Record, Stage, created
-from realtime.core.durable.takeover import Notice, Orphan, Step, orphan, place, taken_over, told, unclaimed
+from realtime.core.durable.takeover import Notice, Orphan, Step, Underway, orphan, place, taken_over, told, unclaimed
 from realtime.core.leases import Gone, Known, Later, Peer, Reached, judge
 
 from .frames import Carrier, Down, Ends, Refused, Request
@@ -38,6 +38,7 @@ class Worker(Host):
         self.incarnation = incarnation
         self.leaving = False
         self.holdings: dict[str, Holding] = {}
+        self.underway = Underway()
         self.standing = Standing(self.world.now, LEASE)
         self._run_seen = 0
         self._doubts = False  # another run of the store has begun: what is held is compared
@@ -49,13 +50,11 @@ class Worker(Host):
         asked, answer = self.world.now, Future()
 
         def answered(told: Any) -> None:
-            if self.world.now - asked > 2:
-                self.standing.failed()
             if told is None:
                 answer.set(None)
                 return
             result, run = told
-            self.standing.answered(self.world.now)
+            self.standing.took(asked, self.world.now)
             if run != self._run_seen:
                 if self._run_seen:
                     self.standing.returned(self.world.now)
@@ -101,9 +100,14 @@ class Worker(Host):
             if where is Step.SERVE:
                 continue
             if where is Step.TAKE or (where is Step.UNKNOWN and not request.sid):
-                assert record is None or record.stage is not Stage.ENDED
+                free = Future()
+                if not self.underway.begins(sid, lambda: free.set(None)):  # noqa: B023
+                    yield free
+                    continue
                 made = self._create(sid, request) if record is None else self.take_over(sid, record)
-                if not (yield from made):
+                done = yield from made
+                self.underway.ended(sid)
+                if not done:
                     continue
             elif isinstance(where, Peer) and hops == 0:
                 yield self.world.delay()
@@ -185,8 +189,10 @@ class Worker(Host):
 
     def _beat(self) -> Process:
         while True:
+            asked = self.world.now
             answer = yield self.ask(self._look)
             if answer is not None:
+                self.standing.renewed(asked, self.world.now)
                 notices, sights = answer
                 for sid, holding in list(self.holdings.items()):
                     if told(notices, sid, holding.owner.tenure.id):
@@ -218,7 +224,9 @@ class Worker(Host):
         if not isinstance(owner, Gone) or sid in self.holdings:
             return
         if verdict is Orphan.TAKE:
-            yield from self.take_over(sid, record)
+            if self.underway.begins(sid, lambda: None):
+                yield from self.take_over(sid, record)
+                self.underway.ended(sid)
         elif verdict is Orphan.PUBLISH:
             for publish in record.publishes:
                 yield self.world.delay()
