@@ -72,8 +72,8 @@ class Commit(NamedTuple):
             rooms.pop(room, None)
             if position is not None:
                 rooms[room] = position
-        first = sum(publish.id.startswith(f"{record.id}.") for publish in record.publishes)
-        named = [Publish(f"{record.id}.{first + index}", *one) for index, one in enumerate(self.publishes)]
+        first = sum(publish.id.startswith(f"{record.id}-") for publish in record.publishes)
+        named = [Publish(f"{record.id}-{first + index}", *one) for index, one in enumerate(self.publishes)]
         record = send(record, self.sends if self.close is None else (*self.sends, self.close), context)
         record = record._replace(data=self.data, rooms=tuple(rooms.items()), publishes=(*record.publishes, *named))
         if not self.turn:

@@ -264,8 +264,9 @@ class Owner:
         return Outcome.FENCED
 
     def compare(self, found: str) -> Outcome:
-        """The store shows this id, as it was asked after another run of it had begun. A store that went back is written
-        to at once: it may be the last that this owner does. (A write that is under way will tell by itself.)"""
+        """The store shows this id, as it was asked during this tenure, and after another run of it had begun. A store
+        that went back is written to at once: it may be the last that this owner does. (A write that is under way will
+        tell by itself.)"""
         if found == self.record.id or self._flying is not None:
             return Outcome.STORED
         if found in self._known:

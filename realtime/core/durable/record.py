@@ -50,7 +50,7 @@ class Tenure(NamedTuple):
 class Publish(NamedTuple):
     """A message for a room that was committed, until the broker has it."""
 
-    id: str  # of its write, and which of that write's it is
+    id: str  # of its write, and which of that write's it is: cursors name it (core/rooms)
     room: str
     data: Message
 

@@ -3,7 +3,7 @@ heard a room says its cursor, which it brings with every attach (docs/protocol.m
 
     a join      commits the position at which it was made
     an owner    begins at the higher of that and the client's cursor
-    the client  drops what is at or below its cursor; a gap takes the cursor's place
+    the client  listens to the carrier alone that it has told its cursors
 """
 
 from __future__ import annotations
@@ -51,41 +51,40 @@ def resumed(position: Position, reading: Reading) -> Resumed:
 
 
 class Heard:
-    """The client's side: how far it has heard each room, and which frames are news. `gen` is that of the carrier that
-    brought them. Whatever an older carrier brings comes on the newest, too, which has shown the cursors."""
+    """The client's side: how far it has heard each room, and which frames are news."""
 
     def __init__(self) -> None:
-        self.positions: dict[str, Position] = {}
+        self._cursors: dict[str, str] = {}
         self._left: dict[str, None] = {}  # of these, the rooms that the session is not in, those it left first in front
-        self._newest = 0
-        self._since = 0  # carriers below this one are not listened to any more
+        self._gen = 0
 
-    def attaches(self, gen: int) -> None:
-        """A carrier attaches, and shows the positions of now."""
-        self._newest = gen
+    def __getitem__(self, room: str) -> str:
+        return self._cursors[room]
 
-    def takes(self, room: str, position: Position, gap: bool, gen: int) -> bool:
-        """Whether a frame is taken; the cursor moves then. Behind a gap a room may stand lower than before: so nothing
-        counts that older carriers still bring, and a gap only on the newest, which else would tell the same gap behind
-        another position."""
-        if gap:
-            self._since = self._newest
-        if gen < self._since:
-            return False
-        known = self.positions.get(room)
-        if not gap and known is not None and position[:2] <= known[:2]:
+    def __contains__(self, room: str) -> bool:
+        return room in self._cursors
+
+    def shown(self, gen: int) -> dict[str, str]:
+        """The cursors, to be shown to the carrier of this gen. From now on only its frames count, and it brings all
+        that is behind them. What an older one still brought would be missing in them, and may be lost meanwhile."""
+        self._gen = gen
+        return dict(self._cursors)
+
+    def takes(self, room: str, cursor: str, gen: int) -> bool:
+        """Whether a frame counts that this carrier has brought; the cursor moves then."""
+        if gen != self._gen:
             return False
         self._left.pop(room, None)
-        self.positions[room] = position
-        while len(self.positions) > MAX_CURSORS and self._left:
+        self._cursors[room] = cursor
+        while len(self._cursors) > MAX_CURSORS and self._left:
             forgotten = next(iter(self._left))
-            del self._left[forgotten], self.positions[forgotten]
+            del self._left[forgotten], self._cursors[forgotten]
         return True
 
     def left(self, room: str) -> None:
         """The session is out of this room. Its cursor is kept as long as there is room for it: if the store goes back
         the session may be in there again, and has not to hear everything twice."""
-        if room in self.positions:
+        if room in self._cursors:
             self._left[room] = None
 
 

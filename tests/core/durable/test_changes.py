@@ -36,7 +36,7 @@ def test_a_turn_is_stored_at_once() -> None:
     assert (record.taken, record.inbox, record.data, record.attempts) == (1, ("u2",), "2", 0)
     assert (record.sent, record.outbox) == (2, ("a", b"b"))
     assert record.rooms == (("chat", HERE),)
-    assert record.publishes == (Publish("i2.0", "news", "p"),)
+    assert record.publishes == (Publish("i2-0", "news", "p"),)
     assert not record.redelivered
 
 
@@ -62,12 +62,12 @@ def test_rooms_are_joined_and_left() -> None:
 def test_publishes_of_one_write_have_names_of_their_own() -> None:
     one = Commit("1", 1, False, publishes=(("r", "x"), ("r", "y")))
     record = applied(
-        LIVE._replace(publishes=(Publish("i1.0", "r", "old"),)), one, Commit("1", 1, True, publishes=(("r", "z"),))
+        LIVE._replace(publishes=(Publish("i1-0", "r", "old"),)), one, Commit("1", 1, True, publishes=(("r", "z"),))
     )
-    assert [publish.id for publish in record.publishes] == ["i1.0", "i2.0", "i2.1", "i2.2"]
-    assert [publish.id for publish in applied(record, Published(frozenset({"i2.0", "i1.0"}))).publishes] == [
-        "i2.1",
-        "i2.2",
+    assert [publish.id for publish in record.publishes] == ["i1-0", "i2-0", "i2-1", "i2-2"]
+    assert [publish.id for publish in applied(record, Published(frozenset({"i2-0", "i1-0"}))).publishes] == [
+        "i2-1",
+        "i2-2",
     ]
 
 
@@ -101,7 +101,7 @@ def test_an_attempt_is_counted_for_the_message_or_for_the_beginning() -> None:
 
 
 def test_an_end_is_final_and_keeps_only_what_is_to_be_published() -> None:
-    full = LIVE._replace(sent=1, outbox=("a",), rooms=(("chat", HERE),), publishes=(Publish("i1.0", "r", "x"),))
+    full = LIVE._replace(sent=1, outbox=("a",), rooms=(("chat", HERE),), publishes=(Publish("i1-0", "r", "x"),))
     record = applied(full, Ended(Close(1011, "why")), Ended(Close(1000)), Commit("9", 1, True, ("b",)), Sends(("c",)))
     assert (record.stage, record.end, record.publishes) == (Stage.ENDED, Close(1011, "why"), full.publishes)
     assert (record.outbox, record.inbox, record.rooms, record.data, record.sent) == ((), (), (), "1", 1)

@@ -58,52 +58,32 @@ def test_what_the_store_has_lost() -> None:
     assert contradicted(at(1, epoch=3), reading)
 
 
-def test_a_client_takes_what_is_above_its_cursor() -> None:
+def test_a_client_listens_to_the_carrier_that_it_has_told_its_cursors() -> None:
     heard = Heard()
-    heard.attaches(1)
-    assert heard.takes("r", at(3), False, 1)
-    assert not heard.takes("r", at(3), False, 1)
-    assert not heard.takes("r", at(2), False, 1)
-    assert heard.takes("r", at(4), False, 1)
-    heard.attaches(2)
-    assert heard.takes("r", at(5), False, 1)  # what an older carrier brings counts
-    assert heard.positions == {"r": at(5)}
-
-
-def test_behind_a_gap_older_carriers_count_no_more() -> None:
-    heard = Heard()
-    heard.attaches(1)
-    heard.takes("r", at(5), False, 1)
-    heard.attaches(2)
-    assert heard.takes("r", at(3), True, 2)
-    assert not heard.takes("r", at(6), False, 1)
-    assert heard.takes("r", at(4), False, 2)
-
-
-def test_a_gap_is_taken_on_the_newest_carrier_only() -> None:
-    heard = Heard()
-    heard.attaches(1)
-    heard.takes("r", at(5), False, 1)
-    heard.attaches(2)
-    assert not heard.takes("r", at(3), True, 1)
-    assert not heard.takes("r", at(6), False, 1)
-    assert heard.positions == {"r": at(5)}
+    assert heard.shown(1) == {}
+    assert heard.takes("r", "c1", 1)
+    assert heard["r"] == "c1"
+    assert heard.shown(2) == {"r": "c1"}
+    assert not heard.takes("r", "c2", 1)
+    assert heard["r"] == "c1"
+    assert heard.takes("r", "c3", 2)
+    assert "other" not in heard
 
 
 def test_cursors_of_rooms_that_were_left_make_way_first() -> None:
     heard = Heard()
     for index in range(MAX_CURSORS):
-        heard.takes(f"r{index}", at(1), False, 0)
+        heard.takes(f"r{index}", "c1", 0)
     heard.left("r5")
     heard.left("r7")
     heard.left("unknown")
-    assert "r5" in heard.positions
-    heard.takes("r5", at(2), False, 0)  # it is in there again
-    heard.takes("another", at(1), False, 0)
-    assert "r7" not in heard.positions
-    assert len(heard.positions) == MAX_CURSORS
-    heard.takes("and another", at(1), False, 0)
-    assert len(heard.positions) == MAX_CURSORS + 1  # which no server does: none is lost
+    assert "r5" in heard
+    heard.takes("r5", "c2", 0)  # it is in there again
+    heard.takes("another", "c1", 0)
+    assert "r7" not in heard
+    assert len(heard.shown(1)) == MAX_CURSORS
+    heard.takes("and another", "c1", 1)
+    assert len(heard.shown(1)) == MAX_CURSORS + 1  # which no server does: none is lost
 
 
 def test_only_so_much_is_on_its_way() -> None:

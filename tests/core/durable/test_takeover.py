@@ -67,7 +67,7 @@ def test_a_notice_ends_the_hold_that_it_names_and_no_later_one() -> None:
         (LIVE._replace(closed=Close(1000)), 0.0, Orphan.TAKE),
         (LIVE._replace(stage=Stage.CLOSING, closed=Close(1000)), 0.0, Orphan.LEAVE),
         (ENDED, 99.0, Orphan.LEAVE),
-        (ENDED._replace(publishes=(Publish("i1.0", "r", "x"),)), 0.0, Orphan.PUBLISH),
+        (ENDED._replace(publishes=(Publish("i1-0", "r", "x"),)), 0.0, Orphan.PUBLISH),
     ],
 )
 def test_what_becomes_of_a_session_that_nobody_has(record: Record, idle: float, becomes: Orphan) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from realtime.core.durable.lineage import Answer, Follower, Shown
 from realtime.core.durable.record import Close, Item, Message, Tenure
 from realtime.core.durable.rooms import Heard
-from realtime.core.rooms import same
+from realtime.core.rooms import Position, same
 
 from .frames import (
     Acks,
@@ -79,16 +79,19 @@ class Client:
         kind = draw.choice(CARRIERS)
         carrier = self.newest = Carrier(self.gen, kind, self.follower.tenure, heard=self.world.now)
         self.carriers = [*self.carriers[-12:], carrier]
-        self.heard.attaches(self.gen)
         shown = Shown(self.follower.tenure, self.received, self.taken, self.acked + 1, self.gen)
         messages: tuple[Message | Close, ...] = ()
         if kind is Kind.POLL and self.post is None:
             messages = self._due()
         self._written = self.acked
-        in_url = kind is Kind.STREAM and draw.random() < 0.5
-        cursors = None if in_url and self.sid else dict(self.heard.positions)
+        later = kind is not Kind.POLL and bool(self.sid) and draw.random() < 0.5
+        cursors = None if later else self._cursors(self.gen)
+        carrier.cursors_due = later
         self.world.say("client: attaches" if self.sid else "client: opens", self.gen, kind.value, shown, cursors)
         self._request(Request(self.sid, self.nonce, shown, cursors, messages, carrier, self.gen))
+
+    def _cursors(self, gen: int) -> dict[str, Position]:
+        return {room: Position.parse(cursor) for room, cursor in self.heard.shown(gen).items()}
 
     def _due(self) -> tuple[Message | Close, ...]:
         most = min(self.last, self.server_taken + WINDOW_OF_MESSAGES)
@@ -114,7 +117,10 @@ class Client:
         messages = () if final else self._due()
         shown = Shown(self.follower.tenure, self.received, self.taken, self.acked + 1)
         self.post = Carrier(0, Kind.SEND, self.follower.tenure, heard=self.world.now)
-        cursors, rooms = dict(self.heard.positions), self.newest.room_frames if self.newest is not None else 0
+        newest = self.newest
+        current = newest is not None and newest.attached
+        cursors = self._cursors(self.gen) if current else None
+        rooms = newest.room_frames if newest is not None else 0
         self._request(Request(self.sid, self.nonce, shown, cursors, messages, self.post, self.gen, rooms))
         first, when, times = self._repeats
         again = bool(messages) and first == shown.first and self.world.now - when < 0.4
@@ -203,6 +209,8 @@ class Client:
                     if one.gen < carrier.gen:
                         one.down = False
             carrier.attached = True
+            if carrier is self.newest and carrier.kind is Kind.WEBSOCKET and carrier.cursors_due:
+                self.up(carrier, Up(cursors=self._cursors(carrier.gen)))
             self._acknowledged(frame.acks)
 
     def _acknowledged(self, acks: tuple[int, int]) -> None:
@@ -244,8 +252,8 @@ class Client:
 
     def _room(self, carrier: Carrier, frame: RoomFrame) -> None:
         store, position = self.schedule.store, frame.position
-        known = self.heard.positions.get(frame.room)
-        if not self.heard.takes(frame.room, position, frame.missing is not None, carrier.gen):
+        known = Position.parse(self.heard[frame.room]) if frame.room in self.heard else None
+        if not self.heard.takes(frame.room, position.cursor, carrier.gen):
             return
         kept = store.rooms[frame.room]
         if frame.missing is not None:

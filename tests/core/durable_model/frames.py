@@ -122,6 +122,7 @@ class Carrier:
     up: bool = True
     down: bool = True
     attached: bool = False
+    cursors_due: bool = False  # they did not go with the attach
     room_frames: int = 0  # that came
     last_up: float = 0.0
     last_down: float = 0.0
@@ -147,5 +148,6 @@ class Up(NamedTuple):
     item: Message | Close | None = None
     acks: tuple[int, int] | None = None
     rooms_taken: int = 0
+    cursors: Mapping[str, Position] | None = None
     ping: bool = False
     end: int = 0

@@ -105,18 +105,18 @@ class Holding:
 
     def compare(self, found: str) -> None:
         if self.owner.compare(found) is Outcome.FENCED:
-            self._check_fenced()
+            self._check_fenced(found)
             self.cut("another run of the store")
         else:
             self._start_writer()
 
-    def _check_fenced(self) -> None:
-        there = self.schedule.store.records.get(self.sid)
+    def _check_fenced(self, found: str) -> None:
+        there = self.schedule.store.written.get(found)
         if there is None or there.stage is Stage.ENDED:  # as anybody may write
             return
         if there.owner == self.worker.incarnation:
             by = "nobody" if there.tenure.id == self.owner.tenure.id else "itself"
-            raise Violation(f"{self.worker.incarnation} is fenced by {by}: the store has {there}")
+            raise Violation(f"{self.worker.incarnation} is fenced by {by}: it has found {there}")
 
     def tick(self) -> None:
         """The time that nothing else tells."""
@@ -160,7 +160,7 @@ class Holding:
                     break
                 if outcome is Outcome.FENCED:
                     self._waiters += waiters
-                    self._check_fenced()
+                    self._check_fenced(found)
                     self.cut("a write")
                     return
                 self.say("writes over", found)
@@ -535,6 +535,9 @@ class Holding:
             self.owner.acknowledged(frame.acks[0])
             self.client_taken = max(self.client_taken, frame.acks[1])
             carrier.flow.taken(frame.rooms_taken)
+            self.push()
+        if frame.cursors is not None and carrier.cursors is None:
+            self._show(carrier, frame.cursors)
             self.push()
         if frame.item is not None:
             self.arrive(frame.number, frame.item)

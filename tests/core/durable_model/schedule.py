@@ -6,6 +6,7 @@ import json
 from typing import Any, NamedTuple
 
 from realtime.core.durable.record import Close, Publish, Stage
+from realtime.core.rooms import Position
 
 from .client import Client
 from .frames import Carrier, Down, Request
@@ -153,9 +154,8 @@ class Schedule:
             and record.taken == client.sent
             and not record.publishes
             and all(
-                client.heard.positions.get(room, joined)[:2] >= self.store.rooms[room].end[:2]
-                and room in client.heard.positions
-                for room, joined in record.rooms
+                room in client.heard and Position.parse(client.heard[room])[:2] >= self.store.rooms[room].end[:2]
+                for room, _ in record.rooms
             )
         )
 

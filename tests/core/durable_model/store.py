@@ -79,6 +79,7 @@ class Store:
         self._undo_rooms: deque[Callable[[], object]] = deque(maxlen=8)
         # For the checks: all that was ever stored, and by which writes.
         self.histories: dict[str, tuple[Item, ...]] = {"": ()}
+        self.written: dict[str, Record] = {}
         self.ever: set[Item] = set()
         self.joins: set[tuple[str, Position]] = set()
         self.publishes: dict[str, tuple[Publish, ...]] = {"": ()}
@@ -140,6 +141,7 @@ class Store:
         self.world.say("store:", record.id, "by", record.owner, record.stage.value, *record.now()[1:], record.data)
 
     def _note(self, record: Record) -> None:
+        self.written[record.id] = record
         parent = record.before[-1] if record.before else ""
         first = record.sent - len(record.outbox)
         known = self.histories[parent]

@@ -189,7 +189,7 @@ class Worker(Host):
 
     def _beat(self) -> Process:
         while True:
-            asked = self.world.now
+            asked, held = self.world.now, dict(self.holdings)
             answer = yield self.ask(self._look)
             if answer is not None:
                 self.standing.renewed(asked, self.world.now)
@@ -197,10 +197,8 @@ class Worker(Host):
                 for sid, holding in list(self.holdings.items()):
                     if told(notices, sid, holding.owner.tenure.id):
                         holding.cut("a notice")
-                    elif self._doubts and sid in sights:
-                        holding.compare(sights[sid].record.id)
-                    elif self._doubts:
-                        holding.compare("")
+                    elif self._doubts and held.get(sid) is holding:
+                        holding.compare(sights[sid].record.id if sid in sights else "")
                 self._doubts = False
                 for sid, sight in sights.items():
                     if sid not in self.holdings and not self.leaving:
