@@ -51,7 +51,8 @@ def put_kept(session: BaseSession[Any], contents: Sequence[str | bytes]) -> None
 
 
 async def send_group(session: BaseSession[Any], group: Group) -> None:
-    """BaseSession.send() for a group; raises as that does."""
+    """BaseSession.send() for a group; raises as that does. One that is kept is not dropped for want of room, either: it
+    waits, and others are dropped for it."""
     try:
         for part in group.parts:
             session._outgoing(part.data)  # which raises unless it may be sent
@@ -60,6 +61,8 @@ async def send_group(session: BaseSession[Any], group: Group) -> None:
             session._put(group.parts)
         elif session._on_full == "wait":
             await session._wait_and_put(group.size, group.parts)
+        elif session._on_full == "drop_oldest" and group.kept:
+            await session._wait_and_put(group.size, group.parts, drop=True)
         else:
             await asyncio.sleep(0)
             session._offer_group(group)

@@ -36,6 +36,7 @@ from ..protocols.layers.socketio.answers import FAILED, UNKNOWN, answers, error
 from ..protocols.layers.socketio.decoder import Decoder, decode
 from ..protocols.layers.socketio.packets import Packet
 from .calls import Calls
+from .leaving import Leaving
 from .listeners import Listener, Listeners
 
 __all__ = ["Connection", "Limits", "Member", "around"]
@@ -99,8 +100,10 @@ class Connection(ABC, Generic[S]):
         self._begun: list[str | bytes] = []  # of a packet that was begun to be read ahead
         self._reader: asyncio.Task[None] | None = None  # which reads ahead
         self._busy = False  # a handler runs, and whoever receives waits for it
+        self._leaving = Leaving(session, self._left)
         self._beside: dict[Listener, set[asyncio.Task[None]]] = {}
         self._timer: Timer | None = None  # for attachments
+        session._machine.inbox.group(*packets.GROUPS, limits.max_attachments, limits.max_waiting_size)
 
     @property
     def version(self) -> int:
@@ -131,13 +134,16 @@ class Connection(ABC, Generic[S]):
                     packet, size = found
                     if self._begun:
                         self._begun = []
+                left = packet.type == packets.DISCONNECT
+                if left:
+                    self._leaving.done(packet.namespace)
                 work = self._take(packet, size)
                 if work is not None:
                     self._busy = True
                     if calls.waiting or self._reader is not None:
                         self._calls_changed()
                     try:
-                        await work
+                        await self._leaving.run(work, packet.namespace, left)
                     finally:
                         self._busy = False
         except SessionClosed:
@@ -147,6 +153,10 @@ class Connection(ABC, Generic[S]):
     @abstractmethod
     def _take(self, packet: Packet, size: int) -> Awaitable[None] | None:
         """Does what a packet asks for; what this returns is awaited before the next is taken."""
+
+    @abstractmethod
+    def _left(self, name: str) -> bool:
+        """A namespace is left, by a packet that is taken later. Whether anybody was in it, who is out now."""
 
     def _decode(self, message: str | bytes) -> tuple[Packet, int] | None:
         decoder = self._decoder
@@ -197,6 +207,7 @@ class Connection(ABC, Generic[S]):
         try:
             while self._reader is me:
                 message = await self.session.receive()
+                self._leaving.taken(message)
                 self._begun.append(message)
                 found = self._decode(message)
                 if found is None:
@@ -329,7 +340,8 @@ class Connection(ABC, Generic[S]):
         """Sends a packet: waits for room as session.send() does, and raises as that does; and TypeError and
         LocalProtocolError for data that no packet can say."""
         contents = packets.write(self.version, packet)
-        await send_contents(self.session, contents, kept=packet.type != packets.EVENT)
+        told = packet.type == packets.EVENT and (packet.id is None or self.session._on_full != "drop_oldest")
+        await send_contents(self.session, contents, kept=not told)
 
     async def tell(self, member: Member, event: str, *args: Any) -> None:
         """Tells the handler of what no peer sends, such as "disconnect". What it raises is logged."""
@@ -363,7 +375,7 @@ class Connection(ABC, Generic[S]):
     async def finish(self) -> None:
         """Waits for the handlers that run beside; cancelled, it cancels them."""
         self._stop_reader()
-        running = {task for tasks in self._beside.values() for task in tasks}
+        running = set().union(*self._beside.values())
         if running:
             try:
                 await asyncio.wait(running)

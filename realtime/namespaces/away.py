@@ -35,10 +35,6 @@ class Away:
         self._away: dict[EventSession, None] = {}  # the first has been away for longest
         self._by_key: dict[str, dict[EventSession, None]] = {}  # these, by identity or address
 
-    def __len__(self) -> int:
-        """How many are away."""
-        return len(self._away)
-
     def keeping(self) -> Keeping:
         """For a client that comes in. The pid says which worker has it, as a sid does."""
         options = self._options

@@ -30,6 +30,8 @@ __all__ = ["ServerConnection"]
 
 log: logging.Logger = logging.getLogger("realtime.session")
 
+# What is told to who has left before it was let in, and may have forgotten that it asked.
+GONE = "The client has left"
 NO_CONNECT = "no CONNECT came within connect_timeout"
 
 
@@ -51,6 +53,7 @@ class ServerConnection(Connection[Session]):
         self._away = away if theirs == 5 else None
         self._over = False  # nothing that comes will be handled any more
         self._ending: asyncio.Event | None = None  # somebody waits for that
+        self._bridgeable = away is not None  # other workers have not been asked for it
         self.answers_unknown = not theirs
         self._find = find
         self._members: dict[str, EventSession] = {}
@@ -68,7 +71,7 @@ class ServerConnection(Connection[Session]):
             if self.version < 5:  # its clients are in "/" from the beginning
                 self._membership.ask("/")
                 with suppress(SessionClosed):
-                    await self._ask("/", {})
+                    await self._leaving.run(self._ask("/", {}), "/")
             await self.serve()
         except asyncio.CancelledError:
             self.cancel()
@@ -162,13 +165,17 @@ class ServerConnection(Connection[Session]):
         except BrokerError as error:
             log.warning("a client of %s was refused: %s", name, error)
             message, data = "Come back later", None
+        except asyncio.CancelledError:
+            if not self._leaving.cut():
+                raise
+            message, data = GONE, None
         except Exception as error:
             if not (isinstance(error, SessionClosed) and (self.session.closed or (member and member.closed))):
                 log.exception("the handler of 'connect' of session %s raised", self.session.label)
             message, data = "The connect handler failed", None
         self._membership.refuse(name)
         if member is not None and self._members.pop(name, None) is member and not member._is_away:
-            await self.leaves(member, ENDED)
+            await self.leaves(member, LEFT if name in self._leaving else ENDED)
         await self._refuse(name, message, data)
 
     async def _tell_connect(self, member: EventSession, args: list[Any]) -> None:
@@ -187,8 +194,9 @@ class ServerConnection(Connection[Session]):
         """Whether the client has gone on at another worker, in all its namespaces, for as long as its session lasted.
         Raises SessionClosed."""
         away = self._away
-        if away is None or self._late is None:  # it is in a namespace here
+        if away is None or self._late is None or not self._bridgeable:  # None: it is in a namespace here
             return False
+        self._bridgeable = False
         bridge = await away.bridge(wanted.pid, self.session)
         if bridge is None:
             return False
@@ -207,6 +215,7 @@ class ServerConnection(Connection[Session]):
         member = away.find(wanted.pid)
         if (
             member is None
+            or member._home is self
             or (member.namespace, member._namespace) != (name, namespace)
             or member.identity != self.session.identity
         ):
@@ -260,6 +269,13 @@ class ServerConnection(Connection[Session]):
             await self.send(Packet(packets.CONNECT_ERROR, name, said))
 
     # -- leaving -------------------------------------------------------------------------------------------------------
+
+    def _left(self, name: str) -> bool:
+        member = self._members.get(name)
+        if member is None or not member._in:
+            return False  # whoever comes in is let in before it leaves
+        member._end(1000, LEFT)
+        return True
 
     async def leave(self, member: EventSession) -> None:
         """The application has a client leave a namespace. Harmless when it has."""

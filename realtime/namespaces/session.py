@@ -107,6 +107,11 @@ class EventSession:
         return self._keeping is not None and self._keeping.absence is not None
 
     @property
+    def _in(self) -> bool:
+        """Whether it has been told that it is in."""
+        return self._early is None
+
+    @property
     def _listeners(self) -> Listeners:
         return self._namespace._listeners
 
@@ -128,18 +133,22 @@ class EventSession:
         SocketIO's `recovery`). Raises as session.send() does, and TypeError for other arguments; while "connect" is
         handled also SendBufferFull.
         """
-        if self._keeping is None and self._early is None and self._ended is None and not volatile:
-            await send_contents(self.session, event_contents(self.namespace, event, args))
-            return
-        self._check_member()
-        group = event_group(self.namespace, event, args, volatile=volatile)
-        if self._early is not None:
-            if not self._wait_early(self._offer_now, group, group.size):
-                raise SendBufferFull(len(self._early), self._early_size)
-        elif self._keeping is not None and not volatile:
+        if self._keeping is not None and self._early is None and not volatile:
+            self._check_member()
+            group = event_group(self.namespace, event, args)
             await self._send_kept(self._keeping, group, send_group)
+        elif self._ended is not None or self._early is not None or volatile:
+            self._emit_otherwise(event_group(self.namespace, event, args, volatile=volatile))
         else:
+            await send_contents(self.session, event_contents(self.namespace, event, args))
+
+    def _emit_otherwise(self, group: Group) -> None:
+        """Who is not in yet, or not any more, and who may miss it."""
+        self._check_member()
+        if self._early is None:
             self._offer_now(group)
+        elif not self._wait_early(self._offer_now, group, group.size):
+            raise SendBufferFull(len(self._early), self._early_size)
 
     async def call(self, event: str, *args: Any, timeout: float | None = 5.0) -> Any:
         """Sends an event and waits for its acknowledgement, for `timeout` seconds (None: for ever): None, its value, or
@@ -218,12 +227,11 @@ class EventSession:
         self._offer_group(message_group(self.namespace, item))
 
     def _offer_group(self, group: Group) -> None:
-        if self._keeping is not None:
-            self._pass(self._offer_now, group)
-        elif self._early is None and self._ended is None and not group.volatile and len(group.parts) == 1:
+        one = not group.volatile and len(group.parts) == 1
+        if one and self._early is None and self._ended is None and self._keeping is None:
             self.session._offer(group.parts[0])  # which is the same, and as it usually is
         else:
-            self._pass(self.session._offer_group, group)
+            self._pass(self._offer_now, group)
 
     def _offer_now(self, group: Group) -> None:
         """_offer_group() for who is in. What it is given is passed on, and kept where that has to be."""

@@ -157,6 +157,40 @@ async def test_who_has_it_is_asked_who_it_is() -> None:
         assert await ada.take() == ["number", 1]
 
 
+async def test_an_identity_that_is_closed_elsewhere_can_not_go_on() -> None:
+    async with crew() as one:
+        first, _ = one.chats
+        ada = Going(one.at(0))
+        await ada.connect()
+        await ada.wire.drop()
+        await eventually(lambda: len(one.workers[0].server) == 0)
+        assert await one.workers[1].server.close_identity("ada") == 0
+        await eventually(lambda: first.seen[-1] == ("disconnect", "forced server close"))
+        pid = ada.pid
+        for number in range(2):
+            ada.place, ada.pid = one.at(number), pid
+            await ada.connect()
+            assert not ada.recovered
+            await ada.wire.drop()
+
+
+async def test_who_is_in_a_namespace_here_goes_on_nowhere_else() -> None:
+    async with crew() as one:
+        first, second = one.chats
+        for chat in one.chats:
+            chat.events.namespace("/admin")
+        ada, admin = Going(one.at(0)), Going(one.at(0), "/admin")
+        await ada.connect()
+        await admin.connect(ada.wire)
+        ada.pid = None
+        ada.place = one.at(1)
+        await ada.connect()
+        await admin.connect(ada.wire)
+        assert not admin.recovered
+        assert [session.namespace for session in second.sessions] == ["/"]
+        assert len(first.sessions) == 1
+
+
 @pytest.mark.parametrize("kind", ["nobody", "unknown", "no sid"])
 async def test_what_nobody_has_is_an_ordinary_connect(kind: str) -> None:
     async with crew() as one:

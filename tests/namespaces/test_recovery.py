@@ -12,6 +12,7 @@ import pytest
 import realtime
 from realtime.namespaces.events import Events
 from realtime.namespaces.session import EventSession
+from realtime.protocols.engineio.machine import EngineMachine
 from realtime.protocols.engineio.socketio import SocketIO
 from realtime.testing import VirtualClock
 
@@ -635,3 +636,94 @@ async def test_an_emit_that_waits_for_room_is_kept() -> None:
         await ada.connect()
         assert ada.recovered
         assert [await ada.take() for _ in range(4)] == [["number", number] for number in range(4)]
+
+
+async def test_an_emit_to_who_is_being_closed_raises() -> None:
+    chat = Chat()
+    async with chatting(chat.events, RECOVERY, close_timeout=0.2) as place:
+        ada = Going(place)
+        await ada.connect()
+        session = chat.sessions[0]
+        machine = session.session._machine
+        assert machine.carrier is not None
+        machine.carrier.link.writable = False  # type: ignore[misc] # so that the close does not go out
+        machine.close(1000, "", session.session._now())
+        with pytest.raises(realtime.SessionClosed):
+            await session.emit("number", 1)
+
+
+async def test_what_is_not_kept_any_more_when_it_is_sent_ends_the_session() -> None:
+    events = Events()
+    told: list[Any] = []
+
+    @events.on("connect")
+    async def connect(session: EventSession) -> None:
+        for number in range(5 if session.recovered else 0):
+            await session.emit("number", number)
+
+    events.on("disconnect")(lambda session, reason: told.append(reason))
+    async with chatting(events, RECOVERY | {"recovery_events": 2}) as place:
+        ada = Going(place)
+        await ada.connect()
+        await cut(place, ada)
+        await events.emit("number", -1)
+        with pytest.raises(AssertionError):
+            await ada.connect()
+        await eventually(lambda: told == ["forced server close"])
+        await ada.connect()
+        assert not ada.recovered
+
+
+async def test_what_a_client_can_not_be_sent_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as U+001E, where it comes back by polling."""
+    chat = Chat()
+    unfit = EngineMachine.unfit
+    monkeypatch.setattr(
+        EngineMachine, "unfit", lambda self, item: "no" if "bad" in str(item.data) else unfit(self, item)
+    )
+    async with chatting(chat.events, RECOVERY) as place:
+        ada = Going(place)
+        await ada.connect()
+        await cut(place, ada)
+        for number, text in enumerate(("good", "bad", "good")):
+            await chat.events.emit("text", number, text)
+        await ada.connect()
+        assert [await ada.take() for _ in range(2)] == [["text", 0, "good"], ["text", 2, "good"]]
+
+
+async def test_a_handler_that_never_ends_is_not_waited_for() -> None:
+    """Its client comes in anew: what it sends now could overtake what it sent before."""
+    chat, running, go = Chat(), asyncio.Event(), asyncio.Event()
+
+    @chat.events.on("hangs")
+    async def hangs(session: EventSession) -> None:
+        running.set()
+        while not go.is_set():
+            with suppress(asyncio.CancelledError):
+                await go.wait()
+
+    async with chatting(chat.events, RECOVERY, close_timeout=0.05) as place:
+        ada = Going(place)
+        await ada.connect()
+        await ada.wire.say('2["hangs"]')
+        async with within():
+            await running.wait()
+        await ada.connect()
+        assert not ada.recovered
+        assert [kind for kind, *_ in chat.seen] == ["connect", "disconnect", "connect"]
+        go.set()
+
+
+async def test_what_an_event_loop_has_left_behind_is_forgotten() -> None:
+    chat = Chat()
+    async with chatting(chat.events, RECOVERY) as place:
+        ada = Going(place)
+        await ada.connect()
+        await cut(place, ada)
+        handlers = place.rt._service.sessions.handlers
+        assert ada.pid is not None
+        assert handlers.has(ada.pid)
+        place.rt._service.sessions.reset()
+        assert not handlers.has(ada.pid)
+        await ada.connect()
+        assert not ada.recovered

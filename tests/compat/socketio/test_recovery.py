@@ -8,6 +8,7 @@ import shutil
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -104,8 +105,8 @@ class Talk:
 
 @asynccontextmanager
 async def talking(talk: Talk, **options: Any) -> AsyncIterator[tuple[Place, Relay]]:
-    """A server with these events, and what is between it and its clients."""
-    rt = realtime.Server(shutdown_timeout=0.3)
+    """A server with these events, and what is between it and its clients. Nobody is too slow for it."""
+    rt = realtime.Server(shutdown_timeout=0.3, max_outbox=100_000)
     rt.endpoint("/chat", socketio=realtime.SocketIO(**({"recovery": 120.0} | options)))(talk.events)
     async with serving(rt) as place, Relay(int(place.base.rpartition(":")[2])) as relay:
         yield place, relay
@@ -164,6 +165,42 @@ async def test_nothing_is_missed_and_nothing_comes_twice(names: list[str], notic
             assert [recovered for recovered, _ in connects] == [False, True, True, True, True]
         assert set(told["offsets"]) == {"string"}
         assert talk.told == []
+
+
+@TRANSPORTS
+async def test_cuts_at_any_time(transports: list[str]) -> None:
+    """While events are sent, in all their ways, connections are lost at any moment."""
+    talk, draw = Talk(["/", "/admin"]), Random(18)
+    over = False
+
+    async def talks() -> None:
+        while not over:
+            await talk.say(1)
+            await asyncio.sleep(draw.choice((0, 0, 0.001, 0.003)))
+
+    # A client whose WebSocket is lost at the very end of an upgrade polls no more, and only misses heartbeats then.
+    options = {"ping_interval": 1.0, "ping_timeout": 2.0, "recovery_events": 100_000, "recovery_size": 10_000_000}
+    async with talking(talk, **options) as (_, relay), visiting(relay, talk, transports) as told:
+        talking_on = asyncio.create_task(talks())
+        try:
+            for _ in range(12):
+                await asyncio.sleep(draw.uniform(0, 0.1))
+                relay.lose(notice=draw.random() < 0.5)
+                await asyncio.sleep(draw.choice((0, 0.01, 0.05)))
+                relay.away = False
+                if draw.random() < 0.5:
+                    await talk.synced()
+            over = True
+            await talking_on
+            await talk.synced()
+            assert talk.told == []
+        finally:
+            talking_on.cancel()
+    for name, events in talk.expected().items():
+        assert [event for event in told["events"] if event[0] == name] == events
+        connects = [(recovered, sid) for at, recovered, sid in told["connects"] if at == name]
+        assert {sid for _, sid in connects} == {talk.here[name].id}
+        assert [recovered for recovered, _ in connects].count(False) == 1
 
 
 @TRANSPORTS
