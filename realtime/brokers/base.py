@@ -1,4 +1,4 @@
-"""What a broker must do: small interfaces, of which one object may have all but the directory.
+"""What a broker must do: small interfaces, of which one object may have all but the directory and the queues.
 
 Nobody here decides what is lost or repeated: that is core/follower's and its like. A broker asks the store, and says
 which of three things happened: an answer, `Refused` (nothing was done), or `Unanswered` (nobody knows).
@@ -6,7 +6,7 @@ which of three things happened: an answer, `Refused` (nothing was done), or `Una
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from ..core.claims import Claim
@@ -29,11 +29,13 @@ __all__ = [
     "Listener",
     "Presence",
     "Present",
+    "QueueStore",
     "Records",
     "Refused",
     "Sight",
     "Store",
     "Stores",
+    "Taken",
     "Unanswered",
 ]
 
@@ -255,6 +257,38 @@ class Directory(Protocol):
         """How this session has ended, if its worker has left word."""
 
 
+class Taken(NamedTuple):
+    """A message of a queue that was taken: ids go up, and `times` is how often it was taken so far."""
+
+    id: str  # two numbers with a hyphen between them
+    payload: bytes
+    times: int
+
+
+class QueueStore(Protocol):
+    """Queues of all workers: each message is one worker's at a time, until it is settled. Each call may raise Refused
+    or Unanswered; each may be made again."""
+
+    async def put(self, queue: str, id: str, payload: bytes, most: int) -> bool:
+        """Puts a message at the end, unless one by this id is there; False where the queue has `most` already."""
+
+    async def take(self, queue: str, worker: str, most: int, idle: float | None) -> list[Taken]:
+        """So many at most, which are this worker's from now on: what was given back, what another has and has not kept
+        for `idle` seconds (unless that is None), and what nobody has had."""
+
+    async def keep(self, queue: str, worker: str, ids: Sequence[str]) -> None:
+        """The worker is there, and these are its own, unless another has them."""
+
+    async def settle(self, queue: str, ids: Sequence[str]) -> None:
+        """These are done."""
+
+    async def give_back(self, queue: str, worker: str, ids: Sequence[str]) -> None:
+        """These are nobody's any more, unless another has them, and keep their places."""
+
+    async def count(self, queue: str) -> int:
+        """How many messages it holds, those that are some worker's included."""
+
+
 class Sight(NamedTuple):
     """A durable session as the store has it, and how long ago it was written, in seconds."""
 
@@ -297,6 +331,10 @@ class Records(Protocol):
 
 class Store(Broker, History, Presence, Leases, Protocol):
     """All of these."""
+
+    @property
+    def queues(self) -> QueueStore:
+        """The queues of all workers."""
 
     @property
     def directory(self) -> Directory:

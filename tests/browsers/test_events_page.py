@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from ..patience import within
 from .engines import Engine, Page, wanted
 from .steering import Endpoint
 from .test_examples import ROOT, fill, load, shows
@@ -66,14 +68,17 @@ async def two(engine: Engine, chat: Chat) -> AsyncIterator[tuple[Page, Page]]:
         await come_in(ada, "ada")
         await come_in(bob, "bob")
         for page, you in ((ada, "ada"), (bob, "bob")):
-            await people(page, *("Everybody", *(f"{each}(you)" if each == you else each for each in ("ada", "bob"))))
+            await people(page, *("Everybody", *(f"{each} (you)" if each == you else each for each in ("ada", "bob"))))
         yield ada, bob
         assert await ada.errors() == await bob.errors() == []
 
 
 def texts(selector: str) -> str:
     """What stands in the elements of a selector, in order."""
-    return f"JSON.stringify([...document.querySelectorAll({json.dumps(selector)})].map((each) => each.textContent))"
+    return (
+        f"JSON.stringify([...document.querySelectorAll({json.dumps(selector)})]"
+        ".map((each) => each.textContent.replace(/\\s+/g, ' ').trim()))"
+    )
 
 
 async def reads(page: Page, selector: str, *wanted: str) -> None:
@@ -108,6 +113,14 @@ async def write(page: Page, text: str) -> None:
     )
 
 
+async def types_until(page: Page, text: str, other: Page, shown: str) -> None:
+    """Types on until the other page shows it: that somebody types may be lost where a client can't be written to."""
+    async with within(f"until the other page says: {shown}"):
+        while await other.evaluate("document.getElementById('typing').textContent") != shown:
+            await write(page, text)
+            await asyncio.sleep(0.1)
+
+
 async def say(page: Page, text: str) -> None:
     await fill(page, "#say", text=text)
 
@@ -115,22 +128,21 @@ async def say(page: Page, text: str) -> None:
 async def test_they_talk(engine: Engine) -> None:
     async with Chat() as chat, two(engine, chat) as (ada, bob):
         for one, other, name in ((ada, bob, "ada"), (bob, ada, "bob")):
-            await write(one, "hel")
-            await reads(other, "#typing", f"{name} is typing…")
+            await types_until(one, "hel", other, f"{name} is typing…")
             await write(one, "")
             await reads(other, "#typing", "")
         await say(ada, "<b>hello</b>")
-        await lines(bob, "ada<b>hello</b>")
+        await lines(bob, "ada: <b>hello</b>")
         await say(bob, "good day")
-        await lines(ada, "bob has come in", "ada<b>hello</b>to 1", "bobgood day")
-        await lines(bob, "ada<b>hello</b>", "bobgood dayto 1")
+        await lines(ada, "bob has come in", "ada: <b>hello</b> to 1", "bob: good day")
+        await lines(bob, "ada: <b>hello</b>", "bob: good day to 1")
 
 
 async def test_they_talk_alone(engine: Engine) -> None:
     """What is said to one is for nobody else, and may wait to be looked at."""
     async with Chat() as chat, two(engine, chat) as (ada, bob), engine.open(chat.address("ours")) as eve:
         await come_in(eve, "eve")
-        await people(ada, "Everybody", "ada(you)", "bob", "eve")
+        await people(ada, "Everybody", "ada (you)", "bob", "eve")
         for one, other, name, with_name in ((ada, bob, "ada", "bob"), (bob, ada, "bob", "ada")):
             await choose(one, with_name)
             await choose(other, "Everybody")
@@ -140,43 +152,42 @@ async def test_they_talk_alone(engine: Engine) -> None:
             await shows(other, f"{texts('#talks .unread')} === '[\"1 new\"]'")
             await choose(other, name)
             await reads(other, "#talks .unread")
-            await write(one, "more")
-            await reads(other, "#typing", f"{name} is typing…")
+            await types_until(one, "more", other, f"{name} is typing…")
             await say(one, f"more from {name}")
             await reads(other, "#typing", "")
         for page, mine in ((ada, "ada"), (bob, "bob")):
             said = [(name, word) for name in ("ada", "bob") for word in ("psst", "more")]
-            await lines(page, *(f"{name}{word} from {name}{'delivered' * (name == mine)}" for name, word in said))
+            await lines(page, *(f"{name}: {word} from {name}{' delivered' * (name == mine)}" for name, word in said))
         await lines(eve)
         await reads(eve, "#talks .unread")
         # Who leaves is still there to read, and can't be written to.
         await bob.evaluate("document.getElementById('leave').click()")
-        await people(ada, "Everybody", "ada(you)", "bobhas left", "eve")
+        await people(ada, "Everybody", "ada (you)", "bob has left", "eve")
         await say(ada, "bob?")
         await reads(ada, ".failed small", "not confirmed: bob is not here")
         await come_in(bob, "bob")
         await ada.evaluate("document.querySelector('.failed button').click()")
-        await people(bob, "Everybody", "ada1 new", "bob(you)", "eve")
+        await people(bob, "Everybody", "ada 1 new", "bob (you)", "eve")
 
 
 async def test_the_server_is_killed_and_comes_again(engine: Engine) -> None:
     async with Chat() as chat, two(engine, chat) as (ada, bob):
         await say(ada, "before")
-        await lines(bob, "adabefore")
+        await lines(bob, "ada: before")
         await chat.vanish()
         for page in (ada, bob):
             await shows(page, "document.getElementById('status').textContent === 'Reconnecting…'")
         await say(bob, "meanwhile")  # waits until there is a server
-        await lines(bob, "adabefore", "bobmeanwhile…")
+        await lines(bob, "ada: before", "bob: meanwhile …")
         await chat.start()
         for page in (ada, bob):
             await connected(page)
             await shows(page, "document.getElementById('enter').hidden")
         await shows(bob, "document.querySelectorAll('.failed').length === 0")
-        await lines_begin(bob, "adabefore", "bobmeanwhileto ")
+        await lines_begin(bob, "ada: before", "bob: meanwhile to ")
         await say(ada, "after")
-        await shows(bob, f"{texts('.log:not([hidden]) p')}.includes('adaafter')")
-        await people(ada, "Everybody", "ada(you)", "bob")
+        await shows(bob, f"{texts('.log:not([hidden]) p')}.includes('ada: after')")
+        await people(ada, "Everybody", "ada (you)", "bob")
         assert sorted(chat.example.here) == ["ada", "bob"]
 
 

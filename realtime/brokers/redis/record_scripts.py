@@ -63,4 +63,4 @@ return 1
 """
 )
 
-RECORD_SCRIPTS = {"put": _PUT, "load": _LOAD, "due": _DUE, "postpone": _POSTPONE}
+RECORD_SCRIPTS = {"record_put": _PUT, "record_load": _LOAD, "records_due": _DUE, "record_postpone": _POSTPONE}

@@ -28,7 +28,7 @@ class RedisRecords:
 
     async def load(self, sid: str) -> Sight | None:
         """What there is of a session."""
-        answer = await self._script(self.home(sid), "load", (self._keys.record(sid),))
+        answer = await self._script(self.home(sid), "record_load", (self._keys.record(sid),))
         return Sight(read(_text(answer[0])), int(answer[1]) / 1000) if answer else None
 
     async def put(self, sid: str, write: Write, life: float, notice: Notice | None = None, to: str = "") -> str:
@@ -38,7 +38,7 @@ class RedisRecords:
         left = "" if notice is None else f"{notice.session} {notice.tenure}"
         kept = (max(1, int(life * 1000)), int(indexed(record)), left, NOTICES_LIFE)
         text = written(record).encode("utf-8", "surrogatepass")
-        return _text(await self._script(part, "put", keys, write.expected, record.id, text, sid, *kept))
+        return _text(await self._script(part, "record_put", keys, write.expected, record.id, text, sid, *kept))
 
     async def id(self, sid: str) -> str:
         """The id of the write that is there."""
@@ -60,12 +60,12 @@ class RedisRecords:
 
     async def due(self, part: int, most: int) -> list[str]:
         """Sessions that are to be looked at."""
-        return [_text(sid) for sid in await self._script(part, "due", (self._keys.due(part),), most)]
+        return [_text(sid) for sid in await self._script(part, "records_due", (self._keys.due(part),), most)]
 
     async def postpone(self, sid: str, seconds: float) -> None:
         """It is due again later."""
         part = self.home(sid)
-        await self._script(part, "postpone", (self._keys.due(part),), sid, int(seconds * 1000))
+        await self._script(part, "record_postpone", (self._keys.due(part),), sid, int(seconds * 1000))
 
     async def _script(self, part: int, name: str, keys: tuple[str, ...], *rest: Any) -> Any:
         return await self._nodes.call(part, "EVALSHA", sha(name), len(keys), *keys, *rest)

@@ -10,6 +10,7 @@ import hashlib
 from binascii import crc32
 
 from .directory_scripts import DIRECTORY_SCRIPTS
+from .queue_scripts import QUEUE_SCRIPTS
 from .record_scripts import RECORD_SCRIPTS
 
 __all__ = ["PARTITIONS", "SCRIPTS", "Keys", "sha"]
@@ -200,6 +201,7 @@ SCRIPTS = {
     "answer": _ANSWER,
     "reap": _REAP,
     **DIRECTORY_SCRIPTS,
+    **QUEUE_SCRIPTS,
     **RECORD_SCRIPTS,
 }
 
@@ -269,6 +271,18 @@ class Keys:
     def all_members(self, part: int) -> str:
         """What the names of a partition's lists of members begin with."""
         return self._of(part, "members")
+
+    def queue(self, name: str) -> str:
+        """The stream of a queue."""
+        return self._of(self.part(name), "queue", name)
+
+    def back(self, name: str) -> str:
+        """The ids of a queue's messages that are to be given again."""
+        return self._of(self.part(name), "queue-back", name)
+
+    def put(self, name: str, id: str) -> str:
+        """That this was put into a queue."""
+        return self._of(self.part(name), "queue-id", id)
 
     def leases(self, part: int) -> str:
         """The leases of the workers of a cluster."""

@@ -20,10 +20,12 @@ __all__ = [
     "CONNECT_ERROR",
     "DISCONNECT",
     "EVENT",
+    "GROUPS",
     "MAX_ID",
     "MAX_NAMESPACE",
     "RESERVED",
     "Packet",
+    "attachments",
     "check_event",
     "check_namespace",
     "parse",
@@ -46,6 +48,9 @@ MAX_ID = 2**53 - 1  # what a number of JavaScript counts to
 
 # The namespace ends with a comma, or with the packet. Version 4 lets a query follow its name.
 _HEAD = re.compile(r"([0-6])(?:([0-9]{1,10})-)?(?:(/[^,]*)(?:,|\Z))?([0-9]{1,16})?")
+
+# Version 3 has no other type for acks with attachments.
+_COUNTED = re.compile(r"[356]([0-9]{1,10})-")
 
 
 class Packet(NamedTuple):
@@ -78,6 +83,16 @@ def check_event(name: str) -> None:
     """Raises LocalProtocolError for what is no name of an event that can be sent."""
     if name in RESERVED:
         raise LocalProtocolError(f"{name!r} is what the ends tell their applications: no event can have this name")
+
+
+def attachments(text: str) -> int:
+    """How many messages belong to the one with this text, as that says itself: of any version, and not checked."""
+    found = _COUNTED.match(text)
+    return int(found[1]) if found else 0
+
+
+# For Inbox.group(): that, and what such texts begin with.
+GROUPS = attachments, "356"
 
 
 def parse(version: int, text: str) -> tuple[Packet, int]:

@@ -15,6 +15,7 @@ from realtime.protocols.layers.socketio.packets import (
     MAX_NAMESPACE,
     RESERVED,
     Packet,
+    attachments,
     check_event,
     check_namespace,
     parse,
@@ -101,3 +102,13 @@ def test_names() -> None:
     for name in RESERVED:
         with pytest.raises(LocalProtocolError, match=name):
             check_event(name)
+
+
+def test_how_many_attachments_a_text_says_it_has() -> None:
+    for vector in VECTORS:
+        text, *rest = messages(vector)
+        if isinstance(text, str) and "means" in vector:
+            assert attachments(text) == len(rest), vector["name"]
+    for text in ("", "5", "51", "5-", "51", "2", "21-", "2[1-]", "512345678901-", "x"):
+        assert attachments(text) == 0
+    assert attachments("51234567890-") == 1234567890
