@@ -107,6 +107,16 @@ def test_names() -> None:
             check_event(name)
 
 
+def test_how_many_attachments_a_text_says_it_has() -> None:
+    for vector in VECTORS:
+        text, *rest = messages(vector)
+        if isinstance(text, str) and "means" in vector:
+            assert attachments(text) == len(rest), vector["name"]
+    for text in ("", "5", "51", "5-", "51", "2", "21-", "2[1-]", "512345678901-", "x"):
+        assert attachments(text) == 0
+    assert attachments("51234567890-") == 1234567890
+
+
 BEGINNINGS = (
     "2",
     "20",
@@ -140,13 +150,3 @@ def test_the_short_way_reads_the_same(version: int, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(packets, "_EVENT", re.compile("(?!)"))
     assert short == {text: read(text) for text in texts}
     assert len({type(found[0]) for found in short.values() if isinstance(found, tuple)}) == 2
-
-
-def test_how_many_attachments_a_text_says_it_has() -> None:
-    for vector in VECTORS:
-        text, *rest = messages(vector)
-        if isinstance(text, str) and "means" in vector:
-            assert attachments(text) == len(rest), vector["name"]
-    for text in ("", "5", "51", "5-", "51", "2", "21-", "2[1-]", "512345678901-", "x"):
-        assert attachments(text) == 0
-    assert attachments("51234567890-") == 1234567890
