@@ -119,6 +119,12 @@ def test_an_ack_that_says_nothing_new_is_not_told() -> None:
     for received, taken in ((2, 1), (1, 1), (2, 0), (0, 0)):
         assert not machine.acknowledged(received, taken, 0.0)
     assert diary.read() == []
+    machine.send(*texts("a"))
+    machine.flush(0.0)
+    machine.acknowledged(1, 1, 0.0)
+    diary.read()
+    assert machine.acknowledged(1, 0, 0.0) is False  # an older one, that was late
+    assert diary.read() == []
 
 
 def test_an_ack_for_what_was_never_sent() -> None:
