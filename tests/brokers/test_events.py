@@ -167,7 +167,8 @@ async def test_a_room_that_is_closed_is_closed_to_clients_in_namespaces(workers:
 
 async def test_an_identity_that_is_closed_leaves_its_namespaces_everywhere(workers: Workers) -> None:
     one, two = await workers.start(), await workers.start()
-    ada, bob = {"headers": {"X-Name": "ada"}}, {"headers": {"X-Name": "bob"}}
+    ada: dict[str, Any] = {"headers": {"X-Name": "ada"}}
+    bob: dict[str, Any] = {"headers": {"X-Name": "bob"}}
     theirs = [
         await member(worker, kind, "plain", ("/", "/admin"), **ada) for worker in (one, two) for kind in KINDS[:2]
     ]

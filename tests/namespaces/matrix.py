@@ -37,7 +37,22 @@ from realtime.testing import (
 from ..client.soak import TIMING
 from ..patience import eventually, within
 
-__all__ = ["CASES", "DOWN", "UP", "Case", "Converse", "Heard", "MatrixServer", "Run", "held", "serving", "verdict"]
+__all__ = [
+    "CASES",
+    "DOWN",
+    "POLLS",
+    "STREAMS",
+    "UP",
+    "Case",
+    "Converse",
+    "Heard",
+    "MatrixServer",
+    "Run",
+    "converse",
+    "held",
+    "serving",
+    "verdict",
+]
 
 DATA = bytes(range(0, 256, 15))
 BLOB: list[Any] = [DATA, {"in": [b"", DATA[:5]]}]
