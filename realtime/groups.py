@@ -12,7 +12,7 @@ from typing import Any
 from .base_session import BaseSession
 from .core.frames import KEPT, Group
 
-__all__ = ["send_contents", "send_group", "send_kept"]
+__all__ = ["put_kept", "send_contents", "send_group", "send_kept"]
 
 
 def send_contents(session: BaseSession[Any], contents: Sequence[str | bytes], *, kept: bool = False) -> Awaitable[None]:
@@ -40,6 +40,14 @@ def send_kept(session: BaseSession[Any], contents: Sequence[str | bytes]) -> Awa
         return send_group(session, group)
     session._put(group.parts)
     return None
+
+
+def put_kept(session: BaseSession[Any], contents: Sequence[str | bytes]) -> None:
+    """send_kept() without waiting, whether there is room or not: for what is bounded in another way. Raises as that."""
+    group = Group(*contents, kept=True)
+    for part in group.parts:
+        session._outgoing(part.data)
+    session._put(group.parts)
 
 
 async def send_group(session: BaseSession[Any], group: Group) -> None:

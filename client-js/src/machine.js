@@ -144,6 +144,7 @@ export function flush(s, carrier, now) {
     if (first !== carrier._up) frames.push("n" + first);
     for (i = 0; i < items.length; i++) frames.push(frameOf(items[i], carrier.binary));
     carrier._up = first + items.length;
+    carrier._brings = true;
   }
   return frames.concat(goingFrame(s, Math.max(carrier._up, first)));
 }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 from collections.abc import Callable
 from typing import Protocol
 
@@ -125,6 +126,10 @@ class Supervisor:
         if carrying is not None:  # else it has ended meanwhile
             carrying.role = "carry"
             carrying.taken.set()
+
+    def _do_anew(self) -> None:
+        # Nothing was sent behind it: applications get their session when it is open.
+        self._context.nonce = secrets.token_urlsafe(18)
 
     def _do_renew(self, reason: str) -> None:
         self._context.spawn(self._renew(self._unauthorised or Refusal(4401, reason)), "renewal")

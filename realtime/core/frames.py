@@ -99,7 +99,7 @@ class Outgoing:
     the key of a codec to the finished bytes (encode once).
     """
 
-    __slots__ = ("behind", "code", "data", "encoded", "framed", "kind", "size")
+    __slots__ = ("about", "behind", "code", "data", "encoded", "framed", "kind", "size")
 
     def __init__(self, kind: str, data: Payload, size: int, code: int = 0) -> None:
         self.kind: str = kind
@@ -107,6 +107,7 @@ class Outgoing:
         self.size: int = size
         self.code: int = code  # a close's code, the count of a note of drops, or whether a message is never dropped
         self.behind: int = 0  # of a group: how many of it follow
+        self.about: str = ""  # what protocols tell of it that have words for that: headers, as a JSON object
         self.encoded: dict[str, bytes | str] = {}
         # By codec: the parts of a flush whose last item this was, and what the codec made of them. See carrier.share().
         self.framed: dict[object, tuple[Sequence[bytes | str], Sequence[bytes | str]]] | None = None

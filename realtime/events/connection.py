@@ -14,7 +14,7 @@ import inspect
 import logging
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
@@ -28,6 +28,7 @@ from ..core.errors import (
     Unauthorized,
 )
 from ..core.machine import FOREVER
+from ..core.queues import EMPTY
 from ..groups import send_contents, send_kept
 from ..loops import begin
 from ..protocols.layers.socketio import packets
@@ -81,9 +82,10 @@ class Member(Protocol):
 class Connection(ABC, Generic[S]):
     """The events of one session."""
 
-    def __init__(self, session: S, version: int, limits: Limits) -> None:
+    def __init__(self, session: S, version: int, limits: Limits, numbers: Iterator[int] | None = None) -> None:
+        """`numbers`: see Calls."""
         self.session: S = session
-        self.calls: Calls = Calls(self._calls_changed)
+        self.calls: Calls = Calls(self._calls_changed, numbers)
         self.answers_unknown: bool = True  # the peer knows that an ack may tell an error
         self._limits = limits
         self._decoder = Decoder(
@@ -93,7 +95,7 @@ class Connection(ABC, Generic[S]):
             patience=limits.attachment_timeout,
         )
         # Read, and not taken: as messages, since what they say takes many times as much. With the size of each packet.
-        self._ahead: deque[tuple[list[str | bytes], int]] = deque()
+        self._ahead: deque[tuple[list[str | bytes], int]] = EMPTY
         self._ahead_size = 0
         self._begun: list[str | bytes] = []  # of a packet that was begun to be read ahead
         self._reader: asyncio.Task[None] | None = None  # which reads ahead
@@ -112,11 +114,11 @@ class Connection(ABC, Generic[S]):
 
     async def serve(self) -> None:
         """Takes what the session brings, until it ends or is cancelled."""
-        session, ahead, calls = self.session, self._ahead, self.calls
+        session, calls = self.session, self.calls
         try:
             while True:
-                if ahead:
-                    messages, size = ahead.popleft()
+                if self._ahead:
+                    messages, size = self._ahead.popleft()
                     self._ahead_size -= size
                     packet = decode(self.version, messages)
                 else:
@@ -198,8 +200,10 @@ class Connection(ABC, Generic[S]):
             reader.cancel()
 
     async def _read_ahead(self) -> None:
-        limits, ahead = self._limits, self._ahead
-        me = asyncio.current_task()
+        limits = self._limits
+        if self._ahead is EMPTY:
+            self._ahead = deque()
+        ahead, me = self._ahead, asyncio.current_task()
         try:
             while self._reader is me:
                 message = await self.session.receive()
