@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from weakref import ReferenceType
 
 from .admission import Admission
@@ -31,8 +31,9 @@ from .notices import Notices
 from .owners import Bridges, Clusters, Member
 from .runtime import Runtime
 from .sessions import Sessions
+from .stomp.port import Port
 
-__all__ = ["Service"]
+__all__ = ["MOMENT", "Service"]
 
 # Deadlines this close together are served by one wake-up, so that idle sessions cost little.
 GRAIN = 0.05
@@ -68,7 +69,11 @@ class Service:
         self.application: ReferenceType[object] | None = None  # that it is set up in, until that shuts down
         self.closing: bool = False  # shutting down: nothing new is taken
         self.on_shutdown: list[Callable[[], None]] = []  # web/ ends what no session holds
+        self.on_drain: list[Callable[[], None]] = []  # and cluster/ has clients of others' sessions come by others
+        self.on_drained: list[Callable[[float], Awaitable[None]]] = []  # which some can't: they have so many seconds
         self.on_endpoint: list[Callable[[Endpoint], None]] = []  # web/ gives an endpoint routes of its own
+        self.at_end: list[Callable[[], Awaitable[None]]] = []  # what ends behind the sessions, and before the broker
+        self.ports: list[tuple[Endpoint, Port]] = []  # beside HTTP's, open while the application runs: see gates.stomp
         self.notices: Notices = Notices(clock.now)  # what is said once in the log, by web/ as well
         self.runtime: Runtime = Runtime(clock, "server", GRAIN)
         self.admission: Admission = Admission(config, clock)
@@ -85,7 +90,7 @@ class Service:
         self.member: Member | None = None  # of that, while it runs
         self.room_rules: RoomRules = RoomRules()
         self.identities: Here = Here(self.sessions, self.admission, self.runtime)
-        self._reaching: bool = broker is not None  # other workers: identities go over the broker
+        self.reaching: bool = broker is not None  # other workers: identities go over the broker
         if broker is not None:
             self.sessions.hub.keep = self._keep
 
@@ -115,7 +120,7 @@ class Service:
         if self.broker is not None and hub.shared is None:
             store, timing, name = self.broker.store(), Timing(), f"{self.sessions.worker}-"
             rooms = hub.shared = Rooms(store, hub, self.broker_timeout, timing, self.broker_counts, name)
-            if self._reaching:
+            if self.reaching:
                 self.sessions.shared = Identities(rooms, self.identities, self.broker_timeout, timing)
             if self.cluster is not None:
                 self.member = self.cluster.member(self, store)
@@ -150,6 +155,17 @@ class Service:
         if health.ready and self.member is not None and self.member.problem:
             return Health(False, (self.member.problem,))
         return health
+
+    def open_port(self, endpoint: Endpoint, port: Port | None) -> None:
+        """An endpoint's clients come by a port of their own as well, from the start on. Raises LocalProtocolError once
+        the application has started."""
+        if port is not None:
+            if self.runtime.loop is not None and self.runtime.loop.is_running():
+                raise LocalProtocolError(
+                    f"the endpoint {endpoint.path!r} has a TCP port, which opens when the application starts: register"
+                    " it before"
+                )
+            self.ports.append((endpoint, port))
 
     # -- who watches -----------------------------------------------------------------------------------------------
 
@@ -201,6 +217,8 @@ class Service:
     async def drain(self, timeout: float, delay: float | None) -> None:
         """Ends all sessions without losing a message, and takes no new ones: see Server.drain()."""
         self.sessions.refusing = True
+        for hook in self.on_drain:
+            hook()
         if delay is None:
             delay = 0.0 if self.member is not None and self.drain_rate is not None else DELAY
         rate, within = self.drain_rate, max(timeout / 2, MOMENT)
@@ -218,8 +236,11 @@ class Service:
         """Ends every session with 1001, within shutdown_timeout whatever the clients do. A worker of a cluster lets
         them go to the others first."""
         self.runtime.check()
-        if self.member is not None and self.member.drain_timeout and len(self.sessions):
+        if self.member is not None and self.member.drain_timeout:
+            until = self.clock.now() + self.member.drain_timeout
             await self.drain(self.member.drain_timeout, None)
+            for wait in self.on_drained:
+                await wait(until - self.clock.now())
         self.closing = self.sessions.refusing = True
         for stop in self.on_shutdown:
             stop()
@@ -230,6 +251,8 @@ class Service:
         self.sessions.end(1001, "the server is going away")
         await self.sessions.tell(self.shutdown_timeout / 4)
         await self.sessions.handlers.stop(self.shutdown_timeout / 4)
+        for end in self.at_end:
+            await end()
         await self.stop_rooms()
         self.runtime.stop()
         self.runtime.loop = None  # it may start again, in any

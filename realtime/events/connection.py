@@ -28,6 +28,7 @@ from ..core.errors import (
     Unauthorized,
 )
 from ..core.machine import FOREVER
+from ..core.queues import EMPTY
 from ..groups import send_contents, send_kept
 from ..loops import begin
 from ..protocols.layers.socketio import packets
@@ -35,6 +36,7 @@ from ..protocols.layers.socketio.answers import FAILED, UNKNOWN, answers, error
 from ..protocols.layers.socketio.decoder import Decoder, decode
 from ..protocols.layers.socketio.packets import Packet
 from .calls import Calls
+from .leaving import Leaving
 from .listeners import Listener, Listeners
 
 __all__ = ["Connection", "Limits", "Member", "around"]
@@ -51,6 +53,15 @@ class Limits(NamedTuple):
     max_waiting: int = 1024
     max_waiting_size: int = 4_194_304
     attachment_timeout: float = 30.0
+
+    def decoder(self, version: int) -> Decoder:
+        """What decodes one session's messages within these."""
+        return Decoder(
+            version,
+            max_attachments=self.max_attachments,
+            max_size=self.max_waiting_size,
+            patience=self.attachment_timeout,
+        )
 
 
 class Member(Protocol):
@@ -86,20 +97,17 @@ class Connection(ABC, Generic[S]):
         self.calls: Calls = Calls(self._calls_changed, numbers)
         self.answers_unknown: bool = True  # the peer knows that an ack may tell an error
         self._limits = limits
-        self._decoder = Decoder(
-            version,
-            max_attachments=limits.max_attachments,
-            max_size=limits.max_waiting_size,
-            patience=limits.attachment_timeout,
-        )
+        self._decoder = limits.decoder(version)
         # Read, and not taken: as messages, since what they say takes many times as much. With the size of each packet.
-        self._ahead: deque[tuple[list[str | bytes], int]] = deque()
+        self._ahead: deque[tuple[list[str | bytes], int]] = EMPTY
         self._ahead_size = 0
         self._begun: list[str | bytes] = []  # of a packet that was begun to be read ahead
         self._reader: asyncio.Task[None] | None = None  # which reads ahead
         self._busy = False  # a handler runs, and whoever receives waits for it
+        self._leaving = Leaving(session, self._left)
         self._beside: dict[Listener, set[asyncio.Task[None]]] = {}
         self._timer: Timer | None = None  # for attachments
+        session._machine.inbox.group(*packets.GROUPS, limits.max_attachments, limits.max_waiting_size)
 
     @property
     def version(self) -> int:
@@ -110,11 +118,11 @@ class Connection(ABC, Generic[S]):
 
     async def serve(self) -> None:
         """Takes what the session brings, until it ends or is cancelled."""
-        session, ahead, calls = self.session, self._ahead, self.calls
+        session, calls = self.session, self.calls
         try:
             while True:
-                if ahead:
-                    messages, size = ahead.popleft()
+                if self._ahead:
+                    messages, size = self._ahead.popleft()
                     self._ahead_size -= size
                     packet = decode(self.version, messages)
                 else:
@@ -130,13 +138,16 @@ class Connection(ABC, Generic[S]):
                     packet, size = found
                     if self._begun:
                         self._begun = []
+                left = packet.type == packets.DISCONNECT
+                if left:
+                    self._leaving.done(packet.namespace)
                 work = self._take(packet, size)
                 if work is not None:
                     self._busy = True
                     if calls.waiting or self._reader is not None:
                         self._calls_changed()
                     try:
-                        await work
+                        await self._leaving.run(work, packet.namespace, left)
                     finally:
                         self._busy = False
         except SessionClosed:
@@ -146,6 +157,10 @@ class Connection(ABC, Generic[S]):
     @abstractmethod
     def _take(self, packet: Packet, size: int) -> Awaitable[None] | None:
         """Does what a packet asks for; what this returns is awaited before the next is taken."""
+
+    @abstractmethod
+    def _left(self, name: str) -> bool:
+        """A namespace is left, by a packet that is taken later. Whether anybody was in it, who is out now."""
 
     def _decode(self, message: str | bytes) -> tuple[Packet, int] | None:
         decoder = self._decoder
@@ -189,11 +204,14 @@ class Connection(ABC, Generic[S]):
             reader.cancel()
 
     async def _read_ahead(self) -> None:
-        limits, ahead = self._limits, self._ahead
-        me = asyncio.current_task()
+        limits = self._limits
+        if self._ahead is EMPTY:
+            self._ahead = deque()
+        ahead, me = self._ahead, asyncio.current_task()
         try:
             while self._reader is me:
                 message = await self.session.receive()
+                self._leaving.taken(message)
                 self._begun.append(message)
                 found = self._decode(message)
                 if found is None:
@@ -326,7 +344,8 @@ class Connection(ABC, Generic[S]):
         """Sends a packet: waits for room as session.send() does, and raises as that does; and TypeError and
         LocalProtocolError for data that no packet can say."""
         contents = packets.write(self.version, packet)
-        await send_contents(self.session, contents, kept=packet.type != packets.EVENT)
+        told = packet.type == packets.EVENT and (packet.id is None or self.session._on_full != "drop_oldest")
+        await send_contents(self.session, contents, kept=not told)
 
     async def tell(self, member: Member, event: str, *args: Any) -> None:
         """Tells the handler of what no peer sends, such as "disconnect". What it raises is logged."""
@@ -360,7 +379,7 @@ class Connection(ABC, Generic[S]):
     async def finish(self) -> None:
         """Waits for the handlers that run beside; cancelled, it cancels them."""
         self._stop_reader()
-        running = {task for tasks in self._beside.values() for task in tasks}
+        running = set().union(*self._beside.values())
         if running:
             try:
                 await asyncio.wait(running)

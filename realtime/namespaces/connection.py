@@ -14,6 +14,7 @@ from ..clock import Timer
 from ..core.errors import BrokerError, EventError, RemoteProtocolError, SessionClosed, Unauthorized
 from ..core.plain_machine import INTERRUPTED
 from ..events.connection import Connection, Limits, around
+from ..groups import put_kept
 from ..protocols.layers.socketio import packets
 from ..protocols.layers.socketio.membership import Act, Membership
 from ..protocols.layers.socketio.packets import Packet
@@ -31,6 +32,8 @@ log: logging.Logger = logging.getLogger("realtime.session")
 
 # So many other sessions that want to go on by the same pid are waited for.
 RIVALS = 4
+# What is told to who has left before it was let in, and may have forgotten that it asked.
+GONE = "The client has left"
 NO_CONNECT = "no CONNECT came within connect_timeout"
 
 
@@ -70,7 +73,7 @@ class ServerConnection(Connection[Session]):
             if self.version < 5:  # its clients are in "/" from the beginning
                 self._membership.ask("/")
                 with suppress(SessionClosed):
-                    await self._ask("/", {})
+                    await self._leaving.run(self._ask("/", {}), "/")
             await self.serve()
         except asyncio.CancelledError:
             self.cancel()
@@ -164,13 +167,17 @@ class ServerConnection(Connection[Session]):
         except BrokerError as error:
             log.warning("a client of %s was refused: %s", name, error)
             message, data = "Come back later", None
+        except asyncio.CancelledError:
+            if not self._leaving.cut():
+                raise
+            message, data = GONE, None
         except Exception as error:
             if not (isinstance(error, SessionClosed) and (self.session.closed or (member and member.closed))):
                 log.exception("the handler of 'connect' of session %s raised", self.session.label)
             message, data = "The connect handler failed", None
         self._membership.refuse(name)
         if member is not None and self._members.pop(name, None) is member and not member._is_away:
-            await self.leaves(member, ENDED)
+            await self.leaves(member, LEFT if name in self._leaving else ENDED)
         await self._refuse(name, message, data)
 
     async def _tell_connect(self, member: EventSession, args: list[Any]) -> None:
@@ -200,6 +207,7 @@ class ServerConnection(Connection[Session]):
         if self._late is not None:
             self._late.cancel()
             self._late = None
+        self._leaving.pass_on()
         said = packets.write(self.version, Packet(packets.CONNECT, name, auth | wanted.said))
         await carry_over(self.session, bridge, str(said[0]))
         return True
@@ -276,6 +284,13 @@ class ServerConnection(Connection[Session]):
 
     # -- leaving -------------------------------------------------------------------------------------------------------
 
+    def _left(self, name: str) -> bool:
+        member = self._members.get(name)
+        if member is None or not member._in:
+            return False  # whoever comes in is let in before it leaves
+        member._end(1000, LEFT)
+        return True
+
     async def leave(self, member: EventSession) -> None:
         """The application has a client leave a namespace. Harmless when it has."""
         if await self._give_up(member, PUT_OUT):
@@ -284,9 +299,9 @@ class ServerConnection(Connection[Session]):
             del self._members[member.namespace]
             joined = member.namespace in self._membership
             self._membership.refuse(member.namespace)
-            if joined:
+            if joined:  # by an answer to its CONNECT that had room: so of these there are not more
                 with suppress(SessionClosed):
-                    await self.send(Packet(packets.DISCONNECT, member.namespace))
+                    put_kept(self.session, packets.write(self.version, Packet(packets.DISCONNECT, member.namespace)))
             await self.leaves(member, PUT_OUT)
 
     async def leaves(self, member: EventSession, reason: str) -> None:

@@ -107,6 +107,12 @@ class EventSession:
         return self._keeping is not None and self._keeping.absence is not None
 
     @property
+    def _in(self) -> bool:
+        """Whether it has been told that it is in, where it is now or was last."""
+        keeping = self._keeping
+        return self._early is None and (keeping is None or keeping.live or keeping.absence is not None)
+
+    @property
     def _listeners(self) -> Listeners:
         return self._namespace._listeners
 

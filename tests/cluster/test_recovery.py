@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
@@ -44,11 +45,11 @@ async def authorize(request: realtime.SessionRequest) -> str | None:
 
 
 @asynccontextmanager
-async def crew(name: str = "ada") -> AsyncIterator[Crew]:
+async def crew(name: str = "ada", **settings: Any) -> AsyncIterator[Crew]:
     """Up and running."""
     one = Crew()
     async with (
-        workers(2, prepare=one.prepare) as them,
+        workers(2, prepare=one.prepare, **settings) as them,
         aiohttp.ClientSession(headers={"X-Name": name, "X-Forwarded-For": "10.9.9.9"}) as http,
     ):
         one.workers, one.http = them, http
@@ -121,6 +122,28 @@ async def test_an_end_goes_both_ways() -> None:
         await eventually(lambda: one.chats[1].seen[-1] == ("disconnect", "client namespace disconnect"))
         await ada.wire.drop()
         await eventually(lambda: not any(len(worker.server) for worker in one.workers))
+
+
+async def test_who_leaves_one_namespace_stays_in_the_others() -> None:
+    async with crew(close_timeout=0.05) as one:
+        first, _ = one.chats
+        for chat in one.chats:
+            chat.events.namespace("/admin")
+        ada, admin = Going(one.at(0)), Going(one.at(0), "/admin")
+        await ada.connect()
+        await admin.connect(ada.wire)
+        ada.place = one.at(1)
+        await ada.connect()
+        await admin.connect(ada.wire)
+        assert ada.recovered
+        assert admin.recovered
+        await ada.wire.say("1")
+        await eventually(lambda: first.seen[-1] == ("disconnect", "client namespace disconnect"))
+        for number in range(3):
+            await asyncio.sleep(0.05)  # nobody's patience ends
+            await first.events.named("/admin").emit("number", number)
+            assert await admin.take() == ["number", number]
+        assert len(one.workers[1].server) == 1
 
 
 async def test_a_client_that_is_cut_off_there_is_away_here() -> None:
