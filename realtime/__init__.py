@@ -49,10 +49,13 @@ from .protocols.sockjs.options import SockJS
 from .request import SessionRequest
 from .server import Server
 from .session import Session
+from .stomp.bound import StompClient
+from .stomp.broker import STOMP
+from .stomp.messages import StompMessage
 from .web.plugin import client_url, get_server, setup
 from .web.readiness import readiness
 
-__all__ = [
+__all__ = [  # noqa: RUF022 # by the alphabet alone
     "BlockingIdentity",
     "BlockingPublisher",
     "BrokerError",
@@ -79,6 +82,7 @@ __all__ = [
     "Refusal",
     "RemoteProtocolError",
     "Room",
+    "STOMP",
     "SendBufferFull",
     "Server",
     "Session",
@@ -88,6 +92,8 @@ __all__ = [
     "SockJS",
     "SocketIO",
     "State",
+    "StompClient",
+    "StompMessage",
     "Unauthorized",
     "client_url",
     "connect",

@@ -25,6 +25,7 @@ from .owners import Clusters
 from .protocols.dialects import EngineIO, SocketIO, SockJS, check_routes, dialects_of
 from .service import Service
 from .session import Session
+from .stomp.broker import STOMP
 
 __all__ = ["Server"]
 
@@ -189,11 +190,16 @@ class Server:
                 raise LocalProtocolError(
                     f"Socket.IO's clients speak in events: the handler of {path!r} has to be a realtime.Events()"
                 )
-            endpoint = Endpoint(path, handler, config, spoken)
+            stomp = handler if isinstance(handler, STOMP) else None
+            endpoint = Endpoint(path, handler, config, spoken if stomp is None else stomp._dialects(spoken))
             for added in self._service.on_endpoint:  # these may refuse
                 added(endpoint)
             if isinstance(handler, Events):
-                handler._register(self._service.sessions.hub, path, theirs)
+                handler._register(self._service, path, theirs)
+            if stomp is not None:
+                port = stomp._register(self._service.sessions.hub, endpoint, shared=self._service.reaching)
+                self._service.open_port(endpoint, port)
+                self._service.at_end.append(stomp._close)
             self._service.endpoints[path] = endpoint
             return handler
 

@@ -28,9 +28,10 @@ from .endpoint import Endpoint
 from .identities import Here
 from .networks import Networks
 from .notices import Notices
-from .owners import Clusters, Member
+from .owners import Bridges, Clusters, Member
 from .runtime import Runtime
 from .sessions import Sessions
+from .stomp.port import Port
 
 __all__ = ["MOMENT", "Service"]
 
@@ -71,12 +72,15 @@ class Service:
         self.on_drain: list[Callable[[], None]] = []  # and cluster/ has clients of others' sessions come by others
         self.on_drained: list[Callable[[float], Awaitable[None]]] = []  # which some can't: they have so many seconds
         self.on_endpoint: list[Callable[[Endpoint], None]] = []  # web/ gives an endpoint routes of its own
+        self.at_end: list[Callable[[], Awaitable[None]]] = []  # what ends behind the sessions, and before the broker
+        self.ports: list[tuple[Endpoint, Port]] = []  # beside HTTP's, open while the application runs: see gates.stomp
         self.notices: Notices = Notices(clock.now)  # what is said once in the log, by web/ as well
         self.runtime: Runtime = Runtime(clock, "server", GRAIN)
         self.admission: Admission = Admission(config, clock)
         self.sessions: Sessions = Sessions(config, self.runtime, self.admission, self.notices)
         self.networks: Networks = Networks(clock)
         self.carrying: object | None = None  # what carries requests to other workers: see web.carried
+        self.bridges: Bridges | None = None  # to the workers where clients of this one go on
         self.broker: Stores | None = broker
         self.broker_timeout = broker_timeout
         self.drain_rate = drain_rate
@@ -86,7 +90,7 @@ class Service:
         self.member: Member | None = None  # of that, while it runs
         self.room_rules: RoomRules = RoomRules()
         self.identities: Here = Here(self.sessions, self.admission, self.runtime)
-        self._reaching: bool = broker is not None  # other workers: identities go over the broker
+        self.reaching: bool = broker is not None  # other workers: identities go over the broker
         if broker is not None:
             self.sessions.hub.keep = self._keep
 
@@ -116,7 +120,7 @@ class Service:
         if self.broker is not None and hub.shared is None:
             store, timing, name = self.broker.store(), Timing(), f"{self.sessions.worker}-"
             rooms = hub.shared = Rooms(store, hub, self.broker_timeout, timing, self.broker_counts, name)
-            if self._reaching:
+            if self.reaching:
                 self.sessions.shared = Identities(rooms, self.identities, self.broker_timeout, timing)
             if self.cluster is not None:
                 self.member = self.cluster.member(self, store)
@@ -151,6 +155,17 @@ class Service:
         if health.ready and self.member is not None and self.member.problem:
             return Health(False, (self.member.problem,))
         return health
+
+    def open_port(self, endpoint: Endpoint, port: Port | None) -> None:
+        """An endpoint's clients come by a port of their own as well, from the start on. Raises LocalProtocolError once
+        the application has started."""
+        if port is not None:
+            if self.runtime.loop is not None and self.runtime.loop.is_running():
+                raise LocalProtocolError(
+                    f"the endpoint {endpoint.path!r} has a TCP port, which opens when the application starts: register"
+                    " it before"
+                )
+            self.ports.append((endpoint, port))
 
     # -- who watches -----------------------------------------------------------------------------------------------
 
@@ -215,6 +230,7 @@ class Service:
         self.sessions.close(1012, "the server restarts")
         await self.sessions.wait(min(timeout, 1.0))
         self.sessions.end(1012, "the server restarts")
+        self.sessions.handlers.end_absent(1012)
 
     async def shutdown(self) -> None:
         """Ends every session with 1001, within shutdown_timeout whatever the clients do. A worker of a cluster lets
@@ -235,6 +251,8 @@ class Service:
         self.sessions.end(1001, "the server is going away")
         await self.sessions.tell(self.shutdown_timeout / 4)
         await self.sessions.handlers.stop(self.shutdown_timeout / 4)
+        for end in self.at_end:
+            await end()
         await self.stop_rooms()
         self.runtime.stop()
         self.runtime.loop = None  # it may start again, in any

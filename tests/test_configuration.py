@@ -56,7 +56,13 @@ def test_the_settings_of_the_whole_server_have_a_table_of_their_own() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "function"), [("Server", realtime.Server), ("connect", realtime.connect), ("Events", realtime.Events)]
+    ("name", "function"),
+    [
+        ("Server", realtime.Server),
+        ("connect", realtime.connect),
+        ("Events", realtime.Events),
+        ("STOMP", realtime.STOMP),
+    ],
 )
 def test_keyword_arguments(name: str, function: object) -> None:
     documented = rows(section(name))

@@ -217,6 +217,23 @@ async def chat_of_events(names: dict[str, Any], client: Clients) -> None:
         assert await bob.receive_str() == '42["message","ada","hello"]'
 
 
+async def stomp_greetings(names: dict[str, Any], client: Clients) -> None:
+    base = await served(names, client)
+    async with (
+        aiohttp.ClientSession() as http,
+        http.ws_connect(f"{base}/realtime/stomp", protocols=("v12.stomp",)) as ws,
+        within(),
+    ):
+        assert ws.protocol == "v12.stomp"
+        await ws.send_str("CONNECT\naccept-version:1.2\nlogin:ada\npasscode:secret\n\n\0")
+        assert (await ws.receive_str()).startswith("CONNECTED\nversion:1.2\n")
+        await ws.send_str("SUBSCRIBE\nid:0\ndestination:/topic/greetings\n\n\0")
+        await ws.send_str('SEND\ndestination:/app/hello\n\n{"name":"Ada"}\0')
+        assert (await ws.receive_str()).endswith('\n\n{"content":"Hello, Ada!"}\0')
+        await ws.send_str("SEND\ndestination:/topic/greetings\n\nx\0")
+        assert "may not send to" in await ws.receive_str()
+
+
 async def talk_is_run_above(names: dict[str, Any], client: Clients) -> None:
     assert asyncio.iscoroutinefunction(names["talk"])
 
@@ -457,6 +474,7 @@ HOW: dict[str, list[Scene | str]] = {
     "docs/migrating-from-engineio.md": [engine_io_echo, engine_io_echo],
     "docs/migrating-from-sockjs.md": [sockjs_room],
     "docs/scaling.md": [rooms_of_all_workers, one_of_several],
+    "docs/stomp.md": [stomp_greetings],
     "docs/security.md": [authorized, four_left_out, nameless],
 }
 RUN = {page: [block for block in found if not block.why] for page, found in BLOCKS.items() if page != GENERATED}
@@ -471,13 +489,13 @@ def test_every_block_is_known() -> None:
 
 
 def test_what_is_not_run_says_why() -> None:
-    """Two, for want of somebody else's program or package. What is Python is in order all the same."""
+    """Three, for want of somebody else's program or package. What is Python is in order all the same."""
     silent = [block for found in BLOCKS.values() for block in found if block.why]
     for block in silent:
         if block.language == "python":
             ast.parse(block.text)
         print(f"{block.page}, block {block.number + 1}, is not run: {block.why}")  # noqa: T201 # for pytest -rP
-    assert len(silent) == 2
+    assert len(silent) == 3
 
 
 def test_what_other_tests_run() -> None:

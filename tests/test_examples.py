@@ -520,6 +520,45 @@ async def test_a_chat_of_events(
         await eventually(lambda: ("user left", "bob") in told)
 
 
+# -- STOMP -----------------------------------------------------------------------------------------------------------
+
+
+async def test_stomp_greetings(client: Clients) -> None:
+    example = load("stomp_greetings")
+    app = example.make_app()
+    example.stomp._port.port = 0
+    server = await client.server(app)
+    async with ClientSession() as http, asyncio.timeout(60):
+        async with http.get(server.make_url("/")) as response:
+            assert "new StompJs.Client" in await response.text()
+        ws = await http.ws_connect(server.make_url("/greetings"), protocols=("v12.stomp",))
+        await ws.send_str("CONNECT\naccept-version:1.2\n\n\0")
+        assert (await ws.receive_str()).startswith("CONNECTED")
+        await ws.send_str("SUBSCRIBE\nid:0\ndestination:/topic/greetings\n\n\0")
+        reader, writer = await asyncio.open_connection(*example.stomp.addresses[0])
+        writer.write(b'CONNECT\n\n\0SEND\ndestination:/app/hello\nreceipt:1\n\n{"name":" Ada "}\0')
+        assert (await ws.receive_str()).endswith('\n\n{"content":"Hello, Ada!"}\0')
+        assert b"receipt-id:1" in await reader.readuntil(b"receipt-id:1")
+        writer.write(b"SEND\ndestination:/app/hello\n\n[]\0")
+        assert b"say who you are" in await reader.read()
+        writer.close()
+        await ws.send_str("SEND\ndestination:/queue/work\n\nwash up\0")
+        await ws.send_str("SUBSCRIBE\nid:1\ndestination:/queue/work\nack:client-individual\nprefetch-count:1\n\n\0")
+        assert "wash up" in await ws.receive_str()
+        await ws.send_str("SEND\ndestination:/topic/greetings\n\nx\0")
+        assert "may not send to" in await ws.receive_str()
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="needs Node")
+async def test_the_page_of_stomp_greetings_is_in_order(tmp_path: Path) -> None:
+    text = (ROOT / "examples" / "stomp_greetings.html").read_text("utf-8")
+    (script,) = re.findall(r"<script>\n(.*?)</script>", text, re.DOTALL)
+    (tmp_path / "script.js").write_text(script, "utf-8")
+    check: list[str | Path] = ["node", "--check", tmp_path / "script.js"]
+    done = await asyncio.to_thread(subprocess.run, check, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 async def test_the_page_of_events_is_served(client: Clients, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """With all that it asks for; where Socket.IO's client was not installed, that is said."""
     example = load("events_chat")

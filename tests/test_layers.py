@@ -74,6 +74,7 @@ SERVERS = {
     "service",
     "session",
     "sessions",
+    "stomp",
 }
 MIDDLE = BOTH_ENDS | SERVERS | {"brokers"}
 CLIENT = BOTH_ENDS | {"client"}

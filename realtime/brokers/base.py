@@ -1,4 +1,4 @@
-"""What a broker must do: small interfaces, of which one object may have all but the directory.
+"""What a broker must do: small interfaces, of which one object may have all but the directory and the queues.
 
 Nobody here decides what is lost or repeated: that is core/follower's and its like. A broker asks the store, and says
 which of three things happened: an answer, `Refused` (nothing was done), or `Unanswered` (nobody knows).
@@ -6,10 +6,13 @@ which of three things happened: an answer, `Refused` (nothing was done), or `Una
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from ..core.claims import Claim
+from ..core.durable.owner import Write
+from ..core.durable.record import Record
+from ..core.durable.takeover import Notice
 from ..core.errors import BrokerError
 from ..core.leases import Ended, Known, Peer
 from ..core.rooms import Entry, Position, Reading
@@ -26,9 +29,13 @@ __all__ = [
     "Listener",
     "Presence",
     "Present",
+    "QueueStore",
+    "Records",
     "Refused",
+    "Sight",
     "Store",
     "Stores",
+    "Taken",
     "Unanswered",
 ]
 
@@ -250,12 +257,92 @@ class Directory(Protocol):
         """How this session has ended, if its worker has left word."""
 
 
+class Taken(NamedTuple):
+    """A message of a queue that was taken: ids go up, and `times` is how often it was taken so far."""
+
+    id: str  # two numbers with a hyphen between them
+    payload: bytes
+    times: int
+
+
+class QueueStore(Protocol):
+    """Queues of all workers: each message is one worker's at a time, until it is settled. Each call may raise Refused
+    or Unanswered; each may be made again."""
+
+    async def put(self, queue: str, id: str, payload: bytes, most: int) -> bool:
+        """Puts a message at the end, unless one by this id is there; False where the queue has `most` already."""
+
+    async def take(self, queue: str, worker: str, most: int, idle: float | None) -> list[Taken]:
+        """So many at most, which are this worker's from now on: what was given back, what another has and has not kept
+        for `idle` seconds (unless that is None), and what nobody has had."""
+
+    async def keep(self, queue: str, worker: str, ids: Sequence[str]) -> None:
+        """The worker is there, and these are its own, unless another has them."""
+
+    async def settle(self, queue: str, ids: Sequence[str]) -> None:
+        """These are done."""
+
+    async def give_back(self, queue: str, worker: str, ids: Sequence[str]) -> None:
+        """These are nobody's any more, unless another has them, and keep their places."""
+
+    async def count(self, queue: str) -> int:
+        """How many messages it holds, those that are some worker's included."""
+
+
+class Sight(NamedTuple):
+    """A durable session as the store has it, and how long ago it was written, in seconds."""
+
+    record: Record
+    idle: float
+
+
+class Records(Protocol):
+    """Durable sessions (docs/protocol.md §13.2): a write replaces the one whose id it names, or does nothing. Each
+    call may raise Refused or Unanswered, and may be made again: a write under the same id."""
+
+    async def load(self, sid: str) -> Sight | None:
+        """What there is of a session. None: nothing, or not any more."""
+
+    async def put(self, sid: str, write: Write, life: float, notice: Notice | None = None, to: str = "") -> str:
+        """Writes, if the write that it expects is there ("": if none is); the id of the one that is there then. It has
+        happened if that is its own. With it `notice` is left for the worker `to`. What has ended, and has published
+        all, is forgotten after `life` seconds. All else is due in the index after as many."""
+
+    async def id(self, sid: str) -> str:
+        """The id of the write that is there; "" for none."""
+
+    def home(self, sid: str) -> int:
+        """The part of the store that has a session."""
+
+    async def notices(self, part: int, worker: str) -> list[Notice]:
+        """What was left for a worker in a part of the store, the oldest first, up to a thousand. It stays until it was
+        noticed()."""
+
+    async def noticed(self, part: int, worker: str, count: int) -> None:
+        """The worker has done what so many of its oldest notices want. (Nobody else reads them.)"""
+
+    async def due(self, part: int, most: int) -> list[str]:
+        """Sessions of which nobody has written anything for the `life` of their last write, those that waited longest
+        first."""
+
+    async def postpone(self, sid: str, seconds: float) -> None:
+        """A session that is due has an owner: it is due again in so many seconds, if nothing else makes it."""
+
+
 class Store(Broker, History, Presence, Leases, Protocol):
     """All of these."""
 
     @property
+    def queues(self) -> QueueStore:
+        """The queues of all workers."""
+
+    @property
     def directory(self) -> Directory:
         """The directory of a cluster."""
+
+    @property
+    def records(self) -> Records:
+        """Durable sessions."""
 
 
 class Stores(Protocol):

@@ -1,8 +1,9 @@
-"""A room's message as a broker carries it: its kind, who is skipped, and what it says."""
+"""A room's message as a broker carries it: its kind, who is skipped, what is said about it, and what it says."""
 
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from ..core.frames import BINARY, TEXT, Group, Outgoing
 
@@ -20,7 +21,10 @@ def encoded(item: Outgoing, skipped: frozenset[str]) -> bytes:
     if isinstance(item, Group):
         kind, parts = VOLATILE if item.volatile else GROUP, [_bytes(part) for part in item.parts]
         data = b"%s\n%s" % (",".join(str(len(part)) for part in parts).encode(), b"".join(parts))
-    head = kind + (json.dumps(sorted(skipped), separators=(",", ":")) if skipped else "")
+    said: Any = sorted(skipped)
+    if item.about:
+        said = {"skip": said, "about": item.about}
+    head = kind + (json.dumps(said, separators=(",", ":")) if said else "")
     return b"%s\n%s" % (head.encode(), data)
 
 
@@ -33,11 +37,17 @@ def decoded(payload: bytes) -> tuple[Outgoing, frozenset[str]] | None:
     head, newline, data = payload.partition(b"\n")
     try:
         kind, skipped = head[:1].decode(), json.loads(head[1:]) if len(head) > 1 else ()
-        if not newline or not all(isinstance(one, str) for one in skipped):
+        about: Any = ""
+        if isinstance(skipped, dict):
+            about, skipped = skipped["about"], skipped["skip"]
+        if not newline or not isinstance(about, str) or not all(isinstance(one, str) for one in skipped):
             return None
         item = _item(kind, data)
-        return None if item is None else (item, frozenset(skipped))
-    except (ValueError, TypeError):
+        if item is None:
+            return None
+        item.about = about
+        return item, frozenset(skipped)
+    except (ValueError, TypeError, KeyError):
         return None
 
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Protocol
 from ..core.errors import BrokerError
 from ..core.frames import Outgoing
 from ..core.rooms import CLOSING, Entry, Position
-from .base import Health, Keep, Store
+from .base import Health, Keep, QueueStore, Store
 from .counts import Counts
 from .local import Joining, LocalRoom
 from .members import Members, Receiver
@@ -75,8 +75,8 @@ class Rooms:
         self.reader: Reader = Reader(store, timeout)
         self._store = store
         self._hub = hub
-        self._timeout = timeout
-        self._timing = timing
+        self.queues: QueueStore = store.queues  # of all workers
+        self.timeout, self.timing = timeout, timing  # for how many seconds the store is waited for; leases
         self._local: dict[str, LocalRoom] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._attending = Attending(store, timing.lease)
@@ -132,7 +132,7 @@ class Rooms:
         so many sweeps once."""
         room = self._local.get(name)
         if room is None:
-            hub, patience = members or self._hub, self._timing.sweep / 2
+            hub, patience = members or self._hub, self.timing.sweep / 2
             room = LocalRoom(name, keep, self._store, hub, self._spawn, patience, self.counts, every)
             self._local[name] = room
             self._store.subscribe(name)
@@ -167,14 +167,14 @@ class Rooms:
             joined = await self._join(receiver, room, last, after)
         if keep.presence and (receiver in self._hub.members(name) or receiver in room.joining):
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._timeout):
+                async with asyncio.timeout(self.timeout):
                     await self._attending.add(name, receiver.id, info)
         return joined
 
     async def _join(self, receiver: Receiver, room: LocalRoom, last: int, after: Position | None) -> Joined:
         there = receiver in self._hub.members(room.name) or receiver in room.joining
         try:
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout(self.timeout):
                 await room.live()
         except TimeoutError:
             raise self._too_late("the room could not be joined") from None
@@ -186,7 +186,7 @@ class Rooms:
         if not last and after is None:
             return Joined(room.begin(receiver).cursor, False)
         joining = room.joining[receiver] = Joining(
-            room, receiver, self._store, after=after, last=last, timeout=self._timeout
+            room, receiver, self._store, after=after, last=last, timeout=self.timeout
         )
         try:
             await joining.run()
@@ -199,7 +199,7 @@ class Rooms:
 
     def _too_late(self, what: str) -> BrokerError:
         problems = " ".join(self.health().problems) or "the broker does not answer"
-        return BrokerError(f"{what} within broker_timeout ({self._timeout:g} s): {problems}")
+        return BrokerError(f"{what} within broker_timeout ({self.timeout:g} s): {problems}")
 
     def left(self, receiver: Receiver, name: str) -> None:
         """A receiver has left the hub's room, or is to leave before it is there."""
@@ -243,11 +243,11 @@ class Rooms:
             if room is None:
                 return
             try:
-                async with asyncio.timeout(self._timeout):
+                async with asyncio.timeout(self.timeout):
                     await room.until_closed(position)
                     await self._hub.broadcasts.send(name, (), CLOSED, frozenset())  # behind the members' turn
             except TimeoutError:
-                reason = f"this worker has not heard of the closing within broker_timeout ({self._timeout:g} s)"
+                reason = f"this worker has not heard of the closing within broker_timeout ({self.timeout:g} s)"
                 raise BrokerError(reason, maybe_sent=True) from None
 
     def _acknowledged(self, name: str, position: Position) -> None:
@@ -264,11 +264,11 @@ class Rooms:
                 try:
                     present = await self._store.members(name)
                 except BrokerError:
-                    await asyncio.sleep(min(1.0, self._timing.sweep))
+                    await asyncio.sleep(min(1.0, self.timing.sweep))
                     continue
                 yield {one.member: one.info for one in present}
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(self._timing.sweep):
+                    async with asyncio.timeout(self.timing.sweep):
                         await attended.wait()
 
     # -- what the broker tells -----------------------------------------------------------------------------------------
@@ -337,12 +337,12 @@ class Rooms:
 
     async def _renew(self) -> None:
         while True:
-            await asyncio.sleep(self._timing.lease / 4)
+            await asyncio.sleep(self.timing.lease / 4)
             await self._attending.renew()
 
     async def _compare(self) -> None:
         while True:
-            await asyncio.sleep(self._timing.sweep * random.uniform(0.75, 1.25))
+            await asyncio.sleep(self.timing.sweep * random.uniform(0.75, 1.25))
             # A few after the other, so that ten thousand rooms are no burst, and leave time for messages.
             due = [room for room in self._local.values() if room.is_due()]
             for index, room in enumerate(due, 1):
@@ -353,7 +353,7 @@ class Rooms:
 
     async def _sweep(self) -> None:
         while True:
-            await asyncio.sleep(self._timing.sweep * random.uniform(0.75, 1.25))
+            await asyncio.sleep(self.timing.sweep * random.uniform(0.75, 1.25))
             await self._publishing.sweep()
             await self._publishing.compare()
             await self._attending.sweep()

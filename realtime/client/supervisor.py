@@ -187,7 +187,9 @@ class Supervisor:
     def flushed(self) -> None:
         """Something has happened to the session: between two polls there may be something to send."""
         machine, policy = self._machine, self._policy
-        if policy.newest is None and (machine.going_due or machine.outbox.pending(machine.outbox.acked + 1)):
+        if policy.newest is None and (
+            machine.may_answer(machine.outbox.acked + 1) or machine.outbox.pending(machine.outbox.acked + 1)
+        ):
             self._context.tell(policy.news)
         elif policy.calm is not (machine.state is State.OPEN):
             self.turn_soon()

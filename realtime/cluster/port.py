@@ -68,6 +68,7 @@ class Facts(NamedTuple):
     # No request of a client's: the worker itself is going away. Whoever can is to come again by another (EARLY), or
     # those as well who can't, and have so many seconds.
     leaving: float | None = None
+    pid: str = ""  # its client has come to that worker, and goes on here by this
 
     def pack(self) -> bytes:
         """As they stand in a header."""
@@ -305,7 +306,7 @@ class InnerPort:
         del headers[HEADER.decode()]
         message = message._replace(headers=CIMultiDictProxy(headers), raw_headers=raw)
         request = self._makes(message, payload, protocol, writer, task)
-        mark(request, Carried(facts.worker, facts.handed, facts.leaving))
+        mark(request, Carried(facts.worker, facts.handed, facts.leaving, facts.pid))
         return request
 
     def _note(self, transport: asyncio.Transport | None, worker: str) -> None:
@@ -355,4 +356,6 @@ class InnerPort:
             self._departures = [departures for departures in self._departures if len(departures)]
             self._leaves(brought.worker, brought.leaving)
             return web.Response(status=204)
+        if brought.pid and not self._service.sessions.handlers.has(brought.pid):
+            return web.Response(status=404)
         return await self._serves(request)

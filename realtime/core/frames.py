@@ -99,7 +99,7 @@ class Outgoing:
     the key of a codec to the finished bytes (encode once).
     """
 
-    __slots__ = ("behind", "code", "data", "encoded", "framed", "kind", "size")
+    __slots__ = ("about", "behind", "code", "data", "encoded", "framed", "kind", "size")
 
     def __init__(self, kind: str, data: Payload, size: int, code: int = 0) -> None:
         self.kind: str = kind
@@ -107,6 +107,7 @@ class Outgoing:
         self.size: int = size
         self.code: int = code  # a close's code, the count of a note of drops, or whether a message is never dropped
         self.behind: int = 0  # of a group: how many of it follow
+        self.about: str = ""  # what protocols tell of it that have words for that: headers, as a JSON object
         self.encoded: dict[str, bytes | str] = {}
         # By codec: the parts of a flush whose last item this was, and what the codec made of them. See carrier.share().
         self.framed: dict[object, tuple[Sequence[bytes | str], Sequence[bytes | str]]] | None = None
@@ -161,7 +162,7 @@ class Group(Outgoing):
     It is never in an outbox itself.
     """
 
-    __slots__ = ("parts", "volatile")
+    __slots__ = ("kept", "parts", "volatile")
 
     def __init__(
         self, *contents: str | bytes | bytearray | memoryview, volatile: bool = False, kept: bool = False
@@ -170,6 +171,7 @@ class Group(Outgoing):
         self.parts: tuple[Outgoing, ...] = tuple(Outgoing.group(*contents))
         super().__init__(self.parts[0].kind, self.parts[0].data, sum(part.size for part in self.parts))
         self.volatile: bool = volatile
+        self.kept: bool = kept
         if kept:
             for part in self.parts:
                 part.code = KEPT
@@ -179,7 +181,7 @@ class Group(Outgoing):
         """A group of these."""
         made = cls.__new__(cls)
         Outgoing.__init__(made, parts[0].kind, parts[0].data, sum(part.size for part in parts))
-        made.parts, made.volatile = parts, False
+        made.parts, made.volatile, made.kept = parts, False, False
         return made
 
 

@@ -15,7 +15,7 @@ from .engineio.socketio import SocketIO
 from .raw import Raw
 from .sockjs.options import SockJS
 
-__all__ = ["RULES", "EngineIO", "SockJS", "SocketIO", "check_routes", "dialects_of", "route_taken"]
+__all__ = ["RULES", "EngineIO", "SockJS", "SocketIO", "check_routes", "dialects_of", "route_taken", "speaking"]
 
 RULES = {
     "sockjs": instance("True, False or realtime.SockJS(...)", bool, SockJS),
@@ -62,6 +62,12 @@ def dialects_of(
     chosen += dialects
     check("dialects", chosen, RULES["dialects"])  # what has a name of its own is given once
     return tuple(chosen)
+
+
+def speaking(dialects: Sequence[Dialect], subprotocols: Sequence[str]) -> tuple[Dialect, ...]:
+    """These dialects, where bare WebSockets agree on one of these sub-protocols unless others are named."""
+    bare = Raw(subprotocols=subprotocols)
+    return tuple(bare if isinstance(one, Raw) and not one.subprotocols else one for one in dialects)
 
 
 def check_routes(dialects: Sequence[Dialect], taken: Mapping[str, Sequence[Dialect]]) -> None:

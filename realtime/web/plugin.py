@@ -11,6 +11,7 @@ from aiohttp import web
 
 from ..core.errors import LocalProtocolError
 from ..core.settings import shown
+from ..gates.stomp import Ports
 from ..server import Server
 from ..service import Service
 from . import resources, workers
@@ -61,6 +62,7 @@ def setup(app: web.Application, server: Server, *, prefix: str = "/realtime") ->
     check(service, owners)
     others = tuple(service.on_shutdown)
     routes = NativeRoutes(service)
+    ports = Ports(service)
     dialects = Dialects(service, owners)
     servers[prefix] = server
     # First, since what a dialect has in its URLs may look like a version.
@@ -76,13 +78,14 @@ def setup(app: web.Application, server: Server, *, prefix: str = "/realtime") ->
     async def start(app: web.Application) -> None:
         service.start()
         await service.start_rooms()
+        await ports.start()
         if service.cluster is None:
             workers.warn()
 
     async def stop(app: web.Application) -> None:
         await routes.lingering.go_on()
         await service.shutdown()
-        await asyncio.gather(routes.ended(), dialects.ended())
+        await asyncio.gather(routes.ended(), dialects.ended(), ports.ended())
         await routes.lingering.stop()
         service.application = None
 

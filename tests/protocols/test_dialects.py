@@ -10,7 +10,7 @@ import pytest
 from realtime.core.config import Config
 from realtime.core.dialects import Dialect
 from realtime.core.errors import LocalProtocolError
-from realtime.protocols.dialects import EngineIO, SocketIO, SockJS, check_routes, dialects_of
+from realtime.protocols.dialects import EngineIO, SocketIO, SockJS, check_routes, dialects_of, speaking
 from realtime.protocols.raw import Raw
 
 NOTHING: dict[str, Any] = {
@@ -33,6 +33,12 @@ class Other(Dialect):
 def spoken(config: Config | None = None, **given: Any) -> tuple[Dialect, ...]:
     """What an endpoint speaks for which this is given."""
     return dialects_of(config or Config(), **NOTHING | given)
+
+
+def test_subprotocols_of_a_layer() -> None:
+    named, ours = Raw(subprotocols=("mqtt",)), Raw(subprotocols=("a", "b"))
+    assert speaking((Raw(), SockJS()), ("a", "b")) == (ours, SockJS())
+    assert speaking((named,), ("a", "b")) == (named,)
 
 
 def test_what_is_said_by_name() -> None:

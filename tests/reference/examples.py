@@ -281,6 +281,38 @@ await lobby.emit("news", {"of": "today"}, b"with bytes")
 await lobby.emit("position", 1, 2, volatile=True)
 assert await lobby.count() == 0
 """,
+    "realtime.STOMP": """
+stomp = realtime.STOMP(tcp=("127.0.0.1", 0))
+
+
+@stomp.on("/app/greet", reply="/topic/greetings")
+async def greet(client: realtime.StompClient, message: realtime.StompMessage) -> str:
+    return f"Hello, {message.text}!"
+
+
+rt = realtime.Server()
+rt.endpoint("/stomp", sockjs=True)(stomp)
+await stomp.send("/topic/greetings", {"any": "JSON"})
+""",
+    "realtime.StompClient": """
+stomp = realtime.STOMP()
+
+
+@stomp.connect
+async def connect(client: realtime.StompClient) -> str | None:
+    if client.passcode != "secret":
+        raise realtime.Unauthorized("no such login")
+    client.data["since"] = client.headers.get("since")
+    return client.login
+""",
+    "realtime.StompMessage": """
+stomp = realtime.STOMP()
+
+
+@stomp.on("/app/rooms/{room}/say")
+async def say(client: realtime.StompClient, message: realtime.StompMessage) -> None:
+    await stomp.send(f"/topic/rooms/{message.params['room']}", message.json())
+""",
     "realtime.EventError": """
 events = realtime.Events()
 

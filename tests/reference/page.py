@@ -24,6 +24,7 @@ TITLES = {
 TABLES = {
     "Config": "configuration.md#server-and-endpoints",
     "EngineIO": "configuration.md#engineio",
+    "STOMP": "configuration.md#stomp",
     "SockJS": "configuration.md#sockjs",
     "SocketIO": "configuration.md#events-and-socketio",
 }

@@ -10,6 +10,8 @@ import hashlib
 from binascii import crc32
 
 from .directory_scripts import DIRECTORY_SCRIPTS
+from .queue_scripts import QUEUE_SCRIPTS
+from .record_scripts import RECORD_SCRIPTS
 
 __all__ = ["PARTITIONS", "SCRIPTS", "Keys", "sha"]
 
@@ -199,6 +201,8 @@ SCRIPTS = {
     "answer": _ANSWER,
     "reap": _REAP,
     **DIRECTORY_SCRIPTS,
+    **QUEUE_SCRIPTS,
+    **RECORD_SCRIPTS,
 }
 
 
@@ -268,6 +272,18 @@ class Keys:
         """What the names of a partition's lists of members begin with."""
         return self._of(part, "members")
 
+    def queue(self, name: str) -> str:
+        """The stream of a queue."""
+        return self._of(self.part(name), "queue", name)
+
+    def back(self, name: str) -> str:
+        """The ids of a queue's messages that are to be given again."""
+        return self._of(self.part(name), "queue-back", name)
+
+    def put(self, name: str, id: str) -> str:
+        """That this was put into a queue."""
+        return self._of(self.part(name), "queue-id", id)
+
     def leases(self, part: int) -> str:
         """The leases of the workers of a cluster."""
         return self._of(part, "leases")
@@ -291,6 +307,18 @@ class Keys:
     def ended(self, worker: str, sid: str) -> str:
         """How a session of a worker has ended."""
         return self._of(self.part(worker), "ended", sid)
+
+    def record(self, sid: str) -> str:
+        """A durable session."""
+        return self._of(self.part(sid), "record", sid)
+
+    def due(self, part: int) -> str:
+        """When each durable session of a partition is to be looked at."""
+        return self._of(part, "due")
+
+    def notices(self, part: int, worker: str) -> str:
+        """What was left for a worker."""
+        return self._of(part, "notices", worker)
 
     def beat(self, part: int, worker: str) -> str:
         """The channel on which a worker hears itself."""

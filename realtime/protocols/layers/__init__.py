@@ -5,4 +5,5 @@ bytes, in order), and says which messages to send and what to tell the applicati
 heartbeat or acknowledgement: those are the session's. So one layer serves every wire protocol below it.
 
     socketio   events, acknowledgements and namespaces, in Socket.IO's packets
+    stomp      frames of STOMP, for messages to destinations and from them
 """

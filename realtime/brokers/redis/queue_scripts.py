@@ -1,0 +1,112 @@
+"""What Redis does in one step for a queue: a stream with one group, whose consumers are the workers.
+
+What was given to a worker is in the group's list of pending entries, under the worker's name. A worker says now and
+then that it is there (keep), so what has been idle for longer is a dead worker's. What is to be given again, in its old
+place, is in a sorted set beside the stream, whose scores follow the ids.
+"""
+
+from __future__ import annotations
+
+__all__ = ["QUEUE_SCRIPTS"]
+
+# KEYS: stream, id of the put. ARGV: payload, most messages, life of the id. 1 when it is there, 0 when there is no room
+_PUT = """
+if redis.call('EXISTS', KEYS[2]) == 1 then return 1 end
+if redis.call('XLEN', KEYS[1]) >= tonumber(ARGV[2]) then return 0 end
+redis.call('XADD', KEYS[1], '*', 'd', ARGV[1])
+redis.call('SET', KEYS[2], '1', 'PX', ARGV[3])
+return 1
+"""
+
+# KEYS: stream, those to be given again. ARGV: worker, most messages, most bytes, ms after which what a worker has is
+# nobody's ('' where that is not asked). Id, payload, and how often it was given, of each
+_TAKE = """
+if redis.call('EXISTS', KEYS[1]) == 0 then return {} end
+redis.pcall('XGROUP', 'CREATE', KEYS[1], 'q', '0')
+local found, seen, size, most = {}, {}, 0, tonumber(ARGV[2])
+local function add(entries)
+  for _, entry in ipairs(entries) do
+    if entry and entry[2] and not seen[entry[1]] then
+      seen[entry[1]] = true
+      local pending = redis.call('XPENDING', KEYS[1], 'q', entry[1], entry[1], 1)
+      local times = pending[1] and pending[1][4] or 1
+      found[#found + 1] = {entry[1], entry[2][2], times}
+      size = size + #entry[2][2]
+    end
+  end
+end
+local function room() return #found < most and (size < tonumber(ARGV[3]) or #found == 0) end
+while room() do
+  local back = redis.call('ZPOPMIN', KEYS[2])
+  if not back[1] then break end
+  add(redis.call('XCLAIM', KEYS[1], 'q', ARGV[1], 0, back[1]))
+end
+local from = '0-0'
+while ARGV[4] ~= '' and room() do
+  local claimed = redis.call('XAUTOCLAIM', KEYS[1], 'q', ARGV[1], ARGV[4], from, 'COUNT', 1)
+  add(claimed[2])
+  from = claimed[1]
+  if from == '0-0' then break end
+end
+while room() do
+  local read = redis.call('XREADGROUP', 'GROUP', 'q', ARGV[1], 'COUNT', 1, 'STREAMS', KEYS[1], '>')
+  if not read or not read[1] then break end
+  add(read[1][2])
+end
+return found
+"""
+
+# Whether a message is the worker's still: neither settled, nor another's, nor lost with all the store had.
+_OWN = """
+local function own(id)
+  local pending = redis.pcall('XPENDING', KEYS[1], 'q', id, id, 1)
+  return not pending.err and pending[1] and pending[1][2] == ARGV[1]
+end
+"""
+
+# KEYS: stream. ARGV: worker, ids. Says of those that are the worker's still that it is there
+_KEEP = (
+    _OWN
+    + """
+for index = 2, #ARGV do
+  if own(ARGV[index]) then
+    redis.call('XCLAIM', KEYS[1], 'q', ARGV[1], 0, ARGV[index], 'JUSTID')
+  end
+end
+return 1
+"""
+)
+
+# KEYS: stream, those to be given again. ARGV: ids. They are done
+_SETTLE = """
+if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
+for _, id in ipairs(ARGV) do
+  redis.pcall('XACK', KEYS[1], 'q', id)
+  redis.call('XDEL', KEYS[1], id)
+  redis.call('ZREM', KEYS[2], id)
+end
+if redis.call('XLEN', KEYS[1]) == 0 then redis.call('DEL', KEYS[1], KEYS[2]) end
+return 1
+"""
+
+# The same, and first in ARGV the worker. Those that are its own still are to be given again
+_GIVE_BACK = (
+    _OWN
+    + """
+for index = 2, #ARGV do
+  if own(ARGV[index]) then
+    local ms, number = string.match(ARGV[index], '^(%d+)-(%d+)$')
+    redis.call('ZADD', KEYS[2], string.format('%.0f', ms * 1000 + math.min(number, 999)), ARGV[index])
+  end
+end
+return 1
+"""
+)
+
+QUEUE_SCRIPTS = {
+    "queue_put": _PUT,
+    "queue_take": _TAKE,
+    "queue_keep": _KEEP,
+    "queue_settle": _SETTLE,
+    "queue_give_back": _GIVE_BACK,
+}

@@ -1,0 +1,373 @@
+"""STOMP over TCP: a port that is open while the application runs, and its connections, each of which is a session.
+
+What a client's CONNECT says is what the authorize hook is shown, so it is read before there is a session; what was read
+is then the session's first message. From there on bytes are messages, in whatever pieces they come. Knows no aiohttp.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+from ..core.carrier import Capabilities, Part, Shape
+from ..core.errors import LocalProtocolError, RemoteProtocolError, clip
+from ..core.frames import BINARY, TEXT, Outgoing
+from ..core.plain_machine import PlainMachine
+from ..endpoint import Endpoint
+from ..loops import begin
+from ..protocols.layers.stomp.conversation import Connect, Conversation, Limits
+from ..protocols.layers.stomp.decoder import Decoder
+from ..protocols.layers.stomp.frames import V12, VERSIONS, Frame, write
+from ..request import SessionRequest
+from ..service import Service
+from ..stomp.port import Port
+from .plain import PlainGate
+from .plain_connection import OneSession, Wire
+
+__all__ = ["Ports"]
+
+log: logging.Logger = logging.getLogger("realtime.server")
+
+# How long a peer has to take the last words, and to close its end as well: seconds.
+CLOSE_PATIENCE = 2.0
+# So many connections of one port may be without a session.
+MAX_UNOPENED = 1024
+# Bytes are taken in pieces of so many at most.
+PIECE = 65_536
+BACKLOG = 1024
+
+
+class TcpCodec:
+    """See core.carrier.Codec: bytes as they are. What has no words is an empty part."""
+
+    name = "tcp"
+    shape = Shape.DUPLEX
+    # Its heart-beats are STOMP's own.
+    capabilities: Capabilities = Capabilities(protocol="STOMP over TCP", heartbeat="tell")
+
+    def item(self, item: Outgoing) -> Part:
+        """The bytes of a message, made once for all receivers. A close is the link's; a note of drops is not told."""
+        if item.kind not in (TEXT, BINARY):
+            return b""
+        if isinstance(item.data, bytes):
+            return item.data
+        part = item.encoded.get("tcp")
+        if part is None:
+            part = item.encoded["tcp"] = item.data.encode()
+        return part
+
+    def ping(self) -> Part:
+        """Nothing."""
+        return b""
+
+    def abrupt(self, code: int, scope: str, received: int | None, reason: str) -> Part:
+        """An ERROR, which is written before the version is known, too."""
+        headers = {"message": clip(reason), "content-type": "text/plain", "version": ",".join(VERSIONS)}
+        return write(V12, Frame("ERROR", headers, reason.encode("utf-8", "replace")))
+
+    def wrap(self, parts: Sequence[Part]) -> Sequence[Part]:
+        """As they are."""
+        return parts
+
+
+CODEC = TcpCodec()
+KIND: Callable[..., PlainMachine] = partial(PlainMachine, capabilities=CODEC.capabilities)
+
+
+def _as_it_is(data: str | bytes) -> tuple[str | bytes]:
+    return (data,)
+
+
+class TcpLink(asyncio.Protocol):
+    """One connection: asyncio's protocol, and a carrier's Link."""
+
+    def __init__(self, ports: Listening) -> None:
+        self._ports = ports
+        self._transport: asyncio.Transport
+        self._connection: OneSession | None = None
+        self._early = bytearray()  # what has come before there was a session
+        sizes = ports.port.sizes
+        # A CONNECT has no body.
+        self._decoder = Decoder(max_headers=sizes.max_headers, max_header_size=sizes.max_header_size, max_body_size=0)
+        self._task: asyncio.Task[None] | None = None  # which takes what has come
+        self._waiting = False  # what has come is being taken: nothing more is read
+        self._patience: asyncio.TimerHandle | None = None
+        self._shut = False  # nothing more is written
+        self._lost = False
+        self._ended = False  # the peer says no more
+        self.writable: bool = True
+
+    # -- what asyncio tells --------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client is there."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        connection = transport.get_extra_info("socket")
+        with suppress(OSError, AttributeError):
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        if not self._ports.came(self):
+            transport.abort()
+            return
+        patience = self._ports.port.sizes.connect_timeout
+        self._patience = asyncio.get_running_loop().call_later(patience, self._nobody_came)
+
+    def _nobody_came(self) -> None:
+        self._refuse("no CONNECT came within connect_timeout")
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes have come."""
+        if self._shut or self._lost:
+            return  # only read until the peer has closed its end
+        if self._connection is not None:
+            self._take(self._connection, data)
+            return
+        self._early += data
+        self._decoder.feed(data)
+        try:
+            frame = self._decoder.next()
+            if frame is not None:
+                self._begin(self._open(Conversation[None](Limits()).connect(frame)))
+        except RemoteProtocolError as wrong:
+            self._refuse(wrong.reason)
+
+    def eof_received(self) -> bool:
+        """The client says no more. The connection ends when what it has said was taken."""
+        if self._waiting and self._transport.get_extra_info("ssl_object") is None:
+            self._ended = True
+            return True
+        if self._connection is not None:
+            self._connection.closed(1000, "")
+        return False
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """The connection is gone."""
+        self._lost, self.writable = True, False
+        if self._patience is not None:
+            self._patience.cancel()
+        self._ports.left(self)
+        if self._connection is not None:
+            self._connection.lost()
+
+    def pause_writing(self) -> None:
+        """Too much waits to be written."""
+        self.writable = False
+
+    def resume_writing(self) -> None:
+        """It is less again."""
+        self.writable = not self._shut
+        if self._connection is not None:
+            self._connection.writable_again()
+
+    # -- taking --------------------------------------------------------------------------------------------------------
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        """Does what has to wait; meanwhile nothing is read."""
+        self._waiting = True
+        self._transport.pause_reading()
+        self._task = begin(self._finish(work), "realtime STOMP over TCP")
+
+    async def _finish(self, work: Awaitable[None]) -> None:
+        try:
+            await work
+        finally:
+            self._waiting, self._task = False, None
+            if self._ended and self._connection is not None:
+                self._connection.closed(1000, "")
+            if self._ended:
+                self._transport.close()
+            elif not self._lost:
+                self._transport.resume_reading()
+
+    async def _open(self, asked: Connect) -> None:
+        """There is a CONNECT: is its client let in?"""
+        ports = self._ports
+        host, secure = self._transport.get_extra_info("peername"), self._transport.get_extra_info("ssl_object")
+        request = SessionRequest(
+            method="CONNECT",
+            path=ports.endpoint.path,
+            scheme="stomp" if secure is None else "stomps",
+            host=asked.host or "",
+            remote=host[0] if isinstance(host, tuple) else None,
+            transport=CODEC.name,
+            auth={"login": asked.login, "passcode": asked.passcode},
+        )
+        wire = Wire(CODEC, _as_it_is, KIND, PIECE)
+        connection = OneSession(ports.gate, request, ports.endpoint, wire, self)
+        opening = connection.connected()
+        if opening is not None:
+            await opening
+        ports.opened(self)
+        if self._patience is not None and not self._shut:
+            self._patience.cancel()
+            self._patience = None
+        if self._lost or connection.carrier.finished:
+            connection.lost()
+            return
+        self._connection = connection
+        early, self._early = bytes(self._early), bytearray()
+        for waits in self._pieces(connection, early):
+            await waits
+
+    def _take(self, connection: OneSession, data: bytes) -> None:
+        """Gives the session what has come, as there is room."""
+        pieces = self._pieces(connection, data)
+        first = next(pieces, None)
+        if first is not None:
+            self._begin(_all(first, pieces))
+
+    def _pieces(self, connection: OneSession, data: bytes) -> Iterator[Awaitable[None]]:
+        """Gives it in pieces; where one has to wait for room, that is to be awaited before the next."""
+        size = min(PIECE, self._ports.endpoint.config.max_size)
+        for at in range(0, len(data), size):
+            waits = connection.message(data[at : at + size])
+            if waits is not None:
+                yield waits
+
+    # -- a carrier's Link ----------------------------------------------------------------------------------------------
+
+    def write(self, buffers: Sequence[Part]) -> None:
+        """Writes bytes. A connection that is gone swallows them."""
+        if not self._shut and not self._lost:
+            data = b"".join(part.encode() if isinstance(part, str) else part for part in buffers)
+            if data:
+                self._transport.write(data)
+
+    def close(self, code: int, reason: str) -> None:
+        """Ends the connection behind what was written. What comes meanwhile is read, or the peer might never see the
+        last frame; one that does not close its end as well is cut off."""
+        if self._shut:
+            return
+        self._shut, self.writable = True, False
+        if self._lost:
+            return
+        if self._patience is not None:
+            self._patience.cancel()
+        self._patience = asyncio.get_running_loop().call_later(CLOSE_PATIENCE, self.abort)
+        if self._transport.can_write_eof():
+            with suppress(OSError, RuntimeError):  # it is gone
+                self._transport.write_eof()
+                self._transport.resume_reading()
+        else:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Cuts the connection."""
+        self._transport.abort()
+
+    def _refuse(self, reason: str) -> None:
+        """There will be no session."""
+        self.write((CODEC.abrupt(0, "carrier", None, reason),))
+        self.close(0, reason)
+
+    def stop(self) -> None:
+        """The port closes, and there is no session yet."""
+        self._refuse("the server is going away")
+
+
+async def _all(first: Awaitable[None], others: Iterator[Awaitable[None]]) -> None:
+    await first
+    for other in others:
+        await other
+
+
+class Listening:
+    """One port, and who has come to it."""
+
+    def __init__(self, gate: PlainGate, endpoint: Endpoint, port: Port) -> None:
+        self.gate: PlainGate = gate
+        self.endpoint: Endpoint = endpoint
+        self.port: Port = port
+        self._server: asyncio.Server | None = None
+        self._links: set[TcpLink] = set()
+        self._unopened: set[TcpLink] = set()
+        self._empty = asyncio.Event()
+
+    async def start(self) -> None:
+        """Listens. Raises OSError where that is not possible."""
+        port = self.port
+        self._server = await asyncio.get_running_loop().create_server(
+            lambda: TcpLink(self),
+            port.host,
+            port.port,
+            ssl=port.tls,
+            backlog=BACKLOG,
+            reuse_port=self.gate.service.cluster is not None or None,  # each worker listens there
+            ssl_handshake_timeout=None if port.tls is None else port.sizes.connect_timeout,
+        )
+        port.addresses[:] = [one.getsockname()[:2] for one in self._server.sockets]
+
+    def stop(self) -> None:
+        """Takes nobody any more."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        self.port.addresses.clear()
+        for link in tuple(self._unopened):
+            link.stop()
+
+    async def ended(self) -> None:
+        """Waits a little until all connections are gone, and cuts off the others."""
+        if self._links:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CLOSE_PATIENCE):
+                    await self._empty.wait()
+        for link in tuple(self._links):
+            link.abort()
+
+    def came(self, link: TcpLink) -> bool:
+        """A connection stands; whether it may stay."""
+        if self._server is None or len(self._unopened) >= MAX_UNOPENED:
+            return False
+        self._links.add(link)
+        self._empty.clear()
+        self._unopened.add(link)
+        return True
+
+    def opened(self, link: TcpLink) -> None:
+        """It has a session, or was refused."""
+        self._unopened.discard(link)
+
+    def left(self, link: TcpLink) -> None:
+        """It is gone."""
+        self._links.discard(link)
+        if not self._links:
+            self._empty.set()
+        self._unopened.discard(link)
+
+
+class Ports:
+    """The TCP ports of one server."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._listening: list[Listening] = []
+        service.on_shutdown.append(self._stop)
+
+    async def start(self) -> None:
+        """Opens them. Raises LocalProtocolError, which names the one that cannot be opened."""
+        gate = PlainGate(self._service)
+        for endpoint, port in self._service.ports:
+            listening = Listening(gate, endpoint, port)
+            try:
+                await listening.start()
+            except OSError as error:
+                self._stop()
+                raise LocalProtocolError(
+                    f"the TCP port {port.host}:{port.port} of the endpoint {endpoint.path!r} cannot be opened: {error}"
+                ) from error
+            self._listening.append(listening)
+
+    def _stop(self) -> None:
+        for listening in self._listening:
+            listening.stop()
+
+    async def ended(self) -> None:
+        """Waits a little until all connections are gone."""
+        listening, self._listening = self._listening, []
+        await asyncio.gather(*(one.ended() for one in listening))

@@ -1,0 +1,372 @@
+"""Queues of all workers, over a broker: see queues.Queues.
+
+What a worker's subscribers have room for is taken from the store, is that worker's until it is settled, and is given to
+them in turn. A worker that dies keeps nothing: what it had is another's when it has said nothing for as long as its
+lease. Who puts something into a queue tells the workers that have subscribers, by a room of the server's own; should
+that get lost, they look now and then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import json
+import logging
+import secrets
+from collections import deque
+from collections.abc import Coroutine, Mapping
+from contextlib import suppress
+from typing import Any
+
+from ..brokers.base import Keep, Refused, Taken, Unanswered
+from ..core.errors import BrokerError, LocalProtocolError
+from ..core.frames import Group, Outgoing, RoomItem
+from ..core.identities import RESERVED
+from ..hub import Hub
+from .queues import ORIGIN, Consumer, Parcel
+
+__all__ = ["SharedQueues"]
+
+log: logging.Logger = logging.getLogger("realtime.server")
+
+NOTHING = Keep()
+MOST = 64  # messages that are taken at once
+PAUSE = 0.1  # seconds until what the store did not take is tried again
+SWEEPS = 4  # in a lease: each says what this worker has, and looks for what others have left
+
+
+class SharedParcel(Parcel):
+    """A message that this worker has."""
+
+    __slots__ = ("id",)
+
+    def __init__(self, destination: str, taken: Taken) -> None:
+        """Raises ValueError for what is no message of ours."""
+        head, newline, body = taken.payload.partition(b"\n")
+        headers = json.loads(head)
+        if not newline or not isinstance(headers, dict):
+            raise ValueError(head)
+        time, _, number = taken.id.partition("-")
+        super().__init__((int(time) << 64) + int(number), destination, headers, body)
+        self.id: str = taken.id
+        self.attempts = taken.times - 1
+
+
+class _Queue:
+    """One queue, as far as it is here."""
+
+    def __init__(self, owner: SharedQueues, destination: str) -> None:
+        self.id: str = f"queue of {owner.name}"
+        self.destination: str = destination
+        self.room: str = f"{RESERVED}queue {destination}"
+        self.consumers: deque[Consumer] = deque()
+        self.waiting: list[SharedParcel] = []  # taken, and not given: only while somebody may have room
+        self.held: dict[str, SharedParcel] = {}  # this worker's
+        self.done: list[str] = []  # to be settled
+        self.back: list[str] = []  # to be given back
+        self.writing = False  # the store is told in the next turn
+        self.taking: asyncio.Task[None] | None = None
+        self.again = False  # there may be more than was taken
+        self.claims = True  # the next look is for what others have left, too
+        self._owner = owner
+
+    # What the room says, as broadcasts.Receiver: there is something in the queue.
+
+    def _offer(self, item: Outgoing) -> None:
+        self._owner.look(self)
+
+    def _offer_group(self, group: Group) -> None:
+        self._owner.look(self)
+
+    def _miss(self, count: int) -> None:
+        self._owner.look(self)
+
+    def _offer_room(self, item: RoomItem) -> None:
+        self._owner.look(self)
+
+    def _offer_position(self, room: str, cursor: str, missing: int | None = None) -> None:
+        self._owner.look(self)
+
+    async def _give_room(self, item: RoomItem) -> None:
+        self._owner.look(self)
+
+    def _left(self, room: str) -> None:
+        """It is in its room for as long as it has consumers."""
+
+    def _check_member(self) -> None:
+        """It may be in its room."""
+
+
+class SharedQueues:
+    """See queues.Queues. `max_messages` are in one queue."""
+
+    def __init__(self, hub: Hub, *, max_messages: int, max_attempts: int | None, dead_letters: str | None) -> None:
+        self.name: str = secrets.token_urlsafe(9)  # by which the store knows whose a message is
+        self.dropped: int = 0
+        self._hub = hub
+        self._max_messages = max_messages
+        self._max_attempts = max_attempts
+        self._dead_letters = dead_letters
+        self._queues: dict[str, _Queue] = {}
+        self._number = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._sweeper: asyncio.Task[None] | None = None
+
+    def __len__(self) -> int:
+        """How many queues have consumers here, or messages that are this worker's."""
+        return len(self._queues)
+
+    # -- see queues.Queues ---------------------------------------------------------------------------------------------
+
+    async def put(self, destination: str, headers: Mapping[str, str], body: bytes) -> None:
+        """Puts a message at a queue's end. Raises LocalProtocolError when it is full, and BrokerError."""
+        rooms = self._hub.rooms
+        payload = json.dumps(dict(headers)).encode() + b"\n" + body
+        self._number += 1
+        id, unknown = f"{self.name}-{self._number:x}", False
+        try:
+            async with asyncio.timeout(rooms.timeout):
+                while True:
+                    try:
+                        done = await rooms.queues.put(destination, id, payload, self._max_messages)
+                        break
+                    except Unanswered:
+                        unknown = True
+                    except Refused:
+                        pass
+                    await asyncio.sleep(PAUSE)
+        except TimeoutError:
+            reason = f"no answer from the broker within broker_timeout ({rooms.timeout:g} s)"
+            raise BrokerError(reason, maybe_sent=unknown) from None
+        if not done:
+            most = self._max_messages
+            raise LocalProtocolError(f"the queue holds {most} messages, and takes no more (max_queue_messages)")
+        self._tell(destination)
+
+    async def subscribe(self, destination: str, consumer: Consumer) -> None:
+        """Gives messages of a queue to this one as well. Raises BrokerError."""
+        queue = self._queues.get(destination)
+        if queue is None:
+            queue = self._queues[destination] = _Queue(self, destination)
+        queue.consumers.append(consumer)
+        try:
+            await self._hub.rooms.join(queue, queue.room, NOTHING, info="", last=0, after=None)
+        except BaseException:
+            self.unsubscribe(destination, consumer)
+            raise
+        if self._sweeper is None:
+            self._sweeper = asyncio.get_running_loop().create_task(self._sweep(), name="realtime queues")
+        queue.claims = True
+        self.ready(destination)
+
+    def unsubscribe(self, destination: str, consumer: Consumer) -> None:
+        """Gives it no more."""
+        queue = self._queues.get(destination)
+        if queue is not None and consumer in queue.consumers:
+            queue.consumers.remove(consumer)
+            if not queue.consumers:
+                self._hub.put_out(queue, queue.room)
+            self._give_back_waiting(queue)
+            self._tidy(queue)
+
+    def settle(self, parcel: Parcel, *, accepted: bool) -> None:
+        """A message was taken by its consumer, or is to be given again, to somebody here or elsewhere."""
+        assert isinstance(parcel, SharedParcel)
+        queue = self._queues.get(parcel.destination)
+        if queue is None:
+            return
+        if accepted:
+            self._done(queue, parcel)
+        elif self._max_attempts is not None and parcel.attempts >= self._max_attempts:
+            self.refuse(parcel)
+        else:
+            heapq.heappush(queue.waiting, parcel)
+            self._give(queue)
+
+    def refuse(self, parcel: Parcel) -> None:
+        """Nobody is to be given a message any more: it goes where `dead_letters` says, or is dropped."""
+        assert isinstance(parcel, SharedParcel)
+        queue = self._queues.get(parcel.destination)
+        if queue is not None:
+            self._begin(self._bury(queue, parcel))
+
+    def ready(self, destination: str) -> None:
+        """A consumer of this queue has room again."""
+        queue = self._queues.get(destination)
+        if queue is not None:
+            self.look(queue)
+
+    def look(self, queue: _Queue) -> None:
+        """There may be something to be taken from the store."""
+        queue.again = True
+        if queue.taking is None and queue.consumers:
+            queue.taking = self._begin(self._take(queue))
+
+    async def close(self) -> None:
+        """The server shuts down: what this worker has is for others."""
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            self._sweeper = None
+        for queue in tuple(self._queues.values()):
+            self._give_back_waiting(queue)
+        while self._tasks:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(PAUSE * 10):
+                    await asyncio.gather(*self._tasks, return_exceptions=True)
+                    continue
+            for task in tuple(self._tasks):
+                task.cancel()
+
+    # -- giving and taking ---------------------------------------------------------------------------------------------
+
+    def _give(self, queue: _Queue) -> None:
+        """Gives what is here to whoever has room; what nobody here has room for is for other workers."""
+        while queue.waiting:
+            parcel = heapq.heappop(queue.waiting)
+            parcel.attempts += 1
+            if not self._give_one(queue, parcel):
+                parcel.attempts -= 1
+                heapq.heappush(queue.waiting, parcel)
+                break
+        self._give_back_waiting(queue)
+
+    @staticmethod
+    def _give_one(queue: _Queue, parcel: SharedParcel) -> bool:
+        for _ in range(len(queue.consumers)):
+            if not queue.consumers:
+                break  # they have left meanwhile
+            consumer = queue.consumers[0]
+            queue.consumers.rotate(-1)
+            if consumer.room and consumer.take(parcel):
+                return True
+        return False
+
+    def _give_back_waiting(self, queue: _Queue) -> None:
+        if queue.waiting:
+            waiting, queue.waiting = queue.waiting, []
+            for parcel in waiting:
+                queue.held.pop(parcel.id, None)
+            queue.back += [parcel.id for parcel in sorted(waiting)]
+            self._write(queue)
+
+    async def _take(self, queue: _Queue) -> None:
+        try:
+            while queue.again and queue.consumers:
+                queue.again = False
+                most = min(MOST, sum(consumer.room for consumer in queue.consumers))
+                if most <= 0:
+                    break
+                rooms = self._hub.rooms
+                idle, queue.claims = rooms.timing.lease if queue.claims else None, False
+                found = await rooms.queues.take(queue.destination, self.name, most, idle)
+                for taken in found:
+                    self._taken(queue, taken)
+                queue.again = queue.again or bool(found)
+                self._give(queue)
+                if queue.back:
+                    break  # there was less room than it seemed: whoever has some says so
+        except BrokerError:
+            pass  # the next sweep looks again
+        finally:
+            queue.taking = None
+
+    def _taken(self, queue: _Queue, taken: Taken) -> None:
+        try:
+            parcel = SharedParcel(queue.destination, taken)
+        except (ValueError, RecursionError):
+            log.warning("something in the queue %r is no message of ours, and is taken out", queue.destination)
+            queue.done.append(taken.id)
+            self._write(queue)
+            return
+        queue.held[taken.id] = parcel
+        heapq.heappush(queue.waiting, parcel)
+
+    # -- what the store is told ----------------------------------------------------------------------------------------
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work, name="realtime queues")
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.error("a task of the queues failed", exc_info=task.exception())
+
+    def _tell(self, destination: str) -> None:
+        """Tells all workers that there is something in a queue."""
+        queue = self._queues.get(destination)
+        if queue is not None:
+            self.look(queue)
+        self._begin(self._tell_others(destination))
+
+    async def _tell_others(self, destination: str) -> None:
+        with suppress(BrokerError):
+            await self._hub.rooms.send(f"{RESERVED}queue {destination}", NOTHING, Outgoing.message(""), frozenset())
+
+    def _done(self, queue: _Queue, parcel: SharedParcel) -> None:
+        queue.held.pop(parcel.id, None)
+        queue.done.append(parcel.id)
+        self._write(queue)
+
+    def _write(self, queue: _Queue) -> None:
+        """Tells the store what is done, and what is given back: all of one turn of the event loop at once."""
+        if not queue.writing:
+            queue.writing = True
+            self._begin(self._flush(queue))
+
+    async def _flush(self, queue: _Queue) -> None:
+        await asyncio.sleep(0)
+        queue.writing = False
+        done, queue.done = queue.done, []
+        back, queue.back = queue.back, []
+        for ids, again in ((done, False), (back, True)):
+            while ids:
+                some, ids = ids[:MOST], ids[MOST:]
+                for _ in range(SWEEPS):  # in vain, it is given to somebody again
+                    try:
+                        store = self._hub.rooms.queues
+                        if again:
+                            await store.give_back(queue.destination, self.name, some)
+                        else:
+                            await store.settle(queue.destination, some)
+                        break
+                    except BrokerError:
+                        await asyncio.sleep(PAUSE)
+        if back:
+            await self._tell_others(queue.destination)
+        self._tidy(queue)
+
+    async def _bury(self, queue: _Queue, parcel: SharedParcel) -> None:
+        dead = self._dead_letters
+        kept = False
+        if dead is not None and dead != parcel.destination:
+            try:
+                await self.put(dead, {**parcel.headers, ORIGIN: parcel.destination}, parcel.body)
+                kept = True
+            except (LocalProtocolError, BrokerError) as error:
+                log.warning("a message that nobody has taken could not be kept: %s", error)
+        if not kept:
+            self.dropped += 1
+            log.warning(
+                "a message of a queue was given %d times, and nobody has taken it: it is dropped", parcel.attempts
+            )
+        self._done(queue, parcel)
+
+    def _tidy(self, queue: _Queue) -> None:
+        empty = not (queue.consumers or queue.held or queue.done or queue.back)
+        if empty and self._queues.get(queue.destination) is queue:
+            del self._queues[queue.destination]
+
+    async def _sweep(self) -> None:
+        """Says now and then that this worker is there, and looks for what was not told of, or left by others."""
+        while True:
+            await asyncio.sleep(self._hub.rooms.timing.lease / SWEEPS)
+            for queue in tuple(self._queues.values()):
+                ids = list(queue.held)
+                with suppress(BrokerError):
+                    for at in range(0, len(ids), MOST):
+                        await self._hub.rooms.queues.keep(queue.destination, self.name, ids[at : at + MOST])
+                queue.claims = True
+                self.look(queue)

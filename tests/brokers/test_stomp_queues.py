@@ -1,0 +1,286 @@
+"""Queues of all workers: to one of the subscribers of any, kept, given again when a worker or a client is gone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+
+import realtime
+from realtime.brokers.base import QueueStore, Taken
+from realtime.brokers.memory import MemoryBroker
+from realtime.brokers.redis import RedisBroker
+from realtime.protocols.layers.stomp.frames import Frame
+from realtime.stomp.shared_queues import SWEEPS, SharedQueues
+
+from ..patience import eventually
+from ..stomp.place import Client, client, stomp_of
+from ..web.place import Place
+from . import test_rooms as rooms
+from .conftest import broker_of
+from .servers import Server
+
+QUEUE = "/queue/a"
+
+
+class Workers(rooms.Workers):
+    """Servers of one broker with STOMP."""
+
+    async def start(self, **settings: Any) -> Place:
+        """One more; the settings are STOMP's."""
+        self.settings = {"max_queue_messages": 50} | settings
+        return await super().start()
+
+    def register(self, place: Place) -> None:
+        """STOMP, for the server of a place."""
+        place.rt.endpoint("/stomp")(realtime.STOMP(**self.settings))
+
+
+@pytest.fixture(params=["memory", "tcp", "cluster"])
+def broker(request: pytest.FixtureRequest, prefix: str) -> MemoryBroker | RedisBroker:
+    return broker_of(request, prefix)
+
+
+@pytest.fixture
+async def workers(broker: MemoryBroker | RedisBroker) -> AsyncIterator[Workers]:
+    async with AsyncExitStack() as stack:
+        workers = Workers(broker, stack)
+        yield workers
+        await workers.stop()
+
+
+async def started(workers: Workers, **settings: Any) -> Place:
+    """One more worker."""
+    place = await workers.start(**settings)
+    workers.register(place)
+    return place
+
+
+def queues_of(place: Place) -> SharedQueues:
+    """Its queues."""
+    queues = stomp_of(place)._bound.queues
+    assert isinstance(queues, SharedQueues)
+    return queues
+
+
+async def store_of(place: Place, queue: str) -> QueueStore:
+    """What its broker has of queues, when this one is reached."""
+    rooms = place.rt._service.sessions.hub.rooms
+    await rooms._store.reached(queue)
+    return rooms.queues
+
+
+async def held(place: Place, queue: str = QUEUE) -> int:
+    """How many messages a queue holds."""
+    return await place.rt._service.sessions.hub.rooms.queues.count(queue)
+
+
+async def until_held(place: Place, count: int, queue: str = QUEUE) -> None:
+    """Waits until it is so many."""
+    async with asyncio.timeout(45):
+        while await held(place, queue) != count:  # noqa: ASYNC110 # it is the store's
+            await asyncio.sleep(0.02)
+
+
+async def connected(place: Place) -> Client:
+    """A client that is in."""
+    one = await client(place)
+    await one.connect()
+    return one
+
+
+async def put(one: Client, *bodies: str) -> None:
+    """Sends these."""
+    for body in bodies:
+        await one.done("SEND", {"destination": QUEUE, "n": body}, body)
+
+
+def about(message: Frame) -> dict[str, str]:
+    """The header of an ACK of this message."""
+    return {"id": message.headers["ack"]}
+
+
+async def test_kept_and_then_in_order_at_another_worker(workers: Workers) -> None:
+    here, there = await started(workers), await started(workers)
+    sender = await connected(here)
+    await put(sender, *"123")
+    assert await held(here) == 3
+    one = await connected(there)
+    await one.send("SUBSCRIBE", {"id": "0", "destination": QUEUE})
+    assert [(await one.expect("MESSAGE", n=n)).body for n in "123"] == [b"1", b"2", b"3"]
+    await put(sender, *"45")
+    assert [(await one.expect("MESSAGE", n=n)).body for n in "45"] == [b"4", b"5"]
+    await until_held(here, 0)
+
+
+async def test_each_to_one_of_all(workers: Workers) -> None:
+    here, there = await started(workers), await started(workers)
+    clients = [await connected(here), await connected(there), await connected(there)]
+    for one in clients:
+        await one.subscribe(QUEUE, ack="client-individual", prefetch_count="2")
+    sender = await connected(here)
+    await put(sender, *map(str, range(20)))
+    seen: list[int] = []
+
+    async def consume(one: Client) -> None:
+        while len(seen) < 20:
+            message = await one.expect("MESSAGE")
+            seen.append(int(message.body))
+            await one.send("ACK", about(message))
+
+    tasks = [asyncio.create_task(consume(one)) for one in clients]
+    await until_held(here, 0)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert sorted(seen) == list(range(20))
+
+
+@pytest.mark.parametrize("how", ["drop", "nack", "unsubscribe", "timeout"])
+async def test_what_was_not_taken_is_for_others_in_its_old_place(workers: Workers, how: str) -> None:
+    here = await started(workers, ack_timeout=0.2 if how == "timeout" else None)
+    there = await started(workers)
+    one, sender = await connected(here), await connected(there)
+    await one.subscribe(QUEUE, ack="client-individual", prefetch_count="3")
+    await put(sender, *"1234")
+    messages = [await one.expect("MESSAGE", n=n) for n in "123"]
+    await one.done("ACK", about(messages[0]))
+    await one.expect("MESSAGE", n="4")
+    if how == "timeout":
+        await one.expect("MESSAGE", n="2", redelivered="true")
+        return
+    if how == "nack":
+        await one.send("NACK", about(messages[1]))
+        assert (await one.expect("MESSAGE", redelivered="true")).body == b"2"
+        return
+    if how == "drop":
+        await one.drop()
+    else:
+        await one.done("UNSUBSCRIBE", {"id": "0"})
+    await sender.send("SUBSCRIBE", {"id": "0", "destination": QUEUE, "ack": "client"})
+    found = [await sender.expect("MESSAGE") for _ in range(3)]
+    assert [each.body for each in found] == [b"2", b"3", b"4"]
+    assert {each.headers["redelivered"] for each in found} == {"true"}
+    await sender.done("ACK", about(found[2]))
+    await until_held(there, 0)
+
+
+async def test_a_worker_that_is_gone_without_a_word(workers: Workers, monkeypatch: pytest.MonkeyPatch) -> None:
+    here, there = await started(workers), await started(workers)
+    for place in (here, there):
+        shared = place.rt._service.sessions.hub.rooms
+        monkeypatch.setattr(shared, "timing", shared.timing._replace(lease=1.0))
+    one, other = await connected(here), await connected(there)
+    await one.subscribe(QUEUE, ack="client")
+    await put(other, "1")
+    await one.expect("MESSAGE")
+    await eventually(lambda: queues_of(here)._sweeper is not None)
+    # It stops as by kill -9: what it has it says nothing of any more.
+    sweeper = queues_of(here)._sweeper
+    assert sweeper is not None
+    sweeper.cancel()
+    await other.send("SUBSCRIBE", {"id": "0", "destination": QUEUE, "ack": "client"})
+    message = await other.expect("MESSAGE", redelivered="true")
+    await other.done("ACK", about(message))
+    await until_held(there, 0)
+
+
+async def test_a_worker_that_lives_keeps_what_it_has(workers: Workers, monkeypatch: pytest.MonkeyPatch) -> None:
+    here, there = await started(workers), await started(workers)
+    for place in (here, there):
+        shared = place.rt._service.sessions.hub.rooms
+        monkeypatch.setattr(shared, "timing", shared.timing._replace(lease=2.0))
+    one, other = await connected(here), await connected(there)
+    await one.subscribe(QUEUE, ack="client")
+    await put(other, "1")
+    message = await one.expect("MESSAGE")
+    await other.subscribe(QUEUE, ack="client")
+    store, kept = queues_of(here)._hub.rooms.queues, 0
+    keep = store.keep
+
+    async def counted(*arguments: Any) -> None:
+        nonlocal kept
+        await keep(*arguments)
+        kept += 1
+
+    monkeypatch.setattr(store, "keep", counted)
+    await eventually(lambda: kept > SWEEPS + 1)  # for longer than a lease
+    await one.done("ACK", about(message))
+    await until_held(here, 0)
+    await other.done("SEND", {"destination": "/topic/x"})  # nothing has come to it before this
+
+
+async def test_limits_and_dead_letters(workers: Workers) -> None:
+    place = await started(workers, max_queue_messages=2, max_deliveries=2, dead_letters="/queue/dead")
+    one = await connected(place)
+    await one.subscribe(QUEUE, ack="client")
+    await put(one, "1")
+    for _ in range(2):
+        await one.send("NACK", about(await one.expect("MESSAGE", n="1")))
+    await until_held(place, 0)
+    await until_held(place, 1, "/queue/dead")
+    await one.send("SUBSCRIBE", {"id": "1", "destination": "/queue/dead"})
+    await one.expect("MESSAGE", original_destination=QUEUE, n="1")
+    other = await connected(place)
+    for _ in range(3):
+        await other.send("SEND", {"destination": "/queue/full"}, "x")
+    await other.refused("max_queue_messages")
+
+
+async def test_what_is_no_message_of_ours(workers: Workers, caplog: pytest.LogCaptureFixture) -> None:
+    place = await started(workers)
+    store = await store_of(place, QUEUE)
+    for number, payload in enumerate((b"", b"[]\nx", b"{}", b"{}\nfine")):
+        assert await store.put(QUEUE, str(number), payload, 10)
+        assert await store.put(QUEUE, str(number), payload, 10)  # asked again: it is there once
+    assert await store.count(QUEUE) == 4
+    one = await connected(place)
+    await one.send("SUBSCRIBE", {"id": "0", "destination": QUEUE})
+    assert (await one.expect("MESSAGE")).body == b"fine"
+    await until_held(place, 0)
+    assert "no message of ours" in caplog.text
+
+
+async def test_a_store_by_itself(workers: Workers) -> None:
+    place = await started(workers)
+    store = await store_of(place, "q")
+    for number in range(4):
+        assert await store.put("q", str(number), b"%d" % number, 4)
+    assert not await store.put("q", "4", b"4", 4)
+    first = await store.take("q", "ada", 2, None)
+    assert [(one.payload, one.times) for one in first] == [(b"0", 1), (b"1", 1)]
+    assert [one.payload for one in await store.take("q", "bob", 9, 1000.0)] == [b"2", b"3"]
+    await store.give_back("q", "bob", [first[0].id])  # not his
+    assert await store.take("q", "bob", 9, None) == []
+    await store.give_back("q", "ada", [one.id for one in first])
+    assert await store.take("q", "bob", 1, None) == [Taken(first[0].id, b"0", 2)]
+    await store.keep("q", "ada", [one.id for one in first])
+    await store.settle("q", [first[0].id, "1-1"])
+    assert await store.count("q") == 3
+    again = await store.take("q", "cyd", 9, 0.0)
+    assert [one.payload for one in again] == [b"1", b"2", b"3"]
+    await store.settle("q", [one.id for one in again])
+    assert await store.count("q") == 0
+    assert await store.take("q", "cyd", 9, 0.0) == []
+    for call in (store.settle("q", ["1-1"]), store.give_back("q", "ada", ["1-1"]), store.keep("q", "ada", ["1-1"])):
+        await call
+
+
+async def test_a_store_that_goes_and_comes(own_redis: Server) -> None:
+    async with AsyncExitStack() as stack:
+        workers = Workers(RedisBroker(own_redis.url), stack)
+        place = await started(workers)
+        one = await connected(place)
+        await one.subscribe(QUEUE, ack="client-individual")
+        await put(one, "1")
+        message = await one.expect("MESSAGE")
+        own_redis.pause()
+        await one.send("ACK", about(message))
+        await one.send("SEND", {"destination": QUEUE, "receipt": "r"}, "2")
+        own_redis.resume()
+        frames = {(await one.news()).command for _ in range(2)}
+        assert frames == {"RECEIPT", "MESSAGE"}
+        await workers.stop()

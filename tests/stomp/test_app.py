@@ -1,0 +1,268 @@
+"""Handlers, identities and hooks: who is asked, what is answered to whom, and what is refused."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+import realtime
+
+from .place import Client, client, stomp_of, stomping
+
+
+def application(**settings: Any) -> realtime.STOMP:
+    """One with some handlers."""
+    stomp = realtime.STOMP(**settings)
+
+    @stomp.on("/app/greet", reply="/topic/greetings")
+    async def greet(client: realtime.StompClient, message: realtime.StompMessage) -> Any:
+        return {"content": f"Hello, {message.json()['name']}!"}
+
+    @stomp.on("/app/rooms/{room}/say", reply="/user/queue/said")
+    async def say(client: realtime.StompClient, message: realtime.StompMessage) -> str:
+        client.data["count"] = client.data.get("count", 0) + 1
+        return f"{client.identity} {message.params['room']} {message.text} {client.data['count']}"
+
+    @stomp.on("/app/rooms/lobby/say")
+    async def lobby(client: realtime.StompClient, message: realtime.StompMessage) -> bytes:
+        return b"\xfflobby"
+
+    @stomp.on("/app/nothing", reply="/topic/nothing")
+    async def nothing(client: realtime.StompClient, message: realtime.StompMessage) -> None:
+        assert message.destination == "/app/nothing"
+
+    @stomp.on("/app/fails")
+    async def fails(client: realtime.StompClient, message: realtime.StompMessage) -> None:
+        how = message.headers.get("how")
+        if how == "refused":
+            raise realtime.Unauthorized("not you")
+        if how == "error":
+            raise realtime.EventError("not like this")
+        if how == "json":
+            message.json()
+        if how == "text":
+            assert message.text
+        raise ZeroDivisionError
+
+    return stomp
+
+
+async def test_an_answer_goes_to_everybody() -> None:
+    async with stomping(application()) as place:
+        one, other = await client(place), await client(place, "sockjs")
+        for each in (one, other):
+            await each.connect()
+            await each.subscribe("/topic/greetings")
+        await one.send("SEND", {"destination": "/app/greet", "correlation-id": "7"}, '{"name":"Ada"}')
+        for each in (one, other):
+            message = await each.expect("MESSAGE", content_type="application/json", correlation_id="7")
+            assert message.body == b'{"content":"Hello, Ada!"}'
+
+
+async def test_an_answer_goes_to_who_asked() -> None:
+    stomp = application()
+
+    @stomp.connect
+    async def log_in(client: realtime.StompClient) -> str | None:
+        if client.passcode == "wrong":
+            raise realtime.Unauthorized("no such login")
+        return client.login
+
+    async with stomping(stomp) as place:
+        ada, again, nobody, bob = [await client(place) for _ in range(4)]
+        for each, login in ((ada, "a/da"), (again, "a/da"), (bob, "bob")):
+            await each.connect(login=login, passcode="secret")
+        await nobody.connect()
+        for each in (ada, again, nobody, bob):
+            await each.subscribe("/user/queue/said")
+        await ada.send("SEND", {"destination": "/app/rooms/x/say"}, "hi")
+        for each in (ada, again):
+            assert (await each.expect("MESSAGE", destination="/user/queue/said")).body == b"a/da x hi 1"
+        await nobody.send("SEND", {"destination": "/app/rooms/y/say"}, "hi")
+        assert (await nobody.expect("MESSAGE")).body == b"None y hi 1"
+        await bob.send("SEND", {"destination": "/app/rooms/lobby/say", "reply-to": "/user/queue/said"}, "hi")
+        assert (await bob.expect("MESSAGE")).body == b"\xfflobby"
+        await stomp_of(place).send("/user/a%2Fda/queue/said", "from afar")
+        assert (await ada.expect("MESSAGE")).body == b"from afar"
+        wrong = await client(place)
+        await wrong.send("CONNECT", {"accept-version": "1.2", "login": "x", "passcode": "wrong"})
+        await wrong.refused("no such login")
+        # Nothing that was not theirs has come meanwhile.
+        for each in (nobody, bob):
+            await each.done("SEND", {"destination": "/app/nothing"})
+
+
+async def test_a_reply_to_a_topic() -> None:
+    async with stomping(application()) as place:
+        one = await client(place)
+        await one.connect()
+        await one.subscribe("/queue/mine")
+        await one.send("SEND", {"destination": "/app/greet", "reply-to": "/queue/mine"}, '{"name":"Ada"}')
+        await one.expect("MESSAGE", destination="/queue/mine")
+        await one.send("SEND", {"destination": "/app/greet", "reply-to": "/nowhere"}, '{"name":"Ada"}')
+        await one.refused("a destination begins with one of")
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ("refused", "not you"),
+        ("error", "not like this"),
+        ("json", "not JSON"),
+        ("text", "not text in UTF-8"),
+        ("other", "the server failed to process this frame"),
+    ],
+)
+async def test_handlers_that_raise(how: str, words: str, caplog: pytest.LogCaptureFixture) -> None:
+    async with stomping(application()) as place:
+        one = await client(place)
+        await one.connect()
+        await one.send("SEND", {"destination": "/app/fails", "how": how, "receipt": "1"}, b"\xff")
+        assert (await one.refused(words)).headers["receipt-id"] == "1"
+    assert ("ZeroDivisionError" in caplog.text) == (how == "other")
+
+
+@pytest.mark.parametrize(
+    ("command", "destination", "words"),
+    [
+        ("SEND", "/app/unknown", "no handler of '/app/unknown'"),
+        ("SUBSCRIBE", "/app/greet", "nothing is sent to '/app/greet'"),
+        ("SEND", "/user/ada/queue/x", "nobody may send to other identities"),
+        ("SEND", "/foo", "a destination begins with one of /topic/, /queue/, /app/, /user/"),
+        ("SUBSCRIBE", "/topic/", "a destination begins with one of"),
+        ("SUBSCRIBE", "/user/", "a destination begins with one of"),
+    ],
+)
+async def test_destinations_there_are_not(command: str, destination: str, words: str) -> None:
+    async with stomping(application()) as place:
+        one = await client(place)
+        await one.connect()
+        await one.send(command, {"id": "0", "destination": destination})
+        await one.refused(words)
+
+
+async def test_who_may_do_what() -> None:
+    stomp, asked = application(), []
+
+    @stomp.allow
+    async def allow(client: realtime.StompClient, action: str, destination: str) -> bool:
+        asked.append((action, destination))
+        if destination.endswith("secret"):
+            raise realtime.Unauthorized("a secret")
+        return not destination.endswith("no")
+
+    async with stomping(stomp) as place:
+
+        async def connected() -> Client:
+            one = await client(place)
+            await one.connect()
+            return one
+
+        one = await connected()
+        await one.subscribe("/topic/yes")
+        await one.send("BEGIN", {"transaction": "t"})
+        await one.send("SEND", {"destination": "/topic/yes", "transaction": "t"}, "1")
+        await one.send("SEND", {"destination": "/topic/no", "transaction": "t"}, "2")
+        await one.send("COMMIT", {"transaction": "t"})
+        await one.refused("this client may not send to '/topic/no'")  # and nothing else of the transaction was done
+        assert asked == [("subscribe", "/topic/yes"), ("send", "/topic/yes"), ("send", "/topic/no")]
+        for command, destination, words in (
+            ("SUBSCRIBE", "/topic/no", "may not subscribe to"),
+            ("SUBSCRIBE", "/queue/secret", "a secret"),
+            ("SEND", "/user/x/no", "may not send to"),
+        ):
+            one = await connected()
+            await one.send(command, {"id": "0", "destination": destination})
+            await one.refused(words)
+        one = await connected()
+        await one.subscribe("/user/queue/x")
+        await one.done("SEND", {"destination": "/user/ada/queue/x"}, "to another")
+        await one.send("SEND", {"destination": "/app/greet", "reply-to": "/topic/no"}, '{"name":"Ada"}')
+        await one.refused("may not send to '/topic/no'")
+
+
+async def test_frames_that_have_come_are_taken_though_their_client_has_left() -> None:
+    stomp, taken, go = realtime.STOMP(), [], asyncio.Event()
+
+    @stomp.on("/app/slow")
+    async def slow(client: realtime.StompClient, message: realtime.StompMessage) -> str:
+        taken.append(message.text)
+        await go.wait()
+        return "x"
+
+    async with stomping(stomp) as place:
+        one = await client(place)
+        await one.connect()
+        (session,) = place.rt.sessions
+        for text in "123":
+            await one.send("SEND", {"destination": "/app/slow", "receipt": text}, text)
+        await one.send("SUBSCRIBE", {"id": "0", "destination": "/topic/a"})
+        await one.drop()
+        await session.wait_closed()
+        go.set()
+        await asyncio.wait(place.rt._service.sessions.handlers.tasks.values())
+        assert taken == ["1", "2", "3"]
+
+
+def test_what_may_not_be_registered() -> None:
+    stomp = application()
+    with pytest.raises(realtime.LocalProtocolError, match="there is a handler of '/app/greet' already"):
+        stomp.on("/app/greet")(_handler)
+    with pytest.raises(realtime.LocalProtocolError, match="handlers are for destinations such as"):
+        stomp.on("/topic/greet")
+    with pytest.raises(realtime.LocalProtocolError, match="a name twice"):
+        stomp.on("/app/{a}/{a}")
+    with pytest.raises(realtime.LocalProtocolError, match="a reply goes to"):
+        stomp.on("/app/a", reply="/app/b")
+    hooks: tuple[Any, ...] = (stomp.on("/app/other"), stomp.connect, stomp.allow)
+    for register in hooks:
+        with pytest.raises(TypeError, match="coroutine function"):
+            register(_plain)
+    rt = realtime.Server()
+    rt.endpoint("/a")(stomp)
+    with pytest.raises(realtime.LocalProtocolError, match="make another STOMP"):
+        rt.endpoint("/b")(stomp)
+
+
+async def _handler(client: realtime.StompClient, message: realtime.StompMessage) -> None:
+    """Does nothing."""
+
+
+def _plain(*_: object) -> None:
+    """No coroutine function."""
+
+
+async def test_sending_without_a_server() -> None:
+    with pytest.raises(realtime.LocalProtocolError, match="register the destinations first"):
+        await realtime.STOMP().send("/topic/a", "x")
+    with pytest.raises(TypeError):
+        await realtime.STOMP().send("/topic/a", object())
+    with pytest.raises(realtime.LocalProtocolError, match="lone surrogate"):
+        await realtime.STOMP().send("/topic/a", "\ud800")
+    stomp = realtime.STOMP()
+    realtime.Server().endpoint("/stomp")(stomp)
+    for wrong in ("/user/ada", "/user//x", "/user/:x/y"):
+        with pytest.raises(realtime.LocalProtocolError, match="one identity's destination"):
+            await stomp.send(wrong, "x")
+
+
+@pytest.mark.parametrize(
+    ("settings", "error"),
+    [
+        ({"tcp": "localhost"}, TypeError),
+        ({"tcp": ("localhost", "61613")}, TypeError),
+        ({"tcp": ("localhost", 70_000)}, realtime.LocalProtocolError),
+        ({"tls": True, "tcp": ("localhost", 0)}, TypeError),
+        ({"heart_beat": 10}, TypeError),
+        ({"heart_beat": (-1, 0)}, realtime.LocalProtocolError),
+        ({"max_headers": 0}, realtime.LocalProtocolError),
+        ({"ack_timeout": 0}, realtime.LocalProtocolError),
+        ({"dead_letters": "/topic/x"}, realtime.LocalProtocolError),
+        ({"queues": object()}, TypeError),
+    ],
+)
+def test_settings(settings: dict[str, Any], error: type[Exception]) -> None:
+    with pytest.raises(error, match=next(iter(settings)).replace("tls", "t")):
+        realtime.STOMP(**settings)

@@ -1,0 +1,245 @@
+"""Queues: one of the subscribers gets each message, in order; it is kept, given again, and bounded."""
+
+from __future__ import annotations
+
+import pytest
+
+import realtime
+from realtime.protocols.layers.stomp.frames import Frame
+from realtime.stomp.queues import MemoryQueues
+
+from ..patience import eventually
+from ..web.place import Place
+from .place import Client, WebSocketClient, client, stomp_of, stomping
+
+
+def queues_of(place: Place) -> MemoryQueues:
+    """All queues."""
+    queues = stomp_of(place)._bound.queues
+    assert isinstance(queues, MemoryQueues)
+    return queues
+
+
+def held(place: Place, queue: str = "/queue/a") -> int:
+    """How many messages a queue holds."""
+    return queues_of(place).count(queue)
+
+
+async def connected(place: Place, kind: str = "websocket", version: str = "1.2") -> Client:
+    """A client that is in."""
+    one = await client(place, kind)
+    await one.connect(version)
+    return one
+
+
+async def put(one: Client, *bodies: str, queue: str = "/queue/a") -> None:
+    """Sends these, and waits until they are there."""
+    for body in bodies:
+        await one.done("SEND", {"destination": queue, "n": body}, body)
+
+
+async def test_kept_while_there_is_nobody_and_then_in_order_to_one_of_all() -> None:
+    async with stomping() as place:
+        sender = await connected(place)
+        await put(sender, "1", "2", "3")
+        assert held(place) == 3
+        one = await connected(place)
+        await one.send("SUBSCRIBE", {"id": "0", "destination": "/queue/a"})
+        assert [(await one.expect("MESSAGE", n=n)).body for n in "123"] == [b"1", b"2", b"3"]
+        await eventually(lambda: held(place) == 0)
+        other = await connected(place)
+        await other.subscribe("/queue/a")
+        await put(sender, *"abcd")
+        assert [(await one.expect("MESSAGE")).body for _ in range(2)] == [b"a", b"c"]
+        assert [(await other.expect("MESSAGE")).body for _ in range(2)] == [b"b", b"d"]
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.1", "1.2"])
+async def test_cumulative_acknowledgements(version: str) -> None:
+    async with stomping() as place:
+        one = await connected(place, version=version)
+        await one.subscribe("/queue/a", ack="client")
+        await put_quietly(one, *"1234")
+        messages = [await one.expect("MESSAGE") for _ in range(4)]
+        assert held(place) == 4
+        await one.done("ACK", about(messages[2], version))
+        assert held(place) == 1
+        if version != "1.0":
+            await one.send("NACK", about(messages[3], version))
+            again = await one.expect("MESSAGE", redelivered="true", n="4")
+            await one.done("ACK", about(again, version))
+            assert held(place) == 0
+
+
+async def put_quietly(one: Client, *bodies: str) -> None:
+    """Sends these to /queue/a."""
+    for body in bodies:
+        await one.send("SEND", {"destination": "/queue/a", "n": body}, body)
+
+
+def about(message: Frame, version: str) -> dict[str, str]:
+    """The headers of an ACK of this message."""
+    if version == "1.2":
+        return {"id": message.headers["ack"]}
+    assert "ack" not in message.headers
+    said = {"message-id": message.headers["message-id"]}
+    return said if version == "1.0" else {**said, "subscription": message.headers["subscription"]}
+
+
+async def test_individual_acknowledgements() -> None:
+    async with stomping() as place:
+        one = await connected(place)
+        await one.subscribe("/queue/a", ack="client-individual")
+        await put_quietly(one, *"123")
+        first, second, third = [await one.expect("MESSAGE") for _ in range(3)]
+        await one.done("ACK", about(second, "1.2"))
+        assert held(place) == 2
+        await one.send("NACK", about(first, "1.2"))
+        assert (await one.expect("MESSAGE", redelivered="true")).body == b"1"
+        await one.done("ACK", about(third, "1.2"))
+        await one.done("ACK", about(third, "1.2"))  # again: harmless
+        assert held(place) == 1
+        await one.send("ACK", {"id": "77"})
+        await one.refused("no message '77'")
+
+
+@pytest.mark.parametrize("how", ["drop", "disconnect", "unsubscribe", "error"])
+@pytest.mark.parametrize("kind", ["websocket", "tcp", "sockjs"])
+async def test_what_was_not_acknowledged_is_for_others_in_its_old_place(how: str, kind: str) -> None:
+    async with stomping() as place:
+        one, other = await connected(place, kind), await connected(place)
+        await one.subscribe("/queue/a", ack="client")
+        await put_quietly(other, *"123")
+        messages = [await one.expect("MESSAGE") for _ in range(3)]
+        await one.done("ACK", about(messages[0], "1.2"))
+        await put(other, "4")
+        await other.subscribe("/queue/a", ack="client")
+        if how == "drop":
+            await one.drop()
+        else:
+            command = {"disconnect": "DISCONNECT", "unsubscribe": "UNSUBSCRIBE", "error": "CONNECT"}[how]
+            await one.send(command, {"id": "0"})
+        found = [await other.expect("MESSAGE") for _ in range(3)]
+        assert [each.body for each in found] == [b"2", b"3", b"4"]
+        assert found[0].headers["redelivered"] == "true"
+
+
+async def test_a_missing_acknowledgement() -> None:
+    async with stomping(realtime.STOMP(ack_timeout=0.05, max_deliveries=3, dead_letters="/queue/dead")) as place:
+        one = await connected(place)
+        await one.subscribe("/queue/a", ack="client-individual")
+        await put_quietly(one, "1")
+        numbers = [(await one.expect("MESSAGE", n="1")).headers["ack"] for _ in range(3)]
+        assert len(set(numbers)) == 3
+        await eventually(lambda: held(place, "/queue/dead") == 1)
+        assert held(place) == 0
+        await one.done("ACK", {"id": numbers[0]})  # too late: harmless
+
+
+async def test_dead_letters_say_where_they_were() -> None:
+    async with stomping(realtime.STOMP(max_deliveries=1, dead_letters="/queue/dead")) as place:
+        one = await connected(place)
+        await one.subscribe("/queue/a", ack="client")
+        await one.send("SEND", {"destination": "/queue/a"}, "x")
+        await one.done("NACK", about(await one.expect("MESSAGE"), "1.2"))
+        await one.send("SUBSCRIBE", {"id": "1", "destination": "/queue/dead"})
+        assert (await one.expect("MESSAGE", original_destination="/queue/a")).body == b"x"
+
+
+async def test_what_nobody_takes_is_dropped(caplog: pytest.LogCaptureFixture) -> None:
+    async with stomping(realtime.STOMP(max_deliveries=2)) as place:
+        one = await connected(place)
+        await one.subscribe("/queue/a", ack="client")
+        await one.send("SEND", {"destination": "/queue/a"}, "x")
+        for _ in range(2):
+            await one.send("NACK", about(await one.expect("MESSAGE"), "1.2"))
+        await eventually(lambda: held(place) == 0)
+        assert "given 2 times" in caplog.text
+
+
+async def test_bytes_are_no_message_for_sockjs(caplog: pytest.LogCaptureFixture) -> None:
+    async with stomping() as place:
+        one, sender = await connected(place, "sockjs"), await connected(place)
+        await one.subscribe("/queue/a", ack="client")
+        await one.subscribe("/topic/a", "1")
+        for destination in ("/queue/a", "/topic/a"):
+            await sender.done("SEND", {"destination": destination}, b"\xff")
+            await sender.done("SEND", {"destination": destination}, b"text")
+        assert [(await one.expect("MESSAGE")).body for _ in range(2)] == [b"text"] * 2
+        assert "dropped" in caplog.text
+
+
+async def test_so_many_at_a_time() -> None:
+    async with stomping(realtime.STOMP(max_unacknowledged=3)) as place:
+        one = await connected(place)
+        await one.subscribe("/queue/a", "0", "client", prefetch_count="2")
+        await one.subscribe("/queue/b", "1", "client")
+        await put_quietly(one, *"123")
+        first = await one.expect("MESSAGE", n="1")
+        await one.expect("MESSAGE", n="2")
+        await one.send("SEND", {"destination": "/queue/b", "n": "4"}, "4")
+        await one.expect("MESSAGE", n="4", subscription="1")
+        await one.done("SEND", {"destination": "/queue/b", "n": "5"}, "5")  # there is no room
+        await one.send("ACK", about(first, "1.2"))
+        assert {(await one.news()).headers["n"]} <= {"3", "5"}
+        assert held(place) + held(place, "/queue/b") == 4
+        await one.send("SUBSCRIBE", {"id": "2", "destination": "/queue/c", "prefetch-count": "none"})
+        await one.refused("prefetch-count is a number")
+
+
+async def test_an_outbox_that_is_full_waits_and_loses_nothing() -> None:
+    async with stomping(max_outbox=8) as place:
+        sender, one = await connected(place), await connected(place)
+        for number in range(100):
+            await sender.send("SEND", {"destination": "/queue/a"}, str(number))
+        await eventually(lambda: held(place) == 100)
+        await one.send("SUBSCRIBE", {"id": "0", "destination": "/queue/a"})
+        assert [int((await one.expect("MESSAGE")).body) for _ in range(100)] == list(range(100))
+        await eventually(lambda: held(place) == 0)
+        await eventually(lambda: len(queues_of(place)) == 1)
+
+
+@pytest.mark.parametrize(
+    ("limits", "words"),
+    [
+        ({"max_queue_messages": 2}, "holds 2 messages, and takes no more (max_queue_messages)"),
+        ({"max_queue_size": 600}, "take no more (max_queue_size)"),
+        ({"max_queues": 1}, "1 queues (max_queues)"),
+    ],
+)
+async def test_limits(limits: dict[str, int], words: str) -> None:
+    async with stomping(realtime.STOMP(**limits)) as place:  # type: ignore[arg-type]
+        one = await connected(place)
+        for number in range(3):
+            await one.send("SEND", {"destination": f"/queue/{number if 'max_queues' in limits else 0}"}, "x" * 10)
+        await one.refused(words)
+
+
+async def test_acknowledgements_in_a_transaction() -> None:
+    async with stomping() as place:
+        one = await connected(place)
+        await one.subscribe("/queue/a", ack="client-individual")
+        await put_quietly(one, *"12")
+        first, second = [await one.expect("MESSAGE") for _ in range(2)]
+        await one.send("BEGIN", {"transaction": "t"})
+        await one.send("ACK", {**about(first, "1.2"), "transaction": "t"})
+        await one.done("NACK", {**about(second, "1.2"), "transaction": "t"})
+        assert held(place) == 2
+        await one.send("COMMIT", {"transaction": "t"})
+        await one.expect("MESSAGE", redelivered="true", n="2")
+        assert held(place) == 1
+
+
+async def test_the_application_sends() -> None:
+    async with stomping() as place:
+        stomp, one = stomp_of(place), await connected(place)
+        await stomp.send("/queue/a", {"a": 1})
+        await stomp.send("/queue/a", b"\xff", headers={"n": "2"})
+        await one.send("SUBSCRIBE", {"id": "0", "destination": "/queue/a"})
+        assert (await one.expect("MESSAGE", content_type="application/json")).body == b'{"a":1}'
+        assert (await one.expect("MESSAGE", content_type="application/octet-stream", n="2")).body == b"\xff"
+        assert isinstance(one, WebSocketClient)
+        assert one.kinds == {str, bytes}
+        for wrong in ("/app/a", "/foo", "/topic/", ""):
+            with pytest.raises(realtime.LocalProtocolError):
+                await stomp.send(wrong, "x")

@@ -1,0 +1,192 @@
+"""The TCP port: opened and closed with the application, logins for the authorize hook, TLS, and what comes first."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import realtime
+from realtime.gates import stomp as gate
+
+from ..patience import eventually
+from ..web.place import serving
+from .place import TcpClient, client, stomp_of, stomping
+
+
+async def test_the_port_is_open_while_the_application_runs() -> None:
+    stomp = realtime.STOMP(tcp=("127.0.0.1", 0))
+    assert not stomp.addresses
+    async with stomping(stomp) as place:
+        host, port = stomp.addresses[0]
+        assert host == "127.0.0.1"
+        one, silent = await client(place, "tcp"), await client(place, "tcp")
+        await one.connect()
+        await place.stop()
+        await one.ended()
+        await silent.refused("the server is going away")
+        with pytest.raises(OSError):
+            await asyncio.open_connection(host, port)
+    assert not stomp.addresses
+
+
+async def test_logins_are_for_the_authorize_hook() -> None:
+    rt, seen = realtime.Server(shutdown_timeout=0.3), []
+
+    @rt.authorize
+    async def authorize(request: realtime.SessionRequest) -> str:
+        seen.append((request.auth, request.transport, request.remote, request.scheme, request.host, request.path))
+        assert "Origin" not in request.headers
+        if request.auth["passcode"] != "secret":
+            raise realtime.Unauthorized("no such login")
+        return str(request.auth["login"])
+
+    stomp, clients = realtime.STOMP(tcp=("127.0.0.1", 0)), []
+
+    @stomp.connect
+    async def connect(client: realtime.StompClient) -> None:
+        clients.append((client.identity, client.login, client.passcode, client.host, "passcode" in client.headers))
+
+    rt.endpoint("/stomp")(stomp)
+    async with serving(rt) as place:
+        one = await client(place, "tcp")
+        await one.connect(login="ada", passcode="secret")
+        assert seen == [({"login": "ada", "passcode": "secret"}, "tcp", "127.0.0.1", "stomp", "here", "/stomp")]
+        assert clients == [("ada", "ada", "secret", "here", False)]
+        assert await rt.identity("ada").close() == 1
+        await one.refused("the identity was withdrawn")
+        wrong = await client(place, "tcp")
+        await wrong.send("CONNECT", {"accept-version": "1.2", "login": "ada"})
+        await wrong.refused("no such login")
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate for 127.0.0.1; its key is beside it."""
+    folder = tmp_path_factory.mktemp("tls")
+    key, certificate = folder / "key.pem", folder / "cert.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
+         "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    return certificate
+
+
+async def test_tls(certificate: Path) -> None:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate, certificate.with_name("key.pem"))
+    async with stomping(realtime.STOMP(tcp=("127.0.0.1", 0), tls=context)) as place:
+        theirs = ssl.create_default_context(cafile=str(certificate))
+        one = TcpClient(*await asyncio.open_connection(*stomp_of(place).addresses[0], ssl=theirs))
+        await one.connect()
+        await one.subscribe("/topic/a")
+        await one.send("SEND", {"destination": "/topic/a"}, "x" * 300_000)
+        assert len((await one.expect("MESSAGE")).body) == 300_000
+        await one.send("SEND", {}, "x")
+        await one.refused("destination")
+        other = TcpClient(*await asyncio.open_connection(*stomp_of(place).addresses[0], ssl=theirs))
+        await other.connect()
+        await other.drop()
+        await eventually(lambda: not len(place.rt))
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", "no frame begins with"),
+        (b"SEND\ndestination:/a\n\n\0", "has to be a CONNECT, not a SEND"),
+        (b"CONNECT\naccept-version:7\n\n\0", "Supported protocol versions are 1.0 1.1 1.2"),
+        (b"CONNECT\na:" + b"x" * 20_000, "max_header_size"),
+        (b"CONNECT\n\nbody", "max_body_size"),
+        (b"CONNECT\nheart-beat:x\n\n\0", "heart-beat is two numbers"),
+    ],
+)
+async def test_what_comes_first_is_a_connect(data: bytes, words: str) -> None:
+    async with stomping() as place:
+        one = await client(place, "tcp")
+        await one.say(data)
+        await one.refused(words)
+        assert len(place.rt) == 0
+
+
+async def test_who_says_nothing() -> None:
+    async with stomping(realtime.STOMP(tcp=("127.0.0.1", 0), connect_timeout=0.05)) as place:
+        one = await client(place, "tcp")
+        await one.refused("no CONNECT came within connect_timeout")
+
+
+async def test_byte_by_byte_and_all_at_once() -> None:
+    async with stomping(max_size=16) as place:
+        one = await client(place, "tcp")
+        data = b"CONNECT\naccept-version:1.2\n\n\0\nSUBSCRIBE\nid:0\ndestination:/topic/a\n\n\0"
+        for at in range(len(data)):
+            await one.say(data[at : at + 1])
+        await one.expect("CONNECTED")
+        await one.say(b"".join(b"SEND\ndestination:/topic/a\n\n%d\0" % number for number in range(1000)))
+        assert [int((await one.expect("MESSAGE")).body) for _ in range(1000)] == list(range(1000))
+
+
+async def test_who_leaves_without_a_word_and_what_it_said_before_that() -> None:
+    stomp, taken = realtime.STOMP(tcp=("127.0.0.1", 0)), []
+
+    @stomp.on("/app/take")
+    async def take(client: realtime.StompClient, message: realtime.StompMessage) -> None:
+        taken.append(message.text)
+
+    async with stomping(stomp, max_queue=16) as place:
+        one = await client(place, "tcp")
+        frames = b"".join(b"SEND\ndestination:/app/take\n\n%d\0" % number for number in range(5000))
+        await one.say(b"CONNECT\naccept-version:1.2\n\n\0" + frames)
+        assert isinstance(one, TcpClient)
+        one.writer.write_eof()
+        await eventually(lambda: len(taken) == 5000)
+        await eventually(lambda: not len(place.rt))
+
+
+async def test_a_slow_reader_holds_up_nobody() -> None:
+    async with stomping() as place:
+        slow, quick = await client(place, "tcp"), await client(place, "tcp")
+        for each in (slow, quick):
+            await each.connect()
+            await each.subscribe("/topic/a")
+        for _ in range(60):
+            await quick.send("SEND", {"destination": "/topic/a"}, "x" * 100_000)
+            assert len((await quick.expect("MESSAGE")).body) == 100_000
+        await slow.expect("MESSAGE")
+
+
+async def test_too_many_that_say_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gate, "MAX_UNOPENED", 2)
+    async with stomping() as place:
+        first, second, third = [await client(place, "tcp") for _ in range(3)]
+        await third.ended()
+        await first.connect()
+        fourth = await client(place, "tcp")
+        await fourth.connect()
+        await second.connect()
+
+
+async def test_a_port_that_is_taken_stops_the_start() -> None:
+    async with stomping() as place:
+        address = stomp_of(place).addresses[0]
+        rt = realtime.Server()
+        rt.endpoint("/stomp")(realtime.STOMP(tcp=address))
+        with pytest.raises(realtime.LocalProtocolError, match="endpoint '/stomp' cannot be opened"):
+            async with serving(rt):
+                pass
+
+
+async def test_a_port_comes_before_the_start() -> None:
+    async with serving() as place:
+        with pytest.raises(realtime.LocalProtocolError, match="register it before"):
+            place.rt.endpoint("/stomp")(realtime.STOMP(tcp=("127.0.0.1", 0)))
+        place.rt.endpoint("/other")(realtime.STOMP())
+
+
+def test_tls_wants_a_port() -> None:
+    with pytest.raises(realtime.LocalProtocolError, match="tls is for the TCP port"):
+        realtime.STOMP(tls=ssl.create_default_context())
