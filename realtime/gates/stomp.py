@@ -297,10 +297,15 @@ class Listening:
             port.port,
             ssl=port.tls,
             backlog=BACKLOG,
-            reuse_port=self.gate.service.cluster is not None or None,  # each worker listens there
+            reuse_port=self._shared or None,
             ssl_handshake_timeout=None if port.tls is None else port.sizes.connect_timeout,
         )
         port.addresses[:] = [one.getsockname()[:2] for one in self._server.sockets]
+
+    @property
+    def _shared(self) -> bool:
+        """Whether others may listen at the same port: the other workers of a cluster."""
+        return self.gate.service.cluster is not None and hasattr(socket, "SO_REUSEPORT")
 
     def stop(self) -> None:
         """Takes nobody any more."""
