@@ -183,24 +183,24 @@ async def measure(server: ServerProcess, scenario: Scenario, sessions: int, mess
             while sum(client.got for client in heard) < until:  # noqa: ASYNC110 # what counts is the server's time
                 await asyncio.sleep(0)
 
-    async with asyncio.timeout(PATIENCE):
-        for number, client in enumerate(clients):
-            client.acknowledges = b"ack:client\n" in scenario.begin(number)
-            await client.open(server.port, scenario.path, scenario.begin(number))
-        await sender.open(server.port, scenario.path, CONNECT if scenario.begin(0) else b"")
-        meter = Meter(server, SETTLE)
-        async with meter:
-            pass  # everybody is in
-        await said(max(1, messages // 10))
-        async with meter:
-            await said(messages)
-        before = meter.cpu_seconds
+    meter = Meter(server, SETTLE)
+    try:
+        async with asyncio.timeout(PATIENCE):
+            for number, client in enumerate(clients):
+                client.acknowledges = b"ack:client\n" in scenario.begin(number)
+                await client.open(server.port, scenario.path, scenario.begin(number))
+            await sender.open(server.port, scenario.path, CONNECT if scenario.begin(0) else b"")
+            await meter.rest()
+            await said(max(1, messages // 10))
+            async with meter:
+                await said(messages)
         got = sum(client.got for client in heard)
-    for client in heard:
-        client.close()
+    finally:
+        for client in heard:
+            client.close()
     if got != each * (messages + max(1, messages // 10)):
         raise SystemExit("a message is missing, or came twice")
-    return before / (sessions * messages) * 1e6
+    return meter.cpu_seconds / (sessions * messages) * 1e6
 
 
 async def run(sessions: int, messages: int, rounds: int) -> None:
