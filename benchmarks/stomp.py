@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import base64
 import os
 import re
 import socket
@@ -25,7 +24,7 @@ from aiohttp import web
 import realtime
 
 from .process import ROOT, Meter, ServerProcess, allow_files, pin_generator
-from .wire import client_frame
+from .wire import client_frame, handshake, heard
 
 __all__ = ["SCENARIOS", "Scenario", "measure"]
 
@@ -129,29 +128,16 @@ class Client:
         """Opens it, and says this."""
         loop = asyncio.get_running_loop()
         await loop.sock_connect(self._socket, ("127.0.0.1", port))
-        key = base64.b64encode(os.urandom(16)).decode()
-        head = (
-            f"GET {path} HTTP/1.1\r\nHost: localhost:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n"
-        )
-        await loop.sock_sendall(self._socket, head.encode())
-        await self._until(b"\r\n\r\n")
+        await loop.sock_sendall(self._socket, handshake(path, port))
+        await heard(self._socket, b"\r\n\r\n")
         if first:
             await self.say(first)
-            await self._until(b"CONNECTED")
+            await heard(self._socket, b"CONNECTED")
         loop.add_reader(self._socket, self._read)
 
     async def say(self, text: bytes) -> None:
         """Sends a text."""
         await asyncio.get_running_loop().sock_sendall(self._socket, client_frame(text))
-
-    async def _until(self, what: bytes) -> None:
-        got = b""
-        while what not in got:
-            more = await asyncio.get_running_loop().sock_recv(self._socket, 4096)
-            if not more:
-                raise ConnectionError(f"the server ended the connection: {got!r}")
-            got += more
 
     def _read(self) -> None:
         data = self._socket.recv(262_144)
@@ -173,14 +159,14 @@ async def measure(server: ServerProcess, scenario: Scenario, sessions: int, mess
     clients = [Client() for _ in range(sessions)]
     sender = Client()
     each = sessions + (not scenario.begin(0))  # in a bare room the sender is a member, too
-    heard = [*clients, sender]
+    everybody = [*clients, sender]
 
     async def said(count: int) -> None:
         """All of so many have come; one is under way at a time."""
         for _ in range(count):
-            until = sum(client.got for client in heard) + each
+            until = sum(client.got for client in everybody) + each
             await sender.say(scenario.send)
-            while sum(client.got for client in heard) < until:  # noqa: ASYNC110 # what counts is the server's time
+            while sum(client.got for client in everybody) < until:  # noqa: ASYNC110 # what counts is the server's time
                 await asyncio.sleep(0)
 
     meter = Meter(server, SETTLE)
@@ -194,9 +180,9 @@ async def measure(server: ServerProcess, scenario: Scenario, sessions: int, mess
             await said(max(1, messages // 10))
             async with meter:
                 await said(messages)
-        got = sum(client.got for client in heard)
+        got = sum(client.got for client in everybody)
     finally:
-        for client in heard:
+        for client in everybody:
             client.close()
     if got != each * (messages + max(1, messages // 10)):
         raise SystemExit("a message is missing, or came twice")
