@@ -42,7 +42,8 @@ reference: $(VENV)/.dev
 	$(BIN)/python -m tests.reference --write
 
 # realtime beside its peers, and how cost grows; takes about ten minutes, and wants an idle machine. With ARGS="--write"
-# it writes docs/speed.md and its charts. `$(BIN)/python -m benchmarks --quick websocket-echo` measures one thing.
+# it writes docs/speed.md and its charts. `$(BIN)/python -m benchmarks --quick websocket-echo` measures one thing, and
+# `$(BIN)/python -m benchmarks.events --write` events beside Socket.IO's servers.
 bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.comparison $(ARGS)
 

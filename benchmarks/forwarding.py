@@ -1,8 +1,11 @@
-"""What a message costs whose session is at another worker than its requests come to: `python -m benchmarks.forwarding`.
+"""What a message costs whose session is at another worker than its requests come to, and what an open costs that
+claims its nonce in the directory: `python -m benchmarks.forwarding`.
 
 Two workers over a Redis of their own. Each transport's session is opened at one; then its requests come to the same,
 and to the other, one echo behind the other, and the CPU time of both workers is read. The client is Python's own,
 behind a proxy that leads to one worker or the other; neither is counted.
+
+Opens are made one behind the other, at a worker of a cluster and at one that is alone, over one Redis, in turns.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ import time
 from collections.abc import AsyncIterator
 from typing import NamedTuple
 
+import aiohttp
 from aiohttp import web
 
 import realtime
@@ -28,8 +32,9 @@ from realtime.testing import FaultProxy
 from .process import KEEP_BLOCKS, ROOT, ServerProcess, pin_generator
 
 TRANSPORTS = ("websocket", "sse", "long_polling")
+OPENED = ("websocket", "long_polling")
 SECRET = "of this benchmark alone, and no secret"
-WARM = 50  # echoes that are not counted
+WARM = 50  # echoes, or opens, that are not counted
 ROUNDS = 5
 
 
@@ -41,11 +46,18 @@ class Cost(NamedTuple):
     latency: float  # from a send to its echo, half of them take less
 
 
-async def serve(redis: str) -> None:
+class Opening(NamedTuple):
+    """What one open takes, in microseconds, and the close behind it."""
+
+    worker: float  # CPU
+    latency: float  # from connect() to the open session, half of them take less
+
+
+async def serve(redis: str, *, alone: bool) -> None:
     """A worker: says its port, and ends with its standard input."""
     rt = realtime.Server(
         broker=realtime.RedisBroker(redis, timeout=0.5),
-        cluster=realtime.Cluster(secret=SECRET, lease=1.0, drain_timeout=0.0),
+        cluster=None if alone else realtime.Cluster(secret=SECRET, lease=1.0, drain_timeout=0.0),
         max_stream_size=2**30,
     )
 
@@ -88,10 +100,10 @@ async def a_redis() -> AsyncIterator[str]:
 
 
 @contextlib.asynccontextmanager
-async def a_worker(redis: str, core: int | None) -> AsyncIterator[ServerProcess]:
-    """A worker in a process of its own."""
+async def a_worker(redis: str, core: int | None, *, alone: bool = False) -> AsyncIterator[ServerProcess]:
+    """A worker in a process of its own; `alone`: not of the cluster."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "benchmarks.forwarding", "--worker", redis),
+        *(sys.executable, "-m", "benchmarks.forwarding", "--worker", redis, *(["--alone"] if alone else [])),
         cwd=ROOT,
         env={**KEEP_BLOCKS, **os.environ},
         stdin=subprocess.PIPE,
@@ -139,8 +151,46 @@ async def compare(transport: str, count: int, one: ServerProcess, other: ServerP
     return min(local, key=lambda cost: cost.one), min(carried, key=lambda cost: cost.one + cost.other)
 
 
+async def opened(transport: str, count: int, worker: ServerProcess) -> Opening:
+    """The cost of `count` opens, one behind the other, each closed before the next."""
+    url = f"http://127.0.0.1:{worker.port}/realtime/echo"
+    times = []
+    async with aiohttp.ClientSession() as http:
+        before = worker.cpu_seconds()
+        for _ in range(count):
+            began = time.perf_counter()
+            async with realtime.connect(url, transports=[transport], http=http, upgrade=False):
+                times.append(time.perf_counter() - began)
+        spent = worker.cpu_seconds() - before
+    return Opening(spent / count * 1e6, sorted(times)[count // 2] * 1e6)
+
+
+async def compare_opens(transport: str, count: int, member: ServerProcess, alone: ServerProcess) -> tuple[str, str]:
+    """What an open takes at a worker of a cluster, and at one that is alone: of several rounds each the cheapest, and
+    of the latencies, too."""
+    found: dict[ServerProcess, list[Opening]] = {member: [], alone: []}
+    for _ in range(ROUNDS):
+        for worker, costs in found.items():
+            await opened(transport, WARM, worker)
+            costs.append(await opened(transport, count, worker))
+    claimed, plain = ([min(column) for column in zip(*costs, strict=True)] for costs in found.values())
+    cpu = f"{plain[0]:.0f} µs | {claimed[0]:.0f} µs | {claimed[0] - plain[0]:+.0f} µs"
+    return cpu, f"{plain[1] / 1000:.2f} ms | {claimed[1] / 1000:.2f} ms | {(claimed[1] - plain[1]) / 1000:+.2f} ms"
+
+
+async def report_opens(count: int) -> None:
+    """A table of what an open costs."""
+    core = pin_generator()
+    async with a_redis() as redis, a_worker(redis, core) as member, a_worker(redis, core, alone=True) as alone:
+        await asyncio.sleep(3.0)
+        print("| open and close | CPU, alone | in a cluster | more | open after, alone | in a cluster | more |")
+        print("|---|---|---|---|---|---|---|")
+        for transport in OPENED:
+            print(f"| `{transport}` | {' | '.join(await compare_opens(transport, count, member, alone))} |")
+
+
 async def report(count: int, size: int) -> None:
-    """A table."""
+    """A table of what a message costs."""
     core = pin_generator()
     async with a_redis() as redis, a_worker(redis, core) as one, a_worker(redis, core) as other:
         await asyncio.sleep(3.0)  # they register, and the store is no news any more
@@ -158,16 +208,21 @@ async def report(count: int, size: int) -> None:
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.forwarding", description=__doc__)
-    parser.add_argument("--count", type=int, default=1000, help="echoes in a round (1000)")
+    parser.add_argument("--count", type=int, default=1000, help="echoes in a round (1000); 0: none are measured")
+    parser.add_argument("--opens", type=int, default=300, help="opens in a round (300); 0: none are measured")
     parser.add_argument("--size", type=int, default=32, help="of a message, in bytes (32)")
     parser.add_argument("--worker", metavar="REDIS", help=argparse.SUPPRESS)
+    parser.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.worker:
-        asyncio.run(serve(arguments.worker))
+        asyncio.run(serve(arguments.worker, alone=arguments.alone))
     elif shutil.which("redis-server") is None:
         parser.error("there is no redis-server here to start")
     else:
-        asyncio.run(report(arguments.count, arguments.size))
+        if arguments.count:
+            asyncio.run(report(arguments.count, arguments.size))
+        if arguments.opens:
+            asyncio.run(report_opens(arguments.opens))
 
 
 if __name__ == "__main__":

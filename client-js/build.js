@@ -28,10 +28,10 @@ const NAMES = JSON.parse(readFileSync(join(ROOT, "names.json"), "utf8")); // wha
  * what was reached, and is lowered with it; GOAL is what it is to come down to.
  */
 export const BUDGET = {
-  "dist/realtime.js, all transports": 11869,
-  "Realtime, websocket and long_polling in a bundle": 10875,
-  "dist/events.js": 2922,
-  "events in a bundle, beside these": 2563
+  "dist/realtime.js, all transports": 12094,
+  "Realtime, websocket and long_polling in a bundle": 11095,
+  "dist/events.js": 2978,
+  "events in a bundle, beside these": 2587
 };
 
 export const GOAL = {

@@ -236,14 +236,14 @@ class BaseSession(SessionFacts[M]):
             await _give_way(self)
             raise
 
-    async def _wait_and_put(self, size: int, items: Sequence[Outgoing]) -> None:
-        """Queues messages of `size` bytes as soon as there is room for all. Raises SessionClosed."""
+    async def _wait_and_put(self, size: int, items: Sequence[Outgoing], *, drop: bool = False) -> None:
+        """Queues messages when there is room for all, or others can be dropped (`drop`). Raises SessionClosed."""
         machine = self._machine
         self._sending = self._sending or asyncio.Lock()
         self._senders += 1
         try:
             async with self._sending:  # first come, first served
-                while not machine.outbox.has_room(size, len(items)):
+                while not (machine.outbox.make_room if drop else machine.outbox.has_room)(size, len(items)):
                     machine.check_open()
                     self._ask_for_room()
                     await self._listener.progressed()

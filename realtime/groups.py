@@ -12,7 +12,7 @@ from typing import Any
 from .base_session import BaseSession
 from .core.frames import KEPT, Group
 
-__all__ = ["send_contents", "send_group", "send_kept"]
+__all__ = ["put_kept", "send_contents", "send_group", "send_kept"]
 
 
 def send_contents(session: BaseSession[Any], contents: Sequence[str | bytes], *, kept: bool = False) -> Awaitable[None]:
@@ -42,8 +42,17 @@ def send_kept(session: BaseSession[Any], contents: Sequence[str | bytes]) -> Awa
     return None
 
 
+def put_kept(session: BaseSession[Any], contents: Sequence[str | bytes]) -> None:
+    """send_kept() without waiting, whether there is room or not: for what is bounded in another way. Raises as that."""
+    group = Group(*contents, kept=True)
+    for part in group.parts:
+        session._outgoing(part.data)
+    session._put(group.parts)
+
+
 async def send_group(session: BaseSession[Any], group: Group) -> None:
-    """BaseSession.send() for a group; raises as that does."""
+    """BaseSession.send() for a group; raises as that does. One that is kept is not dropped for want of room, either: it
+    waits, and others are dropped for it."""
     try:
         for part in group.parts:
             session._outgoing(part.data)  # which raises unless it may be sent
@@ -52,6 +61,8 @@ async def send_group(session: BaseSession[Any], group: Group) -> None:
             session._put(group.parts)
         elif session._on_full == "wait":
             await session._wait_and_put(group.size, group.parts)
+        elif session._on_full == "drop_oldest" and group.kept:
+            await session._wait_and_put(group.size, group.parts, drop=True)
         else:
             await asyncio.sleep(0)
             session._offer_group(group)

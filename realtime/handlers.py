@@ -6,7 +6,7 @@ import asyncio
 import contextvars
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any
+from typing import Any, Protocol
 
 from .clock import Clock
 from .core.errors import SessionClosed, Unauthorized, leaves_of
@@ -15,10 +15,23 @@ from .endpoint import Handler
 from .loops import begin
 from .session import Session
 
-__all__ = ["Handlers"]
+__all__ = ["Absent", "Handlers"]
 
 log: logging.Logger = logging.getLogger("realtime.server")
 session_log: logging.Logger = logging.getLogger("realtime.session")
+
+
+class Absent(Protocol):
+    """Clients whose session has ended, and who may go on in another."""
+
+    def end(self, code: int, identity: str | None) -> None:
+        """They may not any more: all of them, or all of an identity."""
+
+    def has(self, pid: str) -> bool:
+        """Whether one of them may go on by this."""
+
+    def reset(self) -> None:
+        """Forgets them, with the event loop that they were here in."""
 
 
 class Handlers:
@@ -32,6 +45,8 @@ class Handlers:
         self._clock = clock
         self._done = done
         self._sessions: dict[asyncio.Task[None], Session] = {}
+        self.absent: list[Absent] = []  # whose handlers are told later that they are gone
+        self._beside: set[asyncio.Task[None]] = set()  # what handlers are told when their session is over long since
         self._when_over = self._over  # one object for all
 
     def start(self, session: Session, handler: Handler) -> None:
@@ -84,6 +99,13 @@ class Handlers:
         machine.close(1011, "the handler failed", now)
         return Result.RAISED
 
+    def beside(self, coroutine: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        """Starts what belongs to no session any more, and is waited for at the end like a handler."""
+        task = begin(coroutine, name)
+        self._beside.add(task)
+        task.add_done_callback(self._beside.discard)
+        return task
+
     def ended(self, session: Session) -> None:
         """The session is over: its handler has close_timeout to notice."""
         task = self.tasks.get(session)
@@ -98,10 +120,20 @@ class Handlers:
         session._stubborn = True
         task.cancel()
 
+    def has(self, pid: str) -> bool:
+        """Whether anybody may go on here by this."""
+        return any(absent.has(pid) for absent in self.absent)
+
+    def end_absent(self, code: int, identity: str | None = None) -> None:
+        """Nobody may go on any more whose session has ended; or nobody of an identity."""
+        for absent in self.absent:
+            absent.end(code, identity)
+
     async def stop(self, timeout: float) -> None:
         """Waits for all handlers but the caller, for `timeout` seconds, and cancels the late; one that goes on
         regardless is left behind after as many again."""
-        tasks = set(self.tasks.values()) - {asyncio.current_task()}
+        self.end_absent(1001)
+        tasks = {*self.tasks.values(), *self._beside} - {asyncio.current_task()}
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=timeout)
             for _ in range(2):  # a handler may catch the first
@@ -116,6 +148,9 @@ class Handlers:
         """Begins anew, in another event loop: what an earlier one has left behind will never run."""
         self.tasks = {}
         self._sessions = {}
+        self._beside = set()
+        for absent in self.absent:
+            absent.reset()
 
 
 def _coroutine(handler: Handler, session: Session) -> Coroutine[Any, Any, None]:

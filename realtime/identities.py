@@ -145,6 +145,7 @@ class Here:
     def withdraw(self, identity: str, code: int, reason: str) -> int:
         """Ends them, and refuses the opens that are asked about; how many ended."""
         ended = self._sessions.end(code, reason, identity=identity)
+        self._sessions.handlers.end_absent(code, identity)
         self._admission.withdraw(identity, reason)
         return ended
 

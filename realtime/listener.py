@@ -26,7 +26,7 @@ class SessionListener(Receivers, Generic[M]):
     """See core.machine.Listener. It is the queue of those who receive, too. `ended` is called with the machine when the
     session is over, after all others."""
 
-    __slots__ = ("_callbacks", "_ended", "machine", "marked", "progress", "runtime", "transport", "woken")
+    __slots__ = ("_callbacks", "_ended", "heard", "machine", "marked", "progress", "runtime", "transport", "woken")
 
     machine: M  # which can only be made when there is somebody to listen
 
@@ -36,6 +36,7 @@ class SessionListener(Receivers, Generic[M]):
         self.progress: Waiters | None = None  # for acks, or the end; None where nobody waits
         self.transport: str = ""  # of the newest carrier that has attached
         self.marked: bool = False  # for a flush
+        self.heard: Callable[[], object] | None = None  # called where nobody receives
         self.woken: bool = False  # a receiver was woken and has not run yet
         self._callbacks: list[Callable[[str], object]] | None = None
         self._ended = ended
@@ -49,6 +50,8 @@ class SessionListener(Receivers, Generic[M]):
                 self.wake_first(len(self.machine.inbox.items))
             elif not first.done():
                 first.set_result(None)
+        elif self.heard is not None:
+            self.heard()
 
     def noted(self) -> None:
         """There is a note, and nothing before it. (Only a client takes it without being asked.)"""

@@ -19,6 +19,9 @@ from .core.shares import Limit
 __all__ = [
     "LEFT",
     "UNSURE",
+    "Bridge",
+    "BridgeEnded",
+    "Bridges",
     "Claimed",
     "Clusters",
     "Elsewhere",
@@ -123,6 +126,35 @@ class Owners(Protocol):
     async def unreachable(self, peer: Peer, sid: str = "") -> Found:
         """This worker could not be reached otherwise: it is Gone only if it has no lease either, and leases may be
         judged. Else raises Refused: its client tries again."""
+
+
+class BridgeEnded(Exception):
+    """A bridge has ended: the other worker has ended the session (`clean`), or is gone."""
+
+    def __init__(self, *, clean: bool) -> None:
+        super().__init__("the other worker ended it" if clean else "the other worker is gone")
+        self.clean: bool = clean
+
+
+class Bridge(Protocol):
+    """A session of Engine.IO's at another worker, for a client of this one. All raise BridgeEnded."""
+
+    async def send(self, message: str | bytes) -> None:
+        """The client says this; waits until it may go."""
+
+    async def receive(self) -> str | bytes:
+        """What the worker says."""
+
+    def close(self) -> None:
+        """The client has left."""
+
+
+class Bridges(Protocol):
+    """Those of one worker."""
+
+    async def open(self, pid: str, request: Any) -> Bridge | None:
+        """Opens a session at the worker where a client may go on by this pid, as if it had made this request there.
+        None where there is none, or that worker is not reached."""
 
 
 class Left:

@@ -195,7 +195,7 @@ class Server:
             for added in self._service.on_endpoint:  # these may refuse
                 added(endpoint)
             if isinstance(handler, Events):
-                handler._register(self._service.sessions.hub, path, theirs)
+                handler._register(self._service, path, theirs)
             if stomp is not None:
                 port = stomp._register(self._service.sessions.hub, endpoint, shared=self._service.reaching)
                 self._service.open_port(endpoint, port)

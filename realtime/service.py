@@ -28,12 +28,12 @@ from .endpoint import Endpoint
 from .identities import Here
 from .networks import Networks
 from .notices import Notices
-from .owners import Clusters, Member
+from .owners import Bridges, Clusters, Member
 from .runtime import Runtime
 from .sessions import Sessions
 from .stomp.port import Port
 
-__all__ = ["Service"]
+__all__ = ["MOMENT", "Service"]
 
 # Deadlines this close together are served by one wake-up, so that idle sessions cost little.
 GRAIN = 0.05
@@ -69,6 +69,8 @@ class Service:
         self.application: ReferenceType[object] | None = None  # that it is set up in, until that shuts down
         self.closing: bool = False  # shutting down: nothing new is taken
         self.on_shutdown: list[Callable[[], None]] = []  # web/ ends what no session holds
+        self.on_drain: list[Callable[[], None]] = []  # and cluster/ has clients of others' sessions come by others
+        self.on_drained: list[Callable[[float], Awaitable[None]]] = []  # which some can't: they have so many seconds
         self.on_endpoint: list[Callable[[Endpoint], None]] = []  # web/ gives an endpoint routes of its own
         self.at_end: list[Callable[[], Awaitable[None]]] = []  # what ends behind the sessions, and before the broker
         self.ports: list[tuple[Endpoint, Port]] = []  # beside HTTP's, open while the application runs: see gates.stomp
@@ -78,6 +80,7 @@ class Service:
         self.sessions: Sessions = Sessions(config, self.runtime, self.admission, self.notices)
         self.networks: Networks = Networks(clock)
         self.carrying: object | None = None  # what carries requests to other workers: see web.carried
+        self.bridges: Bridges | None = None  # to the workers where clients of this one go on
         self.broker: Stores | None = broker
         self.broker_timeout = broker_timeout
         self.drain_rate = drain_rate
@@ -214,6 +217,8 @@ class Service:
     async def drain(self, timeout: float, delay: float | None) -> None:
         """Ends all sessions without losing a message, and takes no new ones: see Server.drain()."""
         self.sessions.refusing = True
+        for hook in self.on_drain:
+            hook()
         if delay is None:
             delay = 0.0 if self.member is not None and self.drain_rate is not None else DELAY
         rate, within = self.drain_rate, max(timeout / 2, MOMENT)
@@ -225,13 +230,17 @@ class Service:
         self.sessions.close(1012, "the server restarts")
         await self.sessions.wait(min(timeout, 1.0))
         self.sessions.end(1012, "the server restarts")
+        self.sessions.handlers.end_absent(1012)
 
     async def shutdown(self) -> None:
         """Ends every session with 1001, within shutdown_timeout whatever the clients do. A worker of a cluster lets
         them go to the others first."""
         self.runtime.check()
-        if self.member is not None and self.member.drain_timeout and len(self.sessions):
+        if self.member is not None and self.member.drain_timeout:
+            until = self.clock.now() + self.member.drain_timeout
             await self.drain(self.member.drain_timeout, None)
+            for wait in self.on_drained:
+                await wait(until - self.clock.now())
         self.closing = self.sessions.refusing = True
         for stop in self.on_shutdown:
             stop()

@@ -58,6 +58,7 @@ FIRST = (
     "tests/web/test_bad_input.py",
     "tests/client/test_failures.py",
     "tests/test_benchmarks.py",
+    "tests/test_benchmarks_events.py",
     "tests/client/test_doctor.py",
     "tests/demo/test_plug.py",
     "chromium87",

@@ -92,7 +92,7 @@ def both(native: int, socketio: int) -> pytest.MarkDecorator:
     return pytest.mark.parametrize(("native", "most"), [(True, native), (False, socketio)], ids=["native", "Socket.IO"])
 
 
-@both(51, 86)
+@both(52, 79)
 async def test_an_acknowledgement(native: bool, most: int) -> None:
     async with place(native) as connect:
         client = await connect()
@@ -104,7 +104,7 @@ async def test_an_acknowledgement(native: bool, most: int) -> None:
         assert await cost(100, once) <= most
 
 
-@both(53, 88)
+@both(53, 80)
 async def test_an_event_each_way(native: bool, most: int) -> None:
     async with place(native) as connect:
         client = await connect()
@@ -116,7 +116,7 @@ async def test_an_event_each_way(native: bool, most: int) -> None:
         assert await cost(100, once) <= most
 
 
-@both(30, 45)
+@both(30, 40)
 async def test_an_event_that_nobody_answers(native: bool, most: int) -> None:
     """Of many, behind which one is answered."""
     async with place(native) as connect:
@@ -144,7 +144,7 @@ async def test_a_delivery_of_a_broadcast(native: bool, most: int) -> None:
         assert await cost(40, once) / MEMBERS <= most
 
 
-@both(260, 264)
+@both(212, 240)
 async def test_a_client_that_connects(native: bool, most: int) -> None:
     async with place(native) as connect:
         kept = []

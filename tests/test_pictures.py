@@ -92,7 +92,7 @@ async def test_messages_travel_as_the_pictures_say() -> None:
 
 async def test_a_lost_carrier_is_as_the_picture_says() -> None:
     way = PICTURES["lost"]
-    again = way.index("gates/native.py:NativeGate.take_up")
+    again = way.index("gates/native.py:NativeGate.attach")
     sweep = way.index("runtime.py:Runtime._sweep")
     async with serving(clock=VirtualClock(), resume_window=60) as place:
         peer, session = await place.parked("websocket")

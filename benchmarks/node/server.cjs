@@ -35,6 +35,7 @@ const kinds = {
         count = 0;
       });
       socket.on("burst", (text) => {
+        // As many as peers.py says.
         for (let i = 0; i < 16; i++) socket.emit("m", text);
       });
       socket.on("ack", (text, answer) => answer(text));

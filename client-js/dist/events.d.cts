@@ -35,6 +35,16 @@ export interface AnyEvents {
 }
 
 type Functions<T> = { [E in keyof T]: (...args: any[]) => any };
+// Arguments, and a function behind them: also where optional ones were left out.
+type Followed<P extends unknown[], C> = P extends [infer First, ...infer Rest]
+  ? [First, ...Followed<Rest, C>]
+  : number extends P["length"]
+    ? [...P, C]
+    : P extends []
+      ? [C]
+      : P extends [(infer First)?, ...infer Rest]
+        ? [C] | [First, ...Followed<Rest, C>]
+        : never;
 type Answer<F extends (...args: any[]) => any> = Awaited<ReturnType<F>>;
 
 /** Why a namespace was left: by disconnect() or close(); by the server; with its session. */
@@ -93,7 +103,7 @@ export interface Namespace<Heard extends Functions<Heard> = AnyEvents, Sent exte
   /** With a function behind the arguments it is a call, for engines without promises. */
   emit<E extends keyof Sent & string>(
     event: E,
-    ...args: [...Parameters<Sent[E]>, (error: EventError | null, answer?: Answer<Sent[E]>) => void]
+    ...args: Followed<Parameters<Sent[E]>, (error: EventError | null, answer?: Answer<Sent[E]>) => void>
   ): void;
 
   /** Sends an event, and gives its answer: what the handler returned, a list where that was a tuple of several. */

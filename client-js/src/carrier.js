@@ -92,6 +92,8 @@ Carrier.prototype = {
 export function stop(carrier) {
   try {
     carrier._over = true;
+    // What went up with an open that nobody has answered may have been taken; with one that was refused nothing was.
+    if (carrier._opens && carrier._brings && !carrier._refusal) carrier._session._risks = true;
     clearTimeout(carrier._timer); // of say()
     carrier._link.stop();
   } catch (error) {

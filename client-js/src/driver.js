@@ -43,6 +43,7 @@ export function drive(owner, url, transports, options) {
   // _silence: how long a carrier may be mute
   s._state = "connecting";
   s._why = ""; // the reason for the last change of transport
+  // _risks: something went up with an open, and nobody knows what became of it
   s._asking = true; // for auth data; meanwhile nothing is started
   s._closeAt = s._dueAt = Infinity;
   s._turns = turn;

@@ -33,8 +33,8 @@ export function begin(s, nonce, ackShare) {
   s._tickets = []; // a gen, and what attaches in a URL show, from that gen on
   // Up. Everything the server has not taken, oldest first; what it has received has lost its payload, not its size.
   s._out = [];
-  s._gen = s._taken = s._acked = s._last = s._owed = s._waiting = s._received = s._announced = s._bytes = s._newsSince = s._delay = 0;
-  // _taken: the number before _out[0]; _last: the highest number that a carrier was given; _owed: bytes that the server is
+  s._half = s._gen = s._taken = s._acked = s._last = s._owed = s._waiting = s._received = s._announced = s._bytes = s._newsSince = s._delay = 0;
+  // _half: so many are acked of what is nothing without the rest; _taken: the number before _out[0]; _last: the highest number that a carrier was given; _owed: bytes that the server is
   // not known to have received, and of these _waiting without a number; _bytes: received since the last ack; _newsSince:
   // when the oldest message not announced came.
   s._window = [16, 65536]; // what any server takes before its `o` says more
@@ -43,24 +43,33 @@ export function begin(s, nonce, ackShare) {
   // can say: "I have your o", "here is my pong"; _ended.
 }
 
-/** Queues a message: a text of scalar values, or bytes. */
+/** Queues a message: a text of scalar values, or bytes. It belongs to the one before if its owner says so by `_rest`. */
 export function queue(s, data, size) {
+  var isText = typeof data === "string";
   s._owed += size;
   s._waiting += size;
-  s._out.push(typeof data === "string" ? { _size: size, _text: "m" + data } : { _size: size, _bytes: data });
+  s._out.push({ _size: size, _rest: s._owner._rest, _text: isText && "m" + data, _bytes: !isText && data });
 }
 
 /** Queues our close behind all that has a number; the rest goes before it, unless the server drains. */
 export function queueClose(s, code, reason) {
-  var item = { _size: 0, _text: "c" + code + "," + reason, _isClose: true };
+  var item = { _size: 0, _text: "c" + code + "," + reason, _isClose: true }, kept = s._last - s._taken, gone;
   s._closing = [code, reason];
   if (s._held) {
-    s._out.length = s._last - s._taken;
-    s._owed -= s._waiting;
-    s._waiting = 0;
+    while (isRest(s, kept)) kept++;
+    while (s._out.length > kept) {
+      gone = s._out.pop();
+      s._owed -= gone._size;
+      s._waiting -= gone._size;
+    }
   }
   s._held = false;
   s._out.push(item);
+}
+
+/** Whether an item belongs to the one before. */
+function isRest(s, index) {
+  return (s._out[index] || {})._rest;
 }
 
 /** The items from number `first` on that the window lets go, at most so many frames and bytes. They have numbers now. */
@@ -68,9 +77,10 @@ export function peek(s, first, frames, bytes) {
   var items = [], used = 0, size = 0, i, item;
   for (i = 0; i < s._out.length && items.length < frames; i++) {
     item = s._out[i];
-    // What is larger than the window goes when everything before it has been taken, but for the initial window.
-    if ((i || !s._sid) && !item._isClose && (i >= s._window[0] || used + item._size > s._window[1])) break;
-    if (s._held && s._taken + i >= s._last) break;
+    // What belongs to a message goes with it. What is larger than the window goes when everything before it has been
+    // taken. Neither goes beyond the initial window.
+    if (!item._isClose && (!s._sid || (i && !item._rest)) && (i >= s._window[0] || used + item._size > s._window[1])) break;
+    if (s._held && !item._rest && s._taken + i >= s._last) break;
     used += item._size;
     if (s._taken + i + 1 < first) continue;
     size += item._size;
@@ -134,13 +144,14 @@ export function flush(s, carrier, now) {
     if (first !== carrier._up) frames.push("n" + first);
     for (i = 0; i < items.length; i++) frames.push(frameOf(items[i], carrier.binary));
     carrier._up = first + items.length;
+    carrier._brings = true;
   }
   return frames.concat(goingFrame(s, Math.max(carrier._up, first)));
 }
 
 /** The answer to a go-away, once everything that has a number was written: `next` is the first number that was not. */
 function goingFrame(s, next) {
-  if (!s._going || next <= s._last) return [];
+  if (!s._going || next <= s._last || isRest(s, next - s._taken - 1)) return [];
   s._going = false;
   return ["g" + s._last];
 }
@@ -168,7 +179,11 @@ function acknowledge(s, received, taken) {
     item = s._out[i];
     item._text = item._bytes = null;
     s._owed -= item._size;
-    fresh += item._isClose ? 0 : 1;
+    s._half += item._isClose ? 0 : 1;
+    if (!isRest(s, i + 1)) {
+      fresh += s._half;
+      s._half = 0;
+    }
   }
   if (received > s._acked) s._acked = received;
   if (gone > 0) {

@@ -5,6 +5,7 @@
 import { ACK, CONNECT, DISCONNECT, EVENT, feed, isNamespace, refuse, write } from "./packets.js";
 import { need } from "./frames.js";
 
+var PATIENCE = 30000; // milliseconds for the attachments of an event
 var MOST = 4096; // calls that wait for their answers, and events that wait for their namespaces, of one session
 
 /** What answers a call that failed. Thrown by a listener, it is the answer to the server's call. */
@@ -51,6 +52,7 @@ function tell(member, name, args, answers) {
 /** The main namespace of a session, which is asked for now, with {auth, timeout}. */
 export function events(session, options) {
   var members = [], reader = {}, calls = 0, end;
+  var late; // a timer for attachments
   var kept = []; // events that wait for their namespace, which have _messages, and calls that wait for an answer
 
   /** A namespace of the session. It is asked for, unless this client is in it, or has asked. */
@@ -98,7 +100,11 @@ export function events(session, options) {
     var i;
     if (messages[1]) fits(session.bufferedAmount + messages._size);
     for (i = 1; i < messages.length; i++) if (messages[i].length > session._maxSize) refuse("above max_size");
-    for (i = 0; i < messages.length; i++) session.send(messages[i]);
+    for (i = 0; i < messages.length; i++) {
+      session._rest = i; // what belongs to the message before
+      session.send(messages[i]);
+    }
+    session._rest = 0;
   }
 
   function fits(size) {
@@ -257,6 +263,10 @@ export function events(session, options) {
     } else leave(member, new EventError("put out", "closed"), "io server disconnect");
   }
 
+  function broken(code) {
+    session.close(3000 + code, "no packet of events"); // a page can't close by the code itself
+  }
+
   if (session._of) return session._of("/", options);
   session._of = of;
   session.binaryType = "arraybuffer";
@@ -264,15 +274,22 @@ export function events(session, options) {
     var packet;
     try {
       packet = feed(reader, event.data);
+      if (!reader._packet) late = clearTimeout(late);
+      else if (!late) {
+        late = setTimeout(function () {
+          broken(1002);
+        }, PATIENCE);
+      }
       if (packet) take(packet);
     } catch (code) {
       if (code !== +code) throw code;
-      session.close(3000 + code, "no packet of events"); // a page can't close by the code itself
+      broken(code);
     }
   });
   session.addEventListener("close", function (event) {
     var were = [], error = new EventError("the session has ended: " + event.code + " " + event.reason, "closed", event.code), i, member;
     reader = {};
+    late = clearTimeout(late);
     if (!event.reopening) end = error;
     for (i = 0; i < members.length; i++) {
       member = members[i];

@@ -12,6 +12,7 @@
  *   ["test", carrier]       of a stream: send a POST beside it, and tell _tested() when that is answered
  *   ["stop", carrier, how]  let go of it; whatever comes of it need not be told. `how`: why it was given up, if it was
  *   ["take", carrier]       of a probe that was proven: attach by it; it is the newest carrier now
+ *   ["anew"]                no open by the nonce before was answered: draw another, or say that what went behind it may be lost
  *   ["renew", reason]       ask the application for other auth data, and tell _renewed()
  *   ["end", reason, code]   the session ends, or can't be opened
  */
@@ -20,6 +21,8 @@ import { doubled } from "./time.js";
 
 export var OPEN_TIMEOUT = 30000; // for opening, all transports together
 
+var NONCE_LIFE = 7000; // no open begins by a nonce whose first was so long ago,
+var NONCE_END = 10000; // and each is let go of when that was so long ago: a lease of a worker's
 var GOOD_LIFE = 10000; // a carrier that lived so long was a good one: its end is no evidence
 var GRACE = 500; // for a WebSocket that has reached the server, after HTTP had an answer
 var HELD_AFTER = 500; // a stream is held back if it is mute twice as long as a POST took, and so much longer
@@ -66,6 +69,7 @@ export function supervise(transports, rules, jitter, clock, make) {
   var fails = 0, timesSuperseded = 0;
   // When what is due; since when the newest, or its run of polls, carries; since when POSTs fail.
   var startAt = now, upgradeAt = NEVER, nextAt = now, began = NEVER, postsSince;
+  var nonceAt = NEVER; // the first open by the nonce
   var actions = [];
 
   var it = {
@@ -341,7 +345,7 @@ export function supervise(transports, rules, jitter, clock, make) {
   /** HTTP opens the session beside a WebSocket that takes its time: whichever wins. */
   function race() {
     var newest = it._newest, known;
-    if (!newest || newest._kind !== DUPLEX || it._isOpen || raced || it._beside || !due(newest._since + rules.raceDelay)) return;
+    if (!newest || newest._kind !== DUPLEX || it._isOpen || raced || it._beside || !due(newest._since + rules.raceDelay) || now - nonceAt > NONCE_LIFE) return;
     raced = 1;
     known = opener();
     if (known) it._beside = begin(known, OPEN);
@@ -445,6 +449,15 @@ export function supervise(transports, rules, jitter, clock, make) {
   function begin(known, role) {
     var carrier = make(known), limit = patience(role === PROBE ? known : it);
     if (known._kind === HELD && !role && it._isOpen) limit = Math.max(limit, held);
+    if (!it._isOpen) {
+      if (now - nonceAt > NONCE_LIFE) {
+        stop(it._beside);
+        act("anew");
+        nonceAt = now;
+      }
+      nonceAt = Math.min(nonceAt, now);
+      limit = Math.min(limit, nonceAt - now + NONCE_END);
+    }
     carrier._id = ++count;
     carrier._of = known;
     carrier._kind = known._kind;

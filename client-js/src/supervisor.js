@@ -8,6 +8,7 @@ import { renew } from "./auth.js";
 import { endpoint, restart, stop } from "./carrier.js";
 import { CANNOT, history, store, table } from "./known.js";
 import { ackDue, DUPLEX, end, flush as flushed, HELD, hello, OPEN, peek, POLL, PROBE, proof, set, unannounced } from "./machine.js";
+import { random } from "./random.js";
 import { say } from "./say.js";
 import { BEAT, places } from "./tabs.js";
 import { ackDelay, sendUp } from "./uplink.js";
@@ -29,6 +30,7 @@ var DOES = {
     carrier._gen = ++s._gen;
     write(s, [hello(s, carrier)]);
   },
+  anew: anew,
   renew: renew,
   end: function (s, reason, code) {
     end(s, code, !s._sid && code === 4411 && s._why ? reason + ": " + s._why : reason);
@@ -67,6 +69,15 @@ function run(s, carrier) {
 function greet(s, carrier) {
   carrier.secret = !s._sid && (s._auth !== undefined || s._owner._hasCursors);
   return hello(s, carrier, history(s), s._auth);
+}
+
+/** What went behind opens by the nonce before, which nobody has answered, must not go again. */
+function anew(s) {
+  if (s._risks) end(s, 4411, "no answer in time");
+  s._last = 0;
+  s._waiting = s._owed;
+  places(s, false);
+  s._nonce = random();
 }
 
 /** Whether a request of this carrier's is held open. */

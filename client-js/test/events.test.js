@@ -239,6 +239,47 @@ for (const [which, code] of Object.entries(scripts)) {
     assert.equal(session.state, "closing");
   });
 
+  test(`${which}: attachments that do not come in time end the session`, () => {
+    const { session, say, page, told } = start(code);
+    say('52-["a",{"_placeholder":true,"num":0}]');
+    page.advance(29999);
+    say(binary(1));
+    assert.equal(session.state, "open");
+    page.advance(1);
+    assert.equal(session.state, "closing");
+    page.socket.say("a2,2");
+    page.advance(60000);
+    assert.equal(session.log.find(({ type }) => type === "close").code, 4002);
+    assert.deepEqual(told.at(-1), ["disconnect", "transport close"]);
+    // Those that came in time are waited for no more, and no next session ends for what was missing in the one before.
+    const next = start(code, { options: { reopen: true } });
+    next.chat.on("a", () => next.told.push("a"));
+    next.say('51-["a"]', binary(1));
+    next.page.advance(31000);
+    assert.deepEqual([next.session.readyState, next.told.at(-1)], [1, "a"]);
+    next.say('52-["a"]', binary(1));
+    next.socket.say("c1012,restart");
+    next.page.advance(60);
+    next.page.advance(3000);
+    next.page.socket.accept();
+    next.page.socket.say(opened({ sid: "s2", key: "key-of-s2" }), 'm0{"sid":"again"}');
+    next.page.socket.say("p1");
+    next.page.advance(29000);
+    assert.equal(next.session.readyState, 1);
+    next.page.socket.say('m2["a"]'); // the rest of the event before is nobody's
+    assert.equal(next.told.at(-1), "a");
+  });
+
+  test(`${which}: what has not arrived of an event with bytes is told whole`, () => {
+    const { session, chat, socket } = start(code);
+    chat.emit("first", new Uint8Array([1]), new Uint8Array([2]));
+    chat.emit("second");
+    socket.say("a3,3"); // a CONNECT, and two of three
+    socket.say("x1011,session,3,lost");
+    const { unacknowledged } = session.log.find(({ type }) => type === "close");
+    assert.deepEqual([...unacknowledged].map((one) => one.byteLength || one.slice(0, 4)), ["52-[", 1, 1, '2["s']);
+  });
+
   test(`${which}: what can't be sent throws, and nothing of it goes`, async () => {
     const { chat, sent, session, page } = start(code, { options: { maxBuffered: 2000000 } });
     let deep = [];

@@ -36,7 +36,7 @@ function happen(supervision, carriers, [name, ...args]) {
 
 /** An action as it stands in the vectors: carriers by their numbers, and without the words of a reason. */
 function told([name, what, more]) {
-  if (name === "renew") return [name];
+  if (name === "renew" || name === "anew") return [name];
   if (name === "end") return [name, more];
   return name === "start" ? [name, what._id, what._of._name, ["carry", "open", "probe"][what._role]] : [name, what._id];
 }

@@ -22,7 +22,7 @@ function talkWith(name) {
   if (talks.has(name)) return talks.get(name);
   const talk = { name, here: true, unread: 0, typing: new Map() };
   talk.button = element("button");
-  talk.button.append(element("span", name || "Everybody", "name"), element("small"), element("small"));
+  talk.button.append(element("span", name || "Everybody", "name"), " ", element("small"), " ", element("small"));
   talk.button.onclick = () => {
     choose(talk);
     $("text").focus();
@@ -87,8 +87,8 @@ function go(name) {
 
 function show(talk, who, text, kind = "") {
   const line = element("p", "", kind);
-  if (who) line.append(element("b", who));
-  line.append(element("span", text));
+  if (who) line.append(element("b", `${who}:`), " ");
+  line.append(text);
   const atEnd = talk.log.scrollHeight - talk.log.scrollTop - talk.log.clientHeight < 40;
   talk.log.append(line);
   if (atEnd || kind === "mine") talk.log.scrollTop = talk.log.scrollHeight;
@@ -107,7 +107,7 @@ function hear(talk, who, text) {
 /** Sends what a line says, and tells in it what has become of that. While there is no connection it waits. */
 async function send(talk, line, text) {
   const note = element("small", "…");
-  line.append(note);
+  line.append(" ", note);
   line.classList.remove("failed");
   try {
     const told = await (talk.name ? chat.call("private message", { to: talk.name, text }) : chat.call("new message", text));
@@ -122,7 +122,7 @@ async function send(talk, line, text) {
       $("text").focus();
       send(talk, line, text);
     };
-    line.append(again);
+    line.append(" ", again);
   }
 }
 

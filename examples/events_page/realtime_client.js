@@ -2,18 +2,24 @@
 import Realtime from "/realtime/client.mjs";
 import { events } from "/realtime/events.mjs";
 
-// A session that is detached looks for a way back, and loses nothing meanwhile.
-const WORDS = { open: "connected", draining: "connected", closing: "closed", closed: "closed" };
-
 /** Asks to be let in. `told.state(word, transport)` and `told.out(why)` are called, the latter when there is no way back. */
 export function enter(auth, told) {
   const session = new Realtime("/realtime/chat", { reopen: true });
   const chat = events(session, { auth, timeout: Infinity });
-  const tell = () => told.state(chat.connected ? WORDS[session.state] ?? "reconnecting" : "connecting", session.transport);
+  let before = false;
+  const tell = () => {
+    // A session that is detached looks for a way back, and loses nothing meanwhile; one that has ended is followed by another.
+    const works = chat.connected && /open|draining/.test(session.state);
+    told.state(works ? "connected" : before ? "reconnecting" : "connecting", session.transport);
+  };
   session.onstate = session.ontransport = tell;
-  chat.on("connect", tell);
+  chat.on("connect", () => {
+    before = true;
+    tell();
+  });
   session.onclose = ({ code, reason, reopening }) => {
-    if (!reopening) told.out(`${code} ${reason}`);
+    if (reopening) tell();
+    else told.out(`${code} ${reason}`);
   };
   chat.on("connect_error", (error) => told.out(error.message));
   chat.on("disconnect", (reason) => {

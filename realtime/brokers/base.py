@@ -10,6 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from ..core.claims import Claim
+from ..core.durable.owner import Write
+from ..core.durable.record import Record
+from ..core.durable.takeover import Notice
 from ..core.errors import BrokerError
 from ..core.leases import Ended, Known, Peer
 from ..core.rooms import Entry, Position, Reading
@@ -27,7 +30,9 @@ __all__ = [
     "Presence",
     "Present",
     "QueueStore",
+    "Records",
     "Refused",
+    "Sight",
     "Store",
     "Stores",
     "Taken",
@@ -284,6 +289,46 @@ class QueueStore(Protocol):
         """How many messages it holds, those that are some worker's included."""
 
 
+class Sight(NamedTuple):
+    """A durable session as the store has it, and how long ago it was written, in seconds."""
+
+    record: Record
+    idle: float
+
+
+class Records(Protocol):
+    """Durable sessions (docs/protocol.md §13.2): a write replaces the one whose id it names, or does nothing. Each
+    call may raise Refused or Unanswered, and may be made again: a write under the same id."""
+
+    async def load(self, sid: str) -> Sight | None:
+        """What there is of a session. None: nothing, or not any more."""
+
+    async def put(self, sid: str, write: Write, life: float, notice: Notice | None = None, to: str = "") -> str:
+        """Writes, if the write that it expects is there ("": if none is); the id of the one that is there then. It has
+        happened if that is its own. With it `notice` is left for the worker `to`. What has ended, and has published
+        all, is forgotten after `life` seconds. All else is due in the index after as many."""
+
+    async def id(self, sid: str) -> str:
+        """The id of the write that is there; "" for none."""
+
+    def home(self, sid: str) -> int:
+        """The part of the store that has a session."""
+
+    async def notices(self, part: int, worker: str) -> list[Notice]:
+        """What was left for a worker in a part of the store, the oldest first, up to a thousand. It stays until it was
+        noticed()."""
+
+    async def noticed(self, part: int, worker: str, count: int) -> None:
+        """The worker has done what so many of its oldest notices want. (Nobody else reads them.)"""
+
+    async def due(self, part: int, most: int) -> list[str]:
+        """Sessions of which nobody has written anything for the `life` of their last write, those that waited longest
+        first."""
+
+    async def postpone(self, sid: str, seconds: float) -> None:
+        """A session that is due has an owner: it is due again in so many seconds, if nothing else makes it."""
+
+
 class Store(Broker, History, Presence, Leases, Protocol):
     """All of these."""
 
@@ -294,6 +339,10 @@ class Store(Broker, History, Presence, Leases, Protocol):
     @property
     def directory(self) -> Directory:
         """The directory of a cluster."""
+
+    @property
+    def records(self) -> Records:
+        """Durable sessions."""
 
 
 class Stores(Protocol):

@@ -13,6 +13,7 @@ from ..core.rooms import Entry, Position, Reading
 from .base import Expired, Health, Keep, Listener, Present
 from .memory_directory import MemoryDirectory
 from .memory_queues import MemoryQueueStore
+from .memory_records import MemoryRecords
 
 __all__ = ["MemoryBroker", "MemoryStore"]
 
@@ -49,6 +50,7 @@ class MemoryBroker:
         self._answers: OrderedDict[str, tuple[float, dict[str, str]]] = OrderedDict()  # until when, by question
         self._directory = MemoryDirectory()
         self._queues = MemoryQueueStore()
+        self._records = MemoryRecords()
         self._epoch = 0
 
     def store(self) -> MemoryStore:
@@ -91,6 +93,7 @@ class MemoryStore:
         self.parts = 1
         self.directory: MemoryDirectory = broker._directory
         self.queues: MemoryQueueStore = broker._queues
+        self.records: MemoryRecords = broker._records
         self._broker = broker
         self._worker = ""
         self._listener: Listener

@@ -121,6 +121,7 @@ class ClientEvents(Connection[BaseSession[ClientMachine]]):
         super().__init__(session, 5, Limits())
         self._members: dict[str, ClientNamespace] = {}
         self._due: Counter[str] = Counter()  # answers to a CONNECT, by namespace: each gets one, in order
+        self._departing: dict[str, ClientNamespace] = {}  # which the server has put out, behind events not handled yet
         self._been: set[str] = set()  # namespaces that were left: what the server said before it knew may still come
         self._undo = session.on_change(self._changed)
         self._tasks = {begin(self._live(), "realtime client events")}
@@ -130,6 +131,9 @@ class ClientEvents(Connection[BaseSession[ClientMachine]]):
         check_namespace(name)
         self.session._machine.check_open()
         member = self._members.get(name)
+        if member is not None and name in self._leaving and member.closed:
+            self._departing.setdefault(name, member)
+            member = None
         if member is not None:
             if auth is not None and auth != member._auth:
                 raise LocalProtocolError(f"{name!r} has been asked for with other auth data: disconnect() first")
@@ -162,10 +166,13 @@ class ClientEvents(Connection[BaseSession[ClientMachine]]):
             outcome = machine.outcome
             code, reason = outcome[:2] if outcome is not None else machine.closing or (1000, "")
             self.over(code, reason)
+            late = self.session._listener.runtime.clock.call_at(self._leaving.over(), self.cancel)
             await self.finish()
+            late.cancel()
             why = LEFT if machine.closing is not None else CUT
-            members, self._members = self._members, {}
-            for member in members.values():
+            members = [*self._departing.values(), *self._members.values()]
+            self._members, self._departing = {}, {}
+            for member in members:
                 entered = bool(member.id)
                 member._end(code, reason)
                 if entered:
@@ -175,6 +182,14 @@ class ClientEvents(Connection[BaseSession[ClientMachine]]):
         outcome = self.session._machine.outcome
         if outcome is not None:
             self.over(outcome.code, outcome.reason)
+            self._leaving.over()
+
+    def _left(self, name: str) -> bool:
+        member = self._members.get(name)
+        if member is None or not member.id:
+            return False
+        member._end(1000, PUT_OUT)
+        return True
 
     def _take(self, packet: Packet, size: int) -> Awaitable[None] | None:
         kind, name = packet.type, packet.namespace
@@ -183,6 +198,8 @@ class ClientEvents(Connection[BaseSession[ClientMachine]]):
             self._due[name] = due = max(0, self._due[name] - 1)
             if due:
                 return None  # to one that this client has left since
+        else:
+            member = self._departing.get(name, member)
         if member is None:
             return None  # it was under way when this client left
         if kind == packets.CONNECT:
@@ -199,7 +216,8 @@ class ClientEvents(Connection[BaseSession[ClientMachine]]):
             assert packet.id is not None
             self.calls.answer(name, packet.id, packet.data)
             return None
-        del self._members[name]
+        if self._departing.pop(name, None) is None:
+            del self._members[name]
         self._been.add(name)
         member._end(1000, PUT_OUT)
         return self.tell(member, "disconnect", PUT_OUT)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 from collections.abc import Callable
 from typing import Protocol
 
@@ -126,6 +127,10 @@ class Supervisor:
             carrying.role = "carry"
             carrying.taken.set()
 
+    def _do_anew(self) -> None:
+        # Nothing was sent behind it: applications get their session when it is open.
+        self._context.nonce = secrets.token_urlsafe(18)
+
     def _do_renew(self, reason: str) -> None:
         self._context.spawn(self._renew(self._unauthorised or Refusal(4401, reason)), "renewal")
 
@@ -182,7 +187,9 @@ class Supervisor:
     def flushed(self) -> None:
         """Something has happened to the session: between two polls there may be something to send."""
         machine, policy = self._machine, self._policy
-        if policy.newest is None and (machine.going_due or machine.outbox.pending(machine.outbox.acked + 1)):
+        if policy.newest is None and (
+            machine.may_answer(machine.outbox.acked + 1) or machine.outbox.pending(machine.outbox.acked + 1)
+        ):
             self._context.tell(policy.news)
         elif policy.calm is not (machine.state is State.OPEN):
             self.turn_soon()

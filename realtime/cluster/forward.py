@@ -32,7 +32,8 @@ from ..web.subprotocols import agree
 from ..web.takeover import LeanResponse, detach, shake_hands
 from ..web.threshold import HandOver, Wire
 from ..web.watch import DisconnectWatch
-from .hops import HANDSHAKE_PATIENCE, Broken, Hop, Hops, Refused, TooMany
+from .farewell import Farewell
+from .hops import Broken, Hop, Hops, Refused, TooMany
 from .port import HEADER, Facts, Headers, InnerPort, said_by
 from .tunnel import Tunnel
 
@@ -48,8 +49,6 @@ OURS = frozenset((HEADER.lower(),))
 THEIRS = frozenset(("connection", "content-length", "date", "keep-alive", "server", "transfer-encoding"))
 # So often another worker is tried, where a session's is not where it was.
 TRIES = 3
-# How long those may take whose clients were asked to come again by another worker, in seconds.
-FAREWELL = 1.0
 # So long the line with the size of a chunk may be.
 MAX_LINE = 32
 NOT_REACHED = "the worker that has the session cannot be reached now; come back later"
@@ -166,8 +165,10 @@ class Forwarder:
         self._port = port
         self._bodies = Bodies(service)
         self._watch = DisconnectWatch(service.clock)
-        self._leaving: asyncio.Task[None] | None = None
+        self.farewell: Farewell = Farewell(hops, self._say)
         self.count: int = 0  # of what was carried
+        service.on_drain.append(self.farewell.begin)
+        service.on_drained.append(self.farewell.end_sessions)
         service.on_shutdown.append(self._stop)
 
     def counts(self) -> Counts:
@@ -175,20 +176,16 @@ class Forwarder:
         return Counts(self.count, len(self._hops.open), self._port.turned_away)
 
     def _stop(self) -> None:
-        """The server shuts down: no body is waited for, and whoever can comes again by another worker."""
+        """The server shuts down: no body is waited for."""
         self._bodies.stop()
-        self.leave()
+        self.farewell.last()
 
     async def close(self) -> None:
         """Nothing is carried any more; what ends by itself in a moment may."""
-        if self._leaving is not None:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(FAREWELL):
-                    await self._leaving
-                    await self._hops.quiet()
-            self._leaving.cancel()
-            self._leaving = None
-        if self._stop in self._service.on_shutdown:
+        await self.farewell.close()
+        with suppress(ValueError):  # it was closed already
+            self._service.on_drain.remove(self.farewell.begin)
+            self._service.on_drained.remove(self.farewell.end_sessions)
             self._service.on_shutdown.remove(self._stop)
         self._hops.close()
 
@@ -231,6 +228,14 @@ class Forwarder:
         self, request: web.Request, elsewhere: Elsewhere, limit: int, body: bytes | None = None
     ) -> web.StreamResponse:
         """Answers a request by the worker that has its session: see Carrying."""
+        response = await self._carry(request, elsewhere, limit, body)
+        if self.farewell.begun and response.status != 101:
+            response.force_close()  # the next one comes by another worker
+        return response
+
+    async def _carry(
+        self, request: web.Request, elsewhere: Elsewhere, limit: int, body: bytes | None
+    ) -> web.StreamResponse:
         hop = await self._begin(request, elsewhere)
         held = Held(request, hop)
         self._watch.add(held)
@@ -253,6 +258,9 @@ class Forwarder:
         except Broken:
             if is_gone(request):
                 raise Left from None
+            if elsewhere.proof is None:
+                # What came behind an open may have been taken: a refusal would say that nothing was.
+                return web.Response(status=502, text=BROKE_OFF)
             raise Refusal(4503, BROKE_OFF) from None
         finally:
             self._watch.discard(held)
@@ -357,29 +365,16 @@ class Forwarder:
     def _patience(self) -> float:
         return CLOSE_PATIENCE if self._service.closing else END_PATIENCE
 
-    # -- going away ----------------------------------------------------------------------------------------------------
-
-    def leave(self) -> None:
-        """This worker is going away: tells all others whose sessions' clients come by it, which have these come again
-        by another."""
-        theirs = self._hops.busy()
-        if theirs:
-            self._leaving = begin(self._tell(theirs), "realtime leaves")
-
-    async def _tell(self, peers: set[Peer]) -> None:
-        await asyncio.gather(*map(self._tell_one, peers))
-
-    async def _tell_one(self, peer: Peer) -> None:
-        with suppress(Broken, TimeoutError):
-            async with asyncio.timeout(HANDSHAKE_PATIENCE):
-                hop = await self._hops.reach(peer)
-                headers: Headers = ((b"Host", b"-"), (b"Content-Length", b"0"))
-                facts = Facts(self._port.worker, "", "", leaving=True).pack()
-                line = "POST / HTTP/1.1"
-                seal = hop.seal.request(said_by(line, facts, headers))
-                hop.transport.write(written(line, (*headers, (HEADER, seal.encode() + facts))))
-                await hop.head()
-                self._hops.keep(hop)
+    async def _say(self, peer: Peer, seconds: float) -> None:
+        """Tells another worker that this one goes away: see Farewell."""
+        hop = await self._hops.reach(peer)
+        headers: Headers = ((b"Host", b"-"), (b"Content-Length", b"0"))
+        facts = Facts(self._port.worker, "", "", leaving=seconds).pack()
+        line = "POST / HTTP/1.1"
+        seal = hop.seal.request(said_by(line, facts, headers))
+        hop.transport.write(written(line, (*headers, (HEADER, seal.encode() + facts))))
+        await hop.head()
+        self._hops.keep(hop)
 
     # -- WebSockets ----------------------------------------------------------------------------------------------------
 
@@ -393,16 +388,20 @@ class Forwarder:
         await upgrade(request, ws)
         if not isinstance(ws, LeanResponse):
             wire = Reframed(request, Incoming(request, ws))
-            Tunnel(wire, hop).join(b"")
+            self._join(Tunnel(wire, hop), b"")
             await wire.run()
             return ws
         await shake_hands(request)
         transport, early, _, kept = detach(request, ws)
         tunnel = Tunnel(cast("Wire", transport), hop)
-        tunnel.join(early)
+        self._join(tunnel, early)
         if kept:
             await tunnel.ended
         return ws
+
+    def _join(self, tunnel: Tunnel, said: bytes) -> None:
+        self.farewell.add(tunnel)
+        tunnel.join(said)
 
     async def carry_on(self, request: web.Request, elsewhere: Elsewhere, hand_over: HandOver) -> None:
         """Brings a WebSocket that is answered already to the worker that has its session: see Carrying."""
@@ -415,7 +414,7 @@ class Forwarder:
             transport, said, over = hand_over()
             tunnel = Tunnel(transport, hop)
             tunnel.ended.add_done_callback(lambda _: over())
-            tunnel.join(said)
+            self._join(tunnel, said)
         except Broken:
             raise Refusal(4503, BROKE_OFF) from None
         finally:

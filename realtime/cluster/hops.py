@@ -14,8 +14,8 @@ from collections.abc import Callable
 
 from ..core.leases import Peer
 from ..web.links import HIGH_WATER
+from .places import Place, place_at
 from .seals import ANSWER_SIZE, GREETING_SIZE, NONCE_SIZE, Seal, nonce_of
-from .settings import place_of
 
 __all__ = ["HANDSHAKE_PATIENCE", "Broken", "Hop", "Hops", "Refused", "TooMany"]
 
@@ -216,26 +216,28 @@ class Hops:
             hop.transport.close()
         if len(self.open) >= self._most:
             raise TooMany
+        place, proves = place_at(peer.address)
         hop = Hop(lambda: self._over(hop))
         self.open[hop] = peer
         try:
             async with asyncio.timeout(HANDSHAKE_PATIENCE):
-                await self._connect(hop, peer)
+                await self._connect(hop, place)
                 await self._greet(hop, peer)
         except BaseException as error:
             if hasattr(hop, "transport"):
                 hop.transport.abort()
             self._over(hop)
-            if isinstance(error, ConnectionRefusedError | FileNotFoundError):
-                raise Refused(f"nobody is at {peer.address}") from None
+            if isinstance(error, ConnectionRefusedError | FileNotFoundError | Refused):
+                if not proves:
+                    raise Broken(f"{peer.address} is on another machine, or in another container") from None
+                raise Refused(f"nobody is at {peer.address} any more") from None
             if isinstance(error, OSError | TimeoutError):
                 raise Broken(f"{peer.address} cannot be reached: {error!r}") from None
             raise
         return hop
 
-    async def _connect(self, hop: Hop, peer: Peer) -> None:
+    async def _connect(self, hop: Hop, place: Place) -> None:
         loop = asyncio.get_running_loop()
-        place = place_of(peer.address)
         if place.path:
             await loop.create_unix_connection(lambda: hop, place.path)
             return

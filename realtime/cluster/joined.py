@@ -7,6 +7,7 @@ import dataclasses
 from ..brokers.base import Store
 from ..service import Service
 from . import settings
+from .bridge import Bridges
 from .forward import Forwarder
 from .hops import Hops
 from .member import Member
@@ -29,7 +30,7 @@ class Ways:
 
     async def close(self) -> None:
         """Neither brings nor takes anything any more."""
-        self._service.carrying = None
+        self._service.carrying = self._service.bridges = None
         await self._forwarder.close()
         await self._port.close()
 
@@ -60,4 +61,5 @@ class Cluster(settings.Cluster):
         port = InnerPort(self, service)
         hops = Hops(self.secrets[0], None if self.tls is None else self.tls[1])
         service.carrying = forwarder = Forwarder(service, hops, port)
+        service.bridges = Bridges(service, forwarder, port)
         return Member(service, store, self, Ways(service, forwarder, port))

@@ -25,12 +25,16 @@ from typing import Any, NamedTuple, cast
 from aiohttp import web
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from ..service import Service
+from ..core.carrier import Shape
+from ..departures import Departures
+from ..service import MOMENT, Service
+from ..session import Session
 from ..web.carried import Carried, carried, mark
 from ..web.lingering import serving
 from .hops import HANDSHAKE_PATIENCE
+from .places import Place, address_of, place_of
 from .seals import HELLO_SIZE, NONCE_SIZE, Hello, Seal, greeting
-from .settings import Cluster, Place, place_of
+from .settings import Cluster
 
 __all__ = ["HEADER", "Facts", "InnerPort", "said_by"]
 
@@ -61,7 +65,10 @@ class Facts(NamedTuple):
     remote: str  # as aiohttp has it there: the other end of the connection
     scheme: str
     handed: str = ""
-    leaving: bool = False  # no request of a client's: the worker itself is going away
+    # No request of a client's: the worker itself is going away. Whoever can is to come again by another (EARLY), or
+    # those as well who can't, and have so many seconds.
+    leaving: float | None = None
+    pid: str = ""  # its client has come to that worker, and goes on here by this
 
     def pack(self) -> bytes:
         """As they stand in a header."""
@@ -170,6 +177,7 @@ class InnerPort:
         self._service = service
         self._from: dict[asyncio.Transport, str] = {}  # which worker has made a connection
         self._most = LEAST  # of these, before the closed ones are looked for
+        self._departures: list[Departures] = []  # of sessions whose clients come by workers that are going away
         self._secrets = cluster.secrets
         self._mark = b""  # of this worker's incarnation
         self.worker: str = ""  # whose port this is
@@ -197,7 +205,8 @@ class InnerPort:
             tls = None if self._cluster.tls is None else self._cluster.tls[0]
             self._listener = await loop.create_server(self._stranger, place.host, place.port, ssl=tls)
             place.port = self._listener.sockets[0].getsockname()[1]
-        return self._cluster.advertise or str(place)
+        told = self._cluster.advertise
+        return address_of(place if told is None else place_of(told, "advertise"))
 
     def _place(self, worker: str) -> Place:
         if self._cluster.listen is None:
@@ -227,6 +236,8 @@ class InnerPort:
             server, self._server = self._server, None
             server.pre_shutdown()
             await server.shutdown(PATIENCE)
+        for departures in self._departures:
+            departures.stop()
         self.application = None
         self._from = {}
 
@@ -295,7 +306,7 @@ class InnerPort:
         del headers[HEADER.decode()]
         message = message._replace(headers=CIMultiDictProxy(headers), raw_headers=raw)
         request = self._makes(message, payload, protocol, writer, task)
-        mark(request, Carried(facts.worker, facts.handed, facts.leaving))
+        mark(request, Carried(facts.worker, facts.handed, facts.leaving, facts.pid))
         return request
 
     def _note(self, transport: asyncio.Transport | None, worker: str) -> None:
@@ -307,15 +318,32 @@ class InnerPort:
             self._from = {one: other for one, other in self._from.items() if not one.is_closing()}
             self._most = max(LEAST, 2 * len(self._from))
 
-    def _leaves(self, worker: str) -> None:
-        """A worker is going away: those whose connections it carries come again by others, at once."""
+    def _leaves(self, worker: str, seconds: float) -> None:
+        """A worker is going away: those whose connections it carries come again by others, at once; those of whom it is
+        the last word, and who can't, are told to go, as in a drain."""
         theirs = {transport for transport, other in self._from.items() if other == worker}
         now = self._service.clock.now()
+        last: list[Session] = []
         for session in self._service.sessions:
-            carrier = session._machine.carrier
+            machine = session._machine
+            carrier = machine.carrier
             link: Any = None if carrier is None else carrier.link
-            if getattr(link, "transport", None) in theirs:
-                session._machine.recycle(now)
+            if carrier is None or getattr(link, "transport", None) not in theirs:
+                continue
+            machine.recycle(now)
+            if machine.carrier is carrier and carrier.codec.shape is Shape.DUPLEX:
+                last.append(session)
+        if seconds >= 0.0 and last:
+            self._departures.append(
+                Departures(
+                    last,
+                    self._service.clock,
+                    rate=self._service.drain_rate,
+                    within=max(seconds / 2, MOMENT),
+                    delay=0.0,
+                    draw=self._service.draw,
+                )
+            )
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
         brought = carried(request)
@@ -324,7 +352,10 @@ class InnerPort:
             response = web.Response(status=403)
             response.force_close()
             return response
-        if brought.leaving:
-            self._leaves(brought.worker)
+        if brought.leaving is not None:
+            self._departures = [departures for departures in self._departures if len(departures)]
+            self._leaves(brought.worker, brought.leaving)
             return web.Response(status=204)
+        if brought.pid and not self._service.sessions.handlers.has(brought.pid):
+            return web.Response(status=404)
         return await self._serves(request)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import re
 import ssl
 from collections.abc import Sequence
 from typing import Any
@@ -12,54 +11,14 @@ from typing import Any
 from ..brokers.base import Stores
 from ..core.errors import LocalProtocolError
 from ..core.settings import check, number, shown
+from .places import PLACES, place_of
 
-__all__ = ["Cluster", "Place", "place_of"]
+__all__ = ["Cluster"]
 
 VARIABLE = "REALTIME_SECRET"
 MIN_SECRET = 32  # characters
-# Where a Unix socket may be: Linux takes 107 bytes.
-MAX_PATH = 100
-
-_TCP = re.compile(r"tcp://(\[[0-9A-Fa-f:.%a-z]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})")
 _WILD = ("0.0.0.0", "[::]")
-_PLACES = (
-    'unix:/run/chat/ (a folder, in which each worker makes a socket), unix:/run/chat/1.sock, or "tcp://10.0.0.5:0"'
-)
 _DRAW = "python -c 'import secrets; print(secrets.token_urlsafe(32))'"
-
-
-class Place:
-    """Where a worker listens, or is reached: a Unix socket (or a folder for one), or a host and a port."""
-
-    __slots__ = ("host", "path", "port")
-
-    def __init__(self, path: str = "", host: str = "", port: int = 0) -> None:
-        self.path: str = path  # ends with a slash where each worker makes a socket in it
-        self.host: str = host  # IPv6 without its brackets
-        self.port: int = port  # 0: any
-
-    def __str__(self) -> str:
-        if self.path:
-            return f"unix:{self.path}"
-        return f"tcp://[{self.host}]:{self.port}" if ":" in self.host else f"tcp://{self.host}:{self.port}"
-
-    def __repr__(self) -> str:
-        return f"<Place {self}>"
-
-
-def place_of(text: str, name: str = "address") -> Place:
-    """Reads unix:/path and tcp://host:port. Raises LocalProtocolError."""
-    if text.startswith("unix:"):
-        path = text.removeprefix("unix:")
-        if path.startswith("/") and len(path.encode()) <= MAX_PATH and "\0" not in path:
-            return Place(path)
-        raise LocalProtocolError(
-            f"{name}={shown(text)}: a Unix socket has an absolute path of at most {MAX_PATH} bytes: {_PLACES}"
-        )
-    found = _TCP.fullmatch(text)
-    if found is None or int(found[2]) > 65_535:
-        raise LocalProtocolError(f"{name}={shown(text)}: takes {_PLACES}")
-    return Place(host=found[1].strip("[]"), port=int(found[2]))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
@@ -79,7 +38,7 @@ class Cluster:
         for name in ("listen", "advertise"):
             value = getattr(self, name)
             if value is not None and not isinstance(value, str):
-                raise TypeError(f"{name}={shown(value)}: takes {_PLACES}, not {type(value).__name__}")
+                raise TypeError(f"{name}={shown(value)}: takes {PLACES}, not {type(value).__name__}")
         tls: Any = self.tls
         if tls is not None and (
             not isinstance(tls, (tuple, list)) or [isinstance(one, ssl.SSLContext) for one in tls] != [True, True]

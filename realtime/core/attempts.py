@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from .choice import FOREVER, HELD, STREAM, Choice, Rules
 
-__all__ = ["GOOD_LIFE", "OPEN_TIMED_OUT", "Action", "Attempts", "Started"]
+__all__ = ["GOOD_LIFE", "NONCE_END", "NONCE_LIFE", "OPEN_TIMED_OUT", "Action", "Attempts", "Started"]
 
 # A carrier that lived so long, in seconds, was a good one: its end is no evidence against its transport.
 GOOD_LIFE = 10.0
@@ -22,6 +22,10 @@ SHARE = 0.25
 LONGEST = 1 / 3
 # The shortest time between two looks for something better; less where transports that failed are tried sooner.
 LOOK = 1.0
+# No open begins by a nonce whose first was so long ago, in seconds, and each is let go of when that was so long ago:
+# a lease, for which a store that may have forgotten who has a nonce gives none (docs/protocol.md §5).
+NONCE_LIFE = 7.0
+NONCE_END = 10.0
 # What is said where opening ended with open_timeout.
 OPEN_TIMED_OUT = "no transport got through in time"
 
@@ -74,6 +78,7 @@ class Attempts:
         self._began: float | None = None  # when the newest, or its run of polls, began to carry
         self._pause = 0.0  # between two plain polls
         self._raced = False
+        self._nonce_since: float | None = None  # the first open by it
         self._in_doubt = False  # what goes up beside the carrier in use does not get through
         self._renewing = self._renewed = False
         # In a row.
@@ -136,12 +141,28 @@ class Attempts:
         limit = self.patience(now, name if role == "probe" else "")
         if kind == HELD and role == "carry" and not opens:
             limit = max(limit, self.held)
+        if opens and role != "probe":
+            limit = min(limit, self._mind_nonce(now))
         carrier = Started(self._count, name, kind, role, opens, now, limit, now + limit)
         self._due(carrier.late_at, now)
         self._actions.append(("start", carrier.id, name, role))
         if kind == STREAM and not opens:
             self._actions.append(("test", carrier.id))
         return carrier
+
+    def _mind_nonce(self, now: float) -> float:
+        """An open is to begin: by another nonce if the one before is too old. How many seconds it may take."""
+        if self._nonce_since is None:
+            self._nonce_since = now
+        elif not self._nonce_is_young(now):
+            for carrier in (self.newest, self.old, self.beside):
+                self._stop(carrier)
+            self._nonce_since = now
+            self._actions.append(("anew",))
+        return self._nonce_since + NONCE_END - now
+
+    def _nonce_is_young(self, now: float) -> bool:
+        return self._nonce_since is None or now - self._nonce_since <= NONCE_LIFE
 
     def _become(self, carrier: Started) -> None:
         """Makes `carrier` the newest; the one before goes on until that is attached."""

@@ -200,6 +200,10 @@ class ClientMachine(Numbering):
             self._move(Event.DRAIN)
         self.listener.dirty()
 
+    def may_answer(self, following: int) -> bool:
+        """Whether the answer to a go-away is due where `following` is the next number: behind all, and whole groups."""
+        return self.going_due and following > self.outbox.last and not self.outbox.begun
+
     # -- writing ---------------------------------------------------------------------------------------------------
 
     def flush(self, now: float) -> None:
@@ -213,7 +217,7 @@ class ClientMachine(Numbering):
         if self.confirm:
             self.confirm = False
             carrier.write([self._announce(carrier)])
-        if self.going_due and max(carrier.send_cursor, self.outbox.acked + 1) > self.outbox.last:
+        if self.may_answer(max(carrier.send_cursor, self.outbox.acked + 1)):
             self.going_due = False
             carrier.write([carrier.codec.go_away(self.outbox.last)])
         self.wake_by(self._ack_at())
@@ -234,11 +238,9 @@ class ClientMachine(Numbering):
         first = self.outbox.acked + 1
         _, items = self.outbox.peek(first, *self._batch())
         due = self.inbox.due(now, self._ack_delay()) and self.inbox.news
-        if not (items or due or self.confirm or force or self.going_due):
+        going = self.outbox.last if self.may_answer(first + len(items)) else None
+        if not (items or due or self.confirm or force or going is not None):
             return None
-        going = None
-        if self.going_due and first + len(items) > self.outbox.last:
-            going = self.outbox.last
         self.confirm = False
         batch = self.uplink_out = Uplink(self.sid, *self.inbox.ack(), first, items, going, self.key)
         return batch

@@ -162,7 +162,7 @@ class Group(Outgoing):
     It is never in an outbox itself.
     """
 
-    __slots__ = ("parts", "volatile")
+    __slots__ = ("kept", "parts", "volatile")
 
     def __init__(
         self, *contents: str | bytes | bytearray | memoryview, volatile: bool = False, kept: bool = False
@@ -171,6 +171,7 @@ class Group(Outgoing):
         self.parts: tuple[Outgoing, ...] = tuple(Outgoing.group(*contents))
         super().__init__(self.parts[0].kind, self.parts[0].data, sum(part.size for part in self.parts))
         self.volatile: bool = volatile
+        self.kept: bool = kept
         if kept:
             for part in self.parts:
                 part.code = KEPT
@@ -180,7 +181,7 @@ class Group(Outgoing):
         """A group of these."""
         made = cls.__new__(cls)
         Outgoing.__init__(made, parts[0].kind, parts[0].data, sum(part.size for part in parts))
-        made.parts, made.volatile = parts, False
+        made.parts, made.volatile, made.kept = parts, False, False
         return made
 
 

@@ -4,11 +4,14 @@ Pure data; time is passed in. The sender's window bounds it, so a receiver never
 
 Where a session's rate is limited (a Meter), what came too fast is given to the application all the same, but counts as
 taken only from the moment at which it is within the rate: so the window makes the sender wait, and nothing else does.
+Messages that are nothing without each other (group()) count as taken together, behind the last of them.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
+from itertools import islice
 from typing import TypeAlias
 
 from .errors import RemoteProtocolError
@@ -24,6 +27,47 @@ NEVER = float("inf")
 AT_ONCE = float("-inf")
 
 
+class Grouping:
+    """What belongs together: see Inbox.group()."""
+
+    __slots__ = ("_behind", "_most", "_most_bytes", "_size", "begins", "coming", "waiting")
+
+    def __init__(self, behind: Callable[[str], int], begins: str, most: int, most_bytes: int) -> None:
+        self._behind = behind
+        self._most = most
+        self._most_bytes = most_bytes
+        self._size = 0  # of what was received of a group
+        self.begins: str = begins
+        self.coming: int = 0  # so many are to be received of the group whose first message was
+        self.waiting: int = 0  # so many are to be taken of the group whose first message was
+
+    def goes_on(self, size: int) -> bool:
+        """Whether a message of `size` bytes, if it comes next, belongs to those before it, and may."""
+        return self.coming > 0 and self._size + size <= self._most_bytes
+
+    def came(self, item: Received, size: int) -> None:
+        """This was received."""
+        self._size += size
+        if self.coming:
+            self.coming -= not isinstance(item, (Dropped, RoomPosition))
+        else:
+            self.coming, self._size = self._parts(item), size
+
+    def taken(self, item: Received) -> bool:
+        """This goes to the application: whether more belongs to it."""
+        if self.waiting:
+            self.waiting -= not isinstance(item, (Dropped, RoomPosition))
+        else:
+            self.waiting = self._parts(item)
+        return self.waiting > 0
+
+    def _parts(self, item: Received) -> int:
+        """How many belong to it; none to what has too many."""
+        data = item.data if isinstance(item, RoomMessage) else item
+        parts = self._behind(data) if isinstance(data, str) else 0
+        return parts if parts <= self._most else 0
+
+
 class Inbox:
     """One direction's receiving half."""
 
@@ -32,6 +76,8 @@ class Inbox:
         "_announced_taken",
         "_bytes",
         "_early",
+        "_grouping",
+        "_held",
         "_meter",
         "_quarter_bytes",
         "_quarter_messages",
@@ -56,7 +102,9 @@ class Inbox:
         self.metered: bool = meter is not None
         self._meter = meter
         self._within: deque[float] = EMPTY  # with a meter: from when on each of _sizes is within the rate
-        self._early = 0  # of these, the application has so many already
+        self._early = 0  # of what does not count as taken, the application has so many already,
+        self._held = 0  # and the last so many of those are parts of a group whose rest it has not
+        self._grouping: Grouping | None = None
         self.received: int = 0
         self.taken: int = 0
         self.notes: int = 0  # of the received, those that were no messages: notes, a close
@@ -91,20 +139,24 @@ class Inbox:
         return self.received - self.notes
 
     def has_room(self, size: int) -> bool:
-        """Whether a message of `size` bytes is within the window. When nothing else waits, one of any size is."""
+        """Whether a message of `size` bytes is within the window. When nothing else waits, one of any size is, and what
+        belongs to the one before is, too."""
         outstanding = self.received - self.taken
-        return not outstanding or (outstanding < self.window.messages and self._bytes + size <= self.window.size)
+        if not outstanding or (outstanding < self.window.messages and self._bytes + size <= self.window.size):
+            return True
+        return self._grouping is not None and self._grouping.goes_on(size)
 
     @property
     def releases_at(self) -> float:
         """When something that the application has already will count as taken, for being within the rate; infinity
         when nothing waits for that."""
-        return self._within[0] if self._early else NEVER
+        return self._within[0] if self._early > self._held and self._within else NEVER
 
     def put(self, item: Received, size: int, now: float) -> None:
         """Takes in the next numbered item. Raises RemoteProtocolError when it exceeds the window or the rate."""
         outstanding = self.received - self.taken  # has_room(), without a call
-        if outstanding and (outstanding >= self.window.messages or self._bytes + size > self.window.size):
+        beyond = outstanding and (outstanding >= self.window.messages or self._bytes + size > self.window.size)
+        if beyond and not self.has_room(size):
             raise RemoteProtocolError(
                 1002,
                 f"the receive window ({self.window.messages} messages, {self.window.size} bytes) was exceeded",
@@ -113,6 +165,9 @@ class Inbox:
             self.items, self._sizes, self._within = deque(), deque(), deque() if self.metered else EMPTY
         if self._meter is not None:
             self._within.append(self._meter.charge(size, now))
+        grouping = self._grouping
+        if grouping is not None and (grouping.coming or (item[:1] in grouping.begins if type(item) is str else True)):
+            grouping.came(item, size)
         self.items.append(item)
         self._sizes.append(size)
         self._bytes += size
@@ -152,6 +207,12 @@ class Inbox:
         """The oldest item, which counts as taken from here, or once it is within the rate. Raises IndexError when
         there is none."""
         item = self.items.popleft()
+        grouping = self._grouping
+        if grouping is not None and (
+            grouping.waiting or self._early or (item[:1] in grouping.begins if type(item) is str else True)
+        ):
+            self._give(grouping, item, now)
+            return item
         if self._within:
             self.release(now)
             if self._early or self._within[0] > now:
@@ -171,9 +232,28 @@ class Inbox:
             self.owed_since = AT_ONCE
         return item
 
+    def group(self, behind: Callable[[str], int], begins: str, most: int, most_bytes: int) -> None:
+        """From now on messages may belong together: `behind` says of a text that begins with one of the letters
+        `begins` how many of those behind it do, `most` at the most, of `most_bytes` with it. They count as taken with
+        the last of them, and so all but the first may come beyond the window."""
+        self._grouping = Grouping(behind, begins, most, most_bytes)
+        for item, size in zip(self.items, islice(self._sizes, self._early, None), strict=True):
+            self._grouping.came(item, size)
+
+    def _give(self, grouping: Grouping, item: Received, now: float) -> None:
+        """An item goes to the application, and counts as taken now or with others."""
+        self.release(now)
+        self._early += 1
+        self._held = self._held + 1 if grouping.taken(item) else 0
+        while self._early > self._held and not (self._within and self._within[0] > now):
+            self._early -= 1
+            if self._within:
+                self._within.popleft()
+            self._count_taken(now)
+
     def release(self, now: float) -> None:
         """What the application has counts as taken as soon as it is within the rate."""
-        while self._early and self._within[0] <= now:
+        while self._early > self._held and self._within and self._within[0] <= now:
             self._early -= 1
             self._count_taken(self._within.popleft())
 
@@ -193,7 +273,9 @@ class Inbox:
         """Takes everything and forgets it, at any rate: the application has called close."""
         self.items.clear()
         self._within.clear()
-        self._early = 0
+        self._early = self._held = 0
+        if self._grouping is not None:
+            self._grouping.waiting = 0
         while self._sizes:
             self._count_taken(now)
 
@@ -256,14 +338,14 @@ class Inbox:
     def due_at(self, delay: float) -> float:
         """When an ack is due by time; minus infinity when it is due already, infinity when nothing waits."""
         when = self.owed_since + delay
-        return self._released_at(when, delay) if self._early else when
+        return self._released_at(when, delay) if self._early > self._held and self._within else when
 
     def _released_at(self, when: float, delay: float) -> float:
         """due_at(), or earlier if by then enough of what the application has will count as taken."""
         when = min(when, self._within[0] + delay)
         messages = self.taken - self._announced_taken
         size = self._taken_bytes
-        for at, item, _ in zip(self._within, self._sizes, range(self._early), strict=False):
+        for at, item, _ in zip(self._within, self._sizes, range(self._early - self._held), strict=False):
             if at >= when:
                 break
             messages += 1

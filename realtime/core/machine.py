@@ -150,6 +150,8 @@ class SessionMachine(ABC):
 
     # Whether there are messages that the wire protocol can't carry: see unfit().
     selective = False
+    # Whether it acknowledges what comes.
+    acknowledges = True
 
     def unfit(self, item: Outgoing) -> str:
         """Why the wire protocol can't carry this message now; empty when it can."""
@@ -199,7 +201,7 @@ class SessionMachine(ABC):
             inbox.discard(now)
         else:
             self.listener.readable()
-        if inbox.owed_since != owed or inbox.metered:
+        if inbox.metered or (self.acknowledges and inbox.owed_since != owed):
             self.wake_by(self._ack_at())
 
     def acknowledged(self, received: int, taken: int, now: float) -> bool:

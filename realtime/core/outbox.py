@@ -28,6 +28,7 @@ class Outbox:
     __slots__ = (
         "_begun",
         "_bytes",
+        "_half",
         "_in_flight",
         "_max_bytes",
         "_max_messages",
@@ -59,7 +60,7 @@ class Outbox:
         self.notes: int = 0  # of the numbered, those that were no messages: notes, a close
         self.replayed: int = 0  # items ever handed to a carrier that another had been handed before
         self.total: int = 0  # payload bytes of the numbered, each counted once
-        self.held: bool = False  # the peer drains: nothing new gets a number
+        self.held: bool = False  # the peer drains: nothing new gets a number, but the rest of a group
         self.initial: bool = False  # the window is what any peer takes before it has announced one: nothing goes beyond
         self._max_messages = max_messages
         self._max_bytes = max_bytes
@@ -68,7 +69,8 @@ class Outbox:
         self._in_flight = 0  # the sum of _sizes
         self.waiting: deque[Outgoing] = EMPTY  # not numbered yet
         self._begun = 0  # of these, the first so many belong to a group whose first message has a number
-        self._bytes = 0  # payload kept in _sent and _waiting
+        self._half: deque[Outgoing] = EMPTY  # the first parts of a group, which were acked, while others were not
+        self._bytes = 0  # payload kept in _sent and waiting, and in _half
 
     def __len__(self) -> int:
         return len(self._sent) + len(self.waiting)
@@ -91,6 +93,11 @@ class Outbox:
     def unnumbered(self) -> int:
         """How many items no carrier has been handed yet."""
         return len(self.waiting)
+
+    @property
+    def begun(self) -> bool:
+        """Whether a group has a number for its first message, and none for its last: the rest is to follow."""
+        return bool(self._begun)
 
     @property
     def messages(self) -> int:
@@ -182,6 +189,8 @@ class Outbox:
     def _may(self, item: Outgoing) -> bool:
         if item.kind == CLOSE:
             return True
+        if self._begun and not self.initial:  # to its receiver a group is one message (docs/protocol.md §11)
+            return True
         outstanding = self.last - self.taken
         if self.held or outstanding >= self._window.messages:
             return False
@@ -251,9 +260,17 @@ class Outbox:
             )
         news = False
         while self.acked < received:
-            self._bytes -= self._sent.popleft().size
+            item = self._sent.popleft()
             self.acked += 1
             news = True
+            if item.behind:  # what is nothing without the rest is kept as long as that
+                if self._half is EMPTY:
+                    self._half = deque()
+                self._half.append(item)
+                continue
+            self._bytes -= item.size
+            while self._half:
+                self._bytes -= self._half.popleft().size
         while self.taken < taken:
             self._in_flight -= self._sizes.popleft()
             self.taken += 1
@@ -263,7 +280,7 @@ class Outbox:
     def rest(self) -> None:
         """Nothing has been sent for a while: what is empty takes no room."""
         if not self._sizes:
-            self._sent = self._sizes = EMPTY
+            self._sent = self._sizes = self._half = EMPTY
         if not self.waiting:
             self.waiting = EMPTY
 
@@ -273,6 +290,7 @@ class Outbox:
         return self.close_number is not None and self.acked >= self.close_number
 
     def unacknowledged(self) -> list[str | bytes]:
-        """The messages the peer never said it received, oldest first."""
-        kept = (*self._sent, *self.waiting)
+        """The messages the peer never said it received, oldest first. Of a group that it has not received to the end
+        all of them."""
+        kept = (*self._half, *self._sent, *self.waiting)
         return [item.data for item in kept if item.kind not in NOTES]

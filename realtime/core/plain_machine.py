@@ -52,6 +52,7 @@ class PlainMachine(ServerMachine):
         self.waiting: int = 0  # how many wait for room in the inbox: the peer's silence is our doing
 
     selective = True
+    acknowledges = False
 
     def unfit(self, item: Outgoing) -> str:
         """Why the wire protocol can't carry this message; empty when it can."""
@@ -158,10 +159,12 @@ class PlainMachine(ServerMachine):
 
     def take(self, now: float) -> Received:
         """The oldest message received. Raises IndexError when there is none."""
-        item = self.inbox.take(now)
-        self.inbox.announced(*self.inbox.ack())  # there is nobody to tell
+        inbox = self.inbox
+        item = inbox.take(now)
+        inbox.announced(inbox.received, inbox.taken)  # there is nobody to tell
         if self.outcome is None:
-            self.wake_by(self._ack_at())
+            if inbox.metered:
+                self.wake_by(self._ack_at())
             self.listener.acknowledged()
             if self.state is State.DRAINING and not self.inbox.items:
                 self.listener.may_be_drained()

@@ -11,6 +11,8 @@ come, and does what turn() says, in order. An action is a short tuple:
     ("test", id)                     of a stream: send a POST beside it, and tell tested() when that is answered
     ("stop", id)                     let go of it; whatever comes of it need not be told
     ("take", id)                     of a probe that was proven: attach by it; it is the newest carrier now
+    ("anew",)                        no open by the nonce before was answered: draw another. What went behind these may
+                                     have been taken, and must not go again
     ("renew", reason)                ask the application for other auth data, and tell renewed()
     ("end", code, reason)            the session ends, or can't be opened
 
@@ -75,7 +77,7 @@ class Supervision(Attempts):
         newest = self.newest
         if newest is None or newest.kind != DUPLEX or self.is_open or self._raced or self.beside is not None:
             return
-        if self._due(newest.since + self.rules.race_delay, now):
+        if self._due(newest.since + self.rules.race_delay, now) and self._nonce_is_young(now):
             self._raced = True
             if name := self.choice.opener(now):
                 self.beside = self._begin(name, "open", now)

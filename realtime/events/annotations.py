@@ -15,9 +15,10 @@ import sys
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
 from typing import Any, Literal, TypeAlias, Union, get_args, get_origin
 
-__all__ = ["ANY_TUPLE", "Check", "Misfit", "bare", "check_of", "required_members", "resolved"]
+__all__ = ["ALIAS", "ANY_TUPLE", "Check", "Misfit", "bare", "check_of", "required_members", "resolved"]
 
 # Takes a value and where it stands, in words; gives the value, or what is made of it; raises Misfit. None: anything
 # fits.
@@ -70,15 +71,15 @@ def _code_of(function: Any) -> Any:
             raise TypeError("it has no Python code")
 
 
-def bare(annotation: Any) -> Any:
-    """An annotation without what says nothing about values: Annotated, NotRequired and the like, NewType, and the name
-    of an alias (`type Name = …`)."""
+def bare(annotation: Any, *, aliases: bool = True) -> Any:
+    """An annotation without what says nothing about values: Annotated, NotRequired and the like, NewType, and, unless
+    `aliases` is False, the name of an alias (`type Name = …`)."""
     while True:
         if get_origin(annotation) in _WRAPPERS:
             annotation = get_args(annotation)[0]
         elif isinstance(annotation, typing.NewType):
             annotation = annotation.__supertype__
-        elif _ALIAS is not None and isinstance(annotation, _ALIAS):
+        elif aliases and isinstance(annotation, ALIAS):
             annotation = annotation.__value__
         else:
             return annotation
@@ -86,12 +87,17 @@ def bare(annotation: Any) -> Any:
 
 _WRAPPERS = (typing.Annotated, typing.Required, typing.NotRequired, getattr(typing, "ReadOnly", typing.Required))
 ANY_TUPLE = (tuple, typing.Tuple)  # noqa: UP006 # which can be told from that of nothing, tuple[()], only so
-_ALIAS: Any = getattr(typing, "TypeAliasType", None)  # since Python 3.12
+ALIAS: Any = getattr(typing, "TypeAliasType", ())  # since Python 3.12
+
+# Classes and aliases whose checks are being made: these may be in themselves.
+_making: ContextVar[Mapping[Any, list[Check]]] = ContextVar("realtime checks")
 
 
 def check_of(annotation: Any) -> Check:
     """How values for this annotation are checked. Raises TypeError for what no event can bring."""
-    annotation = bare(annotation)
+    annotation = bare(annotation, aliases=False)
+    if isinstance(annotation, ALIAS):
+        return _by_name(annotation, lambda: check_of(annotation.__value__))
     plain = _PLAIN.get(annotation) if isinstance(annotation, type) else None
     if plain is not None:
         return plain
@@ -113,8 +119,23 @@ def check_of(annotation: Any) -> Check:
             raise TypeError(f"the keys of JSON's objects are str: {annotation!r} can't come")
         return _object(check_of(args[1]) if args else None)
     if isinstance(annotation, type):
-        return _class(annotation)
+        return _by_name(annotation, lambda: _class(annotation))
     raise TypeError(f"no event brings {annotation!r}")
+
+
+def _by_name(thing: Any, make: Callable[[], Check]) -> Check:
+    """The check of what has a name, by which it may stand in itself."""
+    making = _making.get({})
+    if thing in making:
+        made = making[thing]
+        return lambda value, where: value if made[0] is None else made[0](value, where)
+    made = []
+    token = _making.set({**making, thing: made})
+    try:
+        made.append(make())
+    finally:
+        _making.reset(token)
+    return made[0]
 
 
 def _null(value: Any, where: str) -> None:

@@ -6,7 +6,8 @@ An ack is taken once. One that comes when nobody waits for it any more says noth
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from itertools import count
 from typing import Any
 
 from ..core.errors import LocalProtocolError, SessionClosed
@@ -21,14 +22,15 @@ MAX_CALLS = 4096
 
 class Calls:
     """Those of one session, whatever its namespaces. `changed` is called when the first begins to wait, and when none
-    waits any more."""
+    waits any more. `numbers` are theirs: where a client may answer in another session than it was asked in, those of
+    all sessions are different ones."""
 
-    __slots__ = ("_changed", "_next", "waiting")
+    __slots__ = ("_changed", "_numbers", "waiting")
 
-    def __init__(self, changed: Callable[[], object]) -> None:
+    def __init__(self, changed: Callable[[], object], numbers: Iterator[int] | None = None) -> None:
         # By namespace and number. For others to look whether there are some.
         self.waiting: dict[tuple[str, int], asyncio.Future[list[Any]]] = {}
-        self._next = 0
+        self._numbers = count() if numbers is None else numbers
         self._changed = changed
 
     def __len__(self) -> int:
@@ -38,7 +40,7 @@ class Calls:
         """A number, and what its ack will be. Raises LocalProtocolError when too many wait."""
         if len(self.waiting) >= MAX_CALLS:
             raise LocalProtocolError(f"{MAX_CALLS} calls of this session wait for their answers already")
-        number, self._next = self._next, (self._next + 1) % (MAX_ID + 1)
+        number = next(self._numbers) % (MAX_ID + 1)
         future: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
         self.waiting[namespace, number] = future
         if len(self.waiting) == 1:

@@ -14,7 +14,7 @@ import inspect
 import logging
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
@@ -28,6 +28,7 @@ from ..core.errors import (
     Unauthorized,
 )
 from ..core.machine import FOREVER
+from ..core.queues import EMPTY
 from ..groups import send_contents, send_kept
 from ..loops import begin
 from ..protocols.layers.socketio import packets
@@ -35,6 +36,7 @@ from ..protocols.layers.socketio.answers import FAILED, UNKNOWN, answers, error
 from ..protocols.layers.socketio.decoder import Decoder, decode
 from ..protocols.layers.socketio.packets import Packet
 from .calls import Calls
+from .leaving import Leaving
 from .listeners import Listener, Listeners
 
 __all__ = ["Connection", "Limits", "Member", "around"]
@@ -80,9 +82,10 @@ class Member(Protocol):
 class Connection(ABC, Generic[S]):
     """The events of one session."""
 
-    def __init__(self, session: S, version: int, limits: Limits) -> None:
+    def __init__(self, session: S, version: int, limits: Limits, numbers: Iterator[int] | None = None) -> None:
+        """`numbers`: see Calls."""
         self.session: S = session
-        self.calls: Calls = Calls(self._calls_changed)
+        self.calls: Calls = Calls(self._calls_changed, numbers)
         self.answers_unknown: bool = True  # the peer knows that an ack may tell an error
         self._limits = limits
         self._decoder = Decoder(
@@ -92,13 +95,15 @@ class Connection(ABC, Generic[S]):
             patience=limits.attachment_timeout,
         )
         # Read, and not taken: as messages, since what they say takes many times as much. With the size of each packet.
-        self._ahead: deque[tuple[list[str | bytes], int]] = deque()
+        self._ahead: deque[tuple[list[str | bytes], int]] = EMPTY
         self._ahead_size = 0
         self._begun: list[str | bytes] = []  # of a packet that was begun to be read ahead
         self._reader: asyncio.Task[None] | None = None  # which reads ahead
         self._busy = False  # a handler runs, and whoever receives waits for it
+        self._leaving = Leaving(session, self._left)
         self._beside: dict[Listener, set[asyncio.Task[None]]] = {}
         self._timer: Timer | None = None  # for attachments
+        session._machine.inbox.group(*packets.GROUPS, limits.max_attachments, limits.max_waiting_size)
 
     @property
     def version(self) -> int:
@@ -109,11 +114,11 @@ class Connection(ABC, Generic[S]):
 
     async def serve(self) -> None:
         """Takes what the session brings, until it ends or is cancelled."""
-        session, ahead, calls = self.session, self._ahead, self.calls
+        session, calls = self.session, self.calls
         try:
             while True:
-                if ahead:
-                    messages, size = ahead.popleft()
+                if self._ahead:
+                    messages, size = self._ahead.popleft()
                     self._ahead_size -= size
                     packet = decode(self.version, messages)
                 else:
@@ -129,13 +134,16 @@ class Connection(ABC, Generic[S]):
                     packet, size = found
                     if self._begun:
                         self._begun = []
+                left = packet.type == packets.DISCONNECT
+                if left:
+                    self._leaving.done(packet.namespace)
                 work = self._take(packet, size)
                 if work is not None:
                     self._busy = True
                     if calls.waiting or self._reader is not None:
                         self._calls_changed()
                     try:
-                        await work
+                        await self._leaving.run(work, packet.namespace, left)
                     finally:
                         self._busy = False
         except SessionClosed:
@@ -145,6 +153,10 @@ class Connection(ABC, Generic[S]):
     @abstractmethod
     def _take(self, packet: Packet, size: int) -> Awaitable[None] | None:
         """Does what a packet asks for; what this returns is awaited before the next is taken."""
+
+    @abstractmethod
+    def _left(self, name: str) -> bool:
+        """A namespace is left, by a packet that is taken later. Whether anybody was in it, who is out now."""
 
     def _decode(self, message: str | bytes) -> tuple[Packet, int] | None:
         decoder = self._decoder
@@ -188,11 +200,14 @@ class Connection(ABC, Generic[S]):
             reader.cancel()
 
     async def _read_ahead(self) -> None:
-        limits, ahead = self._limits, self._ahead
-        me = asyncio.current_task()
+        limits = self._limits
+        if self._ahead is EMPTY:
+            self._ahead = deque()
+        ahead, me = self._ahead, asyncio.current_task()
         try:
             while self._reader is me:
                 message = await self.session.receive()
+                self._leaving.taken(message)
                 self._begun.append(message)
                 found = self._decode(message)
                 if found is None:
@@ -325,7 +340,8 @@ class Connection(ABC, Generic[S]):
         """Sends a packet: waits for room as session.send() does, and raises as that does; and TypeError and
         LocalProtocolError for data that no packet can say."""
         contents = packets.write(self.version, packet)
-        await send_contents(self.session, contents, kept=packet.type != packets.EVENT)
+        told = packet.type == packets.EVENT and (packet.id is None or self.session._on_full != "drop_oldest")
+        await send_contents(self.session, contents, kept=not told)
 
     async def tell(self, member: Member, event: str, *args: Any) -> None:
         """Tells the handler of what no peer sends, such as "disconnect". What it raises is logged."""
@@ -359,7 +375,7 @@ class Connection(ABC, Generic[S]):
     async def finish(self) -> None:
         """Waits for the handlers that run beside; cancelled, it cancels them."""
         self._stop_reader()
-        running = {task for tasks in self._beside.values() for task in tasks}
+        running = set().union(*self._beside.values())
         if running:
             try:
                 await asyncio.wait(running)

@@ -6,4 +6,8 @@ emitted      events that a namespace sends, where the application has declared t
 rooms        rooms of a namespace
 session      one client in one namespace: what handlers are given
 connection   one session: which namespaces its client is in, and who may come in
+reasons      why clients have gone, and which of them may come back
+keeping      what one client was sent, so that it can go on where it was
+away         those who may: who they are, and who is away
+bridged      a client that goes on at another worker
 """

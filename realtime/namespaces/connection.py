@@ -12,38 +12,32 @@ from urllib.parse import parse_qsl
 
 from ..clock import Timer
 from ..core.errors import BrokerError, EventError, RemoteProtocolError, SessionClosed, Unauthorized
+from ..core.plain_machine import INTERRUPTED
 from ..events.connection import Connection, Limits, around
+from ..groups import put_kept
 from ..protocols.layers.socketio import packets
 from ..protocols.layers.socketio.membership import Act, Membership
 from ..protocols.layers.socketio.packets import Packet
+from ..protocols.layers.socketio.recovery import Wish, wish
 from ..session import Session
+from .away import Away
+from .bridged import carry_over
 from .namespace import Bound, Namespace
+from .reasons import CUT, ENDED, LEFT, PUT_OUT, may_go_on, reason_of
 from .session import EventSession
 
 __all__ = ["ServerConnection"]
 
 log: logging.Logger = logging.getLogger("realtime.session")
 
-# Why a client has gone, as its namespaces' handlers are told. The words are Socket.IO's.
-LEFT = "client namespace disconnect"
-PUT_OUT = "server namespace disconnect"
-CUT = "transport close"
-SILENT = "ping timeout"
-BROKEN = "parse error"
-STOPPED = "server shutting down"
-ENDED = "forced server close"
-_REASONS = {
-    **dict.fromkeys((1001, 1012), STOPPED),
-    **dict.fromkeys((1002, 1003, 1007, 1009), BROKEN),
-    **dict.fromkeys((1008, 1011, 4401, 4403), ENDED),
-    4410: SILENT,
-}
-
+# What is told to who has left before it was let in, and may have forgotten that it asked.
+GONE = "The client has left"
 NO_CONNECT = "no CONNECT came within connect_timeout"
 
 
 class ServerConnection(Connection[Session]):
-    """The events of one session at the server. `find` says which namespace is meant by a name."""
+    """The events of one session at the server. `find` says which namespace is meant by a name, `away` who may go on
+    where it was."""
 
     def __init__(
         self,
@@ -52,9 +46,14 @@ class ServerConnection(Connection[Session]):
         limits: Limits,
         most: int,
         bound: Bound,
+        away: Away | None = None,
     ) -> None:
         theirs = session._machine.capabilities.socketio
-        super().__init__(session, theirs or 5, limits)
+        super().__init__(session, theirs or 5, limits, bound.numbers if theirs else None)
+        self._away = away if theirs == 5 else None
+        self._over = False  # nothing that comes will be handled any more
+        self._ending: asyncio.Event | None = None  # somebody waits for that
+        self._bridgeable = away is not None  # other workers have not been asked for it
         self.answers_unknown = not theirs
         self._find = find
         self._members: dict[str, EventSession] = {}
@@ -72,14 +71,23 @@ class ServerConnection(Connection[Session]):
             if self.version < 5:  # its clients are in "/" from the beginning
                 self._membership.ask("/")
                 with suppress(SessionClosed):
-                    await self._ask("/", {})
+                    await self._leaving.run(self._ask("/", {}), "/")
             await self.serve()
         except asyncio.CancelledError:
             self.cancel()
             raise
         finally:
             undo()
+            self._over = True
+            if self._ending is not None:
+                self._ending.set()
             await self._end()
+
+    async def finished(self) -> None:
+        """Waits until all that came is handled, and no more will be. Concurrent handlers may still run."""
+        if not self._over:
+            self._ending = self._ending or asyncio.Event()
+            await self._ending.wait()
 
     def _nobody_came(self) -> None:
         self._late = None
@@ -87,10 +95,15 @@ class ServerConnection(Connection[Session]):
 
     def _changed(self, _: str) -> None:
         """Something has changed: the session may be over, which nobody waits for longer than it is."""
-        outcome = self.session._machine.outcome
+        machine = self.session._machine
+        outcome = machine.outcome
         if outcome is not None:
+            away = self._away if may_go_on(outcome, closing=machine.closing is not None) else None
             for member in self._members.values():
-                self.session._hub.leave_all(member)
+                if away is not None and member._keeping is not None and member._keeping.ended is not None:
+                    away.leaves(member, reason_of(outcome.code, CUT))
+                else:
+                    self.session._hub.leave_all(member)
             self.over(outcome.code, outcome.reason)
 
     # -- packets -------------------------------------------------------------------------------------------------------
@@ -107,7 +120,7 @@ class ServerConnection(Connection[Session]):
             assert packet.id is not None
             self.calls.answer(name, packet.id, packet.data)
         elif act is Act.LEAVE:
-            return self._leaves(self._members.pop(name), LEFT)
+            return self.leaves(self._members.pop(name), LEFT)
         elif act is Act.TURN_AWAY:
             return self._refuse(name, "Too many namespaces")
         elif act is Act.ASK:
@@ -124,17 +137,26 @@ class ServerConnection(Connection[Session]):
     async def _ask(self, name: str, auth: dict[str, Any]) -> None:
         """The client wants to be in a namespace: the application is asked."""
         member: EventSession | None = None
+        wanted = None if self._away is None else wish(auth)
+        if wanted is not None and await self._goes_on_elsewhere(wanted, name, auth):
+            return
         try:
             namespace = await self._find(name, auth)
             if namespace is None:
                 message, data = "Invalid namespace", None
             else:
-                member = self._members[name] = EventSession(self, self.session, namespace, name, auth)
+                number = None if wanted is None else await self._take_up(wanted, namespace, name, auth)
+                if number is None:
+                    member = self._members[name] = EventSession(self, self.session, namespace, name, auth)
+                    member._keeping = None if self._away is None else self._away.keeping()
+                else:
+                    member = self._members[name]
                 await self._tell_connect(member, [auth])
                 member._told = True
-                await member._join_everybody()
+                if number is None:
+                    await member._join_everybody()
                 member._check_member()
-                await self._accept(member)
+                await self._accept(member, number)
                 return
         except Unauthorized as refusal:
             message, data = refusal.reason, refusal.data
@@ -143,13 +165,17 @@ class ServerConnection(Connection[Session]):
         except BrokerError as error:
             log.warning("a client of %s was refused: %s", name, error)
             message, data = "Come back later", None
+        except asyncio.CancelledError:
+            if not self._leaving.cut():
+                raise
+            message, data = GONE, None
         except Exception as error:
             if not (isinstance(error, SessionClosed) and (self.session.closed or (member and member.closed))):
                 log.exception("the handler of 'connect' of session %s raised", self.session.label)
             message, data = "The connect handler failed", None
         self._membership.refuse(name)
-        if member is not None and self._members.pop(name, None) is member:
-            await self._leaves(member, ENDED)
+        if member is not None and self._members.pop(name, None) is member and not member._is_away:
+            await self.leaves(member, LEFT if name in self._leaving else ENDED)
         await self._refuse(name, message, data)
 
     async def _tell_connect(self, member: EventSession, args: list[Any]) -> None:
@@ -164,13 +190,74 @@ class ServerConnection(Connection[Session]):
 
         await around(member, "connect", args, last)
 
-    async def _accept(self, member: EventSession) -> None:
+    async def _goes_on_elsewhere(self, wanted: Wish, name: str, auth: dict[str, Any]) -> bool:
+        """Whether the client has gone on at another worker, in all its namespaces, for as long as its session lasted.
+        Raises SessionClosed."""
+        away = self._away
+        if away is None or self._late is None or not self._bridgeable:  # None: it is in a namespace here
+            return False
+        self._bridgeable = False
+        bridge = await away.bridge(wanted.pid, self.session)
+        if bridge is None:
+            return False
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
+        said = packets.write(self.version, Packet(packets.CONNECT, name, auth | wanted.said))
+        await carry_over(self.session, bridge, str(said[0]))
+        return True
+
+    async def _take_up(self, wanted: Wish, namespace: Namespace, name: str, auth: dict[str, Any]) -> int | None:
+        """The client wants to go on where it was. The number of the first event that it has missed, and then it is in
+        `_members`; None where it can't go on, as where nobody knows it."""
+        away = self._away
+        assert away is not None
+        member = away.find(wanted.pid)
+        if (
+            member is None
+            or member._home is self
+            or (member.namespace, member._namespace) != (name, namespace)
+            or member.identity != self.session.identity
+        ):
+            return None
+        # Its last session may not have noticed yet that it is gone. What came on that is handled first.
+        before = member.session._machine
+        before.end(INTERRUPTED, "its client goes on in another session", self.session._now())
+        with suppress(TimeoutError):
+            async with asyncio.timeout(2 * before.config.close_timeout):
+                await member._home.finished()
+                keeping = member._keeping
+                if away.find(wanted.pid) is not member or keeping is None or not member._is_away:
+                    return None  # it has left, or somebody else was faster
+                number = keeping.sent.behind(wanted.offset)
+                self.session._machine.check_open()  # or it stays away
+                if number is not None:
+                    away.returns(member)
+                    member._move(self, self.session, auth)
+                    self._members[name] = member
+                    return number
+        # It comes in anew: what it has had is not known any more, or a handler of its last session goes on and on.
+        told = away.give_up(member)
+        if told is not None:
+            await asyncio.wait({told})
+        return None
+
+    async def _accept(self, member: EventSession, number: int | None) -> None:
+        """The client is in. `number`: it goes on where it was, behind the event before this."""
         if self._late is not None:
             self._late.cancel()
             self._late = None
         self._membership.accept(member.namespace)
         said = {"sid": member.id} if self.version >= 5 else None
+        keeping = member._keeping
+        if keeping is not None and said is not None:
+            said["pid"] = keeping.pid
         await self.send(Packet(packets.CONNECT, member.namespace, said))
+        if keeping is not None and number is not None:
+            await member._go_on(keeping, number)
+            return
+        if self._away is not None:
+            self._away.knows(member)
         member._accepted()
 
     async def _refuse(self, name: str, message: str, data: Any = None) -> None:
@@ -183,18 +270,28 @@ class ServerConnection(Connection[Session]):
 
     # -- leaving -------------------------------------------------------------------------------------------------------
 
+    def _left(self, name: str) -> bool:
+        member = self._members.get(name)
+        if member is None or not member._in:
+            return False  # whoever comes in is let in before it leaves
+        member._end(1000, LEFT)
+        return True
+
     async def leave(self, member: EventSession) -> None:
         """The application has a client leave a namespace. Harmless when it has."""
-        if self._members.get(member.namespace) is member and not member.closed:
+        told = None if self._away is None else self._away.give_up(member, PUT_OUT)
+        if told is not None:
+            await asyncio.wait({told})
+        elif self._members.get(member.namespace) is member and not member.closed:
             del self._members[member.namespace]
             joined = member.namespace in self._membership
             self._membership.refuse(member.namespace)
-            if joined:
+            if joined:  # by an answer to its CONNECT that had room: so of these there are not more
                 with suppress(SessionClosed):
-                    await self.send(Packet(packets.DISCONNECT, member.namespace))
-            await self._leaves(member, PUT_OUT)
+                    put_kept(self.session, packets.write(self.version, Packet(packets.DISCONNECT, member.namespace)))
+            await self.leaves(member, PUT_OUT)
 
-    async def _leaves(self, member: EventSession, reason: str) -> None:
+    async def leaves(self, member: EventSession, reason: str) -> None:
         """A client has left a namespace, in whatever way: its handler is told why."""
         outcome = self.session._machine.outcome
         member._end(*((1000, reason) if outcome is None else outcome[:2]))
@@ -209,12 +306,13 @@ class ServerConnection(Connection[Session]):
         outcome, closing = self.session._machine.outcome, self.session._machine.closing
         code, reason = outcome[:2] if outcome is not None else closing or (1011, "the handler was cancelled")
         self.over(code, reason)
-        why = CUT if outcome is not None and code not in _REASONS else _REASONS.get(code, ENDED)
-        members, self._members = list(self._members.values()), {}
+        why = reason_of(code, ENDED if outcome is None else CUT)
         try:
             await self.finish()
         finally:
+            members = [member for member in self._members.values() if member._home is self and not member._is_away]
+            self._members = {}
             for member in members:
                 member._end(code, reason)
             for member in members:
-                await self._leaves(member, why)
+                await self.leaves(member, why)

@@ -10,10 +10,11 @@ from ..core.errors import LocalProtocolError
 from ..core.settings import check, number, whole
 from ..endpoint import check_coroutine
 from ..events.connection import Limits
-from ..hub import Hub
 from ..protocols.dialects import SocketIO
 from ..protocols.layers.socketio.packets import check_namespace
+from ..service import Service
 from ..session import Session
+from .away import Away
 from .connection import ServerConnection
 from .namespace import Bound, Namespace
 
@@ -62,6 +63,7 @@ class Events(Namespace):
         super().__init__("/", Bound())
         self._limits = Limits(max_attachments, max_waiting, max_waiting_size, attachment_timeout)
         self._max_namespaces = max_namespaces
+        self._away: Away | None = None  # where clients may go on
         self._by_name: dict[str, Namespace] = {"/": self}
         self._by_rule: list[tuple[Callable[[str, dict[str, Any]], Awaitable[object]], Namespace]] = []
 
@@ -109,14 +111,18 @@ class Events(Namespace):
                 return namespace
         return None
 
-    def _register(self, hub: Hub, path: str, options: SocketIO | None) -> None:
+    def _register(self, service: Service, path: str, options: SocketIO | None) -> None:
         """They are an endpoint's from here. Raises LocalProtocolError when they are another's."""
         if self._bound.hub is not None:
             raise LocalProtocolError(f"these events are the endpoint {self._bound.path!r}'s: make another Events()")
-        self._bound.hub, self._bound.path = hub, path
+        self._bound.hub, self._bound.path = service.sessions.hub, path
         if options is not None:
             self._bound.connect_timeout = options.connect_timeout
+            if options.recovery is not None:
+                self._away = Away(options, options.recovery, service)
+                service.sessions.handlers.absent.append(self._away)
 
     async def __call__(self, session: Session) -> None:
         """Handles the events of one session: what the server calls."""
-        await ServerConnection(self._find, session, self._limits, self._max_namespaces, self._bound).run()
+        most, bound, away = self._max_namespaces, self._bound, self._away
+        await ServerConnection(self._find, session, self._limits, most, bound, away).run()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+import secrets
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from itertools import count
 from typing import Any, ParamSpec, TypeVar
 
 from ..core.errors import LocalProtocolError
@@ -27,6 +29,9 @@ class Bound:
         self.hub: Hub | None = None
         self.path: str = ""
         self.connect_timeout: float = 45.0
+        # Of the calls of Socket.IO's clients, which may answer in another session than they were asked in, or at
+        # another worker.
+        self.numbers: Iterator[int] = count(secrets.randbelow(2**31))
 
     def rooms(self) -> Hub:
         """The server's rooms. Raises LocalProtocolError where there is no server."""

@@ -13,15 +13,16 @@ from ..core.errors import LocalProtocolError, SendBufferFull, SessionClosed
 from ..core.frames import Group, Outgoing, RoomItem
 from ..events.calls import Calls
 from ..events.listeners import Listeners
-from ..groups import send_contents
+from ..groups import send_contents, send_group
 from ..protocols.layers.socketio import packets
 from ..protocols.layers.socketio.packets import Packet, check_event
 from ..request import SessionRequest
 from ..session import Session
+from .keeping import Keeping, numbered, unnumbered
 from .namespace import Namespace
 from .rooms import event_contents, event_group, everybody, message_group, room_name
 
-__all__ = ["EventSession", "Home"]
+__all__ = ["EventSession", "Home", "give_group"]
 
 
 class Home(Protocol):
@@ -35,6 +36,12 @@ class Home(Protocol):
     async def leave(self, member: EventSession) -> None:
         """Ends what it has here."""
 
+    async def leaves(self, member: EventSession, reason: str) -> None:
+        """It has left, and its handler is told so."""
+
+    async def finished(self) -> None:
+        """Waits until all that came on it is handled, and no more will be."""
+
 
 class EventSession:
     """One client in one namespace: what a handler of events is given. `session` is what carries it, which all
@@ -47,11 +54,13 @@ class EventSession:
         "_early_size",
         "_ended",
         "_home",
+        "_keeping",
         "_namespace",
         "_told",
         "auth",
         "id",
         "namespace",
+        "recovered",
         "session",
     )
 
@@ -60,12 +69,14 @@ class EventSession:
         self.id: str = secrets.token_urlsafe(15)  # another in each namespace; its client knows it
         self.namespace: str = name  # the name of that
         self.auth: dict[str, Any] = auth  # what the client gave when it came in
+        self.recovered: bool = False  # whether it goes on where it was, after its connection was lost
         self._home = home
         self._namespace = namespace
         self._data: dict[Any, Any] | None = None
         self._early: list[tuple[Callable[[Any], object], Any]] | None = []  # what it is sent before it is in
         self._early_size = 0
         self._ended: tuple[int, str] | None = None  # it has left, or was refused
+        self._keeping: Keeping | None = None  # what it was sent, where it may go on in another session
         self._told: bool = False  # its "connect" handler has let it in, so "disconnect" is told as well
 
     @property
@@ -87,8 +98,18 @@ class EventSession:
 
     @property
     def closed(self) -> bool:
-        """Whether the client is in the namespace no more."""
-        return self._ended is not None or self.session.closed
+        """Whether the client is in the namespace no more. One that may come back, and go on, still is."""
+        return self._ended is not None or (self.session.closed and not self._is_away)
+
+    @property
+    def _is_away(self) -> bool:
+        """Whether its connection is gone, and it may go on by another."""
+        return self._keeping is not None and self._keeping.absence is not None
+
+    @property
+    def _in(self) -> bool:
+        """Whether it has been told that it is in."""
+        return self._early is None
 
     @property
     def _listeners(self) -> Listeners:
@@ -108,10 +129,15 @@ class EventSession:
         """Sends an event; returns when it is buffered, as session.send() does.
 
         Its arguments are what JSON has, and bytes anywhere in them. A `volatile` event is sent if the client can be
-        written to now, and is forgotten if not. Raises as session.send() does, and TypeError for other arguments; while
-        "connect" is handled also SendBufferFull.
+        written to now, and is forgotten if not. For a client that is away, and may come back, others are kept (see
+        SocketIO's `recovery`). Raises as session.send() does, and TypeError for other arguments; while "connect" is
+        handled also SendBufferFull.
         """
-        if self._ended is not None or self._early is not None or volatile:
+        if self._keeping is not None and self._early is None and not volatile:
+            self._check_member()
+            group = event_group(self.namespace, event, args)
+            await self._send_kept(self._keeping, group, send_group)
+        elif self._ended is not None or self._early is not None or volatile:
             self._emit_otherwise(event_group(self.namespace, event, args, volatile=volatile))
         else:
             await send_contents(self.session, event_contents(self.namespace, event, args))
@@ -120,8 +146,8 @@ class EventSession:
         """Who is not in yet, or not any more, and who may miss it."""
         self._check_member()
         if self._early is None:
-            self.session._offer_group(group)
-        elif not self._wait_early(self.session._offer_group, group, group.size):
+            self._offer_now(group)
+        elif not self._wait_early(self._offer_now, group, group.size):
             raise SendBufferFull(len(self._early), self._early_size)
 
     async def call(self, event: str, *args: Any, timeout: float | None = 5.0) -> Any:
@@ -130,11 +156,13 @@ class EventSession:
 
         Over native sessions the event arrives once, and the answer is taken once, whatever happens to connections.
         Meanwhile what the client sends is kept, and handled later. Raises TimeoutError; EventError when the client
-        answers that it failed; and as emit() does. It can't be used while "connect" is handled.
+        answers that it failed; and as emit() does, but SessionClosed for a client that is away, which is not called.
+        It can't be used while "connect" is handled.
         """
         self._check_member()
         check_event(event)
-        if self._early is not None:
+        keeping = self._keeping
+        if self._early is not None or (keeping is not None and not keeping.live and keeping.absence is None):
             raise LocalProtocolError('call() is for clients that are in: not while "connect" is handled')
 
         async def send(number: int) -> None:
@@ -144,7 +172,7 @@ class EventSession:
 
     async def disconnect(self) -> None:
         """Has the client leave this namespace, which is told so; its session stays open for others. To end that, call
-        `session.session.close()`."""
+        `session.session.close()`. One that is away can't go on any more."""
         await self._home.leave(self)
 
     # -- rooms -------------------------------------------------------------------------------------------------------
@@ -199,16 +227,34 @@ class EventSession:
         self._offer_group(message_group(self.namespace, item))
 
     def _offer_group(self, group: Group) -> None:
-        if self._early is None and self._ended is None and not group.volatile and len(group.parts) == 1:
+        one = not group.volatile and len(group.parts) == 1
+        if one and self._early is None and self._ended is None and self._keeping is None:
             self.session._offer(group.parts[0])  # which is the same, and as it usually is
         else:
-            self._pass(self.session._offer_group, group)
+            self._pass(self._offer_now, group)
+
+    def _offer_now(self, group: Group) -> None:
+        """_offer_group() for who is in. What it is given is passed on, and kept where that has to be."""
+        keeping, session = self._keeping, self.session
+        if keeping is None:
+            session._offer_group(group)
+        elif not group.volatile:
+            offset, group = numbered(group)
+            if keeping.live:
+                session._offer_group(group)
+            keeping.add(offset, group)
+        elif keeping.live:
+            session._offer_group(unnumbered(group, keeping.sent.last))
 
     def _miss(self, count: int) -> None:
         self.session._miss(count)
 
     def _offer_room(self, item: RoomItem) -> None:
-        self._pass(self.session._offer_room, _as_event(self.namespace, item))
+        item = _as_event(self.namespace, item)
+        if self._keeping is not None:  # its client takes no positions
+            self._offer_group(_group_of(item))
+        else:
+            self._pass(self.session._offer_room, item)
 
     def _offer_position(self, room: str, cursor: str, missing: int | None = None) -> None:
         if self._early is None:
@@ -218,8 +264,12 @@ class EventSession:
 
     async def _give_room(self, item: RoomItem) -> None:
         item = _as_event(self.namespace, item)
-        if self._early is None:
+        if self._early is None and self._keeping is not None:
+            await self._send_kept(self._keeping, _group_of(item), give_group)
+        elif self._early is None:
             await self.session._give_room(item)
+        elif self._keeping is not None:
+            self._wait_early(self._offer_now, _group_of(item), item.size)
         else:
             self._wait_early(self.session._offer_room, item, item.size)
 
@@ -230,7 +280,46 @@ class EventSession:
         """Raises SessionClosed when it is in no more."""
         if self._ended is not None:
             raise SessionClosed(*self._ended)
-        self.session._check_member()
+        if not self._is_away:
+            self.session._check_member()
+
+    # -- going on in another session -----------------------------------------------------------------------------------
+
+    async def _send_kept(
+        self, keeping: Keeping, group: Group, send: Callable[[Session, Group], Awaitable[None]]
+    ) -> None:
+        """Sends an event, or keeps it for a client that is away, or not told everything before it yet. Raises as `send`
+        does, and SessionClosed."""
+        offset, group = numbered(group)
+        while keeping.live:
+            session = self.session
+            try:
+                await send(session, group)
+                break
+            except SessionClosed:
+                self._check_member()
+                if session is self.session and not session.closed:
+                    raise  # it is closing
+        # Nothing has happened since it was sent, so these are in the order of the wire.
+        keeping.add(offset, group)
+
+    def _move(self, home: Home, session: Session, auth: dict[str, Any]) -> None:
+        """Its client is back, in this session."""
+        self._home, self.session, self.auth, self.recovered = home, session, auth, True
+
+    async def _go_on(self, keeping: Keeping, number: int) -> None:
+        """Sends all that its client has missed, from the event of this number on, and then what comes. Raises
+        SessionClosed."""
+        session, sent = self.session, keeping.sent
+        machine = session._machine
+        while number < sent.end:
+            kept = sent.at(number)
+            if kept is None:
+                machine.end(1008, "too slow: what it has missed is not kept any more", session._now())
+                raise SessionClosed(1008, "too slow")
+            await give_group(session, kept.group)
+            number += 1
+        keeping.live = True
 
     # -- coming and going --------------------------------------------------------------------------------------------
 
@@ -245,11 +334,33 @@ class EventSession:
         if self._ended is None:
             self._ended = code, reason
             self._early = None
+            ended = None if self._keeping is None else self._keeping.ended
+            if ended is not None:
+                ended()
             self.session._hub.leave_all(self)
             self._home.calls.fail(code, reason, self.namespace)
 
     def __repr__(self) -> str:
         return f"<EventSession of {self.namespace} in {self.session!r}>"
+
+
+def _group_of(item: RoomItem) -> Group:
+    """The event that a message of a room is."""
+    assert isinstance(item.plain, Group)
+    return item.plain
+
+
+async def give_group(session: Session, group: Group) -> None:
+    """Sends an event that has to arrive: waits for room, whatever `on_full` says. What the client's protocol can't
+    carry is skipped, and counted as dropped. Raises SessionClosed."""
+    machine = session._machine
+    machine.check_open()
+    if group.size > machine.config.max_outbox_size or (machine.selective and any(map(machine.unfit, group.parts))):
+        session._offer_group(group)
+    elif session._senders or not machine.outbox.has_room(group.size, len(group.parts)):
+        await session._wait_and_put(group.size, group.parts)
+    else:
+        session._put(group.parts)
 
 
 def _as_event(namespace: str, item: RoomItem) -> RoomItem:

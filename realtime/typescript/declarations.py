@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 import re
 import types
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, NamedTuple, Union, get_args, get_origin
 
 from ..events.annotations import ANY_TUPLE, bare, resolved
@@ -16,7 +16,7 @@ from ..events.listeners import ALL, Listener, parameters
 from ..namespaces.events import Events
 from ..namespaces.namespace import Namespace
 from .forms import Forms, NoForm, Side
-from .text import argument_names, camel, literal, many, member, union
+from .text import argument_names, camel, comment, literal, many, member, type_name, union
 
 __all__ = ["Home", "Unsayable", "declarations"]
 
@@ -28,7 +28,6 @@ TAKEN = {"AnyEvents", "ArrayBuffer", "ArrayBufferView", "Value"} | {
 }
 # How a pattern begins, as far as it says itself what it matches.
 _BEGINNING = re.compile(r"\^?([\w/-]*)")
-_COMING = (Awaitable, Coroutine)
 
 
 class Home(NamedTuple):
@@ -57,7 +56,7 @@ class _File:
         self._reasons: list[str] = []
         taken = set(TAKEN)
         self._parts = [
-            (_free(_name(home.path, namespace), taken), f"{_shown(home.url)}, {_whose(namespace)}", namespace)
+            (_free(_name(home.path, namespace), taken), f"{home.url}, {_whose(namespace)}", namespace)
             for home in homes
             for namespace in home.events._namespaces()
         ]
@@ -69,7 +68,7 @@ class _File:
         if self._reasons:
             raise Unsayable(self._reasons)
         imported = ", ".join(sorted(self._forms.imported))
-        head = f"// Written by `realtime types {_shown(source)}`: run it again when handlers have changed.\n"
+        head = f"// Written by `realtime types {comment(source)}`: run it again when handlers have changed.\n"
         if imported:
             head += f'\nimport type {{ {imported} }} from "{MODULE}";\n'
         return head + self._forms.finish(text)
@@ -84,7 +83,7 @@ class _File:
         heard = [self._heard(where, event, function) for event, function in namespace._emitted.items()]
         if is_open or not heard:
             self._forms.imported.add("AnyEvents")
-        text = f"\n/** What a page hears at {where}. */\n"
+        text = f"\n/** What a page hears at {comment(where)}. */\n"
         text += _interface(f"{name}Heard", heard) if heard else f"export type {name}Heard = AnyEvents;\n"
         text += f"\n/** What it sends there. */\n{_interface(f'{name}Sent', sent, 'AnyEvents' if is_open else '')}"
         return text + ("" if connect is None else self._auth(name, where, connect))
@@ -145,7 +144,8 @@ class _File:
             if annotation is inspect.Signature.empty:
                 return "any"
             annotation = bare(_found(annotation, function))
-            if not inspect.iscoroutinefunction(function) and get_origin(annotation) in _COMING:
+            origin = get_origin(annotation)
+            if not inspect.iscoroutinefunction(function) and isinstance(origin, type) and issubclass(origin, Awaitable):
                 annotation = bare(get_args(annotation)[-1])
             if annotation in (None, type(None)):
                 return "void"
@@ -196,8 +196,7 @@ def _name(path: str, namespace: Namespace) -> str:
         its_own = camel(beginning[1] if beginning else "") or "Many"
     else:
         its_own = camel(namespace._name)
-    name = camel(path) + its_own or "Events"
-    return f"_{name}" if name[0].isdigit() else name
+    return type_name(camel(path) + its_own or "Events")
 
 
 def _free(name: str, taken: set[str]) -> str:
@@ -222,8 +221,3 @@ def _called(function: Any) -> str:
         function = function.func
     name = getattr(function, "__qualname__", type(function).__qualname__)
     return f"{getattr(function, '__module__', None) or type(function).__module__}.{name}"
-
-
-def _shown(text: str) -> str:
-    """A text for one line."""
-    return text if text.isprintable() else literal(text)

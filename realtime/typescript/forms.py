@@ -15,9 +15,9 @@ import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, NoReturn, Union, get_args, get_origin
 
-from ..events.annotations import ANY_TUPLE, bare, required_members
+from ..events.annotations import ALIAS, ANY_TUPLE, bare, required_members
 from .schemas import Definition, Schemas
-from .text import BYTES_READ, BYTES_WRITTEN, NAME, interface, literal, many, member, row, union, unique
+from .text import BYTES_READ, BYTES_WRITTEN, NAME, interface, literal, many, member, row, type_name, union, unique
 
 __all__ = ["Forms", "NoForm", "Side"]
 
@@ -46,7 +46,6 @@ _PLAIN: dict[type, Sequence[str]] = {
     float: ("number",),
     type(None): ("null",),
 }
-_ALIAS: Any = getattr(typing, "TypeAliasType", ())  # since Python 3.12
 _JSON = (str, int, float, bool, type(None))
 # An interface's name, as long as nobody knows what it will be: which thing's it is, and whether a page writes that.
 _MARK = re.compile("\x01(\\d+)_([ps])\x01")
@@ -58,7 +57,7 @@ class Forms:
     def __init__(self, taken: Iterable[str]) -> None:
         self.imported: set[str] = set()  # of what the JavaScript client declares
         self._taken = set(taken)
-        self._things: dict[object, tuple[int, str]] = {}  # what has an interface: its number, its name in Python
+        self._things: dict[object, tuple[int, str]] = {}  # what has a name: its number, and what it is called
         self._bodies: dict[tuple[int, Side], str] = {}  # what stands behind `export `, but for marks
 
     def of(self, annotation: Any, side: Side) -> str:
@@ -73,11 +72,9 @@ class Forms:
         return "Value"
 
     def _alternatives(self, annotation: Any, side: Side) -> Sequence[str]:
-        if isinstance(annotation, _ALIAS):
+        annotation = bare(annotation, aliases=False)
+        if isinstance(annotation, ALIAS):
             return [self._named(annotation, side, annotation.__name__, lambda: self._alias(annotation, side))]
-        inner = bare(annotation)
-        if inner is not annotation:
-            return self._alternatives(inner, side)
         if annotation is None:
             return ["null"]
         if isinstance(annotation, type) and annotation in _PLAIN:
@@ -181,12 +178,12 @@ class Forms:
 
     def _by_schema(self, schema: Mapping[str, Any], name: str) -> str:
         """The type of a class of whose inside a package tells by a JSON schema."""
-        schemas = Schemas(schema, name, self.anything(Side.TAKEN))
 
         def named(definition: Definition) -> str:
             return self._named(definition, Side.TAKEN, definition.name, lambda: schemas.body(definition, named))
 
         try:
+            schemas = Schemas(schema, name, lambda: self.anything(Side.TAKEN))
             return schemas.root(named)
         except ValueError as error:
             raise NoForm(f"{name}: {error}") from None
@@ -195,7 +192,7 @@ class Forms:
 
     def _named(self, thing: object, side: Side, name: str, body: Callable[[], str]) -> str:
         """The mark of something that has a name."""
-        number, _ = self._things.setdefault(thing, (len(self._things), name))
+        number, _ = self._things.setdefault(thing, (len(self._things), type_name(name)))
         if (number, side) not in self._bodies:
             self._bodies[number, side] = ""  # it may be in itself
             try:

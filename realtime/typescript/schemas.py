@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from .text import BYTES_WRITTEN, NAME, camel, interface, literal, many, member, row, union
+from .text import BYTES_WRITTEN, NAME, interface, literal, many, member, row, union
 
 __all__ = ["Definition", "Schemas"]
 
@@ -26,14 +26,14 @@ class Definition(NamedTuple):
 Named = Callable[[Definition], str]
 
 _REFERENCE = re.compile(r"#/\$defs/(.*)")
-_PLAIN = {"integer": "number", "number": "number", "boolean": "boolean", "null": "null"}
+_PLAIN: dict[object, str] = {"integer": "number", "number": "number", "boolean": "boolean", "null": "null"}
 
 
 class Schemas:
-    """The schema of one class. `anything`: the type of what it says nothing of. Where a class is named in it, a
-    function is asked for its type; the declaration of that makes body()."""
+    """The schema of one class. `anything` is asked for the type of what it says nothing of. Where a class is named in
+    it, a function is asked for its type; the declaration of that makes body()."""
 
-    def __init__(self, schema: Mapping[str, Any], name: str, anything: str) -> None:
+    def __init__(self, schema: Mapping[str, Any], name: str, anything: Callable[[], str]) -> None:
         self._definitions: dict[str, Any] = dict(schema.get("$defs", {}))
         self._anything = anything
         if "$ref" in schema:
@@ -60,7 +60,7 @@ class Schemas:
             if each not in reached:
                 reached[each] = self._definitions[each]
                 ahead += [self._name_of(found) for found in _references(reached[each])]
-        title = camel(str(self._definitions[name].get("title", name)))
+        title = str(self._definitions[name].get("title", name))
         return Definition(title, json.dumps([name, reached], sort_keys=True, default=repr))
 
     @staticmethod
@@ -81,7 +81,7 @@ class Schemas:
 
     def _type(self, schema: Any, named: Named) -> str:
         if schema is True or not isinstance(schema, Mapping):
-            return self._anything
+            return self._anything()
         if "$ref" in schema:
             return named(self._definition(self._name_of(schema["$ref"])))
         if "const" in schema:
@@ -107,8 +107,10 @@ class Schemas:
         if kind == "object":
             return self._object(schema, named)
         if kind is None:
-            return self._anything
-        return _PLAIN[str(kind)]
+            return self._anything()
+        if kind not in _PLAIN:
+            raise ValueError(f"its JSON schema has the type {kind!r}")
+        return _PLAIN[kind]
 
     def _list(self, schema: Mapping[str, Any], named: Named) -> str:
         if "prefixItems" not in schema:

@@ -12,11 +12,13 @@ __all__ = [
     "NAME",
     "argument_names",
     "camel",
+    "comment",
     "interface",
     "literal",
     "many",
     "member",
     "row",
+    "type_name",
     "union",
     "unique",
 ]
@@ -26,7 +28,7 @@ BYTES_WRITTEN = ("ArrayBuffer", "ArrayBufferView")  # what a page may give where
 BYTES_READ = ("ArrayBuffer",)  # what it gets
 NAME = "\x02"  # stands for the name of something, in its own declaration
 
-# No parameter is called so.
+# Neither a parameter nor a type is called so.
 _RESERVED = re.compile(
     r"arguments|await|break|case|catch|class|const|continue|debugger|default|delete|do|else|enum|eval|export|"
     r"extends|false|finally|for|function|if|implements|import|in|instanceof|interface|let|new|null|package|"
@@ -40,11 +42,12 @@ _SINGLE = re.compile(r'[\w.\x01]+(?:\[\])*|\[[^\[\]]*\]|"[^"\\]*"')
 def literal(value: str | int | float | bool | None) -> str:
     """A value as its own type."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False)
-    return text if text.isascii() or not _has_surrogates(text) else json.dumps(value)
+    return text if text.isprintable() else json.dumps(value)
 
 
-def _has_surrogates(text: str) -> bool:
-    return any("\ud800" <= character <= "\udfff" for character in text)
+def comment(text: str) -> str:
+    """A text in a comment of one line."""
+    return (text if text.isprintable() else literal(text)).replace("*/", "*\\/")
 
 
 def member(name: str) -> str:
@@ -91,6 +94,12 @@ def unique(wanted: str, taken: set[str]) -> str:
 def camel(text: str) -> str:
     """The words of a text as one name, which may be empty, or begin with a digit."""
     return "".join(word[0].upper() + word[1:] for word in _WORD.findall(text))
+
+
+def type_name(text: str) -> str:
+    """A name for a type that is called so elsewhere: the same, if it can be."""
+    name = text if text.isidentifier() else camel(text) or "Type"
+    return f"_{name}" if name[0].isdigit() or _RESERVED.fullmatch(name) else name
 
 
 def argument_names(names: Iterable[str]) -> Iterator[str]:

@@ -20,7 +20,8 @@ class Carried(NamedTuple):
 
     worker: str  # which that is
     handed: str = ""  # the sid of the claim that it was brought here for, if it opens a session
-    leaving: bool = False  # it is no client's: that worker is going away
+    leaving: float | None = None  # it is no client's: that worker is going away (see cluster.port.Facts)
+    pid: str = ""  # its client goes on here by this, and has come to that worker
 
 
 # aiohttp has had keys of their own for such things since 3.14, and has warned of others since.

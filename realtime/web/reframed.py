@@ -14,7 +14,7 @@ from ..transports.websocket import FIN_BINARY, FIN_CLOSE, FIN_PING, FIN_TEXT, fr
 from .handshake import Incoming
 from .links import HIGH_WATER, NO_CODE, close_frame, pong_frame
 
-__all__ = ["Reframed", "framed"]
+__all__ = ["Reframed", "framed", "masked"]
 
 # What fails at its other end as what came has failed here (RFC 6455 §7.4.1): not UTF-8; too large; no frame.
 BROKEN = {
@@ -28,21 +28,22 @@ def framed(message: WSMessage) -> bytes:
     """A message as a client's frame, or what ends its connection in the same way."""
     data: Any = message.data
     if message.type is WSMsgType.TEXT:
-        return _masked(FIN_TEXT, data.encode("utf-8", "surrogatepass"))
+        return masked(FIN_TEXT, data.encode("utf-8", "surrogatepass"))
     if message.type is WSMsgType.BINARY:
-        return _masked(FIN_BINARY, data)
+        return masked(FIN_BINARY, data)
     if message.type is WSMsgType.PING:
-        return _masked(FIN_PING, data)
+        return masked(FIN_PING, data)
     if message.type is WSMsgType.PONG:
         return _mask(pong_frame(data))
     if message.type is WSMsgType.CLOSE:
         if data in (None, 0, NO_CODE):
-            return _masked(FIN_CLOSE, b"")
+            return masked(FIN_CLOSE, b"")
         return _mask(close_frame(data, message.extra or ""))
     return BROKEN.get(data.code, NO_FRAME) if isinstance(data, WebSocketError) else b""
 
 
-def _masked(first: int, payload: bytes) -> bytes:
+def masked(first: int, payload: bytes) -> bytes:
+    """A client's frame. `first` is the FIN bit and the opcode."""
     return _mask(frame_header(first, len(payload)) + payload)
 
 

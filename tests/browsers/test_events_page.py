@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,7 +14,9 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from ..patience import within
 from .engines import Engine, Page, wanted
+from .engines.devtools import DevToolsPage
 from .steering import Endpoint
 from .test_examples import ROOT, fill, load, shows
 
@@ -23,8 +26,16 @@ ADDRESSES = {"ours": "/", "Socket.IO's": "/?client=socketio"}
 pytestmark = [
     pytest.mark.asyncio(loop_scope="session"),
     pytest.mark.skipif(not (PAGE / "node_modules").is_dir(), reason="needs the example's package: sh .ci/clients"),
-    pytest.mark.parametrize("engine", [name for name in ("chromium", "firefox") if name in wanted()], indirect=True),
 ]
+
+
+def for_engines(*names: str) -> pytest.MarkDecorator:
+    """These, as far as they are wanted."""
+    return pytest.mark.parametrize("engine", [name for name in names if name in wanted()], indirect=True)
+
+
+in_both = for_engines("chromium", "firefox")
+in_chromium = for_engines("chromium")
 
 
 class Chat(Endpoint):
@@ -66,14 +77,17 @@ async def two(engine: Engine, chat: Chat) -> AsyncIterator[tuple[Page, Page]]:
         await come_in(ada, "ada")
         await come_in(bob, "bob")
         for page, you in ((ada, "ada"), (bob, "bob")):
-            await people(page, *("Everybody", *(f"{each}(you)" if each == you else each for each in ("ada", "bob"))))
+            await people(page, *("Everybody", *(f"{each} (you)" if each == you else each for each in ("ada", "bob"))))
         yield ada, bob
         assert await ada.errors() == await bob.errors() == []
 
 
 def texts(selector: str) -> str:
     """What stands in the elements of a selector, in order."""
-    return f"JSON.stringify([...document.querySelectorAll({json.dumps(selector)})].map((each) => each.textContent))"
+    return (
+        f"JSON.stringify([...document.querySelectorAll({json.dumps(selector)})]"
+        ".map((each) => each.textContent.replace(/\\s+/g, ' ').trim()))"
+    )
 
 
 async def reads(page: Page, selector: str, *wanted: str) -> None:
@@ -108,29 +122,38 @@ async def write(page: Page, text: str) -> None:
     )
 
 
+async def types_until(page: Page, text: str, other: Page, shown: str) -> None:
+    """Types on until the other page shows it: that somebody types may be lost where a client can't be written to."""
+    async with within(f"until the other page says: {shown}"):
+        while await other.evaluate("document.getElementById('typing').textContent") != shown:
+            await write(page, text)
+            await asyncio.sleep(0.1)
+
+
 async def say(page: Page, text: str) -> None:
     await fill(page, "#say", text=text)
 
 
+@in_both
 async def test_they_talk(engine: Engine) -> None:
     async with Chat() as chat, two(engine, chat) as (ada, bob):
         for one, other, name in ((ada, bob, "ada"), (bob, ada, "bob")):
-            await write(one, "hel")
-            await reads(other, "#typing", f"{name} is typing…")
+            await types_until(one, "hel", other, f"{name} is typing…")
             await write(one, "")
             await reads(other, "#typing", "")
         await say(ada, "<b>hello</b>")
-        await lines(bob, "ada<b>hello</b>")
+        await lines(bob, "ada: <b>hello</b>")
         await say(bob, "good day")
-        await lines(ada, "bob has come in", "ada<b>hello</b>to 1", "bobgood day")
-        await lines(bob, "ada<b>hello</b>", "bobgood dayto 1")
+        await lines(ada, "bob has come in", "ada: <b>hello</b> to 1", "bob: good day")
+        await lines(bob, "ada: <b>hello</b>", "bob: good day to 1")
 
 
+@in_both
 async def test_they_talk_alone(engine: Engine) -> None:
     """What is said to one is for nobody else, and may wait to be looked at."""
     async with Chat() as chat, two(engine, chat) as (ada, bob), engine.open(chat.address("ours")) as eve:
         await come_in(eve, "eve")
-        await people(ada, "Everybody", "ada(you)", "bob", "eve")
+        await people(ada, "Everybody", "ada (you)", "bob", "eve")
         for one, other, name, with_name in ((ada, bob, "ada", "bob"), (bob, ada, "bob", "ada")):
             await choose(one, with_name)
             await choose(other, "Everybody")
@@ -140,43 +163,43 @@ async def test_they_talk_alone(engine: Engine) -> None:
             await shows(other, f"{texts('#talks .unread')} === '[\"1 new\"]'")
             await choose(other, name)
             await reads(other, "#talks .unread")
-            await write(one, "more")
-            await reads(other, "#typing", f"{name} is typing…")
+            await types_until(one, "more", other, f"{name} is typing…")
             await say(one, f"more from {name}")
             await reads(other, "#typing", "")
         for page, mine in ((ada, "ada"), (bob, "bob")):
             said = [(name, word) for name in ("ada", "bob") for word in ("psst", "more")]
-            await lines(page, *(f"{name}{word} from {name}{'delivered' * (name == mine)}" for name, word in said))
+            await lines(page, *(f"{name}: {word} from {name}{' delivered' * (name == mine)}" for name, word in said))
         await lines(eve)
         await reads(eve, "#talks .unread")
         # Who leaves is still there to read, and can't be written to.
         await bob.evaluate("document.getElementById('leave').click()")
-        await people(ada, "Everybody", "ada(you)", "bobhas left", "eve")
+        await people(ada, "Everybody", "ada (you)", "bob has left", "eve")
         await say(ada, "bob?")
         await reads(ada, ".failed small", "not confirmed: bob is not here")
         await come_in(bob, "bob")
         await ada.evaluate("document.querySelector('.failed button').click()")
-        await people(bob, "Everybody", "ada1 new", "bob(you)", "eve")
+        await people(bob, "Everybody", "ada 1 new", "bob (you)", "eve")
 
 
+@in_both
 async def test_the_server_is_killed_and_comes_again(engine: Engine) -> None:
     async with Chat() as chat, two(engine, chat) as (ada, bob):
         await say(ada, "before")
-        await lines(bob, "adabefore")
+        await lines(bob, "ada: before")
         await chat.vanish()
         for page in (ada, bob):
             await shows(page, "document.getElementById('status').textContent === 'Reconnecting…'")
         await say(bob, "meanwhile")  # waits until there is a server
-        await lines(bob, "adabefore", "bobmeanwhile…")
+        await lines(bob, "ada: before", "bob: meanwhile …")
         await chat.start()
         for page in (ada, bob):
             await connected(page)
             await shows(page, "document.getElementById('enter').hidden")
         await shows(bob, "document.querySelectorAll('.failed').length === 0")
-        await lines_begin(bob, "adabefore", "bobmeanwhileto ")
+        await lines_begin(bob, "ada: before", "bob: meanwhile to ")
         await say(ada, "after")
-        await shows(bob, f"{texts('.log:not([hidden]) p')}.includes('adaafter')")
-        await people(ada, "Everybody", "ada(you)", "bob")
+        await shows(bob, f"{texts('.log:not([hidden]) p')}.includes('ada: after')")
+        await people(ada, "Everybody", "ada (you)", "bob")
         assert sorted(chat.example.here) == ["ada", "bob"]
 
 
@@ -185,6 +208,7 @@ async def lines_begin(page: Page, *wanted: str) -> None:
     await shows(page, f"{json.dumps(wanted)}.every((text, at) => JSON.parse({texts('.log p')})[at]?.startsWith(text))")
 
 
+@in_both
 async def test_a_name_is_one_persons(engine: Engine) -> None:
     """Nobody else comes in by it; the same person does, and is put out where they were."""
     async with Chat() as chat, two(engine, chat) as (ada, bob):
@@ -205,6 +229,7 @@ async def test_a_name_is_one_persons(engine: Engine) -> None:
         assert sorted(chat.example.here) == ["ada", "bob"]
 
 
+@in_both
 async def test_a_wrong_name_is_told_why(engine: Engine) -> None:
     async with Chat() as chat:
         for client in ADDRESSES:
@@ -214,3 +239,50 @@ async def test_a_wrong_name_is_told_why(engine: Engine) -> None:
                 await reads(page, "#out", "a name is one word of letters and digits, at most 24")
                 await come_in(page, "ab")
                 assert await page.errors() == []
+
+
+async def press(page: DevToolsPage, key: str, code: int, *, shift: bool = False) -> None:
+    """A key, as of a keyboard."""
+    said = {"key": key, "code": key, "windowsVirtualKeyCode": code, "modifiers": 8 if shift else 0}
+    await page.call("Input.dispatchKeyEvent", type="keyDown", **said, **({"text": "\r"} if key == "Enter" else {}))
+    await page.call("Input.dispatchKeyEvent", type="keyUp", **said)
+
+
+async def named(page: DevToolsPage) -> set[tuple[str, str]]:
+    """Roles and names, as a screen reader is told them."""
+    nodes = (await page.call("Accessibility.getFullAXTree"))["nodes"]
+    shown = [node for node in nodes if not node["ignored"]]
+    return {(node["role"]["value"], node.get("name", {}).get("value", "").strip()) for node in shown}
+
+
+@in_chromium
+async def test_by_keys_alone_and_read_aloud(engine: Engine) -> None:
+    async with Chat() as chat, engine.open(chat.address("Socket.IO's")) as bob:
+        await come_in(bob, "bob")
+        async with engine.open(chat.address("ours"), window=True) as page:
+            assert isinstance(page, DevToolsPage)
+            await shows(page, "!!document.getElementById('enter').onsubmit")
+            assert ("textbox", "Your name") in await named(page)
+            await page.call("Input.insertText", text="ada")
+            await press(page, "Enter", 13)
+            await connected(page)
+            await people(page, "Everybody", "ada (you)", "bob")
+            assert {("textbox", "Message to everybody"), ("log", "Between all")} <= await named(page)
+            await page.call("Input.insertText", text="hello")
+            await press(page, "Enter", 13)
+            await lines(bob, "ada has come in", "ada: hello")
+            for _ in range(3):  # past what has been said, and the way out
+                await press(page, "Tab", 9, shift=True)
+            assert await page.evaluate("document.activeElement.textContent.trim()") == "bob"
+            await press(page, "Enter", 13)
+            await page.call("Input.insertText", text="psst")
+            await press(page, "Enter", 13)
+            await lines(page, "ada: psst delivered")
+            assert {
+                ("textbox", "Message to bob alone"),
+                ("log", "Between you and bob"),
+                ("heading", "bob and you alone"),
+                ("button", "Leave"),
+            } <= await named(page)
+            await shows(bob, "document.getElementById('news').textContent === 'ada has written to you alone'")
+            assert await page.errors() == await bob.errors() == []

@@ -17,7 +17,7 @@ from realtime.cli.application import load
 from .program import run
 
 ROOT = Path(__file__).parents[2]
-EXAMPLE = "examples.events_chat:make_app"
+EXAMPLE = "tests.typescript.app:make_app"
 NUMBERS = itertools.count()
 
 Module = Callable[..., str]
@@ -54,7 +54,7 @@ async def test_as_a_command() -> None:
     code, out, err = await run("types", EXAMPLE, fresh=True)
     assert (code, err) == (0, "")
     assert out.startswith(f"// Written by `realtime types {EXAMPLE}`: run it again when handlers have changed.\n")
-    assert '\nexport interface ChatSent {\n  "new message"(text: string): number;\n' in out
+    assert '\nexport interface ChatSent {\n  message(text: string, how?: "loud" | "low"): string;\n' in out
 
 
 def test_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,14 +72,14 @@ def test_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch:
     assert said(capsys, EXAMPLE, "--out", file, "--check") == (0, "", "")
     assert said(capsys, EXAMPLE, "--out", file) == (0, "", "")
     assert file.stat().st_mtime_ns == before  # it was not written again
-    file.write_bytes(text.replace(b"typing(busy?: boolean)", b"typing(busy: boolean)"))
+    file.write_bytes(text.replace(b"play(card: number)", b"play(cards: number)"))
     code, out, err = said(capsys, EXAMPLE, "--out", file, "--check")
     assert (code, err) == (
         1,
         f"realtime: {file} is not what the handlers say now: run realtime types {EXAMPLE} --out {file}\n",
     )
     assert out.splitlines()[:2] == [f"--- {file}", "+++ as it would be written"]
-    assert "-  typing(busy: boolean): void;\n+  typing(busy?: boolean): void;\n" in out
+    assert "-  play(cards: number): void;\n+  play(card: number): void;\n" in out
     assert said(capsys, EXAMPLE, "--out", file)[0] == 0
     assert file.read_bytes() == text
 

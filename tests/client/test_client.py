@@ -12,6 +12,9 @@ import pytest
 from aiohttp import web
 
 import realtime
+from realtime.client import exchange
+from realtime.core.attempts import NONCE_LIFE
+from realtime.protocols import native
 from realtime.testing import FaultProxy, VirtualClock, serve
 
 from ..patience import eventually
@@ -280,6 +283,44 @@ async def test_a_session_that_expires_lists_what_was_never_acknowledged(transpor
             await passes(clock, ended.done)
             assert await ended == 4410
             await session.close()
+
+
+@pytest.mark.parametrize("transport", ["websocket", "long_polling", "sse"])
+async def test_no_open_begins_by_a_nonce_that_is_old(transport: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody answers for a while: the client opens by one nonce for seven seconds, and by another then."""
+    clock = VirtualClock()
+    opens: list[tuple[float, str]] = []
+    answers = asyncio.Event()
+    original = native.open_frame
+
+    def open_frame(nonce: str, *args: Any) -> str:
+        opens.append((clock.now(), nonce))
+        return original(nonce, *args)
+
+    @web.middleware
+    async def late(
+        request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        await answers.wait()
+        return await handler(request)
+
+    monkeypatch.setattr(exchange, "open_frame", open_frame)
+    app = web.Application(middlewares=[late])
+    realtime.setup(app, echo_server())
+    async with serve(app) as served:
+        url = served.make_url("/realtime/echo")
+        opening = realtime.connect(url, transports=[transport], clock=clock, open_timeout=600.0)
+        task = asyncio.create_task(opening._open())
+        await passes(clock, lambda: len({nonce for _, nonce in opens}) > 3)
+        answers.set()
+        session = await task  # time stands still
+        await session.send("once")
+        assert await session.receive() == "once"
+        await session.close()
+    first: dict[str, float] = {}
+    for when, nonce in opens:
+        assert when - first.setdefault(nonce, when) <= NONCE_LIFE + 1.0  # a step of the clock's, twice
+    assert len(opens) > len(first)  # each is for more than one attempt
 
 
 async def test_a_server_process_that_dies_is_told_promptly() -> None:

@@ -5,13 +5,18 @@ cannot be reached; and nothing is kept for whoever does not read.
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 
+import realtime
 from realtime.cluster import hops as hops_module
+from realtime.cluster import places
+from realtime.cluster.forward import BROKE_OFF
+from realtime.cluster.places import place_at
 from realtime.web.links import HIGH_WATER
 
 from ..patience import arrives, eventually
@@ -92,7 +97,7 @@ async def test_a_worker_that_cannot_be_reached_and_has_a_lease_is_not_dead(monke
         other = one.other(owner)
         one.from_now_on(other)
         other.hops.close()
-        place = Path(owner.peer.address.removeprefix("unix:"))
+        place = Path(place_at(owner.peer.address)[0].path)
         away = f"{place}.aside"
         await asyncio.to_thread(place.rename, away)
         silent = await asyncio.start_unix_server(lambda reader, writer: came.append(writer), place)
@@ -104,6 +109,26 @@ async def test_a_worker_that_cannot_be_reached_and_has_a_lease_is_not_dead(monke
         assert not session.closed
     for writer in came:
         writer.close()
+
+
+async def test_a_worker_on_another_machine_is_not_dead_for_want_of_its_socket_here(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with fleet() as one:
+        peer, session, owner = await one.opened("polling", "/park")
+        assert isinstance(peer, HttpPeer)
+        other = one.other(owner)
+        one.from_now_on(other)
+        other.hops.close()
+        monkeypatch.setattr(places, "this_machine", lambda: "another")
+        place = Path(place_at(owner.peer.address)[0].path)
+        away = f"{place}.aside"
+        await asyncio.to_thread(place.rename, away)
+        told = await arrives(peer.poll())
+        assert (told.status, told.frames[0].split(",")[:2]) == (503, ["x4503", "carrier"])
+        await asyncio.to_thread(Path(away).replace, place)
+        assert (await arrives(peer.poll())).status == 200
+        assert not session.closed
 
 
 @pytest.mark.parametrize("transport", ["websocket", "xhr_streaming"])
@@ -133,3 +158,35 @@ async def test_who_does_not_read_stops_the_sender(transport: str) -> None:
             peer.socket.resume_reading()
         for _ in range(total):
             assert await arrives(peer.news()) == "m" + "x" * 50_000
+
+
+async def test_whether_an_open_was_taken_that_a_worker_broke_off_nobody_says() -> None:
+    """A refusal would say that nothing behind it was: so it is none."""
+    asked = asyncio.Event()
+
+    async def at_once(request: realtime.SessionRequest) -> str:
+        return "ada"
+
+    async def never(request: realtime.SessionRequest) -> str:
+        asked.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async with fleet(2) as one:
+        owner, other = one.workers
+        for worker in one.workers:
+            worker.server.authorize(at_once)
+        frames = ["o" + json.dumps({"nonce": "n" * 22, "gen": 1, "window": [16, 65_536]}), "mtaken, perhaps"]
+
+        async def post(worker: Worker) -> tuple[int, str]:
+            url = f"{worker.url}/realtime/echo/v1/long_polling"
+            async with one.http.post(url, data=json.dumps(frames)) as answer:
+                return answer.status, await answer.text()
+
+        assert (await arrives(post(owner)))[0] == 200
+        owner.server.authorize(never)
+        again = asyncio.create_task(post(other))
+        await arrives(asked.wait())
+        assert other.forwarder.count == 1
+        owner.kill()
+        assert await arrives(again) == (502, BROKE_OFF)  # and no batch

@@ -140,8 +140,7 @@ async def test_any_worker_takes_any_request_and_a_deploy_ends_nothing_unfinished
                     await eventually(lambda: all(one.answers > 5 + at for one, at in zip(clients, heard, strict=True)))
                 for one in clients:
                     assert one.wrong == []
-                    # Who asks when its worker is gone may find no word of it, where the machine is too busy.
-                    assert set(one.codes) <= {1012, 4404}
+                    assert set(one.codes) <= {1012}
                     one.task.cancel()
                 await asyncio.gather(*(one.task for one in clients), return_exceptions=True)
         finally:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 from typing import Any
 
+import aiohttp
 import pytest
 
 import realtime
@@ -12,8 +15,9 @@ from realtime.transports import TRANSPORTS
 
 from ..patience import arrives, eventually
 from ..web.peer import HttpPeer, StreamPeer
-from .fleet import fleet
+from .fleet import Fleet, fleet
 from .test_protocols import ask, opened
+from .workers import Worker
 
 
 @pytest.mark.parametrize("transport", [name for name in TRANSPORTS if name != "polling"])
@@ -81,6 +85,88 @@ async def test_engineio_clients_poll_again() -> None:
         assert await ask(one, "POST", f"{base}polling", "4x") == (200, "ok")
         assert await ask(one, "GET", f"{base}polling") == (200, "4x")
         assert not session.closed
+
+
+@pytest.mark.parametrize("transport", ["websocket", "sse", "long_polling"])
+async def test_they_come_again_when_the_drain_begins_and_may_be_brought_by_it_meanwhile(transport: str) -> None:
+    async with fleet() as one:
+        peer, session, owner = await one.opened(transport)
+        through = one.other(owner)
+        one.from_now_on(through)
+        stays, own, _ = await one.opened("websocket", "/park")  # what the drain waits for
+        held: asyncio.Task[Any] | None = None
+        if isinstance(peer, HttpPeer) and not isinstance(peer, StreamPeer):
+            held = asyncio.create_task(peer.poll())
+        else:
+            await arrives(peer.resume())
+        await eventually(lambda: session._machine.carrier is not None and through.hops.busy())
+        going = asyncio.create_task(through.service.drain(30.0, None))
+        if held is not None:
+            answer = await arrives(held)
+            assert (answer.status, answer.frames[0][0]) == (200, "r")
+        else:
+            assert await arrives(peer.news()) == "erecycled"
+            await arrives(peer.drop())
+        await arrives(peer.resume())
+        await arrives(peer.echo("by the one that drains"))
+        assert not going.done()
+        one.from_now_on(owner)
+        await arrives(peer.resume())
+        await arrives(peer.echo("and by another"))
+        own._machine.end(3000, "", through.service.clock.now())
+        await arrives(stays.drop())
+        await arrives(going)
+        assert not session.closed
+
+
+@contextlib.asynccontextmanager
+async def upgraded(one: Fleet) -> AsyncIterator[tuple[aiohttp.ClientWebSocketResponse, realtime.Session, Worker]]:
+    """An Engine.IO session's WebSocket, by another worker than has the session: which that is."""
+    base = await opened(one, 4)
+    session = await arrives(one.sessions.get())
+    through = one.other(one.owner(session))
+    one.from_now_on(through)
+    async with one.http.ws_connect(f"{one.url}{base}websocket") as ws:
+        await ws.send_str("2probe")
+        assert (await arrives(ws.receive())).data == "3probe"
+        await ws.send_str("5")
+        await ws.send_str("4before")
+        assert (await arrives(ws.receive())).data == "4before"
+        yield ws, session, through
+
+
+async def test_an_engineio_websocket_is_closed_last_and_cleanly() -> None:
+    async with fleet(drain_timeout=30.0) as one, upgraded(one) as (ws, session, through):
+        stays, own, _ = await one.opened("websocket", "/park")
+        going = asyncio.create_task(through.stop())
+        await eventually(lambda: own._machine.state.value == "draining")
+        await ws.send_str("4while it drains")
+        assert (await arrives(ws.receive())).data == "4while it drains"
+        assert not going.done()
+        for number in range(100):
+            session.send_nowait(str(number))
+        own._machine.end(3000, "", through.service.clock.now())
+        await arrives(stays.drop())
+        got = []
+        while (message := await arrives(ws.receive())).type is aiohttp.WSMsgType.TEXT:
+            got.append(message.data)
+        assert got == [*(f"4{number}" for number in range(100)), "1"]  # which closes the session
+        assert message.type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED)
+        await eventually(lambda: session.closed)
+        assert session.close_code == 1012
+        await arrives(going)
+        one.workers.remove(through)
+
+
+async def test_an_engineio_websocket_whose_session_does_not_go_is_cut_in_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with fleet(drain_timeout=0.1) as one, upgraded(one) as (ws, session, through):
+        monkeypatch.setattr(type(session._machine), "drain", lambda self, delay: None)
+        await arrives(through.stop())
+        assert (await arrives(ws.receive())).type in (aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.ERROR)
+        one.workers.remove(through)
+        await eventually(lambda: session.closed)
 
 
 @pytest.mark.parametrize("transport", ["websocket", "sse", "long_polling"])

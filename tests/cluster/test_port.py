@@ -8,6 +8,8 @@ import json
 import random
 import secrets
 import stat
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -18,8 +20,10 @@ from aiohttp import web
 
 import realtime
 from realtime.cluster import hops as hops_module
+from realtime.cluster import places
 from realtime.cluster import port as port_module
 from realtime.cluster.hops import Broken, Hop, Hops, Refused, TooMany
+from realtime.cluster.places import place_at
 from realtime.cluster.port import HEADER, MOST_STRANGERS, Facts, said_by
 from realtime.cluster.seals import ANSWER_SIZE, GREETING_SIZE, HELLO_SIZE, Seal, nonce_of
 from realtime.core.leases import Peer
@@ -57,7 +61,7 @@ def mode_of(path: Path) -> int | None:
 
 
 async def connected(worker: Worker) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    return await asyncio.open_unix_connection(worker.peer.address.removeprefix("unix:"))
+    return await asyncio.open_unix_connection(place_at(worker.peer.address)[0].path)
 
 
 async def is_cut_off(reader: asyncio.StreamReader) -> bool:
@@ -85,7 +89,7 @@ async def hop_to(worker: Worker) -> Hop:
 async def test_only_its_user_may_open_the_socket(tmp_path: Path) -> None:
     for listen in (None, f"unix:{tmp_path}/folder/", f"unix:{tmp_path}/one"):
         async with a_worker(listen=listen) as worker:
-            path = Path(worker.peer.address.removeprefix("unix:"))
+            path = Path(place_at(worker.peer.address)[0].path)
             assert mode_of(path) == 0o600
             assert listen == f"unix:{tmp_path}/one" or mode_of(path.parent) == 0o700
         assert mode_of(path) is None
@@ -166,6 +170,36 @@ async def test_another_incarnation_is_refused_as_if_nobody_were_there() -> None:
         peer = worker.peer
     with pytest.raises(Refused):
         await worker.hops.reach(peer)
+
+
+async def test_a_unix_socket_proves_nothing_on_another_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is none of that path, or it is somebody else's; where all see one folder it leads there all the same."""
+    async with a_worker() as worker:
+        monkeypatch.setattr(places, "this_machine", lambda: "another")
+        (await hop_to(worker)).transport.close()
+        with pytest.raises(Broken, match="another machine") as caught:
+            await worker.hops.reach(worker.peer._replace(incarnation="of the one that is meant"))
+        assert not isinstance(caught.value, Refused)
+        peer = worker.peer
+    with pytest.raises(Broken, match="another machine") as caught:
+        await worker.hops.reach(peer)
+    assert not isinstance(caught.value, Refused)
+    with pytest.raises(Broken, match="another machine"):
+        await worker.hops.reach(peer._replace(address="unix:/of/somebody/who/does/not/say"))
+    monkeypatch.undo()
+    with pytest.raises(Refused):
+        await worker.hops.reach(peer)
+
+
+def test_a_machine_is_what_sees_the_same_files() -> None:
+    """Another process of this container has the same; another host, where the system does not tell, its name."""
+    own = places.this_machine()
+    code = "from realtime.cluster.places import this_machine; print(this_machine())"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == own
+    assert place_at(places.address_of(places.place_of("unix:/a#b")))[1]
+    assert str(place_at(places.address_of(places.place_of("unix:/a#b")))[0]) == "unix:/a#b"
+    assert places.address_of(places.place_of("tcp://[::1]:7000")) == "tcp://[::1]:7000"
+    assert place_at("tcp://[::1]:7000")[1]
 
 
 async def test_each_of_several_secrets_is_taken() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import realtime
-from realtime.cluster.settings import place_of
+from realtime.cluster.places import place_of
 
 SECRET = "s" * 32
 

@@ -165,13 +165,14 @@ async def workers(
     *,
     listen: str | None = None,
     tls: Any = None,
+    drain_timeout: float = 0.0,
     setup: Callable[..., object] = realtime.setup,
     prepare: Callable[[Worker], None] = lambda worker: None,
     **settings: Any,
 ) -> AsyncIterator[list[Worker]]:
     """So many workers, up and running. Afterwards nothing may be left."""
     broker = realtime.MemoryBroker()
-    cluster = realtime.Cluster(secret=SECRET, listen=listen, tls=tls, drain_timeout=0.0)
+    cluster = realtime.Cluster(secret=SECRET, listen=listen, tls=tls, drain_timeout=drain_timeout)
     settings.setdefault("shutdown_timeout", 0.3)
     them = [Worker(broker, cluster, setup, settings) for _ in range(count)]
     loop = asyncio.get_running_loop()

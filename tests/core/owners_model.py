@@ -14,8 +14,10 @@ import sys
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from random import Random
 from typing import Any, NamedTuple, TypeAlias
 
+from realtime.core.attempts import NONCE_END, NONCE_LIFE
 from realtime.core.attendance import Standing
 from realtime.core.claims import Answer, Claim, Claims, Runs
 from realtime.core.leases import Ended, Gone, Known, Later, Neighbours, Peer, Reached, Registration, judge
@@ -29,7 +31,7 @@ LEASE, RENEW = 10.0, 2.5
 CALL, PATIENT_CALL = 2.0, LEASE / 2
 HOP = 2.0  # and one to another worker
 LIFE = 40.0  # of a claim, and of a tombstone
-NONCE = 6.5  # of a client's nonce: with the longest request, no more than a lease
+HOLD = 30.0  # for so long something in between may keep an open
 WINDOW = 9.0  # of a session without a request
 DRAINING = 4.0
 LENGTH = 45.0
@@ -568,7 +570,11 @@ class Client:
         self.step()
 
     def nonce_is_old(self) -> bool:
-        return self.world.now - self.born > NONCE
+        return self.world.now - self.born > NONCE_LIFE
+
+    def lets_go(self, born: float) -> bool:
+        """Whether it has let go of all opens by a nonce of which the first was then."""
+        return self.world.now - born > NONCE_END
 
     def step(self) -> None:
         world, draw = self.world, self.world.random
@@ -620,10 +626,12 @@ class Client:
         world.after(3, lambda: got(None))
 
     def _send(self, worker: Worker, do: Callable[[Worker, Tell], object], got: Tell | None) -> None:
-        world = self.world
+        world, born, opens = self.world, self.born, not (self.sid or self.lasting)
         heard: Tell = got or (lambda reply: None)
 
         def arrive() -> None:
+            if opens and self.lets_go(born):
+                return
             if not worker.alive or worker.away:
                 if not worker.alive:
                     world.after(0.02, lambda: heard(None))
@@ -635,7 +643,7 @@ class Client:
                 return
             do(worker, lambda reply: world.after(world.delay(), lambda: heard(reply)) if worker.alive else None)
 
-        world.after(world.delay(), arrive)
+        world.after(world.delay() + (self.schedule.hold() if opens else 0.0), arrive)
 
     def _got(self, reply: Reply | None, sid: str) -> None:
         world, draw = self.world, self.world.random
@@ -669,6 +677,7 @@ class Conditions:
     """Under which schedules are drawn, where those of all are too mixed to show something soon."""
 
     faults: tuple[str, ...] = ()
+    holds: float = 0.0  # of opens that are kept by something in between
 
 
 ANY = Conditions()
@@ -686,6 +695,8 @@ class Schedule:
         self.repeats = draw.choice([0, 0.1, 0.3])
         self.races = draw.choice([0, 0.3])
         self.sleeps = draw.choice([0, 0, 0.1])
+        self._apart = Random(-seed - 1)  # nothing else in a schedule depends on it
+        self.holds = conditions.holds or self._apart.choice([0, 0, 0.2])
         self.call = PATIENT_CALL if seed % 4 == 0 else CALL
         self.store = Store(world)
         self.store.data.met[1] = -1000.0
@@ -709,6 +720,10 @@ class Schedule:
         name = f"w{len(self.by_name) + 1}"
         self.by_name[name] = worker = Worker(self, name, address)
         self.workers.append(worker)
+
+    def hold(self) -> float:
+        """For how long something in between keeps an open."""
+        return self._apart.random() * HOLD if self._apart.random() < self.holds else 0.0
 
     # between workers
 

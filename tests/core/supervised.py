@@ -60,7 +60,8 @@ class SupervisedClient(Client):
         policy.calm = self.machine.state is State.OPEN
         while self.machine.outcome is None and (actions := policy.turn(world.now)):
             for verb, *details in actions:
-                getattr(self, f"do_{verb}")(*details)
+                if self.machine.outcome is None:
+                    getattr(self, f"do_{verb}")(*details)
         due = policy.deadline()
         if self.machine.outcome is None and world.now < due < FOREVER and due != self._wakes:
             self._wakes = due
@@ -112,6 +113,9 @@ class SupervisedClient(Client):
         owner = self.owners[number]
         assert isinstance(owner, ClientSocket)
         super().attach(owner)
+
+    def do_anew(self) -> None:
+        self.machine.end(4411, "no answer to what was sent while opening", self.world.now)
 
     def do_renew(self, reason: str) -> None:
         self.soon(0, lambda: self.tell(self.policy.renewed))

@@ -213,16 +213,19 @@ def opening() -> Iterator[History]:
             (1.0, "", ""),
             (5.01, "", "stop 1"),
             (5.09, "", "start 2 polling carry"),
-            (15.1, "", "stop 2"),
-            (15.26, "", "start 3 polling carry"),
-            (16.0, "lost 3 HTTP 502", ""),
-            (16.31, "", "start 4 polling carry"),
-            (36.32, "", "stop 4"),
-            (36.93, "", "start 5 polling carry"),
-            (60.01, "", "end 4411"),
+            (10.01, "", "stop 2"),
+            (10.17, "", "anew; start 3 polling carry"),
+            (11.0, "lost 3 HTTP 502", ""),
+            (11.31, "", "start 4 polling carry"),
+            (20.18, "", "stop 4"),
+            (20.79, "", "anew; start 5 polling carry"),
+            (30.8, "", "stop 5"),
+            (32.01, "", "anew; start 6 polling carry"),
+            (40.01, "", "end 4411"),
         ],
-        {"open_timeout": 60.0},
+        {"open_timeout": 40.0},
     )
+    yield from nonces()
     yield History(
         "a session is not opened while the shell waits",
         (PLAIN,),
@@ -247,6 +250,88 @@ def opening() -> Iterator[History]:
             (2.0, "refused 1 4406 gone", ""),
             (900.0, "", ""),
         ],
+    )
+
+
+def nonces() -> Iterator[History]:
+    """For how long a client opens by a nonce (docs/protocol.md §5)."""
+    yield History(
+        "what fails at once is opened by one nonce for seven seconds, and by another then",
+        (PLAIN,),
+        [
+            (0.0, "", "start 1 polling carry"),
+            (0.1, "lost 1 reset", ""),
+            (0.18, "", "start 2 polling carry"),
+            (4.9, "lost 2 reset", ""),
+            (5.06, "", "start 3 polling carry"),
+            (6.6, "lost 3 reset", ""),
+            (6.91, "", "start 4 polling carry"),
+            (6.95, "lost 4 reset", ""),
+            (7.56, "", "anew; start 5 polling carry"),
+            (7.6, "opened", ""),
+            (7.6, "attached 5", ""),
+            (7.6, "answered 5 nothing", "start 6 polling carry"),
+        ],
+    )
+    yield History(
+        "an open that begins late in a nonce's life ends with it",
+        (PLAIN,),
+        [
+            (0.0, "", "start 1 polling carry"),
+            (6.0, "lost 1 reset", ""),
+            (6.08, "", "start 2 polling carry"),
+            (10.01, "", "stop 2"),
+            (10.17, "", "anew; start 3 polling carry"),
+            (20.18, "", "stop 3"),
+        ],
+    )
+    yield History(
+        "whatever an application grants an attempt, an open is let go of after ten seconds",
+        (WS,),
+        [(0.0, "", "start 1 websocket carry"), (10.01, "", "stop 1"), (10.09, "", "anew; start 2 websocket carry")],
+        {"attach_timeout": 20.0, "insists": False},
+    )
+    yield History(
+        "nothing opens beside a WebSocket by a nonce that is old",
+        (WS, LONG),
+        [
+            (0.0, "", "start 1 websocket carry"),
+            (0.1, "refused 1 4401 expired", "renew"),
+            (6.9, "renewed", "start 2 websocket carry"),
+            (7.16, "", ""),
+            (10.01, "", "stop 2; anew; start 3 long_polling carry"),
+        ],
+    )
+    yield History(
+        "what opens by the old nonce is let go of",
+        (WS, LONG),
+        [
+            (0.0, "", "start 1 websocket carry"),
+            (0.1, "refused 1 4401 expired", "renew"),
+            (5.0, "renewed", "start 2 websocket carry"),
+            (5.26, "", "start 3 long_polling open"),
+            (6.9, "superseded 2", ""),
+            (7.21, "", "stop 3; anew; start 4 websocket carry"),
+            (7.3, "opened", ""),
+            (7.3, "attached 4", ""),
+        ],
+    )
+    yield History(
+        "a page that was put away while it opened comes back with another nonce",
+        (WS, LONG),
+        [
+            (0.0, "", "start 1 websocket carry"),
+            (0.1, "waits", ""),
+            (0.1, "dropped", ""),
+            (3600.0, "waits no", "anew; start 2 websocket carry"),
+            (3600.26, "", "start 3 long_polling open"),
+        ],
+        {"open_timeout": 7200.0},
+    )
+    yield History(
+        "a session that is open asks for no nonce",
+        (WS, PLAIN),
+        [*opened_by_websocket(), (60.0, "lost 1 cut", "start 2 websocket carry"), (61.0, "attached 2", "")],
     )
 
 
@@ -709,7 +794,7 @@ def refusals() -> Iterator[History]:
                 (0.65, "", "start 2 websocket carry"),
                 (0.7, f"refused 2 {code} later after 7", ""),
                 (5.0, "", ""),
-                (7.71, "", "start 3 websocket carry"),
+                (7.71, "", "anew; start 3 websocket carry"),
             ],
         )
         yield History(

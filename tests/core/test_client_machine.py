@@ -10,7 +10,7 @@ from realtime.core.carrier import NumberedCarrier
 from realtime.core.client_machine import LEAST_ACK_SHARE, NO_KEY, Attach, ClientMachine, Uplink
 from realtime.core.config import INITIAL_WINDOW, Config
 from realtime.core.errors import LocalProtocolError, RemoteProtocolError
-from realtime.core.frames import Window
+from realtime.core.frames import Outgoing, Window
 from realtime.core.lifecycle import State
 from realtime.core.machine import FOREVER
 from realtime.core.numbering import ACK_DELAY
@@ -926,3 +926,33 @@ def test_a_ticket_is_for_the_next_gen() -> None:
     assert machine.ticket() == "two"
     machine.reserve()
     assert machine.ticket() == ""
+
+
+@pytest.mark.parametrize("posts", [False, True], ids=["duplex", "posts"])
+def test_the_answer_to_go_away_waits_for_the_rest_of_a_group_that_has_begun(posts: bool) -> None:
+    """Of an event with bytes the server has all, or it would have half of it when it closes."""
+    link = FakeLink()
+    if posts:
+        machine, _, _ = polling(max_batch=4)
+    else:
+        machine, _, _, link = opened()
+    for item in Outgoing.group("event", b"one", b"two", b"three"):
+        machine.send(item)
+    send(machine, "not numbered")
+    machine.outbox.peek(1, 2, 1000)
+    machine.going_away(0.0)
+    if posts:
+        batch = machine.uplink(0.0)
+        assert batch is not None
+        assert (contents(batch.items), batch.going) == (["mevent", "bb'one'"], None)
+        machine.acknowledged(2, 2, 0.0)
+        machine.uplink_answered(batch, 0.0)
+        assert not machine.may_answer(3)
+        last = machine.uplink(0.0)
+        assert last is not None
+        assert (contents(last.items), last.going) == (["bb'two'", "bb'three'"], 4)
+    else:
+        assert not machine.may_answer(3)
+        machine.flush(0.0)
+        assert link.said == ["mevent", "bb'one'", "bb'two'", "bb'three'", "g4"]
+    assert machine.outbox.unnumbered == 1

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from realtime.core.config import Config
 from realtime.core.errors import RemoteProtocolError
-from realtime.core.frames import Dropped, Window
+from realtime.core.frames import Dropped, Outgoing, RoomMessage, RoomPosition, Window
 from realtime.core.inbox import Inbox
+from realtime.core.outbox import Outbox
 from realtime.core.queues import EMPTY
 from realtime.core.rates import Meter
 
@@ -461,3 +462,154 @@ def test_an_inbox_that_rests_takes_no_room_and_goes_on(meter: Meter | None) -> N
     with pytest.raises(IndexError):
         inbox.take(999.0)
     assert not EMPTY
+
+
+# -- groups ----------------------------------------------------------------------------------------------------------
+
+
+def parts(text: str) -> int:
+    """How many belong to a text, in these tests: "5 and its first five" has five."""
+    return int(text[0]) if text[:1].isdigit() else 0
+
+
+def grouped(*items: str | bytes, meter: Meter | None = None) -> Inbox:
+    """An inbox of such messages that has received these: 8 belong together at most, and 2,000 bytes."""
+    box = Inbox(WINDOW, meter)
+    box.group(parts, "0123456789", 8, 2000)
+    for item in items:
+        box.put(item, len(item), 0.0)
+    return box
+
+
+def test_a_group_counts_as_taken_behind_its_last_message() -> None:
+    box = grouped("alone", "2 parts", b"one", b"two", "1 part", b"one")
+    taken = []
+    while len(box):
+        box.take(0.0)
+        taken.append(box.ack()[1])
+    assert taken == [1, 1, 1, 4, 4, 6]
+    assert box.size == 0
+
+
+def test_a_reader_that_stops_within_a_group_has_taken_nothing_of_it() -> None:
+    box = grouped("2 parts", b"one")
+    box.take(0.0)
+    box.take(0.0)
+    assert (box.ack(), box.size, box.has_room(0), box.due_at(DELAY)) == ((2, 0), 10, True, DELAY)
+    box.announced(2, 0)
+    assert (box.news, box.releases_at) == (False, NEVER)
+    box.put(b"two", 3, 1.0)
+    box.take(2.0)
+    assert (box.ack(), box.size, box.due_at(DELAY)) == ((3, 3), 0, 2.0)
+
+
+def test_notes_are_no_part_of_a_group() -> None:
+    box = grouped()
+    items = ("1 part", Dropped(2), RoomPosition("room", "1.1.x", None), RoomMessage(b"one", "room", "1.2.x"))
+    for item in (*items, RoomMessage("text", "room", "1.3.x")):
+        box.put(item, 4, 0.0)
+    taken = []
+    while len(box):
+        box.take(0.0)
+        taken.append(box.taken)
+    assert taken == [0, 0, 0, 4, 5]
+
+
+def test_what_belongs_to_a_message_may_come_beyond_the_window() -> None:
+    box = grouped("3 parts", b"x" * 1593)
+    assert (box.has_room(100), box.has_room(401)) == (True, False)
+    box.put(b"x" * 100, 100, 0.0)
+    with pytest.raises(RemoteProtocolError, match="window") as caught:
+        box.put(b"x" * 301, 301, 0.0)
+    assert caught.value.close_code == 1002
+    box.put(b"x" * 300, 300, 0.0)
+    with pytest.raises(RemoteProtocolError, match="window"):
+        box.put("behind", 0, 0.0)
+    while len(box):
+        box.take(0.0)
+    assert (box.taken, box.size) == (4, 0)
+
+
+def test_more_than_may_belong_to_a_message_has_to_stay_within_the_window() -> None:
+    box = grouped("9 parts", *[b""] * 15)
+    with pytest.raises(RemoteProtocolError, match="window"):
+        box.put(b"", 0, 0.0)
+    box.take(0.0)
+    assert box.taken == 1
+
+
+def test_what_came_before_anybody_knew_of_groups() -> None:
+    box = Inbox(Window(3, 100))
+    for item in ("alone", "2 parts", b"one"):
+        box.put(item, 1, 0.0)
+    box.take(0.0)
+    box.group(parts, "0123456789", 8, 2000)
+    box.take(0.0)
+    box.put(b"two", 200, 0.0)
+    assert box.taken == 1
+    box.take(0.0)
+    box.take(0.0)
+    assert box.taken == 4
+
+
+def test_what_is_discarded_is_taken_and_a_new_group_begins() -> None:
+    box = grouped("2 parts", b"one")
+    box.take(0.0)
+    box.discard(0.0)
+    assert (box.ack(), box.size) == ((2, 2), 0)
+    box.put("alone", 5, 0.0)
+    box.take(0.0)
+    assert box.ack() == (3, 3)
+
+
+def test_a_group_above_the_rate_counts_when_it_is_whole_and_within_the_rate() -> None:
+    meter = Meter.of(Config(max_message_rate=1.0, rate_burst=2.0), 0.0)
+    box = grouped("1 part", b"one", "2 parts", b"one", meter=meter)
+    for _ in range(4):
+        box.take(0.0)
+    assert box.ack() == (4, 2)
+    box.release(10.0)
+    assert (box.ack(), box.releases_at) == ((4, 2), NEVER)
+    box.put(b"two", 3, 10.0)
+    box.take(10.0)
+    assert box.ack() == (5, 5)
+    for item in ("2 parts", b"one", b"two"):
+        box.put(item, 3, 10.0)
+        box.take(10.0)
+    assert (box.taken, box.releases_at) == (6, 11.0)
+    box.announced(*box.ack())
+    assert (box.due_at(DELAY), box.due_at(10.0)) == (12.0, 21.0)
+    box.release(12.0)
+    assert box.ack() == (8, 8)
+
+
+@given(
+    st.lists(st.lists(st.integers(0, 60), max_size=12), min_size=1, max_size=12),
+    st.integers(1, 10),
+    st.integers(1, 120),
+    st.lists(st.integers(1, 4), min_size=1),
+)
+@hypothesis.settings(deadline=None)
+def test_groups_of_any_size_pass_any_window(sizes: list[list[int]], count: int, size: int, batches: list[int]) -> None:
+    """What is sent arrives, however small the window, and nobody has taken half of a group."""
+    window = Window(count, size)
+    outbox, inbox = Outbox(window, 10_000, 1_000_000), Inbox(window)
+    inbox.group(int, "0123456789", 12, 12 * 60 + 2)
+    ends, total = {0}, 0
+    for group in sizes:
+        outbox.append_group(Outgoing.group(str(len(group)), *(b"x" * size for size in group)))
+        total += 1 + len(group)
+        ends.add(total)
+    turn = 0
+    while inbox.taken < total:
+        _, items = outbox.peek(outbox.last + 1, batches[turn % len(batches)], 10_000)
+        for item in items:
+            inbox.put(item.data, item.size, 0.0)
+        taken = inbox.taken
+        while len(inbox):
+            inbox.take(0.0)
+            assert inbox.taken in ends
+        assert items or inbox.taken > taken, "the sender waits for its receiver, and that for its sender"
+        outbox.acknowledge(*inbox.ack())
+        turn += 1
+    assert (inbox.size, outbox.unacknowledged()) == (0, [])

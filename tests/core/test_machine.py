@@ -110,7 +110,20 @@ def test_an_ack_is_told_and_asks_for_a_flush_where_something_waits() -> None:
 
 def test_an_ack_that_says_nothing_new_is_not_told() -> None:
     machine, diary, _, _ = attached()
-    machine.acknowledged(0, 0, 0.0)
+    assert not machine.acknowledged(0, 0, 0.0)
+    for item in texts("a", "b"):
+        machine.send(item)
+    machine.flush(0.0)
+    assert machine.acknowledged(2, 1, 0.0)
+    diary.read()
+    for received, taken in ((2, 1), (1, 1), (2, 0), (0, 0)):
+        assert not machine.acknowledged(received, taken, 0.0)
+    assert diary.read() == []
+    machine.send(*texts("a"))
+    machine.flush(0.0)
+    machine.acknowledged(1, 1, 0.0)
+    diary.read()
+    assert machine.acknowledged(1, 0, 0.0) is False  # an older one, that was late
     assert diary.read() == []
 
 

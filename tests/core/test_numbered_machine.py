@@ -230,6 +230,13 @@ def test_reopening_renews_the_open_timeout() -> None:
     assert machine.outcome.code == 4408
 
 
+def test_who_is_looked_at_before_an_open_is_late_asks_for_nothing() -> None:
+    machine, diary = server()
+    machine.wake_at = 10.0
+    machine.open(duplex()[0], 1, 0.0)
+    assert diary.woken == []
+
+
 def test_a_session_that_was_never_attached_ends_at_open_timeout() -> None:
     machine, _ = server()
     assert machine.deadline() == 10.0

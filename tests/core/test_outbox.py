@@ -568,3 +568,73 @@ def test_what_is_to_be_kept_is_never_dropped() -> None:
     full = outbox(max_messages=1)
     full.append(Group("reply", kept=True).parts[0])
     assert not full.make_room(1)
+
+
+def test_the_rest_of_a_group_that_has_begun_is_numbered_while_the_peer_drains() -> None:
+    box = outbox()
+    box.append_group(Outgoing.group("event", b"one", b"two"))
+    box.append_group(Outgoing.group("next", b"three"))
+    give(box, 1, max_items=1)
+    box.held = True
+    assert (box.begun, box.pending(2)) == (True, True)
+    assert give(box, 2, max_items=1) == (2, ["bb'one'"])
+    assert give(box, 3) == (3, ["bb'two'"])
+    assert (box.begun, box.pending(4), give(box, 4)) == (False, False, (4, []))
+
+
+def test_a_group_that_has_not_arrived_to_its_end_is_unacknowledged_as_a_whole() -> None:
+    box = outbox("before")
+    box.append_group(Outgoing.group("event", b"one", b"two"))
+    box.append_group(Outgoing.group("next", b"three"))
+    give(box, 1, max_items=4)
+    group: list[str | bytes] = ["event", b"one", b"two"]
+    behind: list[str | bytes] = ["next", b"three"]
+    for received in (1, 2, 3):
+        box.acknowledge(received, received)
+        assert (box.unacknowledged(), box.size) == (group + behind, 20)
+    box.acknowledge(4, 4)
+    assert (box.unacknowledged(), box.size) == (behind, 9)
+    give(box, 5)
+    box.acknowledge(5, 5)
+    assert box.unacknowledged() == behind
+    box.acknowledge(6, 6)
+    box.rest()
+    assert (box.unacknowledged(), box.size, box._half is EMPTY) == ([], 0, True)
+
+
+@given(st.lists(st.tuples(st.sampled_from(("append", "peek", "ack")), st.integers(1, 5)), max_size=60))
+@settings(deadline=None)
+def test_what_is_unacknowledged_is_whole_groups(steps: list[tuple[str, int]]) -> None:
+    box = Outbox(Window(6, 1000), 1000, 10_000)
+    groups: list[list[str | bytes]] = []
+    for what, count in steps:
+        if what == "append":
+            groups.append([f"{len(groups)}", *(b"%d.%d" % (len(groups), part) for part in range(1, count))])
+            box.append_group(Outgoing.group(*groups[-1]))
+        elif what == "peek":
+            box.peek(box.last + 1, count, 1000)
+        else:
+            received = min(box.acked + count, box.last)
+            box.acknowledge(received, received)
+        left, numbers = box.unacknowledged(), box.acked
+        rest = [*groups]
+        while rest and numbers >= len(rest[0]):
+            numbers -= len(rest.pop(0))
+        assert left == [message for group in rest for message in group]
+        assert box.size == sum(map(len, left))
+
+
+def test_what_belongs_to_a_message_needs_no_window_once_there_is_one() -> None:
+    box = outbox("before", window=Window(2, 20))
+    box.append_group(Outgoing.group("event", b"x" * 50, b"two"))
+    box.append_group(Outgoing.group("next", b"three"))
+    assert [len(text) for text in give(box, 1)[1]] == [7, 6, 54, 7]
+    assert give(box, 5) == (5, [])
+    box.acknowledge(4, 4)
+    assert give(box, 5) == (5, ["mnext", "bb'three'"])
+    initial = outbox(window=Window(2, 20))
+    initial.initial = True
+    initial.append_group(Outgoing.group("event", b"x" * 50))
+    assert give(initial, 1) == (1, ["mevent"])
+    initial.initial = False
+    assert len(give(initial, 2)[1]) == 1

@@ -24,6 +24,7 @@ SHOWN_BY = {
     "a_worker_finds_out_too_late_that_it_is_cut_off": 5168,
     "a_worker_opens_sessions_without_a_lease": 472,
     "a_client_keeps_its_nonce_for_ever": 48,
+    "a_client_does_not_let_go_of_its_opens": 61,
     "opens_of_a_name_that_is_being_claimed_do_not_wait": 42,
     "a_worker_registers_before_it_listens": 25,
     "nothing_is_claimed_again": 16,
@@ -113,6 +114,13 @@ def a_claim_is_not_renewed(patch: Patch) -> None:
 @mutation
 def a_client_keeps_its_nonce_for_ever(patch: Patch) -> None:
     patch.setattr(Client, "nonce_is_old", lambda self: False)
+
+
+def a_client_does_not_let_go_of_its_opens(patch: Patch) -> None:
+    patch.setattr(Client, "lets_go", lambda self, born: False)
+
+
+MUTATIONS.append((a_client_does_not_let_go_of_its_opens, Conditions(("wipe", "crash", "pause"), holds=0.6)))
 
 
 # -- leases ------------------------------------------------------------------------------------------------------------

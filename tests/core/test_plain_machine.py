@@ -274,6 +274,17 @@ def test_a_close_that_is_not_taken() -> None:
     assert machine.outcome.code == 4412
 
 
+def test_what_comes_behind_a_close_is_discarded() -> None:
+    machine, diary, _, _ = opened(poll)
+    machine.receive("before", 6, 0.5)
+    machine.close(3000, "bye", 1.0)
+    diary.read()
+    machine.receive("behind", 6, 1.5)
+    assert not machine.inbox.items
+    assert machine.inbox.taken == machine.inbox.received == 2
+    assert "readable" not in diary.read()
+
+
 def test_an_abrupt_end_is_told() -> None:
     machine, _, _, link = opened()
     machine.end(1008, "too slow", 1.0)

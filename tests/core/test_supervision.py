@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from realtime.core.attempts import LONGEST
+from realtime.core.attempts import LONGEST, NONCE_END, NONCE_LIFE
 from realtime.core.choice import DUPLEX, FOREVER, HELD, POLL, STREAM, Rules
 from realtime.core.supervision import Supervision
 
@@ -87,6 +87,8 @@ class World:
         self.ended = False
         self.renewing = False
         self.idle_since = self.now  # since when nothing has been under way
+        self.nonce_since: float | None = None  # the first open by it
+        self.answering: set[int] = set()  # of which a part has come
 
     def turn(self) -> None:
         """A turn, and what has to hold of it."""
@@ -101,6 +103,10 @@ class World:
         assert len(self.alive) <= 3
         if supervision.is_open:
             assert "open" not in [role for _, role in self.alive.values()] or not supervision.newest or connecting
+        for ident, (_, role) in self.alive.items():
+            if not (self.ended or supervision.is_open or role == "probe" or ident in self.answering):
+                assert self.nonce_since is not None
+                assert self.now < self.nonce_since + NONCE_END, "an open that outlasts its nonce"
         assert supervision.deadline() > self.now, "a busy loop"
         for carrier in (supervision.newest, supervision.beside):
             if carrier is not None and not carrier.attached and not self.ended:
@@ -122,6 +128,9 @@ class World:
             assert self.kinds[name] >= HELD
         if role == "probe":
             assert self.supervision.is_open
+        elif not self.supervision.is_open:
+            self.nonce_since = self.now if self.nonce_since is None else self.nonce_since
+            assert self.now - self.nonce_since <= NONCE_LIFE, "an open by a nonce that is old"
         self.alive[ident] = name, role
 
     def test(self, ident: int) -> None:
@@ -136,6 +145,11 @@ class World:
         assert role == "probe"
         assert self.kinds[name] == DUPLEX
         self.alive[ident] = name, "carry"
+
+    def anew(self) -> None:
+        assert not self.alive  # what opened by the old one was let go of
+        assert not self.supervision.is_open
+        self.nonce_since = None
 
     def renew(self, reason: str) -> None:
         assert not self.renewing
@@ -179,6 +193,7 @@ class World:
             case 11:
                 supervision.tested(self.now, ident, rnd.random())
                 supervision.alive(self.now, ident)
+                self.answering.add(ident)
             case 12:
                 if rnd.random() < 0.5:
                     supervision.post_failed(self.now, "HTTP 403", rnd.choice([0.0, 0.0, 5.0]))

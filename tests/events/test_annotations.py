@@ -23,6 +23,16 @@ class Half(enum.Enum):
     WHOLE = 1.0
 
 
+class Tree(TypedDict):
+    children: list[Tree]
+    of: NotRequired[Chain | None]
+
+
+@dataclasses.dataclass
+class Chain:
+    next: Chain | None = None
+
+
 class Point(TypedDict):
     x: float
     label: NotRequired[str]
@@ -71,6 +81,8 @@ RIGHT: list[tuple[Any, Any, Any]] = [
     (tuple[()], [], ()),
     (NewType("Feet", int), 5, 5),
     (Half, 1, Half.WHOLE),
+    (Tree, {"children": [{"children": [], "of": None}]}, {"children": [{"children": [], "of": None}]}),
+    (Chain, {"next": {"next": {}}}, Chain(Chain(Chain()))),
     (Half, 0.5, Half.HALF),
     (Annotated[int, "of feet"], 5, 5),
     (Color, "red", Color.RED),
@@ -104,6 +116,8 @@ WRONG: list[tuple[Any, Any, str]] = [
     (tuple[()], [1], "a is an array of 0"),
     (NewType("Feet", int), "5", "a is a whole number, not a str"),
     (Half, True, "a is one of 0.5, 1.0"),
+    (Tree, {"children": [{"children": [{}]}]}, "a.children[0].children[0].children is missing"),
+    (Chain, {"next": {"next": 5}}, "a.next.next is an object, not a number"),
     (Color, "blue", "a is one of 'red', 1"),
     (Color, True, "a is one of 'red', 1"),
     (Point, {}, "a.x is missing"),
@@ -163,6 +177,10 @@ def test_msgspec_and_pydantic() -> None:
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="`type` came with Python 3.12")
 def test_an_alias_is_what_it_names() -> None:
-    names: dict[str, Any] = {}
-    exec("type Text = str", names)
+    names: dict[str, Any] = {"Any": Any}
+    exec("type Text = str\ntype Deep = int | list[Deep]\ntype Open = Any", names)
     assert check_of(names["Text"]) is check_of(str)
+    assert fitted(names["Deep"], [[1.0, []], 2]) == [[1, []], 2]
+    with pytest.raises(Misfit, match=r"^a is none of what it may be \(int \| list\), but an array$"):
+        fitted(names["Deep"], ["x"])
+    assert check_of(names["Open"]) is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import count
 from typing import Any, cast
 
 import aiohttp
@@ -108,6 +109,7 @@ class EngineClient(Client):
 @asynccontextmanager
 async def chatting(events: Events, options: dict[str, Any] | None = None, /, **settings: Any) -> AsyncIterator[Place]:
     """A place with these events at /chat, for native clients, and at /socket.io."""
+    events._bound.numbers = count()  # of calls, which begin anywhere else
     rt = realtime.Server(**({"shutdown_timeout": 0.3} | settings))
     rt.endpoint("/chat", socketio=SocketIO(**(options or {})))(events)
     async with serving(rt) as place:

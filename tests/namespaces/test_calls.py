@@ -164,7 +164,9 @@ async def test_without_a_call_the_window_waits_for_the_handler(events: Events, s
 
     async with chatting(events, max_queue=16) as place:
         one, session = await joined(place, "native", sessions)
-        await one.say(*['2["slow"]'] * 17)
+        await one.say('2["slow"]')
+        await eventually(lambda: session.session._machine.inbox.taken == 2)
+        await one.say(*['2["slow"]'] * 16)
         await eventually(lambda: session.session._machine.inbox.received == 18)
         assert session.session._machine.inbox.taken == 2
         assert not session._home._ahead  # type: ignore[attr-defined]
@@ -343,3 +345,21 @@ async def test_an_event_of_which_a_part_was_read_ahead(kind: str, events: Events
         await eventually(lambda: len(seen) == 4)
         assert seen == [(b"2", {"a": b"1"}), (b"3", b"4"), (b"5",), ()]
         assert session._home._begun == []  # type: ignore[attr-defined]
+
+
+async def test_who_takes_nothing_is_put_out_at_once(events: Events, sessions: list[EventSession]) -> None:
+    """The application does not wait until there is room to tell the client so. What was sent before comes before."""
+    left: list[str] = []
+    events.on("disconnect")(lambda session, reason: left.append(reason))
+    async with chatting(events, max_outbox=6) as place:
+        one, session = await joined(place, "native", sessions)  # who acknowledges nothing unless it reads
+        outbox, count = session.session._machine.outbox, 0
+        await eventually(lambda: not len(outbox))
+        while outbox.has_room(1, 1):
+            await session.emit("more")
+            count += 1
+        async with within("until it is out"):
+            await session.disconnect()
+        assert left == ["server namespace disconnect"]
+        assert not outbox.has_room(1, 1)
+        assert await one.take(count + 1) == [*['2["more"]'] * count, "1"]

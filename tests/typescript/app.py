@@ -72,7 +72,9 @@ class User(pydantic.BaseModel):
     friends: list[User] = []
 
 
+rt = realtime.Server()
 events = realtime.Events()
+rt.endpoint("/chat")(events)
 admin = events.namespace("/admin")
 games = events.namespace(re.compile("/game-[0-9]+"))
 
@@ -158,8 +160,6 @@ async def play(session: realtime.EventSession, card: int) -> None: ...
 def make_app() -> web.Application:
     """The application."""
     app = web.Application()
-    rt = realtime.Server()
-    rt.endpoint("/chat")(events)
     realtime.setup(app, rt)
     return app
 

@@ -15,7 +15,9 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-__all__ = ["Read", "read_interfaces"]
+__all__ = ["UNDEFINED", "Read", "read_interfaces", "read_type"]
+
+UNDEFINED = object()
 
 Values = st.SearchStrategy[Any]
 _TOKEN = re.compile(r'\s*("(?:[^"\\]|\\.)*"|\.\.\.|[\w$-]+(?:\.\d+)?(?:e[+-]?\d+)?|[][{}()|?:;,&])')
@@ -43,6 +45,8 @@ _KNOWN = {
     "number": Read(_is_number, st.integers(-9, 9)),
     "boolean": Read(lambda value: type(value) is bool, st.booleans()),
     "null": Read(lambda value: value is None, st.none()),
+    "undefined": Read(lambda value: value is UNDEFINED, st.just(UNDEFINED)),
+    "void": Read(lambda value: value is UNDEFINED, st.just(UNDEFINED)),
     "never": Read(lambda value: False, st.nothing()),
     "ArrayBuffer": Read(lambda value: type(value) is bytes, st.binary(max_size=2)),
     "ArrayBufferView": Read(lambda value: type(value) is bytes, st.binary(max_size=2)),
@@ -188,6 +192,11 @@ def _members(members: Mapping[str, Read], optional: set[str]) -> Read:
     needed = {name: one.values for name, one in members.items() if name not in optional}
     further = {name: one.values for name, one in members.items() if name in optional}
     return Read(fits, st.deferred(lambda: st.fixed_dictionaries(needed, optional=further)))
+
+
+def read_type(text: str) -> Read:
+    """A type that names no other."""
+    return _Reader(text, _KNOWN.__getitem__).whole()
 
 
 def read_interfaces(text: str) -> dict[str, Read]:

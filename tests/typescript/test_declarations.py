@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import enum
 import functools
+import json
 import re
 from collections.abc import Awaitable, Coroutine
 from typing import Any, TypedDict
 
+import msgspec
 import pytest
 
 import realtime
 from realtime.core.errors import LocalProtocolError
+from realtime.protocols.layers.socketio.answers import answers
+from realtime.protocols.layers.socketio.values import write
 from realtime.typescript.declarations import Home, Unsayable, declarations
+
+from .model import UNDEFINED, read_type
 
 S = realtime.EventSession
 
@@ -30,8 +38,8 @@ def methods(events: realtime.Events, kind: str = "Sent") -> list[str]:
 def test_nothing_is_said() -> None:
     events = realtime.Events()
     events.on("disconnect")(lambda session: None)
-    assert declarations([Home("/realtime/chat", "/chat", events)], "app:\napp") == (
-        '// Written by `realtime types "app:\\napp"`: run it again when handlers have changed.\n'
+    assert declarations([Home("/realtime/chat", "/chat", events)], "app:\napp*/") == (
+        '// Written by `realtime types "app:\\napp*\\/"`: run it again when handlers have changed.\n'
         '\nimport type { AnyEvents } from "aiohttp-realtime/events";\n'
         '\n/** What a page hears at /realtime/chat, namespace "/". */\nexport type ChatHeard = AnyEvents;\n'
         "\n/** What it sends there. */\nexport interface ChatSent {}\n"
@@ -47,6 +55,20 @@ def test_what_is_imported() -> None:
     events.on("*")(lambda session, *anything: None)
     assert written(events).startswith('import type { AnyEvents, Value } from "aiohttp-realtime/events";\n')
     assert "export interface ChatSent extends AnyEvents {\n" in written(events)
+
+
+def test_nothing_is_imported_in_vain() -> None:
+    class Seat(msgspec.Struct):
+        row: int
+
+    events = realtime.Events()
+    events.emits("news")(lambda what: None)
+
+    def book(session: S, seat: Any) -> None: ...
+
+    book.__annotations__["seat"] = Seat
+    events.on("book")(book)
+    assert "import" not in written(events)
 
 
 def test_arguments() -> None:
@@ -84,9 +106,19 @@ def test_arguments() -> None:
     ]
 
 
+def answering(annotation: Any) -> Any:
+    """A handler that returns what the annotation says."""
+
+    def handle(session: S):  # type: ignore[no-untyped-def]
+        ...
+
+    handle.__annotations__["return"] = annotation
+    return handle
+
+
 def test_answers() -> None:
     events = realtime.Events()
-    answers: dict[str, Any] = {
+    annotations: dict[str, Any] = {
         "none": None,
         "some": str | None,
         "one": tuple[int],
@@ -97,18 +129,12 @@ def test_answers() -> None:
         "listed": list[tuple[int, None]],
         "coming": Awaitable[int],
         "to come": Coroutine[Any, Any, tuple[int, int]],
+        "some time": asyncio.Future[str],
         "data": bytes,
     }
 
-    def handler(annotation: Any) -> Any:
-        def handle(session: S):  # type: ignore[no-untyped-def]
-            ...
-
-        handle.__annotations__["return"] = annotation
-        return handle
-
-    for event, annotation in answers.items():
-        events.on(event)(handler(annotation))
+    for event, annotation in annotations.items():
+        events.on(event)(answering(annotation))
     assert [line.partition("(): ")[2] for line in methods(events)] == [
         "void;",
         "string | undefined;",
@@ -120,8 +146,48 @@ def test_answers() -> None:
         "[number, null][];",
         "number;",
         "[number, number];",
+        "string;",
         "ArrayBuffer;",
     ]
+
+
+class Size(enum.IntEnum):
+    """It is written as its number."""
+
+    SMALL = 1
+    LARGE = 2
+
+
+@pytest.mark.parametrize(
+    ("annotation", "values"),
+    [
+        (None, [None]),
+        (str | None, [None, "a"]),
+        (tuple[()], [()]),
+        (tuple[int], [(1,)]),
+        (tuple[None], [(None,)]),
+        (tuple[int, str | None], [(1, "a"), (1, None)]),
+        (tuple[str, ...], [(), ("a",), ("a", "b")]),
+        (tuple[int, str] | bool | None, [(1, "a"), True, None]),
+        (tuple, [(), (1,), (None, "a")]),
+        (list[tuple[int, None]], [[], [(1, None)]]),
+        (list[tuple[str, ...]], [[(), ("a",)]]),
+        (dict[int, tuple[()]], [{}, {5: ()}]),
+        (list[Size] | Size, [[Size.SMALL], Size.LARGE]),
+        (float, [1, 1.5]),
+    ],
+    ids=str,
+)
+def test_answers_are_what_a_page_gets(annotation: Any, values: list[Any]) -> None:
+    events = realtime.Events()
+    events.on("x")(answering(annotation))
+    (line,) = methods(events)
+    form = read_type(line.removeprefix("x(): ").removesuffix(";"))
+    for value in values:
+        answered = json.loads(write(answers(value))[0])
+        got = answered if len(answered) > 1 else answered[0] if answered else UNDEFINED  # as the client has it
+        assert form.fits(got), (value, line)
+    assert not form.fits({"nothing": "of these"}) or annotation in (tuple, dict)
 
 
 class Thing(TypedDict):
@@ -162,7 +228,7 @@ async def is_room(name: str, auth: dict[str, Any]) -> bool:
 
 def test_names() -> None:
     events, other, third = realtime.Events(), realtime.Events(), realtime.Events()
-    for name in ("/admin", re.compile("^/game-[0-9]+"), is_room, re.compile(".*"), "/"):
+    for name in ("/admin", re.compile("^/game-[0-9]+"), is_room, re.compile(".*/x"), "/"):
         events.namespace(name)
     homes = [
         Home("/realtime/chat", "/chat", events),
@@ -180,7 +246,7 @@ def test_names() -> None:
         '/realtime/chat, namespace "/admin"',
         '/realtime/chat, namespaces "^/game-[0-9]+"',
         '/realtime/chat, namespaces "is_room"',
-        '/realtime/chat, namespaces ".*"',
+        '/realtime/chat, namespaces ".*\\/x"',
     ]
 
 

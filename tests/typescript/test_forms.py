@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from realtime.events.annotations import Misfit, check_of
 from realtime.typescript.forms import Forms, NoForm, Side
 
-from ..events.test_annotations import RIGHT, WRONG, Color, Point, User
+from ..events.test_annotations import RIGHT, WRONG, Chain, Color, Point, Tree, User
 from .compiler import compiled, needs_compiler
 from .model import JSON, Read, read_interfaces
 
@@ -106,7 +106,7 @@ class Nothing:
 
 KINDS: list[Any] = [
     *(str, bool, int, float, bytes, None, list, tuple, dict, Any, object),
-    *(Color, Kind, Shade, Point, Person, Parts, Inner, Outer, Same, Odd_names),
+    *(Color, Kind, Shade, Point, Person, Parts, Inner, Outer, Same, Odd_names, Tree, Chain),
     *(Struct, Tagged, Shape, Model, Nothing, Key),
     *(Literal["a", 1, True, None], Literal["é\n", -5], Literal[Shade.RED, Color.ONE], tuple[()]),
 ]
@@ -260,6 +260,25 @@ def test_classes_of_the_same_name() -> None:
     )
 
 
+def test_names_that_typescript_has_not() -> None:
+    typed_dict: Any = TypedDict
+    for name, shown in (("new", "_new"), ("a b", "AB"), ("2nd", "_2nd"), ("-", "Type"), ("é_è", "é_è")):
+        assert form(typed_dict(name, {"x": int})) == shown
+    page = pydantic.create_model("Page[int]", items=(list[int], ...))
+    assert form(page) == "PageInt"
+
+
+def test_text_that_has_no_place_in_a_line() -> None:
+    assert form(Literal["a\u2028b", "\ud800", "é"]) == '"a\\u2028b" | "\\ud800" | "é"'
+
+
+def test_a_model_that_is_no_object() -> None:
+    class Numbers(pydantic.RootModel[list[int]]):
+        pass
+
+    assert text_of(Numbers) == "export type It = Numbers;\n\nexport type Numbers = readonly number[];\n"
+
+
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="`type` came with Python 3.12")
 def test_aliases() -> None:
     names: dict[str, Any] = {}
@@ -320,10 +339,20 @@ def test_what_has_no_schema() -> None:
         def model_validate(value: object) -> object:
             return value
 
+    class Elsewhere:
+        @staticmethod
+        def model_validate(value: object) -> object:
+            return value
+
+        @staticmethod
+        def model_json_schema() -> dict[str, str]:
+            return {"$ref": "https://example.org/schema"}
+
     Broken = TypedDict("Broken", {"a": "Nobody"})  # type: ignore[name-defined] # noqa: F821, UP013
     for cls, told in (
         (Strange, "Strange has no JSON schema: "),
         (Silent, "no JSON schema"),
+        (Elsewhere, "Elsewhere: its JSON schema refers to 'https://example.org/schema'"),
         (Broken, "what is in Broken"),
     ):
         with pytest.raises(NoForm, match=told):

@@ -14,7 +14,7 @@ from realtime.groups import send_group
 from realtime.hub import Hub
 from realtime.testing import VirtualClock
 
-from ..patience import within
+from ..patience import eventually, within
 from .place import serving
 
 pytestmark = pytest.mark.usefixtures("quiet_log")
@@ -200,3 +200,29 @@ def test_what_a_broker_carries(parts: tuple[str | bytes, ...], volatile: bool) -
 )
 def test_what_is_none_of_ours(payload: bytes) -> None:
     assert decoded(payload) is None
+
+
+async def test_what_is_kept_waits_where_others_are_dropped() -> None:
+    """Where all the room is taken by what is under way, and cannot be dropped any more."""
+    async with serving(max_outbox=4, on_full="drop_oldest") as place:
+        peer, session = await place.parked("websocket", window=(10, 65_536))
+        peer.acking = False
+        for number in range(4):
+            await session.send(str(number))
+        assert await peer.take(4) == ["m0", "m1", "m2", "m3"]
+        keeping = asyncio.create_task(send_group(session, Group("kept", b"one", kept=True)))
+        await send_group(session, Group("event", b"two"))
+        done, _ = await asyncio.wait({keeping}, timeout=0.02)
+        assert not done
+        await peer.send("a3,3")
+        async with within():
+            await keeping
+        assert await peer.take(3) == ["d2", "mkept", b"one"]
+        await peer.send("a7,7")
+        await eventually(lambda: not len(session._machine.outbox))
+        for number in range(3):
+            await send_group(session, Group(f"event {number}"))
+        keeping = asyncio.create_task(send_group(session, Group("kept", b"two", kept=True)))
+        session._machine.end(3000, "over", 0.0)
+        with pytest.raises(SessionClosed):
+            await keeping

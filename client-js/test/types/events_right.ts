@@ -36,6 +36,8 @@ interface Heard {
 interface Sent {
   message(text: string): "delivered";
   upload(name: string, data: ArrayBuffer): { size: number };
+  typing(busy?: boolean, where?: string): number;
+  add(first: number, ...more: number[]): number;
 }
 const typed = events<Heard, Sent>(session);
 typed.on("message", (name, text) => console.log(name.trim(), text.trim()));
@@ -44,4 +46,11 @@ typed.emit("message", "hello");
 typed.call("upload", "a.png", new ArrayBuffer(1)).then(({ size }) => size.toFixed());
 typed.call("message", "hello").then((answer): "delivered" => answer);
 typed.emit("message", "hello", (error, answer) => error?.code.trim() ?? answer?.trim());
+typed.emit("typing");
+typed.emit("typing", true);
+typed.emit("typing", (error, answer) => error?.code ?? answer?.toFixed());
+typed.emit("typing", true, (error, answer) => error?.code ?? answer?.toFixed());
+typed.emit("typing", true, "here", (error, answer) => error?.code ?? answer?.toFixed());
+typed.emit("add", 1, 2, 3, (error, answer) => error?.code ?? answer?.toFixed());
+typed.call("add", 1).then((answer) => answer.toFixed());
 typed.of<Heard, Sent>("/other").emit("message", "hello");

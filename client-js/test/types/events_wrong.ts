@@ -9,6 +9,7 @@ interface Heard {
 }
 interface Sent {
   message(text: string): "delivered";
+  typing(busy?: boolean): number;
 }
 const session = new Realtime("/realtime/chat");
 const chat = events<Heard, Sent>(session);
@@ -31,6 +32,12 @@ chat.emit("confirm", "really?");
 chat.emit("message");
 // @ts-expect-error: of another type
 chat.emit("message", 5);
+// @ts-expect-error: behind the function
+chat.emit("typing", () => {}, true);
+// @ts-expect-error: of another type
+chat.emit("typing", 5, () => {});
+// @ts-expect-error: the answer is a number
+chat.emit("typing", (error, answer) => answer.trim());
 // @ts-expect-error: so is the answer
 chat.call("message", "hello").then((answer) => answer.size);
 // @ts-expect-error: it is not heard

@@ -11,6 +11,7 @@ from binascii import crc32
 
 from .directory_scripts import DIRECTORY_SCRIPTS
 from .queue_scripts import QUEUE_SCRIPTS
+from .record_scripts import RECORD_SCRIPTS
 
 __all__ = ["PARTITIONS", "SCRIPTS", "Keys", "sha"]
 
@@ -201,6 +202,7 @@ SCRIPTS = {
     "reap": _REAP,
     **DIRECTORY_SCRIPTS,
     **QUEUE_SCRIPTS,
+    **RECORD_SCRIPTS,
 }
 
 
@@ -305,6 +307,18 @@ class Keys:
     def ended(self, worker: str, sid: str) -> str:
         """How a session of a worker has ended."""
         return self._of(self.part(worker), "ended", sid)
+
+    def record(self, sid: str) -> str:
+        """A durable session."""
+        return self._of(self.part(sid), "record", sid)
+
+    def due(self, part: int) -> str:
+        """When each durable session of a partition is to be looked at."""
+        return self._of(part, "due")
+
+    def notices(self, part: int, worker: str) -> str:
+        """What was left for a worker."""
+        return self._of(part, "notices", worker)
 
     def beat(self, part: int, worker: str) -> str:
         """The channel on which a worker hears itself."""

@@ -11,6 +11,7 @@ from ..base import Expired, Health, Keep, Listener, Present
 from .directory import RedisDirectory
 from .nodes import Nodes, message_of
 from .queues import RedisQueues
+from .records import RedisRecords
 from .scripts import PARTITIONS, Keys, sha
 from .topology import topology_of
 
@@ -37,6 +38,7 @@ class RedisStore:
         self._nodes = Nodes(topology, self._keys, timeout=timeout, beat=beat)
         self.directory: RedisDirectory = RedisDirectory(self._nodes, self._keys)
         self.queues: RedisQueues = RedisQueues(self._nodes, self._keys)
+        self.records: RedisRecords = RedisRecords(self._nodes, self._keys)
 
     async def start(self, worker: str, listener: Listener) -> None:
         """Connects, or goes on trying."""

@@ -29,7 +29,7 @@ async def drive_poll(context: Context, carrying: Carrying) -> CarrierEnd:
     if carrying.role != "open" and (opening or not framing.held):
         items = machine.poll_items(carrier)
     parts = [framing.text(hello(context, attach)), *map(framing.item, items)]
-    going = machine.going_due and not framing.held and machine.outbox.last < carrier.send_cursor
+    going = not framing.held and machine.may_answer(carrier.send_cursor)
     if going:
         parts.append(framing.go_away(machine.outbox.last))
     received = machine.inbox.received

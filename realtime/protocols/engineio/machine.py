@@ -216,8 +216,9 @@ class EngineMachine(PlainMachine):
         self.listener.dirty()
 
     def recycle(self, now: float) -> None:
-        """Has a parked poll answered."""
-        self._say(packets.NOOP)
+        """Has a parked poll answered. (A WebSocket ends with its session.)"""
+        if self.carrier is not None and self.carrier.codec.shape is Shape.POLL:
+            self._say(packets.NOOP)
 
     def flush(self, now: float) -> None:
         """Writes what is due on the session's carrier."""

@@ -2,6 +2,8 @@
 /* Visits of a real socket.io-client, one for each line of JSON that comes, with all that it can do: several namespaces,
  * auth data, refusals, events and acks both ways with bytes in them, rooms, leaving.
  * {"version":4,"url":"http://…","transports":["polling"],"count":50}
+ * With "recovery", a list of namespaces: what a client of version 4 has in these, whose connections are lost, until it
+ * is told that it is done.
  * Prints a line of JSON: what it has seen. Bytes are shown as {"b": base64}. */
 require("node:readline").createInterface({ input: process.stdin }).on("line", (line) => visit(JSON.parse(line)));
 
@@ -19,8 +21,32 @@ const refused = (socket, old) => new Promise((come) => socket.once(old ? "error"
 
 async function visit(plan) {
   const told = { errors: [], numbers: [] };
-  try { await play(plan, told); } catch (error) { told.failed = String(error.stack); }
+  try { await (plan.recovery ? recover : play)(plan, told); } catch (error) { told.failed = String(error.stack); }
   console.log(JSON.stringify(told));
+}
+
+// Connects again as soon as it may. Calls are answered, and not told of; of events their offset is not told.
+async function recover(plan, told) {
+  const io = require("socket.io-client-v4");
+  const again = { reconnectionDelay: 5, reconnectionDelayMax: 20, randomizationFactor: 0 };
+  const manager = new io.Manager(plan.url, { transports: plan.transports, forceNew: true, ...again });
+  told.events = [];
+  told.connects = [];
+  told.offsets = [];
+  await new Promise((done) => {
+    for (const name of plan.recovery) {
+      const socket = manager.socket(name, { auth: { token: "main" } });
+      socket.on("connect", () => told.connects.push([name, Boolean(socket.recovered), socket.id]));
+      socket.onAny((event, ...args) => {
+        const last = args.pop();
+        if (typeof last === "function") return last(told.events.length);
+        told.offsets.push(typeof last);
+        if (event === "done") return done();
+        told.events.push([name, event, ...shown(args)]);
+      });
+    }
+  });
+  manager._close();
 }
 
 async function play(plan, told) {

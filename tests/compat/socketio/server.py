@@ -62,7 +62,7 @@ def make_for_client(ping_interval: float, ping_timeout: float) -> web.Applicatio
     """What socket.io-client's own tests talk to."""
     rt = realtime.Server(allowed_origins="*")
     events = realtime.Events()
-    options = realtime.SocketIO(ping_interval=ping_interval, ping_timeout=ping_timeout)
+    options = realtime.SocketIO(ping_interval=ping_interval, ping_timeout=ping_timeout, recovery=120.0)
     for name in ("/timeout_socket", "/valid", "/asd"):
         events.namespace(name)
     events.namespace("/foo").on("getId")(lambda session: session.id)

@@ -172,6 +172,18 @@ def test_a_poll_whose_way_is_going_away_is_answered() -> None:
     assert game.machine.outcome is None
 
 
+def test_a_websocket_whose_way_is_going_away_hears_nothing_of_it() -> None:
+    """No other could take its place in the session."""
+    game = Game()
+    _, link = game.begin("websocket")
+    game.machine.flush(1.0)
+    link.said.clear()
+    game.machine.recycle(2.0)
+    game.machine.flush(2.0)
+    assert link.said == []
+    assert game.machine.outcome is None
+
+
 def test_a_burst_takes_as_many_polls_as_batches() -> None:
     game = Game(config=Config(max_batch=400), options=EngineIO(max_packets=1000))
     game.begin()

@@ -10,10 +10,11 @@ from realtime.core.config import Config
 from realtime.core.errors import RemoteProtocolError
 from realtime.core.frames import Dropped, Outgoing, RoomMessage, RoomPosition
 from realtime.core.lifecycle import State
+from realtime.core.numbered_machine import NumberedMachine
 from realtime.protocols.native import Renewal, feed_client, feed_server
 from realtime.protocols.native.feed import _pair
 
-from ...core.fakes import SMALL, Diary, FakeLink
+from ...core.fakes import SMALL, WIDE, Diary, FakeLink
 from .ends import MESSAGES, connecting, opened_text, serving
 
 
@@ -305,3 +306,16 @@ def test_an_ack_of_what_is_no_number(number: str) -> None:
     for frame in (f"a{number},0", f"a0,{number}"):
         with pytest.raises(RemoteProtocolError, match="a is not a number"):
             _pair(frame, "a")
+
+
+@pytest.mark.parametrize("frame", ["p", "q", "z", "a0,0"])
+def test_what_is_no_news_is_counted_where_messages_have_a_rate(frame: str) -> None:
+    config = Config(max_queue=16, max_queue_size=65_536, max_message_rate=1.0, rate_burst=1.0)
+    machine = NumberedMachine(config, WIDE, Diary(), 0.0, sid="s1", nonce="n1")
+    carrier = NumberedCarrier(MESSAGES, FakeLink(), 0.0)
+    machine.open(carrier, 1, 0.0)
+    for _ in range(1 + config.max_queue):
+        feed_server(machine, carrier, frame, 0.0)
+    with pytest.raises(RemoteProtocolError) as caught:
+        feed_server(machine, carrier, frame, 0.0)
+    assert caught.value.close_code == 1008

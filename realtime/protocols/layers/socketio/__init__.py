@@ -9,4 +9,5 @@ and realtime's own over native sessions; version 4 is that of clients 1 and 2, v
     decoder      from messages to packets: what waits for its attachments, within bounds
     membership   which namespaces a session is in, and what a packet is to be taken for
     answers      what an acknowledgement says, errors as well
+    recovery     what a client may have missed, and how it goes on there
 """

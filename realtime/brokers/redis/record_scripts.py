@@ -1,0 +1,66 @@
+"""What Redis does in one step for durable sessions (docs/protocol.md §13.2). Each script stays in one slot."""
+
+from __future__ import annotations
+
+__all__ = ["RECORD_SCRIPTS"]
+
+_CLOCK = """
+local function clock()
+  local now = redis.call('TIME')
+  return now[1] * 1000 + math.floor(now[2] / 1000)
+end
+local function whole(number) return string.format('%.0f', number) end
+"""
+
+# KEYS: record, index, notices of a worker.
+# ARGV: expected id, id, text, sid, life, whether it is indexed, a notice or '', for how long that is kept
+_PUT = (
+    _CLOCK
+    + """
+local before = redis.call('HGET', KEYS[1], 'i') or ''
+if before ~= ARGV[1] then return before end
+local now = clock()
+redis.call('HSET', KEYS[1], 'i', ARGV[2], 'r', ARGV[3], 't', whole(now))
+if ARGV[6] == '1' then
+  redis.call('PERSIST', KEYS[1])
+  redis.call('ZADD', KEYS[2], whole(now + ARGV[5]), ARGV[4])
+else
+  redis.call('PEXPIRE', KEYS[1], ARGV[5])
+  redis.call('ZREM', KEYS[2], ARGV[4])
+end
+if ARGV[7] ~= '' then
+  redis.call('RPUSH', KEYS[3], ARGV[7])
+  redis.call('PEXPIRE', KEYS[3], ARGV[8])
+end
+return ARGV[2]
+"""
+)
+
+# KEYS: record.
+_LOAD = (
+    _CLOCK
+    + """
+local kept = redis.call('HMGET', KEYS[1], 'r', 't')
+if not kept[1] then return {} end
+return {kept[1], whole(math.max(clock() - kept[2], 0))}
+"""
+)
+
+# KEYS: index. ARGV: how many
+_DUE = (
+    _CLOCK
+    + """
+return redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', whole(clock()), 'LIMIT', 0, ARGV[1])
+"""
+)
+
+# KEYS: index. ARGV: sid, for how long
+_POSTPONE = (
+    _CLOCK
+    + """
+redis.call('ZADD', KEYS[1], 'XX', whole(clock() + ARGV[2]), ARGV[1])
+return 1
+"""
+)
+
+RECORD_SCRIPTS = {"record_put": _PUT, "record_load": _LOAD, "records_due": _DUE, "record_postpone": _POSTPONE}

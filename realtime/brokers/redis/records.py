@@ -1,0 +1,75 @@
+"""Durable sessions over Redis: a session, the index of its partition, and what is left for workers, in the slot of its
+sid.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...core.durable.encoding import read, written
+from ...core.durable.owner import Write
+from ...core.durable.takeover import Notice, indexed
+from ..base import Sight
+from .nodes import Nodes
+from .scripts import Keys, sha
+
+__all__ = ["RedisRecords"]
+
+NOTICES = 1000  # of one answer
+NOTICES_LIFE = 3_600_000  # ms for which notices are kept that nobody reads
+
+
+class RedisRecords:
+    """Durable sessions, as one worker uses them."""
+
+    def __init__(self, nodes: Nodes, keys: Keys) -> None:
+        self._nodes = nodes
+        self._keys = keys
+
+    async def load(self, sid: str) -> Sight | None:
+        """What there is of a session."""
+        answer = await self._script(self.home(sid), "record_load", (self._keys.record(sid),))
+        return Sight(read(_text(answer[0])), int(answer[1]) / 1000) if answer else None
+
+    async def put(self, sid: str, write: Write, life: float, notice: Notice | None = None, to: str = "") -> str:
+        """Writes, if the write that it expects is there; the id of the one that is there then."""
+        part, record = self.home(sid), write.record
+        keys = (self._keys.record(sid), self._keys.due(part), self._keys.notices(part, to))
+        left = "" if notice is None else f"{notice.session} {notice.tenure}"
+        kept = (max(1, int(life * 1000)), int(indexed(record)), left, NOTICES_LIFE)
+        text = written(record).encode("utf-8", "surrogatepass")
+        return _text(await self._script(part, "record_put", keys, write.expected, record.id, text, sid, *kept))
+
+    async def id(self, sid: str) -> str:
+        """The id of the write that is there."""
+        answer = await self._nodes.call(self.home(sid), "HGET", self._keys.record(sid), "i")
+        return "" if answer is None else _text(answer)
+
+    def home(self, sid: str) -> int:
+        """The partition of a session."""
+        return self._keys.part(sid)
+
+    async def notices(self, part: int, worker: str) -> list[Notice]:
+        """What was left for a worker."""
+        found = await self._nodes.call(part, "LRANGE", self._keys.notices(part, worker), 0, NOTICES - 1)
+        return [Notice(*_text(one).split(" ")) for one in found]
+
+    async def noticed(self, part: int, worker: str, count: int) -> None:
+        """These are done with."""
+        await self._nodes.call(part, "LTRIM", self._keys.notices(part, worker), count, -1)
+
+    async def due(self, part: int, most: int) -> list[str]:
+        """Sessions that are to be looked at."""
+        return [_text(sid) for sid in await self._script(part, "records_due", (self._keys.due(part),), most)]
+
+    async def postpone(self, sid: str, seconds: float) -> None:
+        """It is due again later."""
+        part = self.home(sid)
+        await self._script(part, "record_postpone", (self._keys.due(part),), sid, int(seconds * 1000))
+
+    async def _script(self, part: int, name: str, keys: tuple[str, ...], *rest: Any) -> Any:
+        return await self._nodes.call(part, "EVALSHA", sha(name), len(keys), *keys, *rest)
+
+
+def _text(answer: Any) -> str:
+    return bytes(answer).decode("utf-8", "surrogatepass")

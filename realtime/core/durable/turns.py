@@ -1,0 +1,105 @@
+"""What a handler does between two commits, and the data it keeps (docs/protocol.md §13.1).
+
+A turn begins when a handler is given a message and ends when it asks for the next one; what precedes the first is turn
+0. Nothing of it is seen by anybody before its commit. It is bounded by raising: waiting would be for what only the
+commit can bring.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from ..cursors import MAX_CURSORS
+from ..errors import LocalProtocolError, SendBufferFull
+from ..frames import payload_size
+from ..rooms import Position
+from .changes import Commit
+from .record import Close, Message
+
+__all__ = ["Turn", "serialised"]
+
+
+def serialised(data: Any, most: int) -> str:
+    """A session's data as they are stored: JSON of at most so many characters. What JSON would bring back as something
+    else is refused, and so are keys that are no strings.
+
+    Raises LocalProtocolError.
+    """
+    try:
+        text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        same = json.loads(text) == data
+        payload_size(text)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise LocalProtocolError(f"session.data has to be JSON, and is not: {error}") from None
+    if not same:
+        raise LocalProtocolError(
+            "session.data has to be JSON that reads back the same: dicts with str keys, lists, str, numbers, bool, None"
+        )
+    if len(text) > most:
+        raise LocalProtocolError(f"session.data takes {len(text)} characters as JSON, and at most {most} are kept")
+    return text
+
+
+class Turn:
+    """What was done in a turn since its last commit. At most `messages` sends and publishes, of `size` bytes. `rooms`
+    are those that the session is in."""
+
+    def __init__(self, number: int, rooms: Iterable[str], messages: int, size: int) -> None:
+        self.number: int = number
+        self._rooms = set(rooms)
+        self._messages = messages
+        self._size = size
+        self._sends: list[Message] = []
+        self._publishes: list[tuple[str, Message]] = []
+        self._joins: dict[str, Position | None] = {}
+        self._bytes = 0
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing was done."""
+        return not (self._sends or self._publishes or self._joins)
+
+    def send(self, data: Message) -> None:
+        """To the client. Raises SendBufferFull."""
+        self._count(data)
+        self._sends.append(data)
+
+    def publish(self, room: str, data: Message) -> None:
+        """To a room, behind the commit. Raises SendBufferFull."""
+        self._count(data)
+        self._publishes.append((room, data))
+
+    def _count(self, data: Message) -> None:
+        size = payload_size(data)
+        if len(self._sends) + len(self._publishes) >= self._messages or self._bytes + size > self._size:
+            raise SendBufferFull(len(self._sends) + len(self._publishes), self._bytes)
+        self._bytes += size
+
+    def join(self, room: str, position: Position) -> None:
+        """The session is in this room, behind this position. Raises LocalProtocolError for more than its client keeps
+        cursors of."""
+        if len(self._rooms | {room}) > MAX_CURSORS:
+            raise LocalProtocolError(f"a durable session is in {MAX_CURSORS} rooms at most")
+        self._rooms.add(room)
+        self._joins[room] = position
+
+    def leave(self, room: str) -> None:
+        """It is not in this room any more."""
+        self._rooms.discard(room)
+        self._joins[room] = None
+
+    def commit(self, data: str, *, takes: bool = False, close: Close | None = None) -> Commit:
+        """All that was done since the last commit. The turn goes on behind it, unless it takes its message."""
+        commit = Commit(
+            data,
+            self.number,
+            takes,
+            tuple(self._sends),
+            tuple(self._joins.items()),
+            tuple(self._publishes),
+            close,
+        )
+        self._sends, self._publishes, self._joins, self._bytes = [], [], {}, 0
+        return commit

@@ -1,0 +1,85 @@
+"""What is between a client and its server: it loses connections, with or without the server's notice."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+__all__ = ["Relay"]
+
+
+class Relay:
+    """Passes bytes on to a port of this machine. `away`: it takes no connections."""
+
+    def __init__(self, port: int) -> None:
+        self._to = port
+        self._listener: asyncio.Server
+        self._pairs: list[tuple[asyncio.StreamWriter, asyncio.StreamWriter]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._left: list[asyncio.StreamWriter] = []  # connections to the server that have no client any more
+        self.away = False
+
+    async def __aenter__(self) -> Relay:
+        self._listener = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._listener.close()
+        self.lose(notice=True)
+        for writer in self._left:
+            writer.transport.abort()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"http://127.0.0.1:{self._listener.sockets[0].getsockname()[1]}"
+
+    def send_to(self, port: int) -> None:
+        """Connections go there from now on."""
+        self._to = port
+
+    def lose(self, *, notice: bool) -> None:
+        """All clients lose their connections, and can't come back before `away` is False again. Without `notice` the
+        server is not told."""
+        self.away = True
+        pairs, self._pairs = self._pairs, []
+        for client, server in pairs:
+            client.transport.abort()
+            if notice:
+                server.transport.abort()
+            else:
+                self._left.append(server)
+
+    async def _accept(self, reader: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
+        if self.away:
+            client.transport.abort()
+            return
+        from_server, server = await asyncio.open_connection("127.0.0.1", self._to)
+        pair = client, server
+        if self.away:
+            client.transport.abort()
+            server.transport.abort()
+            return
+        self._pairs.append(pair)
+        up = asyncio.create_task(self._pass(reader, server, pair))
+        down = asyncio.create_task(self._pass(from_server, client, pair))
+        self._tasks |= {up, down}
+
+    async def _pass(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        pair: tuple[asyncio.StreamWriter, asyncio.StreamWriter],
+    ) -> None:
+        with suppress(OSError):
+            while data := await reader.read(65_536):
+                if pair in self._pairs:  # what comes for a client that is gone is lost
+                    writer.write(data)
+                    await writer.drain()
+        if pair in self._pairs:
+            self._pairs.remove(pair)
+            for one in pair:
+                one.close()

@@ -1,0 +1,82 @@
+"""What a handler does between two commits, and the data it keeps."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from realtime.core.cursors import MAX_CURSORS
+from realtime.core.durable.changes import Commit
+from realtime.core.durable.record import Close
+from realtime.core.durable.turns import Turn, serialised
+from realtime.core.errors import LocalProtocolError, SendBufferFull
+from realtime.core.rooms import Position
+
+HERE = Position(1, 4, "p4")
+
+
+@pytest.mark.parametrize("data", [None, {"a": [1, 2.5, "ü", True, None], "b": {}}, [], "x", 0])
+def test_data_are_json(data: Any) -> None:
+    assert json.loads(serialised(data, 100)) == data
+
+
+@pytest.mark.parametrize("data", [object(), {1, 2}, float("nan"), float("inf"), "\ud800", {"a": b"b"}])
+def test_what_is_no_json_is_refused(data: Any) -> None:
+    with pytest.raises(LocalProtocolError, match="has to be JSON, and is not"):
+        serialised(data, 100)
+
+
+def test_what_leads_into_itself_is_refused() -> None:
+    data: list[Any] = []
+    data.append(data)
+    with pytest.raises(LocalProtocolError, match="and is not"):
+        serialised(data, 100)
+
+
+@pytest.mark.parametrize("data", [(1, 2), {1: "a"}, {"a": (1,)}])
+def test_what_would_read_back_as_something_else_is_refused(data: Any) -> None:
+    with pytest.raises(LocalProtocolError, match="reads back the same"):
+        serialised(data, 100)
+
+
+def test_data_are_bounded() -> None:
+    assert serialised("x" * 8, 10) == '"xxxxxxxx"'
+    with pytest.raises(LocalProtocolError, match="takes 11 characters as JSON, and at most 10"):
+        serialised("x" * 9, 10)
+
+
+def test_a_commit_has_all_that_was_done_and_the_next_one_only_what_is_new() -> None:
+    turn = Turn(3, ["old"], 10, 100)
+    assert turn.empty
+    turn.send("a")
+    turn.send(b"b")
+    turn.publish("news", "p")
+    turn.join("chat", HERE)
+    turn.leave("old")
+    assert not turn.empty
+    assert turn.commit("1") == Commit("1", 3, False, ("a", b"b"), (("chat", HERE), ("old", None)), (("news", "p"),))
+    assert turn.empty
+    assert turn.commit("2", takes=True, close=Close(1000)) == Commit("2", 3, True, close=Close(1000))
+
+
+def test_a_turn_is_bounded_and_raises() -> None:
+    turn = Turn(1, (), 2, 5)
+    turn.send("123")
+    with pytest.raises(SendBufferFull):
+        turn.send("456")
+    turn.publish("r", "45")
+    with pytest.raises(SendBufferFull):
+        turn.send("")
+    turn.commit("0")
+    turn.send("12345")
+
+
+def test_a_session_is_in_no_more_rooms_than_its_client_has_cursors_for() -> None:
+    turn = Turn(1, (f"r{index}" for index in range(MAX_CURSORS)), 10, 100)
+    turn.join("r0", HERE)
+    with pytest.raises(LocalProtocolError, match="64 rooms at most"):
+        turn.join("one more", HERE)
+    turn.leave("r1")
+    turn.join("one more", HERE)
