@@ -97,8 +97,8 @@ class Store:
             if self.paused > world.now:
                 world.at(self.paused + world.delay(), arrive)
                 return
-            result = None if never else command()
-            host.after(0.5 if lost else world.delay(), lambda: answer.set(None if lost else (result, self.run)))
+            told = None if never else command(), self.run
+            host.after(0.5 if lost else world.delay(), lambda: answer.set(None if lost else told))
 
         world.after(world.delay(), arrive)
         return answer
