@@ -229,10 +229,6 @@ class Store:
         self.world.say("rooms: GO BACK by", writes, {name: room.end for name, room in self.rooms.items()})
         self._tell()
 
-    def ended(self, sid: str) -> Close | None:
-        record = self.records.get(sid)
-        return None if record is None or record.stage is not Stage.ENDED else record.end
-
     def committed(self, sid: str) -> tuple[Item, ...]:
         record = self.records.get(sid)
         return () if record is None else self.histories[record.id]
