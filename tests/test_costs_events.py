@@ -144,7 +144,7 @@ async def test_a_delivery_of_a_broadcast(native: bool, most: int) -> None:
         assert await cost(40, once) / MEMBERS <= most
 
 
-@both(262, 258)
+@both(212, 240)
 async def test_a_client_that_connects(native: bool, most: int) -> None:
     async with place(native) as connect:
         kept = []

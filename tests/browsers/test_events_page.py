@@ -16,6 +16,7 @@ from aiohttp import web
 
 from ..patience import within
 from .engines import Engine, Page, wanted
+from .engines.devtools import DevToolsPage
 from .steering import Endpoint
 from .test_examples import ROOT, fill, load, shows
 
@@ -25,8 +26,16 @@ ADDRESSES = {"ours": "/", "Socket.IO's": "/?client=socketio"}
 pytestmark = [
     pytest.mark.asyncio(loop_scope="session"),
     pytest.mark.skipif(not (PAGE / "node_modules").is_dir(), reason="needs the example's package: sh .ci/clients"),
-    pytest.mark.parametrize("engine", [name for name in ("chromium", "firefox") if name in wanted()], indirect=True),
 ]
+
+
+def for_engines(*names: str) -> pytest.MarkDecorator:
+    """These, as far as they are wanted."""
+    return pytest.mark.parametrize("engine", [name for name in names if name in wanted()], indirect=True)
+
+
+in_both = for_engines("chromium", "firefox")
+in_chromium = for_engines("chromium")
 
 
 class Chat(Endpoint):
@@ -125,6 +134,7 @@ async def say(page: Page, text: str) -> None:
     await fill(page, "#say", text=text)
 
 
+@in_both
 async def test_they_talk(engine: Engine) -> None:
     async with Chat() as chat, two(engine, chat) as (ada, bob):
         for one, other, name in ((ada, bob, "ada"), (bob, ada, "bob")):
@@ -138,6 +148,7 @@ async def test_they_talk(engine: Engine) -> None:
         await lines(bob, "ada: <b>hello</b>", "bob: good day to 1")
 
 
+@in_both
 async def test_they_talk_alone(engine: Engine) -> None:
     """What is said to one is for nobody else, and may wait to be looked at."""
     async with Chat() as chat, two(engine, chat) as (ada, bob), engine.open(chat.address("ours")) as eve:
@@ -170,6 +181,7 @@ async def test_they_talk_alone(engine: Engine) -> None:
         await people(bob, "Everybody", "ada 1 new", "bob (you)", "eve")
 
 
+@in_both
 async def test_the_server_is_killed_and_comes_again(engine: Engine) -> None:
     async with Chat() as chat, two(engine, chat) as (ada, bob):
         await say(ada, "before")
@@ -196,6 +208,7 @@ async def lines_begin(page: Page, *wanted: str) -> None:
     await shows(page, f"{json.dumps(wanted)}.every((text, at) => JSON.parse({texts('.log p')})[at]?.startsWith(text))")
 
 
+@in_both
 async def test_a_name_is_one_persons(engine: Engine) -> None:
     """Nobody else comes in by it; the same person does, and is put out where they were."""
     async with Chat() as chat, two(engine, chat) as (ada, bob):
@@ -216,6 +229,7 @@ async def test_a_name_is_one_persons(engine: Engine) -> None:
         assert sorted(chat.example.here) == ["ada", "bob"]
 
 
+@in_both
 async def test_a_wrong_name_is_told_why(engine: Engine) -> None:
     async with Chat() as chat:
         for client in ADDRESSES:
@@ -225,3 +239,50 @@ async def test_a_wrong_name_is_told_why(engine: Engine) -> None:
                 await reads(page, "#out", "a name is one word of letters and digits, at most 24")
                 await come_in(page, "ab")
                 assert await page.errors() == []
+
+
+async def press(page: DevToolsPage, key: str, code: int, *, shift: bool = False) -> None:
+    """A key, as of a keyboard."""
+    said = {"key": key, "code": key, "windowsVirtualKeyCode": code, "modifiers": 8 if shift else 0}
+    await page.call("Input.dispatchKeyEvent", type="keyDown", **said, **({"text": "\r"} if key == "Enter" else {}))
+    await page.call("Input.dispatchKeyEvent", type="keyUp", **said)
+
+
+async def named(page: DevToolsPage) -> set[tuple[str, str]]:
+    """Roles and names, as a screen reader is told them."""
+    nodes = (await page.call("Accessibility.getFullAXTree"))["nodes"]
+    shown = [node for node in nodes if not node["ignored"]]
+    return {(node["role"]["value"], node.get("name", {}).get("value", "").strip()) for node in shown}
+
+
+@in_chromium
+async def test_by_keys_alone_and_read_aloud(engine: Engine) -> None:
+    async with Chat() as chat, engine.open(chat.address("Socket.IO's")) as bob:
+        await come_in(bob, "bob")
+        async with engine.open(chat.address("ours"), window=True) as page:
+            assert isinstance(page, DevToolsPage)
+            await shows(page, "!!document.getElementById('enter').onsubmit")
+            assert ("textbox", "Your name") in await named(page)
+            await page.call("Input.insertText", text="ada")
+            await press(page, "Enter", 13)
+            await connected(page)
+            await people(page, "Everybody", "ada (you)", "bob")
+            assert {("textbox", "Message to everybody"), ("log", "Between all")} <= await named(page)
+            await page.call("Input.insertText", text="hello")
+            await press(page, "Enter", 13)
+            await lines(bob, "ada has come in", "ada: hello")
+            for _ in range(3):  # past what has been said, and the way out
+                await press(page, "Tab", 9, shift=True)
+            assert await page.evaluate("document.activeElement.textContent.trim()") == "bob"
+            await press(page, "Enter", 13)
+            await page.call("Input.insertText", text="psst")
+            await press(page, "Enter", 13)
+            await lines(page, "ada: psst delivered")
+            assert {
+                ("textbox", "Message to bob alone"),
+                ("log", "Between you and bob"),
+                ("heading", "bob and you alone"),
+                ("button", "Leave"),
+            } <= await named(page)
+            await shows(bob, "document.getElementById('news').textContent === 'ada has written to you alone'")
+            assert await page.errors() == await bob.errors() == []

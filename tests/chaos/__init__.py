@@ -2,6 +2,7 @@
 
     python -m tests.chaos --seconds 60 --seed 1
 
-worker.py is one process of the fleet; fleet.py starts them, Redis and the balancers; clients.py and strangers.cjs are
-who connects; storm.py does the harm, and counts where it fell; account.py judges.
+worker.py is one process of the fleet; fleet.py starts them, Redis and the balancers; clients.py and strangers.cjs
+(page.cjs for those that only pages run) are who connects; storm.py does the harm, and counts where it fell; account.py
+judges.
 """

@@ -29,6 +29,7 @@ __all__ = ["Result", "main", "play"]
 TRANSPORTS = ("websocket", "xhr_streaming", "sse", "multipart", "long_polling", "polling")
 STRANGERS = (
     *("javascript websocket", "javascript xhr_streaming", "javascript long_polling", "javascript polling"),
+    *("javascript jsonp", "javascript htmlfile"),
     *("sockjs websocket", "sockjs xhr-streaming", "sockjs xhr-polling", "sockjs eventsource"),
     *("engineio websocket", "engineio polling", "engineio polling+websocket", "raw websocket"),
 )

@@ -19,14 +19,20 @@ function random(below) {
 const WebSocket = require(path.join(compat, "websocket/node_modules/ws"));
 globalThis.WebSocket ??= WebSocket; // Node has one since 22
 const { default: Realtime } = require(path.join(__dirname, "../../client-js/dist/realtime.cjs"));
+const page = require("./page.cjs");
+const BY_PAGES = ["jsonp", "htmlfile"]; // only these run them
 
 /* How each library is opened, sent with and closed: connect(url, transport, on) -> { send, close }. */
 const LIBRARIES = {
   javascript(url, transport, on) {
-    const session = new Realtime(url + "/realtime/count", { transports: [transport] });
+    const world = BY_PAGES.includes(transport) ? page(url + "/") : { Realtime, close() {} };
+    const session = new world.Realtime(url + "/realtime/count", { transports: [transport] });
     session.onopen = on.open;
     session.onmessage = (event) => on.message(event.data);
-    session.onclose = (event) => on.close(event.code, event.reason, session.unacknowledged.length);
+    session.onclose = (event) => {
+      on.close(event.code, event.reason, session.unacknowledged.length);
+      world.close();
+    };
     return { send: (text) => session.send(text), close: () => session.close() };
   },
   sockjs(url, transport, on) {

@@ -57,6 +57,8 @@ class Membership:
     def take(self, packet: Packet) -> Act:
         """What to do with a packet of the client. Raises RemoteProtocolError (1002) for one that it may not send."""
         kind, name = packet.type, packet.namespace
+        if kind == packets.EVENT and self._names.get(name):  # as it usually is
+            return Act.GIVE
         if kind == packets.CONNECT:
             return self.ask(name)
         if kind == packets.CONNECT_ERROR:
@@ -68,7 +70,7 @@ class Membership:
         if kind == packets.DISCONNECT:
             del self._names[name]
             return Act.LEAVE
-        return Act.GIVE if kind == packets.EVENT else Act.ANSWER
+        return Act.ANSWER
 
     def ask(self, name: str) -> Act:
         """The client wants to be in."""

@@ -46,6 +46,8 @@ RESERVED = frozenset(("connect", "connect_error", "disconnect", "disconnecting",
 MAX_NAMESPACE = 256  # characters of its name
 MAX_ID = 2**53 - 1  # what a number of JavaScript counts to
 
+# An event in "/" without attachments, and with a number that is far below MAX_ID.
+_EVENT = re.compile(r"2([0-9]{0,15})\[")
 # The namespace ends with a comma, or with the packet. Version 4 lets a query follow its name.
 _HEAD = re.compile(r"([0-6])(?:([0-9]{1,10})-)?(?:(/[^,]*)(?:,|\Z))?([0-9]{1,16})?")
 
@@ -101,6 +103,13 @@ def parse(version: int, text: str) -> tuple[Packet, int]:
     In version 4 what a client asks a namespace by (`/admin?token=1`) is the `data` of its CONNECT: the text behind
     the question mark.
     """
+    data: Any
+    event = _EVENT.match(text)
+    if event is not None:  # as most are: the same, without looking for what it has not
+        begin = event.end(1)
+        data = values.read(text[begin:])
+        if type(data) is list and data and type(data[0]) is str and data[0] not in RESERVED:
+            return Packet(EVENT, "/", data, int(text[1:begin]) if begin > 1 else None), 0
     head = _HEAD.match(text)
     if head is None:
         raise _malformed("a packet starts with its type, from 0 to 6")
@@ -124,11 +133,10 @@ def parse(version: int, text: str) -> tuple[Packet, int]:
         if not _is_namespace(namespace):
             raise _malformed(f'a namespace has at most {MAX_NAMESPACE} characters, and no "?" and "#"')
     rest = text[head.end() :]
-    data: Any = values.read(rest) if rest else query
-    if kind != EVENT or type(data) is not list or not data or type(data[0]) is not str or data[0] in RESERVED:
-        _check(version, kind, number, data)  # it is no event as it usually is
-        if kind == EVENT:
-            data[0] = str(data[0])
+    data = values.read(rest) if rest else query
+    _check(version, kind, number, data)
+    if kind == EVENT and type(data[0]) is int:
+        data[0] = str(data[0])
     return Packet(kind, namespace, data, number), int(count or 0)
 
 

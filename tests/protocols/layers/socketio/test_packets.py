@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 
 from realtime.core.errors import LocalProtocolError, RemoteProtocolError
+from realtime.protocols.layers.socketio import packets
 from realtime.protocols.layers.socketio.packets import (
     ACK,
     CONNECT,
     DISCONNECT,
     EVENT,
+    MAX_ID,
     MAX_NAMESPACE,
     RESERVED,
     Packet,
@@ -112,3 +115,38 @@ def test_how_many_attachments_a_text_says_it_has() -> None:
     for text in ("", "5", "51", "5-", "51", "2", "21-", "2[1-]", "512345678901-", "x"):
         assert attachments(text) == 0
     assert attachments("51234567890-") == 1234567890
+
+
+BEGINNINGS = (
+    "2",
+    "20",
+    "27",
+    "2" + "9" * 15,
+    "2" + "9" * 16,
+    "2" + "9" * 17,
+    "2" + str(MAX_ID),
+    "2/a,",
+    "2/a,1",
+    "20-",
+    "51-",
+)
+NAMES = ('"message"', '""', '"connect"', "5", "5.5", "null", "true", "{}", "[]")
+
+
+@pytest.mark.parametrize("version", [3, 4, 5])
+def test_the_short_way_reads_the_same(version: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of every beginning, with every name of an event, in every kind of payload: packets, and what is none."""
+
+    def read(text: str) -> object:
+        try:
+            return parse(version, text)
+        except RemoteProtocolError as wrong:
+            return wrong.close_code, wrong.reason
+
+    payloads = [text for name in NAMES for text in (f"[{name}]", f'[{name},1,{{"a":[]}}]', f" [{name}]", f"[{name}] ")]
+    payloads += ["[]", "[", "", "{}", '["a"', '["a"]]', '["a",NaN]', "[" * 65 + "]" * 65]
+    texts = [begin + payload for begin in BEGINNINGS for payload in payloads]
+    short = {text: read(text) for text in texts}
+    monkeypatch.setattr(packets, "_EVENT", re.compile("(?!)"))
+    assert short == {text: read(text) for text in texts}
+    assert len({type(found[0]) for found in short.values() if isinstance(found, tuple)}) == 2
