@@ -246,7 +246,7 @@ class Connection(ABC, Generic[S]):
             work = self._run(member, packet, self._through(member, name, args, listener))
         else:
             try:
-                result = self._called(member, listener, name, args)
+                result = _called(member, listener, name, args)
             except Exception as raised:
                 return self._answer(member, packet, self._error(member, name, raised))
             if not listener.awaited and not inspect.isawaitable(result):
@@ -266,19 +266,11 @@ class Connection(ABC, Generic[S]):
         if sending is not None:
             await sending
 
-    @staticmethod
-    def _called(member: Member, listener: Listener, event: str, args: list[Any]) -> Any:
-        """What calling a handler gives. Raises EventError for arguments that it does not take."""
-        fitted = listener.fit(event, args)
-        if listener.catch_all:
-            fitted.insert(0, event)
-        return listener.function(*member._lead, *fitted)
-
     async def _through(self, member: Member, event: str, args: list[Any], listener: Listener) -> Any:
         """Through the middlewares, to the handler."""
 
         async def last() -> Any:
-            result = self._called(member, listener, event, args)
+            result = _called(member, listener, event, args)
             return await result if inspect.isawaitable(result) else result
 
         return await around(member, event, args, last)
@@ -386,6 +378,14 @@ class Connection(ABC, Generic[S]):
             except asyncio.CancelledError:
                 self.cancel()
                 raise
+
+
+def _called(member: Member, listener: Listener, event: str, args: list[Any]) -> Any:
+    """What calling a handler gives. Raises EventError for arguments that it does not take."""
+    fitted = listener.fit(event, args)
+    if listener.catch_all:
+        fitted.insert(0, event)
+    return listener.function(*member._lead, *fitted)
 
 
 async def around(member: Member, event: str, args: list[Any], last: Callable[[], Awaitable[Any]]) -> Any:
