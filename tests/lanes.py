@@ -41,6 +41,8 @@ FIRST = (
     "chromium in the demo",
     PUBLISHED,
     "tests/client/test_fault_matrix.py",
+    "tests/client_js/test_matrix.py",
+    "tests/namespaces/test_fault_matrix.py",
     "tests/chaos/test_chaos.py",
     "tests/test_own_coverage.py",
     "chromium64",

@@ -92,7 +92,7 @@ class Worker:
     def waits(self, seconds: float) -> None:
         """How long it waits for the broker from now on: a moment where there is no answer to wait for, and as long as
         it takes on a busy machine where there is one."""
-        self.rooms._timeout = self.rooms.reader._timeout = self.rooms._publishing._timeout = seconds
+        self.rooms.timeout = self.rooms.reader._timeout = self.rooms._publishing._timeout = seconds
 
     async def send(self, room: str, text: str) -> str:
         """Sends to a room."""

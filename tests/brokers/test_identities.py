@@ -69,7 +69,8 @@ def shared(place: Place) -> Any:
 def waits(place: Place, seconds: float) -> None:
     """How long this worker waits for the broker, and for the others, from now on."""
     rooms = place.rt._service.sessions.hub.rooms
-    for part in (rooms, rooms.reader, rooms._publishing, shared(place)._asking):
+    rooms.timeout = seconds
+    for part in (rooms.reader, rooms._publishing, shared(place)._asking):
         part._timeout = seconds
 
 
