@@ -90,16 +90,14 @@ class TcpLink(asyncio.Protocol):
         self._ports = ports
         self._transport: asyncio.Transport
         self._connection: OneSession | None = None
-        self._early = bytearray()  # what has come before there was a session, or while that takes something
+        self._early = bytearray()  # what has come before there was a session
         sizes = ports.port.sizes
         # A CONNECT has no body.
         self._decoder = Decoder(max_headers=sizes.max_headers, max_header_size=sizes.max_header_size, max_body_size=0)
         self._task: asyncio.Task[None] | None = None  # which takes what has come
-        self._waiting = False  # what has come is being taken: nothing more is read
         self._patience: asyncio.TimerHandle | None = None
         self._shut = False  # nothing more is written
         self._lost = False
-        self._ended = False  # the peer says no more
         self.writable: bool = True
 
     # -- what asyncio tells --------------------------------------------------------------------------------------------
@@ -124,9 +122,6 @@ class TcpLink(asyncio.Protocol):
         """Bytes have come."""
         if self._shut or self._lost:
             return  # only read until the peer has closed its end
-        if self._waiting:  # what a paused connection had already, over TLS
-            self._early += data
-            return
         if self._connection is not None:
             self._take(self._connection, data)
             return
@@ -140,10 +135,8 @@ class TcpLink(asyncio.Protocol):
             self._refuse(wrong.reason)
 
     def eof_received(self) -> bool:
-        """The client says no more. The connection ends when what it has said was taken."""
-        if self._waiting and self._transport.get_extra_info("ssl_object") is None:
-            self._ended = True
-            return True
+        """The client says no more: the connection ends. Where reading was paused, it is told only when what came before
+        was taken."""
         if self._connection is not None:
             self._connection.closed(1000, "")
         return False
@@ -171,7 +164,6 @@ class TcpLink(asyncio.Protocol):
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         """Does what has to wait; meanwhile nothing is read."""
-        self._waiting = True
         self._transport.pause_reading()
         self._task = begin(self._finish(work), "realtime STOMP over TCP")
 
@@ -179,22 +171,9 @@ class TcpLink(asyncio.Protocol):
         try:
             await work
         finally:
-            self._waiting, self._task = False, None
-            self._go_on()
-
-    def _go_on(self) -> None:
-        """What has come is taken: there may be more."""
-        if self._early and self._connection is not None:
-            early, self._early = bytes(self._early), bytearray()
-            self._take(self._connection, early)
-        if self._waiting:
-            return
-        if self._ended and self._connection is not None:
-            self._connection.closed(1000, "")
-        if self._ended:
-            self._transport.close()
-        elif not self._lost:
-            self._transport.resume_reading()
+            self._task = None
+            if not self._lost:
+                self._transport.resume_reading()
 
     async def _open(self, asked: Connect) -> None:
         """There is a CONNECT: is its client let in?"""

@@ -22,6 +22,7 @@ from ..protocols.layers.socketio.recovery import Wish, wish
 from ..session import Session
 from .away import Away
 from .bridged import carry_over
+from .catching_up import catch_up, check_kept
 from .namespace import Bound, Namespace
 from .reasons import CUT, ENDED, LEFT, PUT_OUT, may_go_on, reason_of
 from .session import EventSession
@@ -266,9 +267,10 @@ class ServerConnection(Connection[Session]):
         keeping = member._keeping
         if keeping is not None and said is not None:
             said["pid"] = keeping.pid
+            check_kept(self.session, keeping, keeping.sent.first if number is None else number)
         await self.send(Packet(packets.CONNECT, member.namespace, said))
         if keeping is not None and number is not None:
-            await member._go_on(keeping, number)
+            await catch_up(self.session, keeping, number)
             return
         if self._away is not None:
             self._away.knows(member)

@@ -817,3 +817,32 @@ async def test_other_workers_are_asked_once_for_a_session() -> None:
             await one.say(f'0/nowhere,{{"pid":"{pid}"}}')
             assert await one.news() == '4/nowhere,{"message":"Invalid namespace"}'
         assert asked == [theirs]
+
+
+async def test_many_that_were_missed_are_sent_in_turns() -> None:
+    """And what is sent meanwhile comes behind them."""
+    chat, count = Chat(), 1000
+    options = RECOVERY | {"recovery_events": 5000}
+    async with chatting(chat.events, options, max_outbox=5000) as place:
+        ada = Going(place)
+        await ada.connect()
+        await cut(place, ada)
+        session = chat.sessions[0]
+        keeping = session._keeping
+        assert keeping is not None
+        for number in range(count):
+            await session.emit("number", number)
+        coming = asyncio.create_task(ada.connect())
+        meanwhile = 0
+        async with within():
+            while not keeping.live:
+                if session.recovered:
+                    await session.emit("number", count + meanwhile)
+                    meanwhile += 1
+                await asyncio.sleep(0)
+        await coming
+        await session.emit("number", count + meanwhile)
+        assert meanwhile > 1
+        assert [await ada.take() for _ in range(count + meanwhile + 1)] == [
+            ["number", number] for number in range(count + meanwhile + 1)
+        ]
