@@ -137,7 +137,7 @@ class BridgeEnded(Exception):
 
 
 class Bridge(Protocol):
-    """A session of Engine.IO's at another worker, for a client of this one. All raise BridgeEnded."""
+    """A session at another worker, for a client of this one. All raise BridgeEnded."""
 
     async def send(self, message: str | bytes) -> None:
         """The client says this; waits until it may go."""

@@ -73,8 +73,7 @@ class Rooms:
         self.counts: Counts = counts or Counts()
         self.worker: str = f"{name}{secrets.token_urlsafe(9)}"
         self.reader: Reader = Reader(store, timeout)
-        self._store = store
-        self._hub = hub
+        self._store, self._hub = store, hub
         self.queues: QueueStore = store.queues  # of all workers
         self.timeout: float = timeout  # for how many seconds the store is waited for
         self.timing: Timing = timing  # of leases

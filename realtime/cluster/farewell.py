@@ -1,7 +1,7 @@
 """How a worker takes its leave of those whose sessions' clients come by it, while it drains and behind that.
 
 At the beginning it has them send their clients by another worker, where these can go on in the same session; requests
-may still be brought by this one meanwhile. An Engine.IO WebSocket cannot: its session ends with its connection. So that
+may still be brought by this one meanwhile. Some WebSockets cannot: their session ends with them. So that
 goes on for as long as the worker's own sessions have; then the worker that has its session ends that cleanly, and only
 then are connections closed.
 """

@@ -1,4 +1,4 @@
-"""How a client is sent what it has missed, which has to arrive, in another session of Engine.IO's."""
+"""How a client is sent what it has missed, which has to arrive, in another session."""
 
 from __future__ import annotations
 

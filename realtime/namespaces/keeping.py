@@ -1,4 +1,4 @@
-"""What one client in one namespace was sent, so that it can go on where it was, in another session of Engine.IO's.
+"""What one client in one namespace was sent, so that it can go on where it was, in another session.
 
 Offsets are for whole events, whoever gets them: so an event for many is still encoded once.
 """

@@ -148,7 +148,9 @@ async def test_what_has_no_routes_is_named_at_once(monkeypatch: pytest.MonkeyPat
 REALTIME = Path(realtime.__file__).parent
 NAMES = re.compile(r"sockjs|engine\.?io|\btoy", re.IGNORECASE)
 # A protocol's own: its folder, its gate and its URLs.
-ROOMS = re.compile(r"protocols/(sockjs|engineio)/.*|gates/(sockjs|engineio|backlog)\.py|web/(sockjs|engineio)\.py")
+ROOMS = re.compile(
+    r"protocols/(sockjs|engineio)/.*|gates/(sockjs|engineio|backlog)\.py|web/(sockjs|engineio)\.py|cluster/bridge\.py"
+)
 # The line of each; and what applications may say instead of `dialects=[…]`.
 LINES = {"web/dialects.py", "protocols/dialects.py", "__init__.py"}
 
