@@ -80,10 +80,9 @@ class Member(Protocol):
 
 
 class Connection(ABC, Generic[S]):
-    """The events of one session."""
+    """The events of one session. `numbers`: see Calls."""
 
     def __init__(self, session: S, version: int, limits: Limits, numbers: Iterator[int] | None = None) -> None:
-        """`numbers`: see Calls."""
         self.session: S = session
         self.calls: Calls = Calls(self._calls_changed, numbers)
         self.answers_unknown: bool = True  # the peer knows that an ack may tell an error
@@ -134,8 +133,7 @@ class Connection(ABC, Generic[S]):
                     packet, size = found
                     if self._begun:
                         self._begun = []
-                left = packet.type == packets.DISCONNECT
-                if left:
+                if packet.type == packets.DISCONNECT:
                     self._leaving.done(packet.namespace)
                 work = self._take(packet, size)
                 if work is not None:
@@ -143,7 +141,7 @@ class Connection(ABC, Generic[S]):
                     if calls.waiting or self._reader is not None:
                         self._calls_changed()
                     try:
-                        await self._leaving.run(work, packet.namespace, left)
+                        await self._leaving.run(work, packet.namespace, packet.type == packets.DISCONNECT)
                     finally:
                         self._busy = False
         except SessionClosed:
@@ -170,8 +168,7 @@ class Connection(ABC, Generic[S]):
                 self._timer.cancel()
                 self._timer = None
             if decoder.deadline != FOREVER:
-                clock = self.session._listener.runtime.clock
-                self._timer = clock.call_at(decoder.deadline, self._expire)
+                self._timer = self.session._listener.runtime.clock.call_at(decoder.deadline, self._expire)
         return found
 
     def _expire(self) -> None:
