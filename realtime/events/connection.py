@@ -113,7 +113,9 @@ class Connection(ABC, Generic[S]):
 
     async def serve(self) -> None:
         """Takes what the session brings, until it ends or is cancelled."""
-        session, calls = self.session, self.calls
+        session, calls, leaving = self.session, self.calls, self._leaving
+        inbox, listener, look = session._machine.inbox, session._listener, leaving.look
+        leaving.task = asyncio.current_task()
         try:
             while True:
                 if self._ahead:
@@ -133,17 +135,25 @@ class Connection(ABC, Generic[S]):
                     packet, size = found
                     if self._begun:
                         self._begun = []
-                if packet.type == packets.DISCONNECT:
-                    self._leaving.done(packet.namespace)
+                if left := packet.type == packets.DISCONNECT:
+                    leaving.done(packet.namespace)
                 work = self._take(packet, size)
                 if work is not None:
                     self._busy = True
                     if calls.waiting or self._reader is not None:
                         self._calls_changed()
+                    leaving.busy, listener.heard = packet.namespace, look  # run(), without a coroutine of its own
+                    if left or leaving.noted or (inbox.items and inbox.received > leaving.looked):
+                        look(left)
                     try:
-                        await self._leaving.run(work, packet.namespace, packet.type == packets.DISCONNECT)
+                        await work
+                    except asyncio.CancelledError:
+                        if not leaving.cut():
+                            raise
                     finally:
-                        self._busy = False
+                        self._busy, leaving.busy, listener.heard = False, None, None
+                        if leaving.noted:
+                            leaving.end(packet.namespace, left)
         except SessionClosed:
             if not session.closed and session._machine.closing is None:
                 raise
@@ -157,8 +167,7 @@ class Connection(ABC, Generic[S]):
         """A namespace is left, by a packet that is taken later. Whether anybody was in it, who is out now."""
 
     def _decode(self, message: str | bytes) -> tuple[Packet, int] | None:
-        decoder = self._decoder
-        before = decoder.deadline
+        decoder, before = self._decoder, self._decoder.deadline
         try:
             found = decoder.feed(message, self.session._now())
         except RemoteProtocolError as wrong:
@@ -239,7 +248,7 @@ class Connection(ABC, Generic[S]):
             work = self._run(member, packet, self._through(member, name, args, listener))
         else:
             try:
-                result = self._called(member, listener, name, args)
+                result = _called(member, listener, name, args)
             except Exception as raised:
                 return self._answer(member, packet, self._error(member, name, raised))
             if not listener.awaited and not inspect.isawaitable(result):
@@ -259,19 +268,11 @@ class Connection(ABC, Generic[S]):
         if sending is not None:
             await sending
 
-    @staticmethod
-    def _called(member: Member, listener: Listener, event: str, args: list[Any]) -> Any:
-        """What calling a handler gives. Raises EventError for arguments that it does not take."""
-        fitted = listener.fit(event, args)
-        if listener.catch_all:
-            fitted.insert(0, event)
-        return listener.function(*member._lead, *fitted)
-
     async def _through(self, member: Member, event: str, args: list[Any], listener: Listener) -> Any:
         """Through the middlewares, to the handler."""
 
         async def last() -> Any:
-            result = self._called(member, listener, event, args)
+            result = _called(member, listener, event, args)
             return await result if inspect.isawaitable(result) else result
 
         return await around(member, event, args, last)
@@ -365,9 +366,8 @@ class Connection(ABC, Generic[S]):
 
     def cancel(self) -> None:
         """Cancels the handlers that run beside."""
-        for tasks in self._beside.values():
-            for task in tasks:
-                task.cancel()
+        for task in set().union(*self._beside.values()):
+            task.cancel()
 
     async def finish(self) -> None:
         """Waits for the handlers that run beside; cancelled, it cancels them."""
@@ -379,6 +379,14 @@ class Connection(ABC, Generic[S]):
             except asyncio.CancelledError:
                 self.cancel()
                 raise
+
+
+def _called(member: Member, listener: Listener, event: str, args: list[Any]) -> Any:
+    """What calling a handler gives. Raises EventError for arguments that it does not take."""
+    fitted = listener.fit(event, args)
+    if listener.catch_all:
+        fitted.insert(0, event)
+    return listener.function(*member._lead, *fitted)
 
 
 async def around(member: Member, event: str, args: list[Any], last: Callable[[], Awaitable[Any]]) -> Any:
