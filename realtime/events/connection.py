@@ -54,6 +54,15 @@ class Limits(NamedTuple):
     max_waiting_size: int = 4_194_304
     attachment_timeout: float = 30.0
 
+    def decoder(self, version: int) -> Decoder:
+        """What decodes one session's messages within these."""
+        return Decoder(
+            version,
+            max_attachments=self.max_attachments,
+            max_size=self.max_waiting_size,
+            patience=self.attachment_timeout,
+        )
+
 
 class Member(Protocol):
     """One session in one namespace."""
@@ -87,12 +96,7 @@ class Connection(ABC, Generic[S]):
         self.calls: Calls = Calls(self._calls_changed, numbers)
         self.answers_unknown: bool = True  # the peer knows that an ack may tell an error
         self._limits = limits
-        self._decoder = Decoder(
-            version,
-            max_attachments=limits.max_attachments,
-            max_size=limits.max_waiting_size,
-            patience=limits.attachment_timeout,
-        )
+        self._decoder = limits.decoder(version)
         # Read, and not taken: as messages, since what they say takes many times as much. With the size of each packet.
         self._ahead: deque[tuple[list[str | bytes], int]] = EMPTY
         self._ahead_size = 0

@@ -90,7 +90,7 @@ class TcpLink(asyncio.Protocol):
         self._ports = ports
         self._transport: asyncio.Transport
         self._connection: OneSession | None = None
-        self._early = bytearray()  # what has come before there was a session
+        self._early = bytearray()  # what has come before there was a session, or while that takes something
         sizes = ports.port.sizes
         # A CONNECT has no body.
         self._decoder = Decoder(max_headers=sizes.max_headers, max_header_size=sizes.max_header_size, max_body_size=0)
@@ -124,6 +124,9 @@ class TcpLink(asyncio.Protocol):
         """Bytes have come."""
         if self._shut or self._lost:
             return  # only read until the peer has closed its end
+        if self._waiting:  # what a paused connection had already, over TLS
+            self._early += data
+            return
         if self._connection is not None:
             self._take(self._connection, data)
             return
@@ -177,12 +180,21 @@ class TcpLink(asyncio.Protocol):
             await work
         finally:
             self._waiting, self._task = False, None
-            if self._ended and self._connection is not None:
-                self._connection.closed(1000, "")
-            if self._ended:
-                self._transport.close()
-            elif not self._lost:
-                self._transport.resume_reading()
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """What has come is taken: there may be more."""
+        if self._early and self._connection is not None:
+            early, self._early = bytes(self._early), bytearray()
+            self._take(self._connection, early)
+        if self._waiting:
+            return
+        if self._ended and self._connection is not None:
+            self._connection.closed(1000, "")
+        if self._ended:
+            self._transport.close()
+        elif not self._lost:
+            self._transport.resume_reading()
 
     async def _open(self, asked: Connect) -> None:
         """There is a CONNECT: is its client let in?"""
@@ -297,10 +309,15 @@ class Listening:
             port.port,
             ssl=port.tls,
             backlog=BACKLOG,
-            reuse_port=self.gate.service.cluster is not None or None,  # each worker listens there
+            reuse_port=self._shared or None,
             ssl_handshake_timeout=None if port.tls is None else port.sizes.connect_timeout,
         )
         port.addresses[:] = [one.getsockname()[:2] for one in self._server.sockets]
+
+    @property
+    def _shared(self) -> bool:
+        """Whether others may listen at the same port: the other workers of a cluster."""
+        return self.gate.service.cluster is not None and hasattr(socket, "SO_REUSEPORT")
 
     def stop(self) -> None:
         """Takes nobody any more."""

@@ -108,8 +108,9 @@ class EventSession:
 
     @property
     def _in(self) -> bool:
-        """Whether it has been told that it is in."""
-        return self._early is None
+        """Whether it has been told that it is in, where it is now or was last."""
+        keeping = self._keeping
+        return self._early is None and (keeping is None or keeping.live or keeping.absence is not None)
 
     @property
     def _listeners(self) -> Listeners:

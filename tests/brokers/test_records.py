@@ -5,6 +5,8 @@ them. And what is left of it when Redis is stopped.
 from __future__ import annotations
 
 import asyncio
+import itertools
+import random
 from collections.abc import AsyncIterator
 
 import pytest
@@ -17,7 +19,7 @@ from realtime.core.durable.owner import Outcome, Owner, Write
 from realtime.core.durable.record import Close, Publish, Record, Stage, created
 from realtime.core.durable.takeover import Notice, taken_over
 
-from ..patience import eventually
+from ..patience import eventually, within
 from .servers import Server
 from .test_directory import every, started, until
 
@@ -145,6 +147,53 @@ async def test_what_has_ended_is_kept_for_a_while_and_then_forgotten(records: Re
     await until(lambda: records.id(SID), "")
     assert await records.load(SID) is None
     assert await records.due(part, 10) == []
+
+
+@every
+async def test_writers_that_take_a_session_from_each_other_leave_one_history(records: Records) -> None:
+    """Each takes over, writes what it can, and is fenced by the next: every write that is said to have happened is in
+    the one history, and no other."""
+    await records.put(SID, Write("", NEW), 30)
+    parents = {"i1": ""}
+    ids = (f"i{number}" for number in itertools.count(2))
+    draw = random.Random(20)
+    fenced = 0
+
+    async def work(worker: str) -> None:
+        nonlocal fenced
+        while fenced < 5:
+            await others(draw.randrange(8))
+            seen = await record_of(records)
+            assert seen is not None
+            new = taken_over(seen, worker, next(ids), f"t{next(ids)}")
+            if await records.put(SID, Write(seen.id, new), 30, Notice(SID, seen.tenure.id), seen.owner) != new.id:
+                continue
+            parents[new.id] = seen.id
+            owner = Owner(new)
+            for _ in range(3):
+                await others(draw.randrange(3))
+                owner.change(Sends((f"{worker}'s",)))
+                write = owner.write(next(ids))
+                if owner.answered(await records.put(SID, write, 30)) is Outcome.FENCED:
+                    fenced += 1
+                    break
+                parents[write.record.id] = write.expected
+
+    async def others(turns: int) -> None:
+        for _ in range(turns):
+            await asyncio.sleep(0)
+
+    async with within("until some were fenced"):
+        await asyncio.gather(*(work(f"w{number}") for number in range(4)))
+    last = await record_of(records)
+    assert last is not None
+    history, id = [], last.id
+    while id:
+        history.append(id)
+        id = parents.pop(id)
+    assert parents == {}  # nothing else was said to have happened
+    assert tuple(reversed(history))[-len(last.before) - 1 : -1] == last.before
+    assert len(last.outbox) == last.sent > 0
 
 
 async def test_memory_forgets_what_has_ended_and_workers_that_nobody_is() -> None:

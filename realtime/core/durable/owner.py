@@ -22,6 +22,7 @@ from .record import IDS, Close, Message, Record, Stage, Tenure
 __all__ = ["MOST_ATTEMPTS", "Arrival", "Given", "Hand", "Outcome", "Owner", "Write"]
 
 MOST_ATTEMPTS = 3  # of one message, or of a handler's beginning, behind takeovers
+BEGINNING, MESSAGE = "beginning", "message"
 KNOWN = 64  # ids of writes, its own and those before, by which an owner knows that the store went back
 
 
@@ -86,10 +87,7 @@ class Owner:
         self._changes: deque[Change] = deque()
         self._flying: Write | None = None
         self._known: deque[str] = deque(record.before, maxlen=KNOWN)
-        self._suspects = (
-            {True, False} if suspected else set()
-        )  # whether of a message: what is counted before it is tried
-        self._given = 0  # the turn that its handler is in
+        self._uncounted = {BEGINNING, MESSAGE} if suspected else set()  # what has to be counted before it is tried
 
     # -- what arrives ------------------------------------------------------------------------------------------------
 
@@ -183,7 +181,7 @@ class Owner:
         """Whether a handler may begin."""
         if self.record.stage is not Stage.LIVE or self.leaving:
             return Hand.NOTHING
-        return self._counted(self.record.starts, of_message=False)
+        return self._counted(self.record.starts, BEGINNING)
 
     def hand(self) -> tuple[Hand, Given | None]:
         """What the handler is given that asks for the next message."""
@@ -193,16 +191,16 @@ class Owner:
         waiting = [*record.inbox, *self._arrived]
         if not waiting:
             return Hand.OVER if self.closed else Hand.NOTHING, None
-        verdict = self._counted(record.attempts, of_message=True)
+        verdict = self._counted(record.attempts, MESSAGE)
         return verdict, Given(record.taken + 1, waiting[0], record.redelivered) if verdict is Hand.GIVE else None
 
-    def _counted(self, times: int, *, of_message: bool) -> Hand:
-        if of_message not in self._suspects:
+    def _counted(self, times: int, what: str) -> Hand:
+        if what not in self._uncounted:
             return Hand.GIVE
         if times >= MOST_ATTEMPTS:
             return Hand.POISON
-        self._suspects.remove(of_message)
-        self.change(Attempt(self.record.taken + 1 if of_message else 0))
+        self._uncounted.remove(what)
+        self.change(Attempt(self.record.taken + 1 if what == MESSAGE else 0))
         return Hand.COUNT
 
     # -- writes ------------------------------------------------------------------------------------------------------

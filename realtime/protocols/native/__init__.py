@@ -6,6 +6,7 @@
     heads      the first frame of a connection or batch
     renewals   fresh auth data
     rooms      messages of rooms with their positions, and the cursors of an open
+    durable    what durable sessions add to all that
     tickets    what a server hands out to those who can show only a URL
     refusals   the `x` of an abrupt end
     feed       frames in: which method of the machine each of them calls

@@ -10,14 +10,29 @@ from ...core.errors import RemoteProtocolError
 from ...core.frames import RoomItem, RoomMessage, RoomNote, RoomPosition, payload_size
 from .values import is_text, malformed, parse_base64, parse_number, to_base64
 
-__all__ = ["parse_room", "parse_rooms", "room_frame"]
+__all__ = ["escaped", "parse_name", "parse_room", "parse_rooms", "room_frame"]
 
 _NAME = re.compile(r"(?:[^%]|%25|%2C)*", re.DOTALL)
 
 
+def escaped(room: str) -> str:
+    """A room's name in a frame."""
+    return room.replace("%", "%25").replace(",", "%2C")
+
+
+def parse_name(name: str) -> str:
+    """The room of a name in a frame. Raises RemoteProtocolError (1002, 1007)."""
+    if not is_text(name):
+        raise RemoteProtocolError(1007, "the name of a room with a lone surrogate")
+    room = name.replace("%2C", ",").replace("%25", "%")
+    if not _NAME.fullmatch(name) or not is_room_name(room):
+        raise RemoteProtocolError(1002, f"the name of a room has at most {MAX_ROOM_NAME} characters, % as %25")
+    return room
+
+
 def room_frame(item: RoomItem | RoomNote) -> str:
     """The server's `h`."""
-    place = f"h{item.room.replace('%', '%25').replace(',', '%2C')},{item.cursor}"
+    place = f"h{escaped(item.room)},{item.cursor}"
     if isinstance(item, RoomNote):
         return place if item.missing is None else f"{place},d{item.missing}"
     data = item.data
@@ -28,10 +43,8 @@ def parse_room(frame: str) -> tuple[RoomMessage | RoomPosition, int]:
     """What an `h` says, and the size of the message in it. Raises RemoteProtocolError (1002, 1007)."""
     name, _, rest = frame[1:].partition(",")
     cursor, _, inner = rest.partition(",")
-    if not is_text(name):
-        raise RemoteProtocolError(1007, "the name of a room with a lone surrogate")
-    room = name.replace("%2C", ",").replace("%25", "%")
-    if not _NAME.fullmatch(name) or not is_room_name(room) or not is_cursor(cursor):
+    room = parse_name(name)
+    if not is_cursor(cursor):
         raise RemoteProtocolError(1002, "a message of a room is h<room>,<cursor>,<message>")
     kind, payload = inner[:1], inner[1:]
     if cursor == rest:

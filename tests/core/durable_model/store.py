@@ -97,8 +97,8 @@ class Store:
             if self.paused > world.now:
                 world.at(self.paused + world.delay(), arrive)
                 return
-            result = None if never else command()
-            host.after(0.5 if lost else world.delay(), lambda: answer.set(None if lost else (result, self.run)))
+            told = None if never else command(), self.run
+            host.after(0.5 if lost else world.delay(), lambda: answer.set(None if lost else told))
 
         world.after(world.delay(), arrive)
         return answer
@@ -228,10 +228,6 @@ class Store:
                 self._undo_rooms.pop()()
         self.world.say("rooms: GO BACK by", writes, {name: room.end for name, room in self.rooms.items()})
         self._tell()
-
-    def ended(self, sid: str) -> Close | None:
-        record = self.records.get(sid)
-        return None if record is None or record.stage is not Stage.ENDED else record.end
 
     def committed(self, sid: str) -> tuple[Item, ...]:
         record = self.records.get(sid)
