@@ -239,6 +239,23 @@ for (const [which, code] of Object.entries(scripts)) {
     assert.equal(session.state, "closing");
   });
 
+  test(`${which}: each branch of the decoder ends the session, and nothing of it is told`, () => {
+    const vectors = JSON.parse(readFileSync(new URL("../../tests/vectors/" + "events" + ".json", import.meta.url), "utf8"));
+    const bad = vectors.filter(({ version, from, error }) => error && version === 5 && from !== "client");
+    assert.ok(bad.length > 50, "too few");
+    for (const { name, messages, error } of bad) {
+      const { session, chat, say, page, sent } = start(code), heard = [];
+      chat.on("*", (event) => heard.push(event));
+      say(...plain(messages).map((one) => (typeof one === "string" ? one : one.slice().buffer)), '2["next"]');
+      assert.equal(session.state, "closing", name);
+      assert.deepEqual([heard.filter((event) => event === "next"), sent().slice(1)], [[], []], name);
+      page.socket.say("a2,2");
+      page.advance(60000);
+      assert.equal(session.log.find(({ type }) => type === "close").code, 3000 + error, name);
+    }
+    assert.equal({}.admin, undefined);
+  });
+
   test(`${which}: attachments that do not come in time end the session`, () => {
     const { session, say, page, told } = start(code);
     say('52-["a",{"_placeholder":true,"num":0}]');

@@ -89,10 +89,9 @@ class Member(Protocol):
 
 
 class Connection(ABC, Generic[S]):
-    """The events of one session."""
+    """The events of one session. `numbers`: see Calls."""
 
     def __init__(self, session: S, version: int, limits: Limits, numbers: Iterator[int] | None = None) -> None:
-        """`numbers`: see Calls."""
         self.session: S = session
         self.calls: Calls = Calls(self._calls_changed, numbers)
         self.answers_unknown: bool = True  # the peer knows that an ack may tell an error
@@ -118,7 +117,9 @@ class Connection(ABC, Generic[S]):
 
     async def serve(self) -> None:
         """Takes what the session brings, until it ends or is cancelled."""
-        session, calls = self.session, self.calls
+        session, calls, leaving = self.session, self.calls, self._leaving
+        inbox, listener, look = session._machine.inbox, session._listener, leaving.look
+        leaving.task = asyncio.current_task()
         try:
             while True:
                 if self._ahead:
@@ -138,18 +139,25 @@ class Connection(ABC, Generic[S]):
                     packet, size = found
                     if self._begun:
                         self._begun = []
-                left = packet.type == packets.DISCONNECT
-                if left:
-                    self._leaving.done(packet.namespace)
+                if left := packet.type == packets.DISCONNECT:
+                    leaving.done(packet.namespace)
                 work = self._take(packet, size)
                 if work is not None:
                     self._busy = True
                     if calls.waiting or self._reader is not None:
                         self._calls_changed()
+                    leaving.busy, listener.heard = packet.namespace, look  # run(), without a coroutine of its own
+                    if left or leaving.noted or (inbox.items and inbox.received > leaving.looked):
+                        look(left)
                     try:
-                        await self._leaving.run(work, packet.namespace, left)
+                        await work
+                    except asyncio.CancelledError:
+                        if not leaving.cut():
+                            raise
                     finally:
-                        self._busy = False
+                        self._busy, leaving.busy, listener.heard = False, None, None
+                        if leaving.noted:
+                            leaving.end(packet.namespace, left)
         except SessionClosed:
             if not session.closed and session._machine.closing is None:
                 raise
@@ -163,8 +171,7 @@ class Connection(ABC, Generic[S]):
         """A namespace is left, by a packet that is taken later. Whether anybody was in it, who is out now."""
 
     def _decode(self, message: str | bytes) -> tuple[Packet, int] | None:
-        decoder = self._decoder
-        before = decoder.deadline
+        decoder, before = self._decoder, self._decoder.deadline
         try:
             found = decoder.feed(message, self.session._now())
         except RemoteProtocolError as wrong:
@@ -174,8 +181,7 @@ class Connection(ABC, Generic[S]):
                 self._timer.cancel()
                 self._timer = None
             if decoder.deadline != FOREVER:
-                clock = self.session._listener.runtime.clock
-                self._timer = clock.call_at(decoder.deadline, self._expire)
+                self._timer = self.session._listener.runtime.clock.call_at(decoder.deadline, self._expire)
         return found
 
     def _expire(self) -> None:
@@ -364,9 +370,8 @@ class Connection(ABC, Generic[S]):
 
     def cancel(self) -> None:
         """Cancels the handlers that run beside."""
-        for tasks in self._beside.values():
-            for task in tasks:
-                task.cancel()
+        for task in set().union(*self._beside.values()):
+            task.cancel()
 
     async def finish(self) -> None:
         """Waits for the handlers that run beside; cancelled, it cancels them."""

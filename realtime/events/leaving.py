@@ -26,26 +26,28 @@ class Leaving:
 
     __slots__ = (
         "_behind",
-        "_busy",
         "_cutting",
         "_deadlines",
         "_left",
-        "_looked",
         "_over",
         "_session",
-        "_task",
         "_timer",
+        "busy",
+        "looked",
+        "noted",
+        "task",
     )
 
     def __init__(self, session: BaseSession[Any], left: Callable[[str], bool]) -> None:
         self._session = session
         self._left = left
         self._behind: Counter[str] = Counter()  # packets that were seen, and not taken, by namespace
-        self._looked = 0  # the number of the last message that was looked at
+        self.looked: int = 0  # the number of the last message that was looked at
         self._deadlines: dict[str, float] = {}  # when handlers of these have to be done
         self._over = FOREVER  # when all have to be
-        self._busy: str | None = None  # the namespace whose handler runs
-        self._task: asyncio.Task[Any] | None = None  # which runs it
+        self.busy: str | None = None  # the namespace whose handler runs
+        self.noted: bool = False  # there is something in _behind or _deadlines, or the session is over
+        self.task: asyncio.Task[Any] | None = None  # which runs it
         self._timer: Timer | None = None
         self._cutting = False  # what runs was cancelled, by this
 
@@ -53,57 +55,62 @@ class Leaving:
         """Whether a namespace was left, by a packet that nobody has taken yet."""
         return name in self._behind
 
-    async def run(self, work: Awaitable[None], name: str, left: bool = False) -> None:
-        """Awaits what a handler of a namespace does, which others wait for; looks meanwhile at what comes. `left`: the
-        namespace was left just now, and this is told so."""
-        session = self._session
-        listener = session._listener
-        self._busy, self._task = name, asyncio.current_task()
-        listener.heard = self.look
-        if session._machine.inbox.received > self._looked:
-            self.look()
-        if left or name in self._behind:
-            self._deadlines.setdefault(name, self._patience())
-        if self._deadlines or self._over < FOREVER:
-            self._arm()
+    async def run(self, work: Awaitable[None], name: str) -> None:
+        """Awaits what a handler of a namespace does, which others wait for; looks meanwhile at what comes."""
+        self.task, self.busy, self._session._listener.heard = asyncio.current_task(), name, self.look
+        self.look()
         try:
             await work
         except asyncio.CancelledError:
             if not self.cut():
                 raise
         finally:
-            if left:
-                self._deadlines.pop(name, None)
-            self._busy = listener.heard = None
-            if self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
-            if self._cutting:
-                self.cut()  # the handler has caught that
+            self._session._listener.heard = None
+            self.busy = None
+            self.end(name, left=False)
 
-    def look(self) -> None:
-        """Looks at what has come."""
+    def end(self, name: str, left: bool) -> None:
+        """It has ended."""
+        if left:
+            self._deadlines.pop(name, None)
+        self.noted = bool(self._behind or self._deadlines) or self._over < FOREVER
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._cutting:
+            self.cut()  # the handler has caught that
+
+    def look(self, left: bool = False) -> None:
+        """Looks at what has come, where something runs for the namespace `busy`. `left`: that was left just now, and
+        this is told so."""
         inbox = self._session._machine.inbox
-        if inbox.received > self._looked:
+        if inbox.received > self.looked:
             items = inbox.items
-            seen = max(0, self._looked - (inbox.received - len(items)))
-            self._looked = inbox.received
+            seen = max(0, self.looked - (inbox.received - len(items)))
+            self.looked = inbox.received
             for item in islice(items, seen, None):
                 self._see(item)
+        name = self.busy
+        if name is not None and (left or name in self._behind):
+            self._deadlines.setdefault(name, self._patience())
+            self.noted = True
+        if self.noted:
+            self._arm()
 
     def taken(self, message: str | bytes) -> None:
         """This was read ahead of what runs: it waits elsewhere from here."""
         inbox = self._session._machine.inbox
         number = inbox.received - len(inbox.items)
-        if number > self._looked:
-            self._looked = number
+        if number > self.looked:
+            self.looked = number
             self._see(message)
 
     def _see(self, item: object) -> None:
         if isinstance(item, str) and item.startswith("1"):
             name = item[1:].partition(",")[0] or "/"
             self._behind[name] += 1
-            if self._left(name) or name == self._busy:
+            self.noted = True
+            if self._left(name) or name == self.busy:
                 self._deadlines.setdefault(name, self._patience())
                 self._arm()
 
@@ -126,7 +133,7 @@ class Leaving:
 
     def over(self) -> float:
         """The session is over: all that runs has so much time, until what this returns."""
-        self._over = min(self._over, self._patience())
+        self._over, self.noted = min(self._over, self._patience()), True
         self._arm()
         return self._over
 
@@ -139,18 +146,18 @@ class Leaving:
 
     def _arm(self) -> None:
         """Sees to it that what runs now ends in time."""
-        if self._busy is not None and self._timer is None:
-            when = min(self._over, self._deadlines.get(self._busy, FOREVER))
+        if self.busy is not None and self._timer is None:
+            when = min(self._over, self._deadlines.get(self.busy, FOREVER))
             if when < FOREVER:
                 self._timer = self._session._listener.runtime.clock.call_at(when, self._late)
 
     def _late(self) -> None:
-        assert self._task is not None
+        assert self.task is not None
         self._timer = None
         self._cutting = True
-        self._task.cancel()
+        self.task.cancel()
 
     def cut(self) -> bool:
         """Whether a cancellation that was caught is this one's, and nobody else's: then it is over."""
         cutting, self._cutting = self._cutting, False
-        return cutting and self._task is not None and not self._task.uncancel()
+        return cutting and self.task is not None and not self.task.uncancel()
