@@ -10,12 +10,13 @@ demo: $(VENV)/.demo
 # What is compiled is kept, whatever the environment says: a hundred processes start, and four collect all the tests.
 test: export PYTHONDONTWRITEBYTECODE :=
 # Four processes on two cores: much of the time a test waits, as tests/lanes.py knows; `make test N=6` where there are
-# more. Types are checked beside them.
+# more. Types are checked beside them. On a fresh checkout one process compiles all the tests, instead of each.
 N ?= 4
 test: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	@$(BIN)/mypy >$(VENV)/.types 2>&1 & types=$$!; \
+		[ -e $(VENV)/.compiled ] || $(BIN)/pytest --collect-only -q >$(VENV)/.compiled 2>&1; \
 		$(BIN)/pytest -n $(N); tests=$$?; \
 		wait $$types || { tests=1; cat $(VENV)/.types; }; exit $$tests
 

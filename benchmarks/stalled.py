@@ -26,7 +26,7 @@ from aiohttp import web
 import realtime
 
 from .process import allow_files
-from .wire import client_frame
+from .wire import client_frame, heard
 
 __all__ = ["Counts", "count"]
 
@@ -66,19 +66,11 @@ class Client:
             f"Connection: Upgrade\r\nSec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n"
         )
         await loop.sock_sendall(self._socket, head.encode())
-        await self._until(b"\r\n\r\n")
+        await heard(self._socket, b"\r\n\r\n")
         said = {"gen": 1, "window": [10_000, 1 << 30], "nonce": next(NONCES)}
         await loop.sock_sendall(self._socket, client_frame(("o" + json.dumps(said)).encode()))
-        await self._until(b'"sid"')
+        await heard(self._socket, b'"sid"')
         await loop.sock_sendall(self._socket, client_frame(b"a0,0"))
-
-    async def _until(self, what: bytes) -> None:
-        got = b""
-        while what not in got:
-            more = await asyncio.get_running_loop().sock_recv(self._socket, 4096)
-            if not more:
-                raise ConnectionError(f"the server ended the connection: {got!r}")
-            got += more
 
     def listen(self) -> None:
         """Counts from now on."""

@@ -6,6 +6,7 @@ Both call back synchronously from data_received. Knows nothing of sessions.
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable
 from struct import Struct
 from typing import cast
@@ -19,6 +20,7 @@ __all__ = [
     "WebSocketConnection",
     "client_frame",
     "handshake",
+    "heard",
     "http_request",
     "server_frame",
 ]
@@ -59,6 +61,16 @@ def handshake(path: str, port: int) -> bytes:
         f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
         "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
     ).encode()
+
+
+async def heard(connection: socket.socket, what: bytes) -> None:
+    """Reads until this has come. Raises ConnectionError at the end."""
+    got = b""
+    while what not in got:
+        more = await asyncio.get_running_loop().sock_recv(connection, 4096)
+        if not more:
+            raise ConnectionError(f"the server ended the connection: {got!r}")
+        got += more
 
 
 def http_request(method: str, path: str, port: int) -> Callable[[bytes], bytes]:

@@ -6,6 +6,7 @@ waits for it waits on futures.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from typing import Generic, TypeVar
@@ -31,7 +32,9 @@ class SessionListener(Receivers, Generic[M]):
     machine: M  # which can only be made when there is somebody to listen
 
     def __init__(self, runtime: Runtime, ended: Callable[[M], object]) -> None:
-        self.first = self.others = None  # Receivers', without a call: each session has one
+        # Receivers', without a call: each session has one.
+        self.first: asyncio.Future[None] | None = None
+        self.others: Waiters | None = None
         self.runtime: Runtime = runtime
         self.progress: Waiters | None = None  # for acks, or the end; None where nobody waits
         self.transport: str = ""  # of the newest carrier that has attached

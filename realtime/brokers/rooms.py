@@ -76,7 +76,8 @@ class Rooms:
         self._store = store
         self._hub = hub
         self.queues: QueueStore = store.queues  # of all workers
-        self.timeout, self.timing = timeout, timing  # for how many seconds the store is waited for; leases
+        self.timeout: float = timeout  # for how many seconds the store is waited for
+        self.timing: Timing = timing  # of leases
         self._local: dict[str, LocalRoom] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._attending = Attending(store, timing.lease)

@@ -54,6 +54,15 @@ class Limits(NamedTuple):
     max_waiting_size: int = 4_194_304
     attachment_timeout: float = 30.0
 
+    def decoder(self, version: int) -> Decoder:
+        """What decodes one session's messages within these."""
+        return Decoder(
+            version,
+            max_attachments=self.max_attachments,
+            max_size=self.max_waiting_size,
+            patience=self.attachment_timeout,
+        )
+
 
 class Member(Protocol):
     """One session in one namespace."""
@@ -88,12 +97,7 @@ class Connection(ABC, Generic[S]):
         self.calls: Calls = Calls(self._calls_changed, numbers)
         self.answers_unknown: bool = True  # the peer knows that an ack may tell an error
         self._limits = limits
-        self._decoder = Decoder(
-            version,
-            max_attachments=limits.max_attachments,
-            max_size=limits.max_waiting_size,
-            patience=limits.attachment_timeout,
-        )
+        self._decoder = limits.decoder(version)
         # Read, and not taken: as messages, since what they say takes many times as much. With the size of each packet.
         self._ahead: deque[tuple[list[str | bytes], int]] = EMPTY
         self._ahead_size = 0
@@ -242,7 +246,7 @@ class Connection(ABC, Generic[S]):
             work = self._run(member, packet, self._through(member, name, args, listener))
         else:
             try:
-                result = self._called(member, listener, name, args)
+                result = _called(member, listener, name, args)
             except Exception as raised:
                 return self._answer(member, packet, self._error(member, name, raised))
             if not listener.awaited and not inspect.isawaitable(result):
@@ -262,19 +266,11 @@ class Connection(ABC, Generic[S]):
         if sending is not None:
             await sending
 
-    @staticmethod
-    def _called(member: Member, listener: Listener, event: str, args: list[Any]) -> Any:
-        """What calling a handler gives. Raises EventError for arguments that it does not take."""
-        fitted = listener.fit(event, args)
-        if listener.catch_all:
-            fitted.insert(0, event)
-        return listener.function(*member._lead, *fitted)
-
     async def _through(self, member: Member, event: str, args: list[Any], listener: Listener) -> Any:
         """Through the middlewares, to the handler."""
 
         async def last() -> Any:
-            result = self._called(member, listener, event, args)
+            result = _called(member, listener, event, args)
             return await result if inspect.isawaitable(result) else result
 
         return await around(member, event, args, last)
@@ -382,6 +378,14 @@ class Connection(ABC, Generic[S]):
             except asyncio.CancelledError:
                 self.cancel()
                 raise
+
+
+def _called(member: Member, listener: Listener, event: str, args: list[Any]) -> Any:
+    """What calling a handler gives. Raises EventError for arguments that it does not take."""
+    fitted = listener.fit(event, args)
+    if listener.catch_all:
+        fitted.insert(0, event)
+    return listener.function(*member._lead, *fitted)
 
 
 async def around(member: Member, event: str, args: list[Any], last: Callable[[], Awaitable[Any]]) -> Any:

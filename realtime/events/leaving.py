@@ -114,6 +114,16 @@ class Leaving:
             self._behind[name] = behind - 1
         self._deadlines.pop(name, None)
 
+    def pass_on(self) -> None:
+        """What runs now passes on all that comes: whoever leaves by that is nobody's here, and does not end it."""
+        self._session._listener.heard = None
+        self._behind.clear()
+        self._deadlines.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._arm()
+
     def over(self) -> float:
         """The session is over: all that runs has so much time, until what this returns."""
         self._over = min(self._over, self._patience())

@@ -95,11 +95,9 @@ class TcpLink(asyncio.Protocol):
         # A CONNECT has no body.
         self._decoder = Decoder(max_headers=sizes.max_headers, max_header_size=sizes.max_header_size, max_body_size=0)
         self._task: asyncio.Task[None] | None = None  # which takes what has come
-        self._waiting = False  # what has come is being taken: nothing more is read
         self._patience: asyncio.TimerHandle | None = None
         self._shut = False  # nothing more is written
         self._lost = False
-        self._ended = False  # the peer says no more
         self.writable: bool = True
 
     # -- what asyncio tells --------------------------------------------------------------------------------------------
@@ -137,10 +135,8 @@ class TcpLink(asyncio.Protocol):
             self._refuse(wrong.reason)
 
     def eof_received(self) -> bool:
-        """The client says no more. The connection ends when what it has said was taken."""
-        if self._waiting and self._transport.get_extra_info("ssl_object") is None:
-            self._ended = True
-            return True
+        """The client says no more: the connection ends. Where reading was paused, it is told only when what came before
+        was taken."""
         if self._connection is not None:
             self._connection.closed(1000, "")
         return False
@@ -168,7 +164,6 @@ class TcpLink(asyncio.Protocol):
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         """Does what has to wait; meanwhile nothing is read."""
-        self._waiting = True
         self._transport.pause_reading()
         self._task = begin(self._finish(work), "realtime STOMP over TCP")
 
@@ -176,12 +171,8 @@ class TcpLink(asyncio.Protocol):
         try:
             await work
         finally:
-            self._waiting, self._task = False, None
-            if self._ended and self._connection is not None:
-                self._connection.closed(1000, "")
-            if self._ended:
-                self._transport.close()
-            elif not self._lost:
+            self._task = None
+            if not self._lost:
                 self._transport.resume_reading()
 
     async def _open(self, asked: Connect) -> None:
@@ -297,10 +288,15 @@ class Listening:
             port.port,
             ssl=port.tls,
             backlog=BACKLOG,
-            reuse_port=self.gate.service.cluster is not None or None,  # each worker listens there
+            reuse_port=self._shared or None,
             ssl_handshake_timeout=None if port.tls is None else port.sizes.connect_timeout,
         )
         port.addresses[:] = [one.getsockname()[:2] for one in self._server.sockets]
+
+    @property
+    def _shared(self) -> bool:
+        """Whether others may listen at the same port: the other workers of a cluster."""
+        return self.gate.service.cluster is not None and hasattr(socket, "SO_REUSEPORT")
 
     def stop(self) -> None:
         """Takes nobody any more."""

@@ -9,5 +9,6 @@ connection   one session: which namespaces its client is in, and who may come in
 reasons      why clients have gone, and which of them may come back
 keeping      what one client was sent, so that it can go on where it was
 away         those who may: who they are, and who is away
+catching_up  how it is sent what it has missed
 bridged      a client that goes on at another worker
 """

@@ -56,12 +56,20 @@ class Away:
         """Whether somebody may go on by this."""
         return pid in self._by_pid
 
+    def is_elsewhere(self, pid: str) -> bool:
+        """Whether this may be of another worker that can be asked."""
+        theirs = SID.fullmatch(pid)
+        return (
+            self._service.bridges is not None
+            and theirs is not None
+            and theirs[1] != self._sessions.worker
+            and not self.has(pid)
+        )
+
     async def bridge(self, pid: str, session: Session) -> Bridge | None:
         """A bridge to another worker, where the client of a session goes on."""
         bridges = self._service.bridges
-        if bridges is None or pid.partition(".")[0] == self._sessions.worker or not SID.fullmatch(pid):
-            return None
-        return await bridges.open(pid, session.request)
+        return None if bridges is None else await bridges.open(pid, session.request)
 
     # -- who is away ---------------------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from ..core.plain_machine import INTERRUPTED
 from ..loops import begin
 from ..owners import Bridge, BridgeEnded
 from ..session import Session
-from .session import give_group
+from .catching_up import give_group
 
 __all__ = ["carry_over"]
 

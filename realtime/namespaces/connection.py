@@ -22,6 +22,7 @@ from ..protocols.layers.socketio.recovery import Wish, wish
 from ..session import Session
 from .away import Away
 from .bridged import carry_over
+from .catching_up import catch_up, check_kept
 from .namespace import Bound, Namespace
 from .reasons import CUT, ENDED, LEFT, PUT_OUT, may_go_on, reason_of
 from .session import EventSession
@@ -30,6 +31,8 @@ __all__ = ["ServerConnection"]
 
 log: logging.Logger = logging.getLogger("realtime.session")
 
+# So many other sessions that want to go on by the same pid are waited for.
+RIVALS = 4
 # What is told to who has left before it was let in, and may have forgotten that it asked.
 GONE = "The client has left"
 NO_CONNECT = "no CONNECT came within connect_timeout"
@@ -194,7 +197,9 @@ class ServerConnection(Connection[Session]):
         """Whether the client has gone on at another worker, in all its namespaces, for as long as its session lasted.
         Raises SessionClosed."""
         away = self._away
-        if away is None or self._late is None or not self._bridgeable:  # None: it is in a namespace here
+        if away is None or not self._bridgeable or not away.is_elsewhere(wanted.pid):
+            return False
+        if self._late is None:  # it is in a namespace here
             return False
         self._bridgeable = False
         bridge = await away.bridge(wanted.pid, self.session)
@@ -203,6 +208,7 @@ class ServerConnection(Connection[Session]):
         if self._late is not None:
             self._late.cancel()
             self._late = None
+        self._leaving.pass_on()
         said = packets.write(self.version, Packet(packets.CONNECT, name, auth | wanted.said))
         await carry_over(self.session, bridge, str(said[0]))
         return True
@@ -212,35 +218,44 @@ class ServerConnection(Connection[Session]):
         `_members`; None where it can't go on, as where nobody knows it."""
         away = self._away
         assert away is not None
-        member = away.find(wanted.pid)
-        if (
-            member is None
-            or member._home is self
-            or (member.namespace, member._namespace) != (name, namespace)
-            or member.identity != self.session.identity
-        ):
-            return None
-        # Its last session may not have noticed yet that it is gone. What came on that is handled first.
-        before = member.session._machine
-        before.end(INTERRUPTED, "its client goes on in another session", self.session._now())
-        with suppress(TimeoutError):
-            async with asyncio.timeout(2 * before.config.close_timeout):
-                await member._home.finished()
-                keeping = member._keeping
-                if away.find(wanted.pid) is not member or keeping is None or not member._is_away:
-                    return None  # it has left, or somebody else was faster
-                number = keeping.sent.behind(wanted.offset)
-                self.session._machine.check_open()  # or it stays away
-                if number is not None:
-                    away.returns(member)
-                    member._move(self, self.session, auth)
-                    self._members[name] = member
-                    return number
-        # It comes in anew: what it has had is not known any more, or a handler of its last session goes on and on.
-        told = away.give_up(member)
+        for _ in range(RIVALS):
+            member = away.find(wanted.pid)
+            if (
+                member is None
+                or member._home is self
+                or (member.namespace, member._namespace) != (name, namespace)
+                or member.identity != self.session.identity
+            ):
+                return None
+            # Its last session may not have noticed yet that it is gone. What came on that is handled first.
+            before = member.session._machine
+            before.end(INTERRUPTED, "its client goes on in another session", self.session._now())
+            try:
+                async with asyncio.timeout(2 * before.config.close_timeout):
+                    await member._home.finished()
+            except TimeoutError:  # a handler of its last session goes on and on
+                await self._give_up(member)
+                return None
+            keeping = member._keeping
+            self.session._machine.check_open()  # or it stays away
+            if keeping is None or not member._is_away:
+                continue  # it has left, or another session was faster
+            number = keeping.sent.behind(wanted.offset)
+            if number is None:  # what it has had is not known any more
+                await self._give_up(member)
+                return None
+            away.returns(member)
+            member._move(self, self.session, auth)
+            self._members[name] = member
+            return number
+        return None
+
+    async def _give_up(self, member: EventSession, why: str = "") -> bool:
+        """A client that is away will not go on: its handler is told. False for one that is here."""
+        told = None if self._away is None else self._away.give_up(member, why)
         if told is not None:
             await asyncio.wait({told})
-        return None
+        return told is not None
 
     async def _accept(self, member: EventSession, number: int | None) -> None:
         """The client is in. `number`: it goes on where it was, behind the event before this."""
@@ -252,9 +267,10 @@ class ServerConnection(Connection[Session]):
         keeping = member._keeping
         if keeping is not None and said is not None:
             said["pid"] = keeping.pid
+            check_kept(self.session, keeping, keeping.sent.first if number is None else number)
         await self.send(Packet(packets.CONNECT, member.namespace, said))
         if keeping is not None and number is not None:
-            await member._go_on(keeping, number)
+            await catch_up(self.session, keeping, number)
             return
         if self._away is not None:
             self._away.knows(member)
@@ -279,10 +295,9 @@ class ServerConnection(Connection[Session]):
 
     async def leave(self, member: EventSession) -> None:
         """The application has a client leave a namespace. Harmless when it has."""
-        told = None if self._away is None else self._away.give_up(member, PUT_OUT)
-        if told is not None:
-            await asyncio.wait({told})
-        elif self._members.get(member.namespace) is member and not member.closed:
+        if await self._give_up(member, PUT_OUT):
+            return
+        if self._members.get(member.namespace) is member and not member.closed:
             del self._members[member.namespace]
             joined = member.namespace in self._membership
             self._membership.refuse(member.namespace)

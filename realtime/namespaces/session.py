@@ -18,11 +18,12 @@ from ..protocols.layers.socketio import packets
 from ..protocols.layers.socketio.packets import Packet, check_event
 from ..request import SessionRequest
 from ..session import Session
+from .catching_up import give_group
 from .keeping import Keeping, numbered, unnumbered
 from .namespace import Namespace
 from .rooms import event_contents, event_group, everybody, message_group, room_name
 
-__all__ = ["EventSession", "Home", "give_group"]
+__all__ = ["EventSession", "Home"]
 
 
 class Home(Protocol):
@@ -108,8 +109,9 @@ class EventSession:
 
     @property
     def _in(self) -> bool:
-        """Whether it has been told that it is in."""
-        return self._early is None
+        """Whether it has been told that it is in, where it is now or was last."""
+        keeping = self._keeping
+        return self._early is None and (keeping is None or keeping.live or keeping.absence is not None)
 
     @property
     def _listeners(self) -> Listeners:
@@ -307,20 +309,6 @@ class EventSession:
         """Its client is back, in this session."""
         self._home, self.session, self.auth, self.recovered = home, session, auth, True
 
-    async def _go_on(self, keeping: Keeping, number: int) -> None:
-        """Sends all that its client has missed, from the event of this number on, and then what comes. Raises
-        SessionClosed."""
-        session, sent = self.session, keeping.sent
-        machine = session._machine
-        while number < sent.end:
-            kept = sent.at(number)
-            if kept is None:
-                machine.end(1008, "too slow: what it has missed is not kept any more", session._now())
-                raise SessionClosed(1008, "too slow")
-            await give_group(session, kept.group)
-            number += 1
-        keeping.live = True
-
     # -- coming and going --------------------------------------------------------------------------------------------
 
     def _accepted(self) -> None:
@@ -348,19 +336,6 @@ def _group_of(item: RoomItem) -> Group:
     """The event that a message of a room is."""
     assert isinstance(item.plain, Group)
     return item.plain
-
-
-async def give_group(session: Session, group: Group) -> None:
-    """Sends an event that has to arrive: waits for room, whatever `on_full` says. What the client's protocol can't
-    carry is skipped, and counted as dropped. Raises SessionClosed."""
-    machine = session._machine
-    machine.check_open()
-    if group.size > machine.config.max_outbox_size or (machine.selective and any(map(machine.unfit, group.parts))):
-        session._offer_group(group)
-    elif session._senders or not machine.outbox.has_room(group.size, len(group.parts)):
-        await session._wait_and_put(group.size, group.parts)
-    else:
-        session._put(group.parts)
 
 
 def _as_event(namespace: str, item: RoomItem) -> RoomItem:

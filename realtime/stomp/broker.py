@@ -105,7 +105,7 @@ class STOMP:
         heart_beat: tuple[float, float] = (10.0, 10.0),
         max_headers: int = 64,
         max_header_size: int = 16_384,
-        max_body_size: int = 1_048_576,
+        max_body_size: int = 1_000_000,
         max_subscriptions: int = 256,
         max_unacknowledged: int = 1024,
         max_transactions: int = 16,

@@ -156,7 +156,7 @@ class StompConnection:
     # -- what frames ask for -------------------------------------------------------------------------------------------
 
     async def _perform(self, client: StompClient, acts: Sequence[Act], receipt: str | None) -> None:
-        """Does what a frame asks for, of a transaction all or nothing; then says so, if that is wanted."""
+        """Does what a frame asks for, once the application has allowed all of it; then says so, if that is wanted."""
         for act in acts:
             if isinstance(act, Send):
                 await self.bound.check(client, "send", act.destination)

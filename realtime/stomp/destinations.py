@@ -23,12 +23,15 @@ class Kind(enum.Enum):
     USER = "/user/"
 
 
+_KINDS = tuple((kind.value, kind) for kind in Kind)
+
+
 def kind_of(destination: str) -> Kind:
     """Raises LocalProtocolError for a destination of no kind, or without a name behind that."""
-    for kind in Kind:
-        if destination.startswith(kind.value) and len(destination) > len(kind.value):
+    for prefix, kind in _KINDS:
+        if destination.startswith(prefix) and len(destination) > len(prefix):
             return kind
-    known = ", ".join(kind.value for kind in Kind)
+    known = ", ".join(prefix for prefix, _ in _KINDS)
     raise LocalProtocolError(f"a destination begins with one of {known}, not {destination[:SHOWN]!r}")
 
 

@@ -55,7 +55,7 @@ class Server:
 
     def client(self) -> Any:
         """For looking into it. (redis-py's own types say little.)"""
-        return Redis(port=self.port, socket_timeout=5, decode_responses=True)
+        return Redis(port=self.port, socket_timeout=PATIENCE, decode_responses=True)
 
     def start(self) -> Server:
         """Starts it, and waits until it answers."""

@@ -11,7 +11,7 @@ from realtime import BrokerError
 from realtime.core.rooms import Position
 from realtime.metrics import Metrics
 
-from ..patience import arrives, eventually
+from ..patience import PATIENCE, arrives, eventually
 from .servers import Server
 from .test_failures import KEPT, Worker
 
@@ -20,7 +20,7 @@ class Shown:
     """A worker, and its metrics as they stand, by name and label."""
 
     def __init__(self, url: str) -> None:
-        self.worker = Worker(url, timeout=0.5)
+        self.worker = Worker(url, timeout=PATIENCE)
         self.worker.service.configure_rooms("short/*", 2, 60, False)
         server = realtime.Server()
         server._service = self.worker.service
@@ -87,6 +87,7 @@ async def test_redis_away_and_without_memory_is_counted(shown: Shown, own_redis:
     await worker.send(KEPT, "before")
     await eventually(lambda: ear.heard == ["before"] and worker.rooms.health().ready)
     own_redis.pause()
+    worker.waits(0.5)
     with pytest.raises(BrokerError) as caught:
         await worker.send(KEPT, "perhaps")
     assert caught.value.maybe_sent
@@ -100,6 +101,7 @@ async def test_redis_away_and_without_memory_is_counted(shown: Shown, own_redis:
     assert (shown.of("publishes_total", "unknown"), shown.of("publishes_total", "failed")) == (1, 1)
     assert shown.of("broker_commands_total", "refused") >= 1
     own_redis.start()
+    worker.waits(PATIENCE)
     await arrives(worker.sent(KEPT, "after"))
     await eventually(lambda: ear.heard == ["before", None, "after"])
     assert shown.of("room_gaps_total", "room") == 1

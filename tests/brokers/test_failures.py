@@ -20,7 +20,7 @@ from realtime.brokers.redis.topology import shown
 from realtime.brokers.rooms import Rooms, Timing
 from realtime.core.frames import Group, Outgoing, RoomItem
 
-from ..patience import arrives, bounded, eventually, within
+from ..patience import PATIENCE, arrives, bounded, eventually, within
 from .servers import PASSWORD, Sentinels, Server
 
 KEPT = "kept/a"
@@ -89,6 +89,11 @@ class Worker:
         await arrives(self.rooms.join(ear, room, keep, **options), "the room is joined")
         return ear
 
+    def waits(self, seconds: float) -> None:
+        """How long it waits for the broker from now on: a moment where there is no answer to wait for, and as long as
+        it takes on a busy machine where there is one."""
+        self.rooms.timeout = self.rooms.reader._timeout = self.rooms._publishing._timeout = seconds
+
     async def send(self, room: str, text: str) -> str:
         """Sends to a room."""
         return await self.hub.room(room).send(text)
@@ -147,13 +152,14 @@ async def heard_again(workers: list[Worker], ears: list[Ear], room: str) -> None
 async def test_redis_away_is_told_and_everything_comes_back(
     own_redis: Server, start: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    one, two = await start(own_redis.url, timeout=0.5), await start(own_redis.url, timeout=0.5)
+    one, two = await start(own_redis.url, timeout=PATIENCE), await start(own_redis.url, timeout=PATIENCE)
     ears = [await one.member(KEPT), await two.member(KEPT)]
     await one.send(KEPT, "before")
     for ear in ears:
         await eventually(lambda ear=ear: ear.heard == ["before"])  # type: ignore[misc]
     own_redis.kill()
     await eventually(lambda: one.away)
+    one.waits(0.5)
     with pytest.raises(BrokerError, match=r"within broker_timeout \(0\.5 s\)") as caught:
         await one.send(KEPT, "nobody hears this")
     assert not caught.value.maybe_sent
@@ -161,6 +167,7 @@ async def test_redis_away_is_told_and_everything_comes_back(
         await one.member("another")
     assert "another" not in one.rooms._local
     own_redis.start()
+    one.waits(PATIENCE)
     await heard_again([one, two], ears, KEPT)
     for ear in ears:
         # It kept nothing: that is a new epoch, and a gap of which nobody knows how long it is.
@@ -197,16 +204,18 @@ async def test_every_worker_hears_again_within_five_seconds_of_redis_being_back(
 
 
 async def test_a_join_whose_snapshot_gets_no_answer_is_given_up(own_redis: Server, start: Any) -> None:
-    one = await start(own_redis.url, timeout=0.5)
+    one = await start(own_redis.url, timeout=PATIENCE)
     ear = await one.member(KEPT)
     await one.send(KEPT, "1")
     await eventually(lambda: ear.heard == ["1"])
     own_redis.pause()
+    one.waits(0.5)
     with pytest.raises(BrokerError, match=r"could not be (read, and was not )?joined,? within broker_timeout"):
         await one.member(KEPT, last=5)
     assert list(one.hub.members(KEPT)) == [ear]
     assert not one.rooms._local[KEPT].joining
     own_redis.resume()
+    one.waits(PATIENCE)
     await one.until_present(KEPT, 1)
     again = await one.member(KEPT, last=5)
     await eventually(lambda: again.heard == ["1"])
@@ -238,8 +247,9 @@ async def test_a_closing_that_a_deaf_worker_has_not_heard_is_made_up_for(
 async def test_a_closing_that_cannot_be_made_or_is_not_heard_is_told(
     own_redis: Server, start: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one = await start(own_redis.url, timeout=0.5)
+    one = await start(own_redis.url, timeout=PATIENCE)
     await one.member(KEPT)
+    one.waits(0.5)
     (node,) = one.rooms._store._nodes._nodes.values()
 
     async def unanswered(*question: Any) -> None:

@@ -15,7 +15,7 @@ from realtime.brokers.memory import MemoryBroker
 from realtime.brokers.redis import RedisBroker
 from realtime.core.identities import CLOSINGS, QUESTIONS, room_of
 
-from ..patience import arrives, eventually, within
+from ..patience import PATIENCE, arrives, eventually, within
 from ..web.peer import Peer
 from ..web.place import Place, serving
 from . import test_rooms as rooms
@@ -64,6 +64,14 @@ class Workers(rooms.Workers):
 def shared(place: Place) -> Any:
     """The identities of a worker."""
     return place.rt._service.sessions.shared
+
+
+def waits(place: Place, seconds: float) -> None:
+    """How long this worker waits for the broker, and for the others, from now on."""
+    rooms = place.rt._service.sessions.hub.rooms
+    rooms.timeout = seconds
+    for part in (rooms.reader, rooms._publishing, shared(place)._asking):
+        part._timeout = seconds
 
 
 def ear_of(place: Place, room: str) -> Any:
@@ -311,7 +319,8 @@ async def test_two_closings_at_once_and_of_many_identities(workers: Workers) -> 
 
 
 async def test_a_worker_that_does_not_confirm_is_named(workers: Workers) -> None:
-    one, two, three = await workers.start(broker_timeout=0.3), await workers.start(), await workers.start()
+    # One that confirms has so long for it, on a busy machine.
+    one, two, three = await workers.start(broker_timeout=2.0), await workers.start(), await workers.start()
     sessions = [(await login(place, "ada"))[1] for place in (one, two, three)]
     kept: list[Any] = []
     ear = ear_of(two, CLOSINGS)
@@ -327,6 +336,7 @@ async def test_a_worker_that_does_not_confirm_is_named(workers: Workers) -> None
         told(text)
     assert sessions[1].closed
     await eventually(lambda: not shared(one)._asking._telling)  # it has been waited for
+    waits(one, PATIENCE)
     assert await one.rt.identity("ada").close() == 0
 
 
@@ -338,6 +348,7 @@ async def test_a_worker_that_does_not_answer_is_named(workers: Workers) -> None:
         await one.rt.identity("ada").sessions()
     assert caught.value.workers == (name_of(two),)
     ear._told = told
+    waits(one, PATIENCE)
     assert await one.rt.identity("ada").sessions() == []
 
 
@@ -488,6 +499,7 @@ async def test_redis_away_closes_here_and_the_others_when_it_is_back(own_redis: 
     peer, session = await login(one, "ada")  # sessions go on
     await login(two, "bob")
     own_redis.start()
+    waits(two, PATIENCE)
     await eventually(lambda: sessions[1].closed)
     await eventually(lambda: not shared(one)._asking._telling)
     assert not session.closed

@@ -87,14 +87,15 @@ async def test_a_room_with_history_goes_on_where_a_client_was(broker: Any) -> No
         await one.refused("messages")
 
 
-async def test_a_broker_that_is_away(broker_is_away: str) -> None:
+@pytest.mark.parametrize("destination", ["/topic/a", "/queue/a"])
+async def test_a_broker_that_is_away(broker_is_away: str, destination: str) -> None:
     rt = realtime.Server(broker=broker_is_away, broker_timeout=0.05, shutdown_timeout=0.3)
     rt.endpoint("/stomp")(realtime.STOMP())
     async with serving(rt) as place:
         for command in ("SEND", "SUBSCRIBE"):
             one = await client(place)
             await one.connect()
-            await one.send(command, {"id": "0", "destination": "/topic/a"})
+            await one.send(command, {"id": "0", "destination": destination})
             await one.refused("come back later")
 
 

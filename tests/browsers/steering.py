@@ -11,6 +11,7 @@ from typing import Any, Self
 from aiohttp import web
 
 import realtime
+from realtime.web.routes import Routes
 
 from .endpoints import make_server
 from .engines import Engine, EngineError, Page
@@ -134,9 +135,11 @@ class Endpoint:
         for connection in list(runner.server.connections):
             if connection.transport is not None:
                 connection.transport.abort()
-        for end in self.server._service.on_shutdown:  # and those that aiohttp does not know any more
-            for link in list(end.__self__._sockets.served):  # type: ignore[attr-defined] # a bound method of routes
-                link.abort()
+        owners = [getattr(end, "__self__", None) for end in self.server._service.on_shutdown]
+        for owner in owners:  # and those that aiohttp does not know any more
+            if isinstance(owner, Routes):
+                for link in list(owner._sockets.served):
+                    link.abort()
         self._gone.append(runner)
 
     async def stop(self) -> None:

@@ -29,6 +29,8 @@ async def test_nobody_notices_what_is_done_to_the_workers() -> None:
         strangers=(
             "javascript websocket",
             "javascript long_polling",
+            "javascript jsonp",
+            "javascript htmlfile",
             "sockjs websocket",
             "sockjs xhr-polling",
             "engineio polling+websocket",

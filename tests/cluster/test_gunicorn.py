@@ -29,6 +29,9 @@ rt = realtime.Server(
     broker=realtime.RedisBroker(os.environ["REDIS"], timeout=0.5),
     cluster=realtime.Cluster(listen=os.environ["SOCKETS"], lease=1.0, drain_timeout=10.0),
     shutdown_timeout=1.0,
+    # The old workers stop listening before the new ones have started, which takes a busy machine ten seconds and more:
+    # so late a client may confirm what it has opened just before.
+    open_timeout=60.0,
 )
 
 

@@ -14,7 +14,8 @@ import realtime
 from realtime.namespaces.session import EventSession
 
 from ..namespaces.going import Chat, Going
-from ..patience import eventually
+from ..namespaces.place import EngineClient, client
+from ..patience import eventually, leap
 from .workers import Worker, workers
 
 
@@ -121,6 +122,27 @@ async def test_an_end_goes_both_ways() -> None:
         await eventually(lambda: one.chats[1].seen[-1] == ("disconnect", "client namespace disconnect"))
         await ada.wire.drop()
         await eventually(lambda: not any(len(worker.server) for worker in one.workers))
+
+
+async def test_who_leaves_one_namespace_stays_in_the_others() -> None:
+    """Also who has said so before anybody there could know."""
+    async with crew() as one:
+        first, _ = one.chats
+        admins = [chat.events.namespace("/admin") for chat in one.chats]
+        ada, admin = Going(one.at(0)), Going(one.at(0), "/admin")
+        await ada.connect()
+        await admin.connect(ada.wire)
+        wire = await client(one.at(1), "engine")
+        assert isinstance(wire, EngineClient)
+        await wire.say(f'0{{"pid":"{ada.pid}"}}', "1")
+        assert str(await wire.news()).startswith(f'0{{"sid":"{ada.sid}"')
+        await eventually(lambda: first.seen[-1] == ("disconnect", "client namespace disconnect"))
+        await admin.connect(wire)
+        assert admin.recovered
+        leap(30)  # nobody's patience is at an end
+        for number in range(3):
+            await admins[0].emit("number", number)
+            assert await admin.take() == ["number", number]
 
 
 async def test_a_client_that_is_cut_off_there_is_away_here() -> None:

@@ -14,9 +14,9 @@ import asyncio
 import itertools
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from typing import Any, NamedTuple
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, NamedTuple, TypeAlias
 
 from aiohttp import web
 
@@ -37,7 +37,22 @@ from realtime.testing import (
 from ..client.soak import TIMING
 from ..patience import eventually, within
 
-__all__ = ["CASES", "DOWN", "UP", "Case", "Heard", "MatrixServer", "Run", "held", "serving", "verdict"]
+__all__ = [
+    "CASES",
+    "DOWN",
+    "POLLS",
+    "STREAMS",
+    "UP",
+    "Case",
+    "Converse",
+    "Heard",
+    "MatrixServer",
+    "Run",
+    "converse",
+    "held",
+    "serving",
+    "verdict",
+]
 
 DATA = bytes(range(0, 256, 15))
 BLOB: list[Any] = [DATA, {"in": [b"", DATA[:5]]}]
@@ -74,6 +89,10 @@ class Heard(NamedTuple):
     answers: list[Any]
 
 
+# Holds a conversation: at a URL, the number of the run, by a transport.
+Converse: TypeAlias = Callable[[str, int, str], Awaitable[Heard]]
+
+
 class MatrixServer:
     """Events that hold conversations: `auth` says which."""
 
@@ -81,6 +100,7 @@ class MatrixServer:
         self.events = realtime.Events()
         self.runs: dict[int, Run] = {}
         self.numbers = itertools.count()  # of runs
+        self.proxies = AsyncExitStack()  # those that are closed with the server
         self.events.on("connect")(self.connect)
         self.events.on("disconnect")(self.disconnect)
         self.events.on("down")(self.down)
@@ -257,7 +277,8 @@ async def serving() -> AsyncIterator[tuple[MatrixServer, int]]:
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     try:
-        yield server, runner.addresses[0][1]
+        async with server.proxies:
+            yield server, runner.addresses[0][1]
     finally:
         await runner.cleanup()
 
@@ -271,29 +292,33 @@ async def held(
     every: int = 1,
     latency: float = 0.0,
     beside: int = 1,
+    by: Converse | None = None,
 ) -> int:
     """Holds a case's conversation with the fault at its `first` step and each `every`-th from there on, as long as
-    there is one, so many of them at a time; how many had one.
+    there is one, so many of them at a time; how many had one. `by`: what holds it, if not our client in Python.
 
     Raises AssertionError where one was not what it has to be.
     """
     count = 0
     for step in itertools.count(first, every * beside):
         steps = range(step, step + every * beside, every)
-        fired = await asyncio.gather(*(_hold(server, port, case, at, latency) for at in steps))
+        fired = await asyncio.gather(*(_hold(server, port, case, at, latency, by or converse) for at in steps))
         count += sum(fired)
         if not all(fired):
             return count
     raise AssertionError
 
 
-async def _hold(server: MatrixServer, port: int, case: Case, step: int, latency: float) -> bool:
+async def _hold(server: MatrixServer, port: int, case: Case, step: int, latency: float, by: Converse) -> bool:
     """Holds one, with the fault at this step; whether there was such a step."""
     number, what = next(server.numbers), f"{case.transport}, {case.name}, step {step}, {latency * 1000:.0f} ms"
-    async with FaultProxy("127.0.0.1", port, latency=latency) as proxy:
+    async with AsyncExitStack() as ours:
+        # Another process may have connections to it that nobody here knows when they end.
+        stack = ours if by is converse else server.proxies
+        proxy = await stack.enter_async_context(FaultProxy("127.0.0.1", port, latency=latency))
         rule = proxy.add(case.at(step))
         async with within(what):
-            client = await converse(f"{proxy.url}/realtime/chat", number, case.transport)
+            client = await by(f"{proxy.url}/realtime/chat", number, case.transport)
     run = server.runs[number]
     await eventually(lambda: run.left)
     wrong = verdict(run, client)

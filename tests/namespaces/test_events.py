@@ -198,7 +198,7 @@ async def test_leaving(kind: str, events: Events) -> None:
     def message(session: EventSession, text: str) -> str:
         return text
 
-    async with chatting(events) as place:
+    async with chatting(events, close_timeout=0.1) as place:  # its client acknowledges no close
         one = await client(place, kind)
         await one.connect()
         await one.connect("/other")

@@ -420,6 +420,7 @@ async def test_who_comes_back_does_not_wait_for_concurrent_handlers() -> None:
 async def test_a_late_answer_is_nobody_elses() -> None:
     """A client may answer in another session than it was asked in: calls of both have different numbers."""
     chat = Chat()
+    assert next(chat.events._bound.numbers) != next(Events()._bound.numbers)  # nor does another worker count like this
     async with chatting(chat.events, RECOVERY) as place:
         ada = Going(place)
         await ada.connect()
@@ -503,7 +504,7 @@ async def test_a_cut_while_it_comes_back_is_another_cut() -> None:
             await running.wait()
         coming.cancel()
         await asyncio.wait({coming})
-        await ada.wire.drop()
+        await cut(place, ada)
         again = Going(place)
         again.pid = ada.pid
         back = asyncio.create_task(again.connect())
@@ -513,6 +514,76 @@ async def test_a_cut_while_it_comes_back_is_another_cut() -> None:
         assert again.recovered
         assert await again.take() == ["number", 1]
         assert seen == []
+
+
+async def test_a_cut_while_it_waits_for_a_handler_leaves_it_away() -> None:
+    chat, running, go = Chat(), asyncio.Event(), asyncio.Event()
+
+    @chat.events.on("slow")
+    async def slow(session: EventSession) -> None:
+        running.set()
+        await go.wait()
+
+    async with chatting(chat.events, RECOVERY) as place:
+        ada = Going(place)
+        await ada.connect()
+        await ada.wire.say('2["slow"]')
+        async with within():
+            await running.wait()
+        coming = asyncio.create_task(ada.connect())
+        await eventually(lambda: chat.sessions[0].session.closed)
+        coming.cancel()
+        await asyncio.wait({coming})
+        await cut(place, ada)
+        go.set()
+        await eventually(lambda: not place.rt._service.sessions.handlers.tasks)
+        await chat.sessions[0].emit("number", 1)
+        await ada.connect()
+        assert ada.recovered
+        assert await ada.take() == ["number", 1]
+
+
+async def test_two_that_wait_for_a_handler_the_last_has_it() -> None:
+    chat, running, go = Chat(), asyncio.Event(), asyncio.Event()
+
+    @chat.events.on("slow")
+    async def slow(session: EventSession) -> None:
+        running.set()
+        await go.wait()
+
+    async with chatting(chat.events, RECOVERY) as place:
+        ada = Going(place)
+        await ada.connect()
+        await ada.wire.say('2["slow"]')
+        async with within():
+            await running.wait()
+        both = [Going(place), Going(place)]
+        coming = []
+        for number, one in enumerate(both):
+            one.pid = ada.pid
+            coming.append(asyncio.create_task(one.connect(number=number)))
+        await eventually(lambda: len(place.rt) == 2)
+        await eventually(lambda: len(chat.sessions[0]._home._ending._waiters) == 2)  # type: ignore[attr-defined]
+        go.set()
+        await asyncio.wait(coming)
+        await eventually(lambda: len(place.rt) == 1)
+        last = both[chat.sessions[0].auth["number"]]
+        await chat.events.emit("number", 1)
+        assert await last.take() == ["number", 1]
+        assert chat.sessions == [chat.sessions[0]] * 3
+
+
+async def test_each_absence_has_its_own_window() -> None:
+    chat, clock = Chat(), VirtualClock()
+    async with chatting(chat.events, RECOVERY, clock=clock) as place:
+        ada = Going(place)
+        await ada.connect()
+        for _ in range(3):
+            await cut(place, ada)
+            clock.advance(40.0)
+            await ada.connect()
+            assert ada.recovered
+        assert [kind for kind, *_ in chat.seen].count("disconnect") == 0
 
 
 async def test_two_at_once_the_last_has_it() -> None:
@@ -727,3 +798,51 @@ async def test_what_an_event_loop_has_left_behind_is_forgotten() -> None:
         assert not handlers.has(ada.pid)
         await ada.connect()
         assert not ada.recovered
+
+
+async def test_other_workers_are_asked_once_for_a_session() -> None:
+    chat, asked = Chat(), []
+
+    class Nowhere:
+        async def open(self, pid: str, request: Any) -> None:
+            asked.append(pid)
+
+    async with chatting(chat.events, RECOVERY) as place:
+        place.rt._service.bridges = Nowhere()
+        ada = Going(place)
+        await ada.connect()
+        own, theirs = ada.pid, f"xxxx.{'x' * 24}"
+        one = await client(place, "engine")
+        for pid in (own, "xxxx", theirs, theirs):
+            await one.say(f'0/nowhere,{{"pid":"{pid}"}}')
+            assert await one.news() == '4/nowhere,{"message":"Invalid namespace"}'
+        assert asked == [theirs]
+
+
+async def test_many_that_were_missed_are_sent_in_turns() -> None:
+    """And what is sent meanwhile comes behind them."""
+    chat, count = Chat(), 1000
+    options = RECOVERY | {"recovery_events": 5000}
+    async with chatting(chat.events, options, max_outbox=5000) as place:
+        ada = Going(place)
+        await ada.connect()
+        await cut(place, ada)
+        session = chat.sessions[0]
+        keeping = session._keeping
+        assert keeping is not None
+        for number in range(count):
+            await session.emit("number", number)
+        coming = asyncio.create_task(ada.connect())
+        meanwhile = 0
+        async with within():
+            while not keeping.live:
+                if session.recovered:
+                    await session.emit("number", count + meanwhile)
+                    meanwhile += 1
+                await asyncio.sleep(0)
+        await coming
+        await session.emit("number", count + meanwhile)
+        assert meanwhile > 1
+        assert [await ada.take() for _ in range(count + meanwhile + 1)] == [
+            ["number", number] for number in range(count + meanwhile + 1)
+        ]

@@ -266,3 +266,50 @@ async def test_sending_without_a_server() -> None:
 def test_settings(settings: dict[str, Any], error: type[Exception]) -> None:
     with pytest.raises(error, match=next(iter(settings)).replace("tls", "t")):
         realtime.STOMP(**settings)
+
+
+async def test_a_room_that_is_closed_and_events_in_it() -> None:
+    async with stomping() as place:
+        one = await client(place)
+        await one.connect()
+        await one.subscribe("/topic/x#y")
+        await one.subscribe("/topic/a", "1", "client-individual")
+        events = realtime.Events()
+        place.rt.endpoint("/events")(events)
+        await events.namespace("/topic/x").room("y").emit("an event is no message", b"of STOMP's")
+        await place.rt.room("/topic/x#y").send("text")
+        assert (await one.expect("MESSAGE", subscription="0")).body == b"text"
+        await place.rt.room("/topic/a").send("1")
+        message = await one.expect("MESSAGE", subscription="1")
+        await one.done("NACK", {"id": message.headers["ack"]})  # a topic gives it to nobody else
+        await place.rt.room("/topic/a").close()
+        await place.rt.room("/topic/a").send("2")
+        await one.done("UNSUBSCRIBE", {"id": "1"})
+
+
+async def test_what_hooks_and_handlers_are_given() -> None:
+    stomp, seen = realtime.STOMP(), []
+
+    @stomp.connect
+    async def connect(client: realtime.StompClient) -> str | None:
+        seen.append((repr(client), client.version, client.request.path, client.passcode, client.headers.get("x")))
+        return 7 if client.login == "wrong" else None  # type: ignore[return-value]
+
+    async with stomping(stomp) as place:
+        one = await client(place)
+        await one.connect("1.1", passcode="p", x="y")
+        assert seen[0][1:] == ("1.1", "/realtime/stomp", "p", "y")
+        assert seen[0][0].startswith("<StompClient of STOMP 1.1 in <Session")
+        wrong = await client(place)
+        await wrong.send("CONNECT", {"login": "wrong"})
+        await wrong.refused("failed to process")
+
+
+@pytest.mark.parametrize("header", ["history", "after"])
+async def test_what_a_topic_does_not_keep(header: str) -> None:
+    async with stomping() as place:
+        for value in ("x", "3"):
+            one = await client(place)
+            await one.connect()
+            await one.send("SUBSCRIBE", {"id": "0", "destination": "/topic/a", header: value})
+            await one.refused("keeps nothing" if header == "after" or value == "3" else "history is a number")

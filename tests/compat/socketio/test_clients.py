@@ -1,4 +1,4 @@
-"""The Socket.IO clients that people have: socket.io-client 4, 3 and 2 in Node, and python-socketio's.
+"""The Socket.IO clients that people have: socket.io-client 4, 3, 2 and 1 in Node, and python-socketio's.
 
 `make test` installs the former (`.ci/clients`). Where there is no Node, or no installed packages, theirs are skipped.
 """
@@ -32,6 +32,9 @@ COUNT = 50
 needs_node = pytest.mark.skipif(
     shutil.which("node") is None or not (HERE / "node_modules").is_dir(),
     reason="needs Node 18 and the packages of this folder: sh .ci/clients",
+)
+needs_the_first = pytest.mark.skipif(
+    not (HERE / "node_modules" / "socket.io-client-v1").is_dir(), reason="needs the newest packages: sh .ci/clients"
 )
 TRANSPORTS = pytest.mark.parametrize(
     "transports", [["polling"], ["websocket"], ["polling", "websocket"]], ids=["polling", "websocket", "upgrade"]
@@ -119,7 +122,7 @@ async def visited() -> AsyncIterator[tuple[Place, Visits]]:
 
 @needs_node
 @TRANSPORTS
-@pytest.mark.parametrize("version", [4, 3, 2])
+@pytest.mark.parametrize("version", [4, 3, 2, pytest.param(1, marks=needs_the_first)])
 async def test_all_that_a_client_can_do(version: int, transports: list[str]) -> None:
     async with visited() as (place, visits):
         plan = {"version": version, "url": place.base, "transports": transports, "count": COUNT}
@@ -130,12 +133,12 @@ async def test_all_that_a_client_can_do(version: int, transports: list[str]) -> 
             NODE.stop()
             raise
         told = json.loads(out)
-        old = version == 2
+        old = version <= 2
         binary = {"b": "AQID"}
         assert told == {
             "errors": [],
             "hello": ["/", {"b": "AP8="}],
-            "own": not old,  # version 2 knows no other than Engine.IO's
+            "own": not old,  # versions 1 and 2 know no other than Engine.IO's
             "echo": [1, "é€\U0001f600\u2028", None, {"a": [True]}],
             "bytes": [binary, {"deep": [{"b": ""}, "x"]}],
             "none": [],

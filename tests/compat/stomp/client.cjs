@@ -19,8 +19,10 @@ require("node:readline").createInterface({ input: process.stdin }).on("line", (l
   try { LIBRARIES[plan.library](plan, told, end); } catch (error) { end(error); }
 });
 
+const Realtime = () => { globalThis.WebSocket ??= WebSocket; return require("../../../client-js/dist/realtime.cjs").default; };
 const socket = (plan) =>
-  plan.carrier === "sockjs" ? new SockJS(plan.url, null, { transports: plan.transports })
+  plan.carrier === "realtime" ? new (Realtime())(plan.url, { transports: plan.transports })
+    : plan.carrier === "sockjs" ? new SockJS(plan.url, null, { transports: plan.transports })
     : new WebSocket(plan.url.replace("http", "ws"), ["v12.stomp", "v11.stomp", "v10.stomp"]);
 
 /* What each does: a topic with a header, an answer of a handler, a queue whose first message is refused once, a

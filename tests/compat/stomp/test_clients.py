@@ -120,6 +120,13 @@ async def test_stompjs_in_bytes_and_in_pieces(settings: dict[str, bool]) -> None
 
 
 @needs_node
+@pytest.mark.parametrize("transport", ["websocket", "long_polling", "polling"])
+async def test_stompjs_over_our_own_client(transport: str) -> None:
+    plan = {"library": "stompjs", "carrier": "realtime", "transports": [transport], "versions": ["1.2"]}
+    check(await visit(plan), "1.2")
+
+
+@needs_node
 @pytest.mark.parametrize("version", ["1.1", "1.2"])
 async def test_stompit_over_tcp(version: str) -> None:
     check(await visit({"library": "stompit", "versions": [version]}), version)

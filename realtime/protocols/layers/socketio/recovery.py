@@ -10,7 +10,6 @@ What is kept is bounded, in number and in size; an offset that is not known any 
 from __future__ import annotations
 
 from collections import deque
-from itertools import islice
 from typing import Any, NamedTuple
 
 from ....core.frames import Group
@@ -114,4 +113,4 @@ class Sent:
         """The event of this number, which is below `end`; None where it is not kept any more."""
         if number < self.first:
             return None
-        return next(islice(self._events, number - self.first, None))
+        return self._events[number - self.first]

@@ -21,12 +21,12 @@ VALUES = st.recursive(
     | st.floats(allow_nan=False, allow_infinity=False)
     | st.text()
     | st.binary(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-    max_leaves=20,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=10,
 )
 
 
-@given(st.lists(VALUES))
+@given(st.lists(VALUES, max_size=4))
 def test_what_is_written_is_read(value: list[Any]) -> None:
     text, attachments = write(value)
     text.encode()
@@ -110,7 +110,7 @@ def test_places_of_attachments() -> None:
             restore([{"_placeholder": True, "num": number}], [b"x"])
 
 
-@given(st.lists(VALUES))
+@given(st.lists(VALUES, max_size=4))
 def test_the_short_ways_say_the_same(value: list[Any]) -> None:
     """The encoder that is made once, and reading without looking for white space."""
     text, attachments = write(value)
