@@ -318,8 +318,8 @@ class Records(Protocol):
         """What was left for a worker in a part of the store, the oldest first, up to a thousand. It stays until it was
         noticed()."""
 
-    async def noticed(self, part: int, worker: str, count: int) -> None:
-        """The worker has done what so many of its oldest notices want. (Nobody else reads them.)"""
+    async def noticed(self, part: int, worker: str, notices: Sequence[Notice]) -> None:
+        """The worker has done what these notices want, in a part of the store."""
 
     async def due(self, part: int, most: int) -> list[str]:
         """Sessions of which nobody has written anything for the `life` of their last write, those that waited longest

@@ -5,6 +5,7 @@ server, and not the process: which is what tests want.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from ..core.durable.owner import Write
@@ -64,9 +65,9 @@ class MemoryRecords:
         """What was left for a worker."""
         return list(self._notices.get(worker, ()))
 
-    async def noticed(self, part: int, worker: str, count: int) -> None:
+    async def noticed(self, part: int, worker: str, notices: Sequence[Notice]) -> None:
         """These are done with."""
-        left = self._notices.pop(worker, [])[count:]
+        left = [one for one in self._notices.pop(worker, []) if one not in notices]
         if left:
             self._notices[worker] = left
 

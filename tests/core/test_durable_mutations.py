@@ -33,17 +33,18 @@ SEEDS = 600
 SHOWN_BY = {
     "a_client_does_not_look_whether_it_is_ahead": 2896,
     "older_carriers_count_behind_a_change_of_owners": 1615,
-    "a_worker_waits_for_what_it_does_not_have": 1292,
+    "a_worker_waits_for_what_it_does_not_have": 892,
     "nobody_publishes_for_what_has_ended": 572,
+    "what_a_takeover_leaves_goes_with_the_answer_that_brings_it": 411,
     "an_answer_to_what_was_named_before_counts": 336,
+    "nobody_is_fenced": 276,
     "a_note_grows_that_another_owner_has_written": 272,
     "an_end_is_told_before_it_is_stored": 270,
     "received_is_acknowledged_at_once": 167,
-    "nobody_is_fenced": 158,
     "cursors_that_a_late_send_brings_count": 156,
     "a_turn_that_was_cut_by_a_deploy_is_counted": 151,
-    "a_takeover_leaves_no_word": 110,
     "a_late_send_is_judged": 103,
+    "a_takeover_leaves_no_word": 101,
     "whoever_opens_writes_over_what_is_there": 77,
     "the_cursor_of_a_room_that_was_left_is_forgotten": 61,
 }
@@ -320,6 +321,18 @@ def taking_over(patch: Patch, change: Callable[[Record], Record]) -> None:
 @mutation_under(LIVING)
 def a_takeover_leaves_no_word(patch: Patch) -> None:
     patch.setattr(worker, "told", no)
+
+
+@mutation_under(LIVING._replace(faults=("lapse",), repeats=0.9, refusals=0.7, losses=0.15))
+def what_a_takeover_leaves_goes_with_the_answer_that_brings_it(patch: Patch) -> None:
+    original = Store.enlist
+
+    def enlist(self: Store, peer: Peer) -> list[Notice]:
+        notices = original(self, peer)
+        self.notices.pop(peer.incarnation, None)
+        return notices
+
+    patch.setattr(Store, "enlist", enlist)
 
 
 @mutation_under(TAKEN_BACK)

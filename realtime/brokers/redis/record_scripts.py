@@ -63,4 +63,16 @@ return 1
 """
 )
 
-RECORD_SCRIPTS = {"record_put": _PUT, "record_load": _LOAD, "records_due": _DUE, "record_postpone": _POSTPONE}
+# KEYS: notices of a worker. ARGV: those that are done with
+_NOTICED = """
+for _, notice in ipairs(ARGV) do redis.call('LREM', KEYS[1], 0, notice) end
+return 1
+"""
+
+RECORD_SCRIPTS = {
+    "record_put": _PUT,
+    "record_load": _LOAD,
+    "record_postpone": _POSTPONE,
+    "records_due": _DUE,
+    "records_noticed": _NOTICED,
+}

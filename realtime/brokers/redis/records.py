@@ -4,6 +4,7 @@ sid.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ...core.durable.encoding import read, written
@@ -35,7 +36,7 @@ class RedisRecords:
         """Writes, if the write that it expects is there; the id of the one that is there then."""
         part, record = self.home(sid), write.record
         keys = (self._keys.record(sid), self._keys.due(part), self._keys.notices(part, to))
-        left = "" if notice is None else f"{notice.session} {notice.tenure}"
+        left = "" if notice is None else _line(notice)
         kept = (max(1, int(life * 1000)), int(indexed(record)), left, NOTICES_LIFE)
         text = written(record).encode("utf-8", "surrogatepass")
         return _text(await self._script(part, "record_put", keys, write.expected, record.id, text, sid, *kept))
@@ -54,9 +55,10 @@ class RedisRecords:
         found = await self._nodes.call(part, "LRANGE", self._keys.notices(part, worker), 0, NOTICES - 1)
         return [Notice(*_text(one).split(" ")) for one in found]
 
-    async def noticed(self, part: int, worker: str, count: int) -> None:
+    async def noticed(self, part: int, worker: str, notices: Sequence[Notice]) -> None:
         """These are done with."""
-        await self._nodes.call(part, "LTRIM", self._keys.notices(part, worker), count, -1)
+        done = [_line(notice) for notice in notices]
+        await self._script(part, "records_noticed", (self._keys.notices(part, worker),), *done)
 
     async def due(self, part: int, most: int) -> list[str]:
         """Sessions that are to be looked at."""
@@ -69,6 +71,10 @@ class RedisRecords:
 
     async def _script(self, part: int, name: str, keys: tuple[str, ...], *rest: Any) -> Any:
         return await self._nodes.call(part, "EVALSHA", sha(name), len(keys), *keys, *rest)
+
+
+def _line(notice: Notice) -> str:
+    return f"{notice.session} {notice.tenure}"
 
 
 def _text(answer: Any) -> str:

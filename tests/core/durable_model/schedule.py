@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, NamedTuple
 
-from realtime.core.durable.record import Close, Publish, Stage
+from realtime.core.durable.record import Close, Publish, Record, Stage
 from realtime.core.rooms import Position
 
 from .client import Client
@@ -266,8 +266,13 @@ class Schedule:
         code = self.client.ended
         return {"schedules": 1, f"ended {code}": 1, **self.counts}
 
+    def record(self) -> Record | None:
+        """The session's; also if its client was told of its end before it was told of its sid."""
+        sid = self.client.sid or self.store.claims.get(self.client.nonce, "")
+        return self.store.records.get(sid)
+
     def over(self) -> bool:
-        record = self.store.records.get(self.client.sid)
+        record = self.record()
         if self.client.ended is None:
             return False
         return record is None or (record.stage is Stage.ENDED and not record.publishes)
@@ -296,7 +301,7 @@ class Schedule:
             for holding in worker.holdings.values():
                 holding.failed()
         client, store = self.client, self.store
-        record, code, backs = store.records.get(client.sid), client.ended, store.backs
+        record, code, backs = self.record(), client.ended, store.backs
         if code is None:
             held = {worker.incarnation: list(worker.holdings) for worker in self.workers}
             raise Violation(f"deadlock: the client has {client.received}, acked {client.acked}, {record}, {held}")

@@ -162,7 +162,12 @@ class Store:
 
     def enlist(self, peer: Peer) -> list[Notice]:
         self.peers[peer.incarnation] = peer, self.world.now + LEASE
-        return self.notices.pop(peer.incarnation, [])
+        return list(self.notices.get(peer.incarnation, ()))
+
+    def noticed(self, incarnation: str, notices: list[Notice]) -> bool:
+        """These are done with. (They stay until then: the answer that told them may have been lost.)"""
+        self.notices[incarnation] = [one for one in self.notices.get(incarnation, ()) if one not in notices]
+        return True
 
     def strike(self, incarnation: str) -> None:
         self.peers.pop(incarnation, None)

@@ -199,6 +199,8 @@ class Worker(Host):
                         holding.cut("a notice")
                     elif self._doubts and held.get(sid) is holding:
                         holding.compare(sights[sid].record.id if sid in sights else "")
+                if notices:
+                    self.ask(lambda done=notices: self.store.noticed(self.incarnation, done))  # type: ignore[misc]
                 self._doubts = False
                 for sid, sight in sights.items():
                     if sid not in self.holdings and not self.leaving:
