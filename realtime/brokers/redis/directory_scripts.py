@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["DIRECTORY_SCRIPTS"]
+__all__ = ["CLOCK", "DIRECTORY_SCRIPTS"]
 
-_CLOCK = """
+CLOCK = """
 local function clock()
   local now = redis.call('TIME')
   return now[1] * 1000 + math.floor(now[2] / 1000)
@@ -14,7 +14,7 @@ local function whole(number) return string.format('%.0f', number) end
 
 # KEYS: leases, peers. ARGV: worker, incarnation, address, lease, for how long it is known behind that
 _ENLIST = (
-    _CLOCK
+    CLOCK
     + """
 local now = clock()
 local gone = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', whole(now - ARGV[5]), 'LIMIT', 0, 100)
@@ -42,7 +42,7 @@ return 1
 
 # KEYS: leases, peers. ARGV: worker
 _FIND = (
-    _CLOCK
+    CLOCK
     + """
 local peer = redis.call('HGET', KEYS[2], ARGV[1])
 if not peer then return {} end
@@ -53,7 +53,7 @@ return {peer, (until_ and tonumber(until_) > clock()) and 1 or 0}
 
 # KEYS: leases, peers.
 _LIVING = (
-    _CLOCK
+    CLOCK
     + """
 local workers = redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. whole(clock()), '+inf')
 local found = {}
@@ -70,7 +70,7 @@ return found
 
 # KEYS: when each run was met first. ARGV: run, for how long it has been there at least, how long that is known
 _MET = (
-    _CLOCK
+    CLOCK
     + """
 local now = clock()
 local since = redis.call('HGET', KEYS[1], ARGV[1])

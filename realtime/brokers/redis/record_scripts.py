@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-__all__ = ["RECORD_SCRIPTS"]
+from .directory_scripts import CLOCK
 
-_CLOCK = """
-local function clock()
-  local now = redis.call('TIME')
-  return now[1] * 1000 + math.floor(now[2] / 1000)
-end
-local function whole(number) return string.format('%.0f', number) end
-"""
+__all__ = ["RECORD_SCRIPTS"]
 
 # KEYS: record, index, notices of a worker.
 # ARGV: expected id, id, text, sid, life, whether it is indexed, a notice or '', for how long that is kept
 _PUT = (
-    _CLOCK
+    CLOCK
     + """
 local before = redis.call('HGET', KEYS[1], 'i') or ''
 if before ~= ARGV[1] then return before end
@@ -38,7 +32,7 @@ return ARGV[2]
 
 # KEYS: record.
 _LOAD = (
-    _CLOCK
+    CLOCK
     + """
 local kept = redis.call('HMGET', KEYS[1], 'r', 't')
 if not kept[1] then return {} end
@@ -48,7 +42,7 @@ return {kept[1], whole(math.max(clock() - kept[2], 0))}
 
 # KEYS: index. ARGV: how many
 _DUE = (
-    _CLOCK
+    CLOCK
     + """
 return redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', whole(clock()), 'LIMIT', 0, ARGV[1])
 """
@@ -56,7 +50,7 @@ return redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', whole(clock()), 'LIMIT', 0, 
 
 # KEYS: index. ARGV: sid, for how long
 _POSTPONE = (
-    _CLOCK
+    CLOCK
     + """
 redis.call('ZADD', KEYS[1], 'XX', whole(clock() + ARGV[2]), ARGV[1])
 return 1
