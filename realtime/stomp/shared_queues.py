@@ -14,8 +14,9 @@ import json
 import logging
 import secrets
 from collections import deque
-from collections.abc import Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from ..brokers.base import Keep, Refused, Taken, Unanswered
@@ -63,7 +64,7 @@ class _Queue:
         self.waiting: list[SharedParcel] = []  # taken, and not given: only while somebody may have room
         self.held: dict[str, SharedParcel] = {}  # this worker's
         self.done: list[str] = []  # to be settled
-        self.back: list[str] = []  # to be given back
+        self.back: list[tuple[str, int]] = []  # to be given back, and how often each was given to somebody
         self.writing = False  # the store is told in the next turn
         self.taking: asyncio.Task[None] | None = None
         self.again = False  # there may be more than was taken
@@ -154,6 +155,9 @@ class SharedQueues:
         except BaseException:
             self.unsubscribe(destination, consumer)
             raise
+        if not queue.consumers:  # it has left meanwhile
+            self._hub.put_out(queue, queue.room)
+            return
         if self._sweeper is None:
             self._sweeper = asyncio.get_running_loop().create_task(self._sweep(), name="realtime queues")
         queue.claims = True
@@ -246,7 +250,7 @@ class SharedQueues:
             waiting, queue.waiting = queue.waiting, []
             for parcel in waiting:
                 queue.held.pop(parcel.id, None)
-            queue.back += [parcel.id for parcel in sorted(waiting)]
+            queue.back += [(parcel.id, parcel.attempts) for parcel in sorted(waiting)]
             self._write(queue)
 
     async def _take(self, queue: _Queue) -> None:
@@ -321,22 +325,24 @@ class SharedQueues:
         queue.writing = False
         done, queue.done = queue.done, []
         back, queue.back = queue.back, []
-        for ids, again in ((done, False), (back, True)):
-            while ids:
-                some, ids = ids[:MOST], ids[MOST:]
-                for _ in range(SWEEPS):  # in vain, it is given to somebody again
-                    try:
-                        store = self._hub.rooms.queues
-                        if again:
-                            await store.give_back(queue.destination, self.name, some)
-                        else:
-                            await store.settle(queue.destination, some)
-                        break
-                    except BrokerError:
-                        await asyncio.sleep(PAUSE)
+        store = self._hub.rooms.queues
+        for at in range(0, len(done), MOST):
+            await self._persist(partial(store.settle, queue.destination, done[at : at + MOST]))
+        for at in range(0, len(back), MOST):
+            await self._persist(partial(store.give_back, queue.destination, self.name, back[at : at + MOST]))
         if back:
             await self._tell_others(queue.destination)
         self._tidy(queue)
+
+    @staticmethod
+    async def _persist(tell: Callable[[], Awaitable[None]]) -> None:
+        """Tells the store, more than once if need be; in vain, what it is about is given to somebody again."""
+        for _ in range(SWEEPS):
+            try:
+                await tell()
+                return
+            except BrokerError:
+                await asyncio.sleep(PAUSE)
 
     async def _bury(self, queue: _Queue, parcel: SharedParcel) -> None:
         dead = self._dead_letters

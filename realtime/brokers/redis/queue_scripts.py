@@ -89,12 +89,14 @@ if redis.call('XLEN', KEYS[1]) == 0 then redis.call('DEL', KEYS[1], KEYS[2]) end
 return 1
 """
 
-# The same, and first in ARGV the worker. Those that are its own still are to be given again
+# KEYS: the same. ARGV: worker, ids, behind each how often it was given. Those that are its own still are to be given
+# again
 _GIVE_BACK = (
     _OWN
     + """
-for index = 2, #ARGV do
+for index = 2, #ARGV, 2 do
   if own(ARGV[index]) then
+    redis.call('XCLAIM', KEYS[1], 'q', ARGV[1], 0, ARGV[index], 'RETRYCOUNT', ARGV[index + 1], 'JUSTID')
     local ms, number = string.match(ARGV[index], '^(%d+)-(%d+)$')
     redis.call('ZADD', KEYS[2], string.format('%.0f', ms * 1000 + math.min(number, 999)), ARGV[index])
   end
