@@ -334,15 +334,17 @@ class SharedQueues:
             await self._tell_others(queue.destination)
         self._tidy(queue)
 
-    @staticmethod
-    async def _persist(tell: Callable[[], Awaitable[None]]) -> None:
-        """Tells the store, more than once if need be; in vain, what it is about is given to somebody again."""
-        for _ in range(SWEEPS):
-            try:
-                await tell()
-                return
-            except BrokerError:
-                await asyncio.sleep(PAUSE)
+    async def _persist(self, tell: Callable[[], Awaitable[None]]) -> None:
+        """Tells the store, for as long as what it is about is this worker's; in vain, that is given to somebody
+        again."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._hub.rooms.timing.lease):
+                while True:
+                    try:
+                        await tell()
+                        return
+                    except BrokerError:
+                        await asyncio.sleep(PAUSE)
 
     async def _bury(self, queue: _Queue, parcel: SharedParcel) -> None:
         dead = self._dead_letters

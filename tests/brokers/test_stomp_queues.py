@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 import realtime
-from realtime.brokers.base import QueueStore, Taken
+from realtime.brokers.base import QueueStore, Refused, Taken
 from realtime.brokers.memory import MemoryBroker
 from realtime.brokers.redis import RedisBroker
+from realtime.brokers.redis.queues import RedisQueues
 from realtime.protocols.layers.stomp.frames import Frame
 from realtime.stomp.queues import Parcel
 from realtime.stomp.shared_queues import SWEEPS, SharedQueues
@@ -315,7 +316,7 @@ async def test_a_slow_subscriber_is_not_tried_in_a_circle(workers: Workers, monk
     monkeypatch.setattr(store, "take", counted)
     sender = await connected(place)
     (session,) = [each for each in place.rt.sessions if each.transport != "websocket"]
-    for number in range(8):
+    for number in range(14):
         await sender.done("SEND", {"destination": QUEUE, "n": str(number)}, "x" * 400_000)
     outbox = session._machine.outbox
     await eventually(lambda: len(outbox) > 0 and not outbox.has_room(400_000))
@@ -326,7 +327,7 @@ async def test_a_slow_subscriber_is_not_tried_in_a_circle(workers: Workers, monk
     for _ in range(10):
         queues_of(place).ready(QUEUE)
         await sender.done("SEND", {"destination": "/topic/none"}, "x")
-    for number in range(8):
+    for number in range(14):
         message = await one.expect("MESSAGE", n=str(number))
         assert "redelivered" not in message.headers
         await one.send("ACK", about(message))
@@ -365,3 +366,47 @@ async def test_how_often_it_was_given_is_known_to_all_workers(workers: Workers) 
     await other.subscribe(QUEUE, ack="client-individual")
     await other.send("NACK", about(await other.expect("MESSAGE", n="1", redelivered="true")))
     await until_held(there, 0)
+
+
+async def test_an_acknowledgement_is_told_until_the_store_is_there(
+    workers: Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = await started(workers)
+    store, one = await store_of(place, QUEUE), await connected(place)
+    settle, times = store.settle, 0
+
+    async def away(*arguments: Any) -> None:
+        nonlocal times
+        times += 1
+        if times < 8:
+            raise Refused("away")
+        await settle(*arguments)
+
+    monkeypatch.setattr(store, "settle", away)
+    await one.subscribe(QUEUE, ack="client-individual")
+    await one.send("SEND", {"destination": QUEUE}, "x")
+    await one.send("ACK", about(await one.expect("MESSAGE")))
+    await until_held(place, 0)
+    await one.done("SEND", {"destination": "/topic/none"}, "x")  # it was given once
+
+
+@pytest.mark.parametrize("broker", ["tcp"], indirect=True)
+async def test_workers_that_are_gone_are_forgotten(workers: Workers) -> None:
+    """Of a queue that is never empty, too."""
+    store = await store_of(await started(workers), "q")
+    assert isinstance(store, RedisQueues)
+    await store.put("q", "0", b"kept", 9)
+    (kept,) = await store.take("q", "has", 1, None)
+    for number in range(1, 21):
+        await store.put("q", str(number), b"x", 9)
+        await store.settle("q", [one.id for one in await store.take("q", f"gone {number}", 1, None)])
+
+    async def known() -> set[bytes]:
+        key = store._keys.queue("q")
+        found = await store._nodes.call(store._keys.part("q"), "XINFO", "CONSUMERS", key, "q")
+        return {one[1] for one in found}
+
+    await store.take("q", "now", 1, 1000.0)
+    assert len(await known()) == 21
+    assert await store.take("q", "now", 1, 0.0) == [Taken(kept.id, b"kept", 2)]
+    assert await known() == {b"now"}
