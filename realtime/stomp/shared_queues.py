@@ -65,7 +65,7 @@ class _Queue:
         self.held: dict[str, SharedParcel] = {}  # this worker's
         self.done: list[str] = []  # to be settled
         self.back: list[tuple[str, int]] = []  # to be given back, and how often each was given to somebody
-        self.writing = False  # the store is told in the next turn
+        self.writing = False  # the store is told, from the next turn on
         self.taking: asyncio.Task[None] | None = None
         self.again = False  # there may be more than was taken
         self.claims = True  # the next look is for what others have left, too
@@ -203,7 +203,8 @@ class SharedQueues:
     def look(self, queue: _Queue) -> None:
         """There may be something to be taken from the store."""
         queue.again = True
-        if queue.taking is None and queue.consumers:
+        # What is given back comes before all that is behind it: it has to be there first.
+        if queue.taking is None and queue.consumers and not queue.back:
             queue.taking = self._begin(self._take(queue))
 
     async def close(self) -> None:
@@ -255,7 +256,8 @@ class SharedQueues:
 
     async def _take(self, queue: _Queue) -> None:
         try:
-            while queue.again and queue.consumers:
+            # Where something is given back, there was less room than it seemed: whoever has some says so.
+            while queue.again and queue.consumers and not queue.back:
                 queue.again = False
                 most = min(MOST, sum(consumer.room for consumer in queue.consumers))
                 if most <= 0:
@@ -267,8 +269,6 @@ class SharedQueues:
                     self._taken(queue, taken)
                 queue.again = queue.again or bool(found)
                 self._give(queue)
-                if queue.back:
-                    break  # there was less room than it seemed: whoever has some says so
         except BrokerError:
             pass  # the next sweep looks again
         finally:
@@ -321,17 +321,23 @@ class SharedQueues:
             self._begin(self._flush(queue))
 
     async def _flush(self, queue: _Queue) -> None:
-        await asyncio.sleep(0)
-        queue.writing = False
-        done, queue.done = queue.done, []
-        back, queue.back = queue.back, []
+        """One for each queue, however long the store is away."""
         store = self._hub.rooms.queues
-        for at in range(0, len(done), MOST):
-            await self._persist(partial(store.settle, queue.destination, done[at : at + MOST]))
-        for at in range(0, len(back), MOST):
-            await self._persist(partial(store.give_back, queue.destination, self.name, back[at : at + MOST]))
-        if back:
-            await self._tell_others(queue.destination)
+        try:
+            await asyncio.sleep(0)
+            while queue.done or queue.back:
+                if queue.done:
+                    done, queue.done = queue.done[:MOST], queue.done[MOST:]
+                    await self._persist(partial(store.settle, queue.destination, done))
+                if queue.back:
+                    back = queue.back[:MOST]
+                    await self._persist(partial(store.give_back, queue.destination, self.name, back))
+                    del queue.back[: len(back)]
+                    if not queue.back:
+                        await self._tell_others(queue.destination)
+                        self.look(queue)
+        finally:
+            queue.writing = False
         self._tidy(queue)
 
     async def _persist(self, tell: Callable[[], Awaitable[None]]) -> None:
