@@ -20,18 +20,15 @@ from ..core.leases import (
     Ended,
     Found,
     Gone,
-    Known,
     Later,
-    Neighbours,
     Peer,
     Reached,
-    Recalled,
     Registration,
-    judge,
 )
 from ..core.shares import Limit
 from ..owners import Claimed, Mine, Taken
 from .counting import Counting
+from .finding import NOT_FREE, NOT_NOW, Finding
 from .keeping import Keeping
 
 __all__ = ["Directory"]
@@ -39,15 +36,11 @@ __all__ = ["Directory"]
 log: logging.Logger = logging.getLogger("realtime.cluster")
 
 RENEWALS = 4  # in one lease
-NEIGHBOURS = 4096  # workers whose addresses are kept
-HOLDERS = 65_536  # names of others' sessions, of which it is known whose they are
 KEEPINGS = 5  # so often in a claim's life those are renewed that last
 FAREWELL = 5.0  # seconds for what is left to be written when the worker goes
 
 RECOUNTS = 900.0  # seconds, after which counts are written again, though nothing has changed
 
-NOT_NOW = "nobody can say now who has this session; come back later"
-NOT_FREE = "nobody can say now who has this name: the store is away, or has just come back; come back later"
 NOT_FOUND = "this worker is not registered now, so that it opens no sessions; come back later"
 OTHER = "this nonce has opened a session already; open with a new nonce"
 
@@ -82,8 +75,7 @@ class Directory:
         self._now = asyncio.get_running_loop().time
         self._standing = Standing(self._now(), lease)
         self._runs = Runs(lease)
-        self._neighbours = Neighbours(lease, NEIGHBOURS)
-        self._holders: Recalled[Claim] = Recalled(lease, HOLDERS)
+        self._finding = Finding(self._directory, self._standing, lease)
         self._keeping = Keeping(self._directory, peer.worker, life, most)
         self._counting = Counting(self._directory, self._keeping, self._standing, count, counted)
         self._met: set[str] = set()  # runs that were told of what has begun
@@ -280,28 +272,14 @@ class Directory:
 
     async def find(self, name: str) -> Taken | Gone | None:
         """Which other worker has a name."""
-        claim = self._holders.fresh(name, self._now()) or await self._holder(name)
+        home = self._directory.home(name)
+        claim = await self._finding.holder(name, lambda: self._runs.may_claim(self._store.run_at(home), self._now()))
         if claim is None or self._is_mine(claim):
             return None
         taken = await self._taken(claim.sid)
         if isinstance(taken, Gone):
-            self._holders.doubt(name)
+            self._finding.holders.doubt(name)
         return taken
-
-    async def _holder(self, name: str) -> Claim | None:
-        """Whose name it is. While the store is away that is whose it was: nobody claims anything meanwhile."""
-        try:
-            claim = await self._directory.holder(name)
-        except BrokerError:
-            claim = self._holders.last(name)
-            if claim is None:
-                raise
-            return claim
-        if claim is not None:
-            self._holders.note(name, claim, self._now())
-        elif not self._runs.may_claim(self._store.run_at(self._directory.home(name)), self._now()):
-            raise Refused(NOT_FREE)  # another run may have forgotten it
-        return claim
 
     async def _taken(self, sid: str) -> Taken | Gone:
         found = await self.owner(sid)
@@ -326,41 +304,12 @@ class Directory:
 
     async def owner(self, sid: str) -> Found:
         """Who has this session."""
-        worker = sid.partition(".")[0]
-        if worker == self.peer.worker:
-            return HERE
-        known = self._neighbours.peer(worker, self._now())
-        if known is not None:
-            return known
-        try:
-            return await self._find(worker, sid, None, Reached.UNTRIED)
-        except BrokerError:
-            last = self._neighbours.last(worker)
-            if last is None:
-                raise
-            return last  # connecting shows whether it is there
+        return HERE if sid.partition(".")[0] == self.peer.worker else await self._finding.owner(sid)
 
     async def refused(self, peer: Peer, sid: str = "") -> Found:
         """A connection to this worker was refused."""
-        return await self._find(peer.worker, sid, peer, Reached.REFUSED)
+        return await self._finding.again(peer, sid, Reached.REFUSED)
 
     async def unreachable(self, peer: Peer, sid: str = "") -> Found:
         """This worker could not be reached otherwise."""
-        return await self._find(peer.worker, sid, peer, Reached.UNREACHABLE)
-
-    async def _find(self, worker: str, sid: str, tried: Peer | None, reached: Reached) -> Peer | Gone:
-        if tried is not None:
-            self._neighbours.doubt(worker)
-        known = await self._directory.find(worker)
-        if known.peer is not None and known.leased:
-            self._neighbours.learn(known.peer, self._now())
-        elif known.peer is None and tried is None:
-            known = Known(self._neighbours.last(worker), False)
-        steady = self._standing.steady(self._now())
-        verdict = judge(known, tried, reached, steady)
-        if isinstance(verdict, Peer):
-            return verdict
-        if isinstance(verdict, Gone):
-            log.debug("- worker %s is gone: %s, %s, leases may be judged: %s", worker, known, reached.value, steady)
-            return Gone(await self._directory.ended(sid)) if sid else verdict
-        raise Refused(NOT_NOW)
+        return await self._finding.again(peer, sid, Reached.UNREACHABLE)

@@ -200,8 +200,8 @@ async def test_whose_a_name_is_holds_for_a_lease_and_while_the_store_is_away(wor
     workers.stored.away = True
     two.failed()
     assert await two.find("nonce") == Taken(one.peer, sid)
-    two._holders.doubt("nonce")  # a lease later
-    two._neighbours.doubt("onex")
+    two._finding.holders.doubt("nonce")  # a lease later
+    two._finding.neighbours.doubt("onex")
     assert await two.find("nonce") == Taken(one.peer, sid)
     assert await two.owner(sid) == one.peer
     await refusal_of(two.find("another"))
@@ -214,7 +214,7 @@ async def test_a_name_of_a_dead_worker_is_asked_for_again(workers: Workers) -> N
     assert await two.find("nonce")
     await arrives(one.leave())
     two._standing._since = -LONG_AGO
-    two._neighbours = Neighbours(LEASE, 10)  # it was never connected to
+    two._finding.neighbours = Neighbours(LEASE, 10)  # it was never connected to
     assert await two.find("nonce") == Gone(None)
     workers.stored.asked.clear()
     assert await two.find("nonce") == Gone(None)
@@ -372,7 +372,7 @@ async def test_a_worker_that_the_store_has_forgotten_is_asked_by_who_has_met_it(
     one, two = await workers.pair()
     assert await two.owner("onex.abc") == one.peer
     two._standing._since -= LEASE
-    two._neighbours.doubt("onex")
+    two._finding.neighbours.doubt("onex")
     del workers.stored._peers["onex"]
     assert await two.owner("onex.abc") == one.peer
     assert await two.refused(one.peer, "onex.abc") == Gone()
