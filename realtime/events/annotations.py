@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any, Literal, TypeAlias, Union, get_args, get_origin
 
-__all__ = ["ALIAS", "ANY_TUPLE", "Check", "Misfit", "bare", "check_of", "required_members", "resolved"]
+__all__ = ["ALIAS", "ANY_TUPLE", "Check", "Misfit", "bare", "check_of", "required_members", "resolved", "unpacked"]
 
 # Takes a value and where it stands, in words; gives the value, or what is made of it; raises Misfit. None: anything
 # fits.
@@ -42,9 +42,9 @@ def _wrong(where: str, takes: str, value: object) -> Misfit:
 
 
 def resolved(annotation: Any, function: Callable[..., Any]) -> Any:
-    """An annotation that is text, as modules with `from __future__ import annotations` have them, as what it names.
-    Raises NameError and the like."""
-    if not isinstance(annotation, str):
+    """An annotation that is text, as modules with `from __future__ import annotations` have them, or has text in it,
+    such as `list["Node"]`, as what it names. Raises NameError and the like."""
+    if not _has_text(annotation):
         return annotation
     code = _code_of(function)
     names = dict(getattr(code, "__globals__", {}))
@@ -52,7 +52,24 @@ def resolved(annotation: Any, function: Callable[..., Any]) -> Any:
         names |= {
             name: cell.cell_contents for name, cell in zip(code.__code__.co_freevars, code.__closure__, strict=True)
         }
-    return eval(annotation, {**vars(builtins), **names})
+    names = {**vars(builtins), **names}
+    if isinstance(annotation, str):
+        annotation = eval(annotation, names)
+        if not _has_text(annotation):
+            return annotation
+    said = types.SimpleNamespace(__annotations__={"it": annotation})
+    return typing.get_type_hints(said, names, include_extras=True)["it"]
+
+
+def _has_text(annotation: Any) -> bool:
+    """Whether an annotation, or one inside it, is text that names something."""
+    if isinstance(annotation, (str, typing.ForwardRef)):
+        return True
+    origin = get_origin(annotation)
+    if origin is Literal:
+        return False
+    args = get_args(annotation)
+    return any(map(_has_text, args[:1] if origin is typing.Annotated else args))
 
 
 def _code_of(function: Any) -> Any:
@@ -85,6 +102,11 @@ def bare(annotation: Any, *, aliases: bool = True) -> Any:
             return annotation
 
 
+def unpacked(annotation: Any) -> bool:
+    """Whether it stands for several: `*tuple[str, ...]`."""
+    return getattr(annotation, "__unpacked__", False) or get_origin(annotation) is typing.Unpack
+
+
 _WRAPPERS = (typing.Annotated, typing.Required, typing.NotRequired, getattr(typing, "ReadOnly", typing.Required))
 ANY_TUPLE = (tuple, typing.Tuple)  # noqa: UP006 # which can be told from that of nothing, tuple[()], only so
 ALIAS: Any = getattr(typing, "TypeAliasType", ())  # since Python 3.12
@@ -113,6 +135,8 @@ def check_of(annotation: Any) -> Check:
     if annotation in (list, Sequence) or origin in (list, Sequence):
         return _array(check_of(args[0]) if args else None)
     if annotation is tuple or origin is tuple:
+        if any(map(unpacked, args)):
+            raise TypeError(f"a tuple in which another is unpacked can't come: {annotation!r}")
         return _tuple(args, annotation in ANY_TUPLE)
     if annotation in (dict, Mapping) or origin in (dict, Mapping):
         if args and args[0] not in (str, Any):
@@ -174,7 +198,10 @@ def _int(value: Any, where: str) -> int:
 def _float(value: Any, where: str) -> float:
     if type(value) not in (int, float):
         raise _wrong(where, "a number", value)
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:
+        raise Misfit(f"{where} is a number that is too large") from None
 
 
 _PLAIN: dict[Any, Callable[[Any, str], Any]] = {str: _str, bool: _bool, bytes: _bytes, int: _int, float: _float}

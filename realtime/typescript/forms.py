@@ -15,7 +15,7 @@ import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, NoReturn, Union, get_args, get_origin
 
-from ..events.annotations import ALIAS, ANY_TUPLE, bare, required_members
+from ..events.annotations import ALIAS, ANY_TUPLE, bare, required_members, unpacked
 from .schemas import Definition, Schemas
 from .text import BYTES_READ, BYTES_WRITTEN, NAME, interface, literal, many, member, row, type_name, union, unique
 
@@ -113,6 +113,8 @@ class Forms:
         return many(self.of(args[0], side) if args else self.anything(side), readonly=side.of_page)
 
     def _row(self, args: tuple[Any, ...], side: Side) -> str:
+        if any(map(unpacked, args)):
+            raise NoForm("a tuple in which another is unpacked is nothing that can be checked: write tuple[…, ...]")
         return row([self.of(arg, side) for arg in args], readonly=side.of_page)
 
     def _mapping(self, args: tuple[Any, ...], side: Side) -> str:
