@@ -302,10 +302,9 @@ class ServerConnection(Connection[Session]):
             return
         if self._members.get(member.namespace) is member and not member.closed:
             del self._members[member.namespace]
-            joined = member.namespace in self._membership
-            self._membership.refuse(member.namespace)
-            if joined:
+            if member.namespace in self._membership:
                 self._say_disconnect(member.namespace)
+            self._membership.refuse(member.namespace)
             await self.leaves(member, PUT_OUT)
 
     def _say_disconnect(self, name: str) -> None:
