@@ -18,7 +18,18 @@ from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any, Literal, TypeAlias, Union, get_args, get_origin
 
-__all__ = ["ALIAS", "ANY_TUPLE", "Check", "Misfit", "bare", "check_of", "required_members", "resolved", "unpacked"]
+__all__ = [
+    "ANY_TUPLE",
+    "Check",
+    "Misfit",
+    "bare",
+    "check_of",
+    "is_alias",
+    "is_typeddict",
+    "required_members",
+    "resolved",
+    "unpacked",
+]
 
 # Takes a value and where it stands, in words; gives the value, or what is made of it; raises Misfit. None: anything
 # fits.
@@ -92,11 +103,11 @@ def bare(annotation: Any, *, aliases: bool = True) -> Any:
     """An annotation without what says nothing about values: Annotated, NotRequired and the like, NewType, and, unless
     `aliases` is False, the name of an alias (`type Name = …`)."""
     while True:
-        if get_origin(annotation) in _WRAPPERS:
+        if get_origin(annotation) in _WRAPPERS or get_origin(annotation) in _backported("ReadOnly"):
             annotation = get_args(annotation)[0]
         elif isinstance(annotation, typing.NewType):
             annotation = annotation.__supertype__
-        elif aliases and isinstance(annotation, ALIAS):
+        elif aliases and is_alias(annotation):
             annotation = annotation.__value__
         else:
             return annotation
@@ -109,7 +120,23 @@ def unpacked(annotation: Any) -> bool:
 
 _WRAPPERS = (typing.Annotated, typing.Required, typing.NotRequired, getattr(typing, "ReadOnly", typing.Required))
 ANY_TUPLE = (tuple, typing.Tuple)  # noqa: UP006 # which can be told from that of nothing, tuple[()], only so
-ALIAS: Any = getattr(typing, "TypeAliasType", ())  # since Python 3.12
+
+
+def _backported(name: str) -> tuple[Any, ...]:
+    """What is called so in typing, and in typing_extensions, where it may be another."""
+    modules = typing, sys.modules.get("typing_extensions")
+    return tuple(getattr(module, name) for module in modules if hasattr(module, name))
+
+
+def is_alias(annotation: Any) -> bool:
+    """Whether it is the name of another: `type Name = …`, since Python 3.12."""
+    return isinstance(annotation, _backported("TypeAliasType"))
+
+
+def is_typeddict(cls: type) -> bool:
+    """Whether it is a TypedDict, whoever's: typing knows nothing of those of typing_extensions."""
+    return issubclass(cls, dict) and hasattr(cls, "__required_keys__")
+
 
 # Classes and aliases whose checks are being made: these may be in themselves.
 _making: ContextVar[Mapping[Any, list[Check]]] = ContextVar("realtime checks")
@@ -118,7 +145,7 @@ _making: ContextVar[Mapping[Any, list[Check]]] = ContextVar("realtime checks")
 def check_of(annotation: Any) -> Check:
     """How values for this annotation are checked. Raises TypeError for what no event can bring."""
     annotation = bare(annotation, aliases=False)
-    if isinstance(annotation, ALIAS):
+    if is_alias(annotation):
         return _by_name(annotation, lambda: check_of(annotation.__value__))
     plain = _PLAIN.get(annotation) if isinstance(annotation, type) else None
     if plain is not None:
@@ -293,7 +320,7 @@ def _object(inner: Check) -> Check:
 def _class(cls: type) -> Check:
     if issubclass(cls, enum.Enum):
         return _one_of([(member.value, member) for member in cls])
-    if typing.is_typeddict(cls):
+    if is_typeddict(cls):
         hints = typing.get_type_hints(cls, include_extras=True)
         return _fields(hints, required_members(cls, hints), dict)
     if hasattr(cls, "__struct_fields__") and "msgspec" in sys.modules:

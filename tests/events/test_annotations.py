@@ -10,8 +10,10 @@ from types import GenericAlias
 from typing import Annotated, Any, Literal, NewType, NotRequired, Optional, TypedDict
 
 import pytest
+import typing_extensions
 
 from realtime.events.annotations import Misfit, check_of, resolved
+from realtime.typescript.forms import Forms, Side
 
 
 class Color(enum.Enum):
@@ -224,3 +226,21 @@ def test_an_alias_is_what_it_names() -> None:
     with pytest.raises(Misfit, match=r"^a is none of what it may be \(int \| list\), but an array$"):
         fitted(names["Deep"], ["x"])
     assert check_of(names["Open"]) is None
+
+
+def test_what_typing_extensions_has_of_its_own() -> None:
+    """On versions of Python whose typing has less; pydantic wants its TypedDict there."""
+
+    class Reading(typing_extensions.TypedDict):
+        value: typing_extensions.ReadOnly[int]
+        unit: typing_extensions.NotRequired[str]
+
+    alias = typing_extensions.TypeAliasType("alias", list[Reading])
+    assert fitted(alias, [{"value": 1.0}]) == [{"value": 1}]
+    with pytest.raises(Misfit, match=r"a\[0\]\.value is a whole number, not a str"):
+        fitted(alias, [{"value": "1"}])
+    with pytest.raises(Misfit, match=r"a\[0\]\.value is missing"):
+        fitted(alias, [{"unit": "m"}])
+    forms = Forms(())
+    written = forms.finish(forms.of(alias, Side.TAKEN))
+    assert "  value: number;\n  unit?: string;\n" in written
