@@ -52,7 +52,7 @@ async def connect(session: realtime.EventSession, auth: dict[str, str]) -> None:
 @events.on("disconnect")
 async def disconnect(session: realtime.EventSession) -> None:
     name = session.data["name"]
-    if here[name] is session:
+    if here.get(name) is session:  # else somebody else has it, or has had it meanwhile
         del here[name]
         await events.emit("user left", name)
 

@@ -36,6 +36,7 @@ class SessionRequest:
 
     __slots__ = (
         "__weakref__",
+        "_brought",
         "_handed",
         "_headers",
         "_http",
@@ -86,6 +87,7 @@ class SessionRequest:
         self._raw_auth = raw_auth if auth is None else json.dumps(auth).encode()
         # Of a bare WebSocket, what endpoint(subprotocols=…) and its client agreed on.
         self.subprotocol: str | None = subprotocol
+        self._brought = False  # another worker has brought its client, who goes on here
         self._handed = ""  # by another worker: the sid of the claim that it was brought here for
         self._withdrawals = 0  # how many of the server's there were when it came: see Server.close_identity()
         self._http: Callable[[], Any] | None = None if http is None else weakref.ref(http)

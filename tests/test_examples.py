@@ -634,3 +634,13 @@ async def test_who_comes_again_to_a_chat_of_events(client: Clients) -> None:
                 await call
     await eventually(lambda: len(told) == 2)
     assert told == [("bob", "typing", "ada", True), ("bob", "typing", "ada", True, "to you alone")]
+
+
+async def test_a_chat_whose_name_has_changed_hands_and_is_free_again(client: Clients) -> None:
+    """Before the server has heard that the first who had it is gone."""
+    example = load("events_chat")
+    first, second = SimpleNamespace(data={"name": "ada"}), SimpleNamespace(data={"name": "ada"})
+    example.here["ada"] = second
+    for session in (second, first):
+        await example.disconnect(session)
+    assert not example.here

@@ -208,6 +208,9 @@ $("enter").onsubmit = async (event) => {
     talk.log.remove();
   }
   talks.clear();
+  const earlier = chat; // where the button was pressed twice, say
+  chat = null;
+  earlier?.leave();
   let mine; // what a visit before this one still has to say is of no interest
   const told = { state: (...said) => mine === chat && state(...said), out: (why) => mine === chat && out(why) };
   mine = chat = enter({ name: me, key: key() }, told);

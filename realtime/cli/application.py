@@ -82,6 +82,8 @@ def _named(target: str, module: Any, name: str) -> Any:
         return reduce(getattr, name.split("."), module)
     except AttributeError as error:
         raise NotLoaded(f"{target}: {error}") from None
+    except Exception as error:  # of a module's __getattr__, or a property
+        raise NotLoaded(f"{target} could not be looked up: {_told(error)}") from error
 
 
 def _made(target: str, found: Any) -> Any:

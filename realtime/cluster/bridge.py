@@ -94,9 +94,10 @@ class Bridges:
         self._port = port
 
     async def open(self, pid: str, request: SessionRequest) -> BridgeProtocol | None:
-        """A session at the worker that has this pid."""
+        """A session at the worker that has this pid. Whoever was brought here is not brought on: its packets could go
+        round for ever, each time through a session more."""
         owners = self._service.sessions.owners
-        if owners is None:
+        if owners is None or request._brought:
             return None
         try:
             found = await owners.owner(pid)

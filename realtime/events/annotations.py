@@ -18,7 +18,18 @@ from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any, Literal, TypeAlias, Union, get_args, get_origin
 
-__all__ = ["ALIAS", "ANY_TUPLE", "Check", "Misfit", "bare", "check_of", "required_members", "resolved"]
+__all__ = [
+    "ANY_TUPLE",
+    "Check",
+    "Misfit",
+    "bare",
+    "check_of",
+    "is_alias",
+    "is_typeddict",
+    "required_members",
+    "resolved",
+    "unpacked",
+]
 
 # Takes a value and where it stands, in words; gives the value, or what is made of it; raises Misfit. None: anything
 # fits.
@@ -42,9 +53,9 @@ def _wrong(where: str, takes: str, value: object) -> Misfit:
 
 
 def resolved(annotation: Any, function: Callable[..., Any]) -> Any:
-    """An annotation that is text, as modules with `from __future__ import annotations` have them, as what it names.
-    Raises NameError and the like."""
-    if not isinstance(annotation, str):
+    """An annotation that is text, as modules with `from __future__ import annotations` have them, or has text in it,
+    such as `list["Node"]`, as what it names. Raises NameError and the like."""
+    if not _has_text(annotation):
         return annotation
     code = _code_of(function)
     names = dict(getattr(code, "__globals__", {}))
@@ -52,7 +63,24 @@ def resolved(annotation: Any, function: Callable[..., Any]) -> Any:
         names |= {
             name: cell.cell_contents for name, cell in zip(code.__code__.co_freevars, code.__closure__, strict=True)
         }
-    return eval(annotation, {**vars(builtins), **names})
+    names = {**vars(builtins), **names}
+    if isinstance(annotation, str):
+        annotation = eval(annotation, names)
+        if not _has_text(annotation):
+            return annotation
+    said = types.SimpleNamespace(__annotations__={"it": annotation})
+    return typing.get_type_hints(said, names, include_extras=True)["it"]
+
+
+def _has_text(annotation: Any) -> bool:
+    """Whether an annotation, or one inside it, is text that names something."""
+    if isinstance(annotation, (str, typing.ForwardRef)):
+        return True
+    origin = get_origin(annotation)
+    if origin is Literal:
+        return False
+    args = get_args(annotation)
+    return any(map(_has_text, args[:1] if origin is typing.Annotated else args))
 
 
 def _code_of(function: Any) -> Any:
@@ -75,19 +103,40 @@ def bare(annotation: Any, *, aliases: bool = True) -> Any:
     """An annotation without what says nothing about values: Annotated, NotRequired and the like, NewType, and, unless
     `aliases` is False, the name of an alias (`type Name = …`)."""
     while True:
-        if get_origin(annotation) in _WRAPPERS:
+        if get_origin(annotation) in _WRAPPERS or get_origin(annotation) in _backported("ReadOnly"):
             annotation = get_args(annotation)[0]
         elif isinstance(annotation, typing.NewType):
             annotation = annotation.__supertype__
-        elif aliases and isinstance(annotation, ALIAS):
+        elif aliases and is_alias(annotation):
             annotation = annotation.__value__
         else:
             return annotation
 
 
+def unpacked(annotation: Any) -> bool:
+    """Whether it stands for several: `*tuple[str, ...]`."""
+    return getattr(annotation, "__unpacked__", False) or get_origin(annotation) is typing.Unpack
+
+
 _WRAPPERS = (typing.Annotated, typing.Required, typing.NotRequired, getattr(typing, "ReadOnly", typing.Required))
 ANY_TUPLE = (tuple, typing.Tuple)  # noqa: UP006 # which can be told from that of nothing, tuple[()], only so
-ALIAS: Any = getattr(typing, "TypeAliasType", ())  # since Python 3.12
+
+
+def _backported(name: str) -> tuple[Any, ...]:
+    """What is called so in typing, and in typing_extensions, where it may be another."""
+    modules = typing, sys.modules.get("typing_extensions")
+    return tuple(getattr(module, name) for module in modules if hasattr(module, name))
+
+
+def is_alias(annotation: Any) -> bool:
+    """Whether it is the name of another: `type Name = …`, since Python 3.12."""
+    return isinstance(annotation, _backported("TypeAliasType"))
+
+
+def is_typeddict(cls: type) -> bool:
+    """Whether it is a TypedDict, whoever's: typing knows nothing of those of typing_extensions."""
+    return issubclass(cls, dict) and hasattr(cls, "__required_keys__")
+
 
 # Classes and aliases whose checks are being made: these may be in themselves.
 _making: ContextVar[Mapping[Any, list[Check]]] = ContextVar("realtime checks")
@@ -96,7 +145,7 @@ _making: ContextVar[Mapping[Any, list[Check]]] = ContextVar("realtime checks")
 def check_of(annotation: Any) -> Check:
     """How values for this annotation are checked. Raises TypeError for what no event can bring."""
     annotation = bare(annotation, aliases=False)
-    if isinstance(annotation, ALIAS):
+    if is_alias(annotation):
         return _by_name(annotation, lambda: check_of(annotation.__value__))
     plain = _PLAIN.get(annotation) if isinstance(annotation, type) else None
     if plain is not None:
@@ -113,6 +162,8 @@ def check_of(annotation: Any) -> Check:
     if annotation in (list, Sequence) or origin in (list, Sequence):
         return _array(check_of(args[0]) if args else None)
     if annotation is tuple or origin is tuple:
+        if any(map(unpacked, args)):
+            raise TypeError(f"a tuple in which another is unpacked can't come: {annotation!r}")
         return _tuple(args, annotation in ANY_TUPLE)
     if annotation in (dict, Mapping) or origin in (dict, Mapping):
         if args and args[0] not in (str, Any):
@@ -174,7 +225,10 @@ def _int(value: Any, where: str) -> int:
 def _float(value: Any, where: str) -> float:
     if type(value) not in (int, float):
         raise _wrong(where, "a number", value)
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:
+        raise Misfit(f"{where} is a number that is too large") from None
 
 
 _PLAIN: dict[Any, Callable[[Any, str], Any]] = {str: _str, bool: _bool, bytes: _bytes, int: _int, float: _float}
@@ -266,7 +320,7 @@ def _object(inner: Check) -> Check:
 def _class(cls: type) -> Check:
     if issubclass(cls, enum.Enum):
         return _one_of([(member.value, member) for member in cls])
-    if typing.is_typeddict(cls):
+    if is_typeddict(cls):
         hints = typing.get_type_hints(cls, include_extras=True)
         return _fields(hints, required_members(cls, hints), dict)
     if hasattr(cls, "__struct_fields__") and "msgspec" in sys.modules:

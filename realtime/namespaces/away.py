@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from contextlib import suppress
 from functools import partial
 
 from ..owners import Bridge
@@ -112,14 +113,15 @@ class Away:
         if self._by_pid.get(keeping.pid) is member:
             del self._by_pid[keeping.pid]
 
-    def give_up(self, member: EventSession, why: str = "") -> asyncio.Task[None] | None:
-        """A client that is away will not go on: what tells its handler. None for one that is here."""
+    def give_up(self, member: EventSession, why: str = "", *, behind: bool = True) -> asyncio.Task[None] | None:
+        """A client that is away will not go on: what tells its handler, `behind` all that has come from it before. None
+        for one that is here."""
         keeping = member._keeping
         if keeping is None or keeping.absence is None or member not in self._away:
             return None
         why = why or keeping.absence.why
         self._forget(member)
-        return self._sessions.handlers.beside(member._home.leaves(member, why), "realtime client that is gone")
+        return self._sessions.handlers.beside(_lose(member, why, behind), "realtime client that is gone")
 
     def end(self, code: int, identity: str | None) -> None:
         """All that are away are not waited for any more, or all of an identity."""
@@ -130,3 +132,27 @@ class Away:
     def reset(self) -> None:
         """Begins anew, in another event loop: what an earlier one has left behind will never run."""
         self._by_pid, self._away, self._by_key = {}, {}, {}
+
+
+async def _lose(member: EventSession, why: str, behind: bool) -> None:
+    """A client is gone: it is out at once, and its handler is told why. That has `close_timeout` seconds for it, and is
+    cancelled then."""
+    machine, clock = member.session._machine, member.session._listener.runtime.clock
+    assert machine.outcome is not None
+    member._end(*machine.outcome[:2])
+    told, member._told = member._told, False  # nobody else tells it meanwhile
+    patience = machine.config.close_timeout
+    try:
+        if behind:
+            with suppress(TimeoutError):  # a handler of its last session goes on and on
+                async with asyncio.timeout(2 * patience):
+                    await member._home.finished()
+    finally:
+        member._told = told
+        task = asyncio.current_task()
+        assert task is not None
+        timer = clock.call_at(clock.now() + patience, task.cancel)
+        try:
+            await member._home.leaves(member, why)
+        finally:
+            timer.cancel()

@@ -25,12 +25,14 @@ def check_kept(session: Session, keeping: Keeping, number: int) -> None:
 
 
 async def catch_up(session: Session, keeping: Keeping, number: int) -> None:
-    """Sends all that a client has missed, from the event of this number on; then what comes is sent at once. Raises
-    SessionClosed."""
+    """Sends all that a client has missed, from the event of this number on; then what comes is sent at once. Whoever is
+    put out meanwhile is sent no more. Raises SessionClosed."""
     sent = keeping.sent
     while number < sent.end:
         if not number % TURN:
             await asyncio.sleep(0)
+        if keeping.ended is None:
+            return
         check_kept(session, keeping, number)
         kept = sent.at(number)
         assert kept is not None

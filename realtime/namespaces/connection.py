@@ -252,7 +252,7 @@ class ServerConnection(Connection[Session]):
 
     async def _give_up(self, member: EventSession, why: str = "") -> bool:
         """A client that is away will not go on: its handler is told. False for one that is here."""
-        told = None if self._away is None else self._away.give_up(member, why)
+        told = None if self._away is None else self._away.give_up(member, why, behind=False)
         if told is not None:
             await asyncio.wait({told})
         return told is not None
@@ -262,13 +262,16 @@ class ServerConnection(Connection[Session]):
         if self._late is not None:
             self._late.cancel()
             self._late = None
-        self._membership.accept(member.namespace)
         said = {"sid": member.id} if self.version >= 5 else None
         keeping = member._keeping
         if keeping is not None and said is not None:
             said["pid"] = keeping.pid
             check_kept(self.session, keeping, keeping.sent.first if number is None else number)
         await self.send(Packet(packets.CONNECT, member.namespace, said))
+        if self._members.get(member.namespace) is not member:  # it was put out, while that waited for room
+            self._say_disconnect(member.namespace)
+            return
+        self._membership.accept(member.namespace)
         if keeping is not None and number is not None:
             await catch_up(self.session, keeping, number)
             return
@@ -299,12 +302,16 @@ class ServerConnection(Connection[Session]):
             return
         if self._members.get(member.namespace) is member and not member.closed:
             del self._members[member.namespace]
-            joined = member.namespace in self._membership
+            if member.namespace in self._membership:
+                self._say_disconnect(member.namespace)
             self._membership.refuse(member.namespace)
-            if joined:  # by an answer to its CONNECT that had room: so of these there are not more
-                with suppress(SessionClosed):
-                    put_kept(self.session, packets.write(self.version, Packet(packets.DISCONNECT, member.namespace)))
             await self.leaves(member, PUT_OUT)
+
+    def _say_disconnect(self, name: str) -> None:
+        """Tells a client that it is put out, who was told by an answer that it is in. That had room: so there are not
+        more of these."""
+        with suppress(SessionClosed):
+            put_kept(self.session, packets.write(self.version, Packet(packets.DISCONNECT, name)))
 
     async def leaves(self, member: EventSession, reason: str) -> None:
         """A client has left a namespace, in whatever way: its handler is told why."""

@@ -74,7 +74,8 @@ class Keeping:
         self.sent: Sent = sent
         self.live: bool = True
         self.absence: Absence | None = None
-        self.ended: Callable[[], object] | None = None  # told when it goes on nowhere; None before it knows its pid
+        # Told when it goes on nowhere; None after that, and before it knows its pid.
+        self.ended: Callable[[], object] | None = None
 
     def add(self, offset: str, group: Group) -> None:
         """It is sent this event, or would be if it were here."""

@@ -30,5 +30,5 @@ def reason_of(code: int, default: str) -> str:
 
 def may_go_on(outcome: Ended, *, closing: bool) -> bool:
     """Whether a client whose session has ended so may go on in another: its connection was lost, or it has left without
-    a word. `closing`: this side has closed the session."""
-    return outcome.code in (INTERRUPTED, _SILENCE) or (outcome.clean and not closing)
+    a word. `closing`: this side has closed the session, however it ended then."""
+    return not closing and (outcome.clean or outcome.code in (INTERRUPTED, _SILENCE))

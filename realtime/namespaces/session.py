@@ -322,8 +322,9 @@ class EventSession:
         if self._ended is None:
             self._ended = code, reason
             self._early = None
-            ended = None if self._keeping is None else self._keeping.ended
-            if ended is not None:
+            keeping = self._keeping
+            if keeping is not None and keeping.ended is not None:
+                ended, keeping.ended = keeping.ended, None
                 ended()
             self.session._hub.leave_all(self)
             self._home.calls.fail(code, reason, self.namespace)

@@ -15,7 +15,7 @@ import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, NoReturn, Union, get_args, get_origin
 
-from ..events.annotations import ALIAS, ANY_TUPLE, bare, required_members
+from ..events.annotations import ANY_TUPLE, bare, is_alias, is_typeddict, required_members, unpacked
 from .schemas import Definition, Schemas
 from .text import BYTES_READ, BYTES_WRITTEN, NAME, interface, literal, many, member, row, type_name, union, unique
 
@@ -73,7 +73,7 @@ class Forms:
 
     def _alternatives(self, annotation: Any, side: Side) -> Sequence[str]:
         annotation = bare(annotation, aliases=False)
-        if isinstance(annotation, ALIAS):
+        if is_alias(annotation):
             return [self._named(annotation, side, annotation.__name__, lambda: self._alias(annotation, side))]
         if annotation is None:
             return ["null"]
@@ -113,6 +113,8 @@ class Forms:
         return many(self.of(args[0], side) if args else self.anything(side), readonly=side.of_page)
 
     def _row(self, args: tuple[Any, ...], side: Side) -> str:
+        if any(map(unpacked, args)):
+            raise NoForm("a tuple in which another is unpacked is nothing that can be checked: write tuple[…, ...]")
         return row([self.of(arg, side) for arg in args], readonly=side.of_page)
 
     def _mapping(self, args: tuple[Any, ...], side: Side) -> str:
@@ -129,7 +131,7 @@ class Forms:
     def _class(self, cls: type, side: Side) -> Sequence[str]:
         if issubclass(cls, enum.Enum):
             return [self._member(member, side) for member in cls]
-        if typing.is_typeddict(cls):
+        if is_typeddict(cls):
             return [self._named(cls, side, cls.__name__, lambda: self._interface(cls, side))]
         schema = _schema_of(cls)
         if schema is None and not dataclasses.is_dataclass(cls):

@@ -133,7 +133,7 @@ class Routes:
             http=request,
         )
         if brought is not None:
-            facts._handed = brought.handed
+            facts._handed, facts._brought = brought.handed, bool(brought.pid)
         if admission is Admission.ANONYMOUS and any(map(request.headers.__contains__, AMBIENT)):
             self._hide(facts)
         return facts

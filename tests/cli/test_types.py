@@ -178,6 +178,7 @@ host.add_domain("chat.example", app)
         ("raise ValueError('no')", "app", "{0} could not be imported: ValueError: no ("),
         ("raise SystemExit(3)", "app", "{0} could not be imported: SystemExit: 3 ("),
         ("import nowhere_to_be_found", "app", "{0} could not be imported: ModuleNotFoundError: No module named"),
+        ("def __getattr__(name): raise KeyError(name)", "app", "{0}:app could not be looked up: KeyError: 'app' ("),
         ("def app(:", "app", "{0} could not be imported: SyntaxError: "),
     ],
 )

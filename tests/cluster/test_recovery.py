@@ -254,3 +254,18 @@ async def test_what_does_not_read_makes_the_other_worker_wait() -> None:
             await session.emit("text", number, text)
         for number in range(count):
             assert await ada.take() == ["text", number, text]
+
+
+async def test_who_was_brought_here_is_brought_on_nowhere() -> None:
+    """Or one client's packets could go round among the workers, through a session more with each turn."""
+    async with crew() as one:
+        pids = []
+        for number in range(2):
+            ada = Going(one.at(number))
+            await ada.connect()
+            pids.append(ada.pid)
+        wire = await client(one.at(1), "engine")
+        for turn in range(6):
+            await wire.say(f'0/nowhere,{{"pid":"{pids[turn % 2]}"}}')
+            assert await wire.news() == '4/nowhere,{"message":"Invalid namespace"}'
+        assert [len(worker.server) for worker in one.workers] == [2, 2]

@@ -6,11 +6,14 @@ import dataclasses
 import enum
 import sys
 from collections.abc import Mapping, Sequence
+from types import GenericAlias
 from typing import Annotated, Any, Literal, NewType, NotRequired, Optional, TypedDict
 
 import pytest
+import typing_extensions
 
-from realtime.events.annotations import Misfit, check_of
+from realtime.events.annotations import Misfit, check_of, resolved
+from realtime.typescript.forms import Forms, Side
 
 
 class Color(enum.Enum):
@@ -150,15 +153,54 @@ def test_what_does_not(annotation: Any, value: Any, told: str) -> None:
     assert str(caught.value) == told
 
 
+def test_a_number_that_no_float_can_be() -> None:
+    """JSON has it, and an int can be it."""
+    assert fitted(int, 10**400) == 10**400
+    for annotation, value in ((float, 10**400), (list[float], [-(10**400)])):
+        with pytest.raises(Misfit, match="is a number that is too large"):
+            fitted(annotation, value)
+
+
 def test_anything() -> None:
     assert check_of(Any) is None
     assert check_of(object) is None
 
 
-@pytest.mark.parametrize("annotation", [complex, dict[int, str], set[int], "str", type, list[complex], User | complex])
+@pytest.mark.parametrize(
+    "annotation",
+    [complex, dict[int, str], set[int], "str", type, list[complex], User | complex, tuple[int, *tuple[str, ...]]],
+    ids=str,
+)
 def test_what_no_event_brings(annotation: Any) -> None:
     with pytest.raises(TypeError, match=r"no event brings|can't come"):
         check_of(annotation)
+
+
+@pytest.mark.parametrize(
+    "annotation",
+    [
+        "list[Point]",
+        list["Point"],
+        "list['Point']",
+        "'list[Point]'",
+        Annotated[list["Point"], "many"],
+        Optional[list["Point"]],  # noqa: UP045 # which text in it may have to be
+        Sequence["Point"],
+    ],
+    ids=str,
+)
+def test_text_is_what_it_names_wherever_it_stands(annotation: Any) -> None:
+    def handler(a: Any) -> None: ...
+
+    found = resolved(annotation, handler)
+    assert fitted(found, [{"x": 1}]) == [{"x": 1.0}]
+    with pytest.raises(Misfit, match=r"\.x is missing"):
+        fitted(found, [{}])
+    for wrong, error in (("Nowhere", NameError), ("Point [", SyntaxError)):
+        with pytest.raises(error):
+            resolved(GenericAlias(list, (wrong,)), handler)
+    assert resolved(Literal["Nowhere"], handler) == Literal["Nowhere"]
+    assert resolved(Annotated[int, "Nowhere"], handler) == Annotated[int, "Nowhere"]
 
 
 def test_msgspec_and_pydantic() -> None:
@@ -184,3 +226,21 @@ def test_an_alias_is_what_it_names() -> None:
     with pytest.raises(Misfit, match=r"^a is none of what it may be \(int \| list\), but an array$"):
         fitted(names["Deep"], ["x"])
     assert check_of(names["Open"]) is None
+
+
+def test_what_typing_extensions_has_of_its_own() -> None:
+    """On versions of Python whose typing has less; pydantic wants its TypedDict there."""
+
+    class Reading(typing_extensions.TypedDict):
+        value: typing_extensions.ReadOnly[int]
+        unit: typing_extensions.NotRequired[str]
+
+    alias = typing_extensions.TypeAliasType("alias", list[Reading])
+    assert fitted(alias, [{"value": 1.0}]) == [{"value": 1}]
+    with pytest.raises(Misfit, match=r"a\[0\]\.value is a whole number, not a str"):
+        fitted(alias, [{"value": "1"}])
+    with pytest.raises(Misfit, match=r"a\[0\]\.value is missing"):
+        fitted(alias, [{"unit": "m"}])
+    forms = Forms(())
+    written = forms.finish(forms.of(alias, Side.TAKEN))
+    assert "  value: number;\n  unit?: string;\n" in written

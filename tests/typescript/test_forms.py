@@ -321,6 +321,8 @@ def test_what_packages_say() -> None:
         (Model | None, Side.ANSWERED, "Model is made of what comes"),
         (Color, Side.SENT, "Color.RED is not written as JSON: make Color a StrEnum, or an IntEnum"),
         (Parts, Side.SENT, "Parts.person: Person is made of what comes"),
+        (tuple[int, *tuple[str, ...]], Side.SENT, "a tuple in which another is unpacked"),
+        (tuple[*tuple[str, ...], int], Side.TAKEN, "a tuple in which another is unpacked"),
         (bytearray, Side.TAKEN, "bytearray has no form in JSON"),
     ],
     ids=str,
