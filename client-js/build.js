@@ -28,10 +28,10 @@ const NAMES = JSON.parse(readFileSync(join(ROOT, "names.json"), "utf8")); // wha
  * what was reached, and is lowered with it; GOAL is what it is to come down to.
  */
 export const BUDGET = {
-  "dist/realtime.js, all transports": 12094,
-  "Realtime, websocket and long_polling in a bundle": 11095,
-  "dist/events.js": 2978,
-  "events in a bundle, beside these": 2587
+  "dist/realtime.js, all transports": 12065,
+  "Realtime, websocket and long_polling in a bundle": 11058,
+  "dist/events.js": 2926,
+  "events in a bundle, beside these": 2524
 };
 
 export const GOAL = {

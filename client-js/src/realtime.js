@@ -134,7 +134,7 @@ var prototype = {
     if (code === undefined) code = 1000;
     reason = reason === undefined ? "" : scalars(String(reason));
     if (!/^(1000|[34]\d\d\d)$/.test(code) || utf8Length(reason) > 123) {
-      refuse("a close code is 1000, 3000 to 4999; a reason up to 123 bytes");
+      refuse("a close code is 1000, 3000-4999; a reason 0-123 bytes");
     }
     if (this.readyState < 2) close(this._session, code, reason);
     else {

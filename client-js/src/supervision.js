@@ -21,8 +21,8 @@ import { doubled } from "./time.js";
 
 export var OPEN_TIMEOUT = 30000; // for opening, all transports together
 
-var NONCE_LIFE = 7000; // no open begins by a nonce whose first was so long ago,
-var NONCE_END = 10000; // and each is let go of when that was so long ago: a lease of a worker's
+var NONCE_END = 10000; // opens by one nonce are let go of when the first was so long ago: a lease of a worker's
+var NONCE_REST = 3000; // and none begins by it so shortly before
 var GOOD_LIFE = 10000; // a carrier that lived so long was a good one: its end is no evidence
 var GRACE = 500; // for a WebSocket that has reached the server, after HTTP had an answer
 var HELD_AFTER = 500; // a stream is held back if it is mute twice as long as a POST took, and so much longer
@@ -69,7 +69,7 @@ export function supervise(transports, rules, jitter, clock, make) {
   var fails = 0, timesSuperseded = 0;
   // When what is due; since when the newest, or its run of polls, carries; since when POSTs fail.
   var startAt = now, upgradeAt = NEVER, nextAt = now, began = NEVER, postsSince;
-  var nonceAt = NEVER; // the first open by the nonce
+  var nonceEnd = NEVER; // when what opens by the nonce is let go of
   var actions = [];
 
   var it = {
@@ -257,14 +257,14 @@ export function supervise(transports, rules, jitter, clock, make) {
       if (!it._postsFailed++) postsSince = now;
       givesUp = postsSince + it._lifetime;
       if (now >= givesUp) {
-        end("nothing that is sent gets through: " + how);
+        end("nothing goes up: " + how);
         return;
       }
       it._postAt = Math.min(now + Math.max(backedOff(it._postsFailed - 1), wait || 0), givesUp);
       if (it._postsFailed % MANY) return;
       inDoubt = 1;
       upgradeAt = now;
-      blame(null, "nothing goes up beside it: " + how, HELD);
+      blame(null, "nothing goes up: " + how, HELD);
     },
 
     /** What goes up has got through. */
@@ -345,7 +345,7 @@ export function supervise(transports, rules, jitter, clock, make) {
   /** HTTP opens the session beside a WebSocket that takes its time: whichever wins. */
   function race() {
     var newest = it._newest, known;
-    if (!newest || newest._kind !== DUPLEX || it._isOpen || raced || it._beside || !due(newest._since + rules.raceDelay) || now - nonceAt > NONCE_LIFE) return;
+    if (!newest || newest._kind !== DUPLEX || it._isOpen || raced || it._beside || !due(newest._since + rules.raceDelay) || now > nonceEnd - NONCE_REST) return;
     raced = 1;
     known = opener();
     if (known) it._beside = begin(known, OPEN);
@@ -450,13 +450,13 @@ export function supervise(transports, rules, jitter, clock, make) {
     var carrier = make(known), limit = patience(role === PROBE ? known : it);
     if (known._kind === HELD && !role && it._isOpen) limit = Math.max(limit, held);
     if (!it._isOpen) {
-      if (now - nonceAt > NONCE_LIFE) {
+      if (now > nonceEnd - NONCE_REST) {
         stop(it._beside);
         act("anew");
-        nonceAt = now;
+        nonceEnd = NEVER;
       }
-      nonceAt = Math.min(nonceAt, now);
-      limit = Math.min(limit, nonceAt - now + NONCE_END);
+      nonceEnd = Math.min(nonceEnd, now + NONCE_END);
+      limit = Math.min(limit, nonceEnd - now);
     }
     carrier._id = ++count;
     carrier._of = known;
@@ -490,14 +490,13 @@ export function supervise(transports, rules, jitter, clock, make) {
   function takeOut(carrier) {
     if (carrier._over) return;
     carrier._over = true;
-    if (carrier === it._old) it._old = null;
-    else if (carrier === it._newest) {
-      it._newest = null;
-        return true;
-    } else {
-      it._beside = null;
-      return true;
+    if (carrier === it._old) {
+      it._old = null;
+      return;
     }
+    if (carrier === it._newest) it._newest = null;
+    else it._beside = null;
+    return true;
   }
 
   function isOpening() {

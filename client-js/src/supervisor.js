@@ -30,7 +30,14 @@ var DOES = {
     carrier._gen = ++s._gen;
     write(s, [hello(s, carrier)]);
   },
-  anew: anew,
+  /** What went behind opens by the nonce before, which nobody has answered, must not go again. */
+  anew: function (s) {
+    if (s._risks) end(s, 4411, "no answer in time");
+    s._last = 0;
+    s._waiting = s._owed;
+    places(s, false);
+    s._nonce = random();
+  },
   renew: renew,
   end: function (s, reason, code) {
     end(s, code, !s._sid && code === 4411 && s._why ? reason + ": " + s._why : reason);
@@ -69,15 +76,6 @@ function run(s, carrier) {
 function greet(s, carrier) {
   carrier.secret = !s._sid && (s._auth !== undefined || s._owner._hasCursors);
   return hello(s, carrier, history(s), s._auth);
-}
-
-/** What went behind opens by the nonce before, which nobody has answered, must not go again. */
-function anew(s) {
-  if (s._risks) end(s, 4411, "no answer in time");
-  s._last = 0;
-  s._waiting = s._owed;
-  places(s, false);
-  s._nonce = random();
 }
 
 /** Whether a request of this carrier's is held open. */
