@@ -39,13 +39,12 @@ export function drive(owner, url, transports, options) {
   s._listed = transports; // those of the server's list before them
   // _shown: the transport that carries, or did last, as the application knows; _batch: the request in flight that brings
   // something up; _parked
-  s._interval = Infinity; // after how long a server that has nothing to say pings
-  // _silence: how long a carrier may be mute
+  // _interval: after how long a server that has nothing to say pings; _silence: how long a carrier may be mute
   s._state = "connecting";
   s._why = ""; // the reason for the last change of transport
   // _risks: something went up with an open, and nobody knows what became of it
   s._asking = true; // for auth data; meanwhile nothing is started
-  s._closeAt = s._dueAt = Infinity;
+  s._interval = s._closeAt = s._dueAt = Infinity;
   s._turns = turn;
   s._receives = receive;
   s._ends = ended;
@@ -143,7 +142,7 @@ export function receive(s, carrier, frames) {
 /** The server broke the protocol, by a code: it is told, and the session ends. */
 function fail(s, code) {
   var frames;
-  if (typeof code !== "number") throw code;
+  if (code !== +code) throw code;
   frames = ["x" + code + ",session," + s._received + ","];
   if (carries(s)) write(s, frames);
   else if (s._sid) say(s, frames);

@@ -53,7 +53,7 @@ export function queue(s, data, size) {
 
 /** Queues our close behind all that has a number; the rest goes before it, unless the server drains. */
 export function queueClose(s, code, reason) {
-  var item = { _size: 0, _text: "c" + code + "," + reason, _isClose: true }, kept = s._last - s._taken, gone;
+  var kept = s._last - s._taken, gone;
   s._closing = [code, reason];
   if (s._held) {
     while (rest(s, kept)) kept++;
@@ -64,7 +64,7 @@ export function queueClose(s, code, reason) {
     }
   }
   s._held = false;
-  s._out.push(item);
+  s._out.push({ _size: 0, _text: "c" + code + "," + reason, _isClose: true });
 }
 
 /** How many items before this one it belongs to. */
@@ -189,7 +189,7 @@ function acknowledge(s, received, taken) {
     s._taken = taken;
   }
   s._owner.unacknowledged.splice(0, fresh);
-  if (s._closing && !s._ended && s._acked && s._acked === s._last && !unsent(s)) {
+  if (s._closing && !s._ended && s._acked === s._last && !unsent(s)) {
     end(s, s._closing[0], s._closing[1], true);
   }
 }

@@ -13,7 +13,7 @@
  *   ["stop", carrier, how]  let go of it; whatever comes of it need not be told. `how`: why it was given up, if it was
  *   ["take", carrier]       of a probe that was proven: attach by it; it is the newest carrier now
  *   ["anew"]                no open by the nonce before was answered: draw another, or say that what went behind it may be lost
- *   ["renew", reason]       ask the application for other auth data, and tell _renewed()
+ *   ["renew", reason]       ask the application for other auth data, and set `_asking` to false
  *   ["end", reason, code]   the session ends, or can't be opened
  */
 import { CARRY, DUPLEX, HELD, OPEN, POLL, PROBE, STREAM } from "./machine.js";
@@ -28,7 +28,7 @@ var GRACE = 500; // for a WebSocket that has reached the server, after HTTP had 
 var HELD_AFTER = 500; // a stream is held back if it is mute twice as long as a POST took, and so much longer
 var SUPERSEDED = 300; // the pause after the server had another carrier; doubled each time in a row
 var SHARE = 0.25; // so much of what a session has left one attempt may take,
-var LONGEST = 1 / 3; // and so much of its life any pause
+var LONGEST = 3; // and this part of its life any pause
 var FIRST_PAUSE = 100; // between two carriers that failed, doubled up to
 var LONGEST_PAUSE = 10000;
 var FIRST_LOOK = 5000; // after a failure of a transport it is not tried for so long, doubled up to
@@ -63,7 +63,7 @@ export function supervise(transports, rules, jitter, clock, make) {
     };
   }
   var bounds, held, pause = 0; // what the server announced, see _opened(); the pause between two plain polls
-  var raced, inDoubt, renewing, hasRenewed, crowded;
+  var raced, inDoubt, hasRenewed, crowded;
   var count = 0, troubles = 0; // carriers; transports that have a `_failedAt`
   // In a row: failures of carriers, forgotten when something was delivered, or after a good life.
   var fails = 0, timesSuperseded = 0;
@@ -75,7 +75,7 @@ export function supervise(transports, rules, jitter, clock, make) {
   var it = {
     // What the shell sets, before a turn.
     _contact: now, // when anything came last
-    // _waits: nothing is to be started now
+    // _waits: nothing is to be started now; _asking: for auth data, so neither
     // _calm: the session is open and not about to end, a time to look for something better
     _openBy: NEVER,
     // What the shell may read.
@@ -107,7 +107,7 @@ export function supervise(transports, rules, jitter, clock, make) {
       nextAt = NEVER;
       if (!it._isOver) watch();
       if (!it._isOver) {
-        if (!it._newest && !it._waits && !renewing && due(startAt)) start(it._goesOn || next());
+        if (!it._newest && !it._waits && !it._asking && due(startAt)) start(it._goesOn || next());
         race();
         tryBetter();
       }
@@ -207,7 +207,7 @@ export function supervise(transports, rules, jitter, clock, make) {
     /** A carrier has failed, or was cut. `wait`: an answer had a Retry-After. */
     _lost: function (carrier, how, wait) {
       if (!takeOut(carrier)) return;
-      if (wait) carrier._of._notBefore = now + Math.min(wait, longest());
+      if (wait) carrier._of._notBefore = now + Math.min(wait, it._lifetime / LONGEST);
       failed(carrier, how);
     },
 
@@ -222,10 +222,10 @@ export function supervise(transports, rules, jitter, clock, make) {
         promote();
       }
       if (code === 4401 && !hasRenewed) {
-        hasRenewed = renewing = 1;
+        hasRenewed = it._asking = 1;
         act("renew", reason);
       } else if (code === 4408 || code === 4429 || code === 4503) {
-        wait = Math.min(wait || 0, longest());
+        wait = Math.min(wait || 0, it._lifetime / LONGEST);
         if (carries) {
           fails = Math.max(fails + 1, LATER_COUNTS);
           startAt += Math.max(backedOff(fails - 2), wait);
@@ -276,11 +276,6 @@ export function supervise(transports, rules, jitter, clock, make) {
     _crowd: function (is) {
       if (crowded && !is) lookBy(now + LOOK); // there is a place again
       crowded = is;
-    },
-
-    /** The server was given other auth data. */
-    _renewed: function () {
-      renewing = 0;
     },
 
     /** The network is back, or the machine has slept. `another`: it is another one, of which what failed says nothing. */
@@ -532,7 +527,7 @@ export function supervise(transports, rules, jitter, clock, make) {
     // One that has opened the session was not to carry it.
     if (!ends(carrier, GRACE) || (carrier._opens && carrier._kind >= HELD)) return;
     if (livedWell(carrier)) timesSuperseded = 0;
-    startAt += Math.min(doubled(SUPERSEDED, timesSuperseded++, LONGEST_PAUSE), longest());
+    startAt += Math.min(doubled(SUPERSEDED, timesSuperseded++, LONGEST_PAUSE), it._lifetime / LONGEST);
   }
 
   function giveUp(carrier, how, late, isHeld) {
@@ -601,9 +596,5 @@ export function supervise(transports, rules, jitter, clock, make) {
   /** `time`, doubled so many times, up to a share of what the session has left. */
   function grown(time, failures) {
     return Math.max(time, doubled(time, failures, it._isOpen ? (it._contact + it._lifetime - now) * SHARE : NEVER));
-  }
-
-  function longest() {
-    return it._lifetime * LONGEST;
   }
 }

@@ -187,7 +187,7 @@ function round(s, now) {
 
   // Between two plain polls the next one need not wait if something can go up.
   if (!s._newest && peek(s, s._last + 1, 1, 0).length) s._news();
-  s._waits = s._asking || (s._closing && s._batch);
+  s._waits = s._closing && s._batch;
   s._calm = s._state === "open";
   s._crowd(places(s, s._holds) && !s._holds);
   actions = s._all.length ? s._turn() : [["end", CANNOT, 4411]];
