@@ -136,7 +136,7 @@ export function hello(s, carrier, fields, auth) {
 /** What may be written on a duplex carrier now, as frames. */
 export function flush(s, carrier, now) {
   var frames = [], first = Math.max(carrier._up, s._acked + 1), items = peek(s, first, 256, 1048576), i;
-  if (ackDue(s, items.length ? 250 : 1000) <= now || (s._confirm && s._sid)) {
+  if (ackDue(s, items.length ? 250 : 1000) <= now || s._confirm) {
     s._confirm = false;
     frames.push("a" + acks(s));
   }
@@ -146,7 +146,7 @@ export function flush(s, carrier, now) {
     carrier._up = first + items.length;
     carrier._brings = true;
   }
-  return frames.concat(goingFrame(s, Math.max(carrier._up, first)));
+  return frames.concat(goingFrame(s, first + items.length));
 }
 
 /** The answer to a go-away, once everything that has a number was written: `next` is the first number that was not. */
@@ -174,9 +174,9 @@ export function head(s) {
 /** Acks, on anything that came: the highest of each counts. */
 function acknowledge(s, received, taken) {
   // Of what is nothing without the rest all is unacknowledged until that is acked.
-  var gone = taken - s._taken, fresh = rest(s, s._acked - s._taken), i, item;
+  var gone = taken - s._taken, i = s._acked - s._taken, fresh = rest(s, i), item;
   if (received > s._last || taken > received) throw 1002;
-  for (i = Math.max(s._acked - s._taken, 0); i < received - s._taken; i++) {
+  for (; i < received - s._taken; i++) {
     item = s._out[i];
     item._text = item._bytes = null;
     s._owed -= item._size;

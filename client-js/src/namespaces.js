@@ -189,18 +189,20 @@ export function events(session, options) {
       size = one._batch._size;
       for (i = kept.length; i--; ) if (kept[i]._batch) size += kept[i]._batch._size;
       fits(size);
+      kept.push(one);
     }
     if (done && member.timeout < 2147483648) {
       timer = setTimeout(function () {
         one._ends(new EventError("no answer to " + args[0], "timeout"));
       }, member.timeout);
     }
-    if (done || one._batch) kept.push(one);
   }
 
+  /** Sends what may be kept; it is kept on if an answer is to come. */
   function send(one) {
     put(one._batch);
-    one._batch = null;
+    forget(one);
+    if (one._id !== false) kept.push(one);
   }
 
   /** The same, and promises the answer. */
@@ -261,7 +263,6 @@ export function events(session, options) {
           if (one._of !== member || !one._batch) continue;
           try {
             send(one);
-            if (one._id === false) forget(one);
           } catch (error) {
             one._ends(error);
           }

@@ -104,7 +104,7 @@ function read(packet) {
 /** The messages of a packet, its text and what was binary in `data`, as it is now; and how many bytes they take at most. `id`: no number for none. */
 export function write(type, namespace, data, id) {
   var messages = [""], text = "", count, size = 0;
-  if (type === EVENT && RESERVED.test(data[0])) refuse("no event can be called " + data[0]);
+  if (type === EVENT && RESERVED.test(data[0])) refuse("no event: " + data[0]);
   if (data != null) {
     text = JSON.stringify(data, function (key, value) {
       var raw = this[key], bytes; // before a toJSON: Node's Buffers have one, and old Prototype.js gives one to arrays

@@ -68,7 +68,7 @@ export function define(known, requests) {
     var names, transports = [], i, k;
     if (!(this instanceof Realtime)) refuse("use new");
     if (typeof options === "string" || (options && options.push)) {
-      if (options.length && !warned) warn((warned = "sub-protocols are ignored"));
+      if (options.length && !warned) warn((warned = "no sub-protocols"));
       options = null;
     }
     options = options || {};
@@ -134,7 +134,7 @@ var prototype = {
     if (code === undefined) code = 1000;
     reason = reason === undefined ? "" : scalars(reason);
     if (!/^(1000|[34]\d\d\d)$/.test(code) || utf8Length(reason) > 123) {
-      refuse("a close code is 1000, 3000-4999; a reason 0-123 bytes");
+      refuse("a close code is 1000, 3000-4999; reason 0-123 bytes");
     }
     if (this.readyState < 2) close(this._session, code, reason);
     else {

@@ -443,8 +443,9 @@ export function supervise(transports, rules, jitter, clock, make) {
 
   function begin(known, role) {
     var carrier = make(known), limit = patience(role === PROBE ? known : it);
-    if (known._kind === HELD && !role && it._isOpen) limit = Math.max(limit, held);
-    if (!it._isOpen) {
+    if (it._isOpen) {
+      if (known._kind === HELD && !role) limit = Math.max(limit, held);
+    } else {
       if (now > nonceEnd - NONCE_REST) {
         stop(it._beside);
         act("anew");
@@ -564,9 +565,9 @@ export function supervise(transports, rules, jitter, clock, make) {
   function backOff() {
     var list = allowed(), at = NEVER, i, rounds;
     began = NEVER;
-    rounds = ++fails / (it._isOpen ? 1 : list.length || 1) - (it._isOpen ? 2 : 1);
+    rounds = ++fails / (it._isOpen ? 1 : list.length) - (it._isOpen ? 2 : 1);
     for (i = 0; i < list.length; i++) at = Math.min(at, list[i]._notBefore);
-    startAt = Math.max(now, list.length ? at : 0, rounds >= 0 && rounds % 1 === 0 ? now + backedOff(rounds) : 0);
+    startAt = Math.max(now, at, rounds >= 0 && rounds % 1 === 0 ? now + backedOff(rounds) : 0);
   }
 
   function backedOff(failures) {

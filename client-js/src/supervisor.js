@@ -7,7 +7,7 @@
 import { renew } from "./auth.js";
 import { endpoint, restart, stop } from "./carrier.js";
 import { CANNOT, history, store, table } from "./known.js";
-import { ackDue, DUPLEX, end, flush as flushed, HELD, hello, OPEN, peek, POLL, PROBE, proof, set, unannounced } from "./machine.js";
+import { ackDue, DUPLEX, end, flush as flushed, HELD, hello, peek, POLL, PROBE, proof, set, unannounced } from "./machine.js";
 import { random } from "./random.js";
 import { say } from "./say.js";
 import { BEAT, places } from "./tabs.js";
@@ -47,10 +47,9 @@ var DOES = {
 // -- starting and stopping carriers ----------------------------------------------------------------------------------
 
 function start(s, carrier) {
-  var role = carrier._role;
   // What opens a session leaves the gen below to a poll that may open beside it; the first of all is for probes.
-  if (!role) s._gen += carrier._opens ? 2 : 1;
-  carrier._gen = role === PROBE ? 1 : role === OPEN ? s._gen - 1 : s._gen;
+  if (!carrier._role) s._gen += carrier._opens ? 2 : 1;
+  carrier._gen = carrier._role === PROBE ? 1 : s._gen - carrier._role;
   run(s, carrier);
 }
 

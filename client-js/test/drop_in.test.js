@@ -36,7 +36,7 @@ test("sub-protocols are ignored, with one warning; an empty list is none", () =>
     page.socket.say(opened());
     assert.equal(session.readyState, 1);
   }
-  assert.deepEqual(page.warnings, ["Realtime: sub-protocols are ignored"]);
+  assert.deepEqual(page.warnings, ["Realtime: no sub-protocols"]);
 });
 
 test("an option that is none is warned of by its name", () => {
