@@ -204,6 +204,9 @@ def test_one_session_for_each_client() -> None:
     assert judge(CLIENT, [LEFT, SERVER], CALM) == ["the server had another session for it, which ended with 4410"]
     for code in (4408, 4410, 4412):
         assert judge(CLIENT, [replace(LEFT, code=code), SERVER], OUTAGE) == []
+    never = replace(LEFT, code=4408)
+    assert judge(CLIENT, [never, SERVER], replace(CALM, fair=False)) == []
+    assert judge(CLIENT, [never, SERVER], replace(CALM, fair=True)) != []
     assert judge(CLIENT, [SERVER, SERVER], OUTAGE) == [
         f"the server had another session for it, which ended with {CLIENT_CODE}"
     ]

@@ -85,8 +85,10 @@ def judge(client: Account, servers: Sequence[Account], around: Circumstances) ->
     server = servers[-1] if servers else Account(code=0)
     for other in servers[:-1]:
         # An open without an answer may have been forgotten when it is made again, after so long an outage: unused,
-        # detached, or closed by its handler without an answer.
-        if around.end != "outage" or other.code not in (4408, 4410, 4412):
+        # detached, or closed by its handler without an answer. And one that faults have kept from every answer for as
+        # long as a nonce lives is made by another, and the session of the first is never gone on with.
+        late = not around.fair and other.code == 4408
+        if not late and (around.end != "outage" or other.code not in (4408, 4410, 4412)):
             wrong.append(f"the server had another session for it, which ended with {other.code}")
         wrong += _order("server, before", other.received)
     wrong += [f"server: {problem}" for problem in server.problems]

@@ -65,7 +65,7 @@ async function play(plan, told) {
   told.hello = await hello;
   told.own = main.id !== main.io.engine.id;
 
-  told.echo = await ask(main, "echo", 1, "é€\u{1f600}\u2028", null, { a: [true] });
+  told.echo = await ask(main, "echo", 1, plan.text, null, { a: [true] });
   told.bytes = await ask(main, "echo", Buffer.from([1, 2, 3]), { deep: [Buffer.from([]), "x"] });
   told.none = await ask(main, "none");
   told.null = await ask(main, "null");

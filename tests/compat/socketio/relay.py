@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from typing import Any
 
 __all__ = ["Relay"]
 
@@ -15,8 +16,8 @@ class Relay:
         self._to = port
         self._listener: asyncio.Server
         self._pairs: list[tuple[asyncio.StreamWriter, asyncio.StreamWriter]] = []
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._left: list[asyncio.StreamWriter] = []  # connections to the server that have no client any more
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._ends: list[asyncio.StreamWriter] = []  # of all connections there were
         self.away = False
 
     async def __aenter__(self) -> Relay:
@@ -26,11 +27,12 @@ class Relay:
     async def __aexit__(self, *_: object) -> None:
         self._listener.close()
         self.lose(notice=True)
-        for writer in self._left:
-            writer.transport.abort()
+        await asyncio.sleep(0)  # who was taken last is sent away
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        for writer in self._ends:
+            writer.transport.abort()
 
     @property
     def url(self) -> str:
@@ -50,19 +52,24 @@ class Relay:
             client.transport.abort()
             if notice:
                 server.transport.abort()
-            else:
-                self._left.append(server)
 
     async def _accept(self, reader: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
-        if self.away:
+        me = asyncio.current_task()
+        assert me is not None
+        self._tasks.add(me)
+        self._ends.append(client)
+        there = None
+        if not self.away:
+            with suppress(OSError):
+                there = await asyncio.open_connection("127.0.0.1", self._to)
+                self._ends.append(there[1])
+        if there is None or self.away:
             client.transport.abort()
+            if there is not None:
+                there[1].transport.abort()
             return
-        from_server, server = await asyncio.open_connection("127.0.0.1", self._to)
+        from_server, server = there
         pair = client, server
-        if self.away:
-            client.transport.abort()
-            server.transport.abort()
-            return
         self._pairs.append(pair)
         up = asyncio.create_task(self._pass(reader, server, pair))
         down = asyncio.create_task(self._pass(from_server, client, pair))

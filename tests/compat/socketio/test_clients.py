@@ -125,7 +125,9 @@ async def visited() -> AsyncIterator[tuple[Place, Visits]]:
 @pytest.mark.parametrize("version", [4, 3, 2, pytest.param(1, marks=needs_the_first)])
 async def test_all_that_a_client_can_do(version: int, transports: list[str]) -> None:
     async with visited() as (place, visits):
-        plan = {"version": version, "url": place.base, "transports": transports, "count": COUNT}
+        # By polling version 1 encodes text twice, and expects that: what is answered by another transport is garbled.
+        text = "plain" if version == 1 and transports[0] == "polling" else "é€\U0001f600\u2028"
+        plan = {"version": version, "url": place.base, "transports": transports, "count": COUNT, "text": text}
         try:
             async with within():
                 out = await asyncio.to_thread(NODE.ask, json.dumps(plan))
@@ -139,7 +141,7 @@ async def test_all_that_a_client_can_do(version: int, transports: list[str]) -> 
             "errors": [],
             "hello": ["/", {"b": "AP8="}],
             "own": not old,  # versions 1 and 2 know no other than Engine.IO's
-            "echo": [1, "é€\U0001f600\u2028", None, {"a": [True]}],
+            "echo": [1, text, None, {"a": [True]}],
             "bytes": [binary, {"deep": [{"b": ""}, "x"]}],
             "none": [],
             "null": [None],
@@ -162,8 +164,9 @@ async def test_all_that_a_client_can_do(version: int, transports: list[str]) -> 
         assert ("/admin", {"token": "1", "b": ","} if old else {"token": "1"}) in visits.seen
         assert ("answers", [["two", 1], {"back": b"\x01\x02"}, None]) in visits.seen
         assert ("/admin", "server namespace disconnect") in visits.seen
-        assert visits.seen[-1][0] == "/"
-        assert visits.seen[-1][1] in ("client namespace disconnect", "transport close")
+        # The handlers are told of it behind the end.
+        ends = ("client namespace disconnect", "transport close")
+        await eventually(lambda: any(name == "/" and said in ends for name, said in visits.seen))
 
 
 @TRANSPORTS
