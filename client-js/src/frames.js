@@ -99,7 +99,7 @@ function opened(json) {
     );
     for (i = server.transports.length; i--; ) need(server.transports[i].name);
   } catch (error) {
-    throw PROTOCOL_ERROR;
+    need();
   }
   return server;
 }
@@ -116,7 +116,7 @@ export function parse(frame) {
   fields = type !== "m" && rest.split(",");
   switch (type) {
     case "":
-      throw PROTOCOL_ERROR;
+      return need();
     case "b":
       return [fromBase64(rest)];
     case "a":

@@ -72,7 +72,7 @@ export function table(s) {
     given = s._listed[i];
     one = find(s, given.name);
     taken = one === s._current;
-    failed = one._times && s._times(one);
+    failed = s._times(one); // no number where it can't run
     if (!seen[given.name]) rows.push({
       name: given.name,
       verdict: taken ? "taken" : one._out ? "refused" : failed ? "demoted" : "offered",

@@ -29,7 +29,7 @@ var WINDOW = [256, 1048576]; // what we take before we have acked it: messages, 
 export function begin(s, nonce, ackShare) {
   s._nonce = nonce;
   s._ackShare = ackShare;
-  // _sid: there is a session; _state
+  // _sid: there is a session
   s._tickets = []; // a gen, and what attaches in a URL show, from that gen on
   // Up. Everything the server has not taken, oldest first; what it has received has lost its payload, not its size.
   s._out = [];
@@ -256,7 +256,7 @@ export function take(s, carrier, frame, now) {
       s._held = !s._closing;
       s._going = true;
       s._delay = data;
-      if (s._held) set(s, "draining");
+      if (s._held) s._owner._stateIs("draining");
       break;
     case "x":
       // An open that comes late, whatever its scope: another carrier has opened this session.
@@ -289,11 +289,6 @@ function refused(carrier, code, reason) {
 function refuse(s, code, received, reason) {
   if (received > s._acked && received <= s._last) acknowledge(s, received, s._taken);
   end(s, code, reason);
-}
-
-/** The session's state is another. */
-export function set(s, next) {
-  if (next !== s._state) s._owner._stateIs((s._state = next));
 }
 
 /** Ends the session: the one place that does. `ackDue`: the server waits for the ack of its close. */

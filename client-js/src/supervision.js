@@ -255,16 +255,17 @@ export function supervise(transports, rules, jitter, clock, make) {
       var givesUp;
       if (it._isOver) return;
       if (!it._postsFailed++) postsSince = now;
+      how = "nothing goes up: " + how;
       givesUp = postsSince + it._lifetime;
       if (now >= givesUp) {
-        end("nothing goes up: " + how);
+        end(how);
         return;
       }
       it._postAt = Math.min(now + Math.max(backedOff(it._postsFailed - 1), wait || 0), givesUp);
       if (it._postsFailed % MANY) return;
       inDoubt = 1;
       upgradeAt = now;
-      blame(null, "nothing goes up: " + how, HELD);
+      blame(null, how, HELD);
     },
 
     /** What goes up has got through. */
