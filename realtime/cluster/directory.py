@@ -25,6 +25,7 @@ from ..core.leases import (
     Neighbours,
     Peer,
     Reached,
+    Recalled,
     Registration,
     judge,
 )
@@ -39,6 +40,7 @@ log: logging.Logger = logging.getLogger("realtime.cluster")
 
 RENEWALS = 4  # in one lease
 NEIGHBOURS = 4096  # workers whose addresses are kept
+HOLDERS = 65_536  # names of others' sessions, of which it is known whose they are
 KEEPINGS = 5  # so often in a claim's life those are renewed that last
 FAREWELL = 5.0  # seconds for what is left to be written when the worker goes
 
@@ -81,6 +83,7 @@ class Directory:
         self._standing = Standing(self._now(), lease)
         self._runs = Runs(lease)
         self._neighbours = Neighbours(lease, NEIGHBOURS)
+        self._holders: Recalled[Claim] = Recalled(lease, HOLDERS)
         self._keeping = Keeping(self._directory, peer.worker, life, most)
         self._counting = Counting(self._directory, self._keeping, self._standing, count, counted)
         self._met: set[str] = set()  # runs that were told of what has begun
@@ -277,10 +280,28 @@ class Directory:
 
     async def find(self, name: str) -> Taken | Gone | None:
         """Which other worker has a name."""
-        claim = await self._directory.holder(name)
-        if claim is None and not self._runs.may_claim(self._store.run_at(self._directory.home(name)), self._now()):
+        claim = self._holders.fresh(name, self._now()) or await self._holder(name)
+        if claim is None or self._is_mine(claim):
+            return None
+        taken = await self._taken(claim.sid)
+        if isinstance(taken, Gone):
+            self._holders.doubt(name)
+        return taken
+
+    async def _holder(self, name: str) -> Claim | None:
+        """Whose name it is. While the store is away that is whose it was: nobody claims anything meanwhile."""
+        try:
+            claim = await self._directory.holder(name)
+        except BrokerError:
+            claim = self._holders.last(name)
+            if claim is None:
+                raise
+            return claim
+        if claim is not None:
+            self._holders.note(name, claim, self._now())
+        elif not self._runs.may_claim(self._store.run_at(self._directory.home(name)), self._now()):
             raise Refused(NOT_FREE)  # another run may have forgotten it
-        return None if claim is None or self._is_mine(claim) else await self._taken(claim.sid)
+        return claim
 
     async def _taken(self, sid: str) -> Taken | Gone:
         found = await self.owner(sid)
@@ -308,7 +329,16 @@ class Directory:
         worker = sid.partition(".")[0]
         if worker == self.peer.worker:
             return HERE
-        return self._neighbours.peer(worker, self._now()) or await self._find(worker, sid, None, Reached.UNTRIED)
+        known = self._neighbours.peer(worker, self._now())
+        if known is not None:
+            return known
+        try:
+            return await self._find(worker, sid, None, Reached.UNTRIED)
+        except BrokerError:
+            last = self._neighbours.last(worker)
+            if last is None:
+                raise
+            return last  # connecting shows whether it is there
 
     async def refused(self, peer: Peer, sid: str = "") -> Found:
         """A connection to this worker was refused."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from enum import Enum
-from typing import NamedTuple, TypeAlias
+from typing import Generic, NamedTuple, TypeAlias, TypeVar
 
 from .errors import Refusal
 from .proof import Key, Proof
@@ -26,9 +26,12 @@ __all__ = [
     "Neighbours",
     "Peer",
     "Reached",
+    "Recalled",
     "Registration",
     "judge",
 ]
+
+T = TypeVar("T")
 
 FOREVER = float("inf")
 UNKNOWN = "no such session: it never was, its worker has gone, or it ended too long ago"
@@ -121,36 +124,49 @@ def judge(known: Known, tried: Peer | None, reached: Reached, steady: bool) -> P
     return Later.LATER if known.leased or not steady else Gone()
 
 
-class Neighbours:
-    """The other workers, as the store last said. What it says holds for one lease, and until it is doubted: who is
-    connected to shows whether it is there. At most so many are kept: the oldest is asked about again."""
+class Recalled(Generic[T]):
+    """What the store last said of something, by its name. That holds for one lease, and until it is doubted. At most so
+    many are kept: the oldest is asked about again."""
 
     def __init__(self, lease: float, most: int) -> None:
         self._lease = lease
         self._most = most
-        self._peers: OrderedDict[str, tuple[Peer, float]] = OrderedDict()  # until when
+        self._said: OrderedDict[str, tuple[T, float]] = OrderedDict()  # until when
+
+    def note(self, name: str, said: T, now: float) -> None:
+        """The store says this."""
+        self._said[name] = said, now + self._lease
+        self._said.move_to_end(name)
+        if len(self._said) > self._most:
+            self._said.popitem(last=False)
+
+    def fresh(self, name: str, now: float) -> T | None:
+        """What was said, if that is not long ago."""
+        said, until = self._said.get(name, (None, now))
+        return said if now < until else None
+
+    def doubt(self, name: str) -> None:
+        """That was found wrong, or may be: the store is asked again."""
+        said = self.last(name)
+        if said is not None:
+            self._said[name] = said, -FOREVER
+
+    def last(self, name: str) -> T | None:
+        """What was said, however long ago: for where the store does not answer, or has forgotten."""
+        return self._said.get(name, (None, 0.0))[0]
+
+
+class Neighbours(Recalled[Peer]):
+    """The other workers: who is connected to shows whether it is there. One that the store has forgotten may only have
+    lost the store."""
 
     def learn(self, peer: Peer, now: float) -> None:
         """The store has this worker, with a lease that runs."""
-        self._peers[peer.worker] = peer, now + self._lease
-        self._peers.move_to_end(peer.worker)
-        if len(self._peers) > self._most:
-            self._peers.popitem(last=False)
+        self.note(peer.worker, peer, now)
 
     def peer(self, worker: str, now: float) -> Peer | None:
         """How it is reached, if that was said not long ago."""
-        peer, until = self._peers.get(worker, (None, now))
-        return peer if now < until else None
-
-    def doubt(self, worker: str) -> None:
-        """It was not reached: the store is asked again."""
-        peer = self.last(worker)
-        if peer is not None:
-            self._peers[worker] = peer, -FOREVER
-
-    def last(self, worker: str) -> Peer | None:
-        """How it was reached, for where the store has forgotten it: it may only have lost the store."""
-        return self._peers.get(worker, (None, 0.0))[0]
+        return self.fresh(worker, now)
 
 
 class Registration:

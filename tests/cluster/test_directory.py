@@ -15,7 +15,7 @@ from realtime.brokers.memory_directory import LONG_AGO, MemoryDirectory
 from realtime.cluster.directory import Directory
 from realtime.core.claims import Claim
 from realtime.core.errors import Refusal
-from realtime.core.leases import HERE, Ended, Gone, Known, Peer
+from realtime.core.leases import HERE, Ended, Gone, Known, Neighbours, Peer
 from realtime.core.proof import Key
 from realtime.core.shares import Limit
 from realtime.owners import Mine, Taken
@@ -62,6 +62,10 @@ class Stored(MemoryDirectory):
     async def claim(self, name: str, claim: Claim, life: float, may: bool) -> Claim | None:
         await self._reached("claim")
         return await super().claim(name, claim, life, may)
+
+    async def holder(self, name: str) -> Claim | None:
+        await self._reached("holder")
+        return await super().holder(name)
 
     async def release(self, name: str, sid: str) -> None:
         await self._reached("release")
@@ -184,6 +188,37 @@ async def test_a_name_is_one_workers(workers: Workers) -> None:
     assert await two.find("nonce") == Taken(one.peer, sid)
     assert await one.find("nonce") is None
     assert await one.find("another") is None
+
+
+async def test_whose_a_name_is_holds_for_a_lease_and_while_the_store_is_away(workers: Workers) -> None:
+    one, two = await workers.pair()
+    sid = await opened(one, "nonce")
+    workers.stored.asked.clear()
+    for _ in range(3):
+        assert await two.find("nonce") == Taken(one.peer, sid)
+    assert workers.stored.asked.count("holder") == 1
+    workers.stored.away = True
+    two.failed()
+    assert await two.find("nonce") == Taken(one.peer, sid)
+    two._holders.doubt("nonce")  # a lease later
+    two._neighbours.doubt("onex")
+    assert await two.find("nonce") == Taken(one.peer, sid)
+    assert await two.owner(sid) == one.peer
+    await refusal_of(two.find("another"))
+    await refusal_of(two.owner("none.x"))
+
+
+async def test_a_name_of_a_dead_worker_is_asked_for_again(workers: Workers) -> None:
+    one, two = await workers.pair()
+    await opened(one, "nonce")
+    assert await two.find("nonce")
+    await arrives(one.leave())
+    two._standing._since = -LONG_AGO
+    two._neighbours = Neighbours(LEASE, 10)  # it was never connected to
+    assert await two.find("nonce") == Gone(None)
+    workers.stored.asked.clear()
+    assert await two.find("nonce") == Gone(None)
+    assert "holder" in workers.stored.asked
 
 
 async def test_opens_of_a_name_that_is_being_claimed_wait_for_one_answer(workers: Workers) -> None:
