@@ -34,7 +34,7 @@ export function scalars(text) {
 /** The bytes of a text of scalar values in UTF-8. */
 export function utf8Length(text) {
   // Each half of a surrogate pair counts two of its four bytes.
-  return text.replace(/[\u0800-\ud7ff\ue000-\uffff]/g, "aaa").replace(/[\x80-\uffff]/g, "aa").length;
+  return text.length + text.replace(/[\0-\x7f]+/g, "").length + text.replace(/[\0-\u07ff\ud800-\udfff]+/g, "").length;
 }
 
 /** Whatever has typed arrays has btoa. By pieces, which engines put together faster. */
