@@ -258,7 +258,8 @@ class Directory(Protocol):
 
 
 class Taken(NamedTuple):
-    """A message of a queue that was taken: ids go up, and `times` is how often it was taken so far."""
+    """A message of a queue that was taken: ids go up, and `times` is how often it was given so far, this
+    time included."""
 
     id: str  # two numbers with a hyphen between them
     payload: bytes
@@ -282,8 +283,9 @@ class QueueStore(Protocol):
     async def settle(self, queue: str, ids: Sequence[str]) -> None:
         """These are done."""
 
-    async def give_back(self, queue: str, worker: str, ids: Sequence[str]) -> None:
-        """These are nobody's any more, unless another has them, and keep their places."""
+    async def give_back(self, queue: str, worker: str, given: Sequence[tuple[str, int]]) -> None:
+        """These ids are nobody's any more, unless another has them, and keep their places; so often was each given to
+        somebody, which is what the next take() counts from."""
 
     async def count(self, queue: str) -> int:
         """How many messages it holds, those that are some worker's included."""

@@ -75,10 +75,11 @@ class MemoryQueueStore:
         if not entries:
             self._queues.pop(queue, None)
 
-    async def give_back(self, queue: str, worker: str, ids: Sequence[str]) -> None:
+    async def give_back(self, queue: str, worker: str, given: Sequence[tuple[str, int]]) -> None:
         """These are for others, in their old places."""
-        for entry in self._own(queue, worker, ids):
-            entry.worker = ""
+        for id, times in given:
+            for entry in self._own(queue, worker, (id,)):
+                entry.worker, entry.times = "", times
 
     async def count(self, queue: str) -> int:
         """How many it holds."""

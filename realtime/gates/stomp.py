@@ -129,7 +129,9 @@ class TcpLink(asyncio.Protocol):
         self._decoder.feed(data)
         try:
             frame = self._decoder.next()
-            if frame is not None:
+            if frame is None and not self._decoder.begun:
+                self._early.clear()  # it was line ends, in front of a frame
+            elif frame is not None:
                 self._begin(self._open(Conversation[None](Limits()).connect(frame)))
         except RemoteProtocolError as wrong:
             self._refuse(wrong.reason)

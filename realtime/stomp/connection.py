@@ -39,7 +39,7 @@ from ..protocols.layers.stomp.frames import V10, VERSIONS, Frame, write
 from ..session import Session
 from .bound import Bound, StompClient
 from .destinations import Kind, kind_of, own_room
-from .members import QueueMember, TopicMember
+from .members import QueueMember, TopicMember, never_sent
 from .messages import StompMessage, body_of, written
 from .queues import Parcel
 from .schedule import Schedule
@@ -227,17 +227,18 @@ class StompConnection:
             member.end()
             member.give_back(over=False)
         self._return(self.conversation.deliveries.drop(subscription))
+        self._ready()
 
     def _settle(self, act: Settle) -> None:
-        found = self.conversation.deliveries.find(act.number)
-        for parcel in self.conversation.deliveries.settle(act.number):
+        settled = self.conversation.deliveries.settle(act.number)
+        for parcel in settled:
             if parcel is not None:
                 self.bound.queues.settle(parcel, accepted=act.accepted)
-        if found is not None and found[1] is not None:
+        if settled:
             self._ready()
 
     def _ready(self) -> None:
-        """There is room for more messages of queues."""
+        """There is room for more messages of queues, whichever subscription it was that had taken it."""
         for member in tuple(self._members.values()):
             if isinstance(member, QueueMember):
                 self.bound.queues.ready(member.subscription.destination)
@@ -293,8 +294,12 @@ class StompConnection:
     def _end(self) -> None:
         self._schedule.stop()
         self._leave_all()
-        self._return(list(self.conversation.deliveries.drop_all()))
-        if self.session._machine.outcome is not None:
+        over = self.session._machine.outcome is not None
+        parcels = [parcel for parcel in self.conversation.deliveries.drop_all() if parcel is not None]
+        if over:
+            never_sent(self.session, parcels)
+        self._return(parcels)
+        if over:
             members, self._members = self._members, {}
             for member in members.values():
                 if isinstance(member, QueueMember):
@@ -321,6 +326,7 @@ class StompConnection:
     def late(self, number: int) -> None:
         """A message was not acknowledged in time: it is given to somebody again."""
         self._return([self.conversation.deliveries.withdraw(number)])
+        self._ready()
 
 
 def _line(text: str) -> str:

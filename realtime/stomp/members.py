@@ -5,10 +5,11 @@ What many are sent is made once for all whose subscriptions have the same id, wh
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Protocol
 
 from ..core.errors import RemoteProtocolError
-from ..core.frames import KEPT, Group, Outgoing, RoomItem
+from ..core.frames import DROPPED, KEPT, Group, Outgoing, RoomItem
 from ..protocols.layers.stomp.conversation import Conversation
 from ..protocols.layers.stomp.deliveries import AUTO, Subscription
 from ..protocols.layers.stomp.frames import V12
@@ -18,7 +19,7 @@ from .bound import Bound
 from .messages import headers_of, written
 from .queues import Parcel
 
-__all__ = ["Home", "QueueMember", "TopicMember"]
+__all__ = ["Home", "QueueMember", "TopicMember", "never_sent"]
 
 # A client's wish for fewer messages at a time than it may have unacknowledged.
 PREFETCH = "prefetch-count"
@@ -148,6 +149,7 @@ class QueueMember:
         self._home = home
         self._most = _prefetch(subscription, home.bound.limits.max_unacknowledged)
         self._asked = False  # it is told when the session has sent something
+        self._full = False  # there was no room for a message, and nothing was sent since
         # In mode "auto": what may not have been sent yet, by what it is sent as.
         self._sent: dict[Outgoing, Parcel] = {}
         self.over: bool = False
@@ -157,7 +159,7 @@ class QueueMember:
         """See queues.Consumer."""
         session, deliveries = self._home.session, self._home.conversation.deliveries
         machine = session._machine
-        if self.over or session._senders or machine.outcome is not None or machine.closing is not None:
+        if self.over or self._full or session._senders or machine.outcome is not None or machine.closing is not None:
             return 0
         room = machine.config.max_outbox - len(machine.outbox)
         if self.subscription.mode != AUTO:
@@ -175,6 +177,7 @@ class QueueMember:
         if not auto and (deliveries.room <= 0 or deliveries.count(subscription) >= self._most):
             return False
         if session._senders or not machine.outbox.has_room(parcel.size):
+            self._full = True
             session._ask_for_room()
             self._ask()
             return False
@@ -196,6 +199,7 @@ class QueueMember:
         else:
             home.given(number)
         session._put((message,))
+        parcel.place = machine.outbox.appended
         home.spoke()
         return True
 
@@ -206,7 +210,7 @@ class QueueMember:
             self._home.session._listener.when_progressed(self._progressed)
 
     def _progressed(self, _: object) -> None:
-        self._asked = False
+        self._asked = self._full = False
         if not self.over:
             self._forget_sent()
             if self._sent:
@@ -236,8 +240,18 @@ class QueueMember:
         Otherwise all will be sent."""
         kept = self._unsent() if over else set()
         sent, self._sent = self._sent, {}
+        never_sent(self._home.session, sent.values() if over else ())
         for message, parcel in sent.items():
             self._home.bound.queues.settle(parcel, accepted=message not in kept)
+
+
+def never_sent(session: Session, parcels: Iterable[Parcel]) -> None:
+    """A session is over: what of these it never has written does not count as given."""
+    outbox = session._machine.outbox
+    written = outbox.appended - sum(item.kind != DROPPED for item in outbox.waiting)
+    for parcel in parcels:
+        if parcel.place > written:
+            parcel.attempts -= 1
 
 
 def _prefetch(subscription: Subscription, most: int) -> int:

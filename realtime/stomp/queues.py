@@ -30,7 +30,7 @@ ORIGIN = "original-destination"
 class Parcel:
     """A message of a queue, which has a place in it until somebody has taken it."""
 
-    __slots__ = ("attempts", "body", "destination", "headers", "number", "size")
+    __slots__ = ("attempts", "body", "destination", "headers", "number", "place", "size")
 
     def __init__(self, number: int, destination: str, headers: Mapping[str, str], body: bytes) -> None:
         self.number: int = number
@@ -38,6 +38,7 @@ class Parcel:
         self.headers: Mapping[str, str] = headers
         self.body: bytes = body
         self.attempts: int = 0  # how often it was given to somebody
+        self.place: int = 0  # among what the session that it was given to last was ever sent
         self.size: int = EACH + len(body) + sum(len(name) + len(value) for name, value in headers.items())
 
     def __lt__(self, other: Parcel) -> bool:
@@ -133,7 +134,10 @@ class MemoryQueues:
     # -- see Queues ----------------------------------------------------------------------------------------------------
 
     async def close(self) -> None:
-        """Messages are kept for as long as the process lives."""
+        """The process ends, and what there is with it: that is told."""
+        lost = sum(queue.held for queue in self._queues.values())
+        if lost:
+            log.warning("%d messages of queues were in memory, and are lost with this process", lost)
 
     async def put(self, destination: str, headers: Mapping[str, str], body: bytes) -> None:
         """Puts a message at a queue's end. Raises LocalProtocolError when it is full."""

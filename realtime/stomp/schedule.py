@@ -23,6 +23,8 @@ from .queues import Parcel
 __all__ = ["Home", "Schedule"]
 
 EOL = written(b"\n")
+# So many that are settled may be kept with those that are not.
+SPARE = 32
 
 
 class Home(Protocol):
@@ -77,8 +79,11 @@ class Schedule:
         """A message was given, and is to be acknowledged."""
         timeout = self._home.bound.sizes.ack_timeout
         if timeout is not None:
-            self._due.append((self._now() + timeout, number))
-            if len(self._due) == 1:
+            due, deliveries = self._due, self._home.conversation.deliveries
+            if len(due) > 2 * len(deliveries) + SPARE:  # most of these are settled
+                self._due = due = deque(each for each in due if deliveries.find(each[1]) is not None)
+            due.append((self._now() + timeout, number))
+            if len(due) == 1:
                 self._watch()
 
     def _watch(self) -> None:

@@ -14,8 +14,9 @@ import json
 import logging
 import secrets
 from collections import deque
-from collections.abc import Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from ..brokers.base import Keep, Refused, Taken, Unanswered
@@ -63,8 +64,8 @@ class _Queue:
         self.waiting: list[SharedParcel] = []  # taken, and not given: only while somebody may have room
         self.held: dict[str, SharedParcel] = {}  # this worker's
         self.done: list[str] = []  # to be settled
-        self.back: list[str] = []  # to be given back
-        self.writing = False  # the store is told in the next turn
+        self.back: list[tuple[str, int]] = []  # to be given back, and how often each was given to somebody
+        self.writing = False  # the store is told, from the next turn on
         self.taking: asyncio.Task[None] | None = None
         self.again = False  # there may be more than was taken
         self.claims = True  # the next look is for what others have left, too
@@ -154,6 +155,9 @@ class SharedQueues:
         except BaseException:
             self.unsubscribe(destination, consumer)
             raise
+        if not queue.consumers:  # it has left meanwhile
+            self._hub.put_out(queue, queue.room)
+            return
         if self._sweeper is None:
             self._sweeper = asyncio.get_running_loop().create_task(self._sweep(), name="realtime queues")
         queue.claims = True
@@ -199,7 +203,8 @@ class SharedQueues:
     def look(self, queue: _Queue) -> None:
         """There may be something to be taken from the store."""
         queue.again = True
-        if queue.taking is None and queue.consumers:
+        # What is given back comes before all that is behind it: it has to be there first.
+        if queue.taking is None and queue.consumers and not queue.back:
             queue.taking = self._begin(self._take(queue))
 
     async def close(self) -> None:
@@ -246,12 +251,13 @@ class SharedQueues:
             waiting, queue.waiting = queue.waiting, []
             for parcel in waiting:
                 queue.held.pop(parcel.id, None)
-            queue.back += [parcel.id for parcel in sorted(waiting)]
+            queue.back += [(parcel.id, parcel.attempts) for parcel in sorted(waiting)]
             self._write(queue)
 
     async def _take(self, queue: _Queue) -> None:
         try:
-            while queue.again and queue.consumers:
+            # Where something is given back, there was less room than it seemed: whoever has some says so.
+            while queue.again and queue.consumers and not queue.back:
                 queue.again = False
                 most = min(MOST, sum(consumer.room for consumer in queue.consumers))
                 if most <= 0:
@@ -263,8 +269,6 @@ class SharedQueues:
                     self._taken(queue, taken)
                 queue.again = queue.again or bool(found)
                 self._give(queue)
-                if queue.back:
-                    break  # there was less room than it seemed: whoever has some says so
         except BrokerError:
             pass  # the next sweep looks again
         finally:
@@ -317,26 +321,36 @@ class SharedQueues:
             self._begin(self._flush(queue))
 
     async def _flush(self, queue: _Queue) -> None:
-        await asyncio.sleep(0)
-        queue.writing = False
-        done, queue.done = queue.done, []
-        back, queue.back = queue.back, []
-        for ids, again in ((done, False), (back, True)):
-            while ids:
-                some, ids = ids[:MOST], ids[MOST:]
-                for _ in range(SWEEPS):  # in vain, it is given to somebody again
+        """One for each queue, however long the store is away."""
+        store = self._hub.rooms.queues
+        try:
+            await asyncio.sleep(0)
+            while queue.done or queue.back:
+                if queue.done:
+                    done, queue.done = queue.done[:MOST], queue.done[MOST:]
+                    await self._persist(partial(store.settle, queue.destination, done))
+                if queue.back:
+                    back = queue.back[:MOST]
+                    await self._persist(partial(store.give_back, queue.destination, self.name, back))
+                    del queue.back[: len(back)]
+                    if not queue.back:
+                        await self._tell_others(queue.destination)
+                        self.look(queue)
+        finally:
+            queue.writing = False
+        self._tidy(queue)
+
+    async def _persist(self, tell: Callable[[], Awaitable[None]]) -> None:
+        """Tells the store, for as long as what it is about is this worker's; in vain, that is given to somebody
+        again."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._hub.rooms.timing.lease):
+                while True:
                     try:
-                        store = self._hub.rooms.queues
-                        if again:
-                            await store.give_back(queue.destination, self.name, some)
-                        else:
-                            await store.settle(queue.destination, some)
-                        break
+                        await tell()
+                        return
                     except BrokerError:
                         await asyncio.sleep(PAUSE)
-        if back:
-            await self._tell_others(queue.destination)
-        self._tidy(queue)
 
     async def _bury(self, queue: _Queue, parcel: SharedParcel) -> None:
         dead = self._dead_letters

@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 
 import realtime
-from realtime.brokers.base import QueueStore, Taken
+from realtime.brokers.base import QueueStore, Refused, Taken
 from realtime.brokers.memory import MemoryBroker
 from realtime.brokers.redis import RedisBroker
+from realtime.brokers.redis.queues import RedisQueues
 from realtime.protocols.layers.stomp.frames import Frame
+from realtime.stomp.queues import Parcel
 from realtime.stomp.shared_queues import SWEEPS, SharedQueues
 
 from ..patience import eventually
@@ -258,10 +260,13 @@ async def test_a_store_by_itself(workers: Workers) -> None:
     first = await store.take("q", "ada", 2, None)
     assert [(one.payload, one.times) for one in first] == [(b"0", 1), (b"1", 1)]
     assert [one.payload for one in await store.take("q", "bob", 9, 1000.0)] == [b"2", b"3"]
-    await store.give_back("q", "bob", [first[0].id])  # not his
+    await store.give_back("q", "bob", [(first[0].id, 1)])  # not his
     assert await store.take("q", "bob", 9, None) == []
-    await store.give_back("q", "ada", [one.id for one in first])
+    await store.give_back("q", "ada", [(first[0].id, 1), (first[1].id, 7)])
     assert await store.take("q", "bob", 1, None) == [Taken(first[0].id, b"0", 2)]
+    await store.give_back("q", "bob", [(first[0].id, 0)])  # he had nobody to give it to
+    assert await store.take("q", "bob", 2, None) == [Taken(first[0].id, b"0", 1), Taken(first[1].id, b"1", 8)]
+    await store.give_back("q", "bob", [(first[1].id, 8)])
     await store.keep("q", "ada", [one.id for one in first])
     await store.settle("q", [first[0].id, "1-1"])
     assert await store.count("q") == 3
@@ -270,7 +275,11 @@ async def test_a_store_by_itself(workers: Workers) -> None:
     await store.settle("q", [one.id for one in again])
     assert await store.count("q") == 0
     assert await store.take("q", "cyd", 9, 0.0) == []
-    for call in (store.settle("q", ["1-1"]), store.give_back("q", "ada", ["1-1"]), store.keep("q", "ada", ["1-1"])):
+    for call in (
+        store.settle("q", ["1-1"]),
+        store.give_back("q", "ada", [("1-1", 1)]),
+        store.keep("q", "ada", ["1-1"]),
+    ):
         await call
 
 
@@ -289,3 +298,117 @@ async def test_a_store_that_goes_and_comes(own_redis: Server) -> None:
         frames = {(await one.news()).command for _ in range(2)}
         assert frames == {"RECEIPT", "MESSAGE"}
         await workers.stop()
+
+
+async def test_a_slow_subscriber_is_not_tried_in_a_circle(workers: Workers, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it has no room for is neither fetched in a circle, nor counted as given."""
+    place = await started(workers, max_deliveries=2, max_queue_messages=500)
+    store, taken, one = await store_of(place, QUEUE), 0, await client(place, "polls")
+    take = store.take
+
+    async def counted(*arguments: Any) -> list[Taken]:
+        nonlocal taken
+        taken += 1
+        return await take(*arguments)
+
+    await one.connect()
+    await one.subscribe(QUEUE, ack="client-individual")
+    monkeypatch.setattr(store, "take", counted)
+    sender = await connected(place)
+    (session,) = [each for each in place.rt.sessions if each.transport != "websocket"]
+    for number in range(14):
+        await sender.done("SEND", {"destination": QUEUE, "n": str(number)}, "x" * 400_000)
+    outbox = session._machine.outbox
+    await eventually(lambda: len(outbox) > 0 and not outbox.has_room(400_000))
+    before = taken
+    for _ in range(20):
+        await sender.done("SEND", {"destination": "/topic/none"}, "x")
+    assert taken - before <= 4
+    for _ in range(10):
+        queues_of(place).ready(QUEUE)
+        await sender.done("SEND", {"destination": "/topic/none"}, "x")
+    for number in range(14):
+        message = await one.expect("MESSAGE", n=str(number))
+        assert "redelivered" not in message.headers
+        await one.send("ACK", about(message))
+    await until_held(place, 0)
+
+
+async def test_a_subscriber_that_leaves_while_it_comes(workers: Workers) -> None:
+    place = await started(workers)
+    queues = queues_of(place)
+
+    class Leaving:
+        room = 1
+
+        def take(self, parcel: Parcel) -> bool:
+            raise AssertionError(parcel)
+
+    for _ in range(3):
+        leaving = Leaving()
+        coming = asyncio.ensure_future(queues.subscribe(QUEUE, leaving))
+        await asyncio.sleep(0)
+        queues.unsubscribe(QUEUE, leaving)
+        await coming
+    hub = place.rt._service.sessions.hub
+    assert not len(queues)
+    await eventually(lambda: not any(QUEUE in name for name in hub.rooms._local))
+
+
+async def test_how_often_it_was_given_is_known_to_all_workers(workers: Workers) -> None:
+    here, there = await started(workers, max_deliveries=3), await started(workers, max_deliveries=3)
+    one, other = await connected(here), await connected(there)
+    await one.subscribe(QUEUE, ack="client-individual")
+    await put(other, "1")
+    await one.send("NACK", about(await one.expect("MESSAGE", n="1")))
+    await one.expect("MESSAGE", n="1", redelivered="true")
+    await one.done("UNSUBSCRIBE", {"id": "0"})
+    await other.subscribe(QUEUE, ack="client-individual")
+    await other.send("NACK", about(await other.expect("MESSAGE", n="1", redelivered="true")))
+    await until_held(there, 0)
+
+
+async def test_an_acknowledgement_is_told_until_the_store_is_there(
+    workers: Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = await started(workers)
+    store, one = await store_of(place, QUEUE), await connected(place)
+    settle, times = store.settle, 0
+
+    async def away(*arguments: Any) -> None:
+        nonlocal times
+        times += 1
+        if times < 8:
+            raise Refused("away")
+        await settle(*arguments)
+
+    monkeypatch.setattr(store, "settle", away)
+    await one.subscribe(QUEUE, ack="client-individual")
+    for _ in range(20):
+        await one.send("SEND", {"destination": QUEUE}, "x")
+        await one.done("ACK", about(await one.expect("MESSAGE")))
+    await until_held(place, 0)
+    assert times < 20  # all that has come meanwhile is told at once
+    await one.done("SEND", {"destination": "/topic/none"}, "x")  # it was given once
+
+
+@pytest.mark.parametrize("broker", ["tcp"], indirect=True)
+async def test_workers_that_are_gone_are_forgotten(workers: Workers) -> None:
+    """Of a queue that is never empty, too."""
+    store = await store_of(await started(workers), "q")
+    assert isinstance(store, RedisQueues)
+    await store.put("q", "0", b"kept", 9)
+    (kept,) = await store.take("q", "has", 1, None)
+    for number in range(1, 21):
+        await store.put("q", str(number), b"x", 9)
+        await store.settle("q", [one.id for one in await store.take("q", f"gone {number}", 1, None)])
+
+    async def known() -> set[bytes]:
+        key = store._keys.queue("q")
+        found = await store._nodes.call(store._keys.part("q"), "XINFO", "CONSUMERS", key, "q")
+        return {one[1] for one in found}
+
+    await store.take("q", "now", 1, 1000.0)
+    assert len(await known()) == 21
+    assert await store.take("q", "now", 1, 0.0) == [Taken(kept.id, b"kept", 2)]
+    assert await known() == {b"now"}

@@ -243,3 +243,50 @@ async def test_the_application_sends() -> None:
         for wrong in ("/app/a", "/foo", "/topic/", ""):
             with pytest.raises(realtime.LocalProtocolError):
                 await stomp.send(wrong, "x")
+
+
+@pytest.mark.parametrize("how", ["ack", "nack", "unsubscribe", "late"])
+@pytest.mark.parametrize("other", ["/queue/b", "/topic/b"])
+async def test_room_that_one_subscription_makes_is_for_the_others(how: str, other: str) -> None:
+    stomp = realtime.STOMP(max_unacknowledged=1, max_deliveries=1, ack_timeout=0.3 if how == "late" else None)
+    if how == "late" and other.startswith("/topic/"):
+        return  # which has no time to acknowledge in
+    async with stomping(stomp) as place:
+        one, sender = await connected(place), await connected(place)
+        await one.subscribe("/queue/a", "0", "client")
+        await one.subscribe(other, "1", "client-individual")
+        await sender.send("SEND", {"destination": other}, "first")
+        first = await one.expect("MESSAGE", subscription="1")
+        await put(sender, "second")
+        if how == "unsubscribe":
+            await one.send("UNSUBSCRIBE", {"id": "1"})
+        elif how != "late":
+            await one.send(how.upper(), about(first, "1.2"))
+        assert (await one.expect("MESSAGE", subscription="0")).body == b"second"
+
+
+async def test_what_was_never_sent_was_never_given() -> None:
+    async with stomping(realtime.STOMP(max_deliveries=1)) as place:
+        one, sender = await connected(place, "polls"), await connected(place)
+        await one.subscribe("/queue/a")
+        await put(sender, "1")  # nobody fetches it
+        (session,) = [each for each in place.rt.sessions if each.transport != "websocket"]
+        session._machine.end(1011, "", session._now())
+        await eventually(lambda: session.closed)
+        await sender.send("SUBSCRIBE", {"id": "0", "destination": "/queue/a"})
+        assert "redelivered" not in (await sender.expect("MESSAGE", n="1")).headers
+
+
+async def test_selectors_are_refused() -> None:
+    async with stomping() as place:
+        one = await connected(place)
+        await one.send("SUBSCRIBE", {"id": "0", "destination": "/queue/a", "selector": "a = 1"})
+        await one.refused("selector")
+
+
+async def test_messages_that_are_lost_with_the_process_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    async with stomping() as place:
+        sender = await connected(place)
+        await put(sender, "1", "2")
+        await place.stop()
+        assert "2 messages" in caplog.text

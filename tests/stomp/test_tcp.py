@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import ssl
 import subprocess
 from pathlib import Path
@@ -226,3 +227,16 @@ async def test_a_port_comes_before_the_start() -> None:
 def test_tls_wants_a_port() -> None:
     with pytest.raises(realtime.LocalProtocolError, match="tls is for the TCP port"):
         realtime.STOMP(tls=ssl.create_default_context())
+
+
+async def test_line_ends_before_the_connect_are_not_kept() -> None:
+    async with stomping() as place:
+        one = await client(place, "tcp")
+        for _ in range(256):
+            await one.say(b"\n" * 16_384)
+        await one.say(b"\r\n\nCONN")
+        (link,) = [each for each in gc.get_objects() if isinstance(each, gate.TcpLink) and not each._lost]
+        await eventually(lambda: bool(link._early))
+        assert len(link._early) < 1_000_000  # at most what was read at once
+        await one.say(b"ECT\naccept-version:1.2\nhost:here\n\n\0")
+        await one.expect("CONNECTED")

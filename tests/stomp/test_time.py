@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 
 import pytest
 
 import realtime
+from realtime.stomp.schedule import Schedule
 from realtime.testing import VirtualClock
 
 from ..patience import eventually
@@ -92,3 +94,18 @@ async def test_many_idle_clients_have_one_timer() -> None:
         for _ in range(5):
             await connected(place, "websocket", "10000,10000")
         assert len([timer for _, _, timer in clock._timers if timer.pending]) == 1
+
+
+async def test_what_is_acknowledged_is_remembered_no_longer() -> None:
+    """However long a message may be unacknowledged, and however fast others are acknowledged behind one that is not."""
+    async with stomping(realtime.STOMP(ack_timeout=1000.0, max_unacknowledged=4)) as place:
+        one = await connected(place, "websocket", "0,0")
+        await one.subscribe("/queue/a", ack="client-individual")
+        await one.send("SEND", {"destination": "/queue/a"}, "kept")
+        await one.expect("MESSAGE")
+        for _ in range(200):
+            await one.send("SEND", {"destination": "/queue/a"}, "x")
+            await one.done("ACK", {"id": (await one.expect("MESSAGE")).headers["ack"]})
+        schedules = [each for each in gc.get_objects() if isinstance(each, Schedule)]
+        (due,) = [each._due for each in schedules if each._home.session in place.rt.sessions]
+        assert 1 <= len(due) <= 64

@@ -19,7 +19,8 @@ return 1
 """
 
 # KEYS: stream, those to be given again. ARGV: worker, most messages, most bytes, ms after which what a worker has is
-# nobody's ('' where that is not asked). Id, payload, and how often it was given, of each
+# nobody's ('' where that is not asked). Id, payload, and how often it was given, of each. A worker that has nothing and
+# has said nothing for long is forgotten: a queue that is never empty outlives many
 _TAKE = """
 if redis.call('EXISTS', KEYS[1]) == 0 then return {} end
 redis.pcall('XGROUP', 'CREATE', KEYS[1], 'q', '0')
@@ -47,6 +48,15 @@ while ARGV[4] ~= '' and room() do
   add(claimed[2])
   from = claimed[1]
   if from == '0-0' then break end
+end
+if ARGV[4] ~= '' then
+  for _, info in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], 'q')) do
+    local said = {}
+    for index = 1, #info, 2 do said[info[index]] = info[index + 1] end
+    if said.pending == 0 and said.idle >= 10 * tonumber(ARGV[4]) then
+      redis.call('XGROUP', 'DELCONSUMER', KEYS[1], 'q', said.name)
+    end
+  end
 end
 while room() do
   local read = redis.call('XREADGROUP', 'GROUP', 'q', ARGV[1], 'COUNT', 1, 'STREAMS', KEYS[1], '>')
@@ -89,12 +99,14 @@ if redis.call('XLEN', KEYS[1]) == 0 then redis.call('DEL', KEYS[1], KEYS[2]) end
 return 1
 """
 
-# The same, and first in ARGV the worker. Those that are its own still are to be given again
+# KEYS: the same. ARGV: worker, ids, behind each how often it was given. Those that are its own still are to be given
+# again
 _GIVE_BACK = (
     _OWN
     + """
-for index = 2, #ARGV do
+for index = 2, #ARGV, 2 do
   if own(ARGV[index]) then
+    redis.call('XCLAIM', KEYS[1], 'q', ARGV[1], 0, ARGV[index], 'RETRYCOUNT', ARGV[index + 1], 'JUSTID')
     local ms, number = string.match(ARGV[index], '^(%d+)-(%d+)$')
     redis.call('ZADD', KEYS[2], string.format('%.0f', ms * 1000 + math.min(number, 999)), ARGV[index])
   end

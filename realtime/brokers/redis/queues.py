@@ -41,9 +41,10 @@ class RedisQueues:
         """These are done."""
         await self._script(queue, "queue_settle", self._both(queue), tuple(ids))
 
-    async def give_back(self, queue: str, worker: str, ids: Sequence[str]) -> None:
+    async def give_back(self, queue: str, worker: str, given: Sequence[tuple[str, int]]) -> None:
         """These are for others, in their old places."""
-        await self._script(queue, "queue_give_back", self._both(queue), (worker, *ids))
+        said = (each for one in given for each in one)
+        await self._script(queue, "queue_give_back", self._both(queue), (worker, *said))
 
     async def count(self, queue: str) -> int:
         """How many it holds, those that are given and not settled included."""

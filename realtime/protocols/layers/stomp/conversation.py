@@ -178,6 +178,8 @@ class Conversation(Generic[T]):
         mode = frame.headers.get("ack", AUTO)
         if mode not in _MODES[self.version]:
             raise RemoteProtocolError(1002, f"ack is one of {', '.join(_MODES[self.version])}, not {mode[:SHOWN]!r}")
+        if "selector" in frame.headers:  # who gets more than was asked for might take what is another's
+            raise RemoteProtocolError(1002, "there are no selectors here: subscribe to a destination of their own")
         key, id = self._key(frame)
         if key in self._subscriptions:
             raise RemoteProtocolError(1002, f"there is a subscription {(id or destination)[:SHOWN]!r} already")

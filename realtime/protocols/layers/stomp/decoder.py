@@ -14,6 +14,7 @@ from .frames import CLIENT_COMMANDS, V10, V11, V12, Frame, is_bare, unescape
 __all__ = ["Decoder"]
 
 _LENGTH = re.compile(r"[0-9]{1,19}")
+_NEWLINES, _LINE_ENDS = re.compile(rb"\n*"), re.compile(rb"(?:\r?\n)*")
 NUL = 0
 PADDING = " \t"
 # What of a header that is none is repeated to whoever sent it.
@@ -61,6 +62,11 @@ class Decoder:
         self._buffer += data
 
     @property
+    def begun(self) -> bool:
+        """Whether something of a frame has come."""
+        return bool(self._command or self._buffer)
+
+    @property
     def pending(self) -> int:
         """How many bytes are kept."""
         return len(self._buffer)
@@ -87,14 +93,9 @@ class Decoder:
 
     def _begin(self) -> bool:
         """The command of the next frame; whether it is here."""
-        buffer = self._buffer
-        at = 0
-        while at < len(buffer) and (buffer[at] == 10 or (buffer[at] == 13 and self._returns and at + 1 < len(buffer))):
-            if buffer[at] == 13 and buffer[at + 1] != 10:
-                break
-            at += 1
-        if at:
-            del buffer[:at]
+        between = (_LINE_ENDS if self._returns else _NEWLINES).match(self._buffer)
+        if between is not None and between.end():
+            del self._buffer[: between.end()]
             self._at = 0
         line = self._line(LONGEST, "the command")
         if line is None:

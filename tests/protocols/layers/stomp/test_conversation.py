@@ -108,6 +108,7 @@ def test_subscriptions(version: str) -> None:
     assert some.take(frame("UNSUBSCRIBE", id="0")) == (Unsubscribe(one),)
     refused(some, frame("UNSUBSCRIBE", id="0"), "no subscription '0'")
     refused(some, frame("SUBSCRIBE", id="2"), "needs the header 'destination'")
+    refused(some, frame("SUBSCRIBE", id="2", destination="/a", selector="a = 1"), "no selectors")
 
 
 def test_without_an_id() -> None:

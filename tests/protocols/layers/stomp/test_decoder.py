@@ -79,6 +79,17 @@ def test_the_version_of_what_follows_is_said_between_two_frames() -> None:
         reader.next()
 
 
+def test_line_ends_begin_nothing() -> None:
+    reader = decoder()
+    for data, begun in ((b"", False), (b"\n\r\n\n", False), (b"\n\r", True), (b"\nSEND\n", True)):
+        reader.feed(data)
+        assert reader.next() is None
+        assert reader.begun is begun
+    reader.feed(b"\n\0\n")
+    assert len(taken(reader)) == 1
+    assert not reader.begun
+
+
 def test_whose_receipt_an_error_is_about() -> None:
     reader = decoder()
     reader.feed(b"SEND\nreceipt:1\nreceipt:2\n\n\0SEND\nreceipt:3\nno header\n")
