@@ -33,7 +33,6 @@ export function authorise(s) {
 
   function ready() {
     s._asking = false;
-    s._renewed();
     restart(s);
   }
 }

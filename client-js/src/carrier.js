@@ -62,7 +62,7 @@ Carrier.prototype = {
     try {
       frames = parseBatch(text);
     } catch (error) {
-      this.end((where || "what came") + " is no batch");
+      this.end((where || "it") + " is no batch");
       return;
     }
     this.frames(frames);

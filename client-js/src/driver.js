@@ -9,7 +9,7 @@ import { Carrier, endpoint, restart } from "./carrier.js";
 import { toBatch } from "./frames.js";
 import { rank, remember, table } from "./known.js";
 import { HOLD } from "./uplink.js";
-import { ackDue, acks, batch, begin, DUPLEX, end, head, HELD, PROBE, queue, queueClose, set, take, unsent } from "./machine.js";
+import { ackDue, acks, batch, begin, DUPLEX, end, head, HELD, PROBE, queue, queueClose, take, unsent } from "./machine.js";
 import { random } from "./random.js";
 import { root } from "./root.js";
 import { acknowledgeClose, say } from "./say.js";
@@ -39,13 +39,11 @@ export function drive(owner, url, transports, options) {
   s._listed = transports; // those of the server's list before them
   // _shown: the transport that carries, or did last, as the application knows; _batch: the request in flight that brings
   // something up; _parked
-  s._interval = Infinity; // after how long a server that has nothing to say pings
-  // _silence: how long a carrier may be mute
-  s._state = "connecting";
+  // _interval: after how long a server that has nothing to say pings; _silence: how long a carrier may be mute
   s._why = ""; // the reason for the last change of transport
   // _risks: something went up with an open, and nobody knows what became of it
   s._asking = true; // for auth data; meanwhile nothing is started
-  s._closeAt = s._dueAt = Infinity;
+  s._interval = s._closeAt = s._dueAt = Infinity;
   s._turns = turn;
   s._receives = receive;
   s._ends = ended;
@@ -74,7 +72,7 @@ export function close(s, code, reason) {
   }
   queueClose(s, code, reason);
   s._closeAt = s._at() + s._lifetime;
-  set(s, "closing");
+  s._owner._stateIs("closing");
   turn(s);
 }
 
@@ -143,7 +141,7 @@ export function receive(s, carrier, frames) {
 /** The server broke the protocol, by a code: it is told, and the session ends. */
 function fail(s, code) {
   var frames;
-  if (typeof code !== "number") throw code;
+  if (code !== +code) throw code;
   frames = ["x" + code + ",session," + s._received + ","];
   if (carries(s)) write(s, frames);
   else if (s._sid) say(s, frames);
@@ -175,7 +173,7 @@ function takenUp(s, carrier, server) {
     s._owner._transportIs(s._current._name, s._why);
   }
   s._why = "it got through"; // unless something else happens first
-  if (carrier === s._newest) set(s, s._closing ? "closing" : s._held ? "draining" : "open");
+  if (carrier === s._newest) s._owner._stateIs(s._closing ? "closing" : s._held ? "draining" : "open");
 }
 
 /** The session has ended. `ackDue`: the server waits for the ack of its close. */

@@ -24,22 +24,17 @@ export function toJson(value) {
   }
 }
 
-/** The text with U+FFFD for each lone surrogate: only Unicode scalar values travel. */
+/** The value as a text, with U+FFFD for each lone surrogate: only Unicode scalar values travel. */
 export function scalars(text) {
-  return text.replace(SURROGATES, function (found) {
+  return String(text).replace(SURROGATES, function (found) {
     return found.length > 1 ? found : "\ufffd";
   });
 }
 
 /** The bytes of a text of scalar values in UTF-8. */
 export function utf8Length(text) {
-  var length = text.length, i, code;
-  for (i = text.length; i--; ) {
-    code = text.charCodeAt(i);
-    // Each half of a surrogate pair counts two of its four bytes.
-    if (code > 127) length += code > 2047 && (code < 55296 || code > 57343) ? 2 : 1;
-  }
-  return length;
+  // Each half of a surrogate pair counts two of its four bytes.
+  return text.length + text.replace(/[\0-\x7f]+/g, "").length + text.replace(/[\0-\u07ff\ud800-\udfff]+/g, "").length;
 }
 
 /** Whatever has typed arrays has btoa. By pieces, which engines put together faster. */
@@ -78,7 +73,7 @@ export function need(condition) {
 /** Whether `list` is so many numbers above `least`, whole ones if `whole`. */
 function are(list, count, least, whole) {
   for (var i = 0; i < count; i++) {
-    if (typeof list[i] !== "number" || !(list[i] > least && list[i] <= MOST) || (whole && list[i] % 1)) return false;
+    if (list[i] !== +list[i] || !(list[i] > least && list[i] <= MOST) || (whole && list[i] % 1)) return false;
   }
   return list.length === count;
 }
@@ -104,7 +99,7 @@ function opened(json) {
     );
     for (i = server.transports.length; i--; ) need(server.transports[i].name);
   } catch (error) {
-    throw PROTOCOL_ERROR;
+    need();
   }
   return server;
 }
@@ -121,7 +116,7 @@ export function parse(frame) {
   fields = type !== "m" && rest.split(",");
   switch (type) {
     case "":
-      throw PROTOCOL_ERROR;
+      return need();
     case "b":
       return [fromBase64(rest)];
     case "a":

@@ -24,7 +24,7 @@ export function hasHttp(cross, requests) {
 export function request(asker, url, body, grown) {
   var xhr;
   function read(complete) {
-    var text = "", status;
+    var text = "", status, grows;
     try {
       text = xhr.responseText;
       status = xhr.status;
@@ -33,10 +33,11 @@ export function request(asker, url, body, grown) {
     }
     if (status === undefined) status = 200; // XDomainRequest has none
     if (!complete) asker.alive();
-    if (grown && status === 200) grown(text);
+    grows = grown && status === 200;
+    if (grows) grown(text);
     // What was cut may look complete: it is believed only if it parses.
     else if (complete && status && status !== 204) asker.batch(text, "HTTP " + status);
-    if (complete) asker.end(!status ? "no answer" : (grown && status === 200) || status === 204 ? "cut" : "");
+    if (complete) asker.end(!status ? "no answer" : grows || status === 204 ? "cut" : "");
   }
 
   if (hasXhr(asker.cross)) {

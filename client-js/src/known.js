@@ -66,13 +66,13 @@ export function history(s) {
 
 /** Shows the application each transport with its verdict, reason and timing. */
 export function table(s) {
-  var rows = [], seen = {}, hint = s._cross && !s._sid ? "; is the page's origin in allowed_origins?" : "";
+  var rows = [], seen = {}, hint = s._cross && !s._sid ? "; is this origin in allowed_origins?" : "";
   var i, one, given, taken, failed;
   for (i = 0; i < s._listed.length; i++) {
     given = s._listed[i];
     one = find(s, given.name);
     taken = one === s._current;
-    failed = one._times && s._times(one);
+    failed = s._times(one); // no number where it can't run
     if (!seen[given.name]) rows.push({
       name: given.name,
       verdict: taken ? "taken" : one._out ? "refused" : failed ? "demoted" : "offered",

@@ -29,15 +29,15 @@ var WINDOW = [256, 1048576]; // what we take before we have acked it: messages, 
 export function begin(s, nonce, ackShare) {
   s._nonce = nonce;
   s._ackShare = ackShare;
-  // _sid: there is a session; _server: what its `o` said; _state
+  // _sid: there is a session
   s._tickets = []; // a gen, and what attaches in a URL show, from that gen on
   // Up. Everything the server has not taken, oldest first; what it has received has lost its payload, not its size.
   s._out = [];
-  s._half = s._gen = s._taken = s._acked = s._last = s._owed = s._waiting = s._received = s._announced = s._bytes = s._newsSince = s._delay = 0;
-  // _half: so many are acked of what is nothing without the rest; _taken: the number before _out[0]; _last: the highest number that a carrier was given; _owed: bytes that the server is
+  s._gen = s._taken = s._acked = s._last = s._owed = s._waiting = s._received = s._announced = s._bytes = s._newsSince = s._delay = 0;
+  // _taken: the number before _out[0]; _last: the highest number that a carrier was given; _owed: bytes that the server is
   // not known to have received, and of these _waiting without a number; _bytes: received since the last ack; _newsSince:
   // when the oldest message not announced came.
-  s._window = [16, 65536]; // what any server takes before its `o` says more
+  s._server = { window: [16, 65536], max_batch: [18, 5e5] }; // what any server takes before its `o` says more
   // _held: the server drains, and nothing new gets a number; _going: it waits for the answer to its go-away, and wishes that
   // we come back within _delay seconds; _closing: our close, [code, reason]; _confirm: something is due that only a request
   // can say: "I have your o", "here is my pong"; _ended.
@@ -53,10 +53,10 @@ export function queue(s, data, size) {
 
 /** Queues our close behind all that has a number; the rest goes before it, unless the server drains. */
 export function queueClose(s, code, reason) {
-  var item = { _size: 0, _text: "c" + code + "," + reason, _isClose: true }, kept = s._last - s._taken, gone;
+  var kept = s._last - s._taken, gone;
   s._closing = [code, reason];
   if (s._held) {
-    while (isRest(s, kept)) kept++;
+    while (rest(s, kept)) kept++;
     while (s._out.length > kept) {
       gone = s._out.pop();
       s._owed -= gone._size;
@@ -64,12 +64,12 @@ export function queueClose(s, code, reason) {
     }
   }
   s._held = false;
-  s._out.push(item);
+  s._out.push({ _size: 0, _text: "c" + code + "," + reason, _isClose: true });
 }
 
-/** Whether an item belongs to the one before. */
-function isRest(s, index) {
-  return (s._out[index] || {})._rest;
+/** How many items before this one it belongs to. */
+function rest(s, index) {
+  return (s._out[index] || {})._rest || 0;
 }
 
 /** The items from number `first` on that the window lets go, at most so many frames and bytes. They have numbers now. */
@@ -79,7 +79,7 @@ export function peek(s, first, frames, bytes) {
     item = s._out[i];
     // What belongs to a message goes with it. What is larger than the window goes when everything before it has been
     // taken. Neither goes beyond the initial window.
-    if (!item._isClose && (!s._sid || (i && !item._rest)) && (i >= s._window[0] || used + item._size > s._window[1])) break;
+    if (!item._isClose && (!s._sid || (i && !item._rest)) && (i >= s._server.window[0] || used + item._size > s._server.window[1])) break;
     if (s._held && !item._rest && s._taken + i >= s._last) break;
     used += item._size;
     if (s._taken + i + 1 < first) continue;
@@ -136,7 +136,7 @@ export function hello(s, carrier, fields, auth) {
 /** What may be written on a duplex carrier now, as frames. */
 export function flush(s, carrier, now) {
   var frames = [], first = Math.max(carrier._up, s._acked + 1), items = peek(s, first, 256, 1048576), i;
-  if (ackDue(s, items.length ? 250 : 1000) <= now || (s._confirm && s._sid)) {
+  if (ackDue(s, items.length ? 250 : 1000) <= now || s._confirm) {
     s._confirm = false;
     frames.push("a" + acks(s));
   }
@@ -146,19 +146,19 @@ export function flush(s, carrier, now) {
     carrier._up = first + items.length;
     carrier._brings = true;
   }
-  return frames.concat(goingFrame(s, Math.max(carrier._up, first)));
+  return frames.concat(goingFrame(s, first + items.length));
 }
 
 /** The answer to a go-away, once everything that has a number was written: `next` is the first number that was not. */
 function goingFrame(s, next) {
-  if (!s._going || next <= s._last || isRest(s, next - s._taken - 1)) return [];
+  if (!s._going || next <= s._last || rest(s, next - s._taken - 1)) return [];
   s._going = false;
   return ["g" + s._last];
 }
 
 /** The frames that a request brings up behind its head, from number `first` on. */
 export function batch(s, first) {
-  var limits = s._sid ? s._server.max_batch : [18, 5e5], frames = [], i;
+  var limits = s._server.max_batch, frames = [], i;
   // Escaped, a byte of payload may become six; 64 KiB of a body are for everything else.
   var items = peek(s, first, limits[0] - 2, (limits[1] - 65536) / 6);
   for (i = 0; i < items.length; i++) frames.push(frameOf(items[i]));
@@ -173,25 +173,23 @@ export function head(s) {
 
 /** Acks, on anything that came: the highest of each counts. */
 function acknowledge(s, received, taken) {
-  var gone = taken - s._taken, fresh = 0, i, item;
+  // Of what is nothing without the rest all is unacknowledged until that is acked.
+  var gone = taken - s._taken, i = s._acked - s._taken, fresh = rest(s, i), item;
   if (received > s._last || taken > received) throw 1002;
-  for (i = Math.max(s._acked - s._taken, 0); i < received - s._taken; i++) {
+  for (; i < received - s._taken; i++) {
     item = s._out[i];
     item._text = item._bytes = null;
     s._owed -= item._size;
-    s._half += item._isClose ? 0 : 1;
-    if (!isRest(s, i + 1)) {
-      fresh += s._half;
-      s._half = 0;
-    }
+    fresh += item._isClose ? 0 : 1;
   }
   if (received > s._acked) s._acked = received;
+  fresh -= rest(s, s._acked - s._taken);
   if (gone > 0) {
     s._out.splice(0, gone);
     s._taken = taken;
   }
   s._owner.unacknowledged.splice(0, fresh);
-  if (s._closing && !s._ended && s._acked && s._acked === s._last && !unsent(s)) {
+  if (s._closing && !s._ended && s._acked === s._last && !unsent(s)) {
     end(s, s._closing[0], s._closing[1], true);
   }
 }
@@ -258,7 +256,7 @@ export function take(s, carrier, frame, now) {
       s._held = !s._closing;
       s._going = true;
       s._delay = data;
-      if (s._held) set(s, "draining");
+      if (s._held) s._owner._stateIs("draining");
       break;
     case "x":
       // An open that comes late, whatever its scope: another carrier has opened this session.
@@ -273,11 +271,8 @@ function open(s, carrier, server) {
     s._refused(carrier, 0); // it opened another session
     return;
   }
-  if (!s._sid) {
-    s._sid = server.sid;
-    s._server = server;
-    s._window = server.window;
-  }
+  s._sid = server.sid;
+  s._server = server;
   s._confirm = true;
   acknowledge(s, server.ack[0], server.ack[1]);
   if (!s._ended) s._takenUp(s, carrier, server);
@@ -294,11 +289,6 @@ function refused(carrier, code, reason) {
 function refuse(s, code, received, reason) {
   if (received > s._acked && received <= s._last) acknowledge(s, received, s._taken);
   end(s, code, reason);
-}
-
-/** The session's state is another. */
-export function set(s, next) {
-  if (next !== s._state) s._owner._stateIs((s._state = next));
 }
 
 /** Ends the session: the one place that does. `ackDue`: the server waits for the ack of its close. */

@@ -51,31 +51,41 @@ function tell(member, name, args, answers) {
 
 /** The main namespace of a session, which is asked for now, with {auth, timeout}. */
 export function events(session, options) {
-  var members = [], reader = {}, calls = 0, end;
+  var members = [], // also by their names
+    reader = {}, calls = 0, end;
   var late; // a timer for attachments
-  var kept = []; // events that wait for their namespace, which have _messages, and calls that wait for an answer
+  var kept = []; // events that wait for their namespace, which have _batch, and calls that wait for an answer
 
   /** A namespace of the session. It is asked for, unless this client is in it, or has asked. */
   function of(name, options) {
-    var member = find(name), k;
+    var member, k;
+    if (!isNamespace(name)) refuse("no namespace: " + name);
+    member = members[name];
     if (!member) {
-      if (!isNamespace(name)) refuse("no namespace: " + name);
-      member = { namespace: name, timeout: 5000, of: of, on: on, once: once, off: off, emit: emit, call: call, disconnect: disconnect };
-      member._listeners = []; // [name, listener, once]
-      reset(member);
-      member._why = true; // an error, when this client is not to be in
+      member = members[name] = {
+        namespace: name,
+        id: "",
+        connected: false,
+        timeout: 5000,
+        of: of,
+        on: on,
+        once: once,
+        off: off,
+        emit: emit,
+        call: call,
+        disconnect: disconnect,
+        _listeners: [], // [name, listener, once]
+        _owed: 0, // how many answers to come
+        _over: true // an error, when this client is not to be in
+      };
       members.push(member);
     }
     for (k in options) member[k] = options[k];
-    if (member._why) {
+    if (member._over) {
       if (end) throw end;
       ask(member);
     }
     return member;
-  }
-
-  function find(name) {
-    for (var i = members.length; i--; ) if (members[i].namespace === name) return members[i];
   }
 
   /** Whether its session has not ended, either: listeners of that may be called before ours is. */
@@ -83,16 +93,22 @@ export function events(session, options) {
     return member.connected && session.readyState < 3;
   }
 
+  /** It is out. Returns whether it was in. */
   function reset(member) {
+    var was = member.connected;
     member.connected = false;
     member.id = "";
-    member._asked = 0; // how many answers to come
+    return was;
   }
 
   function ask(member) {
-    put(write(CONNECT, member.namespace, member.auth, -1));
-    member._why = null;
-    member._asked++;
+    say(member, CONNECT, member.auth);
+    member._over = null;
+    member._owed++;
+  }
+
+  function say(member, type, data, id) {
+    put(write(type, member.namespace, data, id));
   }
 
   /** Sends all the messages of a packet, or throws and sends none. */
@@ -112,22 +128,20 @@ export function events(session, options) {
   }
 
   function forget(one) {
-    one._messages = null; // nor does it go where a copy of the list is being walked
+    one._batch = null; // nor does it go where a copy of the list is being walked
     for (var i = kept.length; i--; ) if (kept[i] === one) kept.splice(i, 1);
   }
 
-  /** Nothing comes of what is kept: of all that a member has, or of what was sent by any. */
+  /** Nothing comes of what is kept: of all that a member has, or of what was sent by any; of all when the session is over. */
   function drop(error, member) {
     var all = kept.slice(0), i;
-    for (i = 0; i < all.length; i++) if (member ? all[i]._member === member : !all[i]._messages) all[i]._done(error);
+    for (i = 0; i < all.length; i++) if (end || (member ? all[i]._of === member : !all[i]._batch)) all[i]._ends(error);
   }
 
   /** This client is in the namespace no more. */
   function leave(member, error, why) {
-    var was = member.connected, asked = member._asked;
-    reset(member);
-    member._asked = asked;
-    member._why = error;
+    var was = reset(member);
+    member._over = error;
     drop(error, member);
     if (was) tell(member, "disconnect", [why]);
   }
@@ -153,9 +167,9 @@ export function events(session, options) {
   function emit() {
     var member = this, args = [].slice.call(arguments), done = typeof args[args.length - 1] === "function" && args.pop();
     var one = {
-      _member: member,
-      _id: done ? calls++ : -1,
-      _done: function (error, answer) {
+      _of: member,
+      _id: done && calls++,
+      _ends: function (error, answer) {
         clearTimeout(timer);
         forget(one);
         try {
@@ -167,26 +181,28 @@ export function events(session, options) {
       }
     };
     var size, i, timer;
-    if (member._why) throw member._why;
-    one._messages = write(EVENT, member.namespace, args, one._id);
+    if (member._over) throw member._over;
+    one._batch = write(EVENT, member.namespace, args, one._id);
     if (kept.length >= MOST) refuse("too many events wait");
     if (isIn(member)) send(one);
     else {
-      size = one._messages._size;
-      for (i = kept.length; i--; ) if (kept[i]._messages) size += kept[i]._messages._size;
+      size = one._batch._size;
+      for (i = kept.length; i--; ) if (kept[i]._batch) size += kept[i]._batch._size;
       fits(size);
+      kept.push(one);
     }
     if (done && member.timeout < 2147483648) {
       timer = setTimeout(function () {
-        one._done(new EventError("no answer to " + args[0], "timeout"));
+        one._ends(new EventError("no answer to " + args[0], "timeout"));
       }, member.timeout);
     }
-    if (done || one._messages) kept.push(one);
   }
 
+  /** Sends what may be kept; it is kept on if an answer is to come. */
   function send(one) {
-    put(one._messages);
-    one._messages = null;
+    put(one._batch);
+    forget(one);
+    if (one._id !== false) kept.push(one);
   }
 
   /** The same, and promises the answer. */
@@ -203,8 +219,8 @@ export function events(session, options) {
 
   /** Leaves the namespace; the session goes on. */
   function disconnect() {
-    if (this._why) return;
-    if (isIn(this) || !this.connected) put(write(DISCONNECT, this.namespace, null, -1));
+    if (this._over) return;
+    if (isIn(this) || !this.connected) say(this, DISCONNECT);
     leave(this, new EventError("left", "closed"), "io client disconnect");
   }
 
@@ -213,7 +229,7 @@ export function events(session, options) {
     var answer = told ? told[0] : { _error: "unknown", message: "there is no handler of '" + name + "'" };
     function reply(value) {
       // If it has left since, whoever asked knows.
-      if (packet._id >= 0 && member.id === id && isIn(member)) put(write(ACK, member.namespace, value === undefined ? [] : [value], packet._id));
+      if (packet._id !== false && member.id === id && isIn(member)) say(member, ACK, value === undefined ? [] : [value], packet._id);
     }
     function failed(error) {
       reply(problem(error));
@@ -229,12 +245,12 @@ export function events(session, options) {
   }
 
   function take(packet) {
-    var type = packet._type, data = packet._data, member = find(packet._namespace), all = kept.slice(0), i, one, answer, error;
+    var type = packet._kind, data = packet._received, member = members[packet._name], all = kept.slice(0), i, one, answer, error;
     if (!member) return; // nobody has asked for it
     if (type === CONNECT || type > ACK) {
       need(type || (data && data.sid && typeof data.sid === "string"));
       // Left before it was let in, and perhaps asked for again: another answer is to come.
-      if (!member._asked || --member._asked || member._why) return;
+      if (!member._owed || --member._owed || member._over) return;
       if (type) {
         data = data && typeof data === "object" ? data : { message: data };
         leave(member, (error = new EventError(data.message, "refused", data.data)));
@@ -244,12 +260,11 @@ export function events(session, options) {
         member.connected = true;
         for (i = 0; i < all.length; i++) {
           one = all[i];
-          if (one._member !== member || !one._messages) continue;
+          if (one._of !== member || !one._batch) continue;
           try {
             send(one);
-            if (one._id < 0) forget(one);
           } catch (error) {
-            one._done(error);
+            one._ends(error);
           }
         }
         tell(member, "connect", []);
@@ -259,7 +274,7 @@ export function events(session, options) {
     else if (type === ACK) {
       answer = data.length > 1 ? data : data[0];
       error = answer && typeof answer._error === "string" ? new EventError(answer.message, answer._error, answer.data) : null;
-      for (i = 0; i < all.length; i++) if (all[i]._id === packet._id && all[i]._member === member) all[i]._done(error, error ? undefined : answer);
+      for (i = 0; i < all.length; i++) if (all[i]._id === packet._id && all[i]._of === member) all[i]._ends(error, error ? undefined : answer);
     } else leave(member, new EventError("put out", "closed"), "io server disconnect");
   }
 
@@ -274,7 +289,7 @@ export function events(session, options) {
     var packet;
     try {
       packet = feed(reader, event.data);
-      if (!reader._packet) late = clearTimeout(late);
+      if (!reader._current) late = clearTimeout(late);
       else if (!late) {
         late = setTimeout(function () {
           broken(1002);
@@ -293,12 +308,11 @@ export function events(session, options) {
     if (!event.reopening) end = error;
     for (i = 0; i < members.length; i++) {
       member = members[i];
-      if (member.connected) were.push(member);
-      reset(member);
-      if (end) member._why = member._why || end;
-      else if (!member._why) ask(member); // what was not sent yet goes to the next session
+      if (reset(member)) were.push(member);
+      member._owed = 0;
+      if (end) member._over = member._over || end;
+      else if (!member._over) ask(member); // what was not sent yet goes to the next session
     }
-    for (i = 0; i < members.length; i++) if (end) drop(end, members[i]);
     drop(error);
     for (i = 0; i < were.length; i++) tell(were[i], "disconnect", ["transport close"]);
   });

@@ -46,11 +46,11 @@ function isShallow(json) {
 }
 
 /**
- * Takes the next message. Returns the packet that it completes: {_type, _namespace, _id (-1: none), _data}; or nothing,
- * as long as attachments are missing. What waits for them is `reader._packet`.
+ * Takes the next message. Returns the packet that it completes: {_kind, _name, _id (false: none), _received}; or nothing,
+ * as long as attachments are missing. What waits for them is `reader._current`.
  */
 export function feed(reader, message) {
-  var packet = reader._packet, found, type;
+  var packet = reader._current, found, type;
   if (typeof message === "string") {
     found = HEAD.exec(message);
     need(found && !packet && (!found[3] || isNamespace(found[3])));
@@ -58,31 +58,31 @@ export function feed(reader, message) {
     // It counts its attachments if, and only if, it may have some.
     need((found[2] ? type > CONNECT_ERROR : type <= CONNECT_ERROR) && (found[4] || 0) <= 9007199254740991);
     packet = {
-      _type: type > CONNECT_ERROR ? type - BINARY : type,
-      _namespace: found[3] || "/",
-      _id: found[4] ? +found[4] : -1,
-      _json: message.slice(found[0].length),
-      _attachments: [],
-      _count: +found[2] || 0,
+      _kind: type > CONNECT_ERROR ? type - BINARY : type,
+      _name: found[3] || "/",
+      _id: !!found[4] && +found[4],
+      _text: message.slice(found[0].length),
+      _brings: [],
+      _due: +found[2] || 0,
       _size: message.length
     };
   } else {
     need(packet);
-    packet._attachments.push(message);
+    packet._brings.push(message);
     packet._size += message.byteLength || message.length || 0; // numbers, where there is no ArrayBuffer
   }
-  if (packet._count > MOST_ATTACHMENTS || (packet._count && packet._size > MOST_SIZE)) throw 1009;
-  reader._packet = packet._attachments.length < packet._count && packet;
-  if (!reader._packet) return read(packet);
+  if (packet._due > MOST_ATTACHMENTS || (packet._due && packet._size > MOST_SIZE)) throw 1009;
+  reader._current = packet._brings.length < packet._due && packet;
+  if (!reader._current) return read(packet);
 }
 
 function read(packet) {
-  var type = packet._type, json = packet._json, data, name;
+  var type = packet._kind, json = packet._text, data, name;
   if (json) {
     need(isShallow(json));
     try {
       data = JSON.parse(json, function (key, value) {
-        if (value && value._placeholder === true && packet._count) need(value.num === +value.num && (value = packet._attachments[value.num]));
+        if (value && value._placeholder === true && packet._due) need(value.num === +value.num && (value = packet._brings[value.num]));
         need(value !== Infinity && value !== -Infinity); // no double holds it
         return value;
       });
@@ -95,16 +95,16 @@ function read(packet) {
     name = data[0];
     need((typeof name === "string" || (name === +name && !(name % 1))) && !RESERVED.test(name));
     data[0] = name + "";
-  } else if (type === ACK) need(isArray(data) && packet._id >= 0);
-  else need(packet._id < 0 && (data == null || type > ACK || (!type && /Object]/.test(kindOf(data)))));
-  packet._data = data;
+  } else if (type === ACK) need(isArray(data) && packet._id !== false);
+  else need(packet._id === false && (data == null || type > ACK || (!type && /Object]/.test(kindOf(data)))));
+  packet._received = data;
   return packet;
 }
 
-/** The messages of a packet, its text and what was binary in `data`, as it is now; and how many bytes they take at most. `id`: -1 for none. */
+/** The messages of a packet, its text and what was binary in `data`, as it is now; and how many bytes they take at most. `id`: no number for none. */
 export function write(type, namespace, data, id) {
   var messages = [""], text = "", count, size = 0;
-  if (type === EVENT && RESERVED.test(data[0])) refuse("no event can be called " + data[0]);
+  if (type === EVENT && RESERVED.test(data[0])) refuse("no event: " + data[0]);
   if (data != null) {
     text = JSON.stringify(data, function (key, value) {
       var raw = this[key], bytes; // before a toJSON: Node's Buffers have one, and old Prototype.js gives one to arrays
@@ -119,7 +119,7 @@ export function write(type, namespace, data, id) {
   }
   count = messages.length - 1;
   if (count && type < EVENT) refuse("binary auth");
-  messages[0] = (count ? "" + (type + BINARY) + count + "-" : type) + (namespace === "/" ? "" : namespace + ",") + (id >= 0 ? id : "") + text;
+  messages[0] = (count ? "" + (type + BINARY) + count + "-" : type) + (namespace === "/" ? "" : namespace + ",") + (id === +id ? id : "") + text;
   messages._size = size + messages[0].length * 3;
   return messages;
 }

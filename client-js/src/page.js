@@ -26,9 +26,9 @@ export function listen(callback) {
   window[name] = callback;
   hear("add", "attach");
   return {
-    name: name,
-    call: callback,
-    forget: function () {
+    _name: name,
+    _call: callback,
+    _forget: function () {
       // Whatever comes late finds nothing to do, and nothing to complain about.
       window[name] = function () {};
       setTimeout(function () {
@@ -71,8 +71,8 @@ export function submit(asker, url, frames) {
     asker.end("");
   });
   var element = hidden(
-    '<iframe name="' + callback.name + '"></iframe><form method="POST" accept-charset="UTF-8" target="' + callback.name +
-      '"><textarea name="batch"></textarea><input name="callback" value="' + callback.name + '"></form>'
+    '<iframe name="' + callback._name + '"></iframe><form method="POST" accept-charset="UTF-8" target="' + callback._name +
+      '"><textarea name="batch"></textarea><input name="callback" value="' + callback._name + '"></form>'
   );
   var form = element.lastChild;
   form.action = url;
@@ -80,7 +80,7 @@ export function submit(asker, url, frames) {
   form.submit();
   return {
     stop: function () {
-      callback.forget();
+      callback._forget();
       later(element);
     }
   };

@@ -21,8 +21,8 @@ var OPTIONS = {
   attachTimeout: 5000,
   postTimeout: 10000,
   credentials: true,
-  requests: undefined,
-  cursors: undefined
+  requests: 0,
+  cursors: 0
 };
 // After these a new session may do better (options.reopen): the server went, or the session was forgotten.
 var REOPENS = /^(100[16]|101[123]|44(04|08|1[01]))$/;
@@ -54,7 +54,7 @@ function resolve(url) {
     anchor.href = text;
     text = anchor.href;
   } else if (root.location) text = new URL(text, location.href).href;
-  if (url == null || !/^https?:\/\/[^\/?#]/i.test(text)) refuse("no address of an endpoint: " + url);
+  if (url == null || !/^https?:\/\/[^\/?#]/i.test(text)) refuse("no endpoint: " + url);
   return text.replace(/#.*/, "");
 }
 
@@ -68,12 +68,12 @@ export function define(known, requests) {
     var names, transports = [], i, k;
     if (!(this instanceof Realtime)) refuse("use new");
     if (typeof options === "string" || (options && options.push)) {
-      if (options.length && !warned) warn((warned = "sub-protocols are ignored"));
+      if (options.length && !warned) warn((warned = "no sub-protocols"));
       options = null;
     }
     options = options || {};
     this._options = {};
-    for (k in options) if (!(k in OPTIONS)) warn("there is no option " + k);
+    for (k in options) if (!(k in OPTIONS)) warn("no option " + k);
     for (k in OPTIONS) this._options[k] = options[k] === undefined ? OPTIONS[k] : options[k];
     this.url = resolve(url);
     this._options.requests = options.requests || requests;
@@ -118,7 +118,7 @@ var prototype = {
     var isBinary = /ArrayBuffer]/.test(kindOf(buffer)); // a shared one, too
     if (!isBinary) {
       if (/(Blob|File)]/.test(kindOf(data))) refuse("send a Blob's arrayBuffer()");
-      data = scalars(String(data));
+      data = scalars(data);
     } else data = new Uint8Array(new Uint8Array(buffer, data.byteOffset || 0, data.byteLength)); // a copy, as it is now
     size = isBinary ? data.length : utf8Length(data);
     if (takes) {
@@ -132,9 +132,9 @@ var prototype = {
   /** Closes the session behind everything that was sent. */
   close: function (code, reason) {
     if (code === undefined) code = 1000;
-    reason = reason === undefined ? "" : scalars(String(reason));
+    reason = reason === undefined ? "" : scalars(reason);
     if (!/^(1000|[34]\d\d\d)$/.test(code) || utf8Length(reason) > 123) {
-      refuse("a close code is 1000, 3000 to 4999; a reason up to 123 bytes");
+      refuse("a close code is 1000, 3000-4999; reason 0-123 bytes");
     }
     if (this.readyState < 2) close(this._session, code, reason);
     else {

@@ -13,7 +13,7 @@
  *   ["stop", carrier, how]  let go of it; whatever comes of it need not be told. `how`: why it was given up, if it was
  *   ["take", carrier]       of a probe that was proven: attach by it; it is the newest carrier now
  *   ["anew"]                no open by the nonce before was answered: draw another, or say that what went behind it may be lost
- *   ["renew", reason]       ask the application for other auth data, and tell _renewed()
+ *   ["renew", reason]       ask the application for other auth data, and set `_asking` to false
  *   ["end", reason, code]   the session ends, or can't be opened
  */
 import { CARRY, DUPLEX, HELD, OPEN, POLL, PROBE, STREAM } from "./machine.js";
@@ -21,14 +21,14 @@ import { doubled } from "./time.js";
 
 export var OPEN_TIMEOUT = 30000; // for opening, all transports together
 
-var NONCE_LIFE = 7000; // no open begins by a nonce whose first was so long ago,
-var NONCE_END = 10000; // and each is let go of when that was so long ago: a lease of a worker's
+var NONCE_END = 10000; // opens by one nonce are let go of when the first was so long ago: a lease of a worker's
+var NONCE_REST = 3000; // and none begins by it so shortly before
 var GOOD_LIFE = 10000; // a carrier that lived so long was a good one: its end is no evidence
 var GRACE = 500; // for a WebSocket that has reached the server, after HTTP had an answer
 var HELD_AFTER = 500; // a stream is held back if it is mute twice as long as a POST took, and so much longer
 var SUPERSEDED = 300; // the pause after the server had another carrier; doubled each time in a row
 var SHARE = 0.25; // so much of what a session has left one attempt may take,
-var LONGEST = 1 / 3; // and so much of its life any pause
+var LONGEST = 3; // and this part of its life any pause
 var FIRST_PAUSE = 100; // between two carriers that failed, doubled up to
 var LONGEST_PAUSE = 10000;
 var FIRST_LOOK = 5000; // after a failure of a transport it is not tried for so long, doubled up to
@@ -63,19 +63,19 @@ export function supervise(transports, rules, jitter, clock, make) {
     };
   }
   var bounds, held, pause = 0; // what the server announced, see _opened(); the pause between two plain polls
-  var raced, inDoubt, renewing, hasRenewed, crowded;
+  var raced, inDoubt, hasRenewed, crowded;
   var count = 0, troubles = 0; // carriers; transports that have a `_failedAt`
   // In a row: failures of carriers, forgotten when something was delivered, or after a good life.
   var fails = 0, timesSuperseded = 0;
   // When what is due; since when the newest, or its run of polls, carries; since when POSTs fail.
   var startAt = now, upgradeAt = NEVER, nextAt = now, began = NEVER, postsSince;
-  var nonceAt = NEVER; // the first open by the nonce
+  var nonceEnd = NEVER; // when what opens by the nonce is let go of
   var actions = [];
 
   var it = {
     // What the shell sets, before a turn.
     _contact: now, // when anything came last
-    // _waits: nothing is to be started now
+    // _waits: nothing is to be started now; _asking: for auth data, so neither
     // _calm: the session is open and not about to end, a time to look for something better
     _openBy: NEVER,
     // What the shell may read.
@@ -107,7 +107,7 @@ export function supervise(transports, rules, jitter, clock, make) {
       nextAt = NEVER;
       if (!it._isOver) watch();
       if (!it._isOver) {
-        if (!it._newest && !it._waits && !renewing && due(startAt)) start(it._goesOn || next());
+        if (!it._newest && !it._waits && !it._asking && due(startAt)) start(it._goesOn || next());
         race();
         tryBetter();
       }
@@ -207,7 +207,7 @@ export function supervise(transports, rules, jitter, clock, make) {
     /** A carrier has failed, or was cut. `wait`: an answer had a Retry-After. */
     _lost: function (carrier, how, wait) {
       if (!takeOut(carrier)) return;
-      if (wait) carrier._of._notBefore = now + Math.min(wait, longest());
+      if (wait) carrier._of._notBefore = now + Math.min(wait, it._lifetime / LONGEST);
       failed(carrier, how);
     },
 
@@ -222,10 +222,10 @@ export function supervise(transports, rules, jitter, clock, make) {
         promote();
       }
       if (code === 4401 && !hasRenewed) {
-        hasRenewed = renewing = 1;
+        hasRenewed = it._asking = 1;
         act("renew", reason);
       } else if (code === 4408 || code === 4429 || code === 4503) {
-        wait = Math.min(wait || 0, longest());
+        wait = Math.min(wait || 0, it._lifetime / LONGEST);
         if (carries) {
           fails = Math.max(fails + 1, LATER_COUNTS);
           startAt += Math.max(backedOff(fails - 2), wait);
@@ -255,16 +255,17 @@ export function supervise(transports, rules, jitter, clock, make) {
       var givesUp;
       if (it._isOver) return;
       if (!it._postsFailed++) postsSince = now;
+      how = "nothing goes up: " + how;
       givesUp = postsSince + it._lifetime;
       if (now >= givesUp) {
-        end("nothing that is sent gets through: " + how);
+        end(how);
         return;
       }
       it._postAt = Math.min(now + Math.max(backedOff(it._postsFailed - 1), wait || 0), givesUp);
       if (it._postsFailed % MANY) return;
       inDoubt = 1;
       upgradeAt = now;
-      blame(null, "nothing goes up beside it: " + how, HELD);
+      blame(null, how, HELD);
     },
 
     /** What goes up has got through. */
@@ -276,11 +277,6 @@ export function supervise(transports, rules, jitter, clock, make) {
     _crowd: function (is) {
       if (crowded && !is) lookBy(now + LOOK); // there is a place again
       crowded = is;
-    },
-
-    /** The server was given other auth data. */
-    _renewed: function () {
-      renewing = 0;
     },
 
     /** The network is back, or the machine has slept. `another`: it is another one, of which what failed says nothing. */
@@ -345,7 +341,7 @@ export function supervise(transports, rules, jitter, clock, make) {
   /** HTTP opens the session beside a WebSocket that takes its time: whichever wins. */
   function race() {
     var newest = it._newest, known;
-    if (!newest || newest._kind !== DUPLEX || it._isOpen || raced || it._beside || !due(newest._since + rules.raceDelay) || now - nonceAt > NONCE_LIFE) return;
+    if (!newest || newest._kind !== DUPLEX || it._isOpen || raced || it._beside || !due(newest._since + rules.raceDelay) || now > nonceEnd - NONCE_REST) return;
     raced = 1;
     known = opener();
     if (known) it._beside = begin(known, OPEN);
@@ -448,15 +444,16 @@ export function supervise(transports, rules, jitter, clock, make) {
 
   function begin(known, role) {
     var carrier = make(known), limit = patience(role === PROBE ? known : it);
-    if (known._kind === HELD && !role && it._isOpen) limit = Math.max(limit, held);
-    if (!it._isOpen) {
-      if (now - nonceAt > NONCE_LIFE) {
+    if (it._isOpen) {
+      if (known._kind === HELD && !role) limit = Math.max(limit, held);
+    } else {
+      if (now > nonceEnd - NONCE_REST) {
         stop(it._beside);
         act("anew");
-        nonceAt = now;
+        nonceEnd = NEVER;
       }
-      nonceAt = Math.min(nonceAt, now);
-      limit = Math.min(limit, nonceAt - now + NONCE_END);
+      nonceEnd = Math.min(nonceEnd, now + NONCE_END);
+      limit = Math.min(limit, nonceEnd - now);
     }
     carrier._id = ++count;
     carrier._of = known;
@@ -490,14 +487,13 @@ export function supervise(transports, rules, jitter, clock, make) {
   function takeOut(carrier) {
     if (carrier._over) return;
     carrier._over = true;
-    if (carrier === it._old) it._old = null;
-    else if (carrier === it._newest) {
-      it._newest = null;
-        return true;
-    } else {
-      it._beside = null;
-      return true;
+    if (carrier === it._old) {
+      it._old = null;
+      return;
     }
+    if (carrier === it._newest) it._newest = null;
+    else it._beside = null;
+    return true;
   }
 
   function isOpening() {
@@ -533,7 +529,7 @@ export function supervise(transports, rules, jitter, clock, make) {
     // One that has opened the session was not to carry it.
     if (!ends(carrier, GRACE) || (carrier._opens && carrier._kind >= HELD)) return;
     if (livedWell(carrier)) timesSuperseded = 0;
-    startAt += Math.min(doubled(SUPERSEDED, timesSuperseded++, LONGEST_PAUSE), longest());
+    startAt += Math.min(doubled(SUPERSEDED, timesSuperseded++, LONGEST_PAUSE), it._lifetime / LONGEST);
   }
 
   function giveUp(carrier, how, late, isHeld) {
@@ -570,9 +566,9 @@ export function supervise(transports, rules, jitter, clock, make) {
   function backOff() {
     var list = allowed(), at = NEVER, i, rounds;
     began = NEVER;
-    rounds = ++fails / (it._isOpen ? 1 : list.length || 1) - (it._isOpen ? 2 : 1);
+    rounds = ++fails / (it._isOpen ? 1 : list.length) - (it._isOpen ? 2 : 1);
     for (i = 0; i < list.length; i++) at = Math.min(at, list[i]._notBefore);
-    startAt = Math.max(now, list.length ? at : 0, rounds >= 0 && rounds % 1 === 0 ? now + backedOff(rounds) : 0);
+    startAt = Math.max(now, at, rounds >= 0 && rounds % 1 === 0 ? now + backedOff(rounds) : 0);
   }
 
   function backedOff(failures) {
@@ -602,9 +598,5 @@ export function supervise(transports, rules, jitter, clock, make) {
   /** `time`, doubled so many times, up to a share of what the session has left. */
   function grown(time, failures) {
     return Math.max(time, doubled(time, failures, it._isOpen ? (it._contact + it._lifetime - now) * SHARE : NEVER));
-  }
-
-  function longest() {
-    return it._lifetime * LONGEST;
   }
 }

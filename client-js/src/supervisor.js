@@ -7,7 +7,7 @@
 import { renew } from "./auth.js";
 import { endpoint, restart, stop } from "./carrier.js";
 import { CANNOT, history, store, table } from "./known.js";
-import { ackDue, DUPLEX, end, flush as flushed, HELD, hello, OPEN, peek, POLL, PROBE, proof, set, unannounced } from "./machine.js";
+import { ackDue, DUPLEX, end, flush as flushed, HELD, hello, peek, POLL, PROBE, proof, unannounced } from "./machine.js";
 import { random } from "./random.js";
 import { say } from "./say.js";
 import { BEAT, places } from "./tabs.js";
@@ -30,7 +30,14 @@ var DOES = {
     carrier._gen = ++s._gen;
     write(s, [hello(s, carrier)]);
   },
-  anew: anew,
+  /** What went behind opens by the nonce before, which nobody has answered, must not go again. */
+  anew: function (s) {
+    if (s._risks) end(s, 4411, "no answer in time");
+    s._last = 0;
+    s._waiting = s._owed;
+    places(s, false);
+    s._nonce = random();
+  },
   renew: renew,
   end: function (s, reason, code) {
     end(s, code, !s._sid && code === 4411 && s._why ? reason + ": " + s._why : reason);
@@ -40,10 +47,9 @@ var DOES = {
 // -- starting and stopping carriers ----------------------------------------------------------------------------------
 
 function start(s, carrier) {
-  var role = carrier._role;
   // What opens a session leaves the gen below to a poll that may open beside it; the first of all is for probes.
-  if (!role) s._gen += carrier._opens ? 2 : 1;
-  carrier._gen = role === PROBE ? 1 : role === OPEN ? s._gen - 1 : s._gen;
+  if (!carrier._role) s._gen += carrier._opens ? 2 : 1;
+  carrier._gen = carrier._role === PROBE ? 1 : s._gen - carrier._role;
   run(s, carrier);
 }
 
@@ -71,15 +77,6 @@ function greet(s, carrier) {
   return hello(s, carrier, history(s), s._auth);
 }
 
-/** What went behind opens by the nonce before, which nobody has answered, must not go again. */
-function anew(s) {
-  if (s._risks) end(s, 4411, "no answer in time");
-  s._last = 0;
-  s._waiting = s._owed;
-  places(s, false);
-  s._nonce = random();
-}
-
 /** Whether a request of this carrier's is held open. */
 function isHeld(carrier) {
   return carrier && carrier._kind % POLL;
@@ -104,12 +101,12 @@ export function ended(s, carrier, how) {
   var last = carrier._last, fails = carrier._refusal, carried = carrier === s._newest;
   if (carrier._over) return;
   s._at();
-  if (fails) s._refused(carrier, fails, how, carrier._wait);
+  if (fails) s._refused(carrier, fails, how);
   else if (carrier._role === PROBE && (last || !how)) s._proven(carrier);
   else if (last === "superseded") s._superseded(carrier);
   else if (last) s._recycled(carrier);
   else if (!how && carrier._attached) s._answered(carrier, carrier._brings || s._received > carrier._from);
-  else s._lost(carrier, (fails = how = how || "cut"), carrier._wait);
+  else s._lost(carrier, (fails = how = how || "cut"));
   stop(carrier);
   if (fails && carried) lost(s, carrier, how);
   else if (fails) table(s);
@@ -120,7 +117,7 @@ export function ended(s, carrier, how) {
 function lost(s, carrier, how) {
   unannounced(s);
   s._why = carrier._of._name + ": " + how;
-  if (s._sid && !s._closing) set(s, "detached");
+  if (s._sid && !s._closing) s._owner._stateIs("detached");
   table(s);
   // Where HTTP says that there is nothing of this name, nobody else will find it either.
   if (!s._sid && /HTTP 404/.test(how)) end(s, 4411, "no transport got through: " + s._why);
@@ -189,8 +186,8 @@ function round(s, now) {
 
   // Between two plain polls the next one need not wait if something can go up.
   if (!s._newest && peek(s, s._last + 1, 1, 0).length) s._news();
-  s._waits = s._asking || (s._closing && s._batch);
-  s._calm = s._state === "open";
+  s._waits = s._closing && s._batch;
+  s._calm = s._owner.state === "open";
   s._crowd(places(s, s._holds) && !s._holds);
   actions = s._all.length ? s._turn() : [["end", CANNOT, 4411]];
   for (i = 0; i < actions.length && !s._ended; i++) DOES[actions[i][0]](s, actions[i][1], actions[i][2]);

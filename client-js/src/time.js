@@ -5,7 +5,7 @@ var skew = 0; // by how much it was set back
 
 /** The wall clock, which goes on while a page sleeps. Where it is set back, this one goes on from where it was. */
 export function clock() {
-  var now = new Date().getTime() + skew;
+  var now = +new Date() + skew;
   skew += Math.max(last - now, 0);
   return (last = Math.max(last, now));
 }

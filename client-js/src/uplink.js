@@ -29,7 +29,7 @@ export function sendUp(s, now, kind, brings, judge) {
     if (how) {
       unannounced(s);
       s._test = s._test || judge; // by the next one
-      s._postFailed(how, asker._wait);
+      s._postFailed(how);
       if (asker._refusal === 4401) renew(s, how);
     } else {
       s._postAnswered();

@@ -36,14 +36,14 @@ test("sub-protocols are ignored, with one warning; an empty list is none", () =>
     page.socket.say(opened());
     assert.equal(session.readyState, 1);
   }
-  assert.deepEqual(page.warnings, ["Realtime: sub-protocols are ignored"]);
+  assert.deepEqual(page.warnings, ["Realtime: no sub-protocols"]);
 });
 
 test("an option that is none is warned of by its name", () => {
   const page = new Browser(code);
   page.run("Object.prototype.somebodys = function () {}");
   open({ max_buffered: 1, reopen: undefined, auth: null, raceDelay: 0 }, page);
-  assert.deepEqual(page.warnings, ["Realtime: there is no option max_buffered"]);
+  assert.deepEqual(page.warnings, ["Realtime: no option max_buffered"]);
 });
 
 test("undefined is as good as left out, for each option", () => {
@@ -79,7 +79,7 @@ test("addresses: what is one of an endpoint is taken as a browser takes it", () 
 test("addresses: what is none throws a sentence, and leaves nothing behind", () => {
   for (const given of [undefined, null, "ftp://x/y", "mailto:a", "javascript:1", "data:,x", "http://", "https:///", "blob:http://x/y"]) {
     const page = new Browser(code);
-    assert.throws(() => page.connect(given), /Realtime: no address of an endpoint|Invalid URL/, String(given));
+    assert.throws(() => page.connect(given), /Realtime: no endpoint|Invalid URL/, String(given));
     assert.equal(listening(page), 0, String(given));
     assert.equal(page.timers.size, 0);
     page.dispatch("pagehide", { persisted: false });

@@ -25,7 +25,7 @@ function decode(messages) {
   const reader = {};
   let found;
   for (const message of messages) found = feed(reader, typeof message === "string" ? message : message.slice().buffer);
-  assert.ok(!reader._packet, "attachments are missing");
+  assert.ok(!reader._current, "attachments are missing");
   return found;
 }
 
@@ -46,10 +46,10 @@ test("events.json", () => {
       assert.throws(() => decode(wire), (code) => code === error, name);
       continue;
     }
-    const { _type, _namespace, _id, _data } = decode(wire);
-    assert.deepEqual([_type, _namespace, _id], [TYPES[means.type], means.namespace, means.id ?? -1], name);
-    assert.deepEqual(bytes(_data), plain(means.data), name);
-    if (canonical) assert.deepEqual([...write(_type, means.namespace, plain(means.data), means.id ?? -1)], wire, name);
+    const { _kind, _name, _id, _received } = decode(wire);
+    assert.deepEqual([_kind, _name, _id], [TYPES[means.type], means.namespace, means.id ?? false], name);
+    assert.deepEqual(bytes(_received), plain(means.data), name);
+    if (canonical) assert.deepEqual([...write(_kind, means.namespace, plain(means.data), means.id)], wire, name);
   }
 });
 

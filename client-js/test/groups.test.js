@@ -44,7 +44,7 @@ test("a group is one message to the window", () => {
 test("before there is a session the window holds for all", () => {
   const { s, send } = session([2, 20]);
   s._sid = "";
-  s._window = [2, 20];
+  s._server = { window: [2, 20] };
   send("event", bytes(50));
   assert.equal(peek(s, 1, 10, 1000).length, 1);
   s._sid = "s1";

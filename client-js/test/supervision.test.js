@@ -26,6 +26,7 @@ const OF_CARRIERS = ["attached", "alive", "tested", "proven", "answered", "super
 
 function happen(supervision, carriers, [name, ...args]) {
   if (name === "set") supervision[member(args[0])] = args[1];
+  else if (name === "renewed") supervision._asking = false;
   else if (name === "rank") supervision._ranks = args[0].map((name) => supervision._all.find(({ _name }) => _name === name)).filter(Boolean);
   else {
     args = args.map((arg, i) => (TIMES[name]?.includes(i) ? milliseconds(arg) : arg));

@@ -20,12 +20,12 @@ export var htmlfile = {
       owner.open();
       owner.write("<html><body></body></html>");
       owner.close();
-      owner.parentWindow[callback.name] = callback.call;
+      owner.parentWindow[callback._name] = callback._call;
     }
     element = hidden("<iframe></iframe>", owner);
     frame = element.firstChild;
     function stop() {
-      callback.forget();
+      callback._forget();
       frame.onload = null;
       frame.src = "about:blank";
       later(element);
@@ -34,7 +34,7 @@ export var htmlfile = {
       // Its end: the body never ends before. An empty frame has loaded before it was given its address.
       if (frame.src) carrier.end("cut");
     };
-    frame.src = address(carrier, url, first) + "&callback=" + callback.name;
+    frame.src = address(carrier, url, first) + "&callback=" + callback._name;
     return { stop: stop };
   },
   post: submit

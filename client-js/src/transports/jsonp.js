@@ -22,12 +22,12 @@ export var jsonp = {
         carrier.end("no answer");
       }, 100);
     };
-    script.src = address(carrier, url, first) + "&callback=" + callback.name;
+    script.src = address(carrier, url, first) + "&callback=" + callback._name;
     document.getElementsByTagName("head")[0].appendChild(script);
     return {
       stop: function () {
         // A script that is still on its way calls back when it comes, and finds nothing to do.
-        callback.forget();
+        callback._forget();
         remove(script);
       }
     };
