@@ -18,7 +18,7 @@ from realtime.protocols.layers.stomp.frames import Frame
 from realtime.stomp.queues import Parcel
 from realtime.stomp.shared_queues import SWEEPS, SharedQueues
 
-from ..patience import eventually
+from ..patience import eventually, within
 from ..stomp.place import Client, client, stomp_of
 from ..web.place import Place
 from . import test_rooms as rooms
@@ -82,7 +82,7 @@ async def held(place: Place, queue: str = QUEUE) -> int:
 
 async def until_held(place: Place, count: int, queue: str = QUEUE) -> None:
     """Waits until it is so many."""
-    async with asyncio.timeout(45):
+    async with within(f"until {queue} holds {count}"):
         while await held(place, queue) != count:  # noqa: ASYNC110 # it is the store's
             await asyncio.sleep(0.02)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any
+from typing import Any, NoReturn
 
 import aiohttp
 import pytest
@@ -12,6 +12,8 @@ from yarl import URL
 
 import realtime
 from realtime import owners
+from realtime.brokers.base import Refused
+from realtime.brokers.memory_directory import MemoryDirectory
 from realtime.transports.websocket import FIN_TEXT
 
 from ..patience import arrives, eventually
@@ -244,3 +246,23 @@ async def test_who_would_take_a_refusal_for_the_end_waits(monkeypatch: pytest.Mo
         assert (await arrives(peer.poll())).status == 503
         assert away.asked == 2  # of its beginning, and of all of it
         assert (await arrives(peer.poll())).status == 200
+
+
+async def test_what_comes_by_a_name_is_carried_on_while_the_store_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client of SockJS that is not heard for some seconds has lost its session."""
+
+    async def away(*_: object) -> NoReturn:
+        raise Refused("the store is away")
+
+    async with fleet() as one:
+        base = "/realtime/echo/0/name"
+        assert await ask(one, "POST", f"{base}/xhr") == (200, "o\n")
+        owner = one.owner(await arrives(one.sessions.get()))
+        one.from_now_on(one.other(owner))
+        assert await ask(one, "POST", f"{base}/xhr_send", '["before"]') == (204, "")
+        for question in ("holder", "find"):
+            monkeypatch.setattr(MemoryDirectory, question, away)
+        assert await ask(one, "POST", f"{base}/xhr") == (200, 'a["before"]\n')
+        assert await ask(one, "POST", f"{base}/xhr_send", '["meanwhile"]') == (204, "")
+        assert await ask(one, "POST", f"{base}/xhr") == (200, 'a["meanwhile"]\n')
+        monkeypatch.undo()

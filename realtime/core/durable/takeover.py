@@ -103,7 +103,7 @@ class Underway:
 class Orphan(Enum):
     """What becomes of a session whose owner is gone, and which no request asks for."""
 
-    LEAVE = "leave"  # nothing, for now
+    LEAVE = "leave"  # nothing: its client may still come back
     PUBLISH = "publish"  # it has ended, and its last publishes are still due
     TAKE = "take"  # its client has closed and gone: a handler takes what is in front of that
     END = "end"  # nobody came back for it: it ends, and no handler runs
