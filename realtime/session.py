@@ -121,10 +121,10 @@ class Session(BaseSession[ServerMachine]):
 
         Returns the room's cursor where it starts, "" for a room of this process alone. Raises SessionClosed when the
         session has ended, LocalProtocolError for what the room does not keep, for an `after` that is no cursor, for a
-        room with history whose name has more than 256 characters, for a name that begins with a NUL, and above
-        `max_rooms`, and BrokerError when the broker let it wait for more than `broker_timeout`: then it is not in the
-        room, and may join again. Of a history that it was given in part, a client that takes positions then gets the
-        rest.
+        room with history whose name has more than 256 characters, for a name that begins with a NUL or, where rooms go
+        over a broker or are kept, has a lone surrogate, and above `max_rooms`, and BrokerError when the broker let it
+        wait for more than `broker_timeout`: then it is not in the room, and may join again. Of a history that it was
+        given in part, a client that takes positions then gets the rest.
         """
         return await self._enter(self, room, info, history, after)
 
