@@ -137,7 +137,7 @@ class Session(BaseSession[ServerMachine]):
         check_room(room)
         hub = self._hub
         most = self._machine.config.max_rooms
-        if most is not None and len(rooms := hub.rooms_of(member)) >= most and room not in rooms:
+        if most is not None and hub.is_full(member, room, most):
             raise LocalProtocolError(f"a session is in {most} rooms at most: leave some, or raise max_rooms")
         if hub.keep is None or (keep := hub.keep(room)) is None:
             if info is not None or history or after is not None:
@@ -164,7 +164,8 @@ class Session(BaseSession[ServerMachine]):
         first = positions is not None and (cursor is not None or positions.joining(room))
         done = False
         try:
-            joined = await hub.rooms.join(member, room, keep, info=text, last=history, after=position)
+            with hub.entering(member, room):
+                joined = await hub.rooms.join(member, room, keep, info=text, last=history, after=position)
             done = True
         finally:
             if first and positions is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import shutil
 import signal
 import socket
@@ -10,6 +11,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +30,15 @@ def available() -> bool:
 
 
 def free_port() -> int:
-    """A port that nobody listens on. (Below 55,536, since a cluster adds 10,000 for its bus.)"""
+    """A port that nobody listens on, and that stays free while its server is down: systems give out none of these by
+    themselves. (Below 22,768, since a cluster adds 10,000 for its bus.)"""
     for _ in range(100):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port: int = probe.getsockname()[1]
-        if port < 55_536:
+        port = random.SystemRandom().randrange(10_000, 22_768)
+        with suppress(OSError):
+            for each in (port, port + 10_000):
+                with socket.socket() as probe:
+                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                    probe.bind(("127.0.0.1", each))
             return port
     raise AssertionError("no free port")
 
@@ -78,9 +83,11 @@ class Server:
         """Until it answers, and has loaded what it keeps."""
         end = time.monotonic() + PATIENCE
         while True:
-            with contextlib.suppress(RedisError, OSError), self.client() as client:
+            with suppress(RedisError, OSError), self.client() as client:
                 if client.ping():
                     return
+            assert self._process is not None
+            assert self._process.poll() is None, "redis-server has ended"
             assert time.monotonic() < end, "redis-server does not start"
             time.sleep(0.02)
 
@@ -152,6 +159,22 @@ class Sentinels:
             sentinel.execute_command("SENTINEL", "remove", "rooms")
             sentinel.execute_command("SENTINEL", "monitor", "rooms", "127.0.0.1", str(self.replica.port), "1")
 
+    def until_switched(self) -> None:
+        """Until Sentinel has made the replica the master. One that was kept from running does not believe its clock any
+        more, and does nothing for half a minute: it is started again."""
+        end = time.monotonic() + 4 * PATIENCE
+        while True:
+            with self._sentinel.client() as sentinel:
+                address = sentinel.execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", "rooms")
+                tilted = sentinel.info("sentinel").get("sentinel_tilt")
+            if int(address[1]) == self.replica.port:
+                return
+            if tilted:
+                self._sentinel.kill()
+                self._sentinel.start()
+            assert time.monotonic() < end, "Sentinel does not promote the replica"
+            time.sleep(0.05)
+
     def stop(self) -> None:
         for server in (self._sentinel, self.replica, self.master):
             server.kill()
@@ -187,7 +210,7 @@ class Cluster:
             name = other.execute_command("CLUSTER", "MYID")
             client.execute_command("CLUSTER", "MEET", "127.0.0.1", master.port)
             while True:
-                with contextlib.suppress(RedisError):
+                with suppress(RedisError):
                     client.execute_command("CLUSTER", "REPLICATE", name)
                     break
                 assert time.monotonic() < end, "the replica does not know its master"

@@ -473,8 +473,8 @@ async def test_rooms_without_history_take_no_cursor() -> None:
 
 async def test_names_that_can_have_no_cursor() -> None:
     async with parked({}) as (_, _, session):
-        for name in ("kept/" + "a" * 252, "kept/\ud800"):
-            with pytest.raises(LocalProtocolError, match="at most 256 characters"):
+        for name, reason in (("kept/" + "a" * 252, "at most 256 characters"), ("kept/\ud800", "no lone surrogates")):
+            with pytest.raises(LocalProtocolError, match=reason):
                 await session.join(name)
         await session.join("a" * 257)  # keeps nothing
         await session.join("kept/" + "a" * 251)
