@@ -162,7 +162,12 @@ async def test_what_is_published_in_one_turn_is_one_write(make: Any, monkeypatch
     kept = await make()
     connection: Any = kept.node.link._connection
     pack, sizes = connection.pack_commands, []
-    monkeypatch.setattr(connection, "pack_commands", lambda some: sizes.append(len(some)) or pack(some))
+
+    def packed(commands: list[Any]) -> Any:
+        sizes.append(len(commands))
+        return pack(commands)
+
+    monkeypatch.setattr(connection, "pack_commands", packed)
     await arrives(asyncio.gather(*(kept.worker.send(f"room {number}", "x") for number in range(200))))
     assert max(sizes) >= 200
 
