@@ -148,23 +148,11 @@ class Sentinels:
     def url(self) -> str:
         return f"redis+sentinel://127.0.0.1:{self._sentinel.port}/rooms"
 
-    def copied(self) -> None:
-        """Waits until the replica has all that was acknowledged before."""
-        copied(self.master)
-
     def let_be(self) -> None:
         """Sentinel mends nothing by itself any more, however long anything takes."""
         with self._sentinel.client() as sentinel:
             for option in ("down-after-milliseconds", "failover-timeout"):
                 sentinel.execute_command("SENTINEL", "SET", "rooms", option, 3_600_000)
-
-    def pause(self) -> None:
-        """Sentinel names nobody."""
-        self._sentinel.pause()
-
-    def resume(self) -> None:
-        """It does again."""
-        self._sentinel.resume()
 
     def switch(self) -> None:
         """The replica is the master now, and Sentinel says so."""
