@@ -9,6 +9,7 @@ import pytest
 from realtime.core.carrier import NumberedCarrier
 from realtime.core.client_machine import LEAST_ACK_SHARE, NO_KEY, Attach, ClientMachine, Uplink
 from realtime.core.config import INITIAL_WINDOW, Config
+from realtime.core.durable.record import Tenure
 from realtime.core.errors import LocalProtocolError, RemoteProtocolError
 from realtime.core.frames import Outgoing, Window
 from realtime.core.lifecycle import State
@@ -736,3 +737,24 @@ def test_the_answer_to_go_away_waits_for_the_rest_of_a_group_that_has_begun(post
         machine.flush(0.0)
         assert link.said == ["mevent", "bb'one'", "bb'two'", "bb'three'", "g4"]
     assert machine.outbox.unnumbered == 1
+
+
+def test_an_answer_by_an_owner_from_before_takes_up_nothing() -> None:
+    machine, _ = client()
+    first, second, third = (duplex()[0] for _ in range(3))
+    machine.start(first, 0.0)
+    machine.start(second, 0.0)  # both name none
+    assert machine.opened(first, "s1", WIDE, 0, 0, 0.0, "", "t1")
+    assert machine.opened(second, "s1", WIDE, 0, 0, 0.0, "", "t2")
+    assert (second.attached, second.ignores, machine.carrier) == (False, True, None)
+    machine.start(third, 0.0)
+    fourth, _ = duplex()
+    machine.start(fourth, 0.0)
+    machine.attach_answered(third, 0, 0, 0.0, "t3", Tenure("", 0, 0, 0))
+    machine.attach_answered(fourth, 0, 0, 0.0, "t4", Tenure("", 0, 0, 0))
+    assert (third.attached, fourth.attached, fourth.ignores, machine.carrier) == (True, False, True, None)
+    fifth, link = duplex()
+    machine.start(fifth, 0.0)
+    machine.attach_answered(fifth, 0, 0, 0.0, "t3")
+    machine.flush(0.0)
+    assert link.said[-1] == "l5"  # its rooms are heard on it

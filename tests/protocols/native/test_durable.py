@@ -85,16 +85,8 @@ def write(means: dict[str, Any]) -> str:
         numbers = (means["gen"], means["received"], means["taken"], means["first"])
         return attach_frame(Attach(means["sid"], *numbers, Key(means["proof"]), means["tenure"]))
     if kind == "uplink":
-        batch = Uplink(
-            means["sid"],
-            means["received"],
-            means["taken"],
-            means["first"],
-            [],
-            None,
-            Key(means["proof"]),
-            means["tenure"],
-        )
+        acks = (means["received"], means["taken"], means["first"])
+        batch = Uplink(means["sid"], *acks, [], None, Key(means["proof"]), means["tenure"])
         return str(uplink_frames(MESSAGES, batch)[0])
     if kind == "cursors":
         return cursors_frame(means["gen"], means["rooms"])
