@@ -12,7 +12,7 @@ from realtime.core.carrier import NumberedCarrier, Part, Shape
 from realtime.core.client_machine import ClientMachine, Uplink
 from realtime.core.config import Config
 from realtime.core.durable.lineage import Shown
-from realtime.core.durable.record import Close, Item, Message
+from realtime.core.durable.record import Close, Message
 from realtime.core.errors import RemoteProtocolError
 from realtime.core.frames import CLOSE, Dropped, Outgoing, RoomItem, RoomNote, Window
 from realtime.core.rooms import Position
@@ -89,7 +89,7 @@ class Link:
                 self.number = int(rest)
             case "m" | "c":
                 self.number += 1
-                item: Item = rest if kind == "m" else Close(int(rest.partition(",")[0]))
+                item: Message | Close = rest if kind == "m" else Close(int(rest.partition(",")[0]))
                 return Up(number=self.number - 1, item=item)
             case "a":
                 received, taken = rest.split(",")
