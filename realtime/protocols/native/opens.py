@@ -14,6 +14,7 @@ from ...core.machine import shown
 from ...core.negotiation import Choice
 from ...core.numbered_machine import NumberedMachine
 from ...core.proof import Key
+from .durable import is_tenure
 from .rooms import parse_rooms
 from .values import (
     MAX_NUMBER,
@@ -70,9 +71,10 @@ def open_frame(
     failed: Mapping[str, tuple[str, float]] | None = None,
     tried: Mapping[str, float] | None = None,
     rooms: Mapping[str, str] | None = None,
+    durable: bool = False,
 ) -> str:
-    """The client's `o`; with `rooms`, empty or not, it takes `h`. Raises TypeError or ValueError when `auth` is not
-    JSON."""
+    """The client's `o`; with `rooms`, empty or not, it takes `h`, and if it is `durable`, keeps the rules of durable
+    sessions. Raises TypeError or ValueError when `auth` is not JSON."""
     members: dict[str, Any] = {
         "nonce": nonce,
         "gen": gen,
@@ -87,6 +89,8 @@ def open_frame(
         members["tried"] = {name: round(took, 4) for name, took in tried.items()}
     if rooms is not None:
         members["rooms"] = dict(rooms)
+    if durable:
+        members["durable"] = True
     return "o" + compact(members)
 
 
@@ -249,6 +253,7 @@ class Opened(NamedTuple):
     resume_window: float
     poll_interval: tuple[float, float]
     transports: tuple[Mapping[str, Any], ...]
+    tenure: str = ""  # its owner's; empty where the session is not durable
 
     def __repr__(self) -> str:
         return shown(self)
@@ -272,6 +277,7 @@ class Opened(NamedTuple):
                 resume_window=members["resume_window"],
                 poll_interval=(members["poll_interval"][0], members["poll_interval"][1]),
                 transports=tuple(members["transports"]),
+                tenure=members.get("tenure", ""),
             )
         except (ValueError, RecursionError, KeyError, TypeError, IndexError) as error:
             raise RemoteProtocolError(1002, f"the server's o cannot be read: {error!r}") from None
@@ -288,6 +294,8 @@ class Opened(NamedTuple):
         least, most = opened.poll_interval
         if not is_time(least) or not is_time(most) or least > most:
             raise RemoteProtocolError(1002, "the server's o has a wrong poll_interval")
+        if opened.tenure != "" and not is_tenure(opened.tenure):
+            raise RemoteProtocolError(1002, "the server's o has no proper tenure")
         if not all(isinstance(transport, dict) for transport in opened.transports):
             raise RemoteProtocolError(1002, "the server's o has transports that are no objects")
         return opened
