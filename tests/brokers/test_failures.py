@@ -16,9 +16,11 @@ import pytest
 import realtime
 from realtime import BrokerError
 from realtime.brokers.base import Unanswered
+from realtime.brokers.redis.store import RedisStore
 from realtime.brokers.redis.topology import shown
 from realtime.brokers.rooms import Rooms, Timing
 from realtime.core.frames import Group, Outgoing, RoomItem
+from realtime.core.rooms import Reading
 
 from ..patience import PATIENCE, arrives, bounded, eventually, within
 from .servers import PASSWORD, Sentinels, Server
@@ -363,24 +365,58 @@ async def test_a_database_that_was_flushed_is_a_gap(own_redis: Server, start: An
     await two.until_present(KEPT, 2)
 
 
-async def test_a_replica_takes_over_and_what_it_lacks_is_told(sentinels: Sentinels, start: Any) -> None:
-    one, two = await start(sentinels.url, timeout=30.0), await start(sentinels.url, timeout=30.0)
-    ears = [await one.member(KEPT), await two.member(KEPT)]
-    await one.send(KEPT, "shared")
+async def fails_over(sentinels: Sentinels, start: Any) -> tuple[list[Worker], list[Ear]]:
+    """Two workers, each with an ear in a room, whose second message is lost with the master."""
+    workers = [await start(sentinels.url, timeout=PATIENCE) for _ in range(2)]
+    ears = [await worker.member(KEPT) for worker in workers]
+    await workers[0].send(KEPT, "shared")
     with sentinels.master.client() as master, sentinels.replica.client() as replica:
         assert master.wait(1, 10_000) == 1
         replica.replicaof("127.0.0.1", "1")  # it hears of nothing any more
-        await one.send(KEPT, "lost with the master")
+        await workers[0].send(KEPT, "lost with the master")
         for ear in ears:
             await eventually(lambda ear=ear: ear.heard == ["shared", "lost with the master"])  # type: ignore[misc]
         sentinels.master.kill()
         replica.replicaof("NO", "ONE")
         sentinels.switch()
-        await eventually(lambda: two.away)
-    await arrives(two.send(KEPT, "after"))
+    return workers, ears
+
+
+async def test_a_replica_takes_over_and_what_it_lacks_is_told(sentinels: Sentinels, start: Any) -> None:
+    workers, ears = await fails_over(sentinels, start)
+    for ear in ears:
+        await eventually(lambda ear=ear: ear.heard == ["shared", "lost with the master", None])  # type: ignore[misc]
+    await arrives(workers[1].send(KEPT, "after"), "the new master takes a message")
     for ear in ears:
         await eventually(lambda ear=ear: "after" in ear.heard)  # type: ignore[misc]
         assert ear.heard == ["shared", "lost with the master", None, "after"]
+
+
+async def test_what_is_sent_before_anybody_has_noticed_a_failover_is_in_the_gap_and_in_the_history(
+    sentinels: Sentinels, start: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stands where another message stood, and nobody can tell who has heard which."""
+    noticed, read = asyncio.Event(), RedisStore.read
+
+    async def later(*question: Any, **more: Any) -> Reading:
+        await noticed.wait()
+        return await read(*question, **more)
+
+    workers, ears = await fails_over(sentinels, start)
+    monkeypatch.setattr(RedisStore, "read", later)
+    with sentinels.replica.client() as replica:
+        run = replica.info("server")["run_id"]
+    await eventually(lambda: workers[1].rooms._store.run_of(KEPT).startswith(run))
+    await arrives(workers[1].send(KEPT, "unheard"))
+    noticed.set()
+    for ear in ears:
+        await eventually(lambda ear=ear: ear.heard == ["shared", "lost with the master", None])  # type: ignore[misc]
+    await arrives(workers[1].send(KEPT, "after"))
+    for ear in ears:
+        await eventually(lambda ear=ear: "after" in ear.heard)  # type: ignore[misc]
+        assert ear.heard == ["shared", "lost with the master", None, "after"]
+    kept = await arrives(workers[0].hub.room(KEPT).history(limit=10))
+    assert [message for _, message in kept.messages] == ["shared", "unheard", "after"]
 
 
 async def test_sentinel_names_another_master(sentinels: Sentinels, start: Any) -> None:
