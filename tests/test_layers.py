@@ -61,6 +61,7 @@ SERVERS = {
     "broadcasts",
     "collector",
     "departures",
+    "durable",
     "endpoint",
     "handlers",
     "hub",

@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from ...core.config import OPEN_SIZE, Config
+from ...core.durable.machine import DurableMachine
 from ...core.errors import RemoteProtocolError, clip
 from ...core.frames import Window, window_of
 from ...core.machine import shown
@@ -57,6 +58,7 @@ class Open(NamedTuple):
     failed: Mapping[str, tuple[str, float]] = {}  # transport → how, and how many seconds ago
     tried: Mapping[str, float] = {}  # transport → seconds it took to get through
     rooms: Mapping[str, str] | None = None  # room → cursor, of a client that takes `h`
+    durable: bool = False  # it keeps the rules of durable sessions
 
     def __repr__(self) -> str:
         return shown(self)
@@ -129,7 +131,8 @@ def parse_open(text: str, max_auth: int = MAX_AUTH) -> Open:
         auth = as_it_came(_auth_of(text))
         if len(auth) > max_auth:
             raise RemoteProtocolError(4413, f"open: auth is above max_auth_size={max_auth} bytes")
-    return Open(nonce, gen, window_of(most, size), named, auth, failed, tried, rooms)
+    durable = members.get("durable") is True
+    return Open(nonce, gen, window_of(most, size), named, auth, failed, tried, rooms, durable)
 
 
 @lru_cache(maxsize=128)
@@ -209,7 +212,8 @@ def opened_frame(machine: NumberedMachine, transport: str, transports: str, rece
     )
     # Sids and keys have no character that JSON would escape (docs/protocol.md §5).
     whose = f'"sid":"{machine.sid}","key":"{machine.secret}","ack":[{received},{taken}]'
-    return f'o{{{whose},{same},"transports":{transports}}}'
+    tenure = f'"tenure":"{machine.owner.tenure.id}",' if isinstance(machine, DurableMachine) else ""
+    return f'o{{{whose},{tenure}{same},"transports":{transports}}}'
 
 
 @lru_cache(maxsize=128, typed=True)  # 20 and 20.0 are written as they were set
