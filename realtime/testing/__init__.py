@@ -5,6 +5,7 @@ The pytest plugin with the fixture `realtime_client` is `pytest_realtime`.
 
 from __future__ import annotations
 
+from .certificates import MadeCertificate, make_certificate
 from .clock import VirtualClock
 from .fault_proxy.faults import (
     Answer,
@@ -47,6 +48,7 @@ __all__ = [
     "HoldResponse",
     "KillWebSocket",
     "Lag",
+    "MadeCertificate",
     "ProxiedRequest",
     "ProxyEvent",
     "RefuseWebSocket",
@@ -58,5 +60,6 @@ __all__ = [
     "TruncateRequest",
     "TruncateResponse",
     "VirtualClock",
+    "make_certificate",
     "serve",
 ]
