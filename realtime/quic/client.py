@@ -130,7 +130,7 @@ class Channel(Peer):
     def turned(self) -> None:
         """Something has come."""
         settings = None if self.http is None else self.http.received_settings
-        if settings is not None and self._session is None:
+        if settings is not None and self._session is None and not self.is_over:
             self._connect(settings)
         if self.writable_again is not None and self.writable:
             self.writable_again()
@@ -175,9 +175,8 @@ class Channel(Peer):
         self.close(reason=str(error))
 
     def failed(self, error: Exception) -> None:
-        """The socket says that nobody is there."""
-        if not self.answered.done():
-            self._fail(error)
+        """The socket says that nobody is there (any more)."""
+        self._fail(error)
 
     def lost(self, reason: str) -> None:
         """The connection has ended."""

@@ -44,6 +44,11 @@ class Connection(QuicConnection):
         sender = stream.sender
         return not sender.is_finished and sender._buffer_fin is None and sender._reset_error_code is None
 
+    @property
+    def patience(self) -> float:
+        """After how many seconds of silence the connection is gone: the less of what both ends say."""
+        return self._idle_timeout()
+
     def has_ended(self, stream_id: int) -> bool:
         """Whether nothing more can come on a stream."""
         stream = self._streams.get(stream_id)

@@ -32,6 +32,7 @@ from .fault_proxy.http import Headers, ProxiedRequest
 from .fault_proxy.proxy import FaultProxy
 from .fault_proxy.rule import Rule
 from .serving import Clients, serve
+from .udp_fault_proxy import UdpFaultProxy
 
 __all__ = [
     "Answer",
@@ -59,6 +60,7 @@ __all__ = [
     "StripUpgrade",
     "TruncateRequest",
     "TruncateResponse",
+    "UdpFaultProxy",
     "VirtualClock",
     "make_certificate",
     "serve",

@@ -95,7 +95,14 @@ class ClientConnection(Peer):
         self.told: Told | None = None
         self._before: dict[int, tuple[int, bytearray, bool]] = {}  # streams that overtook their CONNECT
         self._refused: set[int] = set()
+        self._pinging: asyncio.TimerHandle | None = None
         self._waiting: asyncio.TimerHandle = self._loop.call_later(patience, self._nothing_came)
+
+    def _keep_alive(self, seconds: float) -> None:
+        """QUIC's own pings, where the session's are too seldom for the connection."""
+        self.quic.send_ping(0)
+        self.transmit_soon()
+        self._pinging = self._loop.call_later(seconds, self._keep_alive, seconds)
 
     def _nothing_came(self) -> None:
         self.close(reason="no WebTransport session was opened in time")
@@ -151,6 +158,9 @@ class ClientConnection(Peer):
             self._waiting.cancel()
             keeper.opened(self)
             self.link.start(connection)
+            pings, patience = endpoint.config.ping_interval, self.quic.patience
+            if pings is None or pings > patience / 2:
+                self._keep_alive(patience / 3)
         else:
             service.refused(refusal.code)
             tell(NumberedCarrier(CODEC, self.link, service.clock.now()), refusal)
@@ -247,6 +257,8 @@ class ClientConnection(Peer):
     def lost(self, reason: str) -> None:
         """The connection has ended."""
         self._waiting.cancel()
+        if self._pinging is not None:
+            self._pinging.cancel()
         self._before.clear()
         if self.link is not None:
             self.link.lost()

@@ -494,6 +494,13 @@ with tempfile.TemporaryDirectory() as folder:
     made = realtime.testing.make_certificate(folder)
     options = {"serverCertificateHashes": [{"algorithm": "sha-256", "value": list(made.digest)}]}  # of a page
 """,
+    "realtime.testing.UdpFaultProxy": """
+from random import Random
+
+async with realtime.testing.UdpFaultProxy(host, 4433, loss=0.1, reorder=0.2, random=Random(1)) as udp:
+    assert udp.port != 4433  # what WebTransport(public_port=…) tells clients
+    udp.cut()  # who was there is cut off; who comes again passes
+""",
     "realtime.testing.VirtualClock": """
 clock = realtime.testing.VirtualClock()
 rt = realtime.Server(clock=clock, resume_window=60)
