@@ -138,6 +138,7 @@ class Server:
         raw: bool = True,
         subprotocols: Sequence[str] = (),
         dialects: Sequence[Dialect] = (),
+        durable: bool = False,
         **settings: Unpack[EndpointSettings],
     ) -> Callable[[H], H]:
         """Registers a handler for sessions at `path`, below the prefix given to setup().
@@ -148,11 +149,13 @@ class Server:
         Unless `raw` is False, plain WebSocket clients come in too, where `transports` has "websocket". `subprotocols`
         names what is spoken with them ("v12.stomp", "mqtt", …; RFC 6455 §1.9), first choice first: of these the first
         that a client offers is agreed on, and is `session.subprotocol`. `dialects` are the options of other protocols
-        (realtime/web/dialects.py), at most one of each type. Other keyword arguments override the server's settings for
-        this endpoint. Raises LocalProtocolError for a path that is taken, does not start with "/" or ends with one, for
-        a setting out of bounds, and, from the decorator, for an Engine.IO path that another server of the application
-        has or once the application has started, and for a dialect that has no routes; TypeError for an unknown setting
-        or a value of the wrong type, and for a handler that is no coroutine function.
+        (realtime/web/dialects.py), at most one of each type. With `durable`, sessions of native clients outlive this
+        process: another worker goes on with them, over the server's `broker` (docs/durable.md). Other keyword arguments
+        override the server's settings for this endpoint. Raises LocalProtocolError for a path that is taken, does not
+        start with "/" or ends with one, for a setting out of bounds, for what cannot be durable, and, from the
+        decorator, for an Engine.IO path that another server of the application has or once the application has started,
+        and for a dialect that has no routes; TypeError for an unknown setting or a value of the wrong type, and for a
+        handler that is no coroutine function.
         """
         if not isinstance(path, str):
             called = " (it has to be called)" if callable(path) else f", not {shown(path)}"
@@ -175,6 +178,7 @@ class Server:
             subprotocols=subprotocols,
             dialects=dialects,
         )
+        durable = self._service.check_durable(path, config, durable)
         theirs = next((dialect for dialect in spoken if isinstance(dialect, SocketIO)), None)
 
         def check_free() -> None:
@@ -192,7 +196,12 @@ class Server:
                     f"Socket.IO's clients speak in events: the handler of {path!r} has to be a realtime.Events()"
                 )
             stomp = handler if isinstance(handler, STOMP) else None
-            endpoint = Endpoint(path, handler, config, spoken if stomp is None else stomp._dialects(spoken))
+            if durable and isinstance(handler, (Events, STOMP)):
+                raise LocalProtocolError(
+                    f"durable=True is for handlers of messages: what {type(handler).__name__}() keeps of its clients"
+                    " would not outlive the process"
+                )
+            endpoint = Endpoint(path, handler, config, spoken if stomp is None else stomp._dialects(spoken), durable)
             for added in self._service.on_endpoint:  # these may refuse
                 added(endpoint)
             if isinstance(handler, Events):

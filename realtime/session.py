@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from .base_session import BaseSession
+from .base_session import BaseSession, Message
 from .broadcasts import offer
 from .brokers.presence import info_text
 from .core.config import OnFull
@@ -42,6 +42,15 @@ class ServerListener(SessionListener[ServerMachine]):
 
 class Session(BaseSession[ServerMachine]):
     """A session at the server: what a handler is given."""
+
+    durable: bool = False
+    """Whether another worker goes on with the session when this one dies: its endpoint is durable, and its client a
+    native one (docs/durable.md)."""
+    restored: bool = False
+    """Of a durable session: whether another handler has begun it, and what that did before its first receive() is
+    done."""
+    redelivered: bool = False
+    """Of a durable session: whether another handler was given this message, and has committed something of it."""
 
     __slots__ = (
         "_authorized",
@@ -198,6 +207,21 @@ class Session(BaseSession[ServerMachine]):
     def _check_member(self) -> None:
         """Raises SessionClosed when it can be in no room any more."""
         self._machine.check_open()
+
+    # -- what durable sessions add -------------------------------------------------------------------------------------
+
+    async def commit(self) -> None:
+        """In a durable session: stores what the handler has done since its last commit, and only then is that sent. The
+        message that it is at is not taken: after a crash it comes again, with `redelivered`, and the data of this
+        commit. It waits for the store, and while the client has not acknowledged `max_outbox` messages.
+
+        Does nothing in other sessions. Raises SessionClosed, and LocalProtocolError where `data` can't be stored, and
+        in other tasks than the handler's: what these send is committed at once.
+        """
+
+    async def publish(self, room: str, message: Message) -> None:
+        """Sends a message to a room; in a durable session once its turn is committed. See Room.send()."""
+        await self._hub.room(room).send(message)
 
     # -- what a room says, with its position (docs/protocol.md §3.5) ---------------------------------------------------
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import random
+import itertools
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -16,12 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from redis import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
-__all__ = ["PASSWORD", "Cluster", "Sentinels", "Server", "available", "settled"]
+from ..ports import port_for
+
+__all__ = ["PASSWORD", "Cluster", "Sentinels", "Server", "available", "copied", "settled"]
 
 PASSWORD = "not-for-any-log"
 PATIENCE = 45.0
+BUS = 10_000  # so far above its port a node of a cluster hears of the others
 
 
 def available() -> bool:
@@ -29,27 +31,13 @@ def available() -> bool:
     return shutil.which("redis-server") is not None
 
 
-def free_port() -> int:
-    """A port that nobody listens on, and that stays free while its server is down: systems give out none of these by
-    themselves. (Below 22,768, since a cluster adds 10,000 for its bus.)"""
-    for _ in range(100):
-        port = random.SystemRandom().randrange(10_000, 22_768)
-        with suppress(OSError):
-            for each in (port, port + 10_000):
-                with socket.socket() as probe:
-                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                    probe.bind(("127.0.0.1", each))
-            return port
-    raise AssertionError("no free port")
-
-
 class Server:
     """One redis-server, that can be stopped, paused and started again."""
 
-    def __init__(self, directory: Path, *options: str, port: int = 0, sentinel: bool = False) -> None:
+    def __init__(self, directory: Path, *options: str, sentinel: bool = False) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory
-        self.port = port or free_port()
+        self.port = port_for(and_above=BUS if "--cluster-enabled" in options else 0)
         self._options = options
         self._sentinel = sentinel
         self._process: subprocess.Popen[bytes] | None = None
@@ -125,6 +113,16 @@ def settled(server: Server, lease: float) -> None:
             time.sleep(0.05)
 
 
+def copied(server: Server) -> None:
+    """Waits until its replica has all that was acknowledged before."""
+    with server.client() as client:
+        for number in itertools.count():  # of a cluster's node not all keys are
+            with contextlib.suppress(ResponseError):
+                client.set(f"last{number}", 1)  # WAIT waits for what its own connection has written
+                break
+        assert client.wait(1, int(PATIENCE * 1000)) == 1, "the replica does not copy"
+
+
 class Sentinels:
     """A master, a replica, and a Sentinel that watches them."""
 
@@ -152,6 +150,12 @@ class Sentinels:
     @property
     def url(self) -> str:
         return f"redis+sentinel://127.0.0.1:{self._sentinel.port}/rooms"
+
+    def let_be(self) -> None:
+        """Sentinel mends nothing by itself any more, however long anything takes."""
+        with self._sentinel.client() as sentinel:
+            for option in ("down-after-milliseconds", "failover-timeout"):
+                sentinel.execute_command("SENTINEL", "SET", "rooms", option, 3_600_000)
 
     def switch(self) -> None:
         """The replica is the master now, and Sentinel says so."""

@@ -16,8 +16,9 @@ import pytest
 
 import realtime
 
-from ..brokers.servers import Server, available, directory, free_port
+from ..brokers.servers import Server, available, directory
 from ..patience import eventually, within
+from ..ports import port_for
 
 ROOT = Path(__file__).parents[2]
 APP = """
@@ -58,7 +59,7 @@ async def gunicorn(place: Path, redis: Server) -> AsyncIterator[tuple[str, async
     """The command of docs/deployment.md with three workers; its URL, and its process."""
     page = (ROOT / "docs" / "deployment.md").read_text("utf-8")
     (command,) = re.findall(r"^gunicorn (.*)$", page, re.MULTILINE)
-    port = free_port()
+    port = port_for()
     command = command.replace("8080", str(port)).replace("--workers 1", "--workers 3")
     (place / "app.py").write_text(APP, "utf-8")
     environment = {
