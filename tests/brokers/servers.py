@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -70,9 +71,11 @@ class Server:
         """Until it answers, and has loaded what it keeps."""
         end = time.monotonic() + PATIENCE
         while True:
-            with contextlib.suppress(RedisError, OSError), self.client() as client:
+            with suppress(RedisError, OSError), self.client() as client:
                 if client.ping():
                     return
+            assert self._process is not None
+            assert self._process.poll() is None, "redis-server has ended"
             assert time.monotonic() < end, "redis-server does not start"
             time.sleep(0.02)
 
@@ -160,6 +163,22 @@ class Sentinels:
             sentinel.execute_command("SENTINEL", "remove", "rooms")
             sentinel.execute_command("SENTINEL", "monitor", "rooms", "127.0.0.1", str(self.replica.port), "1")
 
+    def until_switched(self) -> None:
+        """Until Sentinel has made the replica the master. One that was kept from running does not believe its clock any
+        more, and does nothing for half a minute: it is started again."""
+        end = time.monotonic() + 4 * PATIENCE
+        while True:
+            with self._sentinel.client() as sentinel:
+                address = sentinel.execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", "rooms")
+                tilted = sentinel.info("sentinel").get("sentinel_tilt")
+            if int(address[1]) == self.replica.port:
+                return
+            if tilted:
+                self._sentinel.kill()
+                self._sentinel.start()
+            assert time.monotonic() < end, "Sentinel does not promote the replica"
+            time.sleep(0.05)
+
     def stop(self) -> None:
         for server in (self._sentinel, self.replica, self.master):
             server.kill()
@@ -195,7 +214,7 @@ class Cluster:
             name = other.execute_command("CLUSTER", "MYID")
             client.execute_command("CLUSTER", "MEET", "127.0.0.1", master.port)
             while True:
-                with contextlib.suppress(RedisError):
+                with suppress(RedisError):
                     client.execute_command("CLUSTER", "REPLICATE", name)
                     break
                 assert time.monotonic() < end, "the replica does not know its master"

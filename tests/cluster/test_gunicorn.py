@@ -27,8 +27,9 @@ from aiohttp import web
 import realtime
 
 rt = realtime.Server(
-    broker=realtime.RedisBroker(os.environ["REDIS"], timeout=0.5),
-    cluster=realtime.Cluster(listen=os.environ["SOCKETS"], lease=1.0, drain_timeout=10.0),
+    # A lease that outlasts a busy machine: who is not reached in time, and has none, is taken for dead.
+    broker=realtime.RedisBroker(os.environ["REDIS"], timeout=2.0),
+    cluster=realtime.Cluster(listen=os.environ["SOCKETS"], lease=6.0, drain_timeout=10.0),
     shutdown_timeout=1.0,
     # The old workers stop listening before the new ones have started, which takes a busy machine ten seconds and more:
     # so late a client may confirm what it has opened just before.
