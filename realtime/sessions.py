@@ -138,7 +138,8 @@ class Sessions:
 
         A new one's handler starts in the next turn of the event loop: attach a carrier first.
         """
-        session = await self.claim(nonce, binding)
+        # claim(), without a call.
+        session = self._opened(nonce, binding) if nonce in self.registry.nonces else None
         if session is None and self.owners is not None:
             if self.refusing:
                 if request._handed:
