@@ -13,10 +13,12 @@ import secrets
 from binascii import b2a_base64
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from typing import Protocol
 
 from .admission import Admission
 from .brokers.identities import Identities, following
 from .core.config import Config
+from .core.durable.opening import PREFIX, is_durable
 from .core.errors import Refusal
 from .core.frames import Window
 from .core.leases import Ended
@@ -58,6 +60,13 @@ def draw() -> tuple[str, str]:
     return text[:24], text[24:]
 
 
+class Keeper(Protocol):
+    """The durable sessions of this worker."""
+
+    async def route(self, sid: str, proof: Proof | None) -> Session:
+        """The session of this sid. Raises as Sessions.route() does."""
+
+
 class Sessions:
     """All sessions of one server in this process."""
 
@@ -68,6 +77,7 @@ class Sessions:
         self.observers: tuple[Observer, ...] = ()
         self.owners: Owners | None = None  # the directory of a cluster
         self.refusing = False  # no new ones are taken
+        self.keeper: Keeper | None = None  # of durable sessions, where there are any
         self.shared: Identities | None = None  # identities that go over a broker, while the server runs
         self._config = config
         self._runtime = runtime
@@ -216,10 +226,7 @@ class Sessions:
         return session
 
     async def claim(self, nonce: str, binding: object) -> Session | None:
-        """The session that this nonce has opened here; None when it has opened none.
-
-        Raises Refusal when the nonce may not open (again).
-        """
+        """The session that this nonce has opened here, or None. Raises Refusal when it may not open (again)."""
         return self._opened(nonce, binding) if nonce in self.registry.nonces else None
 
     async def claimed(self, name: str) -> Session | None:
@@ -239,19 +246,19 @@ class Sessions:
     # -- finding -------------------------------------------------------------------------------------------------------
 
     async def route(self, sid: str, proof: Proof | None = None) -> Session:
-        """The session of this sid. Raises Refusal when it is unknown or has ended, and Elsewhere where it is another
-        worker's.
+        """The session of this sid. Raises Refusal when it is unknown or has ended, Elsewhere where it is not here.
 
         With a `proof`, how a session with a key has ended is told to nobody else.
         """
+        if self.keeper is not None and is_durable(sid):
+            return await self.keeper.route(sid, proof)
         if self.owners is not None and sid not in self.by_sid:
             await look_up(self.owners, sid, proof)
         self._find(sid, proof)
         return self.by_sid[sid]
 
     def check_key(self, sid: str, proof: Proof) -> None:
-        """Raises the Refusal that a request for this session gets which shows this, where it is unknown or has ended,
-        and where that is not its key."""
+        """Raises the Refusal of a request that shows this, where the session is not known, or has another key."""
         machine = self._find(sid, proof)
         if not proof.fits(machine.secret):
             raise proof.refusal()
@@ -302,7 +309,8 @@ class Sessions:
         self.registry.bury(machine, self._now())
         if self.owners is not None:
             ended = Ended(outcome.code, outcome.reason, machine.inbox.received, machine.key)
-            self.owners.ended(machine.nonce, machine.sid, ended, machine.remembered)
+            remembered = 0.0 if machine.sid.startswith(PREFIX) else machine.remembered  # of those are records
+            self.owners.ended(machine.nonce, machine.sid, ended, remembered)
             self.owners.recount(self.registry.limits(machine.identity, machine.address))
         for observer in self.observers:
             observer.ended(machine)
