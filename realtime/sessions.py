@@ -148,8 +148,7 @@ class Sessions:
 
         A new one's handler starts in the next turn of the event loop: attach a carrier first.
         """
-        # claim(), without a call.
-        session = self._opened(nonce, binding) if nonce in self.registry.nonces else None
+        session = self._opened(nonce, binding) if nonce in self.registry.nonces else None  # claim(), without a call
         if session is None and self.owners is not None:
             if self.refusing:
                 if request._handed:

@@ -163,12 +163,11 @@ class NativeGate:
             await settled(session)
         if machine.outcome is not None:
             return status, [machine.uplink_answer(carrier)]  # whatever was said before the end, the answer is the end
-        codec = carrier.codec
         if request.method != "GET" and (machine.tickets is not None or not WISHES.isdisjoint(map(KIND, behind))):
             # Who shows a ticket is not given any.
-            assert isinstance(codec, NativeCodec)
-            parts += map(codec.text, ticket_frames(machine, behind))
-        parts.insert(0, codec.ack(machine.inbox.received, machine.inbox.taken))  # uplink_answer(), without a call
+            assert isinstance(carrier.codec, NativeCodec)
+            parts += map(carrier.codec.text, ticket_frames(machine, behind))
+        parts.insert(0, carrier.codec.ack(machine.inbox.received, machine.inbox.taken))  # uplink_answer(), the same
         return status, parts
 
     def lost(self, session: Session, carrier: NumberedCarrier) -> None:
@@ -300,9 +299,8 @@ class NativeGate:
             session = await self.service.sessions.route(head.sid, proof)
         machine = session._machine
         assert isinstance(machine, NumberedMachine)
-        # Proof.fits() for the key, without a call: each poll and each send shows it.
-        shows_key = not proof.use and compare_digest(head.proof.encode("utf-8", "replace"), machine.secret.encode())
-        due = (shows_key and bool(machine.secret)) or machine.prove(proof)
+        shown, secret = head.proof.encode("utf-8", "replace"), machine.secret.encode()
+        due = (not proof.use and compare_digest(shown, secret)) or machine.prove(proof)  # fits(), without a call
         if session._path != endpoint.path:
             raise Refusal(4404, f"no such session at {endpoint.path}", scope="session")
         if self.service.admission.hook is not None:

@@ -115,10 +115,6 @@ class LeanResponse(web.WebSocketResponse):
         self._writer = writer
         request.protocol.keep_alive(False)
 
-    def release(self) -> None:
-        """For aiohttp the response has ended."""
-        self._closed = self._eof_sent = True
-
 
 class Detached(NamedTuple):
     """A connection that aiohttp serves no more."""
@@ -142,7 +138,7 @@ def detach(request: web.Request, ws: LeanResponse) -> Detached:
     manager = protocol._manager
     assert manager is not None  # until the connection is lost
     manager.connection_lost(protocol)  # not at once: when it has done with this request
-    ws.release()
+    ws._closed = ws._eof_sent = True  # for aiohttp the response has ended
     kept = any(map(MIDDLEWARES, request.match_info.apps))
     if not kept:
         protocol._task_handler = None  # which ends, and would be kept where the application is shown the request

@@ -140,9 +140,7 @@ def _feed(machine: Numbering, carrier: NumberedCarrier, frame: Frame, now: float
             raise RemoteProtocolError(1007, "text with a lone surrogate; replace it by U+FFFD") from None
         machine.message(carrier, text, size, now)
     elif kind == "a":
-        received, taken = _pair(frame, "a")
-        old = received == machine.outbox.acked and taken == machine.outbox.taken  # as the first is, which confirms `o`
-        if (old or not machine.acknowledged(received, taken, now)) and metered:
+        if not machine.acknowledged(*_pair(frame, "a"), now) and metered:
             machine.inbox.other(now)
     elif kind == "b":
         data = parse_base64(frame[1:])

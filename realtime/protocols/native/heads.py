@@ -21,7 +21,7 @@ __all__ = ["RequestHead", "attach_frame", "parse_head", "uplink_frames"]
 # A head as clients write it; numbers of more than 15 digits are looked at more closely.
 _USUAL = re.compile(
     r"(?:r([A-Za-z0-9_.-]{1,128}),([1-9][0-9]{0,14})|u([A-Za-z0-9_.-]{1,128}))"
-    r",(0|[1-9][0-9]{0,14}),(0|[1-9][0-9]{0,14}),([1-9][0-9]{0,14}),([^,]*)"
+    r",(0|[1-9][0-9]{0,14}),(0|[1-9][0-9]{0,14}),([1-9][0-9]{0,14}),([^,]*)(?:,([^,]*))?"
 )
 
 
@@ -48,8 +48,9 @@ def parse_head(frame: Frame, max_auth: int = MAX_AUTH) -> Open | RequestHead:
         return parse_open(frame[1:], max_auth)
     usual = _USUAL.match(frame)
     if usual is not None:
-        named, gen, other, received, taken, first, proof = usual.groups()
-        return RequestHead(named or other, int(gen or 0), int(received), int(taken), int(first), Key(proof))
+        sid, gen_text, other, *counts, proof, tenure = usual.groups("")
+        received, taken, first = map(int, counts)
+        return RequestHead(sid or other, int(gen_text or 0), received, taken, first, Key(proof), tenure)
     fields = frame[1:].split(",")
     expected = 5 if frame[0] == "r" else 4
     if len(fields) < expected or not SID.fullmatch(fields[0]):
