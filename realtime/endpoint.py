@@ -20,7 +20,7 @@ __all__ = ["ENDPOINT_SETTINGS", "Endpoint", "Handler", "check_coroutine", "confi
 
 Handler: TypeAlias = Callable[[Session], Awaitable[object]]
 
-ENDPOINT_SETTINGS = (*EndpointSettings.__annotations__, *RULES, "subprotocols")
+ENDPOINT_SETTINGS = (*EndpointSettings.__annotations__, *RULES, "subprotocols", "durable")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -31,6 +31,7 @@ class Endpoint:
     handler: Handler
     config: Config
     dialects: tuple[Dialect, ...] = ()  # what it speaks beside the native protocol, each of another type
+    durable: bool = False  # its native clients' sessions outlive this process
 
 
 def configure(base: Config, settings: Mapping[str, object], owner: str, known: Sequence[str]) -> Config:

@@ -62,6 +62,7 @@ SERVERS = {
     "broadcasts",
     "collector",
     "departures",
+    "durable",
     "endpoint",
     "handlers",
     "hub",

@@ -7,7 +7,7 @@ Which transports this client runs is not written here: all of TRANSPORTS, but th
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 
 import aiohttp
@@ -136,15 +136,17 @@ def begin_stream(
     first: str,
     headers: Mapping[str, str],
     proxy: URL | None = None,
+    more: Sequence[str] = (),
 ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
-    """The request of a stream: its first frame in the body, or in the URL where it can only be there."""
+    """The request of a stream: its first frame in the body, and what follows it there; or that alone in the URL, where
+    it can only be there."""
     url, timeout = address(endpoint, name), aiohttp.ClientTimeout(total=None)
     if needs_url(name):
         url = url.update_query(frame=first)
         return http.get(url, headers=headers, timeout=timeout, allow_redirects=False, proxy=proxy)
     return http.post(
         url,
-        data=join([quote(first)]),
+        data=join(list(map(quote, [first, *more]))),
         headers={**headers, **BATCH},
         timeout=timeout,
         allow_redirects=False,

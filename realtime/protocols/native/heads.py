@@ -10,6 +10,7 @@ from ...core.machine import shown
 from ...core.proof import Key
 from ...transports import Frame
 from .codec import NativeCodec
+from .durable import with_tenure
 from .opens import MAX_AUTH, Open, parse_open
 from .values import MAX_NUMBER, SID, malformed
 
@@ -25,6 +26,7 @@ class RequestHead(NamedTuple):
     taken: int
     first: int
     proof: Key = NO_KEY
+    tenure: str = ""  # of a durable session: that its client read of last, as it came
 
     def __repr__(self) -> str:
         return shown(self)
@@ -57,18 +59,25 @@ def parse_head(frame: Frame, max_auth: int = MAX_AUTH) -> Open | RequestHead:
     gen = numbers[0] if expected == 5 else 0
     if first < 1 or (expected == 5 and gen < 1):
         raise malformed("gen and first count from 1")
-    return RequestHead(fields[0], gen, received, taken, first, Key(*fields[expected : expected + 1]))
+    tenure = fields[expected + 1] if len(fields) > expected + 1 else ""
+    return RequestHead(fields[0], gen, received, taken, first, Key(*fields[expected : expected + 1]), tenure)
 
 
 def attach_frame(attach: Attach) -> str:
     """The client's `r`."""
-    return f"r{attach.sid},{attach.gen},{attach.received},{attach.taken},{attach.first},{attach.proof}"
+    head = f"r{attach.sid},{attach.gen},{attach.received},{attach.taken},{attach.first},{attach.proof}"
+    return with_tenure(head, attach.tenure) if attach.tenure else head
 
 
 def uplink_frames(codec: NativeCodec, batch: Uplink) -> list[Part]:
     """The frames of an uplink batch, its head first."""
-    head = f"u{batch.sid},{batch.received},{batch.taken},{batch.first},{batch.proof}"
-    parts = [codec.text(head), *map(codec.item, batch.items)]
+    head, news = f"u{batch.sid},{batch.received},{batch.taken},{batch.first},{batch.proof}", batch.news
+    parts = [codec.text(with_tenure(head, batch.tenure) if batch.tenure else head)]
+    if news.cursors is not None:
+        parts.append(codec.cursors(news.gen, news.cursors))
+    if news.taken is not None:
+        parts.append(codec.rooms_taken(news.gen, news.taken))
+    parts += map(codec.item, batch.items)
     if batch.going is not None:
         parts.append(codec.go_away(batch.going))
     return parts
