@@ -50,13 +50,17 @@ def place_of(offers: Sequence[Mapping[str, Any]], host: str) -> Place:
     for offer in offers:
         if offer.get("name") == WEBTRANSPORT.name:
             port, where, digest = offer.get("port"), offer.get("host", host), offer.get("hash", "")
-            if offer.get("verdict") == "refused" or not isinstance(port, int) or not 0 < port < 65_536:
+            if offer.get("verdict") == "refused" or type(port) is not int or not 0 < port < 65_536:
+                break
+            if not isinstance(where, str) or not isinstance(digest, str):
                 break
             try:
-                if isinstance(where, str) and isinstance(digest, str):
-                    return Place(where, port, b64decode(digest, validate=True))
-            except BadBase64:
+                taken = b64decode(digest, validate=True)
+            except (BadBase64, ValueError):
                 break
+            if len(taken) not in (0, 32):
+                break
+            return Place(where, port, taken)
     raise Refusal(4406, NOT_SERVED)
 
 
