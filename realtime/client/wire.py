@@ -17,7 +17,7 @@ from ..core.carrier import Shape
 from ..core.choice import DUPLEX, HELD, POLL, STREAM
 from ..core.errors import LocalProtocolError, RemoteProtocolError
 from ..protocols.native import NativeCodec
-from ..transports import TRANSPORTS, Transport, WebSocketMessages
+from ..transports import ALL_TRANSPORTS, TRANSPORTS, WEBTRANSPORT, Transport, WebSocketMessages
 from ..transports.batch import join, quote
 
 __all__ = [
@@ -33,8 +33,10 @@ __all__ = [
     "has_shape",
     "kind_of",
     "needs_url",
+    "negotiation_url",
     "own_transports",
     "with_origin",
+    "with_port_of_their_own",
     "words",
 ]
 
@@ -54,6 +56,11 @@ def own_transports() -> tuple[str, ...]:
     return tuple(name for name, transport in TRANSPORTS.items() if not _is_script(transport))
 
 
+def with_port_of_their_own() -> tuple[str, ...]:
+    """The names of those that this client runs where a server has opened a port for them."""
+    return (WEBTRANSPORT.name,)
+
+
 def browsers_only() -> tuple[str, ...]:
     """The names of the transports whose answers are scripts: they need a page that runs them."""
     return tuple(name for name, transport in TRANSPORTS.items() if _is_script(transport))
@@ -65,25 +72,26 @@ def _is_script(transport: Transport) -> bool:
 
 def codec(name: str) -> NativeCodec:
     """How frames lie on a carrier of this transport, at the client."""
-    transport = TRANSPORTS[name]
+    transport = TRANSPORTS.get(name, WEBTRANSPORT)
     # A WebSocket library frames what it sends, so the server's framing is not for the client.
-    return NativeCodec(WebSocketMessages() if transport.shape is Shape.DUPLEX else transport, "client")
+    by_messages = transport.shape is Shape.DUPLEX and transport is not WEBTRANSPORT
+    return NativeCodec(WebSocketMessages() if by_messages else transport, "client")
 
 
 def has_shape(name: str, shape: Shape) -> bool:
     """Whether carriers of a transport have this shape."""
-    return TRANSPORTS[name].shape is shape
+    return ALL_TRANSPORTS[name].shape is shape
 
 
 def kind_of(name: str) -> int:
     """What the policy takes carriers of a transport for."""
-    transport = TRANSPORTS[name]
+    transport = ALL_TRANSPORTS[name]
     return {Shape.DUPLEX: DUPLEX, Shape.STREAM: STREAM, Shape.POLL: HELD if transport.held else POLL}[transport.shape]
 
 
 def needs_url(name: str) -> bool:
     """Whether the first frame of a carrier of this transport can only stand in the URL: of streams that are fetched."""
-    return TRANSPORTS[name].method == "GET" and has_shape(name, Shape.STREAM)
+    return ALL_TRANSPORTS[name].method == "GET" and has_shape(name, Shape.STREAM)
 
 
 # -- requests --------------------------------------------------------------------------------------------------------
@@ -104,6 +112,11 @@ def endpoint_url(url: str | URL) -> URL:
 def address(endpoint: URL, name: str) -> URL:
     """The URL of a transport of an endpoint, or of "send"."""
     return endpoint.with_path(f"{endpoint.path.rstrip('/')}/v1/{name}").with_query(endpoint.query)
+
+
+def negotiation_url(endpoint: URL) -> URL:
+    """Where a server says which transports there are."""
+    return endpoint.with_path(f"{endpoint.path.rstrip('/')}/negotiate").with_query(endpoint.query)
 
 
 def with_origin(http: aiohttp.ClientSession, endpoint: URL, headers: Mapping[str, str]) -> dict[str, str]:

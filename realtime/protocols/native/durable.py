@@ -16,6 +16,7 @@ from .rooms import escaped, parse_name, parse_room, room_frame
 from .values import malformed, parse_number
 
 __all__ = [
+    "TENURE",
     "Cursors",
     "Held",
     "Left",

@@ -26,6 +26,7 @@ class RequestHead(NamedTuple):
     taken: int
     first: int
     proof: Key = NO_KEY
+    tenure: str = ""  # of a durable session: that its client read of last, as it came
 
     def __repr__(self) -> str:
         return shown(self)
@@ -58,7 +59,8 @@ def parse_head(frame: Frame, max_auth: int = MAX_AUTH) -> Open | RequestHead:
     gen = numbers[0] if expected == 5 else 0
     if first < 1 or (expected == 5 and gen < 1):
         raise malformed("gen and first count from 1")
-    return RequestHead(fields[0], gen, received, taken, first, Key(*fields[expected : expected + 1]))
+    tenure = fields[expected + 1] if len(fields) > expected + 1 else ""
+    return RequestHead(fields[0], gen, received, taken, first, Key(*fields[expected : expected + 1]), tenure)
 
 
 def attach_frame(attach: Attach) -> str:

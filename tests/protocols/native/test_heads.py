@@ -46,7 +46,7 @@ def test_what_a_batch_says_of_rooms_stands_before_its_messages() -> None:
 
 def test_heads() -> None:
     assert parse_head("rs1,4,3,2,7,K") == RequestHead("s1", 4, 3, 2, 7, Key("K"))
-    assert parse_head("us1,3,2,7,K,more") == RequestHead("s1", 0, 3, 2, 7, Key("K"))
+    assert parse_head("us1,3,2,7,K,more") == RequestHead("s1", 0, 3, 2, 7, Key("K"), "more")
     assert parse_head("us1,3,2,7") == RequestHead("s1", 0, 3, 2, 7, Key(""))
     assert parse_head(open_frame(NONCE, 1, Window(1, 2), [])) == Open(NONCE, 1, Window(1, 2), (), None)
 
