@@ -76,6 +76,8 @@ class Sessions:
         self._admission = admission
         self._notices = notices
         self._worker = ""  # part of every sid: who owns it
+        self.incarnation: str = ""  # of this start of it
+        self.reachable = False  # others can bring requests here
         self._process = 0
         self.started()
         self.by_sid: dict[str, Session] = {}  # those that have not ended

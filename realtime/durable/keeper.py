@@ -26,13 +26,15 @@ from ..core.leases import UNKNOWN, Gone, Later, Peer
 from ..core.proof import Proof
 from ..core.server_machine import ServerMachine
 from ..endpoint import Endpoint
-from ..owners import UNSURE, Elsewhere, claiming, digest_of
+from ..owners import UNSURE, Elsewhere, Reach, claiming, digest_of
 from ..request import SessionRequest
 from ..runtime import Runtime
 from ..sessions import MAX_HEADERS, SHUTTING, Sessions
 from .holding import DurableListener, Holding, unused_id
 from .requests import opening_of, request_of
 from .session import DurableSession
+from .sweeps import Sweeps
+from .whose import Whose, owner_of
 
 __all__ = ["Keeper", "sid_of"]
 
@@ -57,7 +59,12 @@ class Keeper:
     """See above. `endpoints` has those that are served, by their paths."""
 
     def __init__(
-        self, sessions: Sessions, admission: Admission, runtime: Runtime, endpoints: dict[str, Endpoint]
+        self,
+        sessions: Sessions,
+        admission: Admission,
+        runtime: Runtime,
+        endpoints: dict[str, Endpoint],
+        reach: Callable[[], Reach | None],
     ) -> None:
         self.sessions: Sessions = sessions
         self.holdings: dict[str, Holding] = {}
@@ -67,13 +74,22 @@ class Keeper:
         self._runtime = runtime
         self._endpoints = endpoints
         self._underway = Underway()
-        self._incarnation = ""
         self._started = False
+        self._whose = Whose(sessions, reach)
+        self.sweeps: Sweeps
 
     @property
     def now(self) -> Callable[[], float]:
         """The sessions' clock."""
         return self._runtime.clock.now
+
+    def endpoint_of(self, record: Record) -> Endpoint | None:
+        """Where a session is served, if it is at this worker."""
+        try:
+            endpoint = self._endpoints.get(Opening.read(record.opening).path)
+        except ValueError:
+            return None
+        return endpoint if endpoint is not None and endpoint.durable else None
 
     def life(self, endpoint: Endpoint) -> float:
         """How long the store keeps a tombstone, and when it looks at a session of which nothing was written."""
@@ -84,13 +100,33 @@ class Keeper:
     def start(self, store: Store) -> None:
         """Begins, over this store."""
         self.records = store.records
-        self._incarnation = secrets.token_urlsafe(12)
+        if self.sessions.owners is None:
+            self.sessions.incarnation = secrets.token_urlsafe(12)
+        self.sweeps = Sweeps(self, store)
+        self.sweeps.start()
         self.holdings, self._underway, self._started, self.leaving = {}, Underway(), True, False
+
+    @property
+    def reachable(self) -> bool:
+        """Whether others could bring requests for what is here."""
+        return self.alone or self.sessions.reachable
+
+    @property
+    def alone(self) -> bool:
+        """Whether this worker is in no cluster."""
+        return self.sessions.owners is None
 
     @property
     def name(self) -> str:
         """What records name this worker by."""
-        return f"{self.sessions.worker}/{self._incarnation}"
+        return owner_of(self.sessions.worker, self.sessions.incarnation)
+
+    def returned(self, run: str) -> None:
+        """A run of the store answers that did not before."""
+        self.sweeps.returned(run)
+
+    def failed(self) -> None:
+        """The store does not answer."""
 
     async def hand_over(self, timeout: float) -> None:
         """The worker goes: turns are waited for, for half of this time, and all sessions are given up for others."""
@@ -109,7 +145,9 @@ class Keeper:
 
     async def stop(self) -> None:
         """Ends."""
-        self._started = False
+        if self._started:
+            self._started = False
+            await self.sweeps.stop()
 
     # -- opening -------------------------------------------------------------------------------------------------------
 
@@ -191,9 +229,13 @@ class Keeper:
         store has; `create` makes what is not there."""
         for _ in range(TRIES):
             holding = self.holdings.get(sid)
-            if holding is not None:
+            if holding is not None and not holding.giving:
                 check(holding.opening, holding.owner.record)
                 return holding
+            if holding is not None:
+                await holding.gone.wait()
+            if self.leaving:
+                raise Elsewhere(await self._whose.another(), sid, proof)
             sight = await self._ask(lambda: self.records.load(sid))
             record = None if sight is None else sight.record
             if record is None and create is None:
@@ -201,7 +243,7 @@ class Keeper:
             opening = None if record is None else _opening(record)
             if record is not None and opening is not None:
                 check(opening, record)
-            where = place(record, self.name, has=sid in self.holdings, owner=await self._whose(record))
+            where = place(record, self.name, has=sid in self.holdings, owner=await self.whose(record))
             if where is Step.TOMBSTONE:
                 assert record is not None
                 assert record.end is not None
@@ -230,9 +272,11 @@ class Keeper:
                 return holding
         raise Refusal(4503, ANOTHER)
 
-    async def _whose(self, record: Record | None) -> Peer | Gone | Later:
+    async def whose(self, record: Record | None) -> Peer | Gone | Later:
         """Who has a session that has this record."""
-        return Gone()
+        if record is None or record.stage is Stage.ENDED or record.owner == self.name:
+            return Gone()
+        return await self._whose(record.owner)
 
     async def _ask(self, ask: Callable[[], Awaitable[T]]) -> T:
         """The store's answer. Raises Refusal (4503)."""
@@ -244,6 +288,14 @@ class Keeper:
             raise Refusal(4503, UNSURE) from None
 
     # -- taking over ---------------------------------------------------------------------------------------------------
+
+    async def adopt(self, sid: str, record: Record) -> None:
+        """Takes over what nobody asks for. Raises Refusal."""
+        if sid not in self.holdings and self._underway.begins(sid, lambda: None):
+            try:
+                await self._take_over(sid, record, _opening(record))
+            finally:
+                self._underway.ended(sid)
 
     async def _take_over(self, sid: str, record: Record, opening: Opening) -> bool:
         """Writes a takeover of what was seen; whether it has happened. Raises Refusal."""
@@ -316,6 +368,8 @@ class Keeper:
         holding = self.holdings.pop(machine.sid, None)
         if holding is not None:
             holding.over()
+            if not holding.machine.moved:
+                self.sweeps.bury(holding)
         self.sessions._ended(machine)
 
 
