@@ -14,7 +14,7 @@ from .core.dialects import Dialect
 from .core.settings import EndpointSettings, unknown, unknown_transport
 from .protocols.dialects import RULES
 from .session import Session
-from .transports import TRANSPORTS
+from .transports import ALL_TRANSPORTS
 
 __all__ = ["ENDPOINT_SETTINGS", "Endpoint", "Handler", "check_coroutine", "configure"]
 
@@ -42,8 +42,8 @@ def configure(base: Config, settings: Mapping[str, object], owner: str, known: S
             raise unknown(name, known, owner)
     config = dataclasses.replace(base, **settings)  # type: ignore[arg-type] # Config checks the types
     for name in config.transports:
-        if name not in TRANSPORTS:
-            raise unknown_transport(name, tuple(TRANSPORTS), "this server")
+        if name not in ALL_TRANSPORTS:
+            raise unknown_transport(name, tuple(ALL_TRANSPORTS), "this server")
     return config
 
 

@@ -8,6 +8,7 @@ from typing import Any, TypeVar, Unpack
 from .admission import Authorize
 from .brokers.base import Health, Stores
 from .brokers.redis import RedisBroker
+from .brokers.rules import BROKER_TIMEOUT
 from .clock import Clock, SystemClock
 from .core.config import Config
 from .core.dialects import Dialect
@@ -46,7 +47,7 @@ SERVER_RULES = {
     "shutdown_timeout": number(0),
     "clock": clock_rule(),
     "broker": having("store", 'a URL such as "redis://localhost", or realtime.RedisBroker(…)').or_none("none"),
-    "broker_timeout": number(0, above=True),
+    "broker_timeout": BROKER_TIMEOUT,
     "drain_rate": number(0, unit="sessions a second", above=True).or_none("all at once"),
     "cluster": having("member", "realtime.Cluster(…)", text=False).or_none("none"),
 }
@@ -249,7 +250,7 @@ class Server:
 
     def room(self, name: str) -> Room:
         """The room of this name: `await rt.room("lobby").send("hello")`. Raises LocalProtocolError for a name that
-        begins with a NUL."""
+        begins with a NUL; its methods do for one with a lone surrogate, where rooms go over a broker or are kept."""
         if name[:1] == RESERVED:
             check_room(name)
         return self._service.sessions.hub.room(name)
@@ -257,10 +258,11 @@ class Server:
     def configure_rooms(self, pattern: str, *, history: int = 0, ttl: float = 3600.0, presence: bool = False) -> None:
         """Says what is kept of the rooms whose names `pattern` fits, in which * stands for any text.
 
-        `history`: so many messages, until `ttl` seconds after the last. `presence`: who is in them, at all workers. Of
-        several patterns that fit the one with the most characters beside its asterisks counts. All workers have to say
-        the same. Without a broker it is kept in this process's memory. Raises TypeError and LocalProtocolError for what
-        these can't be, for a pattern that is configured already, and once the server has started.
+        `history`: so many messages, until `ttl` seconds (100,000,000 at most) after the last. `presence`: who is in
+        them, at all workers. Of several patterns that fit the one with the most characters beside its asterisks counts.
+        All workers have to say the same. Without a broker it is kept in this process's memory. Raises TypeError and
+        LocalProtocolError for what these can't be, for a pattern that is configured already, and once the server has
+        started.
         """
         self._service.configure_rooms(pattern, history, ttl, presence)
 

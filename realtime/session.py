@@ -130,10 +130,10 @@ class Session(BaseSession[ServerMachine]):
 
         Returns the room's cursor where it starts, "" for a room of this process alone. Raises SessionClosed when the
         session has ended, LocalProtocolError for what the room does not keep, for an `after` that is no cursor, for a
-        room with history whose name has more than 256 characters, for a name that begins with a NUL, and above
-        `max_rooms`, and BrokerError when the broker let it wait for more than `broker_timeout`: then it is not in the
-        room, and may join again. Of a history that it was given in part, a client that takes positions then gets the
-        rest.
+        room with history whose name has more than 256 characters, for a name that begins with a NUL or, where rooms go
+        over a broker or are kept, has a lone surrogate, and above `max_rooms`, and BrokerError when the broker let it
+        wait for more than `broker_timeout`: then it is not in the room, and may join again. Of a history that it was
+        given in part, a client that takes positions then gets the rest.
         """
         return await self._enter(self, room, info, history, after)
 
@@ -146,7 +146,7 @@ class Session(BaseSession[ServerMachine]):
         check_room(room)
         hub = self._hub
         most = self._machine.config.max_rooms
-        if most is not None and len(rooms := hub.rooms_of(member)) >= most and room not in rooms:
+        if most is not None and hub.is_full(member, room, most):
             raise LocalProtocolError(f"a session is in {most} rooms at most: leave some, or raise max_rooms")
         if hub.keep is None or (keep := hub.keep(room)) is None:
             if info is not None or history or after is not None:
@@ -173,7 +173,8 @@ class Session(BaseSession[ServerMachine]):
         first = positions is not None and (cursor is not None or positions.joining(room))
         done = False
         try:
-            joined = await hub.rooms.join(member, room, keep, info=text, last=history, after=position)
+            with hub.entering(member, room):
+                joined = await hub.rooms.join(member, room, keep, info=text, last=history, after=position)
             done = True
         finally:
             if first and positions is not None:

@@ -10,6 +10,7 @@ import logging
 import os
 import re
 import secrets
+from binascii import b2a_base64
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Protocol
@@ -46,8 +47,17 @@ SHUTTING = "the server is shutting down; come back later"
 # What is told to requests for sessions of other processes, in 123 bytes at most.
 ASTRAY = "opened by another process: one before a restart, or one of several, which has to get all its requests"
 
+URLSAFE = bytes.maketrans(b"+/", b"-_")
+
 # The headers of the request that opens a session are kept with it: so many bytes.
 MAX_HEADERS = 32_768
+
+
+def draw() -> tuple[str, str]:
+    """What a sid has behind its dot, of 144 random bits, and a key, of 192, in the alphabet of RFC 4648 §5. From the
+    system, as the module `secrets` has it, and asked for once."""
+    text = b2a_base64(os.urandom(42), newline=False).translate(URLSAFE).decode()
+    return text[:24], text[24:]
 
 
 class Keeper(Protocol):
@@ -186,20 +196,21 @@ class Sessions:
         if request._pack() > MAX_HEADERS:
             raise Refusal(4400, f"the headers are above {MAX_HEADERS} bytes, too much to be kept with the session")
         now = self._now()
+        token, key = draw()
         listener = ServerListener(self._runtime, self._when_ended)
         machine = kind(
             endpoint.config,
             window,
             listener,
             now,
-            sid=sid or f"{self._worker}.{secrets.token_urlsafe(18)}",
+            sid=sid or f"{self._worker}.{token}",
             nonce=nonce,
             binding=binding,
             identity=identity,
             address=address,
         )
         if isinstance(machine, NumberedMachine):  # the native protocol's: no other can show a key
-            machine.secret = secrets.token_urlsafe(24)
+            machine.secret = key
         session = Session(listener, endpoint.path, endpoint.config.on_full, self.hub, request)
         session._machine = listener.machine = machine  # _bind(), without a call
         self.registry.add(machine)

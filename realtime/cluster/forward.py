@@ -406,7 +406,7 @@ class Forwarder:
             self._join(Tunnel(wire, hop), b"")
             await wire.run()
             return ws
-        await shake_hands(request)
+        await shake_hands(request, ws)
         transport, early, _, kept = detach(request, ws)
         tunnel = Tunnel(cast("Wire", transport), hop)
         self._join(tunnel, early)

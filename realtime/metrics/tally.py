@@ -13,7 +13,7 @@ from threading import Lock
 from ..core.config import OnFull
 from ..core.machine import SessionMachine
 from ..core.observer import Cause, Result
-from ..transports import TRANSPORTS
+from ..transports import ALL_TRANSPORTS
 
 __all__ = ["END_CODES", "POLICIES", "REFUSAL_CODES", "Histogram", "Sums", "Tally", "code_label", "transport_label"]
 
@@ -37,7 +37,7 @@ def code_label(code: int) -> str:
 
 def transport_label(name: str) -> str:
     """A transport as a label: its name, "none" before the first carrier, "other" for what this server has not got."""
-    return name if name in TRANSPORTS else "other" if name else "none"
+    return name if name in ALL_TRANSPORTS else "other" if name else "none"
 
 
 class Histogram:

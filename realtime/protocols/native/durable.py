@@ -24,6 +24,7 @@ __all__ = [
     "answered_frame",
     "attached_frame",
     "cursors_frame",
+    "is_tenure",
     "left_frame",
     "parse_attached",
     "parse_cursors",
@@ -66,6 +67,11 @@ class Taken(NamedTuple):
 
     gen: int
     number: int
+
+
+def is_tenure(value: object) -> bool:
+    """Whether this is the id of a tenure."""
+    return isinstance(value, str) and TENURE.fullmatch(value) is not None
 
 
 # -- heads and answers -------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from ...core.machine import shown
 from ...core.proof import Key
 from ...transports import Frame
 from .codec import NativeCodec
+from .durable import with_tenure
 from .opens import MAX_AUTH, Open, parse_open
 from .values import MAX_NUMBER, SID, malformed
 
@@ -64,13 +65,19 @@ def parse_head(frame: Frame, max_auth: int = MAX_AUTH) -> Open | RequestHead:
 
 def attach_frame(attach: Attach) -> str:
     """The client's `r`."""
-    return f"r{attach.sid},{attach.gen},{attach.received},{attach.taken},{attach.first},{attach.proof}"
+    head = f"r{attach.sid},{attach.gen},{attach.received},{attach.taken},{attach.first},{attach.proof}"
+    return with_tenure(head, attach.tenure) if attach.tenure else head
 
 
 def uplink_frames(codec: NativeCodec, batch: Uplink) -> list[Part]:
     """The frames of an uplink batch, its head first."""
-    head = f"u{batch.sid},{batch.received},{batch.taken},{batch.first},{batch.proof}"
-    parts = [codec.text(head), *map(codec.item, batch.items)]
+    head, news = f"u{batch.sid},{batch.received},{batch.taken},{batch.first},{batch.proof}", batch.news
+    parts = [codec.text(with_tenure(head, batch.tenure) if batch.tenure else head)]
+    if news.cursors is not None:
+        parts.append(codec.cursors(news.gen, news.cursors))
+    if news.taken is not None:
+        parts.append(codec.rooms_taken(news.gen, news.taken))
+    parts += map(codec.item, batch.items)
     if batch.going is not None:
         parts.append(codec.go_away(batch.going))
     return parts

@@ -41,4 +41,4 @@ def ticket_frames(machine: NumberedMachine, frames: Sequence[Frame]) -> list[str
 
 def _tickets(key: str, use: str, number: int, count: int) -> str:
     number = min(number, MAX_NUMBER)
-    return ",".join([f"{use}{number}", *tickets(key, use, range(number, number + count))])
+    return ",".join([f"{use}{number}", *tickets(key, use, number, count)])
