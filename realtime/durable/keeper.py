@@ -26,6 +26,7 @@ from ..core.leases import UNKNOWN, Gone, Later, Peer
 from ..core.proof import Proof
 from ..core.server_machine import ServerMachine
 from ..endpoint import Endpoint
+from ..loops import begin
 from ..owners import UNSURE, Elsewhere, Reach, claiming, digest_of
 from ..request import SessionRequest
 from ..runtime import Runtime
@@ -133,7 +134,9 @@ class Keeper:
         self.leaving = True
         loop = asyncio.get_running_loop()
         until = loop.time() + timeout
-        await asyncio.gather(*(self._give(one, until - timeout / 2, until) for one in tuple(self.holdings.values())))
+        turn = until - timeout / 2
+        while self.holdings:  # a takeover may have been under way
+            await asyncio.gather(*(self._give(one, turn, until) for one in tuple(self.holdings.values())))
 
     async def _give(self, holding: Holding, turn: float, until: float) -> None:
         loop = asyncio.get_running_loop()
@@ -182,9 +185,9 @@ class Keeper:
                 window=window,
             )
             record = created(unused_id(), self.name, unused_id(), opening.written(), gen)
-            async with self._counted(identity, address), following(self.sessions.shared, identity):
+            async with _counted(self.sessions, identity, address), following(self.sessions.shared, identity):
                 self._admission.check_withdrawn(identity, request)
-                done = await self._put(endpoint, sid, Write("", record))
+                done = await _put(self.records, endpoint, sid, Write("", record))
                 if done:
                     self._hold(endpoint, sid, record, opening, request, suspected=False)
             return done
@@ -198,11 +201,6 @@ class Keeper:
             raise Refusal(4409, USED)
         self._admission.check_withdrawn(identity, request)
         return holding.session
-
-    def _counted(self, identity: str | None, address: str) -> AbstractAsyncContextManager[object]:
-        """Counts a session that is opened in what is limited for all workers."""
-        owners, limits = self.sessions.owners, self.sessions.registry.limits(identity, address)
-        return nullcontext() if owners is None else claiming(owners, "", None, False, limits)
 
     # -- finding -------------------------------------------------------------------------------------------------------
 
@@ -307,26 +305,11 @@ class Keeper:
         new = taken_over(record, self.name, unused_id(), unused_id())
         notice = Notice(sid, record.tenure.id) if record.owner else None
         async with following(self.sessions.shared, opening.identity):
-            done = await self._put(endpoint, sid, Write(record.id, new), notice, record.owner)
+            done = await _put(self.records, endpoint, sid, Write(record.id, new), notice, record.owner)
             if done:
                 log.debug("= a durable session is taken over")
                 self._hold(endpoint, sid, new, opening, request_of(opening), suspected=bool(record.owner))
         return done
-
-    async def _put(
-        self, endpoint: Endpoint, sid: str, write: Write, notice: Notice | None = None, to: str = ""
-    ) -> bool:
-        """Writes, until it is known whether that has happened: it may have, without an answer."""
-        pause, life = PAUSE, self.life(endpoint)
-        until = asyncio.get_running_loop().time() + endpoint.config.request_timeout
-        while True:
-            try:
-                return await self.records.put(sid, write, life, notice, to) == write.record.id and not self.leaving
-            except BrokerError:
-                if asyncio.get_running_loop().time() > until:
-                    raise Refusal(4503, UNSURE) from None
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, 0.5)
 
     def _hold(
         self,
@@ -358,7 +341,9 @@ class Keeper:
         self._runtime.wake(machine, machine.deadline())
         for observer in self.sessions.observers:
             observer.opened(machine, request.transport)
-        if record.stage is Stage.LIVE:
+        if self.leaving:
+            begin(holding.hand_over(0.0), "realtime hands over")
+        elif record.stage is Stage.LIVE:
             holding.start()
 
     # -- ends ----------------------------------------------------------------------------------------------------------
@@ -371,6 +356,28 @@ class Keeper:
             if not holding.machine.moved:
                 self.sweeps.bury(holding)
         self.sessions._ended(machine)
+
+
+async def _put(
+    records: Records, endpoint: Endpoint, sid: str, write: Write, notice: Notice | None = None, to: str = ""
+) -> bool:
+    """Writes, until it is known whether that has happened: it may have, without an answer."""
+    pause, life = PAUSE, endpoint.config.lifetime
+    until = asyncio.get_running_loop().time() + endpoint.config.request_timeout
+    while True:
+        try:
+            return await records.put(sid, write, life, notice, to) == write.record.id
+        except BrokerError:
+            if asyncio.get_running_loop().time() > until:
+                raise Refusal(4503, UNSURE) from None
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, 0.5)
+
+
+def _counted(sessions: Sessions, identity: str | None, address: str) -> AbstractAsyncContextManager[object]:
+    """Counts a session that is opened in what is limited for all workers."""
+    owners, limits = sessions.owners, sessions.registry.limits(identity, address)
+    return nullcontext() if owners is None else claiming(owners, "", None, False, limits)
 
 
 def _opening(record: Record) -> Opening:

@@ -1,9 +1,10 @@
-"""Workers of a cluster, in one process: requests find the owner of a durable session, or another worker goes on with it."""
+"""Workers of a cluster, in one process: requests find the owner of a durable session, or another goes on with it."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -282,12 +283,7 @@ async def test_a_session_that_nobody_comes_back_for_is_ended_and_no_handler_runs
         await swept(them, two, raw.sid)  # its owner is found gone: now its client has its time to come back
         assert (await them.record(raw.sid)).owner == "-"
         records = them.keeper(two).records
-
-        async def over() -> None:
-            while not await records.due(0, 10):
-                await asyncio.sleep(0.001)
-
-        await arrives(over())
+        await eventually(lambda: records._kept[raw.sid].due <= time.monotonic())
         await swept(them, two, raw.sid)
         record = await them.record(raw.sid)
         assert (record.stage, record.end.code) == (Stage.ENDED, 4410)
@@ -372,8 +368,8 @@ async def test_a_store_that_went_back_is_written_over_at_once() -> None:
         sweeps = them.keeper(one).sweeps
         sweeps._runs.clear()
         sweeps.returned("memory")
-        while (await them.record(raw.sid)).sent != 2 or (await them.record(ended.sid)).stage is not Stage.ENDED:
-            await asyncio.sleep(0.001)
+        await eventually(lambda: records._kept[raw.sid].record.sent == 2)
+        await eventually(lambda: records._kept[ended.sid].record.stage is Stage.ENDED)
         one.kill()
         raw.url = them.url(two)
         await raw.again()
