@@ -15,8 +15,9 @@ from aiohttp import HttpVersion11, web
 from multidict import CIMultiDict
 
 from ..core.carrier import SharedBuffers
+from ..core.durable.opening import is_durable
 from ..core.errors import BrokerError, Refusal
-from ..core.leases import Found, Gone, Peer
+from ..core.leases import Found, Gone, Peer, Reached
 from ..gates.base import Gone as Left
 from ..loops import begin
 from ..owners import UNSURE, Elsewhere
@@ -195,6 +196,7 @@ class Forwarder:
         """A request may open a session here: others are brought to the same application."""
         if self._port.application is None:
             self._port.application = request.match_info.apps[0]
+            self._service.sessions.reachable = True
 
     # -- reaching ------------------------------------------------------------------------------------------------------
 
@@ -209,11 +211,24 @@ class Forwarder:
             except Broken as broken:
                 found = await self._ask_again(peer, elsewhere.sid, dead=isinstance(broken, Refused))
             if isinstance(found, Gone):
+                if is_durable(elsewhere.sid):
+                    break  # any worker takes it over, when its client comes again
                 raise found.refusal(elsewhere.proof)
             if not isinstance(found, Peer):
                 break
             peer = found
         raise Refusal(4503, NOT_REACHED)
+
+    async def tries(self, peer: Peer) -> Reached:
+        """Whether this worker can be reached. The connection is kept, for what is brought there."""
+        try:
+            hop = await self._hops.reach(peer)
+        except TooMany:
+            return Reached.UNTRIED  # nobody can say
+        except Broken as broken:
+            return Reached.REFUSED if isinstance(broken, Refused) else Reached.UNREACHABLE
+        self._hops.keep(hop)
+        return Reached.UNTRIED
 
     async def _ask_again(self, peer: Peer, sid: str, *, dead: bool) -> Found:
         """Who has the session now. Raises Refusal."""
