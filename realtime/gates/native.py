@@ -250,7 +250,7 @@ class NativeGate:
             identity = await wait(self._openings.identify(endpoint.path, head.nonce, request, address))
         signs = request._first(RAW_SIGNS)
         binding = (endpoint.path, asker(signs, request.host) if signs else None, identity)
-        if endpoint.durable and head.durable and head.rooms is not None:
+        if endpoint.durable and head.durable:
             assert service.keeper is not None
             session: Session = await service.keeper.open(
                 endpoint, head.nonce, head.gen, binding, head.window, identity, request, address
