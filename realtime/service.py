@@ -30,7 +30,7 @@ from .endpoint import Endpoint
 from .identities import Here
 from .networks import Networks
 from .notices import Notices
-from .owners import Bridges, Clusters, Member
+from .owners import Bridges, Clusters, Member, Reach
 from .runtime import Runtime
 from .sessions import Sessions
 from .stomp.port import Port
@@ -82,6 +82,7 @@ class Service:
         self.sessions: Sessions = Sessions(config, self.runtime, self.admission, self.notices)
         self.networks: Networks = Networks(clock)
         self.carrying: object | None = None  # what carries requests to other workers: see web.carried
+        self.reach: Reach | None = None  # tries to reach other workers
         self.bridges: Bridges | None = None  # to the workers where clients of this one go on
         self.broker: Stores | None = broker
         self.broker_timeout = broker_timeout
@@ -129,9 +130,10 @@ class Service:
                 self.member = self.cluster.member(self, store)
                 rooms.watchers.append(self.member)
                 await self.member.start()
-            await rooms.start()
             if self.keeper is not None:
                 self.keeper.start(store)
+                rooms.watchers.append(self.keeper)
+            await rooms.start()
             if self.sessions.shared is not None:
                 self.sessions.shared.start()
             if self.member is not None:
@@ -140,6 +142,8 @@ class Service:
     async def stop_rooms(self) -> None:
         """They end."""
         hub = self.sessions.hub
+        if self.keeper is not None:
+            await self.keeper.stop()
         if self.member is not None:
             member, self.member = self.member, None
             await member.close()
@@ -177,7 +181,9 @@ class Service:
                 " 'wait' or 'close'"
             )
         if self.keeper is None:
-            self.keeper = self.sessions.keeper = Keeper(self.sessions, self.admission, self.runtime, self.endpoints)
+            self.keeper = self.sessions.keeper = Keeper(
+                self.sessions, self.admission, self.runtime, self.endpoints, lambda: self.reach
+            )
             if self.sessions.hub.shared is not None:
                 raise LocalProtocolError(
                     f"the endpoint {path!r} is durable: register the first of these before the server starts"

@@ -86,6 +86,8 @@ class Sessions:
         self._admission = admission
         self._notices = notices
         self._worker = ""  # part of every sid: who owns it
+        self.incarnation: str = ""  # of this start of it
+        self.reachable = False  # others can bring requests here
         self._process = 0
         self.started()
         self.by_sid: dict[str, Session] = {}  # those that have not ended
@@ -148,7 +150,7 @@ class Sessions:
 
         A new one's handler starts in the next turn of the event loop: attach a carrier first.
         """
-        session = await self.claim(nonce, binding)
+        session = self._opened(nonce, binding) if nonce in self.registry.nonces else None  # claim(), without a call
         if session is None and self.owners is not None:
             if self.refusing:
                 if request._handed:
@@ -230,9 +232,7 @@ class Sessions:
 
     async def claimed(self, name: str) -> Session | None:
         """The session for which its client chose this name, as its nonce; None if the name is free, and stays so.
-
-        Raises Refusal when that session has ended not long ago, and Elsewhere where it is another worker's.
-        """
+        Raises Refusal when that session has ended not long ago, and Elsewhere where it is another worker's."""
         session = self._opened(name, None)
         if session is None and self.owners is not None:
             await look_for(self.owners, name)

@@ -80,10 +80,12 @@ class Holding:
         self.owner: Owner = Owner(record, suspected=suspected)
         self.running: bool = True
         self.giving: bool = False  # it is about to be another worker's
+        self.gone: asyncio.Event = asyncio.Event()  # it is no more this worker's
         self.machine: DurableMachine
         self.session: DurableSession
         self._keeper = keeper
-        self._endpoint = endpoint
+        self.endpoint: Endpoint = endpoint
+        self.renewed: float = asyncio.get_running_loop().time()  # when the store was told last that it has an owner
         self._waiters: list[asyncio.Future[bool]] = []  # for the next write
         self._watchers: list[asyncio.Future[bool]] = []  # for the one that is answered next
         self._writing = False
@@ -93,7 +95,7 @@ class Holding:
         """Its machine."""
         opening = self.opening
         self.machine = DurableMachine(
-            self._endpoint.config,
+            self.endpoint.config,
             opening.window,
             listener,
             now,
@@ -147,7 +149,7 @@ class Holding:
                 outcome, pause = Outcome.BEHIND, PAUSE
                 while outcome is Outcome.BEHIND:
                     try:
-                        found = await records.put(self.sid, write, keeper.life(self._endpoint))
+                        found = await records.put(self.sid, write, keeper.life(self.endpoint))
                     except BrokerError:
                         await asyncio.sleep(pause)
                         pause = min(2 * pause, MOST_PAUSE)
@@ -217,7 +219,7 @@ class Holding:
 
     def _run(self) -> None:
         handlers = self._keeper.sessions.handlers
-        handlers.start(self.session, self._endpoint.handler)
+        handlers.start(self.session, self.endpoint.handler)
         self.session._doing = handlers.tasks[self.session]
 
     def poisoned(self, what: str) -> None:
@@ -266,6 +268,7 @@ class Holding:
         self._give_up()
 
     def _give_up(self) -> None:
+        self.gone.set()
         waiters, self._waiters, self._watchers = [*self._waiters, *self._watchers], [], []
         for waiter in waiters:
             if not waiter.done():

@@ -26,13 +26,16 @@ from ..core.leases import UNKNOWN, Gone, Later, Peer
 from ..core.proof import Proof
 from ..core.server_machine import ServerMachine
 from ..endpoint import Endpoint
-from ..owners import UNSURE, Elsewhere, claiming, digest_of
+from ..loops import begin
+from ..owners import UNSURE, Elsewhere, Reach, claiming, digest_of
 from ..request import SessionRequest
 from ..runtime import Runtime
 from ..sessions import MAX_HEADERS, SHUTTING, Sessions
 from .holding import DurableListener, Holding, unused_id
 from .requests import opening_of, request_of
 from .session import DurableSession
+from .sweeps import Sweeps
+from .whose import Whose, owner_of
 
 __all__ = ["Keeper", "sid_of"]
 
@@ -57,7 +60,12 @@ class Keeper:
     """See above. `endpoints` has those that are served, by their paths."""
 
     def __init__(
-        self, sessions: Sessions, admission: Admission, runtime: Runtime, endpoints: dict[str, Endpoint]
+        self,
+        sessions: Sessions,
+        admission: Admission,
+        runtime: Runtime,
+        endpoints: dict[str, Endpoint],
+        reach: Callable[[], Reach | None],
     ) -> None:
         self.sessions: Sessions = sessions
         self.holdings: dict[str, Holding] = {}
@@ -67,13 +75,22 @@ class Keeper:
         self._runtime = runtime
         self._endpoints = endpoints
         self._underway = Underway()
-        self._incarnation = ""
         self._started = False
+        self._whose = Whose(sessions, reach)
+        self.sweeps: Sweeps
 
     @property
     def now(self) -> Callable[[], float]:
         """The sessions' clock."""
         return self._runtime.clock.now
+
+    def endpoint_of(self, record: Record) -> Endpoint | None:
+        """Where a session is served, if it is at this worker."""
+        try:
+            endpoint = self._endpoints.get(Opening.read(record.opening).path)
+        except ValueError:
+            return None
+        return endpoint if endpoint is not None and endpoint.durable else None
 
     def life(self, endpoint: Endpoint) -> float:
         """How long the store keeps a tombstone, and when it looks at a session of which nothing was written."""
@@ -84,20 +101,42 @@ class Keeper:
     def start(self, store: Store) -> None:
         """Begins, over this store."""
         self.records = store.records
-        self._incarnation = secrets.token_urlsafe(12)
+        if self.sessions.owners is None:
+            self.sessions.incarnation = secrets.token_urlsafe(12)
+        self.sweeps = Sweeps(self, store)
+        self.sweeps.start()
         self.holdings, self._underway, self._started, self.leaving = {}, Underway(), True, False
+
+    @property
+    def reachable(self) -> bool:
+        """Whether others could bring requests for what is here."""
+        return self.alone or self.sessions.reachable
+
+    @property
+    def alone(self) -> bool:
+        """Whether this worker is in no cluster."""
+        return self.sessions.owners is None
 
     @property
     def name(self) -> str:
         """What records name this worker by."""
-        return f"{self.sessions.worker}/{self._incarnation}"
+        return owner_of(self.sessions.worker, self.sessions.incarnation)
+
+    def returned(self, run: str) -> None:
+        """A run of the store answers that did not before."""
+        self.sweeps.returned(run)
+
+    def failed(self) -> None:
+        """The store does not answer."""
 
     async def hand_over(self, timeout: float) -> None:
         """The worker goes: turns are waited for, for half of this time, and all sessions are given up for others."""
         self.leaving = True
         loop = asyncio.get_running_loop()
         until = loop.time() + timeout
-        await asyncio.gather(*(self._give(one, until - timeout / 2, until) for one in tuple(self.holdings.values())))
+        turn = until - timeout / 2
+        while self.holdings:  # a takeover may have been under way
+            await asyncio.gather(*(self._give(one, turn, until) for one in tuple(self.holdings.values())))
 
     async def _give(self, holding: Holding, turn: float, until: float) -> None:
         loop = asyncio.get_running_loop()
@@ -109,7 +148,9 @@ class Keeper:
 
     async def stop(self) -> None:
         """Ends."""
-        self._started = False
+        if self._started:
+            self._started = False
+            await self.sweeps.stop()
 
     # -- opening -------------------------------------------------------------------------------------------------------
 
@@ -144,9 +185,9 @@ class Keeper:
                 window=window,
             )
             record = created(unused_id(), self.name, unused_id(), opening.written(), gen)
-            async with self._counted(identity, address), following(self.sessions.shared, identity):
+            async with _counted(self.sessions, identity, address), following(self.sessions.shared, identity):
                 self._admission.check_withdrawn(identity, request)
-                done = await self._put(endpoint, sid, Write("", record))
+                done = await _put(self.records, endpoint, sid, Write("", record))
                 if done:
                     self._hold(endpoint, sid, record, opening, request, suspected=False)
             return done
@@ -160,11 +201,6 @@ class Keeper:
             raise Refusal(4409, USED)
         self._admission.check_withdrawn(identity, request)
         return holding.session
-
-    def _counted(self, identity: str | None, address: str) -> AbstractAsyncContextManager[object]:
-        """Counts a session that is opened in what is limited for all workers."""
-        owners, limits = self.sessions.owners, self.sessions.registry.limits(identity, address)
-        return nullcontext() if owners is None else claiming(owners, "", None, False, limits)
 
     # -- finding -------------------------------------------------------------------------------------------------------
 
@@ -191,9 +227,13 @@ class Keeper:
         store has; `create` makes what is not there."""
         for _ in range(TRIES):
             holding = self.holdings.get(sid)
-            if holding is not None:
+            if holding is not None and not holding.giving:
                 check(holding.opening, holding.owner.record)
                 return holding
+            if holding is not None:
+                await holding.gone.wait()
+            if self.leaving:
+                raise Elsewhere(await self._whose.another(), sid, proof)
             sight = await self._ask(lambda: self.records.load(sid))
             record = None if sight is None else sight.record
             if record is None and create is None:
@@ -201,7 +241,7 @@ class Keeper:
             opening = None if record is None else _opening(record)
             if record is not None and opening is not None:
                 check(opening, record)
-            where = place(record, self.name, has=sid in self.holdings, owner=await self._whose(record))
+            where = place(record, self.name, has=sid in self.holdings, owner=await self.whose(record))
             if where is Step.TOMBSTONE:
                 assert record is not None
                 assert record.end is not None
@@ -230,9 +270,11 @@ class Keeper:
                 return holding
         raise Refusal(4503, ANOTHER)
 
-    async def _whose(self, record: Record | None) -> Peer | Gone | Later:
+    async def whose(self, record: Record | None) -> Peer | Gone | Later:
         """Who has a session that has this record."""
-        return Gone()
+        if record is None or record.stage is Stage.ENDED or record.owner == self.name:
+            return Gone()
+        return await self._whose(record.owner)
 
     async def _ask(self, ask: Callable[[], Awaitable[T]]) -> T:
         """The store's answer. Raises Refusal (4503)."""
@@ -245,6 +287,14 @@ class Keeper:
 
     # -- taking over ---------------------------------------------------------------------------------------------------
 
+    async def adopt(self, sid: str, record: Record) -> None:
+        """Takes over what nobody asks for. Raises Refusal."""
+        if sid not in self.holdings and self._underway.begins(sid, lambda: None):
+            try:
+                await self._take_over(sid, record, _opening(record))
+            finally:
+                self._underway.ended(sid)
+
     async def _take_over(self, sid: str, record: Record, opening: Opening) -> bool:
         """Writes a takeover of what was seen; whether it has happened. Raises Refusal."""
         endpoint = self._endpoints.get(opening.path)
@@ -255,26 +305,11 @@ class Keeper:
         new = taken_over(record, self.name, unused_id(), unused_id())
         notice = Notice(sid, record.tenure.id) if record.owner else None
         async with following(self.sessions.shared, opening.identity):
-            done = await self._put(endpoint, sid, Write(record.id, new), notice, record.owner)
+            done = await _put(self.records, endpoint, sid, Write(record.id, new), notice, record.owner)
             if done:
                 log.debug("= a durable session is taken over")
                 self._hold(endpoint, sid, new, opening, request_of(opening), suspected=bool(record.owner))
         return done
-
-    async def _put(
-        self, endpoint: Endpoint, sid: str, write: Write, notice: Notice | None = None, to: str = ""
-    ) -> bool:
-        """Writes, until it is known whether that has happened: it may have, without an answer."""
-        pause, life = PAUSE, self.life(endpoint)
-        until = asyncio.get_running_loop().time() + endpoint.config.request_timeout
-        while True:
-            try:
-                return await self.records.put(sid, write, life, notice, to) == write.record.id and not self.leaving
-            except BrokerError:
-                if asyncio.get_running_loop().time() > until:
-                    raise Refusal(4503, UNSURE) from None
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, 0.5)
 
     def _hold(
         self,
@@ -306,7 +341,9 @@ class Keeper:
         self._runtime.wake(machine, machine.deadline())
         for observer in self.sessions.observers:
             observer.opened(machine, request.transport)
-        if record.stage is Stage.LIVE:
+        if self.leaving:
+            begin(holding.hand_over(0.0), "realtime hands over")
+        elif record.stage is Stage.LIVE:
             holding.start()
 
     # -- ends ----------------------------------------------------------------------------------------------------------
@@ -316,7 +353,31 @@ class Keeper:
         holding = self.holdings.pop(machine.sid, None)
         if holding is not None:
             holding.over()
+            if not holding.machine.moved:
+                self.sweeps.bury(holding)
         self.sessions._ended(machine)
+
+
+async def _put(
+    records: Records, endpoint: Endpoint, sid: str, write: Write, notice: Notice | None = None, to: str = ""
+) -> bool:
+    """Writes, until it is known whether that has happened: it may have, without an answer."""
+    pause, life = PAUSE, endpoint.config.lifetime
+    until = asyncio.get_running_loop().time() + endpoint.config.request_timeout
+    while True:
+        try:
+            return await records.put(sid, write, life, notice, to) == write.record.id
+        except BrokerError:
+            if asyncio.get_running_loop().time() > until:
+                raise Refusal(4503, UNSURE) from None
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, 0.5)
+
+
+def _counted(sessions: Sessions, identity: str | None, address: str) -> AbstractAsyncContextManager[object]:
+    """Counts a session that is opened in what is limited for all workers."""
+    owners, limits = sessions.owners, sessions.registry.limits(identity, address)
+    return nullcontext() if owners is None else claiming(owners, "", None, False, limits)
 
 
 def _opening(record: Record) -> Opening:

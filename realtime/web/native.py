@@ -90,13 +90,16 @@ class NativeRoutes(Batches):
             admitted = match.admitted if type(match) is NativeMatch else None
             endpoint = admitted or self._admit(request, name, scripted=script is not None)
             config = endpoint.config
+            if endpoint.durable and (cluster := carrying(self._service)) is not None:
+                cluster.seen(request)  # it may take a session over
             try:
                 if request.method == "OPTIONS":
                     response = web.Response(status=204, headers=preflight(request))
                 elif name == "websocket":
                     response = await self._websocket(request, endpoint, page)
                 else:
-                    if self._service.carrying is not None and request.method == "POST" and carried(request) is None:
+                    shared = self._service.carrying is not None or endpoint.durable
+                    if shared and request.method == "POST" and carried(request) is None:
                         body = await self._bodies.beginning(request, config.request_timeout)
                         await self._whose(request, body)
                     if script is not None:

@@ -79,8 +79,9 @@ class Wire:
             if len(fields) > 2:
                 self.tenure = fields[2]
         elif kind == "a":
-            received, taken = map(int, rest.split(",")[:2])
-            self._acks(received, taken)
+            acks = rest.split(",")
+            if acks[2:3] in ([], [self.tenure]):  # those of an owner that it has not attached to do not count
+                self._acks(int(acks[0]), int(acks[1]))
         elif kind == "n":
             return int(rest)
         elif kind in ("m", "b", "d", "c"):
@@ -216,9 +217,10 @@ class Polls(Wire):
         return frames
 
     async def until(self, count: int) -> None:
-        """Polls until there are so many messages."""
+        """Polls until there are so many messages, and says again what is not acknowledged."""
         while len(self.messages) < count:
-            await self.poll()
+            assert not self.ended, self.ended
+            await self.poll(*self.unacked)
 
 
 class Stream(Polls):

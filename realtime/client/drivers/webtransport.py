@@ -21,7 +21,7 @@ from ...transports import WEBTRANSPORT, Frame
 from ..carrying import Carrying
 from ..context import Context
 from ..ends import SESSION_ENDED, CarrierEnd
-from ..exchange import failed, hello, too_much
+from ..exchange import behind_hello, failed, hello, too_much
 from ..wire import FAILURES, address, codec, negotiation_url
 
 __all__ = ["Place", "drive_webtransport", "place_of", "probe_webtransport"]
@@ -157,7 +157,9 @@ async def drive_webtransport(context: Context, carrying: Carrying) -> CarrierEnd
     framing = codec(name)
     link = ChannelLink(machine.listener.dirty)
     carrier = NumberedCarrier(framing, link, context.clock.now())
-    link.write([framing.text(hello(context, carrying.start(carrier)))])
+    attach = carrying.start(carrier)
+    first = [hello(context, attach), *behind_hello(context, carrier, attach)]
+    link.write([*map(framing.text, first)])
     try:
         try:
             channel = await _open(context)
@@ -214,7 +216,9 @@ async def probe_webtransport(context: Context, carrying: Carrying) -> CarrierEnd
             return CarrierEnd(name, SESSION_ENDED)
         link = ChannelLink(machine.listener.dirty)
         carrier = NumberedCarrier(framing, link, started)
-        link.write([framing.text(hello(context, carrying.start(carrier)))])
+        attach = carrying.start(carrier)
+        first = [hello(context, attach), *behind_hello(context, carrier, attach)]
+        link.write([*map(framing.text, first)])
         carrier.started = started  # the probe counts as part of the attempt
         try:
             return await _carry(context, carrying, link, channel)

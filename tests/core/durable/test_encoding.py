@@ -64,7 +64,7 @@ def test_what_has_its_default_is_left_out() -> None:
         written(NEW).replace('"live"', '"dead"'),
         written(FULL)[:-1],
         written(FULL).replace('["b","AP8="]', '["b","A"]'),
-        written(FULL).replace('["m","u4"]', '["c",1000,""]'),
+        written(FULL).replace('["m","u4"]', '["c","u4"]'),
         written(FULL).replace('["t1",0,0,0]', "[1,2,3,4,5]"),
     ],
 )
