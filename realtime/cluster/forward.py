@@ -71,8 +71,10 @@ class Answer(NamedTuple):
         line, *rest = head.decode("utf-8", "surrogateescape").split("\r\n")
         try:
             version, status, reason = [*line.split(" ", 2), ""][:3]
-            parts = [one.partition(":") for one in rest]
-            headers = CIMultiDict([(name, value.strip()) for name, _, value in parts])
+            headers = CIMultiDict[str]()
+            for one in rest:
+                name, _, value = one.partition(":")
+                headers.add(name, value.strip())
             if not version.startswith("HTTP/1."):
                 raise ValueError(version)
             return cls(version, int(status), reason, headers)
@@ -264,10 +266,11 @@ class Forwarder:
             answer = Answer.read(await hop.head())
             if answer.status == 101:
                 return await self._upgrade(request, hop, answer, limit)
-            if answer.length is None:
+            size = answer.length
+            if size is None:
                 response, kept = await self._stream(request, hop, answer)
                 return response
-            content = await hop.take(answer.length if request.method != "HEAD" else 0)
+            content = await hop.take(size if request.method != "HEAD" else 0)
             kept = answer.keeps and (bringing is None or bringing.done())
             return web.Response(status=answer.status, reason=answer.reason, headers=answer.own, body=content)
         except Broken:

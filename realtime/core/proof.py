@@ -18,7 +18,6 @@ __all__ = ["ATTACH", "SEND", "Key", "Proof", "Tickets", "ticket", "tickets"]
 ATTACH = "k"
 SEND = "s"
 
-DIGITS = 32  # of a ticket: 16 bytes
 # So many tickets are cut from one hash. What is handed out when a session opens, for gen 2 to 5, is of one.
 TOGETHER = 4
 
@@ -40,18 +39,14 @@ def ticket(key: str, use: str, number: int) -> str:
 
 def tickets(key: str, use: str, number: int, count: int) -> list[str]:
     """The tickets for so many numbers, from this on: each is what ticket() gives."""
-    block, at = divmod(number + 2, TOGETHER)
-    digits = _digits(key, use, block)
-    while len(digits) < (at + count) * DIGITS:
+    secret, kind = key.encode(), use.encode()
+    made: list[str] = []
+    block, before = divmod(number + 2, TOGETHER)
+    while len(made) < before + count:
+        digits = hashlib.blake2b(b"%b%d" % (kind, block), digest_size=64, key=secret).hexdigest()
+        made += (digits[:32], digits[32:64], digits[64:96], digits[96:])
         block += 1
-        digits += _digits(key, use, block)
-    return [digits[begin : begin + DIGITS] for begin in range(at * DIGITS, (at + count) * DIGITS, DIGITS)]
-
-
-def _digits(key: str, use: str, block: int) -> str:
-    """Four tickets in one."""
-    said = b"%b%d" % (use.encode(), block)
-    return hashlib.blake2b(said, digest_size=TOGETHER * DIGITS // 2, key=key.encode()).hexdigest()
+    return made[before : before + count]
 
 
 class Proof(NamedTuple):

@@ -19,7 +19,7 @@ __all__ = ["END_CODES", "POLICIES", "REFUSAL_CODES", "Histogram", "Sums", "Tally
 
 POLICIES: tuple[OnFull, ...] = ("wait", "drop_oldest", "close")
 # docs/protocol.md §9. 4411 is a client's own affair, and never seen by a server.
-END_CODES = (1000, 1001, 1002, 1003, 1007, 1008, 1009, 1011, 1012, 1013, 4408, 4410, 4412)
+END_CODES = (1000, 1001, 1002, 1003, 1007, 1008, 1009, 1011, 1012, 1013, 4408, 4410, 4412, 4414)
 REFUSAL_CODES = (4400, 4401, 4403, 4404, 4405, 4406, 4408, 4409, 4413, 4429, 4503)
 KNOWN_CODES = frozenset(END_CODES + REFUSAL_CODES)
 

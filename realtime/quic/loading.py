@@ -18,7 +18,7 @@ async def open_channel(
 ) -> Channel:
     """See client.open_channel(). Raises ImportError, with a sentence, where aioquic is missing."""
     try:
-        from . import client
+        from .client import open_channel as opening
     except ImportError as error:
         raise ImportError(f"{ABSENT} ({error})") from None
-    return await client.open_channel(host, port, path, headers, digest)
+    return await opening(host, port, path, headers, digest)

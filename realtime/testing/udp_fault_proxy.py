@@ -10,13 +10,14 @@ import asyncio
 from collections import Counter
 from random import Random
 from types import TracebackType
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, cast
 
 from ..core.errors import LocalProtocolError
 
 __all__ = ["UdpFaultProxy"]
 
 Direction: TypeAlias = Literal["to_server", "to_client"]
+WAYS: frozenset[Direction] = frozenset(("to_server", "to_client"))
 # A datagram that is to be overtaken is held for so long at most, in seconds: perhaps nothing follows it.
 MAX_HOLD = 0.05
 
@@ -30,14 +31,13 @@ class _Flow(asyncio.DatagramProtocol):
         self.transport: asyncio.DatagramTransport | None = None
         self._early: list[bytes] = []
         self.datagrams = 0
-        self.cut = False
+        self.cut: frozenset[str] = frozenset()  # the ways on which nothing passes any more
         self.held: dict[str, tuple[bytes, asyncio.TimerHandle]] = {}
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.DatagramTransport)
-        self.transport = transport
+        self.transport = cast(asyncio.DatagramTransport, transport)  # not all of asyncio's are one by their class
         for data in self._early:
-            transport.sendto(data)
+            self.transport.sendto(data)
         self._early.clear()
 
     def datagram_received(self, data: bytes, address: Any) -> None:
@@ -53,7 +53,7 @@ class _Flow(asyncio.DatagramProtocol):
             self.transport.sendto(data)
 
     def close(self) -> None:
-        self.cut = True
+        self.cut = WAYS
         for _, timer in self.held.values():
             timer.cancel()
         self.held.clear()
@@ -81,7 +81,8 @@ class UdpFaultProxy:
     `loss`, `duplicate` and `reorder` are the chances of a datagram to vanish, to come twice, and to be overtaken by the
     next. A round trip takes `latency` seconds, and by chance up to `jitter` more. `cut_after` cuts each flow, that is
     whatever comes from one client's socket, after so many of its datagrams, both ways counted, and as often as `cuts`
-    says (None: always): nothing passes on it from then on, and nobody is told. All of these may be set meanwhile.
+    says (None: always): nothing passes on it from then on in the direction `cut_way` ("to_server", "to_client", or None
+    for both), and nobody is told. All of these may be set meanwhile.
 
     Raises LocalProtocolError for chances that are none, and for chances and jitter without a `random`.
     """
@@ -98,6 +99,7 @@ class UdpFaultProxy:
         jitter: float = 0.0,
         cut_after: int | None = None,
         cuts: int | None = None,
+        cut_way: Direction | None = None,
         random: Random | None = None,
     ) -> None:
         chances = {"loss": loss, "duplicate": duplicate, "reorder": reorder}
@@ -117,8 +119,9 @@ class UdpFaultProxy:
         self.jitter: float = jitter  # so many seconds more, by chance
         self.cut_after: int | None = cut_after  # a flow is cut after so many datagrams
         self.cuts: int | None = cuts  # so often; None: always
+        self.cut_way: Direction | None = cut_way  # in this direction; None: in both
         # What does not get through at all: "to_server", "to_client", both, or neither.
-        self.dark: set[Direction] = set()
+        self.dark: frozenset[Direction] = frozenset()
         # How often what has happened: "passed", "lost", "doubled", "overtaken", "cut", "swallowed".
         self.counts: Counter[str] = Counter()
         self._random = random
@@ -182,17 +185,20 @@ class UdpFaultProxy:
 
     def go_dark(self) -> None:
         """Nothing passes any more, either way, as where UDP is blocked; see `dark`."""
-        self.dark = {"to_server", "to_client"}
+        self.dark = WAYS
 
     def clear(self) -> None:
         """Everything passes from now on, but for flows that were cut."""
         self.loss = self.duplicate = self.reorder = self.latency = self.jitter = 0.0
         self.cut_after = None
-        self.dark = set()
+        self.dark = frozenset()
 
-    def _cut(self, flow: _Flow) -> None:
+    def _cut(self, flow: _Flow, way: Direction | None = None) -> None:
         self.counts["cut"] += 1
-        flow.close()
+        if way is None:
+            flow.close()
+        else:
+            flow.cut = frozenset((way,))
 
     # -- datagrams ---------------------------------------------------------------------------------------------------
 
@@ -208,7 +214,7 @@ class UdpFaultProxy:
     async def _connect(self, flow: _Flow) -> None:
         loop = asyncio.get_running_loop()
         transport, _ = await loop.create_datagram_endpoint(lambda: flow, remote_addr=self.backend)
-        if flow.cut:
+        if flow.cut == WAYS:
             transport.close()
 
     def _chance(self, of: float) -> bool:
@@ -216,13 +222,12 @@ class UdpFaultProxy:
 
     def _came(self, flow: _Flow, data: bytes, direction: Direction) -> None:
         """One datagram: what becomes of it."""
-        if flow.cut or direction in self.dark:
-            self.counts["swallowed"] += 1
-            return
         flow.datagrams += 1
-        if self.cut_after is not None and flow.datagrams > self.cut_after and self.cuts != 0:
+        if not flow.cut and self.cut_after is not None and flow.datagrams > self.cut_after and self.cuts != 0:
             self.cuts = None if self.cuts is None else self.cuts - 1
-            self._cut(flow)
+            self._cut(flow, self.cut_way)
+        if direction in flow.cut or direction in self.dark:
+            self.counts["swallowed"] += 1
             return
         lost, doubled, overtaken = self._chance(self.loss), self._chance(self.duplicate), self._chance(self.reorder)
         if lost:
@@ -263,7 +268,7 @@ class UdpFaultProxy:
         self._timers.add(timer)
 
     def _deliver(self, flow: _Flow, data: bytes, direction: Direction) -> None:
-        if flow.cut or direction in self.dark:
+        if direction in flow.cut or direction in self.dark:
             self.counts["swallowed"] += 1
             return
         self.counts["passed"] += 1

@@ -10,19 +10,18 @@ import time
 from binascii import a2b_base64, b2a_base64
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from email.utils import formatdate
-from functools import lru_cache
 from hashlib import sha1
 from operator import attrgetter
 from typing import Any, NamedTuple
 
 from aiohttp import HttpVersion11, WSMsgType, web
-from aiohttp.http import SERVER_SOFTWARE, WebSocketReader
+from aiohttp.http import WebSocketReader
 from aiohttp.web_protocol import RequestHandler
 from multidict import CIMultiDict
 
 from ..core.carrier import Link
 from ..gates.base import Connection, Gone
+from .answers import closing_lines, headers_of
 from .handshake import Reading
 from .lean import Keeper, LeanLink
 from .links import HIGH_WATER
@@ -36,6 +35,7 @@ ON_PREPARE = attrgetter("on_response_prepare")
 # RFC 6455 §1.3.
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 FINE = web.WebSocketReady(True, None)
+ANSWER = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: upgrade\r\nSec-WebSocket-Accept: "
 # What is asked of aiohttp's protocol object, beside what is public.
 HANDED_OVER = (
     "_message_tail",
@@ -46,37 +46,6 @@ HANDED_OVER = (
     "_buffer_paused",
     "_task_handler",
 )
-
-
-def accept_of(request: web.BaseRequest) -> bytes:
-    """What a usual handshake is answered (RFC 6455 §4.2.2): that of a client that wants version 13, and no
-    sub-protocol. Empty for any other, and for what is none. Raises ValueError for a key that is not ASCII."""
-    headers = request.headers
-    key = headers.get("Sec-WebSocket-Key")
-    if (
-        key is None
-        or not request._message.upgrade
-        or headers.get("Upgrade", "").lower() != "websocket"
-        or headers.get("Sec-WebSocket-Version") != "13"
-        or "Sec-WebSocket-Protocol" in headers
-        or request.version != HttpVersion11
-        or len(key) != 24  # of base64: 16 bytes
-        or len(a2b_base64(key)) != 16
-    ):
-        return b""
-    return b2a_base64(sha1(key.encode() + GUID, usedforsecurity=False).digest(), newline=False)
-
-
-@lru_cache(maxsize=1)
-def around_accept(now: int) -> tuple[bytes, bytes]:
-    """What stands before and behind that in an answer of this second, as aiohttp lays it out."""
-    before = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: upgrade\r\nSec-WebSocket-Accept: "
-    return before, f"\r\nDate: {formatdate(now, usegmt=True)}\r\nServer: {SERVER_SOFTWARE}\r\n\r\n".encode()
-
-
-def is_plain(request: web.BaseRequest) -> bool:
-    """Whether the application adds nothing to the answers of such requests."""
-    return isinstance(request, web.Request) and not any(map(ON_PREPARE, request.match_info.apps))
 
 
 class LeanResponse(web.WebSocketResponse):
@@ -93,43 +62,47 @@ class LeanResponse(web.WebSocketResponse):
         self.max_size = max_size
         self._accept = b""  # the answer to the key of a usual handshake
         self._answered: tuple[Any, ...] | None = None
-        self._head = b""  # the answer, where it was laid out here
+        self.head = b""  # the answer, where it was laid out here
 
     def can_prepare(self, request: web.BaseRequest) -> web.WebSocketReady:
-        """Whether this request is a handshake. Raises ValueError for a key that is not ASCII."""
-        self._accept = accept_of(request)
-        return FINE if self._accept else super().can_prepare(request)
+        """Whether this request is a handshake (RFC 6455 §4.2.1). A usual one, of a client that wants version 13 and no
+        sub-protocol, is told by itself. Raises ValueError for a key that is not ASCII."""
+        headers = request.headers
+        key = headers.get("Sec-WebSocket-Key")
+        if (
+            key is None
+            or not request._message.upgrade
+            or headers.get("Upgrade", "").lower() != "websocket"
+            or headers.get("Sec-WebSocket-Version") != "13"
+            or "Sec-WebSocket-Protocol" in headers
+            or request.version != HttpVersion11
+            or len(key) != 24  # of base64: 16 bytes
+            or len(a2b_base64(key)) != 16
+        ):
+            return super().can_prepare(request)
+        self._accept = b2a_base64(sha1(key.encode() + GUID, usedforsecurity=False).digest(), newline=False)
+        return FINE
 
     async def prepare(self, request: web.BaseRequest) -> Any:
+        assert isinstance(request, web.Request)
         """Lays out the answer, for shake_hands()."""
-        if not self._accept or self._headers or self._payload_writer is not None or not is_plain(request):
+        if self._payload_writer is not None:  # it is prepared
+            return self._payload_writer
+        if not self._accept or self._headers or any(map(ON_PREPARE, request.match_info.apps)):
             return await super().prepare(request)
         if request.transport is None:
             raise ConnectionResetError("the client has left")
         self._req, self._payload_writer, self._keep_alive = request, request.writer, False
         request.protocol.keep_alive(False)
-        before, behind = around_accept(int(time.time()))
-        self._head = b"%b%b%b" % (before, self._accept, behind)
+        self.head = b"%b%b\r\n%b" % (ANSWER, self._accept, closing_lines(int(time.time())))
         return self._payload_writer
 
     @property
     def headers(self) -> CIMultiDict[str]:
         """Of the answer. What was laid out here is parsed when it is asked for, as by an access log that has it."""
-        if not self._headers and self._head:
-            lines = self._head.decode().split("\r\n")[1:-2]
-            self._headers.extend([(name, value) for name, _, value in (line.partition(": ") for line in lines)])
+        if not self._headers and self.head:
+            self._headers = headers_of(self.head)
         return self._headers
-
-    def write_at_once(self, said: bytes) -> bool:
-        """Writes the answer that was laid out here, and `said` behind it; False where aiohttp has laid it out. A
-        connection that is gone swallows it."""
-        if not self._head:
-            return False
-        assert self._req is not None
-        transport = self._req.transport
-        if transport is not None and not transport.is_closing():
-            transport.write(self._head + said)
-        return True
 
     def _handshake(self, request: web.BaseRequest) -> Any:
         """What the handshake is answered. aiohttp asks twice: whether it can be, and to do so."""
@@ -141,10 +114,6 @@ class LeanResponse(web.WebSocketResponse):
         self._ws_protocol = protocol
         self._writer = writer
         request.protocol.keep_alive(False)
-
-    def release(self) -> None:
-        """For aiohttp the response has ended."""
-        self._closed = self._eof_sent = True
 
 
 class Detached(NamedTuple):
@@ -169,7 +138,7 @@ def detach(request: web.Request, ws: LeanResponse) -> Detached:
     manager = protocol._manager
     assert manager is not None  # until the connection is lost
     manager.connection_lost(protocol)  # not at once: when it has done with this request
-    ws.release()
+    ws._closed = ws._eof_sent = True  # for aiohttp the response has ended
     kept = any(map(MIDDLEWARES, request.match_info.apps))
     if not kept:
         protocol._task_handler = None  # which ends, and would be kept where the application is shown the request
@@ -177,10 +146,13 @@ def detach(request: web.Request, ws: LeanResponse) -> Detached:
 
 
 async def shake_hands(request: web.Request, ws: LeanResponse, said: bytes = b"") -> None:
-    """Writes the answer to a handshake, and what the Connection has said by then behind it."""
-    if not ws.write_at_once(said):
-        with suppress(ConnectionError):  # of which whoever has the connection is told
+    """Writes the answer to a handshake, and what the Connection has said by then behind it. A connection that is gone
+    swallows it: whoever has it is told."""
+    if not ws.head:
+        with suppress(ConnectionError):
             await request.writer.write(said)
+    elif (transport := request.transport) is not None and not transport.is_closing():
+        transport.write(ws.head + said)
 
 
 async def take_over(

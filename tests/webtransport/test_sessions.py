@@ -37,17 +37,20 @@ async def test_text_and_binary_both_ways_and_a_clean_close() -> None:
 
 
 async def test_many_both_ways_at_once_keep_their_order() -> None:
-    async with place(echoing()) as there, within():
-        async with realtime.connect(there.url / "echo", transports="webtransport") as session:
+    async with (
+        place(echoing()) as there,
+        within(),
+        realtime.connect(there.url / "echo", transports="webtransport") as session,
+    ):
 
-            async def send() -> None:
-                for number in range(3000):
-                    await session.send(f"{number}" + "x" * (number % 100))
-
-            sending = asyncio.create_task(send())
+        async def send() -> None:
             for number in range(3000):
-                assert await session.receive() == f"{number}" + "x" * (number % 100)
-            await sending
+                await session.send(f"{number}" + "x" * (number % 100))
+
+        sending = asyncio.create_task(send())
+        for number in range(3000):
+            assert await session.receive() == f"{number}" + "x" * (number % 100)
+        await sending
 
 
 async def test_what_the_application_sees_of_it() -> None:
@@ -246,7 +249,10 @@ async def test_sessions_end_with_the_application_and_so_does_the_port() -> None:
 async def test_a_server_is_set_up_again_with_another_port() -> None:
     rt = echoing()
     for _ in range(2):
-        async with place(rt) as there, within():
-            async with realtime.connect(there.url / "echo", transports="webtransport") as session:
-                await session.send("again")
-                assert await session.receive() == "again"
+        async with (
+            place(rt) as there,
+            within(),
+            realtime.connect(there.url / "echo", transports="webtransport") as session,
+        ):
+            await session.send("again")
+            assert await session.receive() == "again"

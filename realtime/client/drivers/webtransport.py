@@ -21,7 +21,7 @@ from ...transports import WEBTRANSPORT, Frame
 from ..carrying import Carrying
 from ..context import Context
 from ..ends import SESSION_ENDED, CarrierEnd
-from ..exchange import failed, hello, too_much
+from ..exchange import behind_hello, failed, hello, too_much
 from ..wire import FAILURES, address, codec, negotiation_url
 
 __all__ = ["Place", "drive_webtransport", "place_of", "probe_webtransport"]
@@ -50,13 +50,17 @@ def place_of(offers: Sequence[Mapping[str, Any]], host: str) -> Place:
     for offer in offers:
         if offer.get("name") == WEBTRANSPORT.name:
             port, where, digest = offer.get("port"), offer.get("host", host), offer.get("hash", "")
-            if offer.get("verdict") == "refused" or not isinstance(port, int) or not 0 < port < 65_536:
+            if offer.get("verdict") == "refused" or type(port) is not int or not 0 < port < 65_536:
+                break
+            if not isinstance(where, str) or not isinstance(digest, str):
                 break
             try:
-                if isinstance(where, str) and isinstance(digest, str):
-                    return Place(where, port, b64decode(digest, validate=True))
-            except BadBase64:
+                taken = b64decode(digest, validate=True)
+            except (BadBase64, ValueError):
                 break
+            if len(taken) not in (0, 32):
+                break
+            return Place(where, port, taken)
     raise Refusal(4406, NOT_SERVED)
 
 
@@ -153,7 +157,9 @@ async def drive_webtransport(context: Context, carrying: Carrying) -> CarrierEnd
     framing = codec(name)
     link = ChannelLink(machine.listener.dirty)
     carrier = NumberedCarrier(framing, link, context.clock.now())
-    link.write([framing.text(hello(context, carrying.start(carrier)))])
+    attach = carrying.start(carrier)
+    first = [hello(context, attach), *behind_hello(context, carrier, attach)]
+    link.write([*map(framing.text, first)])
     try:
         try:
             channel = await _open(context)
@@ -210,7 +216,9 @@ async def probe_webtransport(context: Context, carrying: Carrying) -> CarrierEnd
             return CarrierEnd(name, SESSION_ENDED)
         link = ChannelLink(machine.listener.dirty)
         carrier = NumberedCarrier(framing, link, started)
-        link.write([framing.text(hello(context, carrying.start(carrier)))])
+        attach = carrying.start(carrier)
+        first = [hello(context, attach), *behind_hello(context, carrier, attach)]
+        link.write([*map(framing.text, first)])
         carrier.started = started  # the probe counts as part of the attempt
         try:
             return await _carry(context, carrying, link, channel)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 from ...core.carrier import Part
@@ -15,6 +16,13 @@ from .opens import MAX_AUTH, Open, parse_open
 from .values import MAX_NUMBER, SID, malformed
 
 __all__ = ["RequestHead", "attach_frame", "parse_head", "uplink_frames"]
+
+
+# A head as clients write it; numbers of more than 15 digits are looked at more closely.
+_USUAL = re.compile(
+    r"(?:r([A-Za-z0-9_.-]{1,128}),([1-9][0-9]{0,14})|u([A-Za-z0-9_.-]{1,128}))"
+    r",(0|[1-9][0-9]{0,14}),(0|[1-9][0-9]{0,14}),([1-9][0-9]{0,14}),([^,]*)(?:,([^,]*))?"
+)
 
 
 class RequestHead(NamedTuple):
@@ -38,6 +46,11 @@ def parse_head(frame: Frame, max_auth: int = MAX_AUTH) -> Open | RequestHead:
         raise malformed("the first frame must be o (open), r (attach) or u (uplink)")
     if frame[0] == "o":
         return parse_open(frame[1:], max_auth)
+    usual = _USUAL.match(frame)
+    if usual is not None:
+        sid, gen_text, other, *counts, proof, tenure = usual.groups("")
+        received, taken, first = map(int, counts)
+        return RequestHead(sid or other, int(gen_text or 0), received, taken, first, Key(proof), tenure)
     fields = frame[1:].split(",")
     expected = 5 if frame[0] == "r" else 4
     if len(fields) < expected or not SID.fullmatch(fields[0]):
