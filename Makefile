@@ -57,8 +57,10 @@ histories: $(VENV)/.dev
 fuzz: $(VENV)/.dev
 	$(BIN)/python -m tests.fuzz $(ARGS)
 
-# Every browser engine under every fault; takes about ten minutes, and writes docs/browsers.md.
+# Every browser engine under every fault, and the example flashsocket; takes about ten minutes, and writes
+# docs/browsers.md. `make matrix ARGS=--flash` for the example alone.
 matrix: $(VENV)/.dev
+	@sh .ci/flash
 	$(BIN)/python -m tests.browsers.matrix --write $(ARGS)
 
 # Random faults between pages in real browsers, or the client in Node, and a server; takes some minutes.

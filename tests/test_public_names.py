@@ -53,6 +53,7 @@ NAMES = {
     "StompClient",
     "StompMessage",
     "Unauthorized",
+    "WebTransport",
     "client_url",
     "connect",
     "get_server",

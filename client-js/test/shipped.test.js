@@ -202,7 +202,7 @@ test("the script may be loaded twice", () => {
 });
 
 const TRANSPORTS = all.map(({ name }) => name);
-const NAMES = ["Realtime", "requests", "cursors", ...TRANSPORTS];
+const NAMES = ["Realtime", "durable", "requests", "cursors", ...TRANSPORTS];
 
 test("import and require give the same names, without a page too", async () => {
   const imported = await import("aiohttp-realtime");

@@ -17,7 +17,7 @@ from ..core.config import Config
 from .options import Nothing, check_settings, check_transports, check_unknown
 from .session import ClientSession
 from .settings import Settings
-from .wire import browsers_only, endpoint_url, own_transports
+from .wire import browsers_only, endpoint_url, own_transports, with_port_of_their_own
 
 __all__ = ["ClientSession", "connect"]
 
@@ -78,7 +78,8 @@ class connect:  # noqa: N801 # used like a function, as in websockets
         check_unknown(unknown)
         names = Settings.transports
         if transports is not None:
-            names = check_transports(transports, own_transports(), browsers_only())
+            mine = (*own_transports(), *with_port_of_their_own())
+            names = check_transports(transports, mine, browsers_only())
         settings: dict[str, Any] = {
             "headers": headers,
             "auth": auth,

@@ -86,7 +86,13 @@ class Deadlines:
             # A machine that wanted the same time twice is there twice.
             for machine in dict.fromkeys(whose) if isinstance(whose, deque) else (whose,):
                 if machine.wake_at == when:
-                    self._put(machine, when)
+                    if when in self._at:
+                        self._put(machine, when)
+                    else:  # the same, without a call
+                        self._at[when] = machine
+                        self._heap.append(when)
+                        self._count += 1
+        heapq.heapify(self._heap)
         self._limit = max(STALE, 2 * self._count)
 
     def next(self) -> float:

@@ -44,7 +44,7 @@ from .servers import Server
 __all__ = ["PERSISTENT", "play"]
 
 PERSISTENT = ("--save", "", "--appendonly", "yes", "--appendfsync", "always")
-TIMEOUT = 60.0  # seconds that publishes wait: longer than any of the faults
+TIMEOUT = 50.0  # seconds that publishes wait: longer than any of the faults
 
 
 # -- a worker, in its process ------------------------------------------------------------------------------------------

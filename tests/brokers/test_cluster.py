@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ..patience import arrives, bounded, eventually
-from .servers import Cluster, Server, available
+from .servers import Cluster, Server, available, copied
 from .test_failures import Ear, Worker, start
 
 __all__ = ["start"]  # a fixture
@@ -87,8 +87,7 @@ async def test_a_replica_takes_the_place_of_a_node_and_what_it_lacks_is_told(fra
     node = fragile.nodes[0]
     replica = await asyncio.to_thread(fragile.replica, node)
     scene = await Scene.make(fragile, start, node)
-    with node.client() as master:
-        assert master.wait(1, 10_000) == 1
+    copied(node)
     replica.kill()  # it hears of nothing any more
     await arrives(scene.one.send(scene.failing, "lost with the node"))
     await scene.hear(scene.failing, ["before", "lost with the node"])
@@ -98,6 +97,8 @@ async def test_a_replica_takes_the_place_of_a_node_and_what_it_lacks_is_told(fra
     with replica.client() as client:
         client.execute_command("CLUSTER", "FAILOVER", "TAKEOVER")
     async with bounded(COMES_BACK):
+        for ear in scene.ears[scene.failing]:  # found without a message that shows it
+            await eventually(lambda ear=ear: ear.heard == ["before", "lost with the node", None])  # type: ignore[misc]
         await arrives(scene.two.send(scene.failing, "after"), "the replica is found")
         for ear in scene.ears[scene.failing]:
             await eventually(lambda ear=ear: ear.heard[-1:] == ["after"])  # type: ignore[misc]

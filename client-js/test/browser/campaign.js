@@ -153,6 +153,12 @@ var campaign = (function () {
         for (i = 0; i < plans.length; i++) {
             open(plans[i]);
         }
+        // Behind the sessions' own listeners: if the page goes for good, they have closed when this is called.
+        if (typeof sessionStorage !== "undefined" && window.addEventListener) {
+            window.addEventListener("pagehide", function (event) {
+                sessionStorage.setItem("campaign", JSON.stringify({ kept: !!event.persisted, accounts: report() }));
+            }, false);
+        }
     }
 
     // What changes while it goes on, short: it is asked for often.
@@ -177,18 +183,11 @@ var campaign = (function () {
         return JSON.stringify(accounts);
     }
 
-    // The page is left, and another one of the same address begins: that one has the accounts in before().
-    function leave() {
-        // Behind the sessions' own listeners: they have closed when this is called.
-        window.addEventListener("pagehide", function () {
-            sessionStorage.setItem("campaign", report());
-        }, false);
-        location.reload();
-    }
-
+    // For a page of the same address that begins after this one: how this one was left, {kept, accounts: a report}, or
+    // null. `kept` says that the browser meant to bring it back.
     function before() {
-        return sessionStorage.getItem("campaign");
+        return typeof sessionStorage === "undefined" ? null : sessionStorage.getItem("campaign");
     }
 
-    return { start: start, close: close, standing: standing, report: report, leave: leave, before: before };
+    return { start: start, close: close, standing: standing, report: report, before: before };
 })();

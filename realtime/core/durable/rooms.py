@@ -98,6 +98,11 @@ class Flow:
         self._size = 0
         self._taken = 0
 
+    @property
+    def outstanding(self) -> int:
+        """How many frames were written that are not taken."""
+        return len(self._sizes)
+
     def may(self, size: int) -> bool:
         """Whether a message of so many bytes may be written now. Alone, one of any size may."""
         return not self._sizes or (len(self._sizes) < self._window.messages and self._size + size <= self._window.size)

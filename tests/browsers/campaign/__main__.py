@@ -13,7 +13,10 @@ from ..engines import ENGINES, Engine, EngineError, Node, started
 from .report import Report, campaign
 from .run import Result
 
-KINDS: dict[str, Callable[[], Engine]] = {"chromium": ENGINES["chromium"], "firefox": ENGINES["firefox"], "node": Node}
+KINDS: dict[str, Callable[[], Engine]] = {
+    **{name: ENGINES[name] for name in ("chromium", "firefox", "webkitgtk")},
+    "node": Node,
+}
 
 parser = argparse.ArgumentParser(prog="python -m tests.browsers.campaign", description=__doc__)
 parser.add_argument("--faults", type=int, default=2000, help="how many, at least, in each engine")
@@ -63,6 +66,9 @@ async def main() -> int:
             return 1
         kinds = ", ".join(f"{kind} {count}" for kind, count in sorted(report.faults.items()))
         print(f"{version}: {kinds}")
+        if report.visits:
+            became = ", ".join(f"{count} {what}" for what, count in sorted(report.visits.items()))
+            print(f"{version}: pages to which the user came back: {became}")
         print(f"{version}: {report}", flush=True)
         violations += report.violations
     return 1 if violations else 0

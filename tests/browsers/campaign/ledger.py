@@ -75,7 +75,12 @@ class Circumstances:
     @property
     def asked(self) -> set[int]:
         """Codes that the run's end brings."""
-        return {"close": set(), "leave": {1001}, "drain": {1012}, "outage": set()}[self.end]
+        return {"leave": {1001}, "drain": {1012}}.get(self.end, set())
+
+    @property
+    def severed(self) -> bool:
+        """Whether the two ends have lost each other for good, so that each has to find out by itself."""
+        return self.end in ("outage", "restart")
 
 
 def judge(client: Account, servers: Sequence[Account], around: Circumstances) -> list[str]:
@@ -84,11 +89,11 @@ def judge(client: Account, servers: Sequence[Account], around: Circumstances) ->
     wrong = [f"client: {problem}" for problem in client.problems]
     server = servers[-1] if servers else Account(code=0)
     for other in servers[:-1]:
-        # An open without an answer may have been forgotten when it is made again, after so long an outage: unused,
-        # detached, or closed by its handler without an answer. And one that faults have kept from every answer for as
-        # long as a nonce lives is made by another, and the session of the first is never gone on with.
+        # An open without an answer may have been forgotten when it is made again, after so long an outage or by a new
+        # server: unused, detached, or closed by its handler without an answer. And one that faults have kept from every
+        # answer for as long as a nonce lives is made by another, and the session of the first is never gone on with.
         late = not around.fair and other.code == 4408
-        if not late and (around.end != "outage" or other.code not in (4408, 4410, 4412)):
+        if not late and (not around.severed or other.code not in (4408, 4410, 4412)):
             wrong.append(f"the server had another session for it, which ended with {other.code}")
         wrong += _order("server, before", other.received)
     wrong += [f"server: {problem}" for problem in server.problems]
@@ -140,17 +145,20 @@ def _codes(client: Account, server: Account, around: Circumstances) -> list[str]
     if server.asked:
         expected.add(SERVER_CODE)
     excused: set[int] = set()
-    if around.end == "outage":
+    if around.severed:
         excused |= LOST | {4408}
     if not around.fair and not client.opened:
         excused |= {4411, 4408}
-    if client.code not in expected | excused:
+    unknown = {4404} if around.end == "restart" else set()  # to the new server
+    if client.code not in expected | excused | unknown:
         wrong.append(_unasked("client", client))
     if server.code:
         # It was closed before it was open, and had sent nothing: what its request has opened is never used, or is left
         # by the connection that has opened it.
         if client.asked and not client.opened and not client.sent:
             excused |= {4408, 4410}
+        if around.end == "leave":  # when it had just opened
+            excused.add(4408)
         # The last ack may be lost, and a page that goes can only try to say so.
         if not around.fair or around.end == "leave":
             excused |= LOST

@@ -19,11 +19,12 @@ __all__ = ["CLIENT_CODE", "ENDS", "SERVER_CODE", "End", "Plan", "Send", "Session
 CLIENT_CODE = 3001
 SERVER_CODE = 3002
 
-End: TypeAlias = Literal["close", "leave", "drain", "outage"]
-"""How a run ends: each session is closed by one of its ends; the page is left; the server drains; or there is no
-network for longer than the server keeps sessions."""
+End: TypeAlias = Literal["close", "leave", "drain", "outage", "restart"]
+"""How a run ends: each session is closed by one of its ends; the page is left; the server drains; there is no network
+for longer than the server keeps sessions; or the server is killed in the midst of it all, and one that knows nothing
+comes in its place, which goes on with those who had no session yet."""
 
-ENDS: dict[End, int] = {"close": 60, "leave": 15, "drain": 15, "outage": 10}
+ENDS: dict[End, int] = {"close": 55, "leave": 12, "drain": 12, "outage": 9, "restart": 12}
 """How often each, in a hundred."""
 
 # Seconds. A session that was cut off while the faults lasted has seven times as long to come back: none may end.
@@ -60,6 +61,14 @@ class SessionPlan:
 
 
 @dataclass(frozen=True)
+class Away:
+    """The user goes to another page and comes back: when, in seconds from the start."""
+
+    at: float
+    until: float
+
+
+@dataclass(frozen=True)
 class Plan:
     """One run: a page, its sessions, and what they go through."""
 
@@ -71,6 +80,9 @@ class Plan:
     cross: bool
     """Whether the page is of another origin than the sessions."""
     resume_window: float
+    away: Away | None
+    gap: float
+    """Seconds between the end of a server and the next one's start."""
 
     @property
     def words(self) -> str:
@@ -81,30 +93,47 @@ class Plan:
             for session in self.sessions
         )
         origin = "cross-origin" if self.cross else "same origin"
-        return f"{self.weather.words}, then {self.end}; {origin}; {sessions}"
+        away = f", away from {self.away.at:.1f} to {self.away.until:.1f}" if self.away else ""
+        return f"{self.weather.words}{away}, then {self.end}; {origin}; {sessions}"
 
 
 def make_plan(
-    seed: int, number: int, transports: Sequence[str] = TRANSPORTS, sessions: int = 5, ends: Sequence[End] = tuple(ENDS)
+    seed: int,
+    number: int,
+    transports: Sequence[str] = TRANSPORTS,
+    sessions: int = 5,
+    *,
+    pages: bool = True,
 ) -> Plan:
     """The plan with this number: `transports` are those that the engine has, `sessions` the most that a page opens,
-    `ends` those that it can come to."""
+    `pages` whether there are any, which are left."""
     random = Random(f"{seed}/{number}")
+    ends = [end for end in ENDS if pages or end != "leave"]
     end = random.choices(ends, [ENDS[one] for one in ends])[0]
     weather = make_weather(random, SENDING)
     # Who is in a hurry meets more in the same time; the rest is as applications have it. It takes long to give up then,
     # and what is far away needs time.
-    haste = 1.0 if end == "outage" else 0.0 if weather.distance else 0.7
+    brief = end in ("outage", "restart")
+    haste = 1.0 if brief else 0.0 if weather.distance else 0.7
     names = [f"s{n}" for n in range(random.randint(1, sessions))]
+    away = _away(random) if pages and random.random() < 0.2 else None
     return Plan(
         seed=seed,
         number=number,
         sessions=tuple(_session(random, name, transports, haste) for name in names),
         weather=weather,
         end=end,
-        cross=random.random() < 0.4,
-        resume_window=SHORT_WINDOW if end == "outage" else RESUME_WINDOW,
+        # Where the faults would keep pages from being loaded, or the server of the sessions goes, pages have another.
+        cross=random.random() < 0.4 or away is not None or end == "restart",
+        resume_window=SHORT_WINDOW if brief else RESUME_WINDOW,
+        away=away,
+        gap=random.choice((0.0, random.uniform(0, 1.5))),
     )
+
+
+def _away(random: Random) -> Away:
+    at = random.uniform(0.3, SENDING * 0.8)
+    return Away(at, at + random.uniform(0.1, 1.5))
 
 
 def _session(random: Random, name: str, transports: Sequence[str], haste: float) -> SessionPlan:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from ..abilities import TRANSPORTS, can
 from ..engines import Engine, EngineError
-from .plan import ENDS, make_plan
+from .plan import make_plan
 from .run import Result, carry_out
 
 __all__ = ["Report", "campaign"]
@@ -27,6 +27,7 @@ class Report:
     faults: Counter[str] = field(default_factory=Counter)
     sessions: int = 0
     messages: int = 0
+    visits: Counter[str] = field(default_factory=Counter)
     broken: list[Result] = field(default_factory=list)
     """Runs with violations."""
     complaints: list[str] = field(default_factory=list)
@@ -44,6 +45,7 @@ class Report:
         self.faults += result.faults
         self.sessions += result.sessions
         self.messages += result.messages
+        self.visits += result.visits
         if result.violations:
             self.broken.append(result)
 
@@ -85,13 +87,12 @@ async def campaign(
     waiting = iter(numbers)
     starting = asyncio.Lock()
     transports = [name for name in TRANSPORTS if can(engine.name, name)]
-    ends = [end for end in ENDS if engine.pages or end != "leave"]
     complaints = _Complaints(report.complaints)
     logging.getLogger().addHandler(complaints)
 
     async def work() -> None:
         for number in waiting:
-            plan = make_plan(seed, number, transports, sessions, ends)
+            plan = make_plan(seed, number, transports, sessions, pages=engine.pages)
             for attempt in range(TRIES):
                 try:
                     async with starting:

@@ -17,14 +17,16 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+from aiohttp import web
+
 import realtime
 from realtime.testing import FaultProxy, Rule
 
 from ..engines import Engine
 from ..harness import Failure, Harness, serving
-from ..steering import Steered, steered
+from ..steering import Endpoint, Steered, steered
 from .ledger import Account, Circumstances, judge, make_message, number_of
-from .plan import CLIENT_CODE, SENDING, SERVER_CODE, Plan, SessionPlan
+from .plan import CLIENT_CODE, SENDING, SERVER_CODE, Away, End, Plan, SessionPlan
 from .weather import Blow, Spell, is_ours
 
 __all__ = ["Result", "carry_out"]
@@ -38,7 +40,6 @@ SETTINGS: dict[str, Any] = {
     "poll_interval": (0.05, 0.5),
     "open_timeout": 30.0,  # a browser has few connections: those that hang hold up the first word of another session
     "close_timeout": 60.0,  # a slow handler takes what has come, and is not cancelled
-    "allowed_origins": "*",
 }
 
 
@@ -51,6 +52,8 @@ class Result:
     sessions: int = 0
     messages: int = 0
     """Those that arrived, both ways."""
+    visits: Counter[str] = field(default_factory=Counter)
+    """To another page and back: what had become of the first one then."""
     violations: list[str] = field(default_factory=list)
     story: list[tuple[float, str]] = field(default_factory=list)
     """What happened, and when."""
@@ -70,6 +73,7 @@ class Books:
         self._tell = tell
         self.began = time.monotonic()
         self._handlers = 0  # those that have not come back
+        self._gone: set[realtime.Session] = set()  # of a server that is no more
         self._held: dict[str, list[tuple[realtime.Session, Account]]] = {name: [] for name in self._plans}
 
     async def serve(self, session: realtime.Session) -> None:
@@ -132,6 +136,18 @@ class Books:
         """Whether every session has ended, and its handler has taken all that came."""
         return not self._handlers and all(session.closed for held in self._held.values() for session, _ in held)
 
+    def server_gone(self) -> None:
+        """The sessions so far are of a server that is no more, and end by themselves."""
+        self._gone = {session for held in self._held.values() for session, _ in held}
+
+    def gone_closed(self) -> bool:
+        """Whether those have ended."""
+        return all(session.closed for session in self._gone)
+
+    def anew(self, name: str) -> bool:
+        """Whether this client has a session of the server that is there now."""
+        return any(session not in self._gone for session, _ in self._held[name])
+
     def sessions(self, name: str) -> list[realtime.Session]:
         """Those that this client has had."""
         return [session for session, _ in self._held[name]]
@@ -145,6 +161,20 @@ class Books:
             account.unacknowledged = [number_of(f"{name}v", message, unheard) for message in session.unacknowledged]
             account.problems += unheard
         return [account for _, account in self._held[name]]
+
+
+class Killable(Endpoint):
+    """A server of the sessions alone, for a run in which it is killed and another one comes."""
+
+    def __init__(self, books: Books, origin: str, **settings: Any) -> None:
+        super().__init__(origin, **settings)
+        self._books = books
+
+    def application(self) -> web.Application:
+        """That of a new server."""
+        app = super().application()
+        self.server.endpoint("/books")(self._books.serve)
+        return app
 
 
 async def carry_out(plan: Plan, engine: Engine) -> Result:
@@ -166,6 +196,9 @@ class _Run:
         self.page: Steered
         self.proxy: FaultProxy
         self._harness: Harness
+        self._server: Killable | None = None
+        self._left: dict[str, Any] | None = None
+        """How the page was left, if it was: see campaign.js."""
         self._began = time.monotonic()
         self._distance = [spell.fault for spell in plan.weather.distance]
         self._seen = 0  # of the proxy's log
@@ -178,16 +211,23 @@ class _Run:
     @contextlib.asynccontextmanager
     async def up(self, engine: Engine) -> AsyncIterator[None]:
         """The server, the proxy and the page."""
-        async with serving(**SETTINGS, resume_window=self.plan.resume_window) as harness:
-            self._harness = harness
+        settings = {**SETTINGS, "resume_window": self.plan.resume_window}
+        async with contextlib.AsyncExitStack() as stack:
+            self._harness = harness = await stack.enter_async_context(serving(allowed_origins="*", **settings))
             harness.server.endpoint("/books")(self.books.serve)
-            address = urlsplit(harness.pages)
+            url = harness.pages
+            if self.plan.end == "restart":
+                self._server = await stack.enter_async_context(Killable(self.books, harness.pages, **settings))
+                url = self._server.url
+            address = urlsplit(url)
             assert address.hostname is not None
             assert address.port is not None
-            async with FaultProxy(address.hostname, address.port) as self.proxy:
-                pages = harness.pages if self.plan.cross else self.proxy.url
-                async with steered(engine, harness, pages) as self.page:
-                    yield
+            self.proxy = await stack.enter_async_context(FaultProxy(address.hostname, address.port))
+            pages = harness.pages if self.plan.cross else self.proxy.url
+            # What is not to be seen is not kept either.
+            shown = self.plan.away is not None
+            self.page = await stack.enter_async_context(steered(engine, harness, pages, window=shown))
+            yield
 
     async def play(self) -> None:
         """All of it, into the result."""
@@ -223,6 +263,8 @@ class _Run:
             for blow in weather.blows:
                 group.create_task(self._strike(blow))
             await self.page.do("campaign.start(%s)", [self._for_page(session) for session in self.plan.sessions])
+            if self.plan.away is not None:
+                group.create_task(self._go_away(self.plan.away))
             await self._until(SENDING)
         if weather.wipes:
             self.proxy.cut()
@@ -255,6 +297,23 @@ class _Run:
             await asyncio.sleep(blow.seconds)
             self.proxy.plug()
 
+    async def _go_away(self, away: Away) -> None:
+        """To another page, and back: to the very same, if the browser has kept it, or to one that is loaded anew."""
+        await self._until(away.at)
+        self.tell("page: away")
+        self._blown["away"] += 1
+        await self.page.do("void (location.href = '/blank.html')")
+        await self.page.until("document.title === 'blank' && typeof campaign === 'undefined'")
+        await self._until(away.until)
+        await self.page.do("void history.back()")
+        await self.page.until("typeof campaign === 'object'")
+        became = "kept"
+        if not await self._standing():
+            self._left = json.loads(await self.page.do("campaign.before()"))
+            became = "thrown away" if self._left["kept"] else "left"
+        self.result.visits[became] += 1
+        self.tell(f"page: back; it was {became}")
+
     def _for_page(self, session: SessionPlan) -> dict[str, Any]:
         """A session's plan as campaign.js reads it, in milliseconds."""
         options = dict(session.options)
@@ -274,6 +333,10 @@ class _Run:
     async def _end(self) -> dict[str, Any]:
         """The calm, and the end of all sessions. The page's accounts."""
         end = self.plan.end
+        if self._left is not None:
+            return await self._page_left()
+        if end == "restart":
+            await self._restart()
         if end == "outage":
             self.tell("proxy: outage")
             self._blown["outage"] += self.proxy.connections
@@ -286,10 +349,10 @@ class _Run:
             self.result.violations.append(f"stuck: in the calm not everything came across, or never ended: {standing}")
         self.tell(f"the end: {end}")
         if end == "leave":
-            await self.page.do("void campaign.leave()")
+            await self.page.do("void location.reload()")
             text = await self.page.until("typeof campaign === 'object' && campaign.before()", timeout=PATIENCE)
-            await self._wait(self._server_ended)
-            return dict(json.loads(text))
+            self._left = json.loads(text)
+            return await self._page_left()
         if end == "drain":
             await self._harness.server.drain(timeout=PATIENCE, delay=0.0)
         else:
@@ -300,6 +363,29 @@ class _Run:
             await asyncio.gather(*closing)
         await self._wait(self._all_ended)
         return dict(json.loads(await self.page.do("campaign.report()")))
+
+    async def _restart(self) -> None:
+        """The server is killed, and another one comes. Whoever had a session of the first is told that it is gone."""
+        assert self._server is not None
+        self.tell("server: killed")
+        self._blown["restart"] += self.proxy.connections
+        await self._server.vanish()
+        self.books.server_gone()
+        await asyncio.sleep(self.plan.gap)
+        await self._server.start()
+        self.tell("server: another one")
+        await self._wait(self._told_of_restart)
+
+    async def _page_left(self) -> dict[str, Any]:
+        """The accounts that the page left when it went. One that was to be kept, and was thrown away later, could not
+        be told of any end."""
+        assert self._left is not None
+        await self._wait(self._server_ended)
+        accounts = dict(json.loads(self._left["accounts"]))
+        for told in accounts.values():
+            if self._left["kept"] and not told["close"]:
+                told["close"] = {"code": 1001, "unacknowledged": told["sent"]}
+        return accounts
 
     async def _wait(self, condition: Callable[[], Awaitable[bool]]) -> bool:
         """Until it holds, or until nobody believes that it ever will. Whether it does. In the end the accounts say what
@@ -327,6 +413,13 @@ class _Run:
         standing = (await self._standing()).values()
         return self.books.all_closed() and all(closed for *_, opened, closed in standing if opened)
 
+    async def _told_of_restart(self) -> bool:
+        """Every session of the old server has ended at both ends. Who was opening one may go on with that."""
+        standing = (await self._standing()).items()
+        return self.books.gone_closed() and all(
+            closed or not opened or self.books.anew(name) for name, (*_, opened, closed) in standing
+        )
+
     async def _server_ended(self) -> bool:
         return self.books.all_closed()
 
@@ -336,7 +429,8 @@ class _Run:
     # -- what happened -------------------------------------------------------------------------------------------------
 
     def _judge(self, accounts: dict[str, Any]) -> None:
-        around = Circumstances(self.plan.end, self.plan.weather.fair)
+        end: End = self.plan.end if self._left is None else "leave"
+        around = Circumstances(end, self.plan.weather.fair)
         for name, told in accounts.items():
             client = _client(told)
             servers = self.books.accounts(name)

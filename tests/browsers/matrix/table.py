@@ -1,4 +1,4 @@
-"""The matrix as a table of Markdown, and its place in docs/browsers.md."""
+"""The matrix and what became of the example flashsocket, as tables of Markdown; their places in docs/browsers.md."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from pathlib import Path
 from ..abilities import GAPS, MOCKED, ONLY
 from ..engines import ENGINES
 from .faults import FAULTS, Cell
+from .flash import Check
 
-__all__ = ["DOCUMENT", "render", "write"]
+__all__ = ["DOCUMENT", "render", "write", "write_flash"]
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "browsers.md"
 BEGIN = "<!-- written by `make matrix` -->"
+BEGIN_FLASH = "<!-- written by `make matrix`: flashsocket -->"
 END = "<!-- end -->"
 
 
@@ -42,7 +44,18 @@ def _cell(cell: Cell | None) -> str:
 
 def write(cells: list[Cell], versions: dict[str, str], date: datetime.date) -> None:
     """Puts the table between its marks."""
+    _put(BEGIN, render(cells, versions, date))
+
+
+def write_flash(checks: list[Check], played_by: str, date: datetime.date) -> None:
+    """Puts what became of the example flashsocket between its marks."""
+    lines = [f"Run on {date.isoformat()}, by {played_by}.", "", "| what | |", "|---|---|"]
+    lines += [f"| {check.words} | {'**failed**' if check.problem else f'{check.seconds:.1f} s'} |" for check in checks]
+    _put(BEGIN_FLASH, "\n".join(lines))
+
+
+def _put(begin: str, table: str) -> None:
     text = DOCUMENT.read_text("utf-8")
-    before, _, rest = text.partition(BEGIN)
+    before, _, rest = text.partition(begin)
     _, _, after = rest.partition(END)
-    DOCUMENT.write_text(f"{before}{BEGIN}\n\n{render(cells, versions, date)}\n\n{END}{after}", "utf-8")
+    DOCUMENT.write_text(f"{before}{begin}\n\n{table}\n\n{END}{after}", "utf-8")
