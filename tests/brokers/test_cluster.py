@@ -73,8 +73,8 @@ async def test_a_node_that_is_killed_and_restarted_loses_nothing_and_others_go_o
     await scene.hear(scene.other, ["before", "0", "1", "2"])
     assert not sending[0].done()
     assert not scene.one.rooms.health().ready
+    await asyncio.to_thread(node.start)
     async with bounded(COMES_BACK):
-        await asyncio.to_thread(node.start)
         await arrives(asyncio.gather(*sending))
         await arrives(scene.two.send(scene.failing, "after"))
         await scene.hear(scene.failing, ["before", "meanwhile", "after"])
