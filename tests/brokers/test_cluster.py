@@ -11,7 +11,7 @@ import pytest
 
 from ..patience import arrives, bounded, eventually
 from .servers import Cluster, Server, available, copied
-from .test_failures import Ear, Worker, start
+from .test_failures import Ear, Worker, heard_again, start
 
 __all__ = ["start"]  # a fixture
 
@@ -106,3 +106,41 @@ async def test_a_replica_takes_the_place_of_a_node_and_what_it_lacks_is_told(fra
     await arrives(scene.two.send(scene.other, "goes on"))
     await scene.hear(scene.other, ["before", "goes on"])
     await eventually(lambda: scene.one.rooms.health().ready and scene.two.rooms.health().ready)
+
+
+@pytest.mark.timeout(120)
+async def test_a_slot_that_moves_takes_its_rooms_along(fragile: Cluster, start: Any) -> None:
+    """While they are sent to: rooms with history lose nothing, others are told, and all are heard again."""
+    one, two = await start(fragile.url), await start(fragile.url)
+    ears = {room: [await worker.member(room) for worker in (one, two)] for room in ("kept/a", "plain")}
+    texts: dict[str, list[str]] = {room: [] for room in ears}
+    moved = asyncio.Event()
+
+    async def send(room: str) -> None:
+        last = False
+        while not last:
+            if len(texts[room]) == 500:  # half of what is kept
+                await moved.wait()
+            last = moved.is_set()
+            texts[room].append(str(len(texts[room])))
+            await arrives(one.send(room, texts[room][-1]), "a message is taken")
+
+    sending = [asyncio.create_task(send(room)) for room in ears]
+    for room in ears:
+        keys = one.rooms._store._keys  # type: ignore[attr-defined] # it is Redis
+        name = one.rooms._store._nodes._node_of(room).name  # type: ignore[attr-defined]
+        (source,) = [node for node in fragile.nodes if str(node.port) in name]
+        target = next(node for node in fragile.nodes if node is not source)
+        await asyncio.to_thread(fragile.move, keys.head(room), source, target)
+    moved.set()
+    await asyncio.gather(*sending)
+    for ear in ears["kept/a"]:
+        await eventually(lambda ear=ear: ear.heard[-1:] == texts["kept/a"][-1:])  # type: ignore[misc]
+        assert ear.heard == texts["kept/a"]
+    again = await heard_again([one, two], ears["plain"], "plain")
+    for ear in ears["plain"]:
+        heard = [text for text in ear.heard if text is not None]
+        every = texts["plain"] + again
+        assert heard == [text for text in every if text in heard]
+        assert len(every) - len(heard) <= ear.heard.count(None)
+    await eventually(lambda: one.rooms.health().ready and two.rooms.health().ready)
