@@ -46,6 +46,7 @@ FIRST = (
     PUBLISHED,
     "chromium64",
     "tests/lab/test_soak.py",
+    "tests/webtransport/test_fault_matrix.py",
     "tests/chaos/test_chaos.py",
     "htmlunit",
     "tests/namespaces/test_fault_matrix.py",

@@ -45,7 +45,7 @@ class Scene:
 
     @classmethod
     async def make(cls, cluster: Cluster, start: Any, node: Server) -> Scene:
-        one, two = await start(cluster.url, timeout=30.0), await start(cluster.url, timeout=30.0)
+        one, two = await start(cluster.url), await start(cluster.url)
         await one.member("plain")  # so that it is known where rooms are
         failing, other = rooms_of(one, node)
         ears = {room: [await worker.member(room) for worker in (one, two)] for room in (failing, other)}
