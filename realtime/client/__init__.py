@@ -47,6 +47,9 @@ class connect:  # noqa: N801 # used like a function, as in websockets
     `max_size`, `max_queue` and `max_queue_size` bound what is received, `max_outbox` and `max_outbox_size` what waits
     to be acknowledged.
 
+    At an endpoint with `durable=True` the session goes on at another worker when its own is gone (`session.durable`); a
+    store that has lost what this client has ends it with 4414, and `async for` opens another, as after every end.
+
     Opening raises NegotiationError when no transport gets through. An unknown argument or one of the wrong type raises
     TypeError, one out of bounds LocalProtocolError.
     """
