@@ -18,7 +18,7 @@ KINDS = (0x0, 0x1, 0x2, 0x3, 0x4, 0x5, 0x7, 0xD, 0x21, 0x41, 0x40, 0x2B603742)
 
 
 def echoing() -> realtime.Server:
-    rt = realtime.Server()
+    rt = realtime.Server(open_timeout=60)  # however slow the machine is
 
     @rt.endpoint("/echo")
     async def echo(session: realtime.Session) -> None:
