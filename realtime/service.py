@@ -181,13 +181,13 @@ class Service:
                 " 'wait' or 'close'"
             )
         if self.keeper is None:
-            self.keeper = self.sessions.keeper = Keeper(
-                self.sessions, self.admission, self.runtime, self.endpoints, lambda: self.reach
-            )
             if self.sessions.hub.shared is not None:
                 raise LocalProtocolError(
                     f"the endpoint {path!r} is durable: register the first of these before the server starts"
                 )
+            self.keeper = self.sessions.keeper = Keeper(
+                self.sessions, self.admission, self.runtime, self.endpoints, lambda: self.reach
+            )
         return True
 
     def open_port(self, endpoint: Endpoint, port: Port | None) -> None:

@@ -34,11 +34,12 @@ class connect:  # noqa: N801 # used like a function, as in websockets
         async for session in realtime.connect(url): ...      # a new session whenever one is lost, with its cursors
 
     `transports` names the allowed ones, most wanted first, or one alone (default: websocket, xhr_streaming, sse,
-    long_polling, polling). `headers` go with every request. `auth` is any JSON for the server's authorize hook, or a
-    callable, plain or async, that returns it: asked whenever a session is opened, and when the server no longer takes
-    what it had. It never travels in a URL. `cursors` are an earlier session's (`session.cursors`, which may have been
-    stored): where its rooms keep a history, they go on behind what was received. (Where all `transports` open by a URL,
-    which cursors must not be in, what is missing is told as a gap.) Where there are cookies or a log-in
+    long_polling, polling; multipart and webtransport are there as well). `headers` go with every request. `auth` is any
+    JSON for the server's authorize hook, or a callable, plain or async, that returns it: asked whenever a session is
+    opened, and when the server no longer takes what it had. It never travels in a URL. `cursors` are an
+    earlier session's (`session.cursors`, which may have been stored): where its rooms keep a history, they go on behind
+    what was received. (Where all `transports` open by a URL, which cursors must not be in, what is missing is told as a
+    gap.) Where there are cookies or a log-in
     for the endpoint, in `headers` or in `http`, its own origin goes along as Origin, without which a server would not
     show them to its application. `http` is an aiohttp.ClientSession to use (else one is made and closed).
     `upgrade=False` stays on the transport that opened first. Timeouts in seconds: `open_timeout` for opening as a

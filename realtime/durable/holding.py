@@ -32,6 +32,8 @@ log: logging.Logger = logging.getLogger("realtime.session")
 # Seconds between two questions to a store that does not answer, at first and at most.
 PAUSE = 0.05
 MOST_PAUSE = 0.5
+# After so many seconds without an answer a session's client has to come again.
+STUCK = 10.0
 
 
 def unused_id() -> str:
@@ -146,11 +148,14 @@ class Holding:
                 self.machine.writing()
                 write = owner.write(unused_id())
                 waiters, self._waiters = self._waiters, []
-                outcome, pause = Outcome.BEHIND, PAUSE
+                outcome, pause, asked = Outcome.BEHIND, PAUSE, keeper.now()
                 while outcome is Outcome.BEHIND:
                     try:
                         found = await records.put(self.sid, write, keeper.life(self.endpoint))
                     except BrokerError:
+                        if keeper.now() - asked > STUCK:
+                            asked = keeper.now()
+                            self.machine.recycle(asked)  # another worker may reach the store
                         await asyncio.sleep(pause)
                         pause = min(2 * pause, MOST_PAUSE)
                     else:

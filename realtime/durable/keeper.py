@@ -75,14 +75,10 @@ class Keeper:
         self._runtime = runtime
         self._endpoints = endpoints
         self._underway = Underway()
+        self.now: Callable[[], float] = runtime.clock.now
         self._started = False
         self._whose = Whose(sessions, reach)
         self.sweeps: Sweeps
-
-    @property
-    def now(self) -> Callable[[], float]:
-        """The sessions' clock."""
-        return self._runtime.clock.now
 
     def endpoint_of(self, record: Record) -> Endpoint | None:
         """Where a session is served, if it is at this worker."""
@@ -309,6 +305,8 @@ class Keeper:
             if done:
                 log.debug("= a durable session is taken over")
                 self._hold(endpoint, sid, new, opening, request_of(opening), suspected=bool(record.owner))
+                if self.sessions.owners is not None:
+                    self.sessions.owners.recount(self.sessions.registry.limits(opening.identity, opening.address))
         return done
 
     def _hold(

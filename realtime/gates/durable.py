@@ -8,18 +8,42 @@ import asyncio
 
 from ..core.carrier import NumberedCarrier
 from ..core.durable.lineage import Shown, Verdict
+from ..core.durable.opening import is_durable
 from ..core.errors import Refusal, RemoteProtocolError
+from ..core.proof import Proof
 from ..durable.session import DurableSession
 from ..protocols.native import NativeCodec, Open, RequestHead
 from ..protocols.native.durable import TENURE
 from ..protocols.native.tenures import SendCodec, TenureCodec
 from ..session import Session
+from ..sessions import Sessions
 
-__all__ = ["allows", "answerable", "greeted", "settled"]
+__all__ = ["allows", "answerable", "check_key", "greeted", "late", "settled"]
 
 NOT_STORED = "what this request has brought could not be stored in time; come back later"
+ELSEWHERE = "the session is not at this worker; come back later"
 LATER = "this request names a tenure that is not known any more; attach"
 AHEAD = "the store has lost what this client has"
+
+
+def check_key(sessions: Sessions, sid: str, proof: Proof) -> None:
+    """See Sessions.check_key(). Raises Refusal (4503) for a durable session that this worker neither has nor has ended:
+    it may be anywhere."""
+    if is_durable(sid) and sid not in sessions.by_sid and sid not in sessions.registry.tombstones:
+        raise Refusal(4503, ELSEWHERE)
+    sessions.check_key(sid, proof)
+
+
+def late(session: Session, carrier: NumberedCarrier) -> Session:
+    """Its ticket came late."""
+    if session.durable:
+        supersede(carrier)
+    return session
+
+
+def supersede(carrier: NumberedCarrier) -> None:
+    """It came late: nothing that it brings counts."""
+    carrier.finish([carrier.codec.end_of_carrier("superseded")], reason="superseded")
 
 
 async def allows(session: Session, carrier: NumberedCarrier, head: RequestHead) -> bool:
@@ -37,7 +61,7 @@ async def allows(session: Session, carrier: NumberedCarrier, head: RequestHead) 
     shown = Shown(head.tenure, head.received, head.taken, head.first, head.gen)
     verdict = owner.judge(shown)
     if verdict is Verdict.SUPERSEDED:
-        carrier.finish([codec.end_of_carrier("superseded")], reason="superseded")
+        supersede(carrier)
         return False
     if verdict is Verdict.LATER:
         raise Refusal(4503, LATER)
@@ -59,7 +83,7 @@ def greeted(session: Session, carrier: NumberedCarrier, head: Open) -> bool:
     assert greeting is not None
     shown = Shown("", gen=head.gen)
     if owner.judge(shown) is not Verdict.FINE:
-        carrier.finish([codec.end_of_carrier("superseded")], reason="superseded")
+        supersede(carrier)
         return False
     owner.accept(shown)
     carrier.codec = TenureCodec(codec, owner.tenure.id)

@@ -42,7 +42,7 @@ from ..service import Service
 from ..session import Session
 from ..transports import Frame
 from .base import Wait, wait
-from .durable import allows, answerable, greeted, settled
+from .durable import allows, answerable, check_key, greeted, late, settled
 from .openings import Openings
 from .origins import RAW_SIGNS, asker
 
@@ -183,7 +183,7 @@ class NativeGate:
         large as the session allows. Raises Refusal, and RemoteProtocolError for what cannot be read."""
         head = parse_head(frame)
         assert isinstance(head, RequestHead)
-        self.service.sessions.check_key(head.sid, Proof(head.proof))
+        check_key(self.service.sessions, head.sid, Proof(head.proof))
 
     async def find_owner(self, frame: Frame) -> None:
         """Raises Elsewhere where this head (`r` or `u`) names another worker's session, and otherwise as check_key()
@@ -209,7 +209,7 @@ class NativeGate:
         assert isinstance(codec, NativeCodec)
         session, machine, due = await self._find(request, endpoint, head, frames)
         if not due:
-            return session  # what comes so late changes nothing
+            return late(session, carrier)  # it changes nothing
         if endpoint.durable and not await allows(session, carrier, head):
             return session
         now = self._now()

@@ -1,5 +1,5 @@
-"""A worker of a cluster in a process of its own, which says its port, and what its handler is at, and serves until it is
-killed or told to go.
+"""A worker of a cluster in a process of its own, which says its port, and what its handler is at, and serves until it
+is killed or told to go.
 
 python -m tests.durable.process redis://127.0.0.1:6379
 """
@@ -15,7 +15,7 @@ from aiohttp import web
 import realtime
 
 from ..cluster.workers import SECRET
-from ..patience import arrives
+from ..patience import arrives, eventually
 
 __all__ = ["Process"]
 
@@ -36,7 +36,7 @@ async def orders(session: realtime.Session) -> None:
             await session.send(f"{text} {session.data['count']}")
         if text == "commit" and not session.redelivered:
             await session.commit()
-        if text in ("stay", "commit") and session.data.get("stayed") != text and "first" in sys.argv:
+        if text in ("stay", "commit") and not session.redelivered and "first" in sys.argv:
             await session.send("never seen")
             say(text)
             await asyncio.Event().wait()
@@ -55,8 +55,7 @@ async def serve(url: str) -> None:
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     go = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, go.set)
-    while not rt.health().ready:
-        await asyncio.sleep(0.01)
+    await eventually(lambda: rt.health().ready)
     say(str(runner.addresses[0][1]))
     await go.wait()
     await runner.cleanup()

@@ -14,7 +14,7 @@ import pytest
 from realtime.brokers.redis import RedisBroker
 
 from ..brokers.servers import Server, available
-from ..patience import arrives
+from ..patience import arrives, eventually
 from .process import Process
 from .raw import Polls, Raw
 from .test_turns import counting
@@ -31,13 +31,13 @@ def redis(tmp_path: Path) -> Iterator[Server]:
 
 
 @contextlib.asynccontextmanager
-async def processes(url: str) -> AsyncIterator[list[Process]]:
-    """The handler of the first two stays in some turns."""
-    them = await asyncio.gather(*(Process.start(url, *words) for words in (("first",), ("first",), (), ())))
+async def process(url: str, *words: str) -> AsyncIterator[Process]:
+    """A worker. With "first" its handler stays in some turns."""
+    one = await Process.start(url, *words)
     try:
-        yield list(them)
+        yield one
     finally:
-        await asyncio.gather(*(one.kill() for one in them))
+        await one.kill()
 
 
 async def again(raw: Raw, url: str) -> None:
@@ -48,23 +48,26 @@ async def again(raw: Raw, url: str) -> None:
         await asyncio.sleep(0.05)
 
 
-async def test_killed_within_a_turn_behind_a_commit_and_told_to_go(redis: Server) -> None:
-    async with processes(redis.url) as (one, two, three, four), aiohttp.ClientSession() as http:
+async def test_killed_within_a_turn_and_behind_a_commit_and_told_to_go(redis: Server) -> None:
+    async with contextlib.AsyncExitStack() as stack:
+        http = await stack.enter_async_context(aiohttp.ClientSession())
+        one = await stack.enter_async_context(process(redis.url, "first"))
         raw = Raw(http, one.url)
         await raw.open()
-        await raw.say("a")
-        await raw.until("ma 1")
-        await raw.say("stay")
-        assert await one.says() == "stay"
-        await one.kill()  # within the turn: nothing of it is left
+        await raw.say("commit")
+        await raw.until("mcommit 1")
+        assert await one.says() == "commit"
+        two = await stack.enter_async_context(process(redis.url, "first"))
+        await one.kill()  # behind a commit: that is there when its message comes again
         await again(raw, two.url)
+        await raw.until("mcommit again")
+        await raw.say("stay")
         assert await two.says() == "stay"
-        assert raw.messages == ["welcome", "a 1"]
-        await two.kill()
+        three = await stack.enter_async_context(process(redis.url))
+        await two.kill()  # within a turn: nothing of it is left
         await again(raw, three.url)
         await raw.until("mstay 2")
-        await raw.say("b")
-        await raw.until("mb 3")
+        four = await stack.enter_async_context(process(redis.url))
         leaving = asyncio.ensure_future(three.go())
         await raw.gone()
         assert raw.frames[-1] == "erecycled"
@@ -72,24 +75,9 @@ async def test_killed_within_a_turn_behind_a_commit_and_told_to_go(redis: Server
         await again(raw, four.url)
         await arrives(leaving)
         await raw.say("c")
-        await raw.until("mc 4")
-        assert raw.messages == ["welcome", "a 1", "stay 2", "b 3", "c 4"]
+        await raw.until("mc 3")
+        assert raw.messages == ["welcome", "commit 1", "commit again", "stay 2", "c 3"]
         assert three.process.returncode == 0
-
-
-async def test_killed_behind_a_commit(redis: Server) -> None:
-    async with processes(redis.url) as (one, _, three, _), aiohttp.ClientSession() as http:
-        raw = Raw(http, one.url)
-        await raw.open()
-        await raw.say("commit")
-        await raw.until("mcommit 1")
-        assert await one.says() == "commit"
-        await one.kill()
-        await again(raw, three.url)
-        await raw.until("mcommit again")
-        await raw.say("b")
-        await raw.until("mb 2")
-        assert raw.messages == ["welcome", "commit 1", "commit again", "b 2"]
 
 
 async def test_a_store_that_is_away_delays_and_loses_nothing(redis: Server) -> None:
@@ -98,8 +86,8 @@ async def test_a_store_that_is_away_delays_and_loses_nothing(redis: Server) -> N
     async with worker(broker) as place:
         one = await place.worker(counting)
         polls = Polls(place.http, one.url)
-        while "x4503" in str(frames := await polls.open()):
-            assert frames
+        await eventually(lambda: one.rt.health().ready)
+        await polls.open()
         await polls.until(1)
         redis.pause()
         sending = asyncio.ensure_future(polls.send("a"))
@@ -115,8 +103,8 @@ async def test_over_redis_a_session_goes_on_at_another_server(redis: Server) -> 
     async with worker(RedisBroker(redis.url)) as place:
         one, two = await place.worker(counting), await place.worker(counting)
         client: Any = Raw(place.http, one.url)
-        while not (await client.open()).startswith("o"):
-            await asyncio.sleep(0.05)
+        await eventually(lambda: one.rt.health().ready and two.rt.health().ready)
+        await client.open()
         await client.say("ü\u2028", "b")
         await client.until("mb")
         client.url = two.url
