@@ -52,17 +52,19 @@ export function durable(s) {
       s._frames++;
       s._bytes += found._size;
     }
-    for (i = left.length; i--; ) if (left[i] === key) left.splice(i, 1);
+    for (i = left.length; i-- && left[i] !== key; );
     if (isLeft) {
-      if (heard[key]) left.push(key);
+      if (i < 0 && heard[key]) left.push(key); // what is known may be said again
       return;
     }
+    if (i >= 0) left.splice(i, 1);
     if (!heard[key]) count++;
     heard[key] = found._fields.cursor;
     if (count > MOST && left.length) {
       delete heard[left.shift()];
       count--;
     }
+    need(count <= MOST);
     if (s._closing) return;
     if (s._owner._place) s._owner._place(found);
     else if (!found._type) s._owner._message(found._data);

@@ -222,13 +222,17 @@ test("behind close() rooms are heard, and not told", () => {
 });
 
 test("of more than 64 rooms those go that were left first", () => {
-  const { page } = durable();
+  const { page, session } = durable();
   for (let i = 0; i < 64; i++) page.socket.say(`lr${i},1.1.x`);
-  page.socket.say("lr7", "lr3", "lr7", "lr7,1.2.x,mback", "lnew,1.1.x", "lunknown");
+  page.socket.say("lr7", "lr3", "lr5", "lr3", "lr7,1.2.x,mback", "lnew,1.1.x", "lunknown");
   again(page, "r0,0,t1");
   const told = page.socket.sent[1].split(",");
   assert.equal(told.length, 129);
-  assert.deepEqual(["r3", "r7", "new", "unknown"].map((room) => told.includes(room)), [false, true, true, false]);
+  assert.deepEqual(["r3", "r5", "r7", "new", "unknown"].map((room) => told.includes(room)), [false, true, true, true, false]);
+  page.socket.say("lr5", "lmore,1.1.x");
+  assert.deepEqual(closes(session), []);
+  page.socket.say("ltoo many,1.1.x");
+  assert.deepEqual(closes(session), [[1002, false]]);
 });
 
 test("what was taken of rooms is said as acks are", () => {

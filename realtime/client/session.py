@@ -108,6 +108,12 @@ class ClientSession(BaseSession[ClientMachine]):
         return self._context.negotiation
 
     @property
+    def durable(self) -> bool:
+        """Whether the session outlives the process that serves it: its endpoint is `durable=True`. It ends with 4414 if
+        the server's store has lost what this client has."""
+        return bool(self._machine.following.tenure)
+
+    @property
     def attempts(self) -> Mapping[str, str]:
         """What happened to each transport that failed last, in words."""
         return self._context.policy.choice.attempts

@@ -112,6 +112,13 @@ class Channel(Peer):
 
     # -- what the connection tells -----------------------------------------------------------------------------------
 
+    def received(self, data: bytes, address: Address) -> None:
+        """A datagram has come."""
+        if not self.is_over and self.quic.is_reset(data):
+            self._fail(ConnectionError("the server has forgotten the connection"))
+        else:
+            super().received(data, address)
+
     def _event(self, event: Any) -> None:
         """aioquic takes what comes on a stream of a client's own for HTTP/3, so it is not asked about ours."""
         if isinstance(event, StreamDataReceived) and event.stream_id == self._stream:

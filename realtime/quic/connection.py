@@ -7,6 +7,8 @@ Here a window begins where its stream was delivered, and the connection's counts
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 from typing import Any
 
 from aioquic.quic.connection import QuicConnection
@@ -14,7 +16,7 @@ from aioquic.quic.packet_builder import QuicPacketBuilder
 from aioquic.quic.recovery import QuicPacketSpace
 from aioquic.quic.stream import QuicStream
 
-__all__ = ["MAX_STREAMS", "Connection"]
+__all__ = ["MAX_STREAMS", "Connection", "reset_token"]
 
 # How many streams of each kind the peer may have at a time: HTTP/3 itself needs three of one kind.
 MAX_STREAMS = 8
@@ -22,14 +24,39 @@ MAX_STREAMS = 8
 SHARE = 4
 
 
-class Connection(QuicConnection):
-    """See QuicConnection. `unread` are the bytes that were delivered and that nobody has taken yet."""
+def reset_token(key: bytes, connection_id: bytes) -> bytes:
+    """What tells a client that its server has forgotten the connection with this id (RFC 9000 §10.3.2)."""
+    return hmac.digest(key, connection_id, hashlib.sha256)[:16]
 
-    def __init__(self, **arguments: Any) -> None:
+
+class Connection(QuicConnection):
+    """See QuicConnection. `unread` are the bytes that were delivered and that nobody has taken yet.
+
+    With a `reset_key`, whoever has that key can tell the peer that this connection is forgotten, although nothing else
+    of it is known.
+    """
+
+    def __init__(self, *, reset_key: bytes = b"", **arguments: Any) -> None:
         super().__init__(**arguments)
+        self._reset_key = reset_key
+        self._set_tokens()
         self._local_max_streams_bidi.value = self._local_max_streams_bidi.sent = MAX_STREAMS
         self._local_max_streams_uni.value = self._local_max_streams_uni.sent = MAX_STREAMS
         self.unread: int = 0
+
+    def _set_tokens(self) -> None:
+        if self._reset_key:
+            for connection_id in self._host_cids:
+                connection_id.stateless_reset_token = reset_token(self._reset_key, connection_id.cid)
+
+    def _replenish_connection_ids(self) -> None:
+        super()._replenish_connection_ids()
+        self._set_tokens()
+
+    def is_reset(self, data: bytes) -> bool:
+        """Whether this datagram says that the peer has forgotten the connection."""
+        token = self._peer_cid.stateless_reset_token
+        return len(token) == 16 and len(data) > 20 and hmac.compare_digest(data[-16:], token)
 
     def waiting(self, stream_id: int) -> int:
         """How many bytes of a stream were written, and are not acknowledged by the peer."""

@@ -6,6 +6,8 @@ is valid for 14 days at the most (W3C WebTransport, custom certificate requireme
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import os
 from datetime import timedelta
 from pathlib import Path
@@ -14,7 +16,7 @@ from typing import Any, NamedTuple
 from aioquic.tls import load_pem_private_key, load_pem_x509_certificates
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from ..core.errors import LocalProtocolError
 
@@ -39,6 +41,8 @@ class Certificates:
         self._certificate, self._key = Path(certificate), Path(key)
         self._stamps = self._look()
         self.loaded: Loaded = self._load()
+        # For telling clients that their connection is forgotten: the same in every process that has the key's file.
+        self.reset_key: bytes = _reset_key(self.loaded.key)
 
     def refresh(self) -> None:
         """Reads the files if they are others than before. What cannot be read changes nothing: one of the two may not
@@ -77,6 +81,11 @@ class Certificates:
                 f"WebTransport: the key {str(self._key)!r} is not that of the certificate {str(self._certificate)!r}"
             )
         return Loaded(certificate, chain[1:], key, _digest(certificate))
+
+
+def _reset_key(key: Any) -> bytes:
+    private: bytes = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+    return hmac.digest(private, b"realtime: stateless reset", hashlib.sha256)
 
 
 def _digest(certificate: Any) -> bytes | None:

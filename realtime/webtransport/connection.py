@@ -73,7 +73,10 @@ class Carrying(NativeConnection):
         try:
             await super()._take_up(head)
         except Elsewhere as elsewhere:
-            self.refuse(elsewhere)
+            if isinstance(head, Open):  # another way leads there; to come again by this one would be told to the caller
+                self.refuse(Refusal(4406, "another worker opens this session, to which WebTransport is not carried"))
+            else:
+                self.refuse(elsewhere)
 
 
 class ClientConnection(Peer):

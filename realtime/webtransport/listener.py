@@ -22,7 +22,7 @@ from aioquic.quic.retry import QuicRetryTokenHandler
 from ..core.errors import LocalProtocolError, Refusal
 from ..gates.native import NativeGate
 from ..networks import Place
-from ..quic.connection import Connection
+from ..quic.connection import Connection, reset_token
 from ..quic.peer import Address
 from ..service import Service
 from .certificates import Certificates
@@ -39,6 +39,8 @@ WINDOW = 393_216
 # The files of the certificate are looked at so often, in seconds, at most.
 LOOK = 1.0
 ID_SIZE = 8
+# What says that a connection is forgotten has so many bytes at most.
+RESET = 42
 
 
 class Listener(asyncio.DatagramProtocol):
@@ -149,7 +151,9 @@ class Listener(asyncio.DatagramProtocol):
         except ValueError:
             return
         connection = self._ids.get(header.destination_cid)
-        if connection is None:
+        if connection is None and header.packet_type == QuicPacketType.ONE_RTT:
+            self._forgotten(header, len(data), address)
+        elif connection is None:
             connection = self._begin(header, len(data), address)
         if connection is not None:
             connection.received(data, address)
@@ -199,6 +203,7 @@ class Listener(asyncio.DatagramProtocol):
             configuration=configuration,
             original_destination_connection_id=original,
             retry_source_connection_id=retried,
+            reset_key=self._certificates.reset_key,
         )
         patience = self._service.config.request_timeout
         connection = ClientConnection(self, quic, self._send, _host(address), patience)
@@ -207,6 +212,16 @@ class Listener(asyncio.DatagramProtocol):
         for connection_id in (header.destination_cid, quic.host_cid):
             self.registered(connection_id, connection)
         return connection
+
+    def _forgotten(self, header: QuicHeader, size: int, address: Address) -> None:
+        """Tells a client that this process knows nothing of its connection (RFC 9000 §10.3): one before it was killed
+        perhaps. The answer is smaller than what it answers, so that two of these never go on for ever."""
+        size = min(size - 1, RESET)
+        if self._open and size > 20:
+            token = reset_token(self._certificates.reset_key, header.destination_cid)
+            noise = bytearray(os.urandom(size - len(token)))
+            noise[0] = noise[0] & 0x3F | 0x40
+            self._send(bytes(noise) + token, address)
 
     def _ask_again(self, header: QuicHeader, address: Address) -> None:
         """Nothing is kept of this client until it has shown that its address is its own (RFC 9000 §8.1.2)."""

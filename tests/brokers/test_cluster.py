@@ -45,7 +45,7 @@ class Scene:
 
     @classmethod
     async def make(cls, cluster: Cluster, start: Any, node: Server) -> Scene:
-        one, two = await start(cluster.url, timeout=30.0), await start(cluster.url, timeout=30.0)
+        one, two = await start(cluster.url), await start(cluster.url)
         await one.member("plain")  # so that it is known where rooms are
         failing, other = rooms_of(one, node)
         ears = {room: [await worker.member(room) for worker in (one, two)] for room in (failing, other)}
@@ -73,8 +73,8 @@ async def test_a_node_that_is_killed_and_restarted_loses_nothing_and_others_go_o
     await scene.hear(scene.other, ["before", "0", "1", "2"])
     assert not sending[0].done()
     assert not scene.one.rooms.health().ready
+    await asyncio.to_thread(node.start)
     async with bounded(COMES_BACK):
-        await asyncio.to_thread(node.start)
         await arrives(asyncio.gather(*sending))
         await arrives(scene.two.send(scene.failing, "after"))
         await scene.hear(scene.failing, ["before", "meanwhile", "after"])

@@ -105,7 +105,7 @@ async def workers(broker: MemoryBroker | RedisBroker) -> AsyncIterator[Workers]:
 async def own_workers(own_redis: Server) -> AsyncIterator[Workers]:
     """Over a Redis that may be stopped."""
     async with AsyncExitStack() as stack:
-        workers = Workers(RedisBroker(own_redis.url, timeout=0.5, beat=0.1), stack)
+        workers = Workers(RedisBroker(own_redis.url, beat=0.1), stack)
         yield workers
         await workers.stop()
 

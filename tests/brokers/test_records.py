@@ -235,7 +235,7 @@ async def test_a_store_that_went_back_is_written_over_and_one_that_forgot_fences
 
 
 async def test_what_comes_of_a_write_while_the_store_is_away_is_said(own_redis: Server) -> None:
-    store = await started(RedisBroker(own_redis.url, timeout=1.0))
+    store = await started(RedisBroker(own_redis.url))
     await store.records.put(SID, Write("", NEW), 30)
     own_redis.kill()
     second = Write("i1", NEW._replace(id="i2"))

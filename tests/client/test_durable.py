@@ -99,7 +99,7 @@ async def test_a_session_goes_on_at_another_worker(transport: str) -> None:
                     got = [await session.receive() for _ in range(3)]
                     assert got == [f"m{n} is {n + 1}" for n in range(number - 2, number + 1)]
             await session.flush()
-            assert (session.id, session.closed) == (first, False)
+            assert (session.id, session.closed, session.durable) == (first, False, True)
         assert session.close_code == 1000
 
 

@@ -29,8 +29,8 @@ Three: TypeAlias = tuple[Server, Worker, Worker]
 @pytest.fixture
 async def three(own_redis: Server) -> AsyncIterator[Three]:
     """A Redis and two workers, whose leases are short."""
-    workers = Workers(lease=2.0)
-    one, two = [await Worker(realtime.RedisBroker(own_redis.url, timeout=1.0), workers).start() for _ in range(2)]
+    workers = Workers(lease=4.0)
+    one, two = [await Worker(realtime.RedisBroker(own_redis.url), workers).start() for _ in range(2)]
     yield own_redis, one, two
     for worker in (one, two):
         await worker.service.shutdown()

@@ -20,9 +20,11 @@ from realtime.webtransport.listener import Listener
 
 from ..patience import within
 
-__all__ = ["OPEN", "Place", "Raw", "listener_of", "place", "webtransport"]
+__all__ = ["OPEN", "PATIENT", "Place", "Raw", "listener_of", "made", "place", "webtransport"]
 
 OPEN = 'o{"nonce":"0123456789012345678901","gen":1,"window":[256,1048576]}'
+# For a client whose connections are counted: it makes one, however slow the machine is.
+PATIENT: dict[str, Any] = {"transports": "webtransport", "attach_timeout": 40.0, "open_timeout": 42.0}
 _MADE: list[tuple[tempfile.TemporaryDirectory[str], MadeCertificate]] = []
 
 

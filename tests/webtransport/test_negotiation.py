@@ -134,10 +134,11 @@ def test_a_server_that_says_nothing_of_it_has_none() -> None:
             place_of(offers, "here")
 
 
-async def test_another_certificate_than_the_announced_is_not_spoken_to() -> None:
+async def test_another_certificate_than_the_announced_is_not_spoken_to(unhurried: Any) -> None:
     """Whoever stands there instead has another key."""
     async with place(server()) as there:
-        session = await realtime.connect(there.url / "echo", transports=["websocket", "webtransport"], upgrade=False)
+        transports = ["websocket", "webtransport"]
+        session = await realtime.connect(there.url / "echo", transports=transports, upgrade=False, **unhurried)
         async with session, within():
             context = session._context
             context.negotiation = [
@@ -149,9 +150,10 @@ async def test_another_certificate_than_the_announced_is_not_spoken_to() -> None
             assert await session.receive() == "still here"
 
 
-async def test_a_certificate_of_no_authority_is_not_taken_without_its_hash() -> None:
+async def test_a_certificate_of_no_authority_is_not_taken_without_its_hash(unhurried: Any) -> None:
     async with place(server()) as there, within():
-        session = await realtime.connect(there.url / "echo", transports=["websocket", "webtransport"], upgrade=False)
+        transports = ["websocket", "webtransport"]
+        session = await realtime.connect(there.url / "echo", transports=transports, upgrade=False, **unhurried)
         async with session:
             context = session._context
             context.negotiation = [

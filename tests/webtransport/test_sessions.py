@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import aiohttp
 import pytest
@@ -105,10 +106,10 @@ async def test_who_is_refused_is_told_why() -> None:
             await realtime.connect(there.url / "echo", transports="webtransport")
 
 
-async def test_a_session_moves_to_it_and_away_from_it() -> None:
+async def test_a_session_moves_to_it_and_away_from_it(unhurried: Any) -> None:
     async with place(echoing()) as there, within():
         transports = ["websocket", "webtransport", "polling"]
-        async with realtime.connect(there.url / "echo", transports=transports, upgrade=False) as session:
+        async with realtime.connect(there.url / "echo", transports=transports, upgrade=False, **unhurried) as session:
             await session.send("one")
             assert await session.receive() == "one"
             for name in ("webtransport", "polling", "webtransport", "websocket", "webtransport"):

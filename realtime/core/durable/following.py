@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from ..carrier import NumberedCarrier, Shape
+from ..cursors import MAX_CURSORS
 from ..errors import RemoteProtocolError
 from ..frames import RoomMessage, RoomPosition
 from ..numbering import Numbering
@@ -145,6 +146,8 @@ class DurableClient(Numbering):
             raise RemoteProtocolError(1009, f"a message of {size} bytes is above max_size={self.config.max_size}")
         if not following.heard.takes(item.room, item.cursor, carrier.gen):
             return
+        if len(following.heard) > MAX_CURSORS:
+            raise RemoteProtocolError(1002, f"a durable session is in at most {MAX_CURSORS} rooms")
         rooms.put_room(item, size)
         if self.closing is not None:
             rooms.discard(now)

@@ -19,8 +19,7 @@ def ticket_frame(machine: NumberedMachine, gen: int, count: int = TICKETS) -> st
     """The server's `k`: tickets for attaches by URL, from this gen on."""
     if gen + count > machine.handed:
         machine.handed = gen + count - 1
-    if gen > MAX_NUMBER:
-        gen = MAX_NUMBER
+    gen = min(gen, MAX_NUMBER)
     return ",".join([f"{ATTACH}{gen}", *tickets(machine.secret, ATTACH, gen, count)])
 
 

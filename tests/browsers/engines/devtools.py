@@ -35,7 +35,7 @@ FLAGS = (
     "--disable-extensions",
     "--disable-component-extensions-with-background-pages",
     "--disable-default-apps",
-    "--disable-features=MediaRouter,OptimizationHints,Translate,SpareRendererForSitePerProcess",
+    "--disable-features=MediaRouter,OptimizationHints,PreloadTopChromeWebUI,SpareRendererForSitePerProcess,Translate",
     "--disable-quic",
     "--disable-dev-shm-usage",
     "--remote-debugging-port=0",

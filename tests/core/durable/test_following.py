@@ -7,6 +7,7 @@ import pytest
 
 from realtime.core.carrier import NumberedCarrier
 from realtime.core.client_machine import ClientMachine
+from realtime.core.cursors import MAX_CURSORS
 from realtime.core.durable.following import AHEAD, NO_NEWS, RoomNews
 from realtime.core.durable.record import Tenure
 from realtime.core.errors import RemoteProtocolError
@@ -336,3 +337,15 @@ def test_a_room_that_was_left_keeps_its_cursor() -> None:
     following = attach(machine)
     assert machine.following.told == following.gen
     assert machine.following.heard["chat"] == "1.1.x"
+
+
+def test_a_session_is_in_no_more_rooms_than_there_are_cursors() -> None:
+    machine, _, carrier, _ = durable()
+    for number in range(MAX_CURSORS):
+        machine.room_came(carrier, RoomPosition(f"r{number}", "1.1.x", None), 0, 0.0)
+    machine.room_left(carrier, "r7", 0.0)
+    machine.room_came(carrier, RoomPosition("more", "1.1.x", None), 0, 0.0)
+    assert "r7" not in machine.following.heard
+    with pytest.raises(RemoteProtocolError) as caught:
+        machine.room_came(carrier, RoomPosition("too many", "1.1.x", None), 0, 0.0)
+    assert caught.value.close_code == 1002
