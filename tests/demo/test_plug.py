@@ -160,7 +160,8 @@ async def test_a_store_of_the_demos_own_ends_with_it_and_none_is_no_fault(monkey
         mode = os.stat(path).st_mode
         assert stat.S_ISSOCK(mode)
         assert stat.S_IMODE(mode) == 0o700
-    assert not os.path.exists(os.path.dirname(path))
+    with pytest.raises(FileNotFoundError):
+        os.stat(path)
     monkeypatch.setattr(store, "SERVERS", ("false",))  # ends at once
     async with Store() as broker:
         assert broker is None
