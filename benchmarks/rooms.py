@@ -80,7 +80,7 @@ class Worker:
 
     def __init__(self, url: str) -> None:
         self.delivered = self.lost = 0
-        server = realtime.Server(broker=url, broker_timeout=PATIENCE)
+        server = realtime.Server(broker=url, broker_timeout=50.0)  # more is not allowed
         for kind, settings in KINDS.items():
             server.configure_rooms(f"{kind}/*", **settings)  # type: ignore[arg-type] # they are such
         self._server, self._service = server, server._service

@@ -26,7 +26,7 @@ const PARTS = [
 export async function costs() {
   const size = async (names) => gzipped(await tree(`export { ${names} } from "./realtime.mjs"`));
   const usual = ["Realtime", "websocket", "long_polling"], base = await size(usual), rows = [];
-  for (const name of ["websocket", "sse", "xhr_streaming", "multipart", "htmlfile", "long_polling", "polling", "jsonp", "requests", "cursors"]) {
+  for (const name of ["websocket", "sse", "xhr_streaming", "multipart", "htmlfile", "long_polling", "polling", "jsonp", "requests", "durable", "cursors"]) {
     const others = usual.filter((one) => one !== name);
     rows.push(["`" + name + "`", others.length < usual.length ? base - (await size(others)) : (await size([...usual, name])) - base]);
   }

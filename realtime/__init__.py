@@ -54,6 +54,7 @@ from .stomp.broker import STOMP
 from .stomp.messages import StompMessage
 from .web.plugin import client_url, get_server, setup
 from .web.readiness import readiness
+from .webtransport.options import WebTransport
 
 __all__ = [  # noqa: RUF022 # by the alphabet alone
     "BlockingIdentity",
@@ -95,6 +96,7 @@ __all__ = [  # noqa: RUF022 # by the alphabet alone
     "StompClient",
     "StompMessage",
     "Unauthorized",
+    "WebTransport",
     "client_url",
     "connect",
     "get_server",

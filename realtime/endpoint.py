@@ -14,13 +14,13 @@ from .core.dialects import Dialect
 from .core.settings import EndpointSettings, unknown, unknown_transport
 from .protocols.dialects import RULES
 from .session import Session
-from .transports import TRANSPORTS
+from .transports import ALL_TRANSPORTS
 
 __all__ = ["ENDPOINT_SETTINGS", "Endpoint", "Handler", "check_coroutine", "configure"]
 
 Handler: TypeAlias = Callable[[Session], Awaitable[object]]
 
-ENDPOINT_SETTINGS = (*EndpointSettings.__annotations__, *RULES, "subprotocols")
+ENDPOINT_SETTINGS = (*EndpointSettings.__annotations__, *RULES, "subprotocols", "durable")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -31,6 +31,7 @@ class Endpoint:
     handler: Handler
     config: Config
     dialects: tuple[Dialect, ...] = ()  # what it speaks beside the native protocol, each of another type
+    durable: bool = False  # its native clients' sessions outlive this process
 
 
 def configure(base: Config, settings: Mapping[str, object], owner: str, known: Sequence[str]) -> Config:
@@ -41,8 +42,8 @@ def configure(base: Config, settings: Mapping[str, object], owner: str, known: S
             raise unknown(name, known, owner)
     config = dataclasses.replace(base, **settings)  # type: ignore[arg-type] # Config checks the types
     for name in config.transports:
-        if name not in TRANSPORTS:
-            raise unknown_transport(name, tuple(TRANSPORTS), "this server")
+        if name not in ALL_TRANSPORTS:
+            raise unknown_transport(name, tuple(ALL_TRANSPORTS), "this server")
     return config
 
 

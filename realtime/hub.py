@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -233,6 +234,7 @@ class Hub:
         self.broadcasts: Broadcasts = Broadcasts()
         self._rooms: dict[str, dict[Receiver, None]] = {}  # dict for its order: members by time of joining
         self._joined: dict[Receiver, set[str]] = {}
+        self._entering: dict[Receiver, list[str]] = {}
         self.keep: Callable[[str], Keep | None] | None = None
         self.shared: Rooms | None = None  # those that are not of this process alone, while the server runs
 
@@ -261,6 +263,23 @@ class Hub:
     def rooms_of(self, receiver: Receiver) -> frozenset[str]:
         """The names of the rooms a receiver is in."""
         return frozenset(self._joined.get(receiver, ()))
+
+    def is_full(self, receiver: Receiver, name: str, most: int) -> bool:
+        """Whether this room would be one too many for a receiver: with those that it waits to be in."""
+        rooms = self._joined.get(receiver, set()).union(self._entering.get(receiver, ()))
+        return len(rooms) >= most and name not in rooms
+
+    @contextmanager
+    def entering(self, receiver: Receiver, name: str) -> Iterator[None]:
+        """Meanwhile a receiver waits to be in a room."""
+        rooms = self._entering.setdefault(receiver, [])
+        rooms.append(name)
+        try:
+            yield
+        finally:
+            rooms.remove(name)
+            if not rooms:
+                self._entering.pop(receiver, None)
 
     def join(self, receiver: Receiver, name: str) -> bool:
         """Puts a receiver into a room; False if it was there."""
@@ -308,4 +327,5 @@ class Hub:
         self.broadcasts = Broadcasts()
         self._rooms = {}
         self._joined = {}
+        self._entering = {}
         self.shared = None  # its connections were that loop's

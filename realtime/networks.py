@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 
 from .clock import Clock
 from .core.addresses import network_of
+from .core.config import Config
 from .core.health import Failure, Memory
-from .core.negotiation import Choice, Evidence, negotiate
+from .core.negotiation import Choice, Evidence, Place, negotiate
 from .endpoint import Endpoint
 from .request import SessionRequest
 from .session import Session
-from .transports import TRANSPORTS
+from .transports import TRANSPORTS, WEBTRANSPORT
 
-__all__ = ["Networks"]
+__all__ = ["Networks", "Place"]
 
 log: logging.Logger = logging.getLogger("realtime.negotiation")
 
 KNOWN = tuple(TRANSPORTS)
+# Where WebTransport is served, and the policy where nothing was said: who has set it up wants it most.
+KNOWN_WITH = (WEBTRANSPORT.name, *KNOWN)
+USUAL = Config().transports
+USUAL_WITH = (WEBTRANSPORT.name, *USUAL)
 # Of clients of whom nothing is known but their HTTP.
 NOTHING, NOTHING_OLD = Evidence(), Evidence(http_version=(1, 0))
 # What failed for a network: demoted for 30 s at first, 10 min at most; so many networks are remembered.
@@ -33,6 +39,12 @@ class Networks:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._memory = Memory(*MEMORY)
+        self.webtransport: Callable[[], Place] | None = None  # where that is, while it is served
+
+    def policy(self, endpoint: Endpoint) -> tuple[str, ...]:
+        """The transports of an endpoint, most wanted first, by their carriers' names."""
+        transports = endpoint.config.transports
+        return USUAL_WITH if self.webtransport is not None and transports == USUAL else transports
 
     def negotiate(
         self,
@@ -44,10 +56,26 @@ class Networks:
         taken: str = "",
     ) -> tuple[Choice, ...]:
         """All transports in the order of the policy, each with a verdict for this client, and why."""
+        if self.webtransport is None:
+            return self._judge(endpoint, request, KNOWN, transports, failed, tried, taken)
+        choices = self._judge(endpoint, request, KNOWN_WITH, transports, failed, tried, taken)
+        return _placed(choices, self.webtransport())
+
+    def _judge(
+        self,
+        endpoint: Endpoint,
+        request: SessionRequest,
+        known: Sequence[str],
+        transports: Sequence[str],
+        failed: Mapping[str, tuple[str, float]] | None,
+        tried: Mapping[str, float] | None,
+        taken: str,
+    ) -> tuple[Choice, ...]:
+        policy = self.policy(endpoint)
         remembered = self._memory.of(network_of(request.remote))
         if remembered is None and not failed and not tried:
             nothing = NOTHING if request.http_version >= (1, 1) else NOTHING_OLD
-            return negotiate(endpoint.config.transports, KNOWN, transports, taken, nothing, 0.0)
+            return negotiate(policy, known, transports, taken, nothing, 0.0)
         now = self._clock.now()
         evidence = Evidence(
             http_version=request.http_version,
@@ -55,7 +83,7 @@ class Networks:
             remembered=remembered,
             timings=tried or {},
         )
-        return negotiate(endpoint.config.transports, KNOWN, transports, taken, evidence, now)
+        return negotiate(policy, known, transports, taken, evidence, now)
 
     def decided(self, session: Session, choices: tuple[Choice, ...]) -> None:
         """A new session's transports are settled: shown to the handler, and logged: what carries, and what is known
@@ -85,6 +113,15 @@ class Networks:
             self._memory.worked(network_of(remote), transport)
         elif not session.closed and session._machine.closing is None:
             self.note_failure(remote, transport, f"cut after {lived:.1f} s")
+
+
+@lru_cache(maxsize=128)
+def _placed(choices: tuple[Choice, ...], place: Place) -> tuple[Choice, ...]:
+    """The choices with the place of WebTransport, where that is allowed."""
+    return tuple(
+        choice._replace(place=place) if choice.name == WEBTRANSPORT.name and choice.verdict != "refused" else choice
+        for choice in choices
+    )
 
 
 def _worded(choice: Choice) -> str:

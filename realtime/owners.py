@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, NoReturn, Protocol, TypeAlias, TypeVar
 
 from .brokers.base import Store, Stores
 from .core.errors import BrokerError, Refusal
-from .core.leases import Ended, Found, Gone, Peer
+from .core.leases import Ended, Found, Gone, Peer, Reached
 from .core.proof import Proof
 from .core.shares import Limit
 
@@ -28,6 +28,7 @@ __all__ = [
     "Member",
     "Mine",
     "Owners",
+    "Reach",
     "Taken",
     "claiming",
     "digest_of",
@@ -45,6 +46,10 @@ LEAVING = "this worker is going away; come back later"
 PATIENCE = 10.0
 PAUSE = 0.05
 MOST_PAUSE = 0.5
+
+
+Reach: TypeAlias = Callable[[Peer], Awaitable[Reached]]
+"""Tries to reach another worker. UNTRIED: it is there."""
 
 
 class Mine(NamedTuple):
@@ -118,6 +123,9 @@ class Owners(Protocol):
 
     async def find(self, name: str) -> Taken | Gone | None:
         """Which other worker has a name, without claiming it; None if nobody has."""
+
+    async def others(self) -> Sequence[Peer]:
+        """The other workers whose leases run."""
 
     async def refused(self, peer: Peer, sid: str = "") -> Found:
         """A connection to this worker was refused, or another incarnation is there: that proves that it is gone. Asks
@@ -196,6 +204,10 @@ class Left:
         """Nothing is counted."""
 
     async def find(self, name: str) -> Taken | Gone | None:
+        """Another worker is asked."""
+        self._refuse()
+
+    async def others(self) -> Sequence[Peer]:
         """Another worker is asked."""
         self._refuse()
 

@@ -8,6 +8,7 @@ from typing import Any, TypeVar, Unpack
 from .admission import Authorize
 from .brokers.base import Health, Stores
 from .brokers.redis import RedisBroker
+from .brokers.rules import BROKER_TIMEOUT
 from .clock import Clock, SystemClock
 from .core.config import Config
 from .core.dialects import Dialect
@@ -46,7 +47,7 @@ SERVER_RULES = {
     "shutdown_timeout": number(0),
     "clock": clock_rule(),
     "broker": having("store", 'a URL such as "redis://localhost", or realtime.RedisBroker(…)').or_none("none"),
-    "broker_timeout": number(0, above=True),
+    "broker_timeout": BROKER_TIMEOUT,
     "drain_rate": number(0, unit="sessions a second", above=True).or_none("all at once"),
     "cluster": having("member", "realtime.Cluster(…)", text=False).or_none("none"),
 }
@@ -137,6 +138,7 @@ class Server:
         raw: bool = True,
         subprotocols: Sequence[str] = (),
         dialects: Sequence[Dialect] = (),
+        durable: bool = False,
         **settings: Unpack[EndpointSettings],
     ) -> Callable[[H], H]:
         """Registers a handler for sessions at `path`, below the prefix given to setup().
@@ -147,11 +149,13 @@ class Server:
         Unless `raw` is False, plain WebSocket clients come in too, where `transports` has "websocket". `subprotocols`
         names what is spoken with them ("v12.stomp", "mqtt", …; RFC 6455 §1.9), first choice first: of these the first
         that a client offers is agreed on, and is `session.subprotocol`. `dialects` are the options of other protocols
-        (realtime/web/dialects.py), at most one of each type. Other keyword arguments override the server's settings for
-        this endpoint. Raises LocalProtocolError for a path that is taken, does not start with "/" or ends with one, for
-        a setting out of bounds, and, from the decorator, for an Engine.IO path that another server of the application
-        has or once the application has started, and for a dialect that has no routes; TypeError for an unknown setting
-        or a value of the wrong type, and for a handler that is no coroutine function.
+        (realtime/web/dialects.py), at most one of each type. With `durable`, sessions of native clients outlive this
+        process: another worker goes on with them, over the server's `broker` (docs/durable.md). Other keyword arguments
+        override the server's settings for this endpoint. Raises LocalProtocolError for a path that is taken, does not
+        start with "/" or ends with one, for a setting out of bounds, for what cannot be durable, and, from the
+        decorator, for an Engine.IO path that another server of the application has or once the application has started,
+        and for a dialect that has no routes; TypeError for an unknown setting or a value of the wrong type, and for a
+        handler that is no coroutine function.
         """
         if not isinstance(path, str):
             called = " (it has to be called)" if callable(path) else f", not {shown(path)}"
@@ -174,6 +178,7 @@ class Server:
             subprotocols=subprotocols,
             dialects=dialects,
         )
+        durable = self._service.check_durable(path, config, durable)
         theirs = next((dialect for dialect in spoken if isinstance(dialect, SocketIO)), None)
 
         def check_free() -> None:
@@ -191,7 +196,12 @@ class Server:
                     f"Socket.IO's clients speak in events: the handler of {path!r} has to be a realtime.Events()"
                 )
             stomp = handler if isinstance(handler, STOMP) else None
-            endpoint = Endpoint(path, handler, config, spoken if stomp is None else stomp._dialects(spoken))
+            if durable and isinstance(handler, (Events, STOMP)):
+                raise LocalProtocolError(
+                    f"durable=True is for handlers of messages: what {type(handler).__name__}() keeps of its clients"
+                    " would not outlive the process"
+                )
+            endpoint = Endpoint(path, handler, config, spoken if stomp is None else stomp._dialects(spoken), durable)
             for added in self._service.on_endpoint:  # these may refuse
                 added(endpoint)
             if isinstance(handler, Events):
@@ -240,7 +250,7 @@ class Server:
 
     def room(self, name: str) -> Room:
         """The room of this name: `await rt.room("lobby").send("hello")`. Raises LocalProtocolError for a name that
-        begins with a NUL."""
+        begins with a NUL; its methods do for one with a lone surrogate, where rooms go over a broker or are kept."""
         if name[:1] == RESERVED:
             check_room(name)
         return self._service.sessions.hub.room(name)
@@ -248,10 +258,11 @@ class Server:
     def configure_rooms(self, pattern: str, *, history: int = 0, ttl: float = 3600.0, presence: bool = False) -> None:
         """Says what is kept of the rooms whose names `pattern` fits, in which * stands for any text.
 
-        `history`: so many messages, until `ttl` seconds after the last. `presence`: who is in them, at all workers. Of
-        several patterns that fit the one with the most characters beside its asterisks counts. All workers have to say
-        the same. Without a broker it is kept in this process's memory. Raises TypeError and LocalProtocolError for what
-        these can't be, for a pattern that is configured already, and once the server has started.
+        `history`: so many messages, until `ttl` seconds (100,000,000 at most) after the last. `presence`: who is in
+        them, at all workers. Of several patterns that fit the one with the most characters beside its asterisks counts.
+        All workers have to say the same. Without a broker it is kept in this process's memory. Raises TypeError and
+        LocalProtocolError for what these can't be, for a pattern that is configured already, and once the server has
+        started.
         """
         self._service.configure_rooms(pattern, history, ttl, presence)
 

@@ -23,12 +23,14 @@ from .clock import Clock
 from .core.config import Config
 from .core.errors import LocalProtocolError
 from .core.observer import Observer
+from .core.settings import check, flag
 from .departures import Departures
+from .durable.keeper import Keeper
 from .endpoint import Endpoint
 from .identities import Here
 from .networks import Networks
 from .notices import Notices
-from .owners import Bridges, Clusters, Member
+from .owners import Bridges, Clusters, Member, Reach
 from .runtime import Runtime
 from .sessions import Sessions
 from .stomp.port import Port
@@ -80,6 +82,7 @@ class Service:
         self.sessions: Sessions = Sessions(config, self.runtime, self.admission, self.notices)
         self.networks: Networks = Networks(clock)
         self.carrying: object | None = None  # what carries requests to other workers: see web.carried
+        self.reach: Reach | None = None  # tries to reach other workers
         self.bridges: Bridges | None = None  # to the workers where clients of this one go on
         self.broker: Stores | None = broker
         self.broker_timeout = broker_timeout
@@ -90,6 +93,7 @@ class Service:
         self.member: Member | None = None  # of that, while it runs
         self.room_rules: RoomRules = RoomRules()
         self.identities: Here = Here(self.sessions, self.admission, self.runtime)
+        self.keeper: Keeper | None = None  # of durable sessions, where an endpoint has any
         self.reaching: bool = broker is not None  # other workers: identities go over the broker
         if broker is not None:
             self.sessions.hub.keep = self._keep
@@ -126,6 +130,9 @@ class Service:
                 self.member = self.cluster.member(self, store)
                 rooms.watchers.append(self.member)
                 await self.member.start()
+            if self.keeper is not None:
+                self.keeper.start(store)
+                rooms.watchers.append(self.keeper)
             await rooms.start()
             if self.sessions.shared is not None:
                 self.sessions.shared.start()
@@ -135,6 +142,8 @@ class Service:
     async def stop_rooms(self) -> None:
         """They end."""
         hub = self.sessions.hub
+        if self.keeper is not None:
+            await self.keeper.stop()
         if self.member is not None:
             member, self.member = self.member, None
             await member.close()
@@ -155,6 +164,31 @@ class Service:
         if health.ready and self.member is not None and self.member.problem:
             return Health(False, (self.member.problem,))
         return health
+
+    def check_durable(self, path: str, config: Config, durable: bool) -> bool:
+        """Whether an endpoint's sessions are durable. Raises TypeError, and LocalProtocolError where they cannot be."""
+        check("durable", durable, flag())
+        if not durable:
+            return False
+        if self.broker is None or not self.reaching:
+            raise LocalProtocolError(
+                f'the endpoint {path!r} is durable: its sessions are kept by a broker, such as broker="redis://…", or'
+                " broker=realtime.MemoryBroker() in one process"
+            )
+        if config.on_full == "drop_oldest":
+            raise LocalProtocolError(
+                f"the endpoint {path!r} is durable: what is stored for its clients is not dropped, so on_full takes"
+                " 'wait' or 'close'"
+            )
+        if self.keeper is None:
+            if self.sessions.hub.shared is not None:
+                raise LocalProtocolError(
+                    f"the endpoint {path!r} is durable: register the first of these before the server starts"
+                )
+            self.keeper = self.sessions.keeper = Keeper(
+                self.sessions, self.admission, self.runtime, self.endpoints, lambda: self.reach
+            )
+        return True
 
     def open_port(self, endpoint: Endpoint, port: Port | None) -> None:
         """An endpoint's clients come by a port of their own as well, from the start on. Raises LocalProtocolError once
@@ -219,6 +253,8 @@ class Service:
         self.sessions.refusing = True
         for hook in self.on_drain:
             hook()
+        if self.keeper is not None:
+            await self.keeper.hand_over(timeout / 2)
         if delay is None:
             delay = 0.0 if self.member is not None and self.drain_rate is not None else DELAY
         rate, within = self.drain_rate, max(timeout / 2, MOMENT)
@@ -236,6 +272,8 @@ class Service:
         """Ends every session with 1001, within shutdown_timeout whatever the clients do. A worker of a cluster lets
         them go to the others first."""
         self.runtime.check()
+        if self.keeper is not None:
+            await self.keeper.hand_over(self.shutdown_timeout / 2)
         if self.member is not None and self.member.drain_timeout:
             until = self.clock.now() + self.member.drain_timeout
             await self.drain(self.member.drain_timeout, None)

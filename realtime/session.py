@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from .base_session import BaseSession
+from .base_session import BaseSession, Message
 from .broadcasts import offer
 from .brokers.presence import info_text
 from .core.config import OnFull
@@ -42,6 +42,15 @@ class ServerListener(SessionListener[ServerMachine]):
 
 class Session(BaseSession[ServerMachine]):
     """A session at the server: what a handler is given."""
+
+    durable: bool = False
+    """Whether another worker goes on with the session when this one dies: its endpoint is durable, and its client a
+    native one (docs/durable.md)."""
+    restored: bool = False
+    """Of a durable session: whether another handler has begun it, and what that did before its first receive() is
+    done."""
+    redelivered: bool = False
+    """Of a durable session: whether another handler was given this message, and has committed something of it."""
 
     __slots__ = (
         "_authorized",
@@ -121,10 +130,10 @@ class Session(BaseSession[ServerMachine]):
 
         Returns the room's cursor where it starts, "" for a room of this process alone. Raises SessionClosed when the
         session has ended, LocalProtocolError for what the room does not keep, for an `after` that is no cursor, for a
-        room with history whose name has more than 256 characters, for a name that begins with a NUL, and above
-        `max_rooms`, and BrokerError when the broker let it wait for more than `broker_timeout`: then it is not in the
-        room, and may join again. Of a history that it was given in part, a client that takes positions then gets the
-        rest.
+        room with history whose name has more than 256 characters, for a name that begins with a NUL or, where rooms go
+        over a broker or are kept, has a lone surrogate, and above `max_rooms`, and BrokerError when the broker let it
+        wait for more than `broker_timeout`: then it is not in the room, and may join again. Of a history that it was
+        given in part, a client that takes positions then gets the rest.
         """
         return await self._enter(self, room, info, history, after)
 
@@ -137,7 +146,7 @@ class Session(BaseSession[ServerMachine]):
         check_room(room)
         hub = self._hub
         most = self._machine.config.max_rooms
-        if most is not None and len(rooms := hub.rooms_of(member)) >= most and room not in rooms:
+        if most is not None and hub.is_full(member, room, most):
             raise LocalProtocolError(f"a session is in {most} rooms at most: leave some, or raise max_rooms")
         if hub.keep is None or (keep := hub.keep(room)) is None:
             if info is not None or history or after is not None:
@@ -164,7 +173,8 @@ class Session(BaseSession[ServerMachine]):
         first = positions is not None and (cursor is not None or positions.joining(room))
         done = False
         try:
-            joined = await hub.rooms.join(member, room, keep, info=text, last=history, after=position)
+            with hub.entering(member, room):
+                joined = await hub.rooms.join(member, room, keep, info=text, last=history, after=position)
             done = True
         finally:
             if first and positions is not None:
@@ -197,6 +207,21 @@ class Session(BaseSession[ServerMachine]):
     def _check_member(self) -> None:
         """Raises SessionClosed when it can be in no room any more."""
         self._machine.check_open()
+
+    # -- what durable sessions add -------------------------------------------------------------------------------------
+
+    async def commit(self) -> None:
+        """In a durable session: stores what the handler has done since its last commit, and only then is that sent. The
+        message that it is at is not taken: after a crash it comes again, with `redelivered`, and the data of this
+        commit. It waits for the store, and while the client has not acknowledged `max_outbox` messages.
+
+        Does nothing in other sessions. Raises SessionClosed, and LocalProtocolError where `data` can't be stored, and
+        in other tasks than the handler's: what these send is committed at once.
+        """
+
+    async def publish(self, room: str, message: Message) -> None:
+        """Sends a message to a room; in a durable session once its turn is committed. See Room.send()."""
+        await self._hub.room(room).send(message)
 
     # -- what a room says, with its position (docs/protocol.md §3.5) ---------------------------------------------------
 

@@ -10,12 +10,15 @@ import logging
 import os
 import re
 import secrets
+from binascii import b2a_base64
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from typing import Protocol
 
 from .admission import Admission
 from .brokers.identities import Identities, following
 from .core.config import Config
+from .core.durable.opening import PREFIX, is_durable
 from .core.errors import Refusal
 from .core.frames import Window
 from .core.leases import Ended
@@ -44,8 +47,24 @@ SHUTTING = "the server is shutting down; come back later"
 # What is told to requests for sessions of other processes, in 123 bytes at most.
 ASTRAY = "opened by another process: one before a restart, or one of several, which has to get all its requests"
 
+URLSAFE = bytes.maketrans(b"+/", b"-_")
+
 # The headers of the request that opens a session are kept with it: so many bytes.
 MAX_HEADERS = 32_768
+
+
+def draw() -> tuple[str, str]:
+    """What a sid has behind its dot, of 144 random bits, and a key, of 192, in the alphabet of RFC 4648 §5. From the
+    system, as the module `secrets` has it, and asked for once."""
+    text = b2a_base64(os.urandom(42), newline=False).translate(URLSAFE).decode()
+    return text[:24], text[24:]
+
+
+class Keeper(Protocol):
+    """The durable sessions of this worker."""
+
+    async def route(self, sid: str, proof: Proof | None) -> Session:
+        """The session of this sid. Raises as Sessions.route() does."""
 
 
 class Sessions:
@@ -58,6 +77,7 @@ class Sessions:
         self.observers: tuple[Observer, ...] = ()
         self.owners: Owners | None = None  # the directory of a cluster
         self.refusing = False  # no new ones are taken
+        self.keeper: Keeper | None = None  # of durable sessions, where there are any
         self.shared: Identities | None = None  # identities that go over a broker, while the server runs
         self._config = config
         self._runtime = runtime
@@ -66,6 +86,8 @@ class Sessions:
         self._admission = admission
         self._notices = notices
         self._worker = ""  # part of every sid: who owns it
+        self.incarnation: str = ""  # of this start of it
+        self.reachable = False  # others can bring requests here
         self._process = 0
         self.started()
         self.by_sid: dict[str, Session] = {}  # those that have not ended
@@ -128,7 +150,7 @@ class Sessions:
 
         A new one's handler starts in the next turn of the event loop: attach a carrier first.
         """
-        session = await self.claim(nonce, binding)
+        session = self._opened(nonce, binding) if nonce in self.registry.nonces else None  # claim(), without a call
         if session is None and self.owners is not None:
             if self.refusing:
                 if request._handed:
@@ -174,20 +196,21 @@ class Sessions:
         if request._pack() > MAX_HEADERS:
             raise Refusal(4400, f"the headers are above {MAX_HEADERS} bytes, too much to be kept with the session")
         now = self._now()
+        token, key = draw()
         listener = ServerListener(self._runtime, self._when_ended)
         machine = kind(
             endpoint.config,
             window,
             listener,
             now,
-            sid=sid or f"{self._worker}.{secrets.token_urlsafe(18)}",
+            sid=sid or f"{self._worker}.{token}",
             nonce=nonce,
             binding=binding,
             identity=identity,
             address=address,
         )
         if isinstance(machine, NumberedMachine):  # the native protocol's: no other can show a key
-            machine.secret = secrets.token_urlsafe(24)
+            machine.secret = key
         session = Session(listener, endpoint.path, endpoint.config.on_full, self.hub, request)
         session._machine = listener.machine = machine  # _bind(), without a call
         self.registry.add(machine)
@@ -204,17 +227,12 @@ class Sessions:
         return session
 
     async def claim(self, nonce: str, binding: object) -> Session | None:
-        """The session that this nonce has opened here; None when it has opened none.
-
-        Raises Refusal when the nonce may not open (again).
-        """
+        """The session that this nonce has opened here, or None. Raises Refusal when it may not open (again)."""
         return self._opened(nonce, binding) if nonce in self.registry.nonces else None
 
     async def claimed(self, name: str) -> Session | None:
         """The session for which its client chose this name, as its nonce; None if the name is free, and stays so.
-
-        Raises Refusal when that session has ended not long ago, and Elsewhere where it is another worker's.
-        """
+        Raises Refusal when that session has ended not long ago, and Elsewhere where it is another worker's."""
         session = self._opened(name, None)
         if session is None and self.owners is not None:
             await look_for(self.owners, name)
@@ -227,19 +245,19 @@ class Sessions:
     # -- finding -------------------------------------------------------------------------------------------------------
 
     async def route(self, sid: str, proof: Proof | None = None) -> Session:
-        """The session of this sid. Raises Refusal when it is unknown or has ended, and Elsewhere where it is another
-        worker's.
+        """The session of this sid. Raises Refusal when it is unknown or has ended, Elsewhere where it is not here.
 
         With a `proof`, how a session with a key has ended is told to nobody else.
         """
+        if self.keeper is not None and is_durable(sid):
+            return await self.keeper.route(sid, proof)
         if self.owners is not None and sid not in self.by_sid:
             await look_up(self.owners, sid, proof)
         self._find(sid, proof)
         return self.by_sid[sid]
 
     def check_key(self, sid: str, proof: Proof) -> None:
-        """Raises the Refusal that a request for this session gets which shows this, where it is unknown or has ended,
-        and where that is not its key."""
+        """Raises the Refusal of a request that shows this, where the session is not known, or has another key."""
         machine = self._find(sid, proof)
         if not proof.fits(machine.secret):
             raise proof.refusal()
@@ -290,7 +308,8 @@ class Sessions:
         self.registry.bury(machine, self._now())
         if self.owners is not None:
             ended = Ended(outcome.code, outcome.reason, machine.inbox.received, machine.key)
-            self.owners.ended(machine.nonce, machine.sid, ended, machine.remembered)
+            remembered = 0.0 if machine.sid.startswith(PREFIX) else machine.remembered  # of those are records
+            self.owners.ended(machine.nonce, machine.sid, ended, remembered)
             self.owners.recount(self.registry.limits(machine.identity, machine.address))
         for observer in self.observers:
             observer.ended(machine)

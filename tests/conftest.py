@@ -7,12 +7,19 @@ import socket
 from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING, Any
 
+import hypothesis
 import pytest
 
 from realtime.web import sockets
 
 if TYPE_CHECKING:
     from .lanes import Lanes
+
+# How long an example takes says how busy the machine is, and nothing else.
+hypothesis.settings.register_profile(
+    "unhurried", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("unhurried")
 
 
 @pytest.fixture

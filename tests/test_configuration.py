@@ -75,6 +75,15 @@ def test_the_options_of_sockjs() -> None:
     assert rows(section("SockJS")) == fields
 
 
+def test_the_options_of_webtransport() -> None:
+    fields = {field.name: field.default for field in dataclasses.fields(realtime.WebTransport)}
+    documented = rows(section("WebTransport").partition("\n## ")[0])
+    given = ["port", "certificate", "key"]  # they have no default
+    assert [name for name in documented if documented[name] is ...] == given
+    assert {**documented, **dict.fromkeys(given, dataclasses.MISSING)} == fields
+    assert list(documented) == list(fields)
+
+
 def test_the_options_of_socketio() -> None:
     fields = {field.name: field.default for field in dataclasses.fields(realtime.SocketIO)}
     documented = rows(section("SocketIO"))

@@ -92,7 +92,7 @@ def both(native: int, socketio: int) -> pytest.MarkDecorator:
     return pytest.mark.parametrize(("native", "most"), [(True, native), (False, socketio)], ids=["native", "Socket.IO"])
 
 
-@both(53, 81)
+@both(46, 74)
 async def test_an_acknowledgement(native: bool, most: int) -> None:
     async with place(native) as connect:
         client = await connect()
@@ -104,7 +104,7 @@ async def test_an_acknowledgement(native: bool, most: int) -> None:
         assert await cost(100, once) <= most
 
 
-@both(54, 82)
+@both(48, 76)
 async def test_an_event_each_way(native: bool, most: int) -> None:
     async with place(native) as connect:
         client = await connect()
@@ -116,7 +116,7 @@ async def test_an_event_each_way(native: bool, most: int) -> None:
         assert await cost(100, once) <= most
 
 
-@both(33, 44)
+@both(25, 36)
 async def test_an_event_that_nobody_answers(native: bool, most: int) -> None:
     """Of many, behind which one is answered."""
     async with place(native) as connect:

@@ -3,6 +3,7 @@
 Every import counts: those under `if TYPE_CHECKING` and inside functions too.
 
     web  client  cluster  metrics  testing  demo  cli      may know aiohttp
+    webtransport  quic                               may know aioquic
     gates                                            may know asyncio
     server  sessions  hub  brokers  …                may know asyncio
     base_session  listener  runtime  clock  …        may know asyncio: both ends of a session
@@ -61,6 +62,7 @@ SERVERS = {
     "broadcasts",
     "collector",
     "departures",
+    "durable",
     "endpoint",
     "handlers",
     "hub",
@@ -77,13 +79,14 @@ SERVERS = {
     "stomp",
 }
 MIDDLE = BOTH_ENDS | SERVERS | {"brokers"}
-CLIENT = BOTH_ENDS | {"client"}
+CLIENT = BOTH_ENDS | {"client", "quic"}
 GATES = MIDDLE | {"gates"}
-WEB = GATES | {"web"}
+WEB = GATES | {"web", "webtransport"}
 ALL = WEB | CLIENT | {"cluster", "metrics", "testing", "typescript"}
 
 ASYNC_LIBRARIES = {"multidict", "redis"}
 HTTP_LIBRARIES = {"aiohttp", "multidict", "yarl"}
+QUIC_LIBRARIES = {"aioquic", "cryptography", "pylsqpack"}
 
 # layer -> (layers of ours it may import, third-party libraries, whether only PURE of the standard library)
 LAYERS: dict[str, tuple[set[str], set[str], bool]] = {
@@ -97,9 +100,11 @@ LAYERS: dict[str, tuple[set[str], set[str], bool]] = {
     "client": (CLIENT, HTTP_LIBRARIES, False),
     "web": (WEB, HTTP_LIBRARIES, False),
     "cluster": (WEB | {"cluster"}, HTTP_LIBRARIES | ASYNC_LIBRARIES, False),
+    "quic": ({"quic"}, QUIC_LIBRARIES, False),
+    "webtransport": (WEB | {"quic"}, QUIC_LIBRARIES, False),
     "metrics": (WEB | {"metrics"}, HTTP_LIBRARIES | {"prometheus_client"}, False),
     "typescript": (MIDDLE | {"typescript"}, set(), False),
-    "testing": (ALL - {"typescript"}, HTTP_LIBRARIES, False),
+    "testing": (ALL - {"typescript"}, HTTP_LIBRARIES | {"cryptography"}, False),
     "demo": (ALL - {"typescript"} | {"", "demo"}, HTTP_LIBRARIES, False),
     "namesake": (set(), set(), False),
     "cli": (ALL | {"", "cli", "demo", "namesake"}, HTTP_LIBRARIES | {"uvloop"}, False),

@@ -53,6 +53,7 @@ NAMES = {
     "StompClient",
     "StompMessage",
     "Unauthorized",
+    "WebTransport",
     "client_url",
     "connect",
     "get_server",
@@ -74,7 +75,7 @@ def test_they_are_all_there() -> None:
 
 def test_what_a_client_session_shows() -> None:
     """What connect() gives has the names that its documents explain, and those of every session."""
-    own = {"attempts", "events", "negotiation", "network_changed", "reauthorize", "switch", "timings"}
+    own = {"attempts", "durable", "events", "negotiation", "network_changed", "reauthorize", "switch", "timings"}
     own |= {"cursors", "gap", "last"}
     shown = {name for name in vars(realtime.ClientSession) if not name.startswith("_")}
     assert shown == own | {"close", "send", "send_nowait"}

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -22,6 +21,7 @@ from realtime.testing import Clients
 
 from .packages import installed
 from .patience import within
+from .ports import port_for
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -71,12 +71,6 @@ async def run(*command: str | Path, at: Path, given: bytes = b"") -> bytes:
     return out
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def write(folder: Path, port: int) -> None:
     """The README's files."""
     for name, text in blocks().items():
@@ -104,7 +98,7 @@ async def application(folder: Path) -> AsyncIterator[None]:
 
 
 async def test_the_application_the_page_and_the_python_client(tmp_path: Path) -> None:
-    port = free_port()
+    port = port_for()
     write(tmp_path, port)
     async with application(tmp_path), aiohttp.ClientSession(f"http://127.0.0.1:{port}") as http:
         async with http.get("/") as page:
@@ -122,7 +116,7 @@ async def test_the_application_the_page_and_the_python_client(tmp_path: Path) ->
 
 
 async def test_the_tests(tmp_path: Path) -> None:
-    write(tmp_path, free_port())
+    write(tmp_path, port_for())
     said = await run(sys.executable, "-W", "error", "-m", "pytest", "-q", "-p", "no:cacheprovider", at=tmp_path)
     assert b"1 passed" in said
 

@@ -160,4 +160,4 @@ def test_what_holds_a_sid_does_not_show_it() -> None:
         for secret in (sid, "PErP", nonce, "a secret", str.__str__(key)):
             assert secret not in repr(holder)
         assert repr(holder).startswith(f"<{type(holder).__name__} ")
-    assert repr(holders[0]) == "<Attach gen=1 received=2 taken=3 first=4>"
+    assert repr(holders[0]) == "<Attach gen=1 received=2 taken=3 first=4 tenure=''>"

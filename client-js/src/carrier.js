@@ -1,6 +1,6 @@
 /** One live connection, stream or poll, as its transport sees it: what it may ask, and whom it tells what comes. */
 import { parseBatch } from "./frames.js";
-import { batch, POLL, PROBE } from "./machine.js";
+import { batch, POLL, PROBE, told } from "./machine.js";
 import { OPEN_TIMEOUT } from "./supervision.js";
 
 /** The address of a transport, or of "send". The endpoint's query, which is the application's, stays. */
@@ -35,6 +35,7 @@ export function address(carrier, url, first) {
 export function Carrier(s, known) {
   this._session = s;
   this._of = known;
+  this._named = s._tenure; // that its request names
   // _over, _attached; _gen; _last: the reason of its `e`
   this._up = this._down = 1; // the cursors: the number of the next message up, and down
   this._heard = s._at(); // when it spoke last
@@ -84,7 +85,7 @@ Carrier.prototype = {
     var s = this._session, frames = [];
     if (!s._batch && this._role !== PROBE && (this._kind === POLL || this._opens)) frames = batch(s, this._up);
     this._brings = frames.length > 0;
-    return frames;
+    return this._role === PROBE ? frames : told(s, this).concat(frames);
   }
 };
 

@@ -2,17 +2,12 @@
  * How far each room with a history was heard (docs/protocol.md §3.5), so that another session goes on there: the next one,
  * after a session that was lost, or that of the page when it is loaded anew. For those who ask for it: options.cursors.
  */
-import { fromBase64, need, number, scalars, toJson } from "./frames.js";
+import { scalars, toJson } from "./frames.js";
 import { isNext } from "./machine.js";
+import { isCursor, roomFrame } from "./rooms.js";
 
 var MOST = 64; // rooms, those that were heard of last,
 var MOST_SAID = 24576; // and characters of JSON in an open
-// A room's name, its commas and per cents escaped, and a cursor; and behind it a message, or how many are missing.
-var FRAME = /^([^,]*),([\w.-]+)(?:,([mbd])([\s\S]*))?$/;
-
-function isCursor(text) {
-  return text.length <= 128 && /^[\w.-]+$/.test(text);
-}
 
 /** For options.cursors. `known`: `session.cursors` of an earlier session, if there was one: room → cursor. */
 export function cursors(known) {
@@ -48,20 +43,16 @@ export function cursors(known) {
 
     /** An `h` has come. What it says of a room is told, as an event behind those before. */
     owner._hear = function (s, carrier, text, now) {
-      var found = FRAME.exec(text), type, data, fields, isMessage;
-      need(found && isCursor(found[2]) && !/%(?!25|2C)/.test(found[1]));
-      fields = { room: found[1].replace(/%2C/g, ",").replace(/%25/g, "%"), cursor: found[2] };
-      need(fields.room.replace(/[\ud800-\udbff]/g, "").length <= 256); // characters: no half stands alone
-      type = found[3];
-      data = found[4];
-      isMessage = type && type !== "d";
-      if (type === "b") data = fromBase64(data);
-      if (type === "d") fields.missing = number(data);
-      if (!isNext(s, carrier, isMessage ? data.length : 0, now) || s._closing) return;
-      if (isMessage) {
-        place = fields;
-        owner._message(data);
-      } else owner._tell(type ? "gap" : "position", fields);
+      var said = roomFrame(text);
+      if (isNext(s, carrier, said._size, now) && !s._closing) owner._place(said);
+    };
+
+    owner._place = function (said) {
+      if (said._type) owner._tell(said._type, said._fields);
+      else {
+        place = said._fields;
+        owner._message(said._data);
+      }
     };
 
     owner._tell = function (type, fields) {

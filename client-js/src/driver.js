@@ -50,6 +50,7 @@ export function drive(owner, url, transports, options) {
   s._takenUp = takenUp;
   s._hasEnded = hasEnded;
   begin(s, random(), 1 - Math.random() / 4);
+  if (options.durable) options.durable(s);
   remember(s);
   return s;
 }
@@ -145,7 +146,7 @@ function fail(s, code) {
   frames = ["x" + code + ",session," + s._received + ","];
   if (carries(s)) write(s, frames);
   else if (s._sid) say(s, frames);
-  end(s, code, "protocol error");
+  end(s, code, code > 4000 ? "messages are lost" : "protocol error");
 }
 
 // -- what the machine tells ------------------------------------------------------------------------------------------

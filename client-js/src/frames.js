@@ -88,7 +88,7 @@ function opened(json) {
     server = JSON.parse(json);
     pauses = server.poll_interval;
     need(
-      /^[\w.-]+,[\w.-]+$/.test([server.sid, server.key]) &&
+      /^[\w.-]+,[\w.-]+,[\w.-]{1,64}$/.test([server.sid, server.key, "tenure" in server ? server.tenure : 0]) &&
         server.sid.length && // no number
         are(server.ack, 2, -1, 1) &&
         are([].concat(server.window, server.max_batch, server.max_size), 5, 0, 1) &&
@@ -121,7 +121,7 @@ export function parse(frame) {
       return [fromBase64(rest)];
     case "a":
     case "r":
-      return [number(fields[0]), number(fields[1])];
+      return [number(fields[0]), number(fields[1])].concat(fields.slice(2));
     case "n":
     case "d":
       return [number(fields[0])];

@@ -4,10 +4,11 @@
  */
 import { all } from "./all.js";
 import { cursors } from "./cursors.js";
+import { durable } from "./durable.js";
 import { define } from "./realtime.js";
 import { requests } from "./requests.js";
 
 export * from "./all.js";
-export { cursors, requests };
+export { cursors, durable, requests };
 export var Realtime = /*#__PURE__*/ define([]);
-export default /*#__PURE__*/ define(all, requests);
+export default /*#__PURE__*/ define(all, requests, durable);

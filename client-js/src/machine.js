@@ -34,6 +34,7 @@ export function begin(s, nonce, ackShare) {
   // Up. Everything the server has not taken, oldest first; what it has received has lost its payload, not its size.
   s._out = [];
   s._gen = s._taken = s._acked = s._last = s._owed = s._waiting = s._received = s._announced = s._bytes = s._newsSince = s._delay = 0;
+  s._frames = s._said = 0; // of rooms, on the newest carrier of a durable session: that came, and of which that was said
   // _taken: the number before _out[0]; _last: the highest number that a carrier was given; _owed: bytes that the server is
   // not known to have received, and of these _waiting without a number; _bytes: received since the last ack; _newsSince:
   // when the oldest message not announced came.
@@ -102,7 +103,7 @@ export function acks(s) {
 
 /** When an ack is due by time; 0 for at once. `delay` in milliseconds. */
 export function ackDue(s, delay) {
-  var count = s._received - s._announced;
+  var count = s._received - s._announced + s._frames - s._said;
   if (!count) return Infinity;
   return count * 4 >= WINDOW[0] || s._bytes * 4 >= WINDOW[1] || s._closing ? 0 : s._newsSince + delay * s._ackShare;
 }
@@ -111,6 +112,7 @@ export function ackDue(s, delay) {
 export function unannounced(s) {
   s._announced = Math.max(0, Math.min(s._announced, s._received - 1));
   s._newsSince = 0;
+  if (s._untold) s._untold();
 }
 
 /** What an attach shows: the key, or in a URL the ticket of its gen. Nothing if that is still to be asked for. */
@@ -124,19 +126,23 @@ export function hello(s, carrier, fields, auth) {
   carrier._down = s._received + 1;
   carrier._from = s._received;
   s._confirm = false; // an attach names the sid
-  if (s._sid) return "r" + [s._sid, carrier._gen, acks(s), carrier._up, proof(s, carrier)];
+  s._frames = s._said = 0;
+  carrier._named = s._tenure;
+  if (s._sid) return "r" + [s._sid, carrier._gen, acks(s), carrier._up, proof(s, carrier)].concat(s._tenure || []);
   fields.nonce = s._nonce;
   fields.gen = carrier._gen;
   fields.window = WINDOW;
   fields.auth = auth; // left out where it is undefined
   fields.rooms = s._owner.cursors;
+  fields.durable = s._follows && true;
   return "o" + toJson(fields);
 }
 
 /** What may be written on a duplex carrier now, as frames. */
 export function flush(s, carrier, now) {
-  var frames = [], first = Math.max(carrier._up, s._acked + 1), items = peek(s, first, 256, 1048576), i;
-  if (ackDue(s, items.length ? 250 : 1000) <= now || s._confirm) {
+  var first = Math.max(carrier._up, s._acked + 1), items = peek(s, first, 256, 1048576), i;
+  var due = ackDue(s, items.length ? 250 : 1000) <= now || s._confirm, frames = told(s, carrier, due);
+  if (due) {
     s._confirm = false;
     frames.push("a" + acks(s));
   }
@@ -147,6 +153,11 @@ export function flush(s, carrier, now) {
     carrier._brings = true;
   }
   return frames.concat(goingFrame(s, first + items.length));
+}
+
+/** What a carrier is told of rooms, in a durable session; how much was taken if an ack is `due`. */
+export function told(s, carrier, due) {
+  return s._tenure ? s._tells(carrier, due) : [];
 }
 
 /** The answer to a go-away, once everything that has a number was written: `next` is the first number that was not. */
@@ -168,7 +179,7 @@ export function batch(s, first) {
 /** The head of an uplink batch. */
 export function head(s) {
   s._confirm = false;
-  return "u" + [s._sid, acks(s), s._acked + 1, s._server.key];
+  return "u" + [s._sid, acks(s), s._acked + 1, s._server.key].concat(s._tenure || []);
 }
 
 /** Acks, on anything that came: the highest of each counts. */
@@ -229,11 +240,14 @@ export function take(s, carrier, frame, now) {
     case "h":
       if (s._owner._hear) s._owner._hear(s, carrier, data, now);
       break;
+    case "l":
+      if (s._tenure) s._hears(carrier, data, now);
+      break;
     case "c":
       if (isNext(s, carrier, 0, now)) end(s, data, fields[1], true, true);
       break;
     case "a":
-      acknowledge(s, data, fields[1]);
+      if (!s._tenure || carrier._gen || s._follows(carrier, fields)) acknowledge(s, data, fields[1]);
       break;
     case "n":
       carrier._down = data;
@@ -246,6 +260,7 @@ export function take(s, carrier, frame, now) {
       open(s, carrier, data);
       break;
     case "r":
+      if (s._tenure && !s._follows(carrier, fields)) break;
       acknowledge(s, data, fields[1]);
       if (!s._ended) s._takenUp(s, carrier);
       break;
@@ -271,6 +286,7 @@ function open(s, carrier, server) {
     s._refused(carrier, 0); // it opened another session
     return;
   }
+  if (server.tenure && s._follows && !s._follows(carrier, [0, 0, server.tenure])) return;
   s._sid = server.sid;
   s._server = server;
   s._confirm = true;

@@ -22,10 +22,11 @@ var OPTIONS = {
   postTimeout: 10000,
   credentials: true,
   requests: 0,
+  durable: 0,
   cursors: 0
 };
 // After these a new session may do better (options.reopen): the server went, or the session was forgotten.
-var REOPENS = /^(100[16]|101[123]|44(04|08|1[01]))$/;
+var REOPENS = /^(100[16]|101[123]|44(04|08|1[014]))$/;
 
 function refuse(why) {
   throw new TypeError("Realtime: " + why);
@@ -59,10 +60,10 @@ function resolve(url) {
 }
 
 /**
- * Makes the class whose `options.transports` may name the `known` transports, and has them all where it is missing; options.requests are
- * `requests` where they are missing.
+ * Makes the class whose `options.transports` may name the `known` transports, and has them all where it is missing; options.requests
+ * and options.durable are `requests` and `durable` where they are missing.
  */
-export function define(known, requests) {
+export function define(known, requests, durable) {
   var warned;
   function Realtime(url, options) {
     var names, transports = [], i, k;
@@ -77,6 +78,7 @@ export function define(known, requests) {
     for (k in OPTIONS) this._options[k] = options[k] === undefined ? OPTIONS[k] : options[k];
     this.url = resolve(url);
     this._options.requests = options.requests || requests;
+    this._options.durable = options.durable || durable;
     names = options.transports || known;
     for (i = 0; i < names.length; i++) {
       for (k = 0; k < known.length && known[k].name !== names[i]; k++);

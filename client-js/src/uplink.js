@@ -3,7 +3,7 @@
  * The answer to such a batch is also what a stream is judged by: see supervision.js.
  */
 import { renew } from "./auth.js";
-import { ackDue, batch, DUPLEX, HELD, STREAM, unannounced } from "./machine.js";
+import { ackDue, batch, DUPLEX, HELD, STREAM, told, unannounced } from "./machine.js";
 import { say } from "./say.js";
 
 /** How long a poll is held where there are no pings, in milliseconds. */
@@ -16,12 +16,13 @@ export function ackDelay(s, kind) {
 
 /** Sends the next batch, if there is something to say and none is in flight. `judge`: the stream that waits for its test. */
 export function sendUp(s, now, kind, brings, judge) {
-  var frames = [], asker;
-  if (!s._sid || s._batch || now < s._postAt) return;
+  var frames = [], carrier = s._newest, due = ackDue(s, ackDelay(s, kind)) <= now, asker;
+  if (!s._sid || s._batch || s._moved || now < s._postAt) return;
   // A plain poll brings everything along; nothing goes beside a poll that brings messages.
   if (kind === STREAM || (kind === HELD && !brings)) frames = batch(s, s._acked + 1);
   else if (!judge) return;
-  if (!(frames.length || judge || s._confirm || ackDue(s, ackDelay(s, kind)) <= now)) return;
+  if (carrier && (carrier._attached || kind === HELD)) frames = told(s, carrier, due).concat(frames);
+  if (!(frames.length || judge || s._confirm || due)) return;
   s._test = null;
   s._batch = asker = say(s, frames, function (how) {
     var then = s._at();

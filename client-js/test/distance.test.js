@@ -2,13 +2,10 @@
 // browser's own time. And pairs: what opened × what is allowed later, what was lost × what is refused next.
 
 import assert from "node:assert/strict";
-import { join } from "node:path";
 import { test } from "node:test";
-import { bundle, SOURCE } from "../build.js";
 import { Browser } from "./browser.js";
 import { Network } from "./network.js";
-
-const { code } = await bundle(join(SOURCE, "legacy.js"), "iife");
+import { code } from "./source.js";
 
 const DISTANCES = [0, 60, 150, 250, 600].flatMap((rtt) => [0, 1].map((jitter) => ({ rtt, jitter })));
 // Most wanted first, as the server wants them.

@@ -2,12 +2,9 @@
 // can't go up now, as while the server drains or its window is full, makes no haste.
 
 import assert from "node:assert/strict";
-import { join } from "node:path";
 import { test } from "node:test";
-import { bundle, SOURCE } from "../build.js";
 import { Browser, opened } from "./browser.js";
-
-const { code } = await bundle(join(SOURCE, "legacy.js"), "iife");
+import { code } from "./source.js";
 
 /** A session over plain polls, in the pause after one that brought nothing. */
 function paused(fields) {

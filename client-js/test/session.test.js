@@ -4,10 +4,10 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { bundle, DIST, SOURCE } from "../build.js";
+import { DIST } from "../build.js";
 import { Browser, opened, tickets } from "./browser.js";
+import { code as source } from "./source.js";
 
-const { code: source } = await bundle(join(SOURCE, "legacy.js"), "iife");
 const scripts = { source, shipped: readFileSync(join(DIST, "realtime.js"), "utf8") };
 
 function types(session) {

@@ -14,6 +14,7 @@ import { rollup } from "@rollup/wasm-node";
 import { minify } from "terser";
 import { all } from "../src/all.js";
 import { costs } from "../costs.js";
+import { opened } from "./browser.js";
 import { BUDGET, build, DIST, gzipped, manifest, options, ROOT, sizes, tree, verdict } from "../build.js";
 
 const temporary = mkdtempSync(join(tmpdir(), "realtime-"));
@@ -164,22 +165,31 @@ test("the script for events adds one global, RealtimeEvents", () => {
 });
 
 test("an ES3 engine speaks events with the scripts as they are shipped", { skip: mujs }, () => {
-  const said = runInMujs(`var window = this, hear, sent = [];
+  const said = runInMujs(`
+    var window = this, sent = [], socket, location = { protocol: "http:", host: "a.example", href: "http://a.example/" };
+    var document = { createElement: function () { return {}; } };
+    function setTimeout() {}
+    function clearTimeout() {}
+    function WebSocket() {
+      socket = this;
+      this.bufferedAmount = 0;
+      this.send = function (data) { print(data); };
+    }
+    ${shipped("realtime.js")}
     ${shipped("events.js")}
-    var session = {
-      bufferedAmount: 0,
-      readyState: 1,
-      addEventListener: function (type, listener) { if (type === "message") hear = function (data) { listener({ data: data }); }; },
-      send: function (data) { print(data); }
-    };
-    var setTimeout = function () {}, clearTimeout = setTimeout, chat = RealtimeEvents(session, { auth: { name: "ada" } });
+    var session = new Realtime("http://a.example/chat", { transports: ["websocket"] });
+    var chat = RealtimeEvents(session, { auth: { name: "ada" } });
+    function hear(data) { socket.onmessage({ data: data }); }
     chat.on("sum", function (one, other) { return one + other; });
-    hear('0{"sid":"me"}');
+    socket.onopen();
+    hear(${JSON.stringify(opened())});
+    hear('m0{"sid":"me"}');
     chat.emit("text", [1, { a: null }]);
     chat.emit("ask", function (error, answer) { print(error, answer); });
-    hear('25["sum",1,2]');
-    hear('30["yes"]');`);
-  assert.equal(said, '0{"name":"ada"}\n2["text",[1,{"a":null}]]\n20["ask"]\n35[3]\nnull yes\n');
+    hear('m25["sum",1,2]');
+    hear('m31["yes"]');`);
+  const messages = said.split("\n").filter((line) => !/^[ao]/.test(line)); // nor what opens the session
+  assert.deepEqual(messages, ['m0{"name":"ada"}', 'm2["text",[1,{"a":null}]]', 'm21["ask"]', "m35[3]", "null yes", ""]);
 });
 
 test("the script may be loaded twice", () => {
@@ -192,7 +202,7 @@ test("the script may be loaded twice", () => {
 });
 
 const TRANSPORTS = all.map(({ name }) => name);
-const NAMES = ["Realtime", "requests", "cursors", ...TRANSPORTS];
+const NAMES = ["Realtime", "durable", "requests", "cursors", ...TRANSPORTS];
 
 test("import and require give the same names, without a page too", async () => {
   const imported = await import("aiohttp-realtime");

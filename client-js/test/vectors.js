@@ -4,6 +4,7 @@
  * Returns what went wrong, in sentences, and counts what was tried.
  */
 import { cursors } from "../src/cursors.js";
+import { durable } from "../src/durable.js";
 import { parse, parseBatch } from "../src/frames.js";
 import { begin, take } from "../src/machine.js";
 
@@ -146,6 +147,46 @@ function readRoom(vector) {
 export function runRooms(vectors) {
   return run(vectors, function (vector) {
     return attempt(vector, readRoom, vector.means);
+  });
+}
+
+/** What a client of a durable session makes of a server's frame, which has read of the tenure `t0` where a broken one is to show. */
+function readDurable(vector) {
+  var told = [], owner = { _events: [] }, s = { _owner: owner }, carrier = { _down: 1, _gen: 1, _kind: 1 }, type, fields;
+  owner._message = function (data) {
+    this._tell("message", { data: data });
+  };
+  owner._tell = function (type, fields) {
+    told.push(type, fields);
+  };
+  cursors()(owner);
+  begin(s, "", 1);
+  durable(s);
+  if (vector.error) s._tenure = carrier._named = "t0";
+  if (vector.frame.charAt(0) !== "l") {
+    fields = parse(vector.frame);
+    s._follows(carrier, fields);
+    told = { kind: vector.frame.charAt(0) === "r" ? "attached" : "answered", received: fields[0], taken: fields[1], tenure: fields[2] };
+    if (fields.length > 5 && told.kind === "attached") told.began = [+fields[3], +fields[4], +fields[5]];
+    return told;
+  }
+  s._tenure = "t0";
+  s._newest = carrier;
+  s._tells(carrier);
+  take(s, carrier, vector.frame, 0);
+  if (s._frames !== 1) return "it was not counted";
+  type = told[0];
+  fields = told[1];
+  if (!type) return vector.means; // a room was left: nobody is told
+  if (type !== "message") return { kind: type, room: fields.room, cursor: fields.cursor, missing: fields.missing };
+  if (typeof fields.data === "string") return { kind: "room_text", room: fields.room, cursor: fields.cursor, text: fields.data };
+  return { kind: "room_binary", room: fields.room, cursor: fields.cursor, base64: toBase64(fields.data) };
+}
+
+/** What durable sessions add. */
+export function runDurable(vectors) {
+  return run(vectors, function (vector) {
+    return vector.from === "client" ? null : attempt(vector, readDurable, vector.means);
   });
 }
 

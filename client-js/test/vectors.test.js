@@ -7,7 +7,7 @@ import vm from "node:vm";
 import { FakeRequest } from "./browser.js";
 import { parseBatch } from "../src/frames.js";
 import { all } from "../src/all.js";
-import { runBatches, runFrames, runRooms } from "./vectors.js";
+import { runBatches, runDurable, runFrames, runRooms } from "./vectors.js";
 
 function vectors(name) {
   return JSON.parse(readFileSync(new URL(`../../tests/vectors/${name}.json`, import.meta.url), "utf8"));
@@ -25,6 +25,12 @@ test("rooms.json", () => {
   const { count, failures } = runRooms(vectors("rooms"));
   assert.deepEqual(failures, []);
   assert.ok(count > 40, "too few");
+});
+
+test("durable.json", () => {
+  const { count, failures } = runDurable(vectors("durable"));
+  assert.deepEqual(failures, []);
+  assert.ok(count > 25, "too few");
 });
 
 test("batches.json", () => {

@@ -38,6 +38,13 @@ export interface Options {
   cursors?: RoomCursors;
   /** `requests` of this module, where there may be no `XMLHttpRequest`. The default export has it without. */
   requests?: Requests;
+  /** `durable` of this module, for sessions that outlive their server's process. The default export has it without. */
+  durable?: Durable;
+}
+
+/** How sessions outlive their server's process. Its inside is private: pass it to `Options.durable`. */
+export interface Durable {
+  readonly name: string;
 }
 
 /** How HTTP requests are made without `XMLHttpRequest`. Its inside is private: pass it to `Options.requests`. */
@@ -125,7 +132,7 @@ export interface DroppedEvent extends Event {
   readonly count: number;
 }
 
-/** With `options.cursors`: messages of a room, in front of this cursor, will not come; how many, or 0 where nobody knows. */
+/** With `options.cursors`, or in a durable session: messages of a room, in front of this cursor, will not come; how many, or 0 where nobody knows. */
 export interface GapEvent extends Event {
   readonly type: "gap";
   readonly target: Realtime;
@@ -252,6 +259,8 @@ export const polling: Transport;
 export const jsonp: Transport;
 /** By `fetch` in service workers, extensions and Node, and by `XDomainRequest` in Internet Explorer 8 and 9. */
 export const requests: Requests;
+/** For endpoints with `durable=True`: the session goes on when its server is restarted. */
+export const durable: Durable;
 /** For `Options.cursors`. `known`: what `session.cursors` of an earlier session was, if there was one. */
 export function cursors(known?: Cursors | null): RoomCursors;
 /** All of them. */

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import secrets
 import threading
 from collections.abc import Callable, Coroutine, Iterable
@@ -14,6 +15,7 @@ from ..core.errors import BrokerError
 from ..core.frames import Outgoing
 from ..core.identities import SessionInfo, check_room, room_of, sessions_in
 from ..core.rooms import Entry, Position
+from ..core.settings import check
 from ..identities import Identity
 from .asking import Asking
 from .base import Stores
@@ -22,31 +24,28 @@ from .messages import encoded
 from .publishing import NOTHING, Publishing
 from .redis import RedisBroker
 from .rooms import Timing
-from .rules import RoomRules
+from .rules import BROKER_TIMEOUT, RoomRules
 
 __all__ = ["BlockingIdentity", "BlockingPublisher", "Publisher"]
 
 T = TypeVar("T")
 
 
-LEASE = Timing().lease
+LEASE, SWEEP = Timing()
 
 
 class _Deaf:
     """A listener that subscribes to nothing."""
 
-    def __init__(self, asking: Asking) -> None:
+    def __init__(self, returned: Callable[[str], None]) -> None:
         self.counts: Counts = Counts()
-        self._asking = asking
+        self.returned = returned
 
     def received(self, room: str, entry: Entry) -> None: ...
     def subscribed(self, room: str) -> None: ...
     def unsubscribed(self, rooms: Iterable[str]) -> None: ...
     def missed(self, room: str) -> None: ...
     def attended(self, room: str) -> None: ...
-    def returned(self, run: str) -> None:
-        self._asking.returned(run)
-
     def failed(self) -> None: ...
     async def give_way(self) -> None: ...
 
@@ -58,6 +57,7 @@ class Publisher:
     """
 
     def __init__(self, broker: Stores | str, *, broker_timeout: float = 5.0) -> None:
+        check("broker_timeout", broker_timeout, BROKER_TIMEOUT)
         self._broker = RedisBroker(broker) if isinstance(broker, str) else broker
         self._timeout = broker_timeout
         self._rules = RoomRules()
@@ -74,9 +74,10 @@ class Publisher:
         self._store = self._broker.store()
         publishing = Publishing(self._store, source, self._timeout, lambda room, position: None)
         self._asking = Asking(self._store, publishing, source, self._timeout, self._spawn, LEASE)
-        await self._store.start(source, _Deaf(self._asking))
+        await self._store.start(source, _Deaf(self._returned))
         self._publishing = publishing
         self._rules.fixed = True
+        self._spawn(self._sweep(publishing))
         return self
 
     async def __aexit__(
@@ -100,8 +101,8 @@ class Publisher:
         """Sends to everyone in a room but `skip` (ids of sessions). Returns the room's cursor behind it.
 
         Raises TypeError or LocalProtocolError for what is not a message, LocalProtocolError for a room whose name
-        begins with a NUL, and BrokerError, whose `maybe_sent` says whether it may be heard all the same; and outside
-        of `async with`.
+        begins with a NUL or has a lone surrogate, and BrokerError, whose `maybe_sent` says whether it may be heard all
+        the same; and outside of `async with`.
         """
         check_room(room)
         publishing = self._entered()
@@ -121,6 +122,19 @@ class Publisher:
         if self._publishing is None:
             raise BrokerError("a Publisher works within `async with`")
         return self._publishing
+
+    def _returned(self, run: str) -> None:
+        self._asking.returned(run)
+        if self._publishing is not None:
+            self._spawn(self._publishing.compare())
+
+    @staticmethod
+    async def _sweep(publishing: Publishing) -> None:
+        """What was published is compared with later runs of the store, and forgotten when this one has stood."""
+        while True:
+            await asyncio.sleep(SWEEP * random.uniform(0.75, 1.25))
+            await publishing.sweep()
+            await publishing.compare()
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(coroutine, name="realtime publisher")

@@ -9,14 +9,18 @@ from ..core.errors import LocalProtocolError
 from ..core.settings import check, flag, number, text, whole
 from .base import Keep
 
-__all__ = ["RoomRules"]
+__all__ = ["BROKER_TIMEOUT", "RoomRules"]
+
+BROKER_TIMEOUT = number(0, 50, above=True)
+"""For how long a broker may be waited for: a store remembers for a minute under which ids it was told something."""
 
 MAX_CACHED = 4096
+MAX_TTL = 100_000_000.0  # seconds: three years, and far from what Redis can't count in milliseconds any more
 
 _RULES = {
     "pattern": text('a name of rooms, in which * stands for any text: "chat/*"'),
     "history": whole(0),
-    "ttl": number(0, above=True),
+    "ttl": number(0, MAX_TTL, above=True),
     "presence": flag(),
 }
 
@@ -51,9 +55,13 @@ class RoomRules:
 
     def keep(self, name: str) -> Keep | None:
         """What is kept of a room; None if no pattern has it. Of several the one with the most characters beside its
-        asterisks counts."""
+        asterisks counts. Raises LocalProtocolError for a name that no broker can be told."""
         if name in self._cache:
             return self._cache[name]
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            raise LocalProtocolError(f"a room's name has no lone surrogates: {name[:64]!r}") from None
         fitting = [
             (len(pattern) - pattern.count("*"), -pattern.count("*"), keep)
             for pattern, (expression, keep) in self._rules.items()

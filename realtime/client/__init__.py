@@ -17,7 +17,7 @@ from ..core.config import Config
 from .options import Nothing, check_settings, check_transports, check_unknown
 from .session import ClientSession
 from .settings import Settings
-from .wire import browsers_only, endpoint_url, own_transports
+from .wire import browsers_only, endpoint_url, own_transports, with_port_of_their_own
 
 __all__ = ["ClientSession", "connect"]
 
@@ -34,17 +34,21 @@ class connect:  # noqa: N801 # used like a function, as in websockets
         async for session in realtime.connect(url): ...      # a new session whenever one is lost, with its cursors
 
     `transports` names the allowed ones, most wanted first, or one alone (default: websocket, xhr_streaming, sse,
-    long_polling, polling). `headers` go with every request. `auth` is any JSON for the server's authorize hook, or a
-    callable, plain or async, that returns it: asked whenever a session is opened, and when the server no longer takes
-    what it had. It never travels in a URL. `cursors` are an earlier session's (`session.cursors`, which may have been
-    stored): where its rooms keep a history, they go on behind what was received. (Where all `transports` open by a URL,
-    which cursors must not be in, what is missing is told as a gap.) Where there are cookies or a log-in
+    long_polling, polling; multipart and webtransport are there as well). `headers` go with every request. `auth` is any
+    JSON for the server's authorize hook, or a callable, plain or async, that returns it: asked whenever a session is
+    opened, and when the server no longer takes what it had. It never travels in a URL. `cursors` are an
+    earlier session's (`session.cursors`, which may have been stored): where its rooms keep a history, they go on behind
+    what was received. (Where all `transports` open by a URL, which cursors must not be in, what is missing is told as a
+    gap.) Where there are cookies or a log-in
     for the endpoint, in `headers` or in `http`, its own origin goes along as Origin, without which a server would not
     show them to its application. `http` is an aiohttp.ClientSession to use (else one is made and closed).
     `upgrade=False` stays on the transport that opened first. Timeouts in seconds: `open_timeout` for opening as a
     whole, `attach_timeout` for one attempt, `post_timeout` for an uplink request, `close_timeout` for close().
     `max_size`, `max_queue` and `max_queue_size` bound what is received, `max_outbox` and `max_outbox_size` what waits
     to be acknowledged.
+
+    At an endpoint with `durable=True` the session goes on at another worker when its own is gone (`session.durable`); a
+    store that has lost what this client has ends it with 4414, and `async for` opens another, as after every end.
 
     Opening raises NegotiationError when no transport gets through. An unknown argument or one of the wrong type raises
     TypeError, one out of bounds LocalProtocolError.
@@ -78,7 +82,8 @@ class connect:  # noqa: N801 # used like a function, as in websockets
         check_unknown(unknown)
         names = Settings.transports
         if transports is not None:
-            names = check_transports(transports, own_transports(), browsers_only())
+            mine = (*own_transports(), *with_port_of_their_own())
+            names = check_transports(transports, mine, browsers_only())
         settings: dict[str, Any] = {
             "headers": headers,
             "auth": auth,

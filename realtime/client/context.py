@@ -126,6 +126,7 @@ class Context:
         """Feeds frames from the server; returns the carrier's end if that is what they say."""
         machine, now = self.machine, self.clock.now()
         name = carrier.codec.name
+        other = False
         newest, received, acked = carrier is machine.carrier, machine.inbox.received, machine.outbox.acked
         try:
             for frame in frames:
@@ -141,15 +142,17 @@ class Context:
                     reason = str(frame[1:])
                     return CarrierEnd(name, f"ended by the server: {reason}", ENDS.get(reason, "lost"))
                 if kind == "o":
-                    self._learn(Opened.parse(str(frame[1:])))
+                    other = self._learn(Opened.parse(str(frame[1:])))
                 if kind == "t":
                     self.renewed = True
                     self.renewal_news.set()
                 if kind == "g":
                     self.return_delay = _delay(str(frame[1:]))
                 feed_client(machine, carrier, frame, now)
-                if carrier.ignores:
+                if carrier.ignores and other:
                     return CarrierEnd(name, "opened another session than this one", "superseded")
+                if carrier.ignores:
+                    return CarrierEnd(name, "answered by an owner from before", "recycled")
         except RemoteProtocolError as error:
             machine.fail(error, now)
             return CarrierEnd(name, str(error))
@@ -163,11 +166,11 @@ class Context:
                 self.tell(self.policy.delivered, machine.outbox.acked > acked)
         return None
 
-    def _learn(self, opened: Opened) -> None:
-        """Takes over what the server announced."""
+    def _learn(self, opened: Opened) -> bool:
+        """Takes over what the server announced. Returns whether that is of another session."""
         machine = self.machine
         if machine.sid and machine.sid != opened.sid:
-            return
+            return True
         self.negotiation = opened.transports
         machine.server = replace(
             machine.config,
@@ -178,6 +181,7 @@ class Context:
             resume_window=opened.resume_window,
             poll_interval=(min(opened.poll_interval[0], LONGEST_PAUSE), min(opened.poll_interval[1], LONGEST_PAUSE)),
         )
+        return False
 
     def flushed(self) -> None:
         """Something has happened to the session, so there may be something to say."""

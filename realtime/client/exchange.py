@@ -11,8 +11,9 @@ import aiohttp
 
 from ..core.carrier import NumberedCarrier, Part
 from ..core.client_machine import Attach
+from ..core.durable.room_inbox import MAX_NOTES
 from ..core.errors import RemoteProtocolError
-from ..protocols.native import NativeCodec, attach_frame, open_frame, uplink_frames
+from ..protocols.native import NativeCodec, attach_frame, cursors_frame, open_frame, uplink_frames
 from ..transports import Decoder, Frame
 from .context import Context
 from .ends import CarrierEnd
@@ -25,6 +26,7 @@ __all__ = [
     "Answer",
     "NoBatch",
     "batch_of",
+    "behind_hello",
     "decoder_of",
     "failed",
     "hello",
@@ -54,7 +56,14 @@ def hello(context: Context, attach: Attach) -> str:
         context.policy.choice.history(context.clock.now()),
         context.policy.choice.timings,
         context.cursors,
+        durable=True,
     )
+
+
+def behind_hello(context: Context, carrier: NumberedCarrier, attach: Attach) -> list[str]:
+    """What follows that: in a durable session, the cursors of its rooms."""
+    cursors = context.machine.cursors(carrier) if attach.sid else None
+    return [] if cursors is None else [cursors_frame(attach.gen, cursors)]
 
 
 class Answer(NamedTuple):
@@ -103,7 +112,7 @@ async def batch_of(
     Raises NoBatch for one that is no batch, and RemoteProtocolError(1009) for one that begins as a batch and is too
     large.
     """
-    limit, wait = context.machine.config.max_answer, retry_after(response.headers)
+    limit, wait = _limits(context)[1], retry_after(response.headers)
     answer = bytearray()
     async for chunk in response.content.iter_any():
         answer += chunk
@@ -133,8 +142,17 @@ def retry_after(headers: Mapping[str, str]) -> float:
 
 def decoder_of(context: Context, codec: NativeCodec) -> Decoder:
     """What reads batches from the server, and takes none that is larger than the server may make it."""
-    config = context.machine.config
-    return codec.transport.decoder(config.max_queue + FRAMES_BESIDE, config.max_answer)
+    return codec.transport.decoder(*_limits(context))
+
+
+def _limits(context: Context) -> tuple[int, int]:
+    """How many frames, and bytes, one batch from the server has at most. In a durable session messages of rooms have a
+    window of their own."""
+    machine = context.machine
+    config = machine.config
+    if machine.following.rooms is None:
+        return config.max_queue + FRAMES_BESIDE, config.max_answer
+    return 2 * config.max_queue + MAX_NOTES + FRAMES_BESIDE, 2 * config.max_answer
 
 
 async def send_aside(context: Context, frame: str) -> CarrierEnd | None:

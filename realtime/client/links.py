@@ -93,6 +93,9 @@ class PollLink:
 
     writable = False
 
+    def __init__(self) -> None:
+        self.aborted: Callable[[], None] | None = None  # how a poll is told that it is not wanted any more
+
     def write(self, buffers: Sequence[Part]) -> None:
         """Nothing to write on."""
 
@@ -100,4 +103,6 @@ class PollLink:
         """The answer ends it."""
 
     def abort(self) -> None:
-        """The request's own time-out ends it."""
+        """Does not wait for the answer. A send has its own time-out."""
+        if self.aborted is not None:
+            self.aborted()

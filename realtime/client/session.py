@@ -28,7 +28,7 @@ from .context import Context
 from .events import ClientEvents, ClientNamespace
 from .settings import Settings
 from .supervisor import Supervisor
-from .uplink import Sender, acknowledge_close
+from .uplink import Sender, acknowledge_close, say_end
 from .wire import has_shape
 
 __all__ = ["ClientSession"]
@@ -106,6 +106,12 @@ class ClientSession(BaseSession[ClientMachine]):
     def negotiation(self) -> Sequence[Mapping[str, str]]:
         """The server's transports, most wanted first, each with its verdict and reason; empty before it has come."""
         return self._context.negotiation
+
+    @property
+    def durable(self) -> bool:
+        """Whether the session outlives the process that serves it: its endpoint is `durable=True`. It ends with 4414 if
+        the server's store has lost what this client has."""
+        return bool(self._machine.following.tenure)
 
     @property
     def attempts(self) -> Mapping[str, str]:
@@ -253,6 +259,9 @@ class ClientSession(BaseSession[ClientMachine]):
         if machine.final_ack:
             machine.final_ack = False
             await acknowledge_close(context)
+        if machine.following.unsaid:
+            machine.following.unsaid = False
+            await say_end(context)
         if machine.sid:  # a WebSocket's last frame and closing handshake
             duplex = [name for name in context.settings.transports if has_shape(name, Shape.DUPLEX)]
             await context.wait_for(duplex, min(2.0, machine.config.close_timeout))

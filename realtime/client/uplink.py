@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 
 from ..core.carrier import NumberedCarrier, Shape
 from ..core.client_machine import Uplink
@@ -18,7 +19,7 @@ from .ends import CarrierEnd
 from .exchange import LOST, POST, failed, request, waiting
 from .links import PollLink
 
-__all__ = ["Sender", "acknowledge_close"]
+__all__ = ["Sender", "acknowledge_close", "say_end"]
 
 log: logging.Logger = logging.getLogger("realtime.session")
 
@@ -72,7 +73,9 @@ class Sender:
             try:
                 parts = uplink_frames(POST, batch)
                 frames, wait = await request(context, "send", parts, context.settings.post_timeout)
-                end = waiting(context.feed(NumberedCarrier(POST, PollLink(), context.clock.now()), frames), wait)
+                carrier = NumberedCarrier(POST, PollLink(), context.clock.now())
+                machine.following.sends(carrier, batch.tenure)
+                end = waiting(context.feed(carrier, frames), wait)
             except LOST as error:
                 return failed(context, "send", error)
             if end is None or machine.outcome is not None:
@@ -88,6 +91,17 @@ class Sender:
             return CarrierEnd("send", f"this client failed: {error!r}")
         finally:
             machine.uplink_lost(batch)  # unless it was answered
+
+
+async def say_end(context: Context) -> None:
+    """Tells the server of an abrupt end that no WebSocket can tell it. It finds out by itself if this is lost."""
+    machine = context.machine
+    assert machine.outcome is not None
+    code, reason, _ = machine.outcome
+    end = POST.abrupt(code, "session", machine.inbox.received, reason)
+    with suppress(*LOST):
+        parts = [*uplink_frames(POST, machine.aside()), end]
+        await request(context, "send", parts, min(2.0, context.settings.post_timeout))
 
 
 async def acknowledge_close(context: Context) -> None:

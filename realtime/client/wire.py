@@ -7,7 +7,7 @@ Which transports this client runs is not written here: all of TRANSPORTS, but th
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 
 import aiohttp
@@ -17,7 +17,7 @@ from ..core.carrier import Shape
 from ..core.choice import DUPLEX, HELD, POLL, STREAM
 from ..core.errors import LocalProtocolError, RemoteProtocolError
 from ..protocols.native import NativeCodec
-from ..transports import TRANSPORTS, Transport, WebSocketMessages
+from ..transports import ALL_TRANSPORTS, TRANSPORTS, WEBTRANSPORT, Transport, WebSocketMessages
 from ..transports.batch import join, quote
 
 __all__ = [
@@ -33,8 +33,10 @@ __all__ = [
     "has_shape",
     "kind_of",
     "needs_url",
+    "negotiation_url",
     "own_transports",
     "with_origin",
+    "with_port_of_their_own",
     "words",
 ]
 
@@ -54,6 +56,11 @@ def own_transports() -> tuple[str, ...]:
     return tuple(name for name, transport in TRANSPORTS.items() if not _is_script(transport))
 
 
+def with_port_of_their_own() -> tuple[str, ...]:
+    """The names of those that this client runs where a server has opened a port for them."""
+    return (WEBTRANSPORT.name,)
+
+
 def browsers_only() -> tuple[str, ...]:
     """The names of the transports whose answers are scripts: they need a page that runs them."""
     return tuple(name for name, transport in TRANSPORTS.items() if _is_script(transport))
@@ -65,25 +72,26 @@ def _is_script(transport: Transport) -> bool:
 
 def codec(name: str) -> NativeCodec:
     """How frames lie on a carrier of this transport, at the client."""
-    transport = TRANSPORTS[name]
+    transport = TRANSPORTS.get(name, WEBTRANSPORT)
     # A WebSocket library frames what it sends, so the server's framing is not for the client.
-    return NativeCodec(WebSocketMessages() if transport.shape is Shape.DUPLEX else transport, "client")
+    by_messages = transport.shape is Shape.DUPLEX and transport is not WEBTRANSPORT
+    return NativeCodec(WebSocketMessages() if by_messages else transport, "client")
 
 
 def has_shape(name: str, shape: Shape) -> bool:
     """Whether carriers of a transport have this shape."""
-    return TRANSPORTS[name].shape is shape
+    return ALL_TRANSPORTS[name].shape is shape
 
 
 def kind_of(name: str) -> int:
     """What the policy takes carriers of a transport for."""
-    transport = TRANSPORTS[name]
+    transport = ALL_TRANSPORTS[name]
     return {Shape.DUPLEX: DUPLEX, Shape.STREAM: STREAM, Shape.POLL: HELD if transport.held else POLL}[transport.shape]
 
 
 def needs_url(name: str) -> bool:
     """Whether the first frame of a carrier of this transport can only stand in the URL: of streams that are fetched."""
-    return TRANSPORTS[name].method == "GET" and has_shape(name, Shape.STREAM)
+    return ALL_TRANSPORTS[name].method == "GET" and has_shape(name, Shape.STREAM)
 
 
 # -- requests --------------------------------------------------------------------------------------------------------
@@ -106,6 +114,11 @@ def address(endpoint: URL, name: str) -> URL:
     return endpoint.with_path(f"{endpoint.path.rstrip('/')}/v1/{name}").with_query(endpoint.query)
 
 
+def negotiation_url(endpoint: URL) -> URL:
+    """Where a server says which transports there are."""
+    return endpoint.with_path(f"{endpoint.path.rstrip('/')}/negotiate").with_query(endpoint.query)
+
+
 def with_origin(http: aiohttp.ClientSession, endpoint: URL, headers: Mapping[str, str]) -> dict[str, str]:
     """The headers, with the endpoint's own origin where there are cookies for it, or a log-in, and no Origin is given:
     no server shows these to its application without (docs/protocol.md §9)."""
@@ -123,15 +136,17 @@ def begin_stream(
     first: str,
     headers: Mapping[str, str],
     proxy: URL | None = None,
+    more: Sequence[str] = (),
 ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
-    """The request of a stream: its first frame in the body, or in the URL where it can only be there."""
+    """The request of a stream: its first frame in the body, and what follows it there; or that alone in the URL, where
+    it can only be there."""
     url, timeout = address(endpoint, name), aiohttp.ClientTimeout(total=None)
     if needs_url(name):
         url = url.update_query(frame=first)
         return http.get(url, headers=headers, timeout=timeout, allow_redirects=False, proxy=proxy)
     return http.post(
         url,
-        data=join([quote(first)]),
+        data=join(list(map(quote, [first, *more]))),
         headers={**headers, **BATCH},
         timeout=timeout,
         allow_redirects=False,

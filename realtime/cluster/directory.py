@@ -306,6 +306,10 @@ class Directory:
         """Who has this session."""
         return HERE if sid.partition(".")[0] == self.peer.worker else await self._finding.owner(sid)
 
+    async def others(self) -> Sequence[Peer]:
+        """The other workers whose leases run."""
+        return [peer for peer in await self._directory.living() if peer.worker != self.peer.worker]
+
     async def refused(self, peer: Peer, sid: str = "") -> Found:
         """A connection to this worker was refused."""
         return await self._finding.again(peer, sid, Reached.REFUSED)

@@ -15,8 +15,9 @@ from aiohttp import HttpVersion11, web
 from multidict import CIMultiDict
 
 from ..core.carrier import SharedBuffers
+from ..core.durable.opening import is_durable
 from ..core.errors import BrokerError, Refusal
-from ..core.leases import Found, Gone, Peer
+from ..core.leases import Found, Gone, Peer, Reached
 from ..gates.base import Gone as Left
 from ..loops import begin
 from ..owners import UNSURE, Elsewhere
@@ -70,8 +71,10 @@ class Answer(NamedTuple):
         line, *rest = head.decode("utf-8", "surrogateescape").split("\r\n")
         try:
             version, status, reason = [*line.split(" ", 2), ""][:3]
-            parts = [one.partition(":") for one in rest]
-            headers = CIMultiDict([(name, value.strip()) for name, _, value in parts])
+            headers = CIMultiDict[str]()
+            for one in rest:
+                name, _, value = one.partition(":")
+                headers.add(name, value.strip())
             if not version.startswith("HTTP/1."):
                 raise ValueError(version)
             return cls(version, int(status), reason, headers)
@@ -193,6 +196,7 @@ class Forwarder:
         """A request may open a session here: others are brought to the same application."""
         if self._port.application is None:
             self._port.application = request.match_info.apps[0]
+            self._service.sessions.reachable = True
 
     # -- reaching ------------------------------------------------------------------------------------------------------
 
@@ -207,11 +211,24 @@ class Forwarder:
             except Broken as broken:
                 found = await self._ask_again(peer, elsewhere.sid, dead=isinstance(broken, Refused))
             if isinstance(found, Gone):
+                if is_durable(elsewhere.sid):
+                    break  # any worker takes it over, when its client comes again
                 raise found.refusal(elsewhere.proof)
             if not isinstance(found, Peer):
                 break
             peer = found
         raise Refusal(4503, NOT_REACHED)
+
+    async def tries(self, peer: Peer) -> Reached:
+        """Whether this worker can be reached. The connection is kept, for what is brought there."""
+        try:
+            hop = await self._hops.reach(peer)
+        except TooMany:
+            return Reached.UNTRIED  # nobody can say
+        except Broken as broken:
+            return Reached.REFUSED if isinstance(broken, Refused) else Reached.UNREACHABLE
+        self._hops.keep(hop)
+        return Reached.UNTRIED
 
     async def _ask_again(self, peer: Peer, sid: str, *, dead: bool) -> Found:
         """Who has the session now. Raises Refusal."""
@@ -249,10 +266,11 @@ class Forwarder:
             answer = Answer.read(await hop.head())
             if answer.status == 101:
                 return await self._upgrade(request, hop, answer, limit)
-            if answer.length is None:
+            size = answer.length
+            if size is None:
                 response, kept = await self._stream(request, hop, answer)
                 return response
-            content = await hop.take(answer.length if request.method != "HEAD" else 0)
+            content = await hop.take(size if request.method != "HEAD" else 0)
             kept = answer.keeps and (bringing is None or bringing.done())
             return web.Response(status=answer.status, reason=answer.reason, headers=answer.own, body=content)
         except Broken:
@@ -391,7 +409,7 @@ class Forwarder:
             self._join(Tunnel(wire, hop), b"")
             await wire.run()
             return ws
-        await shake_hands(request)
+        await shake_hands(request, ws)
         transport, early, _, kept = detach(request, ws)
         tunnel = Tunnel(cast("Wire", transport), hop)
         self._join(tunnel, early)

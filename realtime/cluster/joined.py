@@ -30,7 +30,7 @@ class Ways:
 
     async def close(self) -> None:
         """Neither brings nor takes anything any more."""
-        self._service.carrying = self._service.bridges = None
+        self._service.carrying = self._service.bridges = self._service.reach = None
         await self._forwarder.close()
         await self._port.close()
 
@@ -61,5 +61,6 @@ class Cluster(settings.Cluster):
         port = InnerPort(self, service)
         hops = Hops(self.secrets[0], None if self.tls is None else self.tls[1])
         service.carrying = forwarder = Forwarder(service, hops, port)
+        service.reach = forwarder.tries
         service.bridges = Bridges(service, forwarder, port)
         return Member(service, store, self, Ways(service, forwarder, port))

@@ -51,7 +51,7 @@ class Member:
     async def start(self) -> None:
         """Listens, and begins to register."""
         sessions, config = self._service.sessions, self._service.config
-        incarnation = secrets.token_urlsafe(12)
+        incarnation = sessions.incarnation = secrets.token_urlsafe(12)
         address = await self._port.start(sessions.worker, incarnation)
         self.directory = sessions.owners = Directory(
             self._store,

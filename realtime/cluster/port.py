@@ -20,6 +20,7 @@ import socket
 import stat
 import tempfile
 from collections.abc import Awaitable, Callable
+from itertools import chain
 from typing import Any, NamedTuple, cast
 
 from aiohttp import web
@@ -82,7 +83,7 @@ class Facts(NamedTuple):
 
 def said_by(line: str, facts: bytes, headers: Headers) -> list[bytes]:
     """All that a request says but for its body, as it is sealed. `line` is its first: method, target and version."""
-    return [line.encode("utf-8", "surrogateescape"), facts, *[part for header in headers for part in header]]
+    return [line.encode("utf-8", "surrogateescape"), facts, *chain.from_iterable(headers)]
 
 
 def private_socket(path: str) -> socket.socket:

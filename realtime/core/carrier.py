@@ -9,7 +9,7 @@ What is numbered and acknowledged goes over a NumberedCarrier, whose codec has w
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
@@ -110,6 +110,12 @@ class NumberedCodec(Codec, Protocol):
 
     def go_away(self, value: float) -> Part:
         """A drain: the delay, or the highest number in use."""
+
+    def cursors(self, gen: int, rooms: Mapping[str, str]) -> Part:
+        """How far the client of a durable session has heard its rooms, for the carrier of this gen."""
+
+    def rooms_taken(self, gen: int, count: int) -> Part:
+        """How many of the room frames of the carrier of this gen it has taken."""
 
 
 class Link(Protocol):

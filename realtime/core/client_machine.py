@@ -10,12 +10,14 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from .carrier import NumberedCarrier, Part, Shape
+from .client_uplink import ClientUplink, Uplink
 from .config import INITIAL_WINDOW, Config
+from .durable.following import Following
+from .durable.record import Tenure
 from .errors import LocalProtocolError
-from .frames import Outgoing, Window
+from .frames import Window
 from .lifecycle import Event, State
 from .machine import FOREVER, Listener, shown
-from .numbering import Numbering
 from .proof import Key
 
 __all__ = ["LEAST_ACK_SHARE", "NO_KEY", "Attach", "ClientMachine", "Uplink"]
@@ -29,7 +31,7 @@ NO_KEY = Key("")
 
 class Attach(NamedTuple):
     """What a carrier says first. `sid` is empty for an open. `proof` is the session's key; in a URL a ticket takes its
-    place."""
+    place. `tenure` is empty where the session is not durable."""
 
     sid: str
     gen: int
@@ -37,30 +39,27 @@ class Attach(NamedTuple):
     taken: int
     first: int
     proof: Key
+    tenure: str = ""
 
     def __repr__(self) -> str:
         return shown(self)
 
 
-class Uplink(NamedTuple):
-    """One uplink batch: what its head says, and the numbered items behind it."""
+class Tickets(NamedTuple):
+    """Tickets for carriers that start in a URL, from this gen on."""
 
-    sid: str
-    received: int
-    taken: int
     first: int
-    items: list[Outgoing]
-    going: int | None  # the answer to the server's go-away, if it is due
-    proof: Key
+    tickets: tuple[str, ...]
 
-    def __repr__(self) -> str:
-        return shown(self)
+    def of(self, gen: int) -> str:
+        """The one for this gen; empty where there is none."""
+        return self.tickets[gen - self.first] if 0 <= gen - self.first < len(self.tickets) else ""
 
 
-class ClientMachine(Numbering):
+class ClientMachine(ClientUplink):
     """The client's end. The shell calls start() for each carrier, and tells what became of it."""
 
-    __slots__ = ("ack_share", "confirm", "final_ack", "going_due", "key", "opening", "server", "tickets", "uplink_out")
+    __slots__ = ("ack_share", "final_ack", "following", "opening", "tickets")
 
     def __init__(self, config: Config, listener: Listener, now: float, ack_share: float = 1.0) -> None:
         super().__init__(config, INITIAL_WINDOW, listener, now)
@@ -72,7 +71,8 @@ class ClientMachine(Numbering):
         self.final_ack: bool = False  # the server's `c` came and its ack could not be written on a duplex carrier
         self.opening: set[NumberedCarrier] = set()  # carriers that started with an open
         self.key: Key = NO_KEY  # what `o` said: all but URLs show it
-        self.tickets: tuple[int, tuple[str, ...]] = (0, ())  # a gen, and the tickets from that gen on
+        self.tickets: Tickets = Tickets(0, ())
+        self.following: Following = Following()
         # What the server announced; ours until it does. Its max_batch_size is the payload that fits the body it takes,
         # whatever has to be escaped: a sixth.
         self.server: Config = config
@@ -95,7 +95,7 @@ class ClientMachine(Numbering):
         if gen is not None:
             carrier.gen = gen
             self.opening.add(carrier)
-            return Attach(self.sid, gen, 0, 0, 1, self.key)
+            return Attach(self.sid, gen, 0, 0, 1, self.key, self.following.starts(carrier))
         received, taken = self.inbox.ack()
         carrier.gen = self.reserve()
         carrier.started = carrier.last_received = now
@@ -108,23 +108,32 @@ class ClientMachine(Numbering):
         else:
             self.opening.add(carrier)
         self.listener.dirty()
-        return Attach(self.sid, self.gen, received, taken, carrier.send_cursor, self.key)
+        named = self.following.starts(carrier)
+        return Attach(self.sid, self.gen, received, taken, carrier.send_cursor, self.key, named)
 
     def hand_out(self, gen: int, tickets: Sequence[str]) -> None:
         """`k` came: tickets for carriers that start in a URL, from this gen on."""
-        self.tickets = gen, tuple(tickets)
+        self.tickets = Tickets(gen, tuple(tickets))
 
     def ticket(self) -> str:
         """What the next carrier shows if it starts in a URL; empty where the server has to be asked for one first."""
-        first, tickets = self.tickets
-        place = self.gen + 1 - first
-        return tickets[place] if 0 <= place < len(tickets) else ""
+        return self.tickets.of(self.gen + 1)
 
     def opened(
-        self, carrier: NumberedCarrier, sid: str, window: Window, received: int, taken: int, now: float, key: str = ""
+        self,
+        carrier: NumberedCarrier,
+        sid: str,
+        window: Window,
+        received: int,
+        taken: int,
+        now: float,
+        key: str = "",
+        tenure: str = "",
     ) -> bool:
         """`o` came. Returns False when it names another session: the carrier must be dropped, with all on it."""
         if not self.sid:
+            if tenure:
+                self._becomes_durable()
             self.sid = sid
             self.key = Key(key)
             self.outbox.window = window
@@ -134,13 +143,24 @@ class ClientMachine(Numbering):
         elif sid != self.sid:
             self.lost(carrier, now)
             return False
+        if self.following.rooms is not None and not self._follows(carrier, tenure, None, now):
+            return True
         self.confirm = True  # each time: what confirmed another carrier's `o` may have been lost
         self._joined(carrier, received, taken, now)
         return True
 
-    def attach_answered(self, carrier: NumberedCarrier, received: int, taken: int, now: float) -> None:
+    def attach_answered(
+        self,
+        carrier: NumberedCarrier,
+        received: int,
+        taken: int,
+        now: float,
+        tenure: str = "",
+        began: Tenure | None = None,
+    ) -> None:
         """`r` came."""
-        self._joined(carrier, received, taken, now)
+        if self.following.rooms is None or self._follows(carrier, tenure, began, now):
+            self._joined(carrier, received, taken, now)
 
     def _joined(self, carrier: NumberedCarrier, received: int, taken: int, now: float) -> None:
         carrier.attached = True
@@ -157,6 +177,7 @@ class ClientMachine(Numbering):
         """A carrier ended: cut, refused, superseded or given up. Only the newest one's end detaches."""
         carrier.finished = True
         self.opening.discard(carrier)
+        self.following.lost(carrier)
         if self.carrier is carrier:
             self.carrier = None
             if self.state in (State.OPEN, State.DRAINING, State.CLOSING):
@@ -200,10 +221,6 @@ class ClientMachine(Numbering):
             self._move(Event.DRAIN)
         self.listener.dirty()
 
-    def may_answer(self, following: int) -> bool:
-        """Whether the answer to a go-away is due where `following` is the next number: behind all, and whole groups."""
-        return self.going_due and following > self.outbox.last and not self.outbox.begun
-
     # -- writing ---------------------------------------------------------------------------------------------------
 
     def flush(self, now: float) -> None:
@@ -220,65 +237,9 @@ class ClientMachine(Numbering):
         if self.may_answer(max(carrier.send_cursor, self.outbox.acked + 1)):
             self.going_due = False
             carrier.write([carrier.codec.go_away(self.outbox.last)])
+        if self.following.rooms is not None:
+            self._tell_of_rooms(carrier, now)
         self.wake_by(self._ack_at())
-
-    @property
-    def uplink_wanted(self) -> bool:
-        """Whether uplink goes by requests: there is a sid and no duplex carrier has taken over."""
-        carrier = self.carrier
-        return bool(self.sid) and not (carrier is not None and carrier.codec.shape is Shape.DUPLEX and carrier.attached)
-
-    def uplink(self, now: float, *, force: bool = False) -> Uplink | None:
-        """The next uplink batch, or None when there is nothing to say or one is in flight.
-
-        `force` makes one in any case. Give it to uplink_answered() or uplink_lost().
-        """
-        if self.outcome is not None or self.uplink_out is not None or not self.uplink_wanted:
-            return None
-        first = self.outbox.acked + 1
-        _, items = self.outbox.peek(first, *self._batch())
-        due = self.inbox.due(now, self._ack_delay()) and self.inbox.news
-        going = self.outbox.last if self.may_answer(first + len(items)) else None
-        if not (items or due or self.confirm or force or going is not None):
-            return None
-        self.confirm = False
-        batch = self.uplink_out = Uplink(self.sid, *self.inbox.ack(), first, items, going, self.key)
-        return batch
-
-    def aside(self) -> Uplink:
-        """A batch of nothing but acks, to say something behind it beside whatever is in flight."""
-        return Uplink(self.sid, *self.inbox.ack(), self.outbox.acked + 1, [], None, self.key)
-
-    def poll_items(self, carrier: NumberedCarrier) -> list[Outgoing]:
-        """What a poll may bring along, behind its open or attach, while no uplink batch is in flight."""
-        if self.uplink_out is not None:
-            return []
-        _, items = self.outbox.peek(carrier.send_cursor, *self._batch())
-        carrier.send_cursor += len(items)
-        self.confirm = False
-        return items
-
-    def _batch(self) -> tuple[int, int]:
-        # One frame is the head, and one may be a go-away.
-        config, server = self.config, self.server
-        return max(1, min(config.max_batch, server.max_batch) - 2), min(config.max_batch_size, server.max_batch_size)
-
-    def uplink_answered(self, batch: Uplink, now: float) -> None:
-        """The answer to `batch` has come, whatever it says: its acks have arrived."""
-        if self.uplink_out is batch:
-            self.uplink_out = None
-        self.contact = now
-        self.inbox.announced(batch.received, batch.taken)
-        if batch.going is not None:
-            self.going_due = False
-        self.listener.dirty()
-
-    def uplink_lost(self, batch: Uplink) -> None:
-        """`batch` was not answered: its messages and acks are due again, though they may have arrived."""
-        if self.uplink_out is batch:
-            self.uplink_out = None
-            self.inbox.unannounced()
-            self.listener.dirty()
 
     # -- ending ----------------------------------------------------------------------------------------------------
 

@@ -54,6 +54,8 @@ RULES: dict[str, Rule] = {
     "rate_burst": number(0, above=True),
     "on_rate": one_of("slow", "close"),
     "max_rooms": whole(1).or_none("no limit"),
+    "max_turn": whole(1),
+    "max_data": whole(4),  # null
     "max_sessions": whole(1).or_none("no limit"),
     "max_sessions_per_identity": whole(1).or_none("no limit"),
     "max_sessions_per_address": whole(1).or_none("no limit"),
@@ -151,6 +153,8 @@ class Config(Derived):
     rate_burst: float = 5.0
     on_rate: OnRate = "slow"
     max_rooms: int | None = 1000
+    max_turn: int = 1000
+    max_data: int = 65_536
     max_sessions: int | None = 100_000
     max_sessions_per_identity: int | None = None
     max_sessions_per_address: int | None = None

@@ -54,7 +54,7 @@ class Deadlines:
         if not when < machine.wake_at:  # nor if that is NEVER
             return False
         machine.wake_at = when
-        if when not in self._at:  # _put(), without a call
+        if when not in self._at:
             self._at[when] = machine
             heapq.heappush(self._heap, when)
             self._count += 1
@@ -65,11 +65,9 @@ class Deadlines:
         return self._heap[0] == when
 
     def _put(self, machine: Expiring, when: float) -> None:
-        others = self._at.get(when)
-        if others is None:
-            self._at[when] = machine
-            heapq.heappush(self._heap, when)
-        elif isinstance(others, deque):
+        """At a time that others have, too."""
+        others = self._at[when]
+        if isinstance(others, deque):
             others.append(machine)
         else:
             self._at[when] = deque((others, machine))
@@ -86,7 +84,13 @@ class Deadlines:
             # A machine that wanted the same time twice is there twice.
             for machine in dict.fromkeys(whose) if isinstance(whose, deque) else (whose,):
                 if machine.wake_at == when:
-                    self._put(machine, when)
+                    if when in self._at:
+                        self._put(machine, when)
+                    else:
+                        self._at[when] = machine
+                        self._heap.append(when)
+                        self._count += 1
+        heapq.heapify(self._heap)
         self._limit = max(STALE, 2 * self._count)
 
     def next(self) -> float:

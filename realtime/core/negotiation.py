@@ -6,13 +6,14 @@ codes with details, worded when somebody asks. docs/negotiation.md has the table
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .health import Failure, Health
 
-__all__ = ["Choice", "Evidence", "negotiate"]
+__all__ = ["Choice", "Evidence", "Place", "negotiate"]
 
 REASONS = {
     "taken": "carries the session",
@@ -23,11 +24,29 @@ REASONS = {
     "http_1_0": "the request came as HTTP/1.0: what is in between knows no upgrade",
     "not_named": "the client does not name it",
     "not_allowed": "not in this endpoint's transports=(…)",
+    "not_served": "this server does not listen for it: setup() was given none",
     "unknown": "this server knows no such transport",
 }
 
 # What stands for a client's words before others.
 OWN_WORDS = "in its own words"
+
+
+class Place(NamedTuple):
+    """Where a transport is that does not come by the endpoint's own port."""
+
+    port: int
+    host: str | None = None  # None: the endpoint's
+    digest: bytes | None = None  # the SHA-256 of its certificate, where that is to be taken by its hash
+
+    def as_dict(self) -> dict[str, str | int]:
+        """What the client is told."""
+        told: dict[str, str | int] = {"port": self.port}
+        if self.host is not None:
+            told["host"] = self.host
+        if self.digest is not None:
+            told["hash"] = b64encode(self.digest).decode()
+        return told
 
 
 class Choice(NamedTuple):
@@ -39,6 +58,7 @@ class Choice(NamedTuple):
     how: str = ""  # of a failure
     ago: float = 0.0  # seconds since a failure
     timing: float | None = None  # seconds from the start of an attempt to its success, once tried
+    place: Place | None = None  # where it is, if that is not where the endpoint is
 
     @property
     def reason(self) -> str:
@@ -51,11 +71,13 @@ class Choice(NamedTuple):
         handler."""
         return self._replace(how=OWN_WORDS).reason if self.code == "reported" else self.reason
 
-    def as_dict(self) -> dict[str, str | float]:
+    def as_dict(self) -> dict[str, Any]:
         """What the client is told."""
-        told: dict[str, str | float] = {"name": self.name, "verdict": self.verdict, "reason": self.reason}
+        told: dict[str, Any] = {"name": self.name, "verdict": self.verdict, "reason": self.reason}
         if self.timing is not None:
             told["timing"] = round(self.timing, 4)
+        if self.place is not None:
+            told |= self.place.as_dict()
         return told
 
 
@@ -102,7 +124,8 @@ def _without_evidence(
 def _judge_all(
     policy: Sequence[str], known: Sequence[str], client: Sequence[str], taken: str, evidence: Evidence, now: float
 ) -> tuple[Choice, ...]:
-    choices = [_judge(name, client, taken, evidence, now) for name in policy]
+    choices = [_judge(name, client, taken, evidence, now) for name in policy if name in known]
+    choices += [Choice(name, "refused", "not_served") for name in policy if name not in known]
     for name in dict.fromkeys((*known, *client)):
         if name not in policy:
             choices.append(Choice(name, "refused", "not_allowed" if name in known else "unknown"))

@@ -129,7 +129,7 @@ class Registry:
         if machine.identity is not None:
             self._enlist(machine.identity, machine)
         if machine.address:
-            _count(self._addresses, machine.address, 1)
+            self._addresses[machine.address] = self._addresses.get(machine.address, 0) + 1
 
     def find(self, sid: str, now: float, proof: Proof | None = None) -> ServerMachine:
         """The session of this sid. Raises Refusal, from its tombstone if there is one.

@@ -18,6 +18,10 @@ from .proof import ATTACH, Key, Proof, Tickets
 __all__ = ["ServerMachine"]
 
 
+# The transport that comes by a port that the server opens for it alone.
+WITH_OWN_PORT = "webtransport"
+
+
 class ServerMachine(SessionMachine):
     """The server's end. `sid`, `key`, `nonce` and `binding` are the registry's to choose."""
 
@@ -137,9 +141,12 @@ class ServerMachine(SessionMachine):
             observer.attached(self, cause, before, name, lost)
 
     def _rank(self, name: str) -> int:
-        """The place of a transport in the endpoint's list, best first."""
+        """The place of a transport in the endpoint's list, best first. One with a port of its own that is not in it is
+        wanted most, or it would not carry: the list was left alone."""
         transports = self.config.transports
-        return transports.index(name) if name in transports else len(transports)
+        if name in transports:
+            return transports.index(name)
+        return -1 if name == WITH_OWN_PORT else len(transports)
 
     def _worn_out(self, carrier: Carrier) -> bool:
         """Whether a stream has brought enough. One that still has much to send goes on until its reader has that: it

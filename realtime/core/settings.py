@@ -69,6 +69,8 @@ class EndpointSettings(TypedDict, total=False):
     rate_burst: float
     on_rate: OnRate
     max_rooms: int | None
+    max_turn: int
+    max_data: int
 
 
 class ServerSettings(EndpointSettings, total=False):

@@ -24,6 +24,7 @@ __all__ = [
     "Misfit",
     "bare",
     "check_of",
+    "exact_of",
     "is_alias",
     "is_typeddict",
     "required_members",
@@ -232,6 +233,12 @@ def _float(value: Any, where: str) -> float:
 
 
 _PLAIN: dict[Any, Callable[[Any, str], Any]] = {str: _str, bool: _bool, bytes: _bytes, int: _int, float: _float}
+_EXACT = {check: plain for plain, check in _PLAIN.items()}
+
+
+def exact_of(check: Check) -> type | None:
+    """The type of which any value passes this check as it is, if there is one."""
+    return None if check is None else _EXACT.get(check)
 
 
 def _union(checks: list[Check], annotation: Any) -> Check:

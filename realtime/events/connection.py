@@ -15,7 +15,6 @@ import logging
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
-from contextlib import suppress
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from ..base_session import BaseSession
@@ -319,15 +318,15 @@ class Connection(ABC, Generic[S]):
         if event.id is None:
             return None
         name, ack = event.data[0], Packet(packets.ACK, member.namespace, args, event.id)
-        with suppress(SessionClosed):
+        session, version = self.session, self._decoder.version
+        try:
             try:
-                return self._send_answer(ack)
+                sending = send_kept(session, packets.write(version, ack))
             except (TypeError, LocalProtocolError) as raised:  # it is no JSON, or bytes that cannot go there
-                return self._send_answer(ack._replace(data=self._error(member, name, raised)))
-        return None
-
-    def _send_answer(self, ack: Packet) -> Awaitable[None] | None:
-        sending = send_kept(self.session, packets.write(self._decoder.version, ack))
+                told = ack._replace(data=self._error(member, name, raised))
+                sending = send_kept(session, packets.write(version, told))
+        except SessionClosed:
+            return None
         return sending and self._patiently(sending)
 
     async def _patiently(self, sending: Awaitable[None]) -> None:

@@ -16,8 +16,12 @@ from typing import Any
 from ..base_session import BaseSession
 from ..clock import Timer
 from ..core.machine import FOREVER
+from ..protocols.layers.socketio import packets
 
 __all__ = ["Leaving"]
+
+# What the packet begins with by which a namespace is left.
+LEAVES = str(packets.DISCONNECT)
 
 
 class Leaving:
@@ -89,7 +93,8 @@ class Leaving:
             seen = max(0, self.looked - (inbox.received - len(items)))
             self.looked = inbox.received
             for item in islice(items, seen, None):
-                self._see(item)
+                if type(item) is str and item[:1] == LEAVES:
+                    self._see(item)
         name = self.busy
         if name is not None and (left or name in self._behind):
             self._deadlines.setdefault(name, self._patience())
@@ -103,16 +108,17 @@ class Leaving:
         number = inbox.received - len(inbox.items)
         if number > self.looked:
             self.looked = number
-            self._see(message)
+            if type(message) is str and message[:1] == LEAVES:
+                self._see(message)
 
-    def _see(self, item: object) -> None:
-        if isinstance(item, str) and item.startswith("1"):
-            name = item[1:].partition(",")[0] or "/"
-            self._behind[name] += 1
-            self.noted = True
-            if self._left(name) or name == self.busy:
-                self._deadlines.setdefault(name, self._patience())
-                self._arm()
+    def _see(self, packet: str) -> None:
+        """A namespace is left by this."""
+        name = packet[1:].partition(",")[0] or "/"
+        self._behind[name] += 1
+        self.noted = True
+        if self._left(name) or name == self.busy:
+            self._deadlines.setdefault(name, self._patience())
+            self._arm()
 
     def done(self, name: str) -> None:
         """A packet by which a namespace is left is taken now."""

@@ -15,7 +15,7 @@ from ..core.errors import EventError, LocalProtocolError
 from ..core.settings import check, whole
 from ..protocols.layers.socketio.answers import WRONG
 from ..protocols.layers.socketio.packets import RESERVED
-from .annotations import Check, Misfit, check_of, resolved
+from .annotations import Check, Misfit, check_of, exact_of, resolved
 
 __all__ = ["ALL", "Listener", "Listeners", "parameters"]
 
@@ -56,9 +56,9 @@ class Listener:
         named = named[lead:]
         self.least: int = max(0, len(required) - lead)
         self.most: float = len(named) if rest is None else MANY
-        # Of each argument, and what it is called where it does not fit.
+        # Of each argument: of which type it fits as it is, how it is checked, and what it is called where it does not.
         self._checks = [
-            (_check(parameter, function), f"argument {number} ({parameter.name})")
+            (exact_of(check := _check(parameter, function)), check, f"argument {number} ({parameter.name})")
             for number, parameter in enumerate(named, 1)
         ]
         self._rest = None if rest is None else _check(rest, function)
@@ -78,9 +78,9 @@ class Listener:
             raise EventError(f"{event!r} {words}", code=WRONG)
         fitted = args[:]
         try:
-            for index, (check, where) in enumerate(self._checks[: len(args)]):
-                if check is not None:
-                    fitted[index] = check(args[index], where)
+            for index, (value, (exact, check, where)) in enumerate(zip(args, self._checks, strict=False)):
+                if type(value) is not exact and check is not None:
+                    fitted[index] = check(value, where)
             if self._rest is not None:
                 for index in range(len(self._checks), len(args)):
                     fitted[index] = self._rest(args[index], f"argument {index + 1}")

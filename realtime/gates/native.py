@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from hmac import compare_digest
 from operator import itemgetter
 from typing import NamedTuple
 
+from ..admission import Admission
 from ..core.addresses import address_key
 from ..core.carrier import NumberedCarrier, Part, Shape
 from ..core.config import Config
@@ -40,6 +42,7 @@ from ..service import Service
 from ..session import Session
 from ..transports import Frame
 from .base import Wait, wait
+from .durable import allows, answerable, check_key, greeted, late, settled
 from .openings import Openings
 from .origins import RAW_SIGNS, asker
 
@@ -108,6 +111,8 @@ class NativeGate:
             session = await self.open(request, endpoint, carrier, head, wait)
         else:
             session = await self.attach(request, endpoint, carrier, head, behind)
+        if endpoint.durable and carrier.finished and not carrier.attached:
+            return Begun(session, True, 200)  # it came late, and nothing that it brings counts
         machine = session._machine
         assert isinstance(machine, NumberedMachine)
         superseded = machine.carrier is not carrier
@@ -115,6 +120,8 @@ class NativeGate:
         if behind or machine.outcome is not None:
             try:
                 status = await self._feed(request, machine, session, carrier, behind)
+                if endpoint.durable:
+                    await answerable(session)
                 if status != 200 and carrier.codec.shape is Shape.STREAM:
                     raise machine.refusal()
             except BaseException:
@@ -141,6 +148,8 @@ class NativeGate:
         if request.method == "GET":
             _check_script(behind)
         session, machine, due = await self._find(request, endpoint, head, behind)
+        if endpoint.durable:
+            await allows(session, carrier, head)
         now = self._now()
         status = 200
         parts: list[Part] = []
@@ -150,14 +159,15 @@ class NativeGate:
         except RemoteProtocolError as absurd:
             status = absurd.http_status
             machine.fail(absurd, now)
+        if endpoint.durable:
+            await settled(session)
         if machine.outcome is not None:
-            parts.clear()  # whatever was said before the end, the answer is the end
-        elif request.method != "GET" and (machine.tickets is not None or not WISHES.isdisjoint(map(KIND, behind))):
+            return status, [machine.uplink_answer(carrier)]  # whatever was said before the end, the answer is the end
+        if request.method != "GET" and (machine.tickets is not None or not WISHES.isdisjoint(map(KIND, behind))):
             # Who shows a ticket is not given any.
-            codec = carrier.codec
-            assert isinstance(codec, NativeCodec)
-            parts += map(codec.text, ticket_frames(machine, behind))
-        parts.insert(0, machine.uplink_answer(carrier))
+            assert isinstance(carrier.codec, NativeCodec)
+            parts += map(carrier.codec.text, ticket_frames(machine, behind))
+        parts.insert(0, carrier.codec.ack(machine.inbox.received, machine.inbox.taken))  # uplink_answer(), the same
         return status, parts
 
     def lost(self, session: Session, carrier: NumberedCarrier) -> None:
@@ -173,7 +183,7 @@ class NativeGate:
         large as the session allows. Raises Refusal, and RemoteProtocolError for what cannot be read."""
         head = parse_head(frame)
         assert isinstance(head, RequestHead)
-        self.service.sessions.check_key(head.sid, Proof(head.proof))
+        check_key(self.service.sessions, head.sid, Proof(head.proof))
 
     async def find_owner(self, frame: Frame) -> None:
         """Raises Elsewhere where this head (`r` or `u`) names another worker's session, and otherwise as check_key()
@@ -199,7 +209,9 @@ class NativeGate:
         assert isinstance(codec, NativeCodec)
         session, machine, due = await self._find(request, endpoint, head, frames)
         if not due:
-            return session  # what comes so late changes nothing
+            return late(session, carrier)  # it changes nothing
+        if endpoint.durable and not await allows(session, carrier, head):
+            return session
         now = self._now()
         if codec.shape is Shape.DUPLEX:  # which may fail where a URL gets through
             carrier.tickets = [codec.text(ticket_frame(machine, head.gen + 1))]
@@ -208,6 +220,7 @@ class NativeGate:
             machine.attach(carrier, head.gen, head.received, head.taken, head.first, now, alone=alone)
         except RemoteProtocolError as error:
             machine.fail(error, now)
+            await settled(session, 0)
             raise machine.refusal() from None
         except Refusal:
             # A request whose acks completed a clean close has done well: _feed() answers it, with 200.
@@ -236,15 +249,22 @@ class NativeGate:
             service.admission.arrived(request)
             identity = await wait(self._openings.identify(endpoint.path, head.nonce, request, address))
         signs = request._first(RAW_SIGNS)
-        session = await service.sessions.open(
-            endpoint,
-            nonce=head.nonce,
-            binding=(endpoint.path, asker(signs, request.host) if signs else None, identity),
-            window=head.window,
-            identity=identity,
-            request=request,
-            address=address,
-        )
+        binding = (endpoint.path, asker(signs, request.host) if signs else None, identity)
+        if endpoint.durable and head.durable:
+            assert service.keeper is not None
+            session: Session = await service.keeper.open(
+                endpoint, head.nonce, head.gen, binding, head.window, identity, request, address
+            )
+        else:
+            session = await service.sessions.open(
+                endpoint,
+                nonce=head.nonce,
+                binding=binding,
+                window=head.window,
+                identity=identity,
+                request=request,
+                address=address,
+            )
         if asked:
             service.admission.authorized(session, request)
         if head.rooms is not None:
@@ -259,6 +279,8 @@ class NativeGate:
 
         text = codec.text
         carrier.greeting = opened
+        if session.durable and not greeted(session, carrier, head):
+            return session
         carrier.tickets = [text(ticket_frame(machine, head.gen + 1))]
         machine.open(carrier, head.gen, self._now())
         return session
@@ -277,27 +299,13 @@ class NativeGate:
             session = await self.service.sessions.route(head.sid, proof)
         machine = session._machine
         assert isinstance(machine, NumberedMachine)
-        due = (not proof.use and proof.fits(machine.secret)) or machine.prove(proof)
+        shown, secret = head.proof.encode("utf-8", "replace"), machine.secret.encode()
+        due = (not proof.use and compare_digest(shown, secret)) or machine.prove(proof)  # fits(), without a call
         if session._path != endpoint.path:
             raise Refusal(4404, f"no such session at {endpoint.path}", scope="session")
         if self.service.admission.hook is not None:
-            await self._admit(request, session, _renewal(frames, endpoint.config))
+            await _admit(self.service.admission, request, session, _renewal(frames, endpoint.config))
         return session, machine, due
-
-    async def _admit(self, request: SessionRequest, session: Session, renewal: Renewal | None) -> None:
-        """Asks the application whether this request may go on with a session. Raises Refusal.
-
-        Whose auth data have expired may bring fresh ones along; if these are refused nothing has changed.
-        """
-        request._raw_auth = session.request._raw_auth
-        try:
-            await self.service.admission.admit(session, request)
-        except Refusal as refusal:
-            if renewal is None or refusal.code != 4401:
-                raise
-            request._raw_auth = renewal.auth
-            await self.service.admission.admit(session, request)
-            session.request._raw_auth = renewal.auth
 
     # -- what comes behind -----------------------------------------------------------------------------------------
 
@@ -346,6 +354,7 @@ class NativeGate:
         Frames behind them wait for the answer, and are fed only if the fresh data are accepted.
         """
         await self.service.admission.reauthorize(session, request._renewed(renewal.auth))
+        await settled(session, 0)
         if session.closed:
             return
         assert isinstance(carrier.codec, NativeCodec)
@@ -374,6 +383,22 @@ def tell(carrier: NumberedCarrier, refusal: Refusal) -> None:
     codec = carrier.codec
     assert isinstance(codec, NativeCodec)
     carrier.finish([codec.text(refusal_frame(refusal))], refusal.code, refusal.reason)
+
+
+async def _admit(admission: Admission, request: SessionRequest, session: Session, renewal: Renewal | None) -> None:
+    """Asks the application whether this request may go on with a session. Raises Refusal.
+
+    Whose auth data have expired may bring fresh ones along; if these are refused nothing has changed.
+    """
+    request._raw_auth = session.request._raw_auth
+    try:
+        await admission.admit(session, request)
+    except Refusal as refusal:
+        if renewal is None or refusal.code != 4401:
+            raise
+        request._raw_auth = renewal.auth
+        await admission.admit(session, request)
+        session.request._raw_auth = renewal.auth
 
 
 def _renewal(frames: Sequence[Frame], config: Config) -> Renewal | None:

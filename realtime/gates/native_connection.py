@@ -128,7 +128,8 @@ class NativeConnection(NumberedCarrier):
         self.silent, self.wake_at = False, FOREVER  # _spoken(), without a call
         self.started = self.last_received = self._now()
         taking_up = self._take_up(head)
-        return at_once(taking_up) if self._gate.service.opens_at_once else taking_up
+        here = self._gate.service.opens_at_once and not self._endpoint.durable
+        return at_once(taking_up) if here else taking_up
 
     async def _take_up(self, head: Open | RequestHead) -> None:
         try:
@@ -146,6 +147,8 @@ class NativeConnection(NumberedCarrier):
             self.refuse(Refusal(error.close_code, error.reason))
         else:
             self.session, machine = session, session._machine
+            if self.finished and not self.attached:
+                return  # it came late, and nothing that it brings counts
             assert isinstance(machine, NumberedMachine)
             self._machine = machine
             if machine.carrier is not self and not self.finished:
@@ -166,7 +169,7 @@ class NativeConnection(NumberedCarrier):
 
     def _failed(self, machine: NumberedMachine, error: RemoteProtocolError) -> None:
         machine.fail(error, self._now())
-        if not self.finished:
+        if not self.finished and machine.outcome is not None:  # a durable session's end is told when it is stored
             tell(self, machine.refusal())
 
     def control(self) -> bool:

@@ -13,13 +13,13 @@ from threading import Lock
 from ..core.config import OnFull
 from ..core.machine import SessionMachine
 from ..core.observer import Cause, Result
-from ..transports import TRANSPORTS
+from ..transports import ALL_TRANSPORTS
 
 __all__ = ["END_CODES", "POLICIES", "REFUSAL_CODES", "Histogram", "Sums", "Tally", "code_label", "transport_label"]
 
 POLICIES: tuple[OnFull, ...] = ("wait", "drop_oldest", "close")
 # docs/protocol.md §9. 4411 is a client's own affair, and never seen by a server.
-END_CODES = (1000, 1001, 1002, 1003, 1007, 1008, 1009, 1011, 1012, 1013, 4408, 4410, 4412)
+END_CODES = (1000, 1001, 1002, 1003, 1007, 1008, 1009, 1011, 1012, 1013, 4408, 4410, 4412, 4414)
 REFUSAL_CODES = (4400, 4401, 4403, 4404, 4405, 4406, 4408, 4409, 4413, 4429, 4503)
 KNOWN_CODES = frozenset(END_CODES + REFUSAL_CODES)
 
@@ -37,7 +37,7 @@ def code_label(code: int) -> str:
 
 def transport_label(name: str) -> str:
     """A transport as a label: its name, "none" before the first carrier, "other" for what this server has not got."""
-    return name if name in TRANSPORTS else "other" if name else "none"
+    return name if name in ALL_TRANSPORTS else "other" if name else "none"
 
 
 class Histogram:

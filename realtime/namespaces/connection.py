@@ -112,13 +112,13 @@ class ServerConnection(Connection[Session]):
     # -- packets -------------------------------------------------------------------------------------------------------
 
     def _take(self, packet: Packet, size: int) -> Awaitable[None] | None:
+        if packet.type == packets.EVENT and self._membership.names.get(packet.namespace):  # Act.GIVE, without a call
+            return self._event(self._members[packet.namespace], packet)
         try:
             act = self._membership.take(packet)
         except RemoteProtocolError as wrong:
             self.fail(wrong)
         name = packet.namespace
-        if act is Act.GIVE:
-            return self._event(self._members[name], packet)
         if act is Act.ANSWER:
             assert packet.id is not None
             self.calls.answer(name, packet.id, packet.data)

@@ -56,6 +56,8 @@ class EventSession:
         "_ended",
         "_home",
         "_keeping",
+        "_listeners",
+        "_middlewares",
         "_namespace",
         "_told",
         "auth",
@@ -73,6 +75,9 @@ class EventSession:
         self.recovered: bool = False  # whether it goes on where it was, after its connection was lost
         self._home = home
         self._namespace = namespace
+        # The namespace's own, to which others may yet be added: each event asks for them.
+        self._listeners: Listeners = namespace._listeners
+        self._middlewares: Sequence[Callable[..., Awaitable[Any]]] = namespace._middlewares
         self._data: dict[Any, Any] | None = None
         self._early: list[tuple[Callable[[Any], object], Any]] | None = []  # what it is sent before it is in
         self._early_size = 0
@@ -112,14 +117,6 @@ class EventSession:
         """Whether it has been told that it is in, where it is now or was last."""
         keeping = self._keeping
         return self._early is None and (keeping is None or keeping.live or keeping.absence is not None)
-
-    @property
-    def _listeners(self) -> Listeners:
-        return self._namespace._listeners
-
-    @property
-    def _middlewares(self) -> Sequence[Callable[..., Awaitable[Any]]]:
-        return self._namespace._middlewares
 
     @property
     def _lead(self) -> tuple[Any, ...]:

@@ -5,6 +5,7 @@ The pytest plugin with the fixture `realtime_client` is `pytest_realtime`.
 
 from __future__ import annotations
 
+from .certificates import MadeCertificate, make_certificate
 from .clock import VirtualClock
 from .fault_proxy.faults import (
     Answer,
@@ -31,6 +32,7 @@ from .fault_proxy.http import Headers, ProxiedRequest
 from .fault_proxy.proxy import FaultProxy
 from .fault_proxy.rule import Rule
 from .serving import Clients, serve
+from .udp_fault_proxy import UdpFaultProxy
 
 __all__ = [
     "Answer",
@@ -47,6 +49,7 @@ __all__ = [
     "HoldResponse",
     "KillWebSocket",
     "Lag",
+    "MadeCertificate",
     "ProxiedRequest",
     "ProxyEvent",
     "RefuseWebSocket",
@@ -57,6 +60,8 @@ __all__ = [
     "StripUpgrade",
     "TruncateRequest",
     "TruncateResponse",
+    "UdpFaultProxy",
     "VirtualClock",
+    "make_certificate",
     "serve",
 ]

@@ -11,10 +11,13 @@ from .multipart import Multipart
 from .polling import Polling
 from .sse import ServerSentEvents
 from .websocket import WebSocket, WebSocketMessages
+from .webtransport import WebTransport
 from .xhr_streaming import XhrStreaming
 
 __all__ = [
+    "ALL_TRANSPORTS",
     "TRANSPORTS",
+    "WEBTRANSPORT",
     "Decoder",
     "Facts",
     "Form",
@@ -29,10 +32,11 @@ __all__ = [
     "Transport",
     "WebSocket",
     "WebSocketMessages",
+    "WebTransport",
     "XhrStreaming",
 ]
 
-# The server's transports by name, best first.
+# Those that come by the application's own port, by name, best first.
 TRANSPORTS: dict[str, Transport] = {
     transport.name: transport
     for transport in (
@@ -46,3 +50,7 @@ TRANSPORTS: dict[str, Transport] = {
         Jsonp(),
     )
 }
+
+# The one that has a port of its own, where an application opens it; what is said of transports counts for it too.
+WEBTRANSPORT = WebTransport()
+ALL_TRANSPORTS: dict[str, Transport] = {WEBTRANSPORT.name: WEBTRANSPORT, **TRANSPORTS}

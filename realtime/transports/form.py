@@ -70,7 +70,11 @@ def begun_field(beginning: bytes, name: str) -> bytes | None:
 def parse_text_field(text: bytes, name: str) -> str | None:
     """The value of one field that is text; None if it is missing. Raises RemoteProtocolError (4400), see above, and for
     one that is not UTF-8."""
-    (value,) = parse_fields(text, name)
+    field, _, encoded = text.partition(b"=")
+    if field == name.encode() and b"&" not in encoded:  # as it usually is
+        value = _decoded(name, encoded)
+    else:
+        (value,) = parse_fields(text, name)
     try:
         return None if value is None else value.decode()
     except UnicodeDecodeError as error:

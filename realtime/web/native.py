@@ -16,7 +16,7 @@ from ..owners import Elsewhere
 from ..protocols.native import VERSION, NativeCodec
 from ..request import SessionRequest
 from ..service import Service
-from ..transports import TRANSPORTS, Facts, Frame, Transport
+from ..transports import ALL_TRANSPORTS, TRANSPORTS, Facts, Frame, Transport
 from ..transports.batch import decode_body
 from ..transports.form import parse_text_field
 from .access import log_path_only
@@ -90,13 +90,16 @@ class NativeRoutes(Batches):
             admitted = match.admitted if type(match) is NativeMatch else None
             endpoint = admitted or self._admit(request, name, scripted=script is not None)
             config = endpoint.config
+            if endpoint.durable and (cluster := carrying(self._service)) is not None:
+                cluster.seen(request)  # it may take a session over
             try:
                 if request.method == "OPTIONS":
                     response = web.Response(status=204, headers=preflight(request))
                 elif name == "websocket":
                     response = await self._websocket(request, endpoint, page)
                 else:
-                    if self._service.carrying is not None and request.method == "POST" and carried(request) is None:
+                    shared = self._service.carrying is not None or endpoint.durable
+                    if shared and request.method == "POST" and carried(request) is None:
                         body = await self._bodies.beginning(request, config.request_timeout)
                         await self._whose(request, body)
                     if script is not None:
@@ -146,9 +149,12 @@ class NativeRoutes(Batches):
         endpoint = self._endpoint(request)
         if request.match_info["version"] != str(VERSION):
             raise Refusal(4406, f"protocol version {request.match_info['version']}: this server speaks {VERSION}")
-        if name != "send" and name not in endpoint.config.transports:
+        if name != "send" and (name not in TRANSPORTS or name not in endpoint.config.transports):
+            here = [name for name in endpoint.config.transports if name in TRANSPORTS]
             known = "not in this endpoint's transports" if name in TRANSPORTS else "no transport of this server"
-            raise Refusal(4406, f"{name[:32]} is {known}; there are {', '.join(endpoint.config.transports)}")
+            if name in ALL_TRANSPORTS and name not in TRANSPORTS:
+                known = "no transport of this port"
+            raise Refusal(4406, f"{name[:32]} is {known}; there are {', '.join(here)}")
         method = "POST" if name == "send" else TRANSPORTS[name].method
         if request.method not in (method, "OPTIONS") and not (name == "send" and scripted):
             raise Refusal(4405, f"{name} takes {method}, not {request.method}")

@@ -95,7 +95,7 @@ class EndpointPaths(Unlisted, AbstractResource):
         self._counted = len(self._service.endpoints)
         self._known = {}
         for path, endpoint in self._service.endpoints.items():
-            for name in ("send", *endpoint.config.transports):
+            for name in ("send", *(name for name in endpoint.config.transports if name in TRANSPORTS)):
                 rest = f"/v{VERSION}/{name}"
                 found = self._find(path + rest)
                 if found is not None and found[1] == rest:

@@ -14,6 +14,8 @@ from ..core.settings import shown
 from ..gates.stomp import Ports
 from ..server import Server
 from ..service import Service
+from ..webtransport.options import WebTransport
+from ..webtransport.starting import listener as listener_of
 from . import resources, workers
 from .bodies import guard
 from .bundle import Bundle
@@ -35,17 +37,20 @@ BUNDLE = Bundle()  # one for all: the files are the same
 FILE = r"{file:(?:client|events)(?:-[0-9a-f]+)?\.m?js|(?:realtime|events)(?:-[0-9a-f]+)?\.m?js\.map}"
 
 
-def setup(app: web.Application, server: Server, *, prefix: str = "/realtime") -> Server:
+def setup(
+    app: web.Application, server: Server, *, prefix: str = "/realtime", webtransport: WebTransport | None = None
+) -> Server:
     """Serves the endpoints of `server` below `prefix` of an application or sub-application; returns the server.
 
     Endpoints may be registered before or after (those with a path of their own from the application's root, before it
     starts). Several servers may be set up in one application, each with a prefix of its own; a server in one
-    application at a time. Sessions end when the application shuts down. Raises LocalProtocolError for a prefix that is
-    taken, does not start with "/" or ends with one, or would be quoted in a URL, for a server that another application
-    has, and for an endpoint with a dialect that has no routes or whose path another server's has; TypeError for
-    anything else than an application and a server.
+    application at a time. Sessions end when the application shuts down. With `webtransport` a UDP port is open while
+    the application runs, by which clients of the same endpoints may come as well. Raises LocalProtocolError for a
+    prefix that is taken, does not start with "/" or ends with one, or would be quoted in a URL, for a server that
+    another application has, and for an endpoint with a dialect that has no routes or whose path another server's has;
+    TypeError for anything else than an application and a server.
     """
-    _check_kinds(app, server, prefix)
+    _check_kinds(app, server, prefix, webtransport)
     _check_free(server._service, app)
     if not PREFIX.fullmatch(prefix):
         raise LocalProtocolError(
@@ -63,6 +68,7 @@ def setup(app: web.Application, server: Server, *, prefix: str = "/realtime") ->
     others = tuple(service.on_shutdown)
     routes = NativeRoutes(service)
     ports = Ports(service)
+    listener = None if webtransport is None else listener_of(service, webtransport, prefix)
     dialects = Dialects(service, owners)
     servers[prefix] = server
     # First, since what a dialect has in its URLs may look like a version.
@@ -79,6 +85,8 @@ def setup(app: web.Application, server: Server, *, prefix: str = "/realtime") ->
         service.start()
         await service.start_rooms()
         await ports.start()
+        if listener is not None:
+            await listener.start()
         if service.cluster is None:
             workers.warn()
 
@@ -86,6 +94,8 @@ def setup(app: web.Application, server: Server, *, prefix: str = "/realtime") ->
         await routes.lingering.go_on()
         await service.shutdown()
         await asyncio.gather(routes.ended(), dialects.ended(), ports.ended())
+        if listener is not None:
+            await listener.ended()
         await routes.lingering.stop()
         service.application = None
 
@@ -103,7 +113,7 @@ def setup(app: web.Application, server: Server, *, prefix: str = "/realtime") ->
     return server
 
 
-def _check_kinds(app: object, server: object, prefix: object) -> None:
+def _check_kinds(app: object, server: object, prefix: object, webtransport: object) -> None:
     """Raises TypeError for what can't be meant."""
     if isinstance(app, Server) and isinstance(server, web.Application):
         raise TypeError("the application comes first, and the server second: realtime.setup(app, rt)")
@@ -113,6 +123,8 @@ def _check_kinds(app: object, server: object, prefix: object) -> None:
         raise TypeError(f"realtime.setup(app, rt) takes a realtime.Server() second, not {shown(server)}")
     if not isinstance(prefix, str):
         raise TypeError(f'prefix={shown(prefix)}: takes a path such as "/realtime"')
+    if webtransport is not None and not isinstance(webtransport, WebTransport):
+        raise TypeError(f"webtransport={shown(webtransport)}: takes a realtime.WebTransport(…), or None for none")
 
 
 def _check_free(service: Service, app: web.Application) -> None:

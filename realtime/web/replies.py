@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 from multidict import CIMultiDict
 
 from ..core.carrier import Part, Shape
@@ -18,6 +18,7 @@ from ..protocols.native import NativeCodec, refusal_frame
 from ..transports import TRANSPORTS, Facts, Form
 from ..transports.form import CONTENT_TYPE, parse_fields
 from ..transports.script import check_callback
+from .answers import Answer, lines_of
 from .origins import cors_headers
 
 __all__ = [
@@ -72,6 +73,9 @@ HEADERS = {
     for codec in CODECS.values()
     if codec.transport.framing != "script"
 }
+
+
+LINES = {codec: lines_of(headers) for codec, headers in HEADERS.items()}
 
 
 class BadCallback(Exception):
@@ -170,6 +174,18 @@ def respond(
         body = head.prelude + body + transport.tail()
         response = web.Response(status=head.status, body=body, headers=dict(head.headers))
     else:
+        usual = status == 200 and not headers and request.version == HttpVersion11 and request.keep_alive
+        if usual and request.method == "POST" and type(body) is bytes:
+            for app in request.match_info.apps:
+                if app.middlewares or app.on_response_prepare:
+                    break
+            else:
+                lines = LINES[reply.codec]
+                if cors and "Origin" in request.headers:
+                    lines += lines_of(cors_headers(request.headers))
+                laid: Answer = Answer()
+                laid.lines, laid.content = lines, body
+                return laid
         response = web.Response(status=status, body=body, headers=HEADERS[reply.codec])
     if cors and "Origin" in request.headers:
         response.headers.update(cors_headers(request.headers))

@@ -60,6 +60,8 @@ class Routes:
         self._sockets = Sockets()
 
     def _origin(self, request: web.Request) -> Origin:
+        if not self._service.trusted_proxies and not ((remote := request.remote) and ":" in remote):  # as it usually is
+            return Origin(remote, request.headers.get("Host", ""), request.scheme)
         return self._proxies.origin(
             request.remote,
             request.headers.get("Host", ""),  # request.host makes one up, from the server's own address

@@ -6,17 +6,22 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import time
+from binascii import a2b_base64, b2a_base64
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from hashlib import sha1
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-from aiohttp import WSMsgType, web
+from aiohttp import HttpVersion11, WSMsgType, web
 from aiohttp.http import WebSocketReader
 from aiohttp.web_protocol import RequestHandler
+from multidict import CIMultiDict
 
 from ..core.carrier import Link
 from ..gates.base import Connection, Gone
+from .answers import closing_lines, headers_of
 from .handshake import Reading
 from .lean import Keeper, LeanLink
 from .links import HIGH_WATER
@@ -26,6 +31,11 @@ from .threshold import Carry, Opening, Threshold
 __all__ = ["Detached", "LeanResponse", "detach", "shake_hands", "take_over", "unfit"]
 
 MIDDLEWARES = attrgetter("middlewares")
+ON_PREPARE = attrgetter("on_response_prepare")
+# RFC 6455 §1.3.
+GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+FINE = web.WebSocketReady(True, None)
+ANSWER = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: upgrade\r\nSec-WebSocket-Accept: "
 # What is asked of aiohttp's protocol object, beside what is public.
 HANDED_OVER = (
     "_message_tail",
@@ -40,14 +50,59 @@ HANDED_OVER = (
 
 class LeanResponse(web.WebSocketResponse):
     """The answer to a handshake behind which aiohttp reads nothing: what comes waits for whoever takes over. It is
-    written together with what the Connection says at once."""
+    written together with what the Connection says at once.
+
+    The usual answer, to which the application adds nothing, is laid out here; any other by aiohttp.
+    """
 
     _send_headers_immediately = False
 
     def __init__(self, max_size: int, subprotocols: Sequence[str]) -> None:
         super().__init__(compress=False, protocols=subprotocols)
         self.max_size = max_size
+        self._accept = b""  # the answer to the key of a usual handshake
         self._answered: tuple[Any, ...] | None = None
+        self.head = b""  # the answer, where it was laid out here
+
+    def can_prepare(self, request: web.BaseRequest) -> web.WebSocketReady:
+        """Whether this request is a handshake (RFC 6455 §4.2.1). A usual one, of a client that wants version 13 and no
+        sub-protocol, is told by itself. Raises ValueError for a key that is not ASCII."""
+        headers = request.headers
+        key = headers.get("Sec-WebSocket-Key")
+        if (
+            key is None
+            or not request._message.upgrade
+            or headers.get("Upgrade", "").lower() != "websocket"
+            or headers.get("Sec-WebSocket-Version") != "13"
+            or "Sec-WebSocket-Protocol" in headers
+            or request.version != HttpVersion11
+            or len(key) != 24  # of base64: 16 bytes
+            or len(a2b_base64(key)) != 16
+        ):
+            return super().can_prepare(request)
+        self._accept = b2a_base64(sha1(key.encode() + GUID, usedforsecurity=False).digest(), newline=False)
+        return FINE
+
+    async def prepare(self, request: web.BaseRequest) -> Any:
+        assert isinstance(request, web.Request)
+        """Lays out the answer, for shake_hands()."""
+        if self._payload_writer is not None:  # it is prepared
+            return self._payload_writer
+        if not self._accept or self._headers or any(map(ON_PREPARE, request.match_info.apps)):
+            return await super().prepare(request)
+        if request.transport is None:
+            raise ConnectionResetError("the client has left")
+        self._req, self._payload_writer, self._keep_alive = request, request.writer, False
+        request.protocol.keep_alive(False)
+        self.head = b"%b%b\r\n%b" % (ANSWER, self._accept, closing_lines(int(time.time())))
+        return self._payload_writer
+
+    @property
+    def headers(self) -> CIMultiDict[str]:
+        """Of the answer. What was laid out here is parsed when it is asked for, as by an access log that has it."""
+        if not self._headers and self.head:
+            self._headers = headers_of(self.head)
+        return self._headers
 
     def _handshake(self, request: web.BaseRequest) -> Any:
         """What the handshake is answered. aiohttp asks twice: whether it can be, and to do so."""
@@ -59,10 +114,6 @@ class LeanResponse(web.WebSocketResponse):
         self._ws_protocol = protocol
         self._writer = writer
         request.protocol.keep_alive(False)
-
-    def release(self) -> None:
-        """For aiohttp the response has ended."""
-        self._closed = self._eof_sent = True
 
 
 class Detached(NamedTuple):
@@ -87,17 +138,21 @@ def detach(request: web.Request, ws: LeanResponse) -> Detached:
     manager = protocol._manager
     assert manager is not None  # until the connection is lost
     manager.connection_lost(protocol)  # not at once: when it has done with this request
-    ws.release()
+    ws._closed = ws._eof_sent = True  # for aiohttp the response has ended
     kept = any(map(MIDDLEWARES, request.match_info.apps))
     if not kept:
         protocol._task_handler = None  # which ends, and would be kept where the application is shown the request
     return Detached(transport, early, paused, kept)
 
 
-async def shake_hands(request: web.Request, said: bytes = b"") -> None:
-    """Writes the answer to a handshake, and what the Connection has said by then behind it."""
-    with suppress(ConnectionError):  # of which whoever has the connection is told
-        await request.writer.write(said)
+async def shake_hands(request: web.Request, ws: LeanResponse, said: bytes = b"") -> None:
+    """Writes the answer to a handshake, and what the Connection has said by then behind it. A connection that is gone
+    swallows it: whoever has it is told."""
+    if not ws.head:
+        with suppress(ConnectionError):
+            await request.writer.write(said)
+    elif (transport := request.transport) is not None and not transport.is_closing():
+        transport.write(ws.head + said)
 
 
 async def take_over(
@@ -124,7 +179,7 @@ async def take_over(
         if carry is not None and isinstance(connection, Opening):
             first = connection = Threshold(link, connection, carry, ws.max_size)
         transport.set_protocol(first)  # type: ignore[arg-type] # which is all that its transport asks for
-        await shake_hands(request, link.start(connection, contextvars.copy_context() if kept else None))
+        await shake_hands(request, ws, link.start(connection, contextvars.copy_context() if kept else None))
         if early:
             first.data_received(early)
         if paused and not transport.is_reading() and not link.waits:

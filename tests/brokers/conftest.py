@@ -13,7 +13,8 @@ import pytest
 from realtime.brokers.memory import MemoryBroker
 from realtime.brokers.redis import RedisBroker
 
-from .servers import PASSWORD, Cluster, Sentinels, Server, available, directory, free_port
+from ..ports import port_for
+from .servers import PASSWORD, Cluster, Sentinels, Server, available, directory
 
 Make = Callable[[], "MemoryBroker | RedisBroker"]
 KINDS = ("memory", "tcp", "tls", "unix", "cluster")
@@ -32,7 +33,7 @@ def redis_urls(place: Path) -> Iterator[dict[str, str]]:
     """The URLs of one server: TCP, TLS and a Unix socket. It wants a password."""
     if not available():
         pytest.skip("redis-server is not installed")
-    key, certificate, port = place / "key.pem", place / "cert.pem", free_port()
+    key, certificate, port = place / "key.pem", place / "cert.pem", port_for()
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
          "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)],

@@ -44,7 +44,7 @@ from .servers import Server
 __all__ = ["PERSISTENT", "play"]
 
 PERSISTENT = ("--save", "", "--appendonly", "yes", "--appendfsync", "always")
-TIMEOUT = 60.0  # seconds that publishes wait: longer than any of the faults
+TIMEOUT = 50.0  # seconds that publishes wait: longer than any of the faults
 
 
 # -- a worker, in its process ------------------------------------------------------------------------------------------
@@ -52,7 +52,7 @@ TIMEOUT = 60.0  # seconds that publishes wait: longer than any of the faults
 
 async def serve(url: str, beat: float, pause: float) -> None:
     """A worker that says its port, and sends to all rooms until it is killed."""
-    worker = Worker(RedisBroker(url, timeout=2 * beat, beat=beat), ROOMS, says_id=True, broker_timeout=TIMEOUT)
+    worker = Worker(RedisBroker(url, beat=beat), ROOMS, says_id=True, broker_timeout=TIMEOUT)
     async with working(worker):
         sys.stdout.write(f"{worker.port}\n")
         sys.stdout.flush()

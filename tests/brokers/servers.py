@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from redis import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
-__all__ = ["PASSWORD", "Cluster", "Sentinels", "Server", "available", "settled"]
+from ..ports import port_for
+
+__all__ = ["PASSWORD", "Cluster", "Sentinels", "Server", "available", "copied", "settled"]
 
 PASSWORD = "not-for-any-log"
 PATIENCE = 45.0
+BUS = 10_000  # so far above its port a node of a cluster hears of the others
 
 
 def available() -> bool:
@@ -27,24 +31,13 @@ def available() -> bool:
     return shutil.which("redis-server") is not None
 
 
-def free_port() -> int:
-    """A port that nobody listens on. (Below 55,536, since a cluster adds 10,000 for its bus.)"""
-    for _ in range(100):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port: int = probe.getsockname()[1]
-        if port < 55_536:
-            return port
-    raise AssertionError("no free port")
-
-
 class Server:
     """One redis-server, that can be stopped, paused and started again."""
 
-    def __init__(self, directory: Path, *options: str, port: int = 0, sentinel: bool = False) -> None:
+    def __init__(self, directory: Path, *options: str, sentinel: bool = False) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory
-        self.port = port or free_port()
+        self.port = port_for(and_above=BUS if "--cluster-enabled" in options else 0)
         self._options = options
         self._sentinel = sentinel
         self._process: subprocess.Popen[bytes] | None = None
@@ -78,9 +71,11 @@ class Server:
         """Until it answers, and has loaded what it keeps."""
         end = time.monotonic() + PATIENCE
         while True:
-            with contextlib.suppress(RedisError, OSError), self.client() as client:
+            with suppress(RedisError, OSError), self.client() as client:
                 if client.ping():
                     return
+            assert self._process is not None
+            assert self._process.poll() is None, "redis-server has ended"
             assert time.monotonic() < end, "redis-server does not start"
             time.sleep(0.02)
 
@@ -118,6 +113,16 @@ def settled(server: Server, lease: float) -> None:
             time.sleep(0.05)
 
 
+def copied(server: Server) -> None:
+    """Waits until its replica has all that was acknowledged before."""
+    with server.client() as client:
+        for number in itertools.count():  # of a cluster's node not all keys are
+            with contextlib.suppress(ResponseError):
+                client.set(f"last{number}", 1)  # WAIT waits for what its own connection has written
+                break
+        assert client.wait(1, int(PATIENCE * 1000)) == 1, "the replica does not copy"
+
+
 class Sentinels:
     """A master, a replica, and a Sentinel that watches them."""
 
@@ -146,11 +151,33 @@ class Sentinels:
     def url(self) -> str:
         return f"redis+sentinel://127.0.0.1:{self._sentinel.port}/rooms"
 
+    def let_be(self) -> None:
+        """Sentinel mends nothing by itself any more, however long anything takes."""
+        with self._sentinel.client() as sentinel:
+            for option in ("down-after-milliseconds", "failover-timeout"):
+                sentinel.execute_command("SENTINEL", "SET", "rooms", option, 3_600_000)
+
     def switch(self) -> None:
         """The replica is the master now, and Sentinel says so."""
         with self._sentinel.client() as sentinel:
             sentinel.execute_command("SENTINEL", "remove", "rooms")
             sentinel.execute_command("SENTINEL", "monitor", "rooms", "127.0.0.1", str(self.replica.port), "1")
+
+    def until_switched(self) -> None:
+        """Until Sentinel has made the replica the master. One that was kept from running does not believe its clock any
+        more, and does nothing for half a minute: it is started again."""
+        end = time.monotonic() + 4 * PATIENCE
+        while True:
+            with self._sentinel.client() as sentinel:
+                address = sentinel.execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", "rooms")
+                tilted = sentinel.info("sentinel").get("sentinel_tilt")
+            if int(address[1]) == self.replica.port:
+                return
+            if tilted:
+                self._sentinel.kill()
+                self._sentinel.start()
+            assert time.monotonic() < end, "Sentinel does not promote the replica"
+            time.sleep(0.05)
 
     def stop(self) -> None:
         for server in (self._sentinel, self.replica, self.master):
@@ -187,7 +214,7 @@ class Cluster:
             name = other.execute_command("CLUSTER", "MYID")
             client.execute_command("CLUSTER", "MEET", "127.0.0.1", master.port)
             while True:
-                with contextlib.suppress(RedisError):
+                with suppress(RedisError):
                     client.execute_command("CLUSTER", "REPLICATE", name)
                     break
                 assert time.monotonic() < end, "the replica does not know its master"

@@ -245,7 +245,7 @@ async def test_when_a_run_was_met(directory: Directory) -> None:
 
 @pytest.fixture
 async def restarted(own_redis: Server) -> AsyncIterator[tuple[Server, Store]]:
-    store = await started(RedisBroker(own_redis.url, timeout=1.0))
+    store = await started(RedisBroker(own_redis.url))
     yield own_redis, store
     await store.close()
 

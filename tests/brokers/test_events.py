@@ -16,10 +16,11 @@ from realtime.brokers.redis import RedisBroker
 
 from ..namespaces.place import Client, client
 from ..namespaces.test_rooms import Chat
-from ..patience import arrives, eventually, within
+from ..patience import PATIENCE, arrives, eventually, within
 from ..web.place import Place, serving
 from .conftest import broker_of
 from .servers import Server
+from .test_identities import waits
 
 PLACE_OF = '{"_placeholder":true,"num":0}'
 KINDS = ("native", "long_polling", "engine")
@@ -52,7 +53,7 @@ class Workers:
     async def start(self, **settings: Any) -> Worker:
         """One more."""
         worker = Worker()
-        rt = realtime.Server(broker=self.broker, shutdown_timeout=0.3, **settings)
+        rt = realtime.Server(broker=self.broker, broker_timeout=PATIENCE, shutdown_timeout=0.3, **settings)
         rt.configure_rooms("/#kept", history=50, presence=True)
         rt.configure_rooms("/admin#kept", history=50)
         rt.endpoint("/chat", socketio="/socket.io")(worker.events)
@@ -219,7 +220,7 @@ async def test_a_redis_that_is_away(own_redis: Server, prefix: str, how: str) ->
     """Who is in goes on, apart from rooms, and a stop tells everybody why."""
     async with AsyncExitStack() as stack:
         workers = Workers(RedisBroker(own_redis.url, prefix=prefix), stack)
-        one = await workers.start(broker_timeout=2.0)
+        one = await workers.start()
         clients = [await member(one, kind, room) for kind, room in zip(KINDS, ("plain", "kept", "kept"), strict=True)]
         await one.events.room("kept").emit("said", b"1")
         for there in clients[1:]:
@@ -228,6 +229,7 @@ async def test_a_redis_that_is_away(own_redis: Server, prefix: str, how: str) ->
             own_redis.kill()
         else:
             own_redis.pause()
+        waits(one.place, 0.5)
         with pytest.raises(BrokerError):
             await arrives(one.events.room("kept").emit("lost", b"2"), "a broker that is away")
         for number, there in enumerate(clients):

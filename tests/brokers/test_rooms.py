@@ -17,7 +17,7 @@ from realtime.brokers.redis import RedisBroker
 from realtime.core.identities import RESERVED
 from realtime.core.rooms import Position
 
-from ..patience import arrives, eventually
+from ..patience import PATIENCE, arrives, eventually
 from ..web.peer import Peer, WebSocketPeer
 from ..web.place import Place, serving
 from .conftest import broker_of
@@ -34,8 +34,9 @@ class Workers:
         self.places: list[Place] = []
 
     async def start(self, **settings: Any) -> Place:
-        """One more."""
-        rt = realtime.Server(broker=self._broker, shutdown_timeout=0.3, **settings)
+        """One more. It waits for what comes as long as it takes on a busy machine."""
+        settings = {"broker_timeout": PATIENCE, "shutdown_timeout": 0.3, **settings}
+        rt = realtime.Server(broker=self._broker, **settings)
         configure(rt)
         self.places.append(await self._stack.enter_async_context(serving(rt)))
         return self.places[-1]
@@ -243,6 +244,31 @@ async def test_a_session_is_in_so_many_rooms(workers: Workers) -> None:
         await session.join("c")
     await session.leave("a")
     await arrives(session.join("c"))
+
+
+async def test_rooms_that_are_joined_at_once_count_before_they_are_joined(workers: Workers) -> None:
+    one = await workers.start(max_rooms=2)
+    _, session = await one.parked("websocket")
+    joins = [session.join(room) for room in ("a", "b", "c", "a", "d")]
+    found = await arrives(asyncio.gather(*joins, return_exceptions=True))
+    assert [isinstance(each, LocalProtocolError) for each in found] == [False, False, True, False, True]
+    assert one.rt._service.sessions.hub.rooms_of(session) == {"a", "b"}
+    await session.leave("a")
+    await arrives(session.join("c"))
+    assert not one.rt._service.sessions.hub._entering
+
+
+async def test_a_name_that_no_broker_can_be_told_is_refused(workers: Workers) -> None:
+    one = await workers.start()
+    _, session = await one.parked("websocket")
+    for name in ("\ud800", "kept/\udfff", "a \ud800\n"):
+        room = one.rt.room(name)
+        async with realtime.Publisher(workers._broker) as publisher:
+            asked = (session.join(name), room.send("x"), room.close(), room.history(), room.count())
+            for refused in (*asked, publisher.send(name, "x")):
+                with pytest.raises(LocalProtocolError, match="no lone surrogates"):
+                    await refused
+        await session.leave(name)
 
 
 async def test_a_session_that_has_ended_joins_nothing(workers: Workers) -> None:

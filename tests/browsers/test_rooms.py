@@ -15,8 +15,9 @@ from aiohttp import web
 
 import realtime
 
-from ..brokers.servers import Server, available, free_port
+from ..brokers.servers import Server, available
 from ..patience import within
+from ..ports import port_for
 from .engines import Engine, EngineError, Page, wanted
 from .rooms_worker import ROOM, make_app
 
@@ -106,7 +107,7 @@ async def test_a_page_goes_on_when_its_server_was_killed(engine: Engine, tmp_pat
     redis = await asyncio.to_thread(Server(tmp_path, "--save", "").start)
     publisher = realtime.Publisher(redis.url)
     publisher.configure_rooms("kept/*", history=10_000, ttl=600)
-    port, sent = free_port(), 0
+    port, sent = port_for(), 0
     try:
         async with publisher, AsyncExitStack() as pages:
 

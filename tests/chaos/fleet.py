@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..brokers.servers import Server as Redis
-from ..brokers.servers import free_port
 from ..lab.boxes import HAPROXY, NGINX, running
+from ..ports import port_for
 from .state import WHAT, State
 
 __all__ = ["BALANCERS", "Fleet", "Process"]
@@ -73,7 +73,7 @@ class Process:
 
     def __init__(self, fleet: Fleet, row: int) -> None:
         self.row = row
-        self.port = free_port()
+        self.port = port_for()
         self.incarnation = 0
         self.lives: dict[str, Life] = {}  # by name
         self._fleet = fleet

@@ -24,8 +24,8 @@ async def test_nobody_notices_what_is_done_to_the_workers() -> None:
         workers=3,
         clients=12,
         every=1.0,
-        pause=2.5,  # longer than a lease
-        lease=2.0,
+        pause=4.5,  # longer than a lease
+        lease=4.0,  # and that is longer than a busy machine keeps anybody from running
         strangers=(
             "javascript websocket",
             "javascript long_polling",

@@ -293,9 +293,9 @@ async def test_no_open_begins_by_a_nonce_that_is_old(transport: str, monkeypatch
     answers = asyncio.Event()
     original = native.open_frame
 
-    def open_frame(nonce: str, *args: Any) -> str:
+    def open_frame(nonce: str, *args: Any, **more: Any) -> str:
         opens.append((clock.now(), nonce))
-        return original(nonce, *args)
+        return original(nonce, *args, **more)
 
     @web.middleware
     async def late(

@@ -89,7 +89,6 @@ async def test_the_worker_of_a_session_is_gone(transport: str) -> None:
 
 
 async def test_a_worker_that_cannot_be_reached_and_has_a_lease_is_not_dead(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hops_module, "HANDSHAKE_PATIENCE", 0.05)
     came: list[asyncio.StreamWriter] = []
     async with fleet() as one:
         peer, session, owner = await one.opened("polling", "/park")
@@ -101,7 +100,9 @@ async def test_a_worker_that_cannot_be_reached_and_has_a_lease_is_not_dead(monke
         away = f"{place}.aside"
         await asyncio.to_thread(place.rename, away)
         silent = await asyncio.start_unix_server(lambda reader, writer: came.append(writer), place)
-        told = await arrives(peer.poll())
+        with monkeypatch.context() as impatient:
+            impatient.setattr(hops_module, "HANDSHAKE_PATIENCE", 0.05)
+            told = await arrives(peer.poll())
         assert (told.status, told.frames[0].split(",")[:2]) == (503, ["x4503", "carrier"])
         silent.close()
         await asyncio.to_thread(Path(away).replace, place)

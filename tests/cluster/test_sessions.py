@@ -21,7 +21,7 @@ from realtime.owners import Elsewhere, digest_of
 from realtime.protocols.sockjs.codec import CAPABILITIES
 from realtime.session import Session
 
-from ..patience import arrives, eventually
+from ..patience import PATIENCE, arrives, eventually, leap
 from .members import Worker, Workers, proof_of, refused
 
 
@@ -172,7 +172,7 @@ async def test_a_worker_that_drains_opens_nothing_and_gives_back_what_it_is_hand
 
 async def test_a_worker_that_shuts_down_lets_its_sessions_go_first_and_leaves_last() -> None:
     """No opens; what is open goes on; unready; 1012; word of it in the directory, and then its place."""
-    broker, workers = realtime.MemoryBroker(), Workers(drain_timeout=0.2)
+    broker, workers = realtime.MemoryBroker(), Workers(drain_timeout=PATIENCE)
     one, two = await Worker(broker, workers).start(), await Worker(broker, workers).start()
     session = await one.open("nonce")
     assert one.rt.health().ready
@@ -191,8 +191,11 @@ async def test_a_worker_that_shuts_down_lets_its_sessions_go_first_and_leaves_la
     assert await one.open("nonce") is session
     assert await one.sessions.route(session.id, proof_of(session)) is session
     assert not one.rt.health().ready
-    assert (await two.open("another")).id.startswith(two.sessions.worker)
+    other = await two.open("another")
+    assert other.id.startswith(two.sessions.worker)
+    other._machine.end(1000, "", 0.0)
     assert await two.directory.owner(session.id) == peer
+    leap(PATIENCE)  # nobody comes for its client
     await arrives(ending)
     assert len(left) == 1
     assert isinstance(left[0], Ended)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-import socket
 from typing import Any
 
 import aiohttp
@@ -15,16 +14,9 @@ import realtime
 from realtime.protocols.layers.stomp.frames import Frame
 
 from ..patience import within
+from ..ports import port_for
 from ..stomp.place import Client, TcpClient
 from .workers import workers
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class Polls(Client):
@@ -50,7 +42,7 @@ class Polls(Client):
 
 
 async def test_one_port_and_any_worker() -> None:
-    port = free_port()
+    port = port_for()
 
     def setup(app: web.Application, rt: realtime.Server) -> None:
         rt.endpoint("/stomp", sockjs=True)(realtime.STOMP(tcp=("127.0.0.1", port)))

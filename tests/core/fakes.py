@@ -4,7 +4,7 @@ a diary. Shared by the tests of core/ and protocols/.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from realtime.core.carrier import Capabilities, NumberedCarrier, Part, Shape
@@ -107,6 +107,14 @@ class FakeCodec:
     def go_away(self, value: float) -> Part:
         """g."""
         return f"g{value}"
+
+    def cursors(self, gen: int, rooms: Mapping[str, str]) -> Part:
+        """l."""
+        return ",".join([f"l{gen}", *(f"{room},{cursor}" for room, cursor in rooms.items())])
+
+    def rooms_taken(self, gen: int, count: int) -> Part:
+        """f."""
+        return f"f{gen},{count}"
 
     def wrap(self, parts: Sequence[Part]) -> Sequence[Part]:
         """As they are."""

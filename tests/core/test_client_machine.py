@@ -9,57 +9,15 @@ import pytest
 from realtime.core.carrier import NumberedCarrier
 from realtime.core.client_machine import LEAST_ACK_SHARE, NO_KEY, Attach, ClientMachine, Uplink
 from realtime.core.config import INITIAL_WINDOW, Config
+from realtime.core.durable.record import Tenure
 from realtime.core.errors import LocalProtocolError, RemoteProtocolError
 from realtime.core.frames import Outgoing, Window
 from realtime.core.lifecycle import State
 from realtime.core.machine import FOREVER
 from realtime.core.numbering import ACK_DELAY
 
-from .fakes import WIDE, Diary, FakeLink, contents, duplex, life, poll, stream, texts
-
-
-def client(**settings: Any) -> tuple[ClientMachine, Diary]:
-    """A session that nothing was done for, made at 0 s."""
-    diary = Diary()
-    times = {"ping_interval": 20.0, "ping_timeout": 10.0, "resume_window": 100.0}
-    config = Config(**{"max_queue": 16, "max_queue_size": 65_536, **times, **settings})
-    return ClientMachine(config, diary, 0.0), diary
-
-
-def opened(now: float = 0.0, **settings: Any) -> tuple[ClientMachine, Diary, NumberedCarrier, FakeLink]:
-    """A session open on a duplex carrier, its sid confirmed; what that said is forgotten."""
-    machine, diary = client(**settings)
-    carrier, link = duplex(now)
-    machine.start(carrier, now)
-    machine.opened(carrier, "s1", WIDE, 0, 0, now)
-    machine.flush(now)
-    link.writes.clear()
-    diary.read()
-    diary.moves.clear()
-    diary.woken.clear()
-    return machine, diary, carrier, link
-
-
-def polling(now: float = 0.0, **settings: Any) -> tuple[ClientMachine, Diary, NumberedCarrier]:
-    """A session opened by a poll, with a held poll out."""
-    machine, diary = client(**settings)
-    first, _ = poll(now)
-    machine.start(first, now)
-    machine.opened(first, "s1", WIDE, 0, 0, now)
-    first.finished = True
-    held, _ = poll(now)
-    machine.start(held, now)
-    machine.confirm = False
-    diary.read()
-    diary.moves.clear()
-    return machine, diary, held
-
-
-def send(machine: ClientMachine, *messages: str) -> None:
-    """Queues text messages."""
-    for item in texts(*messages):
-        machine.send(item)
-
+from .client_ends import client, opened, polling, send, streaming
+from .fakes import WIDE, Diary, FakeLink, contents, duplex, life, poll, stream
 
 # -- carriers --------------------------------------------------------------------------------------------------------
 
@@ -301,146 +259,6 @@ def test_a_refusal_that_does_not_cover_our_close() -> None:
     assert machine.outcome == (4410, "theirs", False)
 
 
-# -- uplink batches --------------------------------------------------------------------------------------------------
-
-
-def test_uplink_goes_by_requests_only_while_no_duplex_carrier_is_attached() -> None:
-    machine, _, _ = polling()
-    assert machine.uplink_wanted
-    websocket, _ = duplex()
-    machine.start(websocket, 0.0)
-    assert machine.uplink_wanted  # it may never answer
-    machine.attach_answered(websocket, 0, 0, 0.0)
-    assert not machine.uplink_wanted
-    send(machine, "a")
-    assert machine.uplink(0.0) is None
-    machine.lost(websocket, 0.0)
-    assert machine.uplink_wanted
-
-
-def test_before_there_is_a_sid_no_batch_can_name_it() -> None:
-    machine, _ = client()
-    machine.start(poll()[0], 0.0)
-    send(machine, "a")
-    assert not machine.uplink_wanted
-    assert machine.uplink(0.0, force=True) is None
-
-
-def test_a_batch_starts_at_the_lowest_not_acked_and_one_is_in_flight() -> None:
-    machine, _, _ = polling()
-    send(machine, "a", "b")
-    batch = machine.uplink(0.0)
-    assert batch is not None
-    assert (batch.sid, batch.first, contents(batch.items), batch.going) == ("s1", 1, ["ma", "mb"], None)
-    send(machine, "c")
-    assert machine.uplink(0.0) is None
-    assert machine.uplink(0.0, force=True) is None
-    machine.acknowledged(2, 0, 0.0)
-    machine.uplink_answered(batch, 1.0)
-    following = machine.uplink(1.0)
-    assert following is not None
-    assert (following.first, contents(following.items)) == (3, ["mc"])
-
-
-def test_a_lost_batch_is_due_again_and_its_ack_too() -> None:
-    machine, diary, held = polling()
-    machine.message(held, "x", 1, 0.0)
-    send(machine, "a")
-    batch = machine.uplink(0.0)
-    assert batch is not None
-    assert (batch.received, batch.taken) == (1, 0)
-    diary.read()
-    machine.uplink_lost(batch)
-    assert diary.read() == ["dirty"]
-    assert machine.inbox.due(0.0, 1000.0)
-    assert machine.uplink(0.0) == batch
-
-
-def test_a_batch_that_was_lost_and_is_answered_late_frees_nothing_that_is_in_flight() -> None:
-    machine, diary, _ = polling()
-    send(machine, "a")
-    first = machine.uplink(0.0)
-    assert first is not None
-    machine.uplink_lost(first)
-    send(machine, "b")
-    second = machine.uplink(0.0)
-    assert second is not None
-    machine.uplink_answered(first, 5.0)
-    assert machine.uplink_out is second
-    assert machine.contact == 5.0
-    diary.read()
-    machine.uplink_lost(first)
-    assert machine.uplink_out is second
-    assert diary.read() == []
-
-
-def test_an_ack_counts_as_announced_once_its_batch_is_answered() -> None:
-    machine, _, held = polling()
-    machine.message(held, "x", 1, 0.0)
-    assert machine.uplink(9.9) is None
-    batch = machine.uplink(10.0)  # half of ping_interval later
-    assert batch is not None
-    assert (batch.received, batch.taken, batch.items) == (1, 0, [])
-    assert machine.inbox.news
-    machine.uplink_answered(batch, 10.0)
-    assert not machine.inbox.news
-    assert machine.uplink(100.0) is None
-
-
-def test_the_sid_is_confirmed_by_a_batch_that_says_nothing_else() -> None:
-    machine, _ = client()
-    first, _ = poll()
-    machine.start(first, 0.0)
-    machine.opened(first, "s1", WIDE, 0, 0, 0.0)
-    batch = machine.uplink(0.0)
-    assert batch == Uplink("s1", 0, 0, 1, [], None, NO_KEY)
-    machine.uplink_answered(batch, 0.0)
-    assert machine.uplink(0.0) is None
-    assert machine.uplink(0.0, force=True) == batch
-
-
-def test_a_batch_has_room_for_its_head_and_the_answer_to_go_away() -> None:
-    machine, _, _ = polling(max_batch=5)
-    machine.server = Config(max_batch=4)
-    send(machine, *"abcdef")
-    batch = machine.uplink(0.0)
-    assert batch is not None
-    assert contents(batch.items) == ["ma", "mb"]
-
-
-def test_a_batch_has_no_more_bytes_than_either_end_allows() -> None:
-    machine, _, _ = polling(max_batch_size=5)
-    send(machine, "aa", "bb", "cc")
-    batch = machine.uplink(0.0)
-    assert batch is not None
-    assert contents(batch.items) == ["maa", "mbb"]
-    machine.uplink_lost(batch)
-    machine.server = Config(max_batch_size=3)
-    batch = machine.uplink(0.0)
-    assert batch is not None
-    assert contents(batch.items) == ["maa"]
-
-
-def test_a_session_that_has_ended_sends_no_batch() -> None:
-    machine, _, _ = polling()
-    send(machine, "a")
-    machine.end(1011, "", 0.0)
-    assert machine.uplink(0.0, force=True) is None
-
-
-def test_a_poll_brings_messages_while_no_batch_is_in_flight() -> None:
-    machine, _, held = polling()
-    send(machine, "a", "b")
-    machine.confirm = True
-    assert contents(machine.poll_items(held)) == ["ma", "mb"]
-    assert held.send_cursor == 3
-    assert not machine.confirm
-    assert machine.poll_items(held) == []
-    batch = machine.uplink(0.0)
-    assert batch is not None
-    assert machine.poll_items(held) == []
-
-
 # -- draining --------------------------------------------------------------------------------------------------------
 
 
@@ -524,30 +342,6 @@ def test_a_repeated_go_away_is_answered_again() -> None:
     machine.flush(1.0)
     assert link.said == ["g0", "g0"]
     assert diary.moves == [(State.OPEN, State.DRAINING)]
-
-
-def test_over_http_the_answer_rides_on_the_last_batch() -> None:
-    machine, _, _ = polling(max_batch=4)
-    send(machine, "a", "b", "c")
-    first = machine.uplink(0.0)
-    assert first is not None
-    machine.uplink_lost(first)
-    machine.outbox.peek(1, 10, 1000)  # all three are numbered now
-    machine.going_away(0.0)
-    send(machine, "not numbered")
-    batch = machine.uplink(0.0)
-    assert batch is not None
-    assert (contents(batch.items), batch.going) == (["ma", "mb"], None)
-    machine.acknowledged(2, 2, 0.0)
-    machine.uplink_answered(batch, 0.0)
-    assert machine.going_due
-    last = machine.uplink(0.0)
-    assert last is not None
-    assert (contents(last.items), last.going) == (["mc"], 3)
-    machine.acknowledged(3, 3, 0.0)
-    machine.uplink_answered(last, 0.0)
-    assert not machine.going_due
-    assert machine.uplink(0.0) is None
 
 
 @pytest.mark.parametrize("end", [False, True])
@@ -765,19 +559,6 @@ def test_where_there_are_no_pings_a_silent_websocket_is_kept_for_ever() -> None:
     assert machine.outcome.code == 4411
 
 
-def streaming(now: float = 0.0, **settings: Any) -> tuple[ClientMachine, Diary, NumberedCarrier, FakeLink]:
-    """A session open on a stream, its sid confirmed."""
-    machine, diary = client(**settings)
-    carrier, link = stream(now)
-    machine.start(carrier, now)
-    machine.opened(carrier, "s1", WIDE, 0, 0, now)
-    batch = machine.uplink(now)
-    assert batch is not None
-    machine.uplink_answered(batch, now)
-    diary.read()
-    return machine, diary, carrier, link
-
-
 def test_what_goes_up_beside_a_stream_goes_by_requests() -> None:
     machine, _, _, link = streaming()
     send(machine, "a")
@@ -956,3 +737,24 @@ def test_the_answer_to_go_away_waits_for_the_rest_of_a_group_that_has_begun(post
         machine.flush(0.0)
         assert link.said == ["mevent", "bb'one'", "bb'two'", "bb'three'", "g4"]
     assert machine.outbox.unnumbered == 1
+
+
+def test_an_answer_by_an_owner_from_before_takes_up_nothing() -> None:
+    machine, _ = client()
+    first, second, third = (duplex()[0] for _ in range(3))
+    machine.start(first, 0.0)
+    machine.start(second, 0.0)  # both name none
+    assert machine.opened(first, "s1", WIDE, 0, 0, 0.0, "", "t1")
+    assert machine.opened(second, "s1", WIDE, 0, 0, 0.0, "", "t2")
+    assert (second.attached, second.ignores, machine.carrier) == (False, True, None)
+    machine.start(third, 0.0)
+    fourth, _ = duplex()
+    machine.start(fourth, 0.0)
+    machine.attach_answered(third, 0, 0, 0.0, "t3", Tenure("", 0, 0, 0))
+    machine.attach_answered(fourth, 0, 0, 0.0, "t4", Tenure("", 0, 0, 0))
+    assert (third.attached, fourth.attached, fourth.ignores, machine.carrier) == (True, False, True, None)
+    fifth, link = duplex()
+    machine.start(fifth, 0.0)
+    machine.attach_answered(fifth, 0, 0, 0.0, "t3")
+    machine.flush(0.0)
+    assert link.said[-1] == "l5"  # its rooms are heard on it

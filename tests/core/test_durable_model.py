@@ -6,12 +6,23 @@ from __future__ import annotations
 
 import pytest
 
-from .durable_model.schedule import Schedule, broken
+from realtime.core.durable.rooms import Heard
+
+from .durable_model.schedule import Schedule, Shipping, broken
 from .durable_model.world import Violation
 
 
 def test_the_schedules_hold() -> None:
     assert broken(range(300)) is None
+
+
+def test_they_hold_with_the_client_that_ships() -> None:
+    assert broken(range(200), of=Shipping) is None
+
+
+def test_they_break_with_a_client_that_hears_rooms_on_every_carrier(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Heard, "takes", lambda self, room, cursor, gen: True)
+    assert broken(range(300), of=Shipping) is not None
 
 
 def test_they_meet_what_they_are_for() -> None:

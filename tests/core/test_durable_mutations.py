@@ -36,6 +36,7 @@ SHOWN_BY = {
     "a_worker_waits_for_what_it_does_not_have": 892,
     "nobody_publishes_for_what_has_ended": 572,
     "what_a_takeover_leaves_goes_with_the_answer_that_brings_it": 411,
+    "a_takeover_leaves_no_word": 342,
     "an_answer_to_what_was_named_before_counts": 336,
     "nobody_is_fenced": 276,
     "a_note_grows_that_another_owner_has_written": 272,
@@ -44,7 +45,6 @@ SHOWN_BY = {
     "cursors_that_a_late_send_brings_count": 156,
     "a_turn_that_was_cut_by_a_deploy_is_counted": 151,
     "a_late_send_is_judged": 103,
-    "a_takeover_leaves_no_word": 101,
     "whoever_opens_writes_over_what_is_there": 77,
     "the_cursor_of_a_room_that_was_left_is_forgotten": 61,
 }

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from realtime.core.health import Failure, Health
-from realtime.core.negotiation import Choice, Evidence, negotiate
+from realtime.core.negotiation import Choice, Evidence, Place, negotiate
 
 KNOWN = ("websocket", "sse", "xhr_streaming", "long_polling", "polling")
 NOW = 1000.0
@@ -107,6 +107,20 @@ CASES: dict[str, tuple[tuple[str, ...], tuple[str, ...], str, Evidence, list[str
         reported(websocket="reset"),
         ["websocket taken", "long_polling offered", "sse refused", "xhr_streaming refused", "polling refused"],
     ),
+    "the server was given no WebTransport": (
+        ("webtransport", "websocket"),
+        ("webtransport", "websocket"),
+        "websocket",
+        Evidence(),
+        [
+            "websocket taken",
+            "webtransport refused",
+            "sse refused",
+            "xhr_streaming refused",
+            "long_polling refused",
+            "polling refused",
+        ],
+    ),
 }
 
 
@@ -130,6 +144,29 @@ def test_the_document_shows_the_table() -> None:
         shown = [cell.strip() for cell in row.split("|")][-2]
         offered = [verdict for verdict in expected if not verdict.endswith("refused")]
         assert shown == ", ".join(offered)
+
+
+def test_a_transport_that_has_a_port_of_its_own() -> None:
+    served = (*KNOWN, "webtransport")
+    policy = ("webtransport", "websocket")
+    choices = negotiate(policy, served, policy, "websocket", Evidence(), NOW)
+    assert verdicts(choices)[:2] == ["webtransport offered", "websocket taken"]
+    offered = choices[0]._replace(place=Place(4433))
+    assert offered.as_dict() == {
+        "name": "webtransport",
+        "verdict": "offered",
+        "reason": "allowed here, and the client can run it",
+        "port": 4433,
+    }
+    assert Place(4433, "udp.example.org", b"\x00\xff").as_dict() == {
+        "port": 4433,
+        "host": "udp.example.org",
+        "hash": "AP8=",
+    }
+    unserved = negotiate(policy, KNOWN, policy, "websocket", Evidence(), NOW)
+    assert [choice.reason for choice in unserved if choice.name == "webtransport"] == [
+        "this server does not listen for it: setup() was given none"
+    ]
 
 
 def test_reasons_are_in_words() -> None:

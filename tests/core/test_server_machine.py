@@ -143,6 +143,14 @@ def test_an_observer_hears_of_changes_in_the_order_of_the_endpoints_transports()
     assert machine.transport == "unheard-of"
 
 
+def test_a_transport_that_is_wanted_most_without_being_in_the_list() -> None:
+    """Where the server has opened a port for it."""
+    machine = server()
+    assert machine._rank("webtransport") < machine._rank("websocket") < machine._rank("unheard-of")
+    named = server(transports=("websocket", "webtransport", "polling"))
+    assert named._rank("websocket") < named._rank("webtransport") < named._rank("polling")
+
+
 def test_each_observer_is_told() -> None:
     machine, watcher = watched()
     other = Watcher()

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, NewType, NotRequired, Optional, Type
 import pytest
 import typing_extensions
 
-from realtime.events.annotations import Misfit, check_of, resolved
+from realtime.events.annotations import Misfit, check_of, exact_of, resolved
 from realtime.typescript.forms import Forms, Side
 
 
@@ -244,3 +244,17 @@ def test_what_typing_extensions_has_of_its_own() -> None:
     forms = Forms(())
     written = forms.finish(forms.of(alias, Side.TAKEN))
     assert "  value: number;\n  unit?: string;\n" in written
+
+
+def test_what_fits_as_it_is_is_not_asked_about() -> None:
+    """A value of this type is what its check makes of it; any other is checked."""
+    found = 0
+    for annotation, value, _ in RIGHT:
+        check = check_of(annotation)
+        if check is not None and type(value) is exact_of(check):
+            assert check(value, "it") is value
+            found += 1
+    assert found > 5
+    assert exact_of(None) is None
+    assert exact_of(check_of(int | None)) is None
+    assert exact_of(check_of(int)) is int  # and no bool

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 import re
 import shutil
-import socket
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -19,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from ..patience import within
+from ..ports import port_for
 
 __all__ = ["BOXES", "HAPROXY", "NGINX", "Box", "documented", "running", "standing"]
 
@@ -153,15 +152,6 @@ def _find(program: str) -> str:
     return found
 
 
-def _free_port() -> int:
-    """A port for a box, which binds it later: one that the system gives to nobody who asks for any, as tests do."""
-    while True:
-        port = random.SystemRandom().randrange(20_000, 32_000)
-        with socket.socket() as sock, contextlib.suppress(OSError):
-            sock.bind(("127.0.0.1", port))
-            return port
-
-
 @contextlib.asynccontextmanager
 async def standing(name: str, upstream: int, directory: Path) -> AsyncIterator[str]:
     """A box that stands before the port `upstream`; its URL. Skips the test where the program is missing."""
@@ -175,7 +165,7 @@ async def running(program: str, config: str, directory: Path) -> AsyncIterator[s
     """A box with this configuration, in which @PORT@ and @DIR@ are filled in; its URL. Skips the test where the program
     is missing."""
     command = Box(program, str).command(directory)
-    port = _free_port()
+    port = port_for()
     for token, value in (("@PORT@", port), ("@DIR@", directory)):
         config = config.replace(token, str(value))
     (directory / "config").write_text(config, "utf-8")

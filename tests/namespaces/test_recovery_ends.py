@@ -12,7 +12,7 @@ from realtime.namespaces.events import Events
 from realtime.namespaces.session import EventSession
 from realtime.testing import VirtualClock
 
-from ..patience import within
+from ..patience import arrives, within
 from ..web.place import Place, eventually
 from .going import Chat, Going
 from .place import chatting
@@ -34,8 +34,8 @@ def writable(session: EventSession, yes: bool) -> None:
 @pytest.mark.parametrize("lost", [False, True], ids=["comes back", "is lost"])
 async def test_who_is_being_closed_can_not_go_on(lost: bool) -> None:
     """Also where the close does not get through to it."""
-    chat = Chat()
-    async with chatting(chat.events, RECOVERY) as place:
+    chat, clock = Chat(), VirtualClock()
+    async with chatting(chat.events, RECOVERY, clock=clock) as place:
         ada = Going(place)
         await ada.connect()
         session = chat.sessions[0]
@@ -47,7 +47,9 @@ async def test_who_is_being_closed_can_not_go_on(lost: bool) -> None:
             machine.end(1006, "cut", session.session._now())
         await ada.connect()
         assert not ada.recovered
-        await asyncio.wait({closing})
+        assert lost or not closing.done()
+        clock.advance(60.0)  # more than close_timeout
+        await arrives(asyncio.wait({closing}))
         assert [kind for kind, *_ in chat.seen] == ["connect", "disconnect", "connect"]
 
 

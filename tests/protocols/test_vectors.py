@@ -13,6 +13,7 @@ import pytest
 from realtime.core.carrier import NumberedCarrier, Shape
 from realtime.core.client_machine import Attach, ClientMachine, Uplink
 from realtime.core.config import Config
+from realtime.core.durable.following import Following
 from realtime.core.errors import LocalProtocolError, Refusal, RemoteProtocolError
 from realtime.core.frames import Outgoing, RoomItem, RoomMessage, RoomNote, RoomPosition, Window
 from realtime.core.inbox import Inbox
@@ -107,6 +108,7 @@ class Recorder:
         self.contact = 0.0
         self.used = True
         self.inbox = Inbox(Window(1, 1))
+        self.following = Following()
         self.asked: list[dict[str, Any]] = []
 
     def _note(self, kind: str, **fields: Any) -> None:
@@ -167,10 +169,19 @@ class Recorder:
         self._note("attached", received=received, taken=taken)
 
     def opened(
-        self, carrier: NumberedCarrier, sid: str, window: Window, received: int, taken: int, now: float, key: str
+        self,
+        carrier: NumberedCarrier,
+        sid: str,
+        window: Window,
+        received: int,
+        taken: int,
+        now: float,
+        key: str,
+        tenure: str,
     ) -> None:
         """`o` of a server."""
-        self._note("opened", sid=sid, key=key, window=list(window), ack=[received, taken])
+        durable = {"tenure": tenure} if tenure else {}
+        self._note("opened", sid=sid, key=key, window=list(window), ack=[received, taken], **durable)
 
     def hand_out(self, gen: int, tickets: Sequence[str]) -> None:
         """`k` of a server."""
@@ -362,11 +373,14 @@ def test_opens_are_read(vector: dict[str, Any]) -> None:
     if vector["from"] == "client":
         assert head_means(head(vector)) == means
         return
-    asked = {"kind": "opened", **{name: means[name] for name in ("sid", "key", "window", "ack")}}
+    durable = {name: means[name] for name in ("tenure",) if name in means}
+    asked = {"kind": "opened", **{name: means[name] for name in ("sid", "key", "window", "ack")}, **durable}
     assert read(vector, "server") == [asked]
     opened = Opened.parse(vector["frame"][1:])
     for name, value in opened._asdict().items():
-        if name != "transports":
+        if name == "tenure":
+            assert value == means.get(name, "")
+        elif name != "transports":
             assert (list(value) if isinstance(value, tuple) else value) == means[name]
     assert list(opened.transports) == means["transports"]
 

@@ -387,6 +387,30 @@ except realtime.BrokerError as error:
 rt = realtime.Server(broker=realtime.RedisBroker("redis://localhost/0", prefix="chat:"))
 rt.configure_rooms("chat/*", history=1000, ttl=86_400, presence=True)
 """,
+    "realtime.WebTransport": """
+import tempfile
+
+rt = realtime.Server()
+
+
+@rt.endpoint("/hello")
+async def hello(session: realtime.Session) -> None:
+    await session.send("hello")
+
+
+with tempfile.TemporaryDirectory() as folder:
+    made = realtime.testing.make_certificate(folder)  # in production: your domain's, the same as for HTTPS
+    another = web.Application()
+    realtime.setup(
+        another,
+        rt,
+        webtransport=realtime.WebTransport(port=0, certificate=made.certificate, key=made.key),
+    )
+    async with realtime.testing.serve(another) as server:
+        url = server.make_url("/realtime/hello")
+        async with realtime.connect(url, transports=["webtransport", "websocket", "polling"]) as session:
+            assert await session.receive() == "hello"
+""",
     "realtime.Cluster": """
 rt = realtime.Server(
     broker="redis://localhost/0",
@@ -455,6 +479,27 @@ async def hello(session: realtime.Session) -> None:
 async with realtime.testing.Clients() as client:
     session = await client(rt, "/realtime/hello", transports="polling")
     assert await session.receive() == "hello"
+""",
+    "realtime.testing.make_certificate": """
+import tempfile
+
+with tempfile.TemporaryDirectory() as folder:
+    made = realtime.testing.make_certificate(folder)
+    assert made.certificate.exists() and made.key.exists()
+""",
+    "realtime.testing.MadeCertificate": """
+import tempfile
+
+with tempfile.TemporaryDirectory() as folder:
+    made = realtime.testing.make_certificate(folder)
+    options = {"serverCertificateHashes": [{"algorithm": "sha-256", "value": list(made.digest)}]}  # of a page
+""",
+    "realtime.testing.UdpFaultProxy": """
+from random import Random
+
+async with realtime.testing.UdpFaultProxy(host, 4433, loss=0.1, reorder=0.2, random=Random(1)) as udp:
+    assert udp.port != 4433  # what WebTransport(public_port=…) tells clients
+    udp.cut()  # who was there is cut off; who comes again passes
 """,
     "realtime.testing.VirtualClock": """
 clock = realtime.testing.VirtualClock()

@@ -112,7 +112,7 @@ class Place:
         assert not rt._service.sessions.registry._identities
         assert not rt._service.sessions.hub._rooms
         assert not rt._service.sessions.hub._joined
-        assert not self.loop_errors
+        assert not self.loop_errors, self.loop_errors
 
 
 @asynccontextmanager

@@ -18,10 +18,11 @@ import pytest
 from aiohttp import WSMsgType
 
 import realtime
+from realtime.testing import VirtualClock
 from realtime.transports import TRANSPORTS
 from realtime.web.lean import LeanLink
 
-from ..patience import arrives, leap
+from ..patience import arrives
 from .peer import Answer, Cut, HttpPeer, Peer, StreamPeer, WebSocketPeer, batch
 from .place import Place, eventually, serving
 from .proof import attach_frame, uplink_frame
@@ -933,13 +934,13 @@ async def test_a_body_that_comes_too_slowly() -> None:
 
 
 async def test_who_connects_and_says_nothing() -> None:
-    async with serving(open_timeout=30) as place, healthy(place):
+    async with serving(clock=VirtualClock(), open_timeout=30, ping_interval=None) as place, healthy(place):
         async with Raw(place):
             peer = place.websocket()
             await peer.connect()
             await peer.send("p1")  # a probe is no attach
             assert await peer.read() == "q1"
-            leap(30)
+            place.tick(30)
             assert await x_of(peer) == (4408, "carrier")
             quiet = place.websocket()
             await quiet.connect()

@@ -19,6 +19,7 @@ import realtime
 from realtime.core.errors import Refusal
 from realtime.gates.openings import Openings
 from realtime.request import SessionRequest
+from realtime.web.takeover import LeanResponse
 
 from ..patience import arrives, eventually
 from .peer import HttpPeer, batch
@@ -159,7 +160,8 @@ async def test_a_handshake_that_cannot_be_answered(door: str, monkeypatch: pytes
         raise ConnectionResetError("Cannot write to closing transport")
 
     async with doors() as (place, _):
-        monkeypatch.setattr(web.WebSocketResponse, "prepare", prepare)
+        for kind in (web.WebSocketResponse, LeanResponse):
+            monkeypatch.setattr(kind, "prepare", prepare)
         status, _, body = await ask(place, request_of("GET", WEBSOCKETS[door], HANDSHAKE))
         assert status == 499
         assert "Error" not in body

@@ -8,6 +8,7 @@ import gc
 import itertools
 import logging
 import random
+import re
 import ssl
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -27,7 +28,7 @@ from realtime.web.lean import LeanLink
 from realtime.web.links import WebSocketLink
 
 from ..patience import arrives, eventually, within
-from .sockets import MAX_SIZE, Recorder, WebSockets, contexts, masked, serving_websockets
+from .sockets import HANDSHAKE, MAX_SIZE, Recorder, WebSockets, contexts, masked, serving_websockets
 
 TEXT, BINARY, CLOSE, PING, PONG = 0x81, 0x82, 0x88, 0x89, 0x8A
 
@@ -315,6 +316,65 @@ async def test_nothing_of_aiohttp_stays() -> None:
         writer.close()
         await arrives(recorder.over.wait())
         await eventually(lambda: not served.sockets.served)
+
+
+HANDSHAKES = {
+    "usual": HANDSHAKE,
+    "as others write it": HANDSHAKE.replace(b"websocket", b"WebSocket").replace(b": Upgrade", b": keep-alive, upgrade"),
+    "version 8": HANDSHAKE.replace(b"Version: 13", b"Version: 8"),
+    "a sub-protocol that nobody knows": HANDSHAKE.replace(b"Host: h", b"Host: h\r\nSec-WebSocket-Protocol: a, b"),
+    "compression is offered": HANDSHAKE.replace(b"Host: h", b"Host: h\r\nSec-WebSocket-Extensions: permessage-deflate"),
+    "a key with white space around": HANDSHAKE.replace(b"Key: ", b"Key:  \t "),
+    "a key of other 16 bytes": HANDSHAKE.replace(b"dGhlIHNhbXBsZSBub25jZQ==", b"/+//////////////////+w=="),
+}
+
+
+@pytest.mark.parametrize("data", HANDSHAKES.values(), ids=HANDSHAKES.keys())
+@pytest.mark.parametrize("added", [False, True])
+async def test_the_same_handshakes_are_answered_the_same(
+    data: bytes, added: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever lays the answer out; what the application adds, and its access log, have it whole."""
+    answers = []
+
+    async def add(request: web.Request, response: web.StreamResponse) -> None:
+        response.headers["X-Added"] = "yes"
+
+    def prepare(served: WebSockets) -> None:
+        if added:
+            served.app.on_response_prepare.append(add)
+
+    for taking_over in (True, False):
+        monkeypatch.setattr(sockets, "TAKING_OVER", taking_over)
+        async with serving_websockets(prepare) as served:
+            reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+            writer.write(data)
+            answer = await arrives(reader.readuntil(b"\r\n\r\n"))
+            writer.close()
+            await eventually(lambda: not served.sockets.served)
+        assert (b"X-Added: yes" in answer) is added
+        answers.append(re.sub(rb"Date: \w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT", b"Date", answer))
+    assert answers[0] == answers[1]
+    assert b"Date\r\n" in answers[0]
+
+
+async def test_what_a_log_can_say_of_an_answer(caplog: pytest.LogCaptureFixture) -> None:
+    """Its headers are those of the answer as it was written."""
+    caplog.set_level(logging.INFO, "access")
+
+    def prepare(served: WebSockets) -> None:
+        served.runner = web.AppRunner(
+            served.app, access_log=logging.getLogger("access"), access_log_format="%{Upgrade}o %{Date}o"
+        )
+
+    async with serving_websockets(prepare) as served:
+        reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+        writer.write(HANDSHAKE)
+        answer = await arrives(reader.readuntil(b"\r\n\r\n"))
+        await eventually(lambda: caplog.records)
+        writer.close()
+    date = answer.partition(b"Date: ")[2].partition(b"\r\n")[0].decode()
+    assert caplog.records[0].getMessage() == f"websocket {date}"
 
 
 async def test_the_access_log_has_a_line_for_the_handshake(

@@ -6,7 +6,6 @@ import asyncio
 import os
 import re
 import shutil
-import socket
 import sys
 from pathlib import Path
 
@@ -17,6 +16,7 @@ import realtime
 from realtime.web.workers import workers
 
 from ..patience import within
+from ..ports import port_for
 
 ROOT = Path(__file__).parents[2]
 GUNICORN = "/usr/bin/gunicorn"
@@ -73,9 +73,7 @@ async def test_gunicorn(tmp_path: Path, number: int) -> None:
     page = (ROOT / "docs" / "deployment.md").read_text("utf-8")
     (command,) = re.findall(r"^gunicorn (.*)$", page, re.MULTILINE)
     (tmp_path / "app.py").write_text(APP, "utf-8")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = port_for()
     command = command.replace("8080", str(port)).replace("--workers 1", f"--workers {number}")
     with (tmp_path / "log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(

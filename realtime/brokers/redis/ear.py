@@ -53,14 +53,17 @@ class Ear(Living):
     def subscribe(self, channel: str) -> None:
         """Wants what this channel brings."""
         self.channels[channel] = None
-        self._changes[channel] = True
-        self._wake.set()
+        self._change(channel, True)
 
     def unsubscribe(self, channel: str) -> None:
         """Wants it no more."""
         self.channels.pop(channel, None)
-        self._changes[channel] = False
-        self._wake.set()
+        self._change(channel, False)
+
+    def _change(self, channel: str, wanted: bool) -> None:
+        if self.standing:  # else the next connection begins with all that are wanted then
+            self._changes[channel] = wanted
+            self._wake.set()
 
     def renew(self) -> None:
         """Subscribes to everything again, on another connection."""

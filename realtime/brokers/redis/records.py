@@ -5,17 +5,20 @@ sid.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from ...core.durable.encoding import read, written
 from ...core.durable.owner import Write
 from ...core.durable.takeover import Notice, indexed
+from ...core.errors import BrokerError
 from ..base import Sight
 from .nodes import Nodes
 from .scripts import Keys, sha
 
 __all__ = ["RedisRecords"]
 
+REPLICATION = 1000  # ms that a takeover waits for a replica, where there is one
 NOTICES = 1000  # of one answer
 NOTICES_LIFE = 3_600_000  # ms for which notices are kept that nobody reads
 
@@ -39,7 +42,10 @@ class RedisRecords:
         left = "" if notice is None else _line(notice)
         kept = (max(1, int(life * 1000)), int(indexed(record)), left, NOTICES_LIFE)
         text = written(record).encode("utf-8", "surrogatepass")
-        return _text(await self._script(part, "record_put", keys, write.expected, record.id, text, sid, *kept))
+        found = _text(await self._script(part, "record_put", keys, write.expected, record.id, text, sid, *kept))
+        if to and found == record.id:
+            await self._replicated(part)
+        return found
 
     async def id(self, sid: str) -> str:
         """The id of the write that is there."""
@@ -68,6 +74,12 @@ class RedisRecords:
         """It is due again later."""
         part = self.home(sid)
         await self._script(part, "record_postpone", (self._keys.due(part),), sid, int(seconds * 1000))
+
+    async def _replicated(self, part: int) -> None:
+        """A takeover waits for a replica, if there is one, though not for long."""
+        with suppress(BrokerError):
+            if b"connected_slaves:0" not in await self._nodes.call(part, "INFO", "replication"):
+                await self._nodes.call(part, "WAIT", 1, REPLICATION)
 
     async def _script(self, part: int, name: str, keys: tuple[str, ...], *rest: Any) -> Any:
         return await self._nodes.call(part, "EVALSHA", sha(name), len(keys), *keys, *rest)

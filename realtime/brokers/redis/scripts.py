@@ -25,7 +25,7 @@ local function clock()
 end
 local function whole(number) return string.format('%.0f', number) end
 local function head()
-  local kept = redis.call('HMGET', KEYS[1], 'e', 't', 'i', 'b', 'c', 'z')
+  local kept = redis.call('HMGET', KEYS[1], 'e', 't', 'i', 'b', 'c', 'z', 'l')
   if not kept[1] then
     kept = {whole(clock()), '0', '', '0', '', false}
     redis.call('DEL', KEYS[2])
@@ -35,10 +35,33 @@ local function head()
 end
 """
 
-# KEYS: head, stream, repeat, channel, payload.
-# ARGV: id, payload, history, ttl, life of the head, ask, life of the repeat, by reference, command to publish, closes
+# A large payload of a history is there as long as its message: it lives half as long again as that, and anew when
+# a third of that is over, all of a room together. And a while longer, for who is fetching it. `l` of the head says when
+# they were given new life last, if there are any; they are listed by their offsets.
+_LARGE = """
+local function large(id) return string.sub(KEYS[5], 1, #KEYS[5] - #ARGV[1]) .. id end
+local function keep_large(since, offset)
+  local behind = redis.call('ZRANGEBYSCORE', KEYS[6], '-inf', whole(offset - ARGV[3]))
+  for _, id in ipairs(behind) do
+    redis.call('PEXPIRE', large(id), ARGV[11], 'LT')
+    redis.call('ZREM', KEYS[6], id)
+  end
+  local now, life = clock(), whole(ARGV[4] * 1.5)
+  if now - since > ARGV[4] / 2 then
+    for _, id in ipairs(redis.call('ZRANGE', KEYS[6], 0, -1)) do redis.call('PEXPIRE', large(id), life) end
+    redis.call('PEXPIRE', KEYS[6], life)
+    redis.call('HSET', KEYS[1], 'l', whole(now))
+  end
+  if redis.call('EXISTS', KEYS[6]) == 0 then redis.call('HDEL', KEYS[1], 'l') end
+end
+"""
+
+# KEYS: head, stream, repeat, channel, payload, the list of large ones.
+# ARGV: id, payload, history, ttl, life of the head, ask, life of the repeat, by reference, command to publish, closes,
+# for how long a large payload is there that no history has
 _PUBLISH = (
     _BORN
+    + _LARGE
     + """
 local before = redis.call('GET', KEYS[3])
 if before then return before end
@@ -49,7 +72,18 @@ redis.call('HSET', KEYS[1], 't', offset, 'i', ARGV[1])
 redis.call('PEXPIRE', KEYS[1], ARGV[5])
 local text = ARGV[1] .. ' ' .. kept[3] .. ' '
 if ARGV[8] == '1' then
-  redis.call('SET', KEYS[5], ARGV[2], 'PX', ARGV[4])
+  if ARGV[3] == '0' then
+    redis.call('SET', KEYS[5], ARGV[2], 'PX', ARGV[11])
+  else
+    local life = whole(ARGV[4] * 1.5)
+    redis.call('SET', KEYS[5], ARGV[2], 'PX', life)
+    redis.call('ZADD', KEYS[6], offset, ARGV[1])
+    if not kept[7] then
+      kept[7] = whole(clock())
+      redis.call('HSET', KEYS[1], 'l', kept[7])
+      redis.call('PEXPIRE', KEYS[6], life)
+    end
+  end
   text = text .. 'r\\n'
 else
   text = text .. 'd\\n' .. ARGV[2]
@@ -57,6 +91,7 @@ end
 if ARGV[3] ~= '0' then
   redis.call('XADD', KEYS[2], 'MAXLEN', '=', ARGV[3], offset .. '-0', 'd', text)
   redis.call('PEXPIRE', KEYS[2], ARGV[4])
+  if kept[7] then keep_large(kept[7], offset) end
 end
 local position = kept[1] .. ' ' .. offset
 if ARGV[10] == '1' then redis.call('HSET', KEYS[1], 'z', position) end
@@ -72,7 +107,7 @@ _READ = (
     _BORN
     + """
 local kept = head()
-redis.call('PEXPIRE', KEYS[1], ARGV[7])
+if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[7]) then redis.call('PEXPIRE', KEYS[1], ARGV[7]) end
 local top = tonumber(kept[2])
 local function id_at(offset)
   if offset == '' then return false end
@@ -120,11 +155,19 @@ local kept = head()
 if kept[1] ~= ARGV[1] then return 0 end
 local epoch = whole(math.max(kept[1] + 1, ARGV[2] + 1, clock()))
 redis.call('HSET', KEYS[1], 'e', epoch, 'b', kept[2], 'c', kept[3])
-redis.call('PEXPIRE', KEYS[1], ARGV[3])
+if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[3]) then redis.call('PEXPIRE', KEYS[1], ARGV[3]) end
 redis.call(ARGV[4], KEYS[3], '!')
 return 1
 """
 )
+
+# KEYS: head, stream, the list of large payloads. ARGV: what their names begin with
+_CLEAR = """
+redis.call('DEL', KEYS[2])
+for _, id in ipairs(redis.call('ZRANGE', KEYS[3], 0, -1)) do redis.call('UNLINK', ARGV[1] .. id) end
+redis.call('DEL', KEYS[3])
+return redis.call('HDEL', KEYS[1], 'l')
+"""
 
 # KEYS: workers, own, members, channel. ARGV: worker, room, command to publish, how many to add, then member and info of
 # each, then members to remove
@@ -194,6 +237,7 @@ SCRIPTS = {
     "publish": _PUBLISH,
     "read": _READ,
     "raise": _RAISE,
+    "clear": _CLEAR,
     "attend": _ATTEND,
     "register": _REGISTER,
     "expired": _EXPIRED,
@@ -251,6 +295,10 @@ class Keys:
     def payload(self, room: str, id: str) -> str:
         """A payload too large for pub/sub."""
         return self._of(self.part(room), "payload", id)
+
+    def larges(self, room: str) -> str:
+        """The ids of the large payloads that a room's history has."""
+        return self._of(self.part(room), "larges", room)
 
     def workers(self, part: int) -> str:
         """The leases of the workers that have members in a partition."""

@@ -23,7 +23,7 @@ REPEATS = 60_000  # ms for which the id of a publish is remembered
 HEAD_LIFE = 7 * 86_400_000  # ms after its last use, until a room's position is forgotten
 IDENTITY_LIFE = 3_600_000  # the same of an identity's room
 ANSWER_LIFE = 60_000  # ms for which answers are kept
-REFERENCE_LIFE = 60_000  # ms for which a large payload of a room without history is kept
+REFERENCE_LIFE = 60_000  # ms for which a large payload is there that no history has, or has any more
 
 
 class RedisStore:
@@ -79,22 +79,29 @@ class RedisStore:
         """Publishes, or finds what was published."""
         keys = self._keys
         large = len(payload) > LARGE
-        life = int(keep.ttl * 1000) if keep.history else REFERENCE_LIFE
         answer = await self._script(
             room,
             "publish",
-            (keys.head(room), keys.stream(room), keys.repeat(room, id), keys.channel(room), keys.payload(room, id)),
+            (
+                keys.head(room),
+                keys.stream(room),
+                keys.repeat(room, id),
+                keys.channel(room),
+                keys.payload(room, id),
+                keys.larges(room),
+            ),
             (
                 id,
                 payload,
                 keep.history,
-                life,
-                _life(room),
+                int(keep.ttl * 1000),
+                _life(room, keep),
                 int(ask),
                 REPEATS,
                 int(large),
                 self._command,
                 int(payload == CLOSING),
+                REFERENCE_LIFE,
             ),
         )
         epoch, _, offset = bytes(answer).decode().partition(" ")
@@ -117,7 +124,7 @@ class RedisStore:
                 last,
                 PAGE,
                 PAGE_SIZE,
-                _life(room),
+                _life(room, keep),
             ),
         )
         epoch, top, id, base, base_id, clock, more, id_after, id_known, flat, closed = answer
@@ -159,13 +166,16 @@ class RedisStore:
                 room,
                 "raise",
                 (keys.head(room), keys.stream(room), keys.channel(room)),
-                (seen, above, _life(room), self._command),
+                (seen, above, _life(room, keep), self._command),
             )
         )
 
     async def clear(self, room: str) -> None:
         """Forgets the messages of a room."""
-        await self._call(room, "DEL", self._keys.stream(room))
+        keys = self._keys
+        await self._script(
+            room, "clear", (keys.head(room), keys.stream(room), keys.larges(room)), (keys.payload(room, ""),)
+        )
 
     # -- Presence and Leases -------------------------------------------------------------------------------------------
 
@@ -260,9 +270,9 @@ class RedisStore:
         return await self._nodes.call(part, "EVALSHA", sha(name), len(keys), *keys, *rest)
 
 
-def _life(room: str) -> int:
-    """When the position of a room that nobody uses is forgotten."""
-    return IDENTITY_LIFE if is_of_identity(room) else HEAD_LIFE
+def _life(room: str, keep: Keep) -> int:
+    """When the position of a room that nobody uses is forgotten: later than all else that is kept of it."""
+    return IDENTITY_LIFE if is_of_identity(room) else max(HEAD_LIFE, int(keep.ttl * 2000) if keep.history else 0)
 
 
 def _flat(answer: Any) -> list[Any]:

@@ -11,7 +11,7 @@ from ...protocols.native import attach_frame
 from ..carrying import Carrying
 from ..context import Context
 from ..ends import CarrierEnd
-from ..exchange import LOST, POST, failed, hello, request, waiting
+from ..exchange import LOST, POST, behind_hello, failed, hello, request, waiting
 from ..links import PollLink
 from ..wire import codec
 
@@ -22,13 +22,16 @@ async def drive_poll(context: Context, carrying: Carrying) -> CarrierEnd:
     """One poll. What opens beside another carrier brings nothing along."""
     machine, name = context.machine, carrying.name
     framing = codec(name)
-    carrier = NumberedCarrier(framing, PollLink(), context.clock.now())
+    link = PollLink()
+    carrier = NumberedCarrier(framing, link, context.clock.now())
     attach = carrying.start(carrier)
+    link.aborted = carrying.when_aborted("the poll was given up")
     opening = not attach.sid
     items: list[Outgoing] = []
     if carrying.role != "open" and (opening or not framing.held):
         items = machine.poll_items(carrier)
-    parts = [framing.text(hello(context, attach)), *map(framing.item, items)]
+    head = [hello(context, attach), *behind_hello(context, carrier, attach)]
+    parts = [*map(framing.text, head), *map(framing.item, items)]
     going = not framing.held and machine.may_answer(carrier.send_cursor)
     if going:
         parts.append(framing.go_away(machine.outbox.last))
@@ -61,7 +64,7 @@ async def probe_poll(context: Context, carrying: Carrying) -> CarrierEnd:
     carrier = NumberedCarrier(codec(name), PollLink(), context.clock.now())
     if machine.gen <= 1:
         return proven  # there was no carrier before this one
-    late = Attach(machine.sid, 1, *machine.inbox.ack(), machine.outbox.acked + 1, machine.key)
+    late = Attach(machine.sid, 1, *machine.inbox.ack(), machine.outbox.acked + 1, machine.key, machine.following.tenure)
     try:
         frames, wait = await request(context, name, [POST.text(attach_frame(late))], alive=carrying.alive)
     except LOST as error:

@@ -5,6 +5,7 @@ Something in between may hold a stream back until it ends, so the policy wants e
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from typing import Literal
@@ -19,7 +20,19 @@ from ...transports import Decoder
 from ..carrying import Carrying
 from ..context import Context
 from ..ends import SESSION_ENDED, CarrierEnd
-from ..exchange import LOST, POST, batch_of, decoder_of, failed, hello, request, send_aside, too_much, waiting
+from ..exchange import (
+    LOST,
+    POST,
+    batch_of,
+    behind_hello,
+    decoder_of,
+    failed,
+    hello,
+    request,
+    send_aside,
+    too_much,
+    waiting,
+)
 from ..links import StreamLink
 from ..wire import FAILURES, begin_stream, codec, needs_url
 
@@ -43,10 +56,11 @@ async def drive_stream(context: Context, carrying: Carrying) -> CarrierEnd:
     carrier = NumberedCarrier(codec(name), link, context.clock.now())
     attach = carrying.start(carrier)
     first = hello(context, attach._replace(proof=Key(ticket)) if ticket else attach)
-    link.aborted = carrying.when_aborted("the stream went silent")
+    more = [] if needs_url(name) else behind_hello(context, carrier, attach)
+    link.aborted = carrying.when_aborted("the stream was given up")
     carrying.begun.set()
     try:
-        async with _begin(context, name, first) as response:
+        async with _begin(context, name, first, more) as response:
             if response.status == 204:
                 return CarrierEnd(name, "ended by the server: superseded", "superseded")
             if response.status != 200:
@@ -71,8 +85,10 @@ async def drive_stream(context: Context, carrying: Carrying) -> CarrierEnd:
         machine.lost(carrier, context.clock.now())
 
 
-def _begin(context: Context, name: str, first: str) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
-    return begin_stream(context.http, context.settings.url, name, first, context.headers)
+def _begin(
+    context: Context, name: str, first: str, more: Sequence[str] = ()
+) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+    return begin_stream(context.http, context.settings.url, name, first, context.headers, more=more)
 
 
 async def _ask_for_tickets(context: Context, name: str) -> CarrierEnd | None:

@@ -12,7 +12,7 @@ from ...protocols.native import parse_refusal
 from ..carrying import Carrying
 from ..context import Context
 from ..ends import SESSION_ENDED, CarrierEnd
-from ..exchange import failed, hello, too_much
+from ..exchange import behind_hello, failed, hello, too_much
 from ..handshake import connect_websocket, messages
 from ..links import WebSocketLink
 from ..wire import FAILURES, address, codec
@@ -39,12 +39,13 @@ async def drive_websocket(context: Context, carrying: Carrying) -> CarrierEnd:
     machine, name = context.machine, carrying.name
     link = WebSocketLink(machine.listener.dirty)
     carrier = NumberedCarrier(codec(name), link, context.clock.now())
-    first = hello(context, carrying.start(carrier))
+    attach = carrying.start(carrier)
+    first = hello(context, attach)
     query = {}
     if first[0] == "o" and context.opens_in_url:
         query["open"] = first[1:]
     else:
-        link.write([first])
+        link.write([first, *behind_hello(context, carrier, attach)])
     try:
         try:
             ws = await _connect(context, name, query)
@@ -106,7 +107,8 @@ async def probe_websocket(context: Context, carrying: Carrying) -> CarrierEnd:
             return CarrierEnd(name, SESSION_ENDED)
         link = WebSocketLink(machine.listener.dirty)
         carrier = NumberedCarrier(codec(name), link, started)
-        link.write([hello(context, carrying.start(carrier))])
+        attach = carrying.start(carrier)
+        link.write([hello(context, attach), *behind_hello(context, carrier, attach)])
         carrier.started = started  # the probe counts as part of the attempt
         try:
             return await _carry(context, carrying, link, ws)

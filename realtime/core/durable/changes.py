@@ -56,7 +56,8 @@ class Commit(NamedTuple):
     """What a handler has done since its last commit."""
 
     data: str  # the session's, as JSON
-    turn: int  # the number of the message that it was given; 0 for what precedes the first one
+    # The number of the message that it was given; 0 for what precedes the first one, None for what is between two.
+    turn: int | None
     takes: bool = False  # that message is done with
     sends: tuple[Message, ...] = ()
     joins: tuple[tuple[str, Position | None], ...] = ()  # None: has left
@@ -76,11 +77,11 @@ class Commit(NamedTuple):
         named = [Publish(f"{record.id}-{first + index}", *one) for index, one in enumerate(self.publishes)]
         record = send(record, self.sends if self.close is None else (*self.sends, self.close), context)
         record = record._replace(data=self.data, rooms=tuple(rooms.items()), publishes=(*record.publishes, *named))
-        if not self.turn:
+        if self.turn == 0:
             record = record._replace(begun=True, starts=0)
-        elif self.takes:
+        elif self.turn is not None and self.takes:
             record = record._replace(taken=self.turn, inbox=record.inbox[1:], redelivered=False, attempts=0)
-        else:
+        elif self.turn is not None:
             record = record._replace(redelivered=True)
         if self.close is not None:
             record = record._replace(stage=Stage.CLOSING, end=self.close)
@@ -90,7 +91,7 @@ class Commit(NamedTuple):
 class Sends(NamedTuple):
     """What another task than the handler's has sent."""
 
-    items: tuple[Message, ...]
+    items: tuple[Message | Dropped, ...]
 
     def apply(self, record: Record, context: Context) -> Record:
         """See Change."""

@@ -9,7 +9,7 @@ from typing import Any
 from ..errors import LocalProtocolError
 from ..frames import Dropped
 from ..rooms import Position
-from .record import Close, Item, Message, Publish, Record, Stage, Tenure
+from .record import Arrived, Close, Item, Message, Publish, Record, Stage, Tenure
 
 __all__ = ["read", "written"]
 
@@ -51,7 +51,7 @@ def read(text: str) -> Record:
             stage=Stage(fields["stage"]),
             end=_close(fields, "end"),
             outbox=tuple(_read(item) for item in fields.get("outbox", ())),
-            inbox=tuple(_message(item) for item in fields.get("inbox", ())),
+            inbox=tuple(_arrived(item) for item in fields.get("inbox", ())),
             closed=_close(fields, "closed"),
             rooms=tuple((room, Position.parse(cursor)) for room, cursor in fields.get("rooms", ())),
             publishes=tuple(Publish(id, room, _message(item)) for id, room, item in fields.get("publishes", ())),
@@ -76,6 +76,10 @@ def _read(item: list[Any]) -> Item:
     if kind == "d":
         return Dropped(*rest)
     return Close(*rest) if kind == "c" else _message(item)
+
+
+def _arrived(item: list[Any]) -> Arrived:
+    return Dropped(*item[1:]) if item[0] == "d" else _message(item)
 
 
 def _message(item: list[Any]) -> Message:

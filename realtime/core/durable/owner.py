@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from .changes import Attempt, Change, Context, Touch, discarded
 from .lineage import Shown, Verdict, judge, successor
-from .record import IDS, Close, Message, Record, Stage, Tenure
+from .record import IDS, Arrived, Close, Record, Stage, Tenure
 
 __all__ = ["MOST_ATTEMPTS", "Arrival", "Given", "Hand", "Outcome", "Owner", "Write"]
 
@@ -63,7 +63,7 @@ class Given(NamedTuple):
     """A message for a handler."""
 
     turn: int  # its number
-    data: Message
+    data: Arrived
     redelivered: bool  # an earlier handler has committed something of this turn
 
 
@@ -81,7 +81,7 @@ class Owner:
         self.acked: int = record.sent - len(record.outbox)  # by the client
         self.floor: int = self.tenure.sent  # numbers up to here may have been read, from some owner
         self._named = ""  # the tenure that the client attached with last
-        self._arrived: list[Message] = []
+        self._arrived: list[Arrived] = []
         self._closed: Close | None = None
         self._most = most
         self._changes: deque[Change] = deque()
@@ -116,7 +116,7 @@ class Owner:
         """What the client may be told: received and taken, as far as they are stored."""
         return self.record.received, self.record.taken
 
-    def arrive(self, number: int, item: Message | Close) -> Arrival:
+    def arrive(self, number: int, item: Arrived | Close) -> Arrival:
         """A numbered frame came up."""
         if number <= self.received or self.closed or self.record.stage is Stage.ENDED:
             return Arrival.KNOWN

@@ -12,11 +12,13 @@ from typing import NamedTuple, TypeAlias
 from ..frames import Dropped
 from ..rooms import Position
 
-__all__ = ["IDS", "Close", "Item", "Message", "Publish", "Record", "Stage", "Tenure", "created"]
+__all__ = ["IDS", "Arrived", "Close", "Item", "Message", "Publish", "Record", "Stage", "Tenure", "created"]
 
 IDS = 16  # so many of the writes before are named in a record: from these its owner knows a store that went back
 
 Message: TypeAlias = str | bytes
+Arrived: TypeAlias = str | bytes | Dropped
+"""What has a number on its way from the client, but for its close."""
 
 
 class Close(NamedTuple):
@@ -73,7 +75,7 @@ class Record(NamedTuple):
     # Up.
     received: int = 0  # the highest number, the close's too
     taken: int = 0
-    inbox: tuple[Message, ...] = ()  # what was received behind it
+    inbox: tuple[Arrived, ...] = ()  # what was received behind it
     closed: Close | None = None  # the client's close, behind that
     # The handler's.
     begun: bool = False  # what it does before it receives anything is committed

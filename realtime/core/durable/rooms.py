@@ -64,6 +64,10 @@ class Heard:
     def __contains__(self, room: str) -> bool:
         return room in self._cursors
 
+    def __len__(self) -> int:
+        """Of so many rooms there is a cursor: MAX_CURSORS at the most, if the server keeps to what it may."""
+        return len(self._cursors)
+
     def shown(self, gen: int) -> dict[str, str]:
         """The cursors, to be shown to the carrier of this gen. From now on only its frames count, and it brings all
         that is behind them. What an older one still brought would be missing in them, and may be lost meanwhile."""
@@ -82,8 +86,8 @@ class Heard:
         return True
 
     def left(self, room: str) -> None:
-        """The session is out of this room. Its cursor is kept as long as there is room for it: if the store goes back
-        the session may be in there again, and has not to hear everything twice."""
+        """The session is out of this room, which may be said again. Its cursor is kept as long as there is room for it:
+        if the store goes back the session may be in there again, and has not to hear everything twice."""
         if room in self._cursors:
             self._left[room] = None
 
@@ -97,6 +101,11 @@ class Flow:
         self._sizes: deque[int] = deque()
         self._size = 0
         self._taken = 0
+
+    @property
+    def outstanding(self) -> int:
+        """How many frames were written that are not taken."""
+        return len(self._sizes)
 
     def may(self, size: int) -> bool:
         """Whether a message of so many bytes may be written now. Alone, one of any size may."""

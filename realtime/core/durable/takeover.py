@@ -14,11 +14,13 @@ from ..leases import Gone, Later, Peer
 from .record import IDS, Close, Record, Stage, Tenure
 
 __all__ = [
+    "NOBODY",
     "Notice",
     "Orphan",
     "Place",
     "Step",
     "Underway",
+    "abandoned",
     "indexed",
     "orphan",
     "place",
@@ -26,6 +28,10 @@ __all__ = [
     "told",
     "unclaimed",
 ]
+
+
+NOBODY = "-"
+"""In the place of an owner that was found gone: from then on its client has its time to come back."""
 
 
 class Step(Enum):
@@ -122,6 +128,12 @@ def orphan(record: Record, idle: float, window: float) -> Orphan:
 def unclaimed(record: Record) -> Close:
     """How a session ends that nobody came back for."""
     return Close(4412 if record.stage is Stage.CLOSING else 4410 if record.used else 4408)
+
+
+def abandoned(record: Record, id: str) -> Record:
+    """What is written where an owner is found gone. How long it was silent before says nothing of its client: an idle
+    session is written nothing."""
+    return record._replace(id=id, before=(*record.before, record.id)[-IDS:], owner=NOBODY)
 
 
 def indexed(record: Record) -> bool:

@@ -46,8 +46,8 @@ class Turn:
     """What was done in a turn since its last commit. At most `messages` sends and publishes, of `size` bytes. `rooms`
     are those that the session is in."""
 
-    def __init__(self, number: int, rooms: Iterable[str], messages: int, size: int) -> None:
-        self.number: int = number
+    def __init__(self, number: int | None, rooms: Iterable[str], messages: int, size: int) -> None:
+        self.number: int | None = number  # None: it is given no message, between two others
         self._rooms = set(rooms)
         self._messages = messages
         self._size = size

@@ -15,6 +15,7 @@ Pure, like every protocol.
 """
 
 from .codec import NativeCodec
+from .durable import cursors_frame
 from .feed import feed_client, feed_server
 from .heads import RequestHead, attach_frame, parse_head, uplink_frames
 from .opens import Open, Opened, open_frame, opened_frame, parse_open, verdicts
@@ -32,6 +33,7 @@ __all__ = [
     "Renewal",
     "RequestHead",
     "attach_frame",
+    "cursors_frame",
     "feed_client",
     "feed_server",
     "is_text",

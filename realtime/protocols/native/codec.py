@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from ...core.carrier import Capabilities, Part, Shape
 from ...core.errors import Refusal, clip
 from ...core.frames import BINARY, CLOSE, TEXT, Outgoing, RoomItem, RoomNote
 from ...transports import Frame, Transport
+from .durable import cursors_frame, taken_frame
 from .refusals import refusal_frame
 from .rooms import room_frame
 from .values import to_base64
@@ -88,3 +89,11 @@ class NativeCodec:
     def go_away(self, value: float) -> Part:
         """`g`. A delay has milliseconds: never an exponent, which is no decimal number."""
         return self.transport.frame(f"g{round(value, 3)}")
+
+    def cursors(self, gen: int, rooms: Mapping[str, str]) -> Part:
+        """`l`, as the client says it."""
+        return self.transport.frame(cursors_frame(gen, rooms))
+
+    def rooms_taken(self, gen: int, count: int) -> Part:
+        """`f`."""
+        return self.transport.frame(taken_frame(gen, count))

@@ -16,6 +16,7 @@ from .rooms import escaped, parse_name, parse_room, room_frame
 from .values import malformed, parse_number
 
 __all__ = [
+    "TENURE",
     "Cursors",
     "Held",
     "Left",
@@ -23,6 +24,7 @@ __all__ = [
     "answered_frame",
     "attached_frame",
     "cursors_frame",
+    "is_tenure",
     "left_frame",
     "parse_attached",
     "parse_cursors",
@@ -65,6 +67,11 @@ class Taken(NamedTuple):
 
     gen: int
     number: int
+
+
+def is_tenure(value: object) -> bool:
+    """Whether this is the id of a tenure."""
+    return isinstance(value, str) and TENURE.fullmatch(value) is not None
 
 
 # -- heads and answers -------------------------------------------------------------------------------------------------

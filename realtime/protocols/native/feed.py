@@ -17,6 +17,7 @@ from ...core.numbered_machine import NumberedMachine
 from ...core.numbering import Numbering
 from ...core.proof import ATTACH, SEND
 from ...transports import Frame
+from .durable import Left, parse_attached, parse_room_of
 from .opens import Opened
 from .refusals import parse_refusal
 from .renewals import Renewal, parse_renewal
@@ -74,6 +75,8 @@ def feed_client(machine: ClientMachine, carrier: NumberedCarrier, frame: Frame, 
     if carrier.pinged:  # the next ping is due earlier than the end of silence was
         carrier.pinged = False
         machine.wake_by(machine.deadline())
+    if machine.following.rooms is not None and isinstance(frame, str) and _feed_durable(machine, carrier, frame, now):
+        return
     if _feed(machine, carrier, frame, now):
         return
     assert isinstance(frame, str)
@@ -88,13 +91,36 @@ def feed_client(machine: ClientMachine, carrier: NumberedCarrier, frame: Frame, 
         machine.attach_answered(carrier, *_pair(frame, "r"), now)
     elif kind == "o":
         opened = Opened.parse(frame[1:])
-        if not machine.opened(carrier, opened.sid, opened.window, *opened.ack, now, opened.key):
+        ack, key, tenure = opened.ack, opened.key, opened.tenure
+        if not machine.opened(carrier, opened.sid, opened.window, *ack, now, key, tenure):
             carrier.ignores = True  # another session's: nothing that follows on it is ours
     elif kind == ATTACH:
         first, *tickets = frame[1:].split(",", MORE_TICKETS + 1)
         machine.hand_out(parse_number(first, kind), tickets[:MORE_TICKETS])
     elif kind == "g":
         machine.going_away(now)
+
+
+def _feed_durable(machine: ClientMachine, carrier: NumberedCarrier, frame: str, now: float) -> bool:
+    """What is different in a durable session (docs/protocol.md §13). Returns False for the other frames."""
+    kind = frame[:1]
+    if kind == "l":
+        told, size = parse_room_of(frame)
+        if isinstance(told, Left):
+            machine.room_left(carrier, told.room, now)
+        else:
+            machine.room_came(carrier, told, size, now)
+    elif kind == "r":
+        held = parse_attached(frame)
+        machine.attach_answered(carrier, held.received, held.taken, now, held.tenure, held.began)
+    elif kind == "a" and not carrier.gen:
+        held = parse_attached(frame)
+        machine.send_answered(carrier, held.received, held.taken, held.tenure, now)
+    elif kind == ROOM:
+        raise RemoteProtocolError(1002, "messages of rooms have no number in a durable session")
+    else:
+        return False
+    return True
 
 
 def _feed(machine: Numbering, carrier: NumberedCarrier, frame: Frame, now: float) -> bool:

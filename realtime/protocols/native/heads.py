@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 from ...core.carrier import Part
@@ -10,10 +11,18 @@ from ...core.machine import shown
 from ...core.proof import Key
 from ...transports import Frame
 from .codec import NativeCodec
+from .durable import with_tenure
 from .opens import MAX_AUTH, Open, parse_open
 from .values import MAX_NUMBER, SID, malformed
 
 __all__ = ["RequestHead", "attach_frame", "parse_head", "uplink_frames"]
+
+
+# A head as clients write it; numbers of more than 15 digits are looked at more closely.
+_USUAL = re.compile(
+    r"(?:r([A-Za-z0-9_.-]{1,128}),([1-9][0-9]{0,14})|u([A-Za-z0-9_.-]{1,128}))"
+    r",(0|[1-9][0-9]{0,14}),(0|[1-9][0-9]{0,14}),([1-9][0-9]{0,14}),([^,]*)(?:,([^,]*))?"
+)
 
 
 class RequestHead(NamedTuple):
@@ -25,6 +34,7 @@ class RequestHead(NamedTuple):
     taken: int
     first: int
     proof: Key = NO_KEY
+    tenure: str = ""  # of a durable session: that its client read of last, as it came
 
     def __repr__(self) -> str:
         return shown(self)
@@ -36,6 +46,11 @@ def parse_head(frame: Frame, max_auth: int = MAX_AUTH) -> Open | RequestHead:
         raise malformed("the first frame must be o (open), r (attach) or u (uplink)")
     if frame[0] == "o":
         return parse_open(frame[1:], max_auth)
+    usual = _USUAL.match(frame)
+    if usual is not None:
+        sid, gen_text, other, *counts, proof, tenure = usual.groups("")
+        received, taken, first = map(int, counts)
+        return RequestHead(sid or other, int(gen_text or 0), received, taken, first, Key(proof), tenure)
     fields = frame[1:].split(",")
     expected = 5 if frame[0] == "r" else 4
     if len(fields) < expected or not SID.fullmatch(fields[0]):
@@ -57,18 +72,25 @@ def parse_head(frame: Frame, max_auth: int = MAX_AUTH) -> Open | RequestHead:
     gen = numbers[0] if expected == 5 else 0
     if first < 1 or (expected == 5 and gen < 1):
         raise malformed("gen and first count from 1")
-    return RequestHead(fields[0], gen, received, taken, first, Key(*fields[expected : expected + 1]))
+    tenure = fields[expected + 1] if len(fields) > expected + 1 else ""
+    return RequestHead(fields[0], gen, received, taken, first, Key(*fields[expected : expected + 1]), tenure)
 
 
 def attach_frame(attach: Attach) -> str:
     """The client's `r`."""
-    return f"r{attach.sid},{attach.gen},{attach.received},{attach.taken},{attach.first},{attach.proof}"
+    head = f"r{attach.sid},{attach.gen},{attach.received},{attach.taken},{attach.first},{attach.proof}"
+    return with_tenure(head, attach.tenure) if attach.tenure else head
 
 
 def uplink_frames(codec: NativeCodec, batch: Uplink) -> list[Part]:
     """The frames of an uplink batch, its head first."""
-    head = f"u{batch.sid},{batch.received},{batch.taken},{batch.first},{batch.proof}"
-    parts = [codec.text(head), *map(codec.item, batch.items)]
+    head, news = f"u{batch.sid},{batch.received},{batch.taken},{batch.first},{batch.proof}", batch.news
+    parts = [codec.text(with_tenure(head, batch.tenure) if batch.tenure else head)]
+    if news.cursors is not None:
+        parts.append(codec.cursors(news.gen, news.cursors))
+    if news.taken is not None:
+        parts.append(codec.rooms_taken(news.gen, news.taken))
+    parts += map(codec.item, batch.items)
     if batch.going is not None:
         parts.append(codec.go_away(batch.going))
     return parts

@@ -8,12 +8,14 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from ...core.config import OPEN_SIZE, Config
+from ...core.durable.machine import DurableMachine
 from ...core.errors import RemoteProtocolError, clip
-from ...core.frames import Window
+from ...core.frames import Window, window_of
 from ...core.machine import shown
 from ...core.negotiation import Choice
 from ...core.numbered_machine import NumberedMachine
 from ...core.proof import Key
+from .durable import is_tenure
 from .rooms import parse_rooms
 from .values import (
     MAX_NUMBER,
@@ -37,7 +39,9 @@ MAX_AUTH = Config().max_auth_size  # bytes, where nothing else is set
 _NONCE = re.compile(r"[A-Za-z0-9_-]{22,64}")
 _SPACE = re.compile(r"[ \t\r\n]*")
 _STRINGS = {str}
-_NUMBERS = {int}  # and no bool
+# What is wrong with one.
+WINDOW = "open: window is [messages, bytes], both from 1"
+TRANSPORTS = "open: transports is an array of names, of 1 to 64 characters A-Z a-z 0-9 - _ each"
 
 
 # -- the client's ------------------------------------------------------------------------------------------------------
@@ -54,6 +58,7 @@ class Open(NamedTuple):
     failed: Mapping[str, tuple[str, float]] = {}  # transport → how, and how many seconds ago
     tried: Mapping[str, float] = {}  # transport → seconds it took to get through
     rooms: Mapping[str, str] | None = None  # room → cursor, of a client that takes `h`
+    durable: bool = False  # it keeps the rules of durable sessions
 
     def __repr__(self) -> str:
         return shown(self)
@@ -68,9 +73,10 @@ def open_frame(
     failed: Mapping[str, tuple[str, float]] | None = None,
     tried: Mapping[str, float] | None = None,
     rooms: Mapping[str, str] | None = None,
+    durable: bool = False,
 ) -> str:
-    """The client's `o`; with `rooms`, empty or not, it takes `h`. Raises TypeError or ValueError when `auth` is not
-    JSON."""
+    """The client's `o`; with `rooms`, empty or not, it takes `h`, and if it is `durable`, keeps the rules of durable
+    sessions. Raises TypeError or ValueError when `auth` is not JSON."""
     members: dict[str, Any] = {
         "nonce": nonce,
         "gen": gen,
@@ -85,6 +91,8 @@ def open_frame(
         members["tried"] = {name: round(took, 4) for name, took in tried.items()}
     if rooms is not None:
         members["rooms"] = dict(rooms)
+    if durable:
+        members["durable"] = True
     return "o" + compact(members)
 
 
@@ -104,23 +112,18 @@ def parse_open(text: str, max_auth: int = MAX_AUTH) -> Open:
         raise malformed("the open is not a JSON object")
     nonce, gen, window = members.get("nonce"), members.get("gen"), members.get("window")
     transports = members.get("transports", [])
-    if not isinstance(nonce, str) or not _NONCE.fullmatch(nonce):
+    if type(nonce) is not str or not _NONCE.fullmatch(nonce):
         raise malformed("open: nonce is 22 to 64 characters of A-Z a-z 0-9 - _")
     if type(gen) is not int or not 0 < gen <= MAX_NUMBER:
         raise malformed("open: gen is a number from 1")
-    if (
-        not isinstance(window, list)
-        or len(window) != 2
-        or set(map(type, window)) != _NUMBERS
-        or min(window) < 1
-        or max(window) > MAX_NUMBER
-    ):
-        raise malformed("open: window is [messages, bytes], both from 1")
-    named = isinstance(transports, list) and set(map(type, transports)) <= _STRINGS
-    if not named or not all(map(NAME.fullmatch, transports)):
-        raise malformed("open: transports is an array of names, of 1 to 64 characters A-Z a-z 0-9 - _ each")
-    if len(transports) > 32:
-        raise malformed("open: more than 32 transports")
+    if type(window) is not list or len(window) != 2:
+        raise malformed(WINDOW)
+    most, size = window
+    if type(most) is not int or type(size) is not int or min(most, size) < 1 or max(most, size) > MAX_NUMBER:
+        raise malformed(WINDOW)
+    if type(transports) is not list or not set(map(type, transports)) <= _STRINGS:
+        raise malformed(TRANSPORTS)
+    named = _names(tuple(transports))
     failed, tried = _parse_history(members) if "failed" in members or "tried" in members else ({}, {})
     rooms = parse_rooms(members["rooms"]) if "rooms" in members else None
     auth = None
@@ -128,7 +131,19 @@ def parse_open(text: str, max_auth: int = MAX_AUTH) -> Open:
         auth = as_it_came(_auth_of(text))
         if len(auth) > max_auth:
             raise RemoteProtocolError(4413, f"open: auth is above max_auth_size={max_auth} bytes")
-    return Open(nonce, gen, Window(*window), tuple(transports), auth, failed, tried, rooms)
+    durable = members.get("durable") is True
+    return Open(nonce, gen, window_of(most, size), named, auth, failed, tried, rooms, durable)
+
+
+@lru_cache(maxsize=128)
+def _names(transports: tuple[str, ...]) -> tuple[str, ...]:
+    """The names of transports that a client can run, which are the same for all of its kind: one object for all. Raises
+    RemoteProtocolError (4400)."""
+    if not all(map(NAME.fullmatch, transports)):
+        raise malformed(TRANSPORTS)
+    if len(transports) > 32:
+        raise malformed("open: more than 32 transports")
+    return transports
 
 
 def _auth_of(text: str) -> str:
@@ -197,7 +212,8 @@ def opened_frame(machine: NumberedMachine, transport: str, transports: str, rece
     )
     # Sids and keys have no character that JSON would escape (docs/protocol.md §5).
     whose = f'"sid":"{machine.sid}","key":"{machine.secret}","ack":[{received},{taken}]'
-    return f'o{{{whose},{same},"transports":{transports}}}'
+    tenure = f'"tenure":"{machine.owner.tenure.id}",' if isinstance(machine, DurableMachine) else ""
+    return f'o{{{whose},{tenure}{same},"transports":{transports}}}'
 
 
 @lru_cache(maxsize=128, typed=True)  # 20 and 20.0 are written as they were set
@@ -241,6 +257,7 @@ class Opened(NamedTuple):
     resume_window: float
     poll_interval: tuple[float, float]
     transports: tuple[Mapping[str, Any], ...]
+    tenure: str = ""  # its owner's; empty where the session is not durable
 
     def __repr__(self) -> str:
         return shown(self)
@@ -264,6 +281,7 @@ class Opened(NamedTuple):
                 resume_window=members["resume_window"],
                 poll_interval=(members["poll_interval"][0], members["poll_interval"][1]),
                 transports=tuple(members["transports"]),
+                tenure=members.get("tenure", ""),
             )
         except (ValueError, RecursionError, KeyError, TypeError, IndexError) as error:
             raise RemoteProtocolError(1002, f"the server's o cannot be read: {error!r}") from None
@@ -280,6 +298,8 @@ class Opened(NamedTuple):
         least, most = opened.poll_interval
         if not is_time(least) or not is_time(most) or least > most:
             raise RemoteProtocolError(1002, "the server's o has a wrong poll_interval")
+        if opened.tenure != "" and not is_tenure(opened.tenure):
+            raise RemoteProtocolError(1002, "the server's o has no proper tenure")
         if not all(isinstance(transport, dict) for transport in opened.transports):
             raise RemoteProtocolError(1002, "the server's o has transports that are no objects")
         return opened

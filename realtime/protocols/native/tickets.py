@@ -19,7 +19,8 @@ def ticket_frame(machine: NumberedMachine, gen: int, count: int = TICKETS) -> st
     """The server's `k`: tickets for attaches by URL, from this gen on."""
     if gen + count > machine.handed:
         machine.handed = gen + count - 1
-    return _tickets(machine.secret, ATTACH, gen, count)
+    gen = min(gen, MAX_NUMBER)
+    return ",".join([f"{ATTACH}{gen}", *tickets(machine.secret, ATTACH, gen, count)])
 
 
 def ticket_frames(machine: NumberedMachine, frames: Sequence[Frame]) -> list[str]:
@@ -35,10 +36,6 @@ def ticket_frames(machine: NumberedMachine, frames: Sequence[Frame]) -> list[str
     elif machine.tickets is not None and machine.out_of_tickets:
         found.append(ticket_frame(machine, machine.gen + 1))
     if SEND in asked:
-        found.append(_tickets(machine.secret, SEND, asked[SEND], MORE_TICKETS))
+        first = min(asked[SEND], MAX_NUMBER)
+        found.append(",".join([f"{SEND}{first}", *tickets(machine.secret, SEND, first, MORE_TICKETS)]))
     return found
-
-
-def _tickets(key: str, use: str, number: int, count: int) -> str:
-    number = min(number, MAX_NUMBER)
-    return ",".join([f"{use}{number}", *tickets(key, use, range(number, number + count))])

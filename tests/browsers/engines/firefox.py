@@ -35,6 +35,10 @@ PREFERENCES = {
     "browser.safebrowsing.downloads.enabled": False,
     "browser.safebrowsing.malware.enabled": False,
     "browser.safebrowsing.phishing.enabled": False,
+    # What nobody looks at: processes in reserve, and what is made for a new tab.
+    "dom.ipc.processPrelaunch.enabled": False,
+    "browser.newtabpage.enabled": False,
+    "browser.newtab.preload": False,
 }
 
 

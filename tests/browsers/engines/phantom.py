@@ -8,9 +8,10 @@ from pathlib import Path
 
 import aiohttp
 
+from ...ports import port_for
 from .base import npm
 from .lines import DRIVERS, LineEngine, LinePage
-from .process import Program, free_port
+from .process import Program
 
 __all__ = ["PhantomJS1", "PhantomJS2"]
 
@@ -34,7 +35,7 @@ class PhantomJS2(LineEngine):
         return self._need(self._binary)
 
     def program(self) -> tuple[list[str | Path], Mapping[str, str]]:
-        self._port = free_port()
+        self._port = port_for()
         environment = {
             "OPENSSL_CONF": "/dev/null",  # or 2.1 does not start beside a current OpenSSL
             "SSL_CERT_DIR": "",  # or 1.9 does not

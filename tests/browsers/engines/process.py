@@ -11,13 +11,12 @@ import os
 import re
 import shutil
 import signal
-import socket
 from asyncio.subprocess import DEVNULL, PIPE
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-__all__ = ["PATIENCE", "EngineError", "Program", "free_port"]
+__all__ = ["PATIENCE", "EngineError", "Program"]
 
 PATIENCE = 90.0  # seconds for a program's start, or its answer: both take a moment, unless it is broken
 LINE = 64 * 1024 * 1024  # a screenshot comes as one line
@@ -29,14 +28,6 @@ _LEASH = ("setpriv", "--pdeathsig", "KILL", "--") if shutil.which("setpriv") els
 
 class EngineError(RuntimeError):
     """An engine did not start, died, or would not do what it was asked."""
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that was free just now."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
 
 
 class Program:

@@ -14,8 +14,9 @@ from typing import Any
 
 import aiohttp
 
+from ...ports import port_for
 from .base import Engine, EngineError, Message, Page, save
-from .process import PATIENCE, Program, free_port
+from .process import PATIENCE, Program
 
 __all__ = ["WebKitGTK"]
 
@@ -112,7 +113,7 @@ class WebKitGTK(Engine):
         ]
         self._screen = await Program.start("Xvfb", command)
         display = (await self._screen.wait_for(r"^(\d+)$"))[1]
-        port = free_port()
+        port = port_for()
         self._driver = await Program.start(
             "WebKitWebDriver",
             ["WebKitWebDriver", f"--port={port}", "--host=127.0.0.1"],

@@ -21,7 +21,7 @@ class Relay:
         self.away = False
 
     async def __aenter__(self) -> Relay:
-        self._listener = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self._listener = await asyncio.start_server(self._taken, "127.0.0.1", 0)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -53,11 +53,12 @@ class Relay:
             if notice:
                 server.transport.abort()
 
-    async def _accept(self, reader: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
-        me = asyncio.current_task()
-        assert me is not None
-        self._tasks.add(me)
+    def _taken(self, reader: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
         self._ends.append(client)
+        # A task of its own: Python 3.11 takes it for a fault if that of a listener is cancelled.
+        self._tasks.add(asyncio.create_task(self._accept(reader, client)))
+
+    async def _accept(self, reader: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
         there = None
         if not self.away:
             with suppress(OSError):

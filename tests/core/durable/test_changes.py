@@ -134,3 +134,10 @@ def test_a_note_can_be_the_first_and_a_close_is_never_dropped() -> None:
     assert record.outbox == (Dropped(1),)
     record = applied(record, Commit("1", 1, True, ("b",), close=Close(1000)), floor=1, most=1)
     assert record.outbox == (Dropped(1), Dropped(1), Close(1000))
+
+
+def test_what_is_done_between_two_messages_takes_none() -> None:
+    """A handler that gave up its receive() sends something, and counts on."""
+    record = applied(LIVE, Commit("2", None, False, ("a",)))
+    assert (record.data, record.taken, record.inbox, record.redelivered) == ("2", LIVE.taken, LIVE.inbox, False)
+    assert record.outbox[-1:] == ("a",)

@@ -26,7 +26,7 @@ FULL = Record(
     ("text ü\u2028", b"\x00\xff", Dropped(3), Close(1000, "bye")),
     6,
     3,
-    ("u4", b"u5"),
+    ("u4", b"u5", Dropped(2)),
     Close(1001),
     True,
     True,
@@ -64,7 +64,7 @@ def test_what_has_its_default_is_left_out() -> None:
         written(NEW).replace('"live"', '"dead"'),
         written(FULL)[:-1],
         written(FULL).replace('["b","AP8="]', '["b","A"]'),
-        written(FULL).replace('["m","u4"]', '["d",1]'),
+        written(FULL).replace('["m","u4"]', '["c","u4"]'),
         written(FULL).replace('["t1",0,0,0]', "[1,2,3,4,5]"),
     ],
 )

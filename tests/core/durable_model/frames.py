@@ -132,6 +132,7 @@ class Carrier:
     cursor: int = 0
     told: tuple[int, int] = (-1, -1)
     cursors: dict[str, Position] | None = None
+    not_in: list[str] = field(default_factory=list)  # of the rooms in these, as they came: what is to be said yet
     rooms: dict[str, tuple[Position, Position]] = field(default_factory=dict)  # where joined, and where it stands
     untrusted: set[str] = field(default_factory=set)  # which of these stand where only the client says
     flow: Flow = field(default_factory=lambda: Flow(Window(3, 1000)))

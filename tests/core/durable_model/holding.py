@@ -340,9 +340,9 @@ class Holding:
             carrier.finished = True
             if self.carrier is carrier:
                 self.detach(carrier)
-            self.schedule.bring_down(
-                carrier, [Attached(self.owner.acks, self.owner.tenure.id, carrier.began), *carrier.batch]
-            )
+            attached = Attached(self.owner.acks, self.owner.tenure.id, carrier.began)
+            lefts = [Left(room) for room in carrier.not_in]
+            self.schedule.bring_down(carrier, [attached, *lefts, *carrier.batch])
 
     def detach(self, carrier: Carrier) -> None:
         if self.carrier is carrier:
@@ -452,6 +452,10 @@ class Holding:
         if carrier.cursors is None:
             return
         rooms = dict(self.owner.record.rooms)
+        if carrier.kind is not Kind.POLL:
+            for room in carrier.not_in:
+                self._bring_room(carrier, Left(room))
+            carrier.not_in.clear()
         for room, (joined, position) in list(carrier.rooms.items()):
             if rooms.get(room) != joined:
                 del carrier.rooms[room]
@@ -497,10 +501,10 @@ class Holding:
         carrier.flow.sent(size)
         self.bring(carrier, frame)
 
-    @staticmethod
-    def _show(carrier: Carrier, cursors: Mapping[str, Position]) -> None:
+    def _show(self, carrier: Carrier, cursors: Mapping[str, Position]) -> None:
         """The client has said how far it has heard its rooms."""
         carrier.cursors = dict(cursors)
+        carrier.not_in = [room for room in cursors if not self._in_room(room)]
         carrier.untrusted = set(cursors)
 
     # -- what comes up -----------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from realtime.core.durable.record import Close, Publish, Record, Stage
@@ -10,11 +11,12 @@ from realtime.core.rooms import Position
 
 from .client import Client
 from .frames import Carrier, Down, Request
+from .shipping import ShippingClient
 from .store import Store
 from .worker import Worker
 from .world import Violation, World
 
-__all__ = ["ANY", "Conditions", "Schedule", "broken"]
+__all__ = ["ANY", "Conditions", "Schedule", "Shipping", "broken"]
 
 FAULTS = (
     "crash",
@@ -50,6 +52,8 @@ ANY = Conditions()
 
 class Schedule:
     """One, by its seed."""
+
+    client_of: Callable[[Schedule], Client] = Client
 
     def __init__(self, seed: int, trace: list[str] | None = None, conditions: Conditions = ANY) -> None:
         world = self.world = World(seed, trace)
@@ -90,7 +94,7 @@ class Schedule:
         self._names = 0
         self._starts = 0
         self.workers = [self._start(slot) for slot in range(3)]
-        self.client = Client(self)
+        self.client = type(self).client_of(self)
         self.store.listeners.append(self._pushes)
 
     # -- what all of them use ----------------------------------------------------------------------------------------
@@ -347,11 +351,17 @@ class Schedule:
             raise Violation("a poisoned turn has passed")
 
 
-def broken(seeds: range, conditions: Conditions = ANY) -> str | None:
+class Shipping(Schedule):
+    """A schedule whose client is the one that ships."""
+
+    client_of = ShippingClient
+
+
+def broken(seeds: range, conditions: Conditions = ANY, of: type[Schedule] = Schedule) -> str | None:
     """The first of these schedules that breaks a promise, in words."""
     for seed in seeds:
         try:
-            Schedule(seed, conditions=conditions).play()
+            of(seed, conditions=conditions).play()
         except Violation as violation:
             return f"seed {seed}: {violation}"
     return None

@@ -81,6 +81,8 @@ def test_unnumbered_frames() -> None:
     assert MESSAGES.end_of_carrier("superseded") == "esuperseded"
     assert MESSAGES.abrupt(4404, "session", None, "who, you?") == "x4404,session,,who, you?"
     assert MESSAGES.abrupt(1000, "session", 0, "") == "x1000,session,0,"
+    assert MESSAGES.cursors(7, {"a,b": "1.2.x"}) == "l7,a%2Cb,1.2.x"
+    assert MESSAGES.rooms_taken(7, 12) == "f7,12"
     assert MESSAGES.text("zfuture") == "zfuture"
     assert list(MESSAGES.wrap(["p", b"\0"])) == ["p", b"\0"]
 

@@ -9,18 +9,19 @@ from typing import Any, cast
 
 import pytest
 
-from realtime.core.client_machine import Attach
+from realtime.core.client_machine import Attach, Uplink
 from realtime.core.durable.record import Tenure
 from realtime.core.errors import RemoteProtocolError
 from realtime.core.frames import Outgoing, RoomItem, RoomMessage, RoomNote
 from realtime.core.proof import Key
-from realtime.protocols.native import RequestHead, attach_frame, parse_head
+from realtime.protocols.native import RequestHead, attach_frame, parse_head, uplink_frames
 from realtime.protocols.native.durable import (
     Held,
     Left,
     answered_frame,
     attached_frame,
     cursors_frame,
+    is_tenure,
     left_frame,
     parse_attached,
     parse_cursors,
@@ -31,6 +32,8 @@ from realtime.protocols.native.durable import (
     tenure_of,
     with_tenure,
 )
+
+from .ends import MESSAGES
 
 VECTORS = cast(
     "list[dict[str, Any]]",
@@ -80,10 +83,11 @@ def write(means: dict[str, Any]) -> str:
         return attached_frame(held) if kind == "attached" else answered_frame(held)
     if kind == "attach":
         numbers = (means["gen"], means["received"], means["taken"], means["first"])
-        return with_tenure(attach_frame(Attach(means["sid"], *numbers, Key(means["proof"]))), means["tenure"])
+        return attach_frame(Attach(means["sid"], *numbers, Key(means["proof"]), means["tenure"]))
     if kind == "uplink":
-        head = "u{sid},{received},{taken},{first},{proof}".format(**means)
-        return with_tenure(head, means["tenure"])
+        acks = (means["received"], means["taken"], means["first"])
+        batch = Uplink(means["sid"], *acks, [], None, Key(means["proof"]), means["tenure"])
+        return str(uplink_frames(MESSAGES, batch)[0])
     if kind == "cursors":
         return cursors_frame(means["gen"], means["rooms"])
     if kind == "taken":
@@ -109,6 +113,11 @@ def test_a_vector_is_read(vector: dict[str, Any]) -> None:
 @pytest.mark.parametrize("vector", [one for one in VECTORS if one.get("canonical")], ids=lambda vector: vector["name"])
 def test_a_vector_is_written(vector: dict[str, Any]) -> None:
     assert write(vector["means"]) == vector["frame"]
+
+
+def test_what_is_the_id_of_a_tenure() -> None:
+    assert is_tenure(tenure_of(with_tenure("us1,0,0,1,K", "t1.4f-_")))
+    assert not any(map(is_tenure, ("", "t 1", "t" * 65, "t1\n", 1, None)))
 
 
 def test_names_of_vectors_are_unique() -> None:

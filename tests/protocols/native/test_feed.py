@@ -223,6 +223,61 @@ def test_a_client_attaches_and_drains() -> None:
     assert machine.state is State.DRAINING
 
 
+def durable() -> tuple[ClientMachine, NumberedCarrier]:
+    """A durable session whose open was answered, and which has told its cursors."""
+    machine, carrier, _ = connecting()
+    feed_client(machine, carrier, "o" + opened_text(ack=[0, 0], tenure="t1"), 0.0)
+    machine.flush(0.0)
+    return machine, carrier
+
+
+def test_messages_of_rooms_in_a_durable_session_have_no_number() -> None:
+    machine, carrier = durable()
+    for frame in ("lchat,1.1.x", "lchat,1.2.x,mhi", "mnumbered", "la%2Cb,1.1.x,bAAH/", "lchat,1.9.x,d0", "lchat"):
+        feed_client(machine, carrier, frame, 1.0)
+    assert [machine.take(1.0) for _ in range(5)] == [
+        RoomPosition("chat", "1.1.x", None),
+        RoomMessage("hi", "chat", "1.2.x"),
+        "numbered",
+        RoomMessage(b"\x00\x01\xff", "a,b", "1.1.x"),
+        RoomPosition("chat", "1.9.x", 0),
+    ]
+    assert machine.inbox.received == 1
+    with pytest.raises(RemoteProtocolError) as caught:
+        feed_client(machine, carrier, "hchat,1.3.x,mhi", 1.0)
+    assert caught.value.close_code == 1002
+
+
+def test_a_client_follows_the_owners_of_a_durable_session() -> None:
+    machine, carrier = durable()
+    machine.send(Outgoing.message("a"))
+    machine.flush(0.0)
+    feed_client(machine, carrier, "a1,0", 1.0)  # of its own carrier: there is nothing to name
+    assert machine.outbox.acked == 1
+    answer = NumberedCarrier(MESSAGES, FakeLink(), 0.0)
+    machine.following.sends(answer, "t1")
+    feed_client(machine, answer, "a1,1,t1", 1.0)
+    assert machine.outbox.taken == 1
+    with pytest.raises(RemoteProtocolError) as caught:
+        feed_client(machine, answer, "a1,1", 1.0)
+    assert caught.value.close_code == 1002
+    following = NumberedCarrier(MESSAGES, FakeLink(), 0.0)
+    assert machine.start(following, 1.0).tenure == "t1"
+    feed_client(machine, following, "r1,1,t2,0,1,1", 1.0)
+    assert machine.following.tenure == "t2"
+    with pytest.raises(RemoteProtocolError) as caught:
+        feed_client(machine, following, "r1,1", 1.0)
+    assert caught.value.close_code == 1002
+
+
+def test_in_other_sessions_what_durable_ones_say_means_nothing() -> None:
+    machine, carrier, _ = connecting()
+    feed_client(machine, carrier, "o" + opened_text(ack=[0, 0]), 0.0)
+    for frame in ("lchat,1.2.x,mhi", "lchat", "l%", "f1,2"):
+        feed_client(machine, carrier, frame, 1.0)
+    assert (machine.outcome, len(machine.inbox)) == (None, 0)
+
+
 def test_what_means_nothing_to_a_client_is_ignored() -> None:
     machine, carrier, _ = connecting()
     for frame in ("zx", "us1,0,0,1", "esuperseded", "Mx", "q"):

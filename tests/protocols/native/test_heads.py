@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from realtime.core.client_machine import Attach, Uplink
+from realtime.core.durable.following import RoomNews
 from realtime.core.errors import RemoteProtocolError
 from realtime.core.frames import Outgoing, Window
 from realtime.core.proof import Key
@@ -33,11 +34,19 @@ def test_the_frames_of_an_uplink_batch() -> None:
 
 def test_an_attach() -> None:
     assert attach_frame(Attach("s1", 4, 3, 2, 7, Key("K"))) == "rs1,4,3,2,7,K"
+    assert attach_frame(Attach("s1", 4, 3, 2, 7, Key("K"), "t1")) == "rs1,4,3,2,7,K,t1"
+
+
+def test_what_a_batch_says_of_rooms_stands_before_its_messages() -> None:
+    news = RoomNews(4, {"a,b": "1.2.x"}, 7)
+    batch = Uplink("s1", 3, 2, 7, [Outgoing.message("a")], 8, Key("K"), "t1", news)
+    assert uplink_frames(MESSAGES, batch) == ["us1,3,2,7,K,t1", "l4,a%2Cb,1.2.x", "f4,7", "ma", "g8"]
+    assert uplink_frames(MESSAGES, batch._replace(news=RoomNews(4, {}), going=None)) == ["us1,3,2,7,K,t1", "l4", "ma"]
 
 
 def test_heads() -> None:
     assert parse_head("rs1,4,3,2,7,K") == RequestHead("s1", 4, 3, 2, 7, Key("K"))
-    assert parse_head("us1,3,2,7,K,more") == RequestHead("s1", 0, 3, 2, 7, Key("K"))
+    assert parse_head("us1,3,2,7,K,more") == RequestHead("s1", 0, 3, 2, 7, Key("K"), "more")
     assert parse_head("us1,3,2,7") == RequestHead("s1", 0, 3, 2, 7, Key(""))
     assert parse_head(open_frame(NONCE, 1, Window(1, 2), [])) == Open(NONCE, 1, Window(1, 2), (), None)
 

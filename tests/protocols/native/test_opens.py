@@ -26,6 +26,12 @@ def test_an_open_says_auth_only_where_there_is_some() -> None:
     assert parse_open(frame[1:]) == Open(NONCE, 1, Window(16, 65_536), (), '{"token":"é"}'.encode())
 
 
+def test_an_open_says_whether_its_client_keeps_the_rules_of_durable_sessions() -> None:
+    assert "durable" not in json.loads(open_frame(NONCE, 1, Window(16, 65_536), [])[1:])
+    frame = open_frame(NONCE, 1, Window(16, 65_536), [], rooms={}, durable=True)
+    assert json.loads(frame[1:])["durable"] is True
+
+
 def test_an_open_says_rooms_where_its_client_takes_their_messages() -> None:
     rooms: dict[str, str]
     for rooms in ({}, {"chat": "1.2.x", "é": "0"}):
@@ -155,6 +161,7 @@ def test_what_a_server_says_of_itself_is_what_a_client_reads() -> None:
         poll_interval=config.poll_interval,
         transports=({"name": "websocket"},),
     )
+    assert Opened.parse(opened_text(tenure="t1")).tenure == "t1"
     assert Opened.parse(opened_text(ping_interval=None, ping_timeout=None)).ping_interval is None
 
 
@@ -178,6 +185,9 @@ def test_what_a_server_says_of_itself_is_what_a_client_reads() -> None:
         ({"poll_interval": [0, 1]}, "poll_interval"),
         ({"poll_interval": [1, "2"]}, "poll_interval"),
         ({"poll_interval": [2, 1]}, "poll_interval"),
+        ({"tenure": "t 1"}, "proper tenure"),
+        ({"tenure": None}, "proper tenure"),
+        ({"tenure": 1}, "proper tenure"),
         ({"transports": ["websocket"]}, "no objects"),
         ({"transports": 5}, "cannot be read"),
         ({"transports": [{}] * 20_000}, "above 32768 characters"),

@@ -33,21 +33,21 @@ class Act(enum.Enum):
 class Membership:
     """The namespaces of one session. A client is in `most` of them at most."""
 
-    __slots__ = ("_begun", "_most", "_names")
+    __slots__ = ("_begun", "_most", "names")
 
     def __init__(self, most: int, *, begun: bool = False) -> None:
         """`begun`: the protocol has clients in a namespace from the beginning, without a CONNECT (version 4)."""
-        self._names: dict[str, bool] = {}  # whether it is in, or asked for
+        self.names: dict[str, bool] = {}  # whether it is in, or asked for
         self._most = most
         self._begun = begun
 
     def __contains__(self, name: str) -> bool:
         """Whether the client is in."""
-        return self._names.get(name, False)
+        return self.names.get(name, False)
 
     def __iter__(self) -> Iterator[str]:
         """The names of those that it is in."""
-        return iter([name for name, joined in self._names.items() if joined])
+        return iter([name for name, joined in self.names.items() if joined])
 
     @property
     def begun(self) -> bool:
@@ -57,7 +57,7 @@ class Membership:
     def take(self, packet: Packet) -> Act:
         """What to do with a packet of the client. Raises RemoteProtocolError (1002) for one that it may not send."""
         kind, name = packet.type, packet.namespace
-        if kind == packets.EVENT and self._names.get(name):  # as it usually is
+        if kind == packets.EVENT and self.names.get(name):
             return Act.GIVE
         if kind == packets.CONNECT:
             return self.ask(name)
@@ -65,27 +65,27 @@ class Membership:
             raise RemoteProtocolError(1002, "a client refuses nobody")
         if not self._begun:
             raise RemoteProtocolError(1002, "the first packet has to be a CONNECT")
-        if not self._names.get(name):
+        if not self.names.get(name):
             return Act.IGNORE
         if kind == packets.DISCONNECT:
-            del self._names[name]
+            del self.names[name]
             return Act.LEAVE
         return Act.ANSWER
 
     def ask(self, name: str) -> Act:
         """The client wants to be in."""
         self._begun = True
-        if name in self._names:
+        if name in self.names:
             return Act.IGNORE
-        if len(self._names) >= self._most:
+        if len(self.names) >= self._most:
             return Act.TURN_AWAY
-        self._names[name] = False
+        self.names[name] = False
         return Act.ASK
 
     def accept(self, name: str) -> None:
         """It is in."""
-        self._names[name] = True
+        self.names[name] = True
 
     def refuse(self, name: str) -> None:
         """It may not, or has to leave."""
-        self._names.pop(name, None)
+        self.names.pop(name, None)

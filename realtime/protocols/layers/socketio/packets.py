@@ -107,7 +107,7 @@ def parse(version: int, text: str) -> tuple[Packet, int]:
     event = _EVENT.match(text)
     if event is not None:  # as most are: the same, without looking for what it has not
         begin = event.end(1)
-        data = values.read(text[begin:])
+        data = values.read(text, begin)
         if type(data) is list and data and type(data[0]) is str and data[0] not in RESERVED:
             return Packet(EVENT, "/", data, int(text[1:begin]) if begin > 1 else None), 0
     head = _HEAD.match(text)
@@ -166,6 +166,8 @@ def write(version: int, packet: Packet) -> list[str | bytes]:
     """
     kind, namespace, data, number = packet
     text, attachments = ("", []) if data is None else values.write(data)
+    if not attachments and namespace == "/" and version != 3:  # as most are
+        return [f"{kind}{text}" if number is None else f"{kind}{number}{text}"]
     count = f"{len(attachments)}-" if attachments or (version == 3 and kind == ACK) else ""
     if attachments and kind not in _BINARY:
         raise LocalProtocolError("only events and acks can hold bytes")

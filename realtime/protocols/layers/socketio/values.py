@@ -38,18 +38,22 @@ def _float(text: str) -> float:
 _READER = json.JSONDecoder(parse_constant=_constant, parse_float=_float)
 
 
-def read(text: str) -> Any:
-    """The value of a JSON text. Raises RemoteProtocolError (1002)."""
+# What raw_decode() calls, and nothing else; it raises StopIteration as well.
+_scan: Callable[[str, int], tuple[Any, int]] = getattr(_READER, "scan_once", _READER.raw_decode)
+
+
+def read(text: str, at: int = 0) -> Any:
+    """The value of a JSON text, which begins here. Raises RemoteProtocolError (1002)."""
     if text.count("[") + text.count("{") > MAX_DEPTH and _depth(text) > MAX_DEPTH:
         raise RemoteProtocolError(1002, _TOO_DEEP)
     try:
-        value, end = _READER.raw_decode(text)
+        value, end = _scan(text, at)
         if end == len(text):  # as it usually is: the short way, which does not look for white space
             return value
-    except ValueError:
+    except (ValueError, StopIteration):
         pass
     try:
-        return _READER.decode(text)
+        return _READER.decode(text[at:])
     except ValueError:  # JSONDecodeError, and integers of thousands of digits
         raise RemoteProtocolError(1002, "the payload of a packet is no JSON") from None
 

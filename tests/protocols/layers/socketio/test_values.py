@@ -129,3 +129,12 @@ def test_an_encoder_that_is_not_as_it_was_known_is_not_used() -> None:
     for module in (gone, changed, takes_other):
         assert values._encoder(module) is values._whole
     assert (values._pieces is values._whole) == (getattr(json.encoder, "c_make_encoder", None) is None)
+
+
+@pytest.mark.parametrize("text", ["", " ", "[", "[1", "[1]x", "nul", "[1,]", "NaN", '"a', "[NaN]", "[1e999]"])
+def test_what_is_no_json_wherever_it_begins(text: str) -> None:
+    for before in ("", "2", "[1]"):
+        with pytest.raises(RemoteProtocolError, match="no JSON"):
+            values.read(before + text, len(before))
+    assert values.read("2[1]", 1) == [1]
+    assert values.read("2 [1] ", 1) == [1]

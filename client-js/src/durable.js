@@ -1,0 +1,92 @@
+/**
+ * Sessions that outlive their server's process (docs/protocol.md §13): whose answers count, and how far rooms were heard.
+ * Part of what has all transports; whoever chooses, gives it (options.durable).
+ */
+import { need, number } from "./frames.js";
+import { HELD, PROBE } from "./machine.js";
+import { roomFrame } from "./rooms.js";
+
+var MOST = 64; // rooms with a cursor
+
+export function durable(s) {
+  var heard = {}, count = 0; // a comma and a room, escaped → its cursor
+  var left = []; // of these, the rooms that this session is not in, those it left first in front
+  var ear, told; // the carrier on which rooms are heard, and whether it knows the cursors
+  // _tenure: the owner's that was read of last; _moved: the answer to a send was another owner's, and no carrier has
+  // attached to that
+
+  /** Whether `o`, `r` or the answer to a send counts, which says these fields. Throws where we are ahead of the server. */
+  s._follows = function (carrier, fields) {
+    var tenure = fields[2], named = carrier._named, newest = s._newest;
+    need(/^[\w.-]{1,64}$/.test(tenure || ""));
+    if (!carrier._gen) {
+      if (named === s._tenure && tenure !== named && !s._moved) {
+        s._moved = true;
+        // One that has not attached finds out by itself.
+        if (newest && (newest._attached || newest._kind === HELD)) newest.end("another owner");
+      }
+      return named === s._tenure && tenure === named;
+    }
+    if (tenure !== s._tenure) {
+      if (named !== s._tenure || carrier._role === PROBE) {
+        carrier._last = "recycled"; // an owner that we have gone beyond, or one that a probe has found
+        carrier.end("");
+        return false;
+      }
+      if (named && (fields.length < 6 || s._received > number(fields[3]) || s._acked > number(fields[4]) || s._taken > number(fields[5]))) {
+        carrier._attached = true;
+        throw 4414;
+      }
+      s._tenure = tenure; // older carriers are let go of whenever another has attached
+    }
+    s._moved = false;
+    return true;
+  };
+
+  /** An `l` has come. */
+  s._hears = function (carrier, text, now) {
+    var isLeft = text.indexOf(",") < 0, found = roomFrame(isLeft ? text + ",-" : text), key = "," + found._room, i;
+    if (carrier !== ear) return;
+    if (carrier === s._newest && carrier._kind < HELD) {
+      if (s._received + s._frames === s._announced + s._said) s._newsSince = now;
+      s._frames++;
+      s._bytes += found._size;
+    }
+    for (i = left.length; i-- && left[i] !== key; );
+    if (isLeft) {
+      if (i < 0 && heard[key]) left.push(key); // what is known may be said again
+      return;
+    }
+    if (i >= 0) left.splice(i, 1);
+    if (!heard[key]) count++;
+    heard[key] = found._fields.cursor;
+    if (count > MOST && left.length) {
+      delete heard[left.shift()];
+      count--;
+    }
+    need(count <= MOST);
+    if (s._closing) return;
+    if (s._owner._place) s._owner._place(found);
+    else if (!found._type) s._owner._message(found._data);
+    else if (found._type === "gap") s._owner._tell("gap", found._fields);
+  };
+
+  /** What a carrier is to be told of rooms: the cursors, once, and how much was taken when acks go (`due`). */
+  s._tells = function (carrier, due) {
+    var frames = [], text = "l" + carrier._gen, key;
+    if (ear !== carrier || !told) {
+      ear = carrier;
+      told = true;
+      for (key in heard) if (key.charAt(0) === ",") text += key + "," + heard[key]; // somebody may have added to all objects
+      frames.push(text);
+    }
+    if (due && s._said < s._frames) frames.push("f" + carrier._gen + "," + (s._said = s._frames));
+    return frames;
+  };
+
+  /** A send was lost: what it said is told again. */
+  s._untold = function () {
+    told = ear && ear._kind >= HELD;
+    s._said = Math.max(0, Math.min(s._said, s._frames - 1));
+  };
+}

@@ -1,0 +1,222 @@
+"""What a worker does for durable sessions without being asked: it reads what was left for it, compares what it has with
+a store that has begun anew, and looks after sessions that nobody has (docs/protocol.md §13.2).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections import OrderedDict
+from collections.abc import Coroutine, Iterable
+from contextlib import suppress
+from typing import Any, Protocol
+
+from ..brokers.base import Records, Store
+from ..core.durable.changes import Context, Ended
+from ..core.durable.owner import Outcome, Owner, Write
+from ..core.durable.record import Record
+from ..core.durable.takeover import NOBODY, Orphan, abandoned, orphan, unclaimed
+from ..core.errors import BrokerError, Refusal
+from ..core.leases import Gone, Later, Peer
+from ..endpoint import Endpoint
+from .holding import Holding, unused_id
+
+__all__ = ["Sweeps"]
+
+log: logging.Logger = logging.getLogger("realtime.server")
+
+BEAT = 2.5  # seconds between two looks at what was left for this worker
+SWEEP = 5.0  # and at the sessions that are due
+MOST = 64  # of those, in each part of the store
+RENEWALS = 4  # so often, while it is idle, a session is renewed before it is due
+LATER = 10.0  # seconds after which one is due again of which nobody can say anything now
+
+
+class Keeping(Protocol):
+    """What is swept for."""
+
+    records: Records
+    holdings: dict[str, Holding]
+    leaving: bool
+
+    @property
+    def reachable(self) -> bool:
+        """Whether others could bring requests for what is here."""
+
+    @property
+    def alone(self) -> bool:
+        """Whether this worker is in no cluster."""
+
+    @property
+    def name(self) -> str:
+        """What records name this worker by."""
+
+    def life(self, endpoint: Endpoint) -> float:
+        """For how long the store keeps a write."""
+
+    def endpoint_of(self, record: Record) -> Endpoint | None:
+        """Where a session is served, if it is at this worker."""
+
+    async def whose(self, record: Record) -> Peer | Gone | Later:
+        """Who has a session."""
+
+    async def adopt(self, sid: str, record: Record) -> None:
+        """Takes over what nobody asks for. Raises Refusal."""
+
+
+class Sweeps:
+    """See above. start() and stop() are its life."""
+
+    beat: float = BEAT
+    pause: float = SWEEP
+
+    def __init__(self, keeper: Keeping, store: Store) -> None:
+        self._keeper = keeper
+        self._store = store
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._runs: set[str] = set()
+        self._buried: OrderedDict[str, tuple[Owner, Endpoint, float]] = OrderedDict()  # until when
+
+    def start(self) -> None:
+        """Begins."""
+        self._spawn(self._beats())
+        self._spawn(self._sweeps())
+
+    async def stop(self) -> None:
+        """Ends."""
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(coroutine, name="realtime durable sessions")
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.error("a task of the durable sessions failed", exc_info=task.exception())
+
+    # -- notices -------------------------------------------------------------------------------------------------------
+
+    async def _beats(self) -> None:
+        while True:
+            await asyncio.sleep(self.beat)
+            with suppress(BrokerError):
+                await self.look()
+                await self.renew()
+
+    async def look(self) -> None:
+        """Reads what was left for this worker where its sessions are, and lets go of those that others have. Raises
+        BrokerError."""
+        records, holdings = self._keeper.records, self._keeper.holdings
+        for part in {records.home(sid) for sid in holdings}:
+            notices = await records.notices(part, self._keeper.name)
+            for notice in notices:
+                holding = holdings.get(notice.session)
+                if holding is not None and notice.concerns(holding.owner.tenure.id):
+                    holding.cut()
+            if notices:
+                await records.noticed(part, self._keeper.name, notices)
+
+    async def renew(self) -> None:
+        """Where no directory says which workers live, what is never due has one. Raises BrokerError."""
+        if self._keeper.alone:
+            now = asyncio.get_running_loop().time()
+            for sid, holding in tuple(self._keeper.holdings.items()):
+                life = self._keeper.life(holding.endpoint)
+                if now - holding.renewed >= life / RENEWALS:
+                    await self._keeper.records.postpone(sid, life)
+                    holding.renewed = now
+
+    # -- a store that has begun anew -----------------------------------------------------------------------------------
+
+    def bury(self, holding: Holding) -> None:
+        """A session has ended here: if the store goes back, that is written again."""
+        life = self._keeper.life(holding.endpoint)
+        now = asyncio.get_running_loop().time()
+        self._buried[holding.sid] = holding.owner, holding.endpoint, now + life
+        while self._buried and next(iter(self._buried.values()))[2] <= now:
+            self._buried.popitem(last=False)
+
+    def returned(self, run: str) -> None:
+        """A run of the store answers. What is here is compared with another one than the first at once: it may be the
+        last that this worker does."""
+        if run not in self._runs:
+            self._runs.add(run)
+            self._spawn(self._compare(run))
+
+    async def _compare(self, run: str) -> None:
+        for sid, holding in tuple(self._keeper.holdings.items()):
+            if self._store.run_at(self._keeper.records.home(sid)) == run:
+                with suppress(BrokerError):
+                    holding.compare(await self._keeper.records.id(sid))
+        for sid, (owner, endpoint, _) in tuple(self._buried.items()):
+            if self._store.run_at(self._keeper.records.home(sid)) == run:
+                with suppress(BrokerError):
+                    await self._write_over(sid, owner, self._keeper.life(endpoint))
+
+    async def _write_over(self, sid: str, owner: Owner, life: float) -> None:
+        found = await self._keeper.records.id(sid)
+        if owner.compare(found) is Outcome.BEHIND:
+            write = owner.write(unused_id())
+            while owner.answered(await self._keeper.records.put(sid, write, life)) is Outcome.BEHIND:
+                write = owner.again()
+
+    # -- sessions that nobody has --------------------------------------------------------------------------------------
+
+    async def _sweeps(self) -> None:
+        while True:
+            await asyncio.sleep(self.pause * random.uniform(0.75, 1.25))  # no secret
+            for part in range(self._store.parts):
+                with suppress(BrokerError):
+                    await self.sweep(await self._keeper.records.due(part, MOST))
+
+    async def sweep(self, due: Iterable[str]) -> None:
+        """Looks at sessions that are due. Raises BrokerError."""
+        for sid in due:
+            if self._keeper.leaving:
+                return
+            with suppress(Refusal):
+                await self._look_after(sid)
+
+    async def _look_after(self, sid: str) -> None:
+        records = self._keeper.records
+        holding = self._keeper.holdings.get(sid)
+        if holding is not None:
+            await records.postpone(sid, self._keeper.life(holding.endpoint))
+            return
+        sight = await records.load(sid)
+        if sight is None:
+            return
+        record = sight.record
+        endpoint = self._keeper.endpoint_of(record)
+        if endpoint is None:
+            await records.postpone(sid, LATER)  # other workers may serve it
+            return
+        life = self._keeper.life(endpoint)
+        owner = await self._keeper.whose(record)
+        if not isinstance(owner, Gone):
+            await records.postpone(sid, LATER if owner is Later.LATER else life)
+            return
+        what = orphan(record, sight.idle, life)
+        if what is Orphan.TAKE or (record.owner == self._keeper.name and what is not Orphan.PUBLISH):
+            if not self._keeper.reachable:
+                await records.postpone(sid, LATER)
+                return
+            await self._keeper.adopt(sid, record)  # a takeover of its own may have come to nothing here
+        elif what is Orphan.PUBLISH:
+            await records.postpone(sid, life)
+        elif record.owner not in ("", NOBODY):
+            await self._write(sid, record, abandoned(record, unused_id()), life)
+        elif what is Orphan.END:
+            new = abandoned(record, unused_id())
+            await self._write(sid, record, Ended(unclaimed(record)).apply(new, Context()), life)
+        else:
+            await records.postpone(sid, max(life - sight.idle, 0.0) + 1.0)
+
+    async def _write(self, sid: str, record: Record, new: Record, life: float) -> None:
+        """Unless another worker has written something."""
+        await self._keeper.records.put(sid, Write(record.id, new), life)

@@ -1,0 +1,61 @@
+"""Which worker has a durable session, as its record names it, and whether that is there."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+from ..core.durable.takeover import NOBODY
+from ..core.errors import BrokerError, Refusal
+from ..core.leases import Gone, Later, Peer, Reached
+from ..owners import UNSURE, Reach
+from ..sessions import SHUTTING, Sessions
+
+__all__ = ["Whose", "owner_of"]
+
+TRIES = 3  # of a worker, where another incarnation is found each time
+
+
+def owner_of(worker: str, incarnation: str) -> str:
+    """What records name a worker by."""
+    return f"{worker}/{incarnation}"
+
+
+class Whose:
+    """Asks the directory of a cluster, and tries whoever it says. A worker alone has nobody to ask: it takes over, and
+    whoever had the session finds itself fenced."""
+
+    def __init__(self, sessions: Sessions, reach: Callable[[], Reach | None]) -> None:
+        self._sessions = sessions
+        self._reach = reach
+
+    async def __call__(self, owner: str) -> Peer | Gone | Later:
+        """Who has what a record names so: a worker that is reached, nobody, or that is not known now. Raises Refusal
+        where this worker has left its cluster."""
+        owners, reach = self._sessions.owners, self._reach()
+        worker, _, incarnation = owner.partition("/")
+        if owners is None or owner in ("", NOBODY):
+            return Gone()
+        try:
+            found = await owners.owner(f"{worker}.")
+            for _ in range(TRIES):
+                if not isinstance(found, Peer) or found.incarnation != incarnation:
+                    return Gone()
+                reached = Reached.UNTRIED if reach is None else await reach(found)
+                if reached is Reached.UNTRIED:
+                    return found
+                found = await (owners.refused if reached is Reached.REFUSED else owners.unreachable)(found)
+        except BrokerError:
+            pass
+        return Later.LATER
+
+    async def another(self) -> Peer:
+        """Another worker, for what this one does not take any more. Raises Refusal where there is none."""
+        owners = self._sessions.owners
+        try:
+            others = [] if owners is None else list(await owners.others())
+        except BrokerError:
+            raise Refusal(4503, UNSURE) from None
+        if not others:
+            raise Refusal(4503, SHUTTING)
+        return random.choice(others)  # no secret

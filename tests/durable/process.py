@@ -1,0 +1,98 @@
+"""A worker of a cluster in a process of its own, which says its port, and what its handler is at, and serves until it
+is killed or told to go.
+
+python -m tests.durable.process redis://127.0.0.1:6379
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+
+from aiohttp import web
+
+import realtime
+
+from ..cluster.workers import SECRET
+from ..patience import arrives, eventually
+
+__all__ = ["Process"]
+
+
+def say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+async def orders(session: realtime.Session) -> None:
+    """Counts what comes. At some messages it stays in its turn, of which it has committed something or nothing."""
+    if not session.restored:
+        await session.send("welcome")
+    async for message in session:
+        text = str(message)
+        if not session.redelivered:
+            session.data["count"] = session.data.get("count", 0) + 1
+            await session.send(f"{text} {session.data['count']}")
+        if text == "commit" and not session.redelivered:
+            await session.commit()
+        if text in ("stay", "commit") and not session.redelivered and "first" in sys.argv:
+            await session.send("never seen")
+            say(text)
+            await asyncio.Event().wait()
+        if session.redelivered:
+            await session.send(f"{text} again")
+
+
+async def serve(url: str) -> None:
+    """Until it is told to go."""
+    rt = realtime.Server(broker=url, cluster=realtime.Cluster(secret=SECRET), shutdown_timeout=1.0)
+    rt.endpoint("/orders", durable=True)(orders)
+    app = web.Application()
+    realtime.setup(app, rt)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    go = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, go.set)
+    await eventually(lambda: rt.health().ready)
+    say(str(runner.addresses[0][1]))
+    await go.wait()
+    await runner.cleanup()
+
+
+class Process:
+    """The process, seen from here."""
+
+    def __init__(self, process: asyncio.subprocess.Process, port: int) -> None:
+        self.process = process
+        self.url = f"http://127.0.0.1:{port}/realtime/orders"
+
+    @classmethod
+    async def start(cls, url: str, *words: str) -> Process:
+        """One that serves. With "first" its handler stays in some turns."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "tests.durable.process", url, *words, stdout=asyncio.subprocess.PIPE
+        )
+        assert process.stdout is not None
+        return cls(process, int(await arrives(process.stdout.readline())))
+
+    async def says(self) -> str:
+        """What it says next."""
+        assert self.process.stdout is not None
+        return (await arrives(self.process.stdout.readline())).decode().strip()
+
+    async def kill(self) -> None:
+        """Ends it by SIGKILL, which it cannot see coming. Harmless when it has ended."""
+        if self.process.returncode is None:
+            self.process.kill()
+        await self.process.wait()
+
+    async def go(self) -> None:
+        """Tells it to go, and waits until it has."""
+        self.process.terminate()
+        await arrives(self.process.wait())
+
+
+if __name__ == "__main__":
+    asyncio.run(serve(sys.argv[1]))

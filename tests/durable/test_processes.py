@@ -1,0 +1,116 @@
+"""Workers in processes of their own, over a real Redis: killed within turns, behind a commit, and told to go."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from realtime.brokers.redis import RedisBroker
+
+from ..brokers.servers import Server, available
+from ..patience import arrives, eventually
+from .process import Process
+from .raw import Polls, Raw
+from .test_turns import counting
+from .workers import worker
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[Server]:
+    if not available():
+        pytest.skip("redis-server is not installed")
+    server = Server(tmp_path, "--save", "").start()
+    yield server
+    server.kill()
+
+
+@contextlib.asynccontextmanager
+async def process(url: str, *words: str) -> AsyncIterator[Process]:
+    """A worker. With "first" its handler stays in some turns."""
+    one = await Process.start(url, *words)
+    try:
+        yield one
+    finally:
+        await one.kill()
+
+
+async def again(raw: Raw, url: str) -> None:
+    """Comes again there, as often as it is told to come later."""
+    raw.url = url
+    while not (answer := await raw.again()).startswith("r"):
+        assert answer.startswith("x4503,carrier"), answer
+        await asyncio.sleep(0.05)
+
+
+async def test_killed_within_a_turn_and_behind_a_commit_and_told_to_go(redis: Server) -> None:
+    async with contextlib.AsyncExitStack() as stack:
+        http = await stack.enter_async_context(aiohttp.ClientSession())
+        one = await stack.enter_async_context(process(redis.url, "first"))
+        raw = Raw(http, one.url)
+        await raw.open()
+        await raw.say("commit")
+        await raw.until("mcommit 1")
+        assert await one.says() == "commit"
+        two = await stack.enter_async_context(process(redis.url, "first"))
+        await one.kill()  # behind a commit: that is there when its message comes again
+        await again(raw, two.url)
+        await raw.until("mcommit again")
+        await raw.say("stay")
+        assert await two.says() == "stay"
+        three = await stack.enter_async_context(process(redis.url))
+        await two.kill()  # within a turn: nothing of it is left
+        await again(raw, three.url)
+        await raw.until("mstay 2")
+        four = await stack.enter_async_context(process(redis.url))
+        leaving = asyncio.ensure_future(three.go())
+        await raw.gone()
+        assert raw.frames[-1] == "erecycled"
+        assert not raw.ended
+        await again(raw, four.url)
+        await arrives(leaving)
+        await raw.say("c")
+        await raw.until("mc 3")
+        assert raw.messages == ["welcome", "commit 1", "commit again", "stay 2", "c 3"]
+        assert three.process.returncode == 0
+
+
+async def test_a_store_that_is_away_delays_and_loses_nothing(redis: Server) -> None:
+    """Nothing is said before it is stored; what was on its way is stored once."""
+    broker = RedisBroker(redis.url, timeout=1.0)
+    async with worker(broker) as place:
+        one = await place.worker(counting)
+        polls = Polls(place.http, one.url)
+        await eventually(lambda: one.rt.health().ready)
+        await polls.open()
+        await polls.until(1)
+        redis.pause()
+        sending = asyncio.ensure_future(polls.send("a"))
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(sending), 0.05)
+        redis.resume()
+        assert (await arrives(sending))[0].startswith("a1,")
+        await polls.until(2)
+        assert polls.messages == ["welcome", "a 1"]
+
+
+async def test_over_redis_a_session_goes_on_at_another_server(redis: Server) -> None:
+    async with worker(RedisBroker(redis.url)) as place:
+        one, two = await place.worker(counting), await place.worker(counting)
+        client: Any = Raw(place.http, one.url)
+        await eventually(lambda: one.rt.health().ready and two.rt.health().ready)
+        await client.open()
+        await client.say("ü\u2028", "b")
+        await client.until("mb")
+        client.url = two.url
+        await client.again()
+        await client.say("c")
+        await client.until("mc")
+        assert client.messages == ["welcome", "ü\u2028 1", "b 2", "c 3"]
+        await one.keeper.sweeps.look()
+        assert one.sessions == []

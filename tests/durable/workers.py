@@ -1,0 +1,94 @@
+"""Servers that share a broker, as workers of one application; and what a test does to their store."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import aiohttp
+
+import realtime
+from realtime.brokers.base import Stores
+from realtime.core.durable.owner import Write
+from realtime.core.durable.takeover import Notice
+from realtime.testing import serve
+
+__all__ = ["Handler", "Place", "Puts", "Worker", "worker"]
+
+Handler = Callable[[realtime.Session], Awaitable[object]]
+
+
+class Puts:
+    """Holds back what a worker writes: `before` it is in the store, or `behind`, where only the answer is missing."""
+
+    def __init__(self, records: Any) -> None:
+        self._put = records.put
+        self.before = asyncio.Event()
+        self.behind = asyncio.Event()
+        self.asked = 0
+        self.waiting = asyncio.Event()  # one is held back
+        self.count = 0  # that were stored
+        self.before.set()
+        self.behind.set()
+
+    async def put(self, sid: str, write: Write, life: float, notice: Notice | None = None, to: str = "") -> str:
+        self.asked += 1
+        if not self.before.is_set():
+            self.waiting.set()
+        await self.before.wait()
+        found: str = await self._put(sid, write, life, notice, to)
+        self.count += found == write.record.id
+        if not self.behind.is_set():
+            self.waiting.set()
+        await self.behind.wait()
+        return found
+
+
+class Records:
+    """A broker's records as one worker has them."""
+
+    def __init__(self, records: Any) -> None:
+        self._records = records
+        self.puts = Puts(records)
+        self.put = self.puts.put
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._records, name)
+
+
+class Worker:
+    """One server."""
+
+    def __init__(self, rt: realtime.Server, url: str) -> None:
+        self.rt, self.url = rt, url
+        keeper: Any = rt._service.keeper
+        self.keeper = keeper
+        self.records = keeper.records = Records(keeper.records)
+        self.puts = self.records.puts
+
+    @property
+    def sessions(self) -> list[Any]:
+        return list(self.rt.sessions)
+
+
+class Place:
+    """Workers that are started one after the other, and a client's connections."""
+
+    def __init__(self, http: aiohttp.ClientSession, stack: contextlib.AsyncExitStack, broker: Stores) -> None:
+        self.http, self._stack, self.broker = http, stack, broker
+
+    async def worker(self, handler: Handler, **settings: Any) -> Worker:
+        rt = realtime.Server(broker=self.broker, shutdown_timeout=1.0)
+        rt.endpoint("/orders", durable=True, **settings)(handler)
+        server = await self._stack.enter_async_context(serve(rt))
+        return Worker(rt, str(server.make_url("/realtime/orders")))
+
+
+@contextlib.asynccontextmanager
+async def worker(broker: Stores) -> AsyncIterator[Place]:
+    """See Place."""
+    async with contextlib.AsyncExitStack() as stack:
+        http = await stack.enter_async_context(aiohttp.ClientSession())
+        yield Place(http, stack, broker)
