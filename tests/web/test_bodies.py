@@ -21,7 +21,7 @@ from realtime.web.bodies import PACKED, Bodies
 from ..patience import arrives, eventually, within
 from .peer import HttpPeer, batch
 from .place import Place, serving
-from .route_costs import CODINGS, application, ask, body_of, cases_of
+from .route_costs import CODINGS, RouteCase, application, ask, body_of, cases_of
 
 pytestmark = pytest.mark.usefixtures("quiet_log")
 
@@ -77,6 +77,42 @@ async def test_no_route_takes_a_compressed_body(coding: str, monkeypatch: pytest
             assert request.content.total_bytes <= WITH_THE_HEAD
             await is_cut(request)
         assert not requests
+
+
+@pytest.mark.parametrize("way", ["plain", "chunked"])
+async def test_a_peer_that_is_gone_before_its_body_is_looked_at(way: str) -> None:
+    """Cut in the very turn of the loop in which its head has come, so that aiohttp tells nobody who reads the body."""
+    done: list[RouteCase] = []
+
+    @web.middleware
+    async def note(request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        finally:
+            done.append(case)
+
+    app = application()
+    app.middlewares.append(note)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
+    await runner.setup()
+    server = runner.server
+    assert server is not None
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        for case in CASES:
+            _, writer = await asyncio.open_connection("127.0.0.1", runner.addresses[0][1])
+            await eventually(lambda: server.connections)
+            (protocol,) = server.connections
+            assert isinstance(protocol.transport, asyncio.Transport)
+            lines, body = body_of(case, way)
+            head = "\r\n".join([f"{case.method} {case.path} HTTP/1.1", "Host: h", *lines, "", ""]).encode()
+            protocol.data_received(head + body[: len(body) // 2])
+            protocol.transport.abort()
+            await eventually(lambda case=case: done[-1:] == [case])
+            writer.close()
+            await eventually(lambda: not server.connections)
+    finally:
+        await runner.cleanup()
 
 
 async def test_the_sentence_and_what_would_be_taken(place: Place) -> None:

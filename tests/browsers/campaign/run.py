@@ -119,7 +119,7 @@ class Books:
     async def close(self, name: str) -> None:
         """The server's application closes a session."""
         for session, account in self._held[name]:
-            if session.state in ("open", "detached"):
+            if session.state in ("open", "detached") and session not in self._gone:
                 account.asked = True
                 self._tell(f"server {name}: close({SERVER_CODE})")
                 await session.close(SERVER_CODE, "as planned")
@@ -139,7 +139,7 @@ class Books:
 
     def abandon(self) -> None:
         """The sessions so far are of a server or a page that is no more. Nobody waits for their ends."""
-        self._gone = {session for held in self._held.values() for session, _ in held}
+        self._gone = {session for held in self._held.values() for session, _ in held if not session.closed}
 
     def gone_quiet(self) -> bool:
         """Whether the handlers of those have taken all that their server has acknowledged."""
@@ -157,8 +157,8 @@ class Books:
         """How the sessions of this client stand now."""
         for session, account in self._held[name]:
             account.code, account.reason = session.close_code, session.close_reason or ""
-            if session in self._gone and account.code is None:
-                account.code = KILLED
+            if session in self._gone:
+                account.code, account.reason = KILLED, ""
             account.clean = account.code in (CLIENT_CODE, SERVER_CODE, 1012)
             unheard: list[str] = []
             account.unacknowledged = [number_of(f"{name}v", message, unheard) for message in session.unacknowledged]
