@@ -57,8 +57,8 @@ export function drive(owner, url, transports, options) {
 
 // -- what the application asks ---------------------------------------------------------------------------------------
 
-export function send(s, data, size) {
-  queue(s, data, size);
+export function send(s, item) {
+  queue(s, item);
   if (carries(s)) flush(s);
   else turn(s);
 }
