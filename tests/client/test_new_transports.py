@@ -18,12 +18,13 @@ from realtime.core.errors import RemoteProtocolError
 from realtime.protocols.native import NativeCodec
 from realtime.request import SessionRequest
 from realtime.testing import serve
-from realtime.transports import TRANSPORTS, Facts, Form, Frame, Transport
+from realtime.transports import ALL_TRANSPORTS, TRANSPORTS, Facts, Form, Frame, Transport
 from realtime.transports.htmlfile import HtmlFile
 from realtime.transports.long_polling import LongPolling
 from realtime.transports.polling import Polling
 from realtime.transports.xhr_streaming import XhrStreaming
 from realtime.web import native, replies
+from realtime.web.answers import lines_of
 
 from ..patience import arrives, eventually
 from .test_client import echo_server
@@ -87,11 +88,14 @@ TOYS: tuple[Transport, ...] = (Records(), HeldToy(), PlainToy())
 def registered(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if each had its line in TRANSPORTS: the server made its tables of them when it was imported."""
     for toy in (*TOYS, PageToy()):
-        monkeypatch.setitem(TRANSPORTS, toy.name, toy)
+        for known in (TRANSPORTS, ALL_TRANSPORTS):  # the one is made of the other
+            monkeypatch.setitem(known, toy.name, toy)
         codec = NativeCodec(toy)
         monkeypatch.setitem(replies.CODECS, toy.name, codec)
         if toy.framing != "script":
-            monkeypatch.setitem(replies.HEADERS, codec, CIMultiDict(toy.head(Facts()).headers))
+            headers = CIMultiDict(toy.head(Facts()).headers)
+            monkeypatch.setitem(replies.HEADERS, codec, headers)
+            monkeypatch.setitem(replies.LINES, codec, lines_of(headers))
         for method in ("GET", "POST"):
             facts = SessionRequest(method=method, transport=toy.name)
             monkeypatch.setitem(native.GOING_ON, (method, toy.name), facts)
