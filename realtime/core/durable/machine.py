@@ -60,6 +60,10 @@ class DurableMachine(NumberedMachine):
 
     listener: Listener
     outbox: StoredOutbox
+    used: bool
+    gen: int
+    duplicates: int
+    carrier: NumberedCarrier | None
 
     def __init__(
         self, config: Config, peer_window: Window, listener: Listener, now: float, *, owner: Owner, **facts: Any
