@@ -28,10 +28,10 @@ const NAMES = JSON.parse(readFileSync(join(ROOT, "names.json"), "utf8")); // wha
  * what was reached, and is lowered with it; GOAL is what it is to come down to.
  */
 export const BUDGET = {
-  "dist/realtime.js, all transports": 12903,
+  "dist/realtime.js, all transports": 12854,
   "Realtime, websocket and long_polling in a bundle": 11160,
-  "dist/events.js": 2518,
-  "events in a bundle, beside these": 2137
+  "dist/events.js": 2286,
+  "events in a bundle, beside these": 1972
 };
 
 export const GOAL = {

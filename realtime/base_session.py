@@ -17,7 +17,7 @@ from .core.cursors import Last
 from .core.errors import LocalProtocolError, SendBufferFull, SessionClosed
 from .core.frames import TEXT, Dropped, Group, Outgoing
 from .core.inbox import Received
-from .core.lifecycle import State
+from .core.lifecycle import DRAINING, State
 from .core.machine import SessionMachine, check_close_code
 from .listener import SessionListener
 from .loops import NOWHERE, LoopBound, gives_way, running_loop
@@ -186,7 +186,7 @@ class BaseSession(SessionFacts[M]):
                     waiter = receivers.first = asyncio.get_running_loop().create_future()
                 else:
                     waiter = receivers.enter()
-                if machine.state is State.DRAINING:
+                if machine.state is DRAINING:
                     receivers.may_be_drained()
                 try:
                     waiter._asyncio_future_blocking = True  # what a task asks of all that it waits for

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from .core.lifecycle import State
+from .core.lifecycle import CLOSING, State
 from .core.machine import SessionMachine
 from .runtime import Runtime
 from .waiters import Receivers, Waiters
@@ -103,7 +103,7 @@ class SessionListener(Receivers, Generic[M]):
         if before is not after:
             if log.isEnabledFor(logging.DEBUG):
                 log.debug("= session %s is %s", machine.label, after)
-            if after is State.CLOSING:  # nothing will be received or sent any more
+            if after is CLOSING:  # nothing will be received or sent any more
                 self.wake_all()
                 self.acknowledged()
             if self._callbacks:

@@ -150,7 +150,7 @@ class Sessions:
 
         A new one's handler starts in the next turn of the event loop: attach a carrier first.
         """
-        session = self._opened(nonce, binding) if nonce in self.registry.nonces else None  # claim(), without a call
+        session = await self.claim(nonce, binding)
         if session is None and self.owners is not None:
             if self.refusing:
                 if request._handed:

@@ -217,10 +217,10 @@ async def test_an_echo_over_long_polling() -> None:
             said = await post("long_polling", f"r{sid},{number + 1},{number - 1},{number - 1},{number + 1},{key}")
             assert said[-1] == "mhello"
 
-        assert await cost(ROUNDS, cycle) <= 58
+        assert await cost(ROUNDS, cycle) <= 59
 
 
-@pytest.mark.parametrize(("taking_over", "most"), [(True, 97), (False, 100)])
+@pytest.mark.parametrize(("taking_over", "most"), [(True, 98), (False, 101)])
 async def test_an_open_over_a_websocket(taking_over: bool, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """From the handshake to the first ack."""
     monkeypatch.setattr(sockets, "TAKING_OVER", taking_over)
@@ -241,7 +241,7 @@ async def test_an_open_over_long_polling() -> None:
             async with http.post(f"{url}/echo/v1/long_polling", data=opens) as answer:
                 assert (await answer.text()).startswith('["o')
 
-        assert await cost(50, once) <= 77
+        assert await cost(50, once) <= 78
 
 
 def test_counting_counts() -> None:

@@ -47,6 +47,7 @@ export function durable(s) {
   s._hears = function (carrier, text, now) {
     var isLeft = text.indexOf(",") < 0, found = roomFrame(isLeft ? text + ",-" : text), key = "," + found._room, i;
     if (carrier !== ear) return;
+    carrier._brings = true; // of a poll: the next one need not wait
     if (carrier === s._newest && carrier._kind < HELD) {
       if (s._received + s._frames === s._announced + s._said) s._newsSince = now;
       s._frames++;

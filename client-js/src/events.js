@@ -6,7 +6,7 @@ export function makeEvent(type, fields, target) {
   var event, name;
   fields.target = fields.currentTarget = target;
   try {
-    event = new (root[{ message: "MessageEvent", close: "CloseEvent" }[type]] || Event)(type);
+    event = new (type === "message" ? MessageEvent : type === "close" ? CloseEvent : Event)(type);
     // Nobody has dispatched it, so that its own say nothing.
     for (name in fields) {
       Object.defineProperty(event, name, { value: fields[name] });

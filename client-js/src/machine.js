@@ -44,12 +44,11 @@ export function begin(s, nonce, ackShare) {
   // can say: "I have your o", "here is my pong"; _ended.
 }
 
-/** Queues a message: a text of scalar values, or bytes. It belongs to the one before if its owner says so by `_rest`. */
-export function queue(s, data, size) {
-  var isText = typeof data === "string";
-  s._owed += size;
-  s._waiting += size;
-  s._out.push({ _size: size, _rest: s._owner._rest, _text: isText && "m" + data, _bytes: !isText && data });
+/** Queues a message, {_size, _rest, _text, _bytes}: it belongs to the `_rest` messages before it; `_text` is its frame, `_bytes` what is binary. */
+export function queue(s, item) {
+  s._owed += item._size;
+  s._waiting += item._size;
+  s._out.push(item);
 }
 
 /** Queues our close behind all that has a number; the rest goes before it, unless the server drains. */
@@ -316,7 +315,6 @@ export function end(s, code, reason, clean, ackDue) {
 
 /** An item as a frame: an ArrayBuffer where the carrier takes them. */
 function frameOf(item, binary) {
-  if (item._bytes && binary) return item._bytes.buffer;
-  if (item._bytes && !item._text) item._text = "b" + toBase64(item._bytes);
-  return item._text;
+  if (binary && item._bytes) return item._bytes.buffer;
+  return (item._text = item._text || "b" + toBase64(item._bytes));
 }

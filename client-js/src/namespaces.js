@@ -1,6 +1,6 @@
 /**
  * Events over a session: names, arguments, answers, namespaces (docs/events.md). A module of its own, for those who want it. It
- * hears of a session what every page may hear, sends as a page does, and knows of its insides how much it takes.
+ * hears of a session what every page may hear, and sends several messages as one.
  */
 import { ACK, CONNECT, DISCONNECT, EVENT, read, refuse, write } from "./packets.js";
 import { need } from "./frames.js";
@@ -50,25 +50,6 @@ export function events(session, options) {
     return member;
   }
 
-  /**
-   * Sends the messages of a packet, all or none; or, if it is to wait beside so many bytes, only sees that it may be sent. Returns how many
-   * bytes wait then, at most.
-   */
-  function put(messages, waiting) {
-    var size = 0, i;
-    for (i = messages.length; i--; ) {
-      size += messages[i].length * (i ? 1 : 3);
-      if (i && messages[i].length > session._maxSize) refuse("above max_size");
-    }
-    if ((waiting || messages[1]) && session.bufferedAmount + size + (waiting || 0) > session._options.maxBuffered) refuse("above maxBuffered");
-    if (waiting) return size;
-    for (i = 0; i < messages.length; i++) {
-      session._rest = i; // what belongs to the message before
-      session.send(messages[i]);
-    }
-    return (session._rest = 0);
-  }
-
   function make(name) {
     var kept = []; // what waits for this client to be in, which has a _size, and calls that wait for an answer, which have an _id; also what has ended
     var calls = 0;
@@ -81,17 +62,11 @@ export function events(session, options) {
       timeout: 5000,
       of: of,
       on: session.addEventListener,
+      off: session.removeEventListener,
       _listeners: [],
 
       once: function (event, listener) {
         member.on(event, listener, { once: true });
-      },
-
-      /** Takes this listener away, or all of the event. */
-      off: function (event, listener) {
-        each(member._listeners, function (one) {
-          if (one[0] === event && (!listener || one[1] === listener)) session.removeEventListener.call(member, event, one[1]);
-        });
       },
 
       /** Sends an event, or keeps it until its namespace is there. A function as the last argument is given the answer: (error, answer). */
@@ -105,7 +80,7 @@ export function events(session, options) {
           if (other._size || other._id) kept.push(other);
         });
         if (kept.length >= MOST) refuse("too many wait");
-        one._size = put(one, isIn() ? 0 : size);
+        one._size = session._put(one, isIn() ? 0 : size);
         one._id = id;
         one._ends = function (error, answer) {
           var asked = one._id;
@@ -141,7 +116,7 @@ export function events(session, options) {
       /** Leaves the namespace; the session goes on. */
       disconnect: function () {
         if (over) return;
-        if (isIn() || !member.connected) put(pack(DISCONNECT));
+        if (isIn() || !member.connected) session._put(pack(DISCONNECT));
         leave(new EventError("left", "closed"), "io client disconnect");
       },
 
@@ -165,7 +140,7 @@ export function events(session, options) {
             member.connected = true;
             each(kept, function (one) {
               try {
-                if (one._size) one._size = put(one);
+                if (one._size) one._size = session._put(one);
               } catch (error) {
                 one._ends(error);
               }
@@ -194,11 +169,11 @@ export function events(session, options) {
     return (members["$" + name] = member);
 
     function pack(type, data, id) {
-      return write(type, name, data, id);
+      return write(session._bytes, type, name, data, id);
     }
 
     function ask() {
-      put(pack(CONNECT, member.auth));
+      session._put(pack(CONNECT, member.auth));
       over = null;
       owed++;
     }
@@ -223,19 +198,18 @@ export function events(session, options) {
 
     /**
      * Tells whoever listens to the event, or to "*": [the answer, the first that is one]; nothing where nobody does. What is thrown stops nobody
-     * else; where one is asked for an answer, it is `asked` for that.
+     * else; where one is `asked`, it answers.
      */
     function tell(data, asked, event) {
       var told;
       event = event || data[0];
-      each(member._listeners, function (one) {
-        var listener = one[0] === event && one[1], answer;
-        if (!listener) return;
-        if (one[2]) member.off(event, listener);
+      session._run.call(member, event, function (listener) {
+        var answer;
         try {
           answer = listener.apply(member, event === "*" ? data : data.slice(1));
         } catch (error) {
-          answer = (asked || rethrow)(error);
+          if (!asked) throw error;
+          answer = problem(error);
         }
         if (!told || told[0] === undefined) told = [answer];
       });
@@ -248,7 +222,7 @@ export function events(session, options) {
         try {
           if (value && value.then) value.then(reply, failed);
           // If it has left since, whoever asked knows.
-          else if (id && member.id === sid && isIn()) put(pack(ACK, value === undefined ? [] : [value], id));
+          else if (id && member.id === sid && isIn()) session._put(pack(ACK, value === undefined ? [] : [value], id));
         } catch (error) {
           if (last) throw error;
           failed(error);
@@ -257,7 +231,7 @@ export function events(session, options) {
       function failed(error) {
         reply(problem(error), true);
       }
-      reply((tell(data, problem) || tell(data, problem, "*") || [{ _error: "unknown", message: "no handler of " + data[0] }])[0]);
+      reply((tell(data, 1) || tell(data, 1, "*") || [{ _error: "unknown", message: "no handler of " + data[0] }])[0]);
     }
   }
 

@@ -68,17 +68,13 @@ export function read(messages) {
   return { _kind: kind, _name: namespace, _id: id, _received: data };
 }
 
-/** The messages of a packet, its text and what was binary in `data`, as it is now. */
-export function write(type, namespace, data, id) {
+/** The messages of a packet, its text and what was binary in `data`, as it is now. `bytes(value)`: a copy of what is binary. */
+export function write(bytes, type, namespace, data, id) {
   var messages = [""];
   var text = data
     ? JSON.stringify(data, function (key, value) {
-        var raw = this[key]; // before a toJSON: Node's Buffers have one, and old Prototype.js gives one to arrays
-        if (raw && raw.byteLength >= 0 && /ArrayBuffer]/.test({}.toString.call(raw.buffer || raw))) {
-          raw = new Uint8Array(new Uint8Array(raw.buffer || raw, raw.byteOffset || 0, raw.byteLength));
-          return { _placeholder: true, num: messages.push(raw) - 2 };
-        }
-        return raw instanceof Array ? raw : value;
+        var raw = this[key], copy = bytes(raw); // before a toJSON: Node's Buffers have one, and old Prototype.js gives one to arrays
+        return copy ? { _placeholder: true, num: messages.push(copy) - 2 } : raw instanceof Array ? raw : value;
       })
     : "";
   messages[0] = (messages[1] ? type + BINARY + "" + (messages.length - 1) + "-" : type) + (namespace === "/" ? "" : namespace + ",") + (id || "") + text;

@@ -68,11 +68,11 @@ export function define(known, requests, durable) {
   function Realtime(url, options) {
     var names, transports = [], i, k;
     if (!(this instanceof Realtime)) refuse("use new");
-    if (typeof options === "string" || (options && options.push)) {
-      if (options.length && !warned) warn((warned = "no sub-protocols"));
-      options = null;
-    }
     options = options || {};
+    if (options.concat) {
+      if (options.length && !warned) warn((warned = "no sub-protocols"));
+      options = {};
+    }
     this._options = {};
     for (k in options) if (!(k in OPTIONS)) warn("no option " + k);
     for (k in OPTIONS) this._options[k] = options[k] === undefined ? OPTIONS[k] : options[k];
@@ -116,19 +116,7 @@ var prototype = {
 
   /** Sends a text, an ArrayBuffer or a view of one. It is buffered until it can go, and goes exactly once. */
   send: function (data) {
-    var buffer = data && data.byteLength >= 0 ? data.buffer || data : data, takes = this.readyState < 2 || this._reopens, size;
-    var isBinary = /ArrayBuffer]/.test(kindOf(buffer)); // a shared one, too
-    if (!isBinary) {
-      if (/(Blob|File)]/.test(kindOf(data))) refuse("send a Blob's arrayBuffer()");
-      data = scalars(data);
-    } else data = new Uint8Array(new Uint8Array(buffer, data.byteOffset || 0, data.byteLength)); // a copy, as it is now
-    size = isBinary ? data.length : utf8Length(data);
-    if (takes) {
-      if (this.bufferedAmount + size > this._options.maxBuffered) refuse("above maxBuffered");
-      if (size > this._maxSize) refuse("above max_size, " + this._maxSize);
-    }
-    this.unacknowledged.push(isBinary ? data.buffer : data);
-    if (takes) send(this._session, data, size);
+    this._put([data]);
   },
 
   /** Closes the session behind everything that was sent. */
@@ -162,28 +150,72 @@ var prototype = {
   removeEventListener: function (type, listener) {
     var all = this._listeners, i;
     for (i = all.length; i--; ) {
-      // Nor is it called where a copy of the list is being walked.
-      if (all[i][0] === type && all[i][1] === listener) all.splice(i, 1)[0][1] = null;
+      // Nor is it called where a copy of the list is being walked. A namespace of events takes all away.
+      if (all[i][0] === type && (all[i][1] === listener || (this.of && !listener))) all.splice(i, 1)[0][1] = null;
     }
   },
 
-  /** Tells the listeners. What they throw is the page's to report, and stops nobody else. */
+  /** Tells the listeners. */
   dispatchEvent: function (event) {
-    var type = event.type, all = [[type, this["on" + type]]].concat(this._listeners), i, listener;
+    var self = this;
+    this._run(
+      event.type,
+      function (listener) {
+        if (typeof listener === "function") listener.call(self, event);
+        else listener.handleEvent(event);
+      },
+      this["on" + event.type]
+    );
+    return !event.defaultPrevented;
+  },
+
+  // -- from here on for the driver, for events, and for ourselves ------------------------------------------------------
+
+  /** Runs the listeners, the `first` in front. What they throw is the page's to report, and stops nobody else. */
+  _run: function (type, run, first) {
+    var all = [[type, first]].concat(this._listeners), i, listener;
     for (i = 0; i < all.length; i++) {
       listener = all[i][0] === type && all[i][1];
-      if (all[i][2] && listener) this.removeEventListener(type, listener);
       try {
-        if (typeof listener === "function") listener.call(this, event);
-        else if (listener) listener.handleEvent(event);
+        if (listener) {
+          if (all[i][2]) prototype.removeEventListener.call(this, type, listener);
+          run(listener);
+        }
       } catch (error) {
         rethrow(error);
       }
     }
-    return !event.defaultPrevented;
   },
 
-  // -- from here on for the driver, and for ourselves -------------------------------------------------------------------
+  /** A copy of what is binary, as it is now: of an ArrayBuffer, also a shared one, or a view. Nothing of anything else. */
+  _bytes: function (data) {
+    var buffer = data && data.byteLength >= 0 && (data.buffer || data);
+    if (/ArrayBuffer]/.test(kindOf(buffer))) return new Uint8Array(new Uint8Array(buffer, data.byteOffset || 0, data.byteLength));
+  },
+
+  /**
+   * Sends messages of which each belongs to the one before, or none of them. Beside others that are `waiting`, so many bytes, they
+   * wait, too, and only have to be fit to be sent; returned is how many bytes they are.
+   */
+  _put: function (messages, waiting) {
+    var takes = this.readyState < 2 || this._reopens, items = [], total = 0, i, data, bytes, size;
+    for (i = 0; i < messages.length; i++) {
+      bytes = this._bytes((data = messages[i]));
+      if (/(Blob|File)]/.test(kindOf(data))) refuse("send a Blob's arrayBuffer()");
+      messages[i] = data = bytes ? bytes.buffer : scalars(data);
+      size = bytes ? bytes.length : utf8Length(data);
+      total += size;
+      if (takes && size > this._maxSize) refuse("above max_size");
+      items[i] = { _size: size, _rest: i, _text: !bytes && "m" + data, _bytes: bytes };
+    }
+    if (takes && this.bufferedAmount + total + (waiting || 0) > this._options.maxBuffered) refuse("above maxBuffered");
+    if (waiting) return total;
+    for (i = 0; i < items.length; i++) {
+      this.unacknowledged.push(messages[i]);
+      if (takes) send(this._session, items[i]);
+    }
+    return 0;
+  },
 
   /** The next session: what is sent from now on is for it. */
   _prepare: function () {

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { bundle, DIST, SOURCE, tree } from "../build.js";
 import { Browser, opened, tickets } from "./browser.js";
+import { Network } from "./network.js";
 
 const { code } = await bundle(join(SOURCE, "legacy.js"), "iife");
 const scripts = { source: code, shipped: readFileSync(join(DIST, "realtime.js"), "utf8") };
@@ -235,6 +236,16 @@ test("of more than 64 rooms those go that were left first", () => {
   assert.deepEqual(closes(session), [[1002, false]]);
 });
 
+test("plain polls that bring what rooms have sent follow each other at the least pause", () => {
+  const page = new Browser(code);
+  page.connect("/orders", { transports: ["polling"] });
+  page.request("/v1/polling").answer(200, [opened({ tenure: "t1" })]);
+  for (let i = 1; i < 20; i++) {
+    page.request("/v1/polling").answer(200, ["r0,0,t1", `lchat,1.${i}.x,m`]);
+    page.advance(100);
+  }
+});
+
 test("what was taken of rooms is said as acks are", () => {
   const { page } = durable();
   const gen = genOf(page);
@@ -292,4 +303,64 @@ test("a poll brings the cursors, and nothing is said of what it has brought", ()
   page.advance(15000);
   assert.equal(page.pending("/v1/send").length, 0);
   assert.equal(messages(session).length, 200);
+});
+
+const GROUPS = [["websocket"], ["xhr_streaming", "long_polling"], ["sse", "long_polling"], ["long_polling"], ["polling"], undefined];
+
+for (const transports of GROUPS) {
+  test(`${transports || "all"}: whatever its workers and the network do, a session goes on, once and in order`, () => {
+    for (let seed = 1; seed <= 4; seed++) {
+      const page = new Browser(code), network = new Network(page, { rtt: 60, jitter: 0.8, seed });
+      const { server } = network, chance = (share) => network.random() < share, count = 150;
+      server.durable = true;
+      const session = page.connect("/orders", { transports, upgrade: Boolean(!transports) });
+      for (let waited = 0; !server.sessions.length && waited < 60000; waited += 100) page.advance(100);
+      const [one] = server.sessions;
+      for (let i = 1; i <= count; i++) {
+        session.send("u" + i);
+        server.room.push("r" + i);
+        one.flush();
+        page.advance(60 * network.random());
+        if (chance(0.05)) one.takeOver(); // the one before stands still
+        if (chance(0.05)) {
+          one.takeOver();
+          network.cut();
+        }
+        if (chance(0.05)) network.cut();
+        if (chance(0.03)) page.advance(30000);
+      }
+      for (let waited = 0; one.acked < count && waited < 600000; waited += 1000) page.advance(1000);
+      page.advance(60000);
+      const all = messages(session), expected = Array.from({ length: count }, (_, i) => i + 1), which = `seed ${seed}`;
+      assert.deepEqual(closes(session), [], which);
+      assert.deepEqual(all.filter((data) => data[0] === "e"), expected.map((i) => `echo u${i}`), which);
+      assert.deepEqual(all.filter((data) => data[0] === "r"), expected.map((i) => `r${i}`), which);
+      assert.deepEqual(one.up, expected.map((i) => `u${i}`), which);
+      assert.deepEqual([server.count, [...session.unacknowledged]], [1, []], which);
+      assert.ok(one.tenures.length > 5, which);
+    }
+  });
+}
+
+test("where the store has lost what the page has, the session ends and another goes on; where it has not, nothing happens", () => {
+  for (const transports of GROUPS) {
+    for (const lost of [0, 1, 3]) {
+      const page = new Browser(code), network = new Network(page, { rtt: 60 }), { server } = network;
+      server.durable = true;
+      const session = page.connect("/orders", { transports, reopen: true, upgrade: Boolean(!transports) });
+      page.advance(3000);
+      const [one] = server.sessions;
+      for (let i = 0; i < 5; i++) one.send("d" + i);
+      page.advance(3000);
+      assert.equal(messages(session).length, 5);
+      one.out.splice(5 - lost); // and later ones get the numbers of these
+      one.takeOver();
+      network.cut();
+      one.out.push(...Array.from({ length: lost }, (_, i) => `mother ${i}`));
+      page.advance(10000);
+      assert.deepEqual(closes(session), lost ? [[4414, false]] : [], `${transports} ${lost}`);
+      assert.equal(messages(session).length, 5);
+      assert.equal(server.count, lost ? 2 : 1);
+    }
+  }
 });

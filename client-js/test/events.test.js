@@ -40,6 +40,8 @@ function bytes(value) {
   return value;
 }
 
+const copy = (value) => value instanceof Uint8Array && value.slice();
+
 test("events.json", () => {
   const vectors = JSON.parse(readFileSync(new URL("../../tests/vectors/" + "events" + ".json", import.meta.url), "utf8"));
   const ours = vectors.filter(({ version }) => version === 5); // 3 and 4 are those of old clients of Socket.IO
@@ -50,7 +52,7 @@ test("events.json", () => {
     const { _kind, _name, _id, _received } = decode(wire);
     assert.deepEqual([_kind, _name, _id && +_id], [TYPES[means.type], means.namespace, means.id ?? ""], name);
     assert.deepEqual(bytes(_received), plain(means.data), name);
-    if (canonical) assert.deepEqual([...write(_kind, means.namespace, plain(means.data), _id)], wire, name);
+    if (canonical) assert.deepEqual([...write(copy, _kind, means.namespace, plain(means.data), _id)], wire, name);
   }
 });
 

@@ -7,17 +7,16 @@ import { begin, flush, peek, queue, queueClose, take } from "../src/machine.js";
 
 /** A session that is open, and whose server has this window; `sent()` gives what it writes now. */
 function session(window = [100, 100000]) {
-  const owner = { unacknowledged: [], _rest: 0, _stateIs(state) { owner.state = state; }, _tell() {} };
+  const owner = { unacknowledged: [], _stateIs(state) { owner.state = state; }, _tell() {} };
   const s = { _owner: owner, _takenUp() {}, _hasEnded(_, ...how) { s.how = how; } };
   begin(s, "nonce", 1);
   const carrier = { _up: 1, _down: 1, _from: 0, _kind: 0, binary: false };
   const send = (...parts) => {
     parts.forEach((part, index) => {
-      owner._rest = index;
+      const isText = typeof part === "string";
       owner.unacknowledged.push(part);
-      queue(s, part, part.length);
+      queue(s, { _size: part.length, _rest: index, _text: isText && "m" + part, _bytes: !isText && part });
     });
-    owner._rest = 0;
   };
   const say = (...frames) => frames.flatMap((frame) => take(s, carrier, frame, 0) || []);
   say(opened({ window }));

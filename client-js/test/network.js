@@ -286,6 +286,55 @@ class Session {
     this.acked = 0;
     this.outcome = null; // [code, reason], once it has ended
     this.transports = []; // that have carried, in order
+    this.tenures = []; // of a durable session: [id, sent, received, taken] with which each began
+  }
+
+  /** Another worker goes on with it: carriers that are there stay, and nobody is at their other end. */
+  takeOver() {
+    this.tenures.push(["t" + (this.tenures.length + 1), this.out.length, this.number, this.number]);
+    for (const link of [this.link, this.held]) if (link) link.deserted = true;
+    if (this.link) this.link.carries = false;
+    this.link = this.held = null;
+  }
+
+  get tenure() {
+    return this.tenures.length ? this.tenures[this.tenures.length - 1][0] : "";
+  }
+
+  /** What a request is told that names a tenure and these numbers: nothing, or its refusal. */
+  judge(named, gen, received, first) {
+    if (!this.tenures.length) return null;
+    const index = this.tenures.findIndex(([id]) => id === named);
+    if (index < 0) return gen ? { code: 4414, status: 410 } : { code: 4503, status: 503 };
+    const [, sent, arrived] = this.tenures[index + 1] || ["", this.out.length, this.number];
+    return received > sent || first - 1 > arrived ? { code: 4414, status: 410 } : null;
+  }
+
+  /** `r`: with what the tenure began that followed the one which is named, too. */
+  attached(named) {
+    if (!this.tenures.length) return this.acks("r");
+    const next = this.tenures[this.tenures.findIndex(([id]) => id === named) + 1];
+    return [this.acks("r"), this.tenure, ...(next ? next.slice(1) : [])].join();
+  }
+
+  /** What the room has that a carrier was not told; it has a window of 256. */
+  heard(link) {
+    const { room } = this.server, frames = [];
+    if (!this.tenures.length || link.room === undefined) return frames;
+    while (link.room < room.length && link.rooms - link.flow < 256) {
+      frames.push(`lroom,${++link.room},m${room[link.room - 1]}`);
+      link.rooms++;
+    }
+    return frames;
+  }
+
+  /** The cursors of a carrier have come, or how much of it was taken. */
+  hears(frame) {
+    const [gen, ...rest] = frame.slice(1).split(",");
+    const link = [this.link, this.held].find((one) => one && one.gen === +gen);
+    if (!link) return;
+    if (frame[0] === "f") link.flow = +rest[0];
+    else if (link.room === undefined) link.room = +(rest[1] || 0);
   }
 
   send(text) {
@@ -312,7 +361,7 @@ class Session {
   end(code, reason) {
     this.outcome = [+code, reason];
     const last = [`x${code},session,${this.number},${reason}`];
-    if (this.held) this.answer([this.acks("r"), ...last]);
+    if (this.held) this.answer([this.attached(this.held.named), ...last]);
     else if (this.link?.carries) {
       this.link.say([this.acks(), ...last]);
       this.link.end();
@@ -320,16 +369,20 @@ class Session {
     this.link = null;
   }
 
-  /** What is numbered from the cursor on. */
+  /** What is numbered from the cursor on, and what the room has. */
   next(link) {
     const frames = this.out.slice(link.cursor - 1);
     link.cursor += frames.length;
-    return frames;
+    return [...frames, ...this.heard(link)];
+  }
+
+  has(link) {
+    return this.out.length >= link.cursor || (this.tenures.length && link.room < this.server.room.length);
   }
 
   flush() {
     const { link } = this;
-    if (this.held && this.out.length >= this.held.cursor) this.answer([this.acks("r"), ...this.next(this.held)]);
+    if (this.held && this.has(this.held)) this.answer([this.attached(this.held.named), ...this.next(this.held)]);
     else if (link && link.carries) {
       const first = Math.max(link.cursor, this.acked + 1);
       const renumber = first > link.cursor ? ["n" + first] : [];
@@ -350,6 +403,7 @@ class Session {
   feed(frame, number) {
     const type = frame[0];
     if (type === "a") this.acknowledge(frame.slice(1).split(",")[0]);
+    if (type === "l" || type === "f") this.hears(frame);
     if (type !== "m" && type !== "c") return false;
     if (number === this.number + 1 && !this.outcome) {
       this.number++;
@@ -375,17 +429,20 @@ class Server {
     this.sessions = [];
     this.options = {}; // what `o` says otherwise
     this.begun = () => {}; // hears of each new session
+    this.durable = false;
+    this.room = []; // that all durable sessions are in: the messages in it
   }
 
   /** Takes up a session by the first frame of a carrier. Returns it, and what is to be said first; or a refusal. */
   take(link, head) {
     if (head[0] === "o") {
-      const { nonce, gen, rooms } = JSON.parse(head.slice(1));
+      const { nonce, gen, rooms, durable } = JSON.parse(head.slice(1));
       let session = this.sessions.find((one) => one.nonce === nonce);
       if (session && session.used) return { refusal: "x4409,carrier,,this nonce has opened a session already", status: 409 };
       if (!session) {
         this.sessions.push((session = new Session(this, nonce)));
         session.rooms = rooms;
+        if (this.durable && durable) session.takeOver();
         this.begun(session);
       }
       const transports = ["websocket", "sse", "xhr_streaming", "multipart", "htmlfile", "long_polling", "polling", "jsonp"].map(
@@ -396,11 +453,12 @@ class Server {
         ack: [session.number, session.number],
         transport: link.transport,
         transports,
+        ...(session.tenure && { tenure: session.tenure }),
         ...this.options
       });
       return { session, first, late: !this.attach(session, link, gen, 1), number: 1, more: [tickets(gen + 1, 4)] };
     }
-    const [sid, gen, received, , number, proof] = head.slice(1).split(",");
+    const [sid, gen, received, , number, proof, named] = head.slice(1).split(",");
     const session = this.sessions.find((one) => one.sid === sid);
     if (!session) return { refusal: "x4404,session,,no such session", status: 404 };
     // In a URL it is a ticket of this gen, else the key.
@@ -408,24 +466,33 @@ class Server {
       return { refusal: "x4403,carrier,,not the key of this session", status: 403 };
     }
     session.used = true;
+    link.named = named;
     if (session.outcome) return { refusal: `x${session.outcome[0]},session,${session.number},`, status: 410 };
+    const judged = +gen >= session.gen && session.judge(named, +gen, +received, +number);
+    if (judged) {
+      session.end(judged.code, "ahead");
+      return { refusal: `x${judged.code},session,${session.number},`, status: judged.status };
+    }
+    if (session.tenures.length && +gen < session.gen) return { session, first: session.attached(named), late: true, number: Infinity, more: [] };
     session.acknowledge(received);
     if (session.outcome) return { refusal: `x${session.outcome[0]},session,${session.number},`, status: 200 };
     const late = !this.attach(session, link, +gen, +received + 1);
-    return { session, first: session.acks("r"), late, number: +number, more: link.transport === "websocket" ? [tickets(+gen + 1, 4)] : [] };
+    return { session, first: session.attached(named), late, number: +number, more: link.transport === "websocket" ? [tickets(+gen + 1, 4)] : [] };
   }
 
   /** Whether this carrier is the newest. */
   attach(session, link, gen, cursor) {
     link.session = session;
     link.cursor = cursor;
+    link.gen = gen;
+    link.rooms = link.flow = 0;
     if (gen < session.gen) return false;
     const before = session.transports[session.transports.length - 1];
     if (before !== link.transport) session.transports.push(link.transport);
     session.detached = before !== link.transport || !session.carried || session.held !== null;
     session.carried = true;
     session.gen = gen;
-    if (session.held) session.answer([session.acks("r"), "esuperseded"]);
+    if (session.held) session.answer([session.attached(session.held.named), "esuperseded"]);
     else if (session.link?.carries) {
       session.link.say(["esuperseded"]);
       session.link.end();
@@ -454,6 +521,7 @@ class Server {
 
   frame(link, data) {
     const { session } = link;
+    if (link.deserted) return;
     if (data[0] === "p") link.say(["q" + data.slice(1)]);
     else if (data[0] === "o" || data[0] === "r") this.websocket(link, data);
     else if (data[0] === "n") link.number = +data.slice(1);
@@ -476,15 +544,17 @@ class Server {
   }
 
   send(link, head, frames) {
-    const [sid, received, , first] = head.slice(1).split(",");
+    const [sid, received, , first, , named] = head.slice(1).split(",");
     const session = this.sessions.find((one) => one.sid === sid);
     if (!session) return link.answer(404, ["x4404,session,,no such session"]);
     session.used = true;
+    const judged = !session.outcome && session.judge(named, 0, +received, +first);
+    if (judged) return link.answer(judged.status, [`x${judged.code},${judged.code === 4503 ? "carrier" : "session"},,`]);
     session.acknowledge(received);
     if (!session.outcome) session.feedAll(frames, +first);
     const over = session.outcome && [`x${session.outcome[0]},session,${session.number},`];
     const asked = frames.filter((frame) => frame[0] === "k").map((frame) => tickets(+frame.slice(1), 16));
-    link.answer(200, over || [session.acks(), ...asked]);
+    link.answer(200, over || [[session.acks(), ...(session.tenure ? [session.tenure] : [])].join(), ...asked]);
     session.flush();
   }
 
@@ -492,16 +562,16 @@ class Server {
     const { session, first, refusal, status, late, number, more } = this.take(link, head);
     if (refusal) return link.answer(status, [refusal]);
     session.feedAll(frames, number);
-    const start = head[0] === "o" ? first : session.acks("r");
+    const start = head[0] === "o" ? first : session.attached(link.named);
     if (session.outcome) link.answer(200, [start, `x${session.outcome[0]},session,${session.number},`]);
     else if (late) link.answer(200, [start, "esuperseded"]);
-    else if (head[0] === "o" || link.transport === "polling" || session.detached || session.out.length >= link.cursor) {
+    else if (head[0] === "o" || link.transport === "polling" || session.detached || session.has(link)) {
       session.link = null;
       session.detached = false;
       link.answer(200, [start, ...more, ...session.next(link)]);
     } else {
       session.held = link;
-      this.network.later(HOLD, () => session.held === link && session.answer([session.acks("r")]));
+      this.network.later(HOLD, () => session.held === link && session.answer([session.attached(link.named)]));
     }
   }
 

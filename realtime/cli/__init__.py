@@ -185,7 +185,10 @@ def _add_demo(parser: argparse.ArgumentParser) -> None:
         " rooms go on when one is killed; needs --broker",
     )
     parser.add_argument(
-        "--broker", metavar="URL", help="the Redis or Valkey that connects the workers, such as redis://localhost"
+        "--broker",
+        metavar="URL",
+        help="the Redis or Valkey that connects the workers, such as redis://localhost; of one process, what keeps the"
+        " session whose server is killed (default: a Redis of its own, if redis-server is installed)",
     )
 
 
@@ -235,14 +238,12 @@ def _workers(text: str) -> int:
 
 
 def _check_workers(options: argparse.Namespace) -> None:
-    """Several workers need a broker, and nothing else does."""
+    """Several workers need a broker."""
     if options.workers is not None and not options.broker:
         options.parser.error(
             "argument --workers: several processes need a broker: give --broker redis://localhost, with a Redis or"
             " Valkey that runs there, and pip install 'aiohttp-realtime[redis]'"
         )
-    if options.broker is not None and options.workers is None:
-        options.parser.error("argument --broker: one process needs none: give --workers 4, too")
 
 
 def _transports(text: str) -> tuple[str, ...]:

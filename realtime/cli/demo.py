@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import errno
 import os
@@ -14,7 +15,7 @@ from pathlib import Path
 import realtime
 
 from ..core.errors import BrokerError
-from ..demo import ENDPOINTS, Demo, Several
+from ..demo import ENDPOINTS, Demo, Several, Store
 from .signals import signals
 from .stdio import note
 
@@ -30,8 +31,9 @@ class Options:
     host: str
     port: int
     transports: Sequence[str]
-    workers: int | None = None  # so many processes, over this broker
-    broker: str | None = dataclasses.field(default=None, repr=False)  # it may have a password in it
+    workers: int | None = None  # so many processes, over the broker
+    # Its URL, which may have a password in it. One process does with a Redis of its own, if there is one.
+    broker: str | None = dataclasses.field(default=None, repr=False)
 
 
 def run(options: Options) -> int:
@@ -60,7 +62,8 @@ async def _main(options: Options) -> int:
                     _welcome(host, several.port, several.ENDPOINTS, several.lanes[0])
                     await asked
                 return 0
-            async with Demo(host, port, options.transports) as demo:
+            store = contextlib.nullcontext(options.broker) if options.broker is not None else Store()
+            async with store as broker, Demo(host, port, options.transports, broker=broker) as demo:
                 _welcome(host, demo.port, ENDPOINTS, demo.port)
                 await asked
                 await demo.end_sessions()

@@ -167,7 +167,7 @@ class connect:  # noqa: N801 # used like a function, as in websockets
                     self._settings = replace(self._settings, cursors=session.cursors)
                     await session.close()
                 inbox, outbox = session._machine.inbox, session._machine.outbox
-                idle = inbox.received == inbox.notes and not outbox.acked  # a close is no message
+                idle = not inbox.messages and not outbox.acked
                 failures = failures + 1 if idle and session._now() - began < GOOD_LIFE else 0
                 if session.close_code == 1012:
                     await asyncio.sleep(session._context.return_delay * random.random())

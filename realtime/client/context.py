@@ -127,7 +127,7 @@ class Context:
         machine, now = self.machine, self.clock.now()
         name = carrier.codec.name
         other = False
-        newest, received, acked = carrier is machine.carrier, machine.inbox.received, machine.outbox.acked
+        newest, brought, acked = carrier is machine.carrier, machine.brought, machine.outbox.acked
         try:
             for frame in frames:
                 if machine.outcome is not None:
@@ -162,7 +162,7 @@ class Context:
                 held = min(server.silence, server.hold * 2)
                 self.tell(self.policy.opened, server.lifetime, held, server.poll_interval)
                 self.opened.set()
-            if newest and (machine.inbox.received > received or machine.outbox.acked > acked):
+            if newest and (machine.brought > brought or machine.outbox.acked > acked):
                 self.tell(self.policy.delivered, machine.outbox.acked > acked)
         return None
 

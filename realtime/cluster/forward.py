@@ -22,7 +22,7 @@ from ..gates.base import Gone as Left
 from ..loops import begin
 from ..owners import UNSURE, Elsewhere
 from ..service import Service
-from ..web.bodies import BROKEN_BODY, Bodies
+from ..web.bodies import BROKEN_BODY, Bodies, still_there
 from ..web.carried import Counts, carried
 from ..web.handshake import Incoming, upgrade, wants_websocket
 from ..web.links import CLOSE_PATIENCE, StreamLink, is_gone, run_stream
@@ -314,6 +314,8 @@ class Forwarder:
         """The rest of a body, as it comes. What is wrong with it ends the connection, of which the worker that has the
         session makes what it would of its client's."""
         try:
+            if not request.content.is_eof():
+                still_there(request)
             async for chunk in request.content.iter_any():
                 hop.transport.write(chunk)
                 await hop.drain()

@@ -16,6 +16,9 @@ from typing import Literal, Protocol, TypeAlias
 from .frames import Outgoing
 
 __all__ = [
+    "DUPLEX",
+    "POLL",
+    "STREAM",
     "Capabilities",
     "Carrier",
     "Codec",
@@ -38,6 +41,10 @@ class Shape(enum.Enum):
     DUPLEX = "duplex"  # frames both ways, in order (WebSocket)
     STREAM = "stream"  # frames down one long response; POSTs up
     POLL = "poll"  # one batch down per request
+
+
+# The same, for those who ask at each message: see lifecycle.
+DUPLEX, STREAM, POLL = Shape.DUPLEX, Shape.STREAM, Shape.POLL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

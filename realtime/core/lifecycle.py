@@ -9,7 +9,7 @@ import enum
 
 from .errors import LocalProtocolError
 
-__all__ = ["TRANSITIONS", "Event", "State", "diagram", "next_state"]
+__all__ = ["CLOSING", "DETACHED", "DRAINING", "OPEN", "TRANSITIONS", "Event", "State", "diagram", "next_state"]
 
 
 class State(enum.StrEnum):
@@ -21,6 +21,10 @@ class State(enum.StrEnum):
     DRAINING = "draining"  # finishing both directions before a close; carriers come and go
     CLOSING = "closing"  # `c` is queued or sent and not acked; carriers come and go
     CLOSED = "closed"  # over
+
+
+# The same, for those who ask at each message: until Python 3.12 an enumeration takes its time to give its members.
+OPEN, DETACHED, DRAINING, CLOSING = State.OPEN, State.DETACHED, State.DRAINING, State.CLOSING
 
 
 class Event(enum.StrEnum):

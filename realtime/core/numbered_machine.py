@@ -4,10 +4,10 @@ noticed, and a session nobody comes back to expires (docs/protocol.md §4 to §8
 
 from __future__ import annotations
 
-from .carrier import NumberedCarrier, Part, Shape
+from .carrier import DUPLEX, POLL, STREAM, NumberedCarrier, Part
 from .draining import Draining
 from .inbox import NEVER
-from .lifecycle import Event, State
+from .lifecycle import DETACHED, DRAINING, OPEN, Event
 from .machine import FOREVER
 
 __all__ = ["NumberedMachine"]
@@ -66,13 +66,13 @@ class NumberedMachine(Draining):
         carrier.send_cursor = received + 1
         carrier.attached = True
         # The gap of a POST is innocent: it overtook another (docs/protocol.md §4).
-        carrier.ignores = carrier.codec.shape is not Shape.DUPLEX and first > self.inbox.received + 1
+        carrier.ignores = carrier.codec.shape is not DUPLEX and first > self.inbox.received + 1
         if self.observers:
             self._observe(carrier.codec.name, gen, now)
         if gen < self.gen:
             return False
         # Whoever comes anew while the carrier before is still here has lost that one, whatever we believe.
-        lost = self.state is State.DETACHED or (self.carrier is not None and gen > self.gen)
+        lost = self.state is DETACHED or (self.carrier is not None and gen > self.gen)
         before = self.transport
         back = lost or before not in ("", carrier.codec.name)
         if back and carrier.greeting is None:
@@ -83,19 +83,19 @@ class NumberedMachine(Draining):
         self.transport = carrier.codec.name
         if old is not None and old is not carrier:
             self.retire(old)
-        if carrier.codec.shape is not Shape.POLL:
+        if carrier.codec.shape is not POLL:
             carrier.write([self._greeting(carrier), *carrier.tickets])
             carrier.greeting, carrier.tickets = None, ()  # they are said
-            if self.state is State.DRAINING:
+            if self.state is DRAINING:
                 carrier.write([carrier.codec.go_away(self.drain_delay)])
         state = self.state
-        if state is not State.OPEN:
+        if state is not OPEN:
             self._move(Event.ATTACH)
         if state is self.state and before != self.transport:
             self.listener.changed(state, state)
-        if alone and carrier.codec.shape is Shape.POLL:
+        if alone and carrier.codec.shape is POLL:
             self._answer(carrier, now)
-        elif carrier.codec.shape is Shape.POLL or self.outbox.appended or self.asking:
+        elif carrier.codec.shape is POLL or self.outbox.appended or self.asking:
             self.listener.dirty()  # which a session that has just begun need not be
         if self.carrier is carrier and (when := self.deadline()) < self.wake_at:
             self.wake_by(when)
@@ -103,7 +103,7 @@ class NumberedMachine(Draining):
 
     def retire(self, carrier: NumberedCarrier) -> None:
         """Ends a carrier that a newer one replaced. It may still be read."""
-        parts = [self._greeting(carrier)] if carrier.codec.shape is Shape.POLL else []
+        parts = [self._greeting(carrier)] if carrier.codec.shape is POLL else []
         carrier.finish([*parts, carrier.codec.end_of_carrier("superseded")], reason="superseded")
 
     def _greeting(self, carrier: NumberedCarrier) -> Part:
@@ -157,9 +157,9 @@ class NumberedMachine(Draining):
             return
         if self.inbox.metered:
             self.inbox.release(now)
-        if carrier.codec.shape is Shape.DUPLEX:
+        if carrier.codec.shape is DUPLEX:
             self.flush_ordered(carrier, now)
-        elif carrier.codec.shape is Shape.STREAM:
+        elif carrier.codec.shape is STREAM:
             self._flush_stream(carrier, now)
         elif not carrier.finished:
             self._answer(carrier, now)
@@ -184,7 +184,7 @@ class NumberedMachine(Draining):
     def recycle(self, now: float) -> None:
         """Has the client come again by another connection, at once: what this one came by is going away."""
         carrier = self.carrier
-        if carrier is not None and carrier.codec.shape is Shape.POLL:
+        if carrier is not None and carrier.codec.shape is POLL:
             carrier.greeting = carrier.greeting or carrier.codec.attach_answer
             self._answer(carrier, now)
         elif carrier is not None:
@@ -209,7 +209,7 @@ class NumberedMachine(Draining):
         parts = [(carrier.greeting or codec.attach_answer)(inbox.received, inbox.taken), *carrier.tickets]
         inbox.announced(inbox.received, inbox.taken)
         parts += map(codec.item, items) if first == carrier.send_cursor else self.numbered(carrier, first, items)
-        if self.state is State.DRAINING and self.peer_last is None:
+        if self.state is DRAINING and self.peer_last is None:
             parts.append(carrier.codec.go_away(self.drain_delay))
             self.going_told = now
         carrier.finish(parts)
@@ -231,7 +231,7 @@ class NumberedMachine(Draining):
         assert carrier is not None
         assert self.outcome is not None
         codec = carrier.codec
-        acks = self._greeting(carrier) if codec.shape is Shape.POLL else codec.ack(*self.inbox.ack())
+        acks = self._greeting(carrier) if codec.shape is POLL else codec.ack(*self.inbox.ack())
         carrier.finish([acks, self._abrupt(carrier)], self.outcome.code, self.outcome.reason)
 
     # -- time --------------------------------------------------------------------------------------------------------
@@ -245,16 +245,16 @@ class NumberedMachine(Draining):
             when = min(when, self.born + self.config.open_timeout)
         carrier = self.carrier
         if carrier is None:
-            if self.state is State.OPEN:
+            if self.state is OPEN:
                 when = min(when, self.absent_at)
             return min(when, self.absent_at + self.config.resume_window)
         if self.inbox.owed_since != NEVER or self.inbox.metered:
             when = min(when, self._ack_at())
-        if carrier.codec.shape is Shape.POLL:
+        if carrier.codec.shape is POLL:
             when = min(when, carrier.started + self.config.hold)
-            return when if self.state is not State.DRAINING else min(when, self._going_at())
+            return when if self.state is not DRAINING else min(when, self._going_at())
         interval, silence = self.config.ping_interval, self.config.silence
-        if interval is not None and carrier.codec.shape is Shape.STREAM:
+        if interval is not None and carrier.codec.shape is STREAM:
             return min(when, self._idle_since(carrier) + interval, self._last_contact(carrier) + silence)
         if interval is not None:
             when = min(when, carrier.last_received + (silence if carrier.pinged else min(interval, silence)))
@@ -274,10 +274,10 @@ class NumberedMachine(Draining):
         if carrier is None:
             if now >= self.absent_at + self.config.resume_window:
                 self.end(4410, "no carrier came within the resume window", now)
-            elif now >= self.absent_at and self.state is State.OPEN:
+            elif now >= self.absent_at and self.state is OPEN:
                 self._move(Event.DETACH)
             return
-        if carrier.codec.shape is not Shape.POLL:
+        if carrier.codec.shape is not POLL:
             self._watch(carrier, now)
         self.flush(now)
         self._rest()
@@ -294,7 +294,7 @@ class NumberedMachine(Draining):
         interval = self.config.ping_interval
         if interval is None:
             return
-        if carrier.codec.shape is Shape.STREAM:
+        if carrier.codec.shape is STREAM:
             # The client hears these pings, and answers each by a send: that is what is heard of it.
             if now >= self._last_contact(carrier) + self.config.silence:
                 self._drop(carrier, now)

@@ -6,11 +6,11 @@ from __future__ import annotations
 
 from abc import abstractmethod
 
-from .carrier import NumberedCarrier, Part, Shape, share
+from .carrier import DUPLEX, POLL, STREAM, NumberedCarrier, Part, share
 from .errors import RemoteProtocolError
 from .frames import Dropped, Outgoing, RoomMessage, RoomPosition
 from .inbox import AT_ONCE, NEVER, Received
-from .lifecycle import State
+from .lifecycle import DRAINING
 from .machine import FOREVER, SessionMachine
 
 __all__ = ["ACK_DELAY", "Numbering"]
@@ -108,7 +108,7 @@ class Numbering(SessionMachine):
 
         In a batch it needs no pong: the answer to the batch is one, has acks, and is the only thing to write there.
         """
-        if carrier.finished or carrier.codec.shape is Shape.POLL or not carrier.link.writable:
+        if carrier.finished or carrier.codec.shape is POLL or not carrier.link.writable:
             return
         parts: list[Part] = []
         if carrier is self.carrier and self.inbox.news:
@@ -135,7 +135,7 @@ class Numbering(SessionMachine):
                     self.wake_by(due_at)
                 if due_at <= now:
                     self.listener.dirty()
-            if self.state is State.DRAINING and not inbox.items:
+            if self.state is DRAINING and not inbox.items:
                 self.listener.may_be_drained()
         return item
 
@@ -145,7 +145,7 @@ class Numbering(SessionMachine):
         """Writes all that may go on an ordered carrier: peek, write, commit, while the link takes it."""
         link, codec, outbox, inbox = carrier.link, carrier.codec, self.outbox, self.inbox
         most, most_bytes = self.config.max_batch, self.config.max_batch_size
-        delay = ACK_DELAY * self.ack_share if codec.shape is Shape.DUPLEX else self._ack_delay()
+        delay = ACK_DELAY * self.ack_share if codec.shape is DUPLEX else self._ack_delay()
         known = inbox.owed_since
         while link.writable and not carrier.finished:
             cursor = carrier.send_cursor
@@ -168,7 +168,7 @@ class Numbering(SessionMachine):
                 break
             # A stream's is a copy of all: made once, as a broadcast's receivers write the same. (A WebSocket's frame is
             # a part itself.)
-            streams = items and codec.shape is Shape.STREAM
+            streams = items and codec.shape is STREAM
             buffers = share(codec, items[-1], parts) if streams else codec.wrap(parts)
             for buffer in buffers:
                 carrier.written += len(buffer)
@@ -202,7 +202,7 @@ class Numbering(SessionMachine):
         inbox = self.inbox
         inbox.release(now)
         if self.closing is None:
-            delay = ACK_DELAY * self.ack_share if carrier.codec.shape is Shape.DUPLEX else self._ack_delay()
+            delay = ACK_DELAY * self.ack_share if carrier.codec.shape is DUPLEX else self._ack_delay()
             if now < inbox.due_at(delay / 4 if beside else delay):
                 return None
         return self._announce(carrier) if inbox.news else None
@@ -245,7 +245,7 @@ class Numbering(SessionMachine):
     def _ack_delay(self) -> float:
         """How long news may wait for an ack of its own (docs/protocol.md §6)."""
         carrier = self.carrier
-        if carrier is not None and carrier.codec.shape is Shape.DUPLEX:
+        if carrier is not None and carrier.codec.shape is DUPLEX:
             return ACK_DELAY * self.ack_share
         return self._hold / 2 * self.ack_share
 

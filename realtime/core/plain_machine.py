@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from .carrier import Capabilities, Carrier, Shape
+from .carrier import DUPLEX, POLL, STREAM, Capabilities, Carrier
 from .config import Config
 from .errors import Refusal, RemoteProtocolError
 from .frames import BINARY, Outgoing, Window
 from .inbox import Received
-from .lifecycle import Event, State
+from .lifecycle import DRAINING, OPEN, Event, State
 from .machine import FOREVER, Listener
 from .server_machine import ServerMachine
 
@@ -105,7 +105,7 @@ class PlainMachine(ServerMachine):
         """Writes the protocol's greeting on the session's first carrier."""
         if self.capabilities.greeting:
             carrier.write([self.capabilities.greeting])
-        if carrier.codec.shape is Shape.POLL:
+        if carrier.codec.shape is POLL:
             self._let_go(carrier, now)
 
     def _let_go(self, carrier: Carrier, now: float) -> None:
@@ -118,9 +118,9 @@ class PlainMachine(ServerMachine):
     def recycle(self, now: float) -> None:
         """Has the client come again by another connection, at once, where it can go on by one."""
         carrier = self.carrier
-        if carrier is None or carrier.codec.shape is Shape.DUPLEX:
+        if carrier is None or carrier.codec.shape is DUPLEX:
             return
-        if carrier.codec.shape is Shape.POLL:
+        if carrier.codec.shape is POLL:
             carrier.write([carrier.codec.ping()])
         self._let_go(carrier, now)
 
@@ -166,7 +166,7 @@ class PlainMachine(ServerMachine):
             if inbox.metered:
                 self.wake_by(self._ack_at())
             self.listener.acknowledged()
-            if self.state is State.DRAINING and not self.inbox.items:
+            if self.state is DRAINING and not self.inbox.items:
                 self.listener.may_be_drained()
         return item
 
@@ -194,7 +194,7 @@ class PlainMachine(ServerMachine):
         codec, outbox, config = carrier.codec, self.outbox, self.config
         while not carrier.finished and carrier.link.writable and not self._worn_out(carrier):
             most = config.max_batch
-            if self.closing is not None and codec.shape is Shape.POLL:
+            if self.closing is not None and codec.shape is POLL:
                 most = max(1, min(most, len(outbox) - 1))  # the close has an answer to itself
             first, items = outbox.peek(carrier.send_cursor, most, config.max_batch_size)
             if not items:
@@ -202,9 +202,9 @@ class PlainMachine(ServerMachine):
             parts = [part for part in map(codec.item, items) if part]
             if parts:
                 carrier.last_written = now
-                carrier.write(parts, items[-1] if codec.shape is Shape.STREAM else None)
+                carrier.write(parts, items[-1] if codec.shape is STREAM else None)
             self._commit(carrier, first, items, now)  # which may end the session: its close counts as acknowledged
-            if parts and codec.shape is Shape.POLL and self.carrier is carrier:
+            if parts and codec.shape is POLL and self.carrier is carrier:
                 self._let_go(carrier, now)
         if self.carrier is carrier and self._worn_out(carrier):
             self._let_go(carrier, now)
@@ -220,13 +220,13 @@ class PlainMachine(ServerMachine):
 
     def drain(self, delay: float) -> None:
         """The client cannot be asked to stop: the session is closed when its handler waits for more."""
-        if self.state in (State.CONNECTING, State.OPEN):
+        if self.state in (State.CONNECTING, OPEN):
             self._move(Event.DRAIN)
 
     @property
     def drained(self) -> bool:
         """Whether the handler has taken all there is."""
-        return self.state is State.DRAINING and not len(self.inbox)
+        return self.state is DRAINING and not len(self.inbox)
 
     # -- ending ----------------------------------------------------------------------------------------------------
 
@@ -248,7 +248,7 @@ class PlainMachine(ServerMachine):
         carrier = self.carrier
         if carrier is None:
             return min(when, self.absent_at)
-        if carrier.codec.shape is Shape.POLL:
+        if carrier.codec.shape is POLL:
             return min(when, carrier.started + self.config.hold)
         return min(when, self._due_at(carrier), self._silent_at(carrier))
 
@@ -279,7 +279,7 @@ class PlainMachine(ServerMachine):
         if carrier is None:
             if now >= self.absent_at:
                 self.end(4410, "the client did not come back in time", now)
-        elif carrier.codec.shape is Shape.POLL:
+        elif carrier.codec.shape is POLL:
             if now >= carrier.started + self.config.hold and carrier.link.writable:
                 carrier.write([carrier.codec.ping()])
                 self._let_go(carrier, now)

@@ -7,6 +7,7 @@ race          a visitor's lanes
 plug          a visitor's panel whose network can be broken
 verify        what is lost, repeated or reordered, told by numbers
 child         the process of a panel that can be killed
+Store         a Redis of the demo's own, which keeps the panel's session
 Several       the same command with several workers, one of which is killed
 """
 
@@ -15,5 +16,6 @@ from __future__ import annotations
 from .app import ENDPOINTS, make_app
 from .serving import Demo
 from .several import Several
+from .store import Store
 
-__all__ = ["ENDPOINTS", "Demo", "Several", "make_app"]
+__all__ = ["ENDPOINTS", "Demo", "Several", "Store", "make_app"]

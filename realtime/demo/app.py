@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import secrets
 import time
 from collections.abc import AsyncIterator, Sequence
 
@@ -14,6 +15,7 @@ from ..server import Server
 from ..session import Session
 from ..transports import TRANSPORTS
 from ..web.plugin import setup
+from . import ticks
 from .chat import Chat
 from .meter import Meter
 from .page import Pages
@@ -43,6 +45,7 @@ class Listening:
     lanes: tuple[int, ...]  # the ports of the lanes
     origins: tuple[str, ...]  # whose pages may use them: the page's own
     meter: Meter
+    broker: str | None = dataclasses.field(default=None, repr=False)  # the URL of one that keeps the panels' sessions
 
 
 def make_app(
@@ -93,7 +96,9 @@ def make_app(
     setup(app, server, prefix=PREFIX)
     app.cleanup_ctx.append(run_ticker)
     proxies = (
-        Proxies(_one_address(listening.host), (_reachable(listening.host), listening.port), PANELS)
+        Proxies(
+            _one_address(listening.host), (_reachable(listening.host), listening.port), PANELS, _environment(listening)
+        )
         if listening is not None
         else None
     )
@@ -106,10 +111,19 @@ def make_app(
         lanes=listening.lanes if listening is not None else (),
         origins=listening.origins if listening is not None else (),
         proxies=proxies,
+        durable=listening is not None and listening.broker is not None,
     )
     routes.hang_into(app)
     Pages(lines, routes.ports).hang_into(app)
     return app
+
+
+def _environment(listening: Listening) -> dict[str, str]:
+    """Where the processes of panels find their broker. (Not among their arguments, which all users of a machine may
+    read.) The prefix is this demo's own: two over one broker know nothing of each other."""
+    if listening.broker is None:
+        return {}
+    return {ticks.BROKER: listening.broker, ticks.PREFIX: f"realtime-demo:{secrets.token_urlsafe(6)}:"}
 
 
 def _one_address(host: str) -> str:

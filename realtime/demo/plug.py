@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ..testing import (
     DropResponse,
@@ -144,7 +144,9 @@ class Panel:
 class Proxies:
     """The fault proxies that there are, and those nobody has."""
 
-    def __init__(self, host: str, backend: tuple[str, int], limit: int) -> None:
+    def __init__(self, host: str, backend: tuple[str, int], limit: int, environment: Mapping[str, str]) -> None:
+        """`environment`: of the panels' processes, beside our own."""
+        self._environment = environment
         self._backend = backend
         self._all = [FaultProxy(*backend, listen=host) for _ in range(limit)]
         self._free: asyncio.Queue[FaultProxy] = asyncio.Queue()
@@ -175,7 +177,7 @@ class Proxies:
         try:
             proxy.backend = self._backend
             if own_process:
-                child = Child(origins)
+                child = Child(origins, environment=self._environment)
                 await child.start()
                 proxy.backend = ADDRESS, child.port
         except BaseException:

@@ -47,6 +47,7 @@ class DemoRoutes:
         lanes: Sequence[int],
         origins: Sequence[str],
         proxies: Proxies | None,
+        durable: bool,
     ) -> None:
         self._server = server
         self._prefix = prefix
@@ -55,6 +56,7 @@ class DemoRoutes:
         self._lanes = tuple(lanes)
         self._origins = tuple(origins)
         self._proxies = proxies
+        self._durable = durable
         self._races: Visitors[Race] = Visitors(server._service.clock, limit=RACES, idle=IDLE)
         self._panels: Visitors[Panel] = Visitors(server._service.clock, limit=RACES, idle=IDLE)  # proxies are the limit
 
@@ -158,7 +160,8 @@ class DemoRoutes:
         token = self._panels.token()
         self._panels.add(token, panel)
         told = {"token": token, "port": panel.proxy.port, "path": f"{self._prefix}/plug", "restart": local}
-        return as_json({**told, "faults": list(FAULTS)})
+        durable = local and self._durable  # its process may die, and the session goes on
+        return as_json({**told, "durable": durable, "faults": list(FAULTS)})
 
     async def _status(self, request: web.Request) -> web.Response:
         panel = self._panels.get(request.match_info["token"])

@@ -21,13 +21,22 @@ PATIENCE = 1.0
 
 
 class Demo:
-    """The demo on `host` and `port` (0: any free one), for as long as the `async with` lasts.
+    """The demo on `host` and `port` (0: any free one), for as long as the `async with` lasts. The broker at `broker`, a
+    URL, keeps the session whose server is killed; without one that session ends.
 
     Entering raises OSError where it cannot listen.
     """
 
-    def __init__(self, host: str = "127.0.0.1", port: int = 0, transports: Sequence[str] = tuple(TRANSPORTS)) -> None:
+    def __init__(
+        self,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        transports: Sequence[str] = tuple(TRANSPORTS),
+        *,
+        broker: str | None = None,
+    ) -> None:
         self._host = host
+        self._broker = broker
         self.port: int = port
         self.lanes: tuple[int, ...] = ()
         self.meter: Meter = Meter()
@@ -60,7 +69,9 @@ class Demo:
             bound += sockets
             lanes.append(sockets[0].getsockname()[1])
         self.lanes = tuple(lanes)
-        listening = Listening(self._host, self.port, self.lanes, origins(self._host, self.port), self.meter)
+        listening = Listening(
+            self._host, self.port, self.lanes, origins(self._host, self.port), self.meter, self._broker
+        )
         self.app = make_app(self._transports, listening=listening)
         runner = web.AppRunner(self.app, access_log=None, shutdown_timeout=PATIENCE)
         self._stack.push_async_callback(runner.cleanup)

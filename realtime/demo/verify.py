@@ -1,6 +1,7 @@
 """Numbered messages both ways: each side says at once what was lost, repeated or reordered on the way to it.
 
-Used by the panel whose network is broken, in this process and in a child. Knows sessions and nothing of the web.
+Used by the panel whose network is broken, in this process and in a child: verify(), and count_on() where a store keeps
+the session. Knows sessions and nothing of the web.
 """
 
 from __future__ import annotations
@@ -8,28 +9,29 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from ..core.errors import SessionClosed
 from ..session import Session
 
-__all__ = ["SETTINGS", "Count", "verify"]
+__all__ = ["SETTINGS", "Count", "count_on", "verify"]
 
 # Of the endpoint: short enough that a silent network is found out while somebody watches.
 SETTINGS: dict[str, Any] = {"ping_interval": 4.0, "ping_timeout": 4.0, "max_size": 4096, "max_message_rate": 200.0}
 PACES = (0.02, 5.0)  # seconds between messages
-MOST_MISSING = 10_000
+MOST_MISSING = 1000
 
 
 class Count:
-    """Counts messages that are numbered from 1."""
+    """Counts messages that are numbered from 1, on from what stored() gave."""
 
-    def __init__(self) -> None:
-        self.received: int = 0
-        self.repeated: int = 0
-        self.reordered: int = 0
-        self._last = 0
-        self._missing: set[int] = set()
+    def __init__(self, stored: Mapping[str, Any] = {}) -> None:  # nobody writes to it
+        self.received: int = stored.get("received", 0)
+        self.repeated: int = stored.get("repeated", 0)
+        self.reordered: int = stored.get("reordered", 0)
+        self._last: int = stored.get("last", 0)
+        self._missing: set[int] = set(stored.get("missing", ()))
 
     @property
     def lost(self) -> int:
@@ -52,6 +54,10 @@ class Count:
         """The four counts."""
         names = ("received", "lost", "repeated", "reordered")
         return {name: getattr(self, name) for name in names}
+
+    def stored(self) -> dict[str, Any]:
+        """All that another one needs to count on, in JSON."""
+        return {**self.as_dict(), "last": self._last, "missing": sorted(self._missing)}
 
 
 async def verify(session: Session) -> None:
@@ -90,6 +96,22 @@ async def verify(session: Session) -> None:
         talking.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await talking
+
+
+async def count_on(session: Session) -> None:
+    """A handler of a durable session: the same, and what it has counted outlives its process. It answers each message,
+    at the client's pace: so all that it does belongs to a turn.
+    """
+    count = Count(session.data.get("count", {}))
+    async for message in session:
+        asked = _read(message)
+        if asked is None:
+            await session.close(4000, 'a message is {"n": number, "pace": seconds or null}')
+            return
+        count.take(asked[0])
+        number = session.data["number"] = session.data.get("number", 0) + 1
+        session.data["count"] = count.stored()
+        await session.send(json.dumps({"n": number, "up": count.as_dict()}))
 
 
 def _read(message: str | bytes) -> tuple[int, float | None] | None:

@@ -274,6 +274,7 @@ class Holding:
 
     def _give_up(self) -> None:
         self.gone.set()
+        self.session._on_time()
         waiters, self._waiters, self._watchers = [*self._waiters, *self._watchers], [], []
         for waiter in waiters:
             if not waiter.done():

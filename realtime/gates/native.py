@@ -162,12 +162,12 @@ class NativeGate:
         if endpoint.durable:
             await settled(session)
         if machine.outcome is not None:
-            return status, [machine.uplink_answer(carrier)]  # whatever was said before the end, the answer is the end
-        if request.method != "GET" and (machine.tickets is not None or not WISHES.isdisjoint(map(KIND, behind))):
+            parts.clear()  # whatever was said before the end, the answer is the end
+        elif request.method != "GET" and (machine.tickets is not None or not WISHES.isdisjoint(map(KIND, behind))):
             # Who shows a ticket is not given any.
             assert isinstance(carrier.codec, NativeCodec)
             parts += map(carrier.codec.text, ticket_frames(machine, behind))
-        parts.insert(0, carrier.codec.ack(machine.inbox.received, machine.inbox.taken))  # uplink_answer(), the same
+        parts.insert(0, machine.uplink_answer(carrier))
         return status, parts
 
     def lost(self, session: Session, carrier: NumberedCarrier) -> None:

@@ -30,6 +30,10 @@ HIGH_WATER = 262_144
 # A chunk is given in pieces of so many bytes at most.
 PIECE = 4096
 IDLE_TIMEOUT = 60.0
+# What says something of a connection of HTTP/1.1, and must not be said here (RFC 9114 §4.2); the host is in the URL.
+OF_A_CONNECTION = frozenset(
+    ("connection", "content-length", "host", "keep-alive", "proxy-connection", "te", "transfer-encoding", "upgrade")
+)
 # SETTINGS_WEBTRANSPORT_ENABLED, or how many sessions there may be, by the drafts (see http3).
 ENABLES = (0x2B603742, 0xC671706A, 0x14E9CD29)
 
@@ -72,11 +76,16 @@ class Channel(Peer):
             self.quic.send_stream_data(self._stream, data)
             self.transmit_soon()
 
-    async def finish(self, seconds: float) -> None:
-        """Ends the stream, and waits until the server has all of it, but no longer than that; then all is over."""
+    def end(self) -> None:
+        """Ends the stream behind what was written."""
         if not self.is_over and self._stream is not None and self.quic.may_write(self._stream):
             self.quic.send_stream_data(self._stream, b"", end_stream=True)
             self.transmit_soon()
+
+    async def finish(self, seconds: float) -> None:
+        """Ends the stream, and waits until the server has ended its side, but no longer than that; then all is over."""
+        self.end()
+        if not self._at_end:
             try:
                 async with asyncio.timeout(seconds):
                     while not self._at_end:
@@ -197,6 +206,13 @@ class Channel(Peer):
 class _Socket(asyncio.DatagramProtocol):
     def __init__(self) -> None:
         self.channel: Channel | None = None
+        self.full = False  # more waits to be sent than the socket takes
+
+    def pause_writing(self) -> None:
+        self.full = True
+
+    def resume_writing(self) -> None:
+        self.full = False
 
     def datagram_received(self, data: bytes, address: Address) -> None:
         if self.channel is not None:
@@ -236,16 +252,22 @@ async def open_channel(
         (b":authority", authority.encode()),
         (b":path", path.encode()),
         (b"sec-webtransport-http3-draft02", b"1"),
-        *((name.lower().encode(), value.strip().encode("utf-8", "surrogateescape")) for name, value in headers),
+        *(
+            (name.lower().encode(), value.strip().encode("utf-8", "surrogateescape"))
+            for name, value in headers
+            if name.lower() not in OF_A_CONNECTION
+        ),
     ]
     for family, _, _, _, address in await loop.getaddrinfo(host, port, type=socket.SOCK_DGRAM):
-        channel = await _begin(family, address, host, head, digest)
+        channel: Channel | None = None
         try:
+            channel = await _begin(family, address, host, head, digest)
             await channel.answered
         except OSError as error:
             failure = error
         except BaseException:
-            channel.close()
+            if channel is not None:
+                channel.close()
             raise
         else:
             return channel
@@ -265,7 +287,12 @@ async def _begin(family: int, address: Any, host: str, head: list[tuple[bytes, b
         server_name=host,
         verify_mode=ssl.CERT_NONE if digest else ssl.CERT_REQUIRED,
     )
-    channel = _Owning(Connection(configuration=configuration), lambda data, _: transport.sendto(data), head, digest)
+
+    def send(data: bytes, _: Address) -> None:
+        if not protocol.full:
+            transport.sendto(data)
+
+    channel = _Owning(Connection(configuration=configuration), send, head, digest)
     channel.transport = transport
     protocol.channel = channel
     channel.quic.connect(address, now=loop.time())

@@ -104,6 +104,8 @@ class Connection(QuicConnection):
         value = receiver.starting_offset() + window
         if value - stream.max_stream_data_local >= window // SHARE:
             stream.max_stream_data_local = value
+        if stream.max_stream_data_local == stream.max_stream_data_local_sent:
+            return  # as nearly always
         highest, receiver.highest_offset = receiver.highest_offset, 0
         try:
             super()._write_stream_limits(builder, space, stream)

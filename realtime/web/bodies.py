@@ -18,7 +18,17 @@ from ..gates.requests import Unreadable
 from ..service import Service
 from .replies import SAFE
 
-__all__ = ["BROKEN_BODY", "Bodies", "Handle", "at_hand", "guard", "is_packed", "turn_away", "turn_packed_away"]
+__all__ = [
+    "BROKEN_BODY",
+    "Bodies",
+    "Handle",
+    "at_hand",
+    "guard",
+    "is_packed",
+    "still_there",
+    "turn_away",
+    "turn_packed_away",
+]
 
 # What reading a body may raise.
 BROKEN_BODY = (ClientPayloadError, web.RequestPayloadError, HttpProcessingError, ConnectionError)
@@ -99,6 +109,13 @@ def at_hand(request: web.Request, limit: int) -> bytes | None:
     return content.read_nowait()
 
 
+def still_there(request: web.Request) -> None:
+    """To be asked before more of a body is waited for. Raises ConnectionResetError for a peer that was gone before its
+    request was begun: of that aiohttp tells no reader, who would meet a RuntimeError."""
+    if request.transport is None:
+        raise ConnectionResetError("the connection is gone")
+
+
 class Bodies:
     """Reads the bodies of one server's requests, and stops when it shuts down."""
 
@@ -142,6 +159,7 @@ class Bodies:
                 return await _kept(request)
             if content.is_eof():
                 return content.read_nowait()
+            still_there(request)
             body = bytearray()
             async with self._within(patience):
                 while len(body) < HEAD and not content.at_eof():
@@ -167,6 +185,7 @@ class Bodies:
         length = request.content_length or 0
         if judge is None and length > limit:
             raise _too_large(limit)
+        still_there(request)
         body = bytearray(begun)
         async with self._within(patience):
             async for chunk in request.content.iter_any():
@@ -187,6 +206,8 @@ class Bodies:
             await response.write_eof()
         try:
             async with self._within(0 if self._service.closing else PATIENCE):
+                if not request.content.is_eof():
+                    still_there(request)
                 await _throw_away(request.content)
         except (TimeoutError, *BROKEN_BODY):
             request.protocol.force_close()

@@ -215,7 +215,8 @@ class ClientConnection(Peer):
     def ended(self, stream_id: int) -> None:
         """The client has ended its session's CONNECT, or broken off a stream."""
         self._refused.discard(stream_id)
-        self._before.pop(stream_id, None)
+        if (before := self._before.pop(stream_id, None)) is not None:
+            self.took(len(before[1]))
         if self.link is not None and stream_id in (self._session, self.link.stream):
             self.end(self.link)
 

@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 from aioquic._buffer import Buffer
+from aioquic.h3.connection import ErrorCode
 from aioquic.quic.configuration import SMALLEST_MAX_DATAGRAM_SIZE, QuicConfiguration
 from aioquic.quic.packet import (
     QuicHeader,
@@ -60,6 +61,7 @@ class Listener(asyncio.DatagramProtocol):
         self._unopened: set[ClientConnection] = set()
         self._empty = asyncio.Event()
         self._open = False
+        self._full = False
         self.port: int = 0
         service.on_shutdown.append(self._stop)
 
@@ -156,13 +158,29 @@ class Listener(asyncio.DatagramProtocol):
         elif connection is None:
             connection = self._begin(header, len(data), address)
         if connection is not None:
-            connection.received(data, address)
+            try:
+                connection.received(data, address)
+            except Exception as error:  # whatever a client sends, it is its own connection alone that suffers
+                self._service.notices.warn(
+                    ("webtransport", type(error).__name__),
+                    "a WebTransport connection is closed, since what its client sent made it fail: %r",
+                    error,
+                )
+                connection.close(ErrorCode.H3_INTERNAL_ERROR)
+
+    def pause_writing(self) -> None:
+        """More waits to be sent than the socket takes: datagrams are lost until it is less, as on any bad network."""
+        self._full = True
+
+    def resume_writing(self) -> None:
+        """It is less again."""
+        self._full = False
 
     def error_received(self, error: Exception) -> None:
         """A datagram could not be sent: its connection notices that nobody answers."""
 
     def _send(self, data: bytes, address: Address) -> None:
-        if self._transport is not None:
+        if self._transport is not None and not self._full:
             self._transport.sendto(data, address)
 
     def _begin(self, header: QuicHeader, size: int, address: Address) -> ClientConnection | None:

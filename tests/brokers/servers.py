@@ -224,6 +224,19 @@ class Cluster:
                 time.sleep(0.05)
         return replica
 
+    def move(self, key: str, source: Server, target: Server) -> None:
+        """Moves the slot of a key, with all that is in it, as its operator does while it serves."""
+        with source.client() as one, target.client() as other:
+            slot = one.execute_command("CLUSTER", "KEYSLOT", key)
+            names = [client.execute_command("CLUSTER", "MYID") for client in (one, other)]
+            other.execute_command("CLUSTER", "SETSLOT", slot, "IMPORTING", names[0])
+            one.execute_command("CLUSTER", "SETSLOT", slot, "MIGRATING", names[1])
+            while keys := one.execute_command("CLUSTER", "GETKEYSINSLOT", slot, 100):
+                one.execute_command("MIGRATE", "127.0.0.1", target.port, "", 0, int(PATIENCE * 1000), "KEYS", *keys)
+            for node in (target, source, *self.nodes):
+                with node.client() as client:
+                    client.execute_command("CLUSTER", "SETSLOT", slot, "NODE", names[1])
+
     @staticmethod
     def _info(client: Any) -> str:
         answer = client.execute_command("CLUSTER", "INFO")

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import warnings
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from realtime.brokers.redis.topology import topology_of
+
 from ..patience import arrives, bounded, eventually
 from .servers import Cluster, Server, available, copied
-from .test_failures import Ear, Worker, start
+from .test_failures import Ear, Worker, heard_again, start
 
 __all__ = ["start"]  # a fixture
 
@@ -106,3 +110,77 @@ async def test_a_replica_takes_the_place_of_a_node_and_what_it_lacks_is_told(fra
     await arrives(scene.two.send(scene.other, "goes on"))
     await scene.hear(scene.other, ["before", "goes on"])
     await eventually(lambda: scene.one.rooms.health().ready and scene.two.rooms.health().ready)
+
+
+@pytest.mark.timeout(120)
+async def test_a_slot_that_moves_takes_its_rooms_along(fragile: Cluster, start: Any) -> None:
+    """While they are sent to: rooms with history lose nothing, others are told, and all are heard again."""
+    one, two = await start(fragile.url), await start(fragile.url)
+    ears = {room: [await worker.member(room) for worker in (one, two)] for room in ("kept/a", "plain")}
+    texts: dict[str, list[str]] = {room: [] for room in ears}
+    moved = asyncio.Event()
+
+    async def send(room: str) -> None:
+        last = False
+        while not last:
+            if len(texts[room]) == 500:  # half of what is kept
+                await moved.wait()
+            last = moved.is_set()
+            texts[room].append(str(len(texts[room])))
+            await arrives(one.send(room, texts[room][-1]), "a message is taken")
+
+    sending = [asyncio.create_task(send(room)) for room in ears]
+    for room in ears:
+        keys = one.rooms._store._keys
+        name = one.rooms._store._nodes._node_of(room).name
+        (source,) = [node for node in fragile.nodes if str(node.port) in name]
+        target = next(node for node in fragile.nodes if node is not source)
+        await asyncio.to_thread(fragile.move, keys.head(room), source, target)
+    moved.set()
+    await asyncio.gather(*sending)
+    for ear in ears["kept/a"]:
+        await eventually(lambda ear=ear: ear.heard[-1:] == texts["kept/a"][-1:])  # type: ignore[misc]
+        assert ear.heard == texts["kept/a"]
+    again = await heard_again([one, two], ears["plain"], "plain")
+    for ear in ears["plain"]:
+        heard = [text for text in ear.heard if text is not None]
+        every = texts["plain"] + again
+        assert heard == [text for text in every if text in heard]
+        assert len(every) - len(heard) <= ear.heard.count(None)
+    await eventually(lambda: one.rooms.health().ready and two.rooms.health().ready)
+
+
+@pytest.mark.timeout(120)
+async def test_a_node_that_stands_still_is_replaced_all_the_same(fragile: Cluster, start: Any) -> None:
+    """It takes connections and answers nothing, also not to whoever asks it where rooms are now."""
+    node = fragile.nodes[0]
+    replica = await asyncio.to_thread(fragile.replica, node)
+    scene = await Scene.make(fragile, start, node)
+    copied(node)
+    node.pause()
+    await eventually(lambda: scene.one.away and scene.two.away)
+    with replica.client() as client:
+        client.execute_command("CLUSTER", "FAILOVER", "TAKEOVER")
+    texts = await heard_again([scene.one, scene.two], scene.ears[scene.failing], scene.failing)
+    await scene.hear(scene.failing, ["before", *texts])
+    await arrives(scene.two.send(scene.other, "goes on"))
+    await scene.hear(scene.other, ["before", "goes on"])
+    for worker in (scene.one, scene.two):
+        await arrives(worker.rooms._store._nodes._topology.nodes(["any"]), "somebody else is asked")  # type: ignore[attr-defined]
+
+
+async def test_a_question_that_is_stopped_in_the_middle_leaves_no_connection(cluster: Cluster) -> None:
+    for turns in range(1, 10):
+        topology = topology_of(cluster.url, 2.0)
+        await arrives(topology.nodes(["any"]))
+        asking = asyncio.ensure_future(topology.nodes(["any"]))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        asking.cancel()
+        await asyncio.wait([asking])
+        await arrives(topology.close())
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            del topology, asking
+            gc.collect()  # which says what was not closed
+        assert [str(one.message) for one in told if "nclosed C" in str(one.message)] == []

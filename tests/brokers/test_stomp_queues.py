@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
+from redis import Redis
 
 import realtime
 from realtime.brokers.base import QueueStore, Refused, Taken
@@ -18,7 +19,7 @@ from realtime.protocols.layers.stomp.frames import Frame
 from realtime.stomp.queues import Parcel
 from realtime.stomp.shared_queues import SWEEPS, SharedQueues
 
-from ..patience import eventually, within
+from ..patience import eventually, leap, within
 from ..stomp.place import Client, client, stomp_of
 from ..web.place import Place
 from . import test_rooms as rooms
@@ -195,26 +196,28 @@ async def test_a_worker_that_is_gone_without_a_word(workers: Workers, monkeypatc
 
 
 @pytest.mark.parametrize("broker", ["tcp"], indirect=True)
-async def test_a_worker_that_lives_keeps_what_it_has(workers: Workers, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_worker_that_lives_keeps_what_it_has(workers: Workers, redis_urls: dict[str, str]) -> None:
     here, there = await started(workers), await started(workers)
-    for place in (here, there):
-        shared = place.rt._service.sessions.hub.rooms
-        monkeypatch.setattr(shared, "timing", shared.timing._replace(lease=6.0))
+    lease = here.rt._service.sessions.hub.rooms.timing.lease
     one, other = await connected(here), await connected(there)
     await one.subscribe(QUEUE, ack="client")
     await put(other, "1")
     message = await one.expect("MESSAGE")
     await other.subscribe(QUEUE, ack="client")
-    store, kept = queues_of(here)._hub.rooms.queues, 0
-    keep = store.keep
+    store: Any = await store_of(here, QUEUE)
+    key, worker = store._keys.queue(QUEUE), queues_of(here).name
+    with Redis.from_url(redis_urls["tcp"]) as client:
 
-    async def counted(*arguments: Any) -> None:
-        nonlocal kept
-        await keep(*arguments)
-        kept += 1
+        def pending() -> dict[str, Any]:
+            (found,) = client.xpending_range(key, "q", "-", "+", 1)
+            return found  # type: ignore[no-any-return]
 
-    monkeypatch.setattr(store, "keep", counted)
-    await eventually(lambda: kept > SWEEPS + 1)  # for longer than a lease
+        half = int(lease * 500)  # in milliseconds
+        for _ in range(SWEEPS):  # together two leases, in which it says each time that it is there
+            client.xclaim(key, "q", worker, 0, [pending()["message_id"]], idle=half, justid=True)
+            leap(lease / SWEEPS)
+            await eventually(lambda: pending()["time_since_delivered"] < half)
+            assert pending()["consumer"] == worker.encode()
     await one.done("ACK", about(message))
     await until_held(here, 0)
     await other.done("SEND", {"destination": "/topic/x"})  # nothing has come to it before this

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from realtime.demo import Demo, plug
+from realtime.demo import Demo, Store, plug
 from realtime.demo import page as demo_page
 from realtime.demo.plug import FAULTS
 
@@ -89,7 +89,7 @@ class Visit:
 
 
 @contextlib.asynccontextmanager
-async def visit(engine: Engine) -> AsyncIterator[Visit]:
+async def visit(engine: Engine, broker: str | None = None) -> AsyncIterator[Visit]:
     """A demo of its own, and its page; in the end nothing may have been complained of."""
     if engine.name not in SHOWN:
         pytest.skip(f"the demo is not made for {engine.name}")
@@ -101,7 +101,7 @@ async def visit(engine: Engine) -> AsyncIterator[Visit]:
                 "policy",
                 lambda host, ports: strict(host, ports).replace("script-src", "script-src 'unsafe-eval'"),
             )
-        async with Demo() as demo:
+        async with Demo(broker=broker) as demo:
             async with engine.open(f"http://127.0.0.1:{demo.port}/", window=True) as page:
                 visitor = Visit(page)
                 await _loaded(visitor)
@@ -126,6 +126,7 @@ def figure(name: str, index: int) -> str:
     return f"document.querySelectorAll('#lane-{name} td.figure')[{index}].textContent"
 
 
+SUMS = ("unknown", "lost", "repeated", "reordered")
 BY_ITSELF = "Demo.race.runsByItself()"
 # Of each lane, in the page's milliseconds: when it was called, and when it was open (null: not).
 OPENINGS = (
@@ -303,6 +304,28 @@ async def test_one_plug_is_pulled_and_the_server_is_killed(engine: Engine) -> No
         await _moves_on(visitor, away_from="WebSocket")
         await _restart(visitor)
         await _settle(visitor)
+
+
+async def test_over_a_store_the_session_outlives_its_server(engine: Engine) -> None:
+    if engine.name not in ("chromium", "firefox"):
+        pytest.skip("the client's own tests tell what all engines do")
+    async with Store() as broker:
+        if broker is None:
+            pytest.skip("no redis-server here")
+        async with visit(engine, broker) as visitor:
+            await _open_panel(visitor)
+            assert await visitor.text("#plug-restart-what") == "its process is killed; another goes on"
+            for _ in range(2):
+                await visitor.click("#plug-restart")
+                await visitor.until("!document.querySelector('#plug-restart').disabled")
+                await visitor.until("Demo.plug.session().state === 'open'")
+                await _moves_on(visitor)
+            # One session all the while, and of every message it is known what became of it.
+            assert "Session 1:" in await visitor.text("#counts-caption")
+            assert [await visitor.text(f"#plug-{name}") for name in SUMS] == ["0"] * 4
+            assert "this process goes on with it" in await visitor.text("#story")
+            assert "ended" not in await visitor.text("#story")
+            await _settle(visitor)
 
 
 async def test_every_plug_is_pulled(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -85,7 +85,8 @@ class Worker:
         assert listener is not None
         listener.close()
         for hop in tuple(self.hops.open):
-            hop.transport.abort()
+            if hasattr(hop, "transport"):  # one that connects has none
+                hop.transport.abort()
         for link in self.links:
             link.abort()
         for connection in () if self.inner._server is None else self.inner._server.connections:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import stat
 from types import SimpleNamespace
 from typing import Any, cast
 
+import aiohttp
 import pytest
 from aiohttp import web
 
 import realtime
-from realtime.demo import plug
+from realtime.demo import Demo, Store, plug, store
 from realtime.demo.plug import FAULTS
 from realtime.demo.routes import is_local
 from realtime.demo.visitors import Visitors
@@ -120,6 +123,51 @@ async def test_the_server_process_is_really_killed_and_comes_back_on_its_port(
             assert (await Numbered(again).exchange(3))["received"] == 3
     # What was asked for is not complained of in the terminal.
     assert capfd.readouterr().err == ""
+
+
+async def test_over_a_store_the_session_outlives_the_server_process(capfd: pytest.CaptureFixture[str]) -> None:
+    async with Store() as broker:
+        if broker is None:
+            pytest.skip("no redis-server here")
+        async with Demo(broker=broker) as demo, aiohttp.ClientSession() as http:
+            page = Page(demo, http)
+            given, url = await panel(page)
+            assert given["durable"] is True
+            _, before = await page.get(f"/demo/plug/{given['token']}")
+            async with asyncio.timeout(2 * PATIENCE):
+                session = await realtime.connect(url)
+                assert session.durable
+                numbered = Numbered(session)
+                await numbered.exchange(3)
+                for restarts in (1, 2):
+                    _, after = await page.post(f"/demo/plug/{given['token']}/restart")
+                    assert after["pid"] != before["pid"]
+                    counts = await numbered.exchange(3)
+                    assert counts == {"received": 3 + 3 * restarts, "lost": 0, "repeated": 0, "reordered": 0}
+                await session.close()
+            # A panel for somebody elsewhere has no process of its own, and nothing outlives it.
+            status, told = await page.post("/demo/plug", Host="demo.example")
+            assert (status, told["durable"]) == (200, False)
+            await demo.end_sessions()
+    assert capfd.readouterr().err == ""
+
+
+async def test_a_store_of_the_demos_own_ends_with_it_and_none_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with Store() as broker:
+        if broker is None:
+            pytest.skip("no redis-server here")
+        path = broker.removeprefix("unix://")
+        mode = os.stat(path).st_mode
+        assert stat.S_ISSOCK(mode)
+        assert stat.S_IMODE(mode) == 0o700
+    with pytest.raises(FileNotFoundError):
+        os.stat(path)
+    monkeypatch.setattr(store, "SERVERS", ("false",))  # ends at once
+    async with Store() as broker:
+        assert broker is None
+    monkeypatch.setattr(store, "SERVERS", ("no-such-server",))
+    async with Store() as broker:
+        assert broker is None
 
 
 async def test_panels_are_bounded_and_given_back(page: Page) -> None:

@@ -2,17 +2,49 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 
+import realtime
 from realtime.testing import serve
 
 from ..test_docs_blocks import blocks
 from .raw import Raw
 
 PAGE = Path(__file__).parents[2] / "docs" / "durable.md"
+
+
+async def test_the_job_goes_on_at_another_worker() -> None:
+    names: dict[str, Any] = {
+        "__name__": "page",
+        "asyncio": asyncio,
+        "AsyncIterator": AsyncIterator,
+        "realtime": realtime,
+    }
+    broker = realtime.MemoryBroker()
+    async with contextlib.AsyncExitStack() as stack:
+        http = await stack.enter_async_context(aiohttp.ClientSession())
+        urls = []
+        for _ in range(2):
+            rt = realtime.Server(broker=broker, shutdown_timeout=1.0)
+            exec(blocks(PAGE)[1].text, names | {"rt": rt})  # it is ours
+            urls.append(str((await stack.enter_async_context(serve(rt))).make_url("/realtime/jobs")))
+        raw = Raw(http, urls[0], window=(2000, 10_000_000))
+        await raw.open()
+        await raw.say("print")
+        await raw.until("mprint: line 300")
+        raw.url = urls[1]
+        await raw.again()
+        while len(raw.messages) < 1000:
+            await raw.until("m")
+            if len(raw.messages) % 100 == 0:
+                await raw.ack()
+        assert raw.messages == [f"print: line {number}" for number in range(1000)]
 
 
 async def test_the_counting_handler() -> None:

@@ -122,6 +122,48 @@ async def test_another_worker_goes_on_when_the_owner_is_gone(over_polls: bool) -
         assert not them.has(three, client.sid)
 
 
+async def test_who_has_not_the_key_takes_nothing_over() -> None:
+    async with crew() as them:
+        one, two = them.workers
+        raw = Raw(them.http, them.url(one))
+        await raw.open()
+        await raw.until("mwelcome")
+        await raw.stored(0)
+        one.kill()
+        before = await them.record(raw.sid)
+        key, raw.key = raw.key, "no-key-of-anybody"
+        raw.url = them.url(two)
+        assert (await raw.connect(raw.attach())).startswith("x4403,carrier")
+        polls = Polls(them.http, them.url(two))
+        polls.sid, polls.key, polls.tenure = raw.sid, raw.key, raw.tenure
+        for name in ("send", "long_polling"):
+            polls.gen += 1
+            status, frames = await polls.post(name, [polls.head() if name == "send" else polls.attach(), "mx"])
+            assert (status, frames[0][:7]) == (403, "x4403,c")
+        assert await them.record(raw.sid) == before
+        unknown = raw.attach().replace(raw.sid, "d.unknown")
+        assert (await raw.connect(unknown)).startswith("x4404,session")
+        raw.key, raw.ended = key, ()
+        await raw.again()
+        await raw.say("a")
+        await raw.until("ma 1")
+
+
+async def test_a_large_batch_finds_its_session_at_another_worker() -> None:
+    """Whose it is, is asked before its body is read."""
+    async with crew() as them:
+        one, two = them.workers
+        polls = Polls(them.http, them.url(one))
+        await polls.open()
+        await polls.until(1)
+        one.kill()
+        polls.url = them.url(two)
+        text = "x" * 900_000
+        await polls.send(text)
+        await polls.until(2)
+        assert polls.messages == ["welcome", f"{text} 1"]
+
+
 async def test_two_that_take_over_at_once_are_one() -> None:
     """The loser of the race brings its request to the winner."""
     async with crew(count=3) as them:

@@ -79,6 +79,42 @@ async def test_no_route_takes_a_compressed_body(coding: str, monkeypatch: pytest
         assert not requests
 
 
+@pytest.mark.parametrize("way", ["plain", "chunked"])
+async def test_a_peer_that_is_gone_before_its_body_is_looked_at(way: str) -> None:
+    """Cut in the very turn of the loop in which its head has come, so that aiohttp tells nobody who reads the body."""
+    done: asyncio.Queue[str] = asyncio.Queue()
+
+    @web.middleware
+    async def note(request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        finally:
+            done.put_nowait(request.path)
+
+    app = application()
+    app.middlewares.append(note)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
+    await runner.setup()
+    server = runner.server
+    assert server is not None
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        for case in CASES:
+            _, writer = await asyncio.open_connection("127.0.0.1", runner.addresses[0][1])
+            await eventually(lambda: server.connections)
+            (protocol,) = server.connections
+            assert isinstance(protocol.transport, asyncio.Transport)
+            lines, body = body_of(case, way)
+            head = "\r\n".join([f"{case.method} {case.path} HTTP/1.1", "Host: h", *lines, "", ""]).encode()
+            protocol.data_received(head + body[: len(body) // 2])
+            protocol.transport.abort()
+            assert await arrives(done.get()) == case.path.partition("?")[0]
+            writer.close()
+            await eventually(lambda: not server.connections)
+    finally:
+        await runner.cleanup()
+
+
 async def test_the_sentence_and_what_would_be_taken(place: Place) -> None:
     for coding in ("GZIP", "identity, br", "x-unknown"):
         url = place.url("/echo/v1/send")

@@ -24,7 +24,7 @@ from .place import OPEN, PATIENT, Place, made, place, webtransport
 
 
 def echoing(**settings: Any) -> realtime.Server:
-    rt = realtime.Server(**settings)
+    rt = realtime.Server(**{"open_timeout": 60.0, **settings})  # however slow the machine is
 
     @rt.endpoint("/echo")
     async def echo(session: realtime.Session) -> None:

@@ -15,7 +15,7 @@ from .place import OPEN, place
 
 
 def echoing(**settings: object) -> realtime.Server:
-    rt = realtime.Server(**settings)  # type: ignore[arg-type] # of any kind
+    rt = realtime.Server(**{"open_timeout": 60.0, **settings})  # type: ignore[arg-type] # of any kind
 
     @rt.endpoint("/echo")
     async def echo(session: realtime.Session) -> None:

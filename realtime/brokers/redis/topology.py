@@ -4,6 +4,7 @@ and knows their addresses without credentials.
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, cast
@@ -135,24 +136,35 @@ class _Cluster:
     sharded = True
 
     def __init__(self, url: str, timeout: float) -> None:
-        options = _options(timeout)
+        # Who is asked where keys are may stand still: then another node is asked.
+        options = {**_options(timeout), "socket_timeout": timeout}
         del options["retry"]
         self._timeout = timeout
         self._cluster: Any = RedisCluster.from_url(url, **options)
+        self._asking: asyncio.Task[None] | None = None
 
     async def nodes(self, keys: Sequence[str]) -> list[str]:
+        # redis-py, stopped in the middle of this, leaves connections behind: it is let finish.
+        self._asking = asyncio.get_running_loop().create_task(self._ask(), name="realtime broker topology")
+        await asyncio.shield(self._asking)
+        return [str(self._cluster.get_node_from_key(key).name) for key in keys]
+
+    async def _ask(self) -> None:
         await self._cluster.aclose()
         await self._cluster.initialize()
-        return [str(self._cluster.get_node_from_key(key).name) for key in keys]
 
     async def connect(self, node: str) -> AbstractConnection:
         found = self._cluster.get_node(node_name=node)
         if found is None:
             raise OSError(f"{node} is no node of the cluster any more")
-        options = {**found.connection_kwargs, "retry": Retry(NoBackoff(), 0)}
+        options = {**found.connection_kwargs, "retry": Retry(NoBackoff(), 0), "socket_timeout": None}
         return await _connected(lambda: found.connection_class(**options))
 
     async def close(self) -> None:
+        if self._asking is not None:
+            await asyncio.wait([self._asking], timeout=2 * self._timeout)
+            self._asking.cancel()
+            await asyncio.gather(self._asking, return_exceptions=True)
         await self._cluster.aclose()
 
 

@@ -35,7 +35,7 @@ async def drive_poll(context: Context, carrying: Carrying) -> CarrierEnd:
     going = not framing.held and machine.may_answer(carrier.send_cursor)
     if going:
         parts.append(framing.go_away(machine.outbox.last))
-    received = machine.inbox.received
+    brought = machine.brought
     end: CarrierEnd | None
     try:
         frames, wait = await request(context, name, parts, alive=carrying.alive)
@@ -52,7 +52,7 @@ async def drive_poll(context: Context, carrying: Carrying) -> CarrierEnd:
     if end is not None or not carrier.attached:
         machine.lost(carrier, context.clock.now())
         return end or CarrierEnd(name, "the answer does not take up the session")
-    return CarrierEnd(name, "answered", "answered", news=bool(items) or machine.inbox.received > received)
+    return CarrierEnd(name, "answered", "answered", news=bool(items) or machine.brought > brought)
 
 
 async def probe_poll(context: Context, carrying: Carrying) -> CarrierEnd:

@@ -106,8 +106,11 @@ class ChannelLink:
             self._writable_again()
 
     def close(self, code: int, reason: str) -> None:
-        """Nothing more is written; whoever reads ends the channel."""
-        self._closed = True
+        """Ends the stream behind what was written. The server ends its side, and whoever reads finds that."""
+        if not self._closed:
+            self._closed = True
+            if self._channel is not None:
+                self._channel.end()
 
     def abort(self) -> None:
         """Stops reading and writing."""

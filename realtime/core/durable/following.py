@@ -164,6 +164,12 @@ class DurableClient(Numbering):
             rooms.pass_by(now)
             self._took_of_room(now)
 
+    @property
+    def brought(self) -> int:
+        """How much has come: what has a number, and frames of rooms."""
+        rooms = self.following.rooms
+        return self.inbox.received + (0 if rooms is None else rooms.frames)
+
     def cursors(self, carrier: NumberedCarrier) -> dict[str, str] | None:
         """The cursors to tell a carrier, now: from now on rooms are heard on it alone. None where they are not due,
         or have to wait until the application has taken more of what waits."""

@@ -46,6 +46,8 @@ class RoomInbox(Inbox):
         "_rooms_since",
         "_rooms_taken",
         "_taken_now",
+        "frames",
+        "room_messages",
     )
 
     items: deque[Received]
@@ -57,6 +59,8 @@ class RoomInbox(Inbox):
         self._taken_now = taken
         self._rooms: deque[Waiting] = deque()
         self._bytes_waiting = 0
+        self.frames: int = 0  # of rooms, ever
+        self.room_messages: int = 0  # of these, those that brought one
         self.begin(0)
 
     def begin(self, gen: int) -> None:
@@ -71,6 +75,11 @@ class RoomInbox(Inbox):
     def has_room_for_rooms(self) -> bool:
         """Whether another carrier may bring a window of messages: less than one waits."""
         return len(self._rooms) < self.window.messages and self._bytes_waiting < self.window.size
+
+    @property
+    def messages(self) -> int:
+        """How many messages were ever received, from rooms, too."""
+        return super().messages + self.room_messages
 
     def put_room(self, item: RoomMessage | RoomPosition, size: int) -> None:
         """Takes in what a room has sent, on the carrier on which rooms are heard. Raises RemoteProtocolError when that
@@ -96,6 +105,8 @@ class RoomInbox(Inbox):
                 f"the window of rooms ({self.window.messages} messages, {self.window.size} bytes) was exceeded",
             )
         flow.sent(size)
+        self.frames += 1
+        self.room_messages += message
 
     def take(self, now: float) -> Received:
         """See Inbox.take()."""

@@ -166,6 +166,7 @@ Demo.plug = (function () {
     Demo.clear(byId("story"));
     Demo.show("unacked", false);
     Demo.show("plug-restart", !!panel && panel.restart);
+    say("plug-restart-what", panel && panel.durable ? "its process is killed; another goes on" : "its process is killed");
     say("plug-status", through ? "Opening…" : "The port of the breakable network can’t be reached from here: the session runs, but nothing can be broken.");
     if (through) {
       // A network that was just made: what an earlier one on this port did is no evidence.
@@ -373,7 +374,11 @@ Demo.plug = (function () {
         acted(told.fired);
         if (once === "restart") {
           say("plug-status", INVITATION);
-          tell("plain", "The server process is new: number " + told.pid + ", start " + told.starts);
+          tell(
+            "plain",
+            "The server process is new: number " + told.pid + ", start " + told.starts,
+            panel && panel.durable ? "a store has kept the session, and this process goes on with it" : ""
+          );
         }
       }
       if (once === "mend" && window.dispatchEvent) {

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...core.carrier import Carrier, Part, Shape
+from ...core.carrier import POLL, Carrier, Part
 from ...core.config import Config
 from ...core.errors import Refusal, RemoteProtocolError
 from ...core.frames import TEXT, Outgoing, Window, payload_size
@@ -90,7 +90,7 @@ class EngineMachine(PlainMachine):
         if self.outcome is not None:
             carrier.finish([], self.outcome.code, self.outcome.reason)
             return
-        if carrier.codec.shape is not Shape.POLL:
+        if carrier.codec.shape is not POLL:
             self.upgrade = Upgrade(possible=False)
         self._heartbeat.start(now)
         self._carry(carrier, now)
@@ -98,7 +98,7 @@ class EngineMachine(PlainMachine):
     def _handshake(self, carrier: Carrier) -> Part:
         """The handshake."""
         self._greeted = True
-        said = self.options.handshake(self.sid, polling=carrier.codec.shape is Shape.POLL)
+        said = self.options.handshake(self.sid, polling=carrier.codec.shape is POLL)
         return _packet(carrier, packets.OPEN, said)
 
     def poll(self, carrier: Carrier, now: float) -> None:
@@ -118,7 +118,7 @@ class EngineMachine(PlainMachine):
             raise Refusal(4400, "this session does not go over polls")
 
     def _greet(self, carrier: Carrier, now: float) -> None:
-        if carrier.codec.shape is not Shape.POLL:  # in a poll it goes with what the handler sends at once
+        if carrier.codec.shape is not POLL:  # in a poll it goes with what the handler sends at once
             carrier.write([self._handshake(carrier)])
 
     def lost(self, carrier: Carrier, now: float, reason: str = "the connection was lost") -> None:
@@ -217,7 +217,7 @@ class EngineMachine(PlainMachine):
 
     def recycle(self, now: float) -> None:
         """Has a parked poll answered. (A WebSocket ends with its session.)"""
-        if self.carrier is not None and self.carrier.codec.shape is Shape.POLL:
+        if self.carrier is not None and self.carrier.codec.shape is POLL:
             self._say(packets.NOOP)
 
     def flush(self, now: float) -> None:
@@ -225,7 +225,7 @@ class EngineMachine(PlainMachine):
         carrier = self.carrier
         if carrier is None or self.outcome is not None:
             return
-        if carrier.codec.shape is Shape.POLL:
+        if carrier.codec.shape is POLL:
             if self._answer_due(carrier, now):
                 self._answer(carrier, now)
         else:

@@ -12,13 +12,16 @@ from dataclasses import dataclass, field
 
 from .plan import CLIENT_CODE, SERVER_CODE, End
 
-__all__ = ["Account", "Circumstances", "judge", "make_message", "number_of"]
+__all__ = ["KILLED", "Account", "Circumstances", "judge", "make_message", "number_of"]
 
 ALPHABET = 'aé\u2028"\\<\u2603\n0 %\0'
 HEAD = re.compile(r"(\S+) (\d+) (\d+) ")
 
 # What a session may end with when one end has lost the other: no contact, kept for long enough, no ack of a close.
 LOST = {4410, 4411, 4412}
+
+KILLED = 0
+"""In place of a code: the session has not ended, but its server or its page has; or it never was."""
 
 
 def make_message(way: str, number: int, size: int, *, binary: bool) -> str | bytes:
@@ -77,23 +80,19 @@ class Circumstances:
         """Codes that the run's end brings."""
         return {"leave": {1001}, "drain": {1012}}.get(self.end, set())
 
-    @property
-    def severed(self) -> bool:
-        """Whether the two ends have lost each other for good, so that each has to find out by itself."""
-        return self.end in ("outage", "restart")
-
 
 def judge(client: Account, servers: Sequence[Account], around: Circumstances) -> list[str]:
     """What is wrong with a session, each in a sentence: nothing, in the end. `servers`: each session that the server
     has had with this client."""
     wrong = [f"client: {problem}" for problem in client.problems]
-    server = servers[-1] if servers else Account(code=0)
+    server = servers[-1] if servers else Account(code=KILLED)
     for other in servers[:-1]:
-        # An open without an answer may have been forgotten when it is made again, after so long an outage or by a new
-        # server: unused, detached, or closed by its handler without an answer. And one that faults have kept from every
-        # answer for as long as a nonce lives is made by another, and the session of the first is never gone on with.
-        late = not around.fair and other.code == 4408
-        if not late and (not around.severed or other.code not in (4408, 4410, 4412)):
+        # An open without an answer may have been forgotten when it is made again, after so long an outage: unused,
+        # detached, or closed by its handler without an answer. And one that faults have kept from every answer for as
+        # long as a nonce lives is made by another, and the session of the first is never gone on with. A new server
+        # knows nothing of it either.
+        late = other.code == KILLED or (not around.fair and other.code == 4408)
+        if not late and (around.end != "outage" or other.code not in (4408, 4410, 4412)):
             wrong.append(f"the server had another session for it, which ended with {other.code}")
         wrong += _order("server, before", other.received)
     wrong += [f"server: {problem}" for problem in server.problems]
@@ -145,14 +144,14 @@ def _codes(client: Account, server: Account, around: Circumstances) -> list[str]
     if server.asked:
         expected.add(SERVER_CODE)
     excused: set[int] = set()
-    if around.severed:
+    if around.end == "outage":
         excused |= LOST | {4408}
     if not around.fair and not client.opened:
         excused |= {4411, 4408}
     unknown = {4404} if around.end == "restart" else set()  # to the new server
     if client.code not in expected | excused | unknown:
         wrong.append(_unasked("client", client))
-    if server.code:
+    if server.code != KILLED:
         # It was closed before it was open, and had sent nothing: what its request has opened is never used, or is left
         # by the connection that has opened it.
         if client.asked and not client.opened and not client.sent:

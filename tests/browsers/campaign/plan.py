@@ -113,8 +113,7 @@ def make_plan(
     weather = make_weather(random, SENDING)
     # Who is in a hurry meets more in the same time; the rest is as applications have it. It takes long to give up then,
     # and what is far away needs time.
-    brief = end in ("outage", "restart")
-    haste = 1.0 if brief else 0.0 if weather.distance else 0.7
+    haste = 1.0 if end in ("outage", "restart") else 0.0 if weather.distance else 0.7
     names = [f"s{n}" for n in range(random.randint(1, sessions))]
     away = _away(random) if pages and random.random() < 0.2 else None
     return Plan(
@@ -125,7 +124,7 @@ def make_plan(
         end=end,
         # Where the faults would keep pages from being loaded, or the server of the sessions goes, pages have another.
         cross=random.random() < 0.4 or away is not None or end == "restart",
-        resume_window=SHORT_WINDOW if brief else RESUME_WINDOW,
+        resume_window=SHORT_WINDOW if end == "outage" else RESUME_WINDOW,
         away=away,
         gap=random.choice((0.0, random.uniform(0, 1.5))),
     )

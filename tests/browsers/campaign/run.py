@@ -25,7 +25,7 @@ from realtime.testing import FaultProxy, Rule
 from ..engines import Engine
 from ..harness import Failure, Harness, serving
 from ..steering import Endpoint, Steered, steered
-from .ledger import Account, Circumstances, judge, make_message, number_of
+from .ledger import KILLED, Account, Circumstances, judge, make_message, number_of
 from .plan import CLIENT_CODE, SENDING, SERVER_CODE, Away, End, Plan, SessionPlan
 from .weather import Blow, Spell, is_ours
 
@@ -72,8 +72,8 @@ class Books:
         self._plans = {session.name: session for session in plan.sessions}
         self._tell = tell
         self.began = time.monotonic()
-        self._handlers = 0  # those that have not come back
-        self._gone: set[realtime.Session] = set()  # of a server that is no more
+        self._handled: set[realtime.Session] = set()  # whose handlers have not come back
+        self._gone: set[realtime.Session] = set()  # of a server or a page that is no more
         self._held: dict[str, list[tuple[realtime.Session, Account]]] = {name: [] for name in self._plans}
 
     async def serve(self, session: realtime.Session) -> None:
@@ -82,7 +82,7 @@ class Books:
         plan = self._plans[name]
         account = Account(opened=True)
         self._held[name].append((session, account))
-        self._handlers += 1
+        self._handled.add(session)
         self._tell(f"server {name}: open over {session.request.transport}")
         session.on_change(lambda event: self._tell(f"server {name}: {event} {session.state} over {session.transport}"))
         sending = asyncio.create_task(self._send(session, plan, account))
@@ -96,7 +96,7 @@ class Books:
             sending.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await sending
-            self._handlers -= 1
+            self._handled.discard(session)
 
     async def _send(self, session: realtime.Session, plan: SessionPlan, account: Account) -> None:
         early = plan.early if plan.closer == "server" else None
@@ -119,7 +119,7 @@ class Books:
     async def close(self, name: str) -> None:
         """The server's application closes a session."""
         for session, account in self._held[name]:
-            if session.state in ("open", "detached"):
+            if session.state in ("open", "detached") and session not in self._gone:
                 account.asked = True
                 self._tell(f"server {name}: close({SERVER_CODE})")
                 await session.close(SERVER_CODE, "as planned")
@@ -134,15 +134,16 @@ class Books:
 
     def all_closed(self) -> bool:
         """Whether every session has ended, and its handler has taken all that came."""
-        return not self._handlers and all(session.closed for held in self._held.values() for session, _ in held)
+        held = {session for held in self._held.values() for session, _ in held}
+        return not self._handled - self._gone and all(session.closed for session in held - self._gone)
 
-    def server_gone(self) -> None:
-        """The sessions so far are of a server that is no more, and end by themselves."""
-        self._gone = {session for held in self._held.values() for session, _ in held}
+    def abandon(self) -> None:
+        """The sessions so far are of a server or a page that is no more. Nobody waits for their ends."""
+        self._gone = {session for held in self._held.values() for session, _ in held if not session.closed}
 
-    def gone_closed(self) -> bool:
-        """Whether those have ended."""
-        return all(session.closed for session in self._gone)
+    def gone_quiet(self) -> bool:
+        """Whether the handlers of those have taken all that their server has acknowledged."""
+        return all(session.closed or not len(session._machine.inbox) for session in self._gone)
 
     def anew(self, name: str) -> bool:
         """Whether this client has a session of the server that is there now."""
@@ -156,6 +157,8 @@ class Books:
         """How the sessions of this client stand now."""
         for session, account in self._held[name]:
             account.code, account.reason = session.close_code, session.close_reason or ""
+            if session in self._gone:
+                account.code, account.reason = KILLED, ""
             account.clean = account.code in (CLIENT_CODE, SERVER_CODE, 1012)
             unheard: list[str] = []
             account.unacknowledged = [number_of(f"{name}v", message, unheard) for message in session.unacknowledged]
@@ -236,8 +239,11 @@ class _Run:
             await self._storm()
             accounts = await self._end()
             self._judge(accounts)
-            # What is no script where one was asked for is an error of the page's that nobody can catch.
+            # What is no script where one was asked for is an error of the page's that nobody can catch. Of a script of
+            # another origin, which is nothing else here, some engines tell no more than that it was one.
             errors = [error for error in await self.page.do("pageErrors") if "/v1/jsonp?" not in error]
+            if self.plan.cross:
+                errors = [error for error in errors if error != "Script error. (:0)"]
             self.result.violations += [f"page: {error}" for error in errors]
         except Failure:
             await self.page.do("true")  # or the browser is gone, and nobody broke a promise
@@ -370,7 +376,7 @@ class _Run:
         self.tell("server: killed")
         self._blown["restart"] += self.proxy.connections
         await self._server.vanish()
-        self.books.server_gone()
+        self.books.abandon()
         await asyncio.sleep(self.plan.gap)
         await self._server.start()
         self.tell("server: another one")
@@ -378,8 +384,10 @@ class _Run:
 
     async def _page_left(self) -> dict[str, Any]:
         """The accounts that the page left when it went. One that was to be kept, and was thrown away later, could not
-        be told of any end."""
+        be told of any end, and tells the server of none."""
         assert self._left is not None
+        if self._left["kept"]:
+            self.books.abandon()
         await self._wait(self._server_ended)
         accounts = dict(json.loads(self._left["accounts"]))
         for told in accounts.values():
@@ -414,9 +422,9 @@ class _Run:
         return self.books.all_closed() and all(closed for *_, opened, closed in standing if opened)
 
     async def _told_of_restart(self) -> bool:
-        """Every session of the old server has ended at both ends. Who was opening one may go on with that."""
+        """Every session of the old server has ended for its client. Who was opening one may go on with that."""
         standing = (await self._standing()).items()
-        return self.books.gone_closed() and all(
+        return self.books.gone_quiet() and all(
             closed or not opened or self.books.anew(name) for name, (*_, opened, closed) in standing
         )
 

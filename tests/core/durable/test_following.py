@@ -219,6 +219,7 @@ def test_a_note_that_nothing_is_in_front_of_is_told() -> None:
     machine, diary, carrier, _ = durable()
     machine.room_came(carrier, RoomPosition("chat", "1.1.x", None), 0, 0.0)
     assert diary.read() == ["readable", "noted"]
+    assert machine.brought == 1
     machine.room_came(carrier, RoomPosition("chat", "1.1.x", None), 0, 0.0)
     assert diary.read() == ["readable"]
 
@@ -325,7 +326,7 @@ def test_news_of_a_session_that_is_not_durable_are_none() -> None:
     machine.opened(carrier, "s1", WIDE, 0, 0, 0.0)
     batch = machine.uplink(0.0)
     assert batch is not None
-    assert (batch.tenure, batch.news) == ("", NO_NEWS)
+    assert (batch.tenure, batch.news, machine.brought) == ("", NO_NEWS, 0)
     machine.uplink_lost(batch)
     assert not machine.following.again
 

@@ -33,6 +33,7 @@ def test_what_came_first_is_taken_first() -> None:
     box.put_room(RoomPosition("chat", "1.2.x", None), 0)
     assert [box.take(1.0) for _ in range(4)] == ["m1", message(1), "m2", RoomPosition("chat", "1.2.x", None)]
     assert (box.received, box.taken) == (2, 2)  # rooms have no numbers
+    assert (box.messages, box.frames) == (3, 2)
     assert taken == [1.0, 1.0]
     with pytest.raises(IndexError):
         box.take(1.0)

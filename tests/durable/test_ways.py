@@ -1,0 +1,277 @@
+"""What applications do with durable sessions besides: flush, close, identities, log-ins, drains; and a store that one
+worker does not reach.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+import realtime
+from realtime.brokers.base import Unanswered
+from realtime.core.durable.record import Stage
+from realtime.durable import holding as holdings
+
+from ..patience import arrives, eventually
+from .raw import Polls, Raw
+from .test_turns import record
+from .workers import Place, worker
+
+
+@pytest.fixture
+async def place() -> AsyncIterator[Place]:
+    async with worker(realtime.MemoryBroker()) as place:
+        yield place
+
+
+async def test_flush_commits_and_waits_for_the_client(place: Place) -> None:
+    flushed = asyncio.Event()
+
+    async def handler(session: realtime.Session) -> None:
+        async for message in session:
+            await session.send(message)
+            await session.flush()
+            flushed.set()
+            await asyncio.Event().wait()
+
+    one = await place.worker(handler)
+    raw = Raw(place.http, one.url)
+    await raw.open()
+    await raw.say("a")
+    await raw.until("ma")
+    assert not flushed.is_set()
+    await raw.ack()
+    await arrives(flushed.wait())
+
+
+async def test_a_handler_closes(place: Place) -> None:
+    behind: list[type[Exception]] = []
+
+    async def handler(session: realtime.Session) -> None:
+        async for message in session:
+            session.data["last"] = message
+            await session.send("bye")
+            await session.close(3001, "enough")
+            for after in (session.receive, lambda: session.send("never"), session.commit):
+                with pytest.raises(realtime.SessionClosed) as closed:
+                    await after()
+                behind.append(type(closed.value))
+
+    one = await place.worker(handler)
+    raw = Raw(place.http, one.url)
+    await raw.open()
+    await raw.say("a", "discarded")
+    await raw.until("c3001,enough")
+    await raw.ack()
+    await raw.gone()
+    assert raw.messages == ["bye"]
+    assert raw.ended[:2] == ("3001", "session")
+    ended = await record(one, raw.sid)
+    assert (ended.stage, ended.end.code, ended.data) == (Stage.ENDED, 3001, '{"last":"a"}')
+    await eventually(lambda: len(behind) == 3)
+
+
+async def test_another_task_closes_and_the_turn_goes_along(place: Place) -> None:
+    async def handler(session: realtime.Session) -> None:
+        async for message in session:
+            await session.send(message)
+            closing = asyncio.create_task(session.close(3002))
+            with pytest.raises(realtime.SessionClosed):
+                while True:
+                    await session.send("more")
+                    await asyncio.sleep(0)
+            await closing
+
+    one = await place.worker(handler)
+    raw = Raw(place.http, one.url)
+    await raw.open()
+    await raw.say("a")
+    await raw.until("c3002")
+    assert raw.messages[0] == "a"
+    assert set(raw.messages[1:]) <= {"more"}
+    await raw.ack()
+    await raw.gone()
+
+
+async def test_identities_reach_durable_sessions(place: Place) -> None:
+    async def handler(session: realtime.Session) -> None:
+        async for message in session:
+            await session.send(f"{session.identity}: {message!s}")
+
+    one, two = await place.worker(handler, max_outbox=2), await place.worker(handler, max_outbox=2)
+    for rt in (one.rt, two.rt):
+
+        @rt.authorize
+        async def who(request: realtime.SessionRequest) -> str | None:
+            if request.auth is None:
+                raise realtime.Unauthorized("who are you?")
+            return str(request.auth["name"])
+
+    raw = Raw(place.http, one.url)
+    await raw.open(auth={"name": "ada"})
+    await one.rt.identity("ada").send("to ada")
+    await raw.until("mto ada")
+    raw.url = two.url
+    await raw.again()  # with nothing but the key: the hook is asked with what the open brought
+    await raw.say("a")
+    await raw.until("mada: a")
+    await raw.ack()
+    await raw.socket.send_str("p")
+    await raw.until("q")  # its ack was taken
+    for number in range(6):
+        await two.rt.identity("ada").send(str(number))
+    await raw.until("m0")
+    await raw.until("m1")
+    await raw.ack()
+    await raw.until("d4")
+    await two.rt.close_identity("ada", 4401, "no more")
+    await raw.gone()
+    assert raw.ended[:2] == ("4401", "session")
+    assert (await record(two, raw.sid)).end.code == 4401
+
+
+async def test_one_that_is_full_closes_where_the_endpoint_says_so(place: Place) -> None:
+    async def handler(session: realtime.Session) -> None:
+        async for _ in session:
+            pass
+
+    one = await place.worker(handler, max_outbox=2, on_full="close")
+
+    @one.rt.authorize
+    async def who(request: realtime.SessionRequest) -> str | None:
+        return "ada"
+
+    raw = Raw(place.http, one.url)
+    await raw.connect(raw.opening())
+    for number in range(3):
+        await one.rt.identity("ada").send(str(number))
+    await raw.gone()
+    assert raw.ended[:2] == ("1008", "session")
+
+
+async def test_send_nowait_in_a_turn_and_beside_it(place: Place) -> None:
+    full: list[int] = []
+
+    async def handler(session: realtime.Session) -> None:
+        async for message in session:
+            session.send_nowait(f"in {message!s}")
+
+            def beside() -> None:
+                try:
+                    for number in range(10):
+                        session.send_nowait(f"beside {number}")
+                except realtime.SendBufferFull:
+                    full.append(number)
+
+            asyncio.get_running_loop().call_soon(beside)
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+
+    one = await place.worker(handler, max_outbox=4)
+    raw = Raw(place.http, one.url)
+    await raw.open()
+    await raw.say("a")
+    await raw.until("min a")
+    assert raw.messages == [*(f"beside {number}" for number in range(4)), "in a"]
+    assert full == [4]
+
+
+async def test_a_drop_of_the_client_is_counted(place: Place) -> None:
+    async def handler(session: realtime.Session) -> None:
+        async for message in session:
+            await session.send(f"{message!s} behind {session.dropped}")
+
+    one = await place.worker(handler)
+    raw = Raw(place.http, one.url)
+    await raw.open()
+    await raw.socket.send_str("d3")
+    raw.sent.append("d3")
+    await raw.say("a")
+    await raw.until("ma behind 3")
+    assert (await record(one, raw.sid)).received == 2
+
+
+async def test_a_wrong_frame_ends_the_session_when_that_is_stored(place: Place) -> None:
+    async def handler(session: realtime.Session) -> None:
+        async for _ in session:
+            pass
+
+    one = await place.worker(handler, max_size=10)
+    raw = Raw(place.http, one.url)
+    await raw.open()
+    await raw.socket.send_str("m" + "x" * 11)
+    await raw.gone()
+    assert raw.ended[:2] == ("1009", "session")
+    polls = Polls(place.http, one.url)
+    await polls.open()
+    status, frames = await polls.post("send", [polls.head(), "m" + "x" * 11])
+    assert (status, frames[0][:14]) == (413, "x1009,session,")
+    polls = Polls(place.http, one.url)
+    await polls.open()
+    status, frames = await polls.post("long_polling", [polls.attach(), "m" + "x" * 11])
+    assert (status, frames[-1][:14]) == (413, "x1009,session,")
+    assert (await record(one, polls.sid)).end.code == 1009
+
+
+async def test_what_is_never_used_ends(place: Place) -> None:
+    async def handler(session: realtime.Session) -> None:
+        async for _ in session:
+            pass
+
+    one = await place.worker(handler, open_timeout=0.05)
+    raw = Raw(place.http, one.url)
+    await raw.connect(raw.opening())
+    await raw.gone()
+    assert raw.ended[:2] == ("4408", "session")
+
+
+async def test_a_drain_hands_over(place: Place) -> None:
+    async def handler(session: realtime.Session) -> None:
+        async for message in session:
+            await session.send(message)
+
+    one, two = await place.worker(handler), await place.worker(handler)
+    raw = Raw(place.http, one.url)
+    await raw.open()
+    await raw.stored(0)
+    draining = asyncio.ensure_future(one.rt.drain(timeout=10))
+    await raw.gone()
+    assert raw.frames[-1] == "erecycled"
+    await arrives(draining)
+    assert (await raw.again()).startswith("x4503,carrier")
+    raw.url = two.url
+    await raw.again()
+    await raw.say("a")
+    await raw.until("ma")
+
+
+async def test_a_worker_that_does_not_reach_the_store_sends_its_clients_on(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(holdings, "STUCK", 0.05)
+
+    async def handler(session: realtime.Session) -> None:
+        async for message in session:
+            await session.send(message)
+
+    one, two = await place.worker(handler), await place.worker(handler)
+    raw = Raw(place.http, one.url)
+    await raw.open()
+    await raw.stored(0)
+    put: Any = one.records.put
+
+    async def away(*write: Any) -> str:
+        raise Unanswered("on purpose")
+
+    one.records.put = away  # type: ignore[assignment] # on purpose
+    await raw.say("a")
+    await raw.gone()
+    assert raw.frames[-1] == "erecycled"
+    raw.url = two.url
+    await raw.again()
+    await raw.until("ma")
+    one.records.put = put
+    await eventually(lambda: one.sessions == [])
