@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib.util
 import shutil
 import tempfile
 from pathlib import Path
@@ -25,7 +24,11 @@ class Store:
 
     async def __aenter__(self) -> str | None:
         program = next(filter(None, map(shutil.which, SERVERS)), None)
-        if program is None or importlib.util.find_spec("redis") is None:
+        try:
+            import redis  # noqa: F401 # the extra
+        except ImportError:
+            return None
+        if program is None:
             return None
         async with self._stack as stack:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="realtime-"))
