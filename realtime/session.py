@@ -220,7 +220,13 @@ class Session(BaseSession[ServerMachine]):
         """
 
     async def publish(self, room: str, message: Message) -> None:
-        """Sends a message to a room; in a durable session once its turn is committed. See Room.send()."""
+        """Sends a message to a room. In a durable session it is part of the turn: stored with the commit, and then
+        published once, by this worker or, when that dies, by another; from other tasks than the handler's each is a
+        commit of its own.
+
+        Raises as Room.send() does, and in a durable session SendBufferFull above `max_turn`, SessionClosed, and no
+        BrokerError: what is committed is published as soon as the broker answers.
+        """
         await self._hub.room(room).send(message)
 
     # -- what a room says, with its position (docs/protocol.md §3.5) ---------------------------------------------------

@@ -19,6 +19,7 @@ from ..core.rooms import Entry, Position, Reading
 from .counts import Counts
 
 __all__ = [
+    "REPEATS",
     "Broker",
     "Directory",
     "Expired",
@@ -38,6 +39,10 @@ __all__ = [
     "Taken",
     "Unanswered",
 ]
+
+
+REPEATS = 60.0
+"""For so many seconds the id of a publish is remembered, if nothing else is said."""
 
 
 class Refused(BrokerError):
@@ -128,9 +133,12 @@ class Broker(Protocol):
     def unsubscribe(self, room: str) -> None:
         """They come no more."""
 
-    async def publish(self, room: str, keep: Keep, id: str, payload: bytes, ask: bool) -> Position | None:
-        """Publishes, or finds what was published under this id before; where it stands. With `ask` it only finds; None
-        if there is nothing. Raises Refused or Unanswered. Calls are made in the order in which they are begun."""
+    async def publish(
+        self, room: str, keep: Keep, id: str, payload: bytes, ask: bool, life: float = REPEATS
+    ) -> Position | None:
+        """Publishes, or finds what was published under this id before, which is remembered for `life` seconds; where it
+        stands. With `ask` it only finds; None if there is nothing. Raises Refused or Unanswered. Calls are made in the
+        order in which they are begun."""
 
     def run_of(self, room: str) -> str:
         """The run of the store that has this room now; "" while it is not reached."""

@@ -10,7 +10,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Mapping
 
 from ..core.rooms import Entry, Position, Reading
-from .base import Expired, Health, Keep, Listener, Present
+from .base import REPEATS, Expired, Health, Keep, Listener, Present
 from .memory_directory import MemoryDirectory
 from .memory_queues import MemoryQueueStore
 from .memory_records import MemoryRecords
@@ -128,7 +128,9 @@ class MemoryStore:
         self._rooms.discard(room)
         self._broker._room(room).ears.pop(self, None)
 
-    async def publish(self, room: str, keep: Keep, id: str, payload: bytes, ask: bool) -> Position | None:
+    async def publish(
+        self, room: str, keep: Keep, id: str, payload: bytes, ask: bool, life: float = REPEATS
+    ) -> Position | None:
         """Publishes, or finds what was published."""
         repeats = self._broker._repeats
         before = repeats.get((room, id))

@@ -87,6 +87,18 @@ class Publishing:
                     return position
             await self._turn(room, number)
 
+    async def publish_as(self, id: str, room: str, keep: Keep, payload: bytes, life: float) -> None:
+        """Publishes under an id that somebody else keeps, and under which it is asked again as long as this raises
+        BrokerError: the store knows it for `life` seconds, in each run that has the message."""
+        run = self._store.run_of(room)
+        if not run:
+            raise Refused("the broker is away")
+        async with asyncio.timeout(self._timeout):
+            position = await self._store.publish(room, keep, id, payload, False, life)
+        assert position is not None
+        self.known.add(room, run, position)
+        self._acknowledged(room, position)
+
     # -- what may be taken back ----------------------------------------------------------------------------------------
 
     async def sweep(self) -> None:

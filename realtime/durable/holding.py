@@ -23,6 +23,7 @@ from ..endpoint import Endpoint
 from ..loops import begin
 from ..session import ServerListener
 from ..sessions import Sessions
+from .publishes import Publishing
 from .session import DurableSession
 
 __all__ = ["DurableListener", "Holding", "unused_id"]
@@ -90,6 +91,8 @@ class Holding:
         self._keeper = keeper
         self.endpoint: Endpoint = endpoint
         self.renewed: float = asyncio.get_running_loop().time()  # when the store was told last that it has an owner
+        self.confirmed: float = float("-inf")  # when the store was asked what it has confirmed last
+        self.publishing: Publishing = Publishing(self, keeper.sessions.hub, keeper.life(endpoint))
         self._waiters: list[asyncio.Future[bool]] = []  # for the next write
         self._watchers: list[asyncio.Future[bool]] = []  # for the one that is answered next
         self._writing = False
@@ -151,6 +154,7 @@ class Holding:
                 write = owner.write(unused_id())
                 waiters, self._waiters = self._waiters, []
                 outcome, pause, asked = Outcome.BEHIND, PAUSE, keeper.now()
+                first = asyncio.get_running_loop().time()
                 while outcome is Outcome.BEHIND:
                     try:
                         found = await records.put(self.sid, write, keeper.life(self.endpoint))
@@ -172,11 +176,13 @@ class Holding:
                     if self.running:
                         self.cut()
                     break
+                self.confirmed = first
                 self.machine.stored(before, keeper.now())
                 watchers, self._watchers = self._watchers, []
                 for waiter in (*waiters, *watchers):
                     if not waiter.done():
                         waiter.set_result(True)
+                self.publishing.due()
         finally:
             self._writing = False
             if not self.running:
@@ -211,7 +217,9 @@ class Holding:
     # -- the handler ---------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Runs the handler, if it has not returned yet; behind a takeover that counts as an attempt."""
+        """Publishes what is due, and runs the handler, if it has not returned yet; behind a takeover that counts as an
+        attempt."""
+        self.publishing.due()
         hand = self.owner.begin()
         if hand is Hand.GIVE:
             self._run()
@@ -235,10 +243,10 @@ class Holding:
         self.machine.end(1011, "the handler failed, at three workers", self._keeper.now())
 
     @property
-    def in_turn(self) -> bool:
-        """Whether the handler is at something that it has not committed."""
-        turn = self.session._turn
-        return turn is not None and self.owner.record.stage is Stage.LIVE
+    def at_work(self) -> bool:
+        """Whether the handler is at something that it has not committed, or something has to be published."""
+        record = self.owner.record
+        return bool(record.publishes) or (self.session._turn is not None and record.stage is Stage.LIVE)
 
     # -- its end here --------------------------------------------------------------------------------------------------
 
@@ -276,6 +284,7 @@ class Holding:
 
     def _give_up(self) -> None:
         self.gone.set()
+        self.publishing.stop()
         self.session._on_time()
         waiters, self._waiters, self._watchers = [*self._waiters, *self._watchers], [], []
         for waiter in waiters:

@@ -133,12 +133,13 @@ class Keeper:
         turn = until - timeout / 2
         while self.holdings:  # a takeover may have been under way
             await asyncio.gather(*(self._give(one, turn, until) for one in tuple(self.holdings.values())))
+        await self.sweeps.finished(until)
 
     async def _give(self, holding: Holding, turn: float, until: float) -> None:
         loop = asyncio.get_running_loop()
         with suppress(TimeoutError):
             async with asyncio.timeout_at(turn):
-                while holding.running and holding.in_turn and loop.time() < turn:
+                while holding.running and holding.at_work and loop.time() < turn:
                     await holding.written()
         await holding.hand_over(until)
 
@@ -341,7 +342,7 @@ class Keeper:
             observer.opened(machine, request.transport)
         if self.leaving:
             begin(holding.hand_over(0.0), "realtime hands over")
-        elif record.stage is Stage.LIVE:
+        else:
             holding.start()
 
     # -- ends ----------------------------------------------------------------------------------------------------------

@@ -14,13 +14,14 @@ from typing import Any, Protocol
 
 from ..base_session import Message
 from ..clock import Timer
-from ..core.durable.changes import Change, Touch
+from ..core.durable.changes import Change, Publishes, Touch
 from ..core.durable.machine import DurableMachine
 from ..core.durable.owner import Hand, Owner
 from ..core.durable.record import Close
 from ..core.durable.turns import Turn, serialised
 from ..core.errors import LocalProtocolError, SendBufferFull, SessionClosed
-from ..core.frames import Dropped, Group, Outgoing
+from ..core.frames import Dropped, Group, Outgoing, payload_size
+from ..core.identities import check_room
 from ..hub import Receiver
 from ..loops import gives_way
 from ..session import Session
@@ -31,7 +32,7 @@ log: logging.Logger = logging.getLogger("realtime.session")
 
 # So many seconds a turn may hold what it sends before that is logged.
 LONG_TURN = 5.0
-NO_ROOMS = "a durable session is in no rooms yet: rt.room(…).send() works, and reaches the other sessions"
+NO_ROOMS = "a durable session is in no rooms: publish() works, and reaches the other sessions"
 ONE_TASK = "one task receives in a durable session, its handler's: what others received could belong to no turn"
 OWN_TURN = "commit() is for the handler's own task: what other tasks send is committed at once"
 
@@ -59,7 +60,7 @@ class Holder(Protocol):
 class DurableSession(Session):
     """See Session. Made by a Holding, which writes for it."""
 
-    __slots__ = ("_committing", "_doing", "_holding", "_late", "_turn", "redelivered", "restored")
+    __slots__ = ("_committing", "_doing", "_holding", "_late", "_publishing", "_turn", "redelivered", "restored")
 
     durable = True
 
@@ -75,6 +76,7 @@ class DurableSession(Session):
         self._committing: asyncio.Future[bool] | None = None  # the commit that ends the last turn
         self._doing: asyncio.Task[None] | None = None  # the handler's
         self._late: Timer | None = None  # when a turn has held what it sends for long
+        self._publishing = asyncio.Lock()  # of other tasks, which publish one after the other
         self.redelivered: bool = False
         self.restored: bool = restored
 
@@ -114,6 +116,7 @@ class DurableSession(Session):
     async def _take(self) -> str | bytes:
         machine, listener, owner = self._machine, self._listener, self._holding.owner
         await self._end_turn()
+        await self._published()
         while True:
             machine.check_open()
             if not machine.has_room and not owner.closed:
@@ -160,9 +163,8 @@ class DurableSession(Session):
         if asyncio.current_task() is not self._doing:
             raise LocalProtocolError(OWN_TURN)
         await self._committed()
-        if self._turn is None:
-            self._turn = self._new_turn(None)
-        await self._stored(self._commit(self._turn, takes=False))
+        await self._stored(self._commit(self._at_work(), takes=False))
+        await self._published()
         while not self._machine.has_room and not self._holding.owner.closed:  # or a turn could go on for ever
             self._ask_for_room()
             await self._listener.progressed()
@@ -269,9 +271,17 @@ class DurableSession(Session):
 
     def _put_in(self, item: Outgoing) -> None:
         """Sends with the turn. Raises SendBufferFull."""
+        self._at_work().send(item.data)
+        self._on_clock()
+
+    def _at_work(self) -> Turn:
+        """The turn that the handler is in."""
         if self._turn is None:
             self._turn = self._new_turn(None)
-        self._turn.send(item.data)
+        return self._turn
+
+    def _on_clock(self) -> None:
+        """The turn holds something: that is logged if it takes long."""
         if self._late is None:
             clock = self._listener.runtime.clock
             self._late = clock.call_at(clock.now() + LONG_TURN, self._held_long)
@@ -311,5 +321,24 @@ class DurableSession(Session):
 
     @gives_way
     async def publish(self, room: str, message: Message) -> None:
-        """Not yet."""
-        raise LocalProtocolError(NO_ROOMS)
+        """Publishes behind the turn's commit, which has the message; from another task than the handler's, behind a
+        commit of its own, for which it waits. See Session.publish()."""
+        data = self._checked(message).data
+        check_room(room)
+        if self._hub.keep is not None:
+            self._hub.keep(room)  # raises
+        if asyncio.current_task() is self._doing:
+            self._at_work().publish(room, data)
+            self._on_clock()
+            return
+        async with self._publishing:
+            await self._published()
+            await self._stored(self._holding.change(Publishes(((room, data),))))
+
+    async def _published(self) -> None:
+        """Waits while the broker has yet to take as much as a turn may publish. Raises SessionClosed."""
+        owner, config = self._holding.owner, self._machine.config
+        while (waiting := owner.record.publishes) and (
+            len(waiting) >= config.max_turn or sum(payload_size(one.data) for one in waiting) >= config.max_outbox_size
+        ):
+            await self._stored(self._holding.written())

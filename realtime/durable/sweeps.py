@@ -13,14 +13,16 @@ from contextlib import suppress
 from typing import Any, Protocol
 
 from ..brokers.base import Records, Store
-from ..core.durable.changes import Context, Ended
+from ..core.durable.changes import Context, Ended, Published
 from ..core.durable.owner import Outcome, Owner, Write
-from ..core.durable.record import Record
+from ..core.durable.record import Record, Stage
 from ..core.durable.takeover import NOBODY, Orphan, abandoned, orphan, unclaimed
 from ..core.errors import BrokerError, Refusal
 from ..core.leases import Gone, Later, Peer
 from ..endpoint import Endpoint
+from ..sessions import Sessions
 from .holding import Holding, unused_id
+from .publishes import FRESH, MOST_PAUSE, PAUSE, publish
 
 __all__ = ["Sweeps"]
 
@@ -37,6 +39,7 @@ class Keeping(Protocol):
     """What is swept for."""
 
     records: Records
+    sessions: Sessions
     holdings: dict[str, Holding]
     leaving: bool
 
@@ -76,6 +79,7 @@ class Sweeps:
         self._store = store
         self._tasks: set[asyncio.Task[None]] = set()
         self._runs: set[str] = set()
+        self._last: set[asyncio.Task[None]] = set()  # publishes of sessions that have ended here
         self._buried: OrderedDict[str, tuple[Owner, Endpoint, float]] = OrderedDict()  # until when
 
     def start(self) -> None:
@@ -89,10 +93,16 @@ class Sweeps:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+    async def finished(self, until: float) -> None:
+        """Waits, up to this time of the loop, until all is published of sessions that have ended here."""
+        if self._last:
+            await asyncio.wait(self._last, timeout=max(0.0, until - asyncio.get_running_loop().time()))
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(coroutine, name="realtime durable sessions")
         self._tasks.add(task)
         task.add_done_callback(self._ended)
+        return task
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -140,6 +150,10 @@ class Sweeps:
         self._buried[holding.sid] = holding.owner, holding.endpoint, now + life
         while self._buried and next(iter(self._buried.values()))[2] <= now:
             self._buried.popitem(last=False)
+        if holding.owner.record.publishes:
+            task = self._spawn(self._publish_last(holding.sid, holding.owner, life, holding.confirmed + FRESH))
+            self._last.add(task)
+            task.add_done_callback(self._last.discard)
 
     def returned(self, run: str) -> None:
         """A run of the store answers. What is here is compared with another one than the first at once: it may be the
@@ -188,6 +202,7 @@ class Sweeps:
         if holding is not None:
             await records.postpone(sid, self._keeper.life(holding.endpoint))
             return
+        asked = asyncio.get_running_loop().time()
         sight = await records.load(sid)
         if sight is None:
             return
@@ -197,18 +212,24 @@ class Sweeps:
             await records.postpone(sid, LATER)  # other workers may serve it
             return
         life = self._keeper.life(endpoint)
+        if record.stage is Stage.ENDED:
+            await self._publish_found(sid, record, life, asked + FRESH)
+            return
         owner = await self._keeper.whose(record)
         if not isinstance(owner, Gone):
             await records.postpone(sid, LATER if owner is Later.LATER else life)
             return
         what = orphan(record, sight.idle, life)
-        if what is Orphan.TAKE or (record.owner == self._keeper.name and what is not Orphan.PUBLISH):
+        if what is not Orphan.TAKE and record.publishes and record.owner != self._keeper.name:
+            found = await self._publish_found(sid, record, life, asked + FRESH)
+            if found is None:
+                return
+            record = found
+        if what is Orphan.TAKE or record.owner == self._keeper.name:
             if not self._keeper.reachable:
                 await records.postpone(sid, LATER)
                 return
             await self._keeper.adopt(sid, record)  # a takeover of its own may have come to nothing here
-        elif what is Orphan.PUBLISH:
-            await records.postpone(sid, life)
         elif record.owner not in ("", NOBODY):
             await self._write(sid, record, abandoned(record, unused_id()), life)
         elif what is Orphan.END:
@@ -216,6 +237,43 @@ class Sweeps:
             await self._write(sid, record, Ended(unclaimed(record)).apply(new, Context()), life)
         else:
             await records.postpone(sid, max(life - sight.idle, 0.0) + 1.0)
+
+    # -- publishes that nobody is at -----------------------------------------------------------------------------------
+
+    async def _publish_found(self, sid: str, record: Record, life: float, until: float) -> Record | None:
+        """Publishes what nobody has published of a session that nobody has. Its record behind that; None where that
+        comes to nothing, for now or because of another worker. Raises BrokerError."""
+        owner = Owner(record)
+        try:
+            await self._publish(owner, life, until)
+        except BrokerError:
+            await self._keeper.records.postpone(sid, LATER)
+            return None
+        found = await self._keeper.records.put(sid, owner.again(), life)
+        return owner.record if owner.answered(found) is Outcome.STORED else None
+
+    async def _publish_last(self, sid: str, owner: Owner, life: float, until: float) -> None:
+        """The same of a session that has ended here. What comes to nothing is due later, at any worker."""
+        loop, pause = asyncio.get_running_loop(), PAUSE
+        published = False
+        while loop.time() < until:
+            try:
+                if not published:
+                    await self._publish(owner, life, until)
+                    published = True
+                if owner.answered(await self._keeper.records.put(sid, owner.again(), life)) is not Outcome.BEHIND:
+                    return
+            except BrokerError:
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, MOST_PAUSE)
+
+    async def _publish(self, owner: Owner, life: float, until: float) -> None:
+        """All of one session, and makes the write that says so. Raises BrokerError."""
+        publishes = owner.record.publishes
+        for one in publishes:
+            await publish(self._keeper.sessions.hub, one, life, until)
+        owner.change(Published(frozenset(one.id for one in publishes)))
+        owner.write(unused_id())
 
     async def _write(self, sid: str, record: Record, new: Record, life: float) -> None:
         """Unless another worker has written something."""

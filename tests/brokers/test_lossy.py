@@ -17,7 +17,7 @@ import pytest
 
 import realtime
 from realtime import BrokerError
-from realtime.brokers.base import Keep, Listener, Refused, Unanswered
+from realtime.brokers.base import REPEATS, Keep, Listener, Refused, Unanswered
 from realtime.brokers.memory import MemoryBroker, MemoryStore
 from realtime.brokers.rooms import Rooms, Timing
 from realtime.core.frames import Group, Outgoing, RoomItem
@@ -140,13 +140,15 @@ class LossyStore(MemoryStore):
             raise Unanswered("cut before it was done")
         return self.chaos.chance(0.05)
 
-    async def publish(self, room: str, keep: Keep, id: str, payload: bytes, ask: bool) -> Position | None:
+    async def publish(
+        self, room: str, keep: Keep, id: str, payload: bytes, ask: bool, life: float = REPEATS
+    ) -> Position | None:
         run = self.chaos.name
         if self.away:
             raise Refused("away")
         if self.chaos.chance(0.05):
             raise Unanswered("cut before it was done")
-        found = await super().publish(room, keep, id, payload, ask)
+        found = await super().publish(room, keep, id, payload, ask, life)
         await asyncio.sleep(0)
         if self.chaos.chance(0.05) or self.chaos.name != run:
             raise Unanswered("cut before the answer")

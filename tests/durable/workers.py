@@ -79,8 +79,12 @@ class Place:
     def __init__(self, http: aiohttp.ClientSession, stack: contextlib.AsyncExitStack, broker: Stores) -> None:
         self.http, self._stack, self.broker = http, stack, broker
 
-    async def worker(self, handler: Handler, **settings: Any) -> Worker:
+    async def worker(
+        self, handler: Handler, prepare: Callable[[realtime.Server], object] = bool, **settings: Any
+    ) -> Worker:
+        """`prepare` is called with the server before it starts."""
         rt = realtime.Server(broker=self.broker, shutdown_timeout=1.0)
+        prepare(rt)
         rt.endpoint("/orders", durable=True, **settings)(handler)
         server = await self._stack.enter_async_context(serve(rt))
         return Worker(rt, str(server.make_url("/realtime/orders")))

@@ -7,7 +7,7 @@ from typing import Any
 
 from ...core.identities import is_of_identity
 from ...core.rooms import CLOSING, Position, Reading
-from ..base import Expired, Health, Keep, Listener, Present
+from ..base import REPEATS, Expired, Health, Keep, Listener, Present
 from .directory import RedisDirectory
 from .nodes import Nodes, message_of
 from .queues import RedisQueues
@@ -19,7 +19,6 @@ __all__ = ["RedisStore"]
 
 LARGE = 65_536  # bytes of a payload above which it is stored and referenced
 PAGE, PAGE_SIZE = 256, 1_048_576  # messages and bytes of one reading
-REPEATS = 60_000  # ms for which the id of a publish is remembered
 HEAD_LIFE = 7 * 86_400_000  # ms after its last use, until a room's position is forgotten
 IDENTITY_LIFE = 3_600_000  # the same of an identity's room
 ANSWER_LIFE = 60_000  # ms for which answers are kept
@@ -75,7 +74,9 @@ class RedisStore:
 
     # -- Broker --------------------------------------------------------------------------------------------------------
 
-    async def publish(self, room: str, keep: Keep, id: str, payload: bytes, ask: bool) -> Position | None:
+    async def publish(
+        self, room: str, keep: Keep, id: str, payload: bytes, ask: bool, life: float = REPEATS
+    ) -> Position | None:
         """Publishes, or finds what was published."""
         keys = self._keys
         large = len(payload) > LARGE
@@ -97,7 +98,7 @@ class RedisStore:
                 int(keep.ttl * 1000),
                 _life(room, keep),
                 int(ask),
-                REPEATS,
+                int(life * 1000),
                 int(large),
                 self._command,
                 int(payload == CLOSING),

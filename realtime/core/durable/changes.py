@@ -13,7 +13,7 @@ from ..frames import Dropped
 from ..rooms import Position
 from .record import Close, Item, Message, Publish, Record, Stage
 
-__all__ = ["Attempt", "Change", "Commit", "Context", "Ended", "HandedOver", "Published", "Sends", "Touch"]
+__all__ = ["Attempt", "Change", "Commit", "Context", "Ended", "HandedOver", "Published", "Publishes", "Sends", "Touch"]
 
 
 class Context(NamedTuple):
@@ -52,6 +52,13 @@ def send(record: Record, items: Sequence[Item], context: Context) -> Record:
     return record._replace(outbox=tuple(outbox), sent=sent)
 
 
+def publish(record: Record, messages: Sequence[tuple[str, Message]]) -> Record:
+    """These are to be published. Each is named by its write, and which of that write's it is."""
+    first = sum(one.id.startswith(f"{record.id}-") for one in record.publishes)
+    named = [Publish(f"{record.id}-{first + index}", *one) for index, one in enumerate(messages)]
+    return record._replace(publishes=(*record.publishes, *named))
+
+
 class Commit(NamedTuple):
     """What a handler has done since its last commit."""
 
@@ -73,10 +80,9 @@ class Commit(NamedTuple):
             rooms.pop(room, None)
             if position is not None:
                 rooms[room] = position
-        first = sum(publish.id.startswith(f"{record.id}-") for publish in record.publishes)
-        named = [Publish(f"{record.id}-{first + index}", *one) for index, one in enumerate(self.publishes)]
+        record = publish(record, self.publishes)
         record = send(record, self.sends if self.close is None else (*self.sends, self.close), context)
-        record = record._replace(data=self.data, rooms=tuple(rooms.items()), publishes=(*record.publishes, *named))
+        record = record._replace(data=self.data, rooms=tuple(rooms.items()))
         if self.turn == 0:
             record = record._replace(begun=True, starts=0)
         elif self.turn is not None and self.takes:
@@ -96,6 +102,16 @@ class Sends(NamedTuple):
     def apply(self, record: Record, context: Context) -> Record:
         """See Change."""
         return send(record, self.items, context)
+
+
+class Publishes(NamedTuple):
+    """What another task than the handler's publishes: also behind an end that the same write brings."""
+
+    messages: tuple[tuple[str, Message], ...]
+
+    def apply(self, record: Record, context: Context) -> Record:
+        """See Change."""
+        return publish(record, self.messages)
 
 
 class Touch(NamedTuple):

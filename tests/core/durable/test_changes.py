@@ -12,6 +12,7 @@ from realtime.core.durable.changes import (
     Ended,
     HandedOver,
     Published,
+    Publishes,
     Sends,
     Touch,
     discarded,
@@ -65,6 +66,11 @@ def test_publishes_of_one_write_have_names_of_their_own() -> None:
         LIVE._replace(publishes=(Publish("i1-0", "r", "old"),)), one, Commit("1", 1, True, publishes=(("r", "z"),))
     )
     assert [publish.id for publish in record.publishes] == ["i1-0", "i2-0", "i2-1", "i2-2"]
+    beside = applied(record, Publishes((("r", "beside"), ("r", b"b")))).publishes[len(record.publishes) :]
+    assert [one[1:] for one in beside] == [("r", "beside"), ("r", b"b")]
+    assert (
+        len({one.id for one in applied(record, Publishes((("r", "beside"),))).publishes}) == len(record.publishes) + 1
+    )
     assert [publish.id for publish in applied(record, Published(frozenset({"i2-0", "i1-0"}))).publishes] == [
         "i2-1",
         "i2-2",
