@@ -16,6 +16,7 @@ import realtime
 
 from ..cluster.workers import SECRET
 from ..patience import arrives, eventually
+from .workers import Rooms
 
 __all__ = ["Process"]
 
@@ -36,6 +37,8 @@ async def orders(session: realtime.Session) -> None:
             await session.send(f"{text} {session.data['count']}")
         if text == "commit" and not session.redelivered:
             await session.commit()
+        if text.startswith("tell"):
+            await session.publish("told", text)
         if text in ("stay", "commit") and not session.redelivered and "first" in sys.argv:
             await session.send("never seen")
             say(text)
@@ -44,10 +47,21 @@ async def orders(session: realtime.Session) -> None:
             await session.send(f"{text} again")
 
 
+async def hold(rt: realtime.Server) -> None:
+    """With "before" and "behind" nothing that it publishes comes to the room, or no answer comes from there."""
+    rooms = Rooms(rt)
+    for point in ("before", "behind"):
+        if point in sys.argv:
+            getattr(rooms, point).clear()
+    await rooms.waiting.wait()
+    say("held")
+
+
 async def serve(url: str) -> None:
     """Until it is told to go."""
     rt = realtime.Server(broker=url, cluster=realtime.Cluster(secret=SECRET), shutdown_timeout=1.0)
     rt.endpoint("/orders", durable=True)(orders)
+    rt.configure_rooms("told", history=100)
     app = web.Application()
     realtime.setup(app, rt)
     runner = web.AppRunner(app, access_log=None)
@@ -56,8 +70,10 @@ async def serve(url: str) -> None:
     go = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, go.set)
     await eventually(lambda: rt.health().ready)
+    holding = asyncio.create_task(hold(rt))
     say(str(runner.addresses[0][1]))
     await go.wait()
+    holding.cancel()
     await runner.cleanup()
 
 

@@ -80,6 +80,32 @@ async def test_killed_within_a_turn_and_behind_a_commit_and_told_to_go(redis: Se
         assert three.process.returncode == 0
 
 
+@pytest.mark.parametrize("point", ["before", "behind"])
+async def test_killed_between_the_commit_and_what_it_publishes(redis: Server, point: str) -> None:
+    """Or behind that, when only the record has to say so: another worker publishes it, and it is in the room once."""
+    async with contextlib.AsyncExitStack() as stack:
+        place = await stack.enter_async_context(worker(RedisBroker(redis.url)))
+        here = await place.worker(counting, prepare=lambda rt: rt.configure_rooms("told", history=100))
+        await eventually(lambda: here.rt.health().ready)
+        one = await stack.enter_async_context(process(redis.url, point))
+        raw = Raw(place.http, one.url)
+        await raw.open()
+        await raw.say("tell a")
+        await raw.until("mtell a 1")
+        assert await one.says() == "held"
+        assert len((await here.rt.room("told").history()).messages) == (point == "behind")
+        two = await stack.enter_async_context(process(redis.url))
+        await one.kill()
+        await again(raw, two.url)
+        await raw.say("tell b")
+        await raw.until("mtell b 2")
+        told: list[Any] = []
+        async with asyncio.timeout(60):
+            while "tell b" not in told:
+                told = [message for _, message in (await here.rt.room("told").history()).messages]
+        assert told == ["tell a", "tell b"]
+
+
 async def test_a_store_that_is_away_delays_and_loses_nothing(redis: Server) -> None:
     """Nothing is said before it is stored; what was on its way is stored once."""
     broker = RedisBroker(redis.url, timeout=1.0)

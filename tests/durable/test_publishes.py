@@ -11,43 +11,12 @@ import pytest
 
 import realtime
 from realtime.core.durable.record import Stage
-from realtime.core.errors import BrokerError
 
 from ..patience import arrives, eventually
 from .raw import Raw
-from .workers import Handler, Place, Worker, worker
+from .workers import Handler, Place, Rooms, Worker, worker
 
 KEPT = "kept"
-
-
-class Broker:
-    """Holds back what one worker publishes: `before` it is in the room, or `behind`, where only the answer is
-    missing. `fails` times it does not answer."""
-
-    def __init__(self, one: Worker) -> None:
-        self.before, self.behind, self.waiting = asyncio.Event(), asyncio.Event(), asyncio.Event()
-        self.before.set()
-        self.behind.set()
-        self.fails = 0
-        self.asked: list[str] = []
-        store: Any = one.rt._service.sessions.hub.rooms._store
-        self._publish = store.publish
-        store.publish = self.publish
-
-    async def publish(self, room: str, keep: Any, id: str, payload: bytes, ask: bool, life: float = 60.0) -> Any:
-        self.asked.append(id)
-        if self.fails:
-            self.fails -= 1
-            raise BrokerError("not now")
-        await self._held(self.before)
-        found = await self._publish(room, keep, id, payload, ask, life)
-        await self._held(self.behind)
-        return found
-
-    async def _held(self, until: asyncio.Event) -> None:
-        if not until.is_set():
-            self.waiting.set()
-        await until.wait()
 
 
 @pytest.fixture
@@ -155,7 +124,7 @@ async def test_a_turn_that_was_not_committed_publishes_nothing(place: Place) -> 
 async def test_who_takes_over_publishes_what_was_committed(place: Place, point: str) -> None:
     """The worker dies before the broker has the message, behind that, and when only the record has to say so."""
     one, two = await keeping(place, telling), await keeping(place, telling)
-    broker = Broker(one)
+    broker = Rooms(one.rt)
     raw = Raw(place.http, one.url)
     await raw.open()
     if point == "done":
@@ -215,7 +184,7 @@ async def test_the_last_turn_of_a_session_is_published_behind_its_end(place: Pla
             return
 
     one = await keeping(place, handler)
-    broker = Broker(one)
+    broker = Rooms(one.rt)
     getattr(broker, point).clear()
     raw = Raw(place.http, one.url)
     await raw.open()
@@ -244,7 +213,7 @@ async def test_what_a_dead_worker_was_to_publish_is_swept(place: Place, ends: bo
                 return
 
     one, two = await keeping(place, handler), await keeping(place, handler)
-    broker = Broker(one)
+    broker = Rooms(one.rt)
     broker.before.clear()
     raw = Raw(place.http, one.url)
     await raw.open()
@@ -260,7 +229,7 @@ async def test_what_a_dead_worker_was_to_publish_is_swept(place: Place, ends: bo
     else:
         stands_still(one)
     assert (await record(two, raw.sid)).publishes
-    twin = Broker(two)
+    twin = Rooms(two.rt)
     twin.fails = 1  # its room is away: it is due later, and nothing is lost
     await two.keeper.sweeps.sweep([raw.sid])
     assert await heard(two) == []
@@ -274,7 +243,7 @@ async def test_what_a_dead_worker_was_to_publish_is_swept(place: Place, ends: bo
 
 async def test_a_broker_that_does_not_answer_is_asked_again(place: Place) -> None:
     one = await keeping(place, telling)
-    broker = Broker(one)
+    broker = Rooms(one.rt)
     broker.fails = 2
     raw = Raw(place.http, one.url)
     await raw.open()
@@ -289,7 +258,7 @@ async def test_a_broker_that_does_not_answer_is_asked_again(place: Place) -> Non
 async def test_who_stood_still_asks_the_store_before_it_publishes(place: Place) -> None:
     """Another worker has the session, and the broker may have forgotten what that has published."""
     one, two = await keeping(place, telling), await keeping(place, telling)
-    broker = Broker(one)
+    broker = Rooms(one.rt)
     broker.fails = 1_000_000
     raw = Raw(place.http, one.url)
     await raw.open()
@@ -315,7 +284,7 @@ async def test_a_session_waits_with_what_the_broker_has_yet_to_take(place: Place
             await session.publish(KEPT, message)
 
     one = await keeping(place, handler, max_turn=2)
-    broker = Broker(one)
+    broker = Rooms(one.rt)
     broker.before.clear()
     raw = Raw(place.http, one.url)
     await raw.open()
@@ -387,7 +356,7 @@ async def test_a_worker_that_goes_publishes_first() -> None:
             one = await keeping(leaving, telling)
             raw = Raw(leaving.http, one.url)
             await raw.open()
-            held = Broker(one)
+            held = Rooms(one.rt)
             held.fails = 1
             await raw.say("a")
             await raw.until("mtold a")

@@ -13,9 +13,10 @@ import realtime
 from realtime.brokers.base import Stores
 from realtime.core.durable.owner import Write
 from realtime.core.durable.takeover import Notice
+from realtime.core.errors import BrokerError
 from realtime.testing import serve
 
-__all__ = ["Handler", "Place", "Puts", "Worker", "worker"]
+__all__ = ["Handler", "Place", "Puts", "Rooms", "Worker", "worker"]
 
 Handler = Callable[[realtime.Session], Awaitable[object]]
 
@@ -56,6 +57,36 @@ class Records:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._records, name)
+
+
+class Rooms:
+    """Holds back what one worker publishes: `before` it is in the room, or `behind`, where only the answer is
+    missing. `fails` times it does not answer."""
+
+    def __init__(self, rt: realtime.Server) -> None:
+        self.before, self.behind, self.waiting = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self.before.set()
+        self.behind.set()
+        self.fails = 0
+        self.asked: list[str] = []
+        store: Any = rt._service.sessions.hub.rooms._store
+        self._publish = store.publish
+        store.publish = self.publish
+
+    async def publish(self, room: str, keep: Any, id: str, payload: bytes, ask: bool, life: float = 60.0) -> Any:
+        self.asked.append(id)
+        if self.fails:
+            self.fails -= 1
+            raise BrokerError("not now")
+        await self._held(self.before)
+        found = await self._publish(room, keep, id, payload, ask, life)
+        await self._held(self.behind)
+        return found
+
+    async def _held(self, until: asyncio.Event) -> None:
+        if not until.is_set():
+            self.waiting.set()
+        await until.wait()
 
 
 class Worker:
