@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import realtime
+from realtime.core.durable.changes import Touch
 from realtime.core.durable.record import Stage
 
 from ..patience import arrives, eventually
@@ -201,6 +202,26 @@ async def test_the_last_turn_of_a_session_is_published_behind_its_end(place: Pla
     assert await heard(one) == ["last"]
 
 
+async def test_who_takes_over_a_session_whose_handler_has_returned_publishes_for_it(place: Place) -> None:
+    """There is nothing else to be written."""
+
+    async def handler(session: realtime.Session) -> None:
+        await session.publish(KEPT, "all")
+
+    one, two = await keeping(place, handler), await keeping(place, handler)
+    broker = Rooms(one.rt)
+    broker.before.clear()
+    raw = Raw(place.http, one.url)
+    await raw.open()
+    await raw.until("c1000")
+    await arrives(broker.waiting.wait())
+    raw.url = two.url
+    await raw.again()
+    await is_done(two, raw.sid)
+    broker.before.set()
+    assert await heard(two) == ["all"]
+
+
 @pytest.mark.parametrize("ends", [True, False], ids=["ended", "left alone"])
 async def test_what_a_dead_worker_was_to_publish_is_swept(place: Place, ends: bool) -> None:
     """The session may have ended, or its client have gone: nobody asks for it."""
@@ -292,6 +313,8 @@ async def test_a_session_waits_with_what_the_broker_has_yet_to_take(place: Place
     await arrives(broker.waiting.wait())
     holding = one.keeper.holdings[raw.sid]
     await eventually(lambda: len(holding.owner.record.publishes) == 2 and holding.owner.record.received == 3)
+    for _ in range(3):  # time enough for the handler, if it were given another one
+        assert await holding.change(Touch())
     assert seen == ["a", "b"]
     broker.before.set()
     await eventually(lambda: seen == ["a", "b", "c"] and not holding.owner.record.publishes)
