@@ -133,7 +133,8 @@ class Keeper:
         turn = until - timeout / 2
         while self.holdings:  # a takeover may have been under way
             await asyncio.gather(*(self._give(one, turn, until) for one in tuple(self.holdings.values())))
-        await self.sweeps.finished(until)
+        if self._started:
+            await self.sweeps.finished(until)
 
     async def _give(self, holding: Holding, turn: float, until: float) -> None:
         loop = asyncio.get_running_loop()
