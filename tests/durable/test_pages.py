@@ -56,3 +56,26 @@ async def test_the_counting_handler() -> None:
         await raw.say("tea", "milk")
         await raw.until("morder 2")
         assert raw.messages == ["welcome", "order 1: tea", "order 2: milk"]
+
+
+async def test_the_bids() -> None:
+    names: dict[str, Any] = {"__name__": "page", "realtime": realtime}
+    rt = realtime.Server(broker=realtime.MemoryBroker())
+    exec(blocks(PAGE)[2].text, names | {"rt": rt})  # it is ours
+
+    @rt.endpoint("/watch")
+    async def watch(session: realtime.Session) -> None:
+        await session.join("auction")
+        await session.send("in")
+        await session.wait_closed()
+
+    async with serve(rt) as server, aiohttp.ClientSession() as http:
+        other = Raw(http, str(server.make_url("/realtime/watch")))
+        await other.connect(other.opening().replace(', "rooms": {}', ""))
+        await other.until("min")
+        raw = Raw(http, str(server.make_url("/realtime/bids")))
+        await raw.open()
+        await raw.say("10", "20")
+        await raw.until("mtaken")
+        await other.until("m20")
+        assert other.messages == ["in", "10", "20"]
