@@ -21,9 +21,13 @@ from .record import Close, Message
 __all__ = ["Turn", "serialised"]
 
 
+DEPTH = 100
+"""So deep may a session's data be nested: whoever takes it over reads them, with less of the stack left, it may be."""
+
+
 def serialised(data: Any, most: int) -> str:
-    """A session's data as they are stored: JSON of at most so many characters. What JSON would bring back as something
-    else is refused, and so are keys that are no strings.
+    """A session's data as they are stored: JSON of at most so many characters, and not too deep. What JSON would bring
+    back as something else is refused, and so are keys that are no strings.
 
     Raises LocalProtocolError.
     """
@@ -39,7 +43,17 @@ def serialised(data: Any, most: int) -> str:
         )
     if len(text) > most:
         raise LocalProtocolError(f"session.data takes {len(text)} characters as JSON, and at most {most} are kept")
+    if text.count("[") + text.count("{") > DEPTH and _is_deep(data):
+        raise LocalProtocolError(f"session.data is nested more than {DEPTH} deep")
     return text
+
+
+def _is_deep(data: Any) -> bool:
+    level = [data]
+    for _ in range(DEPTH + 1):
+        inner = [one for one in level if isinstance(one, (dict, list))]
+        level = [part for one in inner for part in (one.values() if isinstance(one, dict) else one)]
+    return bool(inner)
 
 
 class Turn:

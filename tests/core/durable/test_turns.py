@@ -47,6 +47,23 @@ def test_data_are_bounded() -> None:
         serialised("x" * 9, 10)
 
 
+def nested(depth: int) -> Any:
+    data: Any = "x"
+    for level in range(depth):
+        data = [data] if level % 2 else {"a": data, "b": "[{"}
+    return data
+
+
+def test_data_are_not_nested_deeper_than_whoever_takes_over_can_read() -> None:
+    """Which is never a matter of how much of the stack was left to the handler that has stored them."""
+    whole: Any
+    for whole in (nested(100), {"wide": [[]] * 1000}, "[" * 1000):
+        assert json.loads(serialised(whole, 10_000)) == whole
+    for depth in (101, 102, 500):
+        with pytest.raises(LocalProtocolError, match="nested more than 100 deep"):
+            serialised(nested(depth), 100_000)
+
+
 def test_a_commit_has_all_that_was_done_and_the_next_one_only_what_is_new() -> None:
     turn = Turn(3, ["old"], 10, 100)
     assert turn.empty
