@@ -57,8 +57,8 @@ def _is_deep(data: Any) -> bool:
 
 
 class Turn:
-    """What was done in a turn since its last commit. At most `messages` sends and publishes, of `size` bytes. `rooms`
-    are those that the session is in."""
+    """What was done in a turn since its last commit. At most `messages` sends and publishes, of `size` bytes; alone,
+    one of any size may. `rooms` are those that the session is in."""
 
     def __init__(self, number: int | None, rooms: Iterable[str], messages: int, size: int) -> None:
         self.number: int | None = number  # None: it is given no message, between two others
@@ -86,9 +86,9 @@ class Turn:
         self._publishes.append((room, data))
 
     def _count(self, data: Message) -> None:
-        size = payload_size(data)
-        if len(self._sends) + len(self._publishes) >= self._messages or self._bytes + size > self._size:
-            raise SendBufferFull(len(self._sends) + len(self._publishes), self._bytes)
+        size, held = payload_size(data), len(self._sends) + len(self._publishes)
+        if held >= self._messages or (held and self._bytes + size > self._size):
+            raise SendBufferFull(held, self._bytes, in_turn=True)
         self._bytes += size
 
     def join(self, room: str, position: Position) -> None:

@@ -81,13 +81,27 @@ def test_a_commit_has_all_that_was_done_and_the_next_one_only_what_is_new() -> N
 def test_a_turn_is_bounded_and_raises() -> None:
     turn = Turn(1, (), 2, 5)
     turn.send("123")
-    with pytest.raises(SendBufferFull):
+    with pytest.raises(SendBufferFull, match=r"1 messages \(3 bytes\) wait for the turn's commit; call session.commit"):
         turn.send("456")
     turn.publish("r", "45")
     with pytest.raises(SendBufferFull):
         turn.send("")
     turn.commit("0")
     turn.send("12345")
+
+
+def test_a_larger_message_is_taken_alone() -> None:
+    """As ordinary sessions do (max_outbox_size)."""
+    turn = Turn(1, (), 3, 5)
+    turn.send("123456")
+    with pytest.raises(SendBufferFull):
+        turn.send("")
+    turn.commit("0")
+    turn.publish("r", b"1234567")
+    turn.commit("0")
+    turn.send("")
+    with pytest.raises(SendBufferFull):
+        turn.send("123456")
 
 
 def test_a_session_is_in_no_more_rooms_than_its_client_has_cursors_for() -> None:
