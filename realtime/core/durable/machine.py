@@ -97,7 +97,7 @@ class DurableMachine(NumberedMachine):
             inbox.notes += 1
         inbox.announced(inbox.received, inbox.taken)
         self.outbox.begin(record.sent - len(record.outbox))
-        self.state = State.DETACHED if record.used else self.state
+        self.state: State = State.DETACHED if record.used else self.state
         for item in record.outbox:
             self._append(item, now)
         self._settle(now)
