@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import gc
 import inspect
 import time
+import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from types import TracebackType
@@ -29,10 +31,11 @@ TICK = 0.05
 
 
 @asynccontextmanager
-async def within(what: str = "what has to happen here") -> AsyncIterator[asyncio.Timeout]:
-    """Fails, and says for what it waited, if what is done here takes longer than anything of ours may."""
+async def within(what: str = "what has to happen here", limit: float = PATIENCE) -> AsyncIterator[asyncio.Timeout]:
+    """Fails, and says for what it waited, if what is done here takes longer than anything of ours may. Where it is a
+    hundred things at once, `limit` is more."""
     started = time.monotonic()
-    timeout = asyncio.timeout(PATIENCE)
+    timeout = asyncio.timeout(limit)
     try:
         async with timeout:
             yield timeout
@@ -149,9 +152,18 @@ def steady(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, Coroutin
                 if not pauses.any:
                     raise
                 print(f"paused for {pauses.longest:.2f} s, so this says nothing: {error!r}")  # noqa: T201 # for pytest
+            await _let_go()
         return await test(*args, **kwargs)
 
     return judged
+
+
+async def _let_go() -> None:
+    """What a try has left that failed is nobody's any more, and no fault of the next."""
+    await asyncio.sleep(0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 def _source(condition: Callable[[], object]) -> str:

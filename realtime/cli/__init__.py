@@ -17,7 +17,7 @@ import aiohttp
 
 import realtime
 
-from ..client.wire import own_transports
+from ..client.wire import own_transports, with_port_of_their_own
 from ..core.errors import LocalProtocolError
 from ..transports import TRANSPORTS
 from . import connect, demo, doctor, types
@@ -198,7 +198,7 @@ def _add_connect(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--transport",
         action="append",
-        choices=own_transports(),
+        choices=(*own_transports(), *with_port_of_their_own()),
         help="use this transport only; repeat it to allow several, the most wanted first",
     )
     parser.add_argument(

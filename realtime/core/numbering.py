@@ -25,7 +25,7 @@ class Numbering(SessionMachine):
 
     carrier: NumberedCarrier | None
     # For which part of the delays below news waits for an ack of its own.
-    ack_share = 1.0
+    ack_share: float = 1.0
     # The base's own, named again for type checkers that would guess from what is assigned here.
     asking: bool
     duplicates: int

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib.util
 import shutil
 import tempfile
 from pathlib import Path
+
+from ..brokers.redis import RedisBroker
+from ..core.errors import BrokerError
 
 __all__ = ["Store"]
 
@@ -25,7 +27,7 @@ class Store:
 
     async def __aenter__(self) -> str | None:
         program = next(filter(None, map(shutil.which, SERVERS)), None)
-        if program is None or importlib.util.find_spec("redis") is None:
+        if program is None or not _has_client():
             return None
         async with self._stack as stack:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="realtime-"))
@@ -47,6 +49,14 @@ class Store:
 
     async def __aexit__(self, *exc_info: object) -> None:
         await self._stack.aclose()
+
+
+def _has_client() -> bool:
+    try:
+        RedisBroker("redis://localhost")
+    except BrokerError:
+        return False
+    return True
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:

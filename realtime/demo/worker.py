@@ -17,6 +17,7 @@ from collections.abc import Sequence
 
 from aiohttp import web
 
+from ..brokers.redis import RedisBroker
 from ..server import Server
 from ..web.plugin import setup
 from .child import ADDRESS
@@ -32,8 +33,6 @@ def make_server(origins: Sequence[str], broker: str | None, prefix: str) -> Serv
         server = Server(allowed_origins=tuple(origins))
         server.endpoint("/plug", **SETTINGS)(verify)
         return server
-    from ..brokers.redis import RedisBroker
-
     server = Server(broker=RedisBroker(broker, prefix=prefix), allowed_origins=tuple(origins))
     server.endpoint("/plug", durable=True, **SETTINGS)(count_on)
     return server

@@ -34,6 +34,8 @@ PAUSE = 0.05
 MOST_PAUSE = 0.5
 # After so many seconds without an answer a session's client has to come again.
 STUCK = 10.0
+# The write that gives a session up has so many seconds at least.
+GIVING = 2.0
 
 
 def unused_id() -> str:
@@ -255,7 +257,7 @@ class Holding:
         self.owner.leaving = self.giving = True
         if self.running and self.machine.outcome is None:
             done = self.change(HandedOver())
-            await asyncio.wait([done], timeout=max(0.0, until - asyncio.get_running_loop().time()))
+            await asyncio.wait([done], timeout=max(GIVING, until - asyncio.get_running_loop().time()))
         if self.running:
             self._leave(self.machine.hand_over)
 

@@ -63,6 +63,7 @@ class DurableSession(Session):
 
     durable = True
 
+    dropped: int
     _holding: Holder
     _machine: DurableMachine
 

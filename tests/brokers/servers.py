@@ -224,6 +224,12 @@ class Cluster:
                 time.sleep(0.05)
         return replica
 
+    @staticmethod
+    def take_over(replica: Server) -> None:
+        """A replica is the master from here on, if the others have not made it that already."""
+        with replica.client() as client, suppress(ResponseError):
+            client.execute_command("CLUSTER", "FAILOVER", "TAKEOVER")
+
     def move(self, key: str, source: Server, target: Server) -> None:
         """Moves the slot of a key, with all that is in it, as its operator does while it serves."""
         with source.client() as one, target.client() as other:

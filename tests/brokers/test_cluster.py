@@ -98,8 +98,7 @@ async def test_a_replica_takes_the_place_of_a_node_and_what_it_lacks_is_told(fra
     node.kill()
     await eventually(lambda: scene.one.away and scene.two.away)
     await asyncio.to_thread(replica.start)
-    with replica.client() as client:
-        client.execute_command("CLUSTER", "FAILOVER", "TAKEOVER")
+    fragile.take_over(replica)
     async with bounded(COMES_BACK):
         for ear in scene.ears[scene.failing]:  # found without a message that shows it
             await eventually(lambda ear=ear: ear.heard == ["before", "lost with the node", None])  # type: ignore[misc]
@@ -159,8 +158,7 @@ async def test_a_node_that_stands_still_is_replaced_all_the_same(fragile: Cluste
     copied(node)
     node.pause()
     await eventually(lambda: scene.one.away and scene.two.away)
-    with replica.client() as client:
-        client.execute_command("CLUSTER", "FAILOVER", "TAKEOVER")
+    fragile.take_over(replica)
     texts = await heard_again([scene.one, scene.two], scene.ears[scene.failing], scene.failing)
     await scene.hear(scene.failing, ["before", *texts])
     await arrives(scene.two.send(scene.other, "goes on"))

@@ -9,11 +9,12 @@ import contextlib
 from collections.abc import AsyncIterator
 
 import pytest
+from yarl import URL
 
 import realtime
 
 from ..cluster.workers import pour
-from ..durable.workers import Handler, Place, Worker, worker
+from ..durable.workers import Handler, Place, worker
 from ..patience import within
 
 ALL = ["websocket", "xhr_streaming", "sse", "multipart", "long_polling", "polling"]
@@ -23,8 +24,8 @@ each_transport = pytest.mark.parametrize("transport", ALL)
 class Switch:
     """What stands in front of workers: connections go to one of them, until the others are to have them."""
 
-    def __init__(self, workers: list[Worker]) -> None:
-        self._ports = [int(worker.url.split(":")[2].split("/")[0]) for worker in workers]
+    def __init__(self, *urls: str) -> None:
+        self._ports = [URL(url).port for url in urls]
         self._to = 0
         self._open: set[asyncio.Task[None]] = set()
         self._listener: asyncio.Server
@@ -39,6 +40,11 @@ class Switch:
         self._to = (self._to + 1) % len(self._ports)
         for task in tuple(self._open):
             task.cancel()
+
+    def add(self, url: str) -> None:
+        """From now on new connections go there; what is open stays."""
+        self._ports.append(URL(url).port)
+        self._to = len(self._ports) - 1
 
     async def stop(self) -> None:
         """Listens no more."""
@@ -71,7 +77,8 @@ class Switch:
 async def switched(handler: Handler) -> AsyncIterator[tuple[Switch, str, Place]]:
     """Two workers behind a switch."""
     async with worker(realtime.MemoryBroker()) as place:
-        switch = Switch([await place.worker(handler), await place.worker(handler)])
+        workers = [await place.worker(handler) for _ in range(2)]
+        switch = Switch(*(one.url for one in workers))
         url = await switch.start()
         try:
             yield switch, url, place

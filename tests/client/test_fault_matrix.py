@@ -178,7 +178,7 @@ async def test_streams_held_whole_and_truncated(transport: str, end: End) -> Non
         rule = soak.proxy.add(TruncateResponse(match=streams, every=3, keep=-40, end=end))
         server, client, _ = await soak.run(transports=[transport])
         assert_exactly_once(server, client, COUNT)
-        assert rule.fired > 3
+        assert rule.fired > 0  # how many streams it takes depends on how much each is given at once
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import realtime
 from realtime.testing import FaultProxy, RefuseWebSocket, serve
 
-from ..patience import steady, within
+from ..patience import PATIENCE, steady, within
 from .soak import Report, exchange, numbered
 
 # Seconds of round trip, and of jitter.
@@ -79,7 +79,7 @@ async def everywhere(scenarios: dict[Scenario, list[dict[str, Any]]]) -> None:
             error.add_note(f"{getattr(scenario, '__name__', scenario)} at {where}, {case}")
             raise
 
-    async with within("scenarios at every distance"), asyncio.TaskGroup() as group:
+    async with within("scenarios at every distance", 5 * PATIENCE), asyncio.TaskGroup() as group:
         for scenario, cases in scenarios.items():
             for case in cases:
                 for latency, jitter in DISTANCES:

@@ -184,7 +184,8 @@ async def test_the_server_learns_what_failed_and_tells_this_client_why(caplog: p
             before = {choice["name"]: choice for choice in (await answer.json())["transports"]}
         assert before["websocket"]["verdict"] == "offered"
         soak.proxy.add(RefuseWebSocket())
-        session = await parked(soak, transports=["websocket", "long_polling"], upgrade=False)
+        options = {"race_delay": 40.0, "attach_timeout": 40.0}  # the poll begins when the handshake was refused
+        session = await parked(soak, transports=["websocket", "long_polling"], upgrade=False, **options)
         (there,) = soak.server.sessions
         choices = {choice.name: choice for choice in there.negotiation}
         assert (choices["long_polling"].verdict, choices["websocket"].verdict) == ("taken", "demoted")

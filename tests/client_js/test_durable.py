@@ -4,17 +4,26 @@ Node runs, with nothing lost, repeated or reordered."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from ..client.test_durable import counting, switched
+import realtime
+
+from ..brokers.servers import Server
+from ..client.test_durable import Switch, counting, switched
+from ..durable.test_processes import process, redis
 from ..patience import arrives, within
 from .test_events import CLIENT, WS, needs_node
 
 TRANSPORTS = ("websocket", "xhr_streaming", "multipart", "long_polling", "polling")
 MESSAGES = 30
+EACH = 30  # messages of each client for each worker
+
+__all__ = ["redis"]  # the fixture
 
 # Says each message that comes, as a line; sends as many as it is told to, as lines.
 SCRIPT = """
@@ -38,35 +47,102 @@ createInterface({ input: process.stdin }).on("line", (line) => {
 """
 
 
+class Page:
+    """The client in Node."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+
+    async def said(self) -> Any:
+        """What came next."""
+        assert self._process.stdout is not None
+        return json.loads(await arrives(self._process.stdout.readline()))
+
+    def tell(self, what: str) -> None:
+        """So many messages are to be sent, or it is to close."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{what}\n".encode())
+
+    async def close(self) -> None:
+        """Closes the session, which ends as it should."""
+        self.tell("close")
+        assert await self.said() == {"code": 1000, "wasClean": True}
+        await arrives(self._process.wait())
+
+
+@contextlib.asynccontextmanager
+async def page(url: str, transport: str) -> AsyncIterator[Page]:
+    """A client in Node, with a session over this transport."""
+    node = await asyncio.create_subprocess_exec(
+        *("node", "--input-type=module", "-e", SCRIPT % {"ws": WS}, "--", url, transport),
+        cwd=CLIENT,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    try:
+        yield Page(node)
+    finally:
+        if node.returncode is None:
+            node.kill()
+            await node.wait()
+
+
 @needs_node
 @pytest.mark.parametrize("transport", TRANSPORTS)
 async def test_a_session_goes_on_at_another_worker(transport: str) -> None:
-    async with within(), switched(counting) as (switch, url, _):
-        script = SCRIPT % {"ws": WS}
-        node = await asyncio.create_subprocess_exec(
-            *("node", "--input-type=module", "-e", script, "--", url, transport),
-            cwd=CLIENT,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-        )
-        try:
-            assert node.stdin is not None
-            assert node.stdout is not None
+    async with within(), switched(counting) as (switch, url, _), page(url, transport) as node:
+        for number in range(MESSAGES):
+            if number % 3 == 0:
+                node.tell("3")  # while one is answered others are on their way
+            assert await node.said() == {"data": f"m{number} is {number + 1}"}
+            if number % 7 == 3:
+                switch.turn()
+        await node.close()
 
-            async def said() -> Any:
-                assert node.stdout is not None
-                return json.loads(await arrives(node.stdout.readline()))
 
-            for number in range(MESSAGES):
-                if number % 3 == 0:
-                    node.stdin.write(b"3\n")  # while one is answered others are on their way
-                assert await said() == {"data": f"m{number} is {number + 1}"}
-                if number % 7 == 3:
-                    switch.turn()
-            node.stdin.write(b"close\n")
-            assert await said() == {"code": 1000, "wasClean": True}
-            await arrives(node.wait())
-        finally:
-            if node.returncode is None:
-                node.kill()
-                await node.wait()
+class Python:
+    """The client in Python, behind the same few words."""
+
+    def __init__(self, session: realtime.ClientSession) -> None:
+        self._session = session
+        self._sent = 0
+
+    async def said(self) -> Any:
+        return {"data": await arrives(self._session.receive())}
+
+    def tell(self, what: str) -> None:
+        for _ in range(int(what)):
+            self._session.send_nowait(f"m{self._sent}")
+            self._sent += 1
+
+    async def close(self) -> None:
+        await self._session.close()
+        assert self._session.close_code == 1000
+
+
+@needs_node
+async def test_both_clients_go_on_when_workers_are_killed(redis: Server) -> None:
+    """Processes over a real Redis, one after the other, each killed with messages on their way."""
+    async with contextlib.AsyncExitStack() as stack:
+        worker = await stack.enter_async_context(process(redis.url))
+        switch = Switch(worker.url)
+        url = await switch.start()
+        stack.push_async_callback(switch.stop)
+        clients: list[Page | Python] = []
+        for transport in ("websocket", "xhr_streaming", "polling"):
+            clients.append(await stack.enter_async_context(page(url, transport)))
+        for transport in ("websocket", "sse", "polling"):
+            clients.append(Python(await realtime.connect(url, transports=transport, open_timeout=120.0)))
+        for one in clients:
+            assert await one.said() == {"data": "welcome"}
+        for _ in range(2):
+            before, worker = worker, await stack.enter_async_context(process(redis.url))
+            for one in clients:
+                one.tell(str(EACH))
+            switch.add(worker.url)
+            await before.kill()
+        for number in range(2 * EACH):
+            for one in clients:
+                assert await one.said() == {"data": f"m{number} {number + 1}"}
+        for one in clients:
+            await one.close()

@@ -275,3 +275,10 @@ def test_nothing_is_sent_to_an_owner_that_no_carrier_has_found() -> None:
     machine.attach_answered(following, 1, 1, 0.0, "t2", Tenure("", 0, 1, 1))
     assert machine.outbox.acked == 1
     assert machine.uplink(0.0) is not None
+
+
+def test_what_is_shown_of_a_batch_has_no_secrets() -> None:
+    shown = repr(Uplink("the-session", 1, 0, 1, [], None, NO_KEY, "t1"))
+    assert shown.startswith("<Uplink received=1 taken=0 first=1 items=[] going=None tenure='t1'")
+    assert "the-session" not in shown
+    assert "proof" not in shown

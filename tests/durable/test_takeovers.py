@@ -12,6 +12,7 @@ import aiohttp
 import pytest
 
 import realtime
+from realtime.brokers.base import Unanswered
 from realtime.core.durable.owner import Write
 from realtime.core.durable.record import Stage
 
@@ -308,6 +309,20 @@ async def test_a_turn_that_kills_its_workers_ends_the_session() -> None:
         assert began.empty()
 
 
+def silence(them: Crew, worker: Worker) -> None:
+    """Nothing that it writes comes to the store any more."""
+
+    class Away:
+        async def put(self, *write: Any) -> str:
+            raise Unanswered("on purpose")
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(records, name)
+
+    records = them.keeper(worker).records
+    them.keeper(worker).records = Away()
+
+
 async def swept(them: Crew, worker: Worker, sid: str) -> None:
     await them.keeper(worker).sweeps.sweep([sid])
 
@@ -321,6 +336,7 @@ async def test_a_session_that_nobody_comes_back_for_is_ended_and_no_handler_runs
         await raw.ack()
         await raw.say("a")
         await raw.until("ma")
+        silence(them, one)
         one.kill()
         await swept(them, two, raw.sid)  # its owner is found gone: now its client has its time to come back
         assert (await them.record(raw.sid)).owner == "-"

@@ -221,9 +221,10 @@ async def test_what_is_never_used_ends(place: Place) -> None:
         async for _ in session:
             pass
 
-    one = await place.worker(handler, open_timeout=0.05)
+    one = await place.worker(handler)
     raw = Raw(place.http, one.url)
     await raw.connect(raw.opening())
+    one.sessions[0]._machine.expire(one.sessions[0]._now() + 60.0)
     await raw.gone()
     assert raw.ended[:2] == ("4408", "session")
 

@@ -10,6 +10,7 @@ import pytest
 
 import realtime
 
+from ..cli.program import run
 from ..patience import arrives, eventually, within
 from .place import OPEN, place
 
@@ -257,3 +258,11 @@ async def test_a_server_is_set_up_again_with_another_port() -> None:
         ):
             await session.send("again")
             assert await session.receive() == "again"
+
+
+async def test_from_the_command_line() -> None:
+    async with place(echoing()) as there:
+        url = str(there.url / "echo")
+        arguments = "connect", "--transport", "webtransport", "--linger", 0, url
+        code, out, err = await run(*arguments, given=b"hi\n", until="hi")
+        assert (code, out, err) == (0, "hi\n", "realtime: connected over webtransport\n")

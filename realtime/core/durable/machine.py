@@ -60,6 +60,10 @@ class DurableMachine(NumberedMachine):
 
     listener: Listener
     outbox: StoredOutbox
+    used: bool
+    gen: int
+    duplicates: int
+    carrier: NumberedCarrier | None
 
     def __init__(
         self, config: Config, peer_window: Window, listener: Listener, now: float, *, owner: Owner, **facts: Any
@@ -70,10 +74,8 @@ class DurableMachine(NumberedMachine):
         self.finishing: tuple[int, str] | None = None  # its close, as soon as that is stored
         self.moved: bool = False  # it has ended here, and not for its client
         self._arrived: deque[int] = deque()  # the sizes of what has arrived, and is not stored
-        self._arrived_size = 0
-        self._brought = 0  # what the newest carrier has brought is stored when this number is
-        # So many messages, and bytes, were sent beside the turns and wait for a write, or are in one; and so many found
-        # no room, of which the client is told when there is some.
+        self._arrived_size = self._brought = 0  # what the newest carrier has brought is stored when this number is
+        # Messages and bytes sent beside the turns, which wait for a write or are in one; and those that found no room.
         self._queued = self._queued_size = self._writing = self._writing_size = self._dropped = 0
         self.outbox = StoredOutbox(peer_window, config.max_outbox, config.max_outbox_size)
 
@@ -95,8 +97,7 @@ class DurableMachine(NumberedMachine):
             inbox.notes += 1
         inbox.announced(inbox.received, inbox.taken)
         self.outbox.begin(record.sent - len(record.outbox))
-        if record.used:
-            self.state = State.DETACHED
+        self.state: State = State.DETACHED if record.used else self.state
         for item in record.outbox:
             self._append(item, now)
         self._settle(now)

@@ -18,6 +18,12 @@ class StoredOutbox(Outbox):
 
     __slots__ = ("_untold",)
 
+    # The base's own: see Numbering.
+    taken: int
+    last: int
+    notes: int
+    close_number: int | None
+
     def begin(self, acked: int) -> None:
         """It goes on behind this number, up to which the client has acknowledged all. What of that it has taken it says
         with its next request."""

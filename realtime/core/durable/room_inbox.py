@@ -50,6 +50,8 @@ class RoomInbox(Inbox):
         "room_messages",
     )
 
+    items: deque[Received]
+
     def __init__(self, window: Window, taken: Callable[[float], object]) -> None:
         """`taken` is called, with the time, when the application has taken something of a room."""
         super().__init__(window)

@@ -350,3 +350,37 @@ def test_a_session_is_in_no_more_rooms_than_there_are_cursors() -> None:
     with pytest.raises(RemoteProtocolError) as caught:
         machine.room_came(carrier, RoomPosition("too many", "1.1.x", None), 0, 0.0)
     assert caught.value.close_code == 1002
+
+
+def test_what_a_lost_send_has_said_of_rooms_is_said_again() -> None:
+    machine, _ = client()
+    carrier, _ = stream()
+    machine.start(carrier, 0.0)
+    machine.opened(carrier, "s1", WIDE, 0, 0, 0.0, "", "t1")
+    for _ in range(2):
+        batch = machine.uplink(0.0)
+        assert batch is not None
+        assert batch.news == RoomNews(1, {}, None)
+        machine.uplink_lost(batch)
+    batch = machine.uplink(0.0)
+    assert batch is not None
+    machine.uplink_answered(batch, 0.0)
+    for offset in range(4):
+        machine.room_came(carrier, message("chat", offset), 2, 0.0)
+        machine.take(0.0)
+    for _ in range(2):
+        batch = machine.uplink(0.0)
+        assert batch is not None
+        assert batch.news == RoomNews(1, None, 4)
+        machine.uplink_lost(batch)
+
+
+def test_without_a_carrier_a_send_says_nothing_of_rooms() -> None:
+    machine, _, carrier, _ = durable()
+    machine.room_came(carrier, message("chat", 1), 2, 0.0)
+    machine.take(0.0)
+    machine.lost(carrier, 0.0)
+    send(machine, "hello")
+    batch = machine.uplink(100.0)
+    assert batch is not None
+    assert batch.news == NO_NEWS

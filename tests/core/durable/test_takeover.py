@@ -6,11 +6,13 @@ import pytest
 
 from realtime.core.durable.record import IDS, Close, Publish, Record, Stage, Tenure
 from realtime.core.durable.takeover import (
+    NOBODY,
     Notice,
     Orphan,
     Place,
     Step,
     Underway,
+    abandoned,
     indexed,
     orphan,
     place,
@@ -95,3 +97,11 @@ def test_how_a_session_ends_that_nobody_came_back_for() -> None:
     assert unclaimed(LIVE) == Close(4410)
     assert unclaimed(LIVE._replace(used=False)) == Close(4408)
     assert unclaimed(LIVE._replace(stage=Stage.CLOSING)) == Close(4412)
+
+
+def test_an_owner_that_is_found_gone_is_taken_out_first() -> None:
+    """From that write on its client has its time; and a takeover behind it suspects what it was doing."""
+    new = abandoned(LIVE, "i4")
+    assert (new.id, new.before, new.owner, new.tenures) == ("i4", ("i1", "i2", "i3"), NOBODY, LIVE.tenures)
+    assert place(new, "w2", has=False, owner=Gone()) is Step.TAKE
+    assert bool(new.owner)

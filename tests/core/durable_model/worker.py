@@ -9,7 +9,19 @@ from realtime.core.attendance import Standing
 from realtime.core.durable.changes import HandedOver
 from realtime.core.durable.owner import Write
 from realtime.core.durable.record import Record, Stage, created
-from realtime.core.durable.takeover import Notice, Orphan, Step, Underway, orphan, place, taken_over, told, unclaimed
+from realtime.core.durable.takeover import (
+    NOBODY,
+    Notice,
+    Orphan,
+    Step,
+    Underway,
+    abandoned,
+    orphan,
+    place,
+    taken_over,
+    told,
+    unclaimed,
+)
 from realtime.core.leases import Gone, Known, Later, Peer, Reached, judge
 
 from .frames import Carrier, Down, Ends, Refused, Request
@@ -128,7 +140,7 @@ class Worker(Host):
 
     def whose(self, record: Record, known: Known) -> Deciding:
         """Who has a session: a Peer, Gone for nobody, Later if that is not known."""
-        if record.owner in ("", self.incarnation):
+        if record.owner in ("", NOBODY, self.incarnation):
             return Gone()
         verdict = judge(known, None, Reached.UNTRIED, self.standing.steady(self.world.now))
         if isinstance(verdict, Peer):
@@ -233,6 +245,9 @@ class Worker(Host):
                 self.schedule.publish(publish)
             new = record._replace(id=self.schedule.name("i"), before=(*record.before, record.id), publishes=())
             yield from self._put(sid, Write(record.id, new))
+        elif record.owner not in ("", NOBODY, self.incarnation):  # its client has its time from now on
+            self.schedule.count("abandoned")
+            yield from self._put(sid, Write(record.id, abandoned(record, self.schedule.name("i"))))
         else:
             new = record._replace(
                 id=self.schedule.name("i"), before=(*record.before, record.id), stage=Stage.ENDED, end=unclaimed(record)
