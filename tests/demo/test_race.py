@@ -87,8 +87,9 @@ async def test_a_lane_of_webtransport_is_beside_them(page: Page) -> None:
         assert f" https://127.0.0.1:{offer['port']}" in response.headers["Content-Security-Policy"]
     assert len(b64decode(offer["hash"])) == 32
     async with asyncio.timeout(PATIENCE):
-        patient = {"attach_timeout": PATIENCE, "open_timeout": PATIENCE}
-        session = await realtime.connect(url, transports=["webtransport"], **patient)
+        session = await realtime.connect(
+            url, transports=["webtransport"], attach_timeout=PATIENCE, open_timeout=PATIENCE
+        )
         await session.send("e1")
         assert await session.receive() == "e1"
         _, counts = await page.get(f"/demo/race/{race['token']}")
