@@ -12,7 +12,7 @@ from collections.abc import Coroutine, Iterable
 from contextlib import suppress
 from typing import Any, Protocol
 
-from ..brokers.base import Records, Store
+from ..brokers.base import Records, Store, Unreadable
 from ..core.durable.changes import Context, Ended, Published
 from ..core.durable.owner import Outcome, Owner, Write
 from ..core.durable.record import Record, Stage
@@ -203,7 +203,12 @@ class Sweeps:
             await records.postpone(sid, self._keeper.life(holding.endpoint))
             return
         asked = asyncio.get_running_loop().time()
-        sight = await records.load(sid)
+        try:
+            sight = await records.load(sid)
+        except Unreadable as error:
+            log.warning("! a worker of another version may go on with a durable session: %s", error)
+            await records.postpone(sid, LATER)
+            return
         if sight is None:
             return
         record = sight.record

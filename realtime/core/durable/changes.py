@@ -13,7 +13,19 @@ from ..frames import Dropped
 from ..rooms import Position
 from .record import Close, Item, Message, Publish, Record, Stage
 
-__all__ = ["Attempt", "Change", "Commit", "Context", "Ended", "HandedOver", "Published", "Publishes", "Sends", "Touch"]
+__all__ = [
+    "Attempt",
+    "Change",
+    "Commit",
+    "Context",
+    "Ended",
+    "HandedOver",
+    "Published",
+    "Publishes",
+    "Renewed",
+    "Sends",
+    "Touch",
+]
 
 
 class Context(NamedTuple):
@@ -132,6 +144,16 @@ class Attempt(NamedTuple):
         if self.turn:
             return record._replace(attempts=record.attempts + 1)
         return record._replace(starts=record.starts + 1)
+
+
+class Renewed(NamedTuple):
+    """The client has brought fresh auth data: whoever goes on with the session asks the application with these."""
+
+    opening: str  # with them
+
+    def apply(self, record: Record, context: Context) -> Record:
+        """See Change."""
+        return record._replace(opening=self.opening)
 
 
 class Published(NamedTuple):
