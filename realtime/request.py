@@ -105,7 +105,9 @@ class SessionRequest:
         request has cookies or a log-in that do not count, since a middleware may have taken them for its user's.
         """
         if self._http is None:
-            raise LocalProtocolError("this request did not come by HTTP")
+            raise LocalProtocolError(
+                "this request did not come by HTTP, or came before a durable session was taken over"
+            )
         http = self._http() if self._shown else None
         if http is None:
             raise LocalProtocolError(

@@ -87,6 +87,15 @@ def test_session_closed_says_code_and_reason() -> None:
     assert str(error) == "the session was closed with 1008 (too slow)"
 
 
+def test_a_full_turn_says_what_helps() -> None:
+    full = SendBufferFull(2, 10, in_turn=True)
+    assert str(full) == (
+        "2 messages (10 bytes) wait for the turn's commit; call session.commit() now and then, or raise max_turn or"
+        " max_outbox_size"
+    )
+    assert "await session.send() instead" in str(SendBufferFull(2, 10))
+
+
 def test_send_buffer_full_names_the_settings() -> None:
     error = SendBufferFull(1024, 5000)
     assert (error.messages, error.size) == (1024, 5000)

@@ -357,3 +357,31 @@ async def test_what_another_version_has_written_is_left_to_it(
     await two.keeper.sweeps.sweep([raw.sid, other.sid])
     assert looked == [raw.sid, other.sid]
     assert "a worker of another version" in caplog.text
+
+
+async def test_the_request_of_a_session_that_was_taken_over_has_its_facts_and_no_cookies(place: Place) -> None:
+    seen: list[tuple[str, dict[str, str], str, Any]] = []
+
+    async def handler(session: realtime.Session) -> None:
+        request = session.request
+        if session.restored:
+            with pytest.raises(realtime.LocalProtocolError, match="before a durable session was taken over"):
+                _ = request.http
+        else:
+            session.data["user"] = request.http.cookies["user"]
+        seen.append((session.data["user"], dict(request.cookies), request.headers["X-Name"], request.auth))
+        await session.send("begun")
+        async for _ in session:
+            pass
+
+    one, two = await place.worker(handler), await place.worker(handler)
+    origin = one.url.removesuffix("/realtime/orders")
+    place.http.headers.update({"Cookie": "user=ada", "Origin": origin, "X-Name": "x"})
+    polls = Polls(place.http, one.url)
+    await polls.open(auth={"a": 1})
+    await polls.until(1)
+    place.http.headers.popall("Cookie")
+    place.http.headers.popall("Origin")
+    polls.url = two.url
+    await polls.until(2)
+    assert seen == [("ada", {"user": "ada"}, "x", {"a": 1}), ("ada", {}, "x", {"a": 1})]

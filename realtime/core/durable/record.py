@@ -12,9 +12,10 @@ from typing import NamedTuple, TypeAlias
 from ..frames import Dropped
 from ..rooms import Position
 
-__all__ = ["IDS", "Arrived", "Close", "Item", "Message", "Publish", "Record", "Stage", "Tenure", "created"]
+__all__ = ["IDS", "TENURES", "Arrived", "Close", "Item", "Message", "Publish", "Record", "Stage", "Tenure", "created"]
 
 IDS = 16  # so many of the writes before are named in a record: from these its owner knows a store that went back
+TENURES = 64  # so many are kept at most: a client that reads none of so many answers must not make its record grow
 
 Message: TypeAlias = str | bytes
 Arrived: TypeAlias = str | bytes | Dropped

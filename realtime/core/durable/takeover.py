@@ -11,7 +11,7 @@ from enum import Enum
 from typing import NamedTuple, TypeAlias
 
 from ..leases import Gone, Later, Peer
-from .record import IDS, Close, Record, Stage, Tenure
+from .record import IDS, TENURES, Close, Record, Stage, Tenure
 
 __all__ = [
     "NOBODY",
@@ -80,7 +80,7 @@ def taken_over(record: Record, worker: str, id: str, tenure: str) -> Record:
         id=id,
         before=(*record.before, record.id)[-IDS:],
         owner=worker,
-        tenures=(*record.tenures, Tenure(tenure, record.sent, record.received, record.taken)),
+        tenures=(*record.tenures, Tenure(tenure, record.sent, record.received, record.taken))[-TENURES:],
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from realtime.core.durable.record import IDS, Close, Publish, Record, Stage, Tenure
+from realtime.core.durable.record import IDS, TENURES, Close, Publish, Record, Stage, Tenure
 from realtime.core.durable.takeover import (
     NOBODY,
     Notice,
@@ -51,6 +51,14 @@ def test_a_takeover_begins_a_tenure_with_the_numbers_of_then() -> None:
     assert record._replace(id="i3", owner="w1", before=("i1", "i2"), tenures=LIVE.tenures) == LIVE
     long = LIVE._replace(before=tuple(map(str, range(IDS))))
     assert taken_over(long, "w2", "i4", "t2").before == (*long.before[1:], "i3")
+
+
+def test_a_client_that_goes_on_naming_an_old_tenure_does_not_make_the_record_grow() -> None:
+    record = LIVE
+    for number in range(2, TENURES + 2):
+        assert record.tenures[0].id == "t1"
+        record = taken_over(record, "w2", f"i{number}", f"t{number}")
+    assert [tenure.id for tenure in record.tenures] == [f"t{number}" for number in range(2, TENURES + 2)]
 
 
 def test_a_notice_ends_the_hold_that_it_names_and_no_later_one() -> None:
