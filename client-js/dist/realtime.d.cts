@@ -9,7 +9,7 @@ export type TransportName =
 
 /** A way for frames to travel. Its inside is private: pass it to `Options.transports`. */
 export interface Transport {
-  readonly name: TransportName;
+  readonly name: TransportName | "webtransport";
 }
 
 export interface Options {
@@ -115,7 +115,7 @@ export interface CloseEvent extends globalThis.CloseEvent {
 export interface TransportEvent extends Event {
   readonly type: "transport";
   readonly target: Realtime;
-  readonly transport: TransportName;
+  readonly transport: TransportName | "webtransport";
   readonly reason: string;
 }
 
@@ -197,7 +197,7 @@ export class Realtime {
   binaryType: "blob" | "arraybuffer";
 
   /** The transport in use; "" before the first. */
-  readonly transport: TransportName | "";
+  readonly transport: TransportName | "webtransport" | "";
   readonly state: State;
   /** Every transport that the server knows, most wanted first, and why it is used or not. */
   readonly negotiation: readonly Verdict[];

@@ -36,14 +36,14 @@ test("the sizes are within the budget", async (t) => {
   assert.ok(fits, text);
 });
 
-for (const file of ["realtime.js", "realtime.cjs", "events.js", "events.cjs"]) {
+for (const file of ["realtime.js", "realtime.cjs", "events.js", "events.cjs", "webtransport.js", "webtransport.cjs"]) {
   test(`${file} is ES3, reserved words and all`, () => {
     parse(shipped(file), { ecmaVersion: 3, allowReserved: "never" });
     assert.match(shipped(file), /^[\x00-\x7f]*$/);
   });
 }
 
-for (const file of ["realtime.mjs", "events.mjs"]) {
+for (const file of ["realtime.mjs", "events.mjs", "webtransport.mjs"]) {
   test(`${file} is ES3 but for its exports`, () => {
     const { body } = parse(shipped(file), { ecmaVersion: 6, sourceType: "module" });
     const rest = body.filter((node) => node.type !== "ExportNamedDeclaration");
@@ -56,7 +56,8 @@ for (const file of ["realtime.mjs", "events.mjs"]) {
 
 test("each file names its version, licence and map, and maps to the source", async () => {
   const { name, version, license } = await manifest();
-  for (const file of ["realtime.js", "realtime.mjs", "realtime.cjs", "events.js", "events.mjs", "events.cjs"]) {
+  const files = ["realtime", "events", "webtransport"].flatMap((module) => ["js", "mjs", "cjs"].map((form) => `${module}.${form}`));
+  for (const file of files) {
     assert.ok(shipped(file).startsWith(`/*! ${name} ${version} | ${license} */\n`));
     assert.ok(shipped(file).endsWith(`\n//# sourceMappingURL=${file}.map\n`));
     const map = JSON.parse(shipped(file + ".map"));
@@ -164,6 +165,13 @@ test("the script for events adds one global, RealtimeEvents", () => {
   assert.deepEqual(Object.keys(context), ["RealtimeEvents"]);
 });
 
+test("the script for WebTransport adds one global, RealtimeWebTransport, and the core knows nothing of it", () => {
+  const context = vm.createContext({});
+  vm.runInContext("var window = this;" + shipped("webtransport.js"), context);
+  assert.deepEqual(Object.keys(context), ["window", "RealtimeWebTransport"]);
+  assert.doesNotMatch(shipped("realtime.js"), /webtransport/i);
+});
+
 test("an ES3 engine speaks events with the scripts as they are shipped", { skip: mujs }, () => {
   const said = runInMujs(`
     var window = this, sent = [], socket, location = { protocol: "http:", host: "a.example", href: "http://a.example/" };
@@ -216,6 +224,8 @@ test("import and require give the same names, without a page too", async () => {
     assert.deepEqual(Object.keys(layer).filter((name) => name !== "__esModule").sort(), ["EventError", "events"]);
     assert.equal(typeof layer.events, "function");
   }
+  const modules = [await import("aiohttp-realtime/webtransport"), createRequire(import.meta.url)("aiohttp-realtime/webtransport")];
+  for (const { webtransport } of modules) assert.equal(webtransport().name, "webtransport");
 });
 
 async function withRollup(code) {

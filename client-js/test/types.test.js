@@ -7,14 +7,16 @@ import { fileURLToPath } from "node:url";
 import ts from "typescript";
 import * as source from "../src/index.js";
 import * as layer from "../src/namespaces.js";
+import * as another from "../src/webtransport.js";
 
 const here = fileURLToPath(new URL(".", import.meta.url));
 const declarations = join(here, "..", "types", "realtime.d.ts");
 const ofEvents = join(here, "..", "types", "events.d.ts");
+const ofAnother = join(here, "..", "types", "webtransport.d.ts");
 
 // Once for all tests here: what takes long is reading the declarations of the DOM.
 const project = ts.getParsedCommandLineOfConfigFile(join(here, "types", "tsconfig.json"), {}, ts.sys);
-const program = ts.createProgram([...project.fileNames, declarations, ofEvents], project.options);
+const program = ts.createProgram([...project.fileNames, declarations, ofEvents, ofAnother], project.options);
 
 test("right uses compile, and wrong ones do not", () => {
   const wrong = [...project.errors, ...ts.getPreEmitDiagnostics(program)];
@@ -60,6 +62,7 @@ function visible(object) {
 test("the module exports what the types name, and nothing else", () => {
   assert.deepEqual(values(exported), Object.keys(source).sort());
   assert.deepEqual(values(exportsOf(ofEvents)), Object.keys(layer).sort());
+  assert.deepEqual(values(exportsOf(ofAnother)), Object.keys(another).sort());
 });
 
 const Class = exported.find((symbol) => symbol.name === "Realtime");
@@ -97,6 +100,6 @@ test("so has the class", () => {
 test("a transport has what the types name; the rest is between it and the session", () => {
   const Transport = exported.find((symbol) => symbol.name === "Transport");
   for (const name of members(checker.getDeclaredTypeOfSymbol(Transport))) {
-    for (const transport of source.all) assert.equal(typeof transport[name], "string", name);
+    for (const transport of [...source.all, another.webtransport()]) assert.equal(typeof transport[name], "string", name);
   }
 });

@@ -15,6 +15,7 @@ from ..server import Server
 from ..session import Session
 from ..transports import TRANSPORTS
 from ..web.plugin import setup
+from ..webtransport.options import WebTransport
 from . import ticks
 from .chat import Chat
 from .meter import Meter
@@ -23,7 +24,7 @@ from .plug import Proxies
 from .routes import DemoRoutes
 from .verify import SETTINGS, verify
 
-__all__ = ["ENDPOINTS", "Listening", "make_app"]
+__all__ = ["ENDPOINTS", "Listening", "make_app", "one_address"]
 
 # Path below the prefix, and what a person is told about it.
 ENDPOINTS = {
@@ -45,6 +46,7 @@ class Listening:
     lanes: tuple[int, ...]  # the ports of the lanes
     origins: tuple[str, ...]  # whose pages may use them: the page's own
     meter: Meter
+    webtransport: WebTransport | None = None  # for a lane of its own
     broker: str | None = dataclasses.field(default=None, repr=False)  # the URL of one that keeps the panels' sessions
 
 
@@ -93,11 +95,12 @@ def make_app(
             await task
 
     app = web.Application()
-    setup(app, server, prefix=PREFIX)
+    webtransport = listening.webtransport if listening is not None else None
+    setup(app, server, prefix=PREFIX, webtransport=webtransport)
     app.cleanup_ctx.append(run_ticker)
     proxies = (
         Proxies(
-            _one_address(listening.host), (_reachable(listening.host), listening.port), PANELS, _environment(listening)
+            one_address(listening.host), (_reachable(listening.host), listening.port), PANELS, _environment(listening)
         )
         if listening is not None
         else None
@@ -112,9 +115,10 @@ def make_app(
         origins=listening.origins if listening is not None else (),
         proxies=proxies,
         durable=listening is not None and listening.broker is not None,
+        webtransport=webtransport is not None,
     )
     routes.hang_into(app)
-    Pages(lines, routes.ports).hang_into(app)
+    Pages(lines, routes.ports, udp=routes.udp_ports).hang_into(app)
     return app
 
 
@@ -126,7 +130,7 @@ def _environment(listening: Listening) -> dict[str, str]:
     return {ticks.BROKER: listening.broker, ticks.PREFIX: f"realtime-demo:{secrets.token_urlsafe(6)}:"}
 
 
-def _one_address(host: str) -> str:
+def one_address(host: str) -> str:
     """An address to listen on, for a host that may stand for several."""
     return {"": "0.0.0.0", "localhost": "127.0.0.1"}.get(host, host)
 

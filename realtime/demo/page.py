@@ -23,8 +23,9 @@ SAFE = {
 
 
 class Pages:
-    """`lines` are the endpoints with what they do; `ports` are those, besides its own, that the page may use. `name` is
-    its file, and `port` where the endpoints are, if not at its own.
+    """`lines` are the endpoints with what they do; `ports` are those, besides its own, that the page may use, and `udp`
+    those of WebTransport. `name` is its file, and `port` where the endpoints
+    are, if not at its own.
     """
 
     def __init__(
@@ -32,11 +33,13 @@ class Pages:
         lines: Sequence[tuple[str, str]],
         ports: Callable[[], Sequence[int]],
         *,
+        udp: Callable[[], Sequence[int]] = tuple,
         name: str = "index.html",
         port: int | None = None,
     ) -> None:
         self._lines = lines
         self._ports = ports
+        self._udp = udp
         self._name = name
         self._port = port
         self._files = {
@@ -50,7 +53,9 @@ class Pages:
 
     async def _page(self, request: web.Request) -> web.Response:
         if "text/html" in request.headers.get("Accept", ""):
-            return self._answer(self._name, {"Content-Security-Policy": policy(request.host, self._ports())})
+            return self._answer(
+                self._name, {"Content-Security-Policy": policy(request.host, self._ports(), self._udp())}
+            )
         origin = f"{request.scheme}://{request.host}"
         if self._port is not None:
             origin = str(request.url.origin().with_port(self._port))
@@ -71,12 +76,14 @@ class Pages:
         return web.Response(body=self._files[name], content_type=kind, charset="utf-8", headers={**SAFE, **headers})
 
 
-def policy(host: str, ports: Sequence[int]) -> str:
-    """The Content-Security-Policy of a page that was asked for at `host`: itself, and the demo's other ports there."""
+def policy(host: str, ports: Sequence[int], udp: Sequence[int] = ()) -> str:
+    """The Content-Security-Policy of a page that was asked for at `host`: itself, and the demo's other ports there, of
+    which `udp` are WebTransport's."""
     found = HOST.fullmatch(host)
     own = f" ws://{host} wss://{host}" if found else ""  # 'self' is not ws: everywhere
     others = "".join(f" http://{found[1]}:{port}" for port in ports) if found else ""
     sockets = others.replace(" http:", " ws:")
+    sockets += "".join(f" https://{found[1]}:{port}" for port in udp) if found else ""
     return "; ".join(
         (
             "default-src 'none'",

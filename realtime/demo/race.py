@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from ..core.errors import SessionClosed
 from ..server import Server
 from ..session import Session
+from ..transports import WEBTRANSPORT
 from .meter import Account, Meter
 
 __all__ = ["Race"]
@@ -73,9 +74,18 @@ def _orders(text: str) -> tuple[float, int]:
 
 
 class Race:
-    """One visitor's lanes."""
+    """One visitor's lanes: of these transports, and perhaps one of WebTransport, of which no bytes are counted."""
 
-    def __init__(self, server: Server, meter: Meter, prefix: str, token: str, transports: Sequence[str]) -> None:
+    def __init__(
+        self,
+        server: Server,
+        meter: Meter,
+        prefix: str,
+        token: str,
+        transports: Sequence[str],
+        *,
+        webtransport: bool = False,
+    ) -> None:
         self._server = server
         self._meter = meter
         self._prefix = prefix
@@ -87,6 +97,11 @@ class Race:
             server.endpoint(path, max_size=MAX_SIZE, max_message_rate=2 * MAX_RATE)(lane)
             account = meter.accounts[prefix + path] = Account()
             self._lanes[name] = path, lane, account
+        if webtransport:
+            name, lane = WEBTRANSPORT.name, Lane()
+            path = f"/r/{token}/{name}"
+            server.endpoint(path, max_size=MAX_SIZE, max_message_rate=2 * MAX_RATE, transports=(name,))(lane)
+            self._lanes[name] = path, lane, Account()
 
     @property
     def paths(self) -> dict[str, str]:

@@ -48,6 +48,7 @@ class DemoRoutes:
         origins: Sequence[str],
         proxies: Proxies | None,
         durable: bool,
+        webtransport: bool,
     ) -> None:
         self._server = server
         self._prefix = prefix
@@ -57,6 +58,7 @@ class DemoRoutes:
         self._origins = tuple(origins)
         self._proxies = proxies
         self._durable = durable
+        self._webtransport = webtransport
         self._races: Visitors[Race] = Visitors(server._service.clock, limit=RACES, idle=IDLE)
         self._panels: Visitors[Panel] = Visitors(server._service.clock, limit=RACES, idle=IDLE)  # proxies are the limit
 
@@ -76,6 +78,11 @@ class DemoRoutes:
     def ports(self) -> list[int]:
         """Those, besides its own, that the page may use."""
         return [*self._lanes, *(self._proxies.ports if self._proxies is not None else ())]
+
+    def udp_ports(self) -> list[int]:
+        """Those of WebTransport."""
+        place = self._server._service.networks.webtransport
+        return [] if place is None else [place().port]
 
     async def _life(self, app: web.Application) -> AsyncIterator[None]:
         if self._proxies is not None:
@@ -108,6 +115,7 @@ class DemoRoutes:
                 "offered": list(self._server._service.config.transports),
                 "lanes": self._lanes,
                 "metered": self._metered,
+                "webtransport": self._webtransport,
                 "prefix": self._prefix,
                 "plug": self._proxies is not None,
                 "local": is_local(request),  # whether a panel has a process of its own
@@ -130,7 +138,8 @@ class DemoRoutes:
         if self._races.full:
             return refused(503, f"{RACES} visitors race already; come back in a few minutes")
         token = self._races.token()
-        race = Race(self._server, self._meter, self._prefix, token, self._server._service.config.transports)
+        transports = self._server._service.config.transports
+        race = Race(self._server, self._meter, self._prefix, token, transports, webtransport=self._webtransport)
         self._races.add(token, race)
         return as_json({"token": token, "paths": race.paths})
 

@@ -11,8 +11,9 @@ from aiohttp import web
 from ..transports import TRANSPORTS
 from ..web.plugin import get_server
 from .addresses import bind, bind_somewhere, origins
-from .app import Listening, make_app
+from .app import Listening, make_app, one_address
 from .meter import Meter
+from .udp import own_webtransport
 
 __all__ = ["Demo"]
 
@@ -70,7 +71,13 @@ class Demo:
             lanes.append(sockets[0].getsockname()[1])
         self.lanes = tuple(lanes)
         listening = Listening(
-            self._host, self.port, self.lanes, origins(self._host, self.port), self.meter, self._broker
+            self._host,
+            self.port,
+            self.lanes,
+            origins(self._host, self.port),
+            self.meter,
+            self._stack.enter_context(own_webtransport(one_address(self._host))),
+            self._broker,
         )
         self.app = make_app(self._transports, listening=listening)
         runner = web.AppRunner(self.app, access_log=None, shutdown_timeout=PATIENCE)

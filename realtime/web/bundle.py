@@ -1,5 +1,5 @@
-"""The JavaScript client as files below the prefix: client.js, client.mjs, events.js, events.mjs, their source maps, and
-names with a hash.
+"""The JavaScript client as files below the prefix: client.js, client.mjs, the same of events and webtransport, their
+source maps, and names with a hash.
 
 Pages that name `client.js` ask each time whether it has changed, and are answered 304 as long as it has not; those that
 use client_url() name the very content, and never ask again. Knows nothing of sessions.
@@ -32,13 +32,18 @@ FILES = {
     "client.mjs": ("realtime.mjs", SCRIPT),
     "events.js": ("events.js", SCRIPT),
     "events.mjs": ("events.mjs", SCRIPT),
+    "webtransport.js": ("webtransport.js", SCRIPT),
+    "webtransport.mjs": ("webtransport.mjs", SCRIPT),
     "realtime.js.map": ("realtime.js.map", MAP),
     "realtime.mjs.map": ("realtime.mjs.map", MAP),
     "events.js.map": ("events.js.map", MAP),
     "events.mjs.map": ("events.mjs.map", MAP),
+    "webtransport.js.map": ("webtransport.js.map", MAP),
+    "webtransport.mjs.map": ("webtransport.mjs.map", MAP),
 }
 HASHED = re.compile(
-    r"(client|events)-([0-9a-f]{16})(\.js|\.mjs)|(realtime|events)-([0-9a-f]{16})(\.js\.map|\.mjs\.map)"
+    r"(client|events|webtransport)-([0-9a-f]{16})(\.js|\.mjs)"
+    r"|(realtime|events|webtransport)-([0-9a-f]{16})(\.js\.map|\.mjs\.map)"
 )
 FOREVER = "public, max-age=31536000, immutable"
 # A deployment has to show at once: a client that asks is answered 304, in one round trip and without a body.

@@ -29,6 +29,7 @@ class Lingering:
         self._most = LEAST
         self._application: web.Application | None = None  # the outermost one
         self._server: web.Server | None = None
+        self._accepting: web.Server | None = None  # the runner's
 
     def note(self, request: web.Request) -> None:
         """A request has come."""
@@ -37,6 +38,7 @@ class Lingering:
             return
         self.connections[transport] = request.task
         self._application = request.match_info.apps[0]
+        self._accepting = request.protocol._manager
         if len(self.connections) > self._most:
             self.connections = self._open()
             self._most = max(LEAST, 2 * len(self.connections))
@@ -74,8 +76,14 @@ class Lingering:
                 transport.resume_reading()
 
     async def stop(self) -> None:
-        """All were told: ends the connections that were served on."""
+        """All were told: ends the connections that were served on.
+
+        And those that came into being while aiohttp looked for the ones without a request: it has served these until
+        now, would take no notice of what they bring, and wait for their end for as long as it waits for handlers."""
         server, self._server, self._application = self._server, None, None
+        accepting, self._accepting, self.connections = self._accepting, None, {}
+        if accepting is not None:
+            accepting.pre_shutdown()
         if server is not None:
             server.pre_shutdown()
             await server.shutdown(PATIENCE)

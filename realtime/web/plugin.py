@@ -34,7 +34,12 @@ SCRIPTS: web.AppKey[dict[str, web.AbstractResource]] = web.AppKey("realtime scri
 # Whose the paths are, from the application's root, that endpoints have beside the prefixes.
 OWNERS: web.AppKey[Owners] = web.AppKey("realtime owners", dict)
 BUNDLE = Bundle()  # one for all: the files are the same
-FILE = r"{file:(?:client|events)(?:-[0-9a-f]+)?\.m?js|(?:realtime|events)(?:-[0-9a-f]+)?\.m?js\.map}"
+FILE = (
+    r"{file:(?:client|events|webtransport)(?:-[0-9a-f]+)?\.m?js"
+    r"|(?:realtime|events|webtransport)(?:-[0-9a-f]+)?\.m?js\.map}"
+)
+# What pages load; the others are source maps.
+PAGES_LOAD = ("client.js", "client.mjs", "events.js", "events.mjs", "webtransport.js", "webtransport.mjs")
 
 
 def setup(
@@ -150,7 +155,7 @@ def _check_free(service: Service, app: web.Application) -> None:
 def client_url(where: web.Request | web.Application, name: str = "client.js", *, prefix: str = "/realtime") -> str:
     """The path of the JavaScript client for a page: a name that holds a hash of the content, which browsers may keep
     for ever. `name` is "client.js" (for a script tag: it defines Realtime) or "client.mjs" (a module); "events.js" or
-    "events.mjs" is what is beside that for events.
+    "events.mjs" is what is beside that for events, "webtransport.js" or "webtransport.mjs" for WebTransport.
 
     Found from a request (also in a sub-application) or an application. A path that a proxy puts in front is not known
     here. Where the files are missing, as in a checkout that was not built, it is the plain name, which says so to
@@ -158,10 +163,8 @@ def client_url(where: web.Request | web.Application, name: str = "client.js", *,
     """
     get_server(where, prefix=prefix)
     scripts = where.config_dict[SCRIPTS] if isinstance(where, web.Request) else where[SCRIPTS]
-    if name not in ("client.js", "client.mjs", "events.js", "events.mjs"):
-        raise LocalProtocolError(
-            f"the JavaScript client is client.js or client.mjs, and events.js or events.mjs for events, not {name!r}"
-        )
+    if name not in PAGES_LOAD:
+        raise LocalProtocolError(f"the JavaScript client is one of {', '.join(PAGES_LOAD)}, not {name!r}")
     try:
         file = BUNDLE.hashed(name)
     except OSError:

@@ -155,8 +155,10 @@ class Harness:
 
 
 @contextlib.asynccontextmanager
-async def serving(client: Path = CLIENT, **settings: Any) -> AsyncIterator[Harness]:
-    """Both servers, up. `settings` are those of realtime.Server."""
+async def serving(
+    client: Path = CLIENT, webtransport: realtime.WebTransport | None = None, **settings: Any
+) -> AsyncIterator[Harness]:
+    """Both servers, up. `settings` are those of realtime.Server; with `webtransport` that of the pages has it, too."""
     log = _Log()
     logging.getLogger("realtime").addHandler(log)
     logging.getLogger("aiohttp").addHandler(log)
@@ -165,7 +167,7 @@ async def serving(client: Path = CLIENT, **settings: Any) -> AsyncIterator[Harne
         stack.callback(logging.getLogger("aiohttp").removeHandler, log)
         server = make_server(**settings)
         app = web.Application(client_max_size=1 << 24)
-        realtime.setup(app, server)
+        realtime.setup(app, server, webtransport=webtransport)
         harness = Harness("", "", server, log)
         app.router.add_route("*", "/report", harness.take)
         app.router.add_get("/run.html", _file(SCENARIOS / "run.html", "text/html"))
@@ -173,6 +175,7 @@ async def serving(client: Path = CLIENT, **settings: Any) -> AsyncIterator[Harne
         app.router.add_get("/blank.html", _text("<!DOCTYPE html><title>blank</title>", "text/html"))
         app.router.add_get("/favicon.ico", _text("", "image/x-icon"))
         app.router.add_get("/realtime.js", _file(client, "text/javascript"))
+        app.router.add_get("/webtransport.js", _file(CLIENT.with_name("webtransport.js"), "text/javascript"))
         for script in sorted(SCENARIOS.glob("*.js")):
             app.router.add_get(f"/scenarios/{script.name}", _file(script, "text/javascript"))
         harness.pages = await _up(stack, app)

@@ -25,6 +25,7 @@ from .abilities import TRANSPORTS, can
 from .engines import Engine, Page
 from .engines.devtools import DevToolsPage
 from .harness import CLIENT, ROOT
+from .udp import ENGINES as WITH_WEBTRANSPORT
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="session"),
@@ -126,6 +127,21 @@ def figure(name: str, index: int) -> str:
     return f"document.querySelectorAll('#lane-{name} td.figure')[{index}].textContent"
 
 
+def lanes_of(engine: Engine) -> list[str]:
+    """The lanes that this engine's page has."""
+    return [*TRANSPORTS, *(["webtransport"] if engine.name in WITH_WEBTRANSPORT else [])]
+
+
+def open_lanes(engine: Engine) -> list[str]:
+    """And those that can be open."""
+    return [name for name in lanes_of(engine) if name not in TRANSPORTS or can(engine.name, name)]
+
+
+def figures_of(name: str) -> range:
+    """Which of a lane's figures there are: WebTransport's requests and bytes are not counted."""
+    return range(4 if name == "webtransport" else 6)
+
+
 SUMS = ("unknown", "lost", "repeated", "reordered")
 BY_ITSELF = "Demo.race.runsByItself()"
 # Of each lane, in the page's milliseconds: when it was called, and when it was open (null: not).
@@ -137,7 +153,7 @@ OPENINGS = (
 
 async def test_every_lane_connects(engine: Engine, tmp_path: Path) -> None:
     async with visit(engine) as visitor:
-        able = [name for name in TRANSPORTS if can(engine.name, name)]
+        able = open_lanes(engine)
         # By itself at first, and gently.
         await visitor.until(BY_ITSELF)
         await visitor.until(f"{figure(able[0], 1)} !== '—'")
@@ -148,11 +164,11 @@ async def test_every_lane_connects(engine: Engine, tmp_path: Path) -> None:
         await visitor.click("#race-start")
         assert not await visitor.value(BY_ITSELF)
         for name in able:
-            for index in range(6):
+            for index in figures_of(name):
                 await visitor.until(f"{figure(name, index)} !== '—'")
         await visitor.until(f"document.querySelectorAll('.lane.open').length === {len(able)}")
         await visitor.until(
-            "/^[0-9] of 8 lanes are open, each on its own port/.test("
+            f"/^[0-9] of {len(lanes_of(engine))} lanes are open, each on its own port/.test("
             "document.getElementById('race-status').textContent)"
         )
         for name in TRANSPORTS:
@@ -161,7 +177,7 @@ async def test_every_lane_connects(engine: Engine, tmp_path: Path) -> None:
                     f"/did not get through|run it/.test(document.querySelector('#lane-{name} .state').textContent)"
                 )
         openings = {name: (began, opened) for name, began, opened in await visitor.value(OPENINGS)}
-        assert list(openings) == list(TRANSPORTS)
+        assert list(openings) == lanes_of(engine)
         # They were called in their order, and nobody before the WebSocket was open or out (which is waited for 5 s).
         calls = [began for began, _ in openings.values()]
         assert calls == sorted(calls)
@@ -181,7 +197,7 @@ async def test_every_lane_connects(engine: Engine, tmp_path: Path) -> None:
 async def test_the_race_runs_by_itself_until_something_is_touched(engine: Engine) -> None:
     async with visit(engine) as visitor:
         await visitor.until(BY_ITSELF)
-        able = [name for name in TRANSPORTS if can(engine.name, name)]
+        able = open_lanes(engine)
         await visitor.until(f"document.querySelectorAll('.lane.open').length === {len(able)}")
         for name in able:
             await visitor.until(f"{figure(name, 1)} !== '—'")
@@ -230,7 +246,7 @@ async def test_nothing_moves_by_itself_where_motion_is_not_wanted(engine: Engine
             "(new XMLHttpRequest())"
         )
         await visitor.click("#race-start")
-        await visitor.until("document.querySelectorAll('.lane.open').length === 8")
+        await visitor.until(f"document.querySelectorAll('.lane.open').length === {len(lanes_of(engine))}")
         await visitor.click("#race-stop")
 
 
@@ -254,7 +270,13 @@ async def test_the_lanes_and_what_breaks_the_network_are_seen_together(engine: E
         await visitor.until("/has acted/.test(document.querySelector('[data-fault=block_websocket]').textContent)")
         await _restart(visitor)
         assert await visitor.value("window.pageYOffset") == 0
-        for selector, count in ((".lane", 8), (".faults button", 8), (".verdict", 5), (".tracks", 1), ("#unacked", 1)):
+        for selector, count in (
+            (".lane", len(lanes_of(engine))),
+            (".faults button", 8),
+            (".verdict", 5),
+            (".tracks", 1),
+            ("#unacked", 1),
+        ):
             boxes = await visitor.value(BOXES % selector)
             assert len(boxes) == count
             for left, top, right, bottom in boxes:

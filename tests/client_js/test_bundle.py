@@ -64,7 +64,7 @@ def test_development_packages_are_pinned_and_come_from_anywhere() -> None:
 
 def test_the_vectors_have_no_file_that_nobody_reads() -> None:
     """A new file of vectors is for both languages, where both speak it."""
-    server = {"recovery", "stomp", "webtransport"}  # of others' clients, and of what this one does not speak
+    server = {"recovery", "stomp"}  # of others' clients, and of what this one does not speak
     tests = "".join(path.read_text(encoding="utf-8") for path in (CLIENT / "test").glob("*.test.js"))
     every = {path.stem: path for path in (ROOT / "tests" / "vectors").glob("*.json")}
     assert server <= every.keys()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from base64 import b64decode
 
 import aiohttp
 import pytest
@@ -73,6 +74,28 @@ async def test_a_lane_echoes_and_what_it_costs_is_counted(page: Page, name: str)
         assert lane["requests"] > 5
     for other, untouched in counts["lanes"].items():
         assert other == name or not any(untouched.values())
+
+
+async def test_a_lane_of_webtransport_is_beside_them(page: Page) -> None:
+    _, config = await page.get("/demo/config")
+    assert config["webtransport"] is True
+    _, race = await page.post("/demo/race")
+    url = page.at(page.demo.port, race["paths"]["webtransport"])
+    async with page.http.get(f"{url}/negotiate") as response:
+        (offer,) = [one for one in (await response.json())["transports"] if one["name"] == "webtransport"]
+    async with page.http.get(page.at(page.demo.port, "/"), headers={"Accept": "text/html"}) as response:
+        assert f" https://127.0.0.1:{offer['port']}" in response.headers["Content-Security-Policy"]
+    assert len(b64decode(offer["hash"])) == 32
+    async with asyncio.timeout(PATIENCE):
+        session = await realtime.connect(
+            url, transports=["webtransport"], attach_timeout=PATIENCE, open_timeout=PATIENCE
+        )
+        await session.send("e1")
+        assert await session.receive() == "e1"
+        _, counts = await page.get(f"/demo/race/{race['token']}")
+        await session.close()
+    lane = counts["lanes"]["webtransport"]
+    assert lane == {"up": 1, "down": 1, "received": 0, "sent": 0, "requests": 0}
 
 
 async def test_every_byte_of_a_request_and_its_answer_is_counted(page: Page) -> None:

@@ -92,6 +92,28 @@ async def test_other_requests_on_such_a_connection_are_left_alone() -> None:
         writer.close()
 
 
+async def test_a_connection_that_aiohttp_overlooks_ends_when_all_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that was accepted in the turn in which it looks for those without a request."""
+    look, looks = web.Server.pre_shutdown, 0
+
+    def overlook(server: web.Server) -> None:
+        nonlocal looks
+        looks += 1
+        if looks > 1:
+            look(server)
+
+    monkeypatch.setattr(web.Server, "pre_shutdown", overlook)
+    async with serving() as place:
+        place.runner._shutdown_timeout = 3600.0
+        reader, writer = await asyncio.open_connection("127.0.0.1", place.port)
+        writer.write(b"POST /realtime/echo/v1/send HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n[]")
+        assert b" 400 " in await arrives(reader.readuntil(b"\r\n\r\n"))
+        await arrives(place.stop())
+        assert looks > 1
+        await arrives(reader.read())  # up to the end
+        writer.close()
+
+
 async def test_only_open_connections_are_kept_in_mind() -> None:
     async with serving() as place:
         lingering: Lingering = place.rt._service.on_shutdown[0].__self__.lingering  # type: ignore[attr-defined] # a bound method

@@ -95,8 +95,13 @@ var run = (function () {
     // A session at an endpoint. `options` are the client's; `base` is "same" (default) or "cross".
     Test.prototype.open = function (path, options, base) {
         var self = this;
-        var socket, key;
+        var socket, key, i;
         var all = { transports: query.transport ? query.transport.split(",") : undefined };
+        for (i = 0; all.transports && i < all.transports.length; i++) {
+            if (all.transports[i] === "webtransport") {
+                all.transports[i] = RealtimeWebTransport();
+            }
+        }
         if (!all.transports) {
             delete all.transports;
         }

@@ -19,7 +19,13 @@ var steered = (function () {
 
     // Opens a session at an address of any origin. It works with the client's own events, one call-back each.
     function open(name, url, options) {
-        var session = sessions[name] = new Realtime(url, options);
+        var i, session;
+        for (i = 0; options.transports && i < options.transports.length; i++) {
+            if (options.transports[i] === "webtransport") {
+                options.transports[i] = RealtimeWebTransport();
+            }
+        }
+        session = sessions[name] = new Realtime(url, options);
         var log = told[name] = [];
         listen(session, log, "open", []);
         listen(session, log, "message", ["data"]);

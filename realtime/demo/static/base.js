@@ -9,7 +9,8 @@ var Demo = (function () {
     htmlfile: "htmlfile",
     long_polling: "Long-polling",
     polling: "Polling",
-    jsonp: "JSONP"
+    jsonp: "JSONP",
+    webtransport: "WebTransport"
   };
   var ready = [], config = null;
 

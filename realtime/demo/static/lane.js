@@ -42,7 +42,7 @@ Demo.Lane = (function () {
       this.settings = settings;
       this.state = "opening";
       try {
-        session = this.session = new Realtime(url, { transports: [this.name], upgrade: false });
+        session = this.session = new Realtime(url, { transports: [this.name === "webtransport" ? RealtimeWebTransport() : this.name], upgrade: false });
       } catch (error) {
         this.over(error.message, changed);
         return;

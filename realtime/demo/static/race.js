@@ -1,5 +1,5 @@
-/* The race: eight lanes at once, or in turn on the page's own port where the others can't be reached. It runs by itself,
-   gently, until the visitor touches a control of the page. */
+/* The race: eight lanes at once, and a ninth where there is WebTransport; or in turn on the page's own port where the others
+   can't be reached. It runs by itself, gently, until the visitor touches a control of the page. */
 Demo.race = (function () {
   "use strict";
   var byId = Demo.byId, el = Demo.el, say = Demo.say;
@@ -57,7 +57,7 @@ Demo.race = (function () {
   }
 
   function draw(lane) {
-    var row = rows[lane.name], figures = (row.last = lane.figures(config.metered)), trips = lane.trips.slice(-SHOWN);
+    var row = rows[lane.name], figures = (row.last = lane.figures(config.metered && lane.name !== "webtransport")), trips = lane.trips.slice(-SHOWN);
     var points = [], i;
     for (i = 0; i < PARTS.length; i++) say(row.figures[PARTS[i]], Demo.figure(figures[PARTS[i]]));
     for (i = 0; i < trips.length; i++) points.push(SHOWN - trips.length + i + "," + height(trips[i]).toFixed(1));
@@ -356,10 +356,10 @@ Demo.race = (function () {
     var i, controls = ["race-direction", "race-size", "race-rate"], old = Demo.remember(STORED, "");
     config = found;
     if (old) Demo.ask("POST", "/demo/race/" + old + "/leave", function () {});
-    for (i = 0; i < config.transports.length; i++) {
-      lanes.push(new Demo.Lane(config.transports[i]));
-      build(lanes[i]);
-    }
+    for (i = 0; i < config.transports.length; i++) lanes.push(new Demo.Lane(config.transports[i]));
+    // It has no sockets at which it could be metered: its datagrams are all on one.
+    if (config.webtransport && window.WebTransport && window.RealtimeWebTransport) lanes.push(new Demo.Lane("webtransport"));
+    for (i = 0; i < lanes.length; i++) build(lanes[i]);
     byId("race-form").onsubmit = function () {
       if (running && byItself) stop("");
       if (!running) start(false);

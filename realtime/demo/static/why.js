@@ -50,14 +50,20 @@
       path.push({ name: event.transport, after: Demo.now() - began, reason: event.reason });
       table = session.negotiation;
       draw();
-      // Nothing is wanted more than the first: there will be no upgrade.
-      if (table.length && table[0].name === event.transport) carried();
+      // Nothing that runs here is wanted more than the first: there will be no upgrade.
+      if (first() === event.transport) carried();
     };
     session.onclose = function (event) {
       ended("it ended with " + Demo.ending(event));
     };
     watching = setTimeout(carried, WATCHED);
     if (session.readyState === 3) ended("this browser can’t run it");
+  }
+
+  /** The most wanted of those that were not refused. */
+  function first() {
+    for (var i = 0; i < table.length; i++) if (table[i].verdict !== "refused") return table[i].name;
+    return "";
   }
 
   /** There is no session: the transports are tried all the same. */

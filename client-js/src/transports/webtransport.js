@@ -1,0 +1,186 @@
+/**
+ * WebTransport (docs/protocol.md §3.6): frames on one stream over HTTP/3, at a UDP port that the server names.
+ *
+ * Where that is stands in the server's list of transports; before there is a session, and after a failure, negotiate is
+ * asked. A network that lets no UDP through answers nothing at all, so an attempt is soon given up where there is
+ * something else to try.
+ */
+import { decoder, encode } from "../lengths.js";
+import { DUPLEX, end, PROBE } from "../machine.js";
+import { root } from "../root.js";
+
+var DARK = 1500; // how long the connection may take where there are other transports; once, since it is remembered
+var FAREWELL = 2000; // how long what was written last may take to arrive
+var MOST = 67108864; // bytes of one frame that comes
+
+var NOT_SERVED = "this server offers no WebTransport";
+
+/**
+ * The transport, for `options.transports`. `options.serverCertificateHashes`, as the browser takes them, stand in for those
+ * that the server tells.
+ */
+export function webtransport(options) {
+  return {
+    name: "webtransport",
+    kind: DUPLEX,
+    usable: function () {
+      return root.WebTransport && root.fetch;
+    },
+    open: function (carrier, url, hello) {
+      return connect(carrier, url, hello, options && options.serverCertificateHashes);
+    }
+  };
+}
+
+function connect(carrier, url, hello, hashes) {
+  var s = carrier._session, read = decoder(MOST), waiting = 0, over, tunnel, writer, dark; // waiting: bytes
+
+  function ignore() {}
+
+  function failed(error) {
+    if (!over) carrier.end((error && error.message) || "cut");
+  }
+
+  function close() {
+    try {
+      tunnel.close();
+    } catch (error) {
+      // It has not begun, or has ended.
+    }
+  }
+
+  function write(frames) {
+    var bytes = encode(frames);
+    waiting += bytes.length;
+    writer.write(bytes).then(function () {
+      waiting -= bytes.length;
+    }, ignore); // whoever reads is told
+  }
+
+  /** The server is where `place` says. */
+  function start(place) {
+    if (over) return;
+    if (!place) {
+      carrier.frames(["x4406,carrier,," + NOT_SERVED]); // as if it had said so itself
+      return;
+    }
+    hashes = hashes || (place.hash && [{ algorithm: "sha-256", value: fromBase64(place.hash) }]);
+    tunnel = new root.WebTransport(addressed(url, place), hashes ? { serverCertificateHashes: hashes } : {});
+    tunnel.closed.then(failed, failed);
+    tunnel.ready.then(function () {
+      if (!over) tunnel.createBidirectionalStream().then(opened, failed);
+    }, failed);
+  }
+
+  function opened(stream) {
+    if (over) return;
+    clearTimeout(dark);
+    writer = stream.writable.getWriter();
+    write([hello]);
+    carrier.ready();
+    hear(stream.readable.getReader());
+  }
+
+  function hear(reader) {
+    reader.read().then(
+      function (result) {
+        if (result.done) {
+          failed();
+          close();
+          return;
+        }
+        take(result.value);
+        hear(reader);
+      },
+      function (error) {
+        failed(error);
+        close();
+      }
+    );
+  }
+
+  function take(bytes) {
+    var frames;
+    if (over) return;
+    try {
+      frames = read(bytes);
+    } catch (code) {
+      if (carrier._role !== PROBE) {
+        write(["x" + code + ",session," + s._received + ","]);
+        end(s, code, "protocol error");
+      } else carrier.end("broken with " + code);
+      return;
+    }
+    carrier.frames(frames);
+  }
+
+  carrier.binary = true;
+  if (others(s) > 1) {
+    dark = setTimeout(function () {
+      failed({ message: "nothing came back within 1.5 s" });
+    }, DARK);
+  }
+  // What throws on the way ends this attempt, and no other.
+  find(carrier, url).then(start).then(null, failed);
+
+  return {
+    write: write,
+    waiting: function () {
+      return waiting;
+    },
+    stop: function () {
+      over = true;
+      clearTimeout(dark);
+      if (!writer) {
+        close();
+        return;
+      }
+      // Behind what was written. When the server has ended its side, too, the session ends.
+      writer.close().then(ignore, ignore);
+      setTimeout(close, FAREWELL);
+    }
+  };
+}
+
+/** How many transports are not out of the question. */
+function others(s) {
+  for (var count = 0, i = 0; i < s._ranks.length; i++) if (!s._ranks[i]._out) count++;
+  return count;
+}
+
+/** A promise of the place: as the session was told, or as the server says now. */
+function find(carrier, url) {
+  var s = carrier._session, place = !s._times(carrier._of) && placeIn(s._listed);
+  if (place) return Promise.resolve(place);
+  return root
+    .fetch(url.replace(/\/v1\/webtransport(\?|$)/, "/negotiate$1"), {
+      credentials: carrier.credentials ? "include" : "same-origin",
+      headers: { Accept: "application/json" }
+    })
+    .then(function (answer) {
+      if (!answer.ok) throw new Error("negotiate: HTTP " + answer.status);
+      return answer.json();
+    })
+    .then(function (told) {
+      return placeIn(told.transports);
+    });
+}
+
+/** What a server's list of transports says of it; nothing where it has none. */
+function placeIn(list) {
+  for (var i = 0; i < list.length; i++) {
+    if (list[i].name === "webtransport" && list[i].verdict !== "refused" && list[i].port > 0) return list[i];
+  }
+}
+
+/** The address of the endpoint at that place. */
+function addressed(url, place) {
+  var parts = /^\w+:\/\/(?:[^\/?#]*@)?(\[[^\]]*\]|[^\/?#:]*)[^\/?#]*(.*)/.exec(url), host = place.host || parts[1];
+  return "https://" + (/^[^\[].*:/.test(host) ? "[" + host + "]" : host) + ":" + place.port + parts[2];
+}
+
+function fromBase64(text) {
+  var binary = atob(text), bytes = new Uint8Array(binary.length), i;
+  for (i = 0; i < bytes.length; i++) bytes[i] = binary.charCodeAt(i);
+  return bytes;
+}
