@@ -150,8 +150,4 @@ class Crowd:
 
     async def _hear(self, stream: asyncio.StreamReader) -> None:
         async for line in stream:
-            told = json.loads(line)
-            now = time.monotonic()
-            told["ended"] = now
-            told["opened"] = now - told.pop("lasted")
-            self._told(self._made(**told))
+            self._told(self._made(**json.loads(line)))

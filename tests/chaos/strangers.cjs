@@ -22,7 +22,7 @@ const { default: Realtime } = require(path.join(__dirname, "../../client-js/dist
 const page = require("./page.cjs");
 const BY_PAGES = ["jsonp", "htmlfile"]; // only these run them
 
-/** Of the clock that Python's time.monotonic() reads. */
+/** Of the clock that time.monotonic() of Python reads (on Linux): what is told late is not taken for late. */
 function now() {
   return Number(process.hrtime.bigint()) / 1e9;
 }
@@ -72,8 +72,7 @@ const LIBRARIES = {
 };
 
 function live(kind, transport, url) {
-  const began = Date.now();
-  const told = { client: kind, transport, owner: "", sent: 0, received: 0, asked: false, code: null, problems: [] };
+  const told = { client: kind, transport, owner: "", opened: now(), sent: 0, received: 0, asked: false, code: null, problems: [] };
   const most = 20 + random(200);
   const durable = kind === "durable";
   if (durable) Object.assign(told, { client: "javascript", times: [], answers: [] });
@@ -96,7 +95,7 @@ function live(kind, transport, url) {
     }
   };
   leave.tell = () => {
-    told.lasted = (Date.now() - began) / 1000;
+    told.ended = now();
     if (told.owner || (durable && opened)) console.log(JSON.stringify(told)); // else it was never open
   };
   leave.stuck = () => {
