@@ -68,9 +68,11 @@ matrix: $(VENV)/.dev
 campaign: $(VENV)/.dev
 	$(BIN)/python -m tests.browsers.campaign $(ARGS)
 
-# Four workers behind nginx and haproxy, clients of every kind, and harm: `make chaos ARGS="--seconds 600 --seed 2"`.
+# Four workers behind nginx and haproxy, clients of every kind, and harm: `make chaos ARGS="--seconds 600 --seed 2"`; and
+# the same with durable sessions.
 chaos: $(VENV)/.dev
 	$(BIN)/python -m tests.chaos $(ARGS)
+	$(BIN)/python -m tests.chaos.durable $(ARGS)
 
 $(VENV)/.demo: pyproject.toml
 	@VENV=$(VENV) sh .ci/setup ""

@@ -48,6 +48,7 @@ FIRST = (
     "tests/lab/test_soak.py",
     "tests/webtransport/test_fault_matrix.py",
     "tests/chaos/test_chaos.py",
+    "tests/chaos/test_durable.py",
     "htmlunit",
     "tests/namespaces/test_fault_matrix.py",
     "tests/browsers/test_campaign.py",

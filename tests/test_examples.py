@@ -119,6 +119,18 @@ async def test_ticker_tells_a_slow_reader_what_it_missed(client: Clients, capsys
     assert len(numbers) + missed >= 1000  # the first tick may have come before the reader
 
 
+@pytest.mark.parametrize("reloads", [0, 1, 12])
+async def test_readers_of_a_job_come_again(client: Clients, monkeypatch: pytest.MonkeyPatch, reloads: int) -> None:
+    """Whether it runs meanwhile or has ended, each has every line once, and it has run once."""
+    example = load("streamed_job")
+    monkeypatch.setattr(example, "LINES", 60)
+    url = str((await client.server(example.make_app(pause=0.001))).make_url("/realtime/jobs?job=nightly"))
+    async with within():
+        assert await example.readers(url, 3, 3 * reloads)
+        assert await example.readers(url, 1, reloads)  # who comes late has them all, too
+    assert example.runs == {"nightly": 1}
+
+
 async def test_existing_app(client: Clients) -> None:
     example = load("existing_app")
     app = example.make_app()

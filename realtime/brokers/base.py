@@ -51,6 +51,10 @@ class Unanswered(BrokerError):
         super().__init__(reason, maybe_sent=True)
 
 
+class Unreadable(BrokerError):
+    """The store has something that this version cannot read, and another may."""
+
+
 class Keep(NamedTuple):
     """What is kept of a room: so many messages, for so many seconds after the last; whether it has presence."""
 
@@ -303,7 +307,7 @@ class Records(Protocol):
     call may raise Refused or Unanswered, and may be made again: a write under the same id."""
 
     async def load(self, sid: str) -> Sight | None:
-        """What there is of a session. None: nothing, or not any more."""
+        """What there is of a session. None: nothing, or not any more. Raises Unreadable for what is no record."""
 
     async def put(self, sid: str, write: Write, life: float, notice: Notice | None = None, to: str = "") -> str:
         """Writes, if the write that it expects is there ("": if none is); the id of the one that is there then. It has

@@ -11,6 +11,7 @@ import secrets
 import socket
 import ssl
 from collections.abc import Callable
+from typing import cast
 
 from ..core.leases import Peer
 from ..web.links import HIGH_WATER
@@ -64,9 +65,8 @@ class Hop(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """It stands."""
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
-        transport.set_write_buffer_limits(high=HIGH_WATER)
+        self.transport = cast("asyncio.Transport", transport)  # uvloop's are none by their class
+        self.transport.set_write_buffer_limits(high=HIGH_WATER)
 
     def data_received(self, data: bytes) -> None:
         """What has come."""

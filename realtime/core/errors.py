@@ -81,21 +81,24 @@ class SessionClosed(RealtimeError):
 
 
 class SendBufferFull(RealtimeError):
-    """`send_nowait` found no room: the peer has not acknowledged enough of what was sent before.
+    """`send_nowait` found no room: the peer has not acknowledged enough of what was sent before. Or a turn of a durable
+    session holds as much as it may (`in_turn`): then `send` raises this as well.
 
-    So many `messages`, of `size` bytes together, wait for it.
+    So many `messages`, of `size` bytes together, wait.
     """
 
-    def __init__(self, messages: int, size: int) -> None:
+    def __init__(self, messages: int, size: int, *, in_turn: bool = False) -> None:
         super().__init__(messages, size)
         self.messages = messages
         self.size = size
+        self.in_turn = in_turn
 
     def __str__(self) -> str:
-        return (
-            f"{self.messages} messages ({self.size} bytes) wait for the peer; await session.send() instead,"
-            " or raise max_outbox or max_outbox_size"
-        )
+        what = f"{self.messages} messages ({self.size} bytes)"
+        if self.in_turn:
+            instead = "call session.commit() now and then, or raise max_turn or max_outbox_size"
+            return f"{what} wait for the turn's commit; {instead}"
+        return f"{what} wait for the peer; await session.send() instead, or raise max_outbox or max_outbox_size"
 
 
 class LocalProtocolError(RealtimeError):

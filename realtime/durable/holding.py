@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from ..brokers.base import Records
-from ..core.durable.changes import Change, HandedOver, Touch
+from ..core.durable.changes import Change, HandedOver, Renewed, Touch
 from ..core.durable.machine import DurableMachine
 from ..core.durable.opening import Opening
 from ..core.durable.owner import Hand, Outcome, Owner
@@ -123,6 +123,11 @@ class Holding:
         else:
             future.set_result(False)
         return future
+
+    def reauthorized(self, auth: bytes | None) -> asyncio.Future[bool]:
+        """The client's auth data are these now. The result is that of change()."""
+        self.opening = self.opening._replace(auth=auth)
+        return self.change(Renewed(self.opening.written()))
 
     def due(self) -> None:
         """There may be something to write: that begins at the end of this turn of the event loop, with what others

@@ -46,6 +46,9 @@ class Holder(Protocol):
     def change(self, change: Change) -> asyncio.Future[bool]:
         """What the next write does, too. True when it is stored, False if it never will be."""
 
+    def reauthorized(self, auth: bytes | None) -> asyncio.Future[bool]:
+        """The client's auth data are these now. The result is that of change()."""
+
     def written(self) -> asyncio.Future[bool]:
         """True when the store has answered a write, False if it never will."""
 

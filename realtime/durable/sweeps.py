@@ -12,7 +12,7 @@ from collections.abc import Coroutine, Iterable
 from contextlib import suppress
 from typing import Any, Protocol
 
-from ..brokers.base import Records, Store
+from ..brokers.base import Records, Store, Unreadable
 from ..core.durable.changes import Context, Ended
 from ..core.durable.owner import Outcome, Owner, Write
 from ..core.durable.record import Record
@@ -188,7 +188,12 @@ class Sweeps:
         if holding is not None:
             await records.postpone(sid, self._keeper.life(holding.endpoint))
             return
-        sight = await records.load(sid)
+        try:
+            sight = await records.load(sid)
+        except Unreadable as error:
+            log.warning("! a worker of another version may go on with a durable session: %s", error)
+            await records.postpone(sid, LATER)
+            return
         if sight is None:
             return
         record = sight.record

@@ -5,6 +5,7 @@ that it names, and answered when what it has brought is stored.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 
 from ..core.carrier import NumberedCarrier
 from ..core.durable.lineage import Shown, Verdict
@@ -18,7 +19,7 @@ from ..protocols.native.tenures import SendCodec, TenureCodec
 from ..session import Session
 from ..sessions import Sessions
 
-__all__ = ["allows", "answerable", "check_key", "greeted", "late", "settled"]
+__all__ = ["allows", "answerable", "check_key", "greeted", "late", "renewed", "settled"]
 
 NOT_STORED = "what this request has brought could not be stored in time; come back later"
 ELSEWHERE = "the session is not at this worker; come back later"
@@ -97,6 +98,14 @@ async def answerable(session: Session) -> None:
         await settled(session, 0)
 
 
+async def renewed(session: Session) -> None:
+    """The application has taken fresh auth data: the client is told so when another worker would know them. Raises as
+    settled() does."""
+    if isinstance(session, DurableSession) and not session.closed:
+        await _in_time(session, session._holding.reauthorized(session.request._raw_auth))
+    await settled(session, 0)
+
+
 async def settled(session: Session, number: int | None = None) -> None:
     """Waits until all that has come is stored, and an end that is to be. Raises Refusal (4503) where that takes too
     long, or another worker has the session."""
@@ -104,10 +113,13 @@ async def settled(session: Session, number: int | None = None) -> None:
         return
     holding = session._holding
     brought = holding.owner.received if number is None else number
+    if not await _in_time(session, holding.settled(brought)):
+        raise Refusal(4503, "the session goes on at another worker; come back")
+
+
+async def _in_time(session: DurableSession, stored: Awaitable[bool]) -> bool:
     try:
         async with asyncio.timeout(session._machine.config.request_timeout):
-            done = await holding.settled(brought)
+            return await stored
     except TimeoutError:
         raise Refusal(4503, NOT_STORED) from None
-    if not done:
-        raise Refusal(4503, "the session goes on at another worker; come back")

@@ -42,7 +42,7 @@ from ..service import Service
 from ..session import Session
 from ..transports import Frame
 from .base import Wait, wait
-from .durable import allows, answerable, check_key, greeted, late, settled
+from .durable import allows, answerable, check_key, greeted, late, renewed, settled
 from .openings import Openings
 from .origins import RAW_SIGNS, asker
 
@@ -354,15 +354,15 @@ class NativeGate:
         Frames behind them wait for the answer, and are fed only if the fresh data are accepted.
         """
         await self.service.admission.reauthorize(session, request._renewed(renewal.auth))
-        await settled(session, 0)
+        await renewed(session)
         if session.closed:
             return
         assert isinstance(carrier.codec, NativeCodec)
-        renewed = carrier.codec.text(RENEWED)
+        taken = carrier.codec.text(RENEWED)
         if answer is not None:
-            answer.append(renewed)
+            answer.append(taken)
         elif carrier.codec.shape is not Shape.POLL:  # the answer to a poll says so by being no refusal
-            carrier.write([renewed])
+            carrier.write([taken])
 
     # -- refusing --------------------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ import socket
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from ..core.carrier import Capabilities, Part, Shape
 from ..core.errors import LocalProtocolError, RemoteProtocolError, clip
@@ -104,13 +104,12 @@ class TcpLink(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client is there."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's are none by their class
         connection = transport.get_extra_info("socket")
         with suppress(OSError, AttributeError):
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         if not self._ports.came(self):
-            transport.abort()
+            self._transport.abort()
             return
         patience = self._ports.port.sizes.connect_timeout
         self._patience = asyncio.get_running_loop().call_later(patience, self._nobody_came)

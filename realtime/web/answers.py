@@ -45,7 +45,7 @@ class Answer(web.Response):
     # Nothing of web.Response's own is made: each poll and each send has one. What is asked of it, by aiohttp and by
     # access logs, stands here.
     __init__ = object.__init__
-    _status, _reason, _keep_alive = 200, "OK", True
+    _status, _reason, _keep_alive, _eof_sent = 200, "OK", True, False
     lines: bytes  # of the headers that not every answer has
     content: bytes
     head: bytes  # as it was written

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from realtime.brokers.base import Records, Refused, Store, Unanswered
+from realtime.brokers.base import Records, Refused, Store, Unanswered, Unreadable
 from realtime.brokers.memory import MemoryBroker
 from realtime.brokers.redis import RedisBroker
 from realtime.core.durable.changes import Ended, Published, Sends
@@ -231,6 +231,18 @@ async def test_a_store_that_went_back_is_written_over_and_one_that_forgot_fences
         client.delete(key)
     owner.change(Sends(("d6",)))
     assert owner.answered(await records.put(SID, owner.write("i6"), 30)) is Outcome.FENCED
+    await store.close()
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"id":"i1","another":"version"}', b"\xff"])
+async def test_what_another_version_has_written_is_said_to_be_unreadable(own_redis: Server, text: str | bytes) -> None:
+    store = await started(RedisBroker(own_redis.url, prefix="new:"))
+    await store.records.put(SID, Write("", NEW), 30)
+    with own_redis.client() as client:
+        (key,) = client.keys("new:*record*")
+        client.hset(key, "r", text)
+    with pytest.raises(Unreadable, match=f"session {SID}: "):
+        await store.records.load(SID)
     await store.close()
 
 

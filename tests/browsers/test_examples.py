@@ -134,6 +134,22 @@ async def test_upload(engine: Engine) -> None:
 
 
 @in_chromium
+async def test_the_output_of_a_job_goes_on_over_reloads(engine: Engine) -> None:
+    example = load("streamed_job")
+    example.LINES = 200
+    lines = [*(f"line {number}" for number in range(example.LINES)), example.END]
+    count = "Number(document.getElementById('count').textContent)"
+    async with serve(example.make_app(pause=0.01)) as server, engine.open(str(server.make_url("/"))) as page:
+        for reload in range(1, 6):
+            await shows(page, f"!window.before && {count} > {10 * reload}")
+            await page.evaluate("window.before = true, void setTimeout(() => location.reload())")
+        await shows(page, f"!window.before && {count} >= {len(lines)}")
+        assert await page.evaluate("document.getElementById('log').textContent") == "".join(f"{x}\n" for x in lines)
+        assert await page.errors() == []
+    assert example.runs == {"nightly": 1}
+
+
+@in_chromium
 async def test_sign_out_everywhere(engine: Engine) -> None:
     app: web.Application = load("existing_app").make_app()
     async with serve(app) as server:

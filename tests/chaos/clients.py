@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import realtime
 
@@ -115,8 +116,14 @@ class Crowd:
     """A process of Node with clients of all kinds, which tells of each session in a line of JSON."""
 
     def __init__(
-        self, urls: Sequence[str], clients: Sequence[str], seed: int, told: Callable[[Session], object]
+        self,
+        urls: Sequence[str],
+        clients: Sequence[str],
+        seed: int,
+        told: Callable[[Any], object],
+        made: Callable[..., Any] = Session,
     ) -> None:
+        self._made = made
         self._plan = json.dumps({"urls": list(urls), "clients": list(clients), "seed": seed})
         self._told = told
 
@@ -147,4 +154,4 @@ class Crowd:
             now = time.monotonic()
             told["ended"] = now
             told["opened"] = now - told.pop("lasted")
-            self._told(Session(**told))
+            self._told(self._made(**told))

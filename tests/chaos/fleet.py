@@ -76,6 +76,7 @@ class Process:
         self.port = port_for()
         self.incarnation = 0
         self.lives: dict[str, Life] = {}  # by name
+        self.stops: list[tuple[str, float]] = []  # which life stood still, and from when on
         self._fleet = fleet
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -144,6 +145,7 @@ class Process:
         """It stands still."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
+        self.stops.append((self.name, time.monotonic()))
 
     def resume(self) -> None:
         """It goes on."""
@@ -197,6 +199,14 @@ class Fleet:
         """How a life ended: "" while it goes on."""
         row = int(name.partition(".")[0])
         return self.workers[row].lives[name].how
+
+    def harms(self) -> list[tuple[str, str, float]]:
+        """What was done to workers: how, to which life, and when."""
+        lives = [
+            (life.how, name, life.told) for one in self.workers for name, life in one.lives.items() if life.how != ""
+        ]
+        stops = [("stopped", name, at) for one in self.workers for name, at in one.stops]
+        return sorted(lives + stops, key=lambda harm: harm[2])
 
     def deaths(self, after: float, before: float) -> int:
         """How many lives were ending in that time, at any worker."""

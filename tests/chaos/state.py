@@ -10,9 +10,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["WHAT", "State"]
+__all__ = ["DURABLE", "ORDINARY", "WHAT", "State"]
 
-WHAT = ("post", "upgrade", "publish", "drain")
+ORDINARY = ("post", "upgrade", "publish", "drain")
+# A turn of a durable session; its commit, which is not in the store; and the same in the store, and nobody was told.
+DURABLE = ("turn", "commit", "write")
+WHAT = ORDINARY + DURABLE
 CELL = 8
 
 

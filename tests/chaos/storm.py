@@ -12,7 +12,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from .fleet import Fleet, Process
-from .state import WHAT
+from .state import ORDINARY
 
 __all__ = ["KINDS", "Storm"]
 
@@ -29,6 +29,9 @@ class Storm:
     seed: int
     every: float = 10.0  # seconds from one kill to the next
     pause: float = 5.0  # seconds for which Redis stands still
+    kinds: tuple[str, ...] = KINDS
+    what: tuple[str, ...] = ORDINARY  # what kills have to fall in the middle of
+    stop: float = 0.0  # seconds for which a worker stands still, where that is one of the kinds
     done: Counter[str] = field(default_factory=Counter)
     hit: Counter[str] = field(default_factory=Counter)  # kills in the middle of what
     _aimed: Counter[str] = field(default_factory=Counter)  # kills that were to be
@@ -39,21 +42,23 @@ class Storm:
         until = time.monotonic() + seconds
         terminated = 0
         while not (late := time.monotonic() >= until) or (self.missing and self.done.total() < MOST):
-            undone = [kind for kind in KINDS if not self.done[kind]]
+            undone = [kind for kind in self.kinds if not self.done[kind]]
             if late:
-                kind = (undone or KINDS)[0]
+                kind = (undone or self.kinds)[0]
             else:
-                kind = KINDS[0] if chance.random() < 0.5 else min(KINDS, key=lambda one: self.done[one])
+                kind = self.kinds[0] if chance.random() < 0.5 else min(self.kinds, key=lambda one: self.done[one])
             began = time.monotonic()
             if kind == "kill":
                 await self._kill()
             elif kind == "terminate":
-                await self._terminate(self.fleet.workers[terminated % len(self.fleet.workers)])
+                await self.terminate(self.fleet.workers[terminated % len(self.fleet.workers)])
                 terminated += 1
             elif kind == "redis restarts":
                 self.fleet.redis.kill()
                 await asyncio.sleep(chance.uniform(0.1, 1.0))
                 await asyncio.to_thread(self.fleet.redis.start)
+            elif kind == "stop":
+                await self._stop(chance.choice(self.fleet.workers))
             else:
                 self.fleet.redis.pause()
                 await asyncio.sleep(self.pause)
@@ -64,12 +69,12 @@ class Storm:
     @property
     def missing(self) -> list[str]:
         """What has to be done, or hit, and was not."""
-        unhit = [f"no kill fell in the middle of a {what}" for what in WHAT if not self.hit[what]]
-        return unhit + [f"never done: {kind}" for kind in KINDS if not self.done[kind]]
+        unhit = [f"no kill fell in the middle of a {what}" for what in self.what if not self.hit[what]]
+        return unhit + [f"never done: {kind}" for kind in self.kinds if not self.done[kind]]
 
     async def _kill(self) -> None:
         """One that is in the middle of what was hit least."""
-        wanted = min(WHAT, key=lambda what: (self.hit[what], self._aimed[what]))
+        wanted = min(self.what, key=lambda what: (self.hit[what], self._aimed[what]))
         self._aimed[wanted] += 1
         if wanted == "drain":
             one = next(one for one in self.fleet.workers if one.alive)
@@ -87,11 +92,18 @@ class Storm:
             self.hit[what] += 1
         await self._again(one)
 
-    async def _terminate(self, one: Process) -> None:
+    async def terminate(self, one: Process) -> None:
+        """As a deploy does, and then it is started again."""
         if one.alive:
             one.terminate()
             await one.gone()
         await self._again(one)
+
+    async def _stop(self, one: Process) -> None:
+        """It stands still for so long that others take it for dead, and then goes on."""
+        one.pause()
+        await asyncio.sleep(self.stop)
+        one.resume()
 
     async def _again(self, one: Process) -> None:
         one.start()

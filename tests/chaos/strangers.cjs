@@ -22,11 +22,16 @@ const { default: Realtime } = require(path.join(__dirname, "../../client-js/dist
 const page = require("./page.cjs");
 const BY_PAGES = ["jsonp", "htmlfile"]; // only these run them
 
+/** Of the clock that Python's time.monotonic() reads. */
+function now() {
+  return Number(process.hrtime.bigint()) / 1e9;
+}
+
 /* How each library is opened, sent with and closed: connect(url, transport, on) -> { send, close }. */
 const LIBRARIES = {
-  javascript(url, transport, on) {
+  javascript(url, transport, on, endpoint = "count") {
     const world = BY_PAGES.includes(transport) ? page(url + "/") : { Realtime, close() {} };
-    const session = new world.Realtime(url + "/realtime/count", { transports: [transport] });
+    const session = new world.Realtime(url + "/realtime/" + endpoint, { transports: [transport] });
     session.onopen = on.open;
     session.onmessage = (event) => on.message(event.data);
     session.onclose = (event) => {
@@ -34,6 +39,9 @@ const LIBRARIES = {
       world.close();
     };
     return { send: (text) => session.send(text), close: () => session.close() };
+  },
+  durable(url, transport, on) {
+    return LIBRARIES.javascript(url, transport, on, "durable");
   },
   sockjs(url, transport, on) {
     const SockJS = require(path.join(compat, "sockjs/node_modules/sockjs-client"));
@@ -67,24 +75,45 @@ function live(kind, transport, url) {
   const began = Date.now();
   const told = { client: kind, transport, owner: "", sent: 0, received: 0, asked: false, code: null, problems: [] };
   const most = 20 + random(200);
-  let ended = false;
+  const durable = kind === "durable";
+  if (durable) Object.assign(told, { client: "javascript", times: [], answers: [] });
+  let ended = false, opened = false;
   let leave;
   const say = () => {
     if (ended || told.asked) return;
     if (told.sent < most && !leaving) {
-      for (let count = 1 + random(3); count > 0; count--) socket.send(String(++told.sent));
+      for (let count = 1 + random(3); count > 0; count--) {
+        if (durable) told.times.push(now());
+        socket.send(String(++told.sent));
+      }
       setTimeout(say, random(4) * 40);
     } else leave();
   };
   leave = () => {
-    if (!ended && !told.asked && told.received >= told.sent && (leaving || told.sent >= most)) {
+    if (!ended && !told.asked && (told.owner || !durable) && told.received >= told.sent && (leaving || told.sent >= most)) {
       told.asked = true;
       socket.close();
     }
   };
+  leave.tell = () => {
+    told.lasted = (Date.now() - began) / 1000;
+    if (told.owner || (durable && opened)) console.log(JSON.stringify(told)); // else it was never open
+  };
+  leave.stuck = () => {
+    told.why = "it does not end";
+    if (durable) leave.tell();
+  };
   const socket = LIBRARIES[kind](url, transport, {
-    open: () => { say(); },
+    open: () => {
+      opened = true;
+      say();
+    },
     message: (text) => {
+      if (durable && !text.startsWith("at ")) {
+        const [number, by] = text.split(" by ");
+        told.answers.push([now(), by]);
+        text = number;
+      }
       if (text.startsWith("at ")) {
         if (told.owner) told.problems.push("a second handler: " + text);
         told.owner = text.slice(3);
@@ -100,8 +129,7 @@ function live(kind, transport, url) {
       told.code = told.asked ? null : code;
       told.why = why || "";
       told.unsent = unsent || 0;
-      told.lasted = (Date.now() - began) / 1000;
-      if (told.owner) console.log(JSON.stringify(told)); // else it was never open
+      leave.tell();
       if (!leaving) setTimeout(() => live(kind, transport, url), 50 + random(200));
       else if (!open.size) process.exit(0);
     },
@@ -118,5 +146,8 @@ process.stdin.on("end", () => {
   leaving = true;
   for (const leave of open) leave();
   if (!open.size) process.exit(0);
-  setTimeout(() => process.exit(0), 30000);
+  setTimeout(() => {
+    for (const leave of open) leave.stuck();
+    process.exit(0);
+  }, 45000);
 });

@@ -5,15 +5,19 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import random
 import signal
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
 import realtime
+from realtime.core.durable.owner import Write
+from realtime.core.durable.takeover import Notice
 
 from .state import State
 
@@ -21,6 +25,35 @@ __all__ = ["ROOMS", "main"]
 
 ROOMS = ("kept/a", "kept/b", "kept/c")
 DRAIN = 20.0
+HELD = 0.002  # seconds at most for which a write is held back on either side of the store, so that kills fall there
+WORK = 0.005  # and which a turn takes
+
+
+class HeldBack:
+    """The records of durable sessions: says where the commit of a turn is."""
+
+    def __init__(self, worker: Worker, keeper: Any) -> None:
+        self._worker = worker
+        self._keeper = keeper
+        self._records = keeper.records
+
+    async def put(self, sid: str, write: Write, life: float, notice: Notice | None = None, to: str = "") -> str:
+        """See Records. What is no commit of a turn goes on at once."""
+        state, row = self._worker.state, self._worker.row
+        holding = self._keeper.holdings.get(sid)
+        if holding is None or write.record.taken == holding.owner.record.taken:
+            found: str = await self._records.put(sid, write, life, notice, to)
+            return found
+        with state.during(row, "commit"):
+            await asyncio.sleep(random.uniform(0.0, HELD))
+        found = await self._records.put(sid, write, life, notice, to)
+        if found == write.record.id:
+            with state.during(row, "write"):
+                await asyncio.sleep(random.uniform(0.0, HELD))
+        return found
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._records, name)
 
 
 class Worker:
@@ -33,6 +66,7 @@ class Worker:
         self.state.clear(self.row)
         self.complaints = arguments.place / "complaints"
         self.opens = (arguments.place / "opens").open("a", buffering=1)
+        self.handled = (arguments.place / "handled").open("a", buffering=1)
         self.rt = realtime.Server(
             broker=realtime.RedisBroker(arguments.broker, timeout=min(2.0, arguments.lease / 2)),
             cluster=realtime.Cluster(
@@ -51,6 +85,14 @@ class Worker:
         )
         self.rt.configure_rooms("kept/*", history=100_000, ttl=600)
         self.rt.endpoint("/count", sockjs=True, engineio="/engine.io/")(self.count)
+        self.rt.endpoint("/durable", durable=True, resume_window=120.0, ping_interval=2.0, ping_timeout=3.0)(
+            self.outlive
+        )
+
+    def hold_back(self) -> None:
+        """The server has started: from now on commits can be seen from outside."""
+        keeper: Any = self.rt._service.keeper
+        keeper.records = HeldBack(self, keeper)
 
     def complain(self, text: str) -> None:
         """What no client could tell."""
@@ -73,6 +115,28 @@ class Worker:
                 self.complain(f"{session.id[:8]} was sent {number}, and {expected} should have come")
             expected = number + 1
             await session.send(message)
+
+    async def outlive(self, session: realtime.Session) -> None:
+        """The same in a durable session: what it has counted is in its data, and goes on at another worker. Of every
+        third message the answer goes out before it is taken. The answers say who has given them."""
+        if not session.durable:
+            self.complain(f"{session.id[:8]} is not durable")
+        if not session.restored:
+            await session.send(f"at {session.id}")
+        async for message in session:
+            with self.state.during(self.row, "turn"):
+                number = int(message)
+                counted = session.data.get("count", 0)
+                if number != counted + (not session.redelivered):
+                    again = "again " if session.redelivered else ""
+                    self.complain(f"{session.id[:8]} was {again}sent {number} behind {counted}")
+                if not session.redelivered:
+                    session.data["count"] = number
+                    await session.send(f"{number} by {self.name}")
+                    if number % 3 == 0:
+                        await session.commit()
+                await asyncio.sleep(WORK)
+        self.handled.write(f"{session.id} {session.data.get('count', 0)}\n")
 
     async def publish(self, request: web.Request) -> web.Response:
         """Publishes one message. 200: it was; 409: it was not; 503: nobody knows."""
@@ -122,6 +186,7 @@ async def _serve(arguments: argparse.Namespace) -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
     runner = web.AppRunner(worker.application(), access_log=None, shutdown_timeout=1.0)
     await runner.setup()
+    worker.hold_back()
     await web.TCPSite(runner, "127.0.0.1", arguments.port).start()
     await ended.wait()
     with worker.state.during(worker.row, "drain"):

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 import realtime
-from realtime.brokers.base import Unanswered
+from realtime.brokers.base import Unanswered, Unreadable
 from realtime.core.durable.record import Stage
 from realtime.durable import holding as holdings
 
 from ..patience import arrives, eventually
 from .raw import Polls, Raw
-from .test_turns import record
+from .test_turns import counting, record
 from .workers import Place, worker
 
 
@@ -131,6 +131,52 @@ async def test_identities_reach_durable_sessions(place: Place) -> None:
     await raw.gone()
     assert raw.ended[:2] == ("4401", "session")
     assert (await record(two, raw.sid)).end.code == 4401
+
+
+@pytest.mark.parametrize("over", [Raw, Polls])
+async def test_whoever_takes_over_knows_the_auth_data_that_were_brought_last(
+    place: Place, over: type[Raw] | type[Polls]
+) -> None:
+    """Those of the open have expired by then."""
+
+    async def handler(session: realtime.Session) -> None:
+        async for _ in session:
+            await session.send(f"{session.request.auth}")
+
+    one, two = await place.worker(handler), await place.worker(handler)
+    tokens = {"first", "second"}
+    for rt in (one.rt, two.rt):
+
+        @rt.authorize
+        async def who(request: realtime.SessionRequest) -> str | None:
+            if request.auth not in tokens:
+                raise realtime.Unauthorized("expired")
+            return "ada"
+
+    client = over(place.http, one.url)
+    await client.open(auth="first")
+    one.puts.before.clear()
+    if isinstance(client, Raw):
+        await client.ack()
+        await client.socket.send_str('t"second"')
+        told = asyncio.ensure_future(client.until("t"))
+    else:
+        told = asyncio.ensure_future(client.post("send", [client.head(), 't"second"']))  # type: ignore[arg-type]
+    await arrives(one.puts.waiting.wait())
+    await asyncio.sleep(0)
+    assert not told.done()  # which is not said before it is stored
+    one.puts.before.set()
+    await arrives(told)
+    tokens.remove("first")
+    client.url = two.url
+    if isinstance(client, Raw):
+        assert (await client.again()).startswith("r")
+        await client.say("a")
+        await client.until("msecond")
+    else:
+        await client.send("a")
+        await client.until(1)
+        assert client.messages == ["second"]
 
 
 async def test_one_that_is_full_closes_where_the_endpoint_says_so(place: Place) -> None:
@@ -276,3 +322,38 @@ async def test_a_worker_that_does_not_reach_the_store_sends_its_clients_on(
     await raw.until("ma")
     one.records.put = put
     await eventually(lambda: one.sessions == [])
+
+
+async def test_what_another_version_has_written_is_left_to_it(
+    place: Place, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Clients are told to come back, and the other sessions that nobody has are looked after all the same."""
+    one, two = await place.worker(counting), await place.worker(counting)
+    raw, other = Raw(place.http, one.url), Raw(place.http, one.url)
+    for client in (raw, other):
+        await client.open()
+        await client.say("a")
+        await client.until("ma 1")
+        await client.ack()
+    load = two.records.load
+    looked: list[str] = []
+
+    async def unreadable(sid: str) -> Any:
+        looked.append(sid)
+        if sid == raw.sid:
+            raise Unreadable(f"session {sid}: another version")
+        return await load(sid)
+
+    monkeypatch.setattr(two.records, "load", unreadable, raising=False)
+    polls = Polls(place.http, two.url)
+    polls.sid, polls.key, polls.tenure = raw.sid, raw.key, raw.tenure
+    for name, head in (("long_polling", polls.attach()), ("send", polls.head())):
+        status, (answer,) = await polls.post(name, [head])
+        assert status == 503
+        assert "4503" in answer
+    raw.url = two.url
+    assert (await raw.again()).startswith("x4503,carrier")
+    looked.clear()
+    await two.keeper.sweeps.sweep([raw.sid, other.sid])
+    assert looked == [raw.sid, other.sid]
+    assert "a worker of another version" in caplog.text

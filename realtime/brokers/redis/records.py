@@ -12,7 +12,7 @@ from ...core.durable.encoding import read, written
 from ...core.durable.owner import Write
 from ...core.durable.takeover import Notice, indexed
 from ...core.errors import BrokerError
-from ..base import Sight
+from ..base import Sight, Unreadable
 from .nodes import Nodes
 from .scripts import Keys, sha
 
@@ -33,7 +33,12 @@ class RedisRecords:
     async def load(self, sid: str) -> Sight | None:
         """What there is of a session."""
         answer = await self._script(self.home(sid), "record_load", (self._keys.record(sid),))
-        return Sight(read(_text(answer[0])), int(answer[1]) / 1000) if answer else None
+        if not answer:
+            return None
+        try:
+            return Sight(read(_text(answer[0])), int(answer[1]) / 1000)
+        except ValueError as error:
+            raise Unreadable(f"session {sid}: {error}") from None
 
     async def put(self, sid: str, write: Write, life: float, notice: Notice | None = None, to: str = "") -> str:
         """Writes, if the write that it expects is there; the id of the one that is there then."""

@@ -13,7 +13,7 @@ from ..frames import Dropped
 from ..rooms import Position
 from .record import Close, Item, Message, Publish, Record, Stage
 
-__all__ = ["Attempt", "Change", "Commit", "Context", "Ended", "HandedOver", "Published", "Sends", "Touch"]
+__all__ = ["Attempt", "Change", "Commit", "Context", "Ended", "HandedOver", "Published", "Renewed", "Sends", "Touch"]
 
 
 class Context(NamedTuple):
@@ -116,6 +116,16 @@ class Attempt(NamedTuple):
         if self.turn:
             return record._replace(attempts=record.attempts + 1)
         return record._replace(starts=record.starts + 1)
+
+
+class Renewed(NamedTuple):
+    """The client has brought fresh auth data: whoever goes on with the session asks the application with these."""
+
+    opening: str  # with them
+
+    def apply(self, record: Record, context: Context) -> Record:
+        """See Change."""
+        return record._replace(opening=self.opening)
 
 
 class Published(NamedTuple):

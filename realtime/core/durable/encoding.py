@@ -57,7 +57,7 @@ def read(text: str) -> Record:
             publishes=tuple(Publish(id, room, _message(item)) for id, room, item in fields.get("publishes", ())),
             **{name: fields[name] for name in _PLAIN if name in fields},
         )
-    except (KeyError, TypeError, ValueError, LocalProtocolError) as error:
+    except (LookupError, TypeError, ValueError, RecursionError, LocalProtocolError) as error:
         raise ValueError(f"this is no record of a durable session: {error!r}") from None
 
 

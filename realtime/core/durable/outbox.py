@@ -12,6 +12,10 @@ from ..queues import EMPTY
 
 __all__ = ["StoredOutbox"]
 
+MOST_UNKNOWN = 1024
+"""Of so many messages that were not taken, as their client says, a place is kept: it may say that it has taken nothing
+for as long as the session is. What is behind these waits for all of them, however many they are."""
+
 
 class StoredOutbox(Outbox):
     """See core.outbox.Outbox. What is appended has been stored, and its number with it."""
@@ -49,10 +53,10 @@ class StoredOutbox(Outbox):
                     self.close_number = self.last
         if self._untold:
             self._untold = False
-            unknown = self.taken - taken
+            unknown = min(self.taken - taken, MOST_UNKNOWN)
             if unknown > 0:
                 if self._sizes is EMPTY:
                     self._sent, self._sizes = deque(), deque()
                 self._sizes.extendleft([self._window.size] * unknown)
                 self._in_flight += self._window.size * unknown
-                self.taken = taken
+                self.taken -= unknown

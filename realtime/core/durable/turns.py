@@ -21,9 +21,13 @@ from .record import Close, Message
 __all__ = ["Turn", "serialised"]
 
 
+DEPTH = 100
+"""So deep may a session's data be nested: whoever takes it over reads them, with less of the stack left, it may be."""
+
+
 def serialised(data: Any, most: int) -> str:
-    """A session's data as they are stored: JSON of at most so many characters. What JSON would bring back as something
-    else is refused, and so are keys that are no strings.
+    """A session's data as they are stored: JSON of at most so many characters, and not too deep. What JSON would bring
+    back as something else is refused, and so are keys that are no strings.
 
     Raises LocalProtocolError.
     """
@@ -39,12 +43,22 @@ def serialised(data: Any, most: int) -> str:
         )
     if len(text) > most:
         raise LocalProtocolError(f"session.data takes {len(text)} characters as JSON, and at most {most} are kept")
+    if text.count("[") + text.count("{") > DEPTH and _is_deep(data):
+        raise LocalProtocolError(f"session.data is nested more than {DEPTH} deep")
     return text
 
 
+def _is_deep(data: Any) -> bool:
+    level = [data]
+    for _ in range(DEPTH + 1):
+        inner = [one for one in level if isinstance(one, (dict, list))]
+        level = [part for one in inner for part in (one.values() if isinstance(one, dict) else one)]
+    return bool(inner)
+
+
 class Turn:
-    """What was done in a turn since its last commit. At most `messages` sends and publishes, of `size` bytes. `rooms`
-    are those that the session is in."""
+    """What was done in a turn since its last commit. At most `messages` sends and publishes, of `size` bytes; alone,
+    one of any size may. `rooms` are those that the session is in."""
 
     def __init__(self, number: int | None, rooms: Iterable[str], messages: int, size: int) -> None:
         self.number: int | None = number  # None: it is given no message, between two others
@@ -72,9 +86,9 @@ class Turn:
         self._publishes.append((room, data))
 
     def _count(self, data: Message) -> None:
-        size = payload_size(data)
-        if len(self._sends) + len(self._publishes) >= self._messages or self._bytes + size > self._size:
-            raise SendBufferFull(len(self._sends) + len(self._publishes), self._bytes)
+        size, held = payload_size(data), len(self._sends) + len(self._publishes)
+        if held >= self._messages or (held and self._bytes + size > self._size):
+            raise SendBufferFull(held, self._bytes, in_turn=True)
         self._bytes += size
 
     def join(self, room: str, position: Position) -> None:

@@ -12,6 +12,7 @@ from realtime.core.durable.changes import (
     Ended,
     HandedOver,
     Published,
+    Renewed,
     Sends,
     Touch,
     discarded,
@@ -141,3 +142,7 @@ def test_what_is_done_between_two_messages_takes_none() -> None:
     record = applied(LIVE, Commit("2", None, False, ("a",)))
     assert (record.data, record.taken, record.inbox, record.redelivered) == ("2", LIVE.taken, LIVE.inbox, False)
     assert record.outbox[-1:] == ("a",)
+
+
+def test_fresh_auth_data_replace_those_of_the_opening() -> None:
+    assert applied(LIVE, Renewed('{"auth":"new"}')) == LIVE._replace(opening='{"auth":"new"}')

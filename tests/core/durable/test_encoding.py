@@ -65,6 +65,8 @@ def test_what_has_its_default_is_left_out() -> None:
         written(FULL)[:-1],
         written(FULL).replace('["b","AP8="]', '["b","A"]'),
         written(FULL).replace('["m","u4"]', '["c","u4"]'),
+        written(FULL).replace('["m","u4"]', "[]"),
+        "[" * 100_000,
         written(FULL).replace('["t1",0,0,0]', "[1,2,3,4,5]"),
     ],
 )

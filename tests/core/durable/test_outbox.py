@@ -68,3 +68,15 @@ def test_an_empty_one_counts_what_was_not_taken() -> None:
     box.rest()
     box.append(Outgoing.message("x"))
     assert contents(box.peek(4, 10, 1000)[1]) == ["mx"]
+
+
+def test_what_a_client_says_it_has_not_taken_takes_no_room() -> None:
+    """It may say that of all that there has ever been."""
+    box = outbox(10**12, *texts("h"))
+    box.sent_before(10**12, 0)
+    assert box.taken == 10**12 - 1024
+    for taken in (5, 10**12 - 1024, 10**12 - 1):
+        box.acknowledge(10**12, taken)
+        assert box.peek(10**12 + 1, 10, 1000)[1] == []
+    box.acknowledge(10**12, 10**12)
+    assert contents(box.peek(10**12 + 1, 10, 1000)[1]) == ["mh"]

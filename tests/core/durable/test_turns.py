@@ -47,6 +47,23 @@ def test_data_are_bounded() -> None:
         serialised("x" * 9, 10)
 
 
+def nested(depth: int) -> Any:
+    data: Any = "x"
+    for level in range(depth):
+        data = [data] if level % 2 else {"a": data, "b": "[{"}
+    return data
+
+
+def test_data_are_not_nested_deeper_than_whoever_takes_over_can_read() -> None:
+    """Which is never a matter of how much of the stack was left to the handler that has stored them."""
+    whole: Any
+    for whole in (nested(100), {"wide": [[]] * 1000}, "[" * 1000):
+        assert json.loads(serialised(whole, 10_000)) == whole
+    for depth in (101, 102, 500):
+        with pytest.raises(LocalProtocolError, match="nested more than 100 deep"):
+            serialised(nested(depth), 100_000)
+
+
 def test_a_commit_has_all_that_was_done_and_the_next_one_only_what_is_new() -> None:
     turn = Turn(3, ["old"], 10, 100)
     assert turn.empty
@@ -64,13 +81,27 @@ def test_a_commit_has_all_that_was_done_and_the_next_one_only_what_is_new() -> N
 def test_a_turn_is_bounded_and_raises() -> None:
     turn = Turn(1, (), 2, 5)
     turn.send("123")
-    with pytest.raises(SendBufferFull):
+    with pytest.raises(SendBufferFull, match=r"1 messages \(3 bytes\) wait for the turn's commit; call session.commit"):
         turn.send("456")
     turn.publish("r", "45")
     with pytest.raises(SendBufferFull):
         turn.send("")
     turn.commit("0")
     turn.send("12345")
+
+
+def test_a_larger_message_is_taken_alone() -> None:
+    """As ordinary sessions do (max_outbox_size)."""
+    turn = Turn(1, (), 3, 5)
+    turn.send("123456")
+    with pytest.raises(SendBufferFull):
+        turn.send("")
+    turn.commit("0")
+    turn.publish("r", b"1234567")
+    turn.commit("0")
+    turn.send("")
+    with pytest.raises(SendBufferFull):
+        turn.send("123456")
 
 
 def test_a_session_is_in_no_more_rooms_than_its_client_has_cursors_for() -> None:
