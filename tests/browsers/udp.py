@@ -86,11 +86,13 @@ async def run_cell(engine: Engine, fault: str) -> Cell:
 async def main() -> int:
     """The long form."""
     parser = argparse.ArgumentParser(prog="python -m tests.browsers.udp")
-    parser.add_argument("engines", nargs="*", choices=[*ENGINES, []], default=ENGINES)
+    parser.add_argument("engines", nargs="*", metavar="ENGINE", help=f"{' or '.join(ENGINES)}; unless told, all")
     parser.add_argument("--times", type=int, default=10)
     options = parser.parse_args()
+    if strangers := set(options.engines) - set(ENGINES):
+        parser.error(f"no WebTransport in {', '.join(sorted(strangers))}; there is in {', '.join(ENGINES)}")
     bad = 0
-    for name in options.engines:
+    for name in options.engines or ENGINES:
         async with started(EVERY[name]()) as engine:
             for fault in FAULTS:
                 cells = [await run_cell(engine, fault) for _ in range(options.times)]
