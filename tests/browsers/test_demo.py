@@ -100,7 +100,7 @@ async def visit(engine: Engine, broker: str | None = None) -> AsyncIterator[Visi
             patch.setattr(
                 demo_page,
                 "policy",
-                lambda host, ports: strict(host, ports).replace("script-src", "script-src 'unsafe-eval'"),
+                lambda *places: strict(*places).replace("script-src", "script-src 'unsafe-eval'"),
             )
         async with Demo(broker=broker) as demo:
             async with engine.open(f"http://127.0.0.1:{demo.port}/", window=True) as page:

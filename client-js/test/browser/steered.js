@@ -19,10 +19,10 @@ var steered = (function () {
 
     // Opens a session at an address of any origin. It works with the client's own events, one call-back each.
     function open(name, url, options) {
-        var i, session;
-        for (i = 0; options.transports && i < options.transports.length; i++) {
-            if (options.transports[i] === "webtransport") {
-                options.transports[i] = RealtimeWebTransport();
+        var i, session, transports = (options && options.transports) || [];
+        for (i = 0; i < transports.length; i++) {
+            if (transports[i] === "webtransport") {
+                transports[i] = RealtimeWebTransport();
             }
         }
         session = sessions[name] = new Realtime(url, options);

@@ -80,7 +80,7 @@ def test_attw_finds_types_from_everywhere(package: Path) -> None:
     done = run("node", TOOLS / "@arethetypeswrong" / "cli" / "dist" / "index.js", package, "--format", "json", at=HERE)
     report = json.loads(done.stdout)
     assert report["problems"] == {}
-    assert set(report["analysis"]["entrypoints"]) == {".", "./events", "./package.json"}
+    assert set(report["analysis"]["entrypoints"]) == {".", "./events", "./webtransport", "./package.json"}
     assert done.returncode == 0, done.stderr
 
 
