@@ -7,11 +7,11 @@ BIN := $(VENV)/bin
 demo: $(VENV)/.demo
 	@exec $(BIN)/realtime demo
 
-# What is compiled is kept, whatever the environment says: a hundred processes start, and six collect all the tests.
+# What is compiled is kept, whatever the environment says: a hundred processes start, and four collect all the tests.
 test: export PYTHONDONTWRITEBYTECODE :=
-# Six processes on two cores: much of the time a test waits, as tests/lanes.py knows; `make test N=12` where there are
+# Four processes on two cores: much of the time a test waits, as tests/lanes.py knows; `make test N=8` where there are
 # more. Types are checked beside them. On a fresh checkout one process compiles all the tests, instead of each.
-N ?= 6
+N ?= 4
 test: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

@@ -179,8 +179,8 @@ async def test_held_polls_that_are_never_answered() -> None:
 @steady
 async def test_pings_of_the_server_are_answered_while_idle() -> None:
     """A server that pings often takes nobody for gone, and nothing is called idle that is not."""
-    async with echo(ping_interval=0.2, ping_timeout=0.2) as (rt, _, url):
-        found = await examine(url, patience=1.2)
+    async with echo(ping_interval=0.2, ping_timeout=2.0) as (rt, _, url):
+        found = await examine(url, patience=3.0)
         assert states(found) == {}
         assert len(rt) == 0
 

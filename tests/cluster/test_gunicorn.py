@@ -105,7 +105,17 @@ class Client:
         self.codes: list[int | None] = []
         self.answers = 0
         self.wrong: list[str] = []
-        self.task = asyncio.create_task(self._run(f"{url}/realtime/echo", transport))
+        self.task = asyncio.create_task(self._open(f"{url}/realtime/echo", transport))
+
+    async def _open(self, url: str, transport: str) -> None:
+        """Until it has had a session: which worker is asked is chance, and one of them may not have begun."""
+        while not self.workers:
+            try:
+                await self._run(url, transport)
+            except realtime.NegotiationError:
+                if self.workers:
+                    raise
+                await asyncio.sleep(0.02)
 
     async def _run(self, url: str, transport: str) -> None:
         async for session in realtime.connect(url, transports=transport, backoff=(0.02, 0.2)):
