@@ -15,6 +15,8 @@ __all__ = ["Store"]
 
 SERVERS = ("redis-server", "valkey-server")
 PATIENCE = 10.0  # seconds until it answers
+# Ends with its standard input: when its parent does, however that ends.
+RUN = 'exec 3<&0; "$@" & store=$!; (cat <&3 >/dev/null; kill -9 $store) & wait $store'
 
 
 class Store:
@@ -35,8 +37,8 @@ class Store:
             options = ("--port", "0", "--unixsocket", str(path), "--unixsocketperm", "700", "--dir", folder)
             nothing = asyncio.subprocess.DEVNULL
             process = await asyncio.create_subprocess_exec(
-                *(program, *options, "--save", "", "--appendonly", "no"),
-                stdin=nothing,
+                *("/bin/sh", "-c", RUN, "sh", program, *options, "--save", "", "--appendonly", "no"),
+                stdin=asyncio.subprocess.PIPE,
                 stdout=nothing,
                 stderr=nothing,
                 start_new_session=True,  # a Ctrl-C is the parent's
@@ -60,10 +62,9 @@ def _has_client() -> bool:
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is None:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()  # there is nothing that it would have to write
-        await process.wait()
+    assert process.stdin is not None
+    process.stdin.close()
+    await process.wait()  # there is nothing that it would have to write
 
 
 async def _answers(process: asyncio.subprocess.Process, path: Path) -> bool:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import stat
+import sys
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -168,6 +169,29 @@ async def test_a_store_of_the_demos_own_ends_with_it_and_none_is_no_fault(monkey
     monkeypatch.setattr(store, "SERVERS", ("no-such-server",))
     async with Store() as broker:
         assert broker is None
+
+
+async def test_the_demos_store_ends_however_the_demo_does() -> None:
+    program = (
+        "import asyncio\nfrom realtime.demo import Store\n\n"
+        "async def main():\n    async with Store() as broker:\n        print(broker, flush=True)\n"
+        "        await asyncio.Event().wait()\n\nasyncio.run(main())\n"
+    )
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", program, stdout=asyncio.subprocess.PIPE)
+    assert process.stdout is not None
+    broker = (await process.stdout.readline()).decode().strip()
+    process.kill()
+    await process.wait()
+    if broker == "None":
+        pytest.skip("no redis-server here")
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            try:
+                _, writer = await asyncio.open_unix_connection(broker.removeprefix("unix://"))
+            except OSError:
+                break  # nobody listens any more
+            writer.close()
+            await asyncio.sleep(0.05)
 
 
 async def test_panels_are_bounded_and_given_back(page: Page) -> None:
