@@ -84,8 +84,8 @@ class LeanResponse(web.WebSocketResponse):
         return FINE
 
     async def prepare(self, request: web.BaseRequest) -> Any:
-        assert isinstance(request, web.Request)
         """Lays out the answer, for shake_hands()."""
+        assert isinstance(request, web.Request)
         if self._payload_writer is not None:  # it is prepared
             return self._payload_writer
         if not self._accept or self._headers or any(map(ON_PREPARE, request.match_info.apps)):
