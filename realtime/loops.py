@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import logging
 from asyncio import _get_running_loop as running_loop
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextvars import Context
@@ -18,7 +19,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from .core.errors import LocalProtocolError
 
-__all__ = ["NOWHERE", "LoopBound", "at_once", "begin", "foreign", "gives_way", "running_loop"]
+__all__ = ["NOWHERE", "LoopBound", "Tasks", "at_once", "begin", "foreign", "gives_way", "running_loop"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -72,6 +73,42 @@ def begin(coroutine: Coroutine[Any, Any, T], name: str, context: Context | None 
     has noted that it did, and before what it is for is ready.
     """
     return asyncio.Task(coroutine, loop=asyncio.get_running_loop(), name=name, context=context)
+
+
+class Tasks:
+    """Tasks that somebody has begun, and ends with end(). One that fails is told in the log: nobody waits for it."""
+
+    def __init__(self, whose: str, log: logging.Logger) -> None:
+        """`whose`: as their names and the log have it."""
+        self._whose = whose
+        self._log = log
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def __bool__(self) -> bool:
+        """Whether any runs."""
+        return bool(self._tasks)
+
+    def begin(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Begins one, in the next turn of the event loop."""
+        task = begin(coroutine, f"realtime {self._whose}")
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            self._log.error("a task of the %s failed", self._whose, exc_info=task.exception())
+
+    async def ended(self) -> None:
+        """Waits for those that run now. One that fails is no affair of whoever waits."""
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def end(self) -> None:
+        """Cancels all, and waits until they have ended."""
+        for task in tuple(self._tasks):
+            task.cancel()
+        await self.ended()
 
 
 def at_once(coroutine: Coroutine[Any, Any, None]) -> Awaitable[None] | None:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import aiohttp
@@ -14,7 +15,7 @@ from aiohttp import web
 
 import realtime
 from realtime import LocalProtocolError, Session, SessionClosed, Unauthorized
-from realtime.loops import at_once
+from realtime.loops import Tasks, at_once
 from realtime.testing import VirtualClock
 
 from .eager import eager_task_factory
@@ -452,3 +453,28 @@ async def test_what_waits_goes_on_where_it_is_awaited() -> None:
     whole = at_once(asyncio.sleep(0))
     assert whole is not None
     await whole
+
+
+async def test_tasks_end_with_whoever_began_them_and_tell_of_what_fails(caplog: pytest.LogCaptureFixture) -> None:
+    tasks, going = Tasks("clocks", logging.getLogger("realtime.test")), asyncio.Event()
+
+    async def runs() -> None:
+        going.set()
+        await asyncio.Event().wait()
+
+    async def fails() -> None:
+        raise ValueError("on purpose")
+
+    running = tasks.begin(runs())
+    assert running.get_name() == "realtime clocks"
+    assert not going.is_set()  # it begins in the next turn
+    with suppress(ValueError):
+        await tasks.begin(fails())
+    assert going.is_set()
+    assert tasks
+    (record,) = caplog.records
+    assert record.getMessage() == "a task of the clocks failed"
+    await tasks.end()
+    assert running.cancelled()
+    assert not tasks
+    assert len(caplog.records) == 1

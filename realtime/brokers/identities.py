@@ -152,7 +152,7 @@ class Identities:
         self._here = here
         self._sweep = timing.sweep
         self._store = rooms._store
-        self._asking = Asking(rooms._store, rooms._publishing, rooms.worker, timeout, rooms._spawn, timing.lease)
+        self._asking = Asking(rooms._store, rooms._publishing, rooms.worker, timeout, rooms.tasks.begin, timing.lease)
         self._closings = Closings(time.time())
         self._followed: dict[str, LocalRoom] = {}
         self._answers: dict[str, str] = {}  # that the store does not have yet
@@ -165,8 +165,8 @@ class Identities:
         """Begins, when its rooms have. Does not wait for the broker."""
         self._hold(QUESTIONS, NOTHING, self._asked, lambda: None, RARELY)
         closings = self._hold(CLOSINGS, CLOSINGS_KEPT, self._told, self._gap, 1)
-        self._rooms._spawn(self._begin(closings))
-        self._rooms._spawn(self._look())
+        self._rooms.tasks.begin(self._begin(closings))
+        self._rooms.tasks.begin(self._look())
 
     def _hold(
         self, name: str, keep: Keep, told: Callable[[str | bytes], None], missed: Callable[[], None], every: int
@@ -250,7 +250,7 @@ class Identities:
         self._answers[question] = text
         if not self._answering:
             self._answering = True
-            self._rooms._spawn(self._say())
+            self._rooms.tasks.begin(self._say())
 
     async def _say(self) -> None:
         part = self._asking.part
@@ -277,7 +277,7 @@ class Identities:
         self._missed = True
         if not self._reading:
             self._reading = True
-            self._rooms._spawn(self._read())
+            self._rooms.tasks.begin(self._read())
 
     async def _read(self) -> None:
         """Takes what is kept, as far as it is news."""

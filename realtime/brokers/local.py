@@ -29,7 +29,7 @@ RETRY = 0.3  # seconds until an unanswered question is asked again
 class Spawn(Protocol):
     """Begins a task, which ends with the broker."""
 
-    def __call__(self, coroutine: Coroutine[Any, Any, None]) -> None: ...
+    def __call__(self, coroutine: Coroutine[Any, Any, None]) -> object: ...
 
 
 class LocalRoom:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import secrets
 import threading
@@ -17,6 +18,7 @@ from ..core.identities import SessionInfo, check_room, room_of, sessions_in
 from ..core.rooms import Entry, Position
 from ..core.settings import check
 from ..identities import Identity
+from ..loops import Tasks
 from .asking import Asking
 from .base import Stores
 from .counts import Counts
@@ -29,6 +31,8 @@ from .rules import BROKER_TIMEOUT, RoomRules
 __all__ = ["BlockingIdentity", "BlockingPublisher", "Publisher"]
 
 T = TypeVar("T")
+
+log: logging.Logger = logging.getLogger("realtime.broker")
 
 
 LEASE, SWEEP = Timing()
@@ -63,7 +67,7 @@ class Publisher:
         self._rules = RoomRules()
         self._publishing: Publishing | None = None
         self._asking: Asking
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks("publisher", log)
 
     def configure_rooms(self, pattern: str, *, history: int = 0, ttl: float = 3600.0, presence: bool = False) -> None:
         """Says what is kept of some rooms, as the servers do: see Server.configure_rooms()."""
@@ -73,11 +77,11 @@ class Publisher:
         source = secrets.token_urlsafe(9)
         self._store = self._broker.store()
         publishing = Publishing(self._store, source, self._timeout, lambda room, position: None)
-        self._asking = Asking(self._store, publishing, source, self._timeout, self._spawn, LEASE)
+        self._asking = Asking(self._store, publishing, source, self._timeout, self._tasks.begin, LEASE)
         await self._store.start(source, _Deaf(self._returned))
         self._publishing = publishing
         self._rules.fixed = True
-        self._spawn(self._sweep(publishing))
+        self._tasks.begin(self._sweep(publishing))
         return self
 
     async def __aexit__(
@@ -89,9 +93,7 @@ class Publisher:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._timeout):
                     await publishing.compare()
-            for task in tuple(self._tasks):
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await self._tasks.end()
             await publishing.close()
             await self._store.close()
 
@@ -126,7 +128,7 @@ class Publisher:
     def _returned(self, run: str) -> None:
         self._asking.returned(run)
         if self._publishing is not None:
-            self._spawn(self._publishing.compare())
+            self._tasks.begin(self._publishing.compare())
 
     @staticmethod
     async def _sweep(publishing: Publishing) -> None:
@@ -135,11 +137,6 @@ class Publisher:
             await asyncio.sleep(SWEEP * random.uniform(0.75, 1.25))
             await publishing.sweep()
             await publishing.compare()
-
-    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(coroutine, name="realtime publisher")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
 
 class _Outside:

@@ -9,13 +9,14 @@ import asyncio
 import logging
 import random
 import secrets
-from collections.abc import AsyncIterator, Coroutine, Iterable
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, nullcontext, suppress
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from ..core.errors import BrokerError
 from ..core.frames import Outgoing
 from ..core.rooms import CLOSING, Entry, Position
+from ..loops import Tasks
 from .base import Health, Keep, QueueStore, Store
 from .counts import Counts
 from .local import Joining, LocalRoom
@@ -78,7 +79,7 @@ class Rooms:
         self.timeout: float = timeout  # for how many seconds the store is waited for
         self.timing: Timing = timing  # of leases
         self._local: dict[str, LocalRoom] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self.tasks: Tasks = Tasks("rooms", log)
         self._attending = Attending(store, timing.lease)
         self._publishing = Publishing(store, self.worker, timeout, self._acknowledged)
         self._runs: set[str] = set()
@@ -89,9 +90,9 @@ class Rooms:
     async def start(self) -> None:
         """Begins. Does not wait for the broker."""
         await self._store.start(self.worker, self)
-        self._spawn(self._renew())
-        self._spawn(self._compare())
-        self._spawn(self._sweep())
+        self.tasks.begin(self._renew())
+        self.tasks.begin(self._compare())
+        self.tasks.begin(self._sweep())
 
     async def close(self) -> None:
         """Ends. The members of this worker are not present any more."""
@@ -101,20 +102,8 @@ class Rooms:
             async with asyncio.timeout(1.0):
                 await self._attending.resign()
         await self._publishing.close()
-        for task in tuple(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.tasks.end()
         await self._store.close()
-
-    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(coroutine, name="realtime rooms")
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            log.error("a task of the rooms failed", exc_info=task.exception())
 
     def health(self) -> Health:
         """How the broker is."""
@@ -133,7 +122,7 @@ class Rooms:
         room = self._local.get(name)
         if room is None:
             hub, patience = members or self._hub, self.timing.sweep / 2
-            room = LocalRoom(name, keep, self._store, hub, self._spawn, patience, self.counts, every)
+            room = LocalRoom(name, keep, self._store, hub, self.tasks.begin, patience, self.counts, every)
             self._local[name] = room
             self._store.subscribe(name)
         room.users += 1
@@ -210,7 +199,7 @@ class Rooms:
                 joining.left()
             self._tidy(room)
         if self._attending.remove(name, receiver.id):
-            self._spawn(self._attending.tell())
+            self.tasks.begin(self._attending.tell())
 
     def left_all(self, receiver: Receiver) -> None:
         """A receiver ends; what it is joining, it joins no more."""
@@ -314,7 +303,7 @@ class Rooms:
             self._attending.standing.returned(now)
         for watcher in self.watchers:
             watcher.returned(run)
-        self._spawn(self._back())
+        self.tasks.begin(self._back())
 
     async def _back(self) -> None:
         await self._publishing.compare()

@@ -7,9 +7,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from typing import Any
 
 from ..brokers.base import Refused, Store
 from ..core.attendance import Standing
@@ -26,6 +25,7 @@ from ..core.leases import (
     Registration,
 )
 from ..core.shares import Limit
+from ..loops import Tasks
 from ..owners import Claimed, Mine, Taken
 from .counting import Counting
 from .finding import NOT_FREE, NOT_NOW, Finding
@@ -79,7 +79,7 @@ class Directory:
         self._keeping = Keeping(self._directory, peer.worker, life, most)
         self._counting = Counting(self._directory, self._keeping, self._standing, count, counted)
         self._met: set[str] = set()  # runs that were told of what has begun
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks("directory", log)
         self._back = asyncio.Event()
         self.registered: asyncio.Event = asyncio.Event()  # once
         self._stranger = False  # another has this worker's name, and it can take no other
@@ -88,10 +88,10 @@ class Directory:
 
     def start(self) -> None:
         """Begins to register, as soon as the store is reached."""
-        self._spawn(self._live())
-        self._spawn(self._renew_claims())
-        self._spawn(self._renew_counts())
-        self._spawn(self._keeping.run())
+        self._tasks.begin(self._live())
+        self._tasks.begin(self._renew_claims())
+        self._tasks.begin(self._renew_counts())
+        self._tasks.begin(self._keeping.run())
 
     async def leave(self) -> None:
         """Writes what is left to be written, and gives up this worker's place: in five seconds at most."""
@@ -100,22 +100,10 @@ class Directory:
             async with asyncio.timeout_at(until):
                 await self._keeping.written()
         self.registration.lost()
-        for task in tuple(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.end()
         with suppress(TimeoutError, BrokerError):
             async with asyncio.timeout_at(until):
                 await self._directory.strike(self.peer)
-
-    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(coroutine, name="realtime directory")
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            log.error("a task of the directory failed", exc_info=task.exception())
 
     # -- the store -----------------------------------------------------------------------------------------------------
 
@@ -213,7 +201,7 @@ class Directory:
                 self.settled(name, digest, "")  # who asked has left
 
         if self.claims.ask(name, tell):
-            self._spawn(self._ask(name, digest))  # it goes on for the others, if this one leaves
+            self._tasks.begin(self._ask(name, digest))  # it goes on for the others, if this one leaves
         try:
             told = await answer
         except asyncio.CancelledError:
@@ -257,7 +245,7 @@ class Directory:
 
     def give_back(self, name: str, sid: str) -> None:
         """The name is not for the session of this sid."""
-        self._spawn(self._release(name, sid))
+        self._tasks.begin(self._release(name, sid))
 
     async def _release(self, name: str, sid: str) -> None:
         with suppress(BrokerError):

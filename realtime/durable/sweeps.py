@@ -8,9 +8,9 @@ import asyncio
 import logging
 import random
 from collections import OrderedDict
-from collections.abc import Coroutine, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Protocol
 
 from ..brokers.base import Records, Store, Unreadable
 from ..core.durable.changes import Context, Ended, Published
@@ -20,6 +20,7 @@ from ..core.durable.takeover import NOBODY, Orphan, abandoned, orphan, unclaimed
 from ..core.errors import BrokerError, Refusal
 from ..core.leases import Gone, Later, Peer
 from ..endpoint import Endpoint
+from ..loops import Tasks
 from ..sessions import Sessions
 from .holding import Holding, unused_id
 from .publishes import FRESH, MOST_PAUSE, PAUSE, publish
@@ -77,37 +78,24 @@ class Sweeps:
     def __init__(self, keeper: Keeping, store: Store) -> None:
         self._keeper = keeper
         self._store = store
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks("durable sessions", log)
         self._runs: set[str] = set()
         self._last: set[asyncio.Task[None]] = set()  # publishes of sessions that have ended here
         self._buried: OrderedDict[str, tuple[Owner, Endpoint, float]] = OrderedDict()  # until when
 
     def start(self) -> None:
         """Begins."""
-        self._spawn(self._beats())
-        self._spawn(self._sweeps())
+        self._tasks.begin(self._beats())
+        self._tasks.begin(self._sweeps())
 
     async def stop(self) -> None:
         """Ends."""
-        for task in tuple(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.end()
 
     async def finished(self, until: float) -> None:
         """Waits, up to this time of the loop, until all is published of sessions that have ended here."""
         if self._last:
             await asyncio.wait(self._last, timeout=max(0.0, until - asyncio.get_running_loop().time()))
-
-    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.get_running_loop().create_task(coroutine, name="realtime durable sessions")
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-        return task
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            log.error("a task of the durable sessions failed", exc_info=task.exception())
 
     # -- notices -------------------------------------------------------------------------------------------------------
 
@@ -151,7 +139,7 @@ class Sweeps:
         while self._buried and next(iter(self._buried.values()))[2] <= now:
             self._buried.popitem(last=False)
         if holding.owner.record.publishes:
-            task = self._spawn(self._publish_last(holding.sid, holding.owner, life, holding.confirmed + FRESH))
+            task = self._tasks.begin(self._publish_last(holding.sid, holding.owner, life, holding.confirmed + FRESH))
             self._last.add(task)
             task.add_done_callback(self._last.discard)
 
@@ -160,7 +148,7 @@ class Sweeps:
         last that this worker does."""
         if run not in self._runs:
             self._runs.add(run)
-            self._spawn(self._compare(run))
+            self._tasks.begin(self._compare(run))
 
     async def _compare(self, run: str) -> None:
         for sid, holding in tuple(self._keeper.holdings.items()):

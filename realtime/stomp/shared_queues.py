@@ -14,16 +14,16 @@ import json
 import logging
 import secrets
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from functools import partial
-from typing import Any
 
 from ..brokers.base import Keep, Refused, Taken, Unanswered
 from ..core.errors import BrokerError, LocalProtocolError
 from ..core.frames import Group, Outgoing, RoomItem
 from ..core.identities import RESERVED
 from ..hub import Hub
+from ..loops import Tasks
 from .queues import ORIGIN, Consumer, Parcel
 
 __all__ = ["SharedQueues"]
@@ -110,7 +110,7 @@ class SharedQueues:
         self._dead_letters = dead_letters
         self._queues: dict[str, _Queue] = {}
         self._number = 0
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks("queues", log)
         self._sweeper: asyncio.Task[None] | None = None
 
     def __len__(self) -> int:
@@ -192,7 +192,7 @@ class SharedQueues:
         assert isinstance(parcel, SharedParcel)
         queue = self._queues.get(parcel.destination)
         if queue is not None:
-            self._begin(self._bury(queue, parcel))
+            self._tasks.begin(self._bury(queue, parcel))
 
     def ready(self, destination: str) -> None:
         """A consumer of this queue has room again."""
@@ -205,7 +205,7 @@ class SharedQueues:
         queue.again = True
         # What is given back comes before all that is behind it: it has to be there first.
         if queue.taking is None and queue.consumers and not queue.back:
-            queue.taking = self._begin(self._take(queue))
+            queue.taking = self._tasks.begin(self._take(queue))
 
     async def close(self) -> None:
         """The server shuts down: what this worker has is for others."""
@@ -217,10 +217,9 @@ class SharedQueues:
         while self._tasks:
             with suppress(TimeoutError):
                 async with asyncio.timeout(PAUSE * 10):
-                    await asyncio.gather(*self._tasks, return_exceptions=True)
+                    await self._tasks.ended()
                     continue
-            for task in tuple(self._tasks):
-                task.cancel()
+            await self._tasks.end()
 
     # -- giving and taking ---------------------------------------------------------------------------------------------
 
@@ -287,23 +286,12 @@ class SharedQueues:
 
     # -- what the store is told ----------------------------------------------------------------------------------------
 
-    def _begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.get_running_loop().create_task(work, name="realtime queues")
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-        return task
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            log.error("a task of the queues failed", exc_info=task.exception())
-
     def _tell(self, destination: str) -> None:
         """Tells all workers that there is something in a queue."""
         queue = self._queues.get(destination)
         if queue is not None:
             self.look(queue)
-        self._begin(self._tell_others(destination))
+        self._tasks.begin(self._tell_others(destination))
 
     async def _tell_others(self, destination: str) -> None:
         with suppress(BrokerError):
@@ -318,7 +306,7 @@ class SharedQueues:
         """Tells the store what is done, and what is given back: all of one turn of the event loop at once."""
         if not queue.writing:
             queue.writing = True
-            self._begin(self._flush(queue))
+            self._tasks.begin(self._flush(queue))
 
     async def _flush(self, queue: _Queue) -> None:
         """One for each queue, however long the store is away."""

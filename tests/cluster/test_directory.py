@@ -312,7 +312,7 @@ async def test_a_name_of_a_worker_that_is_gone(workers: Workers) -> None:
 async def test_names_that_last_are_claimed_again(workers: Workers) -> None:
     one, _ = await workers.pair()
     one.claims.life = 0.05
-    one._spawn(one._renew_claims())
+    one._tasks.begin(one._renew_claims())
     sid = await opened(one, "name", "")
     await eventually(lambda: workers.stored.asked.count("keep") > 3)
     assert await workers.stored.holder("name") == Claim(sid, "")
