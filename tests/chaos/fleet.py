@@ -121,11 +121,12 @@ class Process:
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
         middle = self.middle()
+        life = self.lives[self.name]
+        # Before, not behind: its clients may know before we do, and say so by the same clock.
+        life.told, life.how = min(life.told, time.monotonic()), life.how or "killed"
         self._process.kill()
         self._process.wait()
-        life = self.lives[self.name]
         life.over = time.monotonic()
-        life.told, life.how = min(life.told, life.over), life.how or "killed"
         return middle
 
     def terminate(self) -> None:

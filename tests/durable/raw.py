@@ -15,7 +15,7 @@ import aiohttp
 
 from ..patience import arrives
 
-__all__ = ["Polls", "Raw", "Stream", "Wire", "nonce"]
+__all__ = ["Polls", "Raw", "Wire", "nonce"]
 
 _numbers: Iterator[int] = itertools.count()
 
@@ -221,15 +221,6 @@ class Polls(Wire):
         while len(self.messages) < count:
             assert not self.ended, self.ended
             await self.poll(*self.unacked)
-
-
-class Stream(Polls):
-    """Over a streamed POST (multipart or xhr) is read by Polls' sends; its frames come by lines."""
-
-    name = "xhr_streaming"
-
-    async def poll(self, *behind: str, gen: int | None = None) -> list[str]:
-        raise NotImplementedError
 
 
 async def cancelled(task: asyncio.Task[Any]) -> None:
