@@ -22,6 +22,7 @@ __all__ = [
     "HandedOver",
     "Published",
     "Publishes",
+    "PutOut",
     "Renewed",
     "Sends",
     "Touch",
@@ -164,6 +165,18 @@ class Published(NamedTuple):
     def apply(self, record: Record, context: Context) -> Record:
         """See Change."""
         return record._replace(publishes=tuple(one for one in record.publishes if one.id not in self.ids))
+
+
+class PutOut(NamedTuple):
+    """A room was closed, by the message at this epoch and offset: who had joined it before that leaves."""
+
+    room: str
+    at: tuple[int, int]
+
+    def apply(self, record: Record, context: Context) -> Record:
+        """See Change."""
+        rooms = tuple((room, joined) for room, joined in record.rooms if room != self.room or not joined[:2] < self.at)
+        return record._replace(rooms=rooms)
 
 
 class HandedOver(NamedTuple):
