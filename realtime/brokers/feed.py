@@ -71,16 +71,16 @@ class Feed:
         self._passed.clear()
         self._size, self._start = 0, position
 
-    def after(self, position: Position, known: bool) -> Iterable[Passed] | None:
+    def after(self, position: Position, seen: bool) -> Iterable[Passed] | None:
         """See core.durable.room_outbox.Source."""
         start, passed = self._start, self._passed
         if start is None or position.epoch != start.epoch or position.offset < start.offset:
             return None
         at = position.offset - start.offset
         if at > len(passed):
-            return () if known else None
+            return () if seen else None
         there = passed[at - 1].position if at else start
-        if not same(there.id, position.id) if known else there.id != position.id:
+        if not same(there.id, position.id) if seen else there.id != position.id:
             return None
         return islice(passed, at, None)
 

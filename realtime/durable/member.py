@@ -51,7 +51,7 @@ class RoomMember(Session):
         """Enters with the turn: the position is stored with it."""
         self._check_loop()
         self._check_own()
-        self._may_enter(member, room, info, history, after)
+        keep = self._may_enter(member, room, info, history, after)
         turn, hub = self._at_work(), self._hub
         turn.check_join(room)
         there = room in turn and self in hub.members(room)
@@ -63,11 +63,14 @@ class RoomMember(Session):
             position, history = None, 0
         with hub.entering(self, room):
             joined = await self._rooms.join(room, text, history, position)
-        if not there:
+        if room not in turn or not there:  # it may have been closed meanwhile
+            hub.join(self, room)
             self.gap = joined.missing is not None
             turn.join(room, joined.position)
             if joined.missing is not None:
                 self._machine.rooms.missed(room, joined.position, joined.missing)
+        if keep is not None and keep.presence:
+            turn.tell(room, "" if info is None else text)
         return joined.position.cursor
 
     def _exit(self, member: Receiver, room: str) -> None:

@@ -8,12 +8,13 @@ have sent last (brokers/feed), or their store.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
-from typing import NamedTuple, Protocol
+from collections.abc import Coroutine, Iterable
+from typing import Any, NamedTuple, Protocol
 
 from ..brokers.base import Keep
 from ..brokers.feed import Feed, Reader, said
 from ..brokers.local import LocalRoom
+from ..brokers.presence import info_text
 from ..brokers.publishing import NOTHING
 from ..core.durable.changes import Change, PutOut
 from ..core.durable.machine import DurableMachine
@@ -92,9 +93,12 @@ class SessionRooms:
         """The session is here, and in the rooms that its record says."""
         record = self._holding.owner.record
         if record.stage is Stage.LIVE and self._hub.shared is not None:
+            infos = dict(record.infos)
             for room, _ in record.rooms:
-                self._hold(room)
+                local = self._hold(room)
                 self._hub.join(self._reader, room)
+                if local.keep.presence:
+                    self._begin(self._hub.rooms.attend(self._reader, room, infos.get(room, info_text(None))))
                 self.may_read(room)
 
     async def join(self, room: str, info: str, last: int, after: Position | None) -> Joined:
@@ -172,13 +176,15 @@ class SessionRooms:
         if joined is not None and joined[:2] < at and self._closing.get(room) != at:
             self._closing[room] = at
             self._holding.change(PutOut(room, at))
+            if self._reader in self._hub.members(room):
+                self._hub.put_out(self._reader, room)
 
     # -- what is told of them: see core.durable.room_outbox.Source -----------------------------------------------------
 
-    def after(self, room: str, position: Position, known: bool) -> Iterable[Passed] | None:
+    def after(self, room: str, position: Position, seen: bool) -> Iterable[Passed] | None:
         """What has gone through a room behind this position."""
         feed = self._feeds.get(room)
-        return None if feed is None else feed.after(position, known)
+        return None if feed is None else feed.after(position, seen)
 
     def said(self, room: str, entry: Entry) -> Passed:
         """A message that was read."""
@@ -186,7 +192,10 @@ class SessionRooms:
 
     def read(self, question: int, room: str, position: Position) -> None:
         """Reads what is behind this position."""
-        task = begin(self._read(question, room, position), "realtime durable rooms")
+        self._begin(self._read(question, room, position))
+
+    def _begin(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = begin(coroutine, "realtime durable rooms")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -195,6 +204,8 @@ class SessionRooms:
         store, keep = self._hub.rooms._store, self._keep(room)
         try:
             reading = await store.read(room, keep, position, position)
+            if room in self._held:
+                self._held[room].follower.learn(reading.end)
             raising = machine.rooms.answer(question, room, reading)
             if raising is not None:
                 await store.raise_epoch(room, keep, *raising)

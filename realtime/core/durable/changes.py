@@ -72,6 +72,12 @@ def publish(record: Record, messages: Sequence[tuple[str, Message]]) -> Record:
     return record._replace(publishes=(*record.publishes, *named))
 
 
+def in_rooms(record: Record, rooms: dict[str, Position], infos: dict[str, str]) -> Record:
+    """The session is in these rooms, and says this of itself, as far as it is in them."""
+    said = ((room, info) for room, info in infos.items() if room in rooms and info)
+    return record._replace(rooms=tuple(rooms.items()), infos=tuple(said))
+
+
 class Commit(NamedTuple):
     """What a handler has done since its last commit."""
 
@@ -83,6 +89,7 @@ class Commit(NamedTuple):
     joins: tuple[tuple[str, Position | None], ...] = ()  # None: has left
     publishes: tuple[tuple[str, Message], ...] = ()
     close: Close | None = None  # the handler has returned
+    infos: tuple[tuple[str, str], ...] = ()  # what it says of itself in rooms from now on, as JSON
 
     def apply(self, record: Record, context: Context) -> Record:
         """See Change."""
@@ -95,7 +102,7 @@ class Commit(NamedTuple):
                 rooms[room] = position
         record = publish(record, self.publishes)
         record = send(record, self.sends if self.close is None else (*self.sends, self.close), context)
-        record = record._replace(data=self.data, rooms=tuple(rooms.items()))
+        record = in_rooms(record._replace(data=self.data), rooms, {**dict(record.infos), **dict(self.infos)})
         if self.turn == 0:
             record = record._replace(begun=True, starts=0)
         elif self.turn is not None and self.takes:
@@ -175,8 +182,11 @@ class PutOut(NamedTuple):
 
     def apply(self, record: Record, context: Context) -> Record:
         """See Change."""
-        rooms = tuple((room, joined) for room, joined in record.rooms if room != self.room or not joined[:2] < self.at)
-        return record._replace(rooms=rooms)
+        rooms = dict(record.rooms)
+        joined = rooms.get(self.room)
+        if joined is not None and joined[:2] < self.at:
+            del rooms[self.room]
+        return in_rooms(record, rooms, dict(record.infos))
 
 
 class HandedOver(NamedTuple):
@@ -196,7 +206,7 @@ class Ended(NamedTuple):
         """See Change."""
         if record.stage is Stage.ENDED:
             return record
-        return record._replace(stage=Stage.ENDED, end=self.end, outbox=(), inbox=(), rooms=())
+        return record._replace(stage=Stage.ENDED, end=self.end, outbox=(), inbox=(), rooms=(), infos=())
 
 
 def discarded(record: Record) -> Record:

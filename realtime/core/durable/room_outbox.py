@@ -33,9 +33,9 @@ class Passed(NamedTuple):
 class Source(Protocol):
     """Where rooms are taken from."""
 
-    def after(self, room: str, position: Position, known: bool) -> Iterable[Passed] | None:
-        """What has gone through a room behind this position; None where it has to be read. `known`: this position was
-        there, as this worker has seen: what is behind all that it has is nothing, then."""
+    def after(self, room: str, position: Position, seen: bool) -> Iterable[Passed] | None:
+        """What has gone through a room behind this position; None where it has to be read. `seen`: this worker has seen
+        that it was there: if it is behind all that there is here, nothing follows yet."""
 
     def read(self, question: int, room: str, position: Position) -> None:
         """Read what is behind this position, and call answer() with that, or unanswered()."""
@@ -47,12 +47,13 @@ class Source(Protocol):
 class Place:
     """Where a carrier stands in a room."""
 
-    __slots__ = ("joined", "known", "needs", "position")
+    __slots__ = ("joined", "known", "needs", "position", "seen")
 
     def __init__(self, joined: Position, position: Position, known: bool) -> None:
         self.joined: Position = joined  # where the session has joined
         self.position: Position = position  # behind what was told
         self.known: bool = known  # it is stored, or was told by this worker: not only the client says so
+        self.seen: bool = False  # it was told, or read, by this worker
         self.needs: int = 0  # of so many bytes is the message that found the window full
 
 
@@ -185,7 +186,7 @@ class RoomOutbox:
         """Tells what there is of a room, or has it read; whether that is all for now."""
         if self._rooms.get(room) != place.joined or not self._flow.may(place.needs):
             return False
-        passed = self.source.after(room, place.position, place.known)
+        passed = self.source.after(room, place.position, place.seen)
         if passed is not None:
             return all(self._tell(room, place, one) for one in passed)
         if self._asked is not None:
@@ -206,7 +207,7 @@ class RoomOutbox:
         if not self._flow.may(size):
             place.needs = size
             return False
-        place.needs, place.position, place.known = 0, one.position, True
+        place.needs, place.position, place.known, place.seen = 0, one.position, True, True
         self._flow.sent(size)
         self._queue.append(RoomNote(room, one.position.cursor, missing) if item is None else item)
         return True
@@ -242,7 +243,7 @@ class RoomOutbox:
                 return None
             place.position = at.position
             self._note(RoomNote(room, at.position.cursor, at.missing))
-        place.known = True
+        place.known = place.seen = True
         more = reading.more
         for entry in reading.entries:
             if entry.offset > place.position.offset and not self._tell(room, place, self.source.said(room, entry)):

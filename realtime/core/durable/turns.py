@@ -69,12 +69,13 @@ class Turn:
         self._sends: list[Message] = []
         self._publishes: list[tuple[str, Message]] = []
         self._joins: dict[str, Position | None] = {}
+        self._infos: dict[str, str] = {}
         self._bytes = 0
 
     @property
     def empty(self) -> bool:
         """Whether nothing was done."""
-        return not (self._sends or self._publishes or self._joins)
+        return not (self._sends or self._publishes or self._joins or self._infos)
 
     def send(self, data: Message) -> None:
         """To the client. Raises SendBufferFull."""
@@ -106,10 +107,16 @@ class Turn:
         self.check_join(room)
         self._rooms.add(room)
         self._joins[room] = position
+        self._infos.pop(room, None)
+
+    def tell(self, room: str, info: str) -> None:
+        """What it says of itself in this room, in which it is, as JSON; "" for nothing."""
+        self._infos[room] = info
 
     def leave(self, room: str) -> None:
         """It is not in this room any more. Nothing is noted of one that it has never been in."""
         self._rooms.discard(room)
+        self._infos.pop(room, None)
         if room in self._stored:
             self._joins[room] = None
         else:
@@ -132,7 +139,8 @@ class Turn:
             tuple(self._joins.items()),
             tuple(self._publishes),
             close,
+            tuple(self._infos.items()),
         )
-        self._sends, self._publishes, self._joins, self._bytes = [], [], {}, 0
+        self._sends, self._publishes, self._joins, self._infos, self._bytes = [], [], {}, {}, 0
         self._stored = frozenset(self._rooms)
         return commit

@@ -35,7 +35,7 @@ class Room:
         self.passed: list[Passed] = []
         self.asked: list[int] = []
 
-    def after(self, room: str, position: Position, known: bool) -> Iterable[Passed] | None:
+    def after(self, room: str, position: Position, seen: bool) -> Iterable[Passed] | None:
         if position.offset < self.start:
             return None
         return [one for one in self.passed if one.position.offset > position.offset]

@@ -37,11 +37,11 @@ class Rooms:
     def __init__(self) -> None:
         self.has: dict[str, tuple[int, list[Passed]]] = {}
         self.asked: list[tuple[int, str, Position]] = []
-        self.known: list[bool] = []
+        self.seen: list[bool] = []
 
-    def after(self, room: str, position: Position, known: bool) -> Iterable[Passed] | None:
+    def after(self, room: str, position: Position, seen: bool) -> Iterable[Passed] | None:
         start, them = self.has.get(room, (10**9, []))
-        self.known.append(known)
+        self.seen.append(seen)
         if position.offset < start:
             return None
         return [one for one in them if one.position.offset > position.offset]
@@ -89,7 +89,7 @@ def test_a_room_begins_where_it_was_joined_and_goes_on() -> None:
     assert outbox.heard("r")
     assert not outbox.heard("other")
     assert words(outbox.frames()) == ["r 1.8.p8 c"]
-    assert source.known[-1]
+    assert source.seen[-1]
 
 
 def test_nothing_is_told_before_there_are_cursors_and_the_first_count() -> None:
@@ -102,7 +102,7 @@ def test_nothing_is_told_before_there_are_cursors_and_the_first_count() -> None:
     assert outbox.show(2, {"r": at(4).cursor})
     assert not outbox.show(2, {})
     assert outbox.frames() == []  # it has all that there is
-    assert source.known == [False]  # so far only the client says so
+    assert source.seen == [False]
 
 
 @pytest.mark.parametrize("cursor", ["1.1.x", "no cursor"])
@@ -113,7 +113,7 @@ def test_a_cursor_before_the_join_does_not_count(cursor: str) -> None:
     outbox, source = made(("r", at(3)), cursors={"r": at(3).cursor})
     source.has["r"] = 3, []
     assert outbox.frames() == []
-    assert source.known == [True]  # it is stored, too
+    assert source.seen == [False]  # it is stored, too, but not seen here
 
 
 def test_what_was_missing_at_a_join_is_told_where_it_begins() -> None:

@@ -136,3 +136,16 @@ def test_a_room_that_was_closed_is_left_by_who_had_joined_before() -> None:
         turn.closed(room, (1, 5), joined)
     assert [room in turn for room in ("old", "late", "here")] == [False, True, False]
     assert turn.commit("1").joins == (("late", Position(1, 9, "y")), ("old", None))
+
+
+def test_what_is_said_in_rooms_is_committed_with_their_joins() -> None:
+    turn = Turn(1, ["in"], 10, 100)
+    turn.tell("in", "{1}")
+    assert not turn.empty
+    turn.join("new", HERE)
+    turn.tell("new", "{2}")
+    turn.join("other", HERE)
+    turn.tell("other", "{3}")
+    turn.leave("other")
+    assert turn.commit("1").infos == (("in", "{1}"), ("new", "{2}"))
+    assert turn.empty
