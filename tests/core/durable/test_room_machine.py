@@ -191,3 +191,17 @@ def test_a_handler_that_has_returned_is_in_no_rooms() -> None:
     write(machine)
     machine.flush(1.0)
     assert isinstance(link, FakeLink)
+
+
+def test_a_poll_that_has_brought_something_waits_until_that_is_stored() -> None:
+    room = Room()
+    machine, _ = member(room)
+    carrier, link = attached(machine, poll)
+    machine.message(carrier, "a", 1, 0.0)
+    assert machine.brought() == 1
+    machine.rooms_heard(1, {})
+    machine.flush(0.0)
+    assert link.writes == []
+    write(machine)
+    machine.flush(0.0)
+    assert link.writes == [["r1,0", "lr,1.3.p3"]]
