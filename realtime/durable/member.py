@@ -16,7 +16,7 @@ from ..core.errors import LocalProtocolError
 from ..core.frames import RoomItem
 from ..core.rooms import Position
 from ..hub import Receiver
-from ..session import Session, position_of
+from ..session import Session, kept_of, position_of
 from .rooms import SessionRooms
 
 __all__ = ["RoomMember"]
@@ -51,7 +51,7 @@ class RoomMember(Session):
         """Enters with the turn: the position is stored with it."""
         self._check_loop()
         self._check_own()
-        keep = self._may_enter(member, room, info, history, after)
+        keep = kept_of(self, member, room, info, history, after)
         turn, hub = self._at_work(), self._hub
         turn.check_join(room)
         there = room in turn and self in hub.members(room)
