@@ -91,6 +91,10 @@ class Owners(Protocol):
     async def owner(self, sid: str) -> Found:
         """Who has this session: by the worker in the sid. An answer may be some seconds old: connecting shows."""
 
+    async def alive(self, worker: str) -> Peer | Gone:
+        """Another worker, as long as its lease runs, or may run for all that is known. That it is over is enough where
+        it does no harm if the worker lives."""
+
     async def claim(self, name: str, digest: str, handed: bool = False) -> Claimed:
         """Claims a name (an opening nonce, or what a client chose) for a new session.
 
@@ -177,6 +181,10 @@ class Left:
         self._refuse()
 
     async def owner(self, sid: str) -> Found:
+        """Another worker is asked."""
+        self._refuse()
+
+    async def alive(self, worker: str) -> Peer | Gone:
         """Another worker is asked."""
         self._refuse()
 

@@ -294,6 +294,10 @@ class Directory:
         """Who has this session."""
         return HERE if sid.partition(".")[0] == self.peer.worker else await self._finding.owner(sid)
 
+    async def alive(self, worker: str) -> Peer | Gone:
+        """Another worker, as long as its lease runs."""
+        return await self._finding.alive(worker)
+
     async def others(self) -> Sequence[Peer]:
         """The other workers whose leases run."""
         return [peer for peer in await self._directory.living() if peer.worker != self.peer.worker]

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
-from collections.abc import AsyncIterator
 from typing import Any
 
-import aiohttp
 import pytest
 
 import realtime
@@ -16,52 +13,10 @@ from realtime.brokers.base import Unanswered
 from realtime.core.durable.owner import Write
 from realtime.core.durable.record import Stage
 
-from ..cluster.workers import Worker, workers
+from ..cluster.workers import Worker
 from ..patience import arrives, eventually
+from .crew import Crew, crew
 from .raw import Polls, Raw
-
-
-class Crew:
-    """Workers with a handler that counts, and what their handlers saw."""
-
-    def __init__(self, them: list[Worker], http: aiohttp.ClientSession) -> None:
-        self.workers, self.http = them, http
-
-    def url(self, worker: Worker) -> str:
-        return f"{worker.url}/realtime/orders"
-
-    def keeper(self, worker: Worker) -> Any:
-        keeper = worker.service.keeper
-        assert keeper is not None
-        return keeper
-
-    def has(self, worker: Worker, sid: str) -> bool:
-        return sid in self.keeper(worker).holdings
-
-    async def record(self, sid: str) -> Any:
-        sight = await self.keeper(self.workers[-1]).records.load(sid)
-        return sight.record
-
-
-async def counting(session: realtime.Session) -> None:
-    if not session.restored:
-        await session.send("welcome")
-    async for message in session:
-        session.data["count"] = session.data.get("count", 0) + 1
-        await session.send(f"{message!s} {session.data['count']}")
-
-
-@contextlib.asynccontextmanager
-async def crew(handler: Any = counting, count: int = 2, **settings: Any) -> AsyncIterator[Crew]:
-    def prepare(worker: Worker) -> None:
-        worker.server.endpoint("/orders", durable=True, **settings)(handler)
-
-    async with workers(count, prepare=prepare) as them, aiohttp.ClientSession() as http:
-        made = Crew(them, http)
-        for one in them:  # others bring nothing to a worker that has seen no request
-            async with http.post(f"{made.url(one)}/v1/send", data="[]") as answer:
-                assert answer.status == 400
-        yield made
 
 
 @pytest.mark.parametrize("over_polls", [False, True], ids=["websocket", "polls"])
