@@ -85,6 +85,10 @@ class Owners(Protocol):
     """The directory, as a worker asks it. Everything here raises BrokerError (Refused, most of all) while nothing can
     be said, since the store is away, or has just come back: that is answered with 4503, of scope carrier."""
 
+    @property
+    def lease(self) -> float:
+        """For how many seconds a worker counts as alive that is not heard of; 0 where that is not known any more."""
+
     def check(self) -> None:
         """Raises Refused while this worker may open no sessions, since others could not find it."""
 
@@ -172,6 +176,8 @@ class Bridges(Protocol):
 class Left:
     """The directory of a worker that has left it. On a connection that was kept a request may still come here, for a
     session that lives elsewhere: another worker finds it. See Owners."""
+
+    lease: float = 0.0
 
     def _refuse(self) -> NoReturn:
         raise Refusal(4503, LEAVING)

@@ -71,7 +71,10 @@ class Keeping(Protocol):
         """The sessions' clock."""
 
     def life(self, endpoint: Endpoint) -> float:
-        """For how long the store keeps a write."""
+        """How long the store keeps a tombstone, and when it looks at a session of which nothing was written."""
+
+    def due(self, life: float, record: Record) -> float:
+        """The same, for what is written now."""
 
 
 class Holding:
@@ -162,7 +165,8 @@ class Holding:
                 first = asyncio.get_running_loop().time()
                 while outcome is Outcome.BEHIND:
                     try:
-                        found = await records.put(self.sid, write, keeper.life(self.endpoint))
+                        due = keeper.due(keeper.life(self.endpoint), write.record)
+                        found = await records.put(self.sid, write, due)
                     except BrokerError:
                         if keeper.now() - asked > STUCK:
                             asked = keeper.now()

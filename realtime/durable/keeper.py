@@ -19,7 +19,7 @@ from ..brokers.identities import following
 from ..core.durable.opening import PREFIX, Opening
 from ..core.durable.owner import Write
 from ..core.durable.record import Record, Stage, created
-from ..core.durable.takeover import Notice, Step, Underway, place, taken_over
+from ..core.durable.takeover import Notice, Step, Underway, place, taken_over, unfinished
 from ..core.errors import BrokerError, Refusal
 from ..core.frames import Window
 from ..core.leases import UNKNOWN, Gone, Later, Peer
@@ -91,6 +91,12 @@ class Keeper:
     def life(self, endpoint: Endpoint) -> float:
         """How long the store keeps a tombstone, and when it looks at a session of which nothing was written."""
         return endpoint.config.lifetime
+
+    def due(self, life: float, record: Record) -> float:
+        """The same, for what is written now: where something is to be done without its client, its owner has a lease to
+        do it. (Where nobody has leases, there is none to tell that it is gone.)"""
+        lease = 0.0 if self.sessions.owners is None else self.sessions.owners.lease
+        return min(life, lease) if lease and unfinished(record) else life
 
     # -- starting and ending -------------------------------------------------------------------------------------------
 
@@ -185,7 +191,7 @@ class Keeper:
             record = created(unused_id(), self.name, unused_id(), opening.written(), gen)
             async with _counted(self.sessions, identity, address), following(self.sessions.shared, identity):
                 self._admission.check_withdrawn(identity, request)
-                done = await _put(self.records, endpoint, sid, Write("", record))
+                done = await _put(self, endpoint, sid, Write("", record))
                 if done:
                     self._hold(endpoint, sid, record, opening, request, suspected=False)
             return done
@@ -303,7 +309,7 @@ class Keeper:
         new = taken_over(record, self.name, unused_id(), unused_id())
         notice = Notice(sid, record.tenure.id) if record.owner else None
         async with following(self.sessions.shared, opening.identity):
-            done = await _put(self.records, endpoint, sid, Write(record.id, new), notice, record.owner)
+            done = await _put(self, endpoint, sid, Write(record.id, new), notice, record.owner)
             if done:
                 log.debug("= a durable session is taken over")
                 self._hold(endpoint, sid, new, opening, request_of(opening), suspected=bool(record.owner))
@@ -359,14 +365,14 @@ class Keeper:
 
 
 async def _put(
-    records: Records, endpoint: Endpoint, sid: str, write: Write, notice: Notice | None = None, to: str = ""
+    keeper: Keeper, endpoint: Endpoint, sid: str, write: Write, notice: Notice | None = None, to: str = ""
 ) -> bool:
     """Writes, until it is known whether that has happened: it may have, without an answer."""
-    pause, life = PAUSE, endpoint.config.lifetime
+    pause, due = PAUSE, keeper.due(keeper.life(endpoint), write.record)
     until = asyncio.get_running_loop().time() + endpoint.config.request_timeout
     while True:
         try:
-            return await records.put(sid, write, life, notice, to) == write.record.id
+            return await keeper.records.put(sid, write, due, notice, to) == write.record.id
         except BrokerError:
             if asyncio.get_running_loop().time() > until:
                 raise Refusal(4503, UNSURE) from None

@@ -16,7 +16,7 @@ from ..brokers.base import Records, Store, Unreadable
 from ..core.durable.changes import Context, Ended, Published
 from ..core.durable.owner import Outcome, Owner, Write
 from ..core.durable.record import Record, Stage
-from ..core.durable.takeover import NOBODY, Orphan, abandoned, orphan, unclaimed
+from ..core.durable.takeover import NOBODY, Notice, Orphan, abandoned, orphan, unclaimed, unfinished
 from ..core.errors import BrokerError, Refusal
 from ..core.leases import Gone, Later, Peer
 from ..endpoint import Endpoint
@@ -57,7 +57,10 @@ class Keeping(Protocol):
         """What records name this worker by."""
 
     def life(self, endpoint: Endpoint) -> float:
-        """For how long the store keeps a write."""
+        """How long the store keeps a tombstone, and when it looks at a session of which nothing was written."""
+
+    def due(self, life: float, record: Record) -> float:
+        """The same, for what is written now."""
 
     def endpoint_of(self, record: Record) -> Endpoint | None:
         """Where a session is served, if it is at this worker."""
@@ -164,7 +167,8 @@ class Sweeps:
         found = await self._keeper.records.id(sid)
         if owner.compare(found) is Outcome.BEHIND:
             write = owner.write(unused_id())
-            while owner.answered(await self._keeper.records.put(sid, write, life)) is Outcome.BEHIND:
+            due = self._keeper.due(life, write.record)
+            while owner.answered(await self._keeper.records.put(sid, write, due)) is Outcome.BEHIND:
                 write = owner.again()
 
     # -- sessions that nobody has --------------------------------------------------------------------------------------
@@ -188,7 +192,8 @@ class Sweeps:
         records = self._keeper.records
         holding = self._keeper.holdings.get(sid)
         if holding is not None:
-            await records.postpone(sid, self._keeper.life(holding.endpoint))
+            life = self._keeper.life(holding.endpoint)
+            await records.postpone(sid, self._keeper.due(life, holding.owner.record))
             return
         asked = asyncio.get_running_loop().time()
         try:
@@ -209,8 +214,11 @@ class Sweeps:
             await self._publish_found(sid, record, life, asked + FRESH)
             return
         owner = await self._keeper.whose(record)
+        if owner is Later.LATER:
+            await records.postpone(sid, SWEEP if unfinished(record) else LATER)
+            return
         if not isinstance(owner, Gone):
-            await records.postpone(sid, LATER if owner is Later.LATER else life)
+            await records.postpone(sid, self._keeper.due(life, record))
             return
         what = orphan(record, sight.idle, life)
         if what is not Orphan.TAKE and record.publishes and record.owner != self._keeper.name:
@@ -224,7 +232,9 @@ class Sweeps:
                 return
             await self._keeper.adopt(sid, record)  # a takeover of its own may have come to nothing here
         elif record.owner not in ("", NOBODY):
-            await self._write(sid, record, abandoned(record, unused_id()), life)
+            # It may live, and have nothing to write by which it would notice, while its client is there.
+            notice = Notice(sid, record.tenure.id)
+            await self._write(sid, record, abandoned(record, unused_id()), life, notice, record.owner)
         elif what is Orphan.END:
             new = abandoned(record, unused_id())
             await self._write(sid, record, Ended(unclaimed(record)).apply(new, Context()), life)
@@ -268,6 +278,8 @@ class Sweeps:
         owner.change(Published(frozenset(one.id for one in publishes)))
         owner.write(unused_id())
 
-    async def _write(self, sid: str, record: Record, new: Record, life: float) -> None:
+    async def _write(
+        self, sid: str, record: Record, new: Record, life: float, notice: Notice | None = None, to: str = ""
+    ) -> None:
         """Unless another worker has written something."""
-        await self._keeper.records.put(sid, Write(record.id, new), life)
+        await self._keeper.records.put(sid, Write(record.id, new), self._keeper.due(life, new), notice, to)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import aiohttp
@@ -84,11 +84,19 @@ async def counting(session: realtime.Session) -> None:
 
 
 @contextlib.asynccontextmanager
-async def crew(handler: Any = counting, count: int = 2, **settings: Any) -> AsyncIterator[Crew]:
-    def prepare(worker: Worker) -> None:
+async def crew(
+    handler: Any = counting,
+    count: int = 2,
+    prepare: Callable[[realtime.Server], object] = bool,
+    **settings: Any,
+) -> AsyncIterator[Crew]:
+    """`prepare` is called with each server before it starts."""
+
+    def prepared(worker: Worker) -> None:
+        prepare(worker.server)
         worker.server.endpoint("/orders", durable=True, **settings)(handler)
 
-    async with workers(count, prepare=prepare) as them, aiohttp.ClientSession() as http:
+    async with workers(count, prepare=prepared) as them, aiohttp.ClientSession() as http:
         made = Crew(them, http)
         for one in them:  # others bring nothing to a worker that has seen no request
             async with http.post(f"{made.url(one)}/v1/send", data="[]") as answer:

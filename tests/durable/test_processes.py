@@ -11,10 +11,12 @@ from typing import Any
 import aiohttp
 import pytest
 
+import realtime
 from realtime.brokers.redis import RedisBroker
+from realtime.testing import serve
 
 from ..brokers.servers import Server, available
-from ..patience import arrives, eventually
+from ..patience import arrives, eventually, within
 from .process import Process
 from .raw import Polls, Raw
 from .test_turns import counting
@@ -133,6 +135,28 @@ async def test_killed_between_the_commit_and_what_it_publishes(redis: Server, po
             while "tell b" not in told:
                 told = [message for _, message in (await here.rt.room("told").history()).messages]
         assert told == ["tell a", "tell b"]
+
+
+async def test_what_a_killed_worker_was_to_publish_does_not_wait_for_its_client(redis: Server) -> None:
+    """Nobody comes back for its session: another worker finds it when the lease is over."""
+    async with contextlib.AsyncExitStack() as stack:
+        http = await stack.enter_async_context(aiohttp.ClientSession())
+        one = await stack.enter_async_context(process(redis.url, "short", "before"))
+        raw = Raw(http, one.url)
+        await raw.open()
+        await raw.say("tell a")
+        await raw.until("mtell a 1")
+        assert await one.says() == "held"
+        await one.kill()
+        await stack.enter_async_context(process(redis.url, "short"))
+        here = realtime.Server(broker=RedisBroker(redis.url))  # which only reads
+        here.configure_rooms("told", history=100)
+        await stack.enter_async_context(serve(here))
+        await eventually(lambda: here.health().ready)
+        async with within("until it is in the room"):
+            while not (found := (await here.room("told").history()).messages):  # noqa: ASYNC110 another process
+                await asyncio.sleep(0.1)
+        assert [message for _, message in found] == ["tell a"]
 
 
 async def test_a_store_that_is_away_delays_and_loses_nothing(redis: Server) -> None:
