@@ -93,7 +93,7 @@ class Service:
         self.member: Member | None = None  # of that, while it runs
         self.room_rules: RoomRules = RoomRules()
         self.identities: Here = Here(self.sessions, self.admission, self.runtime)
-        self.keeper: Keeper | None = None  # of durable sessions, where an endpoint has any
+        self.keeper: Keeper | None = None  # of durable sessions, where this worker or others have any
         self.reaching: bool = broker is not None  # other workers: identities go over the broker
         if broker is not None:
             self.sessions.hub.keep = self._keep
@@ -130,6 +130,7 @@ class Service:
                 self.member = self.cluster.member(self, store)
                 rooms.watchers.append(self.member)
                 await self.member.start()
+                self._keep_durable()
             if self.keeper is not None:
                 self.keeper.start(store)
                 rooms.watchers.append(self.keeper)
@@ -180,15 +181,19 @@ class Service:
                 f"the endpoint {path!r} is durable: what is stored for its clients is not dropped, so on_full takes"
                 " 'wait' or 'close'"
             )
+        if self.sessions.hub.shared is not None and not any(one.durable for one in self.endpoints.values()):
+            raise LocalProtocolError(
+                f"the endpoint {path!r} is durable: register the first of these before the server starts"
+            )
+        self._keep_durable()
+        return True
+
+    def _keep_durable(self) -> None:
+        """Durable sessions are opened here, or other workers may have some, which are found for their clients."""
         if self.keeper is None:
-            if self.sessions.hub.shared is not None:
-                raise LocalProtocolError(
-                    f"the endpoint {path!r} is durable: register the first of these before the server starts"
-                )
             self.keeper = self.sessions.keeper = Keeper(
                 self.sessions, self.admission, self.runtime, self.endpoints, lambda: self.reach
             )
-        return True
 
     def open_port(self, endpoint: Endpoint, port: Port | None) -> None:
         """An endpoint's clients come by a port of their own as well, from the start on. Raises LocalProtocolError once

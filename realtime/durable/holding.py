@@ -24,6 +24,7 @@ from ..loops import begin
 from ..session import ServerListener
 from ..sessions import Sessions
 from .publishes import Publishing
+from .served import Served
 from .session import DurableSession
 
 __all__ = ["DurableListener", "Holding", "unused_id"]
@@ -65,16 +66,11 @@ class Keeping(Protocol):
 
     records: Records
     sessions: Sessions
+    served: Served
 
     @property
     def now(self) -> Callable[[], float]:
         """The sessions' clock."""
-
-    def life(self, endpoint: Endpoint) -> float:
-        """How long the store keeps a tombstone, and when it looks at a session of which nothing was written."""
-
-    def due(self, life: float, record: Record) -> float:
-        """The same, for what is written now."""
 
 
 class Holding:
@@ -95,7 +91,7 @@ class Holding:
         self.endpoint: Endpoint = endpoint
         self.renewed: float = asyncio.get_running_loop().time()  # when the store was told last that it has an owner
         self.confirmed: float = float("-inf")  # when the store was asked what it has confirmed last
-        self.publishing: Publishing = Publishing(self, keeper.sessions.hub, keeper.life(endpoint))
+        self.publishing: Publishing = Publishing(self, keeper.sessions.hub, keeper.served.life(endpoint))
         self._waiters: list[asyncio.Future[bool]] = []  # for the next write
         self._watchers: list[asyncio.Future[bool]] = []  # for the one that is answered next
         self._writing = False
@@ -165,7 +161,7 @@ class Holding:
                 first = asyncio.get_running_loop().time()
                 while outcome is Outcome.BEHIND:
                     try:
-                        due = keeper.due(keeper.life(self.endpoint), write.record)
+                        due = keeper.served.due(keeper.served.life(self.endpoint), write.record)
                         found = await records.put(self.sid, write, due)
                     except BrokerError:
                         if keeper.now() - asked > STUCK:

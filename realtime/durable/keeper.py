@@ -11,7 +11,7 @@ import secrets
 from base64 import urlsafe_b64encode
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 from ..admission import Admission
 from ..brokers.base import Records, Store
@@ -19,7 +19,7 @@ from ..brokers.identities import following
 from ..core.durable.opening import PREFIX, Opening
 from ..core.durable.owner import Write
 from ..core.durable.record import Record, Stage, created
-from ..core.durable.takeover import Notice, Step, Underway, place, taken_over, unfinished
+from ..core.durable.takeover import Notice, Step, Underway, place, taken_over
 from ..core.errors import BrokerError, Refusal
 from ..core.frames import Window
 from ..core.leases import UNKNOWN, Gone, Later, Peer
@@ -33,6 +33,7 @@ from ..runtime import Runtime
 from ..sessions import MAX_HEADERS, SHUTTING, Sessions
 from .holding import DurableListener, Holding, unused_id
 from .requests import opening_of, request_of
+from .served import Served
 from .session import DurableSession
 from .sweeps import Sweeps
 from .whose import Whose, owner_of
@@ -47,6 +48,7 @@ TRIES = 3  # of a request to find its session, where others take it at the same 
 PAUSE = 0.05  # seconds between two questions to a store that does not answer
 USED = "this nonce has opened a session already; open with a new nonce"
 ANOTHER = "nobody can say now who has this session; come back later"
+NOT_SERVED = "this worker has no such endpoint, and another one may have it; come back later"
 AWAY = "this server has not started, or has no store for durable sessions; come back later"
 
 
@@ -73,30 +75,12 @@ class Keeper:
         self.leaving: bool = False
         self._admission = admission
         self._runtime = runtime
-        self._endpoints = endpoints
+        self.served: Served = Served(sessions, endpoints)
         self._underway = Underway()
         self.now: Callable[[], float] = runtime.clock.now
         self._started = False
         self._whose = Whose(sessions, reach)
         self.sweeps: Sweeps
-
-    def endpoint_of(self, record: Record) -> Endpoint | None:
-        """Where a session is served, if it is at this worker."""
-        try:
-            endpoint = self._endpoints.get(Opening.read(record.opening).path)
-        except ValueError:
-            return None
-        return endpoint if endpoint is not None and endpoint.durable else None
-
-    def life(self, endpoint: Endpoint) -> float:
-        """How long the store keeps a tombstone, and when it looks at a session of which nothing was written."""
-        return endpoint.config.lifetime
-
-    def due(self, life: float, record: Record) -> float:
-        """The same, for what is written now: where something is to be done without its client, its owner has a lease to
-        do it. (Where nobody has leases, there is none to tell that it is gone.)"""
-        lease = 0.0 if self.sessions.owners is None else self.sessions.owners.lease
-        return min(life, lease) if lease and unfinished(record) else life
 
     # -- starting and ending -------------------------------------------------------------------------------------------
 
@@ -106,7 +90,8 @@ class Keeper:
         if self.sessions.owners is None:
             self.sessions.incarnation = secrets.token_urlsafe(12)
         self.sweeps = Sweeps(self, store)
-        self.sweeps.start()
+        if self.served:
+            self.sweeps.start()
         self.holdings, self._underway, self._started, self.leaving = {}, Underway(), True, False
 
     @property
@@ -187,6 +172,7 @@ class Keeper:
                 identity=identity,
                 address=address,
                 window=window,
+                life=self.served.life(endpoint),
             )
             record = created(unused_id(), self.name, unused_id(), opening.written(), gen)
             async with _counted(self.sessions, identity, address), following(self.sessions.shared, identity):
@@ -266,6 +252,8 @@ class Keeper:
                     await create()
                 else:
                     assert opening is not None
+                    if self.served.endpoint(opening) is None:
+                        await self._not_served(sid, opening, record, proof)
                     await self._take_over(sid, record, opening)
             finally:
                 self._underway.ended(sid)
@@ -273,6 +261,13 @@ class Keeper:
             if holding is not None:
                 return holding
         raise Refusal(4503, ANOTHER)
+
+    async def _not_served(self, sid: str, opening: Opening, record: Record, proof: Proof | None) -> NoReturn:
+        """Nobody has this session, and there is no such endpoint here: in a rolling deploy another worker may have it,
+        still or already. Raises Refusal: Elsewhere where there are others."""
+        if self.alone:
+            raise Refusal(4404, f"there is no durable endpoint {opening.path} any more", scope="session")
+        raise Elsewhere(await self._whose.another(NOT_SERVED, record.owner), sid, proof)
 
     async def whose(self, record: Record | None) -> Peer | Gone | Later:
         """Who has a session that has this record."""
@@ -301,9 +296,9 @@ class Keeper:
 
     async def _take_over(self, sid: str, record: Record, opening: Opening) -> bool:
         """Writes a takeover of what was seen; whether it has happened. Raises Refusal."""
-        endpoint = self._endpoints.get(opening.path)
-        if endpoint is None or not endpoint.durable:
-            raise Refusal(4404, f"there is no durable endpoint {opening.path} at this worker", scope="session")
+        endpoint = self.served.endpoint(opening)
+        if endpoint is None:
+            raise Refusal(4503, NOT_SERVED)
         if self.leaving:
             raise Refusal(4503, SHUTTING)
         new = taken_over(record, self.name, unused_id(), unused_id())
@@ -368,7 +363,7 @@ async def _put(
     keeper: Keeper, endpoint: Endpoint, sid: str, write: Write, notice: Notice | None = None, to: str = ""
 ) -> bool:
     """Writes, until it is known whether that has happened: it may have, without an answer."""
-    pause, due = PAUSE, keeper.due(keeper.life(endpoint), write.record)
+    pause, due = PAUSE, keeper.served.due(keeper.served.life(endpoint), write.record)
     until = asyncio.get_running_loop().time() + endpoint.config.request_timeout
     while True:
         try:

@@ -56,15 +56,16 @@ class Whose:
             pass
         return Later.LATER
 
-    async def another(self) -> Peer:
-        """Another worker, for what this one does not take any more. Raises Refusal where there is none."""
+    async def another(self, why: str = SHUTTING, gone: str = "") -> Peer:
+        """Another worker, for what this one does not take, or not any more; not the one that is `gone`, as records name
+        it. Raises Refusal where there is none."""
         owners = self._sessions.owners
         try:
-            others = [] if owners is None else list(await owners.others())
+            others = [] if owners is None else [peer for peer in await owners.others() if owner_of(*peer[:2]) != gone]
         except BrokerError:
             raise Refusal(4503, UNSURE) from None
         if not others:
-            raise Refusal(4503, SHUTTING)
+            raise Refusal(4503, why)
         return random.choice(others)  # no secret
 
 

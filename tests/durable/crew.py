@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import aiohttp
@@ -88,15 +88,20 @@ async def crew(
     handler: Any = counting,
     count: int = 2,
     prepare: Callable[[realtime.Server], object] = bool,
+    kinds: Sequence[str] = (),
     **settings: Any,
 ) -> AsyncIterator[Crew]:
-    """`prepare` is called with each server before it starts."""
+    """`prepare` is called with each server before it starts. `kinds` says of each worker whether its endpoint is
+    "durable", as it is if nothing is said, "ordinary", or "absent": it has another one."""
+    left = list(kinds)
 
     def prepared(worker: Worker) -> None:
+        kind = left.pop(0) if left else "durable"
         prepare(worker.server)
-        worker.server.endpoint("/orders", durable=True, **settings)(handler)
+        path = "/others" if kind == "absent" else "/orders"
+        worker.server.endpoint(path, durable=kind != "ordinary", **settings)(handler)
 
-    async with workers(count, prepare=prepared) as them, aiohttp.ClientSession() as http:
+    async with workers(len(kinds) or count, prepare=prepared) as them, aiohttp.ClientSession() as http:
         made = Crew(them, http)
         for one in them:  # others bring nothing to a worker that has seen no request
             async with http.post(f"{made.url(one)}/v1/send", data="[]") as answer:
