@@ -10,6 +10,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Protocol
 
 from ..brokers.base import Records
@@ -264,6 +265,20 @@ class Holding:
         """Another worker has the session."""
         log.info("- session %s goes on at another worker", self.label)
         self._leave(self.machine.cut)
+
+    async def give(self, after: float, turn: float) -> None:
+        """Gives the session up in so many seconds, behind the turn that is under way then, if that takes no longer."""
+        loop = asyncio.get_running_loop()
+        if after:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(after):
+                    await self.gone.wait()
+        until = loop.time() + turn
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(until):
+                while self.running and self.at_work and loop.time() < until:
+                    await self.written()
+        await self.hand_over(until + turn)
 
     async def hand_over(self, until: float) -> None:
         """Gives the session up for others to go on with, in time if the store answers; its client comes again."""

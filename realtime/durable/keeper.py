@@ -9,8 +9,8 @@ import hashlib
 import logging
 import secrets
 from base64 import urlsafe_b64encode
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, nullcontext, suppress
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import NoReturn, TypeVar
 
 from ..admission import Admission
@@ -116,24 +116,17 @@ class Keeper:
     def failed(self) -> None:
         """The store does not answer."""
 
-    async def hand_over(self, timeout: float) -> None:
-        """The worker goes: turns are waited for, for half of this time, and all sessions are given up for others."""
+    async def hand_over(self, turn: float, moments: Callable[[int], Sequence[float]] | None = None) -> None:
+        """The worker goes: all sessions are given up for others, each behind the turn that is under way, if that takes
+        no longer than so many seconds; and at its moment, of those that there are for so many, in seconds from now."""
         self.leaving = True
         loop = asyncio.get_running_loop()
-        until = loop.time() + timeout
-        turn = until - timeout / 2
-        while self.holdings:  # a takeover may have been under way
-            await asyncio.gather(*(self._give(one, turn, until) for one in tuple(self.holdings.values())))
+        while holdings := tuple(self.holdings.values()):  # a takeover may have been under way
+            times = [0.0] * len(holdings) if moments is None else moments(len(holdings))
+            await asyncio.gather(*(one.give(after, turn) for one, after in zip(holdings, times, strict=True)))
+            moments = None
         if self._started:
-            await self.sweeps.finished(until)
-
-    async def _give(self, holding: Holding, turn: float, until: float) -> None:
-        loop = asyncio.get_running_loop()
-        with suppress(TimeoutError):
-            async with asyncio.timeout_at(turn):
-                while holding.running and holding.at_work and loop.time() < turn:
-                    await holding.written()
-        await holding.hand_over(until)
+            await self.sweeps.finished(loop.time() + turn)
 
     async def stop(self) -> None:
         """Ends."""
