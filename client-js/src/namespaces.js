@@ -25,9 +25,11 @@ function rethrow(error) {
 
 /** What an ack says of what was thrown; the page is told of what is not meant for one. */
 function problem(error) {
-  if (error instanceof EventError) return { _error: error.code, message: error.message, data: error.data };
-  rethrow(error);
-  return { _error: "failed", message: "the handler failed" };
+  if (!(error instanceof EventError)) {
+    rethrow(error);
+    error = new EventError("the handler failed", "failed");
+  }
+  return { _error: error.code, message: error.message, data: error.data };
 }
 
 /** Calls `see` with each that is in the list now. */
@@ -57,8 +59,6 @@ export function events(session, options) {
     var over = true; // an error, when this client is not to be in
     var member = {
       namespace: name,
-      id: "",
-      connected: false,
       timeout: 5000,
       of: of,
       on: session.addEventListener,
@@ -109,15 +109,15 @@ export function events(session, options) {
             if (error) reject(error);
             else resolve(answer);
           });
-          member.emit.apply(member, args);
+          member.emit.apply(0, args);
         });
       },
 
       /** Leaves the namespace; the session goes on. */
       disconnect: function () {
         if (over) return;
-        if (isIn() || !member.connected) session._put(pack(DISCONNECT));
-        leave(new EventError("left", "closed"), "io client disconnect");
+        if (isIn() || !member.id) session._put(pack(DISCONNECT));
+        leave("io client disconnect");
       },
 
       _asks: function () {
@@ -127,13 +127,13 @@ export function events(session, options) {
       },
 
       _takes: function (kind, id, data) {
-        var answer, error;
+        var error = null, answer;
         if (!(kind % 4)) {
           need(data && (kind || (data.sid && typeof data.sid === "string")));
           // Left before it was let in, and perhaps asked for again: another answer is to come.
           if (!owed || --owed || over) return;
           if (kind) {
-            leave((error = new EventError(data.message, "refused", data.data)));
+            leave("", (error = new EventError(data.message, "refused", data.data)));
             tell(["connect_error", error]);
           } else {
             member.id = data.sid;
@@ -147,15 +147,18 @@ export function events(session, options) {
             });
             tell(["connect"]);
           }
-        } else if (!member.connected) return; // it was under way when this client left
+        } else if (!member.id) return; // it was under way when this client left
         else if (kind === EVENT) hear(id, data);
         else if (kind === ACK) {
           answer = data.length > 1 ? data : data[0];
-          error = answer && typeof answer._error === "string" ? new EventError(answer.message, answer._error, answer.data) : null;
+          if (answer && typeof answer._error === "string") {
+            error = new EventError(answer.message, answer._error, answer.data);
+            answer = undefined;
+          }
           each(kept, function (one) {
-            if (one._id === +id) one._ends(error, error ? undefined : answer);
+            if (one._id === +id) one._ends(error, answer);
           });
-        } else leave(new EventError("put out", "closed"), "io server disconnect");
+        } else leave("io server disconnect");
       }
     };
     session.addEventListener("close", function (event) {
@@ -164,8 +167,9 @@ export function events(session, options) {
       late = clearTimeout(late);
       owed = 0;
       if (!event.reopening) end = error;
-      leave(error, "transport close", event.reopening);
+      leave("transport close", error, event.reopening);
     });
+    leave();
     return (members["$" + name] = member);
 
     function pack(type, data, id) {
@@ -180,12 +184,13 @@ export function events(session, options) {
 
     /** Whether its session has not ended, either: listeners of that may be called before ours is. */
     function isIn() {
-      return member.connected && session.readyState < 3;
+      return member.id && session.readyState < 3;
     }
 
     /** This client is in the namespace no more. Nothing comes of what has been sent, or, if it is not to be in, of what waits. */
-    function leave(error, why, reopening) {
+    function leave(why, error, reopening) {
       var was = member.id;
+      error = error || new EventError(why, "closed");
       over = over || (!reopening && error);
       member.connected = false;
       member.id = "";
@@ -231,7 +236,7 @@ export function events(session, options) {
       function failed(error) {
         reply(problem(error), true);
       }
-      reply((tell(data, 1) || tell(data, 1, "*") || [{ _error: "unknown", message: "no handler of " + data[0] }])[0]);
+      reply((tell(data, 1) || tell(data, 1, "*") || [problem(new EventError("no handler of " + data[0], "unknown"))])[0]);
     }
   }
 
@@ -239,27 +244,28 @@ export function events(session, options) {
     session.close(3000 + code, "no packet"); // a page can't close by the code itself
   }
 
-  if (session._of) return session._of("/", options);
-  session._of = of;
-  session.binaryType = "arraybuffer";
-  session.addEventListener("message", function (event) {
-    var packet, member;
-    try {
-      messages.push(event.data);
-      if ((packet = read(messages))) {
-        messages = [];
-        late = clearTimeout(late);
-        member = members["$" + packet._name];
-        if (member) member._takes(packet._kind, packet._id, packet._received); // else nobody has asked for it
-      } else if (!late) {
-        late = setTimeout(function () {
-          broken(1002);
-        }, PATIENCE);
+  if (!session._of) {
+    session._of = of;
+    session.binaryType = "arraybuffer";
+    session.addEventListener("message", function (event) {
+      var packet, member;
+      try {
+        messages.push(event.data);
+        if ((packet = read(messages))) {
+          messages = [];
+          late = clearTimeout(late);
+          member = members["$" + packet[0]];
+          if (member) member._takes(packet[1], packet[2], packet[3]); // else nobody has asked for it
+        } else if (!late) {
+          late = setTimeout(function () {
+            broken(1002);
+          }, PATIENCE);
+        }
+      } catch (code) {
+        if (code !== +code) throw code;
+        broken(code);
       }
-    } catch (code) {
-      if (code !== +code) throw code;
-      broken(code);
-    }
-  });
-  return of("/", options);
+    });
+  }
+  return session._of("/", options);
 }

@@ -27,17 +27,18 @@ export function refuse(why) {
 
 /** The value with attachments in their places, if there are some. */
 function unpack(value, parts, depth) {
-  need(value !== Infinity && value !== -Infinity); // no double holds it
+  need(value !== +value || 1 / value); // what no double holds is infinite here
   if (value && typeof value === "object") {
     need(depth);
     if (parts[0] && value._placeholder === true) need(value.num === +value.num && (value = parts[value.num]));
-    else for (var key in value) if ({}.hasOwnProperty.call(value, key)) value[key] = unpack(value[key], parts, depth - 1);
+    // What somebody has added to all arrays, or all objects, is in `parts`, too, and no member of this one.
+    else for (var key in value) if (value[key] !== parts[key]) value[key] = unpack(value[key], parts, depth - 1);
   }
   return value;
 }
 
 /**
- * What these messages say, a packet and what has come of its attachments: {_kind, _name, _id ("": none), _received}. Nothing as long
+ * What these messages say, a packet and what has come of its attachments: [namespace, kind, id ("": none), data]. Nothing as long
  * as some are missing. What is no packet throws.
  */
 export function read(messages) {
@@ -65,7 +66,7 @@ export function read(messages) {
       data[0] += "";
     }
   } else need(!id && (kind !== DISCONNECT || !text));
-  return { _kind: kind, _name: namespace, _id: id, _received: data };
+  return [namespace, kind, id, data];
 }
 
 /** The messages of a packet, its text and what was binary in `data`, as it is now. `bytes(value)`: a copy of what is binary. */
@@ -77,7 +78,7 @@ export function write(bytes, type, namespace, data, id) {
         return copy ? { _placeholder: true, num: messages.push(copy) - 2 } : raw instanceof Array ? raw : value;
       })
     : "";
-  messages[0] = (messages[1] ? type + BINARY + "" + (messages.length - 1) + "-" : type) + (namespace === "/" ? "" : namespace + ",") + (id || "") + text;
+  messages[0] = (messages[1] ? type + BINARY + (messages.length - 1 + "-") : type) + (namespace === "/" ? "" : namespace + ",") + (id || "") + text;
   try {
     read(messages); // what we would not take is not sent
   } catch (code) {
