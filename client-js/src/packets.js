@@ -15,8 +15,8 @@ var BINARY = 3; // what is added to the types of those that have attachments
 var MOST_ATTACHMENTS = 64; // of one event,
 var MOST_SIZE = 4194304; // and the characters and bytes of all of it
 var MOST_DEPTH = 64; // of arrays and objects in each other
-// Attachments, if and only if the type may have some; the namespace; the id.
-var HEAD = /^(?:[0-4]|[56](\d{1,10})-)(?:(\/[^,?#]*)(?:,|$))?(\d{0,16})/;
+// Attachments, if and only if the type may have some; the namespace; the id; the JSON.
+var HEAD = /^(?:[0-4]|[56](\d{1,10})-)(?:(\/[^,?#]*)(?:,|$))?(\d{0,16})([\s\S]*)/;
 // What the ends tell their applications: no peer sends it.
 var RESERVED = /^(connect(_error)?|disconnect(ing)?|(new|remove)Listener)$/;
 
@@ -38,35 +38,35 @@ function unpack(value, parts, depth) {
 }
 
 /**
- * What these messages say, a packet and what has come of its attachments: [namespace, kind, id ("": none), data]. Nothing as long
+ * What these messages say, a packet and what has come of its attachments: [kind, id ("": none), data, namespace]. Nothing as long
  * as some are missing. What is no packet throws.
  */
 export function read(messages) {
   var found = HEAD.exec(messages[0]), last = messages.length - 1, size = 0, i, due, namespace, kind, id, text, data, name;
-  need(found && (typeof messages[last] === "string") === !last);
-  namespace = found[2] || "/";
-  need(namespace.length <= 256);
-  for (i = 0; i <= last; i++) size += messages[i].byteLength || messages[i].length || 0; // numbers, where there is no ArrayBuffer
+  need(found && (typeof messages[last] === "string") === !last && (namespace = found[2] || "/").length <= 256);
+  for (i = last + 1; i--; ) size += messages[i].byteLength || messages[i].length || 0; // numbers, where there is no ArrayBuffer
   due = found[1] || 0;
   if (due > MOST_ATTACHMENTS || (due && size > MOST_SIZE)) throw 1009;
   if (last < due) return;
   kind = messages[0].charAt(0) - (due ? BINARY : 0);
   id = found[3];
-  text = messages[0].slice(found[0].length);
+  text = found[4];
   try {
     if (text) data = unpack(JSON.parse(text), messages.slice(1), MOST_DEPTH);
   } catch (error) {
     need();
   }
-  if (kind & EVENT) {
-    need(data instanceof Array && !(id > 9007199254740991) && (id || kind < ACK));
-    name = data[0];
-    if (kind < ACK) {
-      need((typeof name === "string" || (name === +name && !(name % 1))) && !RESERVED.test(name));
-      data[0] += "";
-    }
-  } else need(!id && (kind !== DISCONNECT || !text));
-  return [namespace, kind, id, data];
+  need(
+    kind & EVENT
+      ? data instanceof Array &&
+          !(id > 9007199254740991) &&
+          (kind < ACK
+            ? (typeof (name = data[0]) === "string" || (name === +name && !(name % 1))) && !RESERVED.test(name)
+            : id)
+      : !id && (kind !== DISCONNECT || !text)
+  );
+  if (kind === EVENT) data[0] += "";
+  return [kind, id, data, namespace];
 }
 
 /** The messages of a packet, its text and what was binary in `data`, as it is now. `bytes(value)`: a copy of what is binary. */

@@ -49,7 +49,7 @@ test("events.json", () => {
   for (const { name, messages, means, error, canonical } of ours) {
     const wire = plain(messages);
     if (error) continue; // below, by the whole client
-    const [namespace, kind, id, data] = decode(wire);
+    const [kind, id, data, namespace] = decode(wire);
     assert.deepEqual([kind, namespace, id && +id], [TYPES[means.type], means.namespace, means.id ?? ""], name);
     assert.deepEqual(bytes(data), plain(means.data), name);
     if (canonical) assert.deepEqual([...write(copy, kind, means.namespace, plain(means.data), id)], wire, name);
