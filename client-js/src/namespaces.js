@@ -132,11 +132,11 @@ export function events(session, options) {
           }
 
           if (!(kind % 4)) {
-            need(data && (kind || (data.sid && typeof data.sid === "string")));
+            need(data && (kind || typeof (data.sid || 0) === "string"));
             // Left before it was let in, and perhaps asked for again: another answer is to come.
             if (!owed || --owed || over) return;
             if (kind) {
-              leave("", (error = new EventError(data.message, "refused", data.data)));
+              leave(0, (error = new EventError(data.message, "refused", data.data)));
               tell("connect_error", [error]);
             } else {
               member.id = data.sid;

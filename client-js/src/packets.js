@@ -18,7 +18,7 @@ var MOST_DEPTH = 64; // of arrays and objects in each other
 // Attachments, if and only if the type may have some; the namespace; the id; the JSON.
 var HEAD = /^(?:[0-4]|[56](\d{1,10})-)(?:(\/[^,?#]*)(?:,|$))?(\d{0,16})([\s\S]*)/;
 // What the ends tell their applications: no peer sends it.
-var RESERVED = /^(connect(_error)?|disconnect(ing)?|(new|remove)Listener)$/;
+var RESERVED = /^(connect|connect_error|disconnect(ing)?|(new|remove)Listener)$/;
 
 /** Throws the TypeError of what an application may not ask for. */
 export function refuse(why) {
@@ -42,17 +42,16 @@ function unpack(value, parts, depth) {
  * as some are missing. What is no packet throws.
  */
 export function read(messages) {
-  var found = HEAD.exec(messages[0]), last = messages.length - 1, size = 0, i, due, namespace, kind, id, text, data, name;
+  var found = HEAD.exec(messages[0]), last = messages.length - 1, size = 0, i, due, namespace, kind, id, data, name;
   need(found && (typeof messages[last] === "string") === !last && (namespace = found[2] || "/").length <= 256);
-  for (i = last + 1; i--; ) size += messages[i].byteLength || messages[i].length || 0; // numbers, where there is no ArrayBuffer
+  for (i = messages.length; i--; ) size += messages[i].byteLength || messages[i].length || 0; // numbers, where there is no ArrayBuffer
   due = found[1] || 0;
   if (due > MOST_ATTACHMENTS || (due && size > MOST_SIZE)) throw 1009;
   if (last < due) return;
   kind = messages[0].charAt(0) - (due ? BINARY : 0);
   id = found[3];
-  text = found[4];
   try {
-    if (text) data = unpack(JSON.parse(text), messages.slice(1), MOST_DEPTH);
+    if (found[4]) data = unpack(JSON.parse(found[4]), messages.slice(1), MOST_DEPTH);
   } catch (error) {
     need();
   }
@@ -63,7 +62,7 @@ export function read(messages) {
           (kind < ACK
             ? (typeof (name = data[0]) === "string" || (name === +name && !(name % 1))) && !RESERVED.test(name)
             : id)
-      : !id && (kind !== DISCONNECT || !text)
+      : !id && (kind !== DISCONNECT || !found[4])
   );
   if (kind === EVENT) data[0] += "";
   return [kind, id, data, namespace];

@@ -119,7 +119,7 @@ for (const [which, code] of Object.entries(scripts)) {
     const { chat, sent, say, page } = start(code);
     const calls = ["a", "b", "c", "d"].map((name) => chat.call(name, 1));
     assert.deepEqual(sent(), ['21["a",1]', '22["b",1]', '23["c",1]', '24["d",1]']);
-    say("31[]", "33[1,2]", '61-2[{"_placeholder":true,"num":0}]', binary(7), '34[{"_error":"taken","message":"it is","data":5}]', '31["again"]', '399["nobody"]');
+    say("31[]", "33[1,2]", '61-2[{"_placeholder":true,"num":0}]', binary(7), '34[{"_error":"taken","message":"it is","data":5}]', '31["again"]', '399["nobody"]', '30["nobody"]');
     assert.equal(await calls[0], undefined);
     assert.deepEqual([...new Uint8Array(await calls[1])], [7]);
     same(await calls[2], [1, 2]);
