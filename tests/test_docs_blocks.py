@@ -478,7 +478,7 @@ HOW: dict[str, list[Scene | str]] = {
     "docs/architecture.md": ["tests/test_docs.py", *["tests/test_pictures.py"] * 4],
     "docs/compatibility.md": [sockjs, stomp, engine_io],
     "docs/configuration.md": [ticker],
-    "docs/durable.md": ["tests/durable/test_pages.py"] * 3,
+    "docs/durable.md": ["tests/durable/test_pages.py"] * 4,
     "docs/events.md": [chat_of_events, talk_is_run_above, *["tests/typescript/test_pages.py"] * 2],
     "docs/login.md": ["tests/web/test_login.py"] * 3,
     "docs/metrics.md": [scraped, registered],

@@ -35,6 +35,7 @@ from ..web.threshold import HandOver, Wire
 from ..web.watch import DisconnectWatch
 from .farewell import Farewell
 from .hops import Broken, Hop, Hops, Refused, TooMany
+from .lapses import Lapses
 from .port import HEADER, Facts, Headers, InnerPort, said_by
 from .tunnel import Tunnel
 
@@ -169,6 +170,7 @@ class Forwarder:
         self._bodies = Bodies(service)
         self._watch = DisconnectWatch(service.clock)
         self.farewell: Farewell = Farewell(hops, self._say)
+        self._lapses = Lapses(hops, lambda: service.sessions.owners)
         self.count: int = 0  # of what was carried
         service.on_drain.append(self.farewell.begin)
         service.on_drained.append(self.farewell.end_sessions)
@@ -186,6 +188,7 @@ class Forwarder:
     async def close(self) -> None:
         """Nothing is carried any more; what ends by itself in a moment may."""
         await self.farewell.close()
+        self._lapses.close()
         with suppress(ValueError):  # it was closed already
             self._service.on_drain.remove(self.farewell.begin)
             self._service.on_drained.remove(self.farewell.end_sessions)
@@ -295,6 +298,8 @@ class Forwarder:
             raise Refusal(4503, NOT_TWICE)
         hop = await self.reach(elsewhere)
         self.count += 1
+        if is_durable(elsewhere.sid):
+            self._lapses.add(hop)
         return hop
 
     async def _body(self, request: web.Request, limit: int, begun: bytes | None) -> tuple[bytes, int]:

@@ -150,7 +150,7 @@ class ClientConnection(Peer):
             return
         try:
             endpoint = keeper.door.endpoint(facts)
-            size = endpoint.config.max_size
+            size = endpoint.config.max_size + (HEAD_SIZE if endpoint.durable else 0)  # as on a WebSocket
         except Refusal as refused:
             refusal = refused
         self.http.send_headers(stream_id, [(b":status", b"200"), (b"sec-webtransport-http3-draft", b"draft02")])

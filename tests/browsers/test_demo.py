@@ -217,6 +217,35 @@ async def test_the_race_runs_by_itself_until_something_is_touched(engine: Engine
         assert await visitor.value(figure(able[0], 1)) != "—"
 
 
+# The next so many questions for the race's counts fail, as where a connection was lost.
+LOSING = (
+    "(function () { var ask = Demo.ask; window.losing = 0; Demo.ask = function (method, path, done) {"
+    " if (losing && method === 'GET' && path.indexOf('/demo/race/') === 0)"
+    " { losing--; setTimeout(function () { done('the server does not answer', null); }, 0); }"
+    " else return ask(method, path, done); }; })()"
+)
+
+
+async def test_a_race_goes_on_without_a_count_and_ends_with_its_server(engine: Engine) -> None:
+    if engine.name != "chromium":
+        pytest.skip("one engine tells")
+    async with visit(engine) as visitor:
+        await visitor.until(BY_ITSELF)
+        await visitor.page.evaluate(LOSING)
+        await visitor.click("#race-start")
+        counted = "Demo.race.lanes[0].last.at"
+        await visitor.until(f"{figure('websocket', 4)} !== '—'")
+        await visitor.page.evaluate("losing = 2")
+        await visitor.until("losing === 0")
+        before = await visitor.value(counted)
+        await visitor.until(f"{counted} > {before}")
+        assert await visitor.value("Demo.race.isRunning()")
+        await visitor.page.evaluate("losing = 3")
+        await visitor.until("!Demo.race.isRunning()")
+        assert await visitor.text("#race-status") == "It was stopped: the server does not answer."
+        assert await visitor.value("losing") == 0
+
+
 # As scripts of old engines can: their elements have no click(), and their events no constructor.
 EVENT = (
     "(function (target, kind) { var event = document.createEvent('Event');"

@@ -145,8 +145,8 @@ class Process:
     def pause(self) -> None:
         """It stands still."""
         assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP)
         self.stops.append((self.name, time.monotonic()))
+        self._process.send_signal(signal.SIGSTOP)
 
     def resume(self) -> None:
         """It goes on."""

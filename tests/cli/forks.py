@@ -10,6 +10,7 @@ standard streams and one on which its pid and its exit code are said.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import json
 import os
@@ -45,9 +46,10 @@ class Fork:
         return await asyncio.shield(self._ending)
 
     def send_signal(self, number: int) -> None:
-        """Sends a signal."""
+        """Sends a signal, unless it has ended, which may not have been said yet."""
         if self.returncode is None:
-            os.kill(self.pid, number)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
 
     def kill(self) -> None:
         """Ends it without a word."""

@@ -12,6 +12,7 @@ Demo.race = (function () {
   // A lane opens when the one before it has opened or failed, so that no opening is in another's way; or after so many
   // milliseconds, the WebSocket's longer: it is alone.
   var ALONE = 5000, EACH = 1500;
+  var GONE = 3; // counts in a row that failed: then the server is gone, or the race
   var ENOUGH = 3; // round trips, before anybody leads
   var STORED = "realtime demo race"; // the race of this tab: who loads the page anew gives the old one back
   var lanes = [], rows = {}, config, place = null, running = false, byItself = false, touched = false;
@@ -193,6 +194,22 @@ Demo.race = (function () {
     });
   }
 
+  /** What asks for the counts of this race, again and again: one request at a time. One that fails is no news yet. */
+  function recount(taken) {
+    var asking = false, failures = 0;
+    return function () {
+      if (asking) return;
+      asking = true;
+      count(taken.token, lanes, function (problem) {
+        asking = false;
+        if (place !== taken) return;
+        failures = problem ? failures + 1 : 0;
+        if (failures === GONE) stop("It was stopped: " + problem + ".");
+        else judge();
+      });
+    };
+  }
+
   // -- running --------------------------------------------------------------------------------------------------------------
 
   function buttons() {
@@ -229,12 +246,7 @@ Demo.race = (function () {
       }
       place = taken;
       sending = setInterval(pump, 10);
-      counting = setInterval(function () {
-        count(taken.token, lanes, function (problem) {
-          if (problem && place === taken) stop("It was stopped: " + problem + ".");
-          else if (place === taken) judge();
-        });
-      }, 1000);
+      counting = setInterval(recount(taken), 1000);
       drawing = setInterval(function () {
         for (var i = 0; i < lanes.length; i++) draw(lanes[i]);
       }, 250);
