@@ -14,6 +14,7 @@ from realtime.core.durable.changes import Commit, Context, Sends
 from realtime.core.durable.lineage import Answer, Follower, Shown, Verdict
 from realtime.core.durable.owner import Outcome, Owner, Write
 from realtime.core.durable.record import Close, Publish, Record, Stage, Tenure
+from realtime.core.durable.room_outbox import Place as RoomPlace
 from realtime.core.durable.room_outbox import RoomOutbox
 from realtime.core.durable.rooms import Heard, Resumed
 from realtime.core.durable.takeover import Notice, Orphan, Place, Underway
@@ -43,6 +44,7 @@ SHOWN_BY = {
     "a_worker_waits_for_what_it_does_not_have": 256,
     "what_a_takeover_leaves_goes_with_the_answer_that_brings_it": 241,
     "cursors_that_a_late_send_brings_count": 150,
+    "a_room_that_was_left_is_not_said": 128,
     "whoever_opens_writes_over_what_is_there": 77,
 }
 
@@ -502,6 +504,28 @@ def a_room_whose_store_went_back_is_believed(patch: Patch) -> None:
         return Resumed(position, None)
 
     patch.setattr(room_outbox, "resumed", resumed)
+
+
+@mutation
+def a_late_answer_counts_where_a_room_has_gone_on(patch: Patch) -> None:
+    original = RoomOutbox._answered
+
+    def answered(self: RoomOutbox, question: int) -> RoomPlace | None:
+        if self._asked is not None and self._asked[1] in self._places:
+            self._asked = (*self._asked[:2], self._places[self._asked[1]].position)
+        return original(self, question)
+
+    patch.setattr(RoomOutbox, "_answered", answered)
+
+
+@mutation
+def a_room_that_was_left_is_not_said(patch: Patch) -> None:
+    original = RoomOutbox.frames
+
+    def frames(self: RoomOutbox) -> list[Any]:
+        return [told for told in original(self) if not isinstance(told, str)]
+
+    patch.setattr(RoomOutbox, "frames", frames)
 
 
 @mutation
