@@ -75,6 +75,8 @@ FIRST = (
     "chromium69",
     "tests/test_benchmarks_peers.py",
     "tests/compat/socketio/test_recovery.py",
+    "tests/cluster/test_webtransport.py",
+    "tests/webtransport/test_doctor.py",
     "tests/cluster/test_gunicorn.py",
     "tests/client/test_latency.py",
     "tests/typescript/test_pages.py",

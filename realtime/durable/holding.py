@@ -184,6 +184,8 @@ class Holding:
                     break
                 self.confirmed = first
                 self.machine.stored(before, keeper.now())
+                if owner.record.rooms != before.rooms or owner.record.stage is not before.stage:
+                    self.session._rooms.stored()
                 watchers, self._watchers = self._watchers, []
                 for waiter in (*waiters, *watchers):
                     if not waiter.done():
@@ -223,8 +225,9 @@ class Holding:
     # -- the handler ---------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Publishes what is due, and runs the handler, if it has not returned yet; behind a takeover that counts as an
-        attempt."""
+        """Goes into the session's rooms, publishes what is due, and runs the handler, if it has not returned yet;
+        behind a takeover that counts as an attempt."""
+        self.session._rooms.restore()
         self.publishing.due()
         hand = self.owner.begin()
         if hand is Hand.GIVE:
@@ -305,6 +308,7 @@ class Holding:
     def _give_up(self) -> None:
         self.gone.set()
         self.publishing.stop()
+        self.session._rooms.stop()
         self.session._on_time()
         waiters, self._waiters, self._watchers = [*self._waiters, *self._watchers], [], []
         for waiter in waiters:

@@ -309,7 +309,8 @@ class NativeRoutes(Batches):
         config = endpoint.config
         if PROTOCOL in request.headers:
             request, _ = agree(request)
-        ws = prepare(request, config.max_size + HEAD_SIZE)
+        # A frame is a message or a head; in a durable session it may have 64 rooms with their cursors.
+        ws = prepare(request, config.max_size + (2 if endpoint.durable else 1) * HEAD_SIZE)
         wrong = misfit(request, ws)
         if wrong is not None:
             if wrong.stripped:

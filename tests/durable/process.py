@@ -40,6 +40,8 @@ async def orders(session: realtime.Session) -> None:
             await session.send(f"{text} {session.data['count']}")
         if text == "commit" and not session.redelivered:
             await session.commit()
+        if text == "hear" and not session.redelivered:
+            await session.join("told", info={"name": "a reader"})
         if text.startswith("tell"):
             await session.publish("told", text)
         if text in ("stay", "commit") and not session.redelivered and "first" in sys.argv:
@@ -66,7 +68,7 @@ async def serve(url: str) -> None:
     broker, cluster = realtime.RedisBroker(url, timeout=lease / 2), realtime.Cluster(secret=SECRET, lease=lease)
     rt = realtime.Server(broker=broker, cluster=cluster, shutdown_timeout=1.0)
     rt.endpoint("/orders", durable=True)(orders)
-    rt.configure_rooms("told", history=100)
+    rt.configure_rooms("told", history=100, presence=True)
     app = web.Application()
     realtime.setup(app, rt)
     runner = web.AppRunner(app, access_log=None)

@@ -19,6 +19,7 @@ from ..brokers.servers import Server, available
 from ..patience import arrives, eventually, within
 from .process import Process
 from .raw import Polls, Raw
+from .test_rooms import Member
 from .test_turns import counting
 from .workers import worker
 
@@ -116,7 +117,7 @@ async def test_killed_between_the_commit_and_what_it_publishes(redis: Server, po
     """Or behind that, when only the record has to say so: another worker publishes it, and it is in the room once."""
     async with contextlib.AsyncExitStack() as stack:
         place = await stack.enter_async_context(worker(RedisBroker(redis.url)))
-        here = await place.worker(counting, prepare=lambda rt: rt.configure_rooms("told", history=100))
+        here = await place.worker(counting, prepare=told)
         await eventually(lambda: here.rt.health().ready)
         one = await stack.enter_async_context(process(redis.url, point))
         raw = Raw(place.http, one.url)
@@ -130,11 +131,49 @@ async def test_killed_between_the_commit_and_what_it_publishes(redis: Server, po
         await again(raw, two.url)
         await raw.say("tell b")
         await raw.until("mtell b 2")
-        told: list[Any] = []
+        heard: list[Any] = []
         async with asyncio.timeout(60):
-            while "tell b" not in told:
-                told = [message for _, message in (await here.rt.room("told").history()).messages]
-        assert told == ["tell a", "tell b"]
+            while "tell b" not in heard:
+                heard = [message for _, message in (await here.rt.room("told").history()).messages]
+        assert heard == ["tell a", "tell b"]
+
+
+def told(rt: realtime.Server) -> None:
+    rt.configure_rooms("told", history=100, presence=True)
+
+
+async def test_rooms_go_on_when_their_workers_are_killed_and_told_to_go(redis: Server) -> None:
+    """What is sent while nobody has the session comes behind what has arrived, and who was present is so again."""
+    async with contextlib.AsyncExitStack() as stack:
+        place = await stack.enter_async_context(worker(RedisBroker(redis.url)))
+        here = await place.worker(counting, prepare=told)
+        room = here.rt.room("told")
+        await eventually(lambda: here.rt.health().ready)
+        one = await stack.enter_async_context(process(redis.url))
+        raw = Member(place.http, one.url)
+        await raw.open()
+        await raw.shows()
+        await raw.say("hear")
+        await raw.until("mhear 1")
+        expected = []
+        for way in ("kill", "go"):
+            expected += [f"told m{way} {when}" for when in ("before", "while", "behind")]
+            await room.send(f"{way} before")
+            await raw.hears(len(expected) - 2)
+            another = await stack.enter_async_context(process(redis.url))
+            await getattr(one, way)()
+            one = another
+            await room.send(f"{way} while")
+            await again(raw, one.url)
+            await raw.shows()
+            await raw.hears(len(expected) - 1)
+            await room.send(f"{way} behind")
+            await raw.hears(len(expected))
+            assert raw.heard == expected
+            async with within("until it is present"):
+                async for change in room.watch_members():
+                    if (change.member, change.info) == (raw.sid, {"name": "a reader"}):
+                        break
 
 
 async def test_what_a_killed_worker_was_to_publish_does_not_wait_for_its_client(redis: Server) -> None:
