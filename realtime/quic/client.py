@@ -19,6 +19,7 @@ from aioquic.quic.packet import QuicErrorCode
 from aioquic.tls import AlertDescription
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from .congestion import ALGORITHM
 from .connection import Connection
 from .failures import NoSession, Progress, Why
 from .peer import Address, Peer
@@ -323,6 +324,7 @@ async def _begin(
     configuration = QuicConfiguration(
         is_client=True,
         alpn_protocols=["h3"],
+        congestion_control_algorithm=ALGORITHM,
         idle_timeout=IDLE_TIMEOUT,
         max_data=WINDOW,
         max_stream_data=STREAM_WINDOW,

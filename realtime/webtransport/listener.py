@@ -23,6 +23,7 @@ from aioquic.quic.retry import QuicRetryTokenHandler
 from ..core.errors import LocalProtocolError, Refusal
 from ..gates.native import NativeGate
 from ..networks import Place
+from ..quic.congestion import ALGORITHM
 from ..quic.connection import Connection, reset_token
 from ..quic.peer import Address
 from ..service import Service
@@ -268,6 +269,7 @@ class Listener(asyncio.DatagramProtocol):
         return QuicConfiguration(
             is_client=False,
             alpn_protocols=["h3"],
+            congestion_control_algorithm=ALGORITHM,
             connection_id_length=ID_SIZE,
             idle_timeout=self._options.idle_timeout,
             max_data=WINDOW,
