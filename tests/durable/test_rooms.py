@@ -479,6 +479,34 @@ async def test_cursors_of_an_earlier_session_count_at_the_join(place: Place) -> 
     assert raw.heard == ["kept mb"]
 
 
+async def test_cursors_of_an_earlier_session_outlive_the_worker(place: Place) -> None:
+    joined = asyncio.Event()
+
+    async def dying(session: realtime.Session) -> None:
+        async for _ in session:
+            await session.join("kept")
+            joined.set()
+            await asyncio.Event().wait()
+
+    one, two = await with_rooms(place, dying), await with_rooms(place, joining)
+    cursor = await one.rt.room("kept").send("a")
+    await one.rt.room("kept").send("b")
+    raw = Member(place.http, one.url)
+    await raw.open(rooms={"kept": cursor})
+    await raw.say("join kept")
+    await arrives(joined.wait())
+    stands_still(one)
+    await raw.goes_on(two)
+    await raw.hears(1)
+    assert raw.heard == ["kept mb"]
+    await raw.asks("leave kept")
+    await two.rt.room("kept").send("c")
+    await raw.asks("join kept")  # behind what it has left
+    await two.rt.room("kept").send("d")
+    await raw.hears(2)
+    assert raw.heard == ["kept mb", "kept md"]
+
+
 async def test_what_is_refused(place: Place) -> None:
     said: list[str] = []
 
