@@ -12,7 +12,7 @@ import pytest
 
 import realtime
 
-from ..patience import arrives, eventually, within
+from ..patience import arrives, eventually
 from .raw import Raw
 from .workers import Handler, Place, Rooms, Worker, worker
 
@@ -419,10 +419,10 @@ async def test_presence_goes_along(place: Place) -> None:
     stands_still(one)
     await raw.goes_on(two)
 
-    async with within("until it is present again"):
-        async for change in one.rt.room("present").watch_members():
-            if change.member == raw.sid and change.info == {"name": "Eve"}:
-                break
+    there: Any = two.rt._service.sessions.hub.shared
+    present = kept_of(place, "present").present
+    await eventually(lambda: raw.sid in present and present[raw.sid].worker == there.worker)
+    assert await one.rt.room("present").members() == {raw.sid: {"name": "Eve"}}
 
 
 async def test_a_join_with_what_was_before(place: Place) -> None:

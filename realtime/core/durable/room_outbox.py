@@ -66,6 +66,7 @@ class RoomOutbox:
         self._window, self._most, self._sid = window, most, sid
         self._rooms: dict[str, Position] = {}  # that the session is in, as is stored, and where it has joined them
         self._gaps: dict[str, tuple[Position, int]] = {}  # what was missing where it has joined, which nobody stores
+        self._told: dict[str, Position] = {}  # where this worker was in each, on whatever carrier
         self._cursors: dict[str, str] | None = None  # the client's; None until the carrier has brought them
         self._lefts: dict[str, None] = {}  # of these, the rooms that it is not in
         self._places: dict[str, Place] = {}
@@ -88,6 +89,7 @@ class RoomOutbox:
                 self._due[room] = None
             if room not in self._rooms and room in (self._cursors or ()) and room not in self._places:
                 self._lefts[room] = None  # before anything was told of it
+        self._told = {room: told for room, told in self._told.items() if room in self._rooms}
         self._gaps = {room: gap for room, gap in self._gaps.items() if gap[0] == self._rooms.get(room, gap[0])}
 
     def missed(self, room: str, joined: Position, missing: int) -> None:
@@ -174,8 +176,8 @@ class RoomOutbox:
                 said = cursors.get(room)
                 cursor = _position_of(said)
                 position = begins(joined, cursor)
-                place = self._places[room] = Place(joined, position, known=position == joined)
-                if place.known and position.cursor != said:
+                self._places[room] = Place(joined, position, position in (joined, self._told.get(room)))
+                if position.cursor != said:
                     gap = self._gaps.pop(room, None)
                     self._note(RoomNote(room, position.cursor, None if gap is None else gap[1]))
 
@@ -208,7 +210,8 @@ class RoomOutbox:
         if not self._flow.may(size):
             place.needs = size
             return False
-        place.needs, place.position, place.known, place.seen = 0, one.position, True, True
+        place.needs, place.known, place.seen = 0, True, True
+        place.position = self._told[room] = one.position
         self._flow.sent(size)
         self._queue.append(RoomNote(room, one.position.cursor, missing) if item is None else item)
         return True
@@ -246,7 +249,7 @@ class RoomOutbox:
             if not self._flow.may_note:
                 self._due[room] = None
                 return None
-            place.position = at.position
+            place.position = self._told[room] = at.position
             self._note(RoomNote(room, at.position.cursor, at.missing))
         place.known = place.seen = True
         more = reading.more

@@ -311,3 +311,20 @@ def test_a_gap_waits_for_the_client_too() -> None:
     outbox.answer(2, "r", Reading(1, 9, "p9"))
     assert words(outbox.frames()) == ["r 1.9.p9 -6"]
     assert isinstance(RoomNote("r", "1.1.x"), Outgoing)
+
+
+def test_what_another_carrier_was_told_is_known_to_this_worker() -> None:
+    outbox, source = made(("r", at(3)))
+    source.has["r"] = 3, [passed(4, "a")]
+    outbox.frames()
+    source.has.clear()
+    outbox.begin(2)
+    outbox.show(2, {"r": at(4).cursor})
+    assert outbox.frames() == []
+    assert outbox.answer(1, "r", Reading(1, 3, "p3")) == (1, 1)
+    outbox.update([])
+    outbox.update([("r", at(3))])
+    outbox.begin(3)
+    outbox.show(3, {"r": at(4).cursor})  # which it has forgotten with the room
+    outbox.frames()
+    assert outbox.answer(2, "r", Reading(1, 3, "p3")) is None
