@@ -58,12 +58,13 @@ class Place:
 
 
 class RoomOutbox:
-    """Of a session, for its newest carrier. `window` is its client's; what is larger than `most` bytes is a gap."""
+    """Of a session, for its newest carrier. `window` is its client's; what is larger than `most` bytes is a gap. Messages
+    of `batch` bytes at most wait here to be written, or one."""
 
-    def __init__(self, window: Window, most: int, sid: str) -> None:
+    def __init__(self, window: Window, most: int, batch: int, sid: str) -> None:
         self.source: Source
         self.gen: int = 0  # of the carrier
-        self._window, self._most, self._sid = window, most, sid
+        self._window, self._most, self._batch, self._sid = window, most, batch, sid
         self._rooms: dict[str, Position] = {}  # that the session is in, as is stored, and where it has joined them
         self._gaps: dict[str, tuple[Position, int]] = {}  # what was missing where it has joined, which nobody stores
         self._told: dict[str, Position] = {}  # where this worker was in each, on whatever carrier
@@ -72,6 +73,7 @@ class RoomOutbox:
         self._places: dict[str, Place] = {}
         self._due: dict[str, None] = {}  # rooms in which there may be something
         self._queue: list[Told] = []
+        self._queued = 0  # bytes of messages in there
         # What is being read: the question, the room, and behind which position.
         self._asked: tuple[int, str, Position] | None = None
         self._questions = 0
@@ -106,7 +108,7 @@ class RoomOutbox:
         self.gen = gen
         self._cursors = None
         self._lefts, self._places, self._due = {}, {}, {}
-        self._queue, self._asked = [], None
+        self._queue, self._queued, self._asked = [], 0, None
         self._flow = Flow(self._window)
 
     def show(self, gen: int, cursors: Mapping[str, str]) -> bool:
@@ -150,14 +152,14 @@ class RoomOutbox:
         return bool(self._queue)
 
     def frames(self) -> list[Told]:
-        """All that there is to tell now, and is told by this."""
+        """What there is to tell now, and is told by this."""
         self.prepare()
         lefts: list[Told] = []
         while self._lefts and self._flow.may_note:
             lefts.append(room := next(iter(self._lefts)))
             del self._lefts[room]
             self._flow.sent(0)
-        told, self._queue = [*lefts, *self._queue], []
+        told, self._queue, self._queued = [*lefts, *self._queue], [], 0
         return told
 
     def _settle(self, cursors: dict[str, str]) -> None:
@@ -210,6 +212,9 @@ class RoomOutbox:
         if not self._flow.may(size):
             place.needs = size
             return False
+        if self._queued and self._queued + size > self._batch:
+            return False
+        self._queued += size
         place.needs, place.known, place.seen = 0, True, True
         place.position = self._told[room] = one.position
         self._flow.sent(size)

@@ -58,7 +58,7 @@ def made(
 ) -> tuple[RoomOutbox, Rooms]:
     """With a carrier that has brought cursors."""
     source = Rooms()
-    outbox = RoomOutbox(window, 50, SID)
+    outbox = RoomOutbox(window, 50, 60, SID)
     outbox.source = source
     outbox.update(rooms)
     outbox.begin(1)
@@ -328,3 +328,16 @@ def test_what_another_carrier_was_told_is_known_to_this_worker() -> None:
     outbox.show(3, {"r": at(4).cursor})  # which it has forgotten with the room
     outbox.frames()
     assert outbox.answer(2, "r", Reading(1, 3, "p3")) is None
+
+
+def test_no_more_waits_to_be_written_than_a_batch() -> None:
+    outbox, source = made(("r", at(0, id="")))
+    source.has["r"] = 0, [passed(number, "x" * 25) for number in range(1, 4)]
+    assert len(outbox.frames()) == 1 + 2
+    assert len(outbox.frames()) == 1
+    outbox, source = made(("r", at(0, id="")))
+    outbox.frames()
+    page = [entry(number, "x" * 25) for number in range(1, 4)]
+    outbox.answer(1, "r", Reading(1, 3, "p3", entries=page))
+    assert len(outbox.frames()) == 2
+    assert source.asked[1:] == [(2, "r", at(2))]
