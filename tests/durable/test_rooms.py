@@ -93,10 +93,12 @@ class Member(Raw):
         return cursor
 
     async def goes_on(self, one: Worker) -> None:
-        """Attaches at another worker."""
+        """Attaches at another worker, which follows its rooms then."""
         self.url = one.url
         await self.again()
         await self.shows()
+        shared: Any = one.rt._service.sessions.hub.shared
+        await eventually(lambda: all(local.follower.live for local in shared._local.values()))
 
     async def takes(self) -> None:
         """Says that it has taken all."""

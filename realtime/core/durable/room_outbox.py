@@ -58,8 +58,8 @@ class Place:
 
 
 class RoomOutbox:
-    """Of a session, for its newest carrier. `window` is its client's; what is larger than `most` bytes is a gap. Messages
-    of `batch` bytes at most wait here to be written, or one."""
+    """Of a session, for its newest carrier. `window` is its client's; what is larger than `most` bytes is a gap. Of
+    messages `batch` bytes at most wait here to be written, or one."""
 
     def __init__(self, window: Window, most: int, batch: int, sid: str) -> None:
         self.source: Source
@@ -248,6 +248,9 @@ class RoomOutbox:
             return None
         position = place.position
         at = resumed(position, reading)
+        if at.missing is not None and self.source.after(room, position, False) is not None:
+            self._due[room] = None  # it has come here meanwhile
+            return None
         if at.missing is not None:
             if place.known and contradicted(position, reading):
                 return reading.epoch, max(reading.epoch, position.epoch)

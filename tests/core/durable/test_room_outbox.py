@@ -341,3 +341,12 @@ def test_no_more_waits_to_be_written_than_a_batch() -> None:
     outbox.answer(1, "r", Reading(1, 3, "p3", entries=page))
     assert len(outbox.frames()) == 2
     assert source.asked[1:] == [(2, "r", at(2))]
+
+
+def test_what_has_come_while_it_was_read_is_no_gap() -> None:
+    """A room that keeps nothing is followed since the question was asked, and its message is here."""
+    outbox, source = made(("r", at(3)))
+    outbox.frames()
+    source.has["r"] = 3, [passed(4, "a")]
+    assert outbox.answer(1, "r", Reading(1, 4, "p4")) is None
+    assert words(outbox.frames()) == ["r 1.4.p4 a"]
