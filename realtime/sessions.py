@@ -238,10 +238,6 @@ class Sessions:
             await look_for(self.owners, name)
         return session
 
-    def reachable_for(self) -> float:
-        """For how many seconds requests by a name that their client chose find its session, at whichever worker."""
-        return float("inf") if self.owners is None else self.owners.answering()
-
     def _opened(self, nonce: str, binding: object) -> Session | None:
         machine = self.registry.opened(nonce, binding, self._now())
         return None if machine is None else self.by_sid[machine.sid]

@@ -7,6 +7,7 @@ answered, until the inbox has taken what came.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from weakref import WeakKeyDictionary
@@ -101,8 +102,13 @@ class PlainGate:
             raise Refusal(4403, "the session belongs to another identity")
         service.admission.authorized(session, request)
         if name and service.sessions.owners is not None:
-            machine_of(session).reachable_for = service.sessions.reachable_for
+            machine_of(session).reachable_for = self.reachable_for
         return session
+
+    def reachable_for(self) -> float:
+        """For how many seconds requests by a name that their client chose find its session, at whichever worker."""
+        owners = self.service.sessions.owners
+        return math.inf if owners is None else owners.answering()
 
     async def take_up(
         self,
