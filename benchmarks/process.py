@@ -23,8 +23,8 @@ LINUX = sys.platform == "linux"
 # asyncio reads into fresh blocks of 256 KiB. Whether glibc keeps such a block or maps and unmaps it for every read is
 # chance, differs between processes, and is dearer than a whole echo of bare aiohttp: servers are told to keep it.
 KEEP_BLOCKS = {"MALLOC_MMAP_THRESHOLD_": "1048576", "MALLOC_TRIM_THRESHOLD_": "16777216"}
-# How long a server may take to start or to end, in seconds.
-PATIENCE = 20.0
+# How long a server may take to start or to end, in seconds, on a machine that is busy: after that it is broken.
+PATIENCE = 90.0
 
 
 def _cores() -> tuple[int, int] | None:

@@ -15,7 +15,7 @@ from typing import cast
 from aiohttp import HttpVersion11, web
 
 from ..core.carrier import SharedBuffers
-from ..core.durable.opening import is_durable
+from ..core.durable.opening import PREFIX, is_durable
 from ..core.errors import BrokerError, Refusal
 from ..core.leases import Found, Gone, Peer, Reached
 from ..gates.base import Gone as Left
@@ -37,6 +37,7 @@ from .answers import Answer, Chunks
 from .facts import Facts, Headers, said_by
 from .farewell import Farewell
 from .hops import Broken, Hop, Hops, Refused, TooMany
+from .lapses import Lapses
 from .port import HEADER, InnerPort
 from .streams import brought
 from .tunnel import Tunnel
@@ -94,6 +95,7 @@ class Forwarder:
         self._bodies = Bodies(service)
         self._watch = DisconnectWatch(service.clock)
         self.farewell: Farewell = Farewell(hops, self._say)
+        self._lapses = Lapses(hops, lambda: service.sessions.owners)
         self.count: int = 0  # of what was carried
         service.on_drain.append(self.farewell.begin)
         service.on_drained.append(self.farewell.end_sessions)
@@ -111,6 +113,7 @@ class Forwarder:
     async def close(self) -> None:
         """Nothing is carried any more; what ends by itself in a moment may."""
         await self.farewell.close()
+        self._lapses.close()
         with suppress(ValueError):  # it was closed already
             self._service.on_drain.remove(self.farewell.begin)
             self._service.on_drained.remove(self.farewell.end_sessions)
@@ -191,8 +194,7 @@ class Forwarder:
             answer = Answer.read(await hop.head())
             if answer.status == 101:
                 return await self._upgrade(request, hop, answer, limit)
-            size = answer.length
-            if size is None:
+            if (size := answer.length) is None:
                 response, kept = await self._stream(request, hop, answer)
                 return response
             content = await hop.take(size if request.method != "HEAD" else 0)
@@ -220,12 +222,13 @@ class Forwarder:
             raise Refusal(4503, NOT_TWICE)
         hop = await self.reach(elsewhere)
         self.count += 1
+        if elsewhere.sid[:2] == PREFIX:  # is_durable(), without a call
+            self._lapses.add(hop)
         return hop
 
     async def _body(self, request: web.Request, limit: int, begun: bytes | None) -> tuple[bytes, int]:
         """What there is of a body, and how long all of it is. Raises RemoteProtocolError (4413) and Unreadable."""
-        content = request.content
-        if content.at_eof():
+        if request.content.at_eof():
             if begun is None:
                 begun = await request.read() if request.content_length else b""
             return begun, len(begun)
@@ -236,8 +239,7 @@ class Forwarder:
         return begun or b"", request.content_length
 
     async def _bring(self, request: web.Request, hop: Hop) -> None:
-        """The rest of a body, as it comes. What is wrong with it ends the connection, of which the worker that has the
-        session makes what it would of its client's."""
+        """The rest of a body, as it comes. What is wrong with it ends the connection, as its client's own would end."""
         try:
             if not request.content.is_eof():
                 still_there(request)

@@ -53,6 +53,7 @@ class Hop(asyncio.Protocol):
         self.seal: Seal
         self.gone: bool = False  # nothing more comes
         self.over = over  # called then
+        self.durable: bool = False  # what it carries is a durable session's
         self.blocked: bool = False  # the worker does not take what is sent
         self.full: Callable[[bool], object] | None = None  # told of that
         self._buffer = bytearray()
@@ -264,6 +265,7 @@ class Hops:
     def keep(self, hop: Hop) -> None:
         """A request was answered: another may follow."""
         self._fewer.set()
+        hop.durable = False
         idle = self._idle.setdefault(self.open[hop], {})
         if not hop.fresh or len(idle) >= MOST_IDLE:
             hop.transport.close()

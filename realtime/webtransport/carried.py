@@ -84,7 +84,8 @@ def begin_session(
         endpoint = door.endpoint(facts)
     except Refusal as refusal:
         return turned_away(gate, carried, refusal), Ignoring(), None
-    link = Link(carried, endpoint.config.max_size + HEAD_SIZE)
+    heads = 2 if endpoint.durable else 1  # as on a WebSocket
+    link = Link(carried, endpoint.config.max_size + heads * HEAD_SIZE)
     return link, Carrying(gate, facts, endpoint, link, carry), endpoint
 
 

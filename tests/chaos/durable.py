@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import realtime
 
@@ -76,7 +77,11 @@ class DurableClient:
     async def run(self) -> None:
         """Until it is told to leave."""
         while not self._leaving.is_set():
-            sessions = aiter(realtime.connect(self._url, transports=self._transport, backoff=(0.02, 0.5)))
+            options: dict[str, Any] = {
+                "backoff": (0.02, 0.5),
+                "close_timeout": LATE,
+            }  # a worker may stand still for long
+            sessions = aiter(realtime.connect(self._url, transports=self._transport, **options))
             with suppress(realtime.RealtimeError, OSError):  # of a time when nobody could be reached
                 async with aclosing(sessions):  # type: ignore[type-var] # a generator, which its type does not say
                     async for session in sessions:

@@ -456,21 +456,6 @@ async def test_a_handler_that_fails_leaves_nothing_of_its_turn(place: Place, cap
     assert raw.messages == ["a"]
 
 
-async def test_a_durable_session_is_in_no_rooms(place: Place) -> None:
-    async def handler(session: realtime.Session) -> None:
-        with pytest.raises(realtime.LocalProtocolError, match="a durable session is in no rooms"):
-            await session.join("room")
-        await session.leave("room")
-        await session.send("done")
-        async for _ in session:
-            pass
-
-    one = await place.worker(handler)
-    raw = Raw(place.http, one.url)
-    await raw.open()
-    await raw.until("mdone")
-
-
 async def test_the_outbox_bounds_what_is_stored(place: Place) -> None:
     """A handler that sends for ever waits in commit() for its client, and one that is sent to by name drops."""
     sent: list[int] = []
