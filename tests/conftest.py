@@ -16,8 +16,8 @@ from realtime.web import sockets
 if TYPE_CHECKING:
     from .lanes import Lanes
 
-# No test speaks to anybody for whom a public authority vouches, and whoever imports aiohttp reads what all of those say:
-# a tenth of what it costs to start a process.
+# No test speaks to anybody for whom a public authority vouches, and whoever imports aiohttp reads the certificates of
+# all of those: a tenth of what it costs to start a process.
 os.environ["SSL_CERT_FILE"] = os.devnull
 
 # How long an example takes says how busy the machine is, and nothing else.
