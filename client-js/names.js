@@ -8,11 +8,12 @@ import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parse } from "acorn";
 import { ONE, TWO, clash, order, print, sorter, treeOf, variables, visit } from "./arrange.js";
-import { bundle, gzipped, options, ROOT, SOURCE, tree, writeTemporary } from "./build.js";
+import { BESIDE, bundle, gzipped, options, ROOT, SCRIPTS, SOURCE, tree, USUAL, writeTemporary } from "./build.js";
 
 const STEPS = +process.argv[2] || 60000;
 const SEED = +process.argv[3] || 1;
 const WARM = +process.argv[4] || 1; // bytes: how much worse it may be for a while, at first
+const MUCH = 4; // bytes
 
 const VARIABLE = 0x4000, MEMBER = 0x6000; // characters that stand for names while they are looked for
 const MARKS = /([\u4000-\u7fff])/;
@@ -55,16 +56,18 @@ function pieces(text, nameOf, keyOf) {
     if (!node || typeof node.type !== "string") return;
     if (node.type === "FunctionDeclaration") numbers.set(node, count++);
     const body = node.type === "Program" ? node.body : /Function/.test(node.type) ? node.body.body : [];
-    if (body.some(({ type }) => type === "FunctionDeclaration")) {
-      const declared = body.filter(({ type }) => type === "FunctionDeclaration"), rest = body.filter(({ type }) => type !== "FunctionDeclaration");
-      lists.push({
-        start: body[0].start,
-        end: body[body.length - 1].end,
-        make: () => [
-          { rank: "functions", items: declared.map((one) => [nameOf(numbers.get(one)), cut(one.start, one.end)]), between: "" },
-          ...rest.flatMap((one, i) => cut(one.start, i < rest.length - 1 || text[one.end - 1] !== ";" ? one.end : one.end - 1))
-        ]
-      });
+    // In each module they stand in front, and there may be several modules.
+    for (let at = 0, next; at < body.length; at = next) {
+      for (next = at; next < body.length && body[next].type === "FunctionDeclaration"; ) next++;
+      const declared = body.slice(at, next);
+      if (declared.length > 1) {
+        lists.push({
+          start: declared[0].start,
+          end: declared[declared.length - 1].end,
+          make: () => [{ rank: "functions", items: declared.map((one) => [nameOf(numbers.get(one)), cut(one.start, one.end)]), between: "" }]
+        });
+      }
+      if (next === at) next++;
     }
     if (node.type === "ObjectExpression" && node.properties.length > 1 && node.properties.every(({ value }) => isStill(value))) {
       const named = (one) => one.key.name || one.key.value;
@@ -91,51 +94,71 @@ function pieces(text, nameOf, keyOf) {
   return cut(0, text.length);
 }
 
-const cache = {};
-const script = await marked("legacy.js", "iife", cache);
-delete cache.vars;
-const module = await marked("index.js", "es", cache);
-const sources = {}; // mark -> name in the source
-for (const [name, mark] of Object.entries(cache.props.props)) sources[mark] = name.slice(1);
-
-const { list: vars } = variables(script.ast, false);
-vars.forEach((one, i) => {
-  one.given = one.def.mangled_name;
-  one.mark = one.def.mangled_name = String.fromCharCode(VARIABLE + i);
-});
-const keyOf = (key) => sources[key] || key;
-// As it is built now: a bundler's names depend on what stands where, and this search does not ask it again.
-const now = { ...before, members: Object.fromEntries(Object.entries(sources).map(([mark, name]) => [name, mark])) };
-for (const { ast } of [script, module]) order(ast, now);
 /** The names of functions that are declared, as the source has them. */
-const declared = (code) => {
+function declared(code) {
   const found = [];
   (function see(node) {
     if (node.type === "FunctionDeclaration") found.push(node.id.name);
     for (const value of Object.values(node)) for (const one of [value].flat()) if (one && typeof one.type === "string") see(one);
   })(parse(code, { ecmaVersion: 2020, sourceType: "module" }));
   return found;
-};
-const marks = Object.fromEntries(vars.map((one) => [one.mark, one.def.name]));
-const scriptText = (await print(script.ast, script.settings)).code.replace(/"([\u6000-\u7fff])":/g, "$1:"); // it will be an identifier
-const scriptNames = declared(scriptText).map((mark) => marks[mark]);
+}
 
-// Functions of the module keep their names, to be known.
-visit(module.ast, (node) => {
-  if (node.TYPE === "SymbolDefun") node.thedef.mangled_name = node.name;
+const cache = {}, scripts = [], modules = {};
+for (const { file, entry } of SCRIPTS) {
+  scripts.push({ file, ...(await marked(entry, "iife", cache)) });
+  delete cache.vars;
+}
+for (const [file, entry] of [["realtime.mjs", "index.js"], ...Object.values(BESIDE).map(({ file, entry }) => [file, entry])]) {
+  modules[file] = await marked(entry, "es", cache);
+}
+const sources = {}; // mark -> name in the source
+for (const [name, mark] of Object.entries(cache.props.props)) sources[mark] = name.slice(1);
+const keyOf = (key) => sources[key] || key;
+// As it is built now: a bundler's names depend on what stands where, and this search does not ask it again.
+const now = { ...before, members: Object.fromEntries(Object.entries(sources).map(([mark, name]) => [name, mark])) };
+
+const texts = [], vars = [];
+for (const { file, ast, settings } of scripts) {
+  const { list } = variables(ast, false);
+  for (const one of list) {
+    one.text = texts.length;
+    one.file = file;
+    one.given = one.def.mangled_name;
+    one.mark = one.def.mangled_name = String.fromCharCode(VARIABLE + vars.length);
+    vars.push(one);
+  }
+  order(ast, now);
+  const text = (await print(ast, settings)).code.replace(/"([\u6000-\u7fff])":/g, "$1:"); // it will be an identifier
+  const marks = Object.fromEntries(list.map((one) => [one.mark, one.def.name])), names = declared(text).map((mark) => marks[mark]);
+  texts.push(pieces(text, (n) => names[n], keyOf));
+}
+
+// Functions of the modules keep their names, to be known.
+const known = new Set();
+for (const [file, { ast, settings }] of Object.entries(modules)) {
+  order(ast, now);
+  visit(ast, (node) => {
+    if (node.TYPE !== "SymbolDefun") return;
+    node.thedef.mangled_name = node.name;
+    known.add(node.name);
+  });
+  modules[file] = (await print(ast, settings)).code;
+}
+// What is bundled, twice, each time with another module beside the usual; so the script counts twice, too.
+const counts = SCRIPTS.map(({ file }) => (file === "realtime.js" ? 2 : 1));
+await writeTemporary(modules, async (into) => {
+  for (const wanted of Object.values(BESIDE).map(({ wanted }) => USUAL + wanted)) {
+    const named = await tree(wanted, into, "utf8", { minify: false, minifySyntax: true, minifyWhitespace: true });
+    const names = declared(named).map((name) => (known.has(name) ? name : name.replace(/\d+$/, ""))); // two modules may have one of this name
+    texts.push(pieces(await tree(wanted, into, "utf8"), (n) => names[n], keyOf));
+    counts.push(1);
+  }
 });
-const moduleText = (await print(module.ast, module.settings)).code;
-const WANTED = `export { Realtime, websocket, long_polling } from './realtime.mjs'`;
-const [two, named] = await writeTemporary(moduleText, async (into) => [
-  await tree(WANTED, into, "utf8"),
-  await tree(WANTED, into, "utf8", { minify: false, minifySyntax: true, minifyWhitespace: true })
-]);
-const twoNames = declared(named);
-const texts = [pieces(scriptText, (n) => scriptNames[n], keyOf), pieces(two, (n) => twoNames[n], keyOf)];
 
 // What it goes on from: where the last search has ended.
 const names = {};
-const members = [...new Set((scriptText + two).match(new RegExp(MARKS, "g")))].filter((mark) => mark.charCodeAt() >= MEMBER);
+const members = [...new Set(marksIn(texts))].filter((mark) => mark.charCodeAt() >= MEMBER);
 const owners = new Map();
 const free = (one, short, but) => !(owners.get(short) || []).some((other) => other !== but && other !== one && clash(one, other));
 function rename(one, short) {
@@ -144,7 +167,10 @@ function rename(one, short) {
   names[one.mark] = short;
   owners.set(short, [...(owners.get(short) || []), one]);
 }
-for (const one of vars) if (before.variables[one.key] && free(one, before.variables[one.key])) rename(one, before.variables[one.key]);
+for (const one of vars) {
+  const short = before.variables[one.file]?.[one.key];
+  if (short && free(one, short)) rename(one, short);
+}
 // Else by terser's choice.
 for (const one of vars) {
   if (names[one.mark]) continue;
@@ -158,6 +184,11 @@ for (const mark of members) {
 // No object of ours has members of others' with names so short.
 const short = [ONE.slice(0, 52), TWO];
 for (const mark of members) if (!names[mark]) taken.add((names[mark] = short.flat().find((name) => !taken.has(name))));
+
+/** All marks. */
+function marksIn(parts) {
+  return parts.flatMap((part) => (part.items ? part.items.flatMap(([, inner]) => marksIn(inner)) : Array.isArray(part) ? marksIn(part) : MARKS.test(part) ? [part] : []));
+}
 
 /** All names that are sorted so. */
 function sorted(rank, parts, found = new Set()) {
@@ -175,35 +206,52 @@ for (const rank of ["functions", "order"]) {
   ranks[rank] = [...before[rank].filter((name) => all.includes(name)), ...all.filter((name) => !before[rank].includes(name))];
 }
 
+/** Pieces as they are printed: marks as arrays of one, in which no list is looked for. */
+function printed(parts) {
+  return parts.filter((part) => part !== "").map((part) => {
+    if (part.items) return { ...part, items: part.items.map(([name, inner]) => [name, printed(inner)]) };
+    return MARKS.test(part) ? [part] : part.replace(/[^\x00-\x7f]/g, (one) => "\\u" + one.charCodeAt(0).toString(16).padStart(4, "0"));
+  });
+}
+const prints = texts.map(printed);
+
 /** The pieces in order: strings, and marks as arrays of one. */
 function flat(parts, sort, into = []) {
-  parts.forEach((part, i) => {
+  for (const part of parts) {
     if (part.items) {
       const items = [...part.items].sort((one, other) => sort[part.rank](one[0], other[0]));
       items.forEach(([, inner], n) => {
         if (n && part.between) into.push(part.between);
         flat(inner, sort, into);
       });
-    } else if (MARKS.test(part)) into.push([part]);
-    else if (part) into.push(part.replace(/[^\x00-\x7f]/g, (one) => "\\u" + one.charCodeAt(0).toString(16).padStart(4, "0")));
-  });
+    } else into.push(part);
+  }
   return into;
 }
-let orders = [];
-const lay = () => {
-  const sort = { functions: sorter(ranks.functions), order: sorter(ranks.order) };
-  return texts.map((parts) => flat(parts, sort));
+/** All texts in the order of now, of which only these are others than in `before`. */
+const lay = (which, before = []) => {
+  const sort = { functions: sorter(ranks.functions), order: sorter(ranks.order) }, laid = [...before];
+  for (const one of which) laid[one] = flat(prints[one], sort);
+  return laid;
 };
+let orders = lay(texts.map((_, which) => which));
 const measure = (which) => gzipped(orders[which].map((part) => (typeof part === "string" ? part : names[part[0]])).join(""));
-orders = lay();
-const sizes = () => [measure(0), measure(1)];
+const total = (sizes) => sizes.reduce((sum, size, which) => sum + size * counts[which], 0);
 
 const random = dice(SEED), pick = (list) => list[Math.floor(random(list.length))];
-let found = sizes(), best = found[0] + found[1], kept = null;
+let found = texts.map((_, which) => measure(which)), best = total(found), kept = null;
 console.log("before:", best, found);
 keep();
 
-/** Makes a change; returns what undoes it, and whether it concerns the module's text, too. Nothing if there is none. */
+/** Which texts have one of these marks, or names that are sorted by `rank`. */
+const have = new Map(), all = texts.map((_, which) => which);
+texts.forEach((parts, which) => {
+  const found = [...marksIn(parts), ...["functions", "order"].flatMap((rank) => [...sorted(rank, parts)].map((name) => rank + name))];
+  for (const one of found) have.set(one, (have.get(one) || new Set()).add(which));
+});
+const concerned = (...list) => all.filter((which) => list.some((one) => have.get(one)?.has(which)));
+
+/** Makes a change; returns what undoes it, and which texts it concerns. Nothing if there is none. */
 function change() {
   const kind = random(10);
   if (kind < 4) {
@@ -216,7 +264,7 @@ function change() {
     // Those in its way get its own.
     for (const other of others) rename(other, old);
     rename(one, name);
-    return { whole: false, undo: () => [one, ...others].forEach((other) => rename(other, other === one ? old : name)) };
+    return { texts: [one.text], undo: () => [one, ...others].forEach((other) => rename(other, other === one ? old : name)) };
   }
   if (kind < 7) {
     const one = pick(members), old = names[one], all = short[old.length - 1];
@@ -226,7 +274,7 @@ function change() {
     names[one] = name;
     if (other) names[other] = old;
     return {
-      whole: true,
+      texts: concerned(one, other),
       undo: () => {
         names[one] = old;
         if (other) names[other] = name;
@@ -237,9 +285,9 @@ function change() {
   rest.splice(Math.floor(random(rest.length + 1)), 0, moved);
   const laid = orders;
   ranks[rank] = rest;
-  orders = lay();
+  orders = lay(concerned(rank + moved), laid);
   return {
-    whole: true,
+    texts: concerned(rank + moved),
     undo: () => {
       ranks[rank] = old;
       orders = laid;
@@ -250,12 +298,14 @@ function change() {
 for (let step = 1; step <= STEPS; step++) {
   const made = change();
   if (made) {
-    const next = [measure(0), made.whole ? measure(1) : found[1]];
-    const worse = next[0] + next[1] - found[0] - found[1], warmth = WARM * (1 - step / STEPS);
-    if (worse <= 0 || random(1) < Math.exp(-worse / (warmth || 1e-9))) found = next;
+    // It may be a little worse for a while, at first. Where it is much worse in one text, the others won't make up for it.
+    const next = [...found], most = -Math.log(random(1)) * WARM * (1 - step / STEPS);
+    const worse = () => total(next) - total(found);
+    for (const which of made.texts) if (worse() <= most + MUCH) next[which] = measure(which);
+    if (worse() <= most) found = next;
     else made.undo();
-    if (found[0] + found[1] < best) {
-      best = found[0] + found[1];
+    if (total(found) < best) {
+      best = total(found);
       keep();
     }
   }
@@ -269,7 +319,9 @@ console.log("after:", best);
 
 function keep() {
   kept = {
-    variables: Object.fromEntries(vars.map((one) => [one.key, names[one.mark]]).sort()),
+    variables: Object.fromEntries(
+      SCRIPTS.map(({ file }) => [file, Object.fromEntries(vars.filter((one) => one.file === file).map((one) => [one.key, names[one.mark]]).sort())])
+    ),
     members: Object.fromEntries(members.map((mark) => [sources[mark], names[mark]]).sort()),
     functions: ranks.functions,
     order: ranks.order

@@ -84,6 +84,7 @@ class Service:
         self.sessions: Sessions = Sessions(config, self.runtime, self.admission, self.notices)
         self.networks: Networks = Networks(clock)
         self.carrying: object | None = None  # what carries requests to other workers: see web.carried
+        self.taking: object | None = None  # what takes sessions of WebTransport: see webtransport.carried.Taking
         self.reach: Reach | None = None  # tries to reach other workers
         self.bridges: Bridges | None = None  # to the workers where clients of this one go on
         self.broker: Stores | None = broker

@@ -96,6 +96,8 @@ FIRST = (
     "tests/client/test_events.py",
     "tests/cluster/test_ends.py",
     "tests/compat/socketio/test_recovery.py",
+    "tests/cluster/test_webtransport.py",
+    "tests/webtransport/test_doctor.py",
     "tests/namespaces/test_fault_matrix.py",
     "tests/client/test_latency.py",
     "tests/client_js/test_durable.py",

@@ -15,10 +15,10 @@ var BINARY = 3; // what is added to the types of those that have attachments
 var MOST_ATTACHMENTS = 64; // of one event,
 var MOST_SIZE = 4194304; // and the characters and bytes of all of it
 var MOST_DEPTH = 64; // of arrays and objects in each other
-// Attachments, if and only if the type may have some; the namespace; the id.
-var HEAD = /^(?:[0-4]|[56](\d{1,10})-)(?:(\/[^,?#]*)(?:,|$))?(\d{0,16})/;
+// Attachments, if and only if the type may have some; the namespace; the id; the JSON.
+var HEAD = /^(?:[0-4]|[56](\d{1,10})-)(?:(\/[^,?#]*)(?:,|$))?(\d{0,16})([\s\S]*)/;
 // What the ends tell their applications: no peer sends it.
-var RESERVED = /^(connect(_error)?|disconnect(ing)?|(new|remove)Listener)$/;
+var RESERVED = /^(connect|connect_error|disconnect(ing)?|(new|remove)Listener)$/;
 
 /** Throws the TypeError of what an application may not ask for. */
 export function refuse(why) {
@@ -27,45 +27,45 @@ export function refuse(why) {
 
 /** The value with attachments in their places, if there are some. */
 function unpack(value, parts, depth) {
-  need(value !== Infinity && value !== -Infinity); // no double holds it
+  need(value !== +value || 1 / value); // what no double holds is infinite here
   if (value && typeof value === "object") {
     need(depth);
     if (parts[0] && value._placeholder === true) need(value.num === +value.num && (value = parts[value.num]));
-    else for (var key in value) if ({}.hasOwnProperty.call(value, key)) value[key] = unpack(value[key], parts, depth - 1);
+    // What somebody has added to all arrays, or all objects, is in `parts`, too, and no member of this one.
+    else for (var key in value) if (value[key] !== parts[key]) value[key] = unpack(value[key], parts, depth - 1);
   }
   return value;
 }
 
 /**
- * What these messages say, a packet and what has come of its attachments: {_kind, _name, _id ("": none), _received}. Nothing as long
+ * What these messages say, a packet and what has come of its attachments: [kind, id ("": none), data, namespace]. Nothing as long
  * as some are missing. What is no packet throws.
  */
 export function read(messages) {
-  var found = HEAD.exec(messages[0]), last = messages.length - 1, size = 0, i, due, namespace, kind, id, text, data, name;
-  need(found && (typeof messages[last] === "string") === !last);
-  namespace = found[2] || "/";
-  need(namespace.length <= 256);
-  for (i = 0; i <= last; i++) size += messages[i].byteLength || messages[i].length || 0; // numbers, where there is no ArrayBuffer
+  var found = HEAD.exec(messages[0]), last = messages.length - 1, size = 0, i, due, namespace, kind, id, data, name;
+  need(found && (typeof messages[last] === "string") === !last && (namespace = found[2] || "/").length <= 256);
+  for (i = messages.length; i--; ) size += messages[i].byteLength || messages[i].length || 0; // numbers, where there is no ArrayBuffer
   due = found[1] || 0;
   if (due > MOST_ATTACHMENTS || (due && size > MOST_SIZE)) throw 1009;
   if (last < due) return;
   kind = messages[0].charAt(0) - (due ? BINARY : 0);
   id = found[3];
-  text = messages[0].slice(found[0].length);
   try {
-    if (text) data = unpack(JSON.parse(text), messages.slice(1), MOST_DEPTH);
+    if (found[4]) data = unpack(JSON.parse(found[4]), messages.slice(1), MOST_DEPTH);
   } catch (error) {
     need();
   }
-  if (kind & EVENT) {
-    need(data instanceof Array && !(id > 9007199254740991) && (id || kind < ACK));
-    name = data[0];
-    if (kind < ACK) {
-      need((typeof name === "string" || (name === +name && !(name % 1))) && !RESERVED.test(name));
-      data[0] += "";
-    }
-  } else need(!id && (kind !== DISCONNECT || !text));
-  return { _kind: kind, _name: namespace, _id: id, _received: data };
+  need(
+    kind & EVENT
+      ? data instanceof Array &&
+          !(id > 9007199254740991) &&
+          (kind < ACK
+            ? (typeof (name = data[0]) === "string" || (name === +name && !(name % 1))) && !RESERVED.test(name)
+            : id)
+      : !id && (kind !== DISCONNECT || !found[4])
+  );
+  if (kind === EVENT) data[0] += "";
+  return [kind, id, data, namespace];
 }
 
 /** The messages of a packet, its text and what was binary in `data`, as it is now. `bytes(value)`: a copy of what is binary. */
@@ -77,7 +77,7 @@ export function write(bytes, type, namespace, data, id) {
         return copy ? { _placeholder: true, num: messages.push(copy) - 2 } : raw instanceof Array ? raw : value;
       })
     : "";
-  messages[0] = (messages[1] ? type + BINARY + "" + (messages.length - 1) + "-" : type) + (namespace === "/" ? "" : namespace + ",") + (id || "") + text;
+  messages[0] = (messages[1] ? type + BINARY + (messages.length - 1 + "-") : type) + (namespace === "/" ? "" : namespace + ",") + (id || "") + text;
   try {
     read(messages); // what we would not take is not sent
   } catch (code) {

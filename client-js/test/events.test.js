@@ -49,10 +49,10 @@ test("events.json", () => {
   for (const { name, messages, means, error, canonical } of ours) {
     const wire = plain(messages);
     if (error) continue; // below, by the whole client
-    const { _kind, _name, _id, _received } = decode(wire);
-    assert.deepEqual([_kind, _name, _id && +_id], [TYPES[means.type], means.namespace, means.id ?? ""], name);
-    assert.deepEqual(bytes(_received), plain(means.data), name);
-    if (canonical) assert.deepEqual([...write(copy, _kind, means.namespace, plain(means.data), _id)], wire, name);
+    const [kind, id, data, namespace] = decode(wire);
+    assert.deepEqual([kind, namespace, id && +id], [TYPES[means.type], means.namespace, means.id ?? ""], name);
+    assert.deepEqual(bytes(data), plain(means.data), name);
+    if (canonical) assert.deepEqual([...write(copy, kind, means.namespace, plain(means.data), id)], wire, name);
   }
 });
 
@@ -119,7 +119,7 @@ for (const [which, code] of Object.entries(scripts)) {
     const { chat, sent, say, page } = start(code);
     const calls = ["a", "b", "c", "d"].map((name) => chat.call(name, 1));
     assert.deepEqual(sent(), ['21["a",1]', '22["b",1]', '23["c",1]', '24["d",1]']);
-    say("31[]", "33[1,2]", '61-2[{"_placeholder":true,"num":0}]', binary(7), '34[{"_error":"taken","message":"it is","data":5}]', '31["again"]', '399["nobody"]');
+    say("31[]", "33[1,2]", '61-2[{"_placeholder":true,"num":0}]', binary(7), '34[{"_error":"taken","message":"it is","data":5}]', '31["again"]', '399["nobody"]', '30["nobody"]');
     assert.equal(await calls[0], undefined);
     assert.deepEqual([...new Uint8Array(await calls[1])], [7]);
     same(await calls[2], [1, 2]);

@@ -206,9 +206,10 @@ class Hops:
             self._fewer.clear()
             await self._fewer.wait()
 
-    async def reach(self, peer: Peer) -> Hop:
-        """A connection to this worker on which nothing is under way. Raises Broken: Refused if the worker is gone."""
-        idle = self._idle.get(peer)
+    async def reach(self, peer: Peer, *, new: bool = False) -> Hop:
+        """A connection to this worker on which nothing is under way, or nothing ever was. Raises Broken: Refused if the
+        worker is gone."""
+        idle = None if new else self._idle.get(peer)
         while idle:
             hop, timer = idle.popitem()
             timer.cancel()

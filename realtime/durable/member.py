@@ -65,7 +65,7 @@ class RoomMember(Session):
             joined = await self._rooms.join(room, text, history, position)
         if room not in turn or not there:  # it may have been closed meanwhile
             hub.join(self, room)
-            self.gap = joined.missing is not None
+            self.gap: bool = joined.missing is not None
             turn.join(room, joined.position)
             if joined.missing is not None:
                 self._machine.rooms.missed(room, joined.position, joined.missing)

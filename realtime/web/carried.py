@@ -4,6 +4,7 @@ request that another worker has brought here.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol, cast
 
 from aiohttp import web
@@ -53,6 +54,11 @@ class Carrying(Protocol):
 
     async def carry_on(self, request: web.Request, elsewhere: Elsewhere, hand_over: HandOver) -> None:
         """Brings a WebSocket, whose handshake is answered, to the worker that has its session. Raises Refusal."""
+
+    async def carry_stream(
+        self, head: Sequence[tuple[bytes, bytes]], remote: str, elsewhere: Elsewhere, hand_over: HandOver
+    ) -> None:
+        """The same for a session of WebTransport: the head of its CONNECT, and from which address that came."""
 
 
 def carrying(service: Service) -> Carrying | None:

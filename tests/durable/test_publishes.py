@@ -152,6 +152,50 @@ async def test_who_takes_over_publishes_what_was_committed(place: Place, point: 
     assert await heard(two) == ["a", "a again", "b", "b again"]
 
 
+async def test_what_a_store_has_lost_is_published_again_and_heard_once_in_the_same_place(place: Place) -> None:
+    """Its id and its message are one write of the store, which loses both or neither. Members know what they have heard
+    at a place by its id."""
+
+    async def handler(session: realtime.Session) -> None:
+        if not session.durable:
+            await session.join(KEPT)
+            await session.send("in")
+        async for message in session:
+            await session.publish(KEPT, message)
+            await session.send(f"told {message!s}")
+
+    one, two, three = [await keeping(place, handler) for _ in range(3)]
+    member = Raw(place.http, three.url)
+    await member.connect(member.opening(durable=False).replace(', "rooms": {}', ""))
+    await member.until("min")
+    broker = Rooms(one.rt)
+    broker.behind.clear()
+    raw = Raw(place.http, one.url)
+    await raw.open()
+    await raw.say("a")
+    await member.until("ma")
+    again = Rooms(two.rt)
+    again.before.clear()
+    raw.url = two.url
+    await raw.again()
+    await arrives(again.waiting.wait())
+    store: Any = place.broker
+    room = store._rooms[KEPT]
+    lost = room.entries.pop()
+    room.top, room.id = lost.offset - 1, lost.previous
+    del store._repeats[KEPT, lost.id]
+    again.before.set()  # before anybody looks at the room
+    await raw.say("b")
+    await member.until("mb")
+    await is_done(two, raw.sid)
+    assert await heard(two) == ["a", "b"]
+    assert member.messages == ["in", "a", "b"]
+    broker.behind.set()
+    await one.keeper.sweeps.look()
+    await eventually(lambda: not one.keeper.holdings)
+    assert await heard(two) == ["a", "b"]
+
+
 async def test_what_a_commit_published_is_named_by_that_commit(place: Place) -> None:
     """Its message comes again, and publishes something else."""
     began = asyncio.Event()

@@ -71,7 +71,8 @@ class RoomOutbox:
         self._places: dict[str, Place] = {}
         self._due: dict[str, None] = {}  # rooms in which there may be something
         self._queue: list[Told] = []
-        self._asked: tuple[int, str] | None = None  # what is being read: the question, and the room
+        # What is being read: the question, the room, and behind which position.
+        self._asked: tuple[int, str, Position] | None = None
         self._questions = 0
         self._flow = Flow(window)
 
@@ -192,7 +193,7 @@ class RoomOutbox:
         if self._asked is not None:
             return False
         self._questions += 1
-        self._asked = self._questions, room
+        self._asked = self._questions, room, place.position
         self.source.read(self._questions, room, place.position)
         return True  # what comes meanwhile makes it due again
 
@@ -222,9 +223,13 @@ class RoomOutbox:
         """The place that a question was about; None where that is of no interest any more."""
         if self._asked is None or self._asked[0] != question:
             return None  # another carrier's
-        place = self._places.get(self._asked[1])
+        _, room, position = self._asked
         self._asked = None
-        return place
+        place = self._places.get(room)
+        if place is None or place.position == position:
+            return place
+        self._due[room] = None  # it has gone on meanwhile, to where that reading may not reach
+        return None
 
     def answer(self, question: int, room: str, reading: Reading) -> tuple[int, int] | None:
         """What is behind the position that was asked about. Where the store has lost that, and it was known to be
