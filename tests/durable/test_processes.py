@@ -20,8 +20,7 @@ from ..patience import arrives, eventually, within
 from .process import Process
 from .raw import Polls, Raw
 from .test_rooms import Member, joining, member, stands_still, with_rooms
-from .test_turns import counting
-from .workers import worker
+from .workers import counting, worker
 
 
 @pytest.fixture
