@@ -69,7 +69,8 @@ async def test_a_slow_application_is_waited_for(transport: str) -> None:
             assert await arrives(session.receive()) == "done join kept"
             for number in range(90):
                 await one.rt.room("kept").send(str(number))
-            heard, said = [], []
+            heard: list[str] = []
+            said: list[str] = []
             await session.send("say kept last")
             while len(heard) < 91 or not said:
                 message = str(await arrives(session.receive()))
