@@ -78,3 +78,17 @@ async def test_a_slow_application_is_waited_for(transport: str) -> None:
             assert heard == [*map(str, range(90)), "last"]
             assert said == ["done say kept last"]
             assert session.gap is None
+
+
+@pytest.mark.parametrize("transport", ["sse", "xhr_streaming", "multipart"])
+async def test_a_stream_that_has_brought_enough_of_a_room_is_followed_by_another(transport: str) -> None:
+    async with worker(realtime.MemoryBroker()) as place:
+        one = await place.worker(joining, prepare=rooms_of, max_stream_size=4096)
+        async with realtime.connect(one.url, transports=transport, backoff=(0.01, 0.1)) as session:
+            await session.send("join kept")
+            assert await arrives(session.receive()) == "done join kept"
+            for number in range(30):
+                await one.rt.room("kept").send(f"{number} {'x' * 500}")
+                assert str(await arrives(session.receive())).startswith(f"{number} ")
+            assert session.gap is None
+            assert one.sessions[0]._machine.gen > 2
