@@ -21,7 +21,7 @@ from .workers import Rooms
 __all__ = ["Process"]
 
 
-SHORT = 2.0  # seconds of a lease, of a worker that is to stand still for longer
+SHORT = 4.0  # seconds of a lease, of a worker that is to stand still for longer
 
 
 def say(text: str) -> None:

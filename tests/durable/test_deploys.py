@@ -139,6 +139,17 @@ async def test_nothing_opens_at_an_endpoint_that_is_not_there() -> None:
         assert len(two.server) == 0
 
 
+async def test_what_is_said_to_an_endpoint_that_is_not_there_is_bounded() -> None:
+    """As what is said to any by who has not named a session."""
+    large = "m" + "x" * 1_000_000
+    async with crew(kinds=("durable", "absent")) as them:
+        for worker in them.workers:
+            polls = Polls(them.http, them.url(worker))
+            for name, head in (("long_polling", polls.opening()), ("send", "x")):
+                status, frames = await polls.post(name, [head, large])
+                assert (status, frames[0][:14]) == (413, "x4413,carrier,")
+
+
 async def test_an_ordinary_session_is_brought_to_its_worker_as_well() -> None:
     async with crew(kinds=("ordinary", "absent")) as them:
         one, two = them.workers

@@ -112,7 +112,7 @@ class Store:
 
     def find(self, incarnation: str) -> Known:
         peer, until = self.peers.get(incarnation, (None, 0.0))
-        return Known(peer, until > self.world.now)
+        return Known(peer, max(0.0, until - self.world.now))
 
     def put(self, sid: str, write: Write, notice: Notice | None = None, to: str = "") -> str:
         """Compares ids, and sets; the id that is there then."""

@@ -142,12 +142,12 @@ class Worker(Host):
         """Who has a session: a Peer, Gone for nobody, Later if that is not known."""
         if record.owner in ("", NOBODY, self.incarnation):
             return Gone()
-        verdict = judge(known, None, Reached.UNTRIED, self.standing.steady(self.world.now))
+        verdict = judge(known, None, Reached.UNTRIED, self.standing.steady(self.world.now), fenced=True)
         if isinstance(verdict, Peer):
             reached = yield from self._reach(verdict)
             if reached is Reached.UNTRIED:
                 return verdict
-            verdict = judge(known, verdict, reached, self.standing.steady(self.world.now))
+            verdict = judge(known, verdict, reached, self.standing.steady(self.world.now), fenced=True)
         return Later.LATER if isinstance(verdict, Peer) else verdict
 
     def _reach(self, peer: Peer) -> Deciding:
@@ -247,7 +247,8 @@ class Worker(Host):
             yield from self._put(sid, Write(record.id, new))
         elif record.owner not in ("", NOBODY, self.incarnation):  # its client has its time from now on
             self.schedule.count("abandoned")
-            yield from self._put(sid, Write(record.id, abandoned(record, self.schedule.name("i"))))
+            new, notice = abandoned(record, self.schedule.name("i")), Notice(sid, record.tenure.id)
+            yield from self._put(sid, Write(record.id, new), notice, record.owner)
         else:
             new = record._replace(
                 id=self.schedule.name("i"), before=(*record.before, record.id), stage=Stage.ENDED, end=unclaimed(record)
