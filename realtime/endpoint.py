@@ -11,12 +11,13 @@ from typing import Any, TypeAlias
 
 from .core.config import Config
 from .core.dialects import Dialect
+from .core.errors import Refusal
 from .core.settings import EndpointSettings, unknown, unknown_transport
 from .protocols.dialects import RULES
 from .session import Session
 from .transports import ALL_TRANSPORTS
 
-__all__ = ["ENDPOINT_SETTINGS", "Endpoint", "Handler", "check_coroutine", "configure"]
+__all__ = ["ENDPOINT_SETTINGS", "Endpoint", "Handler", "check_coroutine", "configure", "no_endpoint", "stand_in"]
 
 Handler: TypeAlias = Callable[[Session], Awaitable[object]]
 
@@ -32,6 +33,21 @@ class Endpoint:
     config: Config
     dialects: tuple[Dialect, ...] = ()  # what it speaks beside the native protocol, each of another type
     durable: bool = False  # its native clients' sessions outlive this process
+    absent: bool = False  # it stands for one that this worker has not, and another may have: nothing opens at it
+
+
+def no_endpoint(path: str) -> Refusal:
+    """What is told to who asks for an endpoint that is not there."""
+    return Refusal(4406, f"there is no endpoint {path}: is that the path given to @rt.endpoint()?")
+
+
+async def _nothing(session: Session) -> None:
+    """In the place of a handler."""
+
+
+def stand_in(path: str, config: Config) -> Endpoint:
+    """Of an endpoint that is not at this worker."""
+    return Endpoint(path, _nothing, config, absent=True)
 
 
 def configure(base: Config, settings: Mapping[str, object], owner: str, known: Sequence[str]) -> Config:

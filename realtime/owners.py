@@ -85,11 +85,22 @@ class Owners(Protocol):
     """The directory, as a worker asks it. Everything here raises BrokerError (Refused, most of all) while nothing can
     be said, since the store is away, or has just come back: that is answered with 4503, of scope carrier."""
 
+    @property
+    def lease(self) -> float:
+        """For how many seconds a worker counts as alive that is not heard of; 0 where that is not known any more."""
+
+    def answering(self) -> float:
+        """For how many seconds the store has been answering, without a pause and in one run."""
+
     def check(self) -> None:
         """Raises Refused while this worker may open no sessions, since others could not find it."""
 
     async def owner(self, sid: str) -> Found:
         """Who has this session: by the worker in the sid. An answer may be some seconds old: connecting shows."""
+
+    async def alive(self, worker: str) -> Peer | Gone:
+        """Another worker, as long as its lease runs, or may run for all that is known. That it is over is enough where
+        it does no harm if the worker lives."""
 
     async def claim(self, name: str, digest: str, handed: bool = False) -> Claimed:
         """Claims a name (an opening nonce, or what a client chose) for a new session.
@@ -169,14 +180,24 @@ class Left:
     """The directory of a worker that has left it. On a connection that was kept a request may still come here, for a
     session that lives elsewhere: another worker finds it. See Owners."""
 
+    lease: float = 0.0
+
     def _refuse(self) -> NoReturn:
         raise Refusal(4503, LEAVING)
+
+    def answering(self) -> float:
+        """It is not asked any more, so nobody waits for it."""
+        return float("inf")
 
     def check(self) -> None:
         """No session is opened."""
         self._refuse()
 
     async def owner(self, sid: str) -> Found:
+        """Another worker is asked."""
+        self._refuse()
+
+    async def alive(self, worker: str) -> Peer | Gone:
         """Another worker is asked."""
         self._refuse()
 

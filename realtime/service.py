@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from functools import partial
 from weakref import ReferenceType
 
 from .admission import Admission
@@ -23,6 +24,7 @@ from .clock import Clock
 from .core.config import Config
 from .core.errors import LocalProtocolError
 from .core.observer import Observer
+from .core.pacing import moments
 from .core.settings import check, flag
 from .departures import Departures
 from .durable.keeper import Keeper
@@ -82,6 +84,7 @@ class Service:
         self.sessions: Sessions = Sessions(config, self.runtime, self.admission, self.notices)
         self.networks: Networks = Networks(clock)
         self.carrying: object | None = None  # what carries requests to other workers: see web.carried
+        self.taking: object | None = None  # what takes sessions of WebTransport: see webtransport.carried.Taking
         self.reach: Reach | None = None  # tries to reach other workers
         self.bridges: Bridges | None = None  # to the workers where clients of this one go on
         self.broker: Stores | None = broker
@@ -93,7 +96,7 @@ class Service:
         self.member: Member | None = None  # of that, while it runs
         self.room_rules: RoomRules = RoomRules()
         self.identities: Here = Here(self.sessions, self.admission, self.runtime)
-        self.keeper: Keeper | None = None  # of durable sessions, where an endpoint has any
+        self.keeper: Keeper | None = None  # of durable sessions, where this worker or others have any
         self.reaching: bool = broker is not None  # other workers: identities go over the broker
         if broker is not None:
             self.sessions.hub.keep = self._keep
@@ -130,6 +133,7 @@ class Service:
                 self.member = self.cluster.member(self, store)
                 rooms.watchers.append(self.member)
                 await self.member.start()
+                self._keep_durable()
             if self.keeper is not None:
                 self.keeper.start(store)
                 rooms.watchers.append(self.keeper)
@@ -180,15 +184,19 @@ class Service:
                 f"the endpoint {path!r} is durable: what is stored for its clients is not dropped, so on_full takes"
                 " 'wait' or 'close'"
             )
+        if self.sessions.hub.shared is not None and not any(one.durable for one in self.endpoints.values()):
+            raise LocalProtocolError(
+                f"the endpoint {path!r} is durable: register the first of these before the server starts"
+            )
+        self._keep_durable()
+        return True
+
+    def _keep_durable(self) -> None:
+        """Durable sessions are opened here, or other workers may have some, which are found for their clients."""
         if self.keeper is None:
-            if self.sessions.hub.shared is not None:
-                raise LocalProtocolError(
-                    f"the endpoint {path!r} is durable: register the first of these before the server starts"
-                )
             self.keeper = self.sessions.keeper = Keeper(
                 self.sessions, self.admission, self.runtime, self.endpoints, lambda: self.reach
             )
-        return True
 
     def open_port(self, endpoint: Endpoint, port: Port | None) -> None:
         """An endpoint's clients come by a port of their own as well, from the start on. Raises LocalProtocolError once
@@ -248,13 +256,23 @@ class Service:
         self.sessions.started()
         self.closing = self.sessions.refusing = False
 
+    async def _hand_over(self, turn: float, within: float) -> None:
+        """Gives durable sessions up for other workers, where there are any at the pace of a drain: whoever has to wait
+        for others is still served here. Each turn is waited for so many seconds."""
+        rate, when = self.drain_rate, None
+        if self.member is not None and rate is not None and within:
+            when = partial(moments, rate=rate, within=within, draw=self.draw)
+        if self.keeper is not None:
+            await self.keeper.hand_over(turn, when)
+
     async def drain(self, timeout: float, delay: float | None) -> None:
         """Ends all sessions without losing a message, and takes no new ones: see Server.drain()."""
         self.sessions.refusing = True
+        until = self.clock.now() + timeout
         for hook in self.on_drain:
             hook()
-        if self.keeper is not None:
-            await self.keeper.hand_over(timeout / 2)
+        await self._hand_over(timeout / 4, timeout / 2)
+        timeout = max(until - self.clock.now(), timeout / 2)
         if delay is None:
             delay = 0.0 if self.member is not None and self.drain_rate is not None else DELAY
         rate, within = self.drain_rate, max(timeout / 2, MOMENT)
@@ -272,11 +290,12 @@ class Service:
         """Ends every session with 1001, within shutdown_timeout whatever the clients do. A worker of a cluster lets
         them go to the others first."""
         self.runtime.check()
-        if self.keeper is not None:
-            await self.keeper.hand_over(self.shutdown_timeout / 2)
-        if self.member is not None and self.member.drain_timeout:
-            until = self.clock.now() + self.member.drain_timeout
-            await self.drain(self.member.drain_timeout, None)
+        lasts = 0.0 if self.member is None else self.member.drain_timeout
+        until = self.clock.now() + lasts
+        self.sessions.refusing = self.sessions.refusing or lasts > 0
+        await self._hand_over(self.shutdown_timeout / 4, lasts / 2)
+        if lasts:
+            await self.drain(max(until - self.clock.now(), lasts / 2), None)
             for wait in self.on_drained:
                 await wait(until - self.clock.now())
         self.closing = self.sessions.refusing = True

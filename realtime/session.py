@@ -11,6 +11,7 @@ from typing import Any
 
 from .base_session import BaseSession, Message
 from .broadcasts import offer
+from .brokers.base import Keep
 from .brokers.presence import info_text
 from .core.config import OnFull
 from .core.cursors import MAX_ROOM_NAME, is_room_name
@@ -26,7 +27,7 @@ from .listener import SessionListener
 from .loops import gives_way
 from .request import SessionRequest
 
-__all__ = ["ServerListener", "Session"]
+__all__ = ["ServerListener", "Session", "kept_of", "position_of"]
 
 
 class ServerListener(SessionListener[ServerMachine]):
@@ -128,6 +129,9 @@ class Session(BaseSession[ServerMachine]):
         or of before the store lost something, the client is told of a gap, and `session.gap` is True.
         `info` is what the room's presence tells of this member, 4,096 bytes of JSON at most.
 
+        In a durable session it is part of the turn, for the handler's own task, and holds when that is committed; of at
+        most 64 rooms (docs/durable.md).
+
         Returns the room's cursor where it starts, "" for a room of this process alone. Raises SessionClosed when the
         session has ended, LocalProtocolError for what the room does not keep, for an `after` that is no cursor, for a
         room with history whose name has more than 256 characters, for a name that begins with a NUL or, where rooms go
@@ -142,33 +146,14 @@ class Session(BaseSession[ServerMachine]):
     ) -> str:
         """join(), for a member of the room that is this session, or a part of it."""
         self._check_loop()
-        member._check_member()
-        check_room(room)
-        hub = self._hub
-        most = self._machine.config.max_rooms
-        if most is not None and hub.is_full(member, room, most):
-            raise LocalProtocolError(f"a session is in {most} rooms at most: leave some, or raise max_rooms")
-        if hub.keep is None or (keep := hub.keep(room)) is None:
-            if info is not None or history or after is not None:
-                raise LocalProtocolError(
-                    f"the room {room!r} keeps nothing: rt.configure_rooms({room!r}, history=…, presence=True), before"
-                    " the server starts"
-                )
+        hub, keep = self._hub, kept_of(self, member, room, info, history, after)
+        if keep is None:
             hub.join(member, room)
             return ""
-        if info is not None and not keep.presence:
-            raise LocalProtocolError(f"info: the room {room!r} has no presence; see rt.configure_rooms()")
-        if history < 0 or (history and not keep.history):
-            raise LocalProtocolError(f"history={history!r}: the room {room!r} keeps {keep.history} messages")
-        if keep.history and not is_room_name(room):
-            raise LocalProtocolError(
-                f"a room with history has a name of at most {MAX_ROOM_NAME} characters, without lone surrogates, not"
-                f" {room[:64]!r}…"
-            )
         position, text = None if after is None else Position.parse(after), info_text(info)
         cursor = self._cursor_of(room) if keep.history else None
         if position is None and cursor is not None:
-            position, history = _position_of(cursor), 0
+            position, history = position_of(cursor), 0
         positions = self._positions if keep.history else None
         first = positions is not None and (cursor is not None or positions.joining(room))
         done = False
@@ -184,7 +169,8 @@ class Session(BaseSession[ServerMachine]):
 
     @gives_way
     async def leave(self, room: str) -> None:
-        """Leaves a room. Leaving one it is not in is harmless. A session that ends leaves all its rooms."""
+        """Leaves a room; in a durable session, with the turn. Leaving one it is not in is harmless. A session that ends
+        leaves all its rooms."""
         self._exit(self, room)
 
     def _exit(self, member: Receiver, room: str) -> None:
@@ -333,10 +319,39 @@ class Session(BaseSession[ServerMachine]):
             self._settle_later()
 
 
-def _position_of(cursor: str) -> Position:
+def position_of(cursor: str) -> Position:
     """Where a client's cursor says that it was. What is no cursor of ours is of an epoch that never was, so that the
     room has a gap there."""
     try:
         return Position.parse(cursor)
     except LocalProtocolError:
         return START
+
+
+def kept_of(
+    session: Session, member: Receiver, room: str, info: dict[str, Any] | None, history: int, after: str | None
+) -> Keep | None:
+    """What is kept of a room that may be entered so; None for one of this process alone. Raises as join() does."""
+    member._check_member()
+    check_room(room)
+    hub = session._hub
+    most = session._machine.config.max_rooms
+    if most is not None and hub.is_full(member, room, most):
+        raise LocalProtocolError(f"a session is in {most} rooms at most: leave some, or raise max_rooms")
+    if hub.keep is None or (keep := hub.keep(room)) is None:
+        if info is not None or history or after is not None:
+            raise LocalProtocolError(
+                f"the room {room!r} keeps nothing: rt.configure_rooms({room!r}, history=…, presence=True), before"
+                " the server starts"
+            )
+        return None
+    if info is not None and not keep.presence:
+        raise LocalProtocolError(f"info: the room {room!r} has no presence; see rt.configure_rooms()")
+    if history < 0 or (history and not keep.history):
+        raise LocalProtocolError(f"history={history!r}: the room {room!r} keeps {keep.history} messages")
+    if (keep.history or session.durable) and not is_room_name(room):
+        raise LocalProtocolError(
+            f"a room {'of a durable session' if session.durable else 'with history'} has a name of at most"
+            f" {MAX_ROOM_NAME} characters, without lone surrogates, not {room[:64]!r}…"
+        )
+    return keep

@@ -77,7 +77,7 @@ class Sessions:
         self.observers: tuple[Observer, ...] = ()
         self.owners: Owners | None = None  # the directory of a cluster
         self.refusing = False  # no new ones are taken
-        self.keeper: Keeper | None = None  # of durable sessions, where there are any
+        self.keeper: Keeper | None = None  # of durable sessions, where this worker or others have any
         self.shared: Identities | None = None  # identities that go over a broker, while the server runs
         self._config = config
         self._runtime = runtime

@@ -4,69 +4,74 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from benchmarks.contenders import EVENTS
 from benchmarks.events import BY_SOCKETIO, CONTENDERS, OURS, ROWS, Row, table
 from benchmarks.events_peers import UP, Kind, NativeEvents, SocketIOEvents
 from benchmarks.load import Failed, Limit
 from benchmarks.peers import BURST
-from benchmarks.process import ServerProcess
 from benchmarks.report import DOCS, write_block
 from benchmarks.scenarios import EchoScenario, Figure, Plan
+
+from .contenders import Start, starting
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the harness reads /proc or asks ps")
 
 TINY = Plan(measured=Limit(float("inf"), 100), warm_up=Limit(float("inf"), 10), sessions=4, settle=0.01)
+of_servers = pytest.mark.asyncio(loop_scope="module")
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def start() -> AsyncIterator[Start]:
+    """Servers, for all that is measured here."""
+    async with starting() as start:
+        yield start
+
+
+@of_servers
 @pytest.mark.parametrize("contender", CONTENDERS)
-async def test_each_contender_serves_what_it_is_compared_by(contender: str) -> None:
-    server = await ServerProcess.start(CONTENDERS[contender][0], "asyncio")
-    try:
-        for row in ROWS:
-            figure = await row.measure(server, contender, TINY)
-            least = 4 if row.scenario.unit == "KiB" else 100 * row.kind.events
-            assert figure.operations >= least, row.title
-            assert figure.operations % row.kind.events == 0
-            assert figure.cpu_seconds > 0
-            if row.title.startswith("acknowledgement") and "1 in flight" in row.title:
-                assert 0 < figure.percentile(0.5) <= figure.percentile(1.0)
-    finally:
-        await server.stop()
+async def test_each_contender_serves_what_it_is_compared_by(contender: str, start: Start) -> None:
+    server = await start(CONTENDERS[contender][0])
+    for row in ROWS:
+        figure = await row.measure(server, contender, TINY)
+        least = 4 if row.scenario.unit == "KiB" else 100 * row.kind.events
+        assert figure.operations >= least, row.title
+        assert figure.operations % row.kind.events == 0
+        assert figure.cpu_seconds > 0
+        if row.title.startswith("acknowledgement") and "1 in flight" in row.title:
+            assert 0 < figure.percentile(0.5) <= figure.percentile(1.0)
 
 
+@of_servers
 @pytest.mark.parametrize("contender", [OURS, BY_SOCKETIO])
-async def test_windows_are_used_many_times(contender: str) -> None:
+async def test_windows_are_used_many_times(contender: str, start: Start) -> None:
     """More packets than a window, both ways, of which several are one post."""
-    server = await ServerProcess.start(EVENTS, "asyncio")
+    server = await start(EVENTS)
     many = Plan(measured=Limit(float("inf"), 1500), warm_up=Limit(float("inf"), 1), sessions=2, settle=0.01)
     large = Plan(measured=Limit(float("inf"), 50), warm_up=Limit(float("inf"), 1), sessions=1, size=20_000, settle=0.01)
-    try:
-        for row in ROWS[:4]:
-            for plan in (many, large):
-                figure = await row.measure(server, contender, plan)
-                assert figure.operations >= plan.measured.operations * row.kind.events
-    finally:
-        await server.stop()
+    for row in ROWS[:4]:
+        for plan in (many, large):
+            figure = await row.measure(server, contender, plan)
+            assert figure.operations >= plan.measured.operations * row.kind.events
 
 
+@of_servers
 @pytest.mark.parametrize("make", [NativeEvents, SocketIOEvents])
-async def test_what_is_not_expected_is_a_failure(make: type[NativeEvents | SocketIOEvents]) -> None:
+async def test_what_is_not_expected_is_a_failure(make: type[NativeEvents | SocketIOEvents], start: Start) -> None:
     """An event less than was said, or another one."""
-    server = await ServerProcess.start(EVENTS, "asyncio")
+    server = await start(EVENTS)
     scenario = EchoScenario(name="echo", operation="event", transport="websocket", sessions=1)
     too_few = Kind(lambda text: UP.up(text)[1:], UP.down, BURST)
     another = Kind(lambda text: (b'2["m","other"]',), lambda text: (b'2["m","%b"]' % text,))
-    try:
-        for kind in (too_few, another):
-            with pytest.raises(Failed, match=r"not the one expected|not what was expected"):
-                await scenario.measure_by(server, partial(make, kind=kind), partial(make, kind=kind), TINY)
-    finally:
-        await server.stop()
+    for kind in (too_few, another):
+        with pytest.raises(Failed, match=r"not the one expected|not what was expected"):
+            await scenario.measure_by(server, partial(make, kind=kind), partial(make, kind=kind), TINY)
 
 
 def figure(cpu: float, latencies: tuple[float, ...] = ()) -> Figure:

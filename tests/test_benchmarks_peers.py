@@ -3,59 +3,64 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import AsyncIterator
 from xml.etree import ElementTree
 
 import pytest
+import pytest_asyncio
 
 from benchmarks.comparison import BESIDE, charts, tables
 from benchmarks.contenders import ALL, ROOMS
 from benchmarks.load import Limit
 from benchmarks.peers import FLOOR
 from benchmarks.plot import bars, lines
-from benchmarks.process import ServerProcess
 from benchmarks.scenarios import PEERS, SCENARIOS, BroadcastScenario, Figure, Plan
+
+from .contenders import Start, starting
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the harness reads /proc or asks ps")
 
 TINY = Plan(measured=Limit(float("inf"), 100), warm_up=Limit(float("inf"), 10), sessions=4, settle=0.01)
+of_servers = pytest.mark.asyncio(loop_scope="module")
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def start() -> AsyncIterator[Start]:
+    """Servers, for all that is measured here."""
+    async with starting() as start:
+        yield start
+
+
+@of_servers
 @pytest.mark.parametrize("contender", ALL)
-async def test_each_contender_serves_what_it_is_compared_by(contender: str) -> None:
-    server = await ServerProcess.start(contender, "asyncio")
-    try:
-        for name in BESIDE:
-            if (contender, SCENARIOS[name].transport) in PEERS:
-                figure = await SCENARIOS[name].measure(server, contender, TINY)
-                assert figure.operations >= (4 if SCENARIOS[name].unit == "KiB" else 100)
-                if name in ("websocket-echo", "websocket-broadcast"):
-                    assert len(figure.latencies) >= 100
-                    assert 0 < figure.percentile(0.5) <= figure.percentile(0.99) <= figure.percentile(1.0)
-    finally:
-        await server.stop()
+async def test_each_contender_serves_what_it_is_compared_by(contender: str, start: Start) -> None:
+    server = await start(contender)
+    for name in BESIDE:
+        if (contender, SCENARIOS[name].transport) in PEERS:
+            figure = await SCENARIOS[name].measure(server, contender, TINY)
+            assert figure.operations >= (4 if SCENARIOS[name].unit == "KiB" else 100)
+            if name in ("websocket-echo", "websocket-broadcast"):
+                assert len(figure.latencies) >= 100
+                assert 0 < figure.percentile(0.5) <= figure.percentile(0.99) <= figure.percentile(1.0)
 
 
-async def test_the_floor_takes_messages_of_any_length() -> None:
-    server = await ServerProcess.start(FLOOR, "asyncio")
-    try:
-        for size in (8, 125, 126, 70_000):
-            once, sixty = Limit(float("inf"), 1), Limit(float("inf"), 60)
-            plan = Plan(measured=sixty, warm_up=once, size=size, sessions=2, settle=0.01)
-            assert (await SCENARIOS["websocket-echo-32"].measure(server, FLOOR, plan)).operations >= 60, size
-    finally:
-        await server.stop()
+@of_servers
+async def test_the_floor_takes_messages_of_any_length(start: Start) -> None:
+    server = await start(FLOOR)
+    for size in (8, 125, 126, 70_000):
+        once, sixty = Limit(float("inf"), 1), Limit(float("inf"), 60)
+        plan = Plan(measured=sixty, warm_up=once, size=size, sessions=2, settle=0.01)
+        assert (await SCENARIOS["websocket-echo-32"].measure(server, FLOOR, plan)).operations >= 60, size
 
 
-async def test_sessions_in_many_rooms() -> None:
-    server = await ServerProcess.start("realtime", "asyncio")
-    try:
-        for rooms in ROOMS[:3]:
-            scenario = BroadcastScenario(
-                name="rooms", operation="delivery", transport="websocket", sessions=4, listen=f"listen-{rooms}"
-            )
-            assert (await scenario.measure(server, "realtime", TINY)).operations >= 100
-    finally:
-        await server.stop()
+@of_servers
+async def test_sessions_in_many_rooms(start: Start) -> None:
+    server = await start("realtime")
+    for rooms in ROOMS[:3]:
+        scenario = BroadcastScenario(
+            name="rooms", operation="delivery", transport="websocket", sessions=4, listen=f"listen-{rooms}"
+        )
+        assert (await scenario.measure(server, "realtime", TINY)).operations >= 100
 
 
 def figure(cpu: float, latencies: tuple[float, ...] = ()) -> Figure:

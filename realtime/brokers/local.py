@@ -18,6 +18,7 @@ from ..core.rooms import Entry, Position, Reading
 from ..core.tail import Tail
 from .base import Keep, Store
 from .counts import Counts
+from .feed import Feed, Reader, said
 from .members import Members, Receiver
 from .messages import decoded
 
@@ -54,6 +55,7 @@ class LocalRoom:
         # Of these rooms there may be as many as users, and seldom anybody waits: events are made when they do.
         self.attended: asyncio.Event | None = None  # who is present may have changed
         self.gone = False
+        self.feed: Feed | None = None  # for members that read
         self._store = store
         self._hub = hub
         self.spawn = spawn
@@ -109,13 +111,27 @@ class LocalRoom:
             receiver._offer_position(self.name, position.cursor)
         return position
 
+    def read_by(self, reader: Reader) -> Feed:
+        """A member reads, for whom what passes is kept until the room is not needed any more."""
+        if self.feed is None:
+            self.feed = Feed(self.name)
+            if self.follower.live and self.follower.position is not None:
+                self.feed.begins(self.follower.position)
+        self.feed.readers[reader] = None
+        return self.feed
+
+    def read_no_more(self, reader: Reader) -> None:
+        """It does not."""
+        if self.feed is not None:
+            self.feed.readers.pop(reader, None)
+            if not self.feed.readers:
+                self.feed = None
+
     def said(self, entry: Entry) -> tuple[RoomItem | RoomPosition, frozenset[str]]:
         """A message of a room with history, for all that take it, and who is skipped. Of what is none of ours, the
         position alone."""
-        found, cursor = decoded(entry.payload), entry.position.cursor
-        if found is None:
-            return RoomPosition(self.name, cursor, None), frozenset()
-        return RoomItem(self.name, cursor, found[0]), found[1]
+        passed = said(self.name, entry)
+        return passed.item or RoomPosition(self.name, entry.position.cursor, None), passed.skipped
 
     # -- what the follower asks for ------------------------------------------------------------------------------------
 
@@ -158,20 +174,34 @@ class LocalRoom:
         if self._ready is not None:
             self._ready.set()
             self._ready = None
+        if self.feed is not None and self.follower.position is not None:
+            self.feed.begins(self.follower.position)
         self._look_for_closings()
 
     def deliver(self, entry: Entry) -> None:
         """The next message, for all."""
         self.counts.repaired += entry.offset <= self._read_up_to
-        found = self.said(entry) if self.keep.history else decoded(entry.payload)
-        if found is not None:
-            self._hub.broadcasts.begin(self.name, self._hub.members(self.name), *found)
+        if self.feed is not None:
+            self._pass_on(self.feed, entry)
+        else:
+            found = self.said(entry) if self.keep.history else decoded(entry.payload)
+            if found is not None:
+                self._hub.broadcasts.begin(self.name, self._hub.members(self.name), *found)
         if entry.closes:
             self._put_all_out()
         for joining in tuple(self.joining.values()):
             if entry.closes:
                 joining.closed(entry.position[:2])
             joining.offer(entry)
+
+    def _pass_on(self, feed: Feed, entry: Entry) -> None:
+        """The same, where some read: what is offered tells them that there is something."""
+        passed = said(self.name, entry)
+        feed.passes(passed)
+        item: Any = passed.item or RoomPosition(self.name, entry.position.cursor, None)
+        if not self.keep.history:
+            item = partial(feed.offer, passed)
+        self._hub.broadcasts.begin(self.name, self._hub.members(self.name), item, passed.skipped)
 
     def closed(self, at: tuple[int, int]) -> None:
         """It was closed there, behind the gap that was told."""
@@ -196,6 +226,8 @@ class LocalRoom:
     def gap(self, position: Position, lost: int | None) -> None:
         """Messages are lost to all."""
         self.counts.gaps += 1
+        if self.feed is not None:
+            self.feed.gap(position)
         told = RoomPosition(self.name, position.cursor, lost or 0) if self.keep.history else lost or 1
         self._hub.broadcasts.begin(self.name, self._hub.members(self.name), told)
         for joining in tuple(self.joining.values()):

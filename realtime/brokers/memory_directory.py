@@ -46,7 +46,7 @@ class MemoryDirectory:
     async def find(self, worker: str) -> Known:
         """What is known of a worker."""
         peer, until = self._peers.get(worker, (None, 0.0))
-        return Known(peer, until > time.monotonic())
+        return Known(peer, max(0.0, until - time.monotonic()))
 
     async def living(self) -> list[Peer]:
         """The workers whose leases run."""

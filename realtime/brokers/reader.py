@@ -9,7 +9,7 @@ from functools import partial
 from typing import NamedTuple, TypeVar
 
 from ..core.errors import BrokerError
-from ..core.rooms import Position
+from ..core.rooms import Position, Reading
 from .base import Keep, Present, Refused, Store, Unanswered
 from .messages import decoded
 from .publishing import PAUSE
@@ -54,6 +54,11 @@ class Reader:
                         messages.append((position.cursor, found[0].data))
                 if len(messages) >= limit or not reading.more:
                     return Past(messages, gap, (position if messages and position else end).cursor)
+
+    async def reading(self, name: str, keep: Keep, after: Position | None, last: int) -> Reading:
+        """Where a room stands, with what is behind `after`, or the `last` messages. Raises BrokerError."""
+        async with self._limit():
+            return await self._ask(name, partial(self._store.read, name, keep, after, after, last))
 
     async def clear(self, name: str) -> None:
         """Forgets the messages of a room. Raises BrokerError."""

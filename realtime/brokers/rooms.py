@@ -154,10 +154,8 @@ class Rooms:
         """Puts a receiver into a room, behind its snapshot if it wants one. Raises BrokerError."""
         async with self._using(name, keep) as room:
             joined = await self._join(receiver, room, last, after)
-        if keep.presence and (receiver in self._hub.members(name) or receiver in room.joining):
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self.timeout):
-                    await self._attending.add(name, receiver.id, info)
+        if keep.presence:
+            await self.attend(receiver, name, info)
         return joined
 
     async def _join(self, receiver: Receiver, room: LocalRoom, last: int, after: Position | None) -> Joined:
@@ -185,6 +183,14 @@ class Rooms:
                 raise self._too_late("the room could not be read, and was not joined,") from None
             raise
         return Joined((joining.start or position).cursor, joining.gapped)  # no start: it has left before
+
+    async def attend(self, receiver: Receiver, name: str, info: str) -> None:
+        """A receiver is present in a room, if it is in there, or is joining it."""
+        room = self._local.get(name)
+        if receiver in self._hub.members(name) or (room is not None and receiver in room.joining):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self.timeout):
+                    await self._attending.add(name, receiver.id, info)
 
     def _too_late(self, what: str) -> BrokerError:
         problems = " ".join(self.health().problems) or "the broker does not answer"

@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return doctor.run(
                 doctor.Options(
                     url=options.url,
-                    transports=options.transport or own_transports(),
+                    transports=options.transport,
                     headers=_headers(options),
                     auth=options.auth,
                     proxy=options.proxy,
@@ -142,7 +142,7 @@ def _add_doctor(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--transport",
         action="append",
-        choices=own_transports(),
+        choices=(*own_transports(), *with_port_of_their_own()),
         help="try this transport only; repeat it for several (htmlfile and jsonp are run by browsers only)",
     )
     parser.add_argument(

@@ -26,7 +26,7 @@ class Options:
     """What the command line said. Times in seconds."""
 
     url: str
-    transports: Sequence[str]
+    transports: Sequence[str] | None  # None: all that there are
     headers: Mapping[str, str]
     auth: Any
     proxy: str | None

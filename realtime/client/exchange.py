@@ -11,7 +11,7 @@ import aiohttp
 
 from ..core.carrier import NumberedCarrier, Part
 from ..core.client_machine import Attach
-from ..core.durable.room_inbox import MAX_NOTES
+from ..core.durable.rooms import MAX_NOTES
 from ..core.errors import RemoteProtocolError
 from ..protocols.native import NativeCodec, attach_frame, cursors_frame, open_frame, uplink_frames
 from ..transports import Decoder, Frame

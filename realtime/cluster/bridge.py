@@ -20,9 +20,11 @@ from ..request import SessionRequest
 from ..service import Service
 from ..transports.websocket import FIN_BINARY, FIN_CLOSE, FIN_TEXT
 from ..web.reframed import masked
-from .forward import Answer, Forwarder, written
+from .answers import Answer
+from .facts import Facts, Headers, said_by
+from .forward import Forwarder, written
 from .hops import Broken, Hop
-from .port import HEADER, Facts, Headers, InnerPort, said_by
+from .port import HEADER, InnerPort
 
 __all__ = ["Bridge", "Bridges"]
 

@@ -71,7 +71,7 @@ class Directory:
         self._directory = store.directory
         self._rename = rename
         self._ends = ends
-        self._lease = lease
+        self.lease: float = lease
         self._now = asyncio.get_running_loop().time
         self._standing = Standing(self._now(), lease)
         self._runs = Runs(lease)
@@ -121,6 +121,10 @@ class Directory:
         """The store does not answer."""
         self._standing.failed()
 
+    def answering(self) -> float:
+        """For how many seconds the store has been answering."""
+        return self._standing.answering(self._now())
+
     def _tell_again(self, run: str) -> None:
         """Another run is told of what has begun here, of what has ended, and of what is counted."""
         for name, claim in self.claims.begun(self._now()):
@@ -141,13 +145,13 @@ class Directory:
             for part in parts.values():
                 await self._meet(part)
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._lease / RENEWALS):
+                async with asyncio.timeout(self.lease / RENEWALS):
                     await self._back.wait()
 
     async def _register(self) -> None:
         asked = self._now()
         with suppress(BrokerError):
-            if await self._directory.enlist(self.peer, self._lease):
+            if await self._directory.enlist(self.peer, self.lease):
                 self.registration.renewed(asked)
                 self._standing.renewed(asked, self._now())
                 self.registered.set()
@@ -293,6 +297,10 @@ class Directory:
     async def owner(self, sid: str) -> Found:
         """Who has this session."""
         return HERE if sid.partition(".")[0] == self.peer.worker else await self._finding.owner(sid)
+
+    async def alive(self, worker: str) -> Peer | Gone:
+        """Another worker, as long as its lease runs."""
+        return await self._finding.alive(worker)
 
     async def others(self) -> Sequence[Peer]:
         """The other workers whose leases run."""

@@ -37,12 +37,18 @@ class Finding:
 
     async def owner(self, sid: str) -> Peer | Gone:
         """Which other worker has this session. While the store is away that is who was reached last."""
-        worker = sid.partition(".")[0]
+        return await self._known(sid.partition(".")[0], sid, fenced=False)
+
+    async def alive(self, worker: str) -> Peer | Gone:
+        """How another worker is reached, as long as its lease runs, or may run, for all that is known."""
+        return await self._known(worker, "", fenced=True)
+
+    async def _known(self, worker: str, sid: str, *, fenced: bool) -> Peer | Gone:
         known = self.neighbours.peer(worker, self._now())
         if known is not None:
             return known
         try:
-            return await self._find(worker, sid, None, Reached.UNTRIED)
+            return await self._find(worker, sid, None, Reached.UNTRIED, fenced=fenced)
         except BrokerError:
             last = self.neighbours.last(worker)
             if last is None:
@@ -53,16 +59,19 @@ class Finding:
         """A connection to this worker went so."""
         return await self._find(peer.worker, sid, peer, reached)
 
-    async def _find(self, worker: str, sid: str, tried: Peer | None, reached: Reached) -> Peer | Gone:
+    async def _find(
+        self, worker: str, sid: str, tried: Peer | None, reached: Reached, *, fenced: bool = False
+    ) -> Peer | Gone:
         if tried is not None:
             self.neighbours.doubt(worker)
+        asked = self._now()
         known = await self._directory.find(worker)
         if known.peer is not None and known.leased:
-            self.neighbours.learn(known.peer, self._now())
+            self.neighbours.learn(known.peer, asked, known.lease)
         elif known.peer is None and tried is None:
-            known = Known(self.neighbours.last(worker), False)
+            known = Known(self.neighbours.last(worker))
         steady = self._standing.steady(self._now())
-        verdict = judge(known, tried, reached, steady)
+        verdict = judge(known, tried, reached, steady, fenced=fenced)
         if isinstance(verdict, Peer):
             return verdict
         if isinstance(verdict, Gone):

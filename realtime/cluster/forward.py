@@ -8,14 +8,14 @@ stream passed on as it comes.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import NamedTuple, cast
+from typing import cast
 
 from aiohttp import HttpVersion11, web
-from multidict import CIMultiDict
 
 from ..core.carrier import SharedBuffers
-from ..core.durable.opening import is_durable
+from ..core.durable.opening import PREFIX, is_durable
 from ..core.errors import BrokerError, Refusal
 from ..core.leases import Found, Gone, Peer, Reached
 from ..gates.base import Gone as Left
@@ -33,12 +33,16 @@ from ..web.subprotocols import agree
 from ..web.takeover import LeanResponse, detach, shake_hands
 from ..web.threshold import HandOver, Wire
 from ..web.watch import DisconnectWatch
+from .answers import Answer, Chunks
+from .facts import Facts, Headers, said_by
 from .farewell import Farewell
 from .hops import Broken, Hop, Hops, Refused, TooMany
-from .port import HEADER, Facts, Headers, InnerPort, said_by
+from .lapses import Lapses
+from .port import HEADER, InnerPort
+from .streams import brought
 from .tunnel import Tunnel
 
-__all__ = ["Answer", "Forwarder"]
+__all__ = ["Forwarder", "written"]
 
 # Of one connection and not of the request (RFC 9110 §7.6.1), or written anew; and what nobody but us may say.
 OWN = frozenset(
@@ -46,100 +50,22 @@ OWN = frozenset(
 ) | {HEADER.lower()}
 # Of a handshake all goes along.
 OURS = frozenset((HEADER.lower(),))
-# Of a response: the same, and what aiohttp writes.
-THEIRS = frozenset(("connection", "content-length", "date", "keep-alive", "server", "transfer-encoding"))
 # So often another worker is tried, where a session's is not where it was.
 TRIES = 3
-# So long the line with the size of a chunk may be.
-MAX_LINE = 32
 NOT_REACHED = "the worker that has the session cannot be reached now; come back later"
 BROKE_OFF = "the worker that has the session broke off; come back later"
 NOT_TWICE = "a request is carried once, and this worker has not its session; come back later"
-
-
-class Answer(NamedTuple):
-    """The head of a worker's answer."""
-
-    version: str
-    status: int
-    reason: str
-    headers: CIMultiDict[str]
-
-    @classmethod
-    def read(cls, head: bytes) -> Answer:
-        """A head as it came. Raises Broken."""
-        line, *rest = head.decode("utf-8", "surrogateescape").split("\r\n")
-        try:
-            version, status, reason = [*line.split(" ", 2), ""][:3]
-            headers = CIMultiDict[str]()
-            for one in rest:
-                name, _, value = one.partition(":")
-                headers.add(name, value.strip())
-            if not version.startswith("HTTP/1."):
-                raise ValueError(version)
-            return cls(version, int(status), reason, headers)
-        except ValueError:
-            raise Broken("an answer is no HTTP") from None
-
-    @property
-    def length(self) -> int | None:
-        """How many bytes follow; None for a stream."""
-        if self.status in (204, 304):
-            return 0
-        length = self.headers.get("Content-Length", "")
-        return int(length) if length.isdecimal() else None
-
-    @property
-    def chunked(self) -> bool:
-        """Whether a stream says where it ends."""
-        return "Transfer-Encoding" in self.headers
-
-    @property
-    def own(self) -> CIMultiDict[str]:
-        """The headers that are the response's own."""
-        return CIMultiDict([(name, value) for name, value in self.headers.items() if name.lower() not in THEIRS])
-
-    @property
-    def keeps(self) -> bool:
-        """Whether another request can be made on its connection."""
-        said = self.headers.get("Connection", "").lower()
-        return said == "keep-alive" or (said != "close" and self.version == "HTTP/1.1")
-
-
-class Chunks:
-    """Finds where a body in chunks ends (RFC 9112 §7.1); what it is made of is passed on as it is."""
-
-    def __init__(self) -> None:
-        self.ended: bool = False
-        self._left = 0  # of a chunk, and the line end behind it
-        self._line = b""  # of a chunk's size, of which the rest has not come
-
-    def feed(self, data: bytes) -> bytes:
-        """What can be passed on, now that this has come; the last chunk is not. Raises Broken."""
-        data, self._line = self._line + data, b""
-        at, size = self._left, len(data)
-        while at < size and not self.ended:
-            end = data.find(b"\r\n", at)
-            if end < 0:
-                if size - at > MAX_LINE:
-                    raise Broken("an answer's chunks make no sense")
-                self._line = data[at:]
-                break
-            try:
-                length = int(data[at:end].partition(b";")[0], 16)
-            except ValueError:
-                raise Broken("an answer's chunks make no sense") from None
-            self.ended = length == 0
-            if not self.ended:
-                at = end + 4 + length
-        self._left = max(0, at - size)
-        return data[:at] if at < size else data
 
 
 def written(line: str, headers: Headers) -> bytes:
     """A request's head."""
     said = b"".join([b"%b: %b\r\n" % header for header in headers])
     return line.encode("utf-8", "surrogateescape") + b"\r\n" + said + b"\r\n"
+
+
+def worded(header: tuple[bytes, bytes]) -> tuple[str, str]:
+    """A header for JSON."""
+    return header[0].decode("latin-1"), header[1].decode("latin-1")
 
 
 class Held:
@@ -169,6 +95,7 @@ class Forwarder:
         self._bodies = Bodies(service)
         self._watch = DisconnectWatch(service.clock)
         self.farewell: Farewell = Farewell(hops, self._say)
+        self._lapses = Lapses(hops, lambda: service.sessions.owners)
         self.count: int = 0  # of what was carried
         service.on_drain.append(self.farewell.begin)
         service.on_drained.append(self.farewell.end_sessions)
@@ -186,6 +113,7 @@ class Forwarder:
     async def close(self) -> None:
         """Nothing is carried any more; what ends by itself in a moment may."""
         await self.farewell.close()
+        self._lapses.close()
         with suppress(ValueError):  # it was closed already
             self._service.on_drain.remove(self.farewell.begin)
             self._service.on_drained.remove(self.farewell.end_sessions)
@@ -200,12 +128,12 @@ class Forwarder:
 
     # -- reaching ------------------------------------------------------------------------------------------------------
 
-    async def reach(self, elsewhere: Elsewhere) -> Hop:
-        """A connection to the worker that has a session. Raises Refusal: how it ended, if its worker is gone."""
+    async def reach(self, elsewhere: Elsewhere, *, new: bool = False) -> Hop:
+        """A connection (`new`: of its own) to a session's worker. Raises Refusal: how it ended, if that is gone."""
         peer = elsewhere.peer
         for _ in range(TRIES):
             try:
-                return await self._hops.reach(peer)
+                return await self._hops.reach(peer, new=new)
             except TooMany:
                 break
             except Broken as broken:
@@ -266,8 +194,7 @@ class Forwarder:
             answer = Answer.read(await hop.head())
             if answer.status == 101:
                 return await self._upgrade(request, hop, answer, limit)
-            size = answer.length
-            if size is None:
+            if (size := answer.length) is None:
                 response, kept = await self._stream(request, hop, answer)
                 return response
             content = await hop.take(size if request.method != "HEAD" else 0)
@@ -295,12 +222,13 @@ class Forwarder:
             raise Refusal(4503, NOT_TWICE)
         hop = await self.reach(elsewhere)
         self.count += 1
+        if elsewhere.sid[:2] == PREFIX:  # is_durable(), without a call
+            self._lapses.add(hop)
         return hop
 
     async def _body(self, request: web.Request, limit: int, begun: bytes | None) -> tuple[bytes, int]:
         """What there is of a body, and how long all of it is. Raises RemoteProtocolError (4413) and Unreadable."""
-        content = request.content
-        if content.at_eof():
+        if request.content.at_eof():
             if begun is None:
                 begun = await request.read() if request.content_length else b""
             return begun, len(begun)
@@ -311,8 +239,7 @@ class Forwarder:
         return begun or b"", request.content_length
 
     async def _bring(self, request: web.Request, hop: Hop) -> None:
-        """The rest of a body, as it comes. What is wrong with it ends the connection, of which the worker that has the
-        session makes what it would of its client's."""
+        """The rest of a body, as it comes. What is wrong with it ends the connection, as its client's own would end."""
         try:
             if not request.content.is_eof():
                 still_there(request)
@@ -423,6 +350,11 @@ class Forwarder:
         self.farewell.add(tunnel)
         tunnel.join(said)
 
+    def _hand(self, hop: Hop, hand_over: HandOver) -> None:
+        transport, said, over = hand_over()
+        self._join(tunnel := Tunnel(transport, hop), said)
+        tunnel.ended.add_done_callback(lambda _: over())
+
     async def carry_on(self, request: web.Request, elsewhere: Elsewhere, hand_over: HandOver) -> None:
         """Brings a WebSocket that is answered already to the worker that has its session: see Carrying."""
         hop = await self._begin(request, elsewhere)
@@ -431,10 +363,23 @@ class Forwarder:
             answer = Answer.read(await hop.head())
             if answer.status != 101:
                 raise Refusal(4503, f"the worker that has the session answers {answer.status}")
-            transport, said, over = hand_over()
-            tunnel = Tunnel(transport, hop)
-            tunnel.ended.add_done_callback(lambda _: over())
-            self._join(tunnel, said)
+            self._hand(hop, hand_over)
+        except Broken:
+            raise Refusal(4503, BROKE_OFF) from None
+        finally:
+            if hop.full is None:
+                hop.transport.close()
+
+    async def carry_stream(
+        self, head: Sequence[tuple[bytes, bytes]], remote: str, elsewhere: Elsewhere, hand_over: HandOver
+    ) -> None:
+        """Brings a session of WebTransport to the worker that has its session: see Carrying, and streams."""
+        facts = Facts(self._port.worker, remote, "https", elsewhere.sid, head=[*map(worded, head)])
+        hop = await self.reach(elsewhere, new=True)
+        self.count += 1
+        try:
+            await brought(hop, facts)
+            self._hand(hop, hand_over)
         except Broken:
             raise Refusal(4503, BROKE_OFF) from None
         finally:

@@ -53,6 +53,7 @@ class Hop(asyncio.Protocol):
         self.seal: Seal
         self.gone: bool = False  # nothing more comes
         self.over = over  # called then
+        self.durable: bool = False  # what it carries is a durable session's
         self.blocked: bool = False  # the worker does not take what is sent
         self.full: Callable[[bool], object] | None = None  # told of that
         self._buffer = bytearray()
@@ -205,9 +206,10 @@ class Hops:
             self._fewer.clear()
             await self._fewer.wait()
 
-    async def reach(self, peer: Peer) -> Hop:
-        """A connection to this worker on which nothing is under way. Raises Broken: Refused if the worker is gone."""
-        idle = self._idle.get(peer)
+    async def reach(self, peer: Peer, *, new: bool = False) -> Hop:
+        """A connection to this worker on which nothing is under way, or nothing ever was. Raises Broken: Refused if the
+        worker is gone."""
+        idle = None if new else self._idle.get(peer)
         while idle:
             hop, timer = idle.popitem()
             timer.cancel()
@@ -263,6 +265,7 @@ class Hops:
     def keep(self, hop: Hop) -> None:
         """A request was answered: another may follow."""
         self._fewer.set()
+        hop.durable = False
         idle = self._idle.setdefault(self.open[hop], {})
         if not hop.fresh or len(idle) >= MOST_IDLE:
             hop.transport.close()

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import os
 import secrets
@@ -20,8 +19,8 @@ import socket
 import stat
 import tempfile
 from collections.abc import Awaitable, Callable
-from itertools import chain
-from typing import Any, NamedTuple, cast
+from functools import partial
+from typing import Any, cast
 
 from aiohttp import web
 from multidict import CIMultiDict, CIMultiDictProxy
@@ -32,18 +31,19 @@ from ..service import MOMENT, Service
 from ..session import Session
 from ..web.carried import Carried, carried, mark
 from ..web.lingering import serving
+from .facts import Facts, Headers, said_by
 from .hops import HANDSHAKE_PATIENCE
 from .places import Place, address_of, place_of
-from .seals import HELLO_SIZE, NONCE_SIZE, Hello, Seal, greeting
+from .seals import HELLO_SIZE, NONCE_SIZE, SEAL_SIZE, Hello, Seal, greeting
 from .settings import Cluster
+from .streams import MARK, Stream
 
-__all__ = ["HEADER", "Facts", "InnerPort", "said_by"]
+__all__ = ["HEADER", "InnerPort"]
 
 log: logging.Logger = logging.getLogger("realtime.cluster")
 
 # Where a request says who its client is, and that this is so.
 HEADER = b"Realtime-Hop"
-SEAL_SIZE = 64  # of the seal in front of that, in hexadecimal
 # So many may be connected who have not shown yet that they know the secret.
 MOST_STRANGERS = 256
 # A connection that nobody uses is kept for so many seconds: longer than who has made it keeps it.
@@ -55,35 +55,6 @@ MAX_HEADERS = 4096
 PATIENCE = 1.0
 # So many connections are noted at least before the closed ones are looked for.
 LEAST = 64
-
-Headers = tuple[tuple[bytes, bytes], ...]
-
-
-class Facts(NamedTuple):
-    """What the worker that a request came to says of its client."""
-
-    worker: str  # which that is
-    remote: str  # as aiohttp has it there: the other end of the connection
-    scheme: str
-    handed: str = ""
-    # No request of a client's: the worker itself is going away. Whoever can is to come again by another (EARLY), or
-    # those as well who can't, and have so many seconds.
-    leaving: float | None = None
-    pid: str = ""  # its client has come to that worker, and goes on here by this
-
-    def pack(self) -> bytes:
-        """As they stand in a header."""
-        return json.dumps(self).encode()
-
-    @classmethod
-    def read(cls, packed: bytes) -> Facts:
-        """What pack() has made."""
-        return cls(*json.loads(packed))
-
-
-def said_by(line: str, facts: bytes, headers: Headers) -> list[bytes]:
-    """All that a request says but for its body, as it is sealed. `line` is its first: method, target and version."""
-    return [line.encode("utf-8", "surrogateescape"), facts, *chain.from_iterable(headers)]
 
 
 def private_socket(path: str) -> socket.socket:
@@ -150,6 +121,42 @@ class Stranger(asyncio.Protocol):
             self._patience = None
 
 
+class Known(asyncio.Protocol):
+    """Who has shown that he knows the secret. What he says first tells what the connection is for."""
+
+    def __init__(self, port: InnerPort, transport: asyncio.Transport, seal: Seal) -> None:
+        self._port = port
+        self._transport = transport
+        self._seal = seal
+        self._patience = asyncio.get_running_loop().call_later(IDLE, transport.abort)
+        port.known.add(self)
+
+    def data_received(self, data: bytes) -> None:
+        """It is for requests, or for a stream."""
+        self.leaves()
+        if data.startswith(MARK):
+            stream = Stream(self._port, self._transport, self._seal)
+            self._port.streams.add(stream)
+            self._transport.set_protocol(stream)
+            stream.start(data)
+        else:
+            self._port.serves(self._transport, self._seal, data)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """He has said nothing."""
+        self.leaves()
+
+    def turn_away(self) -> None:
+        """He is cut off."""
+        self._transport.abort()
+        self.leaves()
+
+    def leaves(self) -> None:
+        """It is known what he wants, or he is gone."""
+        self._port.known.discard(self)
+        self._patience.cancel()
+
+
 class Brought(web.RequestHandler):
     """Serves the requests that another worker brings on one connection: to what is asked of this, each comes from its
     client."""
@@ -186,9 +193,10 @@ class InnerPort:
         self._folder: str | None = None  # made here
         self._path = ""  # of the Unix socket
         self._server: web.Server | None = None
-        self._serves: Callable[[web.Request], Awaitable[web.StreamResponse]]
-        self._makes: Callable[..., web.Request]
+        self._by: web.Server | None = None
         self.strangers: set[Stranger] = set()
+        self.known: set[Known] = set()
+        self.streams: set[Stream] = set()  # sessions of WebTransport that others bring
         self.turned_away: int = 0  # so many strangers, and requests that were not sealed
         self.application: web.Application | None = None  # the outermost one, as soon as it is known
 
@@ -233,13 +241,19 @@ class InnerPort:
             self._folder = None
         for stranger in tuple(self.strangers):
             stranger.turn_away()
+        for known in tuple(self.known):
+            known.turn_away()
+        if self.streams:
+            await asyncio.wait([stream.ended for stream in self.streams], timeout=PATIENCE)
+        for stream in tuple(self.streams):
+            stream.leave()
         if self._server is not None:
             server, self._server = self._server, None
             server.pre_shutdown()
             await server.shutdown(PATIENCE)
         for departures in self._departures:
             departures.stop()
-        self.application = None
+        self.application = self._by = None
         self._from = {}
 
     # -- who comes -----------------------------------------------------------------------------------------------------
@@ -254,7 +268,7 @@ class InnerPort:
             one = Seal(secret, nonce, hello.nonce, hello.mark)
             if one.knows(hello) and seal is None:
                 seal = one
-        if seal is None or self.application is None:
+        if seal is None or (self.application is None and self.taking is None):
             stranger.turn_away()
             return
         stranger.leaves()
@@ -263,6 +277,10 @@ class InnerPort:
         if stale:
             transport.close()
             return
+        transport.set_protocol(Known(self, transport, seal))
+
+    def serves(self, transport: asyncio.Transport, seal: Seal, said: bytes) -> None:
+        """Somebody who is known makes requests, of which this is what has come."""
         server = self._serving()
         protocol = Brought(
             server,
@@ -277,15 +295,24 @@ class InnerPort:
         protocol.seal, protocol.client = seal, None
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
+        protocol.data_received(said)
+
+    @property
+    def taking(self) -> object | None:
+        """What takes sessions of WebTransport, while that is served here: see webtransport.carried.Taking."""
+        return self._service.taking
 
     def _serving(self) -> web.Server:
         """What serves requests by the application."""
         if self._server is None:
-            assert self.application is not None
-            inner = serving(self.application)
-            self._serves, self._makes = cast("Any", inner.request_handler), cast("Any", inner.request_factory)
             self._server = web.Server(self._serve, request_factory=self._make)  # type: ignore[arg-type]
         return self._server
+
+    def _inner(self) -> web.Server | None:
+        """How the application serves its own; None while it is not known, since no request has come by it."""
+        if self._by is None and self.application is not None:
+            self._by = serving(self.application)
+        return self._by
 
     # -- what is brought -----------------------------------------------------------------------------------------------
 
@@ -295,22 +322,30 @@ class InnerPort:
         raw: Headers = message.raw_headers
         name, own = raw[-1] if raw else (b"", b"")
         if name != HEADER:
-            return self._makes(message, payload, protocol, writer, task)
+            return self._plain(message, payload, protocol, writer, task)
         seal, packed, raw = own[:SEAL_SIZE], own[SEAL_SIZE:], raw[:-1]
         version = message.version
         line = f"{message.method} {message.path} HTTP/{version.major}.{version.minor}"
         if not protocol.seal.sealed(seal, said_by(line, packed, raw)):
-            return self._makes(message, payload, protocol, writer, task)
+            return self._plain(message, payload, protocol, writer, task)
         protocol.client = facts = Facts.read(packed)
-        self._note(protocol.transport, facts.worker)
+        self.note(protocol.transport, facts.worker)
         headers = CIMultiDict(message.headers)
         del headers[HEADER.decode()]
         message = message._replace(headers=CIMultiDictProxy(headers), raw_headers=raw)
-        request = self._makes(message, payload, protocol, writer, task)
+        request = self._plain(message, payload, protocol, writer, task)
         mark(request, Carried(facts.worker, facts.handed, facts.leaving, facts.pid))
         return request
 
-    def _note(self, transport: asyncio.Transport | None, worker: str) -> None:
+    def _plain(self, message: Any, payload: Any, protocol: Brought, writer: Any, task: Any) -> web.Request:
+        inner = self._inner()
+        makes: Any = (
+            partial(web.BaseRequest, loop=asyncio.get_running_loop()) if inner is None else inner.request_factory
+        )
+        request: web.Request = makes(message, payload, protocol, writer, task)
+        return request
+
+    def note(self, transport: asyncio.Transport | None, worker: str) -> None:
         """This worker brings something on this connection."""
         if transport is None or transport in self._from:
             return
@@ -359,4 +394,10 @@ class InnerPort:
             return web.Response(status=204)
         if brought.pid and not self._service.sessions.handlers.has(brought.pid):
             return web.Response(status=404)
-        return await self._serves(request)
+        inner = self._inner()
+        if inner is None:
+            assert request.transport is not None
+            request.transport.abort()  # as if nobody was here
+            return web.Response(status=503)
+        serves: Callable[[web.Request], Awaitable[web.StreamResponse]] = cast("Any", inner.request_handler)
+        return await serves(request)

@@ -17,7 +17,17 @@ import struct
 from collections.abc import Sequence
 from typing import NamedTuple
 
-__all__ = ["ANSWER_SIZE", "GREETING_SIZE", "HELLO_SIZE", "NONCE_SIZE", "Hello", "Seal", "greeting", "nonce_of"]
+__all__ = [
+    "ANSWER_SIZE",
+    "GREETING_SIZE",
+    "HELLO_SIZE",
+    "NONCE_SIZE",
+    "SEAL_SIZE",
+    "Hello",
+    "Seal",
+    "greeting",
+    "nonce_of",
+]
 
 VERSION = b"realtime hop 1\n"
 NONCE_SIZE = 16
@@ -26,6 +36,7 @@ MARK_SIZE = 16  # of an incarnation
 GREETING_SIZE: int = len(VERSION) + NONCE_SIZE
 HELLO_SIZE: int = NONCE_SIZE + MARK_SIZE + MAC_SIZE
 ANSWER_SIZE: int = 1 + MAC_SIZE
+SEAL_SIZE: int = 2 * MAC_SIZE  # of a request's: in hexadecimal
 WELCOME = b"+"  # it is the worker that was meant
 STALE = b"-"  # it is another, which has taken the other's place
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
-from .frames import Outgoing
+from .frames import Outgoing, RoomItem, RoomNote
 
 __all__ = [
     "DUPLEX",
@@ -117,6 +117,10 @@ class NumberedCodec(Codec, Protocol):
 
     def go_away(self, value: float) -> Part:
         """A drain: the delay, or the highest number in use."""
+
+    def room(self, told: RoomItem | RoomNote | str) -> Part:
+        """In a durable session, what a room has sent: a message, a position or a gap; or that the session is not in
+        the room of this name."""
 
     def cursors(self, gen: int, rooms: Mapping[str, str]) -> Part:
         """How far the client of a durable session has heard its rooms, for the carrier of this gen."""

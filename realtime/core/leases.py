@@ -1,8 +1,9 @@
 """Who has a session, as far as that can be known: workers, their leases, and what proves that one is gone
 (docs/scaling.md §7).
 
-An expired lease proves nothing: its worker may have lost only the store. A refused connection proves it. Pure: the
-store's answers, and how a connection went, are arguments.
+An expired lease proves nothing: its worker may have lost only the store. A refused connection proves it. Where a
+mistake does no harm, since writes are fenced, the lease is enough. Pure: the store's answers, and how a connection
+went, are arguments.
 """
 
 from __future__ import annotations
@@ -94,10 +95,16 @@ class Later(Enum):
 
 
 class Known(NamedTuple):
-    """What the store says of a worker: how it is reached, if it is registered, and whether its lease runs."""
+    """What the store says of a worker: how it is reached, if it is registered, and for how many seconds its lease still
+    runs."""
 
     peer: Peer | None = None
-    leased: bool = False
+    lease: float = 0.0
+
+    @property
+    def leased(self) -> bool:
+        """Whether its lease runs."""
+        return self.lease > 0
 
 
 class Reached(Enum):
@@ -108,15 +115,20 @@ class Reached(Enum):
     UNREACHABLE = "unreachable"  # no answer in time, no route, anything else
 
 
-def judge(known: Known, tried: Peer | None, reached: Reached, steady: bool) -> Peer | Gone | Later:
+def judge(
+    known: Known, tried: Peer | None, reached: Reached, steady: bool, *, fenced: bool = False
+) -> Peer | Gone | Later:
     """Where a request for a session of a worker goes, of which the store says this, and for which `tried` was connected
-    to before. `steady` is whether leases may be judged (core.attendance.Standing).
+    to before. `steady` is whether leases may be judged (core.attendance.Standing). Where sessions are `fenced`, as
+    durable ones are, a worker without a lease is gone, and nobody tries it.
 
     A tombstone may say more than Gone: ask for it behind this answer, since a worker writes them before it goes.
     """
     if known.peer is None:
         # Nobody of this name is registered. It has left, or the store has forgotten it, or both were cut off.
         return Gone() if steady or reached is Reached.REFUSED else Later.LATER
+    if fenced and steady and not known.leased:
+        return Gone()
     if tried is None or tried != known.peer:
         return known.peer  # also without a lease: a connection shows more
     if reached is Reached.REFUSED:
@@ -125,17 +137,17 @@ def judge(known: Known, tried: Peer | None, reached: Reached, steady: bool) -> P
 
 
 class Recalled(Generic[T]):
-    """What the store last said of something, by its name. That holds for one lease, and until it is doubted. At most so
-    many are kept: the oldest is asked about again."""
+    """What the store last said of something, by its name. That holds for one lease, if nothing else is said, and until
+    it is doubted. At most so many are kept: the oldest is asked about again."""
 
     def __init__(self, lease: float, most: int) -> None:
         self._lease = lease
         self._most = most
         self._said: OrderedDict[str, tuple[T, float]] = OrderedDict()  # until when
 
-    def note(self, name: str, said: T, now: float) -> None:
-        """The store says this."""
-        self._said[name] = said, now + self._lease
+    def note(self, name: str, said: T, now: float, seconds: float | None = None) -> None:
+        """The store says this, which holds for so many seconds from `now` on."""
+        self._said[name] = said, now + (self._lease if seconds is None else seconds)
         self._said.move_to_end(name)
         if len(self._said) > self._most:
             self._said.popitem(last=False)
@@ -160,12 +172,12 @@ class Neighbours(Recalled[Peer]):
     """The other workers: who is connected to shows whether it is there. One that the store has forgotten may only have
     lost the store."""
 
-    def learn(self, peer: Peer, now: float) -> None:
-        """The store has this worker, with a lease that runs."""
-        self.note(peer.worker, peer, now)
+    def learn(self, peer: Peer, asked: float, lease: float) -> None:
+        """The store has this worker, with a lease that runs for so many seconds, as it was asked then."""
+        self.note(peer.worker, peer, asked, lease)
 
     def peer(self, worker: str, now: float) -> Peer | None:
-        """How it is reached, if that was said not long ago."""
+        """How it is reached, if the lease runs that it had when that was asked."""
         return self.fresh(worker, now)
 
 

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Protocol
 
 from ..brokers.base import Records
@@ -24,6 +25,7 @@ from ..loops import begin
 from ..session import ServerListener
 from ..sessions import Sessions
 from .publishes import Publishing
+from .served import Served
 from .session import DurableSession
 
 __all__ = ["DurableListener", "Holding", "unused_id"]
@@ -65,13 +67,11 @@ class Keeping(Protocol):
 
     records: Records
     sessions: Sessions
+    served: Served
 
     @property
     def now(self) -> Callable[[], float]:
         """The sessions' clock."""
-
-    def life(self, endpoint: Endpoint) -> float:
-        """For how long the store keeps a write."""
 
 
 class Holding:
@@ -92,7 +92,7 @@ class Holding:
         self.endpoint: Endpoint = endpoint
         self.renewed: float = asyncio.get_running_loop().time()  # when the store was told last that it has an owner
         self.confirmed: float = float("-inf")  # when the store was asked what it has confirmed last
-        self.publishing: Publishing = Publishing(self, keeper.sessions.hub, keeper.life(endpoint))
+        self.publishing: Publishing = Publishing(self, keeper.sessions.hub, keeper.served.life(endpoint))
         self._waiters: list[asyncio.Future[bool]] = []  # for the next write
         self._watchers: list[asyncio.Future[bool]] = []  # for the one that is answered next
         self._writing = False
@@ -162,7 +162,8 @@ class Holding:
                 first = asyncio.get_running_loop().time()
                 while outcome is Outcome.BEHIND:
                     try:
-                        found = await records.put(self.sid, write, keeper.life(self.endpoint))
+                        due = keeper.served.due(keeper.served.life(self.endpoint), write.record)
+                        found = await records.put(self.sid, write, due)
                     except BrokerError:
                         if keeper.now() - asked > STUCK:
                             asked = keeper.now()
@@ -183,6 +184,8 @@ class Holding:
                     break
                 self.confirmed = first
                 self.machine.stored(before, keeper.now())
+                if owner.record.rooms != before.rooms or owner.record.stage is not before.stage:
+                    self.session._rooms.stored()
                 watchers, self._watchers = self._watchers, []
                 for waiter in (*waiters, *watchers):
                     if not waiter.done():
@@ -222,8 +225,9 @@ class Holding:
     # -- the handler ---------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Publishes what is due, and runs the handler, if it has not returned yet; behind a takeover that counts as an
-        attempt."""
+        """Goes into the session's rooms, publishes what is due, and runs the handler, if it has not returned yet;
+        behind a takeover that counts as an attempt."""
+        self.session._rooms.restore()
         self.publishing.due()
         hand = self.owner.begin()
         if hand is Hand.GIVE:
@@ -265,6 +269,20 @@ class Holding:
         log.info("- session %s goes on at another worker", self.label)
         self._leave(self.machine.cut)
 
+    async def give(self, after: float, turn: float) -> None:
+        """Gives the session up in so many seconds, behind the turn that is under way then, if that takes no longer."""
+        loop = asyncio.get_running_loop()
+        if after:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(after):
+                    await self.gone.wait()
+        until = loop.time() + turn
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(until):
+                while self.running and self.at_work and loop.time() < until:
+                    await self.written()
+        await self.hand_over(until + turn)
+
     async def hand_over(self, until: float) -> None:
         """Gives the session up for others to go on with, in time if the store answers; its client comes again."""
         self.owner.leaving = self.giving = True
@@ -290,6 +308,7 @@ class Holding:
     def _give_up(self) -> None:
         self.gone.set()
         self.publishing.stop()
+        self.session._rooms.stop()
         self.session._on_time()
         waiters, self._waiters, self._watchers = [*self._waiters, *self._watchers], [], []
         for waiter in waiters:

@@ -9,9 +9,9 @@ import hashlib
 import logging
 import secrets
 from base64 import urlsafe_b64encode
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, nullcontext, suppress
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
+from typing import NoReturn, TypeVar
 
 from ..admission import Admission
 from ..brokers.base import Records, Store
@@ -33,6 +33,7 @@ from ..runtime import Runtime
 from ..sessions import MAX_HEADERS, SHUTTING, Sessions
 from .holding import DurableListener, Holding, unused_id
 from .requests import opening_of, request_of
+from .served import Served
 from .session import DurableSession
 from .sweeps import Sweeps
 from .whose import Whose, owner_of
@@ -47,6 +48,7 @@ TRIES = 3  # of a request to find its session, where others take it at the same 
 PAUSE = 0.05  # seconds between two questions to a store that does not answer
 USED = "this nonce has opened a session already; open with a new nonce"
 ANOTHER = "nobody can say now who has this session; come back later"
+NOT_SERVED = "this worker has no such endpoint, and another one may have it; come back later"
 AWAY = "this server has not started, or has no store for durable sessions; come back later"
 
 
@@ -73,24 +75,12 @@ class Keeper:
         self.leaving: bool = False
         self._admission = admission
         self._runtime = runtime
-        self._endpoints = endpoints
+        self.served: Served = Served(sessions, endpoints)
         self._underway = Underway()
         self.now: Callable[[], float] = runtime.clock.now
         self._started = False
         self._whose = Whose(sessions, reach)
         self.sweeps: Sweeps
-
-    def endpoint_of(self, record: Record) -> Endpoint | None:
-        """Where a session is served, if it is at this worker."""
-        try:
-            endpoint = self._endpoints.get(Opening.read(record.opening).path)
-        except ValueError:
-            return None
-        return endpoint if endpoint is not None and endpoint.durable else None
-
-    def life(self, endpoint: Endpoint) -> float:
-        """How long the store keeps a tombstone, and when it looks at a session of which nothing was written."""
-        return endpoint.config.lifetime
 
     # -- starting and ending -------------------------------------------------------------------------------------------
 
@@ -100,7 +90,8 @@ class Keeper:
         if self.sessions.owners is None:
             self.sessions.incarnation = secrets.token_urlsafe(12)
         self.sweeps = Sweeps(self, store)
-        self.sweeps.start()
+        if self.served:
+            self.sweeps.start()
         self.holdings, self._underway, self._started, self.leaving = {}, Underway(), True, False
 
     @property
@@ -125,24 +116,17 @@ class Keeper:
     def failed(self) -> None:
         """The store does not answer."""
 
-    async def hand_over(self, timeout: float) -> None:
-        """The worker goes: turns are waited for, for half of this time, and all sessions are given up for others."""
+    async def hand_over(self, turn: float, moments: Callable[[int], Sequence[float]] | None = None) -> None:
+        """The worker goes: all sessions are given up for others, each behind the turn that is under way, if that takes
+        no longer than so many seconds; and at its moment, of those that there are for so many, in seconds from now."""
         self.leaving = True
         loop = asyncio.get_running_loop()
-        until = loop.time() + timeout
-        turn = until - timeout / 2
-        while self.holdings:  # a takeover may have been under way
-            await asyncio.gather(*(self._give(one, turn, until) for one in tuple(self.holdings.values())))
+        while holdings := tuple(self.holdings.values()):  # a takeover may have been under way
+            times = [0.0] * len(holdings) if moments is None else moments(len(holdings))
+            await asyncio.gather(*(one.give(after, turn) for one, after in zip(holdings, times, strict=True)))
+            moments = None
         if self._started:
-            await self.sweeps.finished(until)
-
-    async def _give(self, holding: Holding, turn: float, until: float) -> None:
-        loop = asyncio.get_running_loop()
-        with suppress(TimeoutError):
-            async with asyncio.timeout_at(turn):
-                while holding.running and holding.at_work and loop.time() < turn:
-                    await holding.written()
-        await holding.hand_over(until)
+            await self.sweeps.finished(loop.time() + turn)
 
     async def stop(self) -> None:
         """Ends."""
@@ -162,9 +146,10 @@ class Keeper:
         identity: str | None,
         request: SessionRequest,
         address: str,
+        cursors: Mapping[str, str],
     ) -> DurableSession:
-        """The session that this nonce opens, new or as before. Raises Refusal, and Elsewhere where it is another
-        worker's."""
+        """The session that this nonce opens, new or as before. `cursors`: how far its client has heard rooms in earlier
+        ones. Raises Refusal, and Elsewhere where it is another worker's."""
         sid = sid_of(endpoint.path, nonce)
 
         async def create() -> bool:
@@ -181,11 +166,13 @@ class Keeper:
                 identity=identity,
                 address=address,
                 window=window,
+                life=self.served.life(endpoint),
             )
             record = created(unused_id(), self.name, unused_id(), opening.written(), gen)
+            record = record._replace(cursors=tuple(cursors.items()))
             async with _counted(self.sessions, identity, address), following(self.sessions.shared, identity):
                 self._admission.check_withdrawn(identity, request)
-                done = await _put(self.records, endpoint, sid, Write("", record))
+                done = await _put(self, endpoint, sid, Write("", record))
                 if done:
                     self._hold(endpoint, sid, record, opening, request, suspected=False)
             return done
@@ -260,6 +247,8 @@ class Keeper:
                     await create()
                 else:
                     assert opening is not None
+                    if self.served.endpoint(opening) is None:
+                        await self._not_served(sid, opening, record, proof)
                     await self._take_over(sid, record, opening)
             finally:
                 self._underway.ended(sid)
@@ -267,6 +256,13 @@ class Keeper:
             if holding is not None:
                 return holding
         raise Refusal(4503, ANOTHER)
+
+    async def _not_served(self, sid: str, opening: Opening, record: Record, proof: Proof | None) -> NoReturn:
+        """Nobody has this session, and there is no such endpoint here: in a rolling deploy another worker may have it,
+        still or already. Raises Refusal: Elsewhere where there are others."""
+        if self.alone:
+            raise Refusal(4404, f"there is no durable endpoint {opening.path} any more", scope="session")
+        raise Elsewhere(await self._whose.another(NOT_SERVED, record.owner), sid, proof)
 
     async def whose(self, record: Record | None) -> Peer | Gone | Later:
         """Who has a session that has this record."""
@@ -295,15 +291,15 @@ class Keeper:
 
     async def _take_over(self, sid: str, record: Record, opening: Opening) -> bool:
         """Writes a takeover of what was seen; whether it has happened. Raises Refusal."""
-        endpoint = self._endpoints.get(opening.path)
-        if endpoint is None or not endpoint.durable:
-            raise Refusal(4404, f"there is no durable endpoint {opening.path} at this worker", scope="session")
+        endpoint = self.served.endpoint(opening)
+        if endpoint is None:
+            raise Refusal(4503, NOT_SERVED)
         if self.leaving:
             raise Refusal(4503, SHUTTING)
         new = taken_over(record, self.name, unused_id(), unused_id())
         notice = Notice(sid, record.tenure.id) if record.owner else None
         async with following(self.sessions.shared, opening.identity):
-            done = await _put(self.records, endpoint, sid, Write(record.id, new), notice, record.owner)
+            done = await _put(self, endpoint, sid, Write(record.id, new), notice, record.owner)
             if done:
                 log.debug("= a durable session is taken over")
                 self._hold(endpoint, sid, new, opening, request_of(opening), suspected=bool(record.owner))
@@ -329,6 +325,8 @@ class Keeper:
         machine = holding.make(listener, now)
         session = DurableSession(listener, endpoint.path, endpoint.config.on_full, self.sessions.hub, request)
         session._bind(machine)
+        if record.cursors:
+            session._takes_positions(dict(record.cursors))
         session._begin(holding, record.data, restored=record.begun)
         holding.session = session
         self.holdings[sid] = holding
@@ -359,14 +357,14 @@ class Keeper:
 
 
 async def _put(
-    records: Records, endpoint: Endpoint, sid: str, write: Write, notice: Notice | None = None, to: str = ""
+    keeper: Keeper, endpoint: Endpoint, sid: str, write: Write, notice: Notice | None = None, to: str = ""
 ) -> bool:
     """Writes, until it is known whether that has happened: it may have, without an answer."""
-    pause, life = PAUSE, endpoint.config.lifetime
+    pause, due = PAUSE, keeper.served.due(keeper.served.life(endpoint), write.record)
     until = asyncio.get_running_loop().time() + endpoint.config.request_timeout
     while True:
         try:
-            return await records.put(sid, write, life, notice, to) == write.record.id
+            return await keeper.records.put(sid, write, due, notice, to) == write.record.id
         except BrokerError:
             if asyncio.get_running_loop().time() > until:
                 raise Refusal(4503, UNSURE) from None

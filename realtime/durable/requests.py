@@ -22,11 +22,13 @@ def opening_of(
     identity: str | None,
     address: str,
     window: Window,
+    life: float,
 ) -> Opening:
     """What is kept."""
     facts = {name: getattr(request, name) for name in FACTS} | {"http_version": list(request.http_version)}
     auth = request._raw_auth
-    return Opening(path, Key(key), digest_of(binding), identity, address, window, auth, facts, request.raw_headers)
+    headers = request.raw_headers
+    return Opening(path, Key(key), digest_of(binding), identity, address, window, auth, facts, headers, life)
 
 
 def request_of(opening: Opening) -> SessionRequest:

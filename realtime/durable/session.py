@@ -22,9 +22,9 @@ from ..core.durable.turns import Turn, serialised
 from ..core.errors import LocalProtocolError, SendBufferFull, SessionClosed
 from ..core.frames import Dropped, Group, Outgoing, payload_size
 from ..core.identities import check_room
-from ..hub import Receiver
 from ..loops import gives_way
-from ..session import Session
+from .member import RoomMember
+from .rooms import SessionRooms
 
 __all__ = ["DurableSession", "Holder"]
 
@@ -32,7 +32,6 @@ log: logging.Logger = logging.getLogger("realtime.session")
 
 # So many seconds a turn may hold what it sends before that is logged.
 LONG_TURN = 5.0
-NO_ROOMS = "a durable session is in no rooms: publish() works, and reaches the other sessions"
 ONE_TASK = "one task receives in a durable session, its handler's: what others received could belong to no turn"
 OWN_TURN = "commit() is for the handler's own task: what other tasks send is committed at once"
 
@@ -43,6 +42,10 @@ class Holder(Protocol):
     owner: Owner
     running: bool
     giving: bool
+
+    @property
+    def machine(self) -> DurableMachine:
+        """Its machine."""
 
     def change(self, change: Change) -> asyncio.Future[bool]:
         """What the next write does, too. True when it is stored, False if it never will be."""
@@ -60,7 +63,7 @@ class Holder(Protocol):
         """Three handlers have come to nothing by the same."""
 
 
-class DurableSession(Session):
+class DurableSession(RoomMember):
     """See Session. Made by a Holding, which writes for it."""
 
     __slots__ = ("_committing", "_doing", "_holding", "_late", "_publishing", "_turn", "redelivered", "restored")
@@ -79,13 +82,15 @@ class DurableSession(Session):
         self._committing: asyncio.Future[bool] | None = None  # the commit that ends the last turn
         self._doing: asyncio.Task[None] | None = None  # the handler's
         self._late: Timer | None = None  # when a turn has held what it sends for long
+        self._rooms = SessionRooms(holding, self, self._hub)
         self._publishing = asyncio.Lock()  # of other tasks, which publish one after the other
         self.redelivered: bool = False
         self.restored: bool = restored
 
     def _new_turn(self, number: int | None) -> Turn:
         config = self._machine.config
-        return Turn(number, (), config.max_turn, config.max_outbox_size)
+        rooms = (room for room, _ in self._holding.owner.record.rooms)
+        return Turn(number, rooms, config.max_turn, config.max_outbox_size)
 
     # -- receiving -----------------------------------------------------------------------------------------------------
 
@@ -316,11 +321,6 @@ class DurableSession(Session):
         await super().close(code, reason)
 
     # -- rooms ---------------------------------------------------------------------------------------------------------
-
-    async def _enter(
-        self, member: Receiver, room: str, info: dict[str, Any] | None, history: int, after: str | None
-    ) -> str:
-        raise LocalProtocolError(NO_ROOMS)
 
     @gives_way
     async def publish(self, room: str, message: Message) -> None:

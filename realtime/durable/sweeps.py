@@ -14,9 +14,10 @@ from typing import Protocol
 
 from ..brokers.base import Records, Store, Unreadable
 from ..core.durable.changes import Context, Ended, Published
+from ..core.durable.opening import Opening
 from ..core.durable.owner import Outcome, Owner, Write
 from ..core.durable.record import Record, Stage
-from ..core.durable.takeover import NOBODY, Orphan, abandoned, orphan, unclaimed
+from ..core.durable.takeover import NOBODY, Notice, Orphan, abandoned, orphan, unclaimed, unfinished
 from ..core.errors import BrokerError, Refusal
 from ..core.leases import Gone, Later, Peer
 from ..endpoint import Endpoint
@@ -24,6 +25,7 @@ from ..loops import Tasks
 from ..sessions import Sessions
 from .holding import Holding, unused_id
 from .publishes import FRESH, MOST_PAUSE, PAUSE, publish
+from .served import Served
 
 __all__ = ["Sweeps"]
 
@@ -41,6 +43,7 @@ class Keeping(Protocol):
 
     records: Records
     sessions: Sessions
+    served: Served
     holdings: dict[str, Holding]
     leaving: bool
 
@@ -55,12 +58,6 @@ class Keeping(Protocol):
     @property
     def name(self) -> str:
         """What records name this worker by."""
-
-    def life(self, endpoint: Endpoint) -> float:
-        """For how long the store keeps a write."""
-
-    def endpoint_of(self, record: Record) -> Endpoint | None:
-        """Where a session is served, if it is at this worker."""
 
     async def whose(self, record: Record) -> Peer | Gone | Later:
         """Who has a session."""
@@ -124,7 +121,7 @@ class Sweeps:
         if self._keeper.alone:
             now = asyncio.get_running_loop().time()
             for sid, holding in tuple(self._keeper.holdings.items()):
-                life = self._keeper.life(holding.endpoint)
+                life = self._keeper.served.life(holding.endpoint)
                 if now - holding.renewed >= life / RENEWALS:
                     await self._keeper.records.postpone(sid, life)
                     holding.renewed = now
@@ -133,7 +130,7 @@ class Sweeps:
 
     def bury(self, holding: Holding) -> None:
         """A session has ended here: if the store goes back, that is written again."""
-        life = self._keeper.life(holding.endpoint)
+        life = self._keeper.served.life(holding.endpoint)
         now = asyncio.get_running_loop().time()
         self._buried[holding.sid] = holding.owner, holding.endpoint, now + life
         while self._buried and next(iter(self._buried.values()))[2] <= now:
@@ -158,13 +155,14 @@ class Sweeps:
         for sid, (owner, endpoint, _) in tuple(self._buried.items()):
             if self._store.run_at(self._keeper.records.home(sid)) == run:
                 with suppress(BrokerError):
-                    await self._write_over(sid, owner, self._keeper.life(endpoint))
+                    await self._write_over(sid, owner, self._keeper.served.life(endpoint))
 
     async def _write_over(self, sid: str, owner: Owner, life: float) -> None:
         found = await self._keeper.records.id(sid)
         if owner.compare(found) is Outcome.BEHIND:
             write = owner.write(unused_id())
-            while owner.answered(await self._keeper.records.put(sid, write, life)) is Outcome.BEHIND:
+            due = self._keeper.served.due(life, write.record)
+            while owner.answered(await self._keeper.records.put(sid, write, due)) is Outcome.BEHIND:
                 write = owner.again()
 
     # -- sessions that nobody has --------------------------------------------------------------------------------------
@@ -188,7 +186,8 @@ class Sweeps:
         records = self._keeper.records
         holding = self._keeper.holdings.get(sid)
         if holding is not None:
-            await records.postpone(sid, self._keeper.life(holding.endpoint))
+            life = self._keeper.served.life(holding.endpoint)
+            await records.postpone(sid, self._keeper.served.due(life, holding.owner.record))
             return
         asked = asyncio.get_running_loop().time()
         try:
@@ -200,36 +199,45 @@ class Sweeps:
         if sight is None:
             return
         record = sight.record
-        endpoint = self._keeper.endpoint_of(record)
-        if endpoint is None:
-            await records.postpone(sid, LATER)  # other workers may serve it
+        try:
+            opening = Opening.read(record.opening)
+        except ValueError:
+            await records.postpone(sid, LATER)  # other workers may know what it says
             return
-        life = self._keeper.life(endpoint)
+        endpoint = self._keeper.served.endpoint(opening)
+        life = opening.life if endpoint is None else self._keeper.served.life(endpoint)
         if record.stage is Stage.ENDED:
             await self._publish_found(sid, record, life, asked + FRESH)
             return
         owner = await self._keeper.whose(record)
+        if owner is Later.LATER:
+            await records.postpone(sid, SWEEP if unfinished(record) else LATER)
+            return
         if not isinstance(owner, Gone):
-            await records.postpone(sid, LATER if owner is Later.LATER else life)
+            await records.postpone(sid, self._keeper.served.due(life, record))
             return
         what = orphan(record, sight.idle, life)
+        if what is Orphan.TAKE and endpoint is None:  # other workers may serve it, for as long as its client may come
+            what = Orphan.END if sight.idle > life else Orphan.LEAVE
         if what is not Orphan.TAKE and record.publishes and record.owner != self._keeper.name:
             found = await self._publish_found(sid, record, life, asked + FRESH)
             if found is None:
                 return
             record = found
-        if what is Orphan.TAKE or record.owner == self._keeper.name:
+        if what is Orphan.TAKE or (record.owner == self._keeper.name and endpoint is not None):
             if not self._keeper.reachable:
                 await records.postpone(sid, LATER)
                 return
             await self._keeper.adopt(sid, record)  # a takeover of its own may have come to nothing here
         elif record.owner not in ("", NOBODY):
-            await self._write(sid, record, abandoned(record, unused_id()), life)
+            # It may live, and have nothing to write by which it would notice, while its client is there.
+            notice = Notice(sid, record.tenure.id)
+            await self._write(sid, record, abandoned(record, unused_id()), life, notice, record.owner)
         elif what is Orphan.END:
             new = abandoned(record, unused_id())
             await self._write(sid, record, Ended(unclaimed(record)).apply(new, Context()), life)
         else:
-            await records.postpone(sid, max(life - sight.idle, 0.0) + 1.0)
+            await records.postpone(sid, SWEEP if unfinished(record) else max(life - sight.idle, 0.0) + 1.0)
 
     # -- publishes that nobody is at -----------------------------------------------------------------------------------
 
@@ -268,6 +276,8 @@ class Sweeps:
         owner.change(Published(frozenset(one.id for one in publishes)))
         owner.write(unused_id())
 
-    async def _write(self, sid: str, record: Record, new: Record, life: float) -> None:
+    async def _write(
+        self, sid: str, record: Record, new: Record, life: float, notice: Notice | None = None, to: str = ""
+    ) -> None:
         """Unless another worker has written something."""
-        await self._keeper.records.put(sid, Write(record.id, new), life)
+        await self._keeper.records.put(sid, Write(record.id, new), self._keeper.served.due(life, new), notice, to)

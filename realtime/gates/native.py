@@ -20,7 +20,7 @@ from ..core.config import Config
 from ..core.errors import Refusal, RemoteProtocolError
 from ..core.numbered_machine import NumberedMachine
 from ..core.proof import ATTACH, SEND, Proof
-from ..endpoint import Endpoint
+from ..endpoint import Endpoint, no_endpoint
 from ..protocols.native import (
     RENEWED,
     NativeCodec,
@@ -46,7 +46,7 @@ from .durable import allows, answerable, check_key, greeted, late, renewed, sett
 from .openings import Openings
 from .origins import RAW_SIGNS, asker
 
-__all__ = ["Begun", "NativeGate", "check_url", "is_probe", "machine_of", "tell"]
+__all__ = ["Begun", "NativeGate", "check_url", "is_probe", "machine_of", "probed", "tell"]
 
 # The first character of a frame, and those of the wishes for tickets.
 KIND = itemgetter(slice(0, 1))
@@ -74,6 +74,12 @@ def machine_of(session: Session) -> NumberedMachine:
 def is_probe(frame: Frame) -> bool:
     """Whether this, the first frame of a stream, only asks whether streams get through."""
     return frame[:1] == "p"
+
+
+def probed(carrier: NumberedCarrier, frame: Frame) -> None:
+    """Answers a probe, on a connection that carries nothing yet."""
+    payload = frame[1:65]
+    carrier.write([carrier.codec.pong(payload if isinstance(payload, str) and is_text(payload) else "")])
 
 
 class NativeGate:
@@ -237,6 +243,8 @@ class NativeGate:
         wait: Wait,
     ) -> Session:
         """Opens a session, or finds the one that the same open has opened before. Raises as begin() does."""
+        if endpoint.absent:
+            raise no_endpoint(endpoint.path)
         service, codec = self.service, carrier.codec
         assert isinstance(codec, NativeCodec)
         request._raw_auth = head.auth
@@ -253,7 +261,7 @@ class NativeGate:
         if endpoint.durable and head.durable:
             assert service.keeper is not None
             session: Session = await service.keeper.open(
-                endpoint, head.nonce, head.gen, binding, head.window, identity, request, address
+                endpoint, head.nonce, head.gen, binding, head.window, identity, request, address, head.rooms or {}
             )
         else:
             session = await service.sessions.open(
@@ -365,11 +373,6 @@ class NativeGate:
             carrier.write([taken])
 
     # -- refusing --------------------------------------------------------------------------------------------------
-
-    def probed(self, carrier: NumberedCarrier, frame: Frame) -> None:
-        """Answers a probe, on a connection that carries nothing yet."""
-        payload = frame[1:65]
-        carrier.write([carrier.codec.pong(payload if isinstance(payload, str) and is_text(payload) else "")])
 
     def refuse(self, carrier: NumberedCarrier, refusal: Refusal) -> None:
         """Says on a connection or stream why it carries nothing, or no more, and ends it. It is counted, once."""

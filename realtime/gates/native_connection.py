@@ -15,7 +15,7 @@ from ..protocols.native import NativeCodec, Open, Renewal, RequestHead, feed_ser
 from ..request import SessionRequest
 from ..session import Session
 from .base import Gone, Wait, wait
-from .native import NativeGate, check_url, tell
+from .native import NativeGate, check_url, probed, tell
 
 __all__ = ["NativeConnection"]
 
@@ -93,7 +93,7 @@ class NativeConnection(NumberedCarrier):
         """A frame before there is a session: its head, behind any probes."""
         if isinstance(frame, str) and frame[:1] not in HEADS_AND_NUMBERED:
             if frame[0] == "p" and self.link.writable:
-                self._gate.probed(self, frame)
+                probed(self, frame)
             return None  # unnumbered frames that say nothing here, or that nobody knows yet
         try:
             head = parse_head(frame, self._endpoint.config.max_auth_size)

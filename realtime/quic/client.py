@@ -14,10 +14,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from aioquic.quic.configuration import QuicConfiguration
-from aioquic.quic.events import StreamDataReceived
+from aioquic.quic.events import ConnectionTerminated, StreamDataReceived
+from aioquic.quic.packet import QuicErrorCode
+from aioquic.tls import AlertDescription
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from .congestion import ALGORITHM
 from .connection import Connection
+from .failures import NoSession, Progress, Why
 from .peer import Address, Peer
 
 __all__ = ["Channel", "open_channel"]
@@ -30,12 +34,27 @@ HIGH_WATER = 262_144
 # A chunk is given in pieces of so many bytes at most.
 PIECE = 4096
 IDLE_TIMEOUT = 60.0
+# So many seconds after one address of a host the next is tried as well: UDP may get through to one of them alone
+# (RFC 8305 §5).
+NEXT_ADDRESS = 0.25
 # What says something of a connection of HTTP/1.1, and must not be said here (RFC 9114 §4.2); the host is in the URL.
 OF_A_CONNECTION = frozenset(
     ("connection", "content-length", "host", "keep-alive", "proxy-connection", "te", "transfer-encoding", "upgrade")
 )
 # SETTINGS_WEBTRANSPORT_ENABLED, or how many sessions there may be, by the drafts (see http3).
 ENABLES = (0x2B603742, 0xC671706A, 0x14E9CD29)
+# What a handshake may end with that is about the certificate: the alerts of TLS (RFC 8446 §6.2, RFC 9001 §4.8).
+CERTIFICATE = frozenset(
+    QuicErrorCode.CRYPTO_ERROR + alert
+    for alert in (
+        AlertDescription.bad_certificate,
+        AlertDescription.unsupported_certificate,
+        AlertDescription.certificate_revoked,
+        AlertDescription.certificate_expired,
+        AlertDescription.certificate_unknown,
+        AlertDescription.unknown_ca,
+    )
+)
 
 
 class Channel(Peer):
@@ -47,10 +66,12 @@ class Channel(Peer):
         send: Callable[[bytes, Address], None],
         headers: list[tuple[bytes, bytes]],
         digest: bytes,
+        progress: Progress,
     ) -> None:
         super().__init__(quic, send)
         self._headers = headers
         self._digest = digest
+        self._progress = progress
         self._session: int | None = None
         self._stream: int | None = None
         self._early = bytearray()
@@ -58,6 +79,7 @@ class Channel(Peer):
         self._news = asyncio.Event()
         self._ended = False
         self._failure: Exception | None = None
+        self._code: int | None = None  # with which the connection has ended
         self.answered: asyncio.Future[None] = self._loop.create_future()
         self.writable_again: Callable[[], None] | None = None
 
@@ -123,8 +145,9 @@ class Channel(Peer):
 
     def received(self, data: bytes, address: Address) -> None:
         """A datagram has come."""
+        self._progress.heard = True
         if not self.is_over and self.quic.is_reset(data):
-            self._fail(ConnectionError("the server has forgotten the connection"))
+            self._fail(NoSession("ended", "the server has forgotten the connection"))
         else:
             super().received(data, address)
 
@@ -132,16 +155,19 @@ class Channel(Peer):
         """aioquic takes what comes on a stream of a client's own for HTTP/3, so it is not asked about ours."""
         if isinstance(event, StreamDataReceived) and event.stream_id == self._stream:
             self._take(event.data, event.end_stream)
-        else:
-            super()._event(event)
+            return
+        if isinstance(event, ConnectionTerminated):
+            self._code = event.error_code
+        super()._event(event)
 
     def connected(self) -> None:
         """The handshake is done: is it the server that was meant?"""
+        self._progress.secure = True
         if self._digest:
             certificate = self.quic.tls._peer_certificate
             assert certificate is not None
             if hashlib.sha256(certificate.public_bytes(Encoding.DER)).digest() != self._digest:
-                self._fail(ConnectionError("the certificate is not the one whose hash was announced"))
+                self._fail(NoSession("certificate", "the certificate is not the one whose hash was announced"))
 
     def turned(self) -> None:
         """Something has come."""
@@ -156,7 +182,7 @@ class Channel(Peer):
         """Asks for the session, and opens its stream at once: the server keeps what overtakes the CONNECT."""
         assert self.http is not None
         if not any(settings.get(name) for name in ENABLES):
-            self._fail(ConnectionError("the server speaks HTTP/3 and no WebTransport"))
+            self._fail(NoSession("protocol", "the server speaks HTTP/3 and no WebTransport"))
             return
         self._session = self.quic.get_next_available_stream_id()
         self.http.send_headers(self._session, self._headers)
@@ -172,7 +198,8 @@ class Channel(Peer):
         if status[:1] == "2":
             self.answered.set_result(None)
         else:
-            self._fail(ConnectionError(f"the WebTransport session was answered with HTTP {status[:3]}"))
+            said = f"the WebTransport session was answered with HTTP {status[:3]}"
+            self._fail(NoSession("status", said, int(status[:3]) if status[:3].isdecimal() else None))
 
     def _take(self, data: bytes, ended: bool) -> None:
         """Bytes of the stream."""
@@ -198,9 +225,16 @@ class Channel(Peer):
         """The connection has ended."""
         self._news.set()
         if not self.answered.done():
-            error = self._failure or ConnectionError(f"no QUIC connection: {reason or 'cut off'}")
+            error = self._failure or NoSession(self._why(), f"no QUIC connection: {reason or 'cut off'}")
             self.answered.set_exception(error)
             self.answered.exception()  # somebody may have given up waiting
+
+    def _why(self) -> Why:
+        """What has ended a connection before there was a session."""
+        if self._code in CERTIFICATE:
+            return "certificate"
+        # No version in common, or nothing that is spoken over it, is told before the handshake is done.
+        return "ended" if self._progress.secure or not self._progress.heard else "protocol"
 
 
 class _Socket(asyncio.DatagramProtocol):
@@ -238,10 +272,17 @@ class _Owning(Channel):
 
 
 async def open_channel(
-    host: str, port: int, path: str, headers: Sequence[tuple[str, str]], digest: bytes = b""
+    host: str,
+    port: int,
+    path: str,
+    headers: Sequence[tuple[str, str]],
+    digest: bytes = b"",
+    progress: Progress | None = None,
 ) -> Channel:
     """A session at `path` of a server, with a stream that is open. `digest` is the SHA-256 of the only certificate that
-    is taken; without one it has to be good for `host`. Raises OSError where there is none."""
+    is taken; without one it has to be good for `host`. Of several addresses the one is taken that answers first. Raises
+    OSError where there is none, NoSession where something has answered; until then `progress` tells how far it has
+    come."""
     loop = asyncio.get_running_loop()
     failure: Exception = ConnectionError(f"{host} has no address")
     authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
@@ -258,28 +299,63 @@ async def open_channel(
             if name.lower() not in OF_A_CONNECTION
         ),
     ]
-    for family, _, _, _, address in await loop.getaddrinfo(host, port, type=socket.SOCK_DGRAM):
-        channel: Channel | None = None
-        try:
-            channel = await _begin(family, address, host, head, digest)
-            await channel.answered
-        except OSError as error:
-            failure = error
-        except BaseException:
-            if channel is not None:
-                channel.close()
-            raise
-        else:
-            return channel
+    addresses = deque(await loop.getaddrinfo(host, port, type=socket.SOCK_DGRAM))
+    running: set[asyncio.Task[Channel]] = set()
+    try:
+        while addresses or running:
+            if addresses:
+                family, _, _, _, address = addresses.popleft()
+                running.add(loop.create_task(_reach(family, address, host, head, digest, progress)))
+            patience = NEXT_ADDRESS if addresses else None
+            done, _ = await asyncio.wait(running, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                running.discard(task)
+                error = task.exception()
+                if error is None:
+                    return task.result()
+                if not isinstance(error, OSError):
+                    raise error
+                failure = failure if isinstance(failure, NoSession) else error
+    finally:
+        for task in running:
+            task.add_done_callback(_left_over)
+            task.cancel()
     raise failure
 
 
-async def _begin(family: int, address: Any, host: str, head: list[tuple[bytes, bytes]], digest: bytes) -> Channel:
+def _left_over(task: asyncio.Task[Channel]) -> None:
+    """Another address was sooner, or nobody waits any more."""
+    if not task.cancelled() and task.exception() is None:
+        task.result().close()
+
+
+async def _reach(
+    family: int, address: Any, host: str, head: list[tuple[bytes, bytes]], digest: bytes, progress: Progress | None
+) -> Channel:
+    """A session at one address."""
+    channel = await _begin(family, address, host, head, digest, progress)
+    try:
+        await channel.answered
+    except BaseException:
+        channel.close()
+        raise
+    return channel
+
+
+async def _begin(
+    family: int,
+    address: Any,
+    host: str,
+    head: list[tuple[bytes, bytes]],
+    digest: bytes,
+    progress: Progress | None = None,
+) -> Channel:
     loop = asyncio.get_running_loop()
     transport, protocol = await loop.create_datagram_endpoint(_Socket, remote_addr=address[:2], family=family)
     configuration = QuicConfiguration(
         is_client=True,
         alpn_protocols=["h3"],
+        congestion_control_algorithm=ALGORITHM,
         idle_timeout=IDLE_TIMEOUT,
         max_data=WINDOW,
         max_stream_data=STREAM_WINDOW,
@@ -292,7 +368,7 @@ async def _begin(family: int, address: Any, host: str, head: list[tuple[bytes, b
         if not protocol.full:
             transport.sendto(data)
 
-    channel = _Owning(Connection(configuration=configuration), send, head, digest)
+    channel = _Owning(Connection(configuration=configuration), send, head, digest, progress or Progress())
     channel.transport = transport
     protocol.channel = channel
     channel.quic.connect(address, now=loop.time())

@@ -16,6 +16,8 @@ from aioquic.quic.packet_builder import QuicPacketBuilder
 from aioquic.quic.recovery import QuicPacketSpace
 from aioquic.quic.stream import QuicStream
 
+from .congestion import Bbr, Pacer
+
 __all__ = ["MAX_STREAMS", "Connection", "reset_token"]
 
 # How many streams of each kind the peer may have at a time: HTTP/3 itself needs three of one kind.
@@ -40,6 +42,9 @@ class Connection(QuicConnection):
         super().__init__(**arguments)
         self._reset_key = reset_key
         self._set_tokens()
+        self._control = control = self._loss._cc
+        if isinstance(control, Bbr):
+            self._loss._pacer = Pacer(control, max_datagram_size=self._max_datagram_size)
         self._local_max_streams_bidi.value = self._local_max_streams_bidi.sent = MAX_STREAMS
         self._local_max_streams_uni.value = self._local_max_streams_uni.sent = MAX_STREAMS
         self.unread: int = 0
@@ -52,6 +57,14 @@ class Connection(QuicConnection):
     def _replenish_connection_ids(self) -> None:
         super()._replenish_connection_ids()
         self._set_tokens()
+
+    def datagrams_to_send(self, now: float) -> list[tuple[bytes, Any]]:
+        """See QuicConnection. What the path can do shows only while there is enough to send."""
+        sent = super().datagrams_to_send(now)
+        control = self._control
+        if isinstance(control, Bbr) and self._pacing_at is None:
+            control.sent_all_there_was()
+        return sent
 
     def is_reset(self, data: bytes) -> bool:
         """Whether this datagram says that the peer has forgotten the connection."""

@@ -58,6 +58,10 @@ class LengthDecoder:
         del buffer[:at]
         return frames
 
+    def rest(self) -> bytes:
+        """What has come of a frame that is not whole."""
+        return bytes(self._buffer)
+
     def end(self) -> list[Frame]:
         """Nothing: a frame that is not whole was cut, and counts for nothing."""
         return []

@@ -4,6 +4,8 @@ request that another worker has brought here.
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol, cast
 
 from aiohttp import web
@@ -12,7 +14,7 @@ from ..owners import Elsewhere
 from ..service import Service
 from .threshold import HandOver
 
-__all__ = ["Carried", "Carrying", "Counts", "carried", "carrying", "mark"]
+__all__ = ["Carried", "Carrying", "Counts", "carried", "carrying", "hop_of", "mark"]
 
 
 class Carried(NamedTuple):
@@ -54,6 +56,11 @@ class Carrying(Protocol):
     async def carry_on(self, request: web.Request, elsewhere: Elsewhere, hand_over: HandOver) -> None:
         """Brings a WebSocket, whose handshake is answered, to the worker that has its session. Raises Refusal."""
 
+    async def carry_stream(
+        self, head: Sequence[tuple[bytes, bytes]], remote: str, elsewhere: Elsewhere, hand_over: HandOver
+    ) -> None:
+        """The same for a session of WebTransport: the head of its CONNECT, and from which address that came."""
+
 
 def carrying(service: Service) -> Carrying | None:
     """What carries the requests of this server's clients; None where it is no worker of a cluster."""
@@ -63,6 +70,11 @@ def carrying(service: Service) -> Carrying | None:
 def carried(request: web.Request) -> Carried | None:
     """What is known of a request that another worker has brought; None for any other."""
     return cast("Carried | None", request.get(KEY))
+
+
+def hop_of(request: web.Request) -> asyncio.Transport | None:
+    """The connection by which another worker has brought a request; None for any other request."""
+    return None if carried(request) is None else request.transport
 
 
 def mark(request: web.Request, what: Carried) -> None:

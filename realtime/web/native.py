@@ -8,9 +8,9 @@ from aiohttp import web
 
 from ..core.carrier import Link, NumberedCarrier, Shape
 from ..core.errors import Refusal, RemoteProtocolError
-from ..endpoint import Endpoint
+from ..endpoint import Endpoint, stand_in
 from ..gates.base import Gone, Ignoring, wait
-from ..gates.native import Begun, is_probe, tell
+from ..gates.native import Begun, is_probe, probed, tell
 from ..gates.native_connection import NativeConnection
 from ..owners import Elsewhere
 from ..protocols.native import VERSION, NativeCodec
@@ -146,7 +146,13 @@ class NativeRoutes(Batches):
     def _admit(self, request: web.Request, name: str, *, scripted: bool) -> Endpoint:
         """The endpoint, if this request of an admitted page may go there at all; `scripted` says whether its answer is
         a script. Raises Refusal."""
-        endpoint = self._endpoint(request)
+        try:
+            endpoint = self._endpoint(request)
+        except Refusal:
+            if self._service.carrying is None:
+                raise
+            # In a rolling deploy other workers may serve it: sessions that they have are found for their clients.
+            endpoint = stand_in("/" + request.match_info["endpoint"], self._service.config)
         if request.match_info["version"] != str(VERSION):
             raise Refusal(4406, f"protocol version {request.match_info['version']}: this server speaks {VERSION}")
         if name != "send" and (name not in TRANSPORTS or name not in endpoint.config.transports):
@@ -267,7 +273,7 @@ class NativeRoutes(Batches):
     ) -> web.StreamResponse:
         """Answers a probe, then keeps the stream open and silent, so that a proxy that buffers streams holds the answer
         back."""
-        self._gate.probed(carrier, ping)
+        probed(carrier, ping)
         clock = self._service.clock
         timer = clock.call_at(clock.now() + PROBE_SECONDS, lambda: link.close(1000, ""))
         self._probes.add(link)
@@ -303,7 +309,8 @@ class NativeRoutes(Batches):
         config = endpoint.config
         if PROTOCOL in request.headers:
             request, _ = agree(request)
-        ws = prepare(request, config.max_size + HEAD_SIZE)
+        # A frame is a message or a head; in a durable session it may have 64 rooms with their cursors.
+        ws = prepare(request, config.max_size + (2 if endpoint.durable else 1) * HEAD_SIZE)
         wrong = misfit(request, ws)
         if wrong is not None:
             if wrong.stripped:

@@ -15,7 +15,7 @@ from aiohttp import web
 from ..core.config import Config
 from ..core.dialects import Dialect
 from ..core.errors import Refusal
-from ..endpoint import Endpoint
+from ..endpoint import Endpoint, no_endpoint
 from ..gates.base import Wait, wait
 from ..owners import Elsewhere
 from ..request import SessionRequest
@@ -111,7 +111,7 @@ class Routes:
         path = "/" + request.match_info["endpoint"]
         endpoint = self._service.endpoints.get(path)
         if endpoint is None:
-            raise Refusal(4406, f"there is no endpoint {path}: is that the path given to @rt.endpoint()?")
+            raise no_endpoint(path)
         return endpoint
 
     def _facts(self, request: web.Request, transport: str, admission: Admission) -> SessionRequest:

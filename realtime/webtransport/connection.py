@@ -9,22 +9,22 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 from aioquic.h3.connection import ErrorCode
 
-from ..core.carrier import NumberedCarrier
 from ..core.errors import Refusal
 from ..gates.base import Connection as Told
-from ..gates.base import Ignoring
-from ..gates.native import NativeGate, tell
+from ..gates.native import NativeGate
 from ..gates.native_connection import NativeConnection
 from ..owners import Elsewhere
-from ..protocols.native import NativeCodec, Open, RequestHead
 from ..quic.connection import Connection
 from ..quic.peer import Address, Peer
-from ..transports.webtransport import WebTransport
-from ..web.batches import HEAD_SIZE
+from ..web.carried import Carrying as Cluster
+from ..web.carried import carrying
+from ..web.threshold import HandedOver
+from .carried import Head, Passing, begin_session
 from .door import Door
 from .link import Link
 
@@ -32,7 +32,6 @@ __all__ = ["ClientConnection", "Keeper"]
 
 log: logging.Logger = logging.getLogger("realtime.server")
 
-CODEC = NativeCodec(WebTransport())
 # How the protocol is called in an extended CONNECT, by the drafts.
 PROTOCOLS = (b"webtransport", b"webtransport-h3")
 # draft-ietf-webtrans-http3: the error of a stream that is not wanted.
@@ -64,23 +63,10 @@ class Keeper(Protocol):
         """It has ended."""
 
 
-class Carrying(NativeConnection):
-    """A client whose session another worker has is told to come back: nothing carries it there from here."""
-
-    __slots__ = ()
-
-    async def _take_up(self, head: Open | RequestHead) -> None:
-        try:
-            await super()._take_up(head)
-        except Elsewhere as elsewhere:
-            if isinstance(head, Open):  # another way leads there; to come again by this one would be told to the caller
-                self.refuse(Refusal(4406, "another worker opens this session, to which WebTransport is not carried"))
-            else:
-                self.refuse(elsewhere)
-
-
 class ClientConnection(Peer):
     """See quic.peer. `patience` is how many seconds it has until there is a session."""
+
+    transport: asyncio.Transport | None = None  # nobody else brings it: see link.Carried
 
     def __init__(
         self,
@@ -94,7 +80,7 @@ class ClientConnection(Peer):
         self._keeper = keeper
         self.remote: str = remote
         self._session: int | None = None  # the stream of its CONNECT
-        self.link: Link | None = None
+        self.link: Link | Passing | None = None
         self.told: Told | None = None
         self._before: dict[int, tuple[int, bytearray, bool]] = {}  # streams that overtook their CONNECT
         self._refused: set[int] = set()
@@ -135,43 +121,47 @@ class ClientConnection(Peer):
         if not self.quic.has_ended(stream_id):
             self.quic.stop_stream(stream_id, ErrorCode.H3_NO_ERROR)
 
-    def _connect(self, stream_id: int, headers: list[tuple[bytes, bytes]]) -> None:
+    def _connect(self, stream_id: int, headers: Head) -> None:
         """A CONNECT: the door says what becomes of it. Whose page may not come learns nothing; everybody else is told
         why on the stream that carries the frames, as on a WebSocket."""
         assert self.http is not None
-        keeper, refusal = self._keeper, None
-        service = keeper.gate.service
-        size = service.config.max_size
+        keeper = self._keeper
         try:
             facts = keeper.door.facts(headers, self.remote)
         except Refusal as refused:
-            service.refused(refused.code)
+            keeper.gate.service.refused(refused.code)
             self._answer(stream_id, refused.http_status, refused.reason)
             return
-        try:
-            endpoint = keeper.door.endpoint(facts)
-            size = endpoint.config.max_size
-        except Refusal as refused:
-            refusal = refused
         self.http.send_headers(stream_id, [(b":status", b"200"), (b"sec-webtransport-http3-draft", b"draft02")])
-        self._session, self.link = stream_id, Link(self, size + HEAD_SIZE)
-        if refusal is None:
-            connection = Carrying(keeper.gate, facts, endpoint, CODEC, self.link, self.link.wait)
-            self.told = connection
+        self._session = stream_id
+        cluster = carrying(keeper.gate.service)
+        carry = None if cluster is None else partial(self._carry, cluster, headers)
+        link, self.told, endpoint = begin_session(keeper.gate, keeper.door, facts, self, carry)
+        self.link = link
+        if endpoint is not None:
             self._waiting.cancel()
             keeper.opened(self)
-            self.link.start(connection)
+            link.start(self.told)
             pings, patience = endpoint.config.ping_interval, self.quic.patience
             if pings is None or pings > patience / 2:
                 self._keep_alive(patience / 3)
-        else:
-            service.refused(refusal.code)
-            tell(NumberedCarrier(CODEC, self.link, service.clock.now()), refusal)
-            self.told = Ignoring()
         before, self._before = self._before, {}
         for early, (session_id, data, ended) in before.items():
             self.quic.unread -= len(data)
             self.stream_data(session_id, early, bytes(data), ended)
+
+    async def _carry(self, cluster: Cluster, headers: Head, elsewhere: Elsewhere, /) -> None:
+        """See carried.Carry."""
+        await cluster.carry_stream(headers, self.remote, elsewhere, self._hand_over)
+
+    def _hand_over(self) -> HandedOver:
+        """Another worker has the session: the stream is its client's way to that. Raises Gone."""
+        link = self.link
+        assert isinstance(link, Link)
+        passing = Passing(self, link)
+        said = link.hand_over()
+        self.link = passing
+        return HandedOver(passing, said, lambda: None)
 
     def refuse(self, refusal: Refusal) -> None:
         """Nothing more can come of it, if there is no session of the protocol yet."""
@@ -196,7 +186,7 @@ class ClientConnection(Peer):
             self._before[stream_id] = session_id, kept, ended
             return
         link = self.link
-        if link is not None and session_id == self._session and stream_id % 4 == 0 and link.stream is None:
+        if isinstance(link, Link) and session_id == self._session and stream_id % 4 == 0 and link.stream is None:
             link.opened(stream_id)
         if link is None or link.stream != stream_id:
             self.quic.unread -= len(data)
@@ -210,7 +200,9 @@ class ClientConnection(Peer):
             self._refused.add(stream_id)
             self.quic.stop_stream(stream_id, STREAM_REJECTED)
         if stream_id % 4 == 0:
+            assert self.http is not None
             self.quic.reset_stream(stream_id, STREAM_REJECTED)
+            self.http.said_all(stream_id)
 
     def ended(self, stream_id: int) -> None:
         """The client has ended its session's CONNECT, or broken off a stream."""
@@ -218,7 +210,7 @@ class ClientConnection(Peer):
         if (before := self._before.pop(stream_id, None)) is not None:
             self.took(len(before[1]))
         if self.link is not None and stream_id in (self._session, self.link.stream):
-            self.end(self.link)
+            self.end()
 
     # -- what a Link asks of it --------------------------------------------------------------------------------------
 
@@ -238,7 +230,7 @@ class ClientConnection(Peer):
             self.quic.unread -= size
             self.transmit_soon()
 
-    def end(self, link: Link) -> None:
+    def end(self) -> None:
         """The session is over, and the connection with it, which is for nothing else."""
         if not self.is_over:
             self.close(reason="the session has ended")

@@ -16,7 +16,7 @@ from ..core.errors import RemoteProtocolError
 from ..gates.base import Connection, Gone, Ignoring
 from ..loops import begin
 from ..pace import TURN
-from ..transports import Frame
+from ..transports import WEBTRANSPORT, Frame
 from ..transports.webtransport import LengthDecoder
 
 __all__ = ["Carried", "Link"]
@@ -30,10 +30,13 @@ HIGH_WATER = 262_144
 # How long a client has to end its side, in seconds.
 CLOSE_PATIENCE = 2.0
 NOBODY = Ignoring()
+framed = WEBTRANSPORT.frame
 
 
 class Carried(Protocol):
-    """The QUIC connection that a Link is on."""
+    """The QUIC connection that a Link is on, or what stands for one."""
+
+    transport: asyncio.Transport | None  # by which another worker brings it
 
     def write(self, stream_id: int, data: bytes, end: bool = False) -> None: ...
 
@@ -41,7 +44,7 @@ class Carried(Protocol):
 
     def took(self, size: int) -> None: ...
 
-    def end(self, link: Link) -> None: ...
+    def end(self) -> None: ...
 
 
 class Link:
@@ -60,6 +63,7 @@ class Link:
         self.gone = False  # nor is it there
         self._unread: deque[bytes] = deque()
         self._frames: deque[Frame] = deque()
+        self._awaited: Frame | None = None  # what has to be waited for is about this
         self._count = 0
         self._task: asyncio.Task[None] | None = None
         self._patience: asyncio.TimerHandle | None = None
@@ -101,14 +105,24 @@ class Link:
 
     def abort(self) -> None:
         """Ends the session, and with it the connection."""
-        self._carried.end(self)
+        self._carried.end()
 
     # -- what the connection tells -----------------------------------------------------------------------------------
+
+    @property
+    def transport(self) -> asyncio.Transport | None:
+        """The connection to another worker that it is on, to which its client has come."""
+        return self._carried.transport
 
     @property
     def stream(self) -> int | None:
         """The stream that carries the frames, once the client has opened it."""
         return self._stream
+
+    @property
+    def ended(self) -> bool:
+        """Whether the client says no more."""
+        return self._ended
 
     def opened(self, stream_id: int) -> None:
         """The client has opened the stream."""
@@ -162,9 +176,12 @@ class Link:
         """Gives the Connection what has come; returns what has to be awaited before the rest."""
         while not self._over:
             while self._frames:
-                waiting = self._connection.message(self._frames.popleft())
+                frame = self._frames.popleft()
+                waiting = self._connection.message(frame)
                 self._count += 1
-                if waiting is None and self._count % TURN == 0:
+                if waiting is not None:
+                    self._awaited = frame
+                elif self._count % TURN == 0:
                     waiting = asyncio.sleep(0)  # others have their turn
                 if waiting is not None:
                     return waiting
@@ -187,6 +204,17 @@ class Link:
             self.close(1000, "")
         return None
 
+    def hand_over(self) -> bytes:
+        """Takes nothing more, and writes nothing: another has the stream. What its client has said, from the frame on
+        that is being waited for. Raises Gone where it has left."""
+        if self.gone or self._over:
+            raise Gone
+        self._shut = True
+        frames = self._frames if self._awaited is None else [self._awaited, *self._frames]
+        said = b"".join([*map(framed, frames), self._decoder.rest(), *self._unread])
+        self._leave()
+        return said
+
     def _leave(self) -> None:
         """Nothing more is taken."""
         self._over = True
@@ -204,6 +232,7 @@ class Link:
         try:
             while waiting is not None:
                 await waiting
+                self._awaited = None
                 waiting = self._take()
         except Exception as error:
             told = {"message": "a WebTransport connection raised", "exception": error}

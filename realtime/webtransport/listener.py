@@ -23,13 +23,15 @@ from aioquic.quic.retry import QuicRetryTokenHandler
 from ..core.errors import LocalProtocolError, Refusal
 from ..gates.native import NativeGate
 from ..networks import Place
+from ..quic.congestion import ALGORITHM
 from ..quic.connection import Connection, reset_token
 from ..quic.peer import Address
 from ..service import Service
+from .carried import Head, begin_session, turned_away
 from .certificates import Certificates
 from .connection import ClientConnection
 from .door import Door
-from .link import CLOSE_PATIENCE
+from .link import CLOSE_PATIENCE, Carried, Link
 from .options import WebTransport
 
 __all__ = ["Listener"]
@@ -80,6 +82,7 @@ class Listener(asyncio.DatagramProtocol):
         self.port = bound.getsockname()[1]
         self._open = True
         self._service.networks.webtransport = self.place
+        self._service.taking = self
 
     def _bind(self) -> socket.socket:
         """The socket; one for all addresses takes IPv4 too."""
@@ -121,7 +124,7 @@ class Listener(asyncio.DatagramProtocol):
     def _stop(self) -> None:
         """Takes nobody any more; who has no session yet is told so."""
         self._open = False
-        self._service.networks.webtransport = None
+        self._service.networks.webtransport = self._service.taking = None
         for connection in tuple(self._connections):
             connection.refuse(Refusal(4503, "the server is shutting down; come back later"))
 
@@ -266,6 +269,7 @@ class Listener(asyncio.DatagramProtocol):
         return QuicConfiguration(
             is_client=False,
             alpn_protocols=["h3"],
+            congestion_control_algorithm=ALGORITHM,
             connection_id_length=ID_SIZE,
             idle_timeout=self._options.idle_timeout,
             max_data=WINDOW,
@@ -275,6 +279,20 @@ class Listener(asyncio.DatagramProtocol):
             certificate_chain=loaded.chain,
             private_key=loaded.key,
         )
+
+    def bring(self, head: Head, remote: str, handed: str, carried: Carried) -> Link:
+        """See carried.Taking."""
+        try:
+            facts = self.door.facts(head, remote)
+        except Refusal as refusal:  # by a worker that is set up otherwise it was let in
+            link = turned_away(self.gate, carried, refusal)
+            link.opened(0)
+            return link
+        facts._handed = handed
+        link, told, _ = begin_session(self.gate, self.door, facts, carried, None)
+        link.opened(0)
+        link.start(told)
+        return link
 
     # -- what connections tell ---------------------------------------------------------------------------------------
 

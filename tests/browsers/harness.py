@@ -29,6 +29,8 @@ __all__ = ["CLIENT", "Failure", "Harness", "Outcome", "Report", "serving"]
 
 ROOT = Path(__file__).parents[2]
 SCENARIOS = ROOT / "client-js" / "test" / "browser"
+LOADS = 40.0
+"""Seconds after which a page in which nothing has begun won't begin by itself."""
 CLIENT = Path(os.environ.get("REALTIME_CLIENT_JS", ROOT / "client-js" / "dist" / "realtime.js"))
 
 
@@ -65,7 +67,8 @@ class _Log(logging.Handler):
         self.lines: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.lines.append(f"{record.levelname} {record.name}: {record.getMessage()}")
+        because = f" ({record.exc_info[1]!r})" if record.exc_info else ""
+        self.lines.append(f"{record.levelname} {record.name}: {record.getMessage()}{because}")
         del self.lines[:-200]
 
 
@@ -111,10 +114,15 @@ class Harness:
             return await self.report(token, page, timeout)
 
     async def report(self, token: str, page: Page, timeout: float) -> Report:
-        """The report of a page that is open."""
+        """The report of a page that is open. An old engine may give up one of its scripts when the machine is busy, and
+        then nothing begins: it is loaded once more."""
+        report = self._report(token)
         try:
             async with asyncio.timeout(timeout):
-                said = await self._report(token)
+                await asyncio.wait((report,), timeout=LOADS)
+                if not report.done() and await self._has_not_begun(page):
+                    await page.evaluate("location.reload()")
+                said = await report
         except TimeoutError:
             raise Failure(f"no report within {timeout:g} s\n{await self.evidence(page)}") from None
         finally:
@@ -123,6 +131,12 @@ class Harness:
         with contextlib.suppress(EngineError):
             said["errors"] += [text for text in await page.errors() if text not in said["errors"]]
         return Report(said["ok"], outcomes, said["log"], said["errors"])
+
+    async def _has_not_begun(self, page: Page) -> bool:
+        """Whether no scenario has, of those of run.html; who can't be asked has."""
+        with contextlib.suppress(CannotError, EngineError):
+            return bool(await page.evaluate("location.pathname === '/run.html' && !(window.run && run.log.length)"))
+        return False
 
     async def evidence(self, page: Page) -> str:
         """What the page, the engine and the server have to say."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from .engines import CannotError, Engine, EngineError, MuJS, wanted
+from .engines import CannotError, Engine, EngineError, MuJS, Page, wanted
 from .harness import SCENARIOS, Harness
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -61,6 +62,29 @@ async def test_a_picture(engine: Engine, harness: Harness, tmp_path: Path) -> No
 async def test_an_engine_that_was_stopped_starts_again(engine: Engine, harness: Harness) -> None:
     await engine.stop()
     assert (await harness.run(engine, "", ["fresh"])).ok
+
+
+class Page2011(Page):
+    """It gives up one of its scripts the first time."""
+
+    def __init__(self, harness: Harness) -> None:
+        super().__init__()
+        self._harness = harness
+        self.asked: list[str] = []
+
+    async def evaluate(self, script: str) -> Any:
+        self.asked.append(script)
+        if script == "location.reload()":
+            said = {"ok": True, "details": [], "log": [], "errors": []}
+            self._harness._report("given up").set_result(said)
+        return True
+
+
+async def test_a_page_that_never_begins_is_loaded_once_more(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.browsers.harness.LOADS", 0.0)
+    page = Page2011(harness)
+    assert (await harness.report("given up", page, 120)).ok
+    assert page.asked[1:] == ["location.reload()"]
 
 
 @pytest.mark.skipif("mujs" not in wanted() and len(wanted()) < 10, reason="REALTIME_ENGINES names others")

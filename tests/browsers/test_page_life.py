@@ -35,9 +35,11 @@ def only(server: realtime.Server) -> realtime.Session:
 
 
 @asynccontextmanager
-async def talking(engine: Engine, harness: Harness, endpoint: Endpoint, transport: str) -> AsyncIterator[Steered]:
+async def talking(
+    engine: Engine, harness: Harness, endpoint: Endpoint, transport: str, *, window: bool = False
+) -> AsyncIterator[Steered]:
     """A page whose session `it` has exchanged five messages."""
-    async with steered(engine, harness, window=True) as page:
+    async with steered(engine, harness, window=window) as page:
         await page.open("it", f"{endpoint.url}/echo", transports=[transport])
         await page.exchange("it", 1, 5)
         await page.acknowledged("it")
@@ -55,7 +57,7 @@ async def test_a_page_that_comes_back_goes_on(
     engine: Engine, transport: str, harness: Harness, endpoint: Endpoint
 ) -> None:
     """From the back-forward cache: what was sent to it meanwhile has waited at the server."""
-    async with talking(engine, harness, endpoint, transport) as page:
+    async with talking(engine, harness, endpoint, transport, window=True) as page:
         session = only(endpoint.server)
         await page.do(
             """void function () {

@@ -45,7 +45,7 @@ async def test_a_worker_is_killed_and_every_session_goes_on(engine: Engine, tmp_
     redis = await asyncio.to_thread(Server(tmp_path, "--save", "").start)
     several = Several(3, redis.url, pause=1.0)
     try:
-        async with several, engine.open(f"http://127.0.0.1:{several.port}/", window=True) as page:
+        async with several, engine.open(f"http://127.0.0.1:{several.port}/") as page:
             assert isinstance(page, DevToolsPage)
             visitor = Visit(page)
             await visitor.until("window.Demo && Demo.crew && Demo.crew.hands.length")

@@ -14,6 +14,9 @@ from .account import Session
 
 __all__ = ["POISON", "Outlived", "judge_outlived", "pauses", "percentile"]
 
+UNHEARD = (
+    4412  # nobody has acknowledged the client's close in time, as where a worker stood still: its client is told so
+)
 POISON = 4  # so many ends of workers behind one message, and a session may end by it
 
 
@@ -44,10 +47,16 @@ def judge_outlived(session: Outlived, handled: Mapping[str, Sequence[int]], deat
         wrong.append(f"it ended with {session.code} ({session.why})")
     if session.received != session.sent:
         wrong.append(f"of {session.sent} sent {session.received} came back")
+    if session.code == UNHEARD:
+        return [_told(session, one) for one in wrong]
     counts = handled.get(session.owner, ())
     if session.sent not in counts or max(counts) > session.sent:
-        wrong.append(f"of {session.sent} sent its handlers counted {list(counts)} at its end")
-    return [f"durable {session.client} over {session.transport}, {session.owner or 'nobody'}: {one}" for one in wrong]
+        wrong.append(f"of {session.sent} sent its handlers counted {list(counts)} at its end, {session.code}")
+    return [_told(session, one) for one in wrong]
+
+
+def _told(session: Outlived, wrong: str) -> str:
+    return f"durable {session.client} over {session.transport}, {session.owner or 'nobody'}: {wrong}"
 
 
 def pauses(sessions: Iterable[Outlived], harms: Sequence[tuple[str, str, float]]) -> dict[str, list[float]]:

@@ -49,6 +49,7 @@ def outlived(**facts: Any) -> Outlived:
 
 def test_what_was_handled_once_is_right() -> None:
     assert judge_outlived(outlived(), {"sid": [3]}, []) == []
+    assert judge_outlived(outlived(code=4412), {}, []) == []  # no handler knows of its end, and it was told so
     assert judge_outlived(outlived(), {"sid": [3, 3]}, [4.0]) == []  # its last handler's worker died: once more
 
 
@@ -61,6 +62,8 @@ def test_what_was_handled_once_is_right() -> None:
         ({"asked": False, "code": 4404}, {"sid": [3]}),
         ({"asked": False, "code": 4414}, {"sid": [3]}),
         ({}, {}),
+        ({"code": 4412, "received": 2}, {}),
+        ({"code": 4412, "asked": False}, {}),
         ({}, {"sid": [2]}),
         ({}, {"sid": [3, 4]}),
         ({"owner": ""}, {"sid": [3]}),

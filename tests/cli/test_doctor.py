@@ -11,7 +11,7 @@ from realtime.testing import FaultProxy, HangWebSocket, StripUpgrade, serve
 
 from .program import Program, run
 
-NAMES = ["websocket", "sse", "xhr_streaming", "multipart", "long_polling", "polling"]
+NAMES = ["webtransport", "websocket", "sse", "xhr_streaming", "multipart", "long_polling", "polling"]
 
 
 async def test_a_table(demo: str) -> None:
@@ -20,9 +20,9 @@ async def test_a_table(demo: str) -> None:
     lines = out.splitlines()
     assert lines[0] == f"{demo}/echo"
     assert lines[2].split() == ["transport", "through", "first", "byte", "round", "trip", "what", "happened"]
-    assert [line.split()[:2] for line in lines[3:9]] == [[name, "yes"] for name in NAMES]
-    assert all(line.endswith(" ms") for line in lines[3:9])
-    assert lines[10:] == [
+    assert [line.split()[:2] for line in lines[3:10]] == [[name, "yes"] for name in NAMES]
+    assert all(line.endswith(" ms") for line in lines[3:10])
+    assert lines[11:] == [
         f"Use, best first: {', '.join(NAMES)}",
         "Not tried: htmlfile, jsonp, which only browsers run.",
     ]

@@ -19,6 +19,7 @@ from realtime.client.doctor.findings import Blocked
 from realtime.client.doctor.probes import Stream
 from realtime.client.doctor.probing import Probe, Target
 from realtime.client.doctor.remedies import remedies
+from realtime.client.drivers.webtransport import Place
 from realtime.client.wire import browsers_only, own_transports
 from realtime.testing import (
     Answer,
@@ -424,9 +425,12 @@ async def test_what_only_browsers_run_is_not_tried(name: str) -> None:
         await examine("http://127.0.0.1:9/", transports=[name])
 
 
+@pytest.mark.parametrize("transport", ["sse", "webtransport"])
 @pytest.mark.parametrize("state", STATES)
-def test_every_state_is_advised_on_in_whole_sentences(state: str) -> None:
-    finding = Finding("sse", state=state, what="something", status=403, code=4406, lag=0.2, cut_after=1.0)
-    for advice in remedies([finding], nowhere()):
+def test_every_state_is_advised_on_in_whole_sentences(state: str, transport: str) -> None:
+    finding = Finding(transport, state=state, what="something", status=403, code=4406, lag=0.2, cut_after=1.0)
+    target = nowhere()
+    target.webtransport = Place("localhost", 4433, b"")
+    for advice in remedies([finding], target):
         assert advice.endswith((".", ").", "port."))
         assert "{" not in advice

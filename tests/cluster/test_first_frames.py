@@ -11,7 +11,7 @@ from aiohttp import WSMessage, WSMsgType
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime.cluster.forward import Answer, Chunks
+from realtime.cluster.answers import Answer, Chunks
 from realtime.cluster.hops import Broken
 from realtime.transports.websocket import FIN_CLOSE, FIN_PING, FIN_PONG, FIN_TEXT
 from realtime.web import sockets
@@ -149,9 +149,9 @@ async def test_who_leaves_while_its_worker_is_asked_for_is_nobodys() -> None:
         going = asyncio.Event()
         reach = through.hops.reach
 
-        async def slow(other: Any) -> Any:
+        async def slow(other: Any, **how: Any) -> Any:
             await going.wait()
-            return await reach(other)
+            return await reach(other, **how)
 
         through.hops.reach = slow  # type: ignore[method-assign, assignment]
         _, writer = await asyncio.open_connection("127.0.0.1", through.port)

@@ -22,9 +22,10 @@ import realtime
 from realtime.cluster import hops as hops_module
 from realtime.cluster import places
 from realtime.cluster import port as port_module
+from realtime.cluster.facts import Facts, said_by
 from realtime.cluster.hops import Broken, Hop, Hops, Refused, TooMany
 from realtime.cluster.places import place_at
-from realtime.cluster.port import HEADER, MOST_STRANGERS, Facts, said_by
+from realtime.cluster.port import HEADER, MOST_STRANGERS
 from realtime.cluster.seals import ANSWER_SIZE, GREETING_SIZE, HELLO_SIZE, Seal, nonce_of
 from realtime.core.leases import Peer
 

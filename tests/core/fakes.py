@@ -9,7 +9,7 @@ from typing import Any
 
 from realtime.core.carrier import Capabilities, NumberedCarrier, Part, Shape
 from realtime.core.config import Config
-from realtime.core.frames import CLOSE, DROPPED, Outgoing, Window
+from realtime.core.frames import CLOSE, DROPPED, Outgoing, RoomItem, RoomNote, Window
 from realtime.core.lifecycle import State
 from realtime.core.machine import SessionMachine
 
@@ -107,6 +107,15 @@ class FakeCodec:
     def go_away(self, value: float) -> Part:
         """g."""
         return f"g{value}"
+
+    def room(self, told: RoomItem | RoomNote | str) -> Part:
+        """l."""
+        if isinstance(told, str):
+            return f"l{told}"
+        said = f"l{told.room},{told.cursor}"
+        if isinstance(told, RoomItem):
+            return f"{said},m{told.data!s}"
+        return said if told.missing is None else f"{said},d{told.missing}"
 
     def cursors(self, gen: int, rooms: Mapping[str, str]) -> Part:
         """l."""

@@ -94,7 +94,7 @@ class Store:
 
     def find(self, worker: str) -> Known:
         peer, until = self.data.peers.get(worker, (None, 0.0))
-        return Known(peer, until > self.world.now)
+        return Known(peer, max(0.0, until - self.world.now))
 
     def met(self, known: bool) -> float:
         if self.run not in self.data.met:
@@ -453,16 +453,17 @@ class Worker:
         times: int,
     ) -> None:
         worker = sid.partition(".")[0]
+        asked = self.world.now
 
         def found(known: Any) -> None:
             if not isinstance(known, Known):
                 tell(LATER)
                 return
             if known.peer is not None and known.leased:
-                self.neighbours.learn(known.peer, self.world.now)
+                self.neighbours.learn(known.peer, asked, known.lease)
                 self.met.add(worker)
             elif known.peer is None and tried is None:
-                known = Known(self.neighbours.last(worker), False)
+                known = Known(self.neighbours.last(worker))
             verdict = judge(known, tried, reached, self.standing.steady(self.world.now))
             if isinstance(verdict, Peer):
                 if times > 1:

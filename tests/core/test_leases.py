@@ -16,31 +16,53 @@ AGAIN = PEER._replace(incarnation="second")
     ("known", "tried", "reached", "steady", "verdict"),
     [
         # An expired lease is no proof, nor is an unsteady store a reason not to ask: connect first.
-        (Known(PEER, True), None, Reached.UNTRIED, True, PEER),
-        (Known(PEER, False), None, Reached.UNTRIED, True, PEER),
-        (Known(PEER, False), None, Reached.UNTRIED, False, PEER),
+        (Known(PEER, 5.0), None, Reached.UNTRIED, True, PEER),
+        (Known(PEER), None, Reached.UNTRIED, True, PEER),
+        (Known(PEER), None, Reached.UNTRIED, False, PEER),
         # Nobody of that name: gone, if the store may be believed.
         (Known(), None, Reached.UNTRIED, True, Gone()),
         (Known(), None, Reached.UNTRIED, False, Later.LATER),
         # A refused connection is a proof at any time.
-        (Known(PEER, True), PEER, Reached.REFUSED, False, Gone()),
-        (Known(PEER, False), PEER, Reached.REFUSED, True, Gone()),
+        (Known(PEER, 5.0), PEER, Reached.REFUSED, False, Gone()),
+        (Known(PEER), PEER, Reached.REFUSED, True, Gone()),
         (Known(), PEER, Reached.REFUSED, False, Gone()),
         # Unreachable is none, as long as it has a lease, or leases may not be judged.
-        (Known(PEER, True), PEER, Reached.UNREACHABLE, True, Later.LATER),
-        (Known(PEER, False), PEER, Reached.UNREACHABLE, False, Later.LATER),
-        (Known(PEER, False), PEER, Reached.UNREACHABLE, True, Gone()),
+        (Known(PEER, 5.0), PEER, Reached.UNREACHABLE, True, Later.LATER),
+        (Known(PEER), PEER, Reached.UNREACHABLE, False, Later.LATER),
+        (Known(PEER), PEER, Reached.UNREACHABLE, True, Gone()),
         (Known(), PEER, Reached.UNREACHABLE, True, Gone()),
         (Known(), PEER, Reached.UNREACHABLE, False, Later.LATER),
         # Another incarnation than the one that was tried is tried.
-        (Known(AGAIN, True), PEER, Reached.REFUSED, True, AGAIN),
-        (Known(AGAIN, False), PEER, Reached.UNREACHABLE, True, AGAIN),
+        (Known(AGAIN, 5.0), PEER, Reached.REFUSED, True, AGAIN),
+        (Known(AGAIN), PEER, Reached.UNREACHABLE, True, AGAIN),
     ],
 )
 def test_where_a_request_goes(
     known: Known, tried: Peer | None, reached: Reached, steady: bool, verdict: Peer | Gone | Later
 ) -> None:
     assert judge(known, tried, reached, steady) == verdict
+
+
+@pytest.mark.parametrize(
+    ("known", "tried", "reached", "steady", "verdict"),
+    [
+        # Without a lease it is gone, tried or not, if leases may be judged.
+        (Known(PEER, 5.0), None, Reached.UNTRIED, True, PEER),
+        (Known(PEER), None, Reached.UNTRIED, True, Gone()),
+        (Known(PEER), None, Reached.UNTRIED, False, PEER),
+        (Known(PEER), PEER, Reached.UNREACHABLE, True, Gone()),
+        (Known(PEER), PEER, Reached.UNREACHABLE, False, Later.LATER),
+        # All else is as for others.
+        (Known(), None, Reached.UNTRIED, True, Gone()),
+        (Known(), None, Reached.UNTRIED, False, Later.LATER),
+        (Known(PEER, 5.0), PEER, Reached.REFUSED, False, Gone()),
+        (Known(PEER, 5.0), PEER, Reached.UNREACHABLE, True, Later.LATER),
+    ],
+)
+def test_where_writes_are_fenced_the_end_of_a_lease_is_enough(
+    known: Known, tried: Peer | None, reached: Reached, steady: bool, verdict: Peer | Gone | Later
+) -> None:
+    assert judge(known, tried, reached, steady, fenced=True) == verdict
 
 
 def told(refusal: Refusal) -> tuple[int, str, str, int | None]:
@@ -64,31 +86,31 @@ def test_a_key_is_not_shown() -> None:
     assert "secret" not in repr(Ended(1000, "", 0, Key("secret")))
 
 
-def test_neighbours_are_known_for_a_lease() -> None:
+def test_neighbours_are_known_for_as_long_as_their_leases_run() -> None:
     neighbours = Neighbours(10.0, 2)
     assert neighbours.peer("wrkr", 0.0) is None
     assert neighbours.last("wrkr") is None
     neighbours.doubt("wrkr")
-    neighbours.learn(PEER, 5.0)
-    assert neighbours.peer("wrkr", 14.9) == PEER
-    assert neighbours.peer("wrkr", 15.0) is None
+    neighbours.learn(PEER, 5.0, 8.0)
+    assert neighbours.peer("wrkr", 12.9) == PEER
+    assert neighbours.peer("wrkr", 13.0) is None
     assert neighbours.last("wrkr") == PEER
 
 
 def test_one_that_was_not_reached_is_asked_about_again() -> None:
     neighbours = Neighbours(10.0, 2)
-    neighbours.learn(PEER, 5.0)
+    neighbours.learn(PEER, 5.0, 10.0)
     neighbours.doubt("wrkr")
     assert neighbours.peer("wrkr", 6.0) is None
     assert neighbours.last("wrkr") == PEER
-    neighbours.learn(AGAIN, 7.0)
+    neighbours.learn(AGAIN, 7.0, 10.0)
     assert neighbours.peer("wrkr", 8.0) == AGAIN
 
 
 def test_so_many_neighbours_are_known() -> None:
     neighbours = Neighbours(10.0, 2)
     for number in range(3):
-        neighbours.learn(PEER._replace(worker=f"w{number}"), 0.0)
+        neighbours.learn(PEER._replace(worker=f"w{number}"), 0.0, 10.0)
     assert [neighbours.last(f"w{number}") is None for number in range(3)] == [True, False, False]
 
 

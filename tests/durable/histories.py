@@ -31,6 +31,7 @@ MOST_OUTPUTS = 4
 PAUSE = 0.3  # seconds between two faults, at most
 AHEAD = 20  # messages that a client sends before it has read what belongs to the first
 STEP = 0.02  # seconds that a step of a turn may take
+ROOM, TOLD = "all", 3  # every so manieth message is told to everybody, in this room
 
 
 class Broken(AssertionError):
@@ -49,6 +50,8 @@ class Books:
         """Each message is a number, the next one; it is answered by some outputs, committed now and then."""
         data, draw = session.data, self.draw
         self.counts["handlers"] += 1
+        if not session.restored:
+            await session.join(ROOM)
         async for message in session:
             number = int(message)
             if session.redelivered:
@@ -57,6 +60,8 @@ class Books:
             else:
                 self.check(data.setdefault("next", 0) == number, f"{number} comes to {data}")
                 data["next"], data["step"] = number + 1, 0
+                if number % TOLD == 0:
+                    await session.publish(ROOM, f"{session.id} {number // TOLD}")
             while data["step"] < number % MOST_OUTPUTS:
                 await session.send(f"{number}.{data['step']}")
                 data["step"] += 1
@@ -68,6 +73,28 @@ class Books:
     def check(self, holds: bool, what: str) -> None:
         if not holds:
             self.broken.append(what)
+
+
+class Ear:
+    """What one client has heard of the room: of each session all that it has told since, in order."""
+
+    def __init__(self) -> None:
+        self.last: dict[str, int] = {}
+        self.news = asyncio.Event()
+
+    def hears(self, message: str) -> None:
+        who, _, number = message.partition(" ")
+        before = self.last.get(who)
+        if before is not None and int(number) != before + 1:
+            raise Broken(f"the room's {number} of {who} comes behind {before}")
+        self.last[who] = int(number)
+        self.news.set()
+
+    async def has(self, who: str, number: int) -> None:
+        """Waits until it has come to this."""
+        while self.last.get(who, -1) < number:
+            self.news.clear()
+            await self.news.wait()
 
 
 class Crew:
@@ -86,6 +113,7 @@ class Crew:
         settings = {"shutdown_timeout": 0.5, "poll_interval": (0.01, 0.05), "ping_interval": 1.0, "ping_timeout": 1.0}
         broker: Any = realtime.RedisBroker(self.redis) if self.redis else self.memory
         worker = Worker(broker, self.cluster, realtime.setup, settings)
+        worker.server.configure_rooms(ROOM, history=100_000)
         worker.server.endpoint("/count", durable=True, max_outbox=16)(self.books.handler)
         await worker.start()
         keeper: Any = worker.service.keeper
@@ -100,7 +128,7 @@ class Crew:
         if self.draw.random() < 0.6:
             self.books.counts["killed"] += 1
             keeper: Any = worker.service.keeper
-            self.books.counts["killed within a turn"] += sum(one.in_turn for one in keeper.holdings.values())
+            self.books.counts["killed within a turn"] += sum(one.at_work for one in keeper.holdings.values())
             worker.kill()
         else:
             self.books.counts["told to go"] += 1
@@ -114,22 +142,28 @@ async def client(crew: Crew, transport: str, opened: asyncio.Semaphore, done: as
     async with realtime.connect(url, transports=transport, backoff=(0.01, 0.1)) as session:
         opened.release()
         sent = at = 0
-        news = asyncio.Event()
+        news, ear = asyncio.Event(), Ear()
 
         async def read() -> None:
             nonlocal at
             async for message in session:
+                if session.last.room == ROOM:
+                    ear.hears(str(message))
+                    crew.books.counts["heard"] += 1
+                    continue
+                if done_reading.is_set():
+                    raise Broken(f"{message!s} over {transport}, behind the last")
                 wanted = next(expected)
                 at = int(wanted.partition(".")[0])
                 news.set()
                 if message != wanted:
                     raise Broken(f"{message!s} over {transport}, in the place of {wanted}")
                 if wanted == last:
-                    return
+                    done_reading.set()
             if session.close_code is not None:
                 raise Broken(f"a session over {transport} has ended: {session.close_code} {session.close_reason}")
 
-        last = ""
+        last, done_reading = "", asyncio.Event()
         reading = asyncio.ensure_future(read())
         while not done.is_set() and not reading.done():
             await session.send(str(sent))
@@ -147,7 +181,14 @@ async def client(crew: Crew, transport: str, opened: asyncio.Semaphore, done: as
             sent += 1
         last = f"{sent}.{MOST_OUTPUTS - 2}"
         await session.send(str(sent))
-        await arrives(reading, f"the last output over {transport}")
+        for what in (done_reading.wait(), ear.has(session.id, sent // TOLD)):
+            ended = asyncio.ensure_future(what)
+            await arrives(asyncio.wait([reading, ended], return_when="FIRST_COMPLETED"), f"the end over {transport}")
+            ended.cancel()
+            if reading.done():
+                await reading
+                raise Broken(f"a session over {transport} has ended")
+        reading.cancel()
         return sent + 1
 
 

@@ -1,5 +1,5 @@
 """A worker of a cluster in a process of its own, which says its port, and what its handler is at, and serves until it
-is killed or told to go.
+is killed, stopped or told to go.
 
 python -m tests.durable.process redis://127.0.0.1:6379
 """
@@ -21,6 +21,9 @@ from .workers import Rooms
 __all__ = ["Process"]
 
 
+SHORT = 2.0  # seconds of a lease, of a worker that is to stand still for longer
+
+
 def say(text: str) -> None:
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
@@ -37,6 +40,8 @@ async def orders(session: realtime.Session) -> None:
             await session.send(f"{text} {session.data['count']}")
         if text == "commit" and not session.redelivered:
             await session.commit()
+        if text == "hear" and not session.redelivered:
+            await session.join("told", info={"name": "a reader"})
         if text.startswith("tell"):
             await session.publish("told", text)
         if text in ("stay", "commit") and not session.redelivered and "first" in sys.argv:
@@ -59,9 +64,11 @@ async def hold(rt: realtime.Server) -> None:
 
 async def serve(url: str) -> None:
     """Until it is told to go."""
-    rt = realtime.Server(broker=url, cluster=realtime.Cluster(secret=SECRET), shutdown_timeout=1.0)
+    lease = SHORT if "short" in sys.argv else 10.0
+    broker, cluster = realtime.RedisBroker(url, timeout=lease / 2), realtime.Cluster(secret=SECRET, lease=lease)
+    rt = realtime.Server(broker=broker, cluster=cluster, shutdown_timeout=1.0)
     rt.endpoint("/orders", durable=True)(orders)
-    rt.configure_rooms("told", history=100)
+    rt.configure_rooms("told", history=100, presence=True)
     app = web.Application()
     realtime.setup(app, rt)
     runner = web.AppRunner(app, access_log=None)
@@ -86,7 +93,7 @@ class Process:
 
     @classmethod
     async def start(cls, url: str, *words: str) -> Process:
-        """One that serves. With "first" its handler stays in some turns."""
+        """One that serves. With "first" its handler stays in some turns, with "short" its lease is short."""
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "tests.durable.process", url, *words, stdout=asyncio.subprocess.PIPE
         )
@@ -97,6 +104,14 @@ class Process:
         """What it says next."""
         assert self.process.stdout is not None
         return (await arrives(self.process.stdout.readline())).decode().strip()
+
+    def stop(self) -> None:
+        """It stands still."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """It awakes."""
+        self.process.send_signal(signal.SIGCONT)
 
     async def kill(self) -> None:
         """Ends it by SIGKILL, which it cannot see coming. Harmless when it has ended."""

@@ -8,7 +8,7 @@ import realtime
 
 from ..cluster.workers import Balancer
 from ..patience import arrives
-from .test_takeovers import crew
+from .crew import crew
 
 TRANSPORTS = ("websocket", "sse", "xhr_streaming", "multipart", "long_polling", "polling")
 

@@ -79,3 +79,18 @@ async def test_the_bids() -> None:
         await raw.until("mtaken")
         await other.until("m20")
         assert other.messages == ["in", "10", "20"]
+
+
+async def test_the_lots() -> None:
+    rt = realtime.Server(broker=realtime.MemoryBroker())
+    exec(blocks(PAGE)[3].text, {"__name__": "page", "realtime": realtime, "rt": rt})  # it is ours
+    async with serve(rt) as server, aiohttp.ClientSession() as http:
+        raw = Raw(http, str(server.make_url("/realtime/lots")))
+        await raw.open()
+        await raw.socket.send_str("l1")
+        await raw.say("7")
+        await raw.until("myou hear lot 7")
+        await rt.room("lot 7").send("sold")
+        await raw.until("llot 7,")
+        while not raw.frames[-1].endswith(",msold"):
+            await raw.next()

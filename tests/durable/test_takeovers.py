@@ -3,65 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
-from collections.abc import AsyncIterator
 from typing import Any
 
-import aiohttp
 import pytest
 
 import realtime
 from realtime.brokers.base import Unanswered
 from realtime.core.durable.owner import Write
 from realtime.core.durable.record import Stage
+from realtime.testing import serve
 
 from ..cluster.workers import Worker, workers
 from ..patience import arrives, eventually
+from .crew import Crew, crew
 from .raw import Polls, Raw
+from .workers import counting
 
-
-class Crew:
-    """Workers with a handler that counts, and what their handlers saw."""
-
-    def __init__(self, them: list[Worker], http: aiohttp.ClientSession) -> None:
-        self.workers, self.http = them, http
-
-    def url(self, worker: Worker) -> str:
-        return f"{worker.url}/realtime/orders"
-
-    def keeper(self, worker: Worker) -> Any:
-        keeper = worker.service.keeper
-        assert keeper is not None
-        return keeper
-
-    def has(self, worker: Worker, sid: str) -> bool:
-        return sid in self.keeper(worker).holdings
-
-    async def record(self, sid: str) -> Any:
-        sight = await self.keeper(self.workers[-1]).records.load(sid)
-        return sight.record
-
-
-async def counting(session: realtime.Session) -> None:
-    if not session.restored:
-        await session.send("welcome")
-    async for message in session:
-        session.data["count"] = session.data.get("count", 0) + 1
-        await session.send(f"{message!s} {session.data['count']}")
-
-
-@contextlib.asynccontextmanager
-async def crew(handler: Any = counting, count: int = 2, **settings: Any) -> AsyncIterator[Crew]:
-    def prepare(worker: Worker) -> None:
-        worker.server.endpoint("/orders", durable=True, **settings)(handler)
-
-    async with workers(count, prepare=prepare) as them, aiohttp.ClientSession() as http:
-        made = Crew(them, http)
-        for one in them:  # others bring nothing to a worker that has seen no request
-            async with http.post(f"{made.url(one)}/v1/send", data="[]") as answer:
-                assert answer.status == 400
-        yield made
+pytestmark = pytest.mark.usefixtures("nobody_sweeps")
 
 
 @pytest.mark.parametrize("over_polls", [False, True], ids=["websocket", "polls"])
@@ -263,6 +222,59 @@ async def test_a_turn_is_waited_for_and_then_cut() -> None:
         assert raw.messages == ["a True"]
 
 
+async def test_sessions_are_handed_over_one_after_another_and_served_until_then() -> None:
+    async with crew() as them:
+        one, two = them.workers
+        clients = [Raw(them.http, them.url(one)) for _ in range(2)]
+        for raw in clients:
+            await raw.open()
+            await raw.until("mwelcome")
+        first, last = clients
+        handing = asyncio.ensure_future(them.keeper(one).hand_over(5.0, lambda count: [0.0, 1000.0]))
+        await first.gone()
+        assert first.frames[-1] == "erecycled"
+        first.url = them.url(two)
+        await first.again()
+        await first.say("a")
+        await first.until("ma 1")
+        last.url = them.url(two)
+        await last.again()  # which is carried
+        await last.say("a")
+        await last.until("ma 1")
+        assert them.has(one, last.sid)
+        assert not handing.done()
+        await last.close_session()  # it ends before its time has come
+        await last.until("a2,")
+        await arrives(handing)
+        assert not them.keeper(one).holdings
+
+
+@pytest.mark.parametrize("rate", [4.0, None])
+async def test_the_pace_is_that_of_a_drain_where_there_are_other_workers(rate: float | None) -> None:
+    asked: list[Any] = []
+
+    async def hand_over(turn: float, moments: Any = None) -> None:
+        asked.append(None if moments is None else moments(8))
+
+    async with workers(1, drain_timeout=20.0, drain_rate=rate, prepare=durable) as them:
+        keeper: Any = them[0].service.keeper
+        keeper.hand_over = hand_over
+    if rate is None:
+        assert asked[0] is None
+    else:
+        assert [int(4 * time) for time in asked[0]] == list(range(8))
+    alone = realtime.Server(broker=realtime.MemoryBroker(), drain_rate=rate)
+    alone.endpoint("/orders", durable=True)(counting)
+    async with serve(alone):
+        keeper = alone._service.keeper
+        keeper.hand_over = hand_over
+    assert asked[-1] is None
+
+
+def durable(worker: Worker) -> None:
+    worker.server.endpoint("/orders", durable=True)(counting)
+
+
 async def test_a_worker_that_goes_brings_what_still_comes_to_another() -> None:
     async with crew() as them:
         one, two = them.workers
@@ -349,7 +361,9 @@ async def test_a_session_that_nobody_comes_back_for_is_ended_and_no_handler_runs
         assert await records.due(0, 10) == []
 
 
-async def test_a_session_whose_client_has_closed_is_taken_for_its_handler() -> None:
+@pytest.mark.parametrize("stopped", [False, True])
+async def test_a_session_whose_client_has_closed_is_taken_for_its_handler(stopped: bool) -> None:
+    """When its worker's lease is over: nobody waits for a client."""
     taken: list[str] = []
     go = asyncio.Event()
 
@@ -366,11 +380,17 @@ async def test_a_session_whose_client_has_closed_is_taken_for_its_handler() -> N
         await raw.say("a", "b")
         await raw.close_session()
         await raw.until("a3,")
-        one.kill()
+        assert them.waits(raw.sid) == pytest.approx(10.0)
+        if stopped:
+            them.lapse(one)
+        else:
+            one.kill()
         await swept(them, two, raw.sid)
         await eventually(lambda: not them.has(two, raw.sid))
         assert taken == ["a", "b"]
         assert (await them.record(raw.sid)).end.code == 1000
+        await them.keeper(one).sweeps.look()  # when it awakes
+        assert not them.has(one, raw.sid)
 
 
 async def test_a_session_whose_owner_lives_is_left_alone() -> None:

@@ -102,3 +102,11 @@ def test_what_goes_in_comes_out(frames: list[Frame], data: st.DataObject) -> Non
         found += decoder.feed(stream[at : at + size])
         at += size
     assert found == frames
+
+
+def test_what_is_not_whole_can_be_taken_back() -> None:
+    decoder = LengthDecoder(100)
+    assert decoder.rest() == b""
+    whole, begun = WEBTRANSPORT.frame("whole"), WEBTRANSPORT.frame("begun")[:4]
+    assert decoder.feed(whole + begun) == ["whole"]
+    assert decoder.rest() == begun

@@ -43,7 +43,7 @@ class RedisDirectory:
     async def find(self, worker: str) -> Known:
         """What is known of a worker."""
         answer = await self._workers("find", worker)
-        return Known(_peer(worker, answer[0]), bool(answer[1])) if answer else Known()
+        return Known(_peer(worker, answer[0]), int(answer[1]) / 1000) if answer else Known()
 
     async def living(self) -> list[Peer]:
         """The workers whose leases run."""

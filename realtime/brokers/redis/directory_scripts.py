@@ -47,7 +47,7 @@ _FIND = (
 local peer = redis.call('HGET', KEYS[2], ARGV[1])
 if not peer then return {} end
 local until_ = redis.call('ZSCORE', KEYS[1], ARGV[1])
-return {peer, (until_ and tonumber(until_) > clock()) and 1 or 0}
+return {peer, until_ and whole(math.max(tonumber(until_) - clock(), 0)) or 0}
 """
 )
 

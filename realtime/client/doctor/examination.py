@@ -19,9 +19,11 @@ from yarl import URL
 
 from ...core.carrier import Shape
 from ...core.errors import LocalProtocolError
-from ...transports import TRANSPORTS
+from ...transports import ALL_TRANSPORTS, WEBTRANSPORT
+from ..drivers.webtransport import Place
 from ..handshake import no_redirects
-from ..wire import browsers_only, endpoint_url, has_shape, own_transports
+from ..wire import browsers_only, endpoint_url, has_shape, own_transports, with_port_of_their_own
+from .duplex import find_webtransport
 from .findings import Finding
 from .probes import probe_of
 from .probing import Probe, Target, reach
@@ -66,7 +68,7 @@ async def examine(
     http: Callable[[], aiohttp.ClientSession] | None = None,
 ) -> Examination:
     """Tries transports at an endpoint's URL, side by side, in `timeout` seconds at the most; all that need no browser,
-    if they are not named.
+    if they are not named: WebTransport among them, where the server says that it has it.
 
     Each one that carries is then left idle for `patience` seconds (less, if the time is short), to see whether idle
     connections are cut. `headers` and `auth` are those of realtime.connect(). `proxy` is the URL of an HTTP forward
@@ -76,10 +78,9 @@ async def examine(
     What fails is a finding, not an error. A wrong argument raises LocalProtocolError.
     """
     address = endpoint_url(url)
-    mine = own_transports()
-    transports = mine if transports is None else transports
+    mine = (*with_port_of_their_own(), *own_transports())
     via = _proxy(address, proxy)
-    for name in transports:
+    for name in transports or ():
         if name in browsers_only():
             raise LocalProtocolError(
                 f"only browsers run {name}, so nothing can be said of it from here; there are {', '.join(mine)}"
@@ -101,9 +102,14 @@ async def examine(
         patience=patience,
         goodbye=reserve / 2,
         deadline=started + timeout - reserve,
+        via=via,
     )
-    findings = [Finding(name) for name in transports]
     await reach(target)
+    if transports is None or WEBTRANSPORT.name in transports:
+        target.webtransport = await find_webtransport(target)
+    if transports is None:
+        transports = mine if isinstance(target.webtransport, Place) else own_transports()
+    findings = [Finding(name) for name in transports]
     probes = [Probe(target, finding) for finding in findings]
     tasks = [loop.create_task(probe.run(probe_of(probe.finding.transport))) for probe in probes]
     try:
@@ -141,7 +147,7 @@ def _order(findings: Sequence[Finding]) -> tuple[str, ...]:
         for finding in findings
         if finding.through and not (astray and not has_shape(finding.transport, Shape.DUPLEX))
     ]
-    usual = list(TRANSPORTS)
+    usual = list(ALL_TRANSPORTS)
     through.sort(key=lambda finding: (rank.get(finding.state, 0), usual.index(finding.transport)))
     return tuple(finding.transport for finding in through)
 

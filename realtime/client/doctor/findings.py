@@ -14,6 +14,8 @@ STATES = {
     "buffered": "the stream is held back until it ends",
     "mute": "opens, and nothing comes",
     "hung": "the request is never answered",
+    "dark": "nothing comes back over UDP",
+    "untrusted": "the certificate of the UDP port is not taken",
     "stripped": "the Upgrade header does not arrive",
     "refused": "answered by something in between",
     "altered": "the request does not arrive as it was sent",

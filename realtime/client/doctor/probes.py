@@ -1,13 +1,11 @@
 """How each transport is tried: open, measure, leave idle, see whether it still lives.
 
-A probe raises Blocked where it can't go on, and settles what it found beside that.
+What carries both ways is in duplex. A probe raises Blocked where it can't go on, and settles what it found beside that.
 """
 
 from __future__ import annotations
 
 import asyncio
-import base64
-import secrets
 from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, suppress
 from functools import partial
@@ -15,13 +13,12 @@ from statistics import median
 from typing import Any
 
 import aiohttp
-from aiohttp import WSMsgType
 
 from ...core.carrier import Shape
 from ...core.errors import RemoteProtocolError
-from ...transports import TRANSPORTS, Frame
-from ..handshake import connect_websocket
+from ...transports import TRANSPORTS, WEBTRANSPORT, Frame
 from ..wire import FAILURES, begin_stream, has_shape, needs_url, own_transports
+from .duplex import probe_websocket, probe_webtransport
 from .findings import Blocked
 from .probing import MOST, PINGS, Probe, blocked_by, judge
 
@@ -32,129 +29,6 @@ LAG = 0.1
 NUDGES = 3
 # A wait is cut into so many.
 PARTS = 8
-
-
-# -- WebSocket -----------------------------------------------------------------------------------------------------
-
-
-async def probe_websocket(probe: Probe) -> None:
-    """Opens a WebSocket, pings, leaves it idle, pings again."""
-    target, finding, loop = probe.target, probe.finding, probe.loop
-    hello = probe.hello()
-    url = target.address(finding.transport)
-    started = loop.time()
-    try:
-        async with asyncio.timeout(target.step):
-            ws = await connect_websocket(
-                probe.http,
-                url if target.auth is not None else url.update_query(open=hello[1:]),
-                timeout=aiohttp.ClientWSTimeout(ws_close=1.0),
-                max_msg_size=MOST,
-                **probe.options(),
-            )
-    except aiohttp.WSServerHandshakeError as error:
-        raise await _no_handshake(probe, error) from None
-    except TimeoutError:
-        raise Blocked("hung", "the handshake was never answered") from None
-    async with ws:
-        talk = WebSocketTalk(probe, ws)
-        if target.auth is not None:
-            await ws.send_str(hello)
-        await talk.read(lambda frame: probe.opened is not None, target.step, "opens, and nothing comes")
-        finding.first_byte = loop.time() - started
-        await ws.send_str("a0,0")
-        finding.round_trip = median([await talk.ping() for _ in range(PINGS)])
-        finding.through = True
-        since = loop.time()
-        try:
-            await talk.idle()
-            await talk.ping()
-        except Blocked as blocked:
-            if blocked.state == "ended":
-                raise
-            finding.cut_after = loop.time() - since
-            how = "goes mute" if blocked.state == "mute" else "is cut"
-            probe.settle("cut", f"gets through, and {how} after {finding.cut_after:.1f} s without data")
-        else:
-            with suppress(*FAILURES):  # the goodbye; no matter if it comes too late
-                await ws.send_str("c1000,")
-                probe.closed = True
-
-
-class WebSocketTalk:
-    """Reads a WebSocket, one frame at a time."""
-
-    def __init__(self, probe: Probe, ws: aiohttp.ClientWebSocketResponse) -> None:
-        self._probe = probe
-        self._ws = ws
-
-    async def read(self, wanted: Callable[[Frame], bool], limit: float, mute: str) -> None:
-        """Reads until the wanted frame comes. Raises Blocked: mute, cut, or what an `x` says."""
-        try:
-            async with asyncio.timeout(limit):
-                while True:
-                    message = await self._ws.receive()
-                    if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
-                        raise Blocked("cut", f"opens, and is cut at once (close code {self._ws.close_code or 1006})")
-                    self._probe.take(message.data)
-                    if message.data[:1] == "p":
-                        await self._ws.send_str("q" + message.data[1:])
-                    if wanted(message.data):
-                        return
-        except TimeoutError:
-            raise Blocked("mute", mute) from None
-
-    async def ping(self) -> float:
-        """One ping; how long its pong took."""
-        word = secrets.token_hex(4)
-        started = self._probe.loop.time()
-        try:
-            await self._ws.send_str("p" + word)
-        except FAILURES:
-            raise Blocked("cut", "opens, and is cut at once") from None
-        await self.read(lambda frame: frame == "q" + word, self._probe.target.step, "opens, and pings are not answered")
-        return self._probe.loop.time() - started
-
-    async def idle(self) -> None:
-        """Says nothing for a while, but for the answers to the server's pings."""
-        limit = self._probe.idle_until() - self._probe.loop.time()
-        try:
-            await self.read(lambda frame: False, limit, "")
-        except Blocked as blocked:
-            if blocked.state != "mute":
-                raise
-
-
-async def _no_handshake(probe: Probe, error: aiohttp.WSServerHandshakeError) -> Blocked:
-    """Why a handshake was answered with something else: asks again, to read the answer's body."""
-    options = probe.options()
-    options["headers"] |= {
-        "Connection": "Upgrade",
-        "Upgrade": "websocket",
-        "Sec-WebSocket-Version": "13",
-        "Sec-WebSocket-Key": base64.b64encode(secrets.token_bytes(16)).decode(),
-    }
-    refused = Blocked("refused", f"the handshake is answered with HTTP {error.status}", status=error.status)
-    if error.status == 101:
-        return Blocked("altered", f"the handshake's answer is wrong: {error.message}", status=101)
-    try:
-        async with probe.http.get(
-            probe.target.address(probe.finding.transport),
-            timeout=aiohttp.ClientTimeout(total=probe.target.step),
-            allow_redirects=False,
-            **options,
-        ) as response:
-            if response.status == 101:
-                return refused  # the second time it went well
-            for frame in judge(response, await response.content.read(MOST)):
-                probe.take(frame, response.status)
-    except Blocked as blocked:
-        if blocked.code == 4400:
-            return Blocked("stripped", "the server got the handshake without its Upgrade header", status=error.status)
-        return blocked
-    except FAILURES:
-        pass
-    return refused
 
 
 # -- streams -------------------------------------------------------------------------------------------------------
@@ -404,6 +278,8 @@ async def _open_by_poll(probe: Probe) -> None:
 
 def probe_of(name: str) -> Callable[[Probe], Coroutine[Any, Any, None]]:
     """How a transport is tried."""
+    if name == WEBTRANSPORT.name:
+        return probe_webtransport
     shape = TRANSPORTS[name].shape
     if shape is Shape.DUPLEX:
         return probe_websocket

@@ -22,6 +22,7 @@ from ...core.frames import Window
 from ...protocols.native import Opened, open_frame, parse_refusal
 from ...transports import Frame
 from ...transports.batch import decode_body, join, quote
+from ..drivers.webtransport import Place
 from ..wire import BATCH, FAILURES, address, connect_error, with_origin
 from .findings import Blocked, Finding
 
@@ -53,6 +54,8 @@ class Target:
     realtime: bool = False  # something has answered in the protocol
     ping_interval: float | None = None  # the server's
     distance: float | None = None  # how long the first answer took, the connection included
+    via: str | None = None  # the forward proxy that requests go by
+    webtransport: Place | Blocked | None = None  # where that is, or why it is not tried
 
     def address(self, name: str) -> URL:
         """The URL of a transport, or of "send"."""

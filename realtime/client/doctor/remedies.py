@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ...transports import WEBTRANSPORT
+from ..drivers.webtransport import Place
 from .findings import Finding
 from .probing import Target
 
@@ -33,7 +35,25 @@ CUT = (
     "Idle connections are cut after {after:.1f} s ({names}). Raise the limit (nginx: proxy_read_timeout; haproxy:"
     " timeout client, timeout server and timeout tunnel), or set ping_interval below it{now}."
 )
-KILLED = "WebSockets are opened and cut at once: look for a firewall or antivirus that inspects traffic, or use https."
+KILLED = "{names}: opened and cut at once. Look for a firewall or antivirus that inspects traffic, or use https."
+DARK = (
+    "UDP does not get through to port {port} of {host}, or not back: open it for UDP in firewalls and containers"
+    " (docker: -p {port}:{port}/udp), and see that what spreads the load passes UDP too. Until then who wants"
+    " WebTransport waits a moment, once, and goes by another transport."
+)
+CLOSED = (
+    "Nothing listens on UDP port {port} of {host}: if it is another port or host from outside, say so with public_port"
+    " and public_host of WebTransport."
+)
+UNTRUSTED = (
+    "The certificate at UDP port {port} of {host} is not taken. It has to be good for that host, with its chain, from"
+    " an authority that clients know, and not expired. One of no authority is taken by its hash alone: with a key on"
+    " P-256, and for 14 days at the most."
+)
+OTHER = (
+    "Something else than this server's WebTransport answers at UDP port {port} of {host}: perhaps a proxy that speaks"
+    " HTTP/3 itself. Give WebTransport a port of its own."
+)
 SILENT = (
     "{names}: something in between takes the request and lets no answer through. Look for inspection of what it does"
     " not know, or use https."
@@ -71,6 +91,8 @@ def remedies(findings: Sequence[Finding], target: Target) -> tuple[str, ...]:
     if target.realtime:
         by_status: dict[int | None, list[Finding]] = {}
         for finding in found("refused", "foreign"):
+            if finding.transport == WEBTRANSPORT.name:
+                continue
             by_status.setdefault(finding.status, []).append(finding)
         advice += [REFUSED.format(names=_names(group), status=status) for status, group in by_status.items()]
     if found("buffered"):
@@ -82,19 +104,30 @@ def remedies(findings: Sequence[Finding], target: Target) -> tuple[str, ...]:
         interval = target.ping_interval
         now = f" (it is {interval:g} s)" if interval is not None else " (there are no pings now)"
         advice.append(CUT.format(after=after, names=_names(cut), now=now))
-    if found("cut", through=False):
-        advice.append(KILLED)
+    if killed := found("cut", through=False):
+        advice.append(KILLED.format(names=_names(killed)))
     if silent := found("mute", "hung"):
         advice.append(SILENT.format(names=_names(silent)))
     if found("astray"):
         advice.append(ASTRAY)
     if altered := found("altered"):
         advice.append(ALTERED.format(what=altered[0].what))
+    advice += _about_udp(findings, target)
     by_code: dict[int | None, list[Finding]] = {}
     for finding in found("policy"):
         by_code.setdefault(finding.code, []).append(finding)
     advice += [POLICY.format(names=_names(group), what=group[0].what) for group in by_code.values()]
     return tuple(advice)
+
+
+def _about_udp(findings: Sequence[Finding], target: Target) -> list[str]:
+    """What a port of WebTransport needs."""
+    where = target.webtransport
+    told = {"dark": DARK, "unreachable": CLOSED, "untrusted": UNTRUSTED, "foreign": OTHER}
+    if not isinstance(where, Place):
+        return []
+    states = [finding.state for finding in findings if finding.transport == WEBTRANSPORT.name]
+    return [told[state].format(host=where.host, port=where.port) for state in states if state in told]
 
 
 def _names(findings: Sequence[Finding]) -> str:

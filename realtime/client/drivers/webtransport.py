@@ -13,6 +13,9 @@ from binascii import Error as BadBase64
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import aiohttp
+from yarl import URL
+
 from ...core.carrier import NumberedCarrier, Part
 from ...core.errors import Refusal, RemoteProtocolError
 from ...protocols.native import parse_refusal
@@ -24,7 +27,7 @@ from ..ends import SESSION_ENDED, CarrierEnd
 from ..exchange import behind_hello, failed, hello, too_much
 from ..wire import FAILURES, address, codec, negotiation_url
 
-__all__ = ["Place", "drive_webtransport", "place_of", "probe_webtransport"]
+__all__ = ["Place", "drive_webtransport", "offers_of", "place_of", "probe_webtransport"]
 
 # How long the connection may take to stand where there are other transports, in seconds: three round trips of a slow
 # line. A network that drops UDP costs so much, once; then it is remembered as other failures are.
@@ -135,19 +138,23 @@ async def _open(context: Context) -> Any:
 
 
 async def _find(context: Context) -> Place:
-    host = context.settings.url.host or ""
-    if context.negotiation:
-        return place_of(context.negotiation, host)
-    headers = {**context.headers, "Accept": "application/json"}
-    async with context.http.get(
-        negotiation_url(context.settings.url), headers=headers, allow_redirects=False
+    url = context.settings.url
+    offers = context.negotiation or await offers_of(context.http, url, context.headers)
+    return place_of(offers, url.host or "")
+
+
+async def offers_of(
+    http: aiohttp.ClientSession, endpoint: URL, headers: Mapping[str, str], proxy: URL | None = None
+) -> Sequence[Mapping[str, Any]]:
+    """What a server says of its transports. Raises one of FAILURES."""
+    async with http.get(
+        negotiation_url(endpoint), headers={**headers, "Accept": "application/json"}, allow_redirects=False, proxy=proxy
     ) as answer:
         try:
             told = json.loads(await answer.content.read(MOST))
-            offers = [offer for offer in told["transports"] if isinstance(offer, dict)]
+            return [offer for offer in told["transports"] if isinstance(offer, dict)]
         except (ValueError, KeyError, TypeError):
             raise ConnectionError(f"HTTP {answer.status}, and not in the protocol") from None
-    return place_of(offers, host)
 
 
 def _refused(name: str, refusal: Refusal) -> CarrierEnd:

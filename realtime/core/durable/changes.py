@@ -22,6 +22,7 @@ __all__ = [
     "HandedOver",
     "Published",
     "Publishes",
+    "PutOut",
     "Renewed",
     "Sends",
     "Touch",
@@ -71,6 +72,12 @@ def publish(record: Record, messages: Sequence[tuple[str, Message]]) -> Record:
     return record._replace(publishes=(*record.publishes, *named))
 
 
+def in_rooms(record: Record, rooms: dict[str, Position], infos: dict[str, str]) -> Record:
+    """The session is in these rooms, and says this of itself, as far as it is in them."""
+    said = ((room, info) for room, info in infos.items() if room in rooms and info)
+    return record._replace(rooms=tuple(rooms.items()), infos=tuple(said))
+
+
 class Commit(NamedTuple):
     """What a handler has done since its last commit."""
 
@@ -82,11 +89,15 @@ class Commit(NamedTuple):
     joins: tuple[tuple[str, Position | None], ...] = ()  # None: has left
     publishes: tuple[tuple[str, Message], ...] = ()
     close: Close | None = None  # the handler has returned
+    infos: tuple[tuple[str, str], ...] = ()  # what it says of itself in rooms from now on, as JSON
 
     def apply(self, record: Record, context: Context) -> Record:
         """See Change."""
         if record.stage is Stage.ENDED:
             return record
+        if record.cursors:
+            joined = dict(self.joins)
+            record = record._replace(cursors=tuple(one for one in record.cursors if joined.get(one[0]) is None))
         rooms = dict(record.rooms)
         for room, position in self.joins:
             rooms.pop(room, None)
@@ -94,7 +105,7 @@ class Commit(NamedTuple):
                 rooms[room] = position
         record = publish(record, self.publishes)
         record = send(record, self.sends if self.close is None else (*self.sends, self.close), context)
-        record = record._replace(data=self.data, rooms=tuple(rooms.items()))
+        record = in_rooms(record._replace(data=self.data), rooms, {**dict(record.infos), **dict(self.infos)})
         if self.turn == 0:
             record = record._replace(begun=True, starts=0)
         elif self.turn is not None and self.takes:
@@ -166,6 +177,21 @@ class Published(NamedTuple):
         return record._replace(publishes=tuple(one for one in record.publishes if one.id not in self.ids))
 
 
+class PutOut(NamedTuple):
+    """A room was closed, by the message at this epoch and offset: who had joined it before that leaves."""
+
+    room: str
+    at: tuple[int, int]
+
+    def apply(self, record: Record, context: Context) -> Record:
+        """See Change."""
+        rooms = dict(record.rooms)
+        joined = rooms.get(self.room)
+        if joined is not None and joined[:2] < self.at:
+            del rooms[self.room]
+        return in_rooms(record, rooms, dict(record.infos))
+
+
 class HandedOver(NamedTuple):
     """The owner gives it up, for anybody to go on with."""
 
@@ -183,7 +209,7 @@ class Ended(NamedTuple):
         """See Change."""
         if record.stage is Stage.ENDED:
             return record
-        return record._replace(stage=Stage.ENDED, end=self.end, outbox=(), inbox=(), rooms=())
+        return record._replace(stage=Stage.ENDED, end=self.end, outbox=(), inbox=(), rooms=(), infos=(), cursors=())
 
 
 def discarded(record: Record) -> Record:

@@ -18,12 +18,12 @@ from ..inbox import AT_ONCE
 from ..lifecycle import State
 from ..machine import FOREVER, Ended
 from ..machine import Listener as MachineListener
-from ..numbered_machine import NumberedMachine
 from .changes import Ended as Ends
 from .changes import Sends
 from .outbox import StoredOutbox
 from .owner import Owner
 from .record import Close, Item, Record, Stage
+from .room_machine import RoomMachine
 
 __all__ = ["MOVED", "DurableMachine", "Listener"]
 
@@ -40,13 +40,12 @@ class Listener(MachineListener, Protocol):
         """The session is to be closed: a commit does that."""
 
 
-class DurableMachine(NumberedMachine):
+class DurableMachine(RoomMachine):
     """One worker's end of a durable session. `owner` has what is stored; restore() goes before all else."""
 
     __slots__ = (
         "_arrived",
         "_arrived_size",
-        "_brought",
         "_dropped",
         "_queued",
         "_queued_size",
@@ -74,7 +73,7 @@ class DurableMachine(NumberedMachine):
         self.finishing: tuple[int, str] | None = None  # its close, as soon as that is stored
         self.moved: bool = False  # it has ended here, and not for its client
         self._arrived: deque[int] = deque()  # the sizes of what has arrived, and is not stored
-        self._arrived_size = self._brought = 0  # what the newest carrier has brought is stored when this number is
+        self._arrived_size = 0
         # Messages and bytes sent beside the turns, which wait for a write or are in one; and those that found no room.
         self._queued = self._queued_size = self._writing = self._writing_size = self._dropped = 0
         self.outbox = StoredOutbox(peer_window, config.max_outbox, config.max_outbox_size)
@@ -100,6 +99,7 @@ class DurableMachine(NumberedMachine):
         self.state: State = State.DETACHED if record.used else self.state
         for item in record.outbox:
             self._append(item, now)
+        self.in_rooms(record)
         self._settle(now)
 
     # -- what comes ----------------------------------------------------------------------------------------------------
@@ -228,7 +228,6 @@ class DurableMachine(NumberedMachine):
     ) -> bool:
         """Takes up a carrier. See NumberedMachine.attach()."""
         self.outbox.sent_before(received, taken)
-        self._brought = 0
         attached = super().attach(carrier, gen, received, taken, first, now, **how)
         carrier.ignores = carrier.codec.shape is not Shape.DUPLEX and first > self.owner.received + 1
         return attached
@@ -239,15 +238,6 @@ class DurableMachine(NumberedMachine):
         goes_on = super().uplink(carrier, received, taken, first, now)
         carrier.ignores = first > self.owner.received + 1
         return goes_on and self.ending is None
-
-    def brought(self) -> int:
-        """All that has come so far: whoever brought it is answered when this number is stored."""
-        self._brought = self.owner.received
-        return self._brought
-
-    def _answer(self, carrier: NumberedCarrier, now: float) -> None:
-        if self.inbox.received >= self._brought:
-            super()._answer(carrier, now)
 
     # -- writes --------------------------------------------------------------------------------------------------------
 
@@ -279,6 +269,7 @@ class DurableMachine(NumberedMachine):
         if record.sent > before.sent:
             for item in record.outbox[before.sent - record.sent :]:
                 self._append(item, now)
+        self.in_rooms(record)
         if record.stage is Stage.ENDED:
             assert record.end is not None
             super().end(*record.end, now, clean=self.ending is not None and self.ending.clean)

@@ -36,6 +36,7 @@ class Opening(NamedTuple):
     auth: bytes | None  # JSON, as it came: the authorize hook is asked with it again
     facts: dict[str, Any]  # of the request, by their names in JSON
     headers: tuple[tuple[bytes, bytes], ...]
+    life: float  # for how many seconds the store keeps what nobody comes for, also where its endpoint is not known
 
     def written(self) -> str:
         """As text."""
@@ -50,6 +51,7 @@ class Opening(NamedTuple):
             "auth": None if self.auth is None else b64encode(self.auth).decode(),
             "facts": self.facts,
             "headers": b64encode(headers).decode(),
+            "life": self.life,
         }
         return json.dumps(fields, separators=(",", ":"))
 
@@ -70,6 +72,7 @@ class Opening(NamedTuple):
                 None if auth is None else b64decode(auth),
                 fields["facts"],
                 tuple(zip(parts[::2], parts[1::2], strict=True)),
+                float(fields["life"]),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"a durable session was opened with what cannot be read: {type(error).__name__}") from None

@@ -85,7 +85,10 @@ class Record(NamedTuple):
     attempts: int = 0  # how often that message was given to it behind a takeover
     data: str = "null"  # JSON
     rooms: tuple[tuple[str, Position], ...] = ()  # where it has joined
+    infos: tuple[tuple[str, str], ...] = ()  # what it says of itself in these, as JSON, where it says something
     publishes: tuple[Publish, ...] = ()
+    # Of rooms that its client has heard in earlier sessions, and has not joined in this one.
+    cursors: tuple[tuple[str, str], ...] = ()
 
     @property
     def tenure(self) -> Tenure:

@@ -9,17 +9,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-from ..cursors import MAX_CURSORS
 from ..errors import RemoteProtocolError
 from ..frames import RoomMessage, RoomPosition, Window
 from ..inbox import AT_ONCE, NEVER, Inbox, Received
 from .rooms import Flow
 
-__all__ = ["MAX_NOTES", "RoomInbox"]
-
-# So many frames that bring no message may come beyond the window: where each room of a carrier begins, its gaps, and
-# that it was left.
-MAX_NOTES = 4 * MAX_CURSORS
+__all__ = ["RoomInbox"]
 
 
 class Waiting:
@@ -99,7 +94,7 @@ class RoomInbox(Inbox):
 
     def _arrives(self, size: int, message: bool) -> None:
         flow = self._flow
-        if not flow.may(size) if message else flow.outstanding >= self.window.messages + MAX_NOTES:
+        if not (flow.may(size) if message else flow.may_note):
             raise RemoteProtocolError(
                 1002,
                 f"the window of rooms ({self.window.messages} messages, {self.window.size} bytes) was exceeded",

@@ -15,7 +15,11 @@ from ..cursors import MAX_CURSORS
 from ..frames import Window
 from ..rooms import Position, Reading
 
-__all__ = ["Flow", "Heard", "begins", "contradicted", "resumed"]
+__all__ = ["MAX_NOTES", "Flow", "Heard", "begins", "contradicted", "resumed"]
+
+# So many frames that bring no message may come beyond the window: where each room of a carrier begins, its gaps, and
+# that it was left.
+MAX_NOTES = 4 * MAX_CURSORS
 
 
 def begins(joined: Position, cursor: Position | None) -> Position:
@@ -110,6 +114,11 @@ class Flow:
     def may(self, size: int) -> bool:
         """Whether a message of so many bytes may be written now. Alone, one of any size may."""
         return not self._sizes or (len(self._sizes) < self._window.messages and self._size + size <= self._window.size)
+
+    @property
+    def may_note(self) -> bool:
+        """Whether a frame without a message may go beyond the window."""
+        return len(self._sizes) < self._window.messages + MAX_NOTES
 
     def sent(self, size: int) -> None:
         """A frame was written: a message of so many bytes, or another one, which has none."""

@@ -27,6 +27,7 @@ __all__ = [
     "taken_over",
     "told",
     "unclaimed",
+    "unfinished",
 ]
 
 
@@ -123,6 +124,12 @@ def orphan(record: Record, idle: float, window: float) -> Orphan:
     if record.draining:
         return Orphan.TAKE
     return Orphan.END if idle > window else Orphan.LEAVE
+
+
+def unfinished(record: Record) -> bool:
+    """Whether something is due of it for which nobody's client has to come: where its owner is gone, that is not left
+    until it would."""
+    return bool(record.publishes) or record.draining
 
 
 def unclaimed(record: Record) -> Close:

@@ -63,17 +63,19 @@ class Turn:
     def __init__(self, number: int | None, rooms: Iterable[str], messages: int, size: int) -> None:
         self.number: int | None = number  # None: it is given no message, between two others
         self._rooms = set(rooms)
+        self._stored = frozenset(self._rooms)  # those that the session is in without this turn
         self._messages = messages
         self._size = size
         self._sends: list[Message] = []
         self._publishes: list[tuple[str, Message]] = []
         self._joins: dict[str, Position | None] = {}
+        self._infos: dict[str, str] = {}
         self._bytes = 0
 
     @property
     def empty(self) -> bool:
         """Whether nothing was done."""
-        return not (self._sends or self._publishes or self._joins)
+        return not (self._sends or self._publishes or self._joins or self._infos)
 
     def send(self, data: Message) -> None:
         """To the client. Raises SendBufferFull."""
@@ -91,18 +93,41 @@ class Turn:
             raise SendBufferFull(held, self._bytes, in_turn=True)
         self._bytes += size
 
-    def join(self, room: str, position: Position) -> None:
-        """The session is in this room, behind this position. Raises LocalProtocolError for more than its client keeps
-        cursors of."""
+    def __contains__(self, room: str) -> bool:
+        """Whether the session is in this room, as far as the turn has come."""
+        return room in self._rooms
+
+    def check_join(self, room: str) -> None:
+        """Raises LocalProtocolError where this room would be one more than its client keeps cursors of."""
         if len(self._rooms | {room}) > MAX_CURSORS:
-            raise LocalProtocolError(f"a durable session is in {MAX_CURSORS} rooms at most")
+            raise LocalProtocolError(f"a durable session is in {MAX_CURSORS} rooms at most: leave some")
+
+    def join(self, room: str, position: Position) -> None:
+        """The session is in this room, behind this position. Raises as check_join() does."""
+        self.check_join(room)
         self._rooms.add(room)
         self._joins[room] = position
+        self._infos.pop(room, None)
+
+    def tell(self, room: str, info: str) -> None:
+        """What it says of itself in this room, in which it is, as JSON; "" for nothing."""
+        self._infos[room] = info
 
     def leave(self, room: str) -> None:
-        """It is not in this room any more."""
+        """It is not in this room any more. Nothing is noted of one that it has never been in."""
         self._rooms.discard(room)
-        self._joins[room] = None
+        self._infos.pop(room, None)
+        if room in self._stored:
+            self._joins[room] = None
+        else:
+            self._joins.pop(room, None)
+
+    def closed(self, room: str, at: tuple[int, int], joined: Position | None) -> None:
+        """The room was closed by the message at this epoch and offset: who had joined before that has left. `joined`:
+        where the session has, without this turn."""
+        position = self._joins.get(room, joined)
+        if position is not None and position[:2] < at:
+            self.leave(room)
 
     def commit(self, data: str, *, takes: bool = False, close: Close | None = None) -> Commit:
         """All that was done since the last commit. The turn goes on behind it, unless it takes its message."""
@@ -114,6 +139,8 @@ class Turn:
             tuple(self._joins.items()),
             tuple(self._publishes),
             close,
+            tuple(self._infos.items()),
         )
-        self._sends, self._publishes, self._joins, self._bytes = [], [], {}, 0
+        self._sends, self._publishes, self._joins, self._infos, self._bytes = [], [], {}, {}, 0
+        self._stored = frozenset(self._rooms)
         return commit

@@ -8,7 +8,7 @@ from ...core.carrier import Capabilities, Part, Shape
 from ...core.errors import Refusal, clip
 from ...core.frames import BINARY, CLOSE, TEXT, Outgoing, RoomItem, RoomNote
 from ...transports import Frame, Transport
-from .durable import cursors_frame, taken_frame
+from .durable import cursors_frame, left_frame, room_frame_of, taken_frame
 from .refusals import refusal_frame
 from .rooms import room_frame
 from .values import to_base64
@@ -30,6 +30,7 @@ class NativeCodec:
         self.held: bool = transport.held
         # Transports that lay frames alike share what was encoded.
         self.key: str = f"native {kind} {transport.framing}"
+        self._key_of_rooms = f"{self.key} l"
         self.wrap: Callable[[Sequence[Part]], Sequence[Part]] = transport.wrap
         # Any frame already in words.
         self.text: Callable[[Frame], Part] = transport.frame
@@ -89,6 +90,15 @@ class NativeCodec:
     def go_away(self, value: float) -> Part:
         """`g`. A delay has milliseconds: never an exponent, which is no decimal number."""
         return self.transport.frame(f"g{round(value, 3)}")
+
+    def room(self, told: RoomItem | RoomNote | str) -> Part:
+        """The server's `l`: made once for all receivers of a message on carriers of this kind."""
+        if isinstance(told, str):
+            return self.transport.frame(left_frame(told))
+        part = told.encoded.get(self._key_of_rooms)
+        if part is None:
+            part = told.encoded[self._key_of_rooms] = self.transport.frame(room_frame_of(told))
+        return part
 
     def cursors(self, gen: int, rooms: Mapping[str, str]) -> Part:
         """`l`, as the client says it."""

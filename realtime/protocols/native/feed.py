@@ -10,6 +10,7 @@ import re
 
 from ...core.carrier import NumberedCarrier
 from ...core.client_machine import ClientMachine
+from ...core.durable.machine import DurableMachine
 from ...core.errors import RemoteProtocolError, clip
 from ...core.frames import ROOM, RoomMessage
 from ...core.machine import may_close_with
@@ -17,7 +18,7 @@ from ...core.numbered_machine import NumberedMachine
 from ...core.numbering import Numbering
 from ...core.proof import ATTACH, SEND
 from ...transports import Frame
-from .durable import Left, parse_attached, parse_room_of
+from .durable import Left, parse_attached, parse_cursors, parse_room_of, parse_taken
 from .opens import Opened
 from .refusals import parse_refusal
 from .renewals import Renewal, parse_renewal
@@ -60,11 +61,24 @@ def feed_server(machine: NumberedMachine, carrier: NumberedCarrier, frame: Frame
         if not may_close_with(refusal.code) and refusal.code not in (1002, 1003, 1007, 1009):
             raise RemoteProtocolError(1002, f"a client does not end with {refusal.code}")
         machine.end(refusal.code, refusal.reason, now)
+    elif kind in ("l", "f"):
+        if isinstance(machine, DurableMachine):
+            _feed_rooms(machine, str(frame))
     elif kind in (ATTACH, SEND):  # whoever answers gives the tickets
         parse_number(str(frame[1:]), str(kind))
     elif kind in ("o", "r", "u"):
         raise RemoteProtocolError(1002, f"{kind} can only be the first frame")
     return None
+
+
+def _feed_rooms(machine: DurableMachine, frame: str) -> None:
+    """What a client says of its rooms. Raises RemoteProtocolError."""
+    if frame[:1] == "l":
+        cursors = parse_cursors(frame)
+        machine.rooms_heard(cursors.gen, cursors.rooms)
+    else:
+        taken = parse_taken(frame)
+        machine.rooms_taken(taken.gen, taken.number)
 
 
 def feed_client(machine: ClientMachine, carrier: NumberedCarrier, frame: Frame, now: float) -> None:

@@ -55,6 +55,22 @@ class DevToolsPage(Page):
         self._rpc = rpc
         self._session = session
         self._crashed = asyncio.Event()
+        self._moved = asyncio.Event()
+
+    async def begun(self, url: str) -> bool:
+        """Whether there is the document of this address, as soon as there is more than the empty one before it."""
+        while True:
+            self._moved.clear()
+            frame = (await self.call("Page.getFrameTree"))["frameTree"]["frame"]
+            if frame.get("unreachableUrl"):
+                return False
+            if frame["url"] not in ("", ":", "about:blank") or url == "about:blank":
+                return True
+            try:
+                async with asyncio.timeout(PATIENCE):
+                    await self._moved.wait()
+            except TimeoutError:
+                raise EngineError(f"nothing of {url} within {PATIENCE:g} s") from None
 
     async def crash(self) -> None:
         """Its process dies: nobody in it is told."""
@@ -87,6 +103,9 @@ class DevToolsPage(Page):
             network = entry["source"] == "network" or entry["text"].startswith("WebSocket connection to")
             kind = "network" if network else entry["level"]
             self.note(kind, f"{entry['text']} ({entry.get('url')})")
+        elif method == "Page.frameNavigated":
+            if not params["frame"].get("parentId"):
+                self._moved.set()
         elif method == "Inspector.targetCrashed":
             self.note("error", "the page crashed")
             self._crashed.set()
@@ -163,16 +182,16 @@ class Chromium(Engine):
     @contextlib.asynccontextmanager
     async def _tab(self, rpc: Rpc, context: str, url: str, *, hidden: bool = False) -> AsyncIterator[DevToolsPage]:
         # Windows have tabs and buttons, headless or not: two thirds of what a page costs.
-        wanted = {"url": "about:blank", "browserContextId": context, "hidden": hidden}
+        # And one that is empty first has a process of its own, which is as much again.
+        wanted = {"url": url, "browserContextId": context, "hidden": hidden}
         target = await rpc.call("Target.createTarget", wanted)
         target_id = target["targetId"]
         try:
             async with self._attached(rpc, target_id) as page:
-                for domain in ("Runtime", "Log", "Page"):
+                for domain in ("Runtime", "Log", "Page"):  # what was said before that is told now
                     await page.call(f"{domain}.enable")
-                answer = await page.call("Page.navigate", url=url)
-                if answer.get("errorText"):
-                    raise EngineError(f"{self.name} cannot load {url}: {answer['errorText']}")
+                if not await page.begun(url):
+                    raise EngineError(f"{self.name} cannot load {url}")
                 yield page
         finally:
             if rpc.alive:

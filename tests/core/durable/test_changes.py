@@ -13,6 +13,7 @@ from realtime.core.durable.changes import (
     HandedOver,
     Published,
     Publishes,
+    PutOut,
     Renewed,
     Sends,
     Touch,
@@ -152,3 +153,30 @@ def test_what_is_done_between_two_messages_takes_none() -> None:
 
 def test_fresh_auth_data_replace_those_of_the_opening() -> None:
     assert applied(LIVE, Renewed('{"auth":"new"}')) == LIVE._replace(opening='{"auth":"new"}')
+
+
+def test_a_room_that_was_closed_loses_who_had_joined_before() -> None:
+    rooms = (("a", Position(1, 3, "x")), ("b", Position(1, 3, "y")))
+    record = LIVE._replace(rooms=rooms)
+    assert applied(record, PutOut("a", (1, 4))).rooms == rooms[1:]
+    assert applied(record, PutOut("a", (1, 3))).rooms == rooms
+    assert applied(record, PutOut("c", (1, 9))).rooms == rooms
+
+
+def test_what_a_session_says_of_itself_goes_with_its_rooms() -> None:
+    here = Position(1, 3, "x")
+    record = applied(LIVE, Commit("1", 1, joins=(("a", here), ("b", here)), infos=(("a", "{1}"), ("b", "{2}"))))
+    assert record.infos == (("a", "{1}"), ("b", "{2}"))
+    record = applied(record, Commit("1", 1, joins=(("b", None),), infos=(("a", "{3}"), ("c", "{4}"))))
+    assert (record.rooms, record.infos) == ((("a", here),), (("a", "{3}"),))
+    assert applied(record, Commit("1", 1, infos=(("a", ""),))).infos == ()
+    assert applied(record, PutOut("a", (1, 4))).infos == ()
+    assert applied(record, Ended(Close(1000))).infos == ()
+
+
+def test_cursors_of_earlier_sessions_are_kept_until_their_rooms_are_joined() -> None:
+    here, cursors = Position(1, 3, "x"), (("a", "1.1.x"), ("b", "1.2.y"))
+    record = LIVE._replace(cursors=cursors)
+    assert applied(record, Commit("1", 1, joins=(("c", here), ("b", None)))).cursors == cursors
+    assert applied(record, Commit("1", 1, joins=(("a", here),))).cursors == cursors[1:]
+    assert applied(record, Ended(Close(1000))).cursors == ()

@@ -34,7 +34,9 @@ FULL = Record(
     2,
     '{"a":[1]}',
     (("chat/ü", Position(5, 6, "w1-7")), ("news", Position(1, 0, ""))),
+    (("news", '{"name":"Ada"}'),),
     (Publish("i9-0", "chat", "p"), Publish("i9-1", "chat", b"q")),
+    (("old", "1.2.x"),),
 )
 
 

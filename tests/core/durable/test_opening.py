@@ -20,6 +20,7 @@ WHOLE = Opening(
     b'{"token":1}',
     {"method": "GET", "http_version": [1, 1], "remote": None},
     ((b"Host", b"example.org"), (b"X-Name", b"caf\xc3\xa9")),
+    105.0,
 )
 
 

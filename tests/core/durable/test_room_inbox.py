@@ -7,7 +7,8 @@ from collections import deque
 
 import pytest
 
-from realtime.core.durable.room_inbox import MAX_NOTES, RoomInbox
+from realtime.core.durable.room_inbox import RoomInbox
+from realtime.core.durable.rooms import MAX_NOTES
 from realtime.core.errors import RemoteProtocolError
 from realtime.core.frames import RoomMessage, RoomPosition, Window
 from realtime.core.inbox import AT_ONCE, NEVER

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from realtime.core.cursors import MAX_CURSORS
-from realtime.core.durable.rooms import Flow, Heard, Resumed, begins, contradicted, resumed
+from realtime.core.durable.rooms import MAX_NOTES, Flow, Heard, Resumed, begins, contradicted, resumed
 from realtime.core.frames import Window
 from realtime.core.rooms import Entry, Position, Reading
 
@@ -101,3 +101,13 @@ def test_only_so_much_is_on_its_way() -> None:
     assert flow.may(10)
     flow.taken(9)
     assert flow.may(99)
+
+
+def test_frames_without_a_message_may_go_beyond_the_window() -> None:
+    flow = Flow(Window(1, 10))
+    for _ in range(1 + MAX_NOTES):
+        assert flow.may_note
+        flow.sent(0)
+    assert not flow.may_note
+    flow.taken(1)
+    assert flow.may_note

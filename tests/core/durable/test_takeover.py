@@ -19,6 +19,7 @@ from realtime.core.durable.takeover import (
     taken_over,
     told,
     unclaimed,
+    unfinished,
 )
 from realtime.core.leases import Gone, Later, Peer
 
@@ -83,6 +84,21 @@ def test_a_notice_ends_the_hold_that_it_names_and_no_later_one() -> None:
 def test_what_becomes_of_a_session_that_nobody_has(record: Record, idle: float, becomes: Orphan) -> None:
     assert orphan(record, idle, 60.0) is becomes
     assert becomes is Orphan.LEAVE or indexed(record)
+
+
+@pytest.mark.parametrize(
+    ("record", "soon"),
+    [
+        (LIVE, False),
+        (LIVE._replace(publishes=(Publish("i1-0", "r", "x"),)), True),
+        (ENDED._replace(publishes=(Publish("i1-0", "r", "x"),)), True),
+        (LIVE._replace(closed=Close(1000)), True),
+        (LIVE._replace(stage=Stage.CLOSING, closed=Close(1000)), False),
+        (ENDED, False),
+    ],
+)
+def test_what_is_due_of_a_session_without_its_client(record: Record, soon: bool) -> None:
+    assert unfinished(record) is soon
 
 
 def test_a_worker_takes_over_a_session_once_at_a_time() -> None:

@@ -111,3 +111,41 @@ def test_a_session_is_in_no_more_rooms_than_its_client_has_cursors_for() -> None
         turn.join("one more", HERE)
     turn.leave("r1")
     turn.join("one more", HERE)
+
+
+def test_what_is_joined_and_left_within_a_turn_leaves_nothing() -> None:
+    turn = Turn(1, ["in"], 10, 100)
+    for number in range(100):
+        turn.join(f"r{number}", HERE)
+        assert f"r{number}" in turn
+        turn.leave(f"r{number}")
+    turn.leave("never")
+    assert turn.empty
+    turn.join("new", HERE)
+    turn.commit("1")
+    turn.leave("new")
+    assert turn.commit("2").joins == (("new", None),)
+    assert "new" not in turn
+
+
+def test_a_room_that_was_closed_is_left_by_who_had_joined_before() -> None:
+    turn = Turn(1, ["old", "late"], 10, 100)
+    turn.join("here", Position(1, 3, "x"))
+    turn.join("late", Position(1, 9, "y"))
+    for room, joined in (("old", Position(1, 1, "z")), ("late", Position(1, 1, "z")), ("here", None), ("none", None)):
+        turn.closed(room, (1, 5), joined)
+    assert [room in turn for room in ("old", "late", "here")] == [False, True, False]
+    assert turn.commit("1").joins == (("late", Position(1, 9, "y")), ("old", None))
+
+
+def test_what_is_said_in_rooms_is_committed_with_their_joins() -> None:
+    turn = Turn(1, ["in"], 10, 100)
+    turn.tell("in", "{1}")
+    assert not turn.empty
+    turn.join("new", HERE)
+    turn.tell("new", "{2}")
+    turn.join("other", HERE)
+    turn.tell("other", "{3}")
+    turn.leave("other")
+    assert turn.commit("1").infos == (("in", "{1}"), ("new", "{2}"))
+    assert turn.empty

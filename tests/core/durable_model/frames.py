@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from realtime.core.durable.lineage import Shown
 from realtime.core.durable.record import Close, Item, Message, Tenure
-from realtime.core.durable.rooms import Flow
-from realtime.core.frames import Window
 from realtime.core.rooms import Position
 
 if TYPE_CHECKING:
@@ -131,11 +129,6 @@ class Carrier:
     holding: Holding | None = None
     cursor: int = 0
     told: tuple[int, int] = (-1, -1)
-    cursors: dict[str, Position] | None = None
-    not_in: list[str] = field(default_factory=list)  # of the rooms in these, as they came: what is to be said yet
-    rooms: dict[str, tuple[Position, Position]] = field(default_factory=dict)  # where joined, and where it stands
-    untrusted: set[str] = field(default_factory=set)  # which of these stand where only the client says
-    flow: Flow = field(default_factory=lambda: Flow(Window(3, 1000)))
     began: Tenure | None = None
     batch: list[Down] = field(default_factory=list)  # of a poll
     held: bool = True

@@ -5,16 +5,14 @@ writer, a handler that counts, and the carriers.
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
 from realtime.core.durable.changes import Change, Ended, Published, Sends, Touch
 from realtime.core.durable.lineage import Verdict
 from realtime.core.durable.owner import Arrival, Given, Hand, Outcome, Owner
 from realtime.core.durable.record import Close, Message, Publish, Record, Stage
-from realtime.core.durable.rooms import begins, contradicted, resumed
 from realtime.core.durable.turns import Turn, serialised
-from realtime.core.rooms import Position
 
 from .frames import (
     Acks,
@@ -24,15 +22,14 @@ from .frames import (
     Down,
     Ends,
     Kind,
-    Left,
     Numbered,
     Opened,
     Pong,
     Refused,
     Request,
-    RoomFrame,
     Up,
 )
+from .rooms import HoldingRooms
 from .world import Future, Process, Violation
 
 if TYPE_CHECKING:
@@ -54,6 +51,7 @@ class Holding:
         most = 2 if self.schedule.drops else None  # less than the window, so that a note can be on its way
         self.owner = Owner(record, suspected=suspected, most=most)
         self.running = True
+        self.rooms = HoldingRooms(self, self.schedule.store, record)
         self.carrier: Carrier | None = None
         self.heard = self.detached = self.world.now
         self.client_taken = 0
@@ -166,6 +164,7 @@ class Holding:
                 self.say("writes over", found)
                 self.schedule.count("rewrites")
                 write = owner.again()
+            self.rooms.update(owner.record)
             for waiter in waiters:
                 waiter.set(True)
             if self.world.chance(0.015 if self.schedule.allows("crash") else 0):
@@ -338,11 +337,10 @@ class Holding:
     def _answer_poll(self, carrier: Carrier) -> None:
         if not carrier.finished:
             carrier.finished = True
-            if self.carrier is carrier:
-                self.detach(carrier)
+            rooms = self.rooms.frames() if self.carrier is carrier else []
+            self.detach(carrier)
             attached = Attached(self.owner.acks, self.owner.tenure.id, carrier.began)
-            lefts = [Left(room) for room in carrier.not_in]
-            self.schedule.bring_down(carrier, [attached, *lefts, *carrier.batch])
+            self.schedule.bring_down(carrier, [attached, *rooms, *carrier.batch])
 
     def detach(self, carrier: Carrier) -> None:
         if self.carrier is carrier:
@@ -382,9 +380,9 @@ class Holding:
     def _send(self, request: Request) -> None:
         current = self.carrier
         if current is not None and request.gen == current.gen:
-            if current.cursors is None and request.cursors is not None:
-                self._show(current, request.cursors)
-            current.flow.taken(request.rooms_taken)
+            if request.cursors is not None:
+                self.rooms.show(current.gen, request.cursors)
+            self.rooms.outbox.taken(current.gen, request.rooms_taken)
         if request.shown.first - 1 <= self.owner.received:
             self._arrive(request)
         self.run(self._answer(request.carrier))
@@ -404,8 +402,9 @@ class Holding:
         carrier, owner = request.carrier, self.owner
         old, self.carrier = self.carrier, carrier
         carrier.holding, carrier.cursor = self, request.shown.received
+        self.rooms.attach(carrier)
         if request.cursors is not None:
-            self._show(carrier, request.cursors)
+            self.rooms.show(carrier.gen, request.cursors)
         if old is not None and old is not carrier:
             self.bring(old, Ends("superseded"))
         carrier.told = owner.acks
@@ -424,6 +423,11 @@ class Holding:
         while not self.owner.stored:
             yield self.commit(Touch())
         self._answer_poll(carrier)
+
+    def passed(self) -> None:
+        """Rooms may have something."""
+        self.rooms.heard()
+        self.push()
 
     def push(self) -> None:
         """Writes all that may go."""
@@ -449,63 +453,12 @@ class Holding:
             self._answer_poll(carrier)
 
     def _push_rooms(self, carrier: Carrier) -> None:
-        if carrier.cursors is None:
-            return
-        rooms = dict(self.owner.record.rooms)
+        rooms = self.rooms
         if carrier.kind is not Kind.POLL:
-            for room in carrier.not_in:
-                self._bring_room(carrier, Left(room))
-            carrier.not_in.clear()
-        for room, (joined, position) in list(carrier.rooms.items()):
-            if rooms.get(room) != joined:
-                del carrier.rooms[room]
-                carrier.cursors[room] = position
-                self._bring_room(carrier, Left(room))
-        for room, joined in rooms.items():
-            if room not in carrier.rooms:
-                cursor = carrier.cursors.get(room)
-                position = begins(joined, cursor)
-                carrier.rooms[room] = joined, position
-                if position != cursor:
-                    carrier.untrusted.discard(room)
-                    self._bring_room(carrier, RoomFrame(room, position, None, "", None))
-            while self._push_room(carrier, room):
-                pass
-
-    def _push_room(self, carrier: Carrier, room: str) -> bool:
-        """One frame of a room; whether there was one."""
-        joined, position = carrier.rooms[room]
-        store = self.schedule.store
-        reading = store.rooms[room].read(position)
-        at = resumed(position, reading)
-        if at.missing is not None:
-            if room not in carrier.untrusted and contradicted(position, reading):
-                store.raise_epoch(room, reading.epoch, max(reading.epoch, position.epoch))
-                at = resumed(position, store.rooms[room].read(position))
-            carrier.untrusted.discard(room)
-            carrier.rooms[room] = joined, at.position
-            self._bring_room(carrier, RoomFrame(room, at.position, None, "", at.missing))
-            return True
-        for entry in reading.entries:
-            if entry.offset > position.offset:
-                if not carrier.flow.may(len(entry.payload)):
-                    return False
-                carrier.untrusted.discard(room)
-                carrier.rooms[room] = joined, entry.position
-                frame = RoomFrame(room, entry.position, entry.payload.decode(), entry.previous, None)
-                self._bring_room(carrier, frame, len(entry.payload))
-                return True
-        return False
-
-    def _bring_room(self, carrier: Carrier, frame: RoomFrame | Left, size: int = 0) -> None:
-        carrier.flow.sent(size)
-        self.bring(carrier, frame)
-
-    def _show(self, carrier: Carrier, cursors: Mapping[str, Position]) -> None:
-        """The client has said how far it has heard its rooms."""
-        carrier.cursors = dict(cursors)
-        carrier.not_in = [room for room in cursors if not self._in_room(room)]
-        carrier.untrusted = set(cursors)
+            for frame in rooms.frames():
+                self.bring(carrier, frame)
+        elif rooms.outbox.prepare() and not rooms.outbox.waits and self.owner.stored:
+            self._answer_poll(carrier)
 
     # -- what comes up -----------------------------------------------------------------------------------------------
 
@@ -538,10 +491,10 @@ class Holding:
         if frame.acks is not None:
             self.owner.acknowledged(frame.acks[0])
             self.client_taken = max(self.client_taken, frame.acks[1])
-            carrier.flow.taken(frame.rooms_taken)
+            self.rooms.outbox.taken(carrier.gen, frame.rooms_taken)
             self.push()
-        if frame.cursors is not None and carrier.cursors is None:
-            self._show(carrier, frame.cursors)
+        if frame.cursors is not None:
+            self.rooms.show(carrier.gen, frame.cursors)
             self.push()
         if frame.item is not None:
             self.arrive(frame.number, frame.item)

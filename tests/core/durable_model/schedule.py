@@ -138,7 +138,7 @@ class Schedule:
     def _pushes(self) -> None:
         for worker in self.workers:
             for holding in worker.holdings.values():
-                worker.after(self.delay(), holding.push)
+                worker.after(self.delay(), holding.passed)
 
     def begins(self, turn: int) -> None:
         self.starts[turn] = self.starts.get(turn, 0) + 1

@@ -83,6 +83,12 @@ def test_unnumbered_frames() -> None:
     assert MESSAGES.abrupt(1000, "session", 0, "") == "x1000,session,0,"
     assert MESSAGES.cursors(7, {"a,b": "1.2.x"}) == "l7,a%2Cb,1.2.x"
     assert MESSAGES.rooms_taken(7, 12) == "f7,12"
+    assert MESSAGES.room("a,b") == "la%2Cb"
+    assert MESSAGES.room(RoomNote("a", "1.2.x", 3)) == "la,1.2.x,d3"
+    item = RoomItem("a", "1.2.x", Outgoing.message("hello"))
+    assert MESSAGES.room(item) == "la,1.2.x,mhello"
+    assert MESSAGES.room(item) is MESSAGES.room(item)  # made once for all who hear it
+    assert MESSAGES.item(item) == "ha,1.2.x,mhello"
     assert MESSAGES.text("zfuture") == "zfuture"
     assert list(MESSAGES.wrap(["p", b"\0"])) == ["p", b"\0"]
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 
 from realtime.core.carrier import NumberedCarrier
 from realtime.core.client_machine import ClientMachine
 from realtime.core.config import Config
+from realtime.core.durable.machine import DurableMachine
+from realtime.core.durable.owner import Owner
+from realtime.core.durable.record import created
 from realtime.core.errors import RemoteProtocolError
 from realtime.core.frames import Dropped, Outgoing, RoomMessage, RoomPosition
 from realtime.core.lifecycle import State
@@ -14,6 +19,7 @@ from realtime.core.numbered_machine import NumberedMachine
 from realtime.protocols.native import Renewal, feed_client, feed_server
 from realtime.protocols.native.feed import _pair
 
+from ...core.durable.test_machine import Writer
 from ...core.fakes import SMALL, WIDE, Diary, FakeLink
 from .ends import MESSAGES, connecting, opened_text, serving
 
@@ -374,3 +380,26 @@ def test_what_is_no_news_is_counted_where_messages_have_a_rate(frame: str) -> No
     with pytest.raises(RemoteProtocolError) as caught:
         feed_server(machine, carrier, frame, 0.0)
     assert caught.value.close_code == 1008
+
+
+def test_what_a_client_says_of_its_rooms() -> None:
+    machine, carrier, _ = serving()
+    for frame in ("l1,chat,1.1.x", "lwhatever", "f1,2", "f"):
+        feed_server(machine, carrier, frame, 1.0)  # an ordinary session has no use for them
+    told: list[object] = []
+
+    class Durable(DurableMachine):
+        def rooms_heard(self, gen: int, cursors: Mapping[str, str]) -> None:
+            told.append((gen, cursors))
+
+        def rooms_taken(self, gen: int, count: int) -> None:
+            told.append((gen, count))
+
+    durable = Durable(SMALL, WIDE, Writer(), 0.0, owner=Owner(created("i", "one", "t", "", 1)), sid="d.s")
+    for frame in ("l1,chat%2C,1.1.x", "l2", "f1,2"):
+        feed_server(durable, carrier, frame, 1.0)
+    assert told == [(1, {"chat,": "1.1.x"}), (2, {}), (1, 2)]
+    for frame in ("l1,chat", "lx", "f1", "f1,x", "l1,chat,no cursor"):
+        with pytest.raises(RemoteProtocolError) as error:
+            feed_server(durable, carrier, frame, 1.0)
+        assert error.value.close_code == 1002
