@@ -29,12 +29,12 @@ const NAMES = JSON.parse(readFileSync(join(ROOT, "names.json"), "utf8")); // wha
  * what was reached, and is lowered with it; GOAL is what it is to come down to.
  */
 export const BUDGET = {
-  "dist/realtime.js, all transports": 12834,
-  "Realtime, websocket and long_polling in a bundle": 11149,
-  "dist/events.js": 2087,
+  "dist/realtime.js, all transports": 12766,
+  "Realtime, websocket and long_polling in a bundle": 11085,
+  "dist/events.js": 2055,
   "events in a bundle, beside these": 1798,
-  "dist/webtransport.js": 1775,
-  "webtransport in a bundle, beside the first two": 1417
+  "dist/webtransport.js": 1756,
+  "webtransport in a bundle, beside the first two": 1396
 };
 
 export const GOAL = {

@@ -114,7 +114,7 @@ export function leave(s) {
 
 /** Frames have come on a carrier, or in the answer to an uplink batch. */
 export function receive(s, carrier, frames) {
-  var now = s._at(), plain = carrier._kind === DUPLEX, brought = s._received + s._frames, acked = s._acked;
+  var now = s._at(), plain = carrier._kind === DUPLEX, brought = s._received, acked = s._acked;
   var isNewest = carrier === s._newest, i, frame, type, answers;
   carrier._heard = s._contact = now;
   carrier._pinged = false;
@@ -133,7 +133,7 @@ export function receive(s, carrier, frames) {
       }
     }
   }
-  if (isNewest && s._received + s._frames + s._acked > brought + acked) s._delivered(s._acked > acked);
+  if (isNewest && s._received + s._acked > brought + acked) s._delivered(s._acked > acked);
   if (carrier._kind >= HELD) return; // they tell of their end themselves, at once
   if (carrier._last) carrier.end("");
   else if (!plain || ackDue(s, 1000) < s._dueAt) turn(s);

@@ -12,6 +12,7 @@ export function durable(s) {
   var heard = {}, count = 0; // a comma and a room, escaped → its cursor
   var left = []; // of these, the rooms that this session is not in, those it left first in front
   var ear, told; // the carrier on which rooms are heard, and whether it knows the cursors
+  var frames = 0; // that came of rooms on it, as long as it is the newest; s._more of them were not said
   // _tenure: the owner's that was read of last; _moved: the answer to a send was another owner's, and no carrier has
   // attached to that
 
@@ -49,8 +50,10 @@ export function durable(s) {
     if (carrier !== ear) return;
     carrier._brings = true; // of a poll: the next one need not wait
     if (carrier === s._newest && carrier._kind < HELD) {
-      if (s._received + s._frames === s._announced + s._said) s._newsSince = now;
-      s._frames++;
+      if (s._received === s._announced && !s._more) s._newsSince = now;
+      s._more++;
+      frames++;
+      s._delivered();
       s._bytes += found._size;
     }
     for (i = left.length; i-- && left[i] !== key; );
@@ -74,20 +77,24 @@ export function durable(s) {
 
   /** What a carrier is to be told of rooms: the cursors, once, and how much was taken when acks go (`due`). */
   s._tells = function (carrier, due) {
-    var frames = [], text = "l" + carrier._gen, key;
+    var said = [], text = "l" + carrier._gen, key;
     if (ear !== carrier || !told) {
+      if (ear !== carrier) s._more = frames = 0;
       ear = carrier;
       told = true;
       for (key in heard) if (key.charAt(0) === ",") text += key + "," + heard[key]; // somebody may have added to all objects
-      frames.push(text);
+      said.push(text);
     }
-    if (due && s._said < s._frames) frames.push("f" + carrier._gen + "," + (s._said = s._frames));
-    return frames;
+    if (due && s._more) {
+      said.push("f" + carrier._gen + "," + frames);
+      s._more = 0;
+    }
+    return said;
   };
 
   /** A send was lost: what it said is told again. */
   s._untold = function () {
     told = ear && ear._kind >= HELD;
-    s._said = Math.max(0, Math.min(s._said, s._frames - 1));
+    if (frames) s._more = s._more || 1;
   };
 }

@@ -34,7 +34,7 @@ export function begin(s, nonce, ackShare) {
   // Up. Everything the server has not taken, oldest first; what it has received has lost its payload, not its size.
   s._out = [];
   s._gen = s._taken = s._acked = s._last = s._owed = s._waiting = s._received = s._announced = s._bytes = s._newsSince = s._delay = 0;
-  s._frames = s._said = 0; // of rooms, on the newest carrier of a durable session: that came, and of which that was said
+  s._more = 0; // of rooms, in a durable session: how many frames came of which nothing was said
   // _taken: the number before _out[0]; _last: the highest number that a carrier was given; _owed: bytes that the server is
   // not known to have received, and of these _waiting without a number; _bytes: received since the last ack; _newsSince:
   // when the oldest message not announced came.
@@ -102,7 +102,7 @@ export function acks(s) {
 
 /** When an ack is due by time; 0 for at once. `delay` in milliseconds. */
 export function ackDue(s, delay) {
-  var count = s._received - s._announced + s._frames - s._said;
+  var count = s._received - s._announced + s._more;
   if (!count) return Infinity;
   return count * 4 >= WINDOW[0] || s._bytes * 4 >= WINDOW[1] || s._closing ? 0 : s._newsSince + delay * s._ackShare;
 }
@@ -125,7 +125,6 @@ export function hello(s, carrier, fields, auth) {
   carrier._down = s._received + 1;
   carrier._from = s._received;
   s._confirm = false; // an attach names the sid
-  s._frames = s._said = 0;
   carrier._named = s._tenure;
   if (s._sid) return "r" + [s._sid, carrier._gen, acks(s), carrier._up, proof(s, carrier)].concat(s._tenure || []);
   fields.nonce = s._nonce;

@@ -46,7 +46,7 @@ export function events(session, options) {
     var member = members["$" + name], k;
     var calls = 0;
     var owed = 0; // how many answers to come
-    var over = true; // an error, when this client is not to be in
+    var over = 1; // an error, when this client is not to be in
     if (!member) {
       member = members["$" + name] = {
         namespace: name,
@@ -57,7 +57,7 @@ export function events(session, options) {
         _listeners: [],
 
         once: function (event, listener) {
-          member.on(event, listener, { once: true });
+          member.on(event, listener, { once: 1 });
         },
 
         /** Sends an event, or keeps it until its namespace is there. A function as the last argument is given the answer: (error, answer). */
@@ -108,7 +108,7 @@ export function events(session, options) {
           if (!(over || again)) return;
           if (end) throw end;
           session._put(pack(CONNECT, member.auth));
-          over = null;
+          over = 0;
           owed++;
         },
 
@@ -120,7 +120,7 @@ export function events(session, options) {
             try {
               if (value && value.then) value.then(reply, failed);
               // If it has left since, whoever asked knows; listeners of its session's end may be called before ours is.
-              else if (id && member.id === sid && session.readyState < 3) session._put(pack(ACK, value === undefined ? [] : [value], id));
+              else if (id && member.id === sid && session.readyState < 3) session._put(pack(ACK, [value].slice(value === undefined), id)); // what is undefined is no value
             } catch (error) {
               if (last) throw error;
               failed(error);
@@ -128,7 +128,7 @@ export function events(session, options) {
           }
 
           function failed(error) {
-            reply(problem(error), true);
+            reply(problem(error), 1);
           }
 
           if (!(kind % 4)) {

@@ -60,7 +60,7 @@ export function read(messages) {
       ? data instanceof Array &&
           !(id > 9007199254740991) &&
           (kind < ACK
-            ? (typeof (name = data[0]) === "string" || (name === +name && !(name % 1))) && !RESERVED.test(name)
+            ? (typeof (name = data[0]) === "string" || name === Math.floor(name)) && !RESERVED.test(name)
             : id)
       : !id && (kind !== DISCONNECT || !found[4])
   );

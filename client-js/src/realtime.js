@@ -11,20 +11,6 @@ import { doubled, jittered } from "./time.js";
 import { root } from "./root.js";
 
 var CONSTANTS = ["CONNECTING", "OPEN", "CLOSING", "CLOSED"];
-var OPTIONS = {
-  transports: 0,
-  auth: undefined,
-  reopen: false,
-  upgrade: true,
-  maxBuffered: 16777216,
-  raceDelay: 250,
-  attachTimeout: 5000,
-  postTimeout: 10000,
-  credentials: true,
-  requests: 0,
-  durable: 0,
-  cursors: 0
-};
 // After these a new session may do better (options.reopen): the server went, or the session was forgotten.
 var REOPENS = /^(100[16]|101[123]|44(04|08|1[014]))$/;
 
@@ -64,7 +50,20 @@ function resolve(url) {
  * and options.durable are `requests` and `durable` where they are missing.
  */
 export function define(known, requests, durable) {
-  var warned;
+  var warned, usual = {
+    transports: known,
+    auth: undefined,
+    reopen: false,
+    upgrade: true,
+    maxBuffered: 16777216,
+    raceDelay: 250,
+    attachTimeout: 5000,
+    postTimeout: 10000,
+    credentials: true,
+    requests: requests,
+    durable: durable,
+    cursors: 0
+  };
   function Realtime(url, options) {
     var names, transports = [], i, k;
     if (!(this instanceof Realtime)) refuse("use new");
@@ -74,12 +73,10 @@ export function define(known, requests, durable) {
       options = {};
     }
     this._options = {};
-    for (k in options) if (!(k in OPTIONS)) warn("no option " + k);
-    for (k in OPTIONS) this._options[k] = options[k] === undefined ? OPTIONS[k] : options[k];
+    for (k in options) if (!(k in usual)) warn("no option " + k);
+    for (k in usual) this._options[k] = options[k] === undefined ? usual[k] : options[k];
     this.url = resolve(url);
-    this._options.requests = options.requests || requests;
-    this._options.durable = options.durable || durable;
-    names = options.transports || known;
+    names = this._options.transports || [];
     for (i = 0; i < names.length; i++) {
       for (k = 0; k < known.length && known[k].name !== names[i]; k++);
       transports[i] = names[i].open ? names[i] : known[k];

@@ -18,10 +18,10 @@ export function requests(asker, url, body, read) {
   if (root.XDomainRequest) {
     xhr = new XDomainRequest();
     xhr.onprogress = function () {
-      read();
+      read(false, 200);
     };
     xhr.onload = function () {
-      read(true);
+      read(true, 200); // it has no status
     };
     xhr.onerror = xhr.ontimeout = function () {
       asker.end("no answer");

@@ -64,7 +64,7 @@ export function supervise(transports, rules, jitter, clock, make) {
   }
   var bounds, held, pause = 0; // what the server announced, see _opened(); the pause between two plain polls
   var raced, inDoubt, hasRenewed, crowded;
-  var count = 0, troubles = 0; // carriers; transports that have a `_failedAt`
+  var troubles = 0; // transports that have a `_failedAt`
   // In a row: failures of carriers, forgotten when something was delivered, or after a good life.
   var fails = 0, timesSuperseded = 0;
   // When what is due; since when the newest, or its run of polls, carries; since when POSTs fail.
@@ -455,7 +455,6 @@ export function supervise(transports, rules, jitter, clock, make) {
       nonceEnd = Math.min(nonceEnd, now + NONCE_END);
       limit = Math.min(limit, nonceEnd - now);
     }
-    carrier._id = ++count;
     carrier._of = known;
     carrier._kind = known._kind;
     carrier._role = role;

@@ -51,10 +51,10 @@ for (const { name, transports, rules, jitter, steps } of vectors) {
   if (!rules.insists) continue; // whoever waits for a session's opening gives up; a page doesn't
   test(name, () => {
     const { upgrade = true, open_timeout = 30 } = rules;
-    let now = START;
+    let now = START, count = 0;
     const wanted = transports.map(([name, kind]) => ({ name, kind }));
     const given = { attachTimeout: 5000, raceDelay: 250, upgrade };
-    const supervision = supervise(wanted, given, () => jitter, () => now, () => ({}));
+    const supervision = supervise(wanted, given, () => jitter, () => now, () => ({ _id: ++count }));
     supervision._openBy = START + open_timeout * 1000;
     const carriers = {};
     for (const step of steps) {

@@ -172,9 +172,10 @@ function readDurable(vector) {
   }
   s._tenure = "t0";
   s._newest = carrier;
+  s._delivered = function () {};
   s._tells(carrier);
   take(s, carrier, vector.frame, 0);
-  if (s._frames !== 1) return "it was not counted";
+  if (s._more !== 1) return "it was not counted";
   type = told[0];
   fields = told[1];
   if (!type) return vector.means; // a room was left: nobody is told
