@@ -16,7 +16,6 @@ import fcntl
 import json
 import os
 import platform
-import re
 import socket
 import struct
 import subprocess
@@ -37,6 +36,7 @@ from realtime.testing import make_certificate
 __all__ = ["Network", "measure", "table"]
 
 PAGE = Path(__file__).parents[1] / "docs" / "choosing.md"
+CONTROL = Path("/proc/sys/net/ipv4/tcp_congestion_control")
 LOSSES = (0.0, 0.01, 0.05)  # of the packets, each way
 ROUND_TRIP = 0.04  # seconds
 TRANSPORTS = ("websocket", "webtransport")
@@ -214,9 +214,11 @@ def _start(role: str) -> tuple[subprocess.Popen[bytes], socket.socket, int]:
     command = [sys.executable, "-m", "benchmarks.loss", "--be", role, str(theirs.fileno())]
     process = subprocess.Popen(command, pass_fds=[theirs.fileno()])
     theirs.close()
-    _, (device,), _, _ = socket.recv_fds(ours, 16, 1)
+    _, devices, _, _ = socket.recv_fds(ours, 16, 1)
+    if not devices:
+        raise SystemExit(f"the {role} has no network of its own: this needs root, and /dev/net/tun, on Linux")
     ours.setblocking(False)
-    return process, ours, device
+    return process, ours, devices[0]
 
 
 async def run(**how: Any) -> list[tuple[float, str, dict[str, float]]]:
@@ -232,7 +234,10 @@ async def run(**how: Any) -> list[tuple[float, str, dict[str, float]]]:
             for transport in TRANSPORTS:
                 network.loss = loss
                 await loop.sock_sendall(at_client, json.dumps({"transport": transport, **how}).encode())
-                row = json.loads(await loop.sock_recv(at_client, 4096))
+                told = await loop.sock_recv(at_client, 4096)
+                if not told:
+                    raise SystemExit(f"{transport} at {loss:.0%} came to no end: the client says why above")
+                row = json.loads(told)
                 print(f"{loss:.0%} {transport}: {row}", file=sys.stderr)  # progress
                 rows.append((loss, transport, row))
     finally:
@@ -244,15 +249,16 @@ async def run(**how: Any) -> list[tuple[float, str, dict[str, float]]]:
     return rows
 
 
-def table(rows: list[tuple[float, str, dict[str, float]]], how: dict[str, Any]) -> str:
-    """In Markdown, with what was measured."""
+def table(rows: list[tuple[float, str, dict[str, float]]], how: dict[str, Any], control: str) -> str:
+    """In Markdown, with what was measured; `control` is TCP's congestion control."""
     today = datetime.datetime.now(datetime.UTC)
     python = ".".join(platform.python_version_tuple()[:2])
     lines = [
         f"Measured on {today:%Y-%m-%d}: a round trip of {ROUND_TRIP * 1e3:.0f} ms, packets lost by chance each way;",
         f"{how['opens']} openings to the first message back, {how['seconds']:g} s of {RATE} echoes a second of",
         f"{SIZE} bytes, in ms, and {how['downs']} times 2 MiB in messages of {PIECE} bytes; Python {python} at both",
-        f"ends, on a Linux machine with {os.cpu_count()} shared {platform.machine()} cores.",
+        f"ends, TCP with the kernel's `{control}`, on a Linux machine with {os.cpu_count()} shared"
+        f" {platform.machine()} cores.",
         "",
         f"| {' | '.join(HEADS)} |",
         f"|---:|---{'|---:' * (len(HEADS) - 2)}|",
@@ -261,6 +267,15 @@ def table(rows: list[tuple[float, str, dict[str, float]]], how: dict[str, Any]) 
         cells = [f"{row[head]:.2f}" if head.endswith(", s") else f"{row[head]:.0f}" for head in HEADS[2:]]
         lines.append(f"| {loss:.0%} | `{transport}` | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def put(page: str, found: str) -> str:
+    """A page with this table in the place of the one before. Raises SystemExit where it has no place."""
+    begin, end = "<!-- loss: python -m benchmarks.loss --write -->", "<!-- /loss -->"
+    if page.count(begin) != 1 or page.count(end) != 1:
+        raise SystemExit(f"{PAGE} has not one place between {begin} and {end}")
+    before, _, rest = page.partition(begin)
+    return f"{before}{begin}\n{found}\n{end}{rest.partition(end)[2]}"
 
 
 def main() -> None:
@@ -274,15 +289,13 @@ def main() -> None:
         _be(options.be[0], int(options.be[1]))
         return
     how = {"seconds": 1.0, "opens": 2, "downs": 1} if options.quick else {"seconds": 12.0, "opens": 7, "downs": 3}
-    found = table(asyncio.run(run(**how)), how)
+    if not hasattr(socket, "AF_PACKET") or os.geteuid() != 0:
+        parser.error("this needs root, on Linux: it makes a network of its own")
+    rows = asyncio.run(run(**how))
+    found = table(rows, how, CONTROL.read_text("ascii").strip())
     print(found)
     if options.write:
-        page = PAGE.read_text("utf-8")
-        begin, end = "<!-- loss: python -m benchmarks.loss --write -->", "<!-- /loss -->"
-        written = re.sub(
-            f"(?s)({re.escape(begin)}).*?({re.escape(end)})", lambda parts: f"{parts[1]}\n{found}\n{parts[2]}", page
-        )
-        PAGE.write_text(written, "utf-8")
+        PAGE.write_text(put(PAGE.read_text("utf-8"), found), "utf-8")
 
 
 if __name__ == "__main__":

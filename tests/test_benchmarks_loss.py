@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
+import sys
 from random import Random
+from typing import Any
 
-from benchmarks.loss import HEADS, Network, table
+import pytest
+
+from benchmarks.loss import HEADS, PAGE, Network, main, put, table
 
 from .patience import arrives
 
@@ -42,9 +47,28 @@ async def test_packets_pass_both_ways_and_some_are_lost() -> None:
 def test_the_table_has_a_line_for_each_measurement() -> None:
     row = dict.fromkeys(HEADS[2:], 1.25)
     how = {"seconds": 1.0, "opens": 2, "downs": 1}
-    lines = table([(0.0, "websocket", row), (0.05, "webtransport", row)], how).splitlines()
+    lines = table([(0.0, "websocket", row), (0.05, "webtransport", row)], how, "cubic").splitlines()
     assert lines[-2:] == [
         "| 0% | `websocket` | 1 | 1 | 1 | 1 | 1.25 | 1 |",
         "| 5% | `webtransport` | 1 | 1 | 1 | 1 | 1.25 | 1 |",
     ]
     assert lines[-4].count("|") == lines[-3].count("|") == lines[-1].count("|")
+    assert "TCP with the kernel's `cubic`" in "\n".join(lines)
+
+
+def test_the_table_goes_where_the_last_one_was() -> None:
+    page = PAGE.read_text("utf-8")
+    once = put(page, "the table")
+    assert once.count("the table\n<!-- /loss -->") == 1
+    assert put(once, "the table") == once
+    assert put(once, page.partition("benchmarks.loss --write -->\n")[2].partition("\n<!-- /loss")[0]) == page
+    with pytest.raises(SystemExit):
+        put(page.replace("<!-- /loss -->", ""), "the table")
+
+
+def test_whoever_may_not_make_a_network_is_told_so(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(sys, "argv", ["loss", "--quick"])
+    with pytest.raises(SystemExit):
+        main()
+    assert "needs root, on Linux" in capsys.readouterr().err

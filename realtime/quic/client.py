@@ -34,6 +34,9 @@ HIGH_WATER = 262_144
 # A chunk is given in pieces of so many bytes at most.
 PIECE = 4096
 IDLE_TIMEOUT = 60.0
+# So many seconds after one address of a host the next is tried as well: UDP may get through to one of them alone
+# (RFC 8305 §5).
+NEXT_ADDRESS = 0.25
 # What says something of a connection of HTTP/1.1, and must not be said here (RFC 9114 §4.2); the host is in the URL.
 OF_A_CONNECTION = frozenset(
     ("connection", "content-length", "host", "keep-alive", "proxy-connection", "te", "transfer-encoding", "upgrade")
@@ -277,8 +280,9 @@ async def open_channel(
     progress: Progress | None = None,
 ) -> Channel:
     """A session at `path` of a server, with a stream that is open. `digest` is the SHA-256 of the only certificate that
-    is taken; without one it has to be good for `host`. Raises OSError where there is none, NoSession where something
-    has answered; until then `progress` tells how far it has come."""
+    is taken; without one it has to be good for `host`. Of several addresses the one is taken that answers first. Raises
+    OSError where there is none, NoSession where something has answered; until then `progress` tells how far it has
+    come."""
     loop = asyncio.get_running_loop()
     failure: Exception = ConnectionError(f"{host} has no address")
     authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
@@ -295,20 +299,47 @@ async def open_channel(
             if name.lower() not in OF_A_CONNECTION
         ),
     ]
-    for family, _, _, _, address in await loop.getaddrinfo(host, port, type=socket.SOCK_DGRAM):
-        channel: Channel | None = None
-        try:
-            channel = await _begin(family, address, host, head, digest, progress)
-            await channel.answered
-        except OSError as error:
-            failure = error
-        except BaseException:
-            if channel is not None:
-                channel.close()
-            raise
-        else:
-            return channel
+    addresses = deque(await loop.getaddrinfo(host, port, type=socket.SOCK_DGRAM))
+    running: set[asyncio.Task[Channel]] = set()
+    try:
+        while addresses or running:
+            if addresses:
+                family, _, _, _, address = addresses.popleft()
+                running.add(loop.create_task(_reach(family, address, host, head, digest, progress)))
+            patience = NEXT_ADDRESS if addresses else None
+            done, _ = await asyncio.wait(running, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                running.discard(task)
+                error = task.exception()
+                if error is None:
+                    return task.result()
+                if not isinstance(error, OSError):
+                    raise error
+                failure = failure if isinstance(failure, NoSession) else error
+    finally:
+        for task in running:
+            task.add_done_callback(_left_over)
+            task.cancel()
     raise failure
+
+
+def _left_over(task: asyncio.Task[Channel]) -> None:
+    """Another address was sooner, or nobody waits any more."""
+    if not task.cancelled() and task.exception() is None:
+        task.result().close()
+
+
+async def _reach(
+    family: int, address: Any, host: str, head: list[tuple[bytes, bytes]], digest: bytes, progress: Progress | None
+) -> Channel:
+    """A session at one address."""
+    channel = await _begin(family, address, host, head, digest, progress)
+    try:
+        await channel.answered
+    except BaseException:
+        channel.close()
+        raise
+    return channel
 
 
 async def _begin(

@@ -251,13 +251,14 @@ class Pacer(QuicPacketPacer):
         self._at = 0.0
         self._due = inf  # when somebody asked to be called
 
-    def next_send_time(self, now: float) -> float | None:
+    def next_send_time(self, now: float) -> float | None:  # type: ignore[override] # as aioquic's is
         """When; None for now."""
         if not self._rate:
             return None
-        late = min(max(0.0, now - self._due), LATE)  # 0 as well where nobody has asked to be called
-        self._credit = min(self._credit + max(0.0, now - self._at) * self._rate, self._most + late * self._rate)
-        self._at, self._due = max(now, self._at), inf
+        if now > self._at:
+            late = min(max(0.0, now - self._due), LATE)  # 0 as well where nobody has asked to be called
+            self._credit = min(self._credit + (now - self._at) * self._rate, self._most + late * self._rate)
+            self._at, self._due = now, inf
         if self._credit > 0:
             return None
         self._due = now + (SHARE * self._size - self._credit) / self._rate

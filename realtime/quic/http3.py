@@ -47,3 +47,11 @@ class Http3(H3Connection):
         size = self._stream[self._peer_control_stream_id].frame_size or 0
         if frame_type in (FrameType.SETTINGS, FrameType.MAX_PUSH_ID) and size > MAX_HEAD:
             raise TooMuch(f"settings of {size} bytes")
+
+    def said_all(self, stream_id: int) -> None:
+        """Nothing more is said on a stream, without a word of HTTP/3: when its other half ends it is forgotten."""
+        stream = self._stream.get(stream_id)
+        if stream is not None:
+            stream.sending_ended = True
+            if stream.is_ended():
+                del self._stream[stream_id]

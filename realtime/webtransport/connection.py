@@ -200,7 +200,9 @@ class ClientConnection(Peer):
             self._refused.add(stream_id)
             self.quic.stop_stream(stream_id, STREAM_REJECTED)
         if stream_id % 4 == 0:
+            assert self.http is not None
             self.quic.reset_stream(stream_id, STREAM_REJECTED)
+            self.http.said_all(stream_id)
 
     def ended(self, stream_id: int) -> None:
         """The client has ended its session's CONNECT, or broken off a stream."""

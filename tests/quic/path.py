@@ -104,7 +104,7 @@ class Sender:
             )
             control.on_packet_sent(packet=packet)
             self._on_the_way[packet.packet_number] = packet
-            path.send(lambda packet=packet: self._acked(packet))  # type: ignore[misc]
+            path.send(lambda packet=packet: self._acked(packet))
             self.pacer.update_after_send(path.now)
             if self.every:
                 if isinstance(control, Bbr):

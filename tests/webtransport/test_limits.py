@@ -204,6 +204,33 @@ async def test_further_streams_are_refused_and_the_first_goes_on() -> None:
         assert len(connection._refused) <= 2 * MAX_STREAMS
 
 
+async def test_of_streams_that_are_over_nothing_is_kept() -> None:
+    """However many there were."""
+    async with place(echoing()) as there, there.raw() as raw:
+        raw.send(OPEN)
+        await raw.until("o")
+        raw.send("a0,0")
+        channel, connection = raw.channel, the_connection(there)
+        assert channel.http is not None
+        assert channel._session is not None
+        assert connection.http is not None
+        before, living = len(connection.http._stream), len(connection.quic._streams)
+        for number in range(60):
+            for one_way in (False, True):
+                stream_id = channel.http.create_webtransport_stream(channel._session, is_unidirectional=one_way)
+                channel.quic.send_stream_data(stream_id, b"x", end_stream=number % 2 == 0)
+                if number % 2:
+                    channel.quic.reset_stream(stream_id, 1)
+            channel.transmit_soon()
+            raw.send(f"m{number}")
+            assert await raw.until("m") == f"m{number}"
+        kept = connection.http._stream
+        await eventually(lambda: len(kept) <= before)
+        await eventually(lambda: len(connection.quic._streams) <= living + MAX_STREAMS)
+        assert len(connection._refused) <= 2 * MAX_STREAMS
+        assert not connection._before
+
+
 async def answer_of(channel: Channel, head: list[tuple[bytes, bytes]], body: bytes | None = None) -> str:
     """The status of the answer to another request on a channel."""
     status: asyncio.Future[str] = asyncio.get_running_loop().create_future()
