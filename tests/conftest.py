@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
+from _pytest.runner import runtestprotocol
 
 from realtime.web import sockets
 
@@ -69,6 +70,23 @@ def pytest_collection_finish() -> None:
     """
     gc.collect()
     gc.freeze()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
+    """Of a test that has passed, a process beside others tells once, and not five times, which takes the two a
+    millisecond: what is told of its call has the seconds of all.
+    """
+    if not hasattr(item.config, "workerinput"):
+        return None
+    reports = runtestprotocol(item, nextitem=nextitem, log=False)
+    if all(report.passed for report in reports):
+        took = sum(report.duration for report in reports)
+        reports = [report for report in reports if report.when == "call"]
+        reports[0].duration = took
+    for report in reports:
+        item.ihook.pytest_runtest_logreport(report=report)
+    return True
 
 
 @pytest.hookimpl(optionalhook=True)

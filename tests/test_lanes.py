@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from . import conftest
 from .browsers.engines import ENGINES
 from .lanes import APART, FIRST, MOST, OF_THE_WHEEL, PUBLISHED, lane, seconds
 
@@ -59,3 +62,36 @@ def test_how_long_each_takes_is_read_from_a_report(tmp_path: Path) -> None:
         "utf-8",
     )
     assert dict(seconds(report)) == {"tests/test_lanes.py": 3.5, "firefox": 4.0}
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "told"),
+    [
+        ({"setup": "passed", "call": "passed", "teardown": "passed"}, {"call": 3.0}),
+        ({"setup": "passed", "call": "failed", "teardown": "passed"}, {"setup": 1.0, "call": 1.0, "teardown": 1.0}),
+        ({"setup": "passed", "call": "passed", "teardown": "failed"}, {"setup": 1.0, "call": 1.0, "teardown": 1.0}),
+        ({"setup": "failed", "teardown": "passed"}, {"setup": 1.0, "teardown": 1.0}),
+        ({"setup": "skipped", "teardown": "passed"}, {"setup": 1.0, "teardown": 1.0}),
+    ],
+)
+def test_what_one_of_several_processes_tells(
+    outcomes: dict[str, Any], told: dict[str, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of what went well the call alone, with the seconds of all; of anything else, all."""
+    made = [
+        pytest.TestReport("x", ("x", 1, "x"), {}, outcome, None, when, duration=1.0)  # type: ignore[arg-type]
+        for when, outcome in outcomes.items()
+    ]
+    monkeypatch.setattr(conftest, "runtestprotocol", lambda item, nextitem, log: made)
+    heard: list[pytest.TestReport] = []
+    item: Any = SimpleNamespace(
+        config=SimpleNamespace(workerinput={}),
+        ihook=SimpleNamespace(pytest_runtest_logreport=lambda report: heard.append(report)),
+    )
+    assert conftest.pytest_runtest_protocol(item, None) is True
+    assert {str(report.when): report.duration for report in heard} == told
+
+
+def test_a_process_that_is_alone_tells_all() -> None:
+    item: Any = SimpleNamespace(config=SimpleNamespace())
+    assert conftest.pytest_runtest_protocol(item, None) is None
