@@ -76,6 +76,7 @@ FIRST = (
     "tests/test_benchmarks_peers.py",
     "tests/compat/socketio/test_recovery.py",
     "tests/cluster/test_webtransport.py",
+    "tests/cluster/test_webtransport_processes.py",
     "tests/webtransport/test_doctor.py",
     "tests/cluster/test_gunicorn.py",
     "tests/client/test_latency.py",
