@@ -27,21 +27,21 @@ async def echo(session: realtime.Session) -> None:
     count = 0
     async for message in session:
         count += 1
-        await session.send(f"{message} {count}")
+        await session.send(f"{message!s} {count}")
 
 
 async def orders(session: realtime.Session) -> None:
     """The same, and the count outlives the worker."""
     async for message in session:
         session.data["count"] = session.data.get("count", 0) + 1
-        await session.send(f"{message} {session.data['count']}")
+        await session.send(f"{message!s} {session.data['count']}")
 
 
 async def serve(url: str, certificate: str, key: str, port: str) -> None:
     """Until it is killed."""
     rt = realtime.Server(
-        broker=realtime.RedisBroker(url, timeout=5.0),
-        cluster=realtime.Cluster(secret=SECRET, lease=10.0),
+        broker=realtime.RedisBroker(url, timeout=2.0),
+        cluster=realtime.Cluster(secret=SECRET, lease=6.0),
         ping_interval=0.3,
         ping_timeout=0.7,
         resume_window=120.0,
