@@ -12,12 +12,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import os
+import functools
 import shutil
-import subprocess
-import sys
 import time
-from collections.abc import AsyncIterator
 from typing import NamedTuple
 
 import aiohttp
@@ -26,13 +23,15 @@ from aiohttp import web
 import realtime
 
 from .forwarding import a_redis
-from .process import KEEP_BLOCKS, ROOT, ServerProcess, pin_generator
+from .process import ServerProcess, pin_generator, serve_until_told
 
 __all__ = ["Cost", "compare", "main", "measured"]
 
 ENDPOINTS = ("ordinary", "durable")
 WARM = 50  # turns that are not counted
 ROUNDS = 3
+
+a_worker = functools.partial(ServerProcess.worker, "benchmarks.durable")
 
 
 class Cost(NamedTuple):
@@ -57,35 +56,7 @@ async def serve(redis: str) -> None:
     rt.endpoint("/durable", durable=True)(echo)
     app = web.Application()
     realtime.setup(app, rt)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    while not rt.health().ready:  # noqa: ASYNC110 # there is no event for that
-        await asyncio.sleep(0.02)
-    sys.stdout.write(f"{runner.addresses[0][1]}\n")
-    sys.stdout.flush()
-    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
-    await runner.cleanup()
-
-
-@contextlib.asynccontextmanager
-async def a_worker(redis: str, core: int | None) -> AsyncIterator[ServerProcess]:
-    """The worker, in a process of its own."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "benchmarks.durable", "--worker", redis),
-        cwd=ROOT,
-        env={**KEEP_BLOCKS, **os.environ},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    )
-    assert process.stdout is not None
-    if core is not None:
-        os.sched_setaffinity(process.pid, {core})
-    worker = ServerProcess(process, int(await process.stdout.readline()))
-    try:
-        yield worker
-    finally:
-        await worker.stop()
+    await serve_until_told(app, lambda: rt.health().ready)
 
 
 async def asked(redis: str, *words: str) -> str:
@@ -161,7 +132,7 @@ async def compare(redis: str, worker: ServerProcess, turns: int, sessions: int) 
 async def report(count: int, many: int) -> None:
     """The table."""
     core = pin_generator()
-    async with a_redis() as redis, a_worker(redis, core) as worker:
+    async with a_redis() as redis, a_worker(redis, core=core) as worker:
         print("| a turn | CPU of the worker | of Redis | Redis is sent | runs | echo in |")
         print("|---|---|---|---|---|---|")
         for sessions in (1, many):

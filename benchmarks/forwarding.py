@@ -13,11 +13,10 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import os
+import functools
 import shutil
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator
@@ -29,13 +28,15 @@ from aiohttp import web
 import realtime
 from realtime.testing import FaultProxy
 
-from .process import KEEP_BLOCKS, ROOT, ServerProcess, pin_generator
+from .process import ServerProcess, pin_generator, serve_until_told
 
 TRANSPORTS = ("websocket", "sse", "long_polling")
 OPENED = ("websocket", "long_polling")
 SECRET = "of this benchmark alone, and no secret"
 WARM = 50  # echoes, or opens, that are not counted
 ROUNDS = 5
+
+a_worker = functools.partial(ServerProcess.worker, "benchmarks.forwarding")
 
 
 class Cost(NamedTuple):
@@ -69,14 +70,7 @@ async def serve(redis: str, *, alone: bool) -> None:
     app = web.Application()
     realtime.setup(app, rt)
     app.router.add_get("/ready", realtime.readiness(rt))
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    sys.stdout.write(f"{runner.addresses[0][1]}\n")
-    sys.stdout.flush()
-    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
-    await runner.cleanup()
+    await serve_until_told(app)
 
 
 @contextlib.asynccontextmanager
@@ -97,26 +91,6 @@ async def a_redis() -> AsyncIterator[str]:
         finally:
             process.terminate()
             await process.wait()
-
-
-@contextlib.asynccontextmanager
-async def a_worker(redis: str, core: int | None, *, alone: bool = False) -> AsyncIterator[ServerProcess]:
-    """A worker in a process of its own; `alone`: not of the cluster."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "benchmarks.forwarding", "--worker", redis, *(["--alone"] if alone else [])),
-        cwd=ROOT,
-        env={**KEEP_BLOCKS, **os.environ},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    )
-    assert process.stdout is not None
-    if core is not None:
-        os.sched_setaffinity(process.pid, {core})
-    worker = ServerProcess(process, int(await process.stdout.readline()))
-    try:
-        yield worker
-    finally:
-        await worker.stop()
 
 
 async def measured(
@@ -181,7 +155,7 @@ async def compare_opens(transport: str, count: int, member: ServerProcess, alone
 async def report_opens(count: int) -> None:
     """A table of what an open costs."""
     core = pin_generator()
-    async with a_redis() as redis, a_worker(redis, core) as member, a_worker(redis, core, alone=True) as alone:
+    async with a_redis() as redis, a_worker(redis, core=core) as member, a_worker(redis, "--alone", core=core) as alone:
         await asyncio.sleep(3.0)
         print("| open and close | CPU, alone | in a cluster | more | open after, alone | in a cluster | more |")
         print("|---|---|---|---|---|---|---|")
@@ -192,7 +166,7 @@ async def report_opens(count: int) -> None:
 async def report(count: int, size: int) -> None:
     """A table of what a message costs."""
     core = pin_generator()
-    async with a_redis() as redis, a_worker(redis, core) as one, a_worker(redis, core) as other:
+    async with a_redis() as redis, a_worker(redis, core=core) as one, a_worker(redis, core=core) as other:
         await asyncio.sleep(3.0)  # they register, and the store is no news any more
         print("| transport | at its worker | by another: its worker | … the other | owner | both | echo in |")
         print("|---|---|---|---|---|---|---|")

@@ -11,12 +11,15 @@ import re
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+
+from aiohttp import web
 
 from .peers import NODE, node_command
 
-__all__ = ["Meter", "ServerProcess", "allow_files", "allowed_files", "pin_generator"]
+__all__ = ["Meter", "ServerProcess", "allow_files", "allowed_files", "pin_generator", "serve_until_told"]
 
 ROOT = Path(__file__).resolve().parent.parent
 LINUX = sys.platform == "linux"
@@ -62,8 +65,20 @@ def allow_files(count: int) -> None:
         raise OSError(f"{count} open files are needed and {allowed} are allowed: raise `ulimit -Hn` or use --sessions")
 
 
+async def serve_until_told(app: web.Application, ready: Callable[[], bool] = lambda: True) -> None:
+    """Serves on a free port; says which as soon as it is ready, and ends when standard input does."""
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    while not ready():  # noqa: ASYNC110 # there is no event for that
+        await asyncio.sleep(0.02)
+    print(runner.addresses[0][1], flush=True)
+    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+    await runner.cleanup()
+
+
 class ServerProcess:
-    """A running benchmarks.server."""
+    """A running server of a benchmark."""
 
     def __init__(self, process: asyncio.subprocess.Process, port: int) -> None:
         self._process = process
@@ -73,8 +88,22 @@ class ServerProcess:
     async def start(cls, contender: str, loop: str, *, core: int | None = None) -> ServerProcess:
         """Starts a server, pinned to `core` if that is given."""
         ours = (sys.executable, "-m", "benchmarks.server", contender, loop)
+        return await cls._start(contender, node_command(contender) if contender in NODE else ours, core)
+
+    @classmethod
+    @asynccontextmanager
+    async def worker(cls, module: str, *words: str, core: int | None) -> AsyncIterator[ServerProcess]:
+        """The server that a module is with `--worker` and these words, while the block runs."""
+        one = await cls._start(module, (sys.executable, "-m", module, "--worker", *words), core)
+        try:
+            yield one
+        finally:
+            await one.stop()
+
+    @classmethod
+    async def _start(cls, name: str, command: Sequence[str], core: int | None) -> ServerProcess:
         process = await asyncio.create_subprocess_exec(
-            *(node_command(contender) if contender in NODE else ours),
+            *command,
             cwd=ROOT,  # where this tree's realtime is found
             env={**KEEP_BLOCKS, **os.environ},
             stdin=subprocess.PIPE,
@@ -86,7 +115,7 @@ class ServerProcess:
         async with asyncio.timeout(PATIENCE):
             line = await process.stdout.readline()
         if not line:
-            raise OSError(f"the {contender} server did not start; what it said is above")
+            raise OSError(f"the {name} server did not start; what it said is above")
         return cls(process, int(line))
 
     async def stop(self) -> None:

@@ -89,6 +89,9 @@ class Owners(Protocol):
     def lease(self) -> float:
         """For how many seconds a worker counts as alive that is not heard of; 0 where that is not known any more."""
 
+    def answering(self) -> float:
+        """For how many seconds the store has been answering, without a pause and in one run."""
+
     def check(self) -> None:
         """Raises Refused while this worker may open no sessions, since others could not find it."""
 
@@ -181,6 +184,10 @@ class Left:
 
     def _refuse(self) -> NoReturn:
         raise Refusal(4503, LEAVING)
+
+    def answering(self) -> float:
+        """It is not asked any more, so nobody waits for it."""
+        return float("inf")
 
     def check(self) -> None:
         """No session is opened."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import socket
 from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,10 @@ from realtime.web import sockets
 
 if TYPE_CHECKING:
     from .lanes import Lanes
+
+# No test speaks to anybody for whom a public authority vouches, and whoever imports aiohttp reads the certificates of
+# all of those: a tenth of what it costs to start a process.
+os.environ["SSL_CERT_FILE"] = os.devnull
 
 # How long an example takes says how busy the machine is, and nothing else.
 hypothesis.settings.register_profile(

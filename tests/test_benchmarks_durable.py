@@ -12,7 +12,7 @@ from benchmarks.forwarding import a_redis
 
 @pytest.mark.skipif(shutil.which("redis-server") is None, reason="redis-server is not installed")
 async def test_a_turn_is_one_script_of_a_durable_session_and_none_of_another() -> None:
-    async with a_redis() as redis, a_worker(redis, None) as worker:
+    async with a_redis() as redis, a_worker(redis, core=None) as worker:
         ordinary, durable = await compare(redis, worker, 20, 3)
     assert ordinary.scripts < 1  # what is done without sessions is counted, too
     assert durable.scripts >= 1

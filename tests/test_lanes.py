@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from .browsers.engines import ENGINES
-from .lanes import APART, FIRST, MOST, OF_THE_WHEEL, PUBLISHED, lane
+from .lanes import APART, FIRST, MOST, OF_THE_WHEEL, PUBLISHED, lane, seconds
 
 ROOT = Path(__file__).parents[1]
 
@@ -44,3 +44,18 @@ def test_what_looks_at_the_wheel_is_what_says_so() -> None:
         if "packages import" in path.read_text("utf-8") and path != Path(__file__)
     }
     assert looking == OF_THE_WHEEL
+
+
+def test_how_long_each_takes_is_read_from_a_report(tmp_path: Path) -> None:
+    report = tmp_path / "times.xml"
+    report.write_text(
+        """<testsuites><testsuite>
+        <testcase classname="tests.test_lanes" name="test_it[a.b]" time="1.5" />
+        <testcase classname="tests.test_lanes.TestThem" name="test_it" time="2" />
+        <testcase classname="tests.browsers.test_restart" name="test_it[websocket-firefox]" time="4" />
+        <testcase classname="tests.test_gone" name="test_it" time="8" />
+        <testcase classname="" name="tests.test_broken" time="0" />
+        </testsuite></testsuites>""",
+        "utf-8",
+    )
+    assert dict(seconds(report)) == {"tests/test_lanes.py": 3.5, "firefox": 4.0}

@@ -121,6 +121,10 @@ class Directory:
         """The store does not answer."""
         self._standing.failed()
 
+    def answering(self) -> float:
+        """For how many seconds the store has been answering."""
+        return self._standing.answering(self._now())
+
     def _tell_again(self, run: str) -> None:
         """Another run is told of what has begun here, of what has ended, and of what is counted."""
         for name, claim in self.claims.begun(self._now()):

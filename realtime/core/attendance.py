@@ -89,6 +89,10 @@ class Standing:
             self._since = now
         self._renewed = asked
 
+    def answering(self, now: float) -> float:
+        """For how many seconds the store has been answering."""
+        return 0.0 if self._failed else now - self._since
+
     def steady(self, now: float) -> bool:
         """Whether leases may be judged."""
         fresh = now - self._renewed <= self._lease / 2

@@ -7,6 +7,7 @@ protocol, whoever feeds messages asks `inbox.has_room` first, and stops reading 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from .carrier import DUPLEX, POLL, STREAM, Capabilities, Carrier
@@ -29,7 +30,7 @@ NO_WINDOW = Window(2**53, 2**53)
 class PlainMachine(ServerMachine):
     """The server's end. See ServerMachine for what else it is made with."""
 
-    __slots__ = ("capabilities", "waiting")
+    __slots__ = ("capabilities", "reachable_for", "waiting")
 
     # The bases' own, named again for type checkers that would guess from what is assigned here.
     absent_at: float
@@ -50,6 +51,8 @@ class PlainMachine(ServerMachine):
         super().__init__(config, peer_window, listener, now, **facts)
         self.capabilities: Capabilities = capabilities
         self.waiting: int = 0  # how many wait for room in the inbox: the peer's silence is our doing
+        # For how many seconds the client can have come by any worker, where that can change; None: always.
+        self.reachable_for: Callable[[], float] | None = None
 
     selective = True
     acknowledges = False
@@ -267,6 +270,14 @@ class PlainMachine(ServerMachine):
             return carrier.last_received + self.config.silence
         return FOREVER if carrier.link.writable else carrier.last_written + self.config.silence
 
+    def _excused(self, now: float) -> bool:
+        """Whether the client, which is absent, may not have been able to come. Its time begins when it is."""
+        left = self.config.resume_window - (FOREVER if self.reachable_for is None else self.reachable_for())
+        if left <= 0:
+            return False
+        self.absent_at = now + left
+        return True
+
     def expire(self, now: float) -> None:
         """Does what is due by `now`: heartbeats, silence, and every kind of end."""
         if self.outcome is not None:
@@ -277,7 +288,7 @@ class PlainMachine(ServerMachine):
             return
         carrier = self.carrier
         if carrier is None:
-            if now >= self.absent_at:
+            if now >= self.absent_at and not self._excused(now):
                 self.end(4410, "the client did not come back in time", now)
         elif carrier.codec.shape is POLL:
             if now >= carrier.started + self.config.hold and carrier.link.writable:

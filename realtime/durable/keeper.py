@@ -9,7 +9,7 @@ import hashlib
 import logging
 import secrets
 from base64 import urlsafe_b64encode
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import NoReturn, TypeVar
 
@@ -146,9 +146,10 @@ class Keeper:
         identity: str | None,
         request: SessionRequest,
         address: str,
+        cursors: Mapping[str, str],
     ) -> DurableSession:
-        """The session that this nonce opens, new or as before. Raises Refusal, and Elsewhere where it is another
-        worker's."""
+        """The session that this nonce opens, new or as before. `cursors`: how far its client has heard rooms in earlier
+        ones. Raises Refusal, and Elsewhere where it is another worker's."""
         sid = sid_of(endpoint.path, nonce)
 
         async def create() -> bool:
@@ -168,6 +169,7 @@ class Keeper:
                 life=self.served.life(endpoint),
             )
             record = created(unused_id(), self.name, unused_id(), opening.written(), gen)
+            record = record._replace(cursors=tuple(cursors.items()))
             async with _counted(self.sessions, identity, address), following(self.sessions.shared, identity):
                 self._admission.check_withdrawn(identity, request)
                 done = await _put(self, endpoint, sid, Write("", record))
@@ -323,6 +325,8 @@ class Keeper:
         machine = holding.make(listener, now)
         session = DurableSession(listener, endpoint.path, endpoint.config.on_full, self.sessions.hub, request)
         session._bind(machine)
+        if record.cursors:
+            session._takes_positions(dict(record.cursors))
         session._begin(holding, record.data, restored=record.begun)
         holding.session = session
         self.holdings[sid] = holding

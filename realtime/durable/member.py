@@ -61,8 +61,14 @@ class RoomMember(Session):
             position, history = position_of(cursor), 0
         if there:
             position, history = None, 0
-        with hub.entering(self, room):
-            joined = await self._rooms.join(room, text, history, position)
+        done = False
+        try:
+            with hub.entering(self, room):
+                joined = await self._rooms.join(room, text, history, position)
+            done = True
+        finally:
+            if cursor is not None and self._positions is not None:
+                self._positions.joined(room, done)
         if room not in turn or not there:  # it may have been closed meanwhile
             hub.join(self, room)
             self.gap: bool = joined.missing is not None

@@ -172,8 +172,11 @@ class SessionRooms:
 
     def _closed(self, room: str, local: LocalRoom) -> None:
         """The session leaves a room that was closed since it has joined."""
-        joined, at = self._holding.owner.record.joined(room), local.follower.closed
-        if joined is not None and joined[:2] < at and self._closing.get(room) != at:
+        at = local.follower.closed
+        if at == (0, 0) or self._closing.get(room) == at:
+            return  # as it usually is
+        joined = self._holding.owner.record.joined(room)
+        if joined is not None and joined[:2] < at:
             self._closing[room] = at
             self._holding.change(PutOut(room, at))
             if self._reader in self._hub.members(room):

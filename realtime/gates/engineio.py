@@ -26,6 +26,7 @@ from .backlog import TURN, Backlog, has_room, wait_for_packet
 from .base import Wait, wait
 from .plain import PlainGate
 from .plain_connection import PlainConnection
+from .repeats import Hop
 from .requests import Read, Unreadable
 
 __all__ = ["EngineConnection", "EngineGate", "Visit"]
@@ -62,7 +63,7 @@ class EngineGate(PlainGate):
             session = await self.open(request, endpoint, kind, wait)
             machine = session._machine
             assert isinstance(machine, EngineMachine)
-            return Visit(self, query, session, machine)
+            return Visit(self, query, request, session, machine)
         session = await self.service.sessions.route(query.sid)
         machine = session._machine
         if session.path != endpoint.path or not isinstance(machine, EngineMachine):
@@ -74,7 +75,7 @@ class EngineGate(PlainGate):
             machine.check_polling(self.now())
             if request.method not in ("GET", "POST"):
                 raise EngineIOError(BAD_REQUEST)
-        return Visit(self, query, session, machine)
+        return Visit(self, query, request, session, machine)
 
     def stop(self) -> None:
         """Ends the WebSockets that are still being tried as an upgrade: the server shuts down."""
@@ -89,9 +90,12 @@ class EngineGate(PlainGate):
 class Visit:
     """A request that came in, and its session."""
 
-    def __init__(self, gate: EngineGate, query: EngineQuery, session: Session, machine: EngineMachine) -> None:
+    def __init__(
+        self, gate: EngineGate, query: EngineQuery, request: SessionRequest, session: Session, machine: EngineMachine
+    ) -> None:
         self.gate = gate
         self.query = query
+        self.request = request
         self.session = session
         self.machine = machine
         self.opening: bool = not query.sid
@@ -110,9 +114,14 @@ class Visit:
         carrier = Carrier(self.codec(POLLING), link, now)
         if self.opening:
             self.machine.begin(carrier, now)
-        else:
+        elif not self.gate.answered_again(self.session, self.request, carrier):
             self.machine.poll(carrier, now)
         return carrier
+
+    def answered(self, body: bytes, hop: Hop | None) -> None:
+        """A poll was answered so; it had come by this hop, if it had."""
+        if hop is not None:
+            self.gate.repeats.note(self.session, self.request, hop, body)
 
     def cut(self, carrier: Carrier) -> None:
         """A poll has ended, or its connection is gone."""

@@ -261,7 +261,7 @@ class NativeGate:
         if endpoint.durable and head.durable:
             assert service.keeper is not None
             session: Session = await service.keeper.open(
-                endpoint, head.nonce, head.gen, binding, head.window, identity, request, address
+                endpoint, head.nonce, head.gen, binding, head.window, identity, request, address, head.rooms or {}
             )
         else:
             session = await service.sessions.open(

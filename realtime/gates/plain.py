@@ -7,12 +7,13 @@ answered, until the inbox has taken what came.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from weakref import WeakKeyDictionary
 
 from ..core.addresses import address_key
-from ..core.carrier import Carrier
+from ..core.carrier import POLL, Carrier
 from ..core.errors import Refusal, RemoteProtocolError
 from ..core.frames import payload_size
 from ..core.plain_machine import INTERRUPTED, NO_WINDOW, PlainMachine
@@ -21,6 +22,7 @@ from ..request import SessionRequest
 from ..service import Service
 from ..session import Session
 from .base import Wait, wait
+from .repeats import Repeats
 from .requests import Held, Read
 
 __all__ = ["PlainGate", "machine_of", "wait_for_room"]
@@ -65,6 +67,7 @@ class PlainGate:
     def __init__(self, service: Service) -> None:
         self.service = service
         self.now: Callable[[], float] = service.clock.now
+        self.repeats: Repeats = Repeats()
         self._turns: WeakKeyDictionary[Session, Turns] = WeakKeyDictionary()
 
     async def open(
@@ -98,7 +101,14 @@ class PlainGate:
         if session.identity != identity:
             raise Refusal(4403, "the session belongs to another identity")
         service.admission.authorized(session, request)
+        if name and service.sessions.owners is not None:
+            machine_of(session).reachable_for = self.reachable_for
         return session
+
+    def reachable_for(self) -> float:
+        """For how many seconds requests by a name that their client chose find its session, at whichever worker."""
+        owners = self.service.sessions.owners
+        return math.inf if owners is None else owners.answering()
 
     async def take_up(
         self,
@@ -116,6 +126,8 @@ class PlainGate:
             session = await self.open(request, endpoint, kind, wait, name)
         else:
             await self.service.admission.admit(session, request)
+            if self.answered_again(session, request, carrier):
+                return session
         machine = machine_of(session)
         before = machine.carrier
         if before is not None and isinstance(before.link, Held) and before.link.gone:
@@ -123,6 +135,16 @@ class PlainGate:
             before.link.abort()
         machine.take_up(carrier, self.now())
         return session
+
+    def answered_again(self, session: Session, request: SessionRequest, carrier: Carrier) -> bool:
+        """Whether this poll was made before, and is answered as then: see repeats."""
+        body = self.repeats.answer(session, request) if carrier.codec.shape is POLL else None
+        if body is None:
+            return False
+        carrier.finished = True
+        carrier.link.write([body])
+        carrier.link.close(1000, "")
+        return True
 
     def lost(self, session: Session, carrier: Carrier) -> None:
         """The connection under a carrier is gone, or its answer has ended. Harmless when that was known."""

@@ -4,6 +4,7 @@ request that another worker has brought here.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol, cast
 
@@ -13,7 +14,7 @@ from ..owners import Elsewhere
 from ..service import Service
 from .threshold import HandOver
 
-__all__ = ["Carried", "Carrying", "Counts", "carried", "carrying", "mark"]
+__all__ = ["Carried", "Carrying", "Counts", "carried", "carrying", "hop_of", "mark"]
 
 
 class Carried(NamedTuple):
@@ -69,6 +70,11 @@ def carrying(service: Service) -> Carrying | None:
 def carried(request: web.Request) -> Carried | None:
     """What is known of a request that another worker has brought; None for any other."""
     return cast("Carried | None", request.get(KEY))
+
+
+def hop_of(request: web.Request) -> asyncio.Transport | None:
+    """The connection by which another worker has brought a request; None for any other request."""
+    return None if carried(request) is None else request.transport
 
 
 def mark(request: web.Request, what: Carried) -> None:

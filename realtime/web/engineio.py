@@ -22,6 +22,7 @@ from ..protocols.engineio.payloads import is_binary, jsonp
 from ..protocols.engineio.requests import BAD_REQUEST, FORBIDDEN, EngineIOError, EngineQuery
 from ..service import Service
 from .bodies import turn_away
+from .carried import hop_of
 from .handshake import left_behind, misfit, upgrade
 from .links import HeldLink
 from .origins import cors_headers
@@ -113,6 +114,7 @@ class EngineRoutes(PlainRoutes[EngineIO]):
         finally:
             self._watch.discard(link)
             visit.cut(carrier)
+        visit.answered(body, hop_of(request))
         index = visit.query.jsonp
         if index is not None:
             return _whole(request, jsonp(index, body), "text/javascript; charset=utf-8", headers)

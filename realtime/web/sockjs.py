@@ -33,6 +33,7 @@ from ..request import SessionRequest
 from ..service import Service
 from ..session import Session
 from .bodies import turn_away
+from .carried import hop_of
 from .conditions import Precondition, weigh
 from .handshake import Misfit, left_behind
 from .links import HeldLink, StreamLink, run_stream
@@ -205,6 +206,8 @@ class SockJSRoutes(PlainRoutes[SockJS]):
                     request, link, headers, prelude=head.prelude, tail=framing.tail(), patience=self._patience
                 )
             body = await link.answer
+            if session is not None and (hop := hop_of(request)) is not None:
+                self._gate.repeats.note(session, facts, hop, body)
             return web.Response(body=head.prelude + body + framing.tail(), headers=headers)
         finally:
             self._watch.discard(link)

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import itertools
-import logging
-import shutil
 import sys
-import tempfile
 import time
-from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import aiohttp
@@ -21,10 +15,11 @@ import aiohttp
 from .account import Session, judge
 from .clients import Crowd, PythonClient
 from .fleet import BALANCERS, Fleet
+from .results import Result, main, options
 from .storm import Storm
 from .worker import ROOMS
 
-__all__ = ["Result", "main", "play"]
+__all__ = ["play"]
 
 TRANSPORTS = ("websocket", "xhr_streaming", "sse", "multipart", "long_polling", "polling")
 STRANGERS = (
@@ -34,15 +29,6 @@ STRANGERS = (
     *("engineio websocket", "engineio polling", "engineio polling+websocket", "raw websocket"),
 )
 LATE = 60.0  # seconds in which all has to be heard when the harm is over
-
-
-@dataclass
-class Result:
-    """What was seen."""
-
-    sessions: list[Session] = field(default_factory=list)
-    wrong: list[str] = field(default_factory=list)
-    counts: Counter[str] = field(default_factory=Counter)
 
 
 class Publishing:
@@ -89,9 +75,9 @@ async def play(
     lease: float = 10.0,
     transports: Sequence[str] = TRANSPORTS,
     strangers: Sequence[str] = STRANGERS,
-) -> Result:
+) -> Result[Session]:
     """One storm: harm every so many seconds, and Redis stands still for `pause` of them at a time."""
-    result = Result()
+    result = Result[Session]()
     fleet = Fleet(place, workers, lease)
     async with fleet.running(), aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as http:
         urls = [fleet.urls[name] for name in BALANCERS]
@@ -122,10 +108,8 @@ async def play(
             for number, (one, task) in enumerate(zip(crowd, running, strict=True))
             if task in stuck
         ]
-        result.wrong += storm.missing
-        result.counts.update(storm.done)
-        result.counts.update({f"killed in the middle of a {what}": count for what, count in storm.hit.items()})
-        _judge(result, fleet, crowd, publishing)
+        result.count(lambda session: _judged(session, fleet), storm, place)
+        _judge_rooms(result, crowd, publishing)
     return result
 
 
@@ -138,17 +122,14 @@ async def _heard(crowd: Sequence[PythonClient], publishing: Publishing) -> None:
         await asyncio.sleep(0.1)
 
 
-def _judge(result: Result, fleet: Fleet, crowd: Sequence[PythonClient], publishing: Publishing) -> None:
-    for session in result.sessions:
-        deaths = fleet.deaths(session.opened, session.ended)
-        # A worker may have ended before its session could say whose it is.
-        fate = fleet.fate(session.owner) if session.owner else "terminated" if deaths else ""
-        result.wrong += judge(session, fate, deaths)
-        result.counts[f"sessions: {session.client} over {session.transport}"] += 1
-        result.counts["messages that came back"] += session.received
-    complaints = fleet.place / "complaints"
-    if complaints.exists():
-        result.wrong += complaints.read_text().splitlines()
+def _judged(session: Session, fleet: Fleet) -> list[str]:
+    deaths = fleet.deaths(session.opened, session.ended)
+    # A worker may have ended before its session could say whose it is.
+    fate = fleet.fate(session.owner) if session.owner else "terminated" if deaths else ""
+    return judge(session, fate, deaths)
+
+
+def _judge_rooms(result: Result[Session], crowd: Sequence[PythonClient], publishing: Publishing) -> None:
     for number, one in enumerate(crowd):
         for name, room in one.rooms.items():
             result.counts["messages of rooms"] += room.heard
@@ -165,48 +146,16 @@ def _judge(result: Result, fleet: Fleet, crowd: Sequence[PythonClient], publishi
             result.wrong.append(f"client {number} was told of {one.gaps} gaps, and all rooms keep everything")
 
 
-def main() -> int:
+def command() -> int:
     """The process."""
-    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=60.0, help="how long harm is done, at least (60)")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--workers", type=int, default=4)
-    parser.add_argument("--clients", type=int, default=24, help="of Python's (24)")
-    parser.add_argument("--every", type=float, default=10.0, help="seconds from one harm to the next (10)")
-    parser.add_argument("--pause", type=float, default=5.0, help="seconds for which Redis stands still (5)")
-    parser.add_argument("--lease", type=float, default=10.0, help="of workers, in seconds (10)")
+    parser = options("python -m tests.chaos", __doc__, 10.0)
     parser.add_argument("--transports", default=",".join(TRANSPORTS), help="of Python's clients")
     parser.add_argument("--strangers", default=",".join(STRANGERS), help="the other clients")
-    parser.add_argument("--keep", action="store_true", help="keeps the directory with the logs")
-    arguments = parser.parse_args()
-    logging.getLogger("realtime").setLevel(logging.ERROR)
-    place = Path(tempfile.mkdtemp(prefix="rt-"))
-    began = time.monotonic()
-    result = asyncio.run(
-        play(
-            place,
-            seconds=arguments.seconds,
-            seed=arguments.seed,
-            workers=arguments.workers,
-            clients=arguments.clients,
-            every=arguments.every,
-            pause=arguments.pause,
-            lease=arguments.lease,
-            transports=arguments.transports.split(","),
-            strangers=[one for one in arguments.strangers.split(",") if one],
-        )
-    )
-    for name, count in sorted(result.counts.items()):
-        print(f"{count:>9,} {name}")
-    print(f"{time.monotonic() - began:>9.1f} s")
-    for wrong in result.wrong:
-        print(f"WRONG {wrong}")
-    if result.wrong or arguments.keep:
-        print(f"logs: {place}")
-    else:
-        shutil.rmtree(place)
-    return 1 if result.wrong else 0
+    given = vars(parser.parse_args())
+    for several in ("transports", "strangers"):
+        given[several] = [one for one in given[several].split(",") if one]
+    return main(play, **given)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command())

@@ -11,18 +11,12 @@ sessions waited.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import logging
 import random
-import shutil
 import sys
-import tempfile
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import aclosing, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,25 +25,16 @@ import realtime
 from .clients import Crowd
 from .fleet import BALANCERS, Fleet
 from .outlived import Outlived, judge_outlived, pauses, percentile
+from .results import Result, main, options
 from .state import DURABLE
 from .storm import Storm
 
-__all__ = ["DurableClient", "Result", "handled_at", "main", "play", "waited"]
+__all__ = ["DurableClient", "handled_at", "left", "play", "waited"]
 
 KINDS = ("kill", "stop", "terminate", "redis pauses", "redis restarts")
 TRANSPORTS = ("websocket", "xhr_streaming", "sse", "multipart", "long_polling", "polling")
 PAGES = ("websocket", "xhr_streaming", "long_polling", "polling", "jsonp", "htmlfile")
 LATE = 120.0  # seconds in which all has to have come when the harm is over
-
-
-@dataclass
-class Result:
-    """What was seen."""
-
-    sessions: list[Outlived] = field(default_factory=list)
-    wrong: list[str] = field(default_factory=list)
-    counts: Counter[str] = field(default_factory=Counter)
-    pauses: dict[str, list[float]] = field(default_factory=dict)
 
 
 class DurableClient:
@@ -166,9 +151,9 @@ async def play(
     transports: Sequence[str] = TRANSPORTS,
     pages: Sequence[str] = PAGES,
     kinds: tuple[str, ...] = KINDS,
-) -> Result:
+) -> Result[Outlived]:
     """One storm."""
-    result = Result()
+    result = Result[Outlived]()
     fleet = Fleet(place, workers, lease)
     async with fleet.running():
         urls = [fleet.urls[name] for name in BALANCERS]
@@ -190,18 +175,10 @@ async def play(
             result.wrong += await left(crowd, running)
         handled = await handled_at(place, result.sessions)
         deaths = [at for how, _, at in fleet.harms() if how == "killed"]
-        for session in result.sessions:
-            result.wrong += judge_outlived(session, handled, deaths)
-            result.counts[f"sessions: {session.client} over {session.transport}"] += 1
-            result.counts["messages that came back"] += session.received
-        result.wrong += storm.missing
-        result.counts.update(storm.done)
-        result.counts.update({f"killed in the middle of a {what}": count for what, count in storm.hit.items()})
-        result.pauses = pauses(result.sessions, fleet.harms())
-        result.counts["sessions whose worker was harmed"] = sum(len(one) for one in result.pauses.values())
-        complaints = place / "complaints"
-        if complaints.exists():
-            result.wrong += complaints.read_text().splitlines()
+        result.count(lambda session: judge_outlived(session, handled, deaths), storm, place)
+        found = pauses(result.sessions, fleet.harms())
+        result.counts["sessions whose worker was harmed"] = sum(map(len, found.values()))
+        result.said = waited(found)
     return result
 
 
@@ -214,35 +191,5 @@ def waited(found: dict[str, list[float]]) -> list[str]:
     ]
 
 
-def main() -> int:
-    """The process."""
-    parser = argparse.ArgumentParser(prog="python -m tests.chaos.durable", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=60.0, help="how long harm is done, at least (60)")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--workers", type=int, default=4)
-    parser.add_argument("--clients", type=int, default=24, help="of Python's (24)")
-    parser.add_argument("--every", type=float, default=5.0, help="seconds from one harm to the next (5)")
-    parser.add_argument("--pause", type=float, default=5.0, help="seconds for which Redis stands still (5)")
-    parser.add_argument("--lease", type=float, default=10.0, help="of workers, in seconds (10)")
-    parser.add_argument("--keep", action="store_true", help="keeps the directory with the logs")
-    given = vars(parser.parse_args())
-    keep = given.pop("keep")
-    logging.getLogger("realtime").setLevel(logging.ERROR)
-    place = Path(tempfile.mkdtemp(prefix="rt-"))
-    began = time.monotonic()
-    result = asyncio.run(play(place, **given))
-    for name, count in sorted(result.counts.items()):
-        print(f"{count:>9,} {name}")
-    print("\n".join(waited(result.pauses)))
-    print(f"{time.monotonic() - began:>9.1f} s")
-    for wrong in result.wrong:
-        print(f"WRONG {wrong}")
-    if result.wrong or keep:
-        print(f"logs: {place}")
-    else:
-        shutil.rmtree(place)
-    return 1 if result.wrong else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(play, **vars(options("python -m tests.chaos.durable", __doc__, 5.0).parse_args())))

@@ -266,3 +266,23 @@ async def test_what_comes_by_a_name_is_carried_on_while_the_store_is_away(monkey
         assert await ask(one, "POST", f"{base}/xhr_send", '["meanwhile"]') == (204, "")
         assert await ask(one, "POST", f"{base}/xhr") == (200, 'a["meanwhile"]\n')
         monkeypatch.undo()
+
+
+async def test_who_names_its_session_has_its_time_from_the_return_of_the_store_on() -> None:
+    """Workers that have not served a client of SockJS cannot know whose it is meanwhile."""
+    async with fleet() as one:
+        assert await ask(one, "POST", "/realtime/echo/0/name/xhr") == (200, "o\n")
+        session = await arrives(one.sessions.get())
+        machine: Any = session._machine
+        directory: Any = one.owner(session).service.sessions.owners
+        directory.failed()
+        for _ in range(3):
+            machine.expire(machine.absent_at)
+            assert not session.closed
+        directory.returned("another run")
+        machine.expire(machine.absent_at)
+        assert not session.closed
+        directory._standing._since -= machine.config.resume_window
+        machine.expire(machine.absent_at)
+        assert session.closed
+        assert session.close_code == 4410

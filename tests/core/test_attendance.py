@@ -55,6 +55,17 @@ def test_nobody_is_judged_within_a_lease_of_a_return() -> None:
     assert standing.steady(230.0)
 
 
+def test_for_how_long_the_store_has_been_answering() -> None:
+    standing = Standing(100.0, 10.0)
+    assert standing.answering(103.0) == 3.0
+    standing.failed()
+    assert standing.answering(104.0) == 0.0
+    standing.answered(110.0)
+    assert standing.answering(112.0) == 2.0
+    standing.returned(115.0)
+    assert standing.answering(116.0) == 1.0
+
+
 def test_nobody_is_judged_who_may_have_been_kept_from_renewing() -> None:
     """The store stood still, and answers nobody for a while, but all in the end; or this worker itself did."""
     standing = Standing(100.0, 10.0)

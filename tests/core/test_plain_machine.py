@@ -75,6 +75,31 @@ def test_the_first_poll_is_told_that_the_session_is_open_and_nothing_else() -> N
     assert machine.deadline() == 5.0
 
 
+def test_who_cannot_come_is_waited_for() -> None:
+    """Where its client names the session, and nobody can say for a while whose it is; then it has all its time."""
+    machine, _, _, _ = opened(poll)
+    answering = 0.0
+    machine.reachable_for = lambda: answering
+    for now in (5.0, 10.0, 15.0):
+        machine.expire(now)
+        assert machine.outcome is None
+        assert machine.deadline() == now + 5.0
+    answering = 3.0
+    machine.expire(20.0)
+    assert machine.deadline() == 22.0
+    answering = 5.0
+    machine.expire(22.0)
+    assert machine.outcome is not None
+    assert machine.outcome.code == 4410
+
+
+def test_who_could_have_come_is_not_waited_for() -> None:
+    machine, _, _, _ = opened(poll)
+    machine.reachable_for = lambda: FOREVER
+    machine.expire(5.0)
+    assert machine.outcome is not None
+
+
 def test_each_answer_brings_what_waits() -> None:
     machine, _, _, _ = opened(poll)
     for item in texts("1", "2"):

@@ -13,8 +13,9 @@ import realtime
 from realtime.brokers.base import Refused
 
 from ..cluster.workers import Worker, workers
+from .workers import counting
 
-__all__ = ["Crew", "counting", "crew"]
+__all__ = ["Crew", "crew"]
 
 
 class Still:
@@ -65,6 +66,11 @@ class Crew:
         owners._directory = owners._directory.directory
         await owners._register()
 
+    def waits(self, sid: str) -> float:
+        """After how many seconds without another write the store has a session looked at."""
+        kept = self.keeper(self.workers[0]).records._kept[sid]
+        return float(kept.due - kept.written)
+
     async def record(self, sid: str) -> Any:
         sight = await self.keeper(self.workers[-1]).records.load(sid)
         return sight.record
@@ -73,14 +79,6 @@ class Crew:
 def directory_of(worker: Worker) -> Any:
     """The directory, as a worker uses it."""
     return worker.service.sessions.owners
-
-
-async def counting(session: realtime.Session) -> None:
-    if not session.restored:
-        await session.send("welcome")
-    async for message in session:
-        session.data["count"] = session.data.get("count", 0) + 1
-        await session.send(f"{message!s} {session.data['count']}")
 
 
 @contextlib.asynccontextmanager

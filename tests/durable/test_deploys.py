@@ -10,21 +10,17 @@ import pytest
 
 import realtime
 from realtime.core.durable.record import Stage
-from realtime.durable.sweeps import Sweeps
 from realtime.testing import serve
 
 from ..cluster.workers import Balancer, Worker
 from ..patience import arrives, eventually
-from .crew import Crew, counting, crew
+from .crew import Crew, crew
 from .raw import Polls, Raw
-from .workers import worker
+from .workers import counting, worker
+
+pytestmark = pytest.mark.usefixtures("nobody_sweeps")
 
 LACKING = ("absent", "ordinary")
-
-
-@pytest.fixture(autouse=True)
-def _nobody_else_sweeps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Sweeps, "pause", 1e6)
 
 
 async def again(raw: Raw) -> None:

@@ -19,9 +19,8 @@ from ..brokers.servers import Server, available
 from ..patience import arrives, eventually, within
 from .process import Process
 from .raw import Polls, Raw
-from .test_rooms import Member
-from .test_turns import counting
-from .workers import worker
+from .test_rooms import Member, joining, member, stands_still, with_rooms
+from .workers import counting, worker
 
 
 @pytest.fixture
@@ -196,6 +195,19 @@ async def test_what_a_killed_worker_was_to_publish_does_not_wait_for_its_client(
             while not (found := (await here.room("told").history()).messages):  # noqa: ASYNC110 another process
                 await asyncio.sleep(0.1)
         assert [message for _, message in found] == ["tell a"]
+
+
+async def test_a_room_in_which_nothing_was_said_has_no_gap(redis: Server) -> None:
+    async with worker(RedisBroker(redis.url)) as place:
+        one, two = await with_rooms(place, joining), await with_rooms(place, joining)
+        await eventually(lambda: one.rt.health().ready and two.rt.health().ready)
+        raw = await member(place, one, "kept", "plain")
+        stands_still(one)
+        await raw.goes_on(two)
+        for room in ("kept", "plain"):
+            await two.rt.room(room).send("a")
+        await raw.hears(2)
+        assert sorted(raw.heard) == ["kept ma", "plain ma"]
 
 
 async def test_a_store_that_is_away_delays_and_loses_nothing(redis: Server) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -15,38 +14,12 @@ from realtime.core.durable.record import Stage
 
 from ..patience import arrives, eventually
 from .raw import Raw
-from .workers import Handler, Place, Rooms, Worker, worker
-
-KEPT = "kept"
-
-
-@pytest.fixture
-async def place() -> AsyncIterator[Place]:
-    async with worker(realtime.MemoryBroker()) as place:
-        yield place
+from .workers import KEPT, Handler, Place, Rooms, Worker, heard, keeps, record, telling, worker
 
 
 async def keeping(place: Place, handler: Handler, **settings: Any) -> Worker:
     """A worker whose room keeps what was published."""
-    return await place.worker(handler, prepare=lambda rt: rt.configure_rooms(KEPT, history=100), **settings)
-
-
-async def heard(one: Worker) -> list[Any]:
-    """All that was ever published."""
-    return [message for _, message in (await one.rt.room(KEPT).history()).messages]
-
-
-async def telling(session: realtime.Session) -> None:
-    """Publishes each message, and again what it is."""
-    async for message in session:
-        await session.publish(KEPT, message)
-        await session.publish(KEPT, f"{message!s} again")
-        await session.send(f"told {message!s}")
-
-
-async def record(one: Worker, sid: str) -> Any:
-    sight = await one.keeper.records.load(sid)
-    return None if sight is None else sight.record
+    return await place.worker(handler, prepare=keeps, **settings)
 
 
 async def is_done(one: Worker, sid: str) -> None:
@@ -69,13 +42,13 @@ async def test_published_behind_the_commit_in_order_and_once(place: Place) -> No
     one.puts.before.clear()
     await raw.say("a")
     await arrives(one.puts.waiting.wait())
-    assert await heard(one) == []
+    assert await heard(one.rt) == []
     one.puts.before.set()
     await raw.until("mtold a")
     await raw.say("b")
     await raw.until("mtold b")
     await eventually(lambda: not one.keeper.holdings[raw.sid].owner.record.publishes)
-    assert await heard(one) == ["a", "a again", "b", "b again"]
+    assert await heard(one.rt) == ["a", "a again", "b", "b again"]
     assert (await record(one, raw.sid)).publishes == ()
 
 
@@ -97,7 +70,7 @@ async def test_a_member_that_is_not_durable_hears_it(place: Place) -> None:
     await other.until("mfrom a durable one")
     await other.say("from an ordinary one")
     await other.until("mfrom an ordinary one")
-    assert await heard(one) == ["from a durable one", "from an ordinary one"]
+    assert await heard(one.rt) == ["from a durable one", "from an ordinary one"]
 
 
 async def test_a_turn_that_was_not_committed_publishes_nothing(place: Place) -> None:
@@ -118,7 +91,7 @@ async def test_a_turn_that_was_not_committed_publishes_nothing(place: Place) -> 
     await raw.again()
     await raw.until("mtold a")
     await is_done(two, raw.sid)
-    assert await heard(two) == ["a", "a again"]
+    assert await heard(two.rt) == ["a", "a again"]
 
 
 @pytest.mark.parametrize("point", ["before", "behind", "done"])
@@ -149,7 +122,7 @@ async def test_who_takes_over_publishes_what_was_committed(place: Place, point: 
         event.set()
     await one.keeper.sweeps.look()
     await eventually(lambda: not one.keeper.holdings)
-    assert await heard(two) == ["a", "a again", "b", "b again"]
+    assert await heard(two.rt) == ["a", "a again", "b", "b again"]
 
 
 async def test_what_a_store_has_lost_is_published_again_and_heard_once_in_the_same_place(place: Place) -> None:
@@ -188,12 +161,12 @@ async def test_what_a_store_has_lost_is_published_again_and_heard_once_in_the_sa
     await raw.say("b")
     await member.until("mb")
     await is_done(two, raw.sid)
-    assert await heard(two) == ["a", "b"]
+    assert await heard(two.rt) == ["a", "b"]
     assert member.messages == ["in", "a", "b"]
     broker.behind.set()
     await one.keeper.sweeps.look()
     await eventually(lambda: not one.keeper.holdings)
-    assert await heard(two) == ["a", "b"]
+    assert await heard(two.rt) == ["a", "b"]
 
 
 async def test_what_a_commit_published_is_named_by_that_commit(place: Place) -> None:
@@ -218,7 +191,7 @@ async def test_what_a_commit_published_is_named_by_that_commit(place: Place) -> 
     await raw.again()
     await raw.until("mdone")
     await is_done(two, raw.sid)
-    assert await heard(two) == ["first", "again"]
+    assert await heard(two.rt) == ["first", "again"]
 
 
 @pytest.mark.parametrize("point", ["before", "behind"])
@@ -243,7 +216,7 @@ async def test_the_last_turn_of_a_session_is_published_behind_its_end(place: Pla
     broker.behind.set()
     await is_done(one, raw.sid)
     assert (await record(one, raw.sid)).stage is Stage.ENDED
-    assert await heard(one) == ["last"]
+    assert await heard(one.rt) == ["last"]
 
 
 async def test_who_takes_over_a_session_whose_handler_has_returned_publishes_for_it(place: Place) -> None:
@@ -263,7 +236,7 @@ async def test_who_takes_over_a_session_whose_handler_has_returned_publishes_for
     await raw.again()
     await is_done(two, raw.sid)
     broker.before.set()
-    assert await heard(two) == ["all"]
+    assert await heard(two.rt) == ["all"]
 
 
 @pytest.mark.parametrize("ends", [True, False], ids=["ended", "left alone"])
@@ -297,13 +270,13 @@ async def test_what_a_dead_worker_was_to_publish_is_swept(place: Place, ends: bo
     twin = Rooms(two.rt)
     twin.fails = 1  # its room is away: it is due later, and nothing is lost
     await two.keeper.sweeps.sweep([raw.sid])
-    assert await heard(two) == []
+    assert await heard(two.rt) == []
     await two.keeper.sweeps.sweep([raw.sid])
     assert (await record(two, raw.sid)).publishes == ()
-    assert await heard(two) == ["left"]
+    assert await heard(two.rt) == ["left"]
     broker.before.set()
     await two.keeper.sweeps.sweep([raw.sid])
-    assert await heard(two) == ["left"]
+    assert await heard(two.rt) == ["left"]
 
 
 async def test_a_broker_that_does_not_answer_is_asked_again(place: Place) -> None:
@@ -317,7 +290,7 @@ async def test_a_broker_that_does_not_answer_is_asked_again(place: Place) -> Non
     await is_done(one, raw.sid)
     first, second = dict.fromkeys(broker.asked)
     assert broker.asked == [first, first, first, second]
-    assert await heard(one) == ["a", "a again"]
+    assert await heard(one.rt) == ["a", "a again"]
 
 
 async def test_who_stood_still_asks_the_store_before_it_publishes(place: Place) -> None:
@@ -337,7 +310,7 @@ async def test_who_stood_still_asks_the_store_before_it_publishes(place: Place) 
     holding.confirmed = float("-inf")
     broker.fails = 0
     await eventually(lambda: not one.keeper.holdings)
-    assert await heard(two) == ["a", "a again"]
+    assert await heard(two.rt) == ["a", "a again"]
 
 
 async def test_a_session_waits_with_what_the_broker_has_yet_to_take(place: Place) -> None:
@@ -362,7 +335,7 @@ async def test_a_session_waits_with_what_the_broker_has_yet_to_take(place: Place
     assert seen == ["a", "b"]
     broker.before.set()
     await eventually(lambda: seen == ["a", "b", "c"] and not holding.owner.record.publishes)
-    assert await heard(one) == ["a", "b", "c"]
+    assert await heard(one.rt) == ["a", "b", "c"]
 
 
 async def test_a_turn_is_bounded_and_names_are_checked_before_they_are_stored(place: Place) -> None:
@@ -386,7 +359,7 @@ async def test_a_turn_is_bounded_and_names_are_checked_before_they_are_stored(pl
     await raw.open()
     await raw.until("mdone")
     await is_done(one, raw.sid)
-    assert await heard(one) == [b"1", "2"]
+    assert await heard(one.rt) == [b"1", "2"]
 
 
 async def test_other_tasks_publish_by_commits_of_their_own(place: Place) -> None:
@@ -410,7 +383,7 @@ async def test_other_tasks_publish_by_commits_of_their_own(place: Place) -> None
     await raw.say("a")
     await arrives(go.wait())
     await is_done(one, raw.sid)
-    assert await heard(one) == ["0", "1", "2", "3", "4"]
+    assert await heard(one.rt) == ["0", "1", "2", "3", "4"]
     assert (await record(one, raw.sid)).data == "{}"
 
 
@@ -427,4 +400,4 @@ async def test_a_worker_that_goes_publishes_first() -> None:
             held.fails = 1
             await raw.say("a")
             await raw.until("mtold a")
-        assert await heard(two) == ["a", "a again"]
+        assert await heard(two.rt) == ["a", "a again"]

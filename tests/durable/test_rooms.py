@@ -12,7 +12,7 @@ import pytest
 
 import realtime
 
-from ..patience import arrives, eventually, within
+from ..patience import arrives, eventually
 from .raw import Raw
 from .workers import Handler, Place, Rooms, Worker, worker
 
@@ -93,10 +93,12 @@ class Member(Raw):
         return cursor
 
     async def goes_on(self, one: Worker) -> None:
-        """Attaches at another worker."""
+        """Attaches at another worker, which follows its rooms then."""
         self.url = one.url
         await self.again()
         await self.shows()
+        shared: Any = one.rt._service.sessions.hub.shared
+        await eventually(lambda: all(local.follower.live for local in shared._local.values()))
 
     async def takes(self) -> None:
         """Says that it has taken all."""
@@ -419,10 +421,10 @@ async def test_presence_goes_along(place: Place) -> None:
     stands_still(one)
     await raw.goes_on(two)
 
-    async with within("until it is present again"):
-        async for change in one.rt.room("present").watch_members():
-            if change.member == raw.sid and change.info == {"name": "Eve"}:
-                break
+    there: Any = two.rt._service.sessions.hub.shared
+    present = kept_of(place, "present").present
+    await eventually(lambda: raw.sid in present and present[raw.sid].worker == there.worker)
+    assert await one.rt.room("present").members() == {raw.sid: {"name": "Eve"}}
 
 
 async def test_a_join_with_what_was_before(place: Place) -> None:
@@ -477,6 +479,34 @@ async def test_cursors_of_an_earlier_session_count_at_the_join(place: Place) -> 
     await raw.asks("join kept")
     await raw.hears(1)
     assert raw.heard == ["kept mb"]
+
+
+async def test_cursors_of_an_earlier_session_outlive_the_worker(place: Place) -> None:
+    joined = asyncio.Event()
+
+    async def dying(session: realtime.Session) -> None:
+        async for _ in session:
+            await session.join("kept")
+            joined.set()
+            await asyncio.Event().wait()
+
+    one, two = await with_rooms(place, dying), await with_rooms(place, joining)
+    cursor = await one.rt.room("kept").send("a")
+    await one.rt.room("kept").send("b")
+    raw = Member(place.http, one.url)
+    await raw.open(rooms={"kept": cursor})
+    await raw.say("join kept")
+    await arrives(joined.wait())
+    stands_still(one)
+    await raw.goes_on(two)
+    await raw.hears(1)
+    assert raw.heard == ["kept mb"]
+    await raw.asks("leave kept")
+    await two.rt.room("kept").send("c")
+    await raw.asks("join kept")  # behind what it has left
+    await two.rt.room("kept").send("d")
+    await raw.hears(2)
+    assert raw.heard == ["kept mb", "kept md"]
 
 
 async def test_what_is_refused(place: Place) -> None:

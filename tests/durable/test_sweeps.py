@@ -11,49 +11,22 @@ from typing import Any
 
 import pytest
 
-import realtime
-from realtime.core.durable.record import Stage
-from realtime.durable.sweeps import Sweeps
-
 from ..cluster.workers import Worker
 from ..patience import arrives, eventually
 from .crew import Crew, crew
 from .raw import Raw
-from .workers import Rooms
+from .workers import Rooms, heard, keeps, telling
 
-KEPT = "kept"
+pytestmark = pytest.mark.usefixtures("nobody_sweeps")
+
 LEASE = 10.0
-
-
-@pytest.fixture(autouse=True)
-def _nobody_else_sweeps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Sweeps, "pause", 1e6)
-
-
-async def telling(session: realtime.Session) -> None:
-    """Publishes each message, and again what it is."""
-    async for message in session:
-        await session.publish(KEPT, message)
-        await session.publish(KEPT, f"{message!s} again")
-        await session.send(f"told {message!s}")
 
 
 @contextlib.asynccontextmanager
 async def tellers(count: int = 2) -> AsyncIterator[Crew]:
     """Workers whose room keeps what was published."""
-    async with crew(telling, count, lambda rt: rt.configure_rooms(KEPT, history=100)) as them:
+    async with crew(telling, count, keeps) as them:
         yield them
-
-
-async def heard(worker: Worker) -> list[Any]:
-    """All that was ever published."""
-    return [message for _, message in (await worker.server.room(KEPT).history()).messages]
-
-
-def waits(them: Crew, sid: str) -> float:
-    """After how many seconds without another write the store has the session looked at."""
-    kept = them.keeper(them.workers[0]).records._kept[sid]
-    return float(kept.due - kept.written)
 
 
 async def sweep(them: Crew, worker: Worker, sid: str) -> None:
@@ -85,14 +58,14 @@ async def test_what_is_to_be_published_is_due_after_a_lease_and_all_else_when_it
         await raw.open()
         await raw.stored(0)
         life = them.keeper(one).holdings[raw.sid].endpoint.config.lifetime
-        assert waits(them, raw.sid) == pytest.approx(life)
+        assert them.waits(raw.sid) == pytest.approx(life)
         broker.before.clear()
         await raw.say("a")
         await raw.until("mtold a")
-        assert waits(them, raw.sid) == pytest.approx(LEASE)
+        assert them.waits(raw.sid) == pytest.approx(LEASE)
         broker.before.set()
         await eventually(lambda: not them.keeper(one).holdings[raw.sid].owner.record.publishes)
-        assert waits(them, raw.sid) == pytest.approx(life)
+        assert them.waits(raw.sid) == pytest.approx(life)
 
 
 async def test_another_worker_publishes_what_a_worker_without_a_lease_has_left() -> None:
@@ -101,10 +74,10 @@ async def test_another_worker_publishes_what_a_worker_without_a_lease_has_left()
         one, two = them.workers
         raw, broker = await left(them, one)
         await sweep(them, two, raw.sid)
-        assert await heard(two) == ["a", "a again"]
+        assert await heard(two.server) == ["a", "a again"]
         record = await them.record(raw.sid)
         assert (record.publishes, record.owner) == ((), "-")
-        assert waits(them, raw.sid) > LEASE
+        assert them.waits(raw.sid) > LEASE
         broker.before.set()
         await them.renew(one)
         await them.keeper(one).sweeps.look()
@@ -115,7 +88,7 @@ async def test_another_worker_publishes_what_a_worker_without_a_lease_has_left()
         await raw.say("b")
         await raw.until("mtold b")
         await eventually(lambda: not any(one.publishing._task for one in holdings(them)))
-        assert await heard(two) == ["a", "a again", "b", "b again"]
+        assert await heard(two.server) == ["a", "a again", "b", "b again"]
 
 
 def holdings(them: Crew) -> list[Any]:
@@ -128,12 +101,12 @@ async def test_an_owner_whose_lease_runs_is_left_to_do_it() -> None:
         raw, broker = await left(them, one)
         await them.renew(one)
         await sweep(them, two, raw.sid)
-        assert await heard(two) == []
+        assert await heard(two.server) == []
         assert (await them.record(raw.sid)).owner == them.keeper(one).name
         assert await them.keeper(two).records.due(0, 10) == []
         broker.before.set()
         await eventually(lambda: not them.keeper(one).holdings[raw.sid].owner.record.publishes)
-        assert await heard(two) == ["a", "a again"]
+        assert await heard(two.server) == ["a", "a again"]
 
 
 @pytest.mark.parametrize("point", ["before", "behind"])
@@ -159,7 +132,7 @@ async def test_a_client_may_come_back_at_the_same_time(point: str) -> None:
         broker.before.set()
         await them.keeper(one).sweeps.look()
         await eventually(lambda: not them.has(one, raw.sid))
-        assert await heard(two) == ["a", "a again", "b", "b again"]
+        assert await heard(two.server) == ["a", "a again", "b", "b again"]
 
 
 @pytest.mark.parametrize("point", ["before", "behind"])
@@ -173,35 +146,8 @@ async def test_whoever_publishes_what_was_left_may_die_in_the_middle(point: str)
         await arrives(sweeping.waiting.wait())
         task.cancel()
         await asyncio.wait([task])
-        assert await heard(three) == (["a"] if point == "behind" else [])
+        assert await heard(three.server) == (["a"] if point == "behind" else [])
         assert await them.keeper(three).records.due(0, 10) == [raw.sid]  # it is due as ever
         await sweep(them, three, raw.sid)
         assert (await them.record(raw.sid)).publishes == ()
-        assert await heard(three) == ["a", "a again"]
-
-
-async def test_what_a_client_has_closed_is_taken_over_after_a_lease() -> None:
-    taken: list[str] = []
-    go = asyncio.Event()
-
-    async def handler(session: realtime.Session) -> None:
-        async for message in session:
-            if not session.restored:
-                await go.wait()
-            taken.append(str(message))
-
-    async with crew(handler) as them:
-        one, two = them.workers
-        raw = Raw(them.http, them.url(one))
-        await raw.open()
-        await raw.say("a", "b")
-        await raw.close_session()
-        await raw.until("a3,")
-        assert waits(them, raw.sid) == pytest.approx(LEASE)
-        them.lapse(one)
-        await sweep(them, two, raw.sid)
-        await eventually(lambda: not them.has(two, raw.sid))
-        assert taken == ["a", "b"]
-        assert (await them.record(raw.sid)).stage is Stage.ENDED
-        await them.keeper(one).sweeps.look()
-        assert not them.has(one, raw.sid)
+        assert await heard(three.server) == ["a", "a again"]

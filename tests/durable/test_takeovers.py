@@ -16,8 +16,11 @@ from realtime.testing import serve
 
 from ..cluster.workers import Worker, workers
 from ..patience import arrives, eventually
-from .crew import Crew, counting, crew
+from .crew import Crew, crew
 from .raw import Polls, Raw
+from .workers import counting
+
+pytestmark = pytest.mark.usefixtures("nobody_sweeps")
 
 
 @pytest.mark.parametrize("over_polls", [False, True], ids=["websocket", "polls"])
@@ -358,7 +361,9 @@ async def test_a_session_that_nobody_comes_back_for_is_ended_and_no_handler_runs
         assert await records.due(0, 10) == []
 
 
-async def test_a_session_whose_client_has_closed_is_taken_for_its_handler() -> None:
+@pytest.mark.parametrize("stopped", [False, True])
+async def test_a_session_whose_client_has_closed_is_taken_for_its_handler(stopped: bool) -> None:
+    """When its worker's lease is over: nobody waits for a client."""
     taken: list[str] = []
     go = asyncio.Event()
 
@@ -375,11 +380,17 @@ async def test_a_session_whose_client_has_closed_is_taken_for_its_handler() -> N
         await raw.say("a", "b")
         await raw.close_session()
         await raw.until("a3,")
-        one.kill()
+        assert them.waits(raw.sid) == pytest.approx(10.0)
+        if stopped:
+            them.lapse(one)
+        else:
+            one.kill()
         await swept(them, two, raw.sid)
         await eventually(lambda: not them.has(two, raw.sid))
         assert taken == ["a", "b"]
         assert (await them.record(raw.sid)).end.code == 1000
+        await them.keeper(one).sweeps.look()  # when it awakes
+        assert not them.has(one, raw.sid)
 
 
 async def test_a_session_whose_owner_lives_is_left_alone() -> None:

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -17,29 +16,7 @@ from realtime.core.durable.record import Stage
 
 from ..patience import arrives, eventually
 from .raw import Polls, Raw
-from .workers import Place, Worker, worker
-
-
-@pytest.fixture
-async def place() -> AsyncIterator[Place]:
-    async with worker(realtime.MemoryBroker()) as place:
-        yield place
-
-
-async def counting(session: realtime.Session) -> None:
-    """Answers each message with its count."""
-    if not session.restored:
-        await session.send("welcome")
-    async for message in session:
-        session.data["count"] = session.data.get("count", 0) + 1
-        await session.send(f"{message!s} {session.data['count']}")
-        if message == "end":
-            return
-
-
-async def record(one: Worker, sid: str) -> Any:
-    sight = await one.keeper.records.load(sid)
-    return None if sight is None else sight.record
+from .workers import Place, counting, record
 
 
 async def test_a_session_says_its_tenure_and_counts(place: Place) -> None:

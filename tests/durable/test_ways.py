@@ -5,7 +5,6 @@ worker does not reach.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -17,14 +16,7 @@ from realtime.durable import holding as holdings
 
 from ..patience import arrives, eventually
 from .raw import Polls, Raw
-from .test_turns import counting, record
-from .workers import Place, worker
-
-
-@pytest.fixture
-async def place() -> AsyncIterator[Place]:
-    async with worker(realtime.MemoryBroker()) as place:
-        yield place
+from .workers import Place, counting, record
 
 
 async def test_flush_commits_and_waits_for_the_client(place: Place) -> None:

@@ -16,7 +16,22 @@ from realtime.core.durable.takeover import Notice
 from realtime.core.errors import BrokerError
 from realtime.testing import serve
 
-__all__ = ["Handler", "Place", "Puts", "Rooms", "Worker", "worker"]
+__all__ = [
+    "KEPT",
+    "Handler",
+    "Place",
+    "Puts",
+    "Rooms",
+    "Worker",
+    "counting",
+    "heard",
+    "keeps",
+    "record",
+    "telling",
+    "worker",
+]
+
+KEPT = "kept"
 
 Handler = Callable[[realtime.Session], Awaitable[object]]
 
@@ -127,3 +142,41 @@ async def worker(broker: Stores) -> AsyncIterator[Place]:
     async with contextlib.AsyncExitStack() as stack:
         http = await stack.enter_async_context(aiohttp.ClientSession())
         yield Place(http, stack, broker)
+
+
+async def record(one: Worker, sid: str) -> Any:
+    """What the store has of a session."""
+    sight = await one.keeper.records.load(sid)
+    return None if sight is None else sight.record
+
+
+# -- handlers ----------------------------------------------------------------------------------------------------------
+
+
+async def counting(session: realtime.Session) -> None:
+    """Answers each message with its count."""
+    if not session.restored:
+        await session.send("welcome")
+    async for message in session:
+        session.data["count"] = session.data.get("count", 0) + 1
+        await session.send(f"{message!s} {session.data['count']}")
+        if message == "end":
+            return
+
+
+async def telling(session: realtime.Session) -> None:
+    """Publishes each message, and again what it is."""
+    async for message in session:
+        await session.publish(KEPT, message)
+        await session.publish(KEPT, f"{message!s} again")
+        await session.send(f"told {message!s}")
+
+
+def keeps(rt: realtime.Server) -> None:
+    """The room keeps what was published."""
+    rt.configure_rooms(KEPT, history=100)
+
+
+async def heard(rt: realtime.Server) -> list[Any]:
+    """All that was ever published there."""
+    return [message for _, message in (await rt.room(KEPT).history()).messages]

@@ -95,6 +95,9 @@ class Commit(NamedTuple):
         """See Change."""
         if record.stage is Stage.ENDED:
             return record
+        if record.cursors:
+            joined = dict(self.joins)
+            record = record._replace(cursors=tuple(one for one in record.cursors if joined.get(one[0]) is None))
         rooms = dict(record.rooms)
         for room, position in self.joins:
             rooms.pop(room, None)
@@ -206,7 +209,7 @@ class Ended(NamedTuple):
         """See Change."""
         if record.stage is Stage.ENDED:
             return record
-        return record._replace(stage=Stage.ENDED, end=self.end, outbox=(), inbox=(), rooms=(), infos=())
+        return record._replace(stage=Stage.ENDED, end=self.end, outbox=(), inbox=(), rooms=(), infos=(), cursors=())
 
 
 def discarded(record: Record) -> Record:

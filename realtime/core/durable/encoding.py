@@ -32,6 +32,7 @@ def written(record: Record) -> str:
         "inbox": [_item(item) for item in record.inbox],
         "rooms": [[room, position.cursor] for room, position in record.rooms],
         "infos": [[*info] for info in record.infos],
+        "cursors": [[*cursor] for cursor in record.cursors],
         "publishes": [[publish.id, publish.room, _item(publish.data)] for publish in record.publishes],
         "end": [] if record.end is None else [*record.end],
         "closed": [] if record.closed is None else [*record.closed],
@@ -56,6 +57,7 @@ def read(text: str) -> Record:
             closed=_close(fields, "closed"),
             rooms=tuple((room, Position.parse(cursor)) for room, cursor in fields.get("rooms", ())),
             infos=tuple((room, info) for room, info in fields.get("infos", ())),
+            cursors=tuple((room, cursor) for room, cursor in fields.get("cursors", ())),
             publishes=tuple(Publish(id, room, _message(item)) for id, room, item in fields.get("publishes", ())),
             **{name: fields[name] for name in _PLAIN if name in fields},
         )

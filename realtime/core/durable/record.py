@@ -87,6 +87,8 @@ class Record(NamedTuple):
     rooms: tuple[tuple[str, Position], ...] = ()  # where it has joined
     infos: tuple[tuple[str, str], ...] = ()  # what it says of itself in these, as JSON, where it says something
     publishes: tuple[Publish, ...] = ()
+    # Of rooms that its client has heard in earlier sessions, and has not joined in this one.
+    cursors: tuple[tuple[str, str], ...] = ()
 
     @property
     def tenure(self) -> Tenure:

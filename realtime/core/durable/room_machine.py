@@ -37,7 +37,8 @@ class RoomMachine(NumberedMachine):
     def __init__(self, config: Config, peer_window: Window, listener: Listener, now: float, **facts: Any) -> None:
         super().__init__(config, peer_window, listener, now, **facts)
         self._brought = 0  # what the newest carrier has brought is stored when this number is
-        self.rooms: RoomOutbox = RoomOutbox(self.outbox.window, config.max_outbox_size, self.sid)
+        window = self.outbox.window
+        self.rooms: RoomOutbox = RoomOutbox(window, config.max_outbox_size, config.max_batch_size, self.sid)
 
     def in_rooms(self, record: Record) -> None:
         """This is stored. A handler that has returned has left its rooms."""

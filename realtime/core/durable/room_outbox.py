@@ -58,19 +58,22 @@ class Place:
 
 
 class RoomOutbox:
-    """Of a session, for its newest carrier. `window` is its client's; what is larger than `most` bytes is a gap."""
+    """Of a session, for its newest carrier. `window` is its client's; what is larger than `most` bytes is a gap. Of
+    messages `batch` bytes at most wait here to be written, or one."""
 
-    def __init__(self, window: Window, most: int, sid: str) -> None:
+    def __init__(self, window: Window, most: int, batch: int, sid: str) -> None:
         self.source: Source
         self.gen: int = 0  # of the carrier
-        self._window, self._most, self._sid = window, most, sid
+        self._window, self._most, self._batch, self._sid = window, most, batch, sid
         self._rooms: dict[str, Position] = {}  # that the session is in, as is stored, and where it has joined them
         self._gaps: dict[str, tuple[Position, int]] = {}  # what was missing where it has joined, which nobody stores
+        self._told: dict[str, Position] = {}  # where this worker was in each, on whatever carrier
         self._cursors: dict[str, str] | None = None  # the client's; None until the carrier has brought them
         self._lefts: dict[str, None] = {}  # of these, the rooms that it is not in
         self._places: dict[str, Place] = {}
         self._due: dict[str, None] = {}  # rooms in which there may be something
         self._queue: list[Told] = []
+        self._queued = 0  # bytes of messages in there
         # What is being read: the question, the room, and behind which position.
         self._asked: tuple[int, str, Position] | None = None
         self._questions = 0
@@ -88,6 +91,7 @@ class RoomOutbox:
                 self._due[room] = None
             if room not in self._rooms and room in (self._cursors or ()) and room not in self._places:
                 self._lefts[room] = None  # before anything was told of it
+        self._told = {room: told for room, told in self._told.items() if room in self._rooms}
         self._gaps = {room: gap for room, gap in self._gaps.items() if gap[0] == self._rooms.get(room, gap[0])}
 
     def missed(self, room: str, joined: Position, missing: int) -> None:
@@ -104,7 +108,7 @@ class RoomOutbox:
         self.gen = gen
         self._cursors = None
         self._lefts, self._places, self._due = {}, {}, {}
-        self._queue, self._asked = [], None
+        self._queue, self._queued, self._asked = [], 0, None
         self._flow = Flow(self._window)
 
     def show(self, gen: int, cursors: Mapping[str, str]) -> bool:
@@ -148,14 +152,14 @@ class RoomOutbox:
         return bool(self._queue)
 
     def frames(self) -> list[Told]:
-        """All that there is to tell now, and is told by this."""
+        """What there is to tell now, and is told by this."""
         self.prepare()
         lefts: list[Told] = []
         while self._lefts and self._flow.may_note:
             lefts.append(room := next(iter(self._lefts)))
             del self._lefts[room]
             self._flow.sent(0)
-        told, self._queue = [*lefts, *self._queue], []
+        told, self._queue, self._queued = [*lefts, *self._queue], [], 0
         return told
 
     def _settle(self, cursors: dict[str, str]) -> None:
@@ -174,8 +178,8 @@ class RoomOutbox:
                 said = cursors.get(room)
                 cursor = _position_of(said)
                 position = begins(joined, cursor)
-                place = self._places[room] = Place(joined, position, known=position == joined)
-                if place.known and position.cursor != said:
+                self._places[room] = Place(joined, position, position in (joined, self._told.get(room)))
+                if position.cursor != said:
                     gap = self._gaps.pop(room, None)
                     self._note(RoomNote(room, position.cursor, None if gap is None else gap[1]))
 
@@ -208,7 +212,11 @@ class RoomOutbox:
         if not self._flow.may(size):
             place.needs = size
             return False
-        place.needs, place.position, place.known, place.seen = 0, one.position, True, True
+        if self._queued and self._queued + size > self._batch:
+            return False
+        self._queued += size
+        place.needs, place.known, place.seen = 0, True, True
+        place.position = self._told[room] = one.position
         self._flow.sent(size)
         self._queue.append(RoomNote(room, one.position.cursor, missing) if item is None else item)
         return True
@@ -240,13 +248,16 @@ class RoomOutbox:
             return None
         position = place.position
         at = resumed(position, reading)
+        if at.missing is not None and self.source.after(room, position, False) is not None:
+            self._due[room] = None  # it has come here meanwhile
+            return None
         if at.missing is not None:
             if place.known and contradicted(position, reading):
                 return reading.epoch, max(reading.epoch, position.epoch)
             if not self._flow.may_note:
                 self._due[room] = None
                 return None
-            place.position = at.position
+            place.position = self._told[room] = at.position
             self._note(RoomNote(room, at.position.cursor, at.missing))
         place.known = place.seen = True
         more = reading.more

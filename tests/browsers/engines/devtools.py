@@ -66,8 +66,11 @@ class DevToolsPage(Page):
                 return False
             if frame["url"] not in ("", ":", "about:blank") or url == "about:blank":
                 return True
-            async with asyncio.timeout(PATIENCE):
-                await self._moved.wait()
+            try:
+                async with asyncio.timeout(PATIENCE):
+                    await self._moved.wait()
+            except TimeoutError:
+                raise EngineError(f"nothing of {url} within {PATIENCE:g} s") from None
 
     async def crash(self) -> None:
         """Its process dies: nobody in it is told."""

@@ -172,3 +172,11 @@ def test_what_a_session_says_of_itself_goes_with_its_rooms() -> None:
     assert applied(record, Commit("1", 1, infos=(("a", ""),))).infos == ()
     assert applied(record, PutOut("a", (1, 4))).infos == ()
     assert applied(record, Ended(Close(1000))).infos == ()
+
+
+def test_cursors_of_earlier_sessions_are_kept_until_their_rooms_are_joined() -> None:
+    here, cursors = Position(1, 3, "x"), (("a", "1.1.x"), ("b", "1.2.y"))
+    record = LIVE._replace(cursors=cursors)
+    assert applied(record, Commit("1", 1, joins=(("c", here), ("b", None)))).cursors == cursors
+    assert applied(record, Commit("1", 1, joins=(("a", here),))).cursors == cursors[1:]
+    assert applied(record, Ended(Close(1000))).cursors == ()

@@ -36,6 +36,7 @@ FULL = Record(
     (("chat/ü", Position(5, 6, "w1-7")), ("news", Position(1, 0, ""))),
     (("news", '{"name":"Ada"}'),),
     (Publish("i9-0", "chat", "p"), Publish("i9-1", "chat", b"q")),
+    (("old", "1.2.x"),),
 )
 
 

@@ -58,7 +58,7 @@ def made(
 ) -> tuple[RoomOutbox, Rooms]:
     """With a carrier that has brought cursors."""
     source = Rooms()
-    outbox = RoomOutbox(window, 50, SID)
+    outbox = RoomOutbox(window, 50, 60, SID)
     outbox.source = source
     outbox.update(rooms)
     outbox.begin(1)
@@ -311,3 +311,42 @@ def test_a_gap_waits_for_the_client_too() -> None:
     outbox.answer(2, "r", Reading(1, 9, "p9"))
     assert words(outbox.frames()) == ["r 1.9.p9 -6"]
     assert isinstance(RoomNote("r", "1.1.x"), Outgoing)
+
+
+def test_what_another_carrier_was_told_is_known_to_this_worker() -> None:
+    outbox, source = made(("r", at(3)))
+    source.has["r"] = 3, [passed(4, "a")]
+    outbox.frames()
+    source.has.clear()
+    outbox.begin(2)
+    outbox.show(2, {"r": at(4).cursor})
+    assert outbox.frames() == []
+    assert outbox.answer(1, "r", Reading(1, 3, "p3")) == (1, 1)
+    outbox.update([])
+    outbox.update([("r", at(3))])
+    outbox.begin(3)
+    outbox.show(3, {"r": at(4).cursor})  # which it has forgotten with the room
+    outbox.frames()
+    assert outbox.answer(2, "r", Reading(1, 3, "p3")) is None
+
+
+def test_no_more_waits_to_be_written_than_a_batch() -> None:
+    outbox, source = made(("r", at(0, id="")))
+    source.has["r"] = 0, [passed(number, "x" * 25) for number in range(1, 4)]
+    assert len(outbox.frames()) == 1 + 2
+    assert len(outbox.frames()) == 1
+    outbox, source = made(("r", at(0, id="")))
+    outbox.frames()
+    page = [entry(number, "x" * 25) for number in range(1, 4)]
+    outbox.answer(1, "r", Reading(1, 3, "p3", entries=page))
+    assert len(outbox.frames()) == 2
+    assert source.asked[1:] == [(2, "r", at(2))]
+
+
+def test_what_has_come_while_it_was_read_is_no_gap() -> None:
+    """A room that keeps nothing is followed since the question was asked, and its message is here."""
+    outbox, source = made(("r", at(3)))
+    outbox.frames()
+    source.has["r"] = 3, [passed(4, "a")]
+    assert outbox.answer(1, "r", Reading(1, 4, "p4")) is None
+    assert words(outbox.frames()) == ["r 1.4.p4 a"]

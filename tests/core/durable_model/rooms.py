@@ -27,7 +27,7 @@ class HoldingRooms:
 
     def __init__(self, holding: Holding, store: Store, record: Record) -> None:
         self._holding, self._store = holding, store
-        self.outbox = RoomOutbox(WINDOW, 1000, holding.sid)
+        self.outbox = RoomOutbox(WINDOW, 1000, 1000, holding.sid)
         self.outbox.source = self
         self._previous: dict[tuple[str, str], str] = {}
         self.update(record)
