@@ -7,8 +7,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -16,9 +15,12 @@ import pytest
 import realtime
 from realtime.testing import UdpFaultProxy
 
-from ..brokers.servers import Server, available
+from ..brokers.conftest import own_redis
+from ..brokers.servers import Server
 from ..patience import arrives, within
 from ..webtransport.place import made
+
+__all__ = ["own_redis"]
 
 MODULE = "tests.cluster.webtransport_worker"
 OPTIONS: dict[str, Any] = {
@@ -27,15 +29,6 @@ OPTIONS: dict[str, Any] = {
     "open_timeout": 60.0,
     "backoff": (0.01, 0.2),
 }
-
-
-@pytest.fixture
-def redis(tmp_path: Path) -> Iterator[Server]:
-    if not available():
-        pytest.skip("redis-server is not installed")
-    server = Server(tmp_path, "--save", "").start()
-    yield server
-    server.kill()
 
 
 class Worker:
@@ -84,8 +77,8 @@ async def connected(url: str) -> realtime.ClientSession:
 
 
 @pytest.mark.parametrize("latency", [0.0, 0.15])
-async def test_cut_at_one_and_carried_by_another(redis: Server, latency: float) -> None:
-    async with UdpFaultProxy("127.0.0.1", 9, latency=latency) as udp, workers(redis, udp) as (one, two), within():
+async def test_cut_at_one_and_carried_by_another(own_redis: Server, latency: float) -> None:
+    async with UdpFaultProxy("127.0.0.1", 9, latency=latency) as udp, workers(own_redis, udp) as (one, two), within():
         udp.backend = one.backend
         async with await connected(f"{one.url}/echo") as session:
             assert session.id.partition(".")[0] == one.name
@@ -101,8 +94,8 @@ async def test_cut_at_one_and_carried_by_another(redis: Server, latency: float) 
             assert udp.counts["cut"] >= 3
 
 
-async def test_a_durable_session_goes_on_when_its_worker_is_killed(redis: Server) -> None:
-    async with UdpFaultProxy("127.0.0.1", 9) as udp, workers(redis, udp) as (one, two), within():
+async def test_a_durable_session_goes_on_when_its_worker_is_killed(own_redis: Server) -> None:
+    async with UdpFaultProxy("127.0.0.1", 9) as udp, workers(own_redis, udp) as (one, two), within():
         udp.backend = one.backend
         async with await connected(f"{one.url}/orders") as session:
             await session.send("a")
