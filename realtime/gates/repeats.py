@@ -1,7 +1,7 @@
 """Polls that are made again, word by word, since whoever was to pass their answer on has died with it.
 
 A proxy makes a GET again when the worker that it went to is gone. If that one only carried it, its session has
-answered, and what is not acknowledged would be lost without a word. Clients of Engine.IO and SockJS put something else
+answered, and in a protocol without acks that would be lost without a word. Clients of such protocols put something else
 into the URL of each poll; but some only the second, so that this alone says nothing.
 """
 

@@ -359,13 +359,20 @@ async def test_what_a_turn_publishes_comes_back_once(place: Place) -> None:
 async def test_rooms_that_the_client_knows_and_the_session_is_not_in(place: Place) -> None:
     one, two = await with_rooms(place, joining), await with_rooms(place, joining)
     raw = await member(place, one, "kept")
-    await raw.hears(0)
-    raw.cursors["never"] = "1.1.x"
+    raw.cursors["present"] = await one.rt.room("present").send("a")
+    await one.rt.room("present").send("b")
     stands_still(one)
     await raw.goes_on(two)
     while not raw.left:
         await raw.next()
-    assert raw.left == ["never"]
+    assert raw.left == ["present"]
+    await one.rt.room("present").send("c")
+    await two.rt.room("kept").send("d")
+    await raw.hears(1)
+    await raw.asks("join present")
+    await two.rt.room("present").send("e")
+    await raw.hears(2)
+    assert raw.heard == ["kept md", "present me"]
 
 
 async def test_a_room_that_is_closed_is_left(place: Place) -> None:
