@@ -97,6 +97,7 @@ FIRST = (
     "tests/cluster/test_ends.py",
     "tests/compat/socketio/test_recovery.py",
     "tests/cluster/test_webtransport.py",
+    "tests/cluster/test_webtransport_processes.py",
     "tests/webtransport/test_doctor.py",
     "tests/namespaces/test_fault_matrix.py",
     "tests/client/test_latency.py",

@@ -217,6 +217,11 @@ class Channel(Peer):
         self._failure = error
         self.close(reason=str(error))
 
+    def broken(self, error: Exception) -> None:
+        """What the server has said made this raise."""
+        self._failure = self._failure or NoSession("protocol", f"what the server says cannot be read: {error!r}")
+        super().broken(error)
+
     def failed(self, error: Exception) -> None:
         """The socket says that nobody is there (any more)."""
         self._fail(error)

@@ -50,13 +50,22 @@ class Peer:
     def received(self, data: bytes, address: Address) -> None:
         """A datagram has come."""
         if not self.terminated:
-            self.quic.receive_datagram(data, address, now=self._loop.time())
-            self._turn()
+            try:
+                self.quic.receive_datagram(data, address, now=self._loop.time())
+                self._turn()
+            except Exception as error:
+                self.broken(error)
 
     def transmit_soon(self) -> None:
         """Something was written: it goes in the next turn of the event loop, with all that is written until then."""
         if self._soon is None and not self.is_over:
-            self._soon = self._loop.call_soon(self.transmit)
+            self._soon = self._loop.call_soon(self._transmit)
+
+    def _transmit(self) -> None:
+        try:
+            self.transmit()
+        except Exception as error:
+            self.broken(error)
 
     def transmit(self) -> None:
         """Sends what may be sent now, and sets the timer for what has to be done next."""
@@ -76,8 +85,11 @@ class Peer:
         assert self._due is not None
         now = max(self._due, self._loop.time())
         self._timer = self._due = None
-        self.quic.handle_timer(now=now)
-        self._turn()
+        try:
+            self.quic.handle_timer(now=now)
+            self._turn()
+        except Exception as error:
+            self.broken(error)
 
     def _turn(self) -> None:
         while (event := self.quic.next_event()) is not None:
@@ -152,6 +164,15 @@ class Peer:
 
     def id_retired(self, connection_id: bytes) -> None:
         """The peer does not send to that any more."""
+
+    def broken(self, error: Exception) -> None:
+        """What the peer has said made this raise: it ends, whatever state it is in."""
+        try:
+            self.close(ErrorCode.H3_INTERNAL_ERROR)
+        except Exception:  # not even its end can be said
+            self.drop()
+            self._lose(str(error))
+            self.forgotten()
 
     def lost(self, reason: str) -> None:
         """The connection has ended, from here or from there, or by silence. Nothing more comes of it."""

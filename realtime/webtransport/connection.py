@@ -250,6 +250,15 @@ class ClientConnection(Peer):
         """It does not send to that any more."""
         self._keeper.retired(connection_id)
 
+    def broken(self, error: Exception) -> None:
+        """Whatever a client sends, it is its own connection alone that suffers."""
+        self._keeper.gate.service.notices.warn(
+            ("webtransport", type(error).__name__),
+            "a WebTransport connection is closed, since what its client sent made it fail: %r",
+            error,
+        )
+        super().broken(error)
+
     def lost(self, reason: str) -> None:
         """The connection has ended."""
         self._waiting.cancel()

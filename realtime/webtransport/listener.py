@@ -9,7 +9,6 @@ from contextlib import suppress
 from typing import Any
 
 from aioquic._buffer import Buffer
-from aioquic.h3.connection import ErrorCode
 from aioquic.quic.configuration import SMALLEST_MAX_DATAGRAM_SIZE, QuicConfiguration
 from aioquic.quic.packet import (
     QuicHeader,
@@ -161,15 +160,7 @@ class Listener(asyncio.DatagramProtocol):
         elif connection is None:
             connection = self._begin(header, len(data), address)
         if connection is not None:
-            try:
-                connection.received(data, address)
-            except Exception as error:  # whatever a client sends, it is its own connection alone that suffers
-                self._service.notices.warn(
-                    ("webtransport", type(error).__name__),
-                    "a WebTransport connection is closed, since what its client sent made it fail: %r",
-                    error,
-                )
-                connection.close(ErrorCode.H3_INTERNAL_ERROR)
+            connection.received(data, address)
 
     def pause_writing(self) -> None:
         """More waits to be sent than the socket takes: datagrams are lost until it is less, as on any bad network."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -117,6 +117,21 @@ async def test_who_gives_up_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatc
         await asyncio.wait({trying})
         assert trying.cancelled()
         await eventually(lambda: all(channel.is_over for channel in kept))
+
+
+@pytest.mark.parametrize("where", ["receive_datagram", "datagrams_to_send"])
+async def test_what_makes_the_client_fail_is_a_session_that_ends(monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+    def fails(*_: object, **__: object) -> NoReturn:
+        raise ZeroDivisionError("as no server should make it")
+
+    async with place(echoing()) as there, there.raw() as raw:
+        raw.send(OPEN)
+        assert await raw.until("o")
+        monkeypatch.setattr(raw.channel.quic, where, fails)
+        raw.send("mhello")
+        while await raw.receive() is not None:
+            """What has come by then."""
+        assert raw.channel.is_over
 
 
 async def test_no_ticket_is_given_so_nothing_can_be_said_again() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from random import Random
+from typing import NoReturn
 
 import pytest
 from aioquic.buffer import encode_uint_var
@@ -82,3 +83,35 @@ async def test_nonsense_ends_nothing_but_its_own_connection(seed: int, caplog: p
         await eventually(lambda: all(c.quic.unread == 0 or c.is_over or c.link is None for c in listener._connections))
     # What cannot be read is the client's affair: neither a traceback nor a warning is made of it.
     assert [r for r in caplog.records if r.levelno >= logging.WARNING and r.name.split(".")[0] != "quic"] == []
+
+
+@pytest.mark.parametrize("where", ["receive_datagram", "handle_timer", "datagrams_to_send", "all"])
+async def test_a_connection_that_raises_ends_alone(
+    where: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Wherever it does: at what comes, when its time is up, and while it writes, even its end."""
+    async with place(echoing()) as there, there.raw() as good:
+        good.send(OPEN, "a0,0")
+        await good.until("o")
+        (kept,) = there.listener._connections
+        async with there.raw() as raw:
+            raw.send(OPEN.replace("0123", "4567"), "a0,0")
+            await raw.until("o")
+            assert len(there.rt) == 2
+            (broken,) = set(there.listener._connections) - {kept}
+
+            def fails(*_: object, **__: object) -> NoReturn:
+                raise ZeroDivisionError("as no client should make it")
+
+            several = ("receive_datagram", "handle_timer", "datagrams_to_send")
+            for name in several if where == "all" else (where,):
+                monkeypatch.setattr(broken.quic, name, fails)
+            if where == "handle_timer":
+                broken._due = 0.0
+                broken._timed()
+            raw.send("mhello")
+            await eventually(lambda: broken.is_over)
+            await eventually(lambda: broken.link is not None and broken.told is not None and broken.told.finished)  # type: ignore[attr-defined]
+        good.send("mstill here")
+        assert await good.until("m") == "mstill here"
+        assert [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING and "made it fail" in r.message]
