@@ -90,8 +90,8 @@ class Visit:
 
 
 @contextlib.asynccontextmanager
-async def visit(engine: Engine, broker: str | None = None, *, window: bool = False) -> AsyncIterator[Visit]:
-    """A demo of its own, and its page; in the end nothing may have been complained of. Only a `window` is painted."""
+async def visit(engine: Engine, broker: str | None = None) -> AsyncIterator[Visit]:
+    """A demo of its own, and its page; in the end nothing may have been complained of."""
     if engine.name not in SHOWN:
         pytest.skip(f"the demo is not made for {engine.name}")
     with pytest.MonkeyPatch.context() as patch:
@@ -103,7 +103,7 @@ async def visit(engine: Engine, broker: str | None = None, *, window: bool = Fal
                 lambda *places: strict(*places).replace("script-src", "script-src 'unsafe-eval'"),
             )
         async with Demo(broker=broker) as demo:
-            async with engine.open(f"http://127.0.0.1:{demo.port}/", window=window) as page:
+            async with engine.open(f"http://127.0.0.1:{demo.port}/", window=True) as page:
                 visitor = Visit(page)
                 await _loaded(visitor)
                 yield visitor
@@ -152,7 +152,7 @@ OPENINGS = (
 
 
 async def test_every_lane_connects(engine: Engine, tmp_path: Path) -> None:
-    async with visit(engine, window=True) as visitor:
+    async with visit(engine) as visitor:
         able = open_lanes(engine)
         # By itself at first, and gently.
         await visitor.until(BY_ITSELF)
