@@ -50,7 +50,7 @@ def test_options() -> None:
     "option", ["maxBuffered", "raceDelay", "attachTimeout", "postTimeout", "upgrade", "reopen", "credentials"]
 )
 def test_defaults(option: str) -> None:
-    (found,) = re.findall(rf"^  {option}: (\w+)", SOURCE["realtime.js"], re.MULTILINE)
+    (found,) = re.findall(rf"^ +{option}: (\w+),$", SOURCE["realtime.js"], re.MULTILINE)
     assert {names(row[0])[0]: row[1] for row in rows("options")}[option] == f"`{found}`"
 
 
