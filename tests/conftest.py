@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import socket
+import sys
 from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,8 @@ import pytest
 from _pytest.runner import runtestprotocol
 
 from realtime.web import sockets
+
+from . import open_ends
 
 if TYPE_CHECKING:
     from .lanes import Lanes
@@ -45,6 +48,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--websockets") == "aiohttp":
         sockets.TAKING_OVER = False
+    open_ends.watch()
+
+
+def pytest_sessionfinish() -> None:
+    """Says what was left open, for whoever looks at a test that failed by another's socket."""
+    for left in open_ends.LEFT:
+        sys.stderr.write(f"{left}\n")
 
 
 @pytest.hookimpl(wrapper=True)

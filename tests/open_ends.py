@@ -1,0 +1,48 @@
+"""What a test leaves open when its event loop is closed.
+
+A transport that is closing has what it still writes, and to tell its protocol; under load a test may be over before.
+Then the garbage collector finds it in another test, which fails for it. So those are waited for; and of what is not
+even closing it is said at the end of the run which test has left it, since the other one cannot know.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from asyncio import selector_events
+from typing import Any
+
+__all__ = ["LEFT", "watch"]
+
+LIMIT = 5.0  # seconds for all that are closing
+LEFT: list[str] = []  # what was left open: by which test, and what
+
+
+def transports(loop: asyncio.AbstractEventLoop) -> list[Any]:
+    """The sockets' transports of a loop that are not closed."""
+    known: Any = getattr(loop, "_transports", {})
+    return [transport for transport in known.values() if transport._sock is not None]
+
+
+async def ends(loop: asyncio.AbstractEventLoop) -> None:
+    """Waits for those that are closing."""
+    for _ in range(3):  # who was told to close in the last turn
+        await asyncio.sleep(0)
+    until = loop.time() + LIMIT
+    while any(transport.is_closing() for transport in transports(loop)) and loop.time() < until:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+
+
+def watch() -> None:
+    """From now on this is done with each loop of asyncio's own that is closed."""
+    closed: Any = selector_events.BaseSelectorEventLoop.close
+
+    def close(loop: Any) -> None:
+        if not loop.is_closed() and not loop.is_running() and transports(loop):
+            loop.run_until_complete(ends(loop))
+            test = os.environ.get("PYTEST_CURRENT_TEST", "no test")
+            LEFT.extend(f"{test} left {transport!r} of {transport.get_protocol()!r}" for transport in transports(loop))
+        closed(loop)
+
+    kind: Any = selector_events.BaseSelectorEventLoop
+    kind.close = close
