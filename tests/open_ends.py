@@ -1,8 +1,8 @@
 """What a test leaves open when its event loop is closed.
 
 A transport that is closing has what it still writes, and to tell its protocol; under load a test may be over before.
-Then the garbage collector finds it in another test, which fails for it. So those are waited for; and of what is not
-even closing it is said at the end of the run which test has left it, since the other one cannot know.
+Then the garbage collector finds it in another test, which fails for it. So those are waited for. Of what is not even
+closing it is said at the end of the run which test has left it; and of what the garbage collector finds, whose it was.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 from asyncio import selector_events
+from contextlib import suppress
 from typing import Any
 
 __all__ = ["LEFT", "watch"]
@@ -40,9 +41,28 @@ def watch() -> None:
     def close(loop: Any) -> None:
         if not loop.is_closed() and not loop.is_running() and transports(loop):
             loop.run_until_complete(ends(loop))
-            test = os.environ.get("PYTEST_CURRENT_TEST", "no test")
-            LEFT.extend(f"{test} left {transport!r} of {transport.get_protocol()!r}" for transport in transports(loop))
+            for transport in transports(loop):
+                LEFT.append(f"{_test()} left {transport!r} of {_whose(transport.get_protocol())}")
         closed(loop)
 
     kind: Any = selector_events.BaseSelectorEventLoop
     kind.close = close
+    told: Any = vars(selector_events)["_SelectorTransport"]
+    found = told.__del__
+
+    def delete(transport: Any) -> None:
+        if transport._sock is not None:
+            with suppress(Exception):  # it may be half there
+                LEFT.append(f"{_test()} found {transport!r} of {_whose(transport._protocol)}, {transport._extra}")
+        found(transport)
+
+    told.__del__ = delete
+
+
+def _test() -> str:
+    return os.environ.get("PYTEST_CURRENT_TEST", "no test")
+
+
+def _whose(protocol: object) -> str:
+    """A protocol, with what it refers to."""
+    return f"{protocol!r} {getattr(protocol, '__dict__', '')}"

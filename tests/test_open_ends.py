@@ -64,3 +64,6 @@ def test_who_left_what_is_open_is_said(left: list[str], monkeypatch: pytest.Monk
         warnings.simplefilter("ignore", ResourceWarning)  # which anybody may be told of, whose test it is not
         del transport, _, ours
         gc.collect()
+    assert len(left) == 2
+    assert left[1].startswith("some test found <_SelectorSocketTransport")
+    assert "Protocol object" in left[1]

@@ -22,13 +22,6 @@ __all__: list[str] = []
 log = logging.getLogger(__name__)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """An engine cuts connections when its page goes, the fault proxy's too: the garbage collector closes those."""
-    for item in items:  # all there are, not only those here
-        if item.nodeid.startswith("tests/browsers/"):
-            item.add_marker(pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"))
-
-
 @pytest.fixture(autouse=True)
 def _collected() -> Iterator[None]:
     """What a test here leaves to the garbage collector is not reported in another test."""
