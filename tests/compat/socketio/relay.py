@@ -27,7 +27,8 @@ class Relay:
     async def __aexit__(self, *_: object) -> None:
         self._listener.close()
         self.lose(notice=True)
-        await asyncio.sleep(0)  # who was taken last is sent away
+        for _ in range(5):  # who was taken last is sent away
+            await asyncio.sleep(0)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
