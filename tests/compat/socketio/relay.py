@@ -27,7 +27,7 @@ class Relay:
     async def __aexit__(self, *_: object) -> None:
         self._listener.close()
         self.lose(notice=True)
-        for _ in range(5):  # who was taken last is sent away
+        for _turn in range(5):  # who was taken last is sent away
             await asyncio.sleep(0)
         for task in self._tasks:
             task.cancel()
