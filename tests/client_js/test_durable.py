@@ -3,10 +3,7 @@ Node runs, with nothing lost, repeated or reordered."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -17,7 +14,8 @@ from ..brokers.servers import Server
 from ..client.test_durable import Switch, counting, switched
 from ..durable.test_processes import process, redis
 from ..patience import arrives, within
-from .test_events import CLIENT, WS, needs_node
+from .node import Page, page
+from .test_events import needs_node
 
 TRANSPORTS = ("websocket", "xhr_streaming", "multipart", "long_polling", "polling")
 MESSAGES = 30
@@ -47,50 +45,20 @@ createInterface({ input: process.stdin }).on("line", (line) => {
 """
 
 
-class Page:
+class JavaScript(Page):
     """The client in Node."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
-
-    async def said(self) -> Any:
-        """What came next."""
-        assert self._process.stdout is not None
-        return json.loads(await arrives(self._process.stdout.readline()))
-
-    def tell(self, what: str) -> None:
-        """So many messages are to be sent, or it is to close."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(f"{what}\n".encode())
 
     async def close(self) -> None:
         """Closes the session, which ends as it should."""
         self.tell("close")
         assert await self.said() == {"code": 1000, "wasClean": True}
-        await arrives(self._process.wait())
-
-
-@contextlib.asynccontextmanager
-async def page(url: str, transport: str) -> AsyncIterator[Page]:
-    """A client in Node, with a session over this transport."""
-    node = await asyncio.create_subprocess_exec(
-        *("node", "--input-type=module", "-e", SCRIPT % {"ws": WS}, "--", url, transport),
-        cwd=CLIENT,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    try:
-        yield Page(node)
-    finally:
-        if node.returncode is None:
-            node.kill()
-            await node.wait()
+        await self.ended()
 
 
 @needs_node
 @pytest.mark.parametrize("transport", TRANSPORTS)
 async def test_a_session_goes_on_at_another_worker(transport: str) -> None:
-    async with within(), switched(counting) as (switch, url, _), page(url, transport) as node:
+    async with within(), switched(counting) as (switch, url, _), page(JavaScript, SCRIPT, url, transport) as node:
         for number in range(MESSAGES):
             if number % 3 == 0:
                 node.tell("3")  # while one is answered others are on their way
@@ -128,9 +96,9 @@ async def test_both_clients_go_on_when_workers_are_killed(redis: Server) -> None
         switch = Switch(worker.url)
         url = await switch.start()
         stack.push_async_callback(switch.stop)
-        clients: list[Page | Python] = []
+        clients: list[JavaScript | Python] = []
         for transport in ("websocket", "xhr_streaming", "polling"):
-            clients.append(await stack.enter_async_context(page(url, transport)))
+            clients.append(await stack.enter_async_context(page(JavaScript, SCRIPT, url, transport)))
         for transport in ("websocket", "sse", "polling"):
             clients.append(Python(await realtime.connect(url, transports=transport, open_timeout=120.0)))
         for one in clients:

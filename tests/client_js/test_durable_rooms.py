@@ -4,11 +4,7 @@ comes once and in order from one worker to the next, and what is missing is told
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import json
-from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
 
@@ -17,10 +13,10 @@ import realtime
 from ..client.test_durable import Switch
 from ..durable.test_rooms import joining, rooms_of
 from ..durable.workers import worker
-from ..patience import arrives
 from ..ports import port_for
+from .node import Page, page
 from .test_durable import TRANSPORTS
-from .test_events import CLIENT, WS, needs_node
+from .test_events import needs_node
 
 # Says each message and gap that comes, as a line; sends the lines that it is told.
 SCRIPT = """
@@ -40,40 +36,13 @@ createInterface({ input: process.stdin }).on("line", (line) => line ? session.se
 MESSAGES = 40
 
 
-class Page:
+class Member(Page):
     """The client in Node."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
-
-    async def said(self) -> Any:
-        assert self._process.stdout is not None
-        return json.loads(await arrives(self._process.stdout.readline()))
-
-    def send(self, text: str) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.write(f"{text}\n".encode())
-
     async def asks(self, text: str) -> None:
-        self.send(text)
+        """The handler does something, and says so."""
+        self.tell(text)
         assert await self.said() == f"done {text}"
-
-
-@contextlib.asynccontextmanager
-async def page(url: str, transport: str) -> AsyncIterator[Page]:
-    """A client in Node, with a session over this transport."""
-    node = await asyncio.create_subprocess_exec(
-        *("node", "--input-type=module", "-e", SCRIPT % {"ws": WS}, "--", url, transport),
-        cwd=CLIENT,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    try:
-        yield Page(node)
-    finally:
-        if node.returncode is None:
-            node.kill()
-            await node.wait()
 
 
 @needs_node
@@ -85,7 +54,7 @@ async def test_rooms_go_on_at_another_worker(transport: str) -> None:
         switch = Switch(*(one.url for one in them))
         url = await switch.start()
         stack.push_async_callback(switch.stop)
-        node = await stack.enter_async_context(page(url, transport))
+        node = await stack.enter_async_context(page(Member, SCRIPT, url, transport))
         await node.asks("join kept")
         for number in range(MESSAGES):
             await them[number % 2].rt.room("kept").send(str(number))
@@ -99,7 +68,7 @@ async def test_rooms_go_on_at_another_worker(transport: str) -> None:
         for number in range(MESSAGES):
             await them[number % 2].rt.room("plain").send(str(number))
         assert [await node.said() for _ in range(MESSAGES)] == [str(n) for n in range(MESSAGES)]
-        node.send("")
+        node.tell("")
         assert await node.said() == {"code": 1000}
 
 
@@ -110,7 +79,7 @@ async def test_a_gap_is_told() -> None:
         switch = Switch(them[0].url, f"http://127.0.0.1:{port_for()}", them[1].url)
         url = await switch.start()
         try:
-            async with page(url, "websocket") as node:
+            async with page(Member, SCRIPT, url, "websocket") as node:
                 await node.asks("join kept")
                 switch.turn()  # where nobody is
                 for number in range(102):
