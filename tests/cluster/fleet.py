@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 import aiohttp
@@ -15,7 +16,7 @@ from ..patience import arrives
 from ..web.peer import PEERS, Peer
 from .workers import Balancer, Worker, workers
 
-__all__ = ["Fleet", "fleet"]
+__all__ = ["Fleet", "fleet", "serve"]
 
 
 class Fleet:
@@ -66,23 +67,27 @@ class Fleet:
         return sum(worker.forwarder.count for worker in self.workers)
 
 
+def serve(sessions: asyncio.Queue[realtime.Session], worker: Worker, **options: Any) -> None:
+    """An echo, with these options, and a place to park, both of which hand over their sessions."""
+
+    @worker.server.endpoint("/echo", **options)
+    async def echo(session: realtime.Session) -> None:
+        sessions.put_nowait(session)
+        async for message in session:
+            await session.send(message)
+
+    @worker.server.endpoint("/park")
+    async def park(session: realtime.Session) -> None:
+        sessions.put_nowait(session)
+        await session.wait_closed()
+
+
 @contextlib.asynccontextmanager
 async def fleet(count: int = 3, **settings: Any) -> AsyncIterator[Fleet]:
     """So many workers with an echo and a place to park."""
     sessions: asyncio.Queue[realtime.Session] = asyncio.Queue()
 
-    def prepare(worker: Worker) -> None:
-        @worker.server.endpoint("/echo", sockjs=True, engineio="/engine.io")
-        async def echo(session: realtime.Session) -> None:
-            sessions.put_nowait(session)
-            async for message in session:
-                await session.send(message)
-
-        @worker.server.endpoint("/park")
-        async def park(session: realtime.Session) -> None:
-            sessions.put_nowait(session)
-            await session.wait_closed()
-
+    prepare = partial(serve, sessions, sockjs=True, engineio="/engine.io")
     async with workers(count, prepare=prepare, **settings) as them:
         balancer = Balancer(list(them))
         await balancer.start()

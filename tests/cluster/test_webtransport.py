@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import struct
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -25,6 +26,7 @@ from ..client.soak import TIMING, Report, Soak, assert_exactly_once, exchange
 from ..patience import arrives, eventually, within
 from ..web.sockets import contexts
 from ..webtransport.place import OPEN, Raw, listener_of, made, webtransport
+from .fleet import serve
 from .workers import Worker, workers
 
 COUNT = 1500
@@ -69,19 +71,7 @@ async def two(count: int = 2, *, endpoints: bool = True, faults: Any = None, **o
         def setup(app: web.Application, rt: realtime.Server) -> None:
             realtime.setup(app, rt, webtransport=webtransport(public_port=udp.port, public_host="127.0.0.1"))
 
-        def prepare(worker: Worker) -> None:
-            @worker.server.endpoint("/echo")
-            async def echo(session: realtime.Session) -> None:
-                sessions.put_nowait(session)
-                async for message in session:
-                    await session.send(message)
-
-            @worker.server.endpoint("/park")
-            async def park(session: realtime.Session) -> None:
-                sessions.put_nowait(session)
-                await session.wait_closed()
-
-        prepared = {"prepare": prepare} if endpoints else {}
+        prepared = {"prepare": partial(serve, sessions)} if endpoints else {}
         async with workers(count, setup=setup, **prepared, **options) as them:  # type: ignore[arg-type]
             one = Two(them, udp)
             one.sessions = sessions
