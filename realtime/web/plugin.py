@@ -175,8 +175,12 @@ def client_url(where: web.Request | web.Application, name: str = "client.js", *,
 def get_server(where: web.Request | web.Application, *, prefix: str = "/realtime") -> Server:
     """The server that setup() hung under `prefix`, found from a request (also in a sub-application) or an application.
 
-    Raises LocalProtocolError when there is none.
+    Raises LocalProtocolError when there is none, and TypeError for what is neither.
     """
+    if not isinstance(where, (web.Request, web.Application)):
+        raise TypeError(f"the server is found from an aiohttp.web.Request or Application, not {shown(where)}")
+    if not isinstance(prefix, str):
+        raise TypeError(f'prefix={shown(prefix)}: takes a path such as "/realtime"')
     servers = where.config_dict.get(SERVERS) if isinstance(where, web.Request) else where.get(SERVERS)
     if servers is None or prefix not in servers:
         raise LocalProtocolError(
