@@ -133,8 +133,8 @@ class Session(BaseSession[ServerMachine]):
         or of before the store lost something, the client is told of a gap, and `session.gap` is True.
         `info` is what the room's presence tells of this member, 4,096 bytes of JSON at most.
 
-        In a durable session it is part of the turn, for the handler's own task, and holds when that is committed; of at
-        most 64 rooms (docs/durable.md).
+        In a durable session it is part of the turn, and holds when that is committed; from another task than the
+        handler's it is a commit of its own, for which it waits; of at most 64 rooms (docs/durable.md).
 
         Returns the room's cursor where it starts, "" for a room of this process alone. Raises SessionClosed when the
         session has ended, LocalProtocolError for what the room does not keep, for an `after` that is no cursor, for a
@@ -173,8 +173,9 @@ class Session(BaseSession[ServerMachine]):
 
     @gives_way
     async def leave(self, room: str) -> None:
-        """Leaves a room; in a durable session, with the turn. Leaving one it is not in is harmless. A session that ends
-        leaves all its rooms. Raises TypeError for what names no room."""
+        """Leaves a room; in a durable session, with the turn, or, from another task than the handler's, with a commit of
+        its own. Leaving one it is not in is harmless. A session that ends leaves all its rooms. Raises TypeError for
+        what names no room."""
         check_room(room)
         self._exit(self, room)
 
