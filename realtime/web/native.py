@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 from aiohttp import web
@@ -25,7 +26,7 @@ from .bodies import at_hand, is_packed, turn_packed_away
 from .carried import carried, carrying
 from .handshake import Reading, misfit, upgrade
 from .lingering import Lingering
-from .links import NoLink, PollLink, StreamLink, is_gone, run_stream
+from .links import NoLink, PollLink, is_gone
 from .origins import Admission, cors_headers
 from .paths import NativeMatch
 from .refusals import REFUSALS, refuse
@@ -43,6 +44,7 @@ from .replies import (
 )
 from .routes import preflight
 from .sockets import prepare
+from .streams import StreamLink, nothing, run_stream
 from .subprotocols import PROTOCOL, agree
 from .watch import DisconnectWatch
 
@@ -254,10 +256,7 @@ class NativeRoutes(Batches):
             return await self._refuse_stream(request, name, refusal, reply)
         if begun.superseded and not carrier.finished:
             return web.Response(status=204, headers=SAFE | cors_headers(request.headers))  # stops EventSource
-        try:
-            return await self._run_stream(request, carrier, link, reply)
-        finally:
-            self._gate.lost(begun.session, carrier)
+        return await self._run_stream(request, carrier, link, reply, partial(self._gate.lost, begun.session, carrier))
 
     async def _refuse_stream(
         self, request: web.Request, name: str, refusal: Refusal, reply: Reply
@@ -284,9 +283,14 @@ class NativeRoutes(Batches):
             self._probes.discard(link)
 
     async def _run_stream(
-        self, request: web.Request, carrier: NumberedCarrier, link: StreamLink, reply: Reply
+        self,
+        request: web.Request,
+        carrier: NumberedCarrier,
+        link: StreamLink,
+        reply: Reply,
+        over: Callable[[], object] = nothing,
     ) -> web.StreamResponse:
-        """Sends the response until it ends."""
+        """Sends the response until it ends, or goes on by itself; `over` is called then."""
         transport = TRANSPORTS[carrier.codec.name]
         head = transport.head(Facts((request.version.major, request.version.minor), reply.callback))
         self._watch.add(link)
@@ -298,6 +302,8 @@ class NativeRoutes(Batches):
                 prelude=head.prelude,
                 tail=transport.tail(),
                 patience=self._patience,
+                over=over,
+                keeper=self._sockets if over is not nothing and carried(request) is None else None,
             )
         finally:
             self._watch.discard(link)

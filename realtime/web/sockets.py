@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from aiohttp import web
 
@@ -42,13 +43,27 @@ def prepare(request: web.Request, max_size: int, subprotocols: Sequence[str] = (
     return websocket.prepare(max_size, subprotocols)
 
 
+class Taken(Protocol):
+    """A connection that was taken over, at the end of a shutdown."""
+
+    def close(self, code: int, reason: str) -> None:
+        """Ends it behind what was written. Idempotent."""
+
+    def ending(self) -> asyncio.Future[None]:
+        """Done when it is gone."""
+
+    def leave(self) -> None:
+        """Nobody waits for it any longer."""
+
+
 class Sockets:
-    """Serves WebSockets, each by the Connection that is made for it. Shut down by listen(), and then ended()."""
+    """Serves WebSockets, each by the Connection that is made for it, and keeps all that was taken over from aiohttp,
+    streams as well. Shut down by listen(), and then ended()."""
 
     def __init__(self) -> None:
         self.served: dict[LeanLink | WebSocketLink, Connection] = {}
         self._parsers: dict[int, Shared] = {}
-        self._taken: set[LeanLink] = set()  # those of which aiohttp knows nothing
+        self._taken: set[Taken] = set()  # those of which aiohttp knows nothing
 
     async def serve(
         self, request: web.Request, ws: web.WebSocketResponse, connect: Connect, carry: Carry | None = None
@@ -85,6 +100,14 @@ class Sockets:
         """A connection that was taken over is gone, and everything that it brought was taken."""
         self._taken.discard(link)
         self.served.pop(link, None)
+
+    def keep(self, taken: Taken) -> None:
+        """The connection of a stream was taken over."""
+        self._taken.add(taken)
+
+    def let_go(self, taken: Taken) -> None:
+        """It is gone."""
+        self._taken.discard(taken)
 
     def listen(self) -> None:
         """The application shuts down: closing handshakes are still read."""

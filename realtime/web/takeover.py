@@ -125,8 +125,9 @@ class Detached(NamedTuple):
     kept: bool  # the request lasts as long as the connection, since there are middlewares
 
 
-def detach(request: web.Request, ws: LeanResponse) -> Detached:
-    """Takes the connection of an answered handshake from aiohttp. Raises Gone when there is none any more."""
+def detach(request: web.Request, response: web.StreamResponse) -> Detached:
+    """Takes the connection of a response that has begun, such as an answered handshake, from aiohttp. Raises Gone when
+    there is none any more."""
     protocol = request.protocol
     transport = protocol.transport
     if transport is None or transport.is_closing():
@@ -138,7 +139,7 @@ def detach(request: web.Request, ws: LeanResponse) -> Detached:
     manager = protocol._manager
     assert manager is not None  # until the connection is lost
     manager.connection_lost(protocol)  # not at once: when it has done with this request
-    ws._closed = ws._eof_sent = True  # for aiohttp the response has ended
+    response._eof_sent = True  # for aiohttp it has ended
     kept = any(map(MIDDLEWARES, request.match_info.apps))
     if not kept:
         protocol._task_handler = None  # which ends, and would be kept where the application is shown the request
@@ -169,6 +170,7 @@ async def take_over(
     """
     writable = not request.protocol.writing_paused
     transport, early, paused, kept = detach(request, ws)
+    ws._closed = True
     link = LeanLink(transport, ws.max_size, keeper)
     link.writable = writable
     transport.set_write_buffer_limits(high=HIGH_WATER)
