@@ -145,7 +145,10 @@ def bare_app() -> web.Application:
                 for socket in tuple(sockets):
                     await socket.send_str(message.data)
                 for stream in tuple(streams):
-                    await stream.write(message.data.encode() + b"\n")
+                    try:
+                        await stream.write(message.data.encode() + b"\n")
+                    except ConnectionError:  # aiohttp lets its handler wait on
+                        streams.discard(stream)
                 for queue in queues.values():
                     queue.put_nowait(message.data)
         return ws

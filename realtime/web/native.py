@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 
 from aiohttp import web
@@ -44,7 +43,7 @@ from .replies import (
 )
 from .routes import preflight
 from .sockets import prepare
-from .streams import StreamLink, nothing, run_stream
+from .streams import ALONE, Course, StreamLink, run_stream
 from .subprotocols import PROTOCOL, agree
 from .watch import DisconnectWatch
 
@@ -256,7 +255,10 @@ class NativeRoutes(Batches):
             return await self._refuse_stream(request, name, refusal, reply)
         if begun.superseded and not carrier.finished:
             return web.Response(status=204, headers=SAFE | cors_headers(request.headers))  # stops EventSource
-        return await self._run_stream(request, carrier, link, reply, partial(self._gate.lost, begun.session, carrier))
+        over, keeper = partial(self._gate.lost, begun.session, carrier), self._sockets if not carried(request) else None
+        return await self._run_stream(
+            request, carrier, link, reply, Course(over, begun.session._listener.dirty, keeper)
+        )
 
     async def _refuse_stream(
         self, request: web.Request, name: str, refusal: Refusal, reply: Reply
@@ -283,14 +285,9 @@ class NativeRoutes(Batches):
             self._probes.discard(link)
 
     async def _run_stream(
-        self,
-        request: web.Request,
-        carrier: NumberedCarrier,
-        link: StreamLink,
-        reply: Reply,
-        over: Callable[[], object] = nothing,
+        self, request: web.Request, carrier: NumberedCarrier, link: StreamLink, reply: Reply, course: Course = ALONE
     ) -> web.StreamResponse:
-        """Sends the response until it ends, or goes on by itself; `over` is called then."""
+        """Sends the response until it ends, or goes on by itself: see run_stream()."""
         transport = TRANSPORTS[carrier.codec.name]
         head = transport.head(Facts((request.version.major, request.version.minor), reply.callback))
         self._watch.add(link)
@@ -302,8 +299,7 @@ class NativeRoutes(Batches):
                 prelude=head.prelude,
                 tail=transport.tail(),
                 patience=self._patience,
-                over=over,
-                keeper=self._sockets if over is not nothing and carried(request) is None else None,
+                course=course,
             )
         finally:
             self._watch.discard(link)

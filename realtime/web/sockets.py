@@ -60,7 +60,9 @@ class Sockets:
     """Serves WebSockets, each by the Connection that is made for it, and keeps all that was taken over from aiohttp,
     streams as well. Shut down by listen(), and then ended()."""
 
-    def __init__(self) -> None:
+    def __init__(self, patience: Callable[[], float]) -> None:
+        """`patience` says how long the peer of a stream that has ended may take to read the rest, in seconds."""
+        self.patience: Callable[[], float] = patience
         self.served: dict[LeanLink | WebSocketLink, Connection] = {}
         self._parsers: dict[int, Shared] = {}
         self._taken: set[Taken] = set()  # those of which aiohttp knows nothing

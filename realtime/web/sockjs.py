@@ -41,7 +41,7 @@ from .origins import ANY, NULL, Admission, asked_headers, cors_headers
 from .plain import PlainRoutes
 from .raw import RawRoutes
 from .replies import in_words, is_form
-from .streams import StreamLink, nothing, run_stream
+from .streams import ALONE, Course, StreamLink, run_stream
 from .watch import DisconnectWatch
 
 __all__ = ["SockJSRoutes"]
@@ -210,8 +210,7 @@ class SockJSRoutes(PlainRoutes[SockJS]):
                     prelude=head.prelude,
                     tail=framing.tail(),
                     patience=self._patience,
-                    over=nothing if session is None else partial(self._gate.lost, session, carrier),
-                    keeper=self._sockets if session is not None and carried(request) is None else None,
+                    course=self._course(request, session, carrier),
                 )
             body = await link.answer
             if session is not None and (hop := hop_of(request)) is not None:
@@ -223,6 +222,12 @@ class SockJSRoutes(PlainRoutes[SockJS]):
                 link.finished()
             elif session is not None:
                 self._gate.lost(session, carrier)
+
+    def _course(self, request: web.Request, session: Session | None, carrier: Carrier) -> Course:
+        if session is None:
+            return ALONE
+        keeper = None if carried(request) else self._sockets
+        return Course(partial(self._gate.lost, session, carrier), session._listener.dirty, keeper)
 
     # -- sending ---------------------------------------------------------------------------------------------------
 

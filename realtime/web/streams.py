@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from aiohttp import HttpVersion11, web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -21,7 +21,7 @@ from . import sockets
 from .links import HIGH_WATER, is_gone
 from .takeover import MIDDLEWARES, detach, unfit
 
-__all__ = ["Keeper", "StreamLink", "run_stream"]
+__all__ = ["ALONE", "Course", "Keeper", "StreamLink", "run_stream"]
 
 # So many bytes are kept of what a client says behind its request; then nothing more is read.
 MOST_SAID = 65_536
@@ -37,9 +37,23 @@ class Keeper(Protocol):
     def let_go(self, taken: StreamLink, /) -> None:
         """It is gone."""
 
+    def patience(self) -> float:
+        """How long the peer of a stream that has ended may take to read the rest, in seconds."""
+
 
 def nothing() -> None:
     """To be done where there is nothing to do."""
+
+
+class Course(NamedTuple):
+    """What happens to a stream."""
+
+    over: Callable[[], object] = nothing  # is called when it has ended, once
+    writable_again: Callable[[], object] = nothing  # is called when its link, which was taken over, takes more
+    keeper: Keeper | None = None  # without one its connection is not taken over
+
+
+ALONE = Course()
 
 
 class StreamLink:
@@ -60,7 +74,6 @@ class StreamLink:
         "_keeper",
         "_manager",
         "_over",
-        "_patience",
         "_request",
         "_said",
         "_tail",
@@ -82,7 +95,6 @@ class StreamLink:
         self._taken: asyncio.Transport | None = None
         self._keeper: Keeper | None = None
         self._tail = b""
-        self._patience: Callable[[], float] | None = None
         self._end: Callable[[], object] = nothing
         self._manager: web.Server | None = None  # that has the connection when this is over
         self._said = b""
@@ -156,11 +168,11 @@ class StreamLink:
             self._ended.set_result(None)
         transport = self._taken
         if transport is not None and not transport.is_closing():
-            assert self._patience is not None
+            assert self._keeper is not None
             transport.write((_chunks([self._tail]) if self._tail else b"") + LAST_CHUNK)
             transport.set_write_buffer_limits(high=0)
             if transport.get_write_buffer_size():  # what waits is read in time, or never
-                self._timer = asyncio.get_running_loop().call_later(self._patience(), transport.abort)
+                self._timer = asyncio.get_running_loop().call_later(self._keeper.patience(), transport.abort)
             else:  # in the next turn: whoever ends it may have more to do before that is told
                 asyncio.get_running_loop().call_soon(self._hand_back)
 
@@ -189,16 +201,9 @@ class StreamLink:
 
     # -- the connection, once it is taken over -----------------------------------------------------------------------
 
-    def take(
-        self,
-        response: web.StreamResponse,
-        keeper: Keeper,
-        tail: bytes,
-        patience: Callable[[], float],
-        over: Callable[[], object],
-    ) -> bool:
+    def take(self, response: web.StreamResponse, tail: bytes, course: Course) -> bool:
         """Takes the connection of a response that has begun from aiohttp, unless that has closed meanwhile, or its
-        client has said more already; `over` is called when it is gone."""
+        client has said more already."""
         request = self._request
         assert request is not None
         if is_gone(request) or self._over or not _between_requests(request):
@@ -209,13 +214,15 @@ class StreamLink:
         if self._draining is not None:
             self._draining.cancel()
         self._request, self._draining = None, None
-        self._keeper, self._tail, self._patience, self._end = keeper, tail, patience, over
+        self._end, self._writable_again, self._keeper = course
+        self._tail = tail
         self._blocked = writing_paused
         transport.set_write_buffer_limits(high=HIGH_WATER)
         transport.set_protocol(self)  # type: ignore[arg-type] # which is all that its transport asks for
         if detached.paused and not transport.is_reading():
             transport.resume_reading()
-        keeper.keep(self)
+        assert self._keeper is not None
+        self._keeper.keep(self)
         return True
 
     def data_received(self, data: bytes) -> None:
@@ -324,17 +331,14 @@ async def run_stream(
     prelude: bytes,
     tail: bytes,
     patience: Callable[[], float],
-    over: Callable[[], object] = nothing,
-    keeper: Keeper | None = None,
+    course: Course = ALONE,
 ) -> web.StreamResponse:
     """Sends the response of a stream until it ends; `patience` says how long its peer may then take for the rest.
 
-    With a `keeper` the connection is taken over where that can be, and the stream goes on by itself. `over` is called,
-    once, when it has ended, either way.
+    Where the connection can be taken over this returns when the stream has begun, which goes on by itself.
     """
     response = web.StreamResponse(headers=headers)
     chunked = request.version >= HttpVersion11
-    taking = keeper is not None and _may_be_taken(request)
     taken = False
     if request.version == HttpVersion11:
         response.enable_chunked_encoding()  # for what claims to be later aiohttp does so by itself
@@ -345,8 +349,8 @@ async def run_stream(
             await response.prepare(request)
             await response.write(prelude)
             link.start(chunked=chunked)
-            if taking and keeper is not None and link.take(response, keeper, tail, patience, over):
-                taken = True
+            taken = course.keeper is not None and _may_be_taken(request) and link.take(response, tail, course)
+            if taken:
                 return response
             await link.ended()
             try:
@@ -356,5 +360,5 @@ async def run_stream(
                 link.abort()
     finally:
         if not taken:
-            over()
+            course.over()
     return response

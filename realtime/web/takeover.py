@@ -134,6 +134,7 @@ def detach(request: web.Request, response: web.StreamResponse) -> Detached:
         raise Gone
     early, protocol._message_tail = protocol._message_tail, b""
     paused = protocol._reading_paused or protocol._buffer_paused
+    protocol.keep_alive(False)  # whose timer would keep it
     protocol._force_close = True  # it takes no further request, and leaves the connection as it is
     protocol._parser = None
     manager = protocol._manager
