@@ -19,7 +19,7 @@ from .handshake import Incoming, Reading
 from .lean import LeanLink
 from .links import CLOSE_PATIENCE, WebSocketLink
 from .parsing import Shared
-from .takeover import LeanResponse, take_over, unfit
+from .takeover import LeanResponse, respond, take_over, unfit
 from .threshold import Carry
 
 __all__ = ["Connect", "Sockets", "prepare"]
@@ -37,7 +37,7 @@ def prepare(request: web.Request, max_size: int, subprotocols: Sequence[str] = (
     """A response to a handshake, for messages of at most `max_size` bytes each."""
     why = unfit(request) if TAKING_OVER else "switched off"
     if why is None:
-        return LeanResponse(max_size, subprotocols)
+        return respond(request, max_size, subprotocols)
     log.debug("aiohttp reads this WebSocket: %s", why)
     return websocket.prepare(max_size, subprotocols)
 
