@@ -28,7 +28,7 @@ from .links import HIGH_WATER
 from .parsing import WebSocketDataQueue
 from .threshold import Carry, Opening, Threshold
 
-__all__ = ["Detached", "LeanResponse", "detach", "respond", "shake_hands", "take_over", "unfit"]
+__all__ = ["Detached", "LeanResponse", "detach", "shake_hands", "take_over", "unfit"]
 
 MIDDLEWARES = attrgetter("middlewares")
 ON_PREPARE = attrgetter("on_response_prepare")
@@ -60,10 +60,10 @@ class LeanResponse(web.WebSocketResponse):
     # What is asked by aiohttp, and by access logs, of the usual answer.
     _status, _reason, _keep_alive = 101, "Switching Protocols", False
 
-    def __init__(self, max_size: int, subprotocols: Sequence[str], kept: bool = True) -> None:
-        """`kept`: middlewares see it, and the request lasts as long as the connection."""
+    def __init__(self, request: web.Request, max_size: int, subprotocols: Sequence[str]) -> None:
         self.max_size = max_size
-        self.kept = kept
+        # Middlewares see it, and the request lasts as long as the connection.
+        self.kept = kept = any(map(MIDDLEWARES, request.match_info.apps))
         self._subprotocols = subprotocols
         self._accept = b""  # the answer to the key of a usual handshake
         self._answered: tuple[Any, ...] | None = None
@@ -136,11 +136,6 @@ class LeanResponse(web.WebSocketResponse):
         request.protocol.keep_alive(False)
 
 
-def respond(request: web.Request, max_size: int, subprotocols: Sequence[str]) -> LeanResponse:
-    """The answer to a handshake, for messages of at most `max_size` bytes each."""
-    return LeanResponse(max_size, subprotocols, any(map(MIDDLEWARES, request.match_info.apps)))
-
-
 class Detached(NamedTuple):
     """A connection that aiohttp serves no more."""
 
@@ -203,7 +198,12 @@ async def take_over(
         if carry is not None and isinstance(connection, Opening):
             first = connection = Threshold(link, connection, carry, ws.max_size)
         transport.set_protocol(first)  # type: ignore[arg-type] # which is all that its transport asks for
-        await shake_hands(request, ws, link.start(connection, contextvars.copy_context() if kept else None))
+        said = link.start(connection, contextvars.copy_context() if kept else None)
+        if ws.head:  # shake_hands(), without a call
+            if not transport.is_closing():
+                transport.write(ws.head + said)
+        else:
+            await shake_hands(request, ws, said)
         if early:
             first.data_received(early)
         if paused and not transport.is_reading() and not link.waits:
