@@ -121,7 +121,7 @@ def parse_open(text: str, max_auth: int = MAX_AUTH) -> Open:
         raise malformed(TRANSPORTS)
     try:
         announced, named = _kind(*window, *transports)
-    except TypeError:  # what has no hash is no number, and no name
+    except TypeError:  # what has no hash is no number, and no name: this raises
         announced, named = _judge_kind(*window, *transports)
     failed, tried = _parse_history(members) if "failed" in members or "tried" in members else ({}, {})
     rooms = parse_rooms(members["rooms"]) if "rooms" in members else None
