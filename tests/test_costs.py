@@ -221,7 +221,7 @@ async def test_an_echo_over_long_polling() -> None:
         assert await cost(ROUNDS, cycle) <= 59
 
 
-@pytest.mark.parametrize(("taking_over", "most"), [(True, 98), (False, 101)])
+@pytest.mark.parametrize(("taking_over", "most"), [(True, 93), (False, 98)])
 async def test_an_open_over_a_websocket(taking_over: bool, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """From the handshake to the first ack."""
     monkeypatch.setattr(sockets, "TAKING_OVER", taking_over)
@@ -242,7 +242,7 @@ async def test_an_open_over_long_polling() -> None:
             async with http.post(f"{url}/echo/v1/long_polling", data=opens) as answer:
                 assert (await answer.text()).startswith('["o')
 
-        assert await cost(50, once) <= 78
+        assert await cost(50, once) <= 74
 
 
 def test_counting_counts() -> None:
