@@ -173,9 +173,9 @@ class Session(BaseSession[ServerMachine]):
 
     @gives_way
     async def leave(self, room: str) -> None:
-        """Leaves a room; in a durable session, with the turn, or, from another task than the handler's, with a commit of
-        its own. Leaving one it is not in is harmless. A session that ends leaves all its rooms. Raises TypeError for
-        what names no room."""
+        """Leaves a room; in a durable session with the turn, from another task than the handler's with a commit of its
+        own. Leaving one it is not in is harmless. A session that ends leaves all its rooms. Raises TypeError for what
+        names no room."""
         check_room(room)
         self._exit(self, room)
 
