@@ -20,6 +20,7 @@ from ..transports import ALL_TRANSPORTS, TRANSPORTS, Facts, Frame, Transport
 from ..transports.batch import decode_body
 from ..transports.form import parse_text_field
 from .access import log_path_only
+from .answers import Answer, Left
 from .batches import EMPTY, HEAD_SIZE, LEAST_BATCH, Batches
 from .bodies import at_hand, is_packed, turn_packed_away
 from .carried import carried, carrying
@@ -35,6 +36,7 @@ from .replies import (
     REPLIES,
     SAFE,
     Reply,
+    is_usual,
     query_of,
     refused,
     reply_by_script,
@@ -43,6 +45,7 @@ from .replies import (
 )
 from .routes import preflight
 from .sockets import prepare
+from .straight import Straight
 from .subprotocols import PROTOCOL, agree
 from .watch import DisconnectWatch
 
@@ -68,6 +71,7 @@ class NativeRoutes(Batches):
         self._probes: set[StreamLink] = set()
         self._watch = DisconnectWatch(service.clock)
         self.lingering: Lingering = Lingering()
+        self._straight = Straight(self._gate, self.lingering)
         service.on_shutdown.append(self._stop)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
@@ -128,6 +132,8 @@ class NativeRoutes(Batches):
                 response = await self._turn_away(request, name, why, script)
             else:
                 response = await refuse(self._service, request, why, reply)
+        if type(response) is Answer and endpoint is not None and script is None and self._service.carrying is None:
+            self._straight.answered(request, endpoint, reply, GOING_ON["POST", name])
         return response if request.content.is_eof() else await self._finished(request, response)
 
     async def _turn_away(
@@ -196,6 +202,10 @@ class NativeRoutes(Batches):
             raise Gone
         begun = await self._gate.begin(facts, endpoint, carrier, frames, self._wait(request) if hooked else wait)
         held = not link.answer.done()
+        usual = held and not asked and begun.status == 200 and reply is REPLIES.get(name) and is_usual(request)
+        if usual and self._straight.holds(request, endpoint, reply, facts, carrier, begun.session):
+            left: Left = Left()
+            return left
         if held:
             self._watch.add(link)
         try:
@@ -348,6 +358,16 @@ class NativeRoutes(Batches):
 
         await self._sockets.serve(request, ws, connect)
         return ws
+
+    async def go_on(self) -> None:
+        """aiohttp is shutting down: its connections are served on."""
+        self._straight.go_on()
+        await self.lingering.go_on()
+
+    async def ended(self) -> None:
+        """The end of a shutdown: waits a little for the WebSockets that aiohttp does not wait for."""
+        self._straight.ended()
+        await super().ended()
 
     def _stop(self) -> None:
         """Ends the connections that have no session yet: the server shuts down."""

@@ -96,7 +96,7 @@ def setup(
             workers.warn()
 
     async def stop(app: web.Application) -> None:
-        await routes.lingering.go_on()
+        await routes.go_on()
         await service.shutdown()
         await asyncio.gather(routes.ended(), dialects.ended(), ports.ended())
         if listener is not None:

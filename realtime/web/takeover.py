@@ -28,7 +28,7 @@ from .links import HIGH_WATER
 from .parsing import WebSocketDataQueue
 from .threshold import Carry, Opening, Threshold
 
-__all__ = ["Detached", "LeanResponse", "detach", "shake_hands", "take_over", "unfit"]
+__all__ = ["Detached", "LeanResponse", "detach", "let_go", "shake_hands", "take_over", "unfit"]
 
 MIDDLEWARES = attrgetter("middlewares")
 ON_PREPARE = attrgetter("on_response_prepare")
@@ -45,6 +45,8 @@ HANDED_OVER = (
     "_reading_paused",
     "_buffer_paused",
     "_task_handler",
+    "_messages",
+    "_logging_enabled",
 )
 
 
@@ -133,16 +135,29 @@ def detach(request: web.Request, ws: LeanResponse) -> Detached:
         raise Gone
     early, protocol._message_tail = protocol._message_tail, b""
     paused = protocol._reading_paused or protocol._buffer_paused
-    protocol._force_close = True  # it takes no further request, and leaves the connection as it is
-    protocol._parser = None
-    manager = protocol._manager
-    assert manager is not None  # until the connection is lost
-    manager.connection_lost(protocol)  # not at once: when it has done with this request
+    _let_go(protocol)
     ws._closed = ws._eof_sent = True  # for aiohttp the response has ended
     kept = any(map(MIDDLEWARES, request.match_info.apps))
     if not kept:
         protocol._task_handler = None  # which ends, and would be kept where the application is shown the request
     return Detached(transport, early, paused, kept)
+
+
+def _let_go(protocol: RequestHandler) -> None:
+    """A handler has done with its connection, which goes on, as soon as it has done with this request."""
+    protocol._force_close = True  # it takes no further request, and leaves the connection as it is
+    protocol._parser = None
+    manager = protocol._manager
+    assert manager is not None  # until the connection is lost
+    manager.connection_lost(protocol)  # not at once: when it has done with this request
+
+
+def let_go(protocol: RequestHandler) -> None:
+    """Takes the connection of a request that is being answered from its handler, which stands between two requests
+    otherwise. It still writes that answer."""
+    protocol.keep_alive(False)  # its timer is stopped
+    _let_go(protocol)
+    protocol._task_handler = None  # which ends
 
 
 async def shake_hands(request: web.Request, ws: LeanResponse, said: bytes = b"") -> None:

@@ -1,0 +1,163 @@
+"""Long-polling without aiohttp's machinery: which requests are answered straight, and the end of those connections.
+
+See polled for how. What a middleware, a signal, an access log or a hook of the application's would be shown goes
+aiohttp's way, and so does everything in a cluster, of durable endpoints, and where anything of aiohttp is not as it was
+known to be.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
+
+from ..core.carrier import NumberedCarrier
+from ..core.errors import RemoteProtocolError
+from ..endpoint import Endpoint
+from ..gates.native import NativeGate
+from ..request import SessionRequest
+from ..session import Session
+from ..transports import Frame
+from ..transports.batch import decode_body
+from .batches import LEAST_BATCH
+from .lingering import Lingering
+from .polled import HeldAnswer, Known, PolledConnection, head_of
+from .replies import Reply, usual_lines
+from .takeover import unfit
+
+__all__ = ["Straight"]
+
+log: logging.Logger = logging.getLogger("realtime.server")
+
+# Whether any are. Not a setting: tests and measurements compare the two ways.
+ANSWERING = True
+
+
+class Straight:
+    """The connections of one server's clients whose polls and sends are answered straight."""
+
+    def __init__(self, gate: NativeGate, lingering: Lingering) -> None:
+        self.gate: NativeGate = gate
+        self.now: Callable[[], float] = gate.service.clock.now
+        self.connections: set[PolledConnection] = set()
+        self._lingering = lingering
+        self._closing = False
+
+    def answered(self, request: web.Request, endpoint: Endpoint, reply: Reply, facts: SessionRequest) -> None:
+        """A poll or a send is answered in the usual way: with 200, on a connection that goes on, where nothing of the
+        application sees what is answered."""
+        self._stand_between(request, endpoint, reply, facts)
+
+    def holds(
+        self,
+        request: web.Request,
+        endpoint: Endpoint,
+        reply: Reply,
+        facts: SessionRequest,
+        carrier: NumberedCarrier,
+        session: Session,
+    ) -> bool:
+        """Whether a poll, which would be answered so, is answered by its connection now."""
+        found = self._stand_between(request, endpoint, reply, facts)
+        if found is None:
+            return False
+        found[0].hold(found[1], carrier, session)
+        return True
+
+    def _stand_between(
+        self, request: web.Request, endpoint: Endpoint, reply: Reply, facts: SessionRequest
+    ) -> tuple[PolledConnection, Known] | None:
+        """Notes a request that is answered in the usual way. Returns its connection if aiohttp has nothing of it from
+        now on."""
+        handler, transport = request.protocol, request.transport
+        if transport is None or transport.is_closing():
+            return None
+        between: object = transport.get_protocol()
+        if not isinstance(between, PolledConnection):
+            if (why := self._unfit(request)) is not None:
+                log.debug("aiohttp serves the polls of this connection: %s", why)
+                return None
+            connection = PolledConnection(self, transport, handler)
+        elif between.handler is handler and between.may_serve:
+            connection = between
+        else:
+            return None
+        head = head_of(request)
+        if head is None:
+            return None
+        before, digits, behind = head
+        known = Known(before, behind, endpoint, facts.transport == "send", facts, reply, usual_lines(request, reply))
+        connection.knows(known)
+        if connection is not between:
+            transport.set_protocol(connection)  # type: ignore[arg-type] # which is all that its transport asks for
+            self.connections.add(connection)
+        elif connection.between(before + digits + behind, int(digits)):
+            connection.take_over()
+            self._lingering.forget(transport)
+            return connection, known
+        return None
+
+    def _unfit(self, request: web.Request) -> str | None:
+        """Why nothing on the connection of this request is answered straight; None if it may be."""
+        if not ANSWERING:
+            return "switched off"
+        if self._closing:
+            return "the application shuts down"
+        if (why := unfit(request)) is not None:
+            return why
+        if request.protocol._logging_enabled:
+            return "there is an access log"
+        if request.protocol.keepalive_timeout <= 0:
+            return "aiohttp keeps no connection open"
+        return None
+
+    def frames(self, known: Known, body: bytes) -> list[Frame] | None:
+        """What a body says, if it is the usual: a batch for a session that is here. Nothing has changed by then."""
+        service, config = self.gate.service, known.endpoint.config
+        if (
+            service.admission.hook is not None
+            or service.carrying is not None
+            or len(body) > config.max_open_body
+            or service.endpoints.get(known.endpoint.path) is not known.endpoint
+        ):
+            return None
+        try:
+            frames = decode_body(body, max(config.max_batch, LEAST_BATCH), config.max_body)
+        except RemoteProtocolError:
+            return None
+        head = frames[0] if frames else ""
+        if not isinstance(head, str) or head[:1] != ("u" if known.sends else "r"):
+            return None
+        session = service.sessions.by_sid.get(head[1 : head.find(",")])
+        if session is None or session.durable or not session._machine.secret:
+            return None
+        for frame in frames:
+            if frame[:1] == "t":  # fresh auth data, about which the application is asked
+                return None
+        return frames
+
+    def lost(self, held: HeldAnswer) -> None:
+        """A poll that was held is not answered, or its session has not let it go."""
+        assert held.session is not None
+        self.gate.lost(held.session, held.carrier)
+
+    def handler(self, server: web.Server) -> RequestHandler:
+        """A handler of aiohttp's for a connection that has none."""
+        return ((self._lingering.server() if self._closing else None) or server)()
+
+    def over(self, connection: PolledConnection) -> None:
+        """A connection is gone, or aiohttp's alone."""
+        self.connections.discard(connection)
+
+    def go_on(self) -> None:
+        """The application shuts down: whom aiohttp serves is its own again."""
+        self._closing = True
+        for connection in tuple(self.connections):
+            connection.step_aside()
+
+    def ended(self) -> None:
+        """All were told: ends the connections."""
+        for connection in tuple(self.connections):
+            connection.end()
