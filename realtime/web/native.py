@@ -20,7 +20,7 @@ from ..transports import ALL_TRANSPORTS, TRANSPORTS, Facts, Frame, Transport
 from ..transports.batch import decode_body
 from ..transports.form import parse_text_field
 from .access import log_path_only
-from .answers import Answer, Left
+from .answers import Answer
 from .batches import EMPTY, HEAD_SIZE, LEAST_BATCH, Batches
 from .bodies import at_hand, is_packed, turn_packed_away
 from .carried import carried, carrying
@@ -36,7 +36,6 @@ from .replies import (
     REPLIES,
     SAFE,
     Reply,
-    is_usual,
     query_of,
     refused,
     reply_by_script,
@@ -71,7 +70,7 @@ class NativeRoutes(Batches):
         self._probes: set[StreamLink] = set()
         self._watch = DisconnectWatch(service.clock)
         self.lingering: Lingering = Lingering()
-        self._straight = Straight(self._gate, self.lingering)
+        self.straight: Straight = Straight(self._gate, self.lingering)
         service.on_shutdown.append(self._stop)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
@@ -132,8 +131,8 @@ class NativeRoutes(Batches):
                 response = await self._turn_away(request, name, why, script)
             else:
                 response = await refuse(self._service, request, why, reply)
-        if type(response) is Answer and endpoint is not None and script is None and self._service.carrying is None:
-            self._straight.answered(request, endpoint, reply, GOING_ON["POST", name])
+        if type(response) is Answer and endpoint is not None and script is None:
+            self.straight.answered(request, endpoint, reply, GOING_ON["POST", name])
         return response if request.content.is_eof() else await self._finished(request, response)
 
     async def _turn_away(
@@ -162,11 +161,7 @@ class NativeRoutes(Batches):
         if request.match_info["version"] != str(VERSION):
             raise Refusal(4406, f"protocol version {request.match_info['version']}: this server speaks {VERSION}")
         if name != "send" and (name not in TRANSPORTS or name not in endpoint.config.transports):
-            here = [name for name in endpoint.config.transports if name in TRANSPORTS]
-            known = "not in this endpoint's transports" if name in TRANSPORTS else "no transport of this server"
-            if name in ALL_TRANSPORTS and name not in TRANSPORTS:
-                known = "no transport of this port"
-            raise Refusal(4406, f"{name[:32]} is {known}; there are {', '.join(here)}")
+            raise _not_here(name, endpoint)
         method = "POST" if name == "send" else TRANSPORTS[name].method
         if request.method not in (method, "OPTIONS") and not (name == "send" and scripted):
             raise Refusal(4405, f"{name} takes {method}, not {request.method}")
@@ -202,17 +197,16 @@ class NativeRoutes(Batches):
             raise Gone
         begun = await self._gate.begin(facts, endpoint, carrier, frames, self._wait(request) if hooked else wait)
         held = not link.answer.done()
-        usual = held and not asked and begun.status == 200 and reply is REPLIES.get(name) and is_usual(request)
-        if usual and self._straight.holds(request, endpoint, reply, facts, carrier, begun.session):
-            left: Left = Left()
-            return left
+        if held and not asked and begun.status == 200 and reply is REPLIES.get(name):
+            left = self.straight.holds(request, endpoint, reply, facts, carrier, begun.session)
+            if left is not None:
+                return left
         if held:
             self._watch.add(link)
         try:
             body = await link.answer
         finally:
-            if held:
-                self._watch.discard(link)
+            self._watch.discard(link)
             begun.session._polled = request.transport if carrier.codec.held else None
             if not carrier.finished:  # cancelled, or its connection is gone
                 self._gate.lost(begun.session, carrier)
@@ -359,16 +353,6 @@ class NativeRoutes(Batches):
         await self._sockets.serve(request, ws, connect)
         return ws
 
-    async def go_on(self) -> None:
-        """aiohttp is shutting down: its connections are served on."""
-        self._straight.go_on()
-        await self.lingering.go_on()
-
-    async def ended(self) -> None:
-        """The end of a shutdown: waits a little for the WebSockets that aiohttp does not wait for."""
-        self._straight.ended()
-        await super().ended()
-
     def _stop(self) -> None:
         """Ends the connections that have no session yet: the server shuts down."""
         self._bodies.stop()
@@ -378,6 +362,15 @@ class NativeRoutes(Batches):
         for connection in tuple(self._sockets.served.values()):
             if isinstance(connection, NativeConnection) and connection.silent:
                 connection.refuse(Refusal(4503, "the server is shutting down; come back later"))
+
+
+def _not_here(name: str, endpoint: Endpoint) -> Refusal:
+    """Whoever comes by this transport is told which others there are."""
+    here = [name for name in endpoint.config.transports if name in TRANSPORTS]
+    known = "not in this endpoint's transports" if name in TRANSPORTS else "no transport of this server"
+    if name in ALL_TRANSPORTS and name not in TRANSPORTS:
+        known = "no transport of this port"
+    return Refusal(4406, f"{name[:32]} is {known}; there are {', '.join(here)}")
 
 
 def _reads_only_success(request: web.Request, transport: Transport) -> bool:

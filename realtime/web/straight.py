@@ -21,10 +21,11 @@ from ..request import SessionRequest
 from ..session import Session
 from ..transports import Frame
 from ..transports.batch import decode_body
+from .answers import Left
 from .batches import LEAST_BATCH
 from .lingering import Lingering
 from .polled import HeldAnswer, Known, PolledConnection, head_of
-from .replies import Reply, usual_lines
+from .replies import Reply, is_usual, usual_lines
 from .takeover import unfit
 
 __all__ = ["Straight"]
@@ -43,7 +44,7 @@ class Straight:
         self.now: Callable[[], float] = gate.service.clock.now
         self.connections: set[PolledConnection] = set()
         self._lingering = lingering
-        self._closing = False
+        self.closing: bool = False  # the application is shutting down
 
     def answered(self, request: web.Request, endpoint: Endpoint, reply: Reply, facts: SessionRequest) -> None:
         """A poll or a send is answered in the usual way: with 200, on a connection that goes on, where nothing of the
@@ -58,13 +59,14 @@ class Straight:
         facts: SessionRequest,
         carrier: NumberedCarrier,
         session: Session,
-    ) -> bool:
-        """Whether a poll, which would be answered so, is answered by its connection now."""
-        found = self._stand_between(request, endpoint, reply, facts)
+    ) -> Left | None:
+        """The response to a poll which its connection will answer, when it is due; None if aiohttp's way is to."""
+        found = self._stand_between(request, endpoint, reply, facts) if is_usual(request) else None
         if found is None:
-            return False
+            return None
         found[0].hold(found[1], carrier, session)
-        return True
+        left: Left = Left()
+        return left
 
     def _stand_between(
         self, request: web.Request, endpoint: Endpoint, reply: Reply, facts: SessionRequest
@@ -75,14 +77,13 @@ class Straight:
         if transport is None or transport.is_closing():
             return None
         between: object = transport.get_protocol()
-        if not isinstance(between, PolledConnection):
-            if (why := self._unfit(request)) is not None:
-                log.debug("aiohttp serves the polls of this connection: %s", why)
-                return None
-            connection = PolledConnection(self, transport, handler)
-        elif between.handler is handler and between.may_serve:
-            connection = between
-        else:
+        stands = isinstance(between, PolledConnection)
+        why = self._asked(endpoint) or (None if stands else self._unfit(request))
+        if why is not None:
+            log.debug("aiohttp serves this poll or send: %s", why)
+            return None
+        connection = between if isinstance(between, PolledConnection) else PolledConnection(self, transport, handler)
+        if connection.handler is not handler or not connection.may_serve:
             return None
         head = head_of(request)
         if head is None:
@@ -99,12 +100,20 @@ class Straight:
             return connection, known
         return None
 
-    def _unfit(self, request: web.Request) -> str | None:
-        """Why nothing on the connection of this request is answered straight; None if it may be."""
+    def _asked(self, endpoint: Endpoint) -> str | None:
+        """Who is to be asked about each request of an endpoint's clients; None if nobody is."""
         if not ANSWERING:
             return "switched off"
-        if self._closing:
+        if self.closing:
             return "the application shuts down"
+        if self.gate.service.admission.hook is not None:
+            return "the authorize hook is asked about each"
+        if self.gate.service.carrying is not None:
+            return "other workers have sessions too"
+        return "the endpoint is durable" if endpoint.durable else None
+
+    def _unfit(self, request: web.Request) -> str | None:
+        """Why nothing on the connection of this request is answered straight; None if it may be."""
         if (why := unfit(request)) is not None:
             return why
         if request.protocol._logging_enabled:
@@ -116,12 +125,9 @@ class Straight:
     def frames(self, known: Known, body: bytes) -> list[Frame] | None:
         """What a body says, if it is the usual: a batch for a session that is here. Nothing has changed by then."""
         service, config = self.gate.service, known.endpoint.config
-        if (
-            service.admission.hook is not None
-            or service.carrying is not None
-            or len(body) > config.max_open_body
-            or service.endpoints.get(known.endpoint.path) is not known.endpoint
-        ):
+        if service.admission.hook is not None or len(body) > config.max_open_body:
+            return None
+        if service.endpoints.get(known.endpoint.path) is not known.endpoint:
             return None
         try:
             frames = decode_body(body, max(config.max_batch, LEAST_BATCH), config.max_body)
@@ -131,7 +137,7 @@ class Straight:
         if not isinstance(head, str) or head[:1] != ("u" if known.sends else "r"):
             return None
         session = service.sessions.by_sid.get(head[1 : head.find(",")])
-        if session is None or session.durable or not session._machine.secret:
+        if session is None or not session._machine.secret:
             return None
         for frame in frames:
             if frame[:1] == "t":  # fresh auth data, about which the application is asked
@@ -145,19 +151,25 @@ class Straight:
 
     def handler(self, server: web.Server) -> RequestHandler:
         """A handler of aiohttp's for a connection that has none."""
-        return ((self._lingering.server() if self._closing else None) or server)()
+        return ((self._lingering.server() if self.closing else None) or server)()
 
     def over(self, connection: PolledConnection) -> None:
         """A connection is gone, or aiohttp's alone."""
         self.connections.discard(connection)
 
-    def go_on(self) -> None:
-        """The application shuts down: whom aiohttp serves is its own again."""
-        self._closing = True
+    async def go_on(self) -> None:
+        """aiohttp is shutting down: whom it serves is its own again, and is served on."""
+        self.closing = True
         for connection in tuple(self.connections):
             connection.step_aside()
+        await self._lingering.go_on()
 
     def ended(self) -> None:
         """All were told: ends the connections."""
         for connection in tuple(self.connections):
             connection.end()
+
+    async def stopped(self) -> None:
+        """All is over. The application may start again."""
+        await self._lingering.stop()
+        self.closing = False
