@@ -31,13 +31,14 @@ NONCES = (f"{number:022}" for number in itertools.count())
 OPEN = {"gen": 1, "window": [10_000, 10_000_000]}
 
 
-async def _until(client: socket.socket, what: bytes) -> None:
+async def _until(client: socket.socket, what: bytes) -> bytes:
     loop = asyncio.get_running_loop()
     got = b""
     while what not in got:
         more = await loop.sock_recv(client, 4096)
         assert more
         got += more
+    return got
 
 
 async def _idle(port: int) -> int:
@@ -62,8 +63,36 @@ async def _idle(port: int) -> int:
     return client.detach()
 
 
+async def _idle_poll(port: int) -> int:
+    """A session whose poll is held; the descriptor of its connection."""
+    loop = asyncio.get_running_loop()
+    client = socket.socket()
+    client.setblocking(False)
+    await loop.sock_connect(client, ("127.0.0.1", port))
+    sid = key = ""
+
+    async def ask(frames: list[str], ends: bytes) -> bytes:
+        body = json.dumps(frames)
+        head = (
+            f"POST /realtime/echo/v1/long_polling HTTP/1.1\r\nHost: localhost:{port}\r\n"
+            "User-Agent: Mozilla/5.0 (X11; Linux x86_64) Gecko/20100101\r\nAccept-Language: en\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n"
+        )
+        await loop.sock_sendall(client, (head + body).encode())
+        return await _until(client, ends) if ends else b""
+
+    said = await ask(["o" + json.dumps(OPEN | {"nonce": next(NONCES)})], b'"]')
+    opened = json.loads(json.loads(said.partition(b"\r\n\r\n")[2])[0][1:])
+    sid, key = opened["sid"], opened["key"]
+    await ask([f"r{sid},2,0,0,1,{key}", "mhello"], b"mhello")
+    await ask([f"r{sid},3,1,1,2,{key}"], b"")
+    return client.detach()
+
+
 @asynccontextmanager
-async def _many(count: int) -> AsyncIterator[Callable[[], Coroutine[Any, Any, None]]]:
+async def _many(
+    count: int, idle: Callable[[int], Coroutine[Any, Any, int]]
+) -> AsyncIterator[Callable[[], Coroutine[Any, Any, None]]]:
     """A server with a few sessions, that all caches are filled; and how to give it so many more."""
     rt = realtime.Server()
     descriptors: list[int] = []
@@ -79,7 +108,7 @@ async def _many(count: int) -> AsyncIterator[Callable[[], Coroutine[Any, Any, No
 
         async def more(some: int = count) -> None:
             for _ in range(some):
-                descriptors.append(await _idle(port))
+                descriptors.append(await idle(port))
             await eventually(lambda: all(session._machine.outbox.taken for session in rt.sessions))
             for session in rt.sessions:  # what the next ping would do
                 session._machine._rest()
@@ -94,17 +123,17 @@ async def _many(count: int) -> AsyncIterator[Callable[[], Coroutine[Any, Any, No
             await eventually(lambda: all(session._machine.carrier is None for session in rt.sessions))
 
 
-async def _objects() -> float:
+async def _objects(idle: Callable[[int], Coroutine[Any, Any, int]] = _idle) -> float:
     """How many objects of an idle session the garbage collector looks at."""
-    async with _many(SESSIONS) as more:
+    async with _many(SESSIONS, idle) as more:
         before = len(gc.get_objects())
         await more()
         return (len(gc.get_objects()) - before) / SESSIONS
 
 
-async def _kib() -> float:
+async def _kib(idle: Callable[[int], Coroutine[Any, Any, int]] = _idle) -> float:
     """How much memory of Python's an idle session takes."""
-    async with _many(SESSIONS) as more:
+    async with _many(SESSIONS, idle) as more:
         tracemalloc.start()
         try:
             before, _ = tracemalloc.get_traced_memory()
@@ -125,3 +154,12 @@ def test_objects_of_an_idle_session(run: Callable[[Coroutine[Any, Any, float]], 
 @pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
 def test_memory_of_an_idle_session(run: Callable[[Coroutine[Any, Any, float]], float]) -> None:
     assert run(_kib()) <= 6
+
+
+@pytest.mark.parametrize(("run", "objects", "kib"), [(asyncio.run, 36.5, 7), (uvloop.run, 29.5, 7)])
+def test_an_idle_session_whose_poll_is_held(
+    run: Callable[[Coroutine[Any, Any, float]], float], objects: float, kib: float
+) -> None:
+    """Of its connection aiohttp has nothing."""
+    assert run(_objects(_idle_poll)) <= objects
+    assert run(_kib(_idle_poll)) <= kib

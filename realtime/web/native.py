@@ -131,8 +131,8 @@ class NativeRoutes(Batches):
                 response = await self._turn_away(request, name, why, script)
             else:
                 response = await refuse(self._service, request, why, reply)
-        if type(response) is Answer and endpoint is not None and script is None:
-            self.straight.answered(request, endpoint, reply, GOING_ON["POST", name])
+        if isinstance(response, Answer) and endpoint and script is None and request.protocol not in self.straight.left:
+            self.straight.answered(request, endpoint, reply, GOING_ON["POST", name], response.lines)
         return response if request.content.is_eof() else await self._finished(request, response)
 
     async def _turn_away(
@@ -193,7 +193,7 @@ class NativeRoutes(Batches):
         asked = hooked or frames[0][:1] == "o"
         name = reply.codec.name
         facts = self._facts(request, name, page) if asked else GOING_ON[request.method, name]
-        if asked and is_gone(request):
+        if asked and (request.transport is None or request.transport.is_closing()):
             raise Gone
         begun = await self._gate.begin(facts, endpoint, carrier, frames, self._wait(request) if hooked else wait)
         held = not link.answer.done()

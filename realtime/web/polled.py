@@ -10,6 +10,7 @@ parser of HTTP, and nobody to disagree with it.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
@@ -24,11 +25,11 @@ from ..loops import run
 from ..request import SessionRequest
 from ..session import Session
 from ..transports import Frame
-from .answers import laid_out
+from .answers import HEAD, closing_lines, laid_out
 from .links import NoLink
 from .refusals import told
 from .replies import Reply
-from .takeover import let_go
+from .takeover import detach
 
 __all__ = ["HeldAnswer", "Known", "PolledConnection", "head_of"]
 
@@ -37,6 +38,8 @@ HEADS = 4
 HEAD_SIZE = 4096
 # So many bytes of a connection are kept here while a request is under way, or until it is whole.
 MOST_BEHIND = 65_536
+# A piece that aiohttp was given, of so many bytes at most, is remembered until the next but one.
+MOST_PASSED = 8192
 # How long the rest of a body may take to follow its head before aiohttp is to wait for it, in seconds.
 PATIENCE = 0.1
 # A request that is not known counts so much, one that is takes one off: at the limit a connection is left to aiohttp.
@@ -96,11 +99,11 @@ class Answering(Protocol):
     def lost(self, held: HeldAnswer, /) -> None:
         """A poll that was held is not answered, or its session has not let it go."""
 
-    def over(self, connection: PolledConnection, /) -> None:
-        """A connection is gone, or aiohttp's alone."""
+    def over(self, connection: PolledConnection, handler: RequestHandler | None, /) -> None:
+        """A connection is gone, with its handler, or aiohttp's alone."""
 
-    def handler(self, server: web.Server, /) -> RequestHandler:
-        """A handler of aiohttp's for a connection that has none."""
+    def handler(self, server: web.Server, /, *, for_good: bool) -> RequestHandler:
+        """A handler of aiohttp's for a connection that has none; perhaps for all that will come on it."""
 
 
 class HeldAnswer:
@@ -156,17 +159,17 @@ class PolledConnection:
         "_reading",
         "_rested",
         "_server",
-        "_straight",
         "_under_way",
         "_writable",
         "handler",
+        "straight",
         "transport",
     )
 
     def __init__(self, straight: Answering, transport: asyncio.Transport, handler: RequestHandler) -> None:
         assert handler._manager is not None  # until the connection is lost
         self._loop = asyncio.get_running_loop()
-        self._straight = straight
+        self.straight: Answering = straight
         self._server = handler._manager
         self._keep_alive = handler.keepalive_timeout
         self.transport: asyncio.Transport = transport
@@ -189,7 +192,7 @@ class PolledConnection:
         handler = self.handler
         if handler is not None:
             if self._misses < MOST_MISSES:
-                self._passed = self._passed[1], data if len(data) <= MOST_BEHIND else b""
+                self._passed = self._passed[1], data if len(data) <= MOST_PASSED else b""
             handler.data_received(data)
         elif self._under_way is None and self._writable:
             self._take(self._whole(data) if self._behind else data)
@@ -216,7 +219,7 @@ class PolledConnection:
 
     def connection_lost(self, error: Exception | None) -> None:
         """The connection is gone, and with it the poll that was held."""
-        self._straight.over(self)
+        self.straight.over(self, self.handler)
         self._stop_timers()
         self._behind = b""
         if self.handler is not None:
@@ -224,7 +227,7 @@ class PolledConnection:
         elif (held := self._under_way) is not None:
             self._under_way = None
             held.take()
-            self._straight.lost(held)
+            self.straight.lost(held)
 
     # -- what comes for nobody yet -----------------------------------------------------------------------------------
 
@@ -234,7 +237,7 @@ class PolledConnection:
         if self._part is not None:
             self._part.cancel()
             self._part = None
-        return behind + data
+        return behind + data if behind else data
 
     def _keep(self, data: bytes) -> None:
         """Something is under way: this waits."""
@@ -247,12 +250,15 @@ class PolledConnection:
         """Nothing is under way any more: what waited is taken."""
         if self._under_way is not None or self.handler is not None or not self._writable:
             return  # whoever ends that goes on
+        self._read_on()
+        if self._behind and self._part is None and not self.transport.is_closing():
+            self._take(self._whole(b""))
+
+    def _read_on(self) -> None:
         if not self._reading:
             self._reading = True
             if not self.transport.is_closing():
                 self.transport.resume_reading()
-        if self._behind and self._part is None and not self.transport.is_closing():
-            self._take(self._whole(b""))
 
     def _take(self, data: bytes) -> None:
         """Answers a request that is known; anything else is aiohttp's."""
@@ -265,7 +271,7 @@ class PolledConnection:
                     continue
                 body = data[end + len(known.behind) :]
                 missing = int(digits) - len(body)
-                if not missing and (frames := self._straight.frames(known, body)) is not None:
+                if not missing and (frames := self.straight.frames(known, body)) is not None:
                     self._serve(known, frames)
                     return
                 if missing > 0 and len(data) + missing <= MOST_BEHIND:
@@ -281,11 +287,12 @@ class PolledConnection:
     def _hand_back(self, data: bytes) -> None:
         """Gives to aiohttp what has come."""
         self._stop_timers()
+        self._read_on()
         self._misses += MISS
-        self._passed = b"", data
+        self._passed = b"", data if len(data) <= MOST_PASSED else b""
         if not self.may_serve:
             self._known, self._passed = (), (b"", b"")
-        handler = self.handler = self._straight.handler(self._server)
+        handler = self.handler = self.straight.handler(self._server, for_good=not self.may_serve)
         handler.connection_made(self.transport)
         handler.data_received(data)
 
@@ -312,16 +319,16 @@ class PolledConnection:
         assert handler is not None
         if handler._messages or handler._reading_paused or handler._buffer_paused or handler.writing_paused:
             return False
-        before, last = self._passed
+        (before, last), self._passed = self._passed, (b"", b"")
         size += len(whole)
         return (len(last) == size and last.startswith(whole)) or (
             len(before) + len(last) == size and (before + last).startswith(whole)
         )
 
-    def take_over(self) -> None:
-        """Takes the connection from aiohttp, which answers its last request there."""
-        assert self.handler is not None
-        let_go(self.handler)
+    def take_over(self, request: web.Request) -> None:
+        """Takes the connection from aiohttp, of which this was the last request there."""
+        request.protocol.keep_alive(False)  # its timer is stopped
+        detach(request)
         self.handler, self._passed = None, (b"", b"")
         self._rest()
 
@@ -337,8 +344,7 @@ class PolledConnection:
         if self._misses:
             self._misses -= 1
         self._server.requests_count += 1
-        straight, codec = self._straight, known.reply.codec
-        gate, now = straight.gate, straight.now()
+        codec, gate, now = known.reply.codec, self.straight.gate, self.straight.now()
         try:
             if known.sends:
                 carrier = NumberedCarrier(codec, NO_LINK, now)
@@ -368,16 +374,20 @@ class PolledConnection:
         self._under_way = None
         held.session._polled = self.transport if held.known.reply.codec.held else None
         if not held.carrier.finished:
-            self._straight.lost(held)
+            self.straight.lost(held)
         self._write(200, held.known.lines, body)
-        if self._behind:
+        if self._behind or not self._reading:
             self._loop.call_soon(self._go_on)
 
     def _write(self, status: int, lines: bytes, body: Part) -> None:
-        assert isinstance(body, bytes)
         if not self.transport.is_closing():
-            self.transport.write(laid_out(status, lines, body))
-        self._rest()
+            assert isinstance(body, bytes)
+            # laid_out(), without a call, as it usually is.
+            usual = HEAD % (lines, len(body), closing_lines(int(time.time()))) + body if status == 200 else None
+            self.transport.write(usual or laid_out(status, lines, body))
+        self._rested = self._loop.time()
+        if self._expiry is None:
+            self._rest()  # for the first time, or since long
 
     # -- how long it may rest ----------------------------------------------------------------------------------------
 
@@ -412,4 +422,4 @@ class PolledConnection:
         """aiohttp's handler, if there is one, has the connection to itself."""
         if self.handler is not None:
             self.transport.set_protocol(self.handler)
-            self._straight.over(self)
+            self.straight.over(self, None)

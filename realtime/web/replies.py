@@ -32,7 +32,6 @@ __all__ = [
     "answer",
     "in_words",
     "is_form",
-    "is_usual",
     "query_of",
     "refusal_headers",
     "refused",
@@ -40,7 +39,6 @@ __all__ = [
     "reply_to_fields",
     "respond",
     "turned_away",
-    "usual_lines",
 ]
 
 CODECS = {name: NativeCodec(transport) for name, transport in TRANSPORTS.items()}
@@ -163,20 +161,6 @@ def answer(
     return respond(request, status, body, headers, cors=cors, reply=reply)
 
 
-def is_usual(request: web.Request) -> bool:
-    """Whether the answer to this request may be laid out here."""
-    usual = request.version == HttpVersion11 and request.keep_alive and request.method == "POST"
-    for app in request.match_info.apps:
-        usual = usual and not app.middlewares and not app.on_response_prepare
-    return usual
-
-
-def usual_lines(request: web.Request, reply: Reply) -> bytes:
-    """The headers of such an answer, beside those that every answer has."""
-    lines = LINES[reply.codec]
-    return lines + lines_of(cors_headers(request.headers)) if "Origin" in request.headers else lines
-
-
 def respond(
     request: web.Request,
     status: int,
@@ -194,10 +178,18 @@ def respond(
         body = head.prelude + body + transport.tail()
         response = web.Response(status=head.status, body=body, headers=dict(head.headers))
     else:
-        if status == 200 and not headers and cors and type(body) is bytes and is_usual(request):
-            laid: Answer = Answer()
-            laid.lines, laid.content = usual_lines(request, reply), body
-            return laid
+        usual = status == 200 and not headers and request.version == HttpVersion11 and request.keep_alive
+        if usual and request.method == "POST" and type(body) is bytes:
+            for app in request.match_info.apps:
+                if app.middlewares or app.on_response_prepare:
+                    break
+            else:
+                lines = LINES[reply.codec]
+                if cors and "Origin" in request.headers:
+                    lines += lines_of(cors_headers(request.headers))
+                laid: Answer = Answer()
+                laid.lines, laid.content = lines, body
+                return laid
         response = web.Response(status=status, body=body, headers=HEADERS[reply.codec])
     if cors and "Origin" in request.headers:
         response.headers.update(cors_headers(request.headers))

@@ -21,11 +21,11 @@ from ..request import SessionRequest
 from ..session import Session
 from ..transports import Frame
 from ..transports.batch import decode_body
-from .answers import Left
+from .answers import Answer, Left
 from .batches import LEAST_BATCH
 from .lingering import Lingering
 from .polled import HeldAnswer, Known, PolledConnection, head_of
-from .replies import Reply, is_usual, usual_lines
+from .replies import Reply, respond
 from .takeover import unfit
 
 __all__ = ["Straight"]
@@ -43,13 +43,41 @@ class Straight:
         self.gate: NativeGate = gate
         self.now: Callable[[], float] = gate.service.clock.now
         self.connections: set[PolledConnection] = set()
+        self.left: set[RequestHandler | None] = set()  # those of connections that are left to aiohttp for good
         self._lingering = lingering
         self.closing: bool = False  # the application is shutting down
 
-    def answered(self, request: web.Request, endpoint: Endpoint, reply: Reply, facts: SessionRequest) -> None:
-        """A poll or a send is answered in the usual way: with 200, on a connection that goes on, where nothing of the
-        application sees what is answered."""
-        self._stand_between(request, endpoint, reply, facts)
+    def answered(
+        self, request: web.Request, endpoint: Endpoint, reply: Reply, facts: SessionRequest, lines: bytes
+    ) -> tuple[PolledConnection, Known] | None:
+        """A poll or a send is answered in the usual way: with 200 and these lines of headers, on a connection that goes
+        on, where nothing of the application sees what is answered. Returns its connection if aiohttp has nothing of it
+        from now on."""
+        handler, transport = request.protocol, request.transport
+        if transport is None or transport.is_closing():
+            return None
+        between: object = transport.get_protocol()
+        stands = isinstance(between, PolledConnection)
+        if (why := self._asked(endpoint) or (None if stands else self._unfit(request))) is not None:
+            log.debug("aiohttp serves this poll or send: %s", why)
+            return None
+        connection = between if isinstance(between, PolledConnection) else PolledConnection(self, transport, handler)
+        if connection.handler is not handler or connection.straight is not self or not connection.may_serve:
+            return None
+        head = head_of(request)
+        if head is None:
+            return None
+        before, digits, behind = head
+        known = Known(before, behind, endpoint, facts.transport == "send", facts, reply, lines)
+        connection.knows(known)
+        if connection is not between:
+            transport.set_protocol(connection)  # type: ignore[arg-type] # which is all that its transport asks for
+            self.connections.add(connection)
+        elif connection.between(before + digits + behind, int(digits)):
+            connection.take_over(request)
+            self._lingering.forget(transport)
+            return connection, known
+        return None
 
     def holds(
         self,
@@ -61,44 +89,17 @@ class Straight:
         session: Session,
     ) -> Left | None:
         """The response to a poll which its connection will answer, when it is due; None if aiohttp's way is to."""
-        found = self._stand_between(request, endpoint, reply, facts) if is_usual(request) else None
+        if request.protocol in self.left:
+            return None
+        usual = respond(request, 200, b"", reply=reply)
+        if not isinstance(usual, Answer):
+            return None
+        found = self.answered(request, endpoint, reply, facts, usual.lines)
         if found is None:
             return None
         found[0].hold(found[1], carrier, session)
         left: Left = Left()
         return left
-
-    def _stand_between(
-        self, request: web.Request, endpoint: Endpoint, reply: Reply, facts: SessionRequest
-    ) -> tuple[PolledConnection, Known] | None:
-        """Notes a request that is answered in the usual way. Returns its connection if aiohttp has nothing of it from
-        now on."""
-        handler, transport = request.protocol, request.transport
-        if transport is None or transport.is_closing():
-            return None
-        between: object = transport.get_protocol()
-        stands = isinstance(between, PolledConnection)
-        why = self._asked(endpoint) or (None if stands else self._unfit(request))
-        if why is not None:
-            log.debug("aiohttp serves this poll or send: %s", why)
-            return None
-        connection = between if isinstance(between, PolledConnection) else PolledConnection(self, transport, handler)
-        if connection.handler is not handler or not connection.may_serve:
-            return None
-        head = head_of(request)
-        if head is None:
-            return None
-        before, digits, behind = head
-        known = Known(before, behind, endpoint, facts.transport == "send", facts, reply, usual_lines(request, reply))
-        connection.knows(known)
-        if connection is not between:
-            transport.set_protocol(connection)  # type: ignore[arg-type] # which is all that its transport asks for
-            self.connections.add(connection)
-        elif connection.between(before + digits + behind, int(digits)):
-            connection.take_over()
-            self._lingering.forget(transport)
-            return connection, known
-        return None
 
     def _asked(self, endpoint: Endpoint) -> str | None:
         """Who is to be asked about each request of an endpoint's clients; None if nobody is."""
@@ -149,13 +150,17 @@ class Straight:
         assert held.session is not None
         self.gate.lost(held.session, held.carrier)
 
-    def handler(self, server: web.Server) -> RequestHandler:
-        """A handler of aiohttp's for a connection that has none."""
-        return ((self._lingering.server() if self.closing else None) or server)()
+    def handler(self, server: web.Server, *, for_good: bool) -> RequestHandler:
+        """A handler of aiohttp's for a connection that has none; perhaps for all that will come on it."""
+        handler = ((self._lingering.server() if self.closing else None) or server)()
+        if for_good:
+            self.left.add(handler)
+        return handler
 
-    def over(self, connection: PolledConnection) -> None:
-        """A connection is gone, or aiohttp's alone."""
+    def over(self, connection: PolledConnection, handler: RequestHandler | None) -> None:
+        """A connection is gone, with its handler, or aiohttp's alone."""
         self.connections.discard(connection)
+        self.left.discard(handler)
 
     async def go_on(self) -> None:
         """aiohttp is shutting down: whom it serves is its own again, and is served on."""

@@ -28,7 +28,7 @@ from .links import HIGH_WATER
 from .parsing import WebSocketDataQueue
 from .threshold import Carry, Opening, Threshold
 
-__all__ = ["Detached", "LeanResponse", "detach", "let_go", "shake_hands", "take_over", "unfit"]
+__all__ = ["Detached", "LeanResponse", "detach", "shake_hands", "take_over", "unfit"]
 
 MIDDLEWARES = attrgetter("middlewares")
 ON_PREPARE = attrgetter("on_response_prepare")
@@ -127,37 +127,26 @@ class Detached(NamedTuple):
     kept: bool  # the request lasts as long as the connection, since there are middlewares
 
 
-def detach(request: web.Request, ws: LeanResponse) -> Detached:
-    """Takes the connection of an answered handshake from aiohttp. Raises Gone when there is none any more."""
+def detach(request: web.Request, ws: LeanResponse | None = None) -> Detached:
+    """Takes the connection of a request from aiohttp: of a handshake that `ws` has answered, or of any other whose answer
+    is still to be written. Raises Gone when there is none any more."""
     protocol = request.protocol
     transport = protocol.transport
     if transport is None or transport.is_closing():
         raise Gone
     early, protocol._message_tail = protocol._message_tail, b""
     paused = protocol._reading_paused or protocol._buffer_paused
-    _let_go(protocol)
-    ws._closed = ws._eof_sent = True  # for aiohttp the response has ended
-    kept = any(map(MIDDLEWARES, request.match_info.apps))
-    if not kept:
-        protocol._task_handler = None  # which ends, and would be kept where the application is shown the request
-    return Detached(transport, early, paused, kept)
-
-
-def _let_go(protocol: RequestHandler) -> None:
-    """A handler has done with its connection, which goes on, as soon as it has done with this request."""
     protocol._force_close = True  # it takes no further request, and leaves the connection as it is
     protocol._parser = None
     manager = protocol._manager
     assert manager is not None  # until the connection is lost
     manager.connection_lost(protocol)  # not at once: when it has done with this request
-
-
-def let_go(protocol: RequestHandler) -> None:
-    """Takes the connection of a request that is being answered from its handler, which stands between two requests
-    otherwise. It still writes that answer."""
-    protocol.keep_alive(False)  # its timer is stopped
-    _let_go(protocol)
-    protocol._task_handler = None  # which ends
+    if ws is not None:
+        ws._closed = ws._eof_sent = True  # for aiohttp the response has ended
+    kept = any(map(MIDDLEWARES, request.match_info.apps))
+    if not kept:
+        protocol._task_handler = None  # which ends, and would be kept where the application is shown the request
+    return Detached(transport, early, paused, kept)
 
 
 async def shake_hands(request: web.Request, ws: LeanResponse, said: bytes = b"") -> None:

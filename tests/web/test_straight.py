@@ -474,6 +474,40 @@ async def test_few_heads_are_known_and_a_connection_of_many_is_left_to_aiohttp(m
         assert connection._passed == (b"", b"")
 
 
+async def test_two_servers_share_a_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of one the requests are answered straight, as those of the other are by aiohttp."""
+    rt = realtime.Server()
+
+    @rt.endpoint("/park")
+    async def park(session: realtime.Session) -> None:
+        await session.wait_closed()
+
+    async with a_client(prepare=lambda place: realtime.setup(place.app, rt, prefix="/other")) as client:
+        connection = await client.warm()
+        sid, key = client.sid, client.key
+        for _ in range(2):
+            client.place.prefix = "/other"
+            await client.open()
+            assert client.sid in rt._service.sessions.by_sid
+            for number in (1, 2, 3):
+                assert await client.ask("send", client.uplink(first=number), f"m{number}") == [f"a{number},0"]
+                assert connection.handler is not None
+            client.place.prefix, client.sid, client.key = "/realtime", sid, key
+            assert await client.ask("send", client.uplink()) == ["a0,0"]
+            assert connection.handler is None
+
+
+async def test_little_is_remembered_of_what_aiohttp_was_given() -> None:
+    async with a_client() as client:
+        connection = await client.warm()
+        body = b"x" * polled.MOST_PASSED
+        client.writer.write(b"POST /nothing HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        assert (await client.raw_answer())[0].startswith(b"HTTP/1.1 404")
+        assert connection._passed == (b"", b"")
+        connection.data_received(body + b"x")
+        assert connection._passed[1] == b""
+
+
 async def test_large_heads_are_not_known() -> None:
     async with a_client() as client:
         connection = await client.warm()
@@ -633,7 +667,7 @@ async def test_what_fails_ends_the_connection_and_is_told(monkeypatch: pytest.Mo
 
         for kind, error in ((fail, ZeroDivisionError), (wait, RuntimeError)):
             with monkeypatch.context() as patch:
-                patch.setattr(connection._straight.gate, "send", kind)
+                patch.setattr(connection.straight.gate, "send", kind)
                 connection.data_received(client.request("send", (client.uplink(),)))
             assert connection.transport.is_closing()
             (context,) = client.place.loop_errors
