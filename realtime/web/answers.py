@@ -85,9 +85,11 @@ class Answer(web.Response):
         return len(self.head) + len(self.content)
 
 
-class Left(Answer):
-    """The answer to a request whose connection is somebody else's now, who writes it."""
+class Left(web.Response):
+    """The answer to such a request whose connection is somebody else's now, who writes it."""
+
+    __init__ = object.__init__
+    _status, _reason, _keep_alive, _eof_sent = 200, "OK", True, True
 
     async def prepare(self, request: web.BaseRequest) -> None:
         """Writes nothing."""
-        self._eof_sent = True

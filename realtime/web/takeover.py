@@ -128,8 +128,8 @@ class Detached(NamedTuple):
 
 
 def detach(request: web.Request, ws: LeanResponse | None = None) -> Detached:
-    """Takes the connection of a request from aiohttp: of a handshake that `ws` has answered, or of any other whose answer
-    is still to be written. Raises Gone when there is none any more."""
+    """Takes the connection of a request from aiohttp: of a handshake that `ws` has answered, or of any other, whose
+    answer is still to be written. Raises Gone when there is none any more."""
     protocol = request.protocol
     transport = protocol.transport
     if transport is None or transport.is_closing():
