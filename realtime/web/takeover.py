@@ -45,6 +45,8 @@ HANDED_OVER = (
     "_reading_paused",
     "_buffer_paused",
     "_task_handler",
+    "_messages",
+    "_logging_enabled",
 )
 
 
@@ -145,9 +147,9 @@ class Detached(NamedTuple):
     kept: bool  # the request lasts as long as the connection, since there are middlewares
 
 
-def detach(request: web.Request, response: web.StreamResponse) -> Detached:
-    """Takes the connection of a response that has begun, such as an answered handshake, from aiohttp. Raises Gone when
-    there is none any more."""
+def detach(request: web.Request, response: web.StreamResponse | None = None) -> Detached:
+    """Takes the connection of a request from aiohttp: of a response that has begun, such as an answered handshake, or
+    with an answer that is still to be written. Raises Gone when there is none any more."""
     protocol = request.protocol
     transport = protocol.transport
     if transport is None or transport.is_closing():
@@ -160,10 +162,11 @@ def detach(request: web.Request, response: web.StreamResponse) -> Detached:
     manager = protocol._manager
     assert manager is not None  # until the connection is lost
     manager.connection_lost(protocol)  # not at once: when it has done with this request
-    response._eof_sent = True  # for aiohttp it has ended
-    kept = False
+    if response is not None:
+        response._eof_sent = True  # for aiohttp it has ended
+    kept = any(map(MIDDLEWARES, request.match_info.apps))
     if isinstance(response, LeanResponse):
-        response._closed, kept = True, response.kept
+        response._closed = True
     if not kept:
         protocol._task_handler = None  # which ends, and would be kept where the application is shown the request
     return Detached(transport, early, paused, kept)
