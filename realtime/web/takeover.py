@@ -28,7 +28,7 @@ from .links import HIGH_WATER
 from .parsing import WebSocketDataQueue
 from .threshold import Carry, Opening, Threshold
 
-__all__ = ["Detached", "LeanResponse", "detach", "shake_hands", "take_over", "unfit"]
+__all__ = ["Detached", "InFront", "LeanResponse", "clear_the_way", "detach", "shake_hands", "take_over", "unfit"]
 
 MIDDLEWARES = attrgetter("middlewares")
 ON_PREPARE = attrgetter("on_response_prepare")
@@ -264,6 +264,25 @@ def _known() -> str | None:
 
 
 STRANGE = _known()
+
+
+class InFront:
+    """What stands between a connection and aiohttp's handler, which may have it back."""
+
+    __slots__ = ()
+
+    handler: RequestHandler | None
+
+    def step_aside(self) -> None:
+        """The handler, if there is one, has the connection to itself."""
+
+
+def clear_the_way(request: web.Request) -> None:
+    """This request is to have its connection to itself, whatever was asked there before."""
+    transport = request.transport
+    between: object = None if transport is None else transport.get_protocol()
+    if isinstance(between, InFront) and between.handler is request.protocol:
+        between.step_aside()
 
 
 def unfit(request: web.Request) -> str | None:
