@@ -96,12 +96,13 @@ def setup(
             workers.warn()
 
     async def stop(app: web.Application) -> None:
-        await routes.lingering.go_on()
+        await routes.straight.go_on()
         await service.shutdown()
+        routes.straight.ended()
         await asyncio.gather(routes.ended(), dialects.ended(), ports.ended())
         if listener is not None:
             await listener.ended()
-        await routes.lingering.stop()
+        await routes.straight.stopped()
         service.application = None
 
     ours = [stop for stop in service.on_shutdown if stop not in others]
