@@ -56,7 +56,7 @@ def warn() -> None:
     if number > 1:
         log.warning(
             "gunicorn was told to start %d workers, but a session and a room live in one process: make them a cluster,"
-            ' by realtime.Server(broker="redis://…", cluster=realtime.Cluster(…)) (docs/scaling.md), start one worker, or'
-            " several servers behind a proxy that keeps each client with its own",
+            ' by realtime.Server(broker="redis://…", cluster=realtime.Cluster(…)) (docs/scaling.md), start one worker,'
+            " or several servers behind a proxy that keeps each client with its own",
             number,
         )
