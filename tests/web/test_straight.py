@@ -22,6 +22,7 @@ from aiohttp.web_protocol import RequestHandler
 import realtime
 from realtime.testing import VirtualClock
 from realtime.web import polled, straight, takeover
+from realtime.web.lingering import LEAST
 from realtime.web.polled import PolledConnection
 
 from ..patience import arrives, eventually, leap
@@ -294,7 +295,8 @@ LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
 
 
 @pytest.mark.parametrize(
-    ("loop", "tls"), [("asyncio", True), ("uvloop", False), ("uvloop", True), ("aiofastnet", False)]
+    ("loop", "tls"),
+    [("asyncio", True), ("uvloop", False), ("uvloop", True), ("aiofastnet", False), ("aiofastnet", True)],
 )
 def test_on_other_loops_and_over_tls_too(loop: str, tls: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     async def compare() -> None:
@@ -718,6 +720,21 @@ async def test_it_is_aiohttps_way_where_anybody_is_to_be_asked(
             assert "debug mode" in await reason(place, caplog)
         finally:
             loop.set_debug(False)
+
+
+async def test_connections_that_are_left_are_forgotten_when_they_are_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(straight, "ANSWERING", False)
+    async with serving() as place:
+        left = native_routes(place.rt).straight.left
+        server = place.runner.server
+        assert server is not None
+        for _ in range(2 * LEAST):
+            async with client_of(place) as client:
+                await client.open()
+            await eventually(lambda: not server.connections)
+        async with client_of(place) as client:
+            await client.open()
+            assert 0 < len(left) <= LEAST + 1
 
 
 async def test_a_hook_that_comes_later_is_asked() -> None:
