@@ -44,6 +44,7 @@ class Admission:
         """Forgets how often each address has opened."""
         rate = self._config.opens_per_second_per_address
         self._opens = None if rate is None else AddressBuckets(rate)
+        self.limits_rate: bool = rate is not None  # check_rate() has something to do
 
     def check_rate(self, address: str) -> None:
         """Counts an attempt to open from this address ("" for none that counts). Raises Refusal (4429) when it makes

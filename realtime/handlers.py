@@ -6,9 +6,11 @@ import asyncio
 import contextvars
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
+from itertools import takewhile
+from types import CoroutineType
 from typing import Any, Protocol
 
-from .clock import Clock
+from .clock import Clock, Timer
 from .core.errors import SessionClosed, Unauthorized, leaves_of
 from .core.observer import Result
 from .endpoint import Handler
@@ -19,6 +21,8 @@ __all__ = ["Absent", "Handlers"]
 
 log: logging.Logger = logging.getLogger("realtime.server")
 session_log: logging.Logger = logging.getLogger("realtime.session")
+
+FOREVER = float("inf")
 
 
 class Absent(Protocol):
@@ -48,18 +52,32 @@ class Handlers:
         self.absent: list[Absent] = []  # whose handlers are told later that they are gone
         self._beside: set[asyncio.Task[None]] = set()  # what handlers are told when their session is over long since
         self._when_over = self._over  # one object for all
+        self._showing: list[Callable[[], None]] = []  # of handlers that were begun: to be called when they first wait
+        # Whose session is over: until when they have to notice, by close_timeout, and so in the order of their times.
+        self._ending: dict[float, dict[Session, float]] = {}
+        self._timer: Timer | None = None
+        self._look_at = FOREVER
 
     def start(self, session: Session, handler: Handler) -> None:
         """Starts a new session's handler, which runs in the next turn of the event loop and may look at the HTTP
         request until it first waits."""
-        hide = session.request._show_http()
+        self._showing.append(session.request._show_http())
         context = contextvars.copy_context()
         task = begin(_coroutine(handler, session), f"realtime handler {session._path}", context)
         self.tasks[session] = task
         session._handled_since = self._clock.now()
         self._sessions[task] = session
         task.add_done_callback(self._when_over, context=context)
-        task.get_loop().call_soon(hide)  # comes when the handler first waits
+        if len(self._showing) == 1:
+            task.get_loop().call_soon(self._hide)
+
+    def _hide(self) -> None:
+        """The handler that was begun first waits, or has ended. Those begun behind it will have run, and not have gone
+        on, when what is called from here comes."""
+        showing, self._showing = self._showing, []
+        showing[0]()
+        if len(showing) > 1:
+            asyncio.get_running_loop().call_soon(_call_all, showing[1:])
 
     def _over(self, task: asyncio.Task[None]) -> None:
         """A handler has ended, one way or other."""
@@ -76,6 +94,8 @@ class Handlers:
         machine.close(1000, "", self._clock.now())
         self._done(session, self._clock.now() - session._handled_since, result)
         session._stubborn = False
+        if self._ending and (ending := self._ending.get(machine.config.close_timeout)) is not None:
+            ending.pop(session, None)
         del self.tasks[session]
 
     def _raised(self, session: Session, error: Exception) -> Result:
@@ -108,17 +128,43 @@ class Handlers:
 
     def ended(self, session: Session) -> None:
         """The session is over: its handler has close_timeout to notice."""
-        task = self.tasks.get(session)
-        if task is not None:
-            when = self._clock.now() + session._machine.config.close_timeout
-            patience = self._clock.call_at(when, lambda: self._late(session, task))
-            task.add_done_callback(lambda _: patience.cancel())
+        if session in self.tasks:
+            patience = session._machine.config.close_timeout
+            when = self._clock.now() + patience
+            ending = self._ending.get(patience)
+            if ending is None:
+                ending = self._ending[patience] = {}
+            ending[session] = when
+            if when < self._look_at:
+                self._look_by(when)
 
-    def _late(self, session: Session, task: asyncio.Task[None]) -> None:
-        """A handler has not noticed the end in time. One that catches this, too, gets an answer from its session only
+    def _look_by(self, when: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._look_at = when
+        self._timer = self._clock.call_at(when, self._look)
+
+    def _look(self) -> None:
+        """Those who have not noticed the end in time. One that catches this, too, gets an answer from its session only
         once in a while from here on."""
-        session._stubborn = True
-        task.cancel()
+        self._timer, self._look_at = None, FOREVER
+        now, following = self._clock.now(), FOREVER
+        for patience, ending in tuple(self._ending.items()):
+            for session in [session for session, _ in takewhile(lambda one: one[1] <= now, ending.items())]:
+                del ending[session]
+                session._stubborn = True
+                self.tasks[session].cancel()
+            if ending:
+                following = min(following, next(iter(ending.values())))
+            else:
+                del self._ending[patience]
+        if following < FOREVER:
+            self._look_by(following)
+
+    def _forget_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer, self._look_at = None, FOREVER
 
     def has(self, pid: str) -> bool:
         """Whether anybody may go on here by this."""
@@ -143,14 +189,24 @@ class Handlers:
                     _, late = await asyncio.wait(late, timeout=timeout / 2)
             for task in late:
                 log.warning("%s ignores cancellation and is left behind", task.get_name())
+        if not self.tasks:
+            self._forget_timer()
 
     def reset(self) -> None:
         """Begins anew, in another event loop: what an earlier one has left behind will never run."""
         self.tasks = {}
         self._sessions = {}
+        self._showing = []
+        self._ending = {}
         self._beside = set()
+        self._timer, self._look_at = None, FOREVER
         for absent in self.absent:
             absent.reset()
+
+
+def _call_all(functions: list[Callable[[], None]]) -> None:
+    for function in functions:
+        function()
 
 
 def _coroutine(handler: Handler, session: Session) -> Coroutine[Any, Any, None]:
@@ -159,7 +215,7 @@ def _coroutine(handler: Handler, session: Session) -> Coroutine[Any, Any, None]:
         made: Any = handler(session)
     except Exception as error:
         return _fail(error)
-    return made if asyncio.iscoroutine(made) else _await(made)
+    return made if type(made) is CoroutineType or asyncio.iscoroutine(made) else _await(made)
 
 
 async def _fail(error: Exception) -> None:

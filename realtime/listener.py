@@ -9,18 +9,51 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import ClassVar, Generic, TypeVar
 
 from .core.lifecycle import CLOSING, State
 from .core.machine import SessionMachine
+from .core.settings import shown
 from .runtime import Runtime
 from .waiters import Receivers, Waiters
 
-__all__ = ["SessionListener"]
+__all__ = ["OVER", "SessionListener"]
 
 log: logging.Logger = logging.getLogger("realtime.session")
 
 M = TypeVar("M", bound=SessionMachine)
+
+
+class Over:
+    """The listener of a machine whose session has ended, and is told nothing more. Machine and session's listener would
+    else be a cycle of references, which lasts until the garbage collector comes."""
+
+    def readable(self) -> None:
+        """Nothing comes any more."""
+
+    def noted(self) -> None:
+        """The same."""
+
+    def acknowledged(self) -> None:
+        """Nobody waits."""
+
+    def dirty(self) -> None:
+        """Nothing is written."""
+
+    def changed(self, before: State, after: State) -> None:
+        """It does not."""
+
+    def may_be_drained(self) -> None:
+        """It is over."""
+
+    def ended(self) -> None:
+        """That was told."""
+
+    def wake(self, when: float) -> None:
+        """Nothing is due."""
+
+
+OVER = Over()
 
 
 class SessionListener(Receivers, Generic[M]):
@@ -30,6 +63,7 @@ class SessionListener(Receivers, Generic[M]):
     __slots__ = ("_callbacks", "_ended", "heard", "machine", "marked", "progress", "runtime", "transport", "woken")
 
     machine: M  # which can only be made when there is somebody to listen
+    parts: ClassVar[bool] = True  # at the end the machine lets go of it
 
     def __init__(self, runtime: Runtime, ended: Callable[[M], object]) -> None:
         # Receivers', without a call: each session has one.
@@ -116,7 +150,10 @@ class SessionListener(Receivers, Generic[M]):
         """The session has ended: whatever waits finds out."""
         self.wake_all()
         self.acknowledged()
-        self._ended(self.machine)
+        machine = self.machine
+        self._ended(machine)
+        if self.parts:
+            machine.listener = OVER
 
     def wake(self, when: float) -> None:
         """expire() wants to be called at `when`."""
@@ -126,6 +163,8 @@ class SessionListener(Receivers, Generic[M]):
 
     def on_change(self, callback: Callable[[str], object]) -> Callable[[], None]:
         """See BaseSession.on_change()."""
+        if not callable(callback):
+            raise TypeError(f"callback={shown(callback)}: takes a function, which is given the event")
         if self._callbacks is None:
             self._callbacks = []
         callbacks = self._callbacks

@@ -56,34 +56,20 @@ class Networks:
         taken: str = "",
     ) -> tuple[Choice, ...]:
         """All transports in the order of the policy, each with a verdict for this client, and why."""
-        if self.webtransport is None:
-            return self._judge(endpoint, request, KNOWN, transports, failed, tried, taken)
-        choices = self._judge(endpoint, request, KNOWN_WITH, transports, failed, tried, taken)
-        return _placed(choices, self.webtransport())
-
-    def _judge(
-        self,
-        endpoint: Endpoint,
-        request: SessionRequest,
-        known: Sequence[str],
-        transports: Sequence[str],
-        failed: Mapping[str, tuple[str, float]] | None,
-        tried: Mapping[str, float] | None,
-        taken: str,
-    ) -> tuple[Choice, ...]:
-        policy = self.policy(endpoint)
-        remembered = self._memory.of(network_of(request.remote))
-        if remembered is None and not failed and not tried:
-            nothing = NOTHING if request.http_version >= (1, 1) else NOTHING_OLD
-            return negotiate(policy, known, transports, taken, nothing, 0.0)
-        now = self._clock.now()
-        evidence = Evidence(
-            http_version=request.http_version,
-            reported={name: Failure(1, now - ago, how) for name, (how, ago) in failed.items()} if failed else {},
-            remembered=remembered,
-            timings=tried or {},
-        )
-        return negotiate(policy, known, transports, taken, evidence, now)
+        served = self.webtransport
+        policy, known = (endpoint.config.transports, KNOWN) if served is None else (self.policy(endpoint), KNOWN_WITH)
+        remembered = self._memory.of(network_of(request.remote)) if self._memory.networks else None
+        now, evidence = 0.0, NOTHING if request.http_version >= (1, 1) else NOTHING_OLD
+        if remembered is not None or failed or tried:
+            now = self._clock.now()
+            evidence = Evidence(
+                http_version=request.http_version,
+                reported={name: Failure(1, now - ago, how) for name, (how, ago) in failed.items()} if failed else {},
+                remembered=remembered,
+                timings=tried or {},
+            )
+        choices = negotiate(policy, known, transports, taken, evidence, now)
+        return choices if served is None else _placed(choices, served())
 
     def decided(self, session: Session, choices: tuple[Choice, ...]) -> None:
         """A new session's transports are settled: shown to the handler, and logged: what carries, and what is known

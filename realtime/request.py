@@ -11,6 +11,7 @@ import json
 import weakref
 from collections.abc import Callable, Mapping
 from itertools import chain
+from operator import itemgetter
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import parse_qsl
@@ -27,6 +28,8 @@ def _nothing() -> None:
     """In the place of a reference to a request that is gone."""
 
 
+NAME = itemgetter(0)
+LOWER = bytes.lower
 # What a header takes in memory besides its text, in bytes.
 HEADER = 128
 
@@ -166,9 +169,11 @@ class SessionRequest:
 
     def _first(self, names: Mapping[bytes, str]) -> dict[str, str]:
         """The headers of these names, in lower case, by what they are to be called: without parsing all others."""
-        found = {}
-        headers = self._headers
-        for name, value in self.raw_headers if isinstance(headers, bytes) else headers:
+        found: dict[str, str] = {}
+        headers = self.raw_headers if isinstance(self._headers, bytes) else self._headers
+        if names.keys().isdisjoint(map(LOWER, map(NAME, headers))):  # as it is for who is no browser
+            return found
+        for name, value in headers:
             called = names.get(name.lower())
             if called is not None and called not in found:
                 found[called] = value.decode("utf-8", "surrogateescape")

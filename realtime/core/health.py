@@ -85,25 +85,25 @@ class Memory:
         self._least = least
         self._most = most
         self._size = size
-        self._networks: OrderedDict[str, Health] = OrderedDict()
+        self.networks: OrderedDict[str, Health] = OrderedDict()
 
     def __len__(self) -> int:
-        return len(self._networks)
+        return len(self.networks)
 
     def of(self, network: str) -> Health | None:
         """What is remembered of a network, if anything."""
-        health = self._networks.get(network)
+        health = self.networks.get(network)
         if health is not None:
-            self._networks.move_to_end(network)
+            self.networks.move_to_end(network)
         return health
 
     def failed(self, network: str, name: str, how: str, now: float) -> None:
         """A transport did not get through for a client of this network."""
         health = self.of(network)
         if health is None:
-            health = self._networks[network] = Health(self._least, self._most)
-            while len(self._networks) > self._size:
-                self._networks.popitem(last=False)
+            health = self.networks[network] = Health(self._least, self._most)
+            while len(self.networks) > self._size:
+                self.networks.popitem(last=False)
         health.failed(name, how, now)
 
     def worked(self, network: str, name: str) -> None:
@@ -112,4 +112,4 @@ class Memory:
         if health is not None:
             health.worked(name)
             if not len(health):
-                del self._networks[network]
+                del self.networks[network]

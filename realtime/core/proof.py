@@ -42,11 +42,12 @@ def tickets(key: str, use: str, number: int, count: int) -> list[str]:
     secret, kind = key.encode(), use.encode()
     made: list[str] = []
     block, before = divmod(number + 2, TOGETHER)
-    while len(made) < before + count:
+    while True:
         digits = hashlib.blake2b(b"%b%d" % (kind, block), digest_size=64, key=secret).hexdigest()
         made += (digits[:32], digits[32:64], digits[64:96], digits[96:])
+        if len(made) >= before + count:
+            return made[before : before + count] if before or len(made) > count else made
         block += 1
-    return made[before : before + count]
 
 
 class Proof(NamedTuple):

@@ -52,6 +52,7 @@ class DurableListener(ServerListener):
     __slots__ = ("holding",)
 
     holding: Holding
+    parts = False  # what the end leaves is written
 
     def unwritten(self) -> None:
         """There is something to write."""

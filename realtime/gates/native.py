@@ -252,7 +252,8 @@ class NativeGate:
         identity = None
         asked = service.admission.hook is not None
         if not asked:
-            service.admission.check_rate(address)
+            if service.admission.limits_rate:
+                service.admission.check_rate(address)
         else:
             service.admission.arrived(request)
             identity = await wait(self._openings.identify(endpoint.path, head.nonce, request, address))

@@ -63,17 +63,23 @@ def misfit(request: web.Request, ws: web.WebSocketResponse) -> Misfit | None:
     """What is wrong with a handshake (RFC 6455 §4.2.1); None if it can be upgraded."""
     if request.method != "GET":
         return Misfit("it is a GET", {})
+    if request.version >= HttpVersion11:
+        try:
+            if ws.can_prepare(request).ok:
+                return None
+        except ValueError:
+            pass  # aiohttp stumbles over a Sec-WebSocket-Key that is not ASCII
+    return _misfit(request)
+
+
+def _misfit(request: web.Request) -> Misfit:
+    """What is wrong with a handshake that aiohttp does not take."""
     headers = request.headers
     keyed = "Sec-WebSocket-Key" in headers
     if request.version < HttpVersion11:  # which has no Upgrade (RFC 9110 §7.8)
         older = f"HTTP/{request.version.major}.{request.version.minor}"
         needs = "a WebSocket needs HTTP/1.1 (nginx: proxy_http_version 1.1)"
         return Misfit(f"{older} has no Upgrade; {needs}", {}, keyed)
-    try:
-        if ws.can_prepare(request).ok:
-            return None
-    except ValueError:
-        pass  # aiohttp stumbles over a Sec-WebSocket-Key that is not ASCII
     if headers.get("Upgrade", "").strip().lower() != "websocket":
         return Misfit("the Upgrade header is missing or wrong", {}, keyed)
     if "upgrade" not in headers.get("Connection", "").lower():

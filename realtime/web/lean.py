@@ -21,7 +21,7 @@ from ..gates.base import Connection, Ignoring
 from ..loops import begin
 from ..pace import TURN
 from .handshake import AHEAD_MESSAGES, AHEAD_SIZE
-from .links import CLOSE_PATIENCE, CONTROL, NO_CODE, close_frame, pong_frame
+from .links import CONTROL, NO_CODE, close_frame, pong_frame
 from .parsing import FRAGMENT, Parser, Shared, beyond
 
 __all__ = ["Keeper", "LeanLink", "hand_over", "tell"]
@@ -40,6 +40,9 @@ class Keeper(Protocol):
 
     def taken(self, link: LeanLink, connection: Connection, /) -> None:
         """A connection was taken over."""
+
+    def closing(self, link: LeanLink, loop: asyncio.AbstractEventLoop, /) -> None:
+        """A closing handshake has begun: a connection that is not over in time is cut off."""
 
     def over(self, link: LeanLink, /) -> None:
         """A connection is gone, and everything that it brought was taken."""
@@ -83,7 +86,6 @@ class LeanLink:
         "_max_size",
         "_over",
         "_parser",
-        "_patience",
         "_said",
         "_shared",
         "_shut",
@@ -103,7 +105,6 @@ class LeanLink:
         self._count = 0  # of what has come
         self._behind: Behind | None = None
         self._ended: asyncio.Future[None] | None = None
-        self._patience: asyncio.TimerHandle | None = None
         self._gone = False
         self._over = False  # nothing more is taken
         self._said: list[Part] | None = []  # what goes behind the answer to the handshake; None: that is written
@@ -127,7 +128,7 @@ class LeanLink:
             return
         self.write((close_frame(code, reason),))
         self._shut, self.writable = True, False
-        self._patience = self._loop.call_later(CLOSE_PATIENCE, self.abort)
+        self._keeper.closing(self, self._loop)
 
     def abort(self) -> None:
         """Cuts the connection."""
@@ -183,8 +184,6 @@ class LeanLink:
         """The connection is gone. What came before is still taken."""
         self._gone = self._shut = True
         self.writable = False
-        if self._patience is not None:
-            self._patience.cancel()
         if self._behind is None:
             self._finish()
 

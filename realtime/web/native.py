@@ -26,7 +26,7 @@ from .bodies import at_hand, is_packed, turn_packed_away
 from .carried import carried, carrying
 from .handshake import Reading, misfit, upgrade
 from .lingering import Lingering
-from .links import NoLink, PollLink, StreamLink, is_gone, run_stream
+from .links import NoLink, PollLink, is_gone
 from .origins import Admission, cors_headers
 from .paths import NativeMatch
 from .refusals import REFUSALS, refuse
@@ -45,6 +45,7 @@ from .replies import (
 from .routes import preflight
 from .sockets import prepare
 from .straight import Straight
+from .streams import ALONE, Course, StreamLink, run_stream
 from .subprotocols import PROTOCOL, agree
 from .watch import DisconnectWatch
 
@@ -258,10 +259,9 @@ class NativeRoutes(Batches):
             return await self._refuse_stream(request, name, refusal, reply)
         if begun.superseded and not carrier.finished:
             return web.Response(status=204, headers=SAFE | cors_headers(request.headers))  # stops EventSource
-        try:
-            return await self._run_stream(request, carrier, link, reply)
-        finally:
-            self._gate.lost(begun.session, carrier)
+        over, keeper = partial(self._gate.lost, begun.session, carrier), self._sockets if not carried(request) else None
+        course = Course(over, begun.session._listener.dirty, keeper)
+        return await self._run_stream(request, carrier, link, reply, course)
 
     async def _refuse_stream(
         self, request: web.Request, name: str, refusal: Refusal, reply: Reply
@@ -288,9 +288,9 @@ class NativeRoutes(Batches):
             self._probes.discard(link)
 
     async def _run_stream(
-        self, request: web.Request, carrier: NumberedCarrier, link: StreamLink, reply: Reply
+        self, request: web.Request, carrier: NumberedCarrier, link: StreamLink, reply: Reply, course: Course = ALONE
     ) -> web.StreamResponse:
-        """Sends the response until it ends."""
+        """Sends the response until it ends, or goes on by itself: see run_stream()."""
         transport = TRANSPORTS[carrier.codec.name]
         head = transport.head(Facts((request.version.major, request.version.minor), reply.callback))
         self._watch.add(link)
@@ -302,6 +302,7 @@ class NativeRoutes(Batches):
                 prelude=head.prelude,
                 tail=transport.tail(),
                 patience=self._patience,
+                course=course,
             )
         finally:
             self._watch.discard(link)

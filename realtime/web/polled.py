@@ -29,7 +29,7 @@ from .answers import HEAD, closing_lines, laid_out
 from .links import NoLink
 from .refusals import told
 from .replies import Reply
-from .takeover import detach
+from .takeover import InFront, detach
 
 __all__ = ["HeldAnswer", "Known", "PolledConnection", "head_of"]
 
@@ -140,7 +140,7 @@ class HeldAnswer:
         self.close(4408, "")
 
 
-class PolledConnection:
+class PolledConnection(InFront):
     """The protocol of a connection's transport, with aiohttp's behind it while anything is there for that."""
 
     __slots__ = (

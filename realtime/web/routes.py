@@ -44,6 +44,7 @@ __all__ = ["DialectRoutes", "Routes", "preflight"]
 log: logging.Logger = logging.getLogger("realtime.server")
 
 END_PATIENCE = 10.0
+HTTP_1_1 = (1, 1)
 # What a request is told that shows nothing of its page where it has to.
 UNSIGNED = "a script, frame or form shows no page (Origin, Sec-Fetch-Site, Referer) that allowed_origins could let in"
 D = TypeVar("D", bound=Dialect)
@@ -57,7 +58,7 @@ class Routes:
         self._origins = check_origins(service.allowed_origins)
         self._proxies = Proxies(service.trusted_proxies)
         self._bodies = Bodies(service)
-        self._sockets = Sockets()
+        self._sockets = Sockets(self._patience)
 
     def _origin(self, request: web.Request) -> Origin:
         if not self._service.trusted_proxies and not ((remote := request.remote) and ":" in remote):  # as it usually is
@@ -117,19 +118,24 @@ class Routes:
     def _facts(self, request: web.Request, transport: str, admission: Admission) -> SessionRequest:
         """What the application is shown of a request that came in so: from behind trusted proxies, and without the
         cookies and log-ins that any site could have made a browser send."""
-        origin = self._origin(request)
+        remote, version, service = request.remote, request.version, self._service
+        if service.trusted_proxies or (remote and ":" in remote):
+            origin = self._origin(request)
+            remote, host, scheme = origin.remote, origin.host, origin.scheme
+        else:  # as it usually is
+            host, scheme = request.headers.get("Host", ""), request.scheme
         brought: Carried | None = None
-        if self._service.carrying is not None and (cluster := carrying(self._service)) is not None:
+        if service.carrying is not None and (cluster := carrying(service)) is not None:
             cluster.seen(request)
             brought = carried(request)
         facts = SessionRequest(
             method=request.method,
             path=request.path,
             query_string=request.query_string,
-            http_version=(request.version.major, request.version.minor),
-            scheme=origin.scheme,
-            host=origin.host,
-            remote=origin.remote,
+            http_version=HTTP_1_1 if version == HTTP_1_1 else (version.major, version.minor),
+            scheme=scheme,
+            host=host,
+            remote=remote,
             raw_headers=request.raw_headers,
             transport=transport,
             http=request,

@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from itertools import takewhile
+from typing import Protocol
 
 from aiohttp import web
 
@@ -19,7 +21,7 @@ from .handshake import Incoming, Reading
 from .lean import LeanLink
 from .links import CLOSE_PATIENCE, WebSocketLink
 from .parsing import Shared
-from .takeover import LeanResponse, take_over, unfit
+from .takeover import LeanResponse, clear_the_way, take_over, unfit
 from .threshold import Carry
 
 __all__ = ["Connect", "Sockets", "prepare"]
@@ -35,20 +37,39 @@ TAKING_OVER = True
 
 def prepare(request: web.Request, max_size: int, subprotocols: Sequence[str] = ()) -> web.WebSocketResponse:
     """A response to a handshake, for messages of at most `max_size` bytes each."""
+    clear_the_way(request)
     why = unfit(request) if TAKING_OVER else "switched off"
     if why is None:
-        return LeanResponse(max_size, subprotocols)
+        return LeanResponse(request, max_size, subprotocols)
     log.debug("aiohttp reads this WebSocket: %s", why)
     return websocket.prepare(max_size, subprotocols)
 
 
-class Sockets:
-    """Serves WebSockets, each by the Connection that is made for it. Shut down by listen(), and then ended()."""
+class Taken(Protocol):
+    """A connection that was taken over, at the end of a shutdown."""
 
-    def __init__(self) -> None:
+    def close(self, code: int, reason: str) -> None:
+        """Ends it behind what was written. Idempotent."""
+
+    def ending(self) -> asyncio.Future[None]:
+        """Done when it is gone."""
+
+    def leave(self) -> None:
+        """Nobody waits for it any longer."""
+
+
+class Sockets:
+    """Serves WebSockets, each by the Connection that is made for it, and keeps all that was taken over from aiohttp,
+    streams as well. Shut down by listen(), and then ended()."""
+
+    def __init__(self, patience: Callable[[], float]) -> None:
+        """`patience` says how long the peer of a stream that has ended may take to read the rest, in seconds."""
+        self.patience: Callable[[], float] = patience
         self.served: dict[LeanLink | WebSocketLink, Connection] = {}
         self._parsers: dict[int, Shared] = {}
-        self._taken: set[LeanLink] = set()  # those of which aiohttp knows nothing
+        self._taken: set[Taken] = set()  # those of which aiohttp knows nothing
+        self._closing: dict[LeanLink, float] = {}  # when each of those is cut off, in this order
+        self._timer: asyncio.TimerHandle | None = None  # for the first of these
 
     async def serve(
         self, request: web.Request, ws: web.WebSocketResponse, connect: Connect, carry: Carry | None = None
@@ -81,10 +102,33 @@ class Sockets:
         self._taken.add(link)
         self.served[link] = connection
 
+    def closing(self, link: LeanLink, loop: asyncio.AbstractEventLoop) -> None:
+        """A closing handshake has begun: a connection that is not over in time is cut off."""
+        when = self._closing[link] = loop.time() + CLOSE_PATIENCE
+        if self._timer is None:
+            self._timer = loop.call_at(when, self._cut_off, loop)
+
+    def _cut_off(self, loop: asyncio.AbstractEventLoop) -> None:
+        now = loop.time()
+        for link in [link for link, _ in takewhile(lambda one: one[1] <= now, self._closing.items())]:
+            del self._closing[link]
+            link.abort()
+        first = next(iter(self._closing.values()), None)
+        self._timer = None if first is None else loop.call_at(first, self._cut_off, loop)
+
     def over(self, link: LeanLink) -> None:
         """A connection that was taken over is gone, and everything that it brought was taken."""
         self._taken.discard(link)
         self.served.pop(link, None)
+        self._closing.pop(link, None)
+
+    def keep(self, taken: Taken) -> None:
+        """The connection of a stream was taken over."""
+        self._taken.add(taken)
+
+    def let_go(self, taken: Taken) -> None:
+        """It is gone."""
+        self._taken.discard(taken)
 
     def listen(self) -> None:
         """The application shuts down: closing handshakes are still read."""
@@ -102,3 +146,6 @@ class Sockets:
             await asyncio.wait([link.ending() for link in self._taken], timeout=CLOSE_PATIENCE + 0.5)
         for link in tuple(self._taken):
             link.leave()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

@@ -28,7 +28,7 @@ from .links import HIGH_WATER
 from .parsing import WebSocketDataQueue
 from .threshold import Carry, Opening, Threshold
 
-__all__ = ["Detached", "LeanResponse", "detach", "shake_hands", "take_over", "unfit"]
+__all__ = ["Detached", "InFront", "LeanResponse", "clear_the_way", "detach", "shake_hands", "take_over", "unfit"]
 
 MIDDLEWARES = attrgetter("middlewares")
 ON_PREPARE = attrgetter("on_response_prepare")
@@ -54,21 +54,37 @@ class LeanResponse(web.WebSocketResponse):
     """The answer to a handshake behind which aiohttp reads nothing: what comes waits for whoever takes over. It is
     written together with what the Connection says at once.
 
-    The usual answer, to which the application adds nothing, is laid out here; any other by aiohttp.
+    The usual answer, to which the application adds nothing, is laid out here; any other by aiohttp, whose own part is
+    made for it alone, and where a middleware sees the response.
     """
 
     _send_headers_immediately = False
+    # What is asked by aiohttp, and by access logs, of the usual answer.
+    _status, _reason, _keep_alive = 101, "Switching Protocols", False
 
-    def __init__(self, max_size: int, subprotocols: Sequence[str]) -> None:
-        super().__init__(compress=False, protocols=subprotocols)
+    def __init__(self, request: web.Request, max_size: int, subprotocols: Sequence[str]) -> None:
         self.max_size = max_size
+        # Middlewares see it, and the request lasts as long as the connection.
+        self.kept = kept = any(map(MIDDLEWARES, request.match_info.apps))
+        self._subprotocols = subprotocols
         self._accept = b""  # the answer to the key of a usual handshake
         self._answered: tuple[Any, ...] | None = None
+        self._whole = False  # aiohttp's part was made
         self.head = b""  # the answer, where it was laid out here
+        if kept:
+            self._make_whole()
+
+    def _make_whole(self) -> None:
+        """Makes aiohttp's part, unless it was."""
+        if not self._whole:
+            self._whole = True
+            super().__init__(compress=False, protocols=self._subprotocols)
 
     def can_prepare(self, request: web.BaseRequest) -> web.WebSocketReady:
         """Whether this request is a handshake (RFC 6455 §4.2.1). A usual one, of a client that wants version 13 and no
         sub-protocol, is told by itself. Raises ValueError for a key that is not ASCII."""
+        if self._accept:  # it was asked before
+            return FINE
         headers = request.headers
         key = headers.get("Sec-WebSocket-Key")
         if (
@@ -81,16 +97,19 @@ class LeanResponse(web.WebSocketResponse):
             or len(key) != 24  # of base64: 16 bytes
             or len(a2b_base64(key)) != 16
         ):
+            self._make_whole()
             return super().can_prepare(request)
         self._accept = b2a_base64(sha1(key.encode() + GUID, usedforsecurity=False).digest(), newline=False)
         return FINE
 
     async def prepare(self, request: web.BaseRequest) -> Any:
         """Lays out the answer, for shake_hands()."""
-        assert isinstance(request, web.Request)
         if self._payload_writer is not None:  # it is prepared
             return self._payload_writer
-        if not self._accept or self._headers or any(map(ON_PREPARE, request.match_info.apps)):
+        assert isinstance(request, web.Request)
+        adds = self._whole and bool(self._headers)
+        if not self._accept or adds or any(map(ON_PREPARE, request.match_info.apps)):
+            self._make_whole()
             return await super().prepare(request)
         if request.transport is None:
             raise ConnectionResetError("the client has left")
@@ -102,6 +121,7 @@ class LeanResponse(web.WebSocketResponse):
     @property
     def headers(self) -> CIMultiDict[str]:
         """Of the answer. What was laid out here is parsed when it is asked for, as by an access log that has it."""
+        self._make_whole()
         if not self._headers and self.head:
             self._headers = headers_of(self.head)
         return self._headers
@@ -127,23 +147,26 @@ class Detached(NamedTuple):
     kept: bool  # the request lasts as long as the connection, since there are middlewares
 
 
-def detach(request: web.Request, ws: LeanResponse | None = None) -> Detached:
-    """Takes the connection of a request from aiohttp: of a handshake that `ws` has answered, or of any other, whose
-    answer is still to be written. Raises Gone when there is none any more."""
+def detach(request: web.Request, response: web.StreamResponse | None = None) -> Detached:
+    """Takes the connection of a request from aiohttp: of a response that has begun, such as an answered handshake, or
+    with an answer that is still to be written. Raises Gone when there is none any more."""
     protocol = request.protocol
     transport = protocol.transport
     if transport is None or transport.is_closing():
         raise Gone
     early, protocol._message_tail = protocol._message_tail, b""
     paused = protocol._reading_paused or protocol._buffer_paused
+    protocol.keep_alive(False)  # whose timer would keep it
     protocol._force_close = True  # it takes no further request, and leaves the connection as it is
     protocol._parser = None
     manager = protocol._manager
     assert manager is not None  # until the connection is lost
     manager.connection_lost(protocol)  # not at once: when it has done with this request
-    if ws is not None:
-        ws._closed = ws._eof_sent = True  # for aiohttp the response has ended
+    if response is not None:
+        response._eof_sent = True  # for aiohttp it has ended
     kept = any(map(MIDDLEWARES, request.match_info.apps))
+    if isinstance(response, LeanResponse):
+        response._closed = True
     if not kept:
         protocol._task_handler = None  # which ends, and would be kept where the application is shown the request
     return Detached(transport, early, paused, kept)
@@ -183,7 +206,12 @@ async def take_over(
         if carry is not None and isinstance(connection, Opening):
             first = connection = Threshold(link, connection, carry, ws.max_size)
         transport.set_protocol(first)  # type: ignore[arg-type] # which is all that its transport asks for
-        await shake_hands(request, ws, link.start(connection, contextvars.copy_context() if kept else None))
+        said = link.start(connection, contextvars.copy_context() if kept else None)
+        if ws.head:  # shake_hands(), without a call
+            if not transport.is_closing():
+                transport.write(ws.head + said)
+        else:
+            await shake_hands(request, ws, said)
         if early:
             first.data_received(early)
         if paused and not transport.is_reading() and not link.waits:
@@ -236,6 +264,25 @@ def _known() -> str | None:
 
 
 STRANGE = _known()
+
+
+class InFront:
+    """What stands between a connection and aiohttp's handler, which may have it back."""
+
+    __slots__ = ()
+
+    handler: RequestHandler | None
+
+    def step_aside(self) -> None:
+        """The handler, if there is one, has the connection to itself."""
+
+
+def clear_the_way(request: web.Request) -> None:
+    """This request is to have its connection to itself, whatever was asked there before."""
+    transport = request.transport
+    between: object = None if transport is None else transport.get_protocol()
+    if isinstance(between, InFront) and between.handler is request.protocol:
+        between.step_aside()
 
 
 def unfit(request: web.Request) -> str | None:

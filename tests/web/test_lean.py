@@ -22,7 +22,7 @@ from aiohttp.http import WebSocketReader
 
 from realtime.pace import TURN
 from realtime.transports.websocket import frame_header
-from realtime.web import lean, sockets, takeover
+from realtime.web import sockets, takeover
 from realtime.web.handshake import AHEAD_MESSAGES
 from realtime.web.lean import LeanLink
 from realtime.web.links import WebSocketLink
@@ -573,7 +573,7 @@ async def test_the_closing_handshake_from_here(either: WebSockets) -> None:
 async def test_whoever_takes_no_part_in_a_closing_handshake_is_cut_off(
     served: WebSockets, reads: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lean, "CLOSE_PATIENCE", 0.05)
+    monkeypatch.setattr(sockets, "CLOSE_PATIENCE", 0.05)
     recorder, _, writer = await served.connect()
     if not reads:
         writer.transport.pause_reading()  # type: ignore[attr-defined]
@@ -585,10 +585,33 @@ async def test_whoever_takes_no_part_in_a_closing_handshake_is_cut_off(
     writer.close()
 
 
+async def test_of_several_that_close_who_takes_part_is_not_cut_off(
+    served: WebSockets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One timer serves them all, and is set again for who closes later."""
+    monkeypatch.setattr(sockets, "CLOSE_PATIENCE", 0.05)
+    clients = [await served.connect() for _ in range(3)]
+    (polite, reader, writer), (deaf, _, _), (later, _, _) = clients
+    polite.link.close(1000, "")
+    deaf.link.close(1000, "")
+    assert await arrives(reader.readexactly(4)) == b"\x88\x02\x03\xe8"
+    writer.write(masked(CLOSE, b"\x03\xe8"))
+    for recorder in (polite, deaf):
+        await arrives(recorder.over.wait())
+    assert later.told == ["connected"]
+    later.link.close(1000, "")
+    await arrives(later.over.wait())
+    assert polite.told == ["connected", ("closed", 1000, ""), "lost"]
+    assert deaf.told == later.told == ["connected", "lost"]
+    await eventually(lambda: not served.sockets.served)
+    for _, _, each in clients:
+        each.close()
+
+
 async def test_a_peer_that_closes_and_does_not_read_is_cut_off(
     served: WebSockets, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lean, "CLOSE_PATIENCE", 0.05)
+    monkeypatch.setattr(sockets, "CLOSE_PATIENCE", 0.05)
     recorder, _, writer = await served.connect()
     writer.transport.pause_reading()  # type: ignore[attr-defined]
     while recorder.link.writable:
@@ -626,7 +649,6 @@ async def test_a_connection_that_raises_ends_and_is_reported(served: WebSockets,
 
 
 async def test_at_shutdown_all_are_ended(served: WebSockets, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lean, "CLOSE_PATIENCE", 0.05)
     monkeypatch.setattr(sockets, "CLOSE_PATIENCE", 0.05)
 
     async def never() -> None:

@@ -38,7 +38,6 @@ MAX_AUTH = Config().max_auth_size  # bytes, where nothing else is set
 
 _NONCE = re.compile(r"[A-Za-z0-9_-]{22,64}")
 _SPACE = re.compile(r"[ \t\r\n]*")
-_STRINGS = {str}
 # What is wrong with one.
 WINDOW = "open: window is [messages, bytes], both from 1"
 TRANSPORTS = "open: transports is an array of names, of 1 to 64 characters A-Z a-z 0-9 - _ each"
@@ -110,20 +109,20 @@ def parse_open(text: str, max_auth: int = MAX_AUTH) -> Open:
         raise malformed(f"the open is not JSON: {error}") from None
     if not isinstance(members, dict):
         raise malformed("the open is not a JSON object")
-    nonce, gen, window = members.get("nonce"), members.get("gen"), members.get("window")
-    transports = members.get("transports", [])
+    nonce, gen = members.get("nonce"), members.get("gen")
     if type(nonce) is not str or not _NONCE.fullmatch(nonce):
         raise malformed("open: nonce is 22 to 64 characters of A-Z a-z 0-9 - _")
     if type(gen) is not int or not 0 < gen <= MAX_NUMBER:
         raise malformed("open: gen is a number from 1")
+    window, transports = members.get("window"), members.get("transports", [])
     if type(window) is not list or len(window) != 2:
         raise malformed(WINDOW)
-    most, size = window
-    if type(most) is not int or type(size) is not int or min(most, size) < 1 or max(most, size) > MAX_NUMBER:
-        raise malformed(WINDOW)
-    if type(transports) is not list or not set(map(type, transports)) <= _STRINGS:
+    if type(transports) is not list:
         raise malformed(TRANSPORTS)
-    named = _names(tuple(transports))
+    try:
+        announced, named = _kind(*window, *transports)
+    except TypeError:  # what has no hash is no number, and no name: this raises
+        announced, named = _judge_kind(*window, *transports)
     failed, tried = _parse_history(members) if "failed" in members or "tried" in members else ({}, {})
     rooms = parse_rooms(members["rooms"]) if "rooms" in members else None
     auth = None
@@ -132,18 +131,23 @@ def parse_open(text: str, max_auth: int = MAX_AUTH) -> Open:
         if len(auth) > max_auth:
             raise RemoteProtocolError(4413, f"open: auth is above max_auth_size={max_auth} bytes")
     durable = members.get("durable") is True
-    return Open(nonce, gen, window_of(most, size), named, auth, failed, tried, rooms, durable)
+    return Open(nonce, gen, announced, named, auth, failed, tried, rooms, durable)
 
 
-@lru_cache(maxsize=128)
-def _names(transports: tuple[str, ...]) -> tuple[str, ...]:
-    """The names of transports that a client can run, which are the same for all of its kind: one object for all. Raises
-    RemoteProtocolError (4400)."""
-    if not all(map(NAME.fullmatch, transports)):
+def _judge_kind(most: object, size: object, *transports: object) -> tuple[Window, tuple[str, ...]]:
+    """The window of a client, and the names of transports that it can run. Raises RemoteProtocolError (4400)."""
+    if type(most) is not int or type(size) is not int or min(most, size) < 1 or max(most, size) > MAX_NUMBER:
+        raise malformed(WINDOW)
+    names = tuple(name for name in transports if isinstance(name, str) and NAME.fullmatch(name))
+    if len(names) < len(transports):
         raise malformed(TRANSPORTS)
-    if len(transports) > 32:
+    if len(names) > 32:
         raise malformed("open: more than 32 transports")
-    return transports
+    return window_of(most, size), names
+
+
+# The same for all clients of a kind, which are given one object. (True is no 1, though it equals it.)
+_kind = lru_cache(maxsize=128, typed=True)(_judge_kind)
 
 
 def _auth_of(text: str) -> str:

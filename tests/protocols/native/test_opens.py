@@ -92,14 +92,20 @@ def test_how_much_an_open_may_say() -> None:
         ({"gen": 2**53}, "gen"),
         ({"window": [1]}, "window"),
         ({"window": [1, 0]}, "window"),
+        ({"window": [True, 65_536]}, "window"),  # which equals what was read before
+        ({"window": [16.0, 65_536]}, "window"),
+        ({"window": [{}, 1]}, "window"),
         ({"transports": "websocket"}, "array of names"),
         ({"transports": ["\udfff"]}, "array of names"),
+        ({"transports": ["websocket", []]}, "array of names"),
+        ({"transports": [1]}, "array of names"),
         ({"transports": ["t"] * 33}, "more than 32"),
     ],
 )
 def test_an_open_says_which_member_is_wrong(change: dict[str, Any], match: str) -> None:
     members = {"nonce": NONCE, "gen": 1, "window": [16, 65_536]}
-    parse_open(json.dumps(members))
+    for window in ([16, 65_536], [1, 65_536]):
+        parse_open(json.dumps(members | {"window": window}))
     with pytest.raises(RemoteProtocolError, match=match) as caught:
         parse_open(json.dumps(members | change))
     assert (caught.value.close_code, caught.value.http_status) == (4400, 400)
