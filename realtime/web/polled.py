@@ -218,8 +218,9 @@ class PolledConnection(InFront):
         self.straight.over(self)
         self._stop_timers()
         self._behind = b""
-        if self.handler is not None:
-            self.handler.connection_lost(error)
+        handler, self.handler = self.handler, None
+        if handler is not None:
+            handler.connection_lost(error)
         elif (held := self._under_way) is not None:
             self._under_way = held.body = None
             self.straight.lost(held)
@@ -322,7 +323,6 @@ class PolledConnection(InFront):
 
     def take_over(self, request: web.Request) -> None:
         """Takes the connection from aiohttp, of which this was the last request there."""
-        request.protocol.keep_alive(False)  # its timer is stopped
         detach(request)
         self.handler, self._passed = None, (b"", b"")
         self._rest()
