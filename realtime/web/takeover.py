@@ -155,12 +155,12 @@ def detach(request: web.Request, ws: LeanResponse) -> Detached:
     paused = protocol._reading_paused or protocol._buffer_paused
     protocol._force_close = True  # it takes no further request, and leaves the connection as it is
     protocol._parser = None
-    manager = protocol._manager
-    assert manager is not None  # until the connection is lost
-    manager.connection_lost(protocol)  # not at once: when it has done with this request
-    ws._closed = ws._eof_sent = True  # for aiohttp the response has ended
     if not ws.kept:
         protocol._task_handler = None  # which ends, and would be kept where the application is shown the request
+    manager = protocol._manager
+    assert manager is not None  # until the connection is lost
+    manager.connection_lost(protocol)  # at once; a request that is kept: when it has ended
+    ws._closed = ws._eof_sent = True  # for aiohttp the response has ended
     return Detached(transport, early, paused, ws.kept)
 
 
