@@ -1,4 +1,6 @@
-"""Sessions with the bare aiohttp contender: a WebSocket of plain messages, or plain long polls. Nothing is numbered."""
+"""Sessions with the bare aiohttp contender: a WebSocket of plain messages, plain long polls, or a stream. Nothing is
+numbered.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +10,26 @@ from itertools import count
 
 from .load import Failed, Peer, Tally
 from .messages import Messages
-from .wire import CLOSE, TEXT, HttpConnection, WebSocketConnection, client_frame, handshake, http_request, server_frame
+from .wire import (
+    CLOSE,
+    TEXT,
+    HttpConnection,
+    StreamConnection,
+    WebSocketConnection,
+    chunk,
+    client_frame,
+    handshake,
+    http_request,
+    server_frame,
+)
 
-__all__ = ["BareLongPolling", "BareWebSocket", "BasePeer"]
+__all__ = ["BareLongPolling", "BareStreaming", "BareWebSocket", "BasePeer"]
 
 _ids = count()
+
+
+def _line(text: bytes) -> bytes:
+    return chunk(text + b"\n")
 
 
 class BasePeer:
@@ -183,3 +200,37 @@ class BareLongPolling(BasePeer):
         await self._polls.abort()
         if self._uplink is not None:
             await self._uplink.abort()
+
+
+class BareStreaming(BasePeer):
+    """An answer without an end, with a line a message, each in a chunk of its own."""
+
+    def __init__(self, port: int, name: str, messages: Messages, tally: Tally, first: int = 0) -> None:
+        super().__init__(tally, messages, first)
+        self._port = port
+        self._connection = StreamConnection(
+            http_request("GET", "/stream", port)(b""),
+            messages.laid(_line),
+            self._first,
+            opened=self._welcome,
+            delivered=self._take,
+            other=self._other,
+            failed=self._failed,
+        )
+
+    async def open(self, *, speaks: bool = True) -> None:
+        """See load.Peer."""
+        await self._connection.connect(self._port)
+        await self._opened
+
+    def _other(self, opcode: int, payload: bytes) -> None:
+        raise Failed(f"message {self.received + 1} of a stream is not the one expected: {payload[:80]!r}")
+
+    async def leave(self) -> None:
+        """See load.Peer. There is nothing to say: the connection ends."""
+        await self.abort()
+
+    async def abort(self) -> None:
+        """See load.Peer."""
+        self._leaving = True
+        await self._connection.abort()

@@ -31,6 +31,7 @@ OURS, TUNED, BARE = "realtime", "realtime, tune_gc()", "bare aiohttp"
 BESIDE = (
     *("websocket-echo", "websocket-echo-32", "websocket-broadcast", "websocket-broadcast-16", "opening"),
     *("memory-websocket", "long-polling-echo", "long-polling-broadcast", "memory-long-polling"),
+    *("streaming-broadcast", "memory-streaming"),
 )
 SESSIONS = (100, 1000, 5000, 10_000)
 SIZES = (64, 1024, 16_384, 262_144, 1_000_000)

@@ -1,7 +1,8 @@
 """The applications that are compared: the same three things, with realtime and with aiohttp alone.
 
 /echo sends every message back. /listen only listens. What is sent to /speak goes to all who listen. Each of them takes
-WebSockets; the first two take long polls as well. The bare ones promise nothing: no numbers, no acks, no session.
+WebSockets; the first two take long polls as well, and who listens may do so by a stream (/stream of the bare one). The
+bare ones promise nothing: no numbers, no acks, no session.
 """
 
 from __future__ import annotations
@@ -114,6 +115,7 @@ def tuned_app() -> web.Application:
 def bare_app() -> web.Application:
     """With aiohttp and nothing else."""
     sockets: set[web.WebSocketResponse] = set()
+    streams: set[web.StreamResponse] = set()
     queues: dict[str, asyncio.Queue[str]] = {}
 
     async def echo(request: web.Request) -> web.WebSocketResponse:
@@ -142,9 +144,25 @@ def bare_app() -> web.Application:
             if message.type is WSMsgType.TEXT:
                 for socket in tuple(sockets):
                     await socket.send_str(message.data)
+                for stream in tuple(streams):
+                    try:
+                        await stream.write(message.data.encode() + b"\n")
+                    except ConnectionError:  # aiohttp lets its handler wait on
+                        streams.discard(stream)
                 for queue in queues.values():
                     queue.put_nowait(message.data)
         return ws
+
+    async def listen_by_stream(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        response.enable_chunked_encoding()
+        await response.prepare(request)
+        streams.add(response)
+        try:
+            await asyncio.get_running_loop().create_future()  # until its client leaves
+        finally:
+            streams.discard(response)
+        return response
 
     async def enter(request: web.Request) -> web.Response:
         queues[request.match_info["id"]] = asyncio.Queue()
@@ -161,6 +179,7 @@ def bare_app() -> web.Application:
     app.router.add_get("/echo", echo)
     app.router.add_get("/listen", listen)
     app.router.add_get("/speak", speak)
+    app.router.add_get("/stream", listen_by_stream)
     app.router.add_post("/enter/{id}", enter)
     app.router.add_get("/poll/{id}", poll)
     app.router.add_post("/send/{id}", send)

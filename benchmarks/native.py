@@ -1,4 +1,4 @@
-"""Sessions of the native protocol (docs/protocol.md): a WebSocket, or a parked long poll with sends beside it.
+"""Sessions of the native protocol (docs/protocol.md): a WebSocket, a parked long poll or a stream with sends beside it.
 
 The generator takes every message the moment it comes, so what it has received it has taken; it acks at a quarter of its
 window, or after a second. It keeps to the server's window, and any frame that is not in order is a failure.
@@ -14,9 +14,20 @@ from urllib.parse import quote
 from .bare import BasePeer
 from .load import Failed, Tally
 from .messages import Messages
-from .wire import CLOSE, TEXT, HttpConnection, WebSocketConnection, client_frame, handshake, http_request, server_frame
+from .wire import (
+    CLOSE,
+    TEXT,
+    HttpConnection,
+    StreamConnection,
+    WebSocketConnection,
+    chunk,
+    client_frame,
+    handshake,
+    http_request,
+    server_frame,
+)
 
-__all__ = ["NativeLongPolling", "NativeWebSocket"]
+__all__ = ["NativeLongPolling", "NativeStreaming", "NativeWebSocket"]
 
 # What this end announces (§5).
 WINDOW = (256, 1_048_576)
@@ -31,6 +42,11 @@ def _open_object(transport: str) -> str:
 def _batch_frame(text: bytes) -> bytes:
     """A frame of plain ASCII as it lies in a batch (§3)."""
     return b'"' + text + b'"'
+
+
+def _line(text: bytes) -> bytes:
+    """A flush of one such frame, as it lies on a stream (§3.1)."""
+    return chunk(b'["%b"]\n' % text)
 
 
 class NativePeer(BasePeer):
@@ -276,5 +292,107 @@ class NativeLongPolling(NativePeer):
         """See load.Peer."""
         self._leaving = True
         await self._polls.abort()
+        if self._uplink is not None:
+            await self._uplink.abort()
+
+
+class NativeStreaming(NativePeer):
+    """A session that listens on a stream; its acks are sends, on a connection of their own."""
+
+    def __init__(self, port: int, name: str, messages: Messages, tally: Tally, first: int = 0) -> None:
+        super().__init__(tally, messages, first)
+        endpoint = f"/realtime/{name}/v1"
+        self._port = port
+        self._send = http_request("POST", f"{endpoint}/send", port)
+        self._uplink: HttpConnection | None = None
+        self._connecting: asyncio.Task[None] | None = None
+        self._announced = -1  # so many were, in the last send
+        self._sending = False
+        self._connection = StreamConnection(
+            http_request("POST", f"{endpoint}/xhr_streaming", port)(
+                json.dumps(["o" + _open_object("xhr_streaming")]).encode()
+            ),
+            messages.laid(_line, b"m"),
+            self._first,
+            opened=lambda: None,  # `o` says so
+            delivered=self._come,
+            other=self._other,
+            failed=self._failed,
+        )
+
+    async def open(self, *, speaks: bool = True) -> None:
+        """See load.Peer."""
+        await self._connection.connect(self._port)
+        await self._opened
+        # As browsers do when nothing is said for a while: an idle session is one connection.
+        uplink, self._uplink = self._uplink, None
+        if uplink is not None:
+            await uplink.abort()
+
+    def _come(self, count: int) -> None:
+        self._take(count)
+        self._announce()
+
+    def _announce(self) -> None:
+        if self._down - self._announced >= self._quarter:
+            self._acknowledge()
+
+    def _acknowledge(self) -> None:
+        if self._sending:
+            return
+        self._sending, self._announced = True, self._down
+        ack = self._send(f'["u{self._sid},{self._down},{self._down},1,{self._key}"]'.encode())
+        if self._uplink is None:
+            self._connecting = asyncio.create_task(self._connect(ack))
+        else:
+            self._uplink.write(ack)
+
+    async def _connect(self, ack: bytes) -> None:
+        uplink = self._uplink = HttpConnection(
+            answered=self._answered, failed=lambda error: self._failed(error) if self._uplink is uplink else None
+        )
+        try:
+            await uplink.connect(self._port)
+            uplink.write(ack)
+        except OSError as error:
+            self._failed(error)
+
+    def _answered(self, status: int, body: bytes) -> None:
+        if status != 200 or not body.startswith(b'["a'):
+            raise Failed(f"an ack was answered {status}: {body[:200]!r}")
+        self._sending = False
+        self._welcome()  # the first confirms the sid (§5)
+        self._announce()
+
+    def _other(self, opcode: int, payload: bytes) -> None:
+        if not payload.strip():
+            return  # what streams begin with
+        texts, came = self._messages.texts, 0
+        for frame in json.loads(payload):
+            kind = frame[:1]
+            if kind == "o" and not self._sid:
+                self._read_opened(frame[1:])
+                self._acknowledge()
+            elif kind == "m" and frame[1:].encode() == texts[self._connection.index]:
+                self._connection.passed()
+                came += 1
+            elif kind == "p":
+                self._acknowledge()
+            elif kind == "a":
+                received, taken = frame[1:].split(",")[:2]
+                self._read_acks(int(received), int(taken))
+            elif kind != "k":
+                raise Failed(f"a frame came on a stream that does not belong here: {frame[:80]}")
+        if came:
+            self._come(came)
+
+    async def leave(self) -> None:
+        """See load.Peer. The session itself is left to expire."""
+        await self.abort()
+
+    async def abort(self) -> None:
+        """See load.Peer."""
+        self._leaving = True
+        await self._connection.abort()
         if self._uplink is not None:
             await self._uplink.abort()

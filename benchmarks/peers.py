@@ -22,7 +22,7 @@ from aiohttp import web
 from .bare import BareWebSocket, BasePeer
 from .load import Failed, Tally
 from .messages import Messages
-from .wire import CLOSE, TEXT, WebSocketConnection, client_frame, handshake, server_frame
+from .wire import CLOSE, TEXT, WebSocketConnection, chunk, client_frame, handshake, server_frame
 
 __all__ = ["APPS", "BURST", "FLOOR", "NODE", "PEERS", "PeerWebSocket", "floor", "node_command"]
 
@@ -36,7 +36,7 @@ GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
 class Floor(asyncio.Protocol):
-    """As little as a WebSocket can be in Python: handshake, whole frames, nothing checked, nothing kept."""
+    """As little as a WebSocket, or a stream, can be in Python: heads, whole frames, nothing checked, nothing kept."""
 
     listeners: set[Floor] = set()  # noqa: RUF012 # of the process, which is one server's
 
@@ -59,6 +59,10 @@ class Floor(asyncio.Protocol):
                 return
             head, _, data = data.partition(b"\r\n\r\n")
             self.name = head.split(b" ", 2)[1][1:]
+            if self.name == b"stream":
+                self.transport.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+                self.listeners.add(self)
+                return
             key = head.lower().index(b"sec-websocket-key:") + 18
             accept = base64.b64encode(hashlib.sha1(head[key:].split(b"\r\n", 1)[0].strip() + GUID).digest())
             self.transport.write(
@@ -90,8 +94,9 @@ class Floor(asyncio.Protocol):
         if self.name == b"echo":
             self.transport.write(frame)
         elif self.name == b"speak":
+            line = chunk(frame[-size:] + b"\n")
             for listener in self.listeners:
-                listener.transport.write(frame)
+                listener.transport.write(line if listener.name == b"stream" else frame)
 
 
 async def floor(backlog: int) -> int:

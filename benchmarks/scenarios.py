@@ -8,12 +8,12 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import ClassVar, Literal, Protocol, TypeAlias
 
-from .bare import BareLongPolling, BareWebSocket
+from .bare import BareLongPolling, BareStreaming, BareWebSocket
 from .load import Broadcast, Echo, Failed, Limit, Peer, Tally
 from .messages import Messages
-from .native import NativeLongPolling, NativeWebSocket
+from .native import NativeLongPolling, NativeStreaming, NativeWebSocket
+from .peers import FLOOR, PeerWebSocket
 from .peers import PEERS as DIALECTS
-from .peers import PeerWebSocket
 from .process import Meter, ServerProcess
 
 __all__ = [
@@ -28,7 +28,7 @@ __all__ = [
     "Scenario",
 ]
 
-Transport: TypeAlias = Literal["websocket", "long_polling"]
+Transport: TypeAlias = Literal["websocket", "long_polling", "xhr_streaming"]
 
 
 class MakePeer(Protocol):
@@ -40,8 +40,11 @@ class MakePeer(Protocol):
 PEERS: dict[tuple[str, Transport], MakePeer] = {
     ("realtime", "websocket"): NativeWebSocket,
     ("realtime", "long_polling"): NativeLongPolling,
+    ("realtime", "xhr_streaming"): NativeStreaming,
     ("bare aiohttp", "websocket"): BareWebSocket,
     ("bare aiohttp", "long_polling"): BareLongPolling,
+    ("bare aiohttp", "xhr_streaming"): BareStreaming,
+    (FLOOR, "xhr_streaming"): BareStreaming,
     ("realtime, tune_gc()", "websocket"): NativeWebSocket,
     ("realtime, tune_gc()", "long_polling"): NativeLongPolling,
     **{(name, "websocket"): partial(PeerWebSocket, dialect=dialect) for name, dialect in DIALECTS.items()},
@@ -309,7 +312,11 @@ class MemoryScenario(Scenario):
         return bench.figure(sessions, sessions, bench.server.memory() - before)
 
 
-LABELS: dict[Transport, str] = {"websocket": "WebSocket", "long_polling": "Long-polling"}
+LABELS: dict[Transport, str] = {
+    "websocket": "WebSocket",
+    "long_polling": "Long-polling",
+    "xhr_streaming": "XHR streaming",
+}
 
 SCENARIOS: dict[str, Scenario] = {
     scenario.name: scenario
@@ -324,8 +331,10 @@ SCENARIOS: dict[str, Scenario] = {
             name="long-polling-echo", operation="cycle (a send and a poll)", transport="long_polling", sessions=100
         ),
         BroadcastScenario(name="long-polling-broadcast", operation="delivery", transport="long_polling", sessions=1000),
+        BroadcastScenario(name="streaming-broadcast", operation="delivery", transport="xhr_streaming", sessions=1000),
         OpeningScenario(name="opening", operation="session", transport="websocket", sessions=1000),
         MemoryScenario(name="memory-websocket", operation="session", transport="websocket", sessions=2000),
         MemoryScenario(name="memory-long-polling", operation="session", transport="long_polling", sessions=2000),
+        MemoryScenario(name="memory-streaming", operation="session", transport="xhr_streaming", sessions=2000),
     )
 }

@@ -1,6 +1,7 @@
-"""The generator's wires: a WebSocket client (RFC 6455) and a keep-alive HTTP/1.1 client, no more than a load needs.
+"""The generator's wires: a WebSocket client (RFC 6455), a keep-alive HTTP/1.1 client, and one whose answer
+streams, no more than a load needs.
 
-Both call back synchronously from data_received. Knows nothing of sessions.
+They call back synchronously from data_received. Knows nothing of sessions.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ __all__ = [
     "PONG",
     "TEXT",
     "HttpConnection",
+    "StreamConnection",
     "WebSocketConnection",
+    "chunk",
     "client_frame",
     "handshake",
     "heard",
@@ -53,6 +56,11 @@ def client_frame(payload: bytes, opcode: int = TEXT) -> bytes:
 def server_frame(payload: bytes) -> bytes:
     """A whole unmasked text frame, as a server sends it."""
     return _frame(payload, TEXT, 0, b"")
+
+
+def chunk(data: bytes) -> bytes:
+    """A chunk of a body (RFC 9112 §7.1)."""
+    return b"%x\r\n%b\r\n" % (len(data), data)
 
 
 def handshake(path: str, port: int) -> bytes:
@@ -127,12 +135,14 @@ class Connection(asyncio.Protocol):
             await self.closed
 
 
-class WebSocketConnection(Connection):
-    """A WebSocket whose incoming text is mostly known beforehand.
+class Incoming(Connection):
+    """A connection with one request, behind whose answer's head comes what is mostly known beforehand.
 
     `expected` is the cycle of whole frames to come and `index` the place of the next; those are compared as they lie in
     the buffer and counted by `delivered(n)`. Every other frame is parsed and goes to `other(opcode, payload)`.
     """
+
+    STATUS: bytes  # of the answer
 
     def __init__(
         self,
@@ -149,13 +159,13 @@ class WebSocketConnection(Connection):
         self._request = request
         self._expected = expected
         self.index = index
-        self._upgraded = False
+        self._answered = False
         self._opened = opened
         self._delivered = delivered
         self._other = other
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """asyncio.Protocol: connected. Sends the handshake."""
+        """asyncio.Protocol: connected. Sends the request."""
         super().connection_made(transport)
         self.write(self._request)
 
@@ -163,14 +173,14 @@ class WebSocketConnection(Connection):
         if self._rest:
             data = self._rest + data
         position = 0
-        if not self._upgraded:
+        if not self._answered:
             position = data.find(b"\r\n\r\n") + 4
             if position < 4:
                 self._rest = data
                 return
-            if not data.startswith(b"HTTP/1.1 101 "):
-                raise ConnectionError(f"the handshake was refused: {data[:200]!r}")
-            self._upgraded = True
+            if not data.startswith(b"HTTP/1.1 %b " % self.STATUS):
+                raise ConnectionError(f"the request was refused: {data[:200]!r}")
+            self._answered = True
             self._opened()
         expected, index, count, end = self._expected, self.index, 0, len(data)
         while position < end:
@@ -182,13 +192,13 @@ class WebSocketConnection(Connection):
                     index = 0
                 count += 1
                 continue
-            start, stop = self._payload(data, position)
-            if stop > end:
+            start, stop, next_one = self._payload(data, position)
+            if next_one > end:
                 break
             self.index = index
             self._other(data[position] & 15, data[start:stop])
             index = self.index
-            position = stop
+            position = next_one
         self._rest = data[position:]
         self.index = index
         if count:
@@ -199,10 +209,21 @@ class WebSocketConnection(Connection):
         self.index = (self.index + 1) % len(self._expected)
 
     @staticmethod
-    def _payload(data: bytes, position: int) -> tuple[int, int]:
-        """Where the payload of the frame at `position` starts and stops; past the end while that is unknown."""
+    def _payload(data: bytes, position: int) -> tuple[int, int, int]:
+        """Where the payload of the frame at `position` starts and stops, and where the next frame does; past the end
+        while that is unknown."""
+        raise NotImplementedError
+
+
+class WebSocketConnection(Incoming):
+    """A WebSocket whose incoming text is mostly known beforehand."""
+
+    STATUS = b"101"
+
+    @staticmethod
+    def _payload(data: bytes, position: int) -> tuple[int, int, int]:
         if len(data) < position + 2:
-            return len(data), len(data) + 1
+            return len(data), len(data), len(data) + 1
         size = data[position + 1]
         if size < 126:
             start = position + 2
@@ -212,7 +233,22 @@ class WebSocketConnection(Connection):
         else:
             start = position + 10
             size = int.from_bytes(data[position + 2 : start])
-        return start, start + size if start <= len(data) else len(data) + 1
+        stop = start + size if start <= len(data) else len(data) + 1
+        return start, stop, stop
+
+
+class StreamConnection(Incoming):
+    """An answer without an end, chunk after chunk: chunks take the place of frames. They have no opcodes."""
+
+    STATUS = b"200"
+
+    @staticmethod
+    def _payload(data: bytes, position: int) -> tuple[int, int, int]:
+        start = data.find(b"\r\n", position) + 2
+        if start < 2:
+            return len(data), len(data), len(data) + 1
+        stop = start + int(data[position : start - 2], 16)
+        return start, stop, stop + 2
 
 
 class HttpConnection(Connection):

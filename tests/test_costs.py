@@ -21,7 +21,8 @@ import pytest
 import realtime
 from realtime.protocols.sockjs import codec as codecs
 from realtime.testing import serve
-from realtime.web import links, replies, sockets
+from realtime.web import replies, sockets
+from realtime.web import streams as streams_of
 
 from .history import HistoryRoom
 from .patience import arrives, eventually
@@ -172,7 +173,7 @@ async def test_a_stream_is_framed_once_for_all_its_receivers(native: bool, monke
             streams.append(stream)
         await eventually(lambda: len(rt.room("room")) == len(streams))
         monkeypatch.setattr(codec, "wrap", counted("laid", codec.wrap))
-        monkeypatch.setattr(links, "_chunks", counted("chunked", links._chunks))
+        monkeypatch.setattr(streams_of, "_chunks", counted("chunked", streams_of._chunks))
         for number in (1, 2):
             await rt.room("room").send("hello")
             await rt.room("room").send(f"number {number}")

@@ -11,6 +11,7 @@ import gc
 import itertools
 import json
 import os
+import re
 import socket
 import tracemalloc
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -19,6 +20,7 @@ from typing import Any
 
 import pytest
 import uvloop
+from aiohttp.web_protocol import RequestHandler
 
 import realtime
 from realtime.testing import serve
@@ -29,15 +31,18 @@ from .web.sockets import masked
 SESSIONS = 100
 NONCES = (f"{number:022}" for number in itertools.count())
 OPEN = {"gen": 1, "window": [10_000, 10_000_000]}
+# Makes an idle session at this port; the descriptor of its connection.
+Idle = Callable[[int], Coroutine[Any, Any, int]]
 
 
-async def _until(client: socket.socket, what: bytes) -> None:
+async def _until(client: socket.socket, what: bytes) -> bytes:
     loop = asyncio.get_running_loop()
     got = b""
     while what not in got:
         more = await loop.sock_recv(client, 4096)
         assert more
         got += more
+    return got
 
 
 async def _idle(port: int) -> int:
@@ -62,8 +67,44 @@ async def _idle(port: int) -> int:
     return client.detach()
 
 
+async def _streaming(port: int) -> int:
+    """The same over a stream, whose acks have gone by another connection."""
+    loop = asyncio.get_running_loop()
+
+    async def post(path: str, *frames: str) -> socket.socket:
+        client = socket.socket()
+        client.setblocking(False)
+        await loop.sock_connect(client, ("127.0.0.1", port))
+        body = json.dumps(frames).encode()
+        head = (
+            f"POST /realtime/echo/v1/{path} HTTP/1.1\r\nHost: localhost:{port}\r\nContent-Length: {len(body)}\r\n"
+            "User-Agent: Mozilla/5.0 (X11; Linux x86_64) Gecko/20100101\r\nAccept-Language: en\r\n"
+            "Content-Type: text/plain;charset=UTF-8\r\n\r\n"
+        )
+        await loop.sock_sendall(client, head.encode() + body)
+        return client
+
+    client = await post("xhr_streaming", "o" + json.dumps(OPEN | {"nonce": next(NONCES)}))
+    opened = re.search(rb'o({.*?})"', (await _until(client, b'"]\n\r\n')).replace(b'\\"', b'"'))
+    assert opened is not None
+    members = json.loads(opened[1])
+    for received, *frames in ((0, "mhello"), (1,)):
+        head = f"u{members['sid']},{received},{received},{1 + received},{members['key']}"
+        send = await post("send", head, *map(str, frames))
+        await _until(send, b"\r\n\r\n")
+        send.close()
+        if not received:
+            await _until(client, b"mhello")
+    return client.detach()
+
+
+def _all_taken_over() -> bool:
+    """Whether aiohttp serves none of the connections, nor others that have ended."""
+    return not any(isinstance(one, RequestHandler) for one in gc.get_objects())
+
+
 @asynccontextmanager
-async def _many(count: int) -> AsyncIterator[Callable[[], Coroutine[Any, Any, None]]]:
+async def _many(count: int, one: Idle) -> AsyncIterator[Callable[[], Coroutine[Any, Any, None]]]:
     """A server with a few sessions, that all caches are filled; and how to give it so many more."""
     rt = realtime.Server()
     descriptors: list[int] = []
@@ -79,8 +120,9 @@ async def _many(count: int) -> AsyncIterator[Callable[[], Coroutine[Any, Any, No
 
         async def more(some: int = count) -> None:
             for _ in range(some):
-                descriptors.append(await _idle(port))
+                descriptors.append(await one(port))
             await eventually(lambda: all(session._machine.outbox.taken for session in rt.sessions))
+            await eventually(_all_taken_over)
             for session in rt.sessions:  # what the next ping would do
                 session._machine._rest()
             gc.collect()
@@ -94,17 +136,17 @@ async def _many(count: int) -> AsyncIterator[Callable[[], Coroutine[Any, Any, No
             await eventually(lambda: all(session._machine.carrier is None for session in rt.sessions))
 
 
-async def _objects() -> float:
+async def _objects(one: Idle = _idle) -> float:
     """How many objects of an idle session the garbage collector looks at."""
-    async with _many(SESSIONS) as more:
+    async with _many(SESSIONS, one) as more:
         before = len(gc.get_objects())
         await more()
         return (len(gc.get_objects()) - before) / SESSIONS
 
 
-async def _kib() -> float:
+async def _kib(one: Idle = _idle) -> float:
     """How much memory of Python's an idle session takes."""
-    async with _many(SESSIONS) as more:
+    async with _many(SESSIONS, one) as more:
         tracemalloc.start()
         try:
             before, _ = tracemalloc.get_traced_memory()
@@ -125,3 +167,9 @@ def test_objects_of_an_idle_session(run: Callable[[Coroutine[Any, Any, float]], 
 @pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
 def test_memory_of_an_idle_session(run: Callable[[Coroutine[Any, Any, float]], float]) -> None:
     assert run(_kib()) <= 6
+
+
+@pytest.mark.parametrize(("run", "most"), [(asyncio.run, 33.5), (uvloop.run, 27.5)])
+def test_an_idle_stream(run: Callable[[Coroutine[Any, Any, float]], float], most: float) -> None:
+    assert run(_objects(_streaming)) <= most
+    assert run(_kib(_streaming)) <= 8

@@ -25,10 +25,11 @@ from ..service import Service
 from ..web.bodies import BROKEN_BODY, Bodies, still_there
 from ..web.carried import Counts, carried
 from ..web.handshake import Incoming, upgrade, wants_websocket
-from ..web.links import CLOSE_PATIENCE, StreamLink, is_gone, run_stream
+from ..web.links import CLOSE_PATIENCE, is_gone
 from ..web.reframed import Reframed
 from ..web.routes import END_PATIENCE
 from ..web.sockets import prepare
+from ..web.streams import StreamLink, run_stream
 from ..web.subprotocols import agree
 from ..web.takeover import LeanResponse, detach, shake_hands
 from ..web.threshold import HandOver, Wire

@@ -42,7 +42,7 @@ def tickets(key: str, use: str, number: int, count: int) -> list[str]:
     made: list[str] = []
     block, before = divmod(number + 2, TOGETHER)
     while len(made) < before + count:
-        digits = cut(key, use, block)
+        digits = hashlib.blake2b(b"%b%d" % (use.encode(), block), digest_size=64, key=key.encode()).hexdigest()
         made += (digits[:32], digits[32:64], digits[64:96], digits[96:])
         block += 1
     return made[before : before + count]
@@ -51,13 +51,8 @@ def tickets(key: str, use: str, number: int, count: int) -> list[str]:
 def first_tickets(key: str, use: str) -> str:
     """The first that are of one hash, for the numbers from 2 on, with commas between: what a session's opening hands
     out."""
-    digits = cut(key, use, 1)
+    digits = hashlib.blake2b(use.encode() + b"1", digest_size=64, key=key.encode()).hexdigest()
     return f"{digits[:32]},{digits[32:64]},{digits[64:96]},{digits[96:]}"
-
-
-def cut(key: str, use: str, block: int) -> str:
-    """The hash that TOGETHER tickets are cut from, in hexadecimal digits."""
-    return hashlib.blake2b(b"%b%d" % (use.encode(), block), digest_size=64, key=key.encode()).hexdigest()
 
 
 class Proof(NamedTuple):

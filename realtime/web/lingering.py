@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import warnings
+from weakref import ReferenceType, ref
 
 from aiohttp import web
 
@@ -25,7 +26,8 @@ class Lingering:
     """The connections that requests have come on, and the application that they were for."""
 
     def __init__(self) -> None:
-        self.connections: dict[asyncio.Transport, asyncio.Task[None]] = {}
+        # With the task that serves each: one that has ended would keep the last request.
+        self.connections: dict[asyncio.Transport, ReferenceType[asyncio.Task[None]]] = {}
         self._most = LEAST
         self._application: web.Application | None = None  # the outermost one
         self._server: web.Server | None = None
@@ -36,14 +38,14 @@ class Lingering:
         transport = request.transport
         if transport is None or transport in self.connections:
             return
-        self.connections[transport] = request.task
+        self.connections[transport] = ref(request.task)
         self._application = request.match_info.apps[0]
         self._accepting = request.protocol._manager
         if len(self.connections) > self._most:
             self.connections = self._open()
             self._most = max(LEAST, 2 * len(self.connections))
 
-    def _open(self) -> dict[asyncio.Transport, asyncio.Task[None]]:
+    def _open(self) -> dict[asyncio.Transport, ReferenceType[asyncio.Task[None]]]:
         return {
             transport: task
             for transport, task in self.connections.items()
@@ -62,9 +64,9 @@ class Lingering:
         for _ in range(2):  # whoever waits for a request ends in the next turn; all others have one to answer
             await asyncio.sleep(0)
         for transport, task in connections.items():
-            if not task.done():
+            if not _done(task):
                 keep_reading(transport.get_protocol())
-        left = [transport for transport, task in connections.items() if task.done() and not transport.is_closing()]
+        left = [transport for transport, task in connections.items() if _done(task) and not transport.is_closing()]
         if left:
             self._server = serving(self._application)
             for transport in left:
@@ -87,6 +89,11 @@ class Lingering:
         if server is not None:
             server.pre_shutdown()
             await server.shutdown(PATIENCE)
+
+
+def _done(task: ReferenceType[asyncio.Task[None]]) -> bool:
+    known = task()
+    return known is None or known.done()
 
 
 def serving(application: web.Application) -> web.Server:

@@ -1,14 +1,14 @@
-"""Carriers over aiohttp: the Links of a WebSocket, of one long response and of a poll's answer."""
+"""Carriers over aiohttp: the Links of a WebSocket and of a poll's answer. Those of one long response are in streams."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from aiohttp import HttpVersion11, WSMessage, WSMsgType, web
+from aiohttp import WSMessage, WSMsgType, web
 
-from ..core.carrier import Part, SharedBuffers
+from ..core.carrier import Part
 from ..core.errors import clip
 from ..loops import begin
 from ..transports.websocket import FIN_CLOSE, FIN_PONG, frame_header
@@ -19,13 +19,11 @@ __all__ = [
     "HeldLink",
     "NoLink",
     "PollLink",
-    "StreamLink",
     "WebSocketLink",
     "close_frame",
     "is_gone",
     "keep_reading",
     "pong_frame",
-    "run_stream",
 ]
 
 # Above this many bytes in the transport's buffer nothing more is written until it has drained.
@@ -148,101 +146,6 @@ def is_gone(request: web.Request) -> bool:
     return transport is None or transport.is_closing()
 
 
-class StreamLink:
-    """The body of one long response. What is written before it has started waits for its start.
-
-    Chunks are framed here and written straight to the connection, one for each flush, so that nothing is held back or
-    coalesced by a writer in between.
-    """
-
-    def __init__(self, request: web.Request, writable_again: Callable[[], None]) -> None:
-        self._request = request
-        self._writable_again = writable_again
-        self._early: list[Part] | None = []
-        self._chunked = False
-        self._blocked = False
-        self._draining: asyncio.Task[None] | None = None
-        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    @property
-    def writable(self) -> bool:
-        """False before the start, while the connection has more than 64 KiB to send, and after the end."""
-        return self._early is None and not self._blocked and not self.ended.done()
-
-    @property
-    def transport(self) -> asyncio.Transport | None:
-        """asyncio's end of the connection, while there is one."""
-        return self._request.transport
-
-    @property
-    def gone(self) -> bool:
-        """Whether the connection has closed."""
-        return is_gone(self._request)
-
-    def start(self, *, chunked: bool) -> None:
-        """The response's head and prelude are written: what waited goes."""
-        early, self._early = self._early, None
-        self._chunked = chunked
-        if early:
-            self.write(early)
-        self._writable_again()
-
-    def write(self, buffers: Sequence[Part]) -> None:
-        """Writes pieces of the body. A dead connection swallows them."""
-        if self._early is not None:
-            self._early += buffers
-            return
-        transport = self._request.transport
-        if transport is None or transport.is_closing():
-            self.abort()
-            return
-        if not self._chunked:
-            transport.write(b"".join(buffers))  # type: ignore[arg-type] # of streams they are bytes
-        elif isinstance(buffers, SharedBuffers):
-            if buffers.chunked is None:
-                buffers.chunked = _chunks(buffers)
-            transport.write(buffers.chunked)
-        else:
-            transport.write(_chunks(buffers))
-        if transport.get_write_buffer_size() > HIGH_WATER and not self._blocked:
-            self._blocked = True
-            self._draining = begin(self._drain(), "realtime drains")
-
-    async def _drain(self) -> None:
-        try:
-            await self._request.writer.drain()
-        except ConnectionError:
-            self.abort()
-            return
-        self._blocked = False
-        self._writable_again()
-
-    def close(self, code: int, reason: str) -> None:
-        """Ends the response behind what was written."""
-        if not self.ended.done():
-            self.ended.set_result(None)
-
-    def abort(self) -> None:
-        """Cuts the connection."""
-        self.close(1006, "")
-        transport = self._request.transport
-        if transport is not None:
-            transport.abort()
-
-    def finished(self) -> None:
-        """The response is over."""
-        if self._draining is not None:
-            self._draining.cancel()
-
-
-def _chunks(buffers: Sequence[Part]) -> bytes:
-    """Pieces of a body as chunks (RFC 9112 §7.1)."""
-    pieces: list[Part] = []
-    for buffer in buffers:
-        pieces += (b"%x\r\n" % len(buffer), buffer, b"\r\n")
-    return b"".join(pieces)  # type: ignore[arg-type] # of streams they are bytes
-
-
 class PollLink:
     """The answer to one poll: one write, then the end."""
 
@@ -299,32 +202,3 @@ class HeldLink(PollLink):
     def writable(self) -> bool:  # type: ignore[override] # which PollLink always is
         """False once the connection has closed."""
         return not self.gone
-
-
-async def run_stream(
-    request: web.Request,
-    link: StreamLink,
-    headers: Mapping[str, str],
-    *,
-    prelude: bytes,
-    tail: bytes,
-    patience: Callable[[], float],
-) -> web.StreamResponse:
-    """Sends the response of a stream until it ends; `patience` says how long its peer may then take for the rest."""
-    response = web.StreamResponse(headers=headers)
-    chunked = request.version >= HttpVersion11
-    if request.version == HttpVersion11:
-        response.enable_chunked_encoding()  # for what claims to be later aiohttp does so by itself
-    elif not chunked:
-        response.force_close()  # the end of the connection is the end of the body
-    with suppress(ConnectionError):  # whose peer is gone: the caller reports the loss
-        await response.prepare(request)
-        await response.write(prelude)
-        link.start(chunked=chunked)
-        await link.ended
-        try:
-            async with asyncio.timeout(patience()):
-                await response.write_eof(tail)
-        except TimeoutError:
-            link.abort()
-    return response

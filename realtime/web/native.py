@@ -25,7 +25,7 @@ from .bodies import at_hand, is_packed, turn_packed_away
 from .carried import carried, carrying
 from .handshake import Reading, misfit, upgrade
 from .lingering import Lingering
-from .links import NoLink, PollLink, StreamLink, is_gone, run_stream
+from .links import NoLink, PollLink, is_gone
 from .origins import Admission, cors_headers
 from .paths import NativeMatch
 from .refusals import REFUSALS, refuse
@@ -43,6 +43,7 @@ from .replies import (
 )
 from .routes import preflight
 from .sockets import prepare
+from .streams import ALONE, Course, StreamLink, run_stream
 from .subprotocols import PROTOCOL, agree
 from .watch import DisconnectWatch
 
@@ -254,10 +255,10 @@ class NativeRoutes(Batches):
             return await self._refuse_stream(request, name, refusal, reply)
         if begun.superseded and not carrier.finished:
             return web.Response(status=204, headers=SAFE | cors_headers(request.headers))  # stops EventSource
-        try:
-            return await self._run_stream(request, carrier, link, reply)
-        finally:
-            self._gate.lost(begun.session, carrier)
+        over, keeper = partial(self._gate.lost, begun.session, carrier), self._sockets if not carried(request) else None
+        return await self._run_stream(
+            request, carrier, link, reply, Course(over, begun.session._listener.dirty, keeper)
+        )
 
     async def _refuse_stream(
         self, request: web.Request, name: str, refusal: Refusal, reply: Reply
@@ -284,9 +285,9 @@ class NativeRoutes(Batches):
             self._probes.discard(link)
 
     async def _run_stream(
-        self, request: web.Request, carrier: NumberedCarrier, link: StreamLink, reply: Reply
+        self, request: web.Request, carrier: NumberedCarrier, link: StreamLink, reply: Reply, course: Course = ALONE
     ) -> web.StreamResponse:
-        """Sends the response until it ends."""
+        """Sends the response until it ends, or goes on by itself: see run_stream()."""
         transport = TRANSPORTS[carrier.codec.name]
         head = transport.head(Facts((request.version.major, request.version.minor), reply.callback))
         self._watch.add(link)
@@ -298,6 +299,7 @@ class NativeRoutes(Batches):
                 prelude=head.prelude,
                 tail=transport.tail(),
                 patience=self._patience,
+                course=course,
             )
         finally:
             self._watch.discard(link)

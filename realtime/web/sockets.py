@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from itertools import takewhile
+from typing import Protocol
 
 from aiohttp import web
 
@@ -43,13 +44,29 @@ def prepare(request: web.Request, max_size: int, subprotocols: Sequence[str] = (
     return websocket.prepare(max_size, subprotocols)
 
 
-class Sockets:
-    """Serves WebSockets, each by the Connection that is made for it. Shut down by listen(), and then ended()."""
+class Taken(Protocol):
+    """A connection that was taken over, at the end of a shutdown."""
 
-    def __init__(self) -> None:
+    def close(self, code: int, reason: str) -> None:
+        """Ends it behind what was written. Idempotent."""
+
+    def ending(self) -> asyncio.Future[None]:
+        """Done when it is gone."""
+
+    def leave(self) -> None:
+        """Nobody waits for it any longer."""
+
+
+class Sockets:
+    """Serves WebSockets, each by the Connection that is made for it, and keeps all that was taken over from aiohttp,
+    streams as well. Shut down by listen(), and then ended()."""
+
+    def __init__(self, patience: Callable[[], float]) -> None:
+        """`patience` says how long the peer of a stream that has ended may take to read the rest, in seconds."""
+        self.patience: Callable[[], float] = patience
         self.served: dict[LeanLink | WebSocketLink, Connection] = {}
         self._parsers: dict[int, Shared] = {}
-        self._taken: set[LeanLink] = set()  # those of which aiohttp knows nothing
+        self._taken: set[Taken] = set()  # those of which aiohttp knows nothing
         self._closing: dict[LeanLink, float] = {}  # when each of those is cut off, in this order
         self._timer: asyncio.TimerHandle | None = None  # for the first of these
 
@@ -103,6 +120,14 @@ class Sockets:
         self._taken.discard(link)
         self.served.pop(link, None)
         self._closing.pop(link, None)
+
+    def keep(self, taken: Taken) -> None:
+        """The connection of a stream was taken over."""
+        self._taken.add(taken)
+
+    def let_go(self, taken: Taken) -> None:
+        """It is gone."""
+        self._taken.discard(taken)
 
     def listen(self) -> None:
         """The application shuts down: closing handshakes are still read."""

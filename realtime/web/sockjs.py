@@ -33,14 +33,15 @@ from ..request import SessionRequest
 from ..service import Service
 from ..session import Session
 from .bodies import turn_away
-from .carried import hop_of
+from .carried import carried, hop_of
 from .conditions import Precondition, weigh
 from .handshake import Misfit, left_behind
-from .links import HeldLink, StreamLink, run_stream
+from .links import HeldLink
 from .origins import ANY, NULL, Admission, asked_headers, cors_headers
 from .plain import PlainRoutes
 from .raw import RawRoutes
 from .replies import in_words, is_form
+from .streams import ALONE, Course, StreamLink, run_stream
 from .watch import DisconnectWatch
 
 __all__ = ["SockJSRoutes"]
@@ -203,7 +204,13 @@ class SockJSRoutes(PlainRoutes[SockJS]):
         try:
             if isinstance(link, StreamLink):
                 return await run_stream(
-                    request, link, headers, prelude=head.prelude, tail=framing.tail(), patience=self._patience
+                    request,
+                    link,
+                    headers,
+                    prelude=head.prelude,
+                    tail=framing.tail(),
+                    patience=self._patience,
+                    course=self._course(request, session, carrier),
                 )
             body = await link.answer
             if session is not None and (hop := hop_of(request)) is not None:
@@ -211,10 +218,16 @@ class SockJSRoutes(PlainRoutes[SockJS]):
             return web.Response(body=head.prelude + body + framing.tail(), headers=headers)
         finally:
             self._watch.discard(link)
-            if session is not None:
-                self._gate.lost(session, carrier)
             if isinstance(link, StreamLink):
                 link.finished()
+            elif session is not None:
+                self._gate.lost(session, carrier)
+
+    def _course(self, request: web.Request, session: Session | None, carrier: Carrier) -> Course:
+        if session is None:
+            return ALONE
+        keeper = None if carried(request) else self._sockets
+        return Course(partial(self._gate.lost, session, carrier), session._listener.dirty, keeper)
 
     # -- sending ---------------------------------------------------------------------------------------------------
 

@@ -145,23 +145,28 @@ class Detached(NamedTuple):
     kept: bool  # the request lasts as long as the connection, since there are middlewares
 
 
-def detach(request: web.Request, ws: LeanResponse) -> Detached:
-    """Takes the connection of an answered handshake from aiohttp. Raises Gone when there is none any more."""
+def detach(request: web.Request, response: web.StreamResponse) -> Detached:
+    """Takes the connection of a response that has begun, such as an answered handshake, from aiohttp. Raises Gone when
+    there is none any more."""
     protocol = request.protocol
     transport = protocol.transport
     if transport is None or transport.is_closing():
         raise Gone
     early, protocol._message_tail = protocol._message_tail, b""
     paused = protocol._reading_paused or protocol._buffer_paused
+    protocol.keep_alive(False)  # whose timer would keep it
     protocol._force_close = True  # it takes no further request, and leaves the connection as it is
     protocol._parser = None
-    if not ws.kept:
+    response._eof_sent = True  # for aiohttp it has ended
+    kept = False
+    if isinstance(response, LeanResponse):
+        response._closed, kept = True, response.kept
+    if not kept:
         protocol._task_handler = None  # which ends, and would be kept where the application is shown the request
     manager = protocol._manager
     assert manager is not None  # until the connection is lost
     manager.connection_lost(protocol)  # at once; a request that is kept: when it has ended
-    ws._closed = ws._eof_sent = True  # for aiohttp the response has ended
-    return Detached(transport, early, paused, ws.kept)
+    return Detached(transport, early, paused, kept)
 
 
 async def shake_hands(request: web.Request, ws: LeanResponse, said: bytes = b"") -> None:

@@ -106,7 +106,7 @@ class WebSockets:
     def __init__(self) -> None:
         self.app = web.Application()
         self.app.router.add_get("/ws", self._handle)
-        self.sockets = Sockets()
+        self.sockets = Sockets(lambda: 1.0)
         self.runner = web.AppRunner(self.app, access_log=logging.getLogger("access"), shutdown_timeout=0.5)
         self.recorders: list[Recorder] = []
         self.prepare_recorder: Callable[[Recorder], None] = lambda recorder: None
