@@ -18,7 +18,7 @@ from .core.errors import LocalProtocolError, SendBufferFull, SessionClosed
 from .core.frames import TEXT, Dropped, Group, Outgoing
 from .core.inbox import Received
 from .core.lifecycle import DRAINING, State
-from .core.machine import SessionMachine, check_close_code
+from .core.machine import SessionMachine, check_close
 from .listener import SessionListener
 from .loops import NOWHERE, LoopBound, gives_way, running_loop
 
@@ -104,7 +104,7 @@ class SessionFacts(LoopBound, Generic[M]):
         """Calls `callback(event)` when the session's state or transport changes; returns its own undo.
 
         `event` is "state", "transport" or "dropped", and at a client also "gap". The callback is plain, quick, and
-        called from within the event loop; what it raises is logged.
+        called from within the event loop; what it raises is logged. Raises TypeError for what can't be called.
         """
         return self._listener.on_change(callback)
 
@@ -388,9 +388,9 @@ class BaseSession(SessionFacts[M]):
 
         Returns when the peer has acknowledged it, or after close_timeout seconds, when the session goes on closing in
         the background. What arrives from now on is discarded. Closing twice is harmless.
-        Raises LocalProtocolError for a code that applications may not use.
+        Raises LocalProtocolError for a code that applications may not use, TypeError for a reason that is no text.
         """
-        check_close_code(code)
+        check_close(code, reason)
         self._check_loop()
         self._machine.close(code, reason, self._now())
         try:

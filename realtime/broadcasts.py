@@ -8,10 +8,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from typing import Protocol, TypeAlias
 
 from .core.frames import Group, Outgoing, RoomItem, RoomPosition
+from .core.settings import shown
 
 __all__ = ["SLICE", "Broadcasts", "Receiver", "offer"]
 
@@ -20,6 +21,17 @@ log: logging.Logger = logging.getLogger("realtime.server")
 # So many members are offered a message in one turn of the event loop: some milliseconds' work. What each is sent is
 # written by the runtime, fewer in a turn, so that what is offered meanwhile goes along.
 SLICE = 4096
+
+
+def ids_of(skip: object) -> frozenset[str]:
+    """Who is left out of a send: one that can be in a room, or its id, or several of these. Raises TypeError for
+    anything else."""
+    some = (skip,) if isinstance(skip, str) or not isinstance(skip, Iterable) else tuple(skip)
+    ids = [one if isinstance(one, str) else getattr(one, "id", None) for one in some]
+    names = [one for one in ids if isinstance(one, str)]
+    if len(names) < len(ids):
+        raise TypeError(f"skip={shown(skip)}: takes a session or its id, or several of them")
+    return frozenset(names)
 
 
 class Receiver(Protocol):

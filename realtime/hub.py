@@ -12,15 +12,20 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, NamedTuple
 
-from .broadcasts import Broadcasts, Receiver
+from .broadcasts import Broadcasts, Receiver, ids_of
 from .brokers.base import Keep
 from .brokers.rooms import Rooms
 from .core.errors import BrokerError, LocalProtocolError
 from .core.frames import Outgoing
 from .core.rooms import Position
+from .core.settings import check, whole
 from .loops import gives_way
 
 __all__ = ["Change", "History", "Hub", "Receiver", "Room"]
+
+
+_LIMIT = whole(1)
+_NOBODY: frozenset[str] = frozenset()
 
 
 class Change(NamedTuple):
@@ -76,16 +81,16 @@ class Room:
         opaque string that JSON takes), and all members get all messages of a room in one order. In a room of this
         process alone, which keeps nothing, it returns "".
 
-        Raises TypeError or LocalProtocolError for what is not a message, LocalProtocolError in another thread or event
-        loop than the server's, and BrokerError, whose `maybe_sent` says whether it may be heard all the same.
+        Raises TypeError or LocalProtocolError for what is not a message, TypeError for a `skip` that names nobody,
+        LocalProtocolError in another thread or event loop than the server's, and BrokerError, whose `maybe_sent` says
+        whether it may be heard all the same.
         """
         self._hub.check()
         return await self._send(Outgoing.message(message), skip)
 
     async def _send(self, item: Outgoing, skip: Receiver | str | Iterable[Receiver | str]) -> str:
         """The same for a message, or a group, that is made already."""
-        some = (skip,) if isinstance(skip, str) or not isinstance(skip, Iterable) else skip
-        skipped = frozenset(one if isinstance(one, str) else one.id for one in some)
+        skipped = ids_of(skip) if skip != () else _NOBODY
         if self._hub.keep is not None and (keep := self._hub.keep(self.name)) is not None:
             return await self._hub.rooms.send(self.name, keep, item, skipped)
         await self._hub.broadcasts.send(self.name, self._hub.members(self.name), item, skipped)
@@ -133,17 +138,15 @@ class Room:
     async def history(self, limit: int = 100, *, after: str | None = None) -> History:
         """At most `limit` messages that the room keeps: the first behind the cursor `after`, or the last ones.
 
-        Raises LocalProtocolError for a room without history (`rt.configure_rooms`) and for what is no cursor, and
-        BrokerError."""
+        Raises LocalProtocolError for a room without history (`rt.configure_rooms`) and for what is no cursor, TypeError
+        for a limit or a cursor of the wrong type, and BrokerError."""
         self._hub.check()
+        check("limit", limit, _LIMIT)
+        position = None if after is None else Position.parse(after)
         keep = self._kept()
         if keep is None or not keep.history:
             raise self._without("history=…")
-        if limit < 1:
-            raise LocalProtocolError(f"limit={limit!r}: takes a whole number of at least 1")
-        return History(
-            *await self._hub.rooms.reader.history(self.name, keep, limit, (after and Position.parse(after)) or None)
-        )
+        return History(*await self._hub.rooms.reader.history(self.name, keep, limit, position))
 
     @gives_way
     async def clear(self) -> None:

@@ -10,10 +10,10 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from .admission import Admission
-from .broadcasts import Broadcasts, Receiver
+from .broadcasts import Broadcasts, Receiver, ids_of
 from .core.frames import Outgoing
 from .core.identities import SessionInfo, room_of
-from .core.machine import check_close_code
+from .core.machine import check_close
 from .loops import gives_way
 from .runtime import Runtime
 from .session import Session
@@ -67,8 +67,7 @@ class Identity:
         """
         self._identities.check()
         item = Outgoing.message(message)
-        some = (skip,) if isinstance(skip, str) or not isinstance(skip, Iterable) else skip
-        await self._identities.send(self.name, item, frozenset(one if isinstance(one, str) else one.id for one in some))
+        await self._identities.send(self.name, item, ids_of(skip))
 
     @gives_way
     async def close(self, code: int = 4401, reason: str = "") -> int:
@@ -81,9 +80,10 @@ class Identity:
         Over a broker it ends those of this process first, and returns when all workers have confirmed that they have
         done the same. Where some have not within `broker_timeout` it raises BrokerError, whose `workers` names them
         (and names none where the broker itself does not answer). They close when they hear of it: it is told on for
-        ten minutes, while this process lives. Raises LocalProtocolError for a code that applications may not use.
+        ten minutes, while this process lives. Raises LocalProtocolError for a code that applications may not use, and
+        TypeError for a reason that is no text.
         """
-        check_close_code(code)
+        check_close(code, reason)
         self._identities.check()
         return await self._identities.close(self.name, code, reason or "the identity was withdrawn")
 

@@ -13,6 +13,7 @@ from typing import ClassVar, Generic, TypeVar
 
 from .core.lifecycle import CLOSING, State
 from .core.machine import SessionMachine
+from .core.settings import shown
 from .runtime import Runtime
 from .waiters import Receivers, Waiters
 
@@ -162,6 +163,8 @@ class SessionListener(Receivers, Generic[M]):
 
     def on_change(self, callback: Callable[[str], object]) -> Callable[[], None]:
         """See BaseSession.on_change()."""
+        if not callable(callback):
+            raise TypeError(f"callback={shown(callback)}: takes a function, which is given the event")
         if self._callbacks is None:
             self._callbacks = []
         callbacks = self._callbacks

@@ -19,7 +19,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from .core.errors import LocalProtocolError
 
-__all__ = ["NOWHERE", "LoopBound", "Tasks", "at_once", "begin", "foreign", "gives_way", "running_loop"]
+__all__ = ["NOWHERE", "LoopBound", "Tasks", "at_once", "begin", "foreign", "gives_way", "run", "running_loop"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -136,6 +136,18 @@ def _rest(coroutine: Coroutine[Any, Any, None], waits_for: Any) -> Generator[Any
                 waits_for = coroutine.throw(error)
             else:
                 waits_for = coroutine.send(None)
+
+
+def run(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Runs a coroutine of ours that has nothing to wait for in this case, and returns what it does. Raises RuntimeError
+    if it waits all the same, and what it raises."""
+    try:
+        coroutine.send(None)
+    except StopIteration as done:
+        result: T = done.value
+        return result
+    coroutine.close()
+    raise RuntimeError("what should have waited for nothing waits")
 
 
 def gives_way(method: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:

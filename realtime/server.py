@@ -8,14 +8,14 @@ from typing import Any, TypeVar, Unpack
 from .admission import Authorize
 from .brokers.base import Health, Stores
 from .brokers.redis import RedisBroker
-from .brokers.rules import BROKER_TIMEOUT
+from .brokers.rules import BROKER, BROKER_TIMEOUT
 from .clock import Clock, SystemClock
 from .core.config import Config
 from .core.dialects import Dialect
 from .core.errors import LocalProtocolError
-from .core.identities import RESERVED, check_room
+from .core.identities import check_room
 from .core.observer import Observer
-from .core.settings import EndpointSettings, ServerSettings, check, having, names, number, shown
+from .core.settings import EndpointSettings, ServerSettings, check, having, having_all, names, number, shown
 from .core.settings import clock as clock_rule
 from .endpoint import ENDPOINT_SETTINGS, Endpoint, Handler, check_coroutine, configure
 from .hub import Room
@@ -40,13 +40,16 @@ NOT_GIVEN: Any = None
 SERVER_SETTINGS = frozenset(ServerSettings.__annotations__) - frozenset(EndpointSettings.__annotations__)
 _ORIGINS = 'origins such as ("https://example.org",), or one alone, or "*" for any'
 _PROXIES = 'addresses and networks such as ("127.0.0.1", "10.0.0.0/8"), or one alone, or "unix"'
+_DRAIN_TIMEOUT = number(0)
+_DRAIN_DELAY = number(0).or_none("what is usual")
+_OBSERVER = having_all(Observer, "an object that has all methods of an observer, such as realtime.metrics.Collector()")
 # What a server takes besides the settings of Config.
 SERVER_RULES = {
     "allowed_origins": names(_ORIGINS, some=False),
     "trusted_proxies": names(_PROXIES, some=False),
     "shutdown_timeout": number(0),
     "clock": clock_rule(),
-    "broker": having("store", 'a URL such as "redis://localhost", or realtime.RedisBroker(…)').or_none("none"),
+    "broker": BROKER.or_none("none"),
     "broker_timeout": BROKER_TIMEOUT,
     "drain_rate": number(0, unit="sessions a second", above=True).or_none("all at once"),
     "cluster": having("member", "realtime.Cluster(…)", text=False).or_none("none"),
@@ -249,10 +252,10 @@ class Server:
         return Identity(self._service.identities, identity)
 
     def room(self, name: str) -> Room:
-        """The room of this name: `await rt.room("lobby").send("hello")`. Raises LocalProtocolError for a name that
-        begins with a NUL; its methods do for one with a lone surrogate, where rooms go over a broker or are kept."""
-        if name[:1] == RESERVED:
-            check_room(name)
+        """The room of this name: `await rt.room("lobby").send("hello")`. Raises TypeError for what is no str, and
+        LocalProtocolError for a name that begins with a NUL; its methods do for one with a lone surrogate, where rooms
+        go over a broker or are kept."""
+        check_room(name)
         return self._service.sessions.hub.room(name)
 
     def configure_rooms(self, pattern: str, *, history: int = 0, ttl: float = 3600.0, presence: bool = False) -> None:
@@ -294,15 +297,20 @@ class Server:
         where this is a worker of a cluster and has a drain_rate. What is left after `timeout` seconds is closed
         regardless.
 
-        A worker of a cluster does that by itself when its application shuts down (Cluster(drain_timeout=…)).
+        A worker of a cluster does that by itself when its application shuts down (Cluster(drain_timeout=…)). Raises
+        TypeError and LocalProtocolError for what are no seconds.
         """
+        check("timeout", timeout, _DRAIN_TIMEOUT)
+        check("delay", delay, _DRAIN_DELAY)
         self._service.runtime.check()
         await self._service.drain(timeout, delay)
 
     def observe(self, observer: Observer) -> Callable[[], None]:
         """Tells `observer` from now on what happens, also to the sessions there are; returns how to stop that. A server
-        may have several: each is told everything, in the order in which they came (docs/metrics.md).
+        may have several: each is told everything, in the order in which they came (docs/metrics.md). Raises TypeError
+        for an object that has not all of its methods.
         """
+        check("observer", observer, _OBSERVER)
         return self._service.observe(observer)
 
     def __repr__(self) -> str:

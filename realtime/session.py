@@ -22,12 +22,16 @@ from .core.negotiation import Choice
 from .core.positions import Positions
 from .core.rooms import START, Position
 from .core.server_machine import ServerMachine
+from .core.settings import check, whole
 from .hub import Hub, Receiver
 from .listener import SessionListener
 from .loops import gives_way
 from .request import SessionRequest
 
 __all__ = ["ServerListener", "Session", "kept_of", "position_of"]
+
+
+_HISTORY = whole(0)
 
 
 class ServerListener(SessionListener[ServerMachine]):
@@ -129,15 +133,15 @@ class Session(BaseSession[ServerMachine]):
         or of before the store lost something, the client is told of a gap, and `session.gap` is True.
         `info` is what the room's presence tells of this member, 4,096 bytes of JSON at most.
 
-        In a durable session it is part of the turn, for the handler's own task, and holds when that is committed; of at
-        most 64 rooms (docs/durable.md).
+        In a durable session it is part of the turn, and holds when that is committed; from another task than the
+        handler's it is a commit of its own, for which it waits; of at most 64 rooms (docs/durable.md).
 
         Returns the room's cursor where it starts, "" for a room of this process alone. Raises SessionClosed when the
         session has ended, LocalProtocolError for what the room does not keep, for an `after` that is no cursor, for a
         room with history whose name has more than 256 characters, for a name that begins with a NUL or, where rooms go
-        over a broker or are kept, has a lone surrogate, and above `max_rooms`, and BrokerError when the broker let it
-        wait for more than `broker_timeout`: then it is not in the room, and may join again. Of a history that it was
-        given in part, a client that takes positions then gets the rest.
+        over a broker or are kept, has a lone surrogate, and above `max_rooms`, TypeError for other types, and
+        BrokerError when the broker let it wait for more than `broker_timeout`: then it is not in the room, and may join
+        again. Of a history that it was given in part, a client that takes positions then gets the rest.
         """
         return await self._enter(self, room, info, history, after)
 
@@ -169,8 +173,10 @@ class Session(BaseSession[ServerMachine]):
 
     @gives_way
     async def leave(self, room: str) -> None:
-        """Leaves a room; in a durable session, with the turn. Leaving one it is not in is harmless. A session that ends
-        leaves all its rooms."""
+        """Leaves a room; in a durable session with the turn, from another task than the handler's with a commit of its
+        own. Leaving one it is not in is harmless. A session that ends leaves all its rooms. Raises TypeError for what
+        names no room."""
+        check_room(room)
         self._exit(self, room)
 
     def _exit(self, member: Receiver, room: str) -> None:
@@ -213,6 +219,7 @@ class Session(BaseSession[ServerMachine]):
         Raises as Room.send() does, and in a durable session SendBufferFull above `max_turn`, SessionClosed, and no
         BrokerError: what is committed is published as soon as the broker answers.
         """
+        check_room(room)
         await self._hub.room(room).send(message)
 
     # -- what a room says, with its position (docs/protocol.md §3.5) ---------------------------------------------------
@@ -334,6 +341,7 @@ def kept_of(
     """What is kept of a room that may be entered so; None for one of this process alone. Raises as join() does."""
     member._check_member()
     check_room(room)
+    check("history", history, _HISTORY)
     hub = session._hub
     most = session._machine.config.max_rooms
     if most is not None and hub.is_full(member, room, most):
@@ -347,7 +355,7 @@ def kept_of(
         return None
     if info is not None and not keep.presence:
         raise LocalProtocolError(f"info: the room {room!r} has no presence; see rt.configure_rooms()")
-    if history < 0 or (history and not keep.history):
+    if history and not keep.history:
         raise LocalProtocolError(f"history={history!r}: the room {room!r} keeps {keep.history} messages")
     if (keep.history or session.durable) and not is_room_name(room):
         raise LocalProtocolError(

@@ -13,7 +13,7 @@ import hypothesis
 import pytest
 from _pytest.runner import runtestprotocol
 
-from realtime.web import sockets
+from realtime.web import sockets, straight
 
 from . import open_ends
 
@@ -46,13 +46,13 @@ def unused_tcp_port() -> Iterator[int]:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Which way WebSockets are served in all tests; tests/web/test_by_aiohttp.py has some of them in any case."""
-    parser.addoption("--websockets", choices=("lean", "aiohttp"), default="lean")
+    """Which way WebSockets and polls are served in all tests; some are in tests/web/test_by_aiohttp.py in any case."""
+    parser.addoption("--served-by", choices=("realtime", "aiohttp"), default="realtime")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    if config.getoption("--websockets") == "aiohttp":
-        sockets.TAKING_OVER = False
+    if config.getoption("--served-by") == "aiohttp":
+        sockets.TAKING_OVER = straight.ANSWERING = False
     open_ends.watch()
 
 

@@ -118,6 +118,11 @@ async def engineio_too_late(beginner: Beginner) -> None:
     beginner.rt.endpoint("/a", engineio="/engine.io")(echo)
 
 
+async def setup_too_late(beginner: Beginner) -> None:
+    await beginner.open()
+    realtime.setup(beginner.app, realtime.Server(), prefix="/late")
+
+
 anything: Any = realtime  # untyped
 COROUTINE = "has to be a coroutine function, `async def"
 OPENING = "connect() opens a session in `async with connect(url) as session:`, or by `session = await connect(url)`"
@@ -216,7 +221,14 @@ MISTAKES = [
         "no setup()",
         lambda b: realtime.client_url(web.Application()),
         realtime.LocalProtocolError,
-        "no realtime server at prefix '/realtime': call realtime.setup(app, rt, prefix='/realtime') first",
+        "no realtime server at prefix '/realtime': call realtime.setup(app, rt, prefix='/realtime') first (that of a"
+        " sub-application is found from this, and from its own requests)",
+    ),
+    Mistake(
+        "setup() too late",
+        setup_too_late,
+        realtime.LocalProtocolError,
+        "the application has started, and takes no more routes: call realtime.setup(app, rt) before",
     ),
     Mistake(
         "a setting misspelt",

@@ -98,6 +98,32 @@ async def _streaming(port: int) -> int:
     return client.detach()
 
 
+async def _idle_poll(port: int) -> int:
+    """A session whose poll is held; the descriptor of its connection."""
+    loop = asyncio.get_running_loop()
+    client = socket.socket()
+    client.setblocking(False)
+    await loop.sock_connect(client, ("127.0.0.1", port))
+    sid = key = ""
+
+    async def ask(frames: list[str], ends: bytes) -> bytes:
+        body = json.dumps(frames)
+        head = (
+            f"POST /realtime/echo/v1/long_polling HTTP/1.1\r\nHost: localhost:{port}\r\n"
+            "User-Agent: Mozilla/5.0 (X11; Linux x86_64) Gecko/20100101\r\nAccept-Language: en\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n"
+        )
+        await loop.sock_sendall(client, (head + body).encode())
+        return await _until(client, ends) if ends else b""
+
+    said = await ask(["o" + json.dumps(OPEN | {"nonce": next(NONCES)})], b'"]')
+    opened = json.loads(json.loads(said.partition(b"\r\n\r\n")[2])[0][1:])
+    sid, key = opened["sid"], opened["key"]
+    await ask([f"r{sid},2,0,0,1,{key}", "mhello"], b"mhello")
+    await ask([f"r{sid},3,1,1,2,{key}"], b"")
+    return client.detach()
+
+
 def _all_taken_over() -> bool:
     """Whether aiohttp serves none of the connections, nor others that have ended."""
     return not any(isinstance(one, RequestHandler) for one in gc.get_objects())
@@ -173,3 +199,12 @@ def test_memory_of_an_idle_session(run: Callable[[Coroutine[Any, Any, float]], f
 def test_an_idle_stream(run: Callable[[Coroutine[Any, Any, float]], float], most: float) -> None:
     assert run(_objects(_streaming)) <= most
     assert run(_kib(_streaming)) <= 8
+
+
+@pytest.mark.parametrize(("run", "objects", "kib"), [(asyncio.run, 36.5, 7), (uvloop.run, 29.5, 7)])
+def test_an_idle_session_whose_poll_is_held(
+    run: Callable[[Coroutine[Any, Any, float]], float], objects: float, kib: float
+) -> None:
+    """Of its connection aiohttp has nothing."""
+    assert run(_objects(_idle_poll)) <= objects
+    assert run(_kib(_idle_poll)) <= kib

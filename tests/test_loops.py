@@ -15,7 +15,7 @@ from aiohttp import web
 
 import realtime
 from realtime import LocalProtocolError, Session, SessionClosed, Unauthorized
-from realtime.loops import Tasks, at_once
+from realtime.loops import Tasks, at_once, run
 from realtime.testing import VirtualClock
 
 from .eager import eager_task_factory
@@ -478,3 +478,26 @@ async def test_tasks_end_with_whoever_began_them_and_tell_of_what_fails(caplog: 
     assert running.cancelled()
     assert not tasks
     assert len(caplog.records) == 1
+
+
+async def test_what_has_nothing_to_wait_for_is_run() -> None:
+    """And what waits all the same is ended."""
+    ended = []
+
+    async def work(waits: bool) -> str:
+        try:
+            if waits:
+                await asyncio.sleep(0)
+        finally:
+            ended.append(waits)
+        return "done"
+
+    async def fail() -> None:
+        raise ZeroDivisionError
+
+    assert run(work(False)) == "done"
+    with pytest.raises(ZeroDivisionError):
+        run(fail())
+    with pytest.raises(RuntimeError):
+        run(work(True))
+    assert ended == [False, True]

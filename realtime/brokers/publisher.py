@@ -12,6 +12,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, TypeVar
 
+from ..broadcasts import ids_of
 from ..core.errors import BrokerError
 from ..core.frames import Outgoing
 from ..core.identities import SessionInfo, check_room, room_of, sessions_in
@@ -26,7 +27,7 @@ from .messages import encoded
 from .publishing import NOTHING, Publishing
 from .redis import RedisBroker
 from .rooms import Timing
-from .rules import BROKER_TIMEOUT, RoomRules
+from .rules import BROKER, BROKER_TIMEOUT, RoomRules
 
 __all__ = ["BlockingIdentity", "BlockingPublisher", "Publisher"]
 
@@ -61,6 +62,7 @@ class Publisher:
     """
 
     def __init__(self, broker: Stores | str, *, broker_timeout: float = 5.0) -> None:
+        check("broker", broker, BROKER)
         check("broker_timeout", broker_timeout, BROKER_TIMEOUT)
         self._broker = RedisBroker(broker) if isinstance(broker, str) else broker
         self._timeout = broker_timeout
@@ -109,7 +111,7 @@ class Publisher:
         check_room(room)
         publishing = self._entered()
         item = Outgoing.message(message)
-        skipped = frozenset((skip,) if isinstance(skip, str) else skip)
+        skipped = ids_of(skip)
         keep = self._rules.keep(room) or NOTHING
         position: Position = await publishing.publish(room, keep, encoded(item, skipped))
         return position.cursor

@@ -6,11 +6,13 @@ import re
 
 from ..core.cursors import MAX_ROOM_NAME, is_room_name
 from ..core.errors import LocalProtocolError
-from ..core.settings import check, flag, number, text, whole
+from ..core.settings import check, flag, having, number, text, whole
 from .base import Keep
 
-__all__ = ["BROKER_TIMEOUT", "RoomRules"]
+__all__ = ["BROKER", "BROKER_TIMEOUT", "RoomRules"]
 
+BROKER = having("store", 'a URL such as "redis://localhost", or realtime.RedisBroker(…)')
+"""What rooms go over."""
 BROKER_TIMEOUT = number(0, 50, above=True)
 """For how long a broker may be waited for: a store remembers for a minute under which ids it was told something."""
 

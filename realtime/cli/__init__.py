@@ -19,6 +19,8 @@ import realtime
 
 from ..client.wire import own_transports, with_port_of_their_own
 from ..core.errors import LocalProtocolError
+from ..core.settings import shown
+from ..protocols.native import auth_text
 from ..transports import TRANSPORTS
 from . import connect, demo, doctor, types
 
@@ -272,9 +274,11 @@ def _headers(options: argparse.Namespace) -> dict[str, str]:
 
 def _json(text: str) -> Any:
     try:
-        return json.loads(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"this is not JSON: {text!r} ({error})") from None
+        value = json.loads(text)
+        auth_text(value)  # NaN and lone surrogates, which Python reads, nobody else would
+    except (ValueError, RecursionError, LocalProtocolError) as error:
+        raise argparse.ArgumentTypeError(f"this is not JSON: {shown(text)} ({error})") from None
+    return value
 
 
 def _seconds(text: str) -> float:

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..core.carrier import Shape
 from ..core.errors import Refusal, SessionClosed
-from ..protocols.native import renewal_frame
+from ..protocols.native import auth_text, renewal_frame
 from .context import Context
 from .ends import CarrierEnd
 from .exchange import send_aside
@@ -30,12 +30,14 @@ class Authorization:
         self._asking: asyncio.Task[None] | None = None  # a renewal, for all whose requests were refused meanwhile
 
     async def ask(self) -> Any:
-        """The auth data to give the server now."""
+        """The auth data to give the server now. Raises as auth_text() does, and what the application's callable
+        raises."""
         auth = self._auth
         if callable(auth):
             auth = auth()
             if inspect.isawaitable(auth):
                 auth = await auth
+        auth_text(auth)
         return auth
 
     async def reauthorize(self, auth: Any) -> None:

@@ -11,7 +11,7 @@ from ..base_session import BaseSession
 from ..core.client_machine import ClientMachine
 from ..core.errors import EventError, LocalProtocolError, RemoteProtocolError, SessionClosed
 from ..events.connection import Connection, Limits
-from ..events.listeners import Listeners
+from ..events.listeners import Listeners, check_named
 from ..loops import begin
 from ..protocols.layers.socketio import packets
 from ..protocols.layers.socketio.packets import Packet, check_event, check_namespace
@@ -61,6 +61,8 @@ class ClientNamespace:
         refused, "disconnect" with the reason when it has left. "*" takes what has no handler of its own, with the
         event's name in front of its arguments.
         """
+
+        check_named(event, "on")
 
         def register(handler: H) -> H:
             self._listeners.add(event, handler, concurrent)

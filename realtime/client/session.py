@@ -146,7 +146,7 @@ class ClientSession(BaseSession[ClientMachine]):
         """Gives the server fresh auth data for this session, before those it has expire.
 
         Returns when the server has taken them. Raises SessionClosed when it refuses them, or finds them to be another
-        identity's, which ends the session (4401, 4403); TypeError or ValueError for what is no JSON.
+        identity's, which ends the session (4401, 4403); TypeError or LocalProtocolError for what is no JSON.
         """
         self._check_loop()
         await self._authorization.reauthorize(auth)

@@ -16,6 +16,7 @@ from yarl import URL
 from ..core.carrier import Shape
 from ..core.choice import DUPLEX, HELD, POLL, STREAM
 from ..core.errors import LocalProtocolError, RemoteProtocolError
+from ..core.settings import shown
 from ..protocols.native import NativeCodec
 from ..transports import ALL_TRANSPORTS, TRANSPORTS, WEBTRANSPORT, Transport, WebSocketMessages
 from ..transports.batch import join, quote
@@ -98,7 +99,9 @@ def needs_url(name: str) -> bool:
 
 
 def endpoint_url(url: str | URL) -> URL:
-    """An endpoint's URL with a scheme for HTTP. Raises LocalProtocolError for what is none."""
+    """An endpoint's URL with a scheme for HTTP. Raises TypeError and LocalProtocolError for what is none."""
+    if not isinstance(url, (str, URL)):
+        raise TypeError(f"url={shown(url)}: takes an endpoint's URL, such as http://host/realtime/chat")
     try:
         parsed = URL(url)
         scheme = {"ws": "http", "wss": "https"}.get(parsed.scheme, parsed.scheme)

@@ -122,12 +122,18 @@ class RemoteProtocolError(RealtimeError):
         return f"{self.reason} (close code {self.close_code})"
 
 
+def _check_text(name: str, value: object) -> None:
+    """Raises TypeError for what no client could be told."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name}={value!r}: takes text, not {type(value).__name__}: str() makes it of an exception")
+
+
 class Refusal(RealtimeError):
     """A request that cannot be served, and the `x` frame that says so, with `code` and `reason` (docs/protocol.md §9).
 
     `scope` is "session" when the session is over or unknown, "carrier" when only this request or
     connection is refused. `received` is the highest client message number received, if it is told. `retry_after` is
-    after how many seconds to try again, where that is known.
+    after how many seconds to try again, where that is known. Raises TypeError for a reason that is no text.
     """
 
     def __init__(
@@ -139,6 +145,7 @@ class Refusal(RealtimeError):
         received: int | None = None,
         retry_after: float | None = None,
     ) -> None:
+        _check_text("reason", reason)
         super().__init__(code, reason)
         self.code = code
         self.reason = reason
@@ -159,7 +166,8 @@ class Unauthorized(Refusal):
     """What an authorize hook raises: this client may not come in. `status` is 401 (who are you?) or 403 (not you).
 
     A handler that raises it closes its session with 4401 or 4403. One of events that is told of a client which connects
-    refuses it, with `data` beside the reason: any JSON. Raises ValueError for another status.
+    refuses it, with `data` beside the reason: any JSON. Raises ValueError for another status, and TypeError for a
+    reason that is no text.
     """
 
     def __init__(self, reason: str = "not authorised", *, status: int = 401, data: Any = None) -> None:
@@ -212,10 +220,13 @@ class EventError(RealtimeError):
     raises it answers by it, and that is not logged.
 
     `code` is "failed" (the handler raised something else), "unknown" (there is no handler), "arguments" (the handler
-    does not take these), or what the handler has given; `data` is any JSON that goes with it.
+    does not take these), or what the handler has given; `data` is any JSON that goes with it. Raises TypeError for a
+    message or a code that is no text.
     """
 
     def __init__(self, message: str, *, code: str = "error", data: Any = None) -> None:
+        _check_text("message", message)
+        _check_text("code", code)
         super().__init__(message)
         self.message = message
         self.code = code

@@ -38,8 +38,10 @@ MOST_KNOWN = 16_384  # closings: more than their room keeps, and what is told ag
 SKEW = 60.0  # seconds by which the clocks of two workers may differ
 
 
-def check_room(name: str) -> None:
-    """Raises LocalProtocolError for a room that no application may use."""
+def check_room(name: object) -> None:
+    """Raises TypeError for what names no room, and LocalProtocolError for one that no application may use."""
+    if not isinstance(name, str):
+        raise TypeError(f"a room is known by a str, not {type(name).__name__}")
     if name[:1] == RESERVED:
         raise LocalProtocolError("a room's name does not begin with a NUL: such rooms are the server's own")
 

@@ -19,13 +19,14 @@ from .inbox import Inbox, Received
 from .lifecycle import TRANSITIONS, Event, State, next_state
 from .outbox import Outbox
 from .rates import Meter
+from .settings import check, instance
 
 __all__ = [
     "FOREVER",
     "Ended",
     "Listener",
     "SessionMachine",
-    "check_close_code",
+    "check_close",
     "label_of",
     "may_close_with",
     "shown",
@@ -88,13 +89,20 @@ class Listener(Protocol):
         """expire() wants to be called at `when`, which is earlier than asked before."""
 
 
+_CODE = instance("a whole number", int)
+_REASON = instance("text", str)
+
+
 def may_close_with(code: int) -> bool:
     """Whether a clean close may have this code (docs/protocol.md §8)."""
     return code in (1000, 1001, 1008, 1011, 1012, 1013) or 3000 <= code <= 4999
 
 
-def check_close_code(code: int) -> None:
-    """Raises LocalProtocolError unless an application may close with `code` (docs/protocol.md §8)."""
+def check_close(code: int, reason: str) -> None:
+    """Raises LocalProtocolError unless an application may close with `code` (docs/protocol.md §8), and TypeError for
+    what is no code, or no reason."""
+    check("code", code, _CODE)
+    check("reason", reason, _REASON)
     if not may_close_with(code):
         raise LocalProtocolError(f"close code {code}: use 1000, 1001, 1008, 1011, 1012, 1013 or one from 3000 to 4999")
 

@@ -23,6 +23,8 @@ __all__ = [
     "check",
     "clock",
     "flag",
+    "having",
+    "having_all",
     "instance",
     "names",
     "number",
@@ -157,6 +159,16 @@ def flag() -> Rule:
 def having(method: str, what: str, *, text: bool = True) -> Rule:
     """What has a method, or text unless that is False."""
     return Rule(what, lambda value: (text and isinstance(value, str)) or hasattr(value, method), lambda value: True)
+
+
+def having_all(protocol: type, what: str) -> Rule:
+    """An object that has all methods of a protocol."""
+    methods = tuple(name for name in vars(protocol) if not name.startswith("_"))
+    return Rule(
+        what,
+        lambda value: not isinstance(value, type) and all(callable(getattr(value, name, None)) for name in methods),
+        lambda value: True,
+    )
 
 
 def clock() -> Rule:

@@ -9,19 +9,19 @@ from abc import abstractmethod
 from typing import Any, Protocol
 
 from ..brokers.presence import info_text
+from ..core.durable.changes import Change, Joins, move
 from ..core.durable.machine import DurableMachine
 from ..core.durable.owner import Owner
 from ..core.durable.turns import Turn
-from ..core.errors import LocalProtocolError
 from ..core.frames import RoomItem
+from ..core.identities import check_room
 from ..core.rooms import Position
 from ..hub import Receiver
+from ..loops import gives_way
 from ..session import Session, kept_of, position_of
 from .rooms import SessionRooms
 
 __all__ = ["RoomMember"]
-
-OWN_ROOMS = "join() and leave() are for the handler's own task in a durable session: they are part of its turn"
 
 
 class Holder(Protocol):
@@ -29,15 +29,19 @@ class Holder(Protocol):
 
     owner: Owner
 
+    def change(self, change: Change) -> asyncio.Future[bool]:
+        """What the next write does, too. True when it is stored, False if it never will be."""
+
 
 class RoomMember(Session):
     """See above."""
 
-    __slots__ = ("_rooms",)
+    __slots__ = ("_moving", "_rooms")
 
     _doing: asyncio.Task[None] | None
     _holding: Holder
     _machine: DurableMachine
+    _moving: asyncio.Lock  # held by who joins a room
     _rooms: SessionRooms
     _turn: Turn | None
 
@@ -45,51 +49,89 @@ class RoomMember(Session):
     def _at_work(self) -> Turn:
         """The turn that the handler is in."""
 
+    @abstractmethod
+    def _new_turn(self, number: int | None) -> Turn:
+        """One that has done nothing yet."""
+
+    @abstractmethod
+    async def _stored(self, future: asyncio.Future[bool]) -> None:
+        """Waits for a write. Raises SessionClosed where it will never be."""
+
     async def _enter(
         self, member: Receiver, room: str, info: dict[str, Any] | None, history: int, after: str | None
     ) -> str:
-        """Enters with the turn: the position is stored with it."""
+        """Enters with the turn: the position is stored with it. From another task, with a commit of its own, for which
+        it waits."""
         self._check_loop()
-        self._check_own()
-        keep = kept_of(self, member, room, info, history, after)
-        turn, hub = self._at_work(), self._hub
-        turn.check_join(room)
-        there = room in turn and self in hub.members(room)
+        own = asyncio.current_task() is self._doing
         position, text = None if after is None else Position.parse(after), info_text(info)
-        cursor = None if there else self._cursor_of(room)
-        if position is None and cursor is not None:
-            position, history = position_of(cursor), 0
-        if there:
-            position, history = None, 0
-        done = False
-        try:
-            with hub.entering(self, room):
-                joined = await self._rooms.join(room, text, history, position)
-            done = True
-        finally:
-            if cursor is not None and self._positions is not None:
-                self._positions.joined(room, done)
-        if room not in turn or not there:  # it may have been closed meanwhile
-            hub.join(self, room)
-            self.gap: bool = joined.missing is not None
-            turn.join(room, joined.position)
-            if joined.missing is not None:
-                self._machine.rooms.missed(room, joined.position, joined.missing)
-        if keep is not None and keep.presence:
-            turn.tell(room, "" if info is None else text)
+        async with self._moving:
+            keep = kept_of(self, member, room, info, history, after)
+            turn, hub = self._at_work() if own else self._turn_now(), self._hub
+            turn.check_join(room)
+            there = room in turn and self in hub.members(room)
+            cursor = None if there else self._cursor_of(room)
+            if position is None and cursor is not None:
+                position, history = position_of(cursor), 0
+            if there:
+                position, history = None, 0
+            done = False
+            try:
+                with hub.entering(self, room):
+                    joined = await self._rooms.join(room, text, history, position)
+                done = True
+            finally:
+                if cursor is not None and self._positions is not None:
+                    self._positions.joined(room, done)
+            turn = turn if own else self._turn_now()  # there may be another one
+            enters = room not in turn or not there  # it may have been closed meanwhile
+            if enters:
+                self._machine.check_open()
+                hub.join(self, room)
+                self.gap: bool = joined.missing is not None
+                if joined.missing is not None:
+                    self._machine.rooms.missed(room, joined.position, joined.missing)
+            infos = ((room, "" if info is None else text),) if keep is not None and keep.presence else ()
+            if own:
+                if enters:
+                    turn.join(room, joined.position)
+                for one in infos:
+                    turn.tell(*one)
+                return joined.position.cursor
+            before = turn.overtaken(room)
+            at = joined.position if enters else before
+            stored = self._move(() if at is None else ((room, at),), infos)
+        await self._stored(stored)
         return joined.position.cursor
 
-    def _exit(self, member: Receiver, room: str) -> None:
-        """Leaves with the turn."""
+    @gives_way
+    async def leave(self, room: str) -> None:
+        """Leaves with the turn; from another task, with a commit of its own, for which it waits. See
+        Session.leave()."""
+        check_room(room)
         self._check_loop()
-        self._check_own()
-        self._at_work().leave(room)
+        if asyncio.current_task() is self._doing:
+            self._at_work().leave(room)
+            self._hub.leave(self, room)
+            self._rooms.left(room)
+            return
+        self._turn_now().overtaken(room)
+        there = room in self._rooms.joined
         self._hub.leave(self, room)
         self._rooms.left(room)
+        if there:
+            await self._stored(self._move(((room, None),), ()))
 
-    def _check_own(self) -> None:
-        if asyncio.current_task() is not self._doing:
-            raise LocalProtocolError(OWN_ROOMS)
+    def _turn_now(self) -> Turn:
+        """The turn that the handler is in, for others; where it is in none, one that is nobody's."""
+        return self._new_turn(None) if self._turn is None else self._turn
+
+    def _move(
+        self, joins: tuple[tuple[str, Position | None], ...], infos: tuple[tuple[str, str], ...]
+    ) -> asyncio.Future[bool]:
+        """Another task than the handler's has joined, or left."""
+        move(self._rooms.joined, joins)
+        return self._holding.change(Joins(joins, infos))
 
     # -- what rooms tell their members ---------------------------------------------------------------------------------
 
@@ -110,5 +152,5 @@ class RoomMember(Session):
     def _left(self, room: str) -> None:
         """The room was closed."""
         if self._turn is not None:
-            self._turn.closed(room, self._rooms.closing(room), self._holding.owner.record.joined(room))
+            self._turn.closed(room, self._rooms.closing(room))
         self._rooms.left(room)

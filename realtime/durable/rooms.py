@@ -54,7 +54,7 @@ class Joined(NamedTuple):
 
 
 class SessionRooms:
-    """See above. `reader` is the session, which is a member of its rooms."""
+    """See above. `reader` is the session, which is a member of its rooms. One task joins at a time."""
 
     def __init__(self, holding: Holder, reader: Reader, hub: Hub) -> None:
         self._holding = holding
@@ -62,6 +62,8 @@ class SessionRooms:
         self._hub = hub
         self._held: dict[str, LocalRoom] = {}
         self._feeds: dict[str, Feed] = {}
+        self._joining: set[str] = set()  # rooms that it is about to enter
+        self.joined: dict[str, Position] = dict(holding.owner.record.rooms)  # behind all that is to be written yet
         self._closing: dict[str, tuple[int, int]] = {}  # rooms that it is about to leave, and where they were closed
         self._tasks: set[asyncio.Task[None]] = set()
         holding.machine.rooms.source = self
@@ -105,6 +107,7 @@ class SessionRooms:
         """Enters a room: whatever comes there from now on is kept until the turn is stored. Raises BrokerError."""
         new = room not in self._held
         local = self._hold(room)
+        self._joining.add(room)
         try:
             joined = await self._hub.rooms.join(self._reader, room, local.keep, info=info, last=0, after=None)
             position = Position.parse(joined.cursor)
@@ -115,10 +118,12 @@ class SessionRooms:
                 return Joined(reading.before or reading.end, None)
             return Joined(*resumed(after, reading))
         except BaseException:
-            if new:
+            if new and self._holding.owner.record.joined(room) is None:
                 self._hub.leave(self._reader, room)
                 self._release(room)
             raise
+        finally:
+            self._joining.discard(room)
 
     def stored(self) -> None:
         """A write has changed the rooms that the session is in."""
@@ -145,8 +150,8 @@ class SessionRooms:
         return (0, 0) if local is None else local.follower.closed
 
     def _let_go(self, room: str) -> None:
-        """Of a room that the session is not in, unless its turn has joined it again meanwhile."""
-        if self._reader not in self._hub.members(room):
+        """Of a room that the session is not in, unless it has joined it again meanwhile, or is about to."""
+        if room not in self._joining and self._reader not in self._hub.members(room):
             self._release(room)
 
     def stop(self) -> None:
@@ -175,9 +180,10 @@ class SessionRooms:
         at = local.follower.closed
         if at == (0, 0) or self._closing.get(room) == at:
             return  # as it usually is
-        joined = self._holding.owner.record.joined(room)
+        joined = self.joined.get(room)
         if joined is not None and joined[:2] < at:
             self._closing[room] = at
+            del self.joined[room]
             self._holding.change(PutOut(room, at))
             if self._reader in self._hub.members(room):
                 self._hub.put_out(self._reader, room)

@@ -78,19 +78,19 @@ class DurableSession(RoomMember):
         """Before anything else."""
         self._holding = holding
         self._data = json.loads(data) or {}
+        self._rooms = SessionRooms(holding, self, self._hub)
         self._turn: Turn | None = self._new_turn(0)
         self._committing: asyncio.Future[bool] | None = None  # the commit that ends the last turn
         self._doing: asyncio.Task[None] | None = None  # the handler's
         self._late: Timer | None = None  # when a turn has held what it sends for long
-        self._rooms = SessionRooms(holding, self, self._hub)
+        self._moving = asyncio.Lock()
         self._publishing = asyncio.Lock()  # of other tasks, which publish one after the other
         self.redelivered: bool = False
         self.restored: bool = restored
 
     def _new_turn(self, number: int | None) -> Turn:
         config = self._machine.config
-        rooms = (room for room, _ in self._holding.owner.record.rooms)
-        return Turn(number, rooms, config.max_turn, config.max_outbox_size)
+        return Turn(number, self._rooms.joined, config.max_turn, config.max_outbox_size)
 
     # -- receiving -----------------------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from itertools import count
 from typing import Any
 
 from ..core.errors import LocalProtocolError, SessionClosed
+from ..core.settings import check, number
 from ..protocols.layers.socketio.answers import answered
 from ..protocols.layers.socketio.packets import MAX_ID
 
@@ -18,6 +19,7 @@ __all__ = ["MAX_CALLS", "Calls"]
 
 # So many may wait at a time, of one session.
 MAX_CALLS = 4096
+_TIMEOUT = number(0).or_none("for ever")
 
 
 class Calls:
@@ -71,8 +73,10 @@ class Calls:
     async def call(self, namespace: str, send: Callable[[int], Awaitable[None]], timeout: float | None) -> Any:
         """Sends an event with the number that `send` is given, and waits for what its ack says, for so many seconds.
 
-        Raises TimeoutError; EventError when the ack tells an error; and SessionClosed.
+        Raises TimeoutError; EventError when the ack tells an error; SessionClosed; and TypeError for what are no
+        seconds.
         """
+        check("timeout", timeout, _TIMEOUT)
         number, future = self.begin(namespace)
         try:
             async with asyncio.timeout(timeout):

@@ -17,12 +17,19 @@ from ..protocols.layers.socketio.answers import WRONG
 from ..protocols.layers.socketio.packets import RESERVED
 from .annotations import Check, Misfit, check_of, exact_of, resolved
 
-__all__ = ["ALL", "Listener", "Listeners", "parameters"]
+__all__ = ["ALL", "Listener", "Listeners", "check_named", "parameters"]
 
 # What a catch-all is registered by.
 ALL = "*"
 MANY = float("inf")
 _CONCURRENT = whole(1)
+
+
+def check_named(event: object, method: str) -> None:
+    """Raises TypeError for what names no event, such as the function under a decorator that was not called."""
+    if not isinstance(event, str):
+        called = " (it has to be called)" if callable(event) else f", not {type(event).__name__}"
+        raise TypeError(f'{method}() takes the name of an event: {method}("message"){called}')
 
 
 class Listener:
@@ -133,8 +140,6 @@ class Listeners:
     def add(self, event: str, function: Callable[..., Any], concurrent: int) -> None:
         """Registers a handler. Raises LocalProtocolError for an event that has one, or cannot have one, and TypeError
         for what is no handler."""
-        if not isinstance(event, str):
-            raise TypeError(f"@on takes the name of an event, not {type(event).__name__}")
         if not callable(function):
             raise TypeError(f"the handler of {event!r} is a function, not {type(function).__name__}")
         check("concurrent", concurrent, _CONCURRENT)
@@ -153,7 +158,8 @@ class Listeners:
             self._by_event[event] = listener
 
     def remove(self, event: str) -> None:
-        """Nobody listens to it any more. Harmless where nobody did."""
+        """Nobody listens to it any more. Harmless where nobody did. Raises TypeError for what names no event."""
+        check_named(event, "off")
         if event == ALL:
             self._catch_all = None
         else:

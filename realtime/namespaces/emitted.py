@@ -29,8 +29,6 @@ def maker(emitted: Emitted, event: str, function: Callable[P, object]) -> Callab
     Raises LocalProtocolError for an event that is declared already, or that nobody can send, and TypeError for what is
     no declaration.
     """
-    if not isinstance(event, str):
-        raise TypeError(f"@emits takes the name of an event, not {type(event).__name__}")
     if not callable(function):
         raise TypeError(f"the event {event!r} is declared by a function, not {type(function).__name__}")
     check_event(event)

@@ -9,7 +9,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from ..core.errors import LocalProtocolError
 from ..endpoint import check_coroutine
-from ..events.listeners import Listeners
+from ..events.listeners import Listeners, check_named
 from ..hub import Hub, Receiver
 from ..protocols.layers.socketio.packets import check_namespace
 from .emitted import Emission, Emitted, maker
@@ -82,6 +82,8 @@ class Namespace:
         an annotation that no argument can be held against.
         """
 
+        check_named(event, "on")
+
         def register(handler: H) -> H:
             self._listeners.add(event, handler, concurrent)
             return handler
@@ -112,6 +114,8 @@ class Namespace:
         is no such function.
         """
 
+        check_named(event, "emits")
+
         def declare(function: Callable[P, object]) -> Callable[P, Emission]:
             return maker(self._emitted, event, function)
 
@@ -135,8 +139,8 @@ class Namespace:
         return EventRoom(self._bound.rooms().room(full), self.name, name)
 
     def named(self, name: str) -> Namespace:
-        """Of many namespaces that have the same handlers the one of this name, to send to. Raises LocalProtocolError
-        for what is no name."""
+        """Of many namespaces that have the same handlers the one of this name, to send to. Raises TypeError and
+        LocalProtocolError for what is no name."""
         check_namespace(name)
         one = Namespace(name, self._bound)
         one._listeners, one._middlewares, one._emitted = self._listeners, self._middlewares, self._emitted

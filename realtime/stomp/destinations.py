@@ -27,7 +27,9 @@ _KINDS = tuple((kind.value, kind) for kind in Kind)
 
 
 def kind_of(destination: str) -> Kind:
-    """Raises LocalProtocolError for a destination of no kind, or without a name behind that."""
+    """Raises TypeError and LocalProtocolError for a destination of no kind, or without a name behind that."""
+    if not isinstance(destination, str):
+        raise TypeError(f'a destination is a str, such as "/topic/news", not {type(destination).__name__}')
     for prefix, kind in _KINDS:
         if destination.startswith(prefix) and len(destination) > len(prefix):
             return kind

@@ -10,15 +10,17 @@ import time
 from collections.abc import Mapping
 from email.utils import formatdate
 from functools import lru_cache
+from http import HTTPStatus
 from typing import Any
 
 from aiohttp import web
 from aiohttp.http import SERVER_SOFTWARE
 from multidict import CIMultiDict
 
-__all__ = ["Answer", "closing_lines", "headers_of", "lines_of"]
+__all__ = ["Answer", "Left", "closing_lines", "headers_of", "laid_out", "lines_of"]
 
 HEAD = b"HTTP/1.1 200 OK\r\n%bContent-Length: %d\r\n%b"
+OTHER_HEAD = b"HTTP/1.1 %d %b\r\n%bContent-Length: %d\r\n%b"
 
 
 def lines_of(headers: Mapping[str, str]) -> bytes:
@@ -30,6 +32,15 @@ def lines_of(headers: Mapping[str, str]) -> bytes:
 def closing_lines(now: int) -> bytes:
     """The lines with which aiohttp ends the head of an answer in this second."""
     return f"Date: {formatdate(now, usegmt=True)}\r\nServer: {SERVER_SOFTWARE}\r\n\r\n".encode()
+
+
+def laid_out(status: int, lines: bytes, content: bytes) -> bytes:
+    """An answer with these lines of headers, as aiohttp would write it in this second, on a connection that goes on."""
+    ends = closing_lines(int(time.time()))
+    if status == 200:
+        return HEAD % (lines, len(content), ends) + content
+    reason = HTTPStatus(status).phrase.encode()
+    return OTHER_HEAD % (status, reason, lines, len(content), ends) + content
 
 
 def headers_of(head: bytes) -> CIMultiDict[str]:
@@ -72,3 +83,13 @@ class Answer(web.Response):
     def body_length(self) -> int:
         """Of all that is written, as aiohttp counts it: in bytes."""
         return len(self.head) + len(self.content)
+
+
+class Left(web.Response):
+    """The answer to such a request whose connection is somebody else's now, who writes it."""
+
+    __init__ = object.__init__
+    _status, _reason, _keep_alive, _eof_sent = 200, "OK", True, True
+
+    async def prepare(self, request: web.BaseRequest) -> None:
+        """Writes nothing."""

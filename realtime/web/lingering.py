@@ -45,11 +45,15 @@ class Lingering:
             self.connections = self._open()
             self._most = max(LEAST, 2 * len(self.connections))
 
+    def forget(self, transport: asyncio.Transport) -> None:
+        """This connection is served on by somebody else."""
+        self.connections.pop(transport, None)
+
     def _open(self) -> dict[asyncio.Transport, ReferenceType[asyncio.Task[None]]]:
         return {
             transport: task
             for transport, task in self.connections.items()
-            if not transport.is_closing() and isinstance(transport.get_protocol(), web.RequestHandler)
+            if not transport.is_closing() and _is_aiohttps(transport.get_protocol())
         }
 
     async def go_on(self) -> None:
@@ -67,15 +71,20 @@ class Lingering:
             if not _done(task):
                 keep_reading(transport.get_protocol())
         left = [transport for transport, task in connections.items() if _done(task) and not transport.is_closing()]
-        if left:
-            self._server = serving(self._application)
+        if left and (server := self.server()) is not None:
             for transport in left:
-                protocol = self._server()
+                protocol = server()
                 transport.set_protocol(protocol)
                 protocol.connection_made(transport)
         for transport in paused:
             if not transport.is_closing() and not transport.is_reading():
                 transport.resume_reading()
+
+    def server(self) -> web.Server | None:
+        """What serves connections on while aiohttp is shutting down; None where no request has come."""
+        if self._server is None and self._application is not None:
+            self._server = serving(self._application)
+        return self._server
 
     async def stop(self) -> None:
         """All were told: ends the connections that were served on.
@@ -94,6 +103,11 @@ class Lingering:
 def _done(task: ReferenceType[asyncio.Task[None]]) -> bool:
     known = task()
     return known is None or known.done()
+
+
+def _is_aiohttps(protocol: object) -> bool:
+    """Whether aiohttp serves a connection with this protocol, which may stand in front of aiohttp's."""
+    return isinstance(getattr(protocol, "handler", protocol), web.RequestHandler)
 
 
 def serving(application: web.Application) -> web.Server:

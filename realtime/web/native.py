@@ -20,6 +20,7 @@ from ..transports import ALL_TRANSPORTS, TRANSPORTS, Facts, Frame, Transport
 from ..transports.batch import decode_body
 from ..transports.form import parse_text_field
 from .access import log_path_only
+from .answers import Answer
 from .batches import EMPTY, HEAD_SIZE, LEAST_BATCH, Batches
 from .bodies import at_hand, is_packed, turn_packed_away
 from .carried import carried, carrying
@@ -43,6 +44,7 @@ from .replies import (
 )
 from .routes import preflight
 from .sockets import prepare
+from .straight import Straight
 from .streams import ALONE, Course, StreamLink, run_stream
 from .subprotocols import PROTOCOL, agree
 from .watch import DisconnectWatch
@@ -69,6 +71,7 @@ class NativeRoutes(Batches):
         self._probes: set[StreamLink] = set()
         self._watch = DisconnectWatch(service.clock)
         self.lingering: Lingering = Lingering()
+        self.straight: Straight = Straight(self._gate, self.lingering)
         service.on_shutdown.append(self._stop)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
@@ -129,6 +132,8 @@ class NativeRoutes(Batches):
                 response = await self._turn_away(request, name, why, script)
             else:
                 response = await refuse(self._service, request, why, reply)
+        if isinstance(response, Answer) and endpoint and script is None and request.protocol not in self.straight.left:
+            self.straight.answered(request, endpoint, reply, GOING_ON["POST", name], response.lines)
         return response if request.content.is_eof() else await self._finished(request, response)
 
     async def _turn_away(
@@ -157,11 +162,7 @@ class NativeRoutes(Batches):
         if request.match_info["version"] != str(VERSION):
             raise Refusal(4406, f"protocol version {request.match_info['version']}: this server speaks {VERSION}")
         if name != "send" and (name not in TRANSPORTS or name not in endpoint.config.transports):
-            here = [name for name in endpoint.config.transports if name in TRANSPORTS]
-            known = "not in this endpoint's transports" if name in TRANSPORTS else "no transport of this server"
-            if name in ALL_TRANSPORTS and name not in TRANSPORTS:
-                known = "no transport of this port"
-            raise Refusal(4406, f"{name[:32]} is {known}; there are {', '.join(here)}")
+            raise _not_here(name, endpoint)
         method = "POST" if name == "send" else TRANSPORTS[name].method
         if request.method not in (method, "OPTIONS") and not (name == "send" and scripted):
             raise Refusal(4405, f"{name} takes {method}, not {request.method}")
@@ -193,17 +194,20 @@ class NativeRoutes(Batches):
         asked = hooked or frames[0][:1] == "o"
         name = reply.codec.name
         facts = self._facts(request, name, page) if asked else GOING_ON[request.method, name]
-        if asked and is_gone(request):
+        if asked and (request.transport is None or request.transport.is_closing()):
             raise Gone
         begun = await self._gate.begin(facts, endpoint, carrier, frames, self._wait(request) if hooked else wait)
         held = not link.answer.done()
+        if held and not asked and begun.status == 200 and reply is REPLIES.get(name):
+            left = self.straight.holds(request, endpoint, reply, facts, carrier, begun.session)
+            if left is not None:
+                return left
         if held:
             self._watch.add(link)
         try:
             body = await link.answer
         finally:
-            if held:
-                self._watch.discard(link)
+            self._watch.discard(link)
             begun.session._polled = request.transport if carrier.codec.held else None
             if not carrier.finished:  # cancelled, or its connection is gone
                 self._gate.lost(begun.session, carrier)
@@ -256,9 +260,8 @@ class NativeRoutes(Batches):
         if begun.superseded and not carrier.finished:
             return web.Response(status=204, headers=SAFE | cors_headers(request.headers))  # stops EventSource
         over, keeper = partial(self._gate.lost, begun.session, carrier), self._sockets if not carried(request) else None
-        return await self._run_stream(
-            request, carrier, link, reply, Course(over, begun.session._listener.dirty, keeper)
-        )
+        course = Course(over, begun.session._listener.dirty, keeper)
+        return await self._run_stream(request, carrier, link, reply, course)
 
     async def _refuse_stream(
         self, request: web.Request, name: str, refusal: Refusal, reply: Reply
@@ -360,6 +363,15 @@ class NativeRoutes(Batches):
         for connection in tuple(self._sockets.served.values()):
             if isinstance(connection, NativeConnection) and connection.silent:
                 connection.refuse(Refusal(4503, "the server is shutting down; come back later"))
+
+
+def _not_here(name: str, endpoint: Endpoint) -> Refusal:
+    """Whoever comes by this transport is told which others there are."""
+    here = [name for name in endpoint.config.transports if name in TRANSPORTS]
+    known = "not in this endpoint's transports" if name in TRANSPORTS else "no transport of this server"
+    if name in ALL_TRANSPORTS and name not in TRANSPORTS:
+        known = "no transport of this port"
+    return Refusal(4406, f"{name[:32]} is {known}; there are {', '.join(here)}")
 
 
 def _reads_only_success(request: web.Request, transport: Transport) -> bool:

@@ -51,9 +51,9 @@ def setup(
     starts). Several servers may be set up in one application, each with a prefix of its own; a server in one
     application at a time. Sessions end when the application shuts down. With `webtransport` a UDP port is open while
     the application runs, by which clients of the same endpoints may come as well. Raises LocalProtocolError for a
-    prefix that is taken, does not start with "/" or ends with one, or would be quoted in a URL, for a server that
-    another application has, and for an endpoint with a dialect that has no routes or whose path another server's has;
-    TypeError for anything else than an application and a server.
+    prefix that is taken, does not start with "/" or ends with one, or would be quoted in a URL, for an application that
+    has started, for a server that another application has, and for an endpoint with a dialect that has no routes or
+    whose path another server's has; TypeError for anything else than an application and a server.
     """
     _check_kinds(app, server, prefix, webtransport)
     _check_free(server._service, app)
@@ -96,12 +96,13 @@ def setup(
             workers.warn()
 
     async def stop(app: web.Application) -> None:
-        await routes.lingering.go_on()
+        await routes.straight.go_on()
         await service.shutdown()
+        routes.straight.ended()
         await asyncio.gather(routes.ended(), dialects.ended(), ports.ended())
         if listener is not None:
             await listener.ended()
-        await routes.lingering.stop()
+        await routes.straight.stopped()
         service.application = None
 
     ours = [stop for stop in service.on_shutdown if stop not in others]
@@ -134,7 +135,11 @@ def _check_kinds(app: object, server: object, prefix: object, webtransport: obje
 
 def _check_free(service: Service, app: web.Application) -> None:
     """Raises LocalProtocolError when another application has this server: the shutdown of either would end the sessions
-    of both. An application that was garbage-collected does not count."""
+    of both; or when this one has started. An application that was garbage-collected does not count."""
+    if app.frozen:
+        raise LocalProtocolError(
+            "the application has started, and takes no more routes: call realtime.setup(app, rt) before"
+        )
     if service.abandoned:  # whatever has served it will neither go on nor shut down
         service.application = None
         service.on_shutdown.clear()
@@ -175,11 +180,16 @@ def client_url(where: web.Request | web.Application, name: str = "client.js", *,
 def get_server(where: web.Request | web.Application, *, prefix: str = "/realtime") -> Server:
     """The server that setup() hung under `prefix`, found from a request (also in a sub-application) or an application.
 
-    Raises LocalProtocolError when there is none.
+    Raises LocalProtocolError when there is none, and TypeError for what is neither.
     """
+    if not isinstance(where, (web.Request, web.Application)):
+        raise TypeError(f"the server is found from an aiohttp.web.Request or Application, not {shown(where)}")
+    if not isinstance(prefix, str):
+        raise TypeError(f'prefix={shown(prefix)}: takes a path such as "/realtime"')
     servers = where.config_dict.get(SERVERS) if isinstance(where, web.Request) else where.get(SERVERS)
     if servers is None or prefix not in servers:
         raise LocalProtocolError(
-            f"no realtime server at prefix {prefix!r}: call realtime.setup(app, rt, prefix={prefix!r}) first"
+            f"no realtime server at prefix {prefix!r}: call realtime.setup(app, rt, prefix={prefix!r}) first (that of a"
+            " sub-application is found from this, and from its own requests)"
         )
     return servers[prefix]

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
+from ..core.settings import shown
 from ..server import Server
 
 __all__ = ["readiness"]
@@ -15,8 +16,10 @@ def readiness(server: Server) -> Callable[[web.Request], Awaitable[web.Response]
     """A handler for a route of yours: `app.router.add_get("/ready", realtime.readiness(rt))`.
 
     It answers 200 while the server may be sent requests, else 503 with a line for each reason, of which none has
-    credentials. See Server.health().
+    credentials. See Server.health(). Raises TypeError for what is no Server.
     """
+    if not isinstance(server, Server):
+        raise TypeError(f"realtime.readiness(rt) takes a realtime.Server(), not {shown(server)}")
 
     async def ready(request: web.Request) -> web.Response:
         health = server.health()

@@ -33,6 +33,7 @@ __all__ = [
     "in_words",
     "is_form",
     "query_of",
+    "refusal_headers",
     "refused",
     "reply_by_script",
     "reply_to_fields",
@@ -126,10 +127,13 @@ def refused(
     reply: Reply = PLAIN,
 ) -> web.Response:
     """The answer that says why not."""
-    headers = dict(headers or {})
-    if refusal.retry_after is not None:
-        headers["Retry-After"] = str(math.ceil(refusal.retry_after))
+    headers = (headers or {}) | refusal_headers(refusal)
     return answer(request, refusal.http_status, [refusal_frame(refusal)], headers, cors=cors, reply=reply)
+
+
+def refusal_headers(refusal: Refusal) -> dict[str, str]:
+    """What a refusal's answer has beside what every answer has."""
+    return {} if refusal.retry_after is None else {"Retry-After": str(math.ceil(refusal.retry_after))}
 
 
 def turned_away(request: web.Request, refusal: Refusal, allow: str, reply: Reply = PLAIN) -> web.Response:

@@ -28,7 +28,7 @@ from .links import HIGH_WATER
 from .parsing import WebSocketDataQueue
 from .threshold import Carry, Opening, Threshold
 
-__all__ = ["Detached", "LeanResponse", "detach", "shake_hands", "take_over", "unfit"]
+__all__ = ["Detached", "InFront", "LeanResponse", "clear_the_way", "detach", "shake_hands", "take_over", "unfit"]
 
 MIDDLEWARES = attrgetter("middlewares")
 ON_PREPARE = attrgetter("on_response_prepare")
@@ -45,6 +45,8 @@ HANDED_OVER = (
     "_reading_paused",
     "_buffer_paused",
     "_task_handler",
+    "_messages",
+    "_logging_enabled",
 )
 
 
@@ -145,9 +147,9 @@ class Detached(NamedTuple):
     kept: bool  # the request lasts as long as the connection, since there are middlewares
 
 
-def detach(request: web.Request, response: web.StreamResponse) -> Detached:
-    """Takes the connection of a response that has begun, such as an answered handshake, from aiohttp. Raises Gone when
-    there is none any more."""
+def detach(request: web.Request, response: web.StreamResponse | None = None) -> Detached:
+    """Takes the connection of a request from aiohttp: of a response that has begun, such as an answered handshake, or
+    with an answer that is still to be written. Raises Gone when there is none any more."""
     protocol = request.protocol
     transport = protocol.transport
     if transport is None or transport.is_closing():
@@ -157,15 +159,19 @@ def detach(request: web.Request, response: web.StreamResponse) -> Detached:
     protocol.keep_alive(False)  # whose timer would keep it
     protocol._force_close = True  # it takes no further request, and leaves the connection as it is
     protocol._parser = None
-    response._eof_sent = True  # for aiohttp it has ended
-    kept = False
+    if response is not None:
+        response._eof_sent = True  # for aiohttp it has ended
     if isinstance(response, LeanResponse):
         response._closed, kept = True, response.kept
-    if not kept:
-        protocol._task_handler = None  # which ends, and would be kept where the application is shown the request
+        if not kept:
+            protocol._task_handler = None  # its request ends at once, and nobody waits for it
+    else:
+        kept = any(map(MIDDLEWARES, request.match_info.apps))
     manager = protocol._manager
     assert manager is not None  # until the connection is lost
-    manager.connection_lost(protocol)  # at once; a request that is kept: when it has ended
+    manager.connection_lost(protocol)  # at once, or when it has done with this request
+    if not kept:
+        protocol._task_handler = None  # which ends, and would be kept where the application is shown the request
     return Detached(transport, early, paused, kept)
 
 
@@ -261,6 +267,25 @@ def _known() -> str | None:
 
 
 STRANGE = _known()
+
+
+class InFront:
+    """What stands between a connection and aiohttp's handler, which may have it back."""
+
+    __slots__ = ()
+
+    handler: RequestHandler | None
+
+    def step_aside(self) -> None:
+        """The handler, if there is one, has the connection to itself."""
+
+
+def clear_the_way(request: web.Request) -> None:
+    """This request is to have its connection to itself, whatever was asked there before."""
+    transport = request.transport
+    between: object = None if transport is None else transport.get_protocol()
+    if isinstance(between, InFront) and between.handler is request.protocol:
+        between.step_aside()
 
 
 def unfit(request: web.Request) -> str | None:

@@ -46,6 +46,12 @@ def test_they_meet_what_they_are_for() -> None:
     assert {name for name in wanted if totals.get(name, 0) < 5} == set()
 
 
+def test_other_tasks_than_the_handlers_join_rooms_and_leave_them() -> None:
+    beside = [schedule for schedule in map(Schedule, range(200)) if schedule.beside]
+    moves = [schedule.play().get("rooms joined or left beside the handler", 0) for schedule in beside]
+    assert sum(moves) >= 5
+
+
 def test_a_schedule_is_the_same_again_and_tells_its_steps() -> None:
     steps: list[list[str]] = [[], []]
     results = [Schedule(11, trace).play() for trace in steps]

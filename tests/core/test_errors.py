@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from realtime.core import errors
@@ -175,3 +177,17 @@ def test_an_event_error_says_what_was_answered() -> None:
 def test_unauthorized_may_have_data() -> None:
     assert Unauthorized().data is None
     assert Unauthorized("no", data={"retry": 5}).data == {"retry": 5}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda: Unauthorized(5),  # type: ignore[arg-type]
+        lambda: Refusal(4401, None),  # type: ignore[arg-type]
+        lambda: EventError(ValueError("x")),  # type: ignore[arg-type]
+        lambda: EventError("x", code=404),  # type: ignore[arg-type]
+    ],
+)
+def test_what_is_told_is_text(wrong: Callable[[], object]) -> None:
+    with pytest.raises(TypeError, match=r"^(reason|message|code)=.*: takes text, not "):
+        wrong()

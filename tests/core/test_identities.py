@@ -32,6 +32,8 @@ def test_the_servers_own_rooms_are_no_applications() -> None:
             check_room(own)
     for other in ("", "ada", "a\0", "identity/ada"):
         check_room(other)
+    with pytest.raises(TypeError, match="a room is known by a str, not int"):
+        check_room(5)
     assert [is_of_identity(room) for room in (room_of("ada"), CLOSINGS, QUESTIONS, "ada")] == [
         True,
         False,

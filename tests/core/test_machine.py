@@ -12,7 +12,7 @@ from realtime.core.errors import LocalProtocolError, RemoteProtocolError, Sessio
 from realtime.core.frames import Outgoing, Window
 from realtime.core.inbox import Received
 from realtime.core.lifecycle import State
-from realtime.core.machine import FOREVER, SessionMachine, check_close_code, label_of, shown
+from realtime.core.machine import FOREVER, SessionMachine, check_close, label_of, shown
 from realtime.core.queues import EMPTY
 
 from .fakes import SMALL, WIDE, Diary, FakeLink, duplex, life, texts
@@ -158,13 +158,20 @@ def test_a_clean_close_ends_the_session_when_it_is_acknowledged() -> None:
 
 @pytest.mark.parametrize("code", [1000, 1001, 1008, 1011, 1012, 1013, 3000, 4000, 4999])
 def test_codes_an_application_may_close_with(code: int) -> None:
-    check_close_code(code)
+    check_close(code, "")
 
 
 @pytest.mark.parametrize("code", [-1, 0, 999, 1002, 1005, 1006, 1009, 1010, 1014, 1015, 2999, 5000])
 def test_codes_an_application_may_not_close_with(code: int) -> None:
     with pytest.raises(LocalProtocolError, match=f"close code {code}: use 1000"):
-        check_close_code(code)
+        check_close(code, "")
+
+
+def test_what_is_no_code_and_no_reason() -> None:
+    with pytest.raises(TypeError, match="code='1000': takes a whole number, not str"):
+        check_close("1000", "")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="reason=None: takes text, not None"):
+        check_close(1000, None)  # type: ignore[arg-type]
 
 
 def test_closing_again_changes_nothing() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 
@@ -14,6 +14,7 @@ from realtime.core.settings import (
     check,
     clock,
     flag,
+    having_all,
     instance,
     names,
     number,
@@ -90,3 +91,24 @@ def test_an_unknown_name_is_told_the_nearest_and_all(error: Callable[..., Except
     said = str(error("smoke", known, "this server"))
     assert "did you mean" not in said
     assert "'smoke'. It" in said
+
+
+def test_what_has_all_methods_of_a_protocol() -> None:
+    class Both(Protocol):
+        def one(self) -> None: ...
+        def two(self) -> None: ...
+
+    class Full:
+        def one(self) -> None: ...
+        def two(self) -> None: ...
+
+    class Half:
+        two = 2
+
+        def one(self) -> None: ...
+
+    rule = having_all(Both, "an object with both")
+    check("what", Full(), rule)
+    for wrong in (Full, Half(), None):
+        with pytest.raises(TypeError, match=r"what=.*: takes an object with both, not "):
+            check("what", wrong, rule)

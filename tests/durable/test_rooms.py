@@ -5,7 +5,7 @@ carrier, and another worker goes on behind the client's cursors.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -532,7 +532,6 @@ async def test_what_is_refused(place: Place) -> None:
             await session.leave("r0")
             await session.join("one more")
             await asyncio.create_task(other(session.join("r0")))
-            await asyncio.create_task(other(session.leave("r1")))
             await other(session.join("x" * 257))
             await other(session.join("plain", info={}))
             await other(session.join("plain", history=1))
@@ -546,11 +545,10 @@ async def test_what_is_refused(place: Place) -> None:
     await raw.say("go")
     await raw.until("mdone")
     assert "64 rooms at most" in said[0]
-    assert "the handler's own task" in said[1]
-    assert "the handler's own task" in said[2]
-    assert "256 characters" in said[3]
-    assert "no presence" in said[4]
-    assert "keeps 0 messages" in said[5]
+    assert "64 rooms at most" in said[1]
+    assert "256 characters" in said[2]
+    assert "no presence" in said[3]
+    assert "keeps 0 messages" in said[4]
     await one.rt.room("r63").send("hello")
     await raw.hears(1)
     assert raw.heard == ["r63 mhello"]
@@ -577,3 +575,176 @@ async def test_rooms_cost_nothing_once_nobody_durable_is_in_them(place: Place) -
     await raw.close_session()
     await raw.gone()
     await eventually(lambda: "kept" not in shared._local)
+
+
+# -- other tasks than the handler's ------------------------------------------------------------------------------------
+
+
+class Beside:
+    """A handler that stays in the turn of its first message until it may go on, and its session for others. It does
+    what it was told to in that turn."""
+
+    def __init__(self, within: Callable[[realtime.Session], Awaitable[object]] | None = None) -> None:
+        self.within = within
+        self.sessions: list[realtime.Session] = []
+        self.entered = asyncio.Event()
+        self.may = asyncio.Event()
+
+    async def __call__(self, session: realtime.Session) -> None:
+        self.sessions.append(session)
+        async for message in session:
+            if self.within is not None:
+                await self.within(session)
+            self.entered.set()
+            await self.may.wait()
+            await session.send(f"done {message!s}")
+
+    async def begins(self, place: Place, one: Worker) -> tuple[Member, realtime.Session]:
+        """A client whose message the handler is at."""
+        raw = await member(place, one)
+        await raw.say("go")
+        await arrives(self.entered.wait())
+        return raw, self.sessions[0]
+
+    async def ends(self, raw: Member) -> None:
+        """The turn does."""
+        self.may.set()
+        await raw.until("mdone go")
+
+
+@pytest.mark.parametrize("room", ["kept", "plain", "present"])
+async def test_another_task_joins_and_leaves_at_once(place: Place, room: str) -> None:
+    """It does not wait for the handler, which is in a turn."""
+    handler = Beside()
+    one = await with_rooms(place, handler)
+    raw, session = await handler.begins(place, one)
+    await arrives(session.join(room, info={"a": 1} if room == "present" else None))
+    await one.rt.room(room).send("a")
+    await raw.hears(1)
+    if room == "present":
+        assert await one.rt.room(room).members() == {session.id: {"a": 1}}
+    await arrives(session.join(room))  # which is harmless
+    await one.rt.room(room).send("b")
+    await raw.hears(2)
+    await arrives(session.leave(room))
+    while not raw.left:
+        await raw.next()
+    await arrives(session.leave(room))  # so is that
+    await one.rt.room(room).send("c")
+    await handler.ends(raw)
+    await arrives(session.join(room))
+    await one.rt.room(room).send("d")
+    await raw.hears(3)
+    assert raw.heard == [f"{room} m{text}" for text in "abd"]
+    assert (raw.left, len(one.rt.room(room))) == ([room], 1)
+
+
+async def test_what_another_task_has_joined_and_left_outlives_the_worker_and_the_turn(place: Place) -> None:
+    handler = Beside(lambda session: session.join("turn"))
+    one = await with_rooms(place, handler)
+    raw, session = await handler.begins(place, one)
+    await session.join("kept")
+    await session.join("other")
+    await session.leave("other")
+    stands_still(one)
+    two = await with_rooms(place, Beside())
+    for room in ("kept", "other", "turn"):
+        await two.rt.room(room).send("a")
+    await raw.goes_on(two)
+    await raw.hears(1)
+    assert raw.heard == ["kept ma"]
+    (restored,) = two.sessions
+    assert [restored in two.rt.room(room) for room in ("kept", "other", "turn")] == [True, False, False]
+
+
+async def test_whoever_comes_last_counts_of_the_turn_and_others(place: Place) -> None:
+    async def within(session: realtime.Session) -> None:
+        for room in ("joined then left", "joined twice"):
+            await session.join(room)
+        for room in ("left then joined", "left twice"):
+            await session.leave(room)
+
+    handler = Beside(within)
+    handler.may.set()
+    one = await with_rooms(place, handler)
+    raw = await member(place, one)
+    rooms = ("joined then left", "joined twice", "left then joined", "left twice")
+    await eventually(lambda: bool(handler.sessions))
+    session = handler.sessions[0]
+    for room in ("left then joined", "left twice"):
+        await session.join(room)
+    handler.may.clear()
+    await raw.say("go")
+    await arrives(handler.entered.wait())
+    await one.rt.room("joined twice").send("between")
+    await session.leave("joined then left")
+    await session.join("joined twice")
+    await session.join("left then joined")
+    await session.leave("left twice")
+    await handler.ends(raw)
+    there = {room: session in one.rt.room(room) for room in rooms}
+    assert there == {room: room in ("joined twice", "left then joined") for room in rooms}
+    for room in rooms:
+        await one.rt.room(room).send("later")
+    await raw.hears(3)
+    assert sorted(raw.heard) == ["joined twice mbetween", "joined twice mlater", "left then joined mlater"]
+    stands_still(one)
+    two = await with_rooms(place, Beside())
+    await raw.goes_on(two)
+    (restored,) = two.sessions
+    assert [room for room in rooms if restored in two.rt.room(room)] == ["joined twice", "left then joined"]
+
+
+async def test_tasks_that_join_at_the_same_time(place: Place) -> None:
+    handler = Beside()
+    one = await with_rooms(place, handler)
+    raw, session = await handler.begins(place, one)
+    rooms = [f"r{number % 10}" for number in range(40)]
+    await arrives(asyncio.gather(*(session.join(room) for room in rooms)))
+    await arrives(asyncio.gather(*(session.leave(room) for room in rooms[:5]), *map(session.join, rooms[5:10])))
+    await handler.ends(raw)
+    for room in rooms[:10]:
+        await one.rt.room(room).send("x")
+    await raw.hears(5)
+    assert sorted(raw.heard) == [f"{room} mx" for room in rooms[5:10]]
+
+
+async def test_another_sessions_handler_brings_one_in(place: Place) -> None:
+    """As a lobby does that makes pairs of those who wait."""
+    waiting: list[realtime.Session] = []
+
+    async def lobby(session: realtime.Session) -> None:
+        async for message in session:
+            waiting.append(session)
+            if len(waiting) == 2:
+                for player in waiting:
+                    await player.join("game")
+                await session.publish("game", "begins")
+            await session.send(f"done {message!s}")
+
+    one = await with_rooms(place, lobby)
+    players = [await member(place, one), await member(place, one)]
+    for player in players:
+        await player.asks("play")
+    for player in players:
+        await player.hears(1)
+        assert player.heard == ["game mbegins"]
+
+
+async def test_a_task_that_joins_what_has_ended_or_gone_elsewhere(place: Place) -> None:
+    handler = Beside()
+    one = await with_rooms(place, handler)
+    raw, session = await handler.begins(place, one)
+    one.puts.before.clear()
+    joining = asyncio.create_task(session.join("kept"))
+    await arrives(one.puts.waiting.wait())
+    stands_still(one)
+    one.puts.before.set()
+    with pytest.raises(realtime.SessionClosed):
+        await joining
+    with pytest.raises(realtime.SessionClosed):
+        await session.join("kept")
+    await eventually(lambda: not len(one.rt.room("kept")))
+    shared: Any = one.rt._service.sessions.hub.shared
+    await eventually(lambda: "kept" not in shared._local)
+    await raw.gone()

@@ -235,7 +235,8 @@ async def test_without_setup_get_server_says_what_to_do() -> None:
     async with running(app) as place, place.http.get(place.base + "/look"):
         pass
     assert sentences == [
-        "no realtime server at prefix '/realtime': call realtime.setup(app, rt, prefix='/realtime') first"
+        "no realtime server at prefix '/realtime': call realtime.setup(app, rt, prefix='/realtime') first (that of a"
+        " sub-application is found from this, and from its own requests)"
     ]
     with pytest.raises(realtime.LocalProtocolError, match="prefix='/rt'"):
         realtime.get_server(app, prefix="/rt")

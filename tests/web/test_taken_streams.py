@@ -98,6 +98,29 @@ async def test_a_request_behind_a_stream_is_answered_behind_it(
             assert await status(raw) == 200
 
 
+@ALL
+async def test_a_stream_on_a_connection_on_which_was_polled(
+    transport: str, place: Place, taking_over: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever answered polls there steps aside; and has it again when the stream is over, and is polled there."""
+    straight = native_routes(place.rt).straight
+    async with RawStream(place, transport) as raw:
+        for _ in range(2):
+            raw.transport = "long_polling"
+            for _ in range(2):
+                await raw.start(open_frame(), method="POST")
+                async with within():
+                    await raw.reader.readuntil(b"]")  # two tickets, and the rest of `o`
+                    await raw.reader.readuntil(b'"]')
+            assert len(straight.connections) == 1
+            raw.transport = transport
+            session = await begun(place, raw)
+            assert len(kept(place)) == taking_over
+            assert not straight.connections
+            session._machine.end(3000, "", place.rt._service.clock.now())
+            await ended(raw)
+
+
 async def test_what_is_said_behind_a_stream_is_kept_in_bounds(place: Place, taking_over: bool) -> None:
     if not taking_over:
         pytest.skip("aiohttp has bounds of its own")

@@ -6,7 +6,7 @@ nothing. Only these commits bring the handler's own state; all others leave it a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol
 
 from ..frames import Dropped
@@ -20,12 +20,14 @@ __all__ = [
     "Context",
     "Ended",
     "HandedOver",
+    "Joins",
     "Published",
     "Publishes",
     "PutOut",
     "Renewed",
     "Sends",
     "Touch",
+    "move",
 ]
 
 
@@ -78,6 +80,25 @@ def in_rooms(record: Record, rooms: dict[str, Position], infos: dict[str, str]) 
     return record._replace(rooms=tuple(rooms.items()), infos=tuple(said))
 
 
+def move(rooms: dict[str, Position], joins: Iterable[tuple[str, Position | None]]) -> None:
+    """The session has joined these of its rooms behind these positions, or (None) left them."""
+    for room, position in joins:
+        rooms.pop(room, None)
+        if position is not None:
+            rooms[room] = position
+
+
+def moved(record: Record, joins: Sequence[tuple[str, Position | None]], infos: Sequence[tuple[str, str]]) -> Record:
+    """The same of its record, with what it says of itself in rooms from now on. A cursor of earlier sessions is used
+    up by the join."""
+    if record.cursors:
+        joined = dict(joins)
+        record = record._replace(cursors=tuple(one for one in record.cursors if joined.get(one[0]) is None))
+    rooms = dict(record.rooms)
+    move(rooms, joins)
+    return in_rooms(record, rooms, {**dict(record.infos), **dict(infos)})
+
+
 class Commit(NamedTuple):
     """What a handler has done since its last commit."""
 
@@ -95,17 +116,9 @@ class Commit(NamedTuple):
         """See Change."""
         if record.stage is Stage.ENDED:
             return record
-        if record.cursors:
-            joined = dict(self.joins)
-            record = record._replace(cursors=tuple(one for one in record.cursors if joined.get(one[0]) is None))
-        rooms = dict(record.rooms)
-        for room, position in self.joins:
-            rooms.pop(room, None)
-            if position is not None:
-                rooms[room] = position
         record = publish(record, self.publishes)
         record = send(record, self.sends if self.close is None else (*self.sends, self.close), context)
-        record = in_rooms(record._replace(data=self.data), rooms, {**dict(record.infos), **dict(self.infos)})
+        record = moved(record._replace(data=self.data), self.joins, self.infos)
         if self.turn == 0:
             record = record._replace(begun=True, starts=0)
         elif self.turn is not None and self.takes:
@@ -135,6 +148,18 @@ class Publishes(NamedTuple):
     def apply(self, record: Record, context: Context) -> Record:
         """See Change."""
         return publish(record, self.messages)
+
+
+class Joins(NamedTuple):
+    """Which rooms another task than the handler's has joined, and left. Behind a handler that has returned there are
+    none."""
+
+    joins: tuple[tuple[str, Position | None], ...]  # None: has left
+    infos: tuple[tuple[str, str], ...] = ()
+
+    def apply(self, record: Record, context: Context) -> Record:
+        """See Change."""
+        return moved(record, self.joins, self.infos) if record.stage is Stage.LIVE else record
 
 
 class Touch(NamedTuple):

@@ -8,14 +8,13 @@ commit can bring.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from typing import Any
 
 from ..cursors import MAX_CURSORS
 from ..errors import LocalProtocolError, SendBufferFull
 from ..frames import payload_size
 from ..rooms import Position
-from .changes import Commit
+from .changes import Commit, move
 from .record import Close, Message
 
 __all__ = ["Turn", "serialised"]
@@ -58,12 +57,12 @@ def _is_deep(data: Any) -> bool:
 
 class Turn:
     """What was done in a turn since its last commit. At most `messages` sends and publishes, of `size` bytes; alone,
-    one of any size may. `rooms` are those that the session is in."""
+    one of any size may. `rooms` are those that the session is in behind all that was committed, by anybody, with where
+    it has joined them: a commit changes them."""
 
-    def __init__(self, number: int | None, rooms: Iterable[str], messages: int, size: int) -> None:
+    def __init__(self, number: int | None, rooms: dict[str, Position], messages: int, size: int) -> None:
         self.number: int | None = number  # None: it is given no message, between two others
-        self._rooms = set(rooms)
-        self._stored = frozenset(self._rooms)  # those that the session is in without this turn
+        self._rooms = rooms
         self._messages = messages
         self._size = size
         self._sends: list[Message] = []
@@ -95,17 +94,16 @@ class Turn:
 
     def __contains__(self, room: str) -> bool:
         """Whether the session is in this room, as far as the turn has come."""
-        return room in self._rooms
+        return self._joins[room] is not None if room in self._joins else room in self._rooms
 
     def check_join(self, room: str) -> None:
         """Raises LocalProtocolError where this room would be one more than its client keeps cursors of."""
-        if len(self._rooms | {room}) > MAX_CURSORS:
+        if room not in self and sum(one in self for one in {**self._rooms, **self._joins}) >= MAX_CURSORS:
             raise LocalProtocolError(f"a durable session is in {MAX_CURSORS} rooms at most: leave some")
 
     def join(self, room: str, position: Position) -> None:
         """The session is in this room, behind this position. Raises as check_join() does."""
         self.check_join(room)
-        self._rooms.add(room)
         self._joins[room] = position
         self._infos.pop(room, None)
 
@@ -115,17 +113,21 @@ class Turn:
 
     def leave(self, room: str) -> None:
         """It is not in this room any more. Nothing is noted of one that it has never been in."""
-        self._rooms.discard(room)
         self._infos.pop(room, None)
-        if room in self._stored:
+        if room in self._rooms:
             self._joins[room] = None
         else:
             self._joins.pop(room, None)
 
-    def closed(self, room: str, at: tuple[int, int], joined: Position | None) -> None:
-        """The room was closed by the message at this epoch and offset: who had joined before that has left. `joined`:
-        where the session has, without this turn."""
-        position = self._joins.get(room, joined)
+    def overtaken(self, room: str) -> Position | None:
+        """Another task joins this room, or leaves it, with a commit of its own: what the turn was to do there is
+        nothing. Where it had joined, if it has."""
+        self._infos.pop(room, None)
+        return self._joins.pop(room, None)
+
+    def closed(self, room: str, at: tuple[int, int]) -> None:
+        """The room was closed by the message at this epoch and offset: who had joined before that has left."""
+        position = self._joins.get(room, self._rooms.get(room))
         if position is not None and position[:2] < at:
             self.leave(room)
 
@@ -141,6 +143,6 @@ class Turn:
             close,
             tuple(self._infos.items()),
         )
+        move(self._rooms, self._joins.items())
         self._sends, self._publishes, self._joins, self._infos, self._bytes = [], [], {}, {}, 0
-        self._stored = frozenset(self._rooms)
         return commit

@@ -20,7 +20,7 @@ from .feed import feed_client, feed_server
 from .heads import RequestHead, attach_frame, parse_head, uplink_frames
 from .opens import Open, Opened, open_frame, opened_frame, parse_open, verdicts
 from .refusals import parse_refusal, refusal_frame
-from .renewals import RENEWED, Renewal, parse_renewal, renewal_frame
+from .renewals import RENEWED, Renewal, auth_text, parse_renewal, renewal_frame
 from .tickets import ticket_frame, ticket_frames
 from .values import is_text
 
@@ -33,6 +33,7 @@ __all__ = [
     "Renewal",
     "RequestHead",
     "attach_frame",
+    "auth_text",
     "cursors_frame",
     "feed_client",
     "feed_server",

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from ...core.errors import RemoteProtocolError
+from ...core.errors import LocalProtocolError, RemoteProtocolError
 from ...transports import Frame
 from .opens import MAX_AUTH
 from .values import as_it_came, compact, parse_json
 
-__all__ = ["RENEWED", "Renewal", "parse_renewal", "renewal_frame"]
+__all__ = ["RENEWED", "Renewal", "auth_text", "parse_renewal", "renewal_frame"]
 
 RENEWED = "t"  # the server's answer
 
@@ -21,8 +21,20 @@ class Renewal(NamedTuple):
 
 
 def renewal_frame(auth: Any) -> str:
-    """The client's `t`. Raises TypeError or ValueError when `auth` is not JSON."""
-    return "t" + compact(auth)
+    """The client's `t`. Raises as auth_text() does."""
+    return "t" + auth_text(auth)
+
+
+def auth_text(auth: Any) -> str:
+    """Auth data as they travel. Raises TypeError and LocalProtocolError when they are not JSON, which can be sent."""
+    try:
+        text = compact(auth)
+        text.encode()
+    except TypeError as error:
+        raise TypeError(f"auth: takes what JSON has: {error}") from None
+    except (ValueError, RecursionError) as error:
+        raise LocalProtocolError(f"auth: takes what JSON has: {error}") from None
+    return text
 
 
 def parse_renewal(frame: Frame, max_auth: int = MAX_AUTH) -> Renewal | None:

@@ -11,6 +11,7 @@ from realtime.core.durable.changes import (
     Context,
     Ended,
     HandedOver,
+    Joins,
     Published,
     Publishes,
     PutOut,
@@ -180,3 +181,13 @@ def test_cursors_of_earlier_sessions_are_kept_until_their_rooms_are_joined() -> 
     assert applied(record, Commit("1", 1, joins=(("c", here), ("b", None)))).cursors == cursors
     assert applied(record, Commit("1", 1, joins=(("a", here),))).cursors == cursors[1:]
     assert applied(record, Ended(Close(1000))).cursors == ()
+
+
+def test_another_task_joins_and_leaves() -> None:
+    """It changes nothing of the turn that is under way."""
+    record = LIVE._replace(rooms=(("b", HERE),), infos=(("b", "{1}"),), cursors=(("a", "1.1.x"),))
+    moved = applied(record, Joins((("a", HERE), ("b", None)), (("a", "{2}"), ("b", "{3}"))))
+    assert moved == record._replace(rooms=(("a", HERE),), infos=(("a", "{2}"),), cursors=())
+    for stage in (Stage.CLOSING, Stage.ENDED):
+        over = LIVE._replace(stage=stage)
+        assert applied(over, Joins((("a", HERE),))) == over

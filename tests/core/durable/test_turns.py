@@ -15,6 +15,7 @@ from realtime.core.errors import LocalProtocolError, SendBufferFull
 from realtime.core.rooms import Position
 
 HERE = Position(1, 4, "p4")
+OLD = Position(1, 1, "p1")
 
 
 @pytest.mark.parametrize("data", [None, {"a": [1, 2.5, "ü", True, None], "b": {}}, [], "x", 0])
@@ -65,7 +66,7 @@ def test_data_are_not_nested_deeper_than_whoever_takes_over_can_read() -> None:
 
 
 def test_a_commit_has_all_that_was_done_and_the_next_one_only_what_is_new() -> None:
-    turn = Turn(3, ["old"], 10, 100)
+    turn = Turn(3, {"old": OLD}, 10, 100)
     assert turn.empty
     turn.send("a")
     turn.send(b"b")
@@ -79,7 +80,7 @@ def test_a_commit_has_all_that_was_done_and_the_next_one_only_what_is_new() -> N
 
 
 def test_a_turn_is_bounded_and_raises() -> None:
-    turn = Turn(1, (), 2, 5)
+    turn = Turn(1, {}, 2, 5)
     turn.send("123")
     with pytest.raises(SendBufferFull, match=r"1 messages \(3 bytes\) wait for the turn's commit; call session.commit"):
         turn.send("456")
@@ -92,7 +93,7 @@ def test_a_turn_is_bounded_and_raises() -> None:
 
 def test_a_larger_message_is_taken_alone() -> None:
     """As ordinary sessions do (max_outbox_size)."""
-    turn = Turn(1, (), 3, 5)
+    turn = Turn(1, {}, 3, 5)
     turn.send("123456")
     with pytest.raises(SendBufferFull):
         turn.send("")
@@ -105,7 +106,7 @@ def test_a_larger_message_is_taken_alone() -> None:
 
 
 def test_a_session_is_in_no_more_rooms_than_its_client_has_cursors_for() -> None:
-    turn = Turn(1, (f"r{index}" for index in range(MAX_CURSORS)), 10, 100)
+    turn = Turn(1, {f"r{index}": OLD for index in range(MAX_CURSORS)}, 10, 100)
     turn.join("r0", HERE)
     with pytest.raises(LocalProtocolError, match="64 rooms at most"):
         turn.join("one more", HERE)
@@ -114,7 +115,7 @@ def test_a_session_is_in_no_more_rooms_than_its_client_has_cursors_for() -> None
 
 
 def test_what_is_joined_and_left_within_a_turn_leaves_nothing() -> None:
-    turn = Turn(1, ["in"], 10, 100)
+    turn = Turn(1, {"in": OLD}, 10, 100)
     for number in range(100):
         turn.join(f"r{number}", HERE)
         assert f"r{number}" in turn
@@ -129,17 +130,17 @@ def test_what_is_joined_and_left_within_a_turn_leaves_nothing() -> None:
 
 
 def test_a_room_that_was_closed_is_left_by_who_had_joined_before() -> None:
-    turn = Turn(1, ["old", "late"], 10, 100)
+    turn = Turn(1, {"old": OLD, "late": OLD}, 10, 100)
     turn.join("here", Position(1, 3, "x"))
     turn.join("late", Position(1, 9, "y"))
-    for room, joined in (("old", Position(1, 1, "z")), ("late", Position(1, 1, "z")), ("here", None), ("none", None)):
-        turn.closed(room, (1, 5), joined)
+    for room in ("old", "late", "here", "none"):
+        turn.closed(room, (1, 5))
     assert [room in turn for room in ("old", "late", "here")] == [False, True, False]
     assert turn.commit("1").joins == (("late", Position(1, 9, "y")), ("old", None))
 
 
 def test_what_is_said_in_rooms_is_committed_with_their_joins() -> None:
-    turn = Turn(1, ["in"], 10, 100)
+    turn = Turn(1, {"in": OLD}, 10, 100)
     turn.tell("in", "{1}")
     assert not turn.empty
     turn.join("new", HERE)
@@ -149,3 +150,32 @@ def test_what_is_said_in_rooms_is_committed_with_their_joins() -> None:
     turn.leave("other")
     assert turn.commit("1").infos == (("in", "{1}"), ("new", "{2}"))
     assert turn.empty
+
+
+def test_a_commit_changes_the_rooms_that_the_session_is_in() -> None:
+    rooms = {"in": OLD, "out": OLD}
+    turn = Turn(1, rooms, 10, 100)
+    turn.leave("out")
+    turn.join("in", HERE)
+    turn.join("new", HERE)
+    assert rooms == {"in": OLD, "out": OLD}
+    turn.commit("1")
+    assert rooms == {"in": HERE, "new": HERE}
+
+
+def test_what_another_task_joins_and_leaves_overtakes_the_turn() -> None:
+    rooms = {"left": OLD, "in": OLD}
+    turn = Turn(1, rooms, 10, 100)
+    turn.leave("left")
+    turn.join("joined", HERE)
+    turn.tell("joined", "{1}")
+    turn.tell("in", "{2}")
+    assert [turn.overtaken(room) for room in ("left", "joined", "in", "none")] == [None, HERE, None, None]
+    assert turn.empty
+    assert [room in turn for room in ("left", "joined", "in")] == [True, False, True]
+    rooms["joined"] = HERE  # it was joined by the other task
+    del rooms["in"]
+    assert [room in turn for room in ("left", "joined", "in")] == [True, True, False]
+    turn.leave("joined")
+    assert turn.commit("1").joins == (("joined", None),)
+    assert rooms == {"left": OLD}

@@ -5,10 +5,11 @@ writer, a handler that counts, and the carriers.
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
-from realtime.core.durable.changes import Change, Ended, Published, Sends, Touch
+from realtime.core.durable.changes import Change, Ended, Joins, Published, Sends, Touch, move
 from realtime.core.durable.lineage import Verdict
 from realtime.core.durable.owner import Arrival, Given, Hand, Outcome, Owner
 from realtime.core.durable.record import Close, Message, Publish, Record, Stage
@@ -52,6 +53,8 @@ class Holding:
         self.owner = Owner(record, suspected=suspected, most=most)
         self.running = True
         self.rooms = HoldingRooms(self, self.schedule.store, record)
+        self.joined = dict(record.rooms)  # behind all that is to be written yet
+        self.turn: Turn | None = None  # which the handler is in, or was in last
         self.carrier: Carrier | None = None
         self.heard = self.detached = self.world.now
         self.client_taken = 0
@@ -165,6 +168,8 @@ class Holding:
                 self.schedule.count("rewrites")
                 write = owner.again()
             self.rooms.update(owner.record)
+            if not owner.waiting and owner.record.stage is Stage.LIVE and dict(owner.record.rooms) != self.joined:
+                raise Violation(f"in the rooms {owner.record.rooms}, and not in {self.joined}")
             for waiter in waiters:
                 waiter.set(True)
             if self.world.chance(0.015 if self.schedule.allows("crash") else 0):
@@ -202,7 +207,7 @@ class Holding:
             return
         if owner.record.stage is not Stage.LIVE:
             raise Violation("a handler begins in a session whose handler has returned")
-        turn = Turn(0, (), 20, 1000)
+        turn = self.turn = Turn(0, self.joined, 20, 1000)
         if not owner.record.begun:
             for room in schedule.store.rooms:
                 if draw.random() < 0.5:
@@ -251,7 +256,7 @@ class Holding:
             yield draw.random() * 0.1
             schedule.crash(self.worker, "poison")
             return False
-        turn = Turn(number, dict(self.owner.record.rooms), 20, 1000)
+        turn = self.turn = Turn(number, self.joined, 20, 1000)
         for _ in range(draw.choice((0, 1, 2, 4, 8))):
             what = draw.random()
             if what < 0.4:
@@ -264,7 +269,7 @@ class Holding:
                 turn.publish(draw.choice(list(schedule.store.rooms)), schedule.name("p"))
             elif what < 0.8:
                 room = draw.choice(list(schedule.store.rooms))
-                if self._in_room(room):
+                if room in self.joined:
                     turn.leave(room)
                 else:
                     turn.join(room, schedule.store.rooms[room].end)
@@ -281,18 +286,28 @@ class Holding:
             self.inturn = None
         return bool(done)
 
-    def _in_room(self, room: str) -> bool:
-        return self.owner.record.joined(room) is not None
-
     def _background(self) -> Process:
         """Another task of the application's, which does not survive."""
-        draw = self.world.random
+        draw, moves = self.world.random, random.Random(self.owner.record.id)  # which is drawn beside the others
         while True:
             yield 1.0 + draw.random() * 6
             if not self.world.adverse or draw.random() < 0.3:
                 return
             if not self.owner.leaving and self.owner.record.stage is Stage.LIVE:
-                yield self.commit(Sends((self.schedule.name("d"),)))
+                sent = self.commit(Sends((self.schedule.name("d"),)))
+                if self.schedule.beside:
+                    self._move(moves.choice(list(self.schedule.store.rooms)))
+                yield sent
+
+    def _move(self, room: str) -> None:
+        """Another task leaves a room that the session is in, and joins any other. What it was told is true for whoever
+        comes behind."""
+        overtaken = self.turn.overtaken(room) if self.turn is not None else None
+        leaves = room in self.joined
+        joins = ((room, None if leaves else overtaken or self.schedule.store.rooms[room].end),)
+        move(self.joined, joins)
+        self.schedule.count("rooms joined or left beside the handler")
+        self.commit(Joins(joins))
 
     def _closer(self) -> Process:
         """The handler has returned: the client is to acknowledge that."""

@@ -70,6 +70,7 @@ class Schedule:
         self.poison = draw.randint(1, self.messages) if draw.random() < 0.08 else 0
         self.repeats = 0.15 if draw.random() < 0.6 else 0.0
         self.refusals = 0.2 if draw.random() < 0.3 else 0.0
+        self.beside = seed % 8 == 7  # other tasks than the handler's join rooms and leave them
         self.switches = conditions.switches
         chances = {"pause": 0.7, "lapse": 0.4, "store pause": 0.4, "back": 0.25, "rooms back": 0.25, "leave": 0.5}
         self.faults = tuple(fault for fault in FAULTS if draw.random() < chances.get(fault, 1.0))

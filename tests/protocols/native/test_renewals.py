@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from realtime.core.errors import RemoteProtocolError
+from realtime.core.errors import LocalProtocolError, RemoteProtocolError
 from realtime.protocols.native import Renewal, feed_server, parse_renewal, renewal_frame
 
 from .ends import serving
@@ -46,6 +46,8 @@ def test_what_is_no_fresh_auth_data() -> None:
         with pytest.raises(RemoteProtocolError, match="t<JSON>") as caught:
             parse_renewal("t" + text)
         assert caught.value.close_code == 1002
-    for wrong in ({1}, float("nan")):
-        with pytest.raises((TypeError, ValueError)):
+    with pytest.raises(TypeError, match="auth: takes what JSON has: Object of type set"):
+        renewal_frame({1})
+    for wrong in (float("nan"), "\ud800"):
+        with pytest.raises(LocalProtocolError, match="auth: takes what JSON has: "):
             renewal_frame(wrong)

@@ -69,7 +69,9 @@ def _malformed(what: str) -> RemoteProtocolError:
 
 
 def check_namespace(name: str) -> None:
-    """Raises LocalProtocolError for what is no name of a namespace."""
+    """Raises TypeError and LocalProtocolError for what is no name of a namespace."""
+    if not isinstance(name, str):
+        raise TypeError(f"a namespace is known by a str, not {type(name).__name__}")
     if not _is_namespace(name):
         raise LocalProtocolError(
             f'a namespace is "/" or "/admin": at most {MAX_NAMESPACE} characters, the first of them a slash, without a'
@@ -82,7 +84,9 @@ def _is_namespace(name: str) -> bool:
 
 
 def check_event(name: str) -> None:
-    """Raises LocalProtocolError for what is no name of an event that can be sent."""
+    """Raises TypeError and LocalProtocolError for what is no name of an event that can be sent."""
+    if not isinstance(name, str):
+        raise TypeError(f"an event has a name, not {type(name).__name__}")
     if name in RESERVED:
         raise LocalProtocolError(f"{name!r} is what the ends tell their applications: no event can have this name")
 

@@ -102,6 +102,10 @@ def test_names() -> None:
         with pytest.raises(LocalProtocolError, match="a namespace is"):
             check_namespace(name)
     check_event("message")
+    with pytest.raises(TypeError, match="a namespace is known by a str, not NoneType"):
+        check_namespace(None)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="an event has a name, not list"):
+        check_event([])  # type: ignore[arg-type]
     for name in RESERVED:
         with pytest.raises(LocalProtocolError, match=name):
             check_event(name)
