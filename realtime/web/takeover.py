@@ -28,7 +28,7 @@ from .links import HIGH_WATER
 from .parsing import WebSocketDataQueue
 from .threshold import Carry, Opening, Threshold
 
-__all__ = ["Detached", "InFront", "LeanResponse", "clear_the_way", "detach", "shake_hands", "take_over", "unfit"]
+__all__ = ["Detached", "InFront", "LeanResponse", "detach", "shake_hands", "take_over", "unfit"]
 
 MIDDLEWARES = attrgetter("middlewares")
 ON_PREPARE = attrgetter("on_response_prepare")
@@ -159,14 +159,17 @@ def detach(request: web.Request, response: web.StreamResponse | None = None) -> 
     protocol.keep_alive(False)  # whose timer would keep it
     protocol._force_close = True  # it takes no further request, and leaves the connection as it is
     protocol._parser = None
-    manager = protocol._manager
-    assert manager is not None  # until the connection is lost
-    manager.connection_lost(protocol)  # not at once: when it has done with this request
     if response is not None:
         response._eof_sent = True  # for aiohttp it has ended
-    kept = any(map(MIDDLEWARES, request.match_info.apps))
     if isinstance(response, LeanResponse):
-        response._closed = True
+        response._closed, kept = True, response.kept
+        if not kept:
+            protocol._task_handler = None  # its request ends at once, and nobody waits for it
+    else:
+        kept = any(map(MIDDLEWARES, request.match_info.apps))
+    manager = protocol._manager
+    assert manager is not None  # until the connection is lost
+    manager.connection_lost(protocol)  # at once, or when it has done with this request
     if not kept:
         protocol._task_handler = None  # which ends, and would be kept where the application is shown the request
     return Detached(transport, early, paused, kept)
@@ -277,23 +280,19 @@ class InFront:
         """The handler, if there is one, has the connection to itself."""
 
 
-def clear_the_way(request: web.Request) -> None:
-    """This request is to have its connection to itself, whatever was asked there before."""
-    transport = request.transport
-    between: object = None if transport is None else transport.get_protocol()
-    if isinstance(between, InFront) and between.handler is request.protocol:
-        between.step_aside()
-
-
 def unfit(request: web.Request) -> str | None:
-    """Why the connection of this request cannot be taken over; None if it can."""
+    """Why the connection of this request cannot be taken over; None if it can. What is InFront of its handler, since
+    something else was asked there before, steps aside for that."""
     if STRANGE is not None:
         return f"of aiohttp, {STRANGE}"
     if not isinstance(request.protocol, RequestHandler):
         return "another protocol than aiohttp's own serves it"
     transport = request.transport
-    if transport is not None and transport.get_protocol() is not request.protocol:
-        return "something stands between the connection and aiohttp"
+    between: object = None if transport is None else transport.get_protocol()
+    if between is not None and between is not request.protocol:
+        if not isinstance(between, InFront) or between.handler is not request.protocol:
+            return "something stands between the connection and aiohttp"
+        between.step_aside()
     if asyncio.get_running_loop().get_debug():
         return "the event loop is in debug mode"
     return None
