@@ -424,6 +424,10 @@ async def test_heads_are_known_by_what_aiohttp_has_read() -> None:
         assert await client.ask("send", client.uplink()) == ["a0,0"]  # nothing of it was fed
 
 
+async def came(connection: PolledConnection, part: bytes) -> None:
+    await eventually(lambda: connection._behind == part)
+
+
 async def test_a_known_request_may_come_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """As from clients that write head and body by themselves. Where the rest does not come aiohttp waits for it."""
     monkeypatch.setattr(polled, "PATIENCE", 60.0)
@@ -441,6 +445,15 @@ async def test_a_known_request_may_come_in_parts(monkeypatch: pytest.MonkeyPatch
             assert (await client.answer())[1] == ["a2,0"]
             assert connection._part is None
         assert not passed.data
+        client.writer.write(usual[:head])
+        await came(connection, usual[:head])
+        timer = connection._part
+        for at in range(head, len(usual) - 1):  # who trickles gains no time
+            client.writer.write(usual[at : at + 1])
+            await came(connection, usual[: at + 1])
+            assert connection._part is timer
+        client.writer.write(usual[-1:])
+        assert (await client.answer())[1] == ["a2,0"]
         client.writer.write(usual[:head])
         await eventually(lambda: connection._part is not None)
         leap(61)
