@@ -223,7 +223,7 @@ async def test_an_echo_over_long_polling(answering: bool, most: float, monkeypat
         assert await cost(ROUNDS, cycle) <= most
 
 
-@pytest.mark.parametrize(("taking_over", "most"), [(True, 93), (False, 98)])
+@pytest.mark.parametrize(("taking_over", "most"), [(True, 94), (False, 98)])
 async def test_an_open_over_a_websocket(taking_over: bool, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """From the handshake to the first ack."""
     monkeypatch.setattr(sockets, "TAKING_OVER", taking_over)

@@ -636,14 +636,19 @@ async def test_a_handler_that_ignores_the_end_is_cancelled_after_close_timeout(t
 
 
 async def test_a_handler_that_ends_in_time_leaves_no_timer() -> None:
+    """Of its own: one for all goes off once more, when there is nobody left, and keeps none of them till then."""
     clock = VirtualClock()
-    async with serving(clock=clock, open_timeout=3) as place:
-        peer = place.peer("polling")
-        await peer.open()
-        await peer.send("c1000,")
-        await eventually(lambda: not place.rt._service.sessions.handlers.tasks)
-        place.tick(4)  # the sweep's entry for open_timeout
+    async with serving(clock=clock, open_timeout=3, close_timeout=4) as place:
+        handlers = place.rt._service.sessions.handlers
+        for _ in range(3):
+            peer = place.peer("polling")
+            await peer.open()
+            await peer.send("c1000,")
+        await eventually(lambda: not handlers.tasks)
+        assert not any(handlers._ending.values())
+        place.tick(4)  # and the sweep's entry for open_timeout
         await eventually(lambda: clock.next_deadline() is None)
+        assert not handlers._ending
 
 
 async def test_a_handler_that_is_cancelled_ends_its_session(place: Place) -> None:

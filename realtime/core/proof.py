@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from .errors import Refusal
 
-__all__ = ["ATTACH", "SEND", "Key", "Proof", "Tickets", "ticket", "tickets"]
+__all__ = ["ATTACH", "SEND", "TOGETHER", "Key", "Proof", "Tickets", "first_tickets", "ticket", "tickets"]
 
 # What a ticket is for: an attach of this gen, or a send that begins with this message.
 ATTACH = "k"
@@ -39,15 +39,20 @@ def ticket(key: str, use: str, number: int) -> str:
 
 def tickets(key: str, use: str, number: int, count: int) -> list[str]:
     """The tickets for so many numbers, from this on: each is what ticket() gives."""
-    secret, kind = key.encode(), use.encode()
     made: list[str] = []
     block, before = divmod(number + 2, TOGETHER)
-    while True:
-        digits = hashlib.blake2b(b"%b%d" % (kind, block), digest_size=64, key=secret).hexdigest()
+    while len(made) < before + count:
+        digits = hashlib.blake2b(b"%b%d" % (use.encode(), block), digest_size=64, key=key.encode()).hexdigest()
         made += (digits[:32], digits[32:64], digits[64:96], digits[96:])
-        if len(made) >= before + count:
-            return made[before : before + count] if before or len(made) > count else made
         block += 1
+    return made[before : before + count]
+
+
+def first_tickets(key: str, use: str) -> str:
+    """The first that are of one hash, for the numbers from 2 on, with commas between: what a session's opening hands
+    out."""
+    digits = hashlib.blake2b(use.encode() + b"1", digest_size=64, key=key.encode()).hexdigest()
+    return f"{digits[:32]},{digits[32:64]},{digits[64:96]},{digits[96:]}"
 
 
 class Proof(NamedTuple):

@@ -159,14 +159,17 @@ def detach(request: web.Request, response: web.StreamResponse | None = None) -> 
     protocol.keep_alive(False)  # whose timer would keep it
     protocol._force_close = True  # it takes no further request, and leaves the connection as it is
     protocol._parser = None
-    manager = protocol._manager
-    assert manager is not None  # until the connection is lost
-    manager.connection_lost(protocol)  # not at once: when it has done with this request
     if response is not None:
         response._eof_sent = True  # for aiohttp it has ended
-    kept = any(map(MIDDLEWARES, request.match_info.apps))
     if isinstance(response, LeanResponse):
-        response._closed = True
+        response._closed, kept = True, response.kept
+        if not kept:
+            protocol._task_handler = None  # its request ends at once, and nobody waits for it
+    else:
+        kept = any(map(MIDDLEWARES, request.match_info.apps))
+    manager = protocol._manager
+    assert manager is not None  # until the connection is lost
+    manager.connection_lost(protocol)  # at once, or when it has done with this request
     if not kept:
         protocol._task_handler = None  # which ends, and would be kept where the application is shown the request
     return Detached(transport, early, paused, kept)

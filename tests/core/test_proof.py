@@ -7,7 +7,7 @@ import json
 import pytest
 
 from realtime.core.errors import Refusal
-from realtime.core.proof import ATTACH, SEND, Key, Proof, Tickets, ticket, tickets
+from realtime.core.proof import ATTACH, SEND, TOGETHER, Key, Proof, Tickets, first_tickets, ticket, tickets
 
 KEY = Key("a-key")
 
@@ -33,6 +33,7 @@ def test_tickets_in_a_row_are_those_of_their_numbers() -> None:
         for first in range(9):
             for count in (0, 1, 2, 4, 7, 16):
                 assert tickets(KEY, use, first, count) == [singly[number] for number in range(first, first + count)]
+        assert first_tickets(KEY, use) == ",".join(tickets(KEY, use, 2, TOGETHER))
     assert len(set(tickets(KEY, ATTACH, 2**53 - 1, 16))) == 16
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...core.numbered_machine import NumberedMachine
-from ...core.proof import ATTACH, SEND, tickets
+from ...core.proof import ATTACH, SEND, TOGETHER, first_tickets, tickets
 from ...transports import Frame
 from .values import MAX_NUMBER
 
 __all__ = ["MORE_TICKETS", "ticket_frame", "ticket_frames"]
 
+FIRST = 2  # the gen of whoever comes back first
 TICKETS = 4  # handed out unasked: a few attempts may fail before a client has to ask
 MORE_TICKETS = 16  # and when it asks
 
@@ -19,6 +20,8 @@ def ticket_frame(machine: NumberedMachine, gen: int, count: int = TICKETS) -> st
     """The server's `k`: tickets for attaches by URL, from this gen on."""
     if gen + count > machine.handed:
         machine.handed = gen + count - 1
+    if gen == FIRST and count == TOGETHER:  # as it is when a session opens
+        return f"{ATTACH}{gen},{first_tickets(machine.secret, ATTACH)}"
     gen = min(gen, MAX_NUMBER)
     return ",".join([f"{ATTACH}{gen}", *tickets(machine.secret, ATTACH, gen, count)])
 

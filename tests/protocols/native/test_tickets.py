@@ -20,6 +20,9 @@ def test_tickets_are_handed_out() -> None:
     assert machine.handed == 4
     assert ticket_frame(machine, 1, 2) == tickets("k", 1, 2)
     assert machine.handed == 4
+    assert ticket_frame(machine, 2) == tickets("k", 2, 4)  # as a session's opening does
+    assert ticket_frame(machine, 3) == tickets("k", 3, 4)
+    assert machine.handed == 6
 
 
 def test_the_answer_to_a_send_has_the_tickets_it_asks_for() -> None:
