@@ -664,7 +664,7 @@ async def test_who_does_not_read_answers_gets_no_more() -> None:
 @pytest.mark.parametrize("holds", [True, False])
 async def test_clients_are_told_of_a_shutdown(holds: bool) -> None:
     """Whose poll is held, and who is between two."""
-    async with a_client(shutdown_timeout=60.0) as client:
+    async with a_client(shutdown_timeout=240.0) as client:
         connection = await held(client)
         if not holds:
             await client.session.send("one")
