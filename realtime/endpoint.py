@@ -17,7 +17,16 @@ from .protocols.dialects import RULES
 from .session import Session
 from .transports import ALL_TRANSPORTS
 
-__all__ = ["ENDPOINT_SETTINGS", "Endpoint", "Handler", "check_coroutine", "configure", "no_endpoint", "stand_in"]
+__all__ = [
+    "ENDPOINT_SETTINGS",
+    "Endpoint",
+    "Handler",
+    "check_coroutine",
+    "check_takes",
+    "configure",
+    "no_endpoint",
+    "stand_in",
+]
 
 Handler: TypeAlias = Callable[[Session], Awaitable[object]]
 
@@ -61,6 +70,26 @@ def configure(base: Config, settings: Mapping[str, object], owner: str, known: S
         if name not in ALL_TRANSPORTS:
             raise unknown_transport(name, tuple(ALL_TRANSPORTS), "this server")
     return config
+
+
+def check_takes(function: Callable[..., object], what: str, *given: str) -> None:
+    """Raises TypeError for a function that cannot be called with what it is `given`, one argument each. A wrapper is
+    known by its own arguments; what is no plain function, or says that it takes others than it does, is taken at its
+    word."""
+    if not isinstance(function, (FunctionType, MethodType, functools.partial)) or hasattr(function, "__signature__"):
+        return
+    try:
+        signature = inspect.signature(function, follow_wrapped=False)
+    except (TypeError, ValueError):
+        return
+    try:
+        signature.bind(*given)
+    except TypeError as error:
+        takes = ", ".join(str(one.replace(annotation=one.empty)) for one in signature.parameters.values())
+        mine = f"{getattr(function, '__name__', '__call__')}({takes})"
+        raise TypeError(
+            f"{what} is given {', '.join(given)}, and nothing else: {mine} does not fit ({error})"
+        ) from None
 
 
 def check_coroutine(function: object, what: str) -> None:

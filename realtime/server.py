@@ -17,7 +17,7 @@ from .core.identities import check_room
 from .core.observer import Observer
 from .core.settings import EndpointSettings, ServerSettings, check, having, having_all, names, number, shown
 from .core.settings import clock as clock_rule
-from .endpoint import ENDPOINT_SETTINGS, Endpoint, Handler, check_coroutine, configure
+from .endpoint import ENDPOINT_SETTINGS, Endpoint, Handler, check_coroutine, check_takes, configure
 from .hub import Room
 from .identities import Identity
 from .loops import gives_way
@@ -158,7 +158,7 @@ class Server:
         start with "/" or ends with one, for a setting out of bounds, for what cannot be durable, and, from the
         decorator, for an Engine.IO path that another server of the application has or once the application has started,
         and for a dialect that has no routes; TypeError for an unknown setting or a value of the wrong type, and for a
-        handler that is no coroutine function.
+        handler that is no coroutine function of one argument.
         """
         if not isinstance(path, str):
             called = " (it has to be called)" if callable(path) else f", not {shown(path)}"
@@ -193,6 +193,7 @@ class Server:
 
         def register(handler: H) -> H:
             check_coroutine(handler, f"the handler of {path!r}")
+            check_takes(handler, f"the handler of {path!r}", "the session")
             check_free()  # another may have come since
             if theirs is not None and not isinstance(handler, Events):
                 raise LocalProtocolError(
@@ -232,11 +233,12 @@ class Server:
         what a browser logs in with by itself (Basic and the like), are hidden from it where any site could have made a
         browser send them (docs/protocol.md §9). Should it raise anything else, that is logged, and the client is told
         to come back later.
-        Raises TypeError for a hook that is no coroutine function.
+        Raises TypeError for a hook that is no coroutine function of one argument.
         """
         if hook is NOT_GIVEN:
             raise TypeError("@rt.authorize stands above the hook as it is, without a call: leave out the parentheses")
         check_coroutine(hook, "the authorize hook")
+        check_takes(hook, "the authorize hook", "the request")
         self._service.admission.hook = hook
         return hook
 

@@ -45,6 +45,12 @@ async def generates(session: Any) -> Any:
     yield
 
 
+async def takes_nothing() -> None: ...
+
+
+async def takes_two(session: Any, database: Any) -> None: ...
+
+
 class Handler:
     def __call__(self, session: Any) -> None: ...
 
@@ -124,6 +130,8 @@ async def setup_too_late(beginner: Beginner) -> None:
 
 
 anything: Any = realtime  # untyped
+anything_takes_nothing: Any = takes_nothing
+anything_takes_two: Any = takes_two
 COROUTINE = "has to be a coroutine function, `async def"
 OPENING = "connect() opens a session in `async with connect(url) as session:`, or by `session = await connect(url)`"
 ALL = "websocket, xhr_streaming, sse, long_polling, polling"
@@ -159,6 +167,41 @@ MISTAKES = [
         lambda b: b.rt.authorize(plain),
         TypeError,
         f"the authorize hook {COROUTINE} plain(…)`: this one is a plain function",
+    ),
+    Mistake(
+        "a handler of nothing",
+        lambda b: b.rt.endpoint("/x")(anything_takes_nothing),
+        TypeError,
+        "the handler of '/x' is given the session, and nothing else: takes_nothing() does not fit (too many positional"
+        " arguments)",
+    ),
+    Mistake(
+        "a handler of more",
+        lambda b: b.rt.endpoint("/x")(anything_takes_two),
+        TypeError,
+        "the handler of '/x' is given the session, and nothing else: takes_two(session, database) does not fit (missing"
+        " a required argument: 'database')",
+    ),
+    Mistake(
+        "a hook of more",
+        lambda b: b.rt.authorize(anything_takes_two),
+        TypeError,
+        "the authorize hook is given the request, and nothing else: takes_two(session, database) does not fit (missing"
+        " a required argument: 'database')",
+    ),
+    Mistake(
+        "a middleware of less",
+        lambda b: realtime.Events().use(anything_takes_two),
+        TypeError,
+        "a middleware is given the session, the event, its arguments, what goes on, and nothing else:"
+        " takes_two(session, database) does not fit (too many positional arguments)",
+    ),
+    Mistake(
+        "a STOMP handler of nothing",
+        lambda b: realtime.STOMP().on("/app/x")(anything_takes_nothing),
+        TypeError,
+        "the handler of '/app/x' is given the client, the message, and nothing else: takes_nothing() does not fit (too"
+        " many positional arguments)",
     ),
     Mistake(
         "@rt.endpoint",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import inspect
 import json
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -101,6 +102,46 @@ def test_what_is_no_coroutine_function_is_refused_when_it_is_registered() -> Non
     assert rt._service.admission.hook is None
     fine = (proper, wraps, Methods().proper, Methods(), functools.partial(proper, more=1), lambda a: proper(a))
     for number, right in enumerate((*fine, AsyncMock(), functools.partial(Methods()))):
+        function = right
+        assert rt.authorize(function) is function
+        assert rt.endpoint(f"/{number}")(function) is function
+
+
+def test_what_takes_other_arguments_is_refused_when_it_is_registered() -> None:
+    rt = realtime.Server()
+
+    async def nothing() -> None: ...
+
+    async def two(argument: Any, database: Any) -> None: ...
+
+    async def named(*, argument: Any) -> None: ...
+
+    class Methods:
+        async def nothing(self) -> None: ...
+
+        async def two(self, argument: Any, database: Any) -> None: ...
+
+    for wrong in (nothing, two, named, Methods().nothing, Methods().two, functools.partial(nothing)):
+        function: Any = wrong
+        with pytest.raises(
+            TypeError, match=r"^the handler of '/x' is given the session, and nothing else: \w+\(.*\) does"
+        ):
+            rt.endpoint("/x")(function)
+        with pytest.raises(TypeError, match=r"^the authorize hook is given the request, and nothing else: "):
+            rt.authorize(function)
+    assert not rt._service.endpoints
+
+    @functools.wraps(two)
+    async def with_a_database(argument: Any) -> None:
+        await two(argument, "database")
+
+    async def any_of_them(*arguments: Any, **more: Any) -> None: ...
+
+    async def says_otherwise(*arguments: Any) -> None: ...
+
+    says_otherwise.__signature__ = inspect.signature(two)  # type: ignore[attr-defined] # as some libraries' wrappers do
+    fine = (with_a_database, any_of_them, says_otherwise, functools.partial(two, database=1))
+    for number, right in enumerate(fine):
         function = right
         assert rt.authorize(function) is function
         assert rt.endpoint(f"/{number}")(function) is function

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..core.errors import LocalProtocolError
 from ..core.settings import check, number, whole
-from ..endpoint import check_coroutine
+from ..endpoint import check_coroutine, check_takes
 from ..events.connection import Limits
 from ..protocols.dialects import SocketIO
 from ..protocols.layers.socketio.packets import check_namespace
@@ -90,6 +90,7 @@ class Events(Namespace):
             shown = name.pattern
         elif callable(name):
             check_coroutine(name, "what lets in namespaces")
+            check_takes(name, "what lets in namespaces", "the name", "the auth data")
             rule, shown = name, getattr(name, "__name__", type(name).__name__)
         else:
             raise TypeError(f"a namespace is a str, a pattern or a coroutine function, not {type(name).__name__}")

@@ -8,7 +8,7 @@ from itertools import count
 from typing import Any, ParamSpec, TypeVar
 
 from ..core.errors import LocalProtocolError
-from ..endpoint import check_coroutine
+from ..endpoint import check_coroutine, check_takes
 from ..events.listeners import Listeners, check_named
 from ..hub import Hub, Receiver
 from ..protocols.layers.socketio.packets import check_namespace
@@ -99,6 +99,7 @@ class Namespace:
         it raises is taken as if the handler had. Raises TypeError for what is no coroutine function.
         """
         check_coroutine(middleware, "a middleware")
+        check_takes(middleware, "a middleware", "the session", "the event", "its arguments", "what goes on")
         self._middlewares.append(middleware)
         return middleware
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from ..core.dialects import Dialect
 from ..core.errors import LocalProtocolError
 from ..core.settings import Rule, check, having, instance, number, texts, whole
-from ..endpoint import Endpoint, check_coroutine
+from ..endpoint import Endpoint, check_coroutine, check_takes
 from ..hub import Hub
 from ..protocols.dialects import speaking
 from ..protocols.layers.stomp.conversation import Limits
@@ -190,6 +190,7 @@ class STOMP:
 
         def register(function: C) -> C:
             check_coroutine(function, f"the handler of {destination!r}")
+            check_takes(function, f"the handler of {destination!r}", "the client", "the message")
             self._bound.add(Handler(template, function, reply))
             return function
 
@@ -203,6 +204,7 @@ class STOMP:
         before. Raises TypeError for a hook that is no coroutine function.
         """
         check_coroutine(hook, "the connect hook")
+        check_takes(hook, "the connect hook", "the client")
         self._bound.connect = hook
         return hook
 
@@ -215,6 +217,7 @@ class STOMP:
         function.
         """
         check_coroutine(hook, "the allow hook")
+        check_takes(hook, "the allow hook", "the client", "the action", "the destination")
         self._bound.allow = hook
         return hook
 
