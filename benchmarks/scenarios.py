@@ -17,7 +17,9 @@ from .peers import PEERS as DIALECTS
 from .process import Meter, ServerProcess
 
 __all__ = [
+    "PEERS",
     "SCENARIOS",
+    "Bench",
     "BroadcastScenario",
     "EchoScenario",
     "Figure",
@@ -154,6 +156,16 @@ class Scenario:
         raise NotImplementedError
 
 
+class Load(Protocol):
+    """What is done, and how long each took."""
+
+    async def run(self, limit: Limit) -> int:
+        """See Tally.run()."""
+
+    def latencies(self) -> tuple[float, ...]:
+        """In seconds, sorted; of the last run, where they were taken."""
+
+
 class Bench:
     """One measurement's sessions and meter."""
 
@@ -210,12 +222,12 @@ class Bench:
             first = group.exceptions[0]
             raise first if isinstance(first, Failed) else Failed(str(first)) from group
 
-    async def measure(self, run: Callable[[Limit], Awaitable[int]], sessions: int) -> Figure:
+    async def measure(self, load: Load, sessions: int) -> Figure:
         """Warms up, then measures."""
-        await run(self.plan.warm_up)
+        await load.run(self.plan.warm_up)
         async with self.meter:
-            operations = await run(self.plan.measured)
-        return self.figure(operations, sessions)
+            operations = await load.run(self.plan.measured)
+        return replace(self.figure(operations, sessions), latencies=load.latencies())
 
     def figure(self, operations: int, sessions: int, memory: int = 0) -> Figure:
         """What the meter says of so many operations."""
@@ -242,8 +254,7 @@ class EchoScenario(Scenario):
 
     async def _measure(self, bench: Bench, sessions: int) -> Figure:
         peers = await bench.peers(sessions, "echo", spread=7)
-        load = Echo(peers, self.in_flight, bench.tally)
-        return replace(await bench.measure(load.run, sessions), latencies=load.latencies())
+        return await bench.measure(Echo(peers, self.in_flight, bench.tally), sessions)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -261,8 +272,7 @@ class BroadcastScenario(Scenario):
     async def _measure(self, bench: Bench, sessions: int) -> Figure:
         listeners = await bench.peers(sessions, self.listen, speaks=False)
         speaker = await bench.speaker()
-        load = Broadcast(speaker, listeners, self.in_flight, bench.tally)
-        return replace(await bench.measure(load.run, sessions), latencies=load.latencies())
+        return await bench.measure(Broadcast(speaker, listeners, self.in_flight, bench.tally), sessions)
 
 
 @dataclass(frozen=True, kw_only=True)

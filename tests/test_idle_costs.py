@@ -124,14 +124,15 @@ async def _idle_poll(port: int) -> int:
     return client.detach()
 
 
-def _all_taken_over() -> bool:
-    """Whether aiohttp serves none of the connections, nor others that have ended."""
-    return not any(isinstance(one, RequestHandler) for one in gc.get_objects())
+def _handlers() -> set[RequestHandler]:
+    """aiohttp's, of the connections that it serves and of those that it has served and somebody keeps."""
+    return {one for one in gc.get_objects() if isinstance(one, RequestHandler)}
 
 
 @asynccontextmanager
 async def _many(count: int, one: Idle) -> AsyncIterator[Callable[[], Coroutine[Any, Any, None]]]:
     """A server with a few sessions, that all caches are filled; and how to give it so many more."""
+    others = _handlers()  # of tests before
     rt = realtime.Server()
     descriptors: list[int] = []
 
@@ -148,7 +149,7 @@ async def _many(count: int, one: Idle) -> AsyncIterator[Callable[[], Coroutine[A
             for _ in range(some):
                 descriptors.append(await one(port))
             await eventually(lambda: all(session._machine.outbox.taken for session in rt.sessions))
-            await eventually(_all_taken_over)
+            await eventually(lambda: _handlers() <= others)
             for session in rt.sessions:  # what the next ping would do
                 session._machine._rest()
             gc.collect()

@@ -14,7 +14,7 @@ from aiohttp import web
 
 from .links import keep_reading
 
-__all__ = ["Lingering", "serving"]
+__all__ = ["LEAST", "Lingering", "serving"]
 
 # So many connections are noted at least before the closed ones are looked for.
 LEAST = 64

@@ -99,8 +99,8 @@ class Answering(Protocol):
     def lost(self, held: HeldAnswer, /) -> None:
         """A poll that was held is not answered, or its session has not let it go."""
 
-    def over(self, connection: PolledConnection, handler: RequestHandler | None, /) -> None:
-        """A connection is gone, with its handler, or aiohttp's alone."""
+    def over(self, connection: PolledConnection, /) -> None:
+        """A connection is gone, or aiohttp's alone."""
 
     def handler(self, server: web.Server, /, *, for_good: bool) -> RequestHandler:
         """A handler of aiohttp's for a connection that has none; perhaps for all that will come on it."""
@@ -109,13 +109,13 @@ class Answering(Protocol):
 class HeldAnswer:
     """The link of one poll that is answered straight: one write, then the end."""
 
-    __slots__ = ("_body", "_connection", "carrier", "known", "session")
+    __slots__ = ("_connection", "body", "carrier", "known", "session")
 
     writable = True
 
     def __init__(self, connection: PolledConnection, known: Known) -> None:
         self._connection = connection
-        self._body: bytes | None = b""  # None: it was answered
+        self.body: bytes | None = b""  # None: it was answered
         self.known = known
         self.carrier: NumberedCarrier
         self.session: Session | None = None  # from when it is held
@@ -127,21 +127,17 @@ class HeldAnswer:
 
     def write(self, buffers: Sequence[Part]) -> None:
         """Takes the body."""
-        self._body = b"".join(buffers)  # type: ignore[arg-type] # batches are bytes
+        self.body = b"".join(buffers)  # type: ignore[arg-type] # batches are bytes
 
     def close(self, code: int, reason: str) -> None:
         """Lets the answer go, as soon as it is known what it says."""
-        if self.session is not None and self._body is not None:
-            self._connection.answer_held(self, self.take())
+        if self.session is not None and self.body is not None:
+            body, self.body = self.body, None
+            self._connection.answer_held(self, self.session, body)
 
     def abort(self) -> None:
         """Ends the poll with an empty answer; the client notices silence by itself."""
         self.close(4408, "")
-
-    def take(self) -> bytes:
-        """The body, once."""
-        body, self._body = self._body, None
-        return body or b""
 
 
 class PolledConnection(InFront):
@@ -219,14 +215,14 @@ class PolledConnection(InFront):
 
     def connection_lost(self, error: Exception | None) -> None:
         """The connection is gone, and with it the poll that was held."""
-        self.straight.over(self, self.handler)
+        self.straight.over(self)
         self._stop_timers()
         self._behind = b""
-        if self.handler is not None:
-            self.handler.connection_lost(error)
+        handler, self.handler = self.handler, None
+        if handler is not None:
+            handler.connection_lost(error)
         elif (held := self._under_way) is not None:
-            self._under_way = None
-            held.take()
+            self._under_way = held.body = None
             self.straight.lost(held)
 
     # -- what comes for nobody yet -----------------------------------------------------------------------------------
@@ -327,7 +323,6 @@ class PolledConnection(InFront):
 
     def take_over(self, request: web.Request) -> None:
         """Takes the connection from aiohttp, of which this was the last request there."""
-        request.protocol.keep_alive(False)  # its timer is stopped
         detach(request)
         self.handler, self._passed = None, (b"", b"")
         self._rest()
@@ -358,7 +353,7 @@ class PolledConnection(InFront):
                     held.session, self._under_way = session, held
                     return
                 session._polled = self.transport if codec.held else None
-                body = held.take()
+                body, held.body = held.body or b"", None
             self._write(status, known.lines, body)
         except (Refusal, RemoteProtocolError) as why:
             status, body, more = told(gate.service, why, known.reply)
@@ -368,11 +363,10 @@ class PolledConnection(InFront):
             self._loop.call_exception_handler(context)
             self.transport.abort()
 
-    def answer_held(self, held: HeldAnswer, body: bytes) -> None:
+    def answer_held(self, held: HeldAnswer, session: Session, body: bytes) -> None:
         """The poll that was held is answered."""
-        assert held.session is not None
         self._under_way = None
-        held.session._polled = self.transport if held.known.reply.codec.held else None
+        session._polled = self.transport if held.known.reply.codec.held else None
         if not held.carrier.finished:
             self.straight.lost(held)
         self._write(200, held.known.lines, body)
@@ -422,4 +416,4 @@ class PolledConnection(InFront):
         """aiohttp's handler, if there is one, has the connection to itself."""
         if self.handler is not None:
             self.transport.set_protocol(self.handler)
-            self.straight.over(self, None)
+            self.straight.over(self)

@@ -21,7 +21,7 @@ from .handshake import Incoming, Reading
 from .lean import LeanLink
 from .links import CLOSE_PATIENCE, WebSocketLink
 from .parsing import Shared
-from .takeover import LeanResponse, clear_the_way, take_over, unfit
+from .takeover import LeanResponse, take_over, unfit
 from .threshold import Carry
 
 __all__ = ["Connect", "Sockets", "prepare"]
@@ -37,7 +37,6 @@ TAKING_OVER = True
 
 def prepare(request: web.Request, max_size: int, subprotocols: Sequence[str] = ()) -> web.WebSocketResponse:
     """A response to a handshake, for messages of at most `max_size` bytes each."""
-    clear_the_way(request)
     why = unfit(request) if TAKING_OVER else "switched off"
     if why is None:
         return LeanResponse(request, max_size, subprotocols)

@@ -23,7 +23,7 @@ from ..transports import Frame
 from ..transports.batch import decode_body
 from .answers import Answer, Left
 from .batches import LEAST_BATCH
-from .lingering import Lingering
+from .lingering import LEAST, Lingering
 from .polled import HeldAnswer, Known, PolledConnection, head_of
 from .replies import Reply, respond
 from .takeover import unfit
@@ -43,7 +43,8 @@ class Straight:
         self.gate: NativeGate = gate
         self.now: Callable[[], float] = gate.service.clock.now
         self.connections: set[PolledConnection] = set()
-        self.left: set[RequestHandler | None] = set()  # those of connections that are left to aiohttp for good
+        self.left: set[RequestHandler] = set()  # those of connections that are left to aiohttp for good
+        self._most = LEAST
         self._lingering = lingering
         self.closing: bool = False  # the application is shutting down
 
@@ -59,7 +60,8 @@ class Straight:
         between: object = transport.get_protocol()
         stands = isinstance(between, PolledConnection)
         if (why := self._asked(endpoint) or (None if stands else self._unfit(request))) is not None:
-            log.debug("aiohttp serves this poll or send: %s", why)
+            log.debug("aiohttp serves the polls and sends of this connection: %s", why)
+            self._leave(handler)
             return None
         connection = between if isinstance(between, PolledConnection) else PolledConnection(self, transport, handler)
         if connection.handler is not handler or connection.straight is not self or not connection.may_serve:
@@ -78,6 +80,12 @@ class Straight:
             self._lingering.forget(transport)
             return connection, known
         return None
+
+    def _leave(self, handler: RequestHandler) -> None:
+        self.left.add(handler)
+        if len(self.left) > self._most:
+            self.left = {one for one in self.left if one.transport is not None}
+            self._most = max(LEAST, 2 * len(self.left))
 
     def holds(
         self,
@@ -154,13 +162,12 @@ class Straight:
         """A handler of aiohttp's for a connection that has none; perhaps for all that will come on it."""
         handler = ((self._lingering.server() if self.closing else None) or server)()
         if for_good:
-            self.left.add(handler)
+            self._leave(handler)
         return handler
 
-    def over(self, connection: PolledConnection, handler: RequestHandler | None) -> None:
-        """A connection is gone, with its handler, or aiohttp's alone."""
+    def over(self, connection: PolledConnection) -> None:
+        """A connection is gone, or aiohttp's alone."""
         self.connections.discard(connection)
-        self.left.discard(handler)
 
     async def go_on(self) -> None:
         """aiohttp is shutting down: whom it serves is its own again, and is served on."""
@@ -177,4 +184,5 @@ class Straight:
     async def stopped(self) -> None:
         """All is over. The application may start again."""
         await self._lingering.stop()
+        self.left.clear()
         self.closing = False

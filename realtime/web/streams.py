@@ -19,7 +19,7 @@ from ..core.carrier import Part, SharedBuffers
 from ..loops import begin
 from . import sockets
 from .links import HIGH_WATER, is_gone
-from .takeover import MIDDLEWARES, clear_the_way, detach, unfit
+from .takeover import MIDDLEWARES, detach, unfit
 
 __all__ = ["ALONE", "Course", "Keeper", "StreamLink", "run_stream"]
 
@@ -314,7 +314,6 @@ def _between_requests(request: web.Request) -> bool:
 
 def _may_be_taken(request: web.Request) -> bool:
     """Whether the connection of this request can be taken over, and nobody of the application's waits for its end."""
-    clear_the_way(request)
     return (
         sockets.TAKING_OVER
         and request.version == HttpVersion11

@@ -28,7 +28,7 @@ from .links import HIGH_WATER
 from .parsing import WebSocketDataQueue
 from .threshold import Carry, Opening, Threshold
 
-__all__ = ["Detached", "InFront", "LeanResponse", "clear_the_way", "detach", "shake_hands", "take_over", "unfit"]
+__all__ = ["Detached", "InFront", "LeanResponse", "detach", "shake_hands", "take_over", "unfit"]
 
 MIDDLEWARES = attrgetter("middlewares")
 ON_PREPARE = attrgetter("on_response_prepare")
@@ -280,23 +280,19 @@ class InFront:
         """The handler, if there is one, has the connection to itself."""
 
 
-def clear_the_way(request: web.Request) -> None:
-    """This request is to have its connection to itself, whatever was asked there before."""
-    transport = request.transport
-    between: object = None if transport is None else transport.get_protocol()
-    if isinstance(between, InFront) and between.handler is request.protocol:
-        between.step_aside()
-
-
 def unfit(request: web.Request) -> str | None:
-    """Why the connection of this request cannot be taken over; None if it can."""
+    """Why the connection of this request cannot be taken over; None if it can. What is InFront of its handler, since
+    something else was asked there before, steps aside for that."""
     if STRANGE is not None:
         return f"of aiohttp, {STRANGE}"
     if not isinstance(request.protocol, RequestHandler):
         return "another protocol than aiohttp's own serves it"
     transport = request.transport
-    if transport is not None and transport.get_protocol() is not request.protocol:
-        return "something stands between the connection and aiohttp"
+    between: object = None if transport is None else transport.get_protocol()
+    if between is not None and between is not request.protocol:
+        if not isinstance(between, InFront) or between.handler is not request.protocol:
+            return "something stands between the connection and aiohttp"
+        between.step_aside()
     if asyncio.get_running_loop().get_debug():
         return "the event loop is in debug mode"
     return None

@@ -22,11 +22,13 @@ from aiohttp.web_protocol import RequestHandler
 import realtime
 from realtime.testing import VirtualClock
 from realtime.web import polled, straight, takeover
+from realtime.web.lean import LeanLink
+from realtime.web.lingering import LEAST
 from realtime.web.polled import PolledConnection
 
 from ..patience import arrives, eventually, leap
 from .place import Place, native_routes, serving
-from .sockets import contexts
+from .sockets import HANDSHAKE, contexts
 
 LENGTH = re.compile(rb"Content-Length: (\d+)\r\n")
 DATE = re.compile(rb"(?<=Date: )[^\r]*")
@@ -294,7 +296,8 @@ LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
 
 
 @pytest.mark.parametrize(
-    ("loop", "tls"), [("asyncio", True), ("uvloop", False), ("uvloop", True), ("aiofastnet", False)]
+    ("loop", "tls"),
+    [("asyncio", True), ("uvloop", False), ("uvloop", True), ("aiofastnet", False), ("aiofastnet", True)],
 )
 def test_on_other_loops_and_over_tls_too(loop: str, tls: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     async def compare() -> None:
@@ -495,6 +498,19 @@ async def test_two_servers_share_a_connection(monkeypatch: pytest.MonkeyPatch) -
             client.place.prefix, client.sid, client.key = "/realtime", sid, key
             assert await client.ask("send", client.uplink()) == ["a0,0"]
             assert connection.handler is None
+
+
+async def test_it_steps_aside_for_what_takes_the_connection_over() -> None:
+    """A WebSocket, such as a proxy's for another client."""
+    async with a_client() as client:
+        connection = await client.warm()
+        transport = connection.transport
+        client.writer.write(HANDSHAKE.replace(b"/ws", b"/realtime/park/v1/websocket"))
+        head = await arrives(client.reader.readuntil(b"\r\n\r\n"))
+        assert head.startswith(b"HTTP/1.1 101")
+        protocol: object = transport.get_protocol()
+        assert isinstance(protocol, LeanLink)
+        assert not native_routes(client.place.rt).straight.connections
 
 
 async def test_little_is_remembered_of_what_aiohttp_was_given() -> None:
@@ -718,6 +734,21 @@ async def test_it_is_aiohttps_way_where_anybody_is_to_be_asked(
             assert "debug mode" in await reason(place, caplog)
         finally:
             loop.set_debug(False)
+
+
+async def test_connections_that_are_left_are_forgotten_when_they_are_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(straight, "ANSWERING", False)
+    async with serving() as place:
+        left = native_routes(place.rt).straight.left
+        server = place.runner.server
+        assert server is not None
+        for _ in range(2 * LEAST):
+            async with client_of(place) as client:
+                await client.open()
+            await eventually(lambda: not server.connections)
+        async with client_of(place) as client:
+            await client.open()
+            assert 0 < len(left) <= LEAST + 1
 
 
 async def test_a_hook_that_comes_later_is_asked() -> None:
