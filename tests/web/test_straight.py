@@ -28,7 +28,7 @@ from realtime.web.polled import PolledConnection
 
 from ..patience import arrives, eventually, leap
 from .place import Place, native_routes, serving
-from .sockets import HANDSHAKE, contexts
+from .sockets import HANDSHAKE, LOOPS, contexts
 
 LENGTH = re.compile(rb"Content-Length: (\d+)\r\n")
 DATE = re.compile(rb"(?<=Date: )[^\r]*")
@@ -287,12 +287,6 @@ async def test_whatever_comes_both_ways_say_and_do_the_same(monkeypatch: pytest.
             assert here == await told(place, seed), seed
             assert len(handled) == straightly
     assert len(handled) > 150
-
-
-LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
-    "uvloop": lambda: pytest.importorskip("uvloop").new_event_loop(),
-    "aiofastnet": lambda: pytest.importorskip("aiofastnet").loop_factory(asyncio.new_event_loop)(),
-}
 
 
 @pytest.mark.parametrize(
