@@ -375,8 +375,8 @@ def _warn(notices: Notices, worker: str, own: str) -> None:
         "astray",
         "a request names a session that another process has opened (its sid begins with %s, those of this process"
         " with %s). After a restart that is to be expected. If it goes on, several processes are serving: each"
-        " keeps its own sessions, so let the proxy send all requests of a client to the same one"
-        " (docs/deployment.md), or run one",
+        " keeps its own sessions, so make them a cluster (docs/scaling.md), let the proxy send all requests of a client"
+        " to the same one (docs/deployment.md), or run one",
         worker,
         own,
     )

@@ -90,9 +90,8 @@ class Keeper:
         if self.sessions.owners is None:
             self.sessions.incarnation = secrets.token_urlsafe(12)
         self.sweeps = Sweeps(self, store)
-        if self.served:
-            self.sweeps.start()
         self.holdings, self._underway, self._started, self.leaving = {}, Underway(), True, False
+        self.sweeps.start()
 
     @property
     def reachable(self) -> bool:

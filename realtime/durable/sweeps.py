@@ -33,6 +33,7 @@ log: logging.Logger = logging.getLogger("realtime.server")
 
 BEAT = 2.5  # seconds between two looks at what was left for this worker
 SWEEP = 5.0  # and at the sessions that are due
+RARE = 60.0  # where this worker has no durable endpoint, as long as none was due
 MOST = 64  # of those, in each part of the store
 RENEWALS = 4  # so often, while it is idle, a session is renewed before it is due
 LATER = 10.0  # seconds after which one is due again of which nobody can say anything now
@@ -71,6 +72,7 @@ class Sweeps:
 
     beat: float = BEAT
     pause: float = SWEEP
+    rare: float = RARE
 
     def __init__(self, keeper: Keeping, store: Store) -> None:
         self._keeper = keeper
@@ -81,9 +83,13 @@ class Sweeps:
         self._buried: OrderedDict[str, tuple[Owner, Endpoint, float]] = OrderedDict()  # until when
 
     def start(self) -> None:
-        """Begins."""
-        self._tasks.begin(self._beats())
-        self._tasks.begin(self._sweeps())
+        """Begins. A worker without a durable endpoint, of a cluster in which there may be none any more, looks now and
+        then what such an endpoint has left. (One that is alone could not tell what others have.)"""
+        if self._keeper.served:
+            self._tasks.begin(self._beats())
+            self._tasks.begin(self._sweeps(self.pause))
+        elif not self._keeper.alone:
+            self._tasks.begin(self._sweeps(self.rare))
 
     async def stop(self) -> None:
         """Ends."""
@@ -167,12 +173,17 @@ class Sweeps:
 
     # -- sessions that nobody has --------------------------------------------------------------------------------------
 
-    async def _sweeps(self) -> None:
+    async def _sweeps(self, idle: float) -> None:
+        pause = idle
         while True:
-            await asyncio.sleep(self.pause * random.uniform(0.75, 1.25))  # no secret
+            await asyncio.sleep(pause * random.uniform(0.75, 1.25))  # no secret
+            pause = idle
             for part in range(self._store.parts):
                 with suppress(BrokerError):
-                    await self.sweep(await self._keeper.records.due(part, MOST))
+                    due = await self._keeper.records.due(part, MOST)
+                    if due:
+                        pause = self.pause
+                    await self.sweep(due)
 
     async def sweep(self, due: Iterable[str]) -> None:
         """Looks at sessions that are due. Raises BrokerError."""

@@ -230,9 +230,6 @@ class PolledConnection(InFront):
     def _whole(self, data: bytes) -> bytes:
         """What had come, and this."""
         behind, self._behind = self._behind, b""
-        if self._part is not None:
-            self._part.cancel()
-            self._part = None
         return behind + data if behind else data
 
     def _keep(self, data: bytes) -> None:
@@ -268,16 +265,20 @@ class PolledConnection(InFront):
                 body = data[end + len(known.behind) :]
                 missing = int(digits) - len(body)
                 if not missing and (frames := self.straight.frames(known, body)) is not None:
+                    if self._part is not None:
+                        self._part.cancel()
+                        self._part = None
                     self._serve(known, frames)
                     return
                 if missing > 0 and len(data) + missing <= MOST_BEHIND:
                     self._behind = data
-                    self._part = self._loop.call_later(PATIENCE, self._hand_part_back)
+                    if self._part is None:  # which counts from the first part on
+                        self._part = self._loop.call_later(PATIENCE, self._hand_back_part)
                     return
                 break
         self._hand_back(data)
 
-    def _hand_part_back(self) -> None:
+    def _hand_back_part(self) -> None:
         self._hand_back(self._whole(b""))
 
     def _hand_back(self, data: bytes) -> None:

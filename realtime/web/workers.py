@@ -55,7 +55,8 @@ def warn() -> None:
     number = workers(sys.argv, os.environ)
     if number > 1:
         log.warning(
-            "gunicorn was told to start %d workers, but a session and a room live in one process: start one worker, or"
-            " several servers behind a proxy that keeps each client with its own",
+            "gunicorn was told to start %d workers, but a session and a room live in one process: make them a cluster,"
+            ' by realtime.Server(broker="redis://…", cluster=realtime.Cluster(…)) (docs/scaling.md), start one worker,'
+            " or several servers behind a proxy that keeps each client with its own",
             number,
         )

@@ -6,10 +6,17 @@ The certificate's hash is told by the server (docs/protocol.md §3.6). `python -
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+import realtime
+
+from ..cluster.test_webtransport import two
+from ..cluster.workers import Worker
 from ..patience import arrives, eventually
 from .engines import Engine
+from .harness import serving
 from .steering import steered
 from .test_transports import SCENARIOS
 from .udp import ENGINES, run_cell, surroundings
@@ -18,6 +25,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 # What every engine does over it. At the other origin of these pages there is no such port.
 HERE = tuple(name for name in SCENARIOS if name != "cross_origin")
+# A connection that has gone dark is found out soon; if too soon, it is made anew.
+SOON: dict[str, Any] = {"ping_interval": 0.3, "ping_timeout": 0.7, "resume_window": 60.0}
 # The short form of the matrix.
 SAMPLE = ("every tenth lost", "far away and uneven", "cut twice, without a word", "all at once")
 
@@ -71,6 +80,57 @@ async def test_a_session_moves_up_to_it_and_down_again(engine: Engine) -> None:
         await page.until("steered.sessions.one.transport === 'websocket'")
         await page.exchange("one", 61, 80)
         assert (await page.do("steered.of('one', 'transport')"))[0] == "websocket"
+
+
+@pytest.mark.parametrize("engine", ENGINES, indirect=True)
+async def test_cut_at_one_worker_it_goes_on_at_another_which_carries_it(engine: Engine) -> None:
+    async with (
+        serving() as harness,
+        steered(engine, harness) as page,
+        two(allowed_origins=(harness.pages,), **SOON) as cluster,
+    ):
+        one, other = cluster.workers
+        await page.open("one", f"{one.url}/realtime/echo", transports=["webtransport"])
+        session = await arrives(cluster.sessions.get())
+        await page.exchange("one", 1, 20)
+        cluster.lead(other)
+        cluster.udp.cut()
+        await page.exchange("one", 21, 40)
+        assert set(await page.do("steered.of('one', 'transport')")) == {"webtransport"}
+        assert other.forwarder.count >= 1
+        assert [session.id for session in one.server.sessions] == [session.id]
+        assert list(other.server.sessions) == []
+        await page.do("steered.sessions.one.close()")
+        await arrives(session.wait_closed())
+
+
+@pytest.mark.parametrize("engine", ENGINES, indirect=True)
+async def test_a_durable_session_goes_on_at_another_worker_when_its_own_is_killed(engine: Engine) -> None:
+    def prepare(worker: Worker) -> None:
+        @worker.server.endpoint("/orders", durable=True)
+        async def orders(session: realtime.Session) -> None:
+            async for message in session:
+                await session.send(message)
+
+    async with (
+        serving() as harness,
+        steered(engine, harness) as page,
+        two(allowed_origins=(harness.pages,), prepare=prepare, **SOON) as cluster,
+    ):
+        one, other = cluster.workers
+        # Where it is told where WebTransport is has to live on.
+        await page.open("one", f"{other.url}/realtime/orders", transports=["webtransport"])
+        await page.exchange("one", 1, 20)
+        assert len(one.server) == 1
+        one.kill()
+        cluster.lead(other)
+        cluster.udp.cut()
+        await page.exchange("one", 21, 40)
+        assert set(await page.do("steered.of('one', 'transport')")) == {"webtransport"}
+        (session,) = other.server.sessions
+        assert session.restored
+        await page.do("steered.sessions.one.close()")
+        await arrives(session.wait_closed())
 
 
 @pytest.mark.parametrize("engine", ENGINES, indirect=True)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ..lab.boxes import NGINX, documented, running
 from ..patience import arrives, eventually
 from .fleet import Fleet, fleet
 from .test_protocols import ask, opened
@@ -25,6 +29,11 @@ class Client:
         self.kind = kind
         self.base = ""
         self._referer: dict[str, Any] = {"headers": {"Referer": f"{one.url}/page"}}
+
+    def through(self, one: Fleet) -> None:
+        """From now on."""
+        self.one = one
+        self._referer = {"headers": {"Referer": f"{one.url}/page"}}
 
     async def open(self) -> Worker:
         """Its session's worker."""
@@ -54,12 +63,17 @@ class Client:
         return answer[1]
 
 
-async def killed(one: Fleet, victim: Worker, owner: Worker, heir: Worker) -> None:
-    """A worker is killed, the one with the session knows it, and all comes by a third."""
+async def gone(victim: Worker, owner: Worker) -> None:
+    """A worker is killed, and the one with the session knows it."""
     victim.kill()
     await eventually(
         lambda: all(hop.is_closing() for hop, worker in owner.inner._from.items() if worker == victim.name)
     )
+
+
+async def killed(one: Fleet, victim: Worker, owner: Worker, heir: Worker) -> None:
+    """A worker is killed, the one with the session knows it, and all comes by a third."""
+    await gone(victim, owner)
     one.from_now_on(heir)
 
 
@@ -127,3 +141,69 @@ async def test_what_says_nothing_of_its_own_is_never_taken_for_another() -> None
         await killed(one, victim, owner, heir)
         await visitor.send("two")
         assert await ask(one, "GET", f"{visitor.base}polling") == (200, "4two")
+
+
+class Behind(Fleet):
+    """The same workers, as a proxy gives requests to them."""
+
+    def __init__(self, one: Fleet, url: str) -> None:
+        super().__init__(one.workers, one.balancer, one.http)
+        self._url = url
+
+    @property
+    def url(self) -> str:
+        """The proxy's address."""
+        return self._url
+
+
+class LastAnswer:
+    """The way to a worker that dies with the first answer in its hands: before the proxy has a byte of that, and when
+    the worker with the session knows it."""
+
+    def __init__(self, victim: Worker, owner: Worker) -> None:
+        self._victim, self._owner = victim, owner
+        self.answer = b""
+        self.port = 0
+
+    @contextlib.asynccontextmanager
+    async def stands(self) -> AsyncIterator[None]:
+        self._server = await asyncio.start_server(self._relay, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+        async with self._server:
+            yield
+
+    async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            request = await reader.readuntil(b"\r\n\r\n")
+            there, back = await asyncio.open_connection("127.0.0.1", self._victim.port)
+            with contextlib.closing(back):
+                back.write(request)
+                while b"one" not in self.answer and (more := await there.read(65_536)):
+                    self.answer += more
+            self._server.close()
+            await gone(self._victim, self._owner)
+        finally:
+            writer.transport.abort()
+
+
+@pytest.mark.parametrize("client", ["engineio 4", "engineio 3", "jsonp"])
+async def test_nginx_makes_a_poll_again_at_another_worker(client: str, tmp_path: Path) -> None:
+    """By itself: a GET may be made again. The configuration is that of the documents, with two workers."""
+    async with fleet() as one:
+        visitor = Client(one, client)
+        owner = await visitor.open()
+        victim, heir = [worker for worker in one.workers if worker is not owner]
+        way = LastAnswer(victim, owner)
+        async with way.stands():
+            servers = f"server 127.0.0.1:{way.port};\n    server 127.0.0.1:{heir.port} backup;"
+            config = documented("nginx").replace("server 127.0.0.1:@UPSTREAM@;", servers)
+            config = config.replace("location /realtime/", "location /")  # Engine.IO is at a place of its own
+            await visitor.send("one")
+            async with running("nginx", NGINX.replace("@SERVER@", config), tmp_path) as url:
+                visitor.through(Behind(one, url))
+                assert "one" in await visitor.poll("first")
+                assert b"one" in way.answer  # it was in the victim's hands
+                await visitor.send("two")
+                heard = await visitor.poll("second")
+        assert "two" in heard
+        assert "one" not in heard

@@ -64,15 +64,16 @@ class Two:
 
 @contextlib.asynccontextmanager
 async def two(count: int = 2, *, endpoints: bool = True, faults: Any = None, **options: Any) -> AsyncIterator[Two]:
-    """So many workers, with an echo and a place to park."""
+    """So many workers, with an echo and a place to park, or with what `prepare` gives them."""
     async with UdpFaultProxy("127.0.0.1", 9, random=Random(1), **(faults or {})) as udp:
         sessions: asyncio.Queue[realtime.Session] = asyncio.Queue()
 
         def setup(app: web.Application, rt: realtime.Server) -> None:
             realtime.setup(app, rt, webtransport=webtransport(public_port=udp.port, public_host="127.0.0.1"))
 
-        prepared = {"prepare": partial(serve, sessions)} if endpoints else {}
-        async with workers(count, setup=setup, **prepared, **options) as them:  # type: ignore[arg-type]
+        if endpoints:
+            options.setdefault("prepare", partial(serve, sessions))
+        async with workers(count, setup=setup, **options) as them:
             one = Two(them, udp)
             one.sessions = sessions
             one.lead(them[0])

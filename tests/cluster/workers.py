@@ -178,14 +178,18 @@ async def workers(
     them = [Worker(broker, cluster, setup, settings) for _ in range(count)]
     loop = asyncio.get_running_loop()
     errors: list[dict[str, Any]] = []
+    before = loop.get_exception_handler()
     loop.set_exception_handler(lambda loop, context: errors.append(context))
-    for worker in them:
-        prepare(worker)
-        await worker.start()
     try:
-        yield them
+        for worker in them:
+            prepare(worker)
+            await worker.start()
+        try:
+            yield them
+        finally:
+            await asyncio.gather(*(worker.stop() for worker in them))
+        await eventually(lambda: not any(worker.hops.open for worker in them))
     finally:
-        await asyncio.gather(*(worker.stop() for worker in them))
-    await eventually(lambda: not any(worker.hops.open for worker in them))
+        loop.set_exception_handler(before)
     assert not any(len(worker.server) for worker in them)
     assert errors == []

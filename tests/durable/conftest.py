@@ -22,3 +22,4 @@ async def place() -> AsyncIterator[Place]:
 def nobody_sweeps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers that start look after no session that is due, but where the test has them do it."""
     monkeypatch.setattr(Sweeps, "pause", 1e6)
+    monkeypatch.setattr(Sweeps, "rare", 1e6)

@@ -10,6 +10,7 @@ import pytest
 
 import realtime
 from realtime.core.durable.record import Stage
+from realtime.durable.sweeps import Sweeps
 from realtime.testing import serve
 
 from ..cluster.workers import Balancer, Worker
@@ -125,6 +126,39 @@ async def test_sessions_of_an_endpoint_that_is_no_more_end_when_their_clients_ar
         assert (record.stage, record.end.code) == (Stage.ENDED, 4410)
         await them.keeper(one).sweeps.look()  # when it awakes
         await eventually(lambda: not them.has(one, raw.sid))
+
+
+@pytest.mark.parametrize("closed", [False, True])
+async def test_sessions_of_the_last_durable_endpoint_of_all_end_as_well(
+    closed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a worker that has none, and looks rarely as long as nothing is due."""
+    go = asyncio.Event()
+
+    async def handler(session: realtime.Session) -> None:
+        async for _ in session:
+            await go.wait()
+
+    async with crew(handler, kinds=("durable", "ordinary"), resume_window=0.05, ping_interval=None) as them:
+        one, two = them.workers
+        raw = Raw(them.http, them.url(one))
+        await raw.open()
+        await raw.say("a")
+        if closed:
+            await raw.close_session()
+        await raw.stored(1 + closed)
+        them.lapse(one)
+        monkeypatch.setattr(Sweeps, "pause", 0.05)
+        monkeypatch.setattr(Sweeps, "rare", 0.1)
+        keeper = them.keeper(two)
+        assert not keeper.served
+        await keeper.sweeps.stop()
+        keeper.sweeps.start()
+        records = keeper.records
+        await records.postpone(raw.sid, -1.0)
+        await eventually(lambda: records._kept[raw.sid].record.stage is Stage.ENDED)
+        assert records._kept[raw.sid].record.end.code == 4410
+        assert await records.due(0, 10) == []
 
 
 async def test_nothing_opens_at_an_endpoint_that_is_not_there() -> None:

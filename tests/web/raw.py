@@ -6,6 +6,7 @@ import asyncio
 import json
 import secrets
 import socket
+import ssl
 import struct
 from types import TracebackType
 from typing import Any
@@ -31,14 +32,15 @@ class RawStream:
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
 
-    def __init__(self, place: Place, transport: str, path: str = "/park") -> None:
+    def __init__(self, place: Place, transport: str, path: str = "/park", tls: ssl.SSLContext | None = None) -> None:
         self.place = place
+        self.tls = tls
         self.transport = transport
         self.path = path
         self.headers: dict[str, str] = {}
 
     async def __aenter__(self) -> RawStream:
-        self.reader, self.writer = await asyncio.open_connection("127.0.0.1", self.place.port)
+        self.reader, self.writer = await asyncio.open_connection("127.0.0.1", self.place.port, ssl=self.tls)
         return self
 
     async def __aexit__(

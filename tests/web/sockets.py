@@ -22,7 +22,7 @@ from realtime.web.sockets import Sockets, prepare
 
 from ..patience import eventually, within
 
-__all__ = ["HANDSHAKE", "Recorder", "WebSockets", "contexts", "masked", "serving_websockets"]
+__all__ = ["HANDSHAKE", "LOOPS", "Recorder", "WebSockets", "contexts", "masked", "serving_websockets"]
 
 MAX_SIZE = 2000
 HANDSHAKE = (
@@ -37,6 +37,13 @@ def masked(first: int, payload: bytes = b"", key: bytes = b"\1\2\3\4", size: int
     header = bytearray(frame_header(first, size))
     header[1] |= 0x80
     return bytes(header) + key + bytes(byte ^ key[at % 4] for at, byte in enumerate(payload))
+
+
+# Besides asyncio's own.
+LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
+    "uvloop": lambda: pytest.importorskip("uvloop").new_event_loop(),
+    "aiofastnet": lambda: pytest.importorskip("aiofastnet").loop_factory(asyncio.new_event_loop)(),
+}
 
 
 def contexts(place: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:

@@ -105,6 +105,7 @@ async def test_a_session_of_another_process_is_refused_in_words(
         assert f"x4404,session,,{reason}" in await answer.text()
     (said,) = warnings(caplog)
     assert said.startswith("a request names a session that another process has opened (its sid begins with AbCd,")
+    assert "make them a cluster" in said
     assert "let the proxy send all requests of a client to the same one" in said
     assert "x" * 24 not in said
 

@@ -28,7 +28,7 @@ from realtime.web.polled import PolledConnection
 
 from ..patience import arrives, eventually, leap
 from .place import Place, native_routes, serving
-from .sockets import HANDSHAKE, contexts
+from .sockets import HANDSHAKE, LOOPS, contexts
 
 LENGTH = re.compile(rb"Content-Length: (\d+)\r\n")
 DATE = re.compile(rb"(?<=Date: )[^\r]*")
@@ -289,12 +289,6 @@ async def test_whatever_comes_both_ways_say_and_do_the_same(monkeypatch: pytest.
     assert len(handled) > 150
 
 
-LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
-    "uvloop": lambda: pytest.importorskip("uvloop").new_event_loop(),
-    "aiofastnet": lambda: pytest.importorskip("aiofastnet").loop_factory(asyncio.new_event_loop)(),
-}
-
-
 @pytest.mark.parametrize(
     ("loop", "tls"),
     [("asyncio", True), ("uvloop", False), ("uvloop", True), ("aiofastnet", False), ("aiofastnet", True)],
@@ -424,6 +418,10 @@ async def test_heads_are_known_by_what_aiohttp_has_read() -> None:
         assert await client.ask("send", client.uplink()) == ["a0,0"]  # nothing of it was fed
 
 
+async def came(connection: PolledConnection, part: bytes) -> None:
+    await eventually(lambda: connection._behind == part)
+
+
 async def test_a_known_request_may_come_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """As from clients that write head and body by themselves. Where the rest does not come aiohttp waits for it."""
     monkeypatch.setattr(polled, "PATIENCE", 60.0)
@@ -441,6 +439,15 @@ async def test_a_known_request_may_come_in_parts(monkeypatch: pytest.MonkeyPatch
             assert (await client.answer())[1] == ["a2,0"]
             assert connection._part is None
         assert not passed.data
+        client.writer.write(usual[:head])
+        await came(connection, usual[:head])
+        timer = connection._part
+        for at in range(head, len(usual) - 1):  # who trickles gains no time
+            client.writer.write(usual[at : at + 1])
+            await came(connection, usual[: at + 1])
+            assert connection._part is timer
+        client.writer.write(usual[-1:])
+        assert (await client.answer())[1] == ["a2,0"]
         client.writer.write(usual[:head])
         await eventually(lambda: connection._part is not None)
         leap(61)
@@ -651,7 +658,7 @@ async def test_who_does_not_read_answers_gets_no_more() -> None:
 @pytest.mark.parametrize("holds", [True, False])
 async def test_clients_are_told_of_a_shutdown(holds: bool) -> None:
     """Whose poll is held, and who is between two."""
-    async with a_client(shutdown_timeout=60.0) as client:
+    async with a_client(shutdown_timeout=240.0) as client:
         connection = await held(client)
         if not holds:
             await client.session.send("one")

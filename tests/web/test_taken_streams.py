@@ -5,6 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
+import ssl
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 
 import pytest
 from aiohttp import web
@@ -16,6 +20,7 @@ from realtime.web.bodies import Handle
 from ..patience import within
 from .place import Place, eventually, native_routes, serving
 from .raw import RawStream, open_frame
+from .sockets import LOOPS, contexts
 
 pytestmark = pytest.mark.usefixtures("quiet_log")
 
@@ -140,22 +145,39 @@ async def test_what_is_said_behind_a_stream_is_kept_in_bounds(place: Place, taki
             assert await status(raw) == 200
 
 
-async def test_a_stream_that_ends_while_its_client_does_not_read_keeps_the_connection() -> None:
-    roomy = serving(max_outbox_size=1 << 30, max_outbox=400, max_stream_size=1 << 30)
-    async with roomy as place, RawStream(place, "xhr_streaming") as raw:
-        await raw.start(open_frame(window=[100_000, 1 << 40]))
-        (session,) = place.rt.sessions
-        raw.writer.transport.pause_reading()  # type: ignore[attr-defined] # of asyncio.ReadTransport
-        carrier = session._machine.carrier
-        assert carrier is not None
-        while carrier.link.writable:
-            session.send_nowait("x" * 50_000)
-            await asyncio.sleep(0)
-        session._machine.end(3000, "", place.rt._service.clock.now())
-        raw.writer.transport.resume_reading()  # type: ignore[attr-defined] # of asyncio.ReadTransport
-        await ended(raw)
-        raw.writer.write(NEXT)
-        assert await status(raw) == 200
+async def ends_while_its_client_does_not_read(tls: Callable[[], tuple[ssl.SSLContext, ssl.SSLContext]] | None) -> None:
+    async with serving(max_outbox_size=1 << 30, max_outbox=400, max_stream_size=1 << 30) as place:
+        client_side = None
+        if tls is not None:
+            server_side, client_side = tls()
+            await web.TCPSite(place.runner, "127.0.0.1", 0, ssl_context=server_side).start()
+            place.port = place.runner.addresses[1][1]
+        async with RawStream(place, "xhr_streaming", tls=client_side) as raw:
+            await raw.start(open_frame(window=[100_000, 1 << 40]))
+            (session,) = place.rt.sessions
+            raw.writer.transport.pause_reading()  # type: ignore[attr-defined] # of asyncio.ReadTransport
+            carrier = session._machine.carrier
+            assert carrier is not None
+            sent = 0
+            while carrier.link.writable:
+                session.send_nowait("x" * 50_000)
+                sent += 1
+                await asyncio.sleep(0)
+            session._machine.end(3000, "", place.rt._service.clock.now())
+            raw.writer.transport.resume_reading()  # type: ignore[attr-defined] # of asyncio.ReadTransport
+            assert b"".join(await raw.chunks()).count(b'"mx') == sent
+            raw.writer.write(NEXT)
+            assert await status(raw) == 200
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop", "aiofastnet"])
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "TLS"])
+def test_a_stream_that_ends_while_its_client_does_not_read_keeps_the_connection(
+    loop: str, tls: bool, tmp_path: Path
+) -> None:
+    """All that was written comes, and the connection is for the next request."""
+    with asyncio.Runner(loop_factory=LOOPS.get(loop, asyncio.new_event_loop)) as runner:
+        runner.run(ends_while_its_client_does_not_read(partial(contexts, tmp_path) if tls else None))
 
 
 async def test_an_application_with_middlewares_sees_its_request_to_the_end() -> None:

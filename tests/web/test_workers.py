@@ -102,6 +102,7 @@ async def test_gunicorn(tmp_path: Path, number: int) -> None:
     assert ("gunicorn was told to start 2 workers, but a session and a room live in one process" in said) is (
         number > 1
     )
+    assert ("cluster=realtime.Cluster(…)" in said) is (number > 1)
 
 
 def test_gunicorn_is_installed() -> None:
