@@ -57,6 +57,9 @@ SESSIONS: list[tuple[Use, str]] = [
     (lambda session: session.join("kept", history="5"), "history='5': takes a whole number of at least 0, not str"),
     (lambda session: session.join("kept", history=-1), "history=-1: takes a whole number of at least 0"),
     (lambda session: session.join("kept", after=5), "a cursor is a str"),
+    (lambda session: session.join("present", info="ada"), "info is a dict, not str"),
+    (lambda session: session.join("present", info={"a": object()}), "info: takes what JSON has: .* object"),
+    (lambda session: session.join("present", info={"a": float("inf")}), "info: takes what JSON has: "),
     (lambda session: session.leave(None), NO_ROOM + "NoneType"),
     (lambda session: session.publish(5, "x"), NO_ROOM + "int"),
     (lambda session: session.publish("\0closings", "x"), "a room's name does not begin with a NUL"),
@@ -124,6 +127,7 @@ async def refused(uses: list[tuple[Use, str]], of: object) -> None:
 def rt() -> realtime.Server:
     rt = realtime.Server(broker=realtime.MemoryBroker())
     rt.configure_rooms("kept", history=10)
+    rt.configure_rooms("present", presence=True)
     return rt
 
 

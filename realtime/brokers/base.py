@@ -38,6 +38,7 @@ __all__ = [
     "Stores",
     "Taken",
     "Unanswered",
+    "overdue",
 ]
 
 
@@ -368,3 +369,9 @@ class Stores(Protocol):
 
     def store(self) -> Store:
         """What one worker uses of it, in the event loop that runs."""
+
+
+def overdue(store: Store, seconds: float, what: str = "no answer from the broker") -> str:
+    """What whoever has waited for a broker for too long is told, with what is known of it."""
+    problems = " ".join(store.health().problems) or "the broker does not answer"
+    return f"{what} within broker_timeout ({seconds:g} s): {problems}"

@@ -118,12 +118,14 @@ class Attending:
 
 def info_text(info: object) -> str:
     """What a member says of itself, as text. Raises TypeError and LocalProtocolError."""
-    try:
-        text = json.dumps({} if info is None else info, separators=(",", ":"), allow_nan=False)
-    except ValueError as error:
-        raise LocalProtocolError(f"info: {error}") from None
     if info is not None and not isinstance(info, dict):
         raise TypeError(f"info is a dict, not {type(info).__name__}")
+    try:
+        text = json.dumps({} if info is None else info, separators=(",", ":"), allow_nan=False)
+    except TypeError as error:
+        raise TypeError(f"info: takes what JSON has: {error}") from None
+    except (ValueError, RecursionError) as error:
+        raise LocalProtocolError(f"info: takes what JSON has: {error}") from None
     if len(text) > MAX_INFO:
         raise LocalProtocolError(f"info has {len(text)} bytes of JSON, and may have {MAX_INFO}")
     return text

@@ -11,7 +11,7 @@ from contextlib import suppress
 from ..core.errors import BrokerError
 from ..core.publications import Acknowledged, Publication
 from ..core.rooms import Position
-from .base import Keep, Refused, Store, Unanswered
+from .base import Keep, Refused, Store, Unanswered, overdue
 
 __all__ = ["Publishing"]
 
@@ -57,8 +57,7 @@ class Publishing:
             async with asyncio.timeout(self._timeout):
                 return await self._publish(publication, self._number, keep, payload)
         except TimeoutError:
-            reason = f"no answer from the broker within broker_timeout ({self._timeout:g} s)"
-            raise BrokerError(reason, maybe_sent=publication.maybe_sent) from None
+            raise BrokerError(overdue(self._store, self._timeout), maybe_sent=publication.maybe_sent) from None
         finally:
             self._waiting -= 1
             self._size -= len(payload)

@@ -10,7 +10,7 @@ from typing import NamedTuple, TypeVar
 
 from ..core.errors import BrokerError
 from ..core.rooms import Position, Reading
-from .base import Keep, Present, Refused, Store, Unanswered
+from .base import Keep, Present, Refused, Store, Unanswered, overdue
 from .messages import decoded
 from .publishing import PAUSE
 
@@ -90,4 +90,4 @@ class Reader:
             async with asyncio.timeout(self._timeout):
                 yield
         except TimeoutError:
-            raise BrokerError(f"no answer from the broker within broker_timeout ({self._timeout:g} s)") from None
+            raise BrokerError(overdue(self._store, self._timeout)) from None

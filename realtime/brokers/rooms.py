@@ -17,7 +17,7 @@ from ..core.errors import BrokerError
 from ..core.frames import Outgoing
 from ..core.rooms import CLOSING, Entry, Position
 from ..loops import Tasks
-from .base import Health, Keep, QueueStore, Store
+from .base import Health, Keep, QueueStore, Store, overdue
 from .counts import Counts
 from .local import Joining, LocalRoom
 from .members import Members, Receiver
@@ -193,8 +193,7 @@ class Rooms:
                     await self._attending.add(name, receiver.id, info)
 
     def _too_late(self, what: str) -> BrokerError:
-        problems = " ".join(self.health().problems) or "the broker does not answer"
-        return BrokerError(f"{what} within broker_timeout ({self.timeout:g} s): {problems}")
+        return BrokerError(overdue(self._store, self.timeout, what))
 
     def left(self, receiver: Receiver, name: str) -> None:
         """A receiver has left the hub's room, or is to leave before it is there."""

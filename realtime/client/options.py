@@ -10,7 +10,7 @@ import aiohttp
 from ..clock import Clock
 from ..core.cursors import MAX_CURSORS, is_cursor, is_room_name
 from ..core.errors import LocalProtocolError
-from ..core.settings import Rule, check, flag, instance, names, number, pair, unknown, unknown_transport
+from ..core.settings import Rule, check, flag, instance, names, number, pair, texts, unknown, unknown_transport
 from ..core.settings import clock as clock_rule
 
 __all__ = ["ConnectSettings", "Nothing", "check_settings", "check_transports", "check_unknown"]
@@ -47,17 +47,7 @@ class Nothing(TypedDict):
 # What Config does not check.
 RULES = {
     "transports": names('different names of transports, such as ("websocket", "polling"), or one alone'),
-    "headers": Rule(
-        "a mapping of names to values, both text, or None",
-        lambda value: (
-            value is None
-            or (
-                isinstance(value, Mapping)
-                and all(isinstance(name, str) and isinstance(value[name], str) for name in value)
-            )
-        ),
-        lambda _: True,
-    ),
+    "headers": texts().or_none("none"),
     "cursors": Rule(
         f"a mapping of at most {MAX_CURSORS} rooms to their cursors, as session.cursors gives it, or None",
         lambda value: (

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Literal, TypedDict
 
 from .errors import LocalProtocolError
@@ -32,6 +32,7 @@ __all__ = [
     "pair",
     "shown",
     "text",
+    "texts",
     "unknown",
     "unknown_transport",
     "whole",
@@ -187,6 +188,15 @@ def names(what: str, *, some: bool = True) -> Rule:
     return Rule(
         what, is_type, lambda value: len(set(value)) == len(value) and all(value) and (len(value) > 0 or not some)
     )
+
+
+def texts() -> Rule:
+    """Names and their values, such as headers."""
+
+    def is_type(value: object) -> bool:
+        return isinstance(value, Mapping) and all(isinstance(one, str) for pair in value.items() for one in pair)
+
+    return Rule("a mapping of names to values, both text", is_type, lambda value: True)
 
 
 def unknown(name: str, known: Collection[str], owner: str) -> TypeError:

@@ -19,7 +19,7 @@ __all__ = ["MAX_CALLS", "Calls"]
 
 # So many may wait at a time, of one session.
 MAX_CALLS = 4096
-_TIMEOUT = number(0).or_none("for ever")
+_TIMEOUT = number(0).or_none("as long as it takes")
 
 
 class Calls:

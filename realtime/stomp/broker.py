@@ -8,12 +8,13 @@ from typing import Any, TypeVar
 
 from ..core.dialects import Dialect
 from ..core.errors import LocalProtocolError
-from ..core.settings import Rule, check, having, instance, number, whole
+from ..core.settings import Rule, check, having, instance, number, texts, whole
 from ..endpoint import Endpoint, check_coroutine
 from ..hub import Hub
 from ..protocols.dialects import speaking
 from ..protocols.layers.stomp.conversation import Limits
 from ..protocols.layers.stomp.handshake import HeartBeat
+from ..protocols.layers.stomp.messages import SERVERS
 from ..session import Session
 from .bound import Bound, Called, Handler, Sizes, StompClient
 from .connection import StompConnection
@@ -43,6 +44,7 @@ def _is_address(value: object) -> bool:
     )
 
 
+_HEADERS = texts().or_none("none")
 _SECONDS = number(0, 4_000_000)  # more milliseconds than the wire has digits for
 
 _RULES: dict[str, Rule] = {
@@ -221,8 +223,12 @@ class STOMP:
 
         The message is text for a str, bytes as they are, JSON for anything else; `headers` are told to STOMP's clients,
         and a "content-type" among them in place of the usual one. Raises LocalProtocolError for any other destination,
-        and where the queue is full, TypeError for what is no JSON, and BrokerError.
+        for headers that the server itself says, and where the queue is full, TypeError for what is no JSON and for
+        headers that are no text, and BrokerError.
         """
+        check("headers", headers, _HEADERS)
+        if taken := SERVERS.intersection(headers or ()):
+            raise LocalProtocolError(f"headers: what the server itself says of a message is {', '.join(sorted(taken))}")
         body, kind = body_of(message)
         self._bound.rooms.check()
         await self._bound.publish(destination, {"content-type": kind, **(headers or {})}, body)

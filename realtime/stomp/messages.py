@@ -45,13 +45,19 @@ class StompMessage(NamedTuple):
 
 
 def body_of(value: Any) -> tuple[bytes, str]:
-    """A body, and its content-type: text for a str, bytes as they are, JSON for anything else. Raises TypeError for
-    what is no JSON, and LocalProtocolError for text with lone surrogates."""
+    """A body, and its content-type: text for a str, bytes as they are, JSON for anything else. Raises TypeError and
+    LocalProtocolError for what is no JSON, and LocalProtocolError for text with lone surrogates."""
     if isinstance(value, bytes | bytearray | memoryview):
         return bytes(value), _BYTES
     kind = "text/plain"
     if not isinstance(value, str):
-        value, kind = json.dumps(value, ensure_ascii=False, separators=(",", ":")), "application/json"
+        try:
+            text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        except TypeError as error:
+            raise TypeError(f"a message is str, bytes or what JSON has: {error}") from None
+        except (ValueError, RecursionError) as error:
+            raise LocalProtocolError(f"a message is str, bytes or what JSON has: {error}") from None
+        value, kind = text, "application/json"
     try:
         return value.encode(), kind
     except UnicodeEncodeError:

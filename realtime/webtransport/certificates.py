@@ -60,7 +60,7 @@ class Certificates:
         for name, path in (("certificate", self._certificate), ("key", self._key)):
             try:
                 status = path.stat()
-            except OSError as error:
+            except (OSError, ValueError) as error:  # a NUL is in no path
                 raise LocalProtocolError(f"WebTransport: the {name} {str(path)!r} cannot be read: {error}") from None
             found.append((status.st_mtime_ns, status.st_size, status.st_ino))
         return found

@@ -16,6 +16,7 @@ import pytest
 import realtime
 from realtime import BrokerError
 from realtime.brokers.base import Unanswered
+from realtime.brokers.redis.ear import Ear as RedisEar
 from realtime.brokers.redis.store import RedisStore
 from realtime.brokers.redis.topology import shown
 from realtime.brokers.rooms import Rooms, Timing
@@ -177,7 +178,7 @@ async def test_redis_away_is_told_and_everything_comes_back(
     own_redis.kill()
     await eventually(lambda: one.away)
     one.waits(0.5)
-    with pytest.raises(BrokerError, match=r"within broker_timeout \(0\.5 s\)") as caught:
+    with pytest.raises(BrokerError, match=r"within broker_timeout \(0\.5 s\): Redis at .* cannot be reached") as caught:
         await one.send(KEPT, "nobody hears this")
     assert not caught.value.maybe_sent
     with pytest.raises(BrokerError, match="could not be joined within broker_timeout"):
@@ -534,6 +535,32 @@ async def test_an_eviction_policy_that_may_drop_our_keys_is_warned_of(
         one = await start(own_redis.url)
         await one.member("plain")
     assert [record.getMessage() for record in caplog.records if "maxmemory-policy allkeys-lru" in record.getMessage()]
+
+
+async def test_a_redis_that_refuses_each_time_is_told_of_once(
+    own_redis: Server, start: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However often it is tried. And whoever waits is told why."""
+    tries = 0
+    serve = RedisEar._serve
+
+    async def counted(self: RedisEar, connection: Any) -> None:
+        nonlocal tries
+        tries += 1
+        await serve(self, connection)
+
+    monkeypatch.setattr(RedisEar, "_serve", counted)
+    with own_redis.client() as client:
+        client.config_set("requirepass", PASSWORD)
+    with caplog.at_level(logging.WARNING, "realtime.broker"):
+        one = await start(own_redis.url)
+        await eventually(lambda: tries >= 4)
+        await eventually(lambda: "Authentication" in " ".join(one.rooms.health().problems))
+        one.waits(0.1)
+        with pytest.raises(BrokerError, match=r"no answer .*: Redis at .* cannot be reached: Authentication required"):
+            await one.send("plain", "hello")
+    lost = [record.getMessage() for record in caplog.records if "lost the subscriptions" in record.getMessage()]
+    assert len(lost) == len(set(lost)) > 0
 
 
 async def test_no_credentials_are_logged(start: Any, caplog: pytest.LogCaptureFixture, redis_urls: Any) -> None:

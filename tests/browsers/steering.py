@@ -11,8 +11,8 @@ from typing import Any, Self
 from aiohttp import web
 
 import realtime
-from realtime.web.routes import Routes
 
+from ..cutting import cut_what_was_taken_over
 from .endpoints import make_server
 from .engines import Engine, EngineError, Page
 from .harness import Failure, Harness
@@ -135,11 +135,7 @@ class Endpoint:
         for connection in list(runner.server.connections):
             if connection.transport is not None:
                 connection.transport.abort()
-        owners = [getattr(end, "__self__", None) for end in self.server._service.on_shutdown]
-        for owner in owners:  # and those that aiohttp does not know any more
-            if isinstance(owner, Routes):
-                for link in list(owner._sockets.served):
-                    link.abort()
+        cut_what_was_taken_over(self.server._service)  # of which aiohttp does not know any more
         self._gone.append(runner)
 
     async def stop(self) -> None:

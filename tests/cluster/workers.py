@@ -22,6 +22,7 @@ from realtime.web.lean import LeanLink
 from realtime.web.links import WebSocketLink
 from realtime.web.routes import Routes
 
+from ..cutting import cut_what_was_taken_over
 from ..patience import eventually
 
 __all__ = ["SECRET", "Balancer", "Worker", "workers"]
@@ -87,8 +88,7 @@ class Worker:
         for hop in tuple(self.hops.open):
             if hasattr(hop, "transport"):  # one that connects has none
                 hop.transport.abort()
-        for link in self.links:
-            link.abort()
+        cut_what_was_taken_over(self.service)
         for connection in () if self.inner._server is None else self.inner._server.connections:
             if connection.transport is not None:
                 connection.transport.abort()

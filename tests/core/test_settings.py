@@ -22,6 +22,7 @@ from realtime.core.settings import (
     pair,
     shown,
     text,
+    texts,
     unknown,
     unknown_transport,
     whole,
@@ -112,3 +113,12 @@ def test_what_has_all_methods_of_a_protocol() -> None:
     for wrong in (Full, Half(), None):
         with pytest.raises(TypeError, match=r"what=.*: takes an object with both, not "):
             check("what", wrong, rule)
+
+
+def test_names_and_their_values_are_text() -> None:
+    rule = texts().or_none("none")
+    for right in ({}, {"a": "b"}, None):
+        check("headers", right, rule)
+    for wrong in ("a", ["a"], {"a": 1}, {1: "a"}):
+        with pytest.raises(TypeError, match="takes a mapping of names to values, both text, or None for none, not "):
+            check("headers", wrong, rule)

@@ -237,8 +237,16 @@ def _plain(*_: object) -> None:
 async def test_sending_without_a_server() -> None:
     with pytest.raises(realtime.LocalProtocolError, match="register the destinations first"):
         await realtime.STOMP().send("/topic/a", "x")
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match=r"a message is str, bytes or what JSON has: .* object"):
         await realtime.STOMP().send("/topic/a", object())
+    with pytest.raises(realtime.LocalProtocolError, match="a message is str, bytes or what JSON has: "):
+        await realtime.STOMP().send("/topic/a", {"a": float("nan")})
+    for headers in (["a"], {"a": 1}, {1: "a"}, "a"):
+        with pytest.raises(TypeError, match=r"^headers=.*: takes a mapping of names to values, both text"):
+            await realtime.STOMP().send("/topic/a", "x", headers=headers)  # type: ignore[arg-type]
+    for name in ("content-length", "destination", "message-id", "subscription"):
+        with pytest.raises(realtime.LocalProtocolError, match=f"headers: what the server itself says .* is {name}$"):
+            await realtime.STOMP().send("/topic/a", "x", headers={name: "5", "mine": "x"})
     with pytest.raises(realtime.LocalProtocolError, match="lone surrogate"):
         await realtime.STOMP().send("/topic/a", "\ud800")
     stomp = realtime.STOMP()

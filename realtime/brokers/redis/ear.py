@@ -49,6 +49,7 @@ class Ear(Living):
         self._wake = asyncio.Event()
         self._backoff = Backoff(1.0)
         self._again = asyncio.Event()
+        self._problem = ""  # by which it was lost last, if nothing was confirmed since
 
     def subscribe(self, channel: str) -> None:
         """Wants what this channel brings."""
@@ -82,7 +83,9 @@ class Ear(Living):
                 if connection is not None:
                     await let_go(connection)
             if self.standing:
-                log.warning("! lost the subscriptions at %s: %s", self.name, reason)
+                if reason != self._problem:  # where it is refused each time, once is enough
+                    log.warning("! lost the subscriptions at %s: %s", self.name, reason)
+                self._problem = reason
                 self.standing = False
                 self._lost(tuple(self.channels))
             await asyncio.sleep(self._backoff.next())
@@ -129,6 +132,7 @@ class Ear(Living):
                 self._heard(channel, answer[2])
             elif kind in (b"subscribe", b"ssubscribe"):
                 self._backoff.reset()
+                self._problem = ""
                 if channel in self.channels:
                     self._confirmed(channel)
             elif channel in self.channels and channel not in self._changes:
