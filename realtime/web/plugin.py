@@ -98,7 +98,6 @@ def setup(
     async def stop(app: web.Application) -> None:
         await routes.straight.go_on()
         await service.shutdown()
-        routes.straight.ended()
         await asyncio.gather(routes.ended(), dialects.ended(), ports.ended())
         if listener is not None:
             await listener.ended()

@@ -176,13 +176,10 @@ class Straight:
             connection.step_aside()
         await self._lingering.go_on()
 
-    def ended(self) -> None:
-        """All were told: ends the connections."""
+    async def stopped(self) -> None:
+        """All were told, and all is over: ends the connections. The application may start again."""
+        await self._lingering.stop()
         for connection in tuple(self.connections):
             connection.end()
-
-    async def stopped(self) -> None:
-        """All is over. The application may start again."""
-        await self._lingering.stop()
         self.left.clear()
         self.closing = False

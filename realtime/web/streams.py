@@ -305,11 +305,11 @@ def _between_requests(request: web.Request) -> bool:
     protocol = request.protocol
     if protocol._messages or protocol._parser is None:
         return False
-    try:
-        return protocol._parser.feed_eof() is None
-    except HttpProcessingError:
-        protocol.close()  # it is lost
-        return False
+    with suppress(HttpProcessingError):
+        if protocol._parser.feed_eof() is None:
+            return True
+    protocol.close()  # the parser has lost its place
+    return False
 
 
 def _may_be_taken(request: web.Request) -> bool:

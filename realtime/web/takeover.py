@@ -61,6 +61,8 @@ class LeanResponse(web.WebSocketResponse):
     _send_headers_immediately = False
     # What is asked by aiohttp, and by access logs, of the usual answer.
     _status, _reason, _keep_alive = 101, "Switching Protocols", False
+    __http_exception__ = False
+    _whole = False  # aiohttp's part was made
 
     def __init__(self, request: web.Request, max_size: int, subprotocols: Sequence[str]) -> None:
         self.max_size = max_size
@@ -69,10 +71,16 @@ class LeanResponse(web.WebSocketResponse):
         self._subprotocols = subprotocols
         self._accept = b""  # the answer to the key of a usual handshake
         self._answered: tuple[Any, ...] | None = None
-        self._whole = False  # aiohttp's part was made
         self.head = b""  # the answer, where it was laid out here
         if kept:
             self._make_whole()
+
+    def __getattr__(self, name: str) -> Any:
+        """What aiohttp's part would have, for an access logger of the application's own."""
+        if self._whole or name.startswith("__"):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        self._make_whole()
+        return getattr(self, name)
 
     def _make_whole(self) -> None:
         """Makes aiohttp's part, unless it was."""

@@ -124,6 +124,31 @@ async def test_a_logger_of_the_applications_own_sees_all(caplog: pytest.LogCaptu
         assert lines(caplog)[0].startswith("/realtime/echo/v1/websocket?open=")
 
 
+class Curious(AbstractAccessLogger):
+    """One that looks at all that a response has."""
+
+    def log(self, request: web.BaseRequest, response: web.StreamResponse, time: float) -> None:
+        assert isinstance(response, web.WebSocketResponse)
+        assert not hasattr(response, "nothing_of_the_kind")
+        kept = response.get("kept"), len(response), len(response.cookies), response.ws_protocol
+        said = response.status, response.reason, response.headers["Upgrade"], kept
+        self.logger.info("%s", said)
+
+
+@pytest.mark.parametrize("taking_over", [True, False])
+async def test_a_logger_that_looks_at_the_response_to_a_handshake(
+    caplog: pytest.LogCaptureFixture, taking_over: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However much of it was made."""
+    monkeypatch.setattr(sockets, "TAKING_OVER", taking_over)
+    caplog.set_level(logging.INFO, "access")
+    async with logged(access_log_class=Curious) as base, within():
+        async with realtime.connect(f"{base}/realtime/echo", transports=["websocket"]):
+            pass
+        await eventually(lambda: lines(caplog))
+        assert lines(caplog)[0] == str((101, "Switching Protocols", "websocket", (None, 0, 0, None)))
+
+
 async def test_where_nothing_is_logged_nothing_is_done(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING, "access")
     async with logged() as base, within(), realtime.connect(f"{base}/realtime/echo") as session:

@@ -673,6 +673,9 @@ async def test_clients_are_told_of_a_shutdown(holds: bool) -> None:
             client.writer.write(client.request("long_polling", (client.attach(3, received=1),)))
         said = (await client.answer())[1]
         assert said[-1].startswith("c1001")
+        if not holds:  # whose session waits for its ack
+            client.writer.write(client.request("send", (f"u{client.sid},2,0,1,{client.key}",)))
+            await client.raw_answer()
         assert await arrives(client.reader.read()) == b""
         await arrives(stopping)
         assert connection.transport.is_closing()
