@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import warnings
-from weakref import ReferenceType, ref
 
 from aiohttp import web
 
@@ -26,8 +25,7 @@ class Lingering:
     """The connections that requests have come on, and the application that they were for."""
 
     def __init__(self) -> None:
-        # With the task that serves each: one that has ended would keep the last request.
-        self.connections: dict[asyncio.Transport, ReferenceType[asyncio.Task[None]]] = {}
+        self.connections: set[asyncio.Transport] = set()
         self._most = LEAST
         self._application: web.Application | None = None  # the outermost one
         self._server: web.Server | None = None
@@ -38,7 +36,7 @@ class Lingering:
         transport = request.transport
         if transport is None or transport in self.connections:
             return
-        self.connections[transport] = ref(request.task)
+        self.connections.add(transport)
         self._application = request.match_info.apps[0]
         self._accepting = request.protocol._manager
         if len(self.connections) > self._most:
@@ -47,18 +45,18 @@ class Lingering:
 
     def forget(self, transport: asyncio.Transport) -> None:
         """This connection is served on by somebody else."""
-        self.connections.pop(transport, None)
+        self.connections.discard(transport)
 
-    def _open(self) -> dict[asyncio.Transport, ReferenceType[asyncio.Task[None]]]:
+    def _open(self) -> set[asyncio.Transport]:
         return {
-            transport: task
-            for transport, task in self.connections.items()
-            if not transport.is_closing() and _is_aiohttps(transport.get_protocol())
+            transport
+            for transport in self.connections
+            if not transport.is_closing() and _handler(transport) is not None
         }
 
     async def go_on(self) -> None:
         """aiohttp is shutting down: serves those connections on that it has left, until stop()."""
-        connections, self.connections = self._open(), {}
+        connections, self.connections = self._open(), set()
         if self._application is None:
             return
         # What comes before we know which these are would be thrown away by aiohttp.
@@ -67,10 +65,9 @@ class Lingering:
             transport.pause_reading()
         for _ in range(2):  # whoever waits for a request ends in the next turn; all others have one to answer
             await asyncio.sleep(0)
-        for transport, task in connections.items():
-            if not _done(task):
-                keep_reading(transport.get_protocol())
-        left = [transport for transport, task in connections.items() if _done(task) and not transport.is_closing()]
+        left = [transport for transport in connections if not transport.is_closing() and _has_done(transport)]
+        for transport in connections.difference(left):
+            keep_reading(transport.get_protocol())
         if left and (server := self.server()) is not None:
             for transport in left:
                 protocol = server()
@@ -92,7 +89,7 @@ class Lingering:
         And those that came into being while aiohttp looked for the ones without a request: it has served these until
         now, would take no notice of what they bring, and wait for their end for as long as it waits for handlers."""
         server, self._server, self._application = self._server, None, None
-        accepting, self._accepting, self.connections = self._accepting, None, {}
+        accepting, self._accepting, self.connections = self._accepting, None, set()
         if accepting is not None:
             accepting.pre_shutdown()
         if server is not None:
@@ -100,14 +97,21 @@ class Lingering:
             await server.shutdown(PATIENCE)
 
 
-def _done(task: ReferenceType[asyncio.Task[None]]) -> bool:
-    known = task()
-    return known is None or known.done()
+def _handler(transport: asyncio.Transport) -> web.RequestHandler | None:
+    """aiohttp's, if it serves a connection; something may stand in front of it. It need not be the one that has served
+    the request by which the connection is known."""
+    protocol: object = transport.get_protocol()
+    handler = getattr(protocol, "handler", protocol)
+    return handler if isinstance(handler, web.RequestHandler) else None
 
 
-def _is_aiohttps(protocol: object) -> bool:
-    """Whether aiohttp serves a connection with this protocol, which may stand in front of aiohttp's."""
-    return isinstance(getattr(protocol, "handler", protocol), web.RequestHandler)
+def _has_done(transport: asyncio.Transport) -> bool:
+    """Whether aiohttp has left a connection: what would serve its next request has ended."""
+    handler = _handler(transport)
+    if handler is None or not hasattr(handler, "_task_handler"):
+        return False
+    task = handler._task_handler
+    return task is None or task.done()
 
 
 def serving(application: web.Application) -> web.Server:

@@ -18,6 +18,7 @@ from realtime.web import sockets, streams
 from realtime.web.bodies import Handle
 
 from ..patience import within
+from .peer import HttpPeer
 from .place import Place, eventually, native_routes, serving
 from .raw import RawStream, open_frame
 from .sockets import LOOPS, contexts
@@ -212,3 +213,22 @@ async def test_a_shutdown_ends_streams_and_waits_for_them(transport: str) -> Non
         async with within():
             await stopping
             assert await raw.reader.read() == b""
+
+
+async def test_a_shutdown_answers_who_polls_where_a_stream_was(place: Place) -> None:
+    """On its connection, which aiohttp has again."""
+    async with RawStream(place, "xhr_streaming") as raw:
+        session = await begun(place, raw)
+        session._machine.end(3000, "", place.rt._service.clock.now())
+        await ended(raw)
+        peer, _ = await place.parked("long_polling")
+        assert isinstance(peer, HttpPeer)
+        (polling,) = place.rt.sessions
+        raw.transport = "long_polling"
+        asking = asyncio.create_task(raw.start(peer.attach_frame(), method="POST"))
+        await eventually(lambda: polling._machine.carrier is not None)
+        stopping = asyncio.create_task(place.stop())
+        async with within():
+            await asking
+            assert b"1001" in await raw.reader.readuntil(b"]")
+            await stopping
