@@ -96,7 +96,7 @@ class StreamLink:
         self._keeper: Keeper | None = None
         self._tail = b""
         self._end: Callable[[], object] = nothing
-        self._manager: web.Server | None = None  # that has the connection when this is over
+        self._manager: web.Server | None = None  # that has the connection when this is over; None: it ends
         self._said = b""
         self._gone: asyncio.Future[None] | None = None  # somebody waits for the end of the connection
         self._timer: asyncio.TimerHandle | None = None
@@ -208,7 +208,8 @@ class StreamLink:
         assert request is not None
         if is_gone(request) or self._over or not _between_requests(request):
             return False
-        writing_paused, self._manager = request.protocol.writing_paused, request.protocol._manager
+        writing_paused = request.protocol.writing_paused
+        self._manager = request.protocol._manager if response.keep_alive else None
         detached = detach(request, response)
         transport = self._taken = detached.transport
         if self._draining is not None:
@@ -256,7 +257,9 @@ class StreamLink:
         transport = self._taken
         if transport is None or transport.is_closing():
             return  # whose end is told
-        assert self._manager is not None
+        if self._manager is None:
+            transport.close()
+            return
         said, self._said = self._said, b""
         self._let_go()
         transport.set_write_buffer_limits()

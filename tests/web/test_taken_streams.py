@@ -80,6 +80,23 @@ async def test_whose_the_connection_is(transport: str, taking_over: bool, place:
 
 
 @ALL
+async def test_a_connection_that_its_client_will_not_use_again_ends_with_the_stream(
+    transport: str, taking_over: bool, place: Place
+) -> None:
+    async with RawStream(place, transport) as raw:
+        known = set(place.rt.sessions)
+        await raw.start(open_frame(), headers="Connection: close\r\n")
+        assert (await raw.frames())[0].startswith("o")
+        (session,) = set(place.rt.sessions) - known
+        assert len(kept(place)) == taking_over
+        session._machine.end(3000, "", place.rt._service.clock.now())
+        await ended(raw)
+        async with within():
+            assert await raw.reader.read() == b""
+        await eventually(lambda: not kept(place))
+
+
+@ALL
 @pytest.mark.parametrize("at", [0, 1, 20, len(NEXT)], ids=["later", "its first byte", "its beginning", "at once"])
 async def test_a_request_behind_a_stream_is_answered_behind_it(
     transport: str, at: int, place: Place, monkeypatch: pytest.MonkeyPatch
