@@ -14,6 +14,7 @@ from .wire import (
     CLOSE,
     TEXT,
     HttpConnection,
+    Incoming,
     StreamConnection,
     WebSocketConnection,
     chunk,
@@ -88,7 +89,24 @@ class BasePeer:
         return items if len(items) == count else items + laid[: count - len(items)]
 
 
-class BareWebSocket(BasePeer):
+class OneConnection(BasePeer):
+    """A session that is one connection."""
+
+    _port: int
+    _connection: Incoming
+
+    async def open(self, *, speaks: bool = True) -> None:
+        """See load.Peer."""
+        await self._connection.connect(self._port)
+        await self._opened
+
+    async def abort(self) -> None:
+        """See load.Peer."""
+        self._leaving = True
+        await self._connection.abort()
+
+
+class BareWebSocket(OneConnection):
     """Text messages on a WebSocket."""
 
     def __init__(self, port: int, name: str, messages: Messages, tally: Tally, first: int = 0) -> None:
@@ -105,11 +123,6 @@ class BareWebSocket(BasePeer):
             failed=self._failed,
         )
 
-    async def open(self, *, speaks: bool = True) -> None:
-        """See load.Peer."""
-        await self._connection.connect(self._port)
-        await self._opened
-
     def post(self, count: int) -> None:
         """See load.Peer."""
         self._connection.write(b"".join(self._next(self._frames, count)))
@@ -125,11 +138,6 @@ class BareWebSocket(BasePeer):
         self._leaving = True
         self._connection.write(client_frame(b"\x03\xe8", CLOSE))
         await self._connection.closed
-
-    async def abort(self) -> None:
-        """See load.Peer."""
-        self._leaving = True
-        await self._connection.abort()
 
 
 class BareLongPolling(BasePeer):
@@ -202,7 +210,7 @@ class BareLongPolling(BasePeer):
             await self._uplink.abort()
 
 
-class BareStreaming(BasePeer):
+class BareStreaming(OneConnection):
     """An answer without an end, with a line a message, each in a chunk of its own."""
 
     def __init__(self, port: int, name: str, messages: Messages, tally: Tally, first: int = 0) -> None:
@@ -218,19 +226,9 @@ class BareStreaming(BasePeer):
             failed=self._failed,
         )
 
-    async def open(self, *, speaks: bool = True) -> None:
-        """See load.Peer."""
-        await self._connection.connect(self._port)
-        await self._opened
-
     def _other(self, opcode: int, payload: bytes) -> None:
         raise Failed(f"message {self.received + 1} of a stream is not the one expected: {payload[:80]!r}")
 
     async def leave(self) -> None:
         """See load.Peer. There is nothing to say: the connection ends."""
         await self.abort()
-
-    async def abort(self) -> None:
-        """See load.Peer."""
-        self._leaving = True
-        await self._connection.abort()

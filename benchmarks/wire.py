@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from struct import Struct
 from typing import cast
@@ -18,6 +19,7 @@ __all__ = [
     "PONG",
     "TEXT",
     "HttpConnection",
+    "Incoming",
     "StreamConnection",
     "WebSocketConnection",
     "chunk",
@@ -135,7 +137,7 @@ class Connection(asyncio.Protocol):
             await self.closed
 
 
-class Incoming(Connection):
+class Incoming(Connection, ABC):
     """A connection with one request, behind whose answer's head comes what is mostly known beforehand.
 
     `expected` is the cycle of whole frames to come and `index` the place of the next; those are compared as they lie in
@@ -209,10 +211,10 @@ class Incoming(Connection):
         self.index = (self.index + 1) % len(self._expected)
 
     @staticmethod
+    @abstractmethod
     def _payload(data: bytes, position: int) -> tuple[int, int, int]:
         """Where the payload of the frame at `position` starts and stops, and where the next frame does; past the end
         while that is unknown."""
-        raise NotImplementedError
 
 
 class WebSocketConnection(Incoming):

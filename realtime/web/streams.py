@@ -268,7 +268,8 @@ class StreamLink:
         protocol.connection_made(transport)
         if said:
             protocol.data_received(said)
-            if len(said) > MOST_SAID and not protocol._reading_paused:
+            # aiohttp stops reading by itself where it has enough; who has stopped here goes on only if it has not.
+            if len(said) > MOST_SAID and not (protocol._reading_paused or protocol._buffer_paused):
                 transport.resume_reading()
 
     def _let_go(self) -> None:

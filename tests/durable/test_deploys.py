@@ -103,24 +103,31 @@ async def ends(them: Crew, by: Worker, sid: str) -> None:
     assert await records.due(0, 10) == []
 
 
+async def takes_for_ever(session: realtime.Session) -> None:
+    """A handler that never has done with the first message."""
+    async for _ in session:
+        await asyncio.get_running_loop().create_future()
+
+
+async def left_behind(them: Crew, closed: bool) -> Raw:
+    """A session with a message in the store, and perhaps its client's close, whose worker has lost its lease."""
+    one, _ = them.workers
+    raw = Raw(them.http, them.url(one))
+    await raw.open()
+    await raw.say("a")
+    if closed:
+        await raw.close_session()
+    await raw.stored(1 + closed)
+    them.lapse(one)
+    return raw
+
+
 @pytest.mark.parametrize("closed", [False, True])
 async def test_sessions_of_an_endpoint_that_is_no_more_end_when_their_clients_are_given_up(closed: bool) -> None:
     """Also those that some handler should go on with: there is none."""
-    go = asyncio.Event()
-
-    async def handler(session: realtime.Session) -> None:
-        async for _ in session:
-            await go.wait()
-
-    async with crew(handler, kinds=("durable", "absent"), resume_window=0.05, ping_interval=None) as them:
+    async with crew(takes_for_ever, kinds=("durable", "absent"), resume_window=0.05, ping_interval=None) as them:
         one, two = them.workers
-        raw = Raw(them.http, them.url(one))
-        await raw.open()
-        await raw.say("a")
-        if closed:
-            await raw.close_session()
-        await raw.stored(1 + closed)
-        them.lapse(one)
+        raw = await left_behind(them, closed)
         await ends(them, two, raw.sid)
         record = await them.record(raw.sid)
         assert (record.stage, record.end.code) == (Stage.ENDED, 4410)
@@ -133,21 +140,9 @@ async def test_sessions_of_the_last_durable_endpoint_of_all_end_as_well(
     closed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By a worker that has none, and looks rarely as long as nothing is due."""
-    go = asyncio.Event()
-
-    async def handler(session: realtime.Session) -> None:
-        async for _ in session:
-            await go.wait()
-
-    async with crew(handler, kinds=("durable", "ordinary"), resume_window=0.05, ping_interval=None) as them:
-        one, two = them.workers
-        raw = Raw(them.http, them.url(one))
-        await raw.open()
-        await raw.say("a")
-        if closed:
-            await raw.close_session()
-        await raw.stored(1 + closed)
-        them.lapse(one)
+    async with crew(takes_for_ever, kinds=("durable", "ordinary"), resume_window=0.05, ping_interval=None) as them:
+        _, two = them.workers
+        raw = await left_behind(them, closed)
         monkeypatch.setattr(Sweeps, "pause", 0.05)
         monkeypatch.setattr(Sweeps, "rare", 0.1)
         keeper = them.keeper(two)

@@ -122,9 +122,7 @@ async def test_a_request_behind_a_stream_is_answered_behind_it(
 
 
 @ALL
-async def test_a_stream_on_a_connection_on_which_was_polled(
-    transport: str, place: Place, taking_over: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_stream_on_a_connection_on_which_was_polled(transport: str, place: Place, taking_over: bool) -> None:
     """Whoever answered polls there steps aside; and has it again when the stream is over, and is polled there."""
     straight = native_routes(place.rt).straight
     async with RawStream(place, transport) as raw:
@@ -144,9 +142,8 @@ async def test_a_stream_on_a_connection_on_which_was_polled(
             await ended(raw)
 
 
+@pytest.mark.parametrize("taking_over", [True], indirect=True)  # aiohttp has bounds of its own
 async def test_what_is_said_behind_a_stream_is_kept_in_bounds(place: Place, taking_over: bool) -> None:
-    if not taking_over:
-        pytest.skip("aiohttp has bounds of its own")
     async with RawStream(place, "xhr_streaming") as raw:
         session = await begun(place, raw)
         (link,) = kept(place)
