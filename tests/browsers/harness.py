@@ -121,7 +121,7 @@ class Harness:
             async with asyncio.timeout(timeout):
                 await asyncio.wait((report,), timeout=LOADS)
                 if not report.done() and await self._has_not_begun(page):
-                    await page.evaluate("location.reload()")
+                    await page.reload()
                 said = await report
         except TimeoutError:
             raise Failure(f"no report within {timeout:g} s\n{await self.evidence(page)}") from None

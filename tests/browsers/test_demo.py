@@ -22,7 +22,7 @@ from realtime.demo import page as demo_page
 from realtime.demo.plug import FAULTS
 
 from .abilities import TRANSPORTS, can
-from .engines import Engine, Page
+from .engines import Engine, EngineError, Page
 from .engines.devtools import DevToolsPage
 from .harness import CLIENT, ROOT
 from .udp import ENGINES as WITH_WEBTRANSPORT
@@ -58,16 +58,21 @@ class Visit:
 
     async def until(self, expression: str) -> None:
         """Waits until an expression is true in the page."""
+        problem = None
         try:
             async with asyncio.timeout(PATIENCE):
                 while True:
-                    if await self.value(f"!!({expression})"):
-                        return
+                    try:
+                        if await self.value(f"!!({expression})"):
+                            return
+                    except EngineError as error:  # between two pages
+                        problem = error
                     await asyncio.sleep(0.1)
         except TimeoutError:
             story = await self.value("document.getElementById('main').innerText")
             session = await self.value(PANEL)
-            raise AssertionError(f"never true: {expression}\n{session}\n{story}\n{await self.page.console()}") from None
+            told = f"{session}\n{story}\n{await self.page.console()}"
+            raise AssertionError(f"never true: {expression} ({problem})\n{told}") from None
 
     async def click(self, selector: str) -> None:
         """Clicks, as soon as that can be clicked."""
@@ -118,7 +123,7 @@ async def _loaded(visitor: Visit) -> None:
         async with asyncio.timeout(PATIENCE / 2):
             await visitor.until(ready)
     except TimeoutError:
-        await visitor.page.evaluate("location.reload()")
+        await visitor.page.reload()
         await visitor.until(ready)
 
 
@@ -265,7 +270,8 @@ async def test_nothing_moves_by_itself_where_motion_is_not_wanted(engine: Engine
         await visitor.until(token)
         before = await visitor.value(token)
         await page.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-reduced-motion", "value": "reduce"}])
-        await page.evaluate("window.before = true; location.reload()")
+        await page.evaluate("window.before = true")
+        await page.reload()
         await visitor.until("!window.before && document.getElementById('lane-jsonp')")
         assert not await visitor.value(BY_ITSELF)
         assert await visitor.text("#race-status") == "Nothing has been measured yet."

@@ -142,7 +142,8 @@ async def test_the_output_of_a_job_goes_on_over_reloads(engine: Engine) -> None:
     async with serve(example.make_app(pause=0.01)) as server, engine.open(str(server.make_url("/"))) as page:
         for reload in range(1, 6):
             await shows(page, f"!window.before && {count} > {10 * reload}")
-            await page.evaluate("window.before = true, void setTimeout(() => location.reload())")
+            await page.evaluate("window.before = true")
+            await page.reload()
         await shows(page, f"!window.before && {count} >= {len(lines)}")
         assert await page.evaluate("document.getElementById('log').textContent") == "".join(f"{x}\n" for x in lines)
         assert await page.errors() == []

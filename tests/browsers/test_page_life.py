@@ -69,7 +69,7 @@ async def test_a_page_that_comes_back_goes_on(
             }()"""
         )
         await page.do("void steered.send('it', 6, 7)")
-        await page.do("void (location.href = '/blank.html')")
+        await page.page.visit("/blank.html")
         await page.until("document.title === 'blank' && typeof steered === 'undefined'")
         for number in range(1, 4):
             await session.send(f"news {number}")
@@ -94,7 +94,7 @@ async def test_a_page_that_comes_back_goes_on(
 async def test_a_reload_ends_the_session(engine: Engine, transport: str, harness: Harness, endpoint: Endpoint) -> None:
     async with talking(engine, harness, endpoint, transport) as page:
         session = only(endpoint.server)
-        await page.do("void location.reload()")
+        await page.page.reload()
         await asyncio.wait_for(session.wait_closed(), PROMPTLY)
         assert session.close_code == 1001
         await page.until("typeof steered === 'object' && !steered.sessions.it")

@@ -68,7 +68,7 @@ async def test_a_page_that_is_loaded_anew_goes_on(engine: Engine, transports: st
             publishing = asyncio.create_task(publish())
             for loads in range(1, 5):
                 await until(page, f"kept.loads === {loads} && kept.heard.length > {sent + 5}")
-                await page.evaluate("void location.reload()")
+                await page.reload()
                 await in_the_room(page, loads + 1)
             publishing.cancel()
             await asyncio.gather(publishing, return_exceptions=True)

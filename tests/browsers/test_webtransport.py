@@ -138,7 +138,7 @@ async def test_a_page_that_is_left_says_so(engine: Engine) -> None:
     async with surroundings() as (harness, _udp), steered(engine, harness) as page:
         await page.open("one", f"{harness.pages}/realtime/echo", transports=["webtransport"])
         (session,) = harness.server.sessions
-        await page.do("void (location.href = '/blank.html')")
+        await page.page.visit("/blank.html")
         await arrives(session.wait_closed(), "that the session ends")
         assert session.close_code == 1001
 

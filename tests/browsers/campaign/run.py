@@ -358,7 +358,7 @@ class _Run:
             self.result.violations.append(f"stuck: in the calm not everything came across, or never ended: {standing}")
         self.tell(f"the end: {end}")
         if end == "leave":
-            await self.page.do("void location.reload()")
+            await self.page.page.reload()
             text = await self.page.until("typeof campaign === 'object' && campaign.before()", timeout=PATIENCE)
             self._left = json.loads(text)
             return await self._page_left()

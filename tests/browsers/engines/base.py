@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import abc
 import contextlib
+import json
 import os
 import shutil
 from collections.abc import AsyncIterator
@@ -57,6 +58,14 @@ class Page:
     async def evaluate(self, script: str) -> Any:
         """The value of an expression in the page, as JSON allows. Raises EngineError when it throws."""
         raise CannotError("this engine cannot evaluate")
+
+    async def reload(self) -> None:
+        """Loads it anew, behind the answer to this call: the document goes, and what it is asked then goes with it."""
+        await self.evaluate("void setTimeout(function () { location.reload(); }, 0)")
+
+    async def visit(self, address: str) -> None:
+        """Goes to another page, likewise."""
+        await self.evaluate(f"void setTimeout(function () {{ location.href = {json.dumps(address)}; }}, 0)")
 
     async def screenshot(self, path: Path) -> None:
         """A PNG of the page. Raises CannotError where there is none."""
