@@ -83,6 +83,7 @@ class Derived:
         "poll_grace",
         "silence",
         "timer_grace",
+        "told",
         "window",
     )
 
@@ -112,6 +113,8 @@ class Derived:
     lifetime: float
     # Whether a session's messages have a rate.
     metered: bool
+    # What a protocol tells its clients of these settings, by the transport: kept here by who words it.
+    told: dict[str, str]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -194,6 +197,7 @@ class Config(Derived):
             "timer_grace": max(TIMER_GRACE, liveness),
             "lifetime": self.resume_window + liveness,
             "metered": self.max_message_rate is not None or self.max_byte_rate is not None,
+            "told": {},
         }
         for name, value in derived.items():
             object.__setattr__(self, name, value)

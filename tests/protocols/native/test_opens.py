@@ -13,7 +13,7 @@ from realtime.core.frames import Window
 from realtime.core.negotiation import Choice
 from realtime.core.numbered_machine import NumberedMachine
 from realtime.core.proof import Key
-from realtime.protocols.native import Open, Opened, open_frame, opened_frame, parse_open, verdicts
+from realtime.protocols.native import Open, Opened, open_frame, opened_frame, opens, parse_open, verdicts
 
 from ...core.fakes import Diary
 from .ends import NONCE, opened_text
@@ -236,6 +236,44 @@ def test_settings_are_announced_as_they_were_set() -> None:
         assert f'"ping_interval":{written},' in frame
         opened = Opened.parse(frame[1:])
         assert (opened.resume_window, opened.max_size, opened.ping_interval) == (123.5, 77, 7)
+
+
+def test_opens_that_differ_in_their_nonce_alone_say_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = {"gen": 2, "window": [7, 77], "transports": ["sse"], "rooms": {}, "durable": True}
+    for members in ({"nonce": NONCE} | said, said | {"nonce": NONCE}):
+        first = parse_open(json.dumps(members))
+        with monkeypatch.context() as patch:
+            patch.setattr(opens, "parse_one", None)  # nothing is parsed again
+            second = parse_open(json.dumps(members | {"nonce": "n" * 64}))
+        assert first == Open(NONCE, 2, Window(7, 77), ("sse",), None, rooms={}, durable=True)
+        assert second == first._replace(nonce="n" * 64)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"nonce":"%s","gen":1,"window":[1,1],"auth":"password"}',
+        '{"nonce":"%s","gen":1,"window":[1,1],"rooms":{"a":"b"}}',
+        '{"nonce":"%s","gen":1,"window":[1,1],"tried":{"sse":1}}',
+        '{"nonce":"%s","gen":1,"window":[1,1],"failed":{"sse":["cut",1]}}',
+        '{"x":{"nonce":"%s"},"nonce":"%s","gen":1,"window":[1,1]}',
+        r'{"x\"nonce":"%s","nonce":"%s","gen":1,"window":[1,1]}',
+        r'{"nonce":"%s","gen":1,"window":[1,1],"x":"\u006eonce"}',
+        '{"nonce":"%s","gen":1,"window":[1,1],"x":"' + "x" * 512 + '"}',
+    ],
+)
+def test_opens_that_may_differ_in_more_are_each_parsed(text: str) -> None:
+    before = dict(opens._kinds)
+    for nonce in (NONCE, "n" * 64):
+        assert parse_open(text.replace("%s", nonce)).nonce == nonce
+        assert opens._kinds == before
+
+
+def test_what_is_kept_of_opens_and_verdicts_is_bounded() -> None:
+    for number in range(1, 2 * opens.MOST_KINDS):
+        parse_open(json.dumps({"nonce": NONCE, "gen": number, "window": [1, 1]}))
+        verdicts((Choice("websocket", "taken", "taken", timing=float(number)),))
+        assert len(opens._kinds) <= opens.MOST_KINDS >= len(opens._worded)
 
 
 @pytest.mark.parametrize("space", ["", " ", "\n\t", "\r\n  "])
