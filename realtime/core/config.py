@@ -73,6 +73,7 @@ class Derived:
     """What follows from the settings: reckoned once for each Config, since every message asks for some of it."""
 
     __slots__ = (
+        "_told",
         "hold",
         "lifetime",
         "liveness",
@@ -83,7 +84,6 @@ class Derived:
         "poll_grace",
         "silence",
         "timer_grace",
-        "told",
         "window",
     )
 
@@ -114,7 +114,7 @@ class Derived:
     # Whether a session's messages have a rate.
     metered: bool
     # What a protocol tells its clients of these settings, by the transport: kept here by who words it.
-    told: dict[str, str]
+    _told: dict[str, str]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -197,7 +197,7 @@ class Config(Derived):
             "timer_grace": max(TIMER_GRACE, liveness),
             "lifetime": self.resume_window + liveness,
             "metered": self.max_message_rate is not None or self.max_byte_rate is not None,
-            "told": {},
+            "_told": {},
         }
         for name, value in derived.items():
             object.__setattr__(self, name, value)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from ...core.config import OPEN_SIZE, Config
 from ...core.durable.machine import DurableMachine
@@ -99,6 +99,8 @@ def open_frame(
     return "o" + compact(members)
 
 
+# The same in a URL, where no client escapes what a nonce consists of.
+_NONCE_IN_URL = re.compile(r"%22nonce%22%3A(?:%20|\+)?%22([A-Za-z0-9_-]{22,64})%22")
 # What opens say behind the nonce, by what is written around it: where that is nothing of a client's own.
 _kinds: dict[tuple[str, str], tuple[Any, ...]] = {}
 
@@ -111,19 +113,45 @@ def parse_open(text: str, max_auth: int = MAX_AUTH) -> Open:
     found = _NONCE_MEMBER.search(text) if len(text) <= MOST_ALIKE else None
     if found is None:
         return _parse(text, max_auth)
-    begin, end = found.span(1)
-    around = text[:begin], text[end:]
+    around = text[: found.start(1)], text[found.end(1) :]
     said = _kinds.get(around)
     if said is not None:
         return Open(found[1], *said)
     head = _parse(text, max_auth)
-    own = head.auth is not None or head.failed or head.tried or head.rooms
-    # Where the word is there once, and nothing is escaped, it can only have been that member.
-    if not own and text.count("nonce") == 1 and "\\" not in text:
-        if len(_kinds) >= MOST_KINDS:
-            _kinds.clear()
-        _kinds[around] = head[1:]
+    if _is_alike(head, text):
+        _keep(around, head)
     return head
+
+
+def parse_open_in_url(url: str, decode: Callable[[], str | None], max_auth: int) -> Open | None:
+    """The same where it stands in a URL, in the query's only field, as `decode` has it; None where that is missing. Of
+    clients of a kind at one path that is done once. Raises as parse_open() and `decode` do."""
+    found = _NONCE_IN_URL.search(url) if len(url) <= 2 * MOST_ALIKE else None
+    if found is not None:
+        around = url[: found.start(1)], url[found.end(1) :]
+        said = _kinds.get(around)
+        if said is not None:
+            return Open(found[1], *said)
+    text = decode()
+    if text is None:
+        return None
+    head = parse_open(text, max_auth)
+    if found is not None and "&" not in url and "#" not in url and _is_alike(head, text):
+        _keep(around, head)
+    return head
+
+
+def _is_alike(head: Open, text: str) -> bool:
+    """Whether an open that says the same around another nonce says the same: nothing in it is its client's own. Where
+    the word stands there once, and nothing is escaped, it can only be that member."""
+    own = head.auth is not None or head.failed or head.tried or head.rooms
+    return not own and text.count("nonce") == 1 and "\\" not in text
+
+
+def _keep(around: tuple[str, str], head: Open) -> None:
+    if len(_kinds) >= MOST_KINDS:
+        _kinds.clear()
+    _kinds[around] = head[1:]
 
 
 def _parse(text: str, max_auth: int) -> Open:
@@ -241,12 +269,11 @@ def verdicts(choices: tuple[Choice, ...]) -> str:
 def opened_frame(machine: NumberedMachine, transport: str, transports: str, received: int, taken: int) -> str:
     """The server's `o`; see verdicts()."""
     config = machine.config
-    same = config.told.get(transport) or _tell(config, transport)
+    same = config._told.get(transport) or _tell(config, transport)
     # Sids and keys have no character that JSON would escape (docs/protocol.md §5).
     whose = f'"sid":"{machine.sid}","key":"{machine.secret}","ack":[{received},{taken}]'
-    tenure = ""
-    if type(machine) is not NumberedMachine and isinstance(machine, DurableMachine):  # the second takes longer
-        tenure = f'"tenure":"{machine.owner.tenure.id}",'
+    durable = type(machine) is not NumberedMachine and isinstance(machine, DurableMachine)  # the second takes longer
+    tenure = f'"tenure":"{cast(DurableMachine, machine).owner.tenure.id}",' if durable else ""
     return f'o{{{whose},{tenure}{same},"transports":{transports}}}'
 
 
@@ -262,7 +289,7 @@ def _tell(config: Config, transport: str) -> str:
         "poll_interval": config.poll_interval,
         "transport": transport,
     }
-    told = config.told[transport] = compact(members)[1:-1]
+    told = config._told[transport] = compact(members)[1:-1]
     return told
 
 
