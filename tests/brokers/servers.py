@@ -22,7 +22,7 @@ from ..ports import port_for
 __all__ = ["PASSWORD", "Cluster", "Sentinels", "Server", "available", "copied", "settled"]
 
 PASSWORD = "not-for-any-log"
-PATIENCE = 45.0
+PATIENCE = 90.0
 BUS = 10_000  # so far above its port a node of a cluster hears of the others
 
 
