@@ -73,7 +73,7 @@ class Handlers:
         self._sessions[task] = session
         task.add_done_callback(self._when_over, context=context)
         if len(self._showing) == 1:
-            loop.call_soon(self._hide)
+            loop.call_soon(self._hide, context=context)
 
     def _hide(self) -> None:
         """The handler that was begun first waits, or has ended. Those begun behind it will have run, and not have gone

@@ -223,7 +223,7 @@ async def test_an_echo_over_long_polling(answering: bool, most: float, monkeypat
         assert await cost(ROUNDS, cycle) <= most
 
 
-@pytest.mark.parametrize(("taking_over", "most"), [(True, 89.1), (False, 94.1)])
+@pytest.mark.parametrize(("taking_over", "most"), [(True, 87.1), (False, 92.1)])
 async def test_an_open_over_a_websocket(taking_over: bool, most: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """From the handshake to the first ack."""
     monkeypatch.setattr(sockets, "TAKING_OVER", taking_over)

@@ -68,7 +68,8 @@ class LeanResponse(web.WebSocketResponse):
     def __init__(self, request: web.Request, max_size: int, subprotocols: Sequence[str]) -> None:
         self.max_size = max_size
         # Middlewares see it, and the request lasts as long as the connection.
-        self.kept = kept = any(map(MIDDLEWARES, request.match_info.apps))
+        self._apps = apps = request.match_info.apps
+        self.kept = kept = any(map(MIDDLEWARES, apps))
         self._subprotocols = subprotocols
         self._accept = b""  # the answer to the key of a usual handshake
         self._answered: tuple[Any, ...] | None = None
@@ -108,15 +109,13 @@ class LeanResponse(web.WebSocketResponse):
         """Lays out the answer, for shake_hands()."""
         if self._payload_writer is not None:  # it is prepared
             return self._payload_writer
-        assert isinstance(request, web.Request)
         adds = self._whole and bool(self._headers)
-        if not self._accept or adds or any(map(ON_PREPARE, request.match_info.apps)):
+        if not self._accept or adds or any(map(ON_PREPARE, self._apps)):
             self._make_whole()
             return await super().prepare(request)
         if request.transport is None:
             raise ConnectionResetError("the client has left")
-        self._req, self._payload_writer, self._keep_alive = request, request.writer, False
-        request.protocol.keep_alive(False)
+        self._req, self._payload_writer = request, request.writer
         self.head = b"%b%b\r\n%b" % (ANSWER, self._accept, closing_lines(int(time.time())))
         return self._payload_writer
 
