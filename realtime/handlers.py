@@ -24,6 +24,8 @@ log: logging.Logger = logging.getLogger("realtime.server")
 session_log: logging.Logger = logging.getLogger("realtime.session")
 
 FOREVER = float("inf")
+# How most end: until Python 3.12 an enumeration takes its time to give its members.
+RETURNED = Result.RETURNED
 
 
 class Absent(Protocol):
@@ -86,17 +88,18 @@ class Handlers:
     def _over(self, task: asyncio.Task[None]) -> None:
         """A handler has ended, one way or other."""
         session = self._sessions.pop(task, None)
-        error = None if task.cancelled() else task.exception()  # asked, or asyncio would say that nobody has
+        cancelled = task.cancelled()
+        error = None if cancelled else task.exception()  # asked, or asyncio would say that nobody has
         if session is None:
             return  # it was forgotten with its event loop
-        machine, result = session._machine, Result.RETURNED
-        if task.cancelled():
+        machine, result, now = session._machine, RETURNED, self._clock.now()
+        if cancelled:
             result = Result.CANCELLED
-            machine.close(1011, "the handler was cancelled", self._clock.now())
+            machine.close(1011, "the handler was cancelled", now)
         elif isinstance(error, Exception):
             result = self._raised(session, error)
-        machine.close(1000, "", self._clock.now())
-        self._done(session, self._clock.now() - session._handled_since, result)
+        machine.close(1000, "", now)
+        self._done(session, now - session._handled_since, result)
         session._stubborn = False
         if self._ending and (ending := self._ending.get(machine.config.close_timeout)) is not None:
             ending.pop(session, None)
