@@ -44,6 +44,11 @@ class Calls:
         if event == "call" and frame.f_code.co_filename.startswith(PACKAGE):
             self.count += 1
 
+    def taken(self) -> int:
+        """How many there were, from now on of what follows."""
+        count, self.count = self.count, 0
+        return count
+
     @contextlib.contextmanager
     def counted(self) -> Iterator[None]:
         """Counts within."""
