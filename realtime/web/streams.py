@@ -257,13 +257,13 @@ class StreamLink:
         transport = self._taken
         if transport is None or transport.is_closing():
             return  # whose end is told
-        if self._manager is None:
+        protocol = None if self._manager is None else self._manager()
+        if protocol is None or (protocol.keepalive_timeout <= 0 and not self._said):  # aiohttp keeps none open
             transport.close()
             return
         said, self._said = self._said, b""
         self._let_go()
         transport.set_write_buffer_limits()
-        protocol = self._manager()
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
         if said:
