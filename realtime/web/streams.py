@@ -13,13 +13,12 @@ from contextlib import suppress
 from typing import NamedTuple, Protocol
 
 from aiohttp import HttpVersion11, web
-from aiohttp.http_exceptions import HttpProcessingError
 
 from ..core.carrier import Part, SharedBuffers
 from ..loops import begin
 from . import sockets
 from .links import HIGH_WATER, is_gone
-from .takeover import MIDDLEWARES, detach, unfit
+from .takeover import MIDDLEWARES, between_requests, detach, unfit
 
 __all__ = ["ALONE", "Course", "Keeper", "StreamLink", "run_stream"]
 
@@ -206,7 +205,7 @@ class StreamLink:
         client has said more already."""
         request = self._request
         assert request is not None
-        if is_gone(request) or self._over or not _between_requests(request):
+        if is_gone(request) or self._over or not between_requests(request.protocol):
             return False
         writing_paused = request.protocol.writing_paused
         self._manager = request.protocol._manager if response.keep_alive else None
@@ -302,18 +301,6 @@ def _chunks(buffers: Sequence[Part]) -> bytes:
     for buffer in buffers:
         pieces += (b"%x\r\n" % len(buffer), buffer, b"\r\n")
     return b"".join(pieces)  # type: ignore[arg-type] # of streams they are bytes
-
-
-def _between_requests(request: web.Request) -> bool:
-    """Whether nothing has come behind this request: not even a part of the next, which only aiohttp's parser has."""
-    protocol = request.protocol
-    if protocol._messages or protocol._parser is None:
-        return False
-    with suppress(HttpProcessingError):
-        if protocol._parser.feed_eof() is None:
-            return True
-    protocol.close()  # the parser has lost its place
-    return False
 
 
 def _may_be_taken(request: web.Request) -> bool:
