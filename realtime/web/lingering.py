@@ -12,7 +12,7 @@ import warnings
 from aiohttp import web
 
 from .links import keep_reading
-from .takeover import between_requests
+from .takeover import between_requests, parser_of
 
 __all__ = ["LEAST", "Lingering", "serving"]
 
@@ -114,7 +114,7 @@ def _handler(transport: asyncio.Transport) -> web.RequestHandler | None:
 
 def _has_done(handler: web.RequestHandler) -> bool:
     """Whether aiohttp has left a connection: what would serve its next request has ended."""
-    if not all(hasattr(handler, name) for name in ("_task_handler", "_messages", "_parser")):
+    if parser_of(handler) is None or not hasattr(handler, "_task_handler") or not hasattr(handler, "_messages"):
         return False
     task = handler._task_handler
     return task is None or task.done()

@@ -29,7 +29,17 @@ from .links import HIGH_WATER
 from .parsing import WebSocketDataQueue
 from .threshold import Carry, Opening, Threshold
 
-__all__ = ["Detached", "InFront", "LeanResponse", "between_requests", "detach", "shake_hands", "take_over", "unfit"]
+__all__ = [
+    "Detached",
+    "InFront",
+    "LeanResponse",
+    "between_requests",
+    "detach",
+    "parser_of",
+    "shake_hands",
+    "take_over",
+    "unfit",
+]
 
 MIDDLEWARES = attrgetter("middlewares")
 ON_PREPARE = attrgetter("on_response_prepare")
@@ -184,10 +194,15 @@ def detach(request: web.Request, response: web.StreamResponse | None = None) -> 
     return Detached(transport, early, paused, kept)
 
 
+def parser_of(handler: RequestHandler) -> Any:
+    """What parses the requests of a connection; None where aiohttp has none any more, or none that is known."""
+    return getattr(handler, "_parser", None) or getattr(handler, "_request_parser", None)  # which it was before 3.14
+
+
 def between_requests(handler: RequestHandler) -> bool:
     """Whether nothing has come behind the requests that this handler has served: not even a part of the next, which
     only aiohttp's parser has. Where there is one the parser loses its place, and the handler takes nothing more."""
-    parser: Any = handler._parser
+    parser = parser_of(handler)
     if handler._messages or parser is None:
         return False
     with suppress(HttpProcessingError):
