@@ -12,7 +12,7 @@ import warnings
 from aiohttp import web
 
 from .links import keep_reading
-from .takeover import between_requests, parser_of
+from .takeover import InFront, between_requests, parser_of
 
 __all__ = ["LEAST", "Lingering", "serving"]
 
@@ -49,15 +49,17 @@ class Lingering:
         self.connections.discard(transport)
 
     def _open(self) -> set[asyncio.Transport]:
+        """Those that aiohttp serves, or will again."""
         return {
             transport
             for transport in self.connections
-            if not transport.is_closing() and _handler(transport) is not None
+            if not transport.is_closing() and isinstance(transport.get_protocol(), web.RequestHandler | InFront)
         }
 
     async def go_on(self) -> None:
         """aiohttp is shutting down: serves those connections on that it has left, until stop()."""
-        connections, self.connections = self._open(), set()
+        connections = {transport for transport in self._open() if _handler(transport) is not None}
+        self.connections = set()
         if self._application is None:
             return
         # What comes before we know which these are would be thrown away by aiohttp.

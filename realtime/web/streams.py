@@ -18,7 +18,7 @@ from ..core.carrier import Part, SharedBuffers
 from ..loops import begin
 from . import sockets
 from .links import HIGH_WATER, is_gone
-from .takeover import MIDDLEWARES, between_requests, detach, unfit
+from .takeover import MIDDLEWARES, InFront, between_requests, detach, unfit
 
 __all__ = ["ALONE", "Course", "Keeper", "StreamLink", "run_stream"]
 
@@ -55,7 +55,7 @@ class Course(NamedTuple):
 ALONE = Course()
 
 
-class StreamLink:
+class StreamLink(InFront):
     """The body of one long response. What is written before it has started waits for its start.
 
     Chunks are framed here and written straight to the connection, one for each flush, so that nothing is held back or
@@ -80,6 +80,8 @@ class StreamLink:
         "_timer",
         "_writable_again",
     )
+
+    handler = None  # which it is in front of only when this is over
 
     def __init__(self, request: web.Request, writable_again: Callable[[], object]) -> None:
         self._request: web.Request | None = request
