@@ -13,13 +13,12 @@ from contextlib import suppress
 from typing import NamedTuple, Protocol
 
 from aiohttp import HttpVersion11, web
-from aiohttp.http_exceptions import HttpProcessingError
 
 from ..core.carrier import Part, SharedBuffers
 from ..loops import begin
 from . import sockets
 from .links import HIGH_WATER, is_gone
-from .takeover import MIDDLEWARES, detach, unfit
+from .takeover import MIDDLEWARES, InFront, between_requests, detach, unfit
 
 __all__ = ["ALONE", "Course", "Keeper", "StreamLink", "run_stream"]
 
@@ -56,7 +55,7 @@ class Course(NamedTuple):
 ALONE = Course()
 
 
-class StreamLink:
+class StreamLink(InFront):
     """The body of one long response. What is written before it has started waits for its start.
 
     Chunks are framed here and written straight to the connection, one for each flush, so that nothing is held back or
@@ -81,6 +80,8 @@ class StreamLink:
         "_timer",
         "_writable_again",
     )
+
+    handler = None  # which it is in front of only when this is over
 
     def __init__(self, request: web.Request, writable_again: Callable[[], object]) -> None:
         self._request: web.Request | None = request
@@ -206,7 +207,7 @@ class StreamLink:
         client has said more already."""
         request = self._request
         assert request is not None
-        if is_gone(request) or self._over or not _between_requests(request):
+        if is_gone(request) or self._over or not between_requests(request.protocol):
             return False
         writing_paused = request.protocol.writing_paused
         self._manager = request.protocol._manager if response.keep_alive else None
@@ -257,13 +258,13 @@ class StreamLink:
         transport = self._taken
         if transport is None or transport.is_closing():
             return  # whose end is told
-        if self._manager is None:
+        protocol = None if self._manager is None else self._manager()
+        if protocol is None or (protocol.keepalive_timeout <= 0 and not self._said):  # aiohttp keeps none open
             transport.close()
             return
         said, self._said = self._said, b""
         self._let_go()
         transport.set_write_buffer_limits()
-        protocol = self._manager()
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
         if said:
@@ -302,18 +303,6 @@ def _chunks(buffers: Sequence[Part]) -> bytes:
     for buffer in buffers:
         pieces += (b"%x\r\n" % len(buffer), buffer, b"\r\n")
     return b"".join(pieces)  # type: ignore[arg-type] # of streams they are bytes
-
-
-def _between_requests(request: web.Request) -> bool:
-    """Whether nothing has come behind this request: not even a part of the next, which only aiohttp's parser has."""
-    protocol = request.protocol
-    if protocol._messages or protocol._parser is None:
-        return False
-    with suppress(HttpProcessingError):
-        if protocol._parser.feed_eof() is None:
-            return True
-    protocol.close()  # the parser has lost its place
-    return False
 
 
 def _may_be_taken(request: web.Request) -> bool:
