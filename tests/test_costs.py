@@ -242,6 +242,20 @@ async def test_an_echo_over_long_polling(answering: bool, most: float, monkeypat
         assert await cost(ROUNDS, cycle) <= most
 
 
+async def test_an_ack_beside_a_stream() -> None:
+    """A send that says nothing else, on a connection that is known."""
+    async with place() as (http, url), await streaming(http, f"{url}/room") as stream:
+        await stream.content.readline()  # padding
+        opened = json.loads(json.loads(await stream.content.readline())[0][1:])
+        batch = json.dumps([f"u{opened['sid']},0,0,1,{opened['key']}"])
+
+        async def ack() -> None:
+            async with http.post(f"{url}/room/v1/send", data=batch) as answer:
+                assert await answer.text() == '["a0,0"]'
+
+        assert await cost(ROUNDS, ack) <= 15
+
+
 @pytest.mark.parametrize(("taking_over", "most"), [(True, 94), (False, 98)])
 async def test_an_open_over_a_websocket(taking_over: bool, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """From the handshake to the first ack."""

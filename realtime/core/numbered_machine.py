@@ -113,8 +113,11 @@ class NumberedMachine(Draining):
             self.inbox.announced(received, taken)
         return (carrier.greeting or carrier.codec.attach_answer)(received, taken)
 
-    def uplink(self, carrier: NumberedCarrier, received: int, taken: int, first: int, now: float) -> bool:
-        """An uplink batch names the session: takes its acks and sets its cursor. `carrier` never attaches.
+    def uplink(
+        self, carrier: NumberedCarrier, received: int, taken: int, first: int, now: float, *, alone: bool = False
+    ) -> bool:
+        """An uplink batch names the session: takes its acks and sets its cursor. `carrier` never attaches. Of one that
+        is `alone`, as nothing comes behind its head, nothing is to be said unless its acks or our own news say so.
 
         Returns whether its frames are to be fed. Raises RemoteProtocolError for absurd acks.
         """
@@ -129,7 +132,7 @@ class NumberedMachine(Draining):
             self.acknowledged(received, taken, now)
         if self.outcome is not None:
             return False
-        if self.carrier is not None:
+        if self.carrier is not None and (not alone or self.inbox.metered or self.inbox.owed_since is not NEVER):
             self.listener.dirty()
         return True
 
