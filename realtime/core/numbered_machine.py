@@ -269,8 +269,8 @@ class NumberedMachine(Draining):
         if self.outcome is not None:
             return FOREVER
         when = self.close_deadline
-        if not self.used:
-            when = min(when, self.born + self.config.open_timeout)
+        if not self.used and (unused := self.born + self.config.open_timeout) < when:
+            when = unused
         carrier = self.carrier
         if carrier is None:
             if self.state is OPEN:
@@ -285,7 +285,10 @@ class NumberedMachine(Draining):
         if interval is not None and carrier.codec.shape is STREAM:
             return min(when, _idle_since(self, carrier) + interval, _last_contact(self, carrier) + silence)
         if interval is not None:
-            when = min(when, carrier.last_received + (silence if carrier.pinged else min(interval, silence)))
+            # min(), without a call.
+            silent = carrier.last_received + (silence if carrier.pinged or silence < interval else interval)
+            if silent < when:
+                when = silent
         return when
 
     def expire(self, now: float) -> None:

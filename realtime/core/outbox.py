@@ -22,6 +22,11 @@ MESSAGES = (TEXT, BINARY)
 MOST_OUTSTANDING = 65_536
 
 
+def _bounded(window: Window) -> Window:
+    """Of at most MOST_OUTSTANDING messages."""
+    return window if window.messages <= MOST_OUTSTANDING else window_of(MOST_OUTSTANDING, window.size)
+
+
 class Outbox:
     """One direction's sending half. Numbers are from 1; `acked` and `taken` are the highest the peer told."""
 
@@ -50,7 +55,8 @@ class Outbox:
     )
 
     def __init__(self, window: Window, max_messages: int, max_bytes: int) -> None:
-        self._window = window_of(min(window.messages, MOST_OUTSTANDING), window.size)
+        # _bounded(), without a call: each session has one.
+        self._window = window if window.messages <= MOST_OUTSTANDING else _bounded(window)
         self.acked: int = 0  # the peer has received so many
         self.taken: int = 0  # and its application has taken so many
         self.last: int = 0  # the highest number given
@@ -82,7 +88,7 @@ class Outbox:
 
     @window.setter
     def window(self, window: Window) -> None:
-        self._window = window_of(min(window.messages, MOST_OUTSTANDING), window.size)
+        self._window = _bounded(window)
 
     @property
     def size(self) -> int:

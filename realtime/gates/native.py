@@ -258,7 +258,7 @@ class NativeGate:
         else:
             service.admission.arrived(request)
             identity = await wait(self._openings.identify(endpoint.path, head.nonce, request, address))
-        signs = request._first(RAW_SIGNS)
+        signs = None if request._unsigned else request._first(RAW_SIGNS)
         binding = (endpoint.path, asker(signs, request.host) if signs else None, identity)
         if endpoint.durable and head.durable:
             assert service.keeper is not None

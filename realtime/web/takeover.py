@@ -47,6 +47,7 @@ ON_PREPARE = attrgetter("on_response_prepare")
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 FINE = web.WebSocketReady(True, None)
 ANSWER = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: upgrade\r\nSec-WebSocket-Accept: "
+LIMITS = (HIGH_WATER // 4, HIGH_WATER)
 # What is asked of aiohttp's protocol object, beside what is public.
 HANDED_OVER = (
     "_message_tail",
@@ -85,13 +86,6 @@ class LeanResponse(web.WebSocketResponse):
         self.head = b""  # the answer, where it was laid out here
         if kept:
             self._make_whole()
-
-    def __getattr__(self, name: str) -> Any:
-        """What aiohttp's part would have, for an access logger of the application's own."""
-        if self._whole or name.startswith("__"):
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        self._make_whole()
-        return getattr(self, name)
 
     def _make_whole(self) -> None:
         """Makes aiohttp's part, unless it was."""
@@ -155,6 +149,25 @@ class LeanResponse(web.WebSocketResponse):
         self._ws_protocol = protocol
         self._writer = writer
         request.protocol.keep_alive(False)
+
+
+class Late:
+    """An attribute of aiohttp's part of a LeanResponse, which is made when somebody asks for it, such as an access
+    logger of the application's own. (__getattr__() would slow down all other attributes.)"""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, response: LeanResponse | None, owner: type[LeanResponse]) -> Any:
+        if response is None:
+            return self
+        response._make_whole()
+        return vars(response)[self._name]
+
+
+for _name in vars(web.WebSocketResponse(compress=False)):
+    if not hasattr(LeanResponse, _name):
+        setattr(LeanResponse, _name, Late(_name))
 
 
 class Detached(NamedTuple):
@@ -239,7 +252,8 @@ async def take_over(
     transport, early, paused, kept = detach(request, ws)
     link = LeanLink(transport, ws.max_size, keeper)
     link.writable = writable
-    transport.set_write_buffer_limits(high=HIGH_WATER)
+    if transport.get_write_buffer_limits() != LIMITS:  # those of asyncio are
+        transport.set_write_buffer_limits(high=HIGH_WATER)
     try:
         connection = connect(link, link)
         keeper.taken(link, connection)
