@@ -273,23 +273,20 @@ class NumberedMachine(Draining):
             when = unused
         carrier = self.carrier
         if carrier is None:
-            if self.state is OPEN:
-                when = min(when, self.absent_at)
-            return min(when, self.absent_at + self.config.resume_window)
+            kept = 0.0 if self.state is OPEN else self.config.resume_window
+            return min(when, self.absent_at + kept)
         if self.inbox.owed_since != NEVER or self.inbox.metered:
             when = min(when, self._ack_at())
         if carrier.codec.shape is POLL:
             when = min(when, carrier.started + self.config.hold)
             return when if self.state is not DRAINING else min(when, self._going_at())
         interval, silence = self.config.ping_interval, self.config.silence
-        if interval is not None and carrier.codec.shape is STREAM:
+        if interval is None:
+            return when
+        if carrier.codec.shape is STREAM:
             return min(when, _idle_since(self, carrier) + interval, _last_contact(self, carrier) + silence)
-        if interval is not None:
-            # min(), without a call.
-            silent = carrier.last_received + (silence if carrier.pinged or silence < interval else interval)
-            if silent < when:
-                when = silent
-        return when
+        silent = carrier.last_received + (silence if carrier.pinged or silence < interval else interval)
+        return silent if silent < when else when  # min(), without a call
 
     def expire(self, now: float) -> None:
         """Does what is due by `now`: acks, pings, polls to answer, silence, and every kind of end."""
