@@ -160,7 +160,8 @@ class NativeGate:
         status = 200
         parts: list[Part] = []
         try:
-            if due and machine.uplink(carrier, head.received, head.taken, head.first, now) and behind:
+            alone = not behind
+            if due and machine.uplink(carrier, head.received, head.taken, head.first, now, alone=alone) and behind:
                 status = await self._feed(request, machine, session, carrier, behind, parts)
         except RemoteProtocolError as absurd:
             status = absurd.http_status

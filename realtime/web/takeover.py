@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from aiohttp import HttpVersion11, WSMsgType, web
 from aiohttp.http import WebSocketReader
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_protocol import RequestHandler
 from multidict import CIMultiDict
 
@@ -28,7 +29,17 @@ from .links import HIGH_WATER
 from .parsing import WebSocketDataQueue
 from .threshold import Carry, Opening, Threshold
 
-__all__ = ["Detached", "InFront", "LeanResponse", "detach", "shake_hands", "take_over", "unfit"]
+__all__ = [
+    "Detached",
+    "InFront",
+    "LeanResponse",
+    "between_requests",
+    "detach",
+    "parser_of",
+    "shake_hands",
+    "take_over",
+    "unfit",
+]
 
 MIDDLEWARES = attrgetter("middlewares")
 ON_PREPARE = attrgetter("on_response_prepare")
@@ -193,6 +204,25 @@ def detach(request: web.Request, response: web.StreamResponse | None = None) -> 
     if not kept:
         protocol._task_handler = None  # which ends, and would be kept where the application is shown the request
     return Detached(transport, early, paused, kept)
+
+
+def parser_of(handler: RequestHandler) -> Any:
+    """What parses the requests of a connection; None where aiohttp has none any more, or none that is known."""
+    return getattr(handler, "_parser", None) or getattr(handler, "_request_parser", None)  # which it was before 3.14
+
+
+def between_requests(handler: RequestHandler) -> bool:
+    """Whether nothing has come behind the requests that this handler has served: not even a part of the next, which
+    only aiohttp's parser has. Where there is one the parser loses its place, and the handler takes nothing more."""
+    parser = parser_of(handler)
+    if handler._messages or parser is None:
+        return False
+    with suppress(HttpProcessingError):
+        # One that is not compiled raises nothing for a part, and keeps it in the open.
+        if parser.feed_eof() is None and not getattr(parser, "_lines", None):
+            return True
+    handler.close()
+    return False
 
 
 async def shake_hands(request: web.Request, ws: LeanResponse, said: bytes = b"") -> None:
