@@ -71,7 +71,8 @@ class NativeConnection(NumberedCarrier):
             self._gate.service.runtime.wake(self, self.started + self._endpoint.config.open_timeout)
             return None
         try:
-            head = opening if type(opening) is Open else parse_open(str(opening), self._endpoint.config.max_auth_size)
+            limit = self._endpoint.config.max_auth_size
+            head = opening if isinstance(opening, Open) else parse_open(opening, limit)
             check_url(head)
         except RemoteProtocolError as error:
             self.refuse(Refusal(error.close_code, error.reason))
