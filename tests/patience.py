@@ -23,7 +23,7 @@ __all__ = ["PATIENCE", "Broken", "Pauses", "arrives", "bounded", "eventually", "
 P = ParamSpec("P")
 T = TypeVar("T")
 
-PATIENCE = 45.0
+PATIENCE = 90.0
 """Seconds to wait for what takes a fraction of one, unless the program is broken. Below pytest's own timeout."""
 
 TICK = 0.05

@@ -540,7 +540,7 @@ async def test_stomp_greetings(client: Clients) -> None:
     app = example.make_app()
     example.stomp._port.port = 0
     server = await client.server(app)
-    async with ClientSession() as http, asyncio.timeout(60):
+    async with ClientSession() as http, asyncio.timeout(90):
         async with http.get(server.make_url("/")) as response:
             assert "new StompJs.Client" in await response.text()
         ws = await http.ws_connect(server.make_url("/greetings"), protocols=("v12.stomp",))

@@ -12,6 +12,7 @@ import warnings
 from aiohttp import web
 
 from .links import keep_reading
+from .takeover import InFront, between_requests, parser_of
 
 __all__ = ["LEAST", "Lingering", "serving"]
 
@@ -48,15 +49,17 @@ class Lingering:
         self.connections.discard(transport)
 
     def _open(self) -> set[asyncio.Transport]:
+        """Those that aiohttp serves, or will again."""
         return {
             transport
             for transport in self.connections
-            if not transport.is_closing() and _handler(transport) is not None
+            if not transport.is_closing() and isinstance(transport.get_protocol(), web.RequestHandler | InFront)
         }
 
     async def go_on(self) -> None:
         """aiohttp is shutting down: serves those connections on that it has left, until stop()."""
-        connections, self.connections = self._open(), set()
+        connections = {transport for transport in self._open() if _handler(transport) is not None}
+        self.connections = set()
         if self._application is None:
             return
         # What comes before we know which these are would be thrown away by aiohttp.
@@ -65,9 +68,15 @@ class Lingering:
             transport.pause_reading()
         for _ in range(2):  # whoever waits for a request ends in the next turn; all others have one to answer
             await asyncio.sleep(0)
-        left = [transport for transport in connections if not transport.is_closing() and _has_done(transport)]
-        for transport in connections.difference(left):
-            keep_reading(transport.get_protocol())
+        left = []
+        for transport in connections:
+            handler = None if transport.is_closing() else _handler(transport)
+            if handler is None or not _has_done(handler):
+                keep_reading(transport.get_protocol())
+            elif between_requests(handler):
+                left.append(transport)
+            else:  # the beginning of a request is aiohttp's: what makes no sense without it is not to be read
+                transport.close()
         if left and (server := self.server()) is not None:
             for transport in left:
                 protocol = server()
@@ -105,10 +114,9 @@ def _handler(transport: asyncio.Transport) -> web.RequestHandler | None:
     return handler if isinstance(handler, web.RequestHandler) else None
 
 
-def _has_done(transport: asyncio.Transport) -> bool:
+def _has_done(handler: web.RequestHandler) -> bool:
     """Whether aiohttp has left a connection: what would serve its next request has ended."""
-    handler = _handler(transport)
-    if handler is None or not hasattr(handler, "_task_handler"):
+    if parser_of(handler) is None or not hasattr(handler, "_task_handler") or not hasattr(handler, "_messages"):
         return False
     task = handler._task_handler
     return task is None or task.done()

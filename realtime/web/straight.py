@@ -173,6 +173,8 @@ class Straight:
         """aiohttp is shutting down: whom it serves is its own again, and is served on."""
         self.closing = True
         for connection in tuple(self.connections):
+            if connection.handler is not None:  # which may have been made for a request that is not ours
+                self._lingering.connections.add(connection.transport)
             connection.step_aside()
         await self._lingering.go_on()
 

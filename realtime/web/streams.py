@@ -13,13 +13,12 @@ from contextlib import suppress
 from typing import NamedTuple, Protocol
 
 from aiohttp import HttpVersion11, web
-from aiohttp.http_exceptions import HttpProcessingError
 
 from ..core.carrier import Part, SharedBuffers
 from ..loops import begin
 from . import sockets
 from .links import HIGH_WATER, is_gone
-from .takeover import MIDDLEWARES, detach, unfit
+from .takeover import MIDDLEWARES, InFront, between_requests, detach, unfit
 
 __all__ = ["ALONE", "Course", "Keeper", "StreamLink", "run_stream"]
 
@@ -56,7 +55,7 @@ class Course(NamedTuple):
 ALONE = Course()
 
 
-class StreamLink:
+class StreamLink(InFront):
     """The body of one long response. What is written before it has started waits for its start.
 
     Chunks are framed here and written straight to the connection, one for each flush, so that nothing is held back or
@@ -64,7 +63,6 @@ class StreamLink:
     """
 
     __slots__ = (
-        "_blocked",
         "_chunked",
         "_draining",
         "_early",
@@ -80,14 +78,18 @@ class StreamLink:
         "_taken",
         "_timer",
         "_writable_again",
+        "writable",
     )
+
+    handler = None  # which it is in front of only when this is over
 
     def __init__(self, request: web.Request, writable_again: Callable[[], object]) -> None:
         self._request: web.Request | None = request
         self._writable_again = writable_again
         self._early: list[Part] | None = []
         self._chunked = False
-        self._blocked = False
+        # False before the start, while the connection has more than 64 KiB to send, and after the end.
+        self.writable: bool = False
         self._draining: asyncio.Task[None] | None = None
         self._over = False  # it ends, or has
         self._ended: asyncio.Future[None] | None = None  # somebody waits for that
@@ -104,11 +106,6 @@ class StreamLink:
     # -- a carrier's Link --------------------------------------------------------------------------------------------
 
     @property
-    def writable(self) -> bool:
-        """False before the start, while the connection has more than 64 KiB to send, and after the end."""
-        return self._early is None and not self._blocked and not self._over
-
-    @property
     def transport(self) -> asyncio.Transport | None:
         """asyncio's end of the connection, while there is one."""
         return self._taken if self._request is None else self._request.transport
@@ -123,12 +120,23 @@ class StreamLink:
         """The response's head and prelude are written: what waited goes."""
         early, self._early = self._early, None
         self._chunked = chunked
+        self.writable = not self._over
         if early:
             self.write(early)
         self._writable_again()
 
     def write(self, buffers: Sequence[Part]) -> None:
         """Writes pieces of the body. A dead connection swallows them."""
+        taken = self._taken
+        if taken is not None and self.writable and type(buffers) is SharedBuffers:  # as it usually is
+            chunked = buffers.chunked
+            if chunked is None:
+                chunked = buffers.chunked = _chunks(buffers)
+            taken.write(chunked)
+        else:
+            self._write(buffers)
+
+    def _write(self, buffers: Sequence[Part]) -> None:
         if self._early is not None:
             self._early += buffers
             return
@@ -144,8 +152,8 @@ class StreamLink:
             transport.write(buffers.chunked)
         else:
             transport.write(_chunks(buffers))
-        if self._taken is None and transport.get_write_buffer_size() > HIGH_WATER and not self._blocked:
-            self._blocked = True
+        if self._taken is None and transport.get_write_buffer_size() > HIGH_WATER and self.writable:
+            self.writable = False
             self._draining = begin(self._drain(), "realtime drains")
 
     async def _drain(self) -> None:
@@ -156,14 +164,14 @@ class StreamLink:
         except ConnectionError:
             self.abort()
             return
-        self._blocked = False
+        self.writable = not self._over
         self._writable_again()
 
     def close(self, code: int, reason: str) -> None:
         """Ends the response behind what was written."""
         if self._over:
             return
-        self._over = True
+        self._over, self.writable = True, False
         if self._ended is not None and not self._ended.done():
             self._ended.set_result(None)
         transport = self._taken
@@ -180,7 +188,7 @@ class StreamLink:
         """Cuts the connection."""
         transport = self.transport
         if self._taken is not None:
-            self._over = True  # without an end
+            self._over, self.writable = True, False  # without an end
         else:
             self.close(1006, "")
         if transport is not None:
@@ -206,9 +214,9 @@ class StreamLink:
         client has said more already."""
         request = self._request
         assert request is not None
-        if is_gone(request) or self._over or not _between_requests(request):
+        if is_gone(request) or self._over or not between_requests(request.protocol):
             return False
-        writing_paused = request.protocol.writing_paused
+        self.writable = not request.protocol.writing_paused
         self._manager = request.protocol._manager if response.keep_alive else None
         detached = detach(request, response)
         transport = self._taken = detached.transport
@@ -217,7 +225,6 @@ class StreamLink:
         self._request, self._draining = None, None
         self._end, self._writable_again, self._keeper = course
         self._tail = tail
-        self._blocked = writing_paused
         transport.set_write_buffer_limits(high=HIGH_WATER)
         transport.set_protocol(self)  # type: ignore[arg-type] # which is all that its transport asks for
         if detached.paused and not transport.is_reading():
@@ -234,22 +241,23 @@ class StreamLink:
 
     def eof_received(self) -> None:
         """asyncio's transport: the client sends nothing more. The transport closes when it has sent what waits."""
+        self.writable = False
 
     def pause_writing(self) -> None:
         """asyncio's transport: the client does not read what is sent."""
-        self._blocked = True
+        self.writable = False
 
     def resume_writing(self) -> None:
         """asyncio's transport: it does."""
-        self._blocked = False
         if not self._over:
+            self.writable = not self.gone
             self._writable_again()
         else:
             self._hand_back()
 
     def connection_lost(self, error: Exception | None) -> None:
         """asyncio's transport: the connection is gone."""
-        self._over = True
+        self._over, self.writable = True, False
         self._let_go()
 
     def _hand_back(self) -> None:
@@ -257,13 +265,13 @@ class StreamLink:
         transport = self._taken
         if transport is None or transport.is_closing():
             return  # whose end is told
-        if self._manager is None:
+        protocol = None if self._manager is None else self._manager()
+        if protocol is None or (protocol.keepalive_timeout <= 0 and not self._said):  # aiohttp keeps none open
             transport.close()
             return
         said, self._said = self._said, b""
         self._let_go()
         transport.set_write_buffer_limits()
-        protocol = self._manager()
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
         if said:
@@ -302,18 +310,6 @@ def _chunks(buffers: Sequence[Part]) -> bytes:
     for buffer in buffers:
         pieces += (b"%x\r\n" % len(buffer), buffer, b"\r\n")
     return b"".join(pieces)  # type: ignore[arg-type] # of streams they are bytes
-
-
-def _between_requests(request: web.Request) -> bool:
-    """Whether nothing has come behind this request: not even a part of the next, which only aiohttp's parser has."""
-    protocol = request.protocol
-    if protocol._messages or protocol._parser is None:
-        return False
-    with suppress(HttpProcessingError):
-        if protocol._parser.feed_eof() is None:
-            return True
-    protocol.close()  # the parser has lost its place
-    return False
 
 
 def _may_be_taken(request: web.Request) -> bool:

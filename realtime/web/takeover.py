@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from aiohttp import HttpVersion11, WSMsgType, web
 from aiohttp.http import WebSocketReader
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_protocol import RequestHandler
 from multidict import CIMultiDict
 
@@ -28,7 +29,17 @@ from .links import HIGH_WATER
 from .parsing import WebSocketDataQueue
 from .threshold import Carry, Opening, Threshold
 
-__all__ = ["Detached", "InFront", "LeanResponse", "detach", "shake_hands", "take_over", "unfit"]
+__all__ = [
+    "Detached",
+    "InFront",
+    "LeanResponse",
+    "between_requests",
+    "detach",
+    "parser_of",
+    "shake_hands",
+    "take_over",
+    "unfit",
+]
 
 MIDDLEWARES = attrgetter("middlewares")
 ON_PREPARE = attrgetter("on_response_prepare")
@@ -36,6 +47,7 @@ ON_PREPARE = attrgetter("on_response_prepare")
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 FINE = web.WebSocketReady(True, None)
 ANSWER = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: upgrade\r\nSec-WebSocket-Accept: "
+LIMITS = (HIGH_WATER // 4, HIGH_WATER)
 # What is asked of aiohttp's protocol object, beside what is public.
 HANDED_OVER = (
     "_message_tail",
@@ -74,13 +86,6 @@ class LeanResponse(web.WebSocketResponse):
         self.head = b""  # the answer, where it was laid out here
         if kept:
             self._make_whole()
-
-    def __getattr__(self, name: str) -> Any:
-        """What aiohttp's part would have, for an access logger of the application's own."""
-        if self._whole or name.startswith("__"):
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        self._make_whole()
-        return getattr(self, name)
 
     def _make_whole(self) -> None:
         """Makes aiohttp's part, unless it was."""
@@ -146,6 +151,25 @@ class LeanResponse(web.WebSocketResponse):
         request.protocol.keep_alive(False)
 
 
+class Late:
+    """An attribute of aiohttp's part of a LeanResponse, which is made when somebody asks for it, such as an access
+    logger of the application's own. (__getattr__() would slow down all other attributes.)"""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, response: LeanResponse | None, owner: type[LeanResponse]) -> Any:
+        if response is None:
+            return self
+        response._make_whole()
+        return vars(response)[self._name]
+
+
+for _name in vars(web.WebSocketResponse(compress=False)):
+    if not hasattr(LeanResponse, _name):
+        setattr(LeanResponse, _name, Late(_name))
+
+
 class Detached(NamedTuple):
     """A connection that aiohttp serves no more."""
 
@@ -183,6 +207,25 @@ def detach(request: web.Request, response: web.StreamResponse | None = None) -> 
     return Detached(transport, early, paused, kept)
 
 
+def parser_of(handler: RequestHandler) -> Any:
+    """What parses the requests of a connection; None where aiohttp has none any more, or none that is known."""
+    return getattr(handler, "_parser", None) or getattr(handler, "_request_parser", None)  # which it was before 3.14
+
+
+def between_requests(handler: RequestHandler) -> bool:
+    """Whether nothing has come behind the requests that this handler has served: not even a part of the next, which
+    only aiohttp's parser has. Where there is one the parser loses its place, and the handler takes nothing more."""
+    parser = parser_of(handler)
+    if handler._messages or parser is None:
+        return False
+    with suppress(HttpProcessingError):
+        # One that is not compiled raises nothing for a part, and keeps it in the open.
+        if parser.feed_eof() is None and not getattr(parser, "_lines", None):
+            return True
+    handler.close()
+    return False
+
+
 async def shake_hands(request: web.Request, ws: LeanResponse, said: bytes = b"") -> None:
     """Writes the answer to a handshake, and what the Connection has said by then behind it. A connection that is gone
     swallows it: whoever has it is told."""
@@ -209,7 +252,8 @@ async def take_over(
     transport, early, paused, kept = detach(request, ws)
     link = LeanLink(transport, ws.max_size, keeper)
     link.writable = writable
-    transport.set_write_buffer_limits(high=HIGH_WATER)
+    if transport.get_write_buffer_limits() != LIMITS:  # those of asyncio are
+        transport.set_write_buffer_limits(high=HIGH_WATER)
     try:
         connection = connect(link, link)
         keeper.taken(link, connection)

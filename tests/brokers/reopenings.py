@@ -26,8 +26,7 @@ import realtime
 from realtime.brokers.memory import MemoryBroker
 from realtime.brokers.redis import RedisBroker
 
-from ..patience import PATIENCE
-from .servers import Server
+from .servers import BROKER_TIMEOUT, Server
 
 __all__ = ["Switch", "Worker", "play", "working"]
 
@@ -109,7 +108,7 @@ class Worker:
             broker=broker,
             shutdown_timeout=0.3,
             poll_interval=(0.01, 0.05),
-            **{"resume_window": 1.0, "broker_timeout": PATIENCE, **settings},  # type: ignore[arg-type]
+            **{"resume_window": 1.0, "broker_timeout": BROKER_TIMEOUT, **settings},  # type: ignore[arg-type]
         )
         self.rt.configure_rooms("kept/*", history=100_000, ttl=600)
         self.rt.configure_rooms("short/*", history=3, ttl=600)

@@ -19,10 +19,12 @@ from redis.exceptions import RedisError, ResponseError
 
 from ..ports import port_for
 
-__all__ = ["PASSWORD", "Cluster", "Sentinels", "Server", "available", "copied", "settled"]
+__all__ = ["BROKER_TIMEOUT", "PASSWORD", "Cluster", "Sentinels", "Server", "available", "copied", "settled"]
 
 PASSWORD = "not-for-any-log"
-PATIENCE = 45.0
+PATIENCE = 90.0
+# Seconds that a worker waits for the broker where an answer comes: nearly the most that may be set.
+BROKER_TIMEOUT = 45.0
 BUS = 10_000  # so far above its port a node of a cluster hears of the others
 
 

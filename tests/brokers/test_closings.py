@@ -18,7 +18,8 @@ from realtime.brokers.identities import Identities
 from realtime.brokers.rooms import Rooms, Timing
 from realtime.core.frames import Window
 
-from ..patience import PATIENCE, eventually
+from ..patience import eventually
+from .servers import BROKER_TIMEOUT
 from .test_lossy import Chaos, LossyStore
 
 TIMING = Timing(30.0, 0.1)
@@ -157,7 +158,7 @@ class Play:
         await self._told()
         self.judge()
         for worker, name in zip(self.workers, NAMES, strict=False):
-            worker.shared._asking._timeout = PATIENCE
+            worker.shared._asking._timeout = BROKER_TIMEOUT
             await self.close(worker, name)
             assert self.closings[-1].returned, "nothing is lost any more, and not everybody has confirmed"
         self.judge()

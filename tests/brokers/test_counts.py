@@ -11,8 +11,8 @@ from realtime import BrokerError
 from realtime.core.rooms import Position
 from realtime.metrics import Metrics
 
-from ..patience import PATIENCE, arrives, eventually
-from .servers import Server
+from ..patience import arrives, eventually
+from .servers import BROKER_TIMEOUT, Server
 from .test_failures import KEPT, Worker
 
 
@@ -20,7 +20,7 @@ class Shown:
     """A worker, and its metrics as they stand, by name and label."""
 
     def __init__(self, url: str) -> None:
-        self.worker = Worker(url, timeout=PATIENCE)
+        self.worker = Worker(url, timeout=BROKER_TIMEOUT)
         self.worker.service.configure_rooms("short/*", 2, 60, False)
         server = realtime.Server()
         server._service = self.worker.service
@@ -101,7 +101,7 @@ async def test_redis_away_and_without_memory_is_counted(shown: Shown, own_redis:
     assert (shown.of("publishes_total", "unknown"), shown.of("publishes_total", "failed")) == (1, 1)
     assert shown.of("broker_commands_total", "refused") >= 1
     own_redis.start()
-    worker.waits(PATIENCE)
+    worker.waits(BROKER_TIMEOUT)
     await arrives(worker.sent(KEPT, "after"))
     await eventually(lambda: ear.heard == ["before", None, "after"])
     assert shown.of("room_gaps_total", "room") == 1

@@ -16,10 +16,10 @@ from realtime.brokers.redis import RedisBroker
 
 from ..namespaces.place import Client, client
 from ..namespaces.test_rooms import Chat
-from ..patience import PATIENCE, arrives, eventually, within
+from ..patience import arrives, eventually, within
 from ..web.place import Place, serving
 from .conftest import broker_of
-from .servers import Server
+from .servers import BROKER_TIMEOUT, Server
 from .test_identities import waits
 
 PLACE_OF = '{"_placeholder":true,"num":0}'
@@ -53,7 +53,7 @@ class Workers:
     async def start(self, **settings: Any) -> Worker:
         """One more."""
         worker = Worker()
-        rt = realtime.Server(broker=self.broker, broker_timeout=PATIENCE, shutdown_timeout=0.3, **settings)
+        rt = realtime.Server(broker=self.broker, broker_timeout=BROKER_TIMEOUT, shutdown_timeout=0.3, **settings)
         rt.configure_rooms("/#kept", history=50, presence=True)
         rt.configure_rooms("/admin#kept", history=50)
         rt.endpoint("/chat", socketio="/socket.io")(worker.events)

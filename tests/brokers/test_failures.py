@@ -24,7 +24,7 @@ from realtime.core.frames import Group, Outgoing, RoomItem
 from realtime.core.rooms import Reading
 
 from ..patience import PATIENCE, arrives, bounded, eventually, within
-from .servers import PASSWORD, Sentinels, Server, copied
+from .servers import BROKER_TIMEOUT, PASSWORD, Sentinels, Server, copied
 
 KEPT = "kept/a"
 
@@ -72,7 +72,7 @@ class Worker:
         self,
         url: str,
         *,
-        timeout: float = PATIENCE,
+        timeout: float = BROKER_TIMEOUT,
         timing: Timing = Timing(2.0, 0.5),  # noqa: B008
         quick: bool = True,
         of: realtime.RedisBroker | None = None,
@@ -185,7 +185,7 @@ async def test_redis_away_is_told_and_everything_comes_back(
         await one.member("another")
     assert "another" not in one.rooms._local
     own_redis.start()
-    one.waits(PATIENCE)
+    one.waits(BROKER_TIMEOUT)
     await heard_again([one, two], ears, KEPT)
     for ear in ears:
         # It kept nothing: that is a new epoch, and a gap of which nobody knows how long it is.
@@ -230,7 +230,7 @@ async def test_a_join_whose_snapshot_gets_no_answer_is_given_up(own_redis: Serve
     assert list(one.hub.members(KEPT)) == [ear]
     assert not one.rooms._local[KEPT].joining
     own_redis.resume()
-    one.waits(PATIENCE)
+    one.waits(BROKER_TIMEOUT)
     await one.until_present(KEPT, 1)
     again = await one.member(KEPT, last=5)
     await eventually(lambda: again.heard == ["1"])
@@ -381,7 +381,7 @@ async def test_a_database_that_was_flushed_is_a_gap(own_redis: Server, start: An
 
 async def fails_over(sentinels: Sentinels, start: Any) -> tuple[list[Worker], list[Ear]]:
     """Two workers, each with an ear in a room, whose second message is lost with the master."""
-    workers = [await start(sentinels.url, timeout=PATIENCE) for _ in range(2)]
+    workers = [await start(sentinels.url, timeout=BROKER_TIMEOUT) for _ in range(2)]
     ears = [await worker.member(KEPT) for worker in workers]
     sentinels.let_be()
     await workers[0].send(KEPT, "shared")

@@ -16,8 +16,8 @@ from realtime.brokers.redis import link as links
 from realtime.brokers.redis.node import Node
 from realtime.core.rooms import Position
 
-from ..patience import PATIENCE, arrives, eventually
-from .servers import Server
+from ..patience import arrives, eventually
+from .servers import BROKER_TIMEOUT, Server
 from .test_failures import KEPT, Worker, start
 from .test_lossy import Chaos, LossyStore
 
@@ -55,7 +55,7 @@ async def make(own_redis: Server, start: Any) -> Callable[..., Any]:
             for pattern, history, ttl in rules:
                 service.configure_rooms(pattern, history, ttl, False)
 
-        worker = await start(own_redis.url, timeout=PATIENCE, quick=False, configure=configure, **options)
+        worker = await start(own_redis.url, timeout=BROKER_TIMEOUT, quick=False, configure=configure, **options)
         await eventually(lambda: worker.rooms.health().ready)
         return Kept(own_redis, worker)
 
@@ -67,7 +67,7 @@ async def make(own_redis: Server, start: Any) -> Callable[..., Any]:
 
 async def test_every_key_and_channel_has_the_prefix_and_the_number_of_the_schema(own_redis: Server, start: Any) -> None:
     """So that several applications, and two versions of ours, share one Redis."""
-    one = await start(own_redis.url, timeout=PATIENCE, quick=False)
+    one = await start(own_redis.url, timeout=BROKER_TIMEOUT, quick=False)
     await one.member(KEPT)
     await one.member("plain {x} ä")
     for text in ("small", LARGE):
@@ -82,7 +82,10 @@ async def test_every_key_and_channel_has_the_prefix_and_the_number_of_the_schema
 
 async def test_of_two_prefixes_neither_hears_the_other(own_redis: Server, start: Any) -> None:
     broker = realtime.RedisBroker(own_redis.url, prefix="other:")
-    one, other = await start(own_redis.url, timeout=PATIENCE), await start(own_redis.url, timeout=PATIENCE, of=broker)
+    one, other = (
+        await start(own_redis.url, timeout=BROKER_TIMEOUT),
+        await start(own_redis.url, timeout=BROKER_TIMEOUT, of=broker),
+    )
     ears = [await worker.member(KEPT) for worker in (one, other)]
     await one.send(KEPT, "one")
     await other.send(KEPT, "other")
@@ -220,7 +223,7 @@ async def test_joins_that_fail_while_redis_is_away_leave_nothing(own_redis: Serv
     assert not kept.node.ear._changes
     assert list(kept.worker.rooms._local) == ["there"]
     own_redis.start()
-    kept.worker.waits(PATIENCE)
+    kept.worker.waits(BROKER_TIMEOUT)
     again = await kept.worker.member("room 0")
     await kept.worker.send("room 0", "heard")
     await eventually(lambda: again.heard == ["heard"])

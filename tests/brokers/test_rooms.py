@@ -17,10 +17,11 @@ from realtime.brokers.redis import RedisBroker
 from realtime.core.identities import RESERVED
 from realtime.core.rooms import Position
 
-from ..patience import PATIENCE, arrives, eventually
+from ..patience import arrives, eventually
 from ..web.peer import Peer, WebSocketPeer
 from ..web.place import Place, serving
 from .conftest import broker_of
+from .servers import BROKER_TIMEOUT
 
 Pair = tuple[Peer, realtime.Session]
 
@@ -35,7 +36,7 @@ class Workers:
 
     async def start(self, **settings: Any) -> Place:
         """One more. It waits for what comes as long as it takes on a busy machine."""
-        settings = {"broker_timeout": PATIENCE, "shutdown_timeout": 0.3, **settings}
+        settings = {"broker_timeout": BROKER_TIMEOUT, "shutdown_timeout": 0.3, **settings}
         rt = realtime.Server(broker=self._broker, **settings)
         configure(rt)
         self.places.append(await self._stack.enter_async_context(serving(rt)))

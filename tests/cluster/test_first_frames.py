@@ -101,7 +101,7 @@ async def attached(one: Fleet, before: bytes, dice: random.Random) -> tuple[byte
         said = said[size:]
         await asyncio.sleep(0)
     came = b""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):
         while not came.endswith(b"xend"):
             data = await reader.read(65_536)
             assert data, came[:200]
@@ -133,7 +133,7 @@ async def test_what_is_no_frame_behind_the_head_fails_the_session_as_anywhere() 
             await peer.drop()
             reader, writer = await asyncio.open_connection("127.0.0.1", one.other(owner).port)
             writer.write(HANDSHAKE.encode() + masked(FIN_TEXT, peer.attach_frame().encode()) + broken)
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(90):
                 came = await reader.read()
             assert code.to_bytes(2, "big") in came
             await arrives(session.wait_closed())

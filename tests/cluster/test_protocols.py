@@ -76,7 +76,7 @@ async def test_sockjs_streams(kind: str) -> None:
                 sent = await ask(one, "POST", f"{base}/xhr_send", json.dumps([f"{number}", "x" * 140_000]))
                 assert sent == (204, "")
                 seen = b""
-                async with asyncio.timeout(30):  # which ends behind so much, and is taken up by the next
+                async with asyncio.timeout(90):  # which ends behind so much, and is taken up by the next
                     async for data in stream.content.iter_any():
                         seen += data
                 assert b"x" * 140_000 in seen

@@ -131,7 +131,7 @@ async def test_killed_between_the_commit_and_what_it_publishes(redis: Server, po
         await raw.say("tell b")
         await raw.until("mtell b 2")
         heard: list[Any] = []
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(90):
             while "tell b" not in heard:
                 heard = [message for _, message in (await here.rt.room("told").history()).messages]
         assert heard == ["tell a", "tell b"]

@@ -24,7 +24,7 @@ async def keeping(place: Place, handler: Handler, **settings: Any) -> Worker:
 
 async def is_done(one: Worker, sid: str) -> None:
     """Waits until nothing of the session is to be published any more."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(90):
         while (await record(one, sid)).publishes:  # noqa: ASYNC110 who writes that is another worker, maybe
             await asyncio.sleep(0.01)
 

@@ -179,7 +179,7 @@ async def ask(port: int, case: RouteCase, lines: list[str], body: bytes) -> tupl
 
     sending = asyncio.create_task(send())
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(90):
             first = await reader.readline()
         return sent, int(first.split()[1]) if first else 0
     except (ConnectionError, TimeoutError):

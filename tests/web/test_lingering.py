@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import aiohttp
 import pytest
@@ -89,6 +90,32 @@ async def test_other_requests_on_such_a_connection_are_left_alone() -> None:
         await stopping
         go_on.set()
         assert (await arrives(reader.readuntil(b"a page"))).endswith(b"a page")
+        writer.close()
+
+
+async def test_the_rest_of_a_request_is_no_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whose beginning aiohttp had read when the application shut down, and that may look like one."""
+    read: list[bytes] = []
+    receive = web.RequestHandler.data_received
+
+    def note(handler: web.RequestHandler, data: bytes) -> None:
+        receive(handler, data)
+        read.append(data)
+
+    monkeypatch.setattr(web.RequestHandler, "data_received", note)
+    async with serving() as place:
+        reader, writer = await asyncio.open_connection("127.0.0.1", place.port)
+        writer.write(b"POST /realtime/echo/v1/send HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n[]")
+        assert b" 400 " in await arrives(reader.readuntil(b"]"))
+        before = len(read)
+        writer.write(b"POST /nothing HTTP/1.1\r\nHost: h\r\nX-Looks: ")
+        await eventually(lambda: len(read) > before)
+        stopping = asyncio.create_task(place.stop())
+        await eventually(lambda: place.rt._service.closing)
+        writer.write(b"GET /realtime/echo/negotiate HTTP/1.1\r\nHost: h\r\n\r\n")
+        with contextlib.suppress(ConnectionError):
+            assert await arrives(reader.read()) == b""
+        await arrives(stopping)
         writer.close()
 
 

@@ -28,7 +28,7 @@ async def connect(place: Place, path: str = "/echo", **options: Any) -> aiohttp.
 
 async def handed(place: Place) -> realtime.Session:
     """The next session at /park."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):
         return await place.sessions.get()
 
 

@@ -464,6 +464,18 @@ async def test_a_known_request_may_come_in_parts(monkeypatch: pytest.MonkeyPatch
         await eventually(lambda: connection.transport.is_closing() and connection._part is None)
 
 
+async def test_a_connection_that_ends_while_its_part_is_waited_for_is_nobodys() -> None:
+    """Both in one turn of the loop: a handler that aiohttp makes then would be lost before it has begun, and say so."""
+    async with a_client() as client:
+        connection = await client.warm()
+        client.writer.write(client.request("send", (client.uplink(), "m1"))[:-1])
+        await eventually(lambda: connection._part is not None)
+        connection.transport.close()
+        connection._hand_back_part()
+        assert connection.handler is None
+        await eventually(lambda: connection._part is None)
+
+
 async def test_few_heads_are_known_and_a_connection_of_many_is_left_to_aiohttp(monkeypatch: pytest.MonkeyPatch) -> None:
     """Such as a proxy's, on which the requests of many clients come."""
     async with a_client() as client:
@@ -679,6 +691,43 @@ async def test_clients_are_told_of_a_shutdown(holds: bool) -> None:
         assert await arrives(client.reader.read()) == b""
         await arrives(stopping)
         assert connection.transport.is_closing()
+
+
+@pytest.mark.usefixtures("quiet_log")
+@pytest.mark.parametrize("other", ["a page", "a stream"])
+async def test_clients_are_told_of_a_shutdown_whatever_else_their_connection_was_for(other: str) -> None:
+    async with a_client(shutdown_timeout=240.0) as client:
+        if other == "a page":
+            await held(client)
+            await client.session.send("one")
+            await client.answer()
+            client.writer.write(b"GET /nothing HTTP/1.1\r\nHost: h\r\n\r\n")
+            assert (await client.raw_answer())[0].startswith(b"HTTP/1.1 404")
+        else:
+            await client.open()
+            client.writer.write(client.request("xhr_streaming", (client.attach(2),)))
+            await arrives(client.reader.readuntil(b'"r0,0"'))
+            lingering = native_routes(client.place.rt).lingering
+            lingering._most = 0
+            async with client_of(client.place) as another:  # with which it looks for those that are over
+                await another.open()
+                another.session._machine.end(1000, "", client.place.rt._service.clock.now())
+            assert lingering._most
+            carrier = client.session._machine.carrier
+            assert carrier is not None
+            carrier.link.close(1000, "")
+            await arrives(client.reader.readuntil(b"\r\n0\r\n\r\n"))
+        stopping = asyncio.create_task(client.place.stop())
+        await eventually(lambda: client.place.rt._service.closing)
+        received = int(other == "a page")
+        client.writer.write(client.request("long_polling", (client.attach(3, received),)))
+        said = (await client.answer())[1][-1]
+        assert said[1:6] == "1001,"
+        if said[0] == "c":
+            client.writer.write(client.request("send", (client.uplink(received + 1),)))
+            await client.raw_answer()
+        assert await arrives(client.reader.read()) == b""
+        await arrives(stopping)
 
 
 async def test_what_fails_ends_the_connection_and_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

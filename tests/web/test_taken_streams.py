@@ -96,6 +96,29 @@ async def test_a_connection_that_its_client_will_not_use_again_ends_with_the_str
         await eventually(lambda: not kept(place))
 
 
+@pytest.mark.parametrize("transport", ["sse", "xhr_streaming"])
+async def test_where_aiohttp_keeps_no_connection_open_none_outlives_its_stream(transport: str) -> None:
+    """As under `gunicorn --keep-alive 0`. What has been asked by then is answered."""
+
+    def prepare(place: Place) -> None:
+        place.runner = web.AppRunner(place.app, access_log=None, shutdown_timeout=0.5, keepalive_timeout=0)
+
+    async with serving(prepare=prepare) as place:
+        for asked in (False, True):
+            async with RawStream(place, transport) as raw:
+                session = await begun(place, raw)
+                if asked:
+                    raw.writer.write(NEXT)
+                    session.send_nowait("meanwhile")
+                    assert await raw.frames() == ["mmeanwhile"]
+                session._machine.end(3000, "", place.rt._service.clock.now())
+                await ended(raw)
+                if asked:
+                    assert await status(raw) == 200
+                async with within():
+                    assert await raw.reader.read() == b""
+
+
 @ALL
 @pytest.mark.parametrize("at", [0, 1, 20, len(NEXT)], ids=["later", "its first byte", "its beginning", "at once"])
 async def test_a_request_behind_a_stream_is_answered_behind_it(
