@@ -9,20 +9,27 @@ import { minify } from "terser";
 /** The syntax tree of terser, as it is before it is printed: compressed, and its members named. */
 export async function treeOf(code, settings) {
   const { ast } = await minify(code, { ...settings, sourceMap: false, format: { ...settings.format, ast: true, code: false } });
-  shortFlags(ast, new Set(Object.values(settings.nameCache.props.props)));
+  shorten(ast, new Set(Object.values(settings.nameCache.props.props)));
   return ast;
 }
 
-/** Private members that are set to true or false are 1 or 0, which nobody sees. */
-function shortFlags(ast, members) {
-  let number;
-  visit(ast, (node) => (number ??= node.TYPE === "Number" && node));
-  const short = ({ TYPE }) => /^(True|False)$/.test(TYPE);
-  const made = ({ TYPE, start, end }) => Object.assign(number.clone(), { value: +(TYPE === "True"), raw: undefined, start, end });
+/**
+ * What says the same in fewer bytes, and nobody sees: true and false that private members are set to, and what our own
+ * functions are given and return, are 1 and 0; what is compared with a number or a text is never of a kind for which == would
+ * say something else than ===.
+ */
+function shorten(ast, members) {
+  const isFlag = (node) => node && node.operator === "!" && node.expression.TYPE === "Number"; // terser writes !0 and !1
+  const short = (node) => (isFlag(node) ? Object.assign(node.expression.clone(), { value: +!node.expression.value, raw: undefined }) : node);
+  const last = (node) => (node && node.TYPE === "Sequence" ? (node.expressions.push(short(node.expressions.pop())), node) : short(node));
+  const isOurs = ({ TYPE, property }) => TYPE === "SymbolRef" || (TYPE === "Dot" && members.has(property));
+  const isPlain = ({ TYPE }) => /^(Number|String)$/.test(TYPE);
   visit(ast, (node) => {
-    if (node.TYPE === "Assign" && node.operator === "=" && node.left.TYPE === "Dot" && members.has(node.left.property) && short(node.right)) {
-      node.right = made(node.right);
-    } else if (node.TYPE === "ObjectKeyVal" && members.has(node.key) && short(node.value)) node.value = made(node.value);
+    if (node.TYPE === "Assign" && node.operator === "=" && isOurs(node.left)) node.right = short(node.right);
+    else if (node.TYPE === "ObjectKeyVal" && members.has(node.key)) node.value = short(node.value);
+    else if (node.TYPE === "Return" || node.TYPE === "VarDef") node.value = last(node.value);
+    else if (node.TYPE === "Call" && isOurs(node.expression)) node.args = node.args.map(short);
+    else if (node.TYPE === "Binary" && /^[!=]==$/.test(node.operator) && (isPlain(node.left) || isPlain(node.right))) node.operator = node.operator.slice(0, 2);
   });
 }
 
@@ -43,15 +50,49 @@ export function sorter(list) {
 const STILL = /^(Function|SymbolRef|String|Number|True|False|Null|Undefined|Infinity)$/;
 
 /**
+ * Private members have marks first, which tell them apart: characters that no source has. `cache` is terser's, and learns which
+ * member has which.
+ */
+export const MARK = 0x6000;
+export const marks = { get: (n) => String.fromCharCode(MARK + n) };
+
+/** mark -> name in the source, of all that `cache` knows. */
+export function sourcesOf(cache) {
+  return Object.fromEntries(Object.entries(cache.props.props).map(([name, mark]) => [mark, name.slice(1)]));
+}
+
+/**
+ * A function that says whether two private members may be on one object: then they need two names. What kinds of objects have which is
+ * in members.json, each without its "_"; what is nowhere in it is the session's.
+ */
+export function meeting(kinds) {
+  const of = {};
+  for (const [kind, list] of Object.entries(kinds)) for (const name of list.split(" ")) (of["_" + name] ??= []).push(kind);
+  const kindsOf = (name) => of[name] || ["session"];
+  return (one, other) => kindsOf(one).some((kind) => kindsOf(other).includes(kind));
+}
+
+/** Gives private members their short names: those of names.json, and what it does not know a name that no other has. */
+export function nameMembers(ast, sources, short) {
+  const named = (mark) => {
+    if (!Object.hasOwn(sources, mark)) return mark;
+    const name = sources[mark];
+    return (short[name] ??= [...TWO].reverse().find((one) => !Object.values(short).includes(one)));
+  };
+  visit(ast, (node) => {
+    if (node.TYPE === "Dot") node.property = named(node.property);
+    else if (node.TYPE === "ObjectKeyVal") node.key = named(node.key);
+  });
+}
+
+/**
  * Puts functions that are declared in front of everything else, in the order of their names in `names.functions`, and members
  * of objects in that of `names.order`. Neither changes what the script does.
  */
-export function order(ast, names) {
-  const sources = {}; // short name of a member -> that in the source
-  for (const [name, short] of Object.entries(names.members)) sources[short] = name;
+export function order(ast, names, sources) {
   const functions = sorter(names.functions), members = sorter(names.order);
   const nameOf = (statement) => statement.name.name;
-  const keyOf = (property) => sources[property.key] || property.key;
+  const keyOf = ({ key }) => (Object.hasOwn(sources, key) ? sources[key] : key);
   visit(ast, (node) => {
     if (Array.isArray(node.body) && /^(Toplevel|Defun|Function)$/.test(node.TYPE)) {
       const first = node.body.filter(({ TYPE }) => TYPE === "Directive");
@@ -126,7 +167,7 @@ export function clash(one, other) {
 
 const LETTERS = "abcdefghijklmnopqrstuvwxyz";
 const ALL = [...LETTERS, ...LETTERS.toUpperCase()];
-const WORDS = ["as", "do", "if", "in", "is", "of"];
+const WORDS = ["as", "at", "do", "id", "if", "in", "is", "of", "on"]; // of the language, and what others may call their members
 /** Short names, shortest first. */
 export const ONE = [...ALL, "$", "_"];
 export const TWO = ALL.flatMap((one) => ALL.map((other) => one + other)).filter((name) => !WORDS.includes(name));

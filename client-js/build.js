@@ -16,7 +16,7 @@ import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import { build as esbuild } from "esbuild";
 import { rollup } from "@rollup/wasm-node";
-import { TWO, order, print, rename, treeOf } from "./arrange.js";
+import { marks, nameMembers, order, print, rename, sourcesOf, treeOf } from "./arrange.js";
 
 export const ROOT = dirname(fileURLToPath(import.meta.url));
 export const SOURCE = join(ROOT, "src");
@@ -29,12 +29,12 @@ const NAMES = JSON.parse(readFileSync(join(ROOT, "names.json"), "utf8")); // wha
  * what was reached, and is lowered with it; GOAL is what it is to come down to.
  */
 export const BUDGET = {
-  "dist/realtime.js, all transports": 12766,
-  "Realtime, websocket and long_polling in a bundle": 11085,
-  "dist/events.js": 2055,
-  "events in a bundle, beside these": 1798,
-  "dist/webtransport.js": 1756,
-  "webtransport in a bundle, beside the first two": 1396
+  "dist/realtime.js, all transports": 12647,
+  "Realtime, websocket and long_polling in a bundle": 11079,
+  "dist/events.js": 2043,
+  "events in a bundle, beside these": 1789,
+  "dist/webtransport.js": 1742,
+  "webtransport in a bundle, beside the first two": 1380
 };
 
 export const GOAL = {
@@ -104,15 +104,16 @@ export async function bundle(input, format, extra = {}) {
 export async function build(into = DIST, source = SOURCE) {
   const { name, version, license } = await manifest();
   const banner = `/*! ${name} ${version} | ${license} */`;
-  const names = memberNames(); // private members have the same short names in all bundles
+  const cache = {}, short = { ...NAMES.members }; // private members have the same short names in all bundles
   await mkdir(into, { recursive: true });
   for (const { file, entry, format, ...extra } of BUNDLES) {
     const chunk = await bundle(join(source, entry), format, { file: join(into, file), ...extra });
-    delete names.vars; // those of variables are each bundle's own
-    const settings = options(format, file, banner, chunk.map, names);
+    delete cache.vars; // names of variables are each bundle's own
+    const settings = options(format, file, banner, chunk.map, cache);
     const ast = await treeOf({ [file]: chunk.code }, settings);
     if (format === "iife") rename(ast, NAMES.variables[file] || {}, false); // a bundler gives those of the module names of its own
-    order(ast, NAMES);
+    order(ast, NAMES, sourcesOf(cache));
+    nameMembers(ast, sourcesOf(cache), short);
     const { code, map } = await print(ast, settings);
     await writeFile(join(into, file), code + "\n");
     await writeFile(join(into, file + ".map"), map + "\n");
@@ -123,11 +124,6 @@ export async function build(into = DIST, source = SOURCE) {
     await writeFile(join(into, module + ".d.cts"), types.replace('"./realtime.js"', '"./realtime.cjs"')); // what `require` sees
   }
   return sizes(into);
-}
-
-/** The short names of private members, as terser keeps them; it finds some for those that names.json does not know. */
-function memberNames() {
-  return { props: { props: Object.fromEntries(Object.entries(NAMES.members).map(([name, short]) => ["$" + name, short])) } };
 }
 
 /** How terser makes a bundle small. */
@@ -150,9 +146,9 @@ export function options(format, file, banner, map, nameCache) {
       hoist_funs: script && file !== "events.js" // there it costs more than it saves
     },
     mangle: {
-      properties: { regex: /^_/, reserved: ["__esModule", "_placeholder", "_error"], builtins: true, nth_identifier: { get: (n) => TWO[TWO.length - 1 - n] } }
+      properties: { regex: /^_/, reserved: ["__esModule", "_placeholder", "_error"], builtins: true, nth_identifier: marks }
     },
-    format: { ascii_only: true, preamble: banner, comments: false, preserve_annotations: true },
+    format: { ascii_only: true, preamble: banner, comments: false, preserve_annotations: !script },
     sourceMap: map && { content: map, filename: file, url: file + ".map", includeSources: true }
   };
 }

@@ -7,7 +7,7 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parse } from "acorn";
-import { ONE, TWO, clash, order, print, sorter, treeOf, variables, visit } from "./arrange.js";
+import { MARK, ONE, TWO, clash, meeting, order, print, sorter, sourcesOf, treeOf, variables, visit } from "./arrange.js";
 import { BESIDE, bundle, gzipped, options, ROOT, SCRIPTS, SOURCE, tree, USUAL, writeTemporary } from "./build.js";
 
 const STEPS = +process.argv[2] || 60000;
@@ -15,7 +15,7 @@ const SEED = +process.argv[3] || 1;
 const WARM = +process.argv[4] || 1; // bytes: how much worse it may be for a while, at first
 const MUCH = 4; // bytes
 
-const VARIABLE = 0x4000, MEMBER = 0x6000; // characters that stand for names while they are looked for
+const VARIABLE = 0x4000; // characters that stand for names while they are looked for, as MARK does for private members
 const MARKS = /([\u4000-\u7fff])/;
 
 const before = JSON.parse(await readFile(join(ROOT, "names.json"), "utf8"));
@@ -34,7 +34,6 @@ function dice(seed) {
 async function marked(entry, format, cache) {
   const chunk = await bundle(join(SOURCE, entry), format);
   const settings = options(format, "x.js", "", null, cache);
-  settings.mangle.properties.nth_identifier = { get: (n) => String.fromCharCode(MEMBER + n) };
   settings.format.ascii_only = false;
   return { ast: await treeOf({ "x.js": chunk.code }, settings), settings };
 }
@@ -112,11 +111,8 @@ for (const { file, entry } of SCRIPTS) {
 for (const [file, entry] of [["realtime.mjs", "index.js"], ...Object.values(BESIDE).map(({ file, entry }) => [file, entry])]) {
   modules[file] = await marked(entry, "es", cache);
 }
-const sources = {}; // mark -> name in the source
-for (const [name, mark] of Object.entries(cache.props.props)) sources[mark] = name.slice(1);
+const sources = sourcesOf(cache);
 const keyOf = (key) => sources[key] || key;
-// As it is built now: a bundler's names depend on what stands where, and this search does not ask it again.
-const now = { ...before, members: Object.fromEntries(Object.entries(sources).map(([mark, name]) => [name, mark])) };
 
 const texts = [], vars = [];
 for (const { file, ast, settings } of scripts) {
@@ -128,7 +124,7 @@ for (const { file, ast, settings } of scripts) {
     one.mark = one.def.mangled_name = String.fromCharCode(VARIABLE + vars.length);
     vars.push(one);
   }
-  order(ast, now);
+  order(ast, before, sources); // as it is built now: a bundler's names depend on what stands where, and this search does not ask it again
   const text = (await print(ast, settings)).code.replace(/"([\u6000-\u7fff])":/g, "$1:"); // it will be an identifier
   const marks = Object.fromEntries(list.map((one) => [one.mark, one.def.name])), names = declared(text).map((mark) => marks[mark]);
   texts.push(pieces(text, (n) => names[n], keyOf));
@@ -137,7 +133,7 @@ for (const { file, ast, settings } of scripts) {
 // Functions of the modules keep their names, to be known.
 const known = new Set();
 for (const [file, { ast, settings }] of Object.entries(modules)) {
-  order(ast, now);
+  order(ast, before, sources);
   visit(ast, (node) => {
     if (node.TYPE !== "SymbolDefun") return;
     node.thedef.mangled_name = node.name;
@@ -158,7 +154,7 @@ await writeTemporary(modules, async (into) => {
 
 // What it goes on from: where the last search has ended.
 const names = {};
-const members = [...new Set(marksIn(texts))].filter((mark) => mark.charCodeAt() >= MEMBER);
+const members = [...new Set(marksIn(texts))].filter((mark) => mark.charCodeAt() >= MARK);
 const owners = new Map();
 const free = (one, short, but) => !(owners.get(short) || []).some((other) => other !== but && other !== one && clash(one, other));
 function rename(one, short) {
@@ -176,10 +172,13 @@ for (const one of vars) {
   if (names[one.mark]) continue;
   rename(one, [one.given, ...ONE, ...TWO].find((candidate) => candidate && free(one, candidate)));
 }
+// Two members may have one name where no object has both.
+const mayMeet = meeting(JSON.parse(await readFile(join(ROOT, "members.json"), "utf8")));
+const met = new Map(members.map((one) => [one, members.filter((other) => other !== one && mayMeet(sources[one], sources[other]))]));
 const taken = new Set();
 for (const mark of members) {
   const name = before.members[sources[mark]];
-  if (name && !taken.has(name)) taken.add((names[mark] = name));
+  if (name && !met.get(mark).some((other) => names[other] === name)) taken.add((names[mark] = name));
 }
 // No object of ours has members of others' with names so short.
 const short = [ONE.slice(0, 52), TWO];
@@ -267,17 +266,19 @@ function change() {
     return { texts: [one.text], undo: () => [one, ...others].forEach((other) => rename(other, other === one ? old : name)) };
   }
   if (kind < 7) {
-    const one = pick(members), old = names[one], all = short[old.length - 1];
-    const name = random(4) < 3 ? names[pick(members)] : pick(all);
-    const other = members.find((mark) => names[mark] === name);
-    if (other === one) return null;
+    const one = pick(members), old = names[one];
+    const name = random(4) < 3 ? names[pick(members)] : pick(random(5) < 1 ? short.flat() : short[old.length - 1]);
+    if (name === old) return null;
+    // Those in its way get its own.
+    const others = met.get(one).filter((other) => names[other] === name);
+    if (others.some((other) => met.get(other).some((third) => third !== one && names[third] === old))) return null;
     names[one] = name;
-    if (other) names[other] = old;
+    for (const other of others) names[other] = old;
     return {
-      texts: concerned(one, other),
+      texts: concerned(one, ...others),
       undo: () => {
         names[one] = old;
-        if (other) names[other] = name;
+        for (const other of others) names[other] = name;
       }
     };
   }

@@ -175,7 +175,7 @@ export class Realtime {
   /**
    * @param url An endpoint: `http:`, `https:`, `ws:`, `wss:`, or relative to the page.
    * @param options What is below. Sub-protocols, as libraries pass them, are ignored with a warning.
-   * @throws {TypeError} If the address is none, or `options.transports` is empty or names what is not there.
+   * @throws {TypeError} If the address is none, or an option is not what it takes.
    */
   constructor(url: string | URL, options?: Options | string | readonly string[] | null);
 

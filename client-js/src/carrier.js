@@ -15,7 +15,7 @@ export function query(url, name, value) {
 
 /** The address of a GET whose first frame rides in the URL. Throws where that must not be: URLs are logged. */
 export function address(carrier, url, first) {
-  if (carrier.secret) throw new Error("no auth data or cursors in a URL");
+  if (carrier.secret) throw Error("no auth data or cursors in a URL");
   return query(url, "frame", first);
 }
 
@@ -29,19 +29,15 @@ export function address(carrier, url, first) {
  *   open(carrier, url, first)   starts it with its first frame. Returns {stop}, duplex ones {write, waiting, stop} too
  *   post(asker, url, frames)    how frames go up beside it; see http.js
  *
- * `s` is the session, which hears _receives(s, carrier, frames), _ends(s, carrier, how) and _turns(s); `known` what the
- * policy knows of the transport.
+ * `s` is the session, which hears _receives(s, carrier, frames), _ends(s, carrier, how) and _turns(s).
  */
-export function Carrier(s, known) {
+export function Carrier(s) {
   this._session = s;
-  this._of = known;
   this._named = s._tenure; // that its request names
   // _over, _attached; _gen; _last: the reason of its `e`
   this._up = this._down = 1; // the cursors: the number of the next message up, and down
   this._heard = s._at(); // when it spoke last
-  this.cross = s._cross;
-  this.credentials = s._options.credentials;
-  this.requests = s._options.requests;
+  this.options = s._options; // the application's, and `cross`
   // secret: its first frame has auth data or cursors, which must not stand in a URL; binary: it takes ArrayBuffers
 }
 
@@ -83,9 +79,10 @@ Carrier.prototype = {
   /** What a poll brings up behind its first frame: everything beside a plain one, the first messages with an open. */
   messages: function () {
     var s = this._session, frames = [];
-    if (!s._batch && this._role !== PROBE && (this._kind === POLL || this._opens)) frames = batch(s, this._up);
+    if (this._role === PROBE) return frames;
+    if (!s._batch && (this._kind === POLL || this._opens)) frames = batch(s, this._up);
     this._brings = frames.length > 0;
-    return this._role === PROBE ? frames : told(s, this).concat(frames);
+    return told(s, this).concat(frames);
   }
 };
 

@@ -11,6 +11,8 @@ var MOST_SAID = 24576; // and characters of JSON in an open
 
 /** For options.cursors. `known`: `session.cursors` of an earlier session, if there was one: room → cursor. */
 export function cursors(known) {
+  // A text that is still to be parsed, a list, or the session: then options.cursors is this function, not called.
+  if (known && (known.concat || known._put)) throw new TypeError("Realtime: options.cursors takes cursors({ room: cursor })");
   return function (owner) {
     var rooms = [], sizes = [], total = 2; // names, the one that was heard of last at the end, and what each takes in an open
     var dispatch = owner.dispatchEvent, tell = owner._tell, place, room;
@@ -36,7 +38,7 @@ export function cursors(known) {
     for (room in known) {
       if (!{}.hasOwnProperty.call(known, room)) continue; // somebody has added to all objects
       if (typeof known[room] !== "string" || !isCursor(known[room]) || room !== scalars(room)) {
-        throw new TypeError("Realtime: no cursor of the room " + room);
+        throw new TypeError("Realtime: no cursor of the room " + room + ": " + known[room]);
       }
       heard(room, known[room]);
     }

@@ -18,23 +18,23 @@ import { carries, drop, ended, flush, turn, write } from "./supervisor.js";
 import { clock } from "./time.js";
 
 /**
- * A session at the endpoint with the address `url`. `owner`, the application's object, hears: _transportIs(name, reason),
+ * A session of `owner`, the application's object, at its `url`, with its _options and _transports. That hears: _transportIs(name, reason),
  * _stateIs(state), _message(data), _tell(type, event) and _closed(code, reason, clean, delay); the last is when it is over.
  * For what rooms say it may have _hear(), `cursors` and _hasCursors: see cursors.js.
  */
-export function drive(owner, url, transports, options) {
-  var origin = url.replace(/^(\w+:\/\/)([^\/?#]*@)?([^\/?#]*).*/, "$1$3"); // nobody's name and password
-  var cross = root.location && location.protocol + "//" + location.host !== origin;
+export function drive(owner) {
+  var options = owner._options, transports = owner._transports;
+  var origin = owner.url.replace(/^(\w+:\/\/)([^\/?#]*@)?([^\/?#]*).*/, "$1$3"); // nobody's name and password
   var usable = []; // transports that can run here
   var i, s;
-  for (i = 0; i < transports.length; i++) if (transports[i].usable(cross, options.requests)) usable.push(transports[i]);
-  s = supervise(usable, options, Math.random, clock, function (known) {
-    return new Carrier(s, known);
+  options.cross = root.location && location.protocol + "//" + location.host !== origin;
+  for (i = 0; i < transports.length; i++) if (transports[i].usable(options.cross, options.requests)) usable.push(transports[i]);
+  s = supervise(usable, options, Math.random, clock, function () {
+    return new Carrier(s);
   });
   s._owner = owner;
-  s._url = url;
+  s._url = owner.url;
   s._options = options;
-  s._cross = cross;
   s._key = "realtime:" + origin; // of the browser's storage
   s._listed = transports; // those of the server's list before them
   // _shown: the transport that carries, or did last, as the application knows; _batch: the request in flight that brings
@@ -50,7 +50,7 @@ export function drive(owner, url, transports, options) {
   s._takenUp = takenUp;
   s._hasEnded = hasEnded;
   begin(s, random(), 1 - Math.random() / 4);
-  if (options.durable) options.durable(s);
+  options.durable(s);
   remember(s);
   return s;
 }

@@ -154,7 +154,7 @@ export function toBatch(frames) {
 /** A batch as its frames. Throws for what is none: the carrier is broken, and somebody else has answered. */
 export function parseBatch(text) {
   var frames = JSON.parse(text), i;
-  need(!/\n\s*\S/.test(text) && frames.length !== undefined && typeof frames === "object");
+  need(!/\n\s*\S/.test(text) && frames.pop);
   for (i = 0; i < frames.length; i++) need(typeof frames[i] === "string");
   return frames;
 }

@@ -14,7 +14,7 @@ function hasXhr(cross) {
 
 /** Whether this engine can ask an address of this, or another (`cross`), origin and read the answer. */
 export function hasHttp(cross, requests) {
-  return hasXhr(cross) || (requests && (root.XDomainRequest || root.fetch));
+  return hasXhr(cross) || (requests.length && (root.XDomainRequest || root.fetch));
 }
 
 /**
@@ -39,16 +39,16 @@ export function request(asker, url, body, grown) {
     if (complete) asker.end(!status ? "no answer" : grows || status === 204 ? "cut" : "");
   }
 
-  if (hasXhr(asker.cross)) {
+  if (hasXhr(asker.options.cross)) {
     xhr = new XMLHttpRequest();
     xhr.onreadystatechange = function () {
       if (xhr.readyState > 2) read(xhr.readyState > 3);
     };
     xhr.open(body ? "POST" : "GET", url, true);
-    if (asker.cross) xhr.withCredentials = asker.credentials;
+    if (asker.options.cross) xhr.withCredentials = asker.options.credentials;
     if (body) xhr.setRequestHeader("Content-Type", "text/plain;charset=UTF-8"); // another type would need a preflight
     xhr.send(body);
-  } else xhr = asker.requests(asker, url, body, read);
+  } else xhr = asker.options.requests(asker, url, body, read);
   return {
     stop: function () {
       xhr.abort();

@@ -7,8 +7,9 @@ import { cursors } from "./cursors.js";
 import { durable } from "./durable.js";
 import { define } from "./realtime.js";
 import { requests } from "./requests.js";
+import { ignore } from "./root.js";
 
 export * from "./all.js";
 export { cursors, durable, requests };
-export var Realtime = /*#__PURE__*/ define([]);
+export var Realtime = /*#__PURE__*/ define([], ignore, ignore);
 export default /*#__PURE__*/ define(all, requests, durable);

@@ -66,7 +66,7 @@ export function history(s) {
 
 /** Shows the application each transport with its verdict, reason and timing. */
 export function table(s) {
-  var rows = [], seen = {}, hint = s._cross && !s._sid ? "; is this origin in allowed_origins?" : "";
+  var rows = [], seen = {}, hint = s._options.cross && !s._sid ? "; is this origin in allowed_origins?" : "";
   var i, one, given, taken, failed;
   for (i = 0; i < s._listed.length; i++) {
     given = s._listed[i];

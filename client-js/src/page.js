@@ -6,7 +6,7 @@
  */
 import { toBatch } from "./frames.js";
 import { random } from "./random.js";
-import { root } from "./root.js";
+import { ignore, root } from "./root.js";
 
 export function hasDocument() {
   return root.document;
@@ -30,7 +30,7 @@ export function listen(callback) {
     _call: callback,
     _forget: function () {
       // Whatever comes late finds nothing to do, and nothing to complain about.
-      window[name] = function () {};
+      window[name] = ignore;
       setTimeout(function () {
         try {
           delete window[name];
@@ -71,8 +71,8 @@ export function submit(asker, url, frames) {
     asker.end("");
   });
   var element = hidden(
-    '<iframe name="' + callback._name + '"></iframe><form method="POST" accept-charset="UTF-8" target="' + callback._name +
-      '"><textarea name="batch"></textarea><input name="callback" value="' + callback._name + '"></form>'
+    "<iframe name=" + callback._name + "></iframe><form method=POST accept-charset=UTF-8 target=" + callback._name +
+      "><textarea name=batch></textarea><input name=callback value=" + callback._name + "></form>"
   );
   var form = element.lastChild;
   form.action = url;

@@ -5,17 +5,22 @@
 import { authorise } from "./auth.js";
 import { close, drive, send } from "./driver.js";
 import { makeEvent } from "./events.js";
-import { scalars, utf8Length } from "./frames.js";
+import { scalars, toJson, utf8Length } from "./frames.js";
 import { watch } from "./lifecycle.js";
 import { doubled, jittered } from "./time.js";
-import { root } from "./root.js";
+import { ignore, root } from "./root.js";
 
 var CONSTANTS = ["CONNECTING", "OPEN", "CLOSING", "CLOSED"];
 // After these a new session may do better (options.reopen): the server went, or the session was forgotten.
 var REOPENS = /^(100[16]|101[123]|44(04|08|1[014]))$/;
 
 function refuse(why) {
-  throw new TypeError("Realtime: " + why);
+  throw TypeError("Realtime: " + why);
+}
+
+/** Throws the sentence on an option that is wrong. JSON tells a text from a number, and shows what is in an object. */
+function wrong(name, takes, value) {
+  refuse("options." + name + " takes " + takes + ", not " + ((value === value && toJson(value)) || value));
 }
 
 function warn(what) {
@@ -62,10 +67,10 @@ export function define(known, requests, durable) {
     credentials: true,
     requests: requests,
     durable: durable,
-    cursors: 0
+    cursors: ignore
   };
   function Realtime(url, options) {
-    var names, transports = [], i, k;
+    var names, transports = [], i, k, kind, value;
     if (!(this instanceof Realtime)) refuse("use new");
     options = options || {};
     if (options.concat) {
@@ -74,21 +79,26 @@ export function define(known, requests, durable) {
     }
     this._options = {};
     for (k in options) if (!(k in usual)) warn("no option " + k);
-    for (k in usual) this._options[k] = options[k] === undefined ? usual[k] : options[k];
-    this.url = resolve(url);
-    names = this._options.transports || [];
-    for (i = 0; i < names.length; i++) {
-      for (k = 0; k < known.length && known[k].name !== names[i]; k++);
-      transports[i] = names[i].open ? names[i] : known[k];
-      if (!transports[i]) refuse("no transport " + names[i] + " here");
+    for (k in usual) {
+      value = this._options[k] = options[k] === undefined ? usual[k] : options[k];
+      kind = kindOf(usual[k]); // what is usual is of the kind that it takes; auth data are of any
+      if (usual[k] !== undefined && (kindOf(value) !== kind || /^(-|NaN)/.test(value))) wrong(k, "a valid " + kind.slice(8, -1), value);
     }
-    if (!transports.length) refuse("transports is empty");
+    this.url = resolve(url);
+    names = this._options.transports;
+    i = 0;
+    do {
+      // The first of an empty list is undefined, which is none.
+      for (k = 0; k < known.length && known[k].name !== names[i]; k++);
+      transports[i] = known[k] || names[i];
+      if (!transports[i] || !transports[i].open) wrong("transports", "imported or built-in transports", names[i]);
+    } while (++i < names.length);
     this._transports = transports;
     this._listeners = []; // [type, listener, once]
     this._events = []; // that are to be told, the first of them just now
     this._opens = 0; // attempts to open, since one has succeeded
     this.binaryType = root.Blob ? "blob" : "arraybuffer";
-    if (options.cursors) options.cursors(this);
+    this._options.cursors(this);
     this._prepare();
     this._unwatch = watch(this);
     this._connect();
@@ -219,7 +229,7 @@ var prototype = {
     this.bufferedAmount = 0;
     this._maxSize = Infinity; // until the server has said
     this.unacknowledged = []; // what was sent and is not known to have been received, oldest first
-    this._session = drive(this, this.url, this._transports, this._options);
+    this._session = drive(this);
   },
 
   _connect: function () {

@@ -32,7 +32,7 @@ export function requests(asker, url, body, read) {
   }
   control = new AbortController();
   decoder = new TextDecoder();
-  fetch(url, { method: method, body: body, credentials: asker.credentials ? "include" : "same-origin", signal: control.signal })
+  fetch(url, { method: method, body: body, credentials: asker.options.credentials ? "include" : "same-origin", signal: control.signal })
     .then(function (response) {
       xhr.status = response.status;
       reader = response.body.getReader();

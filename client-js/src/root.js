@@ -1,4 +1,7 @@
 /** What is global: in pages, in workers, in Node. */
 export var root = /*#__PURE__*/ (function () {
-  return typeof window !== "undefined" ? window : typeof self !== "undefined" ? self : global;
+  return typeof self !== "undefined" ? self : global;
 })();
+
+/** Where there is nothing to do. */
+export function ignore() {}

@@ -4,11 +4,11 @@ import { head, POLL } from "./machine.js";
 
 /** Makes one request of these frames, behind a head. `done` hears how it went, "" for well; late after `limit`, or what POSTs may take. */
 export function say(s, frames, done, limit) {
-  var asker = new Carrier(s, {});
+  var asker = new Carrier(s);
   asker._kind = POLL;
   asker._timer = setTimeout(function () {
     asker.end("no answer in time");
-  }, limit || s._grown(s._options.postTimeout, s._postsFailed));
+  }, Math.min(limit || s._grown(s._options.postTimeout, s._postsFailed), 2e9));
   asker.end = function (how) {
     if (asker._over) return;
     stop(asker);

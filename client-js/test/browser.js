@@ -8,6 +8,7 @@
  *   page.advance(1000);
  */
 import vm from "node:vm";
+import { watch } from "./members.js";
 
 /** The server's `o`, with every transport offered. */
 export function opened(fields = {}) {
@@ -54,6 +55,7 @@ export class Browser {
     vm.createContext(window);
     for (const name of without) vm.runInContext(`delete globalThis.${name}`, window); // also what the language brings
     vm.runInContext("var window = this, self = this;", window);
+    watch({ Object: vm.runInContext("Object", window) });
     window.Date = this.#date();
     this.before = Object.keys(window);
     this.run(code);
@@ -396,14 +398,14 @@ class FakeElement {
     this.children = this.children.filter((one) => one !== child);
     return child;
   }
-  /** Just tags with quoted attributes, closed or void. */
+  /** Just tags with attributes without quotes, closed or void. */
   set innerHTML(html) {
     let parent = this;
     for (const [, closes, tag, attributes] of html.matchAll(/<(\/?)(\w+)([^>]*)>/g)) {
       if (closes) parent = parent.parentNode;
       else {
         const element = new FakeElement(this.ownerDocument, tag);
-        for (const [, name, value] of attributes.matchAll(/([\w-]+)="([^"]*)"/g)) element[name] = value;
+        for (const [, name, value] of attributes.matchAll(/([\w-]+)=(\S*)/g)) element[name] = value;
         parent.appendChild(element);
         if (tag !== "input") parent = element;
       }

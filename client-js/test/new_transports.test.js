@@ -22,8 +22,7 @@ const NDJSON_POLLING = `
     usable: hasHttp,
     open: function (carrier, url, first) {
       var proxy = {
-        cross: carrier.cross,
-        credentials: carrier.credentials,
+        options: carrier.options,
         alive: function () {
           carrier.alive();
         },
@@ -89,7 +88,8 @@ const FILES = {
     import { ndjson_polling, records } from "toys";
     import { all } from "SOURCE/all.js";
     import { define } from "SOURCE/realtime.js";
-    export var Realtime = define(all.concat(ndjson_polling, records));`
+    import { ignore } from "SOURCE/root.js";
+    export var Realtime = define(all.concat(ndjson_polling, records), ignore, ignore);`
 };
 
 /** A script with what one of these files exports, in the global `toys`. */
@@ -189,6 +189,7 @@ for (const [which, visit] of Object.entries(pages)) {
           };
           page.window.toys[name].open(
             {
+              options: {},
               alive: () => {},
               messages: () => [],
               end: (how) => ends.push(how),

@@ -133,7 +133,11 @@ test("what is no cursor is told to who brings it", () => {
   for (const known of [{ r: "" }, { r: "a b" }, { r: 5 }, { r: undefined }, { r: "a\n" }, { r: "x".repeat(129) }, { "\ud800": "1" }]) {
     assert.throws(() => cursors(known)(owner()), /^TypeError: Realtime: no cursor of the room /);
   }
-  assert.throws(() => new (new Browser(code).window.Realtime)("/chat", { cursors: { r: "1" } }), /cursors is not a function/);
+  const page = new Browser(code);
+  const { cursors: given } = page.window;
+  for (const wrong of [() => given, () => given('{"r":"1"}'), () => given(["1"])]) {
+    assert.throws(() => page.connect("/chat", { cursors: wrong() }), { message: "Realtime: options.cursors takes cursors({ room: cursor })" });
+  }
 });
 
 test("a session that is lost goes on in the next, once in order, whatever the network does", () => {

@@ -332,13 +332,42 @@ test("what fails at another origin's server, and never opened, asks for allowed_
 
 test("wrong uses throw a sentence", () => {
   const page = new Browser(source, { without: ["EventSource"] });
-  assert.throws(() => page.connect("/chat", { transports: ["flash"] }), /no transport flash/);
-  assert.throws(() => page.connect("/chat", { transports: [] }), /empty/);
+  for (const [options, said] of [
+    [{ transports: ["flash"] }, 'transports takes imported or built-in transports, not "flash"'],
+    [{ transports: ["polling", null] }, "transports takes imported or built-in transports, not null"],
+    [{ transports: [{}] }, "transports takes imported or built-in transports, not {}"],
+    [{ transports: [] }, "transports takes imported or built-in transports, not undefined"],
+    [{ transports: "websocket" }, 'transports takes a valid Array, not "websocket"'],
+    [{ transports: null }, "transports takes a valid Array, not null"],
+    [{ maxBuffered: "10" }, 'maxBuffered takes a valid Number, not "10"'],
+    [{ raceDelay: -1 }, "raceDelay takes a valid Number, not -1"],
+    [{ attachTimeout: NaN }, "attachTimeout takes a valid Number, not NaN"],
+    [{ postTimeout: null }, "postTimeout takes a valid Number, not null"],
+    [{ reopen: "no" }, 'reopen takes a valid Boolean, not "no"'],
+    [{ upgrade: 0 }, "upgrade takes a valid Boolean, not 0"],
+    [{ credentials: [] }, "credentials takes a valid Boolean, not []"],
+    [{ requests: true }, "requests takes a valid Function, not true"],
+    [{ durable: {} }, "durable takes a valid Function, not {}"],
+    [{ cursors: Object.create(null, { r: { value: "1", enumerable: true } }) }, 'cursors takes a valid Function, not {"r":"1"}']
+  ]) {
+    assert.throws(() => page.connect("/chat", options), { name: "TypeError", message: "Realtime: options." + said });
+  }
+  page.connect("/chat", { maxBuffered: Infinity, raceDelay: 0, auth: null, transports: ["polling"] });
   assert.throws(() => page.run("Realtime('/chat')"), /new/);
   const session = page.connect("/chat", { maxBuffered: 10 });
   assert.throws(() => session.send("12345678901"), /maxBuffered/);
   assert.throws(() => session.send(new Blob(["no"])), /Blob/);
   assert.throws(() => session.close(999), /close code/);
+});
+
+test("timers are no longer than engines can wait, which would call at once otherwise", () => {
+  const page = new Browser(source, { without: ["EventSource"] });
+  const session = page.connect("/chat", { transports: ["long_polling"], postTimeout: Infinity, attachTimeout: Infinity });
+  page.request("/v1/long_polling").answer(200, [opened()]);
+  session.send("x");
+  page.advance(0);
+  assert.equal(page.pending("/v1/send").length, 1);
+  for (const { at } of page.timers.values()) assert.ok(at - page.now < 2 ** 31, String(at));
 });
 
 test("acks of a broadcast don't all come at once: each session waits for three quarters of the delay to all of it", () => {

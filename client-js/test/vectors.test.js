@@ -56,6 +56,7 @@ function read(transport, pieces) {
 }
 
 class Recorder {
+  options = {};
   found = [];
   ends = [];
   alive() {}

@@ -14,7 +14,7 @@ export var htmlfile = {
       carrier.batch(batch);
     });
     var owner, element, frame;
-    if (root.ActiveXObject && !carrier.cross) {
+    if (root.ActiveXObject && !carrier.options.cross) {
       // In a document of its own the frame neither clicks nor spins (Internet Explorer).
       owner = new ActiveXObject("htmlfile");
       owner.open();

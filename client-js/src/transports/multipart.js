@@ -1,7 +1,7 @@
 /** multipart/x-mixed-replace, where a page is shown the body as it grows: each part is a batch. */
 import { address } from "../carrier.js";
-import { STREAM } from "../machine.js";
 import { hasHttp, post, request } from "../http.js";
+import { STREAM } from "../machine.js";
 
 export var multipart = {
   name: "multipart",

@@ -1,7 +1,7 @@
 /** Server-sent events (HTML standard, §9.2): each event's data is a batch. */
 import { address } from "../carrier.js";
-import { STREAM } from "../machine.js";
 import { hasHttp, post } from "../http.js";
+import { STREAM } from "../machine.js";
 import { root } from "../root.js";
 
 export var sse = {
@@ -12,7 +12,7 @@ export var sse = {
     return root.EventSource && hasHttp(cross, requests);
   },
   open: function (carrier, url, first) {
-    var source = new EventSource(address(carrier, url, first), { withCredentials: carrier.credentials });
+    var source = new EventSource(address(carrier, url, first), { withCredentials: carrier.options.credentials });
     source.onmessage = function (event) {
       carrier.batch(event.data);
     };

@@ -1,7 +1,7 @@
 /** RFC 6455: frames both ways, one a message, binary as it is. */
 import { query } from "../carrier.js";
 import { DUPLEX } from "../machine.js";
-import { root } from "../root.js";
+import { ignore, root } from "../root.js";
 
 // The page may put Realtime in its place later.
 var first = /*#__PURE__*/ native();
@@ -30,7 +30,7 @@ export var websocket = {
       carrier.frames([event.data]);
     };
     // It says nothing, and does not always come; but Node's `ws` throws where nobody hears it.
-    socket.onerror = function () {};
+    socket.onerror = ignore;
     // What went wrong is told here alone.
     socket.onclose = function (event) {
       carrier.end("closed with " + event.code);

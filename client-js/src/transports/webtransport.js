@@ -7,7 +7,7 @@
  */
 import { decoder, encode } from "../lengths.js";
 import { DUPLEX, end, PROBE } from "../machine.js";
-import { root } from "../root.js";
+import { ignore, root } from "../root.js";
 
 var DARK = 1500; // how long the connection may take where there are other transports; once, since it is remembered
 var FAREWELL = 2000; // how long what was written last may take to arrive
@@ -34,8 +34,6 @@ export function webtransport(options) {
 
 function connect(carrier, url, hello, hashes) {
   var s = carrier._session, read = decoder(MOST), waiting = 0, over, tunnel, writer, dark; // waiting: bytes
-
-  function ignore() {}
 
   function failed(error) {
     if (!over) carrier.end((error && error.message) || "cut");
@@ -154,7 +152,7 @@ function find(carrier, url) {
   if (place) return Promise.resolve(place);
   return root
     .fetch(url.replace(/\/v1\/webtransport(\?|$)/, "/negotiate$1"), {
-      credentials: carrier.credentials ? "include" : "same-origin",
+      credentials: carrier.options.credentials ? "include" : "same-origin",
       headers: { Accept: "application/json" }
     })
     .then(function (answer) {
