@@ -732,7 +732,7 @@ async def test_a_poll_that_comes_while_a_neighbour_shuts_down_is_answered(
         await go_on.wait()
 
     async with a_client(
-        shutdown_timeout=240.0, prepare=lambda place: place.app.on_shutdown.insert(1, neighbour)
+        shutdown_timeout=240.0, prepare=lambda place: place.app.on_shutdown.insert(-1, neighbour)
     ) as client:
         await client.open("long_polling")
         client.writer.write(client.request("long_polling", (client.attach(2),)))
