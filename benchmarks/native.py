@@ -27,7 +27,7 @@ from .wire import (
     server_frame,
 )
 
-__all__ = ["NativeLongPolling", "NativeStreaming", "NativeWebSocket"]
+__all__ = ["WINDOW", "NativeLongPolling", "NativeStreaming", "NativeWebSocket"]
 
 # What this end announces (§5).
 WINDOW = (256, 1_048_576)

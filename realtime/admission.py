@@ -86,7 +86,7 @@ class Admission:
         """Asks the application who the client is. Raises Refusal: 4401, 4403 when it refuses, 4503 when it fails."""
         if self.hook is None:
             return None
-        hide = request._show_http()
+        request._show_http()
         try:
             identity = await self.hook(request)
             if identity is not None and not isinstance(identity, str):
@@ -105,7 +105,7 @@ class Admission:
                 raise refusal from None
             raise Refusal(4503, "the server cannot authorise anybody now; come back later") from None
         finally:
-            hide()
+            request._hide_http()
         return identity
 
     async def admit(self, session: Session, request: SessionRequest) -> None:

@@ -15,6 +15,7 @@ from .core.errors import SessionClosed, Unauthorized, leaves_of
 from .core.observer import Result
 from .endpoint import Handler
 from .loops import begin
+from .request import SessionRequest
 from .session import Session
 
 __all__ = ["Absent", "Handlers"]
@@ -23,6 +24,8 @@ log: logging.Logger = logging.getLogger("realtime.server")
 session_log: logging.Logger = logging.getLogger("realtime.session")
 
 FOREVER = float("inf")
+# How most end: until Python 3.12 an enumeration takes its time to give its members.
+RETURNED = Result.RETURNED
 
 
 class Absent(Protocol):
@@ -52,7 +55,7 @@ class Handlers:
         self.absent: list[Absent] = []  # whose handlers are told later that they are gone
         self._beside: set[asyncio.Task[None]] = set()  # what handlers are told when their session is over long since
         self._when_over = self._over  # one object for all
-        self._showing: list[Callable[[], None]] = []  # of handlers that were begun: to be called when they first wait
+        self._showing: list[SessionRequest] = []  # of handlers that were begun: to be hidden when they first wait
         # Whose session is over: until when they have to notice, by close_timeout, and so in the order of their times.
         self._ending: dict[float, dict[Session, float]] = {}
         self._timer: Timer | None = None
@@ -61,38 +64,42 @@ class Handlers:
     def start(self, session: Session, handler: Handler) -> None:
         """Starts a new session's handler, which runs in the next turn of the event loop and may look at the HTTP
         request until it first waits."""
-        self._showing.append(session.request._show_http())
-        context = contextvars.copy_context()
-        task = begin(_coroutine(handler, session), f"realtime handler {session._path}", context)
+        session.request._show_http()
+        self._showing.append(session.request)
+        context, loop = contextvars.copy_context(), asyncio.get_running_loop()
+        # begin(), without a call.
+        name = f"realtime handler {session._path}"
+        task = asyncio.Task(_coroutine(handler, session), loop=loop, name=name, context=context)
         self.tasks[session] = task
         session._handled_since = self._clock.now()
         self._sessions[task] = session
         task.add_done_callback(self._when_over, context=context)
         if len(self._showing) == 1:
-            task.get_loop().call_soon(self._hide)
+            loop.call_soon(self._hide, context=context)
 
     def _hide(self) -> None:
         """The handler that was begun first waits, or has ended. Those begun behind it will have run, and not have gone
         on, when what is called from here comes."""
         showing, self._showing = self._showing, []
-        showing[0]()
+        showing[0]._hide_http()
         if len(showing) > 1:
-            asyncio.get_running_loop().call_soon(_call_all, showing[1:])
+            asyncio.get_running_loop().call_soon(_hide_all, showing[1:])
 
     def _over(self, task: asyncio.Task[None]) -> None:
         """A handler has ended, one way or other."""
         session = self._sessions.pop(task, None)
-        error = None if task.cancelled() else task.exception()  # asked, or asyncio would say that nobody has
+        cancelled = task.cancelled()
+        error = None if cancelled else task.exception()  # asked, or asyncio would say that nobody has
         if session is None:
             return  # it was forgotten with its event loop
-        machine, result = session._machine, Result.RETURNED
-        if task.cancelled():
+        machine, result, now = session._machine, RETURNED, self._clock.now()
+        if cancelled:
             result = Result.CANCELLED
-            machine.close(1011, "the handler was cancelled", self._clock.now())
+            machine.close(1011, "the handler was cancelled", now)
         elif isinstance(error, Exception):
             result = self._raised(session, error)
-        machine.close(1000, "", self._clock.now())
-        self._done(session, self._clock.now() - session._handled_since, result)
+        machine.close(1000, "", now)
+        self._done(session, now - session._handled_since, result)
         session._stubborn = False
         if self._ending and (ending := self._ending.get(machine.config.close_timeout)) is not None:
             ending.pop(session, None)
@@ -204,9 +211,9 @@ class Handlers:
             absent.reset()
 
 
-def _call_all(functions: list[Callable[[], None]]) -> None:
-    for function in functions:
-        function()
+def _hide_all(requests: list[SessionRequest]) -> None:
+    for request in requests:
+        request._hide_http()
 
 
 def _coroutine(handler: Handler, session: Session) -> Coroutine[Any, Any, None]:

@@ -128,14 +128,15 @@ class SessionListener(Receivers, Generic[M]):
         """The state moved, or a carrier took over."""
         machine = self.machine
         carrier = machine.carrier
+        debug = log.isEnabledFor(logging.DEBUG)  # a label is a hash
         if carrier is not None and carrier.attached and carrier.codec.name != self.transport:
             old, self.transport = self.transport, carrier.codec.name
-            if log.isEnabledFor(logging.DEBUG):  # a label is a hash
+            if debug:
                 log.debug("= session %s: %s -> %s", machine.label, old or "(none)", self.transport)
             if self._callbacks:
                 self.tell("transport")
         if before is not after:
-            if log.isEnabledFor(logging.DEBUG):
+            if debug:
                 log.debug("= session %s is %s", machine.label, after)
             if after is CLOSING:  # nothing will be received or sent any more
                 self.wake_all()

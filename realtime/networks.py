@@ -10,7 +10,7 @@ from .clock import Clock
 from .core.addresses import network_of
 from .core.config import Config
 from .core.health import Failure, Memory
-from .core.negotiation import Choice, Evidence, Place, negotiate
+from .core.negotiation import Choice, Evidence, Place, negotiate, without_evidence
 from .endpoint import Endpoint
 from .request import SessionRequest
 from .session import Session
@@ -25,8 +25,7 @@ KNOWN = tuple(TRANSPORTS)
 KNOWN_WITH = (WEBTRANSPORT.name, *KNOWN)
 USUAL = Config().transports
 USUAL_WITH = (WEBTRANSPORT.name, *USUAL)
-# Of clients of whom nothing is known but their HTTP.
-NOTHING, NOTHING_OLD = Evidence(), Evidence(http_version=(1, 0))
+HTTP_1_0, HTTP_1_1 = (1, 0), (1, 1)
 # What failed for a network: demoted for 30 s at first, 10 min at most; so many networks are remembered.
 MEMORY = (30.0, 600.0, 4096)
 # A WebSocket that lived so long, in seconds, got through; one that was cut before did not.
@@ -59,8 +58,10 @@ class Networks:
         served = self.webtransport
         policy, known = (endpoint.config.transports, KNOWN) if served is None else (self.policy(endpoint), KNOWN_WITH)
         remembered = self._memory.of(network_of(request.remote)) if self._memory.networks else None
-        now, evidence = 0.0, NOTHING if request.http_version >= (1, 1) else NOTHING_OLD
-        if remembered is not None or failed or tried:
+        if remembered is None and not failed and not tried:
+            http_version = HTTP_1_1 if request.http_version >= HTTP_1_1 else HTTP_1_0
+            choices = without_evidence(policy, known, tuple(transports), taken, http_version)
+        else:
             now = self._clock.now()
             evidence = Evidence(
                 http_version=request.http_version,
@@ -68,7 +69,7 @@ class Networks:
                 remembered=remembered,
                 timings=tried or {},
             )
-        choices = negotiate(policy, known, transports, taken, evidence, now)
+            choices = negotiate(policy, known, transports, taken, evidence, now)
         return choices if served is None else _placed(choices, served())
 
     def decided(self, session: Session, choices: tuple[Choice, ...]) -> None:

@@ -43,15 +43,18 @@ class SessionRequest:
         "_handed",
         "_headers",
         "_http",
+        "_kept",
+        "_query",
         "_raw_auth",
         "_shown",
+        "_unquote",
+        "_unsigned",
         "_withdrawals",
         "cookies_hidden",
         "host",
         "http_version",
         "method",
         "path",
-        "query_string",
         "remote",
         "scheme",
         "subprotocol",
@@ -77,7 +80,8 @@ class SessionRequest:
     ) -> None:
         self.method: str = method  # "GET" and so on
         self.path: str = path  # of the URL, decoded, without the query
-        self.query_string: str = query_string  # decoded, without the question mark
+        self._query: str = query_string
+        self._unquote: Callable[[str], str] | None = None  # how that is decoded, as long as it is not
         self.http_version: tuple[int, int] = http_version  # such as (1, 1)
         self.scheme: str = scheme  # "http" or "https" (past trusted_proxies)
         self.host: str = host  # the host that was asked for, with its port if it was named
@@ -94,7 +98,9 @@ class SessionRequest:
         self._handed = ""  # by another worker: the sid of the claim that it was brought here for
         self._withdrawals = 0  # how many of the server's there were when it came: see Server.close_identity()
         self._http: Callable[[], Any] | None = None if http is None else weakref.ref(http)
-        self._shown = 0  # how many may look at `http` now
+        self._kept: Any = None  # that, while somebody may look at it
+        self._shown = 0  # how many may
+        self._unsigned = False  # nobody need look for what shows its page: nothing does
 
     @property
     def http(self) -> Any:
@@ -111,7 +117,7 @@ class SessionRequest:
             raise LocalProtocolError(
                 "this request did not come by HTTP, or came before a durable session was taken over"
             )
-        http = self._http() if self._shown else None
+        http = self._kept
         if http is None:
             raise LocalProtocolError(
                 "the HTTP request is not kept: look at request.http in the authorize hook, or in a handler before it"
@@ -121,19 +127,27 @@ class SessionRequest:
             raise Unauthorized("cookies and browsers' log-ins count only beside an Origin that may connect")
         return http
 
-    def _show_http(self) -> Callable[[], None]:
-        """Keeps the request of the web framework, and lets `http` be asked for, until what this returns is called."""
-        kept = [None if self._http is None else self._http()]
+    def _show_http(self) -> None:
+        """Keeps the request of the web framework, and lets `http` be asked for, until _hide_http() was called as often
+        as this."""
         self._shown += 1
+        if self._kept is None and self._http is not None:
+            self._kept = self._http()
 
-        def hide() -> None:
-            if kept:
-                kept.clear()
-                self._shown -= 1
-                if self._http is not None and self._http() is None:
-                    self._http = _nothing
+    def _hide_http(self) -> None:
+        """One less may look at it."""
+        self._shown -= 1
+        if not self._shown:
+            self._kept = None
+            if self._http is not None and self._http() is None:
+                self._http = _nothing
 
-        return hide
+    @property
+    def query_string(self) -> str:
+        """The query of the URL, decoded, without the question mark."""
+        if self._unquote is not None:
+            self._query, self._unquote = self._unquote(self._query), None
+        return self._query
 
     @property
     def raw_headers(self) -> tuple[tuple[bytes, bytes], ...]:
@@ -153,9 +167,11 @@ class SessionRequest:
         headers = self._headers
         if isinstance(headers, bytes):
             headers = self.raw_headers
+        if not headers:
+            return 0
         packed = b"\n".join(chain.from_iterable(headers))
-        ends = max(0, 2 * len(headers) - 1)
-        if headers and packed.count(b"\n") == ends:  # no parser lets a line end through
+        ends = 2 * len(headers) - 1
+        if packed.count(b"\n") == ends:  # no parser lets a line end through
             self._headers = packed
         return len(packed) - ends + HEADER * len(headers)
 
@@ -197,7 +213,7 @@ class SessionRequest:
         """The same request with other auth data."""
         request = copy.copy(self)
         request._raw_auth = raw_auth
-        request._shown = 0
+        request._kept, request._shown = None, 0
         return request
 
     @property

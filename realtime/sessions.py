@@ -198,17 +198,9 @@ class Sessions:
         now = self._now()
         token, key = draw()
         listener = ServerListener(self._runtime, self._when_ended)
-        machine = kind(
-            endpoint.config,
-            window,
-            listener,
-            now,
-            sid=sid or f"{self._worker}.{token}",
-            nonce=nonce,
-            binding=binding,
-            identity=identity,
-            address=address,
-        )
+        sid = sid or f"{self._worker}.{token}"
+        # By their places: names would be copied at each step of the inheritance.
+        machine = kind(endpoint.config, window, listener, now, sid, nonce, binding, identity, address)
         if isinstance(machine, NumberedMachine):  # the native protocol's: no other can show a key
             machine.secret = key
         session = Session(listener, endpoint.path, endpoint.config.on_full, self.hub, request)

@@ -101,6 +101,7 @@ async def test_a_lost_carrier_is_as_the_picture_says() -> None:
             await eventually(lambda: session.state is realtime.State.DETACHED)
         assert missed(way[:again], seen) == []
         await session.send("while away")
+        await session.send("and more")  # one alone would take the short way
         with calls() as seen:
             await peer.resume()
             assert await peer.news() == "mwhile away"

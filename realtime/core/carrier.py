@@ -28,6 +28,7 @@ __all__ = [
     "Part",
     "Shape",
     "SharedBuffers",
+    "lay_alone",
     "share",
 ]
 
@@ -86,7 +87,7 @@ class Codec(Protocol):
         """The end of the session, or of the carrier (`scope`), without an exchange of closes."""
 
     def wrap(self, parts: Sequence[Part]) -> Sequence[Part]:
-        """Lays the parts of one flush on the carrier: the buffers to write."""
+        """Lays the parts of one flush on the carrier: the buffers to write. On a duplex one a part alone is one."""
 
 
 class NumberedCodec(Codec, Protocol):
@@ -149,11 +150,12 @@ class Link(Protocol):
 class SharedBuffers(list[Part]):
     """The buffers of a flush that other carriers write as well. A link keeps with them what it makes of them."""
 
-    __slots__ = ("chunked",)
+    __slots__ = ("chunked", "size")
 
     def __init__(self, buffers: Sequence[Part]) -> None:
         super().__init__(buffers)
         self.chunked: bytes | None = None  # as chunks of HTTP/1.1
+        self.size: int = sum(map(len, buffers))
 
 
 def share(codec: Codec, last: Outgoing, parts: Sequence[Part]) -> Sequence[Part]:
@@ -165,6 +167,14 @@ def share(codec: Codec, last: Outgoing, parts: Sequence[Part]) -> Sequence[Part]
     if made is None or made[0] != parts:
         made = last.framed[codec] = parts, SharedBuffers(codec.wrap(parts))
     return made[1]
+
+
+def lay_alone(codec: Codec, item: Outgoing) -> SharedBuffers:
+    """What `codec.wrap()` gives of this item and nothing else: made once, and kept in `item.alone` for all carriers
+    that write the same."""
+    made = SharedBuffers(codec.wrap([codec.item(item)]))
+    item.alone = {**item.alone, codec: made}
+    return made
 
 
 class Carrier:

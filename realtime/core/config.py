@@ -73,6 +73,7 @@ class Derived:
     """What follows from the settings: reckoned once for each Config, since every message asks for some of it."""
 
     __slots__ = (
+        "_told",
         "hold",
         "lifetime",
         "liveness",
@@ -112,6 +113,8 @@ class Derived:
     lifetime: float
     # Whether a session's messages have a rate.
     metered: bool
+    # What a protocol tells its clients of these settings, by the transport: kept here by who words it.
+    _told: dict[str, str]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -194,6 +197,7 @@ class Config(Derived):
             "timer_grace": max(TIMER_GRACE, liveness),
             "lifetime": self.resume_window + liveness,
             "metered": self.max_message_rate is not None or self.max_byte_rate is not None,
+            "_told": {},
         }
         for name, value in derived.items():
             object.__setattr__(self, name, value)

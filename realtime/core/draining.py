@@ -7,10 +7,8 @@ from __future__ import annotations
 from typing import Any
 
 from .carrier import Shape
-from .config import Config
-from .frames import Window
 from .lifecycle import Event, State
-from .machine import FOREVER, Listener
+from .machine import FOREVER
 from .numbering import ACK_DELAY, Numbering
 from .server_machine import ServerMachine
 
@@ -22,8 +20,8 @@ class Draining(Numbering, ServerMachine):
 
     __slots__ = ("drain_delay", "going_told", "peer_last")
 
-    def __init__(self, config: Config, peer_window: Window, listener: Listener, now: float, **facts: Any) -> None:
-        super().__init__(config, peer_window, listener, now, **facts)
+    def __init__(self, *facts: Any, **named: Any) -> None:
+        super().__init__(*facts, **named)
         self.drain_delay: float = 0.0
         self.going_told: float = -FOREVER  # when a poll was last answered with `g`
         self.peer_last: int | None = None  # draining: the peer numbers nothing above this

@@ -245,5 +245,7 @@ def leaves_of(error: BaseException) -> list[BaseException]:
 
 def clip(reason: str) -> str:
     """A reason of at most 123 bytes, without control characters."""
+    if reason.isascii() and reason.isprintable() and len(reason) <= MAX_REASON:  # as it usually is
+        return reason
     reason = "".join(c if c.isprintable() else " " for c in reason)
     return reason.encode("utf-8", "replace")[:MAX_REASON].decode("utf-8", "ignore")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from .errors import LocalProtocolError
 
@@ -44,6 +44,8 @@ POSITION = "h-"  # such a position without a message
 # What `code` says of a message that is never dropped.
 KEPT = 1
 NOTES = (CLOSE, DROPPED, POSITION)  # those that are no messages
+# What stands for a dictionary until there is something for it.
+NOBODY: dict[object, Any] = {}
 
 Payload: TypeAlias = str | bytes
 
@@ -99,7 +101,7 @@ class Outgoing:
     the key of a codec to the finished bytes (encode once).
     """
 
-    __slots__ = ("about", "behind", "code", "data", "encoded", "framed", "kind", "size")
+    __slots__ = ("about", "alone", "behind", "code", "data", "encoded", "framed", "kind", "size")
 
     def __init__(self, kind: str, data: Payload, size: int, code: int = 0) -> None:
         self.kind: str = kind
@@ -111,6 +113,8 @@ class Outgoing:
         self.encoded: dict[str, bytes | str] = {}
         # By codec: the parts of a flush whose last item this was, and what the codec made of them. See carrier.share().
         self.framed: dict[object, tuple[Sequence[bytes | str], Sequence[bytes | str]]] | None = None
+        # By codec: what it makes of a flush of this alone. See carrier.lay_alone().
+        self.alone: dict[object, Any] = NOBODY
 
     @classmethod
     def message(cls, data: str | bytes | bytearray | memoryview) -> Outgoing:

@@ -112,8 +112,8 @@ class Inbox:
         self.items: deque[Received] = EMPTY  # not taken by the application
         self._sizes: deque[int] = EMPTY  # of what does not count as taken
         self._bytes = 0
-        self._quarter_messages = max(1, window.messages // 4)
-        self._quarter_bytes = max(1, window.size // 4)
+        self._quarter_messages = window.messages // 4 or 1
+        self._quarter_bytes = window.size // 4 or 1
         # What the peer surely knows, and what has come on top of it.
         self._announced_received = 0
         self._announced_taken = 0

@@ -196,7 +196,7 @@ class SessionMachine(ABC):
         self.outbox.append(Outgoing.close(code, reason))
         self._move(Event.CLOSE)
         self.inbox.discard(now)
-        self.wake_by(self.close_deadline)
+        self.wake_by(min(self.close_deadline, self._ack_at()))
         self.listener.dirty()
 
     # -- what comes --------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from .health import Failure, Health
 
-__all__ = ["Choice", "Evidence", "Place", "negotiate"]
+__all__ = ["Choice", "Evidence", "Place", "negotiate", "without_evidence"]
 
 REASONS = {
     "taken": "carries the session",
@@ -110,14 +110,15 @@ def negotiate(
     """
     if not evidence.reported and evidence.remembered is None and not evidence.timings:
         old = evidence.http_version < (1, 1)
-        return _without_evidence(tuple(policy), tuple(known), tuple(client), taken, (1, 0) if old else (1, 1))
+        return without_evidence(tuple(policy), tuple(known), tuple(client), taken, (1, 0) if old else (1, 1))
     return _judge_all(policy, known, client, taken, evidence, now)
 
 
 @lru_cache(maxsize=128)
-def _without_evidence(
+def without_evidence(
     policy: tuple[str, ...], known: tuple[str, ...], client: tuple[str, ...], taken: str, http_version: tuple[int, int]
 ) -> tuple[Choice, ...]:
+    """negotiate(), of clients of whom nothing is known but whether their requests come as HTTP/1.1, or as (1, 0)."""
     return _judge_all(policy, known, client, taken, Evidence(http_version), 0.0)
 
 

@@ -4,7 +4,7 @@ noticed, and a session nobody comes back to expires (docs/protocol.md §4 to §8
 
 from __future__ import annotations
 
-from .carrier import DUPLEX, POLL, STREAM, NumberedCarrier, Part
+from .carrier import DUPLEX, POLL, STREAM, NumberedCarrier, Part, lay_alone
 from .draining import Draining
 from .inbox import NEVER
 from .lifecycle import DETACHED, DRAINING, OPEN, Event
@@ -113,8 +113,11 @@ class NumberedMachine(Draining):
             self.inbox.announced(received, taken)
         return (carrier.greeting or carrier.codec.attach_answer)(received, taken)
 
-    def uplink(self, carrier: NumberedCarrier, received: int, taken: int, first: int, now: float) -> bool:
-        """An uplink batch names the session: takes its acks and sets its cursor. `carrier` never attaches.
+    def uplink(
+        self, carrier: NumberedCarrier, received: int, taken: int, first: int, now: float, *, alone: bool = False
+    ) -> bool:
+        """An uplink batch names the session: takes its acks and sets its cursor. `carrier` never attaches. Of one that
+        is `alone`, as nothing comes behind its head, nothing is to be said unless its acks or our own news say so.
 
         Returns whether its frames are to be fed. Raises RemoteProtocolError for absurd acks.
         """
@@ -129,7 +132,7 @@ class NumberedMachine(Draining):
             self.acknowledged(received, taken, now)
         if self.outcome is not None:
             return False
-        if self.carrier is not None:
+        if self.carrier is not None and (not alone or self.inbox.metered or self.inbox.owed_since is not NEVER):
             self.listener.dirty()
         return True
 
@@ -155,11 +158,36 @@ class NumberedMachine(Draining):
         carrier = self.carrier
         if carrier is None or self.outcome is not None:
             return
-        if self.inbox.metered:
-            self.inbox.release(now)
-        if carrier.codec.shape is DUPLEX:
+        codec, link, inbox = carrier.codec, carrier.link, self.inbox
+        shape = codec.shape
+        # What is written out below is flush_ordered() as it usually is, in a broadcast to many: one message that has
+        # just come, and nothing else to say.
+        if (
+            inbox.owed_since is NEVER
+            and shape is not POLL
+            and not (self.asking or inbox.metered or carrier.finished)
+            and (shape is DUPLEX or carrier.written < self.config.max_stream_size)
+            and link.writable
+            and (item := self.outbox.number(carrier.send_cursor)) is not None
+        ):
+            if shape is DUPLEX:
+                part = item.encoded.get(codec.key) or codec.item(item)
+                link.write((part,))
+                carrier.written += len(part)
+            else:
+                buffers = item.alone.get(codec) or lay_alone(codec, item)
+                link.write(buffers)
+                carrier.written += buffers.size
+                carrier.last_written = now
+            carrier.send_cursor += 1
+            if shape is STREAM and carrier.written >= self.config.max_stream_size and link.writable:
+                self._recycle(carrier, now)
+            return
+        if inbox.metered:
+            inbox.release(now)
+        if shape is DUPLEX:
             self.flush_ordered(carrier, now)
-        elif carrier.codec.shape is STREAM:
+        elif shape is STREAM:
             self._flush_stream(carrier, now)
         elif not carrier.finished:
             self._answer(carrier, now)
@@ -241,24 +269,24 @@ class NumberedMachine(Draining):
         if self.outcome is not None:
             return FOREVER
         when = self.close_deadline
-        if not self.used:
-            when = min(when, self.born + self.config.open_timeout)
+        if not self.used and (unused := self.born + self.config.open_timeout) < when:
+            when = unused
         carrier = self.carrier
         if carrier is None:
-            if self.state is OPEN:
-                when = min(when, self.absent_at)
-            return min(when, self.absent_at + self.config.resume_window)
+            kept = 0.0 if self.state is OPEN else self.config.resume_window
+            return min(when, self.absent_at + kept)
         if self.inbox.owed_since != NEVER or self.inbox.metered:
             when = min(when, self._ack_at())
         if carrier.codec.shape is POLL:
             when = min(when, carrier.started + self.config.hold)
             return when if self.state is not DRAINING else min(when, self._going_at())
         interval, silence = self.config.ping_interval, self.config.silence
-        if interval is not None and carrier.codec.shape is STREAM:
-            return min(when, self._idle_since(carrier) + interval, self._last_contact(carrier) + silence)
-        if interval is not None:
-            when = min(when, carrier.last_received + (silence if carrier.pinged else min(interval, silence)))
-        return when
+        if interval is None:
+            return when
+        if carrier.codec.shape is STREAM:
+            return min(when, _idle_since(self, carrier) + interval, _last_contact(self, carrier) + silence)
+        silent = carrier.last_received + (silence if carrier.pinged or silence < interval else interval)
+        return silent if silent < when else when  # min(), without a call
 
     def expire(self, now: float) -> None:
         """Does what is due by `now`: acks, pings, polls to answer, silence, and every kind of end."""
@@ -278,32 +306,35 @@ class NumberedMachine(Draining):
                 self._move(Event.DETACH)
             return
         if carrier.codec.shape is not POLL:
-            self._watch(carrier, now)
+            _watch(self, carrier, now)
         self.flush(now)
         self._rest()
-
-    def _last_contact(self, carrier: NumberedCarrier) -> float:
-        return max(carrier.started, self.contact)
-
-    def _idle_since(self, carrier: NumberedCarrier) -> float:
-        """When a stream was last written to, or its client last seen or pinged: its next ping is counted from then."""
-        return min(carrier.last_written, max(self._last_contact(carrier), carrier.last_pinged))
-
-    def _watch(self, carrier: NumberedCarrier, now: float) -> None:
-        """Pings a silent peer, and drops its carrier when it stays silent."""
-        interval = self.config.ping_interval
-        if interval is None:
-            return
-        if carrier.codec.shape is STREAM:
-            # The client hears these pings, and answers each by a send: that is what is heard of it.
-            if now >= self._last_contact(carrier) + self.config.silence:
-                self._drop(carrier, now)
-            elif now >= self._idle_since(carrier) + interval and carrier.link.writable:
-                carrier.last_written = carrier.last_pinged = now
-                carrier.write([carrier.codec.ping()])
-        else:
-            self._ping_or_drop(carrier, interval, self.config.silence, now)
 
     @property
     def _hold(self) -> float:
         return self.config.hold
+
+
+def _last_contact(machine: NumberedMachine, carrier: NumberedCarrier) -> float:
+    return max(carrier.started, machine.contact)
+
+
+def _idle_since(machine: NumberedMachine, carrier: NumberedCarrier) -> float:
+    """When a stream was last written to, or its client last seen or pinged: its next ping is counted from then."""
+    return min(carrier.last_written, max(_last_contact(machine, carrier), carrier.last_pinged))
+
+
+def _watch(machine: NumberedMachine, carrier: NumberedCarrier, now: float) -> None:
+    """Pings a silent peer, and drops its carrier when it stays silent."""
+    interval, silence = machine.config.ping_interval, machine.config.silence
+    if interval is None:
+        return
+    if carrier.codec.shape is STREAM:
+        # The client hears these pings, and answers each by a send: that is what is heard of it.
+        if now >= _last_contact(machine, carrier) + silence:
+            machine._drop(carrier, now)
+        elif now >= _idle_since(machine, carrier) + interval and carrier.link.writable:
+            carrier.last_written = carrier.last_pinged = now
+            carrier.write([carrier.codec.ping()])
+    else:
+        machine._ping_or_drop(carrier, interval, silence, now)

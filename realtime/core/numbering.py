@@ -145,8 +145,9 @@ class Numbering(SessionMachine):
         """Writes all that may go on an ordered carrier: peek, write, commit, while the link takes it."""
         link, codec, outbox, inbox = carrier.link, carrier.codec, self.outbox, self.inbox
         most, most_bytes = self.config.max_batch, self.config.max_batch_size
-        delay = ACK_DELAY * self.ack_share if codec.shape is DUPLEX else self._ack_delay()
-        known = inbox.owed_since
+        known, delay = inbox.owed_since, 0.0
+        if known != NEVER:
+            delay = ACK_DELAY * self.ack_share if codec.shape is DUPLEX else self._ack_delay()
         while link.writable and not carrier.finished:
             cursor = carrier.send_cursor
             first, items = outbox.peek(cursor, most, most_bytes)

@@ -22,6 +22,11 @@ MESSAGES = (TEXT, BINARY)
 MOST_OUTSTANDING = 65_536
 
 
+def _bounded(window: Window) -> Window:
+    """Of at most MOST_OUTSTANDING messages."""
+    return window if window.messages <= MOST_OUTSTANDING else window_of(MOST_OUTSTANDING, window.size)
+
+
 class Outbox:
     """One direction's sending half. Numbers are from 1; `acked` and `taken` are the highest the peer told."""
 
@@ -50,7 +55,8 @@ class Outbox:
     )
 
     def __init__(self, window: Window, max_messages: int, max_bytes: int) -> None:
-        self._window = window_of(min(window.messages, MOST_OUTSTANDING), window.size)
+        # _bounded(), without a call: each session has one.
+        self._window = window if window.messages <= MOST_OUTSTANDING else _bounded(window)
         self.acked: int = 0  # the peer has received so many
         self.taken: int = 0  # and its application has taken so many
         self.last: int = 0  # the highest number given
@@ -82,7 +88,7 @@ class Outbox:
 
     @window.setter
     def window(self, window: Window) -> None:
-        self._window = window_of(min(window.messages, MOST_OUTSTANDING), window.size)
+        self._window = _bounded(window)
 
     @property
     def size(self) -> int:
@@ -112,15 +118,17 @@ class Outbox:
 
     def offer(self, item: Outgoing) -> bool | None:
         """Queues a message, if there is room for it. None if there is not, or else as append()."""
-        kept, size = len(self._sent) + len(self.waiting), self._bytes + item.size
-        if kept and (kept >= self._max_messages or size > self._max_bytes):
+        waiting = self.waiting
+        kept, size = len(self._sent) + len(waiting), self._bytes + item.size
+        half_full = 2 * kept + 2 >= self._max_messages or 2 * size >= self._max_bytes
+        if half_full and kept and (kept >= self._max_messages or size > self._max_bytes):
             return None
-        if self.waiting is EMPTY:
-            self.waiting = deque()
-        self.waiting.append(item)
+        if waiting is EMPTY:
+            waiting = self.waiting = deque()
+        waiting.append(item)
         self.appended += 1
         self._bytes = size
-        return 2 * kept + 2 >= self._max_messages or 2 * size >= self._max_bytes
+        return half_full
 
     def append(self, item: Outgoing) -> bool:
         """Queues one item. It does not check has_room, so closes and drop notes always go in.
@@ -248,6 +256,28 @@ class Outbox:
             size += item.size
         self.total += size - replayed
         return first, items
+
+    def number(self, cursor: int) -> Outgoing | None:
+        """The one message that waits, if a carrier whose cursor is `cursor` gets it and nothing else: then it has its
+        number, as by peek(). None wherever there is more to look at."""
+        waiting, last = self.waiting, self.last
+        if len(waiting) != 1 or cursor <= last or self.held:
+            return None
+        item = waiting[0]
+        size, (most, most_bytes) = item.size, self._window
+        in_flight = self._in_flight + size
+        if not size or in_flight > most_bytes or last - self.taken >= most:
+            return None
+        if self._sizes is EMPTY:
+            self._sent, self._sizes = deque(), deque()
+        waiting.popleft()
+        self._begun = item.behind
+        self.last = last + 1
+        self._sent.append(item)
+        self._sizes.append(size)
+        self._in_flight = in_flight
+        self.total += size
+        return item
 
     def acknowledge(self, received: int, taken: int) -> bool:
         """Takes an ack, in whatever order acks arrive; returns whether it told something new.

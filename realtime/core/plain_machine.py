@@ -44,11 +44,11 @@ class PlainMachine(ServerMachine):
         peer_window: Window,
         listener: Listener,
         now: float,
-        *,
+        *facts: Any,
         capabilities: Capabilities,
-        **facts: Any,
+        **named: Any,
     ) -> None:
-        super().__init__(config, peer_window, listener, now, **facts)
+        super().__init__(config, peer_window, listener, now, *facts, **named)
         self.capabilities: Capabilities = capabilities
         self.waiting: int = 0  # how many wait for room in the inbox: the peer's silence is our doing
         # For how many seconds the client can have come by any worker, where that can change; None: always.

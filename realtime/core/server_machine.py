@@ -48,7 +48,6 @@ class ServerMachine(SessionMachine):
         peer_window: Window,
         listener: Listener,
         now: float,
-        *,
         sid: str,
         nonce: str = "",
         binding: object = None,

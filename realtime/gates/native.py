@@ -160,7 +160,8 @@ class NativeGate:
         status = 200
         parts: list[Part] = []
         try:
-            if due and machine.uplink(carrier, head.received, head.taken, head.first, now) and behind:
+            alone = not behind
+            if due and machine.uplink(carrier, head.received, head.taken, head.first, now, alone=alone) and behind:
                 status = await self._feed(request, machine, session, carrier, behind, parts)
         except RemoteProtocolError as absurd:
             status = absurd.http_status
@@ -257,7 +258,7 @@ class NativeGate:
         else:
             service.admission.arrived(request)
             identity = await wait(self._openings.identify(endpoint.path, head.nonce, request, address))
-        signs = request._first(RAW_SIGNS)
+        signs = None if request._unsigned else request._first(RAW_SIGNS)
         binding = (endpoint.path, asker(signs, request.host) if signs else None, identity)
         if endpoint.durable and head.durable:
             assert service.keeper is not None

@@ -50,7 +50,7 @@ class NativeConnection(NumberedCarrier):
         codec: NativeCodec,
         link: Link,
         wait: Wait = wait,
-        opening: str | None = None,
+        opening: Open | str | None = None,
     ) -> None:
         super().__init__(codec, link, gate.service.clock.now())
         self._gate = gate
@@ -66,11 +66,13 @@ class NativeConnection(NumberedCarrier):
 
     def connected(self) -> Awaitable[None] | None:
         """Takes the open that stood in the URL."""
-        if self._opening is None:
+        opening = self._opening
+        if opening is None:
             self._gate.service.runtime.wake(self, self.started + self._endpoint.config.open_timeout)
             return None
         try:
-            head = parse_open(self._opening, self._endpoint.config.max_auth_size)
+            limit = self._endpoint.config.max_auth_size
+            head = opening if isinstance(opening, Open) else parse_open(opening, limit)
             check_url(head)
         except RemoteProtocolError as error:
             self.refuse(Refusal(error.close_code, error.reason))
@@ -128,7 +130,9 @@ class NativeConnection(NumberedCarrier):
         self.silent, self.wake_at = False, FOREVER  # _spoken(), without a call
         self.started = self.last_received = self._now()
         taking_up = self._take_up(head)
-        here = self._gate.service.opens_at_once and not self._endpoint.durable
+        service = self._gate.service
+        # opens_at_once, without a call.
+        here = service.admission.hook is None and service.sessions.owners is None and not self._endpoint.durable
         return at_once(taking_up) if here else taking_up
 
     async def _take_up(self, head: Open | RequestHead) -> None:

@@ -13,7 +13,7 @@ from ..gates.base import Gone, Ignoring, wait
 from ..gates.native import Begun, is_probe, probed, tell
 from ..gates.native_connection import NativeConnection
 from ..owners import Elsewhere
-from ..protocols.native import VERSION, NativeCodec
+from ..protocols.native import VERSION, NativeCodec, Open, parse_open_in_url
 from ..request import SessionRequest
 from ..service import Service
 from ..transports import ALL_TRANSPORTS, TRANSPORTS, Facts, Frame, Transport
@@ -83,9 +83,10 @@ class NativeRoutes(Batches):
         name = (match := request.match_info)["transport"]
         if name != "websocket" and request.transport not in self.lingering.connections:
             self.lingering.note(request)
-        plain = request.method == "POST" and request.headers.get("Content-Type", "").startswith("text/plain")
-        script = None if plain or name == "websocket" else reply_by_script(request, name)
-        reply = REPLIES.get(name, PLAIN)
+        script, reply = None, PLAIN
+        if name != "websocket":
+            plain = request.method == "POST" and request.headers.get("Content-Type", "").startswith("text/plain")
+            script, reply = None if plain else reply_by_script(request, name), REPLIES.get(name, PLAIN)
         endpoint: Endpoint | None = None
         body: bytes | None = None
         response: web.StreamResponse
@@ -132,7 +133,8 @@ class NativeRoutes(Batches):
                 response = await self._turn_away(request, name, why, script)
             else:
                 response = await refuse(self._service, request, why, reply)
-        if isinstance(response, Answer) and endpoint and script is None and request.protocol not in self.straight.left:
+        polled = name != "websocket" and script is None and request.protocol not in self.straight.left
+        if polled and endpoint and isinstance(response, Answer):
             self.straight.answered(request, endpoint, reply, GOING_ON["POST", name], response.lines)
         return response if request.content.is_eof() else await self._finished(request, response)
 
@@ -325,10 +327,8 @@ class NativeRoutes(Batches):
             self._service.refused(refusal.code)
             return refused(request, refusal, wrong.headers)
         await upgrade(request, ws)
-        text = None
         try:
-            if request.rel_url.raw_query_string:
-                text = parse_text_field(query_of(request), "open")
+            opening = _open_of(request, config.max_auth_size) if "?" in request.raw_path else None
         except RemoteProtocolError as error:
             self._service.refused(error.close_code)
             return await self._refused_websocket(request, ws, Refusal(error.close_code, error.reason))
@@ -336,7 +336,7 @@ class NativeRoutes(Batches):
 
         def connect(link: Link, reading: Reading) -> NativeConnection:
             waiting = wait if self._service.opens_at_once else self._wait(request, reading)
-            return NativeConnection(self._gate, facts, endpoint, CODECS["websocket"], link, waiting, text)
+            return NativeConnection(self._gate, facts, endpoint, CODECS["websocket"], link, waiting, opening)
 
         cluster = None if self._service.carrying is None else carrying(self._service)
         await self._sockets.serve(request, ws, connect, None if cluster is None else partial(cluster.carry_on, request))
@@ -363,6 +363,11 @@ class NativeRoutes(Batches):
         for connection in tuple(self._sockets.served.values()):
             if isinstance(connection, NativeConnection) and connection.silent:
                 connection.refuse(Refusal(4503, "the server is shutting down; come back later"))
+
+
+def _open_of(request: web.Request, max_auth: int) -> Open | None:
+    """The open in a request's URL. Raises RemoteProtocolError."""
+    return parse_open_in_url(request.raw_path, lambda: parse_text_field(query_of(request), "open"), max_auth)
 
 
 def _not_here(name: str, endpoint: Endpoint) -> Refusal:

@@ -56,6 +56,7 @@ class Admission(enum.Enum):
 
     KNOWN = "known"  # from the same host, or from an origin that the server names
     ANONYMOUS = "anonymous"  # from anywhere: any page, or no browser at all
+    UNSIGNED = "unsigned"  # the same, and it shows nothing of its page
     REFUSED = "refused"
 
 

@@ -279,7 +279,8 @@ class PolledConnection(InFront):
         self._hand_back(data)
 
     def _hand_back_part(self) -> None:
-        self._hand_back(self._whole(b""))
+        if not self.transport.is_closing():  # since this turn of the loop: the next one tells that it is lost
+            self._hand_back(self._whole(b""))
 
     def _hand_back(self, data: bytes) -> None:
         """Gives to aiohttp what has come."""

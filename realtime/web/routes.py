@@ -11,6 +11,7 @@ from functools import partial
 from typing import Generic, TypeVar
 
 from aiohttp import web
+from yarl import URL
 
 from ..core.config import Config
 from ..core.dialects import Dialect
@@ -45,8 +46,13 @@ log: logging.Logger = logging.getLogger("realtime.server")
 
 END_PATIENCE = 10.0
 HTTP_1_1 = (1, 1)
+NO_SIGNS = (None, None, None)
+# The same, for each request: until Python 3.12 an enumeration takes its time to give its members.
+KNOWN, UNSIGNED, REFUSED = Admission.KNOWN, Admission.UNSIGNED, Admission.REFUSED
 # What a request is told that shows nothing of its page where it has to.
-UNSIGNED = "a script, frame or form shows no page (Origin, Sec-Fetch-Site, Referer) that allowed_origins could let in"
+SHOWS_NO_PAGE = (
+    "a script, frame or form shows no page (Origin, Sec-Fetch-Site, Referer) that allowed_origins could let in"
+)
 D = TypeVar("D", bound=Dialect)
 
 
@@ -74,13 +80,15 @@ class Routes:
         """How a request may come in. Raises Refusal (4403) for a page of an origin that may not connect; where the
         answer is a script or a document, also for a request that does not show of which page it is."""
         headers = request.headers
-        host = self._origin(request).host if self._service.trusted_proxies else headers.get("Host", "")
         signs = headers.get("Origin"), headers.get("Sec-Fetch-Site"), headers.get("Referer")
+        if signs == NO_SIGNS and not scripted:  # as it is for who is no browser: judge(), without a call
+            return UNSIGNED
+        host = self._origin(request).host if self._service.trusted_proxies else headers.get("Host", "")
         admission = judge(*signs, host, self._origins, scripted)
-        if admission is Admission.REFUSED:
+        if admission is REFUSED:
             self._warn(page_of(request.headers), host[:64])
             if not shows_page(request.headers):
-                raise Refusal(4403, UNSIGNED)
+                raise Refusal(4403, SHOWS_NO_PAGE)
             page = request.headers.get("Origin") or "this page"
             raise Refusal(
                 4403, f"{page[:64]} is another origin than {host[:64] or 'this server'}, and not in allowed_origins"
@@ -131,7 +139,7 @@ class Routes:
         facts = SessionRequest(
             method=request.method,
             path=request.path,
-            query_string=request.query_string,
+            query_string=request.rel_url.raw_query_string,
             http_version=HTTP_1_1 if version == HTTP_1_1 else (version.major, version.minor),
             scheme=scheme,
             host=host,
@@ -142,7 +150,9 @@ class Routes:
         )
         if brought is not None:
             facts._handed, facts._brought = brought.handed, bool(brought.pid)
-        if admission is Admission.ANONYMOUS and any(map(request.headers.__contains__, AMBIENT)):
+        facts._unquote = _unquote
+        facts._unsigned = admission is UNSIGNED
+        if admission is not KNOWN and any(map(request.headers.__contains__, AMBIENT)):
             self._hide(facts)
         return facts
 
@@ -215,6 +225,11 @@ class DialectRoutes(Routes, ABC, Generic[D]):
     @abstractmethod
     async def handle(self, request: web.Request, endpoint: Endpoint, options: D, rest: str) -> web.StreamResponse:
         """Serves a request. Raises nothing: what is refused is answered."""
+
+
+def _unquote(query: str) -> str:
+    """A query, decoded as aiohttp does that."""
+    return URL.build(query_string=query, encoded=True).query_string
 
 
 def preflight(request: web.Request) -> dict[str, str]:

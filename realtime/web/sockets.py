@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from itertools import takewhile
-from typing import Protocol
+from typing import Any, Protocol
 
 from aiohttp import web
 
@@ -70,17 +70,21 @@ class Sockets:
         self._closing: dict[LeanLink, float] = {}  # when each of those is cut off, in this order
         self._timer: asyncio.TimerHandle | None = None  # for the first of these
 
-    async def serve(
+    def serve(
         self, request: web.Request, ws: web.WebSocketResponse, connect: Connect, carry: Carry | None = None
-    ) -> None:
+    ) -> Coroutine[Any, Any, None]:
         """Serves a connection whose handshake is answered: until it ends, or by itself from now on. Raises Gone.
 
         With `carry` its first frames may name a session of another worker.
         """
         if isinstance(ws, LeanResponse):
             log.debug("this WebSocket is taken over from aiohttp")
-            await take_over(request, ws, connect, self, carry)
-            return
+            return take_over(request, ws, connect, self, carry)
+        return self._serve(request, ws, connect, carry)
+
+    async def _serve(
+        self, request: web.Request, ws: web.WebSocketResponse, connect: Connect, carry: Carry | None
+    ) -> None:
         incoming = Incoming(request, ws)
         link = WebSocketLink(request, ws, lambda: connection.writable_again())
         connection = self.served[link] = connect(link, incoming)

@@ -63,7 +63,6 @@ class StreamLink(InFront):
     """
 
     __slots__ = (
-        "_blocked",
         "_chunked",
         "_draining",
         "_early",
@@ -79,6 +78,7 @@ class StreamLink(InFront):
         "_taken",
         "_timer",
         "_writable_again",
+        "writable",
     )
 
     handler = None  # which it is in front of only when this is over
@@ -88,7 +88,8 @@ class StreamLink(InFront):
         self._writable_again = writable_again
         self._early: list[Part] | None = []
         self._chunked = False
-        self._blocked = False
+        # False before the start, while the connection has more than 64 KiB to send, and after the end.
+        self.writable: bool = False
         self._draining: asyncio.Task[None] | None = None
         self._over = False  # it ends, or has
         self._ended: asyncio.Future[None] | None = None  # somebody waits for that
@@ -105,11 +106,6 @@ class StreamLink(InFront):
     # -- a carrier's Link --------------------------------------------------------------------------------------------
 
     @property
-    def writable(self) -> bool:
-        """False before the start, while the connection has more than 64 KiB to send, and after the end."""
-        return self._early is None and not self._blocked and not self._over
-
-    @property
     def transport(self) -> asyncio.Transport | None:
         """asyncio's end of the connection, while there is one."""
         return self._taken if self._request is None else self._request.transport
@@ -124,12 +120,23 @@ class StreamLink(InFront):
         """The response's head and prelude are written: what waited goes."""
         early, self._early = self._early, None
         self._chunked = chunked
+        self.writable = not self._over
         if early:
             self.write(early)
         self._writable_again()
 
     def write(self, buffers: Sequence[Part]) -> None:
         """Writes pieces of the body. A dead connection swallows them."""
+        taken = self._taken
+        if taken is not None and self.writable and type(buffers) is SharedBuffers:  # as it usually is
+            chunked = buffers.chunked
+            if chunked is None:
+                chunked = buffers.chunked = _chunks(buffers)
+            taken.write(chunked)
+        else:
+            self._write(buffers)
+
+    def _write(self, buffers: Sequence[Part]) -> None:
         if self._early is not None:
             self._early += buffers
             return
@@ -145,8 +152,8 @@ class StreamLink(InFront):
             transport.write(buffers.chunked)
         else:
             transport.write(_chunks(buffers))
-        if self._taken is None and transport.get_write_buffer_size() > HIGH_WATER and not self._blocked:
-            self._blocked = True
+        if self._taken is None and transport.get_write_buffer_size() > HIGH_WATER and self.writable:
+            self.writable = False
             self._draining = begin(self._drain(), "realtime drains")
 
     async def _drain(self) -> None:
@@ -157,14 +164,14 @@ class StreamLink(InFront):
         except ConnectionError:
             self.abort()
             return
-        self._blocked = False
+        self.writable = not self._over
         self._writable_again()
 
     def close(self, code: int, reason: str) -> None:
         """Ends the response behind what was written."""
         if self._over:
             return
-        self._over = True
+        self._over, self.writable = True, False
         if self._ended is not None and not self._ended.done():
             self._ended.set_result(None)
         transport = self._taken
@@ -181,7 +188,7 @@ class StreamLink(InFront):
         """Cuts the connection."""
         transport = self.transport
         if self._taken is not None:
-            self._over = True  # without an end
+            self._over, self.writable = True, False  # without an end
         else:
             self.close(1006, "")
         if transport is not None:
@@ -209,7 +216,7 @@ class StreamLink(InFront):
         assert request is not None
         if is_gone(request) or self._over or not between_requests(request.protocol):
             return False
-        writing_paused = request.protocol.writing_paused
+        self.writable = not request.protocol.writing_paused
         self._manager = request.protocol._manager if response.keep_alive else None
         detached = detach(request, response)
         transport = self._taken = detached.transport
@@ -218,7 +225,6 @@ class StreamLink(InFront):
         self._request, self._draining = None, None
         self._end, self._writable_again, self._keeper = course
         self._tail = tail
-        self._blocked = writing_paused
         transport.set_write_buffer_limits(high=HIGH_WATER)
         transport.set_protocol(self)  # type: ignore[arg-type] # which is all that its transport asks for
         if detached.paused and not transport.is_reading():
@@ -235,22 +241,23 @@ class StreamLink(InFront):
 
     def eof_received(self) -> None:
         """asyncio's transport: the client sends nothing more. The transport closes when it has sent what waits."""
+        self.writable = False
 
     def pause_writing(self) -> None:
         """asyncio's transport: the client does not read what is sent."""
-        self._blocked = True
+        self.writable = False
 
     def resume_writing(self) -> None:
         """asyncio's transport: it does."""
-        self._blocked = False
         if not self._over:
+            self.writable = not self.gone
             self._writable_again()
         else:
             self._hand_back()
 
     def connection_lost(self, error: Exception | None) -> None:
         """asyncio's transport: the connection is gone."""
-        self._over = True
+        self._over, self.writable = True, False
         self._let_go()
 
     def _hand_back(self) -> None:

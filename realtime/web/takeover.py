@@ -47,6 +47,7 @@ ON_PREPARE = attrgetter("on_response_prepare")
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 FINE = web.WebSocketReady(True, None)
 ANSWER = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: upgrade\r\nSec-WebSocket-Accept: "
+LIMITS = (HIGH_WATER // 4, HIGH_WATER)
 # What is asked of aiohttp's protocol object, beside what is public.
 HANDED_OVER = (
     "_message_tail",
@@ -78,20 +79,14 @@ class LeanResponse(web.WebSocketResponse):
     def __init__(self, request: web.Request, max_size: int, subprotocols: Sequence[str]) -> None:
         self.max_size = max_size
         # Middlewares see it, and the request lasts as long as the connection.
-        self.kept = kept = any(map(MIDDLEWARES, request.match_info.apps))
+        self._apps = apps = request.match_info.apps
+        self.kept = kept = any(map(MIDDLEWARES, apps))
         self._subprotocols = subprotocols
         self._accept = b""  # the answer to the key of a usual handshake
         self._answered: tuple[Any, ...] | None = None
         self.head = b""  # the answer, where it was laid out here
         if kept:
             self._make_whole()
-
-    def __getattr__(self, name: str) -> Any:
-        """What aiohttp's part would have, for an access logger of the application's own."""
-        if self._whole or name.startswith("__"):
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        self._make_whole()
-        return getattr(self, name)
 
     def _make_whole(self) -> None:
         """Makes aiohttp's part, unless it was."""
@@ -125,15 +120,13 @@ class LeanResponse(web.WebSocketResponse):
         """Lays out the answer, for shake_hands()."""
         if self._payload_writer is not None:  # it is prepared
             return self._payload_writer
-        assert isinstance(request, web.Request)
         adds = self._whole and bool(self._headers)
-        if not self._accept or adds or any(map(ON_PREPARE, request.match_info.apps)):
+        if not self._accept or adds or any(map(ON_PREPARE, self._apps)):
             self._make_whole()
             return await super().prepare(request)
         if request.transport is None:
             raise ConnectionResetError("the client has left")
-        self._req, self._payload_writer, self._keep_alive = request, request.writer, False
-        request.protocol.keep_alive(False)
+        self._req, self._payload_writer = request, request.writer
         self.head = b"%b%b\r\n%b" % (ANSWER, self._accept, closing_lines(int(time.time())))
         return self._payload_writer
 
@@ -155,6 +148,25 @@ class LeanResponse(web.WebSocketResponse):
         self._ws_protocol = protocol
         self._writer = writer
         request.protocol.keep_alive(False)
+
+
+class Late:
+    """An attribute of aiohttp's part of a LeanResponse, which is made when somebody asks for it, such as an access
+    logger of the application's own. (__getattr__() would slow down all other attributes.)"""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, response: LeanResponse | None, owner: type[LeanResponse]) -> Any:
+        if response is None:
+            return self
+        response._make_whole()
+        return vars(response)[self._name]
+
+
+for _name in vars(web.WebSocketResponse(compress=False)):
+    if not hasattr(LeanResponse, _name):
+        setattr(LeanResponse, _name, Late(_name))
 
 
 class Detached(NamedTuple):
@@ -239,7 +251,8 @@ async def take_over(
     transport, early, paused, kept = detach(request, ws)
     link = LeanLink(transport, ws.max_size, keeper)
     link.writable = writable
-    transport.set_write_buffer_limits(high=HIGH_WATER)
+    if transport.get_write_buffer_limits() != LIMITS:  # those of asyncio are
+        transport.set_write_buffer_limits(high=HIGH_WATER)
     try:
         connection = connect(link, link)
         keeper.taken(link, connection)

@@ -202,6 +202,9 @@ async def test_every_lane_connects(engine: Engine, tmp_path: Path) -> None:
 async def test_the_race_runs_by_itself_until_something_is_touched(engine: Engine) -> None:
     async with visit(engine) as visitor:
         await visitor.until(BY_ITSELF)
+        count = {8: "Eight", 9: "Nine"}[len(lanes_of(engine))]
+        assert (await visitor.text("h1")).startswith(f"{count} transports.")
+        assert count.lower() in await visitor.value("document.title")
         able = open_lanes(engine)
         await visitor.until(f"document.querySelectorAll('.lane.open').length === {len(able)}")
         for name in able:

@@ -40,7 +40,7 @@ class Far:
 @contextlib.asynccontextmanager
 async def far(latency: float, jitter: float) -> AsyncIterator[Far]:
     """A server with /exchange, which exchanges COUNT messages, and /close/<when>, which closes; a proxy in front."""
-    server = realtime.Server()
+    server = realtime.Server(open_timeout=PATIENCE)  # all at once take a busy machine a while
     reports: list[Report] = []
 
     @server.endpoint("/exchange")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from realtime.core.carrier import Capabilities, Carrier, Shape, SharedBuffers, share
+from realtime.core.carrier import Capabilities, Carrier, Shape, SharedBuffers, lay_alone, share
 from realtime.core.frames import Outgoing
 
 from .fakes import FakeCodec, FakeLink, duplex, poll
@@ -74,7 +74,7 @@ def test_the_native_protocols_capabilities_are_the_defaults() -> None:
 
 def test_shared_buffers_keep_what_a_link_makes_of_them() -> None:
     buffers = SharedBuffers([b"one", b"two"])
-    assert (list(buffers), buffers.chunked) == ([b"one", b"two"], None)
+    assert (list(buffers), buffers.chunked, buffers.size) == ([b"one", b"two"], None, 6)
 
 
 def test_what_several_carriers_write_is_laid_once_for_each_codec() -> None:
@@ -91,3 +91,12 @@ def test_what_several_carriers_write_is_laid_once_for_each_codec() -> None:
         carrier.write(["mx"], last)
         assert carrier.written == 2
     assert [link.said for link in links] == [["mx"], ["mx"]]
+
+
+def test_what_is_written_alone_is_laid_once_for_each_codec() -> None:
+    one, other, item = FakeCodec(Shape.STREAM), FakeCodec(Shape.STREAM), Outgoing.message("x")
+    assert not item.alone
+    made = [lay_alone(one, item), lay_alone(other, item)]
+    assert [list(buffers) for buffers in made] == [["mx"], ["mx"]]
+    assert item.alone == {one: made[0], other: made[1]}
+    assert not Outgoing.message("y").alone

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import pytest
 
 import realtime
-from realtime.core import outbox
+from realtime.core import numbered_machine, outbox
 from realtime.core.carrier import NumberedCarrier, Part, Shape
 from realtime.core.client_machine import ClientMachine, Uplink
 from realtime.core.errors import RemoteProtocolError
@@ -132,9 +132,9 @@ def the_uplink_cursor_is_read_from_the_session(patch: Patch) -> None:
     original = NumberedMachine.uplink
 
     def uplink(
-        self: NumberedMachine, carrier: NumberedCarrier, received: int, taken: int, first: int, now: float
+        self: NumberedMachine, carrier: NumberedCarrier, received: int, taken: int, first: int, now: float, **how: bool
     ) -> bool:
-        return original(self, carrier, received, taken, self.inbox.received + 1, now)
+        return original(self, carrier, received, taken, self.inbox.received + 1, now, **how)
 
     patch.setattr(NumberedMachine, "uplink", uplink)
 
@@ -285,7 +285,7 @@ def the_end_of_any_carrier_detaches(patch: Patch) -> None:
 
 @mutation
 def silence_is_not_noticed(patch: Patch) -> None:
-    patch.setattr(NumberedMachine, "_watch", lambda self, carrier, now: None)
+    patch.setattr(numbered_machine, "_watch", lambda machine, carrier, now: None)
     patch.setattr(ClientMachine, "_ping_after", lambda self: None)
 
 

@@ -22,7 +22,7 @@ from realtime.core.lifecycle import State
 from realtime.core.numbered_machine import NumberedMachine
 from realtime.protocols.native import feed_server
 
-from .fakes import Diary, contents, duplex, life, poll
+from .fakes import Diary, contents, duplex, life, poll, stream
 
 CONFIG = Config(
     max_queue=16,
@@ -33,6 +33,8 @@ CONFIG = Config(
     max_batch=3,
     max_batch_size=30,
 )
+# Less than any server may have it, so that streams are recycled here.
+object.__setattr__(CONFIG, "max_stream_size", 50)
 PEER = Window(4, 40)
 FOREVER = float("inf")
 ACK_DELAY = 1.0
@@ -62,7 +64,8 @@ class Naive:
         self.shape: Shape | None = None  # of the carrier, if there is one
         self.before: Shape | None = None  # of the last there was
         self.writable = True
-        self.started = self.heard = now
+        self.started = self.heard = self.wrote = self.rang = now
+        self.size = 0  # of what was written on it
         self.down = self.up = 1  # the numbers that come next on it
         self.ignores = self.pinged = self.greets = False
         self.writes: list[list[str]] = []
@@ -94,10 +97,20 @@ class Naive:
         when.append(self.owed_since() + self.ack_delay())
         if self.shape is Shape.POLL:
             when.append(self.started + CONFIG.hold)
+        elif self.shape is Shape.STREAM:
+            when += [self.ring_at(), self.heard + CONFIG.silence]
         else:
             assert CONFIG.ping_interval is not None
             when.append(self.heard + (CONFIG.silence if self.pinged else CONFIG.ping_interval))
         return min(when)
+
+    def ring_at(self) -> float:
+        """When a stream is pinged next."""
+        assert CONFIG.ping_interval is not None
+        return min(self.wrote, max(self.heard, self.rang)) + CONFIG.ping_interval
+
+    def worn_out(self) -> bool:
+        return self.shape is Shape.STREAM and self.size >= CONFIG.max_stream_size and self.writable
 
     # -- the application ---------------------------------------------------------------------------------------------
 
@@ -184,13 +197,15 @@ class Naive:
             self.write(["esuperseded"])
         self.shape = self.before = shape
         self.writable, self.started, self.pinged = True, now, False
+        self.wrote = self.rang = now
+        self.size = 0
         self.down, self.up = received + 1, first
         self.hear(now)
-        self.ignores = shape is Shape.POLL and first > len(self.came) + 1
+        self.ignores = shape is not Shape.DUPLEX and first > len(self.came) + 1
         self.greets = back and shape is Shape.POLL
         if self.state in (State.CONNECTING, State.DETACHED):
             self.state = State.OPEN
-        if shape is Shape.DUPLEX:
+        if shape is not Shape.POLL:
             self.write([self.ack("r")])
 
     def lose(self, now: float) -> None:
@@ -203,6 +218,7 @@ class Naive:
 
     def write(self, parts: list[str]) -> None:
         self.writes.append(parts)
+        self.size += sum(map(len, parts))
 
     def ack(self, kind: str) -> str:
         self.told = len(self.came), len(self.took)
@@ -255,18 +271,24 @@ class Naive:
                 self.write([self.ack("r"), *said])
                 self.shape, self.absent_at = None, now + CONFIG.poll_grace
             return
-        while self.writable:
+        before = self.size
+        while self.writable and not (self.size == before and self.worn_out()):
             items = self.next_items()
             news = self.told != (len(self.came), len(self.took))
-            delay = ACK_DELAY / 4 if items else ACK_DELAY
+            delay = self.ack_delay() / 4 if items else self.ack_delay()
             acks = [self.ack("a")] if news and (self.closing or now >= self.owed_since() + delay) else []
             parts = acks + self.said(items)
             if not parts:
                 break
             self.write(parts)
-        if self.asking and self.writable:
+        if self.asking and self.writable and not (self.size == before and self.worn_out()):
             self.asking = False
             self.write(["p"])
+        if self.size > before:
+            self.wrote = now
+        if self.worn_out():
+            self.write(["erecycled"])
+            self.shape, self.absent_at = None, now + CONFIG.poll_grace
 
     # -- time, and the end -------------------------------------------------------------------------------------------
 
@@ -292,8 +314,11 @@ class Naive:
                 self.state = State.DETACHED
         else:
             assert CONFIG.ping_interval is not None
-            if self.shape is Shape.DUPLEX and now >= self.heard + CONFIG.silence:
+            if self.shape is not Shape.POLL and now >= self.heard + CONFIG.silence:
                 self.lose(now)
+            elif self.shape is Shape.STREAM and now >= self.ring_at() and self.writable:
+                self.wrote = self.rang = now
+                self.write(["p"])
             elif self.shape is Shape.DUPLEX and now >= self.heard + CONFIG.ping_interval and not self.pinged:
                 self.pinged = True
                 if self.writable:
@@ -323,6 +348,7 @@ BAD = {
     "c1005,": (1002, "no clean close has the code 1005"),
 }
 FEW = st.integers(0, 3)
+KINDS: dict[str, Any] = {"long_polling": poll, "websocket": duplex, "xhr_streaming": stream}
 
 
 class BothWays(RuleBasedStateMachine):
@@ -330,15 +356,15 @@ class BothWays(RuleBasedStateMachine):
 
     machine: NumberedMachine
 
-    @initialize()
-    def begin(self) -> None:
+    @initialize(kind=st.sampled_from(["websocket", "xhr_streaming"]))
+    def begin(self, kind: str) -> None:
         self.now = 100.0
         self.listener = Listening()
         self.machine = self.listener.machine = NumberedMachine(CONFIG, PEER, self.listener, self.now, sid="s")
         self.naive = Naive(self.now)
-        self.carrier, self.link = duplex(self.now, name="websocket")
+        self.carrier, self.link = KINDS[kind](self.now, name=kind)
         self.machine.open(self.carrier, 1, self.now)
-        self.naive.attach(Shape.DUPLEX, 0, 0, 1, self.now, named=False)
+        self.naive.attach(self.carrier.codec.shape, 0, 0, 1, self.now, named=False)
         self.settle()
 
     def both(self, real: Any, naive: Any) -> Any:
@@ -483,7 +509,7 @@ class BothWays(RuleBasedStateMachine):
 
         self.feed(f"a{ack[0]},{ack[1]}", naive)
 
-    @precondition(lambda self: self.fed)
+    @precondition(lambda self: self.fed and self.naive.shape is not Shape.STREAM)  # where pings come by sends
     @rule(payload=st.sampled_from(["", "7"]))
     def ping(self, payload: str) -> None:
         self.feed(f"p{payload}", lambda: self.naive.pinged_by_peer(payload, self.now))
@@ -512,12 +538,12 @@ class BothWays(RuleBasedStateMachine):
     # -- carriers
 
     @precondition(lambda self: self.alive)
-    @rule(polls=st.booleans(), received=FEW, taken=FEW, back=st.integers(-1, 2), alone=st.booleans())
-    def attach(self, polls: bool, received: int, taken: int, back: int, alone: bool) -> None:
+    @rule(kind=st.sampled_from(sorted(KINDS)), received=FEW, taken=FEW, back=st.integers(-1, 2), alone=st.booleans())
+    def attach(self, kind: str, received: int, taken: int, back: int, alone: bool) -> None:
         received = min(self.naive.acked + received, len(self.naive.numbered))
         taken = min(max(self.naive.taken, taken), received)
         first = max(1, len(self.naive.came) + 1 - back)
-        carrier, link = poll(self.now, name="long_polling") if polls else duplex(self.now, name="websocket")
+        carrier, link = KINDS[kind](self.now, name=kind)
         before, self.carrier, self.link = self.link, carrier, link
         gen, shape = self.machine.gen + 1, carrier.codec.shape
 
@@ -530,7 +556,7 @@ class BothWays(RuleBasedStateMachine):
 
         def naive() -> None:
             self.naive.attach(shape, received, taken, first, self.now)
-            if alone and polls and self.naive.outcome is None:
+            if alone and shape is Shape.POLL and self.naive.outcome is None:
                 self.naive.flush(self.now)
 
         self.both(real, naive)
@@ -541,7 +567,7 @@ class BothWays(RuleBasedStateMachine):
         if self.machine.carrier is not None:
             self.both(lambda: self.machine.lost(self.carrier, self.now), lambda: self.naive.lose(self.now))
 
-    @precondition(lambda self: self.alive and self.naive.shape is Shape.DUPLEX)
+    @precondition(lambda self: self.alive and self.naive.shape in (Shape.DUPLEX, Shape.STREAM))
     @rule(writable=st.booleans())
     def the_link(self, writable: bool) -> None:
         self.link.writable = self.naive.writable = writable
@@ -550,9 +576,9 @@ class BothWays(RuleBasedStateMachine):
     # -- time
 
     @precondition(lambda self: not self.alive)
-    @rule()
-    def begin_anew(self) -> None:
-        self.begin()
+    @rule(kind=st.sampled_from(["websocket", "xhr_streaming"]))
+    def begin_anew(self, kind: str) -> None:
+        self.begin(kind)
 
     @precondition(lambda self: self.alive)
     @rule(seconds=st.sampled_from([0.0, 0.25, 0.3, 1.0, 5.0, 20.0, 21.0, 50.0, 130.0]))

@@ -261,6 +261,27 @@ def test_an_uplink_batch_is_answered_with_acks_that_do_not_count_as_announced() 
     assert machine.inbox.news
 
 
+def test_an_uplink_batch_alone_flushes_nothing_unless_there_is_something_to_say() -> None:
+    machine, diary, carrier, link = streaming(window=Window(1, 100))
+    machine.offer(Outgoing.message("a"))
+    machine.flush(0.0)
+    diary.read()
+    assert machine.uplink(poll()[0], 0, 0, 1, 1.0, alone=True)
+    assert "dirty" not in diary.read()
+    machine.offer(Outgoing.message("b"))
+    machine.flush(1.0)
+    assert link.said == ["ma"]
+    diary.read()
+    assert machine.uplink(poll()[0], 1, 1, 1, 2.0, alone=True)  # which makes room for it
+    assert "dirty" in diary.read()
+    machine.flush(2.0)
+    assert link.said == ["mb"]
+    machine.message(carrier, "up", 2, 2.0)
+    diary.read()
+    assert machine.uplink(poll()[0], 1, 1, 2, 3.0, alone=True)
+    assert "dirty" in diary.read()  # an ack is owed
+
+
 def test_an_uplink_batch_uses_the_sid() -> None:
     machine, _ = server()
     machine.uplink(poll()[0], 0, 0, 1, 0.0)

@@ -49,6 +49,43 @@ def test_numbers_are_given_at_the_first_peek_and_kept() -> None:
     assert give(box, 4) == (4, [])
 
 
+def test_one_message_alone_is_numbered_as_by_a_peek() -> None:
+    box = outbox("a")
+    item = box.number(1)
+    assert item is not None
+    assert contents([item]) == ["ma"]
+    assert (box.last, box.unnumbered, len(box), box.size, box.total, box.messages) == (1, 0, 1, 1, 1, 1)
+    assert give(box, 1) == (1, ["ma"])
+    box.append(Outgoing.message("b"))
+    assert box.number(2) is not None
+    assert box.acknowledge(2, 2)
+    assert (len(box), box.size) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("box", "cursor"),
+    [
+        (outbox(), 1),
+        (outbox("a", "b"), 1),
+        (outbox("a", "b", sent=1), 1),  # whose carrier has not been handed the one before
+        (outbox(""), 1),
+        (outbox("a", "b", sent=1, window=Window(1, 10)), 2),
+        (outbox("a", "bb", sent=1, window=Window(9, 2)), 2),
+        (outbox("aaa", window=Window(9, 2)), 1),
+    ],
+)
+def test_where_there_is_more_to_look_at_nothing_is_numbered(box: Outbox, cursor: int) -> None:
+    before = box.last, box.unnumbered
+    assert box.number(cursor) is None
+    assert (box.last, box.unnumbered) == before
+
+
+def test_nothing_is_numbered_alone_while_the_peer_drains() -> None:
+    box = outbox("a")
+    box.held = True
+    assert box.number(1) is None
+
+
 def test_a_peek_without_a_commit_loses_nothing() -> None:
     box = outbox("a", "b")
     assert give(box, 1) == give(box, 1) == (1, ["ma", "mb"])

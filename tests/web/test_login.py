@@ -236,17 +236,21 @@ def test_a_request_that_no_web_framework_brought() -> None:
         realtime.SessionRequest().http  # noqa: B018 # asking raises
 
 
-def test_hiding_twice_is_harmless() -> None:
+def test_it_is_shown_until_all_have_looked() -> None:
     class Http:
         raw_headers = ()
 
     http = Http()
     request = realtime.SessionRequest(http=http)
-    hide, other = request._show_http(), request._show_http()
-    hide()
-    hide()
+    request._show_http()
+    request._show_http()
+    request._hide_http()
     assert request.http is http
-    assert request._renewed(b"1")._show_http() is not None
-    other()
+    renewed = request._renewed(b"1")
+    with pytest.raises(realtime.LocalProtocolError, match="not kept"):
+        renewed.http  # noqa: B018 # asking raises
+    renewed._show_http()
+    request._hide_http()
+    assert renewed.http is http
     with pytest.raises(realtime.LocalProtocolError, match="not kept"):
         request.http  # noqa: B018 # asking raises

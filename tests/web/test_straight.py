@@ -464,6 +464,18 @@ async def test_a_known_request_may_come_in_parts(monkeypatch: pytest.MonkeyPatch
         await eventually(lambda: connection.transport.is_closing() and connection._part is None)
 
 
+async def test_a_connection_that_ends_while_its_part_is_waited_for_is_nobodys() -> None:
+    """Both in one turn of the loop: a handler that aiohttp makes then would be lost before it has begun, and say so."""
+    async with a_client() as client:
+        connection = await client.warm()
+        client.writer.write(client.request("send", (client.uplink(), "m1"))[:-1])
+        await eventually(lambda: connection._part is not None)
+        connection.transport.close()
+        connection._hand_back_part()
+        assert connection.handler is None
+        await eventually(lambda: connection._part is None)
+
+
 async def test_few_heads_are_known_and_a_connection_of_many_is_left_to_aiohttp(monkeypatch: pytest.MonkeyPatch) -> None:
     """Such as a proxy's, on which the requests of many clients come."""
     async with a_client() as client:

@@ -232,7 +232,9 @@ class DurableMachine(RoomMachine):
         carrier.ignores = carrier.codec.shape is not Shape.DUPLEX and first > self.owner.received + 1
         return attached
 
-    def uplink(self, carrier: NumberedCarrier, received: int, taken: int, first: int, now: float) -> bool:
+    def uplink(
+        self, carrier: NumberedCarrier, received: int, taken: int, first: int, now: float, *, alone: bool = False
+    ) -> bool:
         """A send names the session. See NumberedMachine.uplink()."""
         self.outbox.sent_before(received, taken)
         goes_on = super().uplink(carrier, received, taken, first, now)

@@ -8,7 +8,7 @@ import json
 from base64 import b64decode, b64encode
 from typing import Any, NamedTuple
 
-from ..frames import Window
+from ..frames import Window, window_of
 from ..proof import Key
 
 __all__ = ["HIDDEN", "PREFIX", "Opening", "is_durable"]
@@ -68,7 +68,7 @@ class Opening(NamedTuple):
                 fields["binding"],
                 fields["identity"],
                 fields["address"],
-                Window(*fields["window"]),
+                window_of(*fields["window"]),
                 None if auth is None else b64decode(auth),
                 fields["facts"],
                 tuple(zip(parts[::2], parts[1::2], strict=True)),

@@ -364,13 +364,26 @@ Demo.race = (function () {
     else if (mayMove()) start(true);
   }
 
+  /** The page says how many transports there are, and has a colour of each. */
+  function nine() {
+    var stripes = byId("stripes");
+    say("transport-count", "Nine");
+    say("other-count", "eight");
+    document.title = document.title.replace("eight", "nine");
+    stripes.className += " nine";
+    stripes.appendChild(Demo.el("i", { "class": "t-webtransport" }));
+  }
+
   Demo.whenReady(function (found) {
     var i, controls = ["race-direction", "race-size", "race-rate"], old = Demo.remember(STORED, "");
     config = found;
     if (old) Demo.ask("POST", "/demo/race/" + old + "/leave", function () {});
     for (i = 0; i < config.transports.length; i++) lanes.push(new Demo.Lane(config.transports[i]));
     // It has no sockets at which it could be metered: its datagrams are all on one.
-    if (config.webtransport && window.WebTransport && window.RealtimeWebTransport) lanes.push(new Demo.Lane("webtransport"));
+    if (config.webtransport && window.WebTransport && window.RealtimeWebTransport) {
+      lanes.push(new Demo.Lane("webtransport"));
+      nine();
+    }
     for (i = 0; i < lanes.length; i++) build(lanes[i]);
     byId("race-form").onsubmit = function () {
       if (running && byItself) stop("");

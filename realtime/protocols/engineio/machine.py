@@ -57,13 +57,13 @@ class EngineMachine(PlainMachine):
         peer_window: Window,
         listener: Listener,
         now: float,
-        *,
+        *facts: Any,
         version: int,
         options: EngineIO,
         text_only: bool = False,
-        **facts: Any,
+        **named: Any,
     ) -> None:
-        super().__init__(config, peer_window, listener, now, capabilities=CAPABILITIES[version], **facts)
+        super().__init__(config, peer_window, listener, now, *facts, capabilities=CAPABILITIES[version], **named)
         self.version: int = version
         self.options: EngineIO = options
         self.text_only: bool = text_only  # the client that opened it takes no bytes

@@ -18,7 +18,7 @@ from .codec import NativeCodec
 from .durable import cursors_frame
 from .feed import feed_client, feed_server
 from .heads import RequestHead, attach_frame, parse_head, uplink_frames
-from .opens import Open, Opened, open_frame, opened_frame, parse_open, verdicts
+from .opens import Open, Opened, open_frame, opened_frame, parse_open, parse_open_in_url, verdicts
 from .refusals import parse_refusal, refusal_frame
 from .renewals import RENEWED, Renewal, auth_text, parse_renewal, renewal_frame
 from .tickets import ticket_frame, ticket_frames
@@ -42,6 +42,7 @@ __all__ = [
     "opened_frame",
     "parse_head",
     "parse_open",
+    "parse_open_in_url",
     "parse_refusal",
     "parse_renewal",
     "refusal_frame",

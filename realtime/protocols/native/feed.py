@@ -44,9 +44,14 @@ def feed_server(machine: NumberedMachine, carrier: NumberedCarrier, frame: Frame
     if carrier.pinged:  # the next ping is due earlier than the end of silence was
         carrier.pinged = False
         machine.wake_by(machine.deadline())
-    if type(frame) is str and frame.startswith("m") and frame.isascii():  # as it usually is
-        machine.message(carrier, frame[1:], len(frame) - 1, now)
-        return None
+    if type(frame) is str:  # _feed(), without a call, as it usually is
+        if frame.startswith("m") and frame.isascii():
+            machine.message(carrier, frame[1:], len(frame) - 1, now)
+            return None
+        if frame.startswith("a") and not machine.inbox.metered and (pair := _PAIR.fullmatch(frame)) is not None:
+            machine.acknowledged(int(pair[1]), int(pair[2]), now)
+            machine.used = True  # it has read our `o`
+            return None
     if _feed(machine, carrier, frame, now):
         if not machine.used and frame[:1] == "a":
             machine.used = True  # it has read our `o`

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from ...core.config import OPEN_SIZE, Config
 from ...core.durable.machine import DurableMachine
@@ -38,6 +38,10 @@ MAX_AUTH = Config().max_auth_size  # bytes, where nothing else is set
 
 _NONCE = re.compile(r"[A-Za-z0-9_-]{22,64}")
 _SPACE = re.compile(r"[ \t\r\n]*")
+# Opens of one kind are alike but for this: see parse_open().
+_NONCE_MEMBER = re.compile(r'"nonce": ?"([A-Za-z0-9_-]{22,64})"')
+MOST_ALIKE = 512  # characters
+MOST_KINDS = 128
 # What is wrong with one.
 WINDOW = "open: window is [messages, bytes], both from 1"
 TRANSPORTS = "open: transports is an array of names, of 1 to 64 characters A-Z a-z 0-9 - _ each"
@@ -95,8 +99,62 @@ def open_frame(
     return "o" + compact(members)
 
 
+# The same in a URL, where no client escapes what a nonce consists of.
+_NONCE_IN_URL = re.compile(r"%22nonce%22%3A(?:%20|\+)?%22([A-Za-z0-9_-]{22,64})%22")
+# What opens say behind the nonce, by what is written around it: where that is nothing of a client's own.
+_kinds: dict[tuple[str, str], tuple[Any, ...]] = {}
+
+
 def parse_open(text: str, max_auth: int = MAX_AUTH) -> Open:
-    """The JSON object of a client's `o`. Raises RemoteProtocolError (4400, 4413)."""
+    """The JSON object of a client's `o`. Raises RemoteProtocolError (4400, 4413).
+
+    All clients of a kind say the same but for the nonce: of those the text is parsed once.
+    """
+    found = _NONCE_MEMBER.search(text) if len(text) <= MOST_ALIKE else None
+    if found is None:
+        return _parse(text, max_auth)
+    around = text[: found.start(1)], text[found.end(1) :]
+    said = _kinds.get(around)
+    if said is not None:
+        return Open(found[1], *said)
+    head = _parse(text, max_auth)
+    if _is_alike(head, text):
+        _keep(around, head)
+    return head
+
+
+def parse_open_in_url(url: str, decode: Callable[[], str | None], max_auth: int) -> Open | None:
+    """The same where it stands in a URL, in the query's only field, as `decode` has it; None where that is missing. Of
+    clients of a kind at one path that is done once. Raises as parse_open() and `decode` do."""
+    found = _NONCE_IN_URL.search(url) if len(url) <= 2 * MOST_ALIKE else None
+    if found is not None:
+        around = url[: found.start(1)], url[found.end(1) :]
+        said = _kinds.get(around)
+        if said is not None:
+            return Open(found[1], *said)
+    text = decode()
+    if text is None:
+        return None
+    head = parse_open(text, max_auth)
+    if found is not None and "&" not in url and "#" not in url and _is_alike(head, text):
+        _keep(around, head)
+    return head
+
+
+def _is_alike(head: Open, text: str) -> bool:
+    """Whether an open that says the same around another nonce says the same: nothing in it is its client's own. Where
+    the word stands there once, and nothing is escaped, it can only be that member."""
+    own = head.auth is not None or head.failed or head.tried or head.rooms
+    return not own and text.count("nonce") == 1 and "\\" not in text
+
+
+def _keep(around: tuple[str, str], head: Open) -> None:
+    if len(_kinds) >= MOST_KINDS:
+        _kinds.clear()
+    _kinds[around] = head[1:]
+
+
+def _parse(text: str, max_auth: int) -> Open:
     if len(text) > OPEN_SIZE + max_auth:
         raise RemoteProtocolError(
             4413, f"the open is above {OPEN_SIZE} characters, and {max_auth} bytes of auth data (max_auth_size)"
@@ -194,57 +252,45 @@ def _parse_history(members: dict[str, Any]) -> tuple[dict[str, tuple[str, float]
 # -- the server's ------------------------------------------------------------------------------------------------------
 
 
-@lru_cache(maxsize=128)
+# What verdicts() has worded, by the id of the tuple, which is kept here: that is asked for sooner than its hash.
+_worded: dict[int, tuple[tuple[Choice, ...], str]] = {}
+
+
 def verdicts(choices: tuple[Choice, ...]) -> str:
-    """The member `transports` of the server's `o`. The same for all clients of a kind, most of the time."""
-    return compact([choice.as_dict() for choice in choices])
+    """The member `transports` of the server's `o`. All clients of a kind are given one tuple, most of the time."""
+    worded = _worded.get(id(choices))
+    if worded is None:
+        if len(_worded) >= MOST_KINDS:
+            _worded.clear()
+        worded = _worded[id(choices)] = choices, compact([choice.as_dict() for choice in choices])
+    return worded[1]
 
 
 def opened_frame(machine: NumberedMachine, transport: str, transports: str, received: int, taken: int) -> str:
     """The server's `o`; see verdicts()."""
     config = machine.config
-    same = _constant(
-        config.window,
-        config.max_size,
-        config.max_batch,
-        config.max_body,
-        config.ping_interval,
-        config.ping_timeout,
-        config.resume_window,
-        *config.poll_interval,
-        transport,
-    )
+    same = config._told.get(transport) or _tell(config, transport)
     # Sids and keys have no character that JSON would escape (docs/protocol.md §5).
     whose = f'"sid":"{machine.sid}","key":"{machine.secret}","ack":[{received},{taken}]'
-    tenure = f'"tenure":"{machine.owner.tenure.id}",' if isinstance(machine, DurableMachine) else ""
+    durable = type(machine) is not NumberedMachine and isinstance(machine, DurableMachine)  # the second takes longer
+    tenure = f'"tenure":"{cast(DurableMachine, machine).owner.tenure.id}",' if durable else ""
     return f'o{{{whose},{tenure}{same},"transports":{transports}}}'
 
 
-@lru_cache(maxsize=128, typed=True)  # 20 and 20.0 are written as they were set
-def _constant(
-    window: Window,
-    max_size: int,
-    max_batch: int,
-    max_body: int,
-    ping_interval: float | None,
-    ping_timeout: float | None,
-    resume_window: float,
-    least: float,
-    most: float,
-    transport: str,
-) -> str:
-    """The members of the server's `o` that are the same for all sessions of an endpoint, by one transport."""
+def _tell(config: Config, transport: str) -> str:
+    """The members of the server's `o` that are the same for all sessions with these settings, by one transport."""
     members = {
-        "window": window,
-        "max_size": max_size,
-        "max_batch": [max_batch, max_body],
-        "ping_interval": ping_interval,
-        "ping_timeout": ping_timeout,
-        "resume_window": resume_window,
-        "poll_interval": [least, most],
+        "window": config.window,
+        "max_size": config.max_size,
+        "max_batch": [config.max_batch, config.max_body],
+        "ping_interval": config.ping_interval,
+        "ping_timeout": config.ping_timeout,
+        "resume_window": config.resume_window,
+        "poll_interval": config.poll_interval,
         "transport": transport,
     }
-    return compact(members)[1:-1]
+    told = config._told[transport] = compact(members)[1:-1]
+    return told
 
 
 class Opened(NamedTuple):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import Any
+from urllib.parse import quote, quote_plus, unquote_plus
 
 import pytest
 
@@ -13,7 +15,16 @@ from realtime.core.frames import Window
 from realtime.core.negotiation import Choice
 from realtime.core.numbered_machine import NumberedMachine
 from realtime.core.proof import Key
-from realtime.protocols.native import Open, Opened, open_frame, opened_frame, parse_open, verdicts
+from realtime.protocols.native import (
+    Open,
+    Opened,
+    open_frame,
+    opened_frame,
+    opens,
+    parse_open,
+    parse_open_in_url,
+    verdicts,
+)
 
 from ...core.fakes import Diary
 from .ends import NONCE, opened_text
@@ -236,6 +247,75 @@ def test_settings_are_announced_as_they_were_set() -> None:
         assert f'"ping_interval":{written},' in frame
         opened = Opened.parse(frame[1:])
         assert (opened.resume_window, opened.max_size, opened.ping_interval) == (123.5, 77, 7)
+
+
+def test_opens_that_differ_in_their_nonce_alone_say_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = {"gen": 2, "window": [7, 77], "transports": ["sse"], "rooms": {}, "durable": True}
+    for members in ({"nonce": NONCE} | said, said | {"nonce": NONCE}):
+        first = parse_open(json.dumps(members))
+        with monkeypatch.context() as patch:
+            patch.setattr(opens, "parse_one", None)  # nothing is parsed again
+            second = parse_open(json.dumps(members | {"nonce": "n" * 64}))
+        assert first == Open(NONCE, 2, Window(7, 77), ("sse",), None, rooms={}, durable=True)
+        assert second == first._replace(nonce="n" * 64)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"nonce":"%s","gen":1,"window":[1,1],"auth":"password"}',
+        '{"nonce":"%s","gen":1,"window":[1,1],"rooms":{"a":"b"}}',
+        '{"nonce":"%s","gen":1,"window":[1,1],"tried":{"sse":1}}',
+        '{"nonce":"%s","gen":1,"window":[1,1],"failed":{"sse":["cut",1]}}',
+        '{"x":{"nonce":"%s"},"nonce":"%s","gen":1,"window":[1,1]}',
+        r'{"x\"nonce":"%s","nonce":"%s","gen":1,"window":[1,1]}',
+        r'{"nonce":"%s","gen":1,"window":[1,1],"x":"\u006eonce"}',
+        '{"nonce":"%s","gen":1,"window":[1,1],"x":"' + "x" * 512 + '"}',
+    ],
+)
+def test_opens_that_may_differ_in_more_are_each_parsed(text: str) -> None:
+    before = dict(opens._kinds)
+    for nonce in (NONCE, "n" * 64):
+        assert parse_open(text.replace("%s", nonce)).nonce == nonce
+        assert opens._kinds == before
+
+
+def test_opens_in_urls_that_differ_in_their_nonce_alone_are_decoded_once() -> None:
+    decoded = []
+
+    def parsed(url: str) -> Open | None:
+        def decode() -> str:
+            decoded.append(url)
+            return unquote_plus(url.partition("=")[2])
+
+        return parse_open_in_url(url, decode, 16)
+
+    said = {"nonce": "%s", "gen": 3, "window": [7, 77]}
+    for usual in (quote(json.dumps(said, separators=(",", ":"))), quote_plus(json.dumps(said))):
+        url = "/x/v1/websocket?open=" + usual.replace("%25s", "%s")
+        for nonce in (NONCE, "n" * 64):
+            assert parsed(url.replace("%s", nonce)) == Open(nonce, 3, Window(7, 77), (), None)
+        assert decoded == [url.replace("%s", NONCE)]
+        decoded.clear()
+        for other in (
+            url.replace("gen", "x%5C"),  # escapes, or what else might say it otherwise
+            url + "&x=%22nonce%22%3A%22" + "x" * 22 + "%22",
+            url + "#x",
+            url.replace("%7D", ",%22x%22:%22" + "x" * 1024 + "%22%7D"),
+        ):
+            for nonce in (NONCE, "n" * 64):
+                with contextlib.suppress(RemoteProtocolError):
+                    parsed(other.replace("%s", nonce))
+            assert len(decoded) == 2
+            decoded.clear()
+    assert parse_open_in_url("/x", lambda: None, 16) is None
+
+
+def test_what_is_kept_of_opens_and_verdicts_is_bounded() -> None:
+    for number in range(1, 2 * opens.MOST_KINDS):
+        parse_open(json.dumps({"nonce": NONCE, "gen": number, "window": [1, 1]}))
+        verdicts((Choice("websocket", "taken", "taken", timing=float(number)),))
+        assert len(opens._kinds) <= opens.MOST_KINDS >= len(opens._worded)
 
 
 @pytest.mark.parametrize("space", ["", " ", "\n\t", "\r\n  "])
