@@ -20,6 +20,8 @@ __all__ = ["LEAST", "Lingering", "serving"]
 LEAST = 64
 # How long a request may take that is under way when all is over, in seconds.
 PATIENCE = 1.0
+# What is asked of aiohttp's handlers, beside what is public.
+ASKED = ("_task_handler", "_messages", "_waiter")
 
 
 class Lingering:
@@ -29,6 +31,8 @@ class Lingering:
         self.connections: set[asyncio.Transport] = set()
         self._most = LEAST
         self._application: web.Application | None = None  # the outermost one
+        self.paused: bool = False
+        self._waiting: list[asyncio.Transport] = []
         self._server: web.Server | None = None
         self._accepting: web.Server | None = None  # the runner's
 
@@ -56,22 +60,42 @@ class Lingering:
             if not transport.is_closing() and isinstance(transport.get_protocol(), web.RequestHandler | InFront)
         }
 
+    def _served(self) -> set[asyncio.Transport]:
+        return {transport for transport in self._open() if _handler(transport) is not None}
+
+    def pause(self) -> None:
+        """aiohttp is shutting down: those of these connections wait that it leaves, until go_on(), since it would throw
+        away what comes on them. On others a request is under way: they go on.
+
+        Asked before anybody in the application has been waited for. Where somebody was, something may have been thrown
+        away, and the rest of it is not to be taken for a request: these connections end."""
+        self.paused = True
+        for transport in self._served():
+            handler = _handler(transport)
+            if handler is None or not _is_known(handler):
+                continue
+            if _has_done(handler):
+                transport.close()
+            elif handler._waiter is None or handler._messages:
+                keep_reading(handler)
+            elif transport.is_reading():
+                transport.pause_reading()
+                self._waiting.append(transport)
+
     async def go_on(self) -> None:
-        """aiohttp is shutting down: serves those connections on that it has left, until stop()."""
-        connections = {transport for transport in self._open() if _handler(transport) is not None}
-        self.connections = set()
+        """Serves on what aiohttp has left, until stop()."""
+        if not self.paused:
+            self.pause()
+        connections, self.connections = self._served(), set()
+        waiting, self._waiting = self._waiting, []
         if self._application is None:
             return
-        # What comes before we know which these are would be thrown away by aiohttp.
-        paused = [transport for transport in connections if transport.is_reading()]
-        for transport in paused:
-            transport.pause_reading()
         for _ in range(2):  # whoever waits for a request ends in the next turn; all others have one to answer
             await asyncio.sleep(0)
         left = []
         for transport in connections:
             handler = None if transport.is_closing() else _handler(transport)
-            if handler is None or not _has_done(handler):
+            if handler is None or not _is_known(handler) or not _has_done(handler):
                 keep_reading(transport.get_protocol())
             elif between_requests(handler):
                 left.append(transport)
@@ -82,7 +106,7 @@ class Lingering:
                 protocol = server()
                 transport.set_protocol(protocol)
                 protocol.connection_made(transport)
-        for transport in paused:
+        for transport in waiting:
             if not transport.is_closing() and not transport.is_reading():
                 transport.resume_reading()
 
@@ -99,6 +123,7 @@ class Lingering:
         now, would take no notice of what they bring, and wait for their end for as long as it waits for handlers."""
         server, self._server, self._application = self._server, None, None
         accepting, self._accepting, self.connections = self._accepting, None, set()
+        self.paused = False
         if accepting is not None:
             accepting.pre_shutdown()
         if server is not None:
@@ -114,10 +139,13 @@ def _handler(transport: asyncio.Transport) -> web.RequestHandler | None:
     return handler if isinstance(handler, web.RequestHandler) else None
 
 
+def _is_known(handler: web.RequestHandler) -> bool:
+    """Whether it has what is asked of it here."""
+    return parser_of(handler) is not None and all(hasattr(handler, name) for name in ASKED)
+
+
 def _has_done(handler: web.RequestHandler) -> bool:
     """Whether aiohttp has left a connection: what would serve its next request has ended."""
-    if parser_of(handler) is None or not hasattr(handler, "_task_handler") or not hasattr(handler, "_messages"):
-        return False
     task = handler._task_handler
     return task is None or task.done()
 

@@ -95,6 +95,9 @@ def setup(
         if service.cluster is None:
             workers.warn()
 
+    async def pause(app: web.Application) -> None:
+        routes.straight.pause()
+
     async def stop(app: web.Application) -> None:
         await routes.straight.go_on()
         await service.shutdown()
@@ -112,6 +115,7 @@ def setup(
 
     app.on_startup.append(start)
     # Not on_cleanup: that comes after the connections, too late for a close to be read.
+    app.on_shutdown.insert(0, pause)  # of the others some may be waited for
     app.on_shutdown.append(stop)
     app.on_cleanup.append(forget)
     service.application = weakref.ref(app)

@@ -169,13 +169,17 @@ class Straight:
         """A connection is gone, or aiohttp's alone."""
         self.connections.discard(connection)
 
-    async def go_on(self) -> None:
-        """aiohttp is shutting down: whom it serves is its own again, and is served on."""
+    def pause(self) -> None:
+        """aiohttp is shutting down: whom it serves is its own again. Nobody was waited for by now, or see Lingering."""
         self.closing = True
         for connection in tuple(self.connections):
             if connection.handler is not None:  # which may have been made for a request that is not ours
                 self._lingering.connections.add(connection.transport)
             connection.step_aside()
+        self._lingering.pause()
+
+    async def go_on(self) -> None:
+        """Whom aiohttp has left is served on."""
         await self._lingering.go_on()
 
     async def stopped(self) -> None:

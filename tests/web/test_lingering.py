@@ -18,6 +18,8 @@ from .place import Place, serving
 CLIENTS = 9
 # Generous: none of it passes when all are told.
 TIMEOUT = 30.0
+SEND = b"POST /realtime/echo/v1/send HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n[]"
+LOOKS = b"GET /realtime/echo/negotiate HTTP/1.1\r\nHost: h\r\n\r\n"
 
 
 @pytest.mark.usefixtures("quiet_log")
@@ -79,7 +81,7 @@ async def test_other_requests_on_such_a_connection_are_left_alone() -> None:
 
     async with serving(prepare=prepare) as place:
         reader, writer = await asyncio.open_connection("127.0.0.1", place.port)
-        writer.write(b"POST /realtime/echo/v1/send HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n[]")
+        writer.write(SEND)
         assert b" 400 " in await arrives(reader.readline())
         writer.write(b"GET /page HTTP/1.1\r\nHost: h\r\n\r\n")
         await arrives(asked.wait())
@@ -93,8 +95,9 @@ async def test_other_requests_on_such_a_connection_are_left_alone() -> None:
         writer.close()
 
 
-async def test_the_rest_of_a_request_is_no_request(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whose beginning aiohttp had read when the application shut down, and that may look like one."""
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """What aiohttp was given."""
     read: list[bytes] = []
     receive = web.RequestHandler.data_received
 
@@ -103,16 +106,48 @@ async def test_the_rest_of_a_request_is_no_request(monkeypatch: pytest.MonkeyPat
         read.append(data)
 
     monkeypatch.setattr(web.RequestHandler, "data_received", note)
+    return read
+
+
+async def test_the_rest_of_a_request_is_no_request(read: list[bytes]) -> None:
+    """Whose beginning aiohttp had read when the application shut down, and that may look like one."""
     async with serving() as place:
         reader, writer = await asyncio.open_connection("127.0.0.1", place.port)
-        writer.write(b"POST /realtime/echo/v1/send HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n[]")
+        writer.write(SEND)
         assert b" 400 " in await arrives(reader.readuntil(b"]"))
         before = len(read)
         writer.write(b"POST /nothing HTTP/1.1\r\nHost: h\r\nX-Looks: ")
         await eventually(lambda: len(read) > before)
         stopping = asyncio.create_task(place.stop())
         await eventually(lambda: place.rt._service.closing)
-        writer.write(b"GET /realtime/echo/negotiate HTTP/1.1\r\nHost: h\r\n\r\n")
+        writer.write(LOOKS)
+        with contextlib.suppress(ConnectionError):
+            assert await arrives(reader.read()) == b""
+        await arrives(stopping)
+        writer.close()
+
+
+async def test_a_connection_of_which_something_was_thrown_away_ends(read: list[bytes]) -> None:
+    """By aiohttp, while somebody was told of the shutdown first who takes his time, as an application of which ours
+    is a part. The rest may look like a request, too."""
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def neighbour(app: web.Application) -> None:
+        begun.set()
+        await go_on.wait()
+
+    async with serving(prepare=lambda place: place.app.on_shutdown.insert(0, neighbour)) as place:
+        reader, writer = await asyncio.open_connection("127.0.0.1", place.port)
+        writer.write(SEND)
+        assert b" 400 " in await arrives(reader.readuntil(b"]"))
+        stopping = asyncio.create_task(place.stop())
+        await arrives(begun.wait())
+        before = len(read)
+        writer.write(SEND.replace(b": 2", b": %d" % len(LOOKS)).removesuffix(b"[]"))
+        await eventually(lambda: len(read) > before)
+        go_on.set()
+        await eventually(lambda: place.rt._service.closing)
+        writer.write(LOOKS)
         with contextlib.suppress(ConnectionError):
             assert await arrives(reader.read()) == b""
         await arrives(stopping)
@@ -133,7 +168,7 @@ async def test_a_connection_that_aiohttp_overlooks_ends_when_all_is_over(monkeyp
     async with serving() as place:
         place.runner._shutdown_timeout = 3600.0
         reader, writer = await asyncio.open_connection("127.0.0.1", place.port)
-        writer.write(b"POST /realtime/echo/v1/send HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n[]")
+        writer.write(SEND)
         assert b" 400 " in await arrives(reader.readuntil(b"\r\n\r\n"))
         await arrives(place.stop())
         assert looks > 1

@@ -730,6 +730,40 @@ async def test_clients_are_told_of_a_shutdown_whatever_else_their_connection_was
         await arrives(stopping)
 
 
+@pytest.mark.usefixtures("quiet_log")
+@pytest.mark.parametrize("answering", [True, False])
+async def test_a_poll_that_comes_while_a_neighbour_shuts_down_is_answered(
+    answering: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One whose on_shutdown was there before."""
+    monkeypatch.setattr(straight, "ANSWERING", answering)
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def neighbour(app: web.Application) -> None:
+        begun.set()
+        await go_on.wait()
+
+    async with a_client(
+        shutdown_timeout=240.0, prepare=lambda place: place.app.on_shutdown.insert(-1, neighbour)
+    ) as client:
+        await client.open("long_polling")
+        client.writer.write(client.request("long_polling", (client.attach(2),)))
+        machine = client.session._machine
+        await eventually(lambda: machine.carrier is not None)
+        await client.session.send("one")
+        await client.answer()
+        stopping = asyncio.create_task(client.place.stop())
+        await arrives(begun.wait())
+        client.writer.write(client.request("long_polling", (client.attach(3, received=1),)))
+        for _ in range(9):  # in which aiohttp would throw it away
+            await asyncio.sleep(0)
+        go_on.set()
+        assert (await client.answer())[1][-1].startswith("c1001")
+        client.writer.write(client.request("send", (client.uplink(received=2),)))
+        await client.raw_answer()
+        await arrives(stopping)
+
+
 async def test_what_fails_ends_the_connection_and_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     async with a_client() as client:
         connection = await client.warm()
