@@ -39,7 +39,7 @@ class Node {
   /** What page.js writes: a frame, perhaps with a form behind it that is aimed at it. */
   set innerHTML(html) {
     const frame = this.appendChild(new Frame(this.page));
-    if (html.includes("<form")) this.appendChild(new Form(this.page, frame, /name="callback" value="(\w+)"/.exec(html)[1]));
+    if (html.includes("<form")) this.appendChild(new Form(this.page, frame, /name=callback value=(\w+)/.exec(html)[1]));
   }
 }
 
@@ -137,7 +137,7 @@ class Page {
       removeEventListener: (type, listener) => listeners.delete(listener),
       crypto: globalThis.crypto || require("crypto").webcrypto,
     };
-    this.window.window = this.window;
+    this.window.window = this.window.self = this.window;
     vm.createContext(this.window);
     SCRIPT.runInContext(this.window);
   }

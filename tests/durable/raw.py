@@ -107,11 +107,13 @@ class Wire:
 class Raw(Wire):
     """Over a WebSocket."""
 
-    socket: aiohttp.ClientWebSocketResponse
+    socket: aiohttp.ClientWebSocketResponse | Any = None
 
     async def connect(self, head: str) -> str:
         """Connects anew with this head; the first frame of the answer."""
-        self.socket = await self.http.ws_connect(f"{self.url}/v1/websocket")
+        before, self.socket = self.socket, await self.http.ws_connect(f"{self.url}/v1/websocket")
+        if before is not None:
+            before._response.close()  # before the garbage collector finds that nobody did
         self.cursor = self.received + 1
         await self.socket.send_str(head)
         return await self.next()
