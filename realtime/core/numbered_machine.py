@@ -9,6 +9,7 @@ from .draining import Draining
 from .inbox import NEVER
 from .lifecycle import DETACHED, DRAINING, OPEN, Event
 from .machine import FOREVER
+from .numbering import ACK_DELAY
 
 __all__ = ["NumberedMachine"]
 
@@ -159,18 +160,18 @@ class NumberedMachine(Draining):
         if carrier is None or self.outcome is not None:
             return
         codec, link, inbox = carrier.codec, carrier.link, self.inbox
-        shape = codec.shape
-        # What is written out below is flush_ordered() as it usually is, in a broadcast to many: one message that has
-        # just come, and nothing else to say.
+        shape, owed, duplex = codec.shape, inbox.owed_since, codec.shape is DUPLEX
+        # What is written out below is flush_ordered() as it usually is: one message that has just come, and nothing
+        # else to say. (An ack that is owed waits for later.)
         if (
-            inbox.owed_since is NEVER
+            (owed is NEVER or (duplex and now < owed + ACK_DELAY / 4 * self.ack_share and self.closing is None))
             and shape is not POLL
             and not (self.asking or inbox.metered or carrier.finished)
-            and (shape is DUPLEX or carrier.written < self.config.max_stream_size)
+            and (duplex or carrier.written < self.config.max_stream_size)
             and link.writable
             and (item := self.outbox.number(carrier.send_cursor)) is not None
         ):
-            if shape is DUPLEX:
+            if duplex:
                 part = item.encoded.get(codec.key) or codec.item(item)
                 link.write((part,))
                 carrier.written += len(part)
@@ -185,7 +186,7 @@ class NumberedMachine(Draining):
             return
         if inbox.metered:
             inbox.release(now)
-        if shape is DUPLEX:
+        if duplex:
             self.flush_ordered(carrier, now)
         elif shape is STREAM:
             self._flush_stream(carrier, now)
