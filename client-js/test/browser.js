@@ -201,7 +201,7 @@ export class Browser {
         removeItem: (key) => stored.delete(key)
       },
       setTimeout(callback, delay) {
-        browser.timers.set(++timers, { at: browser.now + Math.max(delay || 0, 0), callback });
+        browser.timers.set(++timers, { at: browser.now + Math.max(Math.ceil(delay || 0), 0), callback });
         return timers;
       },
       clearTimeout: (id) => browser.timers.delete(id),
