@@ -13,7 +13,6 @@ import functools
 import re
 import shutil
 import tempfile
-from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -42,8 +41,8 @@ FLAGS = (
     "--remote-debugging-port=0",
     "--host-resolver-rules=MAP *.test 127.0.0.1",  # hosts that are not the loopback's, for pages (RFC 6761 §6.2)
 )
-# So many contexts whose pages were closed are not disposed of yet.
-RESTING = 4
+# Behind so many contexts it is started anew, where no page is open: they are not disposed of.
+MOST_CONTEXTS = 300
 
 # Opens a page at an address.
 Tab: TypeAlias = "Callable[..., AbstractAsyncContextManager[DevToolsPage]]"
@@ -135,7 +134,8 @@ class Chromium(Engine):
         self._rpc: Rpc | None = None
         self._profile: Path | None = None
         self._pages: dict[str, DevToolsPage] = {}
-        self._left: deque[str] = deque()  # contexts without pages
+        self._contexts = 0  # that this process was asked for
+        self._windows = 0  # that are open
 
     def missing(self) -> str | None:
         return self._need_program("chromium")
@@ -153,7 +153,6 @@ class Chromium(Engine):
         if self._rpc is not None and self._rpc.alive:
             return self._rpc
         await self.stop()
-        self._left.clear()
         self._profile = Path(tempfile.mkdtemp(prefix=f"realtime-{self.name}-"))
         self._program = await Program.start(self.name, self.command(self._profile), env={"HOME": str(self._profile)})
         found = await self._program.wait_for(r"DevTools listening on (ws://\S+)")
@@ -174,16 +173,18 @@ class Chromium(Engine):
     @contextlib.asynccontextmanager
     async def window(self) -> AsyncIterator[Tab]:
         """A profile of its own. Called with an address it opens a tab; tabs share storage and connections."""
-        rpc = await self._start()
-        context = (await rpc.call("Target.createBrowserContext"))["browserContextId"]
+        if self._contexts >= MOST_CONTEXTS and not self._windows:
+            await self.stop()
+        self._windows += 1
         try:
+            rpc = await self._start()
+            context = (await rpc.call("Target.createBrowserContext"))["browserContextId"]
+            self._contexts += 1
+            # It is never disposed of: Chromium falls over one of which a process of a hidden page is still there, which
+            # it may be long after that was closed. One without pages is a megabyte.
             yield functools.partial(self._tab, rpc, context)
         finally:
-            # Chromium falls over a context that goes before the processes of its hidden pages have: it stays a while.
-            self._left.append(context)
-            while len(self._left) > RESTING and rpc.alive:
-                with contextlib.suppress(EngineError):
-                    await rpc.call("Target.disposeBrowserContext", {"browserContextId": self._left.popleft()})
+            self._windows -= 1
 
     @contextlib.asynccontextmanager
     async def _tab(self, rpc: Rpc, context: str, url: str, *, hidden: bool = False) -> AsyncIterator[DevToolsPage]:
@@ -217,6 +218,7 @@ class Chromium(Engine):
         rpc, self._rpc = self._rpc, None
         program, self._program = self._program, None
         profile, self._profile = self._profile, None
+        self._contexts = 0
         if rpc is not None:
             await rpc.close()
         if program is not None:
