@@ -109,6 +109,18 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     return read
 
 
+async def ends(
+    place: Place, stopping: asyncio.Task[None], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
+    """A connection ends without an answer to the rest of a request, which looks like one."""
+    await eventually(lambda: place.rt._service.closing)
+    writer.write(LOOKS)
+    with contextlib.suppress(ConnectionError):
+        assert await arrives(reader.read()) == b""
+    await arrives(stopping)
+    writer.close()
+
+
 async def test_the_rest_of_a_request_is_no_request(read: list[bytes]) -> None:
     """Whose beginning aiohttp had read when the application shut down, and that may look like one."""
     async with serving() as place:
@@ -119,12 +131,7 @@ async def test_the_rest_of_a_request_is_no_request(read: list[bytes]) -> None:
         writer.write(b"POST /nothing HTTP/1.1\r\nHost: h\r\nX-Looks: ")
         await eventually(lambda: len(read) > before)
         stopping = asyncio.create_task(place.stop())
-        await eventually(lambda: place.rt._service.closing)
-        writer.write(LOOKS)
-        with contextlib.suppress(ConnectionError):
-            assert await arrives(reader.read()) == b""
-        await arrives(stopping)
-        writer.close()
+        await ends(place, stopping, reader, writer)
 
 
 async def test_a_connection_of_which_something_was_thrown_away_ends(read: list[bytes]) -> None:
@@ -146,12 +153,7 @@ async def test_a_connection_of_which_something_was_thrown_away_ends(read: list[b
         writer.write(SEND.replace(b": 2", b": %d" % len(LOOKS)).removesuffix(b"[]"))
         await eventually(lambda: len(read) > before)
         go_on.set()
-        await eventually(lambda: place.rt._service.closing)
-        writer.write(LOOKS)
-        with contextlib.suppress(ConnectionError):
-            assert await arrives(reader.read()) == b""
-        await arrives(stopping)
-        writer.close()
+        await ends(place, stopping, reader, writer)
 
 
 async def test_a_connection_that_aiohttp_overlooks_ends_when_all_is_over(monkeypatch: pytest.MonkeyPatch) -> None:

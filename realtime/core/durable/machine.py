@@ -235,7 +235,7 @@ class DurableMachine(RoomMachine):
     def uplink(
         self, carrier: NumberedCarrier, received: int, taken: int, first: int, now: float, *, alone: bool = False
     ) -> bool:
-        """A send names the session. See NumberedMachine.uplink()."""
+        """A send names the session. See NumberedMachine.uplink(). Rooms may have something to say, `alone` or not."""
         self.outbox.sent_before(received, taken)
         goes_on = super().uplink(carrier, received, taken, first, now)
         carrier.ignores = first > self.owner.received + 1
