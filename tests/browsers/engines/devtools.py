@@ -35,7 +35,10 @@ FLAGS = (
     "--disable-extensions",
     "--disable-component-extensions-with-background-pages",
     "--disable-default-apps",
-    "--disable-features=MediaRouter,OptimizationHints,PreloadTopChromeWebUI,SpareRendererForSitePerProcess,Translate",
+    # The last two are pages of the browser's own in each window, for what is typed into its address bar: they cost more
+    # than the page.
+    "--disable-features=MediaRouter,OptimizationHints,PreloadTopChromeWebUI,SpareRendererForSitePerProcess,Translate,"
+    "WebUIOmniboxPopup,WebUIOmniboxAimPopup",
     "--disable-quic",
     "--disable-dev-shm-usage",
     "--remote-debugging-port=0",
