@@ -8,10 +8,17 @@ import { meeting } from "../arrange.js";
 import { ROOT } from "../build.js";
 
 const read = (file) => JSON.parse(readFileSync(join(ROOT, file), "utf8"));
-const NAMES = Object.keys(read("names.json").members);
+const NAMES = new Set(Object.keys(read("names.json").members));
 
 /** Whether one object may have both. */
 export const mayMeet = meeting(read("members.json"));
+
+/** The same, asked again and again. */
+function haveMet(one, other) {
+  const known = (met[one] ??= {});
+  return (known[other] ??= mayMeet(one, other));
+}
+const met = {};
 
 /** The pair of these names, of one object, that were not known to meet; undefined if there is none. */
 export function strangers(names) {
@@ -28,8 +35,9 @@ export function watch({ Object: theirs }) {
         Object.defineProperty(this, name, { value, configurable: true, enumerable: true, writable: true });
         const own = Object.getOwnPropertyNames(this), above = Object.getPrototypeOf(this);
         if (above && above !== theirs.prototype) own.push(...Object.getOwnPropertyNames(above));
-        const found = strangers(own.filter((one) => NAMES.includes(one)));
-        if (found) throw new Error(`members.json: one object has ${found}`);
+        // Those that it had have met before.
+        const found = own.find((one) => NAMES.has(one) && !haveMet(name, one));
+        if (found) throw new Error(`members.json: one object has ${name} and ${found}`);
       }
     });
   }
