@@ -14,6 +14,7 @@ Every import counts: those under `if TYPE_CHECKING` and inside functions too.
 from __future__ import annotations
 
 import ast
+import functools
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -117,8 +118,13 @@ LAYERS: dict[str, tuple[set[str], set[str], bool]] = {
 }
 
 
-def imports(module: str, source: str, *, package: bool = False) -> Iterator[tuple[int, str]]:
+@functools.cache
+def imports(module: str, source: str, *, package: bool = False) -> tuple[tuple[int, str], ...]:
     """The absolute names that `source` imports, each with its line. `package`: it is an __init__.py."""
+    return tuple(_imports(module, source, package))
+
+
+def _imports(module: str, source: str, package: bool) -> Iterator[tuple[int, str]]:
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             for alias in node.names:
