@@ -35,10 +35,13 @@ PREFERENCES = {
     "browser.safebrowsing.downloads.enabled": False,
     "browser.safebrowsing.malware.enabled": False,
     "browser.safebrowsing.phishing.enabled": False,
-    # What nobody looks at: processes in reserve, and what is made for a new tab.
+    # What nobody looks at: processes in reserve, what is made for a new tab, and what would open again behind a crash.
     "dom.ipc.processPrelaunch.enabled": False,
     "browser.newtabpage.enabled": False,
     "browser.newtab.preload": False,
+    "browser.pagethumbnails.capturing_disabled": True,
+    "browser.sessionstore.resume_from_crash": False,
+    "browser.sessionstore.interval": 3_600_000,
 }
 
 
