@@ -41,9 +41,16 @@ class DurableClient:
     """Sends numbers and expects them back, in one session after the other."""
 
     def __init__(
-        self, url: str, transport: str, seed: int, told: Callable[[Outlived], object], *, calm: bool = False
+        self,
+        url: str,
+        transport: str,
+        seed: int,
+        told: Callable[[Outlived], object],
+        *,
+        calm: bool = False,
+        pace: float = 1.0,
     ) -> None:
-        """A calm one says something every second, for as long as it can."""
+        """A calm one says something every second, for as long as it can. Others' pauses take `pace` times as long."""
         self.begun = asyncio.Event()  # it has been answered
         self.now: Outlived | None = None
         self._url = f"{url}/realtime/durable"
@@ -51,6 +58,7 @@ class DurableClient:
         self._random = random.Random(seed)
         self._told = told
         self._calm = calm
+        self._pace = pace
         self._leaving = asyncio.Event()
         self._news = asyncio.Event()
 
@@ -104,7 +112,7 @@ class DurableClient:
                         account.sent -= 1
                         raise
                 with suppress(TimeoutError):
-                    pause = 1.0 if self._calm else self._random.choice((0.0, 0.02, 0.05, 0.2))
+                    pause = 1.0 if self._calm else self._random.choice((0.0, 0.02, 0.05, 0.2)) * self._pace
                     await asyncio.wait_for(self._leaving.wait(), pause)
             while not account.owner or account.received < account.sent:
                 self._news.clear()
@@ -151,20 +159,23 @@ async def play(
     transports: Sequence[str] = TRANSPORTS,
     pages: Sequence[str] = PAGES,
     kinds: tuple[str, ...] = KINDS,
+    pace: float = 1.0,
 ) -> Result[Outlived]:
-    """One storm."""
+    """One storm. Clients pause `pace` times as long as usual behind what they say."""
     result = Result[Outlived]()
     fleet = Fleet(place, workers, lease)
     async with fleet.running():
         urls = [fleet.urls[name] for name in BALANCERS]
         told = result.sessions.append
         crowd = [
-            DurableClient(urls[number % len(urls)], transports[number // 2 % len(transports)], seed + number, told)
+            DurableClient(
+                urls[number % len(urls)], transports[number // 2 % len(transports)], seed + number, told, pace=pace
+            )
             for number in range(clients)
         ]
         storm = Storm(fleet, seed, every, pause, kinds=kinds, what=DURABLE, stop=1.5 * lease)
         named = [f"durable {name}" for name in (*pages, *pages[::-1])]
-        async with Crowd(urls, named, seed, told, Outlived).running():
+        async with Crowd(urls, named, seed, told, Outlived, pace=pace).running():
             running = [asyncio.create_task(one.run()) for one in crowd]
             for one in crowd:
                 await asyncio.wait_for(one.begun.wait(), LATE)
