@@ -37,18 +37,16 @@ OF_THE_WHEEL = frozenset(
     }
 )
 
-# By the seconds that they took when this was written, down to four. But two that mostly wait come beside the first four
+# By the seconds that they took when this was written, down to four. But two that mostly wait come beside the first three
 # browsers, all of which want the processor when they start. For a new order:
 #     pytest -n 4 --junitxml=times.xml; python -m tests.lanes times.xml
 FIRST = (
     "chromium",
     "webkitgtk",
     "firefox",
-    "phantomjs2",
     "tests/client/test_fault_matrix.py",
     "tests/brokers/test_failures.py",
     PUBLISHED,
-    "qtwebkit",
     "chromium in the demo",
     "tests/lab/test_soak.py",
     "tests/client_js/test_bundle.py",
@@ -56,6 +54,8 @@ FIRST = (
     "tests/client/test_failures.py",
     "tests/chaos/test_chaos.py",
     "tests/chaos/test_durable.py",
+    "phantomjs2",
+    "qtwebkit",
     "tests/brokers/test_cluster.py",
     "tests/web/test_lean.py",
     "tests/fuzz/test_fuzz.py",
@@ -114,7 +114,6 @@ FIRST = (
     "tests/cli/test_chat.py",
     "tests/lab/test_idle.py",
     "tests/brokers/test_closings.py",
-    "tests/core/test_durable_mutations.py",
     "tests/client/test_supervision.py",
     "tests/web/test_plugin.py",
     "tests/web/test_bundle.py",
