@@ -89,17 +89,6 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_teardown() -> Generator[None, object, object]:
-    """Nor behind a test whose program has tuned the garbage collector, and undone that: see realtime/collector.py."""
-    try:
-        return (yield)
-    finally:
-        if not gc.get_freeze_count():
-            gc.collect()
-            gc.freeze()
-
-
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
     """Of a test that has passed, a process beside others tells once, and not five times, which takes the two a

@@ -13,10 +13,12 @@ from realtime.collector import THRESHOLDS
 
 @pytest.fixture(autouse=True)
 def as_before() -> Iterator[None]:
-    gc.unfreeze()  # what conftest.py has frozen, and freezes again
+    gc.unfreeze()  # what conftest.py has frozen
     before = gc.get_threshold()
     yield
     assert (gc.get_threshold(), gc.get_freeze_count()) == (before, 0)
+    gc.collect()
+    gc.freeze()
 
 
 def test_what_is_there_is_frozen_and_collections_become_rare() -> None:
