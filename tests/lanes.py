@@ -37,8 +37,8 @@ OF_THE_WHEEL = frozenset(
     }
 )
 
-# By the seconds that they took when this was written, down to four. But two that mostly wait come beside the first three
-# browsers, all of which want the processor when they start. For a new order:
+# By the seconds that they took when this was written, down to four. But two that mostly wait come beside the first
+# three browsers, all of which want the processor when they start. For a new order:
 #     pytest -n 4 --junitxml=times.xml; python -m tests.lanes times.xml
 FIRST = (
     "chromium",
