@@ -230,10 +230,10 @@ async def test_the_race_runs_by_itself_until_something_is_touched(engine: Engine
         assert await visitor.value(figure(able[0], 1)) != "—"
 
 
-# What the page does every second, or for a second, it does every quarter of one.
+# What the page does every second, or for a second, it does every half of one.
 HURRYING = (
     "['setInterval', 'setTimeout'].forEach(function (name) { var real = window[name];"
-    " window[name] = function (call, late) { return real.call(window, call, late === 1000 ? 250 : late); }; })"
+    " window[name] = function (call, late) { return real.call(window, call, late === 1000 ? 500 : late); }; })"
 )
 
 # The next so many questions for the race's counts fail, as where a connection was lost.
