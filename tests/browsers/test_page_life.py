@@ -73,7 +73,7 @@ async def test_a_page_that_comes_back_goes_on(
         await page.until("document.title === 'blank' && typeof steered === 'undefined'")
         for number in range(1, 4):
             await session.send(f"news {number}")
-        await page.do("void history.back()")
+        await page.page.back()
         await page.until("typeof steered === 'object'")
         # The very page, and not one that was loaded again.
         assert await page.do("window.marker") == "alive", await page.do(

@@ -311,10 +311,10 @@ class _Run:
         await self._until(away.at)
         self.tell("page: away")
         self._blown["away"] += 1
-        await self.page.do("void (location.href = '/blank.html')")
+        await self.page.page.visit("/blank.html")
         await self.page.until("document.title === 'blank' && typeof campaign === 'undefined'")
         await self._until(away.until)
-        await self.page.do("void history.back()")
+        await self.page.page.back()
         await self.page.until("typeof campaign === 'object'")
         became = "kept"
         if not await self._standing():

@@ -67,6 +67,10 @@ class Page:
         """Goes to another page, likewise."""
         await self.evaluate(f"void setTimeout(function () {{ location.href = {json.dumps(address)}; }}, 0)")
 
+    async def back(self) -> None:
+        """Goes back to the page before, likewise."""
+        await self.evaluate("void setTimeout(function () { history.back(); }, 0)")
+
     async def screenshot(self, path: Path) -> None:
         """A PNG of the page. Raises CannotError where there is none."""
         raise CannotError("this engine takes no pictures")
