@@ -37,7 +37,7 @@ GAPS: dict[tuple[str, str], str] = {
 
 _SLOW = "HtmlUnit takes minutes for it"
 _LARGE = "a megabyte takes it seconds: as a growing text, whole and as a script is enough; PhantomJS 2 has it over all"
-_SAME = "an older Chromium and today's have it over all: much of what does not differ between them"
+_SAME = "an older engine of its family and today's have it over all: much of what does not differ between them"
 
 # Scenarios that an engine cannot do, or not in time: by engine, transport ("" for any) and scenario.
 LESS: dict[tuple[str, str, str], str] = {
@@ -45,6 +45,9 @@ LESS: dict[tuple[str, str, str], str] = {
     ("phantomjs1", "sse", "large_text"): _LARGE,
     ("phantomjs1", "htmlfile", "large_text"): _LARGE,
     ("phantomjs1", "long_polling", "large_text"): _LARGE,
+    ("qtwebkit", "", "numbers"): _SAME,
+    ("qtwebkit", "", "large_text"): _SAME,
+    ("qtwebkit", "", "large_binary"): _SAME,
     ("chromium69", "", "numbers"): _SAME,
     ("chromium69", "", "large_text"): _SAME,
     ("chromium69", "", "large_binary"): _SAME,
