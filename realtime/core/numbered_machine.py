@@ -306,9 +306,8 @@ class NumberedMachine(Draining):
             elif now >= self.absent_at and self.state is OPEN:
                 self._move(Event.DETACH)
             return
-        if carrier.codec.shape is not POLL:
-            _watch(self, carrier, now)
-        self.flush(now)
+        if carrier.codec.shape is POLL or _watch(self, carrier, now):
+            self.flush(now)
         self._rest()
 
     @property
@@ -325,11 +324,12 @@ def _idle_since(machine: NumberedMachine, carrier: NumberedCarrier) -> float:
     return min(carrier.last_written, max(_last_contact(machine, carrier), carrier.last_pinged))
 
 
-def _watch(machine: NumberedMachine, carrier: NumberedCarrier, now: float) -> None:
-    """Pings a silent peer, and drops its carrier when it stays silent."""
+def _watch(machine: NumberedMachine, carrier: NumberedCarrier, now: float) -> bool:
+    """Pings a silent peer, and drops its carrier when it stays silent. Returns whether there may be anything else to
+    write: while all is still, pings are all that a session costs."""
     interval, silence = machine.config.ping_interval, machine.config.silence
     if interval is None:
-        return
+        return True
     if carrier.codec.shape is STREAM:
         # The client hears these pings, and answers each by a send: that is what is heard of it.
         if now >= _last_contact(machine, carrier) + silence:
@@ -337,5 +337,8 @@ def _watch(machine: NumberedMachine, carrier: NumberedCarrier, now: float) -> No
         elif now >= _idle_since(machine, carrier) + interval and carrier.link.writable:
             carrier.last_written = carrier.last_pinged = now
             carrier.write([carrier.codec.ping()])
-    else:
-        machine._ping_or_drop(carrier, interval, silence, now)
+        return True
+    machine._ping_or_drop(carrier, interval, silence, now)
+    outbox, inbox = machine.outbox, machine.inbox
+    waits = outbox.waiting or carrier.send_cursor <= outbox.last or machine.asking
+    return bool(waits) or inbox.owed_since != NEVER or inbox.metered
