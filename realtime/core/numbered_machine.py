@@ -67,24 +67,25 @@ class NumberedMachine(Draining):
         carrier.send_cursor = received + 1
         carrier.attached = True
         # The gap of a POST is innocent: it overtook another (docs/protocol.md §4).
-        carrier.ignores = carrier.codec.shape is not DUPLEX and first > self.inbox.received + 1
+        shape, name = carrier.codec.shape, carrier.codec.name
+        carrier.ignores = shape is not DUPLEX and first > self.inbox.received + 1
         if self.observers:
-            self._observe(carrier.codec.name, gen, now)
+            self._observe(name, gen, now)
         if gen < self.gen:
             return False
         # Whoever comes anew while the carrier before is still here has lost that one, whatever we believe.
         lost = self.state is DETACHED or (self.carrier is not None and gen > self.gen)
         before = self.transport
-        back = lost or before not in ("", carrier.codec.name)
+        back = lost or before not in ("", name)
         if back and carrier.greeting is None:
             # With a greeting a poll is not held: its client is told at once that it is back.
             carrier.greeting = carrier.codec.attach_answer
         old, self.carrier = self.carrier, carrier
         self.gen = gen
-        self.transport = carrier.codec.name
+        self.transport = name
         if old is not None and old is not carrier:
             self.retire(old)
-        if carrier.codec.shape is not POLL:
+        if shape is not POLL:
             carrier.write([self._greeting(carrier), *carrier.tickets])
             carrier.greeting, carrier.tickets = None, ()  # they are said
             if self.state is DRAINING:
@@ -94,9 +95,9 @@ class NumberedMachine(Draining):
             self._move(Event.ATTACH)
         if state is self.state and before != self.transport:
             self.listener.changed(state, state)
-        if alone and carrier.codec.shape is POLL:
+        if alone and shape is POLL:
             self._answer(carrier, now)
-        elif carrier.codec.shape is POLL or self.outbox.appended or self.asking:
+        elif shape is POLL or self.outbox.appended or self.asking:
             self.listener.dirty()  # which a session that has just begun need not be
         if self.carrier is carrier and (when := self.deadline()) < self.wake_at:
             self.wake_by(when)
