@@ -67,24 +67,25 @@ class NumberedMachine(Draining):
         carrier.send_cursor = received + 1
         carrier.attached = True
         # The gap of a POST is innocent: it overtook another (docs/protocol.md §4).
-        carrier.ignores = carrier.codec.shape is not DUPLEX and first > self.inbox.received + 1
+        shape, name = carrier.codec.shape, carrier.codec.name
+        carrier.ignores = shape is not DUPLEX and first > self.inbox.received + 1
         if self.observers:
-            self._observe(carrier.codec.name, gen, now)
+            self._observe(name, gen, now)
         if gen < self.gen:
             return False
         # Whoever comes anew while the carrier before is still here has lost that one, whatever we believe.
         lost = self.state is DETACHED or (self.carrier is not None and gen > self.gen)
         before = self.transport
-        back = lost or before not in ("", carrier.codec.name)
+        back = lost or before not in ("", name)
         if back and carrier.greeting is None:
             # With a greeting a poll is not held: its client is told at once that it is back.
             carrier.greeting = carrier.codec.attach_answer
         old, self.carrier = self.carrier, carrier
         self.gen = gen
-        self.transport = carrier.codec.name
+        self.transport = name
         if old is not None and old is not carrier:
             self.retire(old)
-        if carrier.codec.shape is not POLL:
+        if shape is not POLL:
             carrier.write([self._greeting(carrier), *carrier.tickets])
             carrier.greeting, carrier.tickets = None, ()  # they are said
             if self.state is DRAINING:
@@ -94,9 +95,9 @@ class NumberedMachine(Draining):
             self._move(Event.ATTACH)
         if state is self.state and before != self.transport:
             self.listener.changed(state, state)
-        if alone and carrier.codec.shape is POLL:
+        if alone and shape is POLL:
             self._answer(carrier, now)
-        elif carrier.codec.shape is POLL or self.outbox.appended or self.asking:
+        elif shape is POLL or self.outbox.appended or self.asking:
             self.listener.dirty()  # which a session that has just begun need not be
         if self.carrier is carrier and (when := self.deadline()) < self.wake_at:
             self.wake_by(when)
@@ -306,9 +307,8 @@ class NumberedMachine(Draining):
             elif now >= self.absent_at and self.state is OPEN:
                 self._move(Event.DETACH)
             return
-        if carrier.codec.shape is not POLL:
-            _watch(self, carrier, now)
-        self.flush(now)
+        if carrier.codec.shape is POLL or _watch(self, carrier, now):
+            self.flush(now)
         self._rest()
 
     @property
@@ -325,11 +325,12 @@ def _idle_since(machine: NumberedMachine, carrier: NumberedCarrier) -> float:
     return min(carrier.last_written, max(_last_contact(machine, carrier), carrier.last_pinged))
 
 
-def _watch(machine: NumberedMachine, carrier: NumberedCarrier, now: float) -> None:
-    """Pings a silent peer, and drops its carrier when it stays silent."""
+def _watch(machine: NumberedMachine, carrier: NumberedCarrier, now: float) -> bool:
+    """Pings a silent peer, and drops its carrier when it stays silent. Returns whether there may be anything else to
+    write: while all is still, pings are all that a session costs."""
     interval, silence = machine.config.ping_interval, machine.config.silence
     if interval is None:
-        return
+        return True
     if carrier.codec.shape is STREAM:
         # The client hears these pings, and answers each by a send: that is what is heard of it.
         if now >= _last_contact(machine, carrier) + silence:
@@ -337,5 +338,8 @@ def _watch(machine: NumberedMachine, carrier: NumberedCarrier, now: float) -> No
         elif now >= _idle_since(machine, carrier) + interval and carrier.link.writable:
             carrier.last_written = carrier.last_pinged = now
             carrier.write([carrier.codec.ping()])
-    else:
-        machine._ping_or_drop(carrier, interval, silence, now)
+        return True
+    machine._ping_or_drop(carrier, interval, silence, now)
+    outbox, inbox = machine.outbox, machine.inbox
+    waits = outbox.waiting or carrier.send_cursor <= outbox.last or machine.asking
+    return bool(waits) or inbox.owed_since != NEVER or inbox.metered

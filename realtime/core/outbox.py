@@ -216,6 +216,8 @@ class Outbox:
         renumbers. Waiting items that fit the peer's window get their numbers here, when they are first handed
         to a carrier. At least one item is given if any is due, however large; else an empty list.
         """
+        if cursor > self.last and not self.waiting:  # as at most polls, when they come
+            return cursor, []
         first = max(cursor, self.acked + 1)
         items: list[Outgoing] = []
         size = 0
