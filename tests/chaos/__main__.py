@@ -34,13 +34,12 @@ LATE = 60.0  # seconds in which all has to be heard when the harm is over
 class Publishing:
     """Numbers to each room, at one worker or another, one behind the other."""
 
-    def __init__(self, fleet: Fleet, pace: float) -> None:
+    def __init__(self, fleet: Fleet) -> None:
         self.maybe: dict[str, set[int]] = {room: set() for room in ROOMS}  # nobody knows
         self.never: dict[str, set[int]] = {room: set() for room in ROOMS}  # they were not
         self.last = dict.fromkeys(ROOMS, -1)
         self.over = False
         self._fleet = fleet
-        self._pace = pace
 
     async def publish(self, client: aiohttp.ClientSession, room: str) -> None:
         """Until it is over; the last one is published for certain."""
@@ -61,7 +60,7 @@ class Publishing:
                     return
             else:
                 (self.never if status == 409 else self.maybe)[room].add(number)
-            await asyncio.sleep(0.03 * self._pace)
+            await asyncio.sleep(0.03)
 
 
 async def play(
@@ -76,25 +75,21 @@ async def play(
     lease: float = 10.0,
     transports: Sequence[str] = TRANSPORTS,
     strangers: Sequence[str] = STRANGERS,
-    pace: float = 1.0,
 ) -> Result[Session]:
-    """One storm: harm every so many seconds, and Redis stands still for `pause` of them at a time. Whoever says
-    something pauses `pace` times as long as usual behind it."""
+    """One storm: harm every so many seconds, and Redis stands still for `pause` of them at a time."""
     result = Result[Session]()
     fleet = Fleet(place, workers, lease)
     async with fleet.running(), aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as http:
         urls = [fleet.urls[name] for name in BALANCERS]
         told = result.sessions.append
         crowd = [
-            PythonClient(
-                urls[number % len(urls)], transports[number // 2 % len(transports)], seed + number, told, pace=pace
-            )
+            PythonClient(urls[number % len(urls)], transports[number // 2 % len(transports)], seed + number, told)
             for number in range(clients)
         ]
         running = [asyncio.create_task(one.run()) for one in crowd]
-        publishing = Publishing(fleet, pace)
+        publishing = Publishing(fleet)
         storm = Storm(fleet, seed, every, pause)
-        async with Crowd(urls, [*strangers, *strangers[::-1]], seed, told, pace=pace).running():
+        async with Crowd(urls, [*strangers, *strangers[::-1]], seed, told).running():
             rooms = [asyncio.create_task(publishing.publish(http, room)) for room in ROOMS]
             for one in crowd:
                 await asyncio.wait_for(one.begun.wait(), LATE)

@@ -28,16 +28,9 @@ class PythonClient:
     """Sends numbers and expects them back, in one session after the other; and is in the rooms."""
 
     def __init__(
-        self,
-        url: str,
-        transport: str,
-        seed: int,
-        told: Callable[[Session], object],
-        *,
-        calm: bool = False,
-        pace: float = 1.0,
+        self, url: str, transport: str, seed: int, told: Callable[[Session], object], *, calm: bool = False
     ) -> None:
-        """A calm one says little, for as long as it can, and is in no rooms. Pauses take `pace` times as long."""
+        """A calm one says little, for as long as it can, and is in no rooms."""
         self.rooms = {room: Room() for room in ROOMS}
         self.gaps = 0
         self.begun = asyncio.Event()  # it has heard of the worker that has its session
@@ -45,7 +38,6 @@ class PythonClient:
         self.brings_cursors = transport not in BY_URL
         self._url = f"{url}/realtime/count" + ("" if calm else "?rooms=1")
         self._calm = calm
-        self._pace = pace
         self._transport = transport
         self._random = random.Random(seed)
         self._told = told
@@ -112,8 +104,7 @@ class PythonClient:
                     except (realtime.SessionClosed, asyncio.CancelledError):  # it was not taken
                         account.sent -= 1
                         raise
-                pause = 1.0 if self._calm else self._random.choice((0.0, 0.02, 0.05, 0.2)) * self._pace
-                await asyncio.sleep(pause)
+                await asyncio.sleep(1.0 if self._calm else self._random.choice((0.0, 0.02, 0.05, 0.2)))
             while account.received < account.sent:
                 self._news.clear()
                 await self._news.wait()
@@ -131,11 +122,9 @@ class Crowd:
         seed: int,
         told: Callable[[Any], object],
         made: Callable[..., Any] = Session,
-        *,
-        pace: float = 1.0,
     ) -> None:
         self._made = made
-        self._plan = json.dumps({"urls": list(urls), "clients": list(clients), "seed": seed, "pace": pace})
+        self._plan = json.dumps({"urls": list(urls), "clients": list(clients), "seed": seed})
         self._told = told
 
     @asynccontextmanager

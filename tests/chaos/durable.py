@@ -41,16 +41,9 @@ class DurableClient:
     """Sends numbers and expects them back, in one session after the other."""
 
     def __init__(
-        self,
-        url: str,
-        transport: str,
-        seed: int,
-        told: Callable[[Outlived], object],
-        *,
-        calm: bool = False,
-        pace: float = 1.0,
+        self, url: str, transport: str, seed: int, told: Callable[[Outlived], object], *, calm: bool = False
     ) -> None:
-        """A calm one says something every second, for as long as it can. Others' pauses take `pace` times as long."""
+        """A calm one says something every second, for as long as it can."""
         self.begun = asyncio.Event()  # it has been answered
         self.now: Outlived | None = None
         self._url = f"{url}/realtime/durable"
@@ -58,7 +51,6 @@ class DurableClient:
         self._random = random.Random(seed)
         self._told = told
         self._calm = calm
-        self._pace = pace
         self._leaving = asyncio.Event()
         self._news = asyncio.Event()
 
@@ -112,7 +104,7 @@ class DurableClient:
                         account.sent -= 1
                         raise
                 with suppress(TimeoutError):
-                    pause = 1.0 if self._calm else self._random.choice((0.0, 0.02, 0.05, 0.2)) * self._pace
+                    pause = 1.0 if self._calm else self._random.choice((0.0, 0.02, 0.05, 0.2))
                     await asyncio.wait_for(self._leaving.wait(), pause)
             while not account.owner or account.received < account.sent:
                 self._news.clear()
@@ -159,23 +151,20 @@ async def play(
     transports: Sequence[str] = TRANSPORTS,
     pages: Sequence[str] = PAGES,
     kinds: tuple[str, ...] = KINDS,
-    pace: float = 1.0,
 ) -> Result[Outlived]:
-    """One storm. Clients pause `pace` times as long as usual behind what they say."""
+    """One storm."""
     result = Result[Outlived]()
     fleet = Fleet(place, workers, lease)
     async with fleet.running():
         urls = [fleet.urls[name] for name in BALANCERS]
         told = result.sessions.append
         crowd = [
-            DurableClient(
-                urls[number % len(urls)], transports[number // 2 % len(transports)], seed + number, told, pace=pace
-            )
+            DurableClient(urls[number % len(urls)], transports[number // 2 % len(transports)], seed + number, told)
             for number in range(clients)
         ]
         storm = Storm(fleet, seed, every, pause, kinds=kinds, what=DURABLE, stop=1.5 * lease)
         named = [f"durable {name}" for name in (*pages, *pages[::-1])]
-        async with Crowd(urls, named, seed, told, Outlived, pace=pace).running():
+        async with Crowd(urls, named, seed, told, Outlived).running():
             running = [asyncio.create_task(one.run()) for one in crowd]
             for one in crowd:
                 await asyncio.wait_for(one.begun.wait(), LATE)

@@ -1,7 +1,6 @@
 "use strict";
 /* Clients of other protocols, and our own for JavaScript: each sends numbers and expects them back, in one session after
- * the other, until standard input ends.
- * node strangers.cjs '{"urls":["http://…"],"clients":["sockjs websocket"],"seed":1,"pace":1}'
+ * the other, until standard input ends. node strangers.cjs '{"urls":["http://…"],"clients":["sockjs websocket"],"seed":1}'
  * Prints one line of JSON for each session. */
 const path = require("path");
 const compat = path.join(__dirname, "..", "compat");
@@ -86,7 +85,7 @@ function live(kind, transport, url) {
         if (durable) told.times.push(now());
         socket.send(String(++told.sent));
       }
-      setTimeout(say, random(4) * 40 * plan.pace);
+      setTimeout(say, random(4) * 40);
     } else leave();
   };
   leave = () => {

@@ -26,7 +26,6 @@ async def test_nobody_notices_what_is_done_to_the_workers() -> None:
         every=1.0,
         pause=4.5,  # longer than a lease
         lease=4.0,  # and that is longer than a busy machine keeps anybody from running
-        pace=3.0,  # what is said is there to be harmed, and not to be much
         strangers=(
             "javascript websocket",
             "javascript long_polling",

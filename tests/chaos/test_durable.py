@@ -29,7 +29,6 @@ async def test_durable_sessions_go_on_whatever_is_done_to_their_workers() -> Non
         every=1.0,
         pause=3.0,
         lease=4.0,
-        pace=2.0,  # what is said is there to be harmed, and not to be much
         pages=("websocket", "long_polling", "jsonp"),
     )
     assert result.wrong == [], f"{dict(result.counts)}; logs: {place}"
