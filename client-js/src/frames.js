@@ -39,11 +39,8 @@ export function utf8Length(text) {
 
 /** Whatever has typed arrays has btoa. By pieces, which engines put together faster. */
 export function toBase64(bytes) {
-  for (var text = "", at = 0, piece; at < bytes.length; text += btoa(piece)) {
-    piece = "";
-    do piece += String.fromCharCode(bytes[at++]);
-    while (at % 8190 && at < bytes.length);
-  }
+  // An array, since engines of 2012 apply nothing to a typed one.
+  for (var text = "", at = 0; at < bytes.length; ) text += btoa(String.fromCharCode.apply(null, [].slice.call(bytes, at, (at += 8190))));
   return text;
 }
 
@@ -113,10 +110,9 @@ function opened(json) {
 export function parse(frame) {
   var type = frame.charAt(0), rest = frame.slice(1), fields;
   if (frame !== scalars(frame)) throw INVALID_TEXT;
+  need(type);
   fields = type !== "m" && rest.split(",");
   switch (type) {
-    case "":
-      return need();
     case "b":
       return [fromBase64(rest)];
     case "a":

@@ -173,12 +173,12 @@ function placeIn(list) {
 
 /** The address of the endpoint at that place. */
 function addressed(url, place) {
-  var parts = /^\w+:\/\/(?:[^\/?#]*@)?(\[[^\]]*\]|[^\/?#:]*)[^\/?#]*(.*)/.exec(url), host = place.host || parts[1];
+  var parts = /\/\/(?:[^\/?]*@)?(\[[^\]]*\]|[^\/?:]*)[^\/?]*(.*)/.exec(url), host = place.host || parts[1];
   return "https://" + (/^[^\[].*:/.test(host) ? "[" + host + "]" : host) + ":" + place.port + parts[2];
 }
 
 function fromBase64(text) {
-  var binary = atob(text), bytes = new Uint8Array(binary.length), i;
-  for (i = 0; i < bytes.length; i++) bytes[i] = binary.charCodeAt(i);
-  return bytes;
+  return Uint8Array.from(atob(text), function (character) {
+    return character.charCodeAt(0);
+  });
 }
