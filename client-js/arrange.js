@@ -24,7 +24,12 @@ function shorten(ast, members) {
   const number = (value) => Object.assign(numbers[0].clone(), { value, raw: undefined });
   const isFlag = (node) => node && node.operator === "!" && node.expression.TYPE === "Number"; // terser writes !0 and !1
   const short = (node) => (isFlag(node) ? number(+!node.expression.value) : node);
-  const last = (node) => (node && node.TYPE === "Sequence" ? (node.expressions.push(short(node.expressions.pop())), node) : short(node));
+  const last = (node) => {
+    if (node && node.TYPE === "Sequence") node.expressions.push(last(node.expressions.pop()));
+    else if (node && node.TYPE === "Conditional") [node.consequent, node.alternative] = [last(node.consequent), last(node.alternative)];
+    else return short(node);
+    return node;
+  };
   const isMember = ({ TYPE, property }) => TYPE === "Dot" && members.has(property);
   const isOurs = (node) => node.TYPE === "SymbolRef" || isMember(node);
   const isPlain = ({ TYPE }) => /^(Number|String)$/.test(TYPE);
@@ -53,6 +58,7 @@ export function sorter(list) {
 
 // What an object may hold whose members can stand in any order: nothing is called for it.
 const STILL = /^(Function|SymbolRef|String|Number|True|False|Null|Undefined|Infinity)$/;
+const isStill = ({ TYPE, expression }) => STILL.test(TYPE) || (TYPE === "UnaryPrefix" && expression.TYPE === "Number"); // !0 and !1
 
 /**
  * Private members have marks first, which tell them apart: characters that no source has. `cache` is terser's, and learns which
@@ -103,7 +109,7 @@ export function order(ast, names, sources) {
       const first = node.body.filter(({ TYPE }) => TYPE === "Directive");
       const declared = node.body.filter(({ TYPE }) => TYPE === "Defun").sort((one, other) => functions(nameOf(one), nameOf(other)));
       node.body.splice(0, node.body.length, ...first, ...declared, ...node.body.filter(({ TYPE }) => TYPE !== "Directive" && TYPE !== "Defun"));
-    } else if (node.TYPE === "Object" && node.properties.every(({ TYPE, value }) => TYPE === "ObjectKeyVal" && STILL.test(value.TYPE))) {
+    } else if (node.TYPE === "Object" && node.properties.every(({ TYPE, value }) => TYPE === "ObjectKeyVal" && isStill(value))) {
       node.properties.sort((one, other) => members(keyOf(one), keyOf(other)));
     }
   });

@@ -190,7 +190,7 @@ function acknowledge(s, received, taken) {
     item = s._out[i];
     item._text = item._bytes = null;
     s._owed -= item._size;
-    fresh += item._isClose ? 0 : 1;
+    if (!item._isClose) fresh++;
   }
   if (received > s._acked) s._acked = received;
   fresh -= rest(s, s._acked - s._taken);

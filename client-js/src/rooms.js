@@ -14,7 +14,7 @@ export function isCursor(text) {
 export function roomFrame(text) {
   var found = FRAME.exec(text), type, data, fields;
   need(found && found[2].length <= MOST && !/%(?!25|2C)/.test(found[1]));
-  fields = { room: found[1].replace(/%2C/g, ",").replace(/%25/g, "%"), cursor: found[2] };
+  fields = { room: decodeURIComponent(found[1]), cursor: found[2] };
   need(fields.room.replace(/[\ud800-\udbff]/g, "").length <= 256); // characters: no half stands alone
   type = found[3];
   data = found[4];
