@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from abc import abstractmethod
 from collections.abc import AsyncIterator, Callable, Generator, Sequence
 from threading import get_ident
 from types import coroutine
 from typing import Any, Generic, TypeAlias, TypeVar
 
+from .core.carrier import DUPLEX
 from .core.config import OnFull
 from .core.cursors import Last
 from .core.errors import LocalProtocolError, SendBufferFull, SessionClosed
-from .core.frames import TEXT, Dropped, Group, Outgoing
+from .core.frames import TEXT, Dropped, Group, Outgoing, Unshared
 from .core.inbox import Received
 from .core.lifecycle import DRAINING, State
 from .core.machine import SessionMachine, check_close
@@ -108,8 +110,85 @@ class SessionFacts(LoopBound, Generic[M]):
         """
         return self._listener.on_change(callback)
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.label or '(no id)'} {self.state} over {self.transport or 'nothing'}>"
 
-class BaseSession(SessionFacts[M]):
+
+class Offered(SessionFacts[M]):
+    """How a session takes what is sent to many: nobody waits for it."""
+
+    __slots__ = ()
+
+    _now: Callable[[], float]
+    _on_full: OnFull
+
+    @abstractmethod
+    def _put(self, items: Sequence[Outgoing]) -> None:
+        """Queues messages, for which there is room."""
+
+    @abstractmethod
+    def _ask_for_room(self) -> None:
+        """Has the peer acknowledge."""
+
+    def _offer(self, item: Outgoing) -> None:
+        """Queues a room's message, without waiting: a full outbox drops a message, or closes with 1008 (`on_full`). One
+        that is larger than the whole outbox is dropped in any case.
+
+        What the client's protocol can't carry is skipped, and counted as dropped.
+        """
+        machine = self._machine
+        if machine.outcome is not None or machine.closing is not None:
+            return
+        if machine.selective and machine.unfit(item):
+            machine.outbox.dropped += 1
+            return
+        if item.size > machine.config.max_outbox_size:
+            machine.outbox.drop_new()
+            self._listener.dirty()
+            return
+        half_full = machine.offer(item)
+        if half_full is not None:
+            if half_full:
+                self._ask_for_room()
+        elif self._on_full == "close":
+            machine.outbox.dropped += 1
+            machine.end(1008, "too slow: the outbox was full (on_full='close')", self._now())
+        else:
+            self._ask_for_room()
+            if machine.outbox.make_room(item.size):
+                machine.send(item)
+            else:
+                machine.outbox.drop_new()
+
+    def _offer_group(self, group: Group) -> None:
+        """_offer() for messages that are nothing without each other: all are queued, or none."""
+        machine, count = self._machine, len(group.parts)
+        if machine.outcome is not None or machine.closing is not None:
+            return
+        outbox, carrier = machine.outbox, machine.carrier
+        if machine.selective and any(machine.unfit(part) for part in group.parts):
+            outbox.dropped += count
+        elif group.size > machine.config.max_outbox_size:
+            outbox.drop_new(count)
+            self._listener.dirty()
+        elif group.volatile and (
+            carrier is None or outbox.waiting or not carrier.link.writable or not outbox.has_room(group.size, count)
+        ):
+            return
+        elif outbox.has_room(group.size, count):
+            self._put(group.parts)
+        elif self._on_full == "close":
+            outbox.dropped += count
+            machine.end(1008, "too slow: the outbox was full (on_full='close')", self._now())
+        else:
+            self._ask_for_room()
+            if outbox.make_room(group.size, count):
+                self._put(group.parts)
+            else:
+                outbox.drop_new(count)
+
+
+class BaseSession(Offered[M]):
     """A session, as its application sees it on either end. Made by realtime, not by applications."""
 
     __slots__ = SLOTS
@@ -173,6 +252,7 @@ class BaseSession(SessionFacts[M]):
                         receivers.wake_first(len(machine.inbox.items))
                     kind = type(item)
                     if kind is str or kind is bytes:
+                        receivers.asked = True
                         if self._last is not None:
                             self._last = None
                         return item  # type: ignore[return-value] # just that
@@ -183,7 +263,7 @@ class BaseSession(SessionFacts[M]):
                 if not machine.inbox.items and (machine.outcome is not None or machine.closing is not None):
                     machine.check_open()
                 if receivers.first is None:  # enter(), without a call, as it usually is
-                    waiter = receivers.first = asyncio.get_running_loop().create_future()
+                    waiter = receivers.first = self._loop.create_future()
                 else:
                     waiter = receivers.enter()
                 if machine.state is DRAINING:
@@ -223,7 +303,21 @@ class BaseSession(SessionFacts[M]):
         """
         try:
             item = self._outgoing(message)
-            half_full = None if self._senders else self._machine.offer(item)
+            machine, listener = self._machine, self._listener
+            carrier = machine.carrier
+            if self._senders:
+                half_full = None
+            elif (
+                not (listener.asked and carrier is not None and carrier.codec.shape is DUPLEX)
+                or listener.marked
+                or machine.inbox.items
+                or listener.runtime.on_flush
+            ):
+                half_full = machine.offer(item)
+            else:  # the answer to what came last, most likely, and nothing is known that it could go along with
+                listener.asked, listener.marked = False, True
+                half_full = machine.offer(item)
+                listener.runtime.write(listener)
             if half_full:
                 self._ask_for_room()
             elif half_full is None and self._on_full == "wait":
@@ -231,7 +325,7 @@ class BaseSession(SessionFacts[M]):
             elif half_full is None:
                 await asyncio.sleep(0)  # or who sends for ever, and never waits, would give no others their turn
                 self._offer(item)
-                self._machine.check_open()
+                machine.check_open()
         except Exception:
             await _give_way(self)
             raise
@@ -265,9 +359,9 @@ class BaseSession(SessionFacts[M]):
         if get_ident() != self._thread or not self._loop.is_running():
             self._check_loop()
         if type(message) is str and message.isascii():  # as it usually is
-            item = Outgoing(TEXT, message, len(message))
+            item: Outgoing = Unshared(TEXT, message, len(message))
         else:
-            item = Outgoing.message(message)
+            item = Unshared.message(message)
         machine = self._machine
         if machine.outcome is not None or machine.closing is not None:
             machine.check_open()
@@ -286,63 +380,6 @@ class BaseSession(SessionFacts[M]):
             raise SendBufferFull(len(machine.outbox), machine.outbox.size)
         if half_full:
             self._ask_for_room()
-
-    def _offer(self, item: Outgoing) -> None:
-        """Queues a room's message, without waiting: a full outbox drops a message, or closes with 1008 (`on_full`). One
-        that is larger than the whole outbox is dropped in any case.
-
-        What the client's protocol can't carry is skipped, and counted as dropped.
-        """
-        machine = self._machine
-        if machine.outcome is not None or machine.closing is not None:
-            return
-        if machine.selective and machine.unfit(item):
-            machine.outbox.dropped += 1
-            return
-        if item.size > machine.config.max_outbox_size:
-            machine.outbox.drop_new()
-            self._listener.dirty()
-            return
-        half_full = machine.offer(item)
-        if half_full is not None:
-            if half_full:
-                self._ask_for_room()
-        elif self._on_full == "close":
-            machine.outbox.dropped += 1
-            machine.end(1008, "too slow: the outbox was full (on_full='close')", self._now())
-        else:
-            self._ask_for_room()
-            if machine.outbox.make_room(item.size):
-                machine.send(item)
-            else:
-                machine.outbox.drop_new()
-
-    def _offer_group(self, group: Group) -> None:
-        """_offer() for messages that are nothing without each other: all are queued, or none."""
-        machine, count = self._machine, len(group.parts)
-        if machine.outcome is not None or machine.closing is not None:
-            return
-        outbox, carrier = machine.outbox, machine.carrier
-        if machine.selective and any(machine.unfit(part) for part in group.parts):
-            outbox.dropped += count
-        elif group.size > machine.config.max_outbox_size:
-            outbox.drop_new(count)
-            self._listener.dirty()
-        elif group.volatile and (
-            carrier is None or outbox.waiting or not carrier.link.writable or not outbox.has_room(group.size, count)
-        ):
-            return
-        elif outbox.has_room(group.size, count):
-            self._put(group.parts)
-        elif self._on_full == "close":
-            outbox.dropped += count
-            machine.end(1008, "too slow: the outbox was full (on_full='close')", self._now())
-        else:
-            self._ask_for_room()
-            if outbox.make_room(group.size, count):
-                self._put(group.parts)
-            else:
-                outbox.drop_new(count)
 
     def _ask_for_room(self) -> None:
         """A peer need not acknowledge before a quarter of its window has come, which may be more than the outbox
@@ -406,9 +443,6 @@ class BaseSession(SessionFacts[M]):
             await _give_way(self)
         while self._machine.outcome is None:
             await self._wait_for_progress()
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.label or '(no id)'} {self.state} over {self.transport or 'nothing'}>"
 
 
 async def _give_way(session: BaseSession[Any]) -> None:

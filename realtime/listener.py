@@ -60,7 +60,18 @@ class SessionListener(Receivers, Generic[M]):
     """See core.machine.Listener. It is the queue of those who receive, too. `ended` is called with the machine when the
     session is over, after all others."""
 
-    __slots__ = ("_callbacks", "_ended", "heard", "machine", "marked", "progress", "runtime", "transport", "woken")
+    __slots__ = (
+        "_callbacks",
+        "_ended",
+        "asked",
+        "heard",
+        "machine",
+        "marked",
+        "progress",
+        "runtime",
+        "transport",
+        "woken",
+    )
 
     machine: M  # which can only be made when there is somebody to listen
     parts: ClassVar[bool] = True  # at the end the machine lets go of it
@@ -75,6 +86,7 @@ class SessionListener(Receivers, Generic[M]):
         self.marked: bool = False  # for a flush
         self.heard: Callable[[], object] | None = None  # called where nobody receives
         self.woken: bool = False  # a receiver was woken and has not run yet
+        self.asked: bool = False  # a message was taken, and none was written at once since
         self._callbacks: list[Callable[[str], object]] | None = None
         self._ended = ended
 
@@ -181,6 +193,7 @@ class SessionListener(Receivers, Generic[M]):
         """Calls the on_change callbacks. An exception in one is logged."""
         if not self._callbacks:
             return
+        self.dirty()  # what they send, where tasks begin at once, is not written in the middle of this
         for callback in tuple(self._callbacks):
             try:
                 callback(event)

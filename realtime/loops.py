@@ -42,6 +42,10 @@ class Nowhere:
         """Never, so that it is asked each time whether one runs now."""
         return False
 
+    def create_future(self) -> asyncio.Future[Any]:
+        """Of the loop that runs now. Raises RuntimeError where none does."""
+        return asyncio.get_running_loop().create_future()
+
 
 NOWHERE = Nowhere()
 

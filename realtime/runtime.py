@@ -1,5 +1,5 @@
 """What runs sessions, at a server and at a client: whatever has something to write is flushed once in a turn of the
-event loop, or in one of the next where there are many, and one timer serves the deadlines of all.
+event loop, or in one of the next where there are many, or at once; and one timer serves the deadlines of all.
 
 Knows machines and asyncio; who a session is for, and what becomes of one that has ended, it does not.
 """
@@ -94,10 +94,23 @@ class Runtime:
             try:
                 machine.flush(now)
             except Exception:  # the others' turn must come
-                log.exception("session %s could not be flushed", machine.label)
-                machine.end(1011, f"the {self._side} failed", now)
+                self._failed(machine, now)
         for tell in told:
             tell(time.perf_counter() - started)
+
+    def write(self, session: Flushable) -> None:
+        """Writes what is due of one session, now. It is marked, by whoever calls this, and not in `dirty`."""
+        session.marked = False
+        machine, now = session.machine, self.clock.now()
+        try:
+            machine.flush(now)
+        except Exception:
+            self._failed(machine, now)
+
+    def _failed(self, machine: SessionMachine, now: float) -> None:
+        """A flush has raised, as none does unless it is broken."""
+        log.exception("session %s could not be flushed", machine.label)
+        machine.end(1011, f"the {self._side} failed", now)
 
     # -- deadlines -----------------------------------------------------------------------------------------------------
 

@@ -121,7 +121,7 @@ async def cost(rounds: int, once: Callable[[], Awaitable[object]]) -> float:
     return calls.count / rounds
 
 
-@pytest.mark.parametrize(("taking_over", "most"), [(True, 26), (False, 30)])
+@pytest.mark.parametrize(("taking_over", "most"), [(True, 25), (False, 29)])
 async def test_an_echo_over_a_websocket(taking_over: bool, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """The connection is taken over from aiohttp, or aiohttp goes on serving it."""
     monkeypatch.setattr(sockets, "TAKING_OVER", taking_over)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
-from .frames import Outgoing, RoomItem, RoomNote
+from .frames import Outgoing, RoomItem, RoomNote, Unshared
 
 __all__ = [
     "DUPLEX",
@@ -161,6 +161,8 @@ class SharedBuffers(list[Part]):
 def share(codec: Codec, last: Outgoing, parts: Sequence[Part]) -> Sequence[Part]:
     """What `codec.wrap(parts)` gives, made once for all carriers that write these parts, of which `last` is the last
     item: it is kept with that, and made anew for who writes others."""
+    if type(last) is Unshared:
+        return SharedBuffers(codec.wrap(parts))
     if last.framed is None:
         last.framed = {}
     made = last.framed.get(codec)
@@ -173,7 +175,8 @@ def lay_alone(codec: Codec, item: Outgoing) -> SharedBuffers:
     """What `codec.wrap()` gives of this item and nothing else: made once, and kept in `item.alone` for all carriers
     that write the same."""
     made = SharedBuffers(codec.wrap([codec.item(item)]))
-    item.alone = {**item.alone, codec: made}
+    if type(item) is not Unshared:
+        item.alone = {**item.alone, codec: made}
     return made
 
 

@@ -28,6 +28,7 @@ __all__ = [
     "RoomMessage",
     "RoomNote",
     "RoomPosition",
+    "Unshared",
     "Window",
     "parts_of",
     "payload_size",
@@ -46,6 +47,18 @@ KEPT = 1
 NOTES = (CLOSE, DROPPED, POSITION)  # those that are no messages
 # What stands for a dictionary until there is something for it.
 NOBODY: dict[object, Any] = {}
+
+
+class Forgetful(dict[str, bytes | str]):
+    """What is encoded for one receiver, who is not sent it twice but after a fault: nothing of it is kept."""
+
+    __slots__ = ()
+
+    def __setitem__(self, key: str, value: bytes | str) -> None:
+        """Keeps nothing."""
+
+
+FORGETFUL = Forgetful()
 
 Payload: TypeAlias = str | bytes
 
@@ -156,6 +169,24 @@ class Outgoing:
 
     def __repr__(self) -> str:
         return f"<Outgoing {self.kind} {self.size} bytes>"
+
+
+class Unshared(Outgoing):
+    """A message for one receiver: nothing that is made of it is kept, and it belongs to no group."""
+
+    __slots__ = ()
+
+    about = ""
+    alone = NOBODY
+    behind = 0
+    encoded = FORGETFUL
+    framed = None
+
+    def __init__(self, kind: str, data: Payload, size: int, code: int = 0) -> None:
+        self.kind = kind
+        self.data = data
+        self.size = size
+        self.code = code
 
 
 class Group(Outgoing):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from realtime.core.carrier import Capabilities, Carrier, Shape, SharedBuffers, lay_alone, share
-from realtime.core.frames import Outgoing
+from realtime.core.frames import Outgoing, Unshared
 
 from .fakes import FakeCodec, FakeLink, duplex, poll
 
@@ -100,3 +100,9 @@ def test_what_is_written_alone_is_laid_once_for_each_codec() -> None:
     assert [list(buffers) for buffers in made] == [["mx"], ["mx"]]
     assert item.alone == {one: made[0], other: made[1]}
     assert not Outgoing.message("y").alone
+
+
+def test_for_one_receiver_it_is_laid_each_time() -> None:
+    codec, item = FakeCodec(Shape.STREAM), Unshared.message("x")
+    assert [list(lay_alone(codec, item)), list(share(codec, item, ["a1,1", "mx"]))] == [["mx"], ["a1,1", "mx"]]
+    assert (item.alone, item.framed) == ({}, None)

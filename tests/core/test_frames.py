@@ -17,16 +17,19 @@ from realtime.core.frames import (
     RoomMessage,
     RoomNote,
     RoomPosition,
+    Unshared,
     parts_of,
     payload_size,
 )
 
+KINDS = (Outgoing, Unshared)
 TEXTS = [("", 0), ("hello", 5), ("é", 2), ("e\u0301", 3), ("\u2028", 3), ("\0", 1), ("😀", 4), ("\U0010ffff", 4)]
 
 
 @pytest.mark.parametrize(("text", "size"), TEXTS)
-def test_the_size_of_text_is_that_of_its_utf8(text: str, size: int) -> None:
-    message = Outgoing.message(text)
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_size_of_text_is_that_of_its_utf8(kind: type[Outgoing], text: str, size: int) -> None:
+    message = kind.message(text)
     assert (message.kind, message.data, message.size, message.code) == (TEXT, text, size, 0)
     assert payload_size(text) == size
 
@@ -118,3 +121,13 @@ def test_the_last_of_a_group_says_where_the_room_stands() -> None:
     alone = RoomItem("chat", "1.2.x", Outgoing.message("a"))
     assert (alone.parts, parts_of(alone)) == ((alone,), (alone,))
     assert (parts_of(group), parts_of(group.parts[0])) == (group.parts, (group.parts[0],))
+
+
+def test_of_a_message_for_one_receiver_nothing_is_kept() -> None:
+    item, other = Unshared.message("x"), Outgoing.message("x")
+    for name in Outgoing.__slots__:
+        assert getattr(item, name) == getattr(other, name), name
+    item.encoded["a key"] = "made"
+    assert not item.encoded
+    with pytest.raises(AttributeError, match="read-only"):
+        item.behind = 1

@@ -54,3 +54,29 @@ async def test_nothing_is_left(turns: int, rst: bool, monkeypatch: pytest.Monkey
         assert len(wires) == 2
         for wire in wires:
             await wire.closed()
+
+
+@pytest.mark.parametrize("latency", [0.0, 0.2])
+async def test_what_has_not_begun_when_the_proxy_ends_is_given_back(latency: float) -> None:
+    accepted: asyncio.Queue[asyncio.StreamWriter] = asyncio.Queue()
+    proxy = FaultProxy("127.0.0.1", 1, latency=latency)
+    await proxy.start()
+    ended: list[asyncio.Task[None]] = []
+
+    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        (proxy._relay if latency else proxy._accept)(reader, writer)
+        ended.append(asyncio.create_task(proxy.aclose()))
+        for task in (*proxy._relays, *proxy._connections):
+            task.cancel()  # as that does, but before the task's first step
+        accepted.put_nowait(writer)
+
+    listener = await asyncio.start_server(accept, "127.0.0.1", 0)
+    _, client = await asyncio.open_connection(*listener.sockets[0].getsockname())
+    async with within():
+        writer = await accepted.get()
+        await ended[0]
+        assert writer.transport.is_closing()
+        client.close()
+        await client.wait_closed()
+        listener.close()
+        await listener.wait_closed()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from ...core.carrier import Capabilities, Part, Shape
 from ...core.errors import Refusal, clip
-from ...core.frames import BINARY, CLOSE, TEXT, Outgoing, RoomItem, RoomNote
+from ...core.frames import BINARY, CLOSE, TEXT, Outgoing, RoomItem, RoomNote, Unshared
 from ...transports import Frame, Transport
 from .durable import cursors_frame, left_frame, room_frame_of, taken_frame
 from .refusals import refusal_frame
@@ -44,7 +44,9 @@ class NativeCodec:
         part = item.encoded.get(self.key)
         if part is None:
             frame = f"m{item.data!s}" if item.kind == TEXT else self._text(item)
-            part = item.encoded[self.key] = self.transport.frame(frame)
+            part = self.transport.frame(frame)
+            if type(item) is not Unshared:
+                item.encoded[self.key] = part
         return part
 
     def _text(self, item: Outgoing) -> Frame:

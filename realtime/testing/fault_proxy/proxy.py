@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from random import Random
 from types import TracebackType
 
@@ -201,7 +202,11 @@ class FaultProxy:
             return
         task = asyncio.create_task(self._bring_near(client))
         self._relays.add(task)
-        task.add_done_callback(self._relays.discard)
+        task.add_done_callback(partial(self._relayed, client))
+
+    def _relayed(self, client: Wire, task: asyncio.Task[None]) -> None:
+        self._relays.discard(task)
+        client.abort()  # it may never have begun
 
     async def _bring_near(self, client: Wire) -> None:
         try:
@@ -214,7 +219,7 @@ class FaultProxy:
             await client.closed()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        del self._connections[task]
+        self._connections.pop(task).link.client.abort()  # it may never have begun
         if not task.cancelled() and (error := task.exception()) is not None:
             self._shared.errors.append(error)
 

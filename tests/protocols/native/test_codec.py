@@ -7,7 +7,7 @@ import json
 import pytest
 
 from realtime.core.carrier import Capabilities, Shape, share
-from realtime.core.frames import Outgoing, RoomItem, RoomNote
+from realtime.core.frames import Outgoing, RoomItem, RoomNote, Unshared
 from realtime.protocols.native import NativeCodec
 from realtime.transports import TRANSPORTS, LongPolling, Polling, WebSocket
 
@@ -57,6 +57,9 @@ def test_a_message_is_framed_once_for_all_carriers_of_a_kind() -> None:
     assert MESSAGES.item(item) == "mhello"
     assert WEBSOCKET.item(item) == b"\x81\x06mhello"
     assert len(item.encoded) == 3
+    own = Unshared.message("hello")
+    assert WEBSOCKET.item(own) == WEBSOCKET.item(item)
+    assert not own.encoded
 
 
 def test_a_flush_of_a_stream_is_laid_once_for_all_who_write_the_same() -> None:
