@@ -39,7 +39,7 @@ export function utf8Length(text) {
 /** Whatever has typed arrays has btoa. By pieces, which engines put together faster. */
 export function toBase64(bytes) {
   // An array, since engines of 2012 apply nothing to a typed one.
-  for (var text = "", at = 0; at < bytes.length; ) text += btoa(String.fromCharCode.apply(null, [].slice.call(bytes, at, (at += 8190))));
+  for (var text = "", at = 0; at < bytes.length; ) text += btoa(String.fromCharCode.apply(0, [].slice.call(bytes, at, (at += 8190))));
   return text;
 }
 

@@ -274,7 +274,7 @@ var prototype = {
 
   _message: function (data) {
     if (typeof data !== "string" && root.ArrayBuffer) {
-      if (data.length >= 0) data = new Uint8Array(data).buffer; // it came as base64
+      if (data.pop) data = new Uint8Array(data).buffer; // it came as base64
       if (this.binaryType === "blob") data = new Blob([data]);
     }
     this._tell("message", { data: data });
