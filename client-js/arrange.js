@@ -14,22 +14,32 @@ export async function treeOf(code, settings) {
 }
 
 /**
- * What says the same in fewer bytes, and nobody sees: true and false that private members are set to, and what our own
- * functions are given and return, are 1 and 0; what is compared with a number or a text is never of a kind for which == would
- * say something else than ===.
+ * What says the same in fewer bytes, and nobody sees: true, false and null that private members are set to, and true and false
+ * that our own functions are given and return, are 1 and 0. What is compared with a number or a text, or with a private member, is
+ * never of a kind for which == would say something else than ===.
  */
 function shorten(ast, members) {
+  const numbers = []; // terser makes no node for us: one is copied
+  visit(ast, (node) => node.TYPE === "Number" && numbers.push(node));
+  const number = (value) => Object.assign(numbers[0].clone(), { value, raw: undefined });
   const isFlag = (node) => node && node.operator === "!" && node.expression.TYPE === "Number"; // terser writes !0 and !1
-  const short = (node) => (isFlag(node) ? Object.assign(node.expression.clone(), { value: +!node.expression.value, raw: undefined }) : node);
-  const last = (node) => (node && node.TYPE === "Sequence" ? (node.expressions.push(short(node.expressions.pop())), node) : short(node));
-  const isOurs = ({ TYPE, property }) => TYPE === "SymbolRef" || (TYPE === "Dot" && members.has(property));
+  const short = (node) => (isFlag(node) ? number(+!node.expression.value) : node);
+  const last = (node) => {
+    if (node && node.TYPE === "Sequence") node.expressions.push(last(node.expressions.pop()));
+    else if (node && node.TYPE === "Conditional") [node.consequent, node.alternative] = [last(node.consequent), last(node.alternative)];
+    else return short(node);
+    return node;
+  };
+  const isMember = ({ TYPE, property }) => TYPE === "Dot" && members.has(property);
+  const isOurs = (node) => node.TYPE === "SymbolRef" || isMember(node);
   const isPlain = ({ TYPE }) => /^(Number|String)$/.test(TYPE);
+  const isKnown = (one, other) => isPlain(one) || (isMember(one) && /^(SymbolRef|Dot|Sub)$/.test(other.TYPE) && other.name !== "undefined");
   visit(ast, (node) => {
-    if (node.TYPE === "Assign" && node.operator === "=" && isOurs(node.left)) node.right = short(node.right);
+    if (node.TYPE === "Assign" && node.operator === "=" && isOurs(node.left)) node.right = node.right.TYPE === "Null" && isMember(node.left) ? number(0) : short(node.right);
     else if (node.TYPE === "ObjectKeyVal" && members.has(node.key)) node.value = short(node.value);
     else if (node.TYPE === "Return" || node.TYPE === "VarDef") node.value = last(node.value);
     else if (node.TYPE === "Call" && isOurs(node.expression)) node.args = node.args.map(short);
-    else if (node.TYPE === "Binary" && /^[!=]==$/.test(node.operator) && (isPlain(node.left) || isPlain(node.right))) node.operator = node.operator.slice(0, 2);
+    else if (node.TYPE === "Binary" && /^[!=]==$/.test(node.operator) && (isKnown(node.left, node.right) || isKnown(node.right, node.left))) node.operator = node.operator.slice(0, 2);
   });
 }
 
@@ -48,6 +58,7 @@ export function sorter(list) {
 
 // What an object may hold whose members can stand in any order: nothing is called for it.
 const STILL = /^(Function|SymbolRef|String|Number|True|False|Null|Undefined|Infinity)$/;
+const isStill = ({ TYPE, expression }) => STILL.test(TYPE) || (TYPE === "UnaryPrefix" && expression.TYPE === "Number"); // !0 and !1
 
 /**
  * Private members have marks first, which tell them apart: characters that no source has. `cache` is terser's, and learns which
@@ -98,7 +109,7 @@ export function order(ast, names, sources) {
       const first = node.body.filter(({ TYPE }) => TYPE === "Directive");
       const declared = node.body.filter(({ TYPE }) => TYPE === "Defun").sort((one, other) => functions(nameOf(one), nameOf(other)));
       node.body.splice(0, node.body.length, ...first, ...declared, ...node.body.filter(({ TYPE }) => TYPE !== "Directive" && TYPE !== "Defun"));
-    } else if (node.TYPE === "Object" && node.properties.every(({ TYPE, value }) => TYPE === "ObjectKeyVal" && STILL.test(value.TYPE))) {
+    } else if (node.TYPE === "Object" && node.properties.every(({ TYPE, value }) => TYPE === "ObjectKeyVal" && isStill(value))) {
       node.properties.sort((one, other) => members(keyOf(one), keyOf(other)));
     }
   });
@@ -115,21 +126,30 @@ export function visit(ast, see) {
 }
 
 /**
- * The variables that may have other names, most used first: {key, uses, def, scope, live}. `key` says where in the source it is;
+ * The variables that may have other names, most used first: {key, uses, def, scope, live}. `key` says where in the source it is,
+ * so that it remains when something else changes: in the function of that name, in what is assigned to that member (`sources`), or
+ * else in that function of those without a name;
  * `live` are the scopes in which another of its name would be mistaken for it.
  */
-export function variables(ast, toplevel) {
-  const all = new Map(), paths = new Map([[ast, ""]]), counts = new Map(), keys = new Map();
+export function variables(ast, toplevel, sources) {
+  const all = new Map(), paths = new Map([[ast, ""]]), counts = new Map(), keys = new Map(), holders = new Map();
+  const held = (value, name, owner = "") => {
+    if (value.TYPE === "Object") for (const one of value.properties) held(one.value, one.key, Object.hasOwn(sources, name) ? sources[name] + "." : name + ".");
+    if (value.TYPE === "Function" && !holders.has(value)) holders.set(value, owner + (Object.hasOwn(sources, name) ? sources[name] : name));
+  };
+  visit(ast, (node) => {
+    if (node.TYPE === "VarDef" && node.value) held(node.value, node.name.name);
+    else if (node.TYPE === "Assign") held(node.right, node.left.property || node.left.name);
+    else if (node.TYPE === "ObjectKeyVal") held(node.value, node.key);
+  });
   const functionOf = (scope) => (scope.get_defun_scope ? scope.get_defun_scope() : scope);
   const pathOf = (scope) => {
     if (paths.has(scope)) return paths.get(scope);
     const parent = functionOf(scope.parent_scope), above = pathOf(parent);
-    let name = scope.TYPE === "Defun" && scope.name ? scope.name.name : "";
-    if (!name) {
-      counts.set(parent, (counts.get(parent) || 0) + 1);
-      name = "#" + counts.get(parent);
-    }
-    const path = above + name + ".";
+    const name = scope.TYPE === "Defun" && scope.name ? scope.name.name : (holders.get(scope) || "") + "#";
+    const count = (counts.get(above + name) || 0) + 1;
+    counts.set(above + name, count);
+    const path = above + name + (count > 1 ? count : "") + ".";
     paths.set(scope, path);
     return path;
   };
@@ -173,8 +193,8 @@ export const ONE = [...ALL, "$", "_"];
 export const TWO = ALL.flatMap((one) => ALL.map((other) => one + other)).filter((name) => !WORDS.includes(name));
 
 /** Gives each variable the name that names.json has for it, or another that nobody in sight has. */
-export function rename(ast, names, toplevel) {
-  const { list, fixed } = variables(ast, toplevel), owners = new Map();
+export function rename(ast, names, toplevel, sources) {
+  const { list, fixed } = variables(ast, toplevel, sources), owners = new Map();
   const free = (one, short) => !fixed.has(short) && !(owners.get(short) || []).some((other) => clash(one, other));
   const give = (one, short) => {
     one.def.mangled_name = short;

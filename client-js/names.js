@@ -116,7 +116,7 @@ const keyOf = (key) => sources[key] || key;
 
 const texts = [], vars = [];
 for (const { file, ast, settings } of scripts) {
-  const { list } = variables(ast, false);
+  const { list } = variables(ast, false, sources);
   for (const one of list) {
     one.text = texts.length;
     one.file = file;
@@ -250,13 +250,28 @@ texts.forEach((parts, which) => {
 });
 const concerned = (...list) => all.filter((which) => list.some((one) => have.get(one)?.has(which)));
 
+// What stands around each mark, and which marks stand so: names do best where others have the same in the same place.
+const around = new Map(), alike = new Map();
+orders.forEach((parts) =>
+  parts.forEach((part, at) => {
+    if (typeof part === "string") return;
+    const [before, after] = [parts[at - 1], parts[at + 1]].map((one) => (typeof one === "string" ? one : ""));
+    for (const key of [before.slice(-4) + "?" + after.slice(0, 4), before.slice(-2) + "?" + after.slice(0, 2), before.slice(-5) + "?", "?" + after.slice(0, 5)]) {
+      around.set(part[0], [...(around.get(part[0]) || []), key]);
+      alike.set(key, [...(alike.get(key) || []), part[0]]);
+    }
+  })
+);
+const nameLike = (mark) => names[pick(alike.get(pick(around.get(mark))))];
+
 /** Makes a change; returns what undoes it, and which texts it concerns. Nothing if there is none. */
 function change() {
   const kind = random(10);
   if (kind < 4) {
     const one = pick(vars), old = names[one.mark];
     // The name of another, the more used the likelier, or one that nobody may have.
-    const name = random(6) < 5 ? names[pick(vars).mark] : pick(random(2) < 1 ? ONE : TWO);
+    const way = random(12);
+    const name = way < 6 ? nameLike(one.mark) : way < 10 ? names[pick(vars).mark] : pick(random(2) < 1 ? ONE : TWO);
     if (name === old) return null;
     const others = (owners.get(name) || []).filter((other) => clash(one, other));
     if (others.length > 3 || others.some((other) => !free(other, old, one))) return null;
@@ -267,8 +282,9 @@ function change() {
   }
   if (kind < 7) {
     const one = pick(members), old = names[one];
-    const name = random(4) < 3 ? names[pick(members)] : pick(random(5) < 1 ? short.flat() : short[old.length - 1]);
-    if (name === old) return null;
+    const way = random(12);
+    const name = way < 6 ? nameLike(one) : way < 9 ? names[pick(members)] : pick(random(5) < 1 ? short.flat() : short[old.length - 1]);
+    if (name === old || ONE.indexOf(name) > 51) return null;
     // Those in its way get its own.
     const others = met.get(one).filter((other) => names[other] === name);
     if (others.some((other) => met.get(other).some((third) => third !== one && names[third] === old))) return null;

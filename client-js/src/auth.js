@@ -6,29 +6,28 @@ import { say } from "./say.js";
 
 /** Asks for them: before the session opens, and when the server takes them no longer. */
 export function authorise(s) {
-  var auth = s._options.auth;
-  try {
-    if (typeof auth === "function") auth = auth();
-  } catch (error) {
-    return failed(error);
-  }
-  if (auth && typeof auth.then === "function") auth.then(take, failed);
-  else take(auth);
-
-  function failed(error) {
-    end(s, 4401, "options.auth: " + error);
-  }
+  take(s._options.auth);
 
   function take(value) {
     var json;
     try {
+      if (typeof value === "function") value = value();
+      if (value && typeof value.then === "function") {
+        value.then(take, failed);
+        return;
+      }
       json = toJson(value);
     } catch (error) {
-      return failed(error);
+      failed(error);
+      return;
     }
     s._auth = value;
     if (s._sid) say(s, ["t" + (json || null)], ready);
     else ready();
+  }
+
+  function failed(error) {
+    end(s, 4401, "options.auth: " + error);
   }
 
   function ready() {

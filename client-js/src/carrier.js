@@ -10,7 +10,7 @@ export function endpoint(s, name) {
 
 /** The address with one parameter more. */
 export function query(url, name, value) {
-  return url + (url.indexOf("?") < 0 ? "?" : "&") + name + "=" + encodeURIComponent(value);
+  return url + (/\?/.test(url) ? "&" : "?") + name + "=" + encodeURIComponent(value);
 }
 
 /** The address of a GET whose first frame rides in the URL. Throws where that must not be: URLs are logged. */
@@ -53,13 +53,13 @@ Carrier.prototype = {
     if (!this._over) this._session._receives(this._session, this, frames);
   },
 
-  /** A batch has come, as text. `where` is for the reason if it is none. */
+  /** A batch has come, as text. `where` is for the reason if it is none: what it stood in. */
   batch: function (text, where) {
     var frames;
     try {
       frames = parseBatch(text);
     } catch (error) {
-      this.end((where || "it") + " is no batch");
+      this.end((where || "the answer") + " is no batch");
       return;
     }
     this.frames(frames);

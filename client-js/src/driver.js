@@ -15,19 +15,18 @@ import { root } from "./root.js";
 import { acknowledgeClose, say } from "./say.js";
 import { supervise } from "./supervision.js";
 import { carries, drop, ended, flush, turn, write } from "./supervisor.js";
-import { clock } from "./time.js";
+import { clock, NEVER } from "./time.js";
 
 /**
- * A session of `owner`, the application's object, at its `url`, with its _options and _transports. That hears: _transportIs(name, reason),
+ * A session of `owner`, the application's object, at its `url`, with its _options. That hears: _transportIs(name, reason),
  * _stateIs(state), _message(data), _tell(type, event) and _closed(code, reason, clean, delay); the last is when it is over.
  * For what rooms say it may have _hear(), `cursors` and _hasCursors: see cursors.js.
  */
 export function drive(owner) {
-  var options = owner._options, transports = owner._transports;
-  var origin = owner.url.replace(/^(\w+:\/\/)([^\/?#]*@)?([^\/?#]*).*/, "$1$3"); // nobody's name and password
+  var options = owner._options, transports = options.transports, origin = originOf(owner.url);
   var usable = []; // transports that can run here
   var i, s;
-  options.cross = root.location && location.protocol + "//" + location.host !== origin;
+  options.cross = root.location && originOf(location.href) !== origin;
   for (i = 0; i < transports.length; i++) if (transports[i].usable(options.cross, options.requests)) usable.push(transports[i]);
   s = supervise(usable, options, Math.random, clock, function () {
     return new Carrier(s);
@@ -43,7 +42,7 @@ export function drive(owner) {
   s._why = ""; // the reason for the last change of transport
   // _risks: something went up with an open, and nobody knows what became of it
   s._asking = true; // for auth data; meanwhile nothing is started
-  s._interval = s._closeAt = s._dueAt = Infinity;
+  s._interval = s._closeAt = s._dueAt = NEVER;
   s._turns = turn;
   s._receives = receive;
   s._ends = ended;
@@ -53,6 +52,11 @@ export function drive(owner) {
   options.durable(s);
   remember(s);
   return s;
+}
+
+/** The origin of an absolute address: nobody's name and password. */
+function originOf(url) {
+  return url.replace(/\/\/([^\/?]*@)?([^\/?]*).*/, "//$2");
 }
 
 // -- what the application asks ---------------------------------------------------------------------------------------
@@ -158,10 +162,10 @@ function takenUp(s, carrier, server) {
     bounds = server.poll_interval;
     rank(s, server.transports);
     s._owner._maxSize = server.max_size;
-    s._interval = (server.ping_interval || Infinity) * 1000;
-    s._silence = s._interval + (server.ping_timeout || Infinity) * 1000;
+    s._interval = (server.ping_interval || NEVER) * 1000;
+    s._silence = s._interval + (server.ping_timeout || NEVER) * 1000;
     s._opened(
-      server.resume_window * 1000 + (s._silence < Infinity ? s._silence : 0),
+      server.resume_window * 1000 + (s._silence < NEVER ? s._silence : 0),
       Math.min(s._silence, 2 * Math.min(s._interval, HOLD)),
       [bounds[0] * 1000, bounds[1] * 1000]
     );

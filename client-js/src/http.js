@@ -58,7 +58,7 @@ export function request(asker, url, body, grown) {
 
 /** One poll: the answer is a batch. */
 export function poll(carrier, url, first) {
-  return request(carrier, url, toBatch([first].concat(carrier.messages())));
+  return post(carrier, url, [first].concat(carrier.messages()));
 }
 
 /** Sends frames up: the way of all transports but those that live without CORS. */

@@ -59,14 +59,14 @@ export function history(s) {
     one = s._ranks[i];
     fields.transports.push(one._name);
     if (s._times(one)) fields.failed[one._name] = [one._how, (s._at() - one._when) / 1000];
-    fields.tried[one._name] = one._took && one._took / 1000;
+    fields.tried[one._name] = one._took;
   }
   return fields;
 }
 
 /** Shows the application each transport with its verdict, reason and timing. */
 export function table(s) {
-  var rows = [], seen = {}, hint = s._options.cross && !s._sid ? "; is this origin in allowed_origins?" : "";
+  var rows = [], seen = {}, hint = s._options.cross && !s._sid ? "; see allowed_origins" : "";
   var i, one, given, taken, failed;
   for (i = 0; i < s._listed.length; i++) {
     given = s._listed[i];
@@ -77,7 +77,7 @@ export function table(s) {
       name: given.name,
       verdict: taken ? "taken" : one._out ? "refused" : failed ? "demoted" : "offered",
       reason: (!taken && (one._out || (failed && one._how + hint) || (given.verdict !== "taken" && given.reason))) || "",
-      timing: one._took && one._took / 1000
+      timing: one._took
     });
     seen[given.name] = true;
   }

@@ -15,8 +15,8 @@ export function watch(owner) {
     if (type === "online") check(s, true);
     // A hidden page's timers are slow: what they have missed is done when it is seen again.
     else if (type === "visibilitychange") root.document.hidden || turn(s);
-    else if (type === "freeze" || (type === "pagehide" && event.persisted)) park(s);
-    else if (type === "pagehide") leave(s);
+    else if (type === "pagehide" && !event.persisted) leave(s);
+    else if (/freeze|hide/.test(type)) park(s);
     else unpark(s);
   }
   /** `word`: add or remove. */

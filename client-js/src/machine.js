@@ -6,6 +6,7 @@
  * "received" and "taken" are one number here.
  */
 import { parse, toBase64, toJson } from "./frames.js";
+import { NEVER } from "./time.js";
 
 /** What a carrier is: both ways at once, one long answer, a poll that is held, a poll that is answered at once. */
 export var DUPLEX = 0;
@@ -18,7 +19,8 @@ export var CARRY = 0;
 export var OPEN = 1;
 export var PROBE = 2;
 
-var WINDOW = [256, 1048576]; // what we take before we have acked it: messages, bytes
+var MESSAGES = 256; // what we take before we have acked it,
+var BYTES = 1048576;
 
 /**
  * A session begins. For `ackShare`, three quarters to 1, of the usual delay an ack waits for something to ride on: so the
@@ -33,11 +35,10 @@ export function begin(s, nonce, ackShare) {
   s._tickets = []; // a gen, and what attaches in a URL show, from that gen on
   // Up. Everything the server has not taken, oldest first; what it has received has lost its payload, not its size.
   s._out = [];
-  s._gen = s._taken = s._acked = s._last = s._owed = s._waiting = s._received = s._announced = s._bytes = s._newsSince = s._delay = 0;
-  s._more = 0; // of rooms, in a durable session: how many frames came of which nothing was said
+  s._gen = s._taken = s._acked = s._last = s._owed = s._waiting = s._received = s._announced = s._bytes = s._newsSince = s._delay = s._more = 0;
   // _taken: the number before _out[0]; _last: the highest number that a carrier was given; _owed: bytes that the server is
   // not known to have received, and of these _waiting without a number; _bytes: received since the last ack; _newsSince:
-  // when the oldest message not announced came.
+  // when the oldest message not announced came; _more: of rooms, in a durable session: how many frames came of which nothing was said.
   s._server = { window: [16, 65536], max_batch: [18, 5e5] }; // what any server takes before its `o` says more
   // _held: the server drains, and nothing new gets a number; _going: it waits for the answer to its go-away, and wishes that
   // we come back within _delay seconds; _closing: our close, [code, reason]; _confirm: something is due that only a request
@@ -103,13 +104,13 @@ export function acks(s) {
 /** When an ack is due by time; 0 for at once. `delay` in milliseconds. */
 export function ackDue(s, delay) {
   var count = s._received - s._announced + s._more;
-  if (!count) return Infinity;
-  return count * 4 >= WINDOW[0] || s._bytes * 4 >= WINDOW[1] || s._closing ? 0 : s._newsSince + delay * s._ackShare;
+  if (!count) return NEVER;
+  return count >= MESSAGES / 4 || s._bytes >= BYTES / 4 || s._closing ? 0 : s._newsSince + delay * s._ackShare;
 }
 
 /** An ack in a request that was not answered is due again. */
 export function unannounced(s) {
-  s._announced = Math.max(0, Math.min(s._announced, s._received - 1));
+  if (s._received && s._announced === s._received) s._announced--;
   s._newsSince = 0;
   if (s._untold) s._untold();
 }
@@ -129,7 +130,7 @@ export function hello(s, carrier, fields, auth) {
   if (s._sid) return "r" + [s._sid, carrier._gen, acks(s), carrier._up, proof(s, carrier)].concat(s._tenure || []);
   fields.nonce = s._nonce;
   fields.gen = carrier._gen;
-  fields.window = WINDOW;
+  fields.window = [MESSAGES, BYTES];
   fields.auth = auth; // left out where it is undefined
   fields.rooms = s._owner.cursors;
   fields.durable = s._follows && true;
@@ -189,7 +190,7 @@ function acknowledge(s, received, taken) {
     item = s._out[i];
     item._text = item._bytes = null;
     s._owed -= item._size;
-    fresh += item._isClose ? 0 : 1;
+    if (!item._isClose) fresh++;
   }
   if (received > s._acked) s._acked = received;
   fresh -= rest(s, s._acked - s._taken);
@@ -255,7 +256,14 @@ export function take(s, carrier, frame, now) {
       s._confirm = s._confirm || carrier._kind === STREAM;
       break;
     case "o":
-      open(s, carrier, data);
+      if (s._sid && data.sid !== s._sid) s._refused(carrier, 0); // it opened another session
+      else if (!data.tenure || !s._follows || s._follows(carrier, [0, 0, data.tenure])) {
+        s._sid = data.sid;
+        s._server = data;
+        s._confirm = true;
+        acknowledge(s, data.ack[0], data.ack[1]);
+        if (!s._ended) s._takenUp(s, carrier, data);
+      }
       break;
     case "r":
       if (s._tenure && !s._follows(carrier, fields)) break;
@@ -275,21 +283,12 @@ export function take(s, carrier, frame, now) {
       // An open that comes late, whatever its scope: another carrier has opened this session.
       if (s._sid && carrier._opens && !carrier._attached) refused(carrier, 0);
       else if (fields[1] === "carrier") refused(carrier, data, fields[3]);
-      else refuse(s, data, fields[2], fields[3]);
+      else {
+        // The session is over, or there never was one. What the server had received is taken from it first.
+        if (fields[2] > s._acked && fields[2] <= s._last) acknowledge(s, fields[2], s._taken);
+        end(s, data, fields[3]);
+      }
   }
-}
-
-function open(s, carrier, server) {
-  if (s._sid && server.sid !== s._sid) {
-    s._refused(carrier, 0); // it opened another session
-    return;
-  }
-  if (server.tenure && s._follows && !s._follows(carrier, [0, 0, server.tenure])) return;
-  s._sid = server.sid;
-  s._server = server;
-  s._confirm = true;
-  acknowledge(s, server.ack[0], server.ack[1]);
-  if (!s._ended) s._takenUp(s, carrier, server);
 }
 
 /** A request was refused, and the session goes on. Code 0: what it brought is no matter. */
@@ -297,12 +296,6 @@ function refused(carrier, code, reason) {
   if (code) carrier._refusal = code;
   else carrier._last = "superseded";
   carrier.end(reason);
-}
-
-/** The session is over, or there never was one. What the server had received is taken from it first. */
-function refuse(s, code, received, reason) {
-  if (received > s._acked && received <= s._last) acknowledge(s, received, s._taken);
-  end(s, code, reason);
 }
 
 /** Ends the session: the one place that does. `ackDue`: the server waits for the ack of its close. */

@@ -22,7 +22,7 @@ var RESERVED = /^(connect|connect_error|disconnect(ing)?|(new|remove)Listener)$/
 
 /** Throws the TypeError of what an application may not ask for. */
 export function refuse(why) {
-  throw new TypeError("Realtime: " + why);
+  throw TypeError("Realtime: " + why);
 }
 
 /** The value with attachments in their places, if there are some. */

@@ -20,22 +20,22 @@ export function listen(callback) {
   }
   /** The browser's word, and that of Internet Explorer before 9. */
   function hear(word, old) {
-    if (window.addEventListener) window[word + "EventListener"]("message", heard, false);
-    else if (window.attachEvent) window[old + "Event"]("onmessage", heard);
+    if (root.addEventListener) root[word + "EventListener"]("message", heard, false);
+    else if (root.attachEvent) root[old + "Event"]("onmessage", heard);
   }
-  window[name] = callback;
+  root[name] = callback;
   hear("add", "attach");
   return {
     _name: name,
     _call: callback,
     _forget: function () {
       // Whatever comes late finds nothing to do, and nothing to complain about.
-      window[name] = ignore;
+      root[name] = ignore;
       setTimeout(function () {
         try {
-          delete window[name];
+          delete root[name];
         } catch (error) {
-          window[name] = undefined; // Internet Explorer before 9
+          // Internet Explorer before 9 deletes nothing of a window.
         }
       }, 60000);
       hear("remove", "detach");
@@ -67,12 +67,12 @@ export function later(element) {
 /** Sends frames up by a form in a hidden frame, whose answer calls back. See http.js for who asks. */
 export function submit(asker, url, frames) {
   var callback = listen(function (batch) {
-    asker.batch(batch, "the form");
+    asker.batch(batch);
     asker.end("");
   });
   var element = hidden(
     "<iframe name=" + callback._name + "></iframe><form method=POST accept-charset=UTF-8 target=" + callback._name +
-      "><textarea name=batch></textarea><input name=callback value=" + callback._name + "></form>"
+      "><textarea name=batch></textarea><input name=callback value=" + callback._name + ">"
   );
   var form = element.lastChild;
   form.action = url;

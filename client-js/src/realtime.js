@@ -89,11 +89,11 @@ export function define(known, requests, durable) {
     i = 0;
     do {
       // The first of an empty list is undefined, which is none.
-      for (k = 0; k < known.length && known[k].name !== names[i]; k++);
+      for (k = known.length; k-- && known[k].name !== names[i]; );
       transports[i] = known[k] || names[i];
-      if (!transports[i] || !transports[i].open) wrong("transports", "imported or built-in transports", names[i]);
+      if (!(transports[i] || 0).open) wrong("transports", "imported or built-in transports", names[i]);
     } while (++i < names.length);
-    this._transports = transports;
+    this._options.transports = transports;
     this._listeners = []; // [type, listener, once]
     this._events = []; // that are to be told, the first of them just now
     this._opens = 0; // attempts to open, since one has succeeded
@@ -249,6 +249,10 @@ var prototype = {
     for (; events.length; events.shift()) this.dispatchEvent(events[0]);
   },
 
+  _tellState: function () {
+    this._tell("state", { state: this.state });
+  },
+
   _transportIs: function (name, reason) {
     this.transport = name;
     if (!this.readyState) {
@@ -256,7 +260,7 @@ var prototype = {
       this.readyState = 1;
       this.state = "open";
       this._tell("open");
-      if (this.state === "open") this._tell("state", { state: "open" });
+      if (this.state === "open") this._tellState();
     }
     this._tell("transport", { transport: name, reason: reason });
   },
@@ -265,12 +269,12 @@ var prototype = {
     if (state === this.state || this.readyState > 2) return;
     this.state = state;
     this.readyState = state === "closing" ? 2 : 1; // open, detached and draining are one to a WebSocket
-    this._tell("state", { state: state });
+    this._tellState();
   },
 
   _message: function (data) {
     if (typeof data !== "string" && root.ArrayBuffer) {
-      if (data.length >= 0) data = new Uint8Array(data).buffer; // it came as base64
+      if (data.pop) data = new Uint8Array(data).buffer; // it came as base64
       if (this.binaryType === "blob") data = new Blob([data]);
     }
     this._tell("message", { data: data });
@@ -294,7 +298,7 @@ var prototype = {
       this._prepare();
       this._reopening = setTimeout(function () {
         self._connect();
-        self._tell("state", { state: "connecting" });
+        self._tellState();
       }, jittered(doubled(500, this._opens++, 30000)) + delay * 1000 * Math.random());
     }
     if (!wasClean) this._tell("error");
@@ -305,7 +309,7 @@ var prototype = {
       unacknowledged: unacknowledged,
       reopening: reopens
     });
-    this._tell("state", { state: "closed" });
+    this._tellState();
     if (!this._reopens) this._unwatch("remove");
   }
 };

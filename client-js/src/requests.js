@@ -24,7 +24,7 @@ export function requests(asker, url, body, read) {
       read(true, 200); // it has no status
     };
     xhr.onerror = xhr.ontimeout = function () {
-      asker.end("no answer");
+      read(true);
     };
     xhr.open(method, url);
     xhr.send(body);

@@ -4,15 +4,17 @@ import { fromBase64, need, number } from "./frames.js";
 // A room's name, its commas and per cents escaped, and a cursor; and behind it a message, or how many are missing.
 var FRAME = /^([^,]*),([\w.-]+)(?:,([mbd])([\s\S]*))?$/;
 
+var MOST = 128; // characters of a cursor
+
 export function isCursor(text) {
-  return text.length <= 128 && /^[\w.-]+$/.test(text);
+  return text.length <= MOST && /^[\w.-]+$/.test(text);
 }
 
 /** Its room, escaped, its event's type and fields, and the size of the message in it: its `data`. */
 export function roomFrame(text) {
   var found = FRAME.exec(text), type, data, fields;
-  need(found && isCursor(found[2]) && !/%(?!25|2C)/.test(found[1]));
-  fields = { room: found[1].replace(/%2C/g, ",").replace(/%25/g, "%"), cursor: found[2] };
+  need(found && found[2].length <= MOST && !/%(?!25|2C)/.test(found[1]));
+  fields = { room: decodeURIComponent(found[1]), cursor: found[2] };
   need(fields.room.replace(/[\ud800-\udbff]/g, "").length <= 256); // characters: no half stands alone
   type = found[3];
   data = found[4];

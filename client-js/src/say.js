@@ -4,7 +4,7 @@ import { head, POLL } from "./machine.js";
 
 /** Makes one request of these frames, behind a head. `done` hears how it went, "" for well; late after `limit`, or what POSTs may take. */
 export function say(s, frames, done, limit) {
-  var asker = new Carrier(s);
+  var asker = new Carrier(s), post = s._current && s._current._transport.post, i;
   asker._kind = POLL;
   asker._timer = setTimeout(function () {
     asker.end("no answer in time");
@@ -14,22 +14,17 @@ export function say(s, frames, done, limit) {
     stop(asker);
     if (done) done(how);
   };
+  // By the transport in use, or another that can. There is none where there are WebSockets only.
+  for (i = 0; !post && i < s._all.length; i++) post = s._all[i]._transport.post;
   try {
-    asker._link = poster(s)(asker, endpoint(s, "send"), [head(s)].concat(frames));
+    asker._link = post(asker, endpoint(s, "send"), [head(s)].concat(frames));
   } catch (error) {
-    // There are WebSockets only, or the page has put something of its own in the way.
+    // There is none, or the page has put something of its own in the way.
     setTimeout(function () {
       asker.end("" + error);
     }, 0);
   }
   return asker;
-}
-
-/** How frames go up by requests, with the transport in use. Undefined where there are WebSockets only. */
-function poster(s) {
-  var post = s._current && s._current._transport.post, i;
-  for (i = 0; !post && i < s._all.length; i++) post = s._all[i]._transport.post;
-  return post;
 }
 
 /** Acks the server's close, which it waits for; up to three times more if it is refused, or not answered in time. */

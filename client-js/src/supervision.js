@@ -17,7 +17,7 @@
  *   ["end", reason, code]   the session ends, or can't be opened
  */
 import { CARRY, DUPLEX, HELD, OPEN, POLL, PROBE, STREAM } from "./machine.js";
-import { doubled } from "./time.js";
+import { doubled, NEVER } from "./time.js";
 
 export var OPEN_TIMEOUT = 30000; // for opening, all transports together
 
@@ -38,7 +38,6 @@ var LOOK = 1000; // the shortest time between two looks for something better
 var LATER_COUNTS = 5; // "come back later" counts like so many failures
 var CROWDED = 1e12; // what needs another held request waits behind everything else
 var MOST_TIMES = 64; // more failures in a row are not counted
-var NEVER = Infinity;
 
 /**
  * For one session. `transports`: {name, kind}, most wanted first. `rules`: _attachTimeout, _raceDelay and _upgrade, as the
@@ -56,14 +55,14 @@ export function supervise(transports, rules, jitter, clock, make) {
       _when: 0, // and when and how the last
       // _how,
       // _out: why it is out of the question
-      // _took: how long it took to get through, the first time it did
+      // _took: how long it took to get through, the first time it did, in seconds
       _failedAt: 0, // if it has failed to carry since a carrier was of use
       _notBefore: 0, // somebody said when to come back
       _late: 0 // time-outs of probes in a row
     };
   }
   var bounds, held, pause = 0; // what the server announced, see _opened(); the pause between two plain polls
-  var raced, inDoubt, hasRenewed, crowded;
+  var isOpen, isOver, raced, inDoubt, hasRenewed, crowded; // isOpen: there is a session
   var troubles = 0; // transports that have a `_failedAt`
   // In a row: failures of carriers, forgotten when something was delivered, or after a good life.
   var fails = 0, timesSuperseded = 0;
@@ -90,8 +89,6 @@ export function supervise(transports, rules, jitter, clock, make) {
     _postAt: 0, // no POST before that
     _postsFailed: 0, // in a row; forgotten when what goes up has got through
     _late: 0, // time-outs of carriers in a row
-    // _isOpen: there is a session
-    // _isOver
     _times: times,
     _grown: grown,
     _due: due,
@@ -105,8 +102,8 @@ export function supervise(transports, rules, jitter, clock, make) {
     _turn: function () {
       var done;
       nextAt = NEVER;
-      if (!it._isOver) watch();
-      if (!it._isOver) {
+      if (!isOver) watch();
+      if (!isOver) {
         if (!it._newest && !it._waits && !it._asking && due(startAt)) start(it._goesOn || next());
         race();
         tryBetter();
@@ -118,7 +115,7 @@ export function supervise(transports, rules, jitter, clock, make) {
 
     /** When _turn() is to be called if nothing happens before; Infinity for never. */
     _deadline: function () {
-      return it._isOver ? NEVER : nextAt;
+      return isOver ? NEVER : nextAt;
     },
 
     // -- events: what a carrier tells ------------------------------------------------------------------------------------
@@ -126,8 +123,8 @@ export function supervise(transports, rules, jitter, clock, make) {
     /** There is a session; _attached() follows. How long it outlives the last contact, how long a held poll may take, and
      * the bounds of the pause between two plain polls. */
     _opened: function (lifetime, hold, pauses) {
-      if (!it._isOpen) fails = 0;
-      it._isOpen = true;
+      if (!isOpen) fails = 0;
+      isOpen = true;
       it._contact = now;
       it._lifetime = lifetime;
       held = hold;
@@ -214,7 +211,7 @@ export function supervise(transports, rules, jitter, clock, make) {
     /** The server has refused a carrier, without prejudice to the session (docs/protocol.md §9). */
     _refused: function (carrier, code, reason, wait) {
       var known = carrier._of, carries = !carrier._role;
-      if (carrier._opens && it._isOpen && !carrier._attached) superseded(carrier); // another has opened the session
+      if (carrier._opens && isOpen && !carrier._attached) superseded(carrier); // another has opened the session
       if (!takeOut(carrier)) return;
       if (carries) {
         began = NEVER;
@@ -233,7 +230,7 @@ export function supervise(transports, rules, jitter, clock, make) {
       } else {
         known._out = reason || "refused";
         // The server does not want this client, and another transport would not help; or no other is left.
-        if (code === 4401 || (code !== 4406 && !it._isOpen) || !allowed().length) end(reason, code);
+        if (code === 4401 || (code !== 4406 && !isOpen) || !allowed().length) end(reason, code);
       }
     },
 
@@ -253,7 +250,7 @@ export function supervise(transports, rules, jitter, clock, make) {
     /** A POST beside the carrier was lost or refused. */
     _postFailed: function (how, wait) {
       var givesUp;
-      if (it._isOver) return;
+      if (isOver) return;
       if (!it._postsFailed++) postsSince = now;
       how = "nothing goes up: " + how;
       givesUp = postsSince + it._lifetime;
@@ -265,7 +262,7 @@ export function supervise(transports, rules, jitter, clock, make) {
       if (it._postsFailed % MANY) return;
       inDoubt = 1;
       upgradeAt = now;
-      blame(null, how, HELD);
+      blame(0, how, HELD);
     },
 
     /** What goes up has got through. */
@@ -292,7 +289,7 @@ export function supervise(transports, rules, jitter, clock, make) {
         lookBy(now);
       }
       if (!newest) startAt = Math.min(startAt, now);
-      else if (it._isOpen && (newest._attached || newest._kind === HELD)) start(newest._of); // it tells
+      else if (isOpen && (newest._attached || newest._kind === HELD)) start(newest._of); // it tells
     },
 
     /** The shell has let go of every carrier, and wants to start afresh (a page that was put away). */
@@ -305,7 +302,7 @@ export function supervise(transports, rules, jitter, clock, make) {
 
     /** The session has ended. The shell lets go of every carrier. */
     _over: function () {
-      it._isOver = true;
+      isOver = true;
       actions = [];
     }
   };
@@ -325,7 +322,7 @@ export function supervise(transports, rules, jitter, clock, make) {
 
   /** What was started and is late, or held back; opening as a whole; a life that has become a good one. */
   function watch() {
-    if (!it._isOpen && due(it._openBy)) end("no transport got through in time");
+    if (!isOpen && due(it._openBy)) end("no transport got through in time");
     judge(it._newest);
     judge(it._beside);
     if (troubles && due(began + GOOD_LIFE)) ofUse();
@@ -341,7 +338,7 @@ export function supervise(transports, rules, jitter, clock, make) {
   /** HTTP opens the session beside a WebSocket that takes its time: whichever wins. */
   function race() {
     var newest = it._newest, known;
-    if (!newest || newest._kind !== DUPLEX || it._isOpen || raced || it._beside || !due(newest._since + rules.raceDelay) || now > nonceEnd - NONCE_REST) return;
+    if (!newest || newest._kind !== DUPLEX || isOpen || raced || it._beside || !due(newest._since + rules.raceDelay) || now > nonceEnd - NONCE_REST) return;
     raced = 1;
     known = opener();
     if (known) it._beside = begin(known, OPEN);
@@ -350,7 +347,7 @@ export function supervise(transports, rules, jitter, clock, make) {
   /** While a lesser transport carries the session in peace, tries the better ones beside it. */
   function tryBetter() {
     var newest = it._newest, current = it._current, soonest = NEVER, above = inDoubt, i, known, at, first;
-    if (!it._isOpen || it._beside || !(inDoubt || (it._calm && rules.upgrade))) return;
+    if (!isOpen || it._beside || !(inDoubt || (it._calm && rules.upgrade))) return;
     if (newest ? newest._of !== current || (!newest._attached && current._kind < HELD) : !current || it._goesOn !== current) return;
     if (!due(upgradeAt)) return;
     // What is wanted more; from one stream to another nothing is won. In doubt: what brings up what goes up by itself.
@@ -435,7 +432,7 @@ export function supervise(transports, rules, jitter, clock, make) {
   /** Makes a transport carry the session from now on. */
   function start(known) {
     // A session is opened by a poll where there is one, so that the stream can be tested against a POST.
-    if (!it._isOpen && known._kind === STREAM) known = opener() || known;
+    if (!isOpen && known._kind === STREAM) known = opener() || known;
     if (!it._goesOn || known._kind < HELD) began = NEVER;
     it._goesOn = null;
     stop(it._old);
@@ -444,7 +441,7 @@ export function supervise(transports, rules, jitter, clock, make) {
 
   function begin(known, role) {
     var carrier = make(known), limit = patience(role === PROBE ? known : it);
-    if (it._isOpen) {
+    if (isOpen) {
       if (known._kind === HELD && !role) limit = Math.max(limit, held);
     } else {
       if (now > nonceEnd - NONCE_REST) {
@@ -458,13 +455,13 @@ export function supervise(transports, rules, jitter, clock, make) {
     carrier._of = known;
     carrier._kind = known._kind;
     carrier._role = role;
-    carrier._opens = !it._isOpen; // it started when there was no session yet
+    carrier._opens = !isOpen; // it started when there was no session yet
     carrier._since = now;
     carrier._limit = limit;
     carrier._lateAt = now + limit;
     // _verdictAt: a stream that is mute then is held back by something; _graceAt: HTTP was faster
     act("start", carrier);
-    if (known._kind === STREAM && it._isOpen) act("test", carrier);
+    if (known._kind === STREAM && isOpen) act("test", carrier);
     due(carrier._lateAt);
     return carrier;
   }
@@ -508,8 +505,8 @@ export function supervise(transports, rules, jitter, clock, make) {
   }
 
   function end(reason, code) {
-    if (!it._isOver) act("end", reason, code || 4411);
-    it._isOver = true;
+    if (!isOver) act("end", reason, code || 4411);
+    isOver = true;
   }
 
   // -- what ends mean ------------------------------------------------------------------------------------------------------
@@ -558,14 +555,14 @@ export function supervise(transports, rules, jitter, clock, make) {
 
   /** HTTP has opened the session; the WebSocket, which is wanted more, has a little longer. */
   function grant(time) {
-    if (it._newest && !it._newest._attached && it._isOpen) it._newest._graceAt = now + time;
+    if (it._newest && !it._newest._attached && isOpen) it._newest._graceAt = now + time;
   }
 
   /** When to start the next carrier: the first one at once, and while opening the first of each transport. */
   function backOff() {
     var list = allowed(), at = NEVER, i, rounds;
     began = NEVER;
-    rounds = ++fails / (it._isOpen ? 1 : list.length) - (it._isOpen ? 2 : 1);
+    rounds = ++fails / (isOpen ? 1 : list.length) - (isOpen ? 2 : 1);
     for (i = 0; i < list.length; i++) at = Math.min(at, list[i]._notBefore);
     startAt = Math.max(now, at, rounds >= 0 && rounds % 1 === 0 ? now + backedOff(rounds) : 0);
   }
@@ -584,7 +581,7 @@ export function supervise(transports, rules, jitter, clock, make) {
 
   function gotThrough(carrier) {
     // How long a poll is held is no measure.
-    if (carrier._kind !== HELD || carrier._opens) carrier._of._took = carrier._of._took || now - carrier._since;
+    if (carrier._kind !== HELD || carrier._opens) carrier._of._took = carrier._of._took || (now - carrier._since) / 1000;
   }
 
   // -- times ---------------------------------------------------------------------------------------------------------------
@@ -596,6 +593,6 @@ export function supervise(transports, rules, jitter, clock, make) {
 
   /** `time`, doubled so many times, up to a share of what the session has left. */
   function grown(time, failures) {
-    return Math.max(time, doubled(time, failures, it._isOpen ? (it._contact + it._lifetime - now) * SHARE : NEVER));
+    return Math.max(time, doubled(time, failures, isOpen ? (it._contact + it._lifetime - now) * SHARE : NEVER));
   }
 }

@@ -11,6 +11,7 @@ import { ackDue, DUPLEX, end, flush as flushed, HELD, hello, peek, POLL, PROBE, 
 import { random } from "./random.js";
 import { say } from "./say.js";
 import { BEAT, places } from "./tabs.js";
+import { NEVER } from "./time.js";
 import { ackDelay, sendUp } from "./uplink.js";
 
 var ASLEEP = 10000; // a timer that is so late belongs to a page that slept
@@ -64,17 +65,12 @@ function run(s, carrier) {
     }, s._options.attachTimeout)._link;
     return;
   }
+  carrier.secret = !s._sid && (s._auth !== undefined || s._owner._hasCursors);
   try {
-    carrier._link = transport.open(carrier, endpoint(s, transport.name), asks ? "p" : greet(s, carrier));
+    carrier._link = transport.open(carrier, endpoint(s, transport.name), asks ? "p" : hello(s, carrier, history(s), s._auth));
   } catch (error) {
     carrier.end(error.message || CANNOT);
   }
-}
-
-/** The first frame of a carrier. */
-function greet(s, carrier) {
-  carrier.secret = !s._sid && (s._auth !== undefined || s._owner._hasCursors);
-  return hello(s, carrier, history(s), s._auth);
 }
 
 /** Whether a request of this carrier's is held open. */
@@ -178,7 +174,7 @@ function timer(s, wait) {
 function round(s, now) {
   var slept = now - s._dueAt > ASLEEP, carrier, kind, actions, i;
   clearTimeout(s._timer);
-  s._dueAt = Infinity;
+  s._dueAt = NEVER;
   if (slept) {
     check(s);
     return;
@@ -213,7 +209,7 @@ function round(s, now) {
   }
   count(s);
   s._dueAt = s._deadline();
-  if (s._dueAt < Infinity) timer(s, Math.min(s._dueAt - now, 2e9));
+  if (s._dueAt < NEVER) timer(s, Math.min(s._dueAt - now, 2e9));
 }
 
 /** A carrier that may be mute for so long. */

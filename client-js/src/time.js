@@ -1,5 +1,7 @@
 /** The clock, and how long to wait after failures. All in milliseconds. */
 
+export var NEVER = Infinity;
+
 var last = 0; // what the clock said
 var skew = 0; // by how much it was set back
 

@@ -320,7 +320,7 @@ test("what fails at another origin's server, and never opened, asks for allowed_
     assert.equal(session.negotiation.length, 2);
     for (const { verdict, reason } of session.negotiation) {
       assert.equal(verdict, "demoted");
-      assert.equal(/; is this origin in allowed_origins\?$/.test(reason), asks, reason);
+      assert.equal(/; see allowed_origins$/.test(reason), asks, reason);
     }
     page.advance(200);
     page.socket.accept();

@@ -18,7 +18,7 @@ export var htmlfile = {
       // In a document of its own the frame neither clicks nor spins (Internet Explorer).
       owner = new ActiveXObject("htmlfile");
       owner.open();
-      owner.write("<html><body></body></html>");
+      owner.write("<body></body>");
       owner.close();
       owner.parentWindow[callback._name] = callback._call;
     }

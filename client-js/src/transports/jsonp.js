@@ -1,5 +1,5 @@
 /** Script tags, each held by the server like a long poll: for engines and places without any CORS. */
-import { address } from "../carrier.js";
+import { address, endpoint } from "../carrier.js";
 import { HELD } from "../machine.js";
 import { hasDocument, listen, remove, submit } from "../page.js";
 
@@ -10,7 +10,7 @@ export var jsonp = {
   usable: hasDocument,
   open: function (carrier, url, first) {
     // Auth data and cursors must not stand in a URL.
-    if (carrier.secret) return submit(carrier, url.replace(/jsonp(?=\?|$)/, "long_polling"), [first]);
+    if (carrier.secret) return submit(carrier, endpoint(carrier._session, "long_polling"), [first]);
     var script = document.createElement("script");
     var callback = listen(function (batch) {
       carrier.batch(batch);
@@ -23,7 +23,7 @@ export var jsonp = {
       }, 100);
     };
     script.src = address(carrier, url, first) + "&callback=" + callback._name;
-    document.getElementsByTagName("head")[0].appendChild(script);
+    document.documentElement.appendChild(script);
     return {
       stop: function () {
         // A script that is still on its way calls back when it comes, and finds nothing to do.

@@ -20,7 +20,7 @@ export var websocket = {
     // An open rides in the URL and saves a round trip, unless there are auth data or cursors in it: URLs are logged.
     var inUrl = hello.charAt(0) === "o" && !carrier.secret;
     var socket = new (native())((inUrl ? query(url, "open", hello.slice(1)) : url).replace(/^http/, "ws"));
-    carrier.binary = root.ArrayBuffer && "binaryType" in socket;
+    carrier.binary = "binaryType" in socket;
     socket.binaryType = "arraybuffer";
     socket.onopen = function () {
       if (!inUrl) socket.send(hello);

@@ -80,21 +80,18 @@ function connect(carrier, url, hello, hashes) {
   }
 
   function hear(reader) {
-    reader.read().then(
-      function (result) {
-        if (result.done) {
-          failed();
-          close();
-          return;
-        }
+    reader.read().then(function (result) {
+      if (result.done) gone();
+      else {
         take(result.value);
         hear(reader);
-      },
-      function (error) {
-        failed(error);
-        close();
       }
-    );
+    }, gone);
+  }
+
+  function gone(error) {
+    failed(error);
+    close();
   }
 
   function take(bytes) {
@@ -115,7 +112,7 @@ function connect(carrier, url, hello, hashes) {
   carrier.binary = true;
   if (others(s) > 1) {
     dark = setTimeout(function () {
-      failed({ message: "nothing came back within 1.5 s" });
+      failed({ message: "nothing came back in 1.5 s" });
     }, DARK);
   }
   // What throws on the way ends this attempt, and no other.
@@ -156,7 +153,7 @@ function find(carrier, url) {
       headers: { Accept: "application/json" }
     })
     .then(function (answer) {
-      if (!answer.ok) throw new Error("negotiate: HTTP " + answer.status);
+      if (!answer.ok) throw Error("negotiate: HTTP " + answer.status);
       return answer.json();
     })
     .then(function (told) {
@@ -173,12 +170,12 @@ function placeIn(list) {
 
 /** The address of the endpoint at that place. */
 function addressed(url, place) {
-  var parts = /^\w+:\/\/(?:[^\/?#]*@)?(\[[^\]]*\]|[^\/?#:]*)[^\/?#]*(.*)/.exec(url), host = place.host || parts[1];
-  return "https://" + (/^[^\[].*:/.test(host) ? "[" + host + "]" : host) + ":" + place.port + parts[2];
+  var parts = /\/\/(?:[^\/?]*@)?(\[[^\]]*\]|[^\/?:]*)[^\/?]*(.*)/.exec(url), host = place.host || parts[1];
+  return "https://" + host.replace(/^[^\[].*:.*/, "[$&]") + ":" + place.port + parts[2];
 }
 
 function fromBase64(text) {
-  var binary = atob(text), bytes = new Uint8Array(binary.length), i;
-  for (i = 0; i < bytes.length; i++) bytes[i] = binary.charCodeAt(i);
-  return bytes;
+  return Uint8Array.from(atob(text), function (character) {
+    return character.charCodeAt(0);
+  });
 }
