@@ -31,8 +31,10 @@ async def stuffed(place: Place, transport: str) -> AsyncIterator[tuple[Peer, rea
         carrier = session._machine.carrier
         assert carrier is not None
         link = carrier.link
+        # Or the system would take more of it later, whenever it finds room for larger buffers.
         sock = link.transport.get_extra_info("socket")  # type: ignore[attr-defined]
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
+        peer.socket.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
         peer.acking = False
         while link.writable:
             session.send_nowait(LARGE)
