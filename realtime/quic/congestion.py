@@ -41,6 +41,8 @@ HEAVY, SOME, CALM = 0.2, 8, 8
 # back, up to so many seconds: or whoever is slow would take that for the path, and grow slower still.
 BURST, LEAST_BURST, MOST_BURST = 0.005, 4, 32
 LATE = 0.1
+# A clock may say that a round trip took no time, in seconds: nothing goes faster than one of these.
+LEAST_RTT = 1e-6
 # Of a packet, what is waited for when there is nothing left: a timer is not set for less.
 SHARE = 0.5
 
@@ -157,6 +159,7 @@ class Bbr(QuicCongestionControl):
 
     def on_rtt_measurement(self, *, now: float, rtt: float) -> None:
         """Keeps the shortest."""
+        rtt = max(rtt, LEAST_RTT)
         if rtt <= self._rtt:
             self._rtt, self._rtt_at = rtt, now
         elif self.mode is not Mode.LOOK and now - self._rtt_at > FRESH:
@@ -271,7 +274,7 @@ class Pacer(QuicPacketPacer):
 
     def update_rate(self, congestion_window: int, smoothed_rtt: float) -> None:
         """What was measured has changed."""
-        self._rate = self._control.pacing_rate or congestion_window / max(smoothed_rtt, 1e-6)
+        self._rate = self._control.pacing_rate or congestion_window / max(smoothed_rtt, LEAST_RTT)
         self._most = min(max(self._rate * BURST, LEAST_BURST * self._size), MOST_BURST * self._size)
 
 

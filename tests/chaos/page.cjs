@@ -113,9 +113,8 @@ class Page {
     Object.assign(document, {
       hidden: false,
       body: new Node(this),
-      head: new Node(this),
+      documentElement: new Node(this),
       createElement: (name) => new ({ a: Anchor, script: Tag }[name] || Node)(this),
-      getElementsByTagName: (name) => [document[name]],
     });
     this.window = {
       document,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 import pytest
 from aioquic.quic.congestion.reno import RenoCongestionControl
 
@@ -119,6 +121,17 @@ def test_few_packets_say_nothing_of_a_path() -> None:
     assert control.congestion_window >= 10 * SIZE
     sender.every = 0.0
     assert share(sender, 9.0, 14.0) > 0.85
+
+
+def test_a_round_trip_in_no_time_is_a_short_one() -> None:
+    """As a clock may have it that stands still for a while."""
+    path = Path(rate=RATE, distance=DISTANCE, queue=2 * HOLDS)
+    control = Sender(path, every=0.1).control
+    assert isinstance(control, Bbr)
+    path.run(1.0)
+    assert control.rate > 0
+    control.on_rtt_measurement(now=1.0, rtt=0.0)
+    assert control.rate < control.pacing_rate < inf
 
 
 def test_where_nothing_comes_through_all_begins_anew() -> None:
