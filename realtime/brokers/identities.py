@@ -256,13 +256,14 @@ class Identities:
         part = self._asking.part
         while self._answers:
             some = dict(islice(self._answers.items(), MANY))
+            for question in some:  # which may be asked again meanwhile, of another run of the store
+                del self._answers[question]
             calls = (self._store.answer(part, question, text) for question, text in some.items())
-            for (question, text), result in zip(
-                some.items(), await asyncio.gather(*calls, return_exceptions=True), strict=True
-            ):
-                if not isinstance(result, BrokerError) and self._answers.get(question) == text:
-                    del self._answers[question]
-            if some.keys() & self._answers.keys():
+            results = await asyncio.gather(*calls, return_exceptions=True)
+            failed = [one for one, result in zip(some, results, strict=True) if isinstance(result, BrokerError)]
+            for question in failed:
+                self._answers.setdefault(question, some[question])
+            if failed:
                 await asyncio.sleep(PAUSE)
                 await self._store.reached(CLOSINGS)
         self._answering = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Any
@@ -13,7 +14,7 @@ import realtime
 from realtime import BrokerError, LocalProtocolError
 from realtime.brokers.memory import MemoryBroker
 from realtime.brokers.redis import RedisBroker
-from realtime.core.identities import CLOSINGS, QUESTIONS, room_of
+from realtime.core.identities import CLOSINGS, QUESTIONS, Closing, room_of
 
 from ..patience import PATIENCE, arrives, eventually, leap, within
 from ..web.peer import Peer
@@ -402,6 +403,31 @@ async def test_a_closing_that_is_told_again_counts_once(workers: Workers) -> Non
     await eventually(lambda: telling.closing.id in asking._told)
     assert telling.run == one.rt._service.sessions.hub.rooms._store.run_of(CLOSINGS)
     assert not again.closed
+
+
+async def test_what_is_told_again_while_it_is_answered_is_answered_again(
+    workers: Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first answer may be for a store that forgets it in this moment."""
+    one = await workers.start()
+    identities, store = shared(one), one.rt._service.sessions.hub.rooms._store
+    asked: asyncio.Queue[str] = asyncio.Queue()
+    go_on, answer = asyncio.Event(), store.answer
+
+    async def slowly(part: int, question: str, text: str) -> None:
+        asked.put_nowait(text)
+        await go_on.wait()
+        await answer(part, question, text)
+
+    monkeypatch.setattr(store, "answer", slowly)
+    closing = Closing("another-1", "ada", 1008, "", time.time())
+    identities._told(closing.text)
+    assert await arrives(asked.get()) == "0"
+    identities._told(closing.text)
+    go_on.set()
+    assert await arrives(asked.get()) == "0"
+    await eventually(lambda: not identities._answering)
+    assert asked.empty()
 
 
 async def test_what_a_worker_has_not_heard_it_reads(workers: Workers) -> None:
