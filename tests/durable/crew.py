@@ -13,6 +13,7 @@ import realtime
 from realtime.brokers.base import Refused
 
 from ..cluster.workers import Worker, workers
+from .raw import let_go
 from .workers import counting
 
 __all__ = ["Crew", "crew"]
@@ -104,4 +105,7 @@ async def crew(
         for one in them:  # others bring nothing to a worker that has seen no request
             async with http.post(f"{made.url(one)}/v1/send", data="[]") as answer:
                 assert answer.status == 400
-        yield made
+        try:
+            yield made
+        finally:
+            let_go(http)

@@ -10,14 +10,22 @@ import json
 import os
 from collections.abc import Iterable, Iterator
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import aiohttp
 
 from ..patience import arrives
 
-__all__ = ["Polls", "Raw", "Wire", "nonce"]
+__all__ = ["Polls", "Raw", "Wire", "let_go", "nonce"]
 
 _numbers: Iterator[int] = itertools.count()
+_sockets: WeakKeyDictionary[aiohttp.ClientSession, list[aiohttp.ClientWebSocketResponse]] = WeakKeyDictionary()
+
+
+def let_go(http: aiohttp.ClientSession) -> None:
+    """Ends what clients have left open, before the garbage collector finds that nobody did."""
+    for socket in _sockets.pop(http, ()):
+        socket._response.close()
 
 
 def nonce() -> str:
@@ -113,7 +121,8 @@ class Raw(Wire):
         """Connects anew with this head; the first frame of the answer."""
         before, self.socket = self.socket, await self.http.ws_connect(f"{self.url}/v1/websocket")
         if before is not None:
-            before._response.close()  # before the garbage collector finds that nobody did
+            before._response.close()
+        _sockets.setdefault(self.http, []).append(self.socket)
         self.cursor = self.received + 1
         await self.socket.send_str(head)
         return await self.next()
