@@ -252,7 +252,7 @@ class BaseSession(Offered[M]):
                         receivers.wake_first(len(machine.inbox.items))
                     kind = type(item)
                     if kind is str or kind is bytes:
-                        receivers.asked = True
+                        receivers.unanswered = True
                         if self._last is not None:
                             self._last = None
                         return item  # type: ignore[return-value] # just that
@@ -308,14 +308,14 @@ class BaseSession(Offered[M]):
             if self._senders:
                 half_full = None
             elif (
-                not (listener.asked and carrier is not None and carrier.codec.shape is DUPLEX)
+                not (listener.unanswered and carrier is not None and carrier.codec.shape is DUPLEX)
                 or listener.marked
                 or machine.inbox.items
                 or listener.runtime.on_flush
             ):
                 half_full = machine.offer(item)
             else:  # the answer to what came last, most likely, and nothing is known that it could go along with
-                listener.asked, listener.marked = False, True
+                listener.unanswered, listener.marked = False, True
                 half_full = machine.offer(item)
                 listener.runtime.write(listener)
             if half_full:

@@ -63,13 +63,13 @@ class SessionListener(Receivers, Generic[M]):
     __slots__ = (
         "_callbacks",
         "_ended",
-        "asked",
         "heard",
         "machine",
         "marked",
         "progress",
         "runtime",
         "transport",
+        "unanswered",
         "woken",
     )
 
@@ -86,7 +86,7 @@ class SessionListener(Receivers, Generic[M]):
         self.marked: bool = False  # for a flush
         self.heard: Callable[[], object] | None = None  # called where nobody receives
         self.woken: bool = False  # a receiver was woken and has not run yet
-        self.asked: bool = False  # a message was taken, and none was written at once since
+        self.unanswered: bool = False  # a message was taken, and none was written at once since
         self._callbacks: list[Callable[[str], object]] | None = None
         self._ended = ended
 
