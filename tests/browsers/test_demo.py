@@ -160,8 +160,6 @@ OPENINGS = (
 
 
 async def test_every_lane_connects(engine: Engine, tmp_path: Path) -> None:
-    if engine.name in BY_EVAL:
-        pytest.skip("its lanes race in the next test, and WebKitGTK tells what is said of one that has to fail")
     async with visit(engine) as visitor:
         able = open_lanes(engine)
         # By itself at first, and gently.
