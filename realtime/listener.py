@@ -98,7 +98,11 @@ class SessionListener(Receivers, Generic[M]):
             if self.others is not None:
                 self.wake_first(len(self.machine.inbox.items))
             elif not first.done():
-                first.set_result(None)
+                wakeups = self.runtime.wakeups
+                if wakeups.collecting and wakeups.woken is None:
+                    wakeups.woken = first
+                elif wakeups.woken is not first:
+                    first.set_result(None)
         elif self.heard is not None:
             self.heard()
 
