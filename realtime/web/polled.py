@@ -395,7 +395,7 @@ class PolledConnection(InFront):
 
     def _expire(self) -> None:
         self._expiry = None
-        if self._under_way is None and self._writable:
+        if self._under_way is None and self._writable and not self._behind:
             until = self._rested + self._keep_alive
             if self._loop.time() >= until:
                 self.transport.close()
