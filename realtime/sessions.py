@@ -265,6 +265,8 @@ class Sessions:
             worker = SID.fullmatch(sid)
             if refusal.code != 4404 or worker is None or worker[1] == self._worker:
                 raise
+        if self.refusing:  # a proxy has kept a connection here, and the session is at who comes next
+            raise Refusal(4503, SHUTTING)
         _warn(self._notices, worker[1], self._worker)
         raise Refusal(4404, ASTRAY, scope="session")
 

@@ -57,6 +57,33 @@ async def test_clients_are_told_1001(transport: str) -> None:
             assert await peer.closed() == 1001
 
 
+@pytest.mark.parametrize("name", ["websocket", "polling"])
+async def test_a_session_of_the_next_process_is_not_ended_by_the_one_that_goes(name: str) -> None:
+    """Both are there for a while, and a proxy's kept connection brings a request to either."""
+    following = realtime.Server()
+
+    @following.endpoint("/echo")
+    async def echo(session: Session) -> None:
+        async for message in session:
+            await session.send(message)
+
+    async with serving(prepare=lambda place: realtime.setup(place.app, following, prefix="/next")) as place:
+        peer = place.peer(name)
+        goes, peer.url = peer.url, f"{place.base}/next/echo"
+        await peer.open()
+        await place.rt.drain(timeout=TIMEOUT)
+        stays, peer.url = peer.url, goes
+        if isinstance(peer, HttpPeer):
+            assert (await peer.post("send", [peer.uplink_frame(), "mx"])).refusal == (503, 4503, "carrier")
+        else:
+            await peer.resume()
+            assert str(await peer.read()).startswith("x4503,carrier,")
+        peer.url = stays
+        await peer.resume()
+        await peer.echo("hello")
+        following._service.sessions.end(1001, "the test is over")
+
+
 @pytest.mark.usefixtures("quiet_log")
 async def test_a_clean_end_is_known_to_both_sides() -> None:
     async with serving(shutdown_timeout=NEVER) as place:
