@@ -770,6 +770,7 @@ async def test_a_poll_that_comes_while_a_neighbour_shuts_down_is_answered(
         await client.answer()
         stopping = asyncio.create_task(client.place.stop())
         await arrives(begun.wait())
+        assert not client.place.rt.health().ready  # it opens nothing more
         client.writer.write(client.request("long_polling", (client.attach(3, received=1),)))
         for _ in range(9):  # in which aiohttp would throw it away
             await asyncio.sleep(0)
