@@ -304,10 +304,11 @@ class Service:
         self.sessions.close(1001, "the server is going away")
         self.runtime.flush()
         # Whoever listens on a live connection acknowledges at once; who is between two polls comes back.
-        await self.sessions.wait(self.shutdown_timeout / 4, near_only=True)
-        self.sessions.end(1001, "the server is going away")
-        await self.sessions.tell(self.shutdown_timeout / 4)
-        await self.sessions.handlers.stop(self.shutdown_timeout / 4)
+        patience = self.shutdown_timeout / 4
+        await self.sessions.wait(patience, near_only=True)
+        self.sessions.end(1001, "the server is going away", within=patience)
+        await self.sessions.tell(patience)
+        await self.sessions.handlers.stop(patience)
         for end in self.at_end:
             await end()
         await self.stop_rooms()

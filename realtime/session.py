@@ -13,6 +13,7 @@ from .base_session import BaseSession, Message
 from .broadcasts import offer
 from .brokers.base import Keep
 from .brokers.presence import info_text
+from .core.carrier import POLL
 from .core.config import OnFull
 from .core.cursors import MAX_ROOM_NAME, is_room_name
 from .core.errors import LocalProtocolError
@@ -27,11 +28,14 @@ from .hub import Hub, Receiver
 from .listener import SessionListener
 from .loops import gives_way
 from .request import SessionRequest
+from .transports import ALL_TRANSPORTS
 
 __all__ = ["ServerListener", "Session", "kept_of", "position_of"]
 
 
 _HISTORY = whole(0)
+# So many seconds late a poll may be, over a slow network, whose client is still expected.
+LATE = 1.0
 
 
 class ServerListener(SessionListener[ServerMachine]):
@@ -73,7 +77,7 @@ class Session(BaseSession[ServerMachine]):
         super().__init__(listener, on_full)
         self._hub = hub
         self._path = path
-        self._polled: asyncio.BaseTransport | None = None  # the connection that the last held poll was answered on
+        self._polled: asyncio.BaseTransport | None = None  # the connection that the last poll was answered on
         self._handled_since = 0.0
         self._choices: tuple[Choice, ...] = ()
         self.gap: bool = False  # whether the newest join behind a cursor could not go on there
@@ -94,13 +98,17 @@ class Session(BaseSession[ServerMachine]):
             for choice in self._choices
         )
 
-    @property
-    def _returning(self) -> bool:
+    def _returns(self, now: float, within: float) -> bool:
         """Whether its client is between two polls, on a connection that is open, and has to be told something: it will
-        be back in a moment."""
-        machine, polled = self._machine, self._polled
+        be back in a moment. One that pauses between its polls will be if that takes `within` seconds at most."""
+        machine, polled, transport = self._machine, self._polled, ALL_TRANSPORTS.get(self.transport)
         between = machine.carrier is None and polled is not None and not polled.is_closing()
-        return between and machine.outbox.unnumbered > 0
+        if not between or not machine.outbox.unnumbered or transport is None or transport.shape is not POLL:
+            return False
+        if transport.held:
+            return True
+        answered = machine.absent_at - machine.config.timer_grace
+        return now - LATE <= answered + machine.config.poll_interval[1] <= now + within
 
     @property
     def path(self) -> str:

@@ -265,6 +265,8 @@ class Sessions:
             worker = SID.fullmatch(sid)
             if refusal.code != 4404 or worker is None or worker[1] == self._worker:
                 raise
+        if self.refusing:  # a proxy has kept a connection here, and the session is at who comes next
+            raise Refusal(4503, SHUTTING)
         _warn(self._notices, worker[1], self._worker)
         raise Refusal(4404, ASTRAY, scope="session")
 
@@ -311,12 +313,13 @@ class Sessions:
             self.shared.gone(machine.identity)
         self.handlers.ended(session)
 
-    def end(self, code: int, reason: str, *, identity: str | None = None) -> int:
-        """Ends all at once, or all of an identity; returns how many there were."""
+    def end(self, code: int, reason: str, *, identity: str | None = None, within: float = 0.0) -> int:
+        """Ends all at once, or all of an identity; returns how many there were. Who polls again `within` so many
+        seconds is for tell()."""
         ending = tuple(self) if identity is None else self.of(identity)
         now = self._now()
         if self.refusing:
-            self._untold.update(session.id for session in ending if session._returning)
+            self._untold.update(session.id for session in ending if session._returns(now, within))
         for session in ending:
             session._machine.end(code, reason, now)
         return len(ending)
@@ -329,11 +332,12 @@ class Sessions:
 
     async def wait(self, timeout: float, *, near_only: bool = False) -> None:
         """Waits for so long until all have ended, or all that have a connection: one that carries them, or that their
-        client will poll on in a moment."""
+        client will poll on in that time."""
+        now = self._now()
         waiters = [
             asyncio.ensure_future(session.wait_closed())
             for session in self
-            if not near_only or session._machine.carrier is not None or session._returning
+            if not near_only or session._machine.carrier is not None or session._returns(now, timeout)
         ]
         if waiters:
             _, pending = await asyncio.wait(waiters, timeout=timeout)

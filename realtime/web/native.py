@@ -210,7 +210,7 @@ class NativeRoutes(Batches):
             body = await link.answer
         finally:
             self._watch.discard(link)
-            begun.session._polled = request.transport if carrier.codec.held else None
+            begun.session._polled = request.transport
             if not carrier.finished:  # cancelled, or its connection is gone
                 self._gate.lost(begun.session, carrier)
         return respond(request, begun.status, body, reply=reply)

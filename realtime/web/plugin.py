@@ -96,6 +96,7 @@ def setup(
             workers.warn()
 
     async def pause(app: web.Application) -> None:
+        service.sessions.refusing = True
         routes.straight.pause()
 
     async def stop(app: web.Application) -> None:

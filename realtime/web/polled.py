@@ -359,7 +359,7 @@ class PolledConnection(InFront):
                 if not carrier.finished:
                     held.session, self._under_way = session, held
                     return
-                session._polled = self.transport if codec.held else None
+                session._polled = self.transport
                 body, held.body = held.body or b"", None
             self._write(status, known.lines, body)
         except (Refusal, RemoteProtocolError) as why:
@@ -373,7 +373,7 @@ class PolledConnection(InFront):
     def answer_held(self, held: HeldAnswer, session: Session, body: bytes) -> None:
         """The poll that was held is answered."""
         self._under_way = None
-        session._polled = self.transport if held.known.reply.codec.held else None
+        session._polled = self.transport
         if not held.carrier.finished:
             self.straight.lost(held)
         self._write(200, held.known.lines, body)
@@ -400,7 +400,7 @@ class PolledConnection(InFront):
 
     def _expire(self) -> None:
         self._expiry = None
-        if self._under_way is None and self._writable:
+        if self._under_way is None and self._writable and not self._behind:
             until = self._rested + self._keep_alive
             if self._loop.time() >= until:
                 self.transport.close()

@@ -110,7 +110,9 @@ class Threshold:
             if not size or size > len(self._coming) or self._aside:
                 break
             self._give(bytes(self._coming[:size]))
-        if not self._aside and self._waiting and len(self._coming) + len(self._kept) > AHEAD_SIZE:
+        if self._aside:
+            self._pass_on()
+        elif self._waiting and len(self._coming) + len(self._kept) > AHEAD_SIZE:
             self._link.transport.pause_reading()
 
     def _give(self, frame: bytes) -> None:
@@ -191,11 +193,13 @@ class Threshold:
                 self._connection.refuse(refusal)
         self._waiting = False
         self._step_aside()
+        self._pass_on()
 
     # -- whose it is ---------------------------------------------------------------------------------------------------
 
     def _step_aside(self) -> None:
-        """The session is this worker's, or there is none: the link has the connection to itself."""
+        """The session is this worker's, or there is none: the link has the connection to itself. What has come behind
+        the frame that said so is to be passed on when the link has done with that."""
         if self._aside:
             return
         self._aside = True
@@ -204,9 +208,12 @@ class Threshold:
         transport.set_protocol(link)  # type: ignore[arg-type] # which is all that its transport asks for
         if not transport.is_closing() and not transport.is_reading() and not link.waits:
             transport.resume_reading()
-        coming, self._coming, self._kept = bytes(self._coming), bytearray(), bytearray()
+        self._kept = bytearray()
+
+    def _pass_on(self) -> None:
+        coming, self._coming = bytes(self._coming), bytearray()
         if coming:
-            link.data_received(coming)
+            self._link.data_received(coming)
 
     def _hand_over(self) -> HandedOver:
         """The session is another worker's. Raises Gone when the client has left."""

@@ -15,8 +15,10 @@ from realtime.cluster.answers import Answer, Chunks
 from realtime.cluster.hops import Broken
 from realtime.transports.websocket import FIN_CLOSE, FIN_PING, FIN_PONG, FIN_TEXT
 from realtime.web import sockets
+from realtime.web.lean import LeanLink
+from realtime.web.parsing import Shared
 from realtime.web.reframed import framed
-from realtime.web.threshold import frame_size
+from realtime.web.threshold import Threshold, frame_size
 
 from ..patience import arrives, eventually
 from ..web.sockets import masked
@@ -82,6 +84,46 @@ def test_messages_as_frames_again() -> None:
     assert framed(WSMessage(WSMsgType.PONG, b"q", "")) == masked(FIN_PONG, b"q", none)
     assert framed(WSMessage(WSMsgType.CLOSE, 3000, "why")) == masked(FIN_CLOSE, b"\x0b\xb8why", none)
     assert framed(WSMessage(WSMsgType.CLOSE, 0, "")) == masked(FIN_CLOSE, b"", none)
+
+
+class Told:
+    """A Connection that knows at once what becomes of it; of which nothing else is asked."""
+
+    def __init__(self) -> None:
+        self.told: list[str | bytes] = []
+
+    @property
+    def settled(self) -> bool:
+        return bool(self.told)
+
+    def connected(self) -> None:
+        """It stands."""
+
+    def message(self, data: str | bytes) -> None:
+        self.told.append(data)
+
+
+class Nothing:
+    """A transport, and who keeps its link: of neither is anything to be seen here."""
+
+    def __init__(self) -> None:
+        self.shared = Shared(1000)
+
+    def parser(self, max_size: int) -> Shared:
+        return self.shared
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *_: None
+
+
+async def test_what_comes_with_the_frame_that_settles_it_is_told_once() -> None:
+    connection: Any = Told()
+    nothing: Any = Nothing()
+    link = LeanLink(nothing, 1000, nothing)
+    threshold = Threshold(link, connection, nothing.carry, 1000)
+    link.start(threshold, None)
+    threshold.data_received(b"".join(masked(FIN_TEXT, text) for text in (b"a", b"b", b"c")))
+    assert connection.told == ["a", "b", "c"]
 
 
 async def attached(one: Fleet, before: bytes, dice: random.Random) -> tuple[bytes, Any]:

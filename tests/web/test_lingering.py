@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from pathlib import Path
 
 import aiohttp
 import pytest
 from aiohttp import web
 
 import realtime
+from realtime.testing import VirtualClock
 from realtime.web.lingering import LEAST, Lingering
 
 from ..patience import arrives, eventually
@@ -19,6 +21,7 @@ CLIENTS = 9
 # Generous: none of it passes when all are told.
 TIMEOUT = 30.0
 SEND = b"POST /realtime/echo/v1/send HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n[]"
+DEPLOYMENT = (Path(__file__).parents[2] / "docs" / "deployment.md").read_text()
 LOOKS = b"GET /realtime/echo/negotiate HTTP/1.1\r\nHost: h\r\n\r\n"
 
 
@@ -66,6 +69,39 @@ async def test_a_busy_server_tells_its_long_polls(kind: str) -> None:
             await arrives(session.wait_closed())
             assert session.close_code == 1001
         await asyncio.wait(taking)
+
+
+async def test_who_polls_again_in_time_is_told_between_two_polls() -> None:
+    assert "`poll_interval=(0.1, 0.7)`" in DEPLOYMENT
+    async with serving(shutdown_timeout=3.0, poll_interval=(0.1, 0.7)) as place:
+        clients = [
+            await realtime.connect(place.url("/park"), transports="polling", http=place.http) for _ in range(CLIENTS)
+        ]
+        sessions = [await arrives(place.sessions.get()) for _ in clients]
+        await eventually(lambda: all(session._machine.carrier is None for session in sessions))
+        for session in sessions:
+            session.send_nowait("the last")
+        await arrives(place.stop())
+        for client in clients:
+            assert [message async for message in client] == ["the last"]
+            assert client.close_code == 1001
+
+
+async def test_who_pauses_for_longer_is_not_waited_for() -> None:
+    clock = VirtualClock()
+    async with serving(clock=clock, poll_interval=(0.1, 5.0)) as place:
+        _, session = await place.parked("polling")
+        assert not session._returns(clock.now(), 9.0)  # there is nothing to tell
+        session.send_nowait("news")
+        expected = []
+        for seconds in (3.9, 0.2, 1.8, 0.2):
+            clock.advance(seconds)
+            expected.append(session._returns(clock.now(), 1.0))
+        assert expected == [False, True, True, False]  # the last is late, and may be gone
+        polls, held = await place.parked("long_polling")
+        held.send_nowait("news")
+        assert held._returns(clock.now(), 0.0)
+        await polls.drop()
 
 
 async def test_other_requests_on_such_a_connection_are_left_alone() -> None:

@@ -33,20 +33,55 @@ async def stop(place: Place) -> None:
 # -- shutdown ----------------------------------------------------------------------------------------------------------
 
 
+async def ends(peer: Peer) -> tuple[int, str]:
+    """How a client is told of the end. One that polls acknowledges that at once."""
+    told = await peer.end()
+    if peer.transport == "polling":
+        assert isinstance(peer, HttpPeer)
+        await peer.confirm()
+    return told
+
+
 @pytest.mark.usefixtures("quiet_log")
 async def test_clients_are_told_1001(transport: str) -> None:
     async with serving(shutdown_timeout=NEVER) as place:
         peer, session = await place.parked(transport)
-        ending = asyncio.create_task(peer.end())
+        ending = asyncio.create_task(ends(peer))
         if transport in ("long_polling", "jsonp"):
             await eventually(lambda: session._machine.carrier is not None)
         async with bounded(10):  # nothing has to be waited for
             await place.rt._service.shutdown()
-        # A plain poll comes too late for the close, and meets the tombstone.
-        assert await ending == (1001, "x" if transport == "polling" else "c")
+        assert await ending == (1001, "c")
         assert session.close_code == 1001
         if isinstance(peer, WebSocketPeer):
             assert await peer.closed() == 1001
+
+
+@pytest.mark.parametrize("name", ["websocket", "polling"])
+async def test_a_session_of_the_next_process_is_not_ended_by_the_one_that_goes(name: str) -> None:
+    """Both are there for a while, and a proxy's kept connection brings a request to either."""
+    following = realtime.Server()
+
+    @following.endpoint("/echo")
+    async def echo(session: Session) -> None:
+        async for message in session:
+            await session.send(message)
+
+    async with serving(prepare=lambda place: realtime.setup(place.app, following, prefix="/next")) as place:
+        peer = place.peer(name)
+        goes, peer.url = peer.url, f"{place.base}/next/echo"
+        await peer.open()
+        await place.rt.drain(timeout=TIMEOUT)
+        stays, peer.url = peer.url, goes
+        if isinstance(peer, HttpPeer):
+            assert (await peer.post("send", [peer.uplink_frame(), "mx"])).refusal == (503, 4503, "carrier")
+        else:
+            await peer.resume()
+            assert str(await peer.read()).startswith("x4503,carrier,")
+        peer.url = stays
+        await peer.resume()
+        await peer.echo("hello")
+        following._service.sessions.end(1001, "the test is over")
 
 
 @pytest.mark.usefixtures("quiet_log")

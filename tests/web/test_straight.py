@@ -476,6 +476,22 @@ async def test_a_connection_that_ends_while_its_part_is_waited_for_is_nobodys() 
         await eventually(lambda: connection._part is None)
 
 
+async def test_a_request_that_has_come_in_part_is_answered_though_its_connection_has_rested_long_enough(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(polled, "PATIENCE", 10_000.0)
+    async with a_client() as client:
+        connection = await client.warm()
+        usual = client.request("send", (client.uplink(), "m1"))
+        client.writer.write(usual[:-1])
+        await came(connection, usual[:-1])
+        leap(connection._keep_alive + 1)
+        await eventually(lambda: connection._expiry is None)
+        client.writer.write(usual[-1:])
+        assert (await client.answer())[1] == ["a1,0"]
+        assert connection._expiry is not None  # it rests again
+
+
 async def test_few_heads_are_known_and_a_connection_of_many_is_left_to_aiohttp(monkeypatch: pytest.MonkeyPatch) -> None:
     """Such as a proxy's, on which the requests of many clients come."""
     async with a_client() as client:
@@ -754,6 +770,7 @@ async def test_a_poll_that_comes_while_a_neighbour_shuts_down_is_answered(
         await client.answer()
         stopping = asyncio.create_task(client.place.stop())
         await arrives(begun.wait())
+        assert not client.place.rt.health().ready  # it opens nothing more
         client.writer.write(client.request("long_polling", (client.attach(3, received=1),)))
         for _ in range(9):  # in which aiohttp would throw it away
             await asyncio.sleep(0)

@@ -116,6 +116,43 @@ async def test_what_answers_nothing_goes_along(written: list[bytes]) -> None:
         assert len(written) == 1
 
 
+async def test_an_answer_to_whoever_has_gone_comes_once_with_the_next_carrier(written: list[bytes]) -> None:
+    async with serving() as place:
+        peer, session = await place.parked("websocket")
+        await peer.send("ma")
+        assert await session.receive() == "a"
+        await peer.drop()
+        await eventually(lambda: session.state is realtime.State.DETACHED)
+        await session.send("b")
+        assert written == []
+        await peer.resume()
+        assert await peer.news() == "mb"
+        await peer.send("mc")
+        assert await session.receive() == "c"
+        await session.send("d")
+        closing = asyncio.create_task(session.close(4000))
+        assert [await peer.news() for _ in range(2)] == ["md", "c4000,"]
+        assert written == [frame("mb"), frame("md")]
+        await peer.drop()
+        await closing
+
+
+async def test_an_answer_waits_for_who_does_not_read(written: list[bytes]) -> None:
+    async with serving() as place:
+        peer, session = await place.parked("websocket")
+        (link,) = place.links
+        assert isinstance(link, LeanLink)
+        await peer.send("ma")
+        assert await session.receive() == "a"
+        link.pause_writing()
+        await session.send("b")
+        await session.send("c")
+        assert written == []
+        link.resume_writing()
+        assert [await peer.news() for _ in range(2)] == ["mb", "mc"]
+        assert written == [frame("mb") + frame("mc")]
+
+
 async def test_a_write_that_fails_ends_the_session_and_not_the_handler(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -125,7 +125,7 @@ class RoomOutbox:
         if gen != self.gen:
             return False
         self._flow.taken(count)
-        return bool(self._due)
+        return bool(self._due or self._lefts)
 
     def heard(self, room: str) -> bool:
         """Something has gone through a room; whether that is for the carrier."""

@@ -210,8 +210,22 @@ def test_positions_may_go_beyond_the_window_and_not_for_ever() -> None:
     # Rooms that were not told of yet, likewise.
     outbox, source = made(window=Window(1, 10), cursors={f"g{number}": "1.1.x" for number in range(300)})
     assert len(outbox.frames()) == MAX_NOTES + 1
-    assert not outbox.taken(1, 100)
+    assert outbox.taken(1, 100)
     assert len(outbox.frames()) == 300 - MAX_NOTES - 1
+    assert not outbox.taken(1, 200)
+
+
+def test_that_a_room_was_left_is_told_when_something_was_taken_though_nothing_else_is_due() -> None:
+    outbox, _ = made(window=Window(1, 10), cursors={"g": "1.1.x"})
+    assert words(outbox.frames()) == ["g"]
+    for _ in range(MAX_NOTES):
+        outbox._flow.sent(0)
+    for rooms in ([("g", at(1))], []):  # it was there for a moment
+        outbox.update(rooms)
+        assert outbox.frames() == []
+    assert outbox.taken(1, 1)
+    assert words(outbox.frames()) == ["g"]
+    assert not outbox.taken(1, 2)
 
 
 # -- what has to be read -----------------------------------------------------------------------------------------------
