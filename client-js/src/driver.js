@@ -14,7 +14,7 @@ import { random } from "./random.js";
 import { root } from "./root.js";
 import { acknowledgeClose, say } from "./say.js";
 import { supervise } from "./supervision.js";
-import { carries, drop, ended, flush, turn, write } from "./supervisor.js";
+import { carries, DOES, drop, ended, flush, turn, write } from "./supervisor.js";
 import { clock, NEVER } from "./time.js";
 
 /**
@@ -28,9 +28,7 @@ export function drive(owner) {
   var i, s;
   options.cross = root.location && originOf(location.href) !== origin;
   for (i = 0; i < transports.length; i++) if (transports[i].usable(options.cross, options.requests)) usable.push(transports[i]);
-  s = supervise(usable, options, Math.random, clock, function () {
-    return new Carrier(s);
-  });
+  s = supervise(usable, options, Math.random, clock, Carrier, DOES);
   s._owner = owner;
   s._url = owner.url;
   s._options = options;
