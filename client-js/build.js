@@ -29,12 +29,12 @@ const NAMES = JSON.parse(readFileSync(join(ROOT, "names.json"), "utf8")); // wha
  * what was reached, and is lowered with it; GOAL is what it is to come down to.
  */
 export const BUDGET = {
-  "dist/realtime.js, all transports": 12220,
-  "Realtime, websocket and long_polling in a bundle": 10895,
-  "dist/events.js": 2067,
-  "events in a bundle, beside these": 1830,
-  "dist/webtransport.js": 1664,
-  "webtransport in a bundle, beside the first two": 1344
+  "dist/realtime.js, all transports": 12187,
+  "Realtime, websocket and long_polling in a bundle": 10874,
+  "dist/events.js": 2065,
+  "events in a bundle, beside these": 1831,
+  "dist/webtransport.js": 1662,
+  "webtransport in a bundle, beside the first two": 1346
 };
 
 export const GOAL = {

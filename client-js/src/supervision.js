@@ -68,7 +68,7 @@ export function supervise(transports, rules, jitter, clock, make, does) {
   // In a row: failures of carriers, forgotten when something was delivered, or after a good life.
   var fails = 0, timesSuperseded = 0;
   // When what is due; since when the newest, or its run of polls, carries; since when POSTs fail.
-  var startAt = now, upgradeAt = NEVER, nextAt = now, began = NEVER, postsSince;
+  var startAt = now, upgradeAt = NEVER, nextAt = NEVER, began = NEVER, postsSince;
   var nonceEnd = NEVER; // when what opens by the nonce is let go of
   var actions = [];
 

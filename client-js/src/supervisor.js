@@ -172,13 +172,9 @@ function timer(s, wait) {
 }
 
 function round(s, now) {
-  var slept = now - s._dueAt > ASLEEP, carrier, kind, actions, i;
+  var carrier, kind, actions, due, i;
   clearTimeout(s._timer);
-  s._dueAt = NEVER;
-  if (slept) {
-    check(s);
-    return;
-  }
+  if (now - s._deadline() > ASLEEP) check(s); // this was to be called long ago
 
   // Between two plain polls the next one need not wait if something can go up.
   if (!s._newest && peek(s, s._last + 1, 1, 0).length) s._news();
@@ -208,8 +204,8 @@ function round(s, now) {
     s._due(ackDue(s, ackDelay(s, kind)));
   }
   count(s);
-  s._dueAt = s._deadline();
-  if (s._dueAt < NEVER) timer(s, Math.min(s._dueAt - now, 2e9));
+  due = s._deadline();
+  if (due < NEVER) timer(s, Math.min(due - now, 2e9));
 }
 
 /** A carrier that may be mute for so long. */
