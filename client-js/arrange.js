@@ -97,11 +97,12 @@ export function nameMembers(ast, sources, short) {
 }
 
 /**
- * Puts functions that are declared in front of everything else, in the order of their names in `names.functions`, and members
- * of objects in that of `names.order`. Neither changes what the script does.
+ * Puts functions that are declared in front of everything else, in the order of their names in `names.functions`, members of objects
+ * in that of `names.order`, and of `variables` (see rename()) those that one statement declares in that of `names.declared`. None of
+ * it changes what the script does.
  */
-export function order(ast, names, sources) {
-  const functions = sorter(names.functions), members = sorter(names.order);
+export function order(ast, names, sources, variables) {
+  const functions = sorter(names.functions), members = sorter(names.order), declared = sorter(names.declared);
   const nameOf = (statement) => statement.name.name;
   const keyOf = ({ key }) => (Object.hasOwn(sources, key) ? sources[key] : key);
   visit(ast, (node) => {
@@ -111,8 +112,26 @@ export function order(ast, names, sources) {
       node.body.splice(0, node.body.length, ...first, ...declared, ...node.body.filter(({ TYPE }) => TYPE !== "Directive" && TYPE !== "Defun"));
     } else if (node.TYPE === "Object" && node.properties.every(({ TYPE, value }) => TYPE === "ObjectKeyVal" && isStill(value))) {
       node.properties.sort((one, other) => members(keyOf(one), keyOf(other)));
+    } else if (node.TYPE === "Var" && variables) {
+      const key = ({ name }) => variables.get(name.thedef);
+      for (const { start, end } of runs(node.definitions, ({ name, value }) => variables.has(name.thedef) && (!value || isPlain(value)))) {
+        node.definitions.splice(start, end - start, ...node.definitions.slice(start, end).sort((one, other) => declared(key(one), key(other))));
+      }
     }
   });
+}
+
+// What variables may begin with in any order: nothing is called or read for it.
+const isPlain = ({ TYPE, elements, properties }) => /^(String|Number)$/.test(TYPE) || elements?.length === 0 || properties?.length === 0;
+
+/** Where in a list there are two or more beside each other that `suits`: {start, end}. */
+export function runs(list, suits) {
+  const found = [];
+  for (let start = 0, end; start < list.length; start = end + 1) {
+    for (end = start; end < list.length && suits(list[end]); ) end++;
+    if (end > start + 1) found.push({ start, end });
+  }
+  return found;
 }
 
 /** Calls `see` with each node. */
@@ -192,7 +211,7 @@ const WORDS = ["as", "at", "do", "id", "if", "in", "is", "of", "on"]; // of the 
 export const ONE = [...ALL, "$", "_"];
 export const TWO = ALL.flatMap((one) => ALL.map((other) => one + other)).filter((name) => !WORDS.includes(name));
 
-/** Gives each variable the name that names.json has for it, or another that nobody in sight has. */
+/** Gives each variable the name that names.json has for it, or another that nobody in sight has. Returns their keys. */
 export function rename(ast, names, toplevel, sources) {
   const { list, fixed } = variables(ast, toplevel, sources), owners = new Map();
   const free = (one, short) => !fixed.has(short) && !(owners.get(short) || []).some((other) => clash(one, other));
@@ -206,4 +225,5 @@ export function rename(ast, names, toplevel, sources) {
     give(one, short);
   });
   for (const one of rest) give(one, [...ONE, ...TWO].find((short) => free(one, short)));
+  return new Map(list.map(({ def, key }) => [def, key]));
 }

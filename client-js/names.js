@@ -1,20 +1,21 @@
 // Which short names and which order of functions gzip likes best: `npm run names`, after the source has changed much.
 //
 // Which name is whose, and what stands where, changes nothing but how well the rest compresses, by four per cent. A search,
-// the same each time, changes names of variables and private members and moves functions for as long as that helps, and
-// writes names.json, which build.js reads.
+// the same each time, changes names of variables and private members and moves functions, and what is declared together, for as long as
+// that helps, and writes names.json, which build.js reads.
 
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parse } from "acorn";
-import { MARK, ONE, TWO, clash, meeting, order, print, sorter, sourcesOf, treeOf, variables, visit } from "./arrange.js";
+import { MARK, ONE, TWO, clash, meeting, order, print, runs, sorter, sourcesOf, treeOf, variables, visit } from "./arrange.js";
 import { BESIDE, bundle, gzipped, options, ROOT, SCRIPTS, SOURCE, tree, USUAL, writeTemporary } from "./build.js";
 
 const STEPS = +process.argv[2] || 60000;
 const SEED = +process.argv[3] || 1;
-const WARM = +process.argv[4] || 1; // bytes: how much worse it may be for a while, at first
+const WARM = +process.argv[4] || 0.05; // bytes: how much worse it may be for a while, at first
 const MUCH = 4; // bytes
 
+const RANKS = ["functions", "order", "declared"]; // what can be put in another order: see order() in arrange.js
 const VARIABLE = 0x4000; // characters that stand for names while they are looked for, as MARK does for private members
 const MARKS = /([\u4000-\u7fff])/;
 
@@ -42,11 +43,15 @@ async function marked(entry, format, cache) {
 const STILL = /^(FunctionExpression|Identifier|Literal)$/;
 const isStill = ({ type, argument }) => STILL.test(type) || (type === "UnaryExpression" && argument.type === "Literal");
 
+// See isPlain() in arrange.js; numbers are not negative.
+const isPlain = ({ type, value, elements, properties }) => (type === "Literal" && typeof value !== "object") || elements?.length === 0 || properties?.length === 0;
+
 /**
  * A text as pieces: strings, marks, and lists of what can be put in another order: {rank, items: [[name, pieces]], between}.
- * `nameOf(n)` is the name in the source of the n-th function that is declared, `keyOf(key)` that of a member.
+ * `nameOf(n)` is the name in the source of the n-th function that is declared, `keyOf(key)` that of a member; `marked` are the variables
+ * by their marks.
  */
-function pieces(text, nameOf, keyOf) {
+function pieces(text, nameOf, keyOf, marked = {}) {
   let count = 0;
   const program = parse(text, { ecmaVersion: 2020, sourceType: "module" });
   const numbers = new Map();
@@ -75,6 +80,17 @@ function pieces(text, nameOf, keyOf) {
         end: node.properties[node.properties.length - 1].end,
         make: () => [{ rank: "order", items: node.properties.map((one) => [keyOf(named(one)), cut(one.start, one.end)]), between: "," }]
       });
+    }
+    if (node.type === "VariableDeclaration") {
+      const list = node.declarations;
+      for (const { start, end } of runs(list, ({ id, init }) => marked[id.name] && (!init || isPlain(init)))) {
+        const items = list.slice(start, end);
+        lists.push({
+          start: items[0].start,
+          end: items[items.length - 1].end,
+          make: () => [{ rank: "declared", items: items.map((one) => [marked[one.id.name].key, cut(one.start, one.end)]), between: "," }]
+        });
+      }
     }
     for (const value of Object.values(node)) for (const one of [value].flat()) if (one && typeof one === "object") see(one);
   })(program);
@@ -124,10 +140,10 @@ for (const { file, ast, settings } of scripts) {
     one.mark = one.def.mangled_name = String.fromCharCode(VARIABLE + vars.length);
     vars.push(one);
   }
-  order(ast, before, sources); // as it is built now: a bundler's names depend on what stands where, and this search does not ask it again
+  order(ast, before, sources, new Map(list.map(({ def, key }) => [def, key]))); // as it is built now: a bundler's names depend on what stands where, and this search does not ask it again
   const text = (await print(ast, settings)).code.replace(/"([\u6000-\u7fff])":/g, "$1:"); // it will be an identifier
   const marks = Object.fromEntries(list.map((one) => [one.mark, one.def.name])), names = declared(text).map((mark) => marks[mark]);
-  texts.push(pieces(text, (n) => names[n], keyOf));
+  texts.push(pieces(text, (n) => names[n], keyOf, Object.fromEntries(list.map((one) => [one.mark, one]))));
 }
 
 // Functions of the modules keep their names, to be known.
@@ -200,10 +216,19 @@ function sorted(rank, parts, found = new Set()) {
   return found;
 }
 const ranks = {};
-for (const rank of ["functions", "order"]) {
+for (const rank of RANKS) {
   const all = [...new Set(texts.flatMap((parts) => [...sorted(rank, parts)]))];
   ranks[rank] = [...before[rank].filter((name) => all.includes(name)), ...all.filter((name) => !before[rank].includes(name))];
 }
+
+// Which variables are declared together with which others.
+const together = new Map();
+(function see(parts) {
+  for (const { rank, items = [] } of parts) {
+    if (rank === "declared") for (const [name] of items) together.set(name, [...(together.get(name) || []), ...items.map(([other]) => other).filter((other) => other !== name)]);
+    for (const [, inner] of items) see(inner);
+  }
+})(texts.flat());
 
 /** Pieces as they are printed: marks as arrays of one, in which no list is looked for. */
 function printed(parts) {
@@ -229,7 +254,7 @@ function flat(parts, sort, into = []) {
 }
 /** All texts in the order of now, of which only these are others than in `before`. */
 const lay = (which, before = []) => {
-  const sort = { functions: sorter(ranks.functions), order: sorter(ranks.order) }, laid = [...before];
+  const sort = Object.fromEntries(RANKS.map((rank) => [rank, sorter(ranks[rank])])), laid = [...before];
   for (const one of which) laid[one] = flat(prints[one], sort);
   return laid;
 };
@@ -245,7 +270,7 @@ keep();
 /** Which texts have one of these marks, or names that are sorted by `rank`. */
 const have = new Map(), all = texts.map((_, which) => which);
 texts.forEach((parts, which) => {
-  const found = [...marksIn(parts), ...["functions", "order"].flatMap((rank) => [...sorted(rank, parts)].map((name) => rank + name))];
+  const found = [...marksIn(parts), ...RANKS.flatMap((rank) => [...sorted(rank, parts)].map((name) => rank + name))];
   for (const one of found) have.set(one, (have.get(one) || new Set()).add(which));
 });
 const concerned = (...list) => all.filter((which) => list.some((one) => have.get(one)?.has(which)));
@@ -298,8 +323,9 @@ function change() {
       }
     };
   }
-  const rank = random(3) < 2 ? "functions" : "order", old = ranks[rank], moved = pick(old), rest = old.filter((name) => name !== moved);
-  rest.splice(Math.floor(random(rest.length + 1)), 0, moved);
+  const rank = RANKS[Math.floor(random(3))], old = ranks[rank], moved = pick(old), rest = old.filter((name) => name !== moved);
+  const beside = rank === "declared" ? rest.indexOf(pick(together.get(moved))) + random(2) : random(rest.length + 1); // others have no effect
+  rest.splice(Math.floor(beside), 0, moved);
   const laid = orders;
   ranks[rank] = rest;
   orders = lay(concerned(rank + moved), laid);
@@ -340,8 +366,7 @@ function keep() {
       SCRIPTS.map(({ file }) => [file, Object.fromEntries(vars.filter((one) => one.file === file).map((one) => [one.key, names[one.mark]]).sort())])
     ),
     members: Object.fromEntries(members.map((mark) => [sources[mark], names[mark]]).sort()),
-    functions: ranks.functions,
-    order: ranks.order
+    ...ranks
   };
 }
 

@@ -116,6 +116,7 @@ export interface Namespace<Heard extends Functions<Heard> = AnyEvents, Sent exte
 /**
  * The main namespace of a session, whose messages are taken for events from now on. Call it where the session is made; the
  * next time it returns the same.
+ * @throws {TypeError} For another option, and for a `timeout` that is no number from 0 on; so does `of()`.
  */
 export function events<Heard extends Functions<Heard> = AnyEvents, Sent extends Functions<Sent> = AnyEvents>(
   session: Realtime,

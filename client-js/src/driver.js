@@ -14,7 +14,7 @@ import { random } from "./random.js";
 import { root } from "./root.js";
 import { acknowledgeClose, say } from "./say.js";
 import { supervise } from "./supervision.js";
-import { carries, drop, ended, flush, turn, write } from "./supervisor.js";
+import { carries, DOES, drop, ended, flush, turn, write } from "./supervisor.js";
 import { clock, NEVER } from "./time.js";
 
 /**
@@ -28,21 +28,18 @@ export function drive(owner) {
   var i, s;
   options.cross = root.location && originOf(location.href) !== origin;
   for (i = 0; i < transports.length; i++) if (transports[i].usable(options.cross, options.requests)) usable.push(transports[i]);
-  s = supervise(usable, options, Math.random, clock, function () {
-    return new Carrier(s);
-  });
+  s = supervise(usable, options, Math.random, clock, Carrier, DOES);
   s._owner = owner;
   s._url = owner.url;
   s._options = options;
   s._key = "realtime:" + origin; // of the browser's storage
   s._listed = transports; // those of the server's list before them
-  // _shown: the transport that carries, or did last, as the application knows; _batch: the request in flight that brings
-  // something up; _parked
+  // _batch: the request in flight that brings something up; _parked
   // _interval: after how long a server that has nothing to say pings; _silence: how long a carrier may be mute
   s._why = ""; // the reason for the last change of transport
   // _risks: something went up with an open, and nobody knows what became of it
   s._asking = true; // for auth data; meanwhile nothing is started
-  s._interval = s._closeAt = s._dueAt = NEVER;
+  s._interval = s._closeAt = NEVER;
   s._turns = turn;
   s._receives = receive;
   s._ends = ended;
@@ -140,7 +137,7 @@ export function receive(s, carrier, frames) {
   if (isNewest && s._received + s._acked > brought + acked) s._delivered(s._acked > acked);
   if (carrier._kind >= HELD) return; // they tell of their end themselves, at once
   if (carrier._last) carrier.end("");
-  else if (!plain || ackDue(s, 1000) < s._dueAt) turn(s);
+  else if (!plain || ackDue(s, 1000) < s._deadline()) turn(s);
 }
 
 /** The server broke the protocol, by a code: it is told, and the session ends. */
@@ -172,8 +169,7 @@ function takenUp(s, carrier, server) {
   }
   if (carrier._role === PROBE) return;
   s._attached(carrier);
-  if (s._shown !== s._current) {
-    s._shown = s._current;
+  if (s._owner.transport !== s._current._name) {
     table(s);
     s._owner._transportIs(s._current._name, s._why);
   }
@@ -187,5 +183,5 @@ function hasEnded(s, code, reason, clean, ackDue) {
   else if (ackDue) acknowledgeClose(s, 4);
   s._over();
   drop(s);
-  s._owner._closed(code, reason, !!clean, s._delay);
+  s._owner._closed(code, reason, !!clean);
 }

@@ -3,34 +3,26 @@
  * binary message as an ArrayBuffer. Where there is a WebTransport, there are typed arrays and TextEncoder as well.
  */
 
-/** A head: twice the size, and one more for what is binary, as an integer of QUIC (RFC 9000 §16) on `bytes` at `at`. */
-function putHead(bytes, at, size, binary) {
-  var value = 2 * size + binary, length = headLength(size), i;
-  for (i = length; i--; value = Math.floor(value / 256)) bytes[at + i] = value % 256;
-  bytes[at] |= { 1: 0, 2: 64, 4: 128, 8: 192 }[length];
-}
-
-function headLength(size) {
-  return size < 32 ? 1 : size < 8192 ? 2 : size < 536870912 ? 4 : 8;
+/** A head: twice the size, and one more for what is `binary`, as an integer of QUIC (RFC 9000 §16). */
+function headOf(size, binary) {
+  var power = size < 32 ? 0 : size < 8192 ? 1 : size < 536870912 ? 2 : 3;
+  var value = 2 * size + binary, i = 1 << power, bytes = new Uint8Array(i);
+  for (; i--; value = Math.floor(value / 256)) bytes[i] = value; // which keeps the last eight bits
+  bytes[0] |= power << 6;
+  return bytes;
 }
 
 /** Frames as the bytes that go on the stream. */
 export function encode(frames) {
-  var payloads = [], total = 0, at = 0, i, payload, bytes;
+  var pieces = [], total = 0, i, isText, payload, head;
   for (i = 0; i < frames.length; i++) {
-    payload = typeof frames[i] === "string" ? new TextEncoder().encode(frames[i]) : new Uint8Array(frames[i]);
-    payloads.push(payload);
-    total += headLength(payload.length) + payload.length;
+    isText = typeof frames[i] === "string";
+    payload = isText ? new TextEncoder().encode(frames[i]) : new Uint8Array(frames[i]);
+    head = headOf(payload.length, isText ? 0 : 1);
+    pieces.push(head, payload);
+    total += head.length + payload.length;
   }
-  bytes = new Uint8Array(total);
-  for (i = 0; i < frames.length; i++) {
-    payload = payloads[i];
-    putHead(bytes, at, payload.length, typeof frames[i] === "string" ? 0 : 1);
-    at += headLength(payload.length);
-    bytes.set(payload, at);
-    at += payload.length;
-  }
-  return bytes;
+  return joined(pieces, total);
 }
 
 /**

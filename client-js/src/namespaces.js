@@ -8,6 +8,7 @@ import { need } from "./frames.js";
 var PATIENCE = 30000; // milliseconds for the attachments of an event
 // What waits for this client to be in, which has a _size, and calls that wait for an answer, which have an _id, are kept among the listeners:
 var KEPT = 0; // to what is no name of an event
+var OPTIONS = { auth: 0, timeout: 0 };
 var MOST = 4096; // calls that wait for their answers, and events that wait for their namespaces, of one session
 
 /** What answers a call that failed. Thrown by a listener, it is the answer to the server's call. */
@@ -19,17 +20,13 @@ export function EventError(message, code, data) {
 }
 EventError.prototype = new Error();
 
-function rethrow(error) {
-  setTimeout(function () {
-    throw error;
-  }, 0);
-}
-
 /** What an ack says of what was thrown; the page is told of what is not meant for one. */
 function problem(error) {
   if (!(error instanceof EventError)) {
-    rethrow(error);
-    error = new EventError("the handler failed", "failed");
+    setTimeout(function () {
+      throw error;
+    }, 0);
+    return { _error: "failed", message: "the handler failed" };
   }
   return { _error: error.code, message: error.message, data: error.data };
 }
@@ -43,7 +40,7 @@ export function events(session, options) {
 
   /** A namespace of the session. It is asked for, unless this client is in it, or has asked. */
   function of(name, options) {
-    var member = members["$" + name], k;
+    var member = members["$" + name], k, value;
     var calls = 0;
     var owed = 0; // how many answers to come
     var over = 1; // an error, when this client is not to be in
@@ -179,7 +176,13 @@ export function events(session, options) {
       });
       leave();
     }
-    for (k in options) member[k] = options[k];
+    for (k in options) {
+      if ((value = options[k]) === undefined) continue;
+      if (!(k in OPTIONS) || (k === "timeout" && !(value === +value && value >= 0))) {
+        refuse("wrong options: " + JSON.stringify(options));
+      }
+      member[k] = value;
+    }
     member._asks();
     return member;
 

@@ -27,7 +27,6 @@ export function listen(callback) {
   hear("add", "attach");
   return {
     _name: name,
-    _call: callback,
     _forget: function () {
       // Whatever comes late finds nothing to do, and nothing to complain about.
       root[name] = ignore;
@@ -52,15 +51,12 @@ export function hidden(html, owner) {
   return element;
 }
 
-/** Removes what hidden() made, or a script. A frame that is loading would go on spinning otherwise. */
-export function remove(element) {
-  if (element.parentNode) element.parentNode.removeChild(element);
-}
-
-/** Removes it, but not while its script runs. */
+/**
+ * Removes what hidden() made, or a script, but not while it runs. A frame that is loading would go on spinning otherwise.
+ */
 export function later(element) {
   setTimeout(function () {
-    remove(element);
+    if (element.parentNode) element.parentNode.removeChild(element);
   }, 0);
 }
 

@@ -136,8 +136,7 @@ var prototype = {
     if (this.readyState < 2) close(this._session, code, reason);
     else {
       // Nor is it opened again.
-      clearTimeout(this._reopening);
-      this._reopens = false;
+      this._reopening = clearTimeout(this._reopening);
       this._unwatch("remove");
     }
   },
@@ -205,7 +204,7 @@ var prototype = {
    * wait, too, and only have to be fit to be sent; returned is how many bytes they are.
    */
   _put: function (messages, waiting) {
-    var takes = this.readyState < 2 || this._reopens, items = [], total = 0, i, data, bytes, size;
+    var takes = this.readyState < 2 || this._reopening, items = [], total = 0, i, data, bytes, size;
     for (i = 0; i < messages.length; i++) {
       bytes = this._bytes((data = messages[i]));
       if (/(Blob|File)]/.test(kindOf(data))) refuse("send a Blob's arrayBuffer()");
@@ -280,26 +279,26 @@ var prototype = {
     this._tell("message", { data: data });
   },
 
-  _closed: function (code, reason, wasClean, delay) {
+  _closed: function (code, reason, wasClean) {
     var self = this, reopens = this.readyState < 2 && this._options.reopen && REOPENS.test(code);
     var unacknowledged = this.unacknowledged;
     if (this.readyState > 2) return;
     if (this._starts) {
       // It failed at once. Whoever asked for it has had no time to listen yet.
       setTimeout(function () {
-        self._closed(code, reason, wasClean, delay);
+        self._closed(code, reason, wasClean);
       }, 0);
       return;
     }
     this.readyState = 3;
     this.state = "closed";
-    this._reopens = reopens;
+    this._reopening = reopens; // or the timer for that
     if (reopens) {
-      this._prepare();
       this._reopening = setTimeout(function () {
         self._connect();
         self._tellState();
-      }, jittered(doubled(500, this._opens++, 30000)) + delay * 1000 * Math.random());
+      }, jittered(doubled(500, this._opens++, 30000)) + this._session._delay * 1000 * Math.random());
+      this._prepare();
     }
     if (!wasClean) this._tell("error");
     this._tell("close", {
@@ -310,6 +309,6 @@ var prototype = {
       reopening: reopens
     });
     this._tellState();
-    if (!this._reopens) this._unwatch("remove");
+    if (!this._reopening) this._unwatch("remove");
   }
 };

@@ -4,17 +4,18 @@
  * tests/vectors/supervision.json holds both to the same histories.
  *
  * Pure: no clock, no chance, no timers. The shell tells what happens, calls _turn() after each event and when _deadline()
- * has come, and does what _turn() says, in order. Times are in milliseconds, and come first in each event. The actions:
+ * has come, and does what _turn() says, in order: a list of [how, ...], where `how` is a member of the shell's table, `does`. Times
+ * are in milliseconds, and come first in each event. What the table has:
  *
- *   ["start", carrier]      `carrier._role` CARRY: attach (or open) by it; it is the newest carrier now
- *                           OPEN: a second way to open the session; never takes over
- *                           PROBE: try it beside the one in use; nothing of the session goes over it
- *   ["test", carrier]       of a stream: send a POST beside it, and tell _tested() when that is answered
- *   ["stop", carrier, how]  let go of it; whatever comes of it need not be told. `how`: why it was given up, if it was
- *   ["take", carrier]       of a probe that was proven: attach by it; it is the newest carrier now
- *   ["anew"]                no open by the nonce before was answered: draw another, or say that what went behind it may be lost
- *   ["renew", reason]       ask the application for other auth data, and set `_asking` to false
- *   ["end", reason, code]   the session ends, or can't be opened
+ *   _start, carrier      `carrier._role` CARRY: attach (or open) by it; it is the newest carrier now
+ *                        OPEN: a second way to open the session; never takes over
+ *                        PROBE: try it beside the one in use; nothing of the session goes over it
+ *   _test, carrier       of a stream: send a POST beside it, and tell _tested() when that is answered
+ *   _stop, carrier, how  let go of it; whatever comes of it need not be told. `how`: why it was given up, if it was
+ *   _take, carrier       of a probe that was proven: attach by it; it is the newest carrier now
+ *   _anew                no open by the nonce before was answered: draw another, or say that what went behind it may be lost
+ *   _renew, reason       ask the application for other auth data, and set `_asking` to false
+ *   _end, reason, code   the session ends, or can't be opened
  */
 import { CARRY, DUPLEX, HELD, OPEN, POLL, PROBE, STREAM } from "./machine.js";
 import { doubled, NEVER } from "./time.js";
@@ -42,9 +43,9 @@ var MOST_TIMES = 64; // more failures in a row are not counted
 /**
  * For one session. `transports`: {name, kind}, most wanted first. `rules`: _attachTimeout, _raceDelay and _upgrade, as the
  * application has set them. A page insists: nobody else would try again (see Rules in choice.py). `jitter` gives numbers
- * from 0 to below 1. make(known) gives the object that stands for a carrier of a transport, which `_all` has.
+ * from 0 to below 1. `make` is the class of what stands for a carrier, and is given the session.
  */
-export function supervise(transports, rules, jitter, clock, make) {
+export function supervise(transports, rules, jitter, clock, make, does) {
   var all = [], now = clock(), i; // what is known of each transport
   for (i = 0; i < transports.length; i++) {
     all[i] = {
@@ -67,7 +68,7 @@ export function supervise(transports, rules, jitter, clock, make) {
   // In a row: failures of carriers, forgotten when something was delivered, or after a good life.
   var fails = 0, timesSuperseded = 0;
   // When what is due; since when the newest, or its run of polls, carries; since when POSTs fail.
-  var startAt = now, upgradeAt = NEVER, nextAt = now, began = NEVER, postsSince;
+  var startAt = now, upgradeAt = NEVER, nextAt = NEVER, began = NEVER, postsSince;
   var nonceEnd = NEVER; // when what opens by the nonce is let go of
   var actions = [];
 
@@ -174,7 +175,7 @@ export function supervise(transports, rules, jitter, clock, make) {
         carrier._role = CARRY;
         carrier._lateAt = now + patience(it);
         become(carrier);
-        act("take", carrier);
+        act(does._take, carrier);
       } else {
         stop(carrier);
         start(carrier._of);
@@ -220,7 +221,7 @@ export function supervise(transports, rules, jitter, clock, make) {
       }
       if (code === 4401 && !hasRenewed) {
         hasRenewed = it._asking = 1;
-        act("renew", reason);
+        act(does._renew, reason);
       } else if (code === 4408 || code === 4429 || code === 4503) {
         wait = Math.min(wait || 0, it._lifetime / LONGEST);
         if (carries) {
@@ -440,13 +441,13 @@ export function supervise(transports, rules, jitter, clock, make) {
   }
 
   function begin(known, role) {
-    var carrier = make(known), limit = patience(role === PROBE ? known : it);
+    var carrier = new make(it), limit = patience(role === PROBE ? known : it);
     if (isOpen) {
       if (known._kind === HELD && !role) limit = Math.max(limit, held);
     } else {
       if (now > nonceEnd - NONCE_REST) {
         stop(it._beside);
-        act("anew");
+        act(does._anew);
         nonceEnd = NEVER;
       }
       nonceEnd = Math.min(nonceEnd, now + NONCE_END);
@@ -460,8 +461,8 @@ export function supervise(transports, rules, jitter, clock, make) {
     carrier._limit = limit;
     carrier._lateAt = now + limit;
     // _verdictAt: a stream that is mute then is held back by something; _graceAt: HTTP was faster
-    act("start", carrier);
-    if (known._kind === STREAM && isOpen) act("test", carrier);
+    act(does._start, carrier);
+    if (known._kind === STREAM && isOpen) act(does._test, carrier);
     due(carrier._lateAt);
     return carrier;
   }
@@ -475,7 +476,7 @@ export function supervise(transports, rules, jitter, clock, make) {
 
   function stop(carrier, how) {
     if (!carrier) return;
-    act("stop", carrier, how);
+    act(does._stop, carrier, how);
     takeOut(carrier);
   }
 
@@ -505,7 +506,7 @@ export function supervise(transports, rules, jitter, clock, make) {
   }
 
   function end(reason, code) {
-    if (!isOver) act("end", reason, code || 4411);
+    if (!isOver) act(does._end, reason, code || 4411);
     isOver = true;
   }
 

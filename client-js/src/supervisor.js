@@ -16,31 +16,31 @@ import { ackDelay, sendUp } from "./uplink.js";
 
 var ASLEEP = 10000; // a timer that is so late belongs to a page that slept
 
-// What the policy may say.
-var DOES = {
-  start: start,
-  test: function (s, carrier) {
+// What the policy may say: see supervision.js.
+export var DOES = {
+  _start: start,
+  _test: function (s, carrier) {
     s._test = carrier;
   },
-  stop: function (s, carrier, how) {
+  _stop: function (s, carrier, how) {
     stop(carrier);
     if (how && !carrier._role) lost(s, carrier, how);
   },
   /** A probe by a duplex carrier was answered. */
-  take: function (s, carrier) {
+  _take: function (s, carrier) {
     carrier._gen = ++s._gen;
     write(s, [hello(s, carrier)]);
   },
   /** What went behind opens by the nonce before, which nobody has answered, must not go again. */
-  anew: function (s) {
+  _anew: function (s) {
     if (s._risks) end(s, 4411, "no answer in time");
     s._last = 0;
     s._waiting = s._owed;
     places(s, false);
     s._nonce = random();
   },
-  renew: renew,
-  end: function (s, reason, code) {
+  _renew: renew,
+  _end: function (s, reason, code) {
     end(s, code, !s._sid && code === 4411 && s._why ? reason + ": " + s._why : reason);
   }
 };
@@ -172,21 +172,17 @@ function timer(s, wait) {
 }
 
 function round(s, now) {
-  var slept = now - s._dueAt > ASLEEP, carrier, kind, actions, i;
+  var carrier, kind, actions, due, i;
   clearTimeout(s._timer);
-  s._dueAt = NEVER;
-  if (slept) {
-    check(s);
-    return;
-  }
+  if (now - s._deadline() > ASLEEP) check(s); // this was to be called long ago
 
   // Between two plain polls the next one need not wait if something can go up.
   if (!s._newest && peek(s, s._last + 1, 1, 0).length) s._news();
   s._waits = s._closing && s._batch;
   s._calm = s._owner.state === "open";
   s._crowd(places(s, s._holds) && !s._holds);
-  actions = s._all.length ? s._turn() : [["end", CANNOT, 4411]];
-  for (i = 0; i < actions.length && !s._ended; i++) DOES[actions[i][0]](s, actions[i][1], actions[i][2]);
+  actions = s._all.length ? s._turn() : [[DOES._end, CANNOT, 4411]];
+  for (i = 0; i < actions.length && !s._ended; i++) actions[i][0](s, actions[i][1], actions[i][2]);
   places(s, (s._holds = isHeld(s._newest) || isHeld(s._beside)));
   store(s);
 
@@ -208,8 +204,8 @@ function round(s, now) {
     s._due(ackDue(s, ackDelay(s, kind)));
   }
   count(s);
-  s._dueAt = s._deadline();
-  if (s._dueAt < NEVER) timer(s, Math.min(s._dueAt - now, 2e9));
+  due = s._deadline();
+  if (due < NEVER) timer(s, Math.min(due - now, 2e9));
 }
 
 /** A carrier that may be mute for so long. */

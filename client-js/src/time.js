@@ -7,9 +7,9 @@ var skew = 0; // by how much it was set back
 
 /** The wall clock, which goes on while a page sleeps. Where it is set back, this one goes on from where it was. */
 export function clock() {
-  var now = +new Date() + skew;
-  skew += Math.max(last - now, 0);
-  return (last = Math.max(last, now));
+  var now = +new Date();
+  skew = Math.max(skew, last - now);
+  return (last = now + skew);
 }
 
 /** `least`, doubled so many times, but not above `most`. */

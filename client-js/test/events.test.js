@@ -115,6 +115,29 @@ for (const [which, code] of Object.entries(scripts)) {
     assert.equal(session.readyState, 1);
   });
 
+  test(`${which}: options that are wrong throw a sentence`, () => {
+    const { page, session, chat, sent } = start(code, { auth: { token: 1 } });
+    page.run("Object.prototype.somebodys = function () {}");
+    for (const [options, said] of [
+      [{ timout: 10 }, '{"timout":10}'],
+      [{ emit: 1 }, '{"emit":1}'],
+      [{ timeout: "10" }, '{"timeout":"10"}'],
+      [{ timeout: -1 }, '{"timeout":-1}'],
+      [{ timeout: NaN }, '{"timeout":null}'],
+      [{ timeout: null }, '{"timeout":null}'],
+      ["/admin", '"/admin"']
+    ]) {
+      const message = "Realtime: wrong options: " + said;
+      assert.throws(() => page.window.events(session, options), { name: "TypeError", message });
+      assert.throws(() => chat.of("/other", options), { name: "TypeError", message });
+    }
+    assert.deepEqual([chat.timeout, chat.auth, chat.of("/other").timeout, typeof chat.emit], [5000, { token: 1 }, 5000, "function"]);
+    for (const timeout of [undefined, 0, 10, Infinity]) {
+      assert.equal(chat.of("/other", { timeout, auth: undefined }).timeout, timeout ?? 5000);
+    }
+    assert.deepEqual(sent(), ["0/other,"]);
+  });
+
   test(`${which}: calls are answered, once, by values, bytes, nothing and errors`, async () => {
     const { chat, sent, say, page } = start(code);
     const calls = ["a", "b", "c", "d"].map((name) => chat.call(name, 1));

@@ -22,6 +22,9 @@ function milliseconds(value) {
 /** Which arguments of an event are times. */
 const TIMES = { opened: [0, 1, 2], tested: [1], lost: [2], refused: [3], post_failed: [1] };
 
+/** What stands for the functions of a shell: their names. */
+const DOES = Object.fromEntries(["start", "test", "stop", "take", "anew", "renew", "end"].map((name) => ["_" + name, name]));
+
 const OF_CARRIERS = ["attached", "alive", "tested", "proven", "answered", "superseded", "recycled", "lost", "refused"];
 
 function happen(supervision, carriers, [name, ...args]) {
@@ -54,7 +57,10 @@ for (const { name, transports, rules, jitter, steps } of vectors) {
     let now = START, count = 0;
     const wanted = transports.map(([name, kind]) => ({ name, kind }));
     const given = { attachTimeout: 5000, raceDelay: 250, upgrade };
-    const supervision = supervise(wanted, given, () => jitter, () => now, () => ({ _id: ++count }));
+    const make = function () {
+      this._id = ++count;
+    };
+    const supervision = supervise(wanted, given, () => jitter, () => now, make, DOES);
     supervision._openBy = START + open_timeout * 1000;
     const carriers = {};
     for (const step of steps) {

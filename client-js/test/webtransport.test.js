@@ -202,6 +202,21 @@ test("hashes of the page's own stand in for the server's", async () => {
   assert.equal(tunnel.options.serverCertificateHashes, own);
 });
 
+test("options that are wrong throw a sentence", async () => {
+  const { page } = await visit();
+  const { RealtimeWebTransport: make } = page.window;
+  page.run("Object.prototype.somebodys = function () {}");
+  for (const [options, said] of [
+    [{ serverCertificateHash: [] }, '{"serverCertificateHash":[]}'],
+    [{ serverCertificateHashes: { algorithm: "sha-256" } }, '{"serverCertificateHashes":{"algorithm":"sha-256"}}'],
+    ["sha-256", '"sha-256"']
+  ]) {
+    const message = "Realtime: webtransport() takes serverCertificateHashes: Array, not " + said;
+    assert.throws(() => make(options), { name: "TypeError", message });
+  }
+  for (const options of [undefined, null, {}, { serverCertificateHashes: undefined }, { serverCertificateHashes: [] }]) make(options);
+});
+
 test("messages go both ways, binary ones as they are, and what is not taken yet counts as buffered", async () => {
   const { session, tunnel } = await open();
   session.binaryType = "arraybuffer";

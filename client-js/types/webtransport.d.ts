@@ -17,5 +17,8 @@ export interface WebTransportOptions {
   serverCertificateHashes?: CertificateHash[];
 }
 
-/** The transport over HTTP/3, for `Options.transports`: where it is to be tried, best in front of the others. */
+/**
+ * The transport over HTTP/3, for `Options.transports`: where it is to be tried, best in front of the others.
+ * @throws {TypeError} For another option, and for hashes that are no list.
+ */
 export function webtransport(options?: WebTransportOptions): Transport;

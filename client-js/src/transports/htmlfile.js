@@ -20,7 +20,7 @@ export var htmlfile = {
       owner.open();
       owner.write("<body></body>");
       owner.close();
-      owner.parentWindow[callback._name] = callback._call;
+      owner.parentWindow[callback._name] = root[callback._name];
     }
     element = hidden("<iframe></iframe>", owner);
     frame = element.firstChild;

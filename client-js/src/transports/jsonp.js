@@ -1,7 +1,7 @@
 /** Script tags, each held by the server like a long poll: for engines and places without any CORS. */
 import { address, endpoint } from "../carrier.js";
 import { HELD } from "../machine.js";
-import { hasDocument, listen, remove, submit } from "../page.js";
+import { hasDocument, later, listen, submit } from "../page.js";
 
 export var jsonp = {
   name: "jsonp",
@@ -28,7 +28,7 @@ export var jsonp = {
       stop: function () {
         // A script that is still on its way calls back when it comes, and finds nothing to do.
         callback._forget();
-        remove(script);
+        later(script);
       }
     };
   },

@@ -6,8 +6,8 @@
  * something else to try.
  */
 import { decoder, encode } from "../lengths.js";
-import { DUPLEX, end, PROBE } from "../machine.js";
-import { ignore, root } from "../root.js";
+import { DUPLEX, PROBE } from "../machine.js";
+import { ignore } from "../root.js";
 
 var DARK = 1500; // how long the connection may take where there are other transports; once, since it is remembered
 var FAREWELL = 2000; // how long what was written last may take to arrive
@@ -20,14 +20,20 @@ var NOT_SERVED = "this server offers no WebTransport";
  * that the server tells.
  */
 export function webtransport(options) {
+  var usual = { serverCertificateHashes: 0 }, hashes = options && options.serverCertificateHashes, k;
+  for (k in options) {
+    if (!(k in usual) || (hashes && !hashes.concat)) {
+      throw TypeError("Realtime: webtransport() takes serverCertificateHashes: Array, not " + JSON.stringify(options));
+    }
+  }
   return {
     name: "webtransport",
     kind: DUPLEX,
     usable: function () {
-      return root.WebTransport && root.fetch;
+      return typeof WebTransport !== "undefined";
     },
     open: function (carrier, url, hello) {
-      return connect(carrier, url, hello, options && options.serverCertificateHashes);
+      return connect(carrier, url, hello, hashes);
     }
   };
 }
@@ -37,6 +43,7 @@ function connect(carrier, url, hello, hashes) {
 
   function failed(error) {
     if (!over) carrier.end((error && error.message) || "cut");
+    close();
   }
 
   function close() {
@@ -63,7 +70,7 @@ function connect(carrier, url, hello, hashes) {
       return;
     }
     hashes = hashes || (place.hash && [{ algorithm: "sha-256", value: fromBase64(place.hash) }]);
-    tunnel = new root.WebTransport(addressed(url, place), hashes ? { serverCertificateHashes: hashes } : {});
+    tunnel = new WebTransport(addressed(url, place), hashes ? { serverCertificateHashes: hashes } : {});
     tunnel.closed.then(failed, failed);
     tunnel.ready.then(function () {
       if (!over) tunnel.createBidirectionalStream().then(opened, failed);
@@ -81,17 +88,12 @@ function connect(carrier, url, hello, hashes) {
 
   function hear(reader) {
     reader.read().then(function (result) {
-      if (result.done) gone();
+      if (result.done) failed();
       else {
         take(result.value);
         hear(reader);
       }
-    }, gone);
-  }
-
-  function gone(error) {
-    failed(error);
-    close();
+    }, failed);
   }
 
   function take(bytes) {
@@ -102,7 +104,7 @@ function connect(carrier, url, hello, hashes) {
     } catch (code) {
       if (carrier._role !== PROBE) {
         write(["x" + code + ",session," + s._received + ","]);
-        end(s, code, "protocol error");
+        carrier.frames(["x" + code + ",session,,protocol error"]); // as if the server had ended it
       } else carrier.end("broken with " + code);
       return;
     }
@@ -147,11 +149,10 @@ function others(s) {
 function find(carrier, url) {
   var s = carrier._session, place = !s._times(carrier._of) && placeIn(s._listed);
   if (place) return Promise.resolve(place);
-  return root
-    .fetch(url.replace(/\/v1\/webtransport(\?|$)/, "/negotiate$1"), {
-      credentials: carrier.options.credentials ? "include" : "same-origin",
-      headers: { Accept: "application/json" }
-    })
+  return fetch(url.replace(/\/v1\/webtransport(\?|$)/, "/negotiate$1"), {
+    credentials: carrier.options.credentials ? "include" : "same-origin",
+    headers: { Accept: "application/json" }
+  })
     .then(function (answer) {
       if (!answer.ok) throw Error("negotiate: HTTP " + answer.status);
       return answer.json();
