@@ -1,6 +1,7 @@
 // `npm run unit`: the tests of the source in one process. What takes long is to read the bundler and to make the script
 // with it, as each of them does, and that is done once here. (`node --test` runs each in a process of its own.)
 
+import "./test/patient.cjs";
 import { readdirSync } from "node:fs";
 
 const GATES = ["shipped.test.js", "types.test.js"]; // `npm run check`

@@ -1,5 +1,6 @@
 // The gates that dist/ passes: it is what the source builds, small enough, ES3, and leaves the page alone.
 
+import "./patient.cjs";
 import assert from "node:assert/strict";
 import { execFileSync, spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";

@@ -1,5 +1,6 @@
 // The types, both ways: what they allow compiles, what they forbid does not, and they name what is there.
 
+import "./patient.cjs";
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { test } from "node:test";

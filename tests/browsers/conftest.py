@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 import pytest_asyncio
 
+from ..demo.forked import forked
 from .engines import ENGINES, Engine, wanted
 from .harness import Harness, serving
 
@@ -27,6 +28,13 @@ def _collected() -> Iterator[None]:
     """What a test here leaves to the garbage collector is not reported in another test."""
     yield
     gc.collect()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _forks() -> Iterator[None]:
+    """What demos start is forked."""
+    with forked():
+        yield
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session", params=wanted())

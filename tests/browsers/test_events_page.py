@@ -34,7 +34,7 @@ def for_engines(*names: str) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("engine", [name for name in names if name in wanted()], indirect=True)
 
 
-in_both = for_engines("chromium", "firefox")
+in_both = for_engines("chromium", "firefox")  # that the page runs there, and goes on; what it does is the same
 in_chromium = for_engines("chromium")
 
 
@@ -148,7 +148,7 @@ async def test_they_talk(engine: Engine) -> None:
         await lines(bob, "ada: <b>hello</b>", "bob: good day to 1")
 
 
-@in_both
+@in_chromium
 async def test_they_talk_alone(engine: Engine) -> None:
     """What is said to one is for nobody else, and may wait to be looked at."""
     async with Chat() as chat, two(engine, chat) as (ada, bob), engine.open(chat.address("ours")) as eve:
@@ -208,7 +208,7 @@ async def lines_begin(page: Page, *wanted: str) -> None:
     await shows(page, f"{json.dumps(wanted)}.every((text, at) => JSON.parse({texts('.log p')})[at]?.startsWith(text))")
 
 
-@in_both
+@in_chromium
 async def test_a_name_is_one_persons(engine: Engine) -> None:
     """Nobody else comes in by it; the same person does, and is put out where they were."""
     async with Chat() as chat, two(engine, chat) as (ada, bob):
@@ -229,7 +229,7 @@ async def test_a_name_is_one_persons(engine: Engine) -> None:
         assert sorted(chat.example.here) == ["ada", "bob"]
 
 
-@in_both
+@in_chromium
 async def test_a_wrong_name_is_told_why(engine: Engine) -> None:
     async with Chat() as chat:
         for name, client in zip(("ada", "bob"), ADDRESSES, strict=True):

@@ -7,8 +7,6 @@ import contextlib
 import math
 import secrets
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -17,6 +15,7 @@ from pathlib import Path
 from ..brokers.servers import Server as Redis
 from ..lab.boxes import HAPROXY, NGINX, running
 from ..ports import port_for
+from .forks import Fork, Forks
 from .state import WHAT, State
 
 __all__ = ["BALANCERS", "Fleet", "Process"]
@@ -78,7 +77,7 @@ class Process:
         self.lives: dict[str, Life] = {}  # by name
         self.stops: list[tuple[str, float]] = []  # which life stood still, and from when on
         self._fleet = fleet
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Fork | None = None
 
     @property
     def name(self) -> str:
@@ -88,18 +87,17 @@ class Process:
     @property
     def alive(self) -> bool:
         """Whether there is a process."""
-        return self._process is not None and self._process.poll() is None
+        return self._process is not None and self._process.alive
 
     def start(self) -> None:
         """A new life."""
         self.incarnation += 1
-        command = [sys.executable, "-m", "tests.chaos.worker", "--row", str(self.row), "--port", str(self.port)]
+        command = ["--row", str(self.row), "--port", str(self.port)]
         command += ["--rows", str(len(self._fleet.workers)), "--incarnation", str(self.incarnation)]
         command += ["--place", str(self._fleet.place), "--broker", self._fleet.redis.url]
         command += ["--secret", self._fleet.secret, "--lease", str(self._fleet.lease)]
         command += ["--drain-rate", str(self._fleet.drain_rate)]
-        with (self._fleet.place / f"worker-{self.row}.err").open("ab") as errors:
-            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=errors, stderr=errors)
+        self._process = self._fleet.forks.start(command, self._fleet.place / f"worker-{self.row}.err")
         self.lives[self.name] = Life()
 
     async def ready(self) -> None:
@@ -124,7 +122,7 @@ class Process:
         life = self.lives[self.name]
         # Before, not behind: its clients may know before we do, and say so by the same clock.
         life.told, life.how = min(life.told, time.monotonic()), life.how or "killed"
-        self._process.kill()
+        self._process.send_signal(signal.SIGKILL)
         self._process.wait()
         life.over = time.monotonic()
         return middle
@@ -134,7 +132,7 @@ class Process:
         assert self._process is not None
         life = self.lives[self.name]
         life.told, life.how = time.monotonic(), "terminated"
-        self._process.terminate()
+        self._process.send_signal(signal.SIGTERM)
 
     async def gone(self) -> None:
         """Waits for its end."""
@@ -156,7 +154,7 @@ class Process:
     def end(self) -> None:
         """Whatever it is doing."""
         if self._process is not None:
-            self._process.kill()
+            self._process.send_signal(signal.SIGKILL)
             self._process.wait()
 
 
@@ -168,6 +166,7 @@ class Fleet:
         self.drain_rate = drain_rate
         self.lease = lease
         self.secret = secrets.token_hex(24)
+        self.forks = Forks()
         self.redis = Redis(place / "redis", "--save", "", "--appendonly", "yes", "--appendfsync", "always")
         self.state = State(place / "state", workers)
         self.workers: list[Process] = []
@@ -192,6 +191,7 @@ class Fleet:
         finally:
             for worker in self.workers:
                 worker.end()
+            self.forks.close()
             self.redis.resume()
             self.redis.kill()
             self.state.close()

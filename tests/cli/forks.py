@@ -1,9 +1,11 @@
 """A Python that has imported realtime, and forks: what every start of the command line costs is paid once.
 
-A fork is `python -m realtime` in a process of its own, with its own standard streams, signals and end. What it does
+A fork is `python -m realtime`, or another of its modules, in a process of its own, with its own standard streams,
+signals and end. What it does
 not show is that the imports of a fresh Python succeed: `Program(fresh=True)` does.
 
-This process is told on a socket what to start: the arguments as JSON, and with them four descriptors, the three
+This process is told on a socket what to start: the module, its arguments and what is to be in its environment as JSON,
+and with them four descriptors, the three
 standard streams and one on which its pid and its exit code are said.
 """
 
@@ -19,6 +21,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Mapping
 from typing import IO
 
 __all__ = ["Fork", "Forks"]
@@ -84,21 +87,32 @@ class Forks:
             self._process.wait()
             self._channel = self._process = None
 
-    async def start(self, arguments: list[str], stdin: Stream, stdout: Stream) -> Fork:
-        """`python -m realtime` with these arguments. What is None becomes a pipe."""
+    async def start(
+        self,
+        arguments: list[str],
+        stdin: Stream,
+        stdout: Stream,
+        *,
+        module: str = "realtime",
+        environment: Mapping[str, str] | None = None,
+        stderr: int | None = None,
+    ) -> Fork:
+        """`python -m realtime` with these arguments, or another module. What is None becomes a pipe."""
         loop = asyncio.get_running_loop()
         read_in, write_in = os.pipe() if stdin is None else (os.dup(stdin.fileno()), -1)
         read_out, write_out = os.pipe() if stdout is None else (-1, os.dup(stdout.fileno()))
-        read_error, write_error = os.pipe()
+        read_error, write_error = os.pipe() if stderr is None else (-1, os.dup(stderr))
         ours, theirs = socket.socketpair()
         given = [read_in, write_out, write_error, theirs.detach()]
-        socket.send_fds(self._open(), [json.dumps(arguments).encode()], given)
+        told = json.dumps([module, arguments, dict(environment or {})]).encode()
+        socket.send_fds(self._open(), [told], given)
         for descriptor in given:
             os.close(descriptor)
         said, self_said = await asyncio.open_connection(sock=ours)
         fork = Fork(int(await said.readline()), said)
         fork._ending.add_done_callback(lambda _: self_said.close())
-        fork.stderr = await _reader(loop, read_error)
+        if stderr is None:
+            fork.stderr = await _reader(loop, read_error)
         if stdout is None:
             fork.stdout = await _reader(loop, read_out)
         if stdin is None:
@@ -135,8 +149,9 @@ def serve(channel: int) -> None:
     _watch(*descriptors)
     # In the program: its watcher has ended with it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    sys.argv[1:] = json.loads(data)
-    runpy.run_module("realtime", run_name="__main__", alter_sys=True)
+    module, sys.argv[1:], environment = json.loads(data)
+    os.environ.update(environment)
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 
 def _watch(stdin: int, stdout: int, stderr: int, teller: int) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import aiohttp
 import pytest
 
-from realtime.demo import Demo
+from realtime.demo import Demo, child
 from realtime.demo.routes import HEADER
+
+from .forked import forked
 
 PATIENCE = 60.0
 
@@ -45,3 +47,16 @@ async def page() -> AsyncIterator[Page]:
     async with Demo() as demo, aiohttp.ClientSession() as http:
         yield Page(demo, http)
         await demo.end_sessions()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _forks() -> Iterator[None]:
+    """What is started is forked."""
+    with forked():
+        yield
+
+
+@pytest.fixture
+def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is started is a Python of its own."""
+    monkeypatch.setattr(child, "asyncio", asyncio)

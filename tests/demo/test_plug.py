@@ -106,7 +106,7 @@ async def test_one_visitors_faults_do_not_touch_anothers(page: Page) -> None:
 
 
 async def test_the_server_process_is_really_killed_and_comes_back_on_its_port(
-    page: Page, capfd: pytest.CaptureFixture[str]
+    page: Page, fresh: None, capfd: pytest.CaptureFixture[str]
 ) -> None:
     given, url = await panel(page)
     assert given["restart"] is True

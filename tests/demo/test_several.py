@@ -125,7 +125,7 @@ async def test_a_worker_is_killed_and_comes_back_and_the_room_goes_on(redis: Ser
     assert not any(member.child.pid for member in several.crew.members)
 
 
-async def test_who_may_kill(redis: Server) -> None:
+async def test_who_may_kill(redis: Server, fresh: None) -> None:
     async with Several(2, redis.url, transports=TRANSPORTS) as several, aiohttp.ClientSession() as http:
         url = f"http://127.0.0.1:{several.port}/demo/crew/%s/kill"
         for number, headers, status in (

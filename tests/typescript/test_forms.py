@@ -21,7 +21,7 @@ from realtime.events.annotations import Misfit, check_of
 from realtime.typescript.forms import Forms, NoForm, Side
 
 from ..events.test_annotations import RIGHT, WRONG, Chain, Color, Point, Tree, User
-from .compiler import compiled, needs_compiler
+from .compiler import Compiler, needs_compiler
 from .model import JSON, Read, read_interfaces
 
 Key = NewType("Key", str)
@@ -380,7 +380,7 @@ def written(value: Any) -> str:
 
 
 @needs_compiler
-def test_the_compiler_agrees(tmp_path: Path) -> None:
+def test_the_compiler_agrees(tmp_path: Path, compiler: Compiler) -> None:
     right = [(annotation, value) for annotation, value, _ in RIGHT]
     wrong = [(annotation, value) for annotation, value, _ in WRONG if (annotation, value) not in UNSAID]
     forms = Forms(())
@@ -389,5 +389,5 @@ def test_the_compiler_agrees(tmp_path: Path) -> None:
         for n, (kind, value) in enumerate(right + wrong)
     ]
     head = 'import type { Value } from "aiohttp-realtime/events"; '
-    found = compiled(tmp_path, {"values.ts": forms.finish(head + "".join(lines))})
+    found = compiler.compiled(tmp_path, {"values.ts": forms.finish(head + "".join(lines))})
     assert sorted({each.line for each in found}) == list(range(len(right) + 1, len(lines) + 1)), found

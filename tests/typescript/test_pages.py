@@ -9,7 +9,7 @@ from realtime.typescript.declarations import Home, declarations
 
 from ..test_docs_blocks import RUN
 from . import app
-from .compiler import compiled, needs_compiler
+from .compiler import Compiler, needs_compiler
 
 BEGIN = """
 import Realtime from "aiohttp-realtime";
@@ -97,14 +97,14 @@ WRONG = [
 
 
 @needs_compiler
-def test_pages(tmp_path: Path) -> None:
+def test_pages(tmp_path: Path, compiler: Compiler) -> None:
     begin = BEGIN.replace("\n", " ") + "\n"  # the first line, which is right
     files = {
         "app.d.ts": declarations([Home("/realtime/chat", "/chat", app.events)], "app:make_app"),
         "right.ts": begin + RIGHT,
         "wrong.ts": begin + "".join(f"{{ {line} }}\n" for line, _ in WRONG),
     }
-    found = compiled(tmp_path, files)
+    found = compiler.compiled(tmp_path, files)
     assert [each for each in found if each.file != "wrong.ts"] == []
     lines = {line: [each.text for each in found if each.line == line] for line in range(2, len(WRONG) + 2)}
     assert {each.line for each in found} <= lines.keys()
@@ -113,15 +113,15 @@ def test_pages(tmp_path: Path) -> None:
 
 
 @needs_compiler
-def test_the_same_without_types(tmp_path: Path) -> None:
+def test_the_same_without_types(tmp_path: Path, compiler: Compiler) -> None:
     """Where nothing is declared, anything may be sent and heard; also for pages in JavaScript."""
     page = 'import { events } from "aiohttp-realtime/events";\nexport {};\ndeclare const session: never;\n'
     page += 'const chat = events(session);\nchat.emit("x", 1);\nchat.on("y", (a, b) => a + b);\n'
-    assert compiled(tmp_path, {"page.ts": page}) == []
+    assert compiler.compiled(tmp_path, {"page.ts": page}) == []
 
 
 @needs_compiler
-def test_what_the_docs_show(tmp_path: Path) -> None:
+def test_what_the_docs_show(tmp_path: Path, compiler: Compiler) -> None:
     """The handlers at the top of docs/events.md, what is declared below, and the page there."""
     python = [block.text for block in RUN["docs/events.md"] if block.language == "python"]
     (page,) = [block.text for block in RUN["docs/events.md"] if block.language == "ts"]
@@ -131,7 +131,7 @@ def test_what_the_docs_show(tmp_path: Path) -> None:
     types = declarations([Home("/realtime/chat", "/chat", names["events"])], "app:make_app")  # type: ignore[arg-type]
     wrong = page.replace('"hello"', "5")
     assert wrong != page
-    found = compiled(tmp_path, {"events.d.ts": types, "page.ts": page, "wrong.ts": wrong})
+    found = compiler.compiled(tmp_path, {"events.d.ts": types, "page.ts": page, "wrong.ts": wrong})
     assert [(each.file, each.text) for each in found] == [
         ("wrong.ts", "Argument of type 'number' is not assignable to parameter of type 'string'.")
     ]

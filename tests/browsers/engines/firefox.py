@@ -35,6 +35,10 @@ PREFERENCES = {
     "browser.safebrowsing.downloads.enabled": False,
     "browser.safebrowsing.malware.enabled": False,
     "browser.safebrowsing.phishing.enabled": False,
+    # One process for all pages, which costs less than one for each. What they keep is their user context's alone.
+    "fission.autostart": False,
+    "dom.ipc.processCount": 1,
+    "dom.ipc.keepProcessesAlive.web": 1,
     # What nobody looks at: processes in reserve, what is made for a new tab, and what would open again behind a crash.
     "dom.ipc.processPrelaunch.enabled": False,
     "browser.newtabpage.enabled": False,

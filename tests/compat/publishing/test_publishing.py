@@ -22,6 +22,7 @@ from tests.reference.page import public
 HERE = Path(__file__).parent
 CLIENT = HERE.parents[2] / "client-js"
 TOOLS = HERE / "node_modules"
+NODE = ("node", "--require", CLIENT / "test" / "patient.cjs")
 
 pytestmark = pytest.mark.skipif(
     shutil.which("npm") is None or not TOOLS.is_dir(),
@@ -58,7 +59,7 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_pyright_knows_the_types_of_the_package(tmp_path: Path) -> None:
     """Of all that has no underscore, inner modules included, 95 in 100; of what docs/python.md has, everything."""
     done = run(
-        *("node", TOOLS / "pyright" / "index.js", "--verifytypes", "realtime", "--ignoreexternal", "--outputjson"),
+        *(*NODE, TOOLS / "pyright" / "index.js", "--verifytypes", "realtime", "--ignoreexternal", "--outputjson"),
         at=tmp_path,
         PATH=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",  # it asks the first Python there
         PYTHONPATH=str(installed()),
@@ -77,7 +78,7 @@ def test_pyright_knows_the_types_of_the_package(tmp_path: Path) -> None:
 
 def test_attw_finds_types_from_everywhere(package: Path) -> None:
     """Under Node's old and new resolution, from CommonJS and from modules, and in a bundler."""
-    done = run("node", TOOLS / "@arethetypeswrong" / "cli" / "dist" / "index.js", package, "--format", "json", at=HERE)
+    done = run(*NODE, TOOLS / "@arethetypeswrong" / "cli" / "dist" / "index.js", package, "--format", "json", at=HERE)
     report = json.loads(done.stdout)
     assert report["problems"] == {}
     assert set(report["analysis"]["entrypoints"]) == {".", "./events", "./webtransport", "./package.json"}
