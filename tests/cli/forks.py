@@ -1,7 +1,7 @@
-"""A Python that has imported realtime, and forks: what every start of the command line costs is paid once.
+"""A Python that has imported realtime, and forks: what every start of a program costs is paid once.
 
-A fork is `python -m realtime` in a process of its own, with its own standard streams, signals and end. What it does
-not show is that the imports of a fresh Python succeed: `Program(fresh=True)` does.
+A fork is `python -m realtime`, or another module, in a process of its own, with its own standard streams, signals and
+end. What it does not show is that the imports of a fresh Python succeed: `Program(fresh=True)` does.
 
 This process is told on a socket what to start: the arguments as JSON, and with them four descriptors, the three
 standard streams and one on which its pid and its exit code are said.
@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import importlib
 import json
 import os
 import runpy
@@ -57,18 +58,22 @@ class Fork:
 
 
 class Forks:
-    """The process that forks, from the first start until `close`."""
+    """The process that forks, from the first start until `close`: a module is run, whose imports are there already."""
 
-    def __init__(self, environment: dict[str, str]) -> None:
+    def __init__(
+        self, environment: dict[str, str], module: str = "realtime", imports: tuple[str, ...] = ("realtime.cli",)
+    ) -> None:
         self._environment = environment
+        self._module, self._imports = module, imports
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: socket.socket | None = None
 
     def _open(self) -> socket.socket:
         if self._channel is None:
             self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            what = f"{theirs.fileno()}, {self._module!r}, {self._imports!r}"
             self._process = subprocess.Popen(
-                [sys.executable, "-W", "error", "-c", f"from tests.cli.forks import serve; serve({theirs.fileno()})"],
+                [sys.executable, "-W", "error", "-c", f"from tests.cli.forks import serve; serve({what})"],
                 env=self._environment,
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
@@ -84,12 +89,12 @@ class Forks:
             self._process.wait()
             self._channel = self._process = None
 
-    async def start(self, arguments: list[str], stdin: Stream, stdout: Stream) -> Fork:
-        """`python -m realtime` with these arguments. What is None becomes a pipe."""
+    async def start(self, arguments: list[str], stdin: Stream, stdout: Stream, stderr: Stream = None) -> Fork:
+        """`python -m` the module with these arguments. What is None becomes a pipe."""
         loop = asyncio.get_running_loop()
         read_in, write_in = os.pipe() if stdin is None else (os.dup(stdin.fileno()), -1)
         read_out, write_out = os.pipe() if stdout is None else (-1, os.dup(stdout.fileno()))
-        read_error, write_error = os.pipe()
+        read_error, write_error = os.pipe() if stderr is None else (-1, os.dup(stderr.fileno()))
         ours, theirs = socket.socketpair()
         given = [read_in, write_out, write_error, theirs.detach()]
         socket.send_fds(self._open(), [json.dumps(arguments).encode()], given)
@@ -98,7 +103,8 @@ class Forks:
         said, self_said = await asyncio.open_connection(sock=ours)
         fork = Fork(int(await said.readline()), said)
         fork._ending.add_done_callback(lambda _: self_said.close())
-        fork.stderr = await _reader(loop, read_error)
+        if stderr is None:
+            fork.stderr = await _reader(loop, read_error)
         if stdout is None:
             fork.stdout = await _reader(loop, read_out)
         if stdin is None:
@@ -115,10 +121,10 @@ async def _reader(loop: asyncio.AbstractEventLoop, descriptor: int) -> asyncio.S
     return reader
 
 
-def serve(channel: int) -> None:
+def serve(channel: int, module: str, imports: tuple[str, ...]) -> None:
     """Forks what it is told to, until nobody can tell it any more."""
-    import realtime.cli  # noqa: F401 # which imports all that the commands need
-
+    for name in imports:  # all that the module needs
+        importlib.import_module(name)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a person's Ctrl-C is the tests' affair
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the watchers
     gc.collect()
@@ -136,7 +142,7 @@ def serve(channel: int) -> None:
     # In the program: its watcher has ended with it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.argv[1:] = json.loads(data)
-    runpy.run_module("realtime", run_name="__main__", alter_sys=True)
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 
 def _watch(stdin: int, stdout: int, stderr: int, teller: int) -> None:
