@@ -319,7 +319,7 @@ def test_any_conversation(way: str, caplog: pytest.LogCaptureFixture) -> None:
             if one.over is None:  # whatever it has begun ends with it
                 await one.say(["1", "1/admin"])
 
-        @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+        @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
         @given(st.booleans(), SAID)
         def conversations(first: bool, said: list[str | bytes]) -> None:
             runner.run(converse(first, said))
