@@ -1,12 +1,10 @@
-"""A Python that has imported realtime, and forks: what every start of the command line costs is paid once.
+"""A Python that has imported realtime, and forks: what every start of a program costs is paid once.
 
-A fork is `python -m realtime`, or another of its modules, in a process of its own, with its own standard streams,
-signals and end. What it does
-not show is that the imports of a fresh Python succeed: `Program(fresh=True)` does.
+A fork is `python -m realtime`, or another module, in a process of its own, with its own standard streams, signals and
+end. What it does not show is that the imports of a fresh Python succeed: `Program(fresh=True)` does.
 
-This process is told on a socket what to start: the module, its arguments and what is to be in its environment as JSON,
-and with them four descriptors, the three
-standard streams and one on which its pid and its exit code are said.
+This process is told on a socket what to start: the module, its arguments and what is new in its environment as JSON,
+and with them four descriptors, the three standard streams and one on which its pid and its exit code are said.
 """
 
 from __future__ import annotations
@@ -14,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import importlib
 import json
 import os
 import runpy
@@ -60,18 +59,22 @@ class Fork:
 
 
 class Forks:
-    """The process that forks, from the first start until `close`."""
+    """The process that forks, from the first start until `close`: a module is run, whose imports are there already."""
 
-    def __init__(self, environment: dict[str, str]) -> None:
+    def __init__(
+        self, environment: dict[str, str], module: str = "realtime", imports: tuple[str, ...] = ("realtime.cli",)
+    ) -> None:
         self._environment = environment
+        self._module, self._imports = module, imports
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: socket.socket | None = None
 
     def _open(self) -> socket.socket:
         if self._channel is None:
             self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            what = f"{theirs.fileno()}, {self._imports!r}"
             self._process = subprocess.Popen(
-                [sys.executable, "-W", "error", "-c", f"from tests.cli.forks import serve; serve({theirs.fileno()})"],
+                [sys.executable, "-W", "error", "-c", f"from tests.cli.forks import serve; serve({what})"],
                 env=self._environment,
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
@@ -92,19 +95,19 @@ class Forks:
         arguments: list[str],
         stdin: Stream,
         stdout: Stream,
+        stderr: Stream = None,
         *,
-        module: str = "realtime",
+        module: str | None = None,
         environment: Mapping[str, str] | None = None,
-        stderr: int | None = None,
     ) -> Fork:
-        """`python -m realtime` with these arguments, or another module. What is None becomes a pipe."""
+        """`python -m` the module, or another, with these arguments. What is None becomes a pipe."""
         loop = asyncio.get_running_loop()
         read_in, write_in = os.pipe() if stdin is None else (os.dup(stdin.fileno()), -1)
         read_out, write_out = os.pipe() if stdout is None else (-1, os.dup(stdout.fileno()))
-        read_error, write_error = os.pipe() if stderr is None else (-1, os.dup(stderr))
+        read_error, write_error = os.pipe() if stderr is None else (-1, os.dup(stderr.fileno()))
         ours, theirs = socket.socketpair()
         given = [read_in, write_out, write_error, theirs.detach()]
-        told = json.dumps([module, arguments, dict(environment or {})]).encode()
+        told = json.dumps([module or self._module, arguments, dict(environment or {})]).encode()
         socket.send_fds(self._open(), [told], given)
         for descriptor in given:
             os.close(descriptor)
@@ -129,10 +132,10 @@ async def _reader(loop: asyncio.AbstractEventLoop, descriptor: int) -> asyncio.S
     return reader
 
 
-def serve(channel: int) -> None:
+def serve(channel: int, imports: tuple[str, ...]) -> None:
     """Forks what it is told to, until nobody can tell it any more."""
-    import realtime.cli  # noqa: F401 # which imports all that the commands need
-
+    for name in imports:  # all that modules need
+        importlib.import_module(name)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a person's Ctrl-C is the tests' affair
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the watchers
     gc.collect()

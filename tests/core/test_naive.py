@@ -593,7 +593,7 @@ class BothWays(RuleBasedStateMachine):
 
 
 BothWays.TestCase.settings = settings(
-    max_examples=300,
+    max_examples=150,
     stateful_step_count=40,
     derandomize=True,
     database=None,

@@ -30,7 +30,8 @@ class _Asyncio:
         self, python: str, option: str, module: str, *arguments: str, env: dict[str, str], **streams: Any
     ) -> Fork:
         assert option == "-m"
-        return await self._forks.start([*arguments], None, None, module=module, environment=env, stderr=2)
+        with os.fdopen(os.dup(2), "wb") as errors:
+            return await self._forks.start([*arguments], None, None, errors, module=module, environment=env)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(asyncio, name)

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
 import realtime
 from realtime.durable.sweeps import Sweeps
 
+from .process import FORKS
 from .workers import Place, worker
+
+
+@pytest.fixture(scope="session", autouse=True)
+def forks() -> Iterator[None]:
+    """What starts the processes ends with the tests."""
+    yield
+    FORKS.close()
 
 
 @pytest.fixture

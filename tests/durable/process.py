@@ -7,6 +7,7 @@ python -m tests.durable.process redis://127.0.0.1:6379
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 
@@ -14,12 +15,18 @@ from aiohttp import web
 
 import realtime
 
+from ..cli.forks import Fork, Forks
 from ..cluster.workers import SECRET
 from ..patience import arrives, eventually
 from .workers import Rooms
 
-__all__ = ["Process"]
+__all__ = ["FORKS", "Process"]
 
+FORKS = Forks(
+    {**os.environ, "PYTHONDEVMODE": ""},
+    "tests.durable.process",
+    ("realtime", "tests.cli.forks", "tests.cluster.workers", "tests.durable.workers"),
+)
 
 SHORT = 4.0  # seconds of a lease, of a worker that is to stand still for longer
 
@@ -87,16 +94,16 @@ async def serve(url: str) -> None:
 class Process:
     """The process, seen from here."""
 
-    def __init__(self, process: asyncio.subprocess.Process, port: int) -> None:
+    def __init__(self, process: Fork, port: int) -> None:
         self.process = process
         self.url = f"http://127.0.0.1:{port}/realtime/orders"
 
     @classmethod
     async def start(cls, url: str, *words: str) -> Process:
         """One that serves. With "first" its handler stays in some turns, with "short" its lease is short."""
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "tests.durable.process", url, *words, stdout=asyncio.subprocess.PIPE
-        )
+        nowhere = os.open(os.devnull, os.O_RDONLY)
+        with os.fdopen(nowhere, "rb") as nothing, os.fdopen(os.dup(2), "wb") as errors:
+            process = await FORKS.start([url, *words], nothing, None, errors)
         assert process.stdout is not None
         return cls(process, int(await arrives(process.stdout.readline())))
 
@@ -121,7 +128,7 @@ class Process:
 
     async def go(self) -> None:
         """Tells it to go, and waits until it has."""
-        self.process.terminate()
+        self.process.send_signal(signal.SIGTERM)
         await arrives(self.process.wait())
 
 

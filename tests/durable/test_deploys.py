@@ -16,7 +16,7 @@ from realtime.testing import serve
 from ..cluster.workers import Balancer, Worker
 from ..patience import arrives, eventually
 from .crew import Crew, crew
-from .raw import Polls, Raw
+from .raw import Polls, Raw, let_go
 from .workers import counting, worker
 
 pytestmark = pytest.mark.usefixtures("nobody_sweeps")
@@ -206,6 +206,7 @@ async def test_a_worker_alone_says_that_the_endpoint_is_no_more(others: bool) ->
         async with serve(rt) as server:
             raw.url = str(server.make_url("/realtime/orders"))
             assert (await raw.again()).startswith("x4404,session")
+            let_go(place.http)  # or the server waits for it
 
 
 @pytest.mark.parametrize("transport", ["websocket", "sse", "long_polling"])

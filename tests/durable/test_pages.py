@@ -14,7 +14,7 @@ import realtime
 from realtime.testing import serve
 
 from ..test_docs_blocks import blocks
-from .raw import Raw
+from .raw import Raw, let_go
 
 PAGE = Path(__file__).parents[2] / "docs" / "durable.md"
 
@@ -45,6 +45,7 @@ async def test_the_job_goes_on_at_another_worker() -> None:
             if len(raw.messages) % 100 == 0:
                 await raw.ack()
         assert raw.messages == [f"print: line {number}" for number in range(1000)]
+        let_go(http)  # or the servers wait for it
 
 
 async def test_the_counting_handler() -> None:

@@ -16,6 +16,8 @@ from realtime.core.durable.takeover import Notice
 from realtime.core.errors import BrokerError
 from realtime.testing import serve
 
+from .raw import let_go
+
 __all__ = [
     "KEPT",
     "Handler",
@@ -141,7 +143,10 @@ async def worker(broker: Stores) -> AsyncIterator[Place]:
     """See Place."""
     async with contextlib.AsyncExitStack() as stack:
         http = await stack.enter_async_context(aiohttp.ClientSession())
-        yield Place(http, stack, broker)
+        try:
+            yield Place(http, stack, broker)
+        finally:
+            let_go(http)  # or the servers wait for them
 
 
 async def record(one: Worker, sid: str) -> Any:
