@@ -76,9 +76,11 @@ async def test_a_session_of_the_next_process_is_not_ended_by_the_one_that_goes(n
         if isinstance(peer, HttpPeer):
             assert (await peer.post("send", [peer.uplink_frame(), "mx"])).refusal == (503, 4503, "carrier")
         else:
+            await peer.drop()
             await peer.resume()
             assert str(await peer.read()).startswith("x4503,carrier,")
         peer.url = stays
+        await peer.drop()
         await peer.resume()
         await peer.echo("hello")
         following._service.sessions.end(1001, "the test is over")
