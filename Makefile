@@ -7,12 +7,12 @@ BIN := $(VENV)/bin
 demo: $(VENV)/.demo
 	@exec $(BIN)/realtime demo
 
-# What is compiled is kept, whatever the environment says: a hundred processes start, and four collect all the tests.
+# What is compiled is kept, whatever the environment says: a hundred processes start, and six collect all the tests.
 test: export PYTHONDONTWRITEBYTECODE :=
-# Four processes on two cores: much of the time a test waits, as tests/lanes.py knows; `make test N=8` where there are
+# Six processes on two cores: much of the time a test waits, as tests/lanes.py knows; `make test N=12` where there are
 # more. Types are checked beside them. On a fresh checkout one process compiles all the tests, instead of each.
 # Continuous integration writes down nothing for the next check of types, which is a fifth of the first.
-N ?= 4
+N ?= 6
 test: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
