@@ -110,8 +110,8 @@ class Wakeups:
         self.woken: asyncio.Future[None] | None = None  # by that; a second one goes on in the next turn
 
     def during(self, read: Callable[[bytes], object], data: bytes) -> None:
-        """Reads what has come, and then has who was woken by that go on: in the next turn, as by set_result(), where a
-        task is running, since no other can go on within it. Raises what `read` does, behind that."""
+        """Reads what has come, and then has who was woken by that go on. To be called from the event loop: where a task
+        is running, no other can go on before the next turn, and neither does this one's."""
         self.collecting = True
         try:
             read(data)
